@@ -1,0 +1,59 @@
+import { QuaysideError } from "@quayside/core";
+
+/** Thrown when the engine, and not the program, failed. The store decides whether to try again. */
+export class EngineFailure {
+  readonly cause: unknown;
+  /** The program had said everything: a connection lost from here on leaves open whether it was committed. */
+  readonly finished: boolean;
+
+  constructor(cause: unknown, finished = false) {
+    this.cause = cause;
+    this.finished = finished;
+  }
+}
+
+/**
+ * Whether a new connection may help, and the program has certainly not been committed.
+ *
+ * - `InvalidStateError`: the connection was closed before the transaction began.
+ * - `AbortError`: the connection was closed by force (https://w3c.github.io/IndexedDB/#close-a-database-connection).
+ * - `UnknownError`: in WebKit "Connection to Indexed Database server lost"; elsewhere an I/O error, that may pass too.
+ *   It comes from outside the transaction, so once the program has finished nobody knows how that ended, and running it
+ *   again could add its jobs twice.
+ */
+export function isLostConnection({ cause, finished }: EngineFailure): boolean {
+  const name = nameOf(cause);
+  return name === "InvalidStateError" || name === "AbortError" || (name === "UnknownError" && !finished);
+}
+
+/** Why a database cannot be used: `details.reason` of a `storage_unavailable` error. */
+export type UnavailableReason = "deleted" | "newer_version" | "blocked" | "failed";
+
+const EXPLANATIONS: Readonly<Record<Exclude<UnavailableReason, "failed">, string>> = {
+  deleted: "was deleted while it was in use, and the jobs in it with it. Make a new driver to begin anew",
+  newer_version: "was upgraded by a newer version of this page. Reload to use that",
+  blocked: "could not be opened: another tab holds on to an old version of it. Close the other tabs of this site",
+};
+
+export function unavailable(database: string, reason: keyof typeof EXPLANATIONS, cause?: unknown): QuaysideError {
+  const message = `The database ${database} ${EXPLANATIONS[reason]}.`;
+  return new QuaysideError("storage_unavailable", message, { reason, database }, cause);
+}
+
+/** What an engine's failure is to the caller. */
+export function toQuaysideError({ cause }: EngineFailure, database: string): QuaysideError {
+  // By name: engines disagree on the class.
+  if (nameOf(cause) === "QuotaExceededError") {
+    return new QuaysideError(
+      "storage_full",
+      "The site's storage quota is used up; nothing was written.",
+      { database },
+      cause,
+    );
+  }
+  const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : "the transaction was aborted";
+  const reason: UnavailableReason = "failed";
+  return new QuaysideError("storage_unavailable", `IndexedDB failed: ${what}`, { reason, database }, cause);
+}
+
+export const nameOf = (error: unknown): unknown => (error as { name?: unknown } | null | undefined)?.name;

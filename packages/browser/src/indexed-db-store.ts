@@ -1,0 +1,105 @@
+import { type Change, type Program, QuaysideError, type Store } from "@quayside/core";
+import { Announcements } from "./announcements.ts";
+import { checkOption } from "./check-option.ts";
+import { Connection } from "./connection.ts";
+import { databaseName } from "./database-name.ts";
+import { EngineFailure, isLostConnection, toQuaysideError } from "./failures.ts";
+import { type Durability, runProgram } from "./run-program.ts";
+
+export interface IndexedDbStoreOptions {
+  /** Names the records: stores with the same name share them, in every tab and worker of the site. */
+  readonly name: string;
+  /**
+   * `relaxed` (the default, and every engine's) survives a crash of the browser, and may lose the last seconds when the
+   * power fails; `strict` waits for the disk.
+   */
+  readonly durability?: Durability;
+  /** How long to wait for a database that other tabs keep from being opened, in ms. Default 10,000. */
+  readonly openTimeoutMs?: number;
+}
+
+/** A transaction whose connection was lost is tried so often in all, as Firestore does. */
+const TRIES = 3;
+
+const OPEN_TIMEOUT_MS = 10_000;
+
+/**
+ * Records in IndexedDB: one object store a collection, one `readwrite` transaction a program. All tabs and workers of
+ * the site that use the same name share the records. The database is called `quayside:<name>`.
+ *
+ * A connection that the engine or another tab takes away is opened again, and the program run again, up to three tries.
+ * Rejects with a `QuaysideError`:
+ * - `storage_full`: the site's quota is used up. Nothing was written.
+ * - `storage_unavailable`: `details.reason` is `deleted` (the database was deleted while this store was in use; it is
+ *   not made anew behind your back, a new store object does that), `newer_version` (another tab runs a newer version:
+ *   reload), `blocked` (another tab holds an old version open) or `failed` (see `cause`).
+ * - `closed`: after `close()`.
+ *
+ * @example
+ * const store = new IndexedDbStore({ name: "my-app" });
+ * const driver = new StoreDriver(store);
+ */
+export class IndexedDbStore implements Store {
+  readonly #database: string;
+  readonly #durability: Durability;
+  readonly #connection: Connection;
+  readonly #announcements: Announcements;
+  readonly #running = new Set<Promise<unknown>>();
+  #closing: Promise<void> | undefined;
+
+  constructor({ name, durability = "relaxed", openTimeoutMs = OPEN_TIMEOUT_MS }: IndexedDbStoreOptions) {
+    this.#database = databaseName(name);
+    checkOption("durability", durability, durability === "relaxed" || durability === "strict", '"relaxed" or "strict"');
+    checkOption(
+      "openTimeoutMs",
+      openTimeoutMs,
+      openTimeoutMs >= 0 && Number.isSafeInteger(openTimeoutMs),
+      "whole milliseconds",
+    );
+    this.#durability = durability;
+    this.#connection = new Connection(this.#database, openTimeoutMs);
+    this.#announcements = new Announcements(this.#database);
+  }
+
+  transact<T>(start: () => Program<T>): Promise<T> {
+    if (this.#closing) return Promise.reject(new QuaysideError("closed", "This store is closed."));
+    const run = this.#run(start);
+    const settled: Promise<unknown> = run.catch(() => {}).finally(() => this.#running.delete(settled));
+    this.#running.add(settled);
+    return run;
+  }
+
+  announce(changes: readonly Change[]): void {
+    this.#announcements.announce(changes);
+  }
+
+  watch(listener: (changes: readonly Change[]) => void): () => void {
+    return this.#announcements.watch(listener);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all(this.#running);
+    // Not before: what these programs changed is still to be announced.
+    this.#announcements.close();
+    this.#connection.close();
+  }
+
+  async #run<T>(start: () => Program<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      let database: IDBDatabase | undefined;
+      try {
+        database = await this.#connection.open();
+        return await runProgram(database, this.#durability, start());
+      } catch (failure) {
+        if (!(failure instanceof EngineFailure)) throw failure;
+        if (tries === TRIES || !isLostConnection(failure)) throw toQuaysideError(failure, this.#database);
+        if (database) this.#connection.discard(database);
+      }
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import type { Key, Operation } from "@quayside/core";
+import { EngineFailure } from "./failures.ts";
+
+/** An operation whose requests are under way. */
+export interface Issued {
+  /** Calls back once the answer is there. Absent: there is nothing to wait for. */
+  readonly wait?: (done: () => void) => void;
+  readonly answer: () => unknown;
+}
+
+type Scan = Extract<Operation, { op: "scan" }>;
+
+/** `getAllRecords` (Chrome 141, Firefox 153) reads backwards in one request; TypeScript's DOM does not know it yet. */
+interface BackwardReader {
+  getAllRecords(options: {
+    query: IDBKeyRange;
+    count?: number;
+    direction: "prev";
+  }): IDBRequest<readonly { value: unknown }[]>;
+}
+
+const nothing: Issued = { answer: () => undefined };
+const noRows: Issued = { answer: () => [] };
+
+/**
+ * Issues all requests of an operation at once, in the order of the batch. Requests of a transaction succeed in the
+ * order in which they were made, so the last one speaks for all; a failed one aborts the transaction, which tells.
+ *
+ * @throws {EngineFailure} when the engine refuses a request on the spot.
+ */
+export function issue(transaction: IDBTransaction, operation: Operation): Issued {
+  try {
+    const store = transaction.objectStore(operation.collection);
+    switch (operation.op) {
+      case "get":
+        return each(operation.keys.map((key) => store.get(toKey(key))));
+      case "scan":
+        return scan(store, operation);
+      case "put":
+        for (const record of operation.records) store.put(record);
+        return nothing;
+      case "delete":
+        for (const key of operation.keys) store.delete(toKey(key));
+        return nothing;
+      case "deleteRange": {
+        const range = halfOpen(operation.from, operation.to);
+        if (range) store.delete(range);
+        return nothing;
+      }
+    }
+  } catch (error) {
+    throw new EngineFailure(error);
+  }
+}
+
+function each(requests: readonly IDBRequest<unknown>[]): Issued {
+  const last = requests.at(-1);
+  return last ? once(last, () => requests.map((request) => request.result)) : noRows;
+}
+
+function once(request: IDBRequest, answer: () => unknown): Issued {
+  return {
+    wait: (done) => {
+      request.onsuccess = done;
+    },
+    answer,
+  };
+}
+
+function scan(store: IDBObjectStore, { from, to, limit, reverse, keysOnly }: Scan): Issued {
+  const range = halfOpen(from, to);
+  // A count of 0 would mean "all".
+  if (!range || limit < 1) return noRows;
+  if (reverse)
+    return keysOnly || !("getAllRecords" in store)
+      ? walkBack(store, range, limit, keysOnly)
+      : readBack(store, range, limit);
+  const request = keysOnly ? store.getAllKeys(range, toCount(limit)) : store.getAll(range, toCount(limit));
+  return once(request, () => request.result);
+}
+
+function readBack(store: IDBObjectStore, query: IDBKeyRange, limit: number): Issued {
+  const count = toCount(limit);
+  const reader = store as unknown as BackwardReader;
+  const request = reader.getAllRecords({ query, direction: "prev", ...(count !== undefined && { count }) });
+  return once(request, () => request.result.map((record) => record.value));
+}
+
+function walkBack(store: IDBObjectStore, range: IDBKeyRange, limit: number, keysOnly = false): Issued {
+  const rows: unknown[] = [];
+  // Both are the same event with the same property; the types keep them apart.
+  const request = (
+    keysOnly ? store.openKeyCursor(range, "prev") : store.openCursor(range, "prev")
+  ) as IDBRequest<IDBCursor | null>;
+  return {
+    wait: (done) => {
+      request.onsuccess = () => {
+        const cursor = request.result;
+        if (!cursor) return done();
+        rows.push("value" in cursor ? cursor.value : cursor.primaryKey);
+        if (rows.length >= limit) return done();
+        cursor.continue();
+      };
+    },
+    answer: () => rows,
+  };
+}
+
+/** `[from, to)`; undefined where nothing can lie in it, for which IndexedDB has no range but an exception. */
+function halfOpen(from: Key, to: Key): IDBKeyRange | undefined {
+  const [lower, upper] = [toKey(from), toKey(to)];
+  return indexedDB.cmp(lower, upper) < 0 ? IDBKeyRange.bound(lower, upper, false, true) : undefined;
+}
+
+/** The largest count is 2^32 − 1 (WebIDL `unsigned long`); beyond it there is no limit to speak of. */
+const toCount = (limit: number): number | undefined => (limit < 2 ** 32 ? limit : undefined);
+
+/** IndexedDB's types want arrays that may be written to; it does not write. */
+const toKey = (key: Key): IDBValidKey => key as (string | number)[];

@@ -1,0 +1,78 @@
+import { COLLECTIONS, type Operation, type Program } from "@quayside/core";
+import { EngineFailure } from "./failures.ts";
+import { issue } from "./requests.ts";
+
+export type Durability = "relaxed" | "strict";
+
+/**
+ * Runs a program inside one `readwrite` transaction over all object stores; resolves when that has completed. Rejects
+ * with what the program threw, or with an `EngineFailure`; in both cases the transaction is undone by then.
+ *
+ * The program is advanced from the events of its own requests and from nothing else, so the transaction never commits
+ * by itself under it. A write has no answer to wait for: the program goes on at once, and what it reads next stands
+ * behind the write in the transaction's queue.
+ */
+export async function runProgram<T>(database: IDBDatabase, durability: Durability, program: Program<T>): Promise<T> {
+  // Up to its first operation a program has seen nothing of the store, so that much may run before the transaction is
+  // made. From there to the first request nothing else may happen: Safari commits a transaction that has none.
+  const first = program.next();
+  if (first.done) return first.value;
+  const transaction = begin(database, durability);
+
+  return new Promise<T>((resolve, reject) => {
+    let result: T;
+    let finished = false;
+    let thrown: { readonly error: unknown } | undefined;
+
+    const advance = (next: () => IteratorResult<Operation, T>): void => {
+      try {
+        let step = next();
+        while (!step.done) {
+          const { wait, answer } = issue(transaction, step.value);
+          if (wait) {
+            wait(() => advance(() => program.next(answer())));
+            return;
+          }
+          step = program.next(answer());
+        }
+        result = step.value;
+        finished = true;
+        commit(transaction);
+      } catch (error) {
+        thrown = { error };
+        abort(transaction);
+      }
+    };
+
+    transaction.oncomplete = () => resolve(result);
+    transaction.onabort = () => reject(thrown ? thrown.error : new EngineFailure(transaction.error, finished));
+    advance(() => first);
+  });
+}
+
+const OBJECT_STORES = Object.keys(COLLECTIONS);
+
+function begin(database: IDBDatabase, durability: Durability): IDBTransaction {
+  try {
+    return database.transaction(OBJECT_STORES, "readwrite", { durability });
+  } catch (error) {
+    throw new EngineFailure(error);
+  }
+}
+
+/** Saves the engine the wait for the last request's event. It would commit anyway, so a failure here says nothing. */
+function commit(transaction: IDBTransaction): void {
+  try {
+    transaction.commit?.();
+  } catch {
+    // Aborted already: its event is on the way.
+  }
+}
+
+function abort(transaction: IDBTransaction): void {
+  try {
+    transaction.abort();
+  } catch {
+    // The engine was faster: its event is on the way.
+  }
+}

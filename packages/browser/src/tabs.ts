@@ -1,0 +1,63 @@
+import type { Enlistment, Liveness } from "@quayside/core";
+import { databaseName } from "./database-name.ts";
+
+/** How a store's workers show that they live, and who of them does not. */
+export interface Tabs {
+  /** Resolves once the worker's lock is held. */
+  enlist(worker: string): Promise<Enlistment>;
+  /** Those of the workers whose tab, frame or worker thread is gone. */
+  deadWorkers(
+    workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
+  ): Promise<ReadonlySet<string>>;
+}
+
+/**
+ * Liveness by Web Locks: a worker holds a lock for as long as it lives, and the engine takes it back when its tab is
+ * closed, crashes or navigates away. So a dead tab's jobs need not wait for the end of its lease. A frozen tab keeps
+ * its lock; what that can hold up is bounded by the cap on silent workers.
+ *
+ * Where Web Locks are missing workers are `liveness: "time"`, and nobody is known to be dead.
+ *
+ * @param name The name given to the store whose workers these are.
+ * @example
+ * const driver = new StoreDriver(new IndexedDbStore({ name: "my-app" }), tabs("my-app"));
+ */
+export function tabs(name: string): Tabs {
+  const prefix = `${databaseName(name)}:`;
+  return {
+    enlist: (worker) => holdLock(prefix + worker),
+    async deadWorkers(workers) {
+      const lockers = workers.filter(({ liveness }) => liveness === "lock").map(({ worker }) => worker);
+      const held = lockers.length > 0 ? await heldLocks() : undefined;
+      return new Set(held && lockers.filter((worker) => !held.has(prefix + worker)));
+    },
+  };
+}
+
+/** Lives by its lease alone. */
+const byTime: Enlistment = { liveness: "time", leave() {} };
+
+function holdLock(name: string): Promise<Enlistment> {
+  const locks = lockManager();
+  if (!locks) return Promise.resolve(byTime);
+  return new Promise((resolve) => {
+    const hold = () => new Promise<void>((leave) => resolve({ liveness: "lock", leave }));
+    // Refused where the page may not use locks (a sandboxed frame, a page going away): then time has to do.
+    locks.request(name, hold).catch(() => resolve(byTime));
+  });
+}
+
+/** Undefined where nobody can tell. */
+async function heldLocks(): Promise<ReadonlySet<string> | undefined> {
+  try {
+    const snapshot = await lockManager()?.query();
+    return snapshot?.held && new Set(snapshot.held.map((lock) => lock.name ?? ""));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Absent on insecure origins and in older engines, whatever the types say. */
+function lockManager(): LockManager | undefined {
+  return typeof navigator === "undefined" ? undefined : (navigator.locks as LockManager | undefined);
+}

@@ -1,0 +1,76 @@
+import type { JobRecord } from "../job/record.ts";
+import type { Change, Liveness } from "../store/store.ts";
+import type {
+  Command,
+  CommandReply,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  JobCounts,
+  JobPage,
+  ListQuery,
+  NewJob,
+} from "../store/verbs.ts";
+
+export type {
+  ClaimedJob,
+  ClaimQueue,
+  Command,
+  CommandReply,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  JobCounts,
+  JobPage,
+  ListQuery,
+  NewJob,
+  Settlement,
+} from "../store/verbs.ts";
+
+/**
+ * The job port: what a queue and a worker need, and no more. It is spoken in process, over RPC and over HTTP, so
+ * everything in it is plain data. **No call carries an absolute time**: the process that owns the storage owns the
+ * clock, and callers send delays in ms. Every call is atomic. Errors are `QuaysideError`s with a stable `code`.
+ */
+export interface Driver {
+  /**
+   * Stores the jobs, all or none, and answers one receipt a job, in order, once they are durable. A job whose id or
+   * dedupe key is taken is not stored: its receipt names the job that stands (`deduplicated: true`).
+   */
+  enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]>;
+
+  /**
+   * One round of a worker: settle what ended, renew what runs, claim more. A worker has one exchange in flight,
+   * numbered from 1; sent again with the same number after a lost answer, it changes nothing and answers the same.
+   * A number lower than the last one is refused with `stale_exchange`.
+   */
+  exchange(request: ExchangeRequest): Promise<ExchangeReply>;
+
+  get(queue: string, id: string): Promise<JobRecord | undefined>;
+
+  /** A page of jobs of one state (or of all), in claim order, ended ones newest first. */
+  list(query: ListQuery): Promise<JobPage>;
+
+  /** Does not scan the backlog, apart from the split of `waiting` and `delayed`, which is counted up to 10,000. */
+  counts(queue: string): Promise<JobCounts>;
+
+  /** One operator's action; see `Command`. */
+  command(command: Command): Promise<CommandReply>;
+
+  /** Ms until a claim on one of these queues could first succeed (0: now); undefined when nothing is to come. */
+  nextWake(queues: readonly string[]): Promise<number | undefined>;
+
+  /** Calls back after something changed, here or elsewhere. May tell too much, and late; never too little for long. */
+  watch(listener: (change: Change) => void): () => void;
+
+  /** Takes the lock that shows this worker alive, where there is such a thing; answers how its death will show. */
+  enlist?(worker: string): Promise<Enlistment>;
+
+  close(): Promise<void>;
+}
+
+export interface Enlistment {
+  readonly liveness: Liveness;
+  /** Gives the lock back. */
+  leave(): void;
+}

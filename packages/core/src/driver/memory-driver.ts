@@ -1,0 +1,16 @@
+import { MemoryStore } from "../store/memory-store.ts";
+import { StoreDriver, type StoreDriverOptions } from "./store-driver.ts";
+
+/**
+ * A driver whose jobs live in memory and die with the process: for tests and scripts.
+ *
+ * @param options.store share one `MemoryStore` to have several drivers work on the same jobs.
+ * @example
+ * const queue = new Queue<Jobs>("mail", memoryDriver());
+ */
+export function memoryDriver({
+  store = new MemoryStore(),
+  ...options
+}: StoreDriverOptions & { readonly store?: MemoryStore } = {}): StoreDriver {
+  return new StoreDriver(store, options);
+}

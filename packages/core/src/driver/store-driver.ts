@@ -1,0 +1,153 @@
+import { QuaysideError } from "../job/errors.ts";
+import type { JobRecord } from "../job/record.ts";
+import { command } from "../store/command.ts";
+import { enqueue } from "../store/enqueue.ts";
+import { exchange } from "../store/exchange.ts";
+import { counts, getJob, wakeInstant } from "../store/inspect.ts";
+import { list } from "../store/list.ts";
+import { scan } from "../store/operations.ts";
+import type { Change, Liveness, Program, Store } from "../store/store.ts";
+import { EVERY_LEASE, Mint, type Surroundings, type Turn, turn } from "../store/turn.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type {
+  Command,
+  CommandReply,
+  Driver,
+  Enlistment,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  JobCounts,
+  JobPage,
+  ListQuery,
+  NewJob,
+} from "./driver.ts";
+import { LeaseWatch } from "./lease-watch.ts";
+
+export interface StoreDriverOptions {
+  readonly clock?: Clock;
+  /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
+  readonly random?: () => number;
+  /** Takes what shows a worker alive (a Web Lock). Absent: its lease alone does. */
+  readonly enlist?: (worker: string) => Promise<Enlistment>;
+  /** Which of these workers, of this liveness, are certainly gone. */
+  readonly deadWorkers?: (
+    workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
+  ) => Promise<ReadonlySet<string>>;
+}
+
+/** The driver of everything that has a `Store`: each verb is one program in one transaction. */
+export class StoreDriver implements Driver {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #options: StoreDriverOptions;
+  readonly #mint: Mint;
+  readonly #watch: LeaseWatch;
+  readonly #listeners = new Set<(change: Change) => void>();
+  readonly #unwatch: () => void;
+  #horizon = 0;
+
+  constructor(store: Store, options: StoreDriverOptions = {}) {
+    this.#store = store;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#mint = new Mint(this.#random);
+    this.#watch = new LeaseWatch(() => this.#clock.monotonic());
+    this.#unwatch = store.watch((changes) => this.#tell(changes));
+  }
+
+  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
+    return jobs.length === 0 ? [] : this.#run((current) => enqueue(current, jobs));
+  }
+
+  async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    const judge = this.#watch.judge(await this.#deadWorkers());
+    return this.#run((current) => exchange(current, request, judge), request.worker);
+  }
+
+  get(queue: string, id: string): Promise<JobRecord | undefined> {
+    return this.#run((current) => getJob(current, queue, id));
+  }
+
+  list(query: ListQuery): Promise<JobPage> {
+    return this.#run((current) => list(current, query));
+  }
+
+  counts(queue: string): Promise<JobCounts> {
+    return this.#run((current) => counts(current, queue));
+  }
+
+  async command(request: Command): Promise<CommandReply> {
+    let affected = 0;
+    for (;;) {
+      const { more, ...reply } = await this.#run((current) => command(current, request));
+      affected += reply.affected;
+      if (!more) return { ...reply, affected };
+    }
+  }
+
+  async nextWake(queues: readonly string[]): Promise<number | undefined> {
+    const judge = this.#watch.judge(new Set());
+    return this.#run(function* (current) {
+      const at = yield* wakeInstant(current, queues, judge);
+      return at === Number.POSITIVE_INFINITY ? undefined : Math.max(0, at - current.now);
+    });
+  }
+
+  watch(listener: (change: Change) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async enlist(worker: string): Promise<Enlistment> {
+    return this.#options.enlist ? this.#options.enlist(worker) : { liveness: "time", leave() {} };
+  }
+
+  async close(): Promise<void> {
+    this.#unwatch();
+    this.#listeners.clear();
+    await this.#store.close();
+  }
+
+  /** Runs one program and, after its commit (R3), tells what it changed. */
+  async #run<T>(body: (current: Turn) => Program<T>, by?: string): Promise<T> {
+    const { result, changes: made } = await this.#store.transact(() => turn(this.#surroundings(), body));
+    if (made.length > 0) {
+      const changes = by === undefined ? made : made.map((change) => ({ ...change, by }));
+      this.#store.announce(changes);
+      this.#tell(changes);
+    }
+    return result;
+  }
+
+  #surroundings(): Surroundings {
+    const now = this.#clock.now();
+    if (!Number.isSafeInteger(now) || now < 0)
+      throw new QuaysideError("internal", `The clock answered ${now}: it must give whole ms since epoch.`);
+    this.#horizon = Math.max(this.#horizon, now);
+    return { now, horizon: this.#horizon, mint: this.#mint, random: this.#random };
+  }
+
+  /**
+   * The dead among the workers of the last look. Only those: a worker that came since may have taken its lock after we
+   * asked who holds one, but one that had a lease before we asked held its lock by then.
+   */
+  async #deadWorkers(): Promise<ReadonlySet<string>> {
+    const { deadWorkers } = this.#options;
+    if (!deadWorkers) return new Set();
+    if (!this.#watch.workers) {
+      const watch = this.#watch;
+      await this.#run(function* () {
+        watch.look(yield* scan("leases", EVERY_LEASE, 10_000));
+      });
+    }
+    const others = (this.#watch.workers ?? []).filter(({ liveness }) => liveness !== "time");
+    return others.length > 0 ? deadWorkers(others) : new Set();
+  }
+
+  #tell(changes: readonly Change[]): void {
+    for (const change of changes) for (const listener of [...this.#listeners]) listener(change);
+  }
+}

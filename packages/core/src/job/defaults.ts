@@ -1,0 +1,19 @@
+/** Every default of the engine, in one place. Milliseconds where the name ends in `Ms`. */
+export const DEFAULTS = {
+  maxAttempts: 3,
+  backoff: { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 3_600_000, jitter: 1 },
+  /** How long a claim holds without renewal. Renewed at a third. */
+  leaseMs: 30_000,
+  /** A live worker (it holds its lock) that stays silent is given up after this long. */
+  silenceCapMs: 600_000,
+  /** What a worker waits for its handlers at `stop()` before it aborts them. */
+  stopTimeoutMs: 30_000,
+  /** What a handler has, after its signal was aborted, to come back before its attempt is settled without it. */
+  graceMs: 5_000,
+  /** Crashes of its process that a job survives. */
+  maxInterruptions: 10,
+  /** Wait of a job whose worker died under it: short at first, for most crashes are not the job's fault. */
+  interruptionBackoff: { kind: "exponential", delayMs: 500, factor: 2, maxMs: 300_000, jitter: 1 },
+  keep: { completed: 100, failed: 1_000, cancelled: 100 },
+  payloadLimitBytes: 128 * 1024,
+} as const;

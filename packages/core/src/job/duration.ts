@@ -1,0 +1,38 @@
+import { QuaysideError } from "./errors.ts";
+
+type Unit = "ms" | "s" | "m" | "h" | "d" | "w";
+
+/**
+ * A length of time: a number is milliseconds, a string carries its unit: `"250ms"`, `"10s"`, `"5m"`, `"2h"`, `"7d"`, `"1w"`.
+ *
+ * @example
+ * await queue.addJob("email", payload, { delay: "5m" });
+ */
+export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
+
+const UNIT_MS: Record<Unit, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** Longest duration accepted: 100 years. A larger one is a mistake (a timestamp given as a delay, say). */
+const LONGEST_MS = 100 * 365 * UNIT_MS.d;
+
+/**
+ * Milliseconds of `duration`, rounded to whole ones.
+ *
+ * @throws {QuaysideError} `invalid_option` naming `option` when it is negative, not finite, over 100 years or malformed.
+ */
+export function toMs(duration: Duration, option: string): number {
+  const ms = typeof duration === "number" ? duration : parse(duration);
+  if (!Number.isFinite(ms) || ms < 0 || ms > LONGEST_MS) {
+    throw new QuaysideError(
+      "invalid_option",
+      `${option} must be a duration from 0 to 100 years (milliseconds, or a string such as "250ms", "10s", "5m", "2h", "7d"), got ${JSON.stringify(duration) ?? String(duration)}.`,
+      { option },
+    );
+  }
+  return Math.round(ms);
+}
+
+function parse(text: unknown): number {
+  const match = typeof text === "string" ? /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d|w)$/.exec(text) : null;
+  return match ? Number(match[1]) * UNIT_MS[match[2] as Unit] : Number.NaN;
+}

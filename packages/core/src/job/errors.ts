@@ -1,0 +1,118 @@
+import type { Duration } from "./duration.ts";
+
+/**
+ * Every error that Quayside throws or stores carries one of these codes. Branch on `code`: it is stable and survives
+ * HTTP, RPC and storage, where `instanceof` does not.
+ */
+export type ErrorCode =
+  | "invalid_option"
+  | "invalid_payload"
+  | "payload_too_large"
+  | "invalid_result"
+  | "unknown_job"
+  | "job_not_found"
+  | "conflict"
+  | "lease_lost"
+  | "timeout"
+  | "cancelled"
+  | "expired"
+  | "interrupted"
+  | "handler_failed"
+  | "unrecoverable"
+  | "retry_after"
+  | "stale_exchange"
+  | "closed"
+  | "storage_full"
+  | "storage_unavailable"
+  | "network"
+  | "unauthorized"
+  | "forbidden"
+  | "too_large"
+  | "bad_request"
+  | "internal";
+
+/** What an error says besides its message: the field or option that was wrong, the queue or job it is about. */
+export interface ErrorDetails {
+  readonly [field: string]: unknown;
+}
+
+/**
+ * Thrown when Quayside itself refuses or cannot do something. `code` says what, `details` where.
+ *
+ * @example
+ * try { await queue.addJob("email", payload) } catch (error) {
+ *   if (error instanceof QuaysideError && error.code === "invalid_payload") show(error.details);
+ * }
+ */
+export class QuaysideError extends Error {
+  override readonly name: string = "QuaysideError";
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** Thrown when a settlement or a renewal comes from an attempt that no longer holds its job. The job is untouched. */
+export class LeaseLostError extends QuaysideError {
+  override readonly name = "LeaseLostError";
+  constructor(id: string) {
+    super("lease_lost", `The lease of job ${id} was lost: another worker may be running it.`, { id });
+  }
+}
+
+/** Thrown by a handler to end its job as `failed` at once, whatever attempts are left. */
+export class UnrecoverableError extends QuaysideError {
+  override readonly name = "UnrecoverableError";
+  constructor(message: string, cause?: unknown) {
+    super("unrecoverable", message, {}, cause);
+  }
+}
+
+/** Thrown by a handler to have its job tried again after `delay`, whatever its backoff says. */
+export class RetryAfterError extends QuaysideError {
+  override readonly name = "RetryAfterError";
+  readonly delay: Duration;
+  constructor(delay: Duration, message = "To be tried again later.", cause?: unknown) {
+    super("retry_after", message, { delay }, cause);
+    this.delay = delay;
+  }
+}
+
+/** An error as it is stored with a job and sent over HTTP. */
+export interface StoredError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** Class name of the thrown error, where it was not a plain `Error`. */
+  readonly name?: string;
+  readonly stack?: string;
+}
+
+/** Longest stack kept with a failed job, in characters: enough for the frames that matter. */
+const STACK_LIMIT = 4_000;
+
+/** Turns whatever a handler threw into what is stored with the job. Never throws. */
+export function toStoredError(thrown: unknown): StoredError {
+  if (thrown instanceof Error) {
+    const code = thrown instanceof QuaysideError ? thrown.code : "handler_failed";
+    return {
+      code,
+      message: thrown.message,
+      ...(thrown.name === "Error" ? {} : { name: thrown.name }),
+      ...(thrown.stack === undefined ? {} : { stack: thrown.stack.slice(0, STACK_LIMIT) }),
+    };
+  }
+  return { code: "handler_failed", message: describe(thrown) };
+}
+
+function describe(thrown: unknown): string {
+  if (typeof thrown === "string") return thrown;
+  try {
+    return JSON.stringify(thrown) ?? String(thrown);
+  } catch {
+    return Object.prototype.toString.call(thrown);
+  }
+}

@@ -1,0 +1,150 @@
+import { type Duration, toMs } from "./duration.ts";
+import { QuaysideError } from "./errors.ts";
+import { checkName } from "./place.ts";
+import type { DedupeMode, Keep, StoredOptions } from "./record.ts";
+import { type BackoffOption, resolveBackoff } from "./retry.ts";
+
+/** What a queue or a definition can say once for all of its jobs. */
+export interface JobDefaults {
+  /** Wait before the job may be claimed. Default none. */
+  readonly delay?: Duration | undefined;
+  /** Integer from −100 to 100, higher first. Default 0. */
+  readonly priority?: number | undefined;
+  /** Attempts in all, from 1. Default 3. */
+  readonly maxAttempts?: number | undefined;
+  /** Default exponential from 1 s, doubled, at most 1 h, full jitter. */
+  readonly backoff?: BackoffOption | undefined;
+  /** Longest run of one attempt; then its signal is aborted. Default none. */
+  readonly timeout?: Duration | undefined;
+  /** Words to find it by. */
+  readonly tags?: readonly string[] | undefined;
+  /** How many ended jobs to keep when this one ends; 0 keeps none. Default: what the queue says. */
+  readonly keep?: Partial<Keep> | undefined;
+  /** Not worth starting after this long: it then ends as `failed`, code `expired`. */
+  readonly expiresIn?: Duration | undefined;
+}
+
+/** The options of one job. The nearest word wins: job, then definition, then queue. */
+export interface JobOptions extends JobDefaults {
+  /** Your own id; also the idempotency key: adding it again changes nothing. */
+  readonly id?: string | undefined;
+  /** The earliest instant to run at: ms since epoch or a Date. Instead of `delay`. */
+  readonly availableAt?: number | Date | undefined;
+  /**
+   * No second job while one with this key stands: `drop` (default) while it lives, or until `ttl`; `throttle` for `ttl`
+   * from the add, whatever becomes of it.
+   */
+  readonly dedupe?:
+    | { readonly key: string; readonly mode?: DedupeMode | undefined; readonly ttl?: Duration | undefined }
+    | undefined;
+}
+
+/** Options as a driver takes them. */
+export interface ResolvedOptions extends StoredOptions {
+  readonly id?: string;
+  readonly delayMs?: number;
+  readonly priority?: number;
+  readonly expiresInMs?: number;
+}
+
+/**
+ * Merges layers of options, nearest last, and checks each value. `now` turns `availableAt` into a delay.
+ *
+ * @throws {QuaysideError} `invalid_option` naming the option.
+ */
+export function resolveOptions(layers: readonly (JobOptions | undefined)[], now: number): ResolvedOptions {
+  const merged = merge(layers);
+  const { id, delay, availableAt, priority, maxAttempts, backoff, timeout, dedupe, tags, keep, expiresIn } = merged;
+  const delayMs =
+    availableAt === undefined ? delay !== undefined && toMs(delay, "delay") : delayUntil(availableAt, now);
+  return {
+    ...(id !== undefined && { id: checkName(id, "id") }),
+    ...(delayMs && { delayMs }),
+    ...(priority && { priority: integer(priority, -100, 100, "priority") }),
+    ...(maxAttempts !== undefined && { maxAttempts: integer(maxAttempts, 1, 1_000_000, "maxAttempts") }),
+    ...(backoff !== undefined && { backoff: resolveBackoff(backoff) }),
+    ...(timeout !== undefined && { timeoutMs: positive(toMs(timeout, "timeout"), "timeout") }),
+    ...(dedupe !== undefined && { dedupe: resolveDedupe(dedupe) }),
+    ...(tags !== undefined && tags.length > 0 && { tags: tags.map((tag, index) => checkName(tag, `tags[${index}]`)) }),
+    ...(keep !== undefined && { keep: resolveKeep(keep) }),
+    ...(expiresIn !== undefined && { expiresInMs: positive(toMs(expiresIn, "expiresIn"), "expiresIn") }),
+  };
+}
+
+const KNOWN: ReadonlySet<string> = new Set(
+  "id delay availableAt priority maxAttempts backoff timeout dedupe tags keep expiresIn".split(" "),
+);
+
+/** The nearest defined value of each option. A delay and an instant said in different layers do not mix: the nearer wins. */
+function merge(layers: readonly (JobOptions | undefined)[]): JobOptions {
+  const merged: Record<string, unknown> = {};
+  for (const layer of layers) {
+    for (const [option, value] of Object.entries(layer ?? {})) {
+      if (!KNOWN.has(option)) {
+        throw new QuaysideError(
+          "invalid_option",
+          `There is no job option ${JSON.stringify(option)}. Known are ${[...KNOWN].join(", ")}.`,
+          { option },
+        );
+      }
+      if (value === undefined) continue;
+      if (option === "delay") delete merged.availableAt;
+      merged[option] = value;
+    }
+  }
+  return merged;
+}
+
+function delayUntil(instant: number | Date, now: number): number {
+  const at = typeof instant === "number" ? instant : instant.getTime();
+  if (!Number.isFinite(at))
+    throw new QuaysideError("invalid_option", `availableAt must be ms since epoch or a valid Date, got ${instant}.`, {
+      option: "availableAt",
+    });
+  return toMs(Math.max(0, Math.round(at - now)), "availableAt");
+}
+
+export function integer(value: number, least: number, most: number, option: string): number {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new QuaysideError("invalid_option", `${option} must be an integer from ${least} to ${most}, got ${value}.`, {
+      option,
+    });
+  }
+  return value;
+}
+
+function positive(ms: number, option: string): number {
+  if (ms < 1) throw new QuaysideError("invalid_option", `${option} must be at least 1 ms.`, { option });
+  return ms;
+}
+
+function resolveDedupe({
+  key,
+  mode = "drop",
+  ttl,
+}: NonNullable<JobOptions["dedupe"]>): NonNullable<StoredOptions["dedupe"]> {
+  checkName(key, "dedupe.key");
+  if (mode !== "drop" && mode !== "throttle") {
+    throw new QuaysideError(
+      "invalid_option",
+      `dedupe.mode must be "drop" or "throttle", got ${JSON.stringify(mode)}.`,
+      { option: "dedupe.mode" },
+    );
+  }
+  if (mode === "throttle" && ttl === undefined)
+    throw new QuaysideError("invalid_option", 'dedupe.ttl is needed with mode "throttle".', { option: "dedupe.ttl" });
+  return { key, mode, ...(ttl !== undefined && { ttlMs: positive(toMs(ttl, "dedupe.ttl"), "dedupe.ttl") }) };
+}
+
+/** @throws {QuaysideError} `invalid_option` when a state is unknown or a number is not a whole one from 0. */
+export function resolveKeep(keep: Partial<Keep>): Partial<Keep> {
+  for (const [state, count] of Object.entries(keep)) {
+    if (!["completed", "failed", "cancelled"].includes(state)) {
+      throw new QuaysideError("invalid_option", `keep.${state} is not a state in which jobs are kept.`, {
+        option: `keep.${state}`,
+      });
+    }
+    integer(count, 0, 1_000_000, `keep.${state}`);
+  }
+  return keep;
+}

@@ -1,0 +1,97 @@
+import { QuaysideError } from "./errors.ts";
+import type { EndState, JobKey } from "./record.ts";
+
+/**
+ * Keys. A job lies where it will be claimed from:
+ *
+ * | place | lane | rank | at |
+ * |---|---|---|---|
+ * | `ready` | queue | −priority | `availableAt` |
+ * | `blocked` | queue/reason/value | as in ready | as in ready |
+ * | `finished` | queue/state | 0 | `finishedAt` |
+ *
+ * then `order` (monotone in the process that minted it) and `tag` (random per process), so no two jobs share a key.
+ */
+
+export type BlockReason = "name";
+
+/** Escapes what structures a lane, so that no two different names can make the same one. Control characters too: `after` relies on it. */
+export function escapePart(part: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is escaped
+  return part.replace(/[%/\u0000-\u001f]/g, (char) => `%${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+export function unescapePart(part: string): string {
+  return part.replace(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
+export const readyLane = escapePart;
+export const blockedLane = (queue: string, reason: BlockReason, value: string): string =>
+  `${escapePart(queue)}/${reason}/${escapePart(value)}`;
+export const finishedLane = (queue: string, state: EndState): string => `${escapePart(queue)}/${state}`;
+
+/** The queue a key belongs to, whatever its place. */
+export function queueOf(key: JobKey): string {
+  const lane = key[1];
+  const slash = lane.indexOf("/");
+  return unescapePart(slash < 0 ? lane : lane.slice(0, slash));
+}
+
+/** Why the job at a blocked key waits, e.g. `["name", "email"]`. */
+export function blockOf(key: JobKey): readonly [reason: BlockReason, value: string] | undefined {
+  if (key[0] !== "blocked") return undefined;
+  const [, reason, value] = key[1].split("/");
+  return [reason as BlockReason, unescapePart(value ?? "")];
+}
+
+/** The state of the job at a finished key. */
+export const endStateOf = (key: JobKey): EndState => key[1].slice(key[1].indexOf("/") + 1) as EndState;
+
+/**
+ * The id that spells a job's first place in line, so that it can be found without an index entry. `rank` is never −0.
+ */
+export function spellId(key: JobKey): string {
+  const [, , rank, at, order, tag] = key;
+  return `${(rank + 100).toString(36)}-${at.toString(36)}-${order.toString(36)}-${tag}`;
+}
+
+const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,10})-([0-9a-z]{1,11})-([0-9a-z]{8})$/;
+
+/**
+ * The ready key that a generated id spells, always under the queue asked (R5); undefined for ids that were not
+ * generated. A caller's own id may look like this: the record found must bear the id, and the `ids` entry decides.
+ */
+export function decodeId(queue: string, id: string): JobKey | undefined {
+  const match = SPELT.exec(id);
+  if (!match) return undefined;
+  const [rank, at, order] = [match[1], match[2], match[3]].map((digits) => Number.parseInt(digits as string, 36)) as [
+    number,
+    number,
+    number,
+  ];
+  if (rank > 200 || !Number.isSafeInteger(at) || !Number.isSafeInteger(order)) return undefined;
+  return ["ready", readyLane(queue), rank - 100, at, order, match[4] as string];
+}
+
+export const sameKey = (a: JobKey, b: JobKey): boolean => a.every((part, index) => part === b[index]);
+
+/** One string a key, for sets and maps in memory. */
+export const keyText = (key: JobKey): string => key.join("\n");
+
+/** Longest queue, job, group, dedupe and id names, in UTF-16 units. */
+const NAME_LIMIT = 256;
+
+/** @throws {QuaysideError} `invalid_option` when a name is empty, over 256 characters or not well-formed Unicode. */
+export function checkName(name: string, option: string): string {
+  if (typeof name !== "string" || name === "" || name.length > NAME_LIMIT || !name.isWellFormed()) {
+    throw new QuaysideError(
+      "invalid_option",
+      `${option} must be a string of 1 to ${NAME_LIMIT} characters of well-formed Unicode, got ${JSON.stringify(name) ?? String(name)}.`.slice(
+        0,
+        400,
+      ),
+      { option },
+    );
+  }
+  return name;
+}

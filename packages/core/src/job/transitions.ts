@@ -1,0 +1,142 @@
+import { DEFAULTS } from "./defaults.ts";
+import type { StoredError } from "./errors.ts";
+import type { Json } from "./json.ts";
+import { type BlockReason, blockedLane, blockOf, endStateOf, finishedLane, queueOf, readyLane } from "./place.ts";
+import type { EndState, JobKey, JobRecord, JobState, Keep, StoredJob } from "./record.ts";
+import { backoffDelay } from "./retry.ts";
+
+/** Pure decisions: a record, what happened, now; out comes the next record. Programs write it, nothing else decides. */
+
+/** Where a job stands in line: instant, and what orders it among equal instants. */
+export interface Stand {
+  readonly at: number;
+  readonly order: number;
+  readonly tag: string;
+}
+
+/** `0 - priority`, because −0 is not the same key part as 0 everywhere. */
+export const readyKey = (queue: string, priority: number, stand: Stand): JobKey => [
+  "ready",
+  readyLane(queue),
+  0 - priority,
+  stand.at,
+  stand.order,
+  stand.tag,
+];
+
+/** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
+export const ORDERS_PER_MS = 1024;
+
+/** True when nobody asked for a delay: the job was placed no later than it became available. */
+export const isUndelayed = (key: JobKey): boolean => key[4] >= key[3] * ORDERS_PER_MS;
+
+/** The job back in line, `delayMs` from now, its counts as they are. */
+function again(job: StoredJob, stand: Stand): StoredJob {
+  return { ...job, key: readyKey(job.queue, job.priority, stand), availableAt: stand.at };
+}
+
+/** After a failed attempt that will be tried again. */
+export function retried(job: StoredJob, stand: Stand, error: StoredError, startedAt: number): StoredJob {
+  return { ...again(job, stand), attempts: attemptsOf(job) + 1, error, startedAt };
+}
+
+/** Given back by its handler: the attempt does not count. */
+export const released = again;
+
+/** After its worker died under it. Its attempts stay. */
+export function interrupted(job: StoredJob, stand: Stand): StoredJob {
+  return { ...again(job, stand), interruptions: interruptionsOf(job) + 1 };
+}
+
+export const interruptionDelay = (interruptions: number, random: number): number =>
+  backoffDelay(DEFAULTS.interruptionBackoff, interruptions, random);
+
+/** Put back in line by an operator, as if it had never run; the last error stays to be read. */
+export function reset(job: StoredJob, stand: Stand): StoredJob {
+  const { attempts, interruptions, finishedAt, startedAt, result, progress, expiresAt, ...rest } = job;
+  return again(rest, stand);
+}
+
+/** Out of the way of the claims; `returned` takes it back to the very place it had. */
+export function blocked(job: StoredJob, reason: BlockReason, value: string): StoredJob {
+  const [, , rank, at, order, tag] = job.key;
+  return { ...job, key: ["blocked", blockedLane(job.queue, reason, value), rank, at, order, tag] };
+}
+
+export function returned(job: StoredJob): StoredJob {
+  const [, , rank, at, order, tag] = job.key;
+  return { ...job, key: ["ready", readyLane(job.queue), rank, at, order, tag] };
+}
+
+/** How a job ended, and what is to be remembered of it. */
+export interface Ending {
+  readonly state: EndState;
+  readonly error?: StoredError;
+  /** JSON text. */
+  readonly result?: string;
+  readonly progress?: Json;
+  readonly startedAt?: number;
+  /** Whether the attempt that ended it counts. */
+  readonly counted?: boolean;
+}
+
+/** The record that is kept of an ended job. It keeps `order` and `tag`, so that equal instants stay in order. */
+export function ended(job: StoredJob, ending: Ending, now: number): StoredJob {
+  const { error, result, progress, startedAt } = ending;
+  return {
+    ...job,
+    key: ["finished", finishedLane(job.queue, ending.state), 0, now, job.key[4], job.key[5]],
+    attempts: attemptsOf(job) + (ending.counted ? 1 : 0),
+    finishedAt: now,
+    ...(error && { error }),
+    ...(result !== undefined && { result }),
+    ...(progress !== undefined && { progress }),
+    ...(startedAt !== undefined && { startedAt }),
+  };
+}
+
+export const attemptsOf = (job: StoredJob): number => job.attempts ?? 0;
+export const maxAttemptsOf = (job: StoredJob): number => job.maxAttempts ?? DEFAULTS.maxAttempts;
+export const interruptionsOf = (job: StoredJob): number => job.interruptions ?? 0;
+export const isExpired = (job: StoredJob, now: number): boolean => job.expiresAt !== undefined && job.expiresAt <= now;
+
+/** How many ended jobs of a state to keep when this one ends: the job's own word, else the queue's, else the default. */
+export const keepOf = (job: StoredJob | undefined, settings: Partial<Keep> | undefined, state: EndState): number =>
+  job?.keep?.[state] ?? settings?.[state] ?? DEFAULTS.keep[state];
+
+export const EXPIRED: StoredError = { code: "expired", message: "The job was not started before it expired." };
+export const INTERRUPTED: StoredError = {
+  code: "interrupted",
+  message: `The job was cut off ${DEFAULTS.maxInterruptions} times by the death of its worker (a crash, a closed tab, an eviction).`,
+};
+
+/** The state of a job at its key; `running` when a lease lists it. */
+export function stateOf(key: JobKey, now: number, running: boolean): JobState {
+  if (key[0] === "finished") return endStateOf(key);
+  if (running) return "active";
+  return key[0] === "ready" && key[3] > now && !isUndelayed(key) ? "delayed" : "waiting";
+}
+
+/** What people see of a stored job. `run` is its lease entry while it runs. */
+export function toJobRecord(
+  job: StoredJob,
+  now: number,
+  run?: { readonly startedAt: number; readonly progress?: Json },
+): JobRecord {
+  const { key, payload, result, attempts: _, interruptions: __, keep: ___, maxAttempts: ____, tags, ...rest } = job;
+  const block = blockOf(key);
+  return {
+    ...rest,
+    queue: queueOf(key),
+    payload: JSON.parse(payload),
+    state: stateOf(key, now, run !== undefined),
+    attempts: attemptsOf(job) + (run ? 1 : 0),
+    maxAttempts: maxAttemptsOf(job),
+    interruptions: interruptionsOf(job),
+    tags: tags ?? [],
+    ...(block && { blockedBy: block[0] }),
+    ...(result !== undefined && { result: JSON.parse(result) as Json }),
+    ...(run && { startedAt: run.startedAt }),
+    ...(run?.progress !== undefined && { progress: run.progress }),
+  };
+}

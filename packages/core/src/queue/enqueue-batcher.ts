@@ -1,0 +1,93 @@
+import type { Driver } from "../driver/driver.ts";
+import { type ErrorCode, QuaysideError } from "../job/errors.ts";
+import type { EnqueueReceipt, NewJob } from "../store/verbs.ts";
+
+/** Jobs in one call of a driver, at most, unless one `addJobs` brings more: what the HTTP API takes at once. */
+const BATCH = 1_000;
+/** Microtask turns that adds of one turn of the event loop have to gather: schemas may answer asynchronously. */
+const GATHER_TURNS = 2;
+
+interface Caller {
+  readonly jobs: readonly NewJob[];
+  readonly resolve: (receipts: readonly EnqueueReceipt[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Group commit: adds made in the same turn share one transaction, each caller awaiting its own receipts. What one
+ * caller adds stays together; a refusal that is about somebody's job falls on that caller alone.
+ */
+export class EnqueueBatcher {
+  static readonly #byDriver = new WeakMap<Driver, EnqueueBatcher>();
+  readonly #driver: Driver;
+  #callers: Caller[] = [];
+
+  /** The batcher of a driver, shared by all queues on it. */
+  static of(driver: Driver): EnqueueBatcher {
+    let batcher = EnqueueBatcher.#byDriver.get(driver);
+    if (!batcher) {
+      batcher = new EnqueueBatcher(driver);
+      EnqueueBatcher.#byDriver.set(driver, batcher);
+    }
+    return batcher;
+  }
+
+  private constructor(driver: Driver) {
+    this.#driver = driver;
+  }
+
+  /** Resolves with one receipt a job when they are durable. */
+  add(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
+    return new Promise((resolve, reject) => {
+      this.#callers.push({ jobs, resolve, reject });
+      if (this.#callers.length === 1) void this.#flush();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
+    const callers = this.#callers;
+    this.#callers = [];
+    for (const batch of batches(callers)) void this.#send(batch);
+  }
+
+  async #send(callers: readonly Caller[]): Promise<void> {
+    try {
+      const receipts = await this.#driver.enqueue(callers.flatMap(({ jobs }) => jobs));
+      let from = 0;
+      for (const { jobs, resolve } of callers) {
+        resolve(receipts.slice(from, from + jobs.length));
+        from += jobs.length;
+      }
+    } catch (error) {
+      if (callers.length > 1 && isRefusal(error)) for (const caller of callers) void this.#send([caller]);
+      else for (const { reject } of callers) reject(error);
+    }
+  }
+}
+
+function batches(callers: readonly Caller[]): Caller[][] {
+  const all: Caller[][] = [];
+  let size = Number.POSITIVE_INFINITY;
+  for (const caller of callers) {
+    if (size + caller.jobs.length > BATCH) {
+      all.push([]);
+      size = 0;
+    }
+    all[all.length - 1]?.push(caller);
+    size += caller.jobs.length;
+  }
+  return all;
+}
+
+/** Refused for what a job is: nothing was stored, and the other callers' jobs may well be fine. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  "invalid_option",
+  "invalid_payload",
+  "payload_too_large",
+  "unknown_job",
+  "conflict",
+  "too_large",
+  "bad_request",
+]);
+const isRefusal = (error: unknown): boolean => error instanceof QuaysideError && REFUSALS.has(error.code);

@@ -1,0 +1,65 @@
+import type { Duration } from "../job/duration.ts";
+import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import type { JobOptions } from "../job/options.ts";
+import type { BackoffOption } from "../job/retry.ts";
+
+/** What a builder ends in: a queue, seen from here. */
+export interface JobSink<Jobs extends JobMap> {
+  addJob<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>, options?: JobOptions): Promise<string>;
+}
+
+/**
+ * Options said one after the other. Immutable: each call returns a new builder, so one can be kept and used again.
+ *
+ * @example
+ * const urgent = queue.priority(10).maxAttempts(5);
+ * await urgent.addJob("email", { to, subject, body });
+ * await urgent.delay("10s").addJob("email", { to, subject, body });
+ */
+export class JobBuilder<Jobs extends JobMap> {
+  readonly #sink: JobSink<Jobs>;
+  readonly #options: JobOptions;
+
+  constructor(sink: JobSink<Jobs>, options: JobOptions) {
+    this.#sink = sink;
+    this.#options = options;
+  }
+
+  /** Any options at once. */
+  with(options: JobOptions): JobBuilder<Jobs> {
+    return new JobBuilder(this.#sink, { ...this.#options, ...options });
+  }
+
+  id(id: string): JobBuilder<Jobs> {
+    return this.with({ id });
+  }
+
+  delay(delay: Duration): JobBuilder<Jobs> {
+    return this.with({ delay });
+  }
+
+  priority(priority: number): JobBuilder<Jobs> {
+    return this.with({ priority });
+  }
+
+  maxAttempts(maxAttempts: number): JobBuilder<Jobs> {
+    return this.with({ maxAttempts });
+  }
+
+  backoff(backoff: BackoffOption): JobBuilder<Jobs> {
+    return this.with({ backoff });
+  }
+
+  timeout(timeout: Duration): JobBuilder<Jobs> {
+    return this.with({ timeout });
+  }
+
+  tags(...tags: readonly string[]): JobBuilder<Jobs> {
+    return this.with({ tags });
+  }
+
+  /** Adds a job with these options; resolves with its id once it is durable. */
+  addJob<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>): Promise<string> {
+    return this.#sink.addJob(name, payload, this.#options);
+  }
+}

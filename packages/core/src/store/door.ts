@@ -1,0 +1,263 @@
+import {
+  blockOf,
+  decodeId,
+  endStateOf,
+  escapePart,
+  finishedLane,
+  keyText,
+  queueOf,
+  sameKey,
+  spellId,
+} from "../job/place.ts";
+import type { EndState, JobKey, StoredJob } from "../job/record.ts";
+import { type Ending, ended, keepOf } from "../job/transitions.ts";
+import { after, get, put, type Range, remove, removeRange, scan, scanKeys, startingWith } from "./operations.ts";
+import type { IdRecord, Program } from "./store.ts";
+import type { TallyPlace, Turn } from "./turn.ts";
+
+/**
+ * The one door (R1): `place`, `move`, `amend` and `end` are the only code that writes `jobs`, and each keeps `ids`,
+ * `dedupe` and the tallies true as it does. Lease entries of jobs that move or end are dropped by the caller, who knows
+ * the lease, in the same program.
+ */
+
+const idKey = (queue: string, id: string): IdRecord["key"] => [escapePart(queue), id];
+
+/** True when the job's id leads to its key, so that it needs no entry in `ids`. */
+export const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boolean =>
+  job.key[0] === "ready" && spellId(job.key) === job.id;
+
+const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
+
+/** A plain job leaves no trace anywhere else: no `ids` or `dedupe` entry, no word of its own on what is kept. */
+export const isPlain = (job: StoredJob): boolean => spellsItsKey(job) && !job.dedupe && !job.keep;
+
+/** Finds jobs by id, wherever they are: through `ids`, else where a generated id spells, if that job bears it (R5). */
+export function* locate(queue: string, ids: readonly string[]): Program<readonly (StoredJob | undefined)[]> {
+  const entries = yield* get(
+    "ids",
+    ids.map((id) => idKey(queue, id)),
+  );
+  const keys = ids.map((id, index) => entries[index]?.at ?? decodeId(queue, id));
+  const present = keys.filter((key) => key !== undefined);
+  const found = yield* get("jobs", present);
+  const byKey = new Map(present.map((key, index) => [keyText(key), found[index]]));
+  return keys.map((key, index) => {
+    const job = key && byKey.get(keyText(key));
+    return job?.id === ids[index] ? job : undefined;
+  });
+}
+
+/** Stores new jobs. */
+export function* place(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
+  yield* put("jobs", jobs);
+  yield* put(
+    "ids",
+    jobs.filter((job) => !spellsItsKey(job)).map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
+  );
+  for (const job of jobs) {
+    turn.tally(job.queue, placeOf(job.key), 1);
+    turn.changed(job.queue, "ready");
+  }
+}
+
+/** Takes jobs to other keys, with whatever else changed in their records. */
+export function* move(turn: Turn, moves: readonly { readonly from: JobKey; readonly job: StoredJob }[]): Program<void> {
+  const gone = moves.filter(({ from, job }) => !sameKey(from, job.key));
+  yield* removeJobs(gone.map(({ from }) => from));
+  yield* put(
+    "jobs",
+    moves.map(({ job }) => job),
+  );
+  const indexed = gone.filter(({ job }) => !spellsItsKey(job));
+  yield* put(
+    "ids",
+    indexed.map(({ job }) => ({ key: idKey(job.queue, job.id), at: job.key })),
+  );
+  const home = gone.filter(({ from, job }) => spellsItsKey(job) && !spellsItsKey({ key: from, id: job.id }));
+  yield* remove(
+    "ids",
+    home.map(({ job }) => idKey(job.queue, job.id)),
+  );
+  for (const { from, job } of gone) {
+    turn.tally(job.queue, placeOf(from), -1);
+    turn.tally(job.queue, placeOf(job.key), 1);
+    if (job.key[0] === "ready") turn.changed(job.queue, "ready");
+  }
+}
+
+/** Changes records where they stand. Never of a running job: its worker has the old one. */
+export function* amend(jobs: readonly StoredJob[]): Program<void> {
+  yield* put("jobs", jobs);
+}
+
+/** Ends plain jobs of which nothing is kept, knowing only their keys. */
+export function* endPlain(turn: Turn, keys: readonly JobKey[]): Program<void> {
+  yield* removeJobs(keys);
+  for (const key of keys) {
+    const queue = queueOf(key);
+    turn.tally(queue, placeOf(key), -1);
+    turn.changed(queue, "ended");
+  }
+}
+
+/** A job and how it ends; `trace: false` keeps nothing of it, whatever the queue says. */
+export interface End {
+  readonly job: StoredJob;
+  readonly ending: Ending;
+  readonly trace?: boolean;
+}
+
+/** Ends jobs for whatever cause. Kept ones go to their finished lane, which is then pruned to its limit. */
+export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJob[]> {
+  if (ends.length === 0) return [];
+  const kept: StoredJob[] = [];
+  const records: StoredJob[] = [];
+  const unindexed: IdRecord["key"][] = [];
+  const limits = new Map<string, Limit>();
+  for (const { job, ending, trace = true } of ends) {
+    const record = ended(job, ending, turn.now);
+    records.push(record);
+    turn.tally(job.queue, placeOf(job.key), -1);
+    turn.changed(job.queue, "ended");
+    const settings = yield* turn.settings(job.queue);
+    const limit = trace ? keepOf(job, settings.keep, ending.state) : 0;
+    if (limit > 0) {
+      kept.push(record);
+      turn.tally(job.queue, ending.state, 1);
+      limits.set(record.key[1], { queue: job.queue, state: ending.state, limit });
+    } else if (!spellsItsKey(job)) {
+      unindexed.push(idKey(job.queue, job.id));
+    }
+  }
+  yield* removeJobs(ends.map(({ job }) => job.key));
+  yield* put("jobs", kept);
+  yield* put(
+    "ids",
+    kept.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
+  );
+  yield* remove("ids", unindexed);
+  yield* freeDedupeKeys(
+    turn,
+    ends.map(({ job }) => job),
+  );
+  for (const limit of limits.values()) yield* prune(turn, limit);
+  return records;
+}
+
+/** Removes jobs that have ended already, with their entries. */
+export function* forget(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
+  yield* removeJobs(jobs.map((job) => job.key));
+  yield* remove(
+    "ids",
+    jobs.map((job) => idKey(job.queue, job.id)),
+  );
+  for (const job of jobs) {
+    turn.tally(job.queue, placeOf(job.key), -1);
+    turn.changed(job.queue, "ended");
+  }
+}
+
+/** A dedupe key is freed only by its holder (compare and delete), and stays while its time has not run out. */
+function* freeDedupeKeys(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
+  const holders = jobs.flatMap((job) =>
+    job.dedupe && job.key[0] !== "finished" ? { id: job.id, key: dedupeKey(job.queue, job.dedupe.key) } : [],
+  );
+  const records = yield* get(
+    "dedupe",
+    holders.map(({ key }) => key),
+  );
+  const held = records.filter(
+    (record, index) => record !== undefined && record.holder === holders[index]?.id,
+  ) as NonNullable<(typeof records)[number]>[];
+  const stays = (until: number | undefined) => until !== undefined && until > turn.now;
+  yield* put(
+    "dedupe",
+    held.filter((record) => stays(record.until)).map((record) => ({ ...record, ended: true as const })),
+  );
+  yield* remove(
+    "dedupe",
+    held.filter((record) => !stays(record.until)).map((record) => record.key),
+  );
+}
+
+export const dedupeKey = (queue: string, key: string): readonly [string, string] => [escapePart(queue), key];
+
+interface Limit {
+  readonly queue: string;
+  readonly state: EndState;
+  readonly limit: number;
+}
+
+/** Most ended jobs that one program prunes, so that a limit set low on a long history does not make one long transaction. */
+const PRUNE_STEP = 1_000;
+
+/** Forgets the oldest ended jobs over the limit. */
+function* prune(turn: Turn, { queue, state, limit }: Limit): Program<void> {
+  const lane = startingWith("finished", finishedLane(queue, state));
+  const total = yield* turn.tallied(queue, state, () => countKeys(lane));
+  if (total > limit) yield* forget(turn, yield* scan("jobs", lane, Math.min(total - limit, PRUNE_STEP)));
+}
+
+const COUNT_STEP = 10_000;
+
+/** Counts by reading every key in the range: for lanes that are short, or once, before a tally exists. */
+export function* countKeys(range: Range): Program<number> {
+  let count = 0;
+  for (let from = range.from; ; ) {
+    const keys = yield* scanKeys("jobs", { from, to: range.to }, COUNT_STEP);
+    count += keys.length;
+    const last = keys[keys.length - 1];
+    if (keys.length < COUNT_STEP || !last) return count;
+    from = after(last);
+  }
+}
+
+/** How many foreign keys between the first and the last are read at most to find runs, per key to delete. */
+const SPARSE = 2;
+
+/**
+ * Deletes jobs by key, as range deletes where they lie side by side: nearly free in every engine. A run is trusted only
+ * after its keys, read here and now, are exactly those meant (R2): anything may have been added in between.
+ */
+function* removeJobs(keys: readonly JobKey[]): Program<void> {
+  if (keys.length < 3) return yield* remove("jobs", keys);
+  const meant = new Set(keys.map(keyText));
+  const single: JobKey[] = [];
+  for (const lane of byLane(keys)) {
+    const sorted = [...lane].sort((a, b) => a[3] - b[3] || a[4] - b[4] || (a[5] < b[5] ? -1 : 1));
+    const first = sorted[0] as JobKey;
+    const last = sorted[sorted.length - 1] as JobKey;
+    const present = yield* scanKeys("jobs", { from: first, to: after(last) }, sorted.length * SPARSE + 1);
+    let run: JobKey[] = [];
+    const runs: JobKey[][] = [];
+    const found = new Set<string>();
+    for (const key of present) {
+      if (meant.has(keyText(key))) {
+        if (run.length === 0) runs.push(run);
+        run.push(key);
+        found.add(keyText(key));
+      } else run = [];
+    }
+    for (const stretch of runs) {
+      if (stretch.length < 3) single.push(...stretch);
+      else yield* removeRange("jobs", { from: stretch[0] as JobKey, to: after(stretch[stretch.length - 1] as JobKey) });
+    }
+    single.push(...sorted.filter((key) => !found.has(keyText(key))));
+  }
+  yield* remove("jobs", single);
+}
+
+/** Keys of the same place, lane and rank lie in one line. */
+function byLane(keys: readonly JobKey[]): Iterable<JobKey[]> {
+  const lanes = new Map<string, JobKey[]>();
+  for (const key of keys) {
+    const name = `${key[0]}\n${key[1]}\n${key[2]}`;
+    const lane = lanes.get(name);
+    if (lane) lane.push(key);
+    else lanes.set(name, [key]);
+  }
+  return lanes.values();
+}
+
+export const isBlocked = (job: StoredJob): boolean => blockOf(job.key) !== undefined;

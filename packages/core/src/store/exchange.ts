@@ -1,0 +1,132 @@
+import { QuaysideError } from "../job/errors.ts";
+import type { JobRecord, StoredJob } from "../job/record.ts";
+import { toJobRecord } from "../job/transitions.ts";
+import { claim } from "./claim.ts";
+import { isPlain, locate } from "./door.ts";
+import { get } from "./operations.ts";
+import { type Judge, lookAgainAt, recover } from "./recover.ts";
+import { release, settle } from "./settle.ts";
+import type { Held, LeaseRecord, Program } from "./store.ts";
+import type { Turn } from "./turn.ts";
+import type { ExchangeReply, ExchangeRequest } from "./verbs.ts";
+
+/**
+ * One round of a worker, in the order that keeps a live worker's jobs its own: answer a repeat as before, settle what it
+ * finished, give back what it does not know, renew the rest, and only then judge other workers' leases and claim.
+ */
+export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): Program<ExchangeReply> {
+  const leases = yield* turn.leases();
+  const before = leases.of(request.worker);
+  if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);
+
+  const { left, lost } = yield* settle(turn, request.settle, before?.held ?? []);
+  const running = new Set(request.running);
+  const known = left.filter((held) => running.has(held.token));
+  yield* release(
+    turn,
+    left.filter((held) => !running.has(held.token)),
+  );
+  const present = new Set(known.map((held) => held.token));
+  lost.push(...request.running.filter((token) => !present.has(token)));
+
+  const lease: LeaseRecord = {
+    key: [request.worker],
+    ...(request.name !== undefined && { name: request.name }),
+    liveness: request.liveness,
+    leaseMs: request.leaseMs,
+    renewedAt: turn.now,
+    expiresAt: turn.now + request.leaseMs,
+    exchange: request.exchange,
+    ...(lost.length > 0 && { lost }),
+    held: withProgress(known, request.progress ?? []),
+  };
+  leases.set(lease);
+
+  const interrupted = yield* recover(turn, request.worker, judge);
+  const claimed = yield* claim(turn, request.claim, lease.held);
+  const fresh = claimed.jobs.map((job, index) => toHeld(job, `${request.exchange}.${index}`, turn.now, claimed.alone));
+  const next = {
+    ...lease,
+    held: [...lease.held, ...fresh],
+    ...(interrupted.length > 0 && { interrupted: interrupted.map(scoped) }),
+  };
+  // An idle look, of which nobody will have to remember anything, costs no write.
+  const idle = next.held.length + request.settle.length + interrupted.length + (before?.held.length ?? 0) === 0;
+  if (request.leave && next.held.length === 0) leases.delete(request.worker);
+  else if (idle) leases.restore(request.worker, before);
+  else leases.set(next);
+  for (const job of claimed.jobs) turn.changed(job.queue, "active");
+
+  const wakeAt = Math.min(claimed.wakeAt, lookAgainAt(leases.all(), request.worker, turn.now, judge));
+  return {
+    exchange: request.exchange,
+    jobs: claimed.jobs.map((job, index) => ({
+      token: `${request.exchange}.${index}`,
+      job: toJobRecord(job, turn.now, fresh[index]),
+    })),
+    lost,
+    cancel: known.filter((held) => held.cancel).map((held) => held.token),
+    interrupted: interrupted.map((job) => toJobRecord(job, turn.now)),
+    unknown: claimed.unknown,
+    ...(wakeAt < Number.POSITIVE_INFINITY && { nextWakeMs: Math.max(0, wakeAt - turn.now) }),
+  };
+}
+
+const scoped = (job: { queue: string; id: string }): string => JSON.stringify([job.queue, job.id]);
+
+function withProgress(held: readonly Held[], progress: NonNullable<ExchangeRequest["progress"]>): readonly Held[] {
+  if (progress.length === 0) return held;
+  const values = new Map(progress.map(({ token, value }) => [token, value]));
+  return held.map((entry) => {
+    const value = values.get(entry.token);
+    return value === undefined ? entry : { ...entry, progress: value };
+  });
+}
+
+/** The same answer to the same number (R9): the tokens name the exchange that claimed them, held jobs never change. */
+function* repeat(turn: Turn, request: ExchangeRequest, lease: LeaseRecord): Program<ExchangeReply> {
+  if (request.exchange < lease.exchange) {
+    throw new QuaysideError(
+      "stale_exchange",
+      `Exchange ${request.exchange} of worker ${request.worker} came after exchange ${lease.exchange}.`,
+      {
+        exchange: request.exchange,
+        last: lease.exchange,
+      },
+    );
+  }
+  const claimed = lease.held.filter((held) => held.token.startsWith(`${request.exchange}.`));
+  const jobs = yield* get(
+    "jobs",
+    claimed.map((held) => held.key),
+  );
+  const interrupted: JobRecord[] = [];
+  for (const name of lease.interrupted ?? []) {
+    const [queue, id] = JSON.parse(name) as [string, string];
+    const [job] = yield* locate(queue, [id]);
+    if (job) interrupted.push(toJobRecord(job, turn.now));
+  }
+  return {
+    exchange: request.exchange,
+    jobs: claimed.flatMap((held, index) => {
+      const job = jobs[index];
+      return job ? [{ token: held.token, job: toJobRecord(job, turn.now, held) }] : [];
+    }),
+    lost: lease.lost ?? [],
+    cancel: lease.held.filter((held) => held.cancel).map((held) => held.token),
+    interrupted,
+    unknown: [],
+    nextWakeMs: 0,
+  };
+}
+
+function toHeld(job: StoredJob, token: string, now: number, alone: boolean): Held {
+  return {
+    key: job.key,
+    id: job.id,
+    token,
+    startedAt: now,
+    ...(isPlain(job) && { plain: true as const }),
+    ...(alone && { alone: true as const }),
+  };
+}

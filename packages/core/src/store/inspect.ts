@@ -1,0 +1,113 @@
+import { escapePart, finishedLane, readyLane, unescapePart } from "../job/place.ts";
+import type { EndState, JobRecord } from "../job/record.ts";
+import { isUndelayed, toJobRecord } from "../job/transitions.ts";
+import { DueJobs } from "./claim.ts";
+import { countKeys, locate } from "./door.ts";
+import { after, type Range, scanKeys, startingWith } from "./operations.ts";
+import { type Judge, lookAgainAt } from "./recover.ts";
+import type { Key, Program } from "./store.ts";
+import { Mint, Turn } from "./turn.ts";
+import type { JobCounts } from "./verbs.ts";
+
+export function* getJob(turn: Turn, queue: string, id: string): Program<JobRecord | undefined> {
+  const [job] = yield* locate(queue, [id]);
+  if (!job) return undefined;
+  const leases = yield* turn.leases();
+  return toJobRecord(job, turn.now, leases.holderOf(job.key)?.held);
+}
+
+/** The delayed are counted one by one up to here; beyond, the count says at least so many. */
+const DELAYED_LIMIT = 10_000;
+
+export function* counts(turn: Turn, queue: string): Program<JobCounts> {
+  const held = (yield* turn.leases()).heldOf(queue).length;
+  const ready = yield* turn.tallied(queue, "ready", () => countKeys(startingWith("ready", readyLane(queue))));
+  const blocked = yield* turn.tallied(queue, "blocked", () => countKeys(blockedLanes(queue)));
+  const finished: Record<EndState, number> = { completed: 0, failed: 0, cancelled: 0 };
+  for (const state of END_STATES)
+    finished[state] = yield* turn.tallied(queue, state, () =>
+      countKeys(startingWith("finished", finishedLane(queue, state))),
+    );
+  const delayed = yield* countDelayed(turn, queue);
+  const { paused = false } = yield* turn.settings(queue);
+  return { waiting: Math.max(0, ready + blocked - held - delayed), delayed, active: held, ...finished, paused };
+}
+
+const END_STATES = ["completed", "failed", "cancelled"] as const;
+export const blockedLanes = (queue: string): Range => ({
+  from: ["blocked", `${escapePart(queue)}/`],
+  to: ["blocked", `${escapePart(queue)}0`],
+});
+
+/** Reads the keys after now of each priority present. */
+function* countDelayed(turn: Turn, queue: string): Program<number> {
+  const lane = readyLane(queue);
+  let delayed = 0;
+  for (const rank of yield* ranks(lane)) {
+    for (let from: Key = ["ready", lane, rank, turn.now + 1]; delayed < DELAYED_LIMIT; ) {
+      const keys = yield* scanKeys("jobs", { from, to: ["ready", lane, rank + 1] }, 1_000);
+      delayed += keys.filter((key) => !isUndelayed(key)).length;
+      const last = keys[keys.length - 1];
+      if (keys.length < 1_000 || !last) break;
+      from = after(last);
+    }
+  }
+  return delayed;
+}
+
+/** The ranks present in a lane, by one seek each. */
+export function* ranks(lane: string): Program<readonly number[]> {
+  const found: number[] = [];
+  for (let from: Key = ["ready", lane]; ; ) {
+    const [key] = yield* scanKeys("jobs", { from, to: after(["ready", lane]) }, 1);
+    if (!key) return found;
+    found.push(key[2]);
+    from = ["ready", lane, key[2] + 1];
+  }
+}
+
+/** The first instant at which a claim on one of the queues could succeed, or another worker's jobs may have to be taken back (R19). */
+export function* wakeInstant(turn: Turn, queues: readonly string[], judge: Judge): Program<number> {
+  const leases = (yield* turn.leases()).all();
+  judge.look(leases);
+  return Math.min(lookAgainAt(leases, "", turn.now, judge), yield* firstDue(turn, queues));
+}
+
+function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
+  let wakeAt = Number.POSITIVE_INFINITY;
+  for (const queue of queues) {
+    if ((yield* turn.settings(queue)).paused) continue;
+    const due = new DueJobs(turn, queue);
+    if ((yield* due.next(1)).length > 0) return turn.now;
+    wakeAt = Math.min(wakeAt, due.wakeAt);
+  }
+  return wakeAt;
+}
+
+/**
+ * The first instant at which anything in the store needs a process to be awake: a job that is due (`now` if one is), the
+ * end of a lease that holds jobs. Undefined when nothing does. A Durable Object arms its alarm by it, in the transaction
+ * of the write that made it so.
+ */
+export function* attentionAt(now: number): Program<number | undefined> {
+  const mint = new Mint(() => 0);
+  const current = new Turn({ now, horizon: now, mint, random: () => 0 });
+  let wakeAt = yield* firstDue(current, yield* readyQueues());
+  for (const lease of (yield* current.leases()).all()) {
+    // A lease that has run out is judged at the next look but one: no use in looking all the time.
+    if (lease.held.length > 0)
+      wakeAt = Math.min(wakeAt, lease.expiresAt > now ? lease.expiresAt : now + lease.leaseMs / 3);
+  }
+  return wakeAt === Number.POSITIVE_INFINITY ? undefined : Math.ceil(wakeAt);
+}
+
+/** The queues that have jobs in line, by one seek each. */
+export function* readyQueues(): Program<readonly string[]> {
+  const queues: string[] = [];
+  for (let from: Key = ["ready"]; ; ) {
+    const [key] = yield* scanKeys("jobs", { from, to: after(["ready"]) }, 1);
+    if (!key) return queues;
+    queues.push(unescapePart(key[1]));
+    from = after(["ready", key[1]]);
+  }
+}

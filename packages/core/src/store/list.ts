@@ -1,0 +1,142 @@
+import { QuaysideError } from "../job/errors.ts";
+import { finishedLane, readyLane } from "../job/place.ts";
+import type { EndState, JobKey, JobState, StoredJob } from "../job/record.ts";
+import { isUndelayed, toJobRecord } from "../job/transitions.ts";
+import { blockedLanes } from "./inspect.ts";
+import { compareKeys } from "./memory-store.ts";
+import { after, get, type Range, scan, startingWith } from "./operations.ts";
+import type { Key, Program } from "./store.ts";
+import type { Leases, Turn } from "./turn.ts";
+import type { JobPage, ListQuery } from "./verbs.ts";
+
+/** A part of the queue that a list walks through. */
+type Stretch =
+  | { readonly kind: "running" }
+  | { readonly kind: "line"; readonly range: Range; readonly shows?: "waiting" | "delayed" }
+  | { readonly kind: "ended"; readonly range: Range };
+
+interface Position {
+  readonly stretch: number;
+  readonly key?: JobKey;
+}
+
+const STATES: readonly JobState[] = ["waiting", "delayed", "active", "completed", "failed", "cancelled"];
+
+/** A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. */
+export function* list(turn: Turn, { queue, state, limit = 100, cursor }: ListQuery): Program<JobPage> {
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1_000) {
+    throw new QuaysideError("invalid_option", `limit must be an integer from 1 to 1000, got ${limit}.`, {
+      option: "limit",
+    });
+  }
+  if (state !== undefined && !STATES.includes(state)) {
+    throw new QuaysideError(
+      "invalid_option",
+      `state must be one of ${STATES.join(", ")}, got ${JSON.stringify(state)}.`,
+      { option: "state" },
+    );
+  }
+  const leases = yield* turn.leases();
+  const stretches = stretchesOf(queue, state);
+  const shown: { job: StoredJob; position: Position }[] = [];
+  let at: Position = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
+  // One more than asked tells whether there is another page.
+  for (let stretch = stretches[at.stretch]; stretch && shown.length <= limit; stretch = stretches[at.stretch]) {
+    const { jobs, last } = yield* read(turn, leases, queue, stretch, at.key, limit + 1 - shown.length);
+    const { stretch: index } = at;
+    shown.push(...jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })));
+    at = last ? { stretch: index, key: last } : { stretch: index + 1 };
+  }
+  const page = shown.slice(0, limit);
+  const jobs = page.map(({ job }) => toJobRecord(job, turn.now, leases.holderOf(job.key)?.held));
+  const end = page[page.length - 1];
+  return shown.length > limit && end ? { jobs, cursor: encodeCursor(end.position) } : { jobs };
+}
+
+function stretchesOf(queue: string, state: JobState | undefined): readonly Stretch[] {
+  const ready = startingWith("ready", readyLane(queue));
+  const blocked: Stretch = { kind: "line", range: blockedLanes(queue) };
+  const ended = (end: EndState): Stretch => ({
+    kind: "ended",
+    range: startingWith("finished", finishedLane(queue, end)),
+  });
+  switch (state) {
+    case undefined:
+      return [
+        { kind: "running" },
+        { kind: "line", range: ready },
+        blocked,
+        ended("completed"),
+        ended("failed"),
+        ended("cancelled"),
+      ];
+    case "active":
+      return [{ kind: "running" }];
+    case "waiting":
+      return [{ kind: "line", range: ready, shows: "waiting" }, blocked];
+    case "delayed":
+      return [{ kind: "line", range: ready, shows: "delayed" }];
+    default:
+      return [ended(state)];
+  }
+}
+
+/** Up to `want` jobs of a stretch after `key`; `last` is where to read on, absent when the stretch is done. */
+function* read(
+  turn: Turn,
+  leases: Leases,
+  queue: string,
+  stretch: Stretch,
+  key: JobKey | undefined,
+  want: number,
+): Program<{ jobs: readonly StoredJob[]; last?: JobKey }> {
+  if (stretch.kind === "running") {
+    const keys = leases
+      .heldOf(queue)
+      .map((held) => held.key)
+      .sort(compareKeys);
+    const rest = keys.filter((candidate) => !key || compareKeys(candidate, key) > 0).slice(0, want);
+    const jobs = (yield* get("jobs", rest)).filter((job) => job !== undefined);
+    const last = rest[rest.length - 1];
+    return last && rest.length === want ? { jobs, last } : { jobs };
+  }
+  if (stretch.kind === "ended") {
+    const jobs = yield* scan("jobs", key ? { from: stretch.range.from, to: key } : stretch.range, want, "reverse");
+    const last = jobs[jobs.length - 1];
+    return last && jobs.length === want ? { jobs, last: last.key } : { jobs };
+  }
+  const jobs: StoredJob[] = [];
+  for (let from: Key | undefined = key ? after(key) : stretch.range.from; from && jobs.length < want; ) {
+    const step = 2 * want;
+    const page: readonly StoredJob[] = yield* scan("jobs", { from, to: stretch.range.to }, step);
+    from = page.length === step ? after((page[step - 1] as StoredJob).key) : undefined;
+    for (const job of page) {
+      const [place, lane, rank] = job.key;
+      const delayed = job.key[3] > turn.now && !isUndelayed(job.key);
+      if (stretch.shows && delayed !== (stretch.shows === "delayed")) {
+        // In a priority, what is due comes before what is not: leap over the part that is not shown.
+        from = delayed ? after([place, lane, rank]) : [place, lane, rank, turn.now + 1];
+        if (compareKeys(from, job.key) > 0) break;
+      }
+      if (!leases.holderOf(job.key) && (!stretch.shows || delayed === (stretch.shows === "delayed"))) jobs.push(job);
+      if (jobs.length === want) return { jobs, last: job.key };
+    }
+  }
+  return { jobs };
+}
+
+const encodeCursor = ({ stretch, key }: Position): string =>
+  encodeURIComponent(JSON.stringify([stretch, ...(key ?? [])]));
+
+function decodeCursor(cursor: string): Position {
+  try {
+    const [stretch, ...key] = JSON.parse(decodeURIComponent(cursor)) as [number, ...JobKey];
+    const [place, lane, rank, at, order, tag] = key;
+    const numbers = [stretch, rank, at, order].every(Number.isSafeInteger);
+    if (numbers && [place, lane, tag].every((part) => typeof part === "string"))
+      return { stretch, key: [place, lane, rank, at, order, tag] };
+  } catch {
+    // Falls through to the error below, which says more.
+  }
+  throw new QuaysideError("invalid_option", "cursor is not one that a list call has answered.", { option: "cursor" });
+}

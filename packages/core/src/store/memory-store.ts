@@ -1,0 +1,169 @@
+import { QuaysideError } from "../job/errors.ts";
+import {
+  type Change,
+  COLLECTIONS,
+  type Collection,
+  type Key,
+  type Operation,
+  type Program,
+  type Records,
+  type Store,
+} from "./store.ts";
+
+type AnyRecord = Records[Collection];
+
+/**
+ * A store in memory: for tests, for Node scripts and for work that may die with the process. A program runs straight
+ * through, so serial is what it is; a program that throws is undone from a log of what it replaced.
+ */
+export class MemoryStore implements Store {
+  readonly #collections = new Map(Object.keys(COLLECTIONS).map((name) => [name as Collection, new SortedRecords()]));
+  readonly #listeners = new Set<(changes: readonly Change[]) => void>();
+  #closed = false;
+
+  async transact<T>(start: () => Program<T>): Promise<T> {
+    if (this.#closed) throw new QuaysideError("closed", "This store is closed.");
+    const undo: (() => void)[] = [];
+    try {
+      const program = start();
+      let step = program.next();
+      while (!step.done) step = program.next(this.#perform(step.value, undo));
+      return step.value;
+    } catch (error) {
+      for (const restore of undo.reverse()) restore();
+      throw error;
+    }
+  }
+
+  /** Memory has no other contexts: its drivers share this object, so each tells the rest. */
+  announce(changes: readonly Change[]): void {
+    for (const listener of [...this.#listeners]) listener(changes);
+  }
+
+  watch(listener: (changes: readonly Change[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#listeners.clear();
+  }
+
+  #perform(operation: Operation, undo: (() => void)[]): unknown {
+    const records = this.#collections.get(operation.collection) as SortedRecords;
+    const write = (key: Key, record: AnyRecord | undefined) => {
+      const before = records.set(key, record);
+      if (before !== record) undo.push(() => records.set(key, before));
+    };
+    switch (operation.op) {
+      case "get":
+        return operation.keys.map((key) => records.get(key));
+      case "scan": {
+        const found = records.range(operation.from, operation.to, operation.limit, operation.reverse ?? false);
+        return operation.keysOnly ? found.map((record) => record.key) : found;
+      }
+      case "put":
+        for (const record of operation.records) write(record.key, freeze(record));
+        return undefined;
+      case "delete":
+        for (const key of operation.keys) write(key, undefined);
+        return undefined;
+      case "deleteRange":
+        for (const record of records.range(operation.from, operation.to, Number.POSITIVE_INFINITY, false))
+          write(record.key, undefined);
+        return undefined;
+    }
+  }
+}
+
+/** Records are shared with the programs that read them, so none may be changed: shallow is enough, values are JSON text. */
+function freeze<T extends object>(record: T): T {
+  return Object.freeze(record);
+}
+
+/** Records in the order of their keys, in runs of bounded length so that an insert moves few of them. */
+class SortedRecords {
+  static readonly #RUN = 512;
+  readonly #runs: AnyRecord[][] = [[]];
+
+  get(key: Key): AnyRecord | undefined {
+    const [run, index] = this.#find(key);
+    const record = (this.#runs[run] as AnyRecord[])[index];
+    return record && compareKeys(record.key, key) === 0 ? record : undefined;
+  }
+
+  /** Stores, replaces or (undefined) deletes; answers what stood there. */
+  set(key: Key, record: AnyRecord | undefined): AnyRecord | undefined {
+    const [at, index] = this.#find(key);
+    const run = this.#runs[at] as AnyRecord[];
+    const found = run[index];
+    const before = found && compareKeys(found.key, key) === 0 ? found : undefined;
+    if (record) {
+      run.splice(index, before ? 1 : 0, record);
+      if (run.length > SortedRecords.#RUN) this.#runs.splice(at + 1, 0, run.splice(run.length >> 1));
+    } else if (before) {
+      run.splice(index, 1);
+      if (run.length === 0 && this.#runs.length > 1) this.#runs.splice(at, 1);
+    }
+    return before;
+  }
+
+  range(from: Key, to: Key, limit: number, reverse: boolean): AnyRecord[] {
+    const found: AnyRecord[] = [];
+    let [at, index] = this.#find(reverse ? to : from);
+    if (reverse) {
+      for (index--; at >= 0 && found.length < limit; at--, index = (this.#runs[at]?.length ?? 0) - 1) {
+        const run = this.#runs[at] as AnyRecord[];
+        for (; index >= 0 && found.length < limit; index--) {
+          const record = run[index] as AnyRecord;
+          if (compareKeys(record.key, from) < 0) return found;
+          found.push(record);
+        }
+      }
+      return found;
+    }
+    for (; at < this.#runs.length; at++, index = 0) {
+      const run = this.#runs[at] as AnyRecord[];
+      for (; index < run.length; index++) {
+        const record = run[index] as AnyRecord;
+        if (found.length >= limit || compareKeys(record.key, to) >= 0) return found;
+        found.push(record);
+      }
+    }
+    return found;
+  }
+
+  /** Where the first record at or after `key` is, or would be: binary search over the runs, then inside one. */
+  #find(key: Key): [run: number, index: number] {
+    let low = 0;
+    let high = this.#runs.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const run = this.#runs[middle] as AnyRecord[];
+      const last = run[run.length - 1];
+      if (!last || compareKeys(last.key, key) >= 0) high = middle;
+      else low = middle + 1;
+    }
+    const run = this.#runs[low] as AnyRecord[];
+    let from = 0;
+    let to = run.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (compareKeys((run[middle] as AnyRecord).key, key) < 0) from = middle + 1;
+      else to = middle;
+    }
+    return [low, from];
+  }
+}
+
+/** Part by part; a prefix comes before what it begins. */
+export function compareKeys(a: Key, b: Key): number {
+  const shared = Math.min(a.length, b.length);
+  for (let index = 0; index < shared; index++) {
+    const left = a[index] as string | number;
+    const right = b[index] as string | number;
+    if (left !== right) return left < right ? -1 : 1;
+  }
+  return a.length - b.length;
+}

@@ -1,0 +1,66 @@
+import type { Collection, Key, Program, Records } from "./store.ts";
+
+/** Typed helpers: `const [lease] = yield* get("leases", [[worker]]);` */
+
+export function* get<C extends Collection>(
+  collection: C,
+  keys: readonly Records[C]["key"][],
+): Program<readonly (Records[C] | undefined)[]> {
+  if (keys.length === 0) return [];
+  return (yield { op: "get", collection, keys }) as readonly (Records[C] | undefined)[];
+}
+
+export interface Range {
+  readonly from: Key;
+  readonly to: Key;
+}
+
+export function* scan<C extends Collection>(
+  collection: C,
+  range: Range,
+  limit: number,
+  direction?: "reverse",
+): Program<readonly Records[C][]> {
+  if (limit <= 0) return [];
+  return (yield {
+    op: "scan",
+    collection,
+    ...range,
+    limit,
+    ...(direction && { reverse: true }),
+  }) as readonly Records[C][];
+}
+
+export function* scanKeys<C extends Collection>(
+  collection: C,
+  range: Range,
+  limit: number,
+): Program<readonly Records[C]["key"][]> {
+  if (limit <= 0) return [];
+  return (yield { op: "scan", collection, ...range, limit, keysOnly: true }) as readonly Records[C]["key"][];
+}
+
+export function* put<C extends Collection>(collection: C, records: readonly Records[C][]): Program<void> {
+  // A generic C cannot be matched with the union's members; the signature above has already checked the pair.
+  if (records.length > 0) yield { op: "put", collection, records } as never;
+}
+
+export function* remove<C extends Collection>(collection: C, keys: readonly Records[C]["key"][]): Program<void> {
+  if (keys.length > 0) yield { op: "delete", collection, keys };
+}
+
+export function* removeRange(collection: Collection, range: Range): Program<void> {
+  yield { op: "deleteRange", collection, ...range };
+}
+
+/** All keys that begin with `prefix`. */
+export const startingWith = (...prefix: Key): Range => ({ from: prefix, to: after(prefix) });
+
+/**
+ * The first key after all those that begin with `prefix`. A text part is bounded by U+0001, which no stored part that
+ * is scanned by prefix contains: `escapePart` removes control characters.
+ */
+export function after(prefix: Key): Key {
+  const last = prefix[prefix.length - 1];
+  return [...prefix.slice(0, -1), typeof last === "number" ? last + 1 : `${last}\u0001`];
+}

@@ -1,0 +1,92 @@
+import { DEFAULTS } from "../job/defaults.ts";
+import type { StoredJob } from "../job/record.ts";
+import { INTERRUPTED, interrupted, interruptionDelay, interruptionsOf } from "../job/transitions.ts";
+import { type End, end, move } from "./door.ts";
+import { get } from "./operations.ts";
+import { endCancelled } from "./settle.ts";
+import type { LeaseRecord, Program } from "./store.ts";
+import type { Turn } from "./turn.ts";
+
+/** What a process knows of other workers that their lease records do not say. */
+export interface Judge {
+  /** Takes note of the leases as they stand; called first. */
+  look(leases: readonly LeaseRecord[]): void;
+  /** It is certain that this worker is gone: its lock is free, or its process was replaced. */
+  isDead(lease: LeaseRecord): boolean;
+  /**
+   * This process has itself watched the lease go without renewal long enough for its owner, if alive, to have renewed
+   * it: so a jump of the wall clock alone condemns nobody (R23).
+   */
+  isSilent(lease: LeaseRecord): boolean;
+  /** Ms from now after which `isSilent` will be true if nothing is renewed. */
+  silentInMs(lease: LeaseRecord): number;
+}
+
+/**
+ * Takes back the jobs of workers that are gone: the dead at once, those judged by time after their lease, those that are
+ * alive by their lock but silent after the cap. Answers those jobs as they now stand.
+ */
+export function* recover(turn: Turn, self: string, judge: Judge): Program<readonly StoredJob[]> {
+  const leases = yield* turn.leases();
+  const takenBack: StoredJob[] = [];
+  judge.look(leases.all().filter((lease) => lease.key[0] !== self));
+  for (const found of leases.all()) {
+    if (found.key[0] === self) continue;
+    const lease = clamp(found, turn.now);
+    if (lease !== found) leases.set(lease);
+    if (!judge.isDead(lease) && !(turn.now >= endOf(lease) && judge.isSilent(lease))) continue;
+    leases.delete(lease.key[0]);
+    takenBack.push(...(yield* takeBack(turn, lease)));
+  }
+  return takenBack;
+}
+
+function* takeBack(turn: Turn, lease: LeaseRecord): Program<readonly StoredJob[]> {
+  yield* endCancelled(
+    turn,
+    lease.held.filter((held) => held.cancel),
+  );
+  const held = lease.held.filter((entry) => !entry.cancel);
+  const jobs = yield* get(
+    "jobs",
+    held.map((entry) => entry.key),
+  );
+  const ends: End[] = [];
+  const moves: { from: StoredJob["key"]; job: StoredJob }[] = [];
+  for (const [index, job] of jobs.entries()) {
+    if (!job) continue;
+    const count = interruptionsOf(job) + 1;
+    if (count >= DEFAULTS.maxInterruptions) {
+      ends.push({
+        job: { ...job, interruptions: count },
+        ending: { state: "failed", error: INTERRUPTED, startedAt: held[index]?.startedAt as number },
+      });
+    } else {
+      moves.push({ from: job.key, job: interrupted(job, turn.stand(interruptionDelay(count, turn.random()))) });
+    }
+  }
+  yield* move(turn, moves);
+  return [...moves.map(({ job }) => job), ...(yield* end(turn, ends))];
+}
+
+/** After the clock was set back, a lease still ends one lease from now at the latest (R23). */
+function clamp(lease: LeaseRecord, now: number): LeaseRecord {
+  return lease.expiresAt > now + lease.leaseMs ? { ...lease, renewedAt: now, expiresAt: now + lease.leaseMs } : lease;
+}
+
+/** The instant from which silence counts as death. An empty lease stays as long, to answer repeats. */
+const endOf = (lease: LeaseRecord): number =>
+  lease.liveness === "time" && lease.held.length > 0 ? lease.expiresAt : lease.renewedAt + DEFAULTS.silenceCapMs;
+
+/** When there is next a reason to look at the other workers' leases. */
+export function lookAgainAt(leases: readonly LeaseRecord[], self: string, now: number, judge: Judge): number {
+  let wakeAt = Number.POSITIVE_INFINITY;
+  for (const lease of leases) {
+    if (lease.key[0] === self || lease.held.length === 0) continue;
+    // Nothing tells of a lock that was let go: look as often as its owner would renew.
+    const at =
+      lease.liveness === "lock" ? now + lease.leaseMs / 3 : Math.max(endOf(lease), now + judge.silentInMs(lease));
+    wakeAt = Math.min(wakeAt, at);
+  }
+  return wakeAt;
+}

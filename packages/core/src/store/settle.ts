@@ -1,0 +1,117 @@
+import { queueOf } from "../job/place.ts";
+import type { StoredJob } from "../job/record.ts";
+import { attemptsOf, type Ending, keepOf, maxAttemptsOf, released, retried } from "../job/transitions.ts";
+import { type End, end, endPlain, move } from "./door.ts";
+import { get } from "./operations.ts";
+import type { Held, Program } from "./store.ts";
+import type { Turn } from "./turn.ts";
+import type { Settlement } from "./verbs.ts";
+
+/**
+ * Ends attempts. What the lease no longer lists is lost and changes nothing. Answers what is still held and the tokens
+ * that were lost; the caller writes the lease.
+ */
+export function* settle(
+  turn: Turn,
+  settlements: readonly Settlement[],
+  held: readonly Held[],
+): Program<{ left: readonly Held[]; lost: string[] }> {
+  const byToken = new Map(held.map((entry) => [entry.token, entry]));
+  const lost: string[] = [];
+  const plain: Held[] = [];
+  const rest: { entry: Held; settlement: Settlement }[] = [];
+  for (const settlement of settlements) {
+    const entry = byToken.get(settlement.token);
+    if (!entry) lost.push(settlement.token);
+    else if (yield* endsPlainly(turn, entry, settlement)) plain.push(entry);
+    else rest.push({ entry, settlement });
+    byToken.delete(settlement.token);
+  }
+  yield* endPlain(
+    turn,
+    plain.map((entry) => entry.key),
+  );
+
+  const jobs = yield* get(
+    "jobs",
+    rest.map(({ entry }) => entry.key),
+  );
+  const ends: End[] = [];
+  const moves: { from: StoredJob["key"]; job: StoredJob }[] = [];
+  for (const [index, { entry, settlement }] of rest.entries()) {
+    const job = jobs[index];
+    if (!job) continue;
+    const fate = decide(turn, job, entry, settlement);
+    if ("ending" in fate) ends.push(fate);
+    else if (fate.job !== job) moves.push({ from: job.key, job: fate.job });
+    else turn.changed(job.queue, "ready");
+  }
+  yield* move(turn, moves);
+  yield* end(turn, ends);
+  return { left: [...byToken.values()], lost };
+}
+
+/** The common case, which needs no look at the record: done, nothing kept, nothing else to clean. */
+function* endsPlainly(turn: Turn, entry: Held, settlement: Settlement): Program<boolean> {
+  if (!entry.plain || settlement.outcome !== "completed") return false;
+  const { keep } = yield* turn.settings(queueOf(entry.key));
+  return entry.cancel === "remove" || keepOf(undefined, keep, "completed") === 0;
+}
+
+/** What becomes of a job after its attempt: an end, or the record that goes back in line (the same one: it stays where it stands). */
+function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement): End | { readonly job: StoredJob } {
+  const seen = { startedAt: entry.startedAt, ...(entry.progress !== undefined && { progress: entry.progress }) };
+  const finish = (ending: Ending): End => ({ job, ending: { ...seen, ...ending }, trace: entry.cancel !== "remove" });
+  switch (settlement.outcome) {
+    case "completed":
+      return finish({
+        state: "completed",
+        counted: true,
+        ...(settlement.result !== undefined && { result: settlement.result }),
+      });
+    case "cancelled":
+      return finish({ state: "cancelled", counted: true });
+    case "failed": {
+      const { error, retryMs } = settlement;
+      if (entry.cancel) return finish({ state: "cancelled", counted: true, error });
+      if (retryMs === undefined || attemptsOf(job) + 1 >= maxAttemptsOf(job))
+        return finish({ state: "failed", counted: true, error });
+      return { job: retried(job, turn.stand(retryMs), error, entry.startedAt) };
+    }
+    case "released":
+      if (entry.cancel) return finish({ state: "cancelled" });
+      return { job: settlement.delayMs === 0 ? job : released(job, turn.stand(settlement.delayMs)) };
+  }
+}
+
+/** Gives back what its worker does not know of: it never started, so it is as if it had not been claimed. */
+export function* release(turn: Turn, held: readonly Held[]): Program<void> {
+  for (const entry of held) turn.changed(queueOf(entry.key), "ready");
+  yield* endCancelled(
+    turn,
+    held.filter((entry) => entry.cancel),
+  );
+}
+
+/** Ends running jobs whose end was asked for, without waiting for their handlers. */
+export function* endCancelled(turn: Turn, held: readonly Held[]): Program<void> {
+  const jobs = yield* get(
+    "jobs",
+    held.map((entry) => entry.key),
+  );
+  yield* end(
+    turn,
+    held.flatMap((entry, index) => {
+      const job = jobs[index];
+      return job
+        ? [
+            {
+              job,
+              ending: { state: "cancelled", startedAt: entry.startedAt } as const,
+              trace: entry.cancel !== "remove",
+            },
+          ]
+        : [];
+    }),
+  );
+}

@@ -1,0 +1,133 @@
+import type { StoredError } from "../job/errors.ts";
+import type { Json } from "../job/json.ts";
+import type { JobRecord, JobState, Keep, StoredOptions } from "../job/record.ts";
+import type { Liveness } from "./store.ts";
+
+/** What the verbs of a driver take and answer: plain data, the same in process, over RPC and over HTTP. */
+
+/** A job on its way in: resolved, validated, with its payload as JSON text. `Queue` makes these. */
+export interface NewJob extends StoredOptions {
+  readonly queue: string;
+  readonly name: string;
+  /** JSON text, measured and checked at the door. */
+  readonly payload: string;
+  /** The caller's own id: also its idempotency key. */
+  readonly id?: string;
+  readonly delayMs?: number;
+  readonly priority?: number;
+  readonly expiresInMs?: number;
+}
+
+export interface EnqueueReceipt {
+  readonly id: string;
+  /** True when a job with this id or dedupe key stood already and nothing was written. */
+  readonly deduplicated: boolean;
+}
+
+export interface ExchangeRequest {
+  /** Random per start of the worker. */
+  readonly worker: string;
+  /** A label for people. */
+  readonly name?: string;
+  readonly liveness: Liveness;
+  readonly leaseMs: number;
+  /** 1, 2, 3 … */
+  readonly exchange: number;
+  readonly settle: readonly Settlement[];
+  /** Tokens of what still runs; what the lease lists beyond these and `settle` is released, not counted. */
+  readonly running: readonly string[];
+  readonly progress?: readonly { readonly token: string; readonly value: Json }[];
+  readonly claim: {
+    /** How many jobs at most, over all queues. */
+    readonly limit: number;
+    /** In the order in which to look. */
+    readonly queues: readonly ClaimQueue[];
+  };
+  /** The worker is leaving: its lease goes when it holds nothing more. */
+  readonly leave?: boolean;
+}
+
+export interface ClaimQueue {
+  readonly queue: string;
+  /** At most so many of this queue. */
+  readonly limit?: number;
+  /** The names it has handlers for; absent: any. Others step aside until a worker declares them. */
+  readonly names?: readonly string[];
+}
+
+/** How an attempt ended. `retryMs` absent: for good. */
+export type Settlement = { readonly token: string } & (
+  | { readonly outcome: "completed"; readonly result?: string }
+  | { readonly outcome: "failed"; readonly error: StoredError; readonly retryMs?: number }
+  | { readonly outcome: "released"; readonly delayMs: number }
+  | { readonly outcome: "cancelled" }
+);
+
+export interface ExchangeReply {
+  readonly exchange: number;
+  readonly jobs: readonly ClaimedJob[];
+  /** Tokens of settlements and of `running` that are no longer held: another may run these jobs. */
+  readonly lost: readonly string[];
+  /** Tokens of running jobs whose end somebody asked for. */
+  readonly cancel: readonly string[];
+  /**
+   * Jobs that this exchange took back from workers that are gone, as they now stand. The `failed` among them had been
+   * interrupted too often: their `onFailed` is this worker's to run.
+   */
+  readonly interrupted: readonly JobRecord[];
+  /** Names met that this worker does not know, now out of its way. */
+  readonly unknown: readonly { readonly queue: string; readonly name: string }[];
+  /** Ms until the next claim could succeed; absent: nothing is known to come. */
+  readonly nextWakeMs?: number;
+}
+
+export interface ClaimedJob {
+  readonly token: string;
+  readonly job: JobRecord;
+}
+
+export interface ListQuery {
+  readonly queue: string;
+  readonly state?: JobState;
+  /** 1 to 1,000; default 100. */
+  readonly limit?: number;
+  readonly cursor?: string;
+}
+
+export interface JobPage {
+  readonly jobs: readonly JobRecord[];
+  /** Pass to the next call; absent on the last page. */
+  readonly cursor?: string;
+}
+
+export interface JobCounts {
+  readonly waiting: number;
+  readonly delayed: number;
+  readonly active: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly paused: boolean;
+}
+
+/**
+ * - `cancel` ends a waiting job as `cancelled`; asks a running one to stop.
+ * - `retry` puts a failed or cancelled job back in line with fresh attempts.
+ * - `promote` makes a delayed job due now.
+ * - `remove` deletes a job in any state (a running one is asked to stop first).
+ * - `clear` removes all jobs of the queue, or of one state.
+ * - `pause` and `resume` stop and restart claiming; running jobs go on.
+ * - `configure` sets what belongs to the queue; the last writer wins.
+ */
+export type Command =
+  | { readonly type: "cancel" | "retry" | "promote" | "remove"; readonly queue: string; readonly id: string }
+  | { readonly type: "clear"; readonly queue: string; readonly state?: JobState }
+  | { readonly type: "pause" | "resume"; readonly queue: string }
+  | { readonly type: "configure"; readonly queue: string; readonly keep?: Partial<Keep> };
+
+export interface CommandReply {
+  /** How many jobs it changed (or asked to stop); 0 also when there was no such job. */
+  readonly affected: number;
+  /** The state in which a single job now is; absent when it is gone. */
+  readonly state?: JobState;
+}

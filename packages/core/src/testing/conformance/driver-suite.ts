@@ -1,0 +1,72 @@
+import type { OpenDriver, TestRunner } from "../harness.ts";
+import { cancelCases } from "./cancel.ts";
+import { claimCases } from "./claim.ts";
+import { clockCases } from "./clock.ts";
+import { closeCases } from "./close.ts";
+import { dedupeCases } from "./dedupe.ts";
+import { endCases } from "./end.ts";
+import { enqueueCases } from "./enqueue.ts";
+import { inspectCases } from "./inspect.ts";
+import { keepCases } from "./keep.ts";
+import { namesCases } from "./names.ts";
+import { nextWakeCases } from "./next-wake.ts";
+import { orderCases } from "./order.ts";
+import { pauseCases } from "./pause.ts";
+import { promoteCases } from "./promote.ts";
+import { recoverCases } from "./recover.ts";
+import { releaseCases } from "./release.ts";
+import { removeClearCases } from "./remove-clear.ts";
+import { replayCases } from "./replay.ts";
+import { retryCases } from "./retry.ts";
+import { settleCases } from "./settle.ts";
+import { runCase, type Verb } from "./support.ts";
+import { watchCases } from "./watch.ts";
+
+const VERBS: readonly Verb[] = [
+  enqueueCases,
+  dedupeCases,
+  claimCases,
+  orderCases,
+  namesCases,
+  settleCases,
+  retryCases,
+  releaseCases,
+  endCases,
+  keepCases,
+  replayCases,
+  recoverCases,
+  cancelCases,
+  removeClearCases,
+  pauseCases,
+  promoteCases,
+  nextWakeCases,
+  inspectCases,
+  clockCases,
+  watchCases,
+  closeCases,
+];
+
+/**
+ * The rules of the queue as named cases, for any driver: whoever writes one runs them all. Each case opens a driver on
+ * empty records, and after it the invariants are checked where `transact` lets a test reach the records.
+ *
+ * @returns how many cases there are.
+ * @example
+ * import { describe, expect, it } from "vitest";
+ * const cases = driverConformance({ describe, it, expect }, async () => {
+ *   const clock = createManualClock();
+ *   const store = new MemoryStore();
+ *   const open = () => new StoreDriver(store, { clock });
+ *   return { driver: open(), another: async () => open(), clock, … };
+ * });
+ */
+export function driverConformance(runner: TestRunner, open: OpenDriver): number {
+  let count = 0;
+  for (const { name, cases } of VERBS) {
+    count += cases.length;
+    runner.describe(name, () => {
+      for (const one of cases) runner.it(one.name, () => runCase(one, open, runner.expect));
+    });
+  }
+  return count;
+}

@@ -1,0 +1,313 @@
+import { DEFAULTS } from "../../job/defaults.ts";
+import { newJob, NOTHING, verb } from "./support.ts";
+import { BOOM, LEASE_MS } from "./test-worker.ts";
+
+/**
+ * A lease judged by time is judged by who watched it: a look, a lease of silence, another look. See the contract of
+ * `Driver.exchange` and R23.
+ */
+export const recoverCases = verb("recover", (it) => {
+  it("R10: the job of a worker that fell silent is taken back: an interruption, not an attempt", async ({ add, advance, another, counts, expect, job, now, worker }) => {
+    const [id] = await add({});
+    await worker().take(1);
+    const rescuer = worker({ driver: await another() });
+    await rescuer.look();
+    await advance(LEASE_MS - 1);
+    await rescuer.look();
+    expect((await job(id)).state).toBe("active");
+    await advance(2);
+    await rescuer.look();
+    const back = await job(id);
+    expect(back).toMatchObject({ attempts: 0, interruptions: 1 });
+    expect(back.availableAt).toBeGreaterThanOrEqual(now());
+    const { waiting, delayed, active } = await counts();
+    expect([waiting + delayed, active]).toEqual([1, 0]);
+  });
+
+  it("R10: it runs again, after its backoff, and its interruption stays counted", async ({ add, expect, interrupt, job, untilDue, worker }) => {
+    const [id] = await add({});
+    const rescuer = worker();
+    await interrupt(rescuer);
+    await untilDue(id);
+    const [held] = await rescuer.take(1);
+    expect(held.job).toMatchObject({ id, attempts: 1, interruptions: 1 });
+    await rescuer.retry(held, 0);
+    expect(await job(id)).toMatchObject({ attempts: 1, interruptions: 1 });
+    await rescuer.complete(await rescuer.take(1));
+    expect(await job(id)).toMatchObject({ state: "completed", attempts: 2, interruptions: 1 });
+  });
+
+  it("R10: interruptions grow apart from attempts", async ({ add, expect, interrupt, job, untilDue, worker }) => {
+    const [id] = await add({});
+    const rescuer = worker();
+    await rescuer.retry(await rescuer.take(1), 0);
+    for (let n = 1; n <= 3; n++) {
+      await interrupt(rescuer);
+      expect(await job(id)).toMatchObject({ attempts: 1, interruptions: n });
+      await untilDue(id);
+    }
+  });
+
+  it("R10: all that the worker held comes back, with ids and dedupe keys as they were", async ({ advance, driver, expect, job, worker }) => {
+    await driver.enqueue([newJob({ id: "a" }), newJob({ id: "b", dedupe: { key: "k", mode: "drop" } }), newJob({ id: "c", queue: "other" })]);
+    await worker().claim(3, ["mail", "other"]);
+    const rescuer = worker();
+    await rescuer.look();
+    await advance(LEASE_MS + 1);
+    await rescuer.look();
+    for (const [id, queue] of [["a"], ["b"], ["c", "other"]] as const) expect(await job(id, queue)).toMatchObject({ id, attempts: 0, interruptions: 1 });
+    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([{ id: "b", deduplicated: true }]);
+  });
+
+  it("R10: an expired lease is recovered once", async ({ add, advance, another, expect, job, untilDue, worker }) => {
+    const [id] = await add({});
+    await worker().take(1);
+    const two = worker({ driver: await another() });
+    const three = worker({ driver: await another() });
+    for (const one of [two, three]) await one.look();
+    await advance(LEASE_MS + 1);
+    await Promise.all([two.look(), three.look()]);
+    expect((await job(id)).interruptions).toBe(1);
+    await untilDue(id);
+    const claims = await Promise.all([two.claimIds(1), three.claimIds(1)]);
+    expect(claims.flat()).toEqual([id]);
+  });
+
+  it("R10: a lease that is renewed is not taken", async ({ add, advance, another, expect, job, worker }) => {
+    const [id] = await add({});
+    const one = worker();
+    const [held] = await one.take(1);
+    const rescuer = worker({ driver: await another() });
+    for (let n = 0; n < 12; n++) {
+      await advance(LEASE_MS / 3);
+      await rescuer.look();
+      expect((await one.look()).lost).toEqual([]);
+    }
+    expect(await job(id)).toMatchObject({ state: "active", interruptions: 0 });
+    expect((await one.complete(held)).lost).toEqual([]);
+  });
+
+  it("R10: a settlement of other jobs renews what still runs", async ({ add, advance, another, expect, worker }) => {
+    await add({}, {}, {}, {});
+    const one = worker();
+    const [slow] = await one.take(1);
+    const rescuer = worker({ driver: await another() });
+    for (let n = 0; n < 3; n++) {
+      await advance(LEASE_MS - 1_000);
+      await rescuer.look();
+      await one.complete(await one.take(1));
+    }
+    expect((await one.complete(slow)).lost).toEqual([]);
+  });
+
+  for (const [what, settle] of [
+    ["complete", (token: string) => ({ settle: [{ token, outcome: "completed" as const }] })],
+    ["fail", (token: string) => ({ settle: [{ token, outcome: "failed" as const, error: BOOM }] })],
+    ["retry", (token: string) => ({ settle: [{ token, outcome: "failed" as const, error: BOOM, retryMs: 0 }] })],
+    ["release", (token: string) => ({ settle: [{ token, outcome: "released" as const, delayMs: 0 }] })],
+    ["cancelled settlement", (token: string) => ({ settle: [{ token, outcome: "cancelled" as const }] })],
+    ["renewal", (token: string) => ({ running: [token] })],
+    ["progress", (token: string) => ({ running: [token], progress: [{ token, value: 99 }] })],
+  ] as const) {
+    it(`R10: a stale owner's ${what} loses, and the new owner does not notice`, async ({ add, advance, another, counts, expect, job, untilDue, worker }) => {
+      const [id] = await add({});
+      const stale = worker();
+      const [old] = await stale.take(1);
+      const rescuer = worker({ driver: await another() });
+      await rescuer.look();
+      await advance(LEASE_MS + 1);
+      await rescuer.look();
+      await untilDue(id);
+      const [held] = await rescuer.take(1);
+      const before = await job(id);
+      expect((await stale.exchange(settle(old.token))).lost).toEqual([old.token]);
+      expect(await job(id)).toEqual(before);
+      expect(await counts()).toEqual({ ...NOTHING, active: 1 });
+      expect((await rescuer.complete(held)).lost).toEqual([]);
+      expect(await job(id)).toMatchObject({ state: "completed", attempts: 1, interruptions: 1 });
+    });
+  }
+
+  it("R10: a stale owner loses while the job waits to be run again, too", async ({ add, advance, expect, job, worker }) => {
+    const [id] = await add({});
+    const stale = worker();
+    const [old] = await stale.take(1);
+    const rescuer = worker();
+    await rescuer.look();
+    await advance(LEASE_MS + 1);
+    await rescuer.look();
+    expect((await stale.complete(old)).lost).toEqual([old.token]);
+    expect(await job(id)).toMatchObject({ attempts: 0, interruptions: 1 });
+  });
+
+  it("R10: a late worker whose lease nobody judged settles its own first", async ({ add, advance, expect, job, worker }) => {
+    const [a, b] = await add({}, {});
+    const one = worker();
+    const [held] = await one.take(2);
+    await advance(10 * LEASE_MS);
+    expect((await one.complete(held)).lost).toEqual([]);
+    expect((await job(a)).state).toBe("completed");
+    expect(await job(b)).toMatchObject({ state: "active", interruptions: 0 });
+  });
+
+  it("R10: after a sleep of the whole machine nobody is judged before it had its turn", async ({ add, advance, another, expect, worker }) => {
+    await add({});
+    const one = worker();
+    const [held] = await one.take(1);
+    const rescuer = worker({ driver: await another() });
+    await rescuer.look();
+    await advance(20 * LEASE_MS);
+    await rescuer.look();
+    expect((await one.complete(held)).lost).toEqual([]);
+  });
+
+  it("R10: who looks when it is told to finds the jobs of a dead worker in a few looks", async ({ add, advance, another, expect, now, worker }) => {
+    const [id] = await add({});
+    await worker().take(1);
+    const rescuer = worker({ driver: await another() });
+    const deadline = now() + 4 * LEASE_MS;
+    for (let looks = 0; looks < 8; looks++) {
+      const { jobs, nextWakeMs } = await rescuer.exchange({ limit: 1 });
+      if (jobs.length > 0) {
+        expect(jobs.map(({ job }) => job.id)).toEqual([id]);
+        return;
+      }
+      expect(nextWakeMs).toBeDefined();
+      await advance(nextWakeMs as number);
+      expect(now()).toBeLessThanOrEqual(deadline);
+    }
+    throw new Error("The job was not found in 8 looks.");
+  });
+
+  it("R10: one that fell silent does not keep the jobs of the living from being worked", async ({ add, advance, expect, worker }) => {
+    await add({});
+    await worker().take(1);
+    const [b] = await add({});
+    const rescuer = worker();
+    await rescuer.look();
+    await advance(LEASE_MS + 1);
+    const [held] = await rescuer.take(1);
+    expect(held.job).toMatchObject({ id: b, attempts: 1 });
+  });
+
+  it("R10: a job interrupted once is claimed with others", async ({ add, expect, interrupt, untilDue, worker }) => {
+    const [suspect] = await add({});
+    const rescuer = worker();
+    await interrupt(rescuer);
+    await untilDue(suspect);
+    await add({}, {});
+    expect(await rescuer.claim(9)).toHaveLength(3);
+  });
+
+  it("R10: from its second interruption on a job is claimed alone", async ({ add, expect, interrupt, untilDue, worker }) => {
+    const [suspect] = await add({});
+    const rescuer = worker();
+    for (let n = 0; n < 2; n++) {
+      await interrupt(rescuer);
+      await untilDue(suspect);
+    }
+    await add({}, {}, { queue: "other" });
+    const [alone, ...rest] = await rescuer.claim(9, ["mail", "other"]);
+    expect(alone?.job).toMatchObject({ id: suspect, interruptions: 2 });
+    expect(rest).toEqual([]);
+    expect(await rescuer.claim(9, ["mail", "other"])).toHaveLength(0);
+    if (alone) await rescuer.complete(alone);
+    expect(await rescuer.claim(9, ["mail", "other"])).toHaveLength(3);
+  });
+
+  it("R10: a worker that runs something else does not take a job that must be alone", async ({ add, expect, interrupt, untilDue, worker }) => {
+    const [suspect] = await add({});
+    const rescuer = worker();
+    for (let n = 0; n < 2; n++) {
+      await interrupt(rescuer);
+      await untilDue(suspect);
+    }
+    await add({ priority: 1 });
+    const [innocent] = await rescuer.take(1);
+    expect(await rescuer.claim(9)).toHaveLength(0);
+    expect(await worker().claimIds(9)).toEqual([suspect]);
+    expect((await rescuer.complete(innocent)).lost).toEqual([]);
+  });
+
+  it("R10: an innocent that fell with the culprit is not taken down by it again", async ({ add, advance, expect, interrupt, job, untilDue, worker }) => {
+    const [suspect, innocent] = await add({}, {});
+    const rescuer = worker();
+    for (let crash = 0; crash < 2; crash++) {
+      await worker().take(2);
+      await rescuer.look();
+      await advance(LEASE_MS + 1);
+      await rescuer.look();
+      for (const id of [suspect, innocent]) await untilDue(id);
+    }
+    // Both are under suspicion now, and run by themselves until the innocent one is done.
+    const first = worker();
+    const [one] = await first.claim(9);
+    if (one?.job.id === innocent) await first.complete(one);
+    else {
+      await first.release(one ? [one] : [], 600_000);
+      await rescuer.complete(await rescuer.take(1));
+      await advance(600_000);
+    }
+    await interrupt(rescuer);
+    expect(await job(innocent)).toMatchObject({ state: "completed", interruptions: 2 });
+    expect(await job(suspect)).toMatchObject({ interruptions: 3 });
+  });
+
+  it("R10: at the limit of interruptions a job ends as failed, and who recovers it is told", async ({ add, advance, counts, expect, interrupt, job, now, untilDue, worker }) => {
+    const [id] = await add({});
+    const rescuer = worker();
+    for (let n = 1; n < DEFAULTS.maxInterruptions; n++) {
+      await interrupt(rescuer);
+      expect(await job(id)).toMatchObject({ interruptions: n });
+      await untilDue(id);
+    }
+    await worker().take(1);
+    await rescuer.look();
+    await advance(LEASE_MS + 1);
+    const { interrupted, jobs } = await rescuer.exchange({ limit: 1 });
+    expect(jobs).toEqual([]);
+    const ended = { id, state: "failed", error: { code: "interrupted" }, attempts: 0, interruptions: DEFAULTS.maxInterruptions, finishedAt: now() };
+    expect(interrupted).toHaveLength(1);
+    expect(interrupted[0]).toMatchObject(ended);
+    expect(await job(id)).toMatchObject(ended);
+    expect(await counts()).toEqual({ ...NOTHING, failed: 1 });
+  });
+
+  it("R10: where a lock shows who lives, the dead lose their jobs at once and the silent only after the cap", async ({ add, advance, another, driver, expect, job, untilDue, worker }) => {
+    const enlistment = await driver.enlist?.("locked");
+    if (enlistment?.liveness !== "lock") return enlistment?.leave();
+    const [id] = await add({});
+    const one = worker({ key: "locked", liveness: "lock" });
+    const [held] = await one.take(1);
+    const rescuer = worker({ driver: await another() });
+    for (let silentMs = 0; silentMs < DEFAULTS.silenceCapMs - LEASE_MS; silentMs += LEASE_MS) {
+      await rescuer.look();
+      await advance(LEASE_MS);
+    }
+    await rescuer.look();
+    expect(await job(id)).toMatchObject({ state: "active", interruptions: 0 });
+    expect((await one.look()).lost).toEqual([]);
+    enlistment.leave();
+    // A lock is let go a moment after it was asked to be.
+    for (let looks = 0; looks < 100 && (await job(id)).state === "active"; looks++) await rescuer.look();
+    expect((await job(id)).interruptions).toBe(1);
+    await untilDue(id);
+    expect(await rescuer.claimIds(1)).toEqual([id]);
+    expect((await one.complete(held)).lost).toEqual([held.token]);
+  });
+
+  it("R10: a worker whose lock lives but that stays silent is given up after the cap", async ({ add, advance, another, driver, expect, job, worker }) => {
+    const enlistment = await driver.enlist?.("frozen");
+    if (enlistment?.liveness !== "lock") return enlistment?.leave();
+    const [id] = await add({});
+    await worker({ key: "frozen", liveness: "lock" }).take(1);
+    const rescuer = worker({ driver: await another() });
+    for (let silentMs = 0; silentMs <= DEFAULTS.silenceCapMs + LEASE_MS; silentMs += LEASE_MS) {
+      await rescuer.look();
+      await advance(LEASE_MS);
+    }
+    await rescuer.look();
+    expect((await job(id)).interruptions).toBe(1);
+    enlistment.leave();
+  });
+});

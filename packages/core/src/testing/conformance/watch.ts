@@ -1,0 +1,58 @@
+import type { Driver } from "../../driver/driver.ts";
+import type { Change } from "../../store/store.ts";
+import { type Scene, verb } from "./support.ts";
+import { QUEUE } from "./test-worker.ts";
+
+/** What `driver` tells while `act` is done, until it has told of all `kinds`. A driver may tell late, so time goes on. */
+async function tells({ advance, counts }: Scene, driver: Driver, kinds: readonly Change["kind"][], act: () => Promise<unknown>): Promise<readonly Change["kind"][]> {
+  const told = new Set<Change["kind"]>();
+  const stop = driver.watch(({ queue, kind }) => {
+    if (queue === QUEUE) told.add(kind);
+  });
+  await act();
+  for (let turn = 0; turn < 200 && !kinds.every((kind) => told.has(kind)); turn++) {
+    await counts();
+    await advance(100);
+  }
+  stop();
+  return kinds.filter((kind) => told.has(kind));
+}
+
+export const watchCases = verb("watch", (it) => {
+  for (const [side, other] of [
+    ["the driver that did it", false],
+    ["another driver on the same records", true],
+  ] as const) {
+    it(`R11: ${side} tells of jobs added, claimed, asked to stop and ended, and of settings`, async (scene) => {
+      const { add, another, command, driver, expect, worker } = scene;
+      const listening = other ? await another() : driver;
+      const one = worker();
+      const [id] = await add({ delayMs: 1 });
+      expect(await tells(scene, listening, ["ready"], () => add({}))).toEqual(["ready"]);
+      await command("remove", id);
+      expect(await tells(scene, listening, ["active"], () => one.claim(1))).toEqual(["active"]);
+      const [running] = await add({});
+      const [held] = await one.take(1);
+      expect(await tells(scene, listening, ["cancel"], () => command("cancel", running))).toEqual(["cancel"]);
+      expect(await tells(scene, listening, ["ended"], () => one.stopped(held))).toEqual(["ended"]);
+      expect(await tells(scene, listening, ["settings"], () => driver.command({ type: "pause", queue: QUEUE }))).toEqual(["settings"]);
+      expect(await tells(scene, listening, ["settings"], () => driver.command({ type: "resume", queue: QUEUE }))).toEqual(["settings"]);
+    });
+  }
+
+  it("R11: who stopped listening is told nothing", async ({ add, driver, expect }) => {
+    const told: Change[] = [];
+    const stop = driver.watch((change) => void told.push(change));
+    stop();
+    stop();
+    await add({});
+    expect(told).toEqual([]);
+  });
+
+  it("R3: a refused call tells of nothing", async ({ driver, expect, refused }) => {
+    const told: Change[] = [];
+    driver.watch((change) => void told.push(change));
+    await refused(driver.enqueue([{ queue: QUEUE, name: "email", payload: "1", id: "\ud800" }]), "invalid_option");
+    expect(told).toEqual([]);
+  });
+});

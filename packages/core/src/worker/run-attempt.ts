@@ -1,0 +1,200 @@
+import type { Clock } from "../driver/clock.ts";
+import { DEFAULTS } from "../job/defaults.ts";
+import { toMs } from "../job/duration.ts";
+import { LeaseLostError, QuaysideError, toStoredError, UnrecoverableError } from "../job/errors.ts";
+import { type Json, toJsonText } from "../job/json.ts";
+import type { JobRecord } from "../job/record.ts";
+import { retryDelay } from "../job/retry.ts";
+import type { ClaimedJob, Settlement } from "../store/verbs.ts";
+import { type HandlerContext, Release } from "./handler-context.ts";
+
+/** Runs a job's handlers: gets the payload as stored, answers the result. */
+export type Run = (job: JobRecord, ctx: HandlerContext) => unknown;
+
+/** What an attempt tells its worker. */
+export interface AttemptListener {
+  /** It has ended, or its time to end is over: the worker sends this. At most once, and not after `lost`. */
+  settled(attempt: Attempt, settlement: Settlement, end: AttemptEnd): void;
+  /** Its handler has come back: the slot is free. Exactly once. */
+  returned(attempt: Attempt): void;
+  progressed(attempt: Attempt, value: Json): void;
+}
+
+export interface AttemptEnd {
+  readonly error?: unknown;
+  readonly result?: unknown;
+}
+
+type Interrupt = "timeout" | "cancelled" | "stopping" | "lost";
+
+export interface AttemptOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** What the user gave to be merged into `ctx`. */
+  readonly extra: object;
+  readonly graceMs?: number;
+}
+
+/**
+ * One run of a job's handler. Whatever cuts it short (timeout, cancel, stop) aborts its signal and gives it a grace to
+ * come back; after that its settlement is sent without it, while its slot stays taken until it really returns (R12).
+ */
+export class Attempt {
+  readonly token: string;
+  readonly job: JobRecord;
+  readonly startedAt: number;
+  readonly #controller = new AbortController();
+  readonly #listener: AttemptListener;
+  readonly #options: AttemptOptions;
+  #interrupt: Interrupt | undefined;
+  #reason: QuaysideError | undefined;
+  #settled = false;
+  #stopTimeout: () => void = () => {};
+  #stopGrace: () => void = () => {};
+
+  constructor({ token, job }: ClaimedJob, listener: AttemptListener, options: AttemptOptions) {
+    this.token = token;
+    this.job = job;
+    this.startedAt = options.clock.now();
+    this.#listener = listener;
+    this.#options = options;
+  }
+
+  /** Settled or lost: the worker has nothing more to renew for it. */
+  get over(): boolean {
+    return this.#settled;
+  }
+
+  async start(run: Run): Promise<void> {
+    const { timeoutMs } = this.job;
+    if (timeoutMs !== undefined) {
+      this.#stopTimeout = this.#options.clock.after(timeoutMs, () =>
+        this.#cutShort(
+          "timeout",
+          new QuaysideError("timeout", `Job ${this.job.id} ran longer than its timeout of ${timeoutMs} ms.`, {
+            timeoutMs,
+          }),
+        ),
+      );
+    }
+    try {
+      this.#returned({ result: await run(this.job, this.#context()) });
+    } catch (error) {
+      this.#returned({ error });
+    } finally {
+      this.#stopTimeout();
+      this.#stopGrace();
+      this.#listener.returned(this);
+    }
+  }
+
+  cancel(): void {
+    this.#cutShort(
+      "cancelled",
+      new QuaysideError("cancelled", `Job ${this.job.id} was cancelled.`, { id: this.job.id }),
+    );
+  }
+
+  /** Its worker is stopping and has waited long enough. */
+  stop(): void {
+    this.#cutShort("stopping", new QuaysideError("closed", "The worker is stopping."));
+  }
+
+  /** Another worker may be running the job: nothing that this attempt says counts any more. */
+  lose(): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#interrupt = "lost";
+    this.#controller.abort(new LeaseLostError(this.job.id));
+  }
+
+  #cutShort(interrupt: Interrupt, reason: QuaysideError): void {
+    if (this.#settled || this.#interrupt) return;
+    this.#interrupt = interrupt;
+    this.#reason = reason;
+    this.#stopGrace = this.#options.clock.after(this.#options.graceMs ?? DEFAULTS.graceMs, () =>
+      this.#settle(this.#afterInterrupt(), { error: reason }),
+    );
+    this.#controller.abort(reason);
+  }
+
+  #returned(end: AttemptEnd & { readonly result?: unknown }): void {
+    if ("error" in end) {
+      // A handler that stops because it was told to says nothing of its own.
+      if (this.#interrupt) this.#settle(this.#afterInterrupt(), { error: this.#reason });
+      else this.#settle(this.#afterThrow(end.error), end);
+    } else if (this.#interrupt === "timeout" || this.#interrupt === "cancelled") {
+      this.#settle(this.#afterInterrupt(), { error: this.#reason });
+    } else this.#complete(end.result);
+  }
+
+  #complete(result: unknown): void {
+    try {
+      const text = result === undefined ? undefined : toJsonText(result, "result", "invalid_result");
+      this.#settle(
+        { token: this.token, outcome: "completed", ...(text !== undefined && { result: text }) },
+        { result },
+      );
+    } catch (error) {
+      this.#settle(this.#afterThrow(error), { error });
+    }
+  }
+
+  #afterThrow(error: unknown): Settlement {
+    if (error instanceof Release) return { token: this.token, outcome: "released", delayMs: error.delayMs };
+    return this.#failed(error);
+  }
+
+  #failed(error: unknown): Settlement {
+    const retryMs = retryDelay(this.job, this.job.attempts, error, this.#options.random());
+    return {
+      token: this.token,
+      outcome: "failed",
+      error: toStoredError(error),
+      ...(retryMs !== undefined && { retryMs }),
+    };
+  }
+
+  #afterInterrupt(): Settlement {
+    switch (this.#interrupt) {
+      case "timeout":
+        return this.#failed(this.#reason);
+      case "cancelled":
+        return { token: this.token, outcome: "cancelled" };
+      default:
+        return { token: this.token, outcome: "released", delayMs: 0 };
+    }
+  }
+
+  #settle(settlement: Settlement, end: AttemptEnd): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#listener.settled(this, settlement, end);
+  }
+
+  #context(): HandlerContext {
+    const { job } = this;
+    return {
+      ...this.#options.extra,
+      job,
+      id: job.id,
+      name: job.name,
+      queue: job.queue,
+      attempt: job.attempts,
+      maxAttempts: job.maxAttempts,
+      signal: this.#controller.signal,
+      progress: (value) => {
+        const copy = JSON.parse(toJsonText(value, "progress", "invalid_option")) as Json;
+        if (!this.#settled) this.#listener.progressed(this, copy);
+      },
+      release: (delay = 0) => {
+        throw new Release(toMs(delay, "release"));
+      },
+      fail: (reason) => {
+        throw typeof reason === "string"
+          ? new UnrecoverableError(reason)
+          : new UnrecoverableError(reason.message, reason);
+      },
+    };
+  }
+}

@@ -1,0 +1,96 @@
+import { LeaseLostError, QuaysideError } from "../job/errors.ts";
+import type { Json } from "../job/json.ts";
+import type { JobRecord } from "../job/record.ts";
+import type { Settlement } from "../store/verbs.ts";
+import type { Emitter } from "./emitter.ts";
+import type { Attempt, AttemptEnd } from "./run-attempt.ts";
+
+/** Events of a worker. `job` is the record as it was claimed. */
+export interface WorkerEvents {
+  readonly active: { readonly job: JobRecord };
+  readonly completed: { readonly job: JobRecord; readonly result: unknown; readonly durationMs: number };
+  /** Failed for good. */
+  readonly failed: { readonly job: JobRecord; readonly error: unknown };
+  /** Failed, and will be tried again. */
+  readonly retrying: { readonly job: JobRecord; readonly error: unknown; readonly delayMs: number };
+  readonly released: { readonly job: JobRecord; readonly delayMs: number };
+  readonly cancelled: { readonly job: JobRecord };
+  readonly progress: { readonly job: JobRecord; readonly progress: Json };
+  /** Taken back from a worker that is gone; `failed` when it was interrupted too often. */
+  readonly stalled: { readonly job: JobRecord };
+  /** Nothing runs and nothing is due. */
+  readonly idle: Record<never, never>;
+  /** Something went wrong beside the jobs: the store out of reach, a lease lost, a job of unknown name, a listener that threw. */
+  readonly error: { readonly error: unknown };
+}
+
+/** An attempt that has ended, on its way to the store. */
+export interface Settled {
+  readonly attempt: Attempt;
+  readonly settlement: Settlement;
+  readonly end: AttemptEnd;
+  readonly durationMs: number;
+}
+
+/** Tells of what the store has accepted, and counts it. */
+export class Reporter {
+  processedCount = 0;
+  failedCount = 0;
+  readonly #events: Emitter<WorkerEvents>;
+  readonly #unknown = new Set<string>();
+
+  constructor(events: Emitter<WorkerEvents>) {
+    this.#events = events;
+  }
+
+  settled({ attempt: { job }, settlement, end, durationMs }: Settled): void {
+    switch (settlement.outcome) {
+      case "completed":
+        this.processedCount++;
+        this.#events.emit("completed", { job, result: end.result, durationMs });
+        break;
+      case "failed":
+        if (settlement.retryMs === undefined) this.#failed(job, end.error);
+        else this.#events.emit("retrying", { job, error: end.error, delayMs: settlement.retryMs });
+        break;
+      case "released":
+        this.#events.emit("released", { job, delayMs: settlement.delayMs });
+        break;
+      case "cancelled":
+        this.#events.emit("cancelled", { job });
+        break;
+    }
+  }
+
+  stalled(job: JobRecord): void {
+    this.#events.emit("stalled", { job });
+    if (job.state === "failed") this.#failed(job, job.error);
+  }
+
+  /** Once for each name. */
+  unknown(queue: string, name: string): void {
+    const key = `${queue}\n${name}`;
+    if (this.#unknown.has(key)) return;
+    this.#unknown.add(key);
+    this.fault(
+      new QuaysideError(
+        "unknown_job",
+        `Queue ${queue} holds jobs named ${JSON.stringify(name)}, for which this worker has no handler. They wait for one that has.`,
+        { queue, name },
+      ),
+    );
+  }
+
+  lost(attempt: Attempt): void {
+    this.fault(new LeaseLostError(attempt.job.id));
+  }
+
+  fault(error: unknown): void {
+    this.#events.fault(error);
+  }
+
+  #failed(job: JobRecord, error: unknown): void {
+    this.failedCount++;
+    this.#events.emit("failed", { job, error });
+  }
+}

@@ -1,0 +1,8 @@
+import { defineConfig } from "tsdown";
+
+export default defineConfig({
+  entry: ["src/index.ts", "src/testing.ts"],
+  platform: "neutral",
+  target: "es2024",
+  dts: true,
+});

@@ -1,0 +1,64 @@
+import { type DefinedJobs, QuaysideError } from "@quayside/core";
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { cors } from "hono/cors";
+import type { QueueNamespace } from "../queue-rpc.ts";
+import { type Authenticate, nobody } from "./auth.ts";
+import { API_LIMITS, type ApiLimits } from "./limits.ts";
+import { problemResponse } from "./problem.ts";
+import { addRoutes } from "./routes.ts";
+
+export interface QueueApiOptions<Env extends object> {
+  /** The namespace whose objects hold the queues: each queue its own object, named like it. */
+  readonly object: (env: Env) => QueueNamespace;
+  /** The jobs that may be added, checked by their schemas. Absent: any name, any payload. */
+  readonly jobs?: DefinedJobs;
+  /** Who may do what. Absent: nobody anything. */
+  readonly auth?: Authenticate<Env>;
+  /** For pages of other origins. Absent: none. See `hono/cors`. */
+  readonly cors?: CorsOptions;
+  readonly limits?: Partial<ApiLimits>;
+}
+
+export type CorsOptions = NonNullable<Parameters<typeof cors>[0]>;
+
+/**
+ * The HTTP API of the queues in a namespace, to be mounted where you like. Closed by default: without `auth` everything
+ * but `/health` answers 401. Errors are problem details with a stable `code`.
+ *
+ * @example
+ * const app = new Hono<{ Bindings: Env }>();
+ * app.route("/api/queues", queueApi({
+ *   jobs,
+ *   object: (env: Env) => env.MAIL_QUEUE,
+ *   auth: bearerTokens((env: Env) => ({ [env.QUEUE_TOKEN]: { scopes: ["enqueue"] } })),
+ * }));
+ */
+export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hono<{ Bindings: Env }> {
+  const limits = { ...API_LIMITS, ...options.limits };
+  const app = new Hono<{ Bindings: Env }>();
+  app.onError((error) => {
+    const response = problemResponse(
+      error,
+      error instanceof QuaysideError && error.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {},
+    );
+    // The answer does not say what broke, so the log must.
+    if (response.status === 500) console.error(error);
+    return response;
+  });
+  // Before authentication: a browser asks for permission without credentials.
+  if (options.cors) app.use(cors({ allowHeaders: ["authorization", "content-type"], ...options.cors }));
+  app.get("/health", (c) => c.json({ status: "ok" }));
+  app.use(
+    bodyLimit({
+      maxSize: limits.bodyBytes,
+      onError: () => {
+        throw new QuaysideError("too_large", `The body is larger than ${limits.bodyBytes} bytes.`, {
+          limit: limits.bodyBytes,
+        });
+      },
+    }),
+  );
+  addRoutes(app, { ...options, auth: options.auth ?? (nobody as Authenticate<Env>), limits });
+  return app;
+}

@@ -1,0 +1,82 @@
+import {
+  type DefinedJobs,
+  definitionOf,
+  type JobDefinition,
+  type JobOptions,
+  type NewJob,
+  type PayloadIssue,
+  QuaysideError,
+  resolveOptions,
+  validatePayload,
+} from "@quayside/core";
+import type { ApiLimits } from "./limits.ts";
+import { FieldsError, joinPath, summary } from "./problem.ts";
+import { check, jobBody } from "./schemas.ts";
+
+export interface ReadJobsOptions {
+  readonly queue: string;
+  readonly jobs: DefinedJobs | undefined;
+  readonly limits: ApiLimits;
+}
+
+/**
+ * The jobs of a request's body, checked as `Queue` checks them when they are added: options resolved, payloads held
+ * against the job map.
+ *
+ * @throws {FieldsError} naming the fields: `bad_request`, `invalid_option`, `unknown_job`, `invalid_payload`,
+ * `payload_too_large`.
+ */
+export async function readJobs(body: unknown, options: ReadJobsOptions): Promise<readonly NewJob[]> {
+  if (!Array.isArray(body)) return [await readJob(body, "", options)];
+  const { limits } = options;
+  if (body.length > limits.jobs) {
+    throw new QuaysideError("too_large", `At most ${limits.jobs} jobs in one request, got ${body.length}.`, {
+      limit: limits.jobs,
+    });
+  }
+  return Promise.all(body.map((job, index) => readJob(job, `[${index}]`, options)));
+}
+
+async function readJob(value: unknown, root: string, { queue, jobs, limits }: ReadJobsOptions): Promise<NewJob> {
+  const { name, payload = null, options } = check(jobBody, value, root);
+  const at = (...parts: readonly string[]) => joinPath(root, parts);
+  try {
+    const definition = definitionOf(jobs as Record<string, JobDefinition> | undefined, name);
+    const { input: _, ...defaults } = definition ?? {};
+    const resolved = resolveOptions([defaults, options as JobOptions | undefined], Date.now());
+    await validatePayload(name, definition, payload);
+    const text = JSON.stringify(payload);
+    const bytes = new TextEncoder().encode(text).length;
+    if (bytes > limits.payloadBytes) throw tooLarge(bytes, limits.payloadBytes, at("payload"));
+    return { ...resolved, queue, name, payload: text };
+  } catch (error) {
+    throw located(error, at);
+  }
+}
+
+const tooLarge = (bytes: number, limit: number, path: string) =>
+  new FieldsError("payload_too_large", `The payload has ${bytes} bytes of JSON; at most ${limit} are taken.`, [
+    { path, message: `At most ${limit} bytes` },
+  ]);
+
+/** What core refused, with the path of the field in the request. */
+function located(error: unknown, at: (...parts: readonly string[]) => string): unknown {
+  if (!(error instanceof QuaysideError) || error instanceof FieldsError) return error;
+  const { code, message, details } = error;
+  switch (code) {
+    case "invalid_option":
+      return new FieldsError(code, message, [{ path: at("options", String(details["option"])), message }]);
+    case "unknown_job":
+      return new FieldsError(code, message, [{ path: at("name"), message }]);
+    case "invalid_payload": {
+      const issues = (details["issues"] ?? []) as readonly PayloadIssue[];
+      const errors = issues.map((issue) => ({ path: nested(at("payload"), issue.path), message: issue.message }));
+      return new FieldsError(code, `The payload does not fit the schema of its job: ${summary(errors)}.`, errors);
+    }
+    default:
+      return error;
+  }
+}
+
+const nested = (root: string, path: string) =>
+  path === "" || path.startsWith("[") ? `${root}${path}` : `${root}.${path}`;

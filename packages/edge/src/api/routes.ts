@@ -1,0 +1,152 @@
+import { type Command, type DefinedJobs, type Driver, QuaysideError } from "@quayside/core";
+import type { Context, Hono } from "hono";
+import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
+import { StubDriver } from "../stub-driver.ts";
+import { type Authenticate, checkGrant, type Scope } from "./auth.ts";
+import type { ApiLimits } from "./limits.ts";
+import { readJobs } from "./new-jobs.ts";
+import { problemOf } from "./problem.ts";
+import { check, clearQuery, exchangeBody, listQuery, queueName, settingsBody } from "./schemas.ts";
+
+export interface RouteOptions<Env extends object> {
+  readonly object: (env: Env) => QueueNamespace;
+  readonly jobs?: DefinedJobs;
+  readonly auth: Authenticate<Env>;
+  readonly limits: ApiLimits;
+}
+
+/** Adds the routes of the API: each says who may call it, what it takes, and which verb of the driver it is. */
+export function addRoutes<Env extends object>(app: Hono<{ Bindings: Env }>, options: RouteOptions<Env>): void {
+  type C = Context<{ Bindings: Env }>;
+
+  /** A handler for callers with one of `scopes`: credentials come first, so that a stranger learns nothing else. */
+  const allow =
+    (scopes: readonly Scope[], handle: (c: C, queue: string, driver: Driver) => Promise<Response>) =>
+    async (c: C): Promise<Response> => {
+      const queue = c.req.param("queue") as string;
+      checkGrant(await options.auth(c.req.raw, c.env), scopes, queue);
+      check(queueName, queue, "queue");
+      return handle(c, queue, new StubDriver(() => queueStub(options.object(c.env), queue)));
+    };
+  const command = (make: (c: C, queue: string) => Command) =>
+    allow(["admin"], async (c, queue, driver) => c.json(await driver.command(make(c, queue))));
+  const jobCommand = (type: "cancel" | "retry" | "promote" | "remove") =>
+    allow(["admin"], async (c, queue, driver) => {
+      const id = c.req.param("id") as string;
+      const reply = await driver.command({ type, queue, id });
+      if (reply.affected === 0 && reply.state === undefined) throw notFound(queue, id);
+      return c.json(reply);
+    });
+
+  app.post(
+    "/:queue/jobs",
+    allow(["enqueue"], async (c, queue, driver) => {
+      const body = await bodyOf(c);
+      const jobs = await readJobs(body, { queue, jobs: options.jobs, limits: options.limits });
+      const receipts = await driver.enqueue(jobs);
+      return c.json(Array.isArray(body) ? receipts : (receipts[0] ?? null), 201);
+    }),
+  );
+  app.get(
+    "/:queue/jobs",
+    allow(["work", "admin"], async (c, queue, driver) => {
+      const { state, limit, cursor } = check(listQuery, c.req.query());
+      return c.json(
+        await driver.list({ queue, ...(state && { state }), ...(limit && { limit }), ...(cursor && { cursor }) }),
+      );
+    }),
+  );
+  app.get(
+    "/:queue/jobs/:id",
+    allow(["work", "admin"], async (c, queue, driver) => {
+      const id = c.req.param("id") as string;
+      const job = await driver.get(queue, id);
+      if (!job) throw notFound(queue, id);
+      return c.json(job);
+    }),
+  );
+  app.post("/:queue/jobs/:id/cancel", jobCommand("cancel"));
+  app.post("/:queue/jobs/:id/retry", jobCommand("retry"));
+  app.post("/:queue/jobs/:id/promote", jobCommand("promote"));
+  app.delete("/:queue/jobs/:id", jobCommand("remove"));
+
+  app.post(
+    "/:queue/pause",
+    command((_, queue) => ({ type: "pause", queue })),
+  );
+  app.post(
+    "/:queue/resume",
+    command((_, queue) => ({ type: "resume", queue })),
+  );
+  app.post(
+    "/:queue/clear",
+    command((c, queue) => {
+      const { state } = check(clearQuery, c.req.query());
+      return { type: "clear", queue, ...(state && { state }) };
+    }),
+  );
+  app.patch(
+    "/:queue/settings",
+    allow(["admin"], async (c, queue, driver) => {
+      const { keep } = check(settingsBody, await bodyOf(c));
+      return c.json(await driver.command({ type: "configure", queue, ...(keep && { keep }) }));
+    }),
+  );
+  app.get(
+    "/:queue/counts",
+    allow(["work", "admin"], async (c, queue, driver) => c.json(await driver.counts(queue))),
+  );
+
+  app.post(
+    "/:queue/exchange",
+    allow(["work"], async (c, queue, driver) => {
+      const { claim, ...round } = check(exchangeBody, await bodyOf(c));
+      const { limit, names } = claim;
+      // A worker at the other end of a wire shows its death by silence alone, whatever it says.
+      return c.json(
+        await driver.exchange({
+          ...round,
+          liveness: "time",
+          claim: { limit, queues: [{ queue, ...(names && { names }) }] },
+        }),
+      );
+    }),
+  );
+  app.get(
+    "/:queue/next-wake",
+    allow(["work"], async (c, queue, driver) => c.json({ nextWakeMs: (await driver.nextWake([queue])) ?? null })),
+  );
+  app.get(
+    "/:queue/events",
+    allow(["enqueue", "work", "admin"], async (c, queue) => {
+      const stream = await queueStub(options.object(c.env), queue).events(queue);
+      return new Response(stream, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
+    }),
+  );
+
+  app.all("*", async (c) => {
+    if (!(await options.auth(c.req.raw, c.env))) checkGrant(undefined, [], "");
+    const error = new QuaysideError("bad_request", `There is no route ${c.req.method} ${c.req.path}.`);
+    const problem = { ...problemOf(error), status: 404, title: "Not Found" };
+    return c.json(problem, 404, { "content-type": "application/problem+json" });
+  });
+}
+
+const notFound = (queue: string, id: string) =>
+  new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
+
+/**
+ * The body as JSON. It must say that it is: a form of another site can post any text, but not with this type, so an
+ * `auth` that goes by cookies cannot be used by it.
+ */
+async function bodyOf(c: Context): Promise<unknown> {
+  if (!/^application\/(?:[^;]+\+)?json\b/i.test(c.req.header("content-type") ?? "")) {
+    throw new QuaysideError("bad_request", "The content type must be application/json.");
+  }
+  try {
+    return await c.req.json();
+  } catch (cause) {
+    if (cause instanceof SyntaxError) throw new QuaysideError("bad_request", "The body is not JSON.", {}, cause);
+    throw cause;
+  }
+}

@@ -1,0 +1,99 @@
+import type { Change, Clock } from "@quayside/core";
+import { readChanges } from "./change-stream.ts";
+
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 30_000;
+
+/** What may have happened while nobody listened, as far as anybody acts on it. */
+const MISSED = ["ready", "ended", "cancel", "settings"] as const;
+
+export interface ChangeFeedOptions {
+  readonly clock: Clock;
+  /** True: one stream tells of all queues. False: one stream for each queue that is followed. */
+  readonly shared: boolean;
+  /** Opens a stream of changes; `queue` is absent when it is shared. */
+  readonly open: (signal: AbortSignal, queue?: string) => Promise<ReadableStream<Uint8Array>>;
+}
+
+/**
+ * A remote driver's `watch`: keeps its streams open as long as somebody listens, and opens them again when they break,
+ * after one second, then twice that, up to half a minute. Whenever a stream opens, it reports the queue as changed in
+ * every way, since something may have been missed before.
+ */
+export class ChangeFeed {
+  readonly #options: ChangeFeedOptions;
+  readonly #listeners = new Set<(change: Change) => void>();
+  readonly #queues = new Set<string>();
+  readonly #streams = new Map<string | undefined, AbortController>();
+
+  constructor(options: ChangeFeedOptions) {
+    this.#options = options;
+  }
+
+  /** Tells of this queue too. */
+  follow(queue: string): void {
+    if (this.#queues.has(queue)) return;
+    this.#queues.add(queue);
+    if (this.#listeners.size > 0) this.#open();
+  }
+
+  listen(listener: (change: Change) => void): () => void {
+    // An entry of its own for each call, so that the same function may listen twice.
+    const entry = (change: Change) => listener(change);
+    this.#listeners.add(entry);
+    this.#open();
+    return () => {
+      this.#listeners.delete(entry);
+      if (this.#listeners.size === 0) this.#close();
+    };
+  }
+
+  close(): void {
+    this.#listeners.clear();
+    this.#close();
+  }
+
+  #open(): void {
+    for (const queue of this.#options.shared ? [undefined] : this.#queues) {
+      if (this.#streams.has(queue)) continue;
+      const controller = new AbortController();
+      this.#streams.set(queue, controller);
+      void this.#run(controller.signal, queue);
+    }
+  }
+
+  #close(): void {
+    for (const controller of this.#streams.values()) controller.abort();
+    this.#streams.clear();
+  }
+
+  async #run(signal: AbortSignal, queue: string | undefined): Promise<void> {
+    for (let wait = FIRST_RETRY_MS; !signal.aborted; wait = Math.min(wait * 2, LONGEST_RETRY_MS)) {
+      try {
+        const stream = await this.#options.open(signal, queue);
+        wait = FIRST_RETRY_MS;
+        for (const missed of queue === undefined ? this.#queues : [queue]) {
+          for (const kind of MISSED) this.#tell({ queue: missed, kind });
+        }
+        await readChanges(stream, signal, (change) => this.#tell(change));
+      } catch {
+        // Watching is best effort: workers look by themselves too, and a listener asks when it wants to be sure.
+      }
+      if (!signal.aborted) await this.#pause(wait, signal);
+    }
+  }
+
+  #pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(ms, resolve);
+      signal.addEventListener("abort", () => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  #tell(change: Change): void {
+    for (const listener of [...this.#listeners]) listener(change);
+  }
+}

@@ -1,0 +1,88 @@
+import type { Change, Clock } from "@quayside/core";
+
+/** How often a silent stream says that it is alive: under the idle limits of proxies (60 s and more). */
+const HEARTBEAT_MS = 25_000;
+
+/** Bytes that a slow reader may be behind before the stream is closed on it: it opens another, and looks again at all. */
+const BACKLOG_LIMIT = 64 * 1024;
+
+/**
+ * Changes as server-sent events (`data: {"queue":"mail","kind":"ready"}`), from now on. The stream begins with a
+ * comment, so that its reader knows when it is listening.
+ *
+ * @param watch the source of the changes.
+ * @param queue absent: those of all queues.
+ */
+export function changeStream(
+  watch: (listener: (change: Change) => void) => () => void,
+  clock: Clock,
+  queue?: string,
+): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  let stop: () => void = () => {};
+  // A byte stream: only such a one crosses RPC.
+  return new ReadableStream({
+    type: "bytes",
+    start(controller) {
+      const send = (text: string) => {
+        controller.enqueue(encoder.encode(text));
+        if ((controller.desiredSize ?? 0) > -BACKLOG_LIMIT) return;
+        stop();
+        controller.close();
+      };
+      const unwatch = watch((change) => {
+        if (queue === undefined || change.queue === queue) send(`data: ${JSON.stringify(change)}\n\n`);
+      });
+      let cancelHeartbeat: () => void = () => {};
+      const beat = () => {
+        send(":\n\n");
+        cancelHeartbeat = clock.after(HEARTBEAT_MS, beat);
+      };
+      stop = () => {
+        unwatch();
+        cancelHeartbeat();
+      };
+      beat();
+    },
+    cancel() {
+      stop();
+    },
+  });
+}
+
+/** Reads such a stream until it ends or `signal` aborts. Comments and other fields are passed over. */
+export async function readChanges(
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal,
+  onChange: (change: Change) => void,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  const reader = stream.getReader();
+  const cancel = () => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", cancel, { once: true });
+  if (signal.aborted) cancel();
+  try {
+    let rest = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const change = line.startsWith("data:") ? parseChange(line.slice(5)) : undefined;
+        if (change && !signal.aborted) onChange(change);
+      }
+    }
+  } finally {
+    signal.removeEventListener("abort", cancel);
+  }
+}
+
+function parseChange(text: string): Change | undefined {
+  try {
+    const value = JSON.parse(text) as Partial<Change> | null;
+    return typeof value?.queue === "string" && typeof value.kind === "string" ? (value as Change) : undefined;
+  } catch {
+    return undefined;
+  }
+}

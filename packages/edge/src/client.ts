@@ -1,0 +1,172 @@
+import {
+  type Change,
+  type Clock,
+  type Command,
+  type CommandReply,
+  type Driver,
+  type Duration,
+  type EnqueueReceipt,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type JobCounts,
+  type JobPage,
+  type JobRecord,
+  type ListQuery,
+  type NewJob,
+  QuaysideError,
+  systemClock,
+  toMs,
+} from "@quayside/core";
+import { ChangeFeed } from "./change-feed.ts";
+import { type Fetch, HttpCaller } from "./client/http-caller.ts";
+import { bodiesOf } from "./client/job-bodies.ts";
+import { SplitExchange } from "./client/split-exchange.ts";
+
+export interface HttpDriverOptions {
+  /** Where the queue API is mounted, e.g. `/api/queues` in a page or `https://app.example/api/queues`. */
+  readonly url: string;
+  /** Sent as `Authorization: Bearer …`; a function is asked before every request, so it can renew a token. */
+  readonly token?: string | (() => string | Promise<string>);
+  /** Default: the platform's. */
+  readonly fetch?: Fetch;
+  readonly clock?: Clock;
+  /** How long a request may take before it counts as failed (`network`). Default 30 s. */
+  readonly timeout?: Duration;
+  /** Queues to watch for changes besides those that this driver is used for. */
+  readonly queues?: readonly string[];
+}
+
+/**
+ * A driver over HTTP: queues of a remote `queueApi`, to add to and to work from anywhere that has `fetch`.
+ *
+ * @example
+ * const queue = new Queue("mail", httpDriver({ url: "https://app.example/api/queues", token }), { jobs });
+ */
+export function httpDriver(options: HttpDriverOptions): HttpDriver {
+  return new HttpDriver(options);
+}
+
+/**
+ * What differs from a driver beside its store: each queue is an object of its own, so that `enqueue` is all or none
+ * for each queue (and for each 1,000 jobs or 1 MiB of them), and a worker of several queues sends one request a queue.
+ * Errors: the API's own with their code; `network` when a request or its answer was lost.
+ */
+export class HttpDriver implements Driver {
+  readonly #http: HttpCaller;
+  readonly #feed: ChangeFeed;
+  readonly #split = new SplitExchange();
+  #closed = false;
+
+  constructor(options: HttpDriverOptions) {
+    const clock = options.clock ?? systemClock;
+    this.#http = new HttpCaller({
+      url: options.url.replace(/\/+$/, ""),
+      // Called as a bare function: a browser's fetch refuses any other `this`.
+      fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+      clock,
+      timeoutMs: toMs(options.timeout ?? "30s", "timeout"),
+      ...(options.token !== undefined && { token: options.token }),
+    });
+    this.#feed = new ChangeFeed({
+      clock,
+      shared: false,
+      open: (signal, queue) => this.#http.stream(path(queue as string, "events"), signal),
+    });
+    for (const queue of options.queues ?? []) this.#feed.follow(queue);
+  }
+
+  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
+    const receipts = new Array<EnqueueReceipt>(jobs.length);
+    for (const { queue, body, positions } of bodiesOf(jobs)) {
+      const answers = await this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", body);
+      for (const [index, position] of positions.entries()) receipts[position] = answers[index] as EnqueueReceipt;
+    }
+    return receipts;
+  }
+
+  async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    for (const { queue } of request.claim.queues) this.#feed.follow(queue);
+    return this.#split.exchange(request, (queue, { claim: { limit, queues }, liveness: _, ...rest }) => {
+      const names = queues[0]?.names;
+      const body = { ...rest, claim: { limit, ...(names && { names }) } };
+      return this.#call("POST", queue, "exchange", JSON.stringify(body));
+    });
+  }
+
+  async get(queue: string, id: string): Promise<JobRecord | undefined> {
+    return this.#found(() => this.#call<JobRecord>("GET", queue, `jobs/${encodeURIComponent(id)}`));
+  }
+
+  async list({ queue, ...query }: ListQuery): Promise<JobPage> {
+    return this.#call("GET", queue, `jobs${queryOf(query)}`);
+  }
+
+  async counts(queue: string): Promise<JobCounts> {
+    return this.#call("GET", queue, "counts");
+  }
+
+  async command(command: Command): Promise<CommandReply> {
+    const { type, queue } = command;
+    switch (type) {
+      case "cancel":
+      case "retry":
+      case "promote":
+      case "remove": {
+        const job = `jobs/${encodeURIComponent(command.id)}`;
+        const reply = await this.#found(() =>
+          type === "remove"
+            ? this.#call<CommandReply>("DELETE", queue, job)
+            : this.#call<CommandReply>("POST", queue, `${job}/${type}`),
+        );
+        return reply ?? { affected: 0 };
+      }
+      case "clear":
+        return this.#call("POST", queue, `clear${queryOf({ state: command.state })}`);
+      case "pause":
+      case "resume":
+        return this.#call("POST", queue, type);
+      case "configure":
+        return this.#call("PATCH", queue, "settings", JSON.stringify({ keep: command.keep }));
+    }
+  }
+
+  async nextWake(queues: readonly string[]): Promise<number | undefined> {
+    const answers = await Promise.all(
+      queues.map((queue) => this.#call<{ readonly nextWakeMs: number | null }>("GET", queue, "next-wake")),
+    );
+    const wakes = answers.flatMap(({ nextWakeMs }) => nextWakeMs ?? []);
+    return wakes.length > 0 ? Math.min(...wakes) : undefined;
+  }
+
+  watch(listener: (change: Change) => void): () => void {
+    return this.#feed.listen(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#feed.close();
+  }
+
+  async #call<T>(method: string, queue: string, rest: string, body?: string): Promise<T> {
+    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
+    this.#feed.follow(queue);
+    return this.#http.json<T>(method, path(queue, rest), body);
+  }
+
+  /** Undefined where the API says that there is no such job. */
+  async #found<T>(call: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof QuaysideError && error.code === "job_not_found") return undefined;
+      throw error;
+    }
+  }
+}
+
+const path = (queue: string, rest: string) => `/${encodeURIComponent(queue)}/${rest}`;
+
+function queryOf(values: Readonly<Record<string, string | number | undefined>>): string {
+  const present = Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, `${value}`]]));
+  return present.length > 0 ? `?${new URLSearchParams(present)}` : "";
+}

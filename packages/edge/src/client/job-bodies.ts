@@ -1,0 +1,62 @@
+import type { Backoff, BackoffOption, JobOptions, NewJob } from "@quayside/core";
+
+/** Most jobs and bytes that the API takes at once, with some room for the brackets. */
+const JOBS_LIMIT = 1_000;
+const BYTES_LIMIT = 1_000_000;
+
+/** A request body with jobs of one queue, and where these stood in the call. */
+export interface JobsBody {
+  readonly queue: string;
+  readonly body: string;
+  readonly positions: readonly number[];
+}
+
+/** The request bodies for jobs, which may be of several queues: as few as the API's limits allow. */
+export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
+  const encoder = new TextEncoder();
+  const bodies: JobsBody[] = [];
+  const open = new Map<string, { texts: string[]; positions: number[]; bytes: number }>();
+  const close = (queue: string, { texts, positions }: { texts: string[]; positions: number[] }) => {
+    bodies.push({ queue, body: `[${texts.join(",")}]`, positions });
+    open.delete(queue);
+  };
+  for (const [position, job] of jobs.entries()) {
+    const text = jobText(job);
+    const bytes = encoder.encode(text).length + 1;
+    const begun = open.get(job.queue);
+    const full = begun && (begun.texts.length >= JOBS_LIMIT || begun.bytes + bytes > BYTES_LIMIT);
+    if (full) close(job.queue, begun);
+    const body = begun && !full ? begun : { texts: [], positions: [], bytes: 0 };
+    open.set(job.queue, body);
+    body.texts.push(text);
+    body.positions.push(position);
+    body.bytes += bytes;
+  }
+  for (const [queue, body] of open) close(queue, body);
+  return bodies;
+}
+
+/** One job of a body. Its payload is JSON text already, and goes in as it is. */
+function jobText({ queue: _, name, payload, ...resolved }: NewJob): string {
+  const options = JSON.stringify(optionsOf(resolved));
+  return `{"name":${JSON.stringify(name)},"payload":${payload}${options === "{}" ? "" : `,"options":${options}`}}`;
+}
+
+/** Resolved options as a person would write them, which is what the API takes. */
+function optionsOf(job: Omit<NewJob, "queue" | "name" | "payload">): JobOptions {
+  const { delayMs, timeoutMs, expiresInMs, backoff, dedupe, ...same } = job;
+  return {
+    ...same,
+    delay: delayMs,
+    timeout: timeoutMs,
+    expiresIn: expiresInMs,
+    backoff: backoff && backoffOption(backoff),
+    dedupe: dedupe && { key: dedupe.key, mode: dedupe.mode, ttl: dedupe.ttlMs },
+  };
+}
+
+function backoffOption(backoff: Backoff): BackoffOption {
+  if (backoff.kind === "list") return backoff.delaysMs;
+  const { kind, delayMs, maxMs, jitter } = backoff;
+  return { kind, delay: delayMs, max: maxMs, jitter, ...(kind === "exponential" && { factor: backoff.factor }) };
+}

@@ -1,0 +1,57 @@
+import type { Collection, Key, Records } from "@quayside/core";
+
+type AnyRecord = Records[Collection];
+
+/**
+ * A derived collection, kept in memory: at the edge a row written costs a thousand times a row read, so what a scan can
+ * restore is not written. Changes stand aside until the transaction that made them has committed.
+ */
+export class DerivedRecords {
+  readonly #committed = new Map<string, AnyRecord>();
+  readonly #changed = new Map<string, AnyRecord | undefined>();
+
+  get(key: Key): AnyRecord | undefined {
+    const text = JSON.stringify(key);
+    return this.#changed.has(text) ? this.#changed.get(text) : this.#committed.get(text);
+  }
+
+  put(record: AnyRecord): void {
+    this.#changed.set(JSON.stringify(record.key), Object.freeze({ ...record }));
+  }
+
+  delete(key: Key): void {
+    this.#changed.set(JSON.stringify(key), undefined);
+  }
+
+  /** In the order of the keys. Sorts what it finds: such a collection has a record a queue, not a record a job. */
+  range(from: Key, to: Key): AnyRecord[] {
+    const found: AnyRecord[] = [];
+    for (const record of new Map([...this.#committed, ...this.#changed]).values()) {
+      if (record && compare(record.key, from) >= 0 && compare(record.key, to) < 0) found.push(record);
+    }
+    return found.sort((a, b) => compare(a.key, b.key));
+  }
+
+  commit(): void {
+    for (const [text, record] of this.#changed) {
+      if (record) this.#committed.set(text, record);
+      else this.#committed.delete(text);
+    }
+    this.#changed.clear();
+  }
+
+  rollback(): void {
+    this.#changed.clear();
+  }
+}
+
+/** Part by part; a prefix comes before what it begins. */
+function compare(a: Key, b: Key): number {
+  const shared = Math.min(a.length, b.length);
+  for (let index = 0; index < shared; index++) {
+    const left = a[index] as string | number;
+    const right = b[index] as string | number;
+    if (left !== right) return left < right ? -1 : 1;
+  }
+  return a.length - b.length;
+}

@@ -1,0 +1,48 @@
+import {
+  type Clock,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type Liveness,
+  type Store,
+  StoreDriver,
+} from "@quayside/core";
+
+export interface ObjectDriverOptions {
+  readonly clock: Clock;
+  /** Resolves when all that was written is on disk. */
+  readonly sync: () => Promise<void>;
+}
+
+/**
+ * The driver inside a queue's object. Workers of this process live and die with it, so whoever holds a lease of that
+ * kind and did not enlist here belongs to an earlier life of the object: its jobs are taken back at once.
+ */
+export class ObjectDriver extends StoreDriver {
+  readonly #sync: () => Promise<void>;
+
+  constructor(store: Store, { clock, sync }: ObjectDriverOptions) {
+    const alive = new Set<string>();
+    super(store, {
+      clock,
+      enlist: async (worker) => {
+        alive.add(worker);
+        return { liveness: "process", leave: () => void alive.delete(worker) };
+      },
+      deadWorkers: async (workers) => new Set(workers.filter((other) => isGone(other, alive)).map(({ worker }) => worker)),
+    });
+    this.#sync = sync;
+  }
+
+  /**
+   * A claim is on disk before its first handler starts (R10): a job that kills the object must be found in a lease
+   * afterwards, or it would kill it again and again, uncounted.
+   */
+  override async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    const reply = await super.exchange(request);
+    if (reply.jobs.length > 0) await this.#sync();
+    return reply;
+  }
+}
+
+const isGone = ({ worker, liveness }: { worker: string; liveness: Liveness }, alive: ReadonlySet<string>): boolean =>
+  liveness === "process" && !alive.has(worker);

@@ -1,0 +1,76 @@
+import {
+  type Command,
+  type CommandReply,
+  type EnqueueReceipt,
+  type ErrorCode,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type JobCounts,
+  type JobPage,
+  type JobRecord,
+  type ListQuery,
+  type NewJob,
+  QuaysideError,
+} from "@quayside/core";
+
+/**
+ * What a queue's object offers over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that
+ * is thrown across RPC arrives as a bare `Error` without its `code`, so none is: it travels as a value.
+ */
+export interface QueueRpc {
+  enqueue(jobs: readonly NewJob[]): Promise<Reply<readonly EnqueueReceipt[]>>;
+  exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>>;
+  get(queue: string, id: string): Promise<Reply<JobRecord | undefined>>;
+  list(query: ListQuery): Promise<Reply<JobPage>>;
+  counts(queue: string): Promise<Reply<JobCounts>>;
+  command(command: Command): Promise<Reply<CommandReply>>;
+  nextWake(queues: readonly string[]): Promise<Reply<number | undefined>>;
+  /** Changes as server-sent events, of one queue or of all that the object holds; ends when the reader cancels. */
+  events(queue?: string): Promise<ReadableStream<Uint8Array>>;
+}
+
+/** A result or a `QuaysideError` as plain data. */
+export type Reply<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: SentError };
+
+export interface SentError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** Runs `work` in the object. Errors that are not Quayside's own are thrown as they are: they are bugs, to be logged. */
+export async function reply<T>(work: () => Promise<T>): Promise<Reply<T>> {
+  try {
+    return { ok: true, value: await work() };
+  } catch (error) {
+    if (!(error instanceof QuaysideError)) throw error;
+    return { ok: false, error: { code: error.code, message: error.message, details: plain(error.details) } };
+  }
+}
+
+/** The value of a reply on the caller's side, or its error thrown again. */
+export function unwrap<T>(answer: Reply<T>): T {
+  if (answer.ok) return answer.value;
+  throw new QuaysideError(answer.error.code, answer.error.message, answer.error.details);
+}
+
+/** What of the details survives JSON: one that cannot be sent must not turn an error into another. */
+function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(JSON.stringify(details)) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
+
+/** A namespace of queue objects, as a binding gives it. */
+export interface QueueNamespace {
+  idFromName(name: string): DurableObjectId;
+  get(id: DurableObjectId): unknown;
+}
+
+/** The object that holds a queue: by default each queue has its own, named like it. */
+export function queueStub(namespace: QueueNamespace, name: string): QueueRpc {
+  // The stub's own type maps each method through RPC's rules, which lose `unknown` payloads; this is what it carries.
+  return namespace.get(namespace.idFromName(name)) as QueueRpc;
+}

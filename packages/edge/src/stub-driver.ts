@@ -1,0 +1,108 @@
+import {
+  type Change,
+  type Clock,
+  type Command,
+  type CommandReply,
+  type Driver,
+  type EnqueueReceipt,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type JobCounts,
+  type JobPage,
+  type JobRecord,
+  type ListQuery,
+  type NewJob,
+  QuaysideError,
+  systemClock,
+} from "@quayside/core";
+import { ChangeFeed } from "./change-feed.ts";
+import { type QueueRpc, type Reply, unwrap } from "./queue-rpc.ts";
+
+/** Error properties by which the runtime says that the object, and not the call, had a problem. */
+interface RuntimeError {
+  readonly retryable?: boolean;
+  readonly overloaded?: boolean;
+  readonly remote?: boolean;
+}
+
+/**
+ * A driver over the RPC stub of a queue's object, for any Worker that has its binding.
+ *
+ * A stub may break for good when a call on it fails, so it is given as a function that makes a fresh one.
+ *
+ * @example
+ * const driver = new StubDriver(() => queueStub(env.MAIL_QUEUE, "mail"));
+ */
+export class StubDriver implements Driver {
+  readonly #stub: () => QueueRpc;
+  readonly #feed: ChangeFeed;
+  #closed = false;
+
+  constructor(stub: () => QueueRpc, options: { readonly clock?: Clock } = {}) {
+    this.#stub = stub;
+    this.#feed = new ChangeFeed({
+      clock: options.clock ?? systemClock,
+      shared: true,
+      open: () => this.#stub().events(),
+    });
+  }
+
+  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
+    for (const { queue } of jobs) this.#feed.follow(queue);
+    return this.#call((stub) => stub.enqueue(jobs));
+  }
+
+  async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    for (const { queue } of request.claim.queues) this.#feed.follow(queue);
+    return this.#call((stub) => stub.exchange(request));
+  }
+
+  async get(queue: string, id: string): Promise<JobRecord | undefined> {
+    this.#feed.follow(queue);
+    return this.#call((stub) => stub.get(queue, id));
+  }
+
+  async list(query: ListQuery): Promise<JobPage> {
+    return this.#call((stub) => stub.list(query));
+  }
+
+  async counts(queue: string): Promise<JobCounts> {
+    return this.#call((stub) => stub.counts(queue));
+  }
+
+  async command(command: Command): Promise<CommandReply> {
+    return this.#call((stub) => stub.command(command));
+  }
+
+  async nextWake(queues: readonly string[]): Promise<number | undefined> {
+    return this.#call((stub) => stub.nextWake(queues));
+  }
+
+  watch(listener: (change: Change) => void): () => void {
+    return this.#feed.listen(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#feed.close();
+  }
+
+  async #call<T>(work: (stub: QueueRpc) => Promise<Reply<T>>): Promise<T> {
+    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
+    let reply: Reply<T>;
+    try {
+      reply = await work(this.#stub());
+    } catch (cause) {
+      throw unreachable(cause);
+    }
+    return unwrap(reply);
+  }
+}
+
+/** `network`: the call did not get through, or its answer did not get back; anything else is a bug in the object. */
+function unreachable(cause: unknown): QuaysideError {
+  const { remote, retryable, overloaded } = cause as RuntimeError;
+  return remote && !retryable && !overloaded
+    ? new QuaysideError("internal", "The queue's object failed.", {}, cause)
+    : new QuaysideError("network", "The queue's object could not be reached.", {}, cause);
+}

@@ -1,0 +1,9 @@
+import { defineConfig } from "tsdown";
+
+export default defineConfig({
+  entry: ["src/index.ts", "src/client.ts"],
+  platform: "neutral",
+  target: "es2024",
+  dts: true,
+  deps: { neverBundle: [/^cloudflare:/] },
+});

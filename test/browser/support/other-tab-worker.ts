@@ -1,0 +1,33 @@
+import { IndexedDbStore, tabs } from "@quayside/browser";
+import type { Change } from "@quayside/core";
+import { increment } from "./programs.ts";
+
+export type Ask =
+  | { readonly do: "enlist"; readonly name: string; readonly worker: string }
+  | { readonly do: "watch"; readonly name: string }
+  | { readonly do: "announce"; readonly name: string; readonly changes: readonly Change[] }
+  | { readonly do: "increment"; readonly name: string; readonly times: number };
+
+export type Told = { readonly answer: unknown } | { readonly heard: readonly Change[] };
+
+const tell = (told: Told): void => self.postMessage(told);
+
+async function answer(ask: Ask): Promise<unknown> {
+  if (ask.do === "enlist") return (await tabs(ask.name).enlist(ask.worker)).liveness;
+  const store = new IndexedDbStore({ name: ask.name });
+  switch (ask.do) {
+    case "watch":
+      store.watch((heard) => tell({ heard }));
+      return;
+    case "announce":
+      store.announce(ask.changes);
+      return;
+    case "increment":
+      return Promise.all(Array.from({ length: ask.times }, () => store.transact(increment)));
+  }
+}
+
+let last = Promise.resolve();
+self.onmessage = ({ data }: MessageEvent<Ask>) => {
+  last = last.then(async () => tell({ answer: await answer(data) }));
+};

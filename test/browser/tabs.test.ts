@@ -1,0 +1,139 @@
+import { IndexedDbStore, indexedDbDriver, tabs } from "@quayside/browser";
+import type { Change } from "@quayside/core";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { freshName } from "./support/databases.ts";
+import { OtherTab } from "./support/other-tab.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const lock = (worker: string) => ({ worker, liveness: "lock" }) as const;
+
+describe("announcements", () => {
+  it("reach the other tabs that use the same name, and not the one that made them", async () => {
+    const name = freshName();
+    const ready: Change = { queue: "mail", kind: "ready" };
+    const settings: Change = { queue: "mail", kind: "settings" };
+    const store = new IndexedDbStore({ name });
+    const stranger = new IndexedDbStore({ name: freshName() });
+    const heard: Change[] = [];
+    const misheard: Change[] = [];
+    stranger.watch((changes) => misheard.push(...changes));
+    store.watch((changes) => heard.push(...changes));
+    const tab = new OtherTab();
+    await tab.ask({ do: "watch", name });
+
+    store.announce([ready]);
+    await vi.waitFor(() => expect(tab.heard).toEqual([ready]));
+    await tab.ask({ do: "announce", name, changes: [settings, ready] });
+    await vi.waitFor(() => expect(heard).toEqual([settings, ready]));
+    expect(misheard).toEqual([]);
+
+    tab.crash();
+    await Promise.all([store.close(), stranger.close()]);
+  });
+
+  it("stop for who stops watching, and only for him", async () => {
+    const name = freshName();
+    const [from, to] = [new IndexedDbStore({ name }), new IndexedDbStore({ name })];
+    const heard: string[] = [];
+    const listener = (changes: readonly Change[]) => heard.push(...changes.map((change) => change.queue));
+    const stop = to.watch(listener);
+    to.watch(listener);
+    stop();
+    stop();
+    from.announce([{ queue: "mail", kind: "ended" }]);
+    await vi.waitFor(() => expect(heard).toEqual(["mail"]));
+    await Promise.all([from.close(), to.close()]);
+  });
+
+  it("are not missed where there is no BroadcastChannel, nor is anything thrown", async () => {
+    vi.stubGlobal("BroadcastChannel", undefined);
+    const store = new IndexedDbStore({ name: freshName() });
+    store.watch(() => {})();
+    store.announce([{ queue: "mail", kind: "ready" }]);
+    await store.close();
+    vi.unstubAllGlobals();
+  });
+});
+
+describe("a worker", () => {
+  it("is alive from its enlisting on, until it leaves", async () => {
+    const { enlist, deadWorkers } = tabs(freshName());
+    expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set(["a", "b"]));
+    const [a, b] = await Promise.all([enlist("a"), enlist("b")]);
+    expect([a.liveness, b.liveness]).toEqual(["lock", "lock"]);
+    expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set());
+    a.leave();
+    await vi.waitFor(async () => expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set(["a"])));
+    b.leave();
+  });
+
+  it("of another name is another worker", async () => {
+    const [mine, theirs] = [tabs(freshName()), tabs(freshName())];
+    const { leave } = await mine.enlist("a");
+    expect(await theirs.deadWorkers([lock("a")])).toEqual(new Set(["a"]));
+    leave();
+  });
+
+  it("in another tab is alive until that crashes, and dead at once then", async () => {
+    const name = freshName();
+    const { deadWorkers } = tabs(name);
+    const tab = new OtherTab();
+    expect(await tab.ask({ do: "enlist", name, worker: "theirs" })).toBe("lock");
+    expect(await deadWorkers([lock("theirs")])).toEqual(new Set());
+    tab.crash();
+    await vi.waitFor(async () => expect(await deadWorkers([lock("theirs")])).toEqual(new Set(["theirs"])));
+  });
+
+  it("in a frame is dead when the frame is removed", async () => {
+    const name = freshName();
+    const frame = document.body.appendChild(document.createElement("iframe"));
+    const there = frame.contentWindow as Window;
+    await new Promise<void>((held) => {
+      there.navigator.locks.request(`quayside:${name}:theirs`, () => {
+        held();
+        return new Promise(() => {});
+      });
+    });
+    const { deadWorkers } = tabs(name);
+    expect(await deadWorkers([lock("theirs")])).toEqual(new Set());
+    frame.remove();
+    await vi.waitFor(async () => expect(await deadWorkers([lock("theirs")])).toEqual(new Set(["theirs"])));
+  });
+
+  it("that lives by time is never known to be dead", async () => {
+    expect(await tabs(freshName()).deadWorkers([{ worker: "a", liveness: "time" }])).toEqual(new Set());
+  });
+
+  it("lives by time where there are no Web Locks, and nobody is known to be dead", async () => {
+    vi.spyOn(navigator, "locks", "get").mockReturnValue(undefined as never);
+    const { enlist, deadWorkers } = tabs(freshName());
+    const { liveness, leave } = await enlist("a");
+    leave();
+    expect(liveness).toBe("time");
+    expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set());
+  });
+
+  it("lives by time where the page may not use its locks", async () => {
+    const denied = new DOMException("denied", "SecurityError");
+    vi.spyOn(navigator.locks, "request").mockRejectedValue(denied);
+    vi.spyOn(navigator.locks, "query").mockRejectedValue(denied);
+    const { enlist, deadWorkers } = tabs(freshName());
+    expect((await enlist("a")).liveness).toBe("time");
+    expect(await deadWorkers([lock("a")])).toEqual(new Set());
+  });
+});
+
+describe("indexedDbDriver", () => {
+  it("enlists its workers with the name's locks", async () => {
+    const name = freshName();
+    const driver = indexedDbDriver({ name });
+    const { liveness, leave } = await driver.enlist("a");
+    expect(liveness).toBe("lock");
+    expect(await tabs(name).deadWorkers([lock("a")])).toEqual(new Set());
+    leave();
+    await driver.close();
+  });
+});

@@ -1,0 +1,9 @@
+// The bindings of wrangler.jsonc, as `env` of "cloudflare:workers" has them.
+declare namespace Cloudflare {
+  interface GlobalProps {
+    mainModule: typeof import("./worker.ts");
+  }
+  interface Env {
+    SMOKE: DurableObjectNamespace<import("./worker.ts").SmokeObject>;
+  }
+}
