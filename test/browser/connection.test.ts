@@ -115,14 +115,23 @@ describe("IndexedDbStore: a connection", () => {
     const name = freshName();
     const store = new IndexedDbStore({ name });
     await store.transact(increment);
-    const running = times(200, () => store.transact(increment));
-    await running[10];
-    await deleteByForce(name);
-    const ends = await Promise.allSettled(running);
-    const refused = ends.filter((end) => end.status === "rejected");
+    let deleted = false;
+    const ends: Promise<unknown>[] = [];
+    const deleting = deleteByForce(name).then(() => {
+      deleted = true;
+    });
+    while (!deleted) {
+      ends.push(...times(20, () => store.transact(increment).catch((error: unknown) => error)));
+      await ends.at(-20);
+    }
+    await deleting;
+    const refused = (await Promise.all(ends)).filter((end) => typeof end !== "number");
     expect(refused.length).toBeGreaterThan(0);
-    for (const { reason } of refused) expect(reason).toMatchObject({ code: "storage_unavailable" });
+    for (const error of refused) expect(error).toMatchObject({ code: "storage_unavailable" });
+
+    const asked = failTransactions(0, "refuse", closing);
     await expect(store.transact(count)).rejects.toMatchObject({ details: { reason: "deleted" } });
+    expect(asked(), "the dead connection is not asked").toBe(0);
     expect(await exists(name)).toBe(false);
     await store.close();
   });

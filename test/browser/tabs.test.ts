@@ -8,6 +8,8 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 10_000 });
+
 const lock = (worker: string) => ({ worker, liveness: "lock" }) as const;
 
 describe("announcements", () => {
@@ -25,9 +27,9 @@ describe("announcements", () => {
     await tab.ask({ do: "watch", name });
 
     store.announce([ready]);
-    await vi.waitFor(() => expect(tab.heard).toEqual([ready]));
+    await eventually(() => expect(tab.heard).toEqual([ready]));
     await tab.ask({ do: "announce", name, changes: [settings, ready] });
-    await vi.waitFor(() => expect(heard).toEqual([settings, ready]));
+    await eventually(() => expect(heard).toEqual([settings, ready]));
     expect(misheard).toEqual([]);
 
     tab.crash();
@@ -44,7 +46,7 @@ describe("announcements", () => {
     stop();
     stop();
     from.announce([{ queue: "mail", kind: "ended" }]);
-    await vi.waitFor(() => expect(heard).toEqual(["mail"]));
+    await eventually(() => expect(heard).toEqual(["mail"]));
     await Promise.all([from.close(), to.close()]);
   });
 
@@ -66,7 +68,7 @@ describe("a worker", () => {
     expect([a.liveness, b.liveness]).toEqual(["lock", "lock"]);
     expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set());
     a.leave();
-    await vi.waitFor(async () => expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set(["a"])));
+    await eventually(async () => expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set(["a"])));
     b.leave();
   });
 
@@ -84,7 +86,7 @@ describe("a worker", () => {
     expect(await tab.ask({ do: "enlist", name, worker: "theirs" })).toBe("lock");
     expect(await deadWorkers([lock("theirs")])).toEqual(new Set());
     tab.crash();
-    await vi.waitFor(async () => expect(await deadWorkers([lock("theirs")])).toEqual(new Set(["theirs"])));
+    await eventually(async () => expect(await deadWorkers([lock("theirs")])).toEqual(new Set(["theirs"])));
   });
 
   it("in a frame is dead when the frame is removed", async () => {
@@ -100,7 +102,7 @@ describe("a worker", () => {
     const { deadWorkers } = tabs(name);
     expect(await deadWorkers([lock("theirs")])).toEqual(new Set());
     frame.remove();
-    await vi.waitFor(async () => expect(await deadWorkers([lock("theirs")])).toEqual(new Set(["theirs"])));
+    await eventually(async () => expect(await deadWorkers([lock("theirs")])).toEqual(new Set(["theirs"])));
   });
 
   it("that lives by time is never known to be dead", async () => {

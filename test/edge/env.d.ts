@@ -5,5 +5,7 @@ declare namespace Cloudflare {
   }
   interface Env {
     SMOKE: DurableObjectNamespace<import("./worker.ts").SmokeObject>;
+    WORK_QUEUE: DurableObjectNamespace<import("./queues.ts").WorkQueue>;
+    BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;
   }
 }

@@ -1,5 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 
+export { BareQueue, WorkQueue } from "./queues.ts";
+
 /** A Durable Object that shows what the edge tests can do: SQLite storage, RPC, an alarm. */
 export class SmokeObject extends DurableObject<Cloudflare.Env> {
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {

@@ -4,3 +4,4 @@ export { checkInvariants } from "./testing/invariants.ts";
 export { createManualClock, type ManualClock } from "./testing/manual-clock.ts";
 export { seededRandom } from "./testing/seeded-random.ts";
 export { storeConformance } from "./testing/store-suite.ts";
+export { workerConformance } from "./testing/worker-suite.ts";

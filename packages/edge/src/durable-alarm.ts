@@ -1,4 +1,12 @@
-import { attentionAt, type Change, type Clock, COLLECTIONS, type Operation, type Program, type Store } from "@quayside/core";
+import {
+  attentionAt,
+  type Change,
+  type Clock,
+  COLLECTIONS,
+  type Operation,
+  type Program,
+  type Store,
+} from "@quayside/core";
 import type { SqlStore } from "./sql-store.ts";
 
 /**
@@ -25,6 +33,7 @@ export class DurableAlarm implements Store {
   readonly #clock: Clock;
   #armedAt: number | undefined;
   #ringing = false;
+  #alarmsSet = 0;
 
   constructor(store: SqlStore, storage: Pick<DurableObjectStorage, "getAlarm" | "setAlarm">, clock: Clock) {
     this.#store = store;
@@ -45,6 +54,11 @@ export class DurableAlarm implements Store {
   /** Arms for what the store holds now. `soon`: whatever it holds, as soon as possible. */
   rearm(soon = false): void {
     this.#run((arm) => arm(soon));
+  }
+
+  /** How often an alarm was set, each a row written. */
+  get alarmsSet(): number {
+    return this.#alarmsSet;
   }
 
   /** Arms anew when the alarm should have rung long ago: alarms are said to be sure, and have been seen missing. */
@@ -80,6 +94,7 @@ export class DurableAlarm implements Store {
     const arm = (soon: boolean) => this.#arm(soon, (instant) => (armed = instant));
     const result = this.#store.run(() => start(arm));
     // After the commit (R3) and in its own turn, so that no other program has run on the older memory.
+    if (armed !== this.#armedAt) this.#alarmsSet++;
     this.#armedAt = armed;
     return result;
   }
@@ -111,4 +126,5 @@ function* guarded<T>(program: Program<T>, arm: Arm): Program<T> {
   return step.value;
 }
 
-const writes = ({ op, collection }: Operation): boolean => op !== "get" && op !== "scan" && !COLLECTIONS[collection].derived;
+const writes = ({ op, collection }: Operation): boolean =>
+  op !== "get" && op !== "scan" && !COLLECTIONS[collection].derived;

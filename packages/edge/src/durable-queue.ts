@@ -30,6 +30,8 @@ import { storedQueues } from "./stored-queues.ts";
 
 /** An alarm may run for 15 minutes (Cloudflare's limit); what is still at work then is handed to the next one. */
 const ALARM_BUDGET_MS = 14 * 60_000;
+/** After an alarm that failed. */
+const RETRY_MS = 10_000;
 
 export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   /** What to do with the jobs, by name. Absent: the object only keeps them, and others work them (over HTTP, say). */
@@ -45,7 +47,7 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   /** Gets what goes wrong beside the jobs. Default: the log. */
   readonly onError?: (error: unknown) => void;
   /** Makes an object's clock. Default: the platform's. */
-  readonly clock?: () => Clock;
+  readonly clock?: (ctx: DurableObjectState) => Clock;
 }
 
 /**
@@ -60,7 +62,10 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
  */
 export function durableQueue<Jobs extends JobMap = Record<string, unknown>, Env = Cloudflare.Env>(
   options: DurableQueueOptions<Jobs, Env>,
-): new (ctx: DurableObjectState, env: Env) => DurableQueue<Env> {
+): new (
+  ctx: DurableObjectState,
+  env: Env,
+) => DurableQueue<Env> {
   return class extends DurableQueue<Env> {
     constructor(ctx: DurableObjectState, env: Env) {
       super(ctx, env, options as unknown as DurableQueueOptions<JobMap, Env>);
@@ -68,10 +73,18 @@ export function durableQueue<Jobs extends JobMap = Record<string, unknown>, Env 
   };
 }
 
+/** Rows as Cloudflare counts them; an alarm that is set is one more row written. */
+export interface Usage {
+  readonly rowsRead: number;
+  readonly rowsWritten: number;
+  readonly alarmsSet: number;
+}
+
 /** An object that holds queues: over RPC the verbs of `Driver` (see `StubDriver`), inside a worker and its alarm. */
 export class DurableQueue<Env = unknown> extends DurableObject<Env> implements QueueRpc {
   readonly #report: (error: unknown) => void;
   readonly #clock: Clock;
+  #sql!: SqlStore;
   #driver!: ObjectDriver;
   #alarm: DurableAlarm | undefined;
   #worker: ObjectWorker | undefined;
@@ -79,13 +92,16 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
   constructor(ctx: DurableObjectState, env: Env, options: DurableQueueOptions<JobMap, Env>) {
     super(ctx, env);
     this.#report = options.onError ?? ((error) => console.error(error));
-    this.#clock = (options.clock ?? (() => systemClock))();
+    this.#clock = options.clock?.(ctx) ?? systemClock;
     // No call gets in before the tables stand and the alarm is known.
     void ctx.blockConcurrencyWhile(() => this.#open(options));
   }
 
   enqueue(jobs: readonly NewJob[]): Promise<Reply<readonly EnqueueReceipt[]>> {
-    return this.#answer(() => this.#driver.enqueue(jobs), jobs.map(({ queue }) => queue));
+    return this.#answer(
+      () => this.#driver.enqueue(jobs),
+      jobs.map(({ queue }) => queue),
+    );
   }
 
   exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>> {
@@ -118,6 +134,12 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     return changeStream((listener) => this.#driver.watch(listener), this.#clock, queue);
   }
 
+  /** What this object has done of what is billed by the row, since it was last started. */
+  async usage(): Promise<Usage> {
+    const { rowsRead, rowsWritten } = this.#sql;
+    return { rowsRead, rowsWritten, alarmsSet: this.#alarm?.alarmsSet ?? 0 };
+  }
+
   /**
    * The guarantee behind the work that each call starts by itself: runs what is due. Never throws: Cloudflare repeats a
    * failed alarm six times and then drops it for good.
@@ -141,6 +163,7 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
   async #open(options: DurableQueueOptions<JobMap, Env>): Promise<void> {
     const { storage } = this.ctx;
     const sql = new SqlStore(storage);
+    this.#sql = sql;
     // Without handlers there is nothing to wake for: the workers are elsewhere, and each has a clock of its own.
     if (options.handlers) this.#alarm = new DurableAlarm(sql, storage, this.#clock);
     this.#driver = new ObjectDriver(this.#alarm ?? sql, { clock: this.#clock, sync: () => storage.sync() });
@@ -166,8 +189,13 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
 
   /** What every call does first: the worker runs and knows these queues, and an alarm that was lost is set again. */
   async #enter(queues: readonly string[] = []): Promise<void> {
-    this.#alarm?.heal();
-    this.#worker?.add(queues);
-    await this.#worker?.start();
+    try {
+      this.#alarm?.heal();
+      this.#worker?.add(queues);
+      await this.#worker?.start();
+    } catch (error) {
+      // The call itself may well succeed, and the alarm starts the worker another time.
+      this.#report(error);
+    }
   }
 }

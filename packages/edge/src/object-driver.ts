@@ -28,7 +28,8 @@ export class ObjectDriver extends StoreDriver {
         alive.add(worker);
         return { liveness: "process", leave: () => void alive.delete(worker) };
       },
-      deadWorkers: async (workers) => new Set(workers.filter((other) => isGone(other, alive)).map(({ worker }) => worker)),
+      deadWorkers: async (workers) =>
+        new Set(workers.filter((other) => isGone(other, alive)).map(({ worker }) => worker)),
     });
     this.#sync = sync;
   }

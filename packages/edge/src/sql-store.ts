@@ -7,7 +7,6 @@ import {
   type Program,
   QuaysideError,
   type Records,
-  type ScanOperation,
   type Store,
 } from "@quayside/core";
 import { DerivedRecords } from "./derived-records.ts";
@@ -15,6 +14,7 @@ import { migrate } from "./sql-migrations.ts";
 import { type SqlRange, type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";
 
 type AnyRecord = Records[Collection];
+type ScanOperation = Extract<Operation, { readonly op: "scan" }>;
 
 /** A bound value is at most 2 MB. UTF-16 units: each is at most 3 bytes in UTF-8. */
 const CHUNK_LENGTH = 600_000;
@@ -135,7 +135,7 @@ export class SqlStore implements Store {
     return found;
   }
 
-  #scan(table: SqlTable, { collection, from, to, limit, reverse, keysOnly }: ScanOperation<Collection>): unknown[] {
+  #scan(table: SqlTable, { collection, from, to, limit, reverse, keysOnly }: ScanOperation): unknown[] {
     const range: SqlRange | undefined = sqlRange(collection, from, to);
     if (!range) return [];
     // A negative LIMIT is none (SQLite).

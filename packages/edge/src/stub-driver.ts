@@ -8,15 +8,33 @@ import {
   type ExchangeReply,
   type ExchangeRequest,
   type JobCounts,
+  type JobMap,
   type JobPage,
   type JobRecord,
   type ListQuery,
   type NewJob,
   QuaysideError,
+  Queue,
+  type QueueOptions,
   systemClock,
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
-import { type QueueRpc, type Reply, unwrap } from "./queue-rpc.ts";
+import { type QueueNamespace, type QueueRpc, queueStub, type Reply, unwrap } from "./queue-rpc.ts";
+
+/**
+ * The queue `name` in an object of its own, to be used from any Worker that has the binding.
+ *
+ * @example
+ * const queue = edgeQueue<Jobs>(env.MAIL_QUEUE, "mail");
+ * await queue.addJob("email", { to, subject, body });
+ */
+export function edgeQueue<Jobs extends JobMap = Record<string, unknown>>(
+  namespace: QueueNamespace,
+  name: string,
+  options: QueueOptions<Jobs> = {},
+): Queue<Jobs> {
+  return new Queue<Jobs>(name, new StubDriver(() => queueStub(namespace, name)), options);
+}
 
 /** Error properties by which the runtime says that the object, and not the call, had a problem. */
 interface RuntimeError {

@@ -380,14 +380,19 @@ export class Worker {
       this.#leave();
       return;
     }
-    await this.#enlist();
-    this.#look = true;
+    try {
+      await this.#enlist();
+      this.#look = true;
+    } catch (cause) {
+      this.#reporter.fault(cause);
+      this.#leave();
+    }
   }
 
   async #end(timeoutMs: number): Promise<void> {
     this.#status = "stopping";
     this.#disarm();
-    await this.#waiting.until(() => this.#running.size === 0, timeoutMs);
+    if (timeoutMs > 0) await this.#waiting.until(() => this.#running.size === 0, timeoutMs);
     for (const attempt of this.#running) attempt.stop();
     if (this.#line) this.#line.leaving = true;
     this.#line?.hurry();

@@ -1,6 +1,5 @@
 import {
   type DefinedJobs,
-  definitionOf,
   type JobDefinition,
   type JobOptions,
   type NewJob,
@@ -41,7 +40,7 @@ async function readJob(value: unknown, root: string, { queue, jobs, limits }: Re
   const { name, payload = null, options } = check(jobBody, value, root);
   const at = (...parts: readonly string[]) => joinPath(root, parts);
   try {
-    const definition = definitionOf(jobs as Record<string, JobDefinition> | undefined, name);
+    const definition = definitionOf(jobs, name);
     const { input: _, ...defaults } = definition ?? {};
     const resolved = resolveOptions([defaults, options as JobOptions | undefined], Date.now());
     await validatePayload(name, definition, payload);
@@ -52,6 +51,12 @@ async function readJob(value: unknown, root: string, { queue, jobs, limits }: Re
   } catch (error) {
     throw located(error, at);
   }
+}
+
+/** `jobs` absent: any name will do. */
+function definitionOf(jobs: DefinedJobs | undefined, name: string): JobDefinition | undefined {
+  if (!jobs || Object.hasOwn(jobs, name)) return jobs?.[name];
+  throw new QuaysideError("unknown_job", `There is no job ${JSON.stringify(name)} in the job map.`, { job: name });
 }
 
 const tooLarge = (bytes: number, limit: number, path: string) =>

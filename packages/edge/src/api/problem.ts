@@ -45,6 +45,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   invalid_result: 422,
   unknown_job: 422,
   handler_failed: 500,
+  retry_after: 500,
   interrupted: 500,
   unrecoverable: 500,
   internal: 500,

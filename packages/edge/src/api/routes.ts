@@ -50,10 +50,7 @@ export function addRoutes<Env extends object>(app: Hono<{ Bindings: Env }>, opti
   app.get(
     "/:queue/jobs",
     allow(["work", "admin"], async (c, queue, driver) => {
-      const { state, limit, cursor } = check(listQuery, c.req.query());
-      return c.json(
-        await driver.list({ queue, ...(state && { state }), ...(limit && { limit }), ...(cursor && { cursor }) }),
-      );
+      return c.json(await driver.list({ queue, ...check(listQuery, c.req.query()) }));
     }),
   );
   app.get(
@@ -80,16 +77,13 @@ export function addRoutes<Env extends object>(app: Hono<{ Bindings: Env }>, opti
   );
   app.post(
     "/:queue/clear",
-    command((c, queue) => {
-      const { state } = check(clearQuery, c.req.query());
-      return { type: "clear", queue, ...(state && { state }) };
-    }),
+    command((c, queue) => ({ type: "clear", queue, ...check(clearQuery, c.req.query()) })),
   );
   app.patch(
     "/:queue/settings",
     allow(["admin"], async (c, queue, driver) => {
-      const { keep } = check(settingsBody, await bodyOf(c));
-      return c.json(await driver.command({ type: "configure", queue, ...(keep && { keep }) }));
+      const settings = check(settingsBody, await bodyOf(c));
+      return c.json(await driver.command({ type: "configure", queue, ...settings }));
     }),
   );
   app.get(

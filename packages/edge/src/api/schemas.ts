@@ -17,32 +17,36 @@ const backoff = z.union([
   z.strictObject({
     kind: z.enum(["fixed", "linear", "exponential"]),
     delay: duration,
-    factor: z.optional(z.number()),
-    max: z.optional(duration),
-    jitter: z.optional(z.number()),
+    factor: z.exactOptional(z.number()),
+    max: z.exactOptional(duration),
+    jitter: z.exactOptional(z.number()),
   }),
 ]);
 
 const keep = z.strictObject({
-  completed: z.optional(count),
-  failed: z.optional(count),
-  cancelled: z.optional(count),
+  completed: z.exactOptional(count),
+  failed: z.exactOptional(count),
+  cancelled: z.exactOptional(count),
 });
 
 const jobOptions = z.strictObject({
-  id: z.optional(z.string()),
-  delay: z.optional(duration),
-  availableAt: z.optional(z.number()),
-  priority: z.optional(z.number()),
-  maxAttempts: z.optional(z.number()),
-  backoff: z.optional(backoff),
-  timeout: z.optional(duration),
-  dedupe: z.optional(
-    z.strictObject({ key: z.string(), mode: z.optional(z.enum(["drop", "throttle"])), ttl: z.optional(duration) }),
+  id: z.exactOptional(z.string()),
+  delay: z.exactOptional(duration),
+  availableAt: z.exactOptional(z.number()),
+  priority: z.exactOptional(z.number()),
+  maxAttempts: z.exactOptional(z.number()),
+  backoff: z.exactOptional(backoff),
+  timeout: z.exactOptional(duration),
+  dedupe: z.exactOptional(
+    z.strictObject({
+      key: z.string(),
+      mode: z.exactOptional(z.enum(["drop", "throttle"])),
+      ttl: z.exactOptional(duration),
+    }),
   ),
-  tags: z.optional(z.array(z.string())),
-  keep: z.optional(keep),
-  expiresIn: z.optional(duration),
+  tags: z.exactOptional(z.array(z.string())),
+  keep: z.exactOptional(keep),
+  expiresIn: z.exactOptional(duration),
 });
 
 /** The part of the path that names a queue. */
@@ -55,8 +59,8 @@ export const queueName = z.string().check(
 /** A job to add: `options` are core's `JobOptions`, durations as ms or with a unit, `availableAt` in ms since epoch. */
 export const jobBody = z.strictObject({
   name: text,
-  payload: z.optional(z.unknown()),
-  options: z.optional(jobOptions),
+  payload: z.exactOptional(z.unknown()),
+  options: z.exactOptional(jobOptions),
 });
 
 const errorCode = z.pipe(
@@ -68,13 +72,13 @@ const errorCode = z.pipe(
 const storedError = z.strictObject({
   code: errorCode,
   message: z.string(),
-  name: z.optional(z.string()),
-  stack: z.optional(z.string()),
+  name: z.exactOptional(z.string()),
+  stack: z.exactOptional(z.string()),
 });
 
 const settlement = z.discriminatedUnion("outcome", [
-  z.strictObject({ token: text, outcome: z.literal("completed"), result: z.optional(z.string()) }),
-  z.strictObject({ token: text, outcome: z.literal("failed"), error: storedError, retryMs: z.optional(count) }),
+  z.strictObject({ token: text, outcome: z.literal("completed"), result: z.exactOptional(z.string()) }),
+  z.strictObject({ token: text, outcome: z.literal("failed"), error: storedError, retryMs: z.exactOptional(count) }),
   z.strictObject({ token: text, outcome: z.literal("released"), delayMs: count }),
   z.strictObject({ token: text, outcome: z.literal("cancelled") }),
 ]);
@@ -82,30 +86,30 @@ const settlement = z.discriminatedUnion("outcome", [
 /** A worker's round with one queue: core's `ExchangeRequest` without what the server says itself. */
 export const exchangeBody = z.strictObject({
   worker: text,
-  name: z.optional(text),
+  name: z.exactOptional(text),
   leaseMs: z.int().check(z.minimum(1), z.maximum(86_400_000)),
   exchange: z.int().check(z.minimum(1)),
   settle: z.array(settlement),
   running: z.array(text),
-  progress: z.optional(z.array(z.strictObject({ token: text, value: z.json() }))),
+  progress: z.exactOptional(z.array(z.strictObject({ token: text, value: z.json() }))),
   claim: z.strictObject({
     limit: z.int().check(z.minimum(0), z.maximum(1_000)),
-    names: z.optional(z.array(text)),
+    names: z.exactOptional(z.array(text)),
   }),
-  leave: z.optional(z.boolean()),
+  leave: z.exactOptional(z.boolean()),
 });
 
 const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "cancelled"]);
 
 export const listQuery = z.strictObject({
-  state: z.optional(state),
-  limit: z.optional(z.pipe(z.coerce.number(), z.int().check(z.minimum(1), z.maximum(1_000)))),
-  cursor: z.optional(text),
+  state: z.exactOptional(state),
+  limit: z.exactOptional(z.pipe(z.coerce.number(), z.int().check(z.minimum(1), z.maximum(1_000)))),
+  cursor: z.exactOptional(text),
 });
 
-export const clearQuery = z.strictObject({ state: z.optional(state) });
+export const clearQuery = z.strictObject({ state: z.exactOptional(state) });
 
-export const settingsBody = z.strictObject({ keep: z.optional(keep) });
+export const settingsBody = z.strictObject({ keep: z.exactOptional(keep) });
 
 const english = z.locales.en().localeError;
 

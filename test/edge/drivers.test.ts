@@ -1,0 +1,69 @@
+import { reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { StoreDriver } from "@quayside/core";
+import { createManualClock, driverConformance, type OpenDriver } from "@quayside/core/testing";
+import { queueStub, SqlStore, StubDriver } from "@quayside/edge";
+import { afterEach, describe } from "vitest";
+import { storeInObject } from "./in-object.ts";
+import { runner } from "./runner.ts";
+
+afterEach(reset);
+
+let opened = 0;
+
+describe("StoreDriver on a SqlStore", () => {
+  const open: OpenDriver = async () => {
+    const clock = createManualClock();
+    const store = await storeInObject(env.SMOKE.get(env.SMOKE.newUniqueId()));
+    const drivers: StoreDriver[] = [];
+    const another = async () => {
+      const driver = new StoreDriver(store, { clock });
+      drivers.push(driver);
+      return driver;
+    };
+    return {
+      driver: await another(),
+      another,
+      clock,
+      advance: (ms) => clock.advance(ms),
+      jump: async (ms) => clock.jump(ms),
+      transact: (start) => store.transact(start),
+      close: async () => {
+        for (const driver of drivers) await driver.close();
+      },
+    };
+  };
+  driverConformance(runner, open);
+});
+
+describe("StubDriver, over RPC", () => {
+  const open: OpenDriver = async () => {
+    const name = `queue-${opened++}`;
+    const object = env.BARE_QUEUE.getByName(name);
+    const clock = createManualClock();
+    const drivers: StubDriver[] = [];
+    const another = async () => {
+      const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, name), { clock });
+      drivers.push(driver);
+      return driver;
+    };
+    return {
+      driver: await another(),
+      another,
+      clock,
+      advance: async (ms) => {
+        await object.advance(ms);
+        await clock.advance(ms);
+      },
+      jump: async (ms) => {
+        await object.jump(ms);
+        clock.jump(ms);
+      },
+      transact: (start) => runInDurableObject(object, (_, state) => new SqlStore(state.storage).transact(start)),
+      close: async () => {
+        for (const driver of drivers) await driver.close();
+      },
+    };
+  };
+  driverConformance(runner, open);
+});

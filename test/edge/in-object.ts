@@ -1,0 +1,30 @@
+import { runInDurableObject } from "cloudflare:test";
+import type { Store } from "@quayside/core";
+import { SqlStore } from "@quayside/edge";
+
+/** A `SqlStore` in a real object, usable from the test: everything it does, it does inside the object. */
+export async function storeInObject(stub: DurableObjectStub): Promise<Store> {
+  const sql = await runInDurableObject(stub, (_, state) => new SqlStore(state.storage));
+  return {
+    transact: (start) => runInDurableObject(stub, () => sql.transact(start)),
+    announce: (changes) => sql.announce(changes),
+    watch: (listener) => sql.watch(listener),
+    close: () => runInDurableObject(stub, () => sql.close()),
+  };
+}
+
+/** Storage that notes each statement run on it. */
+export function noting(storage: DurableObjectStorage): {
+  readonly storage: DurableObjectStorage;
+  readonly statements: { readonly text: string; readonly bindings: readonly SqlStorageValue[] }[];
+} {
+  const statements: { text: string; bindings: readonly SqlStorageValue[] }[] = [];
+  const sql = {
+    exec(text: string, ...bindings: SqlStorageValue[]) {
+      statements.push({ text, bindings });
+      return storage.sql.exec(text, ...bindings);
+    },
+  };
+  const noted = { sql, transactionSync: <T>(run: () => T) => storage.transactionSync(run) };
+  return { storage: noted as unknown as DurableObjectStorage, statements };
+}

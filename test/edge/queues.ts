@@ -1,0 +1,76 @@
+import { defineJobs } from "@quayside/core";
+import { createManualClock, type ManualClock } from "@quayside/core/testing";
+import { bearerTokens, durableQueue, queueApi } from "@quayside/edge";
+import * as z from "zod";
+
+/** The jobs of these tests. */
+export const jobs = defineJobs({
+  email: { input: z.object({ to: z.email(), lines: z.array(z.string()).default([]) }), maxAttempts: 2, backoff: 20 },
+  note: { input: z.object({ board: z.string(), note: z.string() }) },
+  flaky: { input: z.object({ failures: z.int() }), maxAttempts: 5, backoff: 20 },
+  sleep: { input: z.object({ ms: z.number() }) },
+});
+
+/** A queue's object that works its jobs itself. */
+export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
+  jobs,
+  handlers: {
+    email: ({ to, lines }) => ({ to, lines: lines.length }),
+    note: async ({ board, note }, { env, id }) => void (await env.SMOKE.getByName(board).add(id, note)),
+    flaky: ({ failures }, { attempt }) => {
+      if (attempt <= failures) throw new Error(`failure ${attempt}`);
+      return attempt;
+    },
+    sleep: ({ ms }, { signal }) =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(resolve, ms);
+        signal.addEventListener("abort", () => {
+          clearTimeout(timer);
+          reject(signal.reason);
+        });
+      }),
+  },
+  onError: () => {},
+}) {}
+
+const clocks = new Map<string, ManualClock>();
+
+function clockOf(ctx: DurableObjectState): ManualClock {
+  const name = ctx.id.toString();
+  const clock = clocks.get(name) ?? createManualClock();
+  clocks.set(name, clock);
+  return clock;
+}
+
+/** A queue's object that only keeps its jobs, on a clock that is moved by hand: whoever tests is its only worker. */
+export class BareQueue extends durableQueue({ clock: clockOf }) {
+  async advance(ms: number): Promise<void> {
+    await clockOf(this.ctx).advance(ms);
+  }
+
+  async jump(ms: number): Promise<void> {
+    clockOf(this.ctx).jump(ms);
+  }
+}
+
+export const TOKENS = {
+  "token-enqueue": { scopes: ["enqueue"] },
+  "token-work": { scopes: ["work"] },
+  "token-admin": { scopes: ["admin"] },
+  "token-all": { scopes: ["enqueue", "work", "admin"] },
+  "token-mail": { scopes: ["enqueue", "work", "admin"], queues: ["mail"] },
+} as const;
+
+/** The API over queues with a job map. */
+export const api = queueApi({
+  jobs,
+  object: (env: Cloudflare.Env) => env.BARE_QUEUE,
+  auth: bearerTokens(TOKENS),
+  limits: { payloadBytes: 1_000 },
+});
+
+/** The API over queues that take anything. */
+export const openApi = queueApi({ object: (env: Cloudflare.Env) => env.BARE_QUEUE, auth: bearerTokens(TOKENS) });
+
+/** The API as it is without `auth`. */
+export const closedApi = queueApi({ object: (env: Cloudflare.Env) => env.BARE_QUEUE, jobs });
