@@ -1,8 +1,16 @@
+import { cloudflare } from "@cloudflare/vite-plugin";
 import { defineConfig } from "vite";
 
 const port = Number(process.env["PORT"] ?? 8787);
 
 export default defineConfig({
+  plugins: [
+    cloudflare({
+      // What the Durable Objects store, kept between runs. Tests give each run a folder of its own.
+      persistState: { path: process.env["QUAYSIDE_DEMO_STATE"] ?? ".wrangler/state" },
+      inspectorPort: false,
+    }),
+  ],
   server: { port },
   preview: { port, strictPort: true },
 });

@@ -128,11 +128,19 @@ describe("IndexedDbStore: a connection", () => {
     const refused = (await Promise.all(ends)).filter((end) => typeof end !== "number");
     expect(refused.length).toBeGreaterThan(0);
     for (const error of refused) expect(error).toMatchObject({ code: "storage_unavailable" });
+    await expect(store.transact(count)).rejects.toMatchObject({ details: { reason: "deleted" } });
+    expect(await exists(name)).toBe(false);
+    await store.close();
+  });
 
+  it("closed by force while nothing runs is not used again", async () => {
+    const name = freshName();
+    const store = new IndexedDbStore({ name });
+    await store.transact(increment);
+    await deleteByForce(name);
     const asked = failTransactions(0, "refuse", closing);
     await expect(store.transact(count)).rejects.toMatchObject({ details: { reason: "deleted" } });
-    expect(asked(), "the dead connection is not asked").toBe(0);
-    expect(await exists(name)).toBe(false);
+    expect(asked()).toBe(0);
     await store.close();
   });
 

@@ -138,4 +138,32 @@ describe("indexedDbDriver", () => {
     leave();
     await driver.close();
   });
+
+  it("takes back what a crashed tab was working on, long before its lease ends", async () => {
+    const name = freshName();
+    const driver = indexedDbDriver({ name });
+    const [receipt] = await driver.enqueue([{ queue: "mail", name: "email", payload: "1" }]);
+    const id = receipt?.id as string;
+    const tab = new OtherTab();
+    expect(await tab.ask({ do: "claim", name, worker: "theirs", queue: "mail" })).toEqual([id]);
+    let exchange = 0;
+    const look = async () => {
+      const claim = { limit: 1, queues: [{ queue: "mail" }] };
+      const { jobs } = await driver.exchange({
+        worker: "mine",
+        liveness: "time",
+        leaseMs: 30_000,
+        exchange: ++exchange,
+        settle: [],
+        running: [],
+        claim,
+      });
+      expect(jobs).toEqual([]);
+      return driver.get("mail", id);
+    };
+    expect(await look()).toMatchObject({ state: "active", interruptions: 0 });
+    tab.crash();
+    await eventually(async () => expect(await look()).toMatchObject({ state: "delayed", interruptions: 1 }));
+    await driver.close();
+  });
 });

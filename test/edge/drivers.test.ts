@@ -4,7 +4,7 @@ import { StoreDriver } from "@quayside/core";
 import { createManualClock, driverConformance, type OpenDriver } from "@quayside/core/testing";
 import { queueStub, SqlStore, StubDriver } from "@quayside/edge";
 import { afterEach, describe } from "vitest";
-import { storeInObject } from "./in-object.ts";
+import { recordsIn } from "./in-object.ts";
 import { runner } from "./runner.ts";
 
 afterEach(reset);
@@ -14,10 +14,10 @@ let opened = 0;
 describe("StoreDriver on a SqlStore", () => {
   const open: OpenDriver = async () => {
     const clock = createManualClock();
-    const store = await storeInObject(env.SMOKE.get(env.SMOKE.newUniqueId()));
+    const records = await recordsIn(env.SMOKE.get(env.SMOKE.newUniqueId()));
     const drivers: StoreDriver[] = [];
     const another = async () => {
-      const driver = new StoreDriver(store, { clock });
+      const driver = new StoreDriver(records.open(), { clock });
       drivers.push(driver);
       return driver;
     };
@@ -27,7 +27,7 @@ describe("StoreDriver on a SqlStore", () => {
       clock,
       advance: (ms) => clock.advance(ms),
       jump: async (ms) => clock.jump(ms),
-      transact: (start) => store.transact(start),
+      transact: (start) => records.open().transact(start),
       close: async () => {
         for (const driver of drivers) await driver.close();
       },

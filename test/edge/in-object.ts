@@ -1,15 +1,30 @@
 import { runInDurableObject } from "cloudflare:test";
-import type { Store } from "@quayside/core";
+import { QuaysideError, type Store } from "@quayside/core";
 import { SqlStore } from "@quayside/edge";
 
+/** The records of an object: `open` makes a store on them, each of which is closed by itself. */
+export interface ObjectRecords {
+  open(): Store;
+}
+
 /** A `SqlStore` in a real object, usable from the test: everything it does, it does inside the object. */
-export async function storeInObject(stub: DurableObjectStub): Promise<Store> {
+export async function recordsIn(stub: DurableObjectStub): Promise<ObjectRecords> {
   const sql = await runInDurableObject(stub, (_, state) => new SqlStore(state.storage));
   return {
-    transact: (start) => runInDurableObject(stub, () => sql.transact(start)),
-    announce: (changes) => sql.announce(changes),
-    watch: (listener) => sql.watch(listener),
-    close: () => runInDurableObject(stub, () => sql.close()),
+    open() {
+      let closed = false;
+      return {
+        transact(start) {
+          if (closed) return Promise.reject(new QuaysideError("closed", "This store is closed."));
+          return runInDurableObject(stub, () => sql.transact(start));
+        },
+        announce: (changes) => sql.announce(changes),
+        watch: (listener) => sql.watch(listener),
+        close: async () => {
+          closed = true;
+        },
+      };
+    },
   };
 }
 

@@ -4,14 +4,15 @@ import { COLLECTIONS, type Key, type Operation, type Program, type StoredJob } f
 import { storeConformance } from "@quayside/core/testing";
 import { SqlStore } from "@quayside/edge";
 import { afterEach, describe, expect, it } from "vitest";
-import { noting, storeInObject } from "./in-object.ts";
+import { noting, recordsIn } from "./in-object.ts";
 
 const object = () => env.SMOKE.get(env.SMOKE.newUniqueId());
 
 describe("SqlStore", () => {
   storeConformance({ describe, it, expect }, async () => {
-    const store = await storeInObject(object());
-    return { store, another: async () => store, close: () => store.close() };
+    const records = await recordsIn(object());
+    const store = records.open();
+    return { store, another: async () => records.open(), close: () => store.close() };
   });
 });
 
@@ -21,7 +22,16 @@ const AT = Date.UTC(2026, 0, 1);
 function job(index: number, lane = "mail"): StoredJob {
   const key = ["ready", lane, 0, AT + index, index, "abcdefgh"] as const;
   const body = JSON.stringify({ to: "ada@example.com", subject: "Hello", body: "x".repeat(100) });
-  return { key, id: `id-${index}`, queue: lane, name: "email", payload: body, priority: 0, addedAt: AT, availableAt: AT };
+  return {
+    key,
+    id: `id-${index}`,
+    queue: lane,
+    name: "email",
+    payload: body,
+    priority: 0,
+    addedAt: AT,
+    availableAt: AT,
+  };
 }
 
 const jobs = (count: number, lane?: string) => Array.from({ length: count }, (_, index) => job(index, lane));
@@ -64,7 +74,9 @@ describe("the rows that a SqlStore is billed for", () => {
       cost(store, put(jobs(300)));
       const keys = jobs(300).map(({ key }) => key);
       expect(cost(store, { op: "delete", collection: "jobs", keys: keys.slice(0, 1) })).toMatchObject({ written: 1 });
-      expect(cost(store, { op: "delete", collection: "jobs", keys: keys.slice(0, 101) })).toMatchObject({ written: 100 });
+      expect(cost(store, { op: "delete", collection: "jobs", keys: keys.slice(0, 101) })).toMatchObject({
+        written: 100,
+      });
       const [from, to] = [keys[150] as Key, keys[250] as Key];
       expect(cost(store, { op: "deleteRange", collection: "jobs", from, to })).toMatchObject({ written: 100 });
       expect(cost(store, { op: "deleteRange", collection: "jobs", from, to })).toMatchObject({ written: 0 });

@@ -148,6 +148,8 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     const alarm = this.#alarm;
     const done = alarm?.ring();
     try {
+      // First the guard for what comes now: should the object die below, the next alarm is set.
+      alarm?.rearm();
       await this.#worker?.start();
       const idle = await this.#worker?.drain(ALARM_BUDGET_MS);
       alarm?.rearm(idle === false);

@@ -1,9 +1,10 @@
-import { IndexedDbStore, tabs } from "@quayside/browser";
+import { IndexedDbStore, indexedDbDriver, tabs } from "@quayside/browser";
 import type { Change } from "@quayside/core";
 import { increment } from "./programs.ts";
 
 export type Ask =
   | { readonly do: "enlist"; readonly name: string; readonly worker: string }
+  | { readonly do: "claim"; readonly name: string; readonly worker: string; readonly queue: string }
   | { readonly do: "watch"; readonly name: string }
   | { readonly do: "announce"; readonly name: string; readonly changes: readonly Change[] }
   | { readonly do: "increment"; readonly name: string; readonly times: number };
@@ -14,6 +15,7 @@ const tell = (told: Told): void => self.postMessage(told);
 
 async function answer(ask: Ask): Promise<unknown> {
   if (ask.do === "enlist") return (await tabs(ask.name).enlist(ask.worker)).liveness;
+  if (ask.do === "claim") return claim(ask);
   const store = new IndexedDbStore({ name: ask.name });
   switch (ask.do) {
     case "watch":
@@ -25,6 +27,22 @@ async function answer(ask: Ask): Promise<unknown> {
     case "increment":
       return Promise.all(Array.from({ length: ask.times }, () => store.transact(increment)));
   }
+}
+
+/** Takes all that is due, to work on it for ever. Answers the ids. */
+async function claim({ name, worker, queue }: Extract<Ask, { do: "claim" }>): Promise<readonly string[]> {
+  const driver = indexedDbDriver({ name });
+  const { liveness } = await driver.enlist(worker);
+  const { jobs } = await driver.exchange({
+    worker,
+    liveness,
+    leaseMs: 3_600_000,
+    exchange: 1,
+    settle: [],
+    running: [],
+    claim: { limit: 100, queues: [{ queue }] },
+  });
+  return jobs.map(({ job }) => job.id);
 }
 
 let last = Promise.resolve();

@@ -4,8 +4,8 @@ import { DEFAULTS } from "../job/defaults.ts";
 import type { Duration } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import {
-  type DefinedJobs,
   definitionOf,
+  definitionsOf,
   type HandledPayloadOf,
   type JobDefinition,
   type JobMap,
@@ -29,7 +29,7 @@ import { JobBuilder } from "./job-builder.ts";
 
 export interface QueueOptions<Jobs extends JobMap = JobMap> {
   /** Job map with schemas and options, from `defineJobs`. */
-  readonly jobs?: Jobs & DefinedJobs;
+  readonly jobs?: Jobs;
   /** Options of all jobs of this queue, unless the definition or the job says otherwise. */
   readonly defaults?: JobDefaults;
   /** Largest payload in bytes of JSON. Default 128 KiB. */
@@ -73,7 +73,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>> {
     this.name = checkName(name, "queue name");
     this.driver = driver;
     this.#options = options;
-    this.#definitions = options.jobs as Record<string, JobDefinition> | undefined;
+    this.#definitions = options.jobs && definitionsOf(options.jobs);
     this.#clock = options.clock ?? systemClock;
     this.#payloadLimit = integer(
       options.payloadLimit ?? DEFAULTS.payloadLimitBytes,
