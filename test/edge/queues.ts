@@ -11,11 +11,17 @@ export const jobs = defineJobs({
   sleep: { input: z.object({ ms: z.number() }) },
 });
 
+/** What handlers note as they run. */
+export const ran: string[] = [];
+
 /** A queue's object that works its jobs itself. */
 export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
   jobs,
   handlers: {
-    email: ({ to, lines }) => ({ to, lines: lines.length }),
+    email: ({ to, lines }) => {
+      ran.push(to);
+      return { to, lines: lines.length };
+    },
     note: async ({ board, note }, { env, id }) => void (await env.SMOKE.getByName(board).add(id, note)),
     flaky: ({ failures }, { attempt }) => {
       if (attempt <= failures) throw new Error(`failure ${attempt}`);
@@ -31,6 +37,13 @@ export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
       }),
   },
   onError: () => {},
+}) {}
+
+/** The same with room for a hundred jobs at once. */
+export class WideQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
+  jobs,
+  handlers: { email: () => {} },
+  concurrency: 100,
 }) {}
 
 const clocks = new Map<string, ManualClock>();

@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 
-export { BareQueue, WorkQueue } from "./queues.ts";
+export { BareQueue, WideQueue, WorkQueue } from "./queues.ts";
 
 /** A Durable Object that shows what the edge tests can do: SQLite storage, RPC, an alarm. */
 export class SmokeObject extends DurableObject<Cloudflare.Env> {

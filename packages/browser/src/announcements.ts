@@ -39,6 +39,8 @@ export class Announcements {
 
   #open(): BroadcastChannel | undefined {
     if (this.#closed || this.#channel || typeof BroadcastChannel === "undefined") return this.#channel;
+    // A server that renders the page has no records to share, and an open channel keeps Node from ending.
+    if (typeof indexedDB === "undefined") return undefined;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }) => {
       // Other code of the site may use the name too.

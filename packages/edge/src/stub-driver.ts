@@ -107,9 +107,11 @@ export class StubDriver implements Driver {
 
   async #call<T>(work: (stub: QueueRpc) => Promise<Reply<T>>): Promise<T> {
     if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
+    // Outside the try: a binding that is missing is no matter of the network.
+    const stub = this.#stub();
     let reply: Reply<T>;
     try {
-      reply = await work(this.#stub());
+      reply = await work(stub);
     } catch (cause) {
       throw unreachable(cause);
     }

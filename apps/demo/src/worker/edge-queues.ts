@@ -13,7 +13,7 @@ export class EdgeQueues extends durableQueue<typeof edgeJobs, Env>({
       const { sheet } = await galleryOf(env).store(thumbnail);
       if (sheet === undefined) return { stored: thumbnail.source };
       // The first thumbnail of a burst orders the sheet, those that follow find it ordered.
-      await edgeQueue<typeof edgeJobs>(env.QUEUES, "gallery").addJob(
+      await edgeQueue(env.QUEUES, "gallery", { jobs: edgeJobs }).addJob(
         "contact-sheet",
         { sheet },
         { delay: SHEET_DELAY_MS, dedupe: { key: `sheet-${sheet}`, mode: "drop" } },

@@ -43,7 +43,7 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
       error instanceof QuaysideError && error.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {},
     );
     // The answer does not say what broke, so the log must.
-    if (response.status === 500) console.error(error);
+    if (response.status >= 500) console.error(error);
     return response;
   });
   // Before authentication: a browser asks for permission without credentials.

@@ -1,0 +1,70 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { edgeQueue } from "@quayside/edge";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { jobs } from "./queues.ts";
+
+afterEach(reset);
+
+const email = { name: "email", payload: { to: "ada@example.com" } } as const;
+
+/** An object that has worked before and keeps nothing of what it completes, and a meter of the rows it writes. */
+async function open(name: string) {
+  const queue = edgeQueue<typeof jobs>(env.WIDE_QUEUE, name, { jobs });
+  const object = env.WIDE_QUEUE.getByName(name);
+  const empty = () => vi.waitFor(async () => expect(await queue.size()).toBe(0), { timeout: 10_000, interval: 5 });
+  await queue.configure({ keep: { completed: 0 } });
+  /** Rows written by `work`, alarms included, until the queue is empty again. */
+  const rows = async (work: () => Promise<unknown>) => {
+    const before = await object.usage();
+    await work();
+    await empty();
+    const after = await object.usage();
+    return after.rowsWritten + after.alarmsSet - before.rowsWritten - before.alarmsSet;
+  };
+  return { queue, object, rows };
+}
+
+describe("the rows written for a job, from its add to its end", () => {
+  it("are at most 5 for a lone job, its alarm included", async () => {
+    const { queue, rows } = await open("lone");
+    expect(await rows(() => queue.addJobs([email]))).toBeLessThanOrEqual(5);
+    // The alarm of the first still stands: it covers the second.
+    expect(await rows(() => queue.addJobs([email]))).toBeLessThanOrEqual(4);
+  });
+
+  it("are at most 2.1 in batches of 100", async () => {
+    const { queue, rows } = await open("batches");
+    const written = await rows(async () => {
+      for (let batch = 0; batch < 10; batch++) await queue.addJobs(Array.from({ length: 100 }, () => email));
+    });
+    expect(written / 1_000).toBeLessThanOrEqual(2.1);
+  });
+
+  it("are 1 for each job that is only added, and 1 for the alarm of the batch", async () => {
+    const { queue, object } = await open("adds");
+    const before = await object.usage();
+    await queue.addJobs(Array.from({ length: 100 }, () => ({ ...email, delay: "1h" as const })));
+    const after = await object.usage();
+    expect(after.rowsWritten - before.rowsWritten).toBe(100);
+    expect(after.alarmsSet - before.alarmsSet).toBe(1);
+  });
+});
+
+describe("the rows read", () => {
+  it("for a job do not grow with the backlog behind it", async () => {
+    const { queue, object } = await open("backlog");
+    const read = async () => {
+      const before = (await object.usage()).rowsRead;
+      const id = await queue.addJob("email", email.payload);
+      await vi.waitFor(async () => expect(await queue.get(id)).toBeUndefined(), { interval: 20 });
+      return (await object.usage()).rowsRead - before;
+    };
+    await read();
+    const shallow = await read();
+    await queue.addJobs(Array.from({ length: 5_000 }, () => ({ ...email, delay: "1h" as const })));
+    expect(await read()).toBeLessThanOrEqual(shallow + 20);
+    await queue.addJobs(Array.from({ length: 5_000 }, () => ({ ...email, delay: "1h" as const, priority: 5 })));
+    expect(await read()).toBeLessThanOrEqual(shallow + 40);
+  });
+});

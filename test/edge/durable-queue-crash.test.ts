@@ -1,0 +1,55 @@
+import { reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { edgeQueue } from "@quayside/edge";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { jobs, ran } from "./queues.ts";
+
+afterEach(reset);
+
+const open = (name: string) => ({
+  queue: edgeQueue<typeof jobs>(env.WORK_QUEUE, name, { jobs }),
+  object: env.WORK_QUEUE.getByName(name),
+});
+
+/** Ends the object as a crash does: what is not on disk is lost. */
+async function crash(object: DurableObjectStub): Promise<void> {
+  await runInDurableObject(object, (_, state) => state.abort("crash")).catch(() => {});
+}
+
+describe("when a queue's object dies", () => {
+  it("R10: the job that it ran is found interrupted and runs again, at once and not after its lease", async () => {
+    const { queue, object } = open("crash");
+    const id = await queue.addJob("sleep", { ms: 60_000 });
+    await vi.waitFor(async () => expect((await queue.get(id))?.state).toBe("active"));
+    await crash(object);
+    await vi.waitFor(
+      async () => expect(await queue.get(id)).toMatchObject({ state: "active", attempts: 1, interruptions: 1 }),
+      { timeout: 10_000 },
+    );
+    await queue.cancel(id);
+  });
+
+  it("jobs whose add was answered are still there, and run", async () => {
+    const { queue, object } = open("answered");
+    const ids = await queue.addJobs(
+      Array.from({ length: 50 }, () => ({ name: "email" as const, payload: { to: "ada@example.com" }, delay: 500 })),
+    );
+    await crash(object);
+    await vi.waitFor(async () => expect((await queue.counts()).completed).toBe(ids.length), { timeout: 10_000 });
+  });
+
+  it("R10: a claim is on disk before its first handler starts", async () => {
+    const { queue, object } = open("sync");
+    await queue.counts();
+    await runInDurableObject(object, (_, { storage }) => {
+      const sync = storage.sync.bind(storage);
+      storage.sync = async () => {
+        await sync();
+        ran.push("synced");
+      };
+    });
+    ran.length = 0;
+    await queue.addJob("email", { to: "ada@example.com" });
+    await vi.waitFor(() => expect(ran).toEqual(["synced", "ada@example.com"]));
+  });
+});
