@@ -27,7 +27,9 @@ it("the event-based usage of the first seed document runs as written", async () 
   await queue.addJob("welcome-email", { userId: "123", email: "user@example.com" });
   await queue.delay(10).addJob("process-image", { imageId: "456", filters: ["blur"] });
 
-  const image = new Promise((resolve) => queue.on("completed", ({ job }) => job.name === "process-image" && resolve(job)));
+  const image = new Promise((resolve) =>
+    queue.on("completed", ({ job }) => job.name === "process-image" && resolve(job)),
+  );
   await queue.run();
   await idle;
   await image;

@@ -25,8 +25,8 @@ it("10,000 jobs on memory, a worker killed midway: every one is completed, none 
   const clock = createManualClock();
   const store = new MemoryStore();
   const handled = new Map<number, number>();
-  const doomed = mortal(new StoreDriver(store, { clock }));
-  const survivor = new Queue<Jobs>("work", new StoreDriver(store, { clock }), { clock });
+  const doomed = mortal(new StoreDriver(store.connect(), { clock }));
+  const survivor = new Queue<Jobs>("work", new StoreDriver(store.connect(), { clock }), { clock });
   const victim = new Queue<Jobs>("work", doomed.driver, { clock });
   await survivor.addJobs(Array.from({ length: jobs }, (_, payload) => ({ name: "count", payload })));
 
@@ -55,7 +55,9 @@ it("10,000 jobs on memory, a worker killed midway: every one is completed, none 
   await survivor.stop();
 
   const twice = [...handled.values()].filter((times) => times > 1).length;
-  console.info(`memory: ${handled.size} of ${jobs} handled, ${heldAtDeath} held at death, ${stalled.length} taken back, ${twice} run twice`);
+  console.info(
+    `memory: ${handled.size} of ${jobs} handled, ${heldAtDeath} held at death, ${stalled.length} taken back, ${twice} run twice`,
+  );
   expect(handled.size).toBe(jobs);
   expect(stalled).toHaveLength(heldAtDeath);
   expect(twice).toBeLessThanOrEqual(heldAtDeath);

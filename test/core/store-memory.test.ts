@@ -5,16 +5,18 @@ import { describe, expect, it } from "vitest";
 describe("MemoryStore", () => {
   storeConformance({ describe, it, expect }, async () => {
     const store = new MemoryStore();
-    return { store, another: async () => store, close: () => store.close() };
+    return { store, another: async () => store.connect(), close: () => store.close() };
   });
 
-  it("tells its watchers what is announced, until they stop", async () => {
+  it("tells the other connections what is announced, until they stop", async () => {
     const store = new MemoryStore();
+    const other = store.connect();
     const heard: unknown[] = [];
     const stop = store.watch((changes) => heard.push(...changes));
-    store.announce([{ queue: "mail", kind: "ready" }]);
+    other.announce([{ queue: "mail", kind: "ready" }]);
+    store.announce([{ queue: "mail", kind: "active" }]);
     stop();
-    store.announce([{ queue: "mail", kind: "ended" }]);
+    other.announce([{ queue: "mail", kind: "ended" }]);
     expect(heard).toEqual([{ queue: "mail", kind: "ready" }]);
   });
 });

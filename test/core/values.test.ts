@@ -1,4 +1,14 @@
-import { defineJobs, type Duration, type JobOptions, memoryDriver, Queue, QuaysideError, resolveOptions, toJsonText, toMs } from "@quayside/core";
+import {
+  type Duration,
+  defineJobs,
+  type JobOptions,
+  memoryDriver,
+  QuaysideError,
+  Queue,
+  resolveOptions,
+  toJsonText,
+  toMs,
+} from "@quayside/core";
 import { createManualClock, seededRandom } from "@quayside/core/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -25,12 +35,24 @@ describe("durations", () => {
     [0, 0],
   ])("%s is %d ms", (duration, ms) => expect(toMs(duration, "delay")).toBe(ms));
 
-  it.each([-1, Number.NaN, Number.POSITIVE_INFINITY, "5", "5 minutes", "-5s", "", "1e3s", Date.now() * 1_000, null, {}])(
-    "%s is refused, naming the option",
-    (duration) => {
-      expect(refusal(() => toMs(duration as Duration, "delay"))).toMatchObject({ code: "invalid_option", details: { option: "delay" } });
-    },
-  );
+  it.each([
+    -1,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    "5",
+    "5 minutes",
+    "-5s",
+    "",
+    "1e3s",
+    Date.now() * 1_000,
+    null,
+    {},
+  ])("%s is refused, naming the option", (duration) => {
+    expect(refusal(() => toMs(duration as Duration, "delay"))).toMatchObject({
+      code: "invalid_option",
+      details: { option: "delay" },
+    });
+  });
 });
 
 describe("options", () => {
@@ -104,7 +126,9 @@ describe("JSON at the door", () => {
 });
 
 describe("a schema", () => {
-  const jobs = defineJobs({ email: { input: z.object({ to: z.email(), lines: z.array(z.string().min(1)) }), maxAttempts: 7 } });
+  const jobs = defineJobs({
+    email: { input: z.object({ to: z.email(), lines: z.array(z.string().min(1)) }), maxAttempts: 7 },
+  });
 
   it("refuses a payload when it is added, naming each field, and nothing is stored", async () => {
     const queue = new Queue("mail", memoryDriver(), { jobs });

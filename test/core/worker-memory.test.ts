@@ -6,7 +6,7 @@ describe("Worker on memory", () => {
   const cases = workerConformance({ describe, it, expect }, async () => {
     const clock = createManualClock();
     const store = new MemoryStore();
-    const driver = () => new StoreDriver(store, { clock });
+    const driver = () => new StoreDriver(store.connect(), { clock });
     return {
       driver: driver(),
       clock,

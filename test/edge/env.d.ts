@@ -6,6 +6,7 @@ declare namespace Cloudflare {
   interface Env {
     SMOKE: DurableObjectNamespace<import("./worker.ts").SmokeObject>;
     WORK_QUEUE: DurableObjectNamespace<import("./queues.ts").WorkQueue>;
+    HTTP_QUEUE: DurableObjectNamespace<import("./http-worker.ts").HttpQueue>;
     WIDE_QUEUE: DurableObjectNamespace<import("./queues.ts").WideQueue>;
     BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;
   }

@@ -13,15 +13,19 @@ export async function recordsIn(stub: DurableObjectStub): Promise<ObjectRecords>
   return {
     open() {
       let closed = false;
+      const running = new Set<Promise<unknown>>();
       return {
         transact(start) {
           if (closed) return Promise.reject(new QuaysideError("closed", "This store is closed."));
-          return runInDurableObject(stub, () => sql.transact(start));
+          const run = runInDurableObject(stub, () => sql.transact(start));
+          running.add(run);
+          return run.finally(() => running.delete(run));
         },
         announce: (changes) => sql.announce(changes),
         watch: (listener) => sql.watch(listener),
         close: async () => {
           closed = true;
+          await Promise.allSettled(running);
         },
       };
     },

@@ -109,17 +109,11 @@ export class HttpDriver implements Driver {
     const { type, queue } = command;
     switch (type) {
       case "cancel":
+      case "remove":
+        return (await this.#found(() => this.#commandJob(command))) ?? { affected: 0 };
       case "retry":
       case "promote":
-      case "remove": {
-        const job = `jobs/${encodeURIComponent(command.id)}`;
-        const reply = await this.#found(() =>
-          type === "remove"
-            ? this.#call<CommandReply>("DELETE", queue, job)
-            : this.#call<CommandReply>("POST", queue, `${job}/${type}`),
-        );
-        return reply ?? { affected: 0 };
-      }
+        return this.#commandJob(command);
       case "clear":
         return this.#call("POST", queue, `clear${queryOf({ state: command.state })}`);
       case "pause":
@@ -153,6 +147,11 @@ export class HttpDriver implements Driver {
     return this.#http.json<T>(method, path(queue, rest), body);
   }
 
+  #commandJob({ type, queue, id }: Extract<Command, { readonly id: string }>): Promise<CommandReply> {
+    const job = `jobs/${encodeURIComponent(id)}`;
+    return type === "remove" ? this.#call("DELETE", queue, job) : this.#call("POST", queue, `${job}/${type}`);
+  }
+
   /** Undefined where the API says that there is no such job. */
   async #found<T>(call: () => Promise<T>): Promise<T | undefined> {
     try {
@@ -164,7 +163,15 @@ export class HttpDriver implements Driver {
   }
 }
 
-const path = (queue: string, rest: string) => `/${encodeURIComponent(queue)}/${rest}`;
+function path(queue: string, rest: string): string {
+  // Others cannot stand in a URL, and no queue has them.
+  if (queue === "" || !queue.isWellFormed()) {
+    throw new QuaysideError("invalid_option", "A queue name is well-formed Unicode and not empty.", {
+      option: "queue",
+    });
+  }
+  return `/${encodeURIComponent(queue)}/${rest}`;
+}
 
 function queryOf(values: Readonly<Record<string, string | number | undefined>>): string {
   const present = Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, `${value}`]]));

@@ -49,8 +49,8 @@ function cell({ name, width, height, dataUrl }: Picture, x: number, y: number): 
   const top = y + Math.round((CELL - h) / 2);
   return [
     `<rect x="${x}" y="${y}" width="${CELL}" height="${CELL}" fill="#efede7"/>`,
-    `<image x="${left}" y="${top}" width="${w}" height="${h}" href="${escape(dataUrl)}"/>`,
-    `<text x="${x}" y="${y + CELL + 17}" font-size="12" fill="#1c2024">${escape(shorten(name))}</text>`,
+    `<image x="${left}" y="${top}" width="${w}" height="${h}" href="${escaped(dataUrl)}"/>`,
+    `<text x="${x}" y="${y + CELL + 17}" font-size="12" fill="#1c2024">${escaped(shorten(name))}</text>`,
     `<text x="${x}" y="${y + CELL + 32}" font-size="11" fill="#6b7278">${width} × ${height}</text>`,
   ].join("");
 }
@@ -63,7 +63,9 @@ function shorten(name: string): string {
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-/** File names are anybody's text. Control characters are not allowed in XML at all. */
-const escape = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones to take out.
-  text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "").replace(/[&<>"]/g, (letter) => ENTITIES[letter] as string);
+/** File names are anybody's text, and XML takes neither control characters nor halves of surrogate pairs. */
+const escaped = (text: string): string =>
+  text
+    .toWellFormed()
+    .replace(/\p{Cc}|\ufffe|\uffff/gu, " ")
+    .replace(/[&<>"]/g, (letter) => ENTITIES[letter] as string);

@@ -90,7 +90,9 @@ export class Gallery extends DurableObject<Env> {
         `SELECT source, name, width, height, storedAt, arrivals, sheet FROM thumbnails ORDER BY storedAt DESC, source`,
       )
       .toArray()
-      .map(({ sheet, ...thumbnail }) => ({ ...thumbnail, ...(sheet !== null && { sheet }) }) as unknown as StoredThumbnail);
+      .map(
+        ({ sheet, ...thumbnail }) => ({ ...thumbnail, ...(sheet !== null && { sheet }) }) as unknown as StoredThumbnail,
+      );
     const [sheet] = this.#sql.exec<NonNullable<GalleryView["sheet"]> & Row>(
       `SELECT number, thumbnails, builtAt FROM sheets ORDER BY number DESC LIMIT 1`,
     );

@@ -4,13 +4,13 @@ import { StoreDriver, type StoreDriverOptions } from "./store-driver.ts";
 /**
  * A driver whose jobs live in memory and die with the process: for tests and scripts.
  *
- * @param options.store share one `MemoryStore` to have several drivers work on the same jobs.
+ * @param options.store several drivers given one `MemoryStore` work on the same jobs.
  * @example
  * const queue = new Queue<Jobs>("mail", memoryDriver());
  */
 export function memoryDriver({
-  store = new MemoryStore(),
+  store,
   ...options
 }: StoreDriverOptions & { readonly store?: MemoryStore } = {}): StoreDriver {
-  return new StoreDriver(store, options);
+  return new StoreDriver(store?.connect() ?? new MemoryStore(), options);
 }

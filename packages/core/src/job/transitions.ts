@@ -24,11 +24,8 @@ export const readyKey = (queue: string, priority: number, stand: Stand): JobKey 
   stand.tag,
 ];
 
-/** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
-export const ORDERS_PER_MS = 1024;
-
-/** True when nobody asked for a delay: the job was placed no later than it became available. */
-export const isUndelayed = (key: JobKey): boolean => key[4] >= key[3] * ORDERS_PER_MS;
+/** True when nobody asked for a delay, which an even `order` says: see `Mint`. */
+export const isUndelayed = (key: JobKey): boolean => key[4] % 2 === 0;
 
 /** The job back in line, `delayMs` from now, its counts as they are. */
 function again(job: StoredJob, stand: Stand): StoredJob {
@@ -80,14 +77,14 @@ export interface Ending {
   readonly counted?: boolean;
 }
 
-/** The record that is kept of an ended job. It keeps `order` and `tag`, so that equal instants stay in order. */
-export function ended(job: StoredJob, ending: Ending, now: number): StoredJob {
+/** The record that is kept of an ended job. */
+export function ended(job: StoredJob, ending: Ending, stand: Stand): StoredJob {
   const { error, result, progress, startedAt } = ending;
   return {
     ...job,
-    key: ["finished", finishedLane(job.queue, ending.state), 0, now, job.key[4], job.key[5]],
+    key: ["finished", finishedLane(job.queue, ending.state), 0, stand.at, stand.order, stand.tag],
     attempts: attemptsOf(job) + (ending.counted ? 1 : 0),
-    finishedAt: now,
+    finishedAt: stand.at,
     ...(error && { error }),
     ...(result !== undefined && { result }),
     ...(progress !== undefined && { progress }),

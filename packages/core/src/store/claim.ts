@@ -69,7 +69,7 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   const { turn } = taking;
   const settings = yield* turn.settings(request.queue);
   if (settings.paused) return;
-  if (request.names) yield* returnKnown(turn, request.queue, request.names);
+  yield* returnKnown(turn, request.queue, request.names);
   if (taking.done || request.limit === 0) {
     if (taking.left <= 0) taking.wakeAt = turn.now;
     return;
@@ -217,9 +217,10 @@ function* stepAside(taking: Taking, queue: string, jobs: readonly StoredJob[]): 
   turn.changed(queue, "ready");
 }
 
-function* returnKnown(turn: Turn, queue: string, names: readonly string[]): Program<void> {
+/** What had stepped aside comes back for a worker that declares its name, or that takes any. */
+function* returnKnown(turn: Turn, queue: string, names: readonly string[] | undefined): Program<void> {
   const settings = yield* turn.settings(queue);
-  const known = settings.blockedNames?.filter((name) => names.includes(name)) ?? [];
+  const known = settings.blockedNames?.filter((name) => !names || names.includes(name)) ?? [];
   if (known.length === 0) return;
   const drained = new Set<string>();
   for (const name of known) {

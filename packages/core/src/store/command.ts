@@ -2,7 +2,7 @@ import { QuaysideError } from "../job/errors.ts";
 import { finishedLane, readyLane } from "../job/place.ts";
 import type { JobState, StoredJob } from "../job/record.ts";
 import { type Ending, readyKey, reset, stateOf } from "../job/transitions.ts";
-import { dedupeKey, end, forget, locate, move } from "./door.ts";
+import { dedupeKey, end, forget, locate, move, pruneAll } from "./door.ts";
 import { dedupeRecord, isTaken } from "./enqueue.ts";
 import { blockedLanes, ranks } from "./inspect.ts";
 import { get, put, type Range, scan, startingWith } from "./operations.ts";
@@ -12,7 +12,7 @@ import type { Command, CommandReply } from "./verbs.ts";
 
 const CANCELLED: Ending = { state: "cancelled" };
 
-/** Runs one operator's command. `clear` does at most `CLEAR_STEP` jobs: repeat it while `more`. */
+/** Runs one operator's command. `clear` and `configure` do a bounded part: repeat while `more`. */
 export function* command(turn: Turn, request: Command): Program<CommandReply & { readonly more?: boolean }> {
   switch (request.type) {
     case "cancel":
@@ -32,7 +32,7 @@ export function* command(turn: Turn, request: Command): Program<CommandReply & {
         ...(request.keep && { keep: { ...settings.keep, ...request.keep } }),
       });
       turn.changed(request.queue, "settings");
-      return { affected: 0 };
+      return { affected: 0, more: yield* pruneAll(turn, request.queue) };
     }
   }
 }

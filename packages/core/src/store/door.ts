@@ -116,7 +116,7 @@ export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJ
   const unindexed: IdRecord["key"][] = [];
   const limits = new Map<string, Limit>();
   for (const { job, ending, trace = true } of ends) {
-    const record = ended(job, ending, turn.now);
+    const record = ended(job, ending, turn.stand());
     records.push(record);
     turn.tally(job.queue, placeOf(job.key), -1);
     turn.changed(job.queue, "ended");
@@ -192,11 +192,30 @@ interface Limit {
 /** Most ended jobs that one program prunes, so that a limit set low on a long history does not make one long transaction. */
 const PRUNE_STEP = 1_000;
 
+/** Prunes every state to what the queue keeps by now, one step of it; true when there is more to do. */
+export function* pruneAll(turn: Turn, queue: string): Program<boolean> {
+  const { keep } = yield* turn.settings(queue);
+  let more = false;
+  for (const state of ["completed", "failed", "cancelled"] as const) {
+    const lane = startingWith("finished", finishedLane(queue, state));
+    const limit = keepOf(undefined, keep, state);
+    // Seldom asked, so it looks for itself: a tally, once known, costs a write with every batch.
+    const excess = (yield* scanKeys("jobs", lane, limit + PRUNE_STEP + 1)).length - limit;
+    yield* forgetOldest(turn, lane, excess);
+    if (excess > PRUNE_STEP) more = true;
+  }
+  return more;
+}
+
 /** Forgets the oldest ended jobs over the limit. */
 function* prune(turn: Turn, { queue, state, limit }: Limit): Program<void> {
   const lane = startingWith("finished", finishedLane(queue, state));
   const total = yield* turn.tallied(queue, state, () => countKeys(lane));
-  if (total > limit) yield* forget(turn, yield* scan("jobs", lane, Math.min(total - limit, PRUNE_STEP)));
+  yield* forgetOldest(turn, lane, total - limit);
+}
+
+function* forgetOldest(turn: Turn, lane: Range, excess: number): Program<void> {
+  if (excess > 0) yield* forget(turn, yield* scan("jobs", lane, Math.min(excess, PRUNE_STEP)));
 }
 
 const COUNT_STEP = 10_000;

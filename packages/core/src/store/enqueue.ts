@@ -1,4 +1,4 @@
-import { spellId } from "../job/place.ts";
+import { checkName, spellId } from "../job/place.ts";
 import type { Dedupe, StoredJob } from "../job/record.ts";
 import { readyKey } from "../job/transitions.ts";
 import { dedupeKey, locate, place } from "./door.ts";
@@ -9,6 +9,7 @@ import type { EnqueueReceipt, NewJob } from "./verbs.ts";
 
 /** Stores new jobs, all or none; one receipt a job, in order. Taken ids and dedupe keys answer the job that stands. */
 export function* enqueue(turn: Turn, jobs: readonly NewJob[]): Program<readonly EnqueueReceipt[]> {
+  jobs.forEach(checkNames);
   const taken = yield* takenIds(jobs);
   const keys = new DedupeKeys();
   yield* keys.load(jobs);
@@ -27,7 +28,16 @@ export function* enqueue(turn: Turn, jobs: readonly NewJob[]): Program<readonly 
   return receipts;
 }
 
-const scoped = (queue: string, name: string): string => `${queue}\n${name}`;
+/** One string for both, whatever characters they hold. */
+const scoped = (queue: string, name: string): string => `${queue.length} ${queue}${name}`;
+
+/** Names become keys (R4), and not every caller is a `Queue` that has checked them. */
+function checkNames({ queue, name, id, dedupe }: NewJob): void {
+  checkName(queue, "queue");
+  checkName(name, "name");
+  if (id !== undefined) checkName(id, "id");
+  if (dedupe) checkName(dedupe.key, "dedupe.key");
+}
 
 /** The callers' own ids that stand already, kept results included. */
 function* takenIds(jobs: readonly NewJob[]): Program<Map<string, string>> {

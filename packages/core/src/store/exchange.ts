@@ -15,6 +15,7 @@ import type { ExchangeReply, ExchangeRequest } from "./verbs.ts";
  * finished, give back what it does not know, renew the rest, and only then judge other workers' leases and claim.
  */
 export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): Program<ExchangeReply> {
+  checkWorker(request.worker);
   const leases = yield* turn.leases();
   const before = leases.of(request.worker);
   if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);
@@ -70,6 +71,19 @@ export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): P
     unknown: claimed.unknown,
     ...(wakeAt < Number.POSITIVE_INFINITY && { nextWakeMs: Math.max(0, wakeAt - turn.now) }),
   };
+}
+
+/** A key in the leases, which are scanned as one range: so within printable ASCII, as random keys are. */
+function checkWorker(worker: string): void {
+  if (!/^[!-~]{1,128}$/.test(worker)) {
+    throw new QuaysideError(
+      "invalid_option",
+      `worker must be 1 to 128 characters of printable ASCII, got ${JSON.stringify(worker)}.`,
+      {
+        option: "worker",
+      },
+    );
+  }
 }
 
 const scoped = (job: { queue: string; id: string }): string => JSON.stringify([job.queue, job.id]);

@@ -12,14 +12,30 @@ import {
 
 type AnyRecord = Records[Collection];
 
+interface Shared {
+  readonly collections: ReadonlyMap<Collection, SortedRecords>;
+  readonly connections: Set<MemoryStore>;
+}
+
 /**
  * A store in memory: for tests, for Node scripts and for work that may die with the process. A program runs straight
  * through, so serial is what it is; a program that throws is undone from a log of what it replaced.
  */
 export class MemoryStore implements Store {
-  readonly #collections = new Map(Object.keys(COLLECTIONS).map((name) => [name as Collection, new SortedRecords()]));
+  #shared: Shared = {
+    collections: new Map(Object.keys(COLLECTIONS).map((name) => [name as Collection, new SortedRecords()])),
+    connections: new Set([this]),
+  };
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
   #closed = false;
+
+  /** Another store on the same records, as another tab would have: each is closed by itself. */
+  connect(): MemoryStore {
+    const store = new MemoryStore();
+    store.#shared = this.#shared;
+    this.#shared.connections.add(store);
+    return store;
+  }
 
   async transact<T>(start: () => Program<T>): Promise<T> {
     if (this.#closed) throw new QuaysideError("closed", "This store is closed.");
@@ -35,9 +51,10 @@ export class MemoryStore implements Store {
     }
   }
 
-  /** Memory has no other contexts: its drivers share this object, so each tells the rest. */
   announce(changes: readonly Change[]): void {
-    for (const listener of [...this.#listeners]) listener(changes);
+    for (const store of this.#shared.connections) {
+      if (store !== this) for (const listener of [...store.#listeners]) listener(changes);
+    }
   }
 
   watch(listener: (changes: readonly Change[]) => void): () => void {
@@ -48,10 +65,11 @@ export class MemoryStore implements Store {
   async close(): Promise<void> {
     this.#closed = true;
     this.#listeners.clear();
+    this.#shared.connections.delete(this);
   }
 
   #perform(operation: Operation, undo: (() => void)[]): unknown {
-    const records = this.#collections.get(operation.collection) as SortedRecords;
+    const records = this.#shared.collections.get(operation.collection) as SortedRecords;
     const write = (key: Key, record: AnyRecord | undefined) => {
       const before = records.set(key, record);
       if (before !== record) undo.push(() => records.set(key, before));

@@ -1,6 +1,6 @@
 import { keyText, queueOf } from "../job/place.ts";
 import type { JobKey } from "../job/record.ts";
-import { ORDERS_PER_MS, type Stand } from "../job/transitions.ts";
+import type { Stand } from "../job/transitions.ts";
 import { get, put, remove, scan } from "./operations.ts";
 import type { Change, Held, LeaseRecord, Program, QueueSettings, TallyRecord } from "./store.ts";
 
@@ -14,9 +14,13 @@ export interface Surroundings {
   readonly random: () => number;
 }
 
+/** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
+const ORDERS_PER_MS = 1024;
+
 /**
  * Mints what orders jobs of equal instants: `order` only ever grows in a process, `tag` is random per process, so no two
- * adds share a key, in whatever tabs. The tag is made at first use: Workers forbid randomness at module scope.
+ * adds share a key, in whatever tabs. An odd `order` says that a delay was asked for: after the clock was set back, that
+ * tells a job that has to wait from one that does not. The tag is made at first use: Workers forbid randomness at module scope.
  */
 export class Mint {
   #last = 0;
@@ -28,7 +32,8 @@ export class Mint {
   }
 
   stand(now: number, delayMs = 0): Stand {
-    this.#last = Math.max(this.#last + 1, now * ORDERS_PER_MS);
+    const even = Math.max(this.#last + 2 - (this.#last % 2), now * ORDERS_PER_MS);
+    this.#last = delayMs > 0 ? even + 1 : even;
     this.#tag ??= Array.from({ length: 8 }, () => Math.floor(this.#random() * 36).toString(36)).join("");
     return { at: now + delayMs, order: this.#last, tag: this.#tag };
   }
@@ -36,7 +41,7 @@ export class Mint {
 
 /** More workers than this on one store are not seen by a program: a queue of that size wants shards. */
 const LEASE_LIMIT = 10_000;
-export const EVERY_LEASE = { from: [""], to: ["~"] };
+export const EVERY_LEASE = { from: [""], to: ["\u007f"] };
 
 /** The leases as a program found them, with what it has changed since. */
 export class Leases {

@@ -28,7 +28,14 @@ export function* snapshot(): Program<Snapshot> {
  */
 export function* checkInvariants(): Program<readonly string[]> {
   const records = yield* snapshot();
-  return [...places(records), ...leases(records), ...ids(records), ...dedupe(records), ...blockedNames(records), ...tallies(records)];
+  return [
+    ...places(records),
+    ...leases(records),
+    ...ids(records),
+    ...dedupe(records),
+    ...blockedNames(records),
+    ...tallies(records),
+  ];
 }
 
 /** Far more than a test stores. */
@@ -41,7 +48,8 @@ const EVERYTHING = 1_000_000;
 function* all<C extends Collection>(collection: C): Program<readonly Records[C][]> {
   const found = new Map<string, Records[C]>();
   for (const last of ["\uffff\uffff", "\u{10ffff}\u{10ffff}"]) {
-    for (const record of yield* scan(collection, { from: [""], to: [last] }, EVERYTHING)) found.set(JSON.stringify(record.key), record);
+    for (const record of yield* scan(collection, { from: [""], to: [last] }, EVERYTHING))
+      found.set(JSON.stringify(record.key), record);
   }
   return [...found.values()];
 }
@@ -55,7 +63,8 @@ const pair = (queue: string, name: string): string => JSON.stringify([queue, nam
 function* places({ jobs }: Snapshot): Iterable<string> {
   for (const job of jobs) {
     const [place, , rank, at] = job.key;
-    if (queueOf(job.key) !== job.queue) yield `place: ${show(job)} lies under the key of ${JSON.stringify(queueOf(job.key))}`;
+    if (queueOf(job.key) !== job.queue)
+      yield `place: ${show(job)} lies under the key of ${JSON.stringify(queueOf(job.key))}`;
     if (Object.is(rank, -0)) yield `place: ${show(job)} has the rank −0`;
     if (place === "finished") {
       if (at !== job.finishedAt) yield `place: ${show(job)} finished at ${job.finishedAt} and lies at ${at}`;
@@ -128,10 +137,15 @@ function* dedupe(records: Snapshot): Iterable<string> {
 
 /** A blocked name that its queue does not list would never come back. */
 function* blockedNames({ jobs, cells }: Snapshot): Iterable<string> {
-  const listed = new Set(cells.flatMap(({ key, value }) => (key[0] === "queue" ? (value.blockedNames ?? []).map((name) => pair(key[1], name)) : [])));
+  const listed = new Set(
+    cells.flatMap(({ key, value }) =>
+      key[0] === "queue" ? (value.blockedNames ?? []).map((name) => pair(key[1], name)) : [],
+    ),
+  );
   for (const job of jobs) {
     const [reason, name] = blockOf(job.key) ?? [];
-    if (reason === "name" && !listed.has(pair(job.queue, name as string))) yield `R17: ${show(job)} stepped aside and its name is not listed`;
+    if (reason === "name" && !listed.has(pair(job.queue, name as string)))
+      yield `R17: ${show(job)} stepped aside and its name is not listed`;
   }
 }
 
@@ -140,10 +154,12 @@ function* tallies(records: Snapshot): Iterable<string> {
   for (const tally of records.tallies) {
     const queue = tally.key[0];
     const found = { ready: 0, blocked: 0, completed: 0, failed: 0, cancelled: 0 } satisfies Omit<TallyRecord, "key">;
-    for (const { key } of records.jobs) if (queueOf(key) === queue) found[key[0] === "finished" ? endStateOf(key) : key[0]]++;
+    for (const { key } of records.jobs)
+      if (queueOf(key) === queue) found[key[0] === "finished" ? endStateOf(key) : key[0]]++;
     for (const place of Object.keys(found) as (keyof typeof found)[]) {
       const told = tally[place];
-      if (told !== undefined && told !== found[place]) yield `I6: the tally of ${JSON.stringify(queue)} says ${told} ${place}, there are ${found[place]}`;
+      if (told !== undefined && told !== found[place])
+        yield `I6: the tally of ${JSON.stringify(queue)} says ${told} ${place}, there are ${found[place]}`;
     }
   }
 }

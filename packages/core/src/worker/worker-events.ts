@@ -69,7 +69,7 @@ export class Reporter {
 
   /** Once for each name. */
   unknown(queue: string, name: string): void {
-    const key = `${queue}\n${name}`;
+    const key = JSON.stringify([queue, name]);
     if (this.#unknown.has(key)) return;
     this.#unknown.add(key);
     this.fault(

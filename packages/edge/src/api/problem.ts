@@ -89,15 +89,23 @@ export function problemOf(thrown: unknown): Problem {
   const error = thrown instanceof QuaysideError ? thrown : new QuaysideError("internal", "");
   const status = STATUS[error.code] ?? 500;
   const title = TITLES[status] as string;
+  const base = { type: "about:blank", title, status, code: error.code };
+  if (!isForCallers(status)) return { ...base, detail: `The server could not do this (${error.code}).` };
+  const errors = fieldsOf(error);
+  const { details } = error;
   return {
-    type: "about:blank",
-    title,
-    status,
-    code: error.code,
-    detail: isForCallers(status) ? error.message : `The server could not do this (${error.code}).`,
-    ...(error instanceof FieldsError && { errors: error.errors }),
-    ...(isForCallers(status) && Object.keys(error.details).length > 0 && { details: error.details }),
+    ...base,
+    detail: error.message,
+    ...(errors && { errors }),
+    ...(Object.keys(details).length > 0 && { details }),
   };
+}
+
+/** The fields that were wrong: as the API found them, or the option that core names. */
+function fieldsOf(error: QuaysideError): readonly FieldError[] | undefined {
+  if (error instanceof FieldsError) return error.errors;
+  const { option } = error.details;
+  return typeof option === "string" ? [{ path: option, message: error.message }] : undefined;
 }
 
 /** @param headers more headers, e.g. `WWW-Authenticate`. */

@@ -49,16 +49,9 @@ const jobOptions = z.strictObject({
   expiresIn: z.exactOptional(duration),
 });
 
-/** The part of the path that names a queue. */
-export const queueName = z.string().check(
-  z.minLength(1),
-  z.maxLength(256),
-  z.refine((name) => name.isWellFormed(), "Not well-formed Unicode"),
-);
-
 /** A job to add: `options` are core's `JobOptions`, durations as ms or with a unit, `availableAt` in ms since epoch. */
 export const jobBody = z.strictObject({
-  name: text,
+  name: z.string(),
   payload: z.exactOptional(z.unknown()),
   options: z.exactOptional(jobOptions),
 });
@@ -93,7 +86,7 @@ export const exchangeBody = z.strictObject({
   running: z.array(text),
   progress: z.exactOptional(z.array(z.strictObject({ token: text, value: z.json() }))),
   claim: z.strictObject({
-    limit: z.int().check(z.minimum(0), z.maximum(1_000)),
+    limit: z.int().check(z.minimum(0), z.maximum(10_000)),
     names: z.exactOptional(z.array(text)),
   }),
   leave: z.exactOptional(z.boolean()),
@@ -103,7 +96,7 @@ const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "ca
 
 export const listQuery = z.strictObject({
   state: z.exactOptional(state),
-  limit: z.exactOptional(z.pipe(z.coerce.number(), z.int().check(z.minimum(1), z.maximum(1_000)))),
+  limit: z.exactOptional(z.coerce.number()),
   cursor: z.exactOptional(text),
 });
 

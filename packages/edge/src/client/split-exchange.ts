@@ -22,7 +22,8 @@ export class SplitExchange {
     for (const part of this.#parts(request, asked)) {
       const { queue, send } = part;
       const limit = Math.min(left, part.limit);
-      if (limit === 0 && !part.needed) continue;
+      // Full by what the queues before gave: there is no reason to ask this one.
+      if (limit === 0 && !part.needed && request.claim.limit > 0) continue;
       asked.set(queue, true);
       const reply = named(queue, await exchangeOne(queue, { ...send, claim: { ...send.claim, limit } }), part.sent);
       const lost = new Set(reply.lost);

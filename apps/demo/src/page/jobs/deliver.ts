@@ -15,7 +15,7 @@ export function handleDeliver(): () => void {
       // Known to be in vain: given back without spending an attempt.
       if (!online.value) ctx.release(REST);
       const thumbnail = await thumbnailOf(source);
-      if (!thumbnail) ctx.fail("The thumbnail is no longer on this device");
+      if (!thumbnail) return ctx.fail("The thumbnail is no longer on this device");
       const { name, width, height, dataUrl } = thumbnail;
       const id = await gallery
         .addJob("store-thumbnail", { source, name, width, height, dataUrl }, { id: `store-${source}` })

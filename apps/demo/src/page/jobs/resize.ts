@@ -20,7 +20,7 @@ export function handleResize(): () => void {
 
     if (!(await thumbnailOf(ctx.id))) {
       const original = await originals.read(fileId);
-      if (!original) ctx.fail("The file is no longer on this device");
+      if (!original) return ctx.fail("The file is no longer on this device");
       const picture = await resizer
         .resize(original, {
           width,

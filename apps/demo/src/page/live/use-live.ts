@@ -36,7 +36,7 @@ export function useLive<T>(queue: Watched, key: string, load: () => Promise<T>, 
   latest.current = load;
   const ask = useRef<() => void>(() => {});
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `key` stands for what `load` depends on.
+  // `key` stands for what `load` depends on.
   useEffect(() => {
     if (!enabled) return;
     let stopped = false;

@@ -1,5 +1,5 @@
 /** The size that fits into the box at the same proportions. A picture that fits already stays as it is. */
-export function fit(
+export function fitInto(
   picture: { readonly width: number; readonly height: number },
   box: { readonly width: number; readonly height: number },
 ): { readonly width: number; readonly height: number } {

@@ -1,4 +1,4 @@
-import { fit } from "./fit.ts";
+import { fitInto } from "./fit.ts";
 import type { FromThread, ResizedPicture, Step, ToThread } from "./protocol.ts";
 
 /**
@@ -47,7 +47,7 @@ async function resize(request: Request, signal: AbortSignal): Promise<ResizedPic
   try {
     signal.throwIfAborted();
     await step("resizing");
-    const size = fit(decoded, request);
+    const size = fitInto(decoded, request);
     const canvas = draw(decoded, size);
     await step("encoding");
     const dataUrl = await encode(canvas, request.limit);
@@ -66,7 +66,10 @@ async function decode(file: Blob): Promise<ImageBitmap> {
 }
 
 /** On white: the result is a JPEG, which knows no transparency. */
-function draw(picture: ImageBitmap, { width, height }: { readonly width: number; readonly height: number }): OffscreenCanvas {
+function draw(
+  picture: ImageBitmap,
+  { width, height }: { readonly width: number; readonly height: number },
+): OffscreenCanvas {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
   if (!context) throw new Error("There is no canvas to draw on");

@@ -10,7 +10,14 @@ export const cancelCases = verb("cancel", (it) => {
     expect(await worker().claim(1)).toHaveLength(0);
   });
 
-  it("R11: a cancel ends a delayed job and one that waits for its retry", async ({ add, advance, command, counts, expect, worker }) => {
+  it("R11: a cancel ends a delayed job and one that waits for its retry", async ({
+    add,
+    advance,
+    command,
+    counts,
+    expect,
+    worker,
+  }) => {
     const [retried, delayed] = await add({}, { delayMs: 1_000 });
     const one = worker();
     await one.retry(await one.take(1), 1_000);
@@ -21,7 +28,14 @@ export const cancelCases = verb("cancel", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, cancelled: 2 });
   });
 
-  it("R11: a cancel asks a running job to stop, and its worker learns of it at its next exchange", async ({ add, command, counts, expect, job, worker }) => {
+  it("R11: a cancel asks a running job to stop, and its worker learns of it at its next exchange", async ({
+    add,
+    command,
+    counts,
+    expect,
+    job,
+    worker,
+  }) => {
     const [id] = await add({}, {});
     const one = worker();
     const [held, other] = await one.take(2);
@@ -69,7 +83,13 @@ export const cancelCases = verb("cancel", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, cancelled: 1 });
   });
 
-  it("R11: a failure for good of a job that was asked to stop is its cancellation", async ({ add, command, expect, job, worker }) => {
+  it("R11: a failure for good of a job that was asked to stop is its cancellation", async ({
+    add,
+    command,
+    expect,
+    job,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     const [held] = await one.take(1);
@@ -78,7 +98,14 @@ export const cancelCases = verb("cancel", (it) => {
     expect((await job(id)).state).toBe("cancelled");
   });
 
-  it("R11: a job that completes before it could stop stays completed", async ({ add, command, counts, expect, job, worker }) => {
+  it("R11: a job that completes before it could stop stays completed", async ({
+    add,
+    command,
+    counts,
+    expect,
+    job,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     const [held] = await one.take(1);
@@ -99,7 +126,13 @@ export const cancelCases = verb("cancel", (it) => {
     expect(await job(id)).toMatchObject({ state: "cancelled", interruptions: 0 });
   });
 
-  it("R11: what is given back unknown to its worker honours a cancel", async ({ add, command, expect, job, worker }) => {
+  it("R11: what is given back unknown to its worker honours a cancel", async ({
+    add,
+    command,
+    expect,
+    job,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     await one.take(1);
@@ -108,7 +141,12 @@ export const cancelCases = verb("cancel", (it) => {
     expect((await job(id)).state).toBe("cancelled");
   });
 
-  it("R11: a handler may end its attempt as cancelled without having been asked", async ({ add, expect, job, worker }) => {
+  it("R11: a handler may end its attempt as cancelled without having been asked", async ({
+    add,
+    expect,
+    job,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     await one.stopped(await one.take(1));
@@ -140,7 +178,12 @@ export const cancelCases = verb("cancel", (it) => {
     expect((await job(b)).state).toBe("cancelled");
   });
 
-  it("R11: a request to stop concerns the running attempt, not a later life of the job", async ({ add, command, expect, worker }) => {
+  it("R11: a request to stop concerns the running attempt, not a later life of the job", async ({
+    add,
+    command,
+    expect,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     const [held] = await one.take(1);

@@ -2,7 +2,14 @@ import { verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 export const claimCases = verb("claim", (it) => {
-  it("R8: a claimed job is active, its attempt counted, and says when it started", async ({ add, advance, expect, job, now, worker }) => {
+  it("R8: a claimed job is active, its attempt counted, and says when it started", async ({
+    add,
+    advance,
+    expect,
+    job,
+    now,
+    worker,
+  }) => {
     const [id] = await add({});
     await advance(1_000);
     const [held] = await worker().take(1);
@@ -27,17 +34,32 @@ export const claimCases = verb("claim", (it) => {
     expect(await one.claimIds(5)).toEqual([]);
   });
 
-  it("R8: two workers that claim at the same time share the jobs and none gets two holders", async ({ add, another, expect, worker }) => {
+  it("R8: two workers that claim at the same time share the jobs and none gets two holders", async ({
+    add,
+    another,
+    expect,
+    worker,
+  }) => {
     const ids = await add(...Array.from({ length: 20 }, () => ({})));
     const other = await another();
     const one = worker();
     const two = worker({ driver: other });
-    const claims = await Promise.all([one.claimIds(7), two.claimIds(7), worker().claimIds(7), worker({ driver: other }).claimIds(7)]);
+    const claims = await Promise.all([
+      one.claimIds(7),
+      two.claimIds(7),
+      worker().claimIds(7),
+      worker({ driver: other }).claimIds(7),
+    ]);
     expect(claims.flat()).toHaveLength(20);
     expect(new Set(claims.flat())).toEqual(new Set(ids));
   });
 
-  it("R8: the name of a worker is a label: two of one name hold and settle apart", async ({ add, expect, job, worker }) => {
+  it("R8: the name of a worker is a label: two of one name hold and settle apart", async ({
+    add,
+    expect,
+    job,
+    worker,
+  }) => {
     const [a, b] = await add({}, {});
     const one = worker({ name: "mailer" });
     const two = worker({ name: "mailer" });
@@ -50,8 +72,16 @@ export const claimCases = verb("claim", (it) => {
     expect((await job(b)).state).toBe("completed");
   });
 
-  it("R8: a worker's key may be any text", async ({ add, expect, worker }) => {
-    const keys = ["~tilde", "é", "\u{1f600}", "a/b%2f", "\uffff", "worker one"];
+  it("R8: a worker's key may be any printable ASCII; other text is refused", async ({
+    add,
+    expect,
+    refused,
+    worker,
+  }) => {
+    for (const key of ["", "é", "\u{1f600}", "\uffff", "worker one", "a".repeat(129)]) {
+      await refused(worker({ key }).claimIds(1), "invalid_option");
+    }
+    const keys = ["~tilde", "!", "a/b%2f", "~~~", "0", "a".repeat(128)];
     const ids = await add(...keys.map(() => ({})));
     const claimed: string[] = [];
     for (const key of keys) claimed.push(...(await worker({ key }).claimIds(1)));
@@ -79,7 +109,11 @@ export const claimCases = verb("claim", (it) => {
     expect(await counts()).toMatchObject({ waiting: 1, active: 2 });
   });
 
-  it("R8: a claim over several queues looks in the order given, up to its limit over all", async ({ add, expect, worker }) => {
+  it("R8: a claim over several queues looks in the order given, up to its limit over all", async ({
+    add,
+    expect,
+    worker,
+  }) => {
     const [a1, , b1, b2] = await add({ queue: "a" }, { queue: "a" }, { queue: "b" }, { queue: "b" });
     const one = worker();
     expect(await one.claimIds(3, ["b", "a"])).toEqual([b1, b2, a1]);
@@ -88,7 +122,12 @@ export const claimCases = verb("claim", (it) => {
 
   it("R8: the limit of a queue leaves the rest of the claim to the next ones", async ({ add, expect, worker }) => {
     const [a1, a2, , b1] = await add({ queue: "a" }, { queue: "a" }, { queue: "a" }, { queue: "b" });
-    expect(await worker().claimIds(10, [{ queue: "a", limit: 2 }, { queue: "b", limit: 2 }])).toEqual([a1, a2, b1]);
+    expect(
+      await worker().claimIds(10, [
+        { queue: "a", limit: 2 },
+        { queue: "b", limit: 2 },
+      ]),
+    ).toEqual([a1, a2, b1]);
     expect(await worker().claimIds(10, [{ queue: "a", limit: 0 }, "b"])).toEqual([]);
   });
 
@@ -97,7 +136,12 @@ export const claimCases = verb("claim", (it) => {
     expect(await worker({ queues: [QUEUE] }).claim(10)).toHaveLength(0);
   });
 
-  it("R19: a job added while the worker idles is taken at its next exchange", async ({ add, advance, expect, worker }) => {
+  it("R19: a job added while the worker idles is taken at its next exchange", async ({
+    add,
+    advance,
+    expect,
+    worker,
+  }) => {
     const one = worker();
     expect(await one.claim(1)).toHaveLength(0);
     await advance(60_000);
@@ -121,11 +165,23 @@ export const claimCases = verb("claim", (it) => {
     expect(await worker().claimIds(100)).toEqual(ids.slice(200));
   });
 
-  it("R1: a job that expired before it was started ends as failed, and the next one is taken", async ({ add, advance, expect, job, now, worker }) => {
+  it("R1: a job that expired before it was started ends as failed, and the next one is taken", async ({
+    add,
+    advance,
+    expect,
+    job,
+    now,
+    worker,
+  }) => {
     const [late, good] = await add({ expiresInMs: 1_000 }, {});
     await advance(1_001);
     expect(await worker().claimIds(1)).toEqual([good]);
-    expect(await job(late)).toMatchObject({ state: "failed", attempts: 0, error: { code: "expired" }, finishedAt: now() });
+    expect(await job(late)).toMatchObject({
+      state: "failed",
+      attempts: 0,
+      error: { code: "expired" },
+      finishedAt: now(),
+    });
   });
 
   it("R1: a job taken in time runs on past its expiry", async ({ add, advance, expect, job, worker }) => {

@@ -4,7 +4,15 @@ import { LEASE_MS, QUEUE } from "./test-worker.ts";
 const HOUR = 3_600_000;
 
 export const clockCases = verb("clock", (it) => {
-  it("R22: delays count from the clock of the store, in adds, retries, releases and expiries", async ({ add, advance, expect, job, jump, now, worker }) => {
+  it("R22: delays count from the clock of the store, in adds, retries, releases and expiries", async ({
+    add,
+    advance,
+    expect,
+    job,
+    jump,
+    now,
+    worker,
+  }) => {
     await advance(12_345);
     await jump(HOUR);
     const [added, retried, released] = await add({ delayMs: 1_000, priority: -1 }, { expiresInMs: 7_000 }, {});
@@ -23,7 +31,17 @@ export const clockCases = verb("clock", (it) => {
     ["forward", HOUR],
     ["back", -HOUR],
   ] as const) {
-    it(`R22: after the clock was set ${what} a new delay is as long as it says`, async ({ add, advance, counts, driver, expect, job, jump, now, worker }) => {
+    it(`R22: after the clock was set ${what} a new delay is as long as it says`, async ({
+      add,
+      advance,
+      counts,
+      driver,
+      expect,
+      job,
+      jump,
+      now,
+      worker,
+    }) => {
       const one = worker();
       await add({});
       await one.complete(await one.take(1));
@@ -48,7 +66,14 @@ export const clockCases = verb("clock", (it) => {
     });
   }
 
-  it("R23: a clock set forward makes delayed jobs due and robs nobody", async ({ add, another, expect, job, jump, worker }) => {
+  it("R23: a clock set forward makes delayed jobs due and robs nobody", async ({
+    add,
+    another,
+    expect,
+    job,
+    jump,
+    worker,
+  }) => {
     const [running, delayed] = await add({}, { delayMs: HOUR });
     const one = worker();
     const [held] = await one.take(1);
@@ -61,7 +86,15 @@ export const clockCases = verb("clock", (it) => {
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
-  it("R23: whenever the clock is set forward, a worker that renews in time keeps its jobs", async ({ add, advance, another, expect, job, jump, worker }) => {
+  it("R23: whenever the clock is set forward, a worker that renews in time keeps its jobs", async ({
+    add,
+    advance,
+    another,
+    expect,
+    job,
+    jump,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     const [held] = await one.take(1);
@@ -81,7 +114,15 @@ export const clockCases = verb("clock", (it) => {
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
-  it("R23: a worker that died before the clock was set forward is found out all the same", async ({ add, advance, another, expect, job, jump, worker }) => {
+  it("R23: a worker that died before the clock was set forward is found out all the same", async ({
+    add,
+    advance,
+    another,
+    expect,
+    job,
+    jump,
+    worker,
+  }) => {
     const [id] = await add({});
     await worker().take(1);
     const two = worker({ driver: await another() });
@@ -95,7 +136,15 @@ export const clockCases = verb("clock", (it) => {
     expect((await job(id)).interruptions).toBe(1);
   });
 
-  it("R23: jobs without a delay do not wait out a clock that was set back", async ({ add, advance, driver, expect, job, jump, worker }) => {
+  it("R23: jobs without a delay do not wait out a clock that was set back", async ({
+    add,
+    advance,
+    driver,
+    expect,
+    job,
+    jump,
+    worker,
+  }) => {
     const before = await add({}, { priority: 3 });
     await jump(-HOUR);
     expect(await driver.nextWake([QUEUE])).toBe(0);
@@ -108,7 +157,15 @@ export const clockCases = verb("clock", (it) => {
     expect(new Set(claimed)).toEqual(new Set([...before, after]));
   });
 
-  it("R23: neither do they in another process, which has not seen the later time", async ({ add, another, counts, driver, expect, jump, worker }) => {
+  it("R23: neither do they in another process, which has not seen the later time", async ({
+    add,
+    another,
+    counts,
+    driver,
+    expect,
+    jump,
+    worker,
+  }) => {
     const ids = await add({}, { id: "own" });
     await jump(-HOUR);
     const fresh = await another();
@@ -119,7 +176,14 @@ export const clockCases = verb("clock", (it) => {
     expect(await counts()).toEqual(await driver.counts(QUEUE));
   });
 
-  it("R23: a delayed job does not become due by a clock that is set back, and keeps nobody waiting", async ({ add, advance, expect, job, jump, worker }) => {
+  it("R23: a delayed job does not become due by a clock that is set back, and keeps nobody waiting", async ({
+    add,
+    advance,
+    expect,
+    job,
+    jump,
+    worker,
+  }) => {
     const [delayed, undelayed] = await add({ delayMs: 60_000 }, {});
     await jump(-HOUR);
     const one = worker();
@@ -129,7 +193,15 @@ export const clockCases = verb("clock", (it) => {
     expect(await one.claimIds(9)).toEqual([delayed]);
   });
 
-  it("R23: after the clock was set back a lease ends one lease from then at the latest", async ({ add, advance, another, expect, job, jump, worker }) => {
+  it("R23: after the clock was set back a lease ends one lease from then at the latest", async ({
+    add,
+    advance,
+    another,
+    expect,
+    job,
+    jump,
+    worker,
+  }) => {
     const [id] = await add({});
     await worker().take(1);
     const two = worker({ driver: await another() });
@@ -160,7 +232,13 @@ export const clockCases = verb("clock", (it) => {
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
-  it("R23: what one claimed before the clock was set back is not claimed again", async ({ add, counts, expect, jump, worker }) => {
+  it("R23: what one claimed before the clock was set back is not claimed again", async ({
+    add,
+    counts,
+    expect,
+    jump,
+    worker,
+  }) => {
     await add({}, {});
     const one = worker();
     const [held] = await one.take(1);

@@ -2,7 +2,11 @@ import { newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 export const closeCases = verb("close", (it) => {
-  it("R14: a driver that was closed refuses every call, and may be closed again", async ({ another, refused, worker }) => {
+  it("R14: a driver that was closed refuses every call, and may be closed again", async ({
+    another,
+    refused,
+    worker,
+  }) => {
     const closed = await another();
     await closed.close();
     await closed.close();
@@ -15,7 +19,13 @@ export const closeCases = verb("close", (it) => {
     await refused(worker({ driver: closed }).claim(1), "closed");
   });
 
-  it("R14: what was asked before the close is done, and the records outlive it", async ({ another, driver, expect, job, worker }) => {
+  it("R14: what was asked before the close is done, and the records outlive it", async ({
+    another,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
     const leaving = await another();
     const added = leaving.enqueue([newJob({ id: "last" })]);
     const closed = leaving.close();

@@ -1,19 +1,36 @@
-import { newJob, NOTHING, verb } from "./support.ts";
+import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-const drop = (key: string, ttlMs?: number) => ({ dedupe: { key, mode: "drop", ...(ttlMs !== undefined && { ttlMs }) } }) as const;
+const drop = (key: string, ttlMs?: number) =>
+  ({ dedupe: { key, mode: "drop", ...(ttlMs !== undefined && { ttlMs }) } }) as const;
 const throttle = (key: string, ttlMs: number) => ({ dedupe: { key, mode: "throttle", ttlMs } }) as const;
 
 export const dedupeCases = verb("dedupe", (it) => {
-  it("R20: drop answers the job that holds the key and writes nothing", async ({ add, counts, driver, expect, job }) => {
+  it("R20: drop answers the job that holds the key and writes nothing", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    job,
+  }) => {
     const [id] = await add({ ...drop("k"), payload: '"first"' });
     const before = await job(id);
-    expect(await driver.enqueue([newJob({ ...drop("k"), payload: '"second"', priority: 9 })])).toEqual([{ id, deduplicated: true }]);
+    expect(await driver.enqueue([newJob({ ...drop("k"), payload: '"second"', priority: 9 })])).toEqual([
+      { id, deduplicated: true },
+    ]);
     expect(await job(id)).toEqual(before);
     expect(await counts()).toEqual({ ...NOTHING, waiting: 1 });
   });
 
-  it("R20: drop holds while its job lives: delayed, running, waiting for a retry, interrupted", async ({ add, advance, driver, expect, interrupt, untilDue, worker }) => {
+  it("R20: drop holds while its job lives: delayed, running, waiting for a retry, interrupted", async ({
+    add,
+    advance,
+    driver,
+    expect,
+    interrupt,
+    untilDue,
+    worker,
+  }) => {
     const [id] = await add({ ...drop("k"), delayMs: 1_000 });
     const taken = async () => expect(await driver.enqueue([newJob(drop("k"))])).toEqual([{ id, deduplicated: true }]);
     await taken();
@@ -35,7 +52,11 @@ export const dedupeCases = verb("dedupe", (it) => {
   });
 
   it("R20: a key twice in one call is one job, the first", async ({ counts, driver, expect, job }) => {
-    const receipts = await driver.enqueue([newJob({ ...drop("k"), payload: "1" }), newJob({ ...drop("k"), payload: "2" }), newJob(drop("other"))]);
+    const receipts = await driver.enqueue([
+      newJob({ ...drop("k"), payload: "1" }),
+      newJob({ ...drop("k"), payload: "2" }),
+      newJob(drop("other")),
+    ]);
     expect(receipts[1]).toEqual({ id: receipts[0]?.id, deduplicated: true });
     expect(receipts[2]?.deduplicated).toBe(false);
     expect((await job(receipts[0]?.id as string)).payload).toBe(1);
@@ -60,7 +81,13 @@ export const dedupeCases = verb("dedupe", (it) => {
     expect((await counts()).waiting).toBe(3);
   });
 
-  it("R20: drop with a time holds until then also when its job has ended", async ({ add, advance, driver, expect, worker }) => {
+  it("R20: drop with a time holds until then also when its job has ended", async ({
+    add,
+    advance,
+    driver,
+    expect,
+    worker,
+  }) => {
     const [id] = await add(drop("k", 10_000));
     const one = worker();
     await one.complete(await one.take(1));
@@ -80,9 +107,17 @@ export const dedupeCases = verb("dedupe", (it) => {
     expect(await driver.enqueue([newJob(drop("k", 1_000))])).toMatchObject([{ deduplicated: false }]);
   });
 
-  it("R20: throttle holds for its time from the add, whatever becomes of its job", async ({ add, advance, command, driver, expect, worker }) => {
+  it("R20: throttle holds for its time from the add, whatever becomes of its job", async ({
+    add,
+    advance,
+    command,
+    driver,
+    expect,
+    worker,
+  }) => {
     const [id] = await add(throttle("k", 10_000));
-    const taken = async () => expect(await driver.enqueue([newJob(throttle("k", 10_000))])).toEqual([{ id, deduplicated: true }]);
+    const taken = async () =>
+      expect(await driver.enqueue([newJob(throttle("k", 10_000))])).toEqual([{ id, deduplicated: true }]);
     await taken();
     const one = worker();
     await one.complete(await one.take(1));
@@ -94,7 +129,13 @@ export const dedupeCases = verb("dedupe", (it) => {
     expect(await driver.enqueue([newJob(throttle("k", 10_000))])).toMatchObject([{ deduplicated: false }]);
   });
 
-  it("R20: throttle lets the next job in after its time although the first still waits", async ({ add, advance, counts, driver, expect }) => {
+  it("R20: throttle lets the next job in after its time although the first still waits", async ({
+    add,
+    advance,
+    counts,
+    driver,
+    expect,
+  }) => {
     await add({ ...throttle("k", 1_000), delayMs: 60_000 });
     await advance(1_000);
     expect(await driver.enqueue([newJob(throttle("k", 1_000))])).toMatchObject([{ deduplicated: false }]);
@@ -110,7 +151,14 @@ export const dedupeCases = verb("dedupe", (it) => {
   });
 
   for (const end of ["completed", "failed", "cancelled", "removed", "cleared"] as const) {
-    it(`R21: a key that went to another job is not freed when the first is ${end}`, async ({ add, advance, command, driver, expect, worker }) => {
+    it(`R21: a key that went to another job is not freed when the first is ${end}`, async ({
+      add,
+      advance,
+      command,
+      driver,
+      expect,
+      worker,
+    }) => {
       const [first] = await add({ ...throttle("k", 1_000), priority: 1 });
       await advance(1_000);
       const [second] = await add({ ...drop("k"), queue: QUEUE, ...(end === "cleared" && { delayMs: 5_000 }) });
@@ -135,7 +183,9 @@ export const dedupeCases = verb("dedupe", (it) => {
 
   it("R21: keys whose time is over do not pile up", async ({ add, advance, expect, records }) => {
     for (let round = 0; round < 20; round++) {
-      await add(...Array.from({ length: 5 }, (_, n) => ({ delayMs: 86_400_000, ...throttle(`key-${round}-${n}`, 10) })));
+      await add(
+        ...Array.from({ length: 5 }, (_, n) => ({ delayMs: 86_400_000, ...throttle(`key-${round}-${n}`, 10) })),
+      );
       await advance(11);
     }
     for (let round = 0; round < 60; round++) await add({ ...throttle(`key-${round % 20}-0`, 10) });

@@ -1,16 +1,25 @@
-import { newJob, NOTHING, verb } from "./support.ts";
+import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 export const enqueueCases = verb("enqueue", (it) => {
   it("R6: each job gets a receipt, in order, and is there when the call resolves", async ({ driver, expect, job }) => {
-    const receipts = await driver.enqueue([newJob({ payload: "1" }), newJob({ payload: "2" }), newJob({ id: "third", payload: "3" })]);
+    const receipts = await driver.enqueue([
+      newJob({ payload: "1" }),
+      newJob({ payload: "2" }),
+      newJob({ id: "third", payload: "3" }),
+    ]);
     expect(receipts.map(({ deduplicated }) => deduplicated)).toEqual([false, false, false]);
     for (const [index, { id }] of receipts.entries()) expect((await job(id)).payload).toBe(index + 1);
     expect(receipts[2]?.id).toBe("third");
     expect(new Set(receipts.map(({ id }) => id)).size).toBe(3);
   });
 
-  it("R6: a new job says what it is, with the defaults where nothing was asked for", async ({ add, expect, job, now }) => {
+  it("R6: a new job says what it is, with the defaults where nothing was asked for", async ({
+    add,
+    expect,
+    job,
+    now,
+  }) => {
     const [id] = await add({ name: "resize", payload: '{"url":"a"}' });
     expect(await job(id)).toMatchObject({
       id,
@@ -31,7 +40,16 @@ export const enqueueCases = verb("enqueue", (it) => {
   it("R6: the options of a job are stored with it", async ({ add, expect, job, now }) => {
     const backoff = { kind: "list", delaysMs: [1, 2], jitter: 0 } as const;
     const dedupe = { key: "k", mode: "throttle", ttlMs: 60_000 } as const;
-    const [id] = await add({ priority: -7, maxAttempts: 9, backoff, timeoutMs: 5_000, tags: ["a", "b"], dedupe, expiresInMs: 90_000, delayMs: 10 });
+    const [id] = await add({
+      priority: -7,
+      maxAttempts: 9,
+      backoff,
+      timeoutMs: 5_000,
+      tags: ["a", "b"],
+      dedupe,
+      expiresInMs: 90_000,
+      delayMs: 10,
+    });
     expect(await job(id)).toMatchObject({
       priority: -7,
       maxAttempts: 9,
@@ -53,10 +71,18 @@ export const enqueueCases = verb("enqueue", (it) => {
     expect(claimed.job.payload).toEqual(payload);
   });
 
-  it("R6: adding an id that exists answers the job that stands and writes nothing", async ({ add, counts, driver, expect, job }) => {
+  it("R6: adding an id that exists answers the job that stands and writes nothing", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    job,
+  }) => {
     await add({ id: "invoice-1", payload: '"first"', priority: 5 });
     const before = await job("invoice-1");
-    const [receipt] = await driver.enqueue([newJob({ id: "invoice-1", payload: '"second"', priority: 9, delayMs: 1_000, name: "other" })]);
+    const [receipt] = await driver.enqueue([
+      newJob({ id: "invoice-1", payload: '"second"', priority: 9, delayMs: 1_000, name: "other" }),
+    ]);
     expect(receipt).toEqual({ id: "invoice-1", deduplicated: true });
     expect(await job("invoice-1")).toEqual(before);
     expect(await counts()).toEqual({ ...NOTHING, waiting: 1 });
@@ -74,13 +100,19 @@ export const enqueueCases = verb("enqueue", (it) => {
       }
       const before = await job("invoice-1");
       expect(before.state).toBe(state);
-      expect(await driver.enqueue([newJob({ id: "invoice-1", payload: '"second"' })])).toEqual([{ id: "invoice-1", deduplicated: true }]);
+      expect(await driver.enqueue([newJob({ id: "invoice-1", payload: '"second"' })])).toEqual([
+        { id: "invoice-1", deduplicated: true },
+      ]);
       expect(await job("invoice-1")).toEqual(before);
     });
   }
 
   it("R6: an id twice in one call is one job, the first", async ({ driver, counts, expect, job }) => {
-    const receipts = await driver.enqueue([newJob({ id: "twin", payload: "1" }), newJob({ id: "twin", payload: "2" }), newJob({ id: "other" })]);
+    const receipts = await driver.enqueue([
+      newJob({ id: "twin", payload: "1" }),
+      newJob({ id: "twin", payload: "2" }),
+      newJob({ id: "other" }),
+    ]);
     expect(receipts).toEqual([
       { id: "twin", deduplicated: false },
       { id: "twin", deduplicated: true },
@@ -104,17 +136,32 @@ export const enqueueCases = verb("enqueue", (it) => {
   it("R6: an id added from two sides at the same time is one job", async ({ another, counts, driver, expect }) => {
     const other = await another();
     const receipts = await Promise.all([driver, other].map((each) => each.enqueue([newJob({ id: "race" })])));
-    expect(receipts.flat().map(({ deduplicated }) => deduplicated).sort()).toEqual([false, true]);
+    expect(
+      receipts
+        .flat()
+        .map(({ deduplicated }) => deduplicated)
+        .sort(),
+    ).toEqual([false, true]);
     expect((await counts()).waiting).toBe(1);
   });
 
   it("R6: a call with one bad job stores none of its jobs", async ({ counts, driver, expect, refused }) => {
-    await refused(driver.enqueue([newJob({ id: "good" }), newJob({ id: "bad\ud800" }), newJob({ id: "good too" })]), "invalid_option");
+    await refused(
+      driver.enqueue([newJob({ id: "good" }), newJob({ id: "bad\ud800" }), newJob({ id: "good too" })]),
+      "invalid_option",
+    );
     expect(await driver.get(QUEUE, "good")).toBeUndefined();
     expect(await counts()).toEqual(NOTHING);
   });
 
-  it("R3: a refused call leaves nothing behind in memory either", async ({ add, counts, driver, expect, refused, worker }) => {
+  it("R3: a refused call leaves nothing behind in memory either", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    refused,
+    worker,
+  }) => {
     await add({});
     await counts();
     await refused(driver.enqueue([newJob({ priority: 9 }), newJob({ id: "\udfff" })]), "invalid_option");
@@ -147,12 +194,20 @@ export const enqueueCases = verb("enqueue", (it) => {
 
   it("R5: a generated id of one queue may be a caller's own id in another", async ({ add, driver, expect, job }) => {
     const [id] = await add({ payload: "1" });
-    expect(await driver.enqueue([newJob({ queue: "copies", id, payload: "2" })])).toEqual([{ id, deduplicated: false }]);
+    expect(await driver.enqueue([newJob({ queue: "copies", id, payload: "2" })])).toEqual([
+      { id, deduplicated: false },
+    ]);
     expect((await job(id)).payload).toBe(1);
     expect((await job(id, "copies")).payload).toBe(2);
   });
 
-  it("R5: a caller's id may look generated, and is found as any other", async ({ add, driver, expect, job, worker }) => {
+  it("R5: a caller's id may look generated, and is found as any other", async ({
+    add,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
     const looks = "2s-lookslike-generated1-abcdefgh";
     await add({ id: looks, payload: "1" });
     expect((await job(looks)).payload).toBe(1);
@@ -162,14 +217,26 @@ export const enqueueCases = verb("enqueue", (it) => {
     expect((await job(looks)).state).toBe("delayed");
   });
 
-  it("R5: a caller who gives the id that was generated for a standing job gets that job", async ({ add, counts, driver, expect, job }) => {
+  it("R5: a caller who gives the id that was generated for a standing job gets that job", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    job,
+  }) => {
     const [id] = await add({ payload: "1" });
     expect(await driver.enqueue([newJob({ id, payload: "2" })])).toEqual([{ id, deduplicated: true }]);
     expect((await job(id)).payload).toBe(1);
     expect((await counts()).waiting).toBe(1);
   });
 
-  it("R5: a caller may use a generated id again when its job is gone", async ({ add, command, driver, expect, job }) => {
+  it("R5: a caller may use a generated id again when its job is gone", async ({
+    add,
+    command,
+    driver,
+    expect,
+    job,
+  }) => {
     const [id] = await add({ payload: "1" });
     await command("remove", id);
     expect(await driver.enqueue([newJob({ id, payload: "2" })])).toEqual([{ id, deduplicated: false }]);

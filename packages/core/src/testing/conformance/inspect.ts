@@ -3,11 +3,21 @@ import { NOTHING, type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** All pages of a state, a few jobs each. */
-async function pages({ driver, expect }: Scene, state: JobState | undefined, limit: number, between?: () => Promise<unknown>): Promise<string[]> {
+async function pages(
+  { driver, expect }: Scene,
+  state: JobState | undefined,
+  limit: number,
+  between?: () => Promise<unknown>,
+): Promise<string[]> {
   const ids: string[] = [];
   let cursor: string | undefined;
   do {
-    const page = await driver.list({ queue: QUEUE, limit, ...(state && { state }), ...(cursor !== undefined && { cursor }) });
+    const page = await driver.list({
+      queue: QUEUE,
+      limit,
+      ...(state && { state }),
+      ...(cursor !== undefined && { cursor }),
+    });
     expect(page.jobs.length).toBeLessThanOrEqual(limit);
     if (state) for (const job of page.jobs) expect(job.state).toBe(state);
     ids.push(...page.jobs.map(({ id }) => id));
@@ -52,7 +62,14 @@ export const inspectCases = verb("get, list and counts", (it) => {
     expect(await driver.get("no such queue", "nobody")).toBeUndefined();
   });
 
-  it("R5: get of a running job shows its attempt and its progress", async ({ add, advance, expect, job, now, worker }) => {
+  it("R5: get of a running job shows its attempt and its progress", async ({
+    add,
+    advance,
+    expect,
+    job,
+    now,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     await one.retry(await one.take(1), 0);
@@ -64,7 +81,14 @@ export const inspectCases = verb("get, list and counts", (it) => {
     expect(await job(id)).toMatchObject({ state: "active", attempts: 2, startedAt, progress: [1, { of: 2 }] });
   });
 
-  it("R5: a delayed job becomes a waiting one by the passing of time alone", async ({ add, advance, counts, driver, expect, job }) => {
+  it("R5: a delayed job becomes a waiting one by the passing of time alone", async ({
+    add,
+    advance,
+    counts,
+    driver,
+    expect,
+    job,
+  }) => {
     const [id] = await add({ delayMs: 1_000 });
     expect((await job(id)).state).toBe("delayed");
     expect((await driver.list({ queue: QUEUE, state: "delayed" })).jobs).toHaveLength(1);
@@ -171,8 +195,21 @@ export const inspectCases = verb("get, list and counts", (it) => {
     await refused(driver.list({ queue: QUEUE, cursor: "made up" }), "invalid_option");
   });
 
-  it("R19: counts split what waits from what is delayed, in every priority", async ({ add, advance, counts, expect, worker }) => {
-    await add({}, { priority: 5 }, { priority: -5, delayMs: 1_000 }, { delayMs: 1_000 }, { delayMs: 2_000 }, { priority: 5, delayMs: 3_000 });
+  it("R19: counts split what waits from what is delayed, in every priority", async ({
+    add,
+    advance,
+    counts,
+    expect,
+    worker,
+  }) => {
+    await add(
+      {},
+      { priority: 5 },
+      { priority: -5, delayMs: 1_000 },
+      { delayMs: 1_000 },
+      { delayMs: 2_000 },
+      { priority: 5, delayMs: 3_000 },
+    );
     expect(await counts()).toEqual({ ...NOTHING, waiting: 2, delayed: 4 });
     await advance(1_000);
     expect(await counts()).toEqual({ ...NOTHING, waiting: 4, delayed: 2 });
@@ -180,7 +217,13 @@ export const inspectCases = verb("get, list and counts", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 1, delayed: 2, active: 3 });
   });
 
-  it("R1: counts are right from the first time they are asked for, and from then on", async ({ add, counts, command, expect, worker }) => {
+  it("R1: counts are right from the first time they are asked for, and from then on", async ({
+    add,
+    counts,
+    command,
+    expect,
+    worker,
+  }) => {
     const ids = await add({}, {}, {}, {}, {});
     const one = worker();
     const [a, b] = await one.take(2);

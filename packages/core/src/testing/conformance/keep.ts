@@ -2,7 +2,11 @@ import { NOTHING, type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** Ends `count` jobs in `state`, one a millisecond; answers their ids, oldest first. */
-async function endMany({ add, advance, command, worker }: Scene, state: "completed" | "failed" | "cancelled", count: number): Promise<string[]> {
+async function endMany(
+  { add, advance, command, worker }: Scene,
+  state: "completed" | "failed" | "cancelled",
+  count: number,
+): Promise<string[]> {
   const ids: string[] = [];
   const one = worker();
   for (let n = 0; n < count; n++) {
@@ -16,7 +20,8 @@ async function endMany({ add, advance, command, worker }: Scene, state: "complet
   return ids;
 }
 
-const kept = async ({ driver }: Scene, state: "completed" | "failed" | "cancelled") => (await driver.list({ queue: QUEUE, state })).jobs.map(({ id }) => id);
+const kept = async ({ driver }: Scene, state: "completed" | "failed" | "cancelled") =>
+  (await driver.list({ queue: QUEUE, state })).jobs.map(({ id }) => id);
 
 export const keepCases = verb("keep", (it) => {
   for (const state of ["completed", "failed", "cancelled"] as const) {

@@ -1,11 +1,39 @@
-import { newJob, NOTHING, verb } from "./support.ts";
+import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** Names that a key must not confuse: what structures a lane, what escapes it, what bounds a scan, what engines order apart. */
-const ODD = ["a", "a/b", "a%2fb", "a%2Fb", "a/completed", "a/name/x", "a%", "a\u0000", "a\u0001", "a\u001f", "a\n", "~", "é", "\uffff", "\u{1f600}", "\u{10ffff}", " a", "A", "constructor", "__proto__"];
+const ODD = [
+  "a",
+  "a/b",
+  "a%2fb",
+  "a%2Fb",
+  "a/completed",
+  "a/name/x",
+  "a%",
+  "a\u0000",
+  "a\u0001",
+  "a\u001f",
+  "a\n",
+  "~",
+  "é",
+  "\uffff",
+  "\u{1f600}",
+  "\u{10ffff}",
+  " a",
+  "A",
+  "constructor",
+  "__proto__",
+];
 
 export const namesCases = verb("names", (it) => {
-  it("R4: queues whose names differ in any character are different queues", async ({ add, counts, driver, expect, job, worker }) => {
+  it("R4: queues whose names differ in any character are different queues", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
     const ids: string[] = [];
     for (const queue of ODD) ids.push(...(await add({ queue, payload: JSON.stringify(queue) })));
     for (const [index, queue] of ODD.entries()) {
@@ -43,7 +71,9 @@ export const namesCases = verb("names", (it) => {
       ["a\u0001b", "c"],
       ["a", "\u0001b"],
     ] as const;
-    const receipts = await driver.enqueue(pairs.map(([queue, id]) => newJob({ queue, id, dedupe: { key: id, mode: "drop" } })));
+    const receipts = await driver.enqueue(
+      pairs.map(([queue, id]) => newJob({ queue, id, dedupe: { key: id, mode: "drop" } })),
+    );
     expect(receipts).toEqual(pairs.map(([, id]) => ({ id, deduplicated: false })));
     for (const [queue, id] of pairs) expect(await job(id, queue)).toMatchObject({ queue, id });
   });
@@ -53,7 +83,8 @@ export const namesCases = verb("names", (it) => {
     const stranger = await worker().exchange({ limit: 50, queues: [{ queue: QUEUE, names: ["something else"] }] });
     expect(stranger.jobs).toEqual([]);
     expect(stranger.unknown.map(({ name }) => name)).toEqual(ODD);
-    for (const [index, name] of ODD.entries()) expect(await worker().claimIds(50, [{ queue: QUEUE, names: [name] }]), name).toEqual([ids[index]]);
+    for (const [index, name] of ODD.entries())
+      expect(await worker().claimIds(50, [{ queue: QUEUE, names: [name] }]), name).toEqual([ids[index]]);
   });
 
   for (const [what, bad] of [
@@ -72,7 +103,14 @@ export const namesCases = verb("names", (it) => {
 
   const knows = (...names: string[]) => [{ queue: QUEUE, names }];
 
-  it("R17: a job whose name the worker does not know steps aside, and is reported once", async ({ add, counts, driver, expect, job, worker }) => {
+  it("R17: a job whose name the worker does not know steps aside, and is reported once", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
     const [strange, known] = await add({ name: "strange" }, { name: "known" });
     const one = worker({ queues: knows("known") });
     const reply = await one.exchange({ limit: 1 });
@@ -84,7 +122,13 @@ export const namesCases = verb("names", (it) => {
     expect((await driver.list({ queue: QUEUE, state: "waiting" })).jobs.map(({ id }) => id)).toEqual([strange]);
   });
 
-  it("R17: it comes back, to the place it had, when a worker declares its name", async ({ add, advance, expect, job, worker }) => {
+  it("R17: it comes back, to the place it had, when a worker declares its name", async ({
+    add,
+    advance,
+    expect,
+    job,
+    worker,
+  }) => {
     const [a, b] = await add({ name: "strange" }, { name: "known" });
     await advance(10);
     const [high] = await add({ name: "strange", priority: 1 });
@@ -103,7 +147,12 @@ export const namesCases = verb("names", (it) => {
     expect(await worker().claimIds(9)).toEqual([a]);
   });
 
-  it("R17: workers that know different names drain a mixed queue, whatever order they come in", async ({ add, counts, expect, worker }) => {
+  it("R17: workers that know different names drain a mixed queue, whatever order they come in", async ({
+    add,
+    counts,
+    expect,
+    worker,
+  }) => {
     const ids = await add(...Array.from({ length: 30 }, (_, n) => ({ name: ["x", "y", "z"][n % 3] as string })));
     const seen: Record<string, string[]> = { x: [], y: [], z: [] };
     const workers = ["x", "y", "z"].map((name) => ({ name, worker: worker({ queues: knows(name) }) }));
@@ -114,7 +163,9 @@ export const namesCases = verb("names", (it) => {
         await one.complete(jobs);
       }
     }
-    expect(["x", "y", "z"].map((name) => seen[name])).toEqual([0, 1, 2].map((rest) => ids.filter((_, n) => n % 3 === rest)));
+    expect(["x", "y", "z"].map((name) => seen[name])).toEqual(
+      [0, 1, 2].map((rest) => ids.filter((_, n) => n % 3 === rest)),
+    );
     expect(await counts()).toEqual({ ...NOTHING, completed: 30 });
   });
 
@@ -134,7 +185,15 @@ export const namesCases = verb("names", (it) => {
     throw new Error("The known job was not claimed in 20 exchanges.");
   });
 
-  it("R17: a job that stepped aside can be cancelled, removed and cleared", async ({ add, command, counts, driver, expect, job, worker }) => {
+  it("R17: a job that stepped aside can be cancelled, removed and cleared", async ({
+    add,
+    command,
+    counts,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
     const [a, b] = await add({ name: "strange" }, { name: "strange" }, { name: "strange" });
     await worker({ queues: knows("known") }).claim(1);
     expect(await command("cancel", a)).toMatchObject({ affected: 1, state: "cancelled" });
@@ -155,7 +214,12 @@ export const namesCases = verb("names", (it) => {
 
   it("R17: a name that stepped aside in one queue is of no concern to another", async ({ add, expect, worker }) => {
     const [a, b] = await add({ queue: "a", name: "x" }, { queue: "b", name: "x" });
-    const one = worker({ queues: [{ queue: "a", names: ["y"] }, { queue: "b", names: ["x"] }] });
+    const one = worker({
+      queues: [
+        { queue: "a", names: ["y"] },
+        { queue: "b", names: ["x"] },
+      ],
+    });
     expect(await one.claimIds(9)).toEqual([b]);
     expect(await worker().claimIds(9, [{ queue: "a", names: ["x"] }])).toEqual([a]);
   });

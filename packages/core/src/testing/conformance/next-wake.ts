@@ -13,7 +13,13 @@ export const nextWakeCases = verb("next wake", (it) => {
     expect(await driver.nextWake([QUEUE])).toBe(0);
   });
 
-  it("R19: delayed jobs wake at the first one's instant, relative to now", async ({ add, advance, driver, expect, worker }) => {
+  it("R19: delayed jobs wake at the first one's instant, relative to now", async ({
+    add,
+    advance,
+    driver,
+    expect,
+    worker,
+  }) => {
     await add({ delayMs: 60_000 }, { delayMs: 5_000 }, { delayMs: 9_000, priority: 5 });
     const one = worker();
     expect(await driver.nextWake([QUEUE])).toBe(5_000);
@@ -47,7 +53,12 @@ export const nextWakeCases = verb("next wake", (it) => {
     expect(await driver.nextWake(["d"])).toBeUndefined();
   });
 
-  it("R19: a paused queue wakes nobody, and wakes at once when it is resumed", async ({ add, driver, expect, worker }) => {
+  it("R19: a paused queue wakes nobody, and wakes at once when it is resumed", async ({
+    add,
+    driver,
+    expect,
+    worker,
+  }) => {
     await add({}, { delayMs: 1_000 }, { queue: "other", delayMs: 7_000 });
     await driver.command({ type: "pause", queue: QUEUE });
     expect(await driver.nextWake([QUEUE])).toBeUndefined();
@@ -64,7 +75,12 @@ export const nextWakeCases = verb("next wake", (it) => {
     expect((await one.exchange({ limit: 1 })).nextWakeMs).not.toBe(0);
   });
 
-  it("R19: a job that another runs wakes when its lease may be judged, not before", async ({ add, another, expect, worker }) => {
+  it("R19: a job that another runs wakes when its lease may be judged, not before", async ({
+    add,
+    another,
+    expect,
+    worker,
+  }) => {
     await add({});
     await worker().take(1);
     const { nextWakeMs } = await worker({ driver: await another() }).exchange({ limit: 1 });

@@ -2,7 +2,12 @@ import { newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 export const orderCases = verb("order", (it) => {
-  it("R15: jobs of equal priority are claimed in the order of their adding", async ({ add, advance, expect, worker }) => {
+  it("R15: jobs of equal priority are claimed in the order of their adding", async ({
+    add,
+    advance,
+    expect,
+    worker,
+  }) => {
     const ids: string[] = [];
     for (let n = 0; n < 5; n++) {
       ids.push(...(await add({})));
@@ -11,7 +16,11 @@ export const orderCases = verb("order", (it) => {
     expect(await worker().claimIds(10)).toEqual(ids);
   });
 
-  it("R4: jobs added at the same instant keep their order, in one call and over many", async ({ add, expect, worker }) => {
+  it("R4: jobs added at the same instant keep their order, in one call and over many", async ({
+    add,
+    expect,
+    worker,
+  }) => {
     const ids: string[] = [];
     for (let n = 0; n < 5; n++) ids.push(...(await add({}, {}, {}, { id: `own-${n}` }, {})));
     const one = worker();
@@ -19,7 +28,12 @@ export const orderCases = verb("order", (it) => {
     expect(await one.claimIds(30)).toEqual(ids.slice(7));
   });
 
-  it("R4: thousands of jobs added at the same instant keep their order and their delays", async ({ add, advance, expect, worker }) => {
+  it("R4: thousands of jobs added at the same instant keep their order and their delays", async ({
+    add,
+    advance,
+    expect,
+    worker,
+  }) => {
     const ids = await add(...Array.from({ length: 2_500 }, () => ({})));
     const delayed = await add({ delayMs: 1 }, { delayMs: 2 });
     const one = worker();
@@ -30,10 +44,20 @@ export const orderCases = verb("order", (it) => {
     expect(await one.claimIds(1)).toEqual(delayed.slice(1));
   });
 
-  it("R4: jobs added from two sides at the same instant never meet on one key", async ({ another, driver, expect, worker }) => {
+  it("R4: jobs added from two sides at the same instant never meet on one key", async ({
+    another,
+    driver,
+    expect,
+    worker,
+  }) => {
     const other = await another();
     const batch = Array.from({ length: 50 }, () => newJob());
-    const receipts = await Promise.all([driver.enqueue(batch), other.enqueue(batch), driver.enqueue(batch), other.enqueue(batch)]);
+    const receipts = await Promise.all([
+      driver.enqueue(batch),
+      other.enqueue(batch),
+      driver.enqueue(batch),
+      other.enqueue(batch),
+    ]);
     const ids = new Set(receipts.flat().map(({ id }) => id));
     expect(ids.size).toBe(200);
     expect(new Set(await worker().claimIds(300))).toEqual(ids);

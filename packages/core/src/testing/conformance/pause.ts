@@ -2,7 +2,14 @@ import { NOTHING, verb } from "./support.ts";
 import { LEASE_MS, QUEUE } from "./test-worker.ts";
 
 export const pauseCases = verb("pause", (it) => {
-  it("R19: nothing is claimed from a paused queue until it is resumed", async ({ add, another, counts, driver, expect, worker }) => {
+  it("R19: nothing is claimed from a paused queue until it is resumed", async ({
+    add,
+    another,
+    counts,
+    driver,
+    expect,
+    worker,
+  }) => {
     const [id] = await add({});
     await driver.command({ type: "pause", queue: QUEUE });
     expect(await worker({ driver: await another() }).claim(9)).toHaveLength(0);
@@ -12,7 +19,13 @@ export const pauseCases = verb("pause", (it) => {
     expect(await worker().claimIds(9)).toEqual([id]);
   });
 
-  it("R19: jobs may be added to a paused queue, and to one that has none yet", async ({ add, counts, driver, expect, worker }) => {
+  it("R19: jobs may be added to a paused queue, and to one that has none yet", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    worker,
+  }) => {
     await driver.command({ type: "pause", queue: QUEUE });
     expect(await counts()).toEqual({ ...NOTHING, paused: true });
     const ids = await add({}, {});
@@ -21,7 +34,14 @@ export const pauseCases = verb("pause", (it) => {
     expect(await worker().claimIds(9)).toEqual(ids);
   });
 
-  it("R19: what runs when a queue is paused goes on and settles", async ({ add, advance, driver, expect, job, worker }) => {
+  it("R19: what runs when a queue is paused goes on and settles", async ({
+    add,
+    advance,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
     const [a, b] = await add({}, {});
     const one = worker();
     const [first, second] = await one.take(2);
@@ -41,7 +61,15 @@ export const pauseCases = verb("pause", (it) => {
     expect(await worker().claimIds(9, [QUEUE, "other"])).toEqual([other]);
   });
 
-  it("R10: jobs of a paused queue are recovered, and wait", async ({ add, advance, driver, expect, interrupt, job, worker }) => {
+  it("R10: jobs of a paused queue are recovered, and wait", async ({
+    add,
+    advance,
+    driver,
+    expect,
+    interrupt,
+    job,
+    worker,
+  }) => {
     const [id] = await add({});
     const rescuer = worker();
     await worker().take(1);

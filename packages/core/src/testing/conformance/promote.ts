@@ -1,7 +1,16 @@
-import { newJob, NOTHING, verb } from "./support.ts";
+import { NOTHING, newJob, verb } from "./support.ts";
 
 export const promoteCases = verb("promote", (it) => {
-  it("R15: promote makes a delayed job due now", async ({ add, advance, command, counts, expect, job, now, worker }) => {
+  it("R15: promote makes a delayed job due now", async ({
+    add,
+    advance,
+    command,
+    counts,
+    expect,
+    job,
+    now,
+    worker,
+  }) => {
     const [id] = await add({ delayMs: 60_000 });
     await advance(1_000);
     expect(await command("promote", id)).toEqual({ affected: 1, state: "waiting" });
@@ -10,7 +19,13 @@ export const promoteCases = verb("promote", (it) => {
     expect(await worker().claimIds(1)).toEqual([id]);
   });
 
-  it("R15: a promoted job stands behind what was due before it, in its own priority", async ({ add, advance, command, expect, worker }) => {
+  it("R15: a promoted job stands behind what was due before it, in its own priority", async ({
+    add,
+    advance,
+    command,
+    expect,
+    worker,
+  }) => {
     const [late, due, low] = await add({ delayMs: 60_000 }, {}, { priority: -1 });
     await advance(1);
     await command("promote", late);
@@ -33,10 +48,14 @@ export const promoteCases = verb("promote", (it) => {
     await driver.enqueue([newJob({ id: "own", delayMs: 60_000, dedupe: { key: "k", mode: "drop" } })]);
     await command("promote", "own");
     expect((await job("own")).state).toBe("waiting");
-    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([{ id: "own", deduplicated: true }]);
+    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([
+      { id: "own", deduplicated: true },
+    ]);
     const one = worker();
     await one.complete(await one.take(1));
-    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toMatchObject([{ deduplicated: false }]);
+    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toMatchObject([
+      { deduplicated: false },
+    ]);
   });
 
   it("R15: promote leaves a job alone that waits already", async ({ add, command, expect, worker }) => {

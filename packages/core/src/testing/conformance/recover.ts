@@ -1,5 +1,5 @@
 import { DEFAULTS } from "../../job/defaults.ts";
-import { newJob, NOTHING, verb } from "./support.ts";
+import { NOTHING, newJob, verb } from "./support.ts";
 import { BOOM, LEASE_MS } from "./test-worker.ts";
 
 /**
@@ -7,7 +7,16 @@ import { BOOM, LEASE_MS } from "./test-worker.ts";
  * `Driver.exchange` and R23.
  */
 export const recoverCases = verb("recover", (it) => {
-  it("R10: the job of a worker that fell silent is taken back: an interruption, not an attempt", async ({ add, advance, another, counts, expect, job, now, worker }) => {
+  it("R10: the job of a worker that fell silent is taken back: an interruption, not an attempt", async ({
+    add,
+    advance,
+    another,
+    counts,
+    expect,
+    job,
+    now,
+    worker,
+  }) => {
     const [id] = await add({});
     await worker().take(1);
     const rescuer = worker({ driver: await another() });
@@ -24,7 +33,14 @@ export const recoverCases = verb("recover", (it) => {
     expect([waiting + delayed, active]).toEqual([1, 0]);
   });
 
-  it("R10: it runs again, after its backoff, and its interruption stays counted", async ({ add, expect, interrupt, job, untilDue, worker }) => {
+  it("R10: it runs again, after its backoff, and its interruption stays counted", async ({
+    add,
+    expect,
+    interrupt,
+    job,
+    untilDue,
+    worker,
+  }) => {
     const [id] = await add({});
     const rescuer = worker();
     await interrupt(rescuer);
@@ -48,15 +64,28 @@ export const recoverCases = verb("recover", (it) => {
     }
   });
 
-  it("R10: all that the worker held comes back, with ids and dedupe keys as they were", async ({ advance, driver, expect, job, worker }) => {
-    await driver.enqueue([newJob({ id: "a" }), newJob({ id: "b", dedupe: { key: "k", mode: "drop" } }), newJob({ id: "c", queue: "other" })]);
+  it("R10: all that the worker held comes back, with ids and dedupe keys as they were", async ({
+    advance,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
+    await driver.enqueue([
+      newJob({ id: "a" }),
+      newJob({ id: "b", dedupe: { key: "k", mode: "drop" } }),
+      newJob({ id: "c", queue: "other" }),
+    ]);
     await worker().claim(3, ["mail", "other"]);
     const rescuer = worker();
     await rescuer.look();
     await advance(LEASE_MS + 1);
     await rescuer.look();
-    for (const [id, queue] of [["a"], ["b"], ["c", "other"]] as const) expect(await job(id, queue)).toMatchObject({ id, attempts: 0, interruptions: 1 });
-    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([{ id: "b", deduplicated: true }]);
+    for (const [id, queue] of [["a"], ["b"], ["c", "other"]] as const)
+      expect(await job(id, queue)).toMatchObject({ id, attempts: 0, interruptions: 1 });
+    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([
+      { id: "b", deduplicated: true },
+    ]);
   });
 
   it("R10: an expired lease is recovered once", async ({ add, advance, another, expect, job, untilDue, worker }) => {
@@ -109,7 +138,16 @@ export const recoverCases = verb("recover", (it) => {
     ["renewal", (token: string) => ({ running: [token] })],
     ["progress", (token: string) => ({ running: [token], progress: [{ token, value: 99 }] })],
   ] as const) {
-    it(`R10: a stale owner's ${what} loses, and the new owner does not notice`, async ({ add, advance, another, counts, expect, job, untilDue, worker }) => {
+    it(`R10: a stale owner's ${what} loses, and the new owner does not notice`, async ({
+      add,
+      advance,
+      another,
+      counts,
+      expect,
+      job,
+      untilDue,
+      worker,
+    }) => {
       const [id] = await add({});
       const stale = worker();
       const [old] = await stale.take(1);
@@ -128,7 +166,13 @@ export const recoverCases = verb("recover", (it) => {
     });
   }
 
-  it("R10: a stale owner loses while the job waits to be run again, too", async ({ add, advance, expect, job, worker }) => {
+  it("R10: a stale owner loses while the job waits to be run again, too", async ({
+    add,
+    advance,
+    expect,
+    job,
+    worker,
+  }) => {
     const [id] = await add({});
     const stale = worker();
     const [old] = await stale.take(1);
@@ -140,7 +184,13 @@ export const recoverCases = verb("recover", (it) => {
     expect(await job(id)).toMatchObject({ attempts: 0, interruptions: 1 });
   });
 
-  it("R10: a late worker whose lease nobody judged settles its own first", async ({ add, advance, expect, job, worker }) => {
+  it("R10: a late worker whose lease nobody judged settles its own first", async ({
+    add,
+    advance,
+    expect,
+    job,
+    worker,
+  }) => {
     const [a, b] = await add({}, {});
     const one = worker();
     const [held] = await one.take(2);
@@ -150,7 +200,13 @@ export const recoverCases = verb("recover", (it) => {
     expect(await job(b)).toMatchObject({ state: "active", interruptions: 0 });
   });
 
-  it("R10: after a sleep of the whole machine nobody is judged before it had its turn", async ({ add, advance, another, expect, worker }) => {
+  it("R10: after a sleep of the whole machine nobody is judged before it had its turn", async ({
+    add,
+    advance,
+    another,
+    expect,
+    worker,
+  }) => {
     await add({});
     const one = worker();
     const [held] = await one.take(1);
@@ -161,7 +217,14 @@ export const recoverCases = verb("recover", (it) => {
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
-  it("R10: who looks when it is told to finds the jobs of a dead worker in a few looks", async ({ add, advance, another, expect, now, worker }) => {
+  it("R10: who looks when it is told to finds the jobs of a dead worker in a few looks", async ({
+    add,
+    advance,
+    another,
+    expect,
+    now,
+    worker,
+  }) => {
     const [id] = await add({});
     await worker().take(1);
     const rescuer = worker({ driver: await another() });
@@ -179,7 +242,12 @@ export const recoverCases = verb("recover", (it) => {
     throw new Error("The job was not found in 8 looks.");
   });
 
-  it("R10: one that fell silent does not keep the jobs of the living from being worked", async ({ add, advance, expect, worker }) => {
+  it("R10: one that fell silent does not keep the jobs of the living from being worked", async ({
+    add,
+    advance,
+    expect,
+    worker,
+  }) => {
     await add({});
     await worker().take(1);
     const [b] = await add({});
@@ -199,7 +267,13 @@ export const recoverCases = verb("recover", (it) => {
     expect(await rescuer.claim(9)).toHaveLength(3);
   });
 
-  it("R10: from its second interruption on a job is claimed alone", async ({ add, expect, interrupt, untilDue, worker }) => {
+  it("R10: from its second interruption on a job is claimed alone", async ({
+    add,
+    expect,
+    interrupt,
+    untilDue,
+    worker,
+  }) => {
     const [suspect] = await add({});
     const rescuer = worker();
     for (let n = 0; n < 2; n++) {
@@ -215,7 +289,13 @@ export const recoverCases = verb("recover", (it) => {
     expect(await rescuer.claim(9, ["mail", "other"])).toHaveLength(3);
   });
 
-  it("R10: a worker that runs something else does not take a job that must be alone", async ({ add, expect, interrupt, untilDue, worker }) => {
+  it("R10: a worker that runs something else does not take a job that must be alone", async ({
+    add,
+    expect,
+    interrupt,
+    untilDue,
+    worker,
+  }) => {
     const [suspect] = await add({});
     const rescuer = worker();
     for (let n = 0; n < 2; n++) {
@@ -229,7 +309,15 @@ export const recoverCases = verb("recover", (it) => {
     expect((await rescuer.complete(innocent)).lost).toEqual([]);
   });
 
-  it("R10: an innocent that fell with the culprit is not taken down by it again", async ({ add, advance, expect, interrupt, job, untilDue, worker }) => {
+  it("R10: an innocent that fell with the culprit is not taken down by it again", async ({
+    add,
+    advance,
+    expect,
+    interrupt,
+    job,
+    untilDue,
+    worker,
+  }) => {
     const [suspect, innocent] = await add({}, {});
     const rescuer = worker();
     for (let crash = 0; crash < 2; crash++) {
@@ -253,7 +341,17 @@ export const recoverCases = verb("recover", (it) => {
     expect(await job(suspect)).toMatchObject({ interruptions: 3 });
   });
 
-  it("R10: at the limit of interruptions a job ends as failed, and who recovers it is told", async ({ add, advance, counts, expect, interrupt, job, now, untilDue, worker }) => {
+  it("R10: at the limit of interruptions a job ends as failed, and who recovers it is told", async ({
+    add,
+    advance,
+    counts,
+    expect,
+    interrupt,
+    job,
+    now,
+    untilDue,
+    worker,
+  }) => {
     const [id] = await add({});
     const rescuer = worker();
     for (let n = 1; n < DEFAULTS.maxInterruptions; n++) {
@@ -266,14 +364,30 @@ export const recoverCases = verb("recover", (it) => {
     await advance(LEASE_MS + 1);
     const { interrupted, jobs } = await rescuer.exchange({ limit: 1 });
     expect(jobs).toEqual([]);
-    const ended = { id, state: "failed", error: { code: "interrupted" }, attempts: 0, interruptions: DEFAULTS.maxInterruptions, finishedAt: now() };
+    const ended = {
+      id,
+      state: "failed",
+      error: { code: "interrupted" },
+      attempts: 0,
+      interruptions: DEFAULTS.maxInterruptions,
+      finishedAt: now(),
+    };
     expect(interrupted).toHaveLength(1);
     expect(interrupted[0]).toMatchObject(ended);
     expect(await job(id)).toMatchObject(ended);
     expect(await counts()).toEqual({ ...NOTHING, failed: 1 });
   });
 
-  it("R10: where a lock shows who lives, the dead lose their jobs at once and the silent only after the cap", async ({ add, advance, another, driver, expect, job, untilDue, worker }) => {
+  it("R10: where a lock shows who lives, the dead lose their jobs at once and the silent only after the cap", async ({
+    add,
+    advance,
+    another,
+    driver,
+    expect,
+    job,
+    untilDue,
+    worker,
+  }) => {
     const enlistment = await driver.enlist?.("locked");
     if (enlistment?.liveness !== "lock") return enlistment?.leave();
     const [id] = await add({});
@@ -296,7 +410,15 @@ export const recoverCases = verb("recover", (it) => {
     expect((await one.complete(held)).lost).toEqual([held.token]);
   });
 
-  it("R10: a worker whose lock lives but that stays silent is given up after the cap", async ({ add, advance, another, driver, expect, job, worker }) => {
+  it("R10: a worker whose lock lives but that stays silent is given up after the cap", async ({
+    add,
+    advance,
+    another,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
     const enlistment = await driver.enlist?.("frozen");
     if (enlistment?.liveness !== "lock") return enlistment?.leave();
     const [id] = await add({});

@@ -39,7 +39,13 @@ export const releaseCases = verb("release", (it) => {
     expect(await two.claimIds(1)).toEqual([id]);
   });
 
-  it("R9: what the lease lists and the worker does not know is released, not counted", async ({ add, counts, expect, job, worker }) => {
+  it("R9: what the lease lists and the worker does not know is released, not counted", async ({
+    add,
+    counts,
+    expect,
+    job,
+    worker,
+  }) => {
     const [a, b] = await add({}, {});
     const one = worker();
     const [known] = await one.take(2);

@@ -50,7 +50,14 @@ export const removeClearCases = verb("remove and clear", (it) => {
   });
 
   for (const [outcome, round] of OUTCOMES) {
-    it(`R11: a job removed while it runs leaves without a trace when it ${outcome}`, async ({ add, command, counts, driver, expect, worker }) => {
+    it(`R11: a job removed while it runs leaves without a trace when it ${outcome}`, async ({
+      add,
+      command,
+      counts,
+      driver,
+      expect,
+      worker,
+    }) => {
       const [plain] = await add({}, { id: "own", dedupe: { key: "k", mode: "drop" } });
       const one = worker();
       const [first, second] = await one.take(2);
@@ -66,7 +73,15 @@ export const removeClearCases = verb("remove and clear", (it) => {
     });
   }
 
-  it("R11: a job removed while it runs leaves without a trace when its worker dies", async ({ add, advance, command, counts, driver, expect, worker }) => {
+  it("R11: a job removed while it runs leaves without a trace when its worker dies", async ({
+    add,
+    advance,
+    command,
+    counts,
+    driver,
+    expect,
+    worker,
+  }) => {
     const [id] = await add({});
     await worker().take(1);
     await command("remove", id);
@@ -78,7 +93,14 @@ export const removeClearCases = verb("remove and clear", (it) => {
     expect(await counts()).toEqual(NOTHING);
   });
 
-  it("R11: a removal goes before a cancel, whichever was asked first", async ({ add, command, counts, driver, expect, worker }) => {
+  it("R11: a removal goes before a cancel, whichever was asked first", async ({
+    add,
+    command,
+    counts,
+    driver,
+    expect,
+    worker,
+  }) => {
     const [a, b] = await add({}, {});
     const one = worker();
     const jobs = await one.take(2);
@@ -130,11 +152,20 @@ export const removeClearCases = verb("remove and clear", (it) => {
     await one.stopped(held);
     expect(await counts()).toEqual(NOTHING);
     for (const id of Object.values(ids)) expect(await driver.get(QUEUE, id)).toBeUndefined();
-    for (const queue of ["other", `${QUEUE}/completed`, `${QUEUE}x`]) expect((await counts(queue)).waiting, queue).toBe(1);
+    for (const queue of ["other", `${QUEUE}/completed`, `${QUEUE}x`])
+      expect((await counts(queue)).waiting, queue).toBe(1);
   });
 
-  it("R11: clear of a long queue leaves what runs and nothing else", async ({ add, counts, driver, expect, worker }) => {
-    await add(...Array.from({ length: 2_400 }, (_, n) => ({ priority: n % 4, ...(n % 600 === 0 && { id: `own-${n}` }) })));
+  it("R11: clear of a long queue leaves what runs and nothing else", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    worker,
+  }) => {
+    await add(
+      ...Array.from({ length: 2_400 }, (_, n) => ({ priority: n % 4, ...(n % 600 === 0 && { id: `own-${n}` }) })),
+    );
     const one = worker();
     const held = await one.claim(50);
     expect(await driver.command({ type: "clear", queue: QUEUE })).toEqual({ affected: 2_400 });
@@ -145,7 +176,8 @@ export const removeClearCases = verb("remove and clear", (it) => {
 
   it("R11: clear of an empty queue affects nothing", async ({ driver, expect }) => {
     expect(await driver.command({ type: "clear", queue: QUEUE })).toEqual({ affected: 0 });
-    for (const state of STATES) expect(await driver.command({ type: "clear", queue: QUEUE, state })).toEqual({ affected: 0 });
+    for (const state of STATES)
+      expect(await driver.command({ type: "clear", queue: QUEUE, state })).toEqual({ affected: 0 });
   });
 
   it("R11: a cleared queue is as good as new", async ({ add, driver, expect, worker }) => {

@@ -3,7 +3,12 @@ import { KEEP_NONE, NOTHING, verb } from "./support.ts";
 import { BOOM, QUEUE } from "./test-worker.ts";
 
 export const replayCases = verb("replay", (it) => {
-  it("R9: a replayed exchange answers the same settlements and the same jobs", async ({ add, counts, expect, worker }) => {
+  it("R9: a replayed exchange answers the same settlements and the same jobs", async ({
+    add,
+    counts,
+    expect,
+    worker,
+  }) => {
     await add({}, {}, {}, {}, {}, {});
     const one = worker();
     const [done, failed, retried] = await one.take(3);
@@ -37,7 +42,13 @@ export const replayCases = verb("replay", (it) => {
     expect((await job(id)).attempts).toBe(1);
   });
 
-  it("R9: a replay of the end of a job of which nothing is kept does not call it lost", async ({ add, counts, driver, expect, worker }) => {
+  it("R9: a replay of the end of a job of which nothing is kept does not call it lost", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    worker,
+  }) => {
     await driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
     await add({}, {});
     const one = worker();
@@ -47,7 +58,12 @@ export const replayCases = verb("replay", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, active: 1 });
   });
 
-  it("R9: a claim whose answer was lost is answered again with the same jobs", async ({ add, counts, expect, worker }) => {
+  it("R9: a claim whose answer was lost is answered again with the same jobs", async ({
+    add,
+    counts,
+    expect,
+    worker,
+  }) => {
     const ids = await add({}, { id: "own" }, {});
     const one = worker();
     const lost = await one.exchange({ limit: 2 });
@@ -58,7 +74,12 @@ export const replayCases = verb("replay", (it) => {
     expect((await one.complete(again.jobs)).lost).toEqual([]);
   });
 
-  it("R9: a claim whose answer was lost and never asked for again is given back, not counted", async ({ add, counts, expect, worker }) => {
+  it("R9: a claim whose answer was lost and never asked for again is given back, not counted", async ({
+    add,
+    counts,
+    expect,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     await one.exchange({ limit: 1 });
@@ -84,7 +105,14 @@ export const replayCases = verb("replay", (it) => {
     expect((await one.look()).cancel).toEqual([held?.token]);
   });
 
-  it("R9: a number lower than the last one is refused and changes nothing", async ({ add, driver, expect, job, refused, worker }) => {
+  it("R9: a number lower than the last one is refused and changes nothing", async ({
+    add,
+    driver,
+    expect,
+    job,
+    refused,
+    worker,
+  }) => {
     const [a, b] = await add({}, {});
     const one = worker();
     const first = one.exchange({ limit: 1 });
@@ -92,7 +120,10 @@ export const replayCases = verb("replay", (it) => {
     const early = one.last;
     await one.exchange({ limit: 1 });
     await refused(driver.exchange(early), "stale_exchange");
-    await refused(driver.exchange({ ...early, settle: [{ token: held?.token as string, outcome: "completed" }], running: [] }), "stale_exchange");
+    await refused(
+      driver.exchange({ ...early, settle: [{ token: held?.token as string, outcome: "completed" }], running: [] }),
+      "stale_exchange",
+    );
     expect((await job(a)).state).toBe("active");
     expect((await job(b)).state).toBe("active");
     expect((await one.look()).lost).toEqual([]);
@@ -106,7 +137,15 @@ export const replayCases = verb("replay", (it) => {
     expect(await worker().claimIds(1)).toEqual(ids.slice(1, 2));
   });
 
-  it("R9: a replay does not hand out again what was taken back in the meantime", async ({ add, advance, another, expect, job, untilDue, worker }) => {
+  it("R9: a replay does not hand out again what was taken back in the meantime", async ({
+    add,
+    advance,
+    another,
+    expect,
+    job,
+    untilDue,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     const [held] = (await one.exchange({ limit: 1 })).jobs;
@@ -117,12 +156,21 @@ export const replayCases = verb("replay", (it) => {
     await untilDue(id);
     const [rescued] = await rescuer.take(1);
     expect((await one.repeat()).jobs).toEqual([]);
-    expect((await one.exchange({ settle: [{ token: held?.token as string, outcome: "completed" }] })).lost).toEqual([held?.token]);
+    expect((await one.exchange({ settle: [{ token: held?.token as string, outcome: "completed" }] })).lost).toEqual([
+      held?.token,
+    ]);
     expect((await job(id)).state).toBe("active");
     expect((await rescuer.complete(rescued)).lost).toEqual([]);
   });
 
-  it("R9: a replay tells again which jobs ended by their interruptions", async ({ add, advance, expect, interrupt, untilDue, worker }) => {
+  it("R9: a replay tells again which jobs ended by their interruptions", async ({
+    add,
+    advance,
+    expect,
+    interrupt,
+    untilDue,
+    worker,
+  }) => {
     const [id] = await add({});
     const rescuer = worker();
     for (let n = 1; n < DEFAULTS.maxInterruptions; n++) {

@@ -1,8 +1,15 @@
-import { newJob, NOTHING, verb } from "./support.ts";
+import { NOTHING, newJob, verb } from "./support.ts";
 import { BOOM } from "./test-worker.ts";
 
 export const retryCases = verb("retry", (it) => {
-  it("R13: a failed attempt that will be tried again spends an attempt and shows its error", async ({ add, counts, expect, job, now, worker }) => {
+  it("R13: a failed attempt that will be tried again spends an attempt and shows its error", async ({
+    add,
+    counts,
+    expect,
+    job,
+    now,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     await one.retry(await one.take(1), 5_000);
@@ -42,7 +49,16 @@ export const retryCases = verb("retry", (it) => {
     ["a generated id", {}],
     ["the caller's own id", { id: "own" }],
   ] as const) {
-    it(`R13: an operator's retry puts a failed job of ${what} back in line as if it had never run`, async ({ add, advance, command, counts, expect, job, now, worker }) => {
+    it(`R13: an operator's retry puts a failed job of ${what} back in line as if it had never run`, async ({
+      add,
+      advance,
+      command,
+      counts,
+      expect,
+      job,
+      now,
+      worker,
+    }) => {
       const [id] = await add({ ...own, priority: 2 });
       const one = worker();
       await one.retry(await one.take(1), 0);
@@ -50,7 +66,14 @@ export const retryCases = verb("retry", (it) => {
       await advance(1_000);
       expect(await command("retry", id)).toMatchObject({ affected: 1, state: "waiting" });
       const back = await job(id);
-      expect(back).toMatchObject({ id, state: "waiting", attempts: 0, interruptions: 0, availableAt: now(), priority: 2 });
+      expect(back).toMatchObject({
+        id,
+        state: "waiting",
+        attempts: 0,
+        interruptions: 0,
+        availableAt: now(),
+        priority: 2,
+      });
       expect(back.finishedAt).toBeUndefined();
       expect(await counts()).toEqual({ ...NOTHING, waiting: 1 });
       const [held] = await one.take(1);
@@ -67,7 +90,15 @@ export const retryCases = verb("retry", (it) => {
     expect(await worker().claimIds(1)).toEqual([id]);
   });
 
-  it("R13: an operator's retry of an interrupted job forgets the interruptions", async ({ add, command, expect, interrupt, job, untilDue, worker }) => {
+  it("R13: an operator's retry of an interrupted job forgets the interruptions", async ({
+    add,
+    command,
+    expect,
+    interrupt,
+    job,
+    untilDue,
+    worker,
+  }) => {
     const [id] = await add({});
     const rescuer = worker();
     await interrupt(rescuer);
@@ -105,7 +136,12 @@ export const retryCases = verb("retry", (it) => {
     await refused(command("retry", waiting), "conflict");
   });
 
-  it("R13: an operator cannot retry a job that was removed, or never was", async ({ add, command, refused, worker }) => {
+  it("R13: an operator cannot retry a job that was removed, or never was", async ({
+    add,
+    command,
+    refused,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     await one.fail(await one.take(1));
@@ -119,19 +155,32 @@ export const retryCases = verb("retry", (it) => {
     const one = worker();
     await one.fail(await one.take(1));
     await command("retry", "first");
-    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([{ id: "first", deduplicated: true }]);
+    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([
+      { id: "first", deduplicated: true },
+    ]);
     await one.complete(await one.take(1));
-    expect(await driver.enqueue([newJob({ id: "next", dedupe: { key: "k", mode: "drop" } })])).toEqual([{ id: "next", deduplicated: false }]);
+    expect(await driver.enqueue([newJob({ id: "next", dedupe: { key: "k", mode: "drop" } })])).toEqual([
+      { id: "next", deduplicated: false },
+    ]);
   });
 
-  it("R13: an operator's retry reports the conflict when another job has the dedupe key", async ({ command, driver, expect, job, refused, worker }) => {
+  it("R13: an operator's retry reports the conflict when another job has the dedupe key", async ({
+    command,
+    driver,
+    expect,
+    job,
+    refused,
+    worker,
+  }) => {
     await driver.enqueue([newJob({ id: "first", dedupe: { key: "k", mode: "drop" } })]);
     const one = worker();
     await one.fail(await one.take(1));
     await driver.enqueue([newJob({ id: "second", dedupe: { key: "k", mode: "drop" } })]);
     await refused(command("retry", "first"), "conflict");
     expect(await job("first")).toMatchObject({ state: "failed", attempts: 1 });
-    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([{ id: "second", deduplicated: true }]);
+    expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([
+      { id: "second", deduplicated: true },
+    ]);
     await one.complete(await one.take(1));
     expect(await command("retry", "first")).toMatchObject({ affected: 1 });
   });

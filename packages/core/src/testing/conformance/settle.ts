@@ -2,14 +2,28 @@ import { KEEP_NONE, NOTHING, verb } from "./support.ts";
 import { BOOM, QUEUE } from "./test-worker.ts";
 
 export const settleCases = verb("settle", (it) => {
-  it("R9: a completed job keeps its result and says when it ran", async ({ add, advance, counts, expect, job, now, worker }) => {
+  it("R9: a completed job keeps its result and says when it ran", async ({
+    add,
+    advance,
+    counts,
+    expect,
+    job,
+    now,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     const startedAt = now();
     const [held] = await one.take(1);
     await advance(250);
     await one.complete(held, '{"sent":true}');
-    expect(await job(id)).toMatchObject({ state: "completed", result: { sent: true }, attempts: 1, startedAt, finishedAt: startedAt + 250 });
+    expect(await job(id)).toMatchObject({
+      state: "completed",
+      result: { sent: true },
+      attempts: 1,
+      startedAt,
+      finishedAt: startedAt + 250,
+    });
     expect(await counts()).toEqual({ ...NOTHING, completed: 1 });
   });
 
@@ -21,7 +35,14 @@ export const settleCases = verb("settle", (it) => {
     expect((await job(id)).error).toBeUndefined();
   });
 
-  it("R13: a failure without a retry ends the job at once, whatever attempts are left", async ({ add, counts, expect, job, now, worker }) => {
+  it("R13: a failure without a retry ends the job at once, whatever attempts are left", async ({
+    add,
+    counts,
+    expect,
+    job,
+    now,
+    worker,
+  }) => {
     const [id] = await add({ maxAttempts: 5 });
     const one = worker();
     const error = { code: "unrecoverable", message: "no such address", name: "AddressError", stack: "at …" } as const;
@@ -31,7 +52,14 @@ export const settleCases = verb("settle", (it) => {
     expect(await one.claim(1)).toHaveLength(0);
   });
 
-  it("R9: one exchange settles any mix of outcomes and claims more", async ({ add, counts, expect, job, now, worker }) => {
+  it("R9: one exchange settles any mix of outcomes and claims more", async ({
+    add,
+    counts,
+    expect,
+    job,
+    now,
+    worker,
+  }) => {
     const [done, failed, retried, released, stopped, runs] = await add({}, {}, {}, {}, {}, {});
     const [next] = await add({});
     const one = worker();
@@ -96,7 +124,12 @@ export const settleCases = verb("settle", (it) => {
     expect((await one.complete(second)).lost).toEqual([]);
   });
 
-  it("R9: progress of a running job is seen while it runs and kept when it ends", async ({ add, expect, job, worker }) => {
+  it("R9: progress of a running job is seen while it runs and kept when it ends", async ({
+    add,
+    expect,
+    job,
+    worker,
+  }) => {
     const [id] = await add({});
     const one = worker();
     const [held] = await one.take(1);
@@ -110,7 +143,15 @@ export const settleCases = verb("settle", (it) => {
     expect(await job(id)).toMatchObject({ state: "completed", progress: 0 });
   });
 
-  it("R2: a job added inside the range of a batch being settled survives", async ({ add, advance, counts, driver, expect, jump, worker }) => {
+  it("R2: a job added inside the range of a batch being settled survives", async ({
+    add,
+    advance,
+    counts,
+    driver,
+    expect,
+    jump,
+    worker,
+  }) => {
     await driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
     await add({});
     await advance(1_000);
@@ -126,7 +167,15 @@ export const settleCases = verb("settle", (it) => {
     expect(new Set(await worker().claimIds(9))).toEqual(new Set(between));
   });
 
-  it("R2: a delayed job that lies inside the range of a batch being settled survives", async ({ add, advance, counts, driver, expect, jump, worker }) => {
+  it("R2: a delayed job that lies inside the range of a batch being settled survives", async ({
+    add,
+    advance,
+    counts,
+    driver,
+    expect,
+    jump,
+    worker,
+  }) => {
     await driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
     await add({}, {});
     await advance(2_000);
@@ -143,7 +192,13 @@ export const settleCases = verb("settle", (it) => {
   });
 
   for (const keep of [0, 100]) {
-    it(`R2: what another worker holds between the jobs being settled stays its own, with ${keep} kept`, async ({ add, counts, driver, expect, worker }) => {
+    it(`R2: what another worker holds between the jobs being settled stays its own, with ${keep} kept`, async ({
+      add,
+      counts,
+      driver,
+      expect,
+      worker,
+    }) => {
       await driver.command({ type: "configure", queue: QUEUE, keep: { completed: keep } });
       await add(...Array.from({ length: 9 }, () => ({})));
       const one = worker();
@@ -161,7 +216,13 @@ export const settleCases = verb("settle", (it) => {
     });
   }
 
-  it("R2: what waits between the jobs being settled stays, whatever kept it from the claim", async ({ add, counts, driver, expect, worker }) => {
+  it("R2: what waits between the jobs being settled stays, whatever kept it from the claim", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    worker,
+  }) => {
     await driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
     const [, b] = await add({}, { name: "strange" }, {}, {}, {});
     const one = worker({ queues: [{ queue: QUEUE, names: ["email"] }] });
@@ -173,7 +234,13 @@ export const settleCases = verb("settle", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, active: 1 });
   });
 
-  it("R2: a long batch settles whole, and nothing else goes with it", async ({ add, counts, driver, expect, worker }) => {
+  it("R2: a long batch settles whole, and nothing else goes with it", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    worker,
+  }) => {
     await driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
     await add(...Array.from({ length: 300 }, (_, n) => ({ priority: n % 3, ...(n % 50 === 7 && { id: `own-${n}` }) })));
     const one = worker();

@@ -18,7 +18,11 @@ export interface Scene {
   /** The job, which must exist. */
   readonly job: (id: string, queue?: string) => Promise<JobRecord>;
   readonly counts: (queue?: string) => Promise<JobCounts>;
-  readonly command: (type: "cancel" | "retry" | "promote" | "remove", id: string, queue?: string) => ReturnType<Driver["command"]>;
+  readonly command: (
+    type: "cancel" | "retry" | "promote" | "remove",
+    id: string,
+    queue?: string,
+  ) => ReturnType<Driver["command"]>;
   /** Expects the promise to reject with this `code`. */
   readonly refused: (promise: Promise<unknown>, code: string) => Promise<void>;
   /** Moves the clock until the job may be claimed. */
@@ -57,10 +61,23 @@ export async function runCase({ run }: Case, open: OpenDriver, expect: TestRunne
   }
 }
 
-export const newJob = (job: Partial<NewJob> = {}): NewJob => ({ queue: QUEUE, name: "email", payload: '{"to":"ada"}', ...job });
+export const newJob = (job: Partial<NewJob> = {}): NewJob => ({
+  queue: QUEUE,
+  name: "email",
+  payload: '{"to":"ada"}',
+  ...job,
+});
 
 /** Counts of a queue in which nothing is. */
-export const NOTHING: JobCounts = { waiting: 0, delayed: 0, active: 0, completed: 0, failed: 0, cancelled: 0, paused: false };
+export const NOTHING: JobCounts = {
+  waiting: 0,
+  delayed: 0,
+  active: 0,
+  completed: 0,
+  failed: 0,
+  cancelled: 0,
+  paused: false,
+};
 
 /** Keeps nothing of a job that ended. */
 export const KEEP_NONE = { completed: 0, failed: 0, cancelled: 0 } as const;

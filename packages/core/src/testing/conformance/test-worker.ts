@@ -1,6 +1,13 @@
+import type {
+  ClaimedJob,
+  ClaimQueue,
+  Driver,
+  ExchangeReply,
+  ExchangeRequest,
+  Settlement,
+} from "../../driver/driver.ts";
 import type { StoredError } from "../../job/errors.ts";
 import type { Json } from "../../job/json.ts";
-import type { ClaimedJob, ClaimQueue, Driver, ExchangeReply, ExchangeRequest, Settlement } from "../../driver/driver.ts";
 import type { Liveness } from "../../store/store.ts";
 
 export interface TestWorkerOptions {
@@ -71,7 +78,10 @@ export class TestWorker {
       exchange: ++this.#number,
       settle,
       running: round.running ?? [...this.#held].filter((token) => !settled.has(token)),
-      claim: { limit: round.limit ?? 0, queues: (round.queues ?? this.#queues).map((queue) => (typeof queue === "string" ? { queue } : queue)) },
+      claim: {
+        limit: round.limit ?? 0,
+        queues: (round.queues ?? this.#queues).map((queue) => (typeof queue === "string" ? { queue } : queue)),
+      },
       ...(round.progress && { progress: round.progress }),
       ...(round.leave && { leave: true }),
     };
@@ -115,7 +125,9 @@ export class TestWorker {
   }
 
   complete(jobs: ClaimedJob | readonly ClaimedJob[], result?: string): Promise<ExchangeReply> {
-    return this.exchange({ settle: list(jobs).map(({ token }) => ({ token, outcome: "completed", ...(result !== undefined && { result }) })) });
+    return this.exchange({
+      settle: list(jobs).map(({ token }) => ({ token, outcome: "completed", ...(result !== undefined && { result }) })),
+    });
   }
 
   /** For good. */
@@ -124,7 +136,9 @@ export class TestWorker {
   }
 
   retry(jobs: ClaimedJob | readonly ClaimedJob[], retryMs: number): Promise<ExchangeReply> {
-    return this.exchange({ settle: list(jobs).map(({ token }) => ({ token, outcome: "failed", error: BOOM, retryMs })) });
+    return this.exchange({
+      settle: list(jobs).map(({ token }) => ({ token, outcome: "failed", error: BOOM, retryMs })),
+    });
   }
 
   release(jobs: ClaimedJob | readonly ClaimedJob[], delayMs = 0): Promise<ExchangeReply> {

@@ -4,7 +4,12 @@ import { type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** What `driver` tells while `act` is done, until it has told of all `kinds`. A driver may tell late, so time goes on. */
-async function tells({ advance, counts }: Scene, driver: Driver, kinds: readonly Change["kind"][], act: () => Promise<unknown>): Promise<readonly Change["kind"][]> {
+async function tells(
+  { advance, counts }: Scene,
+  driver: Driver,
+  kinds: readonly Change["kind"][],
+  act: () => Promise<unknown>,
+): Promise<readonly Change["kind"][]> {
   const told = new Set<Change["kind"]>();
   const stop = driver.watch(({ queue, kind }) => {
     if (queue === QUEUE) told.add(kind);
@@ -35,8 +40,12 @@ export const watchCases = verb("watch", (it) => {
       const [held] = await one.take(1);
       expect(await tells(scene, listening, ["cancel"], () => command("cancel", running))).toEqual(["cancel"]);
       expect(await tells(scene, listening, ["ended"], () => one.stopped(held))).toEqual(["ended"]);
-      expect(await tells(scene, listening, ["settings"], () => driver.command({ type: "pause", queue: QUEUE }))).toEqual(["settings"]);
-      expect(await tells(scene, listening, ["settings"], () => driver.command({ type: "resume", queue: QUEUE }))).toEqual(["settings"]);
+      expect(
+        await tells(scene, listening, ["settings"], () => driver.command({ type: "pause", queue: QUEUE })),
+      ).toEqual(["settings"]);
+      expect(
+        await tells(scene, listening, ["settings"], () => driver.command({ type: "resume", queue: QUEUE })),
+      ).toEqual(["settings"]);
     });
   }
 

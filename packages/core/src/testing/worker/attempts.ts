@@ -27,7 +27,11 @@ export const attemptCases = topic("attempts", (it) => {
     expect(order).toEqual(["first", "second"]);
   });
 
-  it("a handler that throws spends an attempt and runs again after its backoff, not before", async ({ expect, queue, advance }) => {
+  it("a handler that throws spends an attempt and runs again after its backoff, not before", async ({
+    expect,
+    queue,
+    advance,
+  }) => {
     const mail = queue();
     const attempts: number[] = [];
     mail.on("job:email", (_, ctx) => {
@@ -62,7 +66,11 @@ export const attemptCases = topic("attempts", (it) => {
     const failed = next(mail, "failed");
     await advance(1_000);
     await failed;
-    expect(await mail.get(id)).toMatchObject({ state: "failed", attempts: 2, error: { code: "handler_failed", message: "no 2" } });
+    expect(await mail.get(id)).toMatchObject({
+      state: "failed",
+      attempts: 2,
+      error: { code: "handler_failed", message: "no 2" },
+    });
   });
 
   it("R13: fail and UnrecoverableError end the job at once, whatever attempts are left", async ({ expect, queue }) => {
@@ -120,7 +128,11 @@ export const attemptCases = topic("attempts", (it) => {
     expect(job?.error?.message).toContain("result.rows[1]");
   });
 
-  it("R12: a timeout aborts the signal, and the attempt fails when the handler comes back", async ({ expect, queue, advance }) => {
+  it("R12: a timeout aborts the signal, and the attempt fails when the handler comes back", async ({
+    expect,
+    queue,
+    advance,
+  }) => {
     const mail = queue();
     const { run, begun, aborted } = heldHandler({ heeds: true });
     mail.on("job:email", run);
@@ -134,7 +146,11 @@ export const attemptCases = topic("attempts", (it) => {
     expect(await mail.get(id)).toMatchObject({ state: "failed", error: { code: "timeout" } });
   });
 
-  it("R12: a handler that ignores its timeout is settled after the grace, and keeps its slot until it returns", async ({ expect, queue, advance }) => {
+  it("R12: a handler that ignores its timeout is settled after the grace, and keeps its slot until it returns", async ({
+    expect,
+    queue,
+    advance,
+  }) => {
     const mail = queue();
     const stubborn = heldHandler();
     const started: string[] = [];
@@ -172,7 +188,12 @@ export const attemptCases = topic("attempts", (it) => {
     expect(await mail.get(id)).toMatchObject({ state: "cancelled" });
   });
 
-  it("progress is told at once here, and stands with the job for others within a second", async ({ expect, queue, advance, driver }) => {
+  it("progress is told at once here, and stands with the job for others within a second", async ({
+    expect,
+    queue,
+    advance,
+    driver,
+  }) => {
     const spy = spyOnExchanges(driver);
     const mail = queue({ driver: spy.driver });
     const { run, begun, finish } = heldHandler();
@@ -193,10 +214,21 @@ export const attemptCases = topic("attempts", (it) => {
     expect(await mail.get(id)).toMatchObject({ state: "completed" });
   });
 
-  it("a payload that JSON cannot hold is refused when adding, naming the place, and nothing is stored", async ({ expect, queue }) => {
+  it("a payload that JSON cannot hold is refused when adding, naming the place, and nothing is stored", async ({
+    expect,
+    queue,
+  }) => {
     const mail = queue();
-    await expect(mail.addJob("email", { to: ["ada", () => {}] })).rejects.toMatchObject({ code: "invalid_payload", details: { path: "payload.to[1]" } });
-    await expect(mail.addJobs([{ name: "email", payload: 1 }, { name: "email", payload: Number.NaN }])).rejects.toMatchObject({ code: "invalid_payload" });
+    await expect(mail.addJob("email", { to: ["ada", () => {}] })).rejects.toMatchObject({
+      code: "invalid_payload",
+      details: { path: "payload.to[1]" },
+    });
+    await expect(
+      mail.addJobs([
+        { name: "email", payload: 1 },
+        { name: "email", payload: Number.NaN },
+      ]),
+    ).rejects.toMatchObject({ code: "invalid_payload" });
     await expect(mail.addJob("email", "x".repeat(200_000))).rejects.toMatchObject({ code: "payload_too_large" });
     expect(await mail.size()).toBe(0);
   });

@@ -1,6 +1,6 @@
 import type { Driver } from "../../driver/driver.ts";
-import type { ExchangeReply, ExchangeRequest } from "../../store/verbs.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
+import type { ExchangeReply, ExchangeRequest } from "../../store/verbs.ts";
 import type { HandlerContext } from "../../worker/handler-context.ts";
 import { Worker, type WorkerOptions } from "../../worker/worker.ts";
 import type { WorkerEvents } from "../../worker/worker-events.ts";
@@ -27,7 +27,10 @@ export interface WorkerTopic {
   readonly cases: readonly WorkerCase[];
 }
 
-export function topic(name: string, define: (it: (sentence: string, run: WorkerCase["run"]) => void) => void): WorkerTopic {
+export function topic(
+  name: string,
+  define: (it: (sentence: string, run: WorkerCase["run"]) => void) => void,
+): WorkerTopic {
   const cases: WorkerCase[] = [];
   define((sentence, run) => cases.push({ name: sentence, run }));
   return { name, cases };
@@ -35,7 +38,11 @@ export function topic(name: string, define: (it: (sentence: string, run: WorkerC
 
 export const QUEUE = "mail";
 
-export async function runWorkerCase({ run }: WorkerCase, open: OpenDriver, expect: TestRunner["expect"]): Promise<void> {
+export async function runWorkerCase(
+  { run }: WorkerCase,
+  open: OpenDriver,
+  expect: TestRunner["expect"],
+): Promise<void> {
   const under = await open();
   const stops: (() => Promise<void>)[] = [];
   try {
@@ -78,7 +85,10 @@ export function next<Name extends keyof WorkerEvents>(
 }
 
 /** All events of a name, as they come. */
-export function gather<Name extends keyof WorkerEvents>(source: Pick<Worker, "on"> | Pick<Queue, "on">, name: Name): WorkerEvents[Name][] {
+export function gather<Name extends keyof WorkerEvents>(
+  source: Pick<Worker, "on"> | Pick<Queue, "on">,
+  name: Name,
+): WorkerEvents[Name][] {
   const events: WorkerEvents[Name][] = [];
   (source as Pick<Worker, "on">).on(name, (event) => events.push(event));
   return events;
@@ -130,7 +140,10 @@ export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
 }
 
 /** Exchanges as they go through, and the answer each got. */
-export function spyOnExchanges(driver: Driver): { readonly driver: Driver; readonly seen: { request: ExchangeRequest; reply: ExchangeReply }[] } {
+export function spyOnExchanges(driver: Driver): {
+  readonly driver: Driver;
+  readonly seen: { request: ExchangeRequest; reply: ExchangeReply }[];
+} {
   const seen: { request: ExchangeRequest; reply: ExchangeReply }[] = [];
   return {
     seen,
@@ -143,4 +156,3 @@ export function spyOnExchanges(driver: Driver): { readonly driver: Driver; reado
     }),
   };
 }
-

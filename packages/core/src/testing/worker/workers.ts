@@ -3,7 +3,11 @@ import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } f
 
 /** What workers hold, how they stop, and what they do when their store does not answer. */
 export const workerCases = topic("workers", (it) => {
-  it("adds made in the same turn share one transaction, each caller with its own id", async ({ expect, queue, driver }) => {
+  it("adds made in the same turn share one transaction, each caller with its own id", async ({
+    expect,
+    queue,
+    driver,
+  }) => {
     const sizes: number[] = [];
     const counting = wrap(driver, {
       enqueue(jobs) {
@@ -66,7 +70,11 @@ export const workerCases = topic("workers", (it) => {
     expect(new Set(spy.seen.map(({ request }) => request.name))).toEqual(new Set(["resizer"]));
   });
 
-  it("R8: a worker takes its lock before its first claim, and gives it back when it has stopped", async ({ expect, queue, driver }) => {
+  it("R8: a worker takes its lock before its first claim, and gives it back when it has stopped", async ({
+    expect,
+    queue,
+    driver,
+  }) => {
     const order: string[] = [];
     const locking = wrap(driver, {
       async enlist() {
@@ -85,7 +93,12 @@ export const workerCases = topic("workers", (it) => {
     expect(order[order.length - 1]).toBe("leave");
   });
 
-  it("R9: an exchange whose answer was lost is sent again and neither doubles nor loses anything", async ({ expect, queue, driver, advance }) => {
+  it("R9: an exchange whose answer was lost is sent again and neither doubles nor loses anything", async ({
+    expect,
+    queue,
+    driver,
+    advance,
+  }) => {
     const ran: unknown[] = [];
     const lose = new Set([1, 2, 4]);
     const lossy = wrap(driver, {
@@ -109,7 +122,12 @@ export const workerCases = topic("workers", (it) => {
     expect(await mail.counts()).toMatchObject({ waiting: 0, active: 0, completed: 10, failed: 0 });
   });
 
-  it("R10: what runs is renewed at a third of the lease, all in one exchange", async ({ expect, queue, driver, advance }) => {
+  it("R10: what runs is renewed at a third of the lease, all in one exchange", async ({
+    expect,
+    queue,
+    driver,
+    advance,
+  }) => {
     const spy = spyOnExchanges(driver);
     const renewed = gate();
     const mail = queue({
@@ -150,7 +168,11 @@ export const workerCases = topic("workers", (it) => {
     expect(await mail.get(waiting as string)).toMatchObject({ state: "waiting", attempts: 0 });
   });
 
-  it("R12: stop() aborts what runs on after its timeout and gives the job back, not counted", async ({ expect, queue, advance }) => {
+  it("R12: stop() aborts what runs on after its timeout and gives the job back, not counted", async ({
+    expect,
+    queue,
+    advance,
+  }) => {
     const mail = queue();
     const { run, begun, aborted } = heldHandler({ heeds: true });
     mail.on("job:email", run);
@@ -164,7 +186,11 @@ export const workerCases = topic("workers", (it) => {
     expect(await mail.get(id)).toMatchObject({ state: "waiting", attempts: 0 });
   });
 
-  it("R12: stop() ends even when a handler never returns; a result after that loses", async ({ expect, queue, advance }) => {
+  it("R12: stop() ends even when a handler never returns; a result after that loses", async ({
+    expect,
+    queue,
+    advance,
+  }) => {
     const mail = queue();
     const { run, begun, aborted, finish } = heldHandler();
     mail.on("job:email", run);
@@ -216,11 +242,17 @@ export const workerCases = topic("workers", (it) => {
     expect(await mail.get(id)).toMatchObject({ state: "completed" });
   });
 
-  it("R14: a worker that cannot reach its store for a lease aborts its handlers, frees its lock and starts anew", async ({ expect, queue, driver, advance }) => {
+  it("R14: a worker that cannot reach its store for a lease aborts its handlers, frees its lock and starts anew", async ({
+    expect,
+    queue,
+    driver,
+    advance,
+  }) => {
     let reachable = true;
     const left: string[] = [];
     const failing = wrap(driver, {
-      exchange: (request) => (reachable ? driver.exchange(request) : Promise.reject(new QuaysideError("storage_unavailable", "gone"))),
+      exchange: (request) =>
+        reachable ? driver.exchange(request) : Promise.reject(new QuaysideError("storage_unavailable", "gone")),
       enlist: async (worker) => ({ liveness: "time", leave: () => left.push(worker) }),
     });
     const mail = queue({ driver: failing });

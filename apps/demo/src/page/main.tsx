@@ -1,0 +1,7 @@
+import { render } from "preact";
+import { App } from "./app.tsx";
+import { startWorking } from "./jobs/start.ts";
+import "./styles/index.css";
+
+render(<App />, document.body);
+void startWorking();

@@ -1,0 +1,35 @@
+import { chromium } from "playwright-core";
+import { CHROMIUM_FLAGS } from "../../scripts/find-chromium.mjs";
+import { deflateSync } from "node:zlib";
+import { rmSync } from "node:fs";
+rmSync("/tmp/shot-profile", { recursive: true, force: true });
+const ctx = await chromium.launchPersistentContext("/tmp/shot-profile", { executablePath: "/usr/bin/chromium", headless: true, args: CHROMIUM_FLAGS, viewport: { width: 1280, height: 900 }, colorScheme: process.env.SCHEME ?? "light", deviceScaleFactor: 1 });
+const page = ctx.pages()[0];
+page.on("console", (m) => console.log("console", m.type(), m.text()));
+page.on("pageerror", (e) => console.log("pageerror", e.stack));
+await page.goto("http://localhost:9001/");
+await page.waitForSelector('[data-queue="mail"][data-loaded="true"]');
+const shot = (n) => page.screenshot({ path: `/tmp/shots/${n}.png`, fullPage: true });
+const pictures = async () => page.evaluate(async () => {
+  const out = [];
+  const make = async (name, w, h, type, hue) => {
+    const c = new OffscreenCanvas(w, h), x = c.getContext("2d");
+    const g = x.createLinearGradient(0, 0, w, h);
+    g.addColorStop(0, `hsl(${hue} 60% 70%)`); g.addColorStop(1, `hsl(${hue + 60} 55% 30%)`);
+    x.fillStyle = g; x.fillRect(0, 0, w, h);
+    x.fillStyle = `hsl(${hue + 180} 70% 85% / .8)`; x.beginPath(); x.arc(w * .65, h * .35, Math.min(w, h) * .16, 0, 7); x.fill();
+    x.fillStyle = `hsl(${hue + 20} 40% 18%)`; x.beginPath(); x.moveTo(0, h); for (let i = 0; i <= 20; i++) x.lineTo(w * i / 20, h * (.72 + .12 * Math.sin(i * 1.3 + hue))); x.lineTo(w, h); x.fill();
+    const b = new Uint8Array(await (await c.convertToBlob({ type })).arrayBuffer());
+    let s = ""; for (const v of b) s += String.fromCharCode(v);
+    out.push({ name, type, b64: btoa(s) });
+  };
+  await make("harbour-at-dawn.jpg", 1600, 1200, "image/jpeg", 200);
+  await make("lighthouse.png", 800, 1200, "image/png", 20);
+  await make("containers-2026-11-21-with-a-rather-long-file-name.jpg", 2400, 900, "image/jpeg", 140);
+  await make("rope.png", 640, 640, "image/png", 40);
+  await make("gulls.jpg", 1200, 800, "image/jpeg", 260);
+  await make("crane.png", 120, 90, "image/png", 320);
+  return out;
+});
+const files = (await pictures()).map(({ name, type, b64 }) => ({ name, mimeType: type, buffer: Buffer.from(b64, "base64") }));
+export { ctx, page, shot, files };

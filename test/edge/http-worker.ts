@@ -1,0 +1,50 @@
+import { type Clock, systemClock } from "@quayside/core";
+import { bearerTokens, durableQueue, type QueueNamespace, queueApi } from "@quayside/edge";
+import { Hono } from "hono";
+
+/** The time of each space of queues: it stands still until a test moves it. Timers are the platform's. */
+const times = new Map<string, { wall: number; elapsed: number }>();
+
+function timeOf(space: string): { wall: number; elapsed: number } {
+  const time = times.get(space) ?? { wall: Date.UTC(2026, 0, 1), elapsed: 0 };
+  times.set(space, time);
+  return time;
+}
+
+/** An object is named `space/queue`. */
+function clockOf(ctx: DurableObjectState): Clock {
+  const time = timeOf(ctx.id.name?.split("/")[0] ?? "");
+  return { now: () => time.wall, monotonic: () => time.elapsed, after: systemClock.after };
+}
+
+/** Keeps jobs and works none: the tests are its workers. */
+export class HttpQueue extends durableQueue({ clock: clockOf }) {}
+
+/** The queues of one space. */
+const within = (space: string, namespace: DurableObjectNamespace<HttpQueue>): QueueNamespace => ({
+  idFromName: (queue) => namespace.idFromName(`${space}/${queue}`),
+  get: (id) => namespace.get(id),
+});
+
+const app = new Hono<{ Bindings: Cloudflare.Env }>();
+
+app.post("/spaces/:space/time", async (c) => {
+  const { advance = 0, jump = 0 } = await c.req.json<{ advance?: number; jump?: number }>();
+  const time = timeOf(c.req.param("space"));
+  time.wall += advance + jump;
+  time.elapsed += advance;
+  return c.json(time);
+});
+
+app.all("/spaces/:space/api/*", (c) => {
+  const space = c.req.param("space");
+  const api = queueApi({
+    object: (env: Cloudflare.Env) => within(space, env.HTTP_QUEUE),
+    auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] }, "token-work": { scopes: ["work"] } }),
+  });
+  return new Hono<{ Bindings: Cloudflare.Env }>()
+    .route("/spaces/:space/api", api)
+    .fetch(c.req.raw, c.env, c.executionCtx);
+});
+
+export default app;
