@@ -1,12 +1,14 @@
-import { MemoryStore, StoreDriver } from "@quayside/core";
-import { createManualClock, driverConformance } from "@quayside/core/testing";
+import { type Enlistment, MemoryStore, StoreDriver, type StoreDriverOptions } from "@quayside/core";
+import { createManualClock, driverConformance, type OpenDriver } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 
-describe("driver conformance on memory", () => {
-  const cases = driverConformance({ describe, it, expect }, async () => {
+const openWith =
+  (options: () => StoreDriverOptions): OpenDriver =>
+  async () => {
     const clock = createManualClock();
     const store = new MemoryStore();
-    const driver = () => new StoreDriver(store.connect(), { clock });
+    const shared = { clock, ...options() };
+    const driver = () => new StoreDriver(store.connect(), shared);
     return {
       driver: driver(),
       clock,
@@ -16,6 +18,32 @@ describe("driver conformance on memory", () => {
       transact: (start) => store.transact(start),
       close: () => store.close(),
     };
-  });
+  };
+
+/** What the Web Locks of a browser are to its tabs. */
+function locks(): StoreDriverOptions {
+  const held = new Set<string>();
+  return {
+    async enlist(worker): Promise<Enlistment> {
+      held.add(worker);
+      return { liveness: "lock", leave: () => void held.delete(worker) };
+    },
+    async deadWorkers(workers) {
+      return new Set(
+        workers.filter((one) => one.liveness === "lock" && !held.has(one.worker)).map((one) => one.worker),
+      );
+    },
+  };
+}
+
+describe("driver conformance on memory", () => {
+  const cases = driverConformance(
+    { describe, it, expect },
+    openWith(() => ({})),
+  );
   console.info(`driver conformance on memory: ${cases} cases`);
+});
+
+describe("driver conformance on memory, whose workers hold locks", () => {
+  driverConformance({ describe, it, expect }, openWith(locks));
 });

@@ -1,12 +1,14 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { QuaysideError } from "@quayside/core";
 import type { Problem } from "@quayside/edge";
-import { bearerTokens } from "@quayside/edge";
+import { bearerTokens, queueApi } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { api, closedApi, type TOKENS } from "./queues.ts";
+import { api, closedApi, corsApi, type TOKENS } from "./queues.ts";
 
 afterEach(reset);
 
+const email = { name: "email", payload: { to: "ada@example.com" } };
 interface Call {
   readonly method?: string;
   readonly token?: keyof typeof TOKENS | "no such token";
@@ -50,7 +52,6 @@ async function problem(path: string, options: Call = {}): Promise<Problem> {
   return body;
 }
 
-const email = { name: "email", payload: { to: "ada@example.com" } };
 const add = async (body: unknown = email) => (await call("/mail/jobs", { body })).body;
 
 describe("adding jobs", () => {
@@ -115,7 +116,7 @@ describe("a bad request", () => {
   it.each([
     ["text that is not JSON", { text: "{" }],
     ["no body", { method: "POST", headers: { "content-type": "application/json" } }],
-    ["a body that does not say it is JSON", { text: "{}", headers: { "content-type": "text/plain" } }],
+    ["a body that does not say it is JSON", { text: JSON.stringify(email), headers: { "content-type": "text/plain" } }],
   ])("%s is 400", async (_, options) => {
     expect(await problem("/mail/jobs", options as Call)).toMatchObject({ status: 400, code: "bad_request" });
   });
@@ -183,6 +184,20 @@ describe("a bad request", () => {
     expect(JSON.parse(text)).toMatchObject({ code: "internal", status: 500 });
     expect(text).not.toMatch(/undefined|idFromName|\.ts/);
     expect(log).toHaveBeenCalled();
+    log.mockRestore();
+  });
+
+  it("keeps the message of an error that is about the server to the log", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const failing = queueApi({
+      object: (bindings: Cloudflare.Env) => bindings.BARE_QUEUE,
+      auth: () => {
+        throw new QuaysideError("storage_unavailable", "no such table: sessions");
+      },
+    });
+    const { status, code, detail } = await problem("/mail/counts", { app: failing });
+    expect({ status, code }).toEqual({ status: 503, code: "storage_unavailable" });
+    expect(detail).not.toContain("sessions");
     log.mockRestore();
   });
 
@@ -368,5 +383,39 @@ describe("who may call", () => {
     const auth = bearerTokens((secrets: { TOKEN?: string }) => ({ [`${secrets.TOKEN}`]: { scopes: ["admin"] } }));
     const request = new Request("https://edge.test/", { headers: { authorization: "Bearer undefined" } });
     await expect(auth(request, {})).rejects.toMatchObject({ code: "invalid_option" });
+  });
+});
+
+describe("pages of other origins", () => {
+  const preflight = (app: typeof api) =>
+    app.request(
+      "/mail/jobs",
+      {
+        method: "OPTIONS",
+        headers: { origin: "https://page.example", "access-control-request-method": "POST" },
+      },
+      env,
+    );
+
+  it("may ask before they call, without credentials, where cors says so", async () => {
+    const { status, headers } = await preflight(corsApi);
+    expect(status).toBe(204);
+    expect(headers.get("access-control-allow-origin")).toBe("https://page.example");
+    expect(headers.get("access-control-allow-headers")).toContain("authorization");
+  });
+
+  it("see the answer of a call, a refusal too", async () => {
+    for (const token of ["token-all", "no such token"] as const) {
+      const { response } = await call("/mail/counts", {
+        app: corsApi,
+        token,
+        headers: { origin: "https://page.example" },
+      });
+      expect(response.headers.get("access-control-allow-origin")).toBe("https://page.example");
+    }
+  });
+
+  it("are refused otherwise", async () => {
+    expect((await preflight(api)).headers.get("access-control-allow-origin")).toBeNull();
   });
 });

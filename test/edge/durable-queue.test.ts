@@ -1,9 +1,9 @@
 import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { JobRecord, Queue } from "@quayside/core";
-import { edgeQueue } from "@quayside/edge";
+import { type JobRecord, Queue } from "@quayside/core";
+import { edgeQueue, queueStub, StubDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { jobs, type WorkQueue } from "./queues.ts";
+import { ahead, jobs, type WorkQueue } from "./queues.ts";
 
 afterEach(reset);
 
@@ -98,6 +98,70 @@ describe("a queue's object", () => {
   });
 });
 
+describe("a queue's object with several queues", () => {
+  it("works all of them, also those it held before it was started again", async () => {
+    const { name, object } = open();
+    const driver = new StubDriver(() => queueStub(env.WORK_QUEUE, name));
+    const [mail, bulk] = ["mail", "bulk"].map((queue) => new Queue<typeof jobs>(queue, driver, { jobs })) as [
+      Queue<typeof jobs>,
+      Queue<typeof jobs>,
+    ];
+    const ids = [await mail.addJob("email", { to: "a@b.example" }), await bulk.addJob("email", { to: "a@b.example" })];
+    expect(await ended(mail, ids[0] as string)).toMatchObject({ state: "completed" });
+    expect(await ended(bulk, ids[1] as string)).toMatchObject({ state: "completed" });
+
+    const later = await bulk.addJob("note", { board: "several", note: "later" }, { delay: 300 });
+    await evictDurableObject(object);
+    await mail.counts();
+    expect(await ended(bulk, later)).toMatchObject({ state: "completed" });
+  });
+
+  it("streams the changes of the queue that was asked for alone", async () => {
+    const { name } = open();
+    const stub = queueStub(env.WORK_QUEUE, name);
+    const driver = new StubDriver(() => stub);
+    const stream = await stub.events("mail");
+    for (const queue of ["bulk", "mail"]) {
+      await driver.enqueue([{ queue, name: "email", payload: '{"to":"a@b.example"}', delayMs: 60_000 }]);
+    }
+    const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (!text.includes("data:")) text += (await reader.read()).value ?? "";
+    expect(text).toContain('"queue":"mail"');
+    expect(text).not.toContain("bulk");
+    await reader.cancel();
+  });
+});
+
+describe("a job that an object cannot run", () => {
+  it("waits for another worker when its name has no handler here", async () => {
+    const { name } = open();
+    const queue = edgeQueue(env.WORK_QUEUE, name);
+    const id = await queue.addJob("fax", {});
+    await vi.waitFor(async () => expect(await queue.get(id)).toMatchObject({ state: "waiting", blockedBy: "name" }));
+  });
+
+  it("fails for good when its payload does not fit its schema any more", async () => {
+    const { name, queue } = open();
+    const id = await edgeQueue(env.WORK_QUEUE, name).addJob("email", { to: "nobody" });
+    expect(await ended(queue, id)).toMatchObject({ state: "failed", attempts: 1, error: { code: "invalid_payload" } });
+  });
+});
+
+describe("a stream of changes", () => {
+  it("whose reader has gone leaves nothing behind in the object", async () => {
+    const object = env.BARE_QUEUE.getByName("reader-gone");
+    const stream = await queueStub(env.BARE_QUEUE, "reader-gone").events();
+    const reader = stream.getReader();
+    await reader.read();
+    expect(await object.timers()).toBe(1);
+    await reader.cancel();
+    // The runtime finds out when it writes to it: at the next heartbeat, at the latest.
+    await object.advance(25_000);
+    await vi.waitFor(async () => expect(await object.timers()).toBe(0));
+  });
+});
+
 describe("the alarm of a queue's object", () => {
   it("is armed with the job: for its instant when it is delayed, for ten seconds from now when it is due", async () => {
     const delayed = open();
@@ -157,6 +221,17 @@ describe("the alarm of a queue's object", () => {
     await evictDurableObject(env.WORK_QUEUE.getByName(queue.name));
     await queue.get(id);
     expect(((await alarm()) as number) - Date.now()).toBeGreaterThan(3_500_000);
+  });
+
+  it("that should have rung long ago is set again by the next call", async () => {
+    const { name, queue, storage, alarm } = open();
+    await queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    await storage((inside) => inside.deleteAlarm());
+    await queue.counts();
+    expect(await alarm()).toBeNull();
+    ahead.set(name, 2 * 3_600_000);
+    await queue.counts();
+    expect(await alarm()).not.toBeNull();
   });
 
   it("never throws, and tries again later when the storage fails", async () => {

@@ -12,20 +12,22 @@ export async function recordsIn(stub: DurableObjectStub): Promise<ObjectRecords>
   const sql = await runInDurableObject(stub, (_, state) => new SqlStore(state.storage));
   return {
     open() {
-      let closed = false;
+      const store = sql.connect();
       const running = new Set<Promise<unknown>>();
+      let closed: Promise<void> | undefined;
       return {
         transact(start) {
+          // What was asked before the close is done, though it begins after it: it goes into the object first.
           if (closed) return Promise.reject(new QuaysideError("closed", "This store is closed."));
-          const run = runInDurableObject(stub, () => sql.transact(start));
+          const run = runInDurableObject(stub, () => store.transact(start));
           running.add(run);
           return run.finally(() => running.delete(run));
         },
-        announce: (changes) => sql.announce(changes),
-        watch: (listener) => sql.watch(listener),
-        close: async () => {
-          closed = true;
-          await Promise.allSettled(running);
+        announce: (changes) => store.announce(changes),
+        watch: (listener) => store.watch(listener),
+        close() {
+          closed ??= Promise.allSettled(running).then(() => store.close());
+          return closed;
         },
       };
     },

@@ -1,4 +1,4 @@
-import { defineJobs } from "@quayside/core";
+import { type Clock, defineJobs, systemClock } from "@quayside/core";
 import { createManualClock, type ManualClock } from "@quayside/core/testing";
 import { bearerTokens, durableQueue, queueApi } from "@quayside/edge";
 import * as z from "zod";
@@ -13,6 +13,14 @@ export const jobs = defineJobs({
 
 /** What handlers note as they run. */
 export const ran: string[] = [];
+
+/** How far the clocks of objects, by their names, are ahead of the platform's. */
+export const ahead = new Map<string, number>();
+
+const clockAhead = ({ id }: DurableObjectState): Clock => ({
+  ...systemClock,
+  now: () => Date.now() + (ahead.get(id.name ?? "") ?? 0),
+});
 
 /** A queue's object that works its jobs itself. */
 export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
@@ -37,6 +45,7 @@ export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
       }),
   },
   onError: () => {},
+  clock: clockAhead,
 }) {}
 
 /** The same with room for a hundred jobs at once. */
@@ -64,6 +73,11 @@ export class BareQueue extends durableQueue({ clock: clockOf }) {
   async jump(ms: number): Promise<void> {
     clockOf(this.ctx).jump(ms);
   }
+
+  /** Timers that the object has armed. */
+  async timers(): Promise<number> {
+    return clockOf(this.ctx).pending;
+  }
 }
 
 export const TOKENS = {
@@ -82,8 +96,12 @@ export const api = queueApi({
   limits: { payloadBytes: 1_000 },
 });
 
-/** The API over queues that take anything. */
-export const openApi = queueApi({ object: (env: Cloudflare.Env) => env.BARE_QUEUE, auth: bearerTokens(TOKENS) });
+/** The API for pages of one other origin. */
+export const corsApi = queueApi({
+  object: (env: Cloudflare.Env) => env.BARE_QUEUE,
+  auth: bearerTokens(TOKENS),
+  cors: { origin: "https://page.example" },
+});
 
 /** The API as it is without `auth`. */
 export const closedApi = queueApi({ object: (env: Cloudflare.Env) => env.BARE_QUEUE, jobs });

@@ -25,7 +25,9 @@ export const tabJobs = defineJobs({
   /** Hands a finished thumbnail over to the edge. */
   deliver: {
     input: z.object({ source: text(64), name: text(255) }),
-    maxAttempts: 12,
+    // Before the pictures that still wait: what is finished should not lie around.
+    priority: 10,
+    maxAttempts: 50,
     backoff: { kind: "exponential", delay: "1s", max: "1m", jitter: 0.5 },
     timeout: "30s",
   },

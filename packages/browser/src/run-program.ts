@@ -44,11 +44,26 @@ export async function runProgram<T>(database: IDBDatabase, durability: Durabilit
       }
     };
 
-    transaction.oncomplete = () => resolve(result);
-    transaction.onabort = () => reject(thrown ? thrown.error : new EngineFailure(transaction.error, finished));
+    const end = (settle: () => void) => {
+      database.removeEventListener("close", strand);
+      settle();
+    };
+    // A connection closed by force has aborted its transactions when it says so. Chromium forgets those that were made
+    // while it was on its way to say so: they never fire an event of their own.
+    const strand = () => {
+      abort(transaction);
+      end(() => reject(thrown ? thrown.error : new EngineFailure(closedByForce(), finished)));
+    };
+    transaction.oncomplete = () => end(() => resolve(result));
+    transaction.onabort = () =>
+      end(() => reject(thrown ? thrown.error : new EngineFailure(transaction.error, finished)));
+    database.addEventListener("close", strand);
     advance(() => first);
   });
 }
+
+/** Named as Chromium names it in the transactions that it does abort. */
+const closedByForce = () => new DOMException("The connection was closed by force.", "UnknownError");
 
 const OBJECT_STORES = Object.keys(COLLECTIONS);
 

@@ -3,7 +3,6 @@ import {
   type Clock,
   type Command,
   type CommandReply,
-  type DefinedJobs,
   type Duration,
   type EnqueueReceipt,
   type ExchangeReply,
@@ -39,7 +38,7 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
     readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
   };
   /** The job map from `defineJobs`: payloads are checked against its schemas before they run. */
-  readonly jobs?: Jobs & DefinedJobs;
+  readonly jobs?: Jobs;
   /** Jobs at once in an object, over all of its queues. Default 10. */
   readonly concurrency?: number;
   /** How long the object's claims hold without renewal. Default 30 s. */

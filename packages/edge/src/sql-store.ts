@@ -1,29 +1,16 @@
-import {
-  type Change,
-  COLLECTIONS,
-  type Collection,
-  type Key,
-  type Operation,
-  type Program,
-  QuaysideError,
-  type Records,
-  type Store,
-} from "@quayside/core";
-import { DerivedRecords } from "./derived-records.ts";
-import { migrate } from "./sql-migrations.ts";
-import { type SqlRange, type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";
+import { type Change, type Program, QuaysideError, type Store } from "@quayside/core";
+import { SqlRecords } from "./sql-records.ts";
 
-type AnyRecord = Records[Collection];
-type ScanOperation = Extract<Operation, { readonly op: "scan" }>;
-
-/** A bound value is at most 2 MB. UTF-16 units: each is at most 3 bytes in UTF-8. */
-const CHUNK_LENGTH = 600_000;
+/** What the stores on one database have in common. */
+interface SharedRecords {
+  readonly records: SqlRecords;
+  readonly connections: Set<SqlStore>;
+}
 
 /**
- * A store in a Durable Object's SQLite database. The object is the only owner of its records, so a program runs
- * straight through inside `transactionSync`, and derived collections stay in memory. Resolved means committed to the
- * object's own disk; the runtime holds back every answer and request that leaves the object until the rows are
- * replicated (output gates), so nobody outside learns of a write that can still be lost.
+ * A store in a Durable Object's SQLite database. What is resolved is committed to the object's own disk; the runtime
+ * holds back every answer and request that leaves the object until the rows are replicated too (output gates), so
+ * nobody outside learns of a write that can still be lost.
  *
  * Make it where nothing else runs yet: in the object's constructor, inside `blockConcurrencyWhile`.
  *
@@ -33,30 +20,33 @@ const CHUNK_LENGTH = 600_000;
  */
 export class SqlStore implements Store {
   readonly #storage: DurableObjectStorage;
-  readonly #tables = new Map<Collection, SqlTable>();
-  readonly #derived = new Map<Collection, DerivedRecords>();
+  readonly #shared: SharedRecords;
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
-  #rowsRead = 0;
-  #rowsWritten = 0;
   #closed = false;
 
-  constructor(storage: DurableObjectStorage) {
+  /** @param shared for `connect`: leave it out. */
+  constructor(
+    storage: DurableObjectStorage,
+    shared: SharedRecords = { records: new SqlRecords(storage), connections: new Set() },
+  ) {
     this.#storage = storage;
-    migrate(storage);
-    for (const [name, { derived }] of Object.entries(COLLECTIONS) as [Collection, { derived?: true }][]) {
-      if (derived) this.#derived.set(name, new DerivedRecords());
-      else this.#tables.set(name, sqlTable(name));
-    }
+    this.#shared = shared;
+    shared.connections.add(this);
   }
 
-  /** Rows read so far, as they are billed. */
+  /** Another store on the same records, as another driver in the object has: each is closed by itself. */
+  connect(): SqlStore {
+    return new SqlStore(this.#storage, this.#shared);
+  }
+
+  /** Rows read in this database so far, as they are billed. */
   get rowsRead(): number {
-    return this.#rowsRead;
+    return this.#shared.records.rowsRead;
   }
 
   /** Rows written so far, as they are billed: puts and deletes. An alarm that was set is one more, not counted here. */
   get rowsWritten(): number {
-    return this.#rowsWritten;
+    return this.#shared.records.rowsWritten;
   }
 
   async transact<T>(start: () => Program<T>): Promise<T> {
@@ -66,24 +56,13 @@ export class SqlStore implements Store {
   /** `transact`, at once: for callers that must do something in the same turn as the commit. */
   run<T>(start: () => Program<T>): T {
     if (this.#closed) throw new QuaysideError("closed", "This store is closed.");
-    try {
-      const result = this.#storage.transactionSync(() => {
-        const program = start();
-        let step = program.next();
-        while (!step.done) step = program.next(this.#perform(step.value));
-        return step.value;
-      });
-      for (const records of this.#derived.values()) records.commit();
-      return result;
-    } catch (error) {
-      for (const records of this.#derived.values()) records.rollback();
-      throw error;
-    }
+    return this.#shared.records.run(start);
   }
 
-  /** No other context has these records: the drivers in this object share the store, so each tells the rest. */
   announce(changes: readonly Change[]): void {
-    for (const listener of [...this.#listeners]) listener(changes);
+    for (const store of this.#shared.connections) {
+      if (store !== this) for (const listener of [...store.#listeners]) listener(changes);
+    }
   }
 
   watch(listener: (changes: readonly Change[]) => void): () => void {
@@ -94,136 +73,6 @@ export class SqlStore implements Store {
   async close(): Promise<void> {
     this.#closed = true;
     this.#listeners.clear();
+    this.#shared.connections.delete(this);
   }
-
-  #perform(operation: Operation): unknown {
-    const derived = this.#derived.get(operation.collection);
-    if (derived) return performInMemory(derived, operation);
-    const table = this.#tables.get(operation.collection) as SqlTable;
-    switch (operation.op) {
-      case "get":
-        return this.#get(table, operation.keys);
-      case "scan":
-        return this.#scan(table, operation);
-      case "put":
-        return this.#put(table, operation.records);
-      case "delete":
-        return this.#delete(table, operation.keys);
-      case "deleteRange": {
-        const range = sqlRange(operation.collection, operation.from, operation.to);
-        if (range) this.#exec(table.deleteRange(range), range.bindings);
-        return undefined;
-      }
-    }
-  }
-
-  #get(table: SqlTable, keys: readonly Key[]): (AnyRecord | undefined)[] {
-    if (keys.length === 1) {
-      const key = keys[0] as Key;
-      const [row] = this.#exec(table.getOne, key);
-      return [row && parse(key, row[0] as string)];
-    }
-    const found = new Array<AnyRecord | undefined>(keys.length).fill(undefined);
-    let offset = 0;
-    for (const chunk of chunks(keys)) {
-      for (const [position, record] of this.#exec(table.getMany, [chunk.json])) {
-        const index = offset + (position as number);
-        found[index] = parse(keys[index] as Key, record as string);
-      }
-      offset += chunk.count;
-    }
-    return found;
-  }
-
-  #scan(table: SqlTable, { collection, from, to, limit, reverse, keysOnly }: ScanOperation): unknown[] {
-    const range: SqlRange | undefined = sqlRange(collection, from, to);
-    if (!range) return [];
-    // A negative LIMIT is none (SQLite).
-    const most = Number.isFinite(limit) ? limit : -1;
-    const rows = this.#exec(table.scan(range, reverse ?? false, keysOnly ?? false), [...range.bindings, most]);
-    return keysOnly
-      ? rows
-      : rows.map((row) => parse(row.slice(0, -1) as unknown as Key, row[row.length - 1] as string));
-  }
-
-  #put(table: SqlTable, records: readonly AnyRecord[]): void {
-    if (records.length === 1) {
-      const [{ key, ...rest }] = records as readonly [AnyRecord];
-      this.#exec(table.putOne, [...key, JSON.stringify(rest)]);
-      return;
-    }
-    // The record goes in as text within the JSON, which SQLite takes over as it is instead of rendering it anew.
-    const rows = records.map(({ key, ...rest }) => [...key, JSON.stringify(rest)]);
-    for (const { json } of chunks(rows)) this.#exec(table.putMany, [json]);
-  }
-
-  #delete(table: SqlTable, keys: readonly Key[]): void {
-    if (keys.length === 1) this.#exec(table.deleteOne, keys[0] as Key);
-    else for (const { json } of chunks(keys)) this.#exec(table.deleteMany, [json]);
-  }
-
-  #exec(statement: string, bindings: readonly (string | number)[]): SqlStorageValue[][] {
-    try {
-      const cursor = this.#storage.sql.exec(statement, ...bindings);
-      const rows = [...cursor.raw()];
-      this.#rowsRead += cursor.rowsRead;
-      this.#rowsWritten += cursor.rowsWritten;
-      return rows;
-    } catch (cause) {
-      throw storageError(cause);
-    }
-  }
-}
-
-function parse(key: Key, json: string): AnyRecord {
-  return { key, ...JSON.parse(json) };
-}
-
-/** JSON arrays of consecutive rows, each short enough to be bound. */
-function* chunks(rows: readonly (readonly unknown[])[]): Generator<{ json: string; count: number }> {
-  let texts: string[] = [];
-  let length = 0;
-  for (const row of rows) {
-    const text = JSON.stringify(row);
-    if (texts.length > 0 && length + text.length > CHUNK_LENGTH) {
-      yield { json: `[${texts.join(",")}]`, count: texts.length };
-      texts = [];
-      length = 0;
-    }
-    texts.push(text);
-    length += text.length + 1;
-  }
-  if (texts.length > 0) yield { json: `[${texts.join(",")}]`, count: texts.length };
-}
-
-function performInMemory(records: DerivedRecords, operation: Operation): unknown {
-  switch (operation.op) {
-    case "get":
-      return operation.keys.map((key) => records.get(key));
-    case "scan": {
-      const found = records.range(operation.from, operation.to);
-      if (operation.reverse) found.reverse();
-      const page = found.slice(0, operation.limit);
-      return operation.keysOnly ? page.map((record) => record.key) : page;
-    }
-    case "put":
-      for (const record of operation.records) records.put(record);
-      return undefined;
-    case "delete":
-      for (const key of operation.keys) records.delete(key);
-      return undefined;
-    case "deleteRange":
-      for (const record of records.range(operation.from, operation.to)) records.delete(record.key);
-      return undefined;
-  }
-}
-
-/** SQLite's own words say what failed; there is no other field that does. */
-function storageError(cause: unknown): QuaysideError {
-  const text = String(cause);
-  if (text.includes("SQLITE_FULL"))
-    return new QuaysideError("storage_full", "The object's database is full.", {}, cause);
-  if (text.includes("SQLITE_TOOBIG"))
-    return new QuaysideError("too_large", "A record is larger than a row may be.", {}, cause);
-  return new QuaysideError("storage_unavailable", "The object's database refused a statement.", {}, cause);
 }

@@ -1,7 +1,10 @@
 import { vi } from "vitest";
 
-/** What an engine does to a transaction: `refuse` it when it is asked for, or `lose` it between its end and its commit. */
-export type Fault = "refuse" | "lose";
+/**
+ * What an engine does to a transaction: `refuse` it when it is asked for, `lose` it between its end and its commit, or
+ * `strand` it: close the connection by force and never tell of it (Chromium 156, seen under load).
+ */
+export type Fault = "refuse" | "lose" | "strand";
 
 /**
  * Makes the engine fail the next transactions in the way, and with the error, of a lost connection or a full disk.
@@ -16,6 +19,10 @@ export function failTransactions(times: number, fault: Fault, error: DOMExceptio
     asked++;
     if (asked > times) return original.apply(this, args);
     if (fault === "refuse") throw error;
+    if (fault === "strand") {
+      setTimeout(() => this.dispatchEvent(new Event("close")));
+      return { objectStore: () => ({ get: () => ({}) }), abort() {} } as unknown as IDBTransaction;
+    }
     const transaction = original.apply(this, args);
     transaction.commit = () => {
       Object.defineProperty(transaction, "error", { value: error });

@@ -7,12 +7,12 @@ export interface Picture {
 }
 
 const COLUMNS = 4;
-const CELL = 180;
-const GAP = 20;
-const MARGIN = 28;
+const CELL = 150;
+const GAP = 18;
+const MARGIN = 24;
 const HEADER = 44;
-const CAPTION = 38;
-const LONGEST_NAME = 24;
+const CAPTION = 40;
+const LONGEST_NAME = 20;
 const FONT = "ui-sans-serif, system-ui, sans-serif";
 
 /** A contact sheet as SVG: a grid of the pictures with their names and sizes, everything embedded. */
@@ -34,7 +34,7 @@ export function contactSheet(
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${FONT}">`,
     `<rect width="100%" height="100%" fill="#fbfaf7"/>`,
     `<text x="${MARGIN}" y="${MARGIN + 16}" font-size="17" font-weight="600" fill="#1c2024">Contact sheet ${number}</text>`,
-    `<text x="${width - MARGIN}" y="${MARGIN + 16}" font-size="12" text-anchor="end" fill="#6b7278">${date} UTC · ${pictures.length} ${pictures.length === 1 ? "picture" : "pictures"}</text>`,
+    `<text x="${width - MARGIN}" y="${MARGIN + 16}" font-size="13" text-anchor="end" fill="#6b7278">${date} UTC · ${pictures.length} ${pictures.length === 1 ? "picture" : "pictures"}</text>`,
     ...cells,
     `</svg>`,
   ].join("\n");
@@ -50,8 +50,8 @@ function cell({ name, width, height, dataUrl }: Picture, x: number, y: number): 
   return [
     `<rect x="${x}" y="${y}" width="${CELL}" height="${CELL}" fill="#efede7"/>`,
     `<image x="${left}" y="${top}" width="${w}" height="${h}" href="${escaped(dataUrl)}"/>`,
-    `<text x="${x}" y="${y + CELL + 17}" font-size="12" fill="#1c2024">${escaped(shorten(name))}</text>`,
-    `<text x="${x}" y="${y + CELL + 32}" font-size="11" fill="#6b7278">${width} × ${height}</text>`,
+    `<text x="${x}" y="${y + CELL + 18}" font-size="13" fill="#1c2024">${escaped(shorten(name))}</text>`,
+    `<text x="${x}" y="${y + CELL + 34}" font-size="12" fill="#6b7278">${width} × ${height}</text>`,
   ].join("");
 }
 

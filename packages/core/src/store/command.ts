@@ -5,8 +5,8 @@ import { type Ending, readyKey, reset, stateOf } from "../job/transitions.ts";
 import { dedupeKey, end, forget, locate, move, pruneAll } from "./door.ts";
 import { dedupeRecord, isTaken } from "./enqueue.ts";
 import { blockedLanes, ranks } from "./inspect.ts";
-import { get, put, type Range, scan, startingWith } from "./operations.ts";
-import type { Held, Program } from "./store.ts";
+import { after, get, put, type Range, scan, startingWith } from "./operations.ts";
+import type { Held, Key, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { Command, CommandReply } from "./verbs.ts";
 
@@ -150,16 +150,18 @@ function* clear(
   }
   let left = CLEAR_STEP;
   for (const range of yield* rangesOf(turn, queue, state)) {
-    // Running jobs stay where they stand: read over them.
-    const jobs = yield* scan("jobs", range, left + leases.heldOf(queue).length);
-    const shown = jobs
-      .filter(
+    for (let from: Key | undefined = range.from; from && left > 0; ) {
+      const page: readonly StoredJob[] = yield* scan("jobs", { from, to: range.to }, CLEAR_STEP);
+      const last = page[page.length - 1];
+      from = last && page.length === CLEAR_STEP ? after(last.key) : undefined;
+      // Running jobs stay where they stand: read over them.
+      const meant = page.filter(
         (job) => !leases.holderOf(job.key) && (state === undefined || stateOf(job.key, turn.now, false) === state),
-      )
-      .slice(0, left);
-    yield* erase(turn, shown);
-    left -= shown.length;
-    if (left <= 0) break;
+      );
+      const cleared = meant.slice(0, left);
+      yield* erase(turn, cleared);
+      left -= cleared.length;
+    }
   }
   return { affected: asked + CLEAR_STEP - left, more: left <= 0 };
 }
@@ -178,14 +180,13 @@ function* rangesOf(turn: Turn, queue: string, state: JobState | undefined): Prog
     case "active":
       return [];
     case "waiting":
-    case "delayed": {
-      const split = (rank: number): Range =>
-        state === "waiting"
-          ? { from: ["ready", lane, rank], to: ["ready", lane, rank, turn.horizon + 1] }
-          : { from: ["ready", lane, rank, turn.now + 1], to: ["ready", lane, rank + 1] };
-      const lines = (yield* ranks(lane)).map(split);
-      return state === "waiting" ? [...lines, blockedLanes(queue)] : lines;
-    }
+      // Also those that wait in spite of a future instant, after the clock was set back.
+      return [startingWith("ready", lane), blockedLanes(queue)];
+    case "delayed":
+      return (yield* ranks(lane)).map((rank) => ({
+        from: ["ready", lane, rank, turn.now + 1],
+        to: ["ready", lane, rank + 1],
+      }));
     default:
       return [startingWith("finished", finishedLane(queue, state))];
   }

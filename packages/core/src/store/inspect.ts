@@ -41,12 +41,13 @@ export const blockedLanes = (queue: string): Range => ({
 
 /** Reads the keys after now of each priority present. */
 function* countDelayed(turn: Turn, queue: string): Program<number> {
+  const leases = yield* turn.leases();
   const lane = readyLane(queue);
   let delayed = 0;
   for (const rank of yield* ranks(lane)) {
     for (let from: Key = ["ready", lane, rank, turn.now + 1]; delayed < DELAYED_LIMIT; ) {
       const keys = yield* scanKeys("jobs", { from, to: ["ready", lane, rank + 1] }, 1_000);
-      delayed += keys.filter((key) => !isUndelayed(key)).length;
+      delayed += keys.filter((key) => !isUndelayed(key) && !leases.holderOf(key)).length;
       const last = keys[keys.length - 1];
       if (keys.length < 1_000 || !last) break;
       from = after(last);

@@ -116,20 +116,20 @@ function* ids({ jobs, ids }: Snapshot): Iterable<string> {
 }
 
 function* dedupe(records: Snapshot): Iterable<string> {
-  const live = new Set(records.jobs.filter(isLive).map((job) => pair(escapePart(job.queue), job.id)));
+  const live = new Map(records.jobs.filter(isLive).map((job) => [pair(escapePart(job.queue), job.id), job]));
   const entries = new Map<string, DedupeRecord>();
   for (const entry of records.dedupe) {
     const [lane, key] = entry.key;
     entries.set(pair(lane, key), entry);
-    const alive = live.has(pair(lane, entry.holder));
+    const alive = live.get(pair(lane, entry.holder))?.dedupe?.key === key;
     const name = `dedupe key ${JSON.stringify(key)}`;
     // One with `until` may outlive its holder, and once lapsed waits to be swept.
     if (!alive && entry.until === undefined) yield `I4: ${name} is held by ${entry.holder}, which is not alive`;
     else if (!alive && !entry.ended) yield `I4: ${name} does not know that its holder ${entry.holder} has ended`;
     else if (alive && entry.ended) yield `I4: ${name} takes its living holder ${entry.holder} for ended`;
   }
-  for (const job of records.jobs) {
-    if (!isLive(job) || job.dedupe?.mode !== "drop") continue;
+  for (const job of live.values()) {
+    if (job.dedupe?.mode !== "drop") continue;
     const holder = entries.get(pair(escapePart(job.queue), job.dedupe.key))?.holder;
     if (holder !== job.id) yield `I4: ${show(job)} is alive and does not hold its dedupe key`;
   }

@@ -1,4 +1,4 @@
-import { type Command, type DefinedJobs, type Driver, QuaysideError } from "@quayside/core";
+import { type Command, type DefinedJobs, type Driver, type ExchangeRequest, QuaysideError } from "@quayside/core";
 import type { Context, Hono } from "hono";
 import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
 import { StubDriver } from "../stub-driver.ts";
@@ -95,14 +95,8 @@ export function addRoutes<Env extends object>(app: Hono<{ Bindings: Env }>, opti
     allow(["work"], async (c, queue, driver) => {
       const { claim, ...round } = check(exchangeBody, await bodyOf(c));
       const { limit, names } = claim;
-      // A worker at the other end of a wire shows its death by silence alone, whatever it says.
-      return c.json(
-        await driver.exchange({
-          ...round,
-          liveness: "time",
-          claim: { limit, queues: [{ queue, ...(names && { names }) }] },
-        }),
-      );
+      const request = { ...round, liveness: "time", claim: { limit, queues: [{ queue, ...(names && { names }) }] } };
+      return c.json(await driver.exchange(request as ExchangeRequest));
     }),
   );
   app.get(

@@ -1,4 +1,3 @@
-import type { ErrorCode } from "@quayside/core";
 import * as z from "zod/mini";
 import { type FieldError, FieldsError, joinPath, summary } from "./problem.ts";
 
@@ -8,7 +7,6 @@ import { type FieldError, FieldsError, joinPath, summary } from "./problem.ts";
  */
 
 const duration = z.union([z.number(), z.string()]);
-const text = z.string().check(z.minLength(1), z.maxLength(1_024));
 const count = z.int().check(z.minimum(0));
 
 const backoff = z.union([
@@ -56,38 +54,38 @@ export const jobBody = z.strictObject({
   options: z.exactOptional(jobOptions),
 });
 
-const errorCode = z.pipe(
-  text,
-  // Unknown codes are kept: a newer worker may know more of them.
-  z.transform((code) => code as ErrorCode),
-);
-
 const storedError = z.strictObject({
-  code: errorCode,
+  // Any code: a newer worker may know more of them.
+  code: z.string(),
   message: z.string(),
   name: z.exactOptional(z.string()),
   stack: z.exactOptional(z.string()),
 });
 
 const settlement = z.discriminatedUnion("outcome", [
-  z.strictObject({ token: text, outcome: z.literal("completed"), result: z.exactOptional(z.string()) }),
-  z.strictObject({ token: text, outcome: z.literal("failed"), error: storedError, retryMs: z.exactOptional(count) }),
-  z.strictObject({ token: text, outcome: z.literal("released"), delayMs: count }),
-  z.strictObject({ token: text, outcome: z.literal("cancelled") }),
+  z.strictObject({ token: z.string(), outcome: z.literal("completed"), result: z.exactOptional(z.string()) }),
+  z.strictObject({
+    token: z.string(),
+    outcome: z.literal("failed"),
+    error: storedError,
+    retryMs: z.exactOptional(count),
+  }),
+  z.strictObject({ token: z.string(), outcome: z.literal("released"), delayMs: count }),
+  z.strictObject({ token: z.string(), outcome: z.literal("cancelled") }),
 ]);
 
 /** A worker's round with one queue: core's `ExchangeRequest` without what the server says itself. */
 export const exchangeBody = z.strictObject({
-  worker: text,
-  name: z.exactOptional(text),
+  worker: z.string(),
+  name: z.exactOptional(z.string()),
   leaseMs: z.int().check(z.minimum(1), z.maximum(86_400_000)),
   exchange: z.int().check(z.minimum(1)),
   settle: z.array(settlement),
-  running: z.array(text),
-  progress: z.exactOptional(z.array(z.strictObject({ token: text, value: z.json() }))),
+  running: z.array(z.string()),
+  progress: z.exactOptional(z.array(z.strictObject({ token: z.string(), value: z.json() }))),
   claim: z.strictObject({
     limit: z.int().check(z.minimum(0), z.maximum(10_000)),
-    names: z.exactOptional(z.array(text)),
+    names: z.exactOptional(z.array(z.string())),
   }),
   leave: z.exactOptional(z.boolean()),
 });
@@ -97,7 +95,7 @@ const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "ca
 export const listQuery = z.strictObject({
   state: z.exactOptional(state),
   limit: z.exactOptional(z.coerce.number()),
-  cursor: z.exactOptional(text),
+  cursor: z.exactOptional(z.string()),
 });
 
 export const clearQuery = z.strictObject({ state: z.exactOptional(state) });

@@ -32,8 +32,25 @@ export async function removeThumbnails(sources: readonly string[]): Promise<void
   await readThumbnails();
 }
 
-/** Reads them anew: also what other tabs have made. */
-export async function readThumbnails(): Promise<void> {
+let reading: Promise<void> | undefined;
+let next: Promise<void> | undefined;
+
+/** Reads them anew: also what other tabs have made. Those who ask during a read share the one that follows it. */
+export function readThumbnails(): Promise<void> {
+  if (!reading) {
+    reading = read().finally(() => (reading = undefined));
+    return reading;
+  }
+  next ??= reading
+    .catch(() => {})
+    .then(() => {
+      next = undefined;
+      return readThumbnails();
+    });
+  return next;
+}
+
+async function read(): Promise<void> {
   const all = await (await filesDatabase()).getAll("thumbnails");
   shownThumbnails.set(all.sort((a, b) => b.madeAt - a.madeAt || (a.source < b.source ? -1 : 1)));
 }

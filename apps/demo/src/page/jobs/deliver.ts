@@ -1,5 +1,5 @@
 import { markDelivered, thumbnailOf } from "../files/thumbnails.ts";
-import { online } from "../state/network.ts";
+import { answering, online } from "../state/network.ts";
 import { gallery, images } from "./queues.ts";
 
 /** How long a delivery rests while there is no network. It is woken before, when the network comes back. */
@@ -25,6 +25,7 @@ export function handleDeliver(): () => void {
       return { edgeJob: id };
     }),
     online.subscribe((isOnline) => void (isOnline && wakeDeliveries())),
+    answering.subscribe((isAnswering) => void (isAnswering && wakeDeliveries())),
     // One that was being given back just when the network came.
     images.on("released", ({ job }) => void (job.name === "deliver" && online.value && wake(job.id))),
   ];

@@ -1,5 +1,6 @@
 import { originals } from "../files/originals.ts";
 import { notify } from "../state/notices.ts";
+import { messageOf } from "../ui/format.ts";
 import { images } from "./queues.ts";
 
 /** The box that thumbnails fit into, in pixels. */
@@ -24,7 +25,7 @@ export async function takeIn(files: readonly File[]): Promise<void> {
       await images.addJob("image-resize", { fileId, name: file.name, ...BOX }, { id: resizeId(fileId) });
     } catch (error) {
       await originals.remove(fileId).catch(() => {});
-      notify(`${file.name} could not be kept: ${error instanceof Error ? error.message : String(error)}`);
+      notify(`${file.name} could not be kept: ${messageOf(error)}`);
     }
   }
 }

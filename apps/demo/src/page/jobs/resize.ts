@@ -7,7 +7,7 @@ import { settings } from "../state/settings.ts";
 import { images } from "./queues.ts";
 
 const PERCENT: Readonly<Record<Step, number>> = { decoding: 15, resizing: 45, encoding: 75 };
-const SLOW_STEP_MS = 700;
+const SLOW_STEP_MS = 600;
 
 /**
  * Makes a thumbnail. It may run twice (the tab is closed between its last line and the note that it is done), so each

@@ -1,5 +1,6 @@
 import { readThumbnails } from "../files/thumbnails.ts";
 import { notify } from "../state/notices.ts";
+import { messageOf } from "../ui/format.ts";
 import { handleDeliver } from "./deliver.ts";
 import { sweepOriginals } from "./intake.ts";
 import { images } from "./queues.ts";
@@ -10,7 +11,7 @@ const CONCURRENCY = 2;
 
 /** Starts working the queue of this device in this tab. Other tabs do the same: each job is run by one of them. */
 export async function startWorking(): Promise<void> {
-  images.on("error", ({ error }) => notify(error instanceof Error ? error.message : String(error)));
+  images.on("error", ({ error }) => notify(messageOf(error)));
   // Thumbnails are made and delivered in other tabs too.
   images.watch(({ kind }) => void (kind === "ended" && readThumbnails().catch(report)));
   handleResize();
@@ -24,4 +25,4 @@ export async function startWorking(): Promise<void> {
   }
 }
 
-const report = (error: unknown) => notify(error instanceof Error ? error.message : String(error));
+const report = (error: unknown) => notify(messageOf(error));

@@ -9,5 +9,5 @@ export function useNow(moving: boolean, everyMs = 500): number {
     const timer = setInterval(() => setNow(Date.now()), everyMs);
     return () => clearInterval(timer);
   }, [moving, everyMs]);
-  return moving ? now : Math.max(now, Date.now());
+  return now;
 }

@@ -11,17 +11,26 @@ export interface JobRowProps {
   readonly subject: string;
   readonly progress: Json | undefined;
   readonly now: number;
+  /** False: nothing can be done with it just now. */
+  readonly steerable: boolean;
   readonly onAction: (action: Action, job: JobRecord) => void;
 }
 
 /** One job: where it stands, how it went, what can be done with it. */
-export function JobRow({ job, subject, progress, now, onAction }: JobRowProps) {
+export function JobRow({ job, subject, progress, now, steerable, onAction }: JobRowProps) {
   const [open, setOpen] = useState(false);
   const detailsId = useId();
   const { state, error } = job;
   const tries = attempts(job);
   return (
-    <li class="job" data-state={state} data-job-id={job.id} data-job-name={job.name} data-attempts={job.attempts}>
+    <li
+      class="job"
+      data-job-id={job.id}
+      data-job-name={job.name}
+      data-state={state}
+      data-attempts={job.attempts}
+      data-interruptions={job.interruptions}
+    >
       <div class="job-line">
         <span class="job-glyph">{icons[state]}</span>
         <button
@@ -46,6 +55,7 @@ export function JobRow({ job, subject, progress, now, onAction }: JobRowProps) {
               class={action === "retry" ? "button button-small" : "button button-icon"}
               aria-label={`${ACTION_LABELS[action]}: ${job.name} ${subject}`}
               title={ACTION_LABELS[action]}
+              disabled={!steerable}
               onClick={() => onAction(action, job)}
             >
               {icons[action]}

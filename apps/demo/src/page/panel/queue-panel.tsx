@@ -44,7 +44,8 @@ export function QueuePanel({ queue, subject, empty, reachable = true }: QueuePan
     { enabled: reachable, againMs: active ? PROGRESS_MS : undefined },
   );
   const jobs = value?.jobs ?? [];
-  const now = useNow(jobs.some(({ state }) => state === "delayed" || state === "active"));
+  // What is out of reach is shown as it was seen last.
+  const now = useNow(reachable && jobs.some(({ state }) => state === "delayed" || state === "active"));
   const paused = value?.counts.paused ?? false;
   const ended = value ? value.counts.completed + value.counts.failed + value.counts.cancelled : 0;
   useEffect(() => setActive((value?.counts.active ?? 0) > 0), [value]);
@@ -66,7 +67,13 @@ export function QueuePanel({ queue, subject, empty, reachable = true }: QueuePan
     attempt(() => Promise.all((["completed", "failed", "cancelled"] as const).map((state) => queue.clear(state))));
 
   return (
-    <section class="panel" data-queue={queue.name} aria-label={`Queue ${queue.name}`} data-loaded={value !== undefined}>
+    <section
+      class="panel"
+      aria-label={`Queue ${queue.name}`}
+      data-queue={queue.name}
+      data-loaded={value !== undefined}
+      data-reachable={reachable}
+    >
       <header class="panel-head">
         <h3>
           <code>{queue.name}</code>
@@ -110,10 +117,12 @@ export function QueuePanel({ queue, subject, empty, reachable = true }: QueuePan
             subject={subject(job)}
             progress={progress.get(job.id)}
             now={now}
+            steerable={reachable}
             onAction={onAction}
           />
         ))}
       </ul>
+      {!value && !reachable && <p class="empty">Not seen yet: it is out of reach.</p>}
       {value && jobs.length === 0 && <p class="empty">{filter === "all" ? empty : `No ${filter} jobs.`}</p>}
       {value?.hasMore && (
         <button type="button" class="button button-quiet panel-more" onClick={() => setLimit(limit + STEP)}>

@@ -22,9 +22,20 @@ settings.subscribe(({ offline }) => {
   cut = new AbortController();
 });
 
+/** Whether the edge answered when it was last asked. */
+export const answering = new Observable(true);
+
 /** The only way of this page to the edge: `fetch`, behind the switch. */
 export async function fetchThroughSwitch(url: string, init: RequestInit = {}): Promise<Response> {
   if (settings.value.offline) throw new TypeError("There is no network");
   const signals = [cut.signal, ...(init.signal ? [init.signal] : [])];
-  return fetch(url, { ...init, signal: AbortSignal.any(signals) });
+  try {
+    const response = await fetch(url, { ...init, signal: AbortSignal.any(signals) });
+    answering.set(true);
+    return response;
+  } catch (error) {
+    // Nobody's fault when we gave up ourselves.
+    if (!init.signal?.aborted && online.value) answering.set(false);
+    throw error;
+  }
 }

@@ -1,4 +1,4 @@
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ACCEPTED, takeIn } from "../jobs/intake.ts";
 import { icons } from "../ui/icons.tsx";
 
@@ -6,6 +6,7 @@ import { icons } from "../ui/icons.tsx";
 export function DropZone() {
   const input = useRef<HTMLInputElement>(null);
   const [over, setOver] = useState(false);
+  useEffect(keepFilesFromOpening, []);
   const onDrop = (event: DragEvent) => {
     event.preventDefault();
     setOver(false);
@@ -46,4 +47,13 @@ export function DropZone() {
       />
     </div>
   );
+}
+
+/** A file dropped beside the zone would be opened in place of this page. */
+function keepFilesFromOpening(): () => void {
+  const refuse = (event: Event) => event.preventDefault();
+  for (const name of ["dragover", "drop"]) addEventListener(name, refuse);
+  return () => {
+    for (const name of ["dragover", "drop"]) removeEventListener(name, refuse);
+  };
 }

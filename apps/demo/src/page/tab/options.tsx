@@ -16,7 +16,7 @@ export function Options() {
       />
       <Switch
         label="Slow motion"
-        hint="Every step of a resize takes most of a second"
+        hint="Every step of a resize takes more than half a second"
         on={slow}
         testId="slow"
         onChange={(on) => change({ slow: on })}

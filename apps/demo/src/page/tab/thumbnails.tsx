@@ -1,10 +1,15 @@
+import { useState } from "preact/hooks";
 import { removeThumbnails, shownThumbnails, type Thumbnail } from "../files/thumbnails.ts";
 import { useValue } from "../state/observable.ts";
-import { pixels, plural } from "../ui/format.ts";
+import { count, pixels, plural } from "../ui/format.ts";
+
+/** Three rows of them, as a rule. */
+const FIRST = 12;
 
 /** The thumbnails on this device, and which of them the edge has. */
 export function Thumbnails() {
   const thumbnails = useValue(shownThumbnails);
+  const [all, setAll] = useState(false);
   if (!thumbnails) return null;
   const delivered = thumbnails.filter(({ deliveredAt }) => deliveredAt !== undefined);
   return (
@@ -31,10 +36,15 @@ export function Thumbnails() {
         <p class="empty">Finished thumbnails appear here and stay, also after a reload.</p>
       ) : (
         <ul class="grid">
-          {thumbnails.map((thumbnail) => (
+          {(all ? thumbnails : thumbnails.slice(0, FIRST)).map((thumbnail) => (
             <Card key={thumbnail.source} thumbnail={thumbnail} />
           ))}
         </ul>
+      )}
+      {thumbnails.length > FIRST && (
+        <button type="button" class="button button-quiet thumbnails-more" onClick={() => setAll(!all)}>
+          {all ? "Show fewer" : `Show all ${count(thumbnails.length)}`}
+        </button>
       )}
     </section>
   );
@@ -61,8 +71,12 @@ function Card({ thumbnail }: { readonly thumbnail: Thumbnail }) {
       </p>
       <p class="card-size">
         <span title={`made from ${pixels(originalWidth, originalHeight)}`}>{pixels(width, height)}</span>
-        <span class="card-place" data-delivered={delivered}>
-          {delivered ? "at the edge" : "here"}
+        <span
+          class="card-place"
+          data-delivered={delivered}
+          title={delivered ? "Delivered to the edge" : "On this device only"}
+        >
+          {delivered ? "edge" : "here"}
         </span>
       </p>
     </li>

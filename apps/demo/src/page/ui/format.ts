@@ -1,3 +1,5 @@
+import { QuaysideError } from "@quayside/core";
+
 const number = new Intl.NumberFormat("en");
 
 export const count = (value: number): string => number.format(value);
@@ -27,4 +29,8 @@ export const clock = (instant: number): string => time.format(instant);
 
 export const pixels = (width: number, height: number): string => `${width} × ${height}`;
 
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** What to tell people. The message of a lost request names its address, which tells them nothing. */
+export function messageOf(error: unknown): string {
+  if (error instanceof QuaysideError && error.code === "network") return "The edge does not answer.";
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,12 +1,16 @@
-import { online } from "../state/network.ts";
+import { shownThumbnails } from "../files/thumbnails.ts";
+import { answering, online } from "../state/network.ts";
 import { useValue } from "../state/observable.ts";
 import { change, settings } from "../state/settings.ts";
+import { plural } from "./format.ts";
 import { Switch } from "./switch.tsx";
 
 /** What this is, and the network between its two halves. */
 export function Header() {
   const { offline } = useValue(settings);
   const isOnline = useValue(online);
+  const isAnswering = useValue(answering);
+  const waiting = useValue(shownThumbnails)?.filter(({ deliveredAt }) => deliveredAt === undefined).length ?? 0;
   return (
     <header class="top">
       <div class="top-name">
@@ -18,8 +22,9 @@ export function Header() {
         <p>One typed job queue, in the tab and at the edge.</p>
       </div>
       <div class="top-link">
-        <span class="link-state" data-online={isOnline} role="status">
-          {isOnline ? "connected" : "no network"}
+        <span class="link-state" data-online={isOnline && isAnswering} role="status">
+          {!isOnline ? "no network" : isAnswering ? "connected" : "the edge does not answer"}
+          {waiting > 0 && `, ${plural(waiting, "thumbnail")} to deliver`}
         </span>
         <Switch
           label="No network"

@@ -19,7 +19,6 @@ export function Switch({ label, on, onChange, hint, testId }: SwitchProps) {
         data-testid={testId}
         onChange={({ currentTarget }) => onChange(currentTarget.checked)}
       />
-      <span class="switch-track" aria-hidden="true" />
       <span>{label}</span>
     </label>
   );

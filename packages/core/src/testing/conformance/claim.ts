@@ -1,4 +1,4 @@
-import { verb } from "./support.ts";
+import { NOTHING, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 export const claimCases = verb("claim", (it) => {
@@ -182,6 +182,30 @@ export const claimCases = verb("claim", (it) => {
       error: { code: "expired" },
       finishedAt: now(),
     });
+  });
+
+  it("R1: a long run of expired jobs does not keep the good one behind it", async ({
+    add,
+    advance,
+    counts,
+    expect,
+    worker,
+  }) => {
+    await add(...Array.from({ length: 250 }, () => ({ expiresInMs: 10 })));
+    const [good] = await add({});
+    await advance(11);
+    const one = worker();
+    for (let round = 0; round < 20; round++) {
+      const { jobs, nextWakeMs } = await one.exchange({ limit: 1 });
+      if (jobs.length === 0) {
+        expect(nextWakeMs).toBe(0);
+        continue;
+      }
+      expect(jobs.map(({ job }) => job.id)).toEqual([good]);
+      expect(await counts()).toEqual({ ...NOTHING, active: 1, failed: 250 });
+      return;
+    }
+    throw new Error("The good job was not claimed in 20 exchanges.");
   });
 
   it("R1: a job taken in time runs on past its expiry", async ({ add, advance, expect, job, worker }) => {

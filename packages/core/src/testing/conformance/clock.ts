@@ -232,6 +232,44 @@ export const clockCases = verb("clock", (it) => {
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
+  it("R23: a job that runs is no delayed one, whatever the clock says of its instant", async ({
+    add,
+    advance,
+    counts,
+    driver,
+    expect,
+    job,
+    jump,
+    worker,
+  }) => {
+    const [id] = await add({ delayMs: 1_000 }, {});
+    await advance(1_000);
+    const one = worker();
+    const held = await one.take(2);
+    await jump(-HOUR);
+    expect((await job(id)).state).toBe("active");
+    expect(await counts()).toEqual({ ...NOTHING, active: 2 });
+    expect((await driver.list({ queue: QUEUE, state: "delayed" })).jobs).toEqual([]);
+    expect((await one.exchange({ limit: 1 })).nextWakeMs).not.toBe(0);
+    expect((await one.complete(held)).lost).toEqual([]);
+  });
+
+  it("R23: waiting jobs of before a clock set back are cleared as such, in another process too", async ({
+    add,
+    another,
+    counts,
+    expect,
+    jump,
+  }) => {
+    await add({}, { priority: 2 }, { delayMs: 1_000 }, { delayMs: 2 * HOUR });
+    await jump(-HOUR);
+    const fresh = await another();
+    expect(await fresh.command({ type: "clear", queue: QUEUE, state: "waiting" })).toEqual({ affected: 2 });
+    expect(await counts()).toEqual({ ...NOTHING, delayed: 2 });
+    expect(await fresh.command({ type: "clear", queue: QUEUE, state: "delayed" })).toEqual({ affected: 2 });
+    expect(await counts()).toEqual(NOTHING);
+  });
+
   it("R23: what one claimed before the clock was set back is not claimed again", async ({
     add,
     counts,

@@ -7,6 +7,7 @@ import { dedupeCases } from "./dedupe.ts";
 import { endCases } from "./end.ts";
 import { enqueueCases } from "./enqueue.ts";
 import { inspectCases } from "./inspect.ts";
+import { interruptionsCases } from "./interruptions.ts";
 import { keepCases } from "./keep.ts";
 import { namesCases } from "./names.ts";
 import { nextWakeCases } from "./next-wake.ts";
@@ -19,6 +20,7 @@ import { removeClearCases } from "./remove-clear.ts";
 import { replayCases } from "./replay.ts";
 import { retryCases } from "./retry.ts";
 import { settleCases } from "./settle.ts";
+import { staleCases } from "./stale.ts";
 import { runCase, type Verb } from "./support.ts";
 import { watchCases } from "./watch.ts";
 
@@ -35,6 +37,8 @@ const VERBS: readonly Verb[] = [
   keepCases,
   replayCases,
   recoverCases,
+  staleCases,
+  interruptionsCases,
   cancelCases,
   removeClearCases,
   pauseCases,

@@ -158,11 +158,11 @@ export const endCases = verb("end", (it) => {
     });
 
     it(`R1: ${cause} leaves no entry of a job with its own id and a dedupe key`, async (scene) => {
+      await scene.driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
       const job = newJob({
         ...A_DAY,
         id: "own",
         dedupe: { key: "k", mode: "drop" },
-        ...(!traceless && { keep: KEEP_NONE }),
       });
       await scene.driver.enqueue([job]);
       await end(scene, "own");

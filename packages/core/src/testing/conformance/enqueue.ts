@@ -1,3 +1,4 @@
+import { spellId } from "../../job/place.ts";
 import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
@@ -250,6 +251,29 @@ export const enqueueCases = verb("enqueue", (it) => {
     await command("remove", "same", "a");
     expect(await driver.get("a", "same")).toBeUndefined();
     expect((await job("same", "b")).state).toBe("waiting");
+  });
+
+  it("R5: the place of a job with another id is not found by the id that would spell it", async ({
+    add,
+    command,
+    driver,
+    expect,
+    job,
+    records,
+  }) => {
+    await add({ id: "own", payload: "1" });
+    const [moved] = await add({ delayMs: 60_000 });
+    await command("promote", moved);
+    for (const { id, key } of (await records())?.jobs ?? []) {
+      const spelt = spellId(key);
+      expect(spelt).not.toBe(id);
+      expect(await driver.get(QUEUE, spelt)).toBeUndefined();
+      expect(await command("remove", spelt)).toEqual({ affected: 0 });
+      expect(await driver.enqueue([newJob({ id: spelt, payload: "2" })])).toEqual([{ id: spelt, deduplicated: false }]);
+      expect((await job(spelt)).payload).toBe(2);
+    }
+    expect((await job("own")).payload).toBe(1);
+    expect((await job(moved)).state).toBe("waiting");
   });
 
   it("R5: a job that moved is still found by the id it got first", async ({ add, expect, job, untilDue, worker }) => {

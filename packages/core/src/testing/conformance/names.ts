@@ -212,6 +212,20 @@ export const namesCases = verb("names", (it) => {
     ]);
   });
 
+  it("R17: a job that expired while it stood aside does not run when it comes back", async ({
+    add,
+    advance,
+    expect,
+    job,
+    worker,
+  }) => {
+    const [late, good] = await add({ name: "strange", expiresInMs: 1_000 }, { name: "strange" });
+    await worker({ queues: knows("known") }).claim(1);
+    await advance(1_001);
+    expect(await worker().claimIds(9)).toEqual([good]);
+    expect(await job(late)).toMatchObject({ state: "failed", error: { code: "expired" } });
+  });
+
   it("R17: a name that stepped aside in one queue is of no concern to another", async ({ add, expect, worker }) => {
     const [a, b] = await add({ queue: "a", name: "x" }, { queue: "b", name: "x" });
     const one = worker({

@@ -57,11 +57,4 @@ export const watchCases = verb("watch", (it) => {
     await add({});
     expect(told).toEqual([]);
   });
-
-  it("R3: a refused call tells of nothing", async ({ driver, expect, refused }) => {
-    const told: Change[] = [];
-    driver.watch((change) => void told.push(change));
-    await refused(driver.enqueue([{ queue: QUEUE, name: "email", payload: "1", id: "\ud800" }]), "invalid_option");
-    expect(told).toEqual([]);
-  });
 });
