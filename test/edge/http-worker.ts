@@ -36,15 +36,22 @@ app.post("/spaces/:space/time", async (c) => {
   return c.json(time);
 });
 
-app.all("/spaces/:space/api/*", (c) => {
-  const space = c.req.param("space");
-  const api = queueApi({
-    object: (env: Cloudflare.Env) => within(space, env.HTTP_QUEUE),
-    auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] }, "token-work": { scopes: ["work"] } }),
-  });
-  return new Hono<{ Bindings: Cloudflare.Env }>()
-    .route("/spaces/:space/api", api)
-    .fetch(c.req.raw, c.env, c.executionCtx);
-});
+/** The API of each space. Making one builds its request schemas: once, as an app does, and not for each request. */
+const apis = new Map<string, Hono<{ Bindings: Cloudflare.Env }>>();
+
+function apiOf(space: string): Hono<{ Bindings: Cloudflare.Env }> {
+  let app = apis.get(space);
+  if (!app) {
+    const api = queueApi({
+      object: (env: Cloudflare.Env) => within(space, env.HTTP_QUEUE),
+      auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] }, "token-work": { scopes: ["work"] } }),
+    });
+    app = new Hono<{ Bindings: Cloudflare.Env }>().route(`/spaces/${space}/api`, api);
+    apis.set(space, app);
+  }
+  return app;
+}
+
+app.all("/spaces/:space/api/*", (c) => apiOf(c.req.param("space")).fetch(c.req.raw, c.env, c.executionCtx));
 
 export default app;
