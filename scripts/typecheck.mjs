@@ -6,7 +6,13 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const projects = globSync(
-  ["tsconfig.json", "{packages,apps}/*/tsconfig.json", "apps/*/tsconfig.*.json", "{test,bench}/tsconfig.json", "test/*/tsconfig.json"],
+  [
+    "tsconfig.json",
+    "{packages,apps}/*/tsconfig.json",
+    "apps/*/tsconfig.*.json",
+    "{test,bench}/tsconfig.json",
+    "test/*/tsconfig.json",
+  ],
   {
     cwd: root,
   },

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { type JobRecord, Queue } from "@quayside/core";
 import { edgeQueue, queueStub, StubDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { ahead, jobs, type WorkQueue } from "./queues.ts";
+import { ahead, hasty, jobs, type WorkQueue } from "./queues.ts";
 
 afterEach(reset);
 
@@ -212,6 +212,18 @@ describe("the alarm of a queue's object", () => {
     const id = await queue.addJob("sleep", { ms: 300 });
     await runDurableObjectAlarm(object);
     expect((await queue.get(id))?.state).toBe("completed");
+  });
+
+  it("hands what is still at work after 14 minutes to the next alarm", async () => {
+    const { name, queue, object, alarm } = open();
+    hasty.add(name);
+    const id = await queue.addJob("sleep", { ms: 500 });
+    const started = Date.now();
+    await runInDurableObject(object, (instance: WorkQueue) => instance.alarm());
+    expect(Date.now() - started).toBeLessThan(400);
+    expect((await queue.get(id))?.state).toBe("active");
+    expect(((await alarm()) ?? 0) - Date.now()).toBeLessThan(100);
+    expect(await ended(queue, id)).toMatchObject({ state: "completed", interruptions: 0 });
   });
 
   it("that was lost is found missing by the next call", async () => {

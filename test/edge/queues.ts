@@ -17,9 +17,13 @@ export const ran: string[] = [];
 /** How far the clocks of objects, by their names, are ahead of the platform's. */
 export const ahead = new Map<string, number>();
 
-const clockAhead = ({ id }: DurableObjectState): Clock => ({
-  ...systemClock,
-  now: () => Date.now() + (ahead.get(id.name ?? "") ?? 0),
+/** Names of objects to whom a time of many minutes is a moment. */
+export const hasty = new Set<string>();
+
+const oddClock = ({ id: { name = "" } }: DurableObjectState): Clock => ({
+  monotonic: systemClock.monotonic,
+  now: () => Date.now() + (ahead.get(name) ?? 0),
+  after: (ms, run) => systemClock.after(hasty.has(name) && ms > 600_000 ? 50 : ms, run),
 });
 
 /** A queue's object that works its jobs itself. */
@@ -45,7 +49,7 @@ export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
       }),
   },
   onError: () => {},
-  clock: clockAhead,
+  clock: oddClock,
 }) {}
 
 /** The same with room for a hundred jobs at once. */

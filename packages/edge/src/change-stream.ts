@@ -25,10 +25,14 @@ export function changeStream(
     type: "bytes",
     start(controller) {
       const send = (text: string) => {
-        controller.enqueue(encoder.encode(text));
-        if ((controller.desiredSize ?? 0) > -BACKLOG_LIMIT) return;
+        try {
+          controller.enqueue(encoder.encode(text));
+          if ((controller.desiredSize ?? 0) > -BACKLOG_LIMIT) return;
+          controller.close();
+        } catch {
+          // The reader has gone. Whoever told of the change must not suffer for it.
+        }
         stop();
-        controller.close();
       };
       const unwatch = watch((change) => {
         if (queue === undefined || change.queue === queue) send(`data: ${JSON.stringify(change)}\n\n`);

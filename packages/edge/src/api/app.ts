@@ -3,10 +3,10 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import type { QueueNamespace } from "../queue-rpc.ts";
-import { type Authenticate, nobody } from "./auth.ts";
+import { type Authenticate, nobody, unauthorized } from "./auth.ts";
 import { API_LIMITS, type ApiLimits } from "./limits.ts";
 import { problemResponse } from "./problem.ts";
-import { addRoutes } from "./routes.ts";
+import { type ApiEnv, addRoutes } from "./routes.ts";
 
 export interface QueueApiOptions<Env extends object> {
   /** The namespace whose objects hold the queues: each queue its own object, named like it. */
@@ -34,9 +34,10 @@ export type CorsOptions = NonNullable<Parameters<typeof cors>[0]>;
  *   auth: bearerTokens((env: Env) => ({ [env.QUEUE_TOKEN]: { scopes: ["enqueue"] } })),
  * }));
  */
-export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hono<{ Bindings: Env }> {
+export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hono<ApiEnv<Env>> {
   const limits = { ...API_LIMITS, ...options.limits };
-  const app = new Hono<{ Bindings: Env }>();
+  const auth: Authenticate<Env> = options.auth ?? nobody;
+  const app = new Hono<ApiEnv<Env>>();
   app.onError((error) => {
     const response = problemResponse(
       error,
@@ -49,6 +50,13 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
   // Before authentication: a browser asks for permission without credentials.
   if (options.cors) app.use(cors({ allowHeaders: ["authorization", "content-type"], ...options.cors }));
   app.get("/health", (c) => c.json({ status: "ok" }));
+  // Before anything is read: who may not call learns nothing, and costs little.
+  app.use(async (c, next) => {
+    const grant = await auth(c.req.raw, c.env);
+    if (!grant) throw unauthorized();
+    c.set("grant", grant);
+    await next();
+  });
   app.use(
     bodyLimit({
       maxSize: limits.bodyBytes,
@@ -59,6 +67,6 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
       },
     }),
   );
-  addRoutes(app, { ...options, auth: options.auth ?? (nobody as Authenticate<Env>), limits });
+  addRoutes(app, { object: options.object, jobs: options.jobs, limits });
   return app;
 }

@@ -72,14 +72,18 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** Closed by default: without `auth` nobody is anybody. */
-export const nobody: Authenticate = () => undefined;
+export const nobody: Authenticate<never> = () => undefined;
+
+/** Who are you? */
+export const unauthorized = () => new QuaysideError("unauthorized", "This request carries no valid credentials.");
 
 /**
+ * You may not.
+ *
  * @param scopes any one of these is enough.
- * @throws {QuaysideError} `unauthorized` (who are you?) or `forbidden` (you may not).
+ * @throws {QuaysideError} `forbidden`.
  */
-export function checkGrant(grant: Grant | undefined, scopes: readonly Scope[], queue: string): void {
-  if (!grant) throw new QuaysideError("unauthorized", "This request carries no valid credentials.");
+export function checkGrant(grant: Grant, scopes: readonly Scope[], queue: string): void {
   if (!scopes.some((scope) => grant.scopes.includes(scope))) {
     throw new QuaysideError("forbidden", `This needs the scope ${scopes.join(" or ")}.`, { scopes });
   }

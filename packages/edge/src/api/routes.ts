@@ -2,29 +2,34 @@ import { type Command, type DefinedJobs, type Driver, type ExchangeRequest, Quay
 import type { Context, Hono } from "hono";
 import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
 import { StubDriver } from "../stub-driver.ts";
-import { type Authenticate, checkGrant, type Scope } from "./auth.ts";
+import { checkGrant, type Grant, type Scope } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import { readJobs } from "./new-jobs.ts";
 import { problemOf } from "./problem.ts";
 import { check, clearQuery, exchangeBody, listQuery, settingsBody } from "./schemas.ts";
 
+/** What the handlers of the API have at hand. */
+export interface ApiEnv<Env extends object> {
+  Bindings: Env;
+  Variables: { grant: Grant };
+}
+
 export interface RouteOptions<Env extends object> {
   readonly object: (env: Env) => QueueNamespace;
-  readonly jobs?: DefinedJobs;
-  readonly auth: Authenticate<Env>;
+  readonly jobs: DefinedJobs | undefined;
   readonly limits: ApiLimits;
 }
 
 /** Adds the routes of the API: each says who may call it, what it takes, and which verb of the driver it is. */
-export function addRoutes<Env extends object>(app: Hono<{ Bindings: Env }>, options: RouteOptions<Env>): void {
-  type C = Context<{ Bindings: Env }>;
+export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: RouteOptions<Env>): void {
+  type C = Context<ApiEnv<Env>>;
 
-  /** A handler for callers with one of `scopes`: credentials come first, so that a stranger learns nothing else. */
+  /** A handler for callers with one of `scopes`. */
   const allow =
     (scopes: readonly Scope[], handle: (c: C, queue: string, driver: Driver) => Promise<Response>) =>
     async (c: C): Promise<Response> => {
       const queue = c.req.param("queue") as string;
-      checkGrant(await options.auth(c.req.raw, c.env), scopes, queue);
+      checkGrant(c.var.grant, scopes, queue);
       return handle(c, queue, new StubDriver(() => queueStub(options.object(c.env), queue)));
     };
   const command = (make: (c: C, queue: string) => Command) =>
@@ -111,8 +116,7 @@ export function addRoutes<Env extends object>(app: Hono<{ Bindings: Env }>, opti
     }),
   );
 
-  app.all("*", async (c) => {
-    if (!(await options.auth(c.req.raw, c.env))) checkGrant(undefined, [], "");
+  app.all("*", (c) => {
     const error = new QuaysideError("bad_request", `There is no route ${c.req.method} ${c.req.path}.`);
     const problem = { ...problemOf(error), status: 404, title: "Not Found" };
     return c.json(problem, 404, { "content-type": "application/problem+json" });
