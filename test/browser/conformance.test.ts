@@ -30,9 +30,11 @@ const openWith =
   };
 
 describe("indexedDbDriver", () => {
-  driverConformance({ describe, it, expect }, openWith({}));
+  const cases = driverConformance({ describe, it, expect }, openWith({}));
+  console.info(`driver conformance on IndexedDB: ${cases} cases`);
 });
 
 describe("Worker on indexedDbDriver", () => {
-  workerConformance({ describe, it, expect }, openWith({}));
+  const cases = workerConformance({ describe, it, expect }, openWith({}));
+  console.info(`worker conformance on IndexedDB: ${cases} cases`);
 });

@@ -33,7 +33,8 @@ describe("StoreDriver on a SqlStore", () => {
       },
     };
   };
-  driverConformance(runner, open);
+  const cases = driverConformance(runner, open);
+  console.info(`driver conformance on a Durable Object's store: ${cases} cases`);
 });
 
 describe("StubDriver, over RPC", () => {
@@ -65,5 +66,6 @@ describe("StubDriver, over RPC", () => {
       },
     };
   };
-  driverConformance(runner, open);
+  const cases = driverConformance(runner, open);
+  console.info(`driver conformance over RPC: ${cases} cases`);
 });

@@ -55,7 +55,7 @@ export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
 /** The same with room for a hundred jobs at once. */
 export class WideQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
   jobs,
-  handlers: { email: () => {} },
+  handlers: { email: () => {}, sleep: ({ ms }) => (ms > 0 ? new Promise((resolve) => setTimeout(resolve, ms)) : null) },
   concurrency: 100,
 }) {}
 

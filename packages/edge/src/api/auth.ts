@@ -72,7 +72,7 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** Closed by default: without `auth` nobody is anybody. */
-export const nobody: Authenticate<never> = () => undefined;
+export const nobody: Authenticate = () => undefined;
 
 /** Who are you? */
 export const unauthorized = () => new QuaysideError("unauthorized", "This request carries no valid credentials.");
