@@ -27,9 +27,11 @@ export {
   validatePayload,
 } from "./job/job-map.ts";
 export { type Json, toJsonText } from "./job/json.ts";
-export { type JobDefaults, type JobOptions, type ResolvedOptions, resolveOptions } from "./job/options.ts";
+export { type DedupeOption, type JobDefaults, type JobOptions, type ResolvedOptions, resolveOptions } from "./job/options.ts";
 export type {
+  ChildFailure,
   Dedupe,
+
   DedupeMode,
   EndState,
   JobKey,
@@ -39,6 +41,13 @@ export type {
   StoredJob,
   StoredOptions,
 } from "./job/record.ts";
+export {
+  type NextCron,
+  nextOccurrence,
+  type RecurrenceOption,
+  type RecurrenceRule,
+  resolveRecurrence,
+} from "./job/recurrence.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
 export { JobBuilder } from "./queue/job-builder.ts";
 export { type JobToAdd, Queue, type QueueOptions, type RunOptions } from "./queue/queue.ts";
@@ -57,6 +66,8 @@ export {
   type Store,
 } from "./store/store.ts";
 export type {
+  AttemptReport,
+  ChildOutcome,
   ClaimedJob,
   ClaimQueue,
   Command,
@@ -64,10 +75,15 @@ export type {
   EnqueueReceipt,
   ExchangeReply,
   ExchangeRequest,
+  FlowPart,
   JobCounts,
+  JobFilter,
   JobPage,
   ListQuery,
   NewJob,
+  QueueConfig,
+  RateLimit,
+  Schedule,
   Settlement,
 } from "./store/verbs.ts";
 export type { Handler, HandlerContext } from "./worker/handler-context.ts";

@@ -10,6 +10,7 @@ import type {
   JobPage,
   ListQuery,
   NewJob,
+  Schedule,
 } from "../store/verbs.ts";
 
 export type {
@@ -53,6 +54,9 @@ export interface Driver {
 
   /** Does not scan the backlog, apart from the split of `waiting` and `delayed`, which is counted up to 10,000. */
   counts(queue: string): Promise<JobCounts>;
+
+  /** The recurrences of a queue. */
+  schedules(queue: string): Promise<readonly Schedule[]>;
 
   /** One operator's action; see `Command`. */
   command(command: Command): Promise<CommandReply>;

@@ -120,7 +120,7 @@ export function toJobRecord(
   now: number,
   run?: { readonly startedAt: number; readonly progress?: Json },
 ): JobRecord {
-  const { key, payload, result, attempts: _, interruptions: __, keep: ___, maxAttempts: ____, tags, ...rest } = job;
+  const { key, payload, result, attempts: _, interruptions: __, keep: ___, maxAttempts: ____, exceptions, tags, logs, ...rest } = job;
   const block = blockOf(key);
   return {
     ...rest,
@@ -130,7 +130,9 @@ export function toJobRecord(
     attempts: attemptsOf(job) + (run ? 1 : 0),
     maxAttempts: maxAttemptsOf(job),
     interruptions: interruptionsOf(job),
+    exceptions: exceptions ?? 0,
     tags: tags ?? [],
+    logs: logs ?? [],
     ...(block && { blockedBy: block[0] }),
     ...(result !== undefined && { result: JSON.parse(result) as Json }),
     ...(run && { startedAt: run.startedAt }),
