@@ -14,24 +14,42 @@ export {
   toStoredError,
   UnrecoverableError,
 } from "./job/errors.ts";
+export type {
+  BackoffFunction,
+  Handler,
+  HandlerContext,
+  JobRequest,
+  Middleware,
+  PublishRequest,
+} from "./job/handler.ts";
 export {
   type DefinedJobs,
+  defineJob,
   defineJobs,
   type HandledPayloadOf,
   type JobDefinition,
   type JobMap,
   type JobName,
+  jobDefaultsOf,
   type PayloadIssue,
   type PayloadOf,
+  type ResultOf,
   type StandardSchema,
+  type TypedDefinition,
   validatePayload,
 } from "./job/job-map.ts";
 export { type Json, toJsonText } from "./job/json.ts";
-export { type DedupeOption, type JobDefaults, type JobOptions, type ResolvedOptions, resolveOptions } from "./job/options.ts";
+export type { FlowPart, NewJob } from "./job/new-job.ts";
+export {
+  type DedupeOption,
+  type JobDefaults,
+  type JobOptions,
+  type ResolvedOptions,
+  resolveOptions,
+} from "./job/options.ts";
 export type {
   ChildFailure,
   Dedupe,
-
   DedupeMode,
   EndState,
   JobKey,
@@ -49,8 +67,20 @@ export {
   resolveRecurrence,
 } from "./job/recurrence.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
+export type { AesKey, EncryptionOption } from "./queue/encryption.ts";
+export type { FlowIds, FlowJob, FlowNode } from "./queue/flow.ts";
 export { JobBuilder } from "./queue/job-builder.ts";
 export { type JobToAdd, Queue, type QueueOptions, type RunOptions } from "./queue/queue.ts";
+export {
+  type ClearOption,
+  type ConfigureOption,
+  type FilterOption,
+  QueueControl,
+  type RecurringOptions,
+  type RetryAllOption,
+} from "./queue/queue-control.ts";
+export type { SharedOptions } from "./queue/queue-home.ts";
+export type { WaitOptions } from "./queue/wait-for.ts";
 export { attentionAt } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export {
@@ -75,17 +105,24 @@ export type {
   EnqueueReceipt,
   ExchangeReply,
   ExchangeRequest,
-  FlowPart,
   JobCounts,
   JobFilter,
   JobPage,
   ListQuery,
-  NewJob,
+  NumberedRequest,
   QueueConfig,
   RateLimit,
   Schedule,
   Settlement,
 } from "./store/verbs.ts";
-export type { Handler, HandlerContext } from "./worker/handler-context.ts";
+export type { Percentiles } from "./worker/histogram.ts";
+export type { JobMetrics, QueueMetrics } from "./worker/metrics.ts";
+export type { Producer } from "./worker/run-attempt.ts";
+export type {
+  TelemetryOption,
+  TelemetrySpan,
+  TelemetrySpanOptions,
+  TelemetryTracer,
+} from "./worker/telemetry.ts";
 export { Worker, type WorkerOptions, type WorkerQueue, type WorkerStatus } from "./worker/worker.ts";
 export type { WorkerEvents } from "./worker/worker-events.ts";

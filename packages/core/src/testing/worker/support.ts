@@ -1,7 +1,7 @@
 import type { Driver } from "../../driver/driver.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
 import type { ExchangeReply, ExchangeRequest } from "../../store/verbs.ts";
-import type { HandlerContext } from "../../worker/handler-context.ts";
+import type { HandlerContext } from "../../job/handler.ts";
 import { Worker, type WorkerOptions } from "../../worker/worker.ts";
 import type { WorkerEvents } from "../../worker/worker-events.ts";
 import type { DriverUnderTest, OpenDriver, TestRunner } from "../harness.ts";
@@ -130,8 +130,8 @@ export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
     get: (queue, id) => driver.get(queue, id),
     list: (query) => driver.list(query),
     counts: (queue) => driver.counts(queue),
-    command: (command) => driver.command(command),
     schedules: (queue) => driver.schedules(queue),
+    command: (command) => driver.command(command),
     nextWake: (queues) => driver.nextWake(queues),
     watch: (listener) => driver.watch(listener),
     enlist: async (worker) => (await driver.enlist?.(worker)) ?? { liveness: "time", leave() {} },
