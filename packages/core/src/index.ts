@@ -70,7 +70,23 @@ export type { Backoff, BackoffOption } from "./job/retry.ts";
 export type { AesKey, EncryptionOption } from "./queue/encryption.ts";
 export type { FlowIds, FlowJob, FlowNode } from "./queue/flow.ts";
 export { JobBuilder } from "./queue/job-builder.ts";
+export {
+  type DispatchOptions,
+  Job,
+  type JobClass,
+  type JobClassOptions,
+  type JobHooks,
+} from "./queue/job-class.ts";
+export type {
+  JobRegistration,
+  JobToEnqueue,
+  JobToPublish,
+  ManagerMetrics,
+  QueueManagerOptions,
+  QueueSettings,
+} from "./queue/manager-options.ts";
 export { type JobToAdd, Queue, type QueueOptions, type RunOptions } from "./queue/queue.ts";
+export { QueueConnection } from "./queue/queue-connection.ts";
 export {
   type ClearOption,
   type ConfigureOption,
@@ -80,6 +96,7 @@ export {
   type RetryAllOption,
 } from "./queue/queue-control.ts";
 export type { SharedOptions } from "./queue/queue-home.ts";
+export { QueueManager } from "./queue/queue-manager.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
 export { attentionAt } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";

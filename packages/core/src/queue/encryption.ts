@@ -118,7 +118,7 @@ export class PayloadCipher {
 
 /** What an envelope is bound to, so that it cannot be moved to another queue, job name or (where known) job. */
 const boundTo = ({ queue, name, id }: Bound): Uint8Array<ArrayBuffer> =>
-  new TextEncoder().encode(JSON.stringify(id === undefined ? [queue, name] : [queue, name, id]));
+  Uint8Array.from(new TextEncoder().encode(JSON.stringify(id === undefined ? [queue, name] : [queue, name, id])));
 
 export function isSealed(payload: unknown): payload is Sealed {
   return typeof payload === "object" && payload !== null && "quayside:sealed" in payload;

@@ -1,20 +1,17 @@
 import type { Driver } from "../driver/driver.ts";
 import type { Duration } from "../job/duration.ts";
-import type { Handler, JobRequest, Middleware } from "../job/handler.ts";
+import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/options.ts";
-import type { JobRecord } from "../job/record.ts";
 import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
 import { Worker, type WorkerOptions, type WorkerQueue } from "../worker/worker.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
-import { workInline } from "./inline.ts";
+import { JobAdder } from "./job-adder.ts";
 import { JobBuilder } from "./job-builder.ts";
-import type { JobDraft } from "./job-producer.ts";
 import { QueueControl } from "./queue-control.ts";
 import { makeHome, type QueueHome, type SharedOptions } from "./queue-home.ts";
-import { runHere } from "./run-here.ts";
 
 export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx> {}
@@ -26,10 +23,9 @@ export interface ManagedQueue {
   readonly home: QueueHome;
   /** What `ctx.enqueue` does for this queue's handlers. */
   readonly producer: Producer;
+  readonly adder: JobAdder;
   /** Called when a handler was added. */
   readonly wake: () => void;
-  /** Works the queue. */
-  readonly drain: () => Promise<void>;
 }
 
 /** A job for `addJobs`: name, payload and options in one object. */
@@ -60,6 +56,7 @@ export class Queue<
 > extends QueueControl<Jobs> {
   readonly #managed: ManagedQueue | undefined;
   readonly #events = new Emitter<WorkerEvents>();
+  readonly #adder: JobAdder;
   readonly #producer: Producer;
   #worker: Worker | undefined;
 
@@ -70,15 +67,11 @@ export class Queue<
     options: QueueOptions<Jobs, Ctx> & { readonly [MANAGED]?: ManagedQueue } = {},
   ) {
     super(name, driver, options[MANAGED]?.home ?? makeHome(options));
-    this.#managed = options[MANAGED];
-    this.#producer = options[MANAGED]?.producer ?? {
-      enqueue: async (request, from) => (await this.#enqueue([request], from))[0] as string,
-      publish: ({ queues, ...request }, from) =>
-        this.#enqueue(
-          queues.map((queue) => ({ ...request, queue })),
-          from,
-        ),
-    };
+    const managed = options[MANAGED];
+    this.#managed = managed;
+    this.#adder =
+      managed?.adder ?? new JobAdder({ home: this.home, driver, events: this.#events, drain: () => this.drain() });
+    this.#producer = managed?.producer ?? this.#adder;
   }
 
   /**
@@ -92,7 +85,8 @@ export class Queue<
     payload: PayloadOf<Jobs, Name>,
     options?: JobOptions,
   ): Promise<string> {
-    const [id] = await this.#add([{ queue: this.name, name, payload, options }]);
+    this.home.registry.check(name);
+    const [id] = await this.#adder.add([{ queue: this.name, name, payload, options }]);
     return id as string;
   }
 
@@ -101,7 +95,8 @@ export class Queue<
    * (`shouldQueue`) run after that, one by one.
    */
   async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly string[]> {
-    return this.#add(jobs.map(({ name, payload, ...options }) => ({ queue: this.name, name, payload, options })));
+    for (const { name } of jobs) this.home.registry.check(name);
+    return this.#adder.add(jobs.map(({ name, payload, ...options }) => ({ queue: this.name, name, payload, options })));
   }
 
   /**
@@ -117,9 +112,7 @@ export class Queue<
   async addFlow(flow: FlowJob<Jobs>): Promise<FlowIds> {
     const { drafts, read } = flattenFlow(flow, this.name);
     for (const { name, queue } of drafts) if (queue === this.name) this.home.registry.check(name);
-    const receipts = await this.home.producer.add(this.driver, drafts, { alone: true });
-    await this.#workInline();
-    return read(receipts.map(({ id }) => id));
+    return read(await this.#adder.addTogether(drafts));
   }
 
   /**
@@ -233,51 +226,5 @@ export class Queue<
       producer: this.#producer,
       queues: [this.asWorkerQueue()],
     });
-  }
-
-  async #add(drafts: readonly JobDraft[]): Promise<readonly string[]> {
-    const { registry, producer } = this.home;
-    for (const { name, queue } of drafts) if (queue === this.name) registry.check(name);
-    const here = (draft: JobDraft) =>
-      registry.definition(draft.name, draft.queue)?.shouldQueue?.(draft.payload) === false;
-    const ranHere = drafts.map(here);
-    const stored = drafts.filter((_, index) => !ranHere[index]);
-    const receipts = [...(await producer.add(this.driver, stored))];
-    const ids: string[] = [];
-    for (const [index, draft] of drafts.entries()) {
-      ids.push(ranHere[index] ? await this.#runHere(draft) : (receipts.shift()?.id as string));
-    }
-    await this.#workInline();
-    return ids;
-  }
-
-  async #runHere(draft: JobDraft): Promise<string> {
-    const { producer, registry } = this.home;
-    const job = producer.resolve(draft, registry.definition(draft.name, draft.queue));
-    const { id, releasedMs } = await runHere(job, {
-      home: this.home,
-      ctx: this.home.ctx,
-      events: this.#events,
-      producer: this.#producer,
-    });
-    if (releasedMs === undefined) return id;
-    const options = { ...draft.options, id, availableAt: undefined, delay: releasedMs };
-    await producer.add(this.driver, [{ ...draft, options }]);
-    return id;
-  }
-
-  #enqueue(requests: readonly JobRequest[], from: JobRecord): Promise<readonly string[]> {
-    return this.#add(
-      requests.map(({ name, payload, queue, ...options }) => ({
-        queue: queue ?? this.home.registry.definition(name)?.queue ?? from.queue,
-        name,
-        payload,
-        options,
-      })),
-    );
-  }
-
-  #workInline(): Promise<void> {
-    return workInline(this.driver, this.#managed?.drain ?? (() => this.drain()));
   }
 }

@@ -8,7 +8,6 @@ import type { QueueHome } from "./queue-home.ts";
 
 export interface RunHere {
   readonly home: QueueHome;
-  readonly ctx: object | undefined;
   readonly events: Emitter<WorkerEvents>;
   readonly producer: Producer;
 }
@@ -20,7 +19,7 @@ export type RanHere = { readonly id: string; readonly releasedMs?: number };
  * Runs a job that is not to be queued (`shouldQueue`), once, as a worker would: middleware, timeout, events and
  * `onFailed`. @throws what its attempt threw.
  */
-export async function runHere(job: NewJob, { home, ctx, events, producer }: RunHere): Promise<RanHere> {
+export async function runHere(job: NewJob, { home, events, producer }: RunHere): Promise<RanHere> {
   const { clock, random = Math.random, runner, metrics } = home;
   const record = recordOf(job, clock.now());
   const started = clock.now();
@@ -36,7 +35,7 @@ export async function runHere(job: NewJob, { home, ctx, events, producer }: RunH
         logged: (_, line) => events.emit("log", { job: record, line }),
         fault: (error) => events.fault(error),
       },
-      { clock, random, extra: ctx ?? {}, producer },
+      { clock, random, extra: home.ctx ?? {}, producer },
     );
     void attempt.start((stored, context) => runner.run(stored, context));
   });

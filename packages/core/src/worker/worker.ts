@@ -63,7 +63,7 @@ export interface WorkerOptions<Ctx extends object = object> {
 export type WorkerStatus = "stopped" | "running" | "stopping";
 
 /** Most jobs at once where the user does not say. */
-const CONCURRENCY = 10;
+export const CONCURRENCY = 10;
 /** Progress is written at most this often, with the renewals. */
 const PROGRESS_MS = 1_000;
 /** Microtask turns granted before an exchange, so that handlers that end together are settled together. */
