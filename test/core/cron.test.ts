@@ -33,8 +33,14 @@ describe("cron", () => {
 
   it("has no next instant when there is none, and names a rule that is wrong", () => {
     expect(next({ cron: "0 0 30 2 *" }, "2026-01-01T00:00:00Z")).toBeUndefined();
-    for (const rule of [{ cron: "61 * * * *" }, { cron: "every day" }, { cron: "0 0 * * *", timeZone: "Mars/Olympus" }]) {
-      expect(() => cron(rule, 0)).toThrow(expect.objectContaining({ code: "invalid_option", details: { option: "cron" } }));
+    for (const rule of [
+      { cron: "61 * * * *" },
+      { cron: "every day" },
+      { cron: "0 0 * * *", timeZone: "Mars/Olympus" },
+    ]) {
+      expect(() => cron(rule, 0)).toThrow(
+        expect.objectContaining({ code: "invalid_option", details: { option: "cron" } }),
+      );
     }
   });
 });

@@ -25,7 +25,7 @@ export function waitFor({ driver, clock, queue, id, timeout, signal }: Wait): Pr
   const timeoutMs = timeout === undefined ? undefined : toMs(timeout, "timeout");
   return new Promise((resolve, reject) => {
     let seen = false;
-    let looking = false;
+    let looking: Promise<void> | undefined;
     let again = false;
     const leave: (() => void)[] = [];
     const done = (finish: () => void) => {
@@ -33,10 +33,7 @@ export function waitFor({ driver, clock, queue, id, timeout, signal }: Wait): Pr
       finish();
     };
 
-    const look = async (): Promise<void> => {
-      again = looking;
-      if (looking) return;
-      looking = true;
+    const get = async () => {
       try {
         const job = await driver.get(queue, id);
         seen ||= job !== undefined;
@@ -44,10 +41,16 @@ export function waitFor({ driver, clock, queue, id, timeout, signal }: Wait): Pr
         if (end) done(() => ("error" in end ? reject(end.error) : resolve(end.result)));
       } catch (error) {
         done(() => reject(error));
-      } finally {
-        looking = false;
-        if (again && leave.length > 0) void look();
       }
+    };
+    /** One look at a time; what happens meanwhile is a reason for another. */
+    const look = (): Promise<void> => {
+      again = looking !== undefined;
+      looking ??= get().finally(() => {
+        looking = undefined;
+        if (again && leave.length > 0) return look();
+      });
+      return looking;
     };
 
     leave.push(
