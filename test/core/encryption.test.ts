@@ -43,14 +43,15 @@ describe("encryption", () => {
   });
 
   it("rotates: new payloads get the current key, old ones still decrypt", async () => {
-    const { open } = vault();
+    const { open, clock } = vault();
     const before = open({ k1: key(1) }, "k1");
     const old = await before.addJob("pay", secret);
+    await clock.advance(1);
     const after = open({ k1: key(1), k2: key(2) }, "k2");
     const fresh = await after.addJob("pay", secret);
     const seen: unknown[] = [];
     after.on("job:pay", (payload, ctx) => seen.push([ctx.id, payload]));
-    await after.drain();
+    await after.drain({ concurrency: 1 });
     expect(seen).toEqual([
       [old, secret],
       [fresh, secret],

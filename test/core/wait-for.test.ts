@@ -87,7 +87,7 @@ describe("waitFor", () => {
 
   it("looks once more before it times out, for a driver that forgot to tell", async () => {
     const { queue, driver, clock } = mailQueue();
-    const silent: Driver = { ...memoryDriver(), get: (...args) => driver.get(...args), watch: () => () => {} };
+    const silent: Driver = Object.assign(memoryDriver(), { get: driver.get.bind(driver), watch: () => () => {} });
     const deaf = mailQueue({ driver: silent, clock }).queue;
     queue.on("job:add", () => 1);
     const id = await queue.addJob("add", 1);

@@ -46,9 +46,9 @@ export function waitFor({ driver, clock, queue, id, timeout, signal }: Wait): Pr
     /** One look at a time; what happens meanwhile is a reason for another. */
     const look = (): Promise<void> => {
       again = looking !== undefined;
-      looking ??= get().finally(() => {
+      looking ??= get().then(() => {
         looking = undefined;
-        if (again && leave.length > 0) return look();
+        return again && leave.length > 0 ? look() : undefined;
       });
       return looking;
     };

@@ -12,7 +12,7 @@ import { ExchangeLine } from "./exchange-line.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RetryPolicy } from "./retry-decision.ts";
 import { Attempt, type AttemptListener, type Producer, type Run } from "./run-attempt.ts";
-import { Slots } from "./slots.ts";
+import { type Share, Slots } from "./slots.ts";
 import { type TelemetryOption, traceAttempt } from "./telemetry.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 import { Reporter, type Settled, type WorkerEvents } from "./worker-events.ts";
@@ -83,6 +83,7 @@ export class Worker<Ctx extends object = object> {
   readonly #random: () => number;
   readonly #queues: readonly WorkerQueue<Ctx>[];
   readonly #slots: Slots;
+  #share: Share | undefined;
   readonly #leaseMs: number;
   readonly #sleepMs: number;
   readonly #options: WorkerOptions<Ctx>;
@@ -94,7 +95,6 @@ export class Worker<Ctx extends object = object> {
   #line: ExchangeLine | undefined;
   #enlistment: Enlistment | undefined;
   #unwatch: () => void = () => {};
-  #unwatchSlots: () => void = () => {};
   #settlements: Settled[] = [];
   readonly #reports = new AttemptReports();
   /** `onFailed` functions at work. */
@@ -232,7 +232,7 @@ export class Worker<Ctx extends object = object> {
       else if (change.kind === "ready" || change.kind === "settings") this.#look = true;
       this.#pump();
     });
-    this.#unwatchSlots = this.#slots.watch(() => this.#pump());
+    this.#share = this.#slots.join(() => this.#pump());
     this.wake();
   }
 
@@ -254,6 +254,7 @@ export class Worker<Ctx extends object = object> {
   #pump(): void {
     if (this.#looping || !this.#line) return;
     if (!this.#hasReason()) {
+      if (this.#status === "running" && this.#look && this.#quota > 0) this.#share?.stand();
       this.#settleDown();
       return;
     }
@@ -266,7 +267,8 @@ export class Worker<Ctx extends object = object> {
   async #loop(): Promise<void> {
     while (this.#hasReason()) {
       for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
-      await this.#round(false);
+      // Others may have taken the room meanwhile.
+      if (this.#hasReason()) await this.#round(false);
     }
   }
 
@@ -276,16 +278,17 @@ export class Worker<Ctx extends object = object> {
 
   #free(): number {
     if (this.#status !== "running") return 0;
-    return Math.max(0, Math.min(this.#slots.free, this.#quota));
+    return Math.max(0, Math.min(this.#share?.free ?? 0, this.#quota));
   }
 
   async #round(leave: boolean): Promise<void> {
     const line = this.#line as ExchangeLine;
     const settlements = this.#settlements;
     const progress = this.#reports.take();
-    const free = leave ? 0 : this.#slots.take(this.#free());
+    const free = leave ? 0 : (this.#share?.take(this.#free()) ?? 0);
     this.#settlements = [];
-    this.#look = false;
+    // Without room it has not looked: it still wants to.
+    if (free > 0) this.#look = false;
     this.#renew = false;
     this.#disarm();
     const body = {
@@ -298,9 +301,9 @@ export class Worker<Ctx extends object = object> {
     try {
       const reply = await line.send(body);
       this.#apply(reply, settlements, free);
-      this.#slots.give(free - reply.jobs.length);
+      this.#share?.give(free - reply.jobs.length);
     } catch (error) {
-      this.#slots.give(free);
+      this.#share?.give(free);
       await this.#storeLost(error, settlements);
     }
   }
@@ -386,7 +389,7 @@ export class Worker<Ctx extends object = object> {
     returned: (attempt) => {
       this.#running.delete(attempt);
       this.#look = true;
-      this.#slots.give(1);
+      this.#share?.give(1);
       this.#notice();
     },
     progressed: ({ token, job }, value) => {
@@ -479,7 +482,7 @@ export class Worker<Ctx extends object = object> {
 
   #leave(): void {
     this.#unwatch();
-    this.#unwatchSlots();
+    this.#share?.leave();
     this.#disarm();
     this.#disarmRenewal();
     this.#disarmProgress?.();
