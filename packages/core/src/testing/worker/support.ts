@@ -1,7 +1,7 @@
 import type { Driver } from "../../driver/driver.ts";
+import type { HandlerContext } from "../../job/handler.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
 import type { ExchangeReply, ExchangeRequest } from "../../store/verbs.ts";
-import type { HandlerContext } from "../../job/handler.ts";
 import { Worker, type WorkerOptions } from "../../worker/worker.ts";
 import type { WorkerEvents } from "../../worker/worker-events.ts";
 import type { DriverUnderTest, OpenDriver, TestRunner } from "../harness.ts";
