@@ -12,7 +12,9 @@ const email = { to: "ada@example.com", subject: "Hello", body: "Body" };
 
 describe("a job map of types", () => {
   it("types the payload by the job's name", () => {
-    expectTypeOf(queue.addJob<"email">).parameter(1).toEqualTypeOf<Jobs["email"]>();
+    expectTypeOf(queue.addJob<"email">)
+      .parameter(1)
+      .toEqualTypeOf<Jobs["email"]>();
     expectTypeOf(queue.addJob("email", email)).resolves.toBeString();
     queue.on("job:image-resize", (payload, ctx) => {
       expectTypeOf(payload).toEqualTypeOf<Jobs["image-resize"]>();

@@ -76,6 +76,7 @@ export {
   type JobClass,
   type JobClassOptions,
   type JobHooks,
+  type JobInstance,
 } from "./queue/job-class.ts";
 export type {
   JobRegistration,

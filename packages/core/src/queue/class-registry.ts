@@ -4,8 +4,8 @@ import {
   type Dispatcher,
   definitionOfClass,
   instantiate,
-  type Job,
   type JobClass,
+  type JobInstance,
   nameOfClass,
 } from "./job-class.ts";
 import type { JobRegistry } from "./job-registry.ts";
@@ -57,7 +57,7 @@ export class ClassRegistry {
   }
 
   /** @throws {QuaysideError} `unknown_job`. */
-  make(name: string, payload: unknown): Job {
+  make(name: string, payload: unknown): JobInstance {
     const jobClass = this.#classes.get(name);
     if (jobClass) return instantiate(jobClass, payload);
     throw new QuaysideError("unknown_job", `No job class has the jobName ${JSON.stringify(name)}.`, { job: name });

@@ -23,9 +23,15 @@ export interface JobHooks<Payload> {
   toJSON?(): unknown;
 }
 
+/** An instance of a job class, whatever its handler makes of its `ctx`. */
+export interface JobInstance<Payload = unknown> {
+  readonly payload: Payload;
+  handle(payload: never, ctx: never): unknown;
+}
+
 /** A class that extends `Job`. */
 export interface JobClass<Payload = unknown> {
-  new (...args: never[]): Job<Payload> & JobHooks<Payload>;
+  new (...args: never[]): JobInstance<Payload> & JobHooks<NoInfer<Payload>>;
   /** The name under which its jobs are stored. Required: minifiers rename classes. */
   readonly jobName: string;
   /** Default: the manager's default queue. */
@@ -35,7 +41,7 @@ export interface JobClass<Payload = unknown> {
   readonly options?: JobClassOptions;
   readonly middleware?: readonly Middleware[];
   /** Makes an instance of what its `toJSON` gave. Default: `new Class(payload)`. */
-  fromJSON?(payload: Payload): Job<Payload>;
+  fromJSON?(payload: NoInfer<Payload>): JobInstance;
 }
 
 export interface DispatchOptions extends JobOptions {
@@ -144,18 +150,25 @@ export function nameOfClass(jobClass: JobClass): string {
   return jobName;
 }
 
+/** An instance as the worker uses it. */
+export type LiveJob = JobHooks<unknown> & {
+  readonly payload: unknown;
+  handle(payload: unknown, ctx: HandlerContext): unknown;
+};
+
 /** An instance for a stored payload. */
-export function instantiate<Payload>(jobClass: JobClass<Payload>, payload: Payload): Job<Payload> & JobHooks<Payload> {
-  if (jobClass.fromJSON) return jobClass.fromJSON(payload);
-  return new (jobClass as unknown as new (payload: Payload) => Job<Payload>)(payload);
+export function instantiate(jobClass: JobClass, payload: unknown): LiveJob {
+  if (jobClass.fromJSON) return jobClass.fromJSON(payload) as LiveJob;
+  return new (jobClass as unknown as new (payload: unknown) => LiveJob)(payload);
 }
 
 /** What is stored of an instance: its `toJSON()` where it has one, else its `payload`. */
-export const payloadOfInstance = (job: Job & JobHooks<unknown>): unknown => (job.toJSON ? job.toJSON() : job.payload);
+export const payloadOfInstance = (job: JobInstance & JobHooks<unknown>): unknown =>
+  job.toJSON ? job.toJSON() : job.payload;
 
 /** A class as a definition, so that all else treats both alike. */
 export function definitionOfClass(jobClass: JobClass): JobDefinition {
-  const { prototype } = jobClass as unknown as { prototype: Job & JobHooks<unknown> };
+  const { prototype } = jobClass as unknown as { prototype: LiveJob };
   return {
     ...jobClass.options,
     queue: jobClass.queueName,

@@ -11,7 +11,13 @@ import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, type WorkerStatus } from "../worker/worker.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
 import { ClassRegistry } from "./class-registry.ts";
-import { type Dispatcher, type DispatchOptions, type Job, type JobClass, payloadOfInstance } from "./job-class.ts";
+import {
+  type Dispatcher,
+  type DispatchOptions,
+  type JobClass,
+  type JobInstance,
+  payloadOfInstance,
+} from "./job-class.ts";
 import type { JobDraft } from "./job-producer.ts";
 import type {
   JobRegistration,
@@ -169,7 +175,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   }
 
   /** An instance of a job class, as a worker makes it for a stored payload. @throws {QuaysideError} `unknown_job`. */
-  make(name: string, payload: unknown): Job {
+  make(name: string, payload: unknown): JobInstance {
     return this.#classes.make(name, payload);
   }
 
@@ -192,13 +198,13 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   }
 
   /** Adds an instance of a job class, which is registered if it is not yet. Stored is its `toJSON()`, else its `payload`. */
-  async dispatch(job: Job, options?: DispatchOptions): Promise<string> {
+  async dispatch(job: JobInstance, options?: DispatchOptions): Promise<string> {
     const [id] = await this.dispatchBatch([job], options);
     return id as string;
   }
 
   /** Adds instances of job classes, in one transaction a connection. */
-  dispatchBatch(jobs: readonly Job[], options: DispatchOptions = {}): Promise<readonly string[]> {
+  dispatchBatch(jobs: readonly JobInstance[], options: DispatchOptions = {}): Promise<readonly string[]> {
     const requests = jobs.map((job) => {
       const jobClass = job.constructor as unknown as JobClass;
       this.register(jobClass);
