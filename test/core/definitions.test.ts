@@ -108,6 +108,20 @@ describe("a definition", () => {
     expect(delays).toEqual([5_000, 7_000, 9_000, 3_600_000]);
   });
 
+  it("a definition's backoff function overrules the backoff of its queue", async () => {
+    const { driver, clock } = scene();
+    const jobs = defineJobs({ email: { backoff: () => "7s" } });
+    const queue = new Queue("mail", driver, { jobs, clock, defaults: { backoff: "1s" } });
+    const delays: number[] = [];
+    queue.on("retrying", ({ delayMs }) => delays.push(delayMs));
+    queue.on("job:email", () => {
+      throw new Error("busy");
+    });
+    await queue.addJob("email", null);
+    await queue.drain();
+    expect(delays).toEqual([7_000]);
+  });
+
   it("a policy that throws is told as an error and costs the job nothing", async () => {
     const { queue } = defined({
       email: {
@@ -168,6 +182,28 @@ describe("a definition", () => {
     await queue.drain();
     expect(failed).toEqual([[id, "no 2"]]);
     expect(faults).toEqual(["hook"]);
+  });
+
+  it("drain of a running worker waits for onFailed too", async () => {
+    let done = false;
+    const { queue, clock } = defined({
+      email: {
+        onFailed: () =>
+          new Promise<void>((resolve) => {
+            clock.after(1_000, () => {
+              done = true;
+              resolve();
+            });
+          }),
+      },
+    });
+    queue.on("job:email", (_, ctx) => ctx.fail("no"));
+    await queue.run();
+    await queue.addJob("email", null);
+    const drained = queue.drain().then(() => done);
+    await clock.advance(1_000);
+    expect(await drained).toBe(true);
+    await queue.stop();
   });
 });
 

@@ -68,6 +68,16 @@ describe("addFlow", () => {
     expect(await queue.get(lenient.id)).toMatchObject({ state: "completed", result: [["failed", "unrecoverable"]] });
   });
 
+  it("flows added in the same turn do not mix", async () => {
+    const { queue } = mailQueue();
+    queue.on("job:leaf", (payload) => payload);
+    queue.on("job:root", (_, ctx) => ctx.children().map(({ result }) => result));
+    const flow = (payload: number) => queue.addFlow({ name: "root", payload, children: [{ name: "leaf", payload }] });
+    const flows = await Promise.all([flow(1), flow(2)]);
+    await queue.drain();
+    for (const [index, { id }] of flows.entries()) expect(await queue.get(id)).toMatchObject({ result: [index + 1] });
+  });
+
   it("is all or nothing", async () => {
     const { queue } = mailQueue();
     const flow = { name: "a", payload: 1, children: [{ name: "b", payload: () => {} }] };

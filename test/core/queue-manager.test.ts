@@ -105,6 +105,25 @@ describe("QueueManager", () => {
     await manager.stop();
   });
 
+  it("a connection that finds no room is not idle", async () => {
+    const clock = createManualClock();
+    const drivers = { one: memoryDriver({ clock }), two: memoryDriver({ clock }) };
+    const queues = { a: { connection: "one" }, b: { connection: "two" } };
+    const manager = new QueueManager({ connections: drivers, clock, concurrency: 1, queues });
+    let idle = 0;
+    manager.on("idle", () => idle++);
+    const { handler, finish } = held();
+    manager.registerJob({ name: "work", handler });
+    await manager.enqueueAll([...jobs("a", 1), ...jobs("b", 1)]);
+    await manager.start();
+    await clock.advance(0);
+    expect(idle).toBe(0);
+    finish();
+    await clock.advance(0);
+    finish();
+    await manager.stop();
+  });
+
   it("a connection with a long backlog does not starve another", async () => {
     const clock = createManualClock();
     const drivers = { one: memoryDriver({ clock }), two: memoryDriver({ clock }) };
@@ -166,6 +185,29 @@ describe("QueueManager", () => {
     expect(await manager.connection("edge").size("a")).toBe(1);
     await manager.drain();
     expect(ran).toEqual(["child"]);
+  });
+
+  it("drain ends when nothing is due on any connection, whoever adds to whom", async () => {
+    const clock = createManualClock();
+    const drivers = { one: memoryDriver({ clock }), two: memoryDriver({ clock }) };
+    const manager = new QueueManager({ connections: drivers, clock });
+    const ran: unknown[] = [];
+    for (const [name, other] of [
+      ["one", "two"],
+      ["two", "one"],
+    ] as const)
+      manager.registerJob<number>({
+        name,
+        queue: name,
+        connection: name,
+        handler: async (left, ctx) => {
+          ran.push(name);
+          if (left > 0) await ctx.enqueue({ name: other, payload: left - 1 });
+        },
+      });
+    await manager.enqueue({ name: "one", payload: 9 });
+    await manager.drain();
+    expect(ran).toHaveLength(10);
   });
 
   it("jobs that name no queue go to the default queue, which can be changed", async () => {

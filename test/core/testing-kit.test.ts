@@ -77,6 +77,7 @@ describe("recorded", () => {
     expect(added({ payload: { to: "bob" } })).toHaveLength(1);
     expect(() => expectAdded({ payload: { to: "eve" } })).toThrow(/found 0[\s\S]*mail\/email \{"to":"ada"/);
     expect(() => expectAdded({ payload: { tags: ["b"] } })).toThrow();
+    expectAdded({ payload: { tags: [] } }, 1);
     expect(() => expectAdded({ name: "email" }, 1)).toThrow(/found 2/);
     reset();
     expectAdded({}, 0);

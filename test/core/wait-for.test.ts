@@ -69,7 +69,7 @@ describe("waitFor", () => {
     aborted.abort(new Error("left the page"));
     expect(await left).toMatchObject({ message: "left the page" });
     expect(await rejection(queue.waitFor(id, { signal: aborted.signal }))).toMatchObject({ message: "left the page" });
-    const waiting = rejection(queue.waitFor(id));
+    const waiting = rejection(queue.waitFor(id, { timeout: "1h" }));
     await queue.cancel(id);
     expect(await waiting).toMatchObject({ code: "cancelled" });
     expect(await rejection(queue.waitFor("nobody"))).toMatchObject({ code: "job_not_found" });
