@@ -14,21 +14,41 @@ export {
   toStoredError,
   UnrecoverableError,
 } from "./job/errors.ts";
+export type {
+  BackoffFunction,
+  Handler,
+  HandlerContext,
+  JobRequest,
+  Middleware,
+  PublishRequest,
+} from "./job/handler.ts";
 export {
   type DefinedJobs,
+  defineJob,
   defineJobs,
   type HandledPayloadOf,
   type JobDefinition,
   type JobMap,
   type JobName,
+  jobDefaultsOf,
   type PayloadIssue,
   type PayloadOf,
+  type ResultOf,
   type StandardSchema,
+  type TypedDefinition,
   validatePayload,
 } from "./job/job-map.ts";
 export { type Json, toJsonText } from "./job/json.ts";
-export { type JobDefaults, type JobOptions, type ResolvedOptions, resolveOptions } from "./job/options.ts";
+export type { FlowPart, NewJob } from "./job/new-job.ts";
+export {
+  type DedupeOption,
+  type JobDefaults,
+  type JobOptions,
+  type ResolvedOptions,
+  resolveOptions,
+} from "./job/options.ts";
 export type {
+  ChildFailure,
   Dedupe,
   DedupeMode,
   EndState,
@@ -39,9 +59,46 @@ export type {
   StoredJob,
   StoredOptions,
 } from "./job/record.ts";
+export {
+  type NextCron,
+  nextOccurrence,
+  type RecurrenceOption,
+  type RecurrenceRule,
+  resolveRecurrence,
+} from "./job/recurrence.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
+export type { AesKey, EncryptionOption } from "./queue/encryption.ts";
+export type { FlowIds, FlowJob, FlowNode } from "./queue/flow.ts";
 export { JobBuilder } from "./queue/job-builder.ts";
+export {
+  type DispatchOptions,
+  Job,
+  type JobClass,
+  type JobClassOptions,
+  type JobHooks,
+  type JobInstance,
+} from "./queue/job-class.ts";
+export type {
+  JobRegistration,
+  JobToEnqueue,
+  JobToPublish,
+  ManagerMetrics,
+  QueueManagerOptions,
+  QueueSettings,
+} from "./queue/manager-options.ts";
 export { type JobToAdd, Queue, type QueueOptions, type RunOptions } from "./queue/queue.ts";
+export { QueueConnection } from "./queue/queue-connection.ts";
+export {
+  type ClearOption,
+  type ConfigureOption,
+  type FilterOption,
+  QueueControl,
+  type RecurringOptions,
+  type RetryAllOption,
+} from "./queue/queue-control.ts";
+export type { SharedOptions } from "./queue/queue-home.ts";
+export { QueueManager } from "./queue/queue-manager.ts";
+export type { WaitOptions } from "./queue/wait-for.ts";
 export { attentionAt } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export {
@@ -57,6 +114,8 @@ export {
   type Store,
 } from "./store/store.ts";
 export type {
+  AttemptReport,
+  ChildOutcome,
   ClaimedJob,
   ClaimQueue,
   Command,
@@ -65,11 +124,23 @@ export type {
   ExchangeReply,
   ExchangeRequest,
   JobCounts,
+  JobFilter,
   JobPage,
   ListQuery,
-  NewJob,
+  NumberedRequest,
+  QueueConfig,
+  RateLimit,
+  Schedule,
   Settlement,
 } from "./store/verbs.ts";
-export type { Handler, HandlerContext } from "./worker/handler-context.ts";
+export type { Percentiles } from "./worker/histogram.ts";
+export type { JobMetrics, QueueMetrics } from "./worker/metrics.ts";
+export type { Producer } from "./worker/run-attempt.ts";
+export type {
+  TelemetryOption,
+  TelemetrySpan,
+  TelemetrySpanOptions,
+  TelemetryTracer,
+} from "./worker/telemetry.ts";
 export { Worker, type WorkerOptions, type WorkerQueue, type WorkerStatus } from "./worker/worker.ts";
 export type { WorkerEvents } from "./worker/worker-events.ts";

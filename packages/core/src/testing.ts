@@ -1,5 +1,8 @@
+export { type AddedJob, type AddedLike, type RecordedDriver, recorded } from "./testing/assertions.ts";
 export { driverConformance } from "./testing/conformance/driver-suite.ts";
+export { type Drainable, drain } from "./testing/drain.ts";
 export type { DriverUnderTest, Matchers, OpenDriver, TestRunner } from "./testing/harness.ts";
+export { inline, inlineDriver } from "./testing/inline.ts";
 export { checkInvariants } from "./testing/invariants.ts";
 export { createManualClock, type ManualClock } from "./testing/manual-clock.ts";
 export { seededRandom } from "./testing/seeded-random.ts";

@@ -1,5 +1,8 @@
 import { QuaysideError } from "./errors.ts";
+import type { BackoffFunction, HandlerContext, Middleware } from "./handler.ts";
 import type { JobDefaults } from "./options.ts";
+import type { JobRecord } from "./record.ts";
+import type { BackoffOption } from "./retry.ts";
 
 /**
  * A schema of any library that speaks Standard Schema v1 (zod, valibot, arktype …).
@@ -23,10 +26,63 @@ export interface SchemaIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** A job by its schema and its own defaults. */
-export interface JobDefinition<Input = unknown, Output = unknown> extends JobDefaults {
+/**
+ * A job by its schema, its own defaults and, where the place that declares it also works it, its behaviour. Handlers
+ * written here are typed by `defineJob`.
+ */
+export interface JobDefinition<Input = unknown, Output = unknown, Result = unknown>
+  extends Omit<JobDefaults, "backoff"> {
   /** Checked when a job is added and again before it runs; handlers get its output. */
-  readonly input?: StandardSchema<Input, Output>;
+  readonly input?: StandardSchema<Input, Output> | undefined;
+  /** Checked on what the handlers return: its output is the result; a violation fails the job, code `invalid_result`. */
+  readonly output?: StandardSchema<unknown, Result> | undefined;
+  /** As everywhere, or a function of the attempt and its error, applied by the workers that have this definition. */
+  readonly backoff?: BackoffOption | BackoffFunction | undefined;
+  /** Its queue in a `QueueManager`, unless the job says otherwise. Default: the manager's default queue. */
+  readonly queue?: string | undefined;
+  /** Its connection in a `QueueManager`, by name. Default: the manager's default connection. */
+  readonly connection?: string | undefined;
+  /** Runs around the handler, inside the middleware of the manager and the queue. */
+  readonly middleware?: readonly Middleware[] | undefined;
+  /** Runs the job. `queue.on("job:NAME")` may add further handlers, which run after it. */
+  handler?(payload: Output, ctx: HandlerContext<Output>): unknown;
+  /**
+   * False: the job is not stored but runs here and now, through the same middleware and handlers, before `addJob`
+   * resolves. It has one attempt; what that throws, `addJob` throws; if it gives itself back (`ctx.release`), it is stored.
+   */
+  shouldQueue?(payload: Input): boolean;
+  /** False: this error ends the job as `failed`, whatever attempts are left. `attempt` counts from 1. */
+  retryIf?(error: unknown, attempt: number): boolean;
+  /** Called once where the job failed for good: by the worker that ran or recovered it last. */
+  onFailed?(job: JobRecord, error: unknown): unknown;
+}
+
+/** A definition whose types are known although its schemas may be absent. */
+export type TypedDefinition<Input, Output, Result> = JobDefinition<Input, Output, Result> & {
+  readonly "~types"?: { readonly input: Input; readonly output: Output; readonly result: Result };
+};
+
+/**
+ * One definition with its handler typed by its schema, or by the payload type given.
+ *
+ * @example
+ * const jobs = defineJobs({
+ *   email: defineJob({ input: emailSchema, handler: async ({ to }, ctx) => send(to, ctx.signal) }),
+ *   ping: defineJob<{ host: string }>({ handler: ({ host }) => ping(host) }),
+ * });
+ */
+export function defineJob<Input = unknown, Output = Input, Result = unknown>(
+  definition: JobDefinition<Input, Output, Result>,
+): TypedDefinition<Input, Output, Result> {
+  return definition;
+}
+
+/** The part of a definition that is options of its jobs. A backoff that is a function is not: it cannot be stored. */
+export function jobDefaultsOf(definition: JobDefinition | undefined): JobDefaults {
+  if (!definition) return {};
+  const { input, output, queue, connection, middleware, handler, shouldQueue, retryIf, onFailed, ...rest } = definition;
+  const { backoff, ...defaults } = rest;
+  return typeof backoff === "function" ? defaults : { ...defaults, backoff };
 }
 
 const DEFINED: unique symbol = Symbol("quayside.jobs");
@@ -65,13 +121,28 @@ export type HandledPayloadOf<Jobs extends JobMap, Name extends JobName<Jobs>> = 
   ? SchemaSide<Jobs[Name], "output">
   : Jobs[Name];
 
-type SchemaSide<Definition, Side extends "input" | "output"> = Definition extends {
-  readonly input: { readonly "~standard": { readonly types?: infer Types } };
-}
+/** What a job resolves with for `waitFor`: the type of its output schema; unknown without one. */
+export type ResultOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
+  ? Jobs[Name] extends { readonly "~types"?: infer Types }
+    ? NonNullable<Types> extends { readonly result: infer Result }
+      ? Result
+      : unknown
+    : Jobs[Name] extends { readonly output: { readonly "~standard": { readonly types?: infer Types } } }
+      ? NonNullable<Types> extends { readonly output: infer Result }
+        ? Result
+        : unknown
+      : unknown
+  : unknown;
+
+type SchemaSide<Definition, Side extends "input" | "output"> = Definition extends { readonly "~types"?: infer Types }
   ? NonNullable<Types> extends { readonly [S in Side]: infer Payload }
     ? Payload
     : unknown
-  : unknown;
+  : Definition extends { readonly input: { readonly "~standard": { readonly types?: infer Types } } }
+    ? NonNullable<Types> extends { readonly [S in Side]: infer Payload }
+      ? Payload
+      : unknown
+    : unknown;
 
 /** A schema's refusal, one path and message each: `details.issues` of an `invalid_payload` error. */
 export interface PayloadIssue {
@@ -87,21 +158,43 @@ export interface PayloadIssue {
  */
 export function validatePayload(
   name: string,
-  definition: JobDefinition | undefined,
+  definition: Pick<JobDefinition, "input"> | undefined,
   payload: unknown,
 ): unknown | Promise<unknown> {
-  if (!definition?.input) return payload;
-  const result = definition.input["~standard"].validate(payload);
-  return result instanceof Promise ? result.then((settled) => unwrap(name, settled)) : unwrap(name, result);
+  return validate(name, definition?.input, payload, "payload");
 }
 
-function unwrap(name: string, result: SchemaResult<unknown>): unknown {
+/**
+ * The result as its schema returns it.
+ *
+ * @throws {QuaysideError} `invalid_result`, with `details.issues`, when the schema refuses.
+ */
+export function validateResult(
+  name: string,
+  definition: Pick<JobDefinition, "output"> | undefined,
+  result: unknown,
+): unknown | Promise<unknown> {
+  return validate(name, definition?.output, result, "result");
+}
+
+function validate(
+  name: string,
+  schema: StandardSchema | undefined,
+  value: unknown,
+  what: "payload" | "result",
+): unknown | Promise<unknown> {
+  if (!schema) return value;
+  const result = schema["~standard"].validate(value);
+  return result instanceof Promise ? result.then((settled) => unwrap(name, settled, what)) : unwrap(name, result, what);
+}
+
+function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "result"): unknown {
   if (!result.issues) return result.value;
   const issues: PayloadIssue[] = result.issues.map(({ message, path }) => ({ path: pathText(path ?? []), message }));
   const listed = issues.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
   throw new QuaysideError(
-    "invalid_payload",
-    `The payload of job ${JSON.stringify(name)} does not fit its schema: ${listed}.`,
+    what === "payload" ? "invalid_payload" : "invalid_result",
+    `The ${what} of job ${JSON.stringify(name)} does not fit its schema: ${listed}.`,
     { job: name, issues },
   );
 }

@@ -1,7 +1,7 @@
 import { type Duration, toMs } from "./duration.ts";
 import { QuaysideError } from "./errors.ts";
 import { checkName } from "./place.ts";
-import type { DedupeMode, Keep, StoredOptions } from "./record.ts";
+import type { Dedupe, DedupeMode, Group, Keep, StoredOptions } from "./record.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
 
 /** What a queue or a definition can say once for all of its jobs. */
@@ -16,12 +16,25 @@ export interface JobDefaults {
   readonly backoff?: BackoffOption | undefined;
   /** Longest run of one attempt; then its signal is aborted. Default none. */
   readonly timeout?: Duration | undefined;
+  /** Errors thrown (timeouts are none) after which it fails for good, whatever attempts are left. Default no limit. */
+  readonly maxExceptions?: number | undefined;
+  /** Jobs with this key share a limit (default 1) on how many of them run at once; the last limit given is in force. */
+  readonly group?: { readonly key: string; readonly limit?: number | undefined } | undefined;
+  /** Keep its payload encrypted at rest; the queue needs keys for it. Default false. */
+  readonly encrypted?: boolean | undefined;
   /** Words to find it by. */
   readonly tags?: readonly string[] | undefined;
   /** How many ended jobs to keep when this one ends; 0 keeps none. Default: what the queue says. */
   readonly keep?: Partial<Keep> | undefined;
   /** Not worth starting after this long: it then ends as `failed`, code `expired`. */
   readonly expiresIn?: Duration | undefined;
+}
+
+export interface DedupeOption {
+  readonly key: string;
+  readonly mode?: DedupeMode | undefined;
+  readonly ttl?: Duration | undefined;
+  readonly maxWait?: Duration | undefined;
 }
 
 /** The options of one job. The nearest word wins: job, then definition, then queue. */
@@ -31,12 +44,18 @@ export interface JobOptions extends JobDefaults {
   /** The earliest instant to run at: ms since epoch or a Date. Instead of `delay`. */
   readonly availableAt?: number | Date | undefined;
   /**
-   * No second job while one with this key stands: `drop` (default) while it lives, or until `ttl`; `throttle` for `ttl`
-   * from the add, whatever becomes of it.
+   * No second job while one with this key stands. `drop` (default): while it lives, or until `ttl`; `throttle`: for `ttl`
+   * from the add, whatever becomes of it; `replace`: a waiting one takes the new payload and options, a running one gets
+   * one successor; `debounce`: as replace, and its delay starts anew, up to `maxWait` from the first add.
    */
-  readonly dedupe?:
-    | { readonly key: string; readonly mode?: DedupeMode | undefined; readonly ttl?: Duration | undefined }
-    | undefined;
+  readonly dedupe?: DedupeOption | undefined;
+}
+
+export interface DedupeOption {
+  readonly key: string;
+  readonly mode?: DedupeMode | undefined;
+  readonly ttl?: Duration | undefined;
+  readonly maxWait?: Duration | undefined;
 }
 
 /** Options as a driver takes them. */
@@ -54,7 +73,21 @@ export interface ResolvedOptions extends StoredOptions {
  */
 export function resolveOptions(layers: readonly (JobOptions | undefined)[], now: number): ResolvedOptions {
   const merged = merge(layers);
-  const { id, delay, availableAt, priority, maxAttempts, backoff, timeout, dedupe, tags, keep, expiresIn } = merged;
+  const {
+    id,
+    delay,
+    availableAt,
+    priority,
+    maxAttempts,
+    maxExceptions,
+    backoff,
+    timeout,
+    dedupe,
+    group,
+    tags,
+    keep,
+    expiresIn,
+  } = merged;
   const delayMs =
     availableAt === undefined ? delay !== undefined && toMs(delay, "delay") : delayUntil(availableAt, now);
   return {
@@ -62,9 +95,11 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
     ...(delayMs && { delayMs }),
     ...(priority && { priority: integer(priority, -100, 100, "priority") }),
     ...(maxAttempts !== undefined && { maxAttempts: integer(maxAttempts, 1, 1_000_000, "maxAttempts") }),
+    ...(maxExceptions !== undefined && { maxExceptions: integer(maxExceptions, 1, 1_000_000, "maxExceptions") }),
     ...(backoff !== undefined && { backoff: resolveBackoff(backoff) }),
     ...(timeout !== undefined && { timeoutMs: positive(toMs(timeout, "timeout"), "timeout") }),
     ...(dedupe !== undefined && { dedupe: resolveDedupe(dedupe) }),
+    ...(group !== undefined && { group: resolveGroup(group) }),
     ...(tags !== undefined && tags.length > 0 && { tags: tags.map((tag, index) => checkName(tag, `tags[${index}]`)) }),
     ...(keep !== undefined && { keep: resolveKeep(keep) }),
     ...(expiresIn !== undefined && { expiresInMs: positive(toMs(expiresIn, "expiresIn"), "expiresIn") }),
@@ -72,7 +107,9 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
 }
 
 const KNOWN: ReadonlySet<string> = new Set(
-  "id delay availableAt priority maxAttempts backoff timeout dedupe tags keep expiresIn".split(" "),
+  "id delay availableAt priority maxAttempts maxExceptions backoff timeout dedupe group encrypted tags keep expiresIn".split(
+    " ",
+  ),
 );
 
 /** The nearest defined value of each option. A delay and an instant said in different layers do not mix: the nearer wins. */
@@ -118,22 +155,28 @@ function positive(ms: number, option: string): number {
   return ms;
 }
 
-function resolveDedupe({
-  key,
-  mode = "drop",
-  ttl,
-}: NonNullable<JobOptions["dedupe"]>): NonNullable<StoredOptions["dedupe"]> {
+const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
+
+function resolveDedupe({ key, mode = "drop", ttl, maxWait }: DedupeOption): Dedupe {
   checkName(key, "dedupe.key");
-  if (mode !== "drop" && mode !== "throttle") {
-    throw new QuaysideError(
-      "invalid_option",
-      `dedupe.mode must be "drop" or "throttle", got ${JSON.stringify(mode)}.`,
-      { option: "dedupe.mode" },
-    );
-  }
-  if (mode === "throttle" && ttl === undefined)
-    throw new QuaysideError("invalid_option", 'dedupe.ttl is needed with mode "throttle".', { option: "dedupe.ttl" });
-  return { key, mode, ...(ttl !== undefined && { ttlMs: positive(toMs(ttl, "dedupe.ttl"), "dedupe.ttl") }) };
+  const refuse = (option: string, message: string): never => {
+    throw new QuaysideError("invalid_option", `${option} ${message}`, { option });
+  };
+  if (!DEDUPE_MODES.includes(mode))
+    refuse("dedupe.mode", `must be one of ${DEDUPE_MODES.join(", ")}, got ${JSON.stringify(mode)}.`);
+  if (mode === "throttle" && ttl === undefined) refuse("dedupe.ttl", 'is needed with mode "throttle".');
+  if (maxWait !== undefined && mode !== "debounce") refuse("dedupe.maxWait", 'goes with mode "debounce" alone.');
+  return {
+    key,
+    mode,
+    ...(ttl !== undefined && { ttlMs: positive(toMs(ttl, "dedupe.ttl"), "dedupe.ttl") }),
+    ...(maxWait !== undefined && { maxWaitMs: positive(toMs(maxWait, "dedupe.maxWait"), "dedupe.maxWait") }),
+  };
+}
+
+function resolveGroup({ key, limit }: NonNullable<JobDefaults["group"]>): Group {
+  checkName(key, "group.key");
+  return { key, ...(limit !== undefined && { limit: integer(limit, 1, 10_000, "group.limit") }) };
 }
 
 /** @throws {QuaysideError} `invalid_option` when a state is unknown or a number is not a whole one from 0. */

@@ -21,14 +21,32 @@ export interface Keep {
   readonly cancelled: number;
 }
 
-export type DedupeMode = "drop" | "throttle";
+export type DedupeMode = "drop" | "replace" | "debounce" | "throttle";
 
 export interface Dedupe {
   readonly key: string;
   readonly mode: DedupeMode;
   /** How long the key stays taken, counted from the add. `throttle` needs one. */
   readonly ttlMs?: number;
+  /** `debounce`: however often it is added again, it waits no longer than this from the first add. */
+  readonly maxWaitMs?: number;
 }
+
+/** Jobs that share a key; at most `limit` of them run at once, in all workers together. */
+export interface Group {
+  readonly key: string;
+  /** The last one given is in force. Default 1. */
+  readonly limit?: number;
+}
+
+export interface Parent {
+  readonly queue: string;
+  readonly id: string;
+  readonly onFailure: ChildFailure;
+}
+
+/** What becomes of a parent whose child failed, was cancelled or removed. */
+export type ChildFailure = "fail" | "ignore";
 
 /** The options of a job that are stored with it. Absent means the default. */
 export interface StoredOptions {
@@ -36,8 +54,13 @@ export interface StoredOptions {
   readonly backoff?: Backoff;
   readonly timeoutMs?: number;
   readonly dedupe?: Dedupe;
+  readonly group?: Group;
+  /** Errors thrown (timeouts are none) after which it fails for good, whatever attempts are left. */
+  readonly maxExceptions?: number;
   readonly tags?: readonly string[];
   readonly keep?: Partial<Keep>;
+  /** W3C trace context (`traceparent`) of who added it. */
+  readonly trace?: string;
 }
 
 /**
@@ -59,7 +82,16 @@ export interface StoredJob extends StoredOptions {
   /** Counted attempts that have ended. */
   readonly attempts?: number;
   readonly interruptions?: number;
+  /** Attempts that ended by an error thrown. */
+  readonly exceptions?: number;
+  /** The parent that waits for it. */
+  readonly parent?: Parent;
+  /** It waits, or has waited, for children. */
+  readonly hasChildren?: true;
+  /** The recurrence whose occurrence it is. */
+  readonly recurrence?: string;
   readonly error?: StoredError;
+  readonly logs?: readonly string[];
   /** JSON text. */
   readonly result?: string;
   readonly progress?: Json;
@@ -88,8 +120,21 @@ export interface JobRecord<Payload = unknown> {
   readonly timeoutMs?: number;
   readonly backoff?: Backoff;
   readonly dedupe?: Dedupe;
+  readonly group?: Group;
+  readonly exceptions: number;
+  readonly maxExceptions?: number;
+  readonly trace?: string;
   readonly tags: readonly string[];
-  /** Why it waits although it is due, when it does: `name` = no worker knows its name. */
+  /** Lines that its handlers logged, the last 100. */
+  readonly logs: readonly string[];
+  /** The parent that waits for it. */
+  readonly parent?: Parent;
+  readonly hasChildren?: true;
+  readonly recurrence?: string;
+  /**
+   * Why it waits although it may be due: `name` no worker knows its name, `group` its group is full, `successor` the job
+   * it replaces still runs, `children` its children have not ended.
+   */
   readonly blockedBy?: string;
   readonly progress?: Json;
   readonly result?: Json;

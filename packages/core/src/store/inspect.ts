@@ -1,12 +1,13 @@
 import { escapePart, finishedLane, readyLane, unescapePart } from "../job/place.ts";
 import type { EndState, JobRecord } from "../job/record.ts";
 import { isUndelayed, toJobRecord } from "../job/transitions.ts";
-import { DueJobs } from "./claim.ts";
 import { countKeys, locate } from "./door.ts";
+import { DueJobs } from "./due-jobs.ts";
+import { Mint } from "./mint.ts";
 import { after, type Range, scanKeys, startingWith } from "./operations.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import type { Key, Program } from "./store.ts";
-import { Mint, Turn } from "./turn.ts";
+import { Turn } from "./turn.ts";
 import type { JobCounts } from "./verbs.ts";
 
 export function* getJob(turn: Turn, queue: string, id: string): Program<JobRecord | undefined> {

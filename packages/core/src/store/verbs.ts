@@ -1,21 +1,34 @@
 import type { StoredError } from "../job/errors.ts";
 import type { Json } from "../job/json.ts";
-import type { JobRecord, JobState, Keep, StoredOptions } from "../job/record.ts";
+import type { NewJob } from "../job/new-job.ts";
+import type { EndState, JobRecord, JobState, Keep } from "../job/record.ts";
+import type { RecurrenceRule } from "../job/recurrence.ts";
 import type { Liveness } from "./store.ts";
+
+export type { NewJob } from "../job/new-job.ts";
 
 /** What the verbs of a driver take and answer: plain data, the same in process, over RPC and over HTTP. */
 
-/** A job on its way in: resolved, validated, with its payload as JSON text. `Queue` makes these. */
-export interface NewJob extends StoredOptions {
+/** Of a child of the running job: what `ctx.children()` answers. */
+export interface ChildOutcome {
   readonly queue: string;
+  readonly id: string;
   readonly name: string;
-  /** JSON text, measured and checked at the door. */
-  readonly payload: string;
-  /** The caller's own id: also its idempotency key. */
-  readonly id?: string;
-  readonly delayMs?: number;
-  readonly priority?: number;
-  readonly expiresInMs?: number;
+  readonly state: EndState;
+  readonly result?: Json;
+  readonly error?: StoredError;
+}
+
+/**
+ * Marks an `enqueue` as one of a sender's numbered requests (R7): the outcome is remembered for 90 days, so that a
+ * request sent again, its answer lost, answers the same and adds nothing.
+ */
+export interface NumberedRequest {
+  /** Who numbers: an outbox, a worker, the hash of an `Idempotency-Key`. */
+  readonly sender: string;
+  readonly number: number;
+  /** Of the content: the same number with another content is refused. */
+  readonly digest: string;
 }
 
 export interface EnqueueReceipt {
@@ -36,7 +49,7 @@ export interface ExchangeRequest {
   readonly settle: readonly Settlement[];
   /** Tokens of what still runs; what the lease lists beyond these and `settle` is released, not counted. */
   readonly running: readonly string[];
-  readonly progress?: readonly { readonly token: string; readonly value: Json }[];
+  readonly progress?: readonly AttemptReport[];
   readonly claim: {
     /** How many jobs at most, over all queues. */
     readonly limit: number;
@@ -45,6 +58,14 @@ export interface ExchangeRequest {
   };
   /** The worker is leaving: its lease goes when it holds nothing more. */
   readonly leave?: boolean;
+}
+
+/** What a running attempt has said since the last exchange. */
+export interface AttemptReport {
+  readonly token: string;
+  readonly value?: Json;
+  /** Lines to append to the job's log. */
+  readonly log?: readonly string[];
 }
 
 export interface ClaimQueue {
@@ -84,11 +105,15 @@ export interface ExchangeReply {
 export interface ClaimedJob {
   readonly token: string;
   readonly job: JobRecord;
+  /** How its children ended, where it is the parent of a flow. */
+  readonly children?: readonly ChildOutcome[];
 }
 
 export interface ListQuery {
   readonly queue: string;
   readonly state?: JobState;
+  /** Only jobs that bear all of these tags. */
+  readonly tags?: readonly string[];
   /** 1 to 1,000; default 100. */
   readonly limit?: number;
   readonly cursor?: string;
@@ -115,15 +140,71 @@ export interface JobCounts {
  * - `retry` puts a failed or cancelled job back in line with fresh attempts.
  * - `promote` makes a delayed job due now.
  * - `remove` deletes a job in any state (a running one is asked to stop first).
- * - `clear` removes all jobs of the queue, or of one state.
+ * - `update` changes a waiting job: its payload, priority or delay (from now).
+ * - `retryAll` puts all failed (or cancelled) jobs back in line, as far as a filter says.
+ * - `clear` removes all jobs of the queue, or as far as a filter says.
  * - `pause` and `resume` stop and restart claiming; running jobs go on.
- * - `configure` sets what belongs to the queue; the last writer wins.
+ * - `configure` sets what belongs to the queue; the last writer wins. `null` lifts a limit.
+ * - `schedule` sets a recurrence under a key, `unschedule` ends it.
  */
 export type Command =
   | { readonly type: "cancel" | "retry" | "promote" | "remove"; readonly queue: string; readonly id: string }
-  | { readonly type: "clear"; readonly queue: string; readonly state?: JobState }
+  | {
+      readonly type: "update";
+      readonly queue: string;
+      readonly id: string;
+      readonly payload?: string;
+      readonly priority?: number;
+      readonly delayMs?: number;
+    }
+  | ({ readonly type: "retryAll"; readonly queue: string; readonly state?: "failed" | "cancelled" } & JobFilter)
+  | ({ readonly type: "clear"; readonly queue: string; readonly state?: JobState } & JobFilter)
   | { readonly type: "pause" | "resume"; readonly queue: string }
-  | { readonly type: "configure"; readonly queue: string; readonly keep?: Partial<Keep> };
+  | ({ readonly type: "configure"; readonly queue: string } & QueueConfig)
+  | {
+      readonly type: "schedule";
+      readonly queue: string;
+      readonly key: string;
+      readonly rule: RecurrenceRule;
+      readonly job: NewJob;
+    }
+  | { readonly type: "unschedule"; readonly queue: string; readonly key: string };
+
+/** Which jobs a command is about. */
+export interface JobFilter {
+  readonly name?: string;
+  readonly tags?: readonly string[];
+  /** Only jobs that ended (or, not ended, were added) longer ago than this. */
+  readonly olderThanMs?: number;
+}
+
+/** What belongs to a queue and lives in its store. */
+export interface QueueConfig {
+  readonly keep?: Partial<Keep>;
+  /** At most `max` claims in any `perMs`, over all workers. */
+  readonly rateLimit?: RateLimit | null;
+  /** At most so many jobs at once, over all workers. */
+  readonly maxActive?: number | null;
+}
+
+export interface RateLimit {
+  readonly max: number;
+  readonly perMs: number;
+}
+
+/** A recurrence as it stands. */
+export interface Schedule {
+  readonly key: string;
+  readonly queue: string;
+  readonly rule: RecurrenceRule;
+  readonly name: string;
+  readonly payload: Json;
+  /** The pending occurrence: its nominal instant and its job. Absent when the rule has none left. */
+  readonly nextAt?: number;
+  readonly nextId?: string;
+  /** Occurrences placed so far. */
+  readonly count: number;
+}
 
 export interface CommandReply {
   /** How many jobs it changed (or asked to stop); 0 also when there was no such job. */

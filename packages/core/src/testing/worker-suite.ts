@@ -1,5 +1,6 @@
 import type { OpenDriver, TestRunner } from "./harness.ts";
 import { attemptCases } from "./worker/attempts.ts";
+import { featureCases } from "./worker/features.ts";
 import { runWorkerCase } from "./worker/support.ts";
 import { workerCases } from "./worker/workers.ts";
 
@@ -10,7 +11,7 @@ import { workerCases } from "./worker/workers.ts";
  * @returns how many cases there are.
  */
 export function workerConformance(runner: TestRunner, open: OpenDriver): number {
-  const topics = [attemptCases, workerCases];
+  const topics = [attemptCases, workerCases, featureCases];
   for (const { name, cases } of topics) {
     runner.describe(name, () => {
       for (const one of cases) runner.it(one.name, () => runWorkerCase(one, open, runner.expect));

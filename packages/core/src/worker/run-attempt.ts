@@ -2,14 +2,21 @@ import type { Clock } from "../driver/clock.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { toMs } from "../job/duration.ts";
 import { LeaseLostError, QuaysideError, toStoredError, UnrecoverableError } from "../job/errors.ts";
+import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
 import { type Json, toJsonText } from "../job/json.ts";
 import type { JobRecord } from "../job/record.ts";
-import { retryDelay } from "../job/retry.ts";
 import type { ClaimedJob, Settlement } from "../store/verbs.ts";
-import { type HandlerContext, Release } from "./handler-context.ts";
+import { Release } from "./release.ts";
+import { decideRetry, type RetryPolicy } from "./retry-decision.ts";
 
-/** Runs a job's handlers: gets the payload as stored, answers the result. */
-export type Run = (job: JobRecord, ctx: HandlerContext) => unknown;
+/** Runs a job's handlers: gets the job as stored, answers the result. */
+export type Run<Ctx extends object = object> = (job: JobRecord, ctx: HandlerContext & Ctx) => unknown;
+
+/** Adds jobs for a handler, seen from the job that it runs. */
+export interface Producer {
+  enqueue(request: JobRequest, from: JobRecord): Promise<string>;
+  publish(request: PublishRequest, from: JobRecord): Promise<readonly string[]>;
+}
 
 /** What an attempt tells its worker. */
 export interface AttemptListener {
@@ -18,6 +25,9 @@ export interface AttemptListener {
   /** Its handler has come back: the slot is free. Exactly once. */
   returned(attempt: Attempt): void;
   progressed(attempt: Attempt, value: Json): void;
+  logged(attempt: Attempt, line: string): void;
+  /** Something went wrong beside the job. */
+  fault(error: unknown): void;
 }
 
 export interface AttemptEnd {
@@ -32,6 +42,9 @@ export interface AttemptOptions {
   readonly random: () => number;
   /** What the user gave to be merged into `ctx`. */
   readonly extra: object;
+  readonly policy?: RetryPolicy | undefined;
+  /** What `ctx.enqueue` and `ctx.publish` add with. */
+  readonly producer?: Producer | undefined;
   readonly graceMs?: number;
 }
 
@@ -46,15 +59,17 @@ export class Attempt {
   readonly #controller = new AbortController();
   readonly #listener: AttemptListener;
   readonly #options: AttemptOptions;
+  readonly #children: readonly ChildOutcome[];
   #interrupt: Interrupt | undefined;
   #reason: QuaysideError | undefined;
   #settled = false;
   #stopTimeout: () => void = () => {};
   #stopGrace: () => void = () => {};
 
-  constructor({ token, job }: ClaimedJob, listener: AttemptListener, options: AttemptOptions) {
+  constructor({ token, job, children = [] }: ClaimedJob, listener: AttemptListener, options: AttemptOptions) {
     this.token = token;
     this.job = job;
+    this.#children = children;
     this.startedAt = options.clock.now();
     this.#listener = listener;
     this.#options = options;
@@ -141,18 +156,34 @@ export class Attempt {
   }
 
   #afterThrow(error: unknown): Settlement {
-    if (error instanceof Release) return { token: this.token, outcome: "released", delayMs: error.delayMs };
+    if (error instanceof Release) {
+      if (error.fault !== undefined) this.#listener.fault(error.fault);
+      return { token: this.token, outcome: "released", delayMs: error.delayMs };
+    }
     return this.#failed(error);
   }
 
   #failed(error: unknown): Settlement {
-    const retryMs = retryDelay(this.job, this.job.attempts, error, this.#options.random());
+    const retryMs = this.#retryMs(error);
     return {
       token: this.token,
       outcome: "failed",
       error: toStoredError(error),
       ...(retryMs !== undefined && { retryMs }),
     };
+  }
+
+  /** A policy that throws must not cost the job its attempts: it is then as if there were none. */
+  #retryMs(error: unknown): number | undefined {
+    const { policy, random, clock } = this.#options;
+    const timedOut = this.#interrupt === "timeout";
+    const failed = { job: this.job, error, timedOut, now: clock.now(), random: random() };
+    try {
+      return decideRetry(failed, policy);
+    } catch (cause) {
+      this.#listener.fault(cause);
+      return decideRetry(failed, undefined);
+    }
   }
 
   #afterInterrupt(): Settlement {
@@ -187,6 +218,12 @@ export class Attempt {
         const copy = JSON.parse(toJsonText(value, "progress", "invalid_option")) as Json;
         if (!this.#settled) this.#listener.progressed(this, copy);
       },
+      log: (line) => {
+        if (!this.#settled) this.#listener.logged(this, line);
+      },
+      children: () => this.#children,
+      enqueue: (request) => this.#producer().enqueue(request, job),
+      publish: (request) => this.#producer().publish(request, job),
       release: (delay = 0) => {
         throw new Release(toMs(delay, "release"));
       },
@@ -196,5 +233,14 @@ export class Attempt {
           : new UnrecoverableError(reason.message, reason);
       },
     };
+  }
+
+  #producer(): Producer {
+    if (this.#options.producer) return this.#options.producer;
+    throw new QuaysideError(
+      "invalid_option",
+      "This worker cannot add jobs: it was made without a producer. A Queue and a QueueManager give theirs one.",
+      { option: "producer" },
+    );
   }
 }

@@ -1,8 +1,9 @@
-import { LeaseLostError, QuaysideError } from "../job/errors.ts";
+import { fromStoredError, LeaseLostError, QuaysideError } from "../job/errors.ts";
 import type { Json } from "../job/json.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Settlement } from "../store/verbs.ts";
 import type { Emitter } from "./emitter.ts";
+import type { Metrics } from "./metrics.ts";
 import type { Attempt, AttemptEnd } from "./run-attempt.ts";
 
 /** Events of a worker. `job` is the record as it was claimed. */
@@ -16,6 +17,7 @@ export interface WorkerEvents {
   readonly released: { readonly job: JobRecord; readonly delayMs: number };
   readonly cancelled: { readonly job: JobRecord };
   readonly progress: { readonly job: JobRecord; readonly progress: Json };
+  readonly log: { readonly job: JobRecord; readonly line: string };
   /** Taken back from a worker that is gone; `failed` when it was interrupted too often. */
   readonly stalled: { readonly job: JobRecord };
   /** Nothing runs and nothing is due. */
@@ -32,31 +34,50 @@ export interface Settled {
   readonly durationMs: number;
 }
 
+export interface ReporterOptions {
+  readonly events: Emitter<WorkerEvents>;
+  readonly metrics?: Metrics | undefined;
+  /** Runs what a definition does about a job that failed for good. */
+  readonly onFailed: (job: JobRecord, error: unknown) => void;
+}
+
 /** Tells of what the store has accepted, and counts it. */
 export class Reporter {
   processedCount = 0;
   failedCount = 0;
   readonly #events: Emitter<WorkerEvents>;
+  readonly #metrics: Metrics | undefined;
+  readonly #onFailed: (job: JobRecord, error: unknown) => void;
   readonly #unknown = new Set<string>();
 
-  constructor(events: Emitter<WorkerEvents>) {
+  constructor({ events, metrics, onFailed }: ReporterOptions) {
     this.#events = events;
+    this.#metrics = metrics;
+    this.#onFailed = onFailed;
   }
 
   settled({ attempt: { job }, settlement, end, durationMs }: Settled): void {
     switch (settlement.outcome) {
       case "completed":
         this.processedCount++;
+        this.#metrics?.record(job, "processed", durationMs);
         this.#events.emit("completed", { job, result: end.result, durationMs });
         break;
       case "failed":
-        if (settlement.retryMs === undefined) this.#failed(job, end.error);
-        else this.#events.emit("retrying", { job, error: end.error, delayMs: settlement.retryMs });
+        if (settlement.retryMs === undefined) {
+          this.#metrics?.record(job, "failed", durationMs);
+          this.#failed(job, end.error);
+        } else {
+          this.#metrics?.record(job, "retried", durationMs);
+          this.#events.emit("retrying", { job, error: end.error, delayMs: settlement.retryMs });
+        }
         break;
       case "released":
+        this.#metrics?.record(job, "released", durationMs);
         this.#events.emit("released", { job, delayMs: settlement.delayMs });
         break;
       case "cancelled":
+        this.#metrics?.record(job, "cancelled", durationMs);
         this.#events.emit("cancelled", { job });
         break;
     }
@@ -64,7 +85,9 @@ export class Reporter {
 
   stalled(job: JobRecord): void {
     this.#events.emit("stalled", { job });
-    if (job.state === "failed") this.#failed(job, job.error);
+    if (job.state !== "failed") return;
+    this.#metrics?.record(job, "failed");
+    this.#failed(job, job.error && fromStoredError(job.error));
   }
 
   /** Once for each name. */
@@ -92,5 +115,6 @@ export class Reporter {
   #failed(job: JobRecord, error: unknown): void {
     this.failedCount++;
     this.#events.emit("failed", { job, error });
+    this.#onFailed(job, error);
   }
 }

@@ -3,27 +3,36 @@ import type { Driver, Enlistment } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
-import type { Json } from "../job/json.ts";
 import { integer } from "../job/options.ts";
+import type { JobRecord } from "../job/record.ts";
 import type { ClaimQueue, ExchangeReply } from "../store/verbs.ts";
+import { AttemptReports } from "./attempt-reports.ts";
 import { Emitter } from "./emitter.ts";
 import { ExchangeLine } from "./exchange-line.ts";
-import { Attempt, type Run } from "./run-attempt.ts";
+import type { Metrics } from "./metrics.ts";
+import type { RetryPolicy } from "./retry-decision.ts";
+import { Attempt, type AttemptListener, type Producer, type Run } from "./run-attempt.ts";
+import { type Share, Slots } from "./slots.ts";
+import { type TelemetryOption, traceAttempt } from "./telemetry.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 import { Reporter, type Settled, type WorkerEvents } from "./worker-events.ts";
 
 /** What a worker does with the jobs of one queue. */
-export interface WorkerQueue {
+export interface WorkerQueue<Ctx extends object = object> {
   readonly name: string;
   /** At most so many of this queue at once, within the worker's concurrency. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** The job names it can run, asked at every claim; absent: all. */
-  readonly names?: () => readonly string[];
-  readonly run: Run;
+  readonly names?: (() => readonly string[]) | undefined;
+  readonly run: Run<Ctx>;
+  /** What decides, beside the options stored with a job, whether and when it is tried again. */
+  readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
+  /** Called once a job has failed for good, here or under a worker that is gone; what it throws is an `error` event. */
+  readonly onFailed?: ((job: JobRecord, error: unknown) => unknown) | undefined;
 }
 
-export interface WorkerOptions {
-  readonly queues: readonly WorkerQueue[];
+export interface WorkerOptions<Ctx extends object = object> {
+  readonly queues: readonly WorkerQueue<Ctx>[];
   /** Jobs at once, over all queues. Default 10. */
   readonly concurrency?: number | undefined;
   /** How long a claim holds without renewal; renewed at a third. Default 30 s. */
@@ -32,8 +41,17 @@ export interface WorkerOptions {
   readonly name?: string | undefined;
   /** Stops by itself after so many jobs. */
   readonly maxJobs?: number | undefined;
+  /** Looks for work at least this often while idle: for a driver whose `watch` may miss things. Default: only when told. */
+  readonly sleep?: Duration | undefined;
   /** Merged into every handler's `ctx`. */
-  readonly ctx?: object | undefined;
+  readonly ctx?: Ctx | undefined;
+  /** Makes `ctx.enqueue` and `ctx.publish` work. */
+  readonly producer?: Producer | undefined;
+  /** Room shared with other workers, in place of `concurrency`. */
+  readonly slots?: Slots | undefined;
+  /** Where to count and time attempts. */
+  readonly metrics?: Metrics | undefined;
+  readonly telemetry?: TelemetryOption | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   /** Where its events go, when they are somebody else's too. */
@@ -45,7 +63,7 @@ export interface WorkerOptions {
 export type WorkerStatus = "stopped" | "running" | "stopping";
 
 /** Most jobs at once where the user does not say. */
-const CONCURRENCY = 10;
+export const CONCURRENCY = 10;
 /** Progress is written at most this often, with the renewals. */
 const PROGRESS_MS = 1_000;
 /** Microtask turns granted before an exchange, so that handlers that end together are settled together. */
@@ -59,14 +77,16 @@ const GATHER_TURNS = 8;
  * const worker = new Worker(driver, { queues: [{ name: "mail", run: (job) => send(job.payload) }] });
  * await worker.start();
  */
-export class Worker {
+export class Worker<Ctx extends object = object> {
   readonly #driver: Driver;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #queues: readonly WorkerQueue[];
-  readonly #concurrency: number;
+  readonly #queues: readonly WorkerQueue<Ctx>[];
+  readonly #slots: Slots;
+  #share: Share | undefined;
   readonly #leaseMs: number;
-  readonly #options: WorkerOptions;
+  readonly #sleepMs: number;
+  readonly #options: WorkerOptions<Ctx>;
   readonly #events: Emitter<WorkerEvents>;
   readonly #running = new Set<Attempt>();
 
@@ -76,7 +96,9 @@ export class Worker {
   #enlistment: Enlistment | undefined;
   #unwatch: () => void = () => {};
   #settlements: Settled[] = [];
-  #progress = new Map<string, Json>();
+  readonly #reports = new AttemptReports();
+  /** `onFailed` functions at work. */
+  readonly #hooks = new Set<Promise<void>>();
   #looping: Promise<void> | undefined;
   #look = false;
   #renew = false;
@@ -93,13 +115,15 @@ export class Worker {
   #due = false;
   #stopped: Promise<void> | undefined;
 
-  constructor(driver: Driver, options: WorkerOptions) {
+  constructor(driver: Driver, options: WorkerOptions<Ctx>) {
     this.#driver = driver;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#queues = options.queues;
-    this.#concurrency = integer(options.concurrency ?? CONCURRENCY, 1, 10_000, "concurrency");
+    const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, 10_000, "concurrency");
+    this.#slots = options.slots ?? new Slots(concurrency);
+    this.#sleepMs = options.sleep === undefined ? Number.POSITIVE_INFINITY : toMs(options.sleep, "sleep");
     this.#leaseMs = toMs(options.lease ?? DEFAULTS.leaseMs, "lease");
     if (this.#leaseMs < 100)
       throw new QuaysideError("invalid_option", `lease must be at least 100 ms, got ${this.#leaseMs}.`, {
@@ -107,7 +131,11 @@ export class Worker {
       });
     if (options.maxJobs !== undefined) integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
     this.#events = options.events ?? new Emitter();
-    this.#reporter = new Reporter(this.#events);
+    this.#reporter = new Reporter({
+      events: this.#events,
+      metrics: options.metrics,
+      onFailed: (job, error) => this.#runHook(job, error),
+    });
     this.#waiting = new WaitingRoom(this.#clock);
   }
 
@@ -204,6 +232,7 @@ export class Worker {
       else if (change.kind === "ready" || change.kind === "settings") this.#look = true;
       this.#pump();
     });
+    this.#share = this.#slots.join(() => this.#pump());
     this.wake();
   }
 
@@ -225,6 +254,7 @@ export class Worker {
   #pump(): void {
     if (this.#looping || !this.#line) return;
     if (!this.#hasReason()) {
+      if (this.#status === "running" && this.#look && this.#quota > 0) this.#share?.stand();
       this.#settleDown();
       return;
     }
@@ -237,7 +267,8 @@ export class Worker {
   async #loop(): Promise<void> {
     while (this.#hasReason()) {
       for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
-      await this.#round(false);
+      // Others may have taken the room meanwhile.
+      if (this.#hasReason()) await this.#round(false);
     }
   }
 
@@ -247,17 +278,17 @@ export class Worker {
 
   #free(): number {
     if (this.#status !== "running") return 0;
-    return Math.max(0, Math.min(this.#concurrency - this.#running.size, this.#quota));
+    return Math.max(0, Math.min(this.#share?.free ?? 0, this.#quota));
   }
 
   async #round(leave: boolean): Promise<void> {
     const line = this.#line as ExchangeLine;
     const settlements = this.#settlements;
-    const progress = [...this.#progress].map(([token, value]) => ({ token, value }));
-    const free = leave ? 0 : this.#free();
+    const progress = this.#reports.take();
+    const free = leave ? 0 : (this.#share?.take(this.#free()) ?? 0);
     this.#settlements = [];
-    this.#progress.clear();
-    this.#look = false;
+    // Without room it has not looked: it still wants to.
+    if (free > 0) this.#look = false;
     this.#renew = false;
     this.#disarm();
     const body = {
@@ -268,8 +299,11 @@ export class Worker {
       ...(leave && { leave }),
     };
     try {
-      this.#apply(await line.send(body), settlements, free);
+      const reply = await line.send(body);
+      this.#apply(reply, settlements, free);
+      this.#share?.give(free - reply.jobs.length);
     } catch (error) {
+      this.#share?.give(free);
       await this.#storeLost(error, settlements);
     }
   }
@@ -309,46 +343,88 @@ export class Worker {
     this.#quota -= reply.jobs.length;
     for (const claimed of reply.jobs) this.#startAttempt(claimed);
     this.#due = false;
-    if (reply.jobs.length < free && reply.nextWakeMs !== undefined) {
-      if (reply.nextWakeMs === 0) this.#look = this.#due = true;
-      else if (this.#options.alarm !== false) this.#disarm = this.#clock.after(reply.nextWakeMs, () => this.wake());
-    }
+    if (reply.jobs.length < free) this.#rest(reply.nextWakeMs);
     this.#armRenewal();
   }
 
-  #startAttempt(claimed: ExchangeReply["jobs"][number]): void {
-    const queue = this.#queues.find(({ name }) => name === claimed.job.queue) as WorkerQueue;
-    const attempt = new Attempt(
-      claimed,
-      {
-        settled: (_, settlement, end) => {
-          this.#settlements.push({ attempt, settlement, end, durationMs: this.#clock.now() - attempt.startedAt });
-          this.#progress.delete(attempt.token);
-          this.#notice();
-        },
-        returned: () => {
-          this.#running.delete(attempt);
-          this.#look = true;
-          this.#notice();
-        },
-        progressed: (_, value) => this.#noteProgress(attempt, value),
-      },
-      { clock: this.#clock, random: this.#random, extra: this.#options.ctx ?? {} },
-    );
-    this.#idle = false;
-    this.#running.add(attempt);
-    this.#events.emit("active", { job: attempt.job });
-    void attempt.start(queue.run);
+  /** There was less to claim than there is room: looks again when there may be more. */
+  #rest(nextWakeMs = Number.POSITIVE_INFINITY): void {
+    if (nextWakeMs === 0) {
+      this.#look = this.#due = true;
+      return;
+    }
+    const ms = Math.min(this.#options.alarm === false ? Number.POSITIVE_INFINITY : nextWakeMs, this.#sleepMs);
+    if (ms < Number.POSITIVE_INFINITY) this.#disarm = this.#clock.after(ms, () => this.wake());
   }
 
-  #noteProgress(attempt: Attempt, value: Json): void {
-    this.#progress.set(attempt.token, value);
-    this.#events.emit("progress", { job: attempt.job, progress: value });
+  #startAttempt(claimed: ExchangeReply["jobs"][number]): void {
+    const { job } = claimed;
+    const queue = this.#queueOf(job) as WorkerQueue<Ctx>;
+    const { ctx, producer, telemetry } = this.#options;
+    const attempt: Attempt = new Attempt(claimed, this.#listener, {
+      clock: this.#clock,
+      random: this.#random,
+      extra: ctx ?? {},
+      policy: queue.policy?.(job),
+      producer,
+    });
+    const run = queue.run as Run;
+    this.#idle = false;
+    this.#running.add(attempt);
+    this.#events.emit("active", { job });
+    void attempt.start(
+      telemetry ? (record, context) => traceAttempt(telemetry, record, async () => run(record, context)) : run,
+    );
+  }
+
+  #queueOf(job: JobRecord): WorkerQueue<Ctx> | undefined {
+    return this.#queues.find(({ name }) => name === job.queue);
+  }
+
+  readonly #listener: AttemptListener = {
+    settled: (attempt, settlement, end) => {
+      this.#settlements.push({ attempt, settlement, end, durationMs: this.#clock.now() - attempt.startedAt });
+      this.#notice();
+    },
+    returned: (attempt) => {
+      this.#running.delete(attempt);
+      this.#look = true;
+      this.#share?.give(1);
+      this.#notice();
+    },
+    progressed: ({ token, job }, value) => {
+      this.#reports.progressed(token, value);
+      this.#events.emit("progress", { job, progress: value });
+      this.#armReports();
+    },
+    logged: ({ token, job }, line) => {
+      this.#events.emit("log", { job, line: this.#reports.logged(token, line) });
+      this.#armReports();
+    },
+    fault: (error) => this.#reporter.fault(error),
+  };
+
+  #armReports(): void {
     this.#disarmProgress ??= this.#clock.after(PROGRESS_MS, () => {
       this.#disarmProgress = undefined;
-      this.#renew ||= this.#progress.size > 0;
+      this.#renew ||= !this.#reports.empty;
       this.#pump();
     });
+  }
+
+  #runHook(job: JobRecord, error: unknown): void {
+    const { onFailed } = this.#queueOf(job) ?? {};
+    if (!onFailed) return;
+    const hook = (async () => onFailed(job, error))()
+      .then(
+        () => {},
+        (cause) => this.#reporter.fault(cause),
+      )
+      .finally(() => {
+        this.#hooks.delete(hook);
+        this.#notice();
+      });
+    this.#hooks.add(hook);
   }
 
   #armRenewal(): void {
@@ -371,7 +447,7 @@ export class Worker {
     for (const { attempt } of [...settlements, ...this.#settlements]) this.#reporter.lost(attempt);
     for (const attempt of this.#live()) this.#lose(attempt);
     this.#settlements = [];
-    this.#progress.clear();
+    this.#reports.clear();
     this.#disarmRenewal();
     this.#enlistment?.leave();
     this.#line = undefined;
@@ -399,11 +475,14 @@ export class Worker {
     await this.#waiting.until(() => this.#live().length === 0);
     while (this.#looping) await this.#looping;
     if (this.#line) await this.#round(true);
+    if (this.#hooks.size > 0)
+      await this.#waiting.until(() => this.#hooks.size === 0, Math.max(timeoutMs, DEFAULTS.graceMs));
     this.#leave();
   }
 
   #leave(): void {
     this.#unwatch();
+    this.#share?.leave();
     this.#disarm();
     this.#disarmRenewal();
     this.#disarmProgress?.();
@@ -416,7 +495,9 @@ export class Worker {
 
   /** Nothing left to do: tells those who wait for it. */
   #settleDown(): void {
-    if (this.#idle || this.#due || this.#running.size > 0 || this.#status !== "running") return;
+    if (this.#idle || this.#due || this.#running.size + this.#hooks.size > 0 || this.#status !== "running") return;
+    // Other workers have all the room: it has not seen yet whether there is work.
+    if (this.#look && this.#quota > 0) return;
     this.#idle = true;
     this.#events.emit("idle", {});
     this.#notice();

@@ -1,7 +1,7 @@
 import type { Driver } from "../../driver/driver.ts";
+import type { HandlerContext } from "../../job/handler.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
 import type { ExchangeReply, ExchangeRequest } from "../../store/verbs.ts";
-import type { HandlerContext } from "../../worker/handler-context.ts";
 import { Worker, type WorkerOptions } from "../../worker/worker.ts";
 import type { WorkerEvents } from "../../worker/worker-events.ts";
 import type { DriverUnderTest, OpenDriver, TestRunner } from "../harness.ts";
@@ -125,11 +125,12 @@ export function heldHandler({ heeds = false }: { readonly heeds?: boolean } = {}
 /** The driver with some verbs replaced: to count, delay or break what goes through. */
 export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
   return {
-    enqueue: (jobs) => driver.enqueue(jobs),
+    enqueue: (jobs, request) => driver.enqueue(jobs, request),
     exchange: (request) => driver.exchange(request),
     get: (queue, id) => driver.get(queue, id),
     list: (query) => driver.list(query),
     counts: (queue) => driver.counts(queue),
+    schedules: (queue) => driver.schedules(queue),
     command: (command) => driver.command(command),
     nextWake: (queues) => driver.nextWake(queues),
     watch: (listener) => driver.watch(listener),

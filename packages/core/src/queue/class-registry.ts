@@ -1,0 +1,65 @@
+import { QuaysideError } from "../job/errors.ts";
+import {
+  bind,
+  type Dispatcher,
+  definitionOfClass,
+  instantiate,
+  type JobClass,
+  type JobInstance,
+  nameOfClass,
+} from "./job-class.ts";
+import type { JobRegistry } from "./job-registry.ts";
+
+/** The job classes of a manager, by the names under which their jobs are stored. */
+export class ClassRegistry {
+  readonly #registry: JobRegistry;
+  readonly #dispatcher: Dispatcher;
+  readonly #classes = new Map<string, JobClass>();
+
+  constructor(registry: JobRegistry, dispatcher: Dispatcher) {
+    this.#registry = registry;
+    this.#dispatcher = dispatcher;
+  }
+
+  /** @throws {QuaysideError} `invalid_option` when a class has no `jobName`; `conflict` when another one has it. */
+  register(jobClass: JobClass): void {
+    const name = nameOfClass(jobClass);
+    const other = this.#classes.get(name);
+    if (other === jobClass) return;
+    if (other) {
+      throw new QuaysideError("conflict", `Two job classes have the jobName ${JSON.stringify(name)}.`, { job: name });
+    }
+    this.#registry.define(name, definitionOfClass(jobClass));
+    this.#classes.set(name, jobClass);
+    bind(jobClass, this.#dispatcher);
+  }
+
+  /** False when there was none of this name. */
+  unregister(name: string): boolean {
+    const jobClass = this.#classes.get(name);
+    if (!jobClass) return false;
+    this.#classes.delete(name);
+    this.#registry.undefine(name);
+    bind(jobClass, undefined);
+    return true;
+  }
+
+  has(name: string): boolean {
+    return this.#classes.has(name);
+  }
+
+  get(name: string): JobClass | undefined {
+    return this.#classes.get(name);
+  }
+
+  all(): ReadonlyMap<string, JobClass> {
+    return this.#classes;
+  }
+
+  /** @throws {QuaysideError} `unknown_job`. */
+  make(name: string, payload: unknown): JobInstance {
+    const jobClass = this.#classes.get(name);
+    if (jobClass) return instantiate(jobClass, payload);
+    throw new QuaysideError("unknown_job", `No job class has the jobName ${JSON.stringify(name)}.`, { job: name });
+  }
+}

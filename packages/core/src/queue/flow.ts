@@ -1,0 +1,67 @@
+import { QuaysideError } from "../job/errors.ts";
+import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import type { JobOptions } from "../job/options.ts";
+import type { ChildFailure } from "../job/record.ts";
+import type { JobDraft } from "./job-producer.ts";
+
+/** A job of a flow, with the jobs that it waits for. */
+export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
+  readonly name: Name;
+  readonly payload: PayloadOf<Jobs, Name>;
+  /** Default: the queue that the flow is added to. All queues of a flow have the same driver. */
+  readonly queue?: string;
+  readonly options?: JobOptions;
+  /** What becomes of its parent when this job fails, is cancelled or removed. Default `fail`. */
+  readonly onFailure?: ChildFailure;
+  /** They all end before this job runs; its handler gets their results from `ctx.children()`. */
+  readonly children?: readonly FlowJob<Jobs>[];
+}
+
+export type FlowJob<Jobs extends JobMap> = { [Name in JobName<Jobs>]: FlowNode<Jobs, Name> }[JobName<Jobs>];
+
+/** The ids of a flow, in its own shape. */
+export interface FlowIds {
+  readonly id: string;
+  readonly children: readonly FlowIds[];
+}
+
+interface AnyNode {
+  readonly name: string;
+  readonly payload: unknown;
+  readonly queue?: string;
+  readonly options?: JobOptions;
+  readonly onFailure?: ChildFailure;
+  readonly children?: readonly AnyNode[];
+}
+
+/** A flow as the jobs of one `enqueue`, parents first, and how to read the receipts. */
+export function flattenFlow(
+  root: AnyNode,
+  queue: string,
+): { readonly drafts: readonly JobDraft[]; readonly read: (ids: readonly string[]) => FlowIds } {
+  const drafts: JobDraft[] = [];
+  const visit = (node: AnyNode, parentRef?: string): ((ids: readonly string[]) => FlowIds) => {
+    const index = drafts.length;
+    const ref = String(index);
+    const children = node.children ?? [];
+    drafts.push({
+      queue: node.queue ?? queue,
+      name: node.name,
+      payload: node.payload,
+      options: node.options,
+      flow: {
+        ...(children.length > 0 && { ref }),
+        ...(parentRef !== undefined && { parentRef }),
+        ...(parentRef !== undefined && node.onFailure && { onFailure: node.onFailure }),
+      },
+    });
+    const readers = children.map((child) => visit(child, ref));
+    return (ids) => {
+      const id = ids[index];
+      if (id === undefined) throw new QuaysideError("internal", "The driver answered too few receipts.");
+      return { id, children: readers.map((reader) => reader(ids)) };
+    };
+  };
+  const read = visit(root);
+  return { drafts, read };
+}

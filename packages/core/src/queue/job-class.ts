@@ -1,0 +1,185 @@
+import { QuaysideError } from "../job/errors.ts";
+import type { BackoffFunction, HandlerContext, Middleware } from "../job/handler.ts";
+import type { JobDefinition, StandardSchema } from "../job/job-map.ts";
+import type { JobDefaults, JobOptions } from "../job/options.ts";
+import type { JobRecord } from "../job/record.ts";
+import type { BackoffOption } from "../job/retry.ts";
+
+/** What `static options` of a job class can say: job options, and what a definition adds to them. */
+export type JobClassOptions = Omit<JobDefaults, "backoff"> & {
+  readonly backoff?: BackoffOption | BackoffFunction | undefined;
+  readonly input?: StandardSchema | undefined;
+  readonly output?: StandardSchema | undefined;
+  retryIf?(error: unknown, attempt: number): boolean;
+};
+
+/** What instances of a job class may have beside `handle`. */
+export interface JobHooks<Payload> {
+  /** Called once the job has failed for good. */
+  failed?(error: unknown, job: JobRecord): unknown;
+  /** False: the job is not stored but runs where it was dispatched, before `dispatch` resolves. */
+  shouldQueue?(payload: Payload): boolean;
+  /** The payload, for classes with fields of their own; goes with `static fromJSON`. */
+  toJSON?(): unknown;
+}
+
+/** An instance of a job class, whatever its handler makes of its `ctx`. */
+export interface JobInstance<Payload = unknown> {
+  readonly payload: Payload;
+  handle(payload: never, ctx: never): unknown;
+}
+
+/** A class that extends `Job`. */
+export interface JobClass<Payload = unknown> {
+  new (...args: never[]): JobInstance<Payload> & JobHooks<NoInfer<Payload>>;
+  /** The name under which its jobs are stored. Required: minifiers rename classes. */
+  readonly jobName: string;
+  /** Default: the manager's default queue. */
+  readonly queueName?: string;
+  /** Default: the manager's default connection. */
+  readonly connection?: string;
+  readonly options?: JobClassOptions;
+  readonly middleware?: readonly Middleware[];
+  /** Makes an instance of what its `toJSON` gave. Default: `new Class(payload)`. */
+  fromJSON?(payload: NoInfer<Payload>): JobInstance;
+}
+
+export interface DispatchOptions extends JobOptions {
+  readonly queue?: string | undefined;
+  readonly connection?: string | undefined;
+}
+
+/** What a job class is registered with. */
+export interface Dispatcher {
+  dispatchAll(jobClass: JobClass, payloads: readonly unknown[], options?: DispatchOptions): Promise<readonly string[]>;
+}
+
+const dispatchers = new WeakMap<object, Dispatcher>();
+
+/** Makes `jobClass.dispatch` go to this manager; the last one it was registered with. */
+export function bind(jobClass: object, dispatcher: Dispatcher | undefined): void {
+  if (dispatcher) dispatchers.set(jobClass, dispatcher);
+  else dispatchers.delete(jobClass);
+}
+
+/** The manager it is bound to, if any. */
+export const dispatcherOf = (jobClass: object): Dispatcher | undefined => dispatchers.get(jobClass);
+
+/**
+ * A job as a class: what it is called, where it goes and how it runs, in one place. Register it with a `QueueManager`,
+ * then dispatch it from anywhere. Each attempt runs on a fresh instance.
+ *
+ * @example
+ * class SendWelcomeEmail extends Job<{ userId: string }> {
+ *   static jobName = "send-welcome-email";
+ *   static queueName = "emails";
+ *   static options = { maxAttempts: 3, backoff: ["1s", "10s", "1m"] } as const;
+ *   async handle({ userId }: { userId: string }, ctx: HandlerContext) { … }
+ *   failed(error: unknown) { … }
+ * }
+ * manager.register(SendWelcomeEmail);
+ * await SendWelcomeEmail.dispatch({ userId }, { delay: "5m" });
+ */
+export abstract class Job<Payload = unknown, Ctx extends object = object> {
+  /** What it was made with: stored when the instance is dispatched, unless the class has a `toJSON`. */
+  readonly payload: Payload;
+
+  constructor(payload?: Payload) {
+    this.payload = payload as Payload;
+  }
+
+  abstract handle(payload: Payload, ctx: HandlerContext<Payload> & Ctx): unknown;
+
+  /** Adds one job of this class; resolves with its id once it is durable. */
+  static async dispatch<Payload>(
+    this: JobClass<Payload>,
+    payload: NoInfer<Payload>,
+    options?: DispatchOptions,
+  ): Promise<string> {
+    // biome-ignore lint/complexity/noThisInStatic: the class that it is called on, not the one that has it
+    const [id] = await dispatchAs(this, [payload], options);
+    return id as string;
+  }
+
+  /** Adds many, in one transaction; ids in their order. */
+  static dispatchBatch<Payload>(
+    this: JobClass<Payload>,
+    payloads: readonly NoInfer<Payload>[],
+    options?: DispatchOptions,
+  ): Promise<readonly string[]> {
+    // biome-ignore lint/complexity/noThisInStatic: the class that it is called on, not the one that has it
+    return dispatchAs(this, payloads, options);
+  }
+}
+
+async function dispatchAs(
+  jobClass: JobClass,
+  payloads: readonly unknown[],
+  options?: DispatchOptions,
+): Promise<readonly string[]> {
+  const dispatcher = dispatchers.get(jobClass);
+  if (dispatcher) return dispatcher.dispatchAll(jobClass, payloads, options);
+  const { name } = jobClass as unknown as { readonly name: string };
+  throw new QuaysideError(
+    "unknown_job",
+    `Job class ${name} is not registered: call manager.register(${name}) before it is dispatched.`,
+    { class: name },
+  );
+}
+
+/** @throws {QuaysideError} `invalid_option` naming the class, when it has no name to be stored under or cannot be restored. */
+export function nameOfClass(jobClass: JobClass): string {
+  const { jobName, name, prototype, fromJSON } = jobClass as unknown as Omit<JobClass, "new"> & {
+    readonly name: string;
+    readonly prototype: object;
+  };
+  if (typeof jobName !== "string" || jobName === "") {
+    throw new QuaysideError(
+      "invalid_option",
+      `Job class ${name} needs a static jobName, such as static jobName = "send-email": class names do not survive minifiers.`,
+      { option: "jobName", class: name },
+    );
+  }
+  if ("toJSON" in prototype && !fromJSON) {
+    throw new QuaysideError(
+      "invalid_option",
+      `Job class ${name} has toJSON(), so it needs a static fromJSON(payload) that makes an instance of what that gives.`,
+      { option: "fromJSON", class: name },
+    );
+  }
+  return jobName;
+}
+
+/** An instance as the worker uses it. */
+export type LiveJob = JobHooks<unknown> & {
+  readonly payload: unknown;
+  handle(payload: unknown, ctx: HandlerContext): unknown;
+};
+
+/** An instance for a stored payload. */
+export function instantiate(jobClass: JobClass, payload: unknown): LiveJob {
+  if (jobClass.fromJSON) return jobClass.fromJSON(payload) as LiveJob;
+  return new (jobClass as unknown as new (payload: unknown) => LiveJob)(payload);
+}
+
+/** What is stored of an instance: its `toJSON()` where it has one, else its `payload`. */
+export const payloadOfInstance = (job: JobInstance & JobHooks<unknown>): unknown =>
+  job.toJSON ? job.toJSON() : job.payload;
+
+/** A class as a definition, so that all else treats both alike. */
+export function definitionOfClass(jobClass: JobClass): JobDefinition {
+  const { prototype } = jobClass as unknown as { prototype: LiveJob };
+  return {
+    ...jobClass.options,
+    queue: jobClass.queueName,
+    connection: jobClass.connection,
+    middleware: jobClass.middleware,
+    handler: (payload, ctx) => instantiate(jobClass, payload).handle(payload, ctx),
+    ...("shouldQueue" in prototype && {
+      shouldQueue: (payload: unknown) => instantiate(jobClass, payload).shouldQueue?.(payload) ?? true,
+    }),
+    ...("failed" in prototype && {
+      onFailed: (job: JobRecord, error: unknown) => instantiate(jobClass, job.payload).failed?.(error, job),
+    }),
+  };
+}

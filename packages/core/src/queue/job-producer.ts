@@ -1,0 +1,108 @@
+import type { Clock } from "../driver/clock.ts";
+import type { Driver } from "../driver/driver.ts";
+import { QuaysideError } from "../job/errors.ts";
+import { type JobDefinition, jobDefaultsOf, validatePayload } from "../job/job-map.ts";
+import { toJsonText, utf8Bytes } from "../job/json.ts";
+import type { FlowPart, NewJob } from "../job/new-job.ts";
+import { type JobDefaults, type JobOptions, resolveOptions } from "../job/options.ts";
+import { checkName } from "../job/place.ts";
+import type { EnqueueReceipt } from "../store/verbs.ts";
+import { type TelemetryOption, traceAdd } from "../worker/telemetry.ts";
+import type { PayloadCipher } from "./encryption.ts";
+import { EnqueueBatcher } from "./enqueue-batcher.ts";
+import type { JobRegistry } from "./job-registry.ts";
+
+export interface JobProducerOptions {
+  readonly registry: JobRegistry;
+  readonly clock: Clock;
+  /** Largest payload in bytes of JSON. */
+  readonly payloadLimit: number;
+  readonly cipher: PayloadCipher | undefined;
+  readonly telemetry: TelemetryOption | undefined;
+  /** Options of all jobs of a queue, unless definition or job says otherwise. */
+  readonly defaultsOf: (queue: string) => JobDefaults | undefined;
+}
+
+/** A job on its way to a queue. */
+export interface JobDraft {
+  readonly queue: string;
+  readonly name: string;
+  readonly payload: unknown;
+  readonly options?: JobOptions | undefined;
+  readonly flow?: FlowPart;
+}
+
+/** Checks, resolves and encrypts jobs, and hands them to their driver. */
+export class JobProducer {
+  readonly #options: JobProducerOptions;
+
+  constructor(options: JobProducerOptions) {
+    this.#options = options;
+  }
+
+  /** One receipt a job. Adds of the same turn share one transaction; `alone` asks for one of its own. */
+  async add(
+    driver: Driver,
+    drafts: readonly JobDraft[],
+    { alone = false }: { readonly alone?: boolean } = {},
+  ): Promise<readonly EnqueueReceipt[]> {
+    const [first] = drafts;
+    if (!first) return [];
+    const prepared = drafts.map((draft) => this.prepare(draft));
+    const span = { queue: first.queue, name: first.name, count: drafts.length };
+    return traceAdd(this.#options.telemetry, span, async (trace) => {
+      const ready = await Promise.all(prepared);
+      const jobs = trace === undefined ? ready : ready.map((job) => ({ ...job, trace }));
+      return alone ? driver.enqueue(jobs) : EnqueueBatcher.of(driver).add(jobs);
+    });
+  }
+
+  /** Everything about a job before it reaches the driver. Synchronous as far as its schema and encryption allow. */
+  prepare(draft: JobDraft): NewJob | Promise<NewJob> {
+    const { queue, name, payload, options, flow } = draft;
+    const { registry, cipher } = this.#options;
+    const definition = registry.definition(name, queue);
+    const job = { ...this.resolve(draft, definition), ...(flow && { flow }) };
+    const encrypted =
+      options?.encrypted ?? definition?.encrypted ?? this.#options.defaultsOf(queue)?.encrypted ?? false;
+    if (encrypted && !cipher)
+      throw new QuaysideError("missing_key", `Job ${JSON.stringify(name)} is to be encrypted, but there are no keys.`, {
+        job: name,
+      });
+    // The payload is stored as it was given, and checked again before it runs: what a schema makes of it is the handler's.
+    const checked = validatePayload(name, definition, payload);
+    if (encrypted && cipher) return Promise.resolve(checked).then(() => this.#sealed(cipher, job));
+    return checked instanceof Promise ? checked.then(() => job) : job;
+  }
+
+  /** Options resolved, payload as JSON text within its limit. */
+  resolve({ queue, name, payload, options }: JobDraft, definition: JobDefinition | undefined): NewJob {
+    checkName(name, "job name");
+    checkName(queue, "queue name");
+    const { clock } = this.#options;
+    const defaults = this.#options.defaultsOf(queue);
+    // A backoff that is a function is not stored; neither is the one farther away that it overrules.
+    const layers = typeof definition?.backoff === "function" ? { ...defaults, backoff: undefined } : defaults;
+    const resolved = resolveOptions([layers, jobDefaultsOf(definition), options], clock.now());
+    return { queue, name, payload: this.text(name, payload), ...resolved };
+  }
+
+  /** @throws {QuaysideError} `invalid_payload`, `payload_too_large`. */
+  text(name: string, payload: unknown): string {
+    const limit = this.#options.payloadLimit;
+    const text = toJsonText(payload, "payload");
+    const bytes = utf8Bytes(text, limit);
+    if (bytes <= limit) return text;
+    throw new QuaysideError(
+      "payload_too_large",
+      `The payload of job ${JSON.stringify(name)} has ${bytes} bytes of JSON; at most ${limit} are allowed. Store large data elsewhere and pass its key.`,
+      { job: name, bytes, limit },
+    );
+  }
+
+  async #sealed(cipher: PayloadCipher, job: NewJob): Promise<NewJob> {
+    // With a dedupe key the payload may become another job's: it is then bound to queue and name alone.
+    const id = job.dedupe ? undefined : job.id;
+    return { ...job, payload: await cipher.seal(job.payload, { queue: job.queue, name: job.name, id }) };
+  }
+}

@@ -1,0 +1,66 @@
+import type { Driver } from "../driver/driver.ts";
+import type { Handler, JobRequest, Middleware } from "../job/handler.ts";
+import type { JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import type { JobDefaults, JobOptions } from "../job/options.ts";
+import type { Keep } from "../job/record.ts";
+import type { JobMetrics, QueueMetrics } from "../worker/metrics.ts";
+import type { WorkerOptions } from "../worker/worker.ts";
+import type { ConfigureOption } from "./queue-control.ts";
+import type { SharedOptions } from "./queue-home.ts";
+
+/** One queue of a manager. `rateLimit`, `maxActive` and `keep` are written into its store when the manager starts. */
+export interface QueueSettings extends ConfigureOption {
+  /** Jobs of this queue at once in this manager, within its total. Default: the total. */
+  readonly concurrency?: number | undefined;
+  /** Default: the default connection. */
+  readonly connection?: string | undefined;
+  /** Options of its jobs, unless definition or job says otherwise. */
+  readonly defaults?: JobDefaults | undefined;
+}
+
+export interface QueueManagerOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
+  extends SharedOptions<Jobs, Ctx>,
+    Pick<WorkerOptions, "concurrency" | "lease" | "name" | "maxJobs" | "sleep" | "alarm"> {
+  /** The driver of the connection named `default`. */
+  readonly driver?: Driver | undefined;
+  /** Further connections by name; the first is the default one where there is no `driver`. */
+  readonly connections?: { readonly [name: string]: Driver } | undefined;
+  /** The queues to work, with their settings; those of registered jobs are worked too. */
+  readonly queues?: { readonly [name: string]: QueueSettings } | undefined;
+  /** Where jobs go that name no queue. Default `default`. */
+  readonly defaultQueue?: string | undefined;
+  /** How many ended jobs every queue keeps, unless its settings say otherwise. */
+  readonly keep?: Partial<Keep> | undefined;
+}
+
+/** A job with its handler, for `registerJob`. */
+export interface JobRegistration<Payload, Ctx extends object, Input = Payload, Result = unknown>
+  extends Omit<JobDefinition<Input, Payload, Result>, "handler" | "middleware"> {
+  readonly name: string;
+  readonly handler: Handler<Payload, Ctx>;
+  readonly middleware?: readonly Middleware<Ctx>[] | undefined;
+}
+
+/** A job for `enqueue`. */
+export type JobToEnqueue<Jobs extends JobMap> = {
+  [Name in JobName<Jobs>]: Omit<JobRequest<PayloadOf<Jobs, Name>>, "name"> & {
+    readonly name: Name;
+    /** Default: that of its definition, else of its queue's settings, else the default one. */
+    readonly connection?: string | undefined;
+  };
+}[JobName<Jobs>];
+
+/** A job for `publish`: into each of several queues. */
+export type JobToPublish<Jobs extends JobMap> = {
+  [Name in JobName<Jobs>]: JobOptions & {
+    readonly name: Name;
+    readonly payload: PayloadOf<Jobs, Name>;
+    readonly queues: readonly string[];
+    readonly connection?: string | undefined;
+  };
+}[JobName<Jobs>];
+
+/** What a manager's workers have done since it was made: in all, and by queue. */
+export interface ManagerMetrics extends Pick<JobMetrics, "processed" | "failed" | "retried"> {
+  readonly queues: { readonly [name: string]: QueueMetrics };
+}

@@ -1,0 +1,117 @@
+import type { Driver } from "../driver/driver.ts";
+import type { JobMap } from "../job/job-map.ts";
+import { Emitter } from "../worker/emitter.ts";
+import type { Producer } from "../worker/run-attempt.ts";
+import { Worker, type WorkerOptions, type WorkerQueue } from "../worker/worker.ts";
+import type { WorkerEvents } from "../worker/worker-events.ts";
+import { JobAdder } from "./job-adder.ts";
+import { MANAGED, Queue } from "./queue.ts";
+import type { QueueHome } from "./queue-home.ts";
+
+const EVENTS: readonly (keyof WorkerEvents)[] = [
+  "active",
+  "completed",
+  "failed",
+  "retrying",
+  "released",
+  "cancelled",
+  "progress",
+  "log",
+  "stalled",
+  "idle",
+];
+
+export interface QueueConnectionOptions {
+  readonly home: QueueHome;
+  readonly events: Emitter<WorkerEvents>;
+  readonly producer: Producer;
+  readonly defaultQueue: () => string;
+  /** At most so many jobs of a queue at once. */
+  readonly concurrencyOf: (queue: string) => number | undefined;
+  readonly worker: Omit<WorkerOptions, "queues">;
+  readonly drain: () => Promise<void>;
+}
+
+/** One driver of a manager, by name: its queues, and the worker that works them. */
+export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> {
+  readonly name: string;
+  readonly driver: Driver;
+  /** @internal */
+  readonly worker: Worker;
+  /** @internal */
+  readonly adder: JobAdder;
+  readonly #options: QueueConnectionOptions;
+  readonly #queues = new Map<string, Queue<Jobs, Ctx>>();
+  /** The worker goes through this list at every claim. */
+  readonly #worked: WorkerQueue[] = [];
+
+  /** @internal A manager makes these: see `addConnection`. */
+  constructor(name: string, driver: Driver, options: QueueConnectionOptions) {
+    const { home, producer, drain } = options;
+    this.name = name;
+    this.driver = driver;
+    this.#options = options;
+    const events = this.#forward(options.events);
+    this.adder = new JobAdder({ home, driver, events, drain, producer });
+    this.worker = new Worker(driver, { ...options.worker, events, producer, queues: this.#worked });
+  }
+
+  get defaultQueue(): string {
+    return this.#options.defaultQueue();
+  }
+
+  /** Names of the queues that it works or has been asked for. */
+  get queues(): readonly string[] {
+    return [...this.#queues.keys()];
+  }
+
+  /** A queue on this connection; the same object each time. Without a name: the default queue. */
+  queue(name: string = this.defaultQueue): Queue<Jobs, Ctx> {
+    const known = this.#queues.get(name);
+    if (known) return known;
+    const { home, producer } = this.#options;
+    const managed = { home, producer, adder: this.adder, wake: () => this.work(name) };
+    const queue = new Queue<Jobs, Ctx>(name, this.driver, { [MANAGED]: managed });
+    this.#queues.set(name, queue);
+    return queue;
+  }
+
+  /** Jobs of a queue that have not ended. */
+  size(queue?: string): Promise<number> {
+    return this.queue(queue).size();
+  }
+
+  delayedSize(queue?: string): Promise<number> {
+    return this.queue(queue).delayedSize();
+  }
+
+  async clear(queue?: string): Promise<void> {
+    await this.queue(queue).clear();
+  }
+
+  /** Removes all jobs of all queues that this connection knows: see `queues`. */
+  async clearAll(): Promise<void> {
+    for (const queue of this.#queues.values()) await queue.clear();
+  }
+
+  /** @internal Has the worker work this queue too. */
+  work(name: string): void {
+    if (!this.#worked.some((queue) => queue.name === name)) {
+      this.#worked.push(this.queue(name).asWorkerQueue(this.#options.concurrencyOf(name)));
+    }
+    this.worker.wake();
+  }
+
+  /** Events of this connection's worker go to the manager and to the queue that they are about. */
+  #forward(manager: Emitter<WorkerEvents>): Emitter<WorkerEvents> {
+    const events = new Emitter<WorkerEvents>();
+    for (const name of EVENTS) {
+      events.on(name, (event) => {
+        manager.emit(name, event);
+        if ("job" in event) this.#queues.get(event.job.queue)?.[MANAGED](name, event);
+      });
+    }
+    events.on("error", ({ error }) => manager.fault(error));
+    return events;
+  }
+}

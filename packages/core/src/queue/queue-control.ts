@@ -1,0 +1,244 @@
+import type { Driver } from "../driver/driver.ts";
+import { type Duration, toMs } from "../job/duration.ts";
+import { QuaysideError } from "../job/errors.ts";
+import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
+import { integer, type JobOptions, resolveKeep } from "../job/options.ts";
+import { checkName } from "../job/place.ts";
+import type { JobRecord, JobState, Keep } from "../job/record.ts";
+import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
+import type { Change } from "../store/store.ts";
+import type { CommandReply, JobCounts, JobFilter, JobPage, ListQuery, Schedule } from "../store/verbs.ts";
+import type { QueueMetrics } from "../worker/metrics.ts";
+import { isSealed } from "./encryption.ts";
+import type { QueueHome } from "./queue-home.ts";
+import { type WaitOptions, waitFor } from "./wait-for.ts";
+
+/** Which jobs; all conditions hold together. */
+export interface FilterOption {
+  readonly name?: string | undefined;
+  /** Jobs that bear all of these. */
+  readonly tags?: readonly string[] | undefined;
+  /** Ended longer ago than this; of jobs that have not ended: added longer ago. */
+  readonly olderThan?: Duration | undefined;
+}
+
+export interface ClearOption extends FilterOption {
+  readonly state?: JobState | undefined;
+}
+
+export interface RetryAllOption extends FilterOption {
+  /** Default `failed`. */
+  readonly state?: "failed" | "cancelled" | undefined;
+}
+
+/** What belongs to a queue and lives in its store, for all of its workers; `null` lifts a limit. */
+export interface ConfigureOption {
+  readonly keep?: Partial<Keep> | undefined;
+  /** At most `max` jobs begin in any `per`. */
+  readonly rateLimit?: { readonly max: number; readonly per: Duration } | null | undefined;
+  /** At most so many jobs at once. */
+  readonly maxActive?: number | null | undefined;
+}
+
+/** Options of the jobs of a recurrence. */
+export type RecurringOptions = Omit<JobOptions, "id" | "delay" | "availableAt" | "dedupe">;
+
+/** The verbs that inspect and steer a queue, wherever its jobs are kept. */
+export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
+  readonly name: string;
+  readonly driver: Driver;
+  protected readonly home: QueueHome;
+
+  protected constructor(name: string, driver: Driver, home: QueueHome) {
+    this.name = checkName(name, "queue name");
+    this.driver = driver;
+    this.home = home;
+  }
+
+  /** The job as it stands; undefined when there is none, or it has ended and was not kept. */
+  async get<Name extends JobName<Jobs>>(id: string): Promise<JobRecord<PayloadOf<Jobs, Name>> | undefined> {
+    const job = await this.driver.get(this.name, id);
+    return job && (this.home.runner.readable(job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
+  }
+
+  /** A page of jobs, 100 unless `limit` says otherwise; pass its `cursor` for the next one. */
+  async list(query: Omit<ListQuery, "queue"> = {}): Promise<JobPage> {
+    const page = await this.driver.list({ ...query, queue: this.name });
+    return { ...page, jobs: await Promise.all(page.jobs.map((job) => this.home.runner.readable(job))) };
+  }
+
+  counts(): Promise<JobCounts> {
+    return this.driver.counts(this.name);
+  }
+
+  /** Jobs that have not ended: waiting, delayed and active. */
+  async size(): Promise<number> {
+    const { waiting, delayed, active } = await this.counts();
+    return waiting + delayed + active;
+  }
+
+  async delayedSize(): Promise<number> {
+    return (await this.counts()).delayed;
+  }
+
+  /** What the workers of this object have done since it was made. */
+  metrics(): QueueMetrics {
+    return this.home.metrics.read(this.name);
+  }
+
+  /**
+   * Resolves with the result of a job, also one that ended before. It needs ended jobs to be kept (`keep`, by default the
+   * last 100), and does not poll.
+   *
+   * @throws {QuaysideError} the job's own error by its code; `cancelled`; `job_not_found`; `timeout`. Or the signal's reason.
+   * @example
+   * const id = await queue.addJob("resize", { url });
+   * const { width } = await queue.waitFor<"resize">(id, { timeout: "30s" });
+   */
+  waitFor<Name extends JobName<Jobs>>(id: string, options: WaitOptions = {}): Promise<ResultOf<Jobs, Name>> {
+    const { driver, name: queue } = this;
+    return waitFor({ ...options, driver, clock: this.home.clock, queue, id }) as Promise<ResultOf<Jobs, Name>>;
+  }
+
+  /** Ends a waiting job as `cancelled`; asks a running one to stop. `affected: 0` when it had ended already. */
+  cancel(id: string): Promise<CommandReply> {
+    return this.driver.command({ type: "cancel", queue: this.name, id });
+  }
+
+  /** Puts a failed or cancelled job back in line, with fresh attempts. @throws {QuaysideError} `job_not_found`, `conflict`. */
+  retry(id: string): Promise<CommandReply> {
+    return this.driver.command({ type: "retry", queue: this.name, id });
+  }
+
+  /** Puts all failed (or all cancelled) jobs back in line, or those that the filter means. */
+  retryAll(filter: RetryAllOption = {}): Promise<CommandReply> {
+    const { state, ...rest } = filter;
+    return this.driver.command({ type: "retryAll", queue: this.name, ...(state && { state }), ...filterOf(rest) });
+  }
+
+  /** Makes a delayed job due now. @throws {QuaysideError} `job_not_found`, `conflict` when it runs or has ended. */
+  promote(id: string): Promise<CommandReply> {
+    return this.driver.command({ type: "promote", queue: this.name, id });
+  }
+
+  /**
+   * Changes a job that waits: its payload (checked as when adding), priority, or delay from now.
+   *
+   * @throws {QuaysideError} `job_not_found`; `conflict` when it runs or has ended; as `addJob` for the payload.
+   */
+  async update<Name extends JobName<Jobs>>(
+    id: string,
+    change: { readonly payload?: PayloadOf<Jobs, Name>; readonly priority?: number; readonly delay?: Duration },
+  ): Promise<CommandReply> {
+    const { priority, delay } = change;
+    const payload = change.payload === undefined ? undefined : await this.#newPayload(id, change.payload);
+    return this.driver.command({
+      type: "update",
+      queue: this.name,
+      id,
+      ...(payload !== undefined && { payload }),
+      ...(priority !== undefined && { priority: integer(priority, -100, 100, "priority") }),
+      ...(delay !== undefined && { delayMs: toMs(delay, "delay") }),
+    });
+  }
+
+  /** Deletes a job in any state; a running one is asked to stop and then leaves no trace. */
+  remove(id: string): Promise<CommandReply> {
+    return this.driver.command({ type: "remove", queue: this.name, id });
+  }
+
+  /** Removes all jobs, those of one state, or those that a filter means. Thousands go in several transactions. */
+  clear(which: JobState | ClearOption = {}): Promise<CommandReply> {
+    const { state, ...rest } = typeof which === "string" ? { state: which } : which;
+    return this.driver.command({ type: "clear", queue: this.name, ...(state && { state }), ...filterOf(rest) });
+  }
+
+  /** Nobody claims jobs of this queue until `resume`; running ones go on. */
+  async pause(): Promise<void> {
+    await this.driver.command({ type: "pause", queue: this.name });
+  }
+
+  async resume(): Promise<void> {
+    await this.driver.command({ type: "resume", queue: this.name });
+  }
+
+  /**
+   * Sets what belongs to the queue and lives in its store; the last writer wins, what is not said stays.
+   *
+   * @example
+   * await queue.configure({ rateLimit: { max: 10, per: "1s" }, maxActive: 4, keep: { completed: 1_000 } });
+   */
+  async configure({ keep, rateLimit, maxActive }: ConfigureOption): Promise<void> {
+    await this.driver.command({
+      type: "configure",
+      queue: this.name,
+      ...(keep && { keep: resolveKeep(keep) }),
+      ...(rateLimit !== undefined && { rateLimit: rateLimit && resolveRateLimit(rateLimit) }),
+      ...(maxActive !== undefined && {
+        maxActive: maxActive === null ? null : integer(maxActive, 1, 1_000_000, "maxActive"),
+      }),
+    });
+  }
+
+  /**
+   * Has a job recur, under a key: one occurrence at a time is pending, a missed stretch runs once. The same key again
+   * changes the rule and the job.
+   *
+   * @example
+   * await queue.schedule("nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna" }, "report", { kind: "daily" });
+   * await queue.schedule("sync", { every: "5m", limit: 100 }, "sync", null, { maxAttempts: 1 });
+   */
+  async schedule<Name extends JobName<Jobs>>(
+    key: string,
+    recurrence: RecurrenceOption,
+    name: Name,
+    payload: PayloadOf<Jobs, Name>,
+    options?: RecurringOptions,
+  ): Promise<void> {
+    checkName(key, "schedule key");
+    const rule = resolveRecurrence(recurrence);
+    this.home.registry.check(name);
+    const job = await this.home.producer.prepare({ queue: this.name, name, payload, options });
+    await this.driver.command({ type: "schedule", queue: this.name, key, rule, job });
+  }
+
+  /** Ends a recurrence and takes its pending occurrence away. False when there was none under this key. */
+  async unschedule(key: string): Promise<boolean> {
+    return (await this.driver.command({ type: "unschedule", queue: this.name, key })).affected > 0;
+  }
+
+  schedules(): Promise<readonly Schedule[]> {
+    return this.driver.schedules(this.name);
+  }
+
+  /** Calls back after something in this queue changed, here or in another tab. Returns the function that stops it. */
+  watch(listener: (change: Change) => void): () => void {
+    return this.driver.watch((change) => {
+      if (change.queue === this.name) listener(change);
+    });
+  }
+
+  /** Checked by the schema of the job's name, and encrypted if what stands is. */
+  async #newPayload(id: string, payload: unknown): Promise<string> {
+    const job = await this.driver.get(this.name, id);
+    if (!job) throw new QuaysideError("job_not_found", `There is no job ${id} in queue ${this.name}.`, { id });
+    const encrypted = isSealed(job.payload);
+    const draft = { queue: this.name, name: job.name, payload, options: { id, encrypted } };
+    return (await this.home.producer.prepare(draft)).payload;
+  }
+}
+
+function filterOf({ name, tags, olderThan }: FilterOption): JobFilter {
+  return {
+    ...(name !== undefined && { name: checkName(name, "name") }),
+    ...(tags !== undefined && { tags }),
+    ...(olderThan !== undefined && { olderThanMs: toMs(olderThan, "olderThan") }),
+  };
+}
+
+function resolveRateLimit({ max, per }: NonNullable<ConfigureOption["rateLimit"]>) {
+  const perMs = toMs(per, "rateLimit.per");
+  if (perMs < 1)
+    throw new QuaysideError("invalid_option", "rateLimit.per must be at least 1 ms.", { option: "rateLimit.per" });
+  return { max: integer(max, 1, 1_000_000, "rateLimit.max"), perMs };
+}

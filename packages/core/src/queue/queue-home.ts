@@ -1,0 +1,63 @@
+import { type Clock, systemClock } from "../driver/clock.ts";
+import { DEFAULTS } from "../job/defaults.ts";
+import type { Middleware } from "../job/handler.ts";
+import { definitionsOf, type JobMap } from "../job/job-map.ts";
+import { integer, type JobDefaults } from "../job/options.ts";
+import { Metrics } from "../worker/metrics.ts";
+import type { TelemetryOption } from "../worker/telemetry.ts";
+import { type EncryptionOption, PayloadCipher } from "./encryption.ts";
+import { JobProducer } from "./job-producer.ts";
+import { JobRegistry } from "./job-registry.ts";
+import { JobRunner } from "./job-runner.ts";
+
+/** What a queue and a manager are both told. */
+export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object = object> {
+  /** Job map with schemas and options, from `defineJobs`. */
+  readonly jobs?: Jobs | undefined;
+  /** Options of all jobs, unless the queue, the definition or the job says otherwise. */
+  readonly defaults?: JobDefaults | undefined;
+  /** Merged into the `ctx` of every handler and middleware. */
+  readonly ctx?: Ctx | undefined;
+  /** Runs around all handlers, outermost first. */
+  readonly middleware?: readonly Middleware<Ctx>[] | undefined;
+  /** Keys for jobs that are `encrypted`. */
+  readonly encryption?: EncryptionOption | undefined;
+  /** Spans for adds and attempts. */
+  readonly telemetry?: TelemetryOption | undefined;
+  /** Largest payload in bytes of JSON. Default 128 KiB. */
+  readonly payloadLimit?: number | undefined;
+  readonly clock?: Clock | undefined;
+  readonly random?: (() => number) | undefined;
+}
+
+/** What the queues of a manager share, and a queue by itself has alone. */
+export interface QueueHome {
+  readonly clock: Clock;
+  readonly random: (() => number) | undefined;
+  readonly ctx: object | undefined;
+  readonly telemetry: TelemetryOption | undefined;
+  readonly registry: JobRegistry;
+  readonly producer: JobProducer;
+  readonly runner: JobRunner;
+  readonly metrics: Metrics;
+}
+
+export function makeHome<Jobs extends JobMap, Ctx extends object>(
+  options: SharedOptions<Jobs, Ctx>,
+  defaultsOf: (queue: string) => JobDefaults | undefined = () => options.defaults,
+): QueueHome {
+  const { clock = systemClock, random, ctx, telemetry, encryption } = options;
+  const registry = new JobRegistry(options.jobs && definitionsOf(options.jobs));
+  const cipher = encryption && new PayloadCipher(encryption);
+  const payloadLimit = integer(options.payloadLimit ?? DEFAULTS.payloadLimitBytes, 1, 64 * 1024 * 1024, "payloadLimit");
+  return {
+    clock,
+    random,
+    ctx,
+    telemetry,
+    registry,
+    producer: new JobProducer({ registry, clock, payloadLimit, cipher, telemetry, defaultsOf }),
+    runner: new JobRunner({ registry, cipher, middleware: (options.middleware ?? []) as readonly Middleware[] }),
+    metrics: new Metrics(),
+  };
+}

@@ -1,0 +1,81 @@
+import { DEFAULTS } from "../job/defaults.ts";
+import type { JobRecord } from "../job/record.ts";
+import type { NewJob } from "../store/verbs.ts";
+import type { Emitter } from "../worker/emitter.ts";
+import { Attempt, type AttemptEnd, type Producer } from "../worker/run-attempt.ts";
+import type { WorkerEvents } from "../worker/worker-events.ts";
+import type { QueueHome } from "./queue-home.ts";
+
+export interface RunHere {
+  readonly home: QueueHome;
+  readonly events: Emitter<WorkerEvents>;
+  readonly producer: Producer;
+}
+
+/** How a job that ran here ended: done, or given back, to be stored after all. */
+export type RanHere = { readonly id: string; readonly releasedMs?: number };
+
+/**
+ * Runs a job that is not to be queued (`shouldQueue`), once, as a worker would: middleware, timeout, events and
+ * `onFailed`. @throws what its attempt threw.
+ */
+export async function runHere(job: NewJob, { home, events, producer }: RunHere): Promise<RanHere> {
+  const { clock, random = Math.random, runner, metrics } = home;
+  const record = recordOf(job, clock.now());
+  const started = clock.now();
+  events.emit("active", { job: record });
+  const { outcome, end } = await new Promise<{ outcome: Attempt | number; end: AttemptEnd }>((resolve) => {
+    const attempt: Attempt = new Attempt(
+      { token: "here", job: record },
+      {
+        settled: (_, settlement, ended) =>
+          resolve({ outcome: settlement.outcome === "released" ? settlement.delayMs : attempt, end: ended }),
+        returned: () => {},
+        progressed: (_, progress) => events.emit("progress", { job: record, progress }),
+        logged: (_, line) => events.emit("log", { job: record, line }),
+        fault: (error) => events.fault(error),
+      },
+      { clock, random, extra: home.ctx ?? {}, producer },
+    );
+    void attempt.start((stored, context) => runner.run(stored, context));
+  });
+  const durationMs = clock.now() - started;
+  if (typeof outcome === "number") {
+    metrics.record(record, "released", durationMs);
+    events.emit("released", { job: record, delayMs: outcome });
+    return { id: record.id, releasedMs: outcome };
+  }
+  if ("error" in end) {
+    metrics.record(record, "failed", durationMs);
+    events.emit("failed", { job: record, error: end.error });
+    await runner.failed(record, end.error);
+    throw end.error;
+  }
+  metrics.record(record, "processed", durationMs);
+  events.emit("completed", { job: record, result: end.result, durationMs });
+  return { id: record.id };
+}
+
+/** The job as a worker would have claimed it. */
+function recordOf(job: NewJob, now: number): JobRecord {
+  const { id = crypto.randomUUID(), queue, name, priority = 0, tags = [], timeoutMs } = job;
+  return {
+    id,
+    queue,
+    name,
+    payload: JSON.parse(job.payload),
+    state: "active",
+    priority,
+    addedAt: now,
+    availableAt: now,
+    startedAt: now,
+    attempts: 1,
+    maxAttempts: 1,
+    interruptions: 0,
+    exceptions: 0,
+    tags,
+    logs: [],
+    backoff: DEFAULTS.backoff,
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  };
+}

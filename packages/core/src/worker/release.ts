@@ -1,0 +1,12 @@
+/** Thrown by `ctx.release` to leave the handler; let it pass. */
+export class Release extends Error {
+  override readonly name = "Release";
+  readonly delayMs: number;
+  /** What kept the job from running here, to be told as an `error` event; absent when its handler gave it back. */
+  readonly fault: unknown;
+  constructor(delayMs: number, fault?: unknown) {
+    super("This attempt gave its job back (ctx.release). Let this pass through your handler.");
+    this.delayMs = delayMs;
+    this.fault = fault;
+  }
+}

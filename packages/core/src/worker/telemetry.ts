@@ -1,0 +1,115 @@
+import { toStoredError } from "../job/errors.ts";
+import type { JobRecord } from "../job/record.ts";
+import { Release } from "./release.ts";
+
+/** What is used of a span of OpenTelemetry. */
+export interface TelemetrySpan {
+  spanContext(): { readonly traceId: string; readonly spanId: string; readonly traceFlags: number };
+  setAttribute(key: string, value: string | number | boolean): unknown;
+  setStatus(status: { code: number; message?: string }): unknown;
+  recordException(exception: Error | string): void;
+  end(): void;
+}
+
+export interface TelemetrySpanOptions {
+  kind?: number;
+  attributes?: Record<string, string | number | boolean>;
+  links?: { context: { traceId: string; spanId: string; traceFlags: number; isRemote?: boolean } }[];
+}
+
+/** What is used of a `Tracer` of `@opentelemetry/api`: pass `trace.getTracer("quayside")`. */
+export interface TelemetryTracer {
+  startActiveSpan<Run extends (span: TelemetrySpan) => ReturnType<Run>>(
+    name: string,
+    options: TelemetrySpanOptions,
+    run: Run,
+  ): ReturnType<Run>;
+}
+
+/**
+ * Spans for adds and attempts. Each attempt links to the span that added its job, in whatever process that was: the
+ * trace context is stored with the job.
+ *
+ * @example
+ * import { trace } from "@opentelemetry/api";
+ * const queue = new Queue("mail", driver, { telemetry: { tracer: trace.getTracer("mail") } });
+ */
+export interface TelemetryOption {
+  readonly tracer: TelemetryTracer;
+}
+
+/** `SpanKind` and `SpanStatusCode` of OpenTelemetry, whose values are part of its API. */
+const PRODUCER = 3;
+const CONSUMER = 4;
+const ERROR = 2;
+
+/** Names and attributes follow the semantic conventions for messaging. */
+const SYSTEM = { "messaging.system": "quayside" } as const;
+
+/** Runs `add` in a span; it gets the trace context to store with the jobs. */
+export function traceAdd<T>(
+  telemetry: TelemetryOption | undefined,
+  { queue, name, count }: { readonly queue: string; readonly name: string; readonly count: number },
+  add: (trace: string | undefined) => Promise<T>,
+): Promise<T> {
+  if (!telemetry) return add(undefined);
+  const attributes = {
+    ...SYSTEM,
+    "messaging.operation.type": "send",
+    "messaging.operation.name": "add",
+    "messaging.destination.name": queue,
+    "messaging.batch.message_count": count,
+    "quayside.job.name": name,
+  };
+  return telemetry.tracer.startActiveSpan(`add ${queue}`, { kind: PRODUCER, attributes }, (span) =>
+    inSpan(span, () => add(traceparent(span))),
+  );
+}
+
+/** Runs one attempt in a span that links to the job's add. */
+export function traceAttempt(
+  { tracer }: TelemetryOption,
+  job: JobRecord,
+  run: () => Promise<unknown>,
+): Promise<unknown> {
+  const context = job.trace === undefined ? undefined : readTraceparent(job.trace);
+  const attributes = {
+    ...SYSTEM,
+    "messaging.operation.type": "process",
+    "messaging.operation.name": "process",
+    "messaging.destination.name": job.queue,
+    "messaging.message.id": job.id,
+    "quayside.job.name": job.name,
+    "quayside.job.attempt": job.attempts,
+  };
+  const options = { kind: CONSUMER, attributes, ...(context && { links: [{ context }] }) };
+  return tracer.startActiveSpan(`process ${job.queue}`, options, (span) => inSpan(span, run));
+}
+
+async function inSpan<T>(span: TelemetrySpan, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof Release) span.setAttribute("quayside.job.released", true);
+    else {
+      span.recordException(error instanceof Error ? error : toStoredError(error).message);
+      span.setStatus({ code: ERROR, message: toStoredError(error).message });
+    }
+    throw error;
+  } finally {
+    span.end();
+  }
+}
+
+/** @see https://www.w3.org/TR/trace-context/#traceparent-header */
+function traceparent(span: TelemetrySpan): string {
+  const { traceId, spanId, traceFlags } = span.spanContext();
+  return `00-${traceId}-${spanId}-${(traceFlags & 0xff).toString(16).padStart(2, "0")}`;
+}
+
+function readTraceparent(text: string) {
+  const match = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/.exec(text);
+  if (!match) return undefined;
+  const [, traceId = "", spanId = "", flags = ""] = match;
+  return { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };
+}

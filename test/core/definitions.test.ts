@@ -1,0 +1,285 @@
+import { defineJob, defineJobs, Queue, QueueManager, RetryAfterError } from "@quayside/core";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { rejection, scene } from "./support.ts";
+
+function defined<const Definitions extends Parameters<typeof defineJobs>[0]>(definitions: Definitions) {
+  const { driver, clock, another } = scene();
+  const jobs = defineJobs(definitions);
+  return { queue: new Queue("mail", driver, { jobs, clock }), clock, driver, another, jobs };
+}
+
+describe("a definition", () => {
+  it("may carry the handler, which gets what the schema makes of the payload", async () => {
+    const seen: unknown[] = [];
+    const { queue } = defined({
+      email: defineJob({
+        input: z.object({ to: z.string(), subject: z.string().default("(none)") }),
+        handler: ({ subject }) => seen.push(subject),
+      }),
+    });
+    await queue.addJob("email", { to: "ada" });
+    await queue.drain();
+    expect(seen).toEqual(["(none)"]);
+  });
+
+  it("runs its own handler first; those of the queue follow", async () => {
+    const order: string[] = [];
+    const { queue } = defined({ email: { handler: () => order.push("definition") } });
+    queue.on("job:email", () => order.push("queue"));
+    await queue.addJob("email", null);
+    await queue.drain();
+    expect(order).toEqual(["definition", "queue"]);
+  });
+
+  it("checks results by its output schema: what fits is stored as the schema makes it, what does not fails for good", async () => {
+    const { queue } = defined({
+      size: { output: z.object({ width: z.number(), unit: z.string().default("px") }), maxAttempts: 5 },
+    });
+    queue.on("job:size", (payload) => payload);
+    const [good, bad] = (await queue.addJobs([
+      { name: "size", payload: { width: 3 } },
+      { name: "size", payload: { width: "3" } },
+    ])) as [string, string];
+    await queue.drain();
+    expect(await queue.get(good)).toMatchObject({ result: { width: 3, unit: "px" } });
+    expect(await queue.get(bad)).toMatchObject({ state: "failed", attempts: 1, error: { code: "invalid_result" } });
+  });
+
+  it("retryIf: an error that it refuses ends the job, whatever attempts are left", async () => {
+    const asked: unknown[] = [];
+    const { queue, clock } = defined({
+      email: {
+        maxAttempts: 5,
+        backoff: "1s",
+        retryIf(error, attempt) {
+          asked.push(attempt);
+          return (error as Error).message !== "no such address";
+        },
+      },
+    });
+    queue.on("job:email", (_, ctx) => {
+      throw new Error(ctx.attempt < 2 ? "try again" : "no such address");
+    });
+    const id = await queue.addJob("email", null);
+    await queue.drain();
+    await clock.advance(1_000);
+    await queue.drain();
+    expect(await queue.get(id)).toMatchObject({ state: "failed", attempts: 2 });
+    expect(asked).toEqual([1, 2]);
+  });
+
+  it('backoff as a function gives the delay, or ends the job with "fail"', async () => {
+    const { queue, clock } = defined({
+      email: {
+        maxAttempts: 9,
+        backoff: (attempt, error) => ((error as Error).message === "gone" ? "fail" : attempt * 10_000),
+      },
+    });
+    const delays: number[] = [];
+    queue.on("retrying", ({ delayMs }) => delays.push(delayMs));
+    queue.on("job:email", (_, ctx) => {
+      throw new Error(ctx.attempt < 3 ? "busy" : "gone");
+    });
+    const id = await queue.addJob("email", null);
+    for (const ms of [0, 10_000, 20_000]) {
+      await clock.advance(ms);
+      await queue.drain();
+    }
+    expect(delays).toEqual([10_000, 20_000]);
+    expect(await queue.get(id)).toMatchObject({ state: "failed", attempts: 3, error: { message: "gone" } });
+  });
+
+  it("the job's own backoff, and what the error asks for, go before the definition's function", async () => {
+    const { queue } = defined({ email: { backoff: () => "1h" } });
+    const delays: number[] = [];
+    queue.on("retrying", ({ delayMs }) => delays.push(delayMs));
+    queue.on("job:email", (payload) => {
+      if (payload === "later") throw new RetryAfterError("7s");
+      if (payload === "http")
+        throw Object.assign(new Error("429"), { response: { headers: new Headers({ "retry-after": "9" }) } });
+      throw new Error("busy");
+    });
+    await queue.addJob("email", "own", { backoff: "5s" });
+    await queue.addJob("email", "later");
+    await queue.addJob("email", "http");
+    await queue.addJob("email", "usual");
+    await queue.drain();
+    expect(delays).toEqual([5_000, 7_000, 9_000, 3_600_000]);
+  });
+
+  it("a definition's backoff function overrules the backoff of its queue", async () => {
+    const { driver, clock } = scene();
+    const jobs = defineJobs({ email: { backoff: () => "7s" } });
+    const queue = new Queue("mail", driver, { jobs, clock, defaults: { backoff: "1s" } });
+    const delays: number[] = [];
+    queue.on("retrying", ({ delayMs }) => delays.push(delayMs));
+    queue.on("job:email", () => {
+      throw new Error("busy");
+    });
+    await queue.addJob("email", null);
+    await queue.drain();
+    expect(delays).toEqual([7_000]);
+  });
+
+  it("a policy that throws is told as an error and costs the job nothing", async () => {
+    const { queue } = defined({
+      email: {
+        backoff: () => {
+          throw new Error("policy");
+        },
+      },
+    });
+    const faults: unknown[] = [];
+    queue.on("error", ({ error }) => faults.push((error as Error).message));
+    queue.on("job:email", () => {
+      throw new Error("busy");
+    });
+    const id = await queue.addJob("email", null);
+    await queue.drain();
+    expect(faults).toEqual(["policy"]);
+    expect(await queue.get(id)).toMatchObject({ state: "delayed", attempts: 1 });
+  });
+
+  it("maxExceptions ends a job that keeps throwing, and the worker says failed", async () => {
+    const { queue, clock } = defined({ email: { maxAttempts: 9, maxExceptions: 2, backoff: "1s" } });
+    const events: string[] = [];
+    queue.on("retrying", () => events.push("retrying"));
+    queue.on("failed", () => events.push("failed"));
+    queue.on("job:email", () => {
+      throw new Error("no");
+    });
+    const id = await queue.addJob("email", null);
+    await queue.drain();
+    await clock.advance(1_000);
+    await queue.drain();
+    expect(events).toEqual(["retrying", "failed"]);
+    expect(await queue.get(id)).toMatchObject({ state: "failed", attempts: 2 });
+  });
+
+  it("onFailed runs once, where the job failed for good, before drain resolves; its own error is an error event", async () => {
+    const failed: unknown[] = [];
+    const { queue, clock } = defined({
+      email: {
+        maxAttempts: 2,
+        backoff: "1s",
+        async onFailed(job, error) {
+          await undefined;
+          failed.push([job.id, (error as Error).message]);
+          throw new Error("hook");
+        },
+      },
+    });
+    const faults: unknown[] = [];
+    queue.on("error", ({ error }) => faults.push((error as Error).message));
+    queue.on("job:email", (_, ctx) => {
+      throw new Error(`no ${ctx.attempt}`);
+    });
+    const id = await queue.addJob("email", null);
+    await queue.drain();
+    expect(failed).toEqual([]);
+    await clock.advance(1_000);
+    await queue.drain();
+    expect(failed).toEqual([[id, "no 2"]]);
+    expect(faults).toEqual(["hook"]);
+  });
+
+  it("drain of a running worker waits for onFailed too", async () => {
+    let done = false;
+    const { queue, clock } = defined({
+      email: {
+        onFailed: () =>
+          new Promise<void>((resolve) => {
+            clock.after(1_000, () => {
+              done = true;
+              resolve();
+            });
+          }),
+      },
+    });
+    queue.on("job:email", (_, ctx) => ctx.fail("no"));
+    await queue.run();
+    await queue.addJob("email", null);
+    const drained = queue.drain().then(() => done);
+    await clock.advance(1_000);
+    expect(await drained).toBe(true);
+    await queue.stop();
+  });
+});
+
+describe("shouldQueue", () => {
+  const definitions = (ran: unknown[]) =>
+    ({
+      resize: {
+        shouldQueue: (payload: unknown) => (payload as { width: number }).width > 100,
+        handler(payload: unknown, ctx: { attempt: number; release(delay: string): void }) {
+          ran.push(payload);
+          const { width } = payload as { width: number };
+          if (width === 0) throw new Error("no width");
+          if (width === 1) ctx.release("5s");
+          return width;
+        },
+        onFailed: (_: unknown, error: unknown) => ran.push((error as Error).message),
+      },
+    }) as unknown as Record<"resize", object>;
+
+  it("false: the job runs here before addJob resolves, and is not stored", async () => {
+    const ran: unknown[] = [];
+    const { queue } = defined(definitions(ran));
+    const done: unknown[] = [];
+    queue.on("completed", ({ job, result }) => done.push([job.id, result]));
+    queue.use((_, next) => {
+      ran.push("middleware");
+      return next();
+    });
+    const id = await queue.addJob("resize", { width: 10 });
+    expect(ran).toEqual(["middleware", { width: 10 }]);
+    expect(done).toEqual([[id, 10]]);
+    expect(await queue.get(id)).toBeUndefined();
+    expect(await queue.size()).toBe(0);
+  });
+
+  it("true: the job is stored and runs in its turn", async () => {
+    const ran: unknown[] = [];
+    const { queue } = defined(definitions(ran));
+    const id = await queue.addJob("resize", { width: 200 });
+    expect(ran).toEqual([]);
+    expect(await queue.get(id)).toMatchObject({ state: "waiting" });
+  });
+
+  it("what the one attempt throws, addJob throws, after onFailed", async () => {
+    const ran: unknown[] = [];
+    const { queue } = defined(definitions(ran));
+    expect(await rejection(queue.addJob("resize", { width: 0 }))).toMatchObject({ message: "no width" });
+    expect(ran).toEqual([{ width: 0 }, "no width"]);
+  });
+
+  it("a job that gives itself back here is stored after all, under its id", async () => {
+    const ran: unknown[] = [];
+    const { queue } = defined(definitions(ran));
+    const id = await queue.addJob("resize", { width: 1 });
+    expect(await queue.get(id)).toMatchObject({ state: "delayed", payload: { width: 1 } });
+  });
+
+  it("in addJobs those that are stored are stored first; ids keep their order", async () => {
+    const ran: unknown[] = [];
+    const { queue } = defined(definitions(ran));
+    const ids = await queue.addJobs([10, 200, 20].map((width) => ({ name: "resize" as const, payload: { width } })));
+    expect(ids).toHaveLength(3);
+    expect((await queue.list()).jobs.map(({ id }) => id)).toEqual([ids[1]]);
+    expect(ran).toEqual([{ width: 10 }, { width: 20 }]);
+  });
+});
+
+describe("a registered definition", () => {
+  it("serves its own queue first and other queues where they have none", async () => {
+    const { driver, clock } = scene();
+    const seen: string[] = [];
+    const manager = new QueueManager({ driver, clock, queues: { crm: {}, stats: {}, other: {} } });
+    manager.registerJob({ name: "user", queue: "crm", handler: () => seen.push("crm") });
+    manager.registerJob({ name: "user", queue: "stats", handler: () => seen.push("stats") });
+    await manager.publish({ name: "user", queues: ["crm", "stats", "other"], payload: null });
+    await manager.drain();
+    expect(seen.sort()).toEqual(["crm", "crm", "stats"]);
+  });
+});

@@ -1,0 +1,102 @@
+import { describe, expect, it } from "vitest";
+import { mailQueue, rejection } from "./support.ts";
+
+describe("addFlow", () => {
+  it("runs a parent after all its children, with their results", async () => {
+    const { queue } = mailQueue();
+    const order: unknown[] = [];
+    queue.on("job:resize", (payload) => {
+      order.push(payload);
+      return (payload as number) * 2;
+    });
+    queue.on("job:album", (_, ctx) => {
+      order.push("album");
+      return ctx.children().map(({ name, state, result }) => [name, state, result]);
+    });
+    const { id, children } = await queue.addFlow({
+      name: "album",
+      payload: null,
+      children: [1, 2].map((payload) => ({ name: "resize", payload })),
+    });
+    expect(children).toHaveLength(2);
+    expect(await queue.get(id)).toMatchObject({ state: "waiting", blockedBy: "children" });
+    await queue.drain();
+    expect(order).toEqual([1, 2, "album"]);
+    const { result } = (await queue.get(id)) ?? {};
+    expect((result as unknown[][]).sort()).toEqual([
+      ["resize", "completed", 2],
+      ["resize", "completed", 4],
+    ]);
+  });
+
+  it("nests, and spans queues of one driver, in one transaction", async () => {
+    const { queue, driver } = mailQueue();
+    let calls = 0;
+    const enqueue = driver.enqueue.bind(driver);
+    driver.enqueue = (...args) => {
+      calls++;
+      return enqueue(...args);
+    };
+    const ids = await queue.addFlow({
+      name: "root",
+      payload: 0,
+      options: { priority: 7 },
+      children: [
+        { name: "branch", payload: 1, children: [{ name: "leaf", payload: 2, queue: "leaves" }] },
+        { name: "leaf", payload: 3 },
+      ],
+    });
+    expect(calls).toBe(1);
+    const leaf = ids.children[0]?.children[0]?.id as string;
+    expect(await driver.get("leaves", leaf)).toMatchObject({ state: "waiting", payload: 2 });
+    expect(await queue.get(ids.children[0]?.id as string)).toMatchObject({ blockedBy: "children" });
+    expect(await queue.get(ids.id)).toMatchObject({ priority: 7, blockedBy: "children" });
+  });
+
+  it("a child that fails for good fails its parent, unless it says ignore", async () => {
+    const { queue } = mailQueue();
+    queue.on("job:bad", (_, ctx) => ctx.fail("no"));
+    queue.on("job:parent", (_, ctx) => ctx.children().map(({ state, error }) => [state, error?.code]));
+    const strict = await queue.addFlow({ name: "parent", payload: 1, children: [{ name: "bad", payload: 1 }] });
+    const lenient = await queue.addFlow({
+      name: "parent",
+      payload: 1,
+      children: [{ name: "bad", payload: 1, onFailure: "ignore" }],
+    });
+    await queue.drain();
+    expect(await queue.get(strict.id)).toMatchObject({ state: "failed", error: { code: "child_failed" } });
+    expect(await queue.get(lenient.id)).toMatchObject({ state: "completed", result: [["failed", "unrecoverable"]] });
+  });
+
+  it("flows added in the same turn do not mix", async () => {
+    const { queue } = mailQueue();
+    queue.on("job:leaf", (payload) => payload);
+    queue.on("job:root", (_, ctx) => ctx.children().map(({ result }) => result));
+    const flow = (payload: number) => queue.addFlow({ name: "root", payload, children: [{ name: "leaf", payload }] });
+    const flows = await Promise.all([flow(1), flow(2)]);
+    await queue.drain();
+    for (const [index, { id }] of flows.entries()) expect(await queue.get(id)).toMatchObject({ result: [index + 1] });
+  });
+
+  it("is all or nothing", async () => {
+    const { queue } = mailQueue();
+    const flow = { name: "a", payload: 1, children: [{ name: "b", payload: () => {} }] };
+    expect(await rejection(queue.addFlow(flow))).toMatchObject({ code: "invalid_payload" });
+    expect(await queue.size()).toBe(0);
+  });
+});
+
+describe("addBatch", () => {
+  it("runs onComplete when all have ended, however they ended", async () => {
+    const { queue } = mailQueue();
+    queue.on("job:import", (payload, ctx) => (payload === 2 ? ctx.fail("no") : payload));
+    queue.on("job:report", (_, ctx) => ctx.children().filter(({ state }) => state === "completed").length);
+    const { id, ids } = await queue.addBatch(
+      [1, 2, 3].map((payload) => ({ name: "import", payload, maxAttempts: 1 })),
+      { onComplete: { name: "report", payload: { file: "a.csv" }, tags: ["report"] } },
+    );
+    expect(ids).toHaveLength(3);
+    await queue.drain();
+    expect(await queue.get(id)).toMatchObject({ state: "completed", result: 2, tags: ["report"] });
+  });
+});
