@@ -75,12 +75,11 @@ export type {
   EnqueueReceipt,
   ExchangeReply,
   ExchangeRequest,
-  FlowPart,
+
   JobCounts,
   JobFilter,
   JobPage,
   ListQuery,
-  NewJob,
   QueueConfig,
   RateLimit,
   Schedule,
@@ -89,3 +88,4 @@ export type {
 export type { Handler, HandlerContext } from "./worker/handler-context.ts";
 export { Worker, type WorkerOptions, type WorkerQueue, type WorkerStatus } from "./worker/worker.ts";
 export type { WorkerEvents } from "./worker/worker-events.ts";
+export type { FlowPart, NewJob } from "./job/new-job.ts";

@@ -10,22 +10,8 @@ import type {
   JobPage,
   ListQuery,
   NewJob,
+  NumberedRequest,
   Schedule,
-} from "../store/verbs.ts";
-
-export type {
-  ClaimedJob,
-  ClaimQueue,
-  Command,
-  CommandReply,
-  EnqueueReceipt,
-  ExchangeReply,
-  ExchangeRequest,
-  JobCounts,
-  JobPage,
-  ListQuery,
-  NewJob,
-  Settlement,
 } from "../store/verbs.ts";
 
 /**
@@ -36,9 +22,10 @@ export type {
 export interface Driver {
   /**
    * Stores the jobs, all or none, and answers one receipt a job, in order, once they are durable. A job whose id or
-   * dedupe key is taken is not stored: its receipt names the job that stands (`deduplicated: true`).
+   * dedupe key is taken is not stored: its receipt names the job that stands (`deduplicated: true`). A `request` that
+   * was made before answers as it did then; the same number with another digest is refused with `mark_conflict`.
    */
-  enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]>;
+  enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]>;
 
   /**
    * One round of a worker: settle what ended, renew what runs, claim more. A worker has one exchange in flight,

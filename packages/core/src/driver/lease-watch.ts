@@ -1,3 +1,4 @@
+import { DEFAULTS } from "../job/defaults.ts";
 import type { Judge } from "../store/recover.ts";
 import type { LeaseRecord, Liveness } from "../store/store.ts";
 
@@ -49,7 +50,9 @@ export class LeaseWatch {
     const silentInMs = (lease: LeaseRecord) => {
       const sighting = this.#sightings.get(lease.key[0]);
       const watched = sighting ? this.#monotonic() - sighting.since : 0;
-      return Math.max(0, lease.leaseMs / 2 - watched);
+      // One that is alive by its lock, or by its process, is given up only after the cap.
+      const patience = lease.liveness === "time" ? lease.leaseMs / 2 : DEFAULTS.silenceCapMs;
+      return Math.max(0, patience - watched);
     };
     return {
       look: (leases) => this.look(leases),

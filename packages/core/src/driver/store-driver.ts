@@ -1,19 +1,21 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
+import type { NextCron } from "../job/recurrence.ts";
+import { runTurn } from "../store/aftermath.ts";
 import { command } from "../store/command.ts";
 import { enqueue } from "../store/enqueue.ts";
 import { exchange } from "../store/exchange.ts";
 import { counts, getJob, wakeInstant } from "../store/inspect.ts";
-import { list } from "../store/list.ts";
+import { EVERY_LEASE, LEASE_LIMIT } from "../store/leases.ts";
+import { list, type Position } from "../store/list.ts";
+import { Mint } from "../store/mint.ts";
 import { scan } from "../store/operations.ts";
+import { schedules } from "../store/recurrences.ts";
 import type { Change, Liveness, Program, Store } from "../store/store.ts";
-import { EVERY_LEASE, Mint, type Surroundings, type Turn, turn } from "../store/turn.ts";
-import { type Clock, systemClock } from "./clock.ts";
+import type { Surroundings, Turn } from "../store/turn.ts";
 import type {
   Command,
   CommandReply,
-  Driver,
-  Enlistment,
   EnqueueReceipt,
   ExchangeReply,
   ExchangeRequest,
@@ -21,13 +23,19 @@ import type {
   JobPage,
   ListQuery,
   NewJob,
-} from "./driver.ts";
+  NumberedRequest,
+  Schedule,
+} from "../store/verbs.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type { Driver, Enlistment } from "./driver.ts";
 import { LeaseWatch } from "./lease-watch.ts";
 
 export interface StoreDriverOptions {
   readonly clock?: Clock;
   /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
   readonly random?: () => number;
+  /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */
+  readonly cron?: NextCron;
   /** Takes what shows a worker alive (a Web Lock). Absent: its lease alone does. */
   readonly enlist?: (worker: string) => Promise<Enlistment>;
   /** Which of these workers, of this liveness, are certainly gone. */
@@ -58,8 +66,8 @@ export class StoreDriver implements Driver {
     this.#unwatch = store.watch((changes) => this.#tell(changes));
   }
 
-  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
-    return jobs.length === 0 ? [] : this.#run((current) => enqueue(current, jobs));
+  async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
+    return jobs.length === 0 ? [] : this.#run((current) => enqueue(current, jobs, request));
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
@@ -79,12 +87,18 @@ export class StoreDriver implements Driver {
     return this.#run((current) => counts(current, queue));
   }
 
+  schedules(queue: string): Promise<readonly Schedule[]> {
+    return this.#run(() => schedules(queue));
+  }
+
+  /** A command over many jobs takes several transactions, each of a bounded part. */
   async command(request: Command): Promise<CommandReply> {
     let affected = 0;
-    for (;;) {
-      const { more, ...reply } = await this.#run((current) => command(current, request));
+    for (let from: Position | undefined; ; ) {
+      const { next, ...reply } = await this.#run((current) => command(current, request, from));
       affected += reply.affected;
-      if (!more) return { ...reply, affected };
+      if (!next) return { ...reply, affected };
+      from = next;
     }
   }
 
@@ -113,7 +127,7 @@ export class StoreDriver implements Driver {
 
   /** Runs one program and, after its commit (R3), tells what it changed. */
   async #run<T>(body: (current: Turn) => Program<T>, by?: string): Promise<T> {
-    const { result, changes: made } = await this.#store.transact(() => turn(this.#surroundings(), body));
+    const { result, changes: made } = await this.#store.transact(() => runTurn(this.#surroundings(), body));
     if (made.length > 0) {
       const changes = by === undefined ? made : made.map((change) => ({ ...change, by }));
       this.#store.announce(changes);
@@ -127,7 +141,7 @@ export class StoreDriver implements Driver {
     if (!Number.isSafeInteger(now) || now < 0)
       throw new QuaysideError("internal", `The clock answered ${now}: it must give whole ms since epoch.`);
     this.#horizon = Math.max(this.#horizon, now);
-    return { now, horizon: this.#horizon, mint: this.#mint, random: this.#random };
+    return { now, horizon: this.#horizon, mint: this.#mint, random: this.#random, nextCron: this.#options.cron };
   }
 
   /**
@@ -140,7 +154,7 @@ export class StoreDriver implements Driver {
     if (!this.#watch.workers) {
       const watch = this.#watch;
       await this.#run(function* () {
-        watch.look(yield* scan("leases", EVERY_LEASE, 10_000));
+        watch.look(yield* scan("leases", EVERY_LEASE, LEASE_LIMIT));
       });
     }
     const others = (this.#watch.workers ?? []).filter(({ liveness }) => liveness !== "time");

@@ -14,6 +14,10 @@ export const DEFAULTS = {
   maxInterruptions: 10,
   /** Wait of a job whose worker died under it: short at first, for most crashes are not the job's fault. */
   interruptionBackoff: { kind: "exponential", delayMs: 500, factor: 2, maxMs: 300_000, jitter: 1 },
+  /** Lines of log kept with a job. */
+  logLines: 100,
+  /** How long the outcome of a numbered request is remembered. */
+  markMs: 90 * 86_400_000,
   keep: { completed: 100, failed: 1_000, cancelled: 100 },
   payloadLimitBytes: 128 * 1024,
 } as const;

@@ -19,6 +19,10 @@ export type ErrorCode =
   | "interrupted"
   | "handler_failed"
   | "unrecoverable"
+  | "child_failed"
+  | "missing_key"
+  | "decryption_failed"
+  | "mark_conflict"
   | "retry_after"
   | "stale_exchange"
   | "closed"
@@ -115,4 +119,9 @@ function describe(thrown: unknown): string {
   } catch {
     return Object.prototype.toString.call(thrown);
   }
+}
+
+/** The error that was stored with a job, to be thrown: its code and message, and what it was called. */
+export function fromStoredError({ code, message, name }: StoredError): QuaysideError {
+  return new QuaysideError(code, message, name === undefined ? {} : { name });
 }

@@ -20,6 +20,8 @@ export interface JobDefaults {
   readonly maxExceptions?: number | undefined;
   /** Jobs with this key share a limit (default 1) on how many of them run at once; the last limit given is in force. */
   readonly group?: { readonly key: string; readonly limit?: number | undefined } | undefined;
+  /** Keep its payload encrypted at rest; the queue needs keys for it. Default false. */
+  readonly encrypted?: boolean | undefined;
   /** Words to find it by. */
   readonly tags?: readonly string[] | undefined;
   /** How many ended jobs to keep when this one ends; 0 keeps none. Default: what the queue says. */
@@ -71,8 +73,21 @@ export interface ResolvedOptions extends StoredOptions {
  */
 export function resolveOptions(layers: readonly (JobOptions | undefined)[], now: number): ResolvedOptions {
   const merged = merge(layers);
-  const { id, delay, availableAt, priority, maxAttempts, maxExceptions, backoff, timeout, dedupe, group, tags, keep, expiresIn } =
-    merged;
+  const {
+    id,
+    delay,
+    availableAt,
+    priority,
+    maxAttempts,
+    maxExceptions,
+    backoff,
+    timeout,
+    dedupe,
+    group,
+    tags,
+    keep,
+    expiresIn,
+  } = merged;
   const delayMs =
     availableAt === undefined ? delay !== undefined && toMs(delay, "delay") : delayUntil(availableAt, now);
   return {
@@ -92,7 +107,9 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
 }
 
 const KNOWN: ReadonlySet<string> = new Set(
-  "id delay availableAt priority maxAttempts maxExceptions backoff timeout dedupe group tags keep expiresIn".split(" "),
+  "id delay availableAt priority maxAttempts maxExceptions backoff timeout dedupe group encrypted tags keep expiresIn".split(
+    " ",
+  ),
 );
 
 /** The nearest defined value of each option. A delay and an instant said in different layers do not mix: the nearer wins. */
@@ -145,7 +162,8 @@ function resolveDedupe({ key, mode = "drop", ttl, maxWait }: DedupeOption): Dedu
   const refuse = (option: string, message: string): never => {
     throw new QuaysideError("invalid_option", `${option} ${message}`, { option });
   };
-  if (!DEDUPE_MODES.includes(mode)) refuse("dedupe.mode", `must be one of ${DEDUPE_MODES.join(", ")}, got ${JSON.stringify(mode)}.`);
+  if (!DEDUPE_MODES.includes(mode))
+    refuse("dedupe.mode", `must be one of ${DEDUPE_MODES.join(", ")}, got ${JSON.stringify(mode)}.`);
   if (mode === "throttle" && ttl === undefined) refuse("dedupe.ttl", 'is needed with mode "throttle".');
   if (maxWait !== undefined && mode !== "debounce") refuse("dedupe.maxWait", 'goes with mode "debounce" alone.');
   return {

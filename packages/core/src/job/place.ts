@@ -13,7 +13,7 @@ import type { EndState, JobKey } from "./record.ts";
  * then `order` (monotone in the process that minted it) and `tag` (random per process), so no two jobs share a key.
  */
 
-export type BlockReason = "name";
+export type BlockReason = "name" | "group" | "successor" | "children";
 
 /** Escapes what structures a lane, so that no two different names can make the same one. Control characters too: `after` relies on it. */
 export function escapePart(part: string): string {

@@ -39,6 +39,12 @@ export interface Group {
   readonly limit?: number;
 }
 
+export interface Parent {
+  readonly queue: string;
+  readonly id: string;
+  readonly onFailure: ChildFailure;
+}
+
 /** What becomes of a parent whose child failed, was cancelled or removed. */
 export type ChildFailure = "fail" | "ignore";
 
@@ -78,6 +84,12 @@ export interface StoredJob extends StoredOptions {
   readonly interruptions?: number;
   /** Attempts that ended by an error thrown. */
   readonly exceptions?: number;
+  /** The parent that waits for it. */
+  readonly parent?: Parent;
+  /** It waits, or has waited, for children. */
+  readonly hasChildren?: true;
+  /** The recurrence whose occurrence it is. */
+  readonly recurrence?: string;
   readonly error?: StoredError;
   readonly logs?: readonly string[];
   /** JSON text. */
@@ -115,7 +127,14 @@ export interface JobRecord<Payload = unknown> {
   readonly tags: readonly string[];
   /** Lines that its handlers logged, the last 100. */
   readonly logs: readonly string[];
-  /** Why it waits although it is due, when it does: `name` = no worker knows its name. */
+  /** The parent that waits for it. */
+  readonly parent?: Parent;
+  readonly hasChildren?: true;
+  readonly recurrence?: string;
+  /**
+   * Why it waits although it may be due: `name` no worker knows its name, `group` its group is full, `successor` the job
+   * it replaces still runs, `children` its children have not ended.
+   */
   readonly blockedBy?: string;
   readonly progress?: Json;
   readonly result?: Json;

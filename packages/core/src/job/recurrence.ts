@@ -33,7 +33,10 @@ export type RecurrenceOption = (
 };
 
 /** The first nominal instant of a cron rule after `after`; undefined when there is none. Throws on a bad expression. */
-export type NextCron = (rule: { readonly cron: string; readonly timeZone?: string }, after: number) => number | undefined;
+export type NextCron = (
+  rule: { readonly cron: string; readonly timeZone?: string },
+  after: number,
+) => number | undefined;
 
 /** Shortest interval: a recurrence is for clockwork, not for loops. */
 const SHORTEST_MS = 100;
@@ -51,18 +54,25 @@ export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
   }
   if (option.every !== undefined) {
     const everyMs = toMs(option.every, "every");
-    if (everyMs < SHORTEST_MS) throw new QuaysideError("invalid_option", `every must be at least ${SHORTEST_MS} ms.`, { option: "every" });
+    if (everyMs < SHORTEST_MS)
+      throw new QuaysideError("invalid_option", `every must be at least ${SHORTEST_MS} ms.`, { option: "every" });
     return { kind: "every", everyMs, ...bounds };
   }
   if (typeof option.cron !== "string" || option.cron.trim() === "") {
     throw new QuaysideError("invalid_option", "cron must be a cron expression.", { option: "cron" });
   }
-  return { kind: "cron", cron: option.cron, ...(option.timeZone !== undefined && { timeZone: option.timeZone }), ...bounds };
+  return {
+    kind: "cron",
+    cron: option.cron,
+    ...(option.timeZone !== undefined && { timeZone: option.timeZone }),
+    ...bounds,
+  };
 }
 
 function instant(value: number | Date, option: string): number {
   const at = typeof value === "number" ? value : value.getTime();
-  if (!Number.isSafeInteger(at) || at < 0) throw new QuaysideError("invalid_option", `${option} must be ms since epoch or a valid Date.`, { option });
+  if (!Number.isSafeInteger(at) || at < 0)
+    throw new QuaysideError("invalid_option", `${option} must be ms since epoch or a valid Date.`, { option });
   return at;
 }
 
@@ -70,22 +80,39 @@ function instant(value: number | Date, option: string): number {
  * The nominal instant that follows `last` (absent: none yet), not before `now`: of a missed stretch only its last
  * instant is left, so that it runs once and not a hundred times. Undefined when the recurrence is over.
  */
-export function nextOccurrence(rule: RecurrenceRule, last: number | undefined, now: number, count: number, nextCron: NextCron | undefined): number | undefined {
+export function nextOccurrence(
+  rule: RecurrenceRule,
+  last: number | undefined,
+  now: number,
+  count: number,
+  nextCron: NextCron | undefined,
+): number | undefined {
   if (rule.limit !== undefined && count >= rule.limit) return undefined;
   const next = rule.kind === "every" ? nextEvery(rule, last, now) : nextByCron(rule, last, now, nextCron);
   return next === undefined || (rule.endAt !== undefined && next > rule.endAt) ? undefined : next;
 }
 
 /** From nominal time: a late run does not shift those after it. */
-function nextEvery({ everyMs, startAt }: Extract<RecurrenceRule, { kind: "every" }>, last: number | undefined, now: number): number {
+function nextEvery(
+  { everyMs, startAt }: Extract<RecurrenceRule, { kind: "every" }>,
+  last: number | undefined,
+  now: number,
+): number {
   if (last === undefined) return Math.max(startAt ?? now + everyMs, startAt ?? 0);
   const missed = Math.floor((now - last) / everyMs);
   return last + everyMs * Math.max(1, missed);
 }
 
-function nextByCron(rule: Extract<RecurrenceRule, { kind: "cron" }>, last: number | undefined, now: number, nextCron: NextCron | undefined): number | undefined {
+function nextByCron(
+  rule: Extract<RecurrenceRule, { kind: "cron" }>,
+  last: number | undefined,
+  now: number,
+  nextCron: NextCron | undefined,
+): number | undefined {
   if (!nextCron) {
-    throw new QuaysideError("invalid_option", "This driver knows no cron: pass it { cron } from @quayside/core/cron.", { option: "cron" });
+    throw new QuaysideError("invalid_option", "This driver knows no cron: pass it { cron } from @quayside/core/cron.", {
+      option: "cron",
+    });
   }
   const from = Math.max(last ?? 0, (rule.startAt ?? 0) - 1);
   if (last === undefined) return nextCron(rule, Math.max(from, now));

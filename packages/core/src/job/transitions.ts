@@ -1,7 +1,17 @@
 import { DEFAULTS } from "./defaults.ts";
 import type { StoredError } from "./errors.ts";
 import type { Json } from "./json.ts";
-import { type BlockReason, blockedLane, blockOf, endStateOf, finishedLane, queueOf, readyLane } from "./place.ts";
+import type { NewJob } from "./new-job.ts";
+import {
+  type BlockReason,
+  blockedLane,
+  blockOf,
+  endStateOf,
+  finishedLane,
+  queueOf,
+  readyLane,
+  spellId,
+} from "./place.ts";
 import type { EndState, JobKey, JobRecord, JobState, Keep, StoredJob } from "./record.ts";
 import { backoffDelay } from "./retry.ts";
 
@@ -27,18 +37,83 @@ export const readyKey = (queue: string, priority: number, stand: Stand): JobKey 
 /** True when nobody asked for a delay, which an even `order` says: see `Mint`. */
 export const isUndelayed = (key: JobKey): boolean => key[4] % 2 === 0;
 
+/** A job as it is first stored, in line at `stand`. */
+export function readyStored(job: NewJob, stand: Stand, now: number): StoredJob {
+  const { delayMs: _, expiresInMs, priority = 0, id, flow: __, ...rest } = job;
+  const key = readyKey(job.queue, priority, stand);
+  return {
+    ...rest,
+    key,
+    id: id ?? spellId(key),
+    priority,
+    addedAt: now,
+    availableAt: stand.at,
+    ...(expiresInMs !== undefined && { expiresAt: now + expiresInMs }),
+  };
+}
+
+/**
+ * A waiting job with the payload and options of another, under its own id and at its own place in line; at `stand` where
+ * its delay begins anew. What it waits for besides time it still waits for, unless that was its name or group.
+ */
+export function replaced(job: StoredJob, by: NewJob, now: number, stand: Stand | undefined): StoredJob {
+  const [place, lane, , at, order, tag] = job.key;
+  const next = readyStored({ ...by, id: job.id }, stand ?? { at, order, tag }, now);
+  const waits = place === "blocked" && ["successor", "children"].includes(blockOf(job.key)?.[0] ?? "");
+  const { attempts, interruptions, exceptions, error, logs, parent, hasChildren, recurrence } = job;
+  const past = Object.fromEntries(
+    Object.entries({ attempts, interruptions, exceptions, error, logs, parent, hasChildren, recurrence }).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+  return {
+    ...next,
+    ...past,
+    addedAt: job.addedAt,
+    ...(waits && { key: [place, lane, next.key[2], next.key[3], next.key[4], next.key[5]] as const }),
+  };
+}
+
 /** The job back in line, `delayMs` from now, its counts as they are. */
 function again(job: StoredJob, stand: Stand): StoredJob {
   return { ...job, key: readyKey(job.queue, job.priority, stand), availableAt: stand.at };
 }
 
 /** After a failed attempt that will be tried again. */
-export function retried(job: StoredJob, stand: Stand, error: StoredError, startedAt: number): StoredJob {
-  return { ...again(job, stand), attempts: attemptsOf(job) + 1, error, startedAt };
+export function retried(job: StoredJob, stand: Stand, error: StoredError, run: Seen): StoredJob {
+  return { ...withLog(again(job, stand), run), ...counted(job, error), error, startedAt: run.startedAt };
 }
 
+/** What an attempt leaves behind. */
+export interface Seen {
+  readonly startedAt: number;
+  readonly logs?: readonly string[];
+}
+
+/** One attempt more; one exception more, unless it was cut off by its timeout. */
+function counted(job: StoredJob, error: StoredError | undefined): Pick<StoredJob, "attempts" | "exceptions"> {
+  const exceptions = exceptionsOf(job) + (error && error.code !== "timeout" ? 1 : 0);
+  return { attempts: attemptsOf(job) + 1, ...(exceptions > 0 && { exceptions }) };
+}
+
+function withLog(job: StoredJob, { logs }: { readonly logs?: readonly string[] | undefined }): StoredJob {
+  return logs ? { ...job, logs: [...(job.logs ?? []), ...logs].slice(-DEFAULTS.logLines) } : job;
+}
+
+/** Whether a failed attempt was the last that counts, whatever its backoff says. */
+export const isSpent = (job: StoredJob, error: StoredError): boolean => {
+  const after = counted(job, error);
+  return (
+    (after.attempts ?? 0) >= maxAttemptsOf(job) ||
+    (after.exceptions ?? 0) >= (job.maxExceptions ?? Number.POSITIVE_INFINITY)
+  );
+};
+
 /** Given back by its handler: the attempt does not count. */
-export const released = again;
+export const released = (job: StoredJob, stand: Stand | undefined, run: Seen): StoredJob => {
+  const logged = withLog(job, run);
+  return stand ? again(logged, stand) : logged;
+};
 
 /** After its worker died under it. Its attempts stay. */
 export function interrupted(job: StoredJob, stand: Stand): StoredJob {
@@ -50,8 +125,25 @@ export const interruptionDelay = (interruptions: number, random: number): number
 
 /** Put back in line by an operator, as if it had never run; the last error stays to be read. */
 export function reset(job: StoredJob, stand: Stand): StoredJob {
-  const { attempts, interruptions, finishedAt, startedAt, result, progress, expiresAt, ...rest } = job;
+  const { attempts, interruptions, exceptions, finishedAt, startedAt, result, progress, expiresAt, ...rest } = job;
   return again(rest, stand);
+}
+
+/** With another payload, priority or (with `stand`) delay; it still waits for what it waits for besides time. */
+export function updated(
+  job: StoredJob,
+  { payload, priority }: { readonly payload?: string | undefined; readonly priority?: number | undefined },
+  stand: Stand | undefined,
+): StoredJob {
+  const [place, lane, rank, at, order, tag] = job.key;
+  const line = stand ?? { at, order, tag };
+  return {
+    ...job,
+    ...(payload !== undefined && { payload }),
+    ...(priority !== undefined && { priority }),
+    key: [place, lane, priority === undefined ? rank : 0 - priority, line.at, line.order, line.tag],
+    availableAt: line.at,
+  };
 }
 
 /** Out of the way of the claims; `returned` takes it back to the very place it had. */
@@ -73,6 +165,7 @@ export interface Ending {
   readonly result?: string;
   readonly progress?: Json;
   readonly startedAt?: number;
+  readonly logs?: readonly string[];
   /** Whether the attempt that ended it counts. */
   readonly counted?: boolean;
 }
@@ -81,9 +174,9 @@ export interface Ending {
 export function ended(job: StoredJob, ending: Ending, stand: Stand): StoredJob {
   const { error, result, progress, startedAt } = ending;
   return {
-    ...job,
+    ...withLog(job, ending),
+    ...(ending.counted && counted(job, error)),
     key: ["finished", finishedLane(job.queue, ending.state), 0, stand.at, stand.order, stand.tag],
-    attempts: attemptsOf(job) + (ending.counted ? 1 : 0),
     finishedAt: stand.at,
     ...(error && { error }),
     ...(result !== undefined && { result }),
@@ -94,6 +187,7 @@ export function ended(job: StoredJob, ending: Ending, stand: Stand): StoredJob {
 
 export const attemptsOf = (job: StoredJob): number => job.attempts ?? 0;
 export const maxAttemptsOf = (job: StoredJob): number => job.maxAttempts ?? DEFAULTS.maxAttempts;
+export const exceptionsOf = (job: StoredJob): number => job.exceptions ?? 0;
 export const interruptionsOf = (job: StoredJob): number => job.interruptions ?? 0;
 export const isExpired = (job: StoredJob, now: number): boolean => job.expiresAt !== undefined && job.expiresAt <= now;
 
@@ -101,6 +195,10 @@ export const isExpired = (job: StoredJob, now: number): boolean => job.expiresAt
 export const keepOf = (job: StoredJob | undefined, settings: Partial<Keep> | undefined, state: EndState): number =>
   job?.keep?.[state] ?? settings?.[state] ?? DEFAULTS.keep[state];
 
+export const CHILD_FAILED = (child: StoredJob, state: EndState): StoredError => ({
+  code: "child_failed",
+  message: `Its child ${child.name} (${child.id}) ended as ${state}.`,
+});
 export const EXPIRED: StoredError = { code: "expired", message: "The job was not started before it expired." };
 export const INTERRUPTED: StoredError = {
   code: "interrupted",
@@ -115,12 +213,20 @@ export function stateOf(key: JobKey, now: number, running: boolean): JobState {
 }
 
 /** What people see of a stored job. `run` is its lease entry while it runs. */
-export function toJobRecord(
-  job: StoredJob,
-  now: number,
-  run?: { readonly startedAt: number; readonly progress?: Json },
-): JobRecord {
-  const { key, payload, result, attempts: _, interruptions: __, keep: ___, maxAttempts: ____, exceptions, tags, logs, ...rest } = job;
+export function toJobRecord(job: StoredJob, now: number, run?: Seen & { readonly progress?: Json }): JobRecord {
+  const {
+    key,
+    payload,
+    result,
+    attempts: _,
+    interruptions: __,
+    keep: ___,
+    maxAttempts: ____,
+    exceptions,
+    tags,
+    logs,
+    ...rest
+  } = job;
   const block = blockOf(key);
   return {
     ...rest,
@@ -132,7 +238,7 @@ export function toJobRecord(
     interruptions: interruptionsOf(job),
     exceptions: exceptions ?? 0,
     tags: tags ?? [],
-    logs: logs ?? [],
+    logs: run?.logs ? [...(logs ?? []), ...run.logs] : (logs ?? []),
     ...(block && { blockedBy: block[0] }),
     ...(result !== undefined && { result: JSON.parse(result) as Json }),
     ...(run && { startedAt: run.startedAt }),

@@ -1,9 +1,12 @@
-import { blockedLane, keyText, readyLane } from "../job/place.ts";
-import type { JobKey, StoredJob } from "../job/record.ts";
-import { blocked, EXPIRED, interruptionsOf, isExpired, isUndelayed, returned } from "../job/transitions.ts";
+import { blockedLane } from "../job/place.ts";
+import type { StoredJob } from "../job/record.ts";
+import { blocked, EXPIRED, interruptionsOf, isExpired, returned } from "../job/transitions.ts";
 import { end, move } from "./door.ts";
-import { after, scan, scanKeys, startingWith } from "./operations.ts";
-import type { Held, Key, Program } from "./store.ts";
+import { DueJobs } from "./due-jobs.ts";
+import { countRunning, groupName, limitsOf } from "./groups.ts";
+import { scan, startingWith } from "./operations.ts";
+import { allowance, untilToken } from "./rate-limit.ts";
+import type { Held, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
@@ -16,7 +19,7 @@ export interface Claimed {
   readonly unknown: readonly { readonly queue: string; readonly name: string }[];
 }
 
-/** Jobs with unknown names that one claim moves out of the way, at most. */
+/** Jobs with unknown names, or of full groups, that one claim moves out of the way, at most. */
 const STEP_ASIDE = 100;
 /** Jobs that come back from `blocked` in one exchange, at most. */
 const RETURN_STEP = 1_000;
@@ -70,151 +73,119 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   const settings = yield* turn.settings(request.queue);
   if (settings.paused) return;
   yield* returnKnown(turn, request.queue, request.names);
-  if (taking.done || request.limit === 0) {
-    if (taking.left <= 0) taking.wakeAt = turn.now;
-    return;
-  }
-  const names = request.names && new Set(request.names);
+  if (taking.left <= 0) taking.wakeAt = turn.now;
+  if (taking.done) return;
+
+  const running = (yield* turn.leases()).heldOf(request.queue).length;
+  const slots = Math.min(
+    request.limit ?? Number.POSITIVE_INFINITY,
+    (settings.maxActive ?? Number.POSITIVE_INFINITY) - running,
+  );
+  const rate = settings.rateLimit && (yield* allowance(turn, request.queue, settings.rateLimit));
+  const tokens = rate ? Math.floor(rate.tokens) : Number.POSITIVE_INFINITY;
+  // Whoever frees a slot looks again by itself: that needs no wake-up.
+  if (slots <= 0) return yield* rate?.take(0) ?? nothing();
+
+  const sieve = new Sieve(taking, request);
   const due = new DueJobs(turn, request.queue);
-  const aside: StoredJob[] = [];
-  const expired: StoredJob[] = [];
-  let quota = request.limit ?? Number.POSITIVE_INFINITY;
-  search: for (let want = Math.min(taking.left, quota); want > 0 && !taking.done; want = Math.min(taking.left, quota)) {
+  const before = taking.jobs.length;
+  const quota = Math.min(slots, tokens);
+  for (
+    let want = Math.min(taking.left, quota);
+    want > 0 && !taking.done && !sieve.full;
+    want = Math.min(taking.left, quota - (taking.jobs.length - before))
+  ) {
     const page = yield* due.next(want);
     if (page.length === 0) break;
-    for (const job of page) {
-      if (isExpired(job, turn.now)) expired.push(job);
-      else if (names && !names.has(job.name)) {
-        aside.push(job);
-        if (aside.length >= STEP_ASIDE) {
-          taking.wakeAt = turn.now;
-          break search;
-        }
-      } else if (taking.take(job)) quota--;
-      if (taking.done) break;
-    }
+    yield* sieve.pour(page);
   }
-  if (taking.left <= 0 || quota <= 0) taking.wakeAt = Math.min(taking.wakeAt, turn.now);
-  taking.wakeAt = Math.min(taking.wakeAt, due.wakeAt);
-  yield* end(
-    turn,
-    expired.map((job) => ({ job, ending: { state: "failed", error: EXPIRED } })),
-  );
-  yield* stepAside(taking, request.queue, aside);
+  const taken = taking.jobs.length - before;
+  if (rate) yield* rate.take(taken);
+  yield* sieve.empty();
+
+  if (sieve.full || taking.left <= 0) taking.wakeAt = turn.now;
+  else if (rate && settings.rateLimit && taken === tokens) {
+    // The next token is of use only to a job that is due by then.
+    const free = turn.now + untilToken(rate.tokens - taken, settings.rateLimit);
+    const more = (yield* due.next(1)).length > 0;
+    taking.wakeAt = Math.min(taking.wakeAt, more ? free : Math.max(free, due.wakeAt));
+  } else if (taken < slots) taking.wakeAt = Math.min(taking.wakeAt, due.wakeAt);
 }
 
-/**
- * The due jobs of a queue that nobody runs, best first, read a few at a time. One seek finds the first key of each
- * priority present; running jobs, which stay where they stand, are read over. The backlog is never read.
- */
-export class DueJobs {
-  /** The first instant at which a job that is not due yet will be, as far as was read. */
-  wakeAt = Number.POSITIVE_INFINITY;
-  readonly #turn: Turn;
-  readonly #lane: string;
+function* nothing(): Program<void> {}
+
+/** Sorts the due jobs that a claim meets: taken, expired, or moved out of the way of those behind them. */
+class Sieve {
+  readonly #taking: Taking;
   readonly #queue: string;
-  #running: Set<string> | undefined;
-  /** Where to read on; undefined when the lane is exhausted. */
-  #from: Key | undefined;
-  /** The rank being read; undefined when the next one has to be sought. */
-  #rank: number | undefined;
+  readonly #names: ReadonlySet<string> | undefined;
+  readonly #unknown: StoredJob[] = [];
+  readonly #saturated: StoredJob[] = [];
+  readonly #expired: StoredJob[] = [];
+  readonly #limits = new Map<string, number>();
+  #running: Map<string, number> | undefined;
 
-  constructor(turn: Turn, queue: string) {
-    this.#turn = turn;
+  constructor(taking: Taking, { queue, names }: ClaimQueue) {
+    this.#taking = taking;
     this.#queue = queue;
-    this.#lane = readyLane(queue);
-    this.#from = ["ready", this.#lane];
+    this.#names = names && new Set(names);
   }
 
-  /** The next jobs, at most about `want`, in order; empty at the end. */
-  *next(want: number): Program<readonly StoredJob[]> {
-    if (!this.#running)
-      this.#running = new Set((yield* this.#turn.leases()).heldOf(this.#queue).map((held) => keyText(held.key)));
-    while (this.#from) {
-      if (this.#rank === undefined && !(yield* this.#seek())) return [];
-      const to = ["ready", this.#lane, this.#rank as number, this.#turn.horizon + 1];
-      const limit = want + this.#running.size;
-      const page: readonly StoredJob[] = yield* scan("jobs", { from: this.#from, to }, limit);
-      const last = page[page.length - 1];
-      if (last && page.length === limit) this.#from = after(last.key);
-      else yield* this.#leaveRank(to);
-      const due = page.filter((job) => this.#isDue(job.key) && !this.#running?.has(keyText(job.key)));
-      if (due.length > want) {
-        this.#from = after((due[want - 1] as StoredJob).key);
-        this.#rank = due[want - 1]?.key[2];
-        return due.slice(0, want);
-      }
-      if (due.length > 0) return due;
+  /** As many were moved aside as one claim may. */
+  get full(): boolean {
+    return this.#unknown.length + this.#saturated.length >= STEP_ASIDE;
+  }
+
+  *pour(page: readonly StoredJob[]): Program<void> {
+    const { turn } = this.#taking;
+    const keys = page.flatMap(({ group }) => (group && !this.#limits.has(group.key) ? [group.key] : []));
+    if (keys.length > 0)
+      for (const [key, limit] of yield* limitsOf(this.#queue, [...new Set(keys)])) this.#limits.set(key, limit);
+    for (const job of page) {
+      if (isExpired(job, turn.now)) this.#expired.push(job);
+      else if (this.#names && !this.#names.has(job.name)) this.#unknown.push(job);
+      else if (job.group && (yield* this.#isFull(job.group.key))) this.#saturated.push(job);
+      else if (this.#taking.take(job) && job.group) this.#count(job.group.key);
+      if (this.#taking.done || this.full) return;
     }
-    return [];
   }
 
-  /** Finds the first rank at or after the cursor that has a due job. */
-  *#seek(): Program<boolean> {
-    const end = after(["ready", this.#lane]);
-    while (this.#from) {
-      const [key] = yield* scanKeys("jobs", { from: this.#from, to: end }, 1);
-      if (!key) break;
-      if (this.#reaches(key)) {
-        this.#rank = key[2];
-        this.#from = key;
-        return true;
-      }
-      this.wakeAt = Math.min(this.wakeAt, key[3]);
-      this.#from = ["ready", this.#lane, key[2] + 1];
-    }
-    this.#from = undefined;
-    return false;
+  /** Writes what was found besides jobs to take. */
+  *empty(): Program<void> {
+    const { turn, unknown } = this.#taking;
+    yield* end(
+      turn,
+      this.#expired.map((job) => ({ job, ending: { state: "failed", error: EXPIRED } })),
+    );
+    yield* move(
+      turn,
+      this.#saturated.map((job) => ({ from: job.key, job: blocked(job, "group", job.group?.key ?? "") })),
+    );
+    yield* move(
+      turn,
+      this.#unknown.map((job) => ({ from: job.key, job: blocked(job, "name", job.name) })),
+    );
+    if (this.#unknown.length === 0) return;
+    const names = new Set(this.#unknown.map(({ name }) => name));
+    const settings = yield* turn.settings(this.#queue);
+    yield* turn.configure(this.#queue, {
+      ...settings,
+      blockedNames: [...new Set([...(settings.blockedNames ?? []), ...names])],
+    });
+    for (const name of names) unknown.push({ queue: this.#queue, name });
+    // A worker that knows these names may be waiting.
+    turn.changed(this.#queue, "ready");
   }
 
-  /** All that is due of this rank was read: note when its next job will be, go on with the next rank. */
-  *#leaveRank(to: Key): Program<void> {
-    const rank = this.#rank as number;
-    const [key] = yield* scanKeys("jobs", { from: to, to: ["ready", this.#lane, rank + 1] }, 1);
-    if (key && this.#reaches(key)) {
-      this.#from = key;
-      return;
-    }
-    if (key) this.wakeAt = Math.min(this.wakeAt, key[3]);
-    this.#from = ["ready", this.#lane, rank + 1];
-    this.#rank = undefined;
+  *#isFull(key: string): Program<boolean> {
+    this.#running ??= countRunning((yield* this.#taking.turn.leases()).heldOf(this.#queue));
+    return (this.#running.get(groupName(this.#queue, key)) ?? 0) >= (this.#limits.get(key) ?? 1);
   }
 
-  /**
-   * A job that nobody delayed and that is not due yet shows that the clock was set back since: it shall not wait out the
-   * jump (R23), so this turn looks as far ahead as that job.
-   */
-  #reaches(key: JobKey): boolean {
-    if (key[3] <= this.#turn.horizon) return true;
-    if (!isUndelayed(key)) return false;
-    this.#turn.horizon = key[3];
-    return true;
+  #count(key: string): void {
+    const name = groupName(this.#queue, key);
+    this.#running?.set(name, (this.#running.get(name) ?? 0) + 1);
   }
-
-  /** Between `now` and the horizon only what nobody delayed is due. */
-  #isDue(key: JobKey): boolean {
-    if (key[3] <= this.#turn.now || isUndelayed(key)) return true;
-    this.wakeAt = Math.min(this.wakeAt, key[3]);
-    return false;
-  }
-}
-
-/** Jobs that this worker has no handler for wait for one that has, out of the way of the rest (R17). */
-function* stepAside(taking: Taking, queue: string, jobs: readonly StoredJob[]): Program<void> {
-  if (jobs.length === 0) return;
-  const { turn } = taking;
-  yield* move(
-    turn,
-    jobs.map((job) => ({ from: job.key, job: blocked(job, "name", job.name) })),
-  );
-  const settings = yield* turn.settings(queue);
-  const names = new Set(jobs.map((job) => job.name));
-  yield* turn.configure(queue, {
-    ...settings,
-    blockedNames: [...new Set([...(settings.blockedNames ?? []), ...names])],
-  });
-  for (const name of names) taking.unknown.push({ queue, name });
-  turn.changed(queue, "ready");
 }
 
 /** What had stepped aside comes back for a worker that declares its name, or that takes any. */

@@ -1,40 +1,64 @@
 import { QuaysideError } from "../job/errors.ts";
-import { finishedLane, readyLane } from "../job/place.ts";
 import type { JobState, StoredJob } from "../job/record.ts";
-import { type Ending, readyKey, reset, stateOf } from "../job/transitions.ts";
-import { dedupeKey, end, forget, locate, move, pruneAll } from "./door.ts";
-import { dedupeRecord, isTaken } from "./enqueue.ts";
-import { blockedLanes, ranks } from "./inspect.ts";
-import { get, put, type Range, scan, startingWith } from "./operations.ts";
-import type { Held, Program } from "./store.ts";
+import { type Ending, readyKey, reset, stateOf, updated } from "../job/transitions.ts";
+import { dedupeKey, dedupeRecord, isTaken } from "./dedupe.ts";
+import { end, forget, locate, move, pruneAll } from "./door.ts";
+import { type Position, walk } from "./list.ts";
+import { get, put } from "./operations.ts";
+import { schedule, unschedule } from "./recurrences.ts";
+import type { DedupeRecord, Held, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
-import type { Command, CommandReply } from "./verbs.ts";
+import type { Command, CommandReply, JobFilter } from "./verbs.ts";
 
 const CANCELLED: Ending = { state: "cancelled" };
 
-/** Runs one operator's command. `clear` and `configure` do a bounded part: repeat while `more`. */
-export function* command(turn: Turn, request: Command): Program<CommandReply & { readonly more?: boolean }> {
+/** What a command did, and where a bounded one (`clear`, `retryAll`, `configure`) has to go on; done when absent. */
+export interface Progressed extends CommandReply {
+  readonly next?: Position;
+}
+
+/** Runs one operator's command, or the next step of a long one. */
+export function* command(turn: Turn, request: Command, from?: Position): Program<Progressed> {
   switch (request.type) {
     case "cancel":
     case "remove":
     case "retry":
     case "promote":
       return yield* onJob(turn, request.type, request.queue, request.id);
+    case "update":
+      return yield* update(turn, request);
+    case "retryAll":
+      return yield* retryAll(turn, request, from);
     case "clear":
-      return yield* clear(turn, request.queue, request.state);
+      return yield* clear(turn, request, from);
     case "pause":
     case "resume":
       return yield* pause(turn, request.queue, request.type === "pause");
-    case "configure": {
-      const settings = yield* turn.settings(request.queue);
-      yield* turn.configure(request.queue, {
-        ...settings,
-        ...(request.keep && { keep: { ...settings.keep, ...request.keep } }),
-      });
-      turn.changed(request.queue, "settings");
-      return { affected: 0, more: yield* pruneAll(turn, request.queue) };
-    }
+    case "configure":
+      return yield* configure(turn, request);
+    case "schedule":
+      return yield* schedule(turn, request);
+    case "unschedule":
+      return yield* unschedule(turn, request.queue, request.key);
   }
+}
+
+function* configure(
+  turn: Turn,
+  { queue, keep, rateLimit, maxActive }: Extract<Command, { type: "configure" }>,
+): Program<Progressed> {
+  const { rateLimit: limitBefore, maxActive: activeBefore, ...settings } = yield* turn.settings(queue);
+  const limit = rateLimit === undefined ? limitBefore : rateLimit;
+  const active = maxActive === undefined ? activeBefore : maxActive;
+  yield* turn.configure(queue, {
+    ...settings,
+    ...(keep && { keep: { ...settings.keep, ...keep } }),
+    ...(limit && { rateLimit: limit }),
+    ...(active && { maxActive: active }),
+  });
+  turn.changed(queue, "settings");
+  const more = keep !== undefined && (yield* pruneAll(turn, queue));
+  return { affected: 0, ...(more && { next: { stretch: 0 } }) };
 }
 
 type JobVerb = "cancel" | "remove" | "retry" | "promote";
@@ -92,8 +116,8 @@ function* erase(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
 function* retry(turn: Turn, job: StoredJob, state: JobState): Program<CommandReply> {
   if (state !== "failed" && state !== "cancelled") throw refusal("retried", job, state, "failed or cancelled");
   if (job.dedupe) {
-    const [record] = yield* get("dedupe", [dedupeKey(job.queue, job.dedupe.key)]);
-    if (record && record.holder !== job.id && isTaken(record, turn.now)) {
+    const record = yield* isConflicting(turn, job);
+    if (record) {
       throw new QuaysideError(
         "conflict",
         `Job ${job.id} cannot be retried: its dedupe key is taken by job ${record.holder}.`,
@@ -104,6 +128,13 @@ function* retry(turn: Turn, job: StoredJob, state: JobState): Program<CommandRep
   }
   yield* move(turn, [{ from: job.key, job: reset(job, turn.stand()) }]);
   return { affected: 1, state: "waiting" };
+}
+
+/** Who has the job's dedupe key by now, if another job does. */
+function* isConflicting(turn: Turn, job: StoredJob): Program<DedupeRecord | undefined> {
+  if (!job.dedupe) return undefined;
+  const [record] = yield* get("dedupe", [dedupeKey(job.queue, job.dedupe.key)]);
+  return record && record.holder !== job.id && isTaken(record, turn.now) ? record : undefined;
 }
 
 function* promote(turn: Turn, job: StoredJob, state: JobState): Program<CommandReply> {
@@ -131,62 +162,72 @@ function* pause(turn: Turn, queue: string, paused: boolean): Program<CommandRepl
   return { affected: 0 };
 }
 
-/** Jobs that one program clears: a long history must not make one long transaction. */
-const CLEAR_STEP = 1_000;
+/** Changes a job that waits: what runs keeps what it was given, what has ended is history. */
+function* update(
+  turn: Turn,
+  { queue, id, payload, priority, delayMs }: Extract<Command, { type: "update" }>,
+): Program<CommandReply> {
+  const [job] = yield* locate(queue, [id]);
+  if (!job) throw new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
+  const state = stateOf(job.key, turn.now, (yield* turn.leases()).holderOf(job.key) !== undefined);
+  if (state !== "waiting" && state !== "delayed") throw refusal("updated", job, state, "waiting or delayed");
+  const next = updated(job, { payload, priority }, delayMs === undefined ? undefined : turn.stand(delayMs));
+  yield* move(turn, [{ from: job.key, job: next }]);
+  turn.changed(queue, "ready");
+  return { affected: 1, state: stateOf(next.key, turn.now, false) };
+}
+
+/** Jobs that one program looks at: a long history must not make one long transaction. */
+const STEP = 1_000;
 
 function* clear(
   turn: Turn,
-  queue: string,
-  state: JobState | undefined,
-): Program<CommandReply & { readonly more: boolean }> {
+  request: Extract<Command, { type: "clear" }>,
+  from: Position | undefined,
+): Program<Progressed> {
+  const { queue, state } = request;
   const leases = yield* turn.leases();
-  let asked = 0;
-  if (state === undefined || state === "active") {
-    for (const lease of leases.all()) {
-      for (const held of lease.held.filter((entry) => leases.heldOf(queue).some(({ key }) => key === entry.key))) {
-        asked += (yield* ask(turn, queue, { worker: lease.key[0], held }, "remove")).affected;
-      }
+  let affected = 0;
+  if (!from && (state === undefined || state === "active")) {
+    const running = leases.all().flatMap((lease) => lease.held.map((held) => ({ worker: lease.key[0], held })));
+    const jobs = yield* get(
+      "jobs",
+      running.map(({ held }) => held.key),
+    );
+    for (const [index, job] of jobs.entries()) {
+      const run = running[index];
+      if (job?.queue === queue && run && fits(job, request, turn.now))
+        affected += (yield* ask(turn, queue, run, "remove")).affected;
     }
   }
-  let left = CLEAR_STEP;
-  for (const range of yield* rangesOf(turn, queue, state)) {
-    // Running jobs stay where they stand: read over them.
-    const jobs = yield* scan("jobs", range, left + leases.heldOf(queue).length);
-    const shown = jobs
-      .filter(
-        (job) => !leases.holderOf(job.key) && (state === undefined || stateOf(job.key, turn.now, false) === state),
-      )
-      .slice(0, left);
-    yield* erase(turn, shown);
-    left -= shown.length;
-    if (left <= 0) break;
-  }
-  return { affected: asked + CLEAR_STEP - left, more: left <= 0 };
+  if (state === "active") return { affected };
+  const { found, next } = yield* walk(turn, queue, state, from, STEP);
+  const chosen = found.map(({ job }) => job).filter((job) => !leases.holderOf(job.key) && fits(job, request, turn.now));
+  yield* erase(turn, chosen);
+  return { affected: affected + chosen.length, ...(next && { next }) };
 }
 
-function* rangesOf(turn: Turn, queue: string, state: JobState | undefined): Program<readonly Range[]> {
-  const lane = readyLane(queue);
-  switch (state) {
-    case undefined:
-      return [
-        startingWith("ready", lane),
-        blockedLanes(queue),
-        ...(["completed", "failed", "cancelled"] as const).map((end) =>
-          startingWith("finished", finishedLane(queue, end)),
-        ),
-      ];
-    case "active":
-      return [];
-    case "waiting":
-    case "delayed": {
-      const split = (rank: number): Range =>
-        state === "waiting"
-          ? { from: ["ready", lane, rank], to: ["ready", lane, rank, turn.horizon + 1] }
-          : { from: ["ready", lane, rank, turn.now + 1], to: ["ready", lane, rank + 1] };
-      const lines = (yield* ranks(lane)).map(split);
-      return state === "waiting" ? [...lines, blockedLanes(queue)] : lines;
-    }
-    default:
-      return [startingWith("finished", finishedLane(queue, state))];
+function* retryAll(
+  turn: Turn,
+  request: Extract<Command, { type: "retryAll" }>,
+  from: Position | undefined,
+): Program<Progressed> {
+  const { found, next } = yield* walk(turn, request.queue, request.state ?? "failed", from, STEP);
+  let affected = 0;
+  for (const { job } of found) {
+    if (!fits(job, request, turn.now)) continue;
+    // A job whose dedupe key is another's by now stays as it is: the rest shall not fail for it.
+    if (yield* isConflicting(turn, job)) continue;
+    affected += (yield* retry(turn, job, request.state ?? "failed")).affected;
   }
+  return { affected, ...(next && { next }) };
+}
+
+/** Whether a filter means this job. */
+export function fits(job: StoredJob, { name, tags, olderThanMs }: JobFilter, now: number): boolean {
+  return (
+    (name === undefined || job.name === name) &&
+    (tags === undefined || tags.every((tag) => job.tags?.includes(tag))) &&
+    (olderThanMs === undefined || (job.finishedAt ?? job.addedAt) < now - olderThanMs)
+  );
 }

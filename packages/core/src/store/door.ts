@@ -11,6 +11,7 @@ import {
 } from "../job/place.ts";
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
+import { freeKeys } from "./dedupe.ts";
 import { after, get, put, type Range, remove, removeRange, scan, scanKeys, startingWith } from "./operations.ts";
 import type { IdRecord, Program } from "./store.ts";
 import type { TallyPlace, Turn } from "./turn.ts";
@@ -30,7 +31,8 @@ export const spellsItsKey = (job: { readonly key: JobKey; readonly id: string })
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
 
 /** A plain job leaves no trace anywhere else: no `ids` or `dedupe` entry, no word of its own on what is kept. */
-export const isPlain = (job: StoredJob): boolean => spellsItsKey(job) && !job.dedupe && !job.keep;
+export const isPlain = (job: StoredJob): boolean =>
+  spellsItsKey(job) && !job.dedupe && !job.keep && !job.group && !job.parent && !job.hasChildren;
 
 /** Finds jobs by id, wherever they are: through `ids`, else where a generated id spells, if that job bears it (R5). */
 export function* locate(queue: string, ids: readonly string[]): Program<readonly (StoredJob | undefined)[]> {
@@ -79,11 +81,20 @@ export function* move(turn: Turn, moves: readonly { readonly from: JobKey; reado
     "ids",
     home.map(({ job }) => idKey(job.queue, job.id)),
   );
+  leaveGroups(
+    turn,
+    gone.filter(({ from }) => from[0] === "ready").map(({ job }) => job),
+  );
   for (const { from, job } of gone) {
     turn.tally(job.queue, placeOf(from), -1);
     turn.tally(job.queue, placeOf(job.key), 1);
     if (job.key[0] === "ready") turn.changed(job.queue, "ready");
   }
+}
+
+/** A job that leaves its place in line by anything but a claim may have stood for its group: another may come. */
+function leaveGroups(turn: Turn, jobs: readonly StoredJob[]): void {
+  for (const { queue, group } of jobs) if (group) turn.room(queue, group.key);
 }
 
 /** Changes records where they stand. Never of a running job: its worker has the old one. */
@@ -137,10 +148,9 @@ export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJ
     kept.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
   );
   yield* remove("ids", unindexed);
-  yield* freeDedupeKeys(
-    turn,
-    ends.map(({ job }) => job),
-  );
+  const jobs = ends.map(({ job }) => job);
+  turn.ended(ends, yield* freeKeys(turn, jobs));
+  leaveGroups(turn, jobs);
   for (const limit of limits.values()) yield* prune(turn, limit);
   return records;
 }
@@ -157,31 +167,6 @@ export function* forget(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
     turn.changed(job.queue, "ended");
   }
 }
-
-/** A dedupe key is freed only by its holder (compare and delete), and stays while its time has not run out. */
-function* freeDedupeKeys(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
-  const holders = jobs.flatMap((job) =>
-    job.dedupe && job.key[0] !== "finished" ? { id: job.id, key: dedupeKey(job.queue, job.dedupe.key) } : [],
-  );
-  const records = yield* get(
-    "dedupe",
-    holders.map(({ key }) => key),
-  );
-  const held = records.filter(
-    (record, index) => record !== undefined && record.holder === holders[index]?.id,
-  ) as NonNullable<(typeof records)[number]>[];
-  const stays = (until: number | undefined) => until !== undefined && until > turn.now;
-  yield* put(
-    "dedupe",
-    held.filter((record) => stays(record.until)).map((record) => ({ ...record, ended: true as const })),
-  );
-  yield* remove(
-    "dedupe",
-    held.filter((record) => !stays(record.until)).map((record) => record.key),
-  );
-}
-
-export const dedupeKey = (queue: string, key: string): readonly [string, string] => [escapePart(queue), key];
 
 interface Limit {
   readonly queue: string;

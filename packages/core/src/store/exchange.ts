@@ -1,14 +1,18 @@
+import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobRecord, StoredJob } from "../job/record.ts";
 import { toJobRecord } from "../job/transitions.ts";
+import { aftermath } from "./aftermath.ts";
 import { claim } from "./claim.ts";
 import { isPlain, locate } from "./door.ts";
+import { outcomes } from "./families.ts";
 import { get } from "./operations.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
+import { placeNext } from "./recurrences.ts";
 import { release, settle } from "./settle.ts";
 import type { Held, LeaseRecord, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
-import type { ExchangeReply, ExchangeRequest } from "./verbs.ts";
+import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "./verbs.ts";
 
 /**
  * One round of a worker, in the order that keeps a live worker's jobs its own: answer a repeat as before, settle what it
@@ -20,7 +24,9 @@ export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): P
   const before = leases.of(request.worker);
   if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);
 
-  const { left, lost } = yield* settle(turn, request.settle, before?.held ?? []);
+  // Reports first: an attempt that ends in this exchange has its last words kept.
+  const reported = withReports(before?.held ?? [], request.progress ?? []);
+  const { left, lost } = yield* settle(turn, request.settle, reported);
   const running = new Set(request.running);
   const known = left.filter((held) => running.has(held.token));
   yield* release(
@@ -39,12 +45,15 @@ export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): P
     expiresAt: turn.now + request.leaseMs,
     exchange: request.exchange,
     ...(lost.length > 0 && { lost }),
-    held: withProgress(known, request.progress ?? []),
+    held: known,
   };
   leases.set(lease);
 
   const interrupted = yield* recover(turn, request.worker, judge);
+  // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
+  yield* aftermath(turn);
   const claimed = yield* claim(turn, request.claim, lease.held);
+  const recursAt = yield* placeNext(turn, claimed.jobs);
   const fresh = claimed.jobs.map((job, index) => toHeld(job, `${request.exchange}.${index}`, turn.now, claimed.alone));
   const next = {
     ...lease,
@@ -58,13 +67,13 @@ export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): P
   else leases.set(next);
   for (const job of claimed.jobs) turn.changed(job.queue, "active");
 
-  const wakeAt = Math.min(claimed.wakeAt, lookAgainAt(leases.all(), request.worker, turn.now, judge));
+  // What the claim itself set free (a parent of a job that expired, say) is told to nobody else than this worker.
+  const more = yield* aftermath(turn);
+  const lookAt = lookAgainAt(leases.all(), request.worker, turn.now, judge);
+  const wakeAt = more ? turn.now : Math.min(claimed.wakeAt, recursAt, lookAt);
   return {
     exchange: request.exchange,
-    jobs: claimed.jobs.map((job, index) => ({
-      token: `${request.exchange}.${index}`,
-      job: toJobRecord(job, turn.now, fresh[index]),
-    })),
+    jobs: yield* toClaimed(turn, claimed.jobs, fresh),
     lost,
     cancel: known.filter((held) => held.cancel).map((held) => held.token),
     interrupted: interrupted.map((job) => toJobRecord(job, turn.now)),
@@ -88,12 +97,15 @@ function checkWorker(worker: string): void {
 
 const scoped = (job: { queue: string; id: string }): string => JSON.stringify([job.queue, job.id]);
 
-function withProgress(held: readonly Held[], progress: NonNullable<ExchangeRequest["progress"]>): readonly Held[] {
-  if (progress.length === 0) return held;
-  const values = new Map(progress.map(({ token, value }) => [token, value]));
+/** What running attempts said since the last exchange stands in the lease, never in the job's record. */
+function withReports(held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
+  if (reports.length === 0) return held;
+  const byToken = new Map(reports.map((report) => [report.token, report]));
   return held.map((entry) => {
-    const value = values.get(entry.token);
-    return value === undefined ? entry : { ...entry, progress: value };
+    const report = byToken.get(entry.token);
+    if (!report) return entry;
+    const logs = report.log && [...(entry.logs ?? []), ...report.log].slice(-DEFAULTS.logLines);
+    return { ...entry, ...(report.value !== undefined && { progress: report.value }), ...(logs && { logs }) };
   });
 }
 
@@ -122,16 +134,32 @@ function* repeat(turn: Turn, request: ExchangeRequest, lease: LeaseRecord): Prog
   }
   return {
     exchange: request.exchange,
-    jobs: claimed.flatMap((held, index) => {
-      const job = jobs[index];
-      return job ? [{ token: held.token, job: toJobRecord(job, turn.now, held) }] : [];
-    }),
+    jobs: yield* toClaimed(turn, jobs, claimed),
     lost: lease.lost ?? [],
     cancel: lease.held.filter((held) => held.cancel).map((held) => held.token),
     interrupted,
     unknown: [],
     nextWakeMs: 0,
   };
+}
+
+/** Claimed jobs as their worker gets them; parents with how their children ended. */
+function* toClaimed(
+  turn: Turn,
+  jobs: readonly (StoredJob | undefined)[],
+  held: readonly Held[],
+): Program<readonly ClaimedJob[]> {
+  const claimed: ClaimedJob[] = [];
+  for (const [index, job] of jobs.entries()) {
+    const run = held[index];
+    if (!job || !run) continue;
+    claimed.push({
+      token: run.token,
+      job: toJobRecord(job, turn.now, run),
+      ...(job.hasChildren && { children: yield* outcomes(job) }),
+    });
+  }
+  return claimed;
 }
 
 function toHeld(job: StoredJob, token: string, now: number, alone: boolean): Held {
@@ -141,6 +169,7 @@ function toHeld(job: StoredJob, token: string, now: number, alone: boolean): Hel
     token,
     startedAt: now,
     ...(isPlain(job) && { plain: true as const }),
+    ...(job.group && { group: job.group.key }),
     ...(alone && { alone: true as const }),
   };
 }

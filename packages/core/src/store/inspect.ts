@@ -1,12 +1,13 @@
 import { escapePart, finishedLane, readyLane, unescapePart } from "../job/place.ts";
 import type { EndState, JobRecord } from "../job/record.ts";
 import { isUndelayed, toJobRecord } from "../job/transitions.ts";
-import { DueJobs } from "./claim.ts";
 import { countKeys, locate } from "./door.ts";
+import { DueJobs } from "./due-jobs.ts";
+import { Mint } from "./mint.ts";
 import { after, type Range, scanKeys, startingWith } from "./operations.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import type { Key, Program } from "./store.ts";
-import { Mint, Turn } from "./turn.ts";
+import { Turn } from "./turn.ts";
 import type { JobCounts } from "./verbs.ts";
 
 export function* getJob(turn: Turn, queue: string, id: string): Program<JobRecord | undefined> {
@@ -41,12 +42,13 @@ export const blockedLanes = (queue: string): Range => ({
 
 /** Reads the keys after now of each priority present. */
 function* countDelayed(turn: Turn, queue: string): Program<number> {
+  const leases = yield* turn.leases();
   const lane = readyLane(queue);
   let delayed = 0;
   for (const rank of yield* ranks(lane)) {
     for (let from: Key = ["ready", lane, rank, turn.now + 1]; delayed < DELAYED_LIMIT; ) {
       const keys = yield* scanKeys("jobs", { from, to: ["ready", lane, rank + 1] }, 1_000);
-      delayed += keys.filter((key) => !isUndelayed(key)).length;
+      delayed += keys.filter((key) => !isUndelayed(key) && !leases.holderOf(key)).length;
       const last = keys[keys.length - 1];
       if (keys.length < 1_000 || !last) break;
       from = after(last);

@@ -3,10 +3,11 @@ import { finishedLane, readyLane } from "../job/place.ts";
 import type { EndState, JobKey, JobState, StoredJob } from "../job/record.ts";
 import { isUndelayed, toJobRecord } from "../job/transitions.ts";
 import { blockedLanes } from "./inspect.ts";
+import type { Leases } from "./leases.ts";
 import { compareKeys } from "./memory-store.ts";
 import { after, get, type Range, scan, startingWith } from "./operations.ts";
 import type { Key, Program } from "./store.ts";
-import type { Leases, Turn } from "./turn.ts";
+import type { Turn } from "./turn.ts";
 import type { JobPage, ListQuery } from "./verbs.ts";
 
 /** A part of the queue that a list walks through. */
@@ -15,15 +16,19 @@ type Stretch =
   | { readonly kind: "line"; readonly range: Range; readonly shows?: "waiting" | "delayed" }
   | { readonly kind: "ended"; readonly range: Range };
 
-interface Position {
+/** Where a walk over a queue's jobs goes on: after `key` in this stretch. */
+export interface Position {
   readonly stretch: number;
   readonly key?: JobKey;
 }
 
 const STATES: readonly JobState[] = ["waiting", "delayed", "active", "completed", "failed", "cancelled"];
 
+/** Jobs looked at for one page, at most: a page of seldom tags may come short, with a cursor. */
+const LOOK_LIMIT = 10_000;
+
 /** A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. */
-export function* list(turn: Turn, { queue, state, limit = 100, cursor }: ListQuery): Program<JobPage> {
+export function* list(turn: Turn, { queue, state, tags, limit = 100, cursor }: ListQuery): Program<JobPage> {
   if (!Number.isInteger(limit) || limit < 1 || limit > 1_000) {
     throw new QuaysideError("invalid_option", `limit must be an integer from 1 to 1000, got ${limit}.`, {
       option: "limit",
@@ -37,20 +42,50 @@ export function* list(turn: Turn, { queue, state, limit = 100, cursor }: ListQue
     );
   }
   const leases = yield* turn.leases();
-  const stretches = stretchesOf(queue, state);
-  const shown: { job: StoredJob; position: Position }[] = [];
-  let at: Position = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
+  const shown: Found[] = [];
+  let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
   // One more than asked tells whether there is another page.
-  for (let stretch = stretches[at.stretch]; stretch && shown.length <= limit; stretch = stretches[at.stretch]) {
-    const { jobs, last } = yield* read(turn, leases, queue, stretch, at.key, limit + 1 - shown.length);
-    const { stretch: index } = at;
-    shown.push(...jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })));
-    at = last ? { stretch: index, key: last } : { stretch: index + 1 };
+  for (let looked = 0; at && shown.length <= limit && looked < LOOK_LIMIT; ) {
+    const { found, next }: Walked = yield* walk(turn, queue, state, at, limit + 1 - shown.length);
+    shown.push(...found.filter(({ job }) => !tags || tags.every((tag) => job.tags?.includes(tag))));
+    looked += found.length;
+    at = next;
   }
   const page = shown.slice(0, limit);
   const jobs = page.map(({ job }) => toJobRecord(job, turn.now, leases.holderOf(job.key)?.held));
-  const end = page[page.length - 1];
-  return shown.length > limit && end ? { jobs, cursor: encodeCursor(end.position) } : { jobs };
+  const resume = shown.length > limit ? page[page.length - 1]?.position : at;
+  return resume ? { jobs, cursor: encodeCursor(resume) } : { jobs };
+}
+
+interface Found {
+  readonly job: StoredJob;
+  readonly position: Position;
+}
+
+interface Walked {
+  readonly found: readonly Found[];
+  readonly next?: Position;
+}
+
+/** The next jobs of a queue, or of one state of it, at most `want`; `next` is where to go on, absent at the end. */
+export function* walk(
+  turn: Turn,
+  queue: string,
+  state: JobState | undefined,
+  from: Position | undefined,
+  want: number,
+): Program<Walked> {
+  const leases = yield* turn.leases();
+  const stretches = stretchesOf(queue, state);
+  const found: Found[] = [];
+  let at = from ?? { stretch: 0 };
+  for (let stretch = stretches[at.stretch]; stretch && found.length < want; stretch = stretches[at.stretch]) {
+    const { jobs, last } = yield* read(turn, leases, queue, stretch, at.key, want - found.length);
+    const { stretch: index } = at;
+    found.push(...jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })));
+    at = last ? { stretch: index, key: last } : { stretch: index + 1 };
+  }
+  return at.stretch < stretches.length ? { found, next: at } : { found };
 }
 
 function stretchesOf(queue: string, state: JobState | undefined): readonly Stretch[] {

@@ -1,6 +1,6 @@
 import { queueOf } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
-import { attemptsOf, type Ending, keepOf, maxAttemptsOf, released, retried } from "../job/transitions.ts";
+import { type Ending, isSpent, keepOf, released, retried } from "../job/transitions.ts";
 import { type End, end, endPlain, move } from "./door.ts";
 import { get } from "./operations.ts";
 import type { Held, Program } from "./store.ts";
@@ -60,7 +60,8 @@ function* endsPlainly(turn: Turn, entry: Held, settlement: Settlement): Program<
 
 /** What becomes of a job after its attempt: an end, or the record that goes back in line (the same one: it stays where it stands). */
 function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement): End | { readonly job: StoredJob } {
-  const seen = { startedAt: entry.startedAt, ...(entry.progress !== undefined && { progress: entry.progress }) };
+  const { startedAt, progress, logs } = entry;
+  const seen = { startedAt, ...(progress !== undefined && { progress }), ...(logs && { logs }) };
   const finish = (ending: Ending): End => ({ job, ending: { ...seen, ...ending }, trace: entry.cancel !== "remove" });
   switch (settlement.outcome) {
     case "completed":
@@ -74,13 +75,13 @@ function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement)
     case "failed": {
       const { error, retryMs } = settlement;
       if (entry.cancel) return finish({ state: "cancelled", counted: true, error });
-      if (retryMs === undefined || attemptsOf(job) + 1 >= maxAttemptsOf(job))
-        return finish({ state: "failed", counted: true, error });
-      return { job: retried(job, turn.stand(retryMs), error, entry.startedAt) };
+      if (retryMs === undefined || isSpent(job, error)) return finish({ state: "failed", counted: true, error });
+      return { job: retried(job, turn.stand(retryMs), error, entry) };
     }
     case "released":
       if (entry.cancel) return finish({ state: "cancelled" });
-      return { job: settlement.delayMs === 0 ? job : released(job, turn.stand(settlement.delayMs)) };
+      // Without a delay it keeps its place: dropping its lease entry is all there is to do.
+      return { job: released(job, settlement.delayMs === 0 ? undefined : turn.stand(settlement.delayMs), entry) };
   }
 }
 

@@ -1,5 +1,7 @@
 import type { Json } from "../job/json.ts";
 import type { DedupeMode, JobKey, Keep, StoredJob } from "../job/record.ts";
+import type { RecurrenceRule } from "../job/recurrence.ts";
+import type { ChildOutcome, EnqueueReceipt, NewJob, RateLimit } from "./verbs.ts";
 
 /**
  * The storage port. A store keeps six ordered collections of records and runs *programs* on them. It knows no queue
@@ -52,6 +54,9 @@ export interface Held {
   readonly plain?: true;
   /** Interrupted before, so it runs by itself. */
   readonly alone?: true;
+  /** Key of its group. */
+  readonly group?: string;
+  readonly logs?: readonly string[];
   readonly progress?: Json;
   /** Somebody asked for the job's end: it becomes `cancelled`, or leaves without a trace (`remove`). */
   readonly cancel?: "cancel" | "remove";
@@ -88,7 +93,11 @@ export interface IdRecord {
 export interface DedupeRecord {
   readonly key: readonly [queue: string, dedupeKey: string];
   readonly holder: string;
+  /** Waits for the running holder to end, then holds the key. */
+  readonly successor?: string;
   readonly mode: DedupeMode;
+  /** When the first of a `debounce` was added. */
+  readonly since?: number;
   /** The key stays taken until then, whatever the holder does. */
   readonly until?: number;
   /** The holder has ended; `until` alone keeps the key. */
@@ -99,14 +108,68 @@ export interface DedupeRecord {
 export interface QueueSettings {
   readonly paused?: boolean;
   readonly keep?: Partial<Keep>;
+  readonly rateLimit?: RateLimit;
+  readonly maxActive?: number;
   /** Names that stepped aside because the worker that met them did not know them. */
   readonly blockedNames?: readonly string[];
 }
 
-/** A small named value: `["queue", queue]` holds a queue's settings. */
+/** Token bucket of a queue's rate limit. */
+export interface Bucket {
+  readonly tokens: number;
+  readonly at: number;
+}
+
+/** How many children a waiting parent still waits for. */
+export interface Family {
+  readonly pending: number;
+}
+
+/** A child's membership: pending, then how it ended. It settles once (R25). */
+export interface Member {
+  readonly pending?: true;
+  readonly outcome?: ChildOutcome;
+}
+
+/** A recurrence: its rule, the job it makes, and the occurrence that is pending. */
+export interface ScheduleCell {
+  readonly rule: RecurrenceRule;
+  readonly job: NewJob;
+  readonly count: number;
+  readonly nextAt?: number;
+  readonly nextId?: string;
+}
+
+/** The outcome of the last numbered request of a sender (R7). */
+export interface Mark {
+  readonly number: number;
+  readonly digest: string;
+  readonly receipts: readonly EnqueueReceipt[];
+  readonly until: number;
+}
+
+/** What each kind of cell holds. The kinds that are listed by queue or parent carry its name: `schedule/mail`. */
+export interface Cells {
+  /** Settings, by queue. */
+  queue: QueueSettings;
+  /** Rate-limit bucket, by queue. */
+  rate: Bucket;
+  /** `group/QUEUE`: a limit other than 1, by group key. */
+  group: { readonly limit: number };
+  /** `family/QUEUE`: of a parent, by its id. */
+  family: Family;
+  /** `member/QUEUE/PARENT`: by the child's queue and id. */
+  member: Member;
+  /** `schedule/QUEUE`: by key. */
+  schedule: ScheduleCell;
+  /** By sender. */
+  mark: Mark;
+}
+
+/** A small named value; `kind` is one of `Cells`, with `/…` where that says so. */
 export interface CellRecord {
   readonly key: readonly [kind: string, name: string];
-  readonly value: QueueSettings;
+  readonly value: Cells[keyof Cells];
 }
 
 /**

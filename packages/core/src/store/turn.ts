@@ -1,8 +1,12 @@
-import { keyText, queueOf } from "../job/place.ts";
-import type { JobKey } from "../job/record.ts";
-import type { Stand } from "../job/transitions.ts";
-import { get, put, remove, scan } from "./operations.ts";
-import type { Change, Held, LeaseRecord, Program, QueueSettings, TallyRecord } from "./store.ts";
+import { queueOf } from "../job/place.ts";
+import type { StoredJob } from "../job/record.ts";
+import type { NextCron } from "../job/recurrence.ts";
+import type { Ending, Stand } from "../job/transitions.ts";
+import { getCell, kind, putCells } from "./cells.ts";
+import { EVERY_LEASE, LEASE_LIMIT, Leases } from "./leases.ts";
+import type { Mint } from "./mint.ts";
+import { get, put, scan } from "./operations.ts";
+import type { Change, Program, QueueSettings, TallyRecord } from "./store.ts";
 
 /** What the process that owns the store gives to each program it runs. */
 export interface Surroundings {
@@ -12,105 +16,15 @@ export interface Surroundings {
   readonly mint: Mint;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Reads cron rules; absent: recurrences by cron are refused. */
+  readonly nextCron?: NextCron | undefined;
 }
 
-/** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
-const ORDERS_PER_MS = 1024;
-
-/**
- * Mints what orders jobs of equal instants: `order` only ever grows in a process, `tag` is random per process, so no two
- * adds share a key, in whatever tabs. An odd `order` says that a delay was asked for: after the clock was set back, that
- * tells a job that has to wait from one that does not. The tag is made at first use: Workers forbid randomness at module scope.
- */
-export class Mint {
-  #last = 0;
-  #tag: string | undefined;
-  readonly #random: () => number;
-
-  constructor(random: () => number) {
-    this.#random = random;
-  }
-
-  stand(now: number, delayMs = 0): Stand {
-    const even = Math.max(this.#last + 2 - (this.#last % 2), now * ORDERS_PER_MS);
-    this.#last = delayMs > 0 ? even + 1 : even;
-    this.#tag ??= Array.from({ length: 8 }, () => Math.floor(this.#random() * 36).toString(36)).join("");
-    return { at: now + delayMs, order: this.#last, tag: this.#tag };
-  }
-}
-
-/** More workers than this on one store are not seen by a program: a queue of that size wants shards. */
-const LEASE_LIMIT = 10_000;
-export const EVERY_LEASE = { from: [""], to: ["\u007f"] };
-
-/** The leases as a program found them, with what it has changed since. */
-export class Leases {
-  readonly #leases: Map<string, LeaseRecord>;
-  readonly #touched = new Set<string>();
-  #byKey: Map<string, { worker: string; held: Held }> | undefined;
-
-  constructor(records: readonly LeaseRecord[]) {
-    this.#leases = new Map(records.map((record) => [record.key[0], record]));
-  }
-
-  all(): LeaseRecord[] {
-    return [...this.#leases.values()];
-  }
-
-  of(worker: string): LeaseRecord | undefined {
-    return this.#leases.get(worker);
-  }
-
-  set(lease: LeaseRecord): void {
-    this.#leases.set(lease.key[0], lease);
-    this.#touched.add(lease.key[0]);
-    this.#byKey = undefined;
-  }
-
-  delete(worker: string): void {
-    if (this.#leases.delete(worker)) this.#touched.add(worker);
-    this.#byKey = undefined;
-  }
-
-  /** Who runs the job at this key. */
-  holderOf(key: JobKey): { worker: string; held: Held } | undefined {
-    this.#byKey ??= new Map(
-      this.all().flatMap((lease) => lease.held.map((held) => [keyText(held.key), { worker: lease.key[0], held }])),
-    );
-    return this.#byKey.get(keyText(key));
-  }
-
-  /** What runs of a queue. */
-  heldOf(queue: string): Held[] {
-    return this.all().flatMap((lease) => lease.held.filter((held) => queueOf(held.key) === queue));
-  }
-
-  /** Undoes what this program did to a lease, so that nothing is written of it. */
-  restore(worker: string, before: LeaseRecord | undefined): void {
-    if (before) this.#leases.set(worker, before);
-    else this.#leases.delete(worker);
-    this.#touched.delete(worker);
-    this.#byKey = undefined;
-  }
-
-  /** Changes or (undefined) drops the entry of a running job. */
-  amend(worker: string, token: string, change: (held: Held) => Held | undefined): void {
-    const lease = this.#leases.get(worker);
-    if (!lease) return;
-    this.set({ ...lease, held: lease.held.flatMap((held) => (held.token === token ? (change(held) ?? []) : held)) });
-  }
-
-  *flush(): Program<void> {
-    const names = [...this.#touched];
-    yield* put(
-      "leases",
-      names.flatMap((name) => this.#leases.get(name) ?? []),
-    );
-    yield* remove(
-      "leases",
-      names.filter((name) => !this.#leases.has(name)).map((name) => [name] as const),
-    );
-  }
+/** What follows from what a program did. */
+export interface Aftermath {
+  readonly ends: { readonly job: StoredJob; readonly ending: Ending }[];
+  readonly successors: { readonly queue: string; readonly id: string }[];
+  readonly rooms: { readonly queue: string; readonly key: string }[];
 }
 
 export type TallyPlace = Exclude<keyof TallyRecord, "key">;
@@ -120,8 +34,10 @@ export class Turn {
   readonly now: number;
   readonly random: () => number;
   horizon: number;
+  readonly nextCron: NextCron | undefined;
   readonly #mint: Mint;
   #leases: Leases | undefined;
+  #aftermath: Aftermath = { ends: [], successors: [], rooms: [] };
   readonly #settings = new Map<string, QueueSettings>();
   readonly #tallies = new Map<string, Partial<Record<TallyPlace, number>>>();
   readonly #counted = new Map<string, Partial<Record<TallyPlace, number>>>();
@@ -131,6 +47,7 @@ export class Turn {
     this.now = surroundings.now;
     this.horizon = Math.max(surroundings.now, surroundings.horizon);
     this.random = surroundings.random;
+    this.nextCron = surroundings.nextCron;
     this.#mint = surroundings.mint;
   }
 
@@ -147,16 +64,41 @@ export class Turn {
   *settings(queue: string): Program<QueueSettings> {
     let settings = this.#settings.get(queue);
     if (!settings) {
-      const [cell] = yield* get("cells", [["queue", queue]]);
-      settings = cell?.value ?? {};
+      settings = (yield* getCell(kind("queue"), queue)) ?? {};
       this.#settings.set(queue, settings);
     }
     return settings;
   }
 
+  /** Notes that jobs ended: others may have waited for it. */
+  ended(
+    ends: readonly { readonly job: StoredJob; readonly ending: Ending }[],
+    successors: readonly Aftermath["successors"][number][],
+  ): void {
+    this.#aftermath.ends.push(...ends);
+    this.#aftermath.successors.push(...successors);
+  }
+
+  /** Notes that a group may have room. */
+  room(queue: string, key: string): void {
+    this.#aftermath.rooms.push({ queue, key });
+  }
+
+  /** What is to be seen to because of what was noted since the last call; undefined when nothing is. */
+  *takeAftermath(): Program<Aftermath | undefined> {
+    const { ends, successors, rooms } = this.#aftermath;
+    this.#aftermath = { ends: [], successors: [], rooms: [] };
+    for (const held of this.#leases?.takeFreed() ?? []) {
+      const queue = queueOf(held.key);
+      if (held.group !== undefined) rooms.push({ queue, key: held.group });
+      if ((yield* this.settings(queue)).maxActive !== undefined) this.changed(queue, "ready");
+    }
+    return ends.length + successors.length + rooms.length > 0 ? { ends, successors, rooms } : undefined;
+  }
+
   *configure(queue: string, value: QueueSettings): Program<void> {
     this.#settings.set(queue, value);
-    yield* put("cells", [{ key: ["queue", queue], value }]);
+    yield* putCells(kind("queue"), [[queue, value]]);
   }
 
   changed(queue: string, kind: Change["kind"]): void {
@@ -204,15 +146,4 @@ export class Turn {
     }
     return known;
   }
-}
-
-/** Runs `body` as a program of one turn and answers what it changed besides its result. */
-export function* turn<T>(
-  surroundings: Surroundings,
-  body: (turn: Turn) => Program<T>,
-): Program<{ readonly result: T; readonly changes: readonly Change[] }> {
-  const current = new Turn(surroundings);
-  const result = yield* body(current);
-  yield* current.flush();
-  return { result, changes: current.changes };
 }

@@ -1,36 +1,13 @@
 import type { StoredError } from "../job/errors.ts";
 import type { Json } from "../job/json.ts";
-import type { ChildFailure, EndState, JobRecord, JobState, Keep, StoredOptions } from "../job/record.ts";
+import type { NewJob } from "../job/new-job.ts";
+import type { EndState, JobRecord, JobState, Keep } from "../job/record.ts";
 import type { RecurrenceRule } from "../job/recurrence.ts";
 import type { Liveness } from "./store.ts";
 
+export type { NewJob } from "../job/new-job.ts";
+
 /** What the verbs of a driver take and answer: plain data, the same in process, over RPC and over HTTP. */
-
-/** A job on its way in: resolved, validated, with its payload as JSON text. `Queue` makes these. */
-export interface NewJob extends StoredOptions {
-  readonly queue: string;
-  readonly name: string;
-  /** JSON text, measured and checked at the door. */
-  readonly payload: string;
-  /** The caller's own id: also its idempotency key. */
-  readonly id?: string;
-  readonly delayMs?: number;
-  readonly priority?: number;
-  readonly expiresInMs?: number;
-  /** Makes it part of a flow: see `FlowPart`. */
-  readonly flow?: FlowPart;
-}
-
-/**
- * Binds jobs of one `enqueue` into a tree: a parent waits until all of its children have ended. Names (`ref`) hold
- * within the call only; a parent stands before its children or after them.
- */
-export interface FlowPart {
-  readonly ref?: string;
-  readonly parentRef?: string;
-  /** What becomes of the parent when this child fails, is cancelled or removed. Default `fail`. */
-  readonly onFailure?: ChildFailure;
-}
 
 /** Of a child of the running job: what `ctx.children()` answers. */
 export interface ChildOutcome {
@@ -40,6 +17,18 @@ export interface ChildOutcome {
   readonly state: EndState;
   readonly result?: Json;
   readonly error?: StoredError;
+}
+
+/**
+ * Marks an `enqueue` as one of a sender's numbered requests (R7): the outcome is remembered for 90 days, so that a
+ * request sent again, its answer lost, answers the same and adds nothing.
+ */
+export interface NumberedRequest {
+  /** Who numbers: an outbox, a worker, the hash of an `Idempotency-Key`. */
+  readonly sender: string;
+  readonly number: number;
+  /** Of the content: the same number with another content is refused. */
+  readonly digest: string;
 }
 
 export interface EnqueueReceipt {
@@ -160,12 +149,25 @@ export interface JobCounts {
  */
 export type Command =
   | { readonly type: "cancel" | "retry" | "promote" | "remove"; readonly queue: string; readonly id: string }
-  | { readonly type: "update"; readonly queue: string; readonly id: string; readonly payload?: string; readonly priority?: number; readonly delayMs?: number }
+  | {
+      readonly type: "update";
+      readonly queue: string;
+      readonly id: string;
+      readonly payload?: string;
+      readonly priority?: number;
+      readonly delayMs?: number;
+    }
   | ({ readonly type: "retryAll"; readonly queue: string; readonly state?: "failed" | "cancelled" } & JobFilter)
   | ({ readonly type: "clear"; readonly queue: string; readonly state?: JobState } & JobFilter)
   | { readonly type: "pause" | "resume"; readonly queue: string }
   | ({ readonly type: "configure"; readonly queue: string } & QueueConfig)
-  | { readonly type: "schedule"; readonly queue: string; readonly key: string; readonly rule: RecurrenceRule; readonly job: NewJob }
+  | {
+      readonly type: "schedule";
+      readonly queue: string;
+      readonly key: string;
+      readonly rule: RecurrenceRule;
+      readonly job: NewJob;
+    }
   | { readonly type: "unschedule"; readonly queue: string; readonly key: string };
 
 /** Which jobs a command is about. */

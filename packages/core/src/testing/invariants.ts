@@ -1,7 +1,15 @@
 import { blockOf, decodeId, endStateOf, escapePart, keyText, queueOf, sameKey } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { scan } from "../store/operations.ts";
-import type { Collection, DedupeRecord, LeaseRecord, Program, Records, TallyRecord } from "../store/store.ts";
+import type {
+  Collection,
+  DedupeRecord,
+  LeaseRecord,
+  Program,
+  QueueSettings,
+  Records,
+  TallyRecord,
+} from "../store/store.ts";
 
 /** Everything that a store holds. */
 export type Snapshot = { readonly [C in Collection]: readonly Records[C][] };
@@ -139,7 +147,7 @@ function* dedupe(records: Snapshot): Iterable<string> {
 function* blockedNames({ jobs, cells }: Snapshot): Iterable<string> {
   const listed = new Set(
     cells.flatMap(({ key, value }) =>
-      key[0] === "queue" ? (value.blockedNames ?? []).map((name) => pair(key[1], name)) : [],
+      key[0] === "queue" ? ((value as QueueSettings).blockedNames ?? []).map((name) => pair(key[1], name)) : [],
     ),
   );
   for (const job of jobs) {

@@ -1,5 +1,7 @@
-import type { Driver, JobCounts, NewJob } from "../../driver/driver.ts";
+import type { Driver } from "../../driver/driver.ts";
+import type { NewJob } from "../../job/new-job.ts";
 import type { JobRecord } from "../../job/record.ts";
+import type { JobCounts } from "../../store/verbs.ts";
 import type { DriverUnderTest, OpenDriver, TestRunner } from "../harness.ts";
 import { checkInvariants, type Snapshot, snapshot } from "../invariants.ts";
 import { QUEUE, TestWorker, type TestWorkerOptions } from "./test-worker.ts";

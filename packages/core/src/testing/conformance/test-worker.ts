@@ -1,14 +1,8 @@
-import type {
-  ClaimedJob,
-  ClaimQueue,
-  Driver,
-  ExchangeReply,
-  ExchangeRequest,
-  Settlement,
-} from "../../driver/driver.ts";
+import type { Driver } from "../../driver/driver.ts";
 import type { StoredError } from "../../job/errors.ts";
 import type { Json } from "../../job/json.ts";
 import type { Liveness } from "../../store/store.ts";
+import type { ClaimedJob, ClaimQueue, ExchangeReply, ExchangeRequest, Settlement } from "../../store/verbs.ts";
 
 export interface TestWorkerOptions {
   readonly driver?: Driver;

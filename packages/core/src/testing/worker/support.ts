@@ -125,12 +125,13 @@ export function heldHandler({ heeds = false }: { readonly heeds?: boolean } = {}
 /** The driver with some verbs replaced: to count, delay or break what goes through. */
 export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
   return {
-    enqueue: (jobs) => driver.enqueue(jobs),
+    enqueue: (jobs, request) => driver.enqueue(jobs, request),
     exchange: (request) => driver.exchange(request),
     get: (queue, id) => driver.get(queue, id),
     list: (query) => driver.list(query),
     counts: (queue) => driver.counts(queue),
     command: (command) => driver.command(command),
+    schedules: (queue) => driver.schedules(queue),
     nextWake: (queues) => driver.nextWake(queues),
     watch: (listener) => driver.watch(listener),
     enlist: async (worker) => (await driver.enlist?.(worker)) ?? { liveness: "time", leave() {} },

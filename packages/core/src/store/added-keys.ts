@@ -1,0 +1,100 @@
+import type { Dedupe, JobKey, StoredJob } from "../job/record.ts";
+import { blocked, readyStored, replaced } from "../job/transitions.ts";
+import { dedupeKey, dedupeRecord, isTaken, sweepAfter } from "./dedupe.ts";
+import { locate } from "./door.ts";
+import { get, put } from "./operations.ts";
+import type { DedupeRecord, Program } from "./store.ts";
+import type { Turn } from "./turn.ts";
+import type { EnqueueReceipt, NewJob } from "./verbs.ts";
+
+/** The jobs that a call adds, and the dedupe keys they meet or take: what stands in the store, and what the call itself adds. */
+export class AddedKeys {
+  /** Jobs to be stored, in the order of their adding. */
+  readonly placed: StoredJob[] = [];
+  /** Waiting jobs that were given something new to do. */
+  readonly moves: { readonly from: JobKey; readonly job: StoredJob }[] = [];
+  readonly #turn: Turn;
+  readonly #records = new Map<string, DedupeRecord>();
+  readonly #changed = new Set<string>();
+
+  constructor(turn: Turn) {
+    this.#turn = turn;
+  }
+
+  *load(jobs: readonly NewJob[]): Program<void> {
+    const keys = jobs.flatMap((job) => (job.dedupe ? [dedupeKey(job.queue, job.dedupe.key)] : []));
+    for (const record of yield* get("dedupe", keys)) if (record) this.#records.set(nameOf(record.key), record);
+  }
+
+  /** A new job, which takes its key if it has one. */
+  add(job: StoredJob): EnqueueReceipt {
+    this.placed.push(job);
+    if (job.dedupe) this.#write(dedupeRecord(this.#turn, job, job.dedupe));
+    return { id: job.id, deduplicated: false };
+  }
+
+  /** What becomes of a job whose key is taken (R20); undefined when it is free. */
+  *meet(job: NewJob): Program<EnqueueReceipt | undefined> {
+    if (!job.dedupe) return undefined;
+    const record = this.#records.get(nameOf(dedupeKey(job.queue, job.dedupe.key)));
+    if (!record || !isTaken(record, this.#turn.now)) return undefined;
+    const { mode } = job.dedupe;
+    if (record.ended || mode === "drop" || mode === "throttle") return { id: record.holder, deduplicated: true };
+    return yield* this.#supersede(job, job.dedupe, record);
+  }
+
+  *save(): Program<void> {
+    const records = [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord);
+    yield* put("dedupe", records);
+    const last = records[records.length - 1];
+    if (last) yield* sweepAfter(this.#turn, last.key);
+  }
+
+  /** A waiting holder is given the new payload and options; a running one gets a successor, of which there is one (R21). */
+  *#supersede(job: NewJob, dedupe: Dedupe, record: DedupeRecord): Program<EnqueueReceipt> {
+    const id = record.successor ?? record.holder;
+    const index = this.placed.findIndex((one) => one.queue === job.queue && one.id === id);
+    const standing = this.placed[index] ?? this.#moved(job.queue, id) ?? (yield* locate(job.queue, [id]))[0];
+    if (!standing) return this.add(readyStored(job, this.#turn.stand(job.delayMs), this.#turn.now));
+    const leases = yield* this.#turn.leases();
+    if (leases.holderOf(standing.key)) {
+      const successor = readyStored(job, this.#turn.stand(job.delayMs), this.#turn.now);
+      this.placed.push(blocked(successor, "successor", standing.id));
+      this.#write({ ...record, successor: successor.id });
+      return { id: successor.id, deduplicated: false };
+    }
+    const next = replaced(
+      standing,
+      job,
+      this.#turn.now,
+      dedupe.mode === "debounce" ? this.#startAnew(job, dedupe, record) : undefined,
+    );
+    if (index >= 0) this.placed[index] = next;
+    else this.#move(standing.key, next);
+    return { id, deduplicated: true };
+  }
+
+  /** The delay begins again, but does not reach past `maxWait` after the first add. */
+  #startAnew(job: NewJob, { maxWaitMs }: Dedupe, { since = this.#turn.now }: DedupeRecord) {
+    const { now } = this.#turn;
+    const latest = maxWaitMs === undefined ? Number.POSITIVE_INFINITY : since + maxWaitMs;
+    return this.#turn.stand(Math.max(0, Math.min(now + (job.delayMs ?? 0), latest) - now));
+  }
+
+  #moved(queue: string, id: string): StoredJob | undefined {
+    return this.moves.find(({ job }) => job.queue === queue && job.id === id)?.job;
+  }
+
+  #move(from: JobKey, job: StoredJob): void {
+    const index = this.moves.findIndex((move) => move.job.queue === job.queue && move.job.id === job.id);
+    if (index < 0) this.moves.push({ from, job });
+    else this.moves[index] = { from: (this.moves[index] as { from: JobKey }).from, job };
+  }
+
+  #write(record: DedupeRecord): void {
+    this.#records.set(nameOf(record.key), record);
+    this.#changed.add(nameOf(record.key));
+  }
+}
+
+const nameOf = ([queue, key]: DedupeRecord["key"]): string => `${queue.length} ${queue}${key}`;

@@ -1,0 +1,102 @@
+import { keyText, readyLane } from "../job/place.ts";
+import type { JobKey, StoredJob } from "../job/record.ts";
+import { isUndelayed } from "../job/transitions.ts";
+import { after, scan, scanKeys } from "./operations.ts";
+import type { Key, Program } from "./store.ts";
+import type { Turn } from "./turn.ts";
+
+/**
+ * The due jobs of a queue that nobody runs, best first, read a few at a time. One seek finds the first key of each
+ * priority present; running jobs, which stay where they stand, are read over. The backlog is never read.
+ */
+export class DueJobs {
+  /** The first instant at which a job that is not due yet will be, as far as was read. */
+  wakeAt = Number.POSITIVE_INFINITY;
+  readonly #turn: Turn;
+  readonly #lane: string;
+  readonly #queue: string;
+  #running: Set<string> | undefined;
+  /** Where to read on; undefined when the lane is exhausted. */
+  #from: Key | undefined;
+  /** The rank being read; undefined when the next one has to be sought. */
+  #rank: number | undefined;
+
+  constructor(turn: Turn, queue: string) {
+    this.#turn = turn;
+    this.#queue = queue;
+    this.#lane = readyLane(queue);
+    this.#from = ["ready", this.#lane];
+  }
+
+  /** The next jobs, at most about `want`, in order; empty at the end. */
+  *next(want: number): Program<readonly StoredJob[]> {
+    if (!this.#running)
+      this.#running = new Set((yield* this.#turn.leases()).heldOf(this.#queue).map((held) => keyText(held.key)));
+    while (this.#from) {
+      if (this.#rank === undefined && !(yield* this.#seek())) return [];
+      const to = ["ready", this.#lane, this.#rank as number, this.#turn.horizon + 1];
+      const limit = want + this.#running.size;
+      const page: readonly StoredJob[] = yield* scan("jobs", { from: this.#from, to }, limit);
+      const last = page[page.length - 1];
+      if (last && page.length === limit) this.#from = after(last.key);
+      else yield* this.#leaveRank(to);
+      const due = page.filter((job) => this.#isDue(job.key) && !this.#running?.has(keyText(job.key)));
+      if (due.length > want) {
+        this.#from = after((due[want - 1] as StoredJob).key);
+        this.#rank = due[want - 1]?.key[2];
+        return due.slice(0, want);
+      }
+      if (due.length > 0) return due;
+    }
+    return [];
+  }
+
+  /** Finds the first rank at or after the cursor that has a due job. */
+  *#seek(): Program<boolean> {
+    const end = after(["ready", this.#lane]);
+    while (this.#from) {
+      const [key] = yield* scanKeys("jobs", { from: this.#from, to: end }, 1);
+      if (!key) break;
+      if (this.#reaches(key)) {
+        this.#rank = key[2];
+        this.#from = key;
+        return true;
+      }
+      this.wakeAt = Math.min(this.wakeAt, key[3]);
+      this.#from = ["ready", this.#lane, key[2] + 1];
+    }
+    this.#from = undefined;
+    return false;
+  }
+
+  /** All that is due of this rank was read: note when its next job will be, go on with the next rank. */
+  *#leaveRank(to: Key): Program<void> {
+    const rank = this.#rank as number;
+    const [key] = yield* scanKeys("jobs", { from: to, to: ["ready", this.#lane, rank + 1] }, 1);
+    if (key && this.#reaches(key)) {
+      this.#from = key;
+      return;
+    }
+    if (key) this.wakeAt = Math.min(this.wakeAt, key[3]);
+    this.#from = ["ready", this.#lane, rank + 1];
+    this.#rank = undefined;
+  }
+
+  /**
+   * A job that nobody delayed and that is not due yet shows that the clock was set back since: it shall not wait out the
+   * jump (R23), so this turn looks as far ahead as that job.
+   */
+  #reaches(key: JobKey): boolean {
+    if (key[3] <= this.#turn.horizon) return true;
+    if (!isUndelayed(key)) return false;
+    this.#turn.horizon = key[3];
+    return true;
+  }
+
+  /** Between `now` and the horizon only what nobody delayed is due. */
+  #isDue(key: JobKey): boolean {
+    if (key[3] <= this.#turn.now || isUndelayed(key)) return true;
+    this.wakeAt = Math.min(this.wakeAt, key[3]);
+    return false;
+  }
+}

@@ -1,0 +1,90 @@
+import { keyText, queueOf } from "../job/place.ts";
+import type { JobKey } from "../job/record.ts";
+import { put, remove } from "./operations.ts";
+import type { Held, LeaseRecord, Program } from "./store.ts";
+
+/** More workers than this on one store are not seen by a program: a queue of that size wants shards. */
+export const LEASE_LIMIT = 10_000;
+export const EVERY_LEASE = { from: [""], to: ["\u007f"] };
+
+/** The leases as a program found them, with what it has changed since. */
+export class Leases {
+  readonly #leases: Map<string, LeaseRecord>;
+  readonly #touched = new Set<string>();
+  #byKey: Map<string, { worker: string; held: Held }> | undefined;
+  #freed: Held[] = [];
+
+  constructor(records: readonly LeaseRecord[]) {
+    this.#leases = new Map(records.map((record) => [record.key[0], record]));
+  }
+
+  all(): LeaseRecord[] {
+    return [...this.#leases.values()];
+  }
+
+  of(worker: string): LeaseRecord | undefined {
+    return this.#leases.get(worker);
+  }
+
+  set(lease: LeaseRecord): void {
+    const before = this.#leases.get(lease.key[0])?.held ?? [];
+    const now = new Set(lease.held.map(({ token }) => token));
+    this.#freed.push(...before.filter(({ token }) => !now.has(token)));
+    this.#leases.set(lease.key[0], lease);
+    this.#touched.add(lease.key[0]);
+    this.#byKey = undefined;
+  }
+
+  delete(worker: string): void {
+    this.#freed.push(...(this.#leases.get(worker)?.held ?? []));
+    if (this.#leases.delete(worker)) this.#touched.add(worker);
+    this.#byKey = undefined;
+  }
+
+  /** Who runs the job at this key. */
+  holderOf(key: JobKey): { worker: string; held: Held } | undefined {
+    this.#byKey ??= new Map(
+      this.all().flatMap((lease) => lease.held.map((held) => [keyText(held.key), { worker: lease.key[0], held }])),
+    );
+    return this.#byKey.get(keyText(key));
+  }
+
+  /** What runs of a queue. */
+  heldOf(queue: string): Held[] {
+    return this.all().flatMap((lease) => lease.held.filter((held) => queueOf(held.key) === queue));
+  }
+
+  /** Undoes what this program did to a lease, so that nothing is written of it. */
+  restore(worker: string, before: LeaseRecord | undefined): void {
+    if (before) this.#leases.set(worker, before);
+    else this.#leases.delete(worker);
+    this.#touched.delete(worker);
+    this.#byKey = undefined;
+  }
+
+  /** Changes or (undefined) drops the entry of a running job. */
+  amend(worker: string, token: string, change: (held: Held) => Held | undefined): void {
+    const lease = this.#leases.get(worker);
+    if (!lease) return;
+    this.set({ ...lease, held: lease.held.flatMap((held) => (held.token === token ? (change(held) ?? []) : held)) });
+  }
+
+  /** The entries that were dropped since the last call. */
+  takeFreed(): readonly Held[] {
+    const freed = this.#freed;
+    this.#freed = [];
+    return freed;
+  }
+
+  *flush(): Program<void> {
+    const names = [...this.#touched];
+    yield* put(
+      "leases",
+      names.flatMap((name) => this.#leases.get(name) ?? []),
+    );
+    yield* remove(
+      "leases",
+      names.filter((name) => !this.#leases.has(name)).map((name) => [name] as const),
+    );
+  }
+}

@@ -1,0 +1,54 @@
+import { DEFAULTS } from "../job/defaults.ts";
+import { QuaysideError } from "../job/errors.ts";
+import { getCell, kind, listCells, putCells, removeCells } from "./cells.ts";
+import type { Program } from "./store.ts";
+import type { Turn } from "./turn.ts";
+import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
+
+/** Lapsed marks looked for beside each new one. */
+const SWEEP_STEP = 8;
+
+/**
+ * Does the work of a numbered request once (R7): a repeat of the last number with the same digest answers the same and
+ * does nothing; with another digest, or an older number, it is refused.
+ */
+export function* once(
+  turn: Turn,
+  request: NumberedRequest | undefined,
+  work: () => Program<readonly EnqueueReceipt[]>,
+): Program<readonly EnqueueReceipt[]> {
+  if (!request) return yield* work();
+  const { sender, number, digest } = request;
+  const mark = yield* getCell(kind("mark"), sender);
+  if (mark && mark.until > turn.now) {
+    if (number < mark.number) {
+      throw new QuaysideError(
+        "stale_exchange",
+        `Request ${number} of sender ${sender} came after request ${mark.number}.`,
+        { sender, number, last: mark.number },
+      );
+    }
+    if (number === mark.number) {
+      if (digest === mark.digest) return mark.receipts;
+      throw new QuaysideError(
+        "mark_conflict",
+        `Request ${number} of sender ${sender} was made before with other content.`,
+        { sender, number },
+      );
+    }
+  }
+  const receipts = yield* work();
+  yield* putCells(kind("mark"), [[sender, { number, digest, receipts, until: turn.now + DEFAULTS.markMs }]]);
+  yield* sweep(turn, sender);
+  return receipts;
+}
+
+function* sweep(turn: Turn, sender: string): Program<void> {
+  const lapsed = (yield* listCells(kind("mark"), SWEEP_STEP)).filter(
+    ({ name, value }) => value.until <= turn.now && name !== sender,
+  );
+  yield* removeCells(
+    kind("mark"),
+    lapsed.map(({ name }) => name),
+  );
+}

@@ -1,0 +1,26 @@
+import type { Stand } from "../job/transitions.ts";
+
+/** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
+const ORDERS_PER_MS = 1024;
+
+/**
+ * Mints what orders jobs of equal instants: `order` only ever grows in a process, `tag` is random per process, so no two
+ * adds share a key, in whatever tabs. An odd `order` says that a delay was asked for: after the clock was set back, that
+ * tells a job that has to wait from one that does not. The tag is made at first use: Workers forbid randomness at module scope.
+ */
+export class Mint {
+  #last = 0;
+  #tag: string | undefined;
+  readonly #random: () => number;
+
+  constructor(random: () => number) {
+    this.#random = random;
+  }
+
+  stand(now: number, delayMs = 0): Stand {
+    const even = Math.max(this.#last + 2 - (this.#last % 2), now * ORDERS_PER_MS);
+    this.#last = delayMs > 0 ? even + 1 : even;
+    this.#tag ??= Array.from({ length: 8 }, () => Math.floor(this.#random() * 36).toString(36)).join("");
+    return { at: now + delayMs, order: this.#last, tag: this.#tag };
+  }
+}
