@@ -6,6 +6,7 @@ import { closeCases } from "./close.ts";
 import { dedupeCases } from "./dedupe.ts";
 import { endCases } from "./end.ts";
 import { enqueueCases } from "./enqueue.ts";
+import { groupsCases } from "./groups.ts";
 import { inspectCases } from "./inspect.ts";
 import { keepCases } from "./keep.ts";
 import { namesCases } from "./names.ts";
@@ -28,6 +29,7 @@ const VERBS: readonly Verb[] = [
   claimCases,
   orderCases,
   namesCases,
+  groupsCases,
   settleCases,
   retryCases,
   releaseCases,
