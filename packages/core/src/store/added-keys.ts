@@ -69,6 +69,8 @@ export class AddedKeys {
       this.#turn.now,
       dedupe.mode === "debounce" ? this.#startAnew(job, dedupe, record) : undefined,
     );
+    // It may have stood for the group it leaves.
+    if (standing.group && standing.group.key !== next.group?.key) this.#turn.room(job.queue, standing.group.key);
     if (index >= 0) this.placed[index] = next;
     else this.#move(standing.key, next);
     return { id, deduplicated: true };
