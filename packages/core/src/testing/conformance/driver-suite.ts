@@ -3,20 +3,24 @@ import { cancelCases } from "./cancel.ts";
 import { claimCases } from "./claim.ts";
 import { clockCases } from "./clock.ts";
 import { closeCases } from "./close.ts";
+import { debounceCases } from "./debounce.ts";
 import { dedupeCases } from "./dedupe.ts";
 import { endCases } from "./end.ts";
 import { enqueueCases } from "./enqueue.ts";
 import { groupsCases } from "./groups.ts";
 import { inspectCases } from "./inspect.ts";
 import { keepCases } from "./keep.ts";
+import { maxActiveCases } from "./max-active.ts";
 import { namesCases } from "./names.ts";
 import { nextWakeCases } from "./next-wake.ts";
 import { orderCases } from "./order.ts";
 import { pauseCases } from "./pause.ts";
 import { promoteCases } from "./promote.ts";
+import { rateLimitCases } from "./rate-limit.ts";
 import { recoverCases } from "./recover.ts";
 import { releaseCases } from "./release.ts";
 import { removeClearCases } from "./remove-clear.ts";
+import { replaceCases } from "./replace.ts";
 import { replayCases } from "./replay.ts";
 import { retryCases } from "./retry.ts";
 import { settleCases } from "./settle.ts";
@@ -26,10 +30,14 @@ import { watchCases } from "./watch.ts";
 const VERBS: readonly Verb[] = [
   enqueueCases,
   dedupeCases,
+  replaceCases,
+  debounceCases,
   claimCases,
   orderCases,
   namesCases,
   groupsCases,
+  rateLimitCases,
+  maxActiveCases,
   settleCases,
   retryCases,
   releaseCases,
