@@ -27,11 +27,17 @@ export {
   validatePayload,
 } from "./job/job-map.ts";
 export { type Json, toJsonText } from "./job/json.ts";
-export { type DedupeOption, type JobDefaults, type JobOptions, type ResolvedOptions, resolveOptions } from "./job/options.ts";
+export type { FlowPart, NewJob } from "./job/new-job.ts";
+export {
+  type DedupeOption,
+  type JobDefaults,
+  type JobOptions,
+  type ResolvedOptions,
+  resolveOptions,
+} from "./job/options.ts";
 export type {
   ChildFailure,
   Dedupe,
-
   DedupeMode,
   EndState,
   JobKey,
@@ -75,7 +81,6 @@ export type {
   EnqueueReceipt,
   ExchangeReply,
   ExchangeRequest,
-
   JobCounts,
   JobFilter,
   JobPage,
@@ -88,4 +93,3 @@ export type {
 export type { Handler, HandlerContext } from "./worker/handler-context.ts";
 export { Worker, type WorkerOptions, type WorkerQueue, type WorkerStatus } from "./worker/worker.ts";
 export type { WorkerEvents } from "./worker/worker-events.ts";
-export type { FlowPart, NewJob } from "./job/new-job.ts";

@@ -150,8 +150,11 @@ function* read(
       const delayed = job.key[3] > turn.now && !isUndelayed(job.key);
       if (stretch.shows && delayed !== (stretch.shows === "delayed")) {
         // In a priority, what is due comes before what is not: leap over the part that is not shown.
-        from = delayed ? after([place, lane, rank]) : [place, lane, rank, turn.now + 1];
-        if (compareKeys(from, job.key) > 0) break;
+        const leap: Key = delayed ? after([place, lane, rank]) : [place, lane, rank, turn.now + 1];
+        if (compareKeys(leap, job.key) > 0) {
+          from = leap;
+          break;
+        }
       }
       if (!leases.holderOf(job.key) && (!stretch.shows || delayed === (stretch.shows === "delayed"))) jobs.push(job);
       if (jobs.length === want) return { jobs, last: job.key };
