@@ -7,6 +7,7 @@ import { debounceCases } from "./debounce.ts";
 import { dedupeCases } from "./dedupe.ts";
 import { endCases } from "./end.ts";
 import { enqueueCases } from "./enqueue.ts";
+import { flowsCases } from "./flows.ts";
 import { groupsCases } from "./groups.ts";
 import { inspectCases } from "./inspect.ts";
 import { keepCases } from "./keep.ts";
@@ -18,6 +19,7 @@ import { pauseCases } from "./pause.ts";
 import { promoteCases } from "./promote.ts";
 import { rateLimitCases } from "./rate-limit.ts";
 import { recoverCases } from "./recover.ts";
+import { recurrencesCases } from "./recurrences.ts";
 import { releaseCases } from "./release.ts";
 import { removeClearCases } from "./remove-clear.ts";
 import { replaceCases } from "./replace.ts";
@@ -38,6 +40,8 @@ const VERBS: readonly Verb[] = [
   groupsCases,
   rateLimitCases,
   maxActiveCases,
+  flowsCases,
+  recurrencesCases,
   settleCases,
   retryCases,
   releaseCases,
