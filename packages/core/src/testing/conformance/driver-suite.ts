@@ -1,4 +1,5 @@
 import type { OpenDriver, TestRunner } from "../harness.ts";
+import { attemptsCases } from "./attempts.ts";
 import { cancelCases } from "./cancel.ts";
 import { claimCases } from "./claim.ts";
 import { clockCases } from "./clock.ts";
@@ -7,10 +8,12 @@ import { debounceCases } from "./debounce.ts";
 import { dedupeCases } from "./dedupe.ts";
 import { endCases } from "./end.ts";
 import { enqueueCases } from "./enqueue.ts";
+import { filtersCases } from "./filters.ts";
 import { flowsCases } from "./flows.ts";
 import { groupsCases } from "./groups.ts";
 import { inspectCases } from "./inspect.ts";
 import { keepCases } from "./keep.ts";
+import { marksCases } from "./marks.ts";
 import { maxActiveCases } from "./max-active.ts";
 import { namesCases } from "./names.ts";
 import { nextWakeCases } from "./next-wake.ts";
@@ -27,6 +30,7 @@ import { replayCases } from "./replay.ts";
 import { retryCases } from "./retry.ts";
 import { settleCases } from "./settle.ts";
 import { runCase, type Verb } from "./support.ts";
+import { updateCases } from "./update.ts";
 import { watchCases } from "./watch.ts";
 
 const VERBS: readonly Verb[] = [
@@ -42,6 +46,10 @@ const VERBS: readonly Verb[] = [
   maxActiveCases,
   flowsCases,
   recurrencesCases,
+  marksCases,
+  attemptsCases,
+  updateCases,
+  filtersCases,
   settleCases,
   retryCases,
   releaseCases,
