@@ -115,9 +115,9 @@ export const released = (job: StoredJob, stand: Stand | undefined, run: Seen): S
   return stand ? again(logged, stand) : logged;
 };
 
-/** After its worker died under it. Its attempts stay. */
-export function interrupted(job: StoredJob, stand: Stand): StoredJob {
-  return { ...again(job, stand), interruptions: interruptionsOf(job) + 1 };
+/** After its worker died under it. Its attempts stay, and what was logged. */
+export function interrupted(job: StoredJob, stand: Stand, run: Seen): StoredJob {
+  return { ...withLog(again(job, stand), run), interruptions: interruptionsOf(job) + 1 };
 }
 
 export const interruptionDelay = (interruptions: number, random: number): number =>
