@@ -19,6 +19,11 @@ export const cron: NextCron = ({ cron: expression, timeZone = "UTC" }, after) =>
     return rule.nextRun(new Date(after))?.getTime();
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new QuaysideError("invalid_option", `cron ${JSON.stringify(expression)} in ${timeZone}: ${why}`, { option: "cron" }, cause);
+    throw new QuaysideError(
+      "invalid_option",
+      `cron ${JSON.stringify(expression)} in ${timeZone}: ${why}`,
+      { option: "cron" },
+      cause,
+    );
   }
 };

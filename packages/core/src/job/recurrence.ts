@@ -77,8 +77,8 @@ function instant(value: number | Date, option: string): number {
 }
 
 /**
- * The nominal instant that follows `last` (absent: none yet), not before `now`: of a missed stretch only its last
- * instant is left, so that it runs once and not a hundred times. Undefined when the recurrence is over.
+ * The nominal instant that follows both `last` (absent: none yet) and `now`: the occurrence that was pending stands for
+ * all of a missed stretch, so that it runs once and not a hundred times. Undefined when the recurrence is over.
  */
 export function nextOccurrence(
   rule: RecurrenceRule,
@@ -98,9 +98,10 @@ function nextEvery(
   last: number | undefined,
   now: number,
 ): number {
-  if (last === undefined) return Math.max(startAt ?? now + everyMs, startAt ?? 0);
-  const missed = Math.floor((now - last) / everyMs);
-  return last + everyMs * Math.max(1, missed);
+  const whole = (since: number) => Math.max(0, Math.floor((now - since) / everyMs));
+  if (last !== undefined) return last + everyMs * (whole(last) + 1);
+  // One that should have begun before now has missed a stretch as well: its last instant runs at once.
+  return startAt === undefined ? now + everyMs : startAt + everyMs * whole(startAt);
 }
 
 function nextByCron(
@@ -114,10 +115,5 @@ function nextByCron(
       option: "cron",
     });
   }
-  const from = Math.max(last ?? 0, (rule.startAt ?? 0) - 1);
-  if (last === undefined) return nextCron(rule, Math.max(from, now));
-  const next = nextCron(rule, from);
-  // Of a missed stretch one occurrence runs, at once; the ones after it follow the clock again.
-  if (next === undefined || next > now) return next;
-  return now;
+  return nextCron(rule, Math.max(last ?? 0, (rule.startAt ?? 0) - 1, now));
 }

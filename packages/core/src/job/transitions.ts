@@ -115,9 +115,9 @@ export const released = (job: StoredJob, stand: Stand | undefined, run: Seen): S
   return stand ? again(logged, stand) : logged;
 };
 
-/** After its worker died under it. Its attempts stay. */
-export function interrupted(job: StoredJob, stand: Stand): StoredJob {
-  return { ...again(job, stand), interruptions: interruptionsOf(job) + 1 };
+/** After its worker died under it. Its attempts stay, and what was logged. */
+export function interrupted(job: StoredJob, stand: Stand, run: Seen): StoredJob {
+  return { ...withLog(again(job, stand), run), interruptions: interruptionsOf(job) + 1 };
 }
 
 export const interruptionDelay = (interruptions: number, random: number): number =>
@@ -129,7 +129,10 @@ export function reset(job: StoredJob, stand: Stand): StoredJob {
   return again(rest, stand);
 }
 
-/** With another payload, priority or (with `stand`) delay; it still waits for what it waits for besides time. */
+/**
+ * With another payload, priority or (with `stand`) delay. It still waits for what it waits for besides time, but in line
+ * when a new delay has taken it out of the way of its group or name: there it must not stand before those that are due.
+ */
 export function updated(
   job: StoredJob,
   { payload, priority }: { readonly payload?: string | undefined; readonly priority?: number | undefined },
@@ -137,11 +140,19 @@ export function updated(
 ): StoredJob {
   const [place, lane, rank, at, order, tag] = job.key;
   const line = stand ?? { at, order, tag };
+  const home = stand && ["group", "name"].includes(blockOf(job.key)?.[0] ?? "");
   return {
     ...job,
     ...(payload !== undefined && { payload }),
     ...(priority !== undefined && { priority }),
-    key: [place, lane, priority === undefined ? rank : 0 - priority, line.at, line.order, line.tag],
+    key: [
+      home ? "ready" : place,
+      home ? readyLane(job.queue) : lane,
+      priority === undefined ? rank : 0 - priority,
+      line.at,
+      line.order,
+      line.tag,
+    ],
     availableAt: line.at,
   };
 }

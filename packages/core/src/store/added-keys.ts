@@ -60,18 +60,23 @@ export class AddedKeys {
     if (leases.holderOf(standing.key)) {
       const successor = readyStored(job, this.#turn.stand(job.delayMs), this.#turn.now);
       this.placed.push(blocked(successor, "successor", standing.id));
-      this.#write({ ...record, successor: successor.id });
+      this.#write({ ...this.#asOf(record, dedupe, this.#turn.now), successor: successor.id });
       return { id: successor.id, deduplicated: false };
     }
-    const next = replaced(
-      standing,
-      job,
-      this.#turn.now,
-      dedupe.mode === "debounce" ? this.#startAnew(job, dedupe, record) : undefined,
-    );
+    const after = this.#asOf(record, dedupe, record.since ?? standing.addedAt);
+    const stand = dedupe.mode === "debounce" ? this.#startAnew(job, dedupe, after) : undefined;
+    const next = replaced(standing, job, this.#turn.now, stand);
+    // It may have stood for the group it leaves.
+    if (standing.group && standing.group.key !== next.group?.key) this.#turn.room(job.queue, standing.group.key);
     if (index >= 0) this.placed[index] = next;
     else this.#move(standing.key, next);
+    if (after.mode !== record.mode || after.since !== record.since) this.#write(after);
     return { id, deduplicated: true };
+  }
+
+  /** The key under the rule of the job that holds it, or will: it is taken while that lives, and `since` its first add. */
+  #asOf(record: DedupeRecord, { mode }: Dedupe, since: number): DedupeRecord {
+    return { ...record, mode, ...(mode === "debounce" && { since }) };
   }
 
   /** The delay begins again, but does not reach past `maxWait` after the first add. */

@@ -24,7 +24,7 @@ export function* enqueue(
 }
 
 /** Names become keys (R4), and not every caller is a `Queue` that has checked them. */
-function checkNames({ queue, name, id, dedupe, group }: NewJob): void {
+export function checkNames({ queue, name, id, dedupe, group }: Omit<NewJob, "payload">): void {
   checkName(queue, "queue");
   checkName(name, "name");
   if (id !== undefined) checkName(id, "id");

@@ -20,6 +20,7 @@ import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "
  */
 export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): Program<ExchangeReply> {
   checkWorker(request.worker);
+  checkQueues(request.claim.queues);
   const leases = yield* turn.leases();
   const before = leases.of(request.worker);
   if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);
@@ -93,6 +94,12 @@ function checkWorker(worker: string): void {
       },
     );
   }
+}
+
+/** A queue named twice would be read twice, before its jobs stand in the lease: each could be claimed twice. */
+function checkQueues(queues: ExchangeRequest["claim"]["queues"]): void {
+  if (new Set(queues.map(({ queue }) => queue)).size < queues.length)
+    throw new QuaysideError("invalid_option", "claim.queues names a queue twice.", { option: "claim.queues" });
 }
 
 const scoped = (job: { queue: string; id: string }): string => JSON.stringify([job.queue, job.id]);

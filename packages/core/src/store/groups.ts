@@ -61,7 +61,7 @@ export function* returnToRoom(
 ): Program<void> {
   const leases = yield* turn.leases();
   const running = countRunning(leases.all().flatMap(({ held }) => held));
-  for (const { queue, key } of rooms) {
+  for (const { queue, key } of new Map(rooms.map((room) => [groupName(room.queue, room.key), room])).values()) {
     const limit = (yield* limitsOf(queue, [key])).get(key) ?? 1;
     const room = limit - (running.get(groupName(queue, key)) ?? 0);
     const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "group", key)), room);

@@ -5,6 +5,7 @@ import { countKeys, locate } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
 import { Mint } from "./mint.ts";
 import { after, type Range, scanKeys, startingWith } from "./operations.ts";
+import { nextTokenAt } from "./rate-limit.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import type { Key, Program } from "./store.ts";
 import { Turn } from "./turn.ts";
@@ -78,10 +79,13 @@ export function* wakeInstant(turn: Turn, queues: readonly string[], judge: Judge
 function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
   let wakeAt = Number.POSITIVE_INFINITY;
   for (const queue of queues) {
-    if ((yield* turn.settings(queue)).paused) continue;
+    const { maxActive, paused, rateLimit } = yield* turn.settings(queue);
+    // Whoever frees a slot of a full queue looks again by itself.
+    if (paused || (yield* turn.leases()).heldOf(queue).length >= (maxActive ?? Number.POSITIVE_INFINITY)) continue;
     const due = new DueJobs(turn, queue);
-    if ((yield* due.next(1)).length > 0) return turn.now;
-    wakeAt = Math.min(wakeAt, due.wakeAt);
+    const dueAt = (yield* due.next(1)).length > 0 ? turn.now : due.wakeAt;
+    const freeAt = rateLimit ? yield* nextTokenAt(turn, queue, rateLimit) : turn.now;
+    wakeAt = Math.min(wakeAt, Math.max(dueAt, freeAt));
   }
   return wakeAt;
 }

@@ -1,7 +1,8 @@
 import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
-import { getCell, kind, listCells, putCells, removeCells } from "./cells.ts";
-import type { Program } from "./store.ts";
+import { getCell, kind, putCells } from "./cells.ts";
+import { after, remove, scan, startingWith } from "./operations.ts";
+import type { Mark, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
@@ -43,12 +44,13 @@ export function* once(
   return receipts;
 }
 
+/** Removes lapsed marks among those after the sender's, whose names are as random as its own, or else the first. */
 function* sweep(turn: Turn, sender: string): Program<void> {
-  const lapsed = (yield* listCells(kind("mark"), SWEEP_STEP)).filter(
-    ({ name, value }) => value.until <= turn.now && name !== sender,
-  );
-  yield* removeCells(
-    kind("mark"),
-    lapsed.map(({ name }) => name),
+  const marks = startingWith(kind("mark").text);
+  let next = yield* scan("cells", { from: after([...marks.from, sender]), to: marks.to }, SWEEP_STEP);
+  if (next.length === 0) next = yield* scan("cells", marks, SWEEP_STEP);
+  yield* remove(
+    "cells",
+    next.filter(({ value }) => (value as Mark).until <= turn.now).map(({ key }) => key),
   );
 }

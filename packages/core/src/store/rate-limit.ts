@@ -14,6 +14,12 @@ export function refill(bucket: Bucket | undefined, { max, perMs }: RateLimit, no
 export const untilToken = (tokens: number, { max, perMs }: RateLimit): number =>
   Math.ceil(((1 - tokens) * perMs) / max);
 
+/** The instant at which a queue's bucket holds a whole token: now, if it does. */
+export function* nextTokenAt(turn: Turn, queue: string, limit: RateLimit): Program<number> {
+  const tokens = refill(yield* getCell(kind("rate"), queue), limit, turn.now);
+  return turn.now + Math.max(0, untilToken(tokens, limit));
+}
+
 /** How many claims the queue's limit allows now, and when the next one after that. */
 export function* allowance(
   turn: Turn,

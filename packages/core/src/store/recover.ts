@@ -3,7 +3,7 @@ import type { StoredJob } from "../job/record.ts";
 import { INTERRUPTED, interrupted, interruptionDelay, interruptionsOf } from "../job/transitions.ts";
 import { type End, end, move } from "./door.ts";
 import { get } from "./operations.ts";
-import { endCancelled } from "./settle.ts";
+import { endCancelled, seenOf } from "./settle.ts";
 import type { LeaseRecord, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
@@ -54,15 +54,16 @@ function* takeBack(turn: Turn, lease: LeaseRecord): Program<readonly StoredJob[]
   const ends: End[] = [];
   const moves: { from: StoredJob["key"]; job: StoredJob }[] = [];
   for (const [index, job] of jobs.entries()) {
-    if (!job) continue;
+    const run = held[index];
+    if (!job || !run) continue;
     const count = interruptionsOf(job) + 1;
     if (count >= DEFAULTS.maxInterruptions) {
       ends.push({
         job: { ...job, interruptions: count },
-        ending: { state: "failed", error: INTERRUPTED, startedAt: held[index]?.startedAt as number },
+        ending: { state: "failed", error: INTERRUPTED, ...seenOf(run) },
       });
     } else {
-      moves.push({ from: job.key, job: interrupted(job, turn.stand(interruptionDelay(count, turn.random()))) });
+      moves.push({ from: job.key, job: interrupted(job, turn.stand(interruptionDelay(count, turn.random())), run) });
     }
   }
   yield* move(turn, moves);

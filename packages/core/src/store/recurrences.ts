@@ -1,9 +1,11 @@
-import { spellId } from "../job/place.ts";
+import { checkName, spellId } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { nextOccurrence } from "../job/recurrence.ts";
 import { readyKey } from "../job/transitions.ts";
 import { getCell, kind, listCells, putCells, removeCells } from "./cells.ts";
 import { end, locate, place } from "./door.ts";
+import { checkNames } from "./enqueue.ts";
+import { setLimits } from "./groups.ts";
 import type { Program, ScheduleCell } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { Command, CommandReply, Schedule } from "./verbs.ts";
@@ -16,11 +18,14 @@ export function* schedule(
   turn: Turn,
   { queue, key, rule, job }: Extract<Command, { type: "schedule" }>,
 ): Program<CommandReply> {
+  checkName(key, "key");
+  checkNames({ ...job, queue });
   const before = yield* getCell(kind("schedule", queue), key);
   if (before && JSON.stringify([before.rule, before.job]) === JSON.stringify([rule, job])) return { affected: 0 };
   if (before) yield* endPending(turn, queue, before);
   const nextAt = nextOccurrence(rule, undefined, turn.now, 0, turn.nextCron);
   yield* placeOccurrence(turn, queue, key, { rule, job, count: 0 }, nextAt);
+  yield* setLimits(turn, [{ ...job, queue }]);
   return { affected: 1 };
 }
 
@@ -76,6 +81,7 @@ function* placeOccurrence(
   const place_ = readyKey(queue, priority, stand);
   const occurrence: StoredJob = {
     ...rest,
+    queue,
     key: place_,
     id: spellId(place_),
     priority,

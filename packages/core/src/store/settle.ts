@@ -1,6 +1,7 @@
+import type { Json } from "../job/json.ts";
 import { queueOf } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
-import { type Ending, isSpent, keepOf, released, retried } from "../job/transitions.ts";
+import { type Ending, isSpent, keepOf, released, retried, type Seen } from "../job/transitions.ts";
 import { type End, end, endPlain, move } from "./door.ts";
 import { get } from "./operations.ts";
 import type { Held, Program } from "./store.ts";
@@ -58,11 +59,20 @@ function* endsPlainly(turn: Turn, entry: Held, settlement: Settlement): Program<
   return entry.cancel === "remove" || keepOf(undefined, keep, "completed") === 0;
 }
 
+/** What an attempt leaves behind, however it ended. */
+export const seenOf = ({ startedAt, progress, logs }: Held): Seen & { readonly progress?: Json } => ({
+  startedAt,
+  ...(progress !== undefined && { progress }),
+  ...(logs && { logs }),
+});
+
 /** What becomes of a job after its attempt: an end, or the record that goes back in line (the same one: it stays where it stands). */
 function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement): End | { readonly job: StoredJob } {
-  const { startedAt, progress, logs } = entry;
-  const seen = { startedAt, ...(progress !== undefined && { progress }), ...(logs && { logs }) };
-  const finish = (ending: Ending): End => ({ job, ending: { ...seen, ...ending }, trace: entry.cancel !== "remove" });
+  const finish = (ending: Ending): End => ({
+    job,
+    ending: { ...seenOf(entry), ...ending },
+    trace: entry.cancel !== "remove",
+  });
   switch (settlement.outcome) {
     case "completed":
       return finish({
@@ -108,7 +118,7 @@ export function* endCancelled(turn: Turn, held: readonly Held[]): Program<void> 
         ? [
             {
               job,
-              ending: { state: "cancelled", startedAt: entry.startedAt } as const,
+              ending: { state: "cancelled", ...seenOf(entry) } as const,
               trace: entry.cancel !== "remove",
             },
           ]

@@ -1,35 +1,57 @@
 import type { OpenDriver, TestRunner } from "../harness.ts";
+import { attemptsCases } from "./attempts.ts";
 import { cancelCases } from "./cancel.ts";
 import { claimCases } from "./claim.ts";
 import { clockCases } from "./clock.ts";
 import { closeCases } from "./close.ts";
+import { debounceCases } from "./debounce.ts";
 import { dedupeCases } from "./dedupe.ts";
 import { endCases } from "./end.ts";
 import { enqueueCases } from "./enqueue.ts";
+import { filtersCases } from "./filters.ts";
+import { flowsCases } from "./flows.ts";
+import { groupsCases } from "./groups.ts";
 import { inspectCases } from "./inspect.ts";
 import { interruptionsCases } from "./interruptions.ts";
 import { keepCases } from "./keep.ts";
+import { marksCases } from "./marks.ts";
+import { maxActiveCases } from "./max-active.ts";
 import { namesCases } from "./names.ts";
 import { nextWakeCases } from "./next-wake.ts";
 import { orderCases } from "./order.ts";
 import { pauseCases } from "./pause.ts";
 import { promoteCases } from "./promote.ts";
+import { rateLimitCases } from "./rate-limit.ts";
 import { recoverCases } from "./recover.ts";
+import { recurrencesCases } from "./recurrences.ts";
 import { releaseCases } from "./release.ts";
 import { removeClearCases } from "./remove-clear.ts";
+import { replaceCases } from "./replace.ts";
 import { replayCases } from "./replay.ts";
 import { retryCases } from "./retry.ts";
 import { settleCases } from "./settle.ts";
 import { staleCases } from "./stale.ts";
 import { runCase, type Verb } from "./support.ts";
+import { updateCases } from "./update.ts";
 import { watchCases } from "./watch.ts";
 
 const VERBS: readonly Verb[] = [
   enqueueCases,
   dedupeCases,
+  replaceCases,
+  debounceCases,
   claimCases,
   orderCases,
   namesCases,
+  groupsCases,
+  rateLimitCases,
+  maxActiveCases,
+  flowsCases,
+  recurrencesCases,
+  marksCases,
+  attemptsCases,
+  updateCases,
+  filtersCases,
   settleCases,
   retryCases,
   releaseCases,

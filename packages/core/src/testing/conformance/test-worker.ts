@@ -1,8 +1,14 @@
 import type { Driver } from "../../driver/driver.ts";
 import type { StoredError } from "../../job/errors.ts";
-import type { Json } from "../../job/json.ts";
 import type { Liveness } from "../../store/store.ts";
-import type { ClaimedJob, ClaimQueue, ExchangeReply, ExchangeRequest, Settlement } from "../../store/verbs.ts";
+import type {
+  AttemptReport,
+  ClaimedJob,
+  ClaimQueue,
+  ExchangeReply,
+  ExchangeRequest,
+  Settlement,
+} from "../../store/verbs.ts";
 
 export interface TestWorkerOptions {
   readonly driver?: Driver;
@@ -20,7 +26,7 @@ export interface Round {
   readonly settle?: readonly Settlement[];
   /** Default: all that it holds, but for what is settled. */
   readonly running?: readonly string[];
-  readonly progress?: readonly { readonly token: string; readonly value: Json }[];
+  readonly progress?: readonly AttemptReport[];
   readonly limit?: number;
   readonly queues?: readonly (string | ClaimQueue)[];
   readonly leave?: boolean;
