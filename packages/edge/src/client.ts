@@ -13,13 +13,15 @@ import {
   type JobRecord,
   type ListQuery,
   type NewJob,
+  type NumberedRequest,
   QuaysideError,
+  type Schedule,
   systemClock,
   toMs,
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
 import { type Fetch, HttpCaller } from "./client/http-caller.ts";
-import { bodiesOf } from "./client/job-bodies.ts";
+import { bodiesOf, jobText } from "./client/job-bodies.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
 
 export interface HttpDriverOptions {
@@ -75,10 +77,13 @@ export class HttpDriver implements Driver {
     for (const queue of options.queues ?? []) this.#feed.follow(queue);
   }
 
-  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
+  async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
     const receipts = new Array<EnqueueReceipt>(jobs.length);
-    for (const { queue, body, positions } of bodiesOf(jobs)) {
-      const answers = await this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", body);
+    for (const [index, { queue, body, positions }] of bodiesOf(jobs).entries()) {
+      // The parts of a request are numbered as one, each under a sender of its own.
+      const marked = request && { ...request, sender: `${request.sender}/${index}`, number: `${request.number}` };
+      const headers = marked && { "quayside-request": `${new URLSearchParams(marked)}` };
+      const answers = await this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", body, headers);
       for (const [index, position] of positions.entries()) receipts[position] = answers[index] as EnqueueReceipt;
     }
     return receipts;
@@ -115,13 +120,34 @@ export class HttpDriver implements Driver {
       case "promote":
         return this.#commandJob(command);
       case "clear":
-        return this.#call("POST", queue, `clear${queryOf({ state: command.state })}`);
+      case "retryAll": {
+        const { type: _, queue: __, ...filter } = command;
+        return this.#call("POST", queue, `${type === "clear" ? "clear" : "retry"}${queryOf(filter)}`);
+      }
+      case "update": {
+        const { payload, priority, delayMs } = command;
+        const rest = JSON.stringify({ priority, delay: delayMs });
+        const members = [payload === undefined ? "" : `"payload":${payload}`, rest.slice(1, -1)].filter(Boolean);
+        return this.#call("PATCH", queue, `jobs/${encodeURIComponent(command.id)}`, `{${members.join(",")}}`);
+      }
+      case "schedule": {
+        const body = `{"rule":${JSON.stringify(command.rule)},"job":${jobText(command.job)}}`;
+        return this.#call("PUT", queue, `schedules/${encodeURIComponent(command.key)}`, body);
+      }
+      case "unschedule":
+        return this.#call("DELETE", queue, `schedules/${encodeURIComponent(command.key)}`);
       case "pause":
       case "resume":
         return this.#call("POST", queue, type);
-      case "configure":
-        return this.#call("PATCH", queue, "settings", JSON.stringify({ keep: command.keep }));
+      case "configure": {
+        const { type: _, queue: __, ...settings } = command;
+        return this.#call("PATCH", queue, "settings", JSON.stringify(settings));
+      }
     }
+  }
+
+  async schedules(queue: string): Promise<readonly Schedule[]> {
+    return this.#call("GET", queue, "schedules");
   }
 
   async nextWake(queues: readonly string[]): Promise<number | undefined> {
@@ -141,10 +167,16 @@ export class HttpDriver implements Driver {
     this.#feed.close();
   }
 
-  async #call<T>(method: string, queue: string, rest: string, body?: string): Promise<T> {
+  async #call<T>(
+    method: string,
+    queue: string,
+    rest: string,
+    body?: string,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<T> {
     if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
     this.#feed.follow(queue);
-    return this.#http.json<T>(method, path(queue, rest), body);
+    return this.#http.json<T>(method, path(queue, rest), body, headers);
   }
 
   #commandJob({ type, queue, id }: Extract<Command, { readonly id: string }>): Promise<CommandReply> {
@@ -173,7 +205,10 @@ function path(queue: string, rest: string): string {
   return `/${encodeURIComponent(queue)}/${rest}`;
 }
 
-function queryOf(values: Readonly<Record<string, string | number | undefined>>): string {
-  const present = Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, `${value}`]]));
+function queryOf(values: Readonly<Record<string, string | number | readonly string[] | undefined>>): string {
+  const present = Object.entries(values).flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    return typeof value === "object" ? value.map((item) => [name, item]) : [[name, `${value}`]];
+  });
   return present.length > 0 ? `?${new URLSearchParams(present)}` : "";
 }

@@ -17,6 +17,9 @@ import {
   type JobRecord,
   type ListQuery,
   type NewJob,
+  type NextCron,
+  type NumberedRequest,
+  type Schedule,
   systemClock,
 } from "@quayside/core";
 import { changeStream } from "./change-stream.ts";
@@ -43,6 +46,8 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   readonly concurrency?: number;
   /** How long the object's claims hold without renewal. Default 30 s. */
   readonly lease?: Duration;
+  /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */
+  readonly cron?: NextCron;
   /** Gets what goes wrong beside the jobs. Default: the log. */
   readonly onError?: (error: unknown) => void;
   /** Makes an object's clock. Default: the platform's. */
@@ -96,9 +101,9 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     void ctx.blockConcurrencyWhile(() => this.#open(options));
   }
 
-  enqueue(jobs: readonly NewJob[]): Promise<Reply<readonly EnqueueReceipt[]>> {
+  enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<Reply<readonly EnqueueReceipt[]>> {
     return this.#answer(
-      () => this.#driver.enqueue(jobs),
+      () => this.#driver.enqueue(jobs, request),
       jobs.map(({ queue }) => queue),
     );
   }
@@ -122,6 +127,10 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
 
   command(command: Command): Promise<Reply<CommandReply>> {
     return this.#answer(() => this.#driver.command(command), [command.queue]);
+  }
+
+  schedules(queue: string): Promise<Reply<readonly Schedule[]>> {
+    return this.#answer(() => this.#driver.schedules(queue));
   }
 
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {
@@ -167,7 +176,11 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     this.#sql = sql;
     // Without handlers there is nothing to wake for: the workers are elsewhere, and each has a clock of its own.
     if (options.handlers) this.#alarm = new DurableAlarm(sql, storage, this.#clock);
-    this.#driver = new ObjectDriver(this.#alarm ?? sql, { clock: this.#clock, sync: () => storage.sync() });
+    this.#driver = new ObjectDriver(this.#alarm ?? sql, {
+      clock: this.#clock,
+      sync: () => storage.sync(),
+      ...(options.cron && { cron: options.cron }),
+    });
     if (!options.handlers) return;
     this.#worker = new ObjectWorker({
       driver: this.#driver,

@@ -3,12 +3,14 @@ import {
   type ExchangeReply,
   type ExchangeRequest,
   type Liveness,
+  type NextCron,
   type Store,
   StoreDriver,
 } from "@quayside/core";
 
 export interface ObjectDriverOptions {
   readonly clock: Clock;
+  readonly cron?: NextCron;
   /** Resolves when all that was written is on disk. */
   readonly sync: () => Promise<void>;
 }
@@ -20,10 +22,11 @@ export interface ObjectDriverOptions {
 export class ObjectDriver extends StoreDriver {
   readonly #sync: () => Promise<void>;
 
-  constructor(store: Store, { clock, sync }: ObjectDriverOptions) {
+  constructor(store: Store, { clock, sync, cron }: ObjectDriverOptions) {
     const alive = new Set<string>();
     super(store, {
       clock,
+      ...(cron && { cron }),
       enlist: async (worker) => {
         alive.add(worker);
         return { liveness: "process", leave: () => void alive.delete(worker) };

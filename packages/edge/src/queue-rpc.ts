@@ -10,7 +10,9 @@ import {
   type JobRecord,
   type ListQuery,
   type NewJob,
+  type NumberedRequest,
   QuaysideError,
+  type Schedule,
 } from "@quayside/core";
 
 /**
@@ -18,12 +20,13 @@ import {
  * is thrown across RPC arrives as a bare `Error` without its `code`, so none is: it travels as a value.
  */
 export interface QueueRpc {
-  enqueue(jobs: readonly NewJob[]): Promise<Reply<readonly EnqueueReceipt[]>>;
+  enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<Reply<readonly EnqueueReceipt[]>>;
   exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>>;
   get(queue: string, id: string): Promise<Reply<JobRecord | undefined>>;
   list(query: ListQuery): Promise<Reply<JobPage>>;
   counts(queue: string): Promise<Reply<JobCounts>>;
   command(command: Command): Promise<Reply<CommandReply>>;
+  schedules(queue: string): Promise<Reply<readonly Schedule[]>>;
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>>;
   /** Changes as server-sent events, of one queue or of all that the object holds; ends when the reader cancels. */
   events(queue?: string): Promise<ReadableStream<Uint8Array>>;

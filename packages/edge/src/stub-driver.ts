@@ -13,9 +13,11 @@ import {
   type JobRecord,
   type ListQuery,
   type NewJob,
+  type NumberedRequest,
   QuaysideError,
   Queue,
   type QueueOptions,
+  type Schedule,
   systemClock,
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
@@ -65,9 +67,9 @@ export class StubDriver implements Driver {
     });
   }
 
-  async enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
+  async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
     for (const { queue } of jobs) this.#feed.follow(queue);
-    return this.#call((stub) => stub.enqueue(jobs));
+    return this.#call((stub) => stub.enqueue(jobs, request));
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
@@ -90,6 +92,10 @@ export class StubDriver implements Driver {
 
   async command(command: Command): Promise<CommandReply> {
     return this.#call((stub) => stub.command(command));
+  }
+
+  async schedules(queue: string): Promise<readonly Schedule[]> {
+    return this.#call((stub) => stub.schedules(queue));
   }
 
   async nextWake(queues: readonly string[]): Promise<number | undefined> {

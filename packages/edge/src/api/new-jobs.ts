@@ -37,17 +37,16 @@ export async function readJobs(body: unknown, options: ReadJobsOptions): Promise
 }
 
 async function readJob(value: unknown, root: string, { queue, jobs, limits }: ReadJobsOptions): Promise<NewJob> {
-  const { name, payload = null, options } = check(jobBody, value, root);
+  const { name, payload = null, options, flow, trace } = check(jobBody, value, root);
   const at = (...parts: readonly string[]) => joinPath(root, parts);
   try {
     const definition = definitionOf(jobs, name);
-    const { input: _, ...defaults } = definition ?? {};
-    const resolved = resolveOptions([defaults, options as JobOptions | undefined], Date.now());
+    const resolved = resolveOptions([storableDefaults(definition), options as JobOptions | undefined], Date.now());
     await validatePayload(name, definition, payload);
     const text = JSON.stringify(payload);
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > limits.payloadBytes) throw tooLarge(bytes, limits.payloadBytes, at("payload"));
-    return { ...resolved, queue, name, payload: text };
+    return { ...resolved, queue, name, payload: text, ...(flow && { flow }), ...(trace !== undefined && { trace }) };
   } catch (error) {
     throw located(error, at);
   }

@@ -1,4 +1,14 @@
-import { type Command, type DefinedJobs, type Driver, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import {
+  type Command,
+  type DefinedJobs,
+  type Driver,
+  type Duration,
+  type ExchangeRequest,
+  type NewJob,
+  type NumberedRequest,
+  QuaysideError,
+  toMs,
+} from "@quayside/core";
 import type { Context, Hono } from "hono";
 import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
 import { StubDriver } from "../stub-driver.ts";
@@ -6,7 +16,17 @@ import { checkGrant, type Grant, type Scope } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import { readJobs } from "./new-jobs.ts";
 import { problemOf } from "./problem.ts";
-import { check, clearQuery, exchangeBody, listQuery, settingsBody } from "./schemas.ts";
+import {
+  check,
+  clearQuery,
+  exchangeBody,
+  listQuery,
+  requestHeader,
+  retryQuery,
+  scheduleBody,
+  settingsBody,
+  updateBody,
+} from "./schemas.ts";
 
 /** What the handlers of the API have at hand. */
 export interface ApiEnv<Env extends object> {
@@ -42,19 +62,22 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
       return c.json(reply);
     });
 
+  const reading = (queue: string) => ({ queue, jobs: options.jobs, limits: options.limits });
+
   app.post(
     "/:queue/jobs",
     allow(["enqueue"], async (c, queue, driver) => {
       const body = await bodyOf(c);
-      const jobs = await readJobs(body, { queue, jobs: options.jobs, limits: options.limits });
-      const receipts = await driver.enqueue(jobs);
+      const jobs = await readJobs(body, reading(queue));
+      const request = numberedRequest(c.req.header("quayside-request"));
+      const receipts = await driver.enqueue(jobs, request);
       return c.json(Array.isArray(body) ? receipts : (receipts[0] ?? null), 201);
     }),
   );
   app.get(
     "/:queue/jobs",
     allow(["work", "admin"], async (c, queue, driver) => {
-      return c.json(await driver.list({ queue, ...check(listQuery, c.req.query()) }));
+      return c.json(await driver.list({ queue, ...check(listQuery, queryOf(c)) }));
     }),
   );
   app.get(
@@ -70,6 +93,44 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
   app.post("/:queue/jobs/:id/retry", jobCommand("retry"));
   app.post("/:queue/jobs/:id/promote", jobCommand("promote"));
   app.delete("/:queue/jobs/:id", jobCommand("remove"));
+  app.patch(
+    "/:queue/jobs/:id",
+    allow(["admin"], async (c, queue, driver) => {
+      const id = c.req.param("id") as string;
+      const job = await driver.get(queue, id);
+      if (!job) throw notFound(queue, id);
+      const { payload, priority, delay } = check(updateBody, await bodyOf(c));
+      const next = payload === undefined ? undefined : await readJobs({ name: job.name, payload }, reading(queue));
+      return c.json(
+        await driver.command({
+          type: "update",
+          queue,
+          id,
+          ...(next && { payload: next[0]?.payload as string }),
+          ...(priority !== undefined && { priority }),
+          ...(delay !== undefined && { delayMs: toMs(delay as Duration, "delay") }),
+        }),
+      );
+    }),
+  );
+
+  app.get(
+    "/:queue/schedules",
+    allow(["work", "admin"], async (c, queue, driver) => c.json(await driver.schedules(queue))),
+  );
+  app.put(
+    "/:queue/schedules/:key",
+    allow(["admin"], async (c, queue, driver) => {
+      const { rule, job } = check(scheduleBody, await bodyOf(c));
+      const [resolved] = await readJobs(job, reading(queue));
+      const key = c.req.param("key") as string;
+      return c.json(await driver.command({ type: "schedule", queue, key, rule, job: resolved as NewJob }));
+    }),
+  );
+  app.delete(
+    "/:queue/schedules/:key",
+    command((c, queue) => ({ type: "unschedule", queue, key: c.req.param("key") as string })),
+  );
 
   app.post(
     "/:queue/pause",
@@ -80,8 +141,12 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
     command((_, queue) => ({ type: "resume", queue })),
   );
   app.post(
+    "/:queue/retry",
+    command((c, queue) => ({ type: "retryAll", queue, ...check(retryQuery, queryOf(c)) })),
+  );
+  app.post(
     "/:queue/clear",
-    command((c, queue) => ({ type: "clear", queue, ...check(clearQuery, c.req.query()) })),
+    command((c, queue) => ({ type: "clear", queue, ...check(clearQuery, queryOf(c)) })),
   );
   app.patch(
     "/:queue/settings",
@@ -121,6 +186,16 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
     const problem = { ...problemOf(error), status: 404, title: "Not Found" };
     return c.json(problem, 404, { "content-type": "application/problem+json" });
   });
+}
+
+/** The query; `tags` may stand in it several times. */
+function queryOf(c: Context): Readonly<Record<string, unknown>> {
+  const tags = c.req.queries("tags");
+  return { ...c.req.query(), ...(tags && { tags }) };
+}
+
+function numberedRequest(header: string | undefined): NumberedRequest | undefined {
+  return header === undefined ? undefined : check(requestHeader, Object.fromEntries(new URLSearchParams(header)), "quayside-request");
 }
 
 const notFound = (queue: string, id: string) =>

@@ -33,13 +33,16 @@ const jobOptions = z.strictObject({
   availableAt: z.exactOptional(z.number()),
   priority: z.exactOptional(z.number()),
   maxAttempts: z.exactOptional(z.number()),
+  maxExceptions: z.exactOptional(z.number()),
+  group: z.exactOptional(z.strictObject({ key: z.string(), limit: z.exactOptional(z.number()) })),
   backoff: z.exactOptional(backoff),
   timeout: z.exactOptional(duration),
   dedupe: z.exactOptional(
     z.strictObject({
       key: z.string(),
-      mode: z.exactOptional(z.enum(["drop", "throttle"])),
+      mode: z.exactOptional(z.enum(["drop", "replace", "debounce", "throttle"])),
       ttl: z.exactOptional(duration),
+      maxWait: z.exactOptional(duration),
     }),
   ),
   tags: z.exactOptional(z.array(z.string())),
@@ -52,6 +55,43 @@ export const jobBody = z.strictObject({
   name: z.string(),
   payload: z.exactOptional(z.unknown()),
   options: z.exactOptional(jobOptions),
+  /** Its place in a tree of jobs, all of one request. */
+  flow: z.exactOptional(
+    z.strictObject({
+      ref: z.exactOptional(z.string()),
+      parentRef: z.exactOptional(z.string()),
+      onFailure: z.exactOptional(z.enum(["fail", "ignore"])),
+    }),
+  ),
+  /** W3C trace context of who adds it. */
+  trace: z.exactOptional(z.string().check(z.maxLength(256))),
+});
+
+/** What of a waiting job to change. */
+export const updateBody = z.strictObject({
+  payload: z.exactOptional(z.unknown()),
+  priority: z.exactOptional(z.int().check(z.minimum(-100), z.maximum(100))),
+  delay: z.exactOptional(duration),
+});
+
+const bounds = {
+  limit: z.exactOptional(z.int().check(z.minimum(1))),
+  startAt: z.exactOptional(count),
+  endAt: z.exactOptional(count),
+};
+
+/** A recurrence: its rule, as core resolves it, and the job it makes. */
+export const scheduleBody = z.strictObject({
+  rule: z.discriminatedUnion("kind", [
+    z.strictObject({
+      kind: z.literal("every"),
+      everyMs: z.int().check(z.minimum(100)),
+      anchorAt: z.exactOptional(count),
+      ...bounds,
+    }),
+    z.strictObject({ kind: z.literal("cron"), cron: z.string(), timeZone: z.exactOptional(z.string()), ...bounds }),
+  ]),
+  job: z.unknown(),
 });
 
 const storedError = z.strictObject({
@@ -82,7 +122,15 @@ export const exchangeBody = z.strictObject({
   exchange: z.int().check(z.minimum(1)),
   settle: z.array(settlement),
   running: z.array(z.string()),
-  progress: z.exactOptional(z.array(z.strictObject({ token: z.string(), value: z.json() }))),
+  progress: z.exactOptional(
+    z.array(
+      z.strictObject({
+        token: z.string(),
+        value: z.exactOptional(z.json()),
+        log: z.exactOptional(z.array(z.string())),
+      }),
+    ),
+  ),
   claim: z.strictObject({
     limit: z.int().check(z.minimum(0), z.maximum(10_000)),
     names: z.exactOptional(z.array(z.string())),
@@ -96,11 +144,33 @@ export const listQuery = z.strictObject({
   state: z.exactOptional(state),
   limit: z.exactOptional(z.coerce.number()),
   cursor: z.exactOptional(z.string()),
+  tags: z.exactOptional(z.array(z.string())),
 });
 
-export const clearQuery = z.strictObject({ state: z.exactOptional(state) });
+const filter = {
+  name: z.exactOptional(z.string()),
+  tags: z.exactOptional(z.array(z.string())),
+  olderThanMs: z.exactOptional(z.coerce.number().check(z.minimum(0))),
+};
 
-export const settingsBody = z.strictObject({ keep: z.exactOptional(keep) });
+export const clearQuery = z.strictObject({ state: z.exactOptional(state), ...filter });
+
+export const retryQuery = z.strictObject({ state: z.exactOptional(z.enum(["failed", "cancelled"])), ...filter });
+
+const atLeastOne = z.int().check(z.minimum(1));
+
+export const settingsBody = z.strictObject({
+  keep: z.exactOptional(keep),
+  rateLimit: z.exactOptional(z.nullable(z.strictObject({ max: atLeastOne, perMs: atLeastOne }))),
+  maxActive: z.exactOptional(z.nullable(atLeastOne)),
+});
+
+/** The header by which a driver numbers its requests (R7), so that one sent again adds nothing. */
+export const requestHeader = z.strictObject({
+  sender: z.string().check(z.minLength(1), z.maxLength(256)),
+  number: z.coerce.number().check(z.int(), z.minimum(0)),
+  digest: z.string().check(z.minLength(1), z.maxLength(256)),
+});
 
 const english = z.locales.en().localeError;
 

@@ -1,4 +1,4 @@
-import type { Backoff, BackoffOption, JobOptions, NewJob } from "@quayside/core";
+import { type Backoff, type BackoffOption, type JobOptions, type NewJob, QuaysideError } from "@quayside/core";
 
 /** Most jobs and bytes that the API takes at once, with some room for the brackets. */
 const JOBS_LIMIT = 1_000;
@@ -11,7 +11,11 @@ export interface JobsBody {
   readonly positions: readonly number[];
 }
 
-/** The request bodies for jobs, which may be of several queues: as few as the API's limits allow. */
+/**
+ * The request bodies for jobs, which may be of several queues: as few as the API's limits allow.
+ *
+ * @throws {QuaysideError} `invalid_option` for a flow that does not fit into one: its jobs are stored all or none.
+ */
 export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
   const encoder = new TextEncoder();
   const bodies: JobsBody[] = [];
@@ -33,17 +37,23 @@ export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
     body.bytes += bytes;
   }
   for (const [queue, body] of open) close(queue, body);
+  if (bodies.length > 1 && jobs.some(({ flow }) => flow)) {
+    throw new QuaysideError("invalid_option", "Over HTTP the jobs of a flow go to one queue, at most 1,000 and 1 MB of them.", {
+      option: "flow",
+    });
+  }
   return bodies;
 }
 
 /** One job of a body. Its payload is JSON text already, and goes in as it is. */
-function jobText({ queue: _, name, payload, ...resolved }: NewJob): string {
-  const options = JSON.stringify(optionsOf(resolved));
-  return `{"name":${JSON.stringify(name)},"payload":${payload}${options === "{}" ? "" : `,"options":${options}`}}`;
+export function jobText({ queue: _, name, payload, flow, trace, ...resolved }: NewJob): string {
+  const options = optionsOf(resolved);
+  const rest = JSON.stringify({ ...(Object.values(options).some((value) => value !== undefined) && { options }), flow, trace });
+  return `{"name":${JSON.stringify(name)},"payload":${payload}${rest === "{}" ? "" : `,${rest.slice(1, -1)}`}}`;
 }
 
 /** Resolved options as a person would write them, which is what the API takes. */
-function optionsOf(job: Omit<NewJob, "queue" | "name" | "payload">): JobOptions {
+function optionsOf(job: Omit<NewJob, "queue" | "name" | "payload" | "flow" | "trace">): JobOptions {
   const { delayMs, timeoutMs, expiresInMs, backoff, dedupe, ...same } = job;
   return {
     ...same,
@@ -51,7 +61,7 @@ function optionsOf(job: Omit<NewJob, "queue" | "name" | "payload">): JobOptions 
     timeout: timeoutMs,
     expiresIn: expiresInMs,
     backoff: backoff && backoffOption(backoff),
-    dedupe: dedupe && { key: dedupe.key, mode: dedupe.mode, ttl: dedupe.ttlMs },
+    dedupe: dedupe && { key: dedupe.key, mode: dedupe.mode, ttl: dedupe.ttlMs, maxWait: dedupe.maxWaitMs },
   };
 }
 

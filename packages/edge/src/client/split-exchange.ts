@@ -57,7 +57,7 @@ export class SplitExchange {
           ...request,
           settle: settle.map((settlement) => ({ ...settlement, token: bare(settlement.token) })),
           running: running.map(bare),
-          ...(progress && { progress: progress.map(({ token, value }) => ({ token: bare(token), value })) }),
+          ...(progress && { progress: progress.map((report) => ({ ...report, token: bare(report.token) })) }),
           claim: { limit: 0, queues: claim ? [claim] : [{ queue }] },
         },
       };
