@@ -201,12 +201,15 @@ describe("QueueManager", () => {
         queue: name,
         connection: name,
         handler: async (left, ctx) => {
+          await new Promise<void>((resolve) => clock.after(10, resolve));
           ran.push(name);
           if (left > 0) await ctx.enqueue({ name: other, payload: left - 1 });
         },
       });
     await manager.enqueue({ name: "one", payload: 9 });
-    await manager.drain();
+    const drained = manager.drain();
+    await clock.advance(1_000);
+    await drained;
     expect(ran).toHaveLength(10);
   });
 

@@ -142,5 +142,6 @@ export type {
   TelemetrySpanOptions,
   TelemetryTracer,
 } from "./worker/telemetry.ts";
-export { Worker, type WorkerOptions, type WorkerQueue, type WorkerStatus } from "./worker/worker.ts";
+export { Worker } from "./worker/worker.ts";
 export type { WorkerEvents } from "./worker/worker-events.ts";
+export type { WorkerOptions, WorkerQueue, WorkerStatus } from "./worker/worker-options.ts";

@@ -4,7 +4,7 @@ import type { JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.t
 import type { JobDefaults, JobOptions } from "../job/options.ts";
 import type { Keep } from "../job/record.ts";
 import type { JobMetrics, QueueMetrics } from "../worker/metrics.ts";
-import type { WorkerOptions } from "../worker/worker.ts";
+import type { WorkerOptions } from "../worker/worker-options.ts";
 import type { ConfigureOption } from "./queue-control.ts";
 import type { SharedOptions } from "./queue-home.ts";
 

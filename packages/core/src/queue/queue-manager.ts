@@ -8,8 +8,8 @@ import type { JobRecord } from "../job/record.ts";
 import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
 import { Slots } from "../worker/slots.ts";
-import { CONCURRENCY, type WorkerStatus } from "../worker/worker.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
+import { CONCURRENCY, type WorkerStatus } from "../worker/worker-options.ts";
 import { ClassRegistry } from "./class-registry.ts";
 import {
   type Dispatcher,
@@ -18,20 +18,17 @@ import {
   type JobInstance,
   payloadOfInstance,
 } from "./job-class.ts";
-import type { JobDraft } from "./job-producer.ts";
 import type {
   JobRegistration,
   JobToEnqueue,
   JobToPublish,
   ManagerMetrics,
   QueueManagerOptions,
-  QueueSettings,
 } from "./manager-options.ts";
+import { type PlacedJob, Placement } from "./placement.ts";
 import type { Queue } from "./queue.ts";
 import { QueueConnection } from "./queue-connection.ts";
 import { makeHome, type QueueHome } from "./queue-home.ts";
-
-type Placed = JobDraft & { readonly connection: string };
 
 /**
  * Many queues, one pool of room for handlers. Each connection (driver) has one worker over all of its queues; together
@@ -54,6 +51,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   defaultQueue: string;
   readonly #options: QueueManagerOptions<Jobs, Ctx>;
   readonly #home: QueueHome;
+  readonly #placement: Placement;
   readonly #classes: ClassRegistry;
   readonly #events = new Emitter<WorkerEvents>();
   readonly #slots: Slots;
@@ -64,8 +62,14 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   constructor(options: QueueManagerOptions<Jobs, Ctx>) {
     this.#options = options;
     this.defaultQueue = options.defaultQueue ?? "default";
-    const { defaults } = options;
-    this.#home = makeHome(options, (queue) => ({ ...defaults, ...this.#settings(queue).defaults }));
+    const { defaults, queues } = options;
+    this.#placement = new Placement({
+      registry: () => this.#home.registry,
+      queues,
+      defaultQueue: () => this.defaultQueue,
+      defaultConnection: () => this.defaultConnection,
+    });
+    this.#home = makeHome(options, (queue) => ({ ...defaults, ...this.#placement.settings(queue).defaults }));
     this.#classes = new ClassRegistry(this.#home.registry, this);
     this.#slots = new Slots(integer(options.concurrency ?? CONCURRENCY, 1, 10_000, "concurrency"));
     if (options.driver) this.addConnection("default", options.driver);
@@ -85,7 +89,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       events: this.#events,
       producer: this.#producerOf(name),
       defaultQueue: () => this.defaultQueue,
-      concurrencyOf: (queue) => this.#settings(queue).concurrency,
+      concurrencyOf: (queue) => this.#placement.settings(queue).concurrency,
       worker: {
         lease,
         maxJobs,
@@ -134,7 +138,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   /** A queue by name, to inspect and steer, to add to and to handle; the same object each time. */
   queue(name: string = this.defaultQueue, connection?: string): Queue<Jobs, Ctx> {
-    return this.connection(connection ?? this.#settings(name).connection).queue(name);
+    return this.connection(connection ?? this.#placement.settings(name).connection).queue(name);
   }
 
   // Jobs and their handlers
@@ -189,12 +193,12 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   /** Adds many, in one transaction a connection; ids in their order. */
   enqueueAll(requests: readonly JobToEnqueue<Jobs>[]): Promise<readonly string[]> {
-    return this.#add(requests.map((request) => this.#place(request)));
+    return this.#add(requests.map((request) => this.#placement.place(request)));
   }
 
   /** Adds one job to each of several queues: all or none, where the queues share a connection. Ids in their order. */
   publish({ queues, ...request }: JobToPublish<Jobs>): Promise<readonly string[]> {
-    return this.#add(queues.map((queue) => this.#place({ ...request, queue })));
+    return this.#add(queues.map((queue) => this.#placement.place({ ...request, queue })));
   }
 
   /** Adds an instance of a job class, which is registered if it is not yet. Stored is its `toJSON()`, else its `payload`. */
@@ -210,7 +214,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       this.register(jobClass);
       return { ...options, name: jobClass.jobName, payload: payloadOfInstance(job) };
     });
-    return this.#add(requests.map((request) => this.#place(request)));
+    return this.#add(requests.map((request) => this.#placement.place(request)));
   }
 
   /** What `JobClass.dispatch` does. */
@@ -219,7 +223,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     payloads: readonly unknown[],
     options: DispatchOptions = {},
   ): Promise<readonly string[]> {
-    return this.#add(payloads.map((payload) => this.#place({ ...options, name: jobName, payload })));
+    return this.#add(payloads.map((payload) => this.#placement.place({ ...options, name: jobName, payload })));
   }
 
   // Working
@@ -312,30 +316,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     for (const connection of this.#connections.values()) await connection.clearAll();
   }
 
-  #settings(queue: string): QueueSettings {
-    const { queues } = this.#options;
-    return (queues && Object.hasOwn(queues, queue) && queues[queue]) || {};
-  }
-
-  /** Where a job goes: what it says itself, then its definition, then its queue's settings, then the defaults. */
-  #place(
-    { name, payload, queue, connection, ...options }: JobRequest & { readonly connection?: string | undefined },
-    from?: { readonly queue: string; readonly connection: string },
-  ): Placed {
-    const { registry } = this.#home;
-    registry.check(name);
-    const usual = registry.definition(name, queue);
-    const target = queue ?? usual?.queue ?? from?.queue ?? this.defaultQueue;
-    const via =
-      connection ??
-      usual?.connection ??
-      this.#settings(target).connection ??
-      from?.connection ??
-      this.defaultConnection;
-    return { connection: via, queue: target, name, payload, options };
-  }
-
-  async #add(placed: readonly Placed[]): Promise<readonly string[]> {
+  async #add(placed: readonly PlacedJob[]): Promise<readonly string[]> {
     const ids: string[] = [];
     for (const name of new Set(placed.map(({ connection }) => connection))) {
       const own = [...placed.entries()].filter(([, { connection }]) => connection === name);
@@ -347,7 +328,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   /** What handlers add with: to their own connection and queue, unless something says otherwise. */
   #producerOf(connection: string): Producer {
-    const place = (request: JobRequest, { queue }: JobRecord) => this.#place(request, { queue, connection });
+    const place = (request: JobRequest, { queue }: JobRecord) => this.#placement.place(request, { queue, connection });
     return {
       enqueue: async (request, from) => (await this.#add([place(request, from)]))[0] as string,
       publish: ({ queues, ...request }, from) => this.#add(queues.map((queue) => place({ ...request, queue }, from))),
@@ -356,27 +337,19 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   /** Has the workers work every queue that settings or registered jobs name. */
   #work(): void {
-    for (const { queue, connection } of this.#places()) {
+    for (const { queue, connection } of this.#placement.worked()) {
       if (this.#connections.has(connection)) this.connection(connection).work(queue);
     }
-  }
-
-  #places(): readonly { readonly queue: string; readonly connection: string }[] {
-    const configured = Object.keys(this.#options.queues ?? {}).map((queue) => ({ queue, connection: undefined }));
-    return [...configured, ...this.#home.registry.places()].map(({ queue = this.defaultQueue, connection }) => ({
-      queue,
-      connection: connection ?? this.#settings(queue).connection ?? this.defaultConnection,
-    }));
   }
 
   async #configure(): Promise<void> {
     const { keep } = this.#options;
     const done = new Set<Queue<Jobs, Ctx>>();
-    for (const { queue: name, connection } of this.#places()) {
+    for (const { queue: name, connection } of this.#placement.worked()) {
       const queue = this.connection(connection).queue(name);
       if (done.has(queue)) continue;
       done.add(queue);
-      const { rateLimit, maxActive, keep: own } = this.#settings(name);
+      const { rateLimit, maxActive, keep: own } = this.#placement.settings(name);
       if (keep || own || rateLimit !== undefined || maxActive !== undefined) {
         await queue.configure({ rateLimit, maxActive, ...((keep || own) && { keep: { ...keep, ...own } }) });
       }

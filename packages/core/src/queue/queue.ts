@@ -5,8 +5,9 @@ import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-ma
 import type { JobOptions } from "../job/options.ts";
 import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
-import { Worker, type WorkerOptions, type WorkerQueue } from "../worker/worker.ts";
+import { Worker } from "../worker/worker.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
+import type { WorkerOptions, WorkerQueue } from "../worker/worker-options.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
 import { JobAdder } from "./job-adder.ts";
 import { JobBuilder } from "./job-builder.ts";

@@ -7,63 +7,17 @@ import { integer } from "../job/options.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimQueue, ExchangeReply } from "../store/verbs.ts";
 import { AttemptReports } from "./attempt-reports.ts";
+import { claimQueues } from "./claim-queues.ts";
 import { Emitter } from "./emitter.ts";
 import { ExchangeLine } from "./exchange-line.ts";
-import type { Metrics } from "./metrics.ts";
-import type { RetryPolicy } from "./retry-decision.ts";
-import { Attempt, type AttemptListener, type Producer, type Run } from "./run-attempt.ts";
+import { FailureHooks } from "./failure-hooks.ts";
+import { Attempt, type AttemptListener, type Run } from "./run-attempt.ts";
 import { type Share, Slots } from "./slots.ts";
-import { type TelemetryOption, traceAttempt } from "./telemetry.ts";
+import { traceAttempt } from "./telemetry.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 import { Reporter, type Settled, type WorkerEvents } from "./worker-events.ts";
+import { CONCURRENCY, type WorkerOptions, type WorkerQueue, type WorkerStatus } from "./worker-options.ts";
 
-/** What a worker does with the jobs of one queue. */
-export interface WorkerQueue<Ctx extends object = object> {
-  readonly name: string;
-  /** At most so many of this queue at once, within the worker's concurrency. */
-  readonly concurrency?: number | undefined;
-  /** The job names it can run, asked at every claim; absent: all. */
-  readonly names?: (() => readonly string[]) | undefined;
-  readonly run: Run<Ctx>;
-  /** What decides, beside the options stored with a job, whether and when it is tried again. */
-  readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
-  /** Called once a job has failed for good, here or under a worker that is gone; what it throws is an `error` event. */
-  readonly onFailed?: ((job: JobRecord, error: unknown) => unknown) | undefined;
-}
-
-export interface WorkerOptions<Ctx extends object = object> {
-  readonly queues: readonly WorkerQueue<Ctx>[];
-  /** Jobs at once, over all queues. Default 10. */
-  readonly concurrency?: number | undefined;
-  /** How long a claim holds without renewal; renewed at a third. Default 30 s. */
-  readonly lease?: Duration | undefined;
-  /** A label for people; need not be unique. */
-  readonly name?: string | undefined;
-  /** Stops by itself after so many jobs. */
-  readonly maxJobs?: number | undefined;
-  /** Looks for work at least this often while idle: for a driver whose `watch` may miss things. Default: only when told. */
-  readonly sleep?: Duration | undefined;
-  /** Merged into every handler's `ctx`. */
-  readonly ctx?: Ctx | undefined;
-  /** Makes `ctx.enqueue` and `ctx.publish` work. */
-  readonly producer?: Producer | undefined;
-  /** Room shared with other workers, in place of `concurrency`. */
-  readonly slots?: Slots | undefined;
-  /** Where to count and time attempts. */
-  readonly metrics?: Metrics | undefined;
-  readonly telemetry?: TelemetryOption | undefined;
-  readonly clock?: Clock | undefined;
-  readonly random?: (() => number) | undefined;
-  /** Where its events go, when they are somebody else's too. */
-  readonly events?: Emitter<WorkerEvents> | undefined;
-  /** False where something else wakes the worker when a job falls due (an object's alarm). Default true. */
-  readonly alarm?: boolean | undefined;
-}
-
-export type WorkerStatus = "stopped" | "running" | "stopping";
-
-/** Most jobs at once where the user does not say. */
-export const CONCURRENCY = 10;
 /** Progress is written at most this often, with the renewals. */
 const PROGRESS_MS = 1_000;
 /** Microtask turns granted before an exchange, so that handlers that end together are settled together. */
@@ -97,8 +51,7 @@ export class Worker<Ctx extends object = object> {
   #unwatch: () => void = () => {};
   #settlements: Settled[] = [];
   readonly #reports = new AttemptReports();
-  /** `onFailed` functions at work. */
-  readonly #hooks = new Set<Promise<void>>();
+  readonly #hooks: FailureHooks;
   #looping: Promise<void> | undefined;
   #look = false;
   #renew = false;
@@ -134,7 +87,12 @@ export class Worker<Ctx extends object = object> {
     this.#reporter = new Reporter({
       events: this.#events,
       metrics: options.metrics,
-      onFailed: (job, error) => this.#runHook(job, error),
+      onFailed: (job, error) => void this.#hooks.run(job, error),
+    });
+    this.#hooks = new FailureHooks({
+      find: (job) => this.#queueOf(job)?.onFailed,
+      report: (error) => this.#reporter.fault(error),
+      returned: () => this.#notice(),
     });
     this.#waiting = new WaitingRoom(this.#clock);
   }
@@ -313,19 +271,10 @@ export class Worker<Ctx extends object = object> {
     return [...this.#running].filter((attempt) => !attempt.over);
   }
 
-  /** Every round begins with another queue, so that none is always last. */
   #claimQueues(): ClaimQueue[] {
     const queues = this.#only === undefined ? this.#queues : this.#queues.filter(({ name }) => name === this.#only);
-    const first = this.#turn++ % Math.max(1, queues.length);
-    return [...queues.slice(first), ...queues.slice(0, first)].flatMap(({ name, concurrency, names }) => {
-      const known = names?.();
-      // Without any handler there is nothing to claim, and nothing to call unknown.
-      if (known?.length === 0) return [];
-      const limit = concurrency && {
-        limit: Math.max(0, concurrency - [...this.#running].filter(({ job }) => job.queue === name).length),
-      };
-      return [{ queue: name, ...limit, ...(known && { names: known }) }];
-    });
+    const running = (queue: string) => [...this.#running].filter(({ job }) => job.queue === queue).length;
+    return claimQueues(queues, this.#turn++, running);
   }
 
   #apply(reply: ExchangeReply, settlements: readonly Settled[], free: number): void {
@@ -412,21 +361,6 @@ export class Worker<Ctx extends object = object> {
     });
   }
 
-  #runHook(job: JobRecord, error: unknown): void {
-    const { onFailed } = this.#queueOf(job) ?? {};
-    if (!onFailed) return;
-    const hook = (async () => onFailed(job, error))()
-      .then(
-        () => {},
-        (cause) => this.#reporter.fault(cause),
-      )
-      .finally(() => {
-        this.#hooks.delete(hook);
-        this.#notice();
-      });
-    this.#hooks.add(hook);
-  }
-
   #armRenewal(): void {
     this.#disarmRenewal();
     if (this.#live().length === 0) return;
@@ -475,8 +409,8 @@ export class Worker<Ctx extends object = object> {
     await this.#waiting.until(() => this.#live().length === 0);
     while (this.#looping) await this.#looping;
     if (this.#line) await this.#round(true);
-    if (this.#hooks.size > 0)
-      await this.#waiting.until(() => this.#hooks.size === 0, Math.max(timeoutMs, DEFAULTS.graceMs));
+    if (this.#hooks.running > 0)
+      await this.#waiting.until(() => this.#hooks.running === 0, Math.max(timeoutMs, DEFAULTS.graceMs));
     this.#leave();
   }
 
@@ -495,7 +429,7 @@ export class Worker<Ctx extends object = object> {
 
   /** Nothing left to do: tells those who wait for it. */
   #settleDown(): void {
-    if (this.#idle || this.#due || this.#running.size + this.#hooks.size > 0 || this.#status !== "running") return;
+    if (this.#idle || this.#due || this.#running.size + this.#hooks.running > 0 || this.#status !== "running") return;
     // Other workers have all the room: it has not seen yet whether there is work.
     if (this.#look && this.#quota > 0) return;
     this.#idle = true;

@@ -1,0 +1,58 @@
+import type { Clock } from "../driver/clock.ts";
+import type { Duration } from "../job/duration.ts";
+import type { JobRecord } from "../job/record.ts";
+import type { Emitter } from "./emitter.ts";
+import type { Metrics } from "./metrics.ts";
+import type { RetryPolicy } from "./retry-decision.ts";
+import type { Producer, Run } from "./run-attempt.ts";
+import type { Slots } from "./slots.ts";
+import type { TelemetryOption } from "./telemetry.ts";
+import type { WorkerEvents } from "./worker-events.ts";
+
+/** Most jobs at once where the user does not say. */
+export const CONCURRENCY = 10;
+
+/** What a worker does with the jobs of one queue. */
+export interface WorkerQueue<Ctx extends object = object> {
+  readonly name: string;
+  /** At most so many of this queue at once, within the worker's concurrency. */
+  readonly concurrency?: number | undefined;
+  /** The job names it can run, asked at every claim; absent: all. */
+  readonly names?: (() => readonly string[]) | undefined;
+  readonly run: Run<Ctx>;
+  /** What decides, beside the options stored with a job, whether and when it is tried again. */
+  readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
+  /** Called once a job has failed for good, here or under a worker that is gone; what it throws is an `error` event. */
+  readonly onFailed?: ((job: JobRecord, error: unknown) => unknown) | undefined;
+}
+
+export interface WorkerOptions<Ctx extends object = object> {
+  readonly queues: readonly WorkerQueue<Ctx>[];
+  /** Jobs at once, over all queues. Default 10. */
+  readonly concurrency?: number | undefined;
+  /** How long a claim holds without renewal; renewed at a third. Default 30 s. */
+  readonly lease?: Duration | undefined;
+  /** A label for people; need not be unique. */
+  readonly name?: string | undefined;
+  /** Stops by itself after so many jobs. */
+  readonly maxJobs?: number | undefined;
+  /** Looks for work at least this often while idle: for a driver whose `watch` may miss things. Default: only when told. */
+  readonly sleep?: Duration | undefined;
+  /** Merged into every handler's `ctx`. */
+  readonly ctx?: Ctx | undefined;
+  /** Makes `ctx.enqueue` and `ctx.publish` work. */
+  readonly producer?: Producer | undefined;
+  /** Room shared with other workers, in place of `concurrency`. */
+  readonly slots?: Slots | undefined;
+  /** Where to count and time attempts. */
+  readonly metrics?: Metrics | undefined;
+  readonly telemetry?: TelemetryOption | undefined;
+  readonly clock?: Clock | undefined;
+  readonly random?: (() => number) | undefined;
+  /** Where its events go, when they are somebody else's too. */
+  readonly events?: Emitter<WorkerEvents> | undefined;
+  /** False where something else wakes the worker when a job falls due (an object's alarm). Default true. */
+  readonly alarm?: boolean | undefined;
+}
+
+export type WorkerStatus = "stopped" | "running" | "stopping";
