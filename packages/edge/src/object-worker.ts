@@ -2,11 +2,9 @@ import {
   type Clock,
   type Driver,
   type Duration,
-  type HandlerContext,
-  type JobDefinition,
-  type JobRecord,
-  QuaysideError,
-  validatePayload,
+  type JobMap,
+  Queue,
+  type QueueOptions,
   Worker,
   type WorkerQueue,
 } from "@quayside/core";
@@ -15,7 +13,8 @@ export interface ObjectWorkerOptions {
   readonly driver: Driver;
   readonly clock: Clock;
   readonly handlers: Readonly<Record<string, (payload: never, ctx: never) => unknown>>;
-  readonly definitions: Readonly<Record<string, JobDefinition>> | undefined;
+  /** The job map from `defineJobs`. */
+  readonly jobs: JobMap | undefined;
   /** Merged into every handler's `ctx`. */
   readonly ctx: object;
   readonly concurrency: number | undefined;
@@ -29,6 +28,7 @@ export interface ObjectWorkerOptions {
  */
 export class ObjectWorker {
   readonly #options: ObjectWorkerOptions;
+  readonly #handles = new Map<string, Queue>();
   /** The worker goes through this list at every claim, so that a queue is worked from the moment it stands here. */
   readonly #queues: WorkerQueue[] = [];
   readonly #worker: Worker;
@@ -36,17 +36,28 @@ export class ObjectWorker {
   constructor(options: ObjectWorkerOptions) {
     const { driver, clock, ctx, concurrency, lease, report } = options;
     this.#options = options;
-    this.#worker = new Worker(driver, { queues: this.#queues, clock, ctx, concurrency, lease, alarm: false });
+    this.#worker = new Worker(driver, {
+      queues: this.#queues,
+      clock,
+      ctx,
+      concurrency,
+      lease,
+      // The object's alarm wakes it.
+      alarm: false,
+      producer: {
+        enqueue: ({ queue, name, payload, ...rest }, from) =>
+          this.#handle(queue ?? from.queue).addJob(name, payload, rest),
+        // Adds of one turn share a transaction: all of the queues get theirs, or none does.
+        publish: ({ queues, name, payload, ...rest }) =>
+          Promise.all(queues.map((queue) => this.#handle(queue).addJob(name, payload, rest))),
+      },
+    });
     this.#worker.on("error", ({ error }) => report(error));
   }
 
   /** Works these queues too. */
   add(queues: Iterable<string>): void {
-    for (const name of queues) {
-      if (this.#queues.some((queue) => queue.name === name)) continue;
-      const names = Object.keys(this.#options.handlers);
-      this.#queues.push({ name, names: () => names, run: (job, ctx) => this.#run(job, ctx) });
-    }
+    for (const name of queues) this.#handle(name);
   }
 
   async start(): Promise<void> {
@@ -66,11 +77,16 @@ export class ObjectWorker {
     }
   }
 
-  async #run(job: JobRecord, ctx: HandlerContext): Promise<unknown> {
-    const { handlers, definitions } = this.#options;
-    const handler = Object.hasOwn(handlers, job.name) ? handlers[job.name] : undefined;
-    if (!handler) throw new QuaysideError("unknown_job", `There is no handler for job ${job.name}.`, { job: job.name });
-    const payload = await validatePayload(job.name, definitions?.[job.name], job.payload);
-    return handler(payload as never, ctx as never);
+  /** A queue of this object: who asks for it has it worked, and its jobs run as those of any other `Queue` do. */
+  #handle(name: string): Queue {
+    const known = this.#handles.get(name);
+    if (known) return known;
+    const { driver, clock, jobs, handlers } = this.#options;
+    const queue = new Queue(name, driver, { clock, ...(jobs && { jobs }) } as QueueOptions<Record<string, unknown>>);
+    for (const [job, handler] of Object.entries(handlers))
+      queue.on(`job:${job}`, (payload, ctx) => handler(payload as never, ctx as never));
+    this.#handles.set(name, queue);
+    this.#queues.push(queue.asWorkerQueue());
+    return queue;
   }
 }

@@ -2,6 +2,7 @@ import {
   type DefinedJobs,
   type JobDefinition,
   type JobOptions,
+  jobDefaultsOf,
   type NewJob,
   type PayloadIssue,
   QuaysideError,
@@ -41,7 +42,7 @@ async function readJob(value: unknown, root: string, { queue, jobs, limits }: Re
   const at = (...parts: readonly string[]) => joinPath(root, parts);
   try {
     const definition = definitionOf(jobs, name);
-    const resolved = resolveOptions([storableDefaults(definition), options as JobOptions | undefined], Date.now());
+    const resolved = resolveOptions([jobDefaultsOf(definition), options as JobOptions | undefined], Date.now());
     await validatePayload(name, definition, payload);
     const text = JSON.stringify(payload);
     const bytes = new TextEncoder().encode(text).length;

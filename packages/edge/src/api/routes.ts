@@ -195,7 +195,9 @@ function queryOf(c: Context): Readonly<Record<string, unknown>> {
 }
 
 function numberedRequest(header: string | undefined): NumberedRequest | undefined {
-  return header === undefined ? undefined : check(requestHeader, Object.fromEntries(new URLSearchParams(header)), "quayside-request");
+  return header === undefined
+    ? undefined
+    : check(requestHeader, Object.fromEntries(new URLSearchParams(header)), "quayside-request");
 }
 
 const notFound = (queue: string, id: string) =>

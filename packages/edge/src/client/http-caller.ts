@@ -21,11 +21,11 @@ export class HttpCaller {
   }
 
   /** Sends `body` (JSON text) and answers the parsed answer. */
-  async json<T>(method: string, path: string, body?: string): Promise<T> {
+  async json<T>(method: string, path: string, body?: string, headers?: Readonly<Record<string, string>>): Promise<T> {
     const controller = new AbortController();
     const cancel = this.#options.clock.after(this.#options.timeoutMs, () => controller.abort());
     try {
-      const response = await this.#send(method, path, controller.signal, body);
+      const response = await this.#send(method, path, controller.signal, body, headers);
       return (await readBody(response)) as T;
     } finally {
       cancel();
@@ -39,9 +39,15 @@ export class HttpCaller {
     return response.body;
   }
 
-  async #send(method: string, path: string, signal: AbortSignal, body?: string): Promise<Response> {
+  async #send(
+    method: string,
+    path: string,
+    signal: AbortSignal,
+    body?: string,
+    extra?: Readonly<Record<string, string>>,
+  ): Promise<Response> {
     const { url, token, fetch } = this.#options;
-    const headers: Record<string, string> = { accept: "application/json, text/event-stream" };
+    const headers: Record<string, string> = { accept: "application/json, text/event-stream", ...extra };
     if (body !== undefined) headers["content-type"] = "application/json";
     // Outside the try: what an application's own token function throws is for the application.
     const shown = typeof token === "function" ? await token() : token;

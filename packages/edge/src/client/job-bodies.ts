@@ -38,9 +38,13 @@ export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
   }
   for (const [queue, body] of open) close(queue, body);
   if (bodies.length > 1 && jobs.some(({ flow }) => flow)) {
-    throw new QuaysideError("invalid_option", "Over HTTP the jobs of a flow go to one queue, at most 1,000 and 1 MB of them.", {
-      option: "flow",
-    });
+    throw new QuaysideError(
+      "invalid_option",
+      "Over HTTP the jobs of a flow go to one queue, at most 1,000 and 1 MB of them.",
+      {
+        option: "flow",
+      },
+    );
   }
   return bodies;
 }
@@ -48,7 +52,11 @@ export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
 /** One job of a body. Its payload is JSON text already, and goes in as it is. */
 export function jobText({ queue: _, name, payload, flow, trace, ...resolved }: NewJob): string {
   const options = optionsOf(resolved);
-  const rest = JSON.stringify({ ...(Object.values(options).some((value) => value !== undefined) && { options }), flow, trace });
+  const rest = JSON.stringify({
+    ...(Object.values(options).some((value) => value !== undefined) && { options }),
+    flow,
+    trace,
+  });
   return `{"name":${JSON.stringify(name)},"payload":${payload}${rest === "{}" ? "" : `,${rest.slice(1, -1)}`}}`;
 }
 
