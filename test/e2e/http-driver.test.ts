@@ -50,6 +50,7 @@ const open: OpenDriver = async () => {
 
 /** Over HTTP each queue is an object of its own: what these say of two queues in one store cannot hold there. */
 const WITHIN_ONE_STORE = [
+  "R25: children may lie in other queues than their parent",
   "R10: all that the worker held comes back, with ids and dedupe keys as they were",
   "R10: who recovers is told of each job it took back, as it now stands",
   "R10: from its second interruption on a job is claimed alone",

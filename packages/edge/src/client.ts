@@ -132,10 +132,10 @@ export class HttpDriver implements Driver {
       }
       case "schedule": {
         const body = `{"rule":${JSON.stringify(command.rule)},"job":${jobText(command.job)}}`;
-        return this.#call("PUT", queue, `schedules/${encodeURIComponent(command.key)}`, body);
+        return this.#call("PUT", queue, `schedules/${part(command.key, "key")}`, body);
       }
       case "unschedule":
-        return this.#call("DELETE", queue, `schedules/${encodeURIComponent(command.key)}`);
+        return this.#call("DELETE", queue, `schedules/${part(command.key, "key")}`);
       case "pause":
       case "resume":
         return this.#call("POST", queue, type);
@@ -195,14 +195,14 @@ export class HttpDriver implements Driver {
   }
 }
 
-function path(queue: string, rest: string): string {
-  // Others cannot stand in a URL, and no queue has them.
-  if (queue === "" || !queue.isWellFormed()) {
-    throw new QuaysideError("invalid_option", "A queue name is well-formed Unicode and not empty.", {
-      option: "queue",
-    });
+const path = (queue: string, rest: string): string => `/${part(queue, "queue")}/${rest}`;
+
+/** A name as a part of a path. Others cannot stand in a URL, and nothing is called so. */
+function part(name: string, option: string): string {
+  if (name === "" || !name.isWellFormed()) {
+    throw new QuaysideError("invalid_option", `${option} must be well-formed Unicode and not empty.`, { option });
   }
-  return `/${encodeURIComponent(queue)}/${rest}`;
+  return encodeURIComponent(name);
 }
 
 function queryOf(values: Readonly<Record<string, string | number | readonly string[] | undefined>>): string {

@@ -7,6 +7,8 @@ import { type FieldError, FieldsError, joinPath, summary } from "./problem.ts";
  */
 
 const duration = z.union([z.number(), z.string()]);
+/** Longest lease that a remote worker may ask for. */
+const WEEK_MS = 604_800_000;
 const count = z.int().check(z.minimum(0));
 
 const backoff = z.union([
@@ -118,7 +120,7 @@ const settlement = z.discriminatedUnion("outcome", [
 export const exchangeBody = z.strictObject({
   worker: z.string(),
   name: z.exactOptional(z.string()),
-  leaseMs: z.int().check(z.minimum(1), z.maximum(86_400_000)),
+  leaseMs: z.int().check(z.minimum(1), z.maximum(WEEK_MS)),
   exchange: z.int().check(z.minimum(1)),
   settle: z.array(settlement),
   running: z.array(z.string()),

@@ -1,4 +1,4 @@
-import type { ClaimedJob, ExchangeReply, ExchangeRequest } from "@quayside/core";
+import { type ClaimedJob, type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
 
 /** One round with one queue's object. */
 export type ExchangeOne = (queue: string, request: ExchangeRequest) => Promise<ExchangeReply>;
@@ -17,6 +17,10 @@ export class SplitExchange {
   async exchange(request: ExchangeRequest, exchangeOne: ExchangeOne): Promise<ExchangeReply> {
     const asked = this.#asked.get(request.worker) ?? new Map<string, boolean>();
     this.#asked.set(request.worker, asked);
+    const names = request.claim.queues.map(({ queue }) => queue);
+    if (new Set(names).size < names.length) {
+      throw new QuaysideError("invalid_option", "A claim names each queue once.", { option: "claim.queues" });
+    }
     const replies: ExchangeReply[] = [];
     let left = request.claim.limit;
     for (const part of this.#parts(request, asked)) {
