@@ -1,6 +1,6 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { edgeQueue } from "@quayside/edge";
+import { edgeQueue, queueStub, StubDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { jobs, ran } from "./queues.ts";
 
@@ -51,5 +51,24 @@ describe("when a queue's object dies", () => {
     ran.length = 0;
     await queue.addJob("email", { to: "ada@example.com" });
     await vi.waitFor(() => expect(ran).toEqual(["synced", "ada@example.com"]));
+  });
+
+  it("a worker elsewhere does not die with it, whatever it says of itself", async () => {
+    const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, "elsewhere"));
+    await driver.enqueue([{ queue: "mail", name: "email", payload: "1" }]);
+    const look = (worker: string, limit: number) =>
+      driver.exchange({
+        worker,
+        liveness: "process",
+        leaseMs: 30_000,
+        exchange: 1,
+        settle: [],
+        running: [],
+        claim: { limit, queues: [{ queue: "mail" }] },
+      });
+    const { jobs: claimed } = await look("one", 1);
+    await look("two", 0);
+    await look("three", 0);
+    expect(await driver.get("mail", claimed[0]?.job.id ?? "")).toMatchObject({ state: "active", interruptions: 0 });
   });
 });

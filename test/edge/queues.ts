@@ -20,9 +20,16 @@ export const ahead = new Map<string, number>();
 /** Names of objects to whom a time of many minutes is a moment. */
 export const hasty = new Set<string>();
 
+/** Names of objects whose clock goes on by a millisecond whenever it is read. */
+export const ticking = new Map<string, number>();
+
 const oddClock = ({ id: { name = "" } }: DurableObjectState): Clock => ({
   monotonic: systemClock.monotonic,
-  now: () => Date.now() + (ahead.get(name) ?? 0),
+  now: () => {
+    const ticks = ticking.get(name);
+    if (ticks !== undefined) ticking.set(name, ticks + 1);
+    return Date.now() + (ahead.get(name) ?? 0) + (ticks ?? 0);
+  },
   after: (ms, run) => systemClock.after(hasty.has(name) && ms > 600_000 ? 50 : ms, run),
 });
 

@@ -32,6 +32,8 @@ export class DurableAlarm implements Store {
   readonly #storage: Pick<DurableObjectStorage, "getAlarm" | "setAlarm">;
   readonly #clock: Clock;
   #armedAt: number | undefined;
+  /** What the alarm that is being dealt with was armed for. */
+  #rangAt: number | undefined;
   #ringing = false;
   #alarmsSet = 0;
 
@@ -70,6 +72,7 @@ export class DurableAlarm implements Store {
 
   /** The alarm has gone off: nothing is armed any more. Call what it returns when all is done. */
   ring(): () => void {
+    this.#rangAt = this.#armedAt;
     this.#armedAt = undefined;
     this.#ringing = true;
     return () => {
@@ -90,21 +93,22 @@ export class DurableAlarm implements Store {
   }
 
   #run<T>(start: (arm: Arm) => Program<T>): T {
+    // Read before the program reads it: what the program takes for future is then future here too, and gets its alarm.
+    const now = this.#clock.now();
     let armed = this.#armedAt;
-    const arm = (soon: boolean) => this.#arm(soon, (instant) => (armed = instant));
-    const result = this.#store.run(() => start(arm));
+    const result = this.#store.run(() => start((soon) => this.#arm(now, soon, (instant) => (armed = instant))));
     // After the commit (R3) and in its own turn, so that no other program has run on the older memory.
     if (armed !== this.#armedAt) this.#alarmsSet++;
     this.#armedAt = armed;
     return result;
   }
 
-  *#arm(soon: boolean, set: (instant: number) => void): Program<void> {
-    const now = this.#clock.now();
-    const needed = soon ? now : yield* attentionAt(now);
+  *#arm(now: number, soon: boolean, set: (instant: number) => void): Program<void> {
+    const needed = soon ? now + 1 : yield* attentionAt(now);
     if (needed === undefined) return;
-    // Not `now` itself: one that `alarm()` sets for the instant of its own ring may count as rung.
-    const instant = soon ? now + 1 : needed > now ? needed : now + GUARD_MS;
+    let instant = needed > now ? needed : now + GUARD_MS;
+    // Set for the very instant of the ring that is going on, it could count as rung.
+    if (instant === this.#rangAt) instant++;
     if (this.#armedAt !== undefined && this.#armedAt <= instant) return;
     // Not awaited: it belongs to the transaction that is open, and is undone with it.
     void this.#storage.setAlarm(instant);

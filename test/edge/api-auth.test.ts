@@ -1,0 +1,101 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { bearerTokens } from "@quayside/edge";
+import { afterEach, describe, expect, it } from "vitest";
+import { call, problem } from "./api-call.ts";
+import { api, closedApi, corsApi } from "./queues.ts";
+
+afterEach(reset);
+
+/** Each route with who may call it. */
+const ROUTES = [
+  ["POST", "/mail/jobs", ["enqueue"]],
+  ["GET", "/mail/jobs", ["work", "admin"]],
+  ["GET", "/mail/jobs/x", ["work", "admin"]],
+  ["POST", "/mail/jobs/x/cancel", ["admin"]],
+  ["POST", "/mail/jobs/x/retry", ["admin"]],
+  ["POST", "/mail/jobs/x/promote", ["admin"]],
+  ["DELETE", "/mail/jobs/x", ["admin"]],
+  ["POST", "/mail/pause", ["admin"]],
+  ["POST", "/mail/resume", ["admin"]],
+  ["POST", "/mail/clear", ["admin"]],
+  ["PATCH", "/mail/settings", ["admin"]],
+  ["GET", "/mail/counts", ["work", "admin"]],
+  ["POST", "/mail/exchange", ["work"]],
+  ["GET", "/mail/next-wake", ["work"]],
+  ["GET", "/mail/events", ["enqueue", "work", "admin"]],
+] as const;
+
+describe("who may call", () => {
+  describe.each(ROUTES)("%s %s", (method, path, scopes) => {
+    it("is nobody without auth", async () => {
+      const { status, body } = await call(path, { method, app: closedApi });
+      expect({ status, code: body.code }).toEqual({ status: 401, code: "unauthorized" });
+    });
+
+    it("is nobody without a known token", async () => {
+      const { status, response } = await call(path, { method, token: "no such token" });
+      expect(status).toBe(401);
+      expect(response.headers.get("www-authenticate")).toBe("Bearer");
+    });
+
+    it.each(["enqueue", "work", "admin"] as const)("with the scope %s, if that is among its own", async (scope) => {
+      const { response, status } = await call(path, { method, token: `token-${scope}` });
+      await response.body?.cancel().catch(() => {});
+      if ((scopes as readonly string[]).includes(scope)) expect([401, 403]).not.toContain(status);
+      else expect(status).toBe(403);
+    });
+
+    it("is nobody whose token is for other queues", async () => {
+      const other = path.replace("/mail", "/secret");
+      const { status, body } = await call(other, { method, token: "token-mail" });
+      expect({ status, code: body.code }).toEqual({ status: 403, code: "forbidden" });
+    });
+  });
+
+  it("learns nothing of what routes there are without a token", async () => {
+    expect(await problem("/mail/nothing", { token: "no such token" })).toMatchObject({ status: 401 });
+    expect(await problem("/openapi.json", { app: closedApi })).toMatchObject({ status: 401 });
+  });
+
+  it("must not be known by a token that is a missing secret", async () => {
+    expect(() => bearerTokens({ "": { scopes: ["admin"] } })).toThrow(/empty/);
+    const auth = bearerTokens((secrets: { TOKEN?: string }) => ({ [`${secrets.TOKEN}`]: { scopes: ["admin"] } }));
+    const request = new Request("https://edge.test/", { headers: { authorization: "Bearer undefined" } });
+    await expect(auth(request, {})).rejects.toMatchObject({ code: "invalid_option" });
+  });
+});
+
+describe("pages of other origins", () => {
+  const preflight = (app: typeof api) =>
+    app.request(
+      "/mail/jobs",
+      {
+        method: "OPTIONS",
+        headers: { origin: "https://page.example", "access-control-request-method": "POST" },
+      },
+      env,
+    );
+
+  it("may ask before they call, without credentials, where cors says so", async () => {
+    const { status, headers } = await preflight(corsApi);
+    expect(status).toBe(204);
+    expect(headers.get("access-control-allow-origin")).toBe("https://page.example");
+    expect(headers.get("access-control-allow-headers")).toContain("authorization");
+  });
+
+  it("see the answer of a call, a refusal too", async () => {
+    for (const token of ["token-all", "no such token"] as const) {
+      const { response } = await call("/mail/counts", {
+        app: corsApi,
+        token,
+        headers: { origin: "https://page.example" },
+      });
+      expect(response.headers.get("access-control-allow-origin")).toBe("https://page.example");
+    }
+  });
+
+  it("are refused otherwise", async () => {
+    expect((await preflight(api)).headers.get("access-control-allow-origin")).toBeNull();
+  });
+});

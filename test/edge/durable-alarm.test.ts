@@ -1,0 +1,120 @@
+import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { edgeQueue } from "@quayside/edge";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { ahead, hasty, ticking, type WorkQueue } from "./queues.ts";
+import { ended, open } from "./work-queue.ts";
+
+afterEach(reset);
+
+describe("the alarm of a queue's object", () => {
+  it("is armed with the job: for its instant when it is delayed, for ten seconds from now when it is due", async () => {
+    const delayed = open();
+    await delayed.queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    const inAnHour = Date.now() + 3_600_000;
+    expect(Math.abs(((await delayed.alarm()) as number) - inAnHour)).toBeLessThan(2_000);
+
+    const due = open();
+    await due.queue.addJob("sleep", { ms: 100 });
+    expect(Math.abs(((await due.alarm()) as number) - Date.now() - 10_000)).toBeLessThan(2_000);
+  });
+
+  it("is set for the earliest job, and not again for later ones", async () => {
+    const { queue, object, alarm } = open();
+    await queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    await queue.addJob("email", { to: "ada@example.com" }, { delay: "2h" });
+    expect(await object.usage()).toMatchObject({ alarmsSet: 1 });
+    await queue.addJob("email", { to: "ada@example.com" }, { delay: "10m" });
+    expect(await object.usage()).toMatchObject({ alarmsSet: 2 });
+    expect(((await alarm()) as number) - Date.now()).toBeLessThanOrEqual(600_000);
+  });
+
+  it("runs a delayed job in an object that was evicted meanwhile, and that nobody calls", async () => {
+    const { queue, object } = open();
+    await queue.addJob("note", { board: "alarm", note: "in time" }, { delay: 400 });
+    await evictDurableObject(object);
+    const board = env.SMOKE.getByName("alarm");
+    await vi.waitFor(async () => expect(await board.notes()).toEqual(["in time"]), { timeout: 5_000 });
+  });
+
+  it("rings for a retry that fell due while it was being written", async () => {
+    const { name, queue } = open();
+    ticking.set(name, 0);
+    const started = Date.now();
+    const id = await queue.addJob("flaky", { failures: 3 }, { backoff: 1 });
+    expect(await ended(queue, id)).toMatchObject({ state: "completed", attempts: 4 });
+    expect(Date.now() - started).toBeLessThan(5_000);
+  });
+
+  it("that rings with nothing due is armed for what comes next", async () => {
+    const { queue, object, alarm } = open();
+    await queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    const armed = (await alarm()) as number;
+    await runDurableObjectAlarm(object);
+    const again = (await alarm()) as number;
+    // A millisecond later: set for the instant it is rung for, it could be lost.
+    expect(again - armed).toBe(1);
+  });
+
+  it("that rings over an empty queue is not armed again", async () => {
+    const { queue, object, alarm } = open();
+    await ended(queue, await queue.addJob("email", { to: "ada@example.com" }));
+    await runDurableObjectAlarm(object);
+    expect(await alarm()).toBeNull();
+  });
+
+  it("waits for the work it finds", async () => {
+    const { queue, object } = open();
+    const id = await queue.addJob("sleep", { ms: 300 });
+    await runDurableObjectAlarm(object);
+    expect((await queue.get(id))?.state).toBe("completed");
+  });
+
+  it("hands what is still at work after 14 minutes to the next alarm", async () => {
+    const { name, queue, object, alarm } = open();
+    hasty.add(name);
+    const id = await queue.addJob("sleep", { ms: 500 });
+    const started = Date.now();
+    await runInDurableObject(object, (instance: WorkQueue) => instance.alarm());
+    expect(Date.now() - started).toBeLessThan(400);
+    expect((await queue.get(id))?.state).toBe("active");
+    expect(((await alarm()) ?? 0) - Date.now()).toBeLessThan(100);
+    expect(await ended(queue, id)).toMatchObject({ state: "completed", interruptions: 0 });
+  });
+
+  it("that was lost is found missing by the next call", async () => {
+    const { queue, storage, alarm } = open();
+    const id = await queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    await storage((inside) => inside.deleteAlarm());
+    await evictDurableObject(env.WORK_QUEUE.getByName(queue.name));
+    await queue.get(id);
+    expect(((await alarm()) as number) - Date.now()).toBeGreaterThan(3_500_000);
+  });
+
+  it("that should have rung long ago is set again by the next call", async () => {
+    const { name, queue, storage, alarm } = open();
+    await queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    await storage((inside) => inside.deleteAlarm());
+    await queue.counts();
+    expect(await alarm()).toBeNull();
+    ahead.set(name, 2 * 3_600_000);
+    await queue.counts();
+    expect(await alarm()).not.toBeNull();
+  });
+
+  it("never throws, and tries again later when the storage fails", async () => {
+    const { queue, object, storage, alarm } = open();
+    await queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    await storage((inside) => void inside.sql.exec("DROP TABLE quayside_jobs"));
+    await runDurableObjectAlarm(object);
+    const again = ((await alarm()) as number) - Date.now();
+    expect(again).toBeGreaterThan(5_000);
+    expect(again).toBeLessThan(60_000);
+  });
+
+  it("is not armed in an object without handlers: its workers are elsewhere", async () => {
+    const object = env.BARE_QUEUE.getByName("bare-alarm");
+    await edgeQueue(env.BARE_QUEUE, "bare-alarm").addJob("email", {}, { delay: "1h" });
+    expect(await runInDurableObject(object, (_, state) => state.storage.getAlarm())).toBeNull();
+  });
+});

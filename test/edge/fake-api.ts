@@ -1,0 +1,31 @@
+import { type HttpDriver, type HttpDriverOptions, httpDriver } from "@quayside/edge/client";
+
+/** A request as it arrived, its path from the API's root on. */
+export interface Sent {
+  readonly method: string;
+  readonly path: string;
+  readonly authorization: string | undefined;
+  readonly body: unknown;
+}
+
+export type Answer = (sent: Sent, init: RequestInit) => Response | Promise<Response>;
+
+/** A driver whose server is a function. */
+export function open(
+  answer: Answer,
+  options: Partial<HttpDriverOptions> = {},
+): { readonly driver: HttpDriver; readonly sent: Sent[] } {
+  const sent: Sent[] = [];
+  const fetch = async (url: string, init: RequestInit) => {
+    const headers = init.headers as Record<string, string>;
+    const request = {
+      method: init.method as string,
+      path: url.slice("https://api.test/queues".length),
+      authorization: headers["authorization"],
+      body: init.body === undefined ? undefined : JSON.parse(init.body as string),
+    };
+    sent.push(request);
+    return answer(request, init);
+  };
+  return { driver: httpDriver({ url: "https://api.test/queues/", fetch, ...options }), sent };
+}
