@@ -188,3 +188,17 @@ describe("determinism", () => {
     expect({ ...first, error: null }).toEqual({ ...second, error: null });
   });
 });
+
+describe("a listener of changes", () => {
+  it("that throws harms neither the call that made the change nor the other listeners", async () => {
+    const driver = memoryDriver();
+    const heard: string[] = [];
+    driver.watch(() => {
+      throw new Error("listener");
+    });
+    driver.watch(({ kind }) => heard.push(kind));
+    const queue = new Queue<{ email: null }>("mail", driver);
+    expect(await queue.get(await queue.addJob("email", null))).toMatchObject({ state: "waiting" });
+    expect(heard).toEqual(["ready"]);
+  });
+});

@@ -1,6 +1,7 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
+import { reportUnheard } from "../job/report.ts";
 import { runTurn } from "../store/aftermath.ts";
 import { command } from "../store/command.ts";
 import { enqueue } from "../store/enqueue.ts";
@@ -162,6 +163,15 @@ export class StoreDriver implements Driver {
   }
 
   #tell(changes: readonly Change[]): void {
-    for (const change of changes) for (const listener of [...this.#listeners]) listener(change);
+    for (const change of changes) {
+      for (const listener of [...this.#listeners]) {
+        try {
+          listener(change);
+        } catch (error) {
+          // What was done is done and committed: a listener's mistake must not look like the caller's.
+          reportUnheard(error);
+        }
+      }
+    }
   }
 }

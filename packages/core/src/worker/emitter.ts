@@ -1,3 +1,5 @@
+import { reportUnheard } from "../job/report.ts";
+
 /** Every emitter can tell of an error that is nobody's answer. */
 interface Faulty {
   readonly error: { readonly error: unknown };
@@ -31,10 +33,4 @@ export class Emitter<Events extends Faulty> {
     if (this.#listeners.get("error")?.size) this.emit("error", { error } as Events["error"]);
     else reportUnheard(error);
   }
-}
-
-/** Browsers, workerd and Deno can show an error without stopping the program; Node cannot. */
-function reportUnheard(error: unknown): void {
-  const { reportError } = globalThis as { reportError?: (error: unknown) => void };
-  reportError?.call(globalThis, error);
 }
