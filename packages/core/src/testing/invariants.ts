@@ -136,12 +136,15 @@ function* ids({ jobs, ids }: Snapshot): Iterable<string> {
 }
 
 function* dedupe(records: Snapshot): Iterable<string> {
-  const live = new Set(records.jobs.filter(isLive).map((job) => pair(escapePart(job.queue), job.id)));
+  // A caller's own id may be used again when its job has ended: the holder is the one that bears the key.
+  const live = new Map(
+    records.jobs.filter(isLive).map((job) => [pair(escapePart(job.queue), job.id), job.dedupe?.key] as const),
+  );
   const entries = new Map<string, DedupeRecord>();
   for (const entry of records.dedupe) {
     const [lane, key] = entry.key;
     entries.set(pair(lane, key), entry);
-    const alive = live.has(pair(lane, entry.holder));
+    const alive = live.get(pair(lane, entry.holder)) === key;
     const name = `dedupe key ${JSON.stringify(key)}`;
     // One with `until` may outlive its holder, and once lapsed waits to be swept.
     if (!alive && entry.until === undefined) yield `I4: ${name} is held by ${entry.holder}, which is not alive`;
