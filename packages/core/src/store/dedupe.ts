@@ -49,26 +49,38 @@ export function* freeKeys(
     job.dedupe && job.key[0] !== "finished" ? [{ job, key: dedupeKey(job.queue, job.dedupe.key) }] : [],
   );
   if (ended.length === 0) return [];
-  const records = yield* get(
+  const found = yield* get(
     "dedupe",
     ended.map(({ key }) => key),
   );
-  const kept: DedupeRecord[] = [];
-  const freed: DedupeRecord["key"][] = [];
+  // A holder and its successor may end together: the second finds the record as the first has left it.
+  const records = new Map(found.map((record) => [record && keyText(record.key), record]));
+  const changed = new Map<string, DedupeRecord["key"]>();
   const successors: { queue: string; id: string }[] = [];
-  for (const [index, record] of records.entries()) {
-    const { id, queue } = (ended[index] as (typeof ended)[number]).job;
+  for (const { job, key } of ended) {
+    const { id, queue } = job;
+    const name = keyText(key);
+    const record = records.get(name);
     if (!record) continue;
     const { successor, ...rest } = record;
-    if (successor === id) kept.push(rest);
-    else if (record.holder !== id) continue;
+    if (successor !== id && record.holder !== id) continue;
+    changed.set(name, key);
+    if (successor === id) records.set(name, rest);
     else if (successor !== undefined) {
-      kept.push({ ...rest, holder: successor });
+      records.set(name, { ...rest, holder: successor });
       successors.push({ queue, id: successor });
-    } else if (record.until !== undefined && record.until > turn.now) kept.push({ ...record, ended: true });
-    else freed.push(record.key);
+    } else if (record.until !== undefined && record.until > turn.now) records.set(name, { ...record, ended: true });
+    else records.delete(name);
   }
-  yield* put("dedupe", kept);
-  yield* remove("dedupe", freed);
+  yield* put(
+    "dedupe",
+    [...changed.keys()].flatMap((name) => records.get(name) ?? []),
+  );
+  yield* remove(
+    "dedupe",
+    [...changed].filter(([name]) => !records.has(name)).map(([, key]) => key),
+  );
   return successors;
 }
+
+const keyText = (key: DedupeRecord["key"]): string => JSON.stringify(key);

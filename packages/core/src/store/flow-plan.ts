@@ -38,20 +38,21 @@ export function planFlows(jobs: readonly NewJob[]): FlowPlan {
       byRef.get(flow.parentRef) ?? refuse("flow.parentRef", `${JSON.stringify(flow.parentRef)} is no job of this call.`)
     );
   });
-  const depths = jobs.map((_, index) => depthOf(index, parents, jobs.length));
-  const order = [...jobs.keys()].sort((a, b) => (depths[a] as number) - (depths[b] as number) || a - b);
   return {
-    order,
+    order: [...new Set(jobs.flatMap((_, index) => lineOf(index, parents)))],
     parentOf: (index) => parents[index],
     bind: (placed, receipts) => bind(jobs, parents, placed, receipts),
   };
 }
 
-function depthOf(index: number, parents: readonly (number | undefined)[], limit: number): number {
-  let depth = 0;
-  for (let at = parents[index]; at !== undefined; at = parents[at])
-    if (++depth > limit) refuse("flow.parentRef", "makes jobs wait for each other in a circle.");
-  return depth;
+/** A job and its ancestors, the eldest first. */
+function lineOf(index: number, parents: readonly (number | undefined)[]): readonly number[] {
+  const line = [index];
+  for (let at = parents[index]; at !== undefined; at = parents[at]) {
+    if (line.length > parents.length) refuse("flow.parentRef", "makes jobs wait for each other in a circle.");
+    line.unshift(at);
+  }
+  return line;
 }
 
 function bind(

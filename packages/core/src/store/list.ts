@@ -149,8 +149,10 @@ function* read(
       const [place, lane, rank] = job.key;
       const delayed = job.key[3] > turn.now && !isUndelayed(job.key);
       if (stretch.shows && delayed !== (stretch.shows === "delayed")) {
-        // In a priority, what is due comes before what is not: leap over the part that is not shown.
-        const leap: Key = delayed ? after([place, lane, rank]) : [place, lane, rank, turn.now + 1];
+        // In a priority, what is due comes before what is not: leap over the part that is not shown. Where the clock was
+        // set back, up to where it had been, both lie mixed.
+        const mixed = job.key[3] > turn.now && job.key[3] <= turn.horizon;
+        const leap: Key = delayed && !mixed ? after([place, lane, rank]) : [place, lane, rank, turn.now + 1];
         if (compareKeys(leap, job.key) > 0) {
           from = leap;
           break;

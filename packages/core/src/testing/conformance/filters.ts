@@ -178,6 +178,23 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await driver.get(QUEUE, ids[1] ?? "")).toBeUndefined();
   });
 
+  it("R23: after the clock was set back, list and clear still tell the waiting from the delayed", async (scene) => {
+    const { add, counts, driver, expect, jump } = scene;
+    const [waiting, delayed, late] = await add({}, { delayMs: 3_600_000 }, { delayMs: 7_200_000 });
+    const [higher] = await add({ priority: 1 });
+    await counts();
+    await jump(-3_600_000);
+    const [early, between] = await add({}, { delayMs: 1_800_000 });
+    const ids = async (state: JobState) => (await driver.list({ queue: QUEUE, state })).jobs.map(({ id }) => id);
+    expect(await ids("waiting")).toEqual([higher, early, waiting]);
+    expect(await ids("delayed")).toEqual([between, delayed, late]);
+    for (const state of ["waiting", "delayed"] as const)
+      expect(await tagged(scene, [], 1, state)).toEqual(await ids(state));
+    expect(await clear(scene, { state: "waiting" })).toEqual({ affected: 3 });
+    expect(await clear(scene, { state: "delayed" })).toEqual({ affected: 3 });
+    expect(await counts()).toEqual(NOTHING);
+  });
+
   it("R11: clear takes what waits for its group or its name as well", async (scene) => {
     const { add, counts, expect, worker } = scene;
     const group = { group: { key: "g" } };

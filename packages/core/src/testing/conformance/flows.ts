@@ -158,6 +158,21 @@ export const flowsCases = verb("flows", (it) => {
     expect(await one.claimIds(2)).toEqual([top, plain]);
   });
 
+  it("R15: the jobs of a tree go in the order in which they were given, whatever their depth", async ({
+    add,
+    expect,
+    worker,
+  }) => {
+    const [, , deep, shallow, plain] = await add(
+      parent("top"),
+      child("top", { flow: { ref: "low", parentRef: "top" } }),
+      child("low"),
+      child("top"),
+      {},
+    );
+    expect(await worker().claimIds(9)).toEqual([deep, shallow, plain]);
+  });
+
   it("R25: a parent's delay runs from its adding", async ({ add, advance, expect, worker }) => {
     const [top] = await add(parent("top", { delayMs: 10_000 }), child("top"));
     const one = worker();

@@ -432,6 +432,25 @@ export const replaceCases = verb("dedupe by replacing", (it) => {
     expect(await add(replace("k", "2"))).toEqual([holder]);
   });
 
+  it("R11: clear takes a holder that waits and its successor together", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    worker,
+  }) => {
+    const [holder] = await add(replace("k"));
+    const one = worker();
+    const [held] = await one.take(1);
+    await add(replace("k", "1"));
+    await one.retry(held, 60_000);
+    expect(await driver.command({ type: "clear", queue: QUEUE })).toEqual({ affected: 2 });
+    expect(await counts()).toEqual(NOTHING);
+    const [receipt] = await driver.enqueue([newJob(replace("k"))]);
+    expect(receipt).toMatchObject({ deduplicated: false });
+    expect(receipt?.id === holder).toBe(false);
+  });
+
   it("R11: clear takes holder, successor and key", async ({ add, counts, driver, expect, worker }) => {
     await add(replace("k"));
     const one = worker();

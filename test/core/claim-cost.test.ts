@@ -1,0 +1,150 @@
+import { MemoryStore, type NewJob, type Operation, type Program, type Store, StoreDriver } from "@quayside/core";
+import { createManualClock } from "@quayside/core/testing";
+import { describe, expect, it } from "vitest";
+
+/**
+ * What a claim costs: records and keys that the store answers while one exchange claims. An answer of nothing is no
+ * record; a scan that answers keys only counts each key as a record, for a database reads the row either way.
+ */
+class Counting implements Store {
+  read = 0;
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  transact<T>(start: () => Program<T>): Promise<T> {
+    return this.#store.transact(() => this.#counted(start()));
+  }
+
+  *#counted<T>(program: Program<T>): Program<T> {
+    let step = program.next();
+    while (!step.done) {
+      const operation: Operation = step.value;
+      const answer = yield operation;
+      if (operation.op === "get" || operation.op === "scan")
+        this.read += (answer as readonly unknown[]).filter((one) => one !== undefined).length;
+      step = program.next(answer);
+    }
+    return step.value;
+  }
+
+  announce: Store["announce"] = (changes) => this.#store.announce(changes);
+  watch: Store["watch"] = (listener) => this.#store.watch(listener);
+  close = () => this.#store.close();
+}
+
+const QUEUE = "mail";
+const WAITING = 100_000;
+const DELAYED = 50_000;
+const GROUPS = 1_000;
+const PRIORITIES = 20;
+const job = (options: Partial<NewJob> = {}): NewJob => ({ queue: QUEUE, name: "email", payload: "0", ...options });
+
+function scene() {
+  const clock = createManualClock();
+  const store = new Counting(new MemoryStore());
+  const driver = new StoreDriver(store, { clock });
+  let exchange = 0;
+  return {
+    clock,
+    driver,
+    /** How many records one claim of `limit` reads, and what it claims. What it claimed is completed in the next one. */
+    async claim(limit: number, settle: readonly string[] = []) {
+      const before = store.read;
+      const { jobs } = await driver.exchange({
+        worker: "worker",
+        liveness: "time",
+        leaseMs: 30_000,
+        exchange: ++exchange,
+        settle: settle.map((token) => ({ token, outcome: "completed" })),
+        running: [],
+        claim: { limit, queues: [{ queue: QUEUE }] },
+      });
+      return { jobs, tokens: jobs.map(({ token }) => token), read: store.read - before };
+    },
+    async add(jobs: readonly NewJob[]) {
+      for (let from = 0; from < jobs.length; from += 10_000) await driver.enqueue(jobs.slice(from, from + 10_000));
+    },
+  };
+}
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
+
+/** A deep queue: jobs of all priorities, one of each group at the head of every priority, and delayed ones behind. */
+const backlog = (): NewJob[] => [
+  ...range(WAITING).map((n) =>
+    job({ priority: n % PRIORITIES, ...(n % 3 === 0 && { group: { key: `group ${n % GROUPS}` } }) }),
+  ),
+  ...range(DELAYED).map((n) => job({ priority: n % PRIORITIES, delayMs: 3_600_000 + n })),
+];
+
+/** The head that both queues share: what a claim is to take, above all else. */
+const head = (count: number): NewJob[] => range(count).map((n) => job({ priority: 50, payload: `${n}` }));
+
+describe("the cost of a claim", () => {
+  // "Almost empty": the same claimable head and nothing else.
+  it.each([1, 10, 100])(
+    "of %d jobs is within twice that in an almost empty queue, with 100,000 jobs, 1,000 groups, 20 priorities and 50,000 delayed behind",
+    async (limit) => {
+      const [empty, deep] = [scene(), scene()];
+      await deep.add(backlog());
+      for (const { add } of [empty, deep]) await add(head(3 * limit));
+      const reads = { empty: 0, deep: 0 };
+      for (const [name, { claim }] of [
+        ["empty", empty],
+        ["deep", deep],
+      ] as const) {
+        const first = await claim(limit);
+        expect(first.jobs.map(({ job: { payload } }) => payload)).toEqual(range(limit));
+        const second = await claim(limit, first.tokens);
+        expect(second.jobs.map(({ job: { payload } }) => payload)).toEqual(range(limit).map((n) => n + limit));
+        reads[name] = second.read;
+      }
+      console.info(`a claim of ${limit}: ${reads.empty} records in an almost empty queue, ${reads.deep} in a deep one`);
+      expect(reads.deep).toBeLessThanOrEqual(2 * reads.empty);
+    },
+    60_000,
+  );
+
+  it("in the middle of the backlog grows with what it claims and with its priorities, never with the depth", async () => {
+    const reads: number[] = [];
+    for (const waiting of [1_000, WAITING]) {
+      const { add, claim, clock } = scene();
+      await add(backlog().filter((_, n) => n < waiting || n >= WAITING));
+      let { tokens } = await claim(10);
+      for (let round = 0; round < 20; round++) {
+        await clock.advance(10);
+        const next = await claim(10, tokens);
+        expect(next.jobs).toHaveLength(10);
+        tokens = next.tokens;
+        if (round === 19) reads.push(next.read);
+      }
+    }
+    const [shallow, deep] = reads as [number, number];
+    console.info(`a claim of 10 amid 1,000 jobs: ${shallow} records; amid ${WAITING}: ${deep}`);
+    expect(deep).toBeLessThanOrEqual(2 * shallow);
+    // Ten jobs, their groups' limits, the lease, the settled ten, a seek for each priority: nothing near the backlog.
+    expect(deep).toBeLessThanOrEqual(200);
+  }, 60_000);
+
+  it("that comes when nothing is due reads one key a priority, whatever is delayed", async () => {
+    const { add, claim } = scene();
+    await add(range(DELAYED).map((n) => job({ priority: n % PRIORITIES, delayMs: 3_600_000 + n })));
+    const { jobs, read } = await claim(10);
+    expect(jobs).toEqual([]);
+    expect(read).toBeLessThanOrEqual(PRIORITIES + 2);
+  }, 60_000);
+
+  it("past a full group of 100,000 reads a bounded number of records, each time", async () => {
+    const { add, claim } = scene();
+    await add(range(WAITING).map(() => job({ group: { key: "full" } })));
+    await add([job({ priority: -1 })]);
+    await claim(1);
+    for (let round = 0; round < 10; round++) {
+      const { read } = await claim(10);
+      expect(read).toBeLessThanOrEqual(400);
+    }
+  }, 60_000);
+});

@@ -1,0 +1,27 @@
+import { MemoryStore, StoreDriver } from "@quayside/core";
+import { createManualClock } from "@quayside/core/testing";
+import { it } from "vitest";
+import { modelProperty } from "./property.ts";
+
+const RUNS = Number(process.env.MODEL_RUNS ?? 10_000);
+
+it(`${RUNS} random sequences on memory do as the model does`, { timeout: 600_000 }, async () => {
+  const seed = process.env.MODEL_SEED === undefined ? {} : { seed: Number(process.env.MODEL_SEED) };
+  await modelProperty(
+    async () => {
+      const clock = createManualClock();
+      const store = new MemoryStore();
+      const driver = () => new StoreDriver(store.connect(), { clock });
+      return {
+        driver: driver(),
+        clock,
+        another: async () => driver(),
+        advance: (ms) => clock.advance(ms),
+        jump: async (ms) => clock.jump(ms),
+        transact: (start) => store.transact(start),
+        close: () => store.close(),
+      };
+    },
+    { runs: RUNS, ...seed },
+  );
+});

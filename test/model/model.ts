@@ -1,0 +1,750 @@
+import type { ClaimQueue, Command, ExchangeReply, ExchangeRequest, NewJob } from "@quayside/core";
+
+/**
+ * The rules a second time, as arrays and maps, with nothing of the engine: what the model-based test compares it with.
+ * It reads every job at every step, and takes from the engine only what nobody can predict: generated ids, and how long
+ * an interrupted job waits.
+ */
+
+export type EndState = "completed" | "failed" | "cancelled";
+
+export interface ModelJob {
+  /** Unknown until the engine has told it. */
+  id: string | undefined;
+  queue: string;
+  name: string;
+  payload: string;
+  priority: number;
+  at: number;
+  /** Somebody asked for a delay, so it waits also after the clock was set back. */
+  delayed: boolean;
+  order: number;
+  addedAt: number;
+  place: "ready" | "blocked" | EndState | "gone";
+  waitsFor?: "name" | "group" | "successor" | "children";
+  attempts: number;
+  interruptions: number;
+  exceptions: number;
+  maxAttempts: number;
+  maxExceptions: number;
+  dedupe?: NewJob["dedupe"];
+  group?: string;
+  keep?: NewJob["keep"];
+  expiresAt?: number;
+  parent?: { job: ModelJob; onFailure: "fail" | "ignore" };
+  /** Its children that have not ended, while it waits for them. */
+  children?: Set<ModelJob>;
+  outcomes?: Map<ModelJob, EndState>;
+  recurrence?: string;
+  held?: { worker: string; token: string; cancel?: "cancel" | "remove"; alone: boolean };
+  error?: string;
+}
+
+interface Key {
+  holder: ModelJob;
+  successor?: ModelJob;
+  mode: string;
+  since?: number;
+  until?: number;
+  ended?: boolean;
+}
+
+interface ModelQueue {
+  paused: boolean;
+  keep: { completed: number; failed: number; cancelled: number };
+  rateLimit?: { max: number; perMs: number };
+  maxActive?: number;
+  bucket?: { tokens: number; at: number };
+  blockedNames: Set<string>;
+}
+
+export interface ModelSchedule {
+  queue: string;
+  key: string;
+  everyMs: number;
+  limit: number;
+  job: NewJob;
+  said: string;
+  count: number;
+  pending?: ModelJob;
+  nextAt?: number;
+}
+
+export interface ModelLease {
+  number: number;
+  leaseMs: number;
+  /** By the monotonic clock. */
+  renewed: number;
+}
+
+export type Receipt = { job: ModelJob | undefined; id: string | undefined; deduplicated: boolean };
+export type Answer = { affected: number; state?: string } | { refused: string };
+
+interface End {
+  job: ModelJob;
+  state: EndState;
+  counted?: boolean;
+  error?: string;
+  trace?: boolean;
+}
+
+const LIMIT_OF_INTERRUPTIONS = 10;
+const byPlace = (a: ModelJob, b: ModelJob): number => b.priority - a.priority || a.at - b.at || a.order - b.order;
+
+export class Model {
+  now = 0;
+  monotonic = 0;
+  jobs: ModelJob[] = [];
+  readonly queues = new Map<string, ModelQueue>();
+  readonly keys = new Map<string, Key>();
+  readonly limits = new Map<string, number>();
+  readonly leases = new Map<string, ModelLease>();
+  readonly schedules = new Map<string, ModelSchedule>();
+  /** Orders minted, by driver. */
+  readonly #orders: number[] = [];
+  #driver = 0;
+  /** What is to follow from what was done. */
+  #ended: { job: ModelJob; state: EndState }[] = [];
+  #succeed: ModelJob[] = [];
+  #rooms: [string, string][] = [];
+
+  queue(name: string): ModelQueue {
+    let queue = this.queues.get(name);
+    if (!queue) {
+      queue = { paused: false, keep: { completed: 100, failed: 1_000, cancelled: 100 }, blockedNames: new Set() };
+      this.queues.set(name, queue);
+    }
+    return queue;
+  }
+
+  live(): ModelJob[] {
+    return this.jobs.filter(({ place }) => place === "ready" || place === "blocked");
+  }
+
+  find(queue: string, id: string): ModelJob | undefined {
+    return this.jobs.find((job) => job.place !== "gone" && job.queue === queue && job.id === id);
+  }
+
+  stateOf(job: ModelJob): string {
+    if (job.held) return "active";
+    if (job.place === "ready") return job.delayed && job.at > this.now ? "delayed" : "waiting";
+    return job.place === "blocked" ? "waiting" : job.place;
+  }
+
+  counts(name: string): Record<string, number | boolean> {
+    const counts: Record<string, number | boolean> = {
+      waiting: 0,
+      delayed: 0,
+      active: 0,
+      completed: 0,
+      failed: 0,
+      cancelled: 0,
+    };
+    for (const job of this.jobs)
+      if (job.queue === name && job.place !== "gone") (counts[this.stateOf(job)] as number)++;
+    return { ...counts, paused: this.queue(name).paused };
+  }
+
+  /** All that follows is done by this driver, whose orders only grow. */
+  by(driver: number): this {
+    this.#driver = driver;
+    return this;
+  }
+
+  #stand(job: ModelJob, delayMs: number): void {
+    const last = this.#orders[this.#driver] ?? 0;
+    const even = Math.max(last - (last % 2) + 2, this.now * 1024);
+    job.at = this.now + delayMs;
+    job.delayed = delayMs > 0;
+    job.order = delayMs > 0 ? even + 1 : even;
+    this.#orders[this.#driver] = job.order;
+  }
+
+  #running = (queue: string, group: string): number =>
+    this.jobs.filter((job) => job.held && job.queue === queue && job.group === group).length;
+  #limit = (queue: string, group: string): number => this.limits.get(`${queue} ${group}`) ?? 1;
+
+  /** It leaves its place in line: another of its group may come. */
+  #leaves(job: ModelJob): void {
+    if (job.group !== undefined && job.place === "ready") this.#rooms.push([job.queue, job.group]);
+  }
+
+  #toReady(job: ModelJob): void {
+    job.place = "ready";
+    delete job.waitsFor;
+  }
+
+  // --- adding
+
+  enqueue(jobs: readonly NewJob[]): Receipt[] {
+    const receipts: Receipt[] = [];
+    const placed = new Set<ModelJob>();
+    const amended = new Map<ModelJob, ModelJob>();
+    const refs = new Map<string, Receipt>();
+    for (const job of jobs) {
+      const above = job.flow?.parentRef === undefined ? undefined : refs.get(job.flow.parentRef);
+      const receipt: Receipt = above?.deduplicated
+        ? { job: undefined, id: job.id ?? above.id ?? above.job?.id, deduplicated: true }
+        : this.#enqueueOne(job, placed, amended);
+      receipts.push(receipt);
+      if (job.flow?.ref !== undefined) refs.set(job.flow.ref, receipt);
+      const parent = above?.job;
+      if (parent && receipt.job && !receipt.deduplicated && !above.deduplicated) {
+        receipt.job.parent = { job: parent, onFailure: job.flow?.onFailure ?? "fail" };
+        parent.children ??= new Set();
+        parent.children.add(receipt.job);
+        parent.outcomes ??= new Map();
+        parent.place = "blocked";
+        parent.waitsFor = "children";
+      }
+    }
+    this.jobs.push(...placed);
+    for (const [job, before] of amended) if (before.place === "ready" && byPlace(job, before) !== 0) this.#leaves(job);
+    this.#setLimits(jobs);
+    this.#follow();
+    return receipts;
+  }
+
+  #setLimits(jobs: readonly NewJob[]): void {
+    const limits = new Map(
+      jobs.flatMap(({ queue, group }) => (group?.limit ? [[`${queue} ${group.key}`, group.limit] as const] : [])),
+    );
+    for (const [name, limit] of limits) {
+      const [queue, group] = name.split(" ") as [string, string];
+      if (this.#limit(queue, group) !== limit) this.#rooms.push([queue, group]);
+      this.limits.set(name, limit);
+    }
+  }
+
+  #enqueueOne(job: NewJob, placed: Set<ModelJob>, amended: Map<ModelJob, ModelJob>): Receipt {
+    const twin =
+      job.id === undefined
+        ? undefined
+        : (this.find(job.queue, job.id) ?? [...placed].find((one) => one.queue === job.queue && one.id === job.id));
+    if (twin) return { job: twin, id: twin.id, deduplicated: true };
+    const name = `${job.queue} ${job.dedupe?.key}`;
+    const key = job.dedupe && this.keys.get(name);
+    if (key && job.dedupe && this.#isTaken(key)) {
+      const { mode, maxWaitMs } = job.dedupe;
+      if (key.ended || mode === "drop" || mode === "throttle")
+        return { job: key.holder, id: key.holder.id, deduplicated: true };
+      const standing = key.successor ?? key.holder;
+      key.mode = mode;
+      if (standing.held) {
+        if (mode === "debounce") key.since = this.now;
+        const next = this.#newJob(job);
+        next.place = "blocked";
+        next.waitsFor = "successor";
+        key.successor = next;
+        placed.add(next);
+        return { job: next, id: next.id, deduplicated: false };
+      }
+      if (mode === "debounce") key.since ??= standing.addedAt;
+      if (!placed.has(standing) && !amended.has(standing)) amended.set(standing, { ...standing });
+      this.#replace(standing, job);
+      if (mode === "debounce") {
+        const delay = Math.min(
+          job.delayMs ?? 0,
+          maxWaitMs === undefined ? Number.POSITIVE_INFINITY : (key.since as number) + maxWaitMs - this.now,
+        );
+        this.#stand(standing, Math.max(0, delay));
+      }
+      return { job: standing, id: standing.id, deduplicated: true };
+    }
+    const added = this.#newJob(job);
+    placed.add(added);
+    if (job.dedupe) this.#takeKey(added);
+    return { job: added, id: added.id, deduplicated: false };
+  }
+
+  #newJob(job: NewJob): ModelJob {
+    const added: ModelJob = {
+      id: job.id,
+      queue: job.queue,
+      at: 0,
+      delayed: false,
+      order: 0,
+      addedAt: this.now,
+      place: "ready",
+      attempts: 0,
+      interruptions: 0,
+      exceptions: 0,
+      ...this.#given(job),
+    };
+    this.#stand(added, job.delayMs ?? 0);
+    return added;
+  }
+
+  #given(job: NewJob) {
+    return {
+      name: job.name,
+      payload: job.payload,
+      priority: job.priority ?? 0,
+      maxAttempts: job.maxAttempts ?? 3,
+      maxExceptions: job.maxExceptions ?? Number.POSITIVE_INFINITY,
+      ...(job.dedupe && { dedupe: job.dedupe }),
+      ...(job.group && { group: job.group.key }),
+      ...(job.keep && { keep: job.keep }),
+      ...(job.expiresInMs !== undefined && { expiresAt: this.now + job.expiresInMs }),
+    };
+  }
+
+  #replace(job: ModelJob, by: NewJob): void {
+    const before = { group: job.group, waited: job.waitsFor };
+    for (const option of ["dedupe", "group", "keep", "expiresAt"] as const) delete job[option];
+    Object.assign(job, this.#given(by));
+    if (before.group !== undefined && before.group !== job.group) this.#rooms.push([job.queue, before.group]);
+    if (before.waited === "name" || before.waited === "group") this.#toReady(job);
+  }
+
+  #isTaken(key: Key): boolean {
+    return (key.until !== undefined && key.until > this.now) || (key.mode !== "throttle" && !key.ended);
+  }
+
+  #takeKey(job: ModelJob): void {
+    if (!job.dedupe) return;
+    const { key, mode, ttlMs } = job.dedupe;
+    this.keys.set(`${job.queue} ${key}`, {
+      holder: job,
+      mode,
+      ...(ttlMs !== undefined && { until: this.now + ttlMs }),
+      ...(mode === "debounce" && { since: this.now }),
+    });
+  }
+
+  // --- ending
+
+  #end(ends: readonly End[]): void {
+    const lanes = new Set<string>();
+    for (const { job, state, counted, error, trace = true } of ends) {
+      if (job.group !== undefined) this.#rooms.push([job.queue, job.group]);
+      if (counted) this.#count(job, error);
+      if (error !== undefined) job.error = error;
+      const limit = trace ? (job.keep?.[state] ?? this.queue(job.queue).keep[state]) : 0;
+      this.#stand(job, 0);
+      delete job.held;
+      delete job.waitsFor;
+      job.place = limit > 0 ? state : "gone";
+      if (limit > 0) lanes.add(`${job.queue} ${state}`);
+      this.#ended.push({ job, state });
+      this.#freeKey(job);
+    }
+    for (const lane of lanes) {
+      const [queue, state] = lane.split(" ") as [string, EndState];
+      this.#prune(queue, state);
+    }
+  }
+
+  #prune(queue: string, state: EndState): void {
+    const kept = this.jobs
+      .filter((job) => job.queue === queue && job.place === state)
+      .sort((a, b) => a.at - b.at || a.order - b.order);
+    const excess = kept.length - this.queue(queue).keep[state];
+    for (const job of excess > 0 ? kept.slice(0, excess) : []) job.place = "gone";
+  }
+
+  #freeKey(job: ModelJob): void {
+    if (!job.dedupe) return;
+    const name = `${job.queue} ${job.dedupe.key}`;
+    const key = this.keys.get(name);
+    if (!key) return;
+    if (key.successor === job) delete key.successor;
+    else if (key.holder !== job) return;
+    else if (key.successor) {
+      key.holder = key.successor;
+      delete key.successor;
+      this.#succeed.push(key.holder);
+    } else if (key.until !== undefined && key.until > this.now) key.ended = true;
+    else this.keys.delete(name);
+  }
+
+  #count(job: ModelJob, error: string | undefined): void {
+    job.attempts++;
+    if (error !== undefined && error !== "timeout") job.exceptions++;
+  }
+
+  /** Families, next occurrences, successors and groups, until nothing follows any more. */
+  #follow(): void {
+    while (this.#ended.length + this.#succeed.length + this.#rooms.length > 0) {
+      const [ended, succeed, rooms] = [this.#ended, this.#succeed, this.#rooms];
+      this.#ended = [];
+      this.#succeed = [];
+      this.#rooms = [];
+      const families = new Set(ended.flatMap(({ job }) => job.parent?.job ?? []));
+      for (const parent of families) {
+        const mine = ended.filter(({ job }) => job.parent?.job === parent && parent.children?.delete(job));
+        for (const { job, state } of mine) parent.outcomes?.set(job, state);
+        if (parent.place !== "blocked" || parent.waitsFor !== "children" || mine.length === 0) continue;
+        if (mine.some(({ job, state }) => state !== "completed" && job.parent?.onFailure === "fail"))
+          this.#end([{ job: parent, state: "failed", error: "child_failed" }]);
+        else if (parent.children?.size === 0) this.#toReady(parent);
+      }
+      for (const { job } of ended) {
+        delete job.children;
+        if (job.outcomes) job.outcomes = new Map();
+      }
+      for (const { job } of ended) this.#placeNext(job);
+      for (const job of succeed) if (job.waitsFor === "successor") this.#toReady(job);
+      for (const room of new Set(rooms.map((room) => room.join(" ")))) {
+        const [queue, group] = room.split(" ") as [string, string];
+        const free = this.#limit(queue, group) - this.#running(queue, group);
+        const blocked = this.jobs.filter(
+          (job) => job.waitsFor === "group" && job.queue === queue && job.group === group,
+        );
+        for (const job of blocked.sort(byPlace).slice(0, Math.max(0, free))) this.#toReady(job);
+      }
+    }
+  }
+
+  // --- recurrences
+
+  schedule(queue: string, key: string, rule: { everyMs: number; limit?: number }, job: NewJob): Answer {
+    const said = JSON.stringify([rule, job]);
+    const name = `${queue} ${key}`;
+    const before = this.schedules.get(name);
+    if (before?.said === said) return { affected: 0 };
+    const limit = rule.limit ?? Number.POSITIVE_INFINITY;
+    const next: ModelSchedule = { queue, key, everyMs: rule.everyMs, limit, job, said, count: 0 };
+    this.schedules.set(name, next);
+    if (before) this.#dropPending(before);
+    this.#occur(next, this.now + rule.everyMs);
+    this.#setLimits([job]);
+    this.#follow();
+    return { affected: 1 };
+  }
+
+  unschedule(queue: string, key: string): Answer {
+    const schedule = this.schedules.get(`${queue} ${key}`);
+    if (!schedule) return { affected: 0 };
+    this.schedules.delete(`${queue} ${key}`);
+    this.#dropPending(schedule);
+    this.#follow();
+    return { affected: 1 };
+  }
+
+  #dropPending({ pending }: ModelSchedule): void {
+    if (pending && !pending.held) this.#end([{ job: pending, state: "cancelled", trace: false }]);
+  }
+
+  #placeNext(job: ModelJob): void {
+    const schedule = job.recurrence === undefined ? undefined : this.schedules.get(`${job.queue} ${job.recurrence}`);
+    if (!schedule || schedule.pending !== job) return;
+    const last = schedule.nextAt as number;
+    const missed = Math.max(0, Math.floor((this.now - last) / schedule.everyMs));
+    this.#occur(schedule, last + schedule.everyMs * (missed + 1));
+  }
+
+  #occur(schedule: ModelSchedule, at: number): void {
+    delete schedule.pending;
+    delete schedule.nextAt;
+    if (schedule.count >= schedule.limit) return;
+    const { id: _, delayMs: __, expiresInMs, ...job } = schedule.job;
+    const next = this.#newJob(job as NewJob);
+    next.recurrence = schedule.key;
+    if (expiresInMs !== undefined) next.expiresAt = at + expiresInMs;
+    this.#stand(next, at - this.now);
+    this.jobs.push(next);
+    schedule.count++;
+    schedule.pending = next;
+    schedule.nextAt = at;
+  }
+
+  // --- commands
+
+  command(request: Command): Answer {
+    const answer = this.#command(request);
+    this.#follow();
+    return answer;
+  }
+
+  #command(request: Command): Answer {
+    switch (request.type) {
+      case "pause":
+      case "resume":
+        this.queue(request.queue).paused = request.type === "pause";
+        return { affected: 0 };
+      case "configure":
+        return this.#configure(request);
+      case "clear": {
+        const fits = (job: ModelJob) =>
+          job.queue === request.queue &&
+          job.place !== "gone" &&
+          (request.name === undefined || job.name === request.name) &&
+          (request.state === undefined || this.stateOf(job) === request.state);
+        const chosen = this.jobs.filter(fits);
+        const running = chosen.filter((job) => job.held).filter((job) => this.#ask(job, "remove").affected > 0);
+        const rest = chosen.filter((job) => !job.held);
+        this.#erase(rest);
+        return { affected: running.length + rest.length };
+      }
+      case "retryAll": {
+        const state = request.state ?? "failed";
+        const found = this.jobs
+          .filter((job) => job.queue === request.queue && job.place === state)
+          .filter((job) => request.name === undefined || job.name === request.name)
+          .sort((a, b) => b.at - a.at || b.order - a.order);
+        return { affected: found.filter((job) => "affected" in this.#retry(job)).length };
+      }
+      case "schedule":
+      case "unschedule":
+        throw new Error("These have methods of their own.");
+      default: {
+        const job = this.find(request.queue, request.id);
+        if (!job)
+          return request.type === "cancel" || request.type === "remove"
+            ? { affected: 0 }
+            : { refused: "job_not_found" };
+        return this.#onJob(request, job);
+      }
+    }
+  }
+
+  #onJob(request: Extract<Command, { id: string }>, job: ModelJob): Answer {
+    const state = this.stateOf(job);
+    const isLive = job.place === "ready" || job.place === "blocked";
+    switch (request.type) {
+      case "cancel":
+        if (!isLive) return { affected: 0, state };
+        if (job.held) return this.#ask(job, "cancel");
+        this.#end([{ job, state: "cancelled" }]);
+        return { affected: 1, state: "cancelled" };
+      case "remove":
+        if (job.held) return this.#ask(job, "remove");
+        this.#erase([job]);
+        return { affected: 1 };
+      case "retry":
+        return this.#retry(job);
+      case "promote":
+        if (state === "waiting") return { affected: 0, state };
+        if (state !== "delayed") return { refused: "conflict" };
+        this.#leaves(job);
+        this.#stand(job, 0);
+        return { affected: 1, state: "waiting" };
+      case "update":
+        if (state !== "waiting" && state !== "delayed") return { refused: "conflict" };
+        if (request.delayMs !== undefined || (request.priority !== undefined && request.priority !== job.priority))
+          this.#leaves(job);
+        if (request.payload !== undefined) job.payload = request.payload;
+        if (request.priority !== undefined) job.priority = request.priority;
+        if (request.delayMs !== undefined) {
+          this.#stand(job, request.delayMs);
+          if (job.waitsFor === "name" || job.waitsFor === "group") this.#toReady(job);
+        }
+        return { affected: 1, state: this.stateOf(job) };
+    }
+  }
+
+  #ask(job: ModelJob, wish: "cancel" | "remove"): { affected: number; state: string } {
+    const { held } = job;
+    if (!held || held.cancel === wish || held.cancel === "remove") return { affected: 0, state: "active" };
+    held.cancel = wish;
+    return { affected: 1, state: "active" };
+  }
+
+  #erase(jobs: readonly ModelJob[]): void {
+    const live = jobs.filter(({ place }) => place === "ready" || place === "blocked");
+    for (const job of jobs) if (!live.includes(job)) job.place = "gone";
+    this.#end(live.map((job) => ({ job, state: "cancelled" as const, trace: false })));
+  }
+
+  #retry(job: ModelJob): Answer {
+    if (job.place !== "failed" && job.place !== "cancelled") return { refused: "conflict" };
+    if (job.dedupe) {
+      const key = this.keys.get(`${job.queue} ${job.dedupe.key}`);
+      if (key && key.holder !== job && this.#isTaken(key)) return { refused: "conflict" };
+      this.#takeKey(job);
+    }
+    this.#toReady(job);
+    this.#stand(job, 0);
+    Object.assign(job, { attempts: 0, interruptions: 0, exceptions: 0 });
+    delete job.expiresAt;
+    return { affected: 1, state: "waiting" };
+  }
+
+  #configure({ queue: name, keep, rateLimit, maxActive }: Extract<Command, { type: "configure" }>): Answer {
+    const queue = this.queue(name);
+    if (rateLimit) queue.rateLimit = rateLimit;
+    if (rateLimit === null) delete queue.rateLimit;
+    if (maxActive) queue.maxActive = maxActive;
+    if (maxActive === null) delete queue.maxActive;
+    if (keep) {
+      queue.keep = { ...queue.keep, ...keep };
+      for (const state of ["completed", "failed", "cancelled"] as const) this.#prune(name, state);
+    }
+    return { affected: 0 };
+  }
+
+  // --- workers
+
+  /**
+   * One exchange. `recovered`: the workers whose leases the engine has taken back in it, and how its jobs then stand; the
+   * caller has made sure that it might. Answers what is to be claimed, in order, and what was lost.
+   */
+  exchange(
+    request: ExchangeRequest,
+    recovered: { workers: readonly string[]; jobs: ExchangeReply["interrupted"] },
+  ): { jobs: ModelJob[]; lost: string[]; cancel: string[]; interrupted: ModelJob[] } {
+    const mine = this.jobs.filter((job) => job.held?.worker === request.worker);
+    const lost = this.#settle(mine, request);
+    const running = new Set(request.running);
+    const unknown = mine.filter((job) => job.held && !running.has(job.held.token));
+    const cancelled = unknown.filter((job) => job.held?.cancel);
+    for (const job of unknown) this.#drop(job);
+    const trace = new Map(cancelled.map((job) => [job, job.held?.cancel !== "remove"]));
+    for (const job of unknown) if (!trace.has(job)) delete job.held;
+    this.#end(cancelled.map((job) => ({ job, state: "cancelled" as const, trace: trace.get(job) as boolean })));
+    const known = mine.filter((job) => job.held);
+    lost.push(...request.running.filter((token) => !known.some((job) => job.held?.token === token)));
+    const cancel = known.filter((job) => job.held?.cancel).map((job) => job.held?.token as string);
+
+    const interrupted = recovered.workers.flatMap((worker) => this.#recover(worker, recovered.jobs));
+    this.#follow();
+    const taken = this.#claim(request.claim, known);
+    for (const [index, job] of taken.jobs.entries())
+      job.held = { worker: request.worker, token: `${request.exchange}.${index}`, alone: taken.alone };
+    for (const job of taken.jobs) this.#placeNext(job);
+    const idle = known.length + taken.jobs.length + request.settle.length + interrupted.length + mine.length === 0;
+    if (!idle)
+      this.leases.set(request.worker, {
+        number: request.exchange,
+        leaseMs: request.leaseMs,
+        renewed: this.monotonic,
+      });
+    this.#follow();
+    return { jobs: taken.jobs, lost, cancel, interrupted };
+  }
+
+  #drop(job: ModelJob): void {
+    if (job.group !== undefined) this.#rooms.push([job.queue, job.group]);
+  }
+
+  #settle(mine: readonly ModelJob[], { settle }: ExchangeRequest): string[] {
+    const lost: string[] = [];
+    const ends: End[] = [];
+    for (const settlement of settle) {
+      const job = mine.find(({ held }) => held?.token === settlement.token);
+      if (!job?.held) {
+        lost.push(settlement.token);
+        continue;
+      }
+      const { cancel } = job.held;
+      const trace = cancel !== "remove";
+      this.#drop(job);
+      switch (settlement.outcome) {
+        case "completed":
+        case "cancelled":
+          ends.push({ job, state: settlement.outcome, counted: true, trace });
+          break;
+        case "failed": {
+          const { code } = settlement.error;
+          const exceptions = job.exceptions + (code === "timeout" ? 0 : 1);
+          const spent = job.attempts + 1 >= job.maxAttempts || exceptions >= job.maxExceptions;
+          if (cancel) ends.push({ job, state: "cancelled", counted: true, error: code, trace });
+          else if (settlement.retryMs === undefined || spent)
+            ends.push({ job, state: "failed", counted: true, error: code });
+          else {
+            this.#count(job, code);
+            job.error = code;
+            this.#stand(job, settlement.retryMs);
+          }
+          break;
+        }
+        case "released":
+          if (cancel) ends.push({ job, state: "cancelled", trace });
+          else if (settlement.delayMs > 0) this.#stand(job, settlement.delayMs);
+          break;
+      }
+      delete job.held;
+    }
+    this.#end(ends);
+    return lost;
+  }
+
+  #recover(worker: string, stand: ExchangeReply["interrupted"]): ModelJob[] {
+    this.leases.delete(worker);
+    const jobs = this.jobs.filter((job) => job.held?.worker === worker);
+    for (const job of jobs) this.#drop(job);
+    const cancelled = jobs.filter((job) => job.held?.cancel);
+    this.#end(cancelled.map((job) => ({ job, state: "cancelled" as const, trace: job.held?.cancel !== "remove" })));
+    const rest = jobs.filter((job) => job.held);
+    const spent: ModelJob[] = [];
+    for (const job of rest) {
+      delete job.held;
+      job.interruptions++;
+      if (job.interruptions >= LIMIT_OF_INTERRUPTIONS) spent.push(job);
+      else {
+        const found = stand.find(({ queue, id }) => queue === job.queue && id === job.id);
+        this.#stand(job, (found?.availableAt ?? this.now) - this.now);
+      }
+    }
+    this.#end(spent.map((job) => ({ job, state: "failed" as const, error: "interrupted" })));
+    return rest;
+  }
+
+  #claim(claim: ExchangeRequest["claim"], known: readonly ModelJob[]): { jobs: ModelJob[]; alone: boolean } {
+    const jobs: ModelJob[] = [];
+    let alone = false;
+    let closed = known.some((job) => job.held?.alone);
+    const done = () => closed || jobs.length >= claim.limit;
+    const take = (job: ModelJob): boolean => {
+      if (job.interruptions >= 2) {
+        closed = true;
+        if (known.length + jobs.length > 0) return false;
+        alone = true;
+      }
+      jobs.push(job);
+      return true;
+    };
+    for (const request of claim.queues) this.#claimFrom(request, jobs, done, take);
+    return { jobs, alone };
+  }
+
+  #claimFrom(
+    { queue: name, limit = Number.POSITIVE_INFINITY, names }: ClaimQueue,
+    taken: readonly ModelJob[],
+    done: () => boolean,
+    take: (job: ModelJob) => boolean,
+  ): void {
+    const queue = this.queue(name);
+    if (queue.paused) return;
+    for (const job of this.jobs)
+      if (job.queue === name && job.waitsFor === "name" && (!names || names.includes(job.name))) this.#toReady(job);
+    if (done()) return;
+    const running = this.jobs.filter((job) => job.queue === name && job.held).length;
+    const slots = Math.min(limit, (queue.maxActive ?? Number.POSITIVE_INFINITY) - running);
+    const tokens = this.#tokens(queue);
+    const line = this.jobs
+      .filter((job) => job.queue === name && job.place === "ready" && !job.held)
+      .filter((job) => job.at <= this.now || !job.delayed)
+      .sort(byPlace);
+    const expired: ModelJob[] = [];
+    const mine = new Map<string, number>();
+    const aside: [ModelJob, "name" | "group"][] = [];
+    const before = taken.length;
+    for (const job of line) {
+      if (done() || taken.length - before >= Math.min(slots, Math.floor(tokens))) break;
+      const { group } = job;
+      if (job.expiresAt !== undefined && job.expiresAt <= this.now) expired.push(job);
+      else if (names && !names.includes(job.name)) aside.push([job, "name"]);
+      else if (group !== undefined && this.#running(name, group) + (mine.get(group) ?? 0) >= this.#limit(name, group))
+        aside.push([job, "group"]);
+      else if (take(job) && group !== undefined) mine.set(group, (mine.get(group) ?? 0) + 1);
+    }
+    const count = taken.length - before;
+    if (queue.rateLimit && (count > 0 || (queue.bucket && queue.bucket.at > this.now)))
+      queue.bucket = { tokens: tokens - count, at: this.now };
+    this.#end(expired.map((job) => ({ job, state: "failed" as const, error: "expired" })));
+    for (const [job, reason] of aside) {
+      this.#leaves(job);
+      job.place = "blocked";
+      job.waitsFor = reason;
+    }
+  }
+
+  #tokens({ rateLimit, bucket }: ModelQueue): number {
+    if (!rateLimit) return Number.POSITIVE_INFINITY;
+    if (!bucket) return rateLimit.max;
+    const elapsed = Math.min(Math.max(0, this.now - bucket.at), rateLimit.perMs);
+    return Math.min(rateLimit.max, bucket.tokens + (elapsed * rateLimit.max) / rateLimit.perMs);
+  }
+}
