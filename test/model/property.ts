@@ -12,6 +12,9 @@ import { type Answer, Model, type ModelJob } from "./model.ts";
 
 const LEASE_MS = 10_000;
 
+/** A run says the same every time; another seed (MODEL_SEED on memory) looks elsewhere. */
+const SEED = 20_261_122;
+
 /**
  * Random sequences of commands by several workers on several drivers, with a clock that is moved and set, done to a
  * store and to the model: after every step both must say the same of every job, and the invariants must hold; after the
@@ -19,7 +22,7 @@ const LEASE_MS = 10_000;
  */
 export async function modelProperty(
   open: OpenDriver,
-  { runs, seed = Date.now() }: { readonly runs: number; readonly seed?: number },
+  { runs, seed = SEED }: { readonly runs: number; readonly seed?: number },
 ): Promise<void> {
   await fc.assert(
     fc.asyncProperty(sequences, async (steps) => {
