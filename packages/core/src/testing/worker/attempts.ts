@@ -1,4 +1,5 @@
 import { QuaysideError, RetryAfterError, UnrecoverableError } from "../../job/errors.ts";
+import { defineJobs } from "../../job/job-map.ts";
 import { gather, heldHandler, next, spyOnExchanges, topic } from "./support.ts";
 
 /** How attempts end: results, failures, timeouts, cancellation, release. */
@@ -52,6 +53,49 @@ export const attemptCases = topic("attempts", (it) => {
     await advance(10_000);
     await completed;
     expect(attempts).toEqual([1, 2, 3]);
+  });
+
+  it("R13: of a list of delays the last one repeats", async ({ advance, expect, queue }) => {
+    const mail = queue();
+    mail.on("job:email", () => {
+      throw new Error("no");
+    });
+    const delays = gather(mail, "retrying");
+    await mail.addJob("email", null, { backoff: ["1s", "10s"], maxAttempts: 5 });
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await mail.drain();
+      await advance(10_000);
+    }
+    expect(delays.map(({ delayMs }) => delayMs)).toEqual([1_000, 10_000, 10_000, 10_000]);
+  });
+
+  it('R13: a backoff that answers "fail" ends the job, whatever attempts are left', async ({ expect, queue }) => {
+    const jobs = defineJobs({ email: { maxAttempts: 9, backoff: (attempt) => (attempt < 2 ? 0 : "fail") } });
+    const mail = queue({ jobs });
+    mail.on("job:email", (_, ctx) => {
+      throw new Error(`no ${ctx.attempt}`);
+    });
+    const id = await mail.addJob("email", null);
+    await mail.drain();
+    expect(await mail.get(id)).toMatchObject({ state: "failed", attempts: 2, error: { message: "no 2" } });
+  });
+
+  it("R13: failures without a backoff under a concurrency limit do not hang, and all jobs get their attempts", async ({
+    expect,
+    queue,
+  }) => {
+    const mail = queue();
+    const attempts: unknown[] = [];
+    mail.on("job:email", (payload, ctx) => {
+      attempts.push(payload);
+      if (ctx.attempt < 3) throw new Error("no");
+    });
+    await mail.addJobs(
+      Array.from({ length: 10 }, (_, n) => ({ name: "email", payload: n, backoff: 0, maxAttempts: 3 })),
+    );
+    await mail.drain({ concurrency: 2 });
+    expect(attempts).toHaveLength(30);
+    expect(await mail.counts()).toMatchObject({ waiting: 0, active: 0, completed: 10, failed: 0 });
   });
 
   it("a job fails for good after its last attempt, with the last error", async ({ expect, queue, advance }) => {
