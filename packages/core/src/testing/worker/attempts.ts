@@ -69,6 +69,42 @@ export const attemptCases = topic("attempts", (it) => {
     expect(delays.map(({ delayMs }) => delayMs)).toEqual([1_000, 10_000, 10_000, 10_000]);
   });
 
+  it("R13: a backoff is fixed, linear or exponential up to its longest delay, and its jitter takes off no more than its share", async ({
+    advance,
+    expect,
+    queue,
+  }) => {
+    const backoffs = {
+      fixed: { kind: "fixed", delay: "2s" },
+      linear: { kind: "linear", delay: "2s", max: "5s" },
+      exponential: { kind: "exponential", delay: "1s", max: "7s" },
+      tripled: { kind: "exponential", delay: "1s", factor: 3 },
+      jittered: { kind: "fixed", delay: "10s", jitter: 0.25 },
+    } as const;
+    const mail = queue({ random: () => 0 });
+    const delays: Record<string, number[]> = {};
+    mail.on("retrying", ({ job, delayMs }) => {
+      delays[job.name] = [...(delays[job.name] ?? []), delayMs / 1_000];
+    });
+    for (const [name, backoff] of Object.entries(backoffs)) {
+      mail.on(`job:${name}`, () => {
+        throw new Error("no");
+      });
+      await mail.addJob(name, null, { backoff, maxAttempts: 5 });
+    }
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await mail.drain();
+      await advance(27_000);
+    }
+    expect(delays).toEqual({
+      fixed: [2, 2, 2, 2],
+      linear: [2, 4, 5, 5],
+      exponential: [1, 2, 4, 7],
+      tripled: [1, 3, 9, 27],
+      jittered: [7.5, 7.5, 7.5, 7.5],
+    });
+  });
+
   it('R13: a backoff that answers "fail" ends the job, whatever attempts are left', async ({ expect, queue }) => {
     const jobs = defineJobs({ email: { maxAttempts: 9, backoff: (attempt) => (attempt < 2 ? 0 : "fail") } });
     const mail = queue({ jobs });
@@ -109,12 +145,14 @@ export const attemptCases = topic("attempts", (it) => {
     await retrying;
     const failed = next(mail, "failed");
     await advance(1_000);
-    await failed;
-    expect(await mail.get(id)).toMatchObject({
+    expect((await failed).error).toMatchObject({ message: "no 2" });
+    const job = await mail.get(id);
+    expect(job).toMatchObject({
       state: "failed",
       attempts: 2,
       error: { code: "handler_failed", message: "no 2" },
     });
+    expect(job?.error?.stack).toBeDefined();
   });
 
   it("R13: fail and UnrecoverableError end the job at once, whatever attempts are left", async ({ expect, queue }) => {
