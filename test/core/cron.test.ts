@@ -1,4 +1,6 @@
+import { MemoryStore, memoryDriver, Queue } from "@quayside/core";
 import { cron } from "@quayside/core/cron";
+import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 
 const next = (rule: Parameters<typeof cron>[0], after: string): string | undefined => {
@@ -42,5 +44,25 @@ describe("cron", () => {
         expect.objectContaining({ code: "invalid_option", details: { option: "cron" } }),
       );
     }
+  });
+});
+
+describe("a recurrence by cron", () => {
+  it("R24: keeps its local hour over a change of daylight saving, one occurrence a day", async () => {
+    const clock = createManualClock(Date.parse("2026-03-27T12:00:00Z"));
+    const queue = new Queue("mail", memoryDriver({ store: new MemoryStore(), clock, cron }), { clock });
+    const ran: string[] = [];
+    queue.on("job:report", (_, ctx) => ran.push(new Date(ctx.job.availableAt).toISOString()));
+    await queue.schedule("daily", { cron: "30 2 * * *", timeZone: "Europe/Berlin" }, "report", null);
+    await queue.run();
+    for (let hour = 0; hour < 4 * 24; hour++) await clock.advance(3_600_000);
+    await queue.stop();
+    // 2:30 does not exist on March 29th: the clocks go from 2:00 to 3:00 (1:00 UTC).
+    expect(ran.map((at) => at.slice(0, 10))).toEqual(["2026-03-28", "2026-03-29", "2026-03-30", "2026-03-31"]);
+    expect([ran[0], ran[2], ran[3]]).toEqual([
+      "2026-03-28T01:30:00.000Z",
+      "2026-03-30T00:30:00.000Z",
+      "2026-03-31T00:30:00.000Z",
+    ]);
   });
 });

@@ -1,14 +1,14 @@
 import { memoryDriver, Queue } from "@quayside/core";
 import { expect, it } from "vitest";
 
-// The usage of the first seed document, as written there: only the adapter is called driver here.
+// The usage of the first document, as written there: only the adapter is called driver here.
 
 interface MyJobs {
   "welcome-email": { userId: string; email: string };
   "process-image": { imageId: string; filters: string[] };
 }
 
-it("the event-based usage of the first seed document runs as written", async () => {
+it("the event-based usage of the first document runs as written", async () => {
   const done: unknown[] = [];
   const sendWelcomeEmail = async (userId: string, email: string) => done.push([userId, email]);
   const processImage = async (imageId: string, filters: string[]) => done.push([imageId, filters]);

@@ -24,7 +24,7 @@ class SendWelcomeEmail extends Job<{ userId: string }> {
   }
 }
 
-/** As in the third seed document: it brings its own fields, and knows how to store and restore them. */
+/** As in the third document: it brings its own fields, and knows how to store and restore them. */
 class SendEmail extends Job<{ to: string; subject: string }> {
   static jobName = "send-email";
   readonly to: string;

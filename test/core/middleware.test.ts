@@ -50,7 +50,7 @@ describe("middleware", () => {
     expect(ran).toBe(1);
   });
 
-  it("sees what the handler throws, and may release instead (shouldRelease of seed 003)", async () => {
+  it("sees what the handler throws, and may release instead (shouldRelease of the fourth document)", async () => {
     const { queue, clock } = mailQueue();
     let busy = true;
     queue.on("job:email", () => {

@@ -1,5 +1,6 @@
 import type { OpenDriver, TestRunner } from "./harness.ts";
 import { attemptCases } from "./worker/attempts.ts";
+import { closingCases } from "./worker/closing.ts";
 import { featureCases } from "./worker/features.ts";
 import { runWorkerCase } from "./worker/support.ts";
 import { workerCases } from "./worker/workers.ts";
@@ -11,7 +12,7 @@ import { workerCases } from "./worker/workers.ts";
  * @returns how many cases there are.
  */
 export function workerConformance(runner: TestRunner, open: OpenDriver): number {
-  const topics = [attemptCases, workerCases, featureCases];
+  const topics = [attemptCases, workerCases, closingCases, featureCases];
   for (const { name, cases } of topics) {
     runner.describe(name, () => {
       for (const one of cases) runner.it(one.name, () => runWorkerCase(one, open, runner.expect));

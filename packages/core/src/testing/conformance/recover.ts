@@ -64,6 +64,27 @@ export const recoverCases = verb("recover", (it) => {
     }
   });
 
+  it("R10: interruptions stay counted over the failures and retries between them", async ({
+    add,
+    expect,
+    interrupt,
+    job,
+    untilDue,
+    worker,
+  }) => {
+    const [id] = await add({ maxAttempts: 9 });
+    const rescuer = worker();
+    for (let n = 1; n <= 3; n++) {
+      await interrupt(rescuer);
+      await untilDue(id);
+      await rescuer.retry(await rescuer.take(1), 0);
+      expect(await job(id)).toMatchObject({ attempts: n, interruptions: n });
+    }
+    const [last] = await rescuer.take(1);
+    await rescuer.complete(last);
+    expect(await job(id)).toMatchObject({ state: "completed", attempts: 4, interruptions: 3 });
+  });
+
   it("R10: all that the worker held comes back, with ids and dedupe keys as they were", async ({
     advance,
     driver,

@@ -293,6 +293,28 @@ export const recurrencesCases = verb("recurrences", (it) => {
     }
   });
 
+  it("R24: two sides whose clocks are slightly apart yield one occurrence, each time", async (scene) => {
+    const { advance, another, expect, jump, now, worker } = scene;
+    const start = now();
+    await schedule(scene);
+    const ahead = worker();
+    const behind = worker({ driver: await another() });
+    for (let n = 1; n <= 3; n++) {
+      await advance(HOUR_MS - 40);
+      await jump(40);
+      const held = await ahead.claim(9);
+      expect(held).toHaveLength(1);
+      await jump(-40);
+      expect(await behind.claimIds(9)).toEqual([]);
+      await ahead.complete(held);
+      expect(await behind.claimIds(9)).toEqual([]);
+      await advance(40);
+      expect(await behind.claimIds(9)).toEqual([]);
+      expect(await pending(scene)).toBe(1);
+      expect((await only(scene)).nextAt).toBe(start + (n + 1) * HOUR_MS);
+    }
+  });
+
   it("R24: the same schedule again changes nothing, so an app may say it at every start", async (scene) => {
     const { advance, another, expect } = scene;
     await schedule(scene, hourly, { payload: "1", tags: ["a"] });
