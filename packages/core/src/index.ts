@@ -47,6 +47,7 @@ export {
   type ResolvedOptions,
   resolveOptions,
 } from "./job/options.ts";
+export { checkName } from "./job/place.ts";
 export type {
   ChildFailure,
   Dedupe,

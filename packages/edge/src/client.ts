@@ -3,6 +3,7 @@ import {
   type Clock,
   type Command,
   type CommandReply,
+  checkName,
   type Driver,
   type Duration,
   type EnqueueReceipt,
@@ -78,6 +79,7 @@ export class HttpDriver implements Driver {
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
+    if (request) checkName(request.sender, "sender");
     const receipts = new Array<EnqueueReceipt>(jobs.length);
     for (const [index, { queue, body, positions }] of bodiesOf(jobs).entries()) {
       // The parts of a request are numbered as one, each under a sender of its own.
@@ -197,13 +199,8 @@ export class HttpDriver implements Driver {
 
 const path = (queue: string, rest: string): string => `/${part(queue, "queue")}/${rest}`;
 
-/** A name as a part of a path. Others cannot stand in a URL, and nothing is called so. */
-function part(name: string, option: string): string {
-  if (name === "" || !name.isWellFormed()) {
-    throw new QuaysideError("invalid_option", `${option} must be well-formed Unicode and not empty.`, { option });
-  }
-  return encodeURIComponent(name);
-}
+/** A name as a part of a path; others than core allows cannot stand in a URL. */
+const part = (name: string, option: string): string => encodeURIComponent(checkName(name, option));
 
 function queryOf(values: Readonly<Record<string, string | number | readonly string[] | undefined>>): string {
   const present = Object.entries(values).flatMap(([name, value]) => {

@@ -169,7 +169,8 @@ export const settingsBody = z.strictObject({
 
 /** The header by which a driver numbers its requests (R7), so that one sent again adds nothing. */
 export const requestHeader = z.strictObject({
-  sender: z.string().check(z.minLength(1), z.maxLength(256)),
+  // A driver adds the number of the part to its name.
+  sender: z.string().check(z.minLength(1), z.maxLength(300)),
   number: z.coerce.number().check(z.int(), z.minimum(0)),
   digest: z.string().check(z.minLength(1), z.maxLength(256)),
 });

@@ -23,7 +23,7 @@ export const releaseCases = verb("release", (it) => {
     const [id] = await add({});
     const one = worker();
     await one.release(await one.take(1), 3_000);
-    expect(await job(id)).toMatchObject({ state: "delayed", availableAt: now() + 3_000 });
+    expect(await job(id)).toMatchObject({ state: "delayed", availableAt: now() + 3_000, attempts: 0 });
     expect(await counts()).toEqual({ ...NOTHING, delayed: 1 });
     await advance(2_999);
     expect(await one.claim(1)).toHaveLength(0);

@@ -58,13 +58,6 @@ export const watchCases = verb("watch", (it) => {
     expect(told).toEqual([]);
   });
 
-  it("R3: a refused call tells of nothing", async ({ driver, expect, refused }) => {
-    const told: Change[] = [];
-    driver.watch((change) => void told.push(change));
-    await refused(driver.enqueue([{ queue: QUEUE, name: "email", payload: "1", id: "\ud800" }]), "invalid_option");
-    expect(told).toEqual([]);
-  });
-
   it("R11: what is given back, comes out of a full queue's or a group's way, or is forgotten, is told of", async (scene) => {
     const { add, driver, expect, worker, command } = scene;
     const one = worker();
