@@ -1,5 +1,5 @@
 import { MemoryStore, StoreDriver } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock, seededRandom } from "@quayside/core/testing";
 import { it } from "vitest";
 import { modelProperty } from "./property.ts";
 
@@ -11,7 +11,8 @@ it(`${RUNS} random sequences on memory do as the model does`, { timeout: 600_000
     async () => {
       const clock = createManualClock();
       const store = new MemoryStore();
-      const driver = () => new StoreDriver(store.connect(), { clock });
+      let drivers = 0;
+      const driver = () => new StoreDriver(store.connect(), { clock, random: seededRandom(++drivers) });
       return {
         driver: driver(),
         clock,

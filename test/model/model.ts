@@ -91,6 +91,12 @@ interface End {
 const LIMIT_OF_INTERRUPTIONS = 10;
 const byPlace = (a: ModelJob, b: ModelJob): number => b.priority - a.priority || a.at - b.at || a.order - b.order;
 
+/** A token says in which exchange a job was claimed, and as which of it. */
+function claimOrder({ held }: ModelJob): number {
+  const [exchange, index] = (held?.token ?? "").split(".").map(Number) as [number, number];
+  return exchange * 1_000 + index;
+}
+
 export class Model {
   now = 0;
   monotonic = 0;
@@ -666,7 +672,8 @@ export class Model {
     for (const job of jobs) this.#drop(job);
     const cancelled = jobs.filter((job) => job.held?.cancel);
     this.#end(cancelled.map((job) => ({ job, state: "cancelled" as const, trace: job.held?.cancel !== "remove" })));
-    const rest = jobs.filter((job) => job.held);
+    // In the order in which they were claimed, which decides where two have to wait equally long.
+    const rest = jobs.filter((job) => job.held).sort((a, b) => claimOrder(a) - claimOrder(b));
     const spent: ModelJob[] = [];
     for (const job of rest) {
       delete job.held;
