@@ -16,6 +16,8 @@ export default defineConfig({
         },
       },
       {
+        // Found before the first test: a dependency that turns up later reloads the page in the middle of a run.
+        optimizeDeps: { entries: ["test/browser/**/*.test.ts"] },
         test: {
           name: "browser",
           include: ["test/browser/**/*.test.ts"],

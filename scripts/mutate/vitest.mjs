@@ -48,6 +48,14 @@ const CHECKS = {
   toBeLessThanOrEqual: (told, most) => told <= most,
   toBeInstanceOf: (told, type) => told instanceof type,
   toBeTypeOf: (told, type) => typeof told === type,
+  toThrow: (told) => {
+    try {
+      told();
+      return false;
+    } catch {
+      return true;
+    }
+  },
   toMatch: (told, pattern) => (pattern instanceof RegExp ? pattern.test(told) : told.includes(pattern)),
 };
 

@@ -7,10 +7,13 @@ import {
   snapshot,
 } from "@quayside/core/testing";
 import fc from "fast-check";
-import { DRIVERS, type Fate, QUEUES, type Step, sequences } from "./commands.ts";
+import { DRIVERS, type Fate, QUEUES, type QueueCommand, type Step, sequences } from "./commands.ts";
 import { type Answer, Model, type ModelJob } from "./model.ts";
 
 const LEASE_MS = 10_000;
+
+/** A run says the same every time; another seed (MODEL_SEED on memory) looks elsewhere. */
+const SEED = 20_261_122;
 
 /**
  * Random sequences of commands by several workers on several drivers, with a clock that is moved and set, done to a
@@ -19,7 +22,7 @@ const LEASE_MS = 10_000;
  */
 export async function modelProperty(
   open: OpenDriver,
-  { runs, seed = Date.now() }: { readonly runs: number; readonly seed?: number },
+  { runs, seed = SEED }: { readonly runs: number; readonly seed?: number },
 ): Promise<void> {
   await fc.assert(
     fc.asyncProperty(sequences, async (steps) => {
@@ -194,6 +197,7 @@ class Run {
 
   /** The workers whose leases went in an exchange of `self`: each must have been silent for long enough. */
   async #recovered(self: string): Promise<string[]> {
+    if ([...this.#model.leases.keys()].every((worker) => worker === self)) return [];
     const there = new Set((await this.#snapshot()).leases.map(({ key }) => key[0]));
     const gone: string[] = [];
     for (const [worker, lease] of this.#model.leases) {
@@ -247,15 +251,12 @@ class Run {
 
   /** Everybody leaves, all limits are lifted: one worker must be able to bring every job to its end, and is woken for each. */
   async drain(): Promise<void> {
+    await this.#advance(1);
     for (const queue of QUEUES) {
-      for (const key of ["s", "t"])
-        await this.step({ do: "queue", driver: 0, command: { type: "unschedule", queue, key } });
-      await this.step({ do: "queue", driver: 0, command: { type: "resume", queue } });
-      await this.step({
-        do: "queue",
-        driver: 0,
-        command: { type: "configure", queue, rateLimit: null, maxActive: null },
-      });
+      const ask = (command: QueueCommand) => this.#do({ do: "queue", driver: 0, command });
+      for (const key of ["s", "t"]) await ask({ type: "unschedule", queue, key });
+      await ask({ type: "resume", queue });
+      await ask({ type: "configure", queue, rateLimit: null, maxActive: null });
     }
     const worker = newWorker(0);
     const claim = {

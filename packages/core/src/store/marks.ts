@@ -1,5 +1,6 @@
 import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
+import { checkName } from "../job/place.ts";
 import { getCell, kind, putCells } from "./cells.ts";
 import { after, remove, scan, startingWith } from "./operations.ts";
 import type { Mark, Program } from "./store.ts";
@@ -20,6 +21,7 @@ export function* once(
 ): Program<readonly EnqueueReceipt[]> {
   if (!request) return yield* work();
   const { sender, number, digest } = request;
+  checkName(sender, "sender");
   const mark = yield* getCell(kind("mark"), sender);
   if (mark && mark.until > turn.now) {
     if (number < mark.number) {

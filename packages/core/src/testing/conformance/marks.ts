@@ -65,6 +65,12 @@ export const marksCases = verb("numbered requests", (it) => {
     expect((await counts()).waiting).toBe(3);
   });
 
+  it("R4: a sender whose name cannot be a key is refused", async ({ counts, driver, expect, refused }) => {
+    for (const sender of ["", "\ud800"])
+      await refused(driver.enqueue([newJob()], request(1, "x", sender)), "invalid_option");
+    expect(await counts()).toEqual(NOTHING);
+  });
+
   it("R7: senders number for themselves", async ({ counts, driver, expect }) => {
     await driver.enqueue([newJob()], request(1, "x", "a"));
     await driver.enqueue([newJob()], request(1, "y", "b"));

@@ -198,4 +198,20 @@ export const rateLimitCases = verb("rate limit", (it) => {
     expect(await one.claim(9, [{ queue: QUEUE, limit: 1 }])).toHaveLength(1);
     expect(await one.claim(9, [{ queue: QUEUE, limit: 9 }])).toHaveLength(3);
   });
+
+  it("R18: over several queues each limit counts for itself, whatever steps aside or has been taken before", async (scene) => {
+    const { add, expect, worker } = scene;
+    await limit(scene, { max: 3, perMs: 1_000 }, "second");
+    await add({ queue: "first" }, { queue: "first" }, { queue: "first" });
+    const second = { queue: "second" };
+    await add({ ...second, name: "unknown" }, second, { ...second, name: "unknown" }, second, second, second, second);
+    const one = worker();
+    const names = ["email"];
+    const claimed = await one.claim(20, [
+      { queue: "first", names, limit: 2 },
+      { queue: "second", names },
+    ]);
+    expect(claimed.map(({ job }) => job.queue)).toEqual(["first", "first", "second", "second", "second"]);
+    expect(await one.claim(20, [{ queue: "first", limit: 1 }, "second"])).toHaveLength(1);
+  });
 });

@@ -412,6 +412,19 @@ export const replaceCases = verb("dedupe by replacing", (it) => {
     expect(next.job).toMatchObject({ id: successor, payload: 2 });
   });
 
+  it("R20: a throttle that is replaced while it waits holds its key while it lives", async ({
+    add,
+    advance,
+    counts,
+    expect,
+  }) => {
+    const [id] = await add({ delayMs: 60_000, dedupe: { key: "k", mode: "throttle", ttlMs: 1_000 } });
+    await add(replace("k", "1"));
+    await advance(2_000);
+    expect(await add(replace("k", "2"))).toEqual([id]);
+    expect(await counts()).toEqual({ ...NOTHING, delayed: 1 });
+  });
+
   it("R13: who was succeeded cannot be retried while the successor lives", async ({
     add,
     command,

@@ -57,4 +57,34 @@ export const watchCases = verb("watch", (it) => {
     await add({});
     expect(told).toEqual([]);
   });
+
+  it("R3: a refused call tells of nothing", async ({ driver, expect, refused }) => {
+    const told: Change[] = [];
+    driver.watch((change) => void told.push(change));
+    await refused(driver.enqueue([{ queue: QUEUE, name: "email", payload: "1", id: "\ud800" }]), "invalid_option");
+    expect(told).toEqual([]);
+  });
+
+  it("R11: what is given back, comes out of a full queue's or a group's way, or is forgotten, is told of", async (scene) => {
+    const { add, driver, expect, worker, command } = scene;
+    const one = worker();
+    const [id] = await add({});
+    await one.take(1);
+    expect(await tells(scene, driver, ["ready"], () => one.exchange({ running: [] }))).toEqual(["ready"]);
+    expect(await tells(scene, driver, ["ready"], async () => one.release(await one.take(1)))).toEqual(["ready"]);
+    await one.complete(await one.take(1));
+    expect(await tells(scene, driver, ["ended"], () => command("remove", id))).toEqual(["ended"]);
+    const group = { group: { key: "g" } };
+    await add(group, group);
+    const held = await one.claim(9);
+    expect(await tells(scene, driver, ["ready"], () => one.complete(held))).toEqual(["ready"]);
+    const two = worker({ queues: [{ queue: QUEUE, names: ["other"] }] });
+    expect(await tells(scene, driver, ["ready"], () => two.claim(1))).toEqual(["ready"]);
+    const [next] = await add({ delayMs: 60_000 });
+    expect(
+      await tells(scene, driver, ["ready"], () =>
+        driver.command({ type: "update", queue: QUEUE, id: next, payload: "1" }),
+      ),
+    ).toEqual(["ready"]);
+  });
 });
