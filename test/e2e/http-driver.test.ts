@@ -1,5 +1,5 @@
 import { Queue, Worker } from "@quayside/core";
-import { createManualClock, driverConformance, type OpenDriver } from "@quayside/core/testing";
+import { createManualClock, driverConformance, type OpenDriver, workerConformance } from "@quayside/core/testing";
 import { httpDriver } from "@quayside/edge/client";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createTestHarness } from "wrangler";
@@ -60,6 +60,7 @@ describe("HttpDriver, over real HTTP", () => {
   const it_ = (name: string, run: () => Promise<void>) => void it.skipIf(WITHIN_ONE_STORE.includes(name))(name, run);
   const cases = driverConformance({ describe, it: it_, expect }, open);
   console.info(`driver conformance over HTTP: ${cases} cases, ${WITHIN_ONE_STORE.length} of them not applicable`);
+  workerConformance({ describe, it: it_, expect }, open);
 });
 
 describe("a worker in Node, on queues at the edge", () => {

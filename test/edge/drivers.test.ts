@@ -1,7 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { StoreDriver } from "@quayside/core";
-import { createManualClock, driverConformance, type OpenDriver } from "@quayside/core/testing";
+import { createManualClock, driverConformance, type OpenDriver, workerConformance } from "@quayside/core/testing";
 import { queueStub, SqlStore, StubDriver } from "@quayside/edge";
 import { afterEach, describe } from "vitest";
 import { recordsIn } from "./in-object.ts";
@@ -35,6 +35,7 @@ describe("StoreDriver on a SqlStore", () => {
   };
   const cases = driverConformance(runner, open);
   console.info(`driver conformance on a Durable Object's store: ${cases} cases`);
+  workerConformance(runner, open);
 });
 
 describe("StubDriver, over RPC", () => {
@@ -68,4 +69,5 @@ describe("StubDriver, over RPC", () => {
   };
   const cases = driverConformance(runner, open);
   console.info(`driver conformance over RPC: ${cases} cases`);
+  workerConformance(runner, open);
 });

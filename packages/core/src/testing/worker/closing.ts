@@ -1,9 +1,46 @@
 import { LeaseLostError, type QuaysideError } from "../../job/errors.ts";
 import { LEASE_MS, TestWorker } from "../conformance/test-worker.ts";
-import { gather, next, topic, wrap } from "./support.ts";
+import { gate, gather, heldHandler, next, topic, wrap } from "./support.ts";
 
-/** What crosses the end of a worker or of its lease: a bucket that fills slowly, a late result. */
+/** What crosses the end of a worker or of its lease: a claim on its way, a bucket that fills slowly, a late result. */
 export const closingCases = topic("closing", (it) => {
+  it("R12: stop() during a claim leaves no handler running behind it, and what was claimed goes back uncounted", async ({
+    advance,
+    driver,
+    expect,
+    queue,
+  }) => {
+    const claimed = gate();
+    const answer = gate();
+    const slow = wrap(driver, {
+      async exchange(request) {
+        const reply = await driver.exchange(request);
+        if (reply.jobs.length > 0) {
+          claimed.open();
+          await answer.opened;
+        }
+        return reply;
+      },
+    });
+    const mail = queue({ driver: slow });
+    const { run, begun, aborted } = heldHandler({ heeds: true });
+    const seen: string[] = [];
+    void begun.then(() => seen.push("begun"));
+    void aborted.then(() => seen.push("aborted"));
+    mail.on("job:email", run);
+    const id = await mail.addJob("email", null);
+    await mail.run();
+    await claimed.opened;
+    const stopped = mail.stop({ timeout: "3s" });
+    answer.open();
+    await Promise.race([begun, stopped]);
+    for (let second = 0; second < 10; second++) await advance(1_000);
+    await stopped;
+    expect(await mail.get(id)).toMatchObject({ state: "waiting", attempts: 0 });
+    // Not to start it is as good; to start it and leave it running is not.
+    if (seen.length > 0) expect(seen).toEqual(["begun", "aborted"]);
+  });
+
   it("R18: a slow rate limit does not delay stop()", async ({ expect, queue }) => {
     const mail = queue();
     mail.on("job:email", () => {});
