@@ -16,6 +16,7 @@ export {
 } from "./job/errors.ts";
 export type {
   BackoffFunction,
+  ChildOutcome,
   Handler,
   HandlerContext,
   JobRequest,
@@ -115,7 +116,6 @@ export {
 } from "./store/store.ts";
 export type {
   AttemptReport,
-  ChildOutcome,
   ClaimedJob,
   ClaimQueue,
   Command,

@@ -1,4 +1,5 @@
 import { QuaysideError } from "../job/errors.ts";
+import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
 import { runTurn } from "../store/aftermath.ts";
@@ -22,7 +23,6 @@ import type {
   JobCounts,
   JobPage,
   ListQuery,
-  NewJob,
   NumberedRequest,
   Schedule,
 } from "../store/verbs.ts";

@@ -1,6 +1,6 @@
 import { DEFAULTS } from "../job/defaults.ts";
+import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
-import type { NewJob } from "../store/verbs.ts";
 import type { Emitter } from "../worker/emitter.ts";
 import { Attempt, type AttemptEnd, type Producer } from "../worker/run-attempt.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
