@@ -88,14 +88,14 @@ export type {
   QueueSettings,
 } from "./queue/manager-options.ts";
 export { type JobToAdd, Queue, type QueueOptions, type RunOptions } from "./queue/queue.ts";
-export { QueueConnection } from "./queue/queue-connection.ts";
-export {
-  type ClearOption,
-  type ConfigureOption,
-  type FilterOption,
+export type { QueueConnection } from "./queue/queue-connection.ts";
+export type {
+  ClearOption,
+  ConfigureOption,
+  FilterOption,
   QueueControl,
-  type RecurringOptions,
-  type RetryAllOption,
+  RecurringOptions,
+  RetryAllOption,
 } from "./queue/queue-control.ts";
 export type { SharedOptions } from "./queue/queue-home.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
