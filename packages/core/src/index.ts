@@ -79,11 +79,11 @@ export {
   type JobHooks,
   type JobInstance,
 } from "./queue/job-class.ts";
+export type { ManagerMetrics } from "./queue/manager-metrics.ts";
 export type {
   JobRegistration,
   JobToEnqueue,
   JobToPublish,
-  ManagerMetrics,
   QueueManagerOptions,
   QueueSettings,
 } from "./queue/manager-options.ts";
