@@ -20,7 +20,7 @@ export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object =
 /** What a manager gives the queues that it makes. */
 export const MANAGED: unique symbol = Symbol("quayside.managed");
 
-export interface ManagedQueue {
+interface ManagedQueue {
   readonly home: QueueHome;
   /** What `ctx.enqueue` does for this queue's handlers. */
   readonly producer: Producer;

@@ -6,14 +6,14 @@ import { Attempt, type AttemptEnd, type Producer } from "../worker/run-attempt.t
 import type { WorkerEvents } from "../worker/worker-events.ts";
 import type { QueueHome } from "./queue-home.ts";
 
-export interface RunHere {
+interface RunHere {
   readonly home: QueueHome;
   readonly events: Emitter<WorkerEvents>;
   readonly producer: Producer;
 }
 
 /** How a job that ran here ended: done, or given back, to be stored after all. */
-export type RanHere = { readonly id: string; readonly releasedMs?: number };
+type RanHere = { readonly id: string; readonly releasedMs?: number };
 
 /**
  * Runs a job that is not to be queued (`shouldQueue`), once, as a worker would: middleware, timeout, events and

@@ -169,7 +169,7 @@ export interface Cells {
 }
 
 /** A small named value; `kind` is one of `Cells`, with `/…` where that says so. */
-export interface CellRecord {
+interface CellRecord {
   readonly key: readonly [kind: string, name: string];
   readonly value: Cells[keyof Cells];
 }
