@@ -16,6 +16,7 @@ export {
 } from "./job/errors.ts";
 export type {
   BackoffFunction,
+  ChildOutcome,
   Handler,
   HandlerContext,
   JobRequest,
@@ -79,23 +80,23 @@ export {
   type JobHooks,
   type JobInstance,
 } from "./queue/job-class.ts";
+export type { ManagerMetrics } from "./queue/manager-metrics.ts";
 export type {
   JobRegistration,
   JobToEnqueue,
   JobToPublish,
-  ManagerMetrics,
   QueueManagerOptions,
   QueueSettings,
 } from "./queue/manager-options.ts";
 export { type JobToAdd, Queue, type QueueOptions, type RunOptions } from "./queue/queue.ts";
-export { QueueConnection } from "./queue/queue-connection.ts";
-export {
-  type ClearOption,
-  type ConfigureOption,
-  type FilterOption,
+export type { QueueConnection } from "./queue/queue-connection.ts";
+export type {
+  ClearOption,
+  ConfigureOption,
+  FilterOption,
   QueueControl,
-  type RecurringOptions,
-  type RetryAllOption,
+  RecurringOptions,
+  RetryAllOption,
 } from "./queue/queue-control.ts";
 export type { SharedOptions } from "./queue/queue-home.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
@@ -116,7 +117,6 @@ export {
 } from "./store/store.ts";
 export type {
   AttemptReport,
-  ChildOutcome,
   ClaimedJob,
   ClaimQueue,
   Command,

@@ -26,7 +26,7 @@ export interface SqlRange {
 const quote = (name: string) => `"${name}"`;
 
 /** Quayside may share an object's database with its user's own tables. */
-export const tableName = (collection: Collection) => quote(`quayside_${collection}`);
+const tableName = (collection: Collection) => quote(`quayside_${collection}`);
 
 export function sqlTable(collection: Collection): SqlTable {
   const table = tableName(collection);

@@ -1,3 +1,4 @@
+import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Change, Liveness } from "../store/store.ts";
 import type {
@@ -9,7 +10,6 @@ import type {
   JobCounts,
   JobPage,
   ListQuery,
-  NewJob,
   NumberedRequest,
   Schedule,
 } from "../store/verbs.ts";

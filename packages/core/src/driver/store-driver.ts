@@ -1,4 +1,5 @@
 import { QuaysideError } from "../job/errors.ts";
+import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
 import { reportUnheard } from "../job/report.ts";
@@ -23,7 +24,6 @@ import type {
   JobCounts,
   JobPage,
   ListQuery,
-  NewJob,
   NumberedRequest,
   Schedule,
 } from "../store/verbs.ts";

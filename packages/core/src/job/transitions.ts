@@ -196,9 +196,9 @@ export function ended(job: StoredJob, ending: Ending, stand: Stand): StoredJob {
   };
 }
 
-export const attemptsOf = (job: StoredJob): number => job.attempts ?? 0;
-export const maxAttemptsOf = (job: StoredJob): number => job.maxAttempts ?? DEFAULTS.maxAttempts;
-export const exceptionsOf = (job: StoredJob): number => job.exceptions ?? 0;
+const attemptsOf = (job: StoredJob): number => job.attempts ?? 0;
+const maxAttemptsOf = (job: StoredJob): number => job.maxAttempts ?? DEFAULTS.maxAttempts;
+const exceptionsOf = (job: StoredJob): number => job.exceptions ?? 0;
 export const interruptionsOf = (job: StoredJob): number => job.interruptions ?? 0;
 export const isExpired = (job: StoredJob, now: number): boolean => job.expiresAt !== undefined && job.expiresAt <= now;
 

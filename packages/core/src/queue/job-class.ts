@@ -62,9 +62,6 @@ export function bind(jobClass: object, dispatcher: Dispatcher | undefined): void
   else dispatchers.delete(jobClass);
 }
 
-/** The manager it is bound to, if any. */
-export const dispatcherOf = (jobClass: object): Dispatcher | undefined => dispatchers.get(jobClass);
-
 /**
  * A job as a class: what it is called, where it goes and how it runs, in one place. Register it with a `QueueManager`,
  * then dispatch it from anywhere. Each attempt runs on a fresh instance.

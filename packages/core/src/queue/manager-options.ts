@@ -3,7 +3,6 @@ import type { Handler, JobRequest, Middleware } from "../job/handler.ts";
 import type { JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobDefaults, JobOptions } from "../job/options.ts";
 import type { Keep } from "../job/record.ts";
-import type { JobMetrics, QueueMetrics } from "../worker/metrics.ts";
 import type { WorkerOptions } from "../worker/worker-options.ts";
 import type { ConfigureOption } from "./queue-control.ts";
 import type { SharedOptions } from "./queue-home.ts";
@@ -59,8 +58,3 @@ export type JobToPublish<Jobs extends JobMap> = {
     readonly connection?: string | undefined;
   };
 }[JobName<Jobs>];
-
-/** What a manager's workers have done since it was made: in all, and by queue. */
-export interface ManagerMetrics extends Pick<JobMetrics, "processed" | "failed" | "retried"> {
-  readonly queues: { readonly [name: string]: QueueMetrics };
-}

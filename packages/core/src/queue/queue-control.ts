@@ -47,8 +47,10 @@ export type RecurringOptions = Omit<JobOptions, "id" | "delay" | "availableAt" |
 export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   readonly name: string;
   readonly driver: Driver;
+  /** @internal */
   protected readonly home: QueueHome;
 
+  /** @internal `new Queue` makes one. */
   protected constructor(name: string, driver: Driver, home: QueueHome) {
     this.name = checkName(name, "queue name");
     this.driver = driver;

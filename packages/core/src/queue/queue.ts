@@ -20,13 +20,17 @@ export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object =
 /** What a manager gives the queues that it makes. */
 export const MANAGED: unique symbol = Symbol("quayside.managed");
 
-export interface ManagedQueue {
+interface ManagedQueue {
   readonly home: QueueHome;
   /** What `ctx.enqueue` does for this queue's handlers. */
   readonly producer: Producer;
   readonly adder: JobAdder;
   /** Called when a handler was added. */
   readonly wake: () => void;
+}
+
+interface ManagedOptions<Jobs extends JobMap, Ctx extends object> extends QueueOptions<Jobs, Ctx> {
+  readonly [MANAGED]?: ManagedQueue;
 }
 
 /** A job for `addJobs`: name, payload and options in one object. */
@@ -62,11 +66,10 @@ export class Queue<
   #worker: Worker | undefined;
 
   /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
-  constructor(
-    name: string,
-    driver: Driver,
-    options: QueueOptions<Jobs, Ctx> & { readonly [MANAGED]?: ManagedQueue } = {},
-  ) {
+  constructor(name: string, driver: Driver, options?: QueueOptions<Jobs, Ctx>);
+  /** @internal A manager makes its queues so. */
+  constructor(name: string, driver: Driver, options: ManagedOptions<Jobs, Ctx>);
+  constructor(name: string, driver: Driver, options: ManagedOptions<Jobs, Ctx> = {}) {
     super(name, driver, options[MANAGED]?.home ?? makeHome(options));
     const managed = options[MANAGED];
     this.#managed = managed;
@@ -209,7 +212,7 @@ export class Queue<
     };
   }
 
-  /** Tells this queue's listeners of an event of the manager's worker. */
+  /** @internal Tells this queue's listeners of an event of the manager's worker. */
   [MANAGED]<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): void {
     this.#events.emit(name, event);
   }

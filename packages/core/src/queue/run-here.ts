@@ -1,19 +1,19 @@
 import { DEFAULTS } from "../job/defaults.ts";
+import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
-import type { NewJob } from "../store/verbs.ts";
 import type { Emitter } from "../worker/emitter.ts";
 import { Attempt, type AttemptEnd, type Producer } from "../worker/run-attempt.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
 import type { QueueHome } from "./queue-home.ts";
 
-export interface RunHere {
+interface RunHere {
   readonly home: QueueHome;
   readonly events: Emitter<WorkerEvents>;
   readonly producer: Producer;
 }
 
 /** How a job that ran here ended: done, or given back, to be stored after all. */
-export type RanHere = { readonly id: string; readonly releasedMs?: number };
+type RanHere = { readonly id: string; readonly releasedMs?: number };
 
 /**
  * Runs a job that is not to be queued (`shouldQueue`), once, as a worker would: middleware, timeout, events and

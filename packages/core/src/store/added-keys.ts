@@ -1,3 +1,4 @@
+import type { NewJob } from "../job/new-job.ts";
 import type { Dedupe, JobKey, StoredJob } from "../job/record.ts";
 import { blocked, readyStored, replaced } from "../job/transitions.ts";
 import { dedupeKey, dedupeRecord, isTaken, sweepAfter } from "./dedupe.ts";
@@ -5,7 +6,7 @@ import { locate } from "./door.ts";
 import { get, put } from "./operations.ts";
 import type { DedupeRecord, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
-import type { EnqueueReceipt, NewJob } from "./verbs.ts";
+import type { EnqueueReceipt } from "./verbs.ts";
 
 /** The jobs that a call adds, and the dedupe keys they meet or take: what stands in the store, and what the call itself adds. */
 export class AddedKeys {

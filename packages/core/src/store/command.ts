@@ -13,7 +13,7 @@ import type { Command, CommandReply, JobFilter } from "./verbs.ts";
 const CANCELLED: Ending = { state: "cancelled" };
 
 /** What a command did, and where a bounded one (`clear`, `retryAll`, `configure`) has to go on; done when absent. */
-export interface Progressed extends CommandReply {
+interface Progressed extends CommandReply {
   readonly next?: Position;
 }
 

@@ -1,14 +1,4 @@
-import {
-  blockOf,
-  decodeId,
-  endStateOf,
-  escapePart,
-  finishedLane,
-  keyText,
-  queueOf,
-  sameKey,
-  spellId,
-} from "../job/place.ts";
+import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameKey, spellId } from "../job/place.ts";
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
 import { freeKeys } from "./dedupe.ts";
@@ -25,7 +15,7 @@ import type { TallyPlace, Turn } from "./turn.ts";
 const idKey = (queue: string, id: string): IdRecord["key"] => [escapePart(queue), id];
 
 /** True when the job's id leads to its key, so that it needs no entry in `ids`. */
-export const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boolean =>
+const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boolean =>
   job.key[0] === "ready" && spellId(job.key) === job.id;
 
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
@@ -263,5 +253,3 @@ function byLane(keys: readonly JobKey[]): Iterable<JobKey[]> {
   }
   return lanes.values();
 }
-
-export const isBlocked = (job: StoredJob): boolean => blockOf(job.key) !== undefined;

@@ -1,3 +1,4 @@
+import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
 import { readyStored } from "../job/transitions.ts";
 import { AddedKeys } from "./added-keys.ts";
@@ -8,7 +9,7 @@ import { setLimits } from "./groups.ts";
 import { once } from "./marks.ts";
 import type { Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
-import type { EnqueueReceipt, NewJob, NumberedRequest } from "./verbs.ts";
+import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
 /**
  * Stores new jobs, all or none; one receipt a job, in order. Taken ids and dedupe keys answer the job that stands. A

@@ -1,3 +1,4 @@
+import type { ChildOutcome } from "../job/handler.ts";
 import type { StoredJob } from "../job/record.ts";
 import { CHILD_FAILED, type Ending, returned } from "../job/transitions.ts";
 import { getCell, getCells, kind, listCells, putCells, removeCells } from "./cells.ts";
@@ -5,7 +6,6 @@ import { type End, end, locate, move } from "./door.ts";
 import { removeRange, startingWith } from "./operations.ts";
 import type { Family, Member, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
-import type { ChildOutcome } from "./verbs.ts";
 
 /** Children of one parent, at most: their outcomes are read when it runs. */
 export const CHILDREN_LIMIT = 10_000;

@@ -1,8 +1,9 @@
 import { QuaysideError } from "../job/errors.ts";
+import type { NewJob } from "../job/new-job.ts";
 import type { StoredJob } from "../job/record.ts";
 import { blocked } from "../job/transitions.ts";
 import { CHILDREN_LIMIT } from "./families.ts";
-import type { EnqueueReceipt, NewJob } from "./verbs.ts";
+import type { EnqueueReceipt } from "./verbs.ts";
 
 export interface FlowPlan {
   /** Indices of the jobs, parents before their children, else as given. */

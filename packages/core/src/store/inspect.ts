@@ -59,7 +59,7 @@ function* countDelayed(turn: Turn, queue: string): Program<number> {
 }
 
 /** The ranks present in a lane, by one seek each. */
-export function* ranks(lane: string): Program<readonly number[]> {
+function* ranks(lane: string): Program<readonly number[]> {
   const found: number[] = [];
   for (let from: Key = ["ready", lane]; ; ) {
     const [key] = yield* scanKeys("jobs", { from, to: after(["ready", lane]) }, 1);
@@ -108,7 +108,7 @@ export function* attentionAt(now: number): Program<number | undefined> {
 }
 
 /** The queues that have jobs in line, by one seek each. */
-export function* readyQueues(): Program<readonly string[]> {
+function* readyQueues(): Program<readonly string[]> {
   const queues: string[] = [];
   for (let from: Key = ["ready"]; ; ) {
     const [key] = yield* scanKeys("jobs", { from, to: after(["ready"]) }, 1);

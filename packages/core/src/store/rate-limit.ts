@@ -4,7 +4,7 @@ import type { Turn } from "./turn.ts";
 import type { RateLimit } from "./verbs.ts";
 
 /** What a bucket holds now. Time that runs backwards, or leaps, counts as none, or as one period at most (R18). */
-export function refill(bucket: Bucket | undefined, { max, perMs }: RateLimit, now: number): number {
+function refill(bucket: Bucket | undefined, { max, perMs }: RateLimit, now: number): number {
   if (!bucket) return max;
   const elapsed = Math.min(Math.max(0, now - bucket.at), perMs);
   return Math.min(max, bucket.tokens + (elapsed * max) / perMs);

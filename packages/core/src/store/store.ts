@@ -1,7 +1,9 @@
+import type { ChildOutcome } from "../job/handler.ts";
 import type { Json } from "../job/json.ts";
+import type { NewJob } from "../job/new-job.ts";
 import type { DedupeMode, JobKey, Keep, StoredJob } from "../job/record.ts";
 import type { RecurrenceRule } from "../job/recurrence.ts";
-import type { ChildOutcome, EnqueueReceipt, NewJob, RateLimit } from "./verbs.ts";
+import type { EnqueueReceipt, RateLimit } from "./verbs.ts";
 
 /**
  * The storage port. A store keeps six ordered collections of records and runs *programs* on them. It knows no queue
@@ -167,7 +169,7 @@ export interface Cells {
 }
 
 /** A small named value; `kind` is one of `Cells`, with `/…` where that says so. */
-export interface CellRecord {
+interface CellRecord {
   readonly key: readonly [kind: string, name: string];
   readonly value: Cells[keyof Cells];
 }

@@ -1,23 +1,12 @@
 import type { StoredError } from "../job/errors.ts";
+import type { ChildOutcome } from "../job/handler.ts";
 import type { Json } from "../job/json.ts";
 import type { NewJob } from "../job/new-job.ts";
-import type { EndState, JobRecord, JobState, Keep } from "../job/record.ts";
+import type { JobRecord, JobState, Keep } from "../job/record.ts";
 import type { RecurrenceRule } from "../job/recurrence.ts";
 import type { Liveness } from "./store.ts";
 
-export type { NewJob } from "../job/new-job.ts";
-
 /** What the verbs of a driver take and answer: plain data, the same in process, over RPC and over HTTP. */
-
-/** Of a child of the running job: what `ctx.children()` answers. */
-export interface ChildOutcome {
-  readonly queue: string;
-  readonly id: string;
-  readonly name: string;
-  readonly state: EndState;
-  readonly result?: Json;
-  readonly error?: StoredError;
-}
 
 /**
  * Marks an `enqueue` as one of a sender's numbered requests (R7): the outcome is remembered for 90 days, so that a

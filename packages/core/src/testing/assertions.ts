@@ -1,6 +1,6 @@
 import type { Driver } from "../driver/driver.ts";
+import type { NewJob } from "../job/new-job.ts";
 import { isSealed } from "../queue/encryption.ts";
-import type { NewJob } from "../store/verbs.ts";
 
 /** A job as it was added. */
 export interface AddedJob extends Omit<NewJob, "payload"> {

@@ -20,7 +20,7 @@ export interface QueueMetrics extends JobMetrics {
   readonly jobs: { readonly [name: string]: JobMetrics };
 }
 
-export type AttemptOutcome = "processed" | "failed" | "retried" | "released" | "cancelled";
+type AttemptOutcome = "processed" | "failed" | "retried" | "released" | "cancelled";
 
 class Meter {
   readonly counts = { processed: 0, failed: 0, retried: 0, released: 0, cancelled: 0 };

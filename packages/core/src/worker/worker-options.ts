@@ -42,14 +42,14 @@ export interface WorkerOptions<Ctx extends object = object> {
   readonly ctx?: Ctx | undefined;
   /** Makes `ctx.enqueue` and `ctx.publish` work. */
   readonly producer?: Producer | undefined;
-  /** Room shared with other workers, in place of `concurrency`. */
+  /** @internal Room shared with other workers, in place of `concurrency`. */
   readonly slots?: Slots | undefined;
-  /** Where to count and time attempts. */
+  /** @internal Where to count and time attempts. */
   readonly metrics?: Metrics | undefined;
   readonly telemetry?: TelemetryOption | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
-  /** Where its events go, when they are somebody else's too. */
+  /** @internal Where its events go, when they are somebody else's too. */
   readonly events?: Emitter<WorkerEvents> | undefined;
   /** False where something else wakes the worker when a job falls due (an object's alarm). Default true. */
   readonly alarm?: boolean | undefined;

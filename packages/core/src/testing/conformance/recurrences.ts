@@ -1,5 +1,6 @@
+import type { NewJob } from "../../job/new-job.ts";
 import type { RecurrenceRule } from "../../job/recurrence.ts";
-import type { ClaimedJob, NewJob, Schedule } from "../../store/verbs.ts";
+import type { ClaimedJob, Schedule } from "../../store/verbs.ts";
 import { KEEP_NONE, NOTHING, newJob, type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 

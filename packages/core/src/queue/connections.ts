@@ -1,0 +1,103 @@
+import type { Driver } from "../driver/driver.ts";
+import { QuaysideError } from "../job/errors.ts";
+import type { JobRequest } from "../job/handler.ts";
+import type { JobMap } from "../job/job-map.ts";
+import type { JobRecord } from "../job/record.ts";
+import type { Emitter } from "../worker/emitter.ts";
+import type { Producer } from "../worker/run-attempt.ts";
+import type { Slots } from "../worker/slots.ts";
+import type { WorkerEvents } from "../worker/worker-events.ts";
+import type { WorkerOptions } from "../worker/worker-options.ts";
+import type { PlacedJob, Placement } from "./placement.ts";
+import { QueueConnection } from "./queue-connection.ts";
+import type { QueueHome } from "./queue-home.ts";
+
+export interface ConnectionsOptions {
+  readonly home: QueueHome;
+  readonly placement: Placement;
+  /** Where the events of all workers go. */
+  readonly events: Emitter<WorkerEvents>;
+  /** Room that all workers share. */
+  readonly slots: Slots;
+  readonly worker: Pick<WorkerOptions, "lease" | "name" | "maxJobs" | "sleep" | "alarm">;
+  readonly defaultQueue: () => string;
+  readonly drain: () => Promise<void>;
+}
+
+/** The connections of a manager, by name, and the way of jobs into them. */
+export class Connections<Jobs extends JobMap, Ctx extends object> {
+  readonly #options: ConnectionsOptions;
+  readonly #connections = new Map<string, QueueConnection<Jobs, Ctx>>();
+  #default: string | undefined;
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+  }
+
+  get all(): ReadonlyMap<string, QueueConnection<Jobs, Ctx>> {
+    return this.#connections;
+  }
+
+  get default(): string {
+    return this.#default ?? "default";
+  }
+
+  setDefault(name: string): void {
+    this.#default = this.get(name).name;
+  }
+
+  /** The first one added is the default one. @throws {QuaysideError} `conflict` when there is one of this name. */
+  add(name: string, driver: Driver): QueueConnection<Jobs, Ctx> {
+    if (this.#connections.has(name))
+      throw new QuaysideError("conflict", `There is a connection named ${JSON.stringify(name)} already.`, { name });
+    const { home, events, placement, slots, worker, defaultQueue, drain } = this.#options;
+    const { clock, random, ctx, metrics, telemetry } = home;
+    const { lease, name: label, maxJobs, sleep, alarm } = worker;
+    const connection = new QueueConnection<Jobs, Ctx>(name, driver, {
+      home,
+      events,
+      producer: this.#producerOf(name),
+      defaultQueue,
+      concurrencyOf: (queue) => placement.settings(queue).concurrency,
+      worker: { lease, name: label, maxJobs, sleep, alarm, clock, random, ctx, metrics, telemetry, slots },
+      drain,
+    });
+    this.#connections.set(name, connection);
+    this.#default ??= name;
+    return connection;
+  }
+
+  /** @throws {QuaysideError} `invalid_option` when there is none of this name. */
+  get(name: string): QueueConnection<Jobs, Ctx> {
+    const connection = this.#connections.get(name);
+    if (connection) return connection;
+    const known = [...this.#connections.keys()].join(", ") || "none";
+    throw new QuaysideError(
+      "invalid_option",
+      `There is no connection named ${JSON.stringify(name)}. Known are: ${known}.`,
+      { option: "connection" },
+    );
+  }
+
+  /** Adds jobs where they belong, in one transaction a connection; ids in their order. */
+  async enqueue(placed: readonly PlacedJob[]): Promise<readonly string[]> {
+    const ids: string[] = [];
+    for (const name of new Set(placed.map(({ connection }) => connection))) {
+      const own = [...placed.entries()].filter(([, { connection }]) => connection === name);
+      const added = await this.get(name).adder.add(own.map(([, draft]) => draft));
+      for (const [index, [position]] of own.entries()) ids[position] = added[index] as string;
+    }
+    return ids;
+  }
+
+  /** What handlers add with: to their own connection and queue, unless something says otherwise. */
+  #producerOf(connection: string): Producer {
+    const place = (request: JobRequest, { queue }: JobRecord) =>
+      this.#options.placement.place(request, { queue, connection });
+    return {
+      enqueue: async (request, from) => (await this.enqueue([place(request, from)]))[0] as string,
+      publish: ({ queues, ...request }, from) =>
+        this.enqueue(queues.map((queue) => place({ ...request, queue }, from))),
+    };
+  }
+}

@@ -1,0 +1,13 @@
+import type { JobMetrics, Metrics, QueueMetrics } from "../worker/metrics.ts";
+
+/** What a manager's workers have done since it was made: in all, and by queue. */
+export interface ManagerMetrics extends Pick<JobMetrics, "processed" | "failed" | "retried"> {
+  readonly queues: { readonly [name: string]: QueueMetrics };
+}
+
+export function readManagerMetrics(metrics: Metrics): ManagerMetrics {
+  const queues = Object.fromEntries(metrics.queues().map((name) => [name, metrics.read(name)]));
+  const sum = (count: "processed" | "failed" | "retried") =>
+    Object.values(queues).reduce((total, queue) => total + queue[count], 0);
+  return { processed: sum("processed"), failed: sum("failed"), retried: sum("retried"), queues };
+}

@@ -1,0 +1,146 @@
+import type { Clock } from "../driver/clock.ts";
+import type { JobRecord } from "../job/record.ts";
+import type { AttemptReport, ClaimedJob } from "../store/verbs.ts";
+import { AttemptReports } from "./attempt-reports.ts";
+import type { Emitter } from "./emitter.ts";
+import { Attempt, type AttemptListener, type Run } from "./run-attempt.ts";
+import { traceAttempt } from "./telemetry.ts";
+import type { Reporter, Settled, WorkerEvents } from "./worker-events.ts";
+import type { WorkerOptions, WorkerQueue } from "./worker-options.ts";
+
+export interface AttemptsOptions<Ctx extends object> {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly events: Emitter<WorkerEvents>;
+  readonly reporter: Reporter;
+  readonly queueOf: (job: JobRecord) => WorkerQueue<Ctx> | undefined;
+  /** What the attempts are told of their worker's options. */
+  readonly worker: Pick<WorkerOptions<Ctx>, "ctx" | "producer" | "telemetry">;
+}
+
+/** What the attempts tell of themselves. */
+export interface AttemptsListener {
+  /** One has ended: it is among those to be settled. */
+  ended(): void;
+  /** A handler has come back. */
+  returned(): void;
+  /** It is time to send their progress and the lines of their logs. */
+  reportsDue(): void;
+}
+
+/** The attempts in a worker's hands, and what the store has yet to hear of them: how they ended, what they report. */
+export class Attempts<Ctx extends object> {
+  readonly #options: AttemptsOptions<Ctx>;
+  readonly #attemptListener: AttemptListener;
+  readonly #running = new Set<Attempt>();
+  readonly #reports: AttemptReports;
+  #ended: Settled[] = [];
+
+  constructor(options: AttemptsOptions<Ctx>, listener: AttemptsListener) {
+    this.#options = options;
+    this.#reports = new AttemptReports(options.clock, () => listener.reportsDue());
+    this.#attemptListener = this.#listenFor(listener);
+  }
+
+  /** Handlers that have not come back yet. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** Those that still hold their jobs. */
+  get live(): readonly Attempt[] {
+    return [...this.#running].filter((attempt) => !attempt.over);
+  }
+
+  get haveEnded(): boolean {
+    return this.#ended.length > 0;
+  }
+
+  runningOf(queue: string): number {
+    return [...this.#running].filter(({ job }) => job.queue === queue).length;
+  }
+
+  start(claimed: ClaimedJob): void {
+    const { job } = claimed;
+    const { clock, random, events, worker, queueOf } = this.#options;
+    const queue = queueOf(job) as WorkerQueue<Ctx>;
+    const attempt = new Attempt(claimed, this.#attemptListener, {
+      clock,
+      random,
+      extra: worker.ctx ?? {},
+      policy: queue.policy?.(job),
+      producer: worker.producer,
+    });
+    const run = queue.run as Run;
+    const { telemetry } = worker;
+    this.#running.add(attempt);
+    events.emit("active", { job });
+    void attempt.start(
+      telemetry ? (record, context) => traceAttempt(telemetry, record, async () => run(record, context)) : run,
+    );
+  }
+
+  /** Those that have ended, to be settled; then they are forgotten. */
+  takeEnded(): readonly Settled[] {
+    const ended = this.#ended;
+    this.#ended = [];
+    return ended;
+  }
+
+  /** What they reported, to be sent; then it is forgotten. */
+  takeReports(): readonly AttemptReport[] {
+    return this.#reports.take();
+  }
+
+  cancel(tokens: ReadonlySet<string>): void {
+    for (const attempt of this.live) if (tokens.has(attempt.token)) attempt.cancel();
+  }
+
+  /** Their worker is stopping and has waited long enough. */
+  stop(): void {
+    for (const attempt of this.#running) attempt.stop();
+  }
+
+  /** Others have these jobs now. */
+  lose(tokens: ReadonlySet<string>): void {
+    for (const attempt of this.live) if (tokens.has(attempt.token)) this.#lose(attempt);
+  }
+
+  /** Others may have all of these jobs now, `sent` among them: ended, but not known to be settled. */
+  loseAll(sent: readonly Settled[]): void {
+    for (const { attempt } of [...sent, ...this.#ended]) this.#options.reporter.lost(attempt);
+    for (const attempt of this.live) this.#lose(attempt);
+    this.#ended = [];
+    this.#reports.clear();
+  }
+
+  /** They may run on, but their worker makes no rounds to send their reports with. */
+  close(): void {
+    this.#reports.close();
+  }
+
+  #lose(attempt: Attempt): void {
+    attempt.lose();
+    this.#options.reporter.lost(attempt);
+  }
+
+  #listenFor(listener: AttemptsListener): AttemptListener {
+    const { clock, events, reporter } = this.#options;
+    return {
+      settled: (attempt, settlement, end) => {
+        this.#ended.push({ attempt, settlement, end, durationMs: clock.now() - attempt.startedAt });
+        listener.ended();
+      },
+      returned: (attempt) => {
+        this.#running.delete(attempt);
+        listener.returned();
+      },
+      progressed: ({ token, job }, value) => {
+        this.#reports.progressed(token, value);
+        events.emit("progress", { job, progress: value });
+      },
+      logged: ({ token, job }, line) => events.emit("log", { job, line: this.#reports.logged(token, line) }),
+      fault: (error) => reporter.fault(error),
+    };
+  }
+}

@@ -1,0 +1,84 @@
+import type { ClaimQueue } from "../store/verbs.ts";
+import type { Share, Slots } from "./slots.ts";
+import type { WorkerQueue } from "./worker-options.ts";
+
+/** The claims of one life of a worker. */
+export interface ClaimLimits {
+  /** The one queue to claim from; undefined: all. */
+  readonly only: string | undefined;
+  /** How many jobs it may claim in all. */
+  readonly quota: number;
+}
+
+/** What a worker may claim: how many jobs, by its share of the room and its quota, and from which queues. */
+export class Claims<Ctx extends object> {
+  readonly #slots: Slots;
+  readonly #queues: readonly WorkerQueue<Ctx>[];
+  readonly #running: (queue: string) => number;
+  /** Outlives `close`: handlers that come back later still return their room to it. */
+  #share: Share | undefined;
+  #only: string | undefined;
+  #quota = Number.POSITIVE_INFINITY;
+  #round = 0;
+
+  /** @param running how many jobs of a queue run now. */
+  constructor(slots: Slots, queues: readonly WorkerQueue<Ctx>[], running: (queue: string) => number) {
+    this.#slots = slots;
+    this.#queues = queues;
+    this.#running = running;
+  }
+
+  /** @param onFree called when there may be room again. */
+  open({ only, quota }: ClaimLimits, onFree: () => void): void {
+    this.#only = only;
+    this.#quota = quota;
+    this.#share = this.#slots.join(onFree);
+  }
+
+  close(): void {
+    this.#share?.leave();
+  }
+
+  /** Nothing is left of the quota. */
+  get spent(): boolean {
+    return this.#quota <= 0;
+  }
+
+  /** How many jobs it may claim now. */
+  get free(): number {
+    return Math.max(0, Math.min(this.#share?.free ?? 0, this.#quota));
+  }
+
+  /** Takes all the room that it may use now; answers how much. */
+  take(): number {
+    return this.#share?.take(this.free) ?? 0;
+  }
+
+  /** Returns room that is not used, or no longer. */
+  give(count: number): void {
+    this.#share?.give(count);
+  }
+
+  /** Stands in line for room, unless nothing is left of the quota. */
+  stand(): void {
+    if (!this.spent) this.#share?.stand();
+  }
+
+  /** So many were claimed. */
+  claimed(count: number): void {
+    this.#quota -= count;
+  }
+
+  /** What to claim from: every round begins with another queue, so that none is always last. */
+  queues(): ClaimQueue[] {
+    const queues = this.#only === undefined ? this.#queues : this.#queues.filter(({ name }) => name === this.#only);
+    const first = this.#round++ % Math.max(1, queues.length);
+    return [...queues.slice(first), ...queues.slice(0, first)].flatMap(({ name, concurrency, names }) => {
+      const known = names?.();
+      // Without any handler there is nothing to claim, and nothing to call unknown.
+      if (known?.length === 0) return [];
+      const limit = concurrency && { limit: Math.max(0, concurrency - this.#running(name)) };
+      return [{ queue: name, ...limit, ...(known && { names: known }) }];
+    });
+  }
+}

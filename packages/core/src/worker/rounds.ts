@@ -1,0 +1,250 @@
+import type { Change } from "../store/store.ts";
+import type { ExchangeReply } from "../store/verbs.ts";
+import { Attempts, type AttemptsOptions } from "./attempts.ts";
+import { type ClaimLimits, Claims } from "./claims.ts";
+import type { ExchangeLine } from "./exchange-line.ts";
+import type { FailureHooks } from "./failure-hooks.ts";
+import type { Slots } from "./slots.ts";
+import { Timer } from "./timer.ts";
+import type { WaitingRoom } from "./waiting-room.ts";
+import type { Settled } from "./worker-events.ts";
+import type { WorkerQueue, WorkerStatus } from "./worker-options.ts";
+
+/** Microtask turns granted before an exchange, so that handlers that end together are settled together. */
+const GATHER_TURNS = 8;
+
+export interface RoundsOptions<Ctx extends object> extends AttemptsOptions<Ctx> {
+  readonly queues: readonly WorkerQueue<Ctx>[];
+  readonly slots: Slots;
+  readonly hooks: FailureHooks;
+  readonly waiting: WaitingRoom;
+  readonly leaseMs: number;
+  /** Looks for work at least this often. */
+  readonly sleepMs: number;
+  /** Whether it wakes by itself for jobs that fall due. */
+  readonly alarm: boolean;
+  readonly status: () => WorkerStatus;
+  /** The store was out of reach for longer than the lease: answers a new line, where there is one to go on with. */
+  readonly storeLost: (error: unknown) => Promise<ExchangeLine | undefined>;
+  /** Nothing runs, and nothing is left of the quota. */
+  readonly spent: () => void;
+}
+
+/**
+ * A worker's exchanges with its driver. What ended, what runs on and what to claim next go into one round; there is never
+ * more than one in flight, and none at all while there is no reason for one.
+ */
+export class Rounds<Ctx extends object> {
+  readonly attempts: Attempts<Ctx>;
+  readonly #options: RoundsOptions<Ctx>;
+  readonly #claims: Claims<Ctx>;
+  readonly #wakeTimer: Timer;
+  readonly #renewalTimer: Timer;
+  #line: ExchangeLine | undefined;
+  #looping: Promise<void> | undefined;
+  /** There may be something to claim. */
+  #look = false;
+  /** The driver is to hear of the running jobs, or to say whether they are cancelled. */
+  #renew = false;
+  /** The last reply said that more is due. */
+  #due = false;
+  #idle = false;
+
+  constructor(options: RoundsOptions<Ctx>) {
+    const { clock, slots, queues } = options;
+    this.#options = options;
+    this.#wakeTimer = new Timer(clock);
+    this.#renewalTimer = new Timer(clock);
+    this.attempts = new Attempts(options, {
+      ended: () => this.notice(),
+      returned: () => {
+        this.#look = true;
+        this.#claims.give(1);
+        this.notice();
+      },
+      reportsDue: () => {
+        this.#renew = true;
+        this.#pump();
+      },
+    });
+    this.#claims = new Claims(slots, queues, (queue) => this.attempts.runningOf(queue));
+  }
+
+  /** Has a line to make rounds on. The first one takes a reason, such as `wake`. */
+  open(line: ExchangeLine, limits: ClaimLimits): void {
+    this.#line = line;
+    this.#idle = false;
+    this.#claims.open(limits, () => this.#pump());
+  }
+
+  /** Looks for work now. */
+  wake(): void {
+    this.#look = true;
+    this.#pump();
+  }
+
+  /** Somebody else changed the store. */
+  heed({ queue, kind }: Change): void {
+    if (!this.#options.queues.some(({ name }) => name === queue)) return;
+    if (kind === "cancel") this.#renew ||= this.attempts.running > 0;
+    else if (kind === "ready" || kind === "settings") this.#look = true;
+    this.#pump();
+  }
+
+  /** Something has changed here: those who wait look again, and so does this. */
+  notice(): void {
+    this.#options.waiting.ask();
+    this.#pump();
+  }
+
+  /** Looks again, and resolves once nothing runs and nothing is due, or the worker has stopped. */
+  untilIdle(): Promise<void> {
+    this.#idle = false;
+    this.wake();
+    return this.#options.waiting.until(() => this.#idle || this.#options.status() === "stopped");
+  }
+
+  /** Does not wake any more for jobs that fall due. */
+  rest(): void {
+    this.#wakeTimer.disarm();
+  }
+
+  /** Does not wait much longer for a store that does not answer. */
+  hurry(): void {
+    if (!this.#line) return;
+    this.#line.leaving = true;
+    this.#line.hurry();
+  }
+
+  /** The last round: settles what is left and gives up the lease. */
+  async farewell(): Promise<void> {
+    while (this.#looping) await this.#looping;
+    if (this.#line) await this.#round(this.#line, true);
+  }
+
+  /** No rounds until it is opened again. */
+  close(): void {
+    this.#claims.close();
+    this.attempts.close();
+    this.#wakeTimer.disarm();
+    this.#renewalTimer.disarm();
+    this.#line = undefined;
+  }
+
+  /** Makes rounds while there is a reason to. One loop at a time: whoever finds a reason calls this. */
+  #pump(): void {
+    if (this.#looping || !this.#line) return;
+    if (!this.#hasReason()) {
+      if (this.#claiming && this.#look) this.#claims.stand();
+      this.#settleDown();
+      return;
+    }
+    this.#looping = this.#loop().finally(() => {
+      this.#looping = undefined;
+      this.#pump();
+    });
+  }
+
+  async #loop(): Promise<void> {
+    while (this.#line && this.#hasReason()) {
+      for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
+      // Others may have taken the room meanwhile.
+      if (this.#hasReason()) await this.#round(this.#line, false);
+    }
+  }
+
+  #hasReason(): boolean {
+    return this.attempts.haveEnded || this.#renew || (this.#look && this.#claiming && this.#claims.free > 0);
+  }
+
+  get #claiming(): boolean {
+    return this.#options.status() === "running";
+  }
+
+  async #round(line: ExchangeLine, leave: boolean): Promise<void> {
+    const ended = this.attempts.takeEnded();
+    const progress = this.attempts.takeReports();
+    const free = this.#claiming ? this.#claims.take() : 0;
+    // Without room it has not looked: it still wants to.
+    if (free > 0) this.#look = false;
+    this.#renew = false;
+    this.#wakeTimer.disarm();
+    const body = {
+      settle: ended.map(({ settlement }) => settlement),
+      running: this.attempts.live.map(({ token }) => token),
+      ...(progress.length > 0 && { progress }),
+      claim: { limit: free, queues: free > 0 ? this.#claims.queues() : [] },
+      ...(leave && { leave }),
+    };
+    try {
+      const reply = await line.send(body);
+      this.#apply(reply, ended, free);
+      this.#claims.give(free - reply.jobs.length);
+    } catch (error) {
+      this.#claims.give(free);
+      await this.#storeLost(error, ended);
+    }
+  }
+
+  #apply(reply: ExchangeReply, ended: readonly Settled[], free: number): void {
+    const { reporter } = this.#options;
+    const lost = new Set(reply.lost);
+    this.attempts.lose(lost);
+    for (const entry of ended) {
+      if (lost.has(entry.attempt.token)) reporter.lost(entry.attempt);
+      else reporter.settled(entry);
+    }
+    this.attempts.cancel(new Set(reply.cancel));
+    for (const job of reply.interrupted) reporter.stalled(job);
+    for (const { queue, name } of reply.unknown) reporter.unknown(queue, name);
+
+    this.#claims.claimed(reply.jobs.length);
+    if (reply.jobs.length > 0) this.#idle = false;
+    for (const claimed of reply.jobs) this.attempts.start(claimed);
+    this.#due = false;
+    if (reply.jobs.length < free) this.#awaitMore(reply.nextWakeMs);
+    this.#armRenewal();
+  }
+
+  /** There was less to claim than there is room: looks again when there may be more. */
+  #awaitMore(nextWakeMs = Number.POSITIVE_INFINITY): void {
+    if (nextWakeMs === 0) {
+      this.#look = this.#due = true;
+      return;
+    }
+    const { alarm, sleepMs } = this.#options;
+    const ms = Math.min(alarm ? nextWakeMs : Number.POSITIVE_INFINITY, sleepMs);
+    if (ms < Number.POSITIVE_INFINITY) this.#wakeTimer.arm(ms, () => this.wake());
+  }
+
+  /** Others may have what it held (R14). */
+  async #storeLost(error: unknown, ended: readonly Settled[]): Promise<void> {
+    this.#options.reporter.fault(error);
+    this.attempts.loseAll(ended);
+    this.#renewalTimer.disarm();
+    this.#line = undefined;
+    this.#line = await this.#options.storeLost(error);
+    if (this.#line) this.#look = true;
+  }
+
+  #armRenewal(): void {
+    this.#renewalTimer.disarm();
+    if (this.attempts.live.length === 0) return;
+    this.#renewalTimer.arm(this.#options.leaseMs / 3, () => {
+      this.#renew = true;
+      this.#pump();
+    });
+  }
+
+  /** Nothing left to do: tells those who wait for it. */
+  #settleDown(): void {
+    const { hooks, events, spent } = this.#options;
+    if (this.#idle || this.#due || this.attempts.running + hooks.running > 0 || !this.#claiming) return;
+    // Other workers have all the room: it has not seen yet whether there is work.
+    if (this.#look && !this.#claims.spent) return;
+    this.#idle = true;
+    events.emit("idle", {});
+    this.notice();
+    if (this.#claims.spent) spent();
+  }
+}
