@@ -116,9 +116,13 @@ export class Rounds<Ctx extends object> {
     this.#line.hurry();
   }
 
+  /** Resolves when no round is on its way. */
+  async ended(): Promise<void> {
+    while (this.#looping) await this.#looping;
+  }
+
   /** The last round: settles what is left and gives up the lease. */
   async farewell(): Promise<void> {
-    while (this.#looping) await this.#looping;
     if (this.#line) await this.#round(this.#line, true);
   }
 

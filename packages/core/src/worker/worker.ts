@@ -212,9 +212,13 @@ export class Worker<Ctx extends object = object> {
     this.#status = "stopping";
     this.#rounds.rest();
     if (timeoutMs > 0) await this.#waiting.until(() => attempts.running === 0, timeoutMs);
-    attempts.stop();
     this.#rounds.hurry();
-    await this.#waiting.until(() => attempts.live.length === 0);
+    // A claim that was on its way brings more attempts.
+    do {
+      attempts.stop();
+      await this.#waiting.until(() => attempts.live.length === 0);
+      await this.#rounds.ended();
+    } while (attempts.live.length > 0);
     await this.#rounds.farewell();
     if (this.#hooks.running > 0)
       await this.#waiting.until(() => this.#hooks.running === 0, Math.max(timeoutMs, DEFAULTS.graceMs));
