@@ -170,7 +170,7 @@ export interface JobFilter {
 /** What belongs to a queue and lives in its store. */
 export interface QueueConfig {
   readonly keep?: Partial<Keep>;
-  /** At most `max` claims in any `perMs`, over all workers. */
+  /** A bucket of `max` claims, over all workers, that fills again evenly within `perMs`: a burst of `max`, then `max` per `perMs`. */
   readonly rateLimit?: RateLimit | null;
   /** At most so many jobs at once, over all workers. */
   readonly maxActive?: number | null;
