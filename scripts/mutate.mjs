@@ -22,7 +22,9 @@ const { values: options } = parseArgs({
 });
 const root = fileURLToPath(new URL("../packages/core/src/", import.meta.url));
 const RUN = fileURLToPath(new URL("mutate/run.mjs", import.meta.url));
-const SUITES = ["driver-memory", "store-memory", "values", "rules"].map((name) => `test/core/${name}.test.ts`);
+const SUITES = ["driver-memory", "store-memory", "values", "rules", "attention"].map(
+  (name) => `test/core/${name}.test.ts`,
+);
 const TIMEOUT_MS = 30_000;
 
 /** Another operator where one stands. */
