@@ -12,7 +12,7 @@ export default defineConfig({
         test: {
           name: "core",
           environment: "node",
-          include: ["test/conformance/memory.test.ts", "test/core/**/*.test.ts", "test/model/**/*.test.ts"],
+          include: ["test/core/**/*.test.ts", "test/model/**/*.test.ts"],
         },
       },
       {

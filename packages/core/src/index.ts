@@ -101,7 +101,7 @@ export type {
 export type { SharedOptions } from "./queue/queue-home.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
-export { attentionAt } from "./store/inspect.ts";
+export { attentionAt, storedQueues } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export {
   type Change,

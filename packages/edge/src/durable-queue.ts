@@ -19,6 +19,7 @@ import {
   type NextCron,
   type NumberedRequest,
   type Schedule,
+  storedQueues,
   systemClock,
 } from "@quayside/core";
 import { changeStream } from "./change-stream.ts";
@@ -27,7 +28,6 @@ import { ObjectDriver } from "./object-driver.ts";
 import { ObjectWorker } from "./object-worker.ts";
 import { type QueueRpc, type Reply, reply } from "./queue-rpc.ts";
 import { SqlStore } from "./sql-store.ts";
-import { storedQueues } from "./stored-queues.ts";
 
 /** An alarm may run for 15 minutes (Cloudflare's limit); what is still at work then is handed to the next one. */
 const ALARM_BUDGET_MS = 14 * 60_000;

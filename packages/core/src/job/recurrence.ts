@@ -5,7 +5,7 @@ import { integer } from "./options.ts";
 /** When a job recurs, as it is stored. Instants are ms since epoch. */
 export type RecurrenceRule = RecurrenceBounds &
   (
-    | { readonly kind: "every"; readonly everyMs: number; readonly anchorAt?: number }
+    | { readonly kind: "every"; readonly everyMs: number }
     | { readonly kind: "cron"; readonly cron: string; readonly timeZone?: string }
   );
 

@@ -1,4 +1,4 @@
-import { escapePart, finishedLane, readyLane, unescapePart } from "../job/place.ts";
+import { escapePart, finishedLane, queueOf, readyLane } from "../job/place.ts";
 import type { EndState, JobRecord } from "../job/record.ts";
 import { isUndelayed, toJobRecord } from "../job/transitions.ts";
 import { countKeys, locate } from "./door.ts";
@@ -113,7 +113,18 @@ function* readyQueues(): Program<readonly string[]> {
   for (let from: Key = ["ready"]; ; ) {
     const [key] = yield* scanKeys("jobs", { from, to: after(["ready"]) }, 1);
     if (!key) return queues;
-    queues.push(unescapePart(key[1]));
+    queues.push(queueOf(key));
     from = after(["ready", key[1]]);
+  }
+}
+
+/** The queues that have jobs in line, or waiting beside it (for a name, a group, a child …): what a process that owns the store has to work. */
+export function* storedQueues(): Program<ReadonlySet<string>> {
+  const queues = new Set(yield* readyQueues());
+  for (let from: Key = ["blocked"]; ; ) {
+    const [key] = yield* scanKeys("jobs", { from, to: after(["blocked"]) }, 1);
+    if (!key) return queues;
+    queues.add(queueOf(key));
+    from = blockedLanes(queueOf(key)).to;
   }
 }

@@ -88,7 +88,6 @@ export const scheduleBody = z.strictObject({
     z.strictObject({
       kind: z.literal("every"),
       everyMs: z.int().check(z.minimum(100)),
-      anchorAt: z.exactOptional(count),
       ...bounds,
     }),
     z.strictObject({ kind: z.literal("cron"), cron: z.string(), timeZone: z.exactOptional(z.string()), ...bounds }),
