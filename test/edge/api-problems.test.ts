@@ -100,4 +100,49 @@ describe("a bad request", () => {
   it("for a route that is not there is 404", async () => {
     expect(await problem("/mail/nothing")).toMatchObject({ status: 404, code: "bad_request" });
   });
+
+  it("is answered when its body has arrived, so that a client that is still sending hears the refusal", async () => {
+    for (const [path, token] of [
+      ["/mail/jobs", "no such token"],
+      ["/mail/nothing", "token-all"],
+    ]) {
+      const { body, sent } = bodyInPieces(8, 1_000);
+      const response = await api.request(
+        path as string,
+        { method: "POST", headers: { authorization: `Bearer ${token}` }, body },
+        env,
+      );
+      expect(response.ok).toBe(false);
+      expect(sent()).toEqual({ pieces: 8, cut: false });
+    }
+  });
+
+  it("is cut when its body is over the limit, whoever sends it", async () => {
+    const { body, sent } = bodyInPieces(100, 100_000);
+    expect((await api.request("/mail/jobs", { method: "POST", body }, env)).status).toBe(401);
+    expect(sent().pieces).toBeLessThan(15);
+    expect(sent().cut).toBe(true);
+  });
 });
+
+/** A body that is still on its way: each piece is sent when it is asked for. */
+function bodyInPieces(pieces: number, bytes: number) {
+  let sent = 0;
+  let cut = false;
+  const body = new ReadableStream<Uint8Array>(
+    {
+      pull(controller) {
+        if (sent === pieces) controller.close();
+        else {
+          sent++;
+          controller.enqueue(new Uint8Array(bytes));
+        }
+      },
+      cancel: () => {
+        cut = true;
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return { body, sent: () => ({ pieces: sent, cut }) };
+}

@@ -7,6 +7,7 @@ import { type Authenticate, nobody, unauthorized } from "./auth.ts";
 import { API_LIMITS, type ApiLimits } from "./limits.ts";
 import { problemResponse } from "./problem.ts";
 import { type ApiEnv, addRoutes } from "./routes.ts";
+import { discardBody } from "./unread-body.ts";
 
 export interface QueueApiOptions<Env extends object> {
   /** The namespace whose objects hold the queues: each queue its own object, named like it. */
@@ -46,6 +47,10 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     // The answer does not say what broke, so the log must.
     if (response.status >= 500) console.error(error);
     return response;
+  });
+  app.use(async (c, next) => {
+    await next();
+    await discardBody(c.req.raw, limits.bodyBytes);
   });
   // Before authentication: a browser asks for permission without credentials.
   if (options.cors) app.use(cors({ allowHeaders: ["authorization", "content-type"], ...options.cors }));
