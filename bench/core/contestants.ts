@@ -11,7 +11,8 @@ export type AddAndWork = (jobs: number, concurrency: number) => Promise<void>;
 
 /** In memory, with all that a job of Quayside is: a record, a claim, a lease, a settlement. */
 export const quayside: AddAndWork = async (jobs, concurrency) => {
-  const queue = new Queue<Jobs>("bench", memoryDriver(), { defaults: { keep: { completed: 0 } } });
+  const queue = new Queue<Jobs>("bench", memoryDriver());
+  await queue.configure({ keep: { completed: 0 } });
   let worked = 0;
   const allWorked = new Promise<void>((resolve) => {
     queue.on("job:count", () => {

@@ -244,3 +244,21 @@ describe("the defaults", () => {
     });
   });
 });
+
+describe("R5: a generated id", () => {
+  const LOW = 36 ** 5;
+  it.each([0, 1, LOW - 1, LOW, LOW + 1, 2 * LOW - 1, 2 * LOW, 1_763_800_000_000, 4_102_444_800_000])(
+    "spells its job's first place in line in base 36, at %d",
+    async (now) => {
+      const driver = memoryDriver({ clock: createManualClock(now) });
+      const jobs = Array.from({ length: 3 }, () => ({ queue: "mail", name: "email", payload: "{}", priority: 7 }));
+      for (const { id } of await driver.enqueue(jobs)) {
+        const [rank, at, order] = id.split("-").map((digits) => Number.parseInt(digits, 36));
+        expect({ rank, at }).toEqual({ rank: 93, at: now });
+        expect(id.split("-").slice(1, 3)).toEqual([now.toString(36), (order as number).toString(36)]);
+        expect((await driver.get("mail", id))?.id).toBe(id);
+      }
+      await driver.close();
+    },
+  );
+});

@@ -73,6 +73,7 @@ export interface ResolvedOptions extends StoredOptions {
  */
 export function resolveOptions(layers: readonly (JobOptions | undefined)[], now: number): ResolvedOptions {
   const merged = merge(layers);
+  if (!merged) return NO_OPTIONS;
   const {
     id,
     delay,
@@ -106,17 +107,21 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
   };
 }
 
+/** What most jobs come with. */
+const NO_OPTIONS: ResolvedOptions = Object.freeze({});
+
 const KNOWN: ReadonlySet<string> = new Set(
   "id delay availableAt priority maxAttempts maxExceptions backoff timeout dedupe group encrypted tags keep expiresIn".split(
     " ",
   ),
 );
 
-/** The nearest defined value of each option. A delay and an instant said in different layers do not mix: the nearer wins. */
-function merge(layers: readonly (JobOptions | undefined)[]): JobOptions {
-  const merged: Record<string, unknown> = {};
+/** The nearest defined value of each option; undefined when there is none. A delay and an instant said in different layers do not mix: the nearer wins. */
+function merge(layers: readonly (JobOptions | undefined)[]): JobOptions | undefined {
+  let merged: Record<string, unknown> | undefined;
   for (const layer of layers) {
-    for (const [option, value] of Object.entries(layer ?? {})) {
+    for (const option in layer) {
+      const value = layer[option as keyof JobOptions];
       if (!KNOWN.has(option)) {
         throw new QuaysideError(
           "invalid_option",
@@ -125,6 +130,7 @@ function merge(layers: readonly (JobOptions | undefined)[]): JobOptions {
         );
       }
       if (value === undefined) continue;
+      merged ??= {};
       if (option === "delay") delete merged.availableAt;
       merged[option] = value;
     }

@@ -22,6 +22,7 @@ export function escapePart(part: string): string {
 }
 
 export function unescapePart(part: string): string {
+  if (!part.includes("%")) return part;
   return part.replace(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
@@ -52,8 +53,30 @@ export const endStateOf = (key: JobKey): EndState => key[1].slice(key[1].indexOf
  */
 export function spellId(key: JobKey): string {
   const [, , rank, at, order, tag] = key;
-  return `${(rank + 100).toString(36)}-${at.toString(36)}-${order.toString(36)}-${tag}`;
+  return `${(rank + 100).toString(36)}-${spellAt(at)}-${spellOrder(order)}-${tag}`;
 }
+
+/**
+ * `number.toString(36)` of whole numbers from 0, each of which tends to be near the one before: engines spell 31 bits
+ * quickly and larger numbers five times slower, so the upper digits are spelled when they change.
+ */
+function speller(): (number: number) => string {
+  const low = 36 ** 5;
+  let digits = 0;
+  let text = "";
+  return (number) => {
+    if (number < low) return number.toString(36);
+    const upper = Math.floor(number / low);
+    if (upper !== digits) {
+      digits = upper;
+      text = upper.toString(36);
+    }
+    return text + (number % low).toString(36).padStart(5, "0");
+  };
+}
+
+const spellAt = speller();
+const spellOrder = speller();
 
 const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,10})-([0-9a-z]{1,11})-([0-9a-z]{8})$/;
 

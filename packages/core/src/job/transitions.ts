@@ -12,7 +12,7 @@ import {
   readyLane,
   spellId,
 } from "./place.ts";
-import type { EndState, JobKey, JobRecord, JobState, Keep, StoredJob } from "./record.ts";
+import type { EndState, JobKey, JobRecord, JobState, Keep, StoredJob, StoredOptions } from "./record.ts";
 import { backoffDelay } from "./retry.ts";
 
 /** Pure decisions: a record, what happened, now; out comes the next record. Programs write it, nothing else decides. */
@@ -39,17 +39,38 @@ export const isUndelayed = (key: JobKey): boolean => key[4] % 2 === 0;
 
 /** A job as it is first stored, in line at `stand`. */
 export function readyStored(job: NewJob, stand: Stand, now: number): StoredJob {
-  const { delayMs: _, expiresInMs, priority = 0, id, flow: __, ...rest } = job;
-  const key = readyKey(job.queue, priority, stand);
-  return {
-    ...rest,
-    key,
-    id: id ?? spellId(key),
-    priority,
-    addedAt: now,
-    availableAt: stand.at,
-    ...(expiresInMs !== undefined && { expiresAt: now + expiresInMs }),
-  };
+  const { queue, name, payload, priority = 0, expiresInMs } = job;
+  const key = readyKey(queue, priority, stand);
+  const id = job.id ?? spellId(key);
+  const stored: Writable<StoredJob> = { key, id, queue, name, payload, priority, addedAt: now, availableAt: stand.at };
+  copyDefined(job, stored, STORED_OPTIONS);
+  if (expiresInMs !== undefined) stored.expiresAt = now + expiresInMs;
+  return stored;
+}
+
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+
+const namesOf = <Name extends string>(names: Record<Name, true>): readonly Name[] => Object.keys(names) as Name[];
+
+const STORED_OPTIONS = namesOf<keyof StoredOptions>({
+  maxAttempts: true,
+  backoff: true,
+  timeoutMs: true,
+  dedupe: true,
+  group: true,
+  maxExceptions: true,
+  tags: true,
+  keep: true,
+  trace: true,
+});
+
+/** Of every job that is added and claimed: many times faster than spreading what may be there. */
+function copyDefined<Name extends string>(
+  from: { readonly [N in Name]?: unknown },
+  to: { [N in Name]?: unknown },
+  names: readonly Name[],
+): void {
+  for (const name of names) if (from[name] !== undefined) to[name] = from[name];
 }
 
 /**
@@ -225,34 +246,48 @@ export function stateOf(key: JobKey, now: number, running: boolean): JobState {
 
 /** What people see of a stored job. `run` is its lease entry while it runs. */
 export function toJobRecord(job: StoredJob, now: number, run?: Seen & { readonly progress?: Json }): JobRecord {
-  const {
-    key,
-    payload,
-    result,
-    attempts: _,
-    interruptions: __,
-    keep: ___,
-    maxAttempts: ____,
-    exceptions,
-    tags,
-    logs,
-    ...rest
-  } = job;
-  const block = blockOf(key);
-  return {
-    ...rest,
+  const { key, result, tags = [], logs = [] } = job;
+  const record: Writable<JobRecord> = {
+    id: job.id,
     queue: queueOf(key),
-    payload: JSON.parse(payload),
+    name: job.name,
+    payload: JSON.parse(job.payload),
     state: stateOf(key, now, run !== undefined),
+    priority: job.priority,
+    addedAt: job.addedAt,
+    availableAt: job.availableAt,
     attempts: attemptsOf(job) + (run ? 1 : 0),
     maxAttempts: maxAttemptsOf(job),
     interruptions: interruptionsOf(job),
-    exceptions: exceptions ?? 0,
-    tags: tags ?? [],
-    logs: run?.logs ? [...(logs ?? []), ...run.logs] : (logs ?? []),
-    ...(block && { blockedBy: block[0] }),
-    ...(result !== undefined && { result: JSON.parse(result) as Json }),
-    ...(run && { startedAt: run.startedAt }),
-    ...(run?.progress !== undefined && { progress: run.progress }),
+    exceptions: exceptionsOf(job),
+    tags,
+    logs: run?.logs ? [...logs, ...run.logs] : logs,
   };
+  copyDefined(job, record, SHOWN_IF_THERE);
+  const block = blockOf(key);
+  if (block) [record.blockedBy] = block;
+  if (result !== undefined) record.result = JSON.parse(result) as Json;
+  if (run) record.startedAt = run.startedAt;
+  if (run?.progress !== undefined) record.progress = run.progress;
+  return record;
 }
+
+/** What a record shows as it is stored, where it is. */
+const SHOWN_IF_THERE = namesOf<Exclude<Extract<OptionalName<JobRecord>, keyof StoredJob>, "result">>({
+  expiresAt: true,
+  timeoutMs: true,
+  backoff: true,
+  dedupe: true,
+  group: true,
+  maxExceptions: true,
+  trace: true,
+  parent: true,
+  hasChildren: true,
+  recurrence: true,
+  progress: true,
+  error: true,
+  startedAt: true,
+  finishedAt: true,
+});
+
+type OptionalName<T> = { [Name in keyof T]-?: object extends Pick<T, Name> ? Name : never }[keyof T];

@@ -10,7 +10,8 @@ const GATHER_TURNS = 2;
 
 interface Caller {
   readonly jobs: readonly NewJob[];
-  readonly resolve: (receipts: readonly EnqueueReceipt[]) => void;
+  /** Its receipts begin at `from`. */
+  readonly answer: (receipts: readonly EnqueueReceipt[], from: number) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -40,9 +41,24 @@ export class EnqueueBatcher {
   /** Resolves with one receipt a job when they are durable. */
   add(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
     return new Promise((resolve, reject) => {
-      this.#callers.push({ jobs, resolve, reject });
-      if (this.#callers.length === 1) void this.#flush();
+      this.#call({
+        jobs,
+        reject,
+        answer: (receipts, from) => resolve(receipts.slice(from, from + jobs.length)),
+      });
     });
+  }
+
+  /** Resolves with the id of the job when it is durable. */
+  addOne(job: NewJob): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#call({ jobs: [job], reject, answer: (receipts, from) => resolve(idOf(receipts[from])) });
+    });
+  }
+
+  #call(caller: Caller): void {
+    this.#callers.push(caller);
+    if (this.#callers.length === 1) void this.#flush();
   }
 
   async #flush(): Promise<void> {
@@ -56,8 +72,8 @@ export class EnqueueBatcher {
     try {
       const receipts = await this.#driver.enqueue(callers.flatMap(({ jobs }) => jobs));
       let from = 0;
-      for (const { jobs, resolve } of callers) {
-        resolve(receipts.slice(from, from + jobs.length));
+      for (const { jobs, answer } of callers) {
+        answer(receipts, from);
         from += jobs.length;
       }
     } catch (error) {
@@ -92,3 +108,8 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
   "bad_request",
 ]);
 const isRefusal = (error: unknown): boolean => error instanceof QuaysideError && REFUSALS.has(error.code);
+
+export function idOf(receipt: EnqueueReceipt | undefined): string {
+  if (!receipt) throw new QuaysideError("internal", "The driver answered too few receipts.");
+  return receipt.id;
+}

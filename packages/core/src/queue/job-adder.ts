@@ -1,11 +1,11 @@
 import type { Driver } from "../driver/driver.ts";
-import { QuaysideError } from "../job/errors.ts";
 import type { JobRequest, PublishRequest } from "../job/handler.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
-import { workInline } from "./inline.ts";
+import { idOf } from "./enqueue-batcher.ts";
+import { isInline, workInline } from "./inline.ts";
 import type { JobDraft } from "./job-producer.ts";
 import type { QueueHome } from "./queue-home.ts";
 import { runHere } from "./run-here.ts";
@@ -27,6 +27,13 @@ export class JobAdder implements Producer {
 
   constructor(options: JobAdderOptions) {
     this.#options = options;
+  }
+
+  /** What is added most: one job, to be stored. Throws what `prepare` throws. */
+  addOne(draft: JobDraft): Promise<string> {
+    const { home, driver } = this.#options;
+    const mayRunHere = home.registry.definition(draft.name, draft.queue)?.shouldQueue !== undefined || isInline(driver);
+    return mayRunHere ? this.add([draft]).then(([id]) => id as string) : home.producer.addOne(driver, draft);
   }
 
   /** Ids in the order of the drafts. What is stored is stored first, in one transaction; then the rest runs, in order. */
@@ -53,8 +60,7 @@ export class JobAdder implements Producer {
   }
 
   async enqueue(request: JobRequest, from: JobRecord): Promise<string> {
-    const [id] = await this.add([this.#draft(request, from)]);
-    return id as string;
+    return this.addOne(this.#draft(request, from));
   }
 
   publish({ queues, ...request }: PublishRequest, from: JobRecord): Promise<readonly string[]> {
@@ -79,9 +85,4 @@ export class JobAdder implements Producer {
   #workInline(): Promise<void> {
     return workInline(this.#options.driver, this.#options.drain);
   }
-}
-
-function idOf(receipt: { readonly id: string } | undefined): string {
-  if (!receipt) throw new QuaysideError("internal", "The driver answered too few receipts.");
-  return receipt.id;
 }

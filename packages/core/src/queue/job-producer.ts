@@ -9,7 +9,7 @@ import { checkName } from "../job/place.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
 import { type TelemetryOption, traceAdd } from "../worker/telemetry.ts";
 import type { PayloadCipher } from "./encryption.ts";
-import { EnqueueBatcher } from "./enqueue-batcher.ts";
+import { EnqueueBatcher, idOf } from "./enqueue-batcher.ts";
 import type { JobRegistry } from "./job-registry.ts";
 
 export interface JobProducerOptions {
@@ -57,12 +57,21 @@ export class JobProducer {
     });
   }
 
+  /** As `add`, of one job: its id. Plain adds, the many, make no promise but the one they answer. */
+  addOne(driver: Driver, draft: JobDraft): Promise<string> {
+    if (this.#options.telemetry) return this.add(driver, [draft]).then(([receipt]) => idOf(receipt));
+    const prepared = this.prepare(draft);
+    const batcher = EnqueueBatcher.of(driver);
+    return prepared instanceof Promise ? prepared.then((job) => batcher.addOne(job)) : batcher.addOne(prepared);
+  }
+
   /** Everything about a job before it reaches the driver. Synchronous as far as its schema and encryption allow. */
   prepare(draft: JobDraft): NewJob | Promise<NewJob> {
     const { queue, name, payload, options, flow } = draft;
     const { registry, cipher } = this.#options;
     const definition = registry.definition(name, queue);
-    const job = { ...this.resolve(draft, definition), ...(flow && { flow }) };
+    const resolved = this.resolve(draft, definition);
+    const job = flow ? { ...resolved, flow } : resolved;
     const encrypted =
       options?.encrypted ?? definition?.encrypted ?? this.#options.defaultsOf(queue)?.encrypted ?? false;
     if (encrypted && !cipher)
@@ -84,7 +93,8 @@ export class JobProducer {
     // A backoff that is a function is not stored; neither is the one farther away that it overrules.
     const layers = typeof definition?.backoff === "function" ? { ...defaults, backoff: undefined } : defaults;
     const resolved = resolveOptions([layers, jobDefaultsOf(definition), options], clock.now());
-    return { queue, name, payload: this.text(name, payload), ...resolved };
+    const text = this.text(name, payload);
+    return { queue, name, payload: text, ...resolved };
   }
 
   /** @throws {QuaysideError} `invalid_payload`, `payload_too_large`. */

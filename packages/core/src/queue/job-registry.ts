@@ -16,6 +16,8 @@ export class JobRegistry {
   readonly #map: Record<string, JobDefinition> | undefined;
   readonly #definitions = new Map<string, Scoped<JobDefinition>[]>();
   readonly #handlers = new Map<string, Scoped<Handler>[]>();
+  /** Handlers by queue and name as they were last looked up: asked for every attempt, and seldom other than before. */
+  readonly #found = new Map<string, Map<string, readonly Handler[]>>();
 
   /** @param map a job map of run time: names that are neither in it nor registered are then refused. */
   constructor(map?: Record<string, JobDefinition>) {
@@ -27,11 +29,13 @@ export class JobRegistry {
     const entry = { queue: definition.queue, value: definition };
     const others = (this.#definitions.get(name) ?? []).filter(({ queue }) => queue !== definition.queue);
     this.#definitions.set(name, [...others, entry]);
-    return () => remove(this.#definitions, name, entry);
+    this.#found.clear();
+    return () => this.#remove(this.#definitions, name, entry);
   }
 
   /** Forgets all definitions registered for a name. */
   undefine(name: string): boolean {
+    this.#found.clear();
     return this.#definitions.delete(name);
   }
 
@@ -40,7 +44,7 @@ export class JobRegistry {
   }
 
   definition(name: string, queue?: string): JobDefinition | undefined {
-    const scoped = this.#definitions.get(name) ?? [];
+    const scoped = this.#definitions.get(name) ?? NONE;
     const own = scoped.find((entry) => entry.queue === queue) ?? scoped.find((entry) => entry.queue === undefined);
     const mapped = this.#map && Object.hasOwn(this.#map, name) ? this.#map[name] : undefined;
     return own?.value ?? mapped ?? scoped[0]?.value;
@@ -56,11 +60,20 @@ export class JobRegistry {
     this.check(name);
     const entry = { queue, value: handler };
     this.#handlers.set(name, [...(this.#handlers.get(name) ?? []), entry]);
-    return () => remove(this.#handlers, name, entry);
+    this.#found.clear();
+    return () => this.#remove(this.#handlers, name, entry);
   }
 
   /** The definition's own, then those registered, in order. */
   handlers(name: string, queue: string): readonly Handler[] {
+    const known = this.#found.get(queue)?.get(name);
+    if (known) return known;
+    const found = this.#find(name, queue);
+    this.#found.set(queue, (this.#found.get(queue) ?? new Map()).set(name, found));
+    return found;
+  }
+
+  #find(name: string, queue: string): readonly Handler[] {
     const definition = this.definition(name, queue);
     const own: Handler[] = definition?.handler ? [(payload, ctx) => definition.handler?.(payload, ctx)] : [];
     const registered = (this.#handlers.get(name) ?? []).filter(
@@ -82,13 +95,16 @@ export class JobRegistry {
       .filter(({ value }) => value.handler !== undefined)
       .map(({ value }) => ({ queue: value.queue, connection: value.connection }));
   }
+
+  #remove<T>(entries: Map<string, T[]>, name: string, entry: T): void {
+    const left = (entries.get(name) ?? []).filter((other) => other !== entry);
+    if (left.length > 0) entries.set(name, left);
+    else entries.delete(name);
+    this.#found.clear();
+  }
 }
 
-function remove<T>(entries: Map<string, T[]>, name: string, entry: T): void {
-  const left = (entries.get(name) ?? []).filter((other) => other !== entry);
-  if (left.length > 0) entries.set(name, left);
-  else entries.delete(name);
-}
+const NONE: readonly never[] = [];
 
 /** Thrown where a job is to run and nothing here can run it. */
 export const noHandler = (name: string): QuaysideError =>

@@ -1,10 +1,10 @@
-import type { HandlerContext, Middleware } from "../job/handler.ts";
+import type { Handler, HandlerContext, Middleware } from "../job/handler.ts";
 import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
 import type { JobRecord } from "../job/record.ts";
 import { compose } from "../worker/middleware.ts";
 import { Release } from "../worker/release.ts";
 import type { RetryPolicy } from "../worker/retry-decision.ts";
-import { isMissingKey, type PayloadCipher, refuseSealed } from "./encryption.ts";
+import { isMissingKey, isSealed, type PayloadCipher, refuseSealed } from "./encryption.ts";
 import { type JobRegistry, noHandler } from "./job-registry.ts";
 
 /** A job that this worker has no key for waits so long before it is looked at again, here or by a worker that has it. */
@@ -39,14 +39,13 @@ export class JobRunner {
 
   async run(stored: JobRecord, ctx: HandlerContext): Promise<unknown> {
     const definition = this.#definitionOf(stored);
-    const job = await this.#open(stored);
-    const steps = [
-      ...this.#options.middleware,
-      ...(this.#byQueue.get(job.queue) ?? []),
-      ...(definition?.middleware ?? []),
-    ];
-    const through = compose(steps, (inner) => this.#handle(job, definition, inner));
-    const result = await through(job === stored ? ctx : { ...ctx, job });
+    const opened = this.#open(stored);
+    const job = opened instanceof Promise ? await opened : opened;
+    const around = [this.#options.middleware, this.#byQueue.get(job.queue), definition?.middleware];
+    const context = job === stored ? ctx : { ...ctx, job };
+    const handle = (inner: HandlerContext) => this.#handle(job, definition, inner);
+    const steps = around.flatMap((middleware) => middleware ?? []);
+    const result = await (steps.length === 0 ? handle(context) : compose(steps, handle)(context));
     return validateResult(job.name, definition, result);
   }
 
@@ -81,17 +80,20 @@ export class JobRunner {
   async #handle(job: JobRecord, definition: JobDefinition | undefined, ctx: HandlerContext): Promise<unknown> {
     const handlers = this.#options.registry.handlers(job.name, job.queue);
     if (handlers.length === 0) throw noHandler(job.name);
-    const payload = await validatePayload(job.name, definition, job.payload);
-    let result: unknown;
-    for (const [index, handler] of handlers.entries()) {
-      const returned = await handler(payload, ctx);
-      if (index === 0) result = returned;
-    }
+    const checked = validatePayload(job.name, definition, job.payload);
+    const payload = checked instanceof Promise ? await checked : checked;
+    const [first, ...others] = handlers as readonly [Handler, ...Handler[]];
+    const result = await first(payload, ctx);
+    for (const handler of others) await handler(payload, ctx);
     return result;
   }
 
-  async #open(job: JobRecord): Promise<JobRecord> {
+  #open(job: JobRecord): JobRecord | Promise<JobRecord> {
     const { cipher } = this.#options;
+    return cipher || isSealed(job.payload) ? this.#decrypt(job, cipher) : job;
+  }
+
+  async #decrypt(job: JobRecord, cipher: PayloadCipher | undefined): Promise<JobRecord> {
     try {
       const payload = cipher ? await cipher.open(job) : refuseSealed(job);
       return payload === job.payload ? job : { ...job, payload };

@@ -90,8 +90,7 @@ export class Queue<
     options?: JobOptions,
   ): Promise<string> {
     this.home.registry.check(name);
-    const [id] = await this.#adder.add([{ queue: this.name, name, payload, options }]);
-    return id as string;
+    return this.#adder.addOne({ queue: this.name, name, payload, options });
   }
 
   /**

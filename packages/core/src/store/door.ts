@@ -216,31 +216,38 @@ const SPARSE = 2;
  */
 function* removeJobs(keys: readonly JobKey[]): Program<void> {
   if (keys.length < 3) return yield* remove("jobs", keys);
-  const meant = new Set(keys.map(keyText));
   const single: JobKey[] = [];
   for (const lane of byLane(keys)) {
-    const sorted = [...lane].sort((a, b) => a[3] - b[3] || a[4] - b[4] || (a[5] < b[5] ? -1 : 1));
+    const sorted = lane.sort(inLine);
     const first = sorted[0] as JobKey;
     const last = sorted[sorted.length - 1] as JobKey;
     const present = yield* scanKeys("jobs", { from: first, to: after(last) }, sorted.length * SPARSE + 1);
-    let run: JobKey[] = [];
+    // Both lists are in order: one walk finds the stretches of `present` that are meant, and what of `sorted` is not in it.
     const runs: JobKey[][] = [];
-    const found = new Set<string>();
+    let run: JobKey[] | undefined;
+    let next = 0;
     for (const key of present) {
-      if (meant.has(keyText(key))) {
-        if (run.length === 0) runs.push(run);
+      while (next < sorted.length && inLine(sorted[next] as JobKey, key) < 0) single.push(sorted[next++] as JobKey);
+      if (next < sorted.length && inLine(sorted[next] as JobKey, key) === 0) {
+        next++;
+        if (!run) {
+          run = [];
+          runs.push(run);
+        }
         run.push(key);
-        found.add(keyText(key));
-      } else run = [];
+      } else run = undefined;
     }
+    single.push(...sorted.slice(next));
     for (const stretch of runs) {
       if (stretch.length < 3) single.push(...stretch);
       else yield* removeRange("jobs", { from: stretch[0] as JobKey, to: after(stretch[stretch.length - 1] as JobKey) });
     }
-    single.push(...sorted.filter((key) => !found.has(keyText(key))));
   }
   yield* remove("jobs", single);
 }
+
+/** The order of keys of one lane and rank. */
+const inLine = (a: JobKey, b: JobKey): number => a[3] - b[3] || a[4] - b[4] || (a[5] < b[5] ? -1 : a[5] > b[5] ? 1 : 0);
 
 /** Keys of the same place, lane and rank lie in one line. */
 function byLane(keys: readonly JobKey[]): Iterable<JobKey[]> {

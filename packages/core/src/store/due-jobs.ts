@@ -40,7 +40,7 @@ export class DueJobs {
       const last = page[page.length - 1];
       if (last && page.length === limit) this.#from = after(last.key);
       else yield* this.#leaveRank(to);
-      const due = page.filter((job) => this.#isDue(job.key) && !this.#running?.has(keyText(job.key)));
+      const due = page.filter((job) => this.#isDue(job.key) && !this.#runs(job.key));
       if (due.length > want) {
         this.#from = after((due[want - 1] as StoredJob).key);
         this.#rank = due[want - 1]?.key[2];
@@ -49,6 +49,10 @@ export class DueJobs {
       if (due.length > 0) return due;
     }
     return [];
+  }
+
+  #runs(key: JobKey): boolean {
+    return this.#running !== undefined && this.#running.size > 0 && this.#running.has(keyText(key));
   }
 
   /** Finds the first rank at or after the cursor that has a due job. */

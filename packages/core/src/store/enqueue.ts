@@ -1,5 +1,6 @@
 import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
+import type { StoredJob } from "../job/record.ts";
 import { readyStored } from "../job/transitions.ts";
 import { AddedKeys } from "./added-keys.ts";
 import { locate, move, place } from "./door.ts";
@@ -44,9 +45,9 @@ function* add(turn: Turn, jobs: readonly NewJob[]): Program<readonly EnqueueRece
     const job = jobs[index] as NewJob;
     const parent = plan.parentOf(index);
     const elder = parent === undefined ? undefined : receipts[parent];
-    receipts[index] = elder?.deduplicated
-      ? { id: job.id ?? elder.id, deduplicated: true }
-      : yield* addOne(turn, job, taken, keys);
+    if (elder?.deduplicated) receipts[index] = { id: job.id ?? elder.id, deduplicated: true };
+    else if (job.id === undefined && !job.dedupe) receipts[index] = keys.add(stored(turn, job));
+    else receipts[index] = yield* addKnown(turn, job, taken, keys);
   }
   const { placed, families } = plan.bind(keys.placed, receipts);
   yield* place(turn, placed);
@@ -57,9 +58,12 @@ function* add(turn: Turn, jobs: readonly NewJob[]): Program<readonly EnqueueRece
   return receipts;
 }
 
-function* addOne(turn: Turn, job: NewJob, taken: Set<string>, keys: AddedKeys): Program<EnqueueReceipt> {
+const stored = (turn: Turn, job: NewJob): StoredJob => readyStored(job, turn.stand(job.delayMs), turn.now);
+
+/** A job with an id of the caller's, or a dedupe key: it may stand already. */
+function* addKnown(turn: Turn, job: NewJob, taken: Set<string>, keys: AddedKeys): Program<EnqueueReceipt> {
   if (job.id !== undefined && taken.has(scoped(job.queue, job.id))) return { id: job.id, deduplicated: true };
-  const receipt = (yield* keys.meet(job)) ?? keys.add(readyStored(job, turn.stand(job.delayMs), turn.now));
+  const receipt = (yield* keys.meet(job)) ?? keys.add(stored(turn, job));
   if (job.id !== undefined && !receipt.deduplicated) taken.add(scoped(job.queue, job.id));
   return receipt;
 }

@@ -160,23 +160,16 @@ function* toClaimed(
   for (const [index, job] of jobs.entries()) {
     const run = held[index];
     if (!job || !run) continue;
-    claimed.push({
-      token: run.token,
-      job: toJobRecord(job, turn.now, run),
-      ...(job.hasChildren && { children: yield* outcomes(job) }),
-    });
+    const one = { token: run.token, job: toJobRecord(job, turn.now, run) };
+    claimed.push(job.hasChildren ? { ...one, children: yield* outcomes(job) } : one);
   }
   return claimed;
 }
 
 function toHeld(job: StoredJob, token: string, now: number, alone: boolean): Held {
-  return {
-    key: job.key,
-    id: job.id,
-    token,
-    startedAt: now,
-    ...(isPlain(job) && { plain: true as const }),
-    ...(job.group && { group: job.group.key }),
-    ...(alone && { alone: true as const }),
-  };
+  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key: job.key, id: job.id, token, startedAt: now };
+  if (isPlain(job)) held.plain = true;
+  if (job.group) held.group = job.group.key;
+  if (alone) held.alone = true;
+  return held;
 }

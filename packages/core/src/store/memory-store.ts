@@ -70,37 +70,41 @@ export class MemoryStore implements Store {
 
   #perform(operation: Operation, undo: (() => void)[]): unknown {
     const records = this.#shared.collections.get(operation.collection) as SortedRecords;
-    const write = (key: Key, record: AnyRecord | undefined) => {
-      const before = records.set(key, record);
-      if (before !== record) undo.push(() => records.set(key, before));
-    };
     switch (operation.op) {
       case "get":
         return operation.keys.map((key) => records.get(key));
       case "scan": {
         const found = records.range(operation.from, operation.to, operation.limit, operation.reverse ?? false);
-        return operation.keysOnly ? found.map((record) => record.key) : found;
+        return operation.keysOnly ? found.map(keyOf) : found;
       }
-      case "put":
-        for (const record of operation.records) write(record.key, Object.freeze(copy(record)));
+      case "put": {
+        const before = operation.records.map((record) => records.set(record.key, Object.freeze(copy(record))));
+        const { records: put } = operation;
+        undo.push(() => records.restore(put.map(keyOf), before));
         return undefined;
-      case "delete":
-        for (const key of operation.keys) write(key, undefined);
+      }
+      case "delete": {
+        const before = operation.keys.map((key) => records.set(key, undefined));
+        undo.push(() => records.restore(operation.keys, before));
         return undefined;
-      case "deleteRange":
-        for (const record of records.range(operation.from, operation.to, Number.POSITIVE_INFINITY, false))
-          write(record.key, undefined);
+      }
+      case "deleteRange": {
+        const gone = records.cut(operation.from, operation.to);
+        undo.push(() => records.restore(gone.map(keyOf), gone));
         return undefined;
+      }
     }
   }
 }
 
-/** What is stored is a copy: the writer keeps its object. Records are plain data, so this is ten times faster than `structuredClone`. */
+const keyOf = ({ key }: AnyRecord): Key => key;
+
+/** What is stored is a copy: the writer keeps its object. Records are plain data, so this is ten times faster than `structuredClone`. Keys are never changed. */
 function copy<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(copy) as T;
   const copied = { ...value };
-  for (const name in copied) copied[name] = copy(copied[name]);
+  for (const name in copied) if (typeof copied[name] === "object" && name !== "key") copied[name] = copy(copied[name]);
   return copied;
 }
 
@@ -129,6 +133,28 @@ class SortedRecords {
       if (run.length === 0 && this.#runs.length > 1) this.#runs.splice(at, 1);
     }
     return before;
+  }
+
+  /** Puts back what stood at these keys; the last one first, for a key may be there twice. */
+  restore(keys: readonly Key[], before: readonly (AnyRecord | undefined)[]): void {
+    for (let index = keys.length - 1; index >= 0; index--) this.set(keys[index] as Key, before[index]);
+  }
+
+  /** Takes out all from `from` to before `to`. */
+  cut(from: Key, to: Key): AnyRecord[] {
+    const gone: AnyRecord[] = [];
+    const [first, start] = this.#find(from);
+    for (let at = first, index = start; at < this.#runs.length; index = 0) {
+      const run = this.#runs[at] as AnyRecord[];
+      let end = index;
+      while (end < run.length && compareKeys((run[end] as AnyRecord).key, to) < 0) end++;
+      const reached = end < run.length;
+      gone.push(...run.splice(index, end - index));
+      if (run.length === 0 && this.#runs.length > 1) this.#runs.splice(at, 1);
+      else at++;
+      if (reached) break;
+    }
+    return gone;
   }
 
   range(from: Key, to: Key, limit: number, reverse: boolean): AnyRecord[] {
@@ -160,6 +186,10 @@ class SortedRecords {
   #find(key: Key): [run: number, index: number] {
     let low = 0;
     let high = this.#runs.length - 1;
+    // New jobs come last: one comparison tells.
+    const tail = this.#runs[high] as AnyRecord[];
+    const last = tail[tail.length - 1];
+    if (last && compareKeys(last.key, key) < 0) return [high, tail.length];
     while (low < high) {
       const middle = (low + high) >> 1;
       const run = this.#runs[middle] as AnyRecord[];

@@ -21,12 +21,25 @@ export function* settle(
   const lost: string[] = [];
   const plain: Held[] = [];
   const rest: { entry: Held; settlement: Settlement }[] = [];
+  const keepsNone = new Map<string, boolean>();
   for (const settlement of settlements) {
     const entry = byToken.get(settlement.token);
-    if (!entry) lost.push(settlement.token);
-    else if (yield* endsPlainly(turn, entry, settlement)) plain.push(entry);
-    else rest.push({ entry, settlement });
     byToken.delete(settlement.token);
+    if (!entry) {
+      lost.push(settlement.token);
+      continue;
+    }
+    // The common case needs no look at the record: done, nothing kept, nothing else to clean.
+    if (entry.plain && settlement.outcome === "completed") {
+      const queue = queueOf(entry.key);
+      if (!keepsNone.has(queue))
+        keepsNone.set(queue, keepOf(undefined, (yield* turn.settings(queue)).keep, "completed") === 0);
+      if (entry.cancel === "remove" || keepsNone.get(queue)) {
+        plain.push(entry);
+        continue;
+      }
+    }
+    rest.push({ entry, settlement });
   }
   yield* endPlain(
     turn,
@@ -50,13 +63,6 @@ export function* settle(
   yield* move(turn, moves);
   yield* end(turn, ends);
   return { left: [...byToken.values()], lost };
-}
-
-/** The common case, which needs no look at the record: done, nothing kept, nothing else to clean. */
-function* endsPlainly(turn: Turn, entry: Held, settlement: Settlement): Program<boolean> {
-  if (!entry.plain || settlement.outcome !== "completed") return false;
-  const { keep } = yield* turn.settings(queueOf(entry.key));
-  return entry.cancel === "remove" || keepOf(undefined, keep, "completed") === 0;
 }
 
 /** What an attempt leaves behind, however it ended. */

@@ -42,6 +42,7 @@ export class Turn {
   readonly #tallies = new Map<string, Partial<Record<TallyPlace, number>>>();
   readonly #counted = new Map<string, Partial<Record<TallyPlace, number>>>();
   readonly #changes = new Map<string, Change>();
+  #lastChange: Change | undefined;
 
   constructor(surroundings: Surroundings) {
     this.now = surroundings.now;
@@ -88,11 +89,13 @@ export class Turn {
   *takeAftermath(): Program<Aftermath | undefined> {
     const { ends, successors, rooms } = this.#aftermath;
     this.#aftermath = { ends: [], successors: [], rooms: [] };
-    for (const held of this.#leases?.takeFreed() ?? []) {
-      const queue = queueOf(held.key);
-      if (held.group !== undefined) rooms.push({ queue, key: held.group });
-      if ((yield* this.settings(queue)).maxActive !== undefined) this.changed(queue, "ready");
+    const queues = new Set<string>();
+    for (const { key, group } of this.#leases?.takeFreed() ?? []) {
+      const queue = queueOf(key);
+      queues.add(queue);
+      if (group !== undefined) rooms.push({ queue, key: group });
     }
+    for (const queue of queues) if ((yield* this.settings(queue)).maxActive !== undefined) this.changed(queue, "ready");
     return ends.length + successors.length + rooms.length > 0 ? { ends, successors, rooms } : undefined;
   }
 
@@ -102,7 +105,10 @@ export class Turn {
   }
 
   changed(queue: string, kind: Change["kind"]): void {
-    this.#changes.set(`${kind}\n${queue}`, { queue, kind });
+    // Most calls repeat the one before: a batch is of one queue.
+    if (this.#lastChange?.queue === queue && this.#lastChange.kind === kind) return;
+    this.#lastChange = { queue, kind };
+    this.#changes.set(`${kind}\n${queue}`, this.#lastChange);
   }
 
   get changes(): readonly Change[] {

@@ -56,10 +56,10 @@ export class Attempt {
   readonly token: string;
   readonly job: JobRecord;
   readonly startedAt: number;
-  readonly #controller = new AbortController();
   readonly #listener: AttemptListener;
   readonly #options: AttemptOptions;
   readonly #children: readonly ChildOutcome[];
+  readonly #controller = new AbortController();
   #interrupt: Interrupt | undefined;
   #reason: QuaysideError | undefined;
   #settled = false;
@@ -146,8 +146,9 @@ export class Attempt {
   #complete(result: unknown): void {
     try {
       const text = result === undefined ? undefined : toJsonText(result, "result", "invalid_result");
+      const { token } = this;
       this.#settle(
-        { token: this.token, outcome: "completed", ...(text !== undefined && { result: text }) },
+        text === undefined ? { token, outcome: "completed" } : { token, outcome: "completed", result: text },
         { result },
       );
     } catch (error) {
@@ -205,8 +206,9 @@ export class Attempt {
 
   #context(): HandlerContext {
     const { job } = this;
-    return {
-      ...this.#options.extra,
+    const { extra } = this.#options;
+    // Spread only where there is something to: it makes the literal fifty times slower.
+    const own: HandlerContext = {
       job,
       id: job.id,
       name: job.name,
@@ -233,6 +235,7 @@ export class Attempt {
           : new UnrecoverableError(reason.message, reason);
       },
     };
+    return isEmpty(extra) ? own : { ...extra, ...own };
   }
 
   #producer(): Producer {
@@ -243,4 +246,9 @@ export class Attempt {
       { option: "producer" },
     );
   }
+}
+
+function isEmpty(object: object): boolean {
+  for (const _ in object) return false;
+  return true;
 }

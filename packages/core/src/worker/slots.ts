@@ -52,7 +52,7 @@ export class Slots {
   }
 
   #tell(): void {
-    for (const { onFree } of [...this.#members]) onFree();
+    for (const { onFree } of this.#members) onFree();
   }
 }
 

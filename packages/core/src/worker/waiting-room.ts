@@ -33,6 +33,6 @@ export class WaitingRoom {
   }
 
   ask(): void {
-    for (const waiter of [...this.#waiters]) if (waiter.test()) waiter.leave();
+    for (const waiter of this.#waiters) if (waiter.test()) waiter.leave();
   }
 }
