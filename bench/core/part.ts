@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import type { Case, Contestant } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
 import { type AddAndWork, CONTESTANTS } from "./contestants.ts";
+import { DeepQueue, WORKED } from "./depth.ts";
 
 const JOBS = 100_000;
 
@@ -36,10 +37,31 @@ export async function* cases(): AsyncGenerator<Case> {
     unit: "jobs/s",
     contestants: everyone((_, run) => jobsPerSecond(run, 1)),
   };
+  yield* depth();
   yield {
     title: "what one job allocates, added and worked 100 at a time",
     unit: "bytes/job",
     contestants: everyone(bytesPerJob),
+  };
+}
+
+/** One contestant: what a job costs behind a long queue is held against what it costs behind a short one, turn by turn. */
+async function* depth(): AsyncGenerator<Case> {
+  const shallow = await DeepQueue.fill(1_000 + WORKED);
+  const deep = await DeepQueue.fill(1_000_000);
+  yield {
+    title: "claim and settle with 1,000,000 jobs waiting, against 1,000, in memory",
+    unit: "ratio",
+    contestants: [
+      {
+        name: "Quayside",
+        run: async () => {
+          const base = await shallow.msPerJob();
+          return (await deep.msPerJob()) / base;
+        },
+      },
+    ],
+    goals: [{ atMost: 1.3 }],
   };
 }
 
