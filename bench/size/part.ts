@@ -3,9 +3,13 @@ import type { Case } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
 import { bundleSize } from "./bundle-size.ts";
 
+/** What a page imports for an offline queue that it works itself. */
+export const PAGE =
+  'export { Queue, Worker } from "@quayside/core"; export { indexedDbDriver } from "@quayside/browser";';
+
 /** What a page imports, from each. Peers do less: the least of theirs that is a stored queue. */
 const IMPORTS: Readonly<Record<string, string>> = {
-  Quayside: 'export { Queue, Worker } from "@quayside/core"; export { indexedDbDriver } from "@quayside/browser";',
+  Quayside: PAGE,
   "TanStack offline-transactions": 'export { startOfflineExecutor } from "@tanstack/offline-transactions";',
   "Workbox Queue": 'export { Queue } from "workbox-background-sync";',
   Dexie: 'export { Dexie } from "dexie";',

@@ -1,0 +1,12 @@
+// Fails when what a page loads has grown beyond what was agreed: `node bench/size/guard.ts`. Raise the limit on purpose.
+import { fileURLToPath } from "node:url";
+import { bundleSize } from "./bundle-size.ts";
+import { PAGE } from "./part.ts";
+
+const LIMIT_BYTES = 34_000;
+
+const { gzip, minified } = await bundleSize(PAGE, fileURLToPath(new URL("..", import.meta.url)));
+console.log(
+  `Queue, Worker and indexedDbDriver: ${gzip} bytes gzipped of ${minified} minified; the limit is ${LIMIT_BYTES}.`,
+);
+if (gzip > LIMIT_BYTES) process.exitCode = 1;
