@@ -1,6 +1,10 @@
 import type { Run } from "../protocol.ts";
 import type { Contestant, OpenQueue } from "./contestant.ts";
 
+let made = 0;
+/** Of a database that no run before had. */
+const freshName = (): string => `bench-${++made}`;
+
 type Measured<Kind extends Run["measure"]> = Extract<Run, { measure: Kind }>;
 
 /** Makes one run: the figure, in the unit of its case. */
@@ -10,7 +14,7 @@ export async function measure(contestant: Contestant, run: Run): Promise<number>
     case "addAtOnce":
     case "addBulk":
     case "work": {
-      const queue = await contestant.open("bench");
+      const queue = await contestant.open(freshName());
       if (run.measure === "work") await fill(queue, run.jobs);
       const ms = await timed(() => exercise(queue, run));
       await queue.close();
@@ -39,7 +43,7 @@ async function exercise(queue: OpenQueue, run: Exclude<Run, Measured<"pickUp" | 
 
 /** The percentile of the ms from an add to the start of its handler, the worker having nothing to do before each. */
 async function pickUp(contestant: Contestant, { adds, percentile, waiting = 0 }: Measured<"pickUp">): Promise<number> {
-  const queue = await contestant.open("bench");
+  const queue = await contestant.open(freshName());
   if (waiting > 0) await has(queue.addLater).call(queue, waiting);
   const worker = await has(queue.wait).call(queue);
   const all: number[] = [];
@@ -59,7 +63,7 @@ const TURNS = 5;
  * machine does meanwhile it does to both.
  */
 async function depth(contestant: Contestant, { shallow, deep, jobs }: Measured<"depth">): Promise<number> {
-  const queues = [await contestant.open("bench-shallow"), await contestant.open("bench-deep")] as const;
+  const queues = [await contestant.open(freshName()), await contestant.open(freshName())] as const;
   await fill(queues[0], shallow);
   await fill(queues[1], deep);
   const ms: [number[], number[]] = [[], []];
