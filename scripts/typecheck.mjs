@@ -12,6 +12,7 @@ const projects = globSync(
     "apps/*/tsconfig.*.json",
     "{test,bench}/tsconfig.json",
     "test/*/tsconfig.json",
+    "bench/*/{,*/}tsconfig.json",
   ],
   {
     cwd: root,

@@ -1,0 +1,169 @@
+import { indexedDbDriver } from "@quayside/browser";
+import { Queue, type Settlement, type StoreDriver } from "@quayside/core";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { drop, freshName } from "./support/databases.ts";
+import { meterRequests, type Requests } from "./support/request-meter.ts";
+
+const QUEUE = "mail";
+const opened: { readonly name: string; readonly driver: StoreDriver }[] = [];
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  for (const { name, driver } of opened.splice(0)) {
+    await driver.close();
+    await drop(name);
+  }
+});
+
+/** A queue that keeps nothing of what it completes, and a meter of what is asked of IndexedDB. */
+async function open() {
+  const name = freshName();
+  const driver = indexedDbDriver({ name });
+  opened.push({ name, driver });
+  const queue = new Queue<{ email: number }>(QUEUE, driver);
+  await queue.configure({ keep: { completed: 0 } });
+  let exchange = 0;
+  let held: readonly string[] = [];
+  /** One round of a worker: completes all that it holds and claims up to `limit`. */
+  const round = async (limit: number) => {
+    const { jobs } = await driver.exchange({
+      worker: "worker",
+      liveness: "time",
+      leaseMs: 30_000,
+      exchange: ++exchange,
+      settle: held.map((token): Settlement => ({ token, outcome: "completed" })),
+      running: [],
+      claim: { limit, queues: [{ queue: QUEUE }] },
+    });
+    held = jobs.map(({ token }) => token);
+    return held.length;
+  };
+  // The first exchange of a driver looks beforehand who else is there.
+  await round(0);
+  return {
+    queue,
+    round,
+    meter: meterRequests(),
+    add: (count: number) => queue.addJobs(Array.from({ length: count }, () => ({ name: "email", payload: 1 }))),
+  };
+}
+
+/** Fewer is better, and then the bound is to follow. */
+function expectAtMost(asked: Requests, bound: Requests): void {
+  for (const kind of ["transactions", "reads", "writes"] as const) {
+    expect(asked[kind], kind).toBeLessThanOrEqual(bound[kind]);
+  }
+}
+
+describe("an add asks IndexedDB", () => {
+  // The read: whether the queue's jobs are counted, in `tallies`.
+  it("for one transaction: one read, and the job", async () => {
+    const { queue, meter } = await open();
+    const asked = await meter.during(() => queue.addJob("email", 1));
+    expectAtMost(asked, { transactions: 1, reads: 1, writes: 1 });
+  });
+
+  it("for one transaction, 1,000 of them made at once: one read, and the jobs", async () => {
+    const { queue, meter } = await open();
+    const adds = () => Promise.all(Array.from({ length: 1_000 }, () => queue.addJob("email", 1)));
+    expectAtMost(await meter.during(adds), { transactions: 1, reads: 1, writes: 1_000 });
+  });
+
+  it("for one transaction, in bulk: one read, and the jobs", async () => {
+    const { add, meter } = await open();
+    expectAtMost(await meter.during(() => add(5_000)), { transactions: 1, reads: 1, writes: 5_000 });
+  });
+});
+
+describe("an exchange asks IndexedDB for one transaction", () => {
+  // Reads: leases, the queue's settings, the first key of the lane, the jobs. Write: the lease.
+  it.each([1, 50])("that claims %i: four reads, one write", async (limit) => {
+    const { add, round, meter } = await open();
+    await add(100);
+    expectAtMost(await meter.during(() => round(limit)), { transactions: 1, reads: 4, writes: 1 });
+  });
+
+  // Reads: those of the claim; whether the keys of the 50 are one run; `tallies`. Writes: their range, the lease.
+  it("that settles 50 and claims 50: six reads, two writes", async () => {
+    const { add, round, meter } = await open();
+    await add(100);
+    await round(50);
+    expectAtMost(await meter.during(() => round(50)), { transactions: 1, reads: 6, writes: 2 });
+  });
+
+  // Reads: those of the claim and `tallies`; a run of one needs no look. Writes: the job, the lease.
+  it("that settles one and claims one: five reads, two writes", async () => {
+    const { add, round, meter } = await open();
+    await add(100);
+    await round(1);
+    expectAtMost(await meter.during(() => round(1)), { transactions: 1, reads: 5, writes: 2 });
+  });
+
+  // Reads: those of the claim; what comes after the due ones of this priority, and after this priority.
+  it("that claims the only job: six reads, one write", async () => {
+    const { add, round, meter } = await open();
+    await add(1);
+    expectAtMost(await meter.during(() => round(10)), { transactions: 1, reads: 6, writes: 1 });
+  });
+
+  // Reads: leases, settings, the first key of the lane: there is none.
+  it("that finds nothing: three reads and no write, and the same before many that are not due", async () => {
+    const { queue, round, meter } = await open();
+    expectAtMost(await meter.during(() => round(10)), { transactions: 1, reads: 3, writes: 0 });
+    await queue.addJobs(Array.from({ length: 1_000 }, () => ({ name: "email", payload: 1, delay: "1h" })));
+    expectAtMost(await meter.during(() => round(10)), { transactions: 1, reads: 4, writes: 0 });
+  });
+});
+
+describe("a worker asks IndexedDB", () => {
+  /** Works all that waits. */
+  const work = (queue: Queue<{ email: number }>, jobs: number, concurrency: number) => async () => {
+    let left = jobs;
+    const gone = new Promise<void>((resolve) => {
+      queue.on("completed", () => --left === 0 && resolve());
+    });
+    queue.on("job:email", async () => {});
+    await queue.run({ concurrency });
+    await gone;
+  };
+
+  it("for one transaction a batch, and one more", async () => {
+    const { queue, add, meter } = await open();
+    await add(1_000);
+    const asked = await meter.during(work(queue, 1_000, 50));
+    await queue.stop();
+    // The last claim, too, finds as many as it wanted: it cannot know that nothing is left.
+    expectAtMost(asked, { transactions: 21, reads: 4 + 19 * 6 + 5, writes: 1 + 20 * 2 });
+  });
+
+  it("for one transaction a job at concurrency 1, and one more", async () => {
+    const { queue, add, meter } = await open();
+    await add(100);
+    const asked = await meter.during(work(queue, 100, 1));
+    await queue.stop();
+    expectAtMost(asked, { transactions: 101, reads: 4 + 99 * 5 + 4, writes: 1 + 100 * 2 });
+  });
+
+  // The add (1 read, 1 write), the claim of the only job (6, 1), its settlement with a look for more (4, 2).
+  it("for three transactions from an add to rest, when it had nothing to do", async () => {
+    const { queue, meter } = await open();
+    queue.on("job:email", async () => {});
+    const atRest = () =>
+      new Promise<void>((resolve) => {
+        const off = queue.on("idle", () => {
+          off();
+          resolve();
+        });
+      });
+    const first = atRest();
+    await queue.run();
+    await first;
+    const asked = await meter.during(async () => {
+      const again = atRest();
+      await queue.addJob("email", 1);
+      await again;
+    });
+    await queue.stop();
+    expectAtMost(asked, { transactions: 3, reads: 11, writes: 4 });
+  });
+});
