@@ -8,18 +8,19 @@ export class Announcements {
   readonly #listeners = new Set<Listener>();
   #channel: BroadcastChannel | undefined;
   #closed = false;
+  #self: MessageChannel | undefined;
+  #unsent: Change[] = [];
 
   constructor(name: string) {
     this.#name = name;
   }
 
   announce(changes: readonly Change[]): void {
-    if (changes.length === 0) return;
-    try {
-      this.#open()?.postMessage(changes);
-    } catch {
-      // A page that is going away: best effort is the contract.
-    }
+    if (changes.length === 0 || !this.#open()) return;
+    this.#unsent.push(...changes);
+    // After whoever made the change has gone on, into its next transaction perhaps: a message takes a tenth of a
+    // millisecond to post. What is announced until then goes with it.
+    if (this.#unsent.length === changes.length) this.#afterwards();
   }
 
   watch(listener: Listener): () => void {
@@ -31,10 +32,31 @@ export class Announcements {
   }
 
   close(): void {
+    this.#send();
     this.#closed = true;
     this.#listeners.clear();
     this.#channel?.close();
     this.#channel = undefined;
+    this.#self?.port1.close();
+  }
+
+  /** As a task of its own. Not a timer: hidden pages wait a second, or a minute, for those. */
+  #afterwards(): void {
+    if (!this.#self) {
+      this.#self = new MessageChannel();
+      this.#self.port2.onmessage = () => this.#send();
+    }
+    this.#self.port1.postMessage(undefined);
+  }
+
+  #send(): void {
+    const changes = this.#unsent;
+    this.#unsent = [];
+    try {
+      if (changes.length > 0) this.#channel?.postMessage(changes);
+    } catch {
+      // A page that is going away: best effort is the contract.
+    }
   }
 
   #open(): BroadcastChannel | undefined {

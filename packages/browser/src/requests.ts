@@ -1,4 +1,4 @@
-import type { Key, Operation } from "@quayside/core";
+import { isOperation, type Key, type Operation, type Step } from "@quayside/core";
 import { EngineFailure } from "./failures.ts";
 
 /** An operation whose requests are under way. */
@@ -22,13 +22,33 @@ interface BackwardReader {
 const nothing: Issued = { answer: () => undefined };
 const noRows: Issued = { answer: () => [] };
 
+/** Issues the requests of a step at once: those of all of its operations. */
+export function issue(transaction: IDBTransaction, step: Step): Issued {
+  return isOperation(step)
+    ? issueOne(transaction, step)
+    : allOf(step.map((operation) => issueOne(transaction, operation)));
+}
+
+function allOf(issued: readonly Issued[]): Issued {
+  const waits = issued.flatMap(({ wait }) => wait ?? []);
+  const answer = () => issued.map((one) => one.answer());
+  if (waits.length === 0) return { answer };
+  let left = waits.length;
+  return {
+    answer,
+    wait: (done) => {
+      for (const wait of waits) wait(() => --left === 0 && done());
+    },
+  };
+}
+
 /**
  * Issues all requests of an operation at once, in the order of the batch. Requests of a transaction succeed in the
  * order in which they were made, so the last one speaks for all; a failed one aborts the transaction, which tells.
  *
  * @throws {EngineFailure} when the engine refuses a request on the spot.
  */
-export function issue(transaction: IDBTransaction, operation: Operation): Issued {
+function issueOne(transaction: IDBTransaction, operation: Operation): Issued {
   try {
     const store = transaction.objectStore(operation.collection);
     switch (operation.op) {

@@ -1,4 +1,4 @@
-import { COLLECTIONS, type Operation, type Program } from "@quayside/core";
+import { COLLECTIONS, type Program, type Step } from "@quayside/core";
 import { EngineFailure } from "./failures.ts";
 import { issue } from "./requests.ts";
 
@@ -24,7 +24,7 @@ export async function runProgram<T>(database: IDBDatabase, durability: Durabilit
     let finished = false;
     let thrown: { readonly error: unknown } | undefined;
 
-    const advance = (next: () => IteratorResult<Operation, T>): void => {
+    const advance = (next: () => IteratorResult<Step, T>): void => {
       try {
         let step = next();
         while (!step.done) {

@@ -103,6 +103,7 @@ export { QueueManager } from "./queue/queue-manager.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
 export { attentionAt, storedQueues } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";
+export { isOperation } from "./store/operations.ts";
 export {
   type Change,
   COLLECTIONS,
@@ -113,6 +114,7 @@ export {
   type Operation,
   type Program,
   type Records,
+  type Step,
   type Store,
 } from "./store/store.ts";
 export type {

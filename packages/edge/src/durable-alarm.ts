@@ -3,8 +3,9 @@ import {
   type Change,
   type Clock,
   COLLECTIONS,
-  type Operation,
+  isOperation,
   type Program,
+  type Step,
   type Store,
 } from "@quayside/core";
 import type { SqlStore } from "./sql-store.ts";
@@ -130,5 +131,7 @@ function* guarded<T>(program: Program<T>, arm: Arm): Program<T> {
   return step.value;
 }
 
-const writes = ({ op, collection }: Operation): boolean =>
-  op !== "get" && op !== "scan" && !COLLECTIONS[collection].derived;
+const writes = (step: Step): boolean =>
+  (isOperation(step) ? [step] : step).some(
+    ({ op, collection }) => op !== "get" && op !== "scan" && !COLLECTIONS[collection].derived,
+  );

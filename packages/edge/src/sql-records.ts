@@ -1,11 +1,13 @@
 import {
   COLLECTIONS,
   type Collection,
+  isOperation,
   type Key,
   type Operation,
   type Program,
   QuaysideError,
   type Records,
+  type Step,
 } from "@quayside/core";
 import { DerivedRecords } from "./derived-records.ts";
 import { migrate } from "./sql-migrations.ts";
@@ -42,7 +44,7 @@ export class SqlRecords {
       const result = this.#storage.transactionSync(() => {
         const program = start();
         let step = program.next();
-        while (!step.done) step = program.next(this.#perform(step.value));
+        while (!step.done) step = program.next(this.#answer(step.value));
         return step.value;
       });
       for (const records of this.#derived.values()) records.commit();
@@ -51,6 +53,10 @@ export class SqlRecords {
       for (const records of this.#derived.values()) records.rollback();
       throw error;
     }
+  }
+
+  #answer(step: Step): unknown {
+    return isOperation(step) ? this.#perform(step) : step.map((operation) => this.#perform(operation));
   }
 
   #perform(operation: Operation): unknown {

@@ -3,8 +3,10 @@ import { vi } from "vitest";
 /** What was asked of IndexedDB. */
 export interface Requests {
   transactions: number;
-  /** Requests whose answer the program waits for: each is a way to the browser's process and back. */
+  /** Requests whose answer the program waits for. */
   reads: number;
+  /** Ways to the browser's process and back that its reads take: reads asked for together take one. */
+  trips: number;
   /** Requests that nobody waits for: `put`, `delete`. */
   writes: number;
 }
@@ -14,7 +16,17 @@ const WRITES = ["put", "add", "delete", "clear"];
 
 /** Counts, from now until the mocks are restored, what all of this page's connections ask. */
 export function meterRequests(): { during(work: () => Promise<unknown>): Promise<Requests> } {
-  const counted: Requests = { transactions: 0, reads: 0, writes: 0 };
+  const counted: Requests = { transactions: 0, reads: 0, trips: 0, writes: 0 };
+  /** Reads on their way, by transaction. */
+  const awaited = new WeakMap<IDBTransaction, number>();
+  const travel = (request: IDBRequest) => {
+    const { transaction } = request;
+    if (!transaction) return;
+    const before = awaited.get(transaction) ?? 0;
+    if (before === 0) counted.trips++;
+    awaited.set(transaction, before + 1);
+    request.addEventListener("success", () => awaited.set(transaction, (awaited.get(transaction) ?? 1) - 1));
+  };
   const count = (prototype: object, method: string, kind: keyof Requests) => {
     const original = (prototype as Record<string, ((...args: unknown[]) => unknown) | undefined>)[method];
     // Not every engine has every one of them.
@@ -24,7 +36,9 @@ export function meterRequests(): { during(work: () => Promise<unknown>): Promise
       ...args: unknown[]
     ) {
       counted[kind]++;
-      return original.apply(this, args);
+      const made = original.apply(this, args);
+      if (kind === "reads") travel(made as IDBRequest);
+      return made;
     });
   };
   count(IDBDatabase.prototype, "transaction", "transactions");
@@ -37,6 +51,7 @@ export function meterRequests(): { during(work: () => Promise<unknown>): Promise
       return {
         transactions: counted.transactions - before.transactions,
         reads: counted.reads - before.reads,
+        trips: counted.trips - before.trips,
         writes: counted.writes - before.writes,
       };
     },

@@ -6,8 +6,9 @@ import type { Key, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
 /**
- * The due jobs of a queue that nobody runs, best first, read a few at a time. One seek finds the first key of each
- * priority present; running jobs, which stay where they stand, are read over. The backlog is never read.
+ * The due jobs of a queue that nobody runs, best first, read a few at a time. The head of the line is read as if all of
+ * it were due, which it mostly is; from the first job that is not, one seek finds the first key of each priority present.
+ * Running jobs, which stay where they stand, are read over. The backlog is never read.
  */
 export class DueJobs {
   /** The first instant at which a job that is not due yet will be, as far as was read. */
@@ -20,18 +21,23 @@ export class DueJobs {
   #from: Key | undefined;
   /** The rank being read; undefined when the next one has to be sought. */
   #rank: number | undefined;
+  #begun = false;
 
   constructor(turn: Turn, queue: string) {
     this.#turn = turn;
     this.#queue = queue;
     this.#lane = readyLane(queue);
-    this.#from = ["ready", this.#lane];
   }
 
   /** The next jobs, at most about `want`, in order; empty at the end. */
   *next(want: number): Program<readonly StoredJob[]> {
     if (!this.#running)
       this.#running = new Set((yield* this.#turn.leases()).heldOf(this.#queue).map((held) => keyText(held.key)));
+    if (!this.#begun) {
+      this.#begun = true;
+      const due = yield* this.#head(want + this.#running.size);
+      if (due.length > 0) return this.#cut(due, want);
+    }
     while (this.#from) {
       if (this.#rank === undefined && !(yield* this.#seek())) return [];
       const to = ["ready", this.#lane, this.#rank as number, this.#turn.horizon + 1];
@@ -41,14 +47,35 @@ export class DueJobs {
       if (last && page.length === limit) this.#from = after(last.key);
       else yield* this.#leaveRank(to);
       const due = page.filter((job) => this.#isDue(job.key) && !this.#runs(job.key));
-      if (due.length > want) {
-        this.#from = after((due[want - 1] as StoredJob).key);
-        this.#rank = due[want - 1]?.key[2];
-        return due.slice(0, want);
-      }
-      if (due.length > 0) return due;
+      if (due.length > 0) return this.#cut(due, want);
     }
     return [];
+  }
+
+  /** Reads on behind those that were wanted. */
+  #cut(due: readonly StoredJob[], want: number): readonly StoredJob[] {
+    if (due.length <= want) return due;
+    const { key } = due[want - 1] as StoredJob;
+    this.#from = after(key);
+    this.#rank = key[2];
+    return due.slice(0, want);
+  }
+
+  /** The first of the line, whatever their ranks, up to where one is not due. */
+  *#head(limit: number): Program<readonly StoredJob[]> {
+    const from = ["ready", this.#lane];
+    const page: readonly StoredJob[] = yield* scan("jobs", { from, to: after(from) }, limit);
+    const stop = page.findIndex(({ key }) => !this.#reaches(key));
+    const later = page[stop];
+    const last = page[page.length - 1];
+    if (later) {
+      this.wakeAt = Math.min(this.wakeAt, later.key[3]);
+      this.#from = ["ready", this.#lane, later.key[2] + 1];
+    } else if (last && page.length === limit) {
+      this.#from = after(last.key);
+      this.#rank = last.key[2];
+    } else this.#from = undefined;
+    return (later ? page.slice(0, stop) : page).filter(({ key }) => this.#isDue(key) && !this.#runs(key));
   }
 
   #runs(key: JobKey): boolean {

@@ -21,6 +21,7 @@ import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "
 export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): Program<ExchangeReply> {
   checkWorker(request.worker);
   checkQueues(request.claim.queues);
+  yield* turn.prepare(request.claim.queues.map(({ queue }) => queue));
   const leases = yield* turn.leases();
   const before = leases.of(request.worker);
   if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);

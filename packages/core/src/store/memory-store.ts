@@ -1,4 +1,5 @@
 import { QuaysideError } from "../job/errors.ts";
+import { isOperation } from "./operations.ts";
 import {
   type Change,
   COLLECTIONS,
@@ -43,7 +44,13 @@ export class MemoryStore implements Store {
     try {
       const program = start();
       let step = program.next();
-      while (!step.done) step = program.next(this.#perform(step.value, undo));
+      while (!step.done) {
+        const { value } = step;
+        const answer = isOperation(value)
+          ? this.#perform(value, undo)
+          : value.map((operation) => this.#perform(operation, undo));
+        step = program.next(answer);
+      }
       return step.value;
     } catch (error) {
       for (const restore of undo.reverse()) restore();

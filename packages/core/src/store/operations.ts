@@ -1,4 +1,4 @@
-import type { Collection, Key, Program, Records } from "./store.ts";
+import type { Answer, Collection, Key, Operation, Program, Records, Step } from "./store.ts";
 
 /** Typed helpers: `const [lease] = yield* get("leases", [[worker]]);` */
 
@@ -64,3 +64,30 @@ export function after(prefix: Key): Key {
   const last = prefix[prefix.length - 1];
   return [...prefix.slice(0, -1), typeof last === "number" ? last + 1 : `${last}\u0001`];
 }
+
+/**
+ * Runs programs side by side, step by step: what they ask for in the same step goes to the store in one trip. For reads
+ * that do not need each other's answers.
+ */
+export function* together(...programs: readonly Program<unknown>[]): Program<void> {
+  let running = programs.map((program) => ({ program, step: program.next() }));
+  for (;;) {
+    running = running.filter(({ step }) => !step.done);
+    if (running.length === 0) return;
+    const asked: readonly Step[] = running.map(({ step }) => step.value as Step);
+    const answers = (yield asked.flat() as Operation[]) as readonly Answer[];
+    let from = 0;
+    running = running.map(({ program }, index) => {
+      const mine = asked[index] as Step;
+      if (!isOperation(mine)) {
+        const answer = answers.slice(from, from + mine.length);
+        from += mine.length;
+        return { program, step: program.next(answer) };
+      }
+      return { program, step: program.next(answers[from++]) };
+    });
+  }
+}
+
+/** One operation, not several. */
+export const isOperation = (step: Step): step is Operation => !Array.isArray(step);

@@ -270,5 +270,11 @@ export interface ScanOperation<C extends Collection> {
  */
 export type Answer = unknown;
 
-/** A transaction program: yields operations, receives their answers, returns its result. Write it with the helpers of `operations.ts`. */
-export type Program<T> = Generator<Operation, T, Answer>;
+/**
+ * What a program yields: one operation, or several that do not need each other's answers. Those are performed in order
+ * and answered together, in an array: a store that can asks for all of them in one trip.
+ */
+export type Step = Operation | readonly Operation[];
+
+/** A transaction program: yields steps, receives their answers, returns its result. Write it with the helpers of `operations.ts`. */
+export type Program<T> = Generator<Step, T, Answer>;

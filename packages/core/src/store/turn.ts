@@ -5,7 +5,7 @@ import type { Ending, Stand } from "../job/transitions.ts";
 import { getCell, kind, putCells } from "./cells.ts";
 import { EVERY_LEASE, LEASE_LIMIT, Leases } from "./leases.ts";
 import type { Mint } from "./mint.ts";
-import { get, put, scan } from "./operations.ts";
+import { get, put, scan, together } from "./operations.ts";
 import type { Change, Program, QueueSettings, TallyRecord } from "./store.ts";
 
 /** What the process that owns the store gives to each program it runs. */
@@ -59,6 +59,14 @@ export class Turn {
   *leases(): Program<Leases> {
     this.#leases ??= new Leases(yield* scan("leases", EVERY_LEASE, LEASE_LIMIT));
     return this.#leases;
+  }
+
+  /** Reads in one trip what an exchange over these queues is going to need. */
+  *prepare(queues: readonly string[]): Program<void> {
+    yield* together(
+      this.leases(),
+      ...queues.flatMap((queue): Program<unknown>[] => [this.settings(queue), this.#known(queue)]),
+    );
   }
 
   /** Settings of a queue; an unconfigured queue has empty ones. */
