@@ -7,7 +7,8 @@ import type { EnqueueReceipt, RateLimit } from "./verbs.ts";
 
 /**
  * The storage port. A store keeps six ordered collections of records and runs *programs* on them. It knows no queue
- * rule: whoever writes a new store implements four operations and one promise, and calls the conformance suite.
+ * rule: whoever writes a new store implements four operations, several of which may be asked for at once, and one
+ * promise, and calls the conformance suite.
  */
 export interface Store {
   /**

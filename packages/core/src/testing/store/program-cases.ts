@@ -1,3 +1,4 @@
+import type { StoredJob } from "../../job/record.ts";
 import { get, put, remove, removeRange, scan, startingWith } from "../../store/operations.ts";
 import { COLLECTIONS, type Collection, type LeaseRecord, type Program, type Store } from "../../store/store.ts";
 import type { TestRunner } from "../harness.ts";
@@ -17,6 +18,10 @@ function* increment(worker: string): Program<number> {
   const next: LeaseRecord = lease(worker, (found?.exchange ?? 0) + 1);
   yield* put("leases", [next]);
   return next.exchange;
+}
+
+function* nothingTogether(): Program<unknown> {
+  return yield [];
 }
 
 const failing = async (run: Promise<unknown>): Promise<unknown> => {
@@ -40,6 +45,25 @@ export function programCases(check: StoreCase, expect: TestRunner["expect"]): vo
     const records = oneOfEach("a");
     const found = await store.transact(snapshot);
     for (const collection of collections) expect(found[collection], collection).toEqual([records[collection]]);
+  });
+
+  check("answers operations asked for together in their order, each seeing the ones before it", async (store) => {
+    const [first, second] = jobs(2);
+    await write(store, "jobs", [first as StoredJob]);
+    const all = { op: "scan", collection: "jobs", ...startingWith("ready"), limit: 10 } as const;
+    const answers = await store.transact(function* (): Program<unknown> {
+      return yield [
+        { op: "get", collection: "leases", keys: [["nobody"]] },
+        all,
+        { op: "put", collection: "jobs", records: [second as StoredJob] },
+        { ...all, reverse: true, keysOnly: true },
+        { op: "deleteRange", collection: "jobs", ...startingWith("ready") },
+        all,
+      ];
+    });
+    expect(answers).toEqual([[undefined], [first], undefined, [second?.key, first?.key], undefined, []]);
+    expect(await readAll(store, "jobs")).toEqual([]);
+    expect(await store.transact(() => nothingTogether())).toEqual([]);
   });
 
   check("is undone as a whole when it throws, and rejects with what it threw", async (store) => {
