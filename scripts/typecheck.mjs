@@ -12,9 +12,12 @@ const projects = globSync(
     "apps/*/tsconfig.*.json",
     "{test,bench}/tsconfig.json",
     "test/*/tsconfig.json",
+    "bench/*/tsconfig.json",
+    "bench/*/*/tsconfig.json",
   ],
   {
     cwd: root,
+    exclude: ["**/node_modules"],
   },
 ).sort();
 
