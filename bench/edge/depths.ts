@@ -8,7 +8,7 @@ export interface Filled {
 
 const SHALLOW = 1_000;
 const BURST = 500;
-const BURSTS = 9;
+const BURSTS = 15;
 
 /** Compares what a job costs at different depths. What is worked is added again, so that a queue is filled only once. */
 export class Depths {
