@@ -23,6 +23,7 @@ export interface Part {
 const PARTS: Record<string, () => Promise<Part>> = {
   core: () => import("./core/part.ts"),
   browser: () => import("./browser/part.ts"),
+  edge: () => import("./edge/part.ts"),
   size: () => import("./size/part.ts"),
   types: () => import("./types/part.ts"),
 };

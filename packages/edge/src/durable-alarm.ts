@@ -4,9 +4,11 @@ import {
   type Clock,
   COLLECTIONS,
   isOperation,
+  type Operation,
   type Program,
-  type Step,
+  type Records,
   type Store,
+  type StoredJob,
 } from "@quayside/core";
 import type { SqlStore } from "./sql-store.ts";
 
@@ -51,12 +53,12 @@ export class DurableAlarm implements Store {
   }
 
   async transact<T>(start: () => Program<T>): Promise<T> {
-    return this.#run((arm) => guarded(start(), arm));
+    return this.#run((arm) => guarded(start(), this.#clock.now(), arm));
   }
 
   /** Arms for what the store holds now. `soon`: whatever it holds, as soon as possible. */
   rearm(soon = false): void {
-    this.#run((arm) => arm(soon));
+    this.#run((arm) => arm(soon ? "soon" : undefined));
   }
 
   /** How often an alarm was set, each a row written. */
@@ -97,15 +99,18 @@ export class DurableAlarm implements Store {
     // Read before the program reads it: what the program takes for future is then future here too, and gets its alarm.
     const now = this.#clock.now();
     let armed = this.#armedAt;
-    const result = this.#store.run(() => start((soon) => this.#arm(now, soon, (instant) => (armed = instant))));
+    const result = this.#store.run(() => start((need) => this.#arm(now, need, (instant) => (armed = instant))));
     // After the commit (R3) and in its own turn, so that no other program has run on the older memory.
     if (armed !== this.#armedAt) this.#alarmsSet++;
     this.#armedAt = armed;
     return result;
   }
 
-  *#arm(now: number, soon: boolean, set: (instant: number) => void): Program<void> {
-    const needed = soon ? now + 1 : yield* attentionAt(now);
+  *#arm(now: number, need: Need, set: (instant: number) => void): Program<void> {
+    // What is due by now is guarded already, and nothing that was written falls due before that guard rings: no need to look.
+    if (typeof need === "number" && this.#armedAt !== undefined && this.#armedAt <= Math.min(need, now + GUARD_MS))
+      return;
+    const needed = need === "soon" ? now + 1 : yield* attentionAt(now);
     if (needed === undefined) return;
     let instant = needed > now ? needed : now + GUARD_MS;
     // Set for the very instant of the ring that is going on, it could count as rung.
@@ -117,21 +122,45 @@ export class DurableAlarm implements Store {
   }
 }
 
-type Arm = (soon: boolean) => Program<void>;
+/** What the alarm is needed for: `soon`, an instant before which nothing new is to be done, or undefined: look. */
+type Need = "soon" | number | undefined;
+type Arm = (need: Need) => Program<void>;
 
 /** The program, and if it wrote anything that lasts, the arming of the alarm. */
-function* guarded<T>(program: Program<T>, arm: Arm): Program<T> {
+function* guarded<T>(program: Program<T>, now: number, arm: Arm): Program<T> {
   let wrote = false;
+  let next: number | undefined = Number.POSITIVE_INFINITY;
   let step = program.next();
   while (!step.done) {
-    wrote ||= writes(step.value);
+    for (const operation of isOperation(step.value) ? [step.value] : step.value) {
+      if (!writes(operation)) continue;
+      wrote = true;
+      const at = firstInstant(operation, now);
+      next = at === undefined || next === undefined ? undefined : Math.min(next, at);
+    }
     step = program.next(yield step.value);
   }
-  if (wrote) yield* arm(false);
+  if (wrote) yield* arm(next);
   return step.value;
 }
 
-const writes = (step: Step): boolean =>
-  (isOperation(step) ? [step] : step).some(
-    ({ op, collection }) => op !== "get" && op !== "scan" && !COLLECTIONS[collection].derived,
-  );
+/** The first instant after now at which what is written needs somebody; undefined where its records do not say. */
+function firstInstant(operation: Operation, now: number): number | undefined {
+  const { op, collection } = operation;
+  // Settings decide over jobs that were there before: paused or not, how many at once, how often.
+  if (collection === "cells") return undefined;
+  let first = Number.POSITIVE_INFINITY;
+  if (op !== "put") return first;
+  if (collection === "jobs") {
+    for (const { key } of operation.records as readonly StoredJob[])
+      if (key[0] === "ready" && key[3] > now) first = Math.min(first, key[3]);
+  }
+  if (collection === "leases") {
+    for (const { held, expiresAt } of operation.records as readonly Records["leases"][])
+      if (held.length > 0) first = Math.min(first, expiresAt);
+  }
+  return first;
+}
+
+const writes = ({ op, collection }: Operation): boolean =>
+  op !== "get" && op !== "scan" && !COLLECTIONS[collection].derived;

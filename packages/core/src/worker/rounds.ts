@@ -49,6 +49,8 @@ export class Rounds<Ctx extends object> {
   /** The last reply said that more is due. */
   #due = false;
   #idle = false;
+  /** By the monotonic clock. */
+  #renewedAt = 0;
 
   constructor(options: RoundsOptions<Ctx>) {
     const { clock, slots, queues } = options;
@@ -207,7 +209,8 @@ export class Rounds<Ctx extends object> {
     for (const claimed of reply.jobs) this.attempts.start(claimed);
     this.#due = false;
     if (reply.jobs.length < free) this.#awaitMore(reply.nextWakeMs);
-    this.#armRenewal();
+    this.#renewedAt = this.#options.clock.monotonic();
+    if (this.attempts.running > 0) this.#armRenewal();
   }
 
   /** There was less to claim than there is room: looks again when there may be more. */
@@ -231,10 +234,13 @@ export class Rounds<Ctx extends object> {
     if (this.#line) this.#look = true;
   }
 
-  #armRenewal(): void {
-    this.#renewalTimer.disarm();
-    if (this.attempts.live.length === 0) return;
-    this.#renewalTimer.arm(this.#options.leaseMs / 3, () => {
+  /** Every round renews. So the timer is left armed, and asks when it rings how long ago the last one was. */
+  #armRenewal(inMs = this.#options.leaseMs / 3): void {
+    if (this.#renewalTimer.armed) return;
+    this.#renewalTimer.arm(inMs, () => {
+      if (this.attempts.live.length === 0) return;
+      const left = this.#renewedAt + this.#options.leaseMs / 3 - this.#options.clock.monotonic();
+      if (left > 0) return this.#armRenewal(left);
       this.#renew = true;
       this.#pump();
     });

@@ -1,0 +1,10 @@
+// The bindings of wrangler.jsonc.
+declare namespace Cloudflare {
+  interface Env {
+    KEEP_QUEUE: DurableObjectNamespace<import("./quayside.ts").KeepQueue>;
+    WORK_QUEUE: DurableObjectNamespace<import("./quayside.ts").WorkQueue>;
+    WIDE_QUEUE: DurableObjectNamespace<import("./quayside.ts").WideQueue>;
+    RAW_QUEUE: DurableObjectNamespace<import("./raw.ts").RawQueue>;
+    AGENT_QUEUE: DurableObjectNamespace<import("./agents-sdk.ts").AgentQueue>;
+  }
+}

@@ -1,0 +1,134 @@
+import { Queue } from "@quayside/core";
+import { DurableQueue, type DurableQueueOptions, type QueueRpc, StubDriver } from "@quayside/edge";
+import { batchesOf, type Contestant, type Payload, pause, payloadOf, type Rows, runs } from "./contestant.ts";
+
+export interface Jobs {
+  email: Payload;
+  /** Runs on for a while, so that the answer that tells of its start does not wait for the write that ends it. */
+  slow: Payload;
+}
+
+type Options = DurableQueueOptions<Jobs, Cloudflare.Env>;
+
+/** The name of the queue in each object is the object's: so is an `edgeQueue` of that name. */
+class BenchQueue extends DurableQueue<Cloudflare.Env> implements Contestant {
+  readonly #queue: Queue<Jobs>;
+  readonly #name: string;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env, options: Options) {
+    super(ctx, env, options as never);
+    this.#name = ctx.id.name as string;
+    // As code of the object's own class uses its queue: by the verbs it offers, without leaving the object.
+    this.#queue = new Queue<Jobs>(this.#name, new StubDriver(() => this as QueueRpc));
+  }
+
+  async add(jobs: number, batch: number): Promise<void> {
+    if (batch === 1) {
+      for (const [payload] of batchesOf(jobs, 1)) await this.#queue.addJob("email", payload as Payload);
+      return;
+    }
+    for (const payloads of batchesOf(jobs, batch))
+      await this.#queue.addJobs(payloads.map((payload) => ({ name: "email", payload })));
+  }
+
+  async fill(jobs: number): Promise<void> {
+    await this.#queue.pause();
+    await this.add(jobs, 1_000);
+  }
+
+  async work(): Promise<void> {
+    const all = runs.next(await this.#queue.size());
+    await this.#queue.resume();
+    await all;
+    await this.#settled();
+  }
+
+  /** Completed jobs leave no trace. The default keeps the last 100. */
+  async keepNone(): Promise<void> {
+    await this.#queue.configure({ keep: { completed: 0 } });
+  }
+
+  async startOne(): Promise<void> {
+    const started = runs.next(1);
+    await this.#queue.addJob("slow", payloadOf(0));
+    await started;
+  }
+
+  /** How often handlers have started. */
+  async starts(): Promise<number> {
+    return runs.total;
+  }
+
+  async started(total: number): Promise<void> {
+    await runs.until(total);
+  }
+
+  async rows(jobs: number, batch: number): Promise<Rows> {
+    const before = await this.usage();
+    const all = runs.next(jobs);
+    await this.add(jobs, batch);
+    await all;
+    await this.#settled();
+    const after = await this.usage();
+    const alarms = after.alarmsSet - before.alarmsSet;
+    return {
+      read: after.rowsRead - before.rowsRead,
+      written: after.rowsWritten - before.rowsWritten + alarms,
+    };
+  }
+
+  /** Claims and settles so many jobs, 100 at a time, as a worker's exchanges do: each settles one batch and claims the next. */
+  async exchanges(jobs: number): Promise<void> {
+    const worker = crypto.randomUUID();
+    let tokens: readonly string[] = [];
+    for (let number = 1, left = jobs; left > 0 || tokens.length > 0; number++) {
+      const limit = Math.min(100, left);
+      const reply = await this.exchange({
+        worker,
+        liveness: "time",
+        leaseMs: 30_000,
+        exchange: number,
+        settle: tokens.map((token) => ({ token, outcome: "completed" })),
+        running: [],
+        claim: { limit, queues: limit > 0 ? [{ queue: this.#name }] : [] },
+        leave: limit === 0,
+      });
+      if (!reply.ok) throw new Error(reply.error.message);
+      tokens = reply.value.jobs.map(({ token }) => token);
+      if (tokens.length < limit) throw new Error(`Claimed ${tokens.length} of ${limit}.`);
+      left -= tokens.length;
+    }
+  }
+
+  async #settled(): Promise<void> {
+    while ((await this.#queue.size()) > 0) await pause(1);
+  }
+}
+
+const handlers: NonNullable<Options["handlers"]> = {
+  email: runs.run,
+  slow: async () => {
+    runs.run();
+    await pause(5);
+  },
+};
+
+/** Keeps its jobs and works none. */
+export class KeepQueue extends BenchQueue {
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env, {});
+  }
+}
+
+/** At the default concurrency. */
+export class WorkQueue extends BenchQueue {
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env, { handlers });
+  }
+}
+
+export class WideQueue extends BenchQueue {
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env, { handlers, concurrency: 100 });
+  }
+}

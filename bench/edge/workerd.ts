@@ -1,0 +1,132 @@
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { unstable_readConfig } from "wrangler";
+
+const START_LIMIT_MS = 30_000;
+
+export interface Workerd {
+  readonly url: string;
+  readonly version: string;
+  close(): Promise<void>;
+}
+
+/**
+ * The Worker of `worker/`, bundled as wrangler deploys it, in the runtime itself, on its own socket, its objects on disk
+ * in a folder of their own: no development server stands between, whose proxy would be what is measured.
+ *
+ * @param inspector `host:port` for a debugger or profiler.
+ */
+export async function startWorkerd(inspector = process.env.BENCH_INSPECTOR): Promise<Workerd> {
+  const folder = await mkdtemp(join(tmpdir(), "quayside-bench-edge-"));
+  const removed = () => rm(folder, { recursive: true, force: true });
+  try {
+    await mkdir(join(folder, "objects"));
+    await bundle(join(folder, "bundle"));
+    const config = join(folder, "config.capnp");
+    await writeFile(config, runtimeConfig(join(folder, "objects")));
+    const { url, stop } = await serve(config, inspector);
+    return {
+      url,
+      version: workerd.version,
+      close: async () => {
+        await stop();
+        await removed();
+      },
+    };
+  } catch (error) {
+    await removed();
+    throw error;
+  }
+}
+
+const require = createRequire(import.meta.url);
+const wrangler = require.resolve("wrangler");
+/** The runtime that this wrangler runs. */
+const workerd = createRequire(wrangler)("workerd") as { readonly default: string; readonly version: string };
+
+const CONFIG = fileURLToPath(new URL("worker/wrangler.jsonc", import.meta.url));
+
+async function bundle(folder: string): Promise<void> {
+  const cli = join(wrangler, "../../bin/wrangler.js");
+  const args = [cli, "deploy", "--dry-run", "--outdir", folder, "--config", CONFIG];
+  const env = { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false", WRANGLER_LOG: "error" };
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"], env });
+  const code = await new Promise((resolve) => child.on("exit", resolve));
+  if (code !== 0) throw new Error("wrangler could not bundle the Worker.");
+}
+
+/** What this needs of it: wrangler's own type is made of packages that it does not bring. */
+interface Config {
+  readonly compatibility_date: string;
+  readonly compatibility_flags: readonly string[];
+  readonly durable_objects: { readonly bindings: readonly { readonly name: string; readonly class_name: string }[] };
+}
+
+/** The same bindings and classes as in wrangler.jsonc, in the runtime's own words. */
+function runtimeConfig(objects: string): string {
+  const { compatibility_date, compatibility_flags, durable_objects } = unstable_readConfig({
+    config: CONFIG,
+  }) as Config;
+  const text = JSON.stringify;
+  const list = (items: readonly string[]) => `[${items.join(", ")}]`;
+  const { bindings } = durable_objects;
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "main", worker = .main), (name = "objects", disk = (path = ${text(objects)}, writable = true))],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+  # Part of Miniflare, not of the runtime; the Agents SDK imports it, and nobody sends mail here.
+  extensions = [(modules = [(
+    name = "cloudflare-internal:email", internal = true, esModule = "export default { EmailMessage: class {} };"
+  )])],
+);
+const main :Workerd.Worker = (
+  modules = [(name = "index.js", esModule = embed "bundle/index.js")],
+  compatibilityDate = ${text(compatibility_date)},
+  compatibilityFlags = ${list(compatibility_flags.map((flag) => text(flag)))},
+  bindings = ${list(bindings.map(({ name, class_name }) => `(name = ${text(name)}, durableObjectNamespace = ${text(class_name)})`))},
+  durableObjectNamespaces = ${list(
+    bindings.map(
+      ({ class_name }) => `(className = ${text(class_name)}, uniqueKey = ${text(class_name)}, enableSql = true)`,
+    ),
+  )},
+  durableObjectStorage = (localDisk = "objects"),
+);
+`;
+}
+
+/** Started, it tells on the descriptor 3 which port it got. */
+async function serve(config: string, inspector?: string): Promise<{ url: string; stop: () => Promise<void> }> {
+  const args = ["serve", config, "--control-fd=3", ...(inspector ? [`--inspector-addr=${inspector}`] : [])];
+  const child = spawn(workerd.default, args, { stdio: ["ignore", "pipe", "pipe", "pipe"] });
+  const exited = new Promise<void>((resolve) => child.on("exit", () => resolve()));
+  // The Agents SDK warns of every backlog. What was said last is told if the runtime does not come up.
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on("data", (chunk) => (said = `${said}${chunk}`.slice(-4_000)));
+  const stop = async () => {
+    child.kill();
+    await exited;
+  };
+  const listening = new Promise<number>((resolve, reject) => {
+    let heard = "";
+    child.stdio[3]?.on("data", (chunk) => {
+      heard += chunk;
+      for (const line of heard.split("\n").slice(0, -1)) {
+        const message = JSON.parse(line) as { event: string; socket?: string; port: number };
+        if (message.event === "listen" && message.socket === "http") resolve(message.port);
+      }
+    });
+    void exited.then(() => reject(new Error(`workerd ended.\n${said}`)));
+    setTimeout(() => reject(new Error(`workerd did not start in time.\n${said}`)), START_LIMIT_MS).unref();
+  });
+  try {
+    return { url: `http://127.0.0.1:${await listening}`, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
