@@ -53,7 +53,7 @@ export class DurableAlarm implements Store {
   }
 
   async transact<T>(start: () => Program<T>): Promise<T> {
-    return this.#run((arm) => guarded(start(), this.#clock.now(), arm));
+    return this.#run((arm, now) => guarded(start(), now, arm));
   }
 
   /** Arms for what the store holds now. `soon`: whatever it holds, as soon as possible. */
@@ -95,11 +95,11 @@ export class DurableAlarm implements Store {
     return this.#store.close();
   }
 
-  #run<T>(start: (arm: Arm) => Program<T>): T {
+  #run<T>(start: (arm: Arm, now: number) => Program<T>): T {
     // Read before the program reads it: what the program takes for future is then future here too, and gets its alarm.
     const now = this.#clock.now();
     let armed = this.#armedAt;
-    const result = this.#store.run(() => start((need) => this.#arm(now, need, (instant) => (armed = instant))));
+    const result = this.#store.run(() => start((need) => this.#arm(now, need, (instant) => (armed = instant)), now));
     // After the commit (R3) and in its own turn, so that no other program has run on the older memory.
     if (armed !== this.#armedAt) this.#alarmsSet++;
     this.#armedAt = armed;

@@ -26,9 +26,17 @@ const RETURN_STEP = 1_000;
 /** From this interruption on a job is claimed alone: it may be what kills its process. */
 const ALONE_FROM = 2;
 
-/** Takes the first due jobs of the queues, in the order given. `held` is what the worker already runs. */
-export function* claim(turn: Turn, request: ExchangeRequest["claim"], held: readonly Held[]): Program<Claimed> {
-  const taking = new Taking(turn, held, request.limit);
+/**
+ * Takes the first due jobs of the queues, in the order given. `held` is what the worker already runs; it has settled so
+ * many in this round: as many more are likely to be due.
+ */
+export function* claim(
+  turn: Turn,
+  request: ExchangeRequest["claim"],
+  held: readonly Held[],
+  settled: number,
+): Program<Claimed> {
+  const taking = new Taking(turn, held, request.limit, settled);
   for (const queue of request.queues) yield* fromQueue(taking, queue);
   return taking;
 }
@@ -41,12 +49,14 @@ class Taking implements Claimed {
   wakeAt = Number.POSITIVE_INFINITY;
   alone = false;
   left: number;
+  readonly settled: number;
   /** A job that was interrupted before and must wait until this worker runs nothing else. */
   closed: boolean;
   readonly #busy: boolean;
 
-  constructor(turn: Turn, held: readonly Held[], limit: number) {
+  constructor(turn: Turn, held: readonly Held[], limit: number, settled: number) {
     this.turn = turn;
+    this.settled = settled;
     this.left = limit;
     this.closed = held.some((entry) => entry.alone);
     this.#busy = held.length > 0;
@@ -87,7 +97,7 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   if (slots <= 0) return yield* rate?.take(0) ?? nothing();
 
   const sieve = new Sieve(taking, request);
-  const due = new DueJobs(turn, request.queue);
+  const due = new DueJobs(turn, request.queue, taking.settled);
   const before = taking.jobs.length;
   const quota = Math.min(slots, tokens);
   for (

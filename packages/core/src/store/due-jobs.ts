@@ -5,6 +5,9 @@ import { after, scan, scanKeys } from "./operations.ts";
 import type { Key, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
+/** Of so many jobs it is always worth to read the records before it is known that they are due: it saves a trip to the store. */
+const LIKELY = 10;
+
 /**
  * The due jobs of a queue that nobody runs, best first, read a few at a time. The head of the line is read as if all of
  * it were due, which it mostly is; from the first job that is not, one seek finds the first key of each priority present.
@@ -16,6 +19,7 @@ export class DueJobs {
   readonly #turn: Turn;
   readonly #lane: string;
   readonly #queue: string;
+  readonly #likely: number;
   #running: Set<string> | undefined;
   /** Where to read on; undefined when the lane is exhausted. */
   #from: Key | undefined;
@@ -23,8 +27,10 @@ export class DueJobs {
   #rank: number | undefined;
   #begun = false;
 
-  constructor(turn: Turn, queue: string) {
+  /** @param likely how many jobs are likely to be due. */
+  constructor(turn: Turn, queue: string, likely = 0) {
     this.#turn = turn;
+    this.#likely = Math.max(LIKELY, likely);
     this.#queue = queue;
     this.#lane = readyLane(queue);
   }
@@ -35,7 +41,7 @@ export class DueJobs {
       this.#running = new Set((yield* this.#turn.leases()).heldOf(this.#queue).map((held) => keyText(held.key)));
     if (!this.#begun) {
       this.#begun = true;
-      const due = yield* this.#head(want + this.#running.size);
+      const due = yield* this.#head(Math.min(want, this.#likely) + this.#running.size);
       if (due.length > 0) return this.#cut(due, want);
     }
     while (this.#from) {

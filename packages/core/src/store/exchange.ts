@@ -54,7 +54,7 @@ export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): P
   const interrupted = yield* recover(turn, request.worker, judge);
   // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
   yield* aftermath(turn);
-  const claimed = yield* claim(turn, request.claim, lease.held);
+  const claimed = yield* claim(turn, request.claim, lease.held, request.settle.length);
   const recursAt = yield* placeNext(turn, claimed.jobs);
   const fresh = claimed.jobs.map((job, index) => toHeld(job, `${request.exchange}.${index}`, turn.now, claimed.alone));
   const next = {
