@@ -1,9 +1,9 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
-import { CHROMIUM_FLAGS, findChromium } from "./scripts/find-chromium.mjs";
+import { CHROMIUM_FLAGS, findBrowser } from "./scripts/find-browsers.mjs";
 
-const chromium = await findChromium();
+const chromium = await findBrowser("chromium");
 
 export default defineConfig({
   test: {

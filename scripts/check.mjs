@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ensureChromium } from "./find-chromium.mjs";
+import { ensureBrowser } from "./find-browsers.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const resultsFolder = join(root, "test-results");
@@ -85,12 +85,12 @@ await step("lint", () => run("biome", ["ci", "--error-on-warnings", `--colors=${
 await step("declarations", () => run(process.execPath, ["scripts/declarations.mjs"]));
 await step("core tests (Node)", () => test("core"));
 await step("browser tests (Chromium)", async () => {
-  await ensureChromium();
+  await ensureBrowser("chromium");
   return test("browser");
 });
 await step("edge tests (workerd)", () => test("edge"));
 await step("end-to-end and fault tests", async () => {
-  await ensureChromium();
+  await ensureBrowser("chromium");
   return test("e2e");
 });
 
