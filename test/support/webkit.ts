@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ export interface WebKitPage {
 export async function openWebKit(executable: string, url: string, profile: string): Promise<WebKitPage> {
   const screen = await openScreen();
   const inspector = `127.0.0.1:${await freePort()}`;
-  const browser = spawn(executable, ["--enable-developer-extras=true", url], {
+  const browser = start(executable, ["--enable-developer-extras=true", url], {
     stdio: "ignore",
     env: {
       ...process.env,
@@ -48,9 +48,18 @@ export async function openWebKit(executable: string, url: string, profile: strin
   }
 }
 
+/** A process that does not outlive this one. */
+function start(command: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  const child = spawn(command, args, options);
+  const kill = () => child.kill();
+  process.once("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
+  return child;
+}
+
 /** An X server without a monitor. It chooses a free number itself, and tells it when it is ready. */
 async function openScreen(): Promise<{ readonly server: ChildProcess; readonly display: string }> {
-  const server = spawn("Xvfb", ["-displayfd", "3", "-screen", "0", "1280x1024x24", "-nolisten", "tcp"], {
+  const server = start("Xvfb", ["-displayfd", "3", "-screen", "0", "1280x1024x24", "-nolisten", "tcp"], {
     stdio: ["ignore", "ignore", "ignore", "pipe"],
   });
   const ready = once(createInterface(server.stdio[3] as Readable), "line");
