@@ -1,3 +1,5 @@
+import { statfs } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { defineBrowserProvider } from "@vitest/browser";
 import type { BrowserProvider, BrowserProviderOption, TestProject } from "vitest/node";
 import { type Engine, type OpenEngine, openEngine } from "./open-engine.ts";
@@ -12,6 +14,18 @@ export const engineProvider = (engine: Engine): BrowserProviderOption =>
     supportedBrowser: [engine],
     providerFactory: (project) => new EngineProvider(engine, project),
   });
+
+/** So much that no engine thinks of it as a disk that is nearly full: what a site may store is a share of that. */
+const ROOM_BYTES = 4 * 2 ** 30;
+
+/**
+ * Where the profile goes: in memory where that has a folder, for each test makes a database and deletes it, and
+ * WebKit waits for the disk each time (seen on a busy one: 224 s for what takes 51 s in memory).
+ */
+async function profileParent(): Promise<string> {
+  const memory = await statfs("/dev/shm").catch(() => undefined);
+  return memory && memory.bavail * memory.bsize >= ROOM_BYTES ? "/dev/shm" : tmpdir();
+}
 
 class EngineProvider implements BrowserProvider {
   readonly name = "engine";
@@ -30,7 +44,7 @@ class EngineProvider implements BrowserProvider {
   }
 
   async openPage(_sessionId: string, url: string): Promise<void> {
-    const opening = openEngine(this.#engine, { url });
+    const opening = profileParent().then((profileIn) => openEngine(this.#engine, { url, profileIn }));
     this.#opened.push(opening);
     await opening;
   }

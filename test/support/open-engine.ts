@@ -26,6 +26,8 @@ export interface OpenEngineOptions {
   readonly url: string;
   /** The folder that keeps what the browser stores on disk, also after `close`. Absent: one that `close` removes. */
   readonly profile?: string;
+  /** Where the folder is made that `close` removes. Default the system's folder for temporary files. */
+  readonly profileIn?: string;
 }
 
 /** How long a page may take to put a function on `window`. */
@@ -40,10 +42,13 @@ const PAGE_TIME_LIMIT_MS = 30_000;
  * const timings = await page.evaluate("bench.run", "enqueue", 1_000);
  * await page.close();
  */
-export async function openEngine(engine: Engine, { url, profile }: OpenEngineOptions): Promise<OpenEngine> {
+export async function openEngine(
+  engine: Engine,
+  { url, profile, profileIn = tmpdir() }: OpenEngineOptions,
+): Promise<OpenEngine> {
   const executable = await findBrowser(engine);
   if (!executable) throw new Error(`No browser is installed for ${engine}.`);
-  const folder = profile ?? (await mkdtemp(join(tmpdir(), `quayside-${engine}-`)));
+  const folder = profile ?? (await mkdtemp(join(profileIn, `quayside-${engine}-`)));
   const removeFolder = async () => {
     if (!profile) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   };
