@@ -81,7 +81,7 @@ const callExpression = (path: string, args: readonly Json[]): string => `(async 
       if (performance.now() > giveUpAt) throw new Error(${JSON.stringify(`The page has no function ${path}.`)});
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    return JSON.stringify({ value: (await ${`window.${path}`}(...${JSON.stringify(args)})) ?? null });
+    return JSON.stringify({ value: (await window.${path}(...${JSON.stringify(args)})) ?? null });
   } catch (error) {
     return JSON.stringify({ thrown: String(error?.stack?.includes(error.message) ? error.stack : error) });
   }
