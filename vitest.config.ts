@@ -1,9 +1,33 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { playwright } from "@vitest/browser-playwright";
-import { defineConfig } from "vitest/config";
-import { CHROMIUM_FLAGS, findChromium } from "./scripts/find-chromium.mjs";
+import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import type { BrowserProviderOption } from "vitest/node";
+import { CHROMIUM_FLAGS, type Engine, findBrowser } from "./scripts/find-browsers.mjs";
+import { engineProvider } from "./test/support/engine-provider.ts";
 
-const chromium = await findChromium();
+const chromium = await findBrowser("chromium");
+
+/** The tests of test/browser in one engine. */
+const browserTests = (
+  name: string,
+  engine: Engine,
+  provider: BrowserProviderOption,
+): TestProjectInlineConfiguration => ({
+  // Found before the first test: a dependency that turns up later reloads the page in the middle of a run.
+  optimizeDeps: { entries: ["test/browser/**/*.test.ts"] },
+  test: {
+    name,
+    include: ["test/browser/**/*.test.ts"],
+    testTimeout: 15_000,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider,
+      instances: [{ browser: engine }],
+    },
+  },
+});
 
 export default defineConfig({
   test: {
@@ -15,24 +39,13 @@ export default defineConfig({
           include: ["test/core/**/*.test.ts", "test/model/**/*.test.ts"],
         },
       },
-      {
-        // Found before the first test: a dependency that turns up later reloads the page in the middle of a run.
-        optimizeDeps: { entries: ["test/browser/**/*.test.ts"] },
-        test: {
-          name: "browser",
-          include: ["test/browser/**/*.test.ts"],
-          testTimeout: 15_000,
-          browser: {
-            enabled: true,
-            headless: true,
-            screenshotFailures: false,
-            provider: playwright({
-              launchOptions: { args: CHROMIUM_FLAGS, ...(chromium && { executablePath: chromium }) },
-            }),
-            instances: [{ browser: "chromium" }],
-          },
-        },
-      },
+      browserTests(
+        "browser",
+        "chromium",
+        playwright({ launchOptions: { args: CHROMIUM_FLAGS, ...(chromium && { executablePath: chromium }) } }),
+      ),
+      browserTests("firefox", "firefox", engineProvider("firefox")),
+      browserTests("webkit", "webkit", engineProvider("webkit")),
       {
         plugins: [cloudflareTest({ wrangler: { configPath: "./test/edge/wrangler.jsonc" } })],
         test: {

@@ -1,84 +1,53 @@
 // Everything that must hold before a change goes in: types, lint, then the tests of every project.
 // All steps run, whatever fails; the last line sums the tests of all projects.
-import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
-import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { ensureChromium } from "./find-chromium.mjs";
-
-const root = fileURLToPath(new URL("..", import.meta.url));
-const resultsFolder = join(root, "test-results");
-const colors = process.stdout.isTTY && !process.env.NO_COLOR;
-const env = {
-  ...process.env,
-  ...(!colors && { NO_COLOR: "1", FORCE_COLOR: undefined }),
-  PATH: `${join(root, "node_modules/.bin")}${delimiter}${process.env.PATH}`,
-};
+import { ensureBrowser } from "./find-browsers.mjs";
+import { colors, run, runTests } from "./run-tests.mjs";
+import { testBrowser } from "./test-browsers.mjs";
 
 let passed = 0;
 let failed = 0;
 /** @type {string[]} */
 const failedSteps = [];
+/** @type {string[]} */
+const notRun = [];
+
+/** Whether a step succeeded, or why it was not run, which is neither. @typedef {boolean | { notRun: string }} Outcome */
 
 /**
  * @param {string} title
- * @param {() => boolean | Promise<boolean>} work answers whether the step succeeded
+ * @param {() => Outcome | Promise<Outcome>} work
  */
 async function step(title, work) {
   console.log(`\n=== ${title}`);
   const start = performance.now();
-  let ok = false;
+  /** @type {Outcome} */
+  let outcome = false;
   try {
-    ok = await work();
+    outcome = await work();
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
   }
-  console.log(`=== ${title}: ${ok ? "ok" : "FAILED"} in ${((performance.now() - start) / 1000).toFixed(1)} s`);
-  if (!ok) failedSteps.push(title);
+  const said = typeof outcome === "object" ? `not run: ${outcome.notRun}` : outcome ? "ok" : "FAILED";
+  console.log(`=== ${title}: ${said} in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  if (outcome === false) failedSteps.push(title);
+  if (typeof outcome === "object") notRun.push(`${title}: not run: ${outcome.notRun}`);
 }
 
-/**
- * @param {string} command
- * @param {readonly string[]} args
- */
-function run(command, args) {
-  return (
-    spawnSync(command, args, { cwd: root, env, stdio: "inherit", shell: process.platform === "win32" }).status === 0
-  );
+/** @param {{ ok: boolean, passed: number, failed: number }} result */
+function count(result) {
+  passed += result.passed;
+  failed += result.failed;
+  return result.ok;
 }
 
 /** @param {string} project */
-function test(project) {
-  const results = join(resultsFolder, `${project}.json`);
-  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${results}`];
-  const ok = run("vitest", ["run", "--project", project, "--passWithNoTests", ...reporters]);
-  const counts = countTests(results);
-  passed += counts.passed;
-  failed += ok ? counts.failed : Math.max(counts.failed, 1);
-  return ok;
-}
+const test = (project) => count(runTests(project));
 
-/**
- * A file that fails as a whole (it does not load, say) has no failed test in it: count it as one.
- * @param {string} results
- * @returns {{ passed: number, failed: number }}
- */
-function countTests(results) {
-  try {
-    const report = JSON.parse(readFileSync(results, "utf8"));
-    /** @type {{ status: string, assertionResults: { status: string }[] }[]} */
-    const files = report.testResults;
-    const brokenFiles = files.filter(
-      (file) => file.status === "failed" && !file.assertionResults.some((result) => result.status === "failed"),
-    );
-    return { passed: report.numPassedTests, failed: report.numFailedTests + brokenFiles.length };
-  } catch {
-    return { passed: 0, failed: 0 };
-  }
+/** Where its browser can be had. @param {"firefox" | "webkit"} engine */
+async function testWherePossible(engine) {
+  const result = await testBrowser(engine);
+  return "notRun" in result ? result : count(result);
 }
-
-rmSync(resultsFolder, { recursive: true, force: true });
-mkdirSync(resultsFolder, { recursive: true });
 
 await step("types", () => run(process.execPath, ["scripts/typecheck.mjs"]));
 await step("lint", () => run("biome", ["ci", "--error-on-warnings", `--colors=${colors ? "force" : "off"}`, "."]));
@@ -86,15 +55,24 @@ await step("declarations", () => run(process.execPath, ["scripts/declarations.mj
 await step("bundle size", () => run(process.execPath, ["bench/size/guard.ts"]));
 await step("core tests (Node)", () => test("core"));
 await step("browser tests (Chromium)", async () => {
-  await ensureChromium();
+  await ensureBrowser("chromium");
   return test("browser");
 });
 await step("edge tests (workerd)", () => test("edge"));
 await step("end-to-end and fault tests", async () => {
-  await ensureChromium();
+  await ensureBrowser("chromium");
   return test("e2e");
 });
+await step("browser tests (Firefox)", () => testWherePossible("firefox"));
+await step("browser tests (WebKit)", () => testWherePossible("webkit"));
 
-console.log(failedSteps.length > 0 ? `\nFailed: ${failedSteps.join(", ")}` : "\nAll steps succeeded.");
+console.log(["", ...notRun].join("\n"));
+console.log(
+  failedSteps.length > 0
+    ? `Failed: ${failedSteps.join(", ")}`
+    : notRun.length > 0
+      ? "All other steps succeeded."
+      : "All steps succeeded.",
+);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failedSteps.length > 0 ? 1 : 0;

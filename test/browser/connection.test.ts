@@ -1,7 +1,7 @@
 import { IndexedDbStore, type IndexedDbStoreOptions, indexedDbDriver } from "@quayside/browser";
 import { deleteDB, openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { databaseOf, deleteByForce, drop, exists, freshName } from "./support/databases.ts";
+import { canDeleteByForce, databaseOf, deleteByForce, drop, exists, freshName } from "./support/databases.ts";
 import { failTransactions } from "./support/faults.ts";
 import { OtherTab } from "./support/other-tab.ts";
 import { count, increment } from "./support/programs.ts";
@@ -107,29 +107,32 @@ describe("IndexedDbStore: a connection", () => {
     await Promise.all([old.close(), next.close()]);
   });
 
-  it("closed by force in the middle of its programs, with the database deleted, loses none of them silently", async () => {
-    const name = freshName();
-    const store = new IndexedDbStore({ name });
-    await store.transact(increment);
-    let deleted = false;
-    const ends: Promise<unknown>[] = [];
-    const deleting = deleteByForce(name).then(() => {
-      deleted = true;
-    });
-    while (!deleted) {
-      ends.push(...times(20, () => store.transact(increment).catch((error: unknown) => error)));
-      await ends.at(-20);
-    }
-    await deleting;
-    const refused = (await Promise.all(ends)).filter((end) => typeof end !== "number");
-    expect(refused.length).toBeGreaterThan(0);
-    for (const error of refused) expect(error).toMatchObject({ code: "storage_unavailable" });
-    await expect(store.transact(count)).rejects.toMatchObject({ details: { reason: "deleted" } });
-    expect(await exists(name)).toBe(false);
-    await store.close();
-  });
+  it.runIf(canDeleteByForce)(
+    "closed by force in the middle of its programs, with the database deleted, loses none of them silently",
+    async () => {
+      const name = freshName();
+      const store = new IndexedDbStore({ name });
+      await store.transact(increment);
+      let deleted = false;
+      const ends: Promise<unknown>[] = [];
+      const deleting = deleteByForce(name).then(() => {
+        deleted = true;
+      });
+      while (!deleted) {
+        ends.push(...times(20, () => store.transact(increment).catch((error: unknown) => error)));
+        await ends.at(-20);
+      }
+      await deleting;
+      const refused = (await Promise.all(ends)).filter((end) => typeof end !== "number");
+      expect(refused.length).toBeGreaterThan(0);
+      for (const error of refused) expect(error).toMatchObject({ code: "storage_unavailable" });
+      await expect(store.transact(count)).rejects.toMatchObject({ details: { reason: "deleted" } });
+      expect(await exists(name)).toBe(false);
+      await store.close();
+    },
+  );
 
-  it("closed by force while nothing runs is not used again", async () => {
+  it.runIf(canDeleteByForce)("closed by force while nothing runs is not used again", async () => {
     const name = freshName();
     const store = new IndexedDbStore({ name });
     await store.transact(increment);
@@ -151,7 +154,8 @@ describe("IndexedDbStore: a connection", () => {
     });
     holder.close();
     await deleting;
-    expect(await store.transact(increment)).toBe(1);
+    // Making it may take an engine longer than this store has patience.
+    await vi.waitFor(async () => expect(await store.transact(increment)).toBe(1), { timeout: 10_000 });
     await store.close();
   });
 

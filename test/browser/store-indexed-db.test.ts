@@ -29,14 +29,16 @@ describe("IndexedDbStore, strict", () => {
   storeConformance({ describe, it, expect }, openWith({ durability: "strict" }));
 });
 
-describe("IndexedDbStore where the engine cannot read backwards in one request", () => {
-  const prototype = IDBObjectStore.prototype as { getAllRecords?: unknown };
-  const original = prototype.getAllRecords;
+const prototype = IDBObjectStore.prototype as { getAllRecords?: unknown };
+const original = prototype.getAllRecords;
+
+// An engine that cannot by itself has done all that already.
+describe.runIf(original)("IndexedDbStore where the engine cannot read backwards in one request", () => {
   beforeEach(() => {
     delete prototype.getAllRecords;
   });
   afterEach(() => {
-    if (original) prototype.getAllRecords = original;
+    prototype.getAllRecords = original;
   });
   storeConformance({ describe, it, expect }, openWith({}));
 });

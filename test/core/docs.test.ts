@@ -31,7 +31,7 @@ function titlesIn(folder: string): Set<string> {
   const titles = new Set<string>();
   for (const path of globSync(`test/${folder}/**/*.test{,-d}.ts`, { cwd: root })) {
     const calls =
-      /\b(?:it|test|describe)(?:\.\w+)*(?:\.each(?:<[^(]*>)?\([\s\S]*?\)\s*)?\(\s*("(?:[^"\\]|\\.)*"|'[^']*'|`[^`]*`)/g;
+      /\b(?:it|test|describe)(?:\.\w+)*(?:\.(?:each|runIf)(?:<[^(]*>)?\([\s\S]*?\)\s*)?\(\s*("(?:[^"\\]|\\.)*"|'[^']*'|`[^`]*`)/g;
     for (const [, quoted = ""] of read(path).matchAll(calls))
       titles.add(quoted.slice(1, -1).replaceAll(/\\(["'`\\])/g, "$1"));
   }

@@ -1,7 +1,7 @@
 import type { LaunchOptions } from "playwright-core";
-import { CHROMIUM_FLAGS, ensureChromium } from "../../scripts/find-chromium.mjs";
+import { CHROMIUM_FLAGS, ensureBrowser } from "../../scripts/find-browsers.mjs";
 
 /** Options for `chromium.launch()` and `launchPersistentContext()` of playwright-core, with a browser that is there. */
 export async function launchOptions(): Promise<LaunchOptions> {
-  return { executablePath: await ensureChromium(), headless: true, args: CHROMIUM_FLAGS };
+  return { executablePath: await ensureBrowser("chromium"), headless: true, args: CHROMIUM_FLAGS };
 }

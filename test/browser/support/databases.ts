@@ -1,5 +1,5 @@
 import { deleteDB } from "idb";
-import { cdp } from "vitest/browser";
+import { cdp, server } from "vitest/browser";
 
 let made = 0;
 
@@ -9,10 +9,14 @@ export const freshName = (): string => `case-${++made}-${crypto.randomUUID()}`;
 /** What the store of that name calls its database. */
 export const databaseOf = (name: string): string => `quayside:${name}`;
 
+/** WebKit goes on listing a database whose making was undone, with version 0. */
 export const exists = async (name: string): Promise<boolean> =>
-  (await indexedDB.databases()).some((database) => database.name === databaseOf(name));
+  (await indexedDB.databases()).some(({ name: found, version }) => found === databaseOf(name) && version !== 0);
 
 export const drop = (name: string): Promise<void> => deleteDB(databaseOf(name));
+
+/** Only Chromium lets the devtools delete a database under its users. */
+export const canDeleteByForce = server.browser === "chromium";
 
 /** As "clear site data" does it: no `versionchange`; connections are closed under their users, transactions aborted. */
 export async function deleteByForce(name: string): Promise<void> {
