@@ -1,21 +1,56 @@
+import { ENGINES, ensureBrowser } from "../../scripts/find-browsers.mjs";
+import type { Engine } from "../../test/support/open-engine.ts";
 import type { Case, Contestant, Goal } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
-import { type BenchBrowser, openChromium } from "./chromium.ts";
+import { type BenchBrowser, openBench, servePage } from "./bench-page.ts";
 import type { ContestantName, Run } from "./protocol.ts";
 
 type Asked = Run extends infer Each ? (Each extends Run ? Omit<Each, "contestant"> : never) : never;
 
-let chromium = "";
+/** Each engine that was measured, as it calls itself. */
+const agents: Record<string, string> = {};
+const missing: string[] = [];
 
 export async function* cases(): AsyncGenerator<Case> {
-  const browser = await openChromium();
-  chromium = browser.version;
+  const page = await servePage();
   try {
-    yield* casesIn(browser);
+    for (const engine of ENGINES) {
+      if (!(await installed(engine))) continue;
+      const browser = await openBench(engine, page.url);
+      agents[engine] = browser.agent;
+      try {
+        if (engine === "chromium") yield* casesIn(browser);
+        yield depthIn(engine, browser);
+      } finally {
+        await browser.close();
+      }
+    }
   } finally {
-    await browser.close();
+    await page.close();
   }
 }
+
+async function installed(engine: Engine): Promise<boolean> {
+  try {
+    await ensureBrowser(engine);
+    return true;
+  } catch (error) {
+    missing.push(`${engine}: ${error instanceof Error ? error.message : error}`);
+    return false;
+  }
+}
+
+const depthIn = (engine: Engine, browser: BenchBrowser): Case => ({
+  title: `time to work a job with 100,000 more waiting over the time with 1,000 more, 50 at a time, ${engine}`,
+  unit: "ratio",
+  contestants: [
+    {
+      name: "Quayside",
+      run: () => browser.run({ contestant: "Quayside", measure: "depth", shallow: 1_000, deep: 100_000, jobs: 1_000 }),
+    },
+  ],
+  goals: [{ atMost: 1.3 }],
+});
 
 function* casesIn(browser: BenchBrowser): Generator<Case> {
   /** Who takes part, each with how many jobs if not with so many as Quayside: a rate needs no more than that. */
@@ -85,20 +120,15 @@ function* casesIn(browser: BenchBrowser): Generator<Case> {
     unit: "ms",
     contestants: contestants({ ...idle, percentile: 50, waiting: 100_000 }, ["Quayside"]),
   };
-  yield {
-    title: "time to work a job with 100,000 more waiting over the time with 1,000 more, 50 at a time",
-    unit: "ratio",
-    contestants: contestants({ measure: "depth", shallow: 1_000, deep: 100_000, jobs: 1_000 }, ["Quayside"]),
-    goals: [{ atMost: 1.3 }],
-  };
 }
 
 export const versions = (): Record<string, string> => ({
-  Chromium: chromium,
+  ...agents,
   ...versionsOf("workbox-background-sync", "@tanstack/offline-transactions", "dexie", "idb", "vite"),
 });
 
 export const notRun = (): readonly string[] => [
+  ...missing,
   "Workbox and TanStack in the bulk add: neither has a call that stores many.",
   "Workbox from add to start of the handler: nothing of it waits for jobs in a page; in a service worker the browser " +
     "chooses when the sync event comes.",

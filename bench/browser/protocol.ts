@@ -12,9 +12,8 @@ export type Run = { readonly contestant: ContestantName } & (
 
 /** What the page has as `globalThis.bench`. */
 export interface BenchPage {
+  /** What the engine calls itself. */
+  agent(): string;
   /** Jobs a second, milliseconds or a ratio, as the case has it. Starts from no databases and leaves none. */
   run(run: Run): Promise<number>;
 }
-
-/** The expression that makes one run, for any driver that evaluates a promise in a page. */
-export const expressionOf = (run: Run): string => `bench.run(${JSON.stringify(run)})`;

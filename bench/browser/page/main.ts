@@ -17,6 +17,7 @@ const CONTESTANTS: Readonly<Record<ContestantName, Contestant>> = {
 };
 
 const bench: BenchPage = {
+  agent: () => navigator.userAgent,
   async run(run: Run) {
     try {
       return await measure(CONTESTANTS[run.contestant], run);

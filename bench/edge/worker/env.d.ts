@@ -4,6 +4,7 @@ declare namespace Cloudflare {
     KEEP_QUEUE: DurableObjectNamespace<import("./quayside.ts").KeepQueue>;
     WORK_QUEUE: DurableObjectNamespace<import("./quayside.ts").WorkQueue>;
     WIDE_QUEUE: DurableObjectNamespace<import("./quayside.ts").WideQueue>;
+    WIDEST_QUEUE: DurableObjectNamespace<import("./quayside.ts").WidestQueue>;
     RAW_QUEUE: DurableObjectNamespace<import("./raw.ts").RawQueue>;
     AGENT_QUEUE: DurableObjectNamespace<import("./agents-sdk.ts").AgentQueue>;
   }
