@@ -101,6 +101,7 @@ const storedError = z.strictObject({
   message: z.string(),
   name: z.exactOptional(z.string()),
   stack: z.exactOptional(z.string()),
+  details: z.exactOptional(z.record(z.string(), z.json())),
 });
 
 const settlement = z.discriminatedUnion("outcome", [
