@@ -138,6 +138,7 @@ export const exchangeBody = z.strictObject({
     names: z.exactOptional(z.array(z.string())),
   }),
   leave: z.exactOptional(z.boolean()),
+  bystander: z.exactOptional(z.boolean()),
 });
 
 const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "cancelled"]);
