@@ -1,5 +1,6 @@
-import { IndexedDbStore } from "@quayside/browser";
+import { IndexedDbStore, indexedDbDriver } from "@quayside/browser";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { drop, freshName } from "./support/databases.ts";
 import { delivered, down, emails, held, Site } from "./support/outbox.ts";
 
 let sites: Site[] = [];
@@ -105,6 +106,38 @@ describe("a queue on an outbox", () => {
     await remote.work();
     expect(remote.handled).toEqual([]);
     expect(await mail.counts()).toMatchObject({ waiting: 0, cancelled: 0, failed: 0 });
+  });
+});
+
+describe("tabs of one outbox", () => {
+  it("all know how it stands, and each can have it tried again", async () => {
+    const { remote, tab } = open();
+    remote.outage = down;
+    const { outbox, mail } = tab();
+    const other = tab();
+    await mail.addJob("email", 0);
+    await vi.waitFor(async () =>
+      expect(await other.outbox.state()).toMatchObject({ pending: 1, lastError: { code: "network" } }),
+    );
+    expect(await other.outbox.state()).toEqual(await outbox.state());
+    remote.outage = undefined;
+    other.outbox.forward();
+    await delivered(outbox);
+    await vi.waitFor(async () => expect(await other.outbox.state()).toEqual({ pending: 0, failed: 0 }));
+  });
+});
+
+describe("the strict twin of a driver", () => {
+  it("leaves the driver open when it closes, and closes with it", async () => {
+    const name = freshName();
+    const driver = indexedDbDriver({ name });
+    const [one, two] = [driver.strict(), driver.strict()];
+    await one.enqueue([{ queue: "mail", name: "email", payload: "1" }]);
+    await one.close();
+    expect((await driver.counts("mail")).waiting).toBe(1);
+    await driver.close();
+    await expect(two.counts("mail")).rejects.toMatchObject({ code: "closed" });
+    await drop(name);
   });
 });
 

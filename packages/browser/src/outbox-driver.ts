@@ -17,15 +17,14 @@ import {
   type NumberedRequest,
   QuaysideError,
   type Schedule,
-  type StoredError,
   systemClock,
-  toStoredError,
 } from "@quayside/core";
 import { databaseName } from "./database-name.ts";
 import { IndexedDbDriver } from "./indexed-db-driver.ts";
 import { OutboxEmitter, type OutboxEvents } from "./outbox/events.ts";
 import { Forwarder } from "./outbox/forwarder.ts";
 import { OutboxNames } from "./outbox/names.ts";
+import type { Reach } from "./outbox/news.ts";
 import { Undelivered } from "./outbox/undelivered.ts";
 
 export interface OutboxDriverOptions {
@@ -44,16 +43,15 @@ export interface OutboxDriverOptions {
   readonly random?: () => number;
 }
 
-/** How things stand, for a page to show. What it says of the remote is what this tab last heard. */
-export interface OutboxState {
+/**
+ * How things stand, for a page to show. `lastError` says why the last attempt to forward did not get through, in
+ * whichever tab, and is absent since one did.
+ */
+export interface OutboxState extends Reach {
   /** Jobs that the remote has not received yet. */
   readonly pending: number;
   /** Jobs that the remote refused. */
   readonly failed: number;
-  /** Why the last attempt to forward did not get through; absent since one did. */
-  readonly lastError?: StoredError;
-  /** Since when none did, in ms since epoch. */
-  readonly unreachableSince?: number;
 }
 
 /**
@@ -122,18 +120,12 @@ export class OutboxDriver implements Driver {
       pending += counts.waiting;
       failed += counts.failed;
     }
-    const { lastError, unreachableSince } = this.#forwarder.reach;
-    return {
-      pending,
-      failed,
-      ...(lastError !== undefined && { lastError: toStoredError(lastError) }),
-      ...(unreachableSince !== undefined && { unreachableSince }),
-    };
+    return { pending, failed, ...this.#forwarder.reach };
   }
 
   /** Tries now what waits to be tried again: for a button, or a sign of the network that only the app knows. */
   forward(): void {
-    this.#forwarder.wake();
+    this.#forwarder.hurry();
   }
 
   /**

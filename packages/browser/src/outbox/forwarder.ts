@@ -1,7 +1,8 @@
-import type { Change, Clock, Driver } from "@quayside/core";
+import { type Change, type Clock, type Driver, toStoredError } from "@quayside/core";
 import type { OutboxEmitter } from "./events.ts";
 import { Line, type LineEntry } from "./line.ts";
 import type { OutboxNames } from "./names.ts";
+import { News, type Reach } from "./news.ts";
 import { queueForTurn, type Turn } from "./turn.ts";
 import { onWakeUp } from "./wake-ups.ts";
 
@@ -19,19 +20,13 @@ export interface ForwarderOptions {
   readonly lock: string | undefined;
 }
 
-/** What this tab last heard of the remote. */
-export interface Reach {
-  readonly lastError?: unknown;
-  /** Since when no attempt has been answered, in ms since epoch. */
-  readonly unreachableSince?: number;
-}
-
 /** Forwards all queues of a partition while this tab has the turn, each in a line of its own: none waits for another. */
 export class Forwarder {
   reach: Reach = {};
   readonly #options: ForwarderOptions;
   readonly #lines = new Map<string, Line>();
   readonly #turn: Turn;
+  readonly #news: News;
   readonly #unwatch: readonly (() => void)[];
   #impatience: (() => void) | undefined;
   #running = false;
@@ -39,6 +34,12 @@ export class Forwarder {
   constructor(options: ForwarderOptions) {
     this.#options = options;
     this.#unwatch = [options.local.watch((change) => this.#seen(change)), onWakeUp(() => this.wake())];
+    this.#news = new News(options.lock, {
+      reach: (reach) => {
+        this.reach = reach;
+      },
+      wake: () => this.wake(),
+    });
     this.#turn = queueForTurn(options.lock, () => this.#begin());
   }
 
@@ -63,7 +64,12 @@ export class Forwarder {
     });
   }
 
-  /** Tries again now what waits to be tried again. */
+  /** Has whichever tab forwards try again now what waits to be tried again. */
+  hurry(): void {
+    this.wake();
+    this.#news.tell({ wake: true });
+  }
+
   wake(): void {
     for (const line of this.#lines.values()) line.wake();
   }
@@ -79,6 +85,7 @@ export class Forwarder {
     for (const stop of this.#unwatch) stop();
     this.#impatience?.();
     this.#turn.leave();
+    this.#news.close();
   }
 
   #begin(): () => void {
@@ -131,7 +138,9 @@ export class Forwarder {
   }
 
   #heard(error: unknown): void {
+    if (error === undefined && this.reach.lastError === undefined) return;
     const { unreachableSince = this.#options.clock.now() } = this.reach;
-    this.reach = error === undefined ? {} : { lastError: error, unreachableSince };
+    this.reach = error === undefined ? {} : { lastError: toStoredError(error), unreachableSince };
+    this.#news.tell({ reach: this.reach });
   }
 }

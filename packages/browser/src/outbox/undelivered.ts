@@ -132,11 +132,14 @@ export class Undelivered {
     return affected;
   }
 
-  /** Removes everything, apart from what is in flight: that leaves when its line lets go of it. */
+  /**
+   * Removes everything, apart from what is in flight: that leaves when its line lets go of it. The register first: no
+   * tab sends without its entry, and a job that is added meanwhile brings its own.
+   */
   async purge(queues: readonly string[]): Promise<void> {
     const { register } = this.#names;
     const all = queues.flatMap((queue) => [this.#names.jobs(queue), this.#names.cancels(queue)]);
-    for (const queue of [...all, register]) await this.#local.command({ type: "clear", queue });
+    for (const queue of [register, ...all]) await this.#local.command({ type: "clear", queue });
   }
 
   /** One in flight is asked for here and, after the remote's answer, there: whichever it has come to. */
