@@ -81,7 +81,8 @@ describe("pages of other origins", () => {
     const { status, headers } = await preflight(corsApi);
     expect(status).toBe(204);
     expect(headers.get("access-control-allow-origin")).toBe("https://page.example");
-    expect(headers.get("access-control-allow-headers")).toContain("authorization");
+    for (const header of ["authorization", "quayside-request"])
+      expect(headers.get("access-control-allow-headers")).toContain(header);
   });
 
   it("see the answer of a call, a refusal too", async () => {
@@ -92,6 +93,7 @@ describe("pages of other origins", () => {
         headers: { origin: "https://page.example" },
       });
       expect(response.headers.get("access-control-allow-origin")).toBe("https://page.example");
+      expect(response.headers.get("access-control-expose-headers")).toContain("retry-after");
     }
   });
 

@@ -1,4 +1,4 @@
-import type { NewJob } from "@quayside/core";
+import type { NewJob, QuaysideError } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { type Answer, open } from "./fake-api.ts";
@@ -93,6 +93,29 @@ describe("HttpDriver: errors", () => {
     await expect(driver.counts("mail")).rejects.toMatchObject({ name: "QuaysideError", code });
   });
 
+  it("say when to come again, where the server did: in seconds, or by the clock", async () => {
+    const clock = createManualClock(Date.UTC(2026, 0, 1));
+    const said = async (value: string) => {
+      const { driver } = open(() => new Response("", { status: 503, headers: { "retry-after": value } }), { clock });
+      return driver.counts("mail").catch((error: QuaysideError) => error.details["retryAfterMs"]);
+    };
+    expect(await said("120")).toBe(120_000);
+    expect(await said("Thu, 01 Jan 2026 00:01:00 GMT")).toBe(60_000);
+    expect(await said("Wed, 31 Dec 2025 00:00:00 GMT")).toBe(0);
+    expect(await said("soon")).toBeUndefined();
+    const { driver } = open(() => problem(503, "closed"));
+    await expect(driver.counts("mail")).rejects.toMatchObject({ details: { status: 503 } });
+  });
+
+  it("tell whether it was the API that refused, or something on the way", async () => {
+    const bare = open(() => new Response("Not here", { status: 404 })).driver;
+    await expect(bare.counts("mail")).rejects.toMatchObject({ code: "bad_request", details: { bare: true } });
+    const own = open(() => problem(400, "bad_request")).driver;
+    const error = await own.counts("mail").catch((thrown: QuaysideError) => thrown);
+    expect(error).toMatchObject({ code: "bad_request", details: { status: 400 } });
+    expect((error as QuaysideError).details).not.toHaveProperty("bare");
+  });
+
   it("a request that takes too long is aborted, and counts as a lost one", async () => {
     const clock = createManualClock();
     const never: Answer = (_, { signal }) =>
@@ -126,6 +149,34 @@ describe("HttpDriver: credentials", () => {
     await renewed.driver.counts("mail");
     await renewed.driver.counts("mail");
     expect(renewed.sent.map(({ authorization }) => authorization)).toEqual(["Bearer token-1", "Bearer token-2"]);
+  });
+
+  it("that were refused are asked for once more, and the request sent again with the fresh ones", async () => {
+    const asked: (string | undefined)[] = [];
+    const token = (refused?: string) => {
+      asked.push(refused);
+      return refused ? "fresh" : "stale";
+    };
+    const { driver, sent } = open(
+      ({ authorization }) =>
+        authorization === "Bearer fresh" ? Response.json({ waiting: 1 }) : problem(401, "unauthorized"),
+      { token },
+    );
+    expect(await driver.counts("mail")).toEqual({ waiting: 1 });
+    expect(asked).toEqual([undefined, "stale"]);
+    expect(sent).toHaveLength(2);
+  });
+
+  it("that are refused again, or are no others, are an error at once", async () => {
+    let serial = 0;
+    const renewed = open(() => problem(401, "unauthorized"), { token: () => `token-${++serial}` });
+    await expect(renewed.driver.counts("mail")).rejects.toMatchObject({ code: "unauthorized" });
+    expect(renewed.sent).toHaveLength(2);
+    for (const token of ["one", () => "one"]) {
+      const same = open(() => problem(401, "unauthorized"), { token });
+      await expect(same.driver.counts("mail")).rejects.toMatchObject({ code: "unauthorized" });
+      expect(same.sent).toHaveLength(1);
+    }
   });
 
   it("that cannot be had are the application's own error", async () => {

@@ -1,4 +1,4 @@
-import { type Clock, StoreDriver } from "@quayside/core";
+import { type Clock, StoreDriver, type StoreDriverOptions } from "@quayside/core";
 import { IndexedDbStore, type IndexedDbStoreOptions } from "./indexed-db-store.ts";
 import { tabs } from "./tabs.ts";
 
@@ -20,10 +20,28 @@ export interface IndexedDbDriverOptions extends IndexedDbStoreOptions {
  * const queue = new Queue<Jobs>("uploads", driver);
  * await queue.addJob("resize", { url, width: 640 });
  */
-export function indexedDbDriver({ clock, random, ...options }: IndexedDbDriverOptions): StoreDriver {
-  return new StoreDriver(new IndexedDbStore(options), {
-    ...tabs(options.name),
-    ...(clock && { clock }),
-    ...(random && { random }),
-  });
+export function indexedDbDriver(options: IndexedDbDriverOptions): IndexedDbDriver {
+  return new IndexedDbDriver(options);
+}
+
+/** See `indexedDbDriver`. */
+export class IndexedDbDriver extends StoreDriver {
+  /** The name that stores, locks and channels of these records share. */
+  readonly name: string;
+  readonly #store: IndexedDbStore;
+  readonly #options: StoreDriverOptions;
+
+  constructor({ clock, random, ...options }: IndexedDbDriverOptions) {
+    const store = new IndexedDbStore(options);
+    const own = { ...(clock && { clock }), ...(random && { random }) };
+    super(store, { ...tabs(options.name), ...own });
+    this.name = options.name;
+    this.#store = store;
+    this.#options = own;
+  }
+
+  /** A driver on the same jobs and the same connection of which every call is on disk before it resolves. */
+  strict(): StoreDriver {
+    return new StoreDriver(this.#store.strict(), this.#options);
+  }
 }

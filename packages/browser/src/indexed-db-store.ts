@@ -40,6 +40,8 @@ const OPEN_TIMEOUT_MS = 10_000;
  * const driver = new StoreDriver(store);
  */
 export class IndexedDbStore implements Store {
+  readonly #options: IndexedDbStoreOptions;
+  readonly #base: IndexedDbStore | undefined;
   readonly #database: string;
   readonly #durability: Durability;
   readonly #connection: Connection;
@@ -47,7 +49,13 @@ export class IndexedDbStore implements Store {
   readonly #running = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
-  constructor({ name, durability = "relaxed", openTimeoutMs = OPEN_TIMEOUT_MS }: IndexedDbStoreOptions) {
+  constructor(options: IndexedDbStoreOptions);
+  /** @internal See `strict`. */
+  constructor(options: IndexedDbStoreOptions, base: IndexedDbStore);
+  constructor(options: IndexedDbStoreOptions, base?: IndexedDbStore) {
+    const { name, durability = "relaxed", openTimeoutMs = OPEN_TIMEOUT_MS } = options;
+    this.#options = options;
+    this.#base = base;
     this.#database = databaseName(name);
     checkOption("durability", durability, durability === "relaxed" || durability === "strict", '"relaxed" or "strict"');
     checkOption(
@@ -57,16 +65,28 @@ export class IndexedDbStore implements Store {
       "whole milliseconds",
     );
     this.#durability = durability;
-    this.#connection = new Connection(this.#database, openTimeoutMs);
+    this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs);
     this.#announcements = new Announcements(this.#database);
   }
 
+  /**
+   * The same records over the same connection, but every program waits for the disk: for data that moves to another
+   * store. Closing it leaves this store open; closing this one closes both.
+   */
+  strict(): IndexedDbStore {
+    return new IndexedDbStore({ ...this.#options, durability: "strict" }, this);
+  }
+
   transact<T>(start: () => Program<T>): Promise<T> {
-    if (this.#closing) return Promise.reject(new QuaysideError("closed", "This store is closed."));
+    if (this.#closed) return Promise.reject(new QuaysideError("closed", "This store is closed."));
     const run = this.#run(start);
     const settled: Promise<unknown> = run.catch(() => {}).finally(() => this.#running.delete(settled));
     this.#running.add(settled);
     return run;
+  }
+
+  get #closed(): boolean {
+    return this.#closing !== undefined || (this.#base ? this.#base.#closed : false);
   }
 
   announce(changes: readonly Change[]): void {
@@ -86,7 +106,7 @@ export class IndexedDbStore implements Store {
     await Promise.all(this.#running);
     // Not before: what these programs changed is still to be announced.
     this.#announcements.close();
-    this.#connection.close();
+    if (!this.#base) this.#connection.close();
   }
 
   async #run<T>(start: () => Program<T>): Promise<T> {

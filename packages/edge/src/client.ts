@@ -21,15 +21,18 @@ import {
   toMs,
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
-import { type Fetch, HttpCaller } from "./client/http-caller.ts";
+import { type Fetch, HttpCaller, type Token } from "./client/http-caller.ts";
 import { bodiesOf, jobText } from "./client/job-bodies.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
 
 export interface HttpDriverOptions {
   /** Where the queue API is mounted, e.g. `/api/queues` in a page or `https://app.example/api/queues`. */
   readonly url: string;
-  /** Sent as `Authorization: Bearer …`; a function is asked before every request, so it can renew a token. */
-  readonly token?: string | (() => string | Promise<string>);
+  /**
+   * Sent as `Authorization: Bearer …`; a function is asked before every request, so it can renew a token. When the
+   * server answers 401 it is asked once more, with the token that was refused, and the request sent again with the new one.
+   */
+  readonly token?: Token;
   /** Default: the platform's. */
   readonly fetch?: Fetch;
   readonly clock?: Clock;

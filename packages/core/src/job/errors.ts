@@ -1,4 +1,5 @@
 import type { Duration } from "./duration.ts";
+import type { Json } from "./json.ts";
 
 /**
  * Every error that Quayside throws or stores carries one of these codes. Branch on `code`: it is stable and survives
@@ -93,6 +94,8 @@ export interface StoredError {
   /** Class name of the thrown error, where it was not a plain `Error`. */
   readonly name?: string;
   readonly stack?: string;
+  /** What it says besides, where that is worth keeping: the fields that a server refused, say. */
+  readonly details?: Readonly<Record<string, Json>>;
 }
 
 /** Longest stack kept with a failed job, in characters: enough for the frames that matter. */
@@ -121,7 +124,7 @@ function describe(thrown: unknown): string {
   }
 }
 
-/** The error that was stored with a job, to be thrown: its code and message, and what it was called. */
-export function fromStoredError({ code, message, name }: StoredError): QuaysideError {
-  return new QuaysideError(code, message, name === undefined ? {} : { name });
+/** The error that was stored with a job, to be thrown: its code, message and details, and what it was called. */
+export function fromStoredError({ code, message, name, details }: StoredError): QuaysideError {
+  return new QuaysideError(code, message, { ...details, ...(name !== undefined && { name }) });
 }

@@ -22,7 +22,7 @@ export function* enqueue(
   request?: NumberedRequest,
 ): Program<readonly EnqueueReceipt[]> {
   jobs.forEach(checkNames);
-  return yield* once(turn, request, () => add(turn, jobs));
+  return yield* once(turn, jobs, request, () => add(turn, jobs));
 }
 
 /** Names become keys (R4), and not every caller is a `Queue` that has checked them. */

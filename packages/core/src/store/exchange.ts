@@ -51,7 +51,7 @@ export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): P
   };
   leases.set(lease);
 
-  const interrupted = yield* recover(turn, request.worker, judge);
+  const interrupted = request.bystander ? [] : yield* recover(turn, request.worker, judge);
   // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
   yield* aftermath(turn);
   const claimed = yield* claim(turn, request.claim, lease.held, request.settle.length);

@@ -1,5 +1,6 @@
 import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
+import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
 import { getCell, kind, putCells } from "./cells.ts";
 import { after, remove, scan, startingWith } from "./operations.ts";
@@ -10,12 +11,17 @@ import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 /** Lapsed marks looked for beside each new one. */
 const SWEEP_STEP = 8;
 
+/** Requests before the last one that a mark remembers, by number and digest: what a restored profile may send again. */
+const PAST = 100;
+
 /**
  * Does the work of a numbered request once (R7): a repeat of the last number with the same digest answers the same and
- * does nothing; with another digest, or an older number, it is refused.
+ * does nothing; with another digest, or an older number, it is refused. An older one that is remembered, of jobs with
+ * ids of their sender's, has been done: a profile restored from a copy goes through its numbers again (R27).
  */
 export function* once(
   turn: Turn,
+  jobs: readonly NewJob[],
   request: NumberedRequest | undefined,
   work: () => Program<readonly EnqueueReceipt[]>,
 ): Program<readonly EnqueueReceipt[]> {
@@ -25,6 +31,9 @@ export function* once(
   const mark = yield* getCell(kind("mark"), sender);
   if (mark && mark.until > turn.now) {
     if (number < mark.number) {
+      const done = mark.past?.some(([before, of]) => before === number && of === digest);
+      const ids = jobs.flatMap(({ id }) => id ?? []);
+      if (done && ids.length === jobs.length) return ids.map((id) => ({ id, deduplicated: true }));
       throw new QuaysideError(
         "stale_exchange",
         `Request ${number} of sender ${sender} came after request ${mark.number}.`,
@@ -41,7 +50,9 @@ export function* once(
     }
   }
   const receipts = yield* work();
-  yield* putCells(kind("mark"), [[sender, { number, digest, receipts, until: turn.now + DEFAULTS.markMs }]]);
+  const next: Mark = { number, digest, receipts, until: turn.now + DEFAULTS.markMs };
+  const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
+  yield* putCells(kind("mark"), [[sender, past ? { ...next, past } : next]]);
   yield* sweep(turn, sender);
   return receipts;
 }

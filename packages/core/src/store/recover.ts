@@ -75,9 +75,15 @@ function clamp(lease: LeaseRecord, now: number): LeaseRecord {
   return lease.expiresAt > now + lease.leaseMs ? { ...lease, renewedAt: now, expiresAt: now + lease.leaseMs } : lease;
 }
 
-/** The instant from which silence counts as death. An empty lease stays as long, to answer repeats. */
-const endOf = (lease: LeaseRecord): number =>
-  lease.liveness === "time" && lease.held.length > 0 ? lease.expiresAt : lease.renewedAt + DEFAULTS.silenceCapMs;
+/**
+ * The instant from which silence counts as death. An empty lease stays as long as its worker said it may be silent, and
+ * no less than the cap: it answers repeats, and keeps the numbers going on.
+ */
+function endOf({ liveness, held, expiresAt, renewedAt }: LeaseRecord): number {
+  const cap = renewedAt + DEFAULTS.silenceCapMs;
+  if (liveness !== "time") return cap;
+  return held.length > 0 ? expiresAt : Math.max(expiresAt, cap);
+}
 
 /** When there is next a reason to look at the other workers' leases. */
 export function lookAgainAt(leases: readonly LeaseRecord[], self: string, now: number, judge: Judge): number {

@@ -149,6 +149,8 @@ export interface Mark {
   readonly digest: string;
   readonly receipts: readonly EnqueueReceipt[];
   readonly until: number;
+  /** The requests before the last one, oldest first, a bounded number of them. */
+  readonly past?: readonly (readonly [number: number, digest: string])[];
 }
 
 /** What each kind of cell holds. The kinds that are listed by queue or parent carry its name: `schedule/mail`. */

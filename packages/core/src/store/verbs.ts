@@ -47,6 +47,8 @@ export interface ExchangeRequest {
   };
   /** The worker is leaving: its lease goes when it holds nothing more. */
   readonly leave?: boolean;
+  /** It runs no handlers: it takes nothing back from workers that are gone, and leaves that to those who can. */
+  readonly bystander?: boolean;
 }
 
 /** What a running attempt has said since the last exchange. */

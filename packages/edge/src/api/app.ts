@@ -21,6 +21,12 @@ export interface QueueApiOptions<Env extends object> {
   readonly limits?: Partial<ApiLimits>;
 }
 
+/** What a driver in a page of another origin sends besides, and what it has to read. */
+const CORS_HEADERS = {
+  allowHeaders: ["authorization", "content-type", "quayside-request"],
+  exposeHeaders: ["retry-after"],
+};
+
 export type CorsOptions = NonNullable<Parameters<typeof cors>[0]>;
 
 /**
@@ -53,7 +59,7 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     await discardBody(c.req.raw, limits.bodyBytes);
   });
   // Before authentication: a browser asks for permission without credentials.
-  if (options.cors) app.use(cors({ allowHeaders: ["authorization", "content-type"], ...options.cors }));
+  if (options.cors) app.use(cors({ ...CORS_HEADERS, ...options.cors }));
   app.get("/health", (c) => c.json({ status: "ok" }));
   // Before anything is read: who may not call learns nothing, and costs little.
   app.use(async (c, next) => {

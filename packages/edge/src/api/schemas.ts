@@ -101,6 +101,7 @@ const storedError = z.strictObject({
   message: z.string(),
   name: z.exactOptional(z.string()),
   stack: z.exactOptional(z.string()),
+  details: z.exactOptional(z.record(z.string(), z.json())),
 });
 
 const settlement = z.discriminatedUnion("outcome", [
@@ -137,6 +138,7 @@ export const exchangeBody = z.strictObject({
     names: z.exactOptional(z.array(z.string())),
   }),
   leave: z.exactOptional(z.boolean()),
+  bystander: z.exactOptional(z.boolean()),
 });
 
 const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "cancelled"]);

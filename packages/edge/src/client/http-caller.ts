@@ -4,9 +4,12 @@ import type { Problem } from "../api/problem.ts";
 /** The part of `fetch` that is used, so that anything like it will do (a Worker's service binding, Hono's `request`). */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
+/** A bearer token, or who knows it: asked before every request, and once more when the server refused what it said. */
+export type Token = string | ((refused?: string) => string | Promise<string>);
+
 export interface HttpCallerOptions {
   readonly url: string;
-  readonly token?: string | (() => string | Promise<string>);
+  readonly token?: Token;
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly timeoutMs: number;
@@ -46,19 +49,29 @@ export class HttpCaller {
     body?: string,
     extra?: Readonly<Record<string, string>>,
   ): Promise<Response> {
-    const { url, token, fetch } = this.#options;
+    const { url, token, fetch, clock } = this.#options;
     const headers: Record<string, string> = { accept: "application/json, text/event-stream", ...extra };
     if (body !== undefined) headers["content-type"] = "application/json";
-    // Outside the try: what an application's own token function throws is for the application.
+    const send = async (shown: string | undefined): Promise<Response> => {
+      if (shown !== undefined) headers["authorization"] = `Bearer ${shown}`;
+      try {
+        return await fetch(`${url}${path}`, { method, headers, signal, ...(body !== undefined && { body }) });
+      } catch (cause) {
+        throw unreachable(`${method} ${url}${path} did not get through`, cause);
+      }
+    };
+    // What an application's own token function throws is for the application.
     const shown = typeof token === "function" ? await token() : token;
-    if (shown !== undefined) headers["authorization"] = `Bearer ${shown}`;
-    let response: Response;
-    try {
-      response = await fetch(`${url}${path}`, { method, headers, signal, ...(body !== undefined && { body }) });
-    } catch (cause) {
-      throw unreachable(`${method} ${url}${path} did not get through`, cause);
+    let response = await send(shown);
+    if (response.status === 401 && typeof token === "function") {
+      // It may have run out on the way, or hours ago: a fresh one gets one more chance. Nothing was done with the first.
+      const fresh = await token(shown);
+      if (fresh !== shown) {
+        await response.body?.cancel();
+        response = await send(fresh);
+      }
     }
-    if (!response.ok) throw await failureOf(response);
+    if (!response.ok) throw await failureOf(response, clock.now());
     return response;
   }
 }
@@ -79,8 +92,11 @@ async function readBody(response: Response): Promise<unknown> {
   }
 }
 
-/** The error that a failed answer tells of. Without problem details it comes from something on the way, not from the API. */
-async function failureOf(response: Response): Promise<QuaysideError> {
+/**
+ * The error that a failed answer tells of. Without problem details it comes from something on the way, not from the API:
+ * `details.bare`. `details.retryAfterMs` is what a `Retry-After` asked for.
+ */
+async function failureOf(response: Response, now: number): Promise<QuaysideError> {
   let problem: Partial<Problem> | undefined;
   try {
     problem = (await response.json()) as Partial<Problem>;
@@ -88,11 +104,20 @@ async function failureOf(response: Response): Promise<QuaysideError> {
     problem = undefined;
   }
   const { status } = response;
+  const retryAfterMs = retryAfter(response.headers.get("retry-after"), now);
+  const said = { status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
   if (typeof problem?.code === "string") {
     const { code, detail, errors, details } = problem;
-    return new QuaysideError(code, detail ?? code, { ...details, status, ...(errors && { errors }) });
+    return new QuaysideError(code, detail ?? code, { ...details, ...said, ...(errors && { errors }) });
   }
-  return new QuaysideError(codeOf(status), `The server answered ${status}.`, { status });
+  return new QuaysideError(codeOf(status), `The server answered ${status}.`, { ...said, bare: true });
+}
+
+/** Ms of a `Retry-After`: seconds, or a date (RFC 9110, 10.2.3). */
+function retryAfter(header: string | null, now: number): number | undefined {
+  if (header === null) return undefined;
+  const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - now;
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }
 
 /** What a bare status means to a caller: whether another try may help is what matters. */

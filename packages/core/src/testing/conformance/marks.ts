@@ -65,6 +65,38 @@ export const marksCases = verb("numbered requests", (it) => {
     expect((await counts()).waiting).toBe(3);
   });
 
+  it("R7: an older request is recognised too, if its jobs came with ids, whatever became of them", async ({
+    counts,
+    driver,
+    expect,
+    refused,
+    worker,
+  }) => {
+    await driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
+    const batch = (n: number) => [newJob({ id: `a${n}` }), newJob({ id: `b${n}` })];
+    for (let n = 1; n <= 3; n++) await driver.enqueue(batch(n), request(n));
+    const one = worker();
+    await one.complete(await one.claim(6));
+    for (const n of [1, 2]) {
+      expect(await driver.enqueue(batch(n), request(n))).toEqual([
+        { id: `a${n}`, deduplicated: true },
+        { id: `b${n}`, deduplicated: true },
+      ]);
+    }
+    await refused(driver.enqueue(batch(2), request(2, "other")), "stale_exchange");
+    expect(await driver.enqueue(batch(4), request(4))).toMatchObject([
+      { deduplicated: false },
+      { deduplicated: false },
+    ]);
+    expect((await counts()).waiting).toBe(2);
+  });
+
+  it("R7: as many older requests are recognised as is bounded", async ({ driver, expect, refused }) => {
+    for (let n = 1; n <= 102; n++) await driver.enqueue([newJob({ id: `${n}` })], request(n));
+    expect(await driver.enqueue([newJob({ id: "2" })], request(2))).toEqual([{ id: "2", deduplicated: true }]);
+    await refused(driver.enqueue([newJob({ id: "1" })], request(1)), "stale_exchange");
+  });
+
   it("R4: a sender whose name cannot be a key is refused", async ({ counts, driver, expect, refused }) => {
     for (const sender of ["", "\ud800"])
       await refused(driver.enqueue([newJob()], request(1, "x", sender)), "invalid_option");

@@ -33,6 +33,25 @@ export const recoverCases = verb("recover", (it) => {
     expect([waiting + delayed, active]).toEqual([1, 0]);
   });
 
+  it("R10: a bystander takes nothing back, and leaves it to a worker with handlers", async ({
+    add,
+    advance,
+    expect,
+    job,
+    worker,
+  }) => {
+    const [id] = await add({});
+    await worker().take(1);
+    const bystander = worker();
+    const rescuer = worker();
+    await rescuer.look();
+    await bystander.exchange({ bystander: true });
+    await advance(LEASE_MS + 1);
+    expect((await bystander.exchange({ bystander: true, limit: 1 })).interrupted).toEqual([]);
+    expect(await job(id)).toMatchObject({ state: "active", interruptions: 0 });
+    expect((await rescuer.look()).interrupted).toMatchObject([{ id, interruptions: 1 }]);
+  });
+
   it("R10: it runs again, after its backoff, and its interruption stays counted", async ({
     add,
     expect,

@@ -34,6 +34,27 @@ export const replayCases = verb("replay", (it) => {
     }
   });
 
+  it("R9: an idle worker's numbers go on for as long as it said it may be silent", async ({
+    add,
+    advance,
+    another,
+    expect,
+    refused,
+    worker,
+  }) => {
+    await add({});
+    const one = worker({ key: "patient", leaseMs: 86_400_000 });
+    await one.complete(await one.take(1));
+    const other = worker({ driver: await another() });
+    for (let hour = 0; hour < 20; hour++) {
+      await advance(3_600_000);
+      await other.look();
+    }
+    const successor = worker({ key: "patient", leaseMs: 86_400_000 });
+    await refused(successor.look(), "stale_exchange");
+    expect((await one.repeat()).exchange).toBe(2);
+  });
+
   it("R9: a replay does not spend a second attempt", async ({ add, expect, job, worker }) => {
     const [id] = await add({});
     const one = worker();

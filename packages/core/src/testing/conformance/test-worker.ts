@@ -30,6 +30,7 @@ export interface Round {
   readonly limit?: number;
   readonly queues?: readonly (string | ClaimQueue)[];
   readonly leave?: boolean;
+  readonly bystander?: boolean;
 }
 
 type Taken = { 1: [ClaimedJob]; 2: [ClaimedJob, ClaimedJob]; 3: [ClaimedJob, ClaimedJob, ClaimedJob] };
@@ -84,6 +85,7 @@ export class TestWorker {
       },
       ...(round.progress && { progress: round.progress }),
       ...(round.leave && { leave: true }),
+      ...(round.bystander && { bystander: true }),
     };
     return this.#send(this.#last);
   }

@@ -1,0 +1,56 @@
+import { indexedDbDriver, type OutboxState, outboxDriver } from "@quayside/browser";
+import { Queue } from "@quayside/core";
+import { httpDriver } from "@quayside/edge/client";
+
+/** What the tests of the outbox call from outside. */
+export interface OutboxTab {
+  /** Adds jobs numbered `from` … `from + count - 1`, some at once, some one after the other. */
+  add(count: number, from: number): Promise<void>;
+  state(): Promise<OutboxState>;
+  /** Resolves when an attempt to forward has failed after this call. */
+  failed(): Promise<void>;
+  /** Resolves when nothing is left to deliver. */
+  delivered(): Promise<void>;
+}
+
+declare global {
+  interface Window {
+    outbox: OutboxTab;
+  }
+}
+
+const space = new URLSearchParams(location.search).get("space");
+const driver = outboxDriver({
+  local: indexedDbDriver({ name: `outbox-${space}` }),
+  remote: httpDriver({ url: `/spaces/${space}/api`, token: async () => "token-all" }),
+});
+const mail = new Queue<{ email: number }>("mail", driver);
+
+window.outbox = {
+  async add(count, from) {
+    const end = from + count;
+    for (let next = from; next < end; ) {
+      const together = Math.min(1 + (next % 70), end - next);
+      await Promise.all(Array.from({ length: together }, (_, index) => mail.addJob("email", next + index)));
+      next += together;
+    }
+  },
+  state: () => driver.state(),
+  failed: () =>
+    new Promise((resolve) => {
+      const off = driver.on("error", () => {
+        off();
+        resolve();
+      });
+    }),
+  delivered: () =>
+    new Promise((resolve) => {
+      const look = async () => {
+        if ((await driver.state()).pending > 0) return;
+        stop();
+        resolve();
+      };
+      const stop = driver.watch(() => void look());
+      void look();
+    }),
+};
