@@ -141,7 +141,15 @@ describe("a live value", () => {
     await clock.advance(60_000);
     expect(read).toHaveBeenCalledTimes(2);
     expect(live.getSnapshot()).toEqual(ready({ waiting: 50 }));
+
+    // What comes when nobody is there any more changes nothing, and nothing follows it.
+    await queue.addJob("resize", { width: 50 }, { delay: "1h" });
+    await clock.advance(1_000);
     stop();
+    pending.shift()?.();
+    await clock.advance(1_000);
+    expect(live.getSnapshot()).toEqual(ready({ waiting: 50, delayed: 0 }));
+    expect(clock.pending).toBe(0);
   });
 
   it("has a failed read in its state, beside what was known, until a read succeeds", async () => {

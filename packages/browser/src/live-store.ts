@@ -85,7 +85,7 @@ export class LiveStore<T> implements Live<T> {
   readonly refresh = (): void => {
     if (!this.#stopWatching || this.#wanted) return;
     this.#wanted = true;
-    if (!this.#reading) this.#schedule();
+    this.#schedule();
   };
 
   #open(): void {
