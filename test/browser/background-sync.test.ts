@@ -130,6 +130,22 @@ describe("handleBackgroundSync", () => {
     await work;
   });
 
+  it("waits for a job that it took back from a worker that is gone", async () => {
+    const { clock, queue, scope, done } = setUp();
+    await queue.addJob("upload", "a");
+    const gone = { worker: "gone", liveness: "time", leaseMs: 1_000, exchange: 1, settle: [], running: [] } as const;
+    await queue.driver.exchange({ ...gone, claim: { limit: 1, queues: [{ queue: "uploads" }] } });
+    // It has to have seen the other's lease go unrenewed.
+    await scope.sync();
+    await clock.advance(2_000);
+    const work = scope.sync();
+    await clock.advance(0);
+    expect(done).toEqual([]);
+    await clock.advance(1_000);
+    await work;
+    expect(done).toEqual(["a"]);
+  });
+
   it("fails the sync when a job was given back for later", async () => {
     const { clock, queue, scope } = setUp();
     queue.use(async (ctx) => ctx.release("1h"));
