@@ -5,11 +5,9 @@ import { describe, expect, it, vi } from "vitest";
 
 /** The global scope of a service worker, as far as it is used; `send` answers what the event waits for. */
 class Scope extends EventTarget {
-  readonly serviceWorker: { state: string };
-
-  constructor(state = "installing") {
+  constructor(parts: object = { serviceWorker: { state: "installing" } }) {
     super();
-    this.serviceWorker = { state };
+    Object.assign(this, parts);
   }
 
   send(name: string, details: object = {}): Promise<unknown> | undefined {
@@ -75,11 +73,18 @@ describe("handleBackgroundSync", () => {
     expect(installing.scope.send("activate")).toBeUndefined();
     await installing.clock.advance(0);
     expect(installing.done).toEqual(["a"]);
+  });
 
-    const started = setUp({ scope: new Scope("activated") });
-    await started.queue.addJob("upload", "b");
-    await started.clock.advance(0);
-    expect(started.done).toEqual(["b"]);
+  it.each([
+    ["knows its state", { serviceWorker: { state: "activated" } }, ["a"]],
+    ["knows that it is not active yet", { serviceWorker: { state: "installed" }, registration: { active: {} } }, []],
+    ["knows its registration alone", { registration: { active: {}, installing: null } }, ["a"]],
+    ["is perhaps the one being installed", { registration: { active: {}, installing: {} } }, []],
+  ])("does so at once when it runs again, where it %s", async (_, parts, expected) => {
+    const { clock, queue, done } = setUp({ scope: new Scope(parts) });
+    await queue.addJob("upload", "a");
+    await clock.advance(0);
+    expect(done).toEqual(expected);
   });
 
   it("waits for a job that is soon to be tried again, and the sync succeeds", async () => {

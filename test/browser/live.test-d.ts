@@ -1,7 +1,15 @@
 // Checked by tsc with the rest of this folder; never run.
-import { type JobOf, type Live, liveCounts, liveJobs } from "@quayside/browser";
+import {
+  broadcastEvents,
+  handleBackgroundSync,
+  type JobOf,
+  type Live,
+  liveCounts,
+  liveJobs,
+  workerEvents,
+} from "@quayside/browser";
 import { useCounts, useJobs } from "@quayside/browser/react";
-import { defineJobs, type JobCounts, memoryDriver, Queue, QueueManager } from "@quayside/core";
+import { defineJobs, type JobCounts, memoryDriver, Queue, QueueManager, Worker } from "@quayside/core";
 import { expectTypeOf } from "vitest";
 import * as z from "zod";
 
@@ -44,3 +52,20 @@ liveCounts(new QueueManager({ driver: memoryDriver() }).queue("mail"));
 liveJobs(queue, { state: "done" });
 // @ts-expect-error the queue is given already
 liveJobs(queue, { queue: "images" });
+
+// Whatever works jobs may do it in a service worker, and tell of it.
+for (const worker of [
+  queue,
+  defined,
+  new QueueManager({ driver: memoryDriver() }),
+  new Worker(memoryDriver(), { queues: [] }),
+]) {
+  handleBackgroundSync(worker, { tag: "jobs", patience: "1m" });
+  broadcastEvents(worker, "my-app");
+}
+workerEvents("my-app").on("failed", ({ job, error }) => {
+  expectTypeOf(job.id).toEqualTypeOf<string>();
+  expectTypeOf(error).toEqualTypeOf<unknown>();
+});
+// @ts-expect-error what goes wrong beside the jobs is for where the worker runs
+workerEvents("my-app").on("error", () => {});

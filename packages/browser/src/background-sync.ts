@@ -29,9 +29,10 @@ const PATIENCE: Duration = "30s";
 /** The events of a service worker, as far as they are needed: the DOM's types have none of them. */
 type WorkerEvent = Event & { waitUntil(work: Promise<unknown>): void; readonly tag?: string; readonly data?: unknown };
 
-/** The part of `ServiceWorkerGlobalScope` that tells its state. */
+/** The parts of `ServiceWorkerGlobalScope` that tell its state; `serviceWorker` is the younger one. */
 interface WorkerScope {
   readonly serviceWorker?: { readonly state: string };
+  readonly registration?: { readonly active: object | null; readonly installing: object | null };
 }
 
 /**
@@ -69,9 +70,12 @@ export function handleBackgroundSync(worker: Drainable, options: BackgroundSyncO
   const listeners = { sync: onSync, periodicsync: onSync, message: onMessage, activate: onStart };
   for (const [name, listener] of Object.entries(listeners)) scope.addEventListener(name, listener as EventListener);
   // One that is being installed leaves the jobs to the one before it.
-  if ((scope as WorkerScope).serviceWorker?.state === "activated") onStart();
+  if (isActive(scope as WorkerScope)) onStart();
   return () => {
     for (const [name, listener] of Object.entries(listeners))
       scope.removeEventListener(name, listener as EventListener);
   };
 }
+
+const isActive = ({ serviceWorker, registration }: WorkerScope): boolean =>
+  serviceWorker ? serviceWorker.state === "activated" : !!registration?.active && !registration.installing;
