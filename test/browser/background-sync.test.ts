@@ -181,6 +181,26 @@ describe("handleBackgroundSync", () => {
     expect(done).toEqual(["a"]);
   });
 
+  it("listens to its worker only while it drains", async () => {
+    const { queue, scope } = setUp();
+    let listening = 0;
+    const on = queue.on.bind(queue) as (name: "retrying", listener: () => void) => () => void;
+    vi.spyOn(queue, "on").mockImplementation((name, listener) => {
+      const stop = on(name as "retrying", listener as () => void);
+      listening++;
+      return () => {
+        listening--;
+        stop();
+      };
+    });
+    const work = scope.sync();
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(listening).toBe(3);
+    await work;
+    expect(listening).toBe(0);
+  });
+
   it("is undone by the function that it returns", () => {
     const { scope, undo } = setUp();
     undo();

@@ -47,7 +47,6 @@ export class BackgroundDrain {
       this.#worker.on("retrying", ({ job, delayMs }) => again(job, delayMs)),
       this.#worker.on("released", ({ job, delayMs }) => again(job, delayMs)),
       this.#worker.on("stalled", ({ job }) => job.state !== "failed" && again(job, job.availableAt - clock.now())),
-      this.#worker.on("active", ({ job }) => dueAt.delete(keyOf(job))),
     ];
     try {
       let deadline: number | undefined;
@@ -63,7 +62,7 @@ export class BackgroundDrain {
           );
         }
         await new Promise<void>((resolve) => clock.after(due - now + SLACK_MS, resolve));
-        // Another worker may have taken them: those that fail here again tell so.
+        // Another worker may have them by now, or this drain had them again already: those that fail again tell so.
         for (const [key, at] of dueAt) if (at <= due) dueAt.delete(key);
       }
     } finally {
