@@ -92,6 +92,7 @@ describe("broadcastEvents and workerEvents", () => {
     await queue.drain();
     await eventually(() => expect(there).toHaveBeenCalledTimes(2));
     stop();
+    expect(close).toHaveBeenCalledTimes(2);
     await queue.addJob("resize", { width: 3 });
     await queue.drain();
     expect(queue.metrics().processed).toBe(3);

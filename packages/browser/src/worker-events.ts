@@ -73,7 +73,8 @@ export function workerEvents(name: string): RemoteEvents {
       listeners.add(own);
       channel ??= listen(channelName, listeners);
       return () => {
-        if (!listeners.delete(own) || listeners.size > 0) return;
+        listeners.delete(own);
+        if (listeners.size > 0) return;
         channel?.close();
         channel = undefined;
       };

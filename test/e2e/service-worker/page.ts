@@ -16,10 +16,12 @@ export const page = {
   queue,
   told,
   requestBackgroundSync,
-  /** Installs the service worker and waits until it is active. */
+  /** Installs the service worker and waits until it is active, and has found nothing to do at its start. */
   async install(): Promise<void> {
+    const idle = new Promise<void>((resolve) => remote.on("idle", () => resolve()));
     await navigator.serviceWorker.register("./service-worker.ts", { type: "module" });
     await navigator.serviceWorker.ready;
+    await idle;
   },
   /** What the counts say on the page, as `waiting/completed`. */
   shown: () => document.body.textContent,
