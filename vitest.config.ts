@@ -14,10 +14,10 @@ const browserTests = (
   provider: BrowserProviderOption,
 ): TestProjectInlineConfiguration => ({
   // Found before the first test: a dependency that turns up later reloads the page in the middle of a run.
-  optimizeDeps: { entries: ["test/browser/**/*.test.ts"] },
+  optimizeDeps: { entries: ["test/browser/**/*.test.{ts,tsx}"] },
   test: {
     name,
-    include: ["test/browser/**/*.test.ts"],
+    include: ["test/browser/**/*.test.{ts,tsx}"],
     testTimeout: 15_000,
     browser: {
       enabled: true,

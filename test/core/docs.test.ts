@@ -29,7 +29,7 @@ const never = () => Promise.reject(new Error("A suite that is only declared open
 /** Titles as they stand in the source, `%s` and all. */
 function titlesIn(folder: string): Set<string> {
   const titles = new Set<string>();
-  for (const path of globSync(`test/${folder}/**/*.test{,-d}.ts`, { cwd: root })) {
+  for (const path of globSync(`test/${folder}/**/*.test{,-d}.ts{,x}`, { cwd: root })) {
     const calls =
       /\b(?:it|test|describe)(?:\.\w+)*(?:\.(?:each|runIf)(?:<[^(]*>)?\([\s\S]*?\)\s*)?\(\s*("(?:[^"\\]|\\.)*"|'[^']*'|`[^`]*`)/g;
     for (const [, quoted = ""] of read(path).matchAll(calls))

@@ -7,6 +7,7 @@ export { type Duration, toMs } from "./job/duration.ts";
 export {
   type ErrorCode,
   type ErrorDetails,
+  fromStoredError,
   LeaseLostError,
   QuaysideError,
   RetryAfterError,

@@ -1,5 +1,6 @@
 import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
+import { queueOf } from "../job/place.ts";
 import type { JobRecord, StoredJob } from "../job/record.ts";
 import { toJobRecord } from "../job/transitions.ts";
 import { aftermath } from "./aftermath.ts";
@@ -27,7 +28,7 @@ export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): P
   if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);
 
   // Reports first: an attempt that ends in this exchange has its last words kept.
-  const reported = withReports(before?.held ?? [], request.progress ?? []);
+  const reported = withReports(turn, before?.held ?? [], request.progress ?? []);
   const { left, lost } = yield* settle(turn, request.settle, reported);
   const running = new Set(request.running);
   const known = left.filter((held) => running.has(held.token));
@@ -106,12 +107,13 @@ function checkQueues(queues: ExchangeRequest["claim"]["queues"]): void {
 const scoped = (job: { queue: string; id: string }): string => JSON.stringify([job.queue, job.id]);
 
 /** What running attempts said since the last exchange stands in the lease, never in the job's record. */
-function withReports(held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
+function withReports(turn: Turn, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
   if (reports.length === 0) return held;
   const byToken = new Map(reports.map((report) => [report.token, report]));
   return held.map((entry) => {
     const report = byToken.get(entry.token);
     if (!report) return entry;
+    turn.changed(queueOf(entry.key), "progress");
     const logs = report.log && [...(entry.logs ?? []), ...report.log].slice(-DEFAULTS.logLines);
     return { ...entry, ...(report.value !== undefined && { progress: report.value }), ...(logs && { logs }) };
   });

@@ -33,12 +33,13 @@ export interface Store {
 
 /**
  * What a program changed, one entry a queue and kind: `ready` a job may be claimable that was not (or will be, later
- * than before), `active` jobs were claimed, `ended` jobs left the line or were kept, `cancel` a running job is asked to
- * stop, `settings` the queue was paused, resumed or configured.
+ * than before), `active` jobs were claimed, `progress` running jobs reported progress or lines of their logs, `ended`
+ * jobs left the line or were kept, `cancel` a running job is asked to stop, `settings` the queue was paused, resumed or
+ * configured.
  */
 export interface Change {
   readonly queue: string;
-  readonly kind: "ready" | "active" | "ended" | "cancel" | "settings";
+  readonly kind: "ready" | "active" | "progress" | "ended" | "cancel" | "settings";
   /** The worker whose exchange it was, where it was one. */
   readonly by?: string;
 }

@@ -16,8 +16,6 @@ export interface Live<T> {
 export interface LiveOptions {
   /** False: nothing is asked and nobody is listened to (no network, a hidden page). Default true. */
   readonly enabled?: boolean;
-  /** Looks again after so many ms, for what no change tells of: a running job's progress. Default never. */
-  readonly againMs?: number | undefined;
 }
 
 /** Changes come in bursts; a page need not be newer than this. */
@@ -30,7 +28,7 @@ const GATHER_MS = 80;
  * @param load may differ between drawings only when `key` does.
  */
 export function useLive<T>(queue: Watched, key: string, load: () => Promise<T>, options: LiveOptions = {}): Live<T> {
-  const { enabled = true, againMs } = options;
+  const { enabled = true } = options;
   const [state, setState] = useState<{ readonly value?: T; readonly error?: unknown }>({});
   const latest = useRef(load);
   latest.current = load;
@@ -71,12 +69,6 @@ export function useLive<T>(queue: Watched, key: string, load: () => Promise<T>, 
       unwatch();
     };
   }, [queue, key, enabled]);
-
-  useEffect(() => {
-    if (!enabled || againMs === undefined) return;
-    const timer = setInterval(() => ask.current(), againMs);
-    return () => clearInterval(timer);
-  }, [enabled, againMs]);
 
   return { value: state.value, error: state.error, reload: useCallback(() => ask.current(), []) };
 }

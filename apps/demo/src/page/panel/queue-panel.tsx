@@ -1,6 +1,6 @@
 import type { JobRecord, Queue } from "@quayside/core";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { type Filter, viewQueue } from "../live/queue-view.ts";
 import { useLive } from "../live/use-live.ts";
 import { useNow } from "../live/use-now.ts";
@@ -28,27 +28,20 @@ export interface QueuePanelProps {
 
 const FIRST = 8;
 const STEP = 20;
-const PROGRESS_MS = 1_000;
 
 export function QueuePanel({ queue, subject, empty, reachable = true }: QueuePanelProps) {
   const [filter, setFilter] = useState<Filter>("all");
   const [limit, setLimit] = useState(FIRST);
-  const [active, setActive] = useState(false);
   const list = useRef<HTMLUListElement>(null);
   const progress = useProgress(queue);
-  const { value, error, reload } = useLive(
-    queue,
-    `${filter} ${limit}`,
-    () => viewQueue(queue, filter, limit),
-    // No change tells of progress that is made elsewhere.
-    { enabled: reachable, againMs: active ? PROGRESS_MS : undefined },
-  );
+  const { value, error, reload } = useLive(queue, `${filter} ${limit}`, () => viewQueue(queue, filter, limit), {
+    enabled: reachable,
+  });
   const jobs = value?.jobs ?? [];
   // What is out of reach is shown as it was seen last.
   const now = useNow(reachable && jobs.some(({ state }) => state === "delayed" || state === "active"));
   const paused = value?.counts.paused ?? false;
   const ended = value ? value.counts.completed + value.counts.failed + value.counts.cancelled : 0;
-  useEffect(() => setActive((value?.counts.active ?? 0) > 0), [value]);
 
   const attempt = async (work: () => Promise<unknown>) => {
     try {

@@ -1,5 +1,6 @@
 import type { Driver } from "../../driver/driver.ts";
 import type { Change } from "../../store/store.ts";
+import type { AttemptReport } from "../../store/verbs.ts";
 import { type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
@@ -46,6 +47,25 @@ export const watchCases = verb("watch", (it) => {
       expect(
         await tells(scene, listening, ["settings"], () => driver.command({ type: "resume", queue: QUEUE })),
       ).toEqual(["settings"]);
+    });
+  }
+
+  for (const [side, other] of [
+    ["the driver that wrote it", false],
+    ["another driver on the same records", true],
+  ] as const) {
+    it(`R9: ${side} tells of progress and of log lines, when they can be read`, async (scene) => {
+      const { add, another, driver, expect, job, worker } = scene;
+      const listening = other ? await another() : driver;
+      const one = worker();
+      const [id] = await add({});
+      const [{ token }] = await one.take(1);
+      const report = (progress: AttemptReport) =>
+        tells(scene, listening, ["progress"], () => one.exchange({ progress: [progress] }));
+      expect(await report({ token, value: 0.5 })).toEqual(["progress"]);
+      expect(await job(id)).toMatchObject({ progress: 0.5 });
+      expect(await report({ token, log: ["half"] })).toEqual(["progress"]);
+      expect(await job(id)).toMatchObject({ logs: ["half"] });
     });
   }
 

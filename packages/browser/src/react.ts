@@ -1,0 +1,52 @@
+import type { JobCounts, JobMap, Queue } from "@quayside/core";
+import { useMemo, useSyncExternalStore } from "react";
+import { type LivePage, type LiveQuery, liveCounts, liveJobs } from "./live.ts";
+import { type Live, type LiveState, loading } from "./live-store.ts";
+
+/** One for all components that count a queue: they show the same numbers, read once. Goes when its queue does. */
+const countsOf = new WeakMap<object, Live<JobCounts>>();
+
+/**
+ * A page of a queue's jobs that keeps up with them, in whatever tab or worker they change: see `liveJobs`. The query may
+ * be written in place: only another query, not another object, begins anew.
+ *
+ * On a server, and until the first read is done, `status` is `loading`.
+ *
+ * @example
+ * function Failed() {
+ *   const { value, error } = useJobs(queue, { state: "failed", limit: 20 });
+ *   if (error) return <p>The jobs cannot be read.</p>;
+ *   return <ul>{value?.jobs.map((job) => <li key={job.id}>{job.name}: {job.error?.message}</li>)}</ul>;
+ * }
+ */
+export function useJobs<Jobs extends JobMap, Ctx extends object>(
+  queue: Queue<Jobs, Ctx>,
+  query: LiveQuery = {},
+): LiveState<LivePage<Jobs>> {
+  const { state, tags, limit, cursor } = query;
+  const key = JSON.stringify([state, tags, limit, cursor]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the query, which is another object each time.
+  return useLive(useMemo(() => liveJobs(queue, query), [queue, key]));
+}
+
+/**
+ * How many jobs of a queue are in each state, kept up to date: see `liveCounts`.
+ *
+ * @example
+ * function Badge() {
+ *   const { value } = useCounts(queue);
+ *   return <span>{value ? value.waiting + value.active : "…"}</span>;
+ * }
+ */
+export function useCounts<Jobs extends JobMap, Ctx extends object>(queue: Queue<Jobs, Ctx>): LiveState<JobCounts> {
+  let counts = countsOf.get(queue);
+  if (!counts) {
+    counts = liveCounts(queue);
+    countsOf.set(queue, counts);
+  }
+  return useLive(counts);
+}
+
+/** A live value is lazy, so one made while rendering, for a rendering that React then drops, costs nothing. */
+const useLive = <T>({ subscribe, getSnapshot }: Live<T>): LiveState<T> =>
+  useSyncExternalStore(subscribe, getSnapshot, loading);
