@@ -75,7 +75,7 @@ export function* together(...programs: readonly Program<unknown>[]): Program<voi
     running = running.filter(({ step }) => !step.done);
     if (running.length === 0) return;
     const asked: readonly Step[] = running.map(({ step }) => step.value as Step);
-    const answers = (yield asked.flat() as Operation[]) as readonly Answer[];
+    const answers = (yield asked.flat() as Exclude<Step, Operation>) as readonly Answer[];
     let from = 0;
     running = running.map(({ program }, index) => {
       const mine = asked[index] as Step;

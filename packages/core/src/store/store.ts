@@ -276,9 +276,10 @@ export type Answer = unknown;
 
 /**
  * What a program yields: one operation, or several that do not need each other's answers. Those are performed in order
- * and answered together, in an array: a store that can asks for all of them in one trip.
+ * and answered together, in an array: a store that can asks for all of them in one trip. A scan in reverse goes alone:
+ * some engines walk it, step by step.
  */
-export type Step = Operation | readonly Operation[];
+export type Step = Operation | readonly (Operation & { readonly reverse?: false })[];
 
 /** A transaction program: yields steps, receives their answers, returns its result. Write it with the helpers of `operations.ts`. */
 export type Program<T> = Generator<Step, T, Answer>;
