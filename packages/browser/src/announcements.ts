@@ -1,11 +1,14 @@
 import type { Change } from "@quayside/core";
 
+const ALL = ["ready", "active", "ended", "cancel", "settings"] as const;
+
 type Listener = (changes: readonly Change[]) => void;
 
 /** Tells the other tabs and workers of the site what changed. Where there is no `BroadcastChannel`, nobody is told. */
 export class Announcements {
   readonly #name: string;
   readonly #listeners = new Set<Listener>();
+  readonly #queues = new Set<string>();
   #channel: BroadcastChannel | undefined;
   #closed = false;
 
@@ -15,6 +18,7 @@ export class Announcements {
 
   announce(changes: readonly Change[]): void {
     if (changes.length === 0) return;
+    this.#remember(changes);
     try {
       this.#open()?.postMessage(changes);
     } catch {
@@ -33,8 +37,30 @@ export class Announcements {
   close(): void {
     this.#closed = true;
     this.#listeners.clear();
+    this.#hangUp();
+    if (typeof document === "undefined") return;
+    removeEventListener("pagehide", this.#hangUp);
+    removeEventListener("pageshow", this.#pickUp);
+  }
+
+  readonly #hangUp = (): void => {
     this.#channel?.close();
     this.#channel = undefined;
+  };
+
+  /** Nobody knows what was said meanwhile: anything may have changed in any queue that was ever spoken of. */
+  readonly #pickUp = ({ persisted }: PageTransitionEvent): void => {
+    if (!persisted || this.#listeners.size === 0) return;
+    this.#open();
+    this.#tell([...this.#queues].flatMap((queue) => ALL.map((kind) => ({ queue, kind }))));
+  };
+
+  #tell(changes: readonly Change[]): void {
+    for (const listener of [...this.#listeners]) listener(changes);
+  }
+
+  #remember(changes: readonly Change[]): void {
+    for (const { queue } of changes) this.#queues.add(queue);
   }
 
   #open(): BroadcastChannel | undefined {
@@ -42,9 +68,16 @@ export class Announcements {
     // A server that renders the page has no records to share, and an open channel keeps Node from ending.
     if (typeof indexedDB === "undefined") return undefined;
     this.#channel = new BroadcastChannel(this.#name);
+    // A message drops its page from the back/forward cache (https://web.dev/articles/bfcache#broadcastchannel).
+    if (typeof document !== "undefined") {
+      addEventListener("pagehide", this.#hangUp);
+      addEventListener("pageshow", this.#pickUp);
+    }
     this.#channel.onmessage = ({ data }) => {
       // Other code of the site may use the name too.
-      if (Array.isArray(data)) for (const listener of [...this.#listeners]) listener(data);
+      if (!Array.isArray(data)) return;
+      this.#remember(data);
+      this.#tell(data);
     };
     return this.#channel;
   }

@@ -80,7 +80,9 @@ function awaitLock(name: string, free: () => void): AbortController {
 async function heldLocks(): Promise<ReadonlySet<string> | undefined> {
   try {
     const snapshot = await lockManager()?.query();
-    return snapshot?.held && new Set(snapshot.held.map((lock) => lock.name ?? ""));
+    // Shared ones are held, for a moment, by those who waited for the end of the worker.
+    const lives = snapshot?.held?.filter(({ mode }) => mode === "exclusive");
+    return lives && new Set(lives.map(({ name = "" }) => name));
   } catch {
     return undefined;
   }

@@ -103,11 +103,10 @@ export class Duty {
     this.#shift++;
     this.#working = false;
     this.#unwatch();
-    const enlisted = this.#enlisted;
-    this.#ending = this.#options
-      .rounds()
-      .abandon()
-      .finally(() => enlisted?.leave());
+    this.#ending = this.#options.rounds().abandon();
+    // Not later: a page that holds a lock others wait for is not kept in the back/forward cache. Whoever takes it for dead
+    // now comes after the last round, or finds the jobs that this could not give back.
+    this.#enlisted?.leave();
     return this.#ending;
   }
 }

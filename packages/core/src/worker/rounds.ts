@@ -149,8 +149,10 @@ export class Rounds<Ctx extends object> {
     line.leaving = true;
     line.hurry();
     this.attempts.letGo();
+    const holds = this.#looping !== undefined || this.attempts.haveEnded;
     while (this.#looping) await this.#looping;
-    await this.#round(line, true);
+    // A page that is put aside with a transaction on its way is not kept: one that holds nothing needs none.
+    if (holds) await this.#round(line, true);
     this.close();
   }
 

@@ -58,7 +58,7 @@ export const shiftCases = topic("shifts", (it) => {
     expect(tab.locks).toEqual(["taken"]);
   });
 
-  it("R14: a worker that must let go aborts its handlers and gives their jobs back, not counted, before its lock", async ({
+  it("R14: a worker that must let go aborts its handlers and gives back their jobs, not counted, and its lock", async ({
     driver,
     expect,
     queue,
