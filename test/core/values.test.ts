@@ -90,6 +90,7 @@ describe("options", () => {
     ["id", { id: "" }],
     ["id", { id: "x".repeat(257) }],
     ["availableAt", { availableAt: Number.NaN }],
+    ["requires", { requires: "wifi" }],
     ["atempts", { atempts: 3 }],
   ])("%s is named when it is wrong: %j", (option, options) => {
     expect(refusal(() => resolve(options))).toMatchObject({ code: "invalid_option", details: { option } });

@@ -1,47 +1,15 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
-import { createServer, type ViteDevServer } from "vite";
-import { afterAll, beforeAll, expect, it } from "vitest";
-import { launchOptions } from "../support/chromium.ts";
+import type { BrowserContext, Page } from "playwright-core";
+import { expect, it } from "vitest";
 import type { Tab } from "./page/tab.ts";
+import { crash, servePages, withProfile } from "./support/browser.ts";
 
 declare const window: Window & { readonly tab: Tab };
 
-let server: ViteDevServer;
-let origin: string;
-
-beforeAll(async () => {
-  server = await createServer({
-    root: join(import.meta.dirname, "page"),
-    logLevel: "error",
-    server: { port: 0, host: "127.0.0.1" },
-  });
-  await server.listen();
-  origin = server.resolvedUrls?.local[0] as string;
-});
-
-afterAll(() => server.close());
-
-/** Runs `use` with a browser whose profile is on disk, as a user's is. */
-async function withProfile(use: (context: BrowserContext) => Promise<void>): Promise<void> {
-  const profile = await mkdtemp(join(tmpdir(), "quayside-profile-"));
-  try {
-    const context = await chromium.launchPersistentContext(profile, await launchOptions());
-    try {
-      await use(context);
-    } finally {
-      await context.close();
-    }
-  } finally {
-    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
-  }
-}
+const origin = servePages();
 
 async function openTab(context: BrowserContext): Promise<Page> {
   const page = await context.newPage();
-  await page.goto(origin);
+  await page.goto(origin());
   await page.waitForFunction(() => "tab" in window);
   return page;
 }
@@ -87,12 +55,3 @@ it.each([
     });
   },
 );
-
-/** Ends the renderer as a fault would. */
-async function crash(page: Page): Promise<void> {
-  const crashed = page.waitForEvent("crash");
-  const session = await page.context().newCDPSession(page);
-  // The command is never answered: its target is gone.
-  session.send("Page.crash").catch(() => {});
-  await crashed;
-}

@@ -1,11 +1,14 @@
 import type { Change } from "@quayside/core";
 
+const ALL = ["ready", "active", "ended", "cancel", "settings", "progress"] as const;
+
 type Listener = (changes: readonly Change[]) => void;
 
 /** Tells the other tabs and workers of the site what changed. Where there is no `BroadcastChannel`, nobody is told. */
 export class Announcements {
   readonly #name: string;
   readonly #listeners = new Set<Listener>();
+  readonly #queues = new Set<string>();
   #channel: BroadcastChannel | undefined;
   #closed = false;
   #self: MessageChannel | undefined;
@@ -16,7 +19,9 @@ export class Announcements {
   }
 
   announce(changes: readonly Change[]): void {
-    if (changes.length === 0 || !this.#open()) return;
+    if (changes.length === 0) return;
+    this.#remember(changes);
+    if (!this.#open()) return;
     this.#unsent.push(...changes);
     // After whoever made the change has gone on, into its next transaction perhaps: a message takes a tenth of a
     // millisecond to post. What is announced until then goes with it.
@@ -32,13 +37,28 @@ export class Announcements {
   }
 
   close(): void {
-    this.#send();
     this.#closed = true;
     this.#listeners.clear();
+    this.#hangUp();
+    if (typeof document === "undefined") return;
+    removeEventListener("pagehide", this.#hangUp);
+    removeEventListener("pageshow", this.#pickUp);
+  }
+
+  readonly #hangUp = (): void => {
+    this.#send();
     this.#channel?.close();
     this.#channel = undefined;
     this.#self?.port1.close();
-  }
+    this.#self = undefined;
+  };
+
+  /** Nobody knows what was said meanwhile: anything may have changed in any queue that was ever spoken of. */
+  readonly #pickUp = ({ persisted }: PageTransitionEvent): void => {
+    if (!persisted || this.#listeners.size === 0) return;
+    this.#open();
+    this.#tell([...this.#queues].flatMap((queue) => ALL.map((kind) => ({ queue, kind }))));
+  };
 
   /** As a task of its own. Not a timer: hidden pages wait a second, or a minute, for those. */
   #afterwards(): void {
@@ -59,14 +79,29 @@ export class Announcements {
     }
   }
 
+  #tell(changes: readonly Change[]): void {
+    for (const listener of [...this.#listeners]) listener(changes);
+  }
+
+  #remember(changes: readonly Change[]): void {
+    for (const { queue } of changes) this.#queues.add(queue);
+  }
+
   #open(): BroadcastChannel | undefined {
     if (this.#closed || this.#channel || typeof BroadcastChannel === "undefined") return this.#channel;
     // A server that renders the page has no records to share, and an open channel keeps Node from ending.
     if (typeof indexedDB === "undefined") return undefined;
     this.#channel = new BroadcastChannel(this.#name);
+    // A message drops its page from the back/forward cache (https://web.dev/articles/bfcache#broadcastchannel).
+    if (typeof document !== "undefined") {
+      addEventListener("pagehide", this.#hangUp);
+      addEventListener("pageshow", this.#pickUp);
+    }
     this.#channel.onmessage = ({ data }) => {
       // Other code of the site may use the name too.
-      if (Array.isArray(data)) for (const listener of [...this.#listeners]) listener(data);
+      if (!Array.isArray(data)) return;
+      this.#remember(data);
+      this.#tell(data);
     };
     return this.#channel;
   }

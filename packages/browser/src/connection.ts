@@ -52,12 +52,14 @@ export class Connection {
   }
 
   async #connect(): Promise<IDBDatabase> {
-    let deleted = false;
+    let lost: "deleted" | "damaged" | undefined;
     try {
       const opening = openDB(this.#name, SCHEMA_VERSION, {
-        upgrade: (database, oldVersion, _newVersion, transaction) => {
-          deleted = oldVersion === 0 && this.#wasThere;
-          if (!deleted) return upgrade(database, oldVersion);
+        upgrade: (database, oldVersion, _newVersion, transaction, event) => {
+          if (oldVersion === 0 && this.#wasThere) lost = "deleted";
+          // Chromium's own: it had to throw a damaged database away, and says so this once.
+          else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
+          if (!lost) return upgrade(database, oldVersion);
           // Undone, it leaves no database: whoever deleted it finds it deleted.
           transaction.done.catch(() => {});
           transaction.abort();
@@ -70,7 +72,7 @@ export class Connection {
       this.#wasThere = true;
       return database;
     } catch (error) {
-      if (deleted) throw unavailable(this.#name, "deleted");
+      if (lost) throw unavailable(this.#name, lost);
       if (nameOf(error) === "VersionError") throw unavailable(this.#name, "newer_version", error);
       throw new EngineFailure(error);
     }

@@ -1,4 +1,4 @@
-import { QuaysideError } from "@quayside/core";
+import { QuaysideError, StorageFullError } from "@quayside/core";
 
 /** Thrown when the engine, and not the program, failed. The store decides whether to try again. */
 export class EngineFailure {
@@ -27,10 +27,11 @@ export function isLostConnection({ cause, finished }: EngineFailure): boolean {
 }
 
 /** Why a database cannot be used: `details.reason` of a `storage_unavailable` error. */
-export type UnavailableReason = "deleted" | "newer_version" | "blocked" | "failed";
+export type UnavailableReason = "deleted" | "damaged" | "newer_version" | "blocked" | "failed";
 
 const EXPLANATIONS: Readonly<Record<Exclude<UnavailableReason, "failed">, string>> = {
   deleted: "was deleted while it was in use, and the jobs in it with it. Make a new driver to begin anew",
+  damaged: "was damaged, and the browser has thrown the jobs in it away. The next call begins anew, without them",
   newer_version: "was upgraded by a newer version of this page. Reload to use that",
   blocked: "could not be opened: another tab holds on to an old version of it. Close the other tabs of this site",
 };
@@ -44,12 +45,7 @@ export function unavailable(database: string, reason: keyof typeof EXPLANATIONS,
 export function toQuaysideError({ cause }: EngineFailure, database: string): QuaysideError {
   // By name: engines disagree on the class.
   if (nameOf(cause) === "QuotaExceededError") {
-    return new QuaysideError(
-      "storage_full",
-      "The site's storage quota is used up; nothing was written.",
-      { database },
-      cause,
-    );
+    return new StorageFullError("The site's storage quota is used up; nothing was written.", { database }, cause);
   }
   const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : "the transaction was aborted";
   const reason: UnavailableReason = "failed";

@@ -1,8 +1,17 @@
-import { type Clock, StoreDriver, type StoreDriverOptions } from "@quayside/core";
+import { type Clock, StoreDriver, type StoreDriverOptions, systemClock } from "@quayside/core";
+import { Attendance, type TabsOption } from "./attendance.ts";
+import { checkOption } from "./check-option.ts";
+import { type ConnectivityOptions, connectivity } from "./connectivity.ts";
 import { IndexedDbStore, type IndexedDbStoreOptions } from "./indexed-db-store.ts";
 import { tabs } from "./tabs.ts";
 
-export interface IndexedDbDriverOptions extends IndexedDbStoreOptions {
+export interface IndexedDbDriverOptions extends IndexedDbStoreOptions, ConnectivityOptions {
+  /**
+   * Which of the site's tabs run the workers of this name: `all` that have one (the default), or one `leader` at a time.
+   * The others stand in line, and the next takes over when the leader is closed, crashes, navigates away, is put aside or
+   * stays frozen for 40 s. One driver a tab is meant, with as many queues as you like.
+   */
+  readonly tabs?: TabsOption;
   /** For tests: a clock that is moved by hand. */
   readonly clock?: Clock;
   /** For tests: in [0, 1); a seeded one repeats a run. */
@@ -11,12 +20,14 @@ export interface IndexedDbDriverOptions extends IndexedDbStoreOptions {
 
 /**
  * A driver that keeps its jobs in IndexedDB: they survive reload, crash and closed tabs. All tabs and workers of the
- * site that use the same name work on the same jobs; each may run workers of its own.
+ * site that use the same name work on the same jobs; each may run workers of its own. What a tab that crashed was working
+ * on is taken up by the others within moments; a page that goes away or into the back/forward cache aborts its handlers
+ * and gives their jobs back, and works on when it is shown again.
  *
  * Its errors are those of `IndexedDbStore`: `storage_full`, `storage_unavailable`, `closed`.
  *
  * @example
- * const driver = indexedDbDriver({ name: "my-app" });
+ * const driver = indexedDbDriver({ name: "my-app", tabs: "leader" });
  * const queue = new Queue<Jobs>("uploads", driver);
  * await queue.addJob("resize", { url, width: 640 });
  */
@@ -31,10 +42,17 @@ export class IndexedDbDriver extends StoreDriver {
   readonly #store: IndexedDbStore;
   readonly #options: StoreDriverOptions;
 
-  constructor({ clock, random, ...options }: IndexedDbDriverOptions) {
+  constructor({ clock, random, tabs: mode = "all", probe, ...options }: IndexedDbDriverOptions) {
+    checkOption("tabs", mode, mode === "all" || mode === "leader", '"all" or "leader"');
     const store = new IndexedDbStore(options);
+    const attendance = new Attendance(options.name, mode, clock ?? systemClock);
     const own = { ...(clock && { clock }), ...(random && { random }) };
-    super(store, { ...tabs(options.name), ...own });
+    super(store, {
+      ...tabs(options.name),
+      attend: (shift) => attendance.attend(shift),
+      connectivity: connectivity({ probe }),
+      ...own,
+    });
     this.name = options.name;
     this.#store = store;
     this.#options = own;

@@ -29,10 +29,12 @@ const OPEN_TIMEOUT_MS = 10_000;
  *
  * A connection that the engine or another tab takes away is opened again, and the program run again, up to three tries.
  * Rejects with a `QuaysideError`:
- * - `storage_full`: the site's quota is used up. Nothing was written.
+ * - `storage_full` (a `StorageFullError`): the site's quota is used up. Nothing was written.
  * - `storage_unavailable`: `details.reason` is `deleted` (the database was deleted while this store was in use; it is
- *   not made anew behind your back, a new store object does that), `newer_version` (another tab runs a newer version:
- *   reload), `blocked` (another tab holds an old version open) or `failed` (see `cause`).
+ *   not made anew behind your back, a new store object does that), `damaged` (the browser found it broken and threw it
+ *   away; said once, then it is begun anew), `newer_version` (another tab runs a newer version: reload), `blocked`
+ *   (another tab holds an old version open) or `failed` (see `cause`; where that lasts, `deleteDatabase` and a new
+ *   driver begin anew).
  * - `closed`: after `close()`.
  *
  * @example

@@ -9,6 +9,8 @@ export interface Tabs {
   deadWorkers(
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
   ): Promise<ReadonlySet<string>>;
+  /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
+  awaitDeath(workers: readonly string[], died: () => void): void;
 }
 
 /**
@@ -24,12 +26,23 @@ export interface Tabs {
  */
 export function tabs(name: string): Tabs {
   const prefix = `${databaseName(name)}:`;
+  const waits = new Map<string, AbortController>();
   return {
     enlist: (worker) => holdLock(prefix + worker),
     async deadWorkers(workers) {
       const lockers = workers.filter(({ liveness }) => liveness === "lock").map(({ worker }) => worker);
       const held = lockers.length > 0 ? await heldLocks() : undefined;
       return new Set(held && lockers.filter((worker) => !held.has(prefix + worker)));
+    },
+    awaitDeath(workers, died) {
+      const meant = new Set(workers);
+      for (const [worker, wait] of waits) {
+        if (meant.has(worker)) continue;
+        waits.delete(worker);
+        wait.abort();
+      }
+      // One whose death was told stays here until it is meant no longer: it is not told again.
+      for (const worker of meant) if (!waits.has(worker)) waits.set(worker, awaitLock(prefix + worker, died));
     },
   };
 }
@@ -47,17 +60,35 @@ function holdLock(name: string): Promise<Enlistment> {
   });
 }
 
+/**
+ * Stands in line for a lock that is not wanted, to learn when its holder lets go; shared, so that all who wait learn it
+ * at once.
+ */
+function awaitLock(name: string, free: () => void): AbortController {
+  const wait = new AbortController();
+  const { signal } = wait;
+  // Refused, or called off: then others, or the next look at the leases, must do.
+  lockManager()
+    ?.request(name, { mode: "shared", signal }, () => {
+      if (!signal.aborted) free();
+    })
+    .catch(() => {});
+  return wait;
+}
+
 /** Undefined where nobody can tell. */
 async function heldLocks(): Promise<ReadonlySet<string> | undefined> {
   try {
     const snapshot = await lockManager()?.query();
-    return snapshot?.held && new Set(snapshot.held.map((lock) => lock.name ?? ""));
+    // Shared ones are held, for a moment, by those who waited for the end of the worker.
+    const lives = snapshot?.held?.filter(({ mode }) => mode === "exclusive");
+    return lives && new Set(lives.map(({ name = "" }) => name));
   } catch {
     return undefined;
   }
 }
 
 /** Absent on insecure origins and in older engines, whatever the types say. */
-function lockManager(): LockManager | undefined {
+export function lockManager(): LockManager | undefined {
   return typeof navigator === "undefined" ? undefined : (navigator.locks as LockManager | undefined);
 }

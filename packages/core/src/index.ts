@@ -1,5 +1,5 @@
 export { type Clock, systemClock } from "./driver/clock.ts";
-export type { Driver, Enlistment } from "./driver/driver.ts";
+export type { Connectivity, Driver, Enlistment, Shift } from "./driver/driver.ts";
 export { memoryDriver } from "./driver/memory-driver.ts";
 export { StoreDriver, type StoreDriverOptions } from "./driver/store-driver.ts";
 export { DEFAULTS } from "./job/defaults.ts";
@@ -11,6 +11,7 @@ export {
   LeaseLostError,
   QuaysideError,
   RetryAfterError,
+  StorageFullError,
   type StoredError,
   toStoredError,
   UnrecoverableError,
@@ -59,6 +60,7 @@ export type {
   JobRecord,
   JobState,
   Keep,
+  Requirement,
   StoredJob,
   StoredOptions,
 } from "./job/record.ts";

@@ -57,7 +57,39 @@ export interface Driver {
   /** Takes the lock that shows this worker alive, where there is such a thing; answers how its death will show. */
   enlist?(worker: string): Promise<Enlistment>;
 
+  /**
+   * Tells a worker when it may work here and when it must let go at once: where a page can be put aside while it lives, or
+   * one tab works for all. Where it may work now, `begin` is called before this returns. Absent: it always may.
+   *
+   * @returns what ends it, for a worker that has stopped.
+   */
+  attend?(shift: Shift): () => void;
+
+  /** The network, as it is seen from where this driver's workers run. Absent: it counts as there. */
+  readonly connectivity?: Connectivity;
+
   close(): Promise<void>;
+}
+
+/** A worker's time at work, as its driver steers it. `begin` and `end` take turns. */
+export interface Shift {
+  begin(): void;
+  /** Aborts what runs and gives it back. What must happen before the page is put aside has begun when this returns. */
+  end(): Promise<void>;
+  /** Another worker is gone: looks now for the jobs that it held. */
+  look(): void;
+}
+
+/**
+ * What is known of the network. Hints: they wake, and they tell a failure of the network from one of the job. No job is
+ * held back because of them.
+ */
+export interface Connectivity {
+  isOnline(): boolean;
+  /** Calls back when `isOnline` may have changed. */
+  watch(listener: () => void): () => void;
+  /** Asks a server whether it can be reached: for networks that only look as if they were there. */
+  readonly probe?: (() => Promise<boolean>) | undefined;
 }
 
 export interface Enlistment {

@@ -28,8 +28,9 @@ import type {
   Schedule,
 } from "../store/verbs.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Driver, Enlistment } from "./driver.ts";
+import type { Connectivity, Driver, Enlistment, Shift } from "./driver.ts";
 import { LeaseWatch } from "./lease-watch.ts";
+import { Neighbours } from "./neighbours.ts";
 
 export interface StoreDriverOptions {
   readonly clock?: Clock;
@@ -43,10 +44,16 @@ export interface StoreDriverOptions {
   readonly deadWorkers?: (
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
   ) => Promise<ReadonlySet<string>>;
+  /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
+  readonly awaitDeath?: (workers: readonly string[], died: () => void) => void;
+  /** When workers may work here: see `Driver.attend`. Absent: always. */
+  readonly attend?: (shift: Shift) => () => void;
+  readonly connectivity?: Connectivity;
 }
 
 /** The driver of everything that has a `Store`: each verb is one program in one transaction. */
 export class StoreDriver implements Driver {
+  readonly connectivity?: Connectivity;
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: () => number;
@@ -55,6 +62,7 @@ export class StoreDriver implements Driver {
   readonly #watch: LeaseWatch;
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #unwatch: () => void;
+  readonly #neighbours: Neighbours;
   #horizon = 0;
 
   constructor(store: Store, options: StoreDriverOptions = {}) {
@@ -64,7 +72,15 @@ export class StoreDriver implements Driver {
     this.#random = options.random ?? Math.random;
     this.#mint = new Mint(this.#random);
     this.#watch = new LeaseWatch(() => this.#clock.monotonic());
-    this.#unwatch = store.watch((changes) => this.#tell(changes));
+    if (options.connectivity) this.connectivity = options.connectivity;
+    this.#neighbours = new Neighbours(this.#watch, {
+      awaitDeath: options.awaitDeath,
+      look: () => this.#look(),
+    });
+    this.#unwatch = store.watch((changes) => {
+      this.#tell(changes);
+      this.#neighbours.heed(changes);
+    });
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
@@ -72,8 +88,11 @@ export class StoreDriver implements Driver {
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
-    const judge = this.#watch.judge(await this.#deadWorkers());
-    return this.#run((current) => exchange(current, request, judge), request.worker);
+    // Who leaves may have little time, and judges nobody.
+    const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
+    const reply = await this.#run((current) => exchange(current, request, judge), request.worker);
+    this.#neighbours.follow();
+    return reply;
   }
 
   get(queue: string, id: string): Promise<JobRecord | undefined> {
@@ -117,7 +136,15 @@ export class StoreDriver implements Driver {
   }
 
   async enlist(worker: string): Promise<Enlistment> {
-    return this.#options.enlist ? this.#options.enlist(worker) : { liveness: "time", leave() {} };
+    const enlistment = await this.#options.enlist?.(worker);
+    return this.#neighbours.enlisted(worker, enlistment ?? { liveness: "time", leave() {} });
+  }
+
+  attend(shift: Shift): () => void {
+    const shown = this.#neighbours.showTo(shift);
+    if (this.#options.attend) return this.#options.attend(shown);
+    shown.begin();
+    return () => shown.leave();
   }
 
   async close(): Promise<void> {
@@ -152,14 +179,16 @@ export class StoreDriver implements Driver {
   async #deadWorkers(): Promise<ReadonlySet<string>> {
     const { deadWorkers } = this.#options;
     if (!deadWorkers) return new Set();
-    if (!this.#watch.workers) {
-      const watch = this.#watch;
-      await this.#run(function* () {
-        watch.look(yield* scan("leases", EVERY_LEASE, LEASE_LIMIT));
-      });
-    }
+    if (!this.#watch.workers) await this.#look();
     const others = (this.#watch.workers ?? []).filter(({ liveness }) => liveness !== "time");
     return others.length > 0 ? deadWorkers(others) : new Set();
+  }
+
+  async #look(): Promise<void> {
+    const watch = this.#watch;
+    await this.#run(function* () {
+      watch.look(yield* scan("leases", EVERY_LEASE, LEASE_LIMIT));
+    });
   }
 
   #tell(changes: readonly Change[]): void {

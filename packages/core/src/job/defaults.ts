@@ -14,6 +14,8 @@ export const DEFAULTS = {
   maxInterruptions: 10,
   /** Wait of a job whose worker died under it: short at first, for most crashes are not the job's fault. */
   interruptionBackoff: { kind: "exponential", delayMs: 500, factor: 2, maxMs: 300_000, jitter: 1 },
+  /** Wait of a job that `requires` the network and failed while it was away, unless it comes back before. */
+  offlineBackoff: { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 },
   /** Lines of log kept with a job. */
   logLines: 100,
   /** How long the outcome of a numbered request is remembered. */

@@ -69,6 +69,14 @@ export class LeaseLostError extends QuaysideError {
   }
 }
 
+/** Thrown when the site's storage quota is used up. Nothing of what was to be written is there: it can be tried again. */
+export class StorageFullError extends QuaysideError {
+  override readonly name = "StorageFullError";
+  constructor(message: string, details?: ErrorDetails, cause?: unknown) {
+    super("storage_full", message, details, cause);
+  }
+}
+
 /** Thrown by a handler to end its job as `failed` at once, whatever attempts are left. */
 export class UnrecoverableError extends QuaysideError {
   override readonly name = "UnrecoverableError";

@@ -1,7 +1,7 @@
 import { type Duration, toMs } from "./duration.ts";
 import { QuaysideError } from "./errors.ts";
 import { checkName } from "./place.ts";
-import type { Dedupe, DedupeMode, Group, Keep, StoredOptions } from "./record.ts";
+import type { Dedupe, DedupeMode, Group, Keep, Requirement, StoredOptions } from "./record.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
 
 /** What a queue or a definition can say once for all of its jobs. */
@@ -26,6 +26,11 @@ export interface JobDefaults {
   readonly tags?: readonly string[] | undefined;
   /** How many ended jobs to keep when this one ends; 0 keeps none. Default: what the queue says. */
   readonly keep?: Partial<Keep> | undefined;
+  /**
+   * `network`: a failure while the network is away (see `Connectivity`) gives the job back and spends no attempt; it is
+   * tried again after a delay, and at once when the network is back. Default none.
+   */
+  readonly requires?: Requirement | undefined;
   /** Not worth starting after this long: it then ends as `failed`, code `expired`. */
   readonly expiresIn?: Duration | undefined;
 }
@@ -87,6 +92,7 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
     group,
     tags,
     keep,
+    requires,
     expiresIn,
   } = merged;
   const delayMs =
@@ -103,6 +109,7 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
     ...(group !== undefined && { group: resolveGroup(group) }),
     ...(tags !== undefined && tags.length > 0 && { tags: tags.map((tag, index) => checkName(tag, `tags[${index}]`)) }),
     ...(keep !== undefined && { keep: resolveKeep(keep) }),
+    ...(requires !== undefined && { requires: checkRequirement(requires) }),
     ...(expiresIn !== undefined && { expiresInMs: positive(toMs(expiresIn, "expiresIn"), "expiresIn") }),
   };
 }
@@ -111,7 +118,7 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
 const NO_OPTIONS: ResolvedOptions = Object.freeze({});
 
 const KNOWN: ReadonlySet<string> = new Set(
-  "id delay availableAt priority maxAttempts maxExceptions backoff timeout dedupe group encrypted tags keep expiresIn".split(
+  "id delay availableAt priority maxAttempts maxExceptions backoff timeout dedupe group encrypted tags keep requires expiresIn".split(
     " ",
   ),
 );
@@ -159,6 +166,15 @@ export function integer(value: number, least: number, most: number, option: stri
 function positive(ms: number, option: string): number {
   if (ms < 1) throw new QuaysideError("invalid_option", `${option} must be at least 1 ms.`, { option });
   return ms;
+}
+
+function checkRequirement(requires: Requirement): Requirement {
+  if (requires !== "network") {
+    throw new QuaysideError("invalid_option", `requires must be "network", got ${JSON.stringify(requires)}.`, {
+      option: "requires",
+    });
+  }
+  return requires;
 }
 
 const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];

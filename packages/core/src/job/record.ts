@@ -48,6 +48,9 @@ export interface Parent {
 /** What becomes of a parent whose child failed, was cancelled or removed. */
 export type ChildFailure = "fail" | "ignore";
 
+/** What a job needs of its surroundings, without which a failure is not its own. */
+export type Requirement = "network";
+
 /** The options of a job that are stored with it. Absent means the default. */
 export interface StoredOptions {
   readonly maxAttempts?: number;
@@ -59,6 +62,7 @@ export interface StoredOptions {
   readonly maxExceptions?: number;
   readonly tags?: readonly string[];
   readonly keep?: Partial<Keep>;
+  readonly requires?: Requirement;
   /** W3C trace context (`traceparent`) of who added it. */
   readonly trace?: string;
 }
@@ -123,6 +127,7 @@ export interface JobRecord<Payload = unknown> {
   readonly group?: Group;
   readonly exceptions: number;
   readonly maxExceptions?: number;
+  readonly requires?: Requirement;
   readonly trace?: string;
   readonly tags: readonly string[];
   /** Lines that its handlers logged, the last 100. */

@@ -61,6 +61,7 @@ const STORED_OPTIONS = namesOf<keyof StoredOptions>({
   maxExceptions: true,
   tags: true,
   keep: true,
+  requires: true,
   trace: true,
 });
 
@@ -280,6 +281,7 @@ const SHOWN_IF_THERE = namesOf<Exclude<Extract<OptionalName<JobRecord>, keyof St
   dedupe: true,
   group: true,
   maxExceptions: true,
+  requires: true,
   trace: true,
   parent: true,
   hasChildren: true,

@@ -19,7 +19,7 @@ export interface ConnectionsOptions {
   readonly events: Emitter<WorkerEvents>;
   /** Room that all workers share. */
   readonly slots: Slots;
-  readonly worker: Pick<WorkerOptions, "lease" | "name" | "maxJobs" | "sleep" | "alarm">;
+  readonly worker: Pick<WorkerOptions, "lease" | "name" | "maxJobs" | "sleep" | "alarm" | "connectivity">;
   readonly defaultQueue: () => string;
   readonly drain: () => Promise<void>;
 }
@@ -52,14 +52,27 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
       throw new QuaysideError("conflict", `There is a connection named ${JSON.stringify(name)} already.`, { name });
     const { home, events, placement, slots, worker, defaultQueue, drain } = this.#options;
     const { clock, random, ctx, metrics, telemetry } = home;
-    const { lease, name: label, maxJobs, sleep, alarm } = worker;
+    const { lease, name: label, maxJobs, sleep, alarm, connectivity } = worker;
     const connection = new QueueConnection<Jobs, Ctx>(name, driver, {
       home,
       events,
       producer: this.#producerOf(name),
       defaultQueue,
       concurrencyOf: (queue) => placement.settings(queue).concurrency,
-      worker: { lease, name: label, maxJobs, sleep, alarm, clock, random, ctx, metrics, telemetry, slots },
+      worker: {
+        lease,
+        name: label,
+        maxJobs,
+        sleep,
+        alarm,
+        connectivity,
+        clock,
+        random,
+        ctx,
+        metrics,
+        telemetry,
+        slots,
+      },
       drain,
     });
     this.#connections.set(name, connection);

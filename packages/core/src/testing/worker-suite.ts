@@ -2,6 +2,8 @@ import type { OpenDriver, TestRunner } from "./harness.ts";
 import { attemptCases } from "./worker/attempts.ts";
 import { closingCases } from "./worker/closing.ts";
 import { featureCases } from "./worker/features.ts";
+import { networkCases } from "./worker/network.ts";
+import { shiftCases } from "./worker/shifts.ts";
 import { runWorkerCase } from "./worker/support.ts";
 import { workerCases } from "./worker/workers.ts";
 
@@ -12,7 +14,7 @@ import { workerCases } from "./worker/workers.ts";
  * @returns how many cases there are.
  */
 export function workerConformance(runner: TestRunner, open: OpenDriver): number {
-  const topics = [attemptCases, workerCases, closingCases, featureCases];
+  const topics = [attemptCases, workerCases, closingCases, shiftCases, networkCases, featureCases];
   for (const { name, cases } of topics) {
     runner.describe(name, () => {
       for (const one of cases) runner.it(one.name, () => runWorkerCase(one, open, runner.expect));

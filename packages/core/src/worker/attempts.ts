@@ -3,6 +3,7 @@ import type { JobRecord } from "../job/record.ts";
 import type { AttemptReport, ClaimedJob } from "../store/verbs.ts";
 import { AttemptReports } from "./attempt-reports.ts";
 import type { Emitter } from "./emitter.ts";
+import type { Network } from "./network.ts";
 import { Attempt, type AttemptListener, type Run } from "./run-attempt.ts";
 import { traceAttempt } from "./telemetry.ts";
 import type { Reporter, Settled, WorkerEvents } from "./worker-events.ts";
@@ -15,6 +16,8 @@ export interface AttemptsOptions<Ctx extends object> {
   readonly reporter: Reporter;
   readonly queueOf: (job: JobRecord) => WorkerQueue<Ctx> | undefined;
   /** What the attempts are told of their worker's options. */
+  /** For jobs that require it. Absent: it is always there. */
+  readonly network?: Network | undefined;
   readonly worker: Pick<WorkerOptions<Ctx>, "ctx" | "producer" | "telemetry">;
 }
 
@@ -64,14 +67,17 @@ export class Attempts<Ctx extends object> {
     const { job } = claimed;
     const { clock, random, events, worker, queueOf } = this.#options;
     const queue = queueOf(job) as WorkerQueue<Ctx>;
+    const network = job.requires === "network" ? this.#options.network : undefined;
     const attempt = new Attempt(claimed, this.#attemptListener, {
       clock,
       random,
       extra: worker.ctx ?? {},
       policy: queue.policy?.(job),
       producer: worker.producer,
+      network,
     });
-    const run = queue.run as Run;
+    const handle = queue.run as Run;
+    const run: Run = network ? (record, context) => network.run(record, () => handle(record, context)) : handle;
     const { telemetry } = worker;
     this.#running.add(attempt);
     events.emit("active", { job });
@@ -99,6 +105,11 @@ export class Attempts<Ctx extends object> {
   /** Their worker is stopping and has waited long enough. */
   stop(): void {
     for (const attempt of this.#running) attempt.stop();
+  }
+
+  /** Their worker is put aside and cannot wait. */
+  letGo(): void {
+    for (const attempt of this.live) attempt.letGo();
   }
 
   /** Others have these jobs now. */

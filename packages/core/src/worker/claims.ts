@@ -28,10 +28,15 @@ export class Claims<Ctx extends object> {
     this.#running = running;
   }
 
-  /** @param onFree called when there may be room again. */
-  open({ only, quota }: ClaimLimits, onFree: () => void): void {
-    this.#only = only;
-    this.#quota = quota;
+  /**
+   * @param limits absent: those of the last time, with what is left of the quota.
+   * @param onFree called when there may be room again.
+   */
+  open(limits: ClaimLimits | undefined, onFree: () => void): void {
+    if (limits) {
+      this.#only = limits.only;
+      this.#quota = limits.quota;
+    }
     this.#share = this.#slots.join(onFree);
   }
 

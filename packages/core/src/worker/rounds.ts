@@ -72,8 +72,8 @@ export class Rounds<Ctx extends object> {
     this.#claims = new Claims(slots, queues, (queue) => this.attempts.runningOf(queue));
   }
 
-  /** Has a line to make rounds on. The first one takes a reason, such as `wake`. */
-  open(line: ExchangeLine, limits: ClaimLimits): void {
+  /** Has a line to make rounds on. The first one takes a reason, such as `wake`. Without limits those from before hold. */
+  open(line: ExchangeLine, limits: ClaimLimits | undefined): void {
     this.#line = line;
     this.#idle = false;
     this.#claims.open(limits, () => this.#pump());
@@ -83,6 +83,12 @@ export class Rounds<Ctx extends object> {
   wake(): void {
     this.#look = true;
     this.#pump();
+  }
+
+  /** Somebody else has died: what it held is taken back, by whoever has room for it or not. */
+  look(): void {
+    this.#renew = true;
+    this.wake();
   }
 
   /** Somebody else changed the store. */
@@ -118,6 +124,11 @@ export class Rounds<Ctx extends object> {
     this.#line.hurry();
   }
 
+  /** Sends now what waits to be sent again. */
+  resend(): void {
+    this.#line?.hurry();
+  }
+
   /** Resolves when no round is on its way. */
   async ended(): Promise<void> {
     while (this.#looping) await this.#looping;
@@ -126,6 +137,25 @@ export class Rounds<Ctx extends object> {
   /** The last round: settles what is left and gives up the lease. */
   async farewell(): Promise<void> {
     if (this.#line) await this.#round(this.#line, true);
+  }
+
+  /**
+   * Lets go of everything at once: handlers are told and not waited for, and what they held goes back, uncounted, in one
+   * last round. That is on its way when this returns, unless an earlier one still is.
+   */
+  async abandon(): Promise<void> {
+    const line = this.#line;
+    if (!line) return;
+    // First of all: what ends now belongs into the last round, and no other is to begin.
+    this.#line = undefined;
+    line.leaving = true;
+    line.hurry();
+    this.attempts.letGo();
+    const holds = this.#looping !== undefined || this.attempts.haveEnded;
+    while (this.#looping) await this.#looping;
+    // A page that is put aside with a transaction on its way is not kept: one that holds nothing needs none.
+    if (holds) await this.#round(line, true);
+    this.close();
   }
 
   /** No rounds until it is opened again. */
@@ -152,10 +182,10 @@ export class Rounds<Ctx extends object> {
   }
 
   async #loop(): Promise<void> {
-    while (this.#line && this.#hasReason()) {
+    for (let line = this.#line; line && this.#hasReason(); line = this.#line) {
       for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
-      // Others may have taken the room meanwhile.
-      if (this.#hasReason()) await this.#round(this.#line, false);
+      // Others may have taken the room meanwhile, or the line been given up.
+      if (line === this.#line && this.#hasReason()) await this.#round(line, false);
     }
   }
 
@@ -170,7 +200,7 @@ export class Rounds<Ctx extends object> {
   async #round(line: ExchangeLine, leave: boolean): Promise<void> {
     const ended = this.attempts.takeEnded();
     const progress = this.attempts.takeReports();
-    const free = this.#claiming ? this.#claims.take() : 0;
+    const free = this.#claiming && !leave ? this.#claims.take() : 0;
     // Without room it has not looked: it still wants to.
     if (free > 0) this.#look = false;
     this.#renew = false;
@@ -184,8 +214,10 @@ export class Rounds<Ctx extends object> {
     };
     try {
       const reply = await line.send(body);
-      this.#apply(reply, ended, free);
-      this.#claims.give(free - reply.jobs.length);
+      // Put aside meanwhile, it starts nothing more: what it does not name next time goes back.
+      const jobs = this.#line === line ? reply.jobs : [];
+      this.#apply({ ...reply, jobs }, ended, free);
+      this.#claims.give(free - jobs.length);
     } catch (error) {
       this.#claims.give(free);
       await this.#storeLost(error, ended);

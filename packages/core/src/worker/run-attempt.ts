@@ -6,6 +6,7 @@ import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from ".
 import { type Json, toJsonText } from "../job/json.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimedJob, Settlement } from "../store/verbs.ts";
+import type { Network } from "./network.ts";
 import { Release } from "./release.ts";
 import { decideRetry, type RetryPolicy } from "./retry-decision.ts";
 
@@ -46,6 +47,8 @@ export interface AttemptOptions {
   /** What `ctx.enqueue` and `ctx.publish` add with. */
   readonly producer?: Producer | undefined;
   readonly graceMs?: number;
+  /** Where the job requires it. */
+  readonly network?: Network | undefined;
 }
 
 /**
@@ -63,6 +66,7 @@ export class Attempt {
   #interrupt: Interrupt | undefined;
   #reason: QuaysideError | undefined;
   #settled = false;
+  #begunAt = 0;
   #stopTimeout: () => void = () => {};
   #stopGrace: () => void = () => {};
 
@@ -82,6 +86,7 @@ export class Attempt {
 
   async start(run: Run): Promise<void> {
     const { timeoutMs } = this.job;
+    this.#begunAt = this.#options.clock.monotonic();
     if (timeoutMs !== undefined) {
       this.#stopTimeout = this.#options.clock.after(timeoutMs, () =>
         this.#cutShort(
@@ -113,6 +118,12 @@ export class Attempt {
   /** Its worker is stopping and has waited long enough. */
   stop(): void {
     this.#cutShort("stopping", new QuaysideError("closed", "The worker is stopping."));
+  }
+
+  /** As `stop`, and its job goes back at once: its handler is not waited for. */
+  letGo(): void {
+    this.stop();
+    this.#settle(this.#afterInterrupt(), { error: this.#reason });
   }
 
   /** Another worker may be running the job: nothing that this attempt says counts any more. */
@@ -189,8 +200,11 @@ export class Attempt {
 
   #afterInterrupt(): Settlement {
     switch (this.#interrupt) {
-      case "timeout":
+      case "timeout": {
+        const delayMs = this.#options.network?.timedOut(this.job, this.#begunAt);
+        if (delayMs !== undefined) return { token: this.token, outcome: "released", delayMs };
         return this.#failed(this.#reason);
+      }
       case "cancelled":
         return { token: this.token, outcome: "cancelled" };
       default:

@@ -1,4 +1,5 @@
 import type { Clock } from "../driver/clock.ts";
+import type { Connectivity } from "../driver/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Emitter } from "./emitter.ts";
@@ -42,6 +43,8 @@ export interface WorkerOptions<Ctx extends object = object> {
   readonly ctx?: Ctx | undefined;
   /** Makes `ctx.enqueue` and `ctx.publish` work. */
   readonly producer?: Producer | undefined;
+  /** What it knows of the network, for jobs that require it. Default: what its driver knows; else it counts as there. */
+  readonly connectivity?: Connectivity | undefined;
   /** @internal Room shared with other workers, in place of `concurrency`. */
   readonly slots?: Slots | undefined;
   /** @internal Where to count and time attempts. */

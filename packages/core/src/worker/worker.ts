@@ -6,10 +6,11 @@ import { QuaysideError } from "../job/errors.ts";
 import { integer } from "../job/options.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimLimits } from "./claims.ts";
+import { Duty } from "./duty.ts";
 import { Emitter } from "./emitter.ts";
-import { type Enlisted, enlist } from "./enlist.ts";
 import type { ExchangeLine } from "./exchange-line.ts";
 import { FailureHooks } from "./failure-hooks.ts";
+import { Network } from "./network.ts";
 import { Rounds } from "./rounds.ts";
 import { Slots } from "./slots.ts";
 import { WaitingRoom } from "./waiting-room.ts";
@@ -25,31 +26,27 @@ import { CONCURRENCY, type WorkerOptions, type WorkerQueue, type WorkerStatus } 
  * await worker.start();
  */
 export class Worker<Ctx extends object = object> {
-  readonly #driver: Driver;
   readonly #options: WorkerOptions<Ctx>;
   readonly #clock: Clock;
-  readonly #random: () => number;
-  readonly #leaseMs: number;
   readonly #events: Emitter<WorkerEvents>;
   readonly #reporter: Reporter;
   readonly #hooks: FailureHooks;
   readonly #waiting: WaitingRoom;
   readonly #rounds: Rounds<Ctx>;
+  readonly #duty: Duty;
+  readonly #network: Network | undefined;
   #status: WorkerStatus = "stopped";
-  #enlisted: Enlisted | undefined;
-  #unwatch: () => void = () => {};
   #stopped: Promise<void> | undefined;
 
   constructor(driver: Driver, options: WorkerOptions<Ctx>) {
-    this.#driver = driver;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#random = options.random ?? Math.random;
+    const random = options.random ?? Math.random;
     const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, 10_000, "concurrency");
     const sleepMs = options.sleep === undefined ? Number.POSITIVE_INFINITY : toMs(options.sleep, "sleep");
-    this.#leaseMs = toMs(options.lease ?? DEFAULTS.leaseMs, "lease");
-    if (this.#leaseMs < 100)
-      throw new QuaysideError("invalid_option", `lease must be at least 100 ms, got ${this.#leaseMs}.`, {
+    const leaseMs = toMs(options.lease ?? DEFAULTS.leaseMs, "lease");
+    if (leaseMs < 100)
+      throw new QuaysideError("invalid_option", `lease must be at least 100 ms, got ${leaseMs}.`, {
         option: "lease",
       });
     if (options.maxJobs !== undefined) integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
@@ -65,9 +62,12 @@ export class Worker<Ctx extends object = object> {
       returned: () => this.#rounds.notice(),
     });
     this.#waiting = new WaitingRoom(this.#clock);
+    const connectivity = options.connectivity ?? driver.connectivity;
+    const back = (jobs: readonly JobRecord[]) => void this.#promote(driver, jobs);
+    this.#network = connectivity && new Network({ clock: this.#clock, random, connectivity, back });
     this.#rounds = new Rounds<Ctx>({
       clock: this.#clock,
-      random: this.#random,
+      random,
       events: this.#events,
       reporter: this.#reporter,
       hooks: this.#hooks,
@@ -75,8 +75,9 @@ export class Worker<Ctx extends object = object> {
       slots: options.slots ?? new Slots(concurrency),
       queues: options.queues,
       queueOf: (job) => this.#queueOf(job),
+      network: this.#network,
       worker: options,
-      leaseMs: this.#leaseMs,
+      leaseMs,
       sleepMs,
       alarm: options.alarm !== false,
       status: () => this.#status,
@@ -85,11 +86,23 @@ export class Worker<Ctx extends object = object> {
         if (options.maxJobs !== undefined) void this.stop();
       },
     });
+    this.#duty = new Duty({
+      driver,
+      enlist: {
+        clock: this.#clock,
+        random,
+        report: (error) => this.#reporter.fault(error),
+        name: options.name,
+        leaseMs,
+      },
+      rounds: () => this.#rounds as unknown as Rounds<object>,
+      wanted: () => this.#status === "running",
+    });
   }
 
   /** Random per start; empty before the first. */
   get id(): string {
-    return this.#enlisted?.id ?? "";
+    return this.#duty.id;
   }
 
   get status(): WorkerStatus {
@@ -115,7 +128,10 @@ export class Worker<Ctx extends object = object> {
     return this.#events.on(name, listener);
   }
 
-  /** Starts claiming. Resolves when it may claim (its lock is held); throws `conflict` while it is stopping. */
+  /**
+   * Starts claiming. Resolves when it may claim (its lock is held), or stands in line for it where one tab works for all;
+   * throws `conflict` while it is stopping.
+   */
   async start(): Promise<void> {
     if (this.#status === "running") return;
     if (this.#status === "stopping")
@@ -162,28 +178,23 @@ export class Worker<Ctx extends object = object> {
 
   async #begin(limits: ClaimLimits): Promise<void> {
     this.#status = "running";
+    this.#network?.open();
     try {
-      this.#rounds.open(await this.#enlist(), limits);
+      await this.#duty.begin(limits);
     } catch (error) {
+      this.#network?.close();
+      this.#duty.leave();
       this.#status = "stopped";
       throw error;
     }
-    this.#unwatch = this.#driver.watch((change) => {
-      // What this worker did itself, its reply has told it.
-      if (change.by !== this.id) this.#rounds.heed(change);
-    });
-    this.wake();
   }
 
-  async #enlist(): Promise<ExchangeLine> {
-    this.#enlisted = await enlist(this.#driver, {
-      clock: this.#clock,
-      random: this.#random,
-      report: (error) => this.#reporter.fault(error),
-      name: this.#options.name,
-      leaseMs: this.#leaseMs,
-    });
-    return this.#enlisted.line;
+  /** The network is back, and so is what was given back because of it. */
+  async #promote(driver: Driver, jobs: readonly JobRecord[]): Promise<void> {
+    this.#rounds.resend();
+    // One that cannot be promoted (it is gone, it runs, this worker may not) runs when its delay is over.
+    for (const { queue, id } of jobs) await driver.command({ type: "promote", queue, id }).catch(() => {});
+    this.#rounds.wake();
   }
 
   #queueOf(job: JobRecord): WorkerQueue<Ctx> | undefined {
@@ -192,19 +203,14 @@ export class Worker<Ctx extends object = object> {
 
   /** Others may have its jobs now: begins anew, as a new worker (R14), unless it is stopping or its driver is closed. */
   async #storeLost(error: unknown): Promise<ExchangeLine | undefined> {
-    this.#enlisted?.leave();
-    if (this.#status !== "running") return undefined;
-    if (error instanceof QuaysideError && error.code === "closed") {
-      this.#leave();
-      return undefined;
-    }
+    const closed = error instanceof QuaysideError && error.code === "closed";
     try {
-      return await this.#enlist();
+      if (!closed || this.#status !== "running") return await this.#duty.renew();
     } catch (cause) {
       this.#reporter.fault(cause);
-      this.#leave();
-      return undefined;
     }
+    this.#leave();
+    return undefined;
   }
 
   async #end(timeoutMs: number): Promise<void> {
@@ -220,15 +226,16 @@ export class Worker<Ctx extends object = object> {
       await this.#rounds.ended();
     } while (attempts.live.length > 0);
     await this.#rounds.farewell();
+    await this.#duty.ended();
     if (this.#hooks.running > 0)
       await this.#waiting.until(() => this.#hooks.running === 0, Math.max(timeoutMs, DEFAULTS.graceMs));
     this.#leave();
   }
 
   #leave(): void {
-    this.#unwatch();
+    this.#network?.close();
     this.#rounds.close();
-    this.#enlisted?.leave();
+    this.#duty.leave();
     this.#status = "stopped";
     this.#waiting.ask();
   }

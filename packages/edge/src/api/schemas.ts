@@ -49,6 +49,7 @@ const jobOptions = z.strictObject({
   ),
   tags: z.exactOptional(z.array(z.string())),
   keep: z.exactOptional(keep),
+  requires: z.exactOptional(z.enum(["network"])),
   expiresIn: z.exactOptional(duration),
 });
 

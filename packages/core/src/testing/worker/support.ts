@@ -126,6 +126,7 @@ export function heldHandler({ heeds = false }: { readonly heeds?: boolean } = {}
 /** The driver with some verbs replaced: to count, delay or break what goes through. */
 export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
   return {
+    ...(driver.connectivity && { connectivity: driver.connectivity }),
     enqueue: (jobs, request) => driver.enqueue(jobs, request),
     exchange: (request) => driver.exchange(request),
     get: (queue, id) => driver.get(queue, id),
@@ -136,6 +137,11 @@ export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
     nextWake: (queues) => driver.nextWake(queues),
     watch: (listener) => driver.watch(listener),
     enlist: async (worker) => (await driver.enlist?.(worker)) ?? { liveness: "time", leave() {} },
+    attend: (shift) => {
+      if (driver.attend) return driver.attend(shift);
+      shift.begin();
+      return () => {};
+    },
     close: () => driver.close(),
     ...verbs,
   };

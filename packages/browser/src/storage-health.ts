@@ -1,0 +1,86 @@
+import { nameOf } from "./failures.ts";
+
+/** How safe the jobs of this site are in this browser. What an engine does not tell is undefined. */
+export interface StorageHealth {
+  /** Whether databases can be opened here: not in some private windows, sandboxed frames, or with site data blocked. */
+  readonly available: boolean;
+  /** Whether the browser keeps the site's data when the disk runs low: see `requestPersistence`. */
+  readonly persisted: boolean | undefined;
+  /** Bytes that the site may store, as estimated: browsers round, and pad against fingerprinting. */
+  readonly quota: number | undefined;
+  /** Bytes that it stores, by all means together, as estimated. */
+  readonly usage: number | undefined;
+  /**
+   * `private`: what is stored ends with the window. Browsers hide that as well as they can (Chromium altogether), so there
+   * is no "regular" to be had, only `unknown`.
+   */
+  readonly mode: "private" | "unknown";
+}
+
+/**
+ * What the browser tells of its storage. Never throws: what cannot be known is undefined.
+ *
+ * @example
+ * const { persisted, quota, usage } = await storageHealth();
+ * if (persisted === false && worthAsking) await requestPersistence();
+ */
+export async function storageHealth(): Promise<StorageHealth> {
+  const storage = storageManager();
+  const [available, persisted, estimate, mode] = await Promise.all([
+    canOpen(),
+    storage?.persisted?.().catch(() => undefined),
+    storage?.estimate?.().catch(() => undefined),
+    modeOf(storage),
+  ]);
+  return { available, persisted, quota: estimate?.quota, usage: estimate?.usage, mode };
+}
+
+/**
+ * Asks the browser to keep the site's data until the user deletes it. Firefox asks the user; others decide by how the site
+ * is used. Ask when the user has just entrusted it with something. True when it is granted, now or before.
+ */
+export async function requestPersistence(): Promise<boolean> {
+  const storage = storageManager();
+  try {
+    // Not asked again, so that nobody is prompted twice.
+    return (await storage?.persisted?.()) || ((await storage?.persist?.()) ?? false);
+  } catch {
+    return false;
+  }
+}
+
+/** Absent on insecure origins and in older engines, whatever the types say; so may be each of its methods. */
+function storageManager(): Partial<StorageManager> | undefined {
+  return typeof navigator === "undefined" ? undefined : (navigator.storage as StorageManager | undefined);
+}
+
+/** Only opening one tells. It is deleted again. */
+function canOpen(): Promise<boolean> {
+  const name = "quayside:?";
+  return new Promise((resolve) => {
+    try {
+      const request = indexedDB.open(name);
+      request.onerror = () => resolve(false);
+      request.onsuccess = () => {
+        request.result.close();
+        indexedDB.deleteDatabase(name);
+        resolve(true);
+      };
+    } catch {
+      resolve(false);
+    }
+  });
+}
+
+/**
+ * Firefox refuses the site's private file system in private windows, with a `SecurityError`.
+ * @see https://developer.mozilla.org/docs/Web/API/StorageManager/getDirectory#exceptions
+ */
+async function modeOf(storage: Partial<StorageManager> | undefined): Promise<StorageHealth["mode"]> {
+  try {
+    await storage?.getDirectory?.();
+    return "unknown";
+  } catch (error) {
+    return nameOf(error) === "SecurityError" ? "private" : "unknown";
+  }
+}

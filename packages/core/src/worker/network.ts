@@ -1,0 +1,128 @@
+import type { Clock } from "../driver/clock.ts";
+import type { Connectivity } from "../driver/driver.ts";
+import { DEFAULTS } from "../job/defaults.ts";
+import { type ErrorCode, QuaysideError } from "../job/errors.ts";
+import type { JobRecord } from "../job/record.ts";
+import { backoffDelay } from "../job/retry.ts";
+import { Release } from "./release.ts";
+
+export interface NetworkOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly connectivity: Connectivity;
+  /** The network may be back: these jobs, given back because of it, are worth trying now. */
+  readonly back: (jobs: readonly JobRecord[]) => void;
+}
+
+/** What a handler says of the job itself: no network makes it better. */
+const DECISIONS: ReadonlySet<ErrorCode> = new Set([
+  "unrecoverable",
+  "invalid_payload",
+  "invalid_result",
+  "unknown_job",
+  "retry_after",
+]);
+
+/**
+ * The rule of jobs that `require` the network: a failure while it is away is the network's, so it gives the job back and
+ * spends no attempt. They are tried again after growing delays, whatever the platform says of the network, and at once
+ * when it says that it is back.
+ */
+export class Network {
+  readonly #options: NetworkOptions;
+  /** Jobs given back, and how often in a row. */
+  readonly #waiting = new Map<string, { readonly job: JobRecord; readonly times: number }>();
+  #unwatch: (() => void) | undefined;
+  #away = false;
+  /** When it was last known to be away. */
+  #awayAt = Number.NEGATIVE_INFINITY;
+  #probing: Promise<boolean> | undefined;
+
+  constructor(options: NetworkOptions) {
+    this.#options = options;
+  }
+
+  open(): void {
+    this.#away = !this.#options.connectivity.isOnline();
+    this.#unwatch ??= this.#options.connectivity.watch(() => void this.#look());
+  }
+
+  close(): void {
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+  }
+
+  /** Runs a handler of such a job. @throws {Release} in place of its error, when that is the network's. */
+  async run(job: JobRecord, handle: () => unknown): Promise<unknown> {
+    // One that comes back is not sent into a network that does not answer; without a probe nobody knows.
+    if (this.#waiting.has(idOf(job)) && (await this.#probe()) === false) throw this.#release(job);
+    const startedAt = this.#options.clock.monotonic();
+    try {
+      const result = await handle();
+      this.#waiting.delete(idOf(job));
+      return result;
+    } catch (error) {
+      if (error instanceof Release || isDecision(error) || !(await this.#wasAway(startedAt))) throw error;
+      throw this.#release(job);
+    }
+  }
+
+  /** Ms to give a job back for whose time ran out, when the network was away meanwhile. */
+  timedOut(job: JobRecord, sinceMs: number): number | undefined {
+    return this.#awaySince(sinceMs) ? this.#release(job).delayMs : undefined;
+  }
+
+  /** Whether it was away at some time since then, or is now. */
+  async #wasAway(startedAt: number): Promise<boolean> {
+    return this.#awaySince(startedAt) || (await this.#probe()) === false;
+  }
+
+  #awaySince(startedAt: number): boolean {
+    return !this.#options.connectivity.isOnline() || this.#awayAt >= startedAt;
+  }
+
+  /** Undefined where there is nothing to ask. Those who ask at the same time share an answer. */
+  #probe(): Promise<boolean | undefined> {
+    const { probe } = this.#options.connectivity;
+    if (!probe) return Promise.resolve(undefined);
+    this.#probing ??= this.#ask(probe).finally(() => {
+      this.#probing = undefined;
+    });
+    return this.#probing;
+  }
+
+  #ask(probe: () => Promise<boolean>): Promise<boolean> {
+    return new Promise((resolve) => {
+      const stop = this.#options.clock.after(DEFAULTS.graceMs, () => resolve(false));
+      // Called within a promise, so that one that throws at once is a no too.
+      Promise.resolve()
+        .then(probe)
+        .then(
+          (there) => resolve(there === true),
+          () => resolve(false),
+        )
+        .finally(stop);
+    });
+  }
+
+  #release(job: JobRecord): Release {
+    const times = (this.#waiting.get(idOf(job))?.times ?? 0) + 1;
+    this.#waiting.set(idOf(job), { job, times });
+    return new Release(backoffDelay(DEFAULTS.offlineBackoff, times, this.#options.random()));
+  }
+
+  async #look(): Promise<void> {
+    const { connectivity, clock, back } = this.#options;
+    const online = connectivity.isOnline();
+    if (!online || this.#away) this.#awayAt = clock.monotonic();
+    this.#away = !online;
+    if (!online || (this.#waiting.size > 0 && (await this.#probe()) === false)) return;
+    const jobs = [...this.#waiting.values()].map(({ job }) => job);
+    this.#waiting.clear();
+    back(jobs);
+  }
+}
+
+const idOf = ({ queue, id }: JobRecord): string => JSON.stringify([queue, id]);
+
+const isDecision = (error: unknown): boolean => error instanceof QuaysideError && DECISIONS.has(error.code);
