@@ -109,6 +109,24 @@ describe("a queue on an outbox", () => {
   });
 });
 
+describe("queues that are worked in the same database", () => {
+  it("keep the jobs of their dead workers until one of their own takes them back", async () => {
+    const { site, clock, tab } = open();
+    const driver = indexedDbDriver({ name: site.name, clock });
+    await driver.enqueue([{ queue: "local", name: "email", payload: "1", id: "own" }]);
+    const base = { liveness: "time", leaseMs: 30_000, exchange: 1, settle: [], running: [] } as const;
+    await driver.exchange({ ...base, worker: "dead", claim: { limit: 1, queues: [{ queue: "local" }] } });
+    const { outbox, mail } = tab();
+    for (let n = 0; n < 4; n++) {
+      await mail.addJob("email", n);
+      await delivered(outbox);
+      await clock.advance(20_000);
+    }
+    expect(await driver.get("local", "own")).toMatchObject({ state: "active", interruptions: 0 });
+    await driver.close();
+  });
+});
+
 describe("tabs of one outbox", () => {
   it("all know how it stands, and each can have it tried again", async () => {
     const { remote, tab } = open();

@@ -1,6 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { delivered, down, emails, held, lost, refuse, Site, withoutLocks } from "./support/outbox.ts";
+import { couldHaveSent, delivered, down, emails, held, lost, refuse, Site, withoutLocks } from "./support/outbox.ts";
 
 let sites: Site[] = [];
 const open = () => track(new Site());
@@ -290,6 +290,7 @@ describe("R27: nothing is forwarded twice", () => {
     const { outbox, mail } = tab();
     await mail.addJob("email", 0);
     await clock.advance(59_999);
+    await couldHaveSent(outbox);
     expect((await outbox.state()).pending).toBe(1);
     await clock.advance(1);
     await delivered(outbox);

@@ -1,6 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { delivered, down, emails, lost, network, refuse, Site } from "./support/outbox.ts";
+import { couldHaveSent, delivered, down, emails, lost, network, refuse, Site } from "./support/outbox.ts";
 
 let sites: Site[] = [];
 const open = (): Site => {
@@ -80,6 +80,7 @@ describe("an outbox", () => {
     await mail.addJob("email", 1);
     outbox.forward();
     await clock.advance(59_999);
+    await couldHaveSent(outbox);
     expect(remote.sent).toHaveLength(1);
     await clock.advance(1);
     await delivered(outbox);

@@ -139,6 +139,14 @@ export const delivered = (outbox: OutboxDriver): Promise<void> =>
     if (pending > 0) throw new Error(`${pending} jobs are still to be delivered.`);
   });
 
+/**
+ * Resolves when a line that was woken has had the time to send: transactions on a database run in turn, and these are
+ * more than it needs.
+ */
+export async function couldHaveSent(outbox: OutboxDriver): Promise<void> {
+  for (let n = 0; n < 4; n++) await outbox.state();
+}
+
 /** A send that waits to be let on, and what tells that it has come. */
 export function held(fault: Fault = (go) => go()): {
   readonly fault: Fault;
