@@ -63,8 +63,8 @@ function canOpen(): Promise<boolean> {
       request.onerror = () => resolve(false);
       request.onsuccess = () => {
         request.result.close();
-        indexedDB.deleteDatabase(name);
-        resolve(true);
+        const deletion = indexedDB.deleteDatabase(name);
+        deletion.onsuccess = deletion.onerror = () => resolve(true);
       };
     } catch {
       resolve(false);

@@ -14,7 +14,7 @@ export interface ManualClock extends Clock {
 }
 
 /** Turns of the microtask queue granted after each timer: enough for the longest await chain of an in-memory round. */
-const TURNS = 50;
+const TURNS = 200;
 
 /**
  * @param start wall-clock time in ms since epoch. Default 2026-01-01T00:00:00Z.
