@@ -9,6 +9,8 @@ export interface Case {
   readonly contestants: readonly Contestant[];
   /** What Quayside is to reach. The first contestant is held against each of the others named here. */
   readonly goals?: readonly Goal[];
+  /** The contestants are parts of one thing and not held against each other. */
+  readonly parts?: true;
   /** Rounds that count. Default: what the command says, else 5. Deterministic figures need 1. */
   readonly rounds?: number;
 }
@@ -37,6 +39,7 @@ export interface Result {
   readonly title: string;
   readonly unit: Unit;
   readonly rounds: number;
+  readonly parts?: true;
   readonly figures: readonly Figure[];
   readonly goals: readonly GoalResult[];
 }

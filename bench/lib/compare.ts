@@ -30,6 +30,7 @@ export async function compare(measured: Case, rounds = ROUNDS): Promise<Result> 
     title: measured.title,
     unit: measured.unit,
     rounds: counted,
+    ...(measured.parts && { parts: measured.parts }),
     figures,
     goals: (measured.goals ?? []).map((goal) => judge(measured, figures, goal)),
   };

@@ -22,18 +22,24 @@ export function formatNumber(value: number): string {
 const spread = ({ min, max }: Figure) => (min === max ? "" : ` (${formatNumber(min)}–${formatNumber(max)})`);
 
 /** A case as lines of a table: ratios to the first contestant first. */
-export function caseTable({ title, unit, rounds, figures, goals }: Result): string {
+export function caseTable({ title, unit, rounds, parts, figures, goals }: Result): string {
   const [ours] = figures;
-  const lines = figures.map((figure, index) => {
-    const ratio = index === 0 || !ours ? "1" : formatNumber(timesAsGood(unit, ours.median, figure.median));
-    return `| ${figure.name} | ${ratio} | ${formatNumber(figure.median)}${spread(figure)} |`;
-  });
+  const ratio = (figure: Figure) =>
+    figure === ours || !ours ? "1" : formatNumber(timesAsGood(unit, ours.median, figure.median));
+  const row = (figure: Figure) => [
+    figure.name,
+    ...(parts ? [] : [ratio(figure)]),
+    `${formatNumber(figure.median)}${spread(figure)}`,
+  ];
+  const head = [
+    "",
+    ...(parts ? [] : ["Quayside is × as good"]),
+    `${unit}${rounds > 1 ? `, median of ${rounds} (min–max)` : ""}`,
+  ];
   return [
     `#### ${title}`,
     "",
-    `| | Quayside is × as good | ${unit}${rounds > 1 ? `, median of ${rounds} (min–max)` : ""} |`,
-    "|---|---|---|",
-    ...lines,
+    ...[head, head.map(() => "---"), ...figures.map(row)].map((cells) => `| ${cells.join(" | ")} |`),
     ...(goals.length > 0 ? ["", ...goals.map((goal) => `Goal: ${goalText(goal, unit)}.`)] : []),
     "",
   ].join("\n");

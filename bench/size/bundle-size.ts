@@ -7,6 +7,8 @@ export interface BundleSize {
   readonly minified: number;
   /** At level 9, as a server compresses files beforehand. */
   readonly gzip: number;
+  /** Modules with their share of the code, before it is minified. */
+  readonly shares: ReadonlyMap<string, number>;
 }
 
 const ENTRY = "bundle-size-entry.js";
@@ -39,9 +41,14 @@ export async function bundleSize(source: string, folder: string): Promise<Bundle
       rollupOptions: { input: entry, preserveEntrySignatures: "strict" },
     },
   });
-  const code = (output as Rollup.RollupOutput).output
-    .map((chunk) => (chunk.type === "chunk" ? chunk.code : ""))
-    .join("\n");
+  const chunks = (output as Rollup.RollupOutput).output.filter((chunk) => chunk.type === "chunk");
+  const code = chunks.map((chunk) => chunk.code).join("\n");
   if (code.length < 100) throw new Error("Nothing was bundled.");
-  return { minified: Buffer.byteLength(code), gzip: gzipSync(code, { level: 9 }).byteLength };
+  const modules = chunks.flatMap((chunk) => Object.entries(chunk.modules));
+  const rendered = modules.reduce((sum, [, { renderedLength }]) => sum + renderedLength, 0);
+  return {
+    minified: Buffer.byteLength(code),
+    gzip: gzipSync(code, { level: 9 }).byteLength,
+    shares: new Map(modules.map(([id, { renderedLength }]) => [id, renderedLength / rendered])),
+  };
 }

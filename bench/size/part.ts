@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import type { Case } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
-import { bundleSize } from "./bundle-size.ts";
+import { type BundleSize, bundleSize } from "./bundle-size.ts";
 
 /** What a page imports for an offline queue that it works itself. */
 export const PAGE =
@@ -28,6 +28,32 @@ export async function* cases(): AsyncGenerator<Case> {
     })),
     goals: [{ atMost: 12 }],
   };
+  const whole = await bundleSize(PAGE, folder);
+  yield {
+    title: "where its bytes are, by share of the code",
+    unit: "kB",
+    rounds: 1,
+    parts: true,
+    contestants: Object.entries(FOLDERS).map(([name, folder]) => ({
+      name,
+      run: () => (shareOf(whole, folder) * whole.gzip) / 1_000,
+    })),
+  };
+}
+
+/** Parts of a page's bundle. */
+const FOLDERS: Readonly<Record<string, string>> = {
+  "core/store: the rules, as programs": "/core/src/store/",
+  "core/job: records, options, retry policy": "/core/src/job/",
+  "core/worker: claims, attempts, leases, limits": "/core/src/worker/",
+  "core/queue: Queue and what it is made of": "/core/src/queue/",
+  "core/driver: the ports": "/core/src/driver/",
+  "browser: IndexedDB, locks, tabs, network": "/browser/src/",
+  idb: "/idb/",
+};
+
+function shareOf({ shares }: BundleSize, folder: string): number {
+  return [...shares].reduce((sum, [id, share]) => (id.includes(folder) ? sum + share : sum), 0);
 }
 
 export const versions = (): Record<string, string> =>
