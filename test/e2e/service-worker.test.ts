@@ -137,7 +137,9 @@ describe("a queue in the service worker", () => {
   it("fails its sync while the server is down, so that the browser comes back", async () => {
     const outcomes: string[] = [];
     devtools.on("BackgroundService.backgroundServiceEventReceived", ({ backgroundServiceEvent: event }) => {
-      outcomes.push(event.eventName + JSON.stringify(event.eventMetadata));
+      // The browser lists what it adds in no certain order.
+      const details = event.eventMetadata.map(({ key, value }) => `${key}: ${value}`).sort();
+      outcomes.push([event.eventName, ...details].join("; "));
     });
     await devtools.send("BackgroundService.startObserving", { service: "backgroundSync" });
     await devtools.send("BackgroundService.setRecording", { service: "backgroundSync", shouldRecord: true });
@@ -149,7 +151,7 @@ describe("a queue in the service worker", () => {
       expect(outcomes).toEqual([
         expect.stringMatching("Registered sync"),
         expect.stringMatching("Dispatched sync event"),
-        expect.stringMatching(/sync event failed.*Next Attempt Delay.*waitUntil rejected/),
+        expect.stringMatching(/sync event failed; Failure Reason: waitUntil rejected; Next Attempt Delay/),
       ]),
     );
     expect(await tab.evaluate(() => window.page.told)).toContain(
