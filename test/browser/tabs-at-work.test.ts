@@ -52,7 +52,10 @@ describe("awaiting the death of a worker", () => {
     // A queue that is not its own: nothing that happens there wakes it, and its clock stands still.
     const [receipt] = await driver.enqueue([{ queue: "push", name: "push", payload: "1" }]);
     const other = new OtherTab();
+    const claimed = new Promise<void>((resolve) => driver.watch(({ kind }) => kind === "active" && resolve()));
     expect(await other.ask({ do: "claim", name, worker: "theirs", queue: "push" })).toHaveLength(1);
+    // What a tab announces is posted in a task of its own: one that dies before has told nobody.
+    await claimed;
     const stalled = new Promise<{ job: { id: string } }>((resolve) => queue.on("stalled", resolve));
     other.crash();
     expect((await stalled).job.id).toBe(receipt?.id);
