@@ -104,7 +104,7 @@ export type {
 export type { SharedOptions } from "./queue/queue-home.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
-export { attentionAt, storedQueues } from "./store/inspect.ts";
+export { attentionAt, attentionOf, storedQueues } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
 export {

@@ -1,14 +1,13 @@
 import {
   attentionAt,
+  attentionOf,
   type Change,
   type Clock,
   COLLECTIONS,
   isOperation,
   type Operation,
   type Program,
-  type Records,
   type Store,
-  type StoredJob,
 } from "@quayside/core";
 import type { SqlStore } from "./sql-store.ts";
 
@@ -135,31 +134,13 @@ function* guarded<T>(program: Program<T>, now: number, arm: Arm): Program<T> {
     for (const operation of isOperation(step.value) ? [step.value] : step.value) {
       if (!writes(operation)) continue;
       wrote = true;
-      const at = firstInstant(operation, now);
+      const at = attentionOf(operation, now);
       next = at === undefined || next === undefined ? undefined : Math.min(next, at);
     }
     step = program.next(yield step.value);
   }
   if (wrote) yield* arm(next);
   return step.value;
-}
-
-/** The first instant after now at which what is written needs somebody; undefined where its records do not say. */
-function firstInstant(operation: Operation, now: number): number | undefined {
-  const { op, collection } = operation;
-  // Settings decide over jobs that were there before: paused or not, how many at once, how often.
-  if (collection === "cells") return undefined;
-  let first = Number.POSITIVE_INFINITY;
-  if (op !== "put") return first;
-  if (collection === "jobs") {
-    for (const { key } of operation.records as readonly StoredJob[])
-      if (key[0] === "ready" && key[3] > now) first = Math.min(first, key[3]);
-  }
-  if (collection === "leases") {
-    for (const { held, expiresAt } of operation.records as readonly Records["leases"][])
-      if (held.length > 0) first = Math.min(first, expiresAt);
-  }
-  return first;
 }
 
 const writes = ({ op, collection }: Operation): boolean =>

@@ -85,7 +85,8 @@ export class DueJobs {
   }
 
   #runs(key: JobKey): boolean {
-    return this.#running !== undefined && this.#running.size > 0 && this.#running.has(keyText(key));
+    // Mostly nothing runs that is read here, and spelling a key is dear.
+    return this.#running?.size ? this.#running.has(keyText(key)) : false;
   }
 
   /** Finds the first rank at or after the cursor that has a due job. */

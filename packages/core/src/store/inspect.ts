@@ -1,5 +1,5 @@
 import { escapePart, finishedLane, queueOf, readyLane } from "../job/place.ts";
-import type { EndState, JobRecord } from "../job/record.ts";
+import type { EndState, JobRecord, StoredJob } from "../job/record.ts";
 import { isUndelayed, toJobRecord } from "../job/transitions.ts";
 import { countKeys, locate } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
@@ -7,7 +7,7 @@ import { Mint } from "./mint.ts";
 import { after, type Range, scanKeys, startingWith } from "./operations.ts";
 import { nextTokenAt } from "./rate-limit.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
-import type { Key, Program } from "./store.ts";
+import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
 import { Turn } from "./turn.ts";
 import type { JobCounts } from "./verbs.ts";
 
@@ -105,6 +105,27 @@ export function* attentionAt(now: number): Program<number | undefined> {
       wakeAt = Math.min(wakeAt, lease.expiresAt > now ? lease.expiresAt : now + lease.leaseMs / 3);
   }
   return wakeAt === Number.POSITIVE_INFINITY ? undefined : Math.ceil(wakeAt);
+}
+
+/**
+ * What a write may bring forward of that instant: the first one after `now` at which what is written needs a process to
+ * be awake, infinite where it needs none; undefined where its records do not say and only `attentionAt` can.
+ */
+export function attentionOf(operation: Operation, now: number): number | undefined {
+  const { op, collection } = operation;
+  // Settings decide over jobs that were there before: paused or not, how many at once, how often.
+  if (collection === "cells") return undefined;
+  let first = Number.POSITIVE_INFINITY;
+  if (op !== "put") return first;
+  if (collection === "jobs") {
+    for (const { key } of operation.records as readonly StoredJob[])
+      if (key[0] === "ready" && key[3] > now) first = Math.min(first, key[3]);
+  }
+  if (collection === "leases") {
+    for (const { held, expiresAt } of operation.records as readonly LeaseRecord[])
+      if (held.length > 0) first = Math.min(first, expiresAt);
+  }
+  return first;
 }
 
 /** The queues that have jobs in line, by one seek each. */
