@@ -1,4 +1,4 @@
-import { Queue, Worker } from "@quayside/core";
+import { CHANGE_KINDS, Queue, Worker } from "@quayside/core";
 import { createManualClock, driverConformance, type OpenDriver, workerConformance } from "@quayside/core/testing";
 import { httpDriver } from "@quayside/edge/client";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -88,6 +88,43 @@ describe("a worker in Node, on queues at the edge", () => {
     expect(await bulk.counts()).toMatchObject({ waiting: 0, active: 0, completed: 40 });
     expect(await mail.get(id)).toMatchObject({ state: "completed", result: 0 });
     await Promise.all([driver.close(), producer.close()]);
+  });
+
+  it("is told of each kind of change while the stream is open, not only when it opens", async () => {
+    const url = `${base}/spaces/${opened++}/api`;
+    const [watching, acting] = [
+      httpDriver({ url, token: "token-all", queues: ["mail"] }),
+      httpDriver({ url, token: "token-all" }),
+    ];
+    const told: string[] = [];
+    const tells = (kind: string) => vi.waitFor(() => expect(told).toContain(kind), { timeout: 5_000 });
+    watching.watch(({ kind }) => told.push(kind));
+    await tells(CHANGE_KINDS.at(-1) as string);
+    told.length = 0;
+    const queue = new Queue("mail", acting);
+    const worker = new Worker(acting, {
+      queues: [
+        {
+          name: "mail",
+          run: (_, { progress, signal }) => {
+            progress(0.5);
+            return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+          },
+        },
+      ],
+    });
+    const id = await queue.addJob("email", 0);
+    await tells("ready");
+    await worker.start();
+    await tells("active");
+    await tells("progress");
+    await queue.cancel(id);
+    await tells("cancel");
+    await tells("ended");
+    await queue.pause();
+    await tells("settings");
+    await worker.stop();
+    await Promise.all([watching.close(), acting.close()]);
   });
 
   it("may do no more than its token says", async () => {

@@ -1,4 +1,4 @@
-import type { Change } from "@quayside/core";
+import { CHANGE_KINDS, type Change } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it, vi } from "vitest";
 import { type Answer, open } from "./fake-api.ts";
@@ -87,7 +87,7 @@ describe("HttpDriver: watching", () => {
     expect(opened).toHaveLength(1);
     await clock.advance(1);
     await vi.waitFor(() => expect(opened).toHaveLength(2));
-    await vi.waitFor(() => expect(told.map(({ kind }) => kind)).toEqual(["ready", "ended", "cancel", "settings"]));
+    await vi.waitFor(() => expect(told.map(({ kind }) => kind)).toEqual([...CHANGE_KINDS]));
     await driver.close();
     expect(clock.pending).toBe(0);
   });

@@ -1,6 +1,4 @@
-import type { Change } from "@quayside/core";
-
-const ALL = ["ready", "active", "ended", "cancel", "settings", "progress"] as const;
+import { CHANGE_KINDS, type Change } from "@quayside/core";
 
 type Listener = (changes: readonly Change[]) => void;
 
@@ -57,7 +55,7 @@ export class Announcements {
   readonly #pickUp = ({ persisted }: PageTransitionEvent): void => {
     if (!persisted || this.#listeners.size === 0) return;
     this.#open();
-    this.#tell([...this.#queues].flatMap((queue) => ALL.map((kind) => ({ queue, kind }))));
+    this.#tell([...this.#queues].flatMap((queue) => CHANGE_KINDS.map((kind) => ({ queue, kind }))));
   };
 
   /** As a task of its own. Not a timer: hidden pages wait a second, or a minute, for those. */

@@ -108,6 +108,7 @@ export { attentionAt, attentionOf, storedQueues } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
 export {
+  CHANGE_KINDS,
   type Change,
   COLLECTIONS,
   type Collection,

@@ -1,11 +1,8 @@
-import type { Change, Clock } from "@quayside/core";
+import { CHANGE_KINDS, type Change, type Clock } from "@quayside/core";
 import { readChanges } from "./change-stream.ts";
 
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
-
-/** What may have happened while nobody listened, as far as anybody acts on it. */
-const MISSED = ["ready", "ended", "cancel", "settings"] as const;
 
 export interface ChangeFeedOptions {
   readonly clock: Clock;
@@ -73,7 +70,7 @@ export class ChangeFeed {
         const stream = await this.#options.open(signal, queue);
         wait = FIRST_RETRY_MS;
         for (const missed of queue === undefined ? this.#queues : [queue]) {
-          for (const kind of MISSED) this.#tell({ queue: missed, kind });
+          for (const kind of CHANGE_KINDS) this.#tell({ queue: missed, kind });
         }
         await readChanges(stream, signal, (change) => this.#tell(change));
       } catch {

@@ -31,6 +31,9 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** The kinds of {@link Change}: all of them, for who may have missed some. */
+export const CHANGE_KINDS = ["ready", "active", "progress", "ended", "cancel", "settings"] as const;
+
 /**
  * What a program changed, one entry a queue and kind: `ready` a job may be claimable that was not (or will be, later
  * than before), `active` jobs were claimed, `progress` running jobs reported progress or lines of their logs, `ended`
@@ -39,7 +42,7 @@ export interface Store {
  */
 export interface Change {
   readonly queue: string;
-  readonly kind: "ready" | "active" | "progress" | "ended" | "cancel" | "settings";
+  readonly kind: (typeof CHANGE_KINDS)[number];
   /** The worker whose exchange it was, where it was one. */
   readonly by?: string;
 }
