@@ -104,9 +104,11 @@ export class SqlRecords {
     // A negative LIMIT is none (SQLite).
     const most = Number.isFinite(limit) ? limit : -1;
     const rows = this.#exec(table.scan(range, reverse ?? false, keysOnly ?? false), [...range.bindings, most]);
-    return keysOnly
-      ? rows
-      : rows.map((row) => parse(row.slice(0, -1) as unknown as Key, row[row.length - 1] as string));
+    return rows.map((row) => {
+      if (keysOnly) return [...range.shared, ...row];
+      const record = row.pop() as string;
+      return parse([...range.shared, ...row] as Key, record);
+    });
   }
 
   #put(table: SqlTable, records: readonly AnyRecord[]): void {
@@ -139,7 +141,10 @@ export class SqlRecords {
 }
 
 function parse(key: Key, json: string): AnyRecord {
-  return { key, ...JSON.parse(json) };
+  // Set, not spread: the engine shares one shape among all that it parses.
+  const record = JSON.parse(json) as { key: Key };
+  record.key = key;
+  return record as AnyRecord;
 }
 
 /** JSON arrays of consecutive rows, each short enough to be bound. */

@@ -12,6 +12,7 @@ export interface SqlTable {
   readonly putMany: string;
   readonly deleteOne: string;
   readonly deleteMany: string;
+  /** Answers what varies of the key, and the record. */
   scan(range: SqlRange, reverse: boolean, keysOnly: boolean): string;
   deleteRange(range: SqlRange): string;
 }
@@ -19,6 +20,8 @@ export interface SqlTable {
 /** The condition of a range of keys and what to bind to it. */
 export interface SqlRange {
   readonly where: string;
+  /** The first parts of a key, as far as all in the range have the same: a scan need not read them. */
+  readonly shared: Key;
   readonly bindings: readonly (string | number)[];
 }
 
@@ -49,8 +52,10 @@ export function sqlTable(collection: Collection): SqlTable {
     putMany: `INSERT OR REPLACE INTO ${table} SELECT ${elements}, value ->> ${columns.length} FROM json_each(?)`,
     deleteOne: `DELETE FROM ${table} WHERE ${keyIs}`,
     deleteMany: `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${elements} FROM json_each(?))`,
-    scan: ({ where }, reverse, keysOnly) =>
-      `SELECT ${key}${keysOnly ? "" : ", record"} FROM ${table} WHERE ${where} ORDER BY ${reverse ? backwards : key} LIMIT ?`,
+    scan: ({ where, shared }, reverse, keysOnly) => {
+      const varying = columns.slice(shared.length);
+      return `SELECT ${[...varying, ...(keysOnly ? [] : ["record"])].join(", ")} FROM ${table} WHERE ${where} ORDER BY ${reverse ? backwards : key} LIMIT ?`;
+    },
     deleteRange: ({ where }) => `DELETE FROM ${table} WHERE ${where}`,
   };
 }
@@ -70,6 +75,7 @@ export function sqlRange(collection: Collection, from: Key, to: Key): SqlRange |
   conditions.push(comparison(columns.slice(shared, to.length), "<"));
   return {
     where: conditions.join(" AND "),
+    shared: from.slice(0, shared),
     bindings: [...from.slice(0, shared), ...from.slice(shared), ...to.slice(shared)],
   };
 }

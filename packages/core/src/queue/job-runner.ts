@@ -41,12 +41,20 @@ export class JobRunner {
     const definition = this.#definitionOf(stored);
     const opened = this.#open(stored);
     const job = opened instanceof Promise ? await opened : opened;
-    const around = [this.#options.middleware, this.#byQueue.get(job.queue), definition?.middleware];
     const context = job === stored ? ctx : { ...ctx, job };
-    const handle = (inner: HandlerContext) => this.#handle(job, definition, inner);
-    const steps = around.flatMap((middleware) => middleware ?? []);
-    const result = await (steps.length === 0 ? handle(context) : compose(steps, handle)(context));
+    const steps = this.#stepsAround(job, definition);
+    const result = await (steps
+      ? compose(steps, (inner: HandlerContext) => this.#handle(job, definition, inner))(context)
+      : this.#handle(job, definition, context));
     return validateResult(job.name, definition, result);
+  }
+
+  /** Undefined where there is none, as mostly: every attempt asks. */
+  #stepsAround(job: JobRecord, definition: JobDefinition | undefined): readonly Middleware[] | undefined {
+    const { middleware } = this.#options;
+    const ofQueue = this.#byQueue.get(job.queue);
+    if (middleware.length === 0 && !ofQueue && !definition?.middleware) return undefined;
+    return [...middleware, ...(ofQueue ?? []), ...(definition?.middleware ?? [])];
   }
 
   policy(job: JobRecord): RetryPolicy | undefined {
