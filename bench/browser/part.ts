@@ -3,6 +3,7 @@ import type { Engine } from "../../test/support/open-engine.ts";
 import type { Case, Contestant, Goal } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
 import { type BenchBrowser, openBench, servePage } from "./bench-page.ts";
+import { whereTimeGoes } from "./profile.ts";
 import type { ContestantName, Run } from "./protocol.ts";
 
 type Asked = Run extends infer Each ? (Each extends Run ? Omit<Each, "contestant"> : never) : never;
@@ -24,6 +25,7 @@ export async function* cases(): AsyncGenerator<Case> {
       } finally {
         await browser.close();
       }
+      if (engine === "chromium") yield whereTimeGoes(page.url);
     }
   } finally {
     await page.close();

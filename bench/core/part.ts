@@ -5,6 +5,7 @@ import type { Case, Contestant } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
 import { type AddAndWork, CONTESTANTS } from "./contestants.ts";
 import { DeepQueue, WORKED } from "./depth.ts";
+import { whereTimeGoes } from "./profile.ts";
 
 const JOBS = 100_000;
 
@@ -37,6 +38,7 @@ export async function* cases(): AsyncGenerator<Case> {
     unit: "jobs/s",
     contestants: everyone((_, run) => jobsPerSecond(run, 1)),
   };
+  yield whereTimeGoes();
   yield* depth();
   yield {
     title: "what one job allocates, added and worked 100 at a time",

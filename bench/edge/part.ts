@@ -6,6 +6,7 @@ import { versionsOf } from "../lib/versions.ts";
 import { BullQueue } from "./bullmq.ts";
 import { Depths } from "./depths.ts";
 import { BenchObject, type Kind, timed } from "./objects.ts";
+import { whereTimeGoes } from "./profile.ts";
 import { type RedisServer, startRedis } from "./redis.ts";
 import { batchesOf, type Payload, type Rows } from "./worker/contestant.ts";
 import { startWorkerd, type Workerd } from "./workerd.ts";
@@ -26,6 +27,7 @@ export async function* cases(): AsyncGenerator<Case> {
     const { url } = workerd;
     yield* adds(url);
     yield* works(url);
+    yield whereTimeGoes();
     yield* rows(url);
     yield* latencies(url);
     yield* depths(url);

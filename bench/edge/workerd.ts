@@ -11,6 +11,8 @@ const START_LIMIT_MS = 30_000;
 export interface Workerd {
   readonly url: string;
   readonly version: string;
+  /** Port of the profiler, where it was asked for. */
+  readonly inspector: number | undefined;
   close(): Promise<void>;
 }
 
@@ -18,9 +20,9 @@ export interface Workerd {
  * The Worker of `worker/`, bundled as wrangler deploys it, in the runtime itself, on its own socket, its objects on disk
  * in a folder of their own: no development server stands between, whose proxy would be what is measured.
  *
- * @param inspector `host:port` for a debugger or profiler.
+ * @param inspected with a profiler to be attached to it.
  */
-export async function startWorkerd(inspector = process.env.BENCH_INSPECTOR): Promise<Workerd> {
+export async function startWorkerd(inspected = false): Promise<Workerd> {
   const folder = await mkdtemp(join(tmpdir(), "quayside-bench-edge-"));
   const removed = () => rm(folder, { recursive: true, force: true });
   try {
@@ -28,9 +30,10 @@ export async function startWorkerd(inspector = process.env.BENCH_INSPECTOR): Pro
     await bundle(join(folder, "bundle"));
     const config = join(folder, "config.capnp");
     await writeFile(config, runtimeConfig(join(folder, "objects")));
-    const { url, stop } = await serve(config, inspector);
+    const { url, inspector, stop } = await serve(config, inspected);
     return {
       url,
+      inspector,
       version: workerd.version,
       close: async () => {
         await stop();
@@ -98,9 +101,12 @@ const main :Workerd.Worker = (
 `;
 }
 
-/** Started, it tells on the descriptor 3 which port it got. */
-async function serve(config: string, inspector?: string): Promise<{ url: string; stop: () => Promise<void> }> {
-  const args = ["serve", config, "--control-fd=3", ...(inspector ? [`--inspector-addr=${inspector}`] : [])];
+/** Started, it tells on the descriptor 3 which ports it got. */
+async function serve(
+  config: string,
+  inspected: boolean,
+): Promise<{ url: string; inspector: number | undefined; stop: () => Promise<void> }> {
+  const args = ["serve", config, "--control-fd=3", ...(inspected ? ["--inspector-addr=127.0.0.1:0"] : [])];
   const child = spawn(workerd.default, args, { stdio: ["ignore", "pipe", "pipe", "pipe"] });
   const exited = new Promise<void>((resolve) => child.on("exit", () => resolve()));
   // The Agents SDK warns of every backlog. What was said last is told if the runtime does not come up.
@@ -111,22 +117,32 @@ async function serve(config: string, inspector?: string): Promise<{ url: string;
     child.kill();
     await exited;
   };
-  const listening = new Promise<number>((resolve, reject) => {
+  const listening = new Promise<{ http: number; inspector: number | undefined }>((resolve, reject) => {
     let heard = "";
     child.stdio[3]?.on("data", (chunk) => {
       heard += chunk;
-      for (const line of heard.split("\n").slice(0, -1)) {
-        const message = JSON.parse(line) as { event: string; socket?: string; port: number };
-        if (message.event === "listen" && message.socket === "http") resolve(message.port);
-      }
+      const messages = heard
+        .split("\n")
+        .slice(0, -1)
+        .map((line) => JSON.parse(line) as Listening);
+      const http = messages.find(({ socket }) => socket === "http");
+      const inspector = messages.find(({ event }) => event === "listen-inspector");
+      if (http && (inspector || !inspected)) resolve({ http: http.port, inspector: inspector?.port });
     });
     void exited.then(() => reject(new Error(`workerd ended.\n${said}`)));
     setTimeout(() => reject(new Error(`workerd did not start in time.\n${said}`)), START_LIMIT_MS).unref();
   });
   try {
-    return { url: `http://127.0.0.1:${await listening}`, stop };
+    const { http, inspector } = await listening;
+    return { url: `http://127.0.0.1:${http}`, inspector, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+interface Listening {
+  readonly event: "listen" | "listen-inspector";
+  readonly socket?: string;
+  readonly port: number;
 }
