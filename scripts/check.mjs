@@ -1,8 +1,10 @@
 // Everything that must hold before a change goes in: types, lint, then the tests of every project.
 // All steps run, whatever fails; the last line sums the tests of all projects.
-import { ensureBrowser } from "./find-browsers.mjs";
+import { ENGINES, ensureBrowser } from "./find-browsers.mjs";
 import { colors, run, runTests } from "./run-tests.mjs";
 import { testBrowser } from "./test-browsers.mjs";
+
+/** @typedef {import("./run-tests.mjs").Print} Print */
 
 let passed = 0;
 let failed = 0;
@@ -12,18 +14,16 @@ const failedSteps = [];
 const notRun = [];
 
 /** Whether a step succeeded, or why it was not run, which is neither. @typedef {boolean | { notRun: string }} Outcome */
+/** @typedef {{ title: string, work: (print?: Print) => Promise<Outcome> }} Step */
 
-/**
- * @param {string} title
- * @param {() => Outcome | Promise<Outcome>} work
- */
-async function step(title, work) {
+/** @param {Step} step @param {Print} [print] */
+async function take({ title, work }, print) {
   console.log(`\n=== ${title}`);
   const start = performance.now();
   /** @type {Outcome} */
   let outcome = false;
   try {
-    outcome = await work();
+    outcome = await work(print);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
   }
@@ -33,6 +33,11 @@ async function step(title, work) {
   if (typeof outcome === "object") notRun.push(`${title}: not run: ${outcome.notRun}`);
 }
 
+/** One after the other; each prints as it goes. @param {readonly Step[]} steps @param {Print} [print] */
+async function inOrder(steps, print) {
+  for (const step of steps) await take(step, print);
+}
+
 /** @param {{ ok: boolean, passed: number, failed: number }} result */
 function count(result) {
   passed += result.passed;
@@ -40,31 +45,51 @@ function count(result) {
   return result.ok;
 }
 
-/** @param {string} project */
-const test = (project) => count(runTests(project));
-
-/** Where its browser can be had. @param {"firefox" | "webkit"} engine */
-async function testWherePossible(engine) {
-  const result = await testBrowser(engine);
-  return "notRun" in result ? result : count(result);
-}
-
-await step("types", () => run(process.execPath, ["scripts/typecheck.mjs"]));
-await step("lint", () => run("biome", ["ci", "--error-on-warnings", `--colors=${colors ? "force" : "off"}`, "."]));
-await step("declarations", () => run(process.execPath, ["scripts/declarations.mjs"]));
-await step("bundle size", () => run(process.execPath, ["bench/size/guard.ts"]));
-await step("core tests (Node)", () => test("core"));
-await step("browser tests (Chromium)", async () => {
-  await ensureBrowser("chromium");
-  return test("browser");
+/** @param {string} title @param {string} project @param {boolean} [inBrowser] @returns {Step} */
+const tests = (title, project, inBrowser = false) => ({
+  title,
+  work: async (print) => {
+    if (inBrowser) await ensureBrowser("chromium");
+    return count(await runTests(project, print));
+  },
 });
-await step("edge tests (workerd)", () => test("edge"));
-await step("end-to-end and fault tests", async () => {
-  await ensureBrowser("chromium");
-  return test("e2e");
+
+/** Where its browser can be had. @param {string} title @param {"firefox" | "webkit"} engine @returns {Step} */
+const testsWherePossible = (title, engine) => ({
+  title,
+  work: async (print) => {
+    const result = await testBrowser(engine, print);
+    return "notRun" in result ? result : count(result);
+  },
 });
-await step("browser tests (Firefox)", () => testWherePossible("firefox"));
-await step("browser tests (WebKit)", () => testWherePossible("webkit"));
+
+/** @param {string} title @param {string} script @returns {Step} */
+const script = (title, script) => ({ title, work: () => run(process.execPath, [script]) });
+
+await inOrder([
+  script("types", "scripts/typecheck.mjs"),
+  {
+    title: "lint",
+    work: () => run("biome", ["ci", "--error-on-warnings", `--colors=${colors ? "force" : "off"}`, "."]),
+  },
+  script("declarations", "scripts/declarations.mjs"),
+  script("bundle size", "bench/size/guard.ts"),
+]);
+// One at a time, and not by two steps at once. What cannot be had, its step says.
+for (const engine of ENGINES) await ensureBrowser(engine).catch(() => {});
+// Two lines side by side, of about the same length: most tests wait more than they compute. What a step prints comes
+// when it has ended, so that the two do not mix.
+await Promise.all(
+  [
+    [tests("end-to-end and fault tests", "e2e", true), testsWherePossible("browser tests (Firefox)", "firefox")],
+    [
+      tests("browser tests (Chromium)", "browser", true),
+      tests("edge tests (workerd)", "edge"),
+      tests("core tests (Node)", "core"),
+      testsWherePossible("browser tests (WebKit)", "webkit"),
+    ],
+  ].map((line) => inOrder(line, (text) => console.log(text))),
+);
 
 console.log(["", ...notRun].join("\n"));
 console.log(

@@ -1,5 +1,5 @@
 // Runs commands and Vitest projects for the scripts that check everything, and counts the tests.
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,27 +13,48 @@ const env = {
   PATH: `${join(root, "node_modules/.bin")}${delimiter}${process.env.PATH}`,
 };
 
+/** Takes what a command prints, when it has ended. Absent: it prints by itself, as it goes. @typedef {(text: string) => void} Print */
+
 /**
+ * Whether it succeeded.
+ *
  * @param {string} command
  * @param {readonly string[]} args
+ * @param {Print} [print]
+ * @returns {Promise<boolean>}
  */
-export function run(command, args) {
-  return (
-    spawnSync(command, args, { cwd: root, env, stdio: "inherit", shell: process.platform === "win32" }).status === 0
-  );
+export function run(command, args, print) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env,
+      stdio: print ? ["ignore", "pipe", "pipe"] : "inherit",
+      shell: process.platform === "win32",
+    });
+    /** @type {Buffer[]} */
+    const printed = [];
+    for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk) => printed.push(chunk));
+    child.on("error", reject);
+    child.on("close", (code) => {
+      print?.(Buffer.concat(printed).toString());
+      resolve(code === 0);
+    });
+  });
 }
 
 /**
  * A run that fails as a whole has at least one failure.
+ *
  * @param {string} project
- * @returns {{ ok: boolean, passed: number, failed: number }}
+ * @param {Print} [print]
+ * @returns {Promise<{ ok: boolean, passed: number, failed: number }>}
  */
-export function runTests(project) {
+export async function runTests(project, print) {
   const results = join(resultsFolder, `${project}.json`);
   rmSync(results, { force: true });
   mkdirSync(resultsFolder, { recursive: true });
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${results}`];
-  const ok = run("vitest", ["run", "--project", project, "--passWithNoTests", ...reporters]);
+  const ok = await run("vitest", ["run", "--project", project, "--passWithNoTests", ...reporters], print);
   const { passed, failed } = countTests(results);
   return { ok, passed, failed: ok ? failed : Math.max(failed, 1) };
 }

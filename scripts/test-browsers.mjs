@@ -18,9 +18,10 @@ const PROJECTS = { chromium: "browser", firefox: "firefox", webkit: "webkit" };
 
 /**
  * @param {Engine} engine
+ * @param {import("./run-tests.mjs").Print} [print]
  * @returns {Promise<{ ok: boolean, passed: number, failed: number } | { notRun: string }>}
  */
-export async function testBrowser(engine) {
+export async function testBrowser(engine, print) {
   try {
     await ensureBrowser(engine);
     await open(engine);
@@ -28,7 +29,7 @@ export async function testBrowser(engine) {
     const [reason] = /** @type {[string]} */ (String(error instanceof Error ? error.message : error).split("\n"));
     return { notRun: reason };
   }
-  return runTests(PROJECTS[engine]);
+  return runTests(PROJECTS[engine], print);
 }
 
 /** One that is there may still not start: too old, or walled in by the system. @param {Engine} engine */
