@@ -6,7 +6,7 @@ import { reportUnheard } from "../job/report.ts";
 import { runTurn } from "../store/aftermath.ts";
 import { command } from "../store/command.ts";
 import { enqueue } from "../store/enqueue.ts";
-import { exchange } from "../store/exchange.ts";
+import { type ClaimedStretch, claimedStretch, exchange } from "../store/exchange.ts";
 import { counts, getJob, wakeInstant } from "../store/inspect.ts";
 import { EVERY_LEASE, LEASE_LIMIT } from "../store/leases.ts";
 import { list, type Position } from "../store/list.ts";
@@ -63,6 +63,8 @@ export class StoreDriver implements Driver {
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #unwatch: () => void;
   readonly #neighbours: Neighbours;
+  /** Where the last claims of the workers here lie. */
+  readonly #claimed = new Map<string, ClaimedStretch>();
   #horizon = 0;
 
   constructor(store: Store, options: StoreDriverOptions = {}) {
@@ -90,7 +92,11 @@ export class StoreDriver implements Driver {
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     // Who leaves may have little time, and judges nobody.
     const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
-    const reply = await this.#run((current) => exchange(current, request, judge), request.worker);
+    const { worker } = request;
+    const reply = await this.#run((current) => exchange(current, request, judge, this.#claimed.get(worker)), worker);
+    const claimed = request.leave ? undefined : claimedStretch(reply.jobs);
+    if (claimed) this.#claimed.set(worker, claimed);
+    else this.#claimed.delete(worker);
     this.#neighbours.follow();
     return reply;
   }

@@ -92,9 +92,9 @@ export function* amend(jobs: readonly StoredJob[]): Program<void> {
   yield* put("jobs", jobs);
 }
 
-/** Ends plain jobs of which nothing is kept, knowing only their keys. */
-export function* endPlain(turn: Turn, keys: readonly JobKey[]): Program<void> {
-  yield* removeJobs(keys);
+/** Ends plain jobs of which nothing is kept, knowing only their keys. `present`: what was read ahead of where they lie. */
+export function* endPlain(turn: Turn, keys: readonly JobKey[], present?: readonly JobKey[]): Program<void> {
+  yield* removeJobs(keys, present);
   for (const key of keys) {
     const queue = queueOf(key);
     turn.tally(queue, placeOf(key), -1);
@@ -210,18 +210,34 @@ export function* countKeys(range: Range): Program<number> {
 /** How many foreign keys between the first and the last are read at most to find runs, per key to delete. */
 const SPARSE = 2;
 
+/** All keys from the first to the last of so many jobs of one lane and rank, unless many others lie among them. */
+export function* readStretch(first: JobKey, last: JobKey, jobs: number): Program<readonly JobKey[] | undefined> {
+  const limit = jobs * SPARSE + 1;
+  const keys = yield* scanKeys("jobs", { from: first, to: after(last) }, limit);
+  return keys.length < limit ? keys : undefined;
+}
+
+function covers(stretch: readonly JobKey[], first: JobKey, last: JobKey): boolean {
+  const [from, to] = [stretch[0], stretch[stretch.length - 1]];
+  if (!from || !to || from[1] !== first[1] || from[2] !== first[2]) return false;
+  return inLine(from, first) <= 0 && inLine(last, to) <= 0;
+}
+
 /**
  * Deletes jobs by key, as range deletes where they lie side by side: nearly free in every engine. A run is trusted only
  * after its keys, read here and now, are exactly those meant (R2): anything may have been added in between.
  */
-function* removeJobs(keys: readonly JobKey[]): Program<void> {
+function* removeJobs(keys: readonly JobKey[], ahead?: readonly JobKey[]): Program<void> {
   if (keys.length < 3) return yield* remove("jobs", keys);
   const single: JobKey[] = [];
   for (const lane of byLane(keys)) {
     const sorted = lane.sort(inLine);
     const first = sorted[0] as JobKey;
     const last = sorted[sorted.length - 1] as JobKey;
-    const present = yield* scanKeys("jobs", { from: first, to: after(last) }, sorted.length * SPARSE + 1);
+    const present =
+      ahead && covers(ahead, first, last)
+        ? ahead
+        : yield* scanKeys("jobs", { from: first, to: after(last) }, sorted.length * SPARSE + 1);
     // Both lists are in order: one walk finds the stretches of `present` that are meant, and what of `sorted` is not in it.
     const runs: JobKey[][] = [];
     let run: JobKey[] | undefined;

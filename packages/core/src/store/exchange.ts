@@ -1,11 +1,11 @@
 import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
-import { queueOf } from "../job/place.ts";
-import type { JobRecord, StoredJob } from "../job/record.ts";
+import { decodeId, queueOf } from "../job/place.ts";
+import type { JobKey, JobRecord, StoredJob } from "../job/record.ts";
 import { toJobRecord } from "../job/transitions.ts";
 import { aftermath } from "./aftermath.ts";
 import { claim } from "./claim.ts";
-import { isPlain, locate } from "./door.ts";
+import { isPlain, locate, readStretch } from "./door.ts";
 import { outcomes } from "./families.ts";
 import { get } from "./operations.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
@@ -19,17 +19,27 @@ import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "
  * One round of a worker, in the order that keeps a live worker's jobs its own: answer a repeat as before, settle what it
  * finished, give back what it does not know, renew the rest, and only then judge other workers' leases and claim.
  */
-export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): Program<ExchangeReply> {
+export function* exchange(
+  turn: Turn,
+  request: ExchangeRequest,
+  judge: Judge,
+  stretch?: ClaimedStretch,
+): Program<ExchangeReply> {
   checkWorker(request.worker);
   checkQueues(request.claim.queues);
-  yield* turn.prepare(request.claim.queues.map(({ queue }) => queue));
+  const queues = request.claim.queues.map(({ queue }) => queue);
+  let ahead: readonly JobKey[] | undefined;
+  function* readAhead({ first, last, jobs }: ClaimedStretch): Program<void> {
+    ahead = yield* readStretch(first, last, jobs);
+  }
+  yield* turn.prepare(queues, ...(stretch && request.settle.length > 2 ? [readAhead(stretch)] : []));
   const leases = yield* turn.leases();
   const before = leases.of(request.worker);
   if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);
 
   // Reports first: an attempt that ends in this exchange has its last words kept.
   const reported = withReports(turn, before?.held ?? [], request.progress ?? []);
-  const { left, lost } = yield* settle(turn, request.settle, reported);
+  const { left, lost } = yield* settle(turn, request.settle, reported, ahead);
   const running = new Set(request.running);
   const known = left.filter((held) => running.has(held.token));
   yield* release(
@@ -84,6 +94,21 @@ export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): P
     ...(wakeAt < Number.POSITIVE_INFINITY && { nextWakeMs: Math.max(0, wakeAt - turn.now) }),
   };
 }
+
+/** Where the jobs of one claim lie, when all are of one lane and rank and their ids spell it: see `claimedStretch`. */
+export interface ClaimedStretch {
+  readonly first: JobKey;
+  readonly last: JobKey;
+  readonly jobs: number;
+}
+
+/** Read ahead by whoever made the claim, this saves the next exchange a trip to the store. */
+export function claimedStretch(jobs: readonly ClaimedJob[]): ClaimedStretch | undefined {
+  const [first, last] = [jobs[0], jobs[jobs.length - 1]].map((claimed) => claimed && keyOf(claimed));
+  return first && last && first[1] === last[1] && first[2] === last[2] ? { first, last, jobs: jobs.length } : undefined;
+}
+
+const keyOf = ({ job }: ClaimedJob): JobKey | undefined => decodeId(job.queue, job.id);
 
 /** A key in the leases, which are scanned as one range: so within printable ASCII, as random keys are. */
 function checkWorker(worker: string): void {

@@ -1,6 +1,6 @@
 import type { Json } from "../job/json.ts";
 import { queueOf } from "../job/place.ts";
-import type { StoredJob } from "../job/record.ts";
+import type { JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, isSpent, keepOf, released, retried, type Seen } from "../job/transitions.ts";
 import { type End, end, endPlain, move } from "./door.ts";
 import { get } from "./operations.ts";
@@ -11,11 +11,14 @@ import type { Settlement } from "./verbs.ts";
 /**
  * Ends attempts. What the lease no longer lists is lost and changes nothing. Answers what is still held and the tokens
  * that were lost; the caller writes the lease.
+ *
+ * @param present the keys among which the held jobs lie, where these were read ahead.
  */
 export function* settle(
   turn: Turn,
   settlements: readonly Settlement[],
   held: readonly Held[],
+  present?: readonly JobKey[],
 ): Program<{ left: readonly Held[]; lost: string[] }> {
   const byToken = new Map(held.map((entry) => [entry.token, entry]));
   const lost: string[] = [];
@@ -44,6 +47,7 @@ export function* settle(
   yield* endPlain(
     turn,
     plain.map((entry) => entry.key),
+    present,
   );
 
   const jobs = yield* get(

@@ -61,9 +61,10 @@ export class Turn {
     return this.#leases;
   }
 
-  /** Reads in one trip what an exchange over these queues is going to need. */
-  *prepare(queues: readonly string[]): Program<void> {
+  /** Reads in one trip what an exchange over these queues is going to need, and what else is asked. */
+  *prepare(queues: readonly string[], ...others: readonly Program<unknown>[]): Program<void> {
     yield* together(
+      ...others,
       this.leases(),
       ...queues.flatMap((queue): Program<unknown>[] => [this.settings(queue), this.#known(queue)]),
     );
