@@ -61,6 +61,13 @@ export async function keyedRequest(sender: string, body: unknown, ttlMs: number)
   return { sender, number: 1, digest: await sha256(canonicalJson(body)), ttlMs };
 }
 
+/** What core says of a sender and its number, said of the key. */
+export function inWordsOfKeys(error: unknown): unknown {
+  if (!(error instanceof QuaysideError) || error.code !== "mark_conflict") return error;
+  const message = "This Idempotency-Key was used for another request.";
+  return new FieldsError("mark_conflict", message, [{ path: "Idempotency-Key", message }]);
+}
+
 async function sha256(text: string): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

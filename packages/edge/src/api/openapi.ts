@@ -2,6 +2,7 @@ import { DEFAULTS, type ErrorCode } from "@quayside/core";
 import * as z from "zod/mini";
 import { answers } from "./answers.ts";
 import { MEANINGS } from "./codes.ts";
+import { DESCRIBED } from "./described.ts";
 import type { ApiLimits } from "./limits.ts";
 import { type JsonSchema, newJobSchemas, type PayloadSource } from "./payload-schemas.ts";
 import { STATUS, TITLES } from "./problem.ts";
@@ -9,9 +10,11 @@ import type { Route } from "./route.ts";
 import { routes } from "./routes.ts";
 import * as requests from "./schemas.ts";
 
-/** Any route may answer these. */
-const ALWAYS: readonly ErrorCode[] = ["bad_request", "invalid_option", "internal", "network", "storage_unavailable"];
-const GUARDED: readonly ErrorCode[] = ["unauthorized", "forbidden"];
+/** Any route that needs credentials may answer these. */
+const GUARDED: readonly ErrorCode[] = [
+  ...(["bad_request", "invalid_option", "unauthorized", "forbidden"] as const),
+  ...(["internal", "network", "storage_unavailable"] as const),
+];
 const PROBLEM = "application/problem+json";
 const IDEMPOTENCY_KEY = "IdempotencyKey";
 
@@ -81,7 +84,7 @@ function operation(route: Route, limits: ApiLimits): JsonSchema {
     ...(route.body && { requestBody: requestBody(route, limits) }),
     responses: {
       [status]: { description: "Done.", content: contentOf(route) },
-      ...problems([...ALWAYS, ...(open ? [] : GUARDED), ...errors]),
+      ...(!open && problems([...GUARDED, ...errors])),
     },
   };
 }
@@ -148,14 +151,6 @@ const NAMES = new Map<z.ZodMiniType, string>([
 ]);
 const nameOf = (schema: z.ZodMiniType): string => NAMES.get(schema) as string;
 
-const DURATION: JsonSchema = {
-  description: "Ms, or a text with a unit: ms, s, m, h, d, w.",
-  anyOf: [
-    { type: "number", minimum: 0, maximum: 3_153_600_000_000 },
-    { type: "string", pattern: "^\\d+(\\.\\d+)? ?(ms|s|m|h|d|w)$" },
-  ],
-};
-
 function componentSchemas(): Record<string, JsonSchema> {
   const registry = z.registry<{ id: string }>();
   for (const [schema, id] of NAMES) registry.add(schema, { id });
@@ -164,9 +159,10 @@ function componentSchemas(): Record<string, JsonSchema> {
     io: "input",
     uri: (id) => `#/components/schemas/${id}`,
     override: ({ zodSchema, jsonSchema }) => {
-      if ((zodSchema as unknown) !== requests.duration) return;
+      const described = DESCRIBED.get(zodSchema);
+      if (!described) return;
       for (const key of Object.keys(jsonSchema)) delete (jsonSchema as JsonSchema)[key];
-      Object.assign(jsonSchema, DURATION);
+      Object.assign(jsonSchema, described);
     },
   });
   return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, plain(schema as JsonSchema)]));

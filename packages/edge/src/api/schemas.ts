@@ -8,8 +8,15 @@ import { isDeeper, isJson } from "./json-text.ts";
  * Worker's start-up time and size are its users' (4 kB in place of 92).
  */
 
-/** What `openapi.json` says more of: see `openapi.ts`. */
+/** Values that core checks. What it asks of them stands in `described.ts`, for `openapi.json`. */
 export const duration = z.union([z.number(), z.string()]);
+export const label = z.string();
+export const priority = z.number();
+export const attempts = z.number();
+export const groupLimit = z.number();
+export const factor = z.number();
+export const jitter = z.number();
+export const worker = z.string();
 /** Longest lease that a remote worker may ask for. */
 const WEEK_MS = 604_800_000;
 /** The longest duration that core takes: 100 years. Instants beyond are no dates (ECMAScript, time values). */
@@ -28,8 +35,6 @@ const jsonText = z.string().check(
   z.refine((text) => !isDeeper(text, DEFAULTS.nestingLimit), `Nested more than ${DEFAULTS.nestingLimit} levels deep`),
   z.refine(isJson, "Not JSON text"),
 );
-/** A name within a path. */
-export const name = z.string().check(z.minLength(1), z.maxLength(256));
 
 const backoff = z.union([
   duration,
@@ -37,9 +42,9 @@ const backoff = z.union([
   z.strictObject({
     kind: z.enum(["fixed", "linear", "exponential"]),
     delay: duration,
-    factor: z.exactOptional(z.number()),
+    factor: z.exactOptional(factor),
     max: z.exactOptional(duration),
-    jitter: z.exactOptional(z.number()),
+    jitter: z.exactOptional(jitter),
   }),
 ]);
 
@@ -51,24 +56,24 @@ const keep = z.strictObject({
 });
 
 const jobOptions = z.strictObject({
-  id: z.exactOptional(z.string()),
+  id: z.exactOptional(label),
   delay: z.exactOptional(duration),
   availableAt: z.exactOptional(z.number()),
-  priority: z.exactOptional(z.number()),
-  maxAttempts: z.exactOptional(z.number()),
-  maxExceptions: z.exactOptional(z.number()),
-  group: z.exactOptional(z.strictObject({ key: z.string(), limit: z.exactOptional(z.number()) })),
+  priority: z.exactOptional(priority),
+  maxAttempts: z.exactOptional(attempts),
+  maxExceptions: z.exactOptional(attempts),
+  group: z.exactOptional(z.strictObject({ key: label, limit: z.exactOptional(groupLimit) })),
   backoff: z.exactOptional(backoff),
   timeout: z.exactOptional(duration),
   dedupe: z.exactOptional(
     z.strictObject({
-      key: z.string(),
+      key: label,
       mode: z.exactOptional(z.enum(["drop", "replace", "debounce", "throttle"])),
       ttl: z.exactOptional(duration),
       maxWait: z.exactOptional(duration),
     }),
   ),
-  tags: z.exactOptional(z.array(z.string())),
+  tags: z.exactOptional(z.array(label)),
   keep: z.exactOptional(keep),
   requires: z.exactOptional(z.enum(["network"])),
   expiresIn: z.exactOptional(duration),
@@ -76,7 +81,7 @@ const jobOptions = z.strictObject({
 
 /** A job to add: `options` are core's `JobOptions`, durations as ms or with a unit, `availableAt` in ms since epoch. */
 export const jobBody = z.strictObject({
-  name: z.string(),
+  name: label,
   payload: z.exactOptional(z.unknown()),
   options: z.exactOptional(jobOptions),
   /** Its place in a tree of jobs, all of one request. */
@@ -142,7 +147,7 @@ const settlement = z.discriminatedUnion("outcome", [
 
 /** A worker's round with one queue: core's `ExchangeRequest` without what the server says itself. */
 export const exchangeBody = z.strictObject({
-  worker: z.string(),
+  worker,
   name: z.exactOptional(z.string()),
   leaseMs: z.int().check(z.minimum(1), z.maximum(WEEK_MS)),
   exchange: atLeastOne,

@@ -5,7 +5,14 @@ import { StubDriver } from "../stub-driver.ts";
 import { checkGrant, type Grant } from "./auth.ts";
 import { readBody } from "./body.ts";
 import { check } from "./check.ts";
-import { KeysInProgress, keyedRequest, keySender, readIdempotencyKey, readNumber } from "./idempotency.ts";
+import {
+  inWordsOfKeys,
+  KeysInProgress,
+  keyedRequest,
+  keySender,
+  readIdempotencyKey,
+  readNumber,
+} from "./idempotency.ts";
 import type { ApiLimits } from "./limits.ts";
 import { problemResponse } from "./problem.ts";
 import { readQuery } from "./query.ts";
@@ -66,7 +73,7 @@ export function serve<Env extends object>(
     };
     if (key === undefined || number || route.idempotencyKey !== "honoured") return run();
     const sender = await keySender(key, { grant, request: c.req.raw, queue });
-    return inProgress.run(sender, () => run(sender));
+    return inProgress.run(sender, () => run(sender)).catch((error) => Promise.reject(inWordsOfKeys(error)));
   }
 
   for (const route of routes) app.on(route.method, route.path, (c) => answer(c, route));
