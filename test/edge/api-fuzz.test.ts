@@ -79,7 +79,8 @@ function answersOf({ paths, components }: Document) {
       if (!content?.[type]) return `${operation} says nothing of ${status} as ${type}.`;
       if (type === "text/event-stream") return [];
       const key = `${operation} ${status}`;
-      const validator = validators.get(key) ?? new Validator({ ...content[type].schema, components } as JsonSchema);
+      const validator =
+        validators.get(key) ?? new Validator({ ...content[type].schema, components } as object as JsonSchema);
       validators.set(key, validator);
       return validator.validate(JSON.parse(text)).errors;
     },
