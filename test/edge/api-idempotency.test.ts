@@ -81,7 +81,17 @@ describe("an Idempotency-Key", () => {
     expect(await waiting()).toBe(1);
   });
 
-  it("is one queue's own", async () => {
+  it("is one queue's own, also where queues share an object", async () => {
+    const app = queueApi({
+      jobs,
+      object: ({ BARE_QUEUE }: Cloudflare.Env) => ({
+        idFromName: () => BARE_QUEUE.idFromName("mail"),
+        get: (id) => BARE_QUEUE.get(id),
+      }),
+      auth: bearerTokens(TOKENS),
+    });
+    expect((await call("/red/jobs", keyed('"k"', { app }))).status).toBe(201);
+    expect((await call("/blue/jobs", keyed('"k"', { app, body: [email] }))).status).toBe(201);
     const one = await call("/mail/jobs", keyed('"k"'));
     const other = await call("/logs/jobs", keyed('"k"', { body: [email] }));
     expect([one.status, other.status]).toEqual([201, 201]);

@@ -3,6 +3,7 @@ import { type DefinedJobs, defineJobs, type StandardSchema } from "@quayside/cor
 import { API_LIMITS, API_ROUTES, openApiDocument } from "@quayside/edge";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
+import page from "../../docs/http.md?raw";
 import { call, problem } from "./api-call.ts";
 import { closedApi } from "./queues.ts";
 
@@ -19,6 +20,23 @@ function newJob({ components: { schemas } }: Document, name: string): Record<str
   const found = one.find(({ properties }) => properties?.["name"]?.["const"] === name);
   return found?.["properties"]?.["payload"] as Record<string, unknown>;
 }
+
+it("docs/http.md has each route, and each code beside its status", async () => {
+  const { paths, components } = (await call("/openapi.json")).body;
+  const rows = page.split("\n").filter((line) => line.startsWith("|"));
+  for (const { method, path } of API_ROUTES) expect(rows.join("\n")).toContain(`| \`${method} ${path}\` `);
+  const statuses = new Map<string, string>();
+  for (const row of rows) {
+    const status = /^\| (\d{3}) /.exec(row)?.[1];
+    if (status) for (const [, code] of row.matchAll(/`([a-z_]+)`/g)) statuses.set(code as string, status);
+  }
+  expect([...statuses.keys()].sort()).toEqual([...components.schemas.Problem.properties.code.enum].sort());
+  const told = JSON.stringify(paths);
+  for (const [code, status] of statuses) {
+    for (const [, said] of told.matchAll(new RegExp(`"(\\d+)":{"description":"[^"]*\`${code}\`:`, "g")))
+      expect(said).toBe(status);
+  }
+});
 
 describe("openapi.json", () => {
   it("is for callers with credentials, whatever their scope; /health is for all", async () => {

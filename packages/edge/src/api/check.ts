@@ -1,7 +1,8 @@
-import * as z from "zod/mini";
+import { en } from "zod/locales";
+import type * as z from "zod/mini";
 import { type FieldError, FieldsError, joinPath, summary } from "./problem.ts";
 
-const english = z.locales.en().localeError;
+const english = en().localeError;
 
 /** Wrong fields that an answer names: a body of a megabyte must not be answered with ten. */
 const ERRORS_NAMED = 100;

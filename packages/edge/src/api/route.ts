@@ -3,7 +3,7 @@ import type * as z from "zod/mini";
 import type { QueueRpc } from "../queue-rpc.ts";
 import type { StubDriver } from "../stub-driver.ts";
 import type { AnswerName } from "./answers.ts";
-import type { Scope } from "./auth.ts";
+import type { Grant, Scope } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import type { QuerySchema } from "./query.ts";
 
@@ -42,6 +42,7 @@ export interface Route extends RouteInfo {
 export interface Call<Query, Body> {
   /** As it came: `HEAD` for a `GET` of which only the head is asked. */
   readonly method: string;
+  readonly grant: Grant;
   readonly queue: string;
   /** Of the job or of the recurrence that the path names. */
   readonly id: string;

@@ -57,6 +57,7 @@ export function serve<Env extends object>(
       const object = () => queueStub(options.object(c.env), queue);
       const call: Call<unknown, unknown> = {
         method: c.req.method,
+        grant,
         queue,
         id: c.req.param("id") ?? c.req.param("key") ?? "",
         query,
