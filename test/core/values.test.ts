@@ -110,6 +110,18 @@ describe("JSON at the door", () => {
     expect(toJsonText(undefined, "payload")).toBe("null");
   });
 
+  it("refuses what is nested deeper than 100 levels, however deep, and says so", () => {
+    const nested = (levels: number): unknown =>
+      Array.from({ length: levels - 1 }).reduce<unknown>((inner, _, index) => (index % 2 ? [inner] : { inner }), []);
+    expect(toJsonText(nested(100), "payload")).toContain("[]");
+    for (const levels of [101, 1_000, 200_000]) {
+      const { code, message } = refusal(() => toJsonText(nested(levels), "payload"));
+      expect(code).toBe("invalid_payload");
+      expect(message).toMatch(/^payload[.[].* is nested more than 100 levels deep\.$/);
+      expect(message.length).toBeLessThan(300);
+    }
+  });
+
   const loop: { self?: unknown } = {};
   loop.self = loop;
   it.each<[string, unknown]>([

@@ -38,7 +38,7 @@ export async function call(path: string, { method, token = "token-all", body, te
     status: response.status,
     type,
     // biome-ignore lint/suspicious/noExplicitAny: each case says itself what it expects
-    body: type.includes("json") ? await response.json<any>() : undefined,
+    body: type.includes("json") && method !== "HEAD" ? await response.json<any>() : undefined,
   };
 }
 

@@ -98,7 +98,7 @@ describe("a bad request", () => {
   });
 
   it("for a route that is not there is 404", async () => {
-    expect(await problem("/mail/nothing")).toMatchObject({ status: 404, code: "bad_request" });
+    expect(await problem("/mail/nothing")).toMatchObject({ status: 404, code: "route_not_found" });
   });
 
   it("is answered when its body has arrived, so that a client that is still sending hears the refusal", async () => {

@@ -11,3 +11,8 @@ declare namespace Cloudflare {
     BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;
   }
 }
+
+declare module "*?raw" {
+  const text: string;
+  export default text;
+}

@@ -5,6 +5,8 @@ export interface Sent {
   readonly method: string;
   readonly path: string;
   readonly authorization: string | undefined;
+  /** Its `Idempotency-Key`. */
+  readonly key: string | undefined;
   readonly body: unknown;
 }
 
@@ -22,6 +24,7 @@ export function open(
       method: init.method as string,
       path: url.slice("https://api.test/queues".length),
       authorization: headers["authorization"],
+      key: headers["idempotency-key"],
       body: init.body === undefined ? undefined : JSON.parse(init.body as string),
     };
     sent.push(request);

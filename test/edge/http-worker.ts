@@ -1,6 +1,7 @@
-import { type Clock, systemClock } from "@quayside/core";
+import { type Clock, defineJobs, systemClock } from "@quayside/core";
 import { bearerTokens, durableQueue, type QueueNamespace, queueApi } from "@quayside/edge";
 import { Hono } from "hono";
+import * as z from "zod";
 
 /** The time of each space of queues: it stands still until a test moves it. Timers are the platform's. */
 const times = new Map<string, { wall: number; elapsed: number }>();
@@ -53,5 +54,26 @@ function apiOf(space: string): Hono<{ Bindings: Cloudflare.Env }> {
 }
 
 app.all("/spaces/:space/api/*", (c) => apiOf(c.req.param("space")).fetch(c.req.raw, c.env, c.executionCtx));
+
+const tree: z.ZodType<{ readonly children: readonly unknown[] }> = z.object({
+  get children() {
+    return z.array(tree);
+  },
+});
+
+/** An API with a job map: schemas that refer to themselves, that share parts, that cannot be said, and none. */
+app.route(
+  "/mapped/api",
+  queueApi({
+    jobs: defineJobs({
+      email: { input: z.object({ to: z.email(), lines: z.array(z.string()).default([]) }) },
+      tree: { input: tree },
+      "at a date": { input: z.object({ at: z.date() }) },
+      free: {},
+    }),
+    object: (env: Cloudflare.Env) => within("mapped", env.HTTP_QUEUE),
+    auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] } }),
+  }),
+);
 
 export default app;

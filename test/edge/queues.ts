@@ -85,6 +85,14 @@ export class BareQueue extends durableQueue({ clock: clockOf }) {
     clockOf(this.ctx).jump(ms);
   }
 
+  /** All that the object has stored, as one text. */
+  async stored(): Promise<string> {
+    const { sql } = this.ctx.storage;
+    const tables = [...sql.exec<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'")];
+    const own = tables.map(({ name }) => name).filter((name) => !name.startsWith("_cf_"));
+    return JSON.stringify(own.map((name) => [name, [...sql.exec(`SELECT * FROM "${name}"`).raw()]]));
+  }
+
   /** Timers that the object has armed. */
   async timers(): Promise<number> {
     return clockOf(this.ctx).pending;

@@ -22,7 +22,9 @@ import {
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
 import { type Fetch, HttpCaller, type Token } from "./client/http-caller.ts";
+import { idempotencyKey, numberedHeaders, randomKey } from "./client/idempotency-key.ts";
 import { bodiesOf, jobText } from "./client/job-bodies.ts";
+import { sendSafely } from "./client/send-safely.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
 
 export interface HttpDriverOptions {
@@ -55,16 +57,19 @@ export function httpDriver(options: HttpDriverOptions): HttpDriver {
 /**
  * What differs from a driver beside its store: each queue is an object of its own, so that `enqueue` is all or none
  * for each queue (and for each 1,000 jobs or 1 MiB of them), and a worker of several queues sends one request a queue.
- * Errors: the API's own with their code; `network` when a request or its answer was lost.
+ * Errors: the API's own with their code; `network` when a request or its answer was lost. An add goes under a key of its
+ * own (`Idempotency-Key`), so it is sent once more by itself when its answer was lost.
  */
 export class HttpDriver implements Driver {
   readonly #http: HttpCaller;
+  readonly #clock: Clock;
   readonly #feed: ChangeFeed;
   readonly #split = new SplitExchange();
   #closed = false;
 
   constructor(options: HttpDriverOptions) {
     const clock = options.clock ?? systemClock;
+    this.#clock = clock;
     this.#http = new HttpCaller({
       url: options.url.replace(/\/+$/, ""),
       // Called as a bare function: a browser's fetch refuses any other `this`.
@@ -84,11 +89,14 @@ export class HttpDriver implements Driver {
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
     if (request) checkName(request.sender, "sender");
     const receipts = new Array<EnqueueReceipt>(jobs.length);
+    const call = request ? undefined : randomKey();
     for (const [index, { queue, body, positions }] of bodiesOf(jobs).entries()) {
-      // The parts of a request are numbered as one, each under a sender of its own.
-      const marked = request && { ...request, sender: `${request.sender}/${index}`, number: `${request.number}` };
-      const headers = marked && { "quayside-request": `${new URLSearchParams(marked)}` };
-      const answers = await this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", body, headers);
+      const send = (headers: Readonly<Record<string, string>>) =>
+        this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", body, headers);
+      // Who numbers its requests sends them again by itself, when and as often as it sees fit.
+      const answers = request
+        ? await send(numberedHeaders(request, index))
+        : await sendSafely(this.#clock, () => send({ "idempotency-key": idempotencyKey(`${call}`, index) }));
       for (const [index, position] of positions.entries()) receipts[position] = answers[index] as EnqueueReceipt;
     }
     return receipts;
@@ -99,7 +107,9 @@ export class HttpDriver implements Driver {
     return this.#split.exchange(request, (queue, { claim: { limit, queues }, liveness: _, ...rest }) => {
       const names = queues[0]?.names;
       const body = { ...rest, claim: { limit, ...(names && { names }) } };
-      return this.#call("POST", queue, "exchange", JSON.stringify(body));
+      // R9 does the rest on the server; on the way, others know a round that is sent again by its key.
+      const headers = { "idempotency-key": idempotencyKey(request.worker, request.exchange, queue) };
+      return this.#call("POST", queue, "exchange", JSON.stringify(body), headers);
     });
   }
 

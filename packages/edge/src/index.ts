@@ -1,7 +1,20 @@
 export { type QueueApiOptions, queueApi } from "./api/app.ts";
 export { type Authenticate, bearerTokens, type Grant, type Scope, type Tokens } from "./api/auth.ts";
-export type { ApiLimits } from "./api/limits.ts";
+export { API_LIMITS, type ApiLimits } from "./api/limits.ts";
+export { type OpenApiOptions, openApiDocument } from "./api/openapi.ts";
 export type { FieldError, Problem } from "./api/problem.ts";
+export type { RouteInfo } from "./api/route.ts";
+export { API_ROUTES } from "./api/routes.ts";
+export type {
+  ClearParameters,
+  ExchangeBody,
+  JobBody,
+  ListParameters,
+  RetryParameters,
+  ScheduleBody,
+  SettingsBody,
+  UpdateBody,
+} from "./api/schemas.ts";
 export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./durable-queue.ts";
 export { type QueueNamespace, type QueueRpc, queueStub, type Reply, type SentError } from "./queue-rpc.ts";
 export { SqlStore } from "./sql-store.ts";

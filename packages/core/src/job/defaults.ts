@@ -18,8 +18,10 @@ export const DEFAULTS = {
   offlineBackoff: { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 },
   /** Lines of log kept with a job. */
   logLines: 100,
-  /** How long the outcome of a numbered request is remembered. */
+  /** How long the outcome of a numbered request is remembered, unless it says itself. */
   markMs: 90 * 86_400_000,
   keep: { completed: 100, failed: 1_000, cancelled: 100 },
   payloadLimitBytes: 128 * 1024,
+  /** Arrays and objects within one another in a payload, a result or a report of progress. */
+  nestingLimit: 100,
 } as const;

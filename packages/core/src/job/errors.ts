@@ -34,6 +34,9 @@ export type ErrorCode =
   | "forbidden"
   | "too_large"
   | "bad_request"
+  | "route_not_found"
+  | "method_not_allowed"
+  | "in_progress"
   | "internal";
 
 /** What an error says besides its message: the field or option that was wrong, the queue or job it is about. */

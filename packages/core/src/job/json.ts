@@ -1,3 +1,4 @@
+import { DEFAULTS } from "./defaults.ts";
 import { type ErrorCode, QuaysideError } from "./errors.ts";
 
 /** A value that survives JSON: what payloads, results and progress are made of. */
@@ -5,7 +6,8 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 
 /**
  * The JSON text of `value`, refusing what JSON would silently change or drop: functions, symbols, bigints, NaN and
- * infinities, `undefined` in arrays, cycles. `undefined` as a whole is stored as null; a `toJSON` method (dates) is used.
+ * infinities, `undefined` in arrays, cycles, and what is nested deeper than 100 levels, on which others that walk through
+ * it may break. `undefined` as a whole is stored as null; a `toJSON` method (dates) is used.
  *
  * @throws {QuaysideError} with `code`, naming the path of the offending value under `what`.
  */
@@ -47,9 +49,14 @@ function mayHideLoss(value: unknown, depth: number): boolean {
   }
 }
 
+/** Characters of a path that an error message shows. */
+const PATH_SHOWN = 200;
+
 function check(value: unknown, path: string, code: ErrorCode, above: Set<object>): void {
   const refuse = (why: string): never => {
-    throw new QuaysideError(code, `${path} ${why}.`, { path });
+    throw new QuaysideError(code, `${path.length > PATH_SHOWN ? `${path.slice(0, PATH_SHOWN)}…` : path} ${why}.`, {
+      path,
+    });
   };
   switch (typeof value) {
     case "string":
@@ -70,6 +77,7 @@ function check(value: unknown, path: string, code: ErrorCode, above: Set<object>
     check(object.toJSON(), path, code, above);
     return;
   }
+  if (above.size >= DEFAULTS.nestingLimit) refuse(`is nested more than ${DEFAULTS.nestingLimit} levels deep`);
   above.add(object);
   if (Array.isArray(object)) {
     for (const [index, item] of object.entries()) check(item, `${path}[${index}]`, code, above);

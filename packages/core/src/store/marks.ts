@@ -26,7 +26,7 @@ export function* once(
   work: () => Program<readonly EnqueueReceipt[]>,
 ): Program<readonly EnqueueReceipt[]> {
   if (!request) return yield* work();
-  const { sender, number, digest } = request;
+  const { sender, number, digest, ttlMs = DEFAULTS.markMs } = request;
   checkName(sender, "sender");
   const mark = yield* getCell(kind("mark"), sender);
   if (mark && mark.until > turn.now) {
@@ -50,7 +50,7 @@ export function* once(
     }
   }
   const receipts = yield* work();
-  const next: Mark = { number, digest, receipts, until: turn.now + DEFAULTS.markMs };
+  const next: Mark = { number, digest, receipts, until: turn.now + ttlMs };
   const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
   yield* putCells(kind("mark"), [[sender, past ? { ...next, past } : next]]);
   yield* sweep(turn, sender);

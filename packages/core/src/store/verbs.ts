@@ -9,8 +9,8 @@ import type { Liveness } from "./store.ts";
 /** What the verbs of a driver take and answer: plain data, the same in process, over RPC and over HTTP. */
 
 /**
- * Marks an `enqueue` as one of a sender's numbered requests (R7): the outcome is remembered for 90 days, so that a
- * request sent again, its answer lost, answers the same and adds nothing.
+ * Marks an `enqueue` as one of a sender's numbered requests (R7): the outcome is remembered for 90 days or as long as it
+ * says, so that a request sent again, its answer lost, answers the same and adds nothing.
  */
 export interface NumberedRequest {
   /** Who numbers: an outbox, a worker, the hash of an `Idempotency-Key`. */
@@ -18,6 +18,8 @@ export interface NumberedRequest {
   readonly number: number;
   /** Of the content: the same number with another content is refused. */
   readonly digest: string;
+  /** Ms for which the outcome is remembered, where 90 days are more than it takes. */
+  readonly ttlMs?: number;
 }
 
 export interface EnqueueReceipt {

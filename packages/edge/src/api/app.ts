@@ -5,8 +5,10 @@ import { cors } from "hono/cors";
 import type { QueueNamespace } from "../queue-rpc.ts";
 import { type Authenticate, nobody, unauthorized } from "./auth.ts";
 import { API_LIMITS, type ApiLimits } from "./limits.ts";
+import { openApiText } from "./openapi.ts";
 import { problemResponse } from "./problem.ts";
-import { type ApiEnv, addRoutes } from "./routes.ts";
+import { routes } from "./routes.ts";
+import { type ApiEnv, serve } from "./serve.ts";
 import { discardBody } from "./unread-body.ts";
 
 export interface QueueApiOptions<Env extends object> {
@@ -23,7 +25,7 @@ export interface QueueApiOptions<Env extends object> {
 
 /** What a driver in a page of another origin sends besides, and what it has to read. */
 const CORS_HEADERS = {
-  allowHeaders: ["authorization", "content-type", "quayside-request"],
+  allowHeaders: ["authorization", "content-type", "idempotency-key", "quayside-request"],
   exposeHeaders: ["retry-after"],
 };
 
@@ -60,7 +62,13 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
   });
   // Before authentication: a browser asks for permission without credentials.
   if (options.cors) app.use(cors({ ...CORS_HEADERS, ...options.cors }));
-  app.get("/health", (c) => c.json({ status: "ok" }));
+  const { object, jobs } = options;
+  const served = { object, jobs, limits, openapi: openApiText({ jobs, limits }) };
+  serve(
+    app,
+    routes.filter(({ open }) => open),
+    served,
+  );
   // Before anything is read: who may not call learns nothing, and costs little.
   app.use(async (c, next) => {
     const grant = await auth(c.req.raw, c.env);
@@ -78,6 +86,27 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
       },
     }),
   );
-  addRoutes(app, { object: options.object, jobs: options.jobs, limits });
+  app.use(async (c, next) => {
+    checkPath(c.req.url);
+    await next();
+  });
+  serve(
+    app,
+    routes.filter(({ open }) => !open),
+    served,
+  );
+  app.all("*", (c) => {
+    throw new QuaysideError("route_not_found", `There is no route ${c.req.method} ${c.req.path}.`);
+  });
   return app;
+}
+
+/** A part of the path that cannot be decoded would be taken as it stands, and name another job than it seems to. */
+function checkPath(url: string): void {
+  const { pathname } = new URL(url);
+  try {
+    decodeURIComponent(pathname);
+  } catch (cause) {
+    throw new QuaysideError("bad_request", "The path is not percent-encoded UTF-8.", {}, cause);
+  }
 }

@@ -8,6 +8,11 @@ export type Scope = "enqueue" | "work" | "admin";
 
 /** What a caller was granted. `queues` absent: all of them. */
 export interface Grant {
+  /**
+   * Who it is, in one word that stays the same when a token is renewed: an `Idempotency-Key` is the caller's own.
+   * Absent: the credentials themselves (their hash) tell callers apart.
+   */
+  readonly subject?: string;
   readonly scopes: readonly Scope[];
   readonly queues?: readonly string[];
 }

@@ -6,6 +6,13 @@ export interface ApiLimits {
   readonly payloadBytes: number;
   /** Jobs in one request. Default 1,000. */
   readonly jobs: number;
+  /** Ms for which the outcome of an add with an `Idempotency-Key` is remembered. Default 24 h. */
+  readonly keyMs: number;
 }
 
-export const API_LIMITS: ApiLimits = { bodyBytes: 1024 * 1024, payloadBytes: 128 * 1024, jobs: 1_000 };
+export const API_LIMITS: ApiLimits = {
+  bodyBytes: 1024 * 1024,
+  payloadBytes: 128 * 1024,
+  jobs: 1_000,
+  keyMs: 86_400_000,
+};

@@ -7,11 +7,12 @@ import {
   type PayloadIssue,
   QuaysideError,
   resolveOptions,
+  toJsonText,
   validatePayload,
 } from "@quayside/core";
 import type { ApiLimits } from "./limits.ts";
 import { FieldsError, joinPath, summary } from "./problem.ts";
-import { check, jobBody } from "./schemas.ts";
+import type { JobBody } from "./schemas.ts";
 
 export interface ReadJobsOptions {
   readonly queue: string;
@@ -20,33 +21,32 @@ export interface ReadJobsOptions {
 }
 
 /**
- * The jobs of a request's body, checked as `Queue` checks them when they are added: options resolved, payloads held
- * against the job map.
+ * The jobs of a request's body, one or many, checked as `Queue` checks them when they are added: options resolved,
+ * payloads held against the job map.
  *
- * @throws {FieldsError} naming the fields: `bad_request`, `invalid_option`, `unknown_job`, `invalid_payload`,
- * `payload_too_large`.
+ * @throws {FieldsError} naming the fields: `invalid_option`, `unknown_job`, `invalid_payload`, `payload_too_large`.
  */
-export async function readJobs(body: unknown, options: ReadJobsOptions): Promise<readonly NewJob[]> {
-  if (!Array.isArray(body)) return [await readJob(body, "", options)];
-  const { limits } = options;
-  if (body.length > limits.jobs) {
-    throw new QuaysideError("too_large", `At most ${limits.jobs} jobs in one request, got ${body.length}.`, {
-      limit: limits.jobs,
-    });
-  }
+export async function readJobs(
+  body: JobBody | readonly JobBody[],
+  options: ReadJobsOptions,
+): Promise<readonly NewJob[]> {
+  if (!isMany(body)) return [await readJob(body, "", options)];
   return Promise.all(body.map((job, index) => readJob(job, `[${index}]`, options)));
 }
 
-async function readJob(value: unknown, root: string, { queue, jobs, limits }: ReadJobsOptions): Promise<NewJob> {
-  const { name, payload = null, options, flow, trace } = check(jobBody, value, root);
+const isMany = (body: JobBody | readonly JobBody[]): body is readonly JobBody[] => Array.isArray(body);
+
+/** @param root path of the job in the body, e.g. `[3]`. */
+export async function readJob(body: JobBody, root: string, { queue, jobs, limits }: ReadJobsOptions): Promise<NewJob> {
+  const { name, payload, options, flow, trace } = body;
   const at = (...parts: readonly string[]) => joinPath(root, parts);
   try {
     const definition = definitionOf(jobs, name);
     const resolved = resolveOptions([jobDefaultsOf(definition), options as JobOptions | undefined], Date.now());
-    await validatePayload(name, definition, payload);
-    const text = JSON.stringify(payload);
+    const text = toJsonText(payload, "payload");
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > limits.payloadBytes) throw tooLarge(bytes, limits.payloadBytes, at("payload"));
+    await validatePayload(name, definition, payload ?? null);
     return { ...resolved, queue, name, payload: text, ...(flow && { flow }), ...(trace !== undefined && { trace }) };
   } catch (error) {
     throw located(error, at);
@@ -74,7 +74,9 @@ function located(error: unknown, at: (...parts: readonly string[]) => string): u
     case "unknown_job":
       return new FieldsError(code, message, [{ path: at("name"), message }]);
     case "invalid_payload": {
-      const issues = (details["issues"] ?? []) as readonly PayloadIssue[];
+      const issues = details["issues"] as readonly PayloadIssue[] | undefined;
+      // JSON that cannot be stored as it is: core says where in the payload.
+      if (!issues) return new FieldsError(code, message, [{ path: at(String(details["path"])), message }]);
       const errors = issues.map((issue) => ({ path: nested(at("payload"), issue.path), message: issue.message }));
       return new FieldsError(code, `The payload does not fit the schema of its job: ${summary(errors)}.`, errors);
     }

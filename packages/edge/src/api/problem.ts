@@ -28,14 +28,17 @@ export interface FieldError {
 }
 
 /** The HTTP status of every error that can leave the API. */
-const STATUS: Readonly<Record<ErrorCode, number>> = {
+export const STATUS: Readonly<Record<ErrorCode, number>> = {
   bad_request: 400,
   invalid_option: 400,
   unauthorized: 401,
   forbidden: 403,
   job_not_found: 404,
+  route_not_found: 404,
+  method_not_allowed: 405,
   conflict: 409,
   stale_exchange: 409,
+  in_progress: 409,
   mark_conflict: 422,
   lease_lost: 409,
   cancelled: 409,
@@ -60,11 +63,12 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   storage_full: 507,
 };
 
-const TITLES: Readonly<Record<number, string>> = {
+export const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
   401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
+  405: "Method Not Allowed",
   409: "Conflict",
   413: "Content Too Large",
   422: "Unprocessable Content",
@@ -115,9 +119,16 @@ function fieldsOf(error: QuaysideError): readonly FieldError[] | undefined {
 /** @param headers more headers, e.g. `WWW-Authenticate`. */
 export function problemResponse(thrown: unknown, headers: Readonly<Record<string, string>> = {}): Response {
   const problem = problemOf(thrown);
+  const retryAfterMs = problem.details?.["retryAfterMs"];
   return new Response(JSON.stringify(problem), {
     status: problem.status,
-    headers: { "content-type": "application/problem+json", "cache-control": "no-store", ...headers },
+    headers: {
+      "content-type": "application/problem+json",
+      "cache-control": "no-store",
+      // In whole seconds (RFC 9110, 10.2.3): the details say it to the millisecond.
+      ...(typeof retryAfterMs === "number" && { "retry-after": `${Math.ceil(retryAfterMs / 1_000)}` }),
+      ...headers,
+    },
   });
 }
 

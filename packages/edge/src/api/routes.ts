@@ -1,220 +1,298 @@
+import { type Command, type Duration, type ErrorCode, type ExchangeRequest, QuaysideError, toMs } from "@quayside/core";
+import { readJob, readJobs } from "./new-jobs.ts";
+import { type Call, type Route, type RouteInfo, route } from "./route.ts";
 import {
-  type Command,
-  type DefinedJobs,
-  type Driver,
-  type Duration,
-  type ExchangeRequest,
-  type NewJob,
-  type NumberedRequest,
-  QuaysideError,
-  toMs,
-} from "@quayside/core";
-import type { Context, Hono } from "hono";
-import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
-import { StubDriver } from "../stub-driver.ts";
-import { checkGrant, type Grant, type Scope } from "./auth.ts";
-import type { ApiLimits } from "./limits.ts";
-import { readJobs } from "./new-jobs.ts";
-import { problemOf } from "./problem.ts";
-import {
-  check,
   clearQuery,
   exchangeBody,
+  jobBodies,
+  jobBody,
   listQuery,
-  requestHeader,
   retryQuery,
   scheduleBody,
   settingsBody,
   updateBody,
 } from "./schemas.ts";
 
-/** What the handlers of the API have at hand. */
-export interface ApiEnv<Env extends object> {
-  Bindings: Env;
-  Variables: { grant: Grant };
-}
+/**
+ * The API as a table: who may call what, what it takes, what it answers, and which verb of the driver it is. The app is
+ * made from it (`serve.ts`), and so is `openapi.json` (`openapi.ts`).
+ */
 
-export interface RouteOptions<Env extends object> {
-  readonly object: (env: Env) => QueueNamespace;
-  readonly jobs: DefinedJobs | undefined;
-  readonly limits: ApiLimits;
-}
+type AnyCall = Call<undefined, undefined>;
 
-/** Adds the routes of the API: each says who may call it, what it takes, and which verb of the driver it is. */
-export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: RouteOptions<Env>): void {
-  type C = Context<ApiEnv<Env>>;
+const READ = ["work", "admin"] as const;
+const ADMIN = ["admin"] as const;
+/** What a job may be refused for. */
+const JOB_ERRORS: readonly ErrorCode[] = ["unknown_job", "invalid_payload", "payload_too_large", "too_large"];
 
-  /** A handler for callers with one of `scopes`. */
-  const allow =
-    (scopes: readonly Scope[], handle: (c: C, queue: string, driver: Driver) => Promise<Response>) =>
-    async (c: C): Promise<Response> => {
-      const queue = c.req.param("queue") as string;
-      checkGrant(c.var.grant, scopes, queue);
-      return handle(c, queue, new StubDriver(() => queueStub(options.object(c.env), queue)));
-    };
-  const command = (make: (c: C, queue: string) => Command) =>
-    allow(["admin"], async (c, queue, driver) => c.json(await driver.command(make(c, queue))));
-  const jobCommand = (type: "cancel" | "retry" | "promote" | "remove") =>
-    allow(["admin"], async (c, queue, driver) => {
-      const id = c.req.param("id") as string;
+const command = (make: (call: AnyCall) => Command) => (call: AnyCall) => call.driver.command(make(call));
+
+/** A command on the job that the path names. */
+const jobCommand = (type: "cancel" | "retry" | "promote" | "remove", summary: string) =>
+  route({
+    id: `${type}Job`,
+    method: type === "remove" ? "DELETE" : "POST",
+    path: type === "remove" ? "/:queue/jobs/:id" : `/:queue/jobs/:id/${type}`,
+    scopes: ADMIN,
+    summary,
+    status: 200,
+    answer: "CommandReply",
+    errors: ["job_not_found", "conflict"],
+    handle: async ({ driver, queue, id }) => {
       const reply = await driver.command({ type, queue, id });
       if (reply.affected === 0 && reply.state === undefined) throw notFound(queue, id);
-      return c.json(reply);
-    });
+      return reply;
+    },
+  });
 
-  const reading = (queue: string) => ({ queue, jobs: options.jobs, limits: options.limits });
-
-  app.post(
-    "/:queue/jobs",
-    allow(["enqueue"], async (c, queue, driver) => {
-      const body = await bodyOf(c);
-      const jobs = await readJobs(body, reading(queue));
-      const request = numberedRequest(c.req.header("quayside-request"));
+export const routes: readonly Route[] = [
+  route({
+    id: "getHealth",
+    method: "GET",
+    path: "/health",
+    open: true,
+    summary: "Whether the Worker answers. Touches no queue.",
+    status: 200,
+    answer: "Health",
+    errors: [],
+    handle: async () => ({ status: "ok" }),
+  }),
+  route({
+    id: "getOpenApi",
+    method: "GET",
+    path: "/openapi.json",
+    summary: "This document. It names the jobs and their payloads, so it is for callers with credentials.",
+    status: 200,
+    answer: "openapi",
+    errors: [],
+    handle: async ({ openapi }) => new Response(openapi(), { headers: { "content-type": "application/json" } }),
+  }),
+  route({
+    id: "addJobs",
+    method: "POST",
+    path: "/:queue/jobs",
+    scopes: ["enqueue"],
+    summary: "Adds one job, or an array of jobs: all or none. Answers a receipt a job, in order.",
+    idempotencyKey: "honoured",
+    body: jobBody,
+    many: jobBodies,
+    status: 201,
+    answer: "Receipts",
+    errors: [...JOB_ERRORS, "mark_conflict", "in_progress", "stale_exchange"],
+    handle: async ({ driver, body, request, ...reading }) => {
+      const jobs = await readJobs(body, reading);
       const receipts = await driver.enqueue(jobs, request);
-      return c.json(Array.isArray(body) ? receipts : (receipts[0] ?? null), 201);
-    }),
-  );
-  app.get(
-    "/:queue/jobs",
-    allow(["work", "admin"], async (c, queue, driver) => {
-      return c.json(await driver.list({ queue, ...check(listQuery, queryOf(c)) }));
-    }),
-  );
-  app.get(
-    "/:queue/jobs/:id",
-    allow(["work", "admin"], async (c, queue, driver) => {
-      const id = c.req.param("id") as string;
+      return Array.isArray(body) ? receipts : (receipts[0] ?? null);
+    },
+  }),
+  route({
+    id: "listJobs",
+    method: "GET",
+    path: "/:queue/jobs",
+    scopes: READ,
+    summary: "A page of jobs of one state, or of all, in claim order, ended ones newest first.",
+    query: listQuery,
+    status: 200,
+    answer: "JobPage",
+    errors: [],
+    handle: ({ driver, queue, query }) => driver.list({ queue, ...query }),
+  }),
+  route({
+    id: "getJob",
+    method: "GET",
+    path: "/:queue/jobs/:id",
+    scopes: READ,
+    summary: "A job.",
+    status: 200,
+    answer: "Job",
+    errors: ["job_not_found"],
+    handle: async ({ driver, queue, id }) => {
       const job = await driver.get(queue, id);
       if (!job) throw notFound(queue, id);
-      return c.json(job);
-    }),
-  );
-  app.post("/:queue/jobs/:id/cancel", jobCommand("cancel"));
-  app.post("/:queue/jobs/:id/retry", jobCommand("retry"));
-  app.post("/:queue/jobs/:id/promote", jobCommand("promote"));
-  app.delete("/:queue/jobs/:id", jobCommand("remove"));
-  app.patch(
-    "/:queue/jobs/:id",
-    allow(["admin"], async (c, queue, driver) => {
-      const id = c.req.param("id") as string;
+      return job;
+    },
+  }),
+  jobCommand("cancel", "Ends a waiting job as cancelled; asks a running one to stop."),
+  jobCommand("retry", "Puts a failed or cancelled job back in line, with fresh attempts."),
+  jobCommand("promote", "Makes a delayed job due now."),
+  jobCommand("remove", "Deletes a job in any state; a running one is asked to stop first."),
+  route({
+    id: "updateJob",
+    method: "PATCH",
+    path: "/:queue/jobs/:id",
+    scopes: ADMIN,
+    summary: "Changes a waiting job: its payload, its priority, its delay from now.",
+    body: updateBody,
+    status: 200,
+    answer: "CommandReply",
+    errors: ["job_not_found", "conflict", ...JOB_ERRORS],
+    handle: async ({ driver, queue, id, body: { payload, priority, delay }, ...reading }) => {
       const job = await driver.get(queue, id);
       if (!job) throw notFound(queue, id);
-      const { payload, priority, delay } = check(updateBody, await bodyOf(c));
-      const next = payload === undefined ? undefined : await readJobs({ name: job.name, payload }, reading(queue));
-      return c.json(
-        await driver.command({
-          type: "update",
-          queue,
-          id,
-          ...(next && { payload: next[0]?.payload as string }),
-          ...(priority !== undefined && { priority }),
-          ...(delay !== undefined && { delayMs: toMs(delay as Duration, "delay") }),
-        }),
-      );
-    }),
-  );
-
-  app.get(
-    "/:queue/schedules",
-    allow(["work", "admin"], async (c, queue, driver) => c.json(await driver.schedules(queue))),
-  );
-  app.put(
-    "/:queue/schedules/:key",
-    allow(["admin"], async (c, queue, driver) => {
-      const { rule, job } = check(scheduleBody, await bodyOf(c));
-      const [resolved] = await readJobs(job, reading(queue));
-      const key = c.req.param("key") as string;
-      return c.json(await driver.command({ type: "schedule", queue, key, rule, job: resolved as NewJob }));
-    }),
-  );
-  app.delete(
-    "/:queue/schedules/:key",
-    command((c, queue) => ({ type: "unschedule", queue, key: c.req.param("key") as string })),
-  );
-
-  app.post(
-    "/:queue/pause",
-    command((_, queue) => ({ type: "pause", queue })),
-  );
-  app.post(
-    "/:queue/resume",
-    command((_, queue) => ({ type: "resume", queue })),
-  );
-  app.post(
-    "/:queue/retry",
-    command((c, queue) => ({ type: "retryAll", queue, ...check(retryQuery, queryOf(c)) })),
-  );
-  app.post(
-    "/:queue/clear",
-    command((c, queue) => ({ type: "clear", queue, ...check(clearQuery, queryOf(c)) })),
-  );
-  app.patch(
-    "/:queue/settings",
-    allow(["admin"], async (c, queue, driver) => {
-      const settings = check(settingsBody, await bodyOf(c));
-      return c.json(await driver.command({ type: "configure", queue, ...settings }));
-    }),
-  );
-  app.get(
-    "/:queue/counts",
-    allow(["work", "admin"], async (c, queue, driver) => c.json(await driver.counts(queue))),
-  );
-
-  app.post(
-    "/:queue/exchange",
-    allow(["work"], async (c, queue, driver) => {
-      const { claim, ...round } = check(exchangeBody, await bodyOf(c));
+      const next =
+        payload === undefined ? undefined : await readJob({ name: job.name, payload }, "", { queue, ...reading });
+      return driver.command({
+        type: "update",
+        queue,
+        id,
+        ...(next && { payload: next.payload }),
+        ...(priority !== undefined && { priority }),
+        ...(delay !== undefined && { delayMs: toMs(delay as Duration, "delay") }),
+      });
+    },
+  }),
+  route({
+    id: "listSchedules",
+    method: "GET",
+    path: "/:queue/schedules",
+    scopes: READ,
+    summary: "The recurrences of the queue.",
+    status: 200,
+    answer: "Schedules",
+    errors: [],
+    handle: ({ driver, queue }) => driver.schedules(queue),
+  }),
+  route({
+    id: "setSchedule",
+    method: "PUT",
+    path: "/:queue/schedules/:key",
+    scopes: ADMIN,
+    summary: "Sets a recurrence. The same again changes nothing.",
+    body: scheduleBody,
+    status: 200,
+    answer: "CommandReply",
+    errors: JOB_ERRORS,
+    handle: async ({ driver, queue, id: key, body: { rule, job }, ...reading }) =>
+      driver.command({ type: "schedule", queue, key, rule, job: await readJob(job, "job", { queue, ...reading }) }),
+  }),
+  route({
+    id: "removeSchedule",
+    method: "DELETE",
+    path: "/:queue/schedules/:key",
+    scopes: ADMIN,
+    summary: "Ends a recurrence, and takes its pending occurrence away.",
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: command(({ queue, id: key }) => ({ type: "unschedule", queue, key })),
+  }),
+  route({
+    id: "pauseQueue",
+    method: "POST",
+    path: "/:queue/pause",
+    scopes: ADMIN,
+    summary: "Stops claiming; running jobs go on.",
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: command(({ queue }) => ({ type: "pause", queue })),
+  }),
+  route({
+    id: "resumeQueue",
+    method: "POST",
+    path: "/:queue/resume",
+    scopes: ADMIN,
+    summary: "Starts claiming again.",
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: command(({ queue }) => ({ type: "resume", queue })),
+  }),
+  route({
+    id: "retryJobs",
+    method: "POST",
+    path: "/:queue/retry",
+    scopes: ADMIN,
+    summary: "Puts all failed (or cancelled) jobs back in line, as far as the filter says.",
+    query: retryQuery,
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: ({ driver, queue, query }) => driver.command({ type: "retryAll", queue, ...query }),
+  }),
+  route({
+    id: "clearQueue",
+    method: "POST",
+    path: "/:queue/clear",
+    scopes: ADMIN,
+    summary: "Removes all jobs of the queue, or as far as the filter says.",
+    query: clearQuery,
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: ({ driver, queue, query }) => driver.command({ type: "clear", queue, ...query }),
+  }),
+  route({
+    id: "configureQueue",
+    method: "PATCH",
+    path: "/:queue/settings",
+    scopes: ADMIN,
+    summary: "Sets what belongs to the queue; null lifts a limit.",
+    body: settingsBody,
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: ({ driver, queue, body }) => driver.command({ type: "configure", queue, ...body }),
+  }),
+  route({
+    id: "countJobs",
+    method: "GET",
+    path: "/:queue/counts",
+    scopes: READ,
+    summary: "How many jobs are in each state.",
+    status: 200,
+    answer: "Counts",
+    errors: [],
+    handle: ({ driver, queue }) => driver.counts(queue),
+  }),
+  route({
+    id: "exchange",
+    method: "POST",
+    path: "/:queue/exchange",
+    scopes: ["work"],
+    summary:
+      "One round of a worker: settle what ended, renew what runs, claim more. Numbered; sent again under the same number it answers the same.",
+    idempotencyKey: "checked",
+    body: exchangeBody,
+    status: 200,
+    answer: "ExchangeReply",
+    errors: ["stale_exchange", "too_large"],
+    handle: ({ driver, queue, body: { claim, ...round } }) => {
       const { limit, names } = claim;
       const request = { ...round, liveness: "time", claim: { limit, queues: [{ queue, ...(names && { names }) }] } };
-      return c.json(await driver.exchange(request as ExchangeRequest));
-    }),
-  );
-  app.get(
-    "/:queue/next-wake",
-    allow(["work"], async (c, queue, driver) => c.json({ nextWakeMs: (await driver.nextWake([queue])) ?? null })),
-  );
-  app.get(
-    "/:queue/events",
-    allow(["enqueue", "work", "admin"], async (c, queue) => {
-      const stream = await queueStub(options.object(c.env), queue).events(queue);
+      return driver.exchange(request as ExchangeRequest);
+    },
+  }),
+  route({
+    id: "getNextWake",
+    method: "GET",
+    path: "/:queue/next-wake",
+    scopes: ["work"],
+    summary: "Ms until a claim could first succeed; null when nothing is to come.",
+    status: 200,
+    answer: "NextWake",
+    errors: [],
+    handle: async ({ driver, queue }) => ({ nextWakeMs: (await driver.nextWake([queue])) ?? null }),
+  }),
+  route({
+    id: "watchQueue",
+    method: "GET",
+    path: "/:queue/events",
+    scopes: ["enqueue", "work", "admin"],
+    summary: "Changes of the queue, as they happen.",
+    status: 200,
+    answer: "events",
+    errors: [],
+    handle: async ({ method, object, queue }) => {
+      // A stream that nobody reads would stay open for ever.
+      const stream = method === "HEAD" ? null : await object().events(queue);
       return new Response(stream, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
-    }),
-  );
+    },
+  }),
+];
 
-  app.all("*", (c) => {
-    const error = new QuaysideError("bad_request", `There is no route ${c.req.method} ${c.req.path}.`);
-    const problem = { ...problemOf(error), status: 404, title: "Not Found" };
-    return c.json(problem, 404, { "content-type": "application/problem+json" });
-  });
-}
-
-/** The query; `tags` may stand in it several times. */
-function queryOf(c: Context): Readonly<Record<string, unknown>> {
-  const tags = c.req.queries("tags");
-  return { ...c.req.query(), ...(tags && { tags }) };
-}
-
-function numberedRequest(header: string | undefined): NumberedRequest | undefined {
-  return header === undefined
-    ? undefined
-    : check(requestHeader, Object.fromEntries(new URLSearchParams(header)), "quayside-request");
-}
+/** The table of routes, for tests and tools: method, path, who may call. */
+export const API_ROUTES: readonly RouteInfo[] = routes;
 
 const notFound = (queue: string, id: string) =>
   new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
-
-/**
- * The body as JSON. It must say that it is: a form of another site can post any text, but not with this type, so an
- * `auth` that goes by cookies cannot be used by it.
- */
-async function bodyOf(c: Context): Promise<unknown> {
-  if (!/^application\/(?:[^;]+\+)?json\b/i.test(c.req.header("content-type") ?? "")) {
-    throw new QuaysideError("bad_request", "The content type must be application/json.");
-  }
-  try {
-    return await c.req.json();
-  } catch (cause) {
-    if (cause instanceof SyntaxError) throw new QuaysideError("bad_request", "The body is not JSON.", {}, cause);
-    throw cause;
-  }
-}

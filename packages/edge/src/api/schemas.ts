@@ -1,15 +1,40 @@
+import { DEFAULTS, type Json } from "@quayside/core";
 import * as z from "zod/mini";
-import { type FieldError, FieldsError, joinPath, summary } from "./problem.ts";
+import { isDeeper, isJson } from "./json-text.ts";
 
 /**
- * The shape of what comes in. Core checks the values (ranges, durations, names) where it resolves them: a rule stands
- * in one place. zod/mini, because a Worker's start-up time and size are its users' (4 kB in place of 92).
+ * The shape of what comes in: the one source of the checks, of the types and of what `openapi.json` says. Core checks the
+ * values (durations, names, what goes with what) where it resolves them: a rule stands in one place. zod/mini, because a
+ * Worker's start-up time and size are its users' (4 kB in place of 92).
  */
 
-const duration = z.union([z.number(), z.string()]);
+/** Values that core checks. What it asks of them stands in `described.ts`, for `openapi.json`. */
+export const duration = z.union([z.number(), z.string()]);
+export const label = z.string();
+export const priority = z.number();
+export const attempts = z.number();
+export const groupLimit = z.number();
+export const factor = z.number();
+export const jitter = z.number();
+export const worker = z.string();
 /** Longest lease that a remote worker may ask for. */
 const WEEK_MS = 604_800_000;
+/** The longest duration that core takes: 100 years. Instants beyond are no dates (ECMAScript, time values). */
+const LONGEST_MS = 36_500 * 86_400_000;
+const LAST_INSTANT = 8_640_000_000_000_000;
+/** As many as core keeps of a state at most. */
+const KEPT_MOST = 1_000_000;
 const count = z.int().check(z.minimum(0));
+const atLeastOne = z.int().check(z.minimum(1));
+const ms = z.int().check(z.minimum(0), z.maximum(LONGEST_MS));
+const instant = z.int().check(z.minimum(0), z.maximum(LAST_INSTANT));
+/** What came as JSON is JSON: there is nothing to look for. */
+const json = z.unknown() as unknown as z.ZodMiniType<Json, Json>;
+/** JSON as text, as a job's result travels. */
+const jsonText = z.string().check(
+  z.refine((text) => !isDeeper(text, DEFAULTS.nestingLimit), `Nested more than ${DEFAULTS.nestingLimit} levels deep`),
+  z.refine(isJson, "Not JSON text"),
+);
 
 const backoff = z.union([
   duration,
@@ -17,37 +42,38 @@ const backoff = z.union([
   z.strictObject({
     kind: z.enum(["fixed", "linear", "exponential"]),
     delay: duration,
-    factor: z.exactOptional(z.number()),
+    factor: z.exactOptional(factor),
     max: z.exactOptional(duration),
-    jitter: z.exactOptional(z.number()),
+    jitter: z.exactOptional(jitter),
   }),
 ]);
 
+const kept = z.int().check(z.minimum(0), z.maximum(KEPT_MOST));
 const keep = z.strictObject({
-  completed: z.exactOptional(count),
-  failed: z.exactOptional(count),
-  cancelled: z.exactOptional(count),
+  completed: z.exactOptional(kept),
+  failed: z.exactOptional(kept),
+  cancelled: z.exactOptional(kept),
 });
 
 const jobOptions = z.strictObject({
-  id: z.exactOptional(z.string()),
+  id: z.exactOptional(label),
   delay: z.exactOptional(duration),
   availableAt: z.exactOptional(z.number()),
-  priority: z.exactOptional(z.number()),
-  maxAttempts: z.exactOptional(z.number()),
-  maxExceptions: z.exactOptional(z.number()),
-  group: z.exactOptional(z.strictObject({ key: z.string(), limit: z.exactOptional(z.number()) })),
+  priority: z.exactOptional(priority),
+  maxAttempts: z.exactOptional(attempts),
+  maxExceptions: z.exactOptional(attempts),
+  group: z.exactOptional(z.strictObject({ key: label, limit: z.exactOptional(groupLimit) })),
   backoff: z.exactOptional(backoff),
   timeout: z.exactOptional(duration),
   dedupe: z.exactOptional(
     z.strictObject({
-      key: z.string(),
+      key: label,
       mode: z.exactOptional(z.enum(["drop", "replace", "debounce", "throttle"])),
       ttl: z.exactOptional(duration),
       maxWait: z.exactOptional(duration),
     }),
   ),
-  tags: z.exactOptional(z.array(z.string())),
+  tags: z.exactOptional(z.array(label)),
   keep: z.exactOptional(keep),
   requires: z.exactOptional(z.enum(["network"])),
   expiresIn: z.exactOptional(duration),
@@ -55,7 +81,7 @@ const jobOptions = z.strictObject({
 
 /** A job to add: `options` are core's `JobOptions`, durations as ms or with a unit, `availableAt` in ms since epoch. */
 export const jobBody = z.strictObject({
-  name: z.string(),
+  name: label,
   payload: z.exactOptional(z.unknown()),
   options: z.exactOptional(jobOptions),
   /** Its place in a tree of jobs, all of one request. */
@@ -70,6 +96,8 @@ export const jobBody = z.strictObject({
   trace: z.exactOptional(z.string().check(z.maxLength(256))),
 });
 
+export const jobBodies = z.array(jobBody);
+
 /** What of a waiting job to change. */
 export const updateBody = z.strictObject({
   payload: z.exactOptional(z.unknown()),
@@ -78,9 +106,9 @@ export const updateBody = z.strictObject({
 });
 
 const bounds = {
-  limit: z.exactOptional(z.int().check(z.minimum(1))),
-  startAt: z.exactOptional(count),
-  endAt: z.exactOptional(count),
+  limit: z.exactOptional(atLeastOne),
+  startAt: z.exactOptional(instant),
+  endAt: z.exactOptional(instant),
 };
 
 /** A recurrence: its rule, as core resolves it, and the job it makes. */
@@ -88,48 +116,48 @@ export const scheduleBody = z.strictObject({
   rule: z.discriminatedUnion("kind", [
     z.strictObject({
       kind: z.literal("every"),
-      everyMs: z.int().check(z.minimum(100)),
+      everyMs: z.int().check(z.minimum(100), z.maximum(LONGEST_MS)),
       ...bounds,
     }),
     z.strictObject({ kind: z.literal("cron"), cron: z.string(), timeZone: z.exactOptional(z.string()), ...bounds }),
   ]),
-  job: z.unknown(),
+  job: jobBody,
 });
 
-const storedError = z.strictObject({
+export const storedError = z.strictObject({
   // Any code: a newer worker may know more of them.
   code: z.string(),
   message: z.string(),
   name: z.exactOptional(z.string()),
   stack: z.exactOptional(z.string()),
-  details: z.exactOptional(z.record(z.string(), z.json())),
+  details: z.exactOptional(z.record(z.string(), json)),
 });
 
 const settlement = z.discriminatedUnion("outcome", [
-  z.strictObject({ token: z.string(), outcome: z.literal("completed"), result: z.exactOptional(z.string()) }),
+  z.strictObject({ token: z.string(), outcome: z.literal("completed"), result: z.exactOptional(jsonText) }),
   z.strictObject({
     token: z.string(),
     outcome: z.literal("failed"),
     error: storedError,
-    retryMs: z.exactOptional(count),
+    retryMs: z.exactOptional(ms),
   }),
-  z.strictObject({ token: z.string(), outcome: z.literal("released"), delayMs: count }),
+  z.strictObject({ token: z.string(), outcome: z.literal("released"), delayMs: ms }),
   z.strictObject({ token: z.string(), outcome: z.literal("cancelled") }),
 ]);
 
 /** A worker's round with one queue: core's `ExchangeRequest` without what the server says itself. */
 export const exchangeBody = z.strictObject({
-  worker: z.string(),
+  worker,
   name: z.exactOptional(z.string()),
   leaseMs: z.int().check(z.minimum(1), z.maximum(WEEK_MS)),
-  exchange: z.int().check(z.minimum(1)),
+  exchange: atLeastOne,
   settle: z.array(settlement),
   running: z.array(z.string()),
   progress: z.exactOptional(
     z.array(
       z.strictObject({
         token: z.string(),
-        value: z.exactOptional(z.json()),
+        value: z.exactOptional(json),
         log: z.exactOptional(z.array(z.string())),
       }),
     ),
@@ -142,11 +170,11 @@ export const exchangeBody = z.strictObject({
   bystander: z.exactOptional(z.boolean()),
 });
 
-const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "cancelled"]);
+export const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "cancelled"]);
 
 export const listQuery = z.strictObject({
   state: z.exactOptional(state),
-  limit: z.exactOptional(z.coerce.number()),
+  limit: z.exactOptional(z.int().check(z.minimum(1), z.maximum(1_000))),
   cursor: z.exactOptional(z.string()),
   tags: z.exactOptional(z.array(z.string())),
 });
@@ -154,14 +182,12 @@ export const listQuery = z.strictObject({
 const filter = {
   name: z.exactOptional(z.string()),
   tags: z.exactOptional(z.array(z.string())),
-  olderThanMs: z.exactOptional(z.coerce.number().check(z.minimum(0))),
+  olderThanMs: z.exactOptional(ms),
 };
 
 export const clearQuery = z.strictObject({ state: z.exactOptional(state), ...filter });
 
 export const retryQuery = z.strictObject({ state: z.exactOptional(z.enum(["failed", "cancelled"])), ...filter });
-
-const atLeastOne = z.int().check(z.minimum(1));
 
 export const settingsBody = z.strictObject({
   keep: z.exactOptional(keep),
@@ -173,27 +199,16 @@ export const settingsBody = z.strictObject({
 export const requestHeader = z.strictObject({
   // A driver adds the number of the part to its name.
   sender: z.string().check(z.minLength(1), z.maxLength(300)),
-  number: z.coerce.number().check(z.int(), z.minimum(0)),
+  number: count,
   digest: z.string().check(z.minLength(1), z.maxLength(256)),
+  ttlMs: z.exactOptional(z.int().check(z.minimum(1), z.maximum(DEFAULTS.markMs))),
 });
 
-const english = z.locales.en().localeError;
-
-/**
- * `value` as `schema` understands it.
- *
- * @param root path of `value` in the request, e.g. `[3]`.
- * @throws {FieldsError} `bad_request`, naming each wrong field.
- */
-export function check<Schema extends z.ZodMiniType>(schema: Schema, value: unknown, root = ""): z.output<Schema> {
-  const result = schema.safeParse(value, { error: english });
-  if (result.success) return result.data;
-  const errors = result.error.issues.flatMap((issue) => fieldErrors(issue, root));
-  throw new FieldsError("bad_request", `The request is not of the right shape: ${summary(errors)}.`, errors);
-}
-
-function fieldErrors(issue: z.core.$ZodIssue, root: string): readonly FieldError[] {
-  const path = joinPath(root, issue.path);
-  if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
-  return issue.keys.map((key) => ({ path: joinPath(path, [key]), message: "There is no such field." }));
-}
+export type JobBody = z.output<typeof jobBody>;
+export type UpdateBody = z.output<typeof updateBody>;
+export type ScheduleBody = z.output<typeof scheduleBody>;
+export type ExchangeBody = z.output<typeof exchangeBody>;
+export type SettingsBody = z.output<typeof settingsBody>;
+export type ListParameters = z.output<typeof listQuery>;
+export type ClearParameters = z.output<typeof clearQuery>;
+export type RetryParameters = z.output<typeof retryQuery>;

@@ -39,6 +39,20 @@ export const marksCases = verb("numbered requests", (it) => {
     expect((await counts()).waiting).toBe(2);
   });
 
+  it("R7: a mark may have a shorter time of its own", async ({ advance, counts, driver, expect, refused }) => {
+    const brief = (digest: string) => ({ ...request(1, digest, "key"), ttlMs: 60_000 });
+    const receipts = await driver.enqueue([newJob()], brief("a"));
+    await driver.enqueue([newJob()], request(1));
+    await advance(59_999);
+    expect(await driver.enqueue([newJob()], brief("a"))).toEqual(receipts);
+    await refused(driver.enqueue([newJob()], brief("b")), "mark_conflict");
+    await advance(1);
+    expect(await driver.enqueue([newJob()], brief("b"))).toMatchObject([{ deduplicated: false }]);
+    // The other's time is the usual one.
+    await refused(driver.enqueue([newJob()], request(1, "other")), "mark_conflict");
+    expect((await counts()).waiting).toBe(3);
+  });
+
   it("R7: the same number with another content is refused and changes nothing", async ({
     counts,
     driver,
@@ -152,6 +166,22 @@ export const marksCases = verb("numbered requests", (it) => {
     await advance(DEFAULTS.markMs);
     for (let n = 1; n < 6; n++) await driver.enqueue([newJob()], request(n, "x", "zzz"));
     expect(await marks()).toBeLessThanOrEqual(1);
+  });
+
+  it("R7: of senders that send once, no more marks stay than a few beyond those whose time lasts", async ({
+    advance,
+    driver,
+    expect,
+    records,
+  }) => {
+    for (let n = 0; n < 10; n++) await driver.enqueue([newJob()], request(1, "x", `outbox-${n}`));
+    const marks = async () => (await records())?.cells.filter(({ key }) => key[0] === "mark").length ?? 0;
+    for (let n = 0; n < 120; n++) {
+      // In no order, as hashes are.
+      await driver.enqueue([newJob()], { ...request(1, "x", `key-${(n * 67) % 997}`), ttlMs: 10_000 });
+      await advance(1_000);
+      expect(await marks()).toBeLessThanOrEqual(10 + 10 + 10);
+    }
   });
 
   for (const [wrong, bad] of [

@@ -1,0 +1,36 @@
+import { DEFAULTS, QuaysideError } from "@quayside/core";
+import { isDeeper } from "./json-text.ts";
+
+/** Levels of arrays and objects in a body: those of a payload, and what stands around it. */
+const NESTING_LIMIT = DEFAULTS.nestingLimit + 8;
+
+/**
+ * The body as JSON. It must say that it is: a form of another site can post any text, but not with this type, so an
+ * `auth` that goes by cookies cannot be used by it.
+ *
+ * @throws {QuaysideError} `bad_request` when it is not JSON in UTF-8, or nested too deep to be looked at safely.
+ */
+export async function readBody(request: Request): Promise<unknown> {
+  if (!/^application\/(?:[^;]+\+)?json\b/i.test(request.headers.get("content-type") ?? "")) {
+    throw new QuaysideError("bad_request", "The content type must be application/json.");
+  }
+  const text = decode(await request.arrayBuffer());
+  if (isDeeper(text, NESTING_LIMIT)) {
+    throw new QuaysideError("bad_request", `The body is nested more than ${NESTING_LIMIT} levels deep.`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const why = cause instanceof Error ? `: ${cause.message.slice(0, 200).toWellFormed()}` : "";
+    throw new QuaysideError("bad_request", `The body is not JSON${why}.`, {}, cause);
+  }
+}
+
+/** A replacement character in place of what was sent would be stored for good: better say so. */
+function decode(bytes: ArrayBuffer): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch (cause) {
+    throw new QuaysideError("bad_request", "The body is not well-formed UTF-8.", {}, cause);
+  }
+}

@@ -1,0 +1,28 @@
+import { en } from "zod/locales";
+import type * as z from "zod/mini";
+import { type FieldError, FieldsError, joinPath, summary } from "./problem.ts";
+
+const english = en().localeError;
+
+/** Wrong fields that an answer names: a body of a megabyte must not be answered with ten. */
+const ERRORS_NAMED = 100;
+
+/**
+ * `value` as `schema` understands it.
+ *
+ * @param root path of `value` in the request, e.g. `[3]`.
+ * @throws {FieldsError} `bad_request`, naming each wrong field.
+ */
+export function check<Schema extends z.ZodMiniType>(schema: Schema, value: unknown, root = ""): z.output<Schema> {
+  const result = schema.safeParse(value, { error: english });
+  if (result.success) return result.data;
+  const errors = result.error.issues.flatMap((issue) => fieldErrors(issue, root));
+  const detail = `The request is not of the right shape: ${summary(errors)}.`;
+  throw new FieldsError("bad_request", detail, errors.slice(0, ERRORS_NAMED));
+}
+
+function fieldErrors(issue: z.core.$ZodIssue, root: string): readonly FieldError[] {
+  const path = joinPath(root, issue.path);
+  if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
+  return issue.keys.map((key) => ({ path: joinPath(path, [key]), message: "There is no such field." }));
+}

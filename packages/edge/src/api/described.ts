@@ -1,0 +1,24 @@
+import type * as z from "zod/mini";
+import type { JsonSchema } from "./payload-schemas.ts";
+import { attempts, duration, factor, groupLimit, jitter, label, priority, worker } from "./schemas.ts";
+
+/** What core asks of the values that it checks itself, as `openapi.json` says it: the request's schema has their type. */
+export const DESCRIBED: ReadonlyMap<z.core.$ZodType, JsonSchema> = new Map<z.core.$ZodType, JsonSchema>([
+  [
+    duration,
+    {
+      description: "Ms, or a text with a unit: ms, s, m, h, d, w. At most 100 years.",
+      anyOf: [
+        { type: "number", minimum: 0, maximum: 3_153_600_000_000 },
+        { type: "string", pattern: "^\\d{1,5}(\\.\\d{1,3})? ?(ms|s|m|h|d|w)$" },
+      ],
+    },
+  ],
+  [label, { description: "Well-formed Unicode.", type: "string", minLength: 1, maxLength: 256 }],
+  [priority, { description: "Higher first.", type: "integer", minimum: -100, maximum: 100 }],
+  [attempts, { type: "integer", minimum: 1, maximum: 1_000_000 }],
+  [groupLimit, { type: "integer", minimum: 1, maximum: 10_000 }],
+  [factor, { type: "number", minimum: 1, maximum: 100 }],
+  [jitter, { description: "The share of the delay that is random.", type: "number", minimum: 0, maximum: 1 }],
+  [worker, { description: "Random per start of the worker.", type: "string", pattern: "^[!-~]{1,128}$" }],
+]);

@@ -1,0 +1,115 @@
+import { type NumberedRequest, QuaysideError } from "@quayside/core";
+import type { Grant } from "./auth.ts";
+import { canonicalJson } from "./json-text.ts";
+import { FieldsError } from "./problem.ts";
+import { readQuery } from "./query.ts";
+import { requestHeader } from "./schemas.ts";
+
+/** Characters of a key. */
+const KEY_LIMIT = 255;
+/** A structured field string (RFC 9651): printable ASCII in quotes, with `\"` and `\\`. */
+const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/;
+/** What is sent without quotes by those who do not know better: no spaces, quotes, commas, semicolons or backslashes. */
+const BARE = /^[!#-+\--:<-[\]-~]+$/;
+
+/**
+ * The key in an `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header); undefined without the header.
+ *
+ * @throws {FieldsError} `bad_request` when it is malformed.
+ */
+export function readIdempotencyKey(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  const quoted = QUOTED.exec(header)?.[1]?.replaceAll(/\\(["\\])/g, "$1");
+  const key = quoted ?? (BARE.test(header) ? header : "");
+  if (key !== "" && key.length <= KEY_LIMIT) return key;
+  const message = `It must be a string of 1 to ${KEY_LIMIT} printable ASCII characters in quotes.`;
+  throw new FieldsError("bad_request", `The Idempotency-Key is malformed. ${message}`, [
+    { path: "Idempotency-Key", message },
+  ]);
+}
+
+/**
+ * The number that a driver gave the request itself (`quayside-request`), as an outbox does; undefined without the header.
+ *
+ * @throws {FieldsError} `bad_request`, naming what is wrong.
+ */
+export function readNumber(header: string | undefined): NumberedRequest | undefined {
+  return header === undefined ? undefined : readQuery(requestHeader, new URLSearchParams(header), "quayside-request");
+}
+
+export interface KeyOwner {
+  readonly grant: Grant;
+  readonly request: Request;
+  readonly queue: string;
+}
+
+/**
+ * Who sends under this key, as marks know senders (R7): a hash, for the key is the caller's own. Two callers may use the
+ * same key and learn nothing of each other.
+ */
+export async function keySender(key: string, { grant, request, queue }: KeyOwner): Promise<string> {
+  const { subject } = grant;
+  const who = subject === undefined ? ["credentials", credentialsOf(request)] : ["subject", subject];
+  return `key/${await sha256(JSON.stringify([...who, queue, key]))}`;
+}
+
+/** A session's cookie is as good a name as a token, where there is none. */
+const credentialsOf = ({ headers }: Request) => headers.get("authorization") ?? headers.get("cookie") ?? "";
+
+/** The numbered request that a key stands for: `body` is what the caller sent. */
+export async function keyedRequest(sender: string, body: unknown, ttlMs: number): Promise<NumberedRequest> {
+  return { sender, number: 1, digest: await sha256(canonicalJson(body)), ttlMs };
+}
+
+/** What core says of a sender and its number, said of the key. */
+export function inWordsOfKeys(error: unknown): unknown {
+  if (!(error instanceof QuaysideError) || error.code !== "mark_conflict") return error;
+  const message = "This Idempotency-Key was used for another request.";
+  return new FieldsError("mark_conflict", message, [{ path: "Idempotency-Key", message }]);
+}
+
+async function sha256(text: string): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** A request whose caller hung up is dropped by the platform without a word: after this long it counts as gone. */
+const GONE_MS = 60_000;
+/** When to ask again for what is in progress. */
+const RETRY_AFTER_S = 1;
+
+/**
+ * The keys whose requests are being worked on in this isolate, from their headers to their answer. A repeat that comes
+ * meanwhile is refused (409): which of the two is done first, and whether that one is valid, is not known yet. Where the
+ * two meet elsewhere, in different isolates, the queue's object takes one after the other, and the second gets the
+ * receipts of the first.
+ */
+export class KeysInProgress {
+  readonly #begun = new Map<string, { readonly at: number }>();
+
+  /** @throws {QuaysideError} `in_progress`. */
+  async run<T>(sender: string, work: () => Promise<T>): Promise<T> {
+    const now = Date.now();
+    this.#dropGone(now);
+    if (this.#begun.has(sender)) {
+      throw new QuaysideError("in_progress", "A request with this Idempotency-Key is still in progress.", {
+        retryAfterMs: RETRY_AFTER_S * 1_000,
+      });
+    }
+    const own = { at: now };
+    this.#begun.set(sender, own);
+    try {
+      return await work();
+    } finally {
+      if (this.#begun.get(sender) === own) this.#begun.delete(sender);
+    }
+  }
+
+  /** They stand in the order in which they began. */
+  #dropGone(now: number): void {
+    for (const [sender, { at }] of this.#begun) {
+      if (now - at < GONE_MS) return;
+      this.#begun.delete(sender);
+    }
+  }
+}

@@ -1,0 +1,174 @@
+import { DEFAULTS, type ErrorCode } from "@quayside/core";
+import * as z from "zod/mini";
+import { answers } from "./answers.ts";
+import { MEANINGS } from "./codes.ts";
+import { DESCRIBED } from "./described.ts";
+import type { ApiLimits } from "./limits.ts";
+import { type JsonSchema, newJobSchemas, type PayloadSource } from "./payload-schemas.ts";
+import { STATUS, TITLES } from "./problem.ts";
+import type { Route } from "./route.ts";
+import { routes } from "./routes.ts";
+import * as requests from "./schemas.ts";
+
+/** Any route that needs credentials may answer these. */
+const GUARDED: readonly ErrorCode[] = [
+  ...(["bad_request", "invalid_option", "unauthorized", "forbidden"] as const),
+  ...(["internal", "network", "storage_unavailable"] as const),
+];
+const PROBLEM = "application/problem+json";
+const IDEMPOTENCY_KEY = "IdempotencyKey";
+
+/** The text of `openapi.json` for an API, made when it is first asked for. */
+export function openApiText(options: OpenApiOptions): () => string {
+  let text: string | undefined;
+  return () => {
+    text ??= JSON.stringify(openApiDocument(options));
+    return text;
+  };
+}
+
+export interface OpenApiOptions extends PayloadSource {
+  readonly limits: ApiLimits;
+}
+
+/** The API as an OpenAPI 3.1 document, made from the table of routes and their schemas. */
+export function openApiDocument({ jobs, limits }: OpenApiOptions): JsonSchema {
+  const schemas = componentSchemas();
+  const newJobs = newJobSchemas(schemas["NewJob"] as JsonSchema, { jobs });
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) {
+    const path = route.path.replaceAll(/:(\w+)/g, "{$1}");
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation(route, limits) };
+  }
+  return {
+    openapi: "3.1.1",
+    info: {
+      title: "Quayside",
+      version: "1",
+      description:
+        "Queues of jobs: to add to, to look into, to work. Durations are ms, or texts with a unit (`5m`); instants are ms since epoch. Errors are problem details (RFC 9457); branch on `code`.",
+    },
+    // Relative to this document, so it holds wherever the API is mounted.
+    servers: [{ url: "." }],
+    security: [{ bearer: [] }],
+    paths,
+    components: {
+      schemas: { ...schemas, ...newJobs },
+      parameters: {
+        [IDEMPOTENCY_KEY]: {
+          name: "Idempotency-Key",
+          in: "header",
+          description: `A structured field string, new for each request and the same when it is sent again: then it is done once, and answered as before, for ${limits.keyMs / 3_600_000} h. Keys are the caller's own.`,
+          schema: { type: "string", minLength: 1, maxLength: 512 },
+          example: '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+        },
+      },
+      headers: {
+        RetryAfter: { description: "Seconds after which to ask again.", schema: { type: "integer", minimum: 0 } },
+        Allow: { description: "The methods that this path takes.", schema: { type: "string" } },
+      },
+      securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
+    },
+  };
+}
+
+function operation(route: Route, limits: ApiLimits): JsonSchema {
+  const { id, summary, scopes, open, status, errors } = route;
+  const parameters = parametersOf(route);
+  return {
+    operationId: id,
+    summary,
+    ...(scopes && { description: `Needs the scope ${scopes.map((scope) => `\`${scope}\``).join(" or ")}.` }),
+    ...(open && { security: [] }),
+    ...(parameters.length > 0 && { parameters }),
+    ...(route.body && { requestBody: requestBody(route, limits) }),
+    responses: {
+      [status]: { description: "Done.", content: contentOf(route) },
+      ...(!open && problems([...GUARDED, ...errors])),
+    },
+  };
+}
+
+function parametersOf({ path, query, idempotencyKey }: Route): readonly JsonSchema[] {
+  const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+    name,
+    in: "path",
+    required: true,
+    schema: { type: "string", minLength: 1, maxLength: 256 },
+  }));
+  const { properties = {}, required = [] } = query ? plain(z.toJSONSchema(query, { io: "input" })) : {};
+  const inQuery = Object.entries(properties as Record<string, JsonSchema>).map(([name, schema]) => ({
+    name,
+    in: "query",
+    required: (required as readonly string[]).includes(name),
+    schema,
+  }));
+  const inHeader = idempotencyKey ? [{ $ref: `#/components/parameters/${IDEMPOTENCY_KEY}` }] : [];
+  return [...inPath, ...inQuery, ...inHeader];
+}
+
+function requestBody({ body, many }: Route, limits: ApiLimits): JsonSchema {
+  const one = reference(nameOf(body as z.ZodMiniType));
+  const schema = many ? { oneOf: [one, { type: "array", items: one, maxItems: limits.jobs }] } : one;
+  return {
+    required: true,
+    description: `At most ${limits.bodyBytes} bytes; a payload at most ${limits.payloadBytes} bytes, and ${DEFAULTS.nestingLimit} levels deep.`,
+    content: { "application/json": { schema } },
+  };
+}
+
+function contentOf({ answer }: Route): JsonSchema {
+  if (answer === "events") return { "text/event-stream": { schema: { type: "string" } } };
+  return { "application/json": { schema: answer === "openapi" ? { type: "object" } : reference(answer) } };
+}
+
+/** The codes by their status, each with what it means. */
+function problems(codes: readonly ErrorCode[]): Record<string, unknown> {
+  const byStatus = Map.groupBy(new Set(codes), (code) => STATUS[code]);
+  return Object.fromEntries(
+    [...byStatus].map(([status, meant]) => [
+      status,
+      {
+        description: `${TITLES[status]}. ${meant.map((code) => `\`${code}\`: ${MEANINGS[code]}`).join(" ")}`,
+        ...(meant.includes("in_progress") && {
+          headers: { "Retry-After": { $ref: "#/components/headers/RetryAfter" } },
+        }),
+        content: { [PROBLEM]: { schema: reference("Problem") } },
+      },
+    ]),
+  );
+}
+
+const reference = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });
+
+/** What requests are called among the components. */
+const NAMES = new Map<z.ZodMiniType, string>([
+  [requests.jobBody, "NewJob"],
+  [requests.updateBody, "JobUpdate"],
+  [requests.scheduleBody, "NewSchedule"],
+  [requests.exchangeBody, "Exchange"],
+  [requests.settingsBody, "Settings"],
+]);
+const nameOf = (schema: z.ZodMiniType): string => NAMES.get(schema) as string;
+
+function componentSchemas(): Record<string, JsonSchema> {
+  const registry = z.registry<{ id: string }>();
+  for (const [schema, id] of NAMES) registry.add(schema, { id });
+  for (const [id, schema] of Object.entries(answers())) registry.add(schema, { id });
+  const { schemas } = z.toJSONSchema(registry, {
+    io: "input",
+    uri: (id) => `#/components/schemas/${id}`,
+    override: ({ zodSchema, jsonSchema }) => {
+      const described = DESCRIBED.get(zodSchema);
+      if (!described) return;
+      for (const key of Object.keys(jsonSchema)) delete (jsonSchema as JsonSchema)[key];
+      Object.assign(jsonSchema, described);
+    },
+  });
+  return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, plain(schema as JsonSchema)]));
+}
+
+/** Without what has no place inside another document. */
+function plain({ $schema: _, $id: __, "~standard": ___, ...schema }: JsonSchema): JsonSchema {
+  return schema;
+}

@@ -1,0 +1,108 @@
+import { checkName, type DefinedJobs, type NumberedRequest, QuaysideError } from "@quayside/core";
+import type { Context, Hono } from "hono";
+import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
+import { StubDriver } from "../stub-driver.ts";
+import { checkGrant, type Grant } from "./auth.ts";
+import { readBody } from "./body.ts";
+import { check } from "./check.ts";
+import {
+  inWordsOfKeys,
+  KeysInProgress,
+  keyedRequest,
+  keySender,
+  readIdempotencyKey,
+  readNumber,
+} from "./idempotency.ts";
+import type { ApiLimits } from "./limits.ts";
+import { problemResponse } from "./problem.ts";
+import { readQuery } from "./query.ts";
+import type { Call, Route } from "./route.ts";
+
+/** What the handlers of the API have at hand. */
+export interface ApiEnv<Env extends object> {
+  Bindings: Env;
+  Variables: { grant: Grant };
+}
+
+export interface ServeOptions<Env extends object> {
+  readonly object: (env: Env) => QueueNamespace;
+  readonly jobs: DefinedJobs | undefined;
+  readonly limits: ApiLimits;
+  readonly openapi: () => string;
+}
+
+/** Serves the routes: of each request the grant is checked first, then its parts, and then its handler is called. */
+export function serve<Env extends object>(
+  app: Hono<ApiEnv<Env>>,
+  routes: readonly Route[],
+  options: ServeOptions<Env>,
+): void {
+  const inProgress = new KeysInProgress();
+  const { limits, jobs, openapi } = options;
+
+  async function answer(c: Context<ApiEnv<Env>>, route: Route): Promise<Response> {
+    const { grant } = c.var;
+    const queue = c.req.param("queue") ?? "";
+    if (route.scopes) checkGrant(grant, route.scopes, queue);
+    if (queue !== "") checkName(queue, "queue");
+    const query = route.query && readQuery(route.query, new URL(c.req.url).searchParams);
+    const key = route.idempotencyKey && readIdempotencyKey(c.req.header("idempotency-key"));
+    const number = route.idempotencyKey === "honoured" ? readNumber(c.req.header("quayside-request")) : undefined;
+
+    const run = async (sender?: string): Promise<Response> => {
+      const body = route.body && checkBody(route, await readBody(c.req.raw), limits);
+      // A driver that numbers its requests knows best which of them is which.
+      const keyed = sender === undefined ? undefined : await keyedRequest(sender, body, limits.keyMs);
+      const request: NumberedRequest | undefined = number ?? keyed;
+      const object = () => queueStub(options.object(c.env), queue);
+      const call: Call<unknown, unknown> = {
+        method: c.req.method,
+        grant,
+        queue,
+        id: c.req.param("id") ?? c.req.param("key") ?? "",
+        query,
+        body,
+        request,
+        driver: new StubDriver(object),
+        object,
+        jobs,
+        limits,
+        openapi,
+      };
+      const answered = await route.handle(call as Call<never, never>);
+      return answered instanceof Response ? answered : c.json(answered as object | null, route.status);
+    };
+    if (key === undefined || number || route.idempotencyKey !== "honoured") return run();
+    const sender = await keySender(key, { grant, request: c.req.raw, queue });
+    return inProgress.run(sender, () => run(sender)).catch((error) => Promise.reject(inWordsOfKeys(error)));
+  }
+
+  for (const route of routes) app.on(route.method, route.path, (c) => answer(c, route));
+  for (const [path, allow] of methodsOf(routes)) {
+    app.all(path, (c) => {
+      if (c.req.method === "OPTIONS") return c.body(null, 204, { allow });
+      const error = new QuaysideError("method_not_allowed", `${c.req.path} takes ${allow}, not ${c.req.method}.`);
+      return problemResponse(error, { allow });
+    });
+  }
+}
+
+function checkBody({ body: schema, many }: Route, value: unknown, limits: ApiLimits): unknown {
+  if (!schema || !many || !Array.isArray(value)) return schema && check(schema, value);
+  if (value.length > limits.jobs) {
+    throw new QuaysideError("too_large", `At most ${limits.jobs} jobs in one request, got ${value.length}.`, {
+      limit: limits.jobs,
+    });
+  }
+  return check(many, value);
+}
+
+/** The `Allow` of each path. */
+function methodsOf(routes: readonly Route[]): ReadonlyMap<string, string> {
+  const allow = new Map<string, string>();
+  for (const { method, path } of routes) {
+    const named = method === "GET" ? "GET, HEAD" : method;
+    allow.set(path, [...(allow.get(path)?.split(", ") ?? []), named].join(", "));
+  }
+  return new Map([...allow].map(([path, methods]) => [path, `${methods}, OPTIONS`]));
+}

@@ -1,0 +1,256 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { API_ROUTES } from "@quayside/edge";
+import { afterEach, describe, expect, it } from "vitest";
+import { add, type Call, call, email, problem } from "./api-call.ts";
+import { api } from "./queues.ts";
+
+afterEach(reset);
+
+const nested = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`;
+const written = async () => (await env.BARE_QUEUE.getByName("mail").usage()).rowsWritten;
+
+describe("a body", () => {
+  it.each([
+    ["nested thousands of levels deep", nested(100_000), 400, [undefined]],
+    ["whose payload is nested too deep", `{"name":"note","payload":${nested(101)}}`, 422, ["payload"]],
+    ["with a number that is none", '{"name":"note","payload":{"board":"a","note":1e400}}', 422, ["payload.note"]],
+    ["with __proto__ as a field", '{"name":"note","__proto__":{"options":{}}}', 400, ["__proto__"]],
+    ["with constructor as a field", '{"name":"note","constructor":{"prototype":1}}', 400, ["constructor"]],
+    ["with __proto__ as an option", '{"name":"note","options":{"__proto__":{"delay":1}}}', 400, ["options.__proto__"]],
+    ["with __proto__ as its name", '{"name":"__proto__"}', 422, ["name"]],
+    ["with half a character in an id", '{"name":"note","options":{"id":"\\ud800"}}', 400, ["options.id"]],
+    ["with a number beyond all bounds", '{"name":"email","options":{"delay":1e308}}', 400, ["options.delay"]],
+    ["with a number that is not finite", '{"name":"email","options":{"priority":-1e999}}', 400, ["options.priority"]],
+    ["of another kind in its list", '[{"name":"email"},[]]', 400, ["[1]"]],
+  ])("%s is refused, named, and writes nothing", async (_, text, status, paths) => {
+    await add();
+    const before = await written();
+    const answer = await problem("/mail/jobs", { text });
+    expect(answer.status).toBe(status);
+    expect(answer.errors?.map(({ path }) => path.slice(0, 30)) ?? [undefined]).toEqual(
+      paths.map((path) => (path === "payload" ? `payload${"[0]".repeat(8)}`.slice(0, 30) : path)),
+    );
+    expect(await written()).toBe(before);
+  });
+
+  it.each([
+    ["a byte that is no character", [0x22, 0xff, 0x22]],
+    ["a character that is cut off", [0x22, 0xc3, 0x22]],
+    ["half a surrogate pair", [0x22, 0xed, 0xa0, 0x80, 0x22]],
+    ["UTF-16", [0xff, 0xfe, 0x7b, 0x00, 0x7d, 0x00]],
+  ])("with %s is 400: it is not UTF-8", async (_, bytes) => {
+    const response = await api.request(
+      "/mail/jobs",
+      {
+        method: "POST",
+        headers: { authorization: "Bearer token-all", "content-type": "application/json" },
+        body: new Uint8Array(bytes),
+      },
+      env,
+    );
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ code: "bad_request", detail: expect.stringContaining("UTF-8") });
+  });
+
+  it("in pieces and without a length is taken, and is 413 when it is over the limit", async () => {
+    const inPieces = (text: string) =>
+      new Response(text).body?.pipeThrough(
+        new TransformStream<Uint8Array, Uint8Array>({
+          transform(chunk, controller) {
+            for (let at = 0; at < chunk.length; at += 50_000) controller.enqueue(chunk.slice(at, at + 50_000));
+          },
+        }),
+      ) as ReadableStream;
+    const send = (text: string) =>
+      api.request(
+        "/mail/jobs",
+        {
+          method: "POST",
+          headers: { authorization: "Bearer token-all", "content-type": "application/json" },
+          body: inPieces(text),
+        },
+        env,
+      );
+    expect((await send(JSON.stringify(email))).status).toBe(201);
+    const before = await written();
+    const large = await send(JSON.stringify({ ...email, pad: "x".repeat(1_100_000) }));
+    expect(large.status).toBe(413);
+    expect(await large.json()).toMatchObject({ code: "too_large", details: { limit: 1_048_576 } });
+    expect(await written()).toBe(before);
+  });
+
+  it("of odd but right values is kept as it is", async () => {
+    const text = `{"__proto__":{"a":1},"constructor":null,"nul":"\\u0000","half":"\\ud800","deep":${nested(90)},"n":9007199254740993}`;
+    const job = `{"name":"email","payload":{"to":"ada@example.com","lines":[]},"options":{"id":"a\\u0000b","tags":["\\u0000"]}}`;
+    await call("/mail/exchange", {
+      text: `{"worker":"w","leaseMs":1000,"exchange":1,"settle":[],"running":[],"claim":{"limit":0}}`,
+    });
+    expect((await call("/mail/jobs", { text: job })).status).toBe(201);
+    const { body: claimed } = await call("/mail/exchange", {
+      text: `{"worker":"w","leaseMs":1000,"exchange":2,"settle":[],"running":[],"claim":{"limit":1}}`,
+    });
+    const token = JSON.stringify(claimed.jobs[0].token);
+    const progress = `[{"token":${token},"value":${text}}]`;
+    const answer = await call("/mail/exchange", {
+      text: `{"worker":"w","leaseMs":1000,"exchange":3,"settle":[],"running":[${token}],"progress":${progress},"claim":{"limit":0}}`,
+    });
+    expect(answer.status).toBe(200);
+    const { body } = await call("/mail/jobs/a%00b");
+    expect(body).toMatchObject({ id: "a\u0000b", tags: ["\u0000"], state: "active" });
+    expect(JSON.stringify(body.progress)).toBe(JSON.stringify(JSON.parse(text)));
+    expect(Object.prototype).not.toHaveProperty("a");
+  });
+
+  it("names at most a hundred of its mistakes", async () => {
+    const fields = Object.fromEntries(Array.from({ length: 5_000 }, (_, n) => [`field${n}`, n]));
+    const { errors, detail } = await problem("/mail/jobs", { body: { ...email, ...fields } });
+    expect(errors).toHaveLength(100);
+    expect(detail).toContain("and 4997 more");
+  });
+});
+
+describe("what a worker says", () => {
+  const round = (exchange: number, more: object = {}) => ({
+    ...{ worker: "w", leaseMs: 30_000, exchange, settle: [], running: [], claim: { limit: 1 } },
+    ...more,
+  });
+
+  it.each([
+    ["that is not JSON", "{"],
+    ["that is nested too deep", nested(101)],
+  ])("of a result %s is 400, and the job stays its worker's", async (_, result) => {
+    const { id } = await add();
+    const claimed = (await call("/mail/exchange", { body: round(1) })).body;
+    const settle = [{ token: claimed.jobs[0].token, outcome: "completed", result }];
+    const { status, errors } = await problem("/mail/exchange", { body: round(2, { settle }) });
+    expect({ status, paths: errors?.map(({ path }) => path) }).toEqual({ status: 400, paths: ["settle[0].result"] });
+    expect((await call(`/mail/jobs/${id}`)).body).toMatchObject({ state: "active" });
+  });
+
+  it.each([
+    ["settle[0].delayMs", { settle: [{ token: "1.0", outcome: "released", delayMs: 2 ** 53 - 1 }] }],
+    ["worker", { worker: "ü" }],
+    ["claim.limit", { claim: { limit: 1e9 } }],
+  ])("of %s beyond its bounds is 400, named", async (path, more) => {
+    const { status, errors } = await problem("/mail/exchange", { body: round(1, more) });
+    expect({ status, paths: errors?.map((error) => error.path) }).toEqual({ status: 400, paths: [path] });
+  });
+});
+
+describe("a recurrence", () => {
+  it.each([
+    ["job", []],
+    ["job", null],
+    ["job.name", { name: "" }],
+    ["job.name", { name: "fax" }],
+    ["job.payload.to", { name: "email", payload: { to: "nobody" } }],
+    ["job.options.delay", { name: "email", payload: email.payload, options: { delay: "soon" } }],
+  ])("whose %s is wrong is refused, named", async (path, job) => {
+    const answer = await problem("/mail/schedules/daily", {
+      method: "PUT",
+      body: { rule: { kind: "every", everyMs: 1_000 }, job },
+    });
+    expect([400, 422]).toContain(answer.status);
+    expect(answer.errors?.map((error) => error.path)).toEqual([path]);
+  });
+
+  it("further apart than dates go is refused", async () => {
+    const rule = { kind: "every", everyMs: 2 ** 53 - 1, startAt: 2 ** 53 - 1 };
+    const { errors } = await problem("/mail/schedules/daily", { method: "PUT", body: { rule, job: email } });
+    expect(errors?.map((error) => error.path)).toEqual(["rule.everyMs", "rule.startAt"]);
+  });
+});
+
+describe("a URL", () => {
+  it.each(["/mail/jobs/%", "/mail/jobs/%zz", "/%ff/counts", "/mail/jobs/%c3", "/mail/jobs/%ed%a0%80/cancel"])(
+    "that cannot be decoded (%s) is 400",
+    async (path) => {
+      const options: Call = path.endsWith("cancel") ? { method: "POST" } : {};
+      expect(await problem(path, options)).toMatchObject({ status: 400, code: "bad_request" });
+    },
+  );
+
+  it("whose queue is no name is 400", async () => {
+    const { status, errors } = await problem(`/${"x".repeat(257)}/counts`);
+    expect({ status, paths: errors?.map(({ path }) => path) }).toEqual({ status: 400, paths: ["queue"] });
+  });
+
+  it.each([
+    ["limit=1&limit=2", "limit"],
+    ["state=waiting&state=failed", "state"],
+    ["limit=", "limit"],
+    ["limit=1e1", "limit"],
+    ["limit=0x5", "limit"],
+    ["limit=%205", "limit"],
+    ["limit=99999999999999999999", "limit"],
+    ["__proto__=1", "__proto__"],
+    ["constructor=1", "constructor"],
+    ["cursor=%5B1%5D", "cursor"],
+  ])("with the query ?%s is 400, named", async (query, path) => {
+    const { status, errors } = await problem(`/mail/jobs?${query}`);
+    expect(status).toBe(400);
+    expect(new Set(errors?.map((error) => error.path))).toEqual(new Set([path]));
+  });
+
+  it("may say tags more than once, and an empty number is none and clears nothing", async () => {
+    await add([
+      { ...email, options: { id: "both", tags: ["a", "b"] } },
+      { ...email, options: { id: "one", tags: ["a"] } },
+    ]);
+    const { body } = await call("/mail/jobs?tags=a&tags=b");
+    expect(body.jobs.map(({ id }: { id: string }) => id)).toEqual(["both"]);
+    expect((await problem("/mail/clear?olderThanMs=", { method: "POST" })).status).toBe(400);
+    expect((await call("/mail/counts")).body.waiting).toBe(2);
+  });
+});
+
+describe("a method", () => {
+  const paths = new Map<string, string[]>();
+  for (const { method, path } of API_ROUTES) paths.set(path, [...(paths.get(path) ?? []), method]);
+  const at = (path: string) => path.replace(":queue", "mail").replace(/:(id|key)/, "x");
+
+  it.each([...paths])("that %s does not have is 405, and Allow says which it has", async (path, methods) => {
+    const allowed = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"];
+    for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"]) {
+      if (methods.includes(method)) continue;
+      const { status, body, response } = await call(at(path), { method });
+      expect({ status, code: body.code }).toEqual({ status: 405, code: "method_not_allowed" });
+      expect(response.headers.get("allow")?.split(", ").sort()).toEqual(allowed.sort());
+    }
+    const { status, response } = await call(at(path), { method: "OPTIONS" });
+    expect([status, response.headers.get("allow")?.split(", ").sort()]).toEqual([204, allowed.sort()]);
+  });
+
+  it("HEAD answers as GET does, without a body, and opens no stream", async () => {
+    await add();
+    for (const path of [
+      "/mail/counts",
+      "/mail/jobs",
+      "/mail/events",
+      "/mail/nothing",
+      "/mail/jobs/nothing",
+      "/mail/pause",
+    ]) {
+      const { response } = await call(path, { method: "HEAD" });
+      expect(await response.text()).toBe("");
+      const expected = path === "/mail/pause" ? 405 : path.endsWith("nothing") ? 404 : 200;
+      expect({ path, status: response.status }).toEqual({ path, status: expected });
+    }
+    expect((await call("/mail/counts")).body.paused).toBe(false);
+    expect(await env.BARE_QUEUE.getByName("mail").timers()).toBe(0);
+  });
+
+  it("on a route that is not there is 404, code route_not_found", async () => {
+    for (const path of [
+      "/",
+      "/mail",
+      "/mail/jobs/a/b",
+      "/mail/jobs/",
+      "/mail/jobs/a/explode",
+      "/__proto__/constructor",
+    ]) {
+      expect(await problem(path, { method: "POST" })).toMatchObject({ status: 404, code: "route_not_found" });
+    }
+  });
+});

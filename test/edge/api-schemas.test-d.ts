@@ -1,0 +1,47 @@
+import type {
+  AttemptReport,
+  ExchangeRequest,
+  JobFilter,
+  JobOptions,
+  ListQuery,
+  NewJob,
+  QueueConfig,
+  RecurrenceRule,
+  Settlement,
+} from "@quayside/core";
+import type {
+  ClearParameters,
+  ExchangeBody,
+  JobBody,
+  ListParameters,
+  RetryParameters,
+  ScheduleBody,
+  SettingsBody,
+} from "@quayside/edge";
+import { describe, expectTypeOf, it } from "vitest";
+
+// The schemas of the API say what core's verbs take: what one side learns, the other must.
+describe("the API's schemas", () => {
+  it("have every job option but encryption, which is for those who have the keys", () => {
+    expectTypeOf<keyof NonNullable<JobBody["options"]>>().toEqualTypeOf<Exclude<keyof JobOptions, "encrypted">>();
+    expectTypeOf<NonNullable<JobBody["flow"]>>().toExtend<NonNullable<NewJob["flow"]>>();
+    expectTypeOf<JobBody["name"]>().toEqualTypeOf<string>();
+  });
+
+  it("have all of an exchange but what the server says itself", () => {
+    expectTypeOf<keyof ExchangeBody>().toEqualTypeOf<Exclude<keyof ExchangeRequest, "liveness">>();
+    expectTypeOf<keyof ExchangeBody["settle"][number]>().toEqualTypeOf<keyof Settlement>();
+    expectTypeOf<ExchangeBody["settle"][number]["outcome"]>().toEqualTypeOf<Settlement["outcome"]>();
+    expectTypeOf<NonNullable<ExchangeBody["progress"]>[number]>().toExtend<AttemptReport>();
+  });
+
+  it("have all of queries, settings and recurrences", () => {
+    expectTypeOf<Required<ListParameters>>().toExtend<Omit<Required<ListQuery>, "queue">>();
+    expectTypeOf<keyof ListParameters>().toEqualTypeOf<Exclude<keyof ListQuery, "queue">>();
+    expectTypeOf<keyof ClearParameters>().toEqualTypeOf<keyof JobFilter | "state">();
+    expectTypeOf<keyof RetryParameters>().toEqualTypeOf<keyof JobFilter | "state">();
+    expectTypeOf<SettingsBody>().toExtend<QueueConfig>();
+    expectTypeOf<keyof SettingsBody>().toEqualTypeOf<keyof QueueConfig>();
+    expectTypeOf<ScheduleBody["rule"]>().toExtend<RecurrenceRule>();
+  });
+});
