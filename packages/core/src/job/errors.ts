@@ -34,6 +34,7 @@ export type ErrorCode =
   | "forbidden"
   | "too_large"
   | "bad_request"
+  | "rate_limited"
   | "internal";
 
 /** What an error says besides its message: the field or option that was wrong, the queue or job it is about. */

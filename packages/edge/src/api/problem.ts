@@ -42,6 +42,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   expired: 409,
   payload_too_large: 413,
   too_large: 413,
+  rate_limited: 429,
   invalid_payload: 422,
   invalid_result: 422,
   unknown_job: 422,
@@ -68,6 +69,7 @@ const TITLES: Readonly<Record<number, string>> = {
   409: "Conflict",
   413: "Content Too Large",
   422: "Unprocessable Content",
+  429: "Too Many Requests",
   500: "Internal Server Error",
   502: "Bad Gateway",
   503: "Service Unavailable",
@@ -115,9 +117,16 @@ function fieldsOf(error: QuaysideError): readonly FieldError[] | undefined {
 /** @param headers more headers, e.g. `WWW-Authenticate`. */
 export function problemResponse(thrown: unknown, headers: Readonly<Record<string, string>> = {}): Response {
   const problem = problemOf(thrown);
+  const retryAfterMs = problem.details?.["retryAfterMs"];
   return new Response(JSON.stringify(problem), {
     status: problem.status,
-    headers: { "content-type": "application/problem+json", "cache-control": "no-store", ...headers },
+    headers: {
+      "content-type": "application/problem+json",
+      "cache-control": "no-store",
+      // In whole seconds (RFC 9110, 10.2.3): the details say it to the millisecond.
+      ...(typeof retryAfterMs === "number" && { "retry-after": `${Math.ceil(retryAfterMs / 1_000)}` }),
+      ...headers,
+    },
   });
 }
 
