@@ -108,7 +108,8 @@ async function failureOf(response: Response, now: number): Promise<QuaysideError
   const said = { status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
   if (typeof problem?.code === "string") {
     const { code, detail, errors, details } = problem;
-    return new QuaysideError(code, detail ?? code, { ...details, ...said, ...(errors && { errors }) });
+    // Its details may say to the millisecond what the header says in whole seconds.
+    return new QuaysideError(code, detail ?? code, { ...said, ...details, status, ...(errors && { errors }) });
   }
   return new QuaysideError(codeOf(status), `The server answered ${status}.`, { ...said, bare: true });
 }
