@@ -1,7 +1,18 @@
 export { type QueueApiOptions, queueApi } from "./api/app.ts";
-export { type Authenticate, bearerTokens, type Grant, type Scope, type Tokens } from "./api/auth.ts";
+export {
+  type Authenticate,
+  anyOf,
+  bearerTokens,
+  type Grant,
+  type QuotaOption,
+  type Scope,
+  type Tokens,
+} from "./api/auth.ts";
+export { type JwtClaims, type JwtOptions, jwtTokens } from "./api/jwt.ts";
+export type { JwtAlgorithm, JwtKey, JwtKeys } from "./api/jwt-keys.ts";
 export type { ApiLimits } from "./api/limits.ts";
 export type { FieldError, Problem } from "./api/problem.ts";
+export type { RateLimiter } from "./api/rate-limit.ts";
 export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./durable-queue.ts";
 export { type QueueNamespace, type QueueRpc, queueStub, type Reply, type SentError } from "./queue-rpc.ts";
 export { SqlStore } from "./sql-store.ts";

@@ -1,7 +1,6 @@
 import {
   type Command,
   type DefinedJobs,
-  type Driver,
   type Duration,
   type ExchangeRequest,
   type NewJob,
@@ -12,7 +11,7 @@ import {
 import type { Context, Hono } from "hono";
 import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
 import { StubDriver } from "../stub-driver.ts";
-import { checkGrant, type Grant, type Scope } from "./auth.ts";
+import { checkGrant, type Grant, quotaOf, type Scope } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import { readJobs } from "./new-jobs.ts";
 import { problemOf } from "./problem.ts";
@@ -46,7 +45,7 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
 
   /** A handler for callers with one of `scopes`. */
   const allow =
-    (scopes: readonly Scope[], handle: (c: C, queue: string, driver: Driver) => Promise<Response>) =>
+    (scopes: readonly Scope[], handle: (c: C, queue: string, driver: StubDriver) => Promise<Response>) =>
     async (c: C): Promise<Response> => {
       const queue = c.req.param("queue") as string;
       checkGrant(c.var.grant, scopes, queue);
@@ -70,7 +69,7 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
       const body = await bodyOf(c);
       const jobs = await readJobs(body, reading(queue));
       const request = numberedRequest(c.req.header("quayside-request"));
-      const receipts = await driver.enqueue(jobs, request);
+      const receipts = await driver.enqueue(jobs, request, quotaOf(c.var.grant));
       return c.json(Array.isArray(body) ? receipts : (receipts[0] ?? null), 201);
     }),
   );
