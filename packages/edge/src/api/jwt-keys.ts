@@ -94,7 +94,7 @@ export class KeyRing {
 }
 
 const isSet = (keys: JwtKeys): keys is { readonly keys: readonly JWK[] } =>
-  typeof keys === "object" && "keys" in keys && Array.isArray(keys.keys);
+  typeof keys === "object" && keys !== null && "keys" in keys && Array.isArray(keys.keys);
 
 function kidOf(token: string): string | undefined {
   try {
