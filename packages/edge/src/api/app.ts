@@ -71,6 +71,14 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
   // Before authentication: a browser asks for permission without credentials.
   if (options.cors) app.use(cors({ ...CORS_HEADERS, ...options.cors }));
   app.get("/health", (c) => c.json({ status: "ok" }));
+  app.use(async (_, next) => {
+    try {
+      await next();
+    } catch (thrown) {
+      // Hono hands on what is no Error, to whoever runs it, unanswered.
+      throw new QuaysideError("internal", "Something was thrown that is no Error.", {}, thrown);
+    }
+  });
   // Before anything is read: who may not call learns nothing, and costs little.
   app.use(async (c, next) => {
     const grant = await authenticated(auth, c.req.raw, c.env);
