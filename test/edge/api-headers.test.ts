@@ -1,4 +1,4 @@
-import { reset } from "cloudflare:test";
+import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { bearerTokens, type QueueNamespace, queueApi } from "@quayside/edge";
 import { Hono } from "hono";
@@ -113,6 +113,23 @@ describe("an error of the server", () => {
       });
     }
     expect(log).toHaveBeenCalledTimes(apps.length);
+    log.mockRestore();
+  });
+
+  it("inside the queue's object is not told either", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const object = env.BARE_QUEUE.getByName("mail");
+    await runInDurableObject(object, (_, { storage }) => void storage.sql.exec("DROP TABLE quayside_jobs"));
+    const response = await api.request("/mail/jobs", { headers: all }, env);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toEqual({
+      type: "about:blank",
+      title: "Service Unavailable",
+      status: 503,
+      code: "storage_unavailable",
+      detail: "The server could not do this (storage_unavailable).",
+    });
+    expect(log).toHaveBeenCalled();
     log.mockRestore();
   });
 
