@@ -69,9 +69,15 @@ describe("an outbox", () => {
     await delivered(outbox);
   });
 
-  it("heeds Retry-After: nothing hurries it", async () => {
+  it.each([
+    ["a server that is busy", network({ status: 503, retryAfterMs: 60_000 })],
+    [
+      "an API whose quota is used up",
+      new QuaysideError("rate_limited", "Later.", { status: 429, retryAfterMs: 60_000 }),
+    ],
+  ])("heeds Retry-After of %s: nothing hurries it, and nobody is refused", async (_, fault) => {
     const { remote, tab, clock } = bound(open());
-    remote.faults.push(refuse(network({ status: 503, retryAfterMs: 60_000 })));
+    remote.faults.push(refuse(fault));
     const { outbox, mail } = tab();
     const waits: number[] = [];
     outbox.on("error", ({ retryInMs }) => waits.push(retryInMs));
@@ -85,6 +91,7 @@ describe("an outbox", () => {
     await clock.advance(1);
     await delivered(outbox);
     expect(remote.sent.map(({ ids }) => ids.length)).toEqual([1, 1, 1]);
+    expect(await outbox.state()).toMatchObject({ failed: 0 });
   });
 
   it("is on disk before an add resolves, whatever the durability of the local driver", async () => {

@@ -1,4 +1,4 @@
-import { defineJob, defineJobs, Queue, QueueManager, RetryAfterError } from "@quayside/core";
+import { defineJob, defineJobs, QuaysideError, Queue, QueueManager, RetryAfterError } from "@quayside/core";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { rejection, scene } from "./support.ts";
@@ -96,16 +96,18 @@ describe("a definition", () => {
     queue.on("retrying", ({ delayMs }) => delays.push(delayMs));
     queue.on("job:email", (payload) => {
       if (payload === "later") throw new RetryAfterError("7s");
+      if (payload === "quota") throw new QuaysideError("rate_limited", "Later.", { retryAfterMs: 8_000 });
       if (payload === "http")
         throw Object.assign(new Error("429"), { response: { headers: new Headers({ "retry-after": "9" }) } });
       throw new Error("busy");
     });
     await queue.addJob("email", "own", { backoff: "5s" });
     await queue.addJob("email", "later");
+    await queue.addJob("email", "quota");
     await queue.addJob("email", "http");
     await queue.addJob("email", "usual");
     await queue.drain();
-    expect(delays).toEqual([5_000, 7_000, 9_000, 3_600_000]);
+    expect(delays).toEqual([5_000, 7_000, 8_000, 9_000, 3_600_000]);
   });
 
   it("a definition's backoff function overrules the backoff of its queue", async () => {

@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { bearerTokens } from "@quayside/edge";
-import { afterEach, describe, expect, it } from "vitest";
+import { anyOf, bearerTokens } from "@quayside/edge";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { call, problem } from "./api-call.ts";
 import { api, closedApi, corsApi } from "./queues.ts";
 
@@ -63,6 +63,51 @@ describe("who may call", () => {
     const auth = bearerTokens((secrets: { TOKEN?: string }) => ({ [`${secrets.TOKEN}`]: { scopes: ["admin"] } }));
     const request = new Request("https://edge.test/", { headers: { authorization: "Bearer undefined" } });
     await expect(auth(request, {})).rejects.toMatchObject({ code: "invalid_option" });
+  });
+});
+
+describe("who a caller is", () => {
+  const show = (token: string) => new Request("https://edge.test/", { headers: { authorization: `Bearer ${token}` } });
+
+  it("is what its grant says, or a name made of its token that does not tell the token", async () => {
+    const auth = bearerTokens({
+      "token-1": { scopes: ["enqueue"], subject: "shop" },
+      "token-2": { scopes: ["enqueue"] },
+      "token-3": { scopes: ["enqueue"] },
+    });
+    const subjects = await Promise.all([1, 2, 3, 2].map(async (n) => (await auth(show(`token-${n}`), {}))?.subject));
+    expect(subjects[0]).toBe("shop");
+    for (const subject of subjects.slice(1)) expect(subject).toMatch(/^token:[0-9a-f]{16}$/);
+    expect(new Set(subjects).size).toBe(3);
+    expect(subjects[3]).toBe(subjects[1]);
+  });
+
+  it("is found by comparing all tokens, wherever the right one stands and whether there is one", async () => {
+    const auth = bearerTokens(
+      Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`token-${n}`, { scopes: ["work"] as const }])),
+    );
+    const digest = vi.spyOn(crypto.subtle, "digest");
+    for (const [token, known] of [
+      ["token-0", true],
+      ["token-8", true],
+      ["token-9", false],
+      ["", false],
+    ] as const) {
+      digest.mockClear();
+      expect((await auth(show(token), {})) !== undefined).toBe(known);
+      expect(digest).toHaveBeenCalledTimes(token === "" ? 0 : 10);
+    }
+    digest.mockRestore();
+  });
+
+  it("is what the first of several ways says that knows it; a way that cannot say is not passed over", async () => {
+    const first = bearerTokens({ one: { scopes: ["work"], subject: "1" }, both: { scopes: ["work"], subject: "1" } });
+    const second = bearerTokens({ two: { scopes: ["work"], subject: "2" }, both: { scopes: ["work"], subject: "2" } });
+    const subject = async (token: string) => (await anyOf(first, second)(show(token), {}))?.subject;
+    expect(await Promise.all(["one", "two", "both", "none"].map(subject))).toEqual(["1", "2", "1", undefined]);
+    const broken = () => Promise.reject(new Error("the key set cannot be had"));
+    await expect(Promise.resolve(anyOf(broken, second)(show("two"), {}))).rejects.toThrow("key set");
+    expect(await anyOf()(show("one"), {})).toBeUndefined();
   });
 });
 

@@ -70,6 +70,20 @@ describe("HttpDriver: adding", () => {
 });
 
 describe("HttpDriver: errors", () => {
+  it("of an API that is asked too often keep their code, and say for how long to wait: to the millisecond where it does", async () => {
+    const headers = { "retry-after": "2" };
+    const limited = (details: object) =>
+      Response.json({ status: 429, code: "rate_limited", detail: "Later.", ...details }, { status: 429, headers });
+    const exact = open(() => limited({ details: { retryAfterMs: 1_250 } })).driver;
+    const expected = (retryAfterMs: number) => ({ code: "rate_limited", details: { status: 429, retryAfterMs } });
+    await expect(exact.enqueue([job("mail")])).rejects.toMatchObject(expected(1_250));
+    await expect(open(() => limited({})).driver.counts("mail")).rejects.toMatchObject(expected(2_000));
+    // Said by something on the way, it is one more way of not getting through.
+    const proxy = open(() => new Response("", { status: 429, headers })).driver;
+    const bare = { code: "network", details: { bare: true, retryAfterMs: 2_000 } };
+    await expect(proxy.counts("mail")).rejects.toMatchObject(bare);
+  });
+
   it("are the API's own, with code and details", async () => {
     const errors = [{ path: "payload.to", message: "Invalid email" }];
     const { driver } = open(() => problem(422, "invalid_payload", { errors, details: { job: "email" } }));

@@ -8,6 +8,7 @@ declare namespace Cloudflare {
     WORK_QUEUE: DurableObjectNamespace<import("./queues.ts").WorkQueue>;
     HTTP_QUEUE: DurableObjectNamespace<import("./http-worker.ts").HttpQueue>;
     WIDE_QUEUE: DurableObjectNamespace<import("./queues.ts").WideQueue>;
+    RATE_LIMITER: RateLimit;
     BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;
   }
 }

@@ -107,6 +107,7 @@ export type { WaitOptions } from "./queue/wait-for.ts";
 export { attentionAt, attentionOf, storedQueues } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
+export { type Admission, enqueueWithin } from "./store/quota.ts";
 export {
   CHANGE_KINDS,
   type Change,
@@ -121,6 +122,7 @@ export {
   type Step,
   type Store,
 } from "./store/store.ts";
+export type { Turn } from "./store/turn.ts";
 export type {
   AttemptReport,
   ClaimedJob,
@@ -136,6 +138,7 @@ export type {
   ListQuery,
   NumberedRequest,
   QueueConfig,
+  Quota,
   RateLimit,
   Schedule,
   Settlement,

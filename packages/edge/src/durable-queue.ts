@@ -18,6 +18,7 @@ import {
   type NewJob,
   type NextCron,
   type NumberedRequest,
+  type Quota,
   type Schedule,
   storedQueues,
   systemClock,
@@ -100,9 +101,13 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     void ctx.blockConcurrencyWhile(() => this.#open(options));
   }
 
-  enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<Reply<readonly EnqueueReceipt[]>> {
+  enqueue(
+    jobs: readonly NewJob[],
+    request?: NumberedRequest,
+    quota?: Quota,
+  ): Promise<Reply<readonly EnqueueReceipt[]>> {
     return this.#answer(
-      () => this.#driver.enqueue(jobs, request),
+      () => this.#driver.enqueue(jobs, request, quota),
       jobs.map(({ queue }) => queue),
     );
   }

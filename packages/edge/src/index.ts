@@ -1,8 +1,19 @@
 export { type QueueApiOptions, queueApi } from "./api/app.ts";
-export { type Authenticate, bearerTokens, type Grant, type Scope, type Tokens } from "./api/auth.ts";
+export {
+  type Authenticate,
+  anyOf,
+  bearerTokens,
+  type Grant,
+  type QuotaOption,
+  type Scope,
+  type Tokens,
+} from "./api/auth.ts";
+export { type JwtClaims, type JwtOptions, jwtTokens } from "./api/jwt.ts";
+export type { JwtAlgorithm, JwtKey, JwtKeys } from "./api/jwt-keys.ts";
 export { API_LIMITS, type ApiLimits } from "./api/limits.ts";
 export { type OpenApiOptions, openApiDocument } from "./api/openapi.ts";
 export type { FieldError, Problem } from "./api/problem.ts";
+export type { RateLimiter } from "./api/rate-limit.ts";
 export type { RouteInfo } from "./api/route.ts";
 export { API_ROUTES } from "./api/routes.ts";
 export type {

@@ -1,9 +1,14 @@
 import {
   type Clock,
+  type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
+  enqueueWithin,
   type Liveness,
+  type NewJob,
   type NextCron,
+  type NumberedRequest,
+  type Quota,
   type Store,
   StoreDriver,
 } from "@quayside/core";
@@ -35,6 +40,18 @@ export class ObjectDriver extends StoreDriver {
         new Set(workers.filter((other) => isGone(other, alive)).map(({ worker }) => worker)),
     });
     this.#sync = sync;
+  }
+
+  /** Within a quota, where one is given: refused with `rate_limited` when it is used up. */
+  override async enqueue(
+    jobs: readonly NewJob[],
+    request?: NumberedRequest,
+    quota?: Quota,
+  ): Promise<readonly EnqueueReceipt[]> {
+    if (!quota || jobs.length === 0) return super.enqueue(jobs, request);
+    const admission = await this.run((turn) => enqueueWithin(turn, jobs, request, quota));
+    if (admission.refused) throw admission.refused;
+    return admission.receipts;
   }
 
   /**

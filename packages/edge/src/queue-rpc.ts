@@ -12,6 +12,7 @@ import {
   type NewJob,
   type NumberedRequest,
   QuaysideError,
+  type Quota,
   type Schedule,
 } from "@quayside/core";
 
@@ -20,7 +21,8 @@ import {
  * is thrown across RPC arrives as a bare `Error` without its `code`, so none is: it travels as a value.
  */
 export interface QueueRpc {
-  enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<Reply<readonly EnqueueReceipt[]>>;
+  /** `quota`: what the caller may add, checked and spent with the add. */
+  enqueue(jobs: readonly NewJob[], request?: NumberedRequest, quota?: Quota): Promise<Reply<readonly EnqueueReceipt[]>>;
   exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>>;
   get(queue: string, id: string): Promise<Reply<JobRecord | undefined>>;
   list(query: ListQuery): Promise<Reply<JobPage>>;

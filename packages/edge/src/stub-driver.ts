@@ -17,6 +17,7 @@ import {
   QuaysideError,
   Queue,
   type QueueOptions,
+  type Quota,
   type Schedule,
   systemClock,
 } from "@quayside/core";
@@ -67,9 +68,13 @@ export class StubDriver implements Driver {
     });
   }
 
-  async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
+  /**
+   * @param quota what the caller may add, each subject in each queue; the object checks and spends it with the add.
+   * @throws {QuaysideError} `rate_limited` when it is used up, with `details.retryAfterMs`; nothing was added then.
+   */
+  async enqueue(jobs: readonly NewJob[], request?: NumberedRequest, quota?: Quota): Promise<readonly EnqueueReceipt[]> {
     for (const { queue } of jobs) this.#feed.follow(queue);
-    return this.#call((stub) => stub.enqueue(jobs, request));
+    return this.#call((stub) => stub.enqueue(jobs, request, quota));
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {

@@ -86,14 +86,14 @@ export class StoreDriver implements Driver {
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
-    return jobs.length === 0 ? [] : this.#run((current) => enqueue(current, jobs, request));
+    return jobs.length === 0 ? [] : this.run((current) => enqueue(current, jobs, request));
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     // Who leaves may have little time, and judges nobody.
     const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
     const { worker } = request;
-    const reply = await this.#run((current) => exchange(current, request, judge, this.#claimed.get(worker)), worker);
+    const reply = await this.run((current) => exchange(current, request, judge, this.#claimed.get(worker)), worker);
     const claimed = request.leave ? undefined : claimedStretch(reply.jobs);
     if (claimed) this.#claimed.set(worker, claimed);
     else this.#claimed.delete(worker);
@@ -102,26 +102,26 @@ export class StoreDriver implements Driver {
   }
 
   get(queue: string, id: string): Promise<JobRecord | undefined> {
-    return this.#run((current) => getJob(current, queue, id));
+    return this.run((current) => getJob(current, queue, id));
   }
 
   list(query: ListQuery): Promise<JobPage> {
-    return this.#run((current) => list(current, query));
+    return this.run((current) => list(current, query));
   }
 
   counts(queue: string): Promise<JobCounts> {
-    return this.#run((current) => counts(current, queue));
+    return this.run((current) => counts(current, queue));
   }
 
   schedules(queue: string): Promise<readonly Schedule[]> {
-    return this.#run(() => schedules(queue));
+    return this.run(() => schedules(queue));
   }
 
   /** A command over many jobs takes several transactions, each of a bounded part. */
   async command(request: Command): Promise<CommandReply> {
     let affected = 0;
     for (let from: Position | undefined; ; ) {
-      const { next, ...reply } = await this.#run((current) => command(current, request, from));
+      const { next, ...reply } = await this.run((current) => command(current, request, from));
       affected += reply.affected;
       if (!next) return { ...reply, affected };
       from = next;
@@ -130,7 +130,7 @@ export class StoreDriver implements Driver {
 
   async nextWake(queues: readonly string[]): Promise<number | undefined> {
     const judge = this.#watch.judge(new Set());
-    return this.#run(function* (current) {
+    return this.run(function* (current) {
       const at = yield* wakeInstant(current, queues, judge);
       return at === Number.POSITIVE_INFINITY ? undefined : Math.max(0, at - current.now);
     });
@@ -160,7 +160,7 @@ export class StoreDriver implements Driver {
   }
 
   /** Runs one program and, after its commit (R3), tells what it changed. */
-  async #run<T>(body: (current: Turn) => Program<T>, by?: string): Promise<T> {
+  protected async run<T>(body: (current: Turn) => Program<T>, by?: string): Promise<T> {
     const { result, changes: made } = await this.#store.transact(() => runTurn(this.#surroundings(), body));
     if (made.length > 0) {
       const changes = by === undefined ? made : made.map((change) => ({ ...change, by }));
@@ -192,7 +192,7 @@ export class StoreDriver implements Driver {
 
   async #look(): Promise<void> {
     const watch = this.#watch;
-    await this.#run(function* () {
+    await this.run(function* () {
       watch.look(yield* scan("leases", EVERY_LEASE, LEASE_LIMIT));
     });
   }

@@ -37,6 +37,7 @@ export type ErrorCode =
   | "route_not_found"
   | "method_not_allowed"
   | "in_progress"
+  | "rate_limited"
   | "internal";
 
 /** What an error says besides its message: the field or option that was wrong, the queue or job it is about. */

@@ -1,6 +1,9 @@
 import { escapePart } from "../job/place.ts";
-import { get, put, remove, scan, startingWith } from "./operations.ts";
+import { after, get, put, remove, scan, startingWith } from "./operations.ts";
 import type { Cells, Program } from "./store.ts";
+
+/** Lapsed cells looked for beside each new one. */
+const SWEEP_STEP = 8;
 
 /** Names a kind of cell, within a queue (and parent) where it is listed by them. */
 export interface CellKind<K extends keyof Cells> {
@@ -53,4 +56,15 @@ export function* listCells<K extends keyof Cells>(
 ): Program<readonly { readonly name: string; readonly value: Cells[K] }[]> {
   const cells = yield* scan("cells", startingWith(of.text), limit);
   return cells.map(({ key, value }) => ({ name: key[1], value: value as Cells[K] }));
+}
+
+/** Removes cells that have lapsed: among those after `name`, as random as it is itself, or else the first. */
+export function* sweepCells(of: CellKind<"mark" | "quota">, name: string, now: number): Program<void> {
+  const all = startingWith(of.text);
+  let next = yield* scan("cells", { from: after([...all.from, name]), to: all.to }, SWEEP_STEP);
+  if (next.length === 0) next = yield* scan("cells", all, SWEEP_STEP);
+  yield* remove(
+    "cells",
+    next.filter(({ value }) => (value as Cells["mark" | "quota"]).until <= now).map(({ key }) => key),
+  );
 }

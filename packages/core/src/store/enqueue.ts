@@ -20,10 +20,14 @@ export function* enqueue(
   turn: Turn,
   jobs: readonly NewJob[],
   request?: NumberedRequest,
+  admit?: Admit,
 ): Program<readonly EnqueueReceipt[]> {
   jobs.forEach(checkNames);
-  return yield* once(turn, jobs, request, () => add(turn, jobs));
+  return yield* once(turn, jobs, request, () => add(turn, jobs, admit));
 }
+
+/** Throws when these may not be stored. Asked with the jobs that are new, before anything is written. */
+export type Admit = (placed: readonly StoredJob[]) => Program<void>;
 
 /** Names become keys (R4), and not every caller is a `Queue` that has checked them. */
 export function checkNames({ queue, name, id, dedupe, group }: Omit<NewJob, "payload">): void {
@@ -34,7 +38,7 @@ export function checkNames({ queue, name, id, dedupe, group }: Omit<NewJob, "pay
   if (group) checkName(group.key, "group.key");
 }
 
-function* add(turn: Turn, jobs: readonly NewJob[]): Program<readonly EnqueueReceipt[]> {
+function* add(turn: Turn, jobs: readonly NewJob[], admit: Admit | undefined): Program<readonly EnqueueReceipt[]> {
   const plan = planFlows(jobs);
   const taken = yield* takenIds(jobs);
   const keys = new AddedKeys(turn);
@@ -50,6 +54,7 @@ function* add(turn: Turn, jobs: readonly NewJob[]): Program<readonly EnqueueRece
     else receipts[index] = yield* addKnown(turn, job, taken, keys);
   }
   const { placed, families } = plan.bind(keys.placed, receipts);
+  if (admit) yield* admit(placed);
   yield* place(turn, placed);
   yield* move(turn, keys.moves);
   yield* keys.save();

@@ -114,7 +114,7 @@ export function* attentionAt(now: number): Program<number | undefined> {
 export function attentionOf(operation: Operation, now: number): number | undefined {
   const { op, collection } = operation;
   // Settings decide over jobs that were there before: paused or not, how many at once, how often.
-  if (collection === "cells") return undefined;
+  if (collection === "cells" && !isRemark(operation)) return undefined;
   let first = Number.POSITIVE_INFINITY;
   if (op !== "put") return first;
   if (collection === "jobs") {
@@ -126,6 +126,12 @@ export function attentionOf(operation: Operation, now: number): number | undefin
       if (held.length > 0) first = Math.min(first, expiresAt);
   }
   return first;
+}
+
+/** Whether the cells that are put tell of requests only, marks and quotas, and decide over no job. */
+function isRemark(operation: Operation): boolean {
+  if (operation.op !== "put") return false;
+  return operation.records.every(({ key }) => key[0] === "mark" || String(key[0]).startsWith("quota/"));
 }
 
 /** The queues that have jobs in line, by one seek each. */

@@ -2,14 +2,10 @@ import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
-import { getCell, kind, putCells } from "./cells.ts";
-import { after, remove, scan, startingWith } from "./operations.ts";
+import { getCell, kind, putCells, sweepCells } from "./cells.ts";
 import type { Mark, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
-
-/** Lapsed marks looked for beside each new one. */
-const SWEEP_STEP = 8;
 
 /** Requests before the last one that a mark remembers, by number and digest: what a restored profile may send again. */
 const PAST = 100;
@@ -53,17 +49,6 @@ export function* once(
   const next: Mark = { number, digest, receipts, until: turn.now + ttlMs };
   const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
   yield* putCells(kind("mark"), [[sender, past ? { ...next, past } : next]]);
-  yield* sweep(turn, sender);
+  yield* sweepCells(kind("mark"), sender, turn.now);
   return receipts;
-}
-
-/** Removes lapsed marks among those after the sender's, whose names are as random as its own, or else the first. */
-function* sweep(turn: Turn, sender: string): Program<void> {
-  const marks = startingWith(kind("mark").text);
-  let next = yield* scan("cells", { from: after([...marks.from, sender]), to: marks.to }, SWEEP_STEP);
-  if (next.length === 0) next = yield* scan("cells", marks, SWEEP_STEP);
-  yield* remove(
-    "cells",
-    next.filter(({ value }) => (value as Mark).until <= turn.now).map(({ key }) => key),
-  );
 }

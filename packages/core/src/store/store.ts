@@ -157,6 +157,16 @@ export interface Mark {
   readonly past?: readonly (readonly [number: number, digest: string])[];
 }
 
+/** What a caller has used of its quota in a queue, at an instant. */
+export interface QuotaUse {
+  /** In jobs × `perMs`. */
+  readonly used: number;
+  readonly perMs: number;
+  readonly at: number;
+  /** From then on it has used nothing. */
+  readonly until: number;
+}
+
 /** What each kind of cell holds. The kinds that are listed by queue or parent carry its name: `schedule/mail`. */
 export interface Cells {
   /** Settings, by queue. */
@@ -173,6 +183,8 @@ export interface Cells {
   schedule: ScheduleCell;
   /** By sender. */
   mark: Mark;
+  /** `quota/QUEUE`: by who has it. */
+  quota: QuotaUse;
 }
 
 /** A small named value; `kind` is one of `Cells`, with `/…` where that says so. */

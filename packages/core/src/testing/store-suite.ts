@@ -3,6 +3,7 @@ import type { TestRunner } from "./harness.ts";
 import { keyCases } from "./store/key-cases.ts";
 import { operationCases } from "./store/operation-cases.ts";
 import { programCases } from "./store/program-cases.ts";
+import { quotaCases } from "./store/quota-cases.ts";
 import { rangeCases } from "./store/range-cases.ts";
 
 /** One empty set of records. Opened afresh for every case. */
@@ -43,4 +44,5 @@ export function storeConformance(runner: TestRunner, open: () => Promise<StoreUn
   runner.describe("an operation", () => operationCases(check, runner.expect));
   runner.describe("keys", () => keyCases(check, runner.expect));
   runner.describe("a range", () => rangeCases(check, runner.expect));
+  runner.describe("a quota", () => quotaCases(check, runner.expect));
 }

@@ -57,6 +57,10 @@ const LONGEST_MS = 86_400_000;
  */
 function httpRetryAfter(error: unknown, now: number): number | undefined {
   if (typeof error !== "object" || error === null) return undefined;
+  if (error instanceof QuaysideError && error.code === "rate_limited") {
+    const asked = Number(error.details["retryAfterMs"]);
+    return asked >= 0 ? Math.min(asked, LONGEST_MS) : undefined;
+  }
   const { headers, response } = error as HasHeaders & { readonly response?: HasHeaders };
   const bearer = headers ?? response?.headers;
   if (typeof bearer?.get !== "function") return undefined;

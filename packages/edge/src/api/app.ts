@@ -3,11 +3,13 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import type { QueueNamespace } from "../queue-rpc.ts";
-import { type Authenticate, nobody, unauthorized } from "./auth.ts";
+import { type Authenticate, authenticated, nobody, unauthorized } from "./auth.ts";
 import { API_LIMITS, type ApiLimits } from "./limits.ts";
 import { openApiText } from "./openapi.ts";
 import { problemResponse } from "./problem.ts";
+import { limitCaller, limiterOf, limitStranger, type RateLimiter } from "./rate-limit.ts";
 import { routes } from "./routes.ts";
+import { refuseOtherSites, securityHeaders } from "./security.ts";
 import { type ApiEnv, serve } from "./serve.ts";
 import { discardBody } from "./unread-body.ts";
 
@@ -21,6 +23,13 @@ export interface QueueApiOptions<Env extends object> {
   /** For pages of other origins. Absent: none. See `hono/cors`. */
   readonly cors?: CorsOptions;
   readonly limits?: Partial<ApiLimits>;
+  /**
+   * Cloudflare's rate-limiting binding: whoever calls more often than it lets them is answered 429 `rate_limited`.
+   * Requests are counted by subject (by address where there is none); those without valid credentials by address, IPv6
+   * by its first 64 bits. Right credentials are let in whatever others at their address do. The binding counts in each of
+   * Cloudflare's places by itself, roughly: for exact numbers of jobs give a grant a `quota`. Absent: no limit.
+   */
+  readonly rateLimit?: (env: Env) => RateLimiter;
 }
 
 /** What a driver in a page of another origin sends besides, and what it has to read. */
@@ -56,12 +65,21 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     if (response.status >= 500) console.error(error);
     return response;
   });
+  app.use(securityHeaders());
   app.use(async (c, next) => {
     await next();
     await discardBody(c.req.raw, limits.bodyBytes);
   });
   // Before authentication: a browser asks for permission without credentials.
   if (options.cors) app.use(cors({ ...CORS_HEADERS, ...options.cors }));
+  app.use(async (_, next) => {
+    try {
+      await next();
+    } catch (thrown) {
+      // Hono hands on what is no Error, to whoever runs it, unanswered.
+      throw new QuaysideError("internal", "Something was thrown that is no Error.", {}, thrown);
+    }
+  });
   const { object, jobs } = options;
   const served = { object, jobs, limits, openapi: openApiText({ jobs, limits }) };
   serve(
@@ -71,11 +89,17 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
   );
   // Before anything is read: who may not call learns nothing, and costs little.
   app.use(async (c, next) => {
-    const grant = await auth(c.req.raw, c.env);
-    if (!grant) throw unauthorized();
+    const grant = await authenticated(auth, c.req.raw, c.env);
+    const limiter = options.rateLimit && limiterOf(options.rateLimit, c.env);
+    if (!grant) {
+      if (limiter) await limitStranger(limiter, c.req.raw);
+      throw unauthorized();
+    }
+    if (limiter) await limitCaller(limiter, grant, c.req.raw);
     c.set("grant", grant);
     await next();
   });
+  app.use(refuseOtherSites(options.cors));
   app.use(
     bodyLimit({
       maxSize: limits.bodyBytes,

@@ -1,4 +1,4 @@
-import { QuaysideError } from "@quayside/core";
+import { checkName, type Duration, QuaysideError, type Quota, toMs } from "@quayside/core";
 
 /**
  * What a caller may do. `enqueue`: add jobs, and watch for changes. `work`: claim and settle jobs, and read them.
@@ -8,13 +8,29 @@ export type Scope = "enqueue" | "work" | "admin";
 
 /** What a caller was granted. `queues` absent: all of them. */
 export interface Grant {
-  /**
-   * Who it is, in one word that stays the same when a token is renewed: an `Idempotency-Key` is the caller's own.
-   * Absent: the credentials themselves (their hash) tell callers apart.
-   */
-  readonly subject?: string;
   readonly scopes: readonly Scope[];
   readonly queues?: readonly string[];
+  /**
+   * A stable name of the caller, of at most 256 characters and never a secret: its quota, its rate and its idempotency
+   * keys go by it. `bearerTokens` and `jwtTokens` see to it; of your own `Authenticate` a `quota` needs one.
+   */
+  readonly subject?: string;
+  /** How many jobs it may add. Absent: any number. */
+  readonly quota?: QuotaOption;
+}
+
+/**
+ * A bucket of `jobs` that fills again evenly within `per`, each subject's own in each queue: so many at once, and as many
+ * per `per` from then on. The queue's object checks and spends it in the transaction of the add, so it holds exactly,
+ * however many requests come at once and from wherever. An add that it has no room for is refused as a whole, with 429
+ * `rate_limited` and `Retry-After`; one of more jobs than `jobs` with 413 `too_large`. Jobs that stood already cost
+ * nothing, and neither does a request that is sent again.
+ *
+ * @example { jobs: 1_000, per: "1h" }
+ */
+export interface QuotaOption {
+  readonly jobs: number;
+  readonly per: Duration;
 }
 
 /**
@@ -34,7 +50,28 @@ export type Authenticate<Env = unknown> = (
 export type Tokens<Env = unknown> = Readonly<Record<string, Grant>> | ((env: Env) => Readonly<Record<string, Grant>>);
 
 /**
- * Grants by `Authorization: Bearer …`. Tokens are compared in constant time. Keep them in secrets, not in the code.
+ * The grant of the first of these that knows the caller.
+ *
+ * @example
+ * queueApi({ …, auth: anyOf(jwtTokens({ … }), bearerTokens((env: Env) => ({ [env.WORKER_TOKEN]: { scopes: ["work"] } }))) });
+ */
+export function anyOf<Env = unknown>(...ways: readonly Authenticate<Env>[]): Authenticate<Env> {
+  return async (request, env) => {
+    for (const authenticate of ways) {
+      const grant = await authenticate(request, env);
+      if (grant) return grant;
+    }
+    return undefined;
+  };
+}
+
+/** The token of `Authorization: Bearer …`. */
+export const bearerOf = (request: Request): string | undefined =>
+  /^Bearer +([^ ]+) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+
+/**
+ * Grants by `Authorization: Bearer …`. Tokens are compared in constant time. Keep them in secrets, not in the code. A
+ * grant without a `subject` gets one that is made of a hash of its token.
  *
  * @throws {QuaysideError} `invalid_option` at a token that is empty or stands for a missing secret.
  * @example
@@ -44,7 +81,7 @@ export function bearerTokens<Env = unknown>(tokens: Tokens<Env>): Authenticate<E
   const known = typeof tokens === "function" ? tokens : () => tokens;
   if (typeof tokens !== "function") checkTokens(tokens);
   return async (request, env) => {
-    const shown = /^Bearer +([^ ]+) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+    const shown = bearerOf(request);
     if (shown === undefined) return undefined;
     const grants = known(env);
     checkTokens(grants);
@@ -54,21 +91,31 @@ export function bearerTokens<Env = unknown>(tokens: Tokens<Env>): Authenticate<E
     for (const [token, grant] of Object.entries(grants)) {
       if (isEqual(digest, await sha256(token))) granted = grant;
     }
-    return granted;
+    return granted && { ...granted, subject: granted.subject ?? `token:${hex(digest.subarray(0, 8))}` };
   };
 }
 
 function checkTokens(grants: Readonly<Record<string, Grant>>): void {
-  for (const token of Object.keys(grants)) {
-    if (token !== "" && token !== "undefined" && token !== "null") continue;
-    // A secret that was never set would be a key that anyone can guess.
-    throw new QuaysideError("invalid_option", "auth has an empty token: is a secret missing?", { option: "auth" });
+  for (const [token, { subject, quota }] of Object.entries(grants)) {
+    checkSecret(token);
+    if (subject !== undefined) checkName(subject, "auth.subject");
+    if (quota) readQuota(quota);
   }
+}
+
+/** @throws {QuaysideError} `invalid_option`: a secret that was never set would be a key that anyone can guess. */
+export function checkSecret(secret: string | undefined): asserts secret is string {
+  if (secret !== undefined && secret !== "" && secret !== "undefined" && secret !== "null") return;
+  throw new QuaysideError("invalid_option", "auth has an empty secret or token: is a secret missing?", {
+    option: "auth",
+  });
 }
 
 async function sha256(text: string): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }
+
+const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   let difference = 0;
@@ -78,6 +125,27 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
 
 /** Closed by default: without `auth` nobody is anybody. */
 export const nobody: Authenticate = () => undefined;
+
+/**
+ * What a request may do. A mistake in how the server is set up is not for the caller to hear of.
+ *
+ * @throws {QuaysideError} `internal` where `auth` throws `invalid_option`, or grants what cannot be.
+ */
+export async function authenticated<Env>(
+  auth: Authenticate<Env>,
+  request: Request,
+  env: Env,
+): Promise<Grant | undefined> {
+  try {
+    const grant = await auth(request, env);
+    if (grant?.subject !== undefined) checkName(grant.subject, "auth.subject");
+    if (grant) quotaOf(grant);
+    return grant;
+  } catch (cause) {
+    if (!(cause instanceof QuaysideError) || cause.code !== "invalid_option") throw cause;
+    throw new QuaysideError("internal", `auth is not set up right: ${cause.message}`, {}, cause);
+  }
+}
 
 /** Who are you? */
 export const unauthorized = () => new QuaysideError("unauthorized", "This request carries no valid credentials.");
@@ -95,4 +163,29 @@ export function checkGrant(grant: Grant, scopes: readonly Scope[], queue: string
   if (grant.queues && !grant.queues.includes(queue)) {
     throw new QuaysideError("forbidden", `These credentials are not for queue ${queue}.`, { queue });
   }
+}
+
+/**
+ * What the caller may add, as the queue's object takes it.
+ *
+ * @throws {QuaysideError} `invalid_option` when the grant has a quota and nobody whose it is, or the quota cannot be.
+ */
+export function quotaOf({ quota, subject }: Grant): Quota | undefined {
+  if (!quota) return undefined;
+  if (subject === undefined) {
+    throw new QuaysideError("invalid_option", "A grant with a quota needs a subject.", { option: "auth.subject" });
+  }
+  return { subject, ...readQuota(quota) };
+}
+
+function readQuota({ jobs, per }: QuotaOption): Omit<Quota, "subject"> {
+  const perMs = toMs(per, "auth.quota.per");
+  if (Number.isSafeInteger(jobs) && jobs > 0 && perMs > 0 && Number.isSafeInteger(jobs * perMs)) {
+    return { max: jobs, perMs };
+  }
+  throw new QuaysideError(
+    "invalid_option",
+    `auth.quota must be a whole number of jobs, at least 1, per a time above 0, got ${jobs} per ${per}.`,
+    { option: "auth.quota" },
+  );
 }

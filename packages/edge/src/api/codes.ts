@@ -17,6 +17,7 @@ export const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   cancelled: "The job was cancelled.",
   expired: "The job was not started in its time.",
   payload_too_large: "The payload of a job is over the limit.",
+  rate_limited: "The caller's quota or rate is used up; send it again after `Retry-After`.",
   too_large: "The body, the number of jobs or a record is over the limit; `details.limit` says which.",
   invalid_payload: "The payload does not fit the schema of its job; `errors` names the fields.",
   invalid_result: "The result does not fit the schema of its job.",

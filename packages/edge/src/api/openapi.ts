@@ -12,7 +12,7 @@ import * as requests from "./schemas.ts";
 
 /** Any route that needs credentials may answer these. */
 const GUARDED: readonly ErrorCode[] = [
-  ...(["bad_request", "invalid_option", "unauthorized", "forbidden"] as const),
+  ...(["bad_request", "invalid_option", "unauthorized", "forbidden", "rate_limited"] as const),
   ...(["internal", "network", "storage_unavailable"] as const),
 ];
 const PROBLEM = "application/problem+json";

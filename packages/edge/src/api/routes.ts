@@ -1,4 +1,5 @@
 import { type Command, type Duration, type ErrorCode, type ExchangeRequest, QuaysideError, toMs } from "@quayside/core";
+import { quotaOf } from "./auth.ts";
 import { readJob, readJobs } from "./new-jobs.ts";
 import { type Call, type Route, type RouteInfo, route } from "./route.ts";
 import {
@@ -79,9 +80,9 @@ export const routes: readonly Route[] = [
     status: 201,
     answer: "Receipts",
     errors: [...JOB_ERRORS, "mark_conflict", "in_progress", "stale_exchange"],
-    handle: async ({ driver, body, request, ...reading }) => {
+    handle: async ({ driver, body, request, grant, ...reading }) => {
       const jobs = await readJobs(body, reading);
-      const receipts = await driver.enqueue(jobs, request);
+      const receipts = await driver.enqueue(jobs, request, quotaOf(grant));
       return Array.isArray(body) ? receipts : (receipts[0] ?? null);
     },
   }),

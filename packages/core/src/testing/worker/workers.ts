@@ -270,6 +270,51 @@ export const workerCases = topic("workers", (it) => {
     reachable = true;
   });
 
+  it("R18: a worker that asks too often asks again when it was told to, yet in time for what it holds", async ({
+    advance,
+    driver,
+    expect,
+    queue,
+    under,
+  }) => {
+    let refusing = true;
+    const sends: number[] = [];
+    const limited = wrap(driver, {
+      exchange(request) {
+        if (!refusing) return driver.exchange(request);
+        sends.push(under.clock.monotonic());
+        return Promise.reject(new QuaysideError("rate_limited", "later", { retryAfterMs: 60_000 }));
+      },
+    });
+    const mail = queue({ driver: limited });
+    const { run, begun, finish } = heldHandler();
+    mail.on("job:email", run);
+    await mail.addJob("email", null);
+    const first = next(mail, "error");
+    await mail.run({ lease: "30s" });
+    await first;
+    await advance(59_999);
+    expect(sends).toHaveLength(1);
+    refusing = false;
+    await advance(1);
+    await begun;
+
+    refusing = true;
+    const renewal = next(mail, "error");
+    await advance(10_000);
+    await renewal;
+    const again = next(mail, "error");
+    await advance(9_999);
+    expect(sends).toHaveLength(2);
+    await advance(1);
+    await again;
+    refusing = false;
+    const completed = next(mail, "completed");
+    finish("done");
+    await advance(10_000);
+    expect(await completed).toMatchObject({ result: "done" });
+  });
+
   it("R17: unknown names step aside, and the worker says so once", async ({ expect, queue }) => {
     const mail = queue();
     const faults = gather(mail, "error");

@@ -1,0 +1,121 @@
+import { QuaysideError } from "../job/errors.ts";
+import type { NewJob } from "../job/new-job.ts";
+import { checkName } from "../job/place.ts";
+import type { StoredJob } from "../job/record.ts";
+import { type CellKind, getCell, kind, putCells, sweepCells } from "./cells.ts";
+import { enqueue } from "./enqueue.ts";
+import type { Program, QuotaUse } from "./store.ts";
+import type { Turn } from "./turn.ts";
+import type { EnqueueReceipt, NumberedRequest, Quota } from "./verbs.ts";
+
+/** How an add within a quota went. Nothing of a refused one was stored. */
+export type Admission =
+  | { readonly receipts: readonly EnqueueReceipt[]; readonly refused?: never }
+  | { readonly refused: QuaysideError };
+
+/**
+ * `enqueue`, as far as the quota of its caller allows: checked and spent in the transaction that stores the jobs, so
+ * that no number of requests at once, by whatever way they come, adds more. A job that stood already, and a request
+ * that was done before, spend nothing.
+ *
+ * @returns the receipts; or `rate_limited`, with `details.retryAfterMs`, for the caller to throw: as a value, because
+ * the bucket may have to be set right even then.
+ * @throws {QuaysideError} `too_large` when the call adds more jobs to a queue than its bucket ever holds;
+ * `invalid_option` when the quota itself is wrong.
+ */
+export function* enqueueWithin(
+  turn: Turn,
+  jobs: readonly NewJob[],
+  request: NumberedRequest | undefined,
+  quota: Quota,
+): Program<Admission> {
+  checkQuota(quota);
+  let refused: QuaysideError | undefined;
+  let corrections: readonly Use[] = [];
+  try {
+    const receipts = yield* enqueue(turn, jobs, request, function* (placed) {
+      const uses = yield* usesOf(turn, quota, placed);
+      const waitMs = Math.max(0, ...uses.map((use) => waitFor(use, quota)));
+      if (waitMs > 0) {
+        // After the clock was set back: begins to fill from now on, or it would not until the clock is there again.
+        corrections = uses.filter(({ before }) => before && before.at > turn.now).map((use) => ({ ...use, count: 0 }));
+        refused = exceeded(quota, waitMs);
+        throw refused;
+      }
+      for (const use of uses) yield* save(turn, quota, use);
+    });
+    return { receipts };
+  } catch (error) {
+    if (!refused || error !== refused) throw error;
+    for (const use of corrections) yield* save(turn, quota, use);
+    return { refused };
+  }
+}
+
+/** What a call adds to one queue, and what of that queue's bucket was used before. */
+interface Use {
+  readonly of: CellKind<"quota">;
+  readonly before: QuotaUse | undefined;
+  /** In jobs × `perMs`, as of now. */
+  readonly used: number;
+  readonly count: number;
+}
+
+function* usesOf(turn: Turn, quota: Quota, placed: readonly StoredJob[]): Program<readonly Use[]> {
+  const counts = new Map<string, number>();
+  for (const { queue } of placed) counts.set(queue, (counts.get(queue) ?? 0) + 1);
+  const uses: Use[] = [];
+  for (const [queue, count] of counts) {
+    if (count > quota.max) throw tooMany(quota, count);
+    const of = kind("quota", queue);
+    const before = yield* getCell(of, quota.subject);
+    uses.push({ of, before, used: usedNow(before, quota, turn.now), count });
+  }
+  return uses;
+}
+
+/**
+ * In whole numbers: a job uses `perMs` of `max` × `perMs`, and each millisecond gives `max` back, so nothing is won or
+ * lost by rounding. Time that runs backwards counts as none (R18).
+ */
+function usedNow(use: QuotaUse | undefined, { max, perMs }: Quota, now: number): number {
+  if (!use) return 0;
+  const elapsed = Math.min(Math.max(0, now - use.at), perMs);
+  // The quota in force is the last one given.
+  const used = use.perMs === perMs ? use.used : Math.ceil((use.used / use.perMs) * perMs);
+  return Math.max(0, Math.min(used, max * perMs) - elapsed * max);
+}
+
+/** Ms until the bucket has room for all of them: 0 when it has. */
+const waitFor = ({ used, count }: Use, { max, perMs }: Quota): number =>
+  Math.ceil(Math.max(0, used + count * perMs - max * perMs) / max);
+
+function* save(turn: Turn, quota: Quota, { of, before, used, count }: Use): Program<void> {
+  const { max, perMs, subject } = quota;
+  const next = used + count * perMs;
+  yield* putCells(of, [[subject, { used: next, perMs, at: turn.now, until: turn.now + Math.ceil(next / max) }]]);
+  if (!before) yield* sweepCells(of, subject, turn.now);
+}
+
+function checkQuota({ subject, max, perMs }: Quota): void {
+  checkName(subject, "quota.subject");
+  const whole = [max, perMs].every((number) => Number.isSafeInteger(number) && number > 0);
+  if (whole && Number.isSafeInteger(max * perMs)) return;
+  throw new QuaysideError(
+    "invalid_option",
+    `quota must be a whole number of jobs within a whole number of milliseconds, both from 1 and their product below 2^53, got ${max} within ${perMs}.`,
+    { option: "quota" },
+  );
+}
+
+const exceeded = ({ max, perMs }: Quota, retryAfterMs: number) =>
+  new QuaysideError("rate_limited", `The quota of ${max} jobs within ${perMs} ms is used up.`, {
+    retryAfterMs,
+    limit: max,
+    perMs,
+  });
+
+const tooMany = ({ max, perMs }: Quota, count: number) =>
+  new QuaysideError("too_large", `At most ${max} jobs at once fit into the quota (${perMs} ms), got ${count}.`, {
+    limit: max,
+  });
