@@ -9,5 +9,9 @@ declare namespace Cloudflare {
     HTTP_QUEUE: DurableObjectNamespace<import("./http-worker.ts").HttpQueue>;
     WIDE_QUEUE: DurableObjectNamespace<import("./queues.ts").WideQueue>;
     BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;
+    DISPATCH_QUEUE: DurableObjectNamespace<import("./dispatch-queue.ts").DispatchQueue>;
+    CONSUMER: Service<typeof import("./dispatch-queue.ts").Consumer>;
+    MORTAL_CONSUMER: Service<typeof import("./dispatch-queue.ts").MortalConsumer>;
+    STILLBORN_CONSUMER: Service<typeof import("./dispatch-queue.ts").StillbornConsumer>;
   }
 }
