@@ -52,6 +52,7 @@ async function testWherePossible(engine) {
 await step("types", () => run(process.execPath, ["scripts/typecheck.mjs"]));
 await step("lint", () => run("biome", ["ci", "--error-on-warnings", `--colors=${colors ? "force" : "off"}`, "."]));
 await step("declarations", () => run(process.execPath, ["scripts/declarations.mjs"]));
+await step("deployable", () => run(process.execPath, ["scripts/deployable.mjs"]));
 await step("bundle size", () => run(process.execPath, ["bench/size/guard.ts"]));
 await step("core tests (Node)", () => test("core"));
 await step("browser tests (Chromium)", async () => {
