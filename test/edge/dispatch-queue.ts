@@ -89,6 +89,9 @@ export class Consumer extends jobConsumer<typeof jobs, Cloudflare.Env>({
           ctx.log("second");
           await env.SMOKE.getByName("told").add("arrived", "yes");
           ctx.progress({ step: 2 });
+          ctx.log("third");
+          // That is on its way by now; what follows has to wait for it.
+          for (let turn = 0; turn < 20; turn++) await undefined;
           ctx.log("last");
           return "told";
         case "talk":

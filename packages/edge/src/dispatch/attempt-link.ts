@@ -23,8 +23,9 @@ export class AttemptLink extends RpcTarget implements JobLink {
     ended.addEventListener("abort", () => this.#stop.resolve(undefined), { once: true });
   }
 
-  async report(report: JobReport): Promise<void> {
-    tell(this.#ctx, report);
+  async report({ progress, lines }: JobReport): Promise<void> {
+    for (const line of lines) this.#ctx.log(line);
+    if (progress !== undefined) this.#ctx.progress(progress);
   }
 
   enqueue(request: JobRequest): Promise<Reply<string>> {
@@ -38,9 +39,4 @@ export class AttemptLink extends RpcTarget implements JobLink {
   aborted(): Promise<SentFailure | undefined> {
     return this.#stop.promise;
   }
-}
-
-export function tell(ctx: HandlerContext, { progress, lines }: JobReport): void {
-  for (const line of lines) ctx.log(line);
-  if (progress !== undefined) ctx.progress(progress);
 }

@@ -29,8 +29,8 @@ export class ConsumerAttempt {
   async run(handle: (ctx: HandlerContext) => unknown): Promise<JobOutcome> {
     this.#listen();
     const end = await this.#end(handle);
-    const report = await this.#reports.rest();
-    return report ? { ...end, report } : end;
+    await this.#reports.arrived();
+    return end;
   }
 
   async #end(handle: (ctx: HandlerContext) => unknown): Promise<JobOutcome> {

@@ -8,7 +8,7 @@ import {
   validateResult,
   type WorkerQueue,
 } from "@quayside/core";
-import { AttemptLink, tell } from "./attempt-link.ts";
+import { AttemptLink } from "./attempt-link.ts";
 import type { JobConsumer, JobOutcome } from "./job-call.ts";
 import { isTarget, type JobTarget } from "./job-target.ts";
 import { reviveFailure } from "./sent-failure.ts";
@@ -53,7 +53,6 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
   };
 
   const outcomeOf = (answer: JobOutcome, job: JobRecord, ctx: HandlerContext): unknown => {
-    if (answer.report) tell(ctx, answer.report);
     switch (answer.outcome) {
       case "completed":
         return answer.result === undefined ? undefined : JSON.parse(answer.result);

@@ -25,14 +25,13 @@ export interface JobReport {
   readonly lines: readonly string[];
 }
 
-/** How an attempt ended elsewhere, with what it had not reported yet. */
-export type JobOutcome = { readonly report?: JobReport } & (
+/** How an attempt ended elsewhere. */
+export type JobOutcome =
   | { readonly outcome: "completed" /** JSON text. */; readonly result?: string }
   | { readonly outcome: "failed"; readonly failure: SentFailure }
   | { readonly outcome: "released"; readonly delayMs: number; readonly fault?: SentFailure }
   /** Nothing there runs jobs of this name. */
-  | { readonly outcome: "unknown" }
-);
+  | { readonly outcome: "unknown" };
 
 /** A consumer's entrypoint, as an object calls it. */
 export interface JobConsumer {

@@ -29,28 +29,25 @@ export class ReportLine {
     this.#flush();
   }
 
-  /** What has not been sent when the handler has come back, once what is under way has arrived. */
-  async rest(): Promise<JobReport | undefined> {
-    const report = this.#take();
+  /** Resolves when all of it has arrived. */
+  async arrived(): Promise<void> {
     await this.#sending;
-    return report;
   }
 
   #flush(): void {
-    this.#sending ??= this.#drain().finally(() => (this.#sending = undefined));
+    this.#sending ??= this.#drain();
   }
 
   async #drain(): Promise<void> {
     // What is said in the same breath goes together.
     await undefined;
-    for (let report = this.#take(); report; report = this.#take()) {
-      try {
-        await this.#send(report);
-      } catch {
-        // The object is gone, and so is the attempt: its handler learns it from its signal.
-        return;
-      }
+    try {
+      for (let report = this.#take(); report; report = this.#take()) await this.#send(report);
+    } catch {
+      // The object is gone, and so is the attempt: its handler learns it from its signal.
     }
+    // In the same step as the look that found nothing more: what is said from now on is sent anew.
+    this.#sending = undefined;
   }
 
   #take(): JobReport | undefined {
