@@ -174,22 +174,25 @@ describe("a job sent by webhook", () => {
   it("is tried again when there is no answer in time, or no end of one, or nobody there", async () => {
     const late = { state: "failed", attempts: 2, error: { message: `${receiver.url} did not answer within 400 ms.` } };
     const silent = on(() => {});
-    expect(await ended(await queue.addJob("notify", silent))).toMatchObject(late);
+    expect(await ended(await queue.addJob("hurry", silent))).toMatchObject(late);
     const endless = on(
       (response) => void response.writeHead(200, { "content-type": "application/json" }).write('{"a":'),
     );
-    expect(await ended(await queue.addJob("notify", endless))).toMatchObject(late);
+    expect(await ended(await queue.addJob("hurry", endless))).toMatchObject(late);
     const nobody = await ended(await queue.addJob("notify", { url: "http://127.0.0.1:1/" }));
     expect(nobody).toMatchObject({ state: "failed", attempts: 2, error: { name: "WebhookError" } });
     expect(nobody.error?.message).toContain("http://127.0.0.1:1 could not be reached");
   });
 
   it("is given up when it is cancelled while it is on its way", async () => {
-    const { path, url } = on(() => {});
+    let broken = false;
+    const { path, url } = on((response) => void response.on("close", () => (broken = true)));
     const id = await queue.addJob("deliver", { url });
     await vi.waitFor(() => expect(receiver.at(path)).toHaveLength(1), { timeout: 5_000 });
     await queue.cancel(id);
     expect(await ended(id)).toMatchObject({ state: "cancelled" });
+    // Long before its timeout of 30 s.
+    await vi.waitFor(() => expect(broken).toBe(true), { timeout: 10_000 });
   });
 
   it("is refused where its URL is not https, or carries a password", async () => {

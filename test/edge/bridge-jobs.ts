@@ -17,6 +17,8 @@ export const jobs = defineJobs({
     backoff: 20,
     retryIf: (error) => statusOf(error) !== 400,
   },
+  // The same, in haste.
+  hurry: { input: z.object({ url: z.string() }), maxAttempts: 2, backoff: 20 },
   // In another Worker.
   compute: { input: z.object({ how: z.string(), n: z.number().default(2) }), maxAttempts: 3, backoff: 20 },
   // In the object.

@@ -165,6 +165,7 @@ describe("a job that is dispatched to a consumer", () => {
     const id = await act("wait");
     await tells("waiting");
     await runInDurableObject(object, (_, state) => state.abort("crash")).catch(() => {});
+    await tells("aborted: lease_lost");
     await vi.waitFor(async () => expect(await queue.get(id)).toMatchObject({ state: "active", interruptions: 1 }), {
       timeout: 10_000,
     });

@@ -18,7 +18,10 @@ const urlOf = (_: Env, { payload }: { readonly payload: unknown }) => (payload a
 
 export class HookQueue extends durableQueue<typeof jobs, Env>({
   jobs,
-  handlers: { notify: webhook<Env>({ url: urlOf, secrets: SECRETS[0], timeout: 400, resultBytes: 100 }) },
+  handlers: {
+    notify: webhook<Env>({ url: urlOf, secrets: SECRETS[0], resultBytes: 100 }),
+    hurry: webhook<Env>({ url: urlOf, secrets: SECRETS[0], timeout: 400 }),
+  },
   dispatch: () => webhook<Env>({ url: urlOf, secrets: () => SECRETS, headers: { "x-app": "test" } }),
 }) {}
 

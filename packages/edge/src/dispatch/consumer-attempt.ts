@@ -3,6 +3,7 @@ import {
   type HandlerContext,
   type JobRequest,
   type Json,
+  LeaseLostError,
   type PublishRequest,
   Release,
   toJsonText,
@@ -48,9 +49,10 @@ export class ConsumerAttempt {
 
   /** The answer comes when it is time to stop; none comes when the object is gone, and then it is time, too. */
   #listen(): void {
-    this.#call.link.aborted().then(
+    const { link, job } = this.#call;
+    link.aborted().then(
       (reason) => reason && this.#controller.abort(reviveFailure(reason)),
-      (error) => this.#controller.abort(error),
+      () => this.#controller.abort(new LeaseLostError(job.id)),
     );
   }
 
