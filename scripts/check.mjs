@@ -73,6 +73,7 @@ await inOrder([
     work: () => run("biome", ["ci", "--error-on-warnings", `--colors=${colors ? "force" : "off"}`, "."]),
   },
   script("declarations", "scripts/declarations.mjs"),
+  script("deployable", "scripts/deployable.mjs"),
   script("bundle size", "bench/size/guard.ts"),
 ]);
 // One at a time, and not by two steps at once. What cannot be had, its step says.

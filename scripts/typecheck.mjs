@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const projects = globSync(
   [
     "tsconfig.json",
-    "{packages,apps}/*/tsconfig.json",
+    "{packages,apps,templates}/*/tsconfig.json",
     "apps/*/tsconfig.*.json",
     "{test,bench}/tsconfig.json",
     "test/*/tsconfig.json",

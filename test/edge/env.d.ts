@@ -10,6 +10,10 @@ declare namespace Cloudflare {
     WIDE_QUEUE: DurableObjectNamespace<import("./queues.ts").WideQueue>;
     RATE_LIMITER: RateLimit;
     BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;
+    DISPATCH_QUEUE: DurableObjectNamespace<import("./dispatch-queue.ts").DispatchQueue>;
+    CONSUMER: Service<typeof import("./dispatch-queue.ts").Consumer>;
+    MORTAL_CONSUMER: Service<typeof import("./dispatch-queue.ts").MortalConsumer>;
+    STILLBORN_CONSUMER: Service<typeof import("./dispatch-queue.ts").StillbornConsumer>;
   }
 }
 

@@ -19,7 +19,7 @@ export function open(name = names.next().value as string) {
 }
 
 /** The job, once it has ended. */
-export async function ended(queue: Queue<typeof jobs>, id: string): Promise<JobRecord> {
+export async function ended(queue: Pick<Queue, "get">, id: string): Promise<JobRecord> {
   const states = ["completed", "failed", "cancelled"];
   return vi.waitFor(
     async () => {

@@ -40,6 +40,7 @@ export {
   type StandardSchema,
   type TypedDefinition,
   validatePayload,
+  validateResult,
 } from "./job/job-map.ts";
 export { type Json, toJsonText } from "./job/json.ts";
 export type { FlowPart, NewJob } from "./job/new-job.ts";
@@ -145,6 +146,7 @@ export type {
 } from "./store/verbs.ts";
 export type { Percentiles } from "./worker/histogram.ts";
 export type { JobMetrics, QueueMetrics } from "./worker/metrics.ts";
+export { Release } from "./worker/release.ts";
 export type { Producer } from "./worker/run-attempt.ts";
 export type {
   TelemetryOption,

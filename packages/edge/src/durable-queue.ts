@@ -24,6 +24,7 @@ import {
   systemClock,
 } from "@quayside/core";
 import { changeStream } from "./change-stream.ts";
+import { type Dispatch, dispatching } from "./dispatch/dispatch.ts";
 import { DurableAlarm } from "./durable-alarm.ts";
 import { ObjectDriver } from "./object-driver.ts";
 import { ObjectWorker } from "./object-worker.ts";
@@ -36,10 +37,22 @@ const ALARM_BUDGET_MS = 14 * 60_000;
 const RETRY_MS = 10_000;
 
 export interface DurableQueueOptions<Jobs extends JobMap, Env> {
-  /** What to do with the jobs, by name. Absent: the object only keeps them, and others work them (over HTTP, say). */
+  /**
+   * What to do with the jobs, by name. Absent, and `dispatch` too: the object only keeps them, and others work them (over
+   * HTTP, say).
+   */
   readonly handlers?: {
     readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
   };
+  /**
+   * Where the jobs without a handler here run: in a Worker entrypoint made by `jobConsumer`, or at a `webhook`. The object
+   * claims, retries and settles all the same. What the functions of a definition decide (`retryIf`, `backoff`, `onFailed`)
+   * is decided in the object, by the error's name, code, message and plain fields.
+   *
+   * @example
+   * durableQueue<typeof jobs, Env>({ jobs, dispatch: (env) => env.CONSUMER })
+   */
+  readonly dispatch?: Dispatch<Env>;
   /** The job map from `defineJobs`: payloads are checked against its schemas before they run. */
   readonly jobs?: Jobs;
   /** Jobs at once in an object, over all of its queues. Default 10. */
@@ -179,21 +192,24 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     const sql = new SqlStore(storage);
     this.#sql = sql;
     // Without handlers there is nothing to wake for: the workers are elsewhere, and each has a clock of its own.
-    if (options.handlers) this.#alarm = new DurableAlarm(sql, storage, this.#clock);
+    const { handlers, dispatch, jobs } = options;
+    const works = handlers !== undefined || dispatch !== undefined;
+    if (works) this.#alarm = new DurableAlarm(sql, storage, this.#clock);
     this.#driver = new ObjectDriver(this.#alarm ?? sql, {
       clock: this.#clock,
       sync: () => storage.sync(),
       ...(options.cron && { cron: options.cron }),
     });
-    if (!options.handlers) return;
+    if (!works) return;
     this.#worker = new ObjectWorker({
       driver: this.#driver,
       clock: this.#clock,
-      handlers: options.handlers,
-      jobs: options.jobs,
+      handlers: handlers ?? {},
+      jobs,
       ctx: { env: this.env },
       concurrency: options.concurrency,
       lease: options.lease,
+      dispatch: dispatch && dispatching({ dispatch, env: this.env, jobs, handlers, report: this.#report }),
       report: this.#report,
     });
     this.#worker.add(sql.run(storedQueues));

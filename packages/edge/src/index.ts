@@ -26,6 +26,12 @@ export type {
   SettingsBody,
   UpdateBody,
 } from "./api/schemas.ts";
+export type { OnceOptions } from "./bridges/once.ts";
+export { fromQueueBatch, type QueueBatchOptions, type QueueBatchResult } from "./bridges/queue-batch.ts";
+export { fromScheduled } from "./bridges/scheduled.ts";
+export type { ConsumerBinding, Dispatch } from "./dispatch/dispatch.ts";
+export { JobConsumerEntrypoint, type JobConsumerOptions, jobConsumer } from "./dispatch/job-consumer.ts";
+export type { JobTarget } from "./dispatch/job-target.ts";
 export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./durable-queue.ts";
 export { type QueueNamespace, type QueueRpc, queueStub, type Reply, type SentError } from "./queue-rpc.ts";
 export { SqlStore } from "./sql-store.ts";

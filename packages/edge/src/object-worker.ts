@@ -19,6 +19,8 @@ export interface ObjectWorkerOptions {
   readonly ctx: object;
   readonly concurrency: number | undefined;
   readonly lease: Duration | undefined;
+  /** Has the jobs of a queue run elsewhere (see `dispatching`). */
+  readonly dispatch: ((queue: WorkerQueue) => WorkerQueue) | undefined;
   readonly report: (error: unknown) => void;
 }
 
@@ -81,12 +83,13 @@ export class ObjectWorker {
   #handle(name: string): Queue {
     const known = this.#handles.get(name);
     if (known) return known;
-    const { driver, clock, jobs, handlers } = this.#options;
+    const { driver, clock, jobs, handlers, dispatch } = this.#options;
     const queue = new Queue(name, driver, { clock, ...(jobs && { jobs }) } as QueueOptions<Record<string, unknown>>);
     for (const [job, handler] of Object.entries(handlers))
       queue.on(`job:${job}`, (payload, ctx) => handler(payload as never, ctx as never));
     this.#handles.set(name, queue);
-    this.#queues.push(queue.asWorkerQueue());
+    const worked = queue.asWorkerQueue();
+    this.#queues.push(dispatch ? dispatch(worked) : worked);
     return queue;
   }
 }

@@ -47,8 +47,7 @@ export class AddedKeys {
   *save(): Program<void> {
     const records = [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord);
     yield* put("dedupe", records);
-    const last = records[records.length - 1];
-    if (last) yield* sweepAfter(this.#turn, last.key);
+    yield* sweepAfter(this.#turn, records);
   }
 
   /** A waiting holder is given the new payload and options; a running one gets a successor, of which there is one (R21). */

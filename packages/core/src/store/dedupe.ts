@@ -25,15 +25,23 @@ export function dedupeRecord(turn: Turn, job: StoredJob, { key, mode, ttlMs }: D
   };
 }
 
-/** Lapsed keys removed at most beside each batch of adds that use keys: enough to outrun the adds, too few to be felt. */
-const SWEEP_STEP = 8;
+/** Keys looked at beside each batch of adds that use keys, at least, and for each key that it takes: enough to outrun the adds. */
+const SWEEP_LEAST = 8;
+const SWEEP_EACH = 2;
 
-/** Removes lapsed keys that stand after this one. */
-export function* sweepAfter(turn: Turn, [queue, key]: DedupeRecord["key"]): Program<void> {
-  const next = yield* scan("dedupe", { from: [queue, key], to: [`${queue}\u0001`] }, SWEEP_STEP);
+/** Removes lapsed keys that stand after the last of these, and from the first of the queue on where that is the end. */
+export function* sweepAfter(turn: Turn, saved: readonly DedupeRecord[]): Program<void> {
+  const last = saved[saved.length - 1];
+  if (!last) return;
+  const [queue, key] = last.key;
+  const step = Math.max(SWEEP_LEAST, SWEEP_EACH * saved.length);
+  const after = yield* scan("dedupe", { from: [queue, key], to: [`${queue}\u0001`] }, step);
+  // Keys that grow (they tell a time, say) always end the line: those that lapse stand at its beginning.
+  const before =
+    after.length < step ? yield* scan("dedupe", { from: [queue], to: [queue, key] }, step - after.length) : [];
   yield* remove(
     "dedupe",
-    next.filter((record) => !isTaken(record, turn.now)).map((record) => record.key),
+    [...after, ...before].filter((record) => !isTaken(record, turn.now)).map((record) => record.key),
   );
 }
 

@@ -192,4 +192,13 @@ export const dedupeCases = verb("dedupe", (it) => {
     const found = await records();
     if (found) expect(found.dedupe.length).toBeLessThanOrEqual(60);
   });
+
+  it("R21: nor do keys that come in their order, many at once", async ({ add, advance, expect, records }) => {
+    for (let round = 10; round < 30; round++) {
+      await add(...Array.from({ length: 40 }, (_, n) => ({ delayMs: 86_400_000, ...throttle(`${round}-${n}`, 10) })));
+      await advance(11);
+    }
+    const found = await records();
+    if (found) expect(found.dedupe.length).toBeLessThanOrEqual(120);
+  });
 });

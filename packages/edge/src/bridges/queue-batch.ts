@@ -1,0 +1,114 @@
+import {
+  type Duration,
+  type ErrorCode,
+  type JobMap,
+  type JobName,
+  type JobToAdd,
+  QuaysideError,
+  type Queue,
+  toMs,
+} from "@quayside/core";
+import { type OnceOptions, once } from "./once.ts";
+
+export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOptions {
+  /** The job that a message means; undefined: none. Default: its body is the job, `{ name, payload, … }`. */
+  readonly job?: (body: Body, message: Message<Body>) => JobToAdd<Jobs> | undefined;
+  /**
+   * What to do with a message that is no job that this queue takes. `retry` has Cloudflare deliver it again, and in the
+   * end move it to the dead letter queue, where there is one. Default: the log, and `retry`.
+   */
+  readonly onInvalid?: (message: Message<Body>, error: unknown) => "ack" | "retry" | Promise<"ack" | "retry">;
+  /** How long until a message whose job could not be added is delivered again. Default 10 s. */
+  readonly retryDelay?: Duration;
+  /** Gets what kept jobs from being added. Default: the log. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** What became of the messages of a batch. */
+export interface QueueBatchResult {
+  /** Their jobs stand in the queue, from now or from an earlier delivery. */
+  readonly added: number;
+  readonly invalid: number;
+  /** To be delivered again: their jobs could not be stored. */
+  readonly retried: number;
+}
+
+/**
+ * Adds a job for each message of a Cloudflare Queues batch, in one transaction, and acknowledges each message once its
+ * job is durable. A message that is delivered again adds nothing: its id is the job's.
+ *
+ * @example
+ * async queue(batch, env) {
+ *   await fromQueueBatch(batch, edgeQueue<typeof jobs>(env.MAIL_QUEUE, "mail", { jobs }), {
+ *     job: ({ to, text }) => ({ name: "email", payload: { to, subject: "News", body: text } }),
+ *   });
+ * }
+ */
+export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
+  batch: MessageBatch<Body>,
+  queue: Queue<Jobs>,
+  options: QueueBatchOptions<Jobs, Body> = {},
+): Promise<QueueBatchResult> {
+  const { job: jobOf = jobInBody, onInvalid = refuse, onError = console.error } = options;
+  const delaySeconds = Math.ceil(toMs(options.retryDelay ?? "10s", "retryDelay") / 1_000);
+  const result = { added: 0, invalid: 0, retried: 0 };
+
+  const add = async (message: Message<Body>): Promise<void> => {
+    const job = read(() => jobOf(message.body, message));
+    if (!job) return;
+    const { name, payload, ...rest } = once(job, message.id, options);
+    await queue.addJob(name as JobName<Jobs>, payload, rest);
+  };
+  const settle = async (message: Message<Body>): Promise<void> => {
+    try {
+      await add(message);
+      message.ack();
+      result.added++;
+    } catch (error) {
+      if (isInvalid(error)) {
+        result.invalid++;
+        if ((await onInvalid(message, error)) === "ack") message.ack();
+        else message.retry({ delaySeconds });
+      } else {
+        result.retried++;
+        message.retry({ delaySeconds });
+        onError(error);
+      }
+    }
+  };
+  // Adds of one turn share a transaction; one that is refused falls out of it alone.
+  await Promise.all(batch.messages.map(settle));
+  return result;
+}
+
+/** What `job` throws is about the message. */
+function read<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (isInvalid(cause)) throw cause;
+    throw new QuaysideError("bad_request", `This message is no job: ${String(cause)}`, {}, cause);
+  }
+}
+
+function jobInBody<Jobs extends JobMap>(body: unknown): JobToAdd<Jobs> {
+  if (typeof body === "object" && body !== null && typeof (body as { name?: unknown }).name === "string")
+    return body as JobToAdd<Jobs>;
+  throw new QuaysideError("bad_request", "This message is no job: its body is no object with a name.");
+}
+
+function refuse(message: Message<unknown>, error: unknown): "retry" {
+  console.error(`Message ${message.id} cannot become a job (delivery ${message.attempts}).`, error);
+  return "retry";
+}
+
+/** No other delivery of the same message will do better. */
+const INVALID: ReadonlySet<ErrorCode> = new Set([
+  "bad_request",
+  "invalid_option",
+  "invalid_payload",
+  "payload_too_large",
+  "too_large",
+  "unknown_job",
+]);
+const isInvalid = (error: unknown): boolean => error instanceof QuaysideError && INVALID.has(error.code);

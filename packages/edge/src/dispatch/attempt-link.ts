@@ -1,0 +1,42 @@
+import { RpcTarget } from "cloudflare:workers";
+import type { HandlerContext, JobRequest, PublishRequest } from "@quayside/core";
+import { type Reply, reply } from "../queue-rpc.ts";
+import type { JobLink, JobReport } from "./job-call.ts";
+import { type SentFailure, sendFailure } from "./sent-failure.ts";
+
+/**
+ * The attempt's end of a call to a consumer. An `AbortSignal` crosses RPC only where a compatibility flag allows it, and
+ * its reason arrives without a code, so the consumer asks when to stop (`aborted`), and has its answer when it is time.
+ */
+export class AttemptLink extends RpcTarget implements JobLink {
+  readonly #ctx: HandlerContext;
+  readonly #stop = Promise.withResolvers<SentFailure | undefined>();
+
+  /** @param ended aborted when the call is over, so that no question stays open. */
+  constructor(ctx: HandlerContext, ended: AbortSignal) {
+    super();
+    this.#ctx = ctx;
+    const { signal } = ctx;
+    const stop = () => this.#stop.resolve(sendFailure(signal.reason));
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true, signal: ended });
+    ended.addEventListener("abort", () => this.#stop.resolve(undefined), { once: true });
+  }
+
+  async report({ progress, lines }: JobReport): Promise<void> {
+    for (const line of lines) this.#ctx.log(line);
+    if (progress !== undefined) this.#ctx.progress(progress);
+  }
+
+  enqueue(request: JobRequest): Promise<Reply<string>> {
+    return reply(() => this.#ctx.enqueue(request));
+  }
+
+  publish(request: PublishRequest): Promise<Reply<readonly string[]>> {
+    return reply(() => this.#ctx.publish(request));
+  }
+
+  aborted(): Promise<SentFailure | undefined> {
+    return this.#stop.promise;
+  }
+}

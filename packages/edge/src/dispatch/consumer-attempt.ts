@@ -1,0 +1,91 @@
+import {
+  type Duration,
+  type HandlerContext,
+  type JobRequest,
+  type Json,
+  LeaseLostError,
+  type PublishRequest,
+  Release,
+  toJsonText,
+  toMs,
+  UnrecoverableError,
+} from "@quayside/core";
+import { unwrap } from "../queue-rpc.ts";
+import type { JobCall, JobOutcome } from "./job-call.ts";
+import { ReportLine } from "./report-line.ts";
+import { reviveFailure, sendFailure } from "./sent-failure.ts";
+
+/** An attempt where its handler runs: what the handler's `ctx` does here, and what it asks of the object. */
+export class ConsumerAttempt {
+  readonly #call: JobCall;
+  readonly #controller = new AbortController();
+  readonly #reports: ReportLine;
+
+  constructor(call: JobCall) {
+    this.#call = call;
+    this.#reports = new ReportLine((report) => call.link.report(report));
+  }
+
+  /** Never rejects: how the attempt ended is the answer. */
+  async run(handle: (ctx: HandlerContext) => unknown): Promise<JobOutcome> {
+    this.#listen();
+    const end = await this.#end(handle);
+    await this.#reports.arrived();
+    return end;
+  }
+
+  async #end(handle: (ctx: HandlerContext) => unknown): Promise<JobOutcome> {
+    try {
+      const result = await handle(this.#context());
+      if (result === undefined) return { outcome: "completed" };
+      // As text: RPC would turn functions into stubs, and refuse what has a `toJSON`.
+      return { outcome: "completed", result: toJsonText(result, "result", "invalid_result") };
+    } catch (error) {
+      if (!(error instanceof Release)) return { outcome: "failed", failure: sendFailure(error) };
+      const { delayMs, fault } = error;
+      return { outcome: "released", delayMs, ...(fault !== undefined && { fault: sendFailure(fault) }) };
+    }
+  }
+
+  /** The answer comes when it is time to stop; none comes when the object is gone, and then it is time, too. */
+  #listen(): void {
+    const { link, job } = this.#call;
+    link.aborted().then(
+      (reason) => reason && this.#controller.abort(reviveFailure(reason)),
+      () => this.#controller.abort(new LeaseLostError(job.id)),
+    );
+  }
+
+  #context(): HandlerContext {
+    const { job, children, link } = this.#call;
+    return {
+      job,
+      id: job.id,
+      name: job.name,
+      queue: job.queue,
+      attempt: job.attempts,
+      maxAttempts: job.maxAttempts,
+      signal: this.#controller.signal,
+      progress: (value: Json) =>
+        this.#reports.progressed(JSON.parse(toJsonText(value, "progress", "invalid_option")) as Json),
+      log: (line) => this.#reports.logged(String(line)),
+      children: () => children,
+      enqueue: async (request: JobRequest) => unwrap(await link.enqueue(plain(request))),
+      publish: async (request: PublishRequest) => unwrap(await link.publish(plain(request))),
+      release: (delay: Duration = 0) => {
+        throw new Release(toMs(delay, "release"));
+      },
+      fail: (reason) => {
+        throw typeof reason === "string"
+          ? new UnrecoverableError(reason)
+          : new UnrecoverableError(reason.message, reason);
+      },
+    };
+  }
+}
+
+/** Its payload as JSON makes it: RPC takes other things than JSON does. */
+const plain = <Request extends { readonly payload: unknown }>(request: Request): Request => ({
+  ...request,
+  payload: JSON.parse(toJsonText(request.payload, "payload")) as unknown,
+});

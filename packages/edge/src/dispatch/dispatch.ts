@@ -1,0 +1,112 @@
+import {
+  type HandlerContext,
+  type JobDefinition,
+  type JobMap,
+  type JobRecord,
+  QuaysideError,
+  validatePayload,
+  validateResult,
+  type WorkerQueue,
+} from "@quayside/core";
+import { AttemptLink } from "./attempt-link.ts";
+import type { JobConsumer, JobOutcome } from "./job-call.ts";
+import { isTarget, type JobTarget } from "./job-target.ts";
+import { reviveFailure } from "./sent-failure.ts";
+
+/** A job whose name its consumer does not know waits so long before that is asked again. */
+const UNKNOWN_DELAY_MS = 60_000;
+
+/** A binding to an entrypoint made by `jobConsumer`: a service binding, or `exports.Consumer` of the same Worker. */
+export interface ConsumerBinding {
+  readonly runJob: unknown;
+}
+
+/** Says where a job runs: a consumer, or a webhook. */
+export type Dispatch<Env> = (env: Env, job: JobRecord) => ConsumerBinding | JobTarget<Env>;
+
+export interface DispatchOptions<Env> {
+  readonly dispatch: Dispatch<Env>;
+  readonly env: Env;
+  readonly jobs: JobMap | undefined;
+  /** Jobs of these names run here. */
+  readonly handlers: object | undefined;
+  readonly report: (error: unknown) => void;
+}
+
+/** The queue as its worker works it, with the jobs that have no handler here sent to where `dispatch` says. */
+export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQueue) => WorkerQueue {
+  const { dispatch, env, handlers, report } = options;
+  const jobs = options.jobs as Readonly<Record<string, JobDefinition>> | undefined;
+  const here = new Set(Object.keys(handlers ?? {}));
+  // With a job map of types alone it is the consumer who says which names there are.
+  const names = jobs && [...new Set([...Object.keys(jobs), ...here])];
+  const unknown = new Set<string>();
+
+  const send = async (job: JobRecord, ctx: HandlerContext): Promise<unknown> => {
+    const target = dispatch(env, job);
+    if (!target) throw missing(job);
+    if (!isTarget(target)) return outcomeOf(await call(target as unknown as JobConsumer, job, ctx), job, ctx);
+    const definition = jobs?.[job.name];
+    const payload = await validatePayload(job.name, definition, job.payload);
+    const result = await target(payload, { ...ctx, env });
+    return validateResult(job.name, definition, result);
+  };
+
+  const outcomeOf = (answer: JobOutcome, job: JobRecord, ctx: HandlerContext): unknown => {
+    switch (answer.outcome) {
+      case "completed":
+        return answer.result === undefined ? undefined : JSON.parse(answer.result);
+      case "failed":
+        throw reviveFailure(answer.failure);
+      case "released":
+        if (answer.fault) report(reviveFailure(answer.fault));
+        return ctx.release(answer.delayMs);
+      case "unknown":
+        // Told once, as of a name that is unknown here.
+        if (!unknown.has(job.name)) report(unknownJob(job));
+        unknown.add(job.name);
+        return ctx.release(UNKNOWN_DELAY_MS);
+    }
+  };
+
+  return (queue) => ({
+    ...queue,
+    names: names && (() => names),
+    run: (job, ctx) => (here.has(job.name) ? queue.run(job, ctx) : send(job, ctx)),
+  });
+}
+
+async function call(consumer: JobConsumer, job: JobRecord, ctx: HandlerContext): Promise<JobOutcome> {
+  const ended = new AbortController();
+  try {
+    const link = new AttemptLink(ctx, ended.signal);
+    return await consumer.runJob({ job, children: ctx.children(), link });
+  } catch (cause) {
+    throw lost(job, cause);
+  } finally {
+    ended.abort();
+  }
+}
+
+/** What a handler throws arrives as an answer: whatever else comes is about the consumer. It spends an attempt. */
+const lost = ({ name }: JobRecord, cause: unknown) =>
+  new QuaysideError(
+    "network",
+    `The consumer of job ${JSON.stringify(name)} ended without an answer: ${cause instanceof Error ? cause.message : String(cause)}`,
+    { job: name },
+    cause,
+  );
+
+const missing = ({ name }: JobRecord) =>
+  new QuaysideError(
+    "invalid_option",
+    `dispatch names no consumer for job ${JSON.stringify(name)}: is the binding missing?`,
+    { option: "dispatch", job: name },
+  );
+
+const unknownJob = ({ name }: JobRecord) =>
+  new QuaysideError(
+    "unknown_job",
+    `The consumer has no handler for job ${JSON.stringify(name)}: its jobs are given back and wait for one that has.`,
+    { job: name },
+  );

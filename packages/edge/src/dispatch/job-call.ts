@@ -1,0 +1,39 @@
+import type { ChildOutcome, JobRecord, JobRequest, Json, PublishRequest } from "@quayside/core";
+import type { Reply } from "../queue-rpc.ts";
+import type { SentFailure } from "./sent-failure.ts";
+
+/** What a queue's object calls a consumer with: one attempt of a job. */
+export interface JobCall {
+  readonly job: JobRecord;
+  readonly children: readonly ChildOutcome[];
+  /** Back to the attempt, for as long as the call lasts. */
+  readonly link: JobLink;
+}
+
+/** What a handler elsewhere can ask of its attempt in the object. */
+export interface JobLink {
+  report(report: JobReport): Promise<void>;
+  enqueue(request: JobRequest): Promise<Reply<string>>;
+  publish(request: PublishRequest): Promise<Reply<readonly string[]>>;
+  /** Answers when the attempt should stop, with the reason, or when it has ended: undefined. */
+  aborted(): Promise<SentFailure | undefined>;
+}
+
+/** The last progress and the lines of the log since the last report. */
+export interface JobReport {
+  readonly progress?: Json;
+  readonly lines: readonly string[];
+}
+
+/** How an attempt ended elsewhere. */
+export type JobOutcome =
+  | { readonly outcome: "completed" /** JSON text. */; readonly result?: string }
+  | { readonly outcome: "failed"; readonly failure: SentFailure }
+  | { readonly outcome: "released"; readonly delayMs: number; readonly fault?: SentFailure }
+  /** Nothing there runs jobs of this name. */
+  | { readonly outcome: "unknown" };
+
+/** A consumer's entrypoint, as an object calls it. */
+export interface JobConsumer {
+  runJob(call: JobCall): Promise<JobOutcome>;
+}

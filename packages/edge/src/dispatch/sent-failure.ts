@@ -1,0 +1,97 @@
+import {
+  type ErrorCode,
+  type Json,
+  QuaysideError,
+  RetryAfterError,
+  toStoredError,
+  UnrecoverableError,
+} from "@quayside/core";
+
+/**
+ * What a handler threw, as plain data. An error that is thrown across RPC arrives as a bare `Error`: its code, its class
+ * and what it says of the next attempt would be lost, and with them the job's retry rules.
+ */
+export interface SentFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly name?: string;
+  readonly stack?: string;
+  readonly details?: Readonly<Record<string, Json>>;
+  /** Of a `RetryAfterError`, as it was given. */
+  readonly delay?: Json;
+  /** What it carries besides (`status`, say), as far as JSON holds it: `retryIf` and `backoff` may ask for it. */
+  readonly fields?: Readonly<Record<string, Json>>;
+  /** The `Retry-After` of the response that it carries. */
+  readonly retryAfter?: string;
+}
+
+/** Longest field that travels, in characters of JSON. */
+const FIELD_LIMIT = 2_000;
+
+export function sendFailure(thrown: unknown): SentFailure {
+  const { code, message, name, stack } = toStoredError(thrown);
+  const retryAfter = retryAfterOf(thrown);
+  return {
+    code,
+    message,
+    ...(name !== undefined && { name }),
+    ...(stack !== undefined && { stack }),
+    ...(thrown instanceof QuaysideError && { details: plain(Object.entries(thrown.details)) }),
+    ...(thrown instanceof RetryAfterError && { delay: thrown.delay }),
+    ...(retryAfter !== undefined && { retryAfter }),
+    ...(thrown instanceof Error && { fields: plain(Object.entries(thrown).filter(([key]) => !OWN.has(key))) }),
+  };
+}
+
+/** The error again, of the class that core's rules know it by. */
+export function reviveFailure(sent: SentFailure): Error {
+  const error = errorOf(sent);
+  const { name = "Error", stack, fields, retryAfter } = sent;
+  if (error.name !== name) Object.defineProperty(error, "name", { value: name, configurable: true });
+  if (stack !== undefined) error.stack = stack;
+  Object.assign(error, fields);
+  if (retryAfter === undefined) return error;
+  return Object.assign(error, { headers: new Headers({ "retry-after": retryAfter }) });
+}
+
+function errorOf({ code, message, details, delay }: SentFailure): Error {
+  switch (code) {
+    case "handler_failed":
+      return new Error(message);
+    case "unrecoverable":
+      return new UnrecoverableError(message);
+    case "retry_after":
+      return new RetryAfterError(delay as number, message);
+    default:
+      return new QuaysideError(code, message, details);
+  }
+}
+
+/** Fields that travel by themselves, or not at all. */
+const OWN: ReadonlySet<string> = new Set(["name", "message", "stack", "code", "details", "delay", "cause", "headers"]);
+
+/** What of these survives JSON, and is no longer than it may be: what cannot be sent must not turn an error into another. */
+function plain(entries: readonly (readonly [string, unknown])[]): Record<string, Json> {
+  const kept: Record<string, Json> = {};
+  for (const [key, value] of entries) {
+    try {
+      const text = JSON.stringify(value) as string | undefined;
+      if (text !== undefined && text.length <= FIELD_LIMIT) kept[key] = JSON.parse(text) as Json;
+    } catch {
+      // A cycle, a bigint: it stays behind.
+    }
+  }
+  return kept;
+}
+
+interface HasHeaders {
+  readonly headers?: { get?(name: string): string | null };
+}
+
+/** Of an error that carries a response, or of a response that was thrown itself. */
+function retryAfterOf(thrown: unknown): string | undefined {
+  if (typeof thrown !== "object" || thrown === null) return undefined;
+  const { headers, response } = thrown as HasHeaders & { readonly response?: HasHeaders };
+  const bearer = headers ?? response?.headers;
+  return typeof bearer?.get === "function" ? (bearer.get("retry-after") ?? undefined) : undefined;
+}

@@ -1,0 +1,202 @@
+import {
+  createExecutionContext,
+  createMessageBatch,
+  createScheduledController,
+  getQueueResult,
+  type MessageBatchMessage,
+  reset,
+} from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { edgeQueue, fromQueueBatch, fromScheduled, type QueueBatchOptions } from "@quayside/edge";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { jobs } from "./queues.ts";
+
+afterEach(reset);
+
+let opened = 0;
+/** A queue whose jobs wait for an hour, so that what was added can be looked at. */
+function open() {
+  const name = `bridge-${opened++}`;
+  const queue = edgeQueue<typeof jobs>(env.WORK_QUEUE, name, { jobs, defaults: { delay: "1h" } });
+  return { name, queue, object: env.WORK_QUEUE.getByName(name), ids: async () => idsOf(await queue.list()) };
+}
+const idsOf = ({ jobs: listed }: { readonly jobs: readonly { readonly id: string }[] }) =>
+  listed.map(({ id }) => id).sort();
+
+const message = (id: string, body: unknown, attempts = 1): MessageBatchMessage => ({
+  id,
+  body,
+  attempts,
+  timestamp: new Date(),
+});
+const email = (to: string) => ({ name: "email", payload: { to } });
+
+type Options = QueueBatchOptions<typeof jobs, unknown>;
+
+/** What becomes of the messages of one delivery. */
+async function deliver(queue: ReturnType<typeof open>["queue"], messages: MessageBatchMessage[], options?: Options) {
+  const batch = createMessageBatch("mail", messages);
+  // The emulation does not say with what delay.
+  const spies = batch.messages.map((one) => ({ id: one.id, retry: vi.spyOn(one, "retry") }));
+  const ctx = createExecutionContext();
+  const result = await fromQueueBatch(batch, queue, options);
+  const { explicitAcks, retryMessages } = await getQueueResult(batch, ctx);
+  const delays = Object.fromEntries(spies.map(({ id, retry }) => [id, retry.mock.lastCall?.[0]?.delaySeconds]));
+  const retries = retryMessages.map(({ msgId }) => ({ msgId, delaySeconds: delays[msgId] }));
+  return { ...result, acked: explicitAcks, retries };
+}
+
+describe("a batch of Cloudflare Queues", () => {
+  it("becomes jobs in one transaction, with its messages' ids, and each message is acknowledged", async () => {
+    const { queue, object, ids } = open();
+    const before = await object.usage();
+    const transactions = vi.spyOn(queue.driver, "enqueue");
+    const names = Array.from({ length: 100 }, (_, n) => `m-${n}`);
+    const told = await deliver(
+      queue,
+      names.map((id, n) => message(id, email(`u${n}@example.com`))),
+    );
+    expect(told).toMatchObject({ added: 100, invalid: 0, retried: 0, retries: [] });
+    expect(told.acked.sort()).toEqual([...names].sort());
+    expect(await ids()).toEqual([...names].sort());
+    expect(transactions).toHaveBeenCalledTimes(1);
+    // A job, its id, and that its message was here.
+    expect((await object.usage()).rowsWritten - before.rowsWritten).toBe(300);
+  });
+
+  it("that is delivered again adds nothing twice, and is acknowledged", async () => {
+    const { queue, ids } = open();
+    await deliver(queue, [message("a", email("a@b.example"))]);
+    const told = await deliver(queue, [message("a", email("a@b.example"), 2), message("b", email("b@b.example"))]);
+    expect(told).toMatchObject({ added: 2, acked: ["a", "b"] });
+    expect(await ids()).toEqual(["a", "b"]);
+  });
+
+  it("that is delivered again when its jobs have ended and are forgotten adds nothing", async () => {
+    const { name, queue } = open();
+    const prompt = edgeQueue<typeof jobs>(env.WORK_QUEUE, name, { jobs });
+    await queue.configure({ keep: { completed: 0 } });
+    await deliver(prompt, [message("gone", email("a@b.example"))]);
+    await vi.waitFor(async () => expect(await queue.get("gone")).toBeUndefined(), { timeout: 5_000 });
+    expect(await deliver(queue, [message("gone", email("a@b.example"), 2)])).toMatchObject({ acked: ["gone"] });
+    expect(await queue.size()).toBe(0);
+    // Without that memory the queue knows of a message what it knows of its job.
+    await deliver(queue, [message("other", email("a@b.example"))], { rememberFor: 0 });
+    await queue.remove("other");
+    await deliver(queue, [message("other", email("a@b.example"), 2)], { rememberFor: 0 });
+    expect(await queue.size()).toBe(1);
+  });
+
+  it("takes its jobs from `job`, which may pass a message over and say an id of its own", async () => {
+    const { queue, ids } = open();
+    const told = await deliver(queue, [message("a", { mail: "a@b.example" }), message("b", "noise")], {
+      job: (body) =>
+        body === "noise"
+          ? undefined
+          : { name: "email", payload: { to: (body as { mail: string }).mail }, id: "own", priority: 5 },
+    });
+    expect(told).toMatchObject({ acked: ["a", "b"], retries: [] });
+    expect(await ids()).toEqual(["own"]);
+    expect(await queue.get("own")).toMatchObject({ priority: 5, payload: { to: "a@b.example" } });
+  });
+
+  it("adds what is a job although other messages are none: these are logged, and delivered again", async () => {
+    const { queue, ids } = open();
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const told = await deliver(queue, [
+      message("text", "hello", 3),
+      message("good", email("a@b.example")),
+      message("payload", { name: "email", payload: { to: "nobody" } }),
+      message("name", { name: "fax", payload: null }),
+      message("option", { ...email("a@b.example"), priority: 1_000 }),
+    ]);
+    const logged = log.mock.calls.map(([line]) => String(line));
+    log.mockRestore();
+    expect(told).toMatchObject({ added: 1, invalid: 4, retried: 0, acked: ["good"] });
+    expect(told.retries.map(({ msgId, delaySeconds }) => [msgId, delaySeconds]).sort()).toEqual([
+      ["name", 10],
+      ["option", 10],
+      ["payload", 10],
+      ["text", 10],
+    ]);
+    expect(logged).toContain("Message text cannot become a job (delivery 3).");
+    expect(await ids()).toEqual(["good"]);
+  });
+
+  it("lets onInvalid decide, and tells it what was wrong", async () => {
+    const { queue } = open();
+    const told: unknown[] = [];
+    const options: Options = {
+      job: (body) => {
+        if (body === "broken") throw new RangeError("no such thing");
+        return body as never;
+      },
+      onInvalid: ({ id }, error) => {
+        told.push([id, (error as { code?: string }).code]);
+        return id === "drop" ? "ack" : "retry";
+      },
+    };
+    const result = await deliver(queue, [message("drop", { name: "fax" }), message("keep", "broken")], options);
+    expect(result).toMatchObject({ added: 0, invalid: 2, acked: ["drop"] });
+    expect(result.retries).toMatchObject([{ msgId: "keep" }]);
+    expect(told.sort()).toEqual([
+      ["drop", "unknown_job"],
+      ["keep", "bad_request"],
+    ]);
+  });
+
+  it("is delivered again, and nothing acknowledged, when the jobs could not be stored", async () => {
+    const { queue } = open();
+    vi.spyOn(queue.driver, "enqueue").mockRejectedValue(new Error("no storage"));
+    const errors: unknown[] = [];
+    const told = await deliver(queue, [message("a", email("a@b.example")), message("b", email("b@b.example"))], {
+      retryDelay: "90s",
+      onError: (error) => errors.push(error),
+    });
+    expect(told).toMatchObject({ added: 0, retried: 2, acked: [] });
+    expect(told.retries).toMatchObject([
+      { msgId: "a", delaySeconds: 90 },
+      { msgId: "b", delaySeconds: 90 },
+    ]);
+    expect(errors).toHaveLength(2);
+  });
+});
+
+describe("a cron trigger", () => {
+  const at = (cron: string, minute: number) =>
+    createScheduledController({ cron, scheduledTime: Date.UTC(2026, 0, 1, 3, minute) });
+
+  it("adds its jobs once for each rule and instant, however often it fires", async () => {
+    const { queue, ids } = open();
+    const job = { name: "email", payload: { to: "a@b.example" } } as const;
+    const first = await fromScheduled(at("0 3 * * *", 0), queue, job);
+    expect(await fromScheduled(at("0 3 * * *", 0), queue, job)).toEqual(first);
+    expect(await ids()).toEqual(["cron 0 3 * * * 2026-01-01T03:00:00.000Z email"]);
+    await fromScheduled(at("*/5 * * * *", 0), queue, job);
+    await fromScheduled(at("*/5 * * * *", 5), queue, job);
+    expect(await ids()).toHaveLength(3);
+  });
+
+  it("may add several, also of one name, together or not at all", async () => {
+    const { queue, ids } = open();
+    const to = (address: string) => ({ name: "email" as const, payload: { to: address } });
+    const added = await fromScheduled(at("0 3 * * *", 0), queue, [to("a@b.example"), to("c@d.example")]);
+    expect(new Set(added).size).toBe(2);
+    await fromScheduled(at("0 3 * * *", 0), queue, [to("a@b.example"), to("c@d.example")]);
+    expect(await ids()).toHaveLength(2);
+    await expect(fromScheduled(at("0 3 * * *", 1), queue, [to("a@b.example"), to("nobody")])).rejects.toMatchObject({
+      code: "invalid_payload",
+    });
+    expect(await ids()).toHaveLength(2);
+  });
+
+  it("that fires again when its job has ended and is forgotten adds nothing", async () => {
+    const { name, queue } = open();
+    await queue.configure({ keep: { completed: 0 } });
+    const job = { name: "email", payload: { to: "a@b.example" } } as const;
+    const [id] = await fromScheduled(at("0 3 * * *", 0), edgeQueue<typeof jobs>(env.WORK_QUEUE, name, { jobs }), job);
+    await vi.waitFor(async () => expect(await queue.get(id as string)).toBeUndefined(), { timeout: 5_000 });
+    await fromScheduled(at("0 3 * * *", 0), queue, job);
+    expect(await queue.size()).toBe(0);
+  });
+});

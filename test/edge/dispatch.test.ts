@@ -1,0 +1,215 @@
+import { reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { edgeQueue } from "@quayside/edge";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { faults, jobs, seen } from "./dispatch-queue.ts";
+import { ended } from "./work-queue.ts";
+
+beforeEach(() => {
+  seen.length = 0;
+  faults.length = 0;
+});
+afterEach(reset);
+
+let opened = 0;
+function open() {
+  const name = `dispatch-${opened++}`;
+  const queue = edgeQueue<typeof jobs>(env.DISPATCH_QUEUE, name, { jobs });
+  const act = (how: string, options = {}) => queue.addJob("act", { how }, options);
+  return { name, queue, object: env.DISPATCH_QUEUE.getByName(name), act };
+}
+const tells = (what: string) => vi.waitFor(() => expect(seen).toContain(what), { timeout: 5_000 });
+
+describe("a job that is dispatched to a consumer", () => {
+  it("runs there, checked by its schemas, and its result is kept by the object", async () => {
+    const { queue } = open();
+    expect(await ended(queue, await queue.addJob("add", { a: 2 }))).toMatchObject({
+      state: "completed",
+      attempts: 1,
+      result: { sum: 3 },
+    });
+    expect(seen).toContain("after add");
+  });
+
+  it("runs by its definition's own handler where it has one", async () => {
+    const { queue } = open();
+    expect(await ended(queue, await queue.addJob("defined", { word: "quay" }))).toMatchObject({ result: "QUAY" });
+  });
+
+  it("runs in the object where the object has a handler for it", async () => {
+    const { queue } = open();
+    expect(await ended(queue, await queue.addJob("here", { n: 7 }))).toMatchObject({ result: { here: 7 } });
+    expect(seen).toEqual([]);
+  });
+
+  it("is tried again when its handler throws, by its backoff", async () => {
+    const { queue, act } = open();
+    const job = await ended(queue, await act("retry"));
+    expect(job).toMatchObject({ state: "completed", attempts: 3, result: 3, error: { name: "RangeError" } });
+    expect(job.error?.message).toBe("failure 2");
+  });
+
+  it("fails for good by an UnrecoverableError and by ctx.fail, whatever attempts are left", async () => {
+    const { queue, act } = open();
+    expect(await ended(queue, await act("unrecoverable"))).toMatchObject({
+      state: "failed",
+      attempts: 1,
+      error: { code: "unrecoverable", name: "UnrecoverableError", message: "never" },
+    });
+    expect(await ended(queue, await act("fail"))).toMatchObject({
+      state: "failed",
+      attempts: 1,
+      error: { code: "unrecoverable", message: "enough" },
+    });
+  });
+
+  it("waits as long as a RetryAfterError says", async () => {
+    const { queue, act } = open();
+    const id = await act("retry-after");
+    await vi.waitFor(async () => expect((await queue.get(id))?.state).toBe("delayed"));
+    const job = await queue.get(id);
+    expect(job).toMatchObject({ attempts: 1, error: { code: "retry_after", message: "busy" } });
+    expect((job?.availableAt ?? 0) - Date.now()).toBeGreaterThan(3_500_000);
+  });
+
+  it("waits as long as the response says that its error carries", async () => {
+    const { queue, act } = open();
+    // Its own backoff would be an hour: it is the response's word that counts.
+    const id = await act("http", { backoff: "1h" });
+    expect(await ended(queue, id)).toMatchObject({ state: "completed", attempts: 2, error: { name: "Throttled" } });
+  });
+
+  it("is given back by ctx.release, which counts no attempt", async () => {
+    const { queue, act } = open();
+    expect(await ended(queue, await act("release"))).toMatchObject({ state: "completed", attempts: 1, result: 1 });
+  });
+
+  it("keeps what was thrown when it was no error, and refuses a result that is not JSON", async () => {
+    const { queue, act } = open();
+    expect(await ended(queue, await act("string"))).toMatchObject({ error: { message: "a bare string" } });
+    expect(await ended(queue, await act("function"))).toMatchObject({
+      state: "failed",
+      attempts: 1,
+      error: { code: "invalid_result" },
+    });
+    expect(await ended(queue, await act("date"))).toMatchObject({ result: { at: "1970-01-01T00:00:00.000Z" } });
+  });
+
+  it("asks its definition in the object whether and when to try again, by what travelled of the error", async () => {
+    const { queue } = open();
+    expect(await ended(queue, await queue.addJob("choosy", null))).toMatchObject({
+      state: "failed",
+      attempts: 3,
+      error: { name: "NotFound", message: "gone" },
+    });
+  });
+
+  it("fails for good where its payload does not fit the schema any more", async () => {
+    const { name, queue } = open();
+    const id = await edgeQueue(env.DISPATCH_QUEUE, name).addJob("add", { a: "two" });
+    expect(await ended(queue, id)).toMatchObject({ state: "failed", attempts: 1, error: { code: "invalid_payload" } });
+  });
+
+  it("tells of its progress and logs while it runs, and of what it says last", async () => {
+    const { queue, act } = open();
+    const job = await ended(queue, await act("tell"));
+    expect(job).toMatchObject({
+      state: "completed",
+      progress: { step: 2 },
+      logs: ["first", "second", "third", "last"],
+    });
+    expect(await env.SMOKE.getByName("told").notes()).toEqual(["yes"]);
+  });
+
+  it("keeps the last 100 of many lines", async () => {
+    const { queue, act } = open();
+    const { logs } = await ended(queue, await act("talk"));
+    expect(logs).toHaveLength(100);
+    expect(logs.at(-1)).toBe("line 499");
+  });
+
+  it("refuses progress that is not JSON where it is told", async () => {
+    const { queue, act } = open();
+    expect(await ended(queue, await act("bad-progress"))).toMatchObject({
+      error: { code: "invalid_option", message: "progress.not is NaN, which JSON cannot hold." },
+    });
+  });
+
+  it("adds jobs in the object by ctx.enqueue and ctx.publish, and is told what was wrong with one", async () => {
+    const { queue, act } = open();
+    const { result } = await ended(queue, await act("children"));
+    const [first, second] = result as [string, string];
+    expect(await ended(queue, first)).toMatchObject({ result: { here: 1 }, tags: ["child"] });
+    expect(await ended(queue, second)).toMatchObject({ result: { here: 2 } });
+    expect(await ended(queue, await act("bad-child"))).toMatchObject({ error: { code: "invalid_payload" } });
+  });
+
+  it("learns of its timeout by ctx.signal, and fails by it", async () => {
+    const { queue, act } = open();
+    const id = await act("wait", { timeout: 100, maxAttempts: 1 });
+    expect(await ended(queue, id)).toMatchObject({ state: "failed", error: { code: "timeout" } });
+    expect(seen).toEqual(["waiting", "aborted: timeout"]);
+  });
+
+  it("learns of its cancellation by ctx.signal", async () => {
+    const { queue, act } = open();
+    const id = await act("wait");
+    await tells("waiting");
+    await queue.cancel(id);
+    expect(await ended(queue, id)).toMatchObject({ state: "cancelled" });
+    await tells("aborted: cancelled");
+  });
+
+  it("is interrupted when its object dies, and runs again", async () => {
+    const { queue, object, act } = open();
+    const id = await act("wait");
+    await tells("waiting");
+    await runInDurableObject(object, (_, state) => state.abort("crash")).catch(() => {});
+    await tells("aborted: lease_lost");
+    await vi.waitFor(async () => expect(await queue.get(id)).toMatchObject({ state: "active", interruptions: 1 }), {
+      timeout: 10_000,
+    });
+    await queue.cancel(id);
+    await ended(queue, id);
+  });
+});
+
+describe("a consumer", () => {
+  it("that ends without an answer, or cannot begin, costs the job an attempt and says why", async () => {
+    const { queue } = open();
+    expect(await ended(queue, await queue.addJob("mortal", null))).toMatchObject({
+      state: "failed",
+      attempts: 2,
+      error: { code: "network", message: 'The consumer of job "mortal" ended without an answer: not as a reply' },
+    });
+    expect(await ended(queue, await queue.addJob("stillborn", null))).toMatchObject({
+      state: "failed",
+      attempts: 2,
+      error: { code: "network", message: 'The consumer of job "stillborn" ended without an answer: no birth' },
+    });
+  });
+
+  it("that is missing is said to be", async () => {
+    const { queue } = open();
+    expect(await ended(queue, await queue.addJob("orphan", null))).toMatchObject({
+      state: "failed",
+      error: {
+        code: "invalid_option",
+        message: 'dispatch names no consumer for job "orphan": is the binding missing?',
+      },
+    });
+  });
+
+  it("R17: that does not know a job's name gives it back, uncounted, and that is reported once", async () => {
+    const { queue } = open();
+    const [first, second] = await queue.addJobs([
+      { name: "not-yet", payload: null },
+      { name: "not-yet", payload: null },
+    ]);
+    for (const id of [first, second] as [string, string]) {
+      await vi.waitFor(async () => expect(await queue.get(id)).toMatchObject({ state: "delayed", attempts: 0 }));
+    }
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatchObject({ code: "unknown_job", details: { job: "not-yet" } });
+  });
+});
