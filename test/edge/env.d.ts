@@ -7,6 +7,7 @@ declare namespace Cloudflare {
     SMOKE: DurableObjectNamespace<import("./worker.ts").SmokeObject>;
     WORK_QUEUE: DurableObjectNamespace<import("./queues.ts").WorkQueue>;
     HTTP_QUEUE: DurableObjectNamespace<import("./http-worker.ts").HttpQueue>;
+    TIMED_QUEUE: DurableObjectNamespace<import("./http-worker.ts").TimedQueue>;
     WIDE_QUEUE: DurableObjectNamespace<import("./queues.ts").WideQueue>;
     BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;
   }

@@ -24,6 +24,7 @@ import { ChangeFeed } from "./change-feed.ts";
 import { type Fetch, HttpCaller, type Token } from "./client/http-caller.ts";
 import { bodiesOf, jobText } from "./client/job-bodies.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
+import { replyOf } from "./lost-exchange.ts";
 
 export interface HttpDriverOptions {
   /** Where the queue API is mounted, e.g. `/api/queues` in a page or `https://app.example/api/queues`. */
@@ -99,7 +100,7 @@ export class HttpDriver implements Driver {
     return this.#split.exchange(request, (queue, { claim: { limit, queues }, liveness: _, ...rest }) => {
       const names = queues[0]?.names;
       const body = { ...rest, claim: { limit, ...(names && { names }) } };
-      return this.#call("POST", queue, "exchange", JSON.stringify(body));
+      return this.#call<ExchangeReply>("POST", queue, "exchange", JSON.stringify(body)).catch(replyOf);
     });
   }
 

@@ -63,8 +63,9 @@ export function* exchange(turn: Turn, request: ExchangeRequest, judge: Judge): P
     held: [...lease.held, ...fresh],
     ...(interrupted.length > 0 && { interrupted: interrupted.map(scoped) }),
   };
-  // An idle look, of which nobody will have to remember anything, costs no write.
-  const idle = next.held.length + request.settle.length + interrupted.length + (before?.held.length ?? 0) === 0;
+  // An idle look, of which nobody will have to remember anything, costs no write; nor does the round of an owner who has
+  // lost all: a repeat finds it lost again.
+  const idle = next.held.length + interrupted.length + (before?.held.length ?? 0) === 0;
   if (request.leave && next.held.length === 0) leases.delete(request.worker);
   else if (idle) leases.restore(request.worker, before);
   else leases.set(next);

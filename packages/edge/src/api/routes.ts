@@ -10,6 +10,7 @@ import {
   toMs,
 } from "@quayside/core";
 import type { Context, Hono } from "hono";
+import { unlessLost } from "../lost-exchange.ts";
 import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
 import { StubDriver } from "../stub-driver.ts";
 import { checkGrant, type Grant, type Scope } from "./auth.ts";
@@ -165,8 +166,12 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
     allow(["work"], async (c, queue, driver) => {
       const { claim, ...round } = check(exchangeBody, await bodyOf(c));
       const { limit, names } = claim;
-      const request = { ...round, liveness: "time", claim: { limit, queues: [{ queue, ...(names && { names }) }] } };
-      return c.json(await driver.exchange(request as ExchangeRequest));
+      const request = {
+        ...round,
+        liveness: "time",
+        claim: { limit, queues: [{ queue, ...(names && { names }) }] },
+      } as ExchangeRequest;
+      return c.json(unlessLost(request, await driver.exchange(request)));
     }),
   );
   app.get(
