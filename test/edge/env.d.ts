@@ -1,4 +1,6 @@
 // The bindings of wrangler.jsonc, as `env` of "cloudflare:workers" has them.
+/// <reference types="vite/client" />
+
 declare namespace Cloudflare {
   interface GlobalProps {
     mainModule: typeof import("./worker.ts");

@@ -27,19 +27,31 @@ export class SqlRecords {
   readonly #storage: DurableObjectStorage;
   readonly #tables = new Map<Collection, SqlTable>();
   readonly #derived = new Map<Collection, DerivedRecords>();
+  #migrated = false;
   rowsRead = 0;
   rowsWritten = 0;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
-    migrate(storage);
     for (const [name, { derived }] of Object.entries(COLLECTIONS) as [Collection, { derived?: true }][]) {
       if (derived) this.#derived.set(name, new DerivedRecords());
       else this.#tables.set(name, sqlTable(name));
     }
+    try {
+      this.#migrate();
+    } catch {
+      // Each program tries again, and says why not: an object that cannot be made says nothing to its callers, and its
+      // alarm fails until Cloudflare drops it.
+    }
+  }
+
+  #migrate(): void {
+    migrate(this.#storage);
+    this.#migrated = true;
   }
 
   run<T>(start: () => Program<T>): T {
+    if (!this.#migrated) this.#migrate();
     try {
       const result = this.#storage.transactionSync(() => {
         const program = start();
