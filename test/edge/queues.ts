@@ -14,6 +14,9 @@ export const jobs = defineJobs({
 /** What handlers note as they run. */
 export const ran: string[] = [];
 
+/** What objects report to their `onError`. */
+export const reported: unknown[] = [];
+
 /** How far the clocks of objects, by their names, are ahead of the platform's. */
 export const ahead = new Map<string, number>();
 
@@ -55,7 +58,7 @@ export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
         });
       }),
   },
-  onError: () => {},
+  onError: (error) => void reported.push(error),
   clock: oddClock,
 }) {}
 

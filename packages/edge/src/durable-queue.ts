@@ -175,6 +175,7 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     const { storage } = this.ctx;
     const sql = new SqlStore(storage);
     this.#sql = sql;
+    sql.onDamaged(this.#report);
     // Without handlers there is nothing to wake for: the workers are elsewhere, and each has a clock of its own.
     if (options.handlers) this.#alarm = new DurableAlarm(sql, storage, this.#clock);
     this.#driver = new ObjectDriver(this.#alarm ?? sql, {

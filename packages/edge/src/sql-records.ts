@@ -9,6 +9,7 @@ import {
   type Records,
   type Step,
 } from "@quayside/core";
+import { DamagedRecord, setAside } from "./damaged-records.ts";
 import { DerivedRecords } from "./derived-records.ts";
 import { migrate } from "./sql-migrations.ts";
 import { type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";
@@ -28,8 +29,12 @@ export class SqlRecords {
   readonly #tables = new Map<Collection, SqlTable>();
   readonly #derived = new Map<Collection, DerivedRecords>();
   #migrated = false;
+  /** What the program that runs has set aside. */
+  #damaged: QuaysideError[] = [];
   rowsRead = 0;
   rowsWritten = 0;
+  /** Is told of each record that was found damaged and set aside. */
+  onDamaged: (error: QuaysideError) => void = () => {};
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
@@ -60,11 +65,20 @@ export class SqlRecords {
         return step.value;
       });
       for (const records of this.#derived.values()) records.commit();
+      this.#tellDamage();
       return result;
     } catch (error) {
       for (const records of this.#derived.values()) records.rollback();
+      this.#damaged = [];
       throw error;
     }
+  }
+
+  #tellDamage(): void {
+    if (this.#damaged.length === 0) return;
+    // What was derived from it has to be derived anew.
+    for (const records of this.#derived.values()) records.clear();
+    for (const error of this.#damaged.splice(0)) this.onDamaged(error);
   }
 
   #answer(step: Step): unknown {
@@ -77,9 +91,9 @@ export class SqlRecords {
     const table = this.#tables.get(operation.collection) as SqlTable;
     switch (operation.op) {
       case "get":
-        return this.#get(table, operation.keys);
+        return this.#read(table, operation.collection, () => this.#get(table, operation.keys));
       case "scan":
-        return this.#scan(table, operation);
+        return this.#read(table, operation.collection, () => this.#scan(table, operation));
       case "put":
         return this.#put(table, operation.records);
       case "delete":
@@ -88,6 +102,19 @@ export class SqlRecords {
         const range = sqlRange(operation.collection, operation.from, operation.to);
         if (range) this.#exec(table.deleteRange(range), range.bindings);
         return undefined;
+      }
+    }
+  }
+
+  /** Reads until what is read is whole. */
+  #read<T>(table: SqlTable, collection: Collection, read: () => T): T {
+    for (;;) {
+      try {
+        return read();
+      } catch (error) {
+        if (!(error instanceof DamagedRecord)) throw error;
+        this.#damaged.push(setAside(this.#storage.sql, collection, error));
+        this.#exec(table.deleteOne, error.key);
       }
     }
   }
@@ -151,7 +178,14 @@ export class SqlRecords {
 }
 
 function parse(key: Key, json: string): AnyRecord {
-  return { key, ...JSON.parse(json) };
+  let record: object | null;
+  try {
+    record = JSON.parse(json);
+  } catch (cause) {
+    throw new DamagedRecord(key, json, cause);
+  }
+  if (typeof record !== "object" || record === null) throw new DamagedRecord(key, json);
+  return { key, ...record } as AnyRecord;
 }
 
 /** JSON arrays of consecutive rows, each short enough to be bound. */
