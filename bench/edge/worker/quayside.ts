@@ -14,6 +14,7 @@ type Options = DurableQueueOptions<Jobs, Cloudflare.Env>;
 class BenchQueue extends DurableQueue<Cloudflare.Env> implements Contestant {
   readonly #queue: Queue<Jobs>;
   readonly #name: string;
+  #middle: string | undefined;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env, options: Options) {
     super(ctx, env, options as never);
@@ -98,6 +99,52 @@ class BenchQueue extends DurableQueue<Cloudflare.Env> implements Contestant {
       if (tokens.length < limit) throw new Error(`Claimed ${tokens.length} of ${limit}.`);
       left -= tokens.length;
     }
+  }
+
+  /** Claims 100 jobs so many times. Each claim gives back what the one before took, so that the queue stays as it is. */
+  async claims(times: number): Promise<void> {
+    const worker = crypto.randomUUID();
+    for (let number = 1; number <= times + 1; number++) {
+      const limit = number > times ? 0 : 100;
+      const reply = await this.exchange({
+        worker,
+        liveness: "time",
+        leaseMs: 30_000,
+        exchange: number,
+        settle: [],
+        running: [],
+        claim: { limit, queues: limit > 0 ? [{ queue: this.#name }] : [] },
+        leave: limit === 0,
+      });
+      if (!reply.ok) throw new Error(reply.error.message);
+      if (reply.value.jobs.length < limit) throw new Error(`Claimed ${reply.value.jobs.length} of ${limit}.`);
+    }
+  }
+
+  async firstPages(times: number): Promise<void> {
+    for (let time = 0; time < times; time++) await this.#page(100);
+  }
+
+  /** The same page again and again: where that begins is found once. */
+  async middlePages(times: number): Promise<void> {
+    this.#middle ??= await this.#seek(Math.floor((await this.#queue.size()) / 2));
+    for (let time = 0; time < times; time++) await this.#page(100, this.#middle);
+  }
+
+  async countAgain(times: number): Promise<void> {
+    for (let time = 0; time < times; time++) await this.#queue.counts();
+  }
+
+  async #page(limit: number, cursor?: string): Promise<string | undefined> {
+    const page = await this.#queue.list({ limit, ...(cursor !== undefined && { cursor }) });
+    if (page.jobs.length < limit) throw new Error(`A page has ${page.jobs.length} of ${limit} jobs.`);
+    return page.cursor;
+  }
+
+  async #seek(jobs: number): Promise<string | undefined> {
+    let cursor: string | undefined;
+    for (let left = jobs; left > 0; left -= 500) cursor = await this.#page(Math.min(left, 500), cursor);
+    return cursor;
   }
 
   async #settled(): Promise<void> {
