@@ -1,13 +1,8 @@
-/** A queue with jobs in it. */
-export interface Filled {
-  close?(): Promise<void>;
-}
-
 const SHALLOW = 1_000;
 const BURSTS = 15;
 
 /** Compares what something costs at different depths. A queue is filled only once: bursts leave it as deep as it was. */
-export class Depths<Queue extends Filled> {
+export class Depths<Queue> {
   readonly #fill: (jobs: number) => Promise<Queue>;
   readonly #filled = new Map<number, Promise<Queue>>();
 
@@ -26,8 +21,9 @@ export class Depths<Queue extends Filled> {
     return median(took.deep) / median(took.shallow);
   }
 
-  async close(): Promise<void> {
-    for (const filled of this.#filled.values()) await (await filled).close?.();
+  /** All that was filled. */
+  async each(then: (queue: Queue) => Promise<void>): Promise<void> {
+    for (const filled of this.#filled.values()) await then(await filled);
   }
 
   #at(depth: number): Promise<Queue> {

@@ -356,7 +356,7 @@ async function* depths(url: string): AsyncGenerator<Case> {
       };
     }
   } finally {
-    await bullmq.close();
+    await bullmq.each((queue) => queue.close());
   }
 }
 

@@ -122,7 +122,9 @@ describe("a worker in Node, on a queue at the edge", () => {
       timeout: 30_000,
     });
     end("its own");
-    await vi.waitFor(async () => expect(await queue.get(id)).toMatchObject({ state: "completed" }), { timeout: 10_000 });
+    await vi.waitFor(async () => expect(await queue.get(id)).toMatchObject({ state: "completed" }), {
+      timeout: 10_000,
+    });
     expect(await queue.get(id)).toMatchObject({ result: "its own", attempts: 1, interruptions: 0 });
     expect(taken).toEqual([]);
   });

@@ -10,6 +10,7 @@ import {
   type Step,
 } from "@quayside/core";
 import { DamagedRecord, setAside } from "./damaged-records.ts";
+import { DeferredRecords } from "./deferred-records.ts";
 import { DerivedRecords } from "./derived-records.ts";
 import { migrate } from "./sql-migrations.ts";
 import { type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";
@@ -28,6 +29,7 @@ export class SqlRecords {
   readonly #storage: DurableObjectStorage;
   readonly #tables = new Map<Collection, SqlTable>();
   readonly #derived = new Map<Collection, DerivedRecords>();
+  readonly #deferred = new DeferredRecords();
   #migrated = false;
   /** What the program that runs has set aside. */
   #damaged: QuaysideError[] = [];
@@ -65,10 +67,12 @@ export class SqlRecords {
         return step.value;
       });
       for (const records of this.#derived.values()) records.commit();
+      this.#deferred.commit();
       this.#tellDamage();
       return result;
     } catch (error) {
       for (const records of this.#derived.values()) records.rollback();
+      this.#deferred.rollback();
       this.#damaged = [];
       throw error;
     }
@@ -88,6 +92,10 @@ export class SqlRecords {
   #perform(operation: Operation): unknown {
     const derived = this.#derived.get(operation.collection);
     if (derived) return performInMemory(derived, operation);
+    return this.#deferred.perform(operation, (written) => this.#onTable(written));
+  }
+
+  #onTable(operation: Operation): unknown {
     const table = this.#tables.get(operation.collection) as SqlTable;
     switch (operation.op) {
       case "get":
