@@ -6,6 +6,8 @@ export interface Jobs {
   email: Payload;
   /** Runs on for a while, so that the answer that tells of its start does not wait for the write that ends it. */
   slow: Payload;
+  /** Fails at its first attempt. */
+  flaky: Payload;
 }
 
 type Options = DurableQueueOptions<Jobs, Cloudflare.Env>;
@@ -64,17 +66,71 @@ class BenchQueue extends DurableQueue<Cloudflare.Env> implements Contestant {
     await runs.until(total);
   }
 
-  async rows(jobs: number, batch: number): Promise<Rows> {
-    const before = await this.usage();
-    const all = runs.next(jobs);
-    await this.add(jobs, batch);
-    await all;
+  rows(jobs: number, batch: number): Promise<Rows> {
+    return this.#counted(async () => {
+      const all = runs.next(jobs);
+      await this.add(jobs, batch);
+      await all;
+    });
+  }
+
+  /** The same with all of them due a moment later, when the alarm rings. */
+  rowsDelayed(jobs: number): Promise<Rows> {
+    return this.#counted(async () => {
+      const all = runs.next(jobs);
+      await this.#queue.addJobs(
+        [...batchesOf(jobs, jobs)].flat().map((payload) => ({ name: "email", payload, delay: 200 })),
+      );
+      await all;
+    });
+  }
+
+  rowsRetried(jobs: number): Promise<Rows> {
+    return this.#counted(async () => {
+      const all = runs.next(2 * jobs);
+      await this.#queue.addJobs(
+        [...batchesOf(jobs, jobs)].flat().map((payload) => ({ name: "flaky", payload, backoff: 200 })),
+      );
+      await all;
+    });
+  }
+
+  /** Added here, worked by somebody elsewhere, 100 at a time. */
+  rowsElsewhere(jobs: number): Promise<Rows> {
+    return this.#counted(async () => {
+      await this.add(jobs, 100);
+      await this.exchanges(jobs);
+    });
+  }
+
+  /** The last so many completed jobs are kept, and so many are there. */
+  async keep(jobs: number): Promise<void> {
+    await this.#queue.configure({ keep: { completed: jobs } });
+    await this.rows(jobs, jobs);
+  }
+
+  /** As Cloudflare does with an idle object, whose alarm has rung: what it had in memory is gone. */
+  async sleep(): Promise<void> {
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.sync();
+    this.ctx.abort("asleep");
+  }
+
+  /** What it has read and written since it woke, alarms included. */
+  async sinceStart(): Promise<Rows> {
+    const { rowsRead, rowsWritten, alarmsSet } = await this.usage();
+    return { read: rowsRead, written: rowsWritten + alarmsSet, alarms: alarmsSet };
+  }
+
+  async #counted(work: () => Promise<unknown>): Promise<Rows> {
+    const before = await this.sinceStart();
+    await work();
     await this.#settled();
-    const after = await this.usage();
-    const alarms = after.alarmsSet - before.alarmsSet;
+    const after = await this.sinceStart();
     return {
-      read: after.rowsRead - before.rowsRead,
-      written: after.rowsWritten - before.rowsWritten + alarms,
+      read: after.read - before.read,
+      written: after.written - before.written,
+      alarms: (after.alarms ?? 0) - (before.alarms ?? 0),
     };
   }
 
@@ -157,6 +213,10 @@ const handlers: NonNullable<Options["handlers"]> = {
   slow: async () => {
     runs.run();
     await pause(5);
+  },
+  flaky: (_, { attempt }) => {
+    runs.run();
+    if (attempt === 1) throw new Error("not yet");
   },
 };
 
