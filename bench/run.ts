@@ -1,12 +1,13 @@
 // The benchmark: `node bench/run.ts [part …] [--write] [--rounds N] [--only TEXT]`.
 //
-//   part       core browser edge size types; absent: all of them
-//   --write    keep the results in bench/results and write docs/performance.md anew from all that are kept
+//   part       core browser edge cost size types; absent: all of them
+//   --write    keep the results in bench/results, and write docs/performance.md and docs/cost.md anew from all that are kept
 //   --rounds   rounds that count in each case (5)
 //   --only     only cases whose title contains the text; cannot be written
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
+import { costTable } from "./cost/table.ts";
 import type { Case, Result } from "./lib/case.ts";
 import { compare } from "./lib/compare.ts";
 import { caseTable, goalTable, type PartResults, partSection } from "./lib/report.ts";
@@ -24,6 +25,7 @@ const PARTS: Record<string, () => Promise<Part>> = {
   core: () => import("./core/part.ts"),
   browser: () => import("./browser/part.ts"),
   edge: () => import("./edge/part.ts"),
+  cost: () => import("./cost/part.ts"),
   size: () => import("./size/part.ts"),
   types: () => import("./types/part.ts"),
 };
@@ -72,23 +74,28 @@ async function runPart(part: string): Promise<void> {
   if (values.write) writeFileSync(new URL(`${part}.json`, results), `${JSON.stringify(kept, null, 2)}\n`);
 }
 
-/** What stands between the marks in docs/performance.md is written anew; the rest is prose, and stays. */
 function writeDocs(): void {
-  const page = new URL("../docs/performance.md", import.meta.url);
   const kept = new Set(readdirSync(results));
   const parts = Object.keys(PARTS)
     .filter((part) => kept.has(`${part}.json`))
     .map((part) => JSON.parse(readFileSync(new URL(`${part}.json`, results), "utf8")) as PartResults);
-  const between = (text: string, mark: string, content: string) => {
+  const cost = parts.find(({ part }) => part === "cost");
+  const others = parts.filter((part) => part !== cost);
+  writePage("performance.md", { goals: `${goalTable(others)}\n`, results: others.map(partSection).join("\n") });
+  if (cost) writePage("cost.md", { cost: costTable(cost) });
+}
+
+/** What stands between the marks of a page is written anew; the rest is prose, and stays. */
+function writePage(name: string, marked: Readonly<Record<string, string>>): void {
+  const page = new URL(`../docs/${name}`, import.meta.url);
+  let text = readFileSync(page, "utf8");
+  for (const [mark, content] of Object.entries(marked)) {
     const [start, end] = [`<!-- ${mark} -->`, `<!-- /${mark} -->`];
     const [before, rest] = text.split(start);
     const after = rest?.split(end)[1];
-    if (after === undefined) throw new Error(`docs/performance.md lacks ${start} … ${end}.`);
-    return `${before}${start}\n\n${content}\n${end}${after}`;
-  };
-  let text = readFileSync(page, "utf8");
-  text = between(text, "goals", `${goalTable(parts)}\n`);
-  text = between(text, "results", parts.map(partSection).join("\n"));
+    if (after === undefined) throw new Error(`docs/${name} lacks ${start} … ${end}.`);
+    text = `${before}${start}\n\n${content}\n${end}${after}`;
+  }
   writeFileSync(page, text);
-  console.log("Wrote docs/performance.md.");
+  console.log(`Wrote docs/${name}.`);
 }

@@ -1,49 +1,35 @@
-/** A queue with jobs in it. */
-export interface Filled {
-  /** Claims and settles so many, in ms. */
-  work(jobs: number): Promise<number>;
-  add(jobs: number): Promise<void>;
-  close?(): Promise<void>;
-}
-
 const SHALLOW = 1_000;
-const BURST = 500;
 const BURSTS = 15;
 
-/** Compares what a job costs at different depths. What is worked is added again, so that a queue is filled only once. */
-export class Depths {
-  readonly #fill: (jobs: number) => Promise<Filled>;
-  readonly #filled = new Map<number, Promise<Filled>>();
+/** Compares what something costs at different depths. A queue is filled only once: bursts leave it as deep as it was. */
+export class Depths<Queue> {
+  readonly #fill: (jobs: number) => Promise<Queue>;
+  readonly #filled = new Map<number, Promise<Queue>>();
 
-  constructor(fill: (jobs: number) => Promise<Filled>) {
+  constructor(fill: (jobs: number) => Promise<Queue>) {
     this.#fill = fill;
   }
 
-  /** Time a job with so many waiting, over that with 1,000: medians of short bursts, taken in turns. */
-  async ratio(depth: number): Promise<number> {
+  /** Time of a burst with so many waiting, over that with 1,000: medians of several, taken in turns. */
+  async ratio(depth: number, burst: (queue: Queue) => Promise<number>): Promise<number> {
     const [shallow, deep] = [await this.#at(SHALLOW), await this.#at(depth)];
     const took = { shallow: [] as number[], deep: [] as number[] };
-    for (let burst = 0; burst < BURSTS; burst++) {
-      took.shallow.push(await this.#burst(shallow));
-      took.deep.push(await this.#burst(deep));
+    for (let turn = 0; turn < BURSTS; turn++) {
+      took.shallow.push(await burst(shallow));
+      took.deep.push(await burst(deep));
     }
     return median(took.deep) / median(took.shallow);
   }
 
-  async close(): Promise<void> {
-    for (const filled of this.#filled.values()) await (await filled).close?.();
+  /** All that was filled. */
+  async each(then: (queue: Queue) => Promise<void>): Promise<void> {
+    for (const filled of this.#filled.values()) await then(await filled);
   }
 
-  #at(depth: number): Promise<Filled> {
+  #at(depth: number): Promise<Queue> {
     const filled = this.#filled.get(depth) ?? this.#fill(depth);
     this.#filled.set(depth, filled);
     return filled;
-  }
-
-  async #burst(filled: Filled): Promise<number> {
-    const took = await filled.work(BURST);
-    await filled.add(BURST);
-    return took;
   }
 }
 

@@ -293,6 +293,37 @@ async function* latencies(url: string): AsyncGenerator<Case> {
   }
 }
 
+/** Jobs worked, or added, in one burst. */
+const BURST = 500;
+
+interface Worked {
+  work(jobs: number): Promise<number>;
+  add(jobs: number): Promise<void>;
+}
+
+/** What is worked is added again. */
+async function workBurst(queue: Worked): Promise<number> {
+  const took = await queue.work(BURST);
+  await queue.add(BURST);
+  return took;
+}
+
+/** What each verb is timed by: a burst that leaves the queue as deep as it was. */
+const VERBS: readonly (readonly [string, (queue: Awaited<ReturnType<typeof filled>>) => Promise<number>])[] = [
+  ["claim 100 jobs", ({ object }) => timed(() => object.inside("claims", 20))],
+  [
+    "add 100 jobs",
+    async (queue) => {
+      const took = await timed(() => queue.object.inside("add", BURST, 100));
+      await queue.work(BURST);
+      return took;
+    },
+  ],
+  ["list the first page", ({ object }) => timed(() => object.inside("firstPages", 50))],
+  ["list a page by cursor, in the middle", ({ object }) => timed(() => object.inside("middlePages", 50))],
+  ["count", ({ object }) => timed(() => object.inside("countAgain", 500))],
+];
+
 async function* depths(url: string): AsyncGenerator<Case> {
   const quayside = new Depths((jobs) => filled(url, "KEEP_QUEUE", jobs));
   const raw = new Depths((jobs) => filled(url, "RAW_QUEUE", jobs));
@@ -300,26 +331,34 @@ async function* depths(url: string): AsyncGenerator<Case> {
     const queue = await new BullQueue(redis as RedisServer).ready();
     await queue.add(jobs, 1_000);
     return {
-      work: (count) => queue.exchanges(count),
-      add: (count) => queue.add(count, count),
+      work: (count: number) => queue.exchanges(count),
+      add: (count: number) => queue.add(count, count),
       close: () => queue.close(),
     };
   });
   try {
+    for (const [verb, burst] of VERBS) {
+      yield {
+        title: `time to ${verb} with 100,000 waiting, against 1,000`,
+        unit: "ratio",
+        contestants: [{ name: "Quayside", run: () => quayside.ratio(100_000, burst) }],
+        goals: [{ atMost: 1.5 }],
+      };
+    }
     for (const depth of [100_000, 1_000_000]) {
       yield {
         title: `time to claim and settle a job with ${depth.toLocaleString("en-US")} waiting, against 1,000`,
         unit: "ratio",
         contestants: [
-          { name: "Quayside", run: () => quayside.ratio(depth) },
-          { name: "raw", run: () => raw.ratio(depth) },
-          ...(redis && depth === 100_000 ? [{ name: BULLMQ, run: () => bullmq.ratio(depth) }] : []),
+          { name: "Quayside", run: () => quayside.ratio(depth, workBurst) },
+          { name: "raw", run: () => raw.ratio(depth, workBurst) },
+          ...(redis && depth === 100_000 ? [{ name: BULLMQ, run: () => bullmq.ratio(depth, workBurst) }] : []),
         ],
         goals: [{ atMost: 1.3 }],
       };
     }
   } finally {
-    await bullmq.close();
+    await bullmq.each((queue) => queue.close());
   }
 }
 
@@ -328,6 +367,7 @@ async function filled(url: string, kind: Kind, jobs: number) {
   const object = await BenchObject.open(url, kind);
   for (let left = jobs; left > 0; left -= 50_000) await object.inside("add", Math.min(left, 50_000), 1_000);
   return {
+    object,
     work: (count: number) => timed(() => object.inside("exchanges", count)),
     add: (count: number) => object.inside<void>("add", count, count),
   };

@@ -1,5 +1,14 @@
 /** How a figure reads, and which way is better. */
-export type Unit = "jobs/s" | "ms" | "µs/job" | "rows/job" | "bytes/job" | "kB" | "instantiations" | "ratio";
+export type Unit =
+  | "jobs/s"
+  | "ms"
+  | "µs/job"
+  | "rows/job"
+  | "requests/job"
+  | "bytes/job"
+  | "kB"
+  | "instantiations"
+  | "ratio";
 
 /** One thing that is measured, and who is measured at it. */
 export interface Case {
@@ -53,7 +62,16 @@ export interface GoalResult {
 }
 
 /** Of these units less is better. */
-const COSTS: ReadonlySet<Unit> = new Set(["ms", "µs/job", "rows/job", "bytes/job", "kB", "instantiations", "ratio"]);
+const COSTS: ReadonlySet<Unit> = new Set([
+  "ms",
+  "µs/job",
+  "rows/job",
+  "requests/job",
+  "bytes/job",
+  "kB",
+  "instantiations",
+  "ratio",
+]);
 
 /** How many times as good `a` is as `b`. */
 export const timesAsGood = (unit: Unit, a: number, b: number): number => (COSTS.has(unit) ? b / a : a / b);

@@ -153,6 +153,56 @@ describe("working over HTTP", () => {
     expect((await call(`/mail/jobs/${id}`)).body).toMatchObject({ state: "completed", result: 1 });
   });
 
+  describe("refuses with 409, code lease_lost, what comes after the lease was lost, and changes nothing:", () => {
+    it.each([
+      ["a result", { settle: [{ token: "1.0", outcome: "completed", result: '"late"' }] }],
+      ["a failure", { settle: [{ token: "1.0", outcome: "failed", error: { code: "handler_failed", message: "" } }] }],
+      ["a release", { settle: [{ token: "1.0", outcome: "released", delayMs: 0 }] }],
+      ["a cancellation", { settle: [{ token: "1.0", outcome: "cancelled" }] }],
+      ["a renewal", { running: ["1.0"], progress: [{ token: "1.0", value: 1 }] }],
+    ])("%s", async (_, late) => {
+      const { id } = await add();
+      const object = env.BARE_QUEUE.getByName("mail");
+      await call("/mail/exchange", { body: round(1) });
+      const rescuer = { worker: "w2" };
+      await call("/mail/exchange", { body: round(1, rescuer) });
+      await object.advance(31_000);
+      await call("/mail/exchange", { body: round(2, rescuer) });
+      await object.advance(1_000);
+      const { jobs: taken } = (await call("/mail/exchange", { body: round(3, rescuer) })).body;
+      expect(taken).toMatchObject([{ job: { id } }]);
+
+      const [before, { rowsWritten }] = [(await call(`/mail/jobs/${id}`)).body, await object.usage()];
+      expect(before).toMatchObject({ state: "active", interruptions: 1 });
+      const refused = await problem("/mail/exchange", { body: round(2, { ...late, claim: { limit: 0 } }) });
+      expect(refused).toMatchObject({ status: 409, code: "lease_lost", details: { lost: ["1.0"] } });
+      expect((await call(`/mail/jobs/${id}`)).body).toEqual(before);
+      expect((await object.usage()).rowsWritten).toBe(rowsWritten);
+
+      const settle = [{ token: taken[0].token, outcome: "completed", result: '"in time"' }];
+      await call("/mail/exchange", { body: round(4, { ...rescuer, settle }) });
+      expect((await call(`/mail/jobs/${id}`)).body).toMatchObject({ state: "completed", result: "in time" });
+    });
+  });
+
+  it("answers 200 where any part of an exchange took effect, and names what was lost", async () => {
+    await add([email, email]);
+    const { jobs: taken } = (await call("/mail/exchange", { body: round(1, { claim: { limit: 1 } }) })).body;
+    const stale = { token: "9.9", outcome: "completed" };
+    const settle = [{ token: taken[0].token, outcome: "completed" }, stale];
+    const none = { claim: { limit: 0 } };
+    const both = await call("/mail/exchange", { body: round(2, { settle, ...none }) });
+    expect(both).toMatchObject({ status: 200, body: { lost: ["9.9"] } });
+    // What was settled twice in one request was settled once.
+    const claimed = (await call("/mail/exchange", { body: round(3, { settle: [stale] }) })).body;
+    expect(claimed).toMatchObject({ lost: ["9.9"], jobs: [{}] });
+    const twice = [0, 1].map(() => ({ token: claimed.jobs[0].token, outcome: "completed" }));
+    expect((await call("/mail/exchange", { body: round(4, { settle: twice, ...none }) })).status).toBe(200);
+    expect((await call("/mail/exchange", { body: round(5, { settle: [stale], ...none, leave: true }) })).status).toBe(
+      200,
+    );
+  });
+
   it("refuses an exchange with an old number with 409, code stale_exchange", async () => {
     await add();
     await call("/mail/exchange", { body: round(2) });

@@ -101,6 +101,29 @@ describe("HttpDriver: a worker of several queues", () => {
     ]);
   });
 
+  it("is told what it lost where an object answers 409 because it lost all, and goes on with the others", async () => {
+    const others = objects({ a: 1, b: 1 });
+    const { driver } = open((request, init) => {
+      const { settle, exchange } = request.body as ExchangeRequest;
+      if (!request.path.startsWith("/a") || settle.length === 0) return others(request, init);
+      const details = { exchange, jobs: [], lost: ["1.0"], cancel: [], interrupted: [], unknown: [], nextWakeMs: 7 };
+      return Response.json({ status: 409, code: "lease_lost", detail: "Lost.", details }, { status: 409 });
+    });
+    const { jobs } = await driver.exchange(round(1, { claim: { limit: 10, queues } }));
+    const [mine, other] = jobs.map(({ token }) => token) as [string, string];
+    const settle = [mine, other].map((token) => ({ token, outcome: "completed" as const }));
+    const reply = await driver.exchange(round(2, { settle }));
+    expect(reply).toEqual({
+      exchange: 2,
+      jobs: [],
+      lost: [mine],
+      cancel: [],
+      interrupted: [],
+      unknown: [],
+      nextWakeMs: 7,
+    });
+  });
+
   it("is told at once that what it holds nowhere is lost", async () => {
     const { driver } = open(objects({}));
     expect(await driver.exchange(round(1, { running: ["nothing"] }))).toMatchObject({ lost: ["nothing"], jobs: [] });

@@ -53,6 +53,28 @@ describe("when a queue's object dies", () => {
     await vi.waitFor(() => expect(ran).toEqual(["synced", "ada@example.com"]));
   });
 
+  it("R10: a job that had ended is no interruption, although the lease on disk still lists it", async () => {
+    const { queue, object } = open("ended");
+    const group = { key: "one at a time", limit: 1 };
+    const one = { name: "email", payload: { to: "ada@example.com" }, group } as const;
+    const first = await queue.addJobs([one, { name: "flaky", payload: { failures: 1 }, backoff: "1h" }]);
+    await vi.waitFor(async () => expect(await queue.counts()).toMatchObject({ completed: 1, delayed: 1, active: 0 }));
+    const listed = await runInDurableObject(object, (_, { storage }) =>
+      storage.sql.exec<{ record: string }>("SELECT record FROM quayside_leases").toArray(),
+    );
+    expect(listed.map(({ record }) => (JSON.parse(record) as { held: object[] }).held.length)).toEqual([2]);
+    await crash(object);
+    const [next] = await queue.addJobs([one]);
+    await vi.waitFor(async () => expect(await queue.counts()).toMatchObject({ completed: 2, delayed: 1, active: 0 }));
+    for (const id of [...first, next as string])
+      expect(await queue.get(id)).toMatchObject({ attempts: 1, interruptions: 0 });
+    // The stub died with the object.
+    const leases = await runInDurableObject(open("ended").object, (_, { storage }) =>
+      storage.sql.exec("SELECT worker FROM quayside_leases").toArray(),
+    );
+    expect(leases).toHaveLength(1);
+  });
+
   it("a worker elsewhere does not die with it, whatever it says of itself", async () => {
     const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, "elsewhere"));
     await driver.enqueue([{ queue: "mail", name: "email", payload: "1" }]);

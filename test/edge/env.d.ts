@@ -1,4 +1,6 @@
 // The bindings of wrangler.jsonc, as `env` of "cloudflare:workers" has them.
+/// <reference types="vite/client" />
+
 declare namespace Cloudflare {
   interface GlobalProps {
     mainModule: typeof import("./worker.ts");
@@ -7,6 +9,7 @@ declare namespace Cloudflare {
     SMOKE: DurableObjectNamespace<import("./worker.ts").SmokeObject>;
     WORK_QUEUE: DurableObjectNamespace<import("./queues.ts").WorkQueue>;
     HTTP_QUEUE: DurableObjectNamespace<import("./http-worker.ts").HttpQueue>;
+    TIMED_QUEUE: DurableObjectNamespace<import("./http-worker.ts").TimedQueue>;
     WIDE_QUEUE: DurableObjectNamespace<import("./queues.ts").WideQueue>;
     RATE_LIMITER: RateLimit;
     BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;

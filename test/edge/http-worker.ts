@@ -21,8 +21,11 @@ function clockOf(ctx: DurableObjectState): Clock {
 /** Keeps jobs and works none: the tests are its workers. */
 export class HttpQueue extends durableQueue({ clock: clockOf }) {}
 
+/** The same on the platform's clock: for processes that come and go, whom no test can tell the time. */
+export class TimedQueue extends durableQueue({}) {}
+
 /** The queues of one space. */
-const within = (space: string, namespace: DurableObjectNamespace<HttpQueue>): QueueNamespace => ({
+const within = (space: string, namespace: DurableObjectNamespace<HttpQueue | TimedQueue>): QueueNamespace => ({
   idFromName: (queue) => namespace.idFromName(`${space}/${queue}`),
   get: (id) => namespace.get(id),
 });
@@ -37,14 +40,14 @@ app.post("/spaces/:space/time", async (c) => {
   return c.json(time);
 });
 
-/** The API of each space. Making one builds its request schemas: once, as an app does, and not for each request. */
+/** The API of each space; those that are called `timed…` are on the platform's clock. Making one builds its request schemas: once, as an app does. */
 const apis = new Map<string, Hono<{ Bindings: Cloudflare.Env }>>();
 
 function apiOf(space: string): Hono<{ Bindings: Cloudflare.Env }> {
   let app = apis.get(space);
   if (!app) {
     const api = queueApi({
-      object: (env: Cloudflare.Env) => within(space, env.HTTP_QUEUE),
+      object: (env: Cloudflare.Env) => within(space, space.startsWith("timed") ? env.TIMED_QUEUE : env.HTTP_QUEUE),
       auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] }, "token-work": { scopes: ["work"] } }),
     });
     app = new Hono<{ Bindings: Cloudflare.Env }>().route(`/spaces/${space}/api`, api);

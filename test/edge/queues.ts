@@ -14,6 +14,9 @@ export const jobs = defineJobs({
 /** What handlers note as they run. */
 export const ran: string[] = [];
 
+/** What objects report to their `onError`. */
+export const reported: unknown[] = [];
+
 /** How far the clocks of objects, by their names, are ahead of the platform's. */
 export const ahead = new Map<string, number>();
 
@@ -23,6 +26,9 @@ export const hasty = new Set<string>();
 /** Names of objects whose clock goes on by a millisecond whenever it is read. */
 export const ticking = new Map<string, number>();
 
+/** What objects, by their names, wait for. */
+export const timers = new Map<string, Set<object>>();
+
 const oddClock = ({ id: { name = "" } }: DurableObjectState): Clock => ({
   monotonic: systemClock.monotonic,
   now: () => {
@@ -30,7 +36,19 @@ const oddClock = ({ id: { name = "" } }: DurableObjectState): Clock => ({
     if (ticks !== undefined) ticking.set(name, ticks + 1);
     return Date.now() + (ahead.get(name) ?? 0) + (ticks ?? 0);
   },
-  after: (ms, run) => systemClock.after(hasty.has(name) && ms > 600_000 ? 50 : ms, run),
+  after: (ms, run) => {
+    const timer = {};
+    const pending = timers.get(name) ?? new Set();
+    timers.set(name, pending.add(timer));
+    const stop = systemClock.after(hasty.has(name) && ms > 600_000 ? 50 : ms, () => {
+      pending.delete(timer);
+      run();
+    });
+    return () => {
+      pending.delete(timer);
+      stop();
+    };
+  },
 });
 
 /** A queue's object that works its jobs itself. */
@@ -55,7 +73,7 @@ export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
         });
       }),
   },
-  onError: () => {},
+  onError: (error) => void reported.push(error),
   clock: oddClock,
 }) {}
 

@@ -609,7 +609,7 @@ export class Model {
     for (const [index, job] of taken.jobs.entries())
       job.held = { worker: request.worker, token: `${request.exchange}.${index}`, alone: taken.alone };
     for (const job of taken.jobs) this.#placeNext(job);
-    const idle = known.length + taken.jobs.length + request.settle.length + interrupted.length + mine.length === 0;
+    const idle = known.length + taken.jobs.length + interrupted.length + mine.length === 0;
     if (!idle)
       this.leases.set(request.worker, {
         number: request.exchange,

@@ -11,6 +11,8 @@ export const payloadOf = (index: number): Payload => ({ to: "ada@example.com", s
 export interface Rows {
   readonly read: number;
   readonly written: number;
+  /** How many of them are alarms, where that is counted. */
+  readonly alarms?: number;
 }
 
 /**

@@ -6,6 +6,8 @@ export interface Jobs {
   email: Payload;
   /** Runs on for a while, so that the answer that tells of its start does not wait for the write that ends it. */
   slow: Payload;
+  /** Fails at its first attempt. */
+  flaky: Payload;
 }
 
 type Options = DurableQueueOptions<Jobs, Cloudflare.Env>;
@@ -14,6 +16,7 @@ type Options = DurableQueueOptions<Jobs, Cloudflare.Env>;
 class BenchQueue extends DurableQueue<Cloudflare.Env> implements Contestant {
   readonly #queue: Queue<Jobs>;
   readonly #name: string;
+  #middle: string | undefined;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env, options: Options) {
     super(ctx, env, options as never);
@@ -63,17 +66,71 @@ class BenchQueue extends DurableQueue<Cloudflare.Env> implements Contestant {
     await runs.until(total);
   }
 
-  async rows(jobs: number, batch: number): Promise<Rows> {
-    const before = await this.usage();
-    const all = runs.next(jobs);
-    await this.add(jobs, batch);
-    await all;
+  rows(jobs: number, batch: number): Promise<Rows> {
+    return this.#counted(async () => {
+      const all = runs.next(jobs);
+      await this.add(jobs, batch);
+      await all;
+    });
+  }
+
+  /** The same with all of them due a moment later, when the alarm rings. */
+  rowsDelayed(jobs: number): Promise<Rows> {
+    return this.#counted(async () => {
+      const all = runs.next(jobs);
+      await this.#queue.addJobs(
+        [...batchesOf(jobs, jobs)].flat().map((payload) => ({ name: "email", payload, delay: 200 })),
+      );
+      await all;
+    });
+  }
+
+  rowsRetried(jobs: number): Promise<Rows> {
+    return this.#counted(async () => {
+      const all = runs.next(2 * jobs);
+      await this.#queue.addJobs(
+        [...batchesOf(jobs, jobs)].flat().map((payload) => ({ name: "flaky", payload, backoff: 200 })),
+      );
+      await all;
+    });
+  }
+
+  /** Added here, worked by somebody elsewhere, 100 at a time. */
+  rowsElsewhere(jobs: number): Promise<Rows> {
+    return this.#counted(async () => {
+      await this.add(jobs, 100);
+      await this.exchanges(jobs);
+    });
+  }
+
+  /** The last so many completed jobs are kept, and so many are there. */
+  async keep(jobs: number): Promise<void> {
+    await this.#queue.configure({ keep: { completed: jobs } });
+    await this.rows(jobs, jobs);
+  }
+
+  /** As Cloudflare does with an idle object, whose alarm has rung: what it had in memory is gone. */
+  async sleep(): Promise<void> {
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.sync();
+    this.ctx.abort("asleep");
+  }
+
+  /** What it has read and written since it woke, alarms included. */
+  async sinceStart(): Promise<Rows> {
+    const { rowsRead, rowsWritten, alarmsSet } = await this.usage();
+    return { read: rowsRead, written: rowsWritten + alarmsSet, alarms: alarmsSet };
+  }
+
+  async #counted(work: () => Promise<unknown>): Promise<Rows> {
+    const before = await this.sinceStart();
+    await work();
     await this.#settled();
-    const after = await this.usage();
-    const alarms = after.alarmsSet - before.alarmsSet;
+    const after = await this.sinceStart();
     return {
-      read: after.rowsRead - before.rowsRead,
-      written: after.rowsWritten - before.rowsWritten + alarms,
+      read: after.read - before.read,
+      written: after.written - before.written,
+      alarms: (after.alarms ?? 0) - (before.alarms ?? 0),
     };
   }
 
@@ -100,6 +157,52 @@ class BenchQueue extends DurableQueue<Cloudflare.Env> implements Contestant {
     }
   }
 
+  /** Claims 100 jobs so many times. Each claim gives back what the one before took, so that the queue stays as it is. */
+  async claims(times: number): Promise<void> {
+    const worker = crypto.randomUUID();
+    for (let number = 1; number <= times + 1; number++) {
+      const limit = number > times ? 0 : 100;
+      const reply = await this.exchange({
+        worker,
+        liveness: "time",
+        leaseMs: 30_000,
+        exchange: number,
+        settle: [],
+        running: [],
+        claim: { limit, queues: limit > 0 ? [{ queue: this.#name }] : [] },
+        leave: limit === 0,
+      });
+      if (!reply.ok) throw new Error(reply.error.message);
+      if (reply.value.jobs.length < limit) throw new Error(`Claimed ${reply.value.jobs.length} of ${limit}.`);
+    }
+  }
+
+  async firstPages(times: number): Promise<void> {
+    for (let time = 0; time < times; time++) await this.#page(100);
+  }
+
+  /** The same page again and again: where that begins is found once. */
+  async middlePages(times: number): Promise<void> {
+    this.#middle ??= await this.#seek(Math.floor((await this.#queue.size()) / 2));
+    for (let time = 0; time < times; time++) await this.#page(100, this.#middle);
+  }
+
+  async countAgain(times: number): Promise<void> {
+    for (let time = 0; time < times; time++) await this.#queue.counts();
+  }
+
+  async #page(limit: number, cursor?: string): Promise<string | undefined> {
+    const page = await this.#queue.list({ limit, ...(cursor !== undefined && { cursor }) });
+    if (page.jobs.length < limit) throw new Error(`A page has ${page.jobs.length} of ${limit} jobs.`);
+    return page.cursor;
+  }
+
+  async #seek(jobs: number): Promise<string | undefined> {
+    let cursor: string | undefined;
+    for (let left = jobs; left > 0; left -= 500) cursor = await this.#page(Math.min(left, 500), cursor);
+    return cursor;
+  }
+
   async #settled(): Promise<void> {
     while ((await this.#queue.size()) > 0) await pause(1);
   }
@@ -110,6 +213,10 @@ const handlers: NonNullable<Options["handlers"]> = {
   slow: async () => {
     runs.run();
     await pause(5);
+  },
+  flaky: (_, { attempt }) => {
+    runs.run();
+    if (attempt === 1) throw new Error("not yet");
   },
 };
 

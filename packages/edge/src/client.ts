@@ -26,6 +26,7 @@ import { idempotencyKey, numberedHeaders, randomKey } from "./client/idempotency
 import { bodiesOf, jobText } from "./client/job-bodies.ts";
 import { sendSafely } from "./client/send-safely.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
+import { replyOf } from "./lost-exchange.ts";
 
 export interface HttpDriverOptions {
   /** Where the queue API is mounted, e.g. `/api/queues` in a page or `https://app.example/api/queues`. */
@@ -109,7 +110,7 @@ export class HttpDriver implements Driver {
       const body = { ...rest, claim: { limit, ...(names && { names }) } };
       // R9 does the rest on the server; on the way, others know a round that is sent again by its key.
       const headers = { "idempotency-key": idempotencyKey(request.worker, request.exchange, queue) };
-      return this.#call("POST", queue, "exchange", JSON.stringify(body), headers);
+      return this.#call<ExchangeReply>("POST", queue, "exchange", JSON.stringify(body), headers).catch(replyOf);
     });
   }
 

@@ -105,6 +105,7 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
   #driver!: ObjectDriver;
   #alarm: DurableAlarm | undefined;
   #worker: ObjectWorker | undefined;
+  #begun: Promise<void> | undefined;
 
   constructor(ctx: DurableObjectState, env: Env, options: DurableQueueOptions<JobMap, Env>) {
     super(ctx, env);
@@ -173,6 +174,7 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     const alarm = this.#alarm;
     const done = alarm?.ring();
     try {
+      await this.#begin();
       // First the guard for what comes now: should the object die below, the next alarm is set.
       alarm?.rearm();
       await this.#worker?.start();
@@ -191,6 +193,7 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     const { storage } = this.ctx;
     const sql = new SqlStore(storage);
     this.#sql = sql;
+    sql.onDamaged(this.#report);
     // Without handlers there is nothing to wake for: the workers are elsewhere, and each has a clock of its own.
     const { handlers, dispatch, jobs } = options;
     const works = handlers !== undefined || dispatch !== undefined;
@@ -212,7 +215,20 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
       dispatch: dispatch && dispatching({ dispatch, env: this.env, jobs, handlers, report: this.#report }),
       report: this.#report,
     });
-    this.#worker.add(sql.run(storedQueues));
+    await this.#begin().catch(this.#report);
+  }
+
+  /** Learns what the object holds. Where that cannot be read, each call and each alarm tries again, and says why not. */
+  #begin(): Promise<void> {
+    this.#begun ??= this.#learn().catch((error: unknown) => {
+      this.#begun = undefined;
+      throw error;
+    });
+    return this.#begun;
+  }
+
+  async #learn(): Promise<void> {
+    this.#worker?.add(this.#sql.run(storedQueues));
     await this.#alarm?.start();
   }
 
@@ -224,6 +240,7 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
   /** What every call does first: the worker runs and knows these queues, and an alarm that was lost is set again. */
   async #enter(queues: readonly string[] = []): Promise<void> {
     try {
+      await this.#begin();
       this.#alarm?.heal();
       this.#worker?.add(queues);
       await this.#worker?.start();

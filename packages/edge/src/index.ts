@@ -34,5 +34,6 @@ export { JobConsumerEntrypoint, type JobConsumerOptions, jobConsumer } from "./d
 export type { JobTarget } from "./dispatch/job-target.ts";
 export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./durable-queue.ts";
 export { type QueueNamespace, type QueueRpc, queueStub, type Reply, type SentError } from "./queue-rpc.ts";
+export { MIGRATIONS, type Migration, migrate } from "./sql-migrations.ts";
 export { SqlStore } from "./sql-store.ts";
 export { edgeQueue, StubDriver } from "./stub-driver.ts";

@@ -1,11 +1,15 @@
+import { QuaysideError } from "@quayside/core";
 import { sqlTable } from "./sql-table.ts";
+
+/** One step of the layout of an object's tables to the next. Runs in a transaction of its own, and must not await. */
+export type Migration = (sql: SqlStorage) => void;
 
 /**
  * The steps from an empty database to the tables that this version works with, numbered from 1. A released step is
- * never edited: a change of the layout is a new step at the end. They run one after another in one transaction, so an
- * object is at one number or at the next.
+ * never edited, nor the statements that it runs: a change of the layout is a new step at the end, and comes with what an
+ * object of its number holds, in `test/edge/fixtures`, from which every later version is tested.
  */
-const MIGRATIONS: readonly ((sql: SqlStorage) => void)[] = [
+export const MIGRATIONS: readonly Migration[] = [
   (sql) => {
     for (const collection of ["jobs", "leases", "ids", "dedupe", "cells"] as const)
       sql.exec(sqlTable(collection).create);
@@ -13,22 +17,44 @@ const MIGRATIONS: readonly ((sql: SqlStorage) => void)[] = [
 ];
 
 /**
- * Brings the database up to date. The number lies in a table of its own: `PRAGMA user_version` is refused inside a
- * Durable Object (`SQLITE_AUTH`).
+ * Brings the database up to date, each step in a transaction of its own: one that fails leaves the number before it,
+ * and the next call goes on from there. The number lies in a table of its own: `PRAGMA user_version` is refused inside
+ * a Durable Object (`SQLITE_AUTH`).
  *
+ * @param steps others than this version's: for tests of a step that is being written.
  * @returns how many steps it took.
+ * @throws {QuaysideError} `storage_unavailable`, `details.reason`: `newer_version` where newer code was here before (a
+ * deploy was rolled back), `failed` where a step threw. Either way the records are as they were.
  */
-export function migrate(storage: DurableObjectStorage): number {
-  return storage.transactionSync(() => {
-    const { sql } = storage;
-    sql.exec("CREATE TABLE IF NOT EXISTS quayside_migrations (version INTEGER PRIMARY KEY)");
-    const [row] = sql.exec<{ version: number | null }>("SELECT MAX(version) AS version FROM quayside_migrations");
-    const from = row?.version ?? 0;
-    for (const [index, step] of MIGRATIONS.entries()) {
-      if (index < from) continue;
-      step(sql);
-      sql.exec("INSERT INTO quayside_migrations VALUES (?)", index + 1);
+export function migrate(storage: DurableObjectStorage, steps = MIGRATIONS): number {
+  const { sql } = storage;
+  sql.exec("CREATE TABLE IF NOT EXISTS quayside_migrations (version INTEGER PRIMARY KEY)");
+  const [row] = sql.exec<{ version: number | null }>("SELECT MAX(version) AS version FROM quayside_migrations");
+  const from = row?.version ?? 0;
+  if (from > steps.length) throw newer(from, steps.length);
+  for (const [index, step] of steps.entries()) {
+    const version = index + 1;
+    if (version <= from) continue;
+    try {
+      storage.transactionSync(() => {
+        step(sql);
+        sql.exec("INSERT INTO quayside_migrations VALUES (?)", version);
+      });
+    } catch (cause) {
+      throw new QuaysideError(
+        "storage_unavailable",
+        `The object's tables could not be brought to version ${version}: they stay at ${index} until the next try.`,
+        { reason: "failed", version },
+        cause,
+      );
     }
-    return Math.max(0, MIGRATIONS.length - from);
-  });
+  }
+  return steps.length - from;
 }
+
+const newer = (version: number, known: number) =>
+  new QuaysideError(
+    "storage_unavailable",
+    `The object's tables are of version ${version}; this code knows ${known} at most and leaves them alone. Deploy the newer code again.`,
+    { reason: "newer_version", version, known },
+  );

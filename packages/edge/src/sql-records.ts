@@ -9,6 +9,8 @@ import {
   type Records,
   type Step,
 } from "@quayside/core";
+import { DamagedRecord, setAside } from "./damaged-records.ts";
+import { DeferredRecords } from "./deferred-records.ts";
 import { DerivedRecords } from "./derived-records.ts";
 import { migrate } from "./sql-migrations.ts";
 import { type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";
@@ -27,19 +29,36 @@ export class SqlRecords {
   readonly #storage: DurableObjectStorage;
   readonly #tables = new Map<Collection, SqlTable>();
   readonly #derived = new Map<Collection, DerivedRecords>();
+  readonly #deferred = new DeferredRecords();
+  #migrated = false;
+  /** What the program that runs has set aside. */
+  #damaged: QuaysideError[] = [];
   rowsRead = 0;
   rowsWritten = 0;
+  /** Is told of each record that was found damaged and set aside. */
+  onDamaged: (error: QuaysideError) => void = () => {};
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
-    migrate(storage);
     for (const [name, { derived }] of Object.entries(COLLECTIONS) as [Collection, { derived?: true }][]) {
       if (derived) this.#derived.set(name, new DerivedRecords());
       else this.#tables.set(name, sqlTable(name));
     }
+    try {
+      this.#migrate();
+    } catch {
+      // Each program tries again, and says why not: an object that cannot be made says nothing to its callers, and its
+      // alarm fails until Cloudflare drops it.
+    }
+  }
+
+  #migrate(): void {
+    migrate(this.#storage);
+    this.#migrated = true;
   }
 
   run<T>(start: () => Program<T>): T {
+    if (!this.#migrated) this.#migrate();
     try {
       const result = this.#storage.transactionSync(() => {
         const program = start();
@@ -48,11 +67,22 @@ export class SqlRecords {
         return step.value;
       });
       for (const records of this.#derived.values()) records.commit();
+      this.#deferred.commit();
+      this.#tellDamage();
       return result;
     } catch (error) {
       for (const records of this.#derived.values()) records.rollback();
+      this.#deferred.rollback();
+      this.#damaged = [];
       throw error;
     }
+  }
+
+  #tellDamage(): void {
+    if (this.#damaged.length === 0) return;
+    // What was derived from it has to be derived anew.
+    for (const records of this.#derived.values()) records.clear();
+    for (const error of this.#damaged.splice(0)) this.onDamaged(error);
   }
 
   #answer(step: Step): unknown {
@@ -62,12 +92,16 @@ export class SqlRecords {
   #perform(operation: Operation): unknown {
     const derived = this.#derived.get(operation.collection);
     if (derived) return performInMemory(derived, operation);
+    return this.#deferred.perform(operation, (written) => this.#onTable(written));
+  }
+
+  #onTable(operation: Operation): unknown {
     const table = this.#tables.get(operation.collection) as SqlTable;
     switch (operation.op) {
       case "get":
-        return this.#get(table, operation.keys);
+        return this.#read(table, operation.collection, () => this.#get(table, operation.keys));
       case "scan":
-        return this.#scan(table, operation);
+        return this.#read(table, operation.collection, () => this.#scan(table, operation));
       case "put":
         return this.#put(table, operation.records);
       case "delete":
@@ -76,6 +110,19 @@ export class SqlRecords {
         const range = sqlRange(operation.collection, operation.from, operation.to);
         if (range) this.#exec(table.deleteRange(range), range.bindings);
         return undefined;
+      }
+    }
+  }
+
+  /** Reads until what is read is whole. */
+  #read<T>(table: SqlTable, collection: Collection, read: () => T): T {
+    for (;;) {
+      try {
+        return read();
+      } catch (error) {
+        if (!(error instanceof DamagedRecord)) throw error;
+        this.#damaged.push(setAside(this.#storage.sql, collection, error));
+        this.#exec(table.deleteOne, error.key);
       }
     }
   }
@@ -141,10 +188,17 @@ export class SqlRecords {
 }
 
 function parse(key: Key, json: string): AnyRecord {
+  let record: object | null;
+  try {
+    record = JSON.parse(json);
+  } catch (cause) {
+    throw new DamagedRecord(key, json, cause);
+  }
+  if (typeof record !== "object" || record === null) throw new DamagedRecord(key, json);
   // Set, not spread: the engine shares one shape among all that it parses.
-  const record = JSON.parse(json) as { key: Key };
-  record.key = key;
-  return record as AnyRecord;
+  const whole = record as { key: Key };
+  whole.key = key;
+  return whole as AnyRecord;
 }
 
 /** JSON arrays of consecutive rows, each short enough to be bound. */

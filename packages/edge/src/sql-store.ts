@@ -49,6 +49,14 @@ export class SqlStore implements Store {
     return this.#shared.records.rowsWritten;
   }
 
+  /**
+   * Calls back with each job or lease that was found damaged and set aside, in the table `quayside_damaged`: a
+   * `storage_unavailable` error whose `details` name the table and the key.
+   */
+  onDamaged(listener: (error: QuaysideError) => void): void {
+    this.#shared.records.onDamaged = listener;
+  }
+
   async transact<T>(start: () => Program<T>): Promise<T> {
     return this.run(start);
   }

@@ -29,10 +29,10 @@ export interface SqlRange {
 const quote = (name: string) => `"${name}"`;
 
 /** Quayside may share an object's database with its user's own tables. */
-const tableName = (collection: Collection) => quote(`quayside_${collection}`);
+export const tableName = (collection: Collection): string => `quayside_${collection}`;
 
 export function sqlTable(collection: Collection): SqlTable {
-  const table = tableName(collection);
+  const table = quote(tableName(collection));
   const parts = COLLECTIONS[collection].key;
   const columns = parts.map((part) => quote(part.name));
   const key = columns.join(", ");

@@ -39,7 +39,7 @@ export function* exchange(
 
   // Reports first: an attempt that ends in this exchange has its last words kept.
   const reported = withReports(turn, before?.held ?? [], request.progress ?? []);
-  const { left, lost } = yield* settle(turn, request.settle, reported, ahead);
+  const { left, lost, stays } = yield* settle(turn, request.settle, reported, ahead);
   const running = new Set(request.running);
   const known = left.filter((held) => running.has(held.token));
   yield* release(
@@ -73,11 +73,19 @@ export function* exchange(
     held: [...lease.held, ...fresh],
     ...(interrupted.length > 0 && { interrupted: interrupted.map(scoped) }),
   };
-  // An idle look, of which nobody will have to remember anything, costs no write.
-  const idle = next.held.length + request.settle.length + interrupted.length + (before?.held.length ?? 0) === 0;
+  // An idle look, of which nobody will have to remember anything, costs no write; nor does the round of an owner who has
+  // lost all: a repeat finds it lost again.
+  const idle = next.held.length + interrupted.length + (before?.held.length ?? 0) === 0;
+  // A worker that dies with its process sends nothing again, and who finds its lease takes back what is there of its jobs:
+  // where it has only lost jobs that are there no more, the lease before says the same.
+  const deferrable =
+    request.liveness === "process" &&
+    !stays &&
+    left.length === known.length &&
+    fresh.length + interrupted.length + (request.progress?.length ?? 0) === 0;
   if (request.leave && next.held.length === 0) leases.delete(request.worker);
   else if (idle) leases.restore(request.worker, before);
-  else leases.set(next);
+  else leases.set(next, deferrable);
   for (const job of claimed.jobs) turn.changed(job.queue, "active");
 
   // What the claim itself set free (a parent of a job that expired, say) is told to nobody else than this worker.

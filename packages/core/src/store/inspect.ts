@@ -4,7 +4,7 @@ import { isUndelayed, toJobRecord } from "../job/transitions.ts";
 import { countKeys, locate } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
 import { Mint } from "./mint.ts";
-import { after, type Range, scanKeys, startingWith } from "./operations.ts";
+import { after, get, type Range, scanKeys, startingWith } from "./operations.ts";
 import { nextTokenAt } from "./rate-limit.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
@@ -101,10 +101,17 @@ export function* attentionAt(now: number): Program<number | undefined> {
   let wakeAt = yield* firstDue(current, yield* readyQueues());
   for (const lease of (yield* current.leases()).all()) {
     // A lease that has run out is judged at the next look but one: no use in looking all the time.
-    if (lease.held.length > 0)
+    if (yield* holdsAny(lease))
       wakeAt = Math.min(wakeAt, lease.expiresAt > now ? lease.expiresAt : now + lease.leaseMs / 3);
   }
   return wakeAt === Number.POSITIVE_INFINITY ? undefined : Math.ceil(wakeAt);
+}
+
+/** What a process left behind may list jobs that were gone before it was: see `deferrable` of `Operation`. */
+function* holdsAny({ liveness, held }: LeaseRecord): Program<boolean> {
+  if (liveness !== "process") return held.length > 0;
+  for (const { key } of held) if ((yield* get("jobs", [key]))[0]) return true;
+  return false;
 }
 
 /**

@@ -11,6 +11,8 @@ export const EVERY_LEASE = { from: [""], to: ["\u007f"] };
 export class Leases {
   readonly #leases: Map<string, LeaseRecord>;
   readonly #touched = new Set<string>();
+  /** Of those that were touched, the ones that need not be written at once. */
+  readonly #deferrable = new Set<string>();
   #byKey: Map<string, { worker: string; held: Held }> | undefined;
   #freed: Held[] = [];
 
@@ -26,12 +28,15 @@ export class Leases {
     return this.#leases.get(worker);
   }
 
-  set(lease: LeaseRecord): void {
+  /** @param deferrable what it no longer lists is gone from its place, and it lists nothing new: see `Operation`. */
+  set(lease: LeaseRecord, deferrable = false): void {
     const before = this.#leases.get(lease.key[0])?.held ?? [];
     const now = new Set(lease.held.map(({ token }) => token));
     this.#freed.push(...before.filter(({ token }) => !now.has(token)));
     this.#leases.set(lease.key[0], lease);
     this.#touched.add(lease.key[0]);
+    if (deferrable) this.#deferrable.add(lease.key[0]);
+    else this.#deferrable.delete(lease.key[0]);
     this.#byKey = undefined;
   }
 
@@ -78,9 +83,11 @@ export class Leases {
 
   *flush(): Program<void> {
     const names = [...this.#touched];
+    const records = names.flatMap((name) => this.#leases.get(name) ?? []);
     yield* put(
       "leases",
-      names.flatMap((name) => this.#leases.get(name) ?? []),
+      records,
+      records.every(({ key }) => this.#deferrable.has(key[0])),
     );
     yield* remove(
       "leases",

@@ -40,9 +40,13 @@ export function* scanKeys<C extends Collection>(
   return (yield { op: "scan", collection, ...range, limit, keysOnly: true }) as readonly Records[C]["key"][];
 }
 
-export function* put<C extends Collection>(collection: C, records: readonly Records[C][]): Program<void> {
+export function* put<C extends Collection>(
+  collection: C,
+  records: readonly Records[C][],
+  deferrable = false,
+): Program<void> {
   // A generic C cannot be matched with the union's members; the signature above has already checked the pair.
-  if (records.length > 0) yield { op: "put", collection, records } as never;
+  if (records.length > 0) yield { op: "put", collection, records, deferrable } as never;
 }
 
 export function* remove<C extends Collection>(collection: C, keys: readonly Records[C]["key"][]): Program<void> {

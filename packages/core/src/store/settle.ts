@@ -9,8 +9,8 @@ import type { Turn } from "./turn.ts";
 import type { Settlement } from "./verbs.ts";
 
 /**
- * Ends attempts. What the lease no longer lists is lost and changes nothing. Answers what is still held and the tokens
- * that were lost; the caller writes the lease.
+ * Ends attempts. What the lease no longer lists is lost and changes nothing. Answers what is still held, the tokens that
+ * were lost, and whether a job that was held stays where it stands; the caller writes the lease.
  *
  * @param present the keys among which the held jobs lie, where these were read ahead.
  */
@@ -19,7 +19,7 @@ export function* settle(
   settlements: readonly Settlement[],
   held: readonly Held[],
   present?: readonly JobKey[],
-): Program<{ left: readonly Held[]; lost: string[] }> {
+): Program<{ left: readonly Held[]; lost: string[]; stays: boolean }> {
   const byToken = new Map(held.map((entry) => [entry.token, entry]));
   const lost: string[] = [];
   const plain: Held[] = [];
@@ -56,17 +56,21 @@ export function* settle(
   );
   const ends: End[] = [];
   const moves: { from: StoredJob["key"]; job: StoredJob }[] = [];
+  let stays = false;
   for (const [index, { entry, settlement }] of rest.entries()) {
     const job = jobs[index];
     if (!job) continue;
     const fate = decide(turn, job, entry, settlement);
     if ("ending" in fate) ends.push(fate);
     else if (fate.job !== job) moves.push({ from: job.key, job: fate.job });
-    else turn.changed(job.queue, "ready");
+    else {
+      stays = true;
+      turn.changed(job.queue, "ready");
+    }
   }
   yield* move(turn, moves);
   yield* end(turn, ends);
-  return { left: [...byToken.values()], lost };
+  return { left: [...byToken.values()], lost, stays };
 }
 
 /** What an attempt leaves behind, however it ended. */

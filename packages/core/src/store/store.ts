@@ -264,7 +264,16 @@ export type Operation = {
   [C in Collection]:
     | { readonly op: "get"; readonly collection: C; readonly keys: readonly Key[] }
     | ScanOperation<C>
-    | { readonly op: "put"; readonly collection: C; readonly records: readonly Records[C][] }
+    | {
+        readonly op: "put";
+        readonly collection: C;
+        readonly records: readonly Records[C][];
+        /**
+         * Of records that are there: after a crash, those before these would do as well. So a store that no other process
+         * uses may keep these in memory, until they are next put or deleted.
+         */
+        readonly deferrable?: boolean;
+      }
     | { readonly op: "delete"; readonly collection: C; readonly keys: readonly Key[] }
     | { readonly op: "deleteRange"; readonly collection: C; readonly from: Key; readonly to: Key };
 }[Collection];

@@ -285,6 +285,8 @@ export class Rounds<Ctx extends object> {
     // Other workers have all the room: it has not seen yet whether there is work.
     if (this.#look && !this.#claims.spent) return;
     this.#idle = true;
+    // What waits for a timer cannot sleep: an object at the edge is billed for the time.
+    this.#renewalTimer.disarm();
     events.emit("idle", {});
     this.notice();
     if (this.#claims.spent) spent();

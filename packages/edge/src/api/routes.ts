@@ -1,4 +1,5 @@
 import { type Command, type Duration, type ErrorCode, type ExchangeRequest, QuaysideError, toMs } from "@quayside/core";
+import { unlessLost } from "../lost-exchange.ts";
 import { quotaOf } from "./auth.ts";
 import { readJob, readJobs } from "./new-jobs.ts";
 import { type Call, type Route, type RouteInfo, route } from "./route.ts";
@@ -257,11 +258,12 @@ export const routes: readonly Route[] = [
     body: exchangeBody,
     status: 200,
     answer: "ExchangeReply",
-    errors: ["stale_exchange", "too_large"],
-    handle: ({ driver, queue, body: { claim, ...round } }) => {
+    errors: ["stale_exchange", "lease_lost", "too_large"],
+    handle: async ({ driver, queue, body: { claim, ...round } }) => {
       const { limit, names } = claim;
-      const request = { ...round, liveness: "time", claim: { limit, queues: [{ queue, ...(names && { names }) }] } };
-      return driver.exchange(request as ExchangeRequest);
+      const queues = [{ queue, ...(names && { names }) }];
+      const request = { ...round, liveness: "time", claim: { limit, queues } } as ExchangeRequest;
+      return unlessLost(request, await driver.exchange(request));
     },
   }),
   route({

@@ -47,6 +47,44 @@ export function programCases(check: StoreCase, expect: TestRunner["expect"]): vo
     for (const collection of collections) expect(found[collection], collection).toEqual([records[collection]]);
   });
 
+  check(
+    "finds what was put, also where the store may keep it in memory: a put that may wait",
+    async (store, { another }) => {
+      const other = await another();
+      for (const worker of ["a", "b", "c"]) await write(store, "leases", [lease(worker, 1)]);
+      await store.transact(() => put("leases", [lease("b", 2), lease("new", 2)], true));
+      await store.transact(() => put("leases", [lease("b", 3)], true));
+      const stand = async () => {
+        for (const from of [store, other]) {
+          expect(await from.transact(() => get("leases", [["b"], ["new"], ["none"]]))).toEqual([
+            lease("b", 3),
+            lease("new", 2),
+            undefined,
+          ]);
+          const all = await from.transact(() => scan("leases", { from: ["a"], to: ["z"] }, 10));
+          expect(all).toEqual([lease("a", 1), lease("b", 3), lease("c", 1), lease("new", 2)]);
+        }
+      };
+      await stand();
+      await failing(
+        store.transact(function* (): Program<void> {
+          yield* put("leases", [lease("b", 9), lease("c", 9)], true);
+          expect(yield* get("leases", [["b"], ["c"]])).toEqual([lease("b", 9), lease("c", 9)]);
+          throw new Error("undo");
+        }),
+      );
+      await stand();
+      await store.transact(() => put("leases", [lease("b", 4)]));
+      expect(await other.transact(() => get("leases", [["b"]]))).toEqual([lease("b", 4)]);
+      await store.transact(() => put("leases", [lease("b", 5), lease("c", 5)], true));
+      await store.transact(() => remove("leases", [["b"]]));
+      await store.transact(() => removeRange("leases", { from: ["c"], to: ["d"] }));
+      expect(await other.transact(() => get("leases", [["b"], ["c"]]))).toEqual([undefined, undefined]);
+      for (const worker of ["b", "c"]) await write(store, "leases", [lease(worker, 6)]);
+      expect(await other.transact(() => get("leases", [["b"], ["c"]]))).toEqual([lease("b", 6), lease("c", 6)]);
+    },
+  );
+
   check("answers operations asked for together in their order, each seeing the ones before it", async (store) => {
     const [first, second] = jobs(2);
     await write(store, "jobs", [first as StoredJob]);

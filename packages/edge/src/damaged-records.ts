@@ -1,0 +1,49 @@
+import { type Collection, type Key, QuaysideError } from "@quayside/core";
+import { tableName } from "./sql-table.ts";
+
+/** Thrown when a row holds no record: somebody else has written to it. */
+export class DamagedRecord extends Error {
+  override readonly name = "DamagedRecord";
+  readonly key: Key;
+  readonly text: string;
+  constructor(key: Key, text: string, cause?: unknown) {
+    super(`No record: ${text.slice(0, 100)}`, { cause });
+    this.key = key;
+    this.text = text;
+  }
+}
+
+/** The table that keeps what was set aside, for whoever can mend it. Made when there is something to keep. */
+const DAMAGED = "quayside_damaged";
+
+/**
+ * Takes a damaged job or lease out of its table, so that it holds up nothing behind it: of a job nothing is known but its
+ * place, and the jobs of a lease that is gone are claimed anew, as they would be after its time.
+ *
+ * @returns what to report.
+ * @throws {QuaysideError} `storage_unavailable`, `details.reason: "damaged"`, for any other record: without a setting, a
+ * dedupe key or a mark the queue would do what it must not. Only what needs that record fails.
+ */
+export function setAside(sql: SqlStorage, collection: Collection, damaged: DamagedRecord): QuaysideError {
+  const { key, text } = damaged;
+  const place = `The record ${JSON.stringify(key)} of the table ${tableName(collection)} is damaged`;
+  const error = (what: string) =>
+    new QuaysideError(
+      "storage_unavailable",
+      `${place}${what}`,
+      { reason: "damaged", table: tableName(collection), key },
+      damaged,
+    );
+  if (collection !== "jobs" && collection !== "leases") throw error(": what needs it cannot be done.");
+  sql.exec(
+    `CREATE TABLE IF NOT EXISTS ${DAMAGED} (collection TEXT NOT NULL, key TEXT NOT NULL, record TEXT NOT NULL,
+      found_at INTEGER NOT NULL DEFAULT (unixepoch()), PRIMARY KEY (collection, key)) WITHOUT ROWID`,
+  );
+  sql.exec(
+    `INSERT OR REPLACE INTO ${DAMAGED} (collection, key, record) VALUES (?, ?, ?)`,
+    collection,
+    JSON.stringify(key),
+    text,
+  );
+  return error(`, and was set aside in ${DAMAGED}.`);
+}

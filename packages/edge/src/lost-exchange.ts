@@ -1,0 +1,24 @@
+import { type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
+
+/**
+ * The reply, unless all that was asked came too late: every token that the request settles or renews is lost, and it
+ * claims nothing and does not take its leave. Then nothing was changed, and over HTTP that is a 409 and no success. An
+ * exchange of which any part took effect stays a success, and `lost` names the tokens that did not.
+ *
+ * @throws {QuaysideError} `lease_lost`; `details` are the reply, for a client to go on with.
+ */
+export function unlessLost({ settle, running, leave, claim }: ExchangeRequest, reply: ExchangeReply): ExchangeReply {
+  const asked = settle.length + running.length;
+  if (asked === 0 || reply.lost.length < asked || claim.limit > 0 || leave) return reply;
+  throw new QuaysideError("lease_lost", "None of these tokens is held any more: another worker may have the jobs.", {
+    ...reply,
+  });
+}
+
+/** The reply in such an error, for the driver's caller, who reads `lost`; any other error is thrown again. */
+export function replyOf(error: unknown): ExchangeReply {
+  if (!(error instanceof QuaysideError) || error.code !== "lease_lost" || !Array.isArray(error.details["lost"]))
+    throw error;
+  const { status: _, ...reply } = error.details;
+  return reply as unknown as ExchangeReply;
+}
