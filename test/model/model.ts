@@ -603,6 +603,10 @@ export class Model {
     lost.push(...request.running.filter((token) => !known.some((job) => job.held?.token === token)));
     const cancel = known.filter((job) => job.held?.cancel).map((job) => job.held?.token as string);
 
+    const asked = request.settle.length + request.running.length;
+    if (mine.length === 0 && asked > 0 && lost.length === asked && request.claim.limit === 0 && !request.leave)
+      return { jobs: [], lost, cancel: [], interrupted: [] };
+
     const interrupted = recovered.workers.flatMap((worker) => this.#recover(worker, recovered.jobs));
     this.#follow();
     const taken = this.#claim(request.claim, known);

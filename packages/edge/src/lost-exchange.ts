@@ -1,4 +1,4 @@
-import { type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import { type ExchangeReply, QuaysideError } from "@quayside/core";
 
 /**
  * The reply, unless all that was asked came too late: every token that the request settles or renews is lost, and it
@@ -7,9 +7,8 @@ import { type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quaysi
  *
  * @throws {QuaysideError} `lease_lost`; `details` are the reply, for a client to go on with.
  */
-export function unlessLost({ settle, running, leave, claim }: ExchangeRequest, reply: ExchangeReply): ExchangeReply {
-  const asked = settle.length + running.length;
-  if (asked === 0 || reply.lost.length < asked || claim.limit > 0 || leave) return reply;
+export function unlessLost(reply: ExchangeReply): ExchangeReply {
+  if (!reply.futile) return reply;
   throw new QuaysideError("lease_lost", "None of these tokens is held any more: another worker may have the jobs.", {
     ...reply,
   });

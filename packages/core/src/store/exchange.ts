@@ -48,6 +48,8 @@ export function* exchange(
   );
   const present = new Set(known.map((held) => held.token));
   lost.push(...request.running.filter((token) => !present.has(token)));
+  if (left.length === 0 && isFutile(request, lost))
+    return { exchange: request.exchange, jobs: [], lost, cancel: [], interrupted: [], unknown: [], futile: true };
 
   const lease: LeaseRecord = {
     key: [request.worker],
@@ -102,6 +104,10 @@ export function* exchange(
     ...(wakeAt < Number.POSITIVE_INFINITY && { nextWakeMs: Math.max(0, wakeAt - turn.now) }),
   };
 }
+
+/** All that it settles or renews is lost, and it asks for nothing else. */
+const isFutile = ({ settle, running, claim, leave }: ExchangeRequest, lost: readonly string[]): boolean =>
+  lost.length > 0 && lost.length === settle.length + running.length && claim.limit === 0 && !leave;
 
 /** Where the jobs of one claim lie, when all are of one lane and rank and their ids spell it: see `claimedStretch`. */
 export interface ClaimedStretch {

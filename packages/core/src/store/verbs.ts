@@ -93,6 +93,8 @@ export interface ExchangeReply {
   readonly unknown: readonly { readonly queue: string; readonly name: string }[];
   /** Ms until the next claim could succeed; absent: nothing is known to come. */
   readonly nextWakeMs?: number;
+  /** All that it settles or renews is lost, and it asked for nothing else: nothing was changed. */
+  readonly futile?: true;
 }
 
 export interface ClaimedJob {

@@ -121,6 +121,7 @@ function make() {
     interrupted: z.array(Job),
     unknown: z.array(z.strictObject({ queue: z.string(), name: z.string() })),
     nextWakeMs: z.exactOptional(count),
+    futile: z.exactOptional(z.literal(true)),
   });
   const Problem = z.strictObject({
     type: z.string(),

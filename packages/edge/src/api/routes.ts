@@ -263,7 +263,7 @@ export const routes: readonly Route[] = [
       const { limit, names } = claim;
       const queues = [{ queue, ...(names && { names }) }];
       const request = { ...round, liveness: "time", claim: { limit, queues } } as ExchangeRequest;
-      return unlessLost(request, await driver.exchange(request));
+      return unlessLost(await driver.exchange(request));
     },
   }),
   route({

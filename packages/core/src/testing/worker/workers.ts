@@ -303,9 +303,11 @@ export const workerCases = topic("workers", (it) => {
     const renewal = next(mail, "error");
     await advance(10_000);
     await renewal;
+    // A change that the driver tells late may have made it look, and be refused, before.
+    const sent = sends.length;
     const again = next(mail, "error");
     await advance(9_999);
-    expect(sends).toHaveLength(2);
+    expect(sends).toHaveLength(sent);
     await advance(1);
     await again;
     refusing = false;
