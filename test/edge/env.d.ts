@@ -9,5 +9,6 @@ declare namespace Cloudflare {
     HTTP_QUEUE: DurableObjectNamespace<import("./http-worker.ts").HttpQueue>;
     WIDE_QUEUE: DurableObjectNamespace<import("./queues.ts").WideQueue>;
     BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;
+    SHOP: DurableObjectNamespace<import("./embedded.ts").Shop>;
   }
 }

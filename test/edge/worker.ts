@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 
+export { Shop } from "./embedded.ts";
 export { BareQueue, WideQueue, WorkQueue } from "./queues.ts";
 
 /** A Durable Object that shows what the edge tests can do: SQLite storage, RPC, an alarm. */

@@ -43,6 +43,12 @@ export class DerivedRecords {
   rollback(): void {
     this.#changed.clear();
   }
+
+  /** Forgets all of it. */
+  clear(): void {
+    this.#committed.clear();
+    this.#changed.clear();
+  }
 }
 
 /** Part by part; a prefix comes before what it begins. */

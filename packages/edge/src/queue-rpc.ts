@@ -66,6 +66,39 @@ function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<stri
   }
 }
 
+/** One call of a verb, as the one method of a class that embeds a queue takes it: see `embeddedQueues`. */
+export type QueueCall = {
+  [Verb in keyof QueueRpc]: readonly [verb: Verb, ...given: Parameters<QueueRpc[Verb]>];
+}[keyof QueueRpc];
+
+/** Named one by one: what comes over RPC is any text, and must reach nothing else. */
+const VERBS: { readonly [Verb in keyof QueueRpc]: true } = {
+  enqueue: true,
+  exchange: true,
+  get: true,
+  list: true,
+  counts: true,
+  command: true,
+  schedules: true,
+  nextWake: true,
+  events: true,
+};
+
+/** Makes the call. @throws {QuaysideError} `bad_request` when there is no such verb. */
+export function callVerb(rpc: QueueRpc, [verb, ...given]: QueueCall): Promise<unknown> {
+  if (!Object.hasOwn(VERBS, verb)) throw new QuaysideError("bad_request", `A queue has no verb ${String(verb)}.`);
+  return (rpc[verb] as (...given: readonly unknown[]) => Promise<unknown>).apply(rpc, given);
+}
+
+/** The verbs, each made a call. */
+export function verbsOver(call: (...call: QueueCall) => Promise<unknown>): QueueRpc {
+  const verbs = Object.keys(VERBS).map((verb) => [
+    verb,
+    (...given: readonly unknown[]) => call(...([verb, ...given] as unknown as QueueCall)),
+  ]);
+  return Object.fromEntries(verbs) as QueueRpc;
+}
+
 /** A namespace of queue objects, as a binding gives it. */
 export interface QueueNamespace {
   idFromName(name: string): DurableObjectId;

@@ -3,8 +3,9 @@ import type { EndState, JobRecord, StoredJob } from "../job/record.ts";
 import { isUndelayed, toJobRecord } from "../job/transitions.ts";
 import { countKeys, locate } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
+import { EVERY_LEASE, LEASE_LIMIT } from "./leases.ts";
 import { Mint } from "./mint.ts";
-import { after, type Range, scanKeys, startingWith } from "./operations.ts";
+import { after, type Range, scan, scanKeys, startingWith } from "./operations.ts";
 import { nextTokenAt } from "./rate-limit.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
@@ -105,6 +106,15 @@ export function* attentionAt(now: number): Program<number | undefined> {
       wakeAt = Math.min(wakeAt, lease.expiresAt > now ? lease.expiresAt : now + lease.leaseMs / 3);
   }
   return wakeAt === Number.POSITIVE_INFINITY ? undefined : Math.ceil(wakeAt);
+}
+
+/**
+ * Whether a lease that holds jobs has run out, and only awaits that its silence is proved: by a process that stays awake
+ * until then, since what it has seen is forgotten with it.
+ */
+export function* awaitsVerdict(now: number): Program<boolean> {
+  const leases = yield* scan("leases", EVERY_LEASE, LEASE_LIMIT);
+  return leases.some(({ held, expiresAt, liveness }) => liveness === "time" && held.length > 0 && expiresAt <= now);
 }
 
 /**

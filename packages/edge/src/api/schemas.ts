@@ -36,6 +36,7 @@ const jobOptions = z.strictObject({
   priority: z.exactOptional(z.number()),
   maxAttempts: z.exactOptional(z.number()),
   maxExceptions: z.exactOptional(z.number()),
+  maxInterruptions: z.exactOptional(z.number()),
   group: z.exactOptional(z.strictObject({ key: z.string(), limit: z.exactOptional(z.number()) })),
   backoff: z.exactOptional(backoff),
   timeout: z.exactOptional(duration),
