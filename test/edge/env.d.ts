@@ -9,6 +9,8 @@ declare namespace Cloudflare {
     HTTP_QUEUE: DurableObjectNamespace<import("./http-worker.ts").HttpQueue>;
     WIDE_QUEUE: DurableObjectNamespace<import("./queues.ts").WideQueue>;
     BARE_QUEUE: DurableObjectNamespace<import("./queues.ts").BareQueue>;
+    CRASH_QUEUE: DurableObjectNamespace<import("./crash-worker.ts").CrashQueue>;
+    CRASH_SHOP: DurableObjectNamespace<import("./crash-worker.ts").CrashShop>;
     SHOP: DurableObjectNamespace<import("./embedded.ts").Shop>;
   }
 }
