@@ -30,8 +30,29 @@ const oddClock = ({ id: { name = "" } }: DurableObjectState): Clock => ({
     if (ticks !== undefined) ticking.set(name, ticks + 1);
     return Date.now() + (ahead.get(name) ?? 0) + (ticks ?? 0);
   },
-  after: (ms, run) => systemClock.after(hasty.has(name) && ms > 600_000 ? 50 : ms, run),
+  after: (ms, run) => {
+    const armed = timersOf(name);
+    const timer = {};
+    armed.add(timer);
+    const cancel = systemClock.after(hasty.has(name) && ms > 600_000 ? 50 : ms, () => {
+      armed.delete(timer);
+      run();
+    });
+    return () => {
+      armed.delete(timer);
+      cancel();
+    };
+  },
 });
+
+const timers = new Map<string, Set<object>>();
+
+/** Timers that are armed in the object of this name: each keeps it in memory, which is billed by the second. */
+export function timersOf(name: string): Set<object> {
+  const armed = timers.get(name) ?? new Set();
+  timers.set(name, armed);
+  return armed;
+}
 
 /** A queue's object that works its jobs itself. */
 export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
