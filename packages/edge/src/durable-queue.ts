@@ -20,6 +20,7 @@ import type {
   NumberedRequest,
   Schedule,
 } from "@quayside/core";
+import { ChangeSockets } from "./change-socket.ts";
 import { ObjectQueues } from "./object-queues.ts";
 import type { QueueRpc, Reply } from "./queue-rpc.ts";
 
@@ -75,10 +76,12 @@ export interface Usage {
 /** An object that holds queues: over RPC the verbs of `Driver` (see `StubDriver`), inside a worker and its alarm. */
 export class DurableQueue<Env = unknown> extends DurableObject<Env> implements QueueRpc {
   readonly #queues: ObjectQueues;
+  readonly #sockets: ChangeSockets;
 
   constructor(ctx: DurableObjectState, env: Env, options: DurableQueueOptions<JobMap, Env>) {
     super(ctx, env);
     this.#queues = new ObjectQueues(ctx, env, options as DurableQueueOptions<JobMap, never>);
+    this.#sockets = new ChangeSockets(ctx, (listener) => this.#queues.driver.watch(listener));
   }
 
   enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<Reply<readonly EnqueueReceipt[]>> {
@@ -120,6 +123,18 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
   /** What this object has done of what is billed by the row, since it was last started. */
   async usage(): Promise<Usage> {
     return this.#queues.usage();
+  }
+
+  /** Opens a socket for changes (see `queueStub`); all else is for a class that extends this one. */
+  override async fetch(request: Request): Promise<Response> {
+    const response = this.#sockets.accept(request);
+    if (response) await this.#queues.enter();
+    return response ?? new Response("This object has no such page.", { status: 404 });
+  }
+
+  /** The other end has gone: this one follows. */
+  override webSocketClose(socket: WebSocket): void {
+    socket.close();
   }
 
   /** Runs what is due; never throws. */

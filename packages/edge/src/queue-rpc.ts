@@ -15,6 +15,8 @@ import {
   type Schedule,
 } from "@quayside/core";
 
+import { type Fetcher, socketStream } from "./change-socket.ts";
+
 /**
  * What a queue's object offers over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that
  * is thrown across RPC arrives as a bare `Error` without its `code`, so none is: it travels as a value.
@@ -105,8 +107,22 @@ export interface QueueNamespace {
   get(id: DurableObjectId): unknown;
 }
 
-/** The object that holds a queue: by default each queue has its own, named like it. */
+/**
+ * The object that holds a queue: by default each queue has its own, named like it. Its `events` come on a socket that
+ * lets the object sleep, where its class offers one.
+ */
 export function queueStub(namespace: QueueNamespace, name: string): QueueRpc {
   // The stub's own type maps each method through RPC's rules, which lose `unknown` payloads; this is what it carries.
-  return namespace.get(namespace.idFromName(name)) as QueueRpc;
+  const stub = namespace.get(namespace.idFromName(name)) as QueueRpc & Partial<Fetcher>;
+  return {
+    enqueue: (jobs, request) => stub.enqueue(jobs, request),
+    exchange: (request) => stub.exchange(request),
+    get: (queue, id) => stub.get(queue, id),
+    list: (query) => stub.list(query),
+    counts: (queue) => stub.counts(queue),
+    command: (command) => stub.command(command),
+    schedules: (queue) => stub.schedules(queue),
+    nextWake: (queues) => stub.nextWake(queues),
+    events: async (queue) => (stub.fetch && (await socketStream(stub as Fetcher, queue))) ?? (await stub.events(queue)),
+  };
 }
