@@ -34,6 +34,7 @@ describe("the least and the most of each option", () => {
     ["maxAttempts", 1, 0],
     ["maxAttempts", 1_000_000, 1_000_001],
     ["maxExceptions", 1, 0],
+    ["maxInterruptions", 1, 0],
     ["timeout", 1, 0],
     ["expiresIn", 1, 0],
     ["id", "x".repeat(256), "x".repeat(257)],

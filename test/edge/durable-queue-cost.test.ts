@@ -2,7 +2,7 @@ import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { edgeQueue } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { jobs, timers } from "./queues.ts";
+import { jobs, timersOf } from "./queues.ts";
 import { ended, open as workQueue } from "./work-queue.ts";
 
 afterEach(reset);
@@ -94,13 +94,13 @@ describe("the time that an object is billed for", () => {
       { name: "flaky", payload: { failures: 1 } },
     ]);
     for (const id of ids) await ended(queue, id);
-    await vi.waitFor(() => expect([...(timers.get(name) ?? [])]).toEqual([]));
+    await vi.waitFor(() => expect([...timersOf(name)]).toEqual([]));
     // A handler that runs is awaited, and its lease renewed.
     const id = await queue.addJob("sleep", { ms: 60_000 });
     await vi.waitFor(async () => expect((await queue.get(id))?.state).toBe("active"));
-    expect(timers.get(name)?.size).toBe(1);
+    expect(timersOf(name).size).toBe(1);
     await queue.cancel(id);
     await ended(queue, id);
-    await vi.waitFor(() => expect(timers.get(name)?.size).toBe(0));
+    await vi.waitFor(() => expect(timersOf(name).size).toBe(0));
   });
 });

@@ -1,9 +1,9 @@
-import { evictDurableObject, reset } from "cloudflare:test";
+import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { Queue } from "@quayside/core";
 import { edgeQueue, queueStub, StubDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { jobs } from "./queues.ts";
+import { type BareQueue, jobs } from "./queues.ts";
 import { ended, open } from "./work-queue.ts";
 
 afterEach(reset);
@@ -126,15 +126,67 @@ describe("a job that an object cannot run", () => {
 });
 
 describe("a stream of changes", () => {
+  const sockets = (object: DurableObjectStub<BareQueue>) =>
+    runInDurableObject(object, (_: BareQueue, ctx) => ctx.getWebSockets().length);
+
   it("whose reader has gone leaves nothing behind in the object", async () => {
     const object = env.BARE_QUEUE.getByName("reader-gone");
     const stream = await queueStub(env.BARE_QUEUE, "reader-gone").events();
     const reader = stream.getReader();
+    await reader.read();
+    expect(await object.timers()).toBe(0);
+    expect(await sockets(object)).toBe(1);
+    await reader.cancel();
+    await vi.waitFor(async () => expect(await sockets(object)).toBe(0));
+  });
+
+  it("that is asked for over RPC keeps the object awake, and leaves nothing behind either", async () => {
+    const object = env.BARE_QUEUE.getByName("reader-gone-rpc");
+    const reader = (await object.events()).getReader();
     await reader.read();
     expect(await object.timers()).toBe(1);
     await reader.cancel();
     // The runtime finds out when it writes to it: at the next heartbeat, at the latest.
     await object.advance(25_000);
     await vi.waitFor(async () => expect(await object.timers()).toBe(0));
+  });
+
+  it("goes on while the object sleeps: it is not opened anew, and misses nothing", async () => {
+    const { queue, object } = open();
+    const kinds: string[] = [];
+    const stop = queue.watch(({ kind }) => kinds.push(kind));
+    const add = () => queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    await add();
+    await vi.waitFor(() => expect(kinds).toContain("ready"));
+    for (let sleep = 0; sleep < 3; sleep++) {
+      kinds.length = 0;
+      await evictDurableObject(object);
+      await add();
+      await vi.waitFor(() => expect(kinds).toEqual(["ready"]));
+    }
+    stop();
+  });
+
+  it("tells each of several watchers of its own queue", async () => {
+    const stub = queueStub(env.WORK_QUEUE, "several-watchers");
+    const read = async (queue: string) => {
+      const reader = (await stub.events(queue)).pipeThrough(new TextDecoderStream()).getReader();
+      return async () => {
+        let text = "";
+        while (!text.includes("data:")) text += (await reader.read()).value ?? "";
+        await reader.cancel();
+        return text;
+      };
+    };
+    const [mail, bulk] = [await read("mail"), await read("bulk & more")];
+    for (const queue of ["bulk & more", "mail"])
+      await stub.enqueue([{ queue, name: "email", payload: '{"to":"a@b.example"}', delayMs: 60_000 }]);
+    expect(await mail()).not.toContain("bulk");
+    expect(await bulk()).toContain('{"queue":"bulk & more","kind":"ready"}');
+  });
+
+  it("is no page of the object's: other requests are not found", async () => {
+    const response = await env.BARE_QUEUE.getByName("pages").fetch("https://object/other");
+    expect(response.status).toBe(404);
   });
 });

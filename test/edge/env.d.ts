@@ -17,6 +17,9 @@ declare namespace Cloudflare {
     CONSUMER: Service<typeof import("./dispatch-queue.ts").Consumer>;
     MORTAL_CONSUMER: Service<typeof import("./dispatch-queue.ts").MortalConsumer>;
     STILLBORN_CONSUMER: Service<typeof import("./dispatch-queue.ts").StillbornConsumer>;
+    CRASH_QUEUE: DurableObjectNamespace<import("./crash-worker.ts").CrashQueue>;
+    CRASH_SHOP: DurableObjectNamespace<import("./crash-worker.ts").CrashShop>;
+    SHOP: DurableObjectNamespace<import("./embedded.ts").Shop>;
   }
 }
 

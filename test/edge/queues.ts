@@ -26,9 +26,6 @@ export const hasty = new Set<string>();
 /** Names of objects whose clock goes on by a millisecond whenever it is read. */
 export const ticking = new Map<string, number>();
 
-/** What objects, by their names, wait for. */
-export const timers = new Map<string, Set<object>>();
-
 const oddClock = ({ id: { name = "" } }: DurableObjectState): Clock => ({
   monotonic: systemClock.monotonic,
   now: () => {
@@ -37,19 +34,28 @@ const oddClock = ({ id: { name = "" } }: DurableObjectState): Clock => ({
     return Date.now() + (ahead.get(name) ?? 0) + (ticks ?? 0);
   },
   after: (ms, run) => {
+    const armed = timersOf(name);
     const timer = {};
-    const pending = timers.get(name) ?? new Set();
-    timers.set(name, pending.add(timer));
-    const stop = systemClock.after(hasty.has(name) && ms > 600_000 ? 50 : ms, () => {
-      pending.delete(timer);
+    armed.add(timer);
+    const cancel = systemClock.after(hasty.has(name) && ms > 600_000 ? 50 : ms, () => {
+      armed.delete(timer);
       run();
     });
     return () => {
-      pending.delete(timer);
-      stop();
+      armed.delete(timer);
+      cancel();
     };
   },
 });
+
+const timers = new Map<string, Set<object>>();
+
+/** Timers that are armed in the object of this name: each keeps it in memory, which is billed by the second. */
+export function timersOf(name: string): Set<object> {
+  const armed = timers.get(name) ?? new Set();
+  timers.set(name, armed);
+  return armed;
+}
 
 /** A queue's object that works its jobs itself. */
 export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({

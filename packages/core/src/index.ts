@@ -92,6 +92,7 @@ export type {
   QueueManagerOptions,
   QueueSettings,
 } from "./queue/manager-options.ts";
+export { prepareNow } from "./queue/prepare-now.ts";
 export { type JobToAdd, Queue, type QueueOptions, type RunOptions } from "./queue/queue.ts";
 export type { QueueConnection } from "./queue/queue-connection.ts";
 export type {
@@ -105,11 +106,13 @@ export type {
 export type { SharedOptions } from "./queue/queue-home.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
-export { attentionAt, attentionOf, storedQueues } from "./store/inspect.ts";
+export { getCell, kind, putCells, removeCells } from "./store/cells.ts";
+export { attentionAt, attentionOf, awaitsVerdict, storedQueues } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
 export { type Admission, enqueueWithin } from "./store/quota.ts";
 export {
+  type AlarmWish,
   CHANGE_KINDS,
   type Change,
   COLLECTIONS,

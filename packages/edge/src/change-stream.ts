@@ -10,11 +10,11 @@ const BACKLOG_LIMIT = 64 * 1024;
  * Changes as server-sent events (`data: {"queue":"mail","kind":"ready"}`), from now on. The stream begins with a
  * comment, so that its reader knows when it is listening.
  *
- * @param watch the source of the changes.
+ * @param watch the source of the changes, which may tell that it has come to its end.
  * @param queue absent: those of all queues.
  */
 export function changeStream(
-  watch: (listener: (change: Change) => void) => () => void,
+  watch: (listener: (change: Change) => void, end: () => void) => () => void,
   clock: Clock,
   queue?: string,
 ): ReadableStream<Uint8Array> {
@@ -34,9 +34,17 @@ export function changeStream(
         }
         stop();
       };
+      const end = () => {
+        stop();
+        try {
+          controller.close();
+        } catch {
+          // The reader has gone, or it was closed before.
+        }
+      };
       const unwatch = watch((change) => {
         if (queue === undefined || change.queue === queue) send(`data: ${JSON.stringify(change)}\n\n`);
-      });
+      }, end);
       let cancelHeartbeat: () => void = () => {};
       const beat = () => {
         send(":\n\n");
@@ -82,7 +90,7 @@ export async function readChanges(
   }
 }
 
-function parseChange(text: string): Change | undefined {
+export function parseChange(text: string): Change | undefined {
   try {
     const value = JSON.parse(text) as Partial<Change> | null;
     return typeof value?.queue === "string" && typeof value.kind === "string" ? (value as Change) : undefined;

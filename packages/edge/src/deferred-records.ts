@@ -42,6 +42,11 @@ export class DeferredRecords {
     for (const layer of this.#layers.values()) layer.rollback();
   }
 
+  /** Forgets all: what is in the tables is then true again, as after a crash. */
+  clear(): void {
+    this.#layers.clear();
+  }
+
   /** A record that is in no table could not be found there: it is written after all. */
   #defer(
     { collection, records }: Extract<Operation, { op: "put" }>,

@@ -20,38 +20,56 @@ const GUARD_MS = 10_000;
 /** An alarm that is this late is taken for lost: while an object is moved, one may be up to a minute late. */
 const LOST_AFTER_MS = 90_000;
 
+export interface DurableAlarmOptions {
+  readonly clock: Clock;
+  /** Whether the object works its jobs, so that they need it awake. */
+  readonly works: boolean;
+  /** When somebody besides the jobs needs the object awake: see `UserAlarm`. */
+  readonly wish?: () => Program<number | undefined>;
+}
+
 /**
  * A store that keeps the object's alarm in step with what it holds: every program that writes ends by arming it, in the
  * same transaction, so a job is never stored without what will wake the object for it. It is armed only for something
  * earlier than what it is armed for: an alarm that rings in vain costs less than one that is set again and again.
  *
  * @example
- * const store = new DurableAlarm(new SqlStore(ctx.storage), ctx.storage, systemClock);
+ * const store = new DurableAlarm(new SqlStore(ctx.storage), ctx.storage, { clock: systemClock, works: true });
  * await store.start();
  */
 export class DurableAlarm implements Store {
   readonly #store: SqlStore;
   readonly #storage: Pick<DurableObjectStorage, "getAlarm" | "setAlarm">;
-  readonly #clock: Clock;
+  readonly #options: DurableAlarmOptions;
   #armedAt: number | undefined;
   /** What the alarm that is being dealt with was armed for. */
   #rangAt: number | undefined;
   #ringing = false;
   #alarmsSet = 0;
+  #undone = 0;
 
-  constructor(store: SqlStore, storage: Pick<DurableObjectStorage, "getAlarm" | "setAlarm">, clock: Clock) {
+  constructor(
+    store: SqlStore,
+    storage: Pick<DurableObjectStorage, "getAlarm" | "setAlarm">,
+    options: DurableAlarmOptions,
+  ) {
     this.#store = store;
     this.#storage = storage;
-    this.#clock = clock;
+    this.#options = options;
   }
 
   /** Learns what is armed, and arms what should be and is not. Once, in the object's constructor. */
   async start(): Promise<void> {
-    this.#armedAt = (await this.#storage.getAlarm()) ?? undefined;
+    await this.heal();
     this.rearm();
   }
 
   async transact<T>(start: () => Program<T>): Promise<T> {
+    return this.run(start);
+  }
+
+  /** `transact`, at once: see `SqlStore.run`. */
+  run<T>(start: () => Program<T>): T {
     return this.#run((arm, now) => guarded(start(), now, arm));
   }
 
@@ -65,11 +83,22 @@ export class DurableAlarm implements Store {
     return this.#alarmsSet;
   }
 
-  /** Arms anew when the alarm should have rung long ago: alarms are said to be sure, and have been seen missing. */
-  heal(): void {
-    if (this.#ringing || this.#armedAt === undefined || this.#clock.now() <= this.#armedAt + LOST_AFTER_MS) return;
-    this.#armedAt = undefined;
-    this.rearm(true);
+  /**
+   * Arms anew when the alarm is not what it is taken for, or should have rung long ago: alarms are said to be sure, and
+   * have been seen missing. Reading it costs a few microseconds and nothing else.
+   */
+  async heal(): Promise<void> {
+    if (this.#ringing) return;
+    const { clock } = this.#options;
+    const remembered = this.#armedAt;
+    const sets = this.#alarmsSet;
+    const armedAt = (await this.#storage.getAlarm()) ?? undefined;
+    // What was read is older than what happened meanwhile.
+    if (this.#ringing || sets !== this.#alarmsSet || remembered !== this.#armedAt) return;
+    const lost = armedAt !== undefined && clock.now() > armedAt + LOST_AFTER_MS;
+    if (!lost && armedAt === remembered) return;
+    this.#armedAt = lost ? undefined : armedAt;
+    this.rearm(lost);
   }
 
   /** The alarm has gone off: nothing is armed any more. Call what it returns when all is done. */
@@ -96,28 +125,52 @@ export class DurableAlarm implements Store {
 
   #run<T>(start: (arm: Arm, now: number) => Program<T>): T {
     // Read before the program reads it: what the program takes for future is then future here too, and gets its alarm.
-    const now = this.#clock.now();
-    let armed = this.#armedAt;
-    const result = this.#store.run(() => start((need) => this.#arm(now, need, (instant) => (armed = instant)), now));
+    const now = this.#options.clock.now();
+    let armed: number | undefined;
+    const result = this.#store.run(() => {
+      this.#forgetUndone();
+      armed = this.#armedAt;
+      return start((need) => this.#arm(now, need, (instant) => (armed = instant)), now);
+    });
     // After the commit (R3) and in its own turn, so that no other program has run on the older memory.
     if (armed !== this.#armedAt) this.#alarmsSet++;
     this.#armedAt = armed;
     return result;
   }
 
+  /** An alarm is undone with the program that set it: what is armed now, nobody knows, so the next program looks at all. */
+  #forgetUndone(): void {
+    const { undone } = this.#store;
+    if (undone === this.#undone) return;
+    this.#undone = undone;
+    this.#armedAt = undefined;
+  }
+
   *#arm(now: number, need: Need, set: (instant: number) => void): Program<void> {
     // What is due by now is guarded already, and nothing that was written falls due before that guard rings: no need to look.
-    if (typeof need === "number" && this.#armedAt !== undefined && this.#armedAt <= Math.min(need, now + GUARD_MS))
-      return;
-    const needed = need === "soon" ? now + 1 : yield* attentionAt(now);
-    if (needed === undefined) return;
-    let instant = needed > now ? needed : now + GUARD_MS;
+    if (typeof need === "number") {
+      if (!this.#options.works) return;
+      if (this.#armedAt !== undefined && this.#armedAt <= Math.min(need, now + GUARD_MS)) return;
+    }
+    let instant = need === "soon" ? now + 1 : yield* this.#needed(now);
+    if (instant === undefined) return;
     // Set for the very instant of the ring that is going on, it could count as rung.
     if (instant === this.#rangAt) instant++;
     if (this.#armedAt !== undefined && this.#armedAt <= instant) return;
     // Not awaited: it belongs to the transaction that is open, and is undone with it.
     void this.#storage.setAlarm(instant);
     set(instant);
+  }
+
+  *#needed(now: number): Program<number | undefined> {
+    const { works, wish } = this.#options;
+    const job = works ? yield* attentionAt(now) : undefined;
+    const asked = wish && (yield* wish());
+    const instants: number[] = [];
+    if (job !== undefined) instants.push(job > now ? job : now + GUARD_MS);
+    // What is due while the alarm rings is being seen to: it needs a guard alone.
+    if (asked !== undefined) instants.push(asked > now ? asked : now + (this.#ringing ? GUARD_MS : 1));
+    return instants.length > 0 ? Math.min(...instants) : undefined;
   }
 }
 

@@ -1,40 +1,30 @@
 import { DurableObject } from "cloudflare:workers";
-import {
-  type Clock,
-  type Command,
-  type CommandReply,
-  type Duration,
-  type EnqueueReceipt,
-  type ExchangeReply,
-  type ExchangeRequest,
-  type HandledPayloadOf,
-  type Handler,
-  type JobCounts,
-  type JobMap,
-  type JobName,
-  type JobPage,
-  type JobRecord,
-  type ListQuery,
-  type NewJob,
-  type NextCron,
-  type NumberedRequest,
-  type Quota,
-  type Schedule,
-  storedQueues,
-  systemClock,
+import type {
+  Clock,
+  Command,
+  CommandReply,
+  Duration,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  HandledPayloadOf,
+  Handler,
+  JobCounts,
+  JobMap,
+  JobName,
+  JobPage,
+  JobRecord,
+  ListQuery,
+  NewJob,
+  NextCron,
+  NumberedRequest,
+  Quota,
+  Schedule,
 } from "@quayside/core";
-import { changeStream } from "./change-stream.ts";
-import { type Dispatch, dispatching } from "./dispatch/dispatch.ts";
-import { DurableAlarm } from "./durable-alarm.ts";
-import { ObjectDriver } from "./object-driver.ts";
-import { ObjectWorker } from "./object-worker.ts";
-import { type QueueRpc, type Reply, reply } from "./queue-rpc.ts";
-import { SqlStore } from "./sql-store.ts";
-
-/** An alarm may run for 15 minutes (Cloudflare's limit); what is still at work then is handed to the next one. */
-const ALARM_BUDGET_MS = 14 * 60_000;
-/** After an alarm that failed. */
-const RETRY_MS = 10_000;
+import { ChangeSockets } from "./change-socket.ts";
+import type { Dispatch } from "./dispatch/dispatch.ts";
+import { ObjectQueues } from "./object-queues.ts";
+import type { QueueRpc, Reply } from "./queue-rpc.ts";
 
 export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   /**
@@ -99,20 +89,13 @@ export interface Usage {
 
 /** An object that holds queues: over RPC the verbs of `Driver` (see `StubDriver`), inside a worker and its alarm. */
 export class DurableQueue<Env = unknown> extends DurableObject<Env> implements QueueRpc {
-  readonly #report: (error: unknown) => void;
-  readonly #clock: Clock;
-  #sql!: SqlStore;
-  #driver!: ObjectDriver;
-  #alarm: DurableAlarm | undefined;
-  #worker: ObjectWorker | undefined;
-  #begun: Promise<void> | undefined;
+  readonly #queues: ObjectQueues;
+  readonly #sockets: ChangeSockets;
 
   constructor(ctx: DurableObjectState, env: Env, options: DurableQueueOptions<JobMap, Env>) {
     super(ctx, env);
-    this.#report = options.onError ?? ((error) => console.error(error));
-    this.#clock = options.clock?.(ctx) ?? systemClock;
-    // No call gets in before the tables stand and the alarm is known.
-    void ctx.blockConcurrencyWhile(() => this.#open(options));
+    this.#queues = new ObjectQueues(ctx, env, options as DurableQueueOptions<JobMap, never>);
+    this.#sockets = new ChangeSockets(ctx, (listener) => this.#queues.driver.watch(listener));
   }
 
   enqueue(
@@ -120,133 +103,60 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     request?: NumberedRequest,
     quota?: Quota,
   ): Promise<Reply<readonly EnqueueReceipt[]>> {
-    return this.#answer(
-      () => this.#driver.enqueue(jobs, request, quota),
-      jobs.map(({ queue }) => queue),
-    );
+    return this.#queues.rpc.enqueue(jobs, request, quota);
   }
 
   exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>> {
-    // Only this object's own worker lives and dies with it; others show their death by silence, whatever they say.
-    return this.#answer(() => this.#driver.exchange({ ...request, liveness: "time" }));
+    return this.#queues.rpc.exchange(request);
   }
 
   get(queue: string, id: string): Promise<Reply<JobRecord | undefined>> {
-    return this.#answer(() => this.#driver.get(queue, id));
+    return this.#queues.rpc.get(queue, id);
   }
 
   list(query: ListQuery): Promise<Reply<JobPage>> {
-    return this.#answer(() => this.#driver.list(query));
+    return this.#queues.rpc.list(query);
   }
 
   counts(queue: string): Promise<Reply<JobCounts>> {
-    return this.#answer(() => this.#driver.counts(queue));
+    return this.#queues.rpc.counts(queue);
   }
 
   command(command: Command): Promise<Reply<CommandReply>> {
-    return this.#answer(() => this.#driver.command(command), [command.queue]);
+    return this.#queues.rpc.command(command);
   }
 
   schedules(queue: string): Promise<Reply<readonly Schedule[]>> {
-    return this.#answer(() => this.#driver.schedules(queue));
+    return this.#queues.rpc.schedules(queue);
   }
 
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {
-    return this.#answer(() => this.#driver.nextWake(queues));
+    return this.#queues.rpc.nextWake(queues);
   }
 
-  async events(queue?: string): Promise<ReadableStream<Uint8Array>> {
-    await this.#enter();
-    return changeStream((listener) => this.#driver.watch(listener), this.#clock, queue);
+  events(queue?: string): Promise<ReadableStream<Uint8Array>> {
+    return this.#queues.rpc.events(queue);
   }
 
   /** What this object has done of what is billed by the row, since it was last started. */
   async usage(): Promise<Usage> {
-    const { rowsRead, rowsWritten } = this.#sql;
-    return { rowsRead, rowsWritten, alarmsSet: this.#alarm?.alarmsSet ?? 0 };
+    return this.#queues.usage();
   }
 
-  /**
-   * The guarantee behind the work that each call starts by itself: runs what is due. Never throws: Cloudflare repeats a
-   * failed alarm six times and then drops it for good.
-   */
-  override async alarm(): Promise<void> {
-    const alarm = this.#alarm;
-    const done = alarm?.ring();
-    try {
-      await this.#begin();
-      // First the guard for what comes now: should the object die below, the next alarm is set.
-      alarm?.rearm();
-      await this.#worker?.start();
-      const idle = await this.#worker?.drain(ALARM_BUDGET_MS);
-      alarm?.rearm(idle === false);
-    } catch (error) {
-      this.#report(error);
-      // Later, and not at once: what failed now would fail again.
-      await this.ctx.storage.setAlarm(this.#clock.now() + RETRY_MS).catch(this.#report);
-    } finally {
-      done?.();
-    }
+  /** Opens a socket for changes (see `queueStub`); all else is for a class that extends this one. */
+  override async fetch(request: Request): Promise<Response> {
+    const response = this.#sockets.accept(request);
+    if (response) await this.#queues.enter();
+    return response ?? new Response("This object has no such page.", { status: 404 });
   }
 
-  async #open(options: DurableQueueOptions<JobMap, Env>): Promise<void> {
-    const { storage } = this.ctx;
-    const sql = new SqlStore(storage);
-    this.#sql = sql;
-    sql.onDamaged(this.#report);
-    // Without handlers there is nothing to wake for: the workers are elsewhere, and each has a clock of its own.
-    const { handlers, dispatch, jobs } = options;
-    const works = handlers !== undefined || dispatch !== undefined;
-    if (works) this.#alarm = new DurableAlarm(sql, storage, this.#clock);
-    this.#driver = new ObjectDriver(this.#alarm ?? sql, {
-      clock: this.#clock,
-      sync: () => storage.sync(),
-      ...(options.cron && { cron: options.cron }),
-    });
-    if (!works) return;
-    this.#worker = new ObjectWorker({
-      driver: this.#driver,
-      clock: this.#clock,
-      handlers: handlers ?? {},
-      jobs,
-      ctx: { env: this.env },
-      concurrency: options.concurrency,
-      lease: options.lease,
-      dispatch: dispatch && dispatching({ dispatch, env: this.env, jobs, handlers, report: this.#report }),
-      report: this.#report,
-    });
-    await this.#begin().catch(this.#report);
+  /** The other end has gone: this one follows. */
+  override webSocketClose(socket: WebSocket): void {
+    socket.close();
   }
 
-  /** Learns what the object holds. Where that cannot be read, each call and each alarm tries again, and says why not. */
-  #begin(): Promise<void> {
-    this.#begun ??= this.#learn().catch((error: unknown) => {
-      this.#begun = undefined;
-      throw error;
-    });
-    return this.#begun;
-  }
-
-  async #learn(): Promise<void> {
-    this.#worker?.add(this.#sql.run(storedQueues));
-    await this.#alarm?.start();
-  }
-
-  async #answer<T>(work: () => Promise<T>, queues: readonly string[] = []): Promise<Reply<T>> {
-    await this.#enter(queues);
-    return reply(work);
-  }
-
-  /** What every call does first: the worker runs and knows these queues, and an alarm that was lost is set again. */
-  async #enter(queues: readonly string[] = []): Promise<void> {
-    try {
-      await this.#begin();
-      this.#alarm?.heal();
-      this.#worker?.add(queues);
-      await this.#worker?.start();
-    } catch (error) {
-      // The call itself may well succeed, and the alarm starts the worker another time.
-      this.#report(error);
-    }
+  /** Runs what is due; never throws. */
+  override alarm(): Promise<void> {
+    return this.#queues.alarm();
   }
 }

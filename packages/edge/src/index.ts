@@ -33,7 +33,16 @@ export type { ConsumerBinding, Dispatch } from "./dispatch/dispatch.ts";
 export { JobConsumerEntrypoint, type JobConsumerOptions, jobConsumer } from "./dispatch/job-consumer.ts";
 export type { JobTarget } from "./dispatch/job-target.ts";
 export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./durable-queue.ts";
-export { type QueueNamespace, type QueueRpc, queueStub, type Reply, type SentError } from "./queue-rpc.ts";
+export { EmbeddedQueue, type EmbedQueueOptions, embeddedQueues, embedQueue } from "./embed-queue.ts";
+export {
+  type QueueCall,
+  type QueueNamespace,
+  type QueueRpc,
+  queueStub,
+  type Reply,
+  type SentError,
+} from "./queue-rpc.ts";
 export { MIGRATIONS, type Migration, migrate } from "./sql-migrations.ts";
 export { SqlStore } from "./sql-store.ts";
-export { edgeQueue, StubDriver } from "./stub-driver.ts";
+export { type EdgeQueueOptions, edgeQueue, StubDriver } from "./stub-driver.ts";
+export type { AlarmHandler, AlarmInfo } from "./user-alarm.ts";

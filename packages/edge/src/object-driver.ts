@@ -8,10 +8,16 @@ import {
   type NewJob,
   type NextCron,
   type NumberedRequest,
+  type Program,
   type Quota,
   type Store,
   StoreDriver,
 } from "@quayside/core";
+
+/** A store that can run a program at once, so that others of its object's writes may stand in the same transaction. */
+export interface ObjectStore extends Store {
+  run<T>(start: () => Program<T>): T;
+}
 
 export interface ObjectDriverOptions {
   readonly clock: Clock;
@@ -25,9 +31,10 @@ export interface ObjectDriverOptions {
  * kind and did not enlist here belongs to an earlier life of the object: its jobs are taken back at once.
  */
 export class ObjectDriver extends StoreDriver {
+  readonly #store: ObjectStore;
   readonly #sync: () => Promise<void>;
 
-  constructor(store: Store, { clock, sync, cron }: ObjectDriverOptions) {
+  constructor(store: ObjectStore, { clock, sync, cron }: ObjectDriverOptions) {
     const alive = new Set<string>();
     super(store, {
       clock,
@@ -39,6 +46,7 @@ export class ObjectDriver extends StoreDriver {
       deadWorkers: async (workers) =>
         new Set(workers.filter((other) => isGone(other, alive)).map(({ worker }) => worker)),
     });
+    this.#store = store;
     this.#sync = sync;
   }
 
@@ -52,6 +60,18 @@ export class ObjectDriver extends StoreDriver {
     const admission = await this.run((turn) => enqueueWithin(turn, jobs, request, quota));
     if (admission.refused) throw admission.refused;
     return admission.receipts;
+  }
+
+  /**
+   * `enqueue` at once, as a part of the transaction that the caller has open, if any. Listeners are told in a turn of
+   * their own, when that transaction is over; if it was undone they look in vain.
+   */
+  enqueueNow(jobs: readonly NewJob[]): readonly EnqueueReceipt[] {
+    if (jobs.length === 0) return [];
+    const { start, tell } = this.enqueueing(jobs);
+    const { result, changes } = this.#store.run(start);
+    queueMicrotask(() => tell(changes));
+    return result;
   }
 
   /**

@@ -2,19 +2,23 @@ import {
   type Clock,
   type Driver,
   type Duration,
-  type JobMap,
-  Queue,
-  type QueueOptions,
+  type Queue,
   Worker,
+  type WorkerEvents,
   type WorkerQueue,
 } from "@quayside/core";
+
+/** Between two looks at a lease that is watched, at least. */
+const SHORTEST_WATCH_MS = 100;
 
 export interface ObjectWorkerOptions {
   readonly driver: Driver;
   readonly clock: Clock;
   readonly handlers: Readonly<Record<string, (payload: never, ctx: never) => unknown>>;
-  /** The job map from `defineJobs`. */
-  readonly jobs: JobMap | undefined;
+  /** Makes the handle of a queue of this object. */
+  readonly makeQueue: (name: string) => Queue;
+  /** Ms until a lease that has run out can be judged; undefined when none has. */
+  readonly verdictMs: () => Promise<number | undefined>;
   /** Merged into every handler's `ctx`. */
   readonly ctx: object;
   readonly concurrency: number | undefined;
@@ -48,10 +52,10 @@ export class ObjectWorker {
       alarm: false,
       producer: {
         enqueue: ({ queue, name, payload, ...rest }, from) =>
-          this.#handle(queue ?? from.queue).addJob(name, payload, rest),
+          this.queue(queue ?? from.queue).addJob(name, payload, rest),
         // Adds of one turn share a transaction: all of the queues get theirs, or none does.
         publish: ({ queues, name, payload, ...rest }) =>
-          Promise.all(queues.map((queue) => this.#handle(queue).addJob(name, payload, rest))),
+          Promise.all(queues.map((queue) => this.queue(queue).addJob(name, payload, rest))),
       },
     });
     this.#worker.on("error", ({ error }) => report(error));
@@ -59,32 +63,70 @@ export class ObjectWorker {
 
   /** Works these queues too. */
   add(queues: Iterable<string>): void {
-    for (const name of queues) this.#handle(name);
+    for (const name of queues) this.queue(name);
+  }
+
+  /** Looks for work now, as it does by itself when its driver tells of some. */
+  wake(): void {
+    this.#worker.wake();
+  }
+
+  on<Name extends keyof WorkerEvents>(name: Name, listener: (event: WorkerEvents[Name]) => void): () => void {
+    return this.#worker.on(name, listener);
   }
 
   async start(): Promise<void> {
     await this.#worker.start();
   }
 
-  /** Works until nothing is due and nothing runs, but no longer than `limitMs`. True when it got there. */
-  async drain(limitMs: number): Promise<boolean> {
+  /**
+   * Works until nothing is due and nothing runs, but no longer than `limitMs`. True when it got there; what runs is not
+   * cut short by the limit.
+   */
+  async drain(limitMs?: number): Promise<boolean> {
+    if (limitMs === undefined) return this.#drain(new Promise(() => {}));
     let cancel: () => void = () => {};
     const limit = new Promise<false>((resolve) => {
       cancel = this.#options.clock.after(limitMs, () => resolve(false));
     });
     try {
-      return await Promise.race([this.#worker.drain().then(() => true as const), limit]);
+      return await Promise.race([this.#drain(limit), limit]);
     } finally {
       cancel();
     }
   }
 
+  /**
+   * A lease that has run out is judged only by a process that has watched it for a while, and an object that is let go
+   * between two looks would begin anew at each: so it stays until the verdict.
+   */
+  async #drain(limit: Promise<false>): Promise<boolean> {
+    let over = false;
+    void limit.then(() => (over = true));
+    while (!over) {
+      await this.#worker.drain();
+      const ms = await this.#options.verdictMs();
+      if (ms === undefined) return true;
+      await this.#pause(Math.max(ms, SHORTEST_WATCH_MS), limit);
+    }
+    return false;
+  }
+
+  async #pause(ms: number, limit: Promise<false>): Promise<void> {
+    let cancel: () => void = () => {};
+    const passed = new Promise<void>((resolve) => {
+      cancel = this.#options.clock.after(ms, resolve);
+    });
+    await Promise.race([passed, limit]);
+    cancel();
+  }
+
   /** A queue of this object: who asks for it has it worked, and its jobs run as those of any other `Queue` do. */
-  #handle(name: string): Queue {
+  queue(name: string): Queue {
     const known = this.#handles.get(name);
     if (known) return known;
-    const { driver, clock, jobs, handlers, dispatch } = this.#options;
-    const queue = new Queue(name, driver, { clock, ...(jobs && { jobs }) } as QueueOptions<Record<string, unknown>>);
+    const { makeQueue, handlers, dispatch } = this.#options;
+    const queue = makeQueue(name);
     for (const [job, handler] of Object.entries(handlers))
       queue.on(`job:${job}`, (payload, ctx) => handler(payload as never, ctx as never));
     this.#handles.set(name, queue);

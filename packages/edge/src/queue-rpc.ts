@@ -16,6 +16,8 @@ import {
   type Schedule,
 } from "@quayside/core";
 
+import { type Fetcher, socketStream } from "./change-socket.ts";
+
 /**
  * What a queue's object offers over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that
  * is thrown across RPC arrives as a bare `Error` without its `code`, so none is: it travels as a value.
@@ -68,14 +70,61 @@ function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<stri
   }
 }
 
+/** One call of a verb, as the one method of a class that embeds a queue takes it: see `embeddedQueues`. */
+export type QueueCall = {
+  [Verb in keyof QueueRpc]: readonly [verb: Verb, ...given: Parameters<QueueRpc[Verb]>];
+}[keyof QueueRpc];
+
+/** Named one by one: what comes over RPC is any text, and must reach nothing else. */
+const VERBS: { readonly [Verb in keyof QueueRpc]: true } = {
+  enqueue: true,
+  exchange: true,
+  get: true,
+  list: true,
+  counts: true,
+  command: true,
+  schedules: true,
+  nextWake: true,
+  events: true,
+};
+
+/** Makes the call. @throws {QuaysideError} `bad_request` when there is no such verb. */
+export function callVerb(rpc: QueueRpc, [verb, ...given]: QueueCall): Promise<unknown> {
+  if (!Object.hasOwn(VERBS, verb)) throw new QuaysideError("bad_request", `A queue has no verb ${String(verb)}.`);
+  return (rpc[verb] as (...given: readonly unknown[]) => Promise<unknown>).apply(rpc, given);
+}
+
+/** The verbs, each made a call. */
+export function verbsOver(call: (...call: QueueCall) => Promise<unknown>): QueueRpc {
+  const verbs = Object.keys(VERBS).map((verb) => [
+    verb,
+    (...given: readonly unknown[]) => call(...([verb, ...given] as unknown as QueueCall)),
+  ]);
+  return Object.fromEntries(verbs) as QueueRpc;
+}
+
 /** A namespace of queue objects, as a binding gives it. */
 export interface QueueNamespace {
   idFromName(name: string): DurableObjectId;
   get(id: DurableObjectId): unknown;
 }
 
-/** The object that holds a queue: by default each queue has its own, named like it. */
+/**
+ * The object that holds a queue: by default each queue has its own, named like it. Its `events` come on a socket that
+ * lets the object sleep, where its class offers one.
+ */
 export function queueStub(namespace: QueueNamespace, name: string): QueueRpc {
   // The stub's own type maps each method through RPC's rules, which lose `unknown` payloads; this is what it carries.
-  return namespace.get(namespace.idFromName(name)) as QueueRpc;
+  const stub = namespace.get(namespace.idFromName(name)) as QueueRpc & Partial<Fetcher>;
+  return {
+    enqueue: (jobs, request, quota) => stub.enqueue(jobs, request, quota),
+    exchange: (request) => stub.exchange(request),
+    get: (queue, id) => stub.get(queue, id),
+    list: (query) => stub.list(query),
+    counts: (queue) => stub.counts(queue),
+    command: (command) => stub.command(command),
+    schedules: (queue) => stub.schedules(queue),
+    nextWake: (queues) => stub.nextWake(queues),
+    events: async (queue) => (stub.fetch && (await socketStream(stub as Fetcher, queue))) ?? (await stub.events(queue)),
+  };
 }

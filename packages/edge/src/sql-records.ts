@@ -17,6 +17,7 @@ import { type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";
 
 type AnyRecord = Records[Collection];
 type ScanOperation = Extract<Operation, { readonly op: "scan" }>;
+type WriteOperation = Exclude<Operation, { readonly op: "get" | "scan" }>;
 
 /** A bound value is at most 2 MB. UTF-16 units: each is at most 3 bytes in UTF-8. */
 const CHUNK_LENGTH = 600_000;
@@ -33,13 +34,22 @@ export class SqlRecords {
   #migrated = false;
   /** What the program that runs has set aside. */
   #damaged: QuaysideError[] = [];
+  readonly #nested: boolean;
+  /** What the program that runs has written last, as far as it can tell whether it stands. */
+  #written: WriteOperation | undefined;
+  /** The same of the last program that wrote. */
+  #witness: WriteOperation | undefined;
   rowsRead = 0;
   rowsWritten = 0;
+  /** How often it was found that what had been written was undone from outside: see `nested`. */
+  undone = 0;
   /** Is told of each record that was found damaged and set aside. */
   onDamaged: (error: QuaysideError) => void = () => {};
 
-  constructor(storage: DurableObjectStorage) {
+  /** @param nested programs may run inside transactions of somebody else's, which may undo them afterwards. */
+  constructor(storage: DurableObjectStorage, nested = false) {
     this.#storage = storage;
+    this.#nested = nested;
     for (const [name, { derived }] of Object.entries(COLLECTIONS) as [Collection, { derived?: true }][]) {
       if (derived) this.#derived.set(name, new DerivedRecords());
       else this.#tables.set(name, sqlTable(name));
@@ -59,6 +69,7 @@ export class SqlRecords {
 
   run<T>(start: () => Program<T>): T {
     if (!this.#migrated) this.#migrate();
+    if (this.#witness) this.#confirm(this.#witness);
     try {
       const result = this.#storage.transactionSync(() => {
         const program = start();
@@ -69,12 +80,42 @@ export class SqlRecords {
       for (const records of this.#derived.values()) records.commit();
       this.#deferred.commit();
       this.#tellDamage();
+      if (this.#written) this.#witness = this.#written;
       return result;
     } catch (error) {
       for (const records of this.#derived.values()) records.rollback();
       this.#deferred.rollback();
       this.#damaged = [];
       throw error;
+    } finally {
+      this.#written = undefined;
+    }
+  }
+
+  /**
+   * Forgets what is derived when the last program that wrote has been undone. One is enough to ask: transactions end in
+   * the reverse order of their beginnings, so whatever undoes an earlier program undoes those that came after it.
+   */
+  #confirm(witness: WriteOperation): void {
+    if (this.#stands(witness)) return;
+    for (const records of this.#derived.values()) records.clear();
+    this.#deferred.clear();
+    this.#witness = undefined;
+    this.undone++;
+  }
+
+  #stands(witness: WriteOperation): boolean {
+    const table = this.#tables.get(witness.collection) as SqlTable;
+    switch (witness.op) {
+      case "put": {
+        const { key, ...rest } = witness.records[witness.records.length - 1] as AnyRecord;
+        const [row] = this.#exec(table.getOne, key);
+        return row?.[0] === JSON.stringify(rest);
+      }
+      case "delete":
+        return this.#get(table, witness.keys).every((record) => record === undefined);
+      case "deleteRange":
+        return this.#scan(table, { ...witness, op: "scan", limit: 1, keysOnly: true }).length === 0;
     }
   }
 
@@ -97,6 +138,7 @@ export class SqlRecords {
 
   #onTable(operation: Operation): unknown {
     const table = this.#tables.get(operation.collection) as SqlTable;
+    if (this.#nested) this.#note(operation);
     switch (operation.op) {
       case "get":
         return this.#read(table, operation.collection, () => this.#get(table, operation.keys));
@@ -125,6 +167,12 @@ export class SqlRecords {
         this.#exec(table.deleteOne, error.key);
       }
     }
+  }
+
+  /** A record that was put says most: nobody else writes the same one. */
+  #note(operation: Operation): void {
+    if (operation.op === "get" || operation.op === "scan") return;
+    if (operation.op === "put" || this.#written?.op !== "put") this.#written = operation;
   }
 
   #get(table: SqlTable, keys: readonly Key[]): (AnyRecord | undefined)[] {

@@ -7,6 +7,14 @@ interface SharedRecords {
   readonly connections: Set<SqlStore>;
 }
 
+export interface SqlStoreOptions {
+  /**
+   * Programs may run inside transactions of the object's own code, which may undo them after they have run: what is kept
+   * in memory beside the records is then held against them before each program, one row read. Default false.
+   */
+  readonly nested?: boolean;
+}
+
 /**
  * A store in a Durable Object's SQLite database. What is resolved is committed to the object's own disk; the runtime
  * holds back every answer and request that leaves the object until the rows are replicated too (output gates), so
@@ -27,7 +35,8 @@ export class SqlStore implements Store {
   /** @param shared for `connect`: leave it out. */
   constructor(
     storage: DurableObjectStorage,
-    shared: SharedRecords = { records: new SqlRecords(storage), connections: new Set() },
+    { nested = false }: SqlStoreOptions = {},
+    shared: SharedRecords = { records: new SqlRecords(storage, nested), connections: new Set() },
   ) {
     this.#storage = storage;
     this.#shared = shared;
@@ -36,7 +45,12 @@ export class SqlStore implements Store {
 
   /** Another store on the same records, as another driver in the object has: each is closed by itself. */
   connect(): SqlStore {
-    return new SqlStore(this.#storage, this.#shared);
+    return new SqlStore(this.#storage, {}, this.#shared);
+  }
+
+  /** How often it was found that what a program had written was undone from outside: see `SqlStoreOptions.nested`. */
+  get undone(): number {
+    return this.#shared.records.undone;
   }
 
   /** Rows read in this database so far, as they are billed. */
@@ -61,7 +75,10 @@ export class SqlStore implements Store {
     return this.run(start);
   }
 
-  /** `transact`, at once: for callers that must do something in the same turn as the commit. */
+  /**
+   * `transact`, at once: for callers that must do something in the same turn as the commit. Inside a transaction of the
+   * caller's own it is a savepoint of it.
+   */
   run<T>(start: () => Program<T>): T {
     if (this.#closed) throw new QuaysideError("closed", "This store is closed.");
     return this.#shared.records.run(start);

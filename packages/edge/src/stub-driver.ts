@@ -24,6 +24,11 @@ import {
 import { ChangeFeed } from "./change-feed.ts";
 import { type QueueNamespace, type QueueRpc, queueStub, type Reply, unwrap } from "./queue-rpc.ts";
 
+export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs> {
+  /** Name of the object that holds the queue. Default: that of the queue. */
+  readonly object?: string;
+}
+
 /**
  * The queue `name` in an object of its own, to be used from any Worker that has the binding.
  *
@@ -34,9 +39,9 @@ import { type QueueNamespace, type QueueRpc, queueStub, type Reply, unwrap } fro
 export function edgeQueue<Jobs extends JobMap = Record<string, unknown>>(
   namespace: QueueNamespace,
   name: string,
-  options: QueueOptions<Jobs> = {},
+  { object = name, ...options }: EdgeQueueOptions<Jobs> = {},
 ): Queue<Jobs> {
-  return new Queue<Jobs>(name, new StubDriver(() => queueStub(namespace, name)), options);
+  return new Queue<Jobs>(name, new StubDriver(() => queueStub(namespace, object)), options);
 }
 
 /** Error properties by which the runtime says that the object, and not the call, had a problem. */

@@ -89,6 +89,17 @@ export class StoreDriver implements Driver {
     return jobs.length === 0 ? [] : this.run((current) => enqueue(current, jobs, request));
   }
 
+  /** The program of `enqueue` and what to call after its commit: for a store that runs it in its caller's own transaction. */
+  protected enqueueing(jobs: readonly NewJob[]): {
+    readonly start: () => Program<{ readonly result: readonly EnqueueReceipt[]; readonly changes: readonly Change[] }>;
+    readonly tell: (changes: readonly Change[]) => void;
+  } {
+    return {
+      start: () => runTurn(this.#surroundings(), (current) => enqueue(current, jobs)),
+      tell: (changes) => this.#tellAll(changes),
+    };
+  }
+
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     // Who leaves may have little time, and judges nobody.
     const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
@@ -162,12 +173,14 @@ export class StoreDriver implements Driver {
   /** Runs one program and, after its commit (R3), tells what it changed. */
   protected async run<T>(body: (current: Turn) => Program<T>, by?: string): Promise<T> {
     const { result, changes: made } = await this.#store.transact(() => runTurn(this.#surroundings(), body));
-    if (made.length > 0) {
-      const changes = by === undefined ? made : made.map((change) => ({ ...change, by }));
-      this.#store.announce(changes);
-      this.#tell(changes);
-    }
+    this.#tellAll(by === undefined ? made : made.map((change) => ({ ...change, by })));
     return result;
+  }
+
+  #tellAll(changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    this.#store.announce(changes);
+    this.#tell(changes);
   }
 
   #surroundings(): Surroundings {

@@ -18,6 +18,8 @@ export interface JobDefaults {
   readonly timeout?: Duration | undefined;
   /** Errors thrown (timeouts are none) after which it fails for good, whatever attempts are left. Default no limit. */
   readonly maxExceptions?: number | undefined;
+  /** Runs cut off by a crash, a closed tab or an eviction after which it fails for good: 1 never runs it again. Default 10. */
+  readonly maxInterruptions?: number | undefined;
   /** Jobs with this key share a limit (default 1) on how many of them run at once; the last limit given is in force. */
   readonly group?: { readonly key: string; readonly limit?: number | undefined } | undefined;
   /** Keep its payload encrypted at rest; the queue needs keys for it. Default false. */
@@ -86,6 +88,7 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
     priority,
     maxAttempts,
     maxExceptions,
+    maxInterruptions,
     backoff,
     timeout,
     dedupe,
@@ -103,6 +106,9 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
     ...(priority && { priority: integer(priority, -100, 100, "priority") }),
     ...(maxAttempts !== undefined && { maxAttempts: integer(maxAttempts, 1, 1_000_000, "maxAttempts") }),
     ...(maxExceptions !== undefined && { maxExceptions: integer(maxExceptions, 1, 1_000_000, "maxExceptions") }),
+    ...(maxInterruptions !== undefined && {
+      maxInterruptions: integer(maxInterruptions, 1, 1_000_000, "maxInterruptions"),
+    }),
     ...(backoff !== undefined && { backoff: resolveBackoff(backoff) }),
     ...(timeout !== undefined && { timeoutMs: positive(toMs(timeout, "timeout"), "timeout") }),
     ...(dedupe !== undefined && { dedupe: resolveDedupe(dedupe) }),
@@ -118,7 +124,7 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
 const NO_OPTIONS: ResolvedOptions = Object.freeze({});
 
 const KNOWN: ReadonlySet<string> = new Set(
-  "id delay availableAt priority maxAttempts maxExceptions backoff timeout dedupe group encrypted tags keep requires expiresIn".split(
+  "id delay availableAt priority maxAttempts maxExceptions maxInterruptions backoff timeout dedupe group encrypted tags keep requires expiresIn".split(
     " ",
   ),
 );

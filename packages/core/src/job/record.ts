@@ -60,6 +60,8 @@ export interface StoredOptions {
   readonly group?: Group;
   /** Errors thrown (timeouts are none) after which it fails for good, whatever attempts are left. */
   readonly maxExceptions?: number;
+  /** Interruptions after which it fails for good. */
+  readonly maxInterruptions?: number;
   readonly tags?: readonly string[];
   readonly keep?: Partial<Keep>;
   readonly requires?: Requirement;
@@ -127,6 +129,7 @@ export interface JobRecord<Payload = unknown> {
   readonly group?: Group;
   readonly exceptions: number;
   readonly maxExceptions?: number;
+  readonly maxInterruptions?: number;
   readonly requires?: Requirement;
   readonly trace?: string;
   readonly tags: readonly string[];

@@ -59,6 +59,7 @@ const STORED_OPTIONS = namesOf<keyof StoredOptions>({
   dedupe: true,
   group: true,
   maxExceptions: true,
+  maxInterruptions: true,
   tags: true,
   keep: true,
   requires: true,
@@ -233,10 +234,12 @@ export const CHILD_FAILED = (child: StoredJob, state: EndState): StoredError => 
   message: `Its child ${child.name} (${child.id}) ended as ${state}.`,
 });
 export const EXPIRED: StoredError = { code: "expired", message: "The job was not started before it expired." };
-export const INTERRUPTED: StoredError = {
+/** How many interruptions a job survives no longer. */
+export const maxInterruptionsOf = (job: StoredJob): number => job.maxInterruptions ?? DEFAULTS.maxInterruptions;
+export const interruptedError = (job: StoredJob): StoredError => ({
   code: "interrupted",
-  message: `The job was cut off ${DEFAULTS.maxInterruptions} times by the death of its worker (a crash, a closed tab, an eviction).`,
-};
+  message: `The job was cut off by the death of its worker (a crash, a closed tab, an eviction) as often as it may be: ${maxInterruptionsOf(job)}.`,
+});
 
 /** The state of a job at its key; `running` when a lease lists it. */
 export function stateOf(key: JobKey, now: number, running: boolean): JobState {
@@ -281,6 +284,7 @@ const SHOWN_IF_THERE = namesOf<Exclude<Extract<OptionalName<JobRecord>, keyof St
   dedupe: true,
   group: true,
   maxExceptions: true,
+  maxInterruptions: true,
   requires: true,
   trace: true,
   parent: true,

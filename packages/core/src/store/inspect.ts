@@ -3,8 +3,9 @@ import type { EndState, JobRecord, StoredJob } from "../job/record.ts";
 import { isUndelayed, toJobRecord } from "../job/transitions.ts";
 import { countKeys, locate } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
+import { EVERY_LEASE, LEASE_LIMIT } from "./leases.ts";
 import { Mint } from "./mint.ts";
-import { after, get, type Range, scanKeys, startingWith } from "./operations.ts";
+import { after, get, type Range, scan, scanKeys, startingWith } from "./operations.ts";
 import { nextTokenAt } from "./rate-limit.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
@@ -112,6 +113,15 @@ function* holdsAny({ liveness, held }: LeaseRecord): Program<boolean> {
   if (liveness !== "process") return held.length > 0;
   for (const { key } of held) if ((yield* get("jobs", [key]))[0]) return true;
   return false;
+}
+
+/**
+ * Whether a lease that holds jobs has run out, and only awaits that its silence is proved: by a process that stays awake
+ * until then, since what it has seen is forgotten with it.
+ */
+export function* awaitsVerdict(now: number): Program<boolean> {
+  const leases = yield* scan("leases", EVERY_LEASE, LEASE_LIMIT);
+  return leases.some(({ held, expiresAt, liveness }) => liveness === "time" && held.length > 0 && expiresAt <= now);
 }
 
 /**

@@ -1,6 +1,12 @@
 import { DEFAULTS } from "../job/defaults.ts";
 import type { StoredJob } from "../job/record.ts";
-import { INTERRUPTED, interrupted, interruptionDelay, interruptionsOf } from "../job/transitions.ts";
+import {
+  interrupted,
+  interruptedError,
+  interruptionDelay,
+  interruptionsOf,
+  maxInterruptionsOf,
+} from "../job/transitions.ts";
 import { type End, end, move } from "./door.ts";
 import { get } from "./operations.ts";
 import { endCancelled, seenOf } from "./settle.ts";
@@ -57,10 +63,10 @@ function* takeBack(turn: Turn, lease: LeaseRecord): Program<readonly StoredJob[]
     const run = held[index];
     if (!job || !run) continue;
     const count = interruptionsOf(job) + 1;
-    if (count >= DEFAULTS.maxInterruptions) {
+    if (count >= maxInterruptionsOf(job)) {
       ends.push({
         job: { ...job, interruptions: count },
-        ending: { state: "failed", error: INTERRUPTED, ...seenOf(run) },
+        ending: { state: "failed", error: interruptedError(job), ...seenOf(run) },
       });
     } else {
       moves.push({ from: job.key, job: interrupted(job, turn.stand(interruptionDelay(count, turn.random())), run) });

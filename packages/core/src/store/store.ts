@@ -185,6 +185,18 @@ export interface Cells {
   mark: Mark;
   /** `quota/QUEUE`: by who has it. */
   quota: QuotaUse;
+  /** One, without a name: what the user of a Durable Object wants of the alarm that it shares with the object's queues. */
+  alarm: AlarmWish;
+}
+
+/** An alarm that somebody asked for. */
+export interface AlarmWish {
+  /** Ms since epoch. */
+  readonly at: number;
+  /** Tells this wish from one that took its place. */
+  readonly tag: string;
+  /** How often its handler has failed. */
+  readonly failures: number;
 }
 
 /** A small named value; `kind` is one of `Cells`, with `/…` where that says so. */

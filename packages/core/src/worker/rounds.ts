@@ -266,7 +266,7 @@ export class Rounds<Ctx extends object> {
     if (this.#line) this.#look = true;
   }
 
-  /** Every round renews. So the timer is left armed, and asks when it rings how long ago the last one was. */
+  /** Every round renews. So the timer is left armed while there is work, and asks when it rings how long ago the last one was. */
   #armRenewal(inMs = this.#options.leaseMs / 3): void {
     if (this.#renewalTimer.armed) return;
     this.#renewalTimer.arm(inMs, () => {
@@ -285,7 +285,7 @@ export class Rounds<Ctx extends object> {
     // Other workers have all the room: it has not seen yet whether there is work.
     if (this.#look && !this.#claims.spent) return;
     this.#idle = true;
-    // What waits for a timer cannot sleep: an object at the edge is billed for the time.
+    // There is nothing to renew, and where memory is billed by the second a timer alone keeps the process in it.
     this.#renewalTimer.disarm();
     events.emit("idle", {});
     this.notice();

@@ -59,6 +59,7 @@ function make() {
     group: z.exactOptional(z.strictObject({ key: z.string(), limit: z.exactOptional(count) })),
     exceptions: count,
     maxExceptions: z.exactOptional(count),
+    maxInterruptions: z.exactOptional(count),
     requires: z.exactOptional(z.enum(["network"])),
     trace: z.exactOptional(z.string()),
     tags: z.array(z.string()),

@@ -62,6 +62,7 @@ const jobOptions = z.strictObject({
   priority: z.exactOptional(priority),
   maxAttempts: z.exactOptional(attempts),
   maxExceptions: z.exactOptional(attempts),
+  maxInterruptions: z.exactOptional(atLeastOne),
   group: z.exactOptional(z.strictObject({ key: label, limit: z.exactOptional(groupLimit) })),
   backoff: z.exactOptional(backoff),
   timeout: z.exactOptional(duration),

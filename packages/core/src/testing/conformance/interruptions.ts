@@ -146,6 +146,33 @@ export const interruptionsCases = verb("interruptions", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, failed: 1 });
   });
 
+  it("R10: a job says itself how many interruptions it survives", async ({
+    add,
+    advance,
+    expect,
+    interrupt,
+    job,
+    untilDue,
+    worker,
+  }) => {
+    const [once, usual] = await add({ maxInterruptions: 1 }, {});
+    const rescuer = worker();
+    await worker().take(2);
+    await rescuer.look();
+    await advance(LEASE_MS + 1);
+    await rescuer.exchange({ limit: 0 });
+    const ended = { state: "failed", error: { code: "interrupted" }, attempts: 0 };
+    expect(await job(once)).toMatchObject({ ...ended, interruptions: 1, maxInterruptions: 1 });
+    expect(await job(usual)).toMatchObject({ state: "delayed", interruptions: 1 });
+
+    const [twice] = await add({ maxInterruptions: 2, priority: 1 });
+    await interrupt(rescuer);
+    expect(await job(twice)).toMatchObject({ state: "delayed", interruptions: 1 });
+    await untilDue(twice);
+    await interrupt(rescuer);
+    expect(await job(twice)).toMatchObject({ ...ended, interruptions: 2 });
+  });
+
   it("R10: who recovers is told of each job it took back, as it now stands", async ({
     add,
     advance,

@@ -1,0 +1,206 @@
+import {
+  awaitsVerdict,
+  type Clock,
+  type EnqueueReceipt,
+  type JobMap,
+  type NewJob,
+  Queue,
+  type QueueOptions,
+  storedQueues,
+  systemClock,
+} from "@quayside/core";
+import { dispatching } from "./dispatch/dispatch.ts";
+import { DurableAlarm } from "./durable-alarm.ts";
+import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
+import { ObjectDriver } from "./object-driver.ts";
+import { ObjectRpc } from "./object-rpc.ts";
+import { ObjectWorker } from "./object-worker.ts";
+import { SqlStore } from "./sql-store.ts";
+import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
+
+/** An alarm may run for 15 minutes (Cloudflare's limit); what is still at work then is handed to the next one. */
+const ALARM_BUDGET_MS = 14 * 60_000;
+/** After an alarm that failed. */
+const RETRY_MS = 10_000;
+
+/** What is left to say where the class is not the queue's own. */
+export interface GuestOptions {
+  /** Makes the handle of a queue. */
+  readonly makeQueue: (name: string, queues: ObjectQueues, options: QueueOptions<Record<string, unknown>>) => Queue;
+}
+
+/**
+ * All that a Durable Object has of queues: their store, alarm, driver and worker. Make it in the object's constructor: no
+ * call gets in before the alarm is known.
+ */
+export class ObjectQueues {
+  readonly driver: ObjectDriver;
+  readonly rpc: ObjectRpc;
+  /** The alarm of the object's user, where the class is not the queue's own. */
+  readonly userAlarm: UserAlarm | undefined;
+  readonly worker: ObjectWorker | undefined;
+  readonly #ctx: DurableObjectState;
+  readonly #clock: Clock;
+  readonly #report: (error: unknown) => void;
+  readonly #sql: SqlStore;
+  readonly #alarm: DurableAlarm | undefined;
+  readonly #makeQueue: (name: string) => Queue;
+  #begun: Promise<void> | undefined;
+  readonly #handles = new Map<string, Queue>();
+
+  /** @param guest present: the object is its user's own, with transactions and an alarm of theirs. */
+  constructor(
+    ctx: DurableObjectState,
+    env: unknown,
+    options: DurableQueueOptions<JobMap, never>,
+    guest?: GuestOptions,
+  ) {
+    const { storage } = ctx;
+    const { handlers, dispatch, jobs } = options;
+    const works = handlers !== undefined || dispatch !== undefined;
+    const clock = options.clock?.(ctx) ?? systemClock;
+    this.#ctx = ctx;
+    this.#clock = clock;
+    this.#report = (error) => report(options.onError, error);
+    this.#sql = new SqlStore(storage, { nested: guest !== undefined });
+    this.#sql.onDamaged(this.#report);
+    // Without handlers there is nothing to wake for: the workers are elsewhere, and each has a clock of its own.
+    if (works || guest)
+      this.#alarm = new DurableAlarm(this.#sql, storage, {
+        clock,
+        works,
+        ...(guest && { wish: wishedAt }),
+      });
+    const alarm = this.#alarm;
+    if (guest && alarm)
+      this.userAlarm = new UserAlarm({ clock, run: (start) => alarm.run(start), report: this.#report });
+    this.driver = new ObjectDriver(this.#alarm ?? this.#sql, {
+      clock,
+      sync: () => storage.sync(),
+      ...(options.cron && { cron: options.cron }),
+    });
+    this.rpc = new ObjectRpc({ driver: this.driver, clock, enter: (queues) => this.enter(queues) });
+    const queueOptions = { clock, ...(jobs && { jobs }) } as QueueOptions<Record<string, unknown>>;
+    this.#makeQueue = (name) =>
+      guest ? guest.makeQueue(name, this, queueOptions) : new Queue(name, this.driver, queueOptions);
+    if (works)
+      this.worker = new ObjectWorker({
+        driver: this.driver,
+        clock,
+        handlers: handlers ?? {},
+        makeQueue: this.#makeQueue,
+        verdictMs: () => this.#verdictMs(),
+        ctx: { env },
+        concurrency: options.concurrency,
+        lease: options.lease,
+        dispatch: dispatch && dispatching({ dispatch, env: env as never, jobs, handlers, report: this.#report }),
+        report: this.#report,
+      });
+    void ctx.blockConcurrencyWhile(() => this.#begin().catch(this.#report));
+  }
+
+  /** A queue of this object, the same handle each time. */
+  queue(name: string): Queue {
+    const known = this.worker?.queue(name) ?? this.#handles.get(name);
+    if (known) return known;
+    const queue = this.#makeQueue(name);
+    this.#handles.set(name, queue);
+    return queue;
+  }
+
+  /** Stores jobs at once: see `ObjectDriver.enqueueNow`. */
+  enqueueNow(jobs: readonly NewJob[]): readonly EnqueueReceipt[] {
+    const queues = jobs.map(({ queue }) => queue);
+    const receipts = this.driver.enqueueNow(jobs);
+    this.worker?.add(queues);
+    queueMicrotask(() => void this.enter(queues));
+    return receipts;
+  }
+
+  /** What every call does first: the worker runs and knows these queues, and an alarm that was lost is set again. */
+  async enter(queues: readonly string[] = []): Promise<void> {
+    try {
+      await this.#begin();
+      await this.#alarm?.heal();
+      this.worker?.add(queues);
+      await this.worker?.start();
+    } catch (error) {
+      // The call itself may well succeed, and the alarm starts the worker another time.
+      this.#report(error);
+    }
+  }
+
+  usage(): Usage {
+    const { rowsRead, rowsWritten } = this.#sql;
+    return { rowsRead, rowsWritten, alarmsSet: this.#alarm?.alarmsSet ?? 0 };
+  }
+
+  /**
+   * The guarantee behind the work that each call starts by itself: runs what is due. Never throws: Cloudflare repeats a
+   * failed alarm six times and then drops it for good.
+   *
+   * @param handler the user's, for an alarm of theirs.
+   */
+  async alarm(handler?: AlarmHandler): Promise<void> {
+    const alarm = this.#alarm;
+    if (!alarm) return;
+    const done = alarm.ring();
+    try {
+      await this.#begin();
+      // First the guard for what comes now: should the object die below, the next alarm is set.
+      alarm.rearm();
+      const drained = this.#drain();
+      await Promise.all([drained, this.userAlarm?.ring(handler, drained)]);
+      done();
+      // What still runs goes on by itself, in this object and under its lease; the next alarm, at once, waits for it again.
+      alarm.rearm((await drained) === false);
+    } catch (error) {
+      this.#report(error);
+      await this.#tryAgain();
+    } finally {
+      done();
+    }
+  }
+
+  /** Learns what the object holds. Where that cannot be read, each call and each alarm tries again, and says why not. */
+  #begin(): Promise<void> {
+    this.#begun ??= this.#learn().catch((error: unknown) => {
+      this.#begun = undefined;
+      throw error;
+    });
+    return this.#begun;
+  }
+
+  async #learn(): Promise<void> {
+    this.worker?.add(this.#sql.run(storedQueues));
+    await this.#alarm?.start();
+  }
+
+  async #drain(): Promise<boolean | undefined> {
+    await this.worker?.start();
+    return this.worker?.drain(ALARM_BUDGET_MS);
+  }
+
+  /** Later, and not at once: what failed now would fail again. */
+  async #tryAgain(): Promise<void> {
+    try {
+      await this.#ctx.storage.setAlarm(this.#clock.now() + RETRY_MS);
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  async #verdictMs(): Promise<number | undefined> {
+    return this.#sql.run(() => awaitsVerdict(this.#clock.now())) ? this.driver.nextWake([]) : undefined;
+  }
+}
+
+/** A report that fails must not turn into what it reports. */
+function report(onError: ((error: unknown) => void) | undefined, error: unknown): void {
+  try {
+    if (onError) onError(error);
+    else console.error(error);
+  } catch (fault) {
+    console.error(fault, error);
+  }
+}

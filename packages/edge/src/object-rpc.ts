@@ -1,0 +1,87 @@
+import type {
+  Clock,
+  Command,
+  CommandReply,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  JobCounts,
+  JobPage,
+  JobRecord,
+  ListQuery,
+  NewJob,
+  NumberedRequest,
+  Quota,
+  Schedule,
+} from "@quayside/core";
+import { changeStream } from "./change-stream.ts";
+import type { ObjectDriver } from "./object-driver.ts";
+import { type QueueRpc, type Reply, reply } from "./queue-rpc.ts";
+
+export interface ObjectRpcOptions {
+  readonly driver: ObjectDriver;
+  readonly clock: Clock;
+  /** What every call does first; never rejects. `queues`: those that the call brings something to. */
+  readonly enter: (queues?: readonly string[]) => Promise<void>;
+}
+
+/** The verbs of an object's queues for who calls from outside: each answers a `Reply`. */
+export class ObjectRpc implements QueueRpc {
+  readonly #options: ObjectRpcOptions;
+
+  constructor(options: ObjectRpcOptions) {
+    this.#options = options;
+  }
+
+  enqueue(
+    jobs: readonly NewJob[],
+    request?: NumberedRequest,
+    quota?: Quota,
+  ): Promise<Reply<readonly EnqueueReceipt[]>> {
+    return this.#answer(
+      (driver) => driver.enqueue(jobs, request, quota),
+      jobs.map(({ queue }) => queue),
+    );
+  }
+
+  exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>> {
+    // Only this object's own worker lives and dies with it; others show their death by silence, whatever they say.
+    return this.#answer((driver) => driver.exchange({ ...request, liveness: "time" }));
+  }
+
+  get(queue: string, id: string): Promise<Reply<JobRecord | undefined>> {
+    return this.#answer((driver) => driver.get(queue, id));
+  }
+
+  list(query: ListQuery): Promise<Reply<JobPage>> {
+    return this.#answer((driver) => driver.list(query));
+  }
+
+  counts(queue: string): Promise<Reply<JobCounts>> {
+    return this.#answer((driver) => driver.counts(queue));
+  }
+
+  command(command: Command): Promise<Reply<CommandReply>> {
+    return this.#answer((driver) => driver.command(command), [command.queue]);
+  }
+
+  schedules(queue: string): Promise<Reply<readonly Schedule[]>> {
+    return this.#answer((driver) => driver.schedules(queue));
+  }
+
+  nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {
+    return this.#answer((driver) => driver.nextWake(queues));
+  }
+
+  async events(queue?: string): Promise<ReadableStream<Uint8Array>> {
+    const { enter, driver, clock } = this.#options;
+    await enter();
+    return changeStream((listener) => driver.watch(listener), clock, queue);
+  }
+
+  async #answer<T>(work: (driver: ObjectDriver) => Promise<T>, queues?: readonly string[]): Promise<Reply<T>> {
+    const { enter, driver } = this.#options;
+    await enter(queues);
+    return reply(() => work(driver));
+  }
+}
