@@ -62,7 +62,8 @@ interface Parts {
 export function requestsOf(document: Document, known: Known): fc.Arbitrary<FuzzRequest> {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({
-      weight: operation.operationId === "watchQueue" ? 1 : operation.requestBody ? 10 : 5,
+      // Where there is more to get wrong.
+      weight: operation.operationId === "watchQueue" ? 1 : operation.requestBody ? 12 : path.includes("{id}") ? 5 : 3,
       arbitrary: requestsTo(document, known, method, path, operation),
     })),
   );
