@@ -126,7 +126,7 @@ describe("pages of other origins", () => {
     const { status, headers } = await preflight(corsApi);
     expect(status).toBe(204);
     expect(headers.get("access-control-allow-origin")).toBe("https://page.example");
-    for (const header of ["authorization", "quayside-request"])
+    for (const header of ["authorization", "idempotency-key", "quayside-request"])
       expect(headers.get("access-control-allow-headers")).toContain(header);
   });
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
-import { broken, garbage } from "./break.ts";
+import { broken } from "./break.ts";
 import { type Schema, valuesOf } from "./from-schema.ts";
+import { headerText, percent, rawBody, wrongParameter, wrongSegment } from "./raw.ts";
 
 /** The parts of `openapi.json` that requests are made from. */
 export interface Document {
@@ -61,7 +62,8 @@ interface Parts {
 export function requestsOf(document: Document, known: Known): fc.Arbitrary<FuzzRequest> {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({
-      weight: operation.operationId === "watchQueue" ? 1 : operation.requestBody ? 10 : 5,
+      // Where there is more to get wrong.
+      weight: operation.operationId === "watchQueue" ? 1 : operation.requestBody ? 12 : path.includes("{id}") ? 5 : 3,
       arbitrary: requestsTo(document, known, method, path, operation),
     })),
   );
@@ -104,6 +106,7 @@ function requestsTo(
         return name === undefined ? fc.constant(segment) : (names[name] as fc.Arbitrary<string>);
       }),
   );
+  const queryNames = given.filter((parameter) => parameter.in === "query").map(({ name }) => name);
   const query = fc
     .tuple(
       ...given
@@ -161,7 +164,7 @@ function requestsTo(
       arbitrary: finished(
         "query",
         fc
-          .tuple(parts, fc.array(wrongParameter(given), { minLength: 1, maxLength: 3 }), percent)
+          .tuple(parts, fc.array(wrongParameter(queryNames), { minLength: 1, maxLength: 3 }), percent)
           .map(([right, wrong, tail]) => {
             const request = assemble({ ...right, query: [...right.query, ...wrong] }, known.all);
             return { ...request, path: `${request.path}${tail}` };
@@ -230,51 +233,3 @@ function assemble({ method, segments, query, headers, value }: Parts, token: str
 
 /** As the first exchanges of a worker give them out. */
 const tokens = fc.tuple(fc.integer({ min: 1, max: 5 }), fc.nat(1)).map(([exchange, index]) => `${exchange}.${index}`);
-
-/** Bodies that are no JSON, or no text, or too much of either. */
-const rawBody: fc.Arbitrary<(value: unknown) => { readonly body: string | Uint8Array }> = fc.oneof(
-  fc.nat(200).map((length) => (value: unknown) => ({ body: JSON.stringify(value).slice(0, length) })),
-  fc.constantFrom("1e400", "-1e400", "1e-400", "123456789012345678901234567890", "01", "NaN", "'x'").map((number) => {
-    return (value: unknown) => ({ body: JSON.stringify(value).replace(/\d+|"[^"]*"(?!:)/, number) });
-  }),
-  fc.uint8Array({ maxLength: 20 }).map((bytes) => () => ({ body: bytes })),
-  fc.uint8Array({ minLength: 1, maxLength: 4 }).map((bytes) => (value: unknown) => {
-    const text = new TextEncoder().encode(JSON.stringify(value));
-    const body = new Uint8Array([...text, ...bytes]);
-    body.copyWithin(text.length >> 1, text.length);
-    return { body };
-  }),
-  fc.constantFrom("[", '{"a":', '"', "").map((piece) => () => ({ body: piece.repeat(5_000) })),
-  fc.constantFrom(100, 108, 109, 5_000).map((levels) => () => ({
-    body: `{"name":"note","payload":${"[".repeat(levels)}${"]".repeat(levels)}}`,
-  })),
-);
-
-const wrongParameter = (given: readonly Parameter[]) =>
-  fc.tuple(
-    fc.oneof(
-      fc.constantFrom("state", "limit", "cursor", "tags", "name", "olderThanMs", "__proto__", "constructor", "x"),
-      ...given.filter((parameter) => parameter.in === "query").map(({ name }) => fc.constant(name)),
-    ),
-    fc.oneof(
-      fc.constantFrom("", "-1", "0", "1e3", "0x10", " 5", "1.5", "9".repeat(30), "null", "\u0000", "[]", "%5B%5D"),
-      garbage.map((value) =>
-        `${typeof value === "object" ? JSON.stringify(value) : value}`.slice(0, 400).toWellFormed(),
-      ),
-    ),
-  );
-
-const percent = fc.constantFrom("", "", "&%", "?%zz=1", "&limit=%ff", "&=&&", "#x");
-
-const wrongSegment = fc.oneof(
-  fc.constantFrom("%", "%zz", "%ff", "%c3", "%ed%a0%80", "%00", "%2F", "%252F", "%2e%2e", "..", ".", "", "__proto__"),
-  fc.constantFrom("x".repeat(257), "ñ".repeat(500), "constructor", "jobs", "openapi.json", "health", "events", "%0a"),
-  fc.string({ maxLength: 20, unit: "binary" }).map((text) => encodeURIComponent(text)),
-);
-
-/** Within what a header can carry. */
-const headerText = fc.oneof(
-  fc.constantFrom('""', '"', '"a', 'a"b', '"a"; b=1', '"a", "b"', `"${"x".repeat(256)}"`, "a b", "\t", "text/plain"),
-  fc.constantFrom("sender=a", "sender=a&number=1&digest=d", "sender=&number=x&digest=", "sender=a&sender=b", "%ff=%zz"),
-  fc.string({ maxLength: 30 }).map((text) => text.trim()),
-);

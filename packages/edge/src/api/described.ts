@@ -1,6 +1,6 @@
 import type * as z from "zod/mini";
 import type { JsonSchema } from "./payload-schemas.ts";
-import { attempts, duration, factor, groupLimit, jitter, label, priority, worker } from "./schemas.ts";
+import { attempts, duration, factor, groupLimit, jitter, label, pageLimit, priority, worker } from "./schemas.ts";
 
 /** What core asks of the values that it checks itself, as `openapi.json` says it: the request's schema has their type. */
 export const DESCRIBED: ReadonlyMap<z.core.$ZodType, JsonSchema> = new Map<z.core.$ZodType, JsonSchema>([
@@ -20,5 +20,6 @@ export const DESCRIBED: ReadonlyMap<z.core.$ZodType, JsonSchema> = new Map<z.cor
   [groupLimit, { type: "integer", minimum: 1, maximum: 10_000 }],
   [factor, { type: "number", minimum: 1, maximum: 100 }],
   [jitter, { description: "The share of the delay that is random.", type: "number", minimum: 0, maximum: 1 }],
+  [pageLimit, { type: "integer", minimum: 1, maximum: 1_000, default: 100 }],
   [worker, { description: "Random per start of the worker.", type: "string", pattern: "^[!-~]{1,128}$" }],
 ]);

@@ -96,7 +96,7 @@ function parametersOf({ path, query, idempotencyKey }: Route): readonly JsonSche
     required: true,
     schema: { type: "string", minLength: 1, maxLength: 256 },
   }));
-  const { properties = {}, required = [] } = query ? plain(z.toJSONSchema(query, { io: "input" })) : {};
+  const { properties = {}, required = [] } = query ? plain(z.toJSONSchema(query, { io: "input", override })) : {};
   const inQuery = Object.entries(properties as Record<string, JsonSchema>).map(([name, schema]) => ({
     name,
     in: "query",
@@ -151,6 +151,14 @@ const NAMES = new Map<z.ZodMiniType, string>([
 ]);
 const nameOf = (schema: z.ZodMiniType): string => NAMES.get(schema) as string;
 
+/** What core asks of a value, in place of its bare type. */
+const override: NonNullable<z.core.JSONSchemaGeneratorParams["override"]> = ({ zodSchema, jsonSchema }) => {
+  const described = DESCRIBED.get(zodSchema);
+  if (!described) return;
+  for (const key of Object.keys(jsonSchema)) delete (jsonSchema as JsonSchema)[key];
+  Object.assign(jsonSchema, described);
+};
+
 function componentSchemas(): Record<string, JsonSchema> {
   const registry = z.registry<{ id: string }>();
   for (const [schema, id] of NAMES) registry.add(schema, { id });
@@ -158,12 +166,7 @@ function componentSchemas(): Record<string, JsonSchema> {
   const { schemas } = z.toJSONSchema(registry, {
     io: "input",
     uri: (id) => `#/components/schemas/${id}`,
-    override: ({ zodSchema, jsonSchema }) => {
-      const described = DESCRIBED.get(zodSchema);
-      if (!described) return;
-      for (const key of Object.keys(jsonSchema)) delete (jsonSchema as JsonSchema)[key];
-      Object.assign(jsonSchema, described);
-    },
+    override,
   });
   return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, plain(schema as JsonSchema)]));
 }

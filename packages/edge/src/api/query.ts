@@ -42,4 +42,4 @@ function kindOf(schema: QuerySchema, name: string): string | undefined {
 }
 
 /** A text that is no number stays one, for the schema to refuse. */
-const numberOf = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text);
+const numberOf = (text: string): number | string => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text);

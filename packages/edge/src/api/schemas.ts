@@ -17,6 +17,7 @@ export const groupLimit = z.number();
 export const factor = z.number();
 export const jitter = z.number();
 export const worker = z.string();
+export const pageLimit = z.number();
 /** Longest lease that a remote worker may ask for. */
 const WEEK_MS = 604_800_000;
 /** The longest duration that core takes: 100 years. Instants beyond are no dates (ECMAScript, time values). */
@@ -175,7 +176,7 @@ export const state = z.enum(["waiting", "delayed", "active", "completed", "faile
 
 export const listQuery = z.strictObject({
   state: z.exactOptional(state),
-  limit: z.exactOptional(z.int().check(z.minimum(1), z.maximum(1_000))),
+  limit: z.exactOptional(pageLimit),
   cursor: z.exactOptional(z.string()),
   tags: z.exactOptional(z.array(z.string())),
 });

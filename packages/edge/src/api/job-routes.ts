@@ -1,0 +1,144 @@
+import { type Duration, type ErrorCode, QuaysideError, toMs } from "@quayside/core";
+import { quotaOf } from "./auth.ts";
+import { readJob, readJobs } from "./new-jobs.ts";
+import { type Route, route } from "./route.ts";
+import { jobBodies, jobBody, listQuery, scheduleBody, updateBody } from "./schemas.ts";
+
+const READ = ["work", "admin"] as const;
+const ADMIN = ["admin"] as const;
+/** What a job may be refused for. */
+const JOB_ERRORS: readonly ErrorCode[] = ["unknown_job", "invalid_payload", "payload_too_large", "too_large"];
+
+/** A command on the job that the path names. */
+const jobCommand = (type: "cancel" | "retry" | "promote" | "remove", summary: string) =>
+  route({
+    id: `${type}Job`,
+    method: type === "remove" ? "DELETE" : "POST",
+    path: type === "remove" ? "/:queue/jobs/:id" : `/:queue/jobs/:id/${type}`,
+    scopes: ADMIN,
+    summary,
+    status: 200,
+    answer: "CommandReply",
+    errors: ["job_not_found", "conflict"],
+    handle: async ({ driver, queue, id }) => {
+      const reply = await driver.command({ type, queue, id });
+      if (reply.affected === 0 && reply.state === undefined) throw notFound(queue, id);
+      return reply;
+    },
+  });
+
+/** The routes of single jobs, and of the recurrences that make them. */
+export const jobRoutes: readonly Route[] = [
+  route({
+    id: "addJobs",
+    method: "POST",
+    path: "/:queue/jobs",
+    scopes: ["enqueue"],
+    summary: "Adds one job, or an array of jobs: all or none. Answers a receipt a job, in order.",
+    idempotencyKey: "honoured",
+    body: jobBody,
+    many: jobBodies,
+    status: 201,
+    answer: "Receipts",
+    errors: [...JOB_ERRORS, "mark_conflict", "in_progress", "stale_exchange"],
+    handle: async ({ driver, body, request, grant, ...reading }) => {
+      const jobs = await readJobs(body, reading);
+      const receipts = await driver.enqueue(jobs, request, quotaOf(grant));
+      return Array.isArray(body) ? receipts : (receipts[0] ?? null);
+    },
+  }),
+  route({
+    id: "listJobs",
+    method: "GET",
+    path: "/:queue/jobs",
+    scopes: READ,
+    summary: "A page of jobs of one state, or of all, in claim order, ended ones newest first.",
+    query: listQuery,
+    status: 200,
+    answer: "JobPage",
+    errors: [],
+    handle: ({ driver, queue, query }) => driver.list({ queue, ...query }),
+  }),
+  route({
+    id: "getJob",
+    method: "GET",
+    path: "/:queue/jobs/:id",
+    scopes: READ,
+    summary: "A job.",
+    status: 200,
+    answer: "Job",
+    errors: ["job_not_found"],
+    handle: async ({ driver, queue, id }) => {
+      const job = await driver.get(queue, id);
+      if (!job) throw notFound(queue, id);
+      return job;
+    },
+  }),
+  jobCommand("cancel", "Ends a waiting job as cancelled; asks a running one to stop."),
+  jobCommand("retry", "Puts a failed or cancelled job back in line, with fresh attempts."),
+  jobCommand("promote", "Makes a delayed job due now."),
+  jobCommand("remove", "Deletes a job in any state; a running one is asked to stop first."),
+  route({
+    id: "updateJob",
+    method: "PATCH",
+    path: "/:queue/jobs/:id",
+    scopes: ADMIN,
+    summary: "Changes a waiting job: its payload, its priority, its delay from now.",
+    body: updateBody,
+    status: 200,
+    answer: "CommandReply",
+    errors: ["job_not_found", "conflict", ...JOB_ERRORS],
+    handle: async ({ driver, queue, id, body: { payload, priority, delay }, ...reading }) => {
+      const job = await driver.get(queue, id);
+      if (!job) throw notFound(queue, id);
+      const next =
+        payload === undefined ? undefined : await readJob({ name: job.name, payload }, "", { queue, ...reading });
+      return driver.command({
+        type: "update",
+        queue,
+        id,
+        ...(next && { payload: next.payload }),
+        ...(priority !== undefined && { priority }),
+        ...(delay !== undefined && { delayMs: toMs(delay as Duration, "delay") }),
+      });
+    },
+  }),
+  route({
+    id: "listSchedules",
+    method: "GET",
+    path: "/:queue/schedules",
+    scopes: READ,
+    summary: "The recurrences of the queue.",
+    status: 200,
+    answer: "Schedules",
+    errors: [],
+    handle: ({ driver, queue }) => driver.schedules(queue),
+  }),
+  route({
+    id: "setSchedule",
+    method: "PUT",
+    path: "/:queue/schedules/:key",
+    scopes: ADMIN,
+    summary: "Sets a recurrence. The same again changes nothing.",
+    body: scheduleBody,
+    status: 200,
+    answer: "CommandReply",
+    errors: JOB_ERRORS,
+    handle: async ({ driver, queue, id: key, body: { rule, job }, ...reading }) =>
+      driver.command({ type: "schedule", queue, key, rule, job: await readJob(job, "job", { queue, ...reading }) }),
+  }),
+  route({
+    id: "removeSchedule",
+    method: "DELETE",
+    path: "/:queue/schedules/:key",
+    scopes: ADMIN,
+    summary: "Ends a recurrence, and takes its pending occurrence away.",
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: ({ driver, queue, id: key }) => driver.command({ type: "unschedule", queue, key }),
+  }),
+];
+
+const notFound = (queue: string, id: string) =>
+  new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });

@@ -1,0 +1,125 @@
+import type { ExchangeRequest } from "@quayside/core";
+import { unlessLost } from "../lost-exchange.ts";
+import { type Route, route } from "./route.ts";
+import { clearQuery, exchangeBody, retryQuery, settingsBody } from "./schemas.ts";
+
+const READ = ["work", "admin"] as const;
+const ADMIN = ["admin"] as const;
+
+/** The routes of a queue as a whole: for its operators, and for workers. */
+export const queueRoutes: readonly Route[] = [
+  route({
+    id: "pauseQueue",
+    method: "POST",
+    path: "/:queue/pause",
+    scopes: ADMIN,
+    summary: "Stops claiming; running jobs go on.",
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: ({ driver, queue }) => driver.command({ type: "pause", queue }),
+  }),
+  route({
+    id: "resumeQueue",
+    method: "POST",
+    path: "/:queue/resume",
+    scopes: ADMIN,
+    summary: "Starts claiming again.",
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: ({ driver, queue }) => driver.command({ type: "resume", queue }),
+  }),
+  route({
+    id: "retryJobs",
+    method: "POST",
+    path: "/:queue/retry",
+    scopes: ADMIN,
+    summary: "Puts all failed (or cancelled) jobs back in line, as far as the filter says.",
+    query: retryQuery,
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: ({ driver, queue, query }) => driver.command({ type: "retryAll", queue, ...query }),
+  }),
+  route({
+    id: "clearQueue",
+    method: "POST",
+    path: "/:queue/clear",
+    scopes: ADMIN,
+    summary: "Removes all jobs of the queue, or as far as the filter says.",
+    query: clearQuery,
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: ({ driver, queue, query }) => driver.command({ type: "clear", queue, ...query }),
+  }),
+  route({
+    id: "configureQueue",
+    method: "PATCH",
+    path: "/:queue/settings",
+    scopes: ADMIN,
+    summary: "Sets what belongs to the queue; null lifts a limit.",
+    body: settingsBody,
+    status: 200,
+    answer: "CommandReply",
+    errors: [],
+    handle: ({ driver, queue, body }) => driver.command({ type: "configure", queue, ...body }),
+  }),
+  route({
+    id: "countJobs",
+    method: "GET",
+    path: "/:queue/counts",
+    scopes: READ,
+    summary: "How many jobs are in each state.",
+    status: 200,
+    answer: "Counts",
+    errors: [],
+    handle: ({ driver, queue }) => driver.counts(queue),
+  }),
+  route({
+    id: "exchange",
+    method: "POST",
+    path: "/:queue/exchange",
+    scopes: ["work"],
+    summary:
+      "One round of a worker: settle what ended, renew what runs, claim more. Numbered; sent again under the same number it answers the same.",
+    idempotencyKey: "checked",
+    body: exchangeBody,
+    status: 200,
+    answer: "ExchangeReply",
+    errors: ["stale_exchange", "lease_lost", "too_large"],
+    handle: async ({ driver, queue, body: { claim, ...round } }) => {
+      const { limit, names } = claim;
+      const queues = [{ queue, ...(names && { names }) }];
+      const request = { ...round, liveness: "time", claim: { limit, queues } } as ExchangeRequest;
+      return unlessLost(await driver.exchange(request));
+    },
+  }),
+  route({
+    id: "getNextWake",
+    method: "GET",
+    path: "/:queue/next-wake",
+    scopes: ["work"],
+    summary: "Ms until a claim could first succeed; null when nothing is to come.",
+    status: 200,
+    answer: "NextWake",
+    errors: [],
+    handle: async ({ driver, queue }) => ({ nextWakeMs: (await driver.nextWake([queue])) ?? null }),
+  }),
+  route({
+    id: "watchQueue",
+    method: "GET",
+    path: "/:queue/events",
+    scopes: ["enqueue", "work", "admin"],
+    summary: "Changes of the queue, as they happen.",
+    status: 200,
+    answer: "events",
+    errors: [],
+    handle: async ({ method, object, queue }) => {
+      // A stream that nobody reads would stay open for ever.
+      const stream = method === "HEAD" ? null : await object().events(queue);
+      return new Response(stream, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
+    },
+  }),
+];
