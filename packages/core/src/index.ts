@@ -50,7 +50,7 @@ export {
   type ResolvedOptions,
   resolveOptions,
 } from "./job/options.ts";
-export { checkName } from "./job/place.ts";
+export { checkName, shardOfId } from "./job/place.ts";
 export type {
   ChildFailure,
   Dedupe,
@@ -104,9 +104,24 @@ export type {
 export type { SharedOptions } from "./queue/queue-home.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
+export { checkNames } from "./store/enqueue.ts";
+export { planFlows } from "./store/flow-plan.ts";
 export { attentionAt, attentionOf, storedQueues } from "./store/inspect.ts";
+export { comparePositions } from "./store/list.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
+export {
+  addToShard,
+  liveGroups,
+  NOT_HELD,
+  recallInShard,
+  type ShardAdd,
+  type ShardAdded,
+  type ShardLayout,
+  type ShardSettings,
+  shardSettings,
+  shardsOf,
+} from "./store/shard.ts";
 export {
   CHANGE_KINDS,
   type Change,
@@ -121,6 +136,7 @@ export {
   type Step,
   type Store,
 } from "./store/store.ts";
+export type { Turn } from "./store/turn.ts";
 export type {
   AttemptReport,
   ClaimedJob,

@@ -60,7 +60,7 @@ export function httpDriver(options: HttpDriverOptions): HttpDriver {
 export class HttpDriver implements Driver {
   readonly #http: HttpCaller;
   readonly #feed: ChangeFeed;
-  readonly #split = new SplitExchange();
+  readonly #split = new SplitExchange((queue) => this.#feed.heard(queue));
   #closed = false;
 
   constructor(options: HttpDriverOptions) {
@@ -83,6 +83,7 @@ export class HttpDriver implements Driver {
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
     if (request) checkName(request.sender, "sender");
+    for (const { queue } of jobs) this.#feed.touch(queue);
     const receipts = new Array<EnqueueReceipt>(jobs.length);
     for (const [index, { queue, body, positions }] of bodiesOf(jobs).entries()) {
       // The parts of a request are numbered as one, each under a sender of its own.
@@ -96,9 +97,9 @@ export class HttpDriver implements Driver {
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     for (const { queue } of request.claim.queues) this.#feed.follow(queue);
-    return this.#split.exchange(request, (queue, { claim: { limit, queues }, liveness: _, ...rest }) => {
+    return this.#split.exchange(request, (queue, { claim: { queues, ...claim }, liveness: _, ...rest }) => {
       const names = queues[0]?.names;
-      const body = { ...rest, claim: { limit, ...(names && { names }) } };
+      const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
       return this.#call("POST", queue, "exchange", JSON.stringify(body));
     });
   }
@@ -107,7 +108,7 @@ export class HttpDriver implements Driver {
     return this.#found(() => this.#call<JobRecord>("GET", queue, `jobs/${encodeURIComponent(id)}`));
   }
 
-  async list({ queue, ...query }: ListQuery): Promise<JobPage> {
+  async list({ queue, positions: _, ...query }: ListQuery): Promise<JobPage> {
     return this.#call("GET", queue, `jobs${queryOf(query)}`);
   }
 
@@ -117,6 +118,7 @@ export class HttpDriver implements Driver {
 
   async command(command: Command): Promise<CommandReply> {
     const { type, queue } = command;
+    this.#feed.touch(queue);
     switch (type) {
       case "cancel":
       case "remove":

@@ -26,7 +26,8 @@ import { changeStream } from "./change-stream.ts";
 import { DurableAlarm } from "./durable-alarm.ts";
 import { ObjectDriver } from "./object-driver.ts";
 import { ObjectWorker } from "./object-worker.ts";
-import { type QueueRpc, type Reply, reply } from "./queue-rpc.ts";
+import { type QueueRpc, type Reply, reply, type ShardVerbs } from "./queue-rpc.ts";
+import { shardOfName } from "./shards/names.ts";
 import { SqlStore } from "./sql-store.ts";
 
 /** An alarm may run for 15 minutes (Cloudflare's limit); what is still at work then is handed to the next one. */
@@ -136,6 +137,14 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     return this.#answer(() => this.#driver.nextWake(queues));
   }
 
+  shard<Verb extends keyof ShardVerbs>(
+    verb: Verb,
+    ask: ShardVerbs[Verb]["ask"],
+  ): Promise<Reply<ShardVerbs[Verb]["answer"]>> {
+    const queues = "jobs" in ask ? ask.jobs.map(({ queue }) => queue) : [];
+    return this.#answer(() => this.#driver.shard(verb, ask), queues);
+  }
+
   async events(queue?: string): Promise<ReadableStream<Uint8Array>> {
     await this.#enter();
     return changeStream((listener) => this.#driver.watch(listener), this.#clock, queue);
@@ -178,6 +187,7 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     this.#driver = new ObjectDriver(this.#alarm ?? sql, {
       clock: this.#clock,
       sync: () => storage.sync(),
+      shard: shardOfName(this.ctx.id.name),
       ...(options.cron && { cron: options.cron }),
     });
     if (!options.handlers) return;

@@ -3,6 +3,17 @@ export { type Authenticate, bearerTokens, type Grant, type Scope, type Tokens } 
 export type { ApiLimits } from "./api/limits.ts";
 export type { FieldError, Problem } from "./api/problem.ts";
 export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./durable-queue.ts";
-export { type QueueNamespace, type QueueRpc, queueStub, type Reply, type SentError } from "./queue-rpc.ts";
+export { type EdgeQueueOptions, edgeQueue } from "./edge-queue.ts";
+export {
+  type QueueNamespace,
+  type QueueRpc,
+  queueStub,
+  type Reply,
+  type SentError,
+  type ShardVerbs,
+} from "./queue-rpc.ts";
+export type { ShardsOption, ShardsOptions } from "./shards/layout.ts";
+export type { KeyOf, RoutedJob } from "./shards/route.ts";
+export { ShardedDriver, type ShardedDriverOptions, shardedDriver } from "./shards.ts";
 export { SqlStore } from "./sql-store.ts";
-export { edgeQueue, StubDriver } from "./stub-driver.ts";
+export { StubDriver } from "./stub-driver.ts";

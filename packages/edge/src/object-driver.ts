@@ -1,18 +1,25 @@
 import {
   type Clock,
+  type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
   type Liveness,
+  type NewJob,
   type NextCron,
+  type NumberedRequest,
   type Store,
   StoreDriver,
 } from "@quayside/core";
+import type { ShardVerbs } from "./queue-rpc.ts";
+import { ObjectShard } from "./shards/object-shard.ts";
 
 export interface ObjectDriverOptions {
   readonly clock: Clock;
   readonly cron?: NextCron;
   /** Resolves when all that was written is on disk. */
   readonly sync: () => Promise<void>;
+  /** Which shard of its queues the object is: see `shardOfName`. Default 0. */
+  readonly shard?: number;
 }
 
 /**
@@ -21,11 +28,13 @@ export interface ObjectDriverOptions {
  */
 export class ObjectDriver extends StoreDriver {
   readonly #sync: () => Promise<void>;
+  readonly #shard: ObjectShard;
 
-  constructor(store: Store, { clock, sync, cron }: ObjectDriverOptions) {
+  constructor(store: Store, { clock, sync, cron, shard = 0 }: ObjectDriverOptions) {
     const alive = new Set<string>();
     super(store, {
       clock,
+      shard,
       ...(cron && { cron }),
       enlist: async (worker) => {
         alive.add(worker);
@@ -35,6 +44,18 @@ export class ObjectDriver extends StoreDriver {
         new Set(workers.filter((other) => isGone(other, alive)).map(({ worker }) => worker)),
     });
     this.#sync = sync;
+    this.#shard = new ObjectShard(shard, (body) => this.run(body));
+  }
+
+  /** Of a queue that is split, only what belongs here: whoever adds past the sharded driver is told of it. */
+  override async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
+    await this.#shard.checkHome(jobs);
+    return super.enqueue(jobs, request);
+  }
+
+  /** Answers what only shards are asked. */
+  shard<Verb extends keyof ShardVerbs>(verb: Verb, ask: ShardVerbs[Verb]["ask"]): Promise<ShardVerbs[Verb]["answer"]> {
+    return this.#shard.answer(verb, ask);
   }
 
   /**

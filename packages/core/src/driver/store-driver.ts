@@ -49,6 +49,8 @@ export interface StoreDriverOptions {
   /** When workers may work here: see `Driver.attend`. Absent: always. */
   readonly attend?: (shift: Shift) => () => void;
   readonly connectivity?: Connectivity;
+  /** Which shard of a split queue this store is, from 0: generated ids carry it. Default 0, as for a queue in one piece. */
+  readonly shard?: number;
 }
 
 /** The driver of everything that has a `Store`: each verb is one program in one transaction. */
@@ -70,7 +72,7 @@ export class StoreDriver implements Driver {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
-    this.#mint = new Mint(this.#random);
+    this.#mint = new Mint(this.#random, options.shard);
     this.#watch = new LeaseWatch(() => this.#clock.monotonic());
     if (options.connectivity) this.connectivity = options.connectivity;
     this.#neighbours = new Neighbours(this.#watch, {
@@ -84,38 +86,38 @@ export class StoreDriver implements Driver {
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
-    return jobs.length === 0 ? [] : this.#run((current) => enqueue(current, jobs, request));
+    return jobs.length === 0 ? [] : this.run((current) => enqueue(current, jobs, request));
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     // Who leaves may have little time, and judges nobody.
     const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
-    const reply = await this.#run((current) => exchange(current, request, judge), request.worker);
+    const reply = await this.run((current) => exchange(current, request, judge), request.worker);
     this.#neighbours.follow();
     return reply;
   }
 
   get(queue: string, id: string): Promise<JobRecord | undefined> {
-    return this.#run((current) => getJob(current, queue, id));
+    return this.run((current) => getJob(current, queue, id));
   }
 
   list(query: ListQuery): Promise<JobPage> {
-    return this.#run((current) => list(current, query));
+    return this.run((current) => list(current, query));
   }
 
   counts(queue: string): Promise<JobCounts> {
-    return this.#run((current) => counts(current, queue));
+    return this.run((current) => counts(current, queue));
   }
 
   schedules(queue: string): Promise<readonly Schedule[]> {
-    return this.#run(() => schedules(queue));
+    return this.run(() => schedules(queue));
   }
 
   /** A command over many jobs takes several transactions, each of a bounded part. */
   async command(request: Command): Promise<CommandReply> {
     let affected = 0;
     for (let from: Position | undefined; ; ) {
-      const { next, ...reply } = await this.#run((current) => command(current, request, from));
+      const { next, ...reply } = await this.run((current) => command(current, request, from));
       affected += reply.affected;
       if (!next) return { ...reply, affected };
       from = next;
@@ -124,7 +126,7 @@ export class StoreDriver implements Driver {
 
   async nextWake(queues: readonly string[]): Promise<number | undefined> {
     const judge = this.#watch.judge(new Set());
-    return this.#run(function* (current) {
+    return this.run(function* (current) {
       const at = yield* wakeInstant(current, queues, judge);
       return at === Number.POSITIVE_INFINITY ? undefined : Math.max(0, at - current.now);
     });
@@ -154,7 +156,7 @@ export class StoreDriver implements Driver {
   }
 
   /** Runs one program and, after its commit (R3), tells what it changed. */
-  async #run<T>(body: (current: Turn) => Program<T>, by?: string): Promise<T> {
+  protected async run<T>(body: (current: Turn) => Program<T>, by?: string): Promise<T> {
     const { result, changes: made } = await this.#store.transact(() => runTurn(this.#surroundings(), body));
     if (made.length > 0) {
       const changes = by === undefined ? made : made.map((change) => ({ ...change, by }));
@@ -186,7 +188,7 @@ export class StoreDriver implements Driver {
 
   async #look(): Promise<void> {
     const watch = this.#watch;
-    await this.#run(function* () {
+    await this.run(function* () {
       watch.look(yield* scan("leases", EVERY_LEASE, LEASE_LIMIT));
     });
   }

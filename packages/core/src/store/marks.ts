@@ -2,7 +2,7 @@ import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
-import { getCell, kind, putCells } from "./cells.ts";
+import { type CellKind, getCell, kind, putCells } from "./cells.ts";
 import { after, remove, scan, startingWith } from "./operations.ts";
 import type { Mark, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -24,16 +24,39 @@ export function* once(
   jobs: readonly NewJob[],
   request: NumberedRequest | undefined,
   work: () => Program<readonly EnqueueReceipt[]>,
+  marks: CellKind<"mark"> = kind("mark"),
 ): Program<readonly EnqueueReceipt[]> {
   if (!request) return yield* work();
   const { sender, number, digest } = request;
+  const { mark, receipts: known } = yield* recall(turn, jobs, request, marks);
+  if (known) return known;
+  const receipts = yield* work();
+  const next: Mark = { number, digest, receipts, until: turn.now + DEFAULTS.markMs };
+  const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
+  yield* putCells(marks, [[sender, past ? { ...next, past } : next]]);
+  yield* sweep(turn, sender, marks);
+  return receipts;
+}
+
+/**
+ * What was answered to a request that was made before; without `receipts` it has not been.
+ *
+ * @throws {QuaysideError} `mark_conflict` where the number was used for something else, `stale_exchange` where later
+ * ones were made and this one is not remembered.
+ */
+export function* recall(
+  turn: Turn,
+  jobs: readonly NewJob[],
+  { sender, number, digest }: NumberedRequest,
+  marks: CellKind<"mark">,
+): Program<{ readonly mark?: Mark | undefined; readonly receipts?: readonly EnqueueReceipt[] }> {
   checkName(sender, "sender");
-  const mark = yield* getCell(kind("mark"), sender);
+  const mark = yield* getCell(marks, sender);
   if (mark && mark.until > turn.now) {
     if (number < mark.number) {
       const done = mark.past?.some(([before, of]) => before === number && of === digest);
       const ids = jobs.flatMap(({ id }) => id ?? []);
-      if (done && ids.length === jobs.length) return ids.map((id) => ({ id, deduplicated: true }));
+      if (done && ids.length === jobs.length) return { mark, receipts: ids.map((id) => ({ id, deduplicated: true })) };
       throw new QuaysideError(
         "stale_exchange",
         `Request ${number} of sender ${sender} came after request ${mark.number}.`,
@@ -41,7 +64,7 @@ export function* once(
       );
     }
     if (number === mark.number) {
-      if (digest === mark.digest) return mark.receipts;
+      if (digest === mark.digest) return { mark, receipts: mark.receipts };
       throw new QuaysideError(
         "mark_conflict",
         `Request ${number} of sender ${sender} was made before with other content.`,
@@ -49,17 +72,12 @@ export function* once(
       );
     }
   }
-  const receipts = yield* work();
-  const next: Mark = { number, digest, receipts, until: turn.now + DEFAULTS.markMs };
-  const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
-  yield* putCells(kind("mark"), [[sender, past ? { ...next, past } : next]]);
-  yield* sweep(turn, sender);
-  return receipts;
+  return { mark };
 }
 
 /** Removes lapsed marks among those after the sender's, whose names are as random as its own, or else the first. */
-function* sweep(turn: Turn, sender: string): Program<void> {
-  const marks = startingWith(kind("mark").text);
+function* sweep(turn: Turn, sender: string, of: CellKind<"mark">): Program<void> {
+  const marks = startingWith(of.text);
   let next = yield* scan("cells", { from: after([...marks.from, sender]), to: marks.to }, SWEEP_STEP);
   if (next.length === 0) next = yield* scan("cells", marks, SWEEP_STEP);
   yield* remove(

@@ -171,8 +171,10 @@ export interface Cells {
   member: Member;
   /** `schedule/QUEUE`: by key. */
   schedule: ScheduleCell;
-  /** By sender. */
+  /** By sender; `mark/COUNT` (and `…/held`) where the queue is split over so many shards. */
   mark: Mark;
+  /** Of a queue of which this store is a shard, by queue. */
+  shards: { readonly count: number; readonly custom?: true };
 }
 
 /** A small named value; `kind` is one of `Cells`, with `/…` where that says so. */

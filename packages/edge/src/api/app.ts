@@ -3,15 +3,19 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import type { QueueNamespace } from "../queue-rpc.ts";
+import type { ShardsOption } from "../shards/layout.ts";
 import { type Authenticate, nobody, unauthorized } from "./auth.ts";
 import { API_LIMITS, type ApiLimits } from "./limits.ts";
 import { problemResponse } from "./problem.ts";
+import { queueAccess } from "./queue-access.ts";
 import { type ApiEnv, addRoutes } from "./routes.ts";
 import { discardBody } from "./unread-body.ts";
 
 export interface QueueApiOptions<Env extends object> {
   /** The namespace whose objects hold the queues: each queue its own object, named like it. */
   readonly object: (env: Env) => QueueNamespace;
+  /** Queues that are split over several objects, and over how many: see `edgeQueue`. */
+  readonly shards?: Readonly<Record<string, ShardsOption>>;
   /** The jobs that may be added, checked by their schemas. Absent: any name, any payload. */
   readonly jobs?: DefinedJobs;
   /** Who may do what. Absent: nobody anything. */
@@ -78,6 +82,6 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
       },
     }),
   );
-  addRoutes(app, { object: options.object, jobs: options.jobs, limits });
+  addRoutes(app, { queues: queueAccess(options.object, options.shards), jobs: options.jobs, limits });
   return app;
 }

@@ -10,12 +10,11 @@ import {
   toMs,
 } from "@quayside/core";
 import type { Context, Hono } from "hono";
-import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
-import { StubDriver } from "../stub-driver.ts";
 import { checkGrant, type Grant, type Scope } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import { readJobs } from "./new-jobs.ts";
 import { problemOf } from "./problem.ts";
+import type { QueueAccess } from "./queue-access.ts";
 import {
   check,
   clearQuery,
@@ -35,7 +34,7 @@ export interface ApiEnv<Env extends object> {
 }
 
 export interface RouteOptions<Env extends object> {
-  readonly object: (env: Env) => QueueNamespace;
+  readonly queues: QueueAccess<Env>;
   readonly jobs: DefinedJobs | undefined;
   readonly limits: ApiLimits;
 }
@@ -50,7 +49,7 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
     async (c: C): Promise<Response> => {
       const queue = c.req.param("queue") as string;
       checkGrant(c.var.grant, scopes, queue);
-      return handle(c, queue, new StubDriver(() => queueStub(options.object(c.env), queue)));
+      return handle(c, queue, options.queues.driver(c.env, queue));
     };
   const command = (make: (c: C, queue: string) => Command) =>
     allow(["admin"], async (c, queue, driver) => c.json(await driver.command(make(c, queue))));
@@ -164,8 +163,8 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
     "/:queue/exchange",
     allow(["work"], async (c, queue, driver) => {
       const { claim, ...round } = check(exchangeBody, await bodyOf(c));
-      const { limit, names } = claim;
-      const request = { ...round, liveness: "time", claim: { limit, queues: [{ queue, ...(names && { names }) }] } };
+      const { names, ...rest } = claim;
+      const request = { ...round, liveness: "time", claim: { ...rest, queues: [{ queue, ...(names && { names }) }] } };
       return c.json(await driver.exchange(request as ExchangeRequest));
     }),
   );
@@ -176,7 +175,7 @@ export function addRoutes<Env extends object>(app: Hono<ApiEnv<Env>>, options: R
   app.get(
     "/:queue/events",
     allow(["enqueue", "work", "admin"], async (c, queue) => {
-      const stream = await queueStub(options.object(c.env), queue).events(queue);
+      const stream = await options.queues.events(c.env, queue);
       return new Response(stream, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
     }),
   );

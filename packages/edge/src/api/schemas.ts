@@ -137,7 +137,14 @@ export const exchangeBody = z.strictObject({
   claim: z.strictObject({
     limit: z.int().check(z.minimum(0), z.maximum(10_000)),
     names: z.exactOptional(z.array(z.string())),
+    busy: z.exactOptional(z.boolean()),
   }),
+  /** Of a queue that is split: what the reply to the last exchange said to bring along. */
+  memo: z.exactOptional(z.string().check(z.maxLength(2_000))),
+  /** This exchange was sent before. */
+  again: z.exactOptional(z.boolean()),
+  /** The stream of events told of nothing since the last exchange. */
+  quiet: z.exactOptional(z.boolean()),
   leave: z.exactOptional(z.boolean()),
   bystander: z.exactOptional(z.boolean()),
 });
