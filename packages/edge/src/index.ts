@@ -13,7 +13,8 @@ export {
   type ShardVerbs,
 } from "./queue-rpc.ts";
 export type { ShardsOption, ShardsOptions } from "./shards/layout.ts";
-export type { KeyOf, RoutedJob } from "./shards/route.ts";
+export { type KeyOf, type RoutedJob, shardOfKey } from "./shards/route.ts";
+export type { ShardPort } from "./shards/shard-port.ts";
 export { ShardedDriver, type ShardedDriverOptions, shardedDriver } from "./shards.ts";
 export { SqlStore } from "./sql-store.ts";
 export { StubDriver } from "./stub-driver.ts";

@@ -8,7 +8,7 @@ import {
   type ShardSettings,
 } from "@quayside/core";
 import type { Layout } from "./layout.ts";
-import { homeOf, homeOfUnit, type Unit, unitsOf } from "./route.ts";
+import { shardOfKey, homeOfUnit, type Unit, unitsOf } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";
 
 /** Times that one call learns of a new layout: it changes by a deployment, and not often. */
@@ -115,7 +115,7 @@ class Call {
     const somewhere = () => {
       if (first) return homeOfUnit(first, count);
       // A repeat has to find what the first send has done.
-      return this.#request ? homeOf(this.#request.sender, count) : anywhere();
+      return this.#request ? shardOfKey(this.#request.sender, count) : anywhere();
     };
     return shareOut(units, (unit) => {
       if (unit.key !== undefined) return homeOfUnit(unit, count);

@@ -1,6 +1,6 @@
 import { type Command, type CommandReply, QuaysideError } from "@quayside/core";
 import type { Layout } from "./layout.ts";
-import { homeOf } from "./route.ts";
+import { shardOfKey } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";
 
 export interface ShardCommandsOptions {
@@ -28,7 +28,9 @@ export class ShardCommands {
       case "schedule":
         return this.#schedule(command);
       case "configure":
-        return this.#all(this.#share(command));
+        // What is kept, each shard keeps: so the newest of all are kept, and some more.
+        this.#checkLimits(command);
+        return this.#all(command);
       case "unschedule":
       case "retryAll":
       case "clear":
@@ -75,17 +77,17 @@ export class ShardCommands {
         { option: "group", queue, key },
       );
     }
-    const home = homeOf(key, layout.count);
+    const home = shardOfKey(key, layout.count);
     const reply = await shard(home).command(command);
-    const before = layout.previous === undefined ? home : homeOf(key, layout.previous);
+    const before = layout.previous === undefined ? home : shardOfKey(key, layout.previous);
     if (before !== home) await shard(before).command({ type: "unschedule", queue, key });
     return reply;
   }
 
   /** @throws {QuaysideError} `invalid_option` for limits that the shards cannot hold together. */
-  #share(command: Extract<Command, { readonly type: "configure" }>): Command {
+  #checkLimits(command: Extract<Command, { readonly type: "configure" }>): void {
     const { count } = this.#options.layout;
-    if (count === 1) return command;
+    if (count === 1) return;
     for (const option of ["rateLimit", "maxActive"] as const) {
       if (command[option] === undefined || command[option] === null) continue;
       throw new QuaysideError(
@@ -94,11 +96,6 @@ export class ShardCommands {
         { option, queue: command.queue },
       );
     }
-    const { keep } = command;
-    if (!keep) return command;
-    // None stays none, and together they keep at least so many.
-    const shares = Object.entries(keep).map(([state, kept]) => [state, Math.ceil(kept / count)]);
-    return { ...command, keep: Object.fromEntries(shares) };
   }
 
   async #all(command: Command): Promise<CommandReply> {

@@ -12,7 +12,7 @@ import {
   type RecallingRequest,
 } from "../exchange-parts.ts";
 import { type Memo, readMemo, type ShardSeen, spellMemo } from "./memo.ts";
-import { homeOf } from "./route.ts";
+import { shardOfKey } from "./route.ts";
 
 /**
  * Exchanges for which a worker begins at the same shard: what it settles and what it claims then lie in one lease record,
@@ -149,7 +149,7 @@ class Round {
   /** The shard with which this exchange begins. */
   get #turn(): number {
     const { worker, exchange } = this.#request;
-    return (homeOf(worker, this.#shards) + Math.floor((exchange - 1) / STAY)) % this.#shards;
+    return (shardOfKey(worker, this.#shards) + Math.floor((exchange - 1) / STAY)) % this.#shards;
   }
 
   #order(needed: ReadonlySet<number>): readonly number[] {

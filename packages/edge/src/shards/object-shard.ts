@@ -10,7 +10,7 @@ import {
   type Turn,
 } from "@quayside/core";
 import type { ShardVerbs } from "../queue-rpc.ts";
-import { homeOf, homeOfId } from "./route.ts";
+import { shardOfKey, homeOfId } from "./route.ts";
 
 /** How long it is taken for granted that a group which had jobs here still has some: a look reads the whole line. */
 const GROUPS_FRESH_MS = 10_000;
@@ -63,7 +63,7 @@ export class ObjectShard {
       if (!layout || layout.count === 1 || layout.custom) continue;
       for (const { id, dedupe, group } of keyed.filter((job) => job.queue === queue)) {
         const key = dedupe?.key ?? group?.key;
-        const home = key === undefined ? homeOfId(id as string, layout.count) : homeOf(key, layout.count);
+        const home = key === undefined ? homeOfId(id as string, layout.count) : shardOfKey(key, layout.count);
         if (home === this.#shard) continue;
         throw new QuaysideError(
           "invalid_option",

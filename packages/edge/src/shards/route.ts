@@ -86,12 +86,12 @@ function only(keys: readonly string[], option: string): string | undefined {
 
 /** The shard of a unit that has a key. */
 export const homeOfUnit = ({ key = "", byId }: Unit, count: number): number =>
-  byId ? homeOfId(key, count) : homeOf(key, count);
+  byId ? homeOfId(key, count) : shardOfKey(key, count);
 
 /** Where a job with an id of its caller's lies, if nothing else decides: a generated id given again, where it was made. */
 export function homeOfId(id: string, count: number): number {
   const shard = shardOfId(id);
-  return shard !== undefined && shard < count ? shard : homeOf(id, count);
+  return shard !== undefined && shard < count ? shard : shardOfKey(id, count);
 }
 
 /**
@@ -99,7 +99,7 @@ export function homeOfId(id: string, count: number): number {
  * hashing (Lamping and Veach, 2014) with the splitmix32 generator. When `count` grows from m to n, a key stays or goes to
  * one of the new shards, of which (n − m) / n do.
  */
-export function homeOf(key: string, count: number): number {
+export function shardOfKey(key: string, count: number): number {
   let seed = fnv1a(key);
   let home = 0;
   for (let next = 0; next < count; ) {
