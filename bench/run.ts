@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
+import { between } from "./lib/between.ts";
 import type { Case, Result } from "./lib/case.ts";
 import { compare } from "./lib/compare.ts";
 import { caseTable, goalTable, type PartResults, partSection } from "./lib/report.ts";
@@ -79,13 +80,6 @@ function writeDocs(): void {
   const parts = Object.keys(PARTS)
     .filter((part) => kept.has(`${part}.json`))
     .map((part) => JSON.parse(readFileSync(new URL(`${part}.json`, results), "utf8")) as PartResults);
-  const between = (text: string, mark: string, content: string) => {
-    const [start, end] = [`<!-- ${mark} -->`, `<!-- /${mark} -->`];
-    const [before, rest] = text.split(start);
-    const after = rest?.split(end)[1];
-    if (after === undefined) throw new Error(`docs/performance.md lacks ${start} … ${end}.`);
-    return `${before}${start}\n\n${content}\n${end}${after}`;
-  };
   let text = readFileSync(page, "utf8");
   text = between(text, "goals", `${goalTable(parts)}\n`);
   text = between(text, "results", parts.map(partSection).join("\n"));

@@ -19,7 +19,8 @@ export interface Outcome {
   /** From each job's arrival to the start of its handler, in ms. */
   readonly delaysMs: Float64Array;
   readonly claims: number;
-  /** Jobs that had not started when the time was over. */
+  /** Jobs that had come and not started by half of the time, and when it was over. */
+  readonly leftAtHalf: number;
   readonly left: number;
 }
 
@@ -37,7 +38,15 @@ export function runObject(arrivals: readonly Arrival[], untilMs: number, times: 
   let next = 0;
   let free = load.concurrency;
   let claimed = false;
+  let leftAtHalf: number | undefined;
+  const left = (atMs: number): number => {
+    let count = waiting.length;
+    for (let index = next; (arrivals[index]?.atMs ?? Number.POSITIVE_INFINITY) <= atMs; index++)
+      count += (arrivals[index] as Arrival).jobs;
+    return count;
+  };
   while (now < untilMs) {
+    if (now >= untilMs / 2) leftAtHalf ??= left(now);
     while (running.length > 0 && running.first <= now) {
       running.shift();
       free++;
@@ -70,9 +79,13 @@ export function runObject(arrivals: readonly Arrival[], untilMs: number, times: 
       now = Math.min(arrival?.atMs ?? Number.POSITIVE_INFINITY, ends);
     }
   }
-  let left = waiting.length;
-  for (; next < arrivals.length; next++) left += (arrivals[next] as Arrival).jobs;
-  return { busy: Math.min(1, busyMs / untilMs), delaysMs: Float64Array.from(delays), claims, left };
+  return {
+    busy: Math.min(1, busyMs / untilMs),
+    delaysMs: Float64Array.from(delays),
+    claims,
+    leftAtHalf: leftAtHalf ?? 0,
+    left: left(untilMs),
+  };
 }
 
 /** First in, first out; handlers of one duration end in the order of their starts. */

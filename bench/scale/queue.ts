@@ -25,8 +25,8 @@ export interface Figures {
   readonly p99Ms: number;
   /** Leases written for each job. */
   readonly claimsPerJob: number;
-  /** Share of the jobs that had not started at the end, all waiting for a shard that cannot keep up. */
-  readonly left: number;
+  /** By how much the jobs that wait have grown in the second half of the time, of all that came in it. */
+  readonly growth: number;
 }
 
 export const KEYS = 100_000;
@@ -78,7 +78,7 @@ export function runQueue(scenario: Scenario, times: ServiceTimes, seconds: numbe
     p50Ms: delays[Math.floor(delays.length * 0.5)] ?? Number.POSITIVE_INFINITY,
     p99Ms: delays[Math.floor(delays.length * 0.99)] ?? Number.POSITIVE_INFINITY,
     claimsPerJob: outcomes.reduce((sum, { claims }) => sum + claims, 0) / delays.length,
-    left: outcomes.reduce((sum, { left }) => sum + left, 0) / total,
+    growth: outcomes.reduce((sum, { left, leftAtHalf }) => sum + left - leftAtHalf, 0) / (total / 2),
   };
 }
 

@@ -25,6 +25,8 @@ import { type Fetch, HttpCaller, type Token } from "./client/http-caller.ts";
 import { bodiesOf, jobText } from "./client/job-bodies.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
 
+export { shardOfKey } from "./shards/route.ts";
+
 export interface HttpDriverOptions {
   /** Where the queue API is mounted, e.g. `/api/queues` in a page or `https://app.example/api/queues`. */
   readonly url: string;
