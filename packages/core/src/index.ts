@@ -112,6 +112,7 @@ export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
 export {
   addToShard,
+  enqueueUnrouted,
   liveGroups,
   NOT_HELD,
   recallInShard,
@@ -120,7 +121,6 @@ export {
   type ShardLayout,
   type ShardSettings,
   shardSettings,
-  shardsOf,
 } from "./store/shard.ts";
 export {
   CHANGE_KINDS,

@@ -65,7 +65,10 @@ export const isBusyElsewhere = (
   request: ExchangeRequest,
   part: Part,
   taken: readonly { readonly jobs: readonly unknown[] }[],
-): boolean => request.running.length > part.running.length || taken.some(({ jobs }) => jobs.length > 0);
+): boolean =>
+  request.claim.busy === true ||
+  request.running.length > part.running.length ||
+  taken.some(({ jobs }) => jobs.length > 0);
 
 /** The queues of a claim with what is left of each queue's own limit after these jobs. */
 export function queuesLeft(queues: readonly ClaimQueue[], taken: readonly ExchangeReply[]): readonly ClaimQueue[] {

@@ -3,7 +3,7 @@ import { readyLane } from "../job/place.ts";
 import { type CellKind, getCell, kind, putCells } from "./cells.ts";
 import { dedupeKey, isTaken } from "./dedupe.ts";
 import { locate } from "./door.ts";
-import { add, checkNames } from "./enqueue.ts";
+import { add, checkNames, enqueue } from "./enqueue.ts";
 import { blockedLanes } from "./inspect.ts";
 import { once, recall } from "./marks.ts";
 import { after, get, scan, startingWith } from "./operations.ts";
@@ -162,7 +162,23 @@ export function* shardSettings(turn: Turn, queue: string): Program<ShardSettings
   return settings;
 }
 
-/** By how many shards the queue was last said to be routed; undefined where nobody has. */
-export function* shardsOf(queue: string): Program<Cells["shards"] | undefined> {
-  return yield* getCell(kind("shards"), queue);
+/**
+ * `enqueue` by somebody who knows of no shards.
+ *
+ * @param check throws for a job that has a key and lies elsewhere, as its queue is said to be routed: else the key would
+ * be held in two places.
+ */
+export function* enqueueUnrouted(
+  turn: Turn,
+  jobs: readonly NewJob[],
+  request: NumberedRequest | undefined,
+  check: (job: NewJob, shards: Cells["shards"]) => void,
+): Program<readonly EnqueueReceipt[]> {
+  const keyed = jobs.filter(({ id, dedupe, group }) => id !== undefined || dedupe || group);
+  for (const queue of new Set(keyed.map((job) => job.queue))) {
+    const shards = yield* getCell(kind("shards"), queue);
+    if (!shards) continue;
+    for (const job of keyed) if (job.queue === queue) check(job, shards);
+  }
+  return yield* enqueue(turn, jobs, request);
 }

@@ -8,7 +8,7 @@ import {
   type ShardSettings,
 } from "@quayside/core";
 import type { Layout } from "./layout.ts";
-import { shardOfKey, homeOfUnit, type Unit, unitsOf } from "./route.ts";
+import { homeOfUnit, shardOfKey, type Unit, unitsOf } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";
 
 /** Times that one call learns of a new layout: it changes by a deployment, and not often. */

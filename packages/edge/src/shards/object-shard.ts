@@ -1,16 +1,18 @@
 import {
   addToShard,
+  type EnqueueReceipt,
+  enqueueUnrouted,
   liveGroups,
   type NewJob,
+  type NumberedRequest,
   type Program,
   QuaysideError,
   recallInShard,
   shardSettings,
-  shardsOf,
   type Turn,
 } from "@quayside/core";
 import type { ShardVerbs } from "../queue-rpc.ts";
-import { shardOfKey, homeOfId } from "./route.ts";
+import { homeOfId, shardOfKey } from "./route.ts";
 
 /** How long it is taken for granted that a group which had jobs here still has some: a look reads the whole line. */
 const GROUPS_FRESH_MS = 10_000;
@@ -52,27 +54,28 @@ export class ObjectShard {
   }
 
   /**
-   * Nothing that has a key may be added here that belongs to another shard: its key would then be held in two.
+   * Adds what somebody brings who knows of no shards: a handler of this object, or a version of the app from before.
    *
-   * @throws {QuaysideError} `invalid_option`, naming the job's key and shard.
+   * @throws {QuaysideError} `invalid_option` for a job with a key that lies in another shard.
    */
-  async checkHome(jobs: readonly NewJob[]): Promise<void> {
-    const keyed = jobs.filter(({ id, dedupe, group }) => id !== undefined || dedupe || group);
-    for (const queue of new Set(keyed.map((job) => job.queue))) {
-      const layout = await this.#run(() => shardsOf(queue));
-      if (!layout || layout.count === 1 || layout.custom) continue;
-      for (const { id, dedupe, group } of keyed.filter((job) => job.queue === queue)) {
-        const key = dedupe?.key ?? group?.key;
-        const home = key === undefined ? homeOfId(id as string, layout.count) : shardOfKey(key, layout.count);
-        if (home === this.#shard) continue;
-        throw new QuaysideError(
-          "invalid_option",
-          `Queue ${queue} is split over ${layout.count} objects, and a job of the key ${JSON.stringify(key ?? id)} lies in ` +
-            `shard ${home}, not in shard ${this.#shard}: add it by a driver that is told of the shards.`,
-          { option: "shards", queue, shard: home },
-        );
-      }
-    }
+  enqueue(jobs: readonly NewJob[], request: NumberedRequest | undefined): Promise<readonly EnqueueReceipt[]> {
+    return this.#run((turn) =>
+      enqueueUnrouted(turn, jobs, request, (job, { count, custom }) => {
+        if (!custom) this.#checkHome(job, count);
+      }),
+    );
+  }
+
+  #checkHome({ queue, id, dedupe, group }: NewJob, count: number): void {
+    const key = dedupe?.key ?? group?.key;
+    const home = key === undefined ? homeOfId(id as string, count) : shardOfKey(key, count);
+    if (home === this.#shard) return;
+    throw new QuaysideError(
+      "invalid_option",
+      `Queue ${queue} is split over ${count} objects, and a job of the key ${JSON.stringify(key ?? id)} lies in shard ` +
+        `${home}, not in shard ${this.#shard}: add it by a driver that is told of the shards.`,
+      { option: "shards", queue, shard: home },
+    );
   }
 
   async #add(ask: ShardVerbs["add"]["ask"]): Promise<ShardVerbs["add"]["answer"]> {
