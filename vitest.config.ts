@@ -29,6 +29,12 @@ const browserTests = (
   },
 });
 
+/** Tests of whole systems that open no browser: a run of their own, beside that of the others. */
+const WITHOUT_BROWSER = [
+  "test/e2e/{bridges,http-driver,http-worker,object-deaths,openapi,template,webhooks}.test.ts",
+  "test/faults/kill-node.test.ts",
+];
+
 export default defineConfig({
   test: {
     projects: [
@@ -56,9 +62,20 @@ export default defineConfig({
       },
       {
         test: {
+          name: "server",
+          environment: "node",
+          include: WITHOUT_BROWSER,
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
           name: "e2e",
           environment: "node",
           include: ["test/e2e/**/*.test.ts", "test/faults/**/*.test.ts"],
+          exclude: WITHOUT_BROWSER,
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -8,6 +8,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { costTable } from "./cost/table.ts";
+import { between } from "./lib/between.ts";
 import type { Case, Result } from "./lib/case.ts";
 import { compare } from "./lib/compare.ts";
 import { caseTable, goalTable, type PartResults, partSection } from "./lib/report.ts";
@@ -90,11 +91,7 @@ function writePage(name: string, marked: Readonly<Record<string, string>>): void
   const page = new URL(`../docs/${name}`, import.meta.url);
   let text = readFileSync(page, "utf8");
   for (const [mark, content] of Object.entries(marked)) {
-    const [start, end] = [`<!-- ${mark} -->`, `<!-- /${mark} -->`];
-    const [before, rest] = text.split(start);
-    const after = rest?.split(end)[1];
-    if (after === undefined) throw new Error(`docs/${name} lacks ${start} … ${end}.`);
-    text = `${before}${start}\n\n${content}\n${end}${after}`;
+    text = between(text, mark, `${content}\n`);
   }
   writeFileSync(page, text);
   console.log(`Wrote docs/${name}.`);

@@ -82,12 +82,16 @@ for (const engine of ENGINES) await ensureBrowser(engine).catch(() => {});
 // when it has ended, so that the two do not mix.
 await Promise.all(
   [
-    [tests("end-to-end and fault tests", "e2e", true), testsWherePossible("browser tests (Firefox)", "firefox")],
     [
       tests("browser tests (Chromium)", "browser", true),
-      tests("edge tests (workerd)", "edge"),
-      tests("core tests (Node)", "core"),
+      tests("end-to-end and fault tests in Chromium", "e2e", true),
+      testsWherePossible("browser tests (Firefox)", "firefox"),
       testsWherePossible("browser tests (WebKit)", "webkit"),
+    ],
+    [
+      tests("edge tests (workerd)", "edge"),
+      tests("end-to-end and fault tests without a browser", "server"),
+      tests("core tests (Node)", "core"),
     ],
   ].map((line) => inOrder(line, (text) => console.log(text))),
 );

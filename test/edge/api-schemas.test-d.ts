@@ -28,16 +28,18 @@ describe("the API's schemas", () => {
     expectTypeOf<JobBody["name"]>().toEqualTypeOf<string>();
   });
 
-  it("have all of an exchange but what the server says itself", () => {
-    expectTypeOf<keyof ExchangeBody>().toEqualTypeOf<Exclude<keyof ExchangeRequest, "liveness">>();
+  it("have all of an exchange but what the server says itself, and what a worker of a split queue brings along", () => {
+    type Recalled = "memo" | "again" | "quiet";
+    expectTypeOf<Exclude<keyof ExchangeBody, Recalled>>().toEqualTypeOf<Exclude<keyof ExchangeRequest, "liveness">>();
     expectTypeOf<keyof ExchangeBody["settle"][number]>().toEqualTypeOf<keyof Settlement>();
     expectTypeOf<ExchangeBody["settle"][number]["outcome"]>().toEqualTypeOf<Settlement["outcome"]>();
     expectTypeOf<NonNullable<ExchangeBody["progress"]>[number]>().toExtend<AttemptReport>();
   });
 
   it("have all of queries, settings and recurrences", () => {
-    expectTypeOf<Required<ListParameters>>().toExtend<Omit<Required<ListQuery>, "queue">>();
-    expectTypeOf<keyof ListParameters>().toEqualTypeOf<Exclude<keyof ListQuery, "queue">>();
+    expectTypeOf<Required<ListParameters>>().toExtend<Omit<Required<ListQuery>, "queue" | "positions">>();
+    // Positions are for who puts the pages of several stores together, which is done behind the API.
+    expectTypeOf<keyof ListParameters>().toEqualTypeOf<Exclude<keyof ListQuery, "queue" | "positions">>();
     expectTypeOf<keyof ClearParameters>().toEqualTypeOf<keyof JobFilter | "state">();
     expectTypeOf<keyof RetryParameters>().toEqualTypeOf<keyof JobFilter | "state">();
     expectTypeOf<SettingsBody>().toExtend<QueueConfig>();

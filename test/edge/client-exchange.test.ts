@@ -44,7 +44,7 @@ describe("HttpDriver: a worker of several queues", () => {
     expect(reply.jobs.map(({ job: { id } }) => id)).toEqual(["a-0", "a-1", "a-2", "b-0", "b-1"]);
     expect(sent.map(({ body }) => (body as ExchangeRequest).claim)).toEqual([
       { limit: 10 },
-      { limit: 2, names: ["email"] },
+      { limit: 2, names: ["email"], busy: true },
     ]);
     expect(reply.nextWakeMs).toBe(50);
     sent.length = 0;

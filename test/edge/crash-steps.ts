@@ -47,8 +47,10 @@ export function trap(ctx: DurableObjectState): void {
   const { storage } = ctx;
   const transact = storage.transactionSync.bind(storage);
   const sync = storage.sync.bind(storage);
+  // A settlement takes its job out of the line. That its lease is empty then need not be written (`deferrable`).
   const look = () => ({
     jobs: [...storage.sql.exec("SELECT 1 FROM quayside_jobs")].length,
+    line: [...storage.sql.exec("SELECT 1 FROM quayside_jobs WHERE place = 'ready'")].length,
     held: [...storage.sql.exec<{ record: string }>("SELECT record FROM quayside_leases")].some(
       ({ record }) => JSON.parse(record).held.length > 0,
     ),
@@ -61,7 +63,7 @@ export function trap(ctx: DurableObjectState): void {
       const result = run();
       after = look();
       if (!before.held && after.held) plans.die(ctx, "before the claim was committed");
-      if (before.held && !after.held) plans.die(ctx, "before the settlement was committed");
+      if (before.held && after.line < before.line) plans.die(ctx, "before the settlement was committed");
       return result;
     });
     if (after.jobs > before.jobs) plans.die(ctx, "after the add was committed");
@@ -69,7 +71,7 @@ export function trap(ctx: DurableObjectState): void {
       claimed = true;
       plans.die(ctx, "after the claim was committed");
     }
-    if (before.held && !after.held) plans.die(ctx, "after the settlement was committed");
+    if (before.held && after.line < before.line) plans.die(ctx, "after the settlement was committed");
     return result;
   };
   storage.sync = async () => {

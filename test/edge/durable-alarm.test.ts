@@ -146,6 +146,7 @@ describe("the alarm of a queue's object", () => {
       command: () => stub.command({ type: "promote", queue: name, id: "no such job" }).catch(() => {}),
       schedules: () => stub.schedules(name),
       nextWake: () => stub.nextWake([name]),
+      shard: () => stub.shard("settings", { queue: name }),
       events: async () => (await stub.events()).cancel(),
     };
     for (const [verb, call] of Object.entries(calls)) {

@@ -1,6 +1,6 @@
 // Checked by tsc with the rest of this folder; never run.
-import { defineJobs, type JobRecord } from "@quayside/core";
-import { durableQueue, edgeQueue, queueApi } from "@quayside/edge";
+import { defineJobs, type JobRecord, type Queue } from "@quayside/core";
+import { durableQueue, edgeQueue, queueApi, type RoutedJob } from "@quayside/edge";
 import { expectTypeOf } from "vitest";
 import * as z from "zod";
 
@@ -49,8 +49,30 @@ export async function produce(env: Env): Promise<void> {
   expectTypeOf(await queue.get<"email">("id")).toEqualTypeOf<JobRecord<{ to: string }> | undefined>();
 }
 
+export async function produceOverShards(env: Env): Promise<void> {
+  const queue = edgeQueue<Jobs>(env.MAIL_QUEUE, "mail", { shards: 4 });
+  expectTypeOf(queue).toEqualTypeOf<Queue<Jobs>>();
+  edgeQueue<Jobs>(env.MAIL_QUEUE, "mail", {
+    shards: {
+      count: 8,
+      previous: 4,
+      keyOf(job) {
+        expectTypeOf(job).toEqualTypeOf<RoutedJob>();
+        return job.tags?.[0];
+      },
+    },
+  });
+  // @ts-expect-error how many, is a number
+  edgeQueue<Jobs>(env.MAIL_QUEUE, "mail", { shards: "4" });
+  // @ts-expect-error a key is text
+  edgeQueue<Jobs>(env.MAIL_QUEUE, "mail", { shards: { count: 4, keyOf: () => 1 } });
+  // @ts-expect-error of how many?
+  queueApi({ object: (env: Env) => env.MAIL_QUEUE, shards: { mail: { previous: 4 } } });
+}
+
 queueApi({
   jobs,
+  shards: { mail: 4, bulk: { count: 8, previous: 4 } },
   object: (env: Env) => env.MAIL_QUEUE,
   auth: (_, env) => (env.MAIL_KEY ? { scopes: ["work"] } : undefined),
 });

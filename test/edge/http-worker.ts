@@ -1,5 +1,5 @@
 import { type Clock, defineJobs, systemClock } from "@quayside/core";
-import { bearerTokens, durableQueue, type QueueNamespace, queueApi } from "@quayside/edge";
+import { bearerTokens, durableQueue, type QueueNamespace, queueApi, type ShardsOption } from "@quayside/edge";
 import { Hono } from "hono";
 import * as z from "zod";
 
@@ -43,11 +43,16 @@ app.post("/spaces/:space/time", async (c) => {
 /** The API of each space; those that are called `timed…` are on the platform's clock. Making one builds its request schemas: once, as an app does. */
 const apis = new Map<string, Hono<{ Bindings: Cloudflare.Env }>>();
 
+/** How the queue "mail" is split, by how the name of the space begins. */
+const SPLIT: Readonly<Record<string, ShardsOption>> = { split: 4, keyed: { count: 4, keyOf: () => "one" } };
+
 function apiOf(space: string): Hono<{ Bindings: Cloudflare.Env }> {
   let app = apis.get(space);
   if (!app) {
+    const shards = SPLIT[space.split("-")[0] as string];
     const api = queueApi({
       object: (env: Cloudflare.Env) => within(space, space.startsWith("timed") ? env.TIMED_QUEUE : env.HTTP_QUEUE),
+      ...(shards !== undefined && { shards: { mail: shards } }),
       auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] }, "token-work": { scopes: ["work"] } }),
     });
     app = new Hono<{ Bindings: Cloudflare.Env }>().route(`/spaces/${space}/api`, api);

@@ -12,7 +12,10 @@ const origin = servePages();
 const add = (page: Page, count: number) => page.evaluate((jobs) => window.life.add("hold", jobs), count);
 const run = (page: Page) => page.evaluate(() => window.life.run(10));
 
-it("R10: a frozen tab keeps its lease up to the cap and loses it after; R8: what it settles once thawed loses", async () => {
+// Ten minutes in steps of ten seconds, each with what the browser has to do in it.
+it("R10: a frozen tab keeps its lease up to the cap and loses it after; R8: what it settles once thawed loses", {
+  timeout: 150_000,
+}, async () => {
   await withProfile(async (context) => {
     const listener = await Listener.of(context);
     const sleeper = await openTab(context, origin(), { tab: "sleeper", hold: true });

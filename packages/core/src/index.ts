@@ -51,7 +51,7 @@ export {
   type ResolvedOptions,
   resolveOptions,
 } from "./job/options.ts";
-export { checkName } from "./job/place.ts";
+export { checkName, shardOfId } from "./job/place.ts";
 export type {
   ChildFailure,
   Dedupe,
@@ -107,10 +107,25 @@ export type { SharedOptions } from "./queue/queue-home.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
 export { getCell, kind, putCells, removeCells } from "./store/cells.ts";
+export { checkNames, enqueue } from "./store/enqueue.ts";
+export { planFlows } from "./store/flow-plan.ts";
 export { attentionAt, attentionOf, awaitsVerdict, storedQueues } from "./store/inspect.ts";
+export { comparePositions } from "./store/list.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
 export { type Admission, enqueueWithin } from "./store/quota.ts";
+export {
+  addToShard,
+  liveGroups,
+  NOT_HELD,
+  recallInShard,
+  type ShardAdd,
+  type ShardAdded,
+  type ShardLayout,
+  type ShardSettings,
+  shardSettings,
+  unrouted,
+} from "./store/shard.ts";
 export {
   type AlarmWish,
   CHANGE_KINDS,

@@ -22,6 +22,9 @@ export class ChangeFeed {
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #queues = new Set<string>();
   readonly #streams = new Map<string | undefined, AbortController>();
+  /** Streams that are open now, and how often each queue was said to have something new to claim. */
+  readonly #connected = new Set<string | undefined>();
+  readonly #heard = new Map<string, number>();
 
   constructor(options: ChangeFeedOptions) {
     this.#options = options;
@@ -32,6 +35,19 @@ export class ChangeFeed {
     if (this.#queues.has(queue)) return;
     this.#queues.add(queue);
     if (this.#listeners.size > 0) this.#open();
+  }
+
+  /**
+   * A number that changes whenever there may be more to claim of this queue; undefined while no stream tells. The same
+   * number twice: nothing has come in between, as far as it has been told yet.
+   */
+  heard(queue: string): number | undefined {
+    return this.#connected.has(this.#options.shared ? undefined : queue) ? (this.#heard.get(queue) ?? 0) : undefined;
+  }
+
+  /** Something was done to this queue from here: what the stream will tell of it is not waited for. */
+  touch(queue: string): void {
+    this.#heard.set(queue, (this.#heard.get(queue) ?? 0) + 1);
   }
 
   listen(listener: (change: Change) => void): () => void {
@@ -62,6 +78,7 @@ export class ChangeFeed {
   #close(): void {
     for (const controller of this.#streams.values()) controller.abort();
     this.#streams.clear();
+    this.#connected.clear();
   }
 
   async #run(signal: AbortSignal, queue: string | undefined): Promise<void> {
@@ -69,6 +86,7 @@ export class ChangeFeed {
       try {
         const stream = await this.#options.open(signal, queue);
         wait = FIRST_RETRY_MS;
+        if (!signal.aborted) this.#connected.add(queue);
         for (const missed of queue === undefined ? this.#queues : [queue]) {
           for (const kind of CHANGE_KINDS) this.#tell({ queue: missed, kind });
         }
@@ -76,7 +94,9 @@ export class ChangeFeed {
       } catch {
         // Watching is best effort: workers look by themselves too, and a listener asks when it wants to be sure.
       }
-      if (!signal.aborted) await this.#pause(wait, signal);
+      if (signal.aborted) return;
+      this.#connected.delete(queue);
+      await this.#pause(wait, signal);
     }
   }
 
@@ -91,6 +111,7 @@ export class ChangeFeed {
   }
 
   #tell(change: Change): void {
+    if (change.kind === "ready" || change.kind === "settings") this.touch(change.queue);
     for (const listener of [...this.#listeners]) listener(change);
   }
 }

@@ -28,6 +28,8 @@ import { sendSafely } from "./client/send-safely.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
 import { replyOf } from "./lost-exchange.ts";
 
+export { shardOfKey } from "./shards/route.ts";
+
 export interface HttpDriverOptions {
   /** Where the queue API is mounted, e.g. `/api/queues` in a page or `https://app.example/api/queues`. */
   readonly url: string;
@@ -65,7 +67,7 @@ export class HttpDriver implements Driver {
   readonly #http: HttpCaller;
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
-  readonly #split = new SplitExchange();
+  readonly #split = new SplitExchange((queue) => this.#feed.heard(queue));
   #closed = false;
 
   constructor(options: HttpDriverOptions) {
@@ -89,6 +91,7 @@ export class HttpDriver implements Driver {
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
     if (request) checkName(request.sender, "sender");
+    for (const { queue } of jobs) this.#feed.touch(queue);
     const receipts = new Array<EnqueueReceipt>(jobs.length);
     const call = request ? undefined : randomKey();
     for (const [index, { queue, body, positions }] of bodiesOf(jobs).entries()) {
@@ -105,9 +108,9 @@ export class HttpDriver implements Driver {
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     for (const { queue } of request.claim.queues) this.#feed.follow(queue);
-    return this.#split.exchange(request, (queue, { claim: { limit, queues }, liveness: _, ...rest }) => {
+    return this.#split.exchange(request, (queue, { claim: { queues, ...claim }, liveness: _, ...rest }) => {
       const names = queues[0]?.names;
-      const body = { ...rest, claim: { limit, ...(names && { names }) } };
+      const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
       // R9 does the rest on the server; on the way, others know a round that is sent again by its key.
       const headers = { "idempotency-key": idempotencyKey(request.worker, request.exchange, queue) };
       return this.#call<ExchangeReply>("POST", queue, "exchange", JSON.stringify(body), headers).catch(replyOf);
@@ -118,7 +121,7 @@ export class HttpDriver implements Driver {
     return this.#found(() => this.#call<JobRecord>("GET", queue, `jobs/${encodeURIComponent(id)}`));
   }
 
-  async list({ queue, ...query }: ListQuery): Promise<JobPage> {
+  async list({ queue, positions: _, ...query }: ListQuery): Promise<JobPage> {
     return this.#call("GET", queue, `jobs${queryOf(query)}`);
   }
 
@@ -128,6 +131,7 @@ export class HttpDriver implements Driver {
 
   async command(command: Command): Promise<CommandReply> {
     const { type, queue } = command;
+    this.#feed.touch(queue);
     switch (type) {
       case "cancel":
       case "remove":

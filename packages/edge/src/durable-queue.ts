@@ -24,7 +24,7 @@ import type {
 import { ChangeSockets } from "./change-socket.ts";
 import type { Dispatch } from "./dispatch/dispatch.ts";
 import { ObjectQueues } from "./object-queues.ts";
-import type { QueueRpc, Reply } from "./queue-rpc.ts";
+import type { QueueRpc, Reply, ShardVerbs } from "./queue-rpc.ts";
 
 export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   /**
@@ -132,6 +132,13 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
 
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {
     return this.#queues.rpc.nextWake(queues);
+  }
+
+  shard<Verb extends keyof ShardVerbs>(
+    verb: Verb,
+    ask: ShardVerbs[Verb]["ask"],
+  ): Promise<Reply<ShardVerbs[Verb]["answer"]>> {
+    return this.#queues.rpc.shard(verb, ask);
   }
 
   events(queue?: string): Promise<ReadableStream<Uint8Array>> {

@@ -33,6 +33,7 @@ export type { ConsumerBinding, Dispatch } from "./dispatch/dispatch.ts";
 export { JobConsumerEntrypoint, type JobConsumerOptions, jobConsumer } from "./dispatch/job-consumer.ts";
 export type { JobTarget } from "./dispatch/job-target.ts";
 export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./durable-queue.ts";
+export { type EdgeQueueOptions, edgeQueue } from "./edge-queue.ts";
 export { EmbeddedQueue, type EmbedQueueOptions, embeddedQueues, embedQueue } from "./embed-queue.ts";
 export {
   type QueueCall,
@@ -41,8 +42,13 @@ export {
   queueStub,
   type Reply,
   type SentError,
+  type ShardVerbs,
 } from "./queue-rpc.ts";
+export type { ShardsOption, ShardsOptions } from "./shards/layout.ts";
+export { type KeyOf, type RoutedJob, shardOfKey } from "./shards/route.ts";
+export type { ShardPort } from "./shards/shard-port.ts";
+export { ShardedDriver, type ShardedDriverOptions, shardedDriver } from "./shards.ts";
 export { MIGRATIONS, type Migration, migrate } from "./sql-migrations.ts";
 export { SqlStore } from "./sql-store.ts";
-export { type EdgeQueueOptions, edgeQueue, StubDriver } from "./stub-driver.ts";
+export { StubDriver } from "./stub-driver.ts";
 export type { AlarmHandler, AlarmInfo } from "./user-alarm.ts";

@@ -1,8 +1,10 @@
 import {
+  type Admission,
   type Clock,
   type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
+  enqueue,
   enqueueWithin,
   type Liveness,
   type NewJob,
@@ -13,6 +15,8 @@ import {
   type Store,
   StoreDriver,
 } from "@quayside/core";
+import type { ShardVerbs } from "./queue-rpc.ts";
+import { ObjectShard } from "./shards/object-shard.ts";
 
 /** A store that can run a program at once, so that others of its object's writes may stand in the same transaction. */
 export interface ObjectStore extends Store {
@@ -24,6 +28,8 @@ export interface ObjectDriverOptions {
   readonly cron?: NextCron;
   /** Resolves when all that was written is on disk. */
   readonly sync: () => Promise<void>;
+  /** Which shard of its queues the object is: see `shardOfName`. Default 0. */
+  readonly shard?: number;
 }
 
 /**
@@ -33,11 +39,13 @@ export interface ObjectDriverOptions {
 export class ObjectDriver extends StoreDriver {
   readonly #store: ObjectStore;
   readonly #sync: () => Promise<void>;
+  readonly #shard: ObjectShard;
 
-  constructor(store: ObjectStore, { clock, sync, cron }: ObjectDriverOptions) {
+  constructor(store: ObjectStore, { clock, sync, cron, shard = 0 }: ObjectDriverOptions) {
     const alive = new Set<string>();
     super(store, {
       clock,
+      shard,
       ...(cron && { cron }),
       enlist: async (worker) => {
         alive.add(worker);
@@ -48,16 +56,31 @@ export class ObjectDriver extends StoreDriver {
     });
     this.#store = store;
     this.#sync = sync;
+    this.#shard = new ObjectShard(shard, (body) => this.run(body));
   }
 
-  /** Within a quota, where one is given: refused with `rate_limited` when it is used up. */
+  /** Answers what only shards are asked. */
+  shard<Verb extends keyof ShardVerbs>(verb: Verb, ask: ShardVerbs[Verb]["ask"]): Promise<ShardVerbs[Verb]["answer"]> {
+    return this.#shard.answer(verb, ask);
+  }
+
+  /**
+   * Within a quota, where one is given: refused with `rate_limited` when it is used up. Of a queue that is split, only what
+   * belongs here: whoever adds past the sharded driver is told of it.
+   */
   override async enqueue(
     jobs: readonly NewJob[],
     request?: NumberedRequest,
     quota?: Quota,
   ): Promise<readonly EnqueueReceipt[]> {
-    if (!quota || jobs.length === 0) return super.enqueue(jobs, request);
-    const admission = await this.run((turn) => enqueueWithin(turn, jobs, request, quota));
+    if (jobs.length === 0) return [];
+    const admission = await this.run((turn) =>
+      this.#shard.unrouted<Admission>(jobs, function* () {
+        return quota
+          ? yield* enqueueWithin(turn, jobs, request, quota)
+          : { receipts: yield* enqueue(turn, jobs, request) };
+      }),
+    );
     if (admission.refused) throw admission.refused;
     return admission.receipts;
   }

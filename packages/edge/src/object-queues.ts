@@ -15,6 +15,7 @@ import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectDriver } from "./object-driver.ts";
 import { ObjectRpc } from "./object-rpc.ts";
 import { ObjectWorker } from "./object-worker.ts";
+import { shardOfName } from "./shards/names.ts";
 import { SqlStore } from "./sql-store.ts";
 import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
 
@@ -77,6 +78,7 @@ export class ObjectQueues {
     this.driver = new ObjectDriver(this.#alarm ?? this.#sql, {
       clock,
       sync: () => storage.sync(),
+      shard: guest ? 0 : shardOfName(ctx.id.name),
       ...(options.cron && { cron: options.cron }),
     });
     this.rpc = new ObjectRpc({ driver: this.driver, clock, enter: (queues) => this.enter(queues) });

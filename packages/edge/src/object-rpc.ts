@@ -16,7 +16,7 @@ import type {
 } from "@quayside/core";
 import { changeStream } from "./change-stream.ts";
 import type { ObjectDriver } from "./object-driver.ts";
-import { type QueueRpc, type Reply, reply } from "./queue-rpc.ts";
+import { type QueueRpc, type Reply, reply, type ShardVerbs } from "./queue-rpc.ts";
 
 export interface ObjectRpcOptions {
   readonly driver: ObjectDriver;
@@ -71,6 +71,13 @@ export class ObjectRpc implements QueueRpc {
 
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {
     return this.#answer((driver) => driver.nextWake(queues));
+  }
+
+  shard<Verb extends keyof ShardVerbs>(
+    verb: Verb,
+    ask: ShardVerbs[Verb]["ask"],
+  ): Promise<Reply<ShardVerbs[Verb]["answer"]>> {
+    return this.#answer((driver) => driver.shard(verb, ask), "jobs" in ask ? ask.jobs.map(({ queue }) => queue) : []);
   }
 
   async events(queue?: string): Promise<ReadableStream<Uint8Array>> {

@@ -14,9 +14,12 @@ import {
   QuaysideError,
   type Quota,
   type Schedule,
+  type ShardAdd,
+  type ShardAdded,
+  type ShardSettings,
 } from "@quayside/core";
-
 import { type Fetcher, socketStream } from "./change-socket.ts";
+import { shardName } from "./shards/names.ts";
 
 /**
  * What a queue's object offers over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that
@@ -32,8 +35,26 @@ export interface QueueRpc {
   command(command: Command): Promise<Reply<CommandReply>>;
   schedules(queue: string): Promise<Reply<readonly Schedule[]>>;
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>>;
+  /** What a driver of a split queue asks of one of its shards. */
+  shard<Verb extends keyof ShardVerbs>(
+    verb: Verb,
+    ask: ShardVerbs[Verb]["ask"],
+  ): Promise<Reply<ShardVerbs[Verb]["answer"]>>;
   /** Changes as server-sent events, of one queue or of all that the object holds; ends when the reader cancels. */
   events(queue?: string): Promise<ReadableStream<Uint8Array>>;
+}
+
+/** What the shards of a queue are asked besides the verbs of `Driver`. */
+export interface ShardVerbs {
+  /** Adds jobs that were routed to this shard: see core's `addToShard`. */
+  readonly add: { readonly ask: ShardAdd & { readonly shard: number }; readonly answer: ShardAdded };
+  /** What a numbered request put here when it was routed over `count` shards, if it did. */
+  readonly recall: {
+    readonly ask: { readonly jobs: readonly NewJob[]; readonly request: NumberedRequest; readonly count: number };
+    readonly answer: readonly EnqueueReceipt[] | undefined;
+  };
+  /** The queue's settings here. */
+  readonly settings: { readonly ask: { readonly queue: string }; readonly answer: ShardSettings };
 }
 
 /** A result or a `QuaysideError` as plain data. */
@@ -85,6 +106,7 @@ const VERBS: { readonly [Verb in keyof QueueRpc]: true } = {
   command: true,
   schedules: true,
   nextWake: true,
+  shard: true,
   events: true,
 };
 
@@ -110,10 +132,11 @@ export interface QueueNamespace {
 }
 
 /**
- * The object that holds a queue: by default each queue has its own, named like it. Its `events` come on a socket that
- * lets the object sleep, where its class offers one.
+ * The object that holds a queue: by default each queue has its own, named like it. Of a queue that is split, the object
+ * of one shard. Its `events` come on a socket that lets the object sleep, where its class offers one.
  */
-export function queueStub(namespace: QueueNamespace, name: string): QueueRpc {
+export function queueStub(namespace: QueueNamespace, queue: string, shard = 0): QueueRpc {
+  const name = shardName(queue, shard);
   // The stub's own type maps each method through RPC's rules, which lose `unknown` payloads; this is what it carries.
   const stub = namespace.get(namespace.idFromName(name)) as QueueRpc & Partial<Fetcher>;
   return {
@@ -125,6 +148,7 @@ export function queueStub(namespace: QueueNamespace, name: string): QueueRpc {
     command: (command) => stub.command(command),
     schedules: (queue) => stub.schedules(queue),
     nextWake: (queues) => stub.nextWake(queues),
+    shard: (verb, ask) => stub.shard(verb, ask),
     events: async (queue) => (stub.fetch && (await socketStream(stub as Fetcher, queue))) ?? (await stub.events(queue)),
   };
 }

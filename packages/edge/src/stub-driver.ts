@@ -3,46 +3,23 @@ import {
   type Clock,
   type Command,
   type CommandReply,
-  type Driver,
   type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
   type JobCounts,
-  type JobMap,
   type JobPage,
   type JobRecord,
   type ListQuery,
   type NewJob,
   type NumberedRequest,
   QuaysideError,
-  Queue,
-  type QueueOptions,
   type Quota,
   type Schedule,
   systemClock,
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
-import { type QueueNamespace, type QueueRpc, queueStub, type Reply, unwrap } from "./queue-rpc.ts";
-
-export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs> {
-  /** Name of the object that holds the queue. Default: that of the queue. */
-  readonly object?: string;
-}
-
-/**
- * The queue `name` in an object of its own, to be used from any Worker that has the binding.
- *
- * @example
- * const queue = edgeQueue<Jobs>(env.MAIL_QUEUE, "mail");
- * await queue.addJob("email", { to, subject, body });
- */
-export function edgeQueue<Jobs extends JobMap = Record<string, unknown>>(
-  namespace: QueueNamespace,
-  name: string,
-  { object = name, ...options }: EdgeQueueOptions<Jobs> = {},
-): Queue<Jobs> {
-  return new Queue<Jobs>(name, new StubDriver(() => queueStub(namespace, object)), options);
-}
+import { type QueueRpc, type Reply, type ShardVerbs, unwrap } from "./queue-rpc.ts";
+import type { ShardPort } from "./shards/shard-port.ts";
 
 /** Error properties by which the runtime says that the object, and not the call, had a problem. */
 interface RuntimeError {
@@ -59,7 +36,7 @@ interface RuntimeError {
  * @example
  * const driver = new StubDriver(() => queueStub(env.MAIL_QUEUE, "mail"));
  */
-export class StubDriver implements Driver {
+export class StubDriver implements ShardPort {
   readonly #stub: () => QueueRpc;
   readonly #feed: ChangeFeed;
   #closed = false;
@@ -110,6 +87,25 @@ export class StubDriver implements Driver {
 
   async nextWake(queues: readonly string[]): Promise<number | undefined> {
     return this.#call((stub) => stub.nextWake(queues));
+  }
+
+  async shard<Verb extends keyof ShardVerbs>(
+    verb: Verb,
+    ask: ShardVerbs[Verb]["ask"],
+  ): Promise<ShardVerbs[Verb]["answer"]> {
+    return this.#call((stub) => stub.shard(verb, ask));
+  }
+
+  follow(queue: string): void {
+    this.#feed.follow(queue);
+  }
+
+  heard(queue: string): number | undefined {
+    return this.#feed.heard(queue);
+  }
+
+  touch(queue: string): void {
+    this.#feed.touch(queue);
   }
 
   watch(listener: (change: Change) => void): () => void {

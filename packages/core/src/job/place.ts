@@ -78,7 +78,7 @@ function speller(): (number: number) => string {
 const spellAt = speller();
 const spellOrder = speller();
 
-const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,10})-([0-9a-z]{1,11})-([0-9a-z]{8})$/;
+const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,10})-([0-9a-z]{1,11})-([0-9a-z]{8,11})$/;
 
 /**
  * The ready key that a generated id spells, always under the queue asked (R5); undefined for ids that were not
@@ -94,6 +94,25 @@ export function decodeId(queue: string, id: string): JobKey | undefined {
   ];
   if (rank > 200 || !Number.isSafeInteger(at) || !Number.isSafeInteger(order)) return undefined;
   return ["ready", readyLane(queue), rank - 100, at, order, match[4] as string];
+}
+
+/** Characters of a tag that are random; what follows them is the shard that minted it, absent for the first. */
+export const TAG_LENGTH = 8;
+
+/** How a shard's tags end: nothing for the first, whose queue may not have been split when it minted them. */
+export const tagEnd = (shard: number): string => (shard === 0 ? "" : shard.toString(36));
+
+/**
+ * The shard that minted a generated id, which says so in its tag; undefined for ids that do not look generated. A store
+ * that is no shard mints as the first does, so that an unsplit queue is the first shard of the queue it grows into.
+ */
+export function shardOfId(id: string): number | undefined {
+  const tag = SPELT.exec(id)?.[4];
+  if (tag === undefined) return undefined;
+  const end = tag.slice(TAG_LENGTH);
+  const shard = end === "" ? 0 : Number.parseInt(end, 36);
+  // Spelled as a shard spells it: no leading zeros.
+  return tagEnd(shard) === end ? shard : undefined;
 }
 
 export const sameKey = (a: JobKey, b: JobKey): boolean => a.every((part, index) => part === b[index]);

@@ -14,6 +14,8 @@ export interface Claimed {
   readonly jobs: readonly StoredJob[];
   /** It was interrupted before, so it is the only one. */
   readonly alone: boolean;
+  /** A job that was interrupted before runs, or must wait until this worker runs nothing else. */
+  readonly closed: boolean;
   /** When the next claim could succeed; infinite when nothing is known to come. */
   readonly wakeAt: number;
   readonly unknown: readonly { readonly queue: string; readonly name: string }[];
@@ -36,7 +38,7 @@ export function* claim(
   held: readonly Held[],
   settled: number,
 ): Program<Claimed> {
-  const taking = new Taking(turn, held, request.limit, settled);
+  const taking = new Taking(turn, held, request, settled);
   for (const queue of request.queues) yield* fromQueue(taking, queue);
   return taking;
 }
@@ -54,12 +56,12 @@ class Taking implements Claimed {
   closed: boolean;
   readonly #busy: boolean;
 
-  constructor(turn: Turn, held: readonly Held[], limit: number, settled: number) {
+  constructor(turn: Turn, held: readonly Held[], { limit, busy }: ExchangeRequest["claim"], settled: number) {
     this.turn = turn;
     this.settled = settled;
     this.left = limit;
     this.closed = held.some((entry) => entry.alone);
-    this.#busy = held.length > 0;
+    this.#busy = busy === true || held.length > 0;
   }
 
   get done(): boolean {

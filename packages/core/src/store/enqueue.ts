@@ -38,7 +38,8 @@ export function checkNames({ queue, name, id, dedupe, group }: Omit<NewJob, "pay
   if (group) checkName(group.key, "group.key");
 }
 
-function* add(turn: Turn, jobs: readonly NewJob[], admit: Admit | undefined): Program<readonly EnqueueReceipt[]> {
+/** Adds what is not there yet. */
+export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
   const plan = planFlows(jobs);
   const taken = yield* takenIds(jobs);
   const keys = new AddedKeys(turn);

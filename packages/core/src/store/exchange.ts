@@ -101,6 +101,7 @@ export function* exchange(
     cancel: known.filter((held) => held.cancel).map((held) => held.token),
     interrupted: interrupted.map((job) => toJobRecord(job, turn.now)),
     unknown: claimed.unknown,
+    ...(claimed.closed && { alone: true }),
     ...(wakeAt < Number.POSITIVE_INFINITY && { nextWakeMs: Math.max(0, wakeAt - turn.now) }),
   };
 }
@@ -188,6 +189,7 @@ function* repeat(turn: Turn, request: ExchangeRequest, lease: LeaseRecord): Prog
     cancel: lease.held.filter((held) => held.cancel).map((held) => held.token),
     interrupted,
     unknown: [],
+    ...(lease.held.some(({ alone }) => alone) && { alone: true }),
     nextWakeMs: 0,
   };
 }

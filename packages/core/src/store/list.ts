@@ -28,7 +28,7 @@ const STATES: readonly JobState[] = ["waiting", "delayed", "active", "completed"
 const LOOK_LIMIT = 10_000;
 
 /** A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. */
-export function* list(turn: Turn, { queue, state, tags, limit = 100, cursor }: ListQuery): Program<JobPage> {
+export function* list(turn: Turn, { queue, state, tags, limit = 100, cursor, positions }: ListQuery): Program<JobPage> {
   if (!Number.isInteger(limit) || limit < 1 || limit > 1_000) {
     throw new QuaysideError("invalid_option", `limit must be an integer from 1 to 1000, got ${limit}.`, {
       option: "limit",
@@ -54,7 +54,22 @@ export function* list(turn: Turn, { queue, state, tags, limit = 100, cursor }: L
   const page = shown.slice(0, limit);
   const jobs = page.map(({ job }) => toJobRecord(job, turn.now, leases.holderOf(job.key)?.held));
   const resume = shown.length > limit ? page[page.length - 1]?.position : at;
-  return resume ? { jobs, cursor: encodeCursor(resume) } : { jobs };
+  return {
+    jobs,
+    ...(resume && { cursor: encodeCursor(resume) }),
+    ...(positions && { positions: page.map(({ position }) => encodeCursor(position)) }),
+  };
+}
+
+/**
+ * Which of two positions of a list comes first (negative: `a`): the order of the list itself, also between pages of
+ * different stores.
+ */
+export function comparePositions(a: string, b: string): number {
+  const [one, other] = [decodeCursor(a), decodeCursor(b)];
+  if (one.stretch !== other.stretch || !one.key || !other.key) return one.stretch - other.stretch;
+  const order = compareKeys(one.key, other.key);
+  return one.key[0] === "finished" ? -order : order;
 }
 
 interface Found {

@@ -2,7 +2,7 @@ import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
-import { getCell, kind, putCells, sweepCells } from "./cells.ts";
+import { type CellKind, getCell, kind, putCells, sweepCells } from "./cells.ts";
 import type { Mark, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
@@ -20,16 +20,39 @@ export function* once(
   jobs: readonly NewJob[],
   request: NumberedRequest | undefined,
   work: () => Program<readonly EnqueueReceipt[]>,
+  marks: CellKind<"mark"> = kind("mark"),
 ): Program<readonly EnqueueReceipt[]> {
   if (!request) return yield* work();
   const { sender, number, digest, ttlMs = DEFAULTS.markMs } = request;
+  const { mark, receipts: known } = yield* recall(turn, jobs, request, marks);
+  if (known) return known;
+  const receipts = yield* work();
+  const next: Mark = { number, digest, receipts, until: turn.now + ttlMs };
+  const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
+  yield* putCells(marks, [[sender, past ? { ...next, past } : next]]);
+  yield* sweepCells(marks, sender, turn.now);
+  return receipts;
+}
+
+/**
+ * What was answered to a request that was made before; without `receipts` it has not been.
+ *
+ * @throws {QuaysideError} `mark_conflict` where the number was used for something else, `stale_exchange` where later
+ * ones were made and this one is not remembered.
+ */
+export function* recall(
+  turn: Turn,
+  jobs: readonly NewJob[],
+  { sender, number, digest }: NumberedRequest,
+  marks: CellKind<"mark">,
+): Program<{ readonly mark?: Mark | undefined; readonly receipts?: readonly EnqueueReceipt[] }> {
   checkName(sender, "sender");
-  const mark = yield* getCell(kind("mark"), sender);
+  const mark = yield* getCell(marks, sender);
   if (mark && mark.until > turn.now) {
     if (number < mark.number) {
       const done = mark.past?.some(([before, of]) => before === number && of === digest);
       const ids = jobs.flatMap(({ id }) => id ?? []);
-      if (done && ids.length === jobs.length) return ids.map((id) => ({ id, deduplicated: true }));
+      if (done && ids.length === jobs.length) return { mark, receipts: ids.map((id) => ({ id, deduplicated: true })) };
       throw new QuaysideError(
         "stale_exchange",
         `Request ${number} of sender ${sender} came after request ${mark.number}.`,
@@ -37,7 +60,7 @@ export function* once(
       );
     }
     if (number === mark.number) {
-      if (digest === mark.digest) return mark.receipts;
+      if (digest === mark.digest) return { mark, receipts: mark.receipts };
       throw new QuaysideError(
         "mark_conflict",
         `Request ${number} of sender ${sender} was made before with other content.`,
@@ -45,10 +68,5 @@ export function* once(
       );
     }
   }
-  const receipts = yield* work();
-  const next: Mark = { number, digest, receipts, until: turn.now + ttlMs };
-  const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
-  yield* putCells(kind("mark"), [[sender, past ? { ...next, past } : next]]);
-  yield* sweepCells(kind("mark"), sender, turn.now);
-  return receipts;
+  return { mark };
 }

@@ -1,3 +1,4 @@
+import { TAG_LENGTH, tagEnd } from "../job/place.ts";
 import type { Stand } from "../job/transitions.ts";
 
 /** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
@@ -12,15 +13,20 @@ export class Mint {
   #last = 0;
   #tag: string | undefined;
   readonly #random: () => number;
+  readonly #shard: number;
 
-  constructor(random: () => number) {
+  /** @param shard which part of a queue it mints for, where a queue is split: see `shardOfId`. */
+  constructor(random: () => number, shard = 0) {
     this.#random = random;
+    this.#shard = shard;
   }
 
   stand(now: number, delayMs = 0): Stand {
     const even = Math.max(this.#last + 2 - (this.#last % 2), now * ORDERS_PER_MS);
     this.#last = delayMs > 0 ? even + 1 : even;
-    this.#tag ??= Array.from({ length: 8 }, () => Math.floor(this.#random() * 36).toString(36)).join("");
+    this.#tag ??=
+      Array.from({ length: TAG_LENGTH }, () => Math.floor(this.#random() * 36).toString(36)).join("") +
+      tagEnd(this.#shard);
     return { at: now + delayMs, order: this.#last, tag: this.#tag };
   }
 }

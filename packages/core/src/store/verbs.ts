@@ -46,6 +46,8 @@ export interface ExchangeRequest {
     readonly limit: number;
     /** In the order in which to look. */
     readonly queues: readonly ClaimQueue[];
+    /** It runs jobs of other stores, too: what must be the only one that runs is not for it now. */
+    readonly busy?: boolean;
   };
   /** The worker is leaving: its lease goes when it holds nothing more. */
   readonly leave?: boolean;
@@ -91,6 +93,11 @@ export interface ExchangeReply {
   readonly interrupted: readonly JobRecord[];
   /** Names met that this worker does not know, now out of its way. */
   readonly unknown: readonly { readonly queue: string; readonly name: string }[];
+  /**
+   * A job that was interrupted before is, or waits to be, the only one that its worker runs: it takes nothing else, here
+   * or elsewhere, until that is over.
+   */
+  readonly alone?: true;
   /** Ms until the next claim could succeed; absent: nothing is known to come. */
   readonly nextWakeMs?: number;
   /** All that it settles or renews is lost, and it asked for nothing else: nothing was changed. */
@@ -112,12 +119,16 @@ export interface ListQuery {
   /** 1 to 1,000; default 100. */
   readonly limit?: number;
   readonly cursor?: string;
+  /** Where each job of the page stands, too. */
+  readonly positions?: true;
 }
 
 export interface JobPage {
   readonly jobs: readonly JobRecord[];
   /** Pass to the next call; absent on the last page. */
   readonly cursor?: string;
+  /** For each job the cursor of what comes after it; see `comparePositions`. */
+  readonly positions?: readonly string[];
 }
 
 export interface JobCounts {

@@ -123,6 +123,8 @@ function make() {
     unknown: z.array(z.strictObject({ queue: z.string(), name: z.string() })),
     nextWakeMs: z.exactOptional(count),
     futile: z.exactOptional(z.literal(true)),
+    alone: z.exactOptional(z.literal(true)),
+    memo: z.exactOptional(z.string()),
   });
   const Problem = z.strictObject({
     type: z.string(),

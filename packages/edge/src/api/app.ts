@@ -3,10 +3,12 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import type { QueueNamespace } from "../queue-rpc.ts";
+import type { ShardsOption } from "../shards/layout.ts";
 import { type Authenticate, authenticated, nobody, unauthorized } from "./auth.ts";
 import { API_LIMITS, type ApiLimits } from "./limits.ts";
 import { openApiText } from "./openapi.ts";
 import { problemResponse } from "./problem.ts";
+import { queueAccess } from "./queue-access.ts";
 import { limitCaller, limiterOf, limitStranger, type RateLimiter } from "./rate-limit.ts";
 import { routes } from "./routes.ts";
 import { refuseOtherSites, securityHeaders } from "./security.ts";
@@ -16,6 +18,8 @@ import { discardBody } from "./unread-body.ts";
 export interface QueueApiOptions<Env extends object> {
   /** The namespace whose objects hold the queues: each queue its own object, named like it. */
   readonly object: (env: Env) => QueueNamespace;
+  /** Queues that are split over several objects, and over how many: see `edgeQueue`. */
+  readonly shards?: Readonly<Record<string, ShardsOption>>;
   /** The jobs that may be added, checked by their schemas. Absent: any name, any payload. */
   readonly jobs?: DefinedJobs;
   /** Who may do what. Absent: nobody anything. */
@@ -80,8 +84,9 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
       throw new QuaysideError("internal", "Something was thrown that is no Error.", {}, thrown);
     }
   });
-  const { object, jobs } = options;
-  const served = { object, jobs, limits, openapi: openApiText({ jobs, limits }) };
+  const { jobs } = options;
+  const queues = queueAccess(options.object, options.shards);
+  const served = { queues, jobs, limits, openapi: openApiText({ jobs, limits }) };
   serve(
     app,
     routes.filter(({ open }) => open),

@@ -90,9 +90,9 @@ export const queueRoutes: readonly Route[] = [
     answer: "ExchangeReply",
     errors: ["stale_exchange", "lease_lost", "too_large"],
     handle: async ({ driver, queue, body: { claim, ...round } }) => {
-      const { limit, names } = claim;
+      const { names, ...rest } = claim;
       const queues = [{ queue, ...(names && { names }) }];
-      const request = { ...round, liveness: "time", claim: { limit, queues } } as ExchangeRequest;
+      const request = { ...round, liveness: "time", claim: { ...rest, queues } } as ExchangeRequest;
       return unlessLost(await driver.exchange(request));
     },
   }),
@@ -116,9 +116,9 @@ export const queueRoutes: readonly Route[] = [
     status: 200,
     answer: "events",
     errors: [],
-    handle: async ({ method, object, queue }) => {
+    handle: async ({ method, events }) => {
       // A stream that nobody reads would stay open for ever.
-      const stream = method === "HEAD" ? null : await object().events(queue);
+      const stream = method === "HEAD" ? null : await events();
       return new Response(stream, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
     },
   }),

@@ -1,11 +1,10 @@
 import type { DefinedJobs, ErrorCode, NumberedRequest } from "@quayside/core";
 import type * as z from "zod/mini";
-import type { QueueRpc } from "../queue-rpc.ts";
-import type { StubDriver } from "../stub-driver.ts";
 import type { AnswerName } from "./answers.ts";
 import type { Grant, Scope } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import type { QuerySchema } from "./query.ts";
+import type { QueueDriver } from "./queue-access.ts";
 
 /** What there is to know of a route without running it: for the app, for `openapi.json`, for tests. */
 export interface RouteInfo {
@@ -51,8 +50,9 @@ export interface Call<Query, Body> {
   /** Set where the caller numbered the request, or gave it an `Idempotency-Key`. */
   readonly request: NumberedRequest | undefined;
   /** Speaks with the queue's object. */
-  readonly driver: StubDriver;
-  readonly object: () => QueueRpc;
+  readonly driver: QueueDriver;
+  /** Changes of the queue as server-sent events. */
+  readonly events: () => Promise<ReadableStream<Uint8Array>>;
   readonly jobs: DefinedJobs | undefined;
   readonly limits: ApiLimits;
   /** The text of `openapi.json`. */

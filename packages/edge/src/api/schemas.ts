@@ -28,6 +28,7 @@ const KEPT_MOST = 1_000_000;
 const count = z.int().check(z.minimum(0));
 const atLeastOne = z.int().check(z.minimum(1));
 const ms = z.int().check(z.minimum(0), z.maximum(LONGEST_MS));
+const period = z.int().check(z.minimum(1), z.maximum(LONGEST_MS));
 const instant = z.int().check(z.minimum(0), z.maximum(LAST_INSTANT));
 /** What came as JSON is JSON: there is nothing to look for. */
 const json = z.unknown() as unknown as z.ZodMiniType<Json, Json>;
@@ -167,7 +168,14 @@ export const exchangeBody = z.strictObject({
   claim: z.strictObject({
     limit: z.int().check(z.minimum(0), z.maximum(10_000)),
     names: z.exactOptional(z.array(z.string())),
+    busy: z.exactOptional(z.boolean()),
   }),
+  /** Of a queue that is split: what the reply to the last exchange said to bring along. */
+  memo: z.exactOptional(z.string().check(z.maxLength(2_000))),
+  /** This exchange was sent before. */
+  again: z.exactOptional(z.boolean()),
+  /** The stream of events told of nothing since the last exchange. */
+  quiet: z.exactOptional(z.boolean()),
   leave: z.exactOptional(z.boolean()),
   bystander: z.exactOptional(z.boolean()),
 });
@@ -193,7 +201,7 @@ export const retryQuery = z.strictObject({ state: z.exactOptional(z.enum(["faile
 
 export const settingsBody = z.strictObject({
   keep: z.exactOptional(keep),
-  rateLimit: z.exactOptional(z.nullable(z.strictObject({ max: atLeastOne, perMs: atLeastOne }))),
+  rateLimit: z.exactOptional(z.nullable(z.strictObject({ max: atLeastOne, perMs: period }))),
   maxActive: z.exactOptional(z.nullable(atLeastOne)),
 });
 

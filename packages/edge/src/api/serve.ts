@@ -1,7 +1,5 @@
 import { checkName, type DefinedJobs, type NumberedRequest, QuaysideError } from "@quayside/core";
 import type { Context, Hono } from "hono";
-import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
-import { StubDriver } from "../stub-driver.ts";
 import { checkGrant, type Grant } from "./auth.ts";
 import { readBody } from "./body.ts";
 import { check } from "./check.ts";
@@ -16,6 +14,7 @@ import {
 import type { ApiLimits } from "./limits.ts";
 import { problemResponse } from "./problem.ts";
 import { readQuery } from "./query.ts";
+import type { QueueAccess } from "./queue-access.ts";
 import type { Call, Route } from "./route.ts";
 
 /** What the handlers of the API have at hand. */
@@ -25,7 +24,7 @@ export interface ApiEnv<Env extends object> {
 }
 
 export interface ServeOptions<Env extends object> {
-  readonly object: (env: Env) => QueueNamespace;
+  readonly queues: QueueAccess<Env>;
   readonly jobs: DefinedJobs | undefined;
   readonly limits: ApiLimits;
   readonly openapi: () => string;
@@ -38,7 +37,7 @@ export function serve<Env extends object>(
   options: ServeOptions<Env>,
 ): void {
   const inProgress = new KeysInProgress();
-  const { limits, jobs, openapi } = options;
+  const { queues, limits, jobs, openapi } = options;
 
   async function answer(c: Context<ApiEnv<Env>>, route: Route): Promise<Response> {
     const { grant } = c.var;
@@ -54,7 +53,6 @@ export function serve<Env extends object>(
       // A driver that numbers its requests knows best which of them is which.
       const keyed = sender === undefined ? undefined : await keyedRequest(sender, body, limits.keyMs);
       const request: NumberedRequest | undefined = number ?? keyed;
-      const object = () => queueStub(options.object(c.env), queue);
       const call: Call<unknown, unknown> = {
         method: c.req.method,
         grant,
@@ -63,8 +61,8 @@ export function serve<Env extends object>(
         query,
         body,
         request,
-        driver: new StubDriver(object),
-        object,
+        driver: queues.driver(c.env, queue),
+        events: () => queues.events(c.env, queue),
         jobs,
         limits,
         openapi,

@@ -1,117 +1,121 @@
-import { type ClaimedJob, type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import { type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import {
+  holdsAfter,
+  isBusyElsewhere,
+  merge,
+  named,
+  type Part,
+  partFor,
+  placeOfToken,
+  type RecallingReply,
+  type RecallingRequest,
+} from "../exchange-parts.ts";
 
 /** One round with one queue's object. */
-export type ExchangeOne = (queue: string, request: ExchangeRequest) => Promise<ExchangeReply>;
+export type ExchangeOne = (queue: string, request: RecallingRequest) => Promise<RecallingReply>;
+
+/** What a worker has to do with a queue. */
+interface Standing {
+  /** Its object may hold something for the worker. */
+  holds: boolean;
+  /** A job of it runs alone, or waits to. */
+  alone: boolean;
+  /** The exchange that was sent last; with `answered`, its memo. */
+  sent: number;
+  memo: string | undefined;
+  /** What had been heard of the queue when it was sent: see `ChangeFeed.heard`. */
+  heard: number | undefined;
+}
 
 /**
  * A worker's exchange over queues that lie in objects of their own: one exchange with each, in the order in which the
- * worker looks, the limit shared out as it goes. Each object mints its own tokens, so that a token is given the name
- * of its queue on the way in and loses it on the way out.
+ * worker looks, the limit shared out as it goes.
  *
- * A repeat of the exchange after a lost answer asks the same objects in the same order, and each answers as before.
+ * A repeat of the exchange after a lost answer asks the same objects in the same order, and each answers as before. Where
+ * there are several it claims nothing new: one that had nothing before might have something now, and together they would
+ * give more than the worker has room for.
  */
 export class SplitExchange {
-  /** For each worker, the queues it has asked; true: that object may hold something for it. */
-  readonly #asked = new Map<string, Map<string, boolean>>();
+  /** For each worker, the queues it has asked. */
+  readonly #asked = new Map<string, Map<string, Standing>>();
+  readonly #heard: (queue: string) => number | undefined;
+
+  constructor(heard: (queue: string) => number | undefined = () => undefined) {
+    this.#heard = heard;
+  }
 
   async exchange(request: ExchangeRequest, exchangeOne: ExchangeOne): Promise<ExchangeReply> {
-    const asked = this.#asked.get(request.worker) ?? new Map<string, boolean>();
+    const asked = this.#asked.get(request.worker) ?? new Map<string, Standing>();
     this.#asked.set(request.worker, asked);
     const names = request.claim.queues.map(({ queue }) => queue);
     if (new Set(names).size < names.length) {
       throw new QuaysideError("invalid_option", "A claim names each queue once.", { option: "claim.queues" });
     }
+    const isAlone = ({ place }: Part) => Number(asked.get(place)?.alone === true);
+    // Who must be alone is asked first: until it has run, nothing else is claimed.
+    const parts = [...partsOf(request, asked)].sort((a, b) => isAlone(b) - isAlone(a));
+    const again = parts.length > 1 && parts.some(({ place }) => asked.get(place)?.sent === request.exchange);
     const replies: ExchangeReply[] = [];
-    let left = request.claim.limit;
-    for (const part of this.#parts(request, asked)) {
-      const { queue, send } = part;
-      const limit = Math.min(left, part.limit);
+    let left = again ? 0 : request.claim.limit;
+    for (const part of parts) {
+      const claim = request.claim.queues.find(({ queue }) => queue === part.place);
+      const limit = claim ? Math.min(left, claim.limit ?? Number.POSITIVE_INFINITY) : 0;
+      const standing = asked.get(part.place);
+      const needed = part.needed || standing?.holds || (request.leave && standing);
       // Full by what the queues before gave: there is no reason to ask this one.
-      if (limit === 0 && !part.needed && request.claim.limit > 0) continue;
-      asked.set(queue, true);
-      const reply = named(queue, await exchangeOne(queue, { ...send, claim: { ...send.claim, limit } }), part.sent);
-      const lost = new Set(reply.lost);
-      asked.set(queue, reply.jobs.length > 0 || part.running.some((token) => !lost.has(token)));
-      left -= reply.jobs.length;
+      if (limit === 0 && !needed && !(again && standing?.sent === request.exchange) && request.claim.limit > 0)
+        continue;
+      const reply = await this.#ask(request, part, asked, exchangeOne, {
+        limit,
+        queues: [claim ?? { queue: part.place }],
+        ...(isBusyElsewhere(request, part, replies) && { busy: true }),
+      });
+      left = reply.alone ? 0 : left - reply.jobs.length;
       replies.push(reply);
     }
     if (request.leave) this.#asked.delete(request.worker);
-    return merge(request, replies);
-  }
-
-  *#parts(request: ExchangeRequest, asked: ReadonlyMap<string, boolean>): Generator<Part> {
-    const claims = new Map(request.claim.queues.map((claim) => [claim.queue, claim]));
-    const tokens = [...request.settle.map(({ token }) => token), ...request.running];
-    const first = request.claim.queues[0]?.queue ?? [...asked.keys()][0];
-    const home = (token: string) => queueOfToken(token) ?? first;
-    const queues = new Set([...claims.keys(), ...asked.keys(), ...tokens.flatMap((token) => home(token) ?? [])]);
-    for (const queue of queues) {
-      const claim = claims.get(queue);
-      const settle = request.settle.filter(({ token }) => home(token) === queue);
-      const running = request.running.filter((token) => home(token) === queue);
-      const progress = request.progress?.filter(({ token }) => home(token) === queue);
-      yield {
-        queue,
-        running,
-        limit: claim ? (claim.limit ?? Number.POSITIVE_INFINITY) : 0,
-        needed:
-          settle.length > 0 || running.length > 0 || asked.get(queue) === true || (!!request.leave && asked.has(queue)),
-        sent: new Map([...settle.map(({ token }) => token), ...running].map((token) => [bare(token), token])),
-        send: {
-          ...request,
-          settle: settle.map((settlement) => ({ ...settlement, token: bare(settlement.token) })),
-          running: running.map(bare),
-          ...(progress && { progress: progress.map((report) => ({ ...report, token: bare(report.token) })) }),
-          claim: { limit: 0, queues: claim ? [claim] : [{ queue }] },
-        },
-      };
-    }
-  }
-}
-
-interface Part {
-  readonly queue: string;
-  readonly send: ExchangeRequest;
-  readonly running: readonly string[];
-  readonly limit: number;
-  /** There is more to say to this object than a claim. */
-  readonly needed: boolean;
-  /** How the worker calls the tokens that were sent. */
-  readonly sent: ReadonlyMap<string, string>;
-}
-
-const name = (queue: string, token: string) => `${encodeURIComponent(queue)}:${token}`;
-const bare = (token: string) => token.slice(token.indexOf(":") + 1);
-
-function queueOfToken(token: string): string | undefined {
-  const end = token.indexOf(":");
-  return end < 0 ? undefined : decodeURIComponent(token.slice(0, end));
-}
-
-/** A reply in the words of the worker. A token that it sent comes back as it sent it. */
-function named(queue: string, reply: ExchangeReply, sent: ReadonlyMap<string, string>): ExchangeReply {
-  const own = (token: string) => sent.get(token) ?? name(queue, token);
-  return {
-    ...reply,
-    jobs: reply.jobs.map((claimed): ClaimedJob => ({ ...claimed, token: name(queue, claimed.token) })),
-    lost: reply.lost.map(own),
-    cancel: reply.cancel.map(own),
-  };
-}
-
-function merge(request: ExchangeRequest, replies: readonly ExchangeReply[]): ExchangeReply {
-  const wakes = replies.flatMap(({ nextWakeMs }) => nextWakeMs ?? []);
-  return {
-    exchange: request.exchange,
-    jobs: replies.flatMap(({ jobs }) => jobs),
     // Nobody was there to ask: what a worker says it holds in no queue is held in none.
-    lost:
-      replies.length > 0
-        ? replies.flatMap(({ lost }) => lost)
-        : [...request.settle.map(({ token }) => token), ...request.running],
-    cancel: replies.flatMap(({ cancel }) => cancel),
-    interrupted: replies.flatMap(({ interrupted }) => interrupted),
-    unknown: replies.flatMap(({ unknown }) => unknown),
-    ...(wakes.length > 0 && { nextWakeMs: Math.min(...wakes) }),
-  };
+    const tokens = [...request.settle.map(({ token }) => token), ...request.running];
+    return merge(request, replies, replies.length > 0 ? [] : tokens);
+  }
+
+  async #ask(
+    request: ExchangeRequest,
+    part: Part,
+    asked: Map<string, Standing>,
+    exchangeOne: ExchangeOne,
+    claim: ExchangeRequest["claim"],
+  ): Promise<ExchangeReply> {
+    const { place, send } = part;
+    const before = asked.get(place);
+    const heard = this.#heard(place);
+    const standing: Standing = {
+      holds: true,
+      alone: before?.alone === true,
+      sent: request.exchange,
+      memo: undefined,
+      heard,
+    };
+    asked.set(place, standing);
+    const { memo, ...reply } = await exchangeOne(place, {
+      ...send,
+      claim,
+      ...(before?.memo !== undefined && { memo: before.memo }),
+      ...(before?.sent === request.exchange && { again: true }),
+      ...(heard !== undefined && heard === before?.heard && { quiet: true }),
+    });
+    standing.memo = memo;
+    standing.holds = holdsAfter(part, reply);
+    standing.alone = reply.alone === true;
+    return named(part, reply);
+  }
+}
+
+function* partsOf(request: ExchangeRequest, asked: ReadonlyMap<string, Standing>): Generator<Part> {
+  const queues = request.claim.queues.map(({ queue }) => queue);
+  const tokens = [...request.settle.map(({ token }) => token), ...request.running];
+  const first = queues[0] ?? [...asked.keys()][0];
+  const home = (token: string) => placeOfToken(token) ?? first;
+  for (const queue of new Set([...queues, ...asked.keys(), ...tokens.flatMap((token) => home(token) ?? [])]))
+    yield partFor(request, queue, home);
 }

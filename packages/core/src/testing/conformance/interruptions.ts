@@ -1,6 +1,6 @@
 import { DEFAULTS } from "../../job/defaults.ts";
 import { NOTHING, verb } from "./support.ts";
-import { LEASE_MS } from "./test-worker.ts";
+import { LEASE_MS, QUEUE } from "./test-worker.ts";
 
 /** What becomes of jobs whose workers died under them, more than once. */
 export const interruptionsCases = verb("interruptions", (it) => {
@@ -53,6 +53,32 @@ export const interruptionsCases = verb("interruptions", (it) => {
     expect(await rescuer.claim(9)).toHaveLength(0);
     expect(await worker().claimIds(9)).toEqual([suspect]);
     expect((await rescuer.complete(innocent)).lost).toEqual([]);
+  });
+
+  it("R10: who runs jobs of other stores is not given one that must be alone, and is told that it waits", async ({
+    add,
+    driver,
+    expect,
+    interrupt,
+    untilDue,
+    worker,
+  }) => {
+    const [suspect] = await add({});
+    const rescuer = worker();
+    for (let n = 0; n < 2; n++) {
+      await interrupt(rescuer);
+      await untilDue(suspect);
+    }
+    const one = worker();
+    expect((await one.look()).alone).toBeUndefined();
+    const claim = { limit: 9, queues: [{ queue: QUEUE }] };
+    const refused = await driver.exchange({ ...one.last, exchange: 2, claim: { ...claim, busy: true } });
+    expect(refused).toMatchObject({ jobs: [], alone: true });
+    const given = await driver.exchange({ ...one.last, exchange: 3, claim });
+    expect(given.jobs.map(({ job }) => job.id)).toEqual([suspect]);
+    expect(given.alone).toBe(true);
+    const settle = given.jobs.map(({ token }) => ({ token, outcome: "completed" as const }));
+    expect((await driver.exchange({ ...one.last, exchange: 4, settle, claim })).alone).toBeUndefined();
   });
 
   it("R10: a job that must be alone does not join the ones before it, and keeps its turn", async ({

@@ -16,7 +16,7 @@ async function tells(
     if (queue === QUEUE) told.add(kind);
   });
   await act();
-  for (let turn = 0; turn < 200 && !kinds.every((kind) => told.has(kind)); turn++) {
+  for (let turn = 0; turn < 1_000 && !kinds.every((kind) => told.has(kind)); turn++) {
     await counts();
     await advance(100);
   }

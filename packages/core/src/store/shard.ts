@@ -1,0 +1,184 @@
+import type { NewJob } from "../job/new-job.ts";
+import { readyLane } from "../job/place.ts";
+import { type CellKind, getCell, kind, putCells } from "./cells.ts";
+import { dedupeKey, isTaken } from "./dedupe.ts";
+import { locate } from "./door.ts";
+import { add, checkNames } from "./enqueue.ts";
+import { blockedLanes } from "./inspect.ts";
+import { once, recall } from "./marks.ts";
+import { after, get, scan, startingWith } from "./operations.ts";
+import type { Cells, Key, Program, QueueSettings } from "./store.ts";
+import type { Turn } from "./turn.ts";
+import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
+
+/**
+ * What a store does as one shard of a queue that is split over several. Whoever adds decides by a hash where a job lies;
+ * the shard remembers by how many shards that was, so that two who reckon with different numbers cannot add one key in
+ * two places: once it has been told of a new number, it takes nothing more that was routed by another.
+ */
+
+/** By what its sender routes: over `count` shards, after having routed over `previous`. */
+export interface ShardLayout {
+  readonly count: number;
+  readonly previous?: number;
+  /** Some jobs are routed by keys that the application makes up: where they belong, the shard cannot tell. */
+  readonly custom?: true;
+}
+
+/** Settings that a shard takes over from the queue's first shard when the queue comes to it. */
+export type ShardSettings = Pick<QueueSettings, "paused" | "keep" | "rateLimit" | "maxActive">;
+
+export interface ShardAdd {
+  readonly jobs: readonly NewJob[];
+  readonly request?: NumberedRequest | undefined;
+  readonly layout: ShardLayout;
+  /** By queue. Without those of a queue that is new here, the shard asks for them. */
+  readonly settings?: Readonly<Record<string, ShardSettings>>;
+  /**
+   * For each job which unit it belongs to: units of whose keys (id, dedupe key, group) none is held here are not added,
+   * and answered with `NOT_HELD`. A key that is free here stays so: nobody adds it here any more but this way.
+   */
+  readonly units?: readonly number[];
+}
+
+/** Done; or the number of shards that this one was told of last; or the queues whose settings it wants first. */
+export type ShardAdded =
+  | { readonly receipts: readonly EnqueueReceipt[] }
+  | { readonly count: number }
+  | { readonly wants: readonly string[] };
+
+/** In place of a receipt: no key of its unit is held here. No job has an empty id. */
+export const NOT_HELD: EnqueueReceipt = { id: "", deduplicated: false };
+
+/** The groups that have live jobs in a shard, as far as anybody remembers: see `liveGroups`. */
+export type GroupsKnown = (turn: Turn, queue: string) => Program<Set<string>>;
+
+export function* addToShard(turn: Turn, ask: ShardAdd, groups: GroupsKnown): Program<ShardAdded> {
+  const { jobs, layout, units } = ask;
+  jobs.forEach(checkNames);
+  for (const queue of new Set(jobs.map((job) => job.queue))) {
+    const answer = yield* agree(turn, queue, ask);
+    if (answer) return answer;
+  }
+  const work = units ? () => addHeld(turn, jobs, units, groups) : () => add(turn, jobs);
+  return { receipts: yield* once(turn, jobs, ask.request, work, marksOf(layout.count, units && "held")) };
+}
+
+/** Takes note of the layout and, where the queue is new here, of its settings; else says what is in the way. */
+function* agree(
+  turn: Turn,
+  queue: string,
+  { layout: { count, previous, custom }, settings }: ShardAdd,
+): Program<ShardAdded | undefined> {
+  const known = yield* getCell(kind("shards"), queue);
+  if (known?.count === count && (known.custom === true || !custom)) return undefined;
+  if (known && known.count !== count && known.count !== previous) return { count: known.count };
+  if (!known) {
+    const given = settings?.[queue];
+    if (!given) return { wants: [queue] };
+    const standing = yield* getCell(kind("queue"), queue);
+    // What somebody has set here since is newer.
+    if (!standing && Object.keys(given).length > 0) yield* turn.configure(queue, given);
+  }
+  yield* putCells(kind("shards"), [[queue, { count, ...(custom && { custom }) }]]);
+  return undefined;
+}
+
+/** Numbers of different layouts are kept apart: their requests were cut into other parts. */
+const marksOf = (count: number, part?: "held"): CellKind<"mark"> =>
+  count === 1 && !part ? kind("mark") : kind("mark", `${count}`, ...(part ? [part] : []));
+
+/** What became of the part of a numbered request that a layout of `count` shards had put here; undefined: nothing yet. */
+export function* recallInShard(
+  turn: Turn,
+  jobs: readonly NewJob[],
+  request: NumberedRequest,
+  count: number,
+): Program<readonly EnqueueReceipt[] | undefined> {
+  return (yield* recall(turn, jobs, request, marksOf(count))).receipts;
+}
+
+function* addHeld(
+  turn: Turn,
+  jobs: readonly NewJob[],
+  units: readonly number[],
+  groups: GroupsKnown,
+): Program<readonly EnqueueReceipt[]> {
+  const held = new Set<number>();
+  for (const [index, job] of jobs.entries()) {
+    const unit = units[index] as number;
+    if (!held.has(unit) && (yield* isHeld(turn, job, groups))) held.add(unit);
+  }
+  const here = [...jobs.keys()].filter((index) => held.has(units[index] as number));
+  const receipts = yield* add(
+    turn,
+    here.map((index) => jobs[index] as NewJob),
+  );
+  for (const index of here) {
+    const { queue, group } = jobs[index] as NewJob;
+    if (group) (yield* groups(turn, queue)).add(group.key);
+  }
+  const all = jobs.map(() => NOT_HELD);
+  for (const [at, index] of here.entries()) all[index] = receipts[at] as EnqueueReceipt;
+  return all;
+}
+
+function* isHeld(turn: Turn, { queue, id, dedupe, group }: NewJob, groups: GroupsKnown): Program<boolean> {
+  if (id !== undefined && (yield* locate(queue, [id]))[0]) return true;
+  if (dedupe) {
+    const [record] = yield* get("dedupe", [dedupeKey(queue, dedupe.key)]);
+    if (record && isTaken(record, turn.now)) return true;
+  }
+  return group !== undefined && (yield* groups(turn, queue)).has(group.key);
+}
+
+/** Records that one step of the look for live groups reads. */
+const STEP = 1_000;
+
+/**
+ * The groups that have a job in line here, running or waiting. Reads the whole line: nothing else knows them, for a job
+ * that a claim has not met yet stands in line like any other.
+ */
+export function* liveGroups(queue: string): Program<Set<string>> {
+  const groups = new Set<string>();
+  for (const range of [startingWith("ready", readyLane(queue)), blockedLanes(queue)]) {
+    for (let from: Key | undefined = range.from; from; ) {
+      const page: readonly { readonly key: Key; readonly group?: NewJob["group"] }[] = yield* scan(
+        "jobs",
+        { from, to: range.to },
+        STEP,
+      );
+      for (const { group } of page) if (group) groups.add(group.key);
+      const last = page[STEP - 1];
+      from = last && after(last.key);
+    }
+  }
+  return groups;
+}
+
+/** What the shards that a queue grows into take over. */
+export function* shardSettings(turn: Turn, queue: string): Program<ShardSettings> {
+  const { blockedNames: _, ...settings } = yield* turn.settings(queue);
+  return settings;
+}
+
+/**
+ * An add by somebody who knows of no shards.
+ *
+ * @param check throws for a job that has a key and lies elsewhere, as its queue is said to be routed: else the key would
+ * be held in two places.
+ * @param work the add itself.
+ */
+export function* unrouted<T>(
+  jobs: readonly NewJob[],
+  check: (job: NewJob, shards: Cells["shards"]) => void,
+  work: () => Program<T>,
+): Program<T> {
+  const keyed = jobs.filter(({ id, dedupe, group }) => id !== undefined || dedupe || group);
+  for (const queue of new Set(keyed.map((job) => job.queue))) {
+    const shards = yield* getCell(kind("shards"), queue);
+    if (!shards) continue;
+    for (const job of keyed) if (job.queue === queue) check(job, shards);
+  }
+  return yield* work();
+}

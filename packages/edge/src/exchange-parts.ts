@@ -1,0 +1,128 @@
+import type { ClaimedJob, ClaimQueue, ExchangeReply, ExchangeRequest } from "@quayside/core";
+
+/**
+ * A worker's exchange over several objects, each of which mints its own tokens: how it is cut into a part for each object
+ * and how their replies become one. A token is given the name of its object (its *place*) on the way to the worker and
+ * loses it on the way back.
+ */
+
+/** What a worker keeps with an object between its exchanges, as a driver that is made anew for each one needs it. */
+export interface Recall {
+  /** What the reply to the last exchange said to send along with the next one. */
+  readonly memo?: string;
+  /** An exchange of this number was sent before. */
+  readonly again?: boolean;
+  /** Nothing was told of the queue since the last exchange, by a stream that was open all the time. */
+  readonly quiet?: boolean;
+}
+
+export type RecallingRequest = ExchangeRequest & Recall;
+export type RecallingReply = ExchangeReply & { readonly memo?: string };
+
+export interface Part {
+  readonly place: string;
+  /** Tokens of what runs there. */
+  readonly running: readonly string[];
+  /** There is more to say than a claim. */
+  readonly needed: boolean;
+  /** The request for this place, but for its claim. */
+  readonly send: Omit<ExchangeRequest, "claim">;
+  /** How the worker calls the tokens that are sent. */
+  readonly sent: ReadonlyMap<string, string>;
+}
+
+/** What an exchange has to say to one place. `home` tells the place of a token. */
+export function partFor(
+  { claim: _, ...request }: ExchangeRequest,
+  place: string,
+  home: (token: string) => string | undefined,
+): Part {
+  const settle = request.settle.filter(({ token }) => home(token) === place);
+  const running = request.running.filter((token) => home(token) === place);
+  const progress = request.progress?.filter(({ token }) => home(token) === place);
+  return {
+    place,
+    running,
+    needed: settle.length > 0 || running.length > 0,
+    sent: new Map([...settle.map(({ token }) => token), ...running].map((token) => [bareToken(token), token])),
+    send: {
+      ...request,
+      settle: settle.map((settlement) => ({ ...settlement, token: bareToken(settlement.token) })),
+      running: running.map(bareToken),
+      ...(progress && { progress: progress.map((report) => ({ ...report, token: bareToken(report.token) })) }),
+    },
+  };
+}
+
+/** Whether the place may hold something for the worker after this reply. */
+export function holdsAfter({ running }: Part, reply: ExchangeReply): boolean {
+  const lost = new Set(reply.lost);
+  return reply.jobs.length > 0 || running.some((token) => !lost.has(token));
+}
+
+/** Whether the worker runs anything but what it is told of by `part`: a job that must be alone waits for that. */
+export const isBusyElsewhere = (
+  request: ExchangeRequest,
+  part: Part,
+  taken: readonly { readonly jobs: readonly unknown[] }[],
+): boolean =>
+  request.claim.busy === true ||
+  request.running.length > part.running.length ||
+  taken.some(({ jobs }) => jobs.length > 0);
+
+/** The queues of a claim with what is left of each queue's own limit after these jobs. */
+export function queuesLeft(queues: readonly ClaimQueue[], taken: readonly ExchangeReply[]): readonly ClaimQueue[] {
+  if (taken.length === 0 || queues.every(({ limit }) => limit === undefined)) return queues;
+  return queues.map((claim) => {
+    if (claim.limit === undefined) return claim;
+    const count = taken.reduce((sum, { jobs }) => sum + jobs.filter(({ job }) => job.queue === claim.queue).length, 0);
+    return { ...claim, limit: Math.max(0, claim.limit - count) };
+  });
+}
+
+const nameToken = (place: string, token: string): string => `${encodeURIComponent(place)}:${token}`;
+const bareToken = (token: string): string => token.slice(token.indexOf(":") + 1);
+
+/** The place in a token's name; undefined where it has none. */
+export function placeOfToken(token: string): string | undefined {
+  const end = token.indexOf(":");
+  if (end < 0) return undefined;
+  try {
+    return decodeURIComponent(token.slice(0, end));
+  } catch {
+    // Nobody named it: it is lost wherever it is asked for.
+    return undefined;
+  }
+}
+
+/** A reply in the words of the worker. A token that it sent comes back as it sent it. */
+export function named({ place, sent }: Part, reply: ExchangeReply): ExchangeReply {
+  const own = (token: string) => sent.get(token) ?? nameToken(place, token);
+  return {
+    ...reply,
+    jobs: reply.jobs.map((claimed): ClaimedJob => ({ ...claimed, token: nameToken(place, claimed.token) })),
+    lost: reply.lost.map(own),
+    cancel: reply.cancel.map(own),
+  };
+}
+
+/** @param nowhere tokens that belong to no place: what a worker says it holds in none is lost. */
+export function merge(
+  { exchange }: ExchangeRequest,
+  replies: readonly ExchangeReply[],
+  nowhere: readonly string[] = [],
+): ExchangeReply {
+  const wakes = replies.flatMap(({ nextWakeMs }) => nextWakeMs ?? []);
+  const unknown = replies.flatMap((reply) => reply.unknown);
+  return {
+    exchange,
+    jobs: replies.flatMap(({ jobs }) => jobs),
+    lost: [...replies.flatMap(({ lost }) => lost), ...nowhere],
+    cancel: replies.flatMap(({ cancel }) => cancel),
+    interrupted: replies.flatMap(({ interrupted }) => interrupted),
+    unknown: [...new Map(unknown.map((one) => [JSON.stringify([one.queue, one.name]), one])).values()],
+    ...(replies.some(({ alone }) => alone) && { alone: true }),
+    ...(replies.length > 0 && replies.every(({ futile }) => futile) && { futile: true }),
+    ...(wakes.length > 0 && { nextWakeMs: Math.min(...wakes) }),
+  };
+}

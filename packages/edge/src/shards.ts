@@ -1,0 +1,226 @@
+import {
+  type Change,
+  type Clock,
+  type Command,
+  type CommandReply,
+  type Driver,
+  type EnqueueReceipt,
+  type ExchangeRequest,
+  type JobCounts,
+  type JobPage,
+  type JobRecord,
+  type ListQuery,
+  type NewJob,
+  type NumberedRequest,
+  QuaysideError,
+  type Quota,
+  type Schedule,
+  shardOfId,
+} from "@quayside/core";
+import type { RecallingReply } from "./exchange-parts.ts";
+import { type QueueNamespace, queueStub } from "./queue-rpc.ts";
+import { ShardAdder } from "./shards/add.ts";
+import { ShardCommands } from "./shards/command.ts";
+import { ShardExchange } from "./shards/exchange.ts";
+import { Layout, type ShardsOption } from "./shards/layout.ts";
+import { mergeList } from "./shards/merge-list.ts";
+import { checkSplittable } from "./shards/names.ts";
+import { homeOfId } from "./shards/route.ts";
+import type { ShardPort } from "./shards/shard-port.ts";
+import { StubDriver } from "./stub-driver.ts";
+
+export interface ShardedDriverOptions {
+  readonly shards: ShardsOption;
+  /** For the pauses between attempts to watch. Default: the platform's. */
+  readonly clock?: Clock;
+  /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
+  readonly random?: () => number;
+  /** What has to be known from one exchange of a worker to the next goes with its replies: for a driver of one call. */
+  readonly memos?: boolean;
+}
+
+/**
+ * The driver of a queue that is split over several objects of a namespace.
+ *
+ * @example
+ * const driver = shardedDriver(env.MAIL_QUEUE, "mail", { shards: 4 });
+ * const worker = new Worker(driver, { queues: [queue.asWorkerQueue()] });
+ */
+export function shardedDriver(namespace: QueueNamespace, queue: string, options: ShardedDriverOptions): ShardedDriver {
+  checkSplittable(queue);
+  return new ShardedDriver((shard) => {
+    const driver = new StubDriver(
+      () => queueStub(namespace, queue, shard),
+      options.clock === undefined ? {} : { clock: options.clock },
+    );
+    driver.follow(queue);
+    return driver;
+  }, options);
+}
+
+/**
+ * One queue over several objects, each a whole store: made of a driver for each of them. What one object promises holds in
+ * each shard: a call is all or none, jobs come in their order, keys are unique. A job's key (see `ShardsOptions.keyOf`)
+ * says which shard that is, and a generated id names it. What would have to hold over all shards is refused, with
+ * `invalid_option`: a rate limit, `maxActive`, a job or flow whose keys may lie in two shards.
+ */
+export class ShardedDriver implements Driver {
+  readonly #open: (shard: number) => ShardPort;
+  readonly #layout: Layout;
+  readonly #adder: ShardAdder;
+  readonly #exchange: ShardExchange;
+  readonly #commands: ShardCommands;
+  readonly #shards: ShardPort[] = [];
+  readonly #queues = new Set<string>();
+  readonly #watches = new Map<(change: Change) => void, (() => void)[]>();
+  #closed = false;
+
+  /** @param open makes the driver of a shard, once for each. */
+  constructor(open: (shard: number) => ShardPort, options: ShardedDriverOptions) {
+    this.#open = open;
+    this.#layout = new Layout(options.shards);
+    const shard = (index: number) => this.#shard(index);
+    this.#adder = new ShardAdder({ layout: this.#layout, shard, random: options.random ?? Math.random });
+    this.#commands = new ShardCommands({ layout: this.#layout, shard, places: (id) => this.#places(id) });
+    this.#exchange = new ShardExchange({
+      reach: () => this.#layout.reach,
+      exchange: (index, request) => shard(index).exchange(request),
+      heard: (index, queues) => heardOf(shard(index), queues),
+      memos: options.memos === true,
+    });
+  }
+
+  /** @param quota refused, with `invalid_option`: it could hold in each shard alone. */
+  async enqueue(jobs: readonly NewJob[], request?: NumberedRequest, quota?: Quota): Promise<readonly EnqueueReceipt[]> {
+    this.#check();
+    if (quota)
+      throw new QuaysideError("invalid_option", "A queue that is split over several objects takes no quota.", {
+        option: "quota",
+      });
+    for (const { queue } of jobs) this.#follow(queue);
+    return jobs.length === 0 ? [] : this.#adder.add(jobs, request);
+  }
+
+  async exchange(request: ExchangeRequest): Promise<RecallingReply> {
+    this.#check();
+    for (const { queue } of request.claim.queues) this.#follow(queue);
+    return this.#exchange.exchange(request);
+  }
+
+  async get(queue: string, id: string): Promise<JobRecord | undefined> {
+    this.#check();
+    this.#follow(queue);
+    const { first, rest } = this.#places(id);
+    const found = await this.#shard(first).get(queue, id);
+    if (found) return found;
+    const others = await Promise.all(rest.map((shard) => this.#shard(shard).get(queue, id)));
+    return others.find((job) => job !== undefined);
+  }
+
+  async list(query: ListQuery): Promise<JobPage> {
+    this.#check();
+    return mergeList(query, this.#layout.reach, (shard, one) => this.#shard(shard).list(one));
+  }
+
+  async counts(queue: string): Promise<JobCounts> {
+    const all = await this.#all((shard) => shard.counts(queue));
+    const sum = (state: Exclude<keyof JobCounts, "paused">) => all.reduce((count, one) => count + one[state], 0);
+    return {
+      waiting: sum("waiting"),
+      delayed: sum("delayed"),
+      active: sum("active"),
+      completed: sum("completed"),
+      failed: sum("failed"),
+      cancelled: sum("cancelled"),
+      paused: all.every(({ paused }) => paused),
+    };
+  }
+
+  async schedules(queue: string): Promise<readonly Schedule[]> {
+    const all = await this.#all((shard) => shard.schedules(queue));
+    return all.flat().sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  async command(command: Command): Promise<CommandReply> {
+    this.#check();
+    for (const shard of this.#everyShard()) shard.touch(command.queue);
+    return this.#commands.run(command);
+  }
+
+  async nextWake(queues: readonly string[]): Promise<number | undefined> {
+    const all = await this.#all((shard) => shard.nextWake(queues));
+    const wakes = all.flatMap((wake) => wake ?? []);
+    return wakes.length > 0 ? Math.min(...wakes) : undefined;
+  }
+
+  watch(listener: (change: Change) => void): () => void {
+    // An entry of its own for each call, so that the same function may listen twice.
+    const entry = (change: Change) => listener(change);
+    this.#watches.set(
+      entry,
+      this.#everyShard().map((shard) => shard.watch(entry)),
+    );
+    return () => {
+      for (const stop of this.#watches.get(entry) ?? []) stop();
+      this.#watches.delete(entry);
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#watches.clear();
+    await Promise.all(this.#shards.map((shard) => shard.close()));
+  }
+
+  /** Where a job of this id may lie: for a generated one there is no second place. */
+  #places(id: string): { readonly first: number; readonly rest: readonly number[] } {
+    const { count, previous, reach } = this.#layout;
+    const minted = shardOfId(id);
+    if (minted !== undefined && minted < reach) return { first: minted, rest: [] };
+    const first = homeOfId(id, count);
+    const places = new Set([first, ...(previous === undefined ? [] : [homeOfId(id, previous)])]);
+    for (let shard = 0; shard < reach; shard++) places.add(shard);
+    places.delete(first);
+    return { first, rest: [...places] };
+  }
+
+  #shard(index: number): ShardPort {
+    for (let next = this.#shards.length; next <= index; next++) {
+      const shard = this.#open(next);
+      for (const queue of this.#queues) shard.follow(queue);
+      for (const [entry, stops] of this.#watches) stops.push(shard.watch(entry));
+      this.#shards.push(shard);
+    }
+    return this.#shards[index] as ShardPort;
+  }
+
+  #everyShard(): readonly ShardPort[] {
+    return Array.from({ length: this.#layout.reach }, (_, shard) => this.#shard(shard));
+  }
+
+  async #all<T>(work: (shard: ShardPort) => Promise<T>): Promise<readonly T[]> {
+    this.#check();
+    return Promise.all(this.#everyShard().map(work));
+  }
+
+  /** Tells those who watch of this queue in every shard. */
+  #follow(queue: string): void {
+    if (this.#queues.has(queue)) return;
+    this.#queues.add(queue);
+    for (const shard of this.#shards) shard.follow(queue);
+  }
+
+  #check(): void {
+    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
+  }
+}
+
+function heardOf(shard: ShardPort, queues: readonly string[]): number | undefined {
+  let sum = 0;
+  for (const queue of queues) {
+    const heard = shard.heard(queue);
+    if (heard === undefined) return undefined;
+    sum += heard;
+  }
+  return sum;
+}

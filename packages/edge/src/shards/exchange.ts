@@ -1,0 +1,235 @@
+import { type ClaimQueue, type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import {
+  holdsAfter,
+  isBusyElsewhere,
+  merge,
+  named,
+  type Part,
+  partFor,
+  placeOfToken,
+  queuesLeft,
+  type RecallingReply,
+  type RecallingRequest,
+} from "../exchange-parts.ts";
+import { type Memo, readMemo, type ShardSeen, spellMemo } from "./memo.ts";
+import { shardOfKey } from "./route.ts";
+
+/**
+ * Exchanges for which a worker begins at the same shard: what it settles and what it claims then lie in one lease record,
+ * which is one row; after that, it is the next shard's turn.
+ */
+const STAY = 8;
+/** Workers remembered by one driver. */
+const WORKERS_MOST = 1_000;
+
+export interface ShardExchangeOptions {
+  /** How many shards there are to ask. */
+  readonly reach: () => number;
+  readonly exchange: (shard: number, request: ExchangeRequest) => Promise<ExchangeReply>;
+  /** See `ChangeFeed.heard`. */
+  readonly heard: (shard: number, queues: readonly string[]) => number | undefined;
+  /** The memory stays with the caller, who brings it along: this driver is made anew for each call. */
+  readonly memos: boolean;
+}
+
+/**
+ * A worker's exchange over the shards of a queue. Each is asked with what the ones before left of the limit, one after
+ * the other, so that together they give no more: first the one whose turn it is, then those that have to be asked anyway
+ * (something of theirs ends or runs), then the rest, those that are known to be empty not at all. Once the limit is
+ * reached, only those are asked that have to be, side by side.
+ *
+ * Sent again after a lost answer, an exchange asks every shard and claims nothing new: each answers as before.
+ */
+export class ShardExchange {
+  readonly #options: ShardExchangeOptions;
+  readonly #memos = new Map<string, Memo>();
+
+  constructor(options: ShardExchangeOptions) {
+    this.#options = options;
+  }
+
+  async exchange({ memo: text, again, quiet, ...request }: RecallingRequest): Promise<RecallingReply> {
+    const shards = this.#options.reach();
+    const known = text === undefined ? this.#memos.get(request.worker) : readMemo(text, shards);
+    if (known && request.exchange < known.exchange) throw stale(request, known.exchange);
+    const memo = known?.seen.length === shards ? known : undefined;
+    const round = new Round(request, shards, {
+      memo,
+      again: again === true || known?.exchange === request.exchange,
+      quiet: quiet === true,
+      ...this.#options,
+    });
+    // Until it is answered, nobody knows what the shards hold for the worker.
+    this.#memos.delete(request.worker);
+    this.#memos.set(request.worker, { exchange: request.exchange, seen: [] });
+    const reply = await round.run();
+    this.#remember(request, round.memo());
+    return this.#options.memos ? { ...reply, memo: spellMemo(round.memo()) } : reply;
+  }
+
+  #remember({ worker, leave }: ExchangeRequest, memo: Memo): void {
+    this.#memos.delete(worker);
+    if (!leave) this.#memos.set(worker, memo);
+    const [oldest] = this.#memos.keys();
+    if (this.#memos.size > WORKERS_MOST && oldest !== undefined) this.#memos.delete(oldest);
+  }
+}
+
+interface RoundOptions extends ShardExchangeOptions {
+  readonly memo: Memo | undefined;
+  readonly again: boolean;
+  readonly quiet: boolean;
+}
+
+/** One exchange on its way over the shards. */
+class Round {
+  readonly #request: ExchangeRequest;
+  readonly #options: RoundOptions;
+  readonly #shards: number;
+  readonly #seen: (ShardSeen | undefined)[];
+  readonly #replies: { readonly shard: number; readonly reply: ExchangeReply }[] = [];
+  #alone: number | undefined;
+  #left: number;
+
+  constructor(request: ExchangeRequest, shards: number, options: RoundOptions) {
+    this.#request = request;
+    this.#options = options;
+    this.#shards = shards;
+    this.#seen = [...(options.memo?.seen ?? [])];
+    this.#alone = options.memo?.alone;
+    // What it gave then, it gives again; more might be more than there is room for.
+    this.#left = options.again ? 0 : request.claim.limit;
+  }
+
+  async run(): Promise<ExchangeReply> {
+    const parts = Array.from({ length: this.#shards }, (_, shard) => partFor(this.#request, `${shard}`, homeOfToken));
+    const needed = new Set([...parts.keys()].filter((shard) => this.#mustAsk(shard, parts[shard] as Part)));
+    for (const shard of this.#order(needed)) {
+      if (this.#left <= 0 || this.#queues.every(({ limit }) => limit === 0)) break;
+      if (!needed.has(shard) && this.#isEmpty(shard) && shard !== this.#turn) continue;
+      needed.delete(shard);
+      await this.#ask(shard, parts[shard] as Part, this.#left);
+    }
+    await Promise.all([...needed].map((shard) => this.#ask(shard, parts[shard] as Part, 0)));
+    const nowhere = [...this.#request.settle.map(({ token }) => token), ...this.#request.running].filter(
+      (token) => Number(homeOfToken(token)) >= this.#shards,
+    );
+    const replies = this.#replies.sort((a, b) => a.shard - b.shard).map(({ reply }) => reply);
+    const reply = merge(this.#request, replies, nowhere);
+    return reply.jobs.length > 1 ? { ...reply, jobs: [...reply.jobs].sort(byClaimOrder) } : reply;
+  }
+
+  memo(): Memo {
+    return {
+      exchange: this.#request.exchange,
+      seen: Array.from({ length: this.#shards }, (_, shard) => this.#seen[shard] ?? NOTHING_SEEN),
+      ...(this.#alone !== undefined && { alone: this.#alone }),
+    };
+  }
+
+  /** What may still be claimed. */
+  get #queues(): readonly ClaimQueue[] {
+    return queuesLeft(this.#request.claim.queues, this.#taken);
+  }
+
+  get #taken(): readonly ExchangeReply[] {
+    return this.#replies.map(({ reply }) => reply);
+  }
+
+  #mustAsk(shard: number, part: Part): boolean {
+    const { memo, again } = this.#options;
+    const { leave, exchange, claim } = this.#request;
+    // A look without a claim sees after those who died, in every shard.
+    const looks = claim.limit === 0 && claim.queues.length > 0;
+    if (part.needed || again || looks) return true;
+    const seen = memo?.seen[shard];
+    return seen ? seen.holds || (leave === true && seen.leased) : leave === true || exchange > 1;
+  }
+
+  /** The shard with which this exchange begins. */
+  get #turn(): number {
+    const { worker, exchange } = this.#request;
+    return (shardOfKey(worker, this.#shards) + Math.floor((exchange - 1) / STAY)) % this.#shards;
+  }
+
+  #order(needed: ReadonlySet<number>): readonly number[] {
+    if (this.#left <= 0) return [];
+    const turns = Array.from({ length: this.#shards }, (_, step) => (this.#turn + step) % this.#shards);
+    const rank = (shard: number) => {
+      if (shard === this.#alone) return 0;
+      if (shard === this.#turn) return 1;
+      if (needed.has(shard)) return 2;
+      return this.#hadLess(shard) ? 4 : 3;
+    };
+    return turns.sort((a, b) => rank(a) - rank(b));
+  }
+
+  /** When it was last asked it had less than there was room for, and nothing is known to have come since. */
+  #hadLess(shard: number): boolean {
+    const seen = this.#seen[shard];
+    return seen !== undefined && seen.had !== "more" && this.#isQuiet(shard, seen);
+  }
+
+  #isEmpty(shard: number): boolean {
+    return this.#hadLess(shard) && this.#seen[shard]?.had === "empty";
+  }
+
+  #isQuiet(shard: number, { heard }: ShardSeen): boolean {
+    return this.#options.quiet || (heard !== undefined && heard === this.#heard(shard));
+  }
+
+  #heard(shard: number): number | undefined {
+    return this.#options.heard(
+      shard,
+      this.#request.claim.queues.map(({ queue }) => queue),
+    );
+  }
+
+  async #ask(shard: number, part: Part, limit: number): Promise<void> {
+    const heard = this.#heard(shard);
+    const { queues } = this.#request.claim;
+    const reply = await this.#options.exchange(shard, {
+      ...part.send,
+      claim: {
+        limit,
+        queues: this.#queues,
+        ...(isBusyElsewhere(this.#request, part, this.#taken) && { busy: true }),
+      },
+    });
+    const asked = limit > 0 && queues.length > 0;
+    const leased = part.needed || reply.jobs.length > 0 || this.#seen[shard]?.leased === true;
+    this.#seen[shard] = {
+      holds: holdsAfter(part, reply),
+      leased: leased && !this.#request.leave,
+      had: asked && reply.jobs.length < limit ? hadLess(reply) : "more",
+      heard,
+    };
+    if (reply.alone) this.#alone = shard;
+    else if (this.#alone === shard) this.#alone = undefined;
+    this.#left = reply.alone ? 0 : this.#left - reply.jobs.length;
+    this.#replies.push({ shard, reply: named(part, reply) });
+  }
+}
+
+const NOTHING_SEEN: ShardSeen = { holds: false, leased: false, had: "more" };
+
+const hadLess = ({ nextWakeMs }: ExchangeReply): ShardSeen["had"] => {
+  if (nextWakeMs === 0) return "more";
+  return nextWakeMs === undefined ? "empty" : "later";
+};
+
+/** A token without a shard's name is of the first: the worker claimed it before the queue was split. */
+const homeOfToken = (token: string): string => {
+  const place = placeOfToken(token);
+  return place !== undefined && /^\d{1,4}$/.test(place) ? place : "0";
+};
+
+function byClaimOrder({ job: a }: ExchangeReply["jobs"][number], { job: b }: ExchangeReply["jobs"][number]): number {
+  return b.priority - a.priority || a.availableAt - b.availableAt;
+}
+
+const stale = ({ exchange, worker }: ExchangeRequest, last: number): QuaysideError =>
+  new QuaysideError("stale_exchange", `Exchange ${exchange} of worker ${worker} came after exchange ${last}.`, {
+    exchange,
+    last,
+  });

@@ -1,0 +1,13 @@
+import type { Driver } from "@quayside/core";
+import type { ShardVerbs } from "../queue-rpc.ts";
+
+/** One shard, as the driver of the whole queue sees it: a driver that answers what only shards are asked. */
+export interface ShardPort extends Driver {
+  shard<Verb extends keyof ShardVerbs>(verb: Verb, ask: ShardVerbs[Verb]["ask"]): Promise<ShardVerbs[Verb]["answer"]>;
+  /** Tells of this queue too: see `watch`. */
+  follow(queue: string): void;
+  /** See `ChangeFeed.heard`. */
+  heard(queue: string): number | undefined;
+  /** See `ChangeFeed.touch`. */
+  touch(queue: string): void;
+}

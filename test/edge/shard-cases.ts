@@ -1,0 +1,143 @@
+import type { TestRunner } from "@quayside/core/testing";
+
+/** Cases that hold within a shard and not over all of them, by the reason. They are run with all jobs of one key, too. */
+export const WITHIN_ONE_SHARD: Readonly<Record<string, readonly string[]>> = {
+  "jobs stand in line in each shard: of two that were added by two calls, the other shard's may be claimed first": [
+    "R1: a long run of expired jobs does not keep the good one behind it",
+    "R4: jobs added at the same instant keep their order, in one call and over many",
+    "R4: groups whose keys differ in any character are different groups",
+    "R9: one exchange settles any mix of outcomes and claims more",
+    "R10: from its second interruption on a job is claimed alone",
+    "R10: a job says itself how many interruptions it survives",
+    "R10: a worker that runs something else does not take a job that must be alone",
+    "R10: a job that must be alone does not join the ones before it, and keeps its turn",
+    "R11: clear by filter of a long queue takes all that fit, and leaves the others in their order",
+    "R12: a handler that ignores its timeout is settled after the grace, and keeps its slot until it returns",
+    "R15: the higher priority goes first, whenever it was added",
+    "R15: a high priority that is not due yet keeps nobody waiting",
+    "R15: a retry keeps the priority",
+    "R15: a retry goes to its new instant, behind what was due before",
+    "R15: update of the priority moves a job of a generated id to its new place, by its adding",
+    "R16: a full group does not hold up the rest of the queue",
+    "R17: unknown names step aside, and the worker says so once",
+    "R25: children of a higher priority than their parent go first anyway, and of a lower one too",
+    "R23: jobs added after the clock was set back keep their order",
+  ],
+  "jobs of one millisecond have an order in each shard; the list of all is by the millisecond": [
+    "R5: list by tags gives those that bear all of them, in pages of any size",
+    "R15: pages of the waiting jobs give each once, in order",
+    "R15: pages of the delayed jobs give each once, in order",
+    "R15: pages of the active jobs give each once, in order",
+    "R15: pages of the completed jobs give each once, in order",
+    "R15: pages of the failed jobs give each once, in order",
+    "R15: pages of the cancelled jobs give each once, in order",
+  ],
+  "each shard keeps as many ended jobs as the queue says: at least the newest of all, and some more": [
+    "R1: being pruned leaves nothing of a plain job of which nothing is to be kept",
+    "R1: being pruned leaves no entry of a job with its own id and a dedupe key",
+    "R1: of the completed jobs exactly the newest are kept, as many as the queue says",
+    "R1: of the failed jobs exactly the newest are kept, as many as the queue says",
+    "R1: of the cancelled jobs exactly the newest are kept, as many as the queue says",
+    "R1: a limit counts its own state and its own queue alone",
+    "R1: a batch that ends at once is pruned to the limit, its first jobs first",
+    "R1: a limit that is lowered holds from the next end on",
+    "R1: configure changes what it names, and the last writer wins",
+  ],
+  "a job of a dedupe key and a group may belong in two shards, and is refused unless something else says where it goes":
+    [
+      "R16: a successor waits for its group as well",
+      "R16: a waiting job that is given another group makes room in the one it leaves",
+      "R20: what the new one does not say, the old one said in vain",
+    ],
+  "an id is looked for where its job is routed to, and that is by the keys of its flow": [
+    "R25: a child deduplicated away is not waited for",
+  ],
+  "the parts of a request are remembered by the shards that got them: more of them, and the last one of each": [
+    "R7: an older request is recognised too, if its jobs came with ids, whatever became of them",
+    "R7: as many older requests are recognised as is bounded",
+  ],
+};
+
+/** Cases about what a queue over several shards refuses: limits of which each shard could only count its own part. */
+export const REFUSED: Readonly<Record<string, readonly string[]>> = {
+  "a rate limit": [
+    "R18: a queue with a rate limit gives as many jobs at once as its bucket holds, then one a token",
+    "R18: a bucket holds no more than one period gives, however long nobody came",
+    "R18: workers on several drivers share one bucket",
+    "R18: tokens go to claims, whatever becomes of the jobs",
+    "R18: jobs that step aside or have expired cost no token, and a repeat costs none",
+    "R18: a limit belongs to its queue",
+    "R18: what the limit lets through comes by priority",
+    "R18: after the clock was set back the bucket begins to fill from then",
+    "R18: a clock that leaps forward fills the bucket once",
+    "R19: an exchange and nextWake tell when the next token comes, not sooner",
+    "R19: a token that comes before any job is due wakes nobody",
+    "R18: a worker that follows its wake-ups gets the whole rate and does not spin",
+    "R18: a limit may be changed, and lifted with null",
+    "R18: what is not said when a queue is configured stays as it was",
+    "R18: a worker's own limit and the rate limit both hold",
+    "R18: over several queues each limit counts for itself, whatever steps aside or has been taken before",
+    "R18: with a rate limit too, both hold",
+    "R18: a slow rate limit does not delay stop()",
+  ],
+  maxActive: [
+    "R18: at most so many jobs of a queue run at once, over all workers and drivers",
+    "R18: a slot is free in the very exchange that settles",
+    "R18: a slot is free again when its worker is gone",
+    "R18: the limit may be raised, lowered below what runs, and lifted with null",
+    "R18: the limit belongs to its queue, and a full queue does not hold up another",
+    "R19: a full queue wakes nobody but who looks after lost leases",
+    "R19: a slot that becomes free is told to those who watch",
+  ],
+  "a recurrence whose jobs are in a group that may lie in another shard": [
+    "R16: occurrences keep their group and its limit",
+  ],
+};
+
+const names = (cases: Readonly<Record<string, readonly string[]>>) => new Set(Object.values(cases).flat());
+
+export interface ShardedRunners {
+  /** Runs what holds over all shards. */
+  readonly overAll: TestRunner;
+  /** Runs the rest: what holds among the jobs of one key. */
+  readonly ofOneKey: TestRunner;
+  /** The names above that no case bears. */
+  missing(): readonly string[];
+}
+
+/** The runner, once for jobs that lie in any shard and once for jobs of one key. `also`: names that run in neither. */
+export function shardedRunners(runner: TestRunner, also: readonly string[] = []): ShardedRunners {
+  const within = names(WITHIN_ONE_SHARD);
+  const refused = names(REFUSED);
+  const left = new Set([...within, ...refused]);
+  const never = new Set(also);
+  return {
+    overAll: only(runner, (name) => {
+      left.delete(name);
+      return !within.has(name) && !refused.has(name) && !never.has(name);
+    }),
+    ofOneKey: only(runner, (name) => within.has(name) && !never.has(name)),
+    missing: () => [...left],
+  };
+}
+
+/** The runner for the cases that `takes` takes. A suite without any is left out: to vitest it would be a failure. */
+function only(runner: TestRunner, takes: (name: string) => boolean): TestRunner {
+  let counted = 0;
+  let counting = false;
+  return {
+    expect: runner.expect,
+    describe(name, define) {
+      counting = true;
+      counted = 0;
+      define();
+      counting = false;
+      if (counted > 0) runner.describe(name, define);
+    },
+    it(name, run) {
+      if (!takes(name)) return;
+      if (counting) counted++;
+      else runner.it(name, run);
+    },
+  };
+}
