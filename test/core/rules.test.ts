@@ -185,6 +185,7 @@ describe("recurrences", () => {
     ["and no further", every({ limit: 3 }), 1_000, 1_000, 3, undefined],
     ["until its end, that included", every({ endAt: 1_100 }), 1_000, 1_000, 1, 1_100],
     ["and not after it", every({ endAt: 1_099 }), 1_000, 1_000, 1, undefined],
+    ["and not beyond the last instant that is a date", every({}), 8_640_000_000_000_000, 1_000, 1, undefined],
   ])("every: %s", (_, rule, last, now, count, expected) => {
     expect(nextOccurrence(rule, last, now, count, undefined)).toBe(expected);
   });

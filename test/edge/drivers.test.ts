@@ -46,6 +46,7 @@ describe("StubDriver, over RPC", () => {
     const drivers: StubDriver[] = [];
     const another = async () => {
       const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, name), { clock });
+      driver.follow("mail");
       drivers.push(driver);
       return driver;
     };

@@ -31,7 +31,12 @@ export async function openSharded(shards: ShardsOption, objects = 4): Promise<Sh
   return {
     name,
     driver: as(shards),
-    another: async () => as(shards),
+    another: async () => {
+      const driver = as(shards);
+      // The queue of the cases, which is not named as its objects are: a driver tells at once of queues it was used for.
+      await driver.get("mail", "none");
+      return driver;
+    },
     as,
     alone: (shard) => kept(new StubDriver(() => queueStub(env.BARE_QUEUE, name, shard), { clock })),
     clock,

@@ -89,8 +89,11 @@ export function nextOccurrence(
 ): number | undefined {
   if (rule.limit !== undefined && count >= rule.limit) return undefined;
   const next = rule.kind === "every" ? nextEvery(rule, last, now) : nextByCron(rule, last, now, nextCron);
-  return next === undefined || (rule.endAt !== undefined && next > rule.endAt) ? undefined : next;
+  return next === undefined || next > (rule.endAt ?? LAST_INSTANT) ? undefined : next;
 }
+
+/** Beyond it nothing is a date (ECMAScript, time values). */
+const LAST_INSTANT = 8_640_000_000_000_000;
 
 /** From nominal time: a late run does not shift those after it. */
 function nextEvery(

@@ -136,7 +136,10 @@ export class Rounds<Ctx extends object> {
 
   /** The last round: settles what is left and gives up the lease. */
   async farewell(): Promise<void> {
-    if (this.#line) await this.#round(this.#line, true);
+    const line = this.#line;
+    // Whatever comes up from now on (another worker's death, say) begins no other round, beside this one or after it.
+    this.#line = undefined;
+    if (line) await this.#round(line, true);
   }
 
   /**
