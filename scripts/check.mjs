@@ -87,12 +87,9 @@ await Promise.all(
       tests("end-to-end and fault tests in Chromium", "e2e", true),
       testsWherePossible("browser tests (Firefox)", "firefox"),
       testsWherePossible("browser tests (WebKit)", "webkit"),
-    ],
-    [
-      tests("edge tests (workerd)", "edge"),
-      tests("end-to-end and fault tests without a browser", "server"),
       tests("core tests (Node)", "core"),
     ],
+    [tests("edge tests (workerd)", "edge"), tests("end-to-end and fault tests without a browser", "server")],
   ].map((line) => inOrder(line, (text) => console.log(text))),
 );
 
