@@ -8,8 +8,8 @@ import { type Document, type FuzzRequest, type Operation, requestsOf } from "./f
 import { api } from "./queues.ts";
 
 const REQUESTS = 10_000;
-/** To repeat a run: the seed that a failure printed. */
-const SEED = Date.now() % 2 ** 31;
+/** The same requests in every run; another number looks elsewhere. */
+const SEED = 20_261_122;
 
 const KNOWN = {
   ids: ["job-0", "job-1", "job-2", "job-3", "job-4", "ended"],
