@@ -3,7 +3,7 @@ export type { Connectivity, Driver, Enlistment, Shift } from "./driver/driver.ts
 export { memoryDriver } from "./driver/memory-driver.ts";
 export { StoreDriver, type StoreDriverOptions } from "./driver/store-driver.ts";
 export { DEFAULTS } from "./job/defaults.ts";
-export { type Duration, toMs } from "./job/duration.ts";
+export { type Duration, LONGEST_DURATION_MS, toMs } from "./job/duration.ts";
 export {
   type ErrorCode,
   type ErrorDetails,
@@ -66,6 +66,7 @@ export type {
   StoredOptions,
 } from "./job/record.ts";
 export {
+  LAST_INSTANT,
   type NextCron,
   nextOccurrence,
   type RecurrenceOption,
@@ -164,7 +165,7 @@ export type {
 } from "./store/verbs.ts";
 export type { Percentiles } from "./worker/histogram.ts";
 export type { JobMetrics, QueueMetrics } from "./worker/metrics.ts";
-export { Release } from "./worker/release.ts";
+export { failJob, Release, releaseJob } from "./worker/release.ts";
 export type { Producer } from "./worker/run-attempt.ts";
 export type {
   TelemetryOption,

@@ -13,7 +13,7 @@ export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 const UNIT_MS: Record<Unit, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
 /** Longest duration accepted: 100 years. A larger one is a mistake (a timestamp given as a delay, say). */
-const LONGEST_MS = 100 * 365 * UNIT_MS.d;
+export const LONGEST_DURATION_MS = 100 * 365 * UNIT_MS.d;
 
 /**
  * Milliseconds of `duration`, rounded to whole ones.
@@ -22,7 +22,7 @@ const LONGEST_MS = 100 * 365 * UNIT_MS.d;
  */
 export function toMs(duration: Duration, option: string): number {
   const ms = typeof duration === "number" ? duration : parse(duration);
-  if (!Number.isFinite(ms) || ms < 0 || ms > LONGEST_MS) {
+  if (!Number.isFinite(ms) || ms < 0 || ms > LONGEST_DURATION_MS) {
     throw new QuaysideError(
       "invalid_option",
       `${option} must be a duration from 0 to 100 years (milliseconds, or a string such as "250ms", "10s", "5m", "2h", "7d"), got ${JSON.stringify(duration) ?? String(duration)}.`,

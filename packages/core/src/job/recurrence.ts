@@ -93,7 +93,7 @@ export function nextOccurrence(
 }
 
 /** Beyond it nothing is a date (ECMAScript, time values). */
-const LAST_INSTANT = 8_640_000_000_000_000;
+export const LAST_INSTANT = 8_640_000_000_000_000;
 
 /** From nominal time: a late run does not shift those after it. */
 function nextEvery(

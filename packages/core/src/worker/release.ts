@@ -1,3 +1,6 @@
+import { type Duration, toMs } from "../job/duration.ts";
+import { UnrecoverableError } from "../job/errors.ts";
+
 /** Thrown by `ctx.release` to leave the handler; let it pass. */
 export class Release extends Error {
   override readonly name = "Release";
@@ -9,4 +12,14 @@ export class Release extends Error {
     this.delayMs = delayMs;
     this.fault = fault;
   }
+}
+
+/** `ctx.release`, wherever the handler runs. */
+export function releaseJob(delay: Duration = 0): never {
+  throw new Release(toMs(delay, "release"));
+}
+
+/** `ctx.fail`, wherever the handler runs. */
+export function failJob(reason: string | Error): never {
+  throw typeof reason === "string" ? new UnrecoverableError(reason) : new UnrecoverableError(reason.message, reason);
 }

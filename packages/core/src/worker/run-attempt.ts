@@ -1,13 +1,12 @@
 import type { Clock } from "../driver/clock.ts";
 import { DEFAULTS } from "../job/defaults.ts";
-import { toMs } from "../job/duration.ts";
-import { LeaseLostError, QuaysideError, toStoredError, UnrecoverableError } from "../job/errors.ts";
+import { LeaseLostError, QuaysideError, toStoredError } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
 import { type Json, toJsonText } from "../job/json.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimedJob, Settlement } from "../store/verbs.ts";
 import type { Network } from "./network.ts";
-import { Release } from "./release.ts";
+import { failJob, Release, releaseJob } from "./release.ts";
 import { decideRetry, type RetryPolicy } from "./retry-decision.ts";
 
 /** Runs a job's handlers: gets the job as stored, answers the result. */
@@ -248,14 +247,8 @@ export class Attempt {
       publish(request) {
         return attempt.#producer().publish(request, job);
       },
-      release(delay = 0) {
-        throw new Release(toMs(delay, "release"));
-      },
-      fail(reason) {
-        throw typeof reason === "string"
-          ? new UnrecoverableError(reason)
-          : new UnrecoverableError(reason.message, reason);
-      },
+      release: releaseJob,
+      fail: failJob,
     };
     return isEmpty(extra) ? own : { ...extra, ...own };
   }

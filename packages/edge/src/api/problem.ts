@@ -95,7 +95,7 @@ export class FieldsError extends QuaysideError {
 }
 
 /** The answer to whatever was thrown. Never a stack, never the message of an error that is not Quayside's own. */
-export function problemOf(thrown: unknown): Problem {
+function problemOf(thrown: unknown): Problem {
   const error = thrown instanceof QuaysideError ? thrown : new QuaysideError("internal", "");
   const status = STATUS[error.code] ?? 500;
   const title = TITLES[status] as string;

@@ -1,4 +1,4 @@
-import { DEFAULTS, type Json } from "@quayside/core";
+import { DEFAULTS, type Json, LAST_INSTANT, LONGEST_DURATION_MS } from "@quayside/core";
 import * as z from "zod/mini";
 import { isDeeper, isJson } from "./json-text.ts";
 
@@ -20,15 +20,12 @@ export const worker = z.string();
 export const pageLimit = z.number();
 /** Longest lease that a remote worker may ask for. */
 const WEEK_MS = 604_800_000;
-/** The longest duration that core takes: 100 years. Instants beyond are no dates (ECMAScript, time values). */
-const LONGEST_MS = 36_500 * 86_400_000;
-const LAST_INSTANT = 8_640_000_000_000_000;
 /** As many as core keeps of a state at most. */
 const KEPT_MOST = 1_000_000;
 const count = z.int().check(z.minimum(0));
 const atLeastOne = z.int().check(z.minimum(1));
-const ms = z.int().check(z.minimum(0), z.maximum(LONGEST_MS));
-const period = z.int().check(z.minimum(1), z.maximum(LONGEST_MS));
+const ms = z.int().check(z.minimum(0), z.maximum(LONGEST_DURATION_MS));
+const period = z.int().check(z.minimum(1), z.maximum(LONGEST_DURATION_MS));
 const instant = z.int().check(z.minimum(0), z.maximum(LAST_INSTANT));
 /** What came as JSON is JSON: there is nothing to look for. */
 const json = z.unknown() as unknown as z.ZodMiniType<Json, Json>;
@@ -119,7 +116,7 @@ export const scheduleBody = z.strictObject({
   rule: z.discriminatedUnion("kind", [
     z.strictObject({
       kind: z.literal("every"),
-      everyMs: z.int().check(z.minimum(100), z.maximum(LONGEST_MS)),
+      everyMs: z.int().check(z.minimum(100), z.maximum(LONGEST_DURATION_MS)),
       ...bounds,
     }),
     z.strictObject({ kind: z.literal("cron"), cron: z.string(), timeZone: z.exactOptional(z.string()), ...bounds }),

@@ -1,14 +1,13 @@
 import {
-  type Duration,
+  failJob,
   type HandlerContext,
   type JobRequest,
   type Json,
   LeaseLostError,
   type PublishRequest,
   Release,
+  releaseJob,
   toJsonText,
-  toMs,
-  UnrecoverableError,
 } from "@quayside/core";
 import { unwrap } from "../queue-rpc.ts";
 import type { JobCall, JobOutcome } from "./job-call.ts";
@@ -72,14 +71,8 @@ export class ConsumerAttempt {
       children: () => children,
       enqueue: async (request: JobRequest) => unwrap(await link.enqueue(plain(request))),
       publish: async (request: PublishRequest) => unwrap(await link.publish(plain(request))),
-      release: (delay: Duration = 0) => {
-        throw new Release(toMs(delay, "release"));
-      },
-      fail: (reason) => {
-        throw typeof reason === "string"
-          ? new UnrecoverableError(reason)
-          : new UnrecoverableError(reason.message, reason);
-      },
+      release: releaseJob,
+      fail: failJob,
     };
   }
 }
