@@ -47,6 +47,8 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   readonly jobs?: Jobs;
   /** Jobs at once in an object, over all of its queues. Default 10. */
   readonly concurrency?: number;
+  /** Jobs claimed ahead, beyond `concurrency`: while one claim is being written to disk, these run. 0 to 10,000; default 0. */
+  readonly prefetch?: number;
   /** How long the object's claims hold without renewal. Default 30 s. */
   readonly lease?: Duration;
   /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */

@@ -80,6 +80,17 @@ export function queuesLeft(queues: readonly ClaimQueue[], taken: readonly Exchan
   });
 }
 
+/** What is left to claim after a reply to a claim of `limit`, its last `prefetch` for later. */
+export function leftAfter(
+  { limit, prefetch = 0 }: Pick<ExchangeRequest["claim"], "limit" | "prefetch">,
+  { jobs, alone, nextWakeMs }: ExchangeReply,
+): number {
+  if (alone) return 0;
+  const left = limit - jobs.length;
+  // A job that may not be held ahead is the next to start: nothing is taken ahead of it from elsewhere (R18).
+  return nextWakeMs === 0 && left <= prefetch ? 0 : left;
+}
+
 const nameToken = (place: string, token: string): string => `${encodeURIComponent(place)}:${token}`;
 const bareToken = (token: string): string => token.slice(token.indexOf(":") + 1);
 

@@ -94,6 +94,7 @@ export class ObjectQueues {
         verdictMs: () => this.#verdictMs(),
         ctx: { env },
         concurrency: options.concurrency,
+        prefetch: options.prefetch,
         lease: options.lease,
         dispatch: dispatch && dispatching({ dispatch, env: env as never, jobs, handlers, report: this.#report }),
         report: this.#report,

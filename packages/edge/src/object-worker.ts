@@ -22,6 +22,7 @@ export interface ObjectWorkerOptions {
   /** Merged into every handler's `ctx`. */
   readonly ctx: object;
   readonly concurrency: number | undefined;
+  readonly prefetch: number | undefined;
   readonly lease: Duration | undefined;
   /** Has the jobs of a queue run elsewhere (see `dispatching`). */
   readonly dispatch: ((queue: WorkerQueue) => WorkerQueue) | undefined;
@@ -40,13 +41,14 @@ export class ObjectWorker {
   readonly #worker: Worker;
 
   constructor(options: ObjectWorkerOptions) {
-    const { driver, clock, ctx, concurrency, lease, report } = options;
+    const { driver, clock, ctx, concurrency, prefetch, lease, report } = options;
     this.#options = options;
     this.#worker = new Worker(driver, {
       queues: this.#queues,
       clock,
       ctx,
       concurrency,
+      prefetch,
       lease,
       // The object's alarm wakes it.
       alarm: false,

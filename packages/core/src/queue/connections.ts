@@ -19,7 +19,7 @@ export interface ConnectionsOptions {
   readonly events: Emitter<WorkerEvents>;
   /** Room that all workers share. */
   readonly slots: Slots;
-  readonly worker: Pick<WorkerOptions, "lease" | "name" | "maxJobs" | "sleep" | "alarm" | "connectivity">;
+  readonly worker: Pick<WorkerOptions, "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "alarm" | "connectivity">;
   readonly defaultQueue: () => string;
   readonly drain: () => Promise<void>;
 }
@@ -52,7 +52,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
       throw new QuaysideError("conflict", `There is a connection named ${JSON.stringify(name)} already.`, { name });
     const { home, events, placement, slots, worker, defaultQueue, drain } = this.#options;
     const { clock, random, ctx, metrics, telemetry } = home;
-    const { lease, name: label, maxJobs, sleep, alarm, connectivity } = worker;
+    const { prefetch, lease, name: label, maxJobs, sleep, alarm, connectivity } = worker;
     const connection = new QueueConnection<Jobs, Ctx>(name, driver, {
       home,
       events,
@@ -60,6 +60,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
       defaultQueue,
       concurrencyOf: (queue) => placement.settings(queue).concurrency,
       worker: {
+        prefetch,
         lease,
         name: label,
         maxJobs,

@@ -19,7 +19,10 @@ export interface QueueSettings extends ConfigureOption {
 
 export interface QueueManagerOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx>,
-    Pick<WorkerOptions, "concurrency" | "lease" | "name" | "maxJobs" | "sleep" | "alarm" | "connectivity"> {
+    Pick<
+      WorkerOptions,
+      "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "alarm" | "connectivity"
+    > {
   /** The driver of the connection named `default`. */
   readonly driver?: Driver | undefined;
   /** Further connections by name; the first is the default one where there is no `driver`. */

@@ -40,7 +40,7 @@ export type JobToAdd<Jobs extends JobMap> = {
 
 export type RunOptions<Ctx extends object = object> = Pick<
   WorkerOptions<Ctx>,
-  "concurrency" | "lease" | "name" | "maxJobs" | "sleep" | "ctx" | "alarm" | "connectivity"
+  "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "ctx" | "alarm" | "connectivity"
 >;
 
 type HandlerEvent<Jobs extends JobMap> = `job:${JobName<Jobs>}`;

@@ -6,7 +6,7 @@ import { DueJobs } from "./due-jobs.ts";
 import { countRunning, groupName, limitsOf } from "./groups.ts";
 import { scan, startingWith } from "./operations.ts";
 import { allowance, untilToken } from "./rate-limit.ts";
-import type { Held, Program } from "./store.ts";
+import type { Held, Program, QueueSettings } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
@@ -52,14 +52,22 @@ class Taking implements Claimed {
   alone = false;
   left: number;
   readonly settled: number;
+  /** Of what is left, the last so many are not to start yet. */
+  readonly #prefetch: number;
   /** A job that was interrupted before and must wait until this worker runs nothing else. */
   closed: boolean;
   readonly #busy: boolean;
 
-  constructor(turn: Turn, held: readonly Held[], { limit, busy }: ExchangeRequest["claim"], settled: number) {
+  constructor(
+    turn: Turn,
+    held: readonly Held[],
+    { limit, prefetch = 0, busy }: ExchangeRequest["claim"],
+    settled: number,
+  ) {
     this.turn = turn;
     this.settled = settled;
     this.left = limit;
+    this.#prefetch = prefetch;
     this.closed = held.some((entry) => entry.alone);
     this.#busy = busy === true || held.length > 0;
   }
@@ -68,7 +76,18 @@ class Taking implements Claimed {
     return this.closed || this.left <= 0;
   }
 
-  take(job: StoredJob): boolean {
+  /** How many jobs to look for in a queue. Of one with limits, one more than can start shows whether any has to wait. */
+  wanted(limited: boolean): number {
+    return limited ? Math.max(this.left - this.#prefetch, Math.min(1, this.left)) : this.left;
+  }
+
+  /** @param limited by its queue. */
+  take(job: StoredJob, limited: boolean): boolean {
+    // It is the next to start: what stands behind it, in any queue, is not to be taken ahead of it (R18).
+    if (this.left <= this.#prefetch && (limited || job.group || interruptionsOf(job) >= ALONE_FROM)) {
+      this.left = 0;
+      return false;
+    }
     if (interruptionsOf(job) >= ALONE_FROM) {
       this.closed = true;
       if (this.#busy || this.jobs.length > 0) return false;
@@ -98,14 +117,15 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   // Whoever frees a slot looks again by itself: that needs no wake-up.
   if (slots <= 0) return yield* rate?.take(0) ?? nothing();
 
-  const sieve = new Sieve(taking, request);
+  const limited = hasLimits(settings, request);
+  const sieve = new Sieve(taking, request, limited);
   const due = new DueJobs(turn, request.queue, taking.settled);
   const before = taking.jobs.length;
   const quota = Math.min(slots, tokens);
   for (
-    let want = Math.min(taking.left, quota);
+    let want = Math.min(taking.wanted(limited), quota);
     want > 0 && !taking.done && !sieve.full;
-    want = Math.min(taking.left, quota - (taking.jobs.length - before))
+    want = Math.min(taking.wanted(limited), quota - (taking.jobs.length - before))
   ) {
     const page = yield* due.next(want);
     if (page.length === 0) break;
@@ -126,9 +146,14 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
 
 function* nothing(): Program<void> {}
 
+/** Its jobs cannot be held by a worker without taking room from others. */
+const hasLimits = ({ rateLimit, maxActive }: QueueSettings, { limit }: ClaimQueue): boolean =>
+  rateLimit !== undefined || maxActive !== undefined || limit !== undefined;
+
 /** Sorts the due jobs that a claim meets: taken, expired, or moved out of the way of those behind them. */
 class Sieve {
   readonly #taking: Taking;
+  readonly #limited: boolean;
   readonly #queue: string;
   readonly #names: ReadonlySet<string> | undefined;
   readonly #unknown: StoredJob[] = [];
@@ -137,8 +162,9 @@ class Sieve {
   readonly #limits = new Map<string, number>();
   #running: Map<string, number> | undefined;
 
-  constructor(taking: Taking, { queue, names }: ClaimQueue) {
+  constructor(taking: Taking, { queue, names }: ClaimQueue, limited: boolean) {
     this.#taking = taking;
+    this.#limited = limited;
     this.#queue = queue;
     this.#names = names && new Set(names);
   }
@@ -157,7 +183,7 @@ class Sieve {
       if (isExpired(job, turn.now)) this.#expired.push(job);
       else if (this.#names && !this.#names.has(job.name)) this.#unknown.push(job);
       else if (job.group && (yield* this.#isFull(job.group.key))) this.#saturated.push(job);
-      else if (this.#taking.take(job) && job.group) this.#count(job.group.key);
+      else if (this.#taking.take(job, this.#limited) && job.group) this.#count(job.group.key);
       if (this.#taking.done || this.full) return;
     }
   }

@@ -44,6 +44,11 @@ export interface ExchangeRequest {
   readonly claim: {
     /** How many jobs at most, over all queues. */
     readonly limit: number;
+    /**
+     * The last so many of them are to wait in the worker's hands: only jobs that nothing limits (R18), up to the first due
+     * one that something does. Default 0.
+     */
+    readonly prefetch?: number;
     /** In the order in which to look. */
     readonly queues: readonly ClaimQueue[];
     /** It runs jobs of other stores, too: what must be the only one that runs is not for it now. */

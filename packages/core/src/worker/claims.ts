@@ -2,6 +2,9 @@ import type { ClaimQueue } from "../store/verbs.ts";
 import type { Share, Slots } from "./slots.ts";
 import type { WorkerQueue } from "./worker-options.ts";
 
+/** Jobs that one exchange may ask for. */
+const CLAIM_MOST = 10_000;
+
 /** The claims of one life of a worker. */
 export interface ClaimLimits {
   /** The one queue to claim from; undefined: all. */
@@ -19,7 +22,7 @@ export class Claims<Ctx extends object> {
   #share: Share | undefined;
   #only: string | undefined;
   #quota = Number.POSITIVE_INFINITY;
-  #round = 0;
+  #turn = 0;
 
   /** @param running how many jobs of a queue run now. */
   constructor(slots: Slots, queues: readonly WorkerQueue<Ctx>[], running: (queue: string) => number) {
@@ -59,6 +62,11 @@ export class Claims<Ctx extends object> {
     return this.#share?.take(this.free) ?? 0;
   }
 
+  /** Takes room for so many that are claimed already; answers for how many there is some. */
+  takeFor(count: number): number {
+    return count > 0 ? (this.#share?.take(count) ?? 0) : 0;
+  }
+
   /** Returns room that is not used, or no longer. */
   give(count: number): void {
     this.#share?.give(count);
@@ -69,15 +77,21 @@ export class Claims<Ctx extends object> {
     if (!this.spent) this.#share?.stand();
   }
 
-  /** So many were claimed. */
-  claimed(count: number): void {
-    this.#quota -= count;
+  /** How many jobs it may claim beside `free`, of so many. */
+  beside(free: number, count: number): number {
+    return Math.max(0, Math.min(count, this.#quota - free, CLAIM_MOST - free));
   }
 
-  /** What to claim from: every round begins with another queue, so that none is always last. */
+  /** So many were claimed; fewer than none: given back. */
+  claimed(count: number): void {
+    this.#quota -= count;
+    if (count > 0) this.#turn++;
+  }
+
+  /** What to claim from: who brought something makes the next one begin with another queue, so that none is always last. */
   queues(): ClaimQueue[] {
     const queues = this.#only === undefined ? this.#queues : this.#queues.filter(({ name }) => name === this.#only);
-    const first = this.#round++ % Math.max(1, queues.length);
+    const first = this.#turn % Math.max(1, queues.length);
     return [...queues.slice(first), ...queues.slice(0, first)].flatMap(({ name, concurrency, names }) => {
       const known = names?.();
       // Without any handler there is nothing to claim, and nothing to call unknown.

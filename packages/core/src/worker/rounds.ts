@@ -1,9 +1,10 @@
 import type { Change } from "../store/store.ts";
-import type { ExchangeReply } from "../store/verbs.ts";
+import type { ClaimedJob, ExchangeReply } from "../store/verbs.ts";
 import { Attempts, type AttemptsOptions } from "./attempts.ts";
 import { type ClaimLimits, Claims } from "./claims.ts";
 import type { ExchangeLine } from "./exchange-line.ts";
 import type { FailureHooks } from "./failure-hooks.ts";
+import { Prefetched } from "./prefetched.ts";
 import type { Slots } from "./slots.ts";
 import { Timer } from "./timer.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
@@ -18,6 +19,8 @@ export interface RoundsOptions<Ctx extends object> extends AttemptsOptions<Ctx> 
   readonly slots: Slots;
   readonly hooks: FailureHooks;
   readonly waiting: WaitingRoom;
+  /** How many jobs to hold beyond those that run. */
+  readonly prefetch: number;
   readonly leaseMs: number;
   /** Looks for work at least this often. */
   readonly sleepMs: number;
@@ -38,10 +41,13 @@ export class Rounds<Ctx extends object> {
   readonly attempts: Attempts<Ctx>;
   readonly #options: RoundsOptions<Ctx>;
   readonly #claims: Claims<Ctx>;
+  readonly #prefetched = new Prefetched();
   readonly #wakeTimer: Timer;
   readonly #renewalTimer: Timer;
   #line: ExchangeLine | undefined;
   #looping: Promise<void> | undefined;
+  /** A round is on its way: what falls free meanwhile is filled with what is here. */
+  #sent = false;
   /** There may be something to claim. */
   #look = false;
   /** The driver is to hear of the running jobs, or to say whether they are cancelled. */
@@ -112,9 +118,11 @@ export class Rounds<Ctx extends object> {
     return this.#options.waiting.until(() => this.#idle || this.#options.status() === "stopped");
   }
 
-  /** Does not wake any more for jobs that fall due. */
+  /** Does not wake any more for jobs that fall due, and gives back what it has not started. */
   rest(): void {
     this.#wakeTimer.disarm();
+    this.#giveBack();
+    this.#pump();
   }
 
   /** Does not wait much longer for a store that does not answer. */
@@ -154,7 +162,7 @@ export class Rounds<Ctx extends object> {
     line.leaving = true;
     line.hurry();
     this.attempts.letGo();
-    const holds = this.#looping !== undefined || this.attempts.haveEnded;
+    const holds = this.#looping !== undefined || this.attempts.haveEnded || this.#prefetched.drop() > 0;
     while (this.#looping) await this.#looping;
     // A page that is put aside with a transaction on its way is not kept: one that holds nothing needs none.
     if (holds) await this.#round(line, true);
@@ -164,6 +172,7 @@ export class Rounds<Ctx extends object> {
   /** No rounds until it is opened again. */
   close(): void {
     this.#claims.close();
+    this.#prefetched.drop();
     this.attempts.close();
     this.#wakeTimer.disarm();
     this.#renewalTimer.disarm();
@@ -172,9 +181,14 @@ export class Rounds<Ctx extends object> {
 
   /** Makes rounds while there is a reason to. One loop at a time: whoever finds a reason calls this. */
   #pump(): void {
-    if (this.#looping || !this.#line) return;
+    if (!this.#line) return;
+    if (this.#looping) {
+      if (this.#sent) this.#start(this.#startable());
+      return;
+    }
     if (!this.#hasReason()) {
-      if (this.#claiming && this.#look) this.#claims.stand();
+      this.#start(this.#startable());
+      if (this.#claiming && (this.#look || this.#prefetched.count > 0)) this.#claims.stand();
       this.#settleDown();
       return;
     }
@@ -193,7 +207,30 @@ export class Rounds<Ctx extends object> {
   }
 
   #hasReason(): boolean {
-    return this.attempts.haveEnded || this.#renew || (this.#look && this.#claiming && this.#claims.free > 0);
+    return (
+      this.attempts.haveEnded || this.#renew || (this.#look && this.#claiming && this.#claims.free + this.#ahead() > 0)
+    );
+  }
+
+  /** How many more jobs to hold than there is room to run. */
+  #ahead(free = this.#claims.free): number {
+    return this.#claims.beside(free, this.#options.prefetch - this.#prefetched.count);
+  }
+
+  /** Takes from what waits here as many as there is room for. */
+  #startable(): readonly ClaimedJob[] {
+    return this.#claiming ? this.#prefetched.take(this.#claims.takeFor(this.#prefetched.count)) : [];
+  }
+
+  #start(jobs: readonly ClaimedJob[]): void {
+    for (const claimed of jobs) this.attempts.start(claimed);
+  }
+
+  /** The next round does not name these, so that they are nobody's again: all, or those of which the driver wants so. */
+  #giveBack(tokens?: ReadonlySet<string>): void {
+    const count = this.#prefetched.drop(tokens);
+    this.#claims.claimed(-count);
+    this.#renew ||= count > 0;
   }
 
   get #claiming(): boolean {
@@ -203,25 +240,34 @@ export class Rounds<Ctx extends object> {
   async #round(line: ExchangeLine, leave: boolean): Promise<void> {
     const ended = this.attempts.takeEnded();
     const progress = this.attempts.takeReports();
+    const starting = leave ? [] : this.#startable();
     const free = this.#claiming && !leave ? this.#claims.take() : 0;
+    const ahead = this.#claiming && !leave ? this.#ahead(free) : 0;
+    const limit = free + ahead;
     // Without room it has not looked: it still wants to.
-    if (free > 0) this.#look = false;
+    if (limit > 0) this.#look = false;
     this.#renew = false;
     this.#wakeTimer.disarm();
     const body = {
       settle: ended.map(({ settlement }) => settlement),
-      running: this.attempts.live.map(({ token }) => token),
+      running: [...this.attempts.live, ...starting].map(({ token }) => token).concat(this.#prefetched.tokens),
       ...(progress.length > 0 && { progress }),
-      claim: { limit: free, queues: free > 0 ? this.#claims.queues() : [] },
+      claim: { limit, ...(ahead > 0 && { prefetch: ahead }), queues: limit > 0 ? this.#claims.queues() : [] },
       ...(leave && { leave }),
     };
     try {
-      const reply = await line.send(body);
+      const sent = line.send(body);
+      this.#sent = true;
+      // Only now: what they do is done while the store is at work.
+      this.#start(starting);
+      const reply = await sent;
+      this.#sent = false;
       // Put aside meanwhile, it starts nothing more: what it does not name next time goes back.
       const jobs = this.#line === line ? reply.jobs : [];
       this.#apply({ ...reply, jobs }, ended, free);
-      this.#claims.give(free - jobs.length);
+      this.#claims.give(free - Math.min(free, jobs.length));
     } catch (error) {
+      this.#sent = false;
       this.#claims.give(free);
       await this.#storeLost(error, ended);
     }
@@ -235,17 +281,22 @@ export class Rounds<Ctx extends object> {
       if (lost.has(entry.attempt.token)) reporter.lost(entry.attempt);
       else reporter.settled(entry);
     }
-    this.attempts.cancel(new Set(reply.cancel));
+    const cancelled = new Set(reply.cancel);
+    this.attempts.cancel(cancelled);
+    this.#prefetched.drop(lost);
+    this.#giveBack(cancelled);
     for (const job of reply.interrupted) reporter.stalled(job);
     for (const { queue, name } of reply.unknown) reporter.unknown(queue, name);
 
     this.#claims.claimed(reply.jobs.length);
     if (reply.jobs.length > 0) this.#idle = false;
-    for (const claimed of reply.jobs) this.attempts.start(claimed);
+    this.#start(reply.jobs.slice(0, free));
+    this.#prefetched.add(reply.jobs.slice(free));
+    if (!this.#claiming) this.#giveBack();
     this.#due = false;
     if (reply.jobs.length < free) this.#awaitMore(reply.nextWakeMs);
     this.#renewedAt = this.#options.clock.monotonic();
-    if (this.attempts.running > 0) this.#armRenewal();
+    if (this.attempts.running + this.#prefetched.count > 0) this.#armRenewal();
   }
 
   /** There was less to claim than there is room: looks again when there may be more. */
@@ -263,6 +314,7 @@ export class Rounds<Ctx extends object> {
   async #storeLost(error: unknown, ended: readonly Settled[]): Promise<void> {
     this.#options.reporter.fault(error);
     this.attempts.loseAll(ended);
+    this.#prefetched.drop();
     this.#renewalTimer.disarm();
     this.#line = undefined;
     this.#line = await this.#options.storeLost(error);
@@ -273,7 +325,7 @@ export class Rounds<Ctx extends object> {
   #armRenewal(inMs = this.#options.leaseMs / 3): void {
     if (this.#renewalTimer.armed) return;
     this.#renewalTimer.arm(inMs, () => {
-      if (this.attempts.live.length === 0) return;
+      if (this.attempts.live.length + this.#prefetched.count === 0) return;
       const left = this.#renewedAt + this.#options.leaseMs / 3 - this.#options.clock.monotonic();
       if (left > 0) return this.#armRenewal(left);
       this.#renew = true;
@@ -284,7 +336,13 @@ export class Rounds<Ctx extends object> {
   /** Nothing left to do: tells those who wait for it. */
   #settleDown(): void {
     const { hooks, events, spent } = this.#options;
-    if (this.#idle || this.#due || this.attempts.running + hooks.running > 0 || !this.#claiming) return;
+    if (
+      this.#idle ||
+      this.#due ||
+      this.attempts.running + hooks.running + this.#prefetched.count > 0 ||
+      !this.#claiming
+    )
+      return;
     // Other workers have all the room: it has not seen yet whether there is work.
     if (this.#look && !this.#claims.spent) return;
     this.#idle = true;

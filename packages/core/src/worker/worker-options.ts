@@ -31,6 +31,13 @@ export interface WorkerOptions<Ctx extends object = object> {
   readonly queues: readonly WorkerQueue<Ctx>[];
   /** Jobs at once, over all queues. Default 10. */
   readonly concurrency?: number | undefined;
+  /**
+   * Jobs claimed ahead, beyond `concurrency`, so that a slot that falls free has its next job at once and fewer, larger
+   * rounds are made. They wait here where no other worker can take them, ahead of what is added meanwhile whatever its
+   * priority, and a crash counts as an interruption for them, too. Never those of a group or of a queue with limits
+   * (R18). 0 to 10,000; default 0.
+   */
+  readonly prefetch?: number | undefined;
   /** How long a claim holds without renewal; renewed at a third. Default 30 s. */
   readonly lease?: Duration | undefined;
   /** A label for people; need not be unique. */

@@ -43,6 +43,7 @@ export class Worker<Ctx extends object = object> {
     this.#clock = options.clock ?? systemClock;
     const random = options.random ?? Math.random;
     const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, 10_000, "concurrency");
+    const prefetch = integer(options.prefetch ?? 0, 0, 10_000, "prefetch");
     const sleepMs = options.sleep === undefined ? Number.POSITIVE_INFINITY : toMs(options.sleep, "sleep");
     const leaseMs = toMs(options.lease ?? DEFAULTS.leaseMs, "lease");
     if (leaseMs < 100)
@@ -77,6 +78,7 @@ export class Worker<Ctx extends object = object> {
       queueOf: (job) => this.#queueOf(job),
       network: this.#network,
       worker: options,
+      prefetch,
       leaseMs,
       sleepMs,
       alarm: options.alarm !== false,

@@ -1,7 +1,8 @@
-import { type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import { type ClaimQueue, type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
 import {
   holdsAfter,
   isBusyElsewhere,
+  leftAfter,
   merge,
   named,
   type Part,
@@ -59,18 +60,21 @@ export class SplitExchange {
     let left = again ? 0 : request.claim.limit;
     for (const part of parts) {
       const claim = request.claim.queues.find(({ queue }) => queue === part.place);
-      const limit = claim ? Math.min(left, claim.limit ?? Number.POSITIVE_INFINITY) : 0;
+      const { limit, prefetch } = shareOf(left, claim, request.claim.prefetch);
       const standing = asked.get(part.place);
       const needed = part.needed || standing?.holds || (request.leave && standing);
+      // It may have a job that is to start before anything is taken for later.
+      if (limit === 0 && claim?.limit) left = 0;
       // Full by what the queues before gave: there is no reason to ask this one.
       if (limit === 0 && !needed && !(again && standing?.sent === request.exchange) && request.claim.limit > 0)
         continue;
       const reply = await this.#ask(request, part, asked, exchangeOne, {
         limit,
+        ...(prefetch > 0 && { prefetch }),
         queues: [claim ?? { queue: part.place }],
         ...(isBusyElsewhere(request, part, replies) && { busy: true }),
       });
-      left = reply.alone ? 0 : left - reply.jobs.length;
+      left = leftAfter({ ...request.claim, limit: left }, reply);
       replies.push(reply);
     }
     if (request.leave) this.#asked.delete(request.worker);
@@ -109,6 +113,13 @@ export class SplitExchange {
     standing.alone = reply.alone === true;
     return named(part, reply);
   }
+}
+
+/** What one queue may give of what is left. One with a limit of its own gives nothing for later (R18). */
+function shareOf(left: number, claim: ClaimQueue | undefined, prefetch = 0): { limit: number; prefetch: number } {
+  if (!claim) return { limit: 0, prefetch: 0 };
+  if (claim.limit === undefined) return { limit: left, prefetch: Math.min(left, prefetch) };
+  return { limit: Math.min(Math.max(0, left - prefetch), claim.limit), prefetch: 0 };
 }
 
 function* partsOf(request: ExchangeRequest, asked: ReadonlyMap<string, Standing>): Generator<Part> {

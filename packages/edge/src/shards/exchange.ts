@@ -1,7 +1,14 @@
-import { type ClaimQueue, type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import {
+  type ClaimedJob,
+  type ClaimQueue,
+  type ExchangeReply,
+  type ExchangeRequest,
+  QuaysideError,
+} from "@quayside/core";
 import {
   holdsAfter,
   isBusyElsewhere,
+  leftAfter,
   merge,
   named,
   type Part,
@@ -87,7 +94,7 @@ class Round {
   readonly #options: RoundOptions;
   readonly #shards: number;
   readonly #seen: (ShardSeen | undefined)[];
-  readonly #replies: { readonly shard: number; readonly reply: ExchangeReply }[] = [];
+  readonly #replies: { readonly shard: number; readonly reply: ExchangeReply; readonly now: number }[] = [];
   #alone: number | undefined;
   #left: number;
 
@@ -116,7 +123,14 @@ class Round {
     );
     const replies = this.#replies.sort((a, b) => a.shard - b.shard).map(({ reply }) => reply);
     const reply = merge(this.#request, replies, nowhere);
-    return reply.jobs.length > 1 ? { ...reply, jobs: [...reply.jobs].sort(byClaimOrder) } : reply;
+    return reply.jobs.length > 1 ? { ...reply, jobs: this.#inOrder() } : reply;
+  }
+
+  /** What is to start now comes before what is for later. */
+  #inOrder(): readonly ClaimedJob[] {
+    const pick = (part: (reply: ExchangeReply, now: number) => readonly ClaimedJob[]) =>
+      this.#replies.flatMap(({ reply, now }) => part(reply, now)).sort(byClaimOrder);
+    return [...pick(({ jobs }, now) => jobs.slice(0, now)), ...pick(({ jobs }, now) => jobs.slice(now))];
   }
 
   memo(): Memo {
@@ -188,10 +202,12 @@ class Round {
   async #ask(shard: number, part: Part, limit: number): Promise<void> {
     const heard = this.#heard(shard);
     const { queues } = this.#request.claim;
+    const prefetch = Math.min(limit, this.#request.claim.prefetch ?? 0);
     const reply = await this.#options.exchange(shard, {
       ...part.send,
       claim: {
         limit,
+        ...(prefetch > 0 && { prefetch }),
         queues: this.#queues,
         ...(isBusyElsewhere(this.#request, part, this.#taken) && { busy: true }),
       },
@@ -206,8 +222,9 @@ class Round {
     };
     if (reply.alone) this.#alone = shard;
     else if (this.#alone === shard) this.#alone = undefined;
-    this.#left = reply.alone ? 0 : this.#left - reply.jobs.length;
-    this.#replies.push({ shard, reply: named(part, reply) });
+    // The others that are asked now are asked for nothing.
+    if (asked) this.#left = leftAfter({ limit, prefetch }, reply);
+    this.#replies.push({ shard, reply: named(part, reply), now: limit - prefetch });
   }
 }
 
