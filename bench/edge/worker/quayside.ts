@@ -243,6 +243,6 @@ export class WideQueue extends BenchQueue {
 /** Claims so many that the sync of each claim to the disk (R10) is little for each job. */
 export class WidestQueue extends BenchQueue {
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
-    super(ctx, env, { handlers, concurrency: 1_000 });
+    super(ctx, env, { handlers, concurrency: 1_000, prefetch: 2000 });
   }
 }

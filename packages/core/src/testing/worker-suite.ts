@@ -3,6 +3,7 @@ import { attemptCases } from "./worker/attempts.ts";
 import { closingCases } from "./worker/closing.ts";
 import { featureCases } from "./worker/features.ts";
 import { networkCases } from "./worker/network.ts";
+import { prefetchCases } from "./worker/prefetch.ts";
 import { shiftCases } from "./worker/shifts.ts";
 import { runWorkerCase } from "./worker/support.ts";
 import { workerCases } from "./worker/workers.ts";
@@ -14,7 +15,7 @@ import { workerCases } from "./worker/workers.ts";
  * @returns how many cases there are.
  */
 export function workerConformance(runner: TestRunner, open: OpenDriver): number {
-  const topics = [attemptCases, workerCases, closingCases, shiftCases, networkCases, featureCases];
+  const topics = [attemptCases, workerCases, prefetchCases, closingCases, shiftCases, networkCases, featureCases];
   for (const { name, cases } of topics) {
     runner.describe(name, () => {
       for (const one of cases) runner.it(one.name, () => runWorkerCase(one, open, runner.expect));

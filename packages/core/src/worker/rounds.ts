@@ -102,6 +102,8 @@ export class Rounds<Ctx extends object> {
     if (!this.#options.queues.some(({ name }) => name === queue)) return;
     if (kind === "cancel") this.#renew ||= this.attempts.running > 0;
     else if (kind === "ready" || kind === "settings") this.#look = true;
+    // It may be paused now, or limited: what has not started is claimed again if it may be.
+    if (kind === "settings") this.#giveBack();
     this.#pump();
   }
 
@@ -162,7 +164,8 @@ export class Rounds<Ctx extends object> {
     line.leaving = true;
     line.hurry();
     this.attempts.letGo();
-    const holds = this.#looping !== undefined || this.attempts.haveEnded || this.#prefetched.drop() > 0;
+    const held = this.#prefetched.drop() > 0;
+    const holds = held || this.#looping !== undefined || this.attempts.haveEnded;
     while (this.#looping) await this.#looping;
     // A page that is put aside with a transaction on its way is not kept: one that holds nothing needs none.
     if (holds) await this.#round(line, true);

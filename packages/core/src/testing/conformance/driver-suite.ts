@@ -20,6 +20,7 @@ import { namesCases } from "./names.ts";
 import { nextWakeCases } from "./next-wake.ts";
 import { orderCases } from "./order.ts";
 import { pauseCases } from "./pause.ts";
+import { prefetchCases } from "./prefetch.ts";
 import { promoteCases } from "./promote.ts";
 import { rateLimitCases } from "./rate-limit.ts";
 import { recoverCases } from "./recover.ts";
@@ -46,6 +47,7 @@ const VERBS: readonly Verb[] = [
   groupsCases,
   rateLimitCases,
   maxActiveCases,
+  prefetchCases,
   flowsCases,
   recurrencesCases,
   marksCases,

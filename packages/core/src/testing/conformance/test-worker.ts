@@ -28,6 +28,7 @@ export interface Round {
   readonly running?: readonly string[];
   readonly progress?: readonly AttemptReport[];
   readonly limit?: number;
+  readonly prefetch?: number;
   readonly queues?: readonly (string | ClaimQueue)[];
   readonly leave?: boolean;
   readonly bystander?: boolean;
@@ -81,6 +82,7 @@ export class TestWorker {
       running: round.running ?? [...this.#held].filter((token) => !settled.has(token)),
       claim: {
         limit: round.limit ?? 0,
+        ...(round.prefetch && { prefetch: round.prefetch }),
         queues: (round.queues ?? this.#queues).map((queue) => (typeof queue === "string" ? { queue } : queue)),
       },
       ...(round.progress && { progress: round.progress }),

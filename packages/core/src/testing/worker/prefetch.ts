@@ -1,0 +1,202 @@
+import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
+
+const many = (count: number) => Array.from({ length: count }, (_, n) => ({ name: "email", payload: n }));
+
+/** Jobs that a worker holds before it has room to run them. */
+export const prefetchCases = topic("prefetch", (it) => {
+  it("a slot that falls free has its next job while an exchange is on its way", async ({ driver, expect, queue }) => {
+    const answer = gate();
+    const second = gate();
+    const mail = queue({
+      driver: wrap(driver, {
+        async exchange(request) {
+          if (request.exchange > 1) await answer.opened;
+          return driver.exchange(request);
+        },
+      }),
+    });
+    mail.on("job:email", (payload) => {
+      if (payload === 1) second.open();
+    });
+    await mail.addJobs(many(2));
+    await mail.run({ concurrency: 1, prefetch: 1 });
+    await second.opened;
+    expect(await mail.counts()).toMatchObject({ active: 2, completed: 0 });
+    answer.open();
+    await mail.drain();
+    expect(await mail.counts()).toMatchObject({ active: 0, completed: 2 });
+  });
+
+  it("concurrency is never exceeded, whatever is held ahead, and each job runs once", async ({ expect, queue }) => {
+    const mail = queue();
+    let running = 0;
+    let most = 0;
+    const ran: unknown[] = [];
+    mail.on("job:email", async (payload) => {
+      most = Math.max(most, ++running);
+      await undefined;
+      ran.push(payload);
+      running--;
+    });
+    await mail.addJobs(many(60));
+    const idle = next(mail, "idle");
+    await mail.run({ concurrency: 4, prefetch: 7 });
+    await idle;
+    expect(most).toBe(4);
+    expect(new Set(ran).size).toBe(60);
+    expect(ran).toHaveLength(60);
+    expect(await mail.counts()).toMatchObject({ waiting: 0, active: 0, completed: 60 });
+  });
+
+  it("R18: what is limited starts as soon as there is room, and is never held ahead", async ({
+    driver,
+    expect,
+    queue,
+  }) => {
+    const spy = spyOnExchanges(driver);
+    const mail = queue({ driver: spy.driver });
+    const done = gather(mail, "completed");
+    mail.on("job:email", () => {});
+    const group = { key: "g", limit: 2 };
+    await mail.addJobs([...many(5), ...many(5).map((job) => ({ ...job, group })), ...many(5)]);
+    const idle = next(mail, "idle");
+    await mail.run({ concurrency: 1, prefetch: 4 });
+    await idle;
+    expect(done).toHaveLength(15);
+    for (const { request, reply } of spy.seen) {
+      const now = request.claim.limit - (request.claim.prefetch ?? 0);
+      expect(reply.jobs.slice(now).filter(({ job }) => job.group)).toEqual([]);
+    }
+  });
+
+  it("R13: stop() gives back at once what has not started, not counted", async ({ driver, expect, queue, under }) => {
+    const last = gate();
+    const mail = queue({
+      driver: wrap(driver, {
+        async exchange(request) {
+          const reply = await driver.exchange(request);
+          if (request.running.length === 1 && request.exchange > 1) last.open();
+          return reply;
+        },
+      }),
+    });
+    const { run, begun, finish } = heldHandler();
+    mail.on("job:email", run);
+    const [, ...waiting] = await mail.addJobs(many(4));
+    await mail.run({ concurrency: 1, prefetch: 3 });
+    await begun;
+    expect(await mail.counts()).toMatchObject({ active: 4 });
+    const stopped = mail.stop();
+    await last.opened;
+    expect(await mail.counts()).toMatchObject({ active: 1, waiting: 3 });
+    finish("done");
+    await stopped;
+    for (const id of waiting)
+      expect(await (await under.another()).get(QUEUE, id as string)).toMatchObject({
+        state: "waiting",
+        attempts: 0,
+        interruptions: 0,
+      });
+  });
+
+  it("R11: a job that is cancelled before it has started does not run", async ({ driver, expect, queue }) => {
+    const told = gate();
+    const mail = queue({
+      driver: wrap(driver, {
+        async exchange(request) {
+          const reply = await driver.exchange(request);
+          if (request.exchange > 1 && request.running.length === 2) told.open();
+          return reply;
+        },
+      }),
+    });
+    const ran: unknown[] = [];
+    const { run, begun, finish } = heldHandler();
+    mail.on("job:email", (payload, ctx) => {
+      ran.push(payload);
+      return payload === 0 ? run(payload, ctx) : undefined;
+    });
+    const [, second] = await mail.addJobs(many(3));
+    await mail.run({ concurrency: 1, prefetch: 2 });
+    await begun;
+    await mail.cancel(second as string);
+    await told.opened;
+    const idle = next(mail, "idle");
+    finish("done");
+    await idle;
+    expect(await mail.get(second as string)).toMatchObject({ state: "cancelled" });
+    expect(ran).toEqual([0, 2]);
+  });
+
+  it("R14: a worker that must let go gives back what it has not started, too", async ({ driver, expect, queue }) => {
+    const ends: (() => Promise<void>)[] = [];
+    const mail = queue({
+      driver: wrap(driver, {
+        attend(shift) {
+          ends.push(() => shift.end());
+          shift.begin();
+          return () => {};
+        },
+      }),
+    });
+    const { run, begun, finish } = heldHandler();
+    mail.on("job:email", run);
+    await mail.addJobs(many(3));
+    await mail.run({ concurrency: 1, prefetch: 2 });
+    await begun;
+    await Promise.all(ends.map((end) => end()));
+    expect(await mail.counts()).toMatchObject({ active: 0, waiting: 3 });
+    finish("too late");
+  });
+
+  it("R18: a queue that is paused has back what has not started", async ({ expect, queue }) => {
+    const mail = queue();
+    const done = gather(mail, "completed");
+    const { run, begun, finish } = heldHandler();
+    mail.on("job:email", (payload, ctx) => (payload === 0 ? run(payload, ctx) : undefined));
+    await mail.addJobs(many(3));
+    await mail.run({ concurrency: 1, prefetch: 2 });
+    await begun;
+    await mail.pause();
+    const idle = next(mail, "idle");
+    finish("done");
+    await idle;
+    expect(done).toHaveLength(1);
+    expect(await mail.counts()).toMatchObject({ waiting: 2, active: 0, completed: 1 });
+  });
+
+  it("maxJobs counts what is held ahead", async ({ expect, queue }) => {
+    const mail = queue();
+    mail.on("job:email", () => {});
+    const done = gather(mail, "completed");
+    await mail.addJobs(many(5));
+    const idle = next(mail, "idle");
+    await mail.run({ concurrency: 1, prefetch: 9, maxJobs: 3 });
+    await idle;
+    await mail.stop();
+    expect(done).toHaveLength(3);
+    expect(await mail.counts()).toMatchObject({ waiting: 2 });
+  });
+
+  it("two queues are both worked, the one whose jobs are never held ahead too", async ({ driver, expect, worker }) => {
+    const plain = 200;
+    const order: string[] = [];
+    const run = (job: { queue: string }) => void order.push(job.queue);
+    const add = (name: string, count: number) =>
+      driver.enqueue(Array.from({ length: count }, () => ({ queue: name, name: "email", payload: "1" })));
+    await add("plain", plain);
+    await add("limited", 5);
+    const one = worker(driver, {
+      concurrency: 2,
+      prefetch: 4,
+      queues: [
+        { name: "plain", run },
+        { name: "limited", concurrency: 1, run },
+      ],
+    });
+    await one.drain();
+    expect(order).toHaveLength(plain + 5);
+    // Each of its jobs waits for a few rounds at most.
+    expect(order.lastIndexOf("limited") < plain / 2).toBe(true);
+  });
+});
