@@ -1,3 +1,6 @@
+import type { HandlerContext } from "../../job/handler.ts";
+import { Slots } from "../../worker/slots.ts";
+import type { Worker } from "../../worker/worker.ts";
 import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
 
 const many = (count: number) => Array.from({ length: count }, (_, n) => ({ name: "email", payload: n }));
@@ -6,7 +9,7 @@ const many = (count: number) => Array.from({ length: count }, (_, n) => ({ name:
 export const prefetchCases = topic("prefetch", (it) => {
   it("a slot that falls free has its next job while an exchange is on its way", async ({ driver, expect, queue }) => {
     const answer = gate();
-    const second = gate();
+    const last = gate();
     const mail = queue({
       driver: wrap(driver, {
         async exchange(request) {
@@ -16,15 +19,15 @@ export const prefetchCases = topic("prefetch", (it) => {
       }),
     });
     mail.on("job:email", (payload) => {
-      if (payload === 1) second.open();
+      if (payload === 2) last.open();
     });
-    await mail.addJobs(many(2));
-    await mail.run({ concurrency: 1, prefetch: 1 });
-    await second.opened;
-    expect(await mail.counts()).toMatchObject({ active: 2, completed: 0 });
+    await mail.addJobs(many(3));
+    await mail.run({ concurrency: 1, prefetch: 2 });
+    await last.opened;
+    expect(await mail.counts()).toMatchObject({ active: 3, completed: 0 });
     answer.open();
     await mail.drain();
-    expect(await mail.counts()).toMatchObject({ active: 0, completed: 2 });
+    expect(await mail.counts()).toMatchObject({ active: 0, completed: 3 });
   });
 
   it("concurrency is never exceeded, whatever is held ahead, and each job runs once", async ({ expect, queue }) => {
@@ -97,6 +100,94 @@ export const prefetchCases = topic("prefetch", (it) => {
         attempts: 0,
         interruptions: 0,
       });
+  });
+
+  it("R13: a worker that stops while a claim is on its way gives back all of it", async ({ driver, expect, queue }) => {
+    const asked = gate();
+    const answer = gate();
+    const mail = queue({
+      driver: wrap(driver, {
+        async exchange(request) {
+          asked.open();
+          if (request.claim.limit > 0) await answer.opened;
+          return driver.exchange(request);
+        },
+      }),
+    });
+    mail.on("job:email", heldHandler({ heeds: true }).run);
+    await mail.addJobs(many(3));
+    await mail.run({ concurrency: 1, prefetch: 2 });
+    await asked.opened;
+    const stopped = mail.stop({ timeout: 0 });
+    answer.open();
+    await stopped;
+    expect(await mail.counts()).toMatchObject({ active: 0, waiting: 3 });
+  });
+
+  it("R14: what was lost before it has started does not start", async ({ driver, expect, queue }) => {
+    const settled: string[] = [];
+    let taken = "";
+    const told = gate();
+    const mail = queue({
+      driver: wrap(driver, {
+        async exchange(request) {
+          settled.push(...request.settle.map(({ token }) => token));
+          const reply = await driver.exchange(request);
+          if (request.exchange === 1) taken = reply.jobs[2]?.token ?? "";
+          if (request.exchange === 2) told.open();
+          return request.exchange === 2 ? { ...reply, lost: [...reply.lost, taken] } : reply;
+        },
+      }),
+    });
+    mail.on("job:email", async (payload) => {
+      if (payload !== 1) return;
+      await told.opened;
+      // Until the worker has heard the answer, too.
+      for (let turn = 0; turn < 20; turn++) await undefined;
+    });
+    await mail.addJobs(many(3));
+    const idle = next(mail, "idle");
+    await mail.run({ concurrency: 1, prefetch: 2 });
+    await idle;
+    expect(settled).toHaveLength(3);
+    expect(settled).not.toContain(taken);
+  });
+
+  it("workers that share their room take turns, and none is idle that holds a job", async ({
+    driver,
+    expect,
+    worker,
+  }) => {
+    const slots = new Slots(1);
+    const order: string[] = [];
+    const first = heldHandler();
+    const run = async (job: { queue: string; id: string }, ctx: HandlerContext) => {
+      if (order.push(job.queue) === 1) await first.run(job, ctx);
+    };
+    const held = gate();
+    const telling = wrap(driver, {
+      async exchange(request) {
+        const reply = await driver.exchange(request);
+        if (reply.jobs[0]?.job.queue === "b") held.open();
+        return reply;
+      },
+    });
+    const [a, b] = ["a", "b"].map((name) => worker(telling, { slots, prefetch: 2, queues: [{ name, run }] }));
+    for (const queue of ["a", "b"])
+      await driver.enqueue(Array.from({ length: 6 }, () => ({ queue, name: "email", payload: "1" })));
+    await a?.start();
+    await first.begun;
+    await b?.start();
+    await held.opened;
+    const idle = ["a", "b"].map(async (name, index) => {
+      await next([a, b][index] as Worker, "idle");
+      return order.filter((queue) => queue === name).length;
+    });
+    first.finish(undefined);
+    expect(await Promise.all(idle)).toEqual([6, 6]);
+    expect(order).toHaveLength(12);
+    // Who stands in line goes next: nobody runs more than what it had begun to wait for, and the next one.
+    expect(order.join("").match(/(.)\1\1/)).toBe(null);
   });
 
   it("R11: a job that is cancelled before it has started does not run", async ({ driver, expect, queue }) => {
