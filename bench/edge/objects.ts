@@ -1,5 +1,12 @@
 /** The bindings of the Worker: which contestant's object is asked. */
-export type Kind = "KEEP_QUEUE" | "WORK_QUEUE" | "WIDE_QUEUE" | "WIDEST_QUEUE" | "RAW_QUEUE" | "AGENT_QUEUE";
+export type Kind =
+  | "KEEP_QUEUE"
+  | "WORK_QUEUE"
+  | "WIDE_QUEUE"
+  | "WIDEST_QUEUE"
+  | "AHEAD_QUEUE"
+  | "RAW_QUEUE"
+  | "AGENT_QUEUE";
 
 let opened = 0;
 

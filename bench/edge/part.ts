@@ -169,24 +169,26 @@ async function* works(url: string): AsyncGenerator<Case> {
       await queue.add(10_000, 1_000);
       return perSecond(10_000, await queue.work(10_000, concurrency));
     });
-  for (const [concurrency, kind] of [
-    [1_000, "WIDEST_QUEUE"],
-    [100, "WIDE_QUEUE"],
-  ] as const) {
-    yield {
-      title: `work 20,000 no-op jobs that wait in an object, ${concurrency.toLocaleString("en-US")} at a time`,
-      unit: "jobs/s",
-      contestants: [
-        worker("Quayside", kind, 20_000),
-        worker("raw", "RAW_QUEUE", 20_000),
-        worker(AGENTS, "AGENT_QUEUE", FEW),
-        ...bullmq(concurrency),
-      ],
-      ...(kind === "WIDEST_QUEUE" && {
-        goals: [{ than: AGENTS, times: 80 }, ...(redis ? [{ than: BULLMQ, times: 5 }] : [])],
-      }),
-    };
-  }
+  const peers = (concurrency: number) => [
+    worker("raw", "RAW_QUEUE", 20_000),
+    worker(AGENTS, "AGENT_QUEUE", FEW),
+    ...bullmq(concurrency),
+  ];
+  yield {
+    title: "work 20,000 no-op jobs that wait in an object, 1,000 at a time, 1,000 more prefetched",
+    unit: "jobs/s",
+    contestants: [
+      worker("Quayside", "AHEAD_QUEUE", 20_000),
+      worker("Quayside, nothing prefetched", "WIDEST_QUEUE", 20_000),
+      ...peers(1_000),
+    ],
+    goals: [{ than: AGENTS, times: 80 }, ...(redis ? [{ than: BULLMQ, times: 5 }] : [])],
+  };
+  yield {
+    title: "work 20,000 no-op jobs that wait in an object, 100 at a time",
+    unit: "jobs/s",
+    contestants: [worker("Quayside", "WIDE_QUEUE", 20_000), ...peers(100)],
+  };
   yield {
     title: "work 5,000 no-op jobs that wait in an object, at the default of 10 at a time",
     unit: "jobs/s",

@@ -20,6 +20,8 @@ export const WITHIN_ONE_SHARD: Readonly<Record<string, readonly string[]>> = {
     "R15: update of the priority moves a job of a generated id to its new place, by its adding",
     "R16: a full group does not hold up the rest of the queue",
     "R17: unknown names step aside, and the worker says so once",
+    "two queues are both worked, the one whose jobs are never held ahead too",
+    "R18: a job of a group is not taken ahead, nor what stands behind it; it is the next to start",
     "R25: children of a higher priority than their parent go first anyway, and of a lower one too",
     "R23: jobs added after the clock was set back keep their order",
   ],
@@ -79,6 +81,8 @@ export const REFUSED: Readonly<Record<string, readonly string[]>> = {
     "R18: over several queues each limit counts for itself, whatever steps aside or has been taken before",
     "R18: with a rate limit too, both hold",
     "R18: a slow rate limit does not delay stop()",
+    "R18: a queue with a rate limit gives nothing ahead, nor does one behind it while one of its jobs could start",
+    "R18: a queue with a rate limit of which nothing can start holds up nothing that is taken ahead",
   ],
   maxActive: [
     "R18: at most so many jobs of a queue run at once, over all workers and drivers",
@@ -88,6 +92,7 @@ export const REFUSED: Readonly<Record<string, readonly string[]>> = {
     "R18: the limit belongs to its queue, and a full queue does not hold up another",
     "R19: a full queue wakes nobody but who looks after lost leases",
     "R19: a slot that becomes free is told to those who watch",
+    "R18: a queue with a limit on its active jobs gives nothing ahead",
   ],
   "a recurrence whose jobs are in a group that may lie in another shard": [
     "R16: occurrences keep their group and its limit",

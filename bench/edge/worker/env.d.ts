@@ -5,6 +5,7 @@ declare namespace Cloudflare {
     WORK_QUEUE: DurableObjectNamespace<import("./quayside.ts").WorkQueue>;
     WIDE_QUEUE: DurableObjectNamespace<import("./quayside.ts").WideQueue>;
     WIDEST_QUEUE: DurableObjectNamespace<import("./quayside.ts").WidestQueue>;
+    AHEAD_QUEUE: DurableObjectNamespace<import("./quayside.ts").AheadQueue>;
     RAW_QUEUE: DurableObjectNamespace<import("./raw.ts").RawQueue>;
     AGENT_QUEUE: DurableObjectNamespace<import("./agents-sdk.ts").AgentQueue>;
   }

@@ -5,7 +5,7 @@ import { batchesOf, type Payload, payloadOf } from "./contestant.ts";
 import type { Jobs } from "./quayside.ts";
 
 export { AgentQueue } from "./agents-sdk.ts";
-export { KeepQueue, WideQueue, WidestQueue, WorkQueue } from "./quayside.ts";
+export { AheadQueue, KeepQueue, WideQueue, WidestQueue, WorkQueue } from "./quayside.ts";
 export { RawQueue } from "./raw.ts";
 
 type Env = Cloudflare.Env;
