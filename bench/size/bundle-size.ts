@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, type Rollup } from "vite";
@@ -13,13 +14,22 @@ export interface BundleSize {
 
 const ENTRY = "bundle-size-entry.js";
 
+const EXPORTED = /^export (?:async )?(?:function\*?|const|class) (\w+)/gm;
+
+async function emptied(path: string): Promise<string> {
+  const names = [...(await readFile(path, "utf8")).matchAll(EXPORTED)].map(([, name]) => name);
+  return names.map((name) => `export const ${name} = 0;`).join("\n");
+}
+
 /**
  * Bundles and minifies a module as a web app does.
  *
  * @param source the text of the module; its exports are kept
  * @param folder where its imports are looked up
+ * @param without ends of the paths of modules that are left out: what they export is nothing. Such a bundle does not run;
+ * it tells how large one without them would be at least.
  */
-export async function bundleSize(source: string, folder: string): Promise<BundleSize> {
+export async function bundleSize(source: string, folder: string, without: readonly string[] = []): Promise<BundleSize> {
   const entry = join(folder, ENTRY);
   const output = await build({
     root: folder,
@@ -31,6 +41,11 @@ export async function bundleSize(source: string, folder: string): Promise<Bundle
         enforce: "pre",
         resolveId: (id) => (id === entry ? entry : null),
         load: (id) => (id === entry ? source : null),
+      },
+      {
+        name: "left-out",
+        enforce: "pre",
+        load: (id) => (without.some((end) => id.endsWith(end)) ? emptied(id) : null),
       },
     ],
     build: {

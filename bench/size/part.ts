@@ -39,7 +39,40 @@ export async function* cases(): AsyncGenerator<Case> {
       run: () => (shareOf(whole, folder) * whole.gzip) / 1_000,
     })),
   };
+  const left = async (without: readonly string[]) => (await bundleSize(PAGE, folder, without)).gzip / 1_000;
+  yield {
+    title: "how large it would be, if a capability could be left out",
+    unit: "kB",
+    rounds: 1,
+    parts: true,
+    contestants: [
+      { name: "with all of them", run: () => left([]) },
+      ...Object.entries(CAPABILITIES).map(([name, modules]) => ({ name: `without ${name}`, run: () => left(modules) })),
+      { name: "without any of these", run: () => left(Object.values(CAPABILITIES).flat()) },
+    ],
+  };
 }
+
+/** What an app could do without, if it could be left out, by the modules that are there for nothing else. */
+const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
+  "flows: parents and children": ["store/flow-plan.ts", "store/families.ts", "queue/flow.ts"],
+  recurrences: ["store/recurrences.ts", "job/recurrence.ts"],
+  "dedupe, groups, rate limits": ["store/dedupe.ts", "store/groups.ts", "store/rate-limit.ts"],
+  "commands: cancel, retry, update, clear, pause, configure …": ["store/command.ts", "queue/queue-control.ts"],
+  "inspection: lists, counts, waitFor": ["store/list.ts", "store/inspect.ts", "queue/wait-for.ts"],
+  "metrics and telemetry": ["worker/telemetry.ts", "worker/histogram.ts", "worker/metrics.ts"],
+  encryption: ["queue/encryption.ts", "queue/base64.ts"],
+  "jobs that need the network": ["worker/network.ts"],
+  "leading tabs, cross-tab events, pages put aside": ["leadership.ts", "announcements.ts", "attendance.ts"],
+  "fluent jobs, middleware, hooks, marks, jobs run here": [
+    "queue/job-builder.ts",
+    "worker/middleware.ts",
+    "worker/failure-hooks.ts",
+    "store/marks.ts",
+    "queue/run-here.ts",
+    "queue/inline.ts",
+  ],
+};
 
 /** Parts of a page's bundle. */
 const FOLDERS: Readonly<Record<string, string>> = {
