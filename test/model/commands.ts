@@ -8,6 +8,8 @@ export type Step =
       readonly do: "exchange";
       readonly worker: number;
       readonly limit: number;
+      /** Of the limit, the last so many are for later. */
+      readonly prefetch?: number;
       readonly queues: readonly {
         readonly queue: string;
         readonly limit?: number;
@@ -215,6 +217,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant("exchange" as const),
       worker: fc.nat(2),
       limit: fc.constantFrom(0, 1, 2, 5),
+      prefetch: often(0, fc.constantFrom(1, 2, 4), 4),
       queues: claimQueues,
       fates,
       repeat: often(false, fc.constant(true), 6),

@@ -696,8 +696,14 @@ export class Model {
     const jobs: ModelJob[] = [];
     let alone = false;
     let closed = known.some((job) => job.held?.alone);
-    const done = () => closed || jobs.length >= claim.limit;
-    const take = (job: ModelJob): boolean => {
+    let barred = false;
+    const done = () => closed || barred || jobs.length >= claim.limit;
+    const take = (job: ModelJob, limited: boolean): boolean => {
+      const ahead = jobs.length >= claim.limit - (claim.prefetch ?? 0);
+      if (ahead && (limited || job.group !== undefined || job.interruptions >= 2)) {
+        barred = true;
+        return false;
+      }
       if (job.interruptions >= 2) {
         closed = true;
         if (known.length + jobs.length > 0) return false;
@@ -714,9 +720,10 @@ export class Model {
     { queue: name, limit = Number.POSITIVE_INFINITY, names }: ClaimQueue,
     taken: readonly ModelJob[],
     done: () => boolean,
-    take: (job: ModelJob) => boolean,
+    take: (job: ModelJob, limited: boolean) => boolean,
   ): void {
     const queue = this.queue(name);
+    const limited = Boolean(queue.rateLimit || queue.maxActive || limit < Number.POSITIVE_INFINITY);
     if (queue.paused) return;
     for (const job of this.jobs)
       if (job.queue === name && job.waitsFor === "name" && (!names || names.includes(job.name))) this.#toReady(job);
@@ -739,7 +746,7 @@ export class Model {
       else if (names && !names.includes(job.name)) aside.push([job, "name"]);
       else if (group !== undefined && this.#running(name, group) + (mine.get(group) ?? 0) >= this.#limit(name, group))
         aside.push([job, "group"]);
-      else if (take(job) && group !== undefined) mine.set(group, (mine.get(group) ?? 0) + 1);
+      else if (take(job, limited) && group !== undefined) mine.set(group, (mine.get(group) ?? 0) + 1);
     }
     const count = taken.length - before;
     if (queue.rateLimit && (count > 0 || (queue.bucket && queue.bucket.at > this.now)))

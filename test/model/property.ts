@@ -147,7 +147,7 @@ class Run {
 
   async #exchange(
     worker: Worker,
-    step: Pick<Extract<Step, { do: "exchange" }>, "limit" | "queues" | "fates" | "repeat">,
+    step: Pick<Extract<Step, { do: "exchange" }>, "limit" | "prefetch" | "queues" | "fates" | "repeat">,
   ): Promise<ExchangeReply> {
     const settle: Settlement[] = [];
     const running: string[] = [];
@@ -163,7 +163,7 @@ class Run {
       exchange: ++worker.number,
       settle,
       running,
-      claim: { limit: step.limit, queues: step.queues },
+      claim: { limit: step.limit, prefetch: Math.min(step.prefetch ?? 0, step.limit), queues: step.queues },
     };
     const driver = this.#driver(worker.driver);
     const reply = await driver.exchange(request);
