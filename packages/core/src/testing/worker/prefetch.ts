@@ -258,6 +258,20 @@ export const prefetchCases = topic("prefetch", (it) => {
     expect(await mail.counts()).toMatchObject({ waiting: 2, active: 0, completed: 1 });
   });
 
+  it("a prefetch that is no whole number from 0 to 10,000 is refused, and nothing is claimed", async ({
+    expect,
+    queue,
+  }) => {
+    const mail = queue();
+    mail.on("job:email", () => {});
+    await mail.addJob("email", null);
+    for (const prefetch of [-1, 0.5, 10_001, Number.NaN]) {
+      const refused = { code: "invalid_option", details: { option: "prefetch" } };
+      await expect((async () => mail.run({ prefetch }))()).rejects.toMatchObject(refused);
+    }
+    expect(await mail.counts()).toMatchObject({ waiting: 1, active: 0 });
+  });
+
   it("maxJobs counts what is held ahead", async ({ expect, queue }) => {
     const mail = queue();
     mail.on("job:email", () => {});
