@@ -70,7 +70,7 @@ export async function runTests(project, print) {
 const IN_WORKERD = new Set(["edge", "server"]);
 /** Linux keeps in memory what lies here. */
 const MEMORY = "/dev/shm";
-/** Their databases take a tenth of it. */
+/** Their databases take less than a tenth of it. */
 const MEMORY_BYTES = 4 * 2 ** 30;
 
 /**
