@@ -4,6 +4,7 @@ import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config
 import type { BrowserProviderOption } from "vitest/node";
 import { CHROMIUM_FLAGS, type Engine, findBrowser } from "./scripts/find-browsers.mjs";
 import { engineProvider } from "./test/support/engine-provider.ts";
+import { LongestFirst } from "./test/support/longest-first.ts";
 
 const chromium = await findBrowser("chromium");
 
@@ -31,12 +32,13 @@ const browserTests = (
 
 /** Tests of whole systems that open no browser: a run of their own, beside that of the others. */
 const WITHOUT_BROWSER = [
-  "test/e2e/{bridges,http-driver,http-worker,object-deaths,openapi,template,webhooks}.test.ts",
+  "test/e2e/{bridges,http-driver,http-driver-shards,http-worker,object-deaths,openapi,template,webhooks}.test.ts",
   "test/faults/kill-node.test.ts",
 ];
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -57,6 +59,9 @@ export default defineConfig({
         test: {
           name: "edge",
           include: ["test/edge/**/*.test.ts"],
+          // Each file has a runtime of its own, and to start it costs more than most files do: the next one starts meanwhile.
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
           testTimeout: 15_000,
         },
       },
@@ -65,7 +70,10 @@ export default defineConfig({
           name: "server",
           environment: "node",
           include: WITHOUT_BROWSER,
-          fileParallelism: false,
+          // Each file has a server of its own, and some wait for alarms and leases while others compute.
+          maxWorkers: 2,
+          // Vitest wants projects with a number of workers of their own in a group of their own.
+          sequence: { groupOrder: 1 },
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

@@ -17,6 +17,8 @@ import { describe, expect, it } from "vitest";
  */
 class Counting implements Store {
   read = 0;
+  /** Operations that were asked for. */
+  asked = 0;
   readonly #store: Store;
 
   constructor(store: Store) {
@@ -40,6 +42,7 @@ class Counting implements Store {
   }
 
   #count({ op }: Operation, answer: unknown): void {
+    this.asked++;
     if (op === "get" || op === "scan")
       this.read += (answer as readonly unknown[]).filter((one) => one !== undefined).length;
   }
@@ -64,11 +67,11 @@ function scene() {
   return {
     clock,
     driver,
-    /** How many records one claim of `limit` reads, and what it claims. What it claimed is completed in the next one. */
-    async claim(limit: number, settle: readonly string[] = []) {
-      const before = store.read;
+    /** How many records one claim of `limit` reads, how many operations it takes, and what it claims. What it claimed is completed in the next one. */
+    async claim(limit: number, settle: readonly string[] = [], worker = "worker") {
+      const before = { read: store.read, asked: store.asked };
       const { jobs } = await driver.exchange({
-        worker: "worker",
+        worker,
         liveness: "time",
         leaseMs: 30_000,
         exchange: ++exchange,
@@ -76,7 +79,12 @@ function scene() {
         running: [],
         claim: { limit, queues: [{ queue: QUEUE }] },
       });
-      return { jobs, tokens: jobs.map(({ token }) => token), read: store.read - before };
+      return {
+        jobs,
+        tokens: jobs.map(({ token }) => token),
+        read: store.read - before.read,
+        asked: store.asked - before.asked,
+      };
     },
     async add(jobs: readonly NewJob[]) {
       for (let from = 0; from < jobs.length; from += 10_000) await driver.enqueue(jobs.slice(from, from + 10_000));
@@ -161,4 +169,23 @@ describe("the cost of a claim", () => {
       expect(read).toBeLessThanOrEqual(400);
     }
   }, 60_000);
+});
+
+it("of a worker that died without leaving, nothing is remembered that would be read ahead of its next exchange", async () => {
+  const late = async (known: boolean) => {
+    const { add, claim, clock, driver } = scene();
+    await add(head(20));
+    // Its claim was made by the driver that hears of it again, or by another one.
+    const { tokens } = known ? await claim(10) : { tokens: range(10).map((n) => `1.${n}`) };
+    if (!known) await claim(10, [], "other");
+    await claim(0, [], "survivor");
+    for (let third = 0; third < 6; third++) {
+      await clock.advance(10_000);
+      await claim(0, [], "survivor");
+    }
+    expect(await driver.counts(QUEUE)).toMatchObject({ active: 0 });
+    await claim(0, [], "survivor");
+    return (await claim(0, tokens)).asked;
+  };
+  expect(await late(true)).toBe(await late(false));
 });

@@ -1,9 +1,9 @@
 import { CHANGE_KINDS, Queue, Worker } from "@quayside/core";
-import { createManualClock, driverConformance, type OpenDriver, workerConformance } from "@quayside/core/testing";
+import { driverConformance, workerConformance } from "@quayside/core/testing";
 import { httpDriver } from "@quayside/edge/client";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createTestHarness } from "wrangler";
-import { REFUSED, shardedRunners, WITHIN_ONE_SHARD } from "../edge/shard-cases.ts";
+import { openIn, WITHIN_ONE_STORE } from "./support/http-space.ts";
 
 const server = createTestHarness({
   workers: [{ configPath: "../edge/wrangler.http.jsonc" }],
@@ -16,82 +16,14 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
+const open = openIn(() => base, "whole");
 let opened = 0;
-
-/** @param kind of space: see `SPLIT` of the Worker. */
-const openIn =
-  (kind: string): OpenDriver =>
-  async () => {
-    const space = `${base}/spaces/${kind}-${opened++}`;
-    const clock = createManualClock();
-    const drivers: { close(): Promise<void> }[] = [];
-    const make = () => {
-      const driver = httpDriver({ url: `${space}/api`, token: "token-all", queues: ["mail"] });
-      drivers.push(driver);
-      return driver;
-    };
-    const move = async (by: { readonly advance?: number; readonly jump?: number }) => {
-      const response = await fetch(`${space}/time`, { method: "POST", body: JSON.stringify(by) });
-      if (!response.ok) throw new Error(`The clock answered ${response.status}.`);
-    };
-    return {
-      driver: make(),
-      another: async () => make(),
-      clock,
-      advance: async (ms) => {
-        await move({ advance: ms });
-        await clock.advance(ms);
-      },
-      jump: async (ms) => {
-        await move({ jump: ms });
-        clock.jump(ms);
-      },
-      close: async () => {
-        for (const driver of drivers) await driver.close();
-      },
-    };
-  };
-const open = openIn("whole");
-
-/** Over HTTP each queue is an object of its own: what these say of two queues in one store cannot hold there. */
-const WITHIN_ONE_STORE = [
-  "R25: children may lie in other queues than their parent",
-  "R10: all that the worker held comes back, with ids and dedupe keys as they were",
-  "R10: who recovers is told of each job it took back, as it now stands",
-  "R10: from its second interruption on a job is claimed alone",
-];
 
 describe("HttpDriver, over real HTTP", () => {
   const it_ = (name: string, run: () => Promise<void>) => void it.skipIf(WITHIN_ONE_STORE.includes(name))(name, run);
   const cases = driverConformance({ describe, it: it_, expect }, open);
   console.info(`driver conformance over HTTP: ${cases} cases, ${WITHIN_ONE_STORE.length} of them not applicable`);
   workerConformance({ describe, it: it_, expect }, open);
-});
-
-/** More than the API takes at once: the calls of which they are made go to several shards. */
-const MANY_AT_ONCE = "R4: thousands of jobs added at the same instant keep their order and their delays";
-const runners = shardedRunners({ describe, expect, it: (name, run) => void it(name, run) }, [
-  ...WITHIN_ONE_STORE,
-  MANY_AT_ONCE,
-]);
-
-describe("HttpDriver with shards: 4, over real HTTP", () => {
-  const cases = driverConformance(runners.overAll, openIn("split"));
-  const elsewhere = [
-    ...Object.values(WITHIN_ONE_SHARD),
-    ...Object.values(REFUSED),
-    WITHIN_ONE_STORE,
-    MANY_AT_ONCE,
-  ].flat();
-  console.info(
-    `driver conformance over HTTP with shards: 4: ${cases} cases, of which (with the worker's) ${elsewhere.length} do not hold over shards`,
-  );
-  workerConformance(runners.overAll, openIn("split"));
-});
-
-describe("HttpDriver with shards: 4, all jobs of one key", () => {
-  driverConformance(runners.ofOneKey, openIn("keyed"));
-  workerConformance(runners.ofOneKey, openIn("keyed"));
 });
 
 describe("a worker in Node, on queues at the edge", () => {

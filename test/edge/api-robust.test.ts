@@ -1,5 +1,6 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { LIMITS } from "@quayside/core";
 import { afterEach, describe, expect, it } from "vitest";
 import { add, type Call, call, email, problem } from "./api-call.ts";
 import { api } from "./queues.ts";
@@ -134,6 +135,43 @@ describe("what a worker says", () => {
   ])("of %s beyond its bounds is 400, named", async (path, more) => {
     const { status, errors } = await problem("/mail/exchange", { body: round(1, more) });
     expect({ status, paths: errors?.map((error) => error.path) }).toEqual({ status: 400, paths: [path] });
+  });
+});
+
+describe("a number is taken as far as core takes it, and refused beyond, named:", () => {
+  const option = (name: string, value: unknown) => ({ "/mail/jobs": { ...email, options: { [name]: value } } });
+  const { priority, attempts, groupLimit, backoffFactor, keep, maxActive, rateLimitMax, everyLeastMs } = LIMITS;
+  const backoff = (factor: number) => ({ kind: "exponential", delay: 1, factor });
+  it.each<[path: string, most: number, step: number, request: (value: number) => Record<string, unknown>]>([
+    ["options.priority", priority, 1, (value) => option("priority", value)],
+    ["options.priority", -priority, -1, (value) => option("priority", value)],
+    ["options.maxAttempts", attempts, 1, (value) => option("maxAttempts", value)],
+    ["options.maxExceptions", attempts, 1, (value) => option("maxExceptions", value)],
+    ["options.maxInterruptions", attempts, 1, (value) => option("maxInterruptions", value)],
+    ["options.group.limit", groupLimit, 1, (value) => option("group", { key: "a", limit: value })],
+    ["options.backoff.factor", backoffFactor, 1, (value) => option("backoff", backoff(value))],
+    ["options.keep.failed", keep, 1, (value) => option("keep", { failed: value })],
+    ["keep.failed", keep, 1, (value) => ({ "/mail/settings": { keep: { failed: value } } })],
+    ["maxActive", maxActive, 1, (value) => ({ "/mail/settings": { maxActive: value } })],
+    ["rateLimit.max", rateLimitMax, 1, (value) => ({ "/mail/settings": { rateLimit: { max: value, perMs: 1 } } })],
+    [
+      "rule.everyMs",
+      everyLeastMs,
+      -1,
+      (value) => ({ "/mail/schedules/a": { rule: { kind: "every", everyMs: value }, job: email } }),
+    ],
+  ])("%s, %d", async (path, most, step, request) => {
+    const send = (value: number) => {
+      const [[url, body]] = Object.entries(request(value)) as [[string, unknown]];
+      const method = url.includes("settings") ? "PATCH" : url.includes("schedules") ? "PUT" : "POST";
+      return call(url, { method, body });
+    };
+    expect((await send(most)).status).toBeLessThan(300);
+    const { status, body } = await send(most + step);
+    expect({ status, paths: body.errors.map((error: { path: string }) => error.path) }).toEqual({
+      status: 400,
+      paths: [path],
+    });
   });
 });
 

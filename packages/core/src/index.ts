@@ -43,6 +43,7 @@ export {
   validateResult,
 } from "./job/job-map.ts";
 export { type Json, toJsonText } from "./job/json.ts";
+export { LIMITS } from "./job/limits.ts";
 export type { FlowPart, NewJob } from "./job/new-job.ts";
 export {
   type DedupeOption,

@@ -30,6 +30,11 @@ export class LeaseWatch {
     return [...this.#seen].map(([worker, liveness]) => ({ worker, liveness }));
   }
 
+  /** Whether this worker had a lease as of the last look. */
+  knows(worker: string): boolean {
+    return this.#seen.has(worker);
+  }
+
   /** Looks once over all leases; what is gone is forgotten. */
   look(leases: readonly LeaseRecord[]): void {
     const now = this.#monotonic();

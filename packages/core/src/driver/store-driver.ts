@@ -65,7 +65,7 @@ export class StoreDriver implements Driver {
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #unwatch: () => void;
   readonly #neighbours: Neighbours;
-  /** Where the last claims of the workers here lie. */
+  /** Where the last claims of the workers here lie, as long as they have a lease. */
   readonly #claimed = new Map<string, ClaimedStretch>();
   #horizon = 0;
 
@@ -110,6 +110,11 @@ export class StoreDriver implements Driver {
     const claimed = request.leave ? undefined : claimedStretch(reply.jobs);
     if (claimed) this.#claimed.set(worker, claimed);
     else this.#claimed.delete(worker);
+    // A worker that died without leaving sends no other exchange. Those two have not looked who has a lease.
+    if (!request.bystander && !reply.futile) {
+      for (const other of this.#claimed.keys())
+        if (other !== worker && !this.#watch.knows(other)) this.#claimed.delete(other);
+    }
     this.#neighbours.follow();
     return reply;
   }

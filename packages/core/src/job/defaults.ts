@@ -24,4 +24,6 @@ export const DEFAULTS = {
   payloadLimitBytes: 128 * 1024,
   /** Arrays and objects within one another in a payload, a result or a report of progress. */
   nestingLimit: 100,
+  /** Jobs of a page of a list. */
+  pageLimit: 100,
 } as const;

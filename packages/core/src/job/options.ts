@@ -1,5 +1,6 @@
 import { type Duration, toMs } from "./duration.ts";
 import { QuaysideError } from "./errors.ts";
+import { LIMITS } from "./limits.ts";
 import { checkName } from "./place.ts";
 import type { Dedupe, DedupeMode, Group, Keep, Requirement, StoredOptions } from "./record.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
@@ -103,11 +104,11 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
   return {
     ...(id !== undefined && { id: checkName(id, "id") }),
     ...(delayMs && { delayMs }),
-    ...(priority && { priority: integer(priority, -100, 100, "priority") }),
-    ...(maxAttempts !== undefined && { maxAttempts: integer(maxAttempts, 1, 1_000_000, "maxAttempts") }),
-    ...(maxExceptions !== undefined && { maxExceptions: integer(maxExceptions, 1, 1_000_000, "maxExceptions") }),
+    ...(priority && { priority: checkPriority(priority) }),
+    ...(maxAttempts !== undefined && { maxAttempts: integer(maxAttempts, 1, LIMITS.attempts, "maxAttempts") }),
+    ...(maxExceptions !== undefined && { maxExceptions: integer(maxExceptions, 1, LIMITS.attempts, "maxExceptions") }),
     ...(maxInterruptions !== undefined && {
-      maxInterruptions: integer(maxInterruptions, 1, 1_000_000, "maxInterruptions"),
+      maxInterruptions: integer(maxInterruptions, 1, LIMITS.attempts, "maxInterruptions"),
     }),
     ...(backoff !== undefined && { backoff: resolveBackoff(backoff) }),
     ...(timeout !== undefined && { timeoutMs: positive(toMs(timeout, "timeout"), "timeout") }),
@@ -169,6 +170,9 @@ export function integer(value: number, least: number, most: number, option: stri
   return value;
 }
 
+export const checkPriority = (priority: number): number =>
+  integer(priority, -LIMITS.priority, LIMITS.priority, "priority");
+
 function positive(ms: number, option: string): number {
   if (ms < 1) throw new QuaysideError("invalid_option", `${option} must be at least 1 ms.`, { option });
   return ms;
@@ -204,7 +208,7 @@ function resolveDedupe({ key, mode = "drop", ttl, maxWait }: DedupeOption): Dedu
 
 function resolveGroup({ key, limit }: NonNullable<JobDefaults["group"]>): Group {
   checkName(key, "group.key");
-  return { key, ...(limit !== undefined && { limit: integer(limit, 1, 10_000, "group.limit") }) };
+  return { key, ...(limit !== undefined && { limit: integer(limit, 1, LIMITS.groupLimit, "group.limit") }) };
 }
 
 /** @throws {QuaysideError} `invalid_option` when a state is unknown or a number is not a whole one from 0. */
@@ -215,7 +219,7 @@ export function resolveKeep(keep: Partial<Keep>): Partial<Keep> {
         option: `keep.${state}`,
       });
     }
-    integer(count, 0, 1_000_000, `keep.${state}`);
+    integer(count, 0, LIMITS.keep, `keep.${state}`);
   }
   return keep;
 }

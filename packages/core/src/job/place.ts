@@ -1,4 +1,5 @@
 import { QuaysideError } from "./errors.ts";
+import { LIMITS } from "./limits.ts";
 import type { EndState, JobKey } from "./record.ts";
 
 /**
@@ -120,15 +121,12 @@ export const sameKey = (a: JobKey, b: JobKey): boolean => a.every((part, index) 
 /** One string a key, for sets and maps in memory. */
 export const keyText = (key: JobKey): string => key.join("\n");
 
-/** Longest queue, job, group, dedupe and id names, in UTF-16 units. */
-const NAME_LIMIT = 256;
-
 /** @throws {QuaysideError} `invalid_option` when a name is empty, over 256 characters or not well-formed Unicode. */
 export function checkName(name: string, option: string): string {
-  if (typeof name !== "string" || name === "" || name.length > NAME_LIMIT || !name.isWellFormed()) {
+  if (typeof name !== "string" || name === "" || name.length > LIMITS.nameLength || !name.isWellFormed()) {
     throw new QuaysideError(
       "invalid_option",
-      `${option} must be a string of 1 to ${NAME_LIMIT} characters of well-formed Unicode, got ${JSON.stringify(name) ?? String(name)}.`.slice(
+      `${option} must be a string of 1 to ${LIMITS.nameLength} characters of well-formed Unicode, got ${JSON.stringify(name) ?? String(name)}.`.slice(
         0,
         400,
       ),

@@ -1,5 +1,6 @@
 import { type Duration, toMs } from "./duration.ts";
 import { QuaysideError } from "./errors.ts";
+import { LIMITS } from "./limits.ts";
 import { integer } from "./options.ts";
 
 /** When a job recurs, as it is stored. Instants are ms since epoch. */
@@ -38,9 +39,6 @@ export type NextCron = (
   after: number,
 ) => number | undefined;
 
-/** Shortest interval: a recurrence is for clockwork, not for loops. */
-const SHORTEST_MS = 100;
-
 /** @throws {QuaysideError} `invalid_option` naming what is wrong. */
 export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
   const { limit, startAt, endAt } = option;
@@ -54,8 +52,10 @@ export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
   }
   if (option.every !== undefined) {
     const everyMs = toMs(option.every, "every");
-    if (everyMs < SHORTEST_MS)
-      throw new QuaysideError("invalid_option", `every must be at least ${SHORTEST_MS} ms.`, { option: "every" });
+    if (everyMs < LIMITS.everyLeastMs)
+      throw new QuaysideError("invalid_option", `every must be at least ${LIMITS.everyLeastMs} ms.`, {
+        option: "every",
+      });
     return { kind: "every", everyMs, ...bounds };
   }
   if (typeof option.cron !== "string" || option.cron.trim() === "") {

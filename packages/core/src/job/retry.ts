@@ -1,6 +1,7 @@
 import { DEFAULTS } from "./defaults.ts";
 import { type Duration, toMs } from "./duration.ts";
 import { type ErrorCode, QuaysideError, RetryAfterError } from "./errors.ts";
+import { LIMITS } from "./limits.ts";
 
 /** A resolved, storable retry delay rule. */
 export type Backoff =
@@ -59,7 +60,13 @@ export function resolveBackoff(option: BackoffOption): Backoff {
   const maxMs = toMs(rule.max ?? DEFAULTS.backoff.maxMs, "backoff.max");
   const jitter = within(rule.jitter ?? 0, 0, 1, "backoff.jitter");
   if (rule.kind !== "exponential") return { kind: rule.kind, delayMs, maxMs, jitter };
-  return { kind: "exponential", delayMs, factor: within(rule.factor ?? 2, 1, 100, "backoff.factor"), maxMs, jitter };
+  return {
+    kind: "exponential",
+    delayMs,
+    factor: within(rule.factor ?? 2, 1, LIMITS.backoffFactor, "backoff.factor"),
+    maxMs,
+    jitter,
+  };
 }
 
 function within(value: number, least: number, most: number, option: string): number {

@@ -2,7 +2,8 @@ import type { Driver } from "../driver/driver.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
-import { integer, type JobOptions, resolveKeep } from "../job/options.ts";
+import { LIMITS } from "../job/limits.ts";
+import { checkPriority, integer, type JobOptions, resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord, JobState, Keep } from "../job/record.ts";
 import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
@@ -139,7 +140,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
       queue: this.name,
       id,
       ...(payload !== undefined && { payload }),
-      ...(priority !== undefined && { priority: integer(priority, -100, 100, "priority") }),
+      ...(priority !== undefined && { priority: checkPriority(priority) }),
       ...(delay !== undefined && { delayMs: toMs(delay, "delay") }),
     });
   }
@@ -177,7 +178,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
       ...(keep && { keep: resolveKeep(keep) }),
       ...(rateLimit !== undefined && { rateLimit: rateLimit && resolveRateLimit(rateLimit) }),
       ...(maxActive !== undefined && {
-        maxActive: maxActive === null ? null : integer(maxActive, 1, 1_000_000, "maxActive"),
+        maxActive: maxActive === null ? null : integer(maxActive, 1, LIMITS.maxActive, "maxActive"),
       }),
     });
   }
@@ -242,5 +243,5 @@ function resolveRateLimit({ max, per }: NonNullable<ConfigureOption["rateLimit"]
   const perMs = toMs(per, "rateLimit.per");
   if (perMs < 1)
     throw new QuaysideError("invalid_option", "rateLimit.per must be at least 1 ms.", { option: "rateLimit.per" });
-  return { max: integer(max, 1, 1_000_000, "rateLimit.max"), perMs };
+  return { max: integer(max, 1, LIMITS.rateLimitMax, "rateLimit.max"), perMs };
 }

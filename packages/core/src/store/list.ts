@@ -1,4 +1,7 @@
+import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
+import { LIMITS } from "../job/limits.ts";
+import { integer } from "../job/options.ts";
 import { finishedLane, readyLane } from "../job/place.ts";
 import type { EndState, JobKey, JobState, StoredJob } from "../job/record.ts";
 import { isUndelayed, toJobRecord } from "../job/transitions.ts";
@@ -28,12 +31,9 @@ const STATES: readonly JobState[] = ["waiting", "delayed", "active", "completed"
 const LOOK_LIMIT = 10_000;
 
 /** A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. */
-export function* list(turn: Turn, { queue, state, tags, limit = 100, cursor, positions }: ListQuery): Program<JobPage> {
-  if (!Number.isInteger(limit) || limit < 1 || limit > 1_000) {
-    throw new QuaysideError("invalid_option", `limit must be an integer from 1 to 1000, got ${limit}.`, {
-      option: "limit",
-    });
-  }
+export function* list(turn: Turn, query: ListQuery): Program<JobPage> {
+  const { queue, state, tags, limit = DEFAULTS.pageLimit, cursor, positions } = query;
+  integer(limit, 1, LIMITS.page, "limit");
   if (state !== undefined && !STATES.includes(state)) {
     throw new QuaysideError(
       "invalid_option",

@@ -1,3 +1,4 @@
+import { DEFAULTS, LIMITS, LONGEST_DURATION_MS } from "@quayside/core";
 import type * as z from "zod/mini";
 import type { JsonSchema } from "./payload-schemas.ts";
 import { attempts, duration, factor, groupLimit, jitter, label, pageLimit, priority, worker } from "./schemas.ts";
@@ -9,17 +10,17 @@ export const DESCRIBED: ReadonlyMap<z.core.$ZodType, JsonSchema> = new Map<z.cor
     {
       description: "Ms, or a text with a unit: ms, s, m, h, d, w. At most 100 years.",
       anyOf: [
-        { type: "number", minimum: 0, maximum: 3_153_600_000_000 },
+        { type: "number", minimum: 0, maximum: LONGEST_DURATION_MS },
         { type: "string", pattern: "^\\d{1,5}(\\.\\d{1,3})? ?(ms|s|m|h|d|w)$" },
       ],
     },
   ],
-  [label, { description: "Well-formed Unicode.", type: "string", minLength: 1, maxLength: 256 }],
-  [priority, { description: "Higher first.", type: "integer", minimum: -100, maximum: 100 }],
-  [attempts, { type: "integer", minimum: 1, maximum: 1_000_000 }],
-  [groupLimit, { type: "integer", minimum: 1, maximum: 10_000 }],
-  [factor, { type: "number", minimum: 1, maximum: 100 }],
+  [label, { description: "Well-formed Unicode.", type: "string", minLength: 1, maxLength: LIMITS.nameLength }],
+  [priority, { description: "Higher first.", type: "integer", minimum: -LIMITS.priority, maximum: LIMITS.priority }],
+  [attempts, { type: "integer", minimum: 1, maximum: LIMITS.attempts }],
+  [groupLimit, { type: "integer", minimum: 1, maximum: LIMITS.groupLimit }],
+  [factor, { type: "number", minimum: 1, maximum: LIMITS.backoffFactor }],
   [jitter, { description: "The share of the delay that is random.", type: "number", minimum: 0, maximum: 1 }],
-  [pageLimit, { type: "integer", minimum: 1, maximum: 1_000, default: 100 }],
+  [pageLimit, { type: "integer", minimum: 1, maximum: LIMITS.page, default: DEFAULTS.pageLimit }],
   [worker, { description: "Random per start of the worker.", type: "string", pattern: "^[!-~]{1,128}$" }],
 ]);

@@ -1,4 +1,4 @@
-import { DEFAULTS, type ErrorCode } from "@quayside/core";
+import { DEFAULTS, type ErrorCode, LIMITS } from "@quayside/core";
 import * as z from "zod/mini";
 import { answers } from "./answers.ts";
 import { MEANINGS } from "./codes.ts";
@@ -94,7 +94,7 @@ function parametersOf({ path, query, idempotencyKey }: Route): readonly JsonSche
     name,
     in: "path",
     required: true,
-    schema: { type: "string", minLength: 1, maxLength: 256 },
+    schema: { type: "string", minLength: 1, maxLength: LIMITS.nameLength },
   }));
   const { properties = {}, required = [] } = query ? plain(z.toJSONSchema(query, { io: "input", override })) : {};
   const inQuery = Object.entries(properties as Record<string, JsonSchema>).map(([name, schema]) => ({

@@ -1,4 +1,4 @@
-import { DEFAULTS, type Json, LAST_INSTANT, LONGEST_DURATION_MS } from "@quayside/core";
+import { DEFAULTS, type Json, LAST_INSTANT, LIMITS, LONGEST_DURATION_MS } from "@quayside/core";
 import * as z from "zod/mini";
 import { isDeeper, isJson } from "./json-text.ts";
 
@@ -20,12 +20,11 @@ export const worker = z.string();
 export const pageLimit = z.number();
 /** Longest lease that a remote worker may ask for. */
 const WEEK_MS = 604_800_000;
-/** As many as core keeps of a state at most. */
-const KEPT_MOST = 1_000_000;
 const count = z.int().check(z.minimum(0));
 const atLeastOne = z.int().check(z.minimum(1));
+const upTo = (most: number) => z.int().check(z.minimum(1), z.maximum(most));
 const ms = z.int().check(z.minimum(0), z.maximum(LONGEST_DURATION_MS));
-const period = z.int().check(z.minimum(1), z.maximum(LONGEST_DURATION_MS));
+const period = upTo(LONGEST_DURATION_MS);
 const instant = z.int().check(z.minimum(0), z.maximum(LAST_INSTANT));
 /** What came as JSON is JSON: there is nothing to look for. */
 const json = z.unknown() as unknown as z.ZodMiniType<Json, Json>;
@@ -47,7 +46,7 @@ const backoff = z.union([
   }),
 ]);
 
-const kept = z.int().check(z.minimum(0), z.maximum(KEPT_MOST));
+const kept = z.int().check(z.minimum(0), z.maximum(LIMITS.keep));
 const keep = z.strictObject({
   completed: z.exactOptional(kept),
   failed: z.exactOptional(kept),
@@ -61,7 +60,7 @@ const jobOptions = z.strictObject({
   priority: z.exactOptional(priority),
   maxAttempts: z.exactOptional(attempts),
   maxExceptions: z.exactOptional(attempts),
-  maxInterruptions: z.exactOptional(atLeastOne),
+  maxInterruptions: z.exactOptional(attempts),
   group: z.exactOptional(z.strictObject({ key: label, limit: z.exactOptional(groupLimit) })),
   backoff: z.exactOptional(backoff),
   timeout: z.exactOptional(duration),
@@ -101,7 +100,7 @@ export const jobBodies = z.array(jobBody);
 /** What of a waiting job to change. */
 export const updateBody = z.strictObject({
   payload: z.exactOptional(z.unknown()),
-  priority: z.exactOptional(z.int().check(z.minimum(-100), z.maximum(100))),
+  priority: z.exactOptional(z.int().check(z.minimum(-LIMITS.priority), z.maximum(LIMITS.priority))),
   delay: z.exactOptional(duration),
 });
 
@@ -116,7 +115,7 @@ export const scheduleBody = z.strictObject({
   rule: z.discriminatedUnion("kind", [
     z.strictObject({
       kind: z.literal("every"),
-      everyMs: z.int().check(z.minimum(100), z.maximum(LONGEST_DURATION_MS)),
+      everyMs: z.int().check(z.minimum(LIMITS.everyLeastMs), z.maximum(LONGEST_DURATION_MS)),
       ...bounds,
     }),
     z.strictObject({ kind: z.literal("cron"), cron: z.string(), timeZone: z.exactOptional(z.string()), ...bounds }),
@@ -149,7 +148,7 @@ const settlement = z.discriminatedUnion("outcome", [
 export const exchangeBody = z.strictObject({
   worker,
   name: z.exactOptional(z.string()),
-  leaseMs: z.int().check(z.minimum(1), z.maximum(WEEK_MS)),
+  leaseMs: upTo(WEEK_MS),
   exchange: atLeastOne,
   settle: z.array(settlement),
   running: z.array(z.string()),
@@ -200,8 +199,8 @@ export const retryQuery = z.strictObject({ state: z.exactOptional(z.enum(["faile
 
 export const settingsBody = z.strictObject({
   keep: z.exactOptional(keep),
-  rateLimit: z.exactOptional(z.nullable(z.strictObject({ max: atLeastOne, perMs: period }))),
-  maxActive: z.exactOptional(z.nullable(atLeastOne)),
+  rateLimit: z.exactOptional(z.nullable(z.strictObject({ max: upTo(LIMITS.rateLimitMax), perMs: period }))),
+  maxActive: z.exactOptional(z.nullable(upTo(LIMITS.maxActive))),
 });
 
 /** The header by which a driver numbers its requests (R7), so that one sent again adds nothing. */
@@ -210,7 +209,7 @@ export const requestHeader = z.strictObject({
   sender: z.string().check(z.minLength(1), z.maxLength(300)),
   number: count,
   digest: z.string().check(z.minLength(1), z.maxLength(256)),
-  ttlMs: z.exactOptional(z.int().check(z.minimum(1), z.maximum(DEFAULTS.markMs))),
+  ttlMs: z.exactOptional(upTo(DEFAULTS.markMs)),
 });
 
 export type JobBody = z.output<typeof jobBody>;

@@ -1,10 +1,15 @@
-import { comparePositions, type JobPage, type JobRecord, type ListQuery, QuaysideError } from "@quayside/core";
+import {
+  comparePositions,
+  DEFAULTS,
+  type JobPage,
+  type JobRecord,
+  LIMITS,
+  type ListQuery,
+  QuaysideError,
+} from "@quayside/core";
 
 /** Where a list over shards goes on: each shard's cursor; null where it is read to its end, `0` where it is not begun. */
 type Cursors = readonly (string | null | 0)[];
-
-const DEFAULT_LIMIT = 100;
-const LIMIT_MOST = 1_000;
 
 /** A shard's jobs on their way into the page. */
 interface Source {
@@ -23,9 +28,9 @@ export async function mergeList(
   shards: number,
   list: (shard: number, query: ListQuery) => Promise<JobPage>,
 ): Promise<JobPage> {
-  const { limit = DEFAULT_LIMIT, cursor: from, positions: _, ...rest } = query;
+  const { limit = DEFAULTS.pageLimit, cursor: from, positions: _, ...rest } = query;
   // A shard says what is wrong with it.
-  if (!Number.isInteger(limit) || limit < 1 || limit > LIMIT_MOST) return list(0, { ...rest, limit });
+  if (!Number.isInteger(limit) || limit < 1 || limit > LIMITS.page) return list(0, { ...rest, limit });
   const cursors = from === undefined ? new Array<0>(shards).fill(0) : decode(from, shards);
   const sources = cursors.map((cursor): Source => ({ jobs: [], positions: [], at: 0, cursor, taken: cursor }));
   // A share of the page and some more of each: for an even spread one look is enough.

@@ -1,0 +1,20 @@
+/** The widest that values may be: checked here, and said again by the HTTP API's schemas and its `openapi.json`. */
+export const LIMITS = {
+  /** Longest name of a queue, a job, a group, a tag, a dedupe key or an id, in UTF-16 units. */
+  nameLength: 256,
+  /** A priority lies between minus this and this. */
+  priority: 100,
+  /** `maxAttempts`, `maxExceptions`, `maxInterruptions`. */
+  attempts: 1_000_000,
+  groupLimit: 10_000,
+  backoffFactor: 100,
+  /** Ended jobs kept of a state. */
+  keep: 1_000_000,
+  maxActive: 1_000_000,
+  /** Jobs of a `rateLimit` per its time. */
+  rateLimitMax: 1_000_000,
+  /** Shortest interval of a recurrence: it is for clockwork, not for loops. */
+  everyLeastMs: 100,
+  /** Jobs of a page. */
+  page: 1_000,
+} as const;
