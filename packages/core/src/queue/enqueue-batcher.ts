@@ -8,12 +8,13 @@ const BATCH = 1_000;
 /** Microtask turns that adds of one turn of the event loop have to gather: schemas may answer asynchronously. */
 const GATHER_TURNS = 2;
 
-interface Caller {
-  readonly jobs: readonly NewJob[];
-  /** Its receipts begin at `from`. */
-  readonly answer: (receipts: readonly EnqueueReceipt[], from: number) => void;
-  readonly reject: (error: unknown) => void;
-}
+/** Who adds several jobs gets their receipts, who adds one its id. Thousands wait at a time: no closures, no arrays of one. */
+type Caller = { readonly reject: (error: unknown) => void } & (
+  | { readonly jobs: readonly NewJob[]; readonly resolve: (receipts: readonly EnqueueReceipt[]) => void }
+  | { readonly job: NewJob; readonly resolve: (id: string) => void }
+);
+
+const sizeOf = (caller: Caller): number => ("job" in caller ? 1 : caller.jobs.length);
 
 /**
  * Group commit: adds made in the same turn share one transaction, each caller awaiting its own receipts. What one
@@ -41,18 +42,14 @@ export class EnqueueBatcher {
   /** Resolves with one receipt a job when they are durable. */
   add(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
     return new Promise((resolve, reject) => {
-      this.#call({
-        jobs,
-        reject,
-        answer: (receipts, from) => resolve(receipts.slice(from, from + jobs.length)),
-      });
+      this.#call({ jobs, resolve, reject });
     });
   }
 
   /** Resolves with the id of the job when it is durable. */
   addOne(job: NewJob): Promise<string> {
     return new Promise((resolve, reject) => {
-      this.#call({ jobs: [job], reject, answer: (receipts, from) => resolve(idOf(receipts[from])) });
+      this.#call({ job, resolve, reject });
     });
   }
 
@@ -70,11 +67,16 @@ export class EnqueueBatcher {
 
   async #send(callers: readonly Caller[]): Promise<void> {
     try {
-      const receipts = await this.#driver.enqueue(callers.flatMap(({ jobs }) => jobs));
+      const jobs: NewJob[] = [];
+      for (const caller of callers) {
+        if ("job" in caller) jobs.push(caller.job);
+        else for (const job of caller.jobs) jobs.push(job);
+      }
+      const receipts = await this.#driver.enqueue(jobs);
       let from = 0;
-      for (const { jobs, answer } of callers) {
-        answer(receipts, from);
-        from += jobs.length;
+      for (const caller of callers) {
+        if ("job" in caller) caller.resolve(idOf(receipts[from++]));
+        else caller.resolve(receipts.slice(from, (from += caller.jobs.length)));
       }
     } catch (error) {
       if (callers.length > 1 && isRefusal(error)) for (const caller of callers) void this.#send([caller]);
@@ -87,12 +89,12 @@ function batches(callers: readonly Caller[]): Caller[][] {
   const all: Caller[][] = [];
   let size = Number.POSITIVE_INFINITY;
   for (const caller of callers) {
-    if (size + caller.jobs.length > BATCH) {
+    if (size + sizeOf(caller) > BATCH) {
       all.push([]);
       size = 0;
     }
     all[all.length - 1]?.push(caller);
-    size += caller.jobs.length;
+    size += sizeOf(caller);
   }
   return all;
 }

@@ -1,4 +1,4 @@
-import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameKey, spellId } from "../job/place.ts";
+import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameKey, spells } from "../job/place.ts";
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
 import { freeKeys } from "./dedupe.ts";
@@ -16,7 +16,7 @@ const idKey = (queue: string, id: string): IdRecord["key"] => [escapePart(queue)
 
 /** True when the job's id leads to its key, so that it needs no entry in `ids`. */
 const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boolean =>
-  job.key[0] === "ready" && spellId(job.key) === job.id;
+  job.key[0] === "ready" && spells(job.id, job.key);
 
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
 
