@@ -48,9 +48,9 @@ export class EnqueueBatcher {
 
   /** Resolves with the id of the job when it is durable. */
   addOne(job: NewJob): Promise<string> {
-    return new Promise((resolve, reject) => {
-      this.#call({ job, resolve, reject });
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    this.#call({ job, resolve, reject });
+    return promise;
   }
 
   #call(caller: Caller): void {

@@ -201,7 +201,8 @@ function* toClaimed(
   held: readonly Held[],
 ): Program<readonly ClaimedJob[]> {
   const claimed: ClaimedJob[] = [];
-  for (const [index, job] of jobs.entries()) {
+  for (let index = 0; index < jobs.length; index++) {
+    const job = jobs[index];
     const run = held[index];
     if (!job || !run) continue;
     const one = { token: run.token, job: toJobRecord(job, turn.now, run) };

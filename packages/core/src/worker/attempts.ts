@@ -4,8 +4,8 @@ import type { AttemptReport, ClaimedJob } from "../store/verbs.ts";
 import { AttemptReports } from "./attempt-reports.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Network } from "./network.ts";
-import { Attempt, type AttemptListener, type Run } from "./run-attempt.ts";
-import { traceAttempt } from "./telemetry.ts";
+import { Attempt, type AttemptListener, type AttemptOptions, type Run } from "./run-attempt.ts";
+import { type TelemetryOption, traceAttempt } from "./telemetry.ts";
 import type { Reporter, Settled, WorkerEvents } from "./worker-events.ts";
 import type { WorkerOptions, WorkerQueue } from "./worker-options.ts";
 
@@ -35,6 +35,7 @@ export interface AttemptsListener {
 export class Attempts<Ctx extends object> {
   readonly #options: AttemptsOptions<Ctx>;
   readonly #attemptListener: AttemptListener;
+  readonly #attemptOptions: AttemptOptions;
   readonly #running = new Set<Attempt>();
   readonly #reports: AttemptReports;
   #ended: Settled[] = [];
@@ -43,6 +44,15 @@ export class Attempts<Ctx extends object> {
     this.#options = options;
     this.#reports = new AttemptReports(options.clock, () => listener.reportsDue());
     this.#attemptListener = this.#listenFor(listener);
+    const { clock, random, network, worker, queueOf } = options;
+    this.#attemptOptions = {
+      clock,
+      random,
+      network,
+      extra: worker.ctx ?? {},
+      policyOf: (job) => queueOf(job)?.policy?.(job),
+      producer: worker.producer,
+    };
   }
 
   /** Handlers that have not come back yet. */
@@ -65,25 +75,18 @@ export class Attempts<Ctx extends object> {
 
   start(claimed: ClaimedJob): void {
     const { job } = claimed;
-    const { clock, random, events, worker, queueOf } = this.#options;
-    const queue = queueOf(job) as WorkerQueue<Ctx>;
-    const network = job.requires === "network" ? this.#options.network : undefined;
-    const attempt = new Attempt(claimed, this.#attemptListener, {
-      clock,
-      random,
-      extra: worker.ctx ?? {},
-      policy: queue.policy?.(job),
-      producer: worker.producer,
-      network,
-    });
-    const handle = queue.run as Run;
-    const run: Run = network ? (record, context) => network.run(record, () => handle(record, context)) : handle;
-    const { telemetry } = worker;
+    const attempt = new Attempt(claimed, this.#attemptListener, this.#attemptOptions);
     this.#running.add(attempt);
-    events.emit("active", { job });
-    void attempt.start(
-      telemetry ? (record, context) => traceAttempt(telemetry, record, async () => run(record, context)) : run,
-    );
+    this.#options.events.emit("active", { job });
+    void attempt.start(this.#runOf(job));
+  }
+
+  /** How its queue runs it, with what this worker puts around that. */
+  #runOf(job: JobRecord): Run {
+    const { network, queueOf, worker } = this.#options;
+    const handle = (queueOf(job) as WorkerQueue<Ctx>).run as Run;
+    const waits = job.requires === "network" && network;
+    return waits || worker.telemetry ? around(handle, waits || undefined, worker.telemetry) : handle;
   }
 
   /** Those that have ended, to be settled; then they are forgotten. */
@@ -154,4 +157,9 @@ export class Attempts<Ctx extends object> {
       fault: (error) => reporter.fault(error),
     };
   }
+}
+
+function around(handle: Run, network: Network | undefined, telemetry: TelemetryOption | undefined): Run {
+  const run: Run = network ? (job, context) => network.run(job, () => handle(job, context)) : handle;
+  return telemetry ? (job, context) => traceAttempt(telemetry, job, async () => run(job, context)) : run;
 }

@@ -37,16 +37,18 @@ export interface AttemptEnd {
 
 type Interrupt = "timeout" | "cancelled" | "stopping" | "lost";
 
+/** What the attempts of a worker share. */
 export interface AttemptOptions {
   readonly clock: Clock;
   readonly random: () => number;
   /** What the user gave to be merged into `ctx`. */
   readonly extra: object;
-  readonly policy?: RetryPolicy | undefined;
+  /** What is said of the errors of a job: asked once it has met one. */
+  readonly policyOf?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
   /** What `ctx.enqueue` and `ctx.publish` add with. */
   readonly producer?: Producer | undefined;
   readonly graceMs?: number;
-  /** Where the job requires it. */
+  /** For jobs that require it. */
   readonly network?: Network | undefined;
 }
 
@@ -60,7 +62,7 @@ export class Attempt {
   readonly startedAt: number;
   readonly #listener: AttemptListener;
   readonly #options: AttemptOptions;
-  readonly #children: readonly ChildOutcome[];
+  readonly #children: readonly ChildOutcome[] | undefined;
   readonly #controller = new AbortController();
   #interrupt: Interrupt | undefined;
   #reason: QuaysideError | undefined;
@@ -69,7 +71,7 @@ export class Attempt {
   #stopTimeout = nothing;
   #stopGrace = nothing;
 
-  constructor({ token, job, children = [] }: ClaimedJob, listener: AttemptListener, options: AttemptOptions) {
+  constructor({ token, job, children }: ClaimedJob, listener: AttemptListener, options: AttemptOptions) {
     this.token = token;
     this.job = job;
     this.#children = children;
@@ -84,22 +86,33 @@ export class Attempt {
   }
 
   async start(run: Run): Promise<void> {
-    const { timeoutMs } = this.job;
-    this.#begunAt = this.#options.clock.monotonic();
-    if (timeoutMs !== undefined) {
-      this.#stopTimeout = this.#options.clock.after(timeoutMs, () =>
-        this.#cutShort(
-          "timeout",
-          new QuaysideError("timeout", `Job ${this.job.id} ran longer than its timeout of ${timeoutMs} ms.`, {
-            timeoutMs,
-          }),
-        ),
-      );
-    }
+    this.#begin();
+    let end: AttemptEnd;
     try {
-      this.#returned({ result: await run(this.job, this.#context()) });
+      end = { result: await run(this.job, this.#context()) };
     } catch (error) {
-      this.#returned({ error });
+      end = { error };
+    }
+    this.#finish(end);
+  }
+
+  #begin(): void {
+    const { timeoutMs } = this.job;
+    const { network, clock } = this.#options;
+    if (network) this.#begunAt = clock.monotonic();
+    if (timeoutMs !== undefined) this.#limit(timeoutMs);
+  }
+
+  #limit(timeoutMs: number): void {
+    const message = `Job ${this.job.id} ran longer than its timeout of ${timeoutMs} ms.`;
+    this.#stopTimeout = this.#options.clock.after(timeoutMs, () =>
+      this.#cutShort("timeout", new QuaysideError("timeout", message, { timeoutMs })),
+    );
+  }
+
+  #finish(end: AttemptEnd): void {
+    try {
+      this.#returned(end);
     } finally {
       this.#stopTimeout();
       this.#stopGrace();
@@ -143,24 +156,21 @@ export class Attempt {
     this.#controller.abort(reason);
   }
 
-  #returned(end: AttemptEnd & { readonly result?: unknown }): void {
+  #returned(end: AttemptEnd): void {
     if ("error" in end) {
       // A handler that stops because it was told to says nothing of its own.
       if (this.#interrupt) this.#settle(this.#afterInterrupt(), { error: this.#reason });
       else this.#settle(this.#afterThrow(end.error), end);
     } else if (this.#interrupt === "timeout" || this.#interrupt === "cancelled") {
       this.#settle(this.#afterInterrupt(), { error: this.#reason });
-    } else this.#complete(end.result);
+    } else this.#complete(end);
   }
 
-  #complete(result: unknown): void {
+  #complete(end: AttemptEnd): void {
+    const { token } = this;
+    if (end.result === undefined) return this.#settle({ token, outcome: "completed" }, end);
     try {
-      const text = result === undefined ? undefined : toJsonText(result, "result", "invalid_result");
-      const { token } = this;
-      this.#settle(
-        text === undefined ? { token, outcome: "completed" } : { token, outcome: "completed", result: text },
-        { result },
-      );
+      this.#settle({ token, outcome: "completed", result: toJsonText(end.result, "result", "invalid_result") }, end);
     } catch (error) {
       this.#settle(this.#afterThrow(error), { error });
     }
@@ -186,11 +196,11 @@ export class Attempt {
 
   /** A policy that throws must not cost the job its attempts: it is then as if there were none. */
   #retryMs(error: unknown): number | undefined {
-    const { policy, random, clock } = this.#options;
+    const { policyOf, random, clock } = this.#options;
     const timedOut = this.#interrupt === "timeout";
     const failed = { job: this.job, error, timedOut, now: clock.now(), random: random() };
     try {
-      return decideRetry(failed, policy);
+      return decideRetry(failed, policyOf?.(this.job));
     } catch (cause) {
       this.#listener.fault(cause);
       return decideRetry(failed, undefined);
@@ -200,7 +210,8 @@ export class Attempt {
   #afterInterrupt(): Settlement {
     switch (this.#interrupt) {
       case "timeout": {
-        const delayMs = this.#options.network?.timedOut(this.job, this.#begunAt);
+        const { network } = this.#options;
+        const delayMs = this.job.requires === "network" ? network?.timedOut(this.job, this.#begunAt) : undefined;
         if (delayMs !== undefined) return { token: this.token, outcome: "released", delayMs };
         return this.#failed(this.#reason);
       }
@@ -239,7 +250,7 @@ export class Attempt {
         if (!attempt.#settled) attempt.#listener.logged(attempt, line);
       },
       children() {
-        return attempt.#children;
+        return attempt.#children ?? [];
       },
       enqueue(request) {
         return attempt.#producer().enqueue(request, job);
