@@ -20,14 +20,13 @@ export function* settle(
   held: readonly Held[],
   present?: readonly JobKey[],
 ): Program<{ left: readonly Held[]; lost: string[]; stays: boolean }> {
-  const byToken = new Map(held.map((entry) => [entry.token, entry]));
+  const entries = new Entries(held);
   const lost: string[] = [];
   const plain: Held[] = [];
   const rest: { entry: Held; settlement: Settlement }[] = [];
   const keepsNone = new Map<string, boolean>();
   for (const settlement of settlements) {
-    const entry = byToken.get(settlement.token);
-    byToken.delete(settlement.token);
+    const entry = entries.take(settlement.token);
     if (!entry) {
       lost.push(settlement.token);
       continue;
@@ -70,7 +69,36 @@ export function* settle(
   }
   yield* move(turn, moves);
   yield* end(turn, ends);
-  return { left: [...byToken.values()], lost, stays };
+  return { left: entries.left(), lost, stays };
+}
+
+/** What a lease lists, taken by token: mostly in the order in which it was claimed, so that nothing has to be looked up. */
+class Entries {
+  readonly #entries: (Held | undefined)[];
+  #indices: Map<string, number> | undefined;
+  #next = 0;
+
+  constructor(held: readonly Held[]) {
+    this.#entries = held.slice();
+  }
+
+  take(token: string): Held | undefined {
+    const index = this.#entries[this.#next]?.token === token ? this.#next : this.#find(token);
+    const entry = this.#entries[index];
+    if (entry?.token !== token) return undefined;
+    this.#entries[index] = undefined;
+    this.#next = index + 1;
+    return entry;
+  }
+
+  left(): readonly Held[] {
+    return this.#entries.filter((entry) => entry !== undefined);
+  }
+
+  #find(token: string): number {
+    this.#indices ??= new Map(this.#entries.map((entry, index) => [entry?.token ?? "", index]));
+    return this.#indices.get(token) ?? -1;
+  }
 }
 
 /** What an attempt leaves behind, however it ended. */
