@@ -121,7 +121,7 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
 }
 
 /** What most jobs come with. */
-export const NO_OPTIONS: ResolvedOptions = Object.freeze({});
+const NO_OPTIONS: ResolvedOptions = Object.freeze({});
 
 const KNOWN: ReadonlySet<string> = new Set(
   "id delay availableAt priority maxAttempts maxExceptions maxInterruptions backoff timeout dedupe group encrypted tags keep requires expiresIn".split(

@@ -4,7 +4,7 @@ import { QuaysideError } from "../job/errors.ts";
 import { type JobDefinition, jobDefaultsOf, validatePayload } from "../job/job-map.ts";
 import { toJsonText, utf8Bytes } from "../job/json.ts";
 import type { FlowPart, NewJob } from "../job/new-job.ts";
-import { type JobDefaults, type JobOptions, NO_OPTIONS, resolveOptions } from "../job/options.ts";
+import { type JobDefaults, type JobOptions, resolveOptions } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
 import { type TelemetryOption, traceAdd } from "../worker/telemetry.ts";
@@ -92,9 +92,9 @@ export class JobProducer {
     const defaults = this.#options.defaultsOf(queue);
     // A backoff that is a function is not stored; neither is the one farther away that it overrules.
     const layers = typeof definition?.backoff === "function" ? { ...defaults, backoff: undefined } : defaults;
+    if (!layers && !definition && !options) return { queue, name, payload: this.text(name, payload) };
     const resolved = resolveOptions([layers, jobDefaultsOf(definition), options], clock.now());
-    const text = this.text(name, payload);
-    return resolved === NO_OPTIONS ? { queue, name, payload: text } : { queue, name, payload: text, ...resolved };
+    return { queue, name, payload: this.text(name, payload), ...resolved };
   }
 
   /** @throws {QuaysideError} `invalid_payload`, `payload_too_large`. */

@@ -37,7 +37,7 @@ export async function runHere(job: NewJob, { home, events, producer }: RunHere):
       },
       { clock, random, extra: home.ctx ?? {}, producer },
     );
-    void attempt.start((stored, context) => runner.run(stored, context));
+    attempt.start((stored, context) => runner.run(stored, context));
   });
   const durationMs = clock.now() - started;
   if (typeof outcome === "number") {

@@ -212,7 +212,9 @@ function* toClaimed(
 }
 
 function toHeld(job: StoredJob, token: string, now: number, alone: boolean): Held {
-  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key: job.key, id: job.id, token, startedAt: now };
+  const { key, id } = job;
+  if (isPlain(job) && !alone) return { key, id, token, startedAt: now, plain: true };
+  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key, id, token, startedAt: now };
   if (isPlain(job)) held.plain = true;
   if (job.group) held.group = job.group.key;
   if (alone) held.alone = true;

@@ -78,7 +78,7 @@ export class Attempts<Ctx extends object> {
     const attempt = new Attempt(claimed, this.#attemptListener, this.#attemptOptions);
     this.#running.add(attempt);
     this.#options.events.emit("active", { job });
-    void attempt.start(this.#runOf(job));
+    attempt.start(this.#runOf(job));
   }
 
   /** How its queue runs it, with what this worker puts around that. */
