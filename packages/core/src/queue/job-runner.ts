@@ -55,7 +55,7 @@ export class JobRunner {
     cipher: PayloadCipher | undefined,
   ): Promise<unknown> {
     const job = await this.#decrypt(stored, cipher);
-    return this.#runOpen(job, definition, job === stored ? ctx : { ...ctx, job });
+    return this.#runOpen(job, definition, job === stored ? ctx : { ...ctx, signal: ctx.signal, job });
   }
 
   #runOpen(job: JobRecord, definition: JobDefinition | undefined, ctx: HandlerContext): unknown {
