@@ -81,34 +81,6 @@ const LOW = 36 ** 5;
 /** How the last id began, up to the last five digits of the order: jobs of a batch share it. */
 let spelt = { rank: 0, at: 0, upper: -1, text: "" };
 
-/** Whether an id spells this key, found out without spelling it: that made half a kilobyte of strings, thrice a job. */
-export function spells(id: string, key: JobKey): boolean {
-  const [, , rank, at, order, tag] = key;
-  const start = id.length - tag.length;
-  if (id.charCodeAt(start - 1) !== DASH || !id.endsWith(tag)) return false;
-  const afterRank = id.indexOf("-");
-  const afterAt = id.indexOf("-", afterRank + 1);
-  return (
-    spellsNumber(id, 0, afterRank, rank + 100) &&
-    spellsNumber(id, afterRank + 1, afterAt, at) &&
-    spellsNumber(id, afterAt + 1, start - 1, order)
-  );
-}
-
-const DASH = 45;
-
-/** Whether `text` from `from` to before `to` is `number.toString(36)`, for a whole number from 0. */
-function spellsNumber(text: string, from: number, to: number, number: number): boolean {
-  if (to <= from || (to > from + 1 && text.charCodeAt(from) === 48)) return false;
-  let value = 0;
-  for (let index = from; index < to; index++) {
-    const code = text.charCodeAt(index);
-    const digit = code >= 48 && code <= 57 ? code - 48 : code >= 97 && code <= 122 ? code - 87 : Number.NaN;
-    value = value * 36 + digit;
-  }
-  return value === number;
-}
-
 const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,10})-([0-9a-z]{1,11})-([0-9a-z]{8,11})$/;
 
 /**

@@ -9,12 +9,14 @@ const BATCH = 1_000;
 const GATHER_TURNS = 2;
 
 /** Who adds several jobs gets their receipts, who adds one its id. Thousands wait at a time: no closures, no arrays of one. */
-type Caller = { readonly reject: (error: unknown) => void } & (
-  | { readonly jobs: readonly NewJob[]; readonly resolve: (receipts: readonly EnqueueReceipt[]) => void }
-  | { readonly job: NewJob; readonly resolve: (id: string) => void }
-);
+interface Caller {
+  readonly jobs: NewJob | readonly NewJob[];
+  readonly resolve: (answer: never) => void;
+  readonly reject: (error: unknown) => void;
+}
 
-const sizeOf = (caller: Caller): number => ("job" in caller ? 1 : caller.jobs.length);
+const sizeOf = ({ jobs }: Caller): number => (isList(jobs) ? jobs.length : 1);
+const isList = (jobs: NewJob | readonly NewJob[]): jobs is readonly NewJob[] => Array.isArray(jobs);
 
 /**
  * Group commit: adds made in the same turn share one transaction, each caller awaiting its own receipts. What one
@@ -49,7 +51,7 @@ export class EnqueueBatcher {
   /** Resolves with the id of the job when it is durable. */
   addOne(job: NewJob): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
-    this.#call({ job, resolve, reject });
+    this.#call({ jobs: job, resolve, reject });
     return promise;
   }
 
@@ -67,16 +69,12 @@ export class EnqueueBatcher {
 
   async #send(callers: readonly Caller[]): Promise<void> {
     try {
-      const jobs: NewJob[] = [];
-      for (const caller of callers) {
-        if ("job" in caller) jobs.push(caller.job);
-        else for (const job of caller.jobs) jobs.push(job);
-      }
-      const receipts = await this.#driver.enqueue(jobs);
+      const receipts = await this.#driver.enqueue(callers.flatMap(({ jobs }) => jobs));
       let from = 0;
       for (const caller of callers) {
-        if ("job" in caller) caller.resolve(idOf(receipts[from++]));
-        else caller.resolve(receipts.slice(from, (from += caller.jobs.length)));
+        const to = from + sizeOf(caller);
+        caller.resolve((isList(caller.jobs) ? receipts.slice(from, to) : idOf(receipts[from])) as never);
+        from = to;
       }
     } catch (error) {
       if (callers.length > 1 && isRefusal(error)) for (const caller of callers) void this.#send([caller]);

@@ -44,8 +44,9 @@ export class JobRunner {
   run(job: JobRecord, ctx: HandlerContext): unknown {
     const definition = this.#definitionOf(job);
     const { cipher } = this.#options;
-    if (cipher || isSealed(job.payload)) return this.#runSealed(job, definition, ctx, cipher);
-    return this.#runOpen(job, definition, ctx);
+    return cipher || isSealed(job.payload)
+      ? this.#runSealed(job, definition, ctx, cipher)
+      : this.#runOpen(job, definition, ctx);
   }
 
   async #runSealed(
@@ -60,19 +61,10 @@ export class JobRunner {
 
   #runOpen(job: JobRecord, definition: JobDefinition | undefined, ctx: HandlerContext): unknown {
     const steps = this.#stepsAround(job, definition);
-    return steps || definition?.output
-      ? this.#runWithin(steps ?? [], job, definition, ctx)
-      : this.#handle(job, definition, ctx);
-  }
-
-  async #runWithin(
-    steps: readonly Middleware[],
-    job: JobRecord,
-    definition: JobDefinition | undefined,
-    ctx: HandlerContext,
-  ): Promise<unknown> {
-    const result = await compose(steps, (inner) => this.#handle(job, definition, inner))(ctx);
-    return validateResult(job.name, definition, result);
+    if (!steps && !definition?.output) return this.#handle(job, definition, ctx);
+    return compose(steps ?? [], (inner) => this.#handle(job, definition, inner))(ctx).then((result) =>
+      validateResult(job.name, definition, result),
+    );
   }
 
   /** Undefined where there is none, as mostly: every attempt asks. */

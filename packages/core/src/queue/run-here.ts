@@ -35,7 +35,7 @@ export async function runHere(job: NewJob, { home, events, producer }: RunHere):
         logged: (_, line) => events.emit("log", { job: record, line }),
         fault: (error) => events.fault(error),
       },
-      { clock, random, extra: home.ctx ?? {}, producer },
+      { clock, random, worker: { ctx: home.ctx, producer } },
     );
     attempt.start((stored, context) => runner.run(stored, context));
   });

@@ -1,4 +1,4 @@
-import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameKey, spells } from "../job/place.ts";
+import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameKey, spellId } from "../job/place.ts";
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
 import { freeKeys } from "./dedupe.ts";
@@ -16,7 +16,7 @@ const idKey = (queue: string, id: string): IdRecord["key"] => [escapePart(queue)
 
 /** True when the job's id leads to its key, so that it needs no entry in `ids`. */
 const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boolean =>
-  job.key[0] === "ready" && spells(job.id, job.key);
+  job.key[0] === "ready" && spellId(job.key) === job.id;
 
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
 
@@ -51,19 +51,16 @@ export function* place(
     "ids",
     indexed.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
   );
-  tally(
-    turn,
-    jobs.map(({ key }) => key),
-    1,
-    "ready",
-  );
+  tally(turn, jobs.map(keyOf), 1, "ready");
 }
+
+const keyOf = ({ key }: StoredJob): JobKey => key;
 
 /** Notes that a job came to (or left) the place of each key, in one for each stretch of one lane: a batch is mostly that. */
 function tally(turn: Turn, keys: readonly JobKey[], difference: 1 | -1, change: "ready" | "ended"): void {
   for (let from = 0, to = 0; from < keys.length; from = to) {
     const key = keys[from] as JobKey;
-    while (to < keys.length && keys[to]?.[1] === key[1] && keys[to]?.[0] === key[0]) to++;
+    while (to < keys.length && sameLane(keys[to] as JobKey, key)) to++;
     turn.tally(queueOf(key), placeOf(key), (to - from) * difference);
     turn.changed(queueOf(key), change);
   }
@@ -159,17 +156,13 @@ export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJ
 
 /** Removes jobs that have ended already, with their entries. */
 export function* forget(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
-  yield* removeJobs(jobs.map((job) => job.key));
+  const keys = jobs.map(keyOf);
+  yield* removeJobs(keys);
   yield* remove(
     "ids",
     jobs.map((job) => idKey(job.queue, job.id)),
   );
-  tally(
-    turn,
-    jobs.map(({ key }) => key),
-    -1,
-    "ended",
-  );
+  tally(turn, keys, -1, "ended");
 }
 
 interface Limit {
@@ -279,6 +272,8 @@ function* removeJobs(keys: readonly JobKey[], ahead?: readonly JobKey[]): Progra
 /** The order of keys of one lane and rank. */
 const inLine = (a: JobKey, b: JobKey): number => a[3] - b[3] || a[4] - b[4] || (a[5] < b[5] ? -1 : a[5] > b[5] ? 1 : 0);
 
+const sameLane = (a: JobKey, b: JobKey): boolean => a[1] === b[1] && a[2] === b[2] && a[0] === b[0];
+
 /** Keys of the same place, lane and rank lie in one line. */
 function byLane(keys: readonly JobKey[]): Iterable<JobKey[]> {
   const lanes = new Map<string, JobKey[]>();
@@ -286,7 +281,7 @@ function byLane(keys: readonly JobKey[]): Iterable<JobKey[]> {
   for (const key of keys) {
     const last = lane[0];
     // Mostly all are of one lane: its name is made once.
-    if (!last || key[2] !== last[2] || key[1] !== last[1] || key[0] !== last[0]) {
+    if (!last || !sameLane(key, last)) {
       const name = `${key[0]}\n${key[1]}\n${key[2]}`;
       lane = lanes.get(name) ?? [];
       lanes.set(name, lane);

@@ -31,11 +31,9 @@ export class Leases {
   /** @param deferrable what it no longer lists is gone from its place, and it lists nothing new: see `Operation`. */
   set(lease: LeaseRecord, deferrable = false): void {
     const before = this.#leases.get(lease.key[0])?.held ?? [];
-    if (lease.held.length === 0) this.#free(before);
-    else if (before.length > 0) {
-      const now = new Set(lease.held.map(({ token }) => token));
-      for (const held of before) if (!now.has(held.token)) this.#freed.push(held);
-    }
+    // Each exchange sets its lease twice, and mostly one of the two lists nothing.
+    const now = new Set(before.length > 0 ? lease.held.map(({ token }) => token) : []);
+    for (const held of before) if (!now.has(held.token)) this.#freed.push(held);
     this.#leases.set(lease.key[0], lease);
     this.#touched.add(lease.key[0]);
     if (deferrable) this.#deferrable.add(lease.key[0]);
@@ -44,13 +42,9 @@ export class Leases {
   }
 
   delete(worker: string): void {
-    this.#free(this.#leases.get(worker)?.held ?? []);
+    this.#freed.push(...(this.#leases.get(worker)?.held ?? []));
     if (this.#leases.delete(worker)) this.#touched.add(worker);
     this.#byKey = undefined;
-  }
-
-  #free(held: readonly Held[]): void {
-    for (const entry of held) this.#freed.push(entry);
   }
 
   /** Who runs the job at this key. */

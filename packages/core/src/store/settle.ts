@@ -20,17 +20,21 @@ export function* settle(
   held: readonly Held[],
   present?: readonly JobKey[],
 ): Program<{ left: readonly Held[]; lost: string[]; stays: boolean }> {
-  const entries = new Entries(held);
+  const entries: (Held | undefined)[] = [...held];
+  let next = 0;
   const lost: string[] = [];
   const plain: Held[] = [];
   const rest: { entry: Held; settlement: Settlement }[] = [];
   const keepsNone = new Map<string, boolean>();
   for (const settlement of settlements) {
-    const entry = entries.take(settlement.token);
+    const at = indexFrom(next, entries, settlement.token);
+    const entry = entries[at];
     if (!entry) {
       lost.push(settlement.token);
       continue;
     }
+    entries[at] = undefined;
+    next = at + 1;
     // The common case needs no look at the record: done, nothing kept, nothing else to clean.
     if (entry.plain && settlement.outcome === "completed") {
       const queue = queueOf(entry.key);
@@ -69,36 +73,16 @@ export function* settle(
   }
   yield* move(turn, moves);
   yield* end(turn, ends);
-  return { left: entries.left(), lost, stays };
+  return { left: entries.filter((entry) => entry !== undefined), lost, stays };
 }
 
-/** What a lease lists, taken by token: mostly in the order in which it was claimed, so that nothing has to be looked up. */
-class Entries {
-  readonly #entries: (Held | undefined)[];
-  #indices: Map<string, number> | undefined;
-  #next = 0;
-
-  constructor(held: readonly Held[]) {
-    this.#entries = held.slice();
+/** Looks all the way round, from where the last was found: attempts mostly end in the order in which they were claimed. */
+function indexFrom(start: number, entries: readonly (Held | undefined)[], token: string): number {
+  for (let passed = 0, at = start; passed < entries.length; passed++, at++) {
+    if (at >= entries.length) at = 0;
+    if (entries[at]?.token === token) return at;
   }
-
-  take(token: string): Held | undefined {
-    const index = this.#entries[this.#next]?.token === token ? this.#next : this.#find(token);
-    const entry = this.#entries[index];
-    if (entry?.token !== token) return undefined;
-    this.#entries[index] = undefined;
-    this.#next = index + 1;
-    return entry;
-  }
-
-  left(): readonly Held[] {
-    return this.#entries.filter((entry) => entry !== undefined);
-  }
-
-  #find(token: string): number {
-    this.#indices ??= new Map(this.#entries.map((entry, index) => [entry?.token ?? "", index]));
-    return this.#indices.get(token) ?? -1;
-  }
+  return -1;
 }
 
 /** What an attempt leaves behind, however it ended. */

@@ -4,7 +4,7 @@ import type { AttemptReport, ClaimedJob } from "../store/verbs.ts";
 import { AttemptReports } from "./attempt-reports.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Network } from "./network.ts";
-import { Attempt, type AttemptListener, type AttemptOptions, type Run } from "./run-attempt.ts";
+import { Attempt, type AttemptListener, type Run } from "./run-attempt.ts";
 import { type TelemetryOption, traceAttempt } from "./telemetry.ts";
 import type { Reporter, Settled, WorkerEvents } from "./worker-events.ts";
 import type { WorkerOptions, WorkerQueue } from "./worker-options.ts";
@@ -35,7 +35,6 @@ export interface AttemptsListener {
 export class Attempts<Ctx extends object> {
   readonly #options: AttemptsOptions<Ctx>;
   readonly #attemptListener: AttemptListener;
-  readonly #attemptOptions: AttemptOptions;
   readonly #running = new Set<Attempt>();
   readonly #reports: AttemptReports;
   #ended: Settled[] = [];
@@ -44,15 +43,6 @@ export class Attempts<Ctx extends object> {
     this.#options = options;
     this.#reports = new AttemptReports(options.clock, () => listener.reportsDue());
     this.#attemptListener = this.#listenFor(listener);
-    const { clock, random, network, worker, queueOf } = options;
-    this.#attemptOptions = {
-      clock,
-      random,
-      network,
-      extra: worker.ctx ?? {},
-      policyOf: (job) => queueOf(job)?.policy?.(job),
-      producer: worker.producer,
-    };
   }
 
   /** Handlers that have not come back yet. */
@@ -75,7 +65,7 @@ export class Attempts<Ctx extends object> {
 
   start(claimed: ClaimedJob): void {
     const { job } = claimed;
-    const attempt = new Attempt(claimed, this.#attemptListener, this.#attemptOptions);
+    const attempt = new Attempt(claimed, this.#attemptListener, this.#options);
     this.#running.add(attempt);
     this.#options.events.emit("active", { job });
     attempt.start(this.#runOf(job));

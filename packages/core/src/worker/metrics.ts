@@ -45,10 +45,10 @@ export class Metrics {
   readonly #queues = new Map<string, { readonly all: Meter; readonly byName: Map<string, Meter> }>();
 
   record(job: JobRecord, outcome: AttemptOutcome, runMs?: number): void {
-    let queue = this.#queues.get(job.queue);
-    if (!queue) this.#queues.set(job.queue, (queue = { all: new Meter(), byName: new Map() }));
-    let named = queue.byName.get(job.name);
-    if (!named) queue.byName.set(job.name, (named = new Meter()));
+    const queue = this.#queues.get(job.queue) ?? { all: new Meter(), byName: new Map<string, Meter>() };
+    this.#queues.set(job.queue, queue);
+    const named = queue.byName.get(job.name) ?? new Meter();
+    queue.byName.set(job.name, named);
     queue.all.add(job, outcome, runMs);
     named.add(job, outcome, runMs);
   }

@@ -37,16 +37,22 @@ export interface AttemptEnd {
 
 type Interrupt = "timeout" | "cancelled" | "stopping" | "lost";
 
+interface PolicyOf {
+  readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
+}
+
 /** What the attempts of a worker share. */
 export interface AttemptOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  /** What the user gave to be merged into `ctx`. */
-  readonly extra: object;
+  readonly worker: {
+    /** What the user gave to be merged into `ctx`. */
+    readonly ctx?: object | undefined;
+    /** What `ctx.enqueue` and `ctx.publish` add with. */
+    readonly producer?: Producer | undefined;
+  };
   /** What is said of the errors of a job: asked once it has met one. */
-  readonly policyOf?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
-  /** What `ctx.enqueue` and `ctx.publish` add with. */
-  readonly producer?: Producer | undefined;
+  readonly queueOf?: (job: JobRecord) => PolicyOf | undefined;
   readonly graceMs?: number;
   /** For jobs that require it. */
   readonly network?: Network | undefined;
@@ -86,10 +92,8 @@ export class Attempt {
    * dearest part of an attempt, 2 µs and more.
    */
   get signal(): AbortSignal {
-    if (!this.#controller) {
-      this.#controller = new AbortController();
-      if (this.#abortedBy) this.#controller.abort(this.#abortedBy);
-    }
+    this.#controller ??= new AbortController();
+    if (this.#abortedBy) this.#controller.abort(this.#abortedBy);
     return this.#controller.signal;
   }
 
@@ -100,7 +104,7 @@ export class Attempt {
 
   /** Not an asynchronous function: one that waits takes 200 bytes more than these two, a thirtieth of all that a job takes. */
   start(run: Run): void {
-    this.#begin();
+    if (this.job.timeoutMs !== undefined) this.#limit(this.job.timeoutMs);
     let result: unknown;
     try {
       result = run(this.job, this.#context());
@@ -113,16 +117,11 @@ export class Attempt {
     );
   }
 
-  #begin(): void {
-    const { timeoutMs } = this.job;
-    const { network, clock } = this.#options;
-    if (network) this.#begunAt = clock.monotonic();
-    if (timeoutMs !== undefined) this.#limit(timeoutMs);
-  }
-
   #limit(timeoutMs: number): void {
+    const { clock } = this.#options;
+    this.#begunAt = clock.monotonic();
     const message = `Job ${this.job.id} ran longer than its timeout of ${timeoutMs} ms.`;
-    this.#stopTimeout = this.#options.clock.after(timeoutMs, () =>
+    this.#stopTimeout = clock.after(timeoutMs, () =>
       this.#cutShort("timeout", new QuaysideError("timeout", message, { timeoutMs })),
     );
   }
@@ -174,7 +173,7 @@ export class Attempt {
   }
 
   #abort(reason: QuaysideError): void {
-    this.#abortedBy = reason;
+    this.#abortedBy ??= reason;
     this.#controller?.abort(reason);
   }
 
@@ -190,9 +189,13 @@ export class Attempt {
 
   #complete(end: AttemptEnd): void {
     const { token } = this;
-    if (end.result === undefined) return this.#settle({ token, outcome: "completed" }, end);
+    const { result } = end;
     try {
-      this.#settle({ token, outcome: "completed", result: toJsonText(end.result, "result", "invalid_result") }, end);
+      const text = result === undefined ? undefined : toJsonText(result, "result", "invalid_result");
+      this.#settle(
+        text === undefined ? { token, outcome: "completed" } : { token, outcome: "completed", result: text },
+        end,
+      );
     } catch (error) {
       this.#settle(this.#afterThrow(error), { error });
     }
@@ -218,11 +221,11 @@ export class Attempt {
 
   /** A policy that throws must not cost the job its attempts: it is then as if there were none. */
   #retryMs(error: unknown): number | undefined {
-    const { policyOf, random, clock } = this.#options;
+    const { queueOf, random, clock } = this.#options;
     const timedOut = this.#interrupt === "timeout";
     const failed = { job: this.job, error, timedOut, now: clock.now(), random: random() };
     try {
-      return decideRetry(failed, policyOf?.(this.job));
+      return decideRetry(failed, queueOf?.(this.job)?.policy?.(this.job));
     } catch (cause) {
       this.#listener.fault(cause);
       return decideRetry(failed, undefined);
@@ -252,7 +255,7 @@ export class Attempt {
 
   #context(): HandlerContext {
     const { job } = this;
-    const { extra } = this.#options;
+    const extra: object = this.#options.worker.ctx ?? {};
     // Functions that are assigned, not methods or arrows of a literal: bundlers that keep names (wrangler does) define the
     // name of each of those anew whenever it is made.
     const context: Writable<HandlerContext> = new Context(this);
@@ -274,7 +277,8 @@ export class Attempt {
   }
 
   #producer(): Producer {
-    if (this.#options.producer) return this.#options.producer;
+    const { producer } = this.#options.worker;
+    if (producer) return producer;
     throw new QuaysideError(
       "invalid_option",
       "This worker cannot add jobs: it was made without a producer. A Queue and a QueueManager give theirs one.",
@@ -289,13 +293,13 @@ const ATTEMPT: unique symbol = Symbol("quayside.attempt");
 
 /** What a handler gets; its attempt adds the functions. All is its own but the signal, which is made when it is read. */
 class Context implements Pick<HandlerContext, "signal"> {
-  readonly [ATTEMPT]: Attempt;
-  readonly job: JobRecord;
-  readonly id: string;
-  readonly name: string;
-  readonly queue: string;
-  readonly attempt: number;
-  readonly maxAttempts: number;
+  declare readonly [ATTEMPT]: Attempt;
+  declare readonly job: JobRecord;
+  declare readonly id: string;
+  declare readonly name: string;
+  declare readonly queue: string;
+  declare readonly attempt: number;
+  declare readonly maxAttempts: number;
   readonly release = releaseJob;
   readonly fail = failJob;
   declare progress: HandlerContext["progress"];
