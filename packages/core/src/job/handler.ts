@@ -50,7 +50,10 @@ export interface HandlerContext<Payload = unknown> {
   /** This attempt, counted from 1. */
   readonly attempt: number;
   readonly maxAttempts: number;
-  /** Aborted when the attempt should stop: cancelled, timed out, lease lost, worker stopping. `reason` says which. */
+  /**
+   * Aborted when the attempt should stop: cancelled, timed out, lease lost, worker stopping. `reason` says which. It is made
+   * when it is read, and a copy of the context is without it: `{ ...ctx, signal: ctx.signal }`.
+   */
   readonly signal: AbortSignal;
   /** Tells how far it is; stored with the job while it runs. */
   progress(value: Json): void;

@@ -79,11 +79,13 @@ export function defineJob<Input = unknown, Output = Input, Result = unknown>(
 
 /** The part of a definition that is options of its jobs. A backoff that is a function is not: it cannot be stored. */
 export function jobDefaultsOf(definition: JobDefinition | undefined): JobDefaults {
-  if (!definition) return {};
+  if (!definition) return NO_DEFAULTS;
   const { input, output, queue, connection, middleware, handler, shouldQueue, retryIf, onFailed, ...rest } = definition;
   const { backoff, ...defaults } = rest;
   return typeof backoff === "function" ? defaults : { ...defaults, backoff };
 }
+
+const NO_DEFAULTS: JobDefaults = Object.freeze({});
 
 const DEFINED: unique symbol = Symbol("quayside.jobs");
 

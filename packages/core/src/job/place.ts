@@ -27,17 +27,30 @@ function unescapePart(part: string): string {
   return part.replace(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-export const readyLane = escapePart;
+/** With the last answer kept: every job of a batch asks the same. */
+function remembered(of: (name: string) => string): (name: string) => string {
+  let last = "";
+  let answer = of(last);
+  return (name) => {
+    if (name === last) return answer;
+    answer = of(name);
+    last = name;
+    return answer;
+  };
+}
+
+export const readyLane = remembered(escapePart);
 export const blockedLane = (queue: string, reason: BlockReason, value: string): string =>
   `${escapePart(queue)}/${reason}/${escapePart(value)}`;
 export const finishedLane = (queue: string, state: EndState): string => `${escapePart(queue)}/${state}`;
 
 /** The queue a key belongs to, whatever its place. */
-export function queueOf(key: JobKey): string {
-  const lane = key[1];
+export const queueOf = (key: JobKey): string => queueOfLane(key[1]);
+
+const queueOfLane = remembered((lane) => {
   const slash = lane.indexOf("/");
   return unescapePart(slash < 0 ? lane : lane.slice(0, slash));
-}
+});
 
 /** Why the job at a blocked key waits, e.g. `["name", "email"]`. */
 export function blockOf(key: JobKey): readonly [reason: BlockReason, value: string] | undefined {
@@ -54,30 +67,20 @@ export const endStateOf = (key: JobKey): EndState => key[1].slice(key[1].indexOf
  */
 export function spellId(key: JobKey): string {
   const [, , rank, at, order, tag] = key;
-  return `${(rank + 100).toString(36)}-${spellAt(at)}-${spellOrder(order)}-${tag}`;
+  const upper = Math.floor(order / LOW);
+  if (rank !== spelt.rank || at !== spelt.at || upper !== spelt.upper) {
+    const text = `${(rank + 100).toString(36)}-${at.toString(36)}-${upper === 0 ? "" : upper.toString(36)}`;
+    spelt = { rank, at, upper, text };
+  }
+  const low = (order % LOW).toString(36);
+  return `${spelt.text}${upper === 0 ? low : low.padStart(5, "0")}-${tag}`;
 }
 
-/**
- * `number.toString(36)` of whole numbers from 0, each of which tends to be near the one before: engines spell 31 bits
- * quickly and larger numbers five times slower, so the upper digits are spelled when they change.
- */
-function speller(): (number: number) => string {
-  const low = 36 ** 5;
-  let digits = 0;
-  let text = "";
-  return (number) => {
-    if (number < low) return number.toString(36);
-    const upper = Math.floor(number / low);
-    if (upper !== digits) {
-      digits = upper;
-      text = upper.toString(36);
-    }
-    return text + (number % low).toString(36).padStart(5, "0");
-  };
-}
+/** Engines spell 31 bits quickly and larger numbers five times slower: the upper digits are spelled when they change. */
+const LOW = 36 ** 5;
 
-const spellAt = speller();
-const spellOrder = speller();
+/** How the last id began, up to the last five digits of the order: jobs of a batch share it. */
+let spelt = { rank: 0, at: 0, upper: -1, text: "" };
 
 const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,10})-([0-9a-z]{1,11})-([0-9a-z]{8,11})$/;
 

@@ -50,7 +50,7 @@ export function readyStored(job: NewJob, stand: Stand, now: number): StoredJob {
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-const namesOf = <Name extends string>(names: Record<Name, true>): readonly Name[] => Object.keys(names) as Name[];
+const namesOf = <Name extends string>(names: Record<Name, true>): ReadonlySet<string> => new Set(Object.keys(names));
 
 const STORED_OPTIONS = namesOf<keyof StoredOptions>({
   maxAttempts: true,
@@ -66,13 +66,14 @@ const STORED_OPTIONS = namesOf<keyof StoredOptions>({
   trace: true,
 });
 
-/** Of every job that is added and claimed: many times faster than spreading what may be there. */
-function copyDefined<Name extends string>(
-  from: { readonly [N in Name]?: unknown },
-  to: { [N in Name]?: unknown },
-  names: readonly Name[],
-): void {
-  for (const name of names) if (from[name] !== undefined) to[name] = from[name];
+/**
+ * Of every job that is added and claimed: many times faster than spreading what may be there, and than asking for each of
+ * `names`, for a plain job has none of them.
+ */
+function copyDefined<From extends object>(from: From, to: object, names: ReadonlySet<string>): void {
+  for (const name in from) {
+    if (names.has(name) && from[name] !== undefined) (to as Partial<From>)[name] = from[name];
+  }
 }
 
 /**

@@ -8,12 +8,15 @@ const BATCH = 1_000;
 /** Microtask turns that adds of one turn of the event loop have to gather: schemas may answer asynchronously. */
 const GATHER_TURNS = 2;
 
+/** Who adds several jobs gets their receipts, who adds one its id. Thousands wait at a time: no closures, no arrays of one. */
 interface Caller {
-  readonly jobs: readonly NewJob[];
-  /** Its receipts begin at `from`. */
-  readonly answer: (receipts: readonly EnqueueReceipt[], from: number) => void;
+  readonly jobs: NewJob | readonly NewJob[];
+  readonly resolve: (answer: never) => void;
   readonly reject: (error: unknown) => void;
 }
+
+const sizeOf = ({ jobs }: Caller): number => (isList(jobs) ? jobs.length : 1);
+const isList = (jobs: NewJob | readonly NewJob[]): jobs is readonly NewJob[] => Array.isArray(jobs);
 
 /**
  * Group commit: adds made in the same turn share one transaction, each caller awaiting its own receipts. What one
@@ -41,19 +44,15 @@ export class EnqueueBatcher {
   /** Resolves with one receipt a job when they are durable. */
   add(jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]> {
     return new Promise((resolve, reject) => {
-      this.#call({
-        jobs,
-        reject,
-        answer: (receipts, from) => resolve(receipts.slice(from, from + jobs.length)),
-      });
+      this.#call({ jobs, resolve, reject });
     });
   }
 
   /** Resolves with the id of the job when it is durable. */
   addOne(job: NewJob): Promise<string> {
-    return new Promise((resolve, reject) => {
-      this.#call({ jobs: [job], reject, answer: (receipts, from) => resolve(idOf(receipts[from])) });
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    this.#call({ jobs: job, resolve, reject });
+    return promise;
   }
 
   #call(caller: Caller): void {
@@ -72,9 +71,10 @@ export class EnqueueBatcher {
     try {
       const receipts = await this.#driver.enqueue(callers.flatMap(({ jobs }) => jobs));
       let from = 0;
-      for (const { jobs, answer } of callers) {
-        answer(receipts, from);
-        from += jobs.length;
+      for (const caller of callers) {
+        const to = from + sizeOf(caller);
+        caller.resolve((isList(caller.jobs) ? receipts.slice(from, to) : idOf(receipts[from])) as never);
+        from = to;
       }
     } catch (error) {
       if (callers.length > 1 && isRefusal(error)) for (const caller of callers) void this.#send([caller]);
@@ -87,12 +87,12 @@ function batches(callers: readonly Caller[]): Caller[][] {
   const all: Caller[][] = [];
   let size = Number.POSITIVE_INFINITY;
   for (const caller of callers) {
-    if (size + caller.jobs.length > BATCH) {
+    if (size + sizeOf(caller) > BATCH) {
       all.push([]);
       size = 0;
     }
     all[all.length - 1]?.push(caller);
-    size += caller.jobs.length;
+    size += sizeOf(caller);
   }
   return all;
 }

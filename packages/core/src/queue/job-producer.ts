@@ -92,9 +92,9 @@ export class JobProducer {
     const defaults = this.#options.defaultsOf(queue);
     // A backoff that is a function is not stored; neither is the one farther away that it overrules.
     const layers = typeof definition?.backoff === "function" ? { ...defaults, backoff: undefined } : defaults;
+    if (!layers && !definition && !options) return { queue, name, payload: this.text(name, payload) };
     const resolved = resolveOptions([layers, jobDefaultsOf(definition), options], clock.now());
-    const text = this.text(name, payload);
-    return { queue, name, payload: text, ...resolved };
+    return { queue, name, payload: this.text(name, payload), ...resolved };
   }
 
   /** @throws {QuaysideError} `invalid_payload`, `payload_too_large`. */

@@ -44,10 +44,9 @@ export class JobRegistry {
   }
 
   definition(name: string, queue?: string): JobDefinition | undefined {
-    const scoped = this.#definitions.get(name) ?? NONE;
-    const own = scoped.find((entry) => entry.queue === queue) ?? scoped.find((entry) => entry.queue === undefined);
+    const scoped = this.#definitions.get(name);
     const mapped = this.#map && Object.hasOwn(this.#map, name) ? this.#map[name] : undefined;
-    return own?.value ?? mapped ?? scoped[0]?.value;
+    return scoped ? (nearest(scoped, queue) ?? mapped ?? scoped[0]?.value) : mapped;
   }
 
   /** @throws {QuaysideError} `unknown_job` when there is a job map and the name is not known. */
@@ -104,7 +103,15 @@ export class JobRegistry {
   }
 }
 
-const NONE: readonly never[] = [];
+/** That of the queue, else that of every queue. */
+function nearest<T>(scoped: readonly Scoped<T>[], queue: string | undefined): T | undefined {
+  let general: T | undefined;
+  for (const entry of scoped) {
+    if (entry.queue === queue) return entry.value;
+    if (entry.queue === undefined) general = entry.value;
+  }
+  return general;
+}
 
 /** Thrown where a job is to run and nothing here can run it. */
 export const noHandler = (name: string): QuaysideError =>

@@ -84,13 +84,18 @@ export class Queue<
    * @throws {QuaysideError} `unknown_job`, `invalid_payload` (`details.issues` or `details.path` says where),
    * `payload_too_large`, `invalid_option`, or what the driver met: `storage_full`, `storage_unavailable`, `network` …
    */
-  async addJob<Name extends JobName<Jobs>>(
+  addJob<Name extends JobName<Jobs>>(
     name: Name,
     payload: PayloadOf<Jobs, Name>,
     options?: JobOptions,
   ): Promise<string> {
-    this.home.registry.check(name);
-    return this.#adder.addOne({ queue: this.name, name, payload, options });
+    // Not an asynchronous function, for it would make each add another promise and three more turns.
+    try {
+      this.home.registry.check(name);
+      return this.#adder.addOne({ queue: this.name, name, payload, options });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

@@ -35,9 +35,9 @@ export async function runHere(job: NewJob, { home, events, producer }: RunHere):
         logged: (_, line) => events.emit("log", { job: record, line }),
         fault: (error) => events.fault(error),
       },
-      { clock, random, extra: home.ctx ?? {}, producer },
+      { clock, random, worker: { ctx: home.ctx, producer } },
     );
-    void attempt.start((stored, context) => runner.run(stored, context));
+    attempt.start((stored, context) => runner.run(stored, context));
   });
   const durationMs = clock.now() - started;
   if (typeof outcome === "number") {

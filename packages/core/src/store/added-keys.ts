@@ -23,7 +23,8 @@ export class AddedKeys {
   }
 
   *load(jobs: readonly NewJob[]): Program<void> {
-    const keys = jobs.flatMap((job) => (job.dedupe ? [dedupeKey(job.queue, job.dedupe.key)] : []));
+    const keys: DedupeRecord["key"][] = [];
+    for (const { queue, dedupe } of jobs) if (dedupe) keys.push(dedupeKey(queue, dedupe.key));
     for (const record of yield* get("dedupe", keys)) if (record) this.#records.set(nameOf(record.key), record);
   }
 

@@ -176,9 +176,9 @@ class Sieve {
 
   *pour(page: readonly StoredJob[]): Program<void> {
     const { turn } = this.#taking;
-    const keys = page.flatMap(({ group }) => (group && !this.#limits.has(group.key) ? [group.key] : []));
-    if (keys.length > 0)
-      for (const [key, limit] of yield* limitsOf(this.#queue, [...new Set(keys)])) this.#limits.set(key, limit);
+    const keys = new Set<string>();
+    for (const { group } of page) if (group && !this.#limits.has(group.key)) keys.add(group.key);
+    if (keys.size > 0) for (const [key, limit] of yield* limitsOf(this.#queue, [...keys])) this.#limits.set(key, limit);
     for (const job of page) {
       if (isExpired(job, turn.now)) this.#expired.push(job);
       else if (this.#names && !this.#names.has(job.name)) this.#unknown.push(job);

@@ -40,16 +40,29 @@ export function* locate(queue: string, ids: readonly string[]): Program<readonly
   });
 }
 
-/** Stores new jobs. */
-export function* place(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
+/** Stores new jobs. `indexed`: those whose ids do not spell their keys, where that is known. */
+export function* place(
+  turn: Turn,
+  jobs: readonly StoredJob[],
+  indexed = jobs.filter((job) => !spellsItsKey(job)),
+): Program<void> {
   yield* put("jobs", jobs);
   yield* put(
     "ids",
-    jobs.filter((job) => !spellsItsKey(job)).map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
+    indexed.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
   );
-  for (const job of jobs) {
-    turn.tally(job.queue, placeOf(job.key), 1);
-    turn.changed(job.queue, "ready");
+  tally(turn, jobs.map(keyOf), 1, "ready");
+}
+
+const keyOf = ({ key }: StoredJob): JobKey => key;
+
+/** Notes that a job came to (or left) the place of each key, in one for each stretch of one lane: a batch is mostly that. */
+function tally(turn: Turn, keys: readonly JobKey[], difference: 1 | -1, change: "ready" | "ended"): void {
+  for (let from = 0, to = 0; from < keys.length; from = to) {
+    const key = keys[from] as JobKey;
+    while (to < keys.length && sameLane(keys[to] as JobKey, key)) to++;
+    turn.tally(queueOf(key), placeOf(key), (to - from) * difference);
+    turn.changed(queueOf(key), change);
   }
 }
 
@@ -95,11 +108,7 @@ export function* amend(jobs: readonly StoredJob[]): Program<void> {
 /** Ends plain jobs of which nothing is kept, knowing only their keys. `present`: what was read ahead of where they lie. */
 export function* endPlain(turn: Turn, keys: readonly JobKey[], present?: readonly JobKey[]): Program<void> {
   yield* removeJobs(keys, present);
-  for (const key of keys) {
-    const queue = queueOf(key);
-    turn.tally(queue, placeOf(key), -1);
-    turn.changed(queue, "ended");
-  }
+  tally(turn, keys, -1, "ended");
 }
 
 /** A job and how it ends; `trace: false` keeps nothing of it, whatever the queue says. */
@@ -147,15 +156,13 @@ export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJ
 
 /** Removes jobs that have ended already, with their entries. */
 export function* forget(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
-  yield* removeJobs(jobs.map((job) => job.key));
+  const keys = jobs.map(keyOf);
+  yield* removeJobs(keys);
   yield* remove(
     "ids",
     jobs.map((job) => idKey(job.queue, job.id)),
   );
-  for (const job of jobs) {
-    turn.tally(job.queue, placeOf(job.key), -1);
-    turn.changed(job.queue, "ended");
-  }
+  tally(turn, keys, -1, "ended");
 }
 
 interface Limit {
@@ -265,14 +272,21 @@ function* removeJobs(keys: readonly JobKey[], ahead?: readonly JobKey[]): Progra
 /** The order of keys of one lane and rank. */
 const inLine = (a: JobKey, b: JobKey): number => a[3] - b[3] || a[4] - b[4] || (a[5] < b[5] ? -1 : a[5] > b[5] ? 1 : 0);
 
+const sameLane = (a: JobKey, b: JobKey): boolean => a[1] === b[1] && a[2] === b[2] && a[0] === b[0];
+
 /** Keys of the same place, lane and rank lie in one line. */
 function byLane(keys: readonly JobKey[]): Iterable<JobKey[]> {
   const lanes = new Map<string, JobKey[]>();
+  let lane: JobKey[] = [];
   for (const key of keys) {
-    const name = `${key[0]}\n${key[1]}\n${key[2]}`;
-    const lane = lanes.get(name);
-    if (lane) lane.push(key);
-    else lanes.set(name, [key]);
+    const last = lane[0];
+    // Mostly all are of one lane: its name is made once.
+    if (!last || !sameLane(key, last)) {
+      const name = `${key[0]}\n${key[1]}\n${key[2]}`;
+      lane = lanes.get(name) ?? [];
+      lanes.set(name, lane);
+    }
+    lane.push(key);
   }
   return lanes.values();
 }

@@ -201,7 +201,8 @@ function* toClaimed(
   held: readonly Held[],
 ): Program<readonly ClaimedJob[]> {
   const claimed: ClaimedJob[] = [];
-  for (const [index, job] of jobs.entries()) {
+  for (let index = 0; index < jobs.length; index++) {
+    const job = jobs[index];
     const run = held[index];
     if (!job || !run) continue;
     const one = { token: run.token, job: toJobRecord(job, turn.now, run) };
@@ -211,7 +212,9 @@ function* toClaimed(
 }
 
 function toHeld(job: StoredJob, token: string, now: number, alone: boolean): Held {
-  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key: job.key, id: job.id, token, startedAt: now };
+  const { key, id } = job;
+  if (isPlain(job) && !alone) return { key, id, token, startedAt: now, plain: true };
+  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key, id, token, startedAt: now };
   if (isPlain(job)) held.plain = true;
   if (job.group) held.group = job.group.key;
   if (alone) held.alone = true;

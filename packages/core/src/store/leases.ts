@@ -31,8 +31,9 @@ export class Leases {
   /** @param deferrable what it no longer lists is gone from its place, and it lists nothing new: see `Operation`. */
   set(lease: LeaseRecord, deferrable = false): void {
     const before = this.#leases.get(lease.key[0])?.held ?? [];
-    const now = new Set(lease.held.map(({ token }) => token));
-    this.#freed.push(...before.filter(({ token }) => !now.has(token)));
+    // Each exchange sets its lease twice, and mostly one of the two lists nothing.
+    const now = new Set(before.length > 0 ? lease.held.map(({ token }) => token) : []);
+    for (const held of before) if (!now.has(held.token)) this.#freed.push(held);
     this.#leases.set(lease.key[0], lease);
     this.#touched.add(lease.key[0]);
     if (deferrable) this.#deferrable.add(lease.key[0]);
@@ -56,7 +57,11 @@ export class Leases {
 
   /** What runs of a queue. */
   heldOf(queue: string): Held[] {
-    return this.all().flatMap((lease) => lease.held.filter((held) => queueOf(held.key) === queue));
+    const running: Held[] = [];
+    for (const { held } of this.#leases.values()) {
+      for (const entry of held) if (queueOf(entry.key) === queue) running.push(entry);
+    }
+    return running;
   }
 
   /** Undoes what this program did to a lease, so that nothing is written of it. */

@@ -128,6 +128,13 @@ class SortedRecords {
 
   /** Stores, replaces or (undefined) deletes; answers what stood there. */
   set(key: Key, record: AnyRecord | undefined): AnyRecord | undefined {
+    // New jobs come last: one comparison tells.
+    const tail = this.#runs[this.#runs.length - 1] as AnyRecord[];
+    const last = tail[tail.length - 1];
+    if (record && last && tail.length < SortedRecords.#RUN && compareKeys(last.key, key) < 0) {
+      tail.push(record);
+      return undefined;
+    }
     const [at, index] = this.#find(key);
     const run = this.#runs[at] as AnyRecord[];
     const found = run[index];
@@ -193,10 +200,6 @@ class SortedRecords {
   #find(key: Key): [run: number, index: number] {
     let low = 0;
     let high = this.#runs.length - 1;
-    // New jobs come last: one comparison tells.
-    const tail = this.#runs[high] as AnyRecord[];
-    const last = tail[tail.length - 1];
-    if (last && compareKeys(last.key, key) < 0) return [high, tail.length];
     while (low < high) {
       const middle = (low + high) >> 1;
       const run = this.#runs[middle] as AnyRecord[];

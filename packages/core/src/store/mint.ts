@@ -10,6 +10,7 @@ const ORDERS_PER_MS = 1024;
  * tells a job that has to wait from one that does not. The tag is made at first use: Workers forbid randomness at module scope.
  */
 export class Mint {
+  /** The last order, made even. */
   #last = 0;
   #tag: string | undefined;
   readonly #random: () => number;
@@ -22,11 +23,10 @@ export class Mint {
   }
 
   stand(now: number, delayMs = 0): Stand {
-    const even = Math.max(this.#last + 2 - (this.#last % 2), now * ORDERS_PER_MS);
-    this.#last = delayMs > 0 ? even + 1 : even;
+    this.#last = Math.max(this.#last + 2, now * ORDERS_PER_MS);
     this.#tag ??=
       Array.from({ length: TAG_LENGTH }, () => Math.floor(this.#random() * 36).toString(36)).join("") +
       tagEnd(this.#shard);
-    return { at: now + delayMs, order: this.#last, tag: this.#tag };
+    return { at: now + delayMs, order: delayMs > 0 ? this.#last + 1 : this.#last, tag: this.#tag };
   }
 }

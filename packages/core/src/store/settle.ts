@@ -20,18 +20,21 @@ export function* settle(
   held: readonly Held[],
   present?: readonly JobKey[],
 ): Program<{ left: readonly Held[]; lost: string[]; stays: boolean }> {
-  const byToken = new Map(held.map((entry) => [entry.token, entry]));
+  const entries: (Held | undefined)[] = [...held];
+  let next = 0;
   const lost: string[] = [];
   const plain: Held[] = [];
   const rest: { entry: Held; settlement: Settlement }[] = [];
   const keepsNone = new Map<string, boolean>();
   for (const settlement of settlements) {
-    const entry = byToken.get(settlement.token);
-    byToken.delete(settlement.token);
+    const at = indexFrom(next, entries, settlement.token);
+    const entry = entries[at];
     if (!entry) {
       lost.push(settlement.token);
       continue;
     }
+    entries[at] = undefined;
+    next = at + 1;
     // The common case needs no look at the record: done, nothing kept, nothing else to clean.
     if (entry.plain && settlement.outcome === "completed") {
       const queue = queueOf(entry.key);
@@ -70,7 +73,16 @@ export function* settle(
   }
   yield* move(turn, moves);
   yield* end(turn, ends);
-  return { left: [...byToken.values()], lost, stays };
+  return { left: entries.filter((entry) => entry !== undefined), lost, stays };
+}
+
+/** Looks all the way round, from where the last was found: attempts mostly end in the order in which they were claimed. */
+function indexFrom(start: number, entries: readonly (Held | undefined)[], token: string): number {
+  for (let passed = 0, at = start; passed < entries.length; passed++, at++) {
+    if (at >= entries.length) at = 0;
+    if (entries[at]?.token === token) return at;
+  }
+  return -1;
 }
 
 /** What an attempt leaves behind, however it ended. */

@@ -5,7 +5,7 @@ import { AttemptReports } from "./attempt-reports.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Network } from "./network.ts";
 import { Attempt, type AttemptListener, type Run } from "./run-attempt.ts";
-import { traceAttempt } from "./telemetry.ts";
+import { type TelemetryOption, traceAttempt } from "./telemetry.ts";
 import type { Reporter, Settled, WorkerEvents } from "./worker-events.ts";
 import type { WorkerOptions, WorkerQueue } from "./worker-options.ts";
 
@@ -65,25 +65,18 @@ export class Attempts<Ctx extends object> {
 
   start(claimed: ClaimedJob): void {
     const { job } = claimed;
-    const { clock, random, events, worker, queueOf } = this.#options;
-    const queue = queueOf(job) as WorkerQueue<Ctx>;
-    const network = job.requires === "network" ? this.#options.network : undefined;
-    const attempt = new Attempt(claimed, this.#attemptListener, {
-      clock,
-      random,
-      extra: worker.ctx ?? {},
-      policy: queue.policy?.(job),
-      producer: worker.producer,
-      network,
-    });
-    const handle = queue.run as Run;
-    const run: Run = network ? (record, context) => network.run(record, () => handle(record, context)) : handle;
-    const { telemetry } = worker;
+    const attempt = new Attempt(claimed, this.#attemptListener, this.#options);
     this.#running.add(attempt);
-    events.emit("active", { job });
-    void attempt.start(
-      telemetry ? (record, context) => traceAttempt(telemetry, record, async () => run(record, context)) : run,
-    );
+    this.#options.events.emit("active", { job });
+    attempt.start(this.#runOf(job));
+  }
+
+  /** How its queue runs it, with what this worker puts around that. */
+  #runOf(job: JobRecord): Run {
+    const { network, queueOf, worker } = this.#options;
+    const handle = (queueOf(job) as WorkerQueue<Ctx>).run as Run;
+    const waits = job.requires === "network" && network;
+    return waits || worker.telemetry ? around(handle, waits || undefined, worker.telemetry) : handle;
   }
 
   /** Those that have ended, to be settled; then they are forgotten. */
@@ -154,4 +147,9 @@ export class Attempts<Ctx extends object> {
       fault: (error) => reporter.fault(error),
     };
   }
+}
+
+function around(handle: Run, network: Network | undefined, telemetry: TelemetryOption | undefined): Run {
+  const run: Run = network ? (job, context) => network.run(job, () => handle(job, context)) : handle;
+  return telemetry ? (job, context) => traceAttempt(telemetry, job, async () => run(job, context)) : run;
 }

@@ -27,6 +27,13 @@ class Meter {
   readonly wait = new Histogram();
   readonly run = new Histogram();
 
+  add(job: JobRecord, outcome: AttemptOutcome, runMs: number | undefined): void {
+    this.counts[outcome]++;
+    if (runMs === undefined) return;
+    this.run.add(runMs);
+    this.wait.add((job.startedAt ?? job.availableAt) - job.availableAt);
+  }
+
   read(): JobMetrics {
     const { processed, failed, retried } = this.counts;
     return { processed, failed, retried, waitMs: this.wait.percentiles(), runMs: this.run.percentiles() };
@@ -42,12 +49,8 @@ export class Metrics {
     this.#queues.set(job.queue, queue);
     const named = queue.byName.get(job.name) ?? new Meter();
     queue.byName.set(job.name, named);
-    for (const meter of [queue.all, named]) {
-      meter.counts[outcome]++;
-      if (runMs === undefined) continue;
-      meter.run.add(runMs);
-      meter.wait.add((job.startedAt ?? job.availableAt) - job.availableAt);
-    }
+    queue.all.add(job, outcome, runMs);
+    named.add(job, outcome, runMs);
   }
 
   queues(): readonly string[] {

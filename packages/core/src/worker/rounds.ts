@@ -195,6 +195,11 @@ export class Rounds<Ctx extends object> {
       this.#settleDown();
       return;
     }
+    this.#begin();
+  }
+
+  /** By itself, for who makes a function makes room for its variables at each call, and every job pumps twice. */
+  #begin(): void {
     this.#looping = this.#loop().finally(() => {
       this.#looping = undefined;
       this.#pump();

@@ -3,7 +3,7 @@
  * in line and goes before those who come later, so that none of them starves.
  */
 export class Slots {
-  readonly #members = new Set<Share>();
+  #members: readonly Share[] = [];
   readonly #line = new Set<Share>();
   #free: number;
 
@@ -31,13 +31,13 @@ export class Slots {
       stand: () => this.#line.add(share),
       leave: () => {
         this.#line.delete(share);
-        this.#members.delete(share);
+        this.#members = this.#members.filter((member) => member !== share);
         this.#tell();
       },
       onFree,
     };
     const free = (of: Share) => Math.max(0, this.#free - this.#before(of));
-    this.#members.add(share);
+    this.#members = [...this.#members, share];
     return share;
   }
 

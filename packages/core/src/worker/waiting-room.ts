@@ -33,6 +33,7 @@ export class WaitingRoom {
   }
 
   ask(): void {
+    if (this.#waiters.size === 0) return;
     for (const waiter of this.#waiters) if (waiter.test()) waiter.leave();
   }
 }

@@ -200,7 +200,8 @@ export class Worker<Ctx extends object = object> {
   }
 
   #queueOf(job: JobRecord): WorkerQueue<Ctx> | undefined {
-    return this.#options.queues.find(({ name }) => name === job.queue);
+    for (const queue of this.#options.queues) if (queue.name === job.queue) return queue;
+    return undefined;
   }
 
   /** Others may have its jobs now: begins anew, as a new worker (R14), unless it is stopping or its driver is closed. */

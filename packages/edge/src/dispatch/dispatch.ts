@@ -48,7 +48,7 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
     if (!isTarget(target)) return outcomeOf(await call(target as unknown as JobConsumer, job, ctx), job, ctx);
     const definition = jobs?.[job.name];
     const payload = await validatePayload(job.name, definition, job.payload);
-    const result = await target(payload, { ...ctx, env });
+    const result = await target(payload, { ...ctx, signal: ctx.signal, env });
     return validateResult(job.name, definition, result);
   };
 
