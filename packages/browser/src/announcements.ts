@@ -6,7 +6,7 @@ type Listener = (changes: readonly Change[]) => void;
  * Least time from one message to the next, in ms: to post one costs a tenth of an awaited add. What is announced
  * meanwhile goes with the next message, and what is announced again goes once.
  */
-const PAUSE_MS = 5;
+const PAUSE_MS = 10;
 
 /** Tells the other tabs and workers of the site what changed. Where there is no `BroadcastChannel`, nobody is told. */
 export class Announcements {
