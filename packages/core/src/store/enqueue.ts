@@ -38,8 +38,17 @@ export function checkNames({ queue, name, id, dedupe, group }: Omit<NewJob, "pay
   if (group) checkName(group.key, "group.key");
 }
 
+/** Meets nothing that stands: always new, and nothing but the job itself is stored. */
+const isAlwaysNew = ({ id, dedupe, group, flow }: NewJob): boolean => id === undefined && !dedupe && !group && !flow;
+
 /** Adds what is not there yet. */
 export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
+  if (jobs.every(isAlwaysNew)) {
+    const placed = jobs.map((job) => stored(turn, job));
+    if (admit) yield* admit(placed);
+    yield* place(turn, placed);
+    return placed.map(({ id }) => ({ id, deduplicated: false }));
+  }
   const plan = planFlows(jobs);
   const taken = yield* takenIds(jobs);
   const keys = new AddedKeys(turn);
