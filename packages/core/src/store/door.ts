@@ -2,7 +2,18 @@ import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameK
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
 import { freeKeys } from "./dedupe.ts";
-import { after, get, put, type Range, remove, removeRange, scan, scanKeys, startingWith, together } from "./operations.ts";
+import {
+  after,
+  get,
+  put,
+  type Range,
+  remove,
+  removeRange,
+  scan,
+  scanKeys,
+  startingWith,
+  together,
+} from "./operations.ts";
 import type { IdRecord, Program } from "./store.ts";
 import type { TallyPlace, Turn } from "./turn.ts";
 

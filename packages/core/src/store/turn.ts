@@ -63,12 +63,7 @@ export class Turn {
 
   /** Reads in one trip what an exchange over these queues is going to need, and what else is asked. */
   *prepare(queues: readonly string[], ...others: readonly Program<unknown>[]): Program<void> {
-    yield* together(
-      ...others,
-      this.leases(),
-      ...queues.map((queue) => this.settings(queue)),
-      this.readTallies(queues),
-    );
+    yield* together(...others, this.leases(), ...queues.map((queue) => this.settings(queue)), this.readTallies(queues));
   }
 
   /** Settings of a queue; an unconfigured queue has empty ones. */
