@@ -31,7 +31,7 @@ export class Announcements {
     if (changes.length === 0) return;
     this.#remember(changes);
     if (!this.#open()) return;
-    for (const change of changes) this.#unsent.set(`${change.kind}\n${change.by ?? ""}\n${change.queue}`, change);
+    for (const change of changes) this.#unsent.set(JSON.stringify(change), change);
     // A hidden page does not pause: its timers wait a second, or a minute.
     if (!this.#posting && (this.#pause === undefined || isHidden())) this.#afterwards();
   }
