@@ -63,6 +63,17 @@ describe("an add asks IndexedDB", () => {
     expectAtMost(asked, { transactions: 1, reads: 1, trips: 1, writes: 1 });
   });
 
+  // Behind the jobs its answer would wait until they are written.
+  it("for the read first, of as many queues as there are in one trip, and then for the jobs", async () => {
+    const { queue, meter } = await open();
+    const get = vi.spyOn(IDBObjectStore.prototype, "get");
+    const put = vi.spyOn(IDBObjectStore.prototype, "put");
+    const jobs = ["mail", "post", "parcel"].map((name) => ({ queue: name, name: "email", payload: "1" }));
+    const asked = await meter.during(() => queue.driver.enqueue([...jobs, ...jobs]));
+    expectAtMost(asked, { transactions: 1, reads: 3, trips: 1, writes: 6 });
+    expect(Math.max(...get.mock.invocationCallOrder)).toBeLessThan(Math.min(...put.mock.invocationCallOrder));
+  });
+
   it("for one transaction, 1,000 of them made at once: one read, and the jobs", async () => {
     const { queue, meter } = await open();
     const adds = () => Promise.all(Array.from({ length: 1_000 }, () => queue.addJob("email", 1)));

@@ -10,6 +10,17 @@ afterEach(() => {
 
 const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 10_000 });
 
+/** Not a timer: some cases stop those. */
+const turnOfTheEventLoop = () =>
+  new Promise<void>((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+
 const lock = (worker: string) => ({ worker, liveness: "lock" }) as const;
 
 describe("announcements", () => {
@@ -50,6 +61,49 @@ describe("announcements", () => {
     stop();
     from.announce([{ queue: "mail", kind: "ended" }]);
     await eventually(() => expect(heard).toEqual(["mail"]));
+    await Promise.all([from.close(), to.close()]);
+  });
+
+  it("that follow each other closely go together, and each is said once", async () => {
+    const name = freshName();
+    const [from, to] = [new IndexedDbStore({ name }), new IndexedDbStore({ name })];
+    const messages: (readonly Change[])[] = [];
+    to.watch((changes) => messages.push(changes));
+    const ready: Change = { queue: "mail", kind: "ready" };
+    const last: Change = { queue: "mail", kind: "ended" };
+    const announceInTurns = async () => {
+      for (let turn = 0; turn < 100; turn++) {
+        from.announce([ready, { queue: "mail", kind: "active", by: "a" }]);
+        await turnOfTheEventLoop();
+      }
+      from.announce([last]);
+    };
+    const start = performance.now();
+    await announceInTurns();
+    const took = performance.now() - start;
+    await eventually(() => expect(messages.flat()).toContainEqual(last));
+    // The first goes at once, and one a pause after it.
+    expect(messages[0]).toEqual([ready, { queue: "mail", kind: "active", by: "a" }]);
+    expect(messages.length).toBeLessThanOrEqual(2 + Math.ceil(took / 10));
+    for (const changes of messages) expect(new Set(changes.map(({ kind }) => kind)).size).toBe(changes.length);
+    await Promise.all([from.close(), to.close()]);
+  });
+
+  it("of a hidden page wait for no timer", async () => {
+    const name = freshName();
+    const [from, to] = [new IndexedDbStore({ name }), new IndexedDbStore({ name })];
+    const heard: string[] = [];
+    to.watch((changes) => heard.push(...changes.map((change) => change.queue)));
+    from.announce([{ queue: "first", kind: "ready" }]);
+    await eventually(() => expect(heard).toEqual(["first"]));
+    vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
+    vi.spyOn(globalThis, "setTimeout").mockReturnValue(0 as never);
+    for (const queue of ["second", "third"]) {
+      from.announce([{ queue, kind: "ready" }]);
+      for (let turn = 0; turn < 1_000 && !heard.includes(queue); turn++) await turnOfTheEventLoop();
+    }
+    vi.restoreAllMocks();
+    expect(heard).toEqual(["first", "second", "third"]);
     await Promise.all([from.close(), to.close()]);
   });
 

@@ -2,6 +2,12 @@ import { CHANGE_KINDS, type Change } from "@quayside/core";
 
 type Listener = (changes: readonly Change[]) => void;
 
+/**
+ * Least time from one message to the next, in ms: to post one costs a tenth of an awaited add. What is announced
+ * meanwhile goes with the next message, and what is announced again goes once.
+ */
+const PAUSE_MS = 10;
+
 /** Tells the other tabs and workers of the site what changed. Where there is no `BroadcastChannel`, nobody is told. */
 export class Announcements {
   readonly #name: string;
@@ -10,7 +16,12 @@ export class Announcements {
   #channel: BroadcastChannel | undefined;
   #closed = false;
   #self: MessageChannel | undefined;
-  #unsent: Change[] = [];
+  /** By what they say, so that each is said once. */
+  readonly #unsent = new Map<string, Change>();
+  /** The task that posts a message is on its way. */
+  #posting = false;
+  /** Runs while the last message is too recent for another. */
+  #pause: ReturnType<typeof setTimeout> | undefined;
 
   constructor(name: string) {
     this.#name = name;
@@ -20,10 +31,9 @@ export class Announcements {
     if (changes.length === 0) return;
     this.#remember(changes);
     if (!this.#open()) return;
-    this.#unsent.push(...changes);
-    // After whoever made the change has gone on, into its next transaction perhaps: a message takes a tenth of a
-    // millisecond to post. What is announced until then goes with it.
-    if (this.#unsent.length === changes.length) this.#afterwards();
+    for (const change of changes) this.#unsent.set(JSON.stringify(change), change);
+    // A hidden page does not pause: its timers wait a second, or a minute.
+    if (!this.#posting && (this.#pause === undefined || isHidden())) this.#afterwards();
   }
 
   watch(listener: Listener): () => void {
@@ -45,6 +55,9 @@ export class Announcements {
 
   readonly #hangUp = (): void => {
     this.#send();
+    clearTimeout(this.#pause);
+    this.#pause = undefined;
+    this.#posting = false;
     this.#channel?.close();
     this.#channel = undefined;
     this.#self?.port1.close();
@@ -58,18 +71,29 @@ export class Announcements {
     this.#tell([...this.#queues].flatMap((queue) => CHANGE_KINDS.map((kind) => ({ queue, kind }))));
   };
 
-  /** As a task of its own. Not a timer: hidden pages wait a second, or a minute, for those. */
+  /** As a task of its own, after whoever made the change has gone on, into its next transaction perhaps. */
   #afterwards(): void {
+    this.#posting = true;
     if (!this.#self) {
       this.#self = new MessageChannel();
-      this.#self.port2.onmessage = () => this.#send();
+      this.#self.port2.onmessage = () => this.#sendAndPause();
     }
     this.#self.port1.postMessage(undefined);
   }
 
+  #sendAndPause(): void {
+    this.#posting = false;
+    clearTimeout(this.#pause);
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      if (this.#unsent.size > 0) this.#sendAndPause();
+    }, PAUSE_MS);
+    this.#send();
+  }
+
   #send(): void {
-    const changes = this.#unsent;
-    this.#unsent = [];
+    const changes = [...this.#unsent.values()];
+    this.#unsent.clear();
     try {
       if (changes.length > 0) this.#channel?.postMessage(changes);
     } catch {
@@ -104,3 +128,5 @@ export class Announcements {
     return this.#channel;
   }
 }
+
+const isHidden = (): boolean => typeof document !== "undefined" && document.visibilityState === "hidden";

@@ -22,6 +22,11 @@ export class Connection {
     this.#patienceMs = patienceMs;
   }
 
+  /** The connection, where there is one. */
+  get opened(): IDBDatabase | undefined {
+    return this.#open;
+  }
+
   /**
    * Answers the open connection or makes one. After a failure the next call tries again.
    *

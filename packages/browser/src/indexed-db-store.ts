@@ -48,7 +48,9 @@ export class IndexedDbStore implements Store {
   readonly #durability: Durability;
   readonly #connection: Connection;
   readonly #announcements: Announcements;
-  readonly #running = new Set<Promise<unknown>>();
+  #running = 0;
+  /** Called when the last program that runs has ended. */
+  #atRest: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: IndexedDbStoreOptions);
@@ -81,10 +83,7 @@ export class IndexedDbStore implements Store {
 
   transact<T>(start: () => Program<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new QuaysideError("closed", "This store is closed."));
-    const run = this.#run(start);
-    const settled: Promise<unknown> = run.catch(() => {}).finally(() => this.#running.delete(settled));
-    this.#running.add(settled);
-    return run;
+    return this.#run(start);
   }
 
   get #closed(): boolean {
@@ -105,17 +104,29 @@ export class IndexedDbStore implements Store {
   }
 
   async #close(): Promise<void> {
-    await Promise.all(this.#running);
+    if (this.#running > 0)
+      await new Promise<void>((resolve) => {
+        this.#atRest = resolve;
+      });
     // Not before: what these programs changed is still to be announced.
     this.#announcements.close();
     if (!this.#base) this.#connection.close();
   }
 
   async #run<T>(start: () => Program<T>): Promise<T> {
+    this.#running++;
+    try {
+      return await this.#tryRun(start);
+    } finally {
+      if (--this.#running === 0) this.#atRest?.();
+    }
+  }
+
+  async #tryRun<T>(start: () => Program<T>): Promise<T> {
     for (let tries = 1; ; tries++) {
       let database: IDBDatabase | undefined;
       try {
-        database = await this.#connection.open();
+        database = this.#connection.opened ?? (await this.#connection.open());
         return await runProgram(database, this.#durability, start());
       } catch (failure) {
         if (!(failure instanceof EngineFailure)) throw failure;

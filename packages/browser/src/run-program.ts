@@ -44,8 +44,9 @@ export async function runProgram<T>(database: IDBDatabase, durability: Durabilit
       }
     };
 
+    const stranded = strandedBy(database);
     const end = (settle: () => void) => {
-      database.removeEventListener("close", strand);
+      stranded.delete(strand);
       settle();
     };
     // A connection closed by force has aborted its transactions when it says so. Chromium forgets those that were made
@@ -57,9 +58,25 @@ export async function runProgram<T>(database: IDBDatabase, durability: Durabilit
     transaction.oncomplete = () => end(() => resolve(result));
     transaction.onabort = () =>
       end(() => reject(thrown ? thrown.error : new EngineFailure(transaction.error, finished)));
-    database.addEventListener("close", strand);
+    stranded.add(strand);
     advance(() => first);
   });
+}
+
+const strands = new WeakMap<IDBDatabase, Set<() => void>>();
+
+/** What to call when this connection is closed by force: one listener for all of its transactions. */
+function strandedBy(database: IDBDatabase): Set<() => void> {
+  let all = strands.get(database);
+  if (!all) {
+    const made = new Set<() => void>();
+    database.addEventListener("close", () => {
+      for (const strand of [...made]) strand();
+    });
+    strands.set(database, made);
+    all = made;
+  }
+  return all;
 }
 
 /** Named as Chromium names it in the transactions that it does abort. */

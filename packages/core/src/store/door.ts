@@ -2,7 +2,18 @@ import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameK
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
 import { freeKeys } from "./dedupe.ts";
-import { after, get, put, type Range, remove, removeRange, scan, scanKeys, startingWith } from "./operations.ts";
+import {
+  after,
+  get,
+  put,
+  type Range,
+  remove,
+  removeRange,
+  scan,
+  scanKeys,
+  startingWith,
+  together,
+} from "./operations.ts";
 import type { IdRecord, Program } from "./store.ts";
 import type { TallyPlace, Turn } from "./turn.ts";
 
@@ -40,16 +51,24 @@ export function* locate(queue: string, ids: readonly string[]): Program<readonly
   });
 }
 
-/** Stores new jobs. `indexed`: those whose ids do not spell their keys, where that is known. */
+/**
+ * Stores new jobs. What their tallies are is asked in the same trip and first: an engine answers in order, and the
+ * answer, with which the program ends, need not wait for the jobs to be written.
+ *
+ * @param indexed those whose ids do not spell their keys, where that is known.
+ */
 export function* place(
   turn: Turn,
   jobs: readonly StoredJob[],
   indexed = jobs.filter((job) => !spellsItsKey(job)),
 ): Program<void> {
-  yield* put("jobs", jobs);
-  yield* put(
-    "ids",
-    indexed.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
+  yield* together(
+    turn.readTallies(new Set(jobs.map(({ queue }) => queue))),
+    put("jobs", jobs),
+    put(
+      "ids",
+      indexed.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
+    ),
   );
   tally(turn, jobs.map(keyOf), 1, "ready");
 }

@@ -38,29 +38,18 @@ export function checkNames({ queue, name, id, dedupe, group }: Omit<NewJob, "pay
   if (group) checkName(group.key, "group.key");
 }
 
-/** Adds what is not there yet. */
-export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
-  return yield* jobs.every(isUnbound) ? addUnbound(turn, jobs, admit) : addBound(turn, jobs, admit);
-}
-
 /** Nothing that stands can be in its way, and it brings nothing but itself: as most jobs, which take the short way. */
 const isUnbound = ({ id, dedupe, flow, group }: NewJob): boolean =>
   id === undefined && !dedupe && !flow && group?.limit === undefined;
 
-function* addUnbound(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
-  const placed: StoredJob[] = [];
-  const receipts: EnqueueReceipt[] = [];
-  for (const job of jobs) {
-    const one = stored(turn, job);
-    placed.push(one);
-    receipts.push({ id: one.id, deduplicated: false });
+/** Adds what is not there yet. */
+export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
+  if (jobs.every(isUnbound)) {
+    const placed = jobs.map((job) => stored(turn, job));
+    if (admit) yield* admit(placed);
+    yield* place(turn, placed, []);
+    return placed.map(({ id }) => ({ id, deduplicated: false }));
   }
-  if (admit) yield* admit(placed);
-  yield* place(turn, placed, []);
-  return receipts;
-}
-
-function* addBound(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
   const plan = planFlows(jobs);
   const taken = yield* takenIds(jobs);
   const keys = new AddedKeys(turn);

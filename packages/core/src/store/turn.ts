@@ -63,11 +63,7 @@ export class Turn {
 
   /** Reads in one trip what an exchange over these queues is going to need, and what else is asked. */
   *prepare(queues: readonly string[], ...others: readonly Program<unknown>[]): Program<void> {
-    yield* together(
-      ...others,
-      this.leases(),
-      ...queues.flatMap((queue): Program<unknown>[] => [this.settings(queue), this.#known(queue)]),
-    );
+    yield* together(...others, this.leases(), ...queues.map((queue) => this.settings(queue)), this.readTallies(queues));
   }
 
   /** Settings of a queue; an unconfigured queue has empty ones. */
@@ -131,6 +127,19 @@ export class Turn {
     this.#tallies.set(queue, sums);
   }
 
+  /** Reads the tallies of queues, in one trip, before they are needed. */
+  *readTallies(queues: Iterable<string>): Program<void> {
+    const unread = [...queues].filter((queue) => !this.#counted.has(queue));
+    const records = yield* get(
+      "tallies",
+      unread.map((queue) => [queue] as const),
+    );
+    unread.forEach((queue, index) => {
+      const { key: _, ...places } = records[index] ?? { key: [queue] as const };
+      this.#counted.set(queue, places);
+    });
+  }
+
   /** How many jobs are in a place by now: known, or counted by `count` (before this turn's changes) and then known. */
   *tallied(queue: string, place: TallyPlace, count: () => Program<number>): Program<number> {
     const known = yield* this.#known(queue);
@@ -152,13 +161,7 @@ export class Turn {
   }
 
   *#known(queue: string): Program<Partial<Record<TallyPlace, number>>> {
-    let known = this.#counted.get(queue);
-    if (!known) {
-      const [record] = yield* get("tallies", [[queue]]);
-      const { key: _, ...places } = record ?? { key: [queue] as const };
-      known = { ...places };
-      this.#counted.set(queue, known);
-    }
-    return known;
+    if (!this.#counted.has(queue)) yield* this.readTallies([queue]);
+    return this.#counted.get(queue) as Partial<Record<TallyPlace, number>>;
   }
 }
