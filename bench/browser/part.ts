@@ -93,14 +93,10 @@ function* casesIn(browser: BenchBrowser): Generator<Case> {
   };
   // Workbox and TanStack have one way to work: one at a time, one transaction or more each.
   const fewer = { Workbox: 300, TanStack: 300 };
-  const fifty = { measure: "work", jobs: 5_000, concurrency: 50 } as const;
   yield {
-    title: "work 5,000 no-op jobs, 50 at a time, 200 more prefetched",
+    title: "work 5,000 no-op jobs, 50 at a time",
     unit: "jobs/s",
-    contestants: [
-      ...contestants({ ...fifty, prefetch: 200 }, everyone, fewer),
-      { name: "Quayside, nothing prefetched", run: () => browser.run({ ...fifty, contestant: "Quayside" }) },
-    ],
+    contestants: contestants({ measure: "work", jobs: 5_000, concurrency: 50 }, everyone, fewer),
     goals: goals(20, 0.5),
   };
   yield {

@@ -4,8 +4,7 @@ export type ContestantName = "Quayside" | "Workbox" | "TanStack" | "Dexie" | "ra
 /** One run in the page: plain data, so that whatever drives a browser can ask for it. */
 export type Run = { readonly contestant: ContestantName } & (
   | { readonly measure: "addOneByOne" | "addAtOnce" | "addBulk"; readonly jobs: number }
-  /** `prefetch`: of Quayside alone. The others have nothing like it. */
-  | { readonly measure: "work"; readonly jobs: number; readonly concurrency: number; readonly prefetch?: number }
+  | { readonly measure: "work"; readonly jobs: number; readonly concurrency: number }
   /** `waiting`: jobs in the same queue that are not due yet. */
   | { readonly measure: "pickUp"; readonly adds: number; readonly percentile: number; readonly waiting?: number }
   | { readonly measure: "depth"; readonly shallow: number; readonly deep: number; readonly jobs: number }

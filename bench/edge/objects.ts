@@ -26,7 +26,7 @@ export class BenchObject {
   static async open(url: string, kind: Kind): Promise<BenchObject> {
     const object = new BenchObject(url, kind);
     await object.inside("add", 0, 1);
-    if (kind.startsWith("W") || kind.startsWith("K")) await object.inside("keepNone");
+    if (kind !== "RAW_QUEUE" && kind !== "AGENT_QUEUE") await object.inside("keepNone");
     return object;
   }
 

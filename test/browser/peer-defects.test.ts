@@ -3,7 +3,7 @@ import { Queue, UnrecoverableError } from "@quayside/core";
 import { createManualClock, type ManualClock } from "@quayside/core/testing";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { databaseOf, freshName } from "./support/databases.ts";
+import { databaseOf, freshName, NEWER, VERSION } from "./support/databases.ts";
 import { OtherTab } from "./support/other-tab.ts";
 
 // What other queues of the browser were found to get wrong, each run here: see docs/rules.md.
@@ -149,7 +149,7 @@ describe("a background-sync queue", () => {
     const first = open();
     await first.queue.addJob("email", "kept");
     await first.driver.close();
-    const newer = await openDB(databaseOf(first.name), 2);
+    const newer = await openDB(databaseOf(first.name), NEWER);
     const second = open({ name: first.name });
     await expect(second.queue.addJob("email", "refused")).rejects.toMatchObject({
       code: "storage_unavailable",
@@ -233,7 +233,7 @@ describe("an offline-transactions outbox", () => {
     const id = await follower.queue.addJob("unheard-of", "kept");
     await follower.queue.stop();
     await follower.driver.close();
-    const database = await openDB(databaseOf(leader.name), 1);
+    const database = await openDB(databaseOf(leader.name), VERSION);
     expect((await database.getAll("jobs")).map((job) => job.id)).toEqual([id]);
     database.close();
   });

@@ -2,7 +2,7 @@ import { deleteDatabase, indexedDbDriver } from "@quayside/browser";
 import { Queue, StorageFullError } from "@quayside/core";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { canDeleteByForce, databaseOf, deleteByForce, freshName } from "./support/databases.ts";
+import { canDeleteByForce, databaseOf, deleteByForce, freshName, NEWER } from "./support/databases.ts";
 import { failTransactions } from "./support/faults.ts";
 
 /** Storage Buckets (Chrome 122): each has an `indexedDB` and a quota of its own, so no other test feels this one. */
@@ -99,7 +99,7 @@ describe("a connection that goes while a queue is worked", () => {
     const idle = event(queue, "idle");
     await queue.run({ concurrency: 5 });
     for (let upgrade = 0; upgrade < 5; upgrade++) {
-      const failed = openDB(databaseOf(name), 2, {
+      const failed = openDB(databaseOf(name), NEWER, {
         upgrade: (_database, _from, _to, transaction) => {
           transaction.done.catch(() => {});
           transaction.abort();
@@ -125,7 +125,7 @@ describe("a connection that goes while a queue is worked", () => {
     // More than there are jobs: with room left it looks when it is told to.
     await queue.run({ concurrency: 30 });
     await held;
-    const newer = await openDB(databaseOf(name), 2);
+    const newer = await openDB(databaseOf(name), NEWER);
     const refusal = { code: "storage_unavailable", details: { reason: "newer_version" } };
     await expect(queue.addJob("email", 1)).rejects.toMatchObject(refusal);
     queue.on("job:sms", () => {});

@@ -14,7 +14,7 @@ export interface OpenQueue {
   /** Stores so many that are not due for the next hour. */
   addLater?(count: number): Promise<unknown>;
   /** Works so many of the waiting jobs, so many at a time; resolves when the last of them is gone from the database. */
-  work?(count: number, concurrency: number, prefetch?: number): Promise<void>;
+  work?(count: number, concurrency: number): Promise<void>;
   /** Has a worker that waits for jobs, with nothing to do. */
   wait?(): Promise<IdleWorker>;
   close(): Promise<unknown>;

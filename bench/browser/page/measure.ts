@@ -37,7 +37,7 @@ async function exercise(queue: OpenQueue, run: Exclude<Run, Measured<"pickUp" | 
     case "addBulk":
       return has(queue.addBulk).call(queue, run.jobs);
     case "work":
-      return has(queue.work).call(queue, run.jobs, run.concurrency, run.prefetch);
+      return has(queue.work).call(queue, run.jobs, run.concurrency);
   }
 }
 

@@ -20,14 +20,14 @@ export const quayside: Contestant = {
         for (let left = count; left > 0; left -= 10_000)
           await queue.addJobs(many(Math.min(left, 10_000)).map((job) => ({ ...job, delay: "1h" as const })));
       },
-      async work(count, concurrency, prefetch) {
+      async work(count, concurrency) {
         let left = count;
         const gone = new Promise<void>((resolve, reject) => {
           queue.on("completed", () => --left === 0 && resolve());
           queue.on("failed", ({ error }) => reject(error));
         });
         const off = queue.on("job:email", noOp);
-        await queue.run({ concurrency, prefetch, maxJobs: count });
+        await queue.run({ concurrency, maxJobs: count });
         await gone;
         await queue.stop();
         off();

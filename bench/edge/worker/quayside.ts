@@ -243,13 +243,13 @@ export class WideQueue extends BenchQueue {
 /** Claims so many that the sync of each claim to the disk (R10) is little for each job. */
 export class WidestQueue extends BenchQueue {
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
-    super(ctx, env, { handlers, concurrency: 1_000, prefetch: 2000 });
+    super(ctx, env, { handlers, concurrency: 1_000 });
   }
 }
 
 /** As many again are held ahead: they run while the next claim is being written to the disk. */
 export class AheadQueue extends BenchQueue {
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
-    super(ctx, env, { handlers, concurrency: 1_000, prefetch: 1_000 });
+    super(ctx, env, { handlers, concurrency: 10, prefetch: 200 });
   }
 }

@@ -1,9 +1,12 @@
 import { COLLECTIONS } from "@quayside/core";
-import { type IDBPDatabase, openDB, unwrap } from "idb";
+import { type IDBPDatabase, type IDBPObjectStore, type IDBPTransaction, openDB, unwrap } from "idb";
 import { EngineFailure, nameOf, unavailable } from "./failures.ts";
+import { toText } from "./text-keys.ts";
 
 /** Raise it with every change of the object stores, and say in `upgrade` how to get there from each older one. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
+/** Records that an upgrade has in memory at once. */
+const UPGRADE_STEP = 1_000;
 
 /**
  * One connection to one database: opened when it is first needed, and again after the engine or another tab took it
@@ -64,10 +67,13 @@ export class Connection {
           if (oldVersion === 0 && this.#wasThere) lost = "deleted";
           // Chromium's own: it had to throw a damaged database away, and says so this once.
           else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
-          if (!lost) return upgrade(database, oldVersion);
+          const undo = () => {
+            transaction.done.catch(() => {});
+            transaction.abort();
+          };
           // Undone, it leaves no database: whoever deleted it finds it deleted.
-          transaction.done.catch(() => {});
-          transaction.abort();
+          if (lost) undo();
+          else upgrade(database, oldVersion, transaction).catch(undo);
         },
         blocking: () => this.discard(database),
         terminated: () => this.discard(database),
@@ -95,9 +101,31 @@ export class Connection {
   }
 }
 
-/** Builds the object stores from core's declaration: the records' own keys and no index. */
-function upgrade(database: IDBPDatabase, oldVersion: number): void {
-  if (oldVersion < 1) {
-    for (const collection of Object.keys(COLLECTIONS)) database.createObjectStore(collection, { keyPath: "key" });
+type Upgrade = IDBPTransaction<unknown, string[], "versionchange">;
+type UpgradedStore = IDBPObjectStore<unknown, string[], string, "versionchange">;
+
+/**
+ * Builds the object stores from core's declaration. A record's key stands beside it, as text: for a key that it would
+ * have to look up in the record, Chromium makes another copy of that with every put. And no index.
+ */
+async function upgrade(database: IDBPDatabase, oldVersion: number, transaction: Upgrade): Promise<void> {
+  for (const collection of Object.keys(COLLECTIONS)) {
+    const before = oldVersion === 1 ? transaction.objectStore(collection) : undefined;
+    if (before) before.name = `${collection}/1`;
+    database.createObjectStore(collection);
+    if (before) await copy(before, transaction.objectStore(collection));
+    if (before) database.deleteObjectStore(before.name);
+  }
+}
+
+/** In version 1 the keys were those of the records themselves. */
+async function copy(from: UpgradedStore, to: UpgradedStore): Promise<void> {
+  let range: IDBKeyRange | null = null;
+  for (;;) {
+    const records: readonly { readonly key: (string | number)[] }[] = await from.getAll(range, UPGRADE_STEP);
+    for (const record of records) void to.put(record, toText(record.key));
+    const last = records[UPGRADE_STEP - 1];
+    if (!last) return;
+    range = IDBKeyRange.lowerBound(last.key, true);
   }
 }

@@ -1,5 +1,6 @@
 import { isOperation, type Key, type Operation, type Step } from "@quayside/core";
 import { EngineFailure } from "./failures.ts";
+import { fromText, toText } from "./text-keys.ts";
 
 /** An operation whose requests are under way. */
 export interface Issued {
@@ -53,14 +54,14 @@ function issueOne(transaction: IDBTransaction, operation: Operation): Issued {
     const store = transaction.objectStore(operation.collection);
     switch (operation.op) {
       case "get":
-        return each(operation.keys.map((key) => store.get(toKey(key))));
+        return each(operation.keys.map((key) => store.get(toText(key))));
       case "scan":
         return scan(store, operation);
       case "put":
-        for (const record of operation.records) store.put(record);
+        for (const record of operation.records) store.put(record, toText(record.key));
         return nothing;
       case "delete":
-        for (const key of operation.keys) store.delete(toKey(key));
+        for (const key of operation.keys) store.delete(toText(key));
         return nothing;
       case "deleteRange": {
         const range = halfOpen(operation.from, operation.to);
@@ -95,7 +96,11 @@ function scan(store: IDBObjectStore, { from, to, limit, reverse, keysOnly }: Sca
     return keysOnly || !("getAllRecords" in store)
       ? walkBack(store, range, limit, keysOnly)
       : readBack(store, range, limit);
-  const request = keysOnly ? store.getAllKeys(range, toCount(limit)) : store.getAll(range, toCount(limit));
+  if (keysOnly) {
+    const request = store.getAllKeys(range, toCount(limit));
+    return once(request, () => (request.result as string[]).map(fromText));
+  }
+  const request = store.getAll(range, toCount(limit));
   return once(request, () => request.result);
 }
 
@@ -103,7 +108,7 @@ function readBack(store: IDBObjectStore, query: IDBKeyRange, limit: number): Iss
   const count = toCount(limit);
   const reader = store as unknown as BackwardReader;
   const request = reader.getAllRecords({ query, direction: "prev", ...(count !== undefined && { count }) });
-  return once(request, () => request.result.map((record) => record.value));
+  return once(request, () => request.result.map(({ value }) => value));
 }
 
 function walkBack(store: IDBObjectStore, range: IDBKeyRange, limit: number, keysOnly = false): Issued {
@@ -117,7 +122,7 @@ function walkBack(store: IDBObjectStore, range: IDBKeyRange, limit: number, keys
       request.onsuccess = () => {
         const cursor = request.result;
         if (!cursor) return done();
-        rows.push("value" in cursor ? cursor.value : cursor.primaryKey);
+        rows.push("value" in cursor ? cursor.value : fromText(cursor.primaryKey as string));
         if (rows.length >= limit) return done();
         cursor.continue();
       };
@@ -128,12 +133,9 @@ function walkBack(store: IDBObjectStore, range: IDBKeyRange, limit: number, keys
 
 /** `[from, to)`; undefined where nothing can lie in it, for which IndexedDB has no range but an exception. */
 function halfOpen(from: Key, to: Key): IDBKeyRange | undefined {
-  const [lower, upper] = [toKey(from), toKey(to)];
-  return indexedDB.cmp(lower, upper) < 0 ? IDBKeyRange.bound(lower, upper, false, true) : undefined;
+  const [lower, upper] = [toText(from), toText(to)];
+  return lower < upper ? IDBKeyRange.bound(lower, upper, false, true) : undefined;
 }
 
 /** The largest count is 2^32 − 1 (WebIDL `unsigned long`); beyond it there is no limit to speak of. */
 const toCount = (limit: number): number | undefined => (limit < 2 ** 32 ? limit : undefined);
-
-/** IndexedDB's types want arrays that may be written to; it does not write. */
-const toKey = (key: Key): IDBValidKey => key as (string | number)[];

@@ -9,6 +9,10 @@ export const freshName = (): string => `case-${++made}-${crypto.randomUUID()}`;
 /** What the store of that name calls its database. */
 export const databaseOf = (name: string): string => `quayside:${name}`;
 
+/** The version of its object stores, and one that it does not know yet. */
+export const VERSION = 2;
+export const NEWER = VERSION + 1;
+
 /** WebKit goes on listing a database whose making was undone, with version 0. */
 export const exists = async (name: string): Promise<boolean> =>
   (await indexedDB.databases()).some(({ name: found, version }) => found === databaseOf(name) && version !== 0);

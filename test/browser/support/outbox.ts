@@ -115,7 +115,8 @@ export class Site {
     await made.close();
     const [from, to] = await Promise.all([openDB(databaseOf(this.name)), openDB(databaseOf(site.name))]);
     for (const store of from.objectStoreNames) {
-      for (const record of await from.getAll(store)) await to.put(store, record);
+      const keys = await from.getAllKeys(store);
+      for (const [index, record] of (await from.getAll(store)).entries()) await to.put(store, record, keys[index]);
     }
     from.close();
     to.close();

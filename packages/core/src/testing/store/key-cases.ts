@@ -43,6 +43,11 @@ const TEXTS = [
 /** Legal names, and hard on whoever builds keys by gluing strings or by JSON. */
 const AWKWARD = [
   "\u0000",
+  "\u0001",
+  "\u0002",
+  "\u0003",
+  "\u0002\u0003",
+  "\u0001\u0004",
   "a\u0000b",
   "a",
   "a\u0000",
@@ -86,6 +91,24 @@ export function keyCases(check: StoreCase, expect: TestRunner["expect"]): void {
     const inOrder = line.map(job);
     await write(store, "jobs", shuffled(inOrder));
     expect(await readAll(store, "jobs")).toEqual(inOrder);
+  });
+
+  check("compare numbers by value at every power of two, below zero too", async (store) => {
+    const powers = Array.from({ length: 53 }, (_, n) => [2 ** n - 1, 2 ** n]).flat();
+    const instants = [...new Set([...powers.filter((at) => at <= LAST_INSTANT), LAST_INSTANT])];
+    const orders = [...new Set([...powers, Number.MAX_SAFE_INTEGER])].map((order) => ({ at: LAST_INSTANT, order }));
+    const inOrder = [
+      ...[100, 64, 1].flatMap((priority) => [{ priority, at: 5 }]),
+      ...instants.slice(0, -1).map((at) => ({ at, order: 1 })),
+      ...orders.slice(1),
+      ...[-1, -64, -100].flatMap((priority) => [{ priority, at: 5 }]),
+    ].map(job);
+    await write(store, "jobs", shuffled(inOrder));
+    expect(await readAll(store, "jobs")).toEqual(inOrder);
+    const keys = inOrder.map(({ key }) => key);
+    expect(await store.transact(() => scanKeys("jobs", ALL, 1_000))).toEqual(keys);
+    for (const [index, key] of keys.entries())
+      expect(await store.transact(() => scanKeys("jobs", { from: key, to: ALL.to }, 1_000))).toEqual(keys.slice(index));
   });
 
   check("compare text by its characters, not by a language", async (store) => {
