@@ -1,5 +1,6 @@
 import { escapePart } from "../../job/place.ts";
 import { get, scan, scanKeys, startingWith } from "../../store/operations.ts";
+import type { Key } from "../../store/store.ts";
 import type { TestRunner } from "../harness.ts";
 import type { StoreCase } from "../store-suite.ts";
 import { ALL, idRecord, type JobPart, job, lease, readAll, write } from "./records.ts";
@@ -125,6 +126,10 @@ export function keyCases(check: StoreCase, expect: TestRunner["expect"]): void {
       keys.map(([queue, id]) => idRecord(queue, id)),
     );
     expect(await store.transact(() => get("ids", keys))).toEqual(keys.map(([queue, id]) => idRecord(queue, id)));
+    // Beyond that, engines differ in what comes first.
+    const found = await store.transact(() => scanKeys("ids", { from: [""], to: ["\ud000"] }, 100));
+    const spelled = (some: readonly Key[]) => new Set(some.map((key) => JSON.stringify(key)));
+    expect(spelled(found)).toEqual(spelled(keys.filter(([text]) => text < "\ud000")));
     expect(
       await store.transact(() =>
         get("ids", [
