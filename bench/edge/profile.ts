@@ -4,7 +4,7 @@ import { BenchObject } from "./objects.ts";
 import { startWorkerd } from "./workerd.ts";
 
 const JOBS = 20_000;
-const WAITING = "waiting for the disk, with nothing to run";
+const WAITING = "waiting for the disk: one sync a claim";
 const SQL = "SQLite: statements, rows read";
 const GARBAGE = "garbage collection";
 const OWN = "Quayside's own code";
@@ -26,7 +26,7 @@ function roomOf(functionName: string, url: string): string | undefined {
 
 export const whereTimeGoes = (): Case =>
   profileCase(
-    "where the time of a job goes, worked 1,000 at a time in the object, 1,000 more prefetched",
+    "where the time of a job goes, worked 1,000 at a time in the object",
     JOBS,
     [WAITING, SQL, GARBAGE, OWN],
     roomOf,
@@ -38,7 +38,7 @@ async function profile(): Promise<CpuProfile> {
   const { url, inspector, close } = await startWorkerd(true);
   try {
     const filled = async () => {
-      const object = await BenchObject.open(url, "AHEAD_QUEUE");
+      const object = await BenchObject.open(url, "WIDEST_QUEUE");
       await object.inside("fill", JOBS);
       return object;
     };
