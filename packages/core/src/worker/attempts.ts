@@ -92,6 +92,7 @@ export class Attempts<Ctx extends object> {
   }
 
   cancel(tokens: ReadonlySet<string>): void {
+    if (tokens.size === 0) return;
     for (const attempt of this.live) if (tokens.has(attempt.token)) attempt.cancel();
   }
 
@@ -107,6 +108,7 @@ export class Attempts<Ctx extends object> {
 
   /** Others have these jobs now. */
   lose(tokens: ReadonlySet<string>): void {
+    if (tokens.size === 0) return;
     for (const attempt of this.live) if (tokens.has(attempt.token)) this.#lose(attempt);
   }
 
