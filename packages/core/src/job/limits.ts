@@ -7,6 +7,8 @@ export const LIMITS = {
   /** `maxAttempts`, `maxExceptions`, `maxInterruptions`. */
   attempts: 1_000_000,
   groupLimit: 10_000,
+  /** Jobs that one exchange may ask for, and that a worker runs, or holds ahead. */
+  claim: 10_000,
   backoffFactor: 100,
   /** Ended jobs kept of a state. */
   keep: 1_000_000,

@@ -1,6 +1,7 @@
 import type { Driver } from "../driver/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import type { JobDefinition, JobMap } from "../job/job-map.ts";
+import { LIMITS } from "../job/limits.ts";
 import { integer } from "../job/options.ts";
 import { Emitter } from "../worker/emitter.ts";
 import { Slots } from "../worker/slots.ts";
@@ -64,7 +65,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       home: this.#home,
       placement: this.#placement,
       events: this.#events,
-      slots: new Slots(integer(options.concurrency ?? CONCURRENCY, 1, 10_000, "concurrency")),
+      slots: new Slots(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency")),
       worker: options,
       defaultQueue: () => this.defaultQueue,
       drain: () => this.drain(),

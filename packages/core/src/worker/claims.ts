@@ -1,9 +1,7 @@
+import { LIMITS } from "../job/limits.ts";
 import type { ClaimQueue } from "../store/verbs.ts";
 import type { Share, Slots } from "./slots.ts";
 import type { WorkerQueue } from "./worker-options.ts";
-
-/** Jobs that one exchange may ask for. */
-const CLAIM_MOST = 10_000;
 
 /** The claims of one life of a worker. */
 export interface ClaimLimits {
@@ -79,7 +77,7 @@ export class Claims<Ctx extends object> {
 
   /** How many jobs it may claim beside `free`, of so many. */
   beside(free: number, count: number): number {
-    return Math.max(0, Math.min(count, this.#quota - free, CLAIM_MOST - free));
+    return Math.max(0, Math.min(count, this.#quota - free, LIMITS.claim - free));
   }
 
   /** So many were claimed; fewer than none: given back. */

@@ -3,6 +3,7 @@ import type { Driver } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
+import { LIMITS } from "../job/limits.ts";
 import { integer } from "../job/options.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimLimits } from "./claims.ts";
@@ -42,8 +43,8 @@ export class Worker<Ctx extends object = object> {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const random = options.random ?? Math.random;
-    const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, 10_000, "concurrency");
-    const prefetch = integer(options.prefetch ?? 0, 0, 10_000, "prefetch");
+    const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency");
+    const prefetch = integer(options.prefetch ?? 0, 0, LIMITS.claim, "prefetch");
     const sleepMs = options.sleep === undefined ? Number.POSITIVE_INFINITY : toMs(options.sleep, "sleep");
     const leaseMs = toMs(options.lease ?? DEFAULTS.leaseMs, "lease");
     if (leaseMs < 100)

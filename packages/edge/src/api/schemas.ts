@@ -162,10 +162,10 @@ export const exchangeBody = z.strictObject({
     ),
   ),
   claim: z.strictObject({
-    limit: z.int().check(z.minimum(0), z.maximum(10_000)),
+    limit: z.int().check(z.minimum(0), z.maximum(LIMITS.claim)),
     names: z.exactOptional(z.array(z.string())),
     /** The last so many of `limit` are not to start at once: nothing of a group, or of a queue with limits. */
-    prefetch: z.exactOptional(z.int().check(z.minimum(0), z.maximum(10_000))),
+    prefetch: z.exactOptional(z.int().check(z.minimum(0), z.maximum(LIMITS.claim))),
     busy: z.exactOptional(z.boolean()),
   }),
   /** Of a queue that is split: what the reply to the last exchange said to bring along. */
