@@ -37,11 +37,14 @@ export async function compare(measured: Case, rounds = ROUNDS): Promise<Result> 
 }
 
 function summarize(name: string, values: readonly number[]): Figure {
+  return { name, median: medianOf(values), min: Math.min(...values), max: Math.max(...values) };
+}
+
+export function medianOf(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (index: number) => sorted[index] as number;
   const middle = sorted.length >> 1;
-  const median = sorted.length % 2 === 1 ? at(middle) : (at(middle - 1) + at(middle)) / 2;
-  return { name, median, min: at(0), max: at(sorted.length - 1) };
+  return sorted.length % 2 === 1 ? at(middle) : (at(middle - 1) + at(middle)) / 2;
 }
 
 function judge({ title, unit }: Case, figures: readonly Figure[], goal: Goal): GoalResult {
