@@ -105,6 +105,33 @@ describe("QueueManager", () => {
     await manager.stop();
   });
 
+  it("connections that share one slot take turns, whatever they hold ahead", async () => {
+    const clock = createManualClock();
+    const drivers = { one: memoryDriver({ clock }), two: memoryDriver({ clock }) };
+    const queues = { a: { connection: "one" }, b: { connection: "two" } };
+    const manager = new QueueManager({ connections: drivers, clock, concurrency: 1, prefetch: 2, queues });
+    const order: string[] = [];
+    let finish = () => {};
+    const first = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const handler = async (_: unknown, { queue }: { queue: string }) => {
+      if (order.push(queue) === 1) await first;
+    };
+    manager.registerJob({ name: "work", handler });
+    await manager.enqueueAll(jobs("a", 6));
+    await manager.start();
+    await clock.advance(0);
+    await manager.enqueueAll(jobs("b", 6));
+    await clock.advance(0);
+    finish();
+    await clock.advance(0);
+    await manager.stop();
+    expect(order).toHaveLength(12);
+    // Who stands in line goes next: nobody runs more than what it had begun to wait for, and the next one.
+    expect(order.join("")).not.toMatch(/(.)\1\1/);
+  });
+
   it("a connection that finds no room is not idle", async () => {
     const clock = createManualClock();
     const drivers = { one: memoryDriver({ clock }), two: memoryDriver({ clock }) };
