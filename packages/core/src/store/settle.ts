@@ -22,19 +22,23 @@ export function* settle(
 ): Program<{ left: readonly Held[]; lost: string[]; stays: boolean }> {
   const entries: (Held | undefined)[] = [...held];
   let next = 0;
+  let positions: Map<string, number> | undefined;
   const lost: string[] = [];
   const plain: Held[] = [];
   const rest: { entry: Held; settlement: Settlement }[] = [];
   const keepsNone = new Map<string, boolean>();
   for (const settlement of settlements) {
-    const at = indexFrom(next, entries, settlement.token);
-    const entry = entries[at];
+    // Attempts mostly end in the order in which they were claimed: then there is nothing to look up.
+    if (entries[next]?.token !== settlement.token) {
+      positions ??= new Map(held.map(({ token }, index) => [token, index]));
+      next = positions.get(settlement.token) ?? held.length;
+    }
+    const entry = entries[next];
     if (!entry) {
       lost.push(settlement.token);
       continue;
     }
-    entries[at] = undefined;
-    next = at + 1;
+    entries[next++] = undefined;
     // The common case needs no look at the record: done, nothing kept, nothing else to clean.
     if (entry.plain && settlement.outcome === "completed") {
       const queue = queueOf(entry.key);
@@ -74,15 +78,6 @@ export function* settle(
   yield* move(turn, moves);
   yield* end(turn, ends);
   return { left: entries.filter((entry) => entry !== undefined), lost, stays };
-}
-
-/** Looks all the way round, from where the last was found: attempts mostly end in the order in which they were claimed. */
-function indexFrom(start: number, entries: readonly (Held | undefined)[], token: string): number {
-  for (let passed = 0, at = start; passed < entries.length; passed++, at++) {
-    if (at >= entries.length) at = 0;
-    if (entries[at]?.token === token) return at;
-  }
-  return -1;
 }
 
 /** What an attempt leaves behind, however it ended. */

@@ -73,10 +73,10 @@ export class Attempts<Ctx extends object> {
 
   /** How its queue runs it, with what this worker puts around that. */
   #runOf(job: JobRecord): Run {
-    const { network, queueOf, worker } = this.#options;
+    const { queueOf, worker } = this.#options;
     const handle = (queueOf(job) as WorkerQueue<Ctx>).run as Run;
-    const waits = job.requires === "network" && network;
-    return waits || worker.telemetry ? around(handle, waits || undefined, worker.telemetry) : handle;
+    const network = job.requires === "network" ? this.#options.network : undefined;
+    return network || worker.telemetry ? around(handle, network, worker.telemetry) : handle;
   }
 
   /** Those that have ended, to be settled; then they are forgotten. */
