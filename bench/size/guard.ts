@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { bundleSize } from "./bundle-size.ts";
 import { PAGE } from "./part.ts";
 
-const LIMIT_BYTES = 40_500;
+const LIMIT_BYTES = 44_000;
 
 const { gzip, minified } = await bundleSize(PAGE, fileURLToPath(new URL("..", import.meta.url)));
 console.log(
