@@ -55,6 +55,7 @@ declare function btoa(data: string): string;
 
 interface TextEncoder {
   encode(input?: string): Uint8Array<ArrayBuffer>;
+  encodeInto(source: string, destination: Uint8Array<ArrayBuffer>): { read: number; written: number };
 }
 declare const TextEncoder: { prototype: TextEncoder; new (): TextEncoder };
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { mailQueue, rejection, scene } from "./support.ts";
 
 describe("ctx", () => {
-  it("log keeps lines with the job, also those of the last moment, each cut at 2,000 characters", async () => {
+  it("log keeps lines with the job, also those of the last moment, each cut at 4 KiB", async () => {
     const { queue, clock } = mailQueue();
     const heard: string[] = [];
     queue.on("log", ({ line }) => heard.push(line));
@@ -11,7 +11,7 @@ describe("ctx", () => {
     queue.on("job:email", async (_, ctx) => {
       ctx.log("begun");
       await new Promise<void>((resolve) => (finish = resolve));
-      ctx.log("x".repeat(3_000));
+      ctx.log("x".repeat(5_000));
     });
     const id = await queue.addJob("email", null);
     await queue.run();
@@ -20,7 +20,7 @@ describe("ctx", () => {
     finish();
     await clock.advance(0);
     await queue.stop();
-    expect(await queue.get(id)).toMatchObject({ state: "completed", logs: ["begun", "x".repeat(2_000)] });
+    expect(await queue.get(id)).toMatchObject({ state: "completed", logs: ["begun", `${"x".repeat(4_087)}… (cut)`] });
     expect(heard).toHaveLength(2);
   });
 

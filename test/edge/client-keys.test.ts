@@ -39,6 +39,7 @@ function pausing() {
     clock: {
       now: () => clock.now(),
       monotonic: () => clock.monotonic(),
+      turn: () => clock.turn(),
       after(ms: number, run: () => void) {
         if (ms !== TIMEOUT_MS) pauses.push(ms);
         return clock.after(ms, run);

@@ -15,7 +15,7 @@ function timeOf(space: string): { wall: number; elapsed: number } {
 /** An object is named `space/queue`. */
 function clockOf(ctx: DurableObjectState): Clock {
   const time = timeOf(ctx.id.name?.split("/")[0] ?? "");
-  return { now: () => time.wall, monotonic: () => time.elapsed, after: systemClock.after };
+  return { now: () => time.wall, monotonic: () => time.elapsed, after: systemClock.after, turn: systemClock.turn };
 }
 
 /** Keeps jobs and works none: the tests are its workers. */

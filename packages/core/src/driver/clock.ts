@@ -8,10 +8,44 @@ export interface Clock {
   monotonic(): number;
   /** Calls `run` once after `ms` (at least 0); returns the function that prevents it. */
   after(ms: number, run: () => void): () => void;
+  /** Resolves in a later task of the event loop, so that timers, I/O and other tasks have their turn before. */
+  turn(): Promise<void>;
 }
 
 /** Longest delay of `setTimeout`: 2^31 − 1 ms; a longer one fires at once (HTML standard). */
 const LONGEST_TIMER_MS = 2_147_483_647;
+
+/** Ways to another task of the event loop that not every platform has. */
+interface TaskGlobals {
+  /** Node. */
+  readonly setImmediate?: (run: () => void) => unknown;
+  /** Browsers: pages and workers. */
+  readonly document?: unknown;
+  readonly importScripts?: unknown;
+  readonly MessageChannel?: new () => { readonly port1: TaskPort; readonly port2: TaskPort };
+}
+
+interface TaskPort {
+  onmessage: (() => void) | null;
+  postMessage(message: unknown): void;
+  close(): void;
+}
+
+/** Takes the fastest way to another task: a timer of 0 ms takes 4 ms in browsers and 1 ms in Node. */
+function turn(): Promise<void> {
+  const { setImmediate, document, importScripts, MessageChannel } = globalThis as unknown as TaskGlobals;
+  return new Promise((resolve) => {
+    if (setImmediate) setImmediate(resolve);
+    else if (MessageChannel && (document ?? importScripts)) {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(undefined);
+    } else setTimeout(resolve, 0);
+  });
+}
 
 /** The clock of the platform. */
 export const systemClock: Clock = {
@@ -26,4 +60,5 @@ export const systemClock: Clock = {
     arm(Math.max(0, ms));
     return () => clearTimeout(timer);
   },
+  turn,
 };

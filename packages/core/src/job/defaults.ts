@@ -16,6 +16,13 @@ export const DEFAULTS = {
   interruptionBackoff: { kind: "exponential", delayMs: 500, factor: 2, maxMs: 300_000, jitter: 1 },
   /** Wait of a job that `requires` the network and failed while it was away, unless it comes back before. */
   offlineBackoff: { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 },
+  /**
+   * A job that is released or retried more often than `freeRepeats` times in a row, each time after less than
+   * `shortRepeatMs`, waits by `repeatBackoff` in place of that, until it has waited longer by itself or has ended.
+   */
+  freeRepeats: 10,
+  shortRepeatMs: 100,
+  repeatBackoff: { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0 },
   /** Lines of log kept with a job. */
   logLines: 100,
   /** How long the outcome of a numbered request is remembered, unless it says itself. */

@@ -1,4 +1,5 @@
 import { QuaysideError } from "./errors.ts";
+import { describe } from "./text.ts";
 
 type Unit = "ms" | "s" | "m" | "h" | "d" | "w";
 
@@ -25,7 +26,7 @@ export function toMs(duration: Duration, option: string): number {
   if (!Number.isFinite(ms) || ms < 0 || ms > LONGEST_DURATION_MS) {
     throw new QuaysideError(
       "invalid_option",
-      `${option} must be a duration from 0 to 100 years (milliseconds, or a string such as "250ms", "10s", "5m", "2h", "7d"), got ${JSON.stringify(duration) ?? String(duration)}.`,
+      `${option} must be a duration from 0 to 100 years (milliseconds, or a string such as "250ms", "10s", "5m", "2h", "7d"), got ${typeof duration === "string" ? JSON.stringify(duration).slice(0, 200) : describe(duration)}.`,
       { option },
     );
   }

@@ -1,5 +1,7 @@
-import type { Duration } from "./duration.ts";
+import { type Duration, toMs } from "./duration.ts";
 import type { Json } from "./json.ts";
+import { LIMITS } from "./limits.ts";
+import { cutText, describe } from "./text.ts";
 
 /**
  * Every error that Quayside throws or stores carries one of these codes. Branch on `code`: it is stable and survives
@@ -10,6 +12,7 @@ export type ErrorCode =
   | "invalid_payload"
   | "payload_too_large"
   | "invalid_result"
+  | "result_too_large"
   | "unknown_job"
   | "job_not_found"
   | "conflict"
@@ -89,11 +92,15 @@ export class UnrecoverableError extends QuaysideError {
   }
 }
 
-/** Thrown by a handler to have its job tried again after `delay`, whatever its backoff says. */
+/**
+ * Thrown by a handler to have its job tried again after `delay`, whatever its backoff says. Making one with a delay that
+ * is not a duration throws `invalid_option`, which then is the attempt's failure.
+ */
 export class RetryAfterError extends QuaysideError {
   override readonly name = "RetryAfterError";
   readonly delay: Duration;
   constructor(delay: Duration, message = "To be tried again later.", cause?: unknown) {
+    toMs(delay, "RetryAfterError.delay");
     super("retry_after", message, { delay }, cause);
     this.delay = delay;
   }
@@ -110,29 +117,44 @@ export interface StoredError {
   readonly details?: Readonly<Record<string, Json>>;
 }
 
-/** Longest stack kept with a failed job, in characters: enough for the frames that matter. */
-const STACK_LIMIT = 4_000;
-
-/** Turns whatever a handler threw into what is stored with the job. Never throws. */
+/**
+ * Turns whatever a handler threw into what is stored with the job: texts only, message and stack at most
+ * `LIMITS.errorTextBytes` each. Never throws, whatever the thrown value does when it is read.
+ */
 export function toStoredError(thrown: unknown): StoredError {
-  if (thrown instanceof Error) {
-    const code = thrown instanceof QuaysideError ? thrown.code : "handler_failed";
-    return {
-      code,
-      message: thrown.message,
-      ...(thrown.name === "Error" ? {} : { name: thrown.name }),
-      ...(thrown.stack === undefined ? {} : { stack: thrown.stack.slice(0, STACK_LIMIT) }),
-    };
-  }
-  return { code: "handler_failed", message: describe(thrown) };
+  if (!isA(Error, thrown)) return { code: "handler_failed", message: stored(describe(thrown)) };
+  const code = isA(QuaysideError, thrown) ? textOf(thrown, "code") : undefined;
+  const name = textOf(thrown, "name");
+  const stack = textOf(thrown, "stack");
+  return {
+    code: (code as ErrorCode | undefined) ?? "handler_failed",
+    message: stored(textOf(thrown, "message") ?? describe(read(thrown, "message"))),
+    ...(name !== undefined && name !== "Error" && { name: name.slice(0, LIMITS.nameLength).toWellFormed() }),
+    ...(stack !== undefined && { stack: stored(stack) }),
+  };
 }
 
-function describe(thrown: unknown): string {
-  if (typeof thrown === "string") return thrown;
+const stored = (text: string): string => cutText(text, LIMITS.errorTextBytes);
+
+/** `instanceof` for a value that may refuse to be looked at (a revoked proxy throws). */
+export function isA<T>(type: abstract new (...args: never) => T, value: unknown): value is T {
   try {
-    return JSON.stringify(thrown) ?? String(thrown);
+    return value instanceof type;
   } catch {
-    return Object.prototype.toString.call(thrown);
+    return false;
+  }
+}
+
+function textOf(thrown: Error, field: "code" | "name" | "message" | "stack"): string | undefined {
+  const value = read(thrown, field);
+  return typeof value === "string" ? value : undefined;
+}
+
+function read(thrown: Error, field: string): unknown {
+  try {
+    return (thrown as unknown as Record<string, unknown>)[field];
+  } catch {
+    return undefined;
   }
 }
 

@@ -57,7 +57,7 @@ export interface HandlerContext<Payload = unknown> {
   readonly signal: AbortSignal;
   /** Tells how far it is; stored with the job while it runs. */
   progress(value: Json): void;
-  /** Adds a line to the job's log: of a job the last 100 lines are kept, of a line the first 2,000 characters. */
+  /** Adds a line to the job's log: of a job the last 100 lines are kept, of a line the first 4 KiB. */
   log(line: string): void;
   /** How the children of this job ended, where it is the parent of a flow or a batch; else empty. */
   children(): readonly ChildOutcome[];

@@ -2,6 +2,20 @@
 export const LIMITS = {
   /** Longest name of a queue, a job, a group, a tag, a dedupe key or an id, in UTF-16 units. */
   nameLength: 256,
+  /** Message and stack of an error that is stored, each, in bytes of UTF-8: what is longer is cut. */
+  errorTextBytes: 8 * 1024,
+  /** Result of an attempt, and a report of its progress, each, in bytes of JSON. */
+  resultBytes: 128 * 1024,
+  /** A line of a job's log, in bytes of UTF-8: what is longer is cut. */
+  logLineBytes: 4 * 1024,
+  /** All progress and lines of log of the jobs that one worker runs, in bytes: beyond it the oldest go. */
+  reportBytes: 1024 * 1024,
+  /** What attempts leave behind (results, errors, reports) in one exchange, in bytes: the rest goes in the next ones. */
+  exchangeBytes: 256 * 1024,
+  /** Tags of a job. */
+  tags: 32,
+  /** Longest tag, in UTF-16 units. */
+  tagLength: 128,
   /** A priority lies between minus this and this. */
   priority: 100,
   /** `maxAttempts`, `maxExceptions`, `maxInterruptions`. */

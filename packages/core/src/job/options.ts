@@ -1,9 +1,10 @@
 import { type Duration, toMs } from "./duration.ts";
-import { QuaysideError } from "./errors.ts";
+import { isA, QuaysideError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { checkName } from "./place.ts";
 import type { Dedupe, DedupeMode, Group, Keep, Requirement, StoredOptions } from "./record.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
+import { cutText, describe } from "./text.ts";
 
 /** What a queue or a definition can say once for all of its jobs. */
 export interface JobDefaults {
@@ -25,7 +26,7 @@ export interface JobDefaults {
   readonly group?: { readonly key: string; readonly limit?: number | undefined } | undefined;
   /** Keep its payload encrypted at rest; the queue needs keys for it. Default false. */
   readonly encrypted?: boolean | undefined;
-  /** Words to find it by. */
+  /** Words to find it by: at most 32, of 1 to 128 characters each. */
   readonly tags?: readonly string[] | undefined;
   /** How many ended jobs to keep when this one ends; 0 keeps none. Default: what the queue says. */
   readonly keep?: Partial<Keep> | undefined;
@@ -94,17 +95,20 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
     timeout,
     dedupe,
     group,
+    encrypted,
     tags,
     keep,
     requires,
     expiresIn,
   } = merged;
+  if (encrypted !== undefined && typeof encrypted !== "boolean")
+    throw refused("encrypted", "must be true or false", encrypted);
   const delayMs =
     availableAt === undefined ? delay !== undefined && toMs(delay, "delay") : delayUntil(availableAt, now);
   return {
     ...(id !== undefined && { id: checkName(id, "id") }),
     ...(delayMs && { delayMs }),
-    ...(priority && { priority: checkPriority(priority) }),
+    ...(priority !== undefined && checkPriority(priority) !== 0 && { priority }),
     ...(maxAttempts !== undefined && { maxAttempts: integer(maxAttempts, 1, LIMITS.attempts, "maxAttempts") }),
     ...(maxExceptions !== undefined && { maxExceptions: integer(maxExceptions, 1, LIMITS.attempts, "maxExceptions") }),
     ...(maxInterruptions !== undefined && {
@@ -114,7 +118,7 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
     ...(timeout !== undefined && { timeoutMs: positive(toMs(timeout, "timeout"), "timeout") }),
     ...(dedupe !== undefined && { dedupe: resolveDedupe(dedupe) }),
     ...(group !== undefined && { group: resolveGroup(group) }),
-    ...(tags !== undefined && tags.length > 0 && { tags: tags.map((tag, index) => checkName(tag, `tags[${index}]`)) }),
+    ...(tags !== undefined && checkTags(tags).length > 0 && { tags: [...tags] }),
     ...(keep !== undefined && { keep: resolveKeep(keep) }),
     ...(requires !== undefined && { requires: checkRequirement(requires) }),
     ...(expiresIn !== undefined && { expiresInMs: positive(toMs(expiresIn, "expiresIn"), "expiresIn") }),
@@ -152,22 +156,40 @@ function merge(layers: readonly (JobOptions | undefined)[]): JobOptions | undefi
   return merged;
 }
 
+/** The error for a value that an option may not have: it names the option, says what is allowed, and shows the value. */
+export const refused = (option: string, rule: string, value: unknown): QuaysideError =>
+  new QuaysideError("invalid_option", `${option} ${rule}, got ${cutText(show(value), 200)}.`, { option });
+
+const show = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : describe(value));
+
 function delayUntil(instant: number | Date, now: number): number {
-  const at = typeof instant === "number" ? instant : instant.getTime();
-  if (!Number.isFinite(at))
-    throw new QuaysideError("invalid_option", `availableAt must be ms since epoch or a valid Date, got ${instant}.`, {
-      option: "availableAt",
-    });
+  const at = isA(Date, instant) ? instant.getTime() : instant;
+  if (!Number.isFinite(at)) throw refused("availableAt", "must be ms since epoch or a valid Date", instant);
   return toMs(Math.max(0, Math.round(at - now)), "availableAt");
 }
 
 export function integer(value: number, least: number, most: number, option: string): number {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new QuaysideError("invalid_option", `${option} must be an integer from ${least} to ${most}, got ${value}.`, {
-      option,
-    });
-  }
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw refused(option, `must be an integer from ${least} to ${most}`, value);
   return value;
+}
+
+/** A plain object, or the option is refused. */
+function fields<T extends object>(value: T, option: string): T {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw refused(option, "must be an object", value);
+  return value;
+}
+
+/** @throws {QuaysideError} `invalid_option` when they are not a list of at most 32 texts of 1 to 128 characters each. */
+export function checkTags(tags: readonly string[]): readonly string[] {
+  if (!Array.isArray(tags) || tags.length > LIMITS.tags)
+    throw refused("tags", `must be a list of at most ${LIMITS.tags} texts`, Array.isArray(tags) ? tags.length : tags);
+  tags.forEach((tag, index) => {
+    if (checkName(tag, `tags[${index}]`).length > LIMITS.tagLength)
+      throw refused(`tags[${index}]`, `must be at most ${LIMITS.tagLength} characters`, tag);
+  });
+  return tags;
 }
 
 export const checkPriority = (priority: number): number =>
@@ -179,23 +201,19 @@ function positive(ms: number, option: string): number {
 }
 
 function checkRequirement(requires: Requirement): Requirement {
-  if (requires !== "network") {
-    throw new QuaysideError("invalid_option", `requires must be "network", got ${JSON.stringify(requires)}.`, {
-      option: "requires",
-    });
-  }
+  if (requires !== "network") throw refused("requires", 'must be "network"', requires);
   return requires;
 }
 
 const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
 
-function resolveDedupe({ key, mode = "drop", ttl, maxWait }: DedupeOption): Dedupe {
+function resolveDedupe(option: DedupeOption): Dedupe {
+  const { key, mode = "drop", ttl, maxWait } = fields(option, "dedupe");
   checkName(key, "dedupe.key");
   const refuse = (option: string, message: string): never => {
     throw new QuaysideError("invalid_option", `${option} ${message}`, { option });
   };
-  if (!DEDUPE_MODES.includes(mode))
-    refuse("dedupe.mode", `must be one of ${DEDUPE_MODES.join(", ")}, got ${JSON.stringify(mode)}.`);
+  if (!DEDUPE_MODES.includes(mode)) throw refused("dedupe.mode", `must be one of ${DEDUPE_MODES.join(", ")}`, mode);
   if (mode === "throttle" && ttl === undefined) refuse("dedupe.ttl", 'is needed with mode "throttle".');
   if (maxWait !== undefined && mode !== "debounce") refuse("dedupe.maxWait", 'goes with mode "debounce" alone.');
   return {
@@ -206,14 +224,15 @@ function resolveDedupe({ key, mode = "drop", ttl, maxWait }: DedupeOption): Dedu
   };
 }
 
-function resolveGroup({ key, limit }: NonNullable<JobDefaults["group"]>): Group {
+function resolveGroup(option: NonNullable<JobDefaults["group"]>): Group {
+  const { key, limit } = fields(option, "group");
   checkName(key, "group.key");
   return { key, ...(limit !== undefined && { limit: integer(limit, 1, LIMITS.groupLimit, "group.limit") }) };
 }
 
 /** @throws {QuaysideError} `invalid_option` when a state is unknown or a number is not a whole one from 0. */
 export function resolveKeep(keep: Partial<Keep>): Partial<Keep> {
-  for (const [state, count] of Object.entries(keep)) {
+  for (const [state, count] of Object.entries(fields(keep, "keep"))) {
     if (!["completed", "failed", "cancelled"].includes(state)) {
       throw new QuaysideError("invalid_option", `keep.${state} is not a state in which jobs are kept.`, {
         option: `keep.${state}`,
@@ -221,5 +240,5 @@ export function resolveKeep(keep: Partial<Keep>): Partial<Keep> {
     }
     integer(count, 0, LIMITS.keep, `keep.${state}`);
   }
-  return keep;
+  return { ...keep };
 }

@@ -1,6 +1,7 @@
 import { QuaysideError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import type { EndState, JobKey } from "./record.ts";
+import { describe } from "./text.ts";
 
 /**
  * Keys. A job lies where it will be claimed from:
@@ -129,7 +130,7 @@ export function checkName(name: string, option: string): string {
   if (typeof name !== "string" || name === "" || name.length > LIMITS.nameLength || !name.isWellFormed()) {
     throw new QuaysideError(
       "invalid_option",
-      `${option} must be a string of 1 to ${LIMITS.nameLength} characters of well-formed Unicode, got ${JSON.stringify(name) ?? String(name)}.`.slice(
+      `${option} must be a string of 1 to ${LIMITS.nameLength} characters of well-formed Unicode, got ${typeof name === "string" ? JSON.stringify(name) : describe(name)}.`.slice(
         0,
         400,
       ),

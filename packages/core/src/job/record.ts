@@ -78,6 +78,8 @@ export interface StoredJob extends StoredOptions {
   readonly id: string;
   readonly queue: string;
   readonly name: string;
+  /** How often in a row it was released or retried almost at once: see `DEFAULTS.freeRepeats`. */
+  readonly repeats?: number;
   /** JSON text. */
   readonly payload: string;
   readonly priority: number;

@@ -1,7 +1,8 @@
 import { DEFAULTS } from "./defaults.ts";
 import { type Duration, toMs } from "./duration.ts";
-import { type ErrorCode, QuaysideError, RetryAfterError } from "./errors.ts";
+import { type ErrorCode, isA, QuaysideError, RetryAfterError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
+import { describe } from "./text.ts";
 
 /** A resolved, storable retry delay rule. */
 export type Backoff =
@@ -71,9 +72,13 @@ export function resolveBackoff(option: BackoffOption): Backoff {
 
 function within(value: number, least: number, most: number, option: string): number {
   if (typeof value !== "number" || !(value >= least && value <= most)) {
-    throw new QuaysideError("invalid_option", `${option} must be a number from ${least} to ${most}, got ${value}.`, {
-      option,
-    });
+    throw new QuaysideError(
+      "invalid_option",
+      `${option} must be a number from ${least} to ${most}, got ${describe(value)}.`,
+      {
+        option,
+      },
+    );
   }
   return value;
 }
@@ -111,7 +116,7 @@ export function retryDelay(
   random: number,
 ): number | undefined {
   if (attempt >= job.maxAttempts) return undefined;
-  if (error instanceof RetryAfterError) return toMs(error.delay, "RetryAfterError.delay");
-  if (error instanceof QuaysideError && FINAL.has(error.code)) return undefined;
+  if (isA(RetryAfterError, error)) return toMs(error.delay, "RetryAfterError.delay");
+  if (isA(QuaysideError, error) && FINAL.has(error.code)) return undefined;
   return backoffDelay(job.backoff ?? DEFAULTS.backoff, attempt, random);
 }

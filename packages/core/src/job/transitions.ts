@@ -103,9 +103,28 @@ function again(job: StoredJob, stand: Stand): StoredJob {
   return { ...job, key: readyKey(job.queue, job.priority, stand), availableAt: stand.at };
 }
 
+/** How long a job really waits that is given back, or tried again, after so long, and how often in a row that was short. */
+export interface Pace {
+  readonly delayMs: number;
+  readonly repeats: number;
+}
+
+/** Slows down a job that comes back again and again without a pause, so that it does not keep its worker busy (R40). */
+export function paceOf({ repeats: before = 0 }: StoredJob, delayMs: number): Pace {
+  if (delayMs >= DEFAULTS.shortRepeatMs) return { delayMs, repeats: 0 };
+  const repeats = before + 1;
+  const over = repeats - DEFAULTS.freeRepeats;
+  return { delayMs: over > 0 ? backoffDelay(DEFAULTS.repeatBackoff, over, 0) : delayMs, repeats };
+}
+
+function withRepeats({ repeats: _, ...job }: StoredJob, repeats: number): StoredJob {
+  return repeats > 0 ? { ...job, repeats } : job;
+}
+
 /** After a failed attempt that will be tried again. */
-export function retried(job: StoredJob, stand: Stand, error: StoredError, run: Seen): StoredJob {
-  return { ...withLog(again(job, stand), run), ...counted(job, error), error, startedAt: run.startedAt };
+export function retried(job: StoredJob, stand: Stand, { repeats }: Pace, error: StoredError, run: Seen): StoredJob {
+  const next = withRepeats(withLog(again(job, stand), run), repeats);
+  return { ...next, ...counted(job, error), error, startedAt: run.startedAt };
 }
 
 /** What an attempt leaves behind. */
@@ -134,9 +153,9 @@ export const isSpent = (job: StoredJob, error: StoredError): boolean => {
 };
 
 /** Given back by its handler: the attempt does not count. */
-export const released = (job: StoredJob, stand: Stand | undefined, run: Seen): StoredJob => {
-  const logged = withLog(job, run);
-  return stand ? again(logged, stand) : logged;
+export const released = (job: StoredJob, stand: Stand | undefined, { repeats }: Pace, run: Seen): StoredJob => {
+  const next = withRepeats(withLog(job, run), repeats);
+  return stand ? again(next, stand) : next;
 };
 
 /** After its worker died under it. Its attempts stay, and what was logged. */
@@ -149,7 +168,8 @@ export const interruptionDelay = (interruptions: number, random: number): number
 
 /** Put back in line by an operator, as if it had never run; the last error stays to be read. */
 export function reset(job: StoredJob, stand: Stand): StoredJob {
-  const { attempts, interruptions, exceptions, finishedAt, startedAt, result, progress, expiresAt, ...rest } = job;
+  const { attempts, interruptions, exceptions, repeats, finishedAt, startedAt, result, progress, expiresAt, ...rest } =
+    job;
   return again(rest, stand);
 }
 

@@ -1,4 +1,5 @@
 import type { NewJob } from "../job/new-job.ts";
+import { checkTags } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { readyStored } from "../job/transitions.ts";
@@ -30,12 +31,13 @@ export function* enqueue(
 export type Admit = (placed: readonly StoredJob[]) => Program<void>;
 
 /** Names become keys (R4), and not every caller is a `Queue` that has checked them. */
-export function checkNames({ queue, name, id, dedupe, group }: Omit<NewJob, "payload">): void {
+export function checkNames({ queue, name, id, dedupe, group, tags }: Omit<NewJob, "payload">): void {
   checkName(queue, "queue");
   checkName(name, "name");
   if (id !== undefined) checkName(id, "id");
   if (dedupe) checkName(dedupe.key, "dedupe.key");
   if (group) checkName(group.key, "group.key");
+  if (tags) checkTags(tags);
 }
 
 /** Nothing that stands can be in its way, and it brings nothing but itself: as most jobs, which take the short way. */

@@ -1,5 +1,7 @@
 import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
+import { type Json, utf8Bytes } from "../job/json.ts";
+import { LIMITS } from "../job/limits.ts";
 import { decodeId, queueOf } from "../job/place.ts";
 import type { JobKey, JobRecord, StoredJob } from "../job/record.ts";
 import { toJobRecord } from "../job/transitions.ts";
@@ -150,13 +152,45 @@ const scoped = (job: { queue: string; id: string }): string => JSON.stringify([j
 function withReports(turn: Turn, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
   if (reports.length === 0) return held;
   const byToken = new Map(reports.map((report) => [report.token, report]));
-  return held.map((entry) => {
+  const next = held.map((entry) => {
     const report = byToken.get(entry.token);
     if (!report) return entry;
     turn.changed(queueOf(entry.key), "progress");
     const logs = report.log && [...(entry.logs ?? []), ...report.log].slice(-DEFAULTS.logLines);
-    return { ...entry, ...(report.value !== undefined && { progress: report.value }), ...(logs && { logs }) };
+    return measured({ ...entry, ...(report.value !== undefined && { progress: report.value }), ...(logs && { logs }) });
   });
+  return withinBounds(next);
+}
+
+const measured = (entry: Held): Held => ({
+  ...entry,
+  reportBytes: jsonBytes(entry.logs ?? []) + (entry.progress === undefined ? 0 : jsonBytes(entry.progress)),
+});
+
+const jsonBytes = (value: Json): number => utf8Bytes(JSON.stringify(value), 0);
+
+const CUT_LINES = "… (cut: the jobs of this worker log more than is kept)";
+const CUT_PROGRESS = "… (cut: the jobs of this worker report more than is kept)";
+
+/**
+ * A lease is one record, which some stores bound (R29): of all reports together at most `LIMITS.reportBytes` are kept.
+ * The lines of the attempts that were claimed first go first, then their progress.
+ */
+function withinBounds(held: readonly Held[]): readonly Held[] {
+  let over = held.reduce((bytes, { reportBytes = 0 }) => bytes + reportBytes, 0) - LIMITS.reportBytes;
+  if (over <= 0) return held;
+  const next = [...held];
+  for (const cut of [{ logs: [CUT_LINES] }, { progress: CUT_PROGRESS }]) {
+    for (let index = 0; index < next.length && over > 0; index++) {
+      const entry = next[index] as Held;
+      const [field] = Object.keys(cut) as [keyof typeof cut];
+      if (entry[field] === undefined) continue;
+      const shorter = measured({ ...entry, ...cut });
+      over -= Math.max(0, (entry.reportBytes ?? 0) - (shorter.reportBytes ?? 0));
+      next[index] = shorter;
+    }
+  }
+  return next;
 }
 
 /** The same answer to the same number (R9): the tokens name the exchange that claimed them, held jobs never change. */

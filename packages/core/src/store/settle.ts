@@ -1,7 +1,7 @@
 import type { Json } from "../job/json.ts";
-import { queueOf } from "../job/place.ts";
+import { queueOf, sameKey } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
-import { type Ending, isSpent, keepOf, released, retried, type Seen } from "../job/transitions.ts";
+import { type Ending, isSpent, keepOf, paceOf, released, retried, type Seen } from "../job/transitions.ts";
 import { type End, end, endPlain, move } from "./door.ts";
 import { get } from "./operations.ts";
 import type { Held, Program } from "./store.ts";
@@ -68,9 +68,12 @@ export function* settle(
     const job = jobs[index];
     if (!job) continue;
     const fate = decide(turn, job, entry, settlement);
-    if ("ending" in fate) ends.push(fate);
-    else if (fate.job !== job) moves.push({ from: job.key, job: fate.job });
-    else {
+    if ("ending" in fate) {
+      ends.push(fate);
+      continue;
+    }
+    moves.push({ from: job.key, job: fate.job });
+    if (sameKey(fate.job.key, job.key)) {
       stays = true;
       turn.changed(job.queue, "ready");
     }
@@ -87,7 +90,7 @@ export const seenOf = ({ startedAt, progress, logs }: Held): Seen & { readonly p
   ...(logs && { logs }),
 });
 
-/** What becomes of a job after its attempt: an end, or the record that goes back in line (the same one: it stays where it stands). */
+/** What becomes of a job after its attempt: an end, or the record that goes back in line (with the same key: it stays where it stands). */
 function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement): End | { readonly job: StoredJob } {
   const finish = (ending: Ending): End => ({
     job,
@@ -107,12 +110,15 @@ function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement)
       const { error, retryMs } = settlement;
       if (entry.cancel) return finish({ state: "cancelled", counted: true, error });
       if (retryMs === undefined || isSpent(job, error)) return finish({ state: "failed", counted: true, error });
-      return { job: retried(job, turn.stand(retryMs), error, entry) };
+      const pace = paceOf(job, retryMs);
+      return { job: retried(job, turn.stand(pace.delayMs), pace, error, entry) };
     }
-    case "released":
+    case "released": {
       if (entry.cancel) return finish({ state: "cancelled" });
-      // Without a delay it keeps its place: dropping its lease entry is all there is to do.
-      return { job: released(job, settlement.delayMs === 0 ? undefined : turn.stand(settlement.delayMs), entry) };
+      const pace = paceOf(job, settlement.delayMs);
+      // Without a delay it keeps its place.
+      return { job: released(job, pace.delayMs === 0 ? undefined : turn.stand(pace.delayMs), pace, entry) };
+    }
   }
 }
 

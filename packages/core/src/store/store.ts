@@ -64,6 +64,8 @@ export interface Held {
   /** Key of its group. */
   readonly group?: string;
   readonly logs?: readonly string[];
+  /** Bytes of `progress` and `logs` as JSON; absent: 0. */
+  readonly reportBytes?: number;
   readonly progress?: Json;
   /** Somebody asked for the job's end: it becomes `cancelled`, or leaves without a trace (`remove`). */
   readonly cancel?: "cancel" | "remove";

@@ -51,6 +51,7 @@ export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualC
       timers.set(id, { at: elapsed + Math.max(0, ms), run });
       return () => timers.delete(id);
     },
+    turn: async () => {},
     async advance(ms) {
       const until = elapsed + ms;
       await breathe();

@@ -1,5 +1,6 @@
 import type { OpenDriver, TestRunner } from "./harness.ts";
 import { attemptCases } from "./worker/attempts.ts";
+import { boundCases } from "./worker/bounds.ts";
 import { closingCases } from "./worker/closing.ts";
 import { featureCases } from "./worker/features.ts";
 import { networkCases } from "./worker/network.ts";
@@ -15,7 +16,16 @@ import { workerCases } from "./worker/workers.ts";
  * @returns how many cases there are.
  */
 export function workerConformance(runner: TestRunner, open: OpenDriver): number {
-  const topics = [attemptCases, workerCases, prefetchCases, closingCases, shiftCases, networkCases, featureCases];
+  const topics = [
+    attemptCases,
+    boundCases,
+    workerCases,
+    prefetchCases,
+    closingCases,
+    shiftCases,
+    networkCases,
+    featureCases,
+  ];
   for (const { name, cases } of topics) {
     runner.describe(name, () => {
       for (const one of cases) runner.it(one.name, () => runWorkerCase(one, open, runner.expect));

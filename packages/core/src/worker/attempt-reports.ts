@@ -1,18 +1,26 @@
 import type { Clock } from "../driver/clock.ts";
-import type { Json } from "../job/json.ts";
+import { DEFAULTS } from "../job/defaults.ts";
+import { type Json, utf8Bytes } from "../job/json.ts";
+import { LIMITS } from "../job/limits.ts";
+import { cutText, describe } from "../job/text.ts";
 import type { AttemptReport } from "../store/verbs.ts";
 import { Timer } from "./timer.ts";
 
-/** Lines kept of what an attempt logs between two exchanges: no more are kept with a job. */
-const LINES = 100;
-const LINE_LENGTH = 2_000;
 /** Reports are written at most this often, with the renewals. */
 const REPORT_MS = 1_000;
 
-/** What running attempts have said since the last exchange: the last progress, the last lines. */
+/** What an attempt has said since the last exchange. */
+interface Report {
+  value?: Json;
+  lines: string[];
+  /** Of value and lines, as JSON. */
+  valueBytes: number;
+  lineBytes: number[];
+}
+
+/** The progress and lines of log of running attempts that wait for an exchange. */
 export class AttemptReports {
-  readonly #values = new Map<string, Json>();
-  readonly #lines = new Map<string, string[]>();
+  readonly #reports = new Map<string, Report>();
   readonly #timer: Timer;
   readonly #due: () => void;
 
@@ -23,48 +31,75 @@ export class AttemptReports {
   }
 
   progressed(token: string, value: Json): void {
-    this.#values.set(token, value);
+    const report = this.#of(token);
+    report.value = value;
+    report.valueBytes = jsonBytes(value);
     this.#arm();
   }
 
   /** Answers the line as it is kept. */
-  logged(token: string, line: string): string {
-    const kept = String(line).slice(0, LINE_LENGTH).toWellFormed();
-    const lines = this.#lines.get(token) ?? [];
-    this.#lines.set(token, lines);
+  logged(token: string, line: unknown): string {
+    const kept = cutText(describe(line), LIMITS.logLineBytes);
+    const { lines, lineBytes } = this.#of(token);
     lines.push(kept);
-    if (lines.length > LINES) lines.shift();
+    lineBytes.push(jsonBytes(kept));
+    // An attempt that logs faster than exchanges go keeps its last lines, as its job does.
+    while (lines.length > DEFAULTS.logLines || sum(lineBytes) > LIMITS.resultBytes) {
+      lines.shift();
+      lineBytes.shift();
+    }
     this.#arm();
     return kept;
   }
 
-  /** All of it, to be sent; then it is forgotten. */
-  take(): readonly AttemptReport[] {
-    const tokens = new Set([...this.#values.keys(), ...this.#lines.keys()]);
-    const reports = [...tokens].map((token) => {
-      const value = this.#values.get(token);
-      const log = this.#lines.get(token);
-      return { token, ...(value !== undefined && { value }), ...(log && { log }) };
-    });
-    this.clear();
-    return reports;
+  /** About how many bytes an attempt's report takes in an exchange. */
+  bytesOf(token: string): number {
+    const report = this.#reports.get(token);
+    return report ? report.valueBytes + sum(report.lineBytes) : 0;
+  }
+
+  /** Takes the reports of `first`, and of the other attempts as many as fit beside them into one exchange. */
+  take(first: readonly string[]): readonly AttemptReport[] {
+    if (this.#reports.size === 0) return [];
+    const taken: AttemptReport[] = [];
+    let bytes = 0;
+    const tokens = new Set([...first, ...this.#reports.keys()]);
+    for (const token of tokens) {
+      const report = this.#reports.get(token);
+      if (!report) continue;
+      bytes += this.bytesOf(token);
+      if (taken.length > 0 && bytes > LIMITS.exchangeBytes && !first.includes(token)) break;
+      const { value, lines } = report;
+      taken.push({ token, ...(value !== undefined && { value }), ...(lines.length > 0 && { log: lines }) });
+      this.#reports.delete(token);
+    }
+    if (this.#reports.size > 0) this.#arm();
+    return taken;
   }
 
   clear(): void {
-    this.#values.clear();
-    this.#lines.clear();
+    this.#reports.clear();
   }
 
-  /** It will not be time to send anything, until there is more. */
+  /** Does not call `due` until there is more to send. */
   close(): void {
     this.#timer.disarm();
+  }
+
+  #of(token: string): Report {
+    const report = this.#reports.get(token) ?? { lines: [], valueBytes: 0, lineBytes: [] };
+    this.#reports.set(token, report);
+    return report;
   }
 
   #arm(): void {
     if (this.#timer.armed) return;
     this.#timer.arm(REPORT_MS, () => {
       // A round that had another reason may have taken all.
-      if (this.#values.size + this.#lines.size > 0) this.#due();
+      if (this.#reports.size > 0) this.#due();
     });
   }
 }
+
+const jsonBytes = (value: Json): number => utf8Bytes(JSON.stringify(value), 0);
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

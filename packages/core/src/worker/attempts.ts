@@ -1,6 +1,7 @@
 import type { Clock } from "../driver/clock.ts";
+import { LIMITS } from "../job/limits.ts";
 import type { JobRecord } from "../job/record.ts";
-import type { AttemptReport, ClaimedJob } from "../store/verbs.ts";
+import type { AttemptReport, ClaimedJob, Settlement } from "../store/verbs.ts";
 import { AttemptReports } from "./attempt-reports.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Network } from "./network.ts";
@@ -15,7 +16,6 @@ export interface AttemptsOptions<Ctx extends object> {
   readonly events: Emitter<WorkerEvents>;
   readonly reporter: Reporter;
   readonly queueOf: (job: JobRecord) => WorkerQueue<Ctx> | undefined;
-  /** What the attempts are told of their worker's options. */
   /** For jobs that require it. Absent: it is always there. */
   readonly network?: Network | undefined;
   readonly worker: Pick<WorkerOptions<Ctx>, "ctx" | "producer" | "telemetry">;
@@ -79,16 +79,33 @@ export class Attempts<Ctx extends object> {
     return network || worker.telemetry ? around(handle, network, worker.telemetry) : handle;
   }
 
-  /** Those that have ended, to be settled; then they are forgotten. */
-  takeEnded(): readonly Settled[] {
+  /** Takes the first that have ended, to be settled: at most so many, and as many as fit into one exchange. */
+  takeEnded(most: number): readonly Settled[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { attempt, settlement } of this.#ended) {
+      bytes += weightOf(settlement) + this.#reports.bytesOf(attempt.token);
+      if (count >= most || (count > 0 && bytes > LIMITS.exchangeBytes)) break;
+      count++;
+    }
     const ended = this.#ended;
-    this.#ended = [];
-    return ended;
+    this.#ended = ended.slice(count);
+    return count === ended.length ? ended : ended.slice(0, count);
   }
 
-  /** What they reported, to be sent; then it is forgotten. */
-  takeReports(): readonly AttemptReport[] {
-    return this.#reports.take();
+  /** Of those that have ended and wait for a later exchange: their jobs are still held. */
+  get endedTokens(): readonly string[] {
+    return this.#ended.map(({ attempt }) => attempt.token);
+  }
+
+  /** They were not settled: they are the first to be taken again. */
+  restore(ended: readonly Settled[]): void {
+    this.#ended = [...ended, ...this.#ended];
+  }
+
+  /** Takes what they reported, to be sent: all of the ended ones', and of the others as much as fits into one exchange. */
+  takeReports(ended: readonly Settled[]): readonly AttemptReport[] {
+    return this.#reports.take(ended.map(({ attempt }) => attempt.token));
   }
 
   cancel(tokens: ReadonlySet<string>): void {
@@ -134,7 +151,7 @@ export class Attempts<Ctx extends object> {
     const { clock, events, reporter } = this.#options;
     return {
       settled: (attempt, settlement, end) => {
-        this.#ended.push({ attempt, settlement, end, durationMs: clock.now() - attempt.startedAt });
+        this.#ended.push({ attempt, settlement, end, durationMs: clock.now() - attempt.startedAt, refused: false });
         listener.ended();
       },
       returned: (attempt) => {
@@ -149,6 +166,13 @@ export class Attempts<Ctx extends object> {
       fault: (error) => reporter.fault(error),
     };
   }
+}
+
+/** About how many bytes a settlement takes in an exchange. Its texts travel as JSON within JSON: quotes are doubled. */
+function weightOf(settlement: Settlement): number {
+  if (settlement.outcome === "completed") return 200 + 2 * (settlement.result?.length ?? 0);
+  if (settlement.outcome !== "failed") return 200;
+  return 200 + 2 * (settlement.error.message.length + (settlement.error.stack?.length ?? 0));
 }
 
 function around(handle: Run, network: Network | undefined, telemetry: TelemetryOption | undefined): Run {

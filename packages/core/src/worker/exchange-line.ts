@@ -1,6 +1,6 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
-import { QuaysideError } from "../job/errors.ts";
+import { type ErrorCode, QuaysideError } from "../job/errors.ts";
 import { backoffDelay } from "../job/retry.ts";
 import type { ExchangeReply, ExchangeRequest } from "../store/verbs.ts";
 
@@ -39,10 +39,11 @@ export class ExchangeLine {
   }
 
   /**
-   * @throws whatever the driver threw last, once sending again is no use: the lease has run out meanwhile (R14), the
-   * number was overtaken, the driver is closed, or the worker is leaving.
+   * @param divisible whether the caller can send less: then what the driver refuses is not sent again unchanged (R30).
+   * @throws what the driver threw last, once sending again is no use: it was refused, the lease has run out meanwhile
+   * (R14), the number was overtaken, the driver is closed, or the worker is leaving.
    */
-  async send(body: Omit<ExchangeRequest, keyof Identity | "exchange">): Promise<ExchangeReply> {
+  async send(body: Omit<ExchangeRequest, keyof Identity | "exchange">, divisible: boolean): Promise<ExchangeReply> {
     const request = { ...this.#identity, exchange: ++this.#last, ...body };
     const holds = body.running.length + body.settle.length > 0;
     for (let sends = 1; ; sends++) {
@@ -53,6 +54,7 @@ export class ExchangeLine {
       } catch (error) {
         if (
           isFinal(error) ||
+          (divisible && isRefusal(error)) ||
           (holds && this.#silentMs() > this.#identity.leaseMs) ||
           (this.leaving && sends >= FAREWELL_SENDS)
         )
@@ -91,6 +93,21 @@ function retryAfterMs(error: unknown): number {
   const ms = error instanceof QuaysideError ? error.details["retryAfterMs"] : 0;
   return typeof ms === "number" ? ms : 0;
 }
+
+/** Codes of errors that the same exchange would meet again. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  "bad_request",
+  "invalid_option",
+  "invalid_payload",
+  "invalid_result",
+  "payload_too_large",
+  "result_too_large",
+  "too_large",
+]);
+
+/** Whether the same exchange would be refused again: it is too large, or holds what the driver cannot take. */
+export const isRefusal = (error: unknown): boolean =>
+  error instanceof QuaysideError ? REFUSALS.has(error.code) : (error as Error | undefined)?.name === "DataCloneError";
 
 const isFinal = (error: unknown): boolean =>
   error instanceof QuaysideError && (error.code === "stale_exchange" || error.code === "closed");

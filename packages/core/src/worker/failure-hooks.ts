@@ -23,11 +23,9 @@ export class FailureHooks {
 
   async run(job: JobRecord, error: unknown): Promise<void> {
     const { find, report, returned } = this.#options;
-    const hook = find(job);
-    if (!hook) return;
     this.#running++;
     try {
-      await hook(job, error);
+      await find(job)?.(job, error);
     } catch (cause) {
       report(cause);
     } finally {

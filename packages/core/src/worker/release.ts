@@ -1,5 +1,6 @@
 import { type Duration, toMs } from "../job/duration.ts";
-import { UnrecoverableError } from "../job/errors.ts";
+import { isA, UnrecoverableError } from "../job/errors.ts";
+import { describe } from "../job/text.ts";
 
 /** Thrown by `ctx.release` to leave the handler; let it pass. */
 export class Release extends Error {
@@ -20,6 +21,6 @@ export function releaseJob(delay: Duration = 0): never {
 }
 
 /** `ctx.fail`, wherever the handler runs. */
-export function failJob(reason: string | Error): never {
-  throw typeof reason === "string" ? new UnrecoverableError(reason) : new UnrecoverableError(reason.message, reason);
+export function failJob(reason: unknown = "The handler called ctx.fail()."): never {
+  throw new UnrecoverableError(describe(isA(Error, reason) ? reason.message : reason), reason);
 }

@@ -1,5 +1,5 @@
 import { toMs } from "../job/duration.ts";
-import { type ErrorCode, QuaysideError, RetryAfterError } from "../job/errors.ts";
+import { type ErrorCode, isA, QuaysideError, RetryAfterError } from "../job/errors.ts";
 import type { BackoffFunction } from "../job/handler.ts";
 import type { JobRecord } from "../job/record.ts";
 import { retryDelay } from "../job/retry.ts";
@@ -21,7 +21,7 @@ export interface FailedAttempt {
 }
 
 /** The payload will not become readable by trying again. */
-const FINAL: ReadonlySet<ErrorCode> = new Set(["decryption_failed"]);
+const FINAL: ReadonlySet<ErrorCode> = new Set(["decryption_failed", "result_too_large"]);
 
 /**
  * Ms until the next attempt; undefined when the job has failed for good. What ends a job goes before what delays it; of
@@ -33,39 +33,62 @@ const FINAL: ReadonlySet<ErrorCode> = new Set(["decryption_failed"]);
 export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefined): number | undefined {
   const { job, error, timedOut, now, random } = failed;
   if (!timedOut && job.maxExceptions !== undefined && job.exceptions + 1 >= job.maxExceptions) return undefined;
-  if (error instanceof QuaysideError && FINAL.has(error.code)) return undefined;
+  if (isA(QuaysideError, error) && FINAL.has(error.code)) return undefined;
   const retryMs = retryDelay(job, job.attempts, error, random);
-  if (retryMs === undefined || policy?.retryIf?.(error, job.attempts) === false) return undefined;
-  if (error instanceof RetryAfterError) return retryMs;
+  if (retryMs === undefined || atOnce(policy?.retryIf?.(error, job.attempts), "retryIf") === false) return undefined;
+  if (isA(RetryAfterError, error)) return retryMs;
   const asked = httpRetryAfter(error, now);
   if (asked !== undefined) return asked;
   if (!policy?.backoff || job.backoff) return retryMs;
-  const delay = policy.backoff(job.attempts, error);
+  const delay = atOnce(policy.backoff(job.attempts, error), "backoff");
   return delay === "fail" ? undefined : toMs(delay, "backoff");
 }
 
+/** @throws {QuaysideError} for a promise: its rejection would be nobody's, and its answer would come too late. */
+function atOnce<T>(answer: T, name: string): T {
+  if (typeof (answer as { then?: unknown } | undefined)?.then !== "function") return answer;
+  Promise.resolve(answer).catch(() => {});
+  throw new QuaysideError("invalid_option", `${name} returned a promise. It must return its answer at once.`, {
+    option: name,
+  });
+}
+
 interface HasHeaders {
-  readonly headers?: { get?(name: string): string | null };
+  readonly headers?: { get?(name: string): unknown };
 }
 
 /** Longest wait that a server may ask for. */
 const LONGEST_MS = 86_400_000;
 
 /**
- * What a server asked for, where the error carries its response (or is one): seconds or a date.
- * @see https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+ * The wait that a server asked for, where the error carries its response (or is one). An error that cannot be read, and a
+ * header that is neither whole seconds nor a date, ask for nothing.
  */
 function httpRetryAfter(error: unknown, now: number): number | undefined {
-  if (typeof error !== "object" || error === null) return undefined;
-  if (error instanceof QuaysideError && error.code === "rate_limited") {
-    const asked = Number(error.details["retryAfterMs"]);
-    return asked >= 0 ? Math.min(asked, LONGEST_MS) : undefined;
+  try {
+    if (error instanceof QuaysideError && error.code === "rate_limited") {
+      const asked = Number(error.details["retryAfterMs"]);
+      return asked >= 0 ? Math.min(asked, LONGEST_MS) : undefined;
+    }
+    const { headers, response } = error as HasHeaders & { readonly response?: HasHeaders };
+    const ms = retryAfterMs((headers ?? response?.headers)?.get?.("retry-after"), now);
+    return ms === undefined ? undefined : Math.min(ms, LONGEST_MS);
+  } catch {
+    return undefined;
   }
-  const { headers, response } = error as HasHeaders & { readonly response?: HasHeaders };
-  const bearer = headers ?? response?.headers;
-  if (typeof bearer?.get !== "function") return undefined;
-  const value = bearer.get("retry-after");
-  if (!value) return undefined;
-  const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1_000 : Date.parse(value) - now;
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(0, ms), LONGEST_MS);
+}
+
+/**
+ * Ms that a `Retry-After` header asks for: whole seconds, or the time until an HTTP date (0 when it is past). Undefined
+ * for anything else, which `Date.parse` would take for a year.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+ */
+export function retryAfterMs(header: unknown, now: number): number | undefined {
+  if (typeof header !== "string") return undefined;
+  const text = header.trim();
+  if (/^\d{1,15}$/.test(text)) return Number(text) * 1_000;
+  if (!/^[A-Z][a-z]{2,8},? .*\d\d:\d\d:\d\d/.test(text)) return undefined;
+  const ms = Date.parse(text) - now;
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }

@@ -1,8 +1,9 @@
+import { QuaysideError, toStoredError } from "../job/errors.ts";
 import type { Change } from "../store/store.ts";
 import type { ClaimedJob, ExchangeReply } from "../store/verbs.ts";
 import { Attempts, type AttemptsOptions } from "./attempts.ts";
 import { type ClaimLimits, Claims } from "./claims.ts";
-import type { ExchangeLine } from "./exchange-line.ts";
+import { type ExchangeLine, isRefusal } from "./exchange-line.ts";
 import type { FailureHooks } from "./failure-hooks.ts";
 import { Prefetched } from "./prefetched.ts";
 import type { Slots } from "./slots.ts";
@@ -57,6 +58,10 @@ export class Rounds<Ctx extends object> {
   #idle = false;
   /** By the monotonic clock. */
   #renewedAt = 0;
+  /** How many attempts one exchange settles at most: fewer after one was refused, until it is known which. */
+  #most = Number.POSITIVE_INFINITY;
+  /** Resolves once the event loop has had a turn since the last exchange (R40). */
+  #turned: Promise<void> = Promise.resolve();
 
   constructor(options: RoundsOptions<Ctx>) {
     const { clock, slots, queues } = options;
@@ -149,7 +154,12 @@ export class Rounds<Ctx extends object> {
     const line = this.#line;
     // Whatever comes up from now on (another worker's death, say) begins no other round, beside this one or after it.
     this.#line = undefined;
-    if (line) await this.#round(line, true);
+    if (line) await this.#leave(line);
+  }
+
+  async #leave(line: ExchangeLine): Promise<void> {
+    do await this.#round(line, true);
+    while (this.attempts.haveEnded);
   }
 
   /**
@@ -168,7 +178,7 @@ export class Rounds<Ctx extends object> {
     const holds = held || this.#looping !== undefined || this.attempts.haveEnded;
     while (this.#looping) await this.#looping;
     // A page that is put aside with a transaction on its way is not kept: one that holds nothing needs none.
-    if (holds) await this.#round(line, true);
+    if (holds) await this.#leave(line);
     this.close();
   }
 
@@ -208,6 +218,7 @@ export class Rounds<Ctx extends object> {
 
   async #loop(): Promise<void> {
     for (let line = this.#line; line && this.#hasReason(); line = this.#line) {
+      await this.#turned;
       for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
       // Others may have taken the room meanwhile, or the line been given up.
       if (line === this.#line && this.#hasReason()) await this.#round(line, false);
@@ -246,8 +257,9 @@ export class Rounds<Ctx extends object> {
   }
 
   async #round(line: ExchangeLine, leave: boolean): Promise<void> {
-    const ended = this.attempts.takeEnded();
-    const progress = this.attempts.takeReports();
+    const ended = this.attempts.takeEnded(this.#most);
+    const progress = this.attempts.takeReports(ended);
+    const waiting = this.attempts.endedTokens;
     const starting = leave ? [] : this.#startable();
     const free = this.#claiming && !leave ? this.#claims.take() : 0;
     const ahead = this.#claiming && !leave ? this.#ahead(free) : 0;
@@ -258,13 +270,14 @@ export class Rounds<Ctx extends object> {
     this.#wakeTimer.disarm();
     const body = {
       settle: ended.map(({ settlement }) => settlement),
-      running: [...this.attempts.live, ...starting].map(({ token }) => token).concat(this.#prefetched.tokens),
+      running: [...this.attempts.live, ...starting].map(({ token }) => token).concat(this.#prefetched.tokens, waiting),
       ...(progress.length > 0 && { progress }),
       claim: { limit, ...(ahead > 0 && { prefetch: ahead }), queues: limit > 0 ? this.#claims.queues() : [] },
-      ...(leave && { leave }),
+      ...(leave && waiting.length === 0 && { leave }),
     };
+    const divisible = progress.length > 0 || ended.length > 1 || ended[0]?.refused === false;
     try {
-      const sent = line.send(body);
+      const sent = line.send(body, divisible);
       this.#sent = true;
       // Only now: what they do is done while the store is at work.
       this.#start(starting);
@@ -274,11 +287,29 @@ export class Rounds<Ctx extends object> {
       const jobs = this.#line === line ? reply.jobs : [];
       this.#apply({ ...reply, jobs }, ended, free);
       this.#claims.give(free - Math.min(free, jobs.length));
+      this.#most *= 2;
     } catch (error) {
       this.#sent = false;
       this.#claims.give(free);
-      await this.#storeLost(error, ended);
+      if (divisible && isRefusal(error)) {
+        this.#look ||= limit > 0;
+        this.#divide(error, ended, progress.length > 0);
+      } else await this.#storeLost(error, ended);
+    } finally {
+      this.#turned = this.#options.clock.turn();
     }
+  }
+
+  /**
+   * The driver refused the exchange as it was, and would again (R30). It goes without its reports; then half of what it
+   * settles at a time; then the one attempt whose end cannot be stored fails.
+   */
+  #divide(error: unknown, ended: readonly Settled[], reported: boolean): void {
+    const [first] = ended;
+    const one = !reported && ended.length === 1 && first;
+    if (reported) this.#options.reporter.fault(error);
+    else this.#most = Math.ceil(ended.length / 2);
+    this.attempts.restore(one ? [refusedEnd(first, error)] : ended);
   }
 
   #apply(reply: ExchangeReply, ended: readonly Settled[], free: number): void {
@@ -360,4 +391,28 @@ export class Rounds<Ctx extends object> {
     this.notice();
     if (this.#claims.spent) spent();
   }
+}
+
+/** How an attempt ends whose own end the driver does not take: failed, for good unless it was to be tried again. */
+function refusedEnd(settled: Settled, error: unknown): Settled {
+  const { settlement } = settled;
+  const { code, message } = toStoredError(error);
+  const cause = new QuaysideError(
+    code === "too_large" ? "result_too_large" : code === "handler_failed" ? "invalid_result" : code,
+    `How this attempt ended could not be stored: ${message}`.slice(0, 1_000),
+    {},
+    error,
+  );
+  const retryMs = settlement.outcome === "failed" ? settlement.retryMs : undefined;
+  return {
+    ...settled,
+    settlement: {
+      token: settlement.token,
+      outcome: "failed",
+      error: { code: cause.code, message: cause.message },
+      ...(retryMs !== undefined && { retryMs }),
+    },
+    end: { error: cause },
+    refused: true,
+  };
 }

@@ -1,9 +1,11 @@
 import type { Clock } from "../driver/clock.ts";
 import { DEFAULTS } from "../job/defaults.ts";
-import { LeaseLostError, QuaysideError, toStoredError } from "../job/errors.ts";
+import { isA, LeaseLostError, QuaysideError, toStoredError } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
-import { type Json, toJsonText } from "../job/json.ts";
+import { type Json, toJsonText, utf8Bytes } from "../job/json.ts";
+import { LIMITS } from "../job/limits.ts";
 import type { JobRecord } from "../job/record.ts";
+import { retryDelay } from "../job/retry.ts";
 import type { ClaimedJob, Settlement } from "../store/verbs.ts";
 import type { Network } from "./network.ts";
 import { failJob, Release, releaseJob } from "./release.ts";
@@ -105,16 +107,16 @@ export class Attempt {
   /** Not an asynchronous function: one that waits takes 200 bytes more than these two, a thirtieth of all that a job takes. */
   start(run: Run): void {
     if (this.job.timeoutMs !== undefined) this.#limit(this.job.timeoutMs);
-    let result: unknown;
     try {
-      result = run(this.job, this.#context());
+      // The built-in `then`, for what a handler returns may have one of its own that throws or is called twice.
+      Promise.prototype.then.call(
+        Promise.resolve(run(this.job, this.#context())),
+        (result) => this.#finish({ result }),
+        (error) => this.#finish({ error }),
+      );
     } catch (error) {
-      result = Promise.reject(error);
+      void Promise.resolve().then(() => this.#finish({ error }));
     }
-    Promise.resolve(result).then(
-      (value) => this.#finish({ result: value }),
-      (error) => this.#finish({ error }),
-    );
   }
 
   #limit(timeoutMs: number): void {
@@ -129,11 +131,27 @@ export class Attempt {
   #finish(end: AttemptEnd): void {
     try {
       this.#returned(end);
+    } catch (cause) {
+      this.#listener.fault(cause);
+      this.#settle(this.#unreadable(), end);
     } finally {
       this.#stopTimeout();
       this.#stopGrace();
       this.#listener.returned(this);
     }
+  }
+
+  /** The last resort (R28): how the attempt ended could not be worked out, so it failed, and counts. */
+  #unreadable(): Settlement {
+    const { job, token } = this;
+    const retryMs = retryDelay(job, job.attempts, undefined, this.#options.random());
+    const message = "The attempt ended in a way that could not be worked out.";
+    return {
+      token,
+      outcome: "failed",
+      error: { code: "handler_failed", message },
+      ...(retryMs !== undefined && { retryMs }),
+    };
   }
 
   cancel(): void {
@@ -191,7 +209,7 @@ export class Attempt {
     const { token } = this;
     const { result } = end;
     try {
-      const text = result === undefined ? undefined : toJsonText(result, "result", "invalid_result");
+      const text = result === undefined ? undefined : bounded(toJsonText(result, "result", "invalid_result"), "result");
       this.#settle(
         text === undefined ? { token, outcome: "completed" } : { token, outcome: "completed", result: text },
         end,
@@ -202,7 +220,7 @@ export class Attempt {
   }
 
   #afterThrow(error: unknown): Settlement {
-    if (error instanceof Release) {
+    if (isA(Release, error)) {
       if (error.fault !== undefined) this.#listener.fault(error.fault);
       return { token: this.token, outcome: "released", delayMs: error.delayMs };
     }
@@ -219,17 +237,23 @@ export class Attempt {
     };
   }
 
-  /** A policy that throws must not cost the job its attempts: it is then as if there were none. */
+  /** A policy that throws must not cost the job its attempts: it is then as if there were none; nor may an odd error. */
   #retryMs(error: unknown): number | undefined {
     const { queueOf, random, clock } = this.#options;
     const timedOut = this.#interrupt === "timeout";
     const failed = { job: this.job, error, timedOut, now: clock.now(), random: random() };
-    try {
-      return decideRetry(failed, queueOf?.(this.job)?.policy?.(this.job));
-    } catch (cause) {
-      this.#listener.fault(cause);
-      return decideRetry(failed, undefined);
+    const tries = [
+      () => decideRetry(failed, queueOf?.(this.job)?.policy?.(this.job)),
+      () => decideRetry(failed, undefined),
+    ];
+    for (const decide of tries) {
+      try {
+        return decide();
+      } catch (cause) {
+        this.#listener.fault(cause);
+      }
     }
+    return decideRetry({ ...failed, error: undefined }, undefined);
   }
 
   #afterInterrupt(): Settlement {
@@ -260,7 +284,7 @@ export class Attempt {
     // name of each of those anew whenever it is made.
     const context: Writable<HandlerContext> = new Context(this);
     context.progress = (value) => {
-      const copy = JSON.parse(toJsonText(value, "progress", "invalid_option")) as Json;
+      const copy = JSON.parse(bounded(toJsonText(value, "progress", "invalid_option"), "progress")) as Json;
       if (!this.#settled) this.#listener.progressed(this, copy);
     };
     context.log = (line) => {
@@ -285,6 +309,14 @@ export class Attempt {
       { option: "producer" },
     );
   }
+}
+
+/** @throws {QuaysideError} `result_too_large` for JSON text that is longer than may be stored. */
+function bounded(text: string, what: string): string {
+  const bytes = utf8Bytes(text, LIMITS.resultBytes);
+  if (bytes <= LIMITS.resultBytes) return text;
+  const message = `The ${what} is ${bytes} bytes of JSON; at most ${LIMITS.resultBytes} are kept. Store it elsewhere, and return where it is.`;
+  throw new QuaysideError("result_too_large", message, { bytes, limit: LIMITS.resultBytes });
 }
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };

@@ -1,5 +1,6 @@
-import { toStoredError } from "../job/errors.ts";
+import { isA, toStoredError } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
+import { reportUnheard } from "../job/report.ts";
 import { Release } from "./release.ts";
 
 /** What is used of a span of OpenTelemetry. */
@@ -61,9 +62,8 @@ export function traceAdd<T>(
     "messaging.batch.message_count": count,
     "quayside.job.name": name,
   };
-  return telemetry.tracer.startActiveSpan(`add ${queue}`, { kind: PRODUCER, attributes }, (span) =>
-    inSpan(span, () => add(traceparent(span))),
-  );
+  const span = { name: `add ${queue}`, kind: PRODUCER, attributes };
+  return traced(telemetry.tracer, span, (open) => add(open && quietly(() => traceparent(open))));
 }
 
 /** Runs one attempt in a span that links to the job's add. */
@@ -82,22 +82,63 @@ export function traceAttempt(
     "quayside.job.name": job.name,
     "quayside.job.attempt": job.attempts,
   };
-  const options = { kind: CONSUMER, attributes, ...(context && { links: [{ context }] }) };
-  return tracer.startActiveSpan(`process ${job.queue}`, options, (span) => inSpan(span, run));
+  const span = { name: `process ${job.queue}`, kind: CONSUMER, attributes, ...(context && { links: [{ context }] }) };
+  return traced(tracer, span, run);
 }
 
-async function inSpan<T>(span: TelemetrySpan, run: () => Promise<T>): Promise<T> {
+/**
+ * Runs `work` once, within a span where the tracer can open one. What the tracer itself throws is reported and changes
+ * nothing: work that is done stays done.
+ */
+function traced<T>(
+  tracer: TelemetryTracer,
+  { name, ...options }: TelemetrySpanOptions & { readonly name: string },
+  work: (span: TelemetrySpan | undefined) => Promise<T>,
+): Promise<T> {
+  let working: Promise<T> | undefined;
+  const start = (span?: TelemetrySpan): Promise<T> => {
+    if (working) return working;
+    // Not in a promise's turn: what the tracer holds active is so only while its function runs.
+    working = startNow(() => work(span));
+    if (span) working = marked(working, span).finally(() => quietly(() => span.end()));
+    return working;
+  };
+  quietly(() => {
+    Promise.resolve(tracer.startActiveSpan(name, options, start)).catch((cause) => {
+      // The same rejection as the work's own is not the tracer's.
+      if (!working) reportUnheard(cause);
+    });
+  });
+  return start();
+}
+
+async function startNow<T>(work: () => Promise<T>): Promise<T> {
+  return work();
+}
+
+/** Notes a failure in the span, and passes it on. */
+async function marked<T>(working: Promise<T>, span: TelemetrySpan): Promise<T> {
   try {
-    return await run();
+    return await working;
   } catch (error) {
-    if (error instanceof Release) span.setAttribute("quayside.job.released", true);
-    else {
-      span.recordException(error instanceof Error ? error : toStoredError(error).message);
-      span.setStatus({ code: ERROR, message: toStoredError(error).message });
-    }
+    quietly(() => {
+      if (isA(Release, error)) span.setAttribute("quayside.job.released", true);
+      else {
+        const { message } = toStoredError(error);
+        span.recordException(isA(Error, error) ? error : message);
+        span.setStatus({ code: ERROR, message });
+      }
+    });
     throw error;
-  } finally {
-    span.end();
+  }
+}
+
+function quietly<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch (cause) {
+    reportUnheard(cause);
+    return undefined;
   }
 }
 

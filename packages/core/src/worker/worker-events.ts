@@ -32,6 +32,8 @@ export interface Settled {
   readonly settlement: Settlement;
   readonly end: AttemptEnd;
   readonly durationMs: number;
+  /** Whether this end stands in for one that the driver refused. */
+  readonly refused: boolean;
 }
 
 export interface ReporterOptions {

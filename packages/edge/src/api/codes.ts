@@ -22,6 +22,7 @@ export const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   invalid_payload: "The payload does not fit the schema of its job; `errors` names the fields.",
   invalid_result: "The result does not fit the schema of its job.",
   unknown_job: "The job map has no such job.",
+  result_too_large: "A result, or a report of progress, is larger than may be stored.",
   handler_failed: "A handler threw.",
   retry_after: "A handler asked to be tried again later.",
   interrupted: "The process died under the attempt too often.",

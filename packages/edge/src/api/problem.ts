@@ -45,6 +45,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   expired: 409,
   payload_too_large: 413,
   too_large: 413,
+  result_too_large: 413,
   rate_limited: 429,
   invalid_payload: 422,
   invalid_result: 422,

@@ -34,6 +34,9 @@ const jsonText = z.string().check(
   z.refine(isJson, "Not JSON text"),
 );
 
+const result = jsonText.check(z.maxLength(LIMITS.resultBytes));
+const errorText = z.string().check(z.maxLength(LIMITS.errorTextBytes));
+
 const backoff = z.union([
   duration,
   z.array(duration),
@@ -72,7 +75,7 @@ const jobOptions = z.strictObject({
       maxWait: z.exactOptional(duration),
     }),
   ),
-  tags: z.exactOptional(z.array(label)),
+  tags: z.exactOptional(z.array(label).check(z.maxLength(LIMITS.tags))),
   keep: z.exactOptional(keep),
   requires: z.exactOptional(z.enum(["network"])),
   expiresIn: z.exactOptional(duration),
@@ -126,14 +129,14 @@ export const scheduleBody = z.strictObject({
 export const storedError = z.strictObject({
   // Any code: a newer worker may know more of them.
   code: z.string(),
-  message: z.string(),
+  message: errorText,
   name: z.exactOptional(z.string()),
   stack: z.exactOptional(z.string()),
   details: z.exactOptional(z.record(z.string(), json)),
 });
 
 const settlement = z.discriminatedUnion("outcome", [
-  z.strictObject({ token: z.string(), outcome: z.literal("completed"), result: z.exactOptional(jsonText) }),
+  z.strictObject({ token: z.string(), outcome: z.literal("completed"), result: z.exactOptional(result) }),
   z.strictObject({
     token: z.string(),
     outcome: z.literal("failed"),
@@ -157,7 +160,9 @@ export const exchangeBody = z.strictObject({
       z.strictObject({
         token: z.string(),
         value: z.exactOptional(json),
-        log: z.exactOptional(z.array(z.string())),
+        log: z.exactOptional(
+          z.array(z.string().check(z.maxLength(LIMITS.logLineBytes))).check(z.maxLength(DEFAULTS.logLines)),
+        ),
       }),
     ),
   ),

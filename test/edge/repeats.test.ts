@@ -1,0 +1,22 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { edgeQueue } from "@quayside/edge";
+import { afterEach, expect, it, vi } from "vitest";
+import { jobs } from "./queues.ts";
+
+afterEach(reset);
+
+it("R40: jobs that fail at once and are retried without a delay, a million times, keep nobody waiting: adds are answered, other objects too, and attempts become rare", async () => {
+  const queue = edgeQueue<typeof jobs>(env.WORK_QUEUE, "hot", { jobs });
+  const other = edgeQueue<typeof jobs>(env.WORK_QUEUE, "cool", { jobs });
+  const hot = { maxAttempts: 1_000_000, backoff: 0 } as const;
+  const ids = await queue.addJobs(
+    Array.from({ length: 20 }, () => ({ name: "flaky" as const, payload: { failures: 1_000_000 }, ...hot })),
+  );
+  const id = await other.addJob("flaky", { failures: 0 });
+  await vi.waitFor(async () => expect(await other.get(id)).toMatchObject({ state: "completed" }));
+  // Ten retries at once, then one after a second: whatever the machine, few have happened by now.
+  await vi.waitFor(async () => expect(await queue.get(ids[0] as string)).toMatchObject({ state: "delayed" }));
+  for (const job of ids) expect((await queue.get(job))?.attempts).toBeLessThan(20);
+  for (const job of ids) await queue.remove(job);
+});
