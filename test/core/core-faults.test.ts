@@ -268,13 +268,13 @@ describe("what JSON would drop is refused when adding (F11)", () => {
     "an invalid Date": new Date(Number.NaN),
   };
   for (const [name, value] of Object.entries(values)) {
-    it.fails(`refuses a payload with ${name}`, async () => {
+    it(`refuses a payload with ${name}`, async () => {
       await expect(make().queue.addJob("a", { value })).rejects.toMatchObject({ code: "invalid_payload" });
     });
   }
 });
 
-it.fails("refuses a z.date() schema when adding, or runs the job (F12)", async () => {
+it("refuses a z.date() schema when adding, or runs the job (F12)", async () => {
   const jobs = defineJobs({ a: defineJob({ input: z.object({ at: z.date() }), handler: () => "ok" }) });
   const clock = createManualClock();
   const queue = new Queue("q", memoryDriver({ clock }), { clock, jobs });

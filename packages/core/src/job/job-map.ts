@@ -186,8 +186,20 @@ function validate(
   what: "payload" | "result",
 ): unknown | Promise<unknown> {
   if (!schema) return value;
-  const result = schema["~standard"].validate(value);
-  return result instanceof Promise ? result.then((settled) => unwrap(name, settled, what)) : unwrap(name, result, what);
+  const ask = (candidate: unknown) => {
+    const result = schema["~standard"].validate(candidate);
+    // Anything that looks like a promise is one: its `issues` would otherwise be looked for on the promise itself.
+    return "then" in result ? Promise.resolve(result) : result;
+  };
+  const finish = (result: SchemaResult<unknown>) => {
+    // JSON has no `undefined`: a payload that was left out is stored as null.
+    if (!result.issues || value !== null || what !== "payload") return unwrap(name, result, what);
+    const left = ask(undefined);
+    const second = (other: SchemaResult<unknown>) => unwrap(name, other.issues ? result : other, what);
+    return left instanceof Promise ? left.then(second) : second(left);
+  };
+  const result = ask(value);
+  return result instanceof Promise ? result.then(finish) : finish(result);
 }
 
 function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "result"): unknown {
@@ -196,10 +208,14 @@ function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "
   const listed = issues.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
   throw new QuaysideError(
     what === "payload" ? "invalid_payload" : "invalid_result",
-    `The ${what} of job ${JSON.stringify(name)} does not fit its schema: ${listed}.`,
+    `The ${what} of job ${JSON.stringify(name)} does not fit its schema: ${listed}.${what === "payload" ? HINT : ""}`,
     { job: name, issues },
   );
 }
+
+/** Why a payload may be refused that its schema takes as it was given. */
+const HINT =
+  " A payload is checked as JSON, as its handler gets it: a Date is a text by then (z.coerce.date() reads it).";
 
 function pathText(path: NonNullable<SchemaIssue["path"]>): string {
   return path.reduce<string>((text, segment) => {

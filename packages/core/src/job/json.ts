@@ -1,13 +1,15 @@
 import { DEFAULTS } from "./defaults.ts";
 import { type ErrorCode, QuaysideError } from "./errors.ts";
+import { describe } from "./text.ts";
 
 /** A value that survives JSON: what payloads, results and progress are made of. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
 
 /**
  * The JSON text of `value`, refusing what JSON would silently change or drop: functions, symbols, bigints, NaN and
- * infinities, `undefined` in arrays, cycles, and what is nested deeper than 100 levels, on which others that walk through
- * it may break. `undefined` as a whole is stored as null; a `toJSON` method (dates) is used.
+ * infinities, invalid dates, `undefined` and holes in arrays, cycles, instances of classes without `toJSON` (Promise, Error,
+ * RegExp, Map …), and what is nested deeper than 100 levels, on which others that walk through it may break. `undefined` as
+ * a whole is stored as null; a `toJSON` method (dates) is used.
  *
  * @throws {QuaysideError} with `code`, naming the path of the offending value under `what`.
  */
@@ -20,8 +22,7 @@ export function toJsonText(value: unknown, what: string, code: ErrorCode = "inva
   } catch (cause) {
     if (cause instanceof QuaysideError) throw cause;
   }
-  check(value, what, code, new Set());
-  return JSON.stringify(value) as string;
+  return JSON.stringify(copyOf(value, what, code, new Set()));
 }
 
 /** True when a value is met that JSON would change; deep values are left to the careful walk. */
@@ -35,7 +36,11 @@ function mayHideLoss(value: unknown, depth: number): boolean {
       return !Number.isFinite(value);
     case "object": {
       if (depth > 8) return true;
-      if (Array.isArray(value)) return value.some((item) => mayHideLoss(item, depth + 1));
+      if (Array.isArray(value)) {
+        // Not by `some`, which skips holes.
+        for (let index = 0; index < value.length; index++) if (mayHideLoss(value[index], depth + 1)) return true;
+        return false;
+      }
       const prototype = Object.getPrototypeOf(value);
       if (prototype !== Object.prototype && prototype !== null) return true;
       for (const key in value as object) {
@@ -52,55 +57,59 @@ function mayHideLoss(value: unknown, depth: number): boolean {
 /** Characters of a path that an error message shows. */
 const PATH_SHOWN = 200;
 
-function check(value: unknown, path: string, code: ErrorCode, above: Set<object>): void {
+/** A copy made of plain objects and arrays; each member is read once, so what was checked is what is stored. */
+function copyOf(value: unknown, path: string, code: ErrorCode, above: Set<object>): Json {
   const refuse = (why: string): never => {
-    throw new QuaysideError(code, `${path.length > PATH_SHOWN ? `${path.slice(0, PATH_SHOWN)}…` : path} ${why}.`, {
-      path,
-    });
+    const shown = path.length > PATH_SHOWN ? `${path.slice(0, PATH_SHOWN)}…` : path;
+    throw new QuaysideError(code, `${shown} ${why}.`, { path });
   };
   switch (typeof value) {
     case "string":
     case "boolean":
-      return;
+      return value;
     case "number":
-      if (!Number.isFinite(value)) refuse(`is ${value}, which JSON cannot hold`);
-      return;
+      return Number.isFinite(value) ? value : refuse(`is ${value}, which JSON cannot hold`);
     case "object":
       break;
     default:
-      refuse(`is a ${typeof value}, which JSON cannot hold`);
+      return refuse(`is ${typeof value === "undefined" ? "" : "a "}${typeof value}, which JSON cannot hold`);
   }
-  if (value === null) return;
-  const object = value as object & { toJSON?(): unknown };
-  if (above.has(object)) refuse("refers back to an object that contains it");
-  if (typeof object.toJSON === "function") {
-    check(object.toJSON(), path, code, above);
-    return;
+  if (value === null) return null;
+  if (above.has(value)) return refuse("refers back to an object that contains it");
+  if (above.size >= DEFAULTS.nestingLimit) return refuse(`is nested more than ${DEFAULTS.nestingLimit} levels deep`);
+  above.add(value);
+  let copy: Json;
+  try {
+    copy = membersOf(value, path, code, above);
+  } catch (cause) {
+    if (cause instanceof QuaysideError) throw cause;
+    return refuse(`cannot be read (${describe(cause)})`);
   }
-  if (above.size >= DEFAULTS.nestingLimit) refuse(`is nested more than ${DEFAULTS.nestingLimit} levels deep`);
-  above.add(object);
-  if (Array.isArray(object)) {
-    for (const [index, item] of object.entries()) check(item, `${path}[${index}]`, code, above);
-  } else {
-    const prototype = Object.getPrototypeOf(object);
-    if (prototype !== Object.prototype && prototype !== null && isCollection(object)) {
-      refuse(`is a ${object.constructor.name}, which JSON would store empty`);
-    }
-    for (const [key, member] of Object.entries(object)) {
-      if (member !== undefined) check(member, `${path}.${key}`, code, above);
-    }
-  }
-  above.delete(object);
+  above.delete(value);
+  return copy;
 }
 
-function isCollection(object: object): boolean {
-  return (
-    object instanceof Map ||
-    object instanceof Set ||
-    ArrayBuffer.isView(object) ||
-    object instanceof ArrayBuffer ||
-    /^\[object (Blob|File)\]$/.test(Object.prototype.toString.call(object))
-  );
+function membersOf(object: object, path: string, code: ErrorCode, above: Set<object>): Json {
+  if (Array.isArray(object)) {
+    return Array.from(object, (item, index) => copyOf(item, `${path}[${index}]`, code, above));
+  }
+  const { toJSON } = object as { readonly toJSON?: unknown };
+  if (typeof toJSON === "function") {
+    if (object instanceof Date && Number.isNaN(object.getTime()))
+      throw new QuaysideError(code, `${path} is an invalid date.`, { path });
+    return copyOf(toJSON.call(object), path, code, above);
+  }
+  const prototype = Object.getPrototypeOf(object);
+  // A prototype without one of its own is that of plain objects, in whatever realm they were made.
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+    const name = describe(prototype.constructor?.name ?? "class");
+    const what = `${path} is an instance of ${name}, which JSON would not keep. Pass its data`;
+    throw new QuaysideError(code, `${what}${name === "Promise" ? " (await it first)" : ""}.`, { path });
+  }
+  const copy: Record<string, Json> = Object.create(null);
+  for (const [key, member] of Object.entries(object))
+    if (member !== undefined) copy[key] = copyOf(member, `${path}.${key}`, code, above);
+  return copy;
 }
 
 /** Bytes of `text` in UTF-8, without encoding it when it is too short to matter. */

@@ -48,7 +48,7 @@ export class JobProducer {
   ): Promise<readonly EnqueueReceipt[]> {
     const [first] = drafts;
     if (!first) return [];
-    const prepared = drafts.map((draft) => this.prepare(draft));
+    const prepared = this.#prepareAll(drafts);
     const span = { queue: first.queue, name: first.name, count: drafts.length };
     return traceAdd(this.#options.telemetry, span, async (trace) => {
       const ready = await Promise.all(prepared);
@@ -67,7 +67,7 @@ export class JobProducer {
 
   /** Everything about a job before it reaches the driver. Synchronous as far as its schema and encryption allow. */
   prepare(draft: JobDraft): NewJob | Promise<NewJob> {
-    const { queue, name, payload, options, flow } = draft;
+    const { queue, name, options, flow } = draft;
     const { registry, cipher } = this.#options;
     const definition = registry.definition(name, queue);
     const resolved = this.resolve(draft, definition);
@@ -78,10 +78,22 @@ export class JobProducer {
       throw new QuaysideError("missing_key", `Job ${JSON.stringify(name)} is to be encrypted, but there are no keys.`, {
         job: name,
       });
-    // The payload is stored as it was given, and checked again before it runs: what a schema makes of it is the handler's.
-    const checked = validatePayload(name, definition, payload);
+    // Checked as its handler will get it, and again before it runs: what a schema makes of it is the handler's.
+    const checked = definition?.input && validatePayload(name, definition, JSON.parse(job.payload));
     if (encrypted && cipher) return Promise.resolve(checked).then(() => this.#sealed(cipher, job));
     return checked instanceof Promise ? checked.then(() => job) : job;
+  }
+
+  /** All or none: where one throws at once, what becomes of those before it is of no concern. */
+  #prepareAll(drafts: readonly JobDraft[]): readonly (NewJob | Promise<NewJob>)[] {
+    const prepared: (NewJob | Promise<NewJob>)[] = [];
+    try {
+      for (const draft of drafts) prepared.push(this.prepare(draft));
+    } catch (error) {
+      for (const job of prepared) if (job instanceof Promise) job.catch(() => {});
+      throw error;
+    }
+    return prepared;
   }
 
   /** Options resolved, payload as JSON text within its limit. */

@@ -3,7 +3,7 @@ import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
-import { checkPriority, integer, type JobOptions, resolveKeep } from "../job/options.ts";
+import { checkPriority, checkTags, integer, type JobOptions, refused, resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord, JobState, Keep } from "../job/record.ts";
 import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
@@ -114,8 +114,9 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   }
 
   /** Puts all failed (or all cancelled) jobs back in line, or those that the filter means. */
-  retryAll(filter: RetryAllOption = {}): Promise<CommandReply> {
+  async retryAll(filter: RetryAllOption = {}): Promise<CommandReply> {
     const { state, ...rest } = filter;
+    checkState(state, ["failed", "cancelled"]);
     return this.driver.command({ type: "retryAll", queue: this.name, ...(state && { state }), ...filterOf(rest) });
   }
 
@@ -151,8 +152,9 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   }
 
   /** Removes all jobs, those of one state, or those that a filter means. Thousands go in several transactions. */
-  clear(which: JobState | ClearOption = {}): Promise<CommandReply> {
+  async clear(which: JobState | ClearOption = {}): Promise<CommandReply> {
     const { state, ...rest } = typeof which === "string" ? { state: which } : which;
+    checkState(state, STATES);
     return this.driver.command({ type: "clear", queue: this.name, ...(state && { state }), ...filterOf(rest) });
   }
 
@@ -231,12 +233,36 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   }
 }
 
-function filterOf({ name, tags, olderThan }: FilterOption): JobFilter {
+const FILTER_FIELDS: ReadonlySet<string> = new Set(["name", "tags", "olderThan"]);
+
+/** @throws {QuaysideError} `invalid_option` for a field that is none, or tags that would mean every job. */
+function filterOf(filter: FilterOption): JobFilter {
+  for (const field in filter) {
+    if (!FILTER_FIELDS.has(field))
+      throw new QuaysideError(
+        "invalid_option",
+        `There is no filter ${JSON.stringify(field)}. Known are state, ${[...FILTER_FIELDS].join(", ")}.`,
+        { option: field },
+      );
+  }
+  const { name, tags, olderThan } = filter;
   return {
     ...(name !== undefined && { name: checkName(name, "name") }),
-    ...(tags !== undefined && { tags }),
+    ...(tags !== undefined && { tags: checkFilterTags(tags) }),
     ...(olderThan !== undefined && { olderThanMs: toMs(olderThan, "olderThan") }),
   };
+}
+
+function checkFilterTags(tags: readonly string[]): readonly string[] {
+  if (checkTags(tags).length > 0) return tags;
+  throw refused("tags", "must name at least one tag (leave it out to mean all jobs)", "[]");
+}
+
+const STATES: readonly JobState[] = ["waiting", "delayed", "active", "completed", "failed", "cancelled"];
+
+function checkState<State extends JobState>(state: State | undefined, allowed: readonly JobState[]): State | undefined {
+  if (state === undefined || allowed.includes(state)) return state;
+  throw refused("state", `must be one of ${allowed.join(", ")}`, state);
 }
 
 function resolveRateLimit({ max, per }: NonNullable<ConfigureOption["rateLimit"]>) {

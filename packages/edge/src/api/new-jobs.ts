@@ -46,7 +46,7 @@ export async function readJob(body: JobBody, root: string, { queue, jobs, limits
     const text = toJsonText(payload, "payload");
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > limits.payloadBytes) throw tooLarge(bytes, limits.payloadBytes, at("payload"));
-    await validatePayload(name, definition, payload ?? null);
+    await validatePayload(name, definition, JSON.parse(text));
     return { ...resolved, queue, name, payload: text, ...(flow && { flow }), ...(trace !== undefined && { trace }) };
   } catch (error) {
     throw located(error, at);
