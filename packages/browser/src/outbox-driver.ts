@@ -194,9 +194,9 @@ export class OutboxDriver implements Driver {
     return (await this.#remote.enlist?.(worker)) ?? { liveness: "time", leave() {} };
   }
 
-  watch(listener: (change: Change) => void): () => void {
+  watch(listener: (change: Change) => void, closed?: () => void): () => void {
     const unwatch = [
-      this.#remote.watch(listener),
+      this.#remote.watch(listener, closed),
       this.#local.watch(({ queue: local, kind }) => {
         const queue = this.#names.target(local);
         if (queue !== undefined && kind !== "active") listener({ queue, kind });

@@ -16,6 +16,7 @@ const NAMES = Object.keys({
   progress: true,
   log: true,
   stalled: true,
+  stuck: true,
   idle: true,
 } satisfies Record<keyof BroadcastEvents, true>) as readonly (keyof BroadcastEvents)[];
 

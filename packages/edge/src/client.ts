@@ -6,6 +6,7 @@ import {
   checkName,
   type Driver,
   type Duration,
+  type Enlistment,
   type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
@@ -69,6 +70,7 @@ export class HttpDriver implements Driver {
   readonly #feed: ChangeFeed;
   readonly #split = new SplitExchange((queue) => this.#feed.heard(queue));
   #closed = false;
+  readonly #closing = new Set<() => void>();
 
   constructor(options: HttpDriverOptions) {
     const clock = options.clock ?? systemClock;
@@ -178,13 +180,29 @@ export class HttpDriver implements Driver {
     return wakes.length > 0 ? Math.min(...wakes) : undefined;
   }
 
-  watch(listener: (change: Change) => void): () => void {
-    return this.#feed.listen(listener);
+  watch(listener: (change: Change) => void, closed?: () => void): () => void {
+    const stop = this.#feed.listen(listener);
+    if (closed) this.#closing.add(closed);
+    return () => {
+      stop();
+      if (closed) this.#closing.delete(closed);
+    };
+  }
+
+  async enlist(): Promise<Enlistment> {
+    this.#checkOpen();
+    return { liveness: "time", leave() {} };
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#feed.close();
+    for (const closed of this.#closing) closed();
+    this.#closing.clear();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
   }
 
   async #call<T>(
@@ -194,7 +212,7 @@ export class HttpDriver implements Driver {
     body?: string,
     headers?: Readonly<Record<string, string>>,
   ): Promise<T> {
-    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
+    this.#checkOpen();
     this.#feed.follow(queue);
     return this.#http.json<T>(method, path(queue, rest), body, headers);
   }

@@ -4,6 +4,7 @@ import {
   type Command,
   type CommandReply,
   type Driver,
+  type Enlistment,
   type EnqueueReceipt,
   type ExchangeRequest,
   type JobCounts,
@@ -74,6 +75,7 @@ export class ShardedDriver implements Driver {
   readonly #queues = new Set<string>();
   readonly #watches = new Map<(change: Change) => void, (() => void)[]>();
   #closed = false;
+  readonly #closing = new Set<() => void>();
 
   /** @param open makes the driver of a shard, once for each. */
   constructor(open: (shard: number) => ShardPort, options: ShardedDriverOptions) {
@@ -153,7 +155,8 @@ export class ShardedDriver implements Driver {
     return wakes.length > 0 ? Math.min(...wakes) : undefined;
   }
 
-  watch(listener: (change: Change) => void): () => void {
+  watch(listener: (change: Change) => void, closed?: () => void): () => void {
+    if (closed) this.#closing.add(closed);
     // An entry of its own for each call, so that the same function may listen twice.
     const entry = (change: Change) => listener(change);
     this.#watches.set(
@@ -163,13 +166,21 @@ export class ShardedDriver implements Driver {
     return () => {
       for (const stop of this.#watches.get(entry) ?? []) stop();
       this.#watches.delete(entry);
+      if (closed) this.#closing.delete(closed);
     };
+  }
+
+  async enlist(): Promise<Enlistment> {
+    this.#check();
+    return { liveness: "time", leave() {} };
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#watches.clear();
     await Promise.all(this.#shards.map((shard) => shard.close()));
+    for (const closed of this.#closing) closed();
+    this.#closing.clear();
   }
 
   /** Where a job of this id may lie: for a generated one there is no second place. */

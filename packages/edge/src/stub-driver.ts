@@ -3,6 +3,7 @@ import {
   type Clock,
   type Command,
   type CommandReply,
+  type Enlistment,
   type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
@@ -40,6 +41,7 @@ export class StubDriver implements ShardPort {
   readonly #stub: () => QueueRpc;
   readonly #feed: ChangeFeed;
   #closed = false;
+  readonly #closing = new Set<() => void>();
 
   constructor(stub: () => QueueRpc, options: { readonly clock?: Clock } = {}) {
     this.#stub = stub;
@@ -108,17 +110,33 @@ export class StubDriver implements ShardPort {
     this.#feed.touch(queue);
   }
 
-  watch(listener: (change: Change) => void): () => void {
-    return this.#feed.listen(listener);
+  watch(listener: (change: Change) => void, closed?: () => void): () => void {
+    const stop = this.#feed.listen(listener);
+    if (closed) this.#closing.add(closed);
+    return () => {
+      stop();
+      if (closed) this.#closing.delete(closed);
+    };
+  }
+
+  async enlist(): Promise<Enlistment> {
+    this.#checkOpen();
+    return { liveness: "time", leave() {} };
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#feed.close();
+    for (const closed of this.#closing) closed();
+    this.#closing.clear();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
   }
 
   async #call<T>(work: (stub: QueueRpc) => Promise<Reply<T>>): Promise<T> {
-    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
+    this.#checkOpen();
     // Outside the try: a binding that is missing is no matter of the network.
     const stub = this.#stub();
     let reply: Reply<T>;

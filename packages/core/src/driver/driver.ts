@@ -51,8 +51,12 @@ export interface Driver {
   /** Ms until a claim on one of these queues could first succeed (0: now); undefined when nothing is to come. */
   nextWake(queues: readonly string[]): Promise<number | undefined>;
 
-  /** Calls back after something changed, here or elsewhere. May tell too much, and late; never too little for long. */
-  watch(listener: (change: Change) => void): () => void;
+  /**
+   * Calls back after something changed, here or elsewhere. May tell too much, and late; never too little for long.
+   *
+   * @param closed called once when this driver is closed: what waits for a change then asks again, and is refused.
+   */
+  watch(listener: (change: Change) => void, closed?: () => void): () => void;
 
   /** Takes the lock that shows this worker alive, where there is such a thing; answers how its death will show. */
   enlist?(worker: string): Promise<Enlistment>;

@@ -68,6 +68,8 @@ export class StoreDriver implements Driver {
   /** Where the last claims of the workers here lie, as long as they have a lease. */
   readonly #claimed = new Map<string, ClaimedStretch>();
   #horizon = 0;
+  /** Absent: this driver is closed. */
+  #closing: Set<() => void> | undefined = new Set();
 
   constructor(store: Store, options: StoreDriverOptions = {}) {
     this.#store = store;
@@ -154,12 +156,17 @@ export class StoreDriver implements Driver {
     });
   }
 
-  watch(listener: (change: Change) => void): () => void {
+  watch(listener: (change: Change) => void, closed?: () => void): () => void {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    if (closed) this.#closing?.add(closed);
+    return () => {
+      this.#listeners.delete(listener);
+      if (closed) this.#closing?.delete(closed);
+    };
   }
 
   async enlist(worker: string): Promise<Enlistment> {
+    if (!this.#closing) throw new QuaysideError("closed", "This driver is closed.");
     const enlistment = await this.#options.enlist?.(worker);
     return this.#neighbours.enlisted(worker, enlistment ?? { liveness: "time", leave() {} });
   }
@@ -172,9 +179,15 @@ export class StoreDriver implements Driver {
   }
 
   async close(): Promise<void> {
+    const closing = this.#closing;
+    this.#closing = undefined;
     this.#unwatch();
     this.#listeners.clear();
-    await this.#store.close();
+    try {
+      await this.#store.close();
+    } finally {
+      for (const closed of closing ?? []) closed();
+    }
   }
 
   /** Runs one program and, after its commit (R3), tells what it changed. */

@@ -7,6 +7,7 @@ import {
   type JobClass,
   type JobInstance,
   nameOfClass,
+  unbind,
 } from "./job-class.ts";
 import type { JobRegistry } from "./job-registry.ts";
 
@@ -40,7 +41,7 @@ export class ClassRegistry {
     if (!jobClass) return false;
     this.#classes.delete(name);
     this.#registry.undefine(name);
-    bind(jobClass, undefined);
+    unbind(jobClass, this.#dispatcher);
     return true;
   }
 

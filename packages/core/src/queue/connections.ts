@@ -19,7 +19,7 @@ export interface ConnectionsOptions {
   readonly events: Emitter<WorkerEvents>;
   /** Room that all workers share. */
   readonly slots: Slots;
-  readonly worker: Pick<WorkerOptions, "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "alarm" | "connectivity">;
+  readonly worker: Pick<WorkerOptions, "prefetch" | "lease" | "name" | "quota" | "sleep" | "alarm" | "connectivity">;
   readonly defaultQueue: () => string;
   readonly drain: () => Promise<void>;
 }
@@ -52,7 +52,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
       throw new QuaysideError("conflict", `There is a connection named ${JSON.stringify(name)} already.`, { name });
     const { home, events, placement, slots, worker, defaultQueue, drain } = this.#options;
     const { clock, random, ctx, metrics, telemetry } = home;
-    const { prefetch, lease, name: label, maxJobs, sleep, alarm, connectivity } = worker;
+    const { prefetch, lease, name: label, quota, sleep, alarm, connectivity } = worker;
     const connection = new QueueConnection<Jobs, Ctx>(name, driver, {
       home,
       events,
@@ -63,7 +63,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
         prefetch,
         lease,
         name: label,
-        maxJobs,
+        quota,
         sleep,
         alarm,
         connectivity,
@@ -93,10 +93,17 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
     );
   }
 
-  /** Adds jobs where they belong, in one transaction a connection; ids in their order. */
+  /**
+   * Adds jobs where they belong, in one transaction per connection; ids in their order. All are checked before any is
+   * stored; where a connection fails to store its own, what the connections before it stored stays.
+   */
   async enqueue(placed: readonly PlacedJob[]): Promise<readonly string[]> {
     const ids: string[] = [];
-    for (const name of new Set(placed.map(({ connection }) => connection))) {
+    const names = new Set(placed.map(({ connection }) => connection));
+    // What can be known to be wrong is found before the first connection has stored anything.
+    for (const name of names) this.get(name);
+    if (names.size > 1) await this.#options.home.producer.check(placed);
+    for (const name of names) {
       const own = [...placed.entries()].filter(([, { connection }]) => connection === name);
       const added = await this.get(name).adder.add(own.map(([, draft]) => draft));
       for (const [index, [position]] of own.entries()) ids[position] = added[index] as string;

@@ -57,9 +57,13 @@ export interface Dispatcher {
 const dispatchers = new WeakMap<object, Dispatcher>();
 
 /** Makes `jobClass.dispatch` go to this manager; the last one it was registered with. */
-export function bind(jobClass: object, dispatcher: Dispatcher | undefined): void {
-  if (dispatcher) dispatchers.set(jobClass, dispatcher);
-  else dispatchers.delete(jobClass);
+export function bind(jobClass: object, dispatcher: Dispatcher): void {
+  dispatchers.set(jobClass, dispatcher);
+}
+
+/** Undoes `bind`, unless the class was registered with another manager since. */
+export function unbind(jobClass: object, dispatcher: Dispatcher): void {
+  if (dispatchers.get(jobClass) === dispatcher) dispatchers.delete(jobClass);
 }
 
 /**

@@ -84,6 +84,11 @@ export class JobProducer {
     return checked instanceof Promise ? checked.then(() => job) : job;
   }
 
+  /** @throws what adding these would throw before anything is stored. */
+  async check(drafts: readonly JobDraft[]): Promise<void> {
+    await Promise.all(this.#prepareAll(drafts));
+  }
+
   /** All or none: where one throws at once, what becomes of those before it is of no concern. */
   #prepareAll(drafts: readonly JobDraft[]): readonly (NewJob | Promise<NewJob>)[] {
     const prepared: (NewJob | Promise<NewJob>)[] = [];

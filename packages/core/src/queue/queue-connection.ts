@@ -1,4 +1,5 @@
 import type { Driver } from "../driver/driver.ts";
+import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
 import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
@@ -19,6 +20,7 @@ const EVENTS: readonly (keyof WorkerEvents)[] = [
   "progress",
   "log",
   "stalled",
+  "stuck",
   "idle",
 ];
 
@@ -110,9 +112,16 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
       events.on(name, (event) => {
         manager.emit(name, event);
         if ("job" in event) this.#queues.get(event.job.queue)?.[MANAGED](name, event);
+        else for (const { name: queue } of this.#worked) this.#queues.get(queue)?.[MANAGED](name, event);
       });
     }
-    events.on("error", ({ error }) => manager.fault(error));
+    events.on("error", ({ error }) => {
+      manager.fault(error);
+      // Of one queue, where it says so; else it concerns every queue that this connection works.
+      const about = error instanceof QuaysideError ? error.details["queue"] : undefined;
+      for (const { name } of this.#worked)
+        if (about === undefined || about === name) this.#queues.get(name)?.[MANAGED]("error", { error });
+    });
     return events;
   }
 }

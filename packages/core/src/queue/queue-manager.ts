@@ -3,6 +3,7 @@ import type { Duration } from "../job/duration.ts";
 import type { JobDefinition, JobMap } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
 import { integer } from "../job/options.ts";
+import { checkName } from "../job/place.ts";
 import { Emitter } from "../worker/emitter.ts";
 import { Slots } from "../worker/slots.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
@@ -41,8 +42,10 @@ import { makeHome, type QueueHome } from "./queue-home.ts";
 export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object>
   implements Dispatcher
 {
-  /** Where jobs go that name no queue. */
-  defaultQueue: string;
+  #defaultQueue: string;
+  readonly #maxJobs: number;
+  /** Shared by the workers of all connections. */
+  readonly #quota = { left: 0, asked: 0, spent: () => void this.stop() };
   readonly #home: QueueHome;
   readonly #placement: Placement;
   readonly #classes: ClassRegistry;
@@ -51,7 +54,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   readonly #workers: ManagedWorkers<Jobs, Ctx>;
 
   constructor(options: QueueManagerOptions<Jobs, Ctx>) {
-    this.defaultQueue = options.defaultQueue ?? "default";
+    this.#defaultQueue = options.defaultQueue ?? "default";
     const { defaults, queues, keep } = options;
     this.#placement = new Placement({
       registry: () => this.#home.registry,
@@ -61,25 +64,50 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     });
     this.#home = makeHome(options, (queue) => ({ ...defaults, ...this.#placement.settings(queue).defaults }));
     this.#classes = new ClassRegistry(this.#home.registry, this);
+    this.#maxJobs =
+      options.maxJobs === undefined
+        ? Number.POSITIVE_INFINITY
+        : integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
     this.#connections = new Connections({
       home: this.#home,
       placement: this.#placement,
       events: this.#events,
       slots: new Slots(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency")),
-      worker: options,
+      worker: { ...options, quota: this.#quota },
       defaultQueue: () => this.defaultQueue,
       drain: () => this.drain(),
     });
-    this.#workers = new ManagedWorkers(this.#connections, this.#placement, keep);
+    this.#workers = new ManagedWorkers({
+      connections: this.#connections,
+      placement: this.#placement,
+      keep,
+      clock: this.#home.clock,
+      report: (error) => this.#events.fault(error),
+      begin: () => {
+        this.#quota.left = this.#maxJobs;
+      },
+    });
     if (options.driver) this.addConnection("default", options.driver);
     for (const [name, driver] of Object.entries(options.connections ?? {})) this.addConnection(name, driver);
+  }
+
+  /** Where jobs go that name no queue. A running manager works the new one from then on. */
+  get defaultQueue(): string {
+    return this.#defaultQueue;
+  }
+
+  set defaultQueue(name: string) {
+    this.#defaultQueue = checkName(name, "defaultQueue");
+    this.#workers.work();
   }
 
   // Connections
 
   /** The first one added is the default one. @throws {QuaysideError} `conflict` when there is one of this name. */
   addConnection(name: string, driver: Driver): QueueConnection<Jobs, Ctx> {
-    return this.#connections.add(name, driver);
+    const connection = this.#connections.add(name, driver);
+    this.#workers.work();
+    return connection;
   }
 
   /** @throws {QuaysideError} `invalid_option` when there is none of this name. */
@@ -93,6 +121,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   setDefaultConnection(name: string): void {
     this.#connections.setDefault(name);
+    this.#workers.work();
   }
 
   getConnections(): ReadonlyMap<string, QueueConnection<Jobs, Ctx>> {

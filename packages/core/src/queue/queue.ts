@@ -2,12 +2,14 @@ import type { Driver } from "../driver/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
-import type { JobOptions } from "../job/options.ts";
+import { LIMITS } from "../job/limits.ts";
+import { integer, type JobOptions } from "../job/options.ts";
 import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
+import { Slots } from "../worker/slots.ts";
 import { Worker } from "../worker/worker.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
-import type { WorkerOptions, WorkerQueue } from "../worker/worker-options.ts";
+import { CONCURRENCY, type WorkerOptions, type WorkerQueue } from "../worker/worker-options.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
 import { JobAdder } from "./job-adder.ts";
 import { JobBuilder } from "./job-builder.ts";
@@ -64,6 +66,8 @@ export class Queue<
   readonly #adder: JobAdder;
   readonly #producer: Producer;
   #worker: Worker | undefined;
+  /** Outlives the workers: a handler that ignores its signal keeps its slot when its worker has stopped. */
+  readonly #slots = new Slots(CONCURRENCY);
 
   /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
   constructor(name: string, driver: Driver, options?: QueueOptions<Jobs, Ctx>);
@@ -178,29 +182,29 @@ export class Queue<
     return this.#events.on(event as keyof WorkerEvents, listener as (event: object) => void);
   }
 
-  /** Starts working this queue here. Idempotent while it runs; its options are those of the first call. */
+  /**
+   * Starts working this queue here. While it runs, its options are those of the first call. While it stops, it starts
+   * again once that is over, with these.
+   *
+   * @throws {QuaysideError} `closed` on a closed driver; `invalid_option`.
+   */
   async run(options: RunOptions<Ctx> = {}): Promise<void> {
-    this.#worker ??= this.#makeWorker(options);
+    if (!this.#worker || this.#worker.status === "stopped") this.#worker = this.#makeWorker(options);
     await this.#worker.start();
   }
 
-  /** Stops working it here: waits for running handlers up to `timeout` (default 30 s), then gives their jobs back. */
+  /**
+   * Stops working it here: waits for running handlers up to `timeout` (default 30 s), then gives their jobs back. A
+   * further call with a shorter timeout shortens the wait.
+   */
   async stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
-    const worker = this.#worker;
-    await worker?.stop(options);
-    if (this.#worker === worker) this.#worker = undefined;
+    await this.#worker?.stop(options);
   }
 
   /** Works until nothing is due, then resolves: for tests, scripts and service workers. */
   async drain(options: RunOptions<Ctx> = {}): Promise<void> {
-    if (this.#worker) return this.#worker.drain();
-    const worker = this.#makeWorker(options);
-    this.#worker = worker;
-    try {
-      await worker.drain();
-    } finally {
-      if (this.#worker === worker) this.#worker = undefined;
-    }
+    if (!this.#worker || this.#worker.status === "stopped") this.#worker = this.#makeWorker(options);
+    await this.#worker.drain();
   }
 
   /** How a worker works this queue: for a `Worker` of one's own over several queues. */
@@ -223,8 +227,10 @@ export class Queue<
 
   #makeWorker({ ctx, ...options }: RunOptions<Ctx>): Worker {
     const { clock, random, metrics, telemetry } = this.home;
+    this.#slots.resize(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency"));
     return new Worker(this.driver, {
       ...options,
+      slots: this.#slots,
       ctx: { ...this.home.ctx, ...ctx },
       events: this.#events,
       clock,

@@ -33,6 +33,7 @@ export async function runHere(job: NewJob, { home, events, producer }: RunHere):
         returned: () => {},
         progressed: (_, progress) => events.emit("progress", { job: record, progress }),
         logged: (_, line) => events.emit("log", { job: record, line }),
+        stuck: ({ startedAt }) => events.emit("stuck", { job: record, durationMs: clock.now() - startedAt }),
         fault: (error) => events.fault(error),
       },
       { clock, random, worker: { ctx: home.ctx, producer } },

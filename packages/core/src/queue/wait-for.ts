@@ -54,9 +54,12 @@ export function waitFor({ driver, clock, queue, id, timeout, signal }: Wait): Pr
     };
 
     leave.push(
-      driver.watch((change) => {
-        if (change.queue === queue && change.kind === "ended") void look();
-      }),
+      driver.watch(
+        (change) => {
+          if (change.queue === queue && change.kind === "ended") void look();
+        },
+        () => void look(),
+      ),
     );
     if (timeoutMs !== undefined) {
       const expire = async () => {

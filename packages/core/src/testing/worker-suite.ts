@@ -3,6 +3,7 @@ import { attemptCases } from "./worker/attempts.ts";
 import { boundCases } from "./worker/bounds.ts";
 import { closingCases } from "./worker/closing.ts";
 import { featureCases } from "./worker/features.ts";
+import { lifeCases } from "./worker/life.ts";
 import { networkCases } from "./worker/network.ts";
 import { prefetchCases } from "./worker/prefetch.ts";
 import { shiftCases } from "./worker/shifts.ts";
@@ -17,6 +18,7 @@ import { workerCases } from "./worker/workers.ts";
  */
 export function workerConformance(runner: TestRunner, open: OpenDriver): number {
   const topics = [
+    lifeCases,
     attemptCases,
     boundCases,
     workerCases,

@@ -34,13 +34,16 @@ export interface AttemptsListener {
 /** The attempts in a worker's hands, and what the store has yet to hear of them: how they ended, what they report. */
 export class Attempts<Ctx extends object> {
   readonly #options: AttemptsOptions<Ctx>;
+  readonly #owner: object;
   readonly #attemptListener: AttemptListener;
   readonly #running = new Set<Attempt>();
   readonly #reports: AttemptReports;
   #ended: Settled[] = [];
 
-  constructor(options: AttemptsOptions<Ctx>, listener: AttemptsListener) {
+  /** @param owner what `handlerScope` names while a handler runs. */
+  constructor(options: AttemptsOptions<Ctx>, owner: object, listener: AttemptsListener) {
     this.#options = options;
+    this.#owner = owner;
     this.#reports = new AttemptReports(options.clock, () => listener.reportsDue());
     this.#attemptListener = this.#listenFor(listener);
   }
@@ -68,7 +71,7 @@ export class Attempts<Ctx extends object> {
     const attempt = new Attempt(claimed, this.#attemptListener, this.#options);
     this.#running.add(attempt);
     this.#options.events.emit("active", { job });
-    attempt.start(this.#runOf(job));
+    attempt.start(this.#runOf(job), this.#owner);
   }
 
   /** How its queue runs it, with what this worker puts around that. */
@@ -163,6 +166,7 @@ export class Attempts<Ctx extends object> {
         events.emit("progress", { job, progress: value });
       },
       logged: ({ token, job }, line) => events.emit("log", { job, line: this.#reports.logged(token, line) }),
+      stuck: ({ job, startedAt }) => events.emit("stuck", { job, durationMs: clock.now() - startedAt }),
       fault: (error) => reporter.fault(error),
     };
   }

@@ -8,7 +8,14 @@ export interface ClaimLimits {
   /** The one queue to claim from; undefined: all. */
   readonly only: string | undefined;
   /** How many jobs it may claim in all. */
-  readonly quota: number;
+  readonly quota: JobQuota;
+}
+
+/** How many more jobs may be claimed: by one worker, or by all that share this. */
+export interface JobQuota {
+  left: number;
+  /** Of those, asked for by exchanges that are on their way. */
+  asked: number;
 }
 
 /** What a worker may claim: how many jobs, by its share of the room and its quota, and from which queues. */
@@ -19,7 +26,7 @@ export class Claims<Ctx extends object> {
   /** Outlives `close`: handlers that come back later still return their room to it. */
   #share: Share | undefined;
   #only: string | undefined;
-  #quota = Number.POSITIVE_INFINITY;
+  #quota: JobQuota = { left: Number.POSITIVE_INFINITY, asked: 0 };
   #turn = 0;
 
   /** @param running how many jobs of a queue run now. */
@@ -47,12 +54,12 @@ export class Claims<Ctx extends object> {
 
   /** Nothing is left of the quota. */
   get spent(): boolean {
-    return this.#quota <= 0;
+    return this.#quota.left <= 0;
   }
 
   /** How many jobs it may claim now. */
   get free(): number {
-    return Math.max(0, Math.min(this.#share?.free ?? 0, this.#quota));
+    return Math.max(0, Math.min(this.#share?.free ?? 0, this.#left));
   }
 
   /** Takes all the room that it may use now; answers how much. */
@@ -77,12 +84,21 @@ export class Claims<Ctx extends object> {
 
   /** How many jobs it may claim beside `free`, of so many. */
   beside(free: number, count: number): number {
-    return Math.max(0, Math.min(count, this.#quota - free, LIMITS.claim - free));
+    return Math.max(0, Math.min(count, this.#left - free, LIMITS.claim - free));
+  }
+
+  /** An exchange that asks for so many is on its way; fewer than none: it is answered. */
+  asked(count: number): void {
+    this.#quota.asked += count;
+  }
+
+  get #left(): number {
+    return this.#quota.left - this.#quota.asked;
   }
 
   /** So many were claimed; fewer than none: given back. */
   claimed(count: number): void {
-    this.#quota -= count;
+    this.#quota.left -= count;
     if (count > 0) this.#turn++;
   }
 

@@ -5,7 +5,7 @@ interface Faulty {
   readonly error: { readonly error: unknown };
 }
 
-/** Typed events. A listener that throws harms neither the emitter nor the other listeners: its error becomes an `error` event. */
+/** Typed events. A listener that throws or rejects harms neither the emitter nor the other listeners: its error becomes an `error` event. */
 export class Emitter<Events extends Faulty> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
 
@@ -21,11 +21,13 @@ export class Emitter<Events extends Faulty> {
     const listeners = this.#listeners.get(name);
     if (!listeners?.size) return;
     for (const listener of [...listeners]) {
+      const failed = (error: unknown) => (name === "error" ? reportUnheard(error) : this.fault(error));
       try {
-        (listener as (event: Events[Name]) => void)(event);
+        const answer = (listener as (event: Events[Name]) => unknown)(event);
+        // An asynchronous listener that rejects is one that throws.
+        if (answer instanceof Promise) answer.catch(failed);
       } catch (error) {
-        if (name === "error") reportUnheard(error);
-        else this.fault(error);
+        failed(error);
       }
     }
   }

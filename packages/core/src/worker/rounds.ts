@@ -5,6 +5,7 @@ import { Attempts, type AttemptsOptions } from "./attempts.ts";
 import { type ClaimLimits, Claims } from "./claims.ts";
 import { type ExchangeLine, isRefusal } from "./exchange-line.ts";
 import type { FailureHooks } from "./failure-hooks.ts";
+import { handlerScope } from "./handler-scope.ts";
 import { Prefetched } from "./prefetched.ts";
 import type { Slots } from "./slots.ts";
 import { Timer } from "./timer.ts";
@@ -68,7 +69,7 @@ export class Rounds<Ctx extends object> {
     this.#options = options;
     this.#wakeTimer = new Timer(clock);
     this.#renewalTimer = new Timer(clock);
-    this.attempts = new Attempts(options, {
+    this.attempts = new Attempts(options, this, {
       ended: () => this.notice(),
       returned: () => {
         this.#look = true;
@@ -210,10 +211,13 @@ export class Rounds<Ctx extends object> {
 
   /** By itself, for who makes a function makes room for its variables at each call, and every job pumps twice. */
   #begin(): void {
-    this.#looping = this.#loop().finally(() => {
-      this.#looping = undefined;
-      this.#pump();
-    });
+    // Its cause may be a handler (one that adds a job): what the loop does is not part of that.
+    this.#looping = handlerScope.run(undefined, () =>
+      this.#loop().finally(() => {
+        this.#looping = undefined;
+        this.#pump();
+      }),
+    );
   }
 
   async #loop(): Promise<void> {
@@ -266,6 +270,7 @@ export class Rounds<Ctx extends object> {
     const limit = free + ahead;
     // Without room it has not looked: it still wants to.
     if (limit > 0) this.#look = false;
+    this.#claims.asked(limit);
     this.#renew = false;
     this.#wakeTimer.disarm();
     const body = {
@@ -296,6 +301,7 @@ export class Rounds<Ctx extends object> {
         this.#divide(error, ended, progress.length > 0);
       } else await this.#storeLost(error, ended);
     } finally {
+      this.#claims.asked(-limit);
       this.#turned = this.#options.clock.turn();
     }
   }

@@ -7,6 +7,7 @@ import { LIMITS } from "../job/limits.ts";
 import type { JobRecord } from "../job/record.ts";
 import { retryDelay } from "../job/retry.ts";
 import type { ClaimedJob, Settlement } from "../store/verbs.ts";
+import { handlerScope } from "./handler-scope.ts";
 import type { Network } from "./network.ts";
 import { failJob, Release, releaseJob } from "./release.ts";
 import { decideRetry, type RetryPolicy } from "./retry-decision.ts";
@@ -28,6 +29,8 @@ export interface AttemptListener {
   returned(attempt: Attempt): void;
   progressed(attempt: Attempt, value: Json): void;
   logged(attempt: Attempt, line: string): void;
+  /** Its handler has not come back within the grace after its signal was aborted. Once. */
+  stuck(attempt: Attempt): void;
   /** Something went wrong beside the job. */
   fault(error: unknown): void;
 }
@@ -104,13 +107,17 @@ export class Attempt {
     return this.#settled;
   }
 
-  /** Not an asynchronous function: one that waits takes 200 bytes more than these two, a thirtieth of all that a job takes. */
-  start(run: Run): void {
+  /**
+   * Runs the handler. Not an asynchronous function: that would allocate 200 bytes more per job.
+   *
+   * @param owner what `handlerScope` names while the handler runs. What follows its end is not part of it.
+   */
+  start(run: Run, owner?: object): void {
     if (this.job.timeoutMs !== undefined) this.#limit(this.job.timeoutMs);
     try {
       // The built-in `then`, for what a handler returns may have one of its own that throws or is called twice.
       Promise.prototype.then.call(
-        Promise.resolve(run(this.job, this.#context())),
+        Promise.resolve(handlerScope.run(owner, run, this.job, this.#context())),
         (result) => this.#finish({ result }),
         (error) => this.#finish({ error }),
       );
@@ -184,9 +191,10 @@ export class Attempt {
     if (this.#settled || this.#interrupt) return;
     this.#interrupt = interrupt;
     this.#reason = reason;
-    this.#stopGrace = this.#options.clock.after(this.#options.graceMs ?? DEFAULTS.graceMs, () =>
-      this.#settle(this.#afterInterrupt(), { error: reason }),
-    );
+    this.#stopGrace = this.#options.clock.after(this.#options.graceMs ?? DEFAULTS.graceMs, () => {
+      this.#settle(this.#afterInterrupt(), { error: reason });
+      this.#listener.stuck(this);
+    });
     this.#abort(reason);
   }
 

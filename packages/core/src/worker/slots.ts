@@ -5,10 +5,18 @@
 export class Slots {
   #members: readonly Share[] = [];
   readonly #line = new Set<Share>();
+  #size: number;
   #free: number;
 
   constructor(size: number) {
-    this.#free = size;
+    this.#size = this.#free = size;
+  }
+
+  /** Changes how many there are. Those that are taken stay so, even if they are more. */
+  resize(size: number): void {
+    this.#free += size - this.#size;
+    this.#size = size;
+    this.#tell();
   }
 
   /** @param onFree called when there may be room again. */

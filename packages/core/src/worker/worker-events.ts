@@ -20,6 +20,11 @@ export interface WorkerEvents {
   readonly log: { readonly job: JobRecord; readonly line: string };
   /** Taken back from a worker that is gone; `failed` when it was interrupted too often. */
   readonly stalled: { readonly job: JobRecord };
+  /**
+   * A handler ignores its signal: its attempt was settled without it, `durationMs` after it began. Until it comes back it
+   * keeps its slot here, but the limits of its queue and group count it no longer.
+   */
+  readonly stuck: { readonly job: JobRecord; readonly durationMs: number };
   /** Nothing runs and nothing is due. */
   readonly idle: Record<never, never>;
   /** Something went wrong beside the jobs: the store out of reach, a lease lost, a job of unknown name, a listener that threw. */

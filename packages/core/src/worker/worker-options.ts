@@ -2,6 +2,7 @@ import type { Clock } from "../driver/clock.ts";
 import type { Connectivity } from "../driver/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import type { JobRecord } from "../job/record.ts";
+import type { JobQuota } from "./claims.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RetryPolicy } from "./retry-decision.ts";
@@ -54,6 +55,8 @@ export interface WorkerOptions<Ctx extends object = object> {
   readonly connectivity?: Connectivity | undefined;
   /** @internal Room shared with other workers, in place of `concurrency`. */
   readonly slots?: Slots | undefined;
+  /** @internal Jobs that several workers may claim together, in place of `maxJobs`; `spent` is called when none is left. */
+  readonly quota?: (JobQuota & { spent(): void }) | undefined;
   /** @internal Where to count and time attempts. */
   readonly metrics?: Metrics | undefined;
   readonly telemetry?: TelemetryOption | undefined;

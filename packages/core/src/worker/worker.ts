@@ -11,6 +11,7 @@ import { Duty } from "./duty.ts";
 import { Emitter } from "./emitter.ts";
 import type { ExchangeLine } from "./exchange-line.ts";
 import { FailureHooks } from "./failure-hooks.ts";
+import { handlerScope } from "./handler-scope.ts";
 import { Network } from "./network.ts";
 import { Rounds } from "./rounds.ts";
 import { Slots } from "./slots.ts";
@@ -37,7 +38,16 @@ export class Worker<Ctx extends object = object> {
   readonly #duty: Duty;
   readonly #network: Network | undefined;
   #status: WorkerStatus = "stopped";
-  #stopped: Promise<void> | undefined;
+  /** What was asked for last: where every call that is under way ends (R34). */
+  #wanted: "running" | "stopped" = "stopped";
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  /** Ends what `stop` waits for at once. */
+  #endWait: () => void = () => {};
+  /** Calls of `drain` that keep a worker going that nobody wants running. */
+  #drains = 0;
+  #processing: Promise<void> | undefined;
+  #closedBy: unknown;
 
   constructor(driver: Driver, options: WorkerOptions<Ctx>) {
     this.#options = options;
@@ -86,7 +96,8 @@ export class Worker<Ctx extends object = object> {
       status: () => this.#status,
       storeLost: (error) => this.#storeLost(error),
       spent: () => {
-        if (options.maxJobs !== undefined) void this.stop();
+        if (options.quota) options.quota.spent();
+        else if (options.maxJobs !== undefined) void this.stop();
       },
     });
     this.#duty = new Duty({
@@ -132,45 +143,81 @@ export class Worker<Ctx extends object = object> {
   }
 
   /**
-   * Starts claiming. Resolves when it may claim (its lock is held), or stands in line for it where one tab works for all;
-   * throws `conflict` while it is stopping.
+   * Starts claiming. Resolves when it may claim (its lock is held), or stands in line for it where one tab works for all,
+   * or when a later `stop()` has overruled it. While it stops, it starts once that is over. Throws `closed` on a closed
+   * driver.
    */
   async start(): Promise<void> {
-    if (this.#status === "running") return;
-    if (this.#status === "stopping")
-      throw new QuaysideError("conflict", "This worker is stopping: await stop() before starting it again.");
-    await this.#begin({ only: undefined, quota: this.#options.maxJobs ?? Number.POSITIVE_INFINITY });
+    this.#wanted = "running";
+    while (this.#wanted === "running") {
+      if (this.#stopping) await this.#stopping;
+      else if (this.#processing) await this.#processing;
+      else if (this.#status === "running") return this.#starting;
+      else return this.#begin(this.#limits);
+    }
   }
 
   /**
    * Stops claiming, waits for running handlers up to `timeout` (default 30 s), then aborts them and gives their jobs
-   * back. Resolves when all is settled. Idempotent.
+   * back. Resolves when all is settled. A further call with a shorter timeout shortens the wait. Called by one of this
+   * worker's own handlers it stops the worker, too, but awaiting it throws `conflict`: it would wait for itself.
    */
   stop({ timeout = DEFAULTS.stopTimeoutMs }: { readonly timeout?: Duration } = {}): Promise<void> {
-    const timeoutMs = toMs(timeout, "timeout");
-    this.#stopped ??=
-      this.#status === "stopped" ? Promise.resolve() : this.#end(timeoutMs).finally(() => (this.#stopped = undefined));
-    return this.#stopped;
+    let timeoutMs: number;
+    try {
+      timeoutMs = toMs(timeout, "timeout");
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#wanted = "stopped";
+    if (this.#status !== "stopped") {
+      this.#stopping ??= this.#end().finally(() => {
+        this.#stopping = undefined;
+      });
+      if (timeoutMs === 0) this.#endWait();
+      else this.#clock.after(timeoutMs, this.#endWait);
+    }
+    return this.#refuseOwn("stop()") ?? this.#stopping ?? Promise.resolve();
   }
 
-  /** Works until nothing runs and nothing is due, then resolves; a worker that was stopped is stopped again. */
+  /**
+   * Works until nothing runs and nothing is due, then resolves; the worker is then as it was before, or as it was told
+   * meanwhile. Throws `closed` on a closed driver, and `conflict` in one of this worker's own handlers.
+   */
   async drain(): Promise<void> {
-    const wasStopped = this.#status === "stopped";
-    if (wasStopped) await this.start();
-    await this.#rounds.untilIdle();
-    if (wasStopped) await this.stop();
+    await this.#refuseOwn("drain()");
+    this.#drains++;
+    try {
+      while (this.#stopping ?? this.#processing) await (this.#stopping ?? this.#processing);
+      if (this.#status === "stopped") await this.#begin(this.#limits);
+      else await this.#starting;
+      await this.#rounds.untilIdle();
+      if (this.#closedBy !== undefined) throw this.#closedBy;
+    } finally {
+      this.#drains--;
+      if (this.#wanted === "stopped" && this.#drains === 0) await this.stop();
+    }
   }
 
   /** Runs the next due job, of `queue` or of any, and settles it. False when none was due. For a stopped worker. */
   async processNext(queue?: string): Promise<boolean> {
-    if (this.#status !== "stopped")
+    if (this.#status !== "stopped" || this.#processing)
       throw new QuaysideError("conflict", "processNext() is for a worker that is not started.");
     let ran = false;
     const off = this.on("active", () => (ran = true));
-    await this.#begin({ only: queue, quota: 1 });
-    await this.#rounds.untilIdle();
-    await this.stop();
-    off();
+    const process = async () => {
+      await this.#begin({ only: queue, quota: { left: 1, asked: 0 } });
+      await this.#rounds.untilIdle();
+      if (this.#status !== "stopped") await (this.#stopping ?? this.#end());
+      if (this.#closedBy !== undefined) throw this.#closedBy;
+    };
+    const done = process().finally(() => {
+      this.#processing = undefined;
+      off();
+    });
+    // Who waits for it to be over is told by what follows, not by how it ended.
+    this.#processing = done.catch(() => {});
+    await done;
     return ran;
   }
 
@@ -179,17 +226,44 @@ export class Worker<Ctx extends object = object> {
     this.#rounds.wake();
   }
 
-  async #begin(limits: ClaimLimits): Promise<void> {
+  get #limits(): ClaimLimits {
+    return {
+      only: undefined,
+      quota: this.#options.quota ?? { left: this.#options.maxJobs ?? Number.POSITIVE_INFINITY, asked: 0 },
+    };
+  }
+
+  #begin(limits: ClaimLimits): Promise<void> {
     this.#status = "running";
+    this.#closedBy = undefined;
+    const starting = this.#open(limits).finally(() => {
+      if (this.#starting === starting) this.#starting = undefined;
+    });
+    this.#starting = starting;
+    return starting;
+  }
+
+  async #open(limits: ClaimLimits): Promise<void> {
     this.#network?.open();
     try {
       await this.#duty.begin(limits);
     } catch (error) {
+      this.#wanted = "stopped";
       this.#network?.close();
       this.#duty.leave();
       this.#status = "stopped";
       throw error;
     }
+  }
+
+  /** A handler that waited for its own worker would wait for itself. Not an unhandled rejection where nobody awaits it. */
+  #refuseOwn(call: string): Promise<void> | undefined {
+    if (handlerScope.current() !== this.#rounds) return undefined;
+    const refused = Promise.reject(
+      new QuaysideError("conflict", `A handler cannot await ${call} of its own worker: it would wait for itself.`),
+    );
+    refused.catch(() => {});
+    return refused;
   }
 
   /** The network is back, and so is what was given back because of it. */
@@ -213,15 +287,22 @@ export class Worker<Ctx extends object = object> {
     } catch (cause) {
       this.#reporter.fault(cause);
     }
+    if (closed) this.#closedBy = error;
+    this.#wanted = "stopped";
     this.#leave();
     return undefined;
   }
 
-  async #end(timeoutMs: number): Promise<void> {
+  async #end(): Promise<void> {
     const { attempts } = this.#rounds;
     this.#status = "stopping";
     this.#rounds.rest();
-    if (timeoutMs > 0) await this.#waiting.until(() => attempts.running === 0, timeoutMs);
+    let waited = false;
+    this.#endWait = () => {
+      waited = true;
+      this.#waiting.ask();
+    };
+    await this.#waiting.until(() => waited || attempts.running === 0);
     this.#rounds.hurry();
     // A claim that was on its way brings more attempts.
     do {
@@ -231,8 +312,7 @@ export class Worker<Ctx extends object = object> {
     } while (attempts.live.length > 0);
     await this.#rounds.farewell();
     await this.#duty.ended();
-    if (this.#hooks.running > 0)
-      await this.#waiting.until(() => this.#hooks.running === 0, Math.max(timeoutMs, DEFAULTS.graceMs));
+    if (this.#hooks.running > 0) await this.#waiting.until(() => this.#hooks.running === 0, DEFAULTS.graceMs);
     this.#leave();
   }
 

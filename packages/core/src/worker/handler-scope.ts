@@ -1,0 +1,44 @@
+/** Which worker's handler the running code belongs to. */
+interface Scope {
+  /** Calls `act` as part of a handler of this worker, or of none. Arguments are passed on: no closure per job. */
+  run<T, Args extends readonly unknown[]>(worker: object | undefined, act: (...args: Args) => T, ...args: Args): T;
+  current(): object | undefined;
+}
+
+interface AsyncStorage {
+  run<T, Args extends readonly unknown[]>(value: object | undefined, act: (...args: Args) => T, ...args: Args): T;
+  getStore(): object | undefined;
+}
+
+interface NodeGlobals {
+  readonly process?: {
+    getBuiltinModule?(name: string): { readonly AsyncLocalStorage: new () => AsyncStorage } | undefined;
+  };
+}
+
+/**
+ * Where the platform can follow asynchronous calls (Node), a handler's whole run belongs to its worker; elsewhere its
+ * first synchronous part does.
+ */
+function makeScope(): Scope {
+  const Storage = (globalThis as NodeGlobals).process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage;
+  if (Storage) {
+    const storage = new Storage();
+    return { run: (worker, act, ...args) => storage.run(worker, act, ...args), current: () => storage.getStore() };
+  }
+  let current: object | undefined;
+  return {
+    run(worker, act, ...args) {
+      const before = current;
+      current = worker;
+      try {
+        return act(...args);
+      } finally {
+        current = before;
+      }
+    },
+    current: () => current,
+  };
+}
+
+export const handlerScope: Scope = makeScope();
