@@ -159,6 +159,19 @@ describe("the cost of a claim", () => {
     expect(read).toBeLessThanOrEqual(10 + PRIORITIES + 2);
   }, 60_000);
 
+  it("R32: past 100,000 expired jobs ends 256 per exchange, and an add or another claim runs between", async () => {
+    const { add, claim, clock, driver } = scene();
+    await add(range(WAITING).map(() => job({ expiresInMs: 1, keep: { failed: 0 } })));
+    await clock.advance(10);
+    for (let round = 1; round <= 10; round++) {
+      const { read, asked } = await claim(10);
+      expect(read).toBeLessThanOrEqual(1_500);
+      expect(asked).toBeLessThanOrEqual(1_500);
+      const { waiting } = await driver.counts(QUEUE);
+      expect(waiting).toBe(WAITING - 256 * round);
+    }
+  }, 60_000);
+
   it("past a full group of 100,000 reads a bounded number of records, each time", async () => {
     const { add, claim } = scene();
     await add(range(WAITING).map(() => job({ group: { key: "full" } })));

@@ -33,6 +33,59 @@ describe("cron", () => {
     expect(next(skipped, first)?.slice(0, 10)).toBe("2026-10-26");
   });
 
+  it.each([
+    ["0,30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00.000Z", "2026-03-30T00:00:00.000Z"],
+    ["30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00.000Z", "2026-03-30T00:30:00.000Z"],
+    [
+      "15,45 1,2 * * *",
+      "Europe/Berlin",
+      "2026-03-29T00:46:00Z",
+      "2026-03-29T01:00:00.000Z",
+      "2026-03-29T23:15:00.000Z",
+    ],
+    ["0 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z", "2018-11-04T03:00:00.000Z", "2018-11-05T02:00:00.000Z"],
+    ["30 2 * * *", "America/New_York", "2026-03-07T12:00:00Z", "2026-03-08T07:00:00.000Z", "2026-03-09T06:30:00.000Z"],
+    [
+      "15 2 * * *",
+      "Australia/Lord_Howe",
+      "2026-10-03T00:00:00Z",
+      "2026-10-03T15:30:00.000Z",
+      "2026-10-04T15:15:00.000Z",
+    ],
+  ])("runs %s in %s on the day on which the clocks skip it, when they have", (rule, timeZone, after, first, second) => {
+    expect(next({ cron: rule, timeZone }, after)).toBe(first);
+    expect(next({ cron: rule, timeZone }, first)).toBe(second);
+  });
+
+  it.each([
+    [
+      "0,30 2 * * *",
+      "Europe/Berlin",
+      "2026-10-24T12:00:00Z",
+      ["2026-10-25T00:00", "2026-10-25T00:30", "2026-10-26T01:00"],
+    ],
+    ["30 1 * * *", "America/New_York", "2026-10-31T12:00:00Z", ["2026-11-01T05:30", "2026-11-02T06:30"]],
+    ["45 1 * * *", "Australia/Lord_Howe", "2026-04-04T12:00:00Z", ["2026-04-04T14:45", "2026-04-05T15:15"]],
+  ])("runs %s in %s once on the day on which the clocks repeat it", (rule, timeZone, after, expected) => {
+    let at = after;
+    for (const instant of expected) {
+      at = next({ cron: rule, timeZone }, at) as string;
+      expect(at).toBe(`${instant}:00.000Z`);
+    }
+  });
+
+  it("goes by elapsed time for a rule of every hour, over both changes", () => {
+    const rule = { cron: "*/30 * * * *", timeZone: "Europe/Berlin" };
+    for (const [from, to] of [
+      ["2026-03-28T22:00:00Z", "2026-03-29T04:00:00Z"],
+      ["2026-10-24T22:00:00Z", "2026-10-25T04:00:00Z"],
+    ] as const) {
+      let runs = 0;
+      for (let at = next(rule, from); at !== undefined && at <= new Date(to).toISOString(); at = next(rule, at)) runs++;
+      expect(runs).toBe(12);
+    }
+  });
+
   it("has no next instant when there is none, and names a rule that is wrong", () => {
     expect(next({ cron: "0 0 30 2 *" }, "2026-01-01T00:00:00Z")).toBeUndefined();
     for (const rule of [

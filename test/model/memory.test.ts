@@ -3,7 +3,8 @@ import { createManualClock, seededRandom } from "@quayside/core/testing";
 import { it } from "vitest";
 import { modelProperty } from "./property.ts";
 
-const RUNS = Number(process.env.MODEL_RUNS ?? 10_000);
+/** `pnpm nightly` sets QUAYSIDE_ALL, and runs five times as many. */
+const RUNS = Number(process.env.MODEL_RUNS ?? (process.env.QUAYSIDE_ALL ? 10_000 : 2_000));
 
 it(`${RUNS} random sequences on memory do as the model does`, { timeout: 600_000 }, async () => {
   const seed = process.env.MODEL_SEED === undefined ? {} : { seed: Number(process.env.MODEL_SEED) };

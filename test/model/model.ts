@@ -408,11 +408,20 @@ export class Model {
     const said = JSON.stringify([rule, job]);
     const name = `${queue} ${key}`;
     const before = this.schedules.get(name);
-    if (before?.said === said) return { affected: 0 };
+    const stranded = before?.nextAt !== undefined && before.nextAt > this.now + rule.everyMs;
+    if (before?.said === said && !stranded) return { affected: 0 };
     const limit = rule.limit ?? Number.POSITIVE_INFINITY;
+    if (before?.everyMs === rule.everyMs) {
+      this.#reschedule(before, job, limit);
+      before.said = said;
+      this.#setLimits([job]);
+      this.#follow();
+      return { affected: 1 };
+    }
     const next: ModelSchedule = { queue, key, everyMs: rule.everyMs, limit, job, said, count: 0 };
     this.schedules.set(name, next);
-    if (before) this.#dropPending(before);
+    // One that is due already still runs.
+    if (before?.pending && before.pending.at > this.now) this.#dropPending(before);
     this.#occur(next, this.now + rule.everyMs);
     this.#setLimits([job]);
     this.#follow();
@@ -428,6 +437,30 @@ export class Model {
     return { affected: 1 };
   }
 
+  /** The same interval: phase, count and pending occurrence stay, and take the new payload and options. */
+  #reschedule(schedule: ModelSchedule, job: NewJob, limit: number): void {
+    const { pending, nextAt } = schedule;
+    Object.assign(schedule, { job, limit });
+    if (!pending) {
+      if (schedule.count < limit) this.#occur(schedule, this.now + schedule.everyMs);
+      return;
+    }
+    const stranded = (nextAt as number) > this.now + schedule.everyMs;
+    if (!pending.held && (stranded || schedule.count > limit)) {
+      delete schedule.pending;
+      delete schedule.nextAt;
+      this.#end([{ job: pending, state: "cancelled", trace: false }]);
+    }
+    if (stranded) {
+      schedule.count--;
+      const ahead = Math.floor(((nextAt as number) - this.now - 1) / schedule.everyMs);
+      return this.#occur(schedule, (nextAt as number) - schedule.everyMs * ahead);
+    }
+    if (pending.held || schedule.pending === undefined) return;
+    this.#replace(pending, job);
+    if (job.expiresInMs !== undefined) pending.expiresAt = (nextAt as number) + job.expiresInMs;
+  }
+
   #dropPending({ pending }: ModelSchedule): void {
     if (pending && !pending.held) this.#end([{ job: pending, state: "cancelled", trace: false }]);
   }
@@ -436,6 +469,9 @@ export class Model {
     const schedule = job.recurrence === undefined ? undefined : this.schedules.get(`${job.queue} ${job.recurrence}`);
     if (!schedule || schedule.pending !== job) return;
     const last = schedule.nextAt as number;
+    const ahead = Math.floor((last - this.now - 1) / schedule.everyMs);
+    // The clock was set back: within one interval, in phase.
+    if (ahead > 0) return this.#occur(schedule, last - schedule.everyMs * ahead);
     const missed = Math.max(0, Math.floor((this.now - last) / schedule.everyMs));
     this.#occur(schedule, last + schedule.everyMs * (missed + 1));
   }

@@ -56,6 +56,8 @@ class Run {
   readonly #model = new Model();
   readonly #workers: Worker[] = [0, 1, 2].map((index) => newWorker(index));
   readonly #vanished: Worker[] = [];
+  /** The latest instant so far. */
+  #latest = 0;
 
   constructor(under: DriverUnderTest, drivers: readonly Driver[]) {
     this.#under = under;
@@ -76,6 +78,7 @@ class Run {
 
   #look(): void {
     this.#model.now = this.#under.clock.now();
+    this.#latest = Math.max(this.#latest, this.#model.now);
     this.#model.monotonic = this.#under.clock.monotonic();
   }
 
@@ -84,6 +87,10 @@ class Run {
       case "advance":
         return this.#advance(step.ms);
       case "jump":
+        // By more than a minute in all, the clock brings back delayed jobs (R24), which this model does not know: there is a
+        // case of the conformance suite for that.
+        this.#latest = Math.max(this.#latest, this.#under.clock.now());
+        if (this.#under.clock.now() + step.ms < this.#latest - 59_000) return;
         // Every process has seen the time that is taken back.
         for (const driver of this.#drivers) await driver.nextWake([]);
         await this.#under.jump(step.ms);

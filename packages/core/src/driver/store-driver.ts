@@ -6,13 +6,14 @@ import { reportUnheard } from "../job/report.ts";
 import { runTurn } from "../store/aftermath.ts";
 import { command } from "../store/command.ts";
 import { enqueue } from "../store/enqueue.ts";
-import { type ClaimedStretch, claimedStretch, exchange } from "../store/exchange.ts";
+import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../store/exchange.ts";
 import { counts, getJob, wakeInstant } from "../store/inspect.ts";
 import { EVERY_LEASE, LEASE_LIMIT } from "../store/leases.ts";
 import { list, type Position } from "../store/list.ts";
 import { Mint } from "../store/mint.ts";
 import { scan } from "../store/operations.ts";
 import { schedules } from "../store/recurrences.ts";
+import { SLACK_MS } from "../store/set-back.ts";
 import type { Change, Liveness, Program, Store } from "../store/store.ts";
 import type { Surroundings, Turn } from "../store/turn.ts";
 import type {
@@ -68,6 +69,9 @@ export class StoreDriver implements Driver {
   /** Where the last claims of the workers here lie, as long as they have a lease. */
   readonly #claimed = new Map<string, ClaimedStretch>();
   #horizon = 0;
+  #latest = 0;
+  /** Present once the clock was set back: what has been looked through since for jobs that it stranded. */
+  #sweep: Sweep | undefined;
   /** Absent: this driver is closed. */
   #closing: Set<() => void> | undefined = new Set();
 
@@ -108,7 +112,15 @@ export class StoreDriver implements Driver {
     // Who leaves may have little time, and judges nobody.
     const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
     const { worker } = request;
-    const reply = await this.run((current) => exchange(current, request, judge, this.#claimed.get(worker)), worker);
+    const stretch = this.#claimed.get(worker);
+    const sweep = this.#sweep;
+    const reply = await this.run((current) => exchange(current, request, judge, stretch, sweep), worker).catch(
+      (error: unknown) => {
+        // What the failed program had looked through is looked through again.
+        sweep?.clear();
+        throw error;
+      },
+    );
     const claimed = request.leave ? undefined : claimedStretch(reply.jobs);
     if (claimed) this.#claimed.set(worker, claimed);
     else this.#claimed.delete(worker);
@@ -207,6 +219,8 @@ export class StoreDriver implements Driver {
     const now = this.#clock.now();
     if (!Number.isSafeInteger(now) || now < 0)
       throw new QuaysideError("internal", `The clock answered ${now}: it must give whole ms since epoch.`);
+    if (now < this.#latest - SLACK_MS) this.#sweep = new Map();
+    this.#latest = now;
     this.#horizon = Math.max(this.#horizon, now);
     return { now, horizon: this.#horizon, mint: this.#mint, random: this.#random, nextCron: this.#options.cron };
   }

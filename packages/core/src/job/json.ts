@@ -112,6 +112,15 @@ function membersOf(object: object, path: string, code: ErrorCode, above: Set<obj
   return copy;
 }
 
+/** JSON text with the keys of its objects in order: equal for values that JSON takes for equal. */
+export function canonicalText(text: string): string {
+  return JSON.stringify(JSON.parse(text), (_, value: unknown) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+}
+
 /** Bytes of `text` in UTF-8, without encoding it when it is too short to matter. */
 export function utf8Bytes(text: string, limit: number): number {
   // A UTF-16 unit is at most 3 bytes in UTF-8.

@@ -1,7 +1,7 @@
 import { type Duration, toMs } from "./duration.ts";
-import { QuaysideError } from "./errors.ts";
+import { isA, QuaysideError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import { integer } from "./options.ts";
+import { integer, refused } from "./options.ts";
 
 /** When a job recurs, as it is stored. Instants are ms since epoch. */
 export type RecurrenceRule = RecurrenceBounds &
@@ -11,6 +11,10 @@ export type RecurrenceRule = RecurrenceBounds &
   );
 
 interface RecurrenceBounds {
+  /** A first run at once, when the recurrence is made; it means nothing for one that is there already. */
+  readonly immediately?: true;
+  /** An occurrence that would begin while the one before has not ended is left out. */
+  readonly overlap?: "skip";
   /** Occurrences in all; then the recurrence ends. */
   readonly limit?: number;
   readonly startAt?: number;
@@ -28,9 +32,16 @@ export type RecurrenceOption = (
       readonly every?: undefined;
     }
 ) & {
+  /** Occurrences in all, from 1; then the recurrence ends. Default: no limit. */
   readonly limit?: number | undefined;
+  /** No occurrence before this instant. For `every` it is the first one, and those after it keep its phase. */
   readonly startAt?: number | Date | undefined;
+  /** No occurrence after this instant. */
   readonly endAt?: number | Date | undefined;
+  /** Runs a first time at once when the recurrence is made, and not again when it is repeated. Default false. */
+  readonly immediately?: boolean | undefined;
+  /** `skip`: what would begin while the last occurrence has not ended (its retries too) is left out. Default `allow`. */
+  readonly overlap?: "allow" | "skip" | undefined;
 };
 
 /** The first nominal instant of a cron rule after `after`; undefined when there is none. Throws on a bad expression. */
@@ -41,11 +52,16 @@ export type NextCron = (
 
 /** @throws {QuaysideError} `invalid_option` naming what is wrong. */
 export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
-  const { limit, startAt, endAt } = option;
+  if (typeof option !== "object" || option === null) throw refused("recurrence", "must be an object", option);
+  const { limit, startAt, endAt, immediately = false, overlap = "allow" } = option;
+  if (typeof immediately !== "boolean") throw refused("immediately", "must be true or false", immediately);
+  if (overlap !== "allow" && overlap !== "skip") throw refused("overlap", 'must be "allow" or "skip"', overlap);
   const bounds: RecurrenceBounds = {
     ...(limit !== undefined && { limit: integer(limit, 1, Number.MAX_SAFE_INTEGER, "limit") }),
     ...(startAt !== undefined && { startAt: instant(startAt, "startAt") }),
     ...(endAt !== undefined && { endAt: instant(endAt, "endAt") }),
+    ...(immediately && { immediately }),
+    ...(overlap === "skip" && { overlap }),
   };
   if ((option.every === undefined) === (option.cron === undefined)) {
     throw new QuaysideError("invalid_option", "A recurrence says either every or cron.", { option: "recurrence" });
@@ -70,9 +86,9 @@ export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
 }
 
 function instant(value: number | Date, option: string): number {
-  const at = typeof value === "number" ? value : value.getTime();
-  if (!Number.isSafeInteger(at) || at < 0)
-    throw new QuaysideError("invalid_option", `${option} must be ms since epoch or a valid Date.`, { option });
+  const at = isA(Date, value) ? value.getTime() : value;
+  if (!Number.isSafeInteger(at) || at < 0 || at > LAST_INSTANT)
+    throw refused(option, "must be ms since epoch or a valid Date", value);
   return at;
 }
 
@@ -102,6 +118,8 @@ function nextEvery(
   now: number,
 ): number {
   const whole = (since: number) => Math.max(0, Math.floor((now - since) / everyMs));
+  // Further away than its period: the clock was set back since. The phase stays.
+  if (last !== undefined && last > now + everyMs) return last - everyMs * Math.floor((last - now - 1) / everyMs);
   if (last !== undefined) return last + everyMs * (whole(last) + 1);
   // One that should have begun before now has missed a stretch as well: its last instant runs at once.
   return startAt === undefined ? now + everyMs : startAt + everyMs * whole(startAt);
@@ -118,5 +136,8 @@ function nextByCron(
       option: "cron",
     });
   }
-  return nextCron(rule, Math.max(last ?? 0, (rule.startAt ?? 0) - 1, now));
+  const from = Math.max((rule.startAt ?? 0) - 1, now);
+  const next = nextCron(rule, from);
+  // An instant before the last one shows that the clock was set back since.
+  return last === undefined || last <= from || (next !== undefined && next < last) ? next : nextCron(rule, last);
 }

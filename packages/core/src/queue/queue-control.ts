@@ -2,6 +2,7 @@ import type { Driver } from "../driver/driver.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
+import { canonicalText, toJsonText } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import { checkPriority, checkTags, integer, type JobOptions, refused, resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
@@ -186,8 +187,9 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   }
 
   /**
-   * Has a job recur, under a key: one occurrence at a time is pending, a missed stretch runs once. The same key again
-   * changes the rule and the job.
+   * Has a job recur, under a key: one occurrence at a time is pending, a missed stretch runs once. An app may repeat this
+   * at every start: the same schedule keeps its phase, its count and its pending occurrence; another payload or option
+   * changes the pending one in place; another interval or expression plans again.
    *
    * @example
    * await queue.schedule("nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna" }, "report", { kind: "daily" });
@@ -204,7 +206,23 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     const rule = resolveRecurrence(recurrence);
     this.home.registry.check(name);
     const job = await this.home.producer.prepare({ queue: this.name, name, payload, options });
-    await this.driver.command({ type: "schedule", queue: this.name, key, rule, job });
+    const before = isSealed(JSON.parse(job.payload)) && (await this.#sameSealed(key, job.name, payload));
+    await this.driver.command({
+      type: "schedule",
+      queue: this.name,
+      key,
+      rule,
+      job: before ? { ...job, ...before } : job,
+    });
+  }
+
+  /** The stored envelope of a schedule whose payload is this one: encrypted again it would look like another. */
+  async #sameSealed(key: string, name: string, payload: unknown): Promise<{ payload: string } | undefined> {
+    const before = (await this.schedules()).find((one) => one.key === key && one.name === name);
+    if (!before) return undefined;
+    const { payload: open } = await this.home.runner.readable({ ...before, id: "" } as unknown as JobRecord);
+    const same = canonicalText(toJsonText(open, "payload")) === canonicalText(toJsonText(payload, "payload"));
+    return same ? { payload: JSON.stringify(before.payload) } : undefined;
   }
 
   /** Ends a recurrence and takes its pending occurrence away. False when there was none under this key. */

@@ -18,6 +18,7 @@ export function* aftermath(turn: Turn): Program<boolean> {
     yield* placeNext(
       turn,
       left.ends.map(({ job }) => job),
+      true,
     );
     for (const { queue, id } of left.successors) {
       const [job] = yield* locate(queue, [id]);

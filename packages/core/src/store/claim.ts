@@ -6,6 +6,7 @@ import { DueJobs } from "./due-jobs.ts";
 import { countRunning, groupName, limitsOf } from "./groups.ts";
 import { scan, startingWith } from "./operations.ts";
 import { allowance, untilToken } from "./rate-limit.ts";
+import { bringBack } from "./set-back.ts";
 import type { Held, Program, QueueSettings } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
@@ -23,6 +24,8 @@ export interface Claimed {
 
 /** Jobs with unknown names, or of full groups, that one claim moves out of the way, at most. */
 const STEP_ASIDE = 100;
+/** Expired jobs that one claim ends, at most (R32). */
+const EXPIRE_STEP = 256;
 /** Jobs that come back from `blocked` in one exchange, at most. */
 const RETURN_STEP = 1_000;
 /** From this interruption on a job is claimed alone: it may be what kills its process. */
@@ -134,6 +137,10 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   const taken = taking.jobs.length - before;
   if (rate) yield* rate.take(taken);
   yield* sieve.empty();
+  if (due.stranded) {
+    yield* bringBack(turn, request.queue, due.stranded);
+    taking.wakeAt = turn.now;
+  }
 
   if (sieve.full || taking.left <= 0) taking.wakeAt = turn.now;
   else if (rate && settings.rateLimit && taken === tokens) {
@@ -171,7 +178,7 @@ class Sieve {
 
   /** As many were moved aside as one claim may. */
   get full(): boolean {
-    return this.#unknown.length + this.#saturated.length >= STEP_ASIDE;
+    return this.#unknown.length + this.#saturated.length >= STEP_ASIDE || this.#expired.length >= EXPIRE_STEP;
   }
 
   *pour(page: readonly StoredJob[]): Program<void> {

@@ -2,6 +2,7 @@ import { keyText, readyLane } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
 import { isUndelayed } from "../job/transitions.ts";
 import { after, scan, scanKeys } from "./operations.ts";
+import { isStranded } from "./set-back.ts";
 import type { Key, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
@@ -16,6 +17,8 @@ const LIKELY = 10;
 export class DueJobs {
   /** The first instant at which a job that is not due yet will be, as far as was read. */
   wakeAt = Number.POSITIVE_INFINITY;
+  /** A job was met whose instant was reckoned from a clock that was ahead: see `bringBack`. */
+  stranded: Key | undefined;
   readonly #turn: Turn;
   readonly #lane: string;
   readonly #queue: string;
@@ -126,7 +129,10 @@ export class DueJobs {
    */
   #reaches(key: JobKey): boolean {
     if (key[3] <= this.#turn.horizon) return true;
-    if (!isUndelayed(key)) return false;
+    if (!isUndelayed(key)) {
+      if (isStranded(key, this.#turn.now)) this.stranded ??= key;
+      return false;
+    }
     this.#turn.horizon = key[3];
     return true;
   }

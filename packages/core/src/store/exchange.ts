@@ -12,8 +12,9 @@ import { outcomes } from "./families.ts";
 import { get } from "./operations.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
 import { placeNext } from "./recurrences.ts";
+import { bringBack } from "./set-back.ts";
 import { release, settle } from "./settle.ts";
-import type { Held, LeaseRecord, Program } from "./store.ts";
+import type { Held, Key, LeaseRecord, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "./verbs.ts";
 
@@ -26,6 +27,7 @@ export function* exchange(
   request: ExchangeRequest,
   judge: Judge,
   stretch?: ClaimedStretch,
+  sweep?: Sweep,
 ): Program<ExchangeReply> {
   checkWorker(request.worker);
   checkQueues(request.claim.queues);
@@ -69,6 +71,7 @@ export function* exchange(
   const interrupted = request.bystander ? [] : yield* recover(turn, request.worker, judge);
   // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
   yield* aftermath(turn);
+  const swept = sweep ? yield* sweepNext(turn, queues, sweep) : false;
   const claimed = yield* claim(turn, request.claim, lease.held, request.settle.length);
   const recursAt = yield* placeNext(turn, claimed.jobs);
   const fresh = claimed.jobs.map((job, index) => toHeld(job, `${request.exchange}.${index}`, turn.now, claimed.alone));
@@ -95,7 +98,7 @@ export function* exchange(
   // What the claim itself set free (a parent of a job that expired, say) is told to nobody else than this worker.
   const more = yield* aftermath(turn);
   const lookAt = lookAgainAt(leases.all(), request.worker, turn.now, judge);
-  const wakeAt = more ? turn.now : Math.min(claimed.wakeAt, recursAt, lookAt);
+  const wakeAt = more || swept ? turn.now : Math.min(claimed.wakeAt, recursAt, lookAt);
   return {
     exchange: request.exchange,
     jobs: yield* toClaimed(turn, claimed.jobs, fresh),
@@ -106,6 +109,20 @@ export function* exchange(
     ...(claimed.closed && { alone: true }),
     ...(wakeAt < Number.POSITIVE_INFINITY && { nextWakeMs: Math.max(0, wakeAt - turn.now) }),
   };
+}
+
+/** What a process that saw its clock set back has looked through since, by queue: where to go on, `null` at the end. */
+export type Sweep = Map<string, Key | null>;
+
+/** Brings back stranded jobs, a bounded number of keys per exchange. True when there is more to look through. */
+function* sweepNext(turn: Turn, queues: readonly string[], sweep: Sweep): Program<boolean> {
+  for (const queue of queues) {
+    const from = sweep.get(queue);
+    if (from === null) continue;
+    sweep.set(queue, (yield* bringBack(turn, queue, from)) ?? null);
+    break;
+  }
+  return queues.some((queue) => sweep.get(queue) !== null);
 }
 
 /** All that it settles or renews is lost, and it asks for nothing else. */

@@ -2,7 +2,10 @@ import { TAG_LENGTH, tagEnd } from "../job/place.ts";
 import type { Stand } from "../job/transitions.ts";
 
 /** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
-const ORDERS_PER_MS = 1024;
+export const ORDERS_PER_MS = 1024;
+
+/** Less than this a clock may go back without being set back. */
+const SET_BACK_MS = 60_000;
 
 /**
  * Mints what orders jobs of equal instants: `order` only ever grows in a process, `tag` is random per process, so no two
@@ -23,6 +26,12 @@ export class Mint {
   }
 
   stand(now: number, delayMs = 0): Stand {
+    // A clock that was set back: orders follow it, so that they tell when a job was placed. Under a tag of their own, for
+    // the same instants come again.
+    if (this.#last > (now + SET_BACK_MS) * ORDERS_PER_MS) {
+      this.#last = 0;
+      this.#tag = undefined;
+    }
     this.#last = Math.max(this.#last + 2, now * ORDERS_PER_MS);
     this.#tag ??=
       Array.from({ length: TAG_LENGTH }, () => Math.floor(this.#random() * 36).toString(36)).join("") +

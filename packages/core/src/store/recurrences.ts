@@ -1,9 +1,12 @@
+import { QuaysideError } from "../job/errors.ts";
+import { canonicalText } from "../job/json.ts";
+import type { NewJob } from "../job/new-job.ts";
 import { checkName, spellId } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
-import { nextOccurrence } from "../job/recurrence.ts";
-import { readyKey } from "../job/transitions.ts";
+import { nextOccurrence, type RecurrenceRule } from "../job/recurrence.ts";
+import { readyKey, replaced } from "../job/transitions.ts";
 import { getCell, kind, listCells, putCells, removeCells } from "./cells.ts";
-import { end, locate, place } from "./door.ts";
+import { end, locate, move, place } from "./door.ts";
 import { checkNames } from "./enqueue.ts";
 import { setLimits } from "./groups.ts";
 import type { Program, ScheduleCell } from "./store.ts";
@@ -13,7 +16,14 @@ import type { Command, CommandReply, Schedule } from "./verbs.ts";
 /** Recurrences listed of one queue, at most. */
 const LIST_LIMIT = 10_000;
 
-/** Sets a recurrence. The same rule and job again change nothing, so an app may say it at every start. */
+/** How much a caller's clock may be ahead of the store's for its `startAt` still to mean "now". */
+const START_SLACK_MS = 60_000;
+
+/**
+ * Sets a recurrence; every start of an app may repeat it (R24). The same schedule keeps its phase, its count and its
+ * pending occurrence. Another payload, option, limit or end changes the pending occurrence in place. Another interval or
+ * cron expression plans again; an occurrence that is due already still runs.
+ */
 export function* schedule(
   turn: Turn,
   { queue, key, rule, job }: Extract<Command, { type: "schedule" }>,
@@ -21,12 +31,74 @@ export function* schedule(
   checkName(key, "key");
   checkNames({ ...job, queue });
   const before = yield* getCell(kind("schedule", queue), key);
-  if (before && JSON.stringify([before.rule, before.job]) === JSON.stringify([rule, job])) return { affected: 0 };
-  if (before) yield* endPending(turn, queue, before);
-  const nextAt = nextOccurrence(rule, undefined, turn.now, 0, turn.nextCron);
-  yield* placeOccurrence(turn, queue, key, { rule, job, count: 0 }, nextAt);
+  if (!before || !isSameTiming(before, rule, turn.now)) {
+    const first = nextOccurrence(rule, undefined, turn.now, 0, turn.nextCron);
+    if (first === undefined)
+      throw new QuaysideError("invalid_option", `The recurrence ${JSON.stringify(key)} can never occur.`, {
+        option: rule.kind,
+      });
+    if (before) yield* endPending(turn, queue, before, turn.now);
+    const at = !before && rule.immediately ? turn.now : first;
+    yield* placeOccurrence(turn, queue, key, { rule, job, count: 0 }, at);
+    yield* setLimits(turn, [{ ...job, queue }]);
+    return { affected: 1 };
+  }
+  // What has been honoured already stays as it was: the phase.
+  const { startAt } = before.rule;
+  const next: RecurrenceRule = { ...rule, ...(startAt !== undefined && { startAt }) };
+  if (startAt === undefined) delete (next as { startAt?: number }).startAt;
+  const same = canonicalJson([before.rule, before.job]) === canonicalJson([next, job]);
+  const pending = yield* pendingOf(turn, queue, before);
+  const { limit = Number.POSITIVE_INFINITY, endAt = Number.POSITIVE_INFINITY } = next;
+  const over = before.count > limit || (before.nextAt ?? 0) > endAt;
+  const stranded = before.nextAt !== undefined && next.kind === "every" && before.nextAt > turn.now + next.everyMs;
+  const ended = before.nextId === undefined && before.count < limit && turn.now <= endAt;
+  if (same && !stranded) return { affected: 0 };
+  const { nextAt, nextId, ...rest } = { ...before, rule: next, job };
+  if (pending && (over || stranded)) {
+    yield* end(turn, [{ job: pending, ending: { state: "cancelled" }, trace: false }]);
+  } else if (pending && nextAt !== undefined) {
+    yield* move(turn, [{ from: pending.key, job: occurrenceOf(pending, job, nextAt, turn.now) }]);
+  }
+  if (stranded || (ended && !over)) {
+    const at = nextOccurrence(next, nextAt, turn.now, rest.count - (stranded ? 1 : 0), turn.nextCron);
+    yield* placeOccurrence(turn, queue, key, { ...rest, count: rest.count - (stranded ? 1 : 0) }, at);
+  } else {
+    const left =
+      over && pending ? rest : { ...rest, ...(nextAt !== undefined && { nextAt }), ...(nextId && { nextId }) };
+    yield* putCells(kind("schedule", queue), [[key, left]]);
+  }
   yield* setLimits(turn, [{ ...job, queue }]);
+  turn.changed(queue, "ready");
   return { affected: 1 };
+}
+
+const canonicalJson = (value: readonly [RecurrenceRule, NewJob]): string => {
+  const [rule, { payload, ...job }] = value;
+  return canonicalText(JSON.stringify([rule, job, JSON.parse(payload)]));
+};
+
+/** Whether a schedule recurs as it did, apart from what has been honoured: its `startAt`, its first run. */
+function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now: number): boolean {
+  const timing = ({ limit, endAt, overlap, immediately, startAt, ...rest }: RecurrenceRule) => JSON.stringify(rest);
+  if (timing(before) !== timing(rule)) return false;
+  const begun = (before.startAt ?? 0) <= now;
+  return begun ? (rule.startAt ?? 0) <= now + START_SLACK_MS : before.startAt === rule.startAt;
+}
+
+/** The pending occurrence, where it can still be changed: it waits. */
+function* pendingOf(turn: Turn, queue: string, { nextId }: ScheduleCell): Program<StoredJob | undefined> {
+  if (nextId === undefined) return undefined;
+  const [job] = yield* locate(queue, [nextId]);
+  if (!job || job.key[0] === "finished" || (yield* turn.leases()).holderOf(job.key)) return undefined;
+  return job;
+}
+
+/** The pending occurrence with another payload and other options, where it stands. */
+function occurrenceOf(pending: StoredJob, job: NewJob, at: number, now: number): StoredJob {
+  const { delayMs: _, id: __, flow: ___, expiresInMs, ...rest } = job;
+  const { expiresAt: ____, ...next } = replaced(pending, { ...rest, queue: pending.queue }, now, undefined);
+  return expiresInMs === undefined ? next : { ...next, expiresAt: at + expiresInMs };
 }
 
 export function* unschedule(turn: Turn, queue: string, key: string): Program<CommandReply> {
@@ -52,13 +124,17 @@ export function* schedules(queue: string): Program<readonly Schedule[]> {
  * Places what follows these jobs, where they are the occurrence that is pending (compare and set): so an operator's
  * retry of an old one places nothing, and of two workers with clocks apart only one does (R24). Answers the first
  * instant at which one of those placed is due.
+ *
+ * @param ended whether the jobs have ended; else they begin.
  */
-export function* placeNext(turn: Turn, jobs: readonly StoredJob[]): Program<number> {
+export function* placeNext(turn: Turn, jobs: readonly StoredJob[], ended = false): Program<number> {
   let first = Number.POSITIVE_INFINITY;
   for (const { queue, id, recurrence: key, availableAt } of jobs) {
     if (key === undefined) continue;
     const cell = yield* getCell(kind("schedule", queue), key);
     if (!cell || cell.nextId !== id) continue;
+    // The one that runs stays the pending one until it has ended: what follows is placed then.
+    if (!ended && cell.rule.overlap === "skip") continue;
     const { nextAt = availableAt, nextId: _, ...rest } = cell;
     const at = nextOccurrence(cell.rule, nextAt, turn.now, cell.count, turn.nextCron);
     yield* placeOccurrence(turn, queue, key, rest, at);
@@ -94,10 +170,13 @@ function* placeOccurrence(
   yield* putCells(kind("schedule", queue), [[key, { rule, job, count: count + 1, nextAt: at, nextId: occurrence.id }]]);
 }
 
-/** The recurrence is gone or another: its pending occurrence goes without a trace, a running one goes on. */
-function* endPending(turn: Turn, queue: string, { nextId }: ScheduleCell): Program<void> {
-  if (nextId === undefined) return;
-  const [job] = yield* locate(queue, [nextId]);
-  if (!job || job.key[0] === "finished" || (yield* turn.leases()).holderOf(job.key)) return;
+/**
+ * The recurrence is gone or another: its pending occurrence goes without a trace, a running one goes on.
+ *
+ * @param dueBy one that is due by then stays, and runs.
+ */
+function* endPending(turn: Turn, queue: string, cell: ScheduleCell, dueBy?: number): Program<void> {
+  const job = yield* pendingOf(turn, queue, cell);
+  if (!job || (dueBy !== undefined && job.availableAt <= dueBy)) return;
   yield* end(turn, [{ job, ending: { state: "cancelled" }, trace: false }]);
 }

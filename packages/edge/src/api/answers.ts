@@ -92,6 +92,8 @@ function make() {
     limit: z.exactOptional(count),
     startAt: z.exactOptional(instant),
     endAt: z.exactOptional(instant),
+    immediately: z.exactOptional(z.literal(true)),
+    overlap: z.exactOptional(z.literal("skip")),
   };
   const Schedule = z.strictObject({
     key: z.string(),

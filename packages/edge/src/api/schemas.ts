@@ -111,6 +111,8 @@ const bounds = {
   limit: z.exactOptional(atLeastOne),
   startAt: z.exactOptional(instant),
   endAt: z.exactOptional(instant),
+  immediately: z.exactOptional(z.literal(true)),
+  overlap: z.exactOptional(z.literal("skip")),
 };
 
 /** A recurrence: its rule, as core resolves it, and the job it makes. */

@@ -185,11 +185,177 @@ export const recurrencesCases = verb("recurrences", (it) => {
     expect(await one.claim(9)).toHaveLength(1);
   });
 
-  it("R24: one that is over before it begins places nothing", async (scene) => {
-    const { expect, now } = scene;
-    await schedule(scene, { ...hourly, endAt: now() + 1 });
+  it("R24: one that can never occur is refused, and nothing is stored", async (scene) => {
+    const { driver, expect, now, refused } = scene;
+    for (const bounds of [{ endAt: now() + 1 }, { endAt: now() - 5 }, { startAt: now() + 1_000, endAt: now() + 500 }])
+      await refused(schedule(scene, { ...hourly, ...bounds }), "invalid_option");
     expect(await pending(scene)).toBe(0);
-    expect((await only(scene)).count).toBe(0);
+    expect(await driver.schedules(QUEUE)).toEqual([]);
+  });
+
+  it("R24: another payload or option changes the pending occurrence in place: phase, id and count stay", async (scene) => {
+    const { advance, expect, job, now, worker } = scene;
+    const start = now();
+    await schedule(scene, hourly, { payload: '{"n":1}' });
+    const { nextId = "" } = await only(scene);
+    await advance(HOUR_MS / 2);
+    const changes: Partial<NewJob>[] = [
+      { payload: '{"n":2}' },
+      { payload: '{"n":3}', priority: 5, tags: ["t"] },
+      { payload: '{"n":4}', maxAttempts: 7, group: { key: "tidy", limit: 2 } },
+      { payload: '{"n":5}', expiresInMs: 1_000 },
+    ];
+    for (const change of changes) {
+      expect(await schedule(scene, hourly, change)).toEqual({ affected: 1 });
+      expect(await only(scene)).toMatchObject({ nextAt: start + HOUR_MS, nextId, count: 1 });
+      expect(await pending(scene)).toBe(1);
+    }
+    expect(await job(nextId)).toMatchObject({ payload: { n: 5 }, priority: 0, expiresAt: start + HOUR_MS + 1_000 });
+    await advance(HOUR_MS / 2);
+    const [held] = await worker().claim(9);
+    expect(held?.job).toMatchObject({ id: nextId, payload: { n: 5 }, recurrence: "tidy" });
+    expect((await only(scene)).nextAt).toBe(start + 2 * HOUR_MS);
+  });
+
+  it("R24: the order of keys in payload and options is no change", async (scene) => {
+    const { advance, expect, now } = scene;
+    const start = now();
+    await schedule(scene, hourly, { payload: '{"a":1,"b":{"c":2,"d":[1,{"x":1,"y":2}]}}' });
+    await advance(1_000);
+    const other = { payload: '{"b":{"d":[1,{"y":2,"x":1}],"c":2},"a":1}' };
+    expect(await schedule(scene, hourly, other)).toEqual({ affected: 0 });
+    expect((await only(scene)).nextAt).toBe(start + HOUR_MS);
+  });
+
+  it("R24: said at every start with another payload it runs at its instants all the same", async (scene) => {
+    const { advance, expect, worker } = scene;
+    const one = worker();
+    let runs = 0;
+    for (let start = 0; start < 10; start++) {
+      await schedule(scene, hourly, { payload: `{"start":${start}}` });
+      const held = await one.claim(9);
+      runs += held.length;
+      await one.complete(held);
+      await advance(HOUR_MS / 2);
+    }
+    expect(runs).toBe(4);
+  });
+
+  it("R24: an occurrence that is due runs although the interval changes; then the new interval counts", async (scene) => {
+    const { advance, expect, now, worker } = scene;
+    await schedule(scene, hourly, { payload: "1" });
+    await advance(HOUR_MS + 5);
+    await schedule(scene, { kind: "every", everyMs: 2 * HOUR_MS }, { payload: "2" });
+    expect((await only(scene)).nextAt).toBe(now() + 2 * HOUR_MS);
+    const one = worker();
+    const held = await one.claim(9);
+    expect(held.map(({ job }) => job.payload)).toEqual([1]);
+    await one.complete(held);
+    expect(await pending(scene)).toBe(1);
+    await advance(2 * HOUR_MS);
+    expect((await one.claim(9)).map(({ job }) => job.payload)).toEqual([2]);
+  });
+
+  it("R24: a startAt that has been honoured is no change, whatever it is by then", async (scene) => {
+    const { advance, expect, now, worker } = scene;
+    const one = worker();
+    const start = now();
+    let runs = 0;
+    for (let n = 0; n < 10; n++) {
+      await schedule(scene, { ...hourly, startAt: now() });
+      const held = await one.claim(9);
+      runs += held.length;
+      await one.complete(held);
+      await advance(60_000);
+    }
+    expect(runs).toBe(1);
+    expect((await only(scene)).nextAt).toBe(start + HOUR_MS);
+    // A start that is still to come is a change.
+    expect(await schedule(scene, { ...hourly, startAt: now() + 3 * HOUR_MS })).toEqual({ affected: 1 });
+    expect((await only(scene)).nextAt).toBe(now() + 3 * HOUR_MS);
+  });
+
+  it("R24: a limit counts over repeated schedules; a raised one goes on, a lowered one ends", async (scene) => {
+    const { advance, expect, worker } = scene;
+    const one = worker();
+    const run = async (limit: number) => {
+      await schedule(scene, { ...hourly, limit }, { payload: `{"at":${Math.random()}}` });
+      await advance(HOUR_MS);
+      const held = await one.claim(9);
+      await one.complete(held);
+      return held.length;
+    };
+    expect([await run(3), await run(3), await run(3), await run(3), await run(3)]).toEqual([1, 1, 1, 0, 0]);
+    expect(await run(5)).toBe(1);
+    await schedule(scene, { ...hourly, limit: 2 });
+    expect(await pending(scene)).toBe(0);
+  });
+
+  it("R24: immediately asks for a first run now, once", async (scene) => {
+    const { advance, expect, now, worker } = scene;
+    const one = worker();
+    const start = now();
+    const rule: RecurrenceRule = { ...hourly, immediately: true };
+    const runs: number[] = [];
+    for (let n = 0; n < 4; n++) {
+      await schedule(scene, rule, { payload: `${n}` });
+      const held = await one.claim(9);
+      runs.push(held.length);
+      await one.complete(held);
+      await advance(HOUR_MS / 4);
+    }
+    expect(runs).toEqual([1, 0, 0, 0]);
+    expect((await only(scene)).nextAt).toBe(start + HOUR_MS);
+  });
+
+  it("R24: with overlap skip nothing is placed while an occurrence has not ended, its retries included", async (scene) => {
+    const { advance, expect, now, worker } = scene;
+    const one = worker({ leaseMs: 10 * HOUR_MS });
+    await schedule(scene, { ...hourly, overlap: "skip" }, { maxAttempts: 2 });
+    await advance(HOUR_MS);
+    const [held] = await one.take(1);
+    expect(await pending(scene)).toBe(0);
+    await advance(2.5 * HOUR_MS);
+    expect(await one.claimIds(9)).toEqual([]);
+    await one.retry(held, 1_000);
+    expect(await pending(scene)).toBe(1);
+    await advance(1_000);
+    const [again] = await one.take(1);
+    const nominal = now() - 1_000 - 2.5 * HOUR_MS;
+    await one.complete([again]);
+    // In phase, after what was left out.
+    expect((await only(scene)).nextAt).toBe(nominal + 3 * HOUR_MS);
+  });
+
+  it("R24: after a clock that was a year ahead was set back, no occurrence and no retry is further away than its own delay", async (scene) => {
+    const { add, advance, expect, job, jump, now, worker } = scene;
+    const YEAR_MS = 365 * 24 * HOUR_MS;
+    await schedule(scene);
+    await jump(YEAR_MS);
+    const one = worker();
+    const held = await one.claim(9);
+    expect(held).toHaveLength(1);
+    await one.complete(held);
+    const [failing, later] = await add(
+      { backoff: { kind: "fixed", delayMs: 7_000, maxMs: 7_000, jitter: 0 } },
+      { delayMs: 30_000 },
+    );
+    const [attempt] = await one.take(1);
+    await one.retry(attempt, 7_000);
+    await advance(60_000 * 2);
+    await jump(-YEAR_MS);
+    for (let look = 0; look < 5; look++) await one.look();
+    expect(((await only(scene)).nextAt ?? 0) - now()).toBeLessThanOrEqual(HOUR_MS);
+    for (const [id, delayMs] of [
+      [failing, 7_000],
+      [later, 30_000],
+    ] as const) {
+      const { state, availableAt } = await job(id);
+      expect(state === "active" || availableAt - now() <= delayMs).toBe(true);
+    }
+    await advance(HOUR_MS);
+    const due = await one.claim(9);
+    expect(due.map(({ job: { recurrence } }) => recurrence)).toContain("tidy");
   });
 
   for (const [end, happens] of [

@@ -1,0 +1,58 @@
+import { readyLane } from "../job/place.ts";
+import type { JobKey, StoredJob } from "../job/record.ts";
+import { isUndelayed, readyKey } from "../job/transitions.ts";
+import { getCell, kind, putCells } from "./cells.ts";
+import { move } from "./door.ts";
+import { ORDERS_PER_MS } from "./mint.ts";
+import { after, get, scanKeys } from "./operations.ts";
+import type { Key, Program } from "./store.ts";
+import type { Turn } from "./turn.ts";
+
+/**
+ * A clock that was ahead and was set back leaves delayed jobs behind whose instants are far away: a retry of 7 s may then
+ * wait a year. The order in a job's key tells when it was placed, so its own delay is known: the job is placed again, that
+ * delay from now (R24).
+ */
+
+/** How far in the future a job may have been placed before the clock counts as set back: clocks of tabs differ a little. */
+export const SLACK_MS = 60_000;
+/** Keys looked at in one program. */
+const STEP = 256;
+
+const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
+
+/** Whether a job waits for an instant that was reckoned from a clock far ahead of this one. */
+export const isStranded = (key: JobKey, now: number): boolean =>
+  placedAt(key) > now + SLACK_MS && key[3] > placedAt(key) && !isUndelayed(key);
+
+/** Brings back the stranded jobs of a queue among its next keys. @returns where to go on; undefined at the end. */
+export function* bringBack(turn: Turn, queue: string, from?: Key): Program<Key | undefined> {
+  const lane: Key = ["ready", readyLane(queue)];
+  const keys = yield* scanKeys("jobs", { from: from ?? lane, to: after(lane) }, STEP);
+  const leases = yield* turn.leases();
+  const stranded = keys.filter((key) => isStranded(key, turn.now) && !leases.holderOf(key));
+  const jobs = yield* get("jobs", stranded);
+  const moves: { from: JobKey; job: StoredJob }[] = [];
+  for (const job of jobs) {
+    if (!job) continue;
+    const at = yield* homeOf(turn, job);
+    const stand = turn.stand(Math.max(1, at - turn.now));
+    const key = readyKey(queue, job.priority, stand);
+    moves.push({ from: job.key, job: { ...job, key, availableAt: stand.at } });
+  }
+  yield* move(turn, moves);
+  const last = keys[keys.length - 1];
+  return last && keys.length === STEP ? after(last) : undefined;
+}
+
+/** When a job is due by the clock as it is now; the pending occurrence of a recurrence is at most its period away. */
+function* homeOf(turn: Turn, { key, queue, id, recurrence }: StoredJob): Program<number> {
+  let at = turn.now + key[3] - placedAt(key);
+  if (recurrence === undefined) return at;
+  const cell = yield* getCell(kind("schedule", queue), recurrence);
+  if (cell?.nextId !== id) return at;
+  const { rule } = cell;
+  at = rule.kind === "every" ? Math.min(at, turn.now + rule.everyMs) : (turn.nextCron?.(rule, turn.now) ?? at);
+  yield* putCells(kind("schedule", queue), [[recurrence, { ...cell, nextAt: at }]]);
+  return at;
+}
