@@ -454,7 +454,8 @@ export class Model {
     if (stranded) {
       schedule.count--;
       const ahead = Math.floor(((nextAt as number) - this.now - 1) / schedule.everyMs);
-      return this.#occur(schedule, (nextAt as number) - schedule.everyMs * ahead);
+      this.#occur(schedule, (nextAt as number) - schedule.everyMs * ahead);
+      return;
     }
     if (pending.held || schedule.pending === undefined) return;
     this.#replace(pending, job);
@@ -471,9 +472,8 @@ export class Model {
     const last = schedule.nextAt as number;
     const ahead = Math.floor((last - this.now - 1) / schedule.everyMs);
     // The clock was set back: within one interval, in phase.
-    if (ahead > 0) return this.#occur(schedule, last - schedule.everyMs * ahead);
     const missed = Math.max(0, Math.floor((this.now - last) / schedule.everyMs));
-    this.#occur(schedule, last + schedule.everyMs * (missed + 1));
+    this.#occur(schedule, last + schedule.everyMs * (ahead > 0 ? -ahead : missed + 1));
   }
 
   #occur(schedule: ModelSchedule, at: number): void {
