@@ -62,6 +62,11 @@ export class Neighbours {
     };
   }
 
+  /** Has the workers of this driver look for work now. */
+  wake(): void {
+    for (const shift of [...this.#onDuty]) shift.look();
+  }
+
   /** Waits for the death of those seen at the last look. */
   follow(): void {
     const { awaitDeath } = this.#options;
@@ -71,9 +76,7 @@ export class Neighbours {
     );
     awaitDeath(
       others.map(({ worker }) => worker),
-      () => {
-        for (const shift of [...this.#onDuty]) shift.look();
-      },
+      () => this.wake(),
     );
   }
 

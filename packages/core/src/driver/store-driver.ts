@@ -219,7 +219,11 @@ export class StoreDriver implements Driver {
     const now = this.#clock.now();
     if (!Number.isSafeInteger(now) || now < 0)
       throw new QuaysideError("internal", `The clock answered ${now}: it must give whole ms since epoch.`);
-    if (now < this.#latest - SLACK_MS) this.#sweep = new Map();
+    if (now < this.#latest - SLACK_MS) {
+      this.#sweep = new Map();
+      // An idle worker has been told to wake at an instant that is far away by now.
+      queueMicrotask(() => this.#neighbours.wake());
+    }
     this.#latest = now;
     this.#horizon = Math.max(this.#horizon, now);
     return { now, horizon: this.#horizon, mint: this.#mint, random: this.#random, nextCron: this.#options.cron };
