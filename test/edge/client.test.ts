@@ -116,7 +116,11 @@ describe("HttpDriver: errors", () => {
     expect(await said("120")).toBe(120_000);
     expect(await said("Thu, 01 Jan 2026 00:01:00 GMT")).toBe(60_000);
     expect(await said("Wed, 31 Dec 2025 00:00:00 GMT")).toBe(0);
-    expect(await said("soon")).toBeUndefined();
+    // Neither whole seconds nor an HTTP date: `Date.parse` takes most of these for a day or a year.
+    for (const odd of ["soon", "1.5", "-3", "12.2031", "2040-01-01", "0x10", ""])
+      expect(await said(odd)).toBeUndefined();
+    // No server keeps its callers away for longer than a day.
+    for (const long of ["999999999999", "Thu, 01 Jan 2099 00:00:00 GMT"]) expect(await said(long)).toBe(86_400_000);
     const { driver } = open(() => problem(503, "closed"));
     await expect(driver.counts("mail")).rejects.toMatchObject({ details: { status: 503 } });
   });

@@ -1,4 +1,4 @@
-import { defineJob, defineJobs, RetryAfterError, UnrecoverableError } from "@quayside/core";
+import { defineJob, defineJobs, QuaysideError, RetryAfterError, UnrecoverableError } from "@quayside/core";
 import { durableQueue, jobConsumer } from "@quayside/edge";
 import * as z from "zod";
 
@@ -34,6 +34,10 @@ class Throttled extends Error {
   override readonly name = "Throttled";
   readonly response = new Response(null, { status: 429, headers: { "retry-after": "0" } });
 }
+
+const throws = (): never => {
+  throw new Error("cannot be read");
+};
 
 class NotFound extends Error {
   override readonly name = "NotFound";
@@ -99,6 +103,28 @@ export class Consumer extends jobConsumer<typeof jobs, Cloudflare.Env>({
           return null;
         case "bad-progress":
           ctx.progress({ not: Number.NaN });
+          return null;
+        case "large-progress":
+          ctx.progress("x".repeat(200_000));
+          return null;
+        case "large-result":
+          return "x".repeat(200_000);
+        case "revoked": {
+          const { proxy, revoke } = Proxy.revocable({}, {});
+          revoke();
+          throw proxy;
+        }
+        case "unreadable":
+          throw Object.defineProperties(new QuaysideError("network", "unreadable", null as never), {
+            response: { get: throws, enumerable: true },
+            status: { get: throws, enumerable: true },
+          });
+        case "odd-header":
+          throw Object.assign(new Error("odd header"), { headers: { get: () => ({ not: "a text" }) } });
+        case "odd-delay":
+          throw Object.assign(new RetryAfterError(1, "odd delay"), { delay: () => 1 });
+        case "odd-lines":
+          for (const line of [Symbol("s"), Object.create(null), "x".repeat(9_000)]) ctx.log(line as string);
           return null;
         case "children":
           return [

@@ -49,6 +49,34 @@ describe("a job that is dispatched to a consumer", () => {
     expect(job.error?.message).toBe("failure 2");
   });
 
+  for (const how of ["revoked", "unreadable", "odd-header", "odd-delay"]) {
+    it(`R28: counts what its handler throws that cannot be read or sent (${how}), and is tried again`, async () => {
+      const { queue, act } = open();
+      const job = await ended(queue, await act(how));
+      expect(job).toMatchObject({ state: "failed", attempts: 3 });
+      // How the attempt ended, and not that the call to the consumer broke.
+      expect(job.error?.message).not.toContain("ended without an answer");
+    });
+  }
+
+  it("R29: fails for good by a result, and by a report of progress, that is larger than may be stored", async () => {
+    const { queue, act } = open();
+    for (const how of ["large-result", "large-progress"])
+      expect(await ended(queue, await act(how))).toMatchObject({
+        state: "failed",
+        attempts: 1,
+        error: { code: "result_too_large" },
+      });
+  });
+
+  it("R29: keeps lines of log that are no text, or too long, as text that fits", async () => {
+    const { queue, act } = open();
+    const { state, logs } = await ended(queue, await act("odd-lines"));
+    expect(state).toBe("completed");
+    expect(logs).toHaveLength(3);
+    expect(logs[2]?.endsWith("… (cut)")).toBe(true);
+  });
+
   it("fails for good by an UnrecoverableError and by ctx.fail, whatever attempts are left", async () => {
     const { queue, act } = open();
     expect(await ended(queue, await act("unrecoverable"))).toMatchObject({

@@ -8,6 +8,7 @@ export {
   type ErrorCode,
   type ErrorDetails,
   fromStoredError,
+  isA,
   LeaseLostError,
   QuaysideError,
   RetryAfterError,
@@ -75,6 +76,7 @@ export {
   resolveRecurrence,
 } from "./job/recurrence.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
+export { cutText, describe } from "./job/text.ts";
 export type { AesKey, EncryptionOption } from "./queue/encryption.ts";
 export type { FlowIds, FlowJob, FlowNode } from "./queue/flow.ts";
 export { JobBuilder } from "./queue/job-builder.ts";
@@ -167,7 +169,9 @@ export type {
 export type { Percentiles } from "./worker/histogram.ts";
 export type { JobMetrics, QueueMetrics } from "./worker/metrics.ts";
 export { failJob, Release, releaseJob } from "./worker/release.ts";
+export { retryAfterMs } from "./worker/retry-decision.ts";
 export type { Producer } from "./worker/run-attempt.ts";
+export { toBoundedJson } from "./worker/run-attempt.ts";
 export type {
   TelemetryOption,
   TelemetrySpan,

@@ -127,13 +127,14 @@ export function toStoredError(thrown: unknown): StoredError {
   const name = textOf(thrown, "name");
   const stack = textOf(thrown, "stack");
   return {
-    code: (code as ErrorCode | undefined) ?? "handler_failed",
+    code: (code === undefined ? "handler_failed" : label(code)) as ErrorCode,
     message: stored(textOf(thrown, "message") ?? describe(read(thrown, "message"))),
-    ...(name !== undefined && name !== "Error" && { name: name.slice(0, LIMITS.nameLength).toWellFormed() }),
+    ...(name !== undefined && name !== "Error" && { name: label(name) }),
     ...(stack !== undefined && { stack: stored(stack) }),
   };
 }
 
+const label = (text: string): string => text.slice(0, LIMITS.nameLength).toWellFormed();
 const stored = (text: string): string => cutText(text, LIMITS.errorTextBytes);
 
 /** `instanceof` for a value that may refuse to be looked at (a revoked proxy throws). */

@@ -6,6 +6,7 @@ import { featureCases } from "./worker/features.ts";
 import { lifeCases } from "./worker/life.ts";
 import { networkCases } from "./worker/network.ts";
 import { prefetchCases } from "./worker/prefetch.ts";
+import { refusalCases } from "./worker/refusals.ts";
 import { shiftCases } from "./worker/shifts.ts";
 import { runWorkerCase } from "./worker/support.ts";
 import { workerCases } from "./worker/workers.ts";
@@ -21,6 +22,7 @@ export function workerConformance(runner: TestRunner, open: OpenDriver): number 
     lifeCases,
     attemptCases,
     boundCases,
+    refusalCases,
     workerCases,
     prefetchCases,
     closingCases,

@@ -39,12 +39,14 @@ export class AttemptReports {
 
   /** Answers the line as it is kept. */
   logged(token: string, line: unknown): string {
-    const kept = cutText(describe(line), LIMITS.logLineBytes);
+    let kept = cutText(describe(line), LIMITS.logLineBytes);
+    // Control characters take six bytes in JSON: what is stored is bounded as JSON, too.
+    if (jsonBytes(kept) > LIMITS.logLineBytes + 20) kept = cutText(kept, LIMITS.logLineBytes / 6);
     const { lines, lineBytes } = this.#of(token);
     lines.push(kept);
     lineBytes.push(jsonBytes(kept));
     // An attempt that logs faster than exchanges go keeps its last lines, as its job does.
-    while (lines.length > DEFAULTS.logLines || sum(lineBytes) > LIMITS.resultBytes) {
+    if (lines.length > DEFAULTS.logLines) {
       lines.shift();
       lineBytes.shift();
     }
@@ -75,6 +77,22 @@ export class AttemptReports {
     }
     if (this.#reports.size > 0) this.#arm();
     return taken;
+  }
+
+  /** They were not sent: puts them back, before what came since. */
+  restore(reports: readonly AttemptReport[]): void {
+    for (const { token, value, log = [] } of reports) {
+      const since = this.#reports.get(token);
+      const last = since?.value ?? value;
+      const lines = [...log, ...(since?.lines ?? [])].slice(-DEFAULTS.logLines);
+      this.#reports.set(token, {
+        ...(last !== undefined && { value: last }),
+        lines,
+        valueBytes: last === undefined ? 0 : jsonBytes(last),
+        lineBytes: lines.map(jsonBytes),
+      });
+    }
+    this.#arm();
   }
 
   clear(): void {

@@ -101,9 +101,10 @@ export class Attempts<Ctx extends object> {
     return this.#ended.map(({ attempt }) => attempt.token);
   }
 
-  /** They were not settled: they are the first to be taken again. */
-  restore(ended: readonly Settled[]): void {
+  /** They were not settled, nor their reports stored: they are the first to be taken again. */
+  restore(ended: readonly Settled[], reports: readonly AttemptReport[]): void {
     this.#ended = [...ended, ...this.#ended];
+    if (reports.length > 0) this.#reports.restore(reports);
   }
 
   /** Takes what they reported, to be sent: all of the ended ones', and of the others as much as fits into one exchange. */

@@ -1,11 +1,11 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
-import { type ErrorCode, QuaysideError } from "../job/errors.ts";
+import { type ErrorCode, isA, QuaysideError } from "../job/errors.ts";
 import { backoffDelay } from "../job/retry.ts";
 import type { ExchangeReply, ExchangeRequest } from "../store/verbs.ts";
 
 /** Waits between sends of one exchange whose answer did not come. */
-const RESEND = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 10_000, jitter: 0.5 } as const;
+export const RESEND = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 10_000, jitter: 0.5 } as const;
 /** Sends of an exchange once the worker is leaving: it does not wait for a store that is gone. */
 const FAREWELL_SENDS = 3;
 
@@ -39,11 +39,14 @@ export class ExchangeLine {
   }
 
   /**
-   * @param divisible whether the caller can send less: then what the driver refuses is not sent again unchanged (R30).
+   * @param divisible whether the caller sends less after this error: then the same is not sent again (R30).
    * @throws what the driver threw last, once sending again is no use: it was refused, the lease has run out meanwhile
    * (R14), the number was overtaken, the driver is closed, or the worker is leaving.
    */
-  async send(body: Omit<ExchangeRequest, keyof Identity | "exchange">, divisible: boolean): Promise<ExchangeReply> {
+  async send(
+    body: Omit<ExchangeRequest, keyof Identity | "exchange">,
+    divisible: (error: unknown) => boolean,
+  ): Promise<ExchangeReply> {
     const request = { ...this.#identity, exchange: ++this.#last, ...body };
     const holds = body.running.length + body.settle.length > 0;
     for (let sends = 1; ; sends++) {
@@ -54,7 +57,7 @@ export class ExchangeLine {
       } catch (error) {
         if (
           isFinal(error) ||
-          (divisible && isRefusal(error)) ||
+          divisible(error) ||
           (holds && this.#silentMs() > this.#identity.leaseMs) ||
           (this.leaving && sends >= FAREWELL_SENDS)
         )
@@ -105,9 +108,18 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
   "too_large",
 ]);
 
-/** Whether the same exchange would be refused again: it is too large, or holds what the driver cannot take. */
+/**
+ * Whether the same exchange would be refused again: it is too large, or holds what the driver cannot take. A refusal that
+ * is not the API's own (a portal, a route that is not deployed yet) says nothing about the exchange, unless it is too large.
+ */
 export const isRefusal = (error: unknown): boolean =>
-  error instanceof QuaysideError ? REFUSALS.has(error.code) : (error as Error | undefined)?.name === "DataCloneError";
+  isA(QuaysideError, error)
+    ? REFUSALS.has(error.code) && (!error.details["bare"] || error.code === "too_large")
+    : isA(Error, error) && error.name === "DataCloneError";
+
+/** Whether the API itself, not a firewall or a portal on the way, refused what the worker may not do. */
+export const isForbidden = (error: unknown): boolean =>
+  error instanceof QuaysideError && error.code === "forbidden" && !error.details["bare"];
 
 const isFinal = (error: unknown): boolean =>
   error instanceof QuaysideError && (error.code === "stale_exchange" || error.code === "closed");

@@ -1,7 +1,7 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Connectivity } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
-import { type ErrorCode, QuaysideError } from "../job/errors.ts";
+import { type ErrorCode, isA, QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
 import { backoffDelay } from "../job/retry.ts";
 import { Release } from "./release.ts";
@@ -12,6 +12,8 @@ export interface NetworkOptions {
   readonly connectivity: Connectivity;
   /** The network may be back: these jobs, given back because of it, are worth trying now. */
   readonly back: (jobs: readonly JobRecord[]) => void;
+  /** `isOnline` threw. */
+  readonly report: (error: unknown) => void;
 }
 
 /** What a handler says of the job itself: no network makes it better. */
@@ -43,7 +45,7 @@ export class Network {
   }
 
   open(): void {
-    this.#away = !this.#options.connectivity.isOnline();
+    this.#away = !this.#online();
     this.#unwatch ??= this.#options.connectivity.watch(() => void this.#look());
   }
 
@@ -62,7 +64,7 @@ export class Network {
       this.#waiting.delete(idOf(job));
       return result;
     } catch (error) {
-      if (error instanceof Release || isDecision(error) || !(await this.#wasAway(startedAt))) throw error;
+      if (isA(Release, error) || isDecision(error) || !(await this.#wasAway(startedAt))) throw error;
       throw this.#release(job);
     }
   }
@@ -78,7 +80,18 @@ export class Network {
   }
 
   #awaySince(startedAt: number): boolean {
-    return !this.#options.connectivity.isOnline() || this.#awayAt >= startedAt;
+    return !this.#online() || this.#awayAt >= startedAt;
+  }
+
+  /** A platform that cannot say is taken to be online. */
+  #online(): boolean {
+    const { connectivity, report } = this.#options;
+    try {
+      return connectivity.isOnline();
+    } catch (error) {
+      report(error);
+      return true;
+    }
   }
 
   /** Undefined where there is nothing to ask. Those who ask at the same time share an answer. */
@@ -112,8 +125,8 @@ export class Network {
   }
 
   async #look(): Promise<void> {
-    const { connectivity, clock, back } = this.#options;
-    const online = connectivity.isOnline();
+    const { clock, back } = this.#options;
+    const online = this.#online();
     if (!online || this.#away) this.#awayAt = clock.monotonic();
     this.#away = !online;
     if (!online || (this.#waiting.size > 0 && (await this.#probe()) === false)) return;
@@ -125,4 +138,4 @@ export class Network {
 
 const idOf = ({ queue, id }: JobRecord): string => JSON.stringify([queue, id]);
 
-const isDecision = (error: unknown): boolean => error instanceof QuaysideError && DECISIONS.has(error.code);
+const isDecision = (error: unknown): boolean => isA(QuaysideError, error) && DECISIONS.has(error.code);

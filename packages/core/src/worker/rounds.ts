@@ -1,9 +1,10 @@
 import { QuaysideError, toStoredError } from "../job/errors.ts";
+import { backoffDelay } from "../job/retry.ts";
 import type { Change } from "../store/store.ts";
-import type { ClaimedJob, ExchangeReply } from "../store/verbs.ts";
+import type { AttemptReport, ClaimedJob, ExchangeReply } from "../store/verbs.ts";
 import { Attempts, type AttemptsOptions } from "./attempts.ts";
 import { type ClaimLimits, Claims } from "./claims.ts";
-import { type ExchangeLine, isRefusal } from "./exchange-line.ts";
+import { type ExchangeLine, isForbidden, isRefusal, RESEND } from "./exchange-line.ts";
 import type { FailureHooks } from "./failure-hooks.ts";
 import { handlerScope } from "./handler-scope.ts";
 import { Prefetched } from "./prefetched.ts";
@@ -61,6 +62,11 @@ export class Rounds<Ctx extends object> {
   #renewedAt = 0;
   /** How many attempts one exchange settles at most: fewer after one was refused, until it is known which. */
   #most = Number.POSITIVE_INFINITY;
+  /** An exchange was refused: no claims until all that has ended is settled. */
+  #dividing = false;
+  /** Armed while claims are not made because they alone were refused, so many times in a row. */
+  readonly #claimPause: Timer;
+  #claimRefusals = 0;
   /** Resolves once the event loop has had a turn since the last exchange (R40). */
   #turned: Promise<void> = Promise.resolve();
 
@@ -69,6 +75,7 @@ export class Rounds<Ctx extends object> {
     this.#options = options;
     this.#wakeTimer = new Timer(clock);
     this.#renewalTimer = new Timer(clock);
+    this.#claimPause = new Timer(clock);
     this.attempts = new Attempts(options, this, {
       ended: () => this.notice(),
       returned: () => {
@@ -190,6 +197,8 @@ export class Rounds<Ctx extends object> {
     this.attempts.close();
     this.#wakeTimer.disarm();
     this.#renewalTimer.disarm();
+    this.#claimPause.disarm();
+    this.#dividing = false;
     this.#line = undefined;
   }
 
@@ -202,7 +211,7 @@ export class Rounds<Ctx extends object> {
     }
     if (!this.#hasReason()) {
       this.#start(this.#startable());
-      if (this.#claiming && (this.#look || this.#prefetched.count > 0)) this.#claims.stand();
+      if ((this.#mayClaim && this.#look) || (this.#claiming && this.#prefetched.count > 0)) this.#claims.stand();
       this.#settleDown();
       return;
     }
@@ -231,7 +240,7 @@ export class Rounds<Ctx extends object> {
 
   #hasReason(): boolean {
     return (
-      this.attempts.haveEnded || this.#renew || (this.#look && this.#claiming && this.#claims.free + this.#ahead() > 0)
+      this.attempts.haveEnded || this.#renew || (this.#look && this.#mayClaim && this.#claims.free + this.#ahead() > 0)
     );
   }
 
@@ -260,13 +269,18 @@ export class Rounds<Ctx extends object> {
     return this.#options.status() === "running";
   }
 
+  get #mayClaim(): boolean {
+    return this.#claiming && !this.#dividing && !this.#claimPause.armed;
+  }
+
   async #round(line: ExchangeLine, leave: boolean): Promise<void> {
     const ended = this.attempts.takeEnded(this.#most);
     const progress = this.attempts.takeReports(ended);
     const waiting = this.attempts.endedTokens;
     const starting = leave ? [] : this.#startable();
-    const free = this.#claiming && !leave ? this.#claims.take() : 0;
-    const ahead = this.#claiming && !leave ? this.#ahead(free) : 0;
+    const claims = this.#mayClaim && !leave;
+    const free = claims ? this.#claims.take() : 0;
+    const ahead = claims ? this.#ahead(free) : 0;
     const limit = free + ahead;
     // Without room it has not looked: it still wants to.
     if (limit > 0) this.#look = false;
@@ -280,7 +294,13 @@ export class Rounds<Ctx extends object> {
       claim: { limit, ...(ahead > 0 && { prefetch: ahead }), queues: limit > 0 ? this.#claims.queues() : [] },
       ...(leave && waiting.length === 0 && { leave }),
     };
-    const divisible = progress.length > 0 || ended.length > 1 || ended[0]?.refused === false;
+    // A claim is left out while there is anything else to send.
+    const claimed = limit > 0 && body.settle.length + body.running.length > 0;
+    const [first] = ended;
+    const divisible = (error: unknown): boolean =>
+      isRefusal(error)
+        ? claimed || progress.length > 0 || ended.length > 1 || (first !== undefined && !isLast(first))
+        : claimed && isForbidden(error);
     try {
       const sent = line.send(body, divisible);
       this.#sent = true;
@@ -293,12 +313,14 @@ export class Rounds<Ctx extends object> {
       this.#apply({ ...reply, jobs }, ended, free);
       this.#claims.give(free - Math.min(free, jobs.length));
       this.#most *= 2;
+      if (!this.attempts.haveEnded) this.#dividing = false;
+      if (limit > 0) this.#claimRefusals = 0;
     } catch (error) {
       this.#sent = false;
       this.#claims.give(free);
-      if (divisible && isRefusal(error)) {
+      if (divisible(error)) {
         this.#look ||= limit > 0;
-        this.#divide(error, ended, progress.length > 0);
+        this.#divide(error, ended, progress, claimed);
       } else await this.#storeLost(error, ended);
     } finally {
       this.#claims.asked(-limit);
@@ -307,15 +329,32 @@ export class Rounds<Ctx extends object> {
   }
 
   /**
-   * The driver refused the exchange as it was, and would again (R30). It goes without its reports; then half of what it
-   * settles at a time; then the one attempt whose end cannot be stored fails.
+   * The driver refused the exchange as it was, and would again (R30). It goes without its claim, and half of what it
+   * settles at a time; then without reports; then the one attempt whose end cannot be stored fails. Where the claim alone
+   * was refused, the next one waits.
    */
-  #divide(error: unknown, ended: readonly Settled[], reported: boolean): void {
-    const [first] = ended;
-    const one = !reported && ended.length === 1 && first;
-    if (reported) this.#options.reporter.fault(error);
-    else this.#most = Math.ceil(ended.length / 2);
-    this.attempts.restore(one ? [refusedEnd(first, error)] : ended);
+  #divide(error: unknown, ended: readonly Settled[], reports: readonly AttemptReport[], claimed: boolean): void {
+    const [first, second] = ended;
+    const { clock, random, reporter } = this.#options;
+    let left = reports;
+    if (second) this.#most = Math.ceil(ended.length / 2);
+    else if (!claimed && reports.length > 0) {
+      left = [];
+      reporter.fault(error);
+    } else if (!claimed && first) {
+      this.attempts.restore([refusedEnd(first, error)], []);
+      return;
+    } else if (!first && reports.length === 0) {
+      reporter.fault(error);
+      this.#due = true;
+      this.#claimPause.arm(backoffDelay(RESEND, ++this.#claimRefusals, random()), () => this.wake());
+      // What it holds is renewed by an exchange without a claim.
+      this.#renew = clock.monotonic() - this.#renewedAt > this.#options.leaseMs / 3;
+      return;
+    }
+    this.#dividing = true;
+    this.#renew = true;
+    this.attempts.restore(ended, left);
   }
 
   #apply(reply: ExchangeReply, ended: readonly Settled[], free: number): void {
@@ -399,7 +438,14 @@ export class Rounds<Ctx extends object> {
   }
 }
 
-/** How an attempt ends whose own end the driver does not take: failed, for good unless it was to be tried again. */
+/** Whether it is as little as the end of an attempt can be: there is nothing more to leave out of it. */
+const isLast = ({ refused, settlement }: Settled): boolean =>
+  refused && settlement.outcome === "failed" && settlement.retryMs === undefined;
+
+/**
+ * How an attempt ends whose own end the driver does not take: failed, for good unless it was to be tried again; for good
+ * if that is refused, too.
+ */
 function refusedEnd(settled: Settled, error: unknown): Settled {
   const { settlement } = settled;
   const { code, message } = toStoredError(error);
@@ -409,7 +455,7 @@ function refusedEnd(settled: Settled, error: unknown): Settled {
     {},
     error,
   );
-  const retryMs = settlement.outcome === "failed" ? settlement.retryMs : undefined;
+  const retryMs = settlement.outcome === "failed" && !settled.refused ? settlement.retryMs : undefined;
   return {
     ...settled,
     settlement: {

@@ -1,6 +1,7 @@
 import type { Clock } from "../driver/clock.ts";
 import { DEFAULTS } from "../job/defaults.ts";
-import { isA, LeaseLostError, QuaysideError, toStoredError } from "../job/errors.ts";
+import { toMs } from "../job/duration.ts";
+import { type ErrorCode, isA, LeaseLostError, QuaysideError, toStoredError } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
 import { type Json, toJsonText, utf8Bytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
@@ -139,8 +140,7 @@ export class Attempt {
     try {
       this.#returned(end);
     } catch (cause) {
-      this.#listener.fault(cause);
-      this.#settle(this.#unreadable(), end);
+      this.#giveUp(cause, end);
     } finally {
       this.#stopTimeout();
       this.#stopGrace();
@@ -149,16 +149,12 @@ export class Attempt {
   }
 
   /** The last resort (R28): how the attempt ended could not be worked out, so it failed, and counts. */
-  #unreadable(): Settlement {
+  #giveUp(cause: unknown, end: AttemptEnd): void {
     const { job, token } = this;
+    this.#listener.fault(cause);
     const retryMs = retryDelay(job, job.attempts, undefined, this.#options.random());
-    const message = "The attempt ended in a way that could not be worked out.";
-    return {
-      token,
-      outcome: "failed",
-      error: { code: "handler_failed", message },
-      ...(retryMs !== undefined && { retryMs }),
-    };
+    const error = toStoredError(cause);
+    this.#settle({ token, outcome: "failed", error, ...(retryMs !== undefined && { retryMs }) }, end);
   }
 
   cancel(): void {
@@ -176,7 +172,7 @@ export class Attempt {
   /** As `stop`, and its job goes back at once: its handler is not waited for. */
   letGo(): void {
     this.stop();
-    this.#settle(this.#afterInterrupt(), { error: this.#reason });
+    this.#endInterrupted();
   }
 
   /** Another worker may be running the job: nothing that this attempt says counts any more. */
@@ -192,7 +188,7 @@ export class Attempt {
     this.#interrupt = interrupt;
     this.#reason = reason;
     this.#stopGrace = this.#options.clock.after(this.#options.graceMs ?? DEFAULTS.graceMs, () => {
-      this.#settle(this.#afterInterrupt(), { error: reason });
+      this.#endInterrupted();
       this.#listener.stuck(this);
     });
     this.#abort(reason);
@@ -206,10 +202,10 @@ export class Attempt {
   #returned(end: AttemptEnd): void {
     if ("error" in end) {
       // A handler that stops because it was told to says nothing of its own.
-      if (this.#interrupt) this.#settle(this.#afterInterrupt(), { error: this.#reason });
+      if (this.#interrupt) this.#endInterrupted();
       else this.#settle(this.#afterThrow(end.error), end);
     } else if (this.#interrupt === "timeout" || this.#interrupt === "cancelled") {
-      this.#settle(this.#afterInterrupt(), { error: this.#reason });
+      this.#endInterrupted();
     } else this.#complete(end);
   }
 
@@ -217,7 +213,7 @@ export class Attempt {
     const { token } = this;
     const { result } = end;
     try {
-      const text = result === undefined ? undefined : bounded(toJsonText(result, "result", "invalid_result"), "result");
+      const text = result === undefined ? undefined : toBoundedJson(result, "result", "invalid_result");
       this.#settle(
         text === undefined ? { token, outcome: "completed" } : { token, outcome: "completed", result: text },
         end,
@@ -230,7 +226,7 @@ export class Attempt {
   #afterThrow(error: unknown): Settlement {
     if (isA(Release, error)) {
       if (error.fault !== undefined) this.#listener.fault(error.fault);
-      return { token: this.token, outcome: "released", delayMs: error.delayMs };
+      return { token: this.token, outcome: "released", delayMs: toMs(error.delayMs, "release") };
     }
     return this.#failed(error);
   }
@@ -264,6 +260,15 @@ export class Attempt {
     return decideRetry({ ...failed, error: undefined }, undefined);
   }
 
+  #endInterrupted(): void {
+    const end = { error: this.#reason };
+    try {
+      this.#settle(this.#afterInterrupt(), end);
+    } catch (cause) {
+      this.#giveUp(cause, end);
+    }
+  }
+
   #afterInterrupt(): Settlement {
     switch (this.#interrupt) {
       case "timeout": {
@@ -292,7 +297,7 @@ export class Attempt {
     // name of each of those anew whenever it is made.
     const context: Writable<HandlerContext> = new Context(this);
     context.progress = (value) => {
-      const copy = JSON.parse(bounded(toJsonText(value, "progress", "invalid_option"), "progress")) as Json;
+      const copy = JSON.parse(toBoundedJson(value, "progress", "invalid_option")) as Json;
       if (!this.#settled) this.#listener.progressed(this, copy);
     };
     context.log = (line) => {
@@ -319,8 +324,13 @@ export class Attempt {
   }
 }
 
-/** @throws {QuaysideError} `result_too_large` for JSON text that is longer than may be stored. */
-function bounded(text: string, what: string): string {
+/**
+ * JSON text of a result or a report of progress.
+ *
+ * @throws {QuaysideError} with `code` for what JSON cannot hold; `result_too_large` for what is longer than may be stored.
+ */
+export function toBoundedJson(value: unknown, what: "result" | "progress", code: ErrorCode): string {
+  const text = toJsonText(value, what, code);
   const bytes = utf8Bytes(text, LIMITS.resultBytes);
   if (bytes <= LIMITS.resultBytes) return text;
   const message = `The ${what} is ${bytes} bytes of JSON; at most ${LIMITS.resultBytes} are kept. Store it elsewhere, and return where it is.`;

@@ -5,6 +5,7 @@ import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
 import { integer } from "../job/options.ts";
+import { checkName } from "../job/place.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimLimits } from "./claims.ts";
 import { Duty } from "./duty.ts";
@@ -61,6 +62,7 @@ export class Worker<Ctx extends object = object> {
       throw new QuaysideError("invalid_option", `lease must be at least 100 ms, got ${leaseMs}.`, {
         option: "lease",
       });
+    if (options.name !== undefined) checkName(options.name, "name");
     if (options.maxJobs !== undefined) integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
     this.#events = options.events ?? new Emitter();
     this.#reporter = new Reporter({
@@ -76,7 +78,9 @@ export class Worker<Ctx extends object = object> {
     this.#waiting = new WaitingRoom(this.#clock);
     const connectivity = options.connectivity ?? driver.connectivity;
     const back = (jobs: readonly JobRecord[]) => void this.#promote(driver, jobs);
-    this.#network = connectivity && new Network({ clock: this.#clock, random, connectivity, back });
+    this.#network =
+      connectivity &&
+      new Network({ clock: this.#clock, random, connectivity, back, report: (error) => this.#reporter.fault(error) });
     this.#rounds = new Rounds<Ctx>({
       clock: this.#clock,
       random,

@@ -35,6 +35,7 @@ const jsonText = z.string().check(
 );
 
 const result = jsonText.check(z.maxLength(LIMITS.resultBytes));
+const name = z.string().check(z.maxLength(LIMITS.nameLength));
 const errorText = z.string().check(z.maxLength(LIMITS.errorTextBytes));
 
 const backoff = z.union([
@@ -130,10 +131,10 @@ export const scheduleBody = z.strictObject({
 
 export const storedError = z.strictObject({
   // Any code: a newer worker may know more of them.
-  code: z.string(),
+  code: name,
   message: errorText,
-  name: z.exactOptional(z.string()),
-  stack: z.exactOptional(z.string()),
+  name: z.exactOptional(name),
+  stack: z.exactOptional(errorText),
   details: z.exactOptional(z.record(z.string(), json)),
 });
 
@@ -152,7 +153,7 @@ const settlement = z.discriminatedUnion("outcome", [
 /** A worker's round with one queue: core's `ExchangeRequest` without what the server says itself. */
 export const exchangeBody = z.strictObject({
   worker,
-  name: z.exactOptional(z.string()),
+  name: z.exactOptional(name),
   leaseMs: upTo(WEEK_MS),
   exchange: atLeastOne,
   settle: z.array(settlement),

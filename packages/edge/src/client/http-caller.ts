@@ -1,4 +1,4 @@
-import { type Clock, type ErrorCode, QuaysideError } from "@quayside/core";
+import { type Clock, type ErrorCode, QuaysideError, retryAfterMs } from "@quayside/core";
 import type { Problem } from "../api/problem.ts";
 
 /** The part of `fetch` that is used, so that anything like it will do (a Worker's service binding, Hono's `request`). */
@@ -92,6 +92,9 @@ async function readBody(response: Response): Promise<unknown> {
   }
 }
 
+/** A server that asks for more is asked again after a day: its clock, or what it says, may be wrong. */
+const LONGEST_WAIT_MS = 86_400_000;
+
 /**
  * The error that a failed answer tells of. Without problem details it comes from something on the way, not from the API:
  * `details.bare`. `details.retryAfterMs` is what a `Retry-After` asked for.
@@ -104,21 +107,14 @@ async function failureOf(response: Response, now: number): Promise<QuaysideError
     problem = undefined;
   }
   const { status } = response;
-  const retryAfterMs = retryAfter(response.headers.get("retry-after"), now);
-  const said = { status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  const askedMs = retryAfterMs(response.headers.get("retry-after"), now);
+  const said = { status, ...(askedMs !== undefined && { retryAfterMs: Math.min(askedMs, LONGEST_WAIT_MS) }) };
   if (typeof problem?.code === "string") {
     const { code, detail, errors, details } = problem;
     // Its details may say to the millisecond what the header says in whole seconds.
     return new QuaysideError(code, detail ?? code, { ...said, ...details, status, ...(errors && { errors }) });
   }
   return new QuaysideError(codeOf(status), `The server answered ${status}.`, { ...said, bare: true });
-}
-
-/** Ms of a `Retry-After`: seconds, or a date (RFC 9110, 10.2.3). */
-function retryAfter(header: string | null, now: number): number | undefined {
-  if (header === null) return undefined;
-  const ms = /^\d+$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - now;
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }
 
 /** What a bare status means to a caller: whether another try may help is what matters. */

@@ -1,12 +1,14 @@
 import {
   failJob,
   type HandlerContext,
+  isA,
   type JobRequest,
   type Json,
   LeaseLostError,
   type PublishRequest,
   Release,
   releaseJob,
+  toBoundedJson,
   toJsonText,
 } from "@quayside/core";
 import { unwrap } from "../queue-rpc.ts";
@@ -38,9 +40,9 @@ export class ConsumerAttempt {
       const result = await handle(this.#context());
       if (result === undefined) return { outcome: "completed" };
       // As text: RPC would turn functions into stubs, and refuse what has a `toJSON`.
-      return { outcome: "completed", result: toJsonText(result, "result", "invalid_result") };
+      return { outcome: "completed", result: toBoundedJson(result, "result", "invalid_result") };
     } catch (error) {
-      if (!(error instanceof Release)) return { outcome: "failed", failure: sendFailure(error) };
+      if (!isA(Release, error)) return { outcome: "failed", failure: sendFailure(error) };
       const { delayMs, fault } = error;
       return { outcome: "released", delayMs, ...(fault !== undefined && { fault: sendFailure(fault) }) };
     }
@@ -66,8 +68,8 @@ export class ConsumerAttempt {
       maxAttempts: job.maxAttempts,
       signal: this.#controller.signal,
       progress: (value: Json) =>
-        this.#reports.progressed(JSON.parse(toJsonText(value, "progress", "invalid_option")) as Json),
-      log: (line) => this.#reports.logged(String(line)),
+        this.#reports.progressed(JSON.parse(toBoundedJson(value, "progress", "invalid_option")) as Json),
+      log: (line) => this.#reports.logged(line),
       children: () => children,
       enqueue: async (request: JobRequest) => unwrap(await link.enqueue(plain(request))),
       publish: async (request: PublishRequest) => unwrap(await link.publish(plain(request))),

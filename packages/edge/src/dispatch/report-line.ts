@@ -1,4 +1,4 @@
-import type { Json } from "@quayside/core";
+import { cutText, describe, type Json, LIMITS } from "@quayside/core";
 import type { JobReport } from "./job-call.ts";
 
 /** Of what a handler logs in one go, so many lines are kept, the last: no more are kept with a job. */
@@ -23,8 +23,9 @@ export class ReportLine {
     this.#flush();
   }
 
-  logged(line: string): void {
-    this.#lines.push(line);
+  /** A line that is no text is described; a long one is cut. */
+  logged(line: unknown): void {
+    this.#lines.push(cutText(describe(line), LIMITS.logLineBytes));
     if (this.#lines.length > LINES) this.#lines.shift();
     this.#flush();
   }

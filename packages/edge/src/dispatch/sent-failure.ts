@@ -1,8 +1,10 @@
 import {
   type ErrorCode,
+  isA,
   type Json,
   QuaysideError,
   RetryAfterError,
+  toMs,
   toStoredError,
   UnrecoverableError,
 } from "@quayside/core";
@@ -30,16 +32,19 @@ const FIELD_LIMIT = 2_000;
 
 export function sendFailure(thrown: unknown): SentFailure {
   const { code, message, name, stack } = toStoredError(thrown);
-  const retryAfter = retryAfterOf(thrown);
+  const retryAfter = readable(() => retryAfterOf(thrown));
+  const details = isA(QuaysideError, thrown) ? readable(() => Object.entries(thrown.details)) : undefined;
+  const delay = isA(RetryAfterError, thrown) ? readable(() => toMs(thrown.delay, "delay")) : undefined;
+  const fields = isA(Error, thrown) ? readable(() => Object.keys(thrown).filter((key) => !OWN.has(key))) : undefined;
   return {
     code,
     message,
     ...(name !== undefined && { name }),
     ...(stack !== undefined && { stack }),
-    ...(thrown instanceof QuaysideError && { details: plain(Object.entries(thrown.details)) }),
-    ...(thrown instanceof RetryAfterError && { delay: thrown.delay }),
+    ...(details && { details: plain(details.map(([key, value]) => [key, () => value])) }),
+    ...(delay !== undefined && { delay }),
     ...(retryAfter !== undefined && { retryAfter }),
-    ...(thrown instanceof Error && { fields: plain(Object.entries(thrown).filter(([key]) => !OWN.has(key))) }),
+    ...(fields && { fields: plain(fields.map((key) => [key, () => (thrown as Record<string, unknown>)[key]])) }),
   };
 }
 
@@ -61,7 +66,8 @@ function errorOf({ code, message, details, delay }: SentFailure): Error {
     case "unrecoverable":
       return new UnrecoverableError(message);
     case "retry_after":
-      return new RetryAfterError(delay as number, message);
+      // Its delay could not be read: then it is a failure like any other.
+      return delay === undefined ? new Error(message) : new RetryAfterError(delay as number, message);
     default:
       return new QuaysideError(code, message, details);
   }
@@ -71,21 +77,30 @@ function errorOf({ code, message, details, delay }: SentFailure): Error {
 const OWN: ReadonlySet<string> = new Set(["name", "message", "stack", "code", "details", "delay", "cause", "headers"]);
 
 /** What of these survives JSON, and is no longer than it may be: what cannot be sent must not turn an error into another. */
-function plain(entries: readonly (readonly [string, unknown])[]): Record<string, Json> {
+function plain(entries: readonly (readonly [string, read: () => unknown])[]): Record<string, Json> {
   const kept: Record<string, Json> = {};
-  for (const [key, value] of entries) {
+  for (const [key, read] of entries) {
     try {
-      const text = JSON.stringify(value) as string | undefined;
+      const text = JSON.stringify(read()) as string | undefined;
       if (text !== undefined && text.length <= FIELD_LIMIT) kept[key] = JSON.parse(text) as Json;
     } catch {
-      // A cycle, a bigint: it stays behind.
+      // A cycle, a bigint, a getter that throws: it stays behind.
     }
   }
   return kept;
 }
 
+/** Undefined where reading throws: what a handler threw may refuse to be looked at. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
 interface HasHeaders {
-  readonly headers?: { get?(name: string): string | null };
+  readonly headers?: { get?(name: string): unknown };
 }
 
 /** Of an error that carries a response, or of a response that was thrown itself. */
@@ -93,5 +108,7 @@ function retryAfterOf(thrown: unknown): string | undefined {
   if (typeof thrown !== "object" || thrown === null) return undefined;
   const { headers, response } = thrown as HasHeaders & { readonly response?: HasHeaders };
   const bearer = headers ?? response?.headers;
-  return typeof bearer?.get === "function" ? (bearer.get("retry-after") ?? undefined) : undefined;
+  const header = typeof bearer?.get === "function" ? bearer.get("retry-after") : undefined;
+  // What `Headers` would refuse is no header.
+  return typeof header === "string" && /^[ -~]{1,100}$/.test(header) ? header : undefined;
 }
