@@ -1,5 +1,5 @@
 import { memoryDriver, Queue } from "@quayside/core";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 
 /** Counts the tasks of the event loop that ran while `work` did. */
 async function tasksDuring(work: () => Promise<unknown>): Promise<number> {
@@ -31,4 +31,18 @@ it("R40: a job that is given back at once again and again leaves the event loop 
   await queue.addJobs(Array.from({ length: 20 }, () => ({ name: "spin", payload: null })));
   const tasks = await tasksDuring(() => queue.drain({ concurrency: 1 }));
   expect(tasks).toBeGreaterThanOrEqual(200);
+});
+
+it("R40: a queue works on under fake timers, which stand still until a test moves them", async () => {
+  vi.useFakeTimers();
+  try {
+    const queue = new Queue("loop", memoryDriver());
+    let runs = 0;
+    queue.on("job:noop", () => void runs++);
+    await queue.addJobs(Array.from({ length: 30 }, () => ({ name: "noop", payload: null })));
+    await queue.drain({ concurrency: 1 });
+    expect(runs).toBe(30);
+  } finally {
+    vi.useRealTimers();
+  }
 });

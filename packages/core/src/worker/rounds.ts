@@ -69,6 +69,8 @@ export class Rounds<Ctx extends object> {
   #claimRefusals = 0;
   /** Resolves once the event loop has had a turn since the last exchange (R40). */
   #turned: Promise<void> = Promise.resolve();
+  /** The loop waits for that turn. */
+  #pausing = false;
 
   constructor(options: RoundsOptions<Ctx>) {
     const { clock, slots, queues } = options;
@@ -184,7 +186,8 @@ export class Rounds<Ctx extends object> {
     this.attempts.letGo();
     const held = this.#prefetched.drop() > 0;
     const holds = held || this.#looping !== undefined || this.attempts.haveEnded;
-    while (this.#looping) await this.#looping;
+    // A page that is put aside may have no other task: a loop that waits for one is not waited for.
+    while (this.#looping && !this.#pausing) await this.#looping;
     // A page that is put aside with a transaction on its way is not kept: one that holds nothing needs none.
     if (holds) await this.#leave(line);
     this.close();
@@ -231,7 +234,9 @@ export class Rounds<Ctx extends object> {
 
   async #loop(): Promise<void> {
     for (let line = this.#line; line && this.#hasReason(); line = this.#line) {
+      this.#pausing = true;
       await this.#turned;
+      this.#pausing = false;
       for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
       // Others may have taken the room meanwhile, or the line been given up.
       if (line === this.#line && this.#hasReason()) await this.#round(line, false);

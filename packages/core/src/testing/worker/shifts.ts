@@ -58,6 +58,31 @@ export const shiftCases = topic("shifts", (it) => {
     expect(tab.locks).toEqual(["taken"]);
   });
 
+  it("R40: a worker that must let go makes its last round although the event loop takes no other turn", async ({
+    driver,
+    expect,
+    queue,
+    under,
+  }) => {
+    const tab = steered(driver, { begun: true });
+    const { clock } = under;
+    const frozen = {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      after: (ms: number, run: () => void) => clock.after(ms, run),
+      turn: () => new Promise<void>(() => {}),
+    };
+    const mail = queue({ driver: tab.driver, clock: frozen });
+    const active = next(mail, "active");
+    mail.on("job:email", () => "sent");
+    const id = await mail.addJob("email", null);
+    await mail.run();
+    await active;
+    for (let turn = 0; turn < 50; turn++) await undefined;
+    await tab.end();
+    expect(await mail.get(id)).toMatchObject({ state: "completed", result: "sent" });
+  });
+
   it("R14: a worker that must let go aborts its handlers and gives back their jobs, not counted, and its lock", async ({
     driver,
     expect,
