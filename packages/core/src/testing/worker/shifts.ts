@@ -1,5 +1,5 @@
 import type { Driver, Shift } from "../../driver/driver.ts";
-import { gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
+import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
 
 /** A driver that has its worker begin and end when the case says so: from the start only with `begun`. */
 function steered(driver: Driver, { begun }: { readonly begun: boolean }) {
@@ -66,11 +66,12 @@ export const shiftCases = topic("shifts", (it) => {
   }) => {
     const tab = steered(driver, { begun: true });
     const { clock } = under;
+    const turned = gate();
     const frozen = {
       now: () => clock.now(),
       monotonic: () => clock.monotonic(),
       after: (ms: number, run: () => void) => clock.after(ms, run),
-      turn: () => new Promise<void>(() => {}),
+      turn: () => turned.opened,
     };
     const mail = queue({ driver: tab.driver, clock: frozen });
     const active = next(mail, "active");
@@ -81,6 +82,7 @@ export const shiftCases = topic("shifts", (it) => {
     for (let turn = 0; turn < 50; turn++) await undefined;
     await tab.end();
     expect(await mail.get(id)).toMatchObject({ state: "completed", result: "sent" });
+    turned.open();
   });
 
   it("R14: a worker that must let go aborts its handlers and gives back their jobs, not counted, and its lock", async ({
