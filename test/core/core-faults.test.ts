@@ -139,7 +139,7 @@ describe("schedule() may be repeated at every start of an app (F4)", () => {
 });
 
 describe("flows keep their children (F5, F6, F7)", () => {
-  it.fails("shows a retried parent the outcomes of its children", async () => {
+  it("shows a retried parent the outcomes of its children", async () => {
     const { clock, queue } = make();
     const seen: number[] = [];
     queue.on("job:c", (payload) => payload as number);
@@ -156,7 +156,7 @@ describe("flows keep their children (F5, F6, F7)", () => {
     await clock.advance(10_000);
     expect(seen).toEqual([2, 2, 2]);
   });
-  it.fails("waits for a child that exists already under its dedupe key", async () => {
+  it("waits for a child that exists already under its dedupe key", async () => {
     const { clock, queue } = make();
     const log: string[] = [];
     const dedupe = { key: "url1" };
@@ -175,7 +175,7 @@ describe("flows keep their children (F5, F6, F7)", () => {
     await clock.advance(20_000);
     expect(log).toEqual(["fetched 1", "report of 1"]);
   });
-  it.fails("answers the same ids for each child when the same flow is added again", async () => {
+  it("answers the same ids for each child when the same flow is added again", async () => {
     const { queue } = make();
     const flow = { name: "report", payload: null, options: { id: "r1" }, children: [{ name: "fetch", payload: 1 }] };
     const first = await queue.addFlow(flow);

@@ -52,7 +52,11 @@ export const WITHIN_ONE_SHARD: Readonly<Record<string, readonly string[]>> = {
       "R20: what the new one does not say, the old one said in vain",
     ],
   "an id is looked for where its job is routed to, and that is by the keys of its flow": [
-    "R25: a child deduplicated away is not waited for",
+    "R25: a child that exists already by its id, and waits, is waited for",
+    "R25: a child that exists already by its id, and runs, is waited for",
+    "R25: a child that has ended already, and is kept under its id, gives its outcome at once",
+    "R25: a child that has failed already ends its parent, or is seen by it, as its policy says",
+    "R25: a running child whose id was generated is waited for too",
   ],
   "the parts of a request are remembered by the shards that got them: more of them, and the last one of each": [
     "R7: an older request is recognised too, if its jobs came with ids, whatever became of them",

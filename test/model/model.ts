@@ -31,11 +31,14 @@ export interface ModelJob {
   group?: string;
   keep?: NewJob["keep"];
   expiresAt?: number;
-  parent?: { job: ModelJob; onFailure: "fail" | "ignore" };
-  /** Its children that have not ended, while it waits for them. */
+  /** The parents that wait for it, or have waited, and what becomes of each when it fails. */
+  parents: Map<ModelJob, "fail" | "ignore">;
+  /** Its children that have not ended. */
   children?: Set<ModelJob>;
   outcomes?: Map<ModelJob, EndState>;
   recurrence?: string;
+  /** The ancestor of its flow that has a key, and its position below that: they make its id. */
+  below?: string;
   held?: { worker: string; token: string; cancel?: "cancel" | "remove"; alone: boolean };
   error?: string;
 }
@@ -187,24 +190,31 @@ export class Model {
     const placed = new Set<ModelJob>();
     const amended = new Map<ModelJob, ModelJob>();
     const refs = new Map<string, Receipt>();
-    for (const job of jobs) {
+    const over: [ModelJob, ModelJob, "fail" | "ignore"][] = [];
+    const belows = this.#belows(jobs);
+    for (const [index, job] of jobs.entries()) {
       const above = job.flow?.parentRef === undefined ? undefined : refs.get(job.flow.parentRef);
       const receipt: Receipt = above?.deduplicated
-        ? { job: undefined, id: job.id ?? above.id ?? above.job?.id, deduplicated: true }
-        : this.#enqueueOne(job, placed, amended);
+        ? { job: undefined, id: job.id, deduplicated: true }
+        : this.#enqueueOne(job, placed, amended, belows[index]);
       receipts.push(receipt);
       if (job.flow?.ref !== undefined) refs.set(job.flow.ref, receipt);
       const parent = above?.job;
-      if (parent && receipt.job && !receipt.deduplicated && !above.deduplicated) {
-        receipt.job.parent = { job: parent, onFailure: job.flow?.onFailure ?? "fail" };
+      const child = receipt.job;
+      if (parent && child && !above.deduplicated && !parent.children?.has(child)) {
+        const onFailure = job.flow?.onFailure ?? "fail";
         parent.children ??= new Set();
-        parent.children.add(receipt.job);
+        parent.children.add(child);
         parent.outcomes ??= new Map();
         parent.place = "blocked";
         parent.waitsFor = "children";
+        if (child.place === "ready" || child.place === "blocked") child.parents.set(parent, onFailure);
+        else over.push([parent, child, onFailure]);
       }
     }
     this.jobs.push(...placed);
+    for (const [parent, child, onFailure] of over)
+      this.#settleFamily(parent, [{ state: child.place as EndState, job: child, onFailure }]);
     for (const [job, before] of amended) if (before.place === "ready" && byPlace(job, before) !== 0) this.#leaves(job);
     this.#setLimits(jobs);
     this.#follow();
@@ -222,10 +232,30 @@ export class Model {
     }
   }
 
-  #enqueueOne(job: NewJob, placed: Set<ModelJob>, amended: Map<ModelJob, ModelJob>): Receipt {
+  /** For each child without an id of its own, but with an ancestor that has one: what makes its id. */
+  #belows(jobs: readonly NewJob[]): (string | undefined)[] {
+    const positions = new Map<NewJob, number>();
+    return jobs.map(({ queue, id, flow }) => {
+      const parentOf = (ref: string | undefined) => jobs.find((one) => ref !== undefined && one.flow?.ref === ref);
+      let anchor = parentOf(flow?.parentRef);
+      while (anchor && anchor.id === undefined && !anchor.dedupe) anchor = parentOf(anchor.flow?.parentRef);
+      if (!anchor) return undefined;
+      const position = positions.get(anchor) ?? 0;
+      positions.set(anchor, position + 1);
+      if (id !== undefined) return undefined;
+      return anchor.id === undefined ? undefined : `${queue} ${anchor.queue} ${anchor.id} ${position}`;
+    });
+  }
+
+  #enqueueOne(job: NewJob, placed: Set<ModelJob>, amended: Map<ModelJob, ModelJob>, below?: string): Receipt {
+    const stands =
+      below === undefined ? undefined : this.jobs.find((one) => one.below === below && one.place !== "gone");
+    if (stands && !this.#isLive(stands)) stands.place = "gone";
     const twin =
       job.id === undefined
-        ? undefined
+        ? stands && this.#isLive(stands)
+          ? stands
+          : undefined
         : (this.find(job.queue, job.id) ?? [...placed].find((one) => one.queue === job.queue && one.id === job.id));
     if (twin) return { job: twin, id: twin.id, deduplicated: true };
     const name = `${job.queue} ${job.dedupe?.key}`;
@@ -258,6 +288,7 @@ export class Model {
       return { job: standing, id: standing.id, deduplicated: true };
     }
     const added = this.#newJob(job);
+    if (below !== undefined) added.below = below;
     placed.add(added);
     if (job.dedupe) this.#takeKey(added);
     return { job: added, id: added.id, deduplicated: false };
@@ -275,6 +306,7 @@ export class Model {
       attempts: 0,
       interruptions: 0,
       exceptions: 0,
+      parents: new Map(),
       ...this.#given(job),
     };
     this.#stand(added, job.delayMs ?? 0);
@@ -376,19 +408,15 @@ export class Model {
       this.#ended = [];
       this.#succeed = [];
       this.#rooms = [];
-      const families = new Set(ended.flatMap(({ job }) => job.parent?.job ?? []));
-      for (const parent of families) {
-        const mine = ended.filter(({ job }) => job.parent?.job === parent && parent.children?.delete(job));
-        for (const { job, state } of mine) parent.outcomes?.set(job, state);
-        if (parent.place !== "blocked" || parent.waitsFor !== "children" || mine.length === 0) continue;
-        if (mine.some(({ job, state }) => state !== "completed" && job.parent?.onFailure === "fail"))
-          this.#end([{ job: parent, state: "failed", error: "child_failed" }]);
-        else if (parent.children?.size === 0) this.#toReady(parent);
-      }
-      for (const { job } of ended) {
-        delete job.children;
-        if (job.outcomes) job.outcomes = new Map();
-      }
+      const families = new Set(ended.flatMap(({ job }) => [...job.parents.keys()]));
+      for (const parent of families)
+        this.#settleFamily(
+          parent,
+          ended.flatMap(({ job, state }) => {
+            const onFailure = job.parents.get(parent);
+            return onFailure ? [{ job, state, onFailure }] : [];
+          }),
+        );
       for (const { job } of ended) this.#placeNext(job);
       for (const job of succeed) if (job.waitsFor === "successor") this.#toReady(job);
       for (const room of new Set(rooms.map((room) => room.join(" ")))) {
@@ -400,6 +428,66 @@ export class Model {
         for (const job of blocked.sort(byPlace).slice(0, Math.max(0, free))) this.#toReady(job);
       }
     }
+  }
+
+  #settleFamily(
+    parent: ModelJob,
+    ends: readonly { job: ModelJob; state: EndState; onFailure: "fail" | "ignore" }[],
+  ): void {
+    const mine = ends.filter(({ job }) => parent.children?.delete(job));
+    for (const { job, state } of mine) parent.outcomes?.set(job, state);
+    if (parent.place !== "blocked" || parent.waitsFor !== "children" || mine.length === 0) return;
+    if (mine.some(({ state, onFailure }) => state !== "completed" && onFailure === "fail"))
+      this.#end([{ job: parent, state: "failed", error: "child_failed" }]);
+    else if (parent.children?.size === 0) this.#toReady(parent);
+  }
+
+  #isLive = ({ place }: ModelJob): boolean => place === "ready" || place === "blocked";
+
+  /** The code with which a flow is refused whose children exist, or wait for each other; only of jobs that drop. */
+  refusalOf(jobs: readonly NewJob[]): string | undefined {
+    if (!jobs.some(({ flow }) => flow)) return undefined;
+    const named = new Map<string, string>();
+    const isNew = new Set<string>();
+    const names: string[] = [];
+    const edges: [string, string][] = [];
+    const belows = this.#belows(jobs);
+    for (const [index, { queue, id, dedupe, flow }] of jobs.entries()) {
+      const parent = jobs.findIndex((one) => flow?.parentRef !== undefined && one.flow?.ref === flow.parentRef);
+      if (parent >= 0 && !isNew.has(names[parent] as string)) {
+        names.push("none");
+        continue;
+      }
+      const key = dedupe && `${queue} ${dedupe.key}`;
+      const held = key === undefined ? undefined : this.keys.get(key);
+      const holder = held && this.#isTaken(held) ? held.holder : undefined;
+      const own = id === undefined ? undefined : `id ${queue} ${id}`;
+      const below = belows[index];
+      const standing =
+        id === undefined
+          ? this.jobs.find((one) => below !== undefined && one.below === below && this.#isLive(one))
+          : this.find(queue, id);
+      const mine = (own && named.get(own)) ?? (standing || holder ? undefined : key && named.get(`key ${key}`));
+      const target = standing ?? (mine === undefined ? holder : undefined);
+      let name = mine ?? `new ${index}`;
+      if (target) name = target.place === "gone" ? "gone" : `old ${this.jobs.indexOf(target)}`;
+      else if (mine === undefined) {
+        isNew.add(name);
+        if (own) named.set(own, name);
+        if (key) named.set(`key ${key}`, name);
+      }
+      // A duplicate has no children of its own.
+      names.push(mine === undefined ? name : "none");
+      if (parent < 0) continue;
+      if (name === "gone") return "child_exists";
+      edges.push([names[parent] as string, name]);
+    }
+    for (let left = edges; left.length > 0; ) {
+      const next = left.filter(([parent]) => left.some(([, child]) => child === parent));
+      if (next.length === left.length) return "invalid_option";
+      left = next;
+    }
+    return undefined;
   }
 
   // --- recurrences
@@ -597,6 +685,10 @@ export class Model {
       this.#takeKey(job);
     }
     this.#toReady(job);
+    if (job.children && job.children.size > 0) {
+      job.place = "blocked";
+      job.waitsFor = "children";
+    }
     this.#stand(job, 0);
     Object.assign(job, { attempts: 0, interruptions: 0, exceptions: 0 });
     delete job.expiresAt;

@@ -137,6 +137,17 @@ class Run {
   #driver = (index: number): Driver => this.#drivers[index] as Driver;
 
   async #enqueue({ driver, jobs }: Extract<Step, { do: "enqueue" }>): Promise<void> {
+    const refusal = this.#model.refusalOf(jobs);
+    if (refusal !== undefined) {
+      const told = await this.#driver(driver)
+        .enqueue(jobs)
+        .then(
+          () => "stored",
+          (error: unknown) => (error as { code?: string }).code,
+        );
+      same(told, refusal, "refusal");
+      return;
+    }
     const receipts = await this.#driver(driver).enqueue(jobs);
     const expected = this.#model.by(driver).enqueue(jobs);
     for (const [index, { id, deduplicated }] of receipts.entries()) {

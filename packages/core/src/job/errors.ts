@@ -24,6 +24,7 @@ export type ErrorCode =
   | "handler_failed"
   | "unrecoverable"
   | "child_failed"
+  | "child_exists"
   | "missing_key"
   | "decryption_failed"
   | "mark_conflict"

@@ -1,6 +1,6 @@
 import { QuaysideError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import type { EndState, JobKey } from "./record.ts";
+import type { EndState, JobKey, StoredJob } from "./record.ts";
 import { describe } from "./text.ts";
 
 /**
@@ -118,6 +118,29 @@ export function shardOfId(id: string): number | undefined {
   const shard = end === "" ? 0 : Number.parseInt(end, 36);
   // Spelled as a shard spells it: no leading zeros.
   return tagEnd(shard) === end ? shard : undefined;
+}
+
+/**
+ * The id of a child whose flow may be added again: the same each time, for it depends on the queue and id of an ancestor and
+ * the position below that. It looks like a generated id, so that it leads to the shard of its flow.
+ */
+export function childId(anchor: Pick<StoredJob, "queue" | "id">, position: number, tagEnd: string): string {
+  const text = JSON.stringify([position, anchor.queue, anchor.id]);
+  const [at, order, tag] = [1, 2, 3].map((seed) => digest(text, seed));
+  return `0-${at}-${order}-${tag?.slice(-TAG_LENGTH)}${tagEnd}`;
+}
+
+/** 50 bits of a text, as ten digits of base 36 (cyrb53, which is fast and not for secrets). */
+function digest(text: string, seed: number): string {
+  let a = 0xdeadbeef ^ seed;
+  let b = 0x41c6ce57 ^ seed;
+  for (let index = 0; index < text.length; index++) {
+    a = Math.imul(a ^ text.charCodeAt(index), 2_654_435_761);
+    b = Math.imul(b ^ text.charCodeAt(index), 1_597_334_677);
+  }
+  a = Math.imul(a ^ (a >>> 16), 2_246_822_507) ^ Math.imul(b ^ (b >>> 13), 3_266_489_909);
+  b = Math.imul(b ^ (b >>> 16), 2_246_822_507) ^ Math.imul(a ^ (a >>> 13), 3_266_489_909);
+  return ((b & 0x3ffff) * 2 ** 32 + (a >>> 0)).toString(36).padStart(10, "0");
 }
 
 export const sameKey = (a: JobKey, b: JobKey): boolean => a.every((part, index) => part === b[index]);

@@ -94,6 +94,8 @@ export interface StoredJob extends StoredOptions {
   readonly exceptions?: number;
   /** The parent that waits for it. */
   readonly parent?: Parent;
+  /** Parents added later that wait for it too. */
+  readonly otherParents?: readonly Parent[];
   /** It waits, or has waited, for children. */
   readonly hasChildren?: true;
   /** The recurrence whose occurrence it is. */

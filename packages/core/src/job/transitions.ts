@@ -84,11 +84,19 @@ export function replaced(job: StoredJob, by: NewJob, now: number, stand: Stand |
   const [place, lane, , at, order, tag] = job.key;
   const next = readyStored({ ...by, id: job.id }, stand ?? { at, order, tag }, now);
   const waits = place === "blocked" && ["successor", "children"].includes(blockOf(job.key)?.[0] ?? "");
-  const { attempts, interruptions, exceptions, error, logs, parent, hasChildren, recurrence } = job;
+  const { attempts, interruptions, exceptions, error, logs, parent, otherParents, hasChildren, recurrence } = job;
   const past = Object.fromEntries(
-    Object.entries({ attempts, interruptions, exceptions, error, logs, parent, hasChildren, recurrence }).filter(
-      ([, value]) => value !== undefined,
-    ),
+    Object.entries({
+      attempts,
+      interruptions,
+      exceptions,
+      error,
+      logs,
+      parent,
+      otherParents,
+      hasChildren,
+      recurrence,
+    }).filter(([, value]) => value !== undefined),
   );
   return {
     ...next,

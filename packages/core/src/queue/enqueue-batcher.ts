@@ -104,6 +104,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
   "payload_too_large",
   "unknown_job",
   "conflict",
+  "child_exists",
   "too_large",
   "bad_request",
 ]);

@@ -13,7 +13,10 @@ export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
   readonly options?: JobOptions;
   /** What becomes of its parent when this job fails, is cancelled or removed. Default `fail`. */
   readonly onFailure?: ChildFailure;
-  /** They all end before this job runs; its handler gets their results from `ctx.children()`. */
+  /**
+   * They all end before this job runs; its handler gets their results from `ctx.children()`. A child that exists already,
+   * by its id or dedupe key, is waited for; one that has ended and is not kept refuses the flow with `child_exists`.
+   */
   readonly children?: readonly FlowJob<Jobs>[];
 }
 

@@ -55,7 +55,7 @@ export class AddedKeys {
   *#supersede(job: NewJob, dedupe: Dedupe, record: DedupeRecord): Program<EnqueueReceipt> {
     const id = record.successor ?? record.holder;
     const index = this.placed.findIndex((one) => one.queue === job.queue && one.id === id);
-    const standing = this.placed[index] ?? this.#moved(job.queue, id) ?? (yield* locate(job.queue, [id]))[0];
+    const standing = this.placed[index] ?? this.moved({ queue: job.queue, id }) ?? (yield* locate(job.queue, [id]))[0];
     if (!standing) return this.add(readyStored(job, this.#turn.stand(job.delayMs), this.#turn.now));
     const leases = yield* this.#turn.leases();
     if (leases.holderOf(standing.key)) {
@@ -87,8 +87,14 @@ export class AddedKeys {
     return this.#turn.stand(Math.max(0, Math.min(now + (job.delayMs ?? 0), latest) - now));
   }
 
-  #moved(queue: string, id: string): StoredJob | undefined {
+  /** A job that existed, as this call has changed it. */
+  moved({ queue, id }: Pick<StoredJob, "queue" | "id">): StoredJob | undefined {
     return this.moves.find(({ job }) => job.queue === queue && job.id === id)?.job;
+  }
+
+  /** Changes a job that existed where it stands. */
+  change(job: StoredJob): void {
+    this.#move(job.key, job);
   }
 
   #move(from: JobKey, job: StoredJob): void {

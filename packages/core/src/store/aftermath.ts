@@ -14,7 +14,7 @@ export function* aftermath(turn: Turn): Program<boolean> {
   let any = false;
   for (let left = yield* turn.takeAftermath(); left; left = yield* turn.takeAftermath()) {
     yield* settleMembers(turn, left.ends);
-    yield* disband(left.ends);
+    yield* disband(turn, left.ends);
     yield* placeNext(
       turn,
       left.ends.map(({ job }) => job),

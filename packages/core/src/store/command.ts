@@ -1,6 +1,7 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { JobState, StoredJob } from "../job/record.ts";
-import { type Ending, readyKey, reset, stateOf, updated } from "../job/transitions.ts";
+import { blocked, type Ending, readyKey, reset, stateOf, updated } from "../job/transitions.ts";
+import { getCell, kind } from "./cells.ts";
 import { dedupeKey, dedupeRecord, isTaken } from "./dedupe.ts";
 import { end, forget, locate, move, pruneAll } from "./door.ts";
 import { type Position, walk } from "./list.ts";
@@ -112,7 +113,10 @@ function* erase(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
   );
 }
 
-/** An operator's retry: as if the job had never run. Takes its dedupe key again, or says who has it. */
+/**
+ * An operator's retry: as if the job had never run. Takes its dedupe key again, or says who has it. A parent keeps the
+ * outcomes of its children, and waits again for those that have not ended.
+ */
 function* retry(turn: Turn, job: StoredJob, state: JobState): Program<CommandReply> {
   if (state !== "failed" && state !== "cancelled") throw refusal("retried", job, state, "failed or cancelled");
   if (job.dedupe) {
@@ -126,7 +130,9 @@ function* retry(turn: Turn, job: StoredJob, state: JobState): Program<CommandRep
     }
     yield* put("dedupe", [dedupeRecord(turn, job, job.dedupe)]);
   }
-  yield* move(turn, [{ from: job.key, job: reset(job, turn.stand()) }]);
+  const next = reset(job, turn.stand());
+  const family = job.hasChildren ? yield* getCell(kind("family", job.queue), job.id) : undefined;
+  yield* move(turn, [{ from: job.key, job: family?.pending ? blocked(next, "children", job.id) : next }]);
   return { affected: 1, state: "waiting" };
 }
 

@@ -2,6 +2,7 @@ import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameK
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
 import { freeKeys } from "./dedupe.ts";
+import { removeFamily } from "./members.ts";
 import {
   after,
   get,
@@ -181,6 +182,7 @@ export function* forget(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
     "ids",
     jobs.map((job) => idKey(job.queue, job.id)),
   );
+  for (const job of jobs) if (job.hasChildren) yield* removeFamily(job);
   tally(turn, keys, -1, "ended");
 }
 

@@ -1,28 +1,46 @@
 import type { ChildOutcome } from "../job/handler.ts";
-import type { StoredJob } from "../job/record.ts";
-import { CHILD_FAILED, type Ending, returned } from "../job/transitions.ts";
-import { getCell, getCells, kind, listCells, putCells, removeCells } from "./cells.ts";
+import { endStateOf } from "../job/place.ts";
+import type { ChildFailure, Parent, StoredJob } from "../job/record.ts";
+import { CHILD_FAILED, type Ending, keepOf, returned } from "../job/transitions.ts";
+import { getCell, getCells, kind, listCells, putCells } from "./cells.ts";
 import { type End, end, locate, move } from "./door.ts";
-import { removeRange, startingWith } from "./operations.ts";
+import { memberName, members, removeFamily } from "./members.ts";
 import type { Family, Member, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
 /** Children of one parent, at most: their outcomes are read when it runs. */
 export const CHILDREN_LIMIT = 10_000;
 
-const members = (parent: { readonly queue: string; readonly id: string }) => kind("member", parent.queue, parent.id);
-const memberName = ({ queue, id }: { readonly queue: string; readonly id: string }): string =>
-  JSON.stringify([queue, id]);
-
-/** Writes down which children each new parent waits for. */
-export function* found(families: ReadonlyMap<StoredJob, readonly StoredJob[]>): Program<void> {
+/** Stores which children each new parent waits for, by `memberName`. */
+export function* found(families: ReadonlyMap<StoredJob, readonly string[]>): Program<void> {
   for (const [parent, children] of families) {
     yield* putCells(kind("family", parent.queue), [[parent.id, { pending: children.length }]]);
     yield* putCells(
       members(parent),
-      children.map((child) => [memberName(child), { pending: true }] as const),
+      children.map((name) => [name, { pending: true }] as const),
     );
   }
+}
+
+/** A child that had ended, and is still kept, when a parent was added that waits for it. */
+export interface EndedChild {
+  readonly parent: Parent;
+  readonly job: StoredJob;
+}
+
+/** Settles the membership of children that had ended before their parent was added, with the outcome that is kept. */
+export function* settleEnded(turn: Turn, children: readonly EndedChild[]): Program<void> {
+  for (const { parent, job } of children) {
+    const { error, result } = job;
+    const ending = { state: endStateOf(job.key), ...(error && { error }), ...(result !== undefined && { result }) };
+    yield* settleFamily(turn, parent, [{ job, ending, onFailure: parent.onFailure }]);
+  }
+}
+
+interface EndOfChild {
+  readonly job: StoredJob;
+  readonly ending: Ending;
+  readonly onFailure: ChildFailure;
 }
 
 /**
@@ -33,20 +51,20 @@ export function* settleMembers(
   turn: Turn,
   ends: readonly { readonly job: StoredJob; readonly ending: Ending }[],
 ): Program<void> {
-  const byParent = new Map<string, { job: StoredJob; ending: Ending }[]>();
-  for (const one of ends) {
-    if (!one.job.parent) continue;
-    const name = memberName(one.job.parent);
-    byParent.set(name, [...(byParent.get(name) ?? []), one]);
+  const byParent = new Map<string, { readonly parent: Parent; readonly children: EndOfChild[] }>();
+  for (const { job, ending } of ends) {
+    if (!job.parent) continue;
+    for (const parent of [job.parent, ...(job.otherParents ?? [])]) {
+      const name = memberName(parent);
+      const family = byParent.get(name) ?? { parent, children: [] };
+      family.children.push({ job, ending, onFailure: parent.onFailure });
+      byParent.set(name, family);
+    }
   }
-  for (const children of byParent.values()) yield* settleFamily(turn, children);
+  for (const { parent, children } of byParent.values()) yield* settleFamily(turn, parent, children);
 }
 
-function* settleFamily(
-  turn: Turn,
-  children: readonly { readonly job: StoredJob; readonly ending: Ending }[],
-): Program<void> {
-  const parent = (children[0] as (typeof children)[number]).job.parent as NonNullable<StoredJob["parent"]>;
+function* settleFamily(turn: Turn, parent: Parent, children: readonly EndOfChild[]): Program<void> {
   const family = yield* getCell(kind("family", parent.queue), parent.id);
   if (!family) return;
   const names = children.map(({ job }) => memberName(job));
@@ -60,7 +78,7 @@ function* settleFamily(
   yield* putCells(kind("family", parent.queue), [[parent.id, left]]);
   const [record] = yield* locate(parent.queue, [parent.id]);
   if (record?.key[0] !== "blocked") return;
-  const failed = settled.find(({ job, ending }) => ending.state !== "completed" && job.parent?.onFailure === "fail");
+  const failed = settled.find(({ ending, onFailure }) => ending.state !== "completed" && onFailure === "fail");
   if (failed)
     yield* end(turn, [
       { job: record, ending: { state: "failed", error: CHILD_FAILED(failed.job, failed.ending.state) } },
@@ -79,12 +97,16 @@ function outcomeOf(job: StoredJob, { state, result, error }: Ending): ChildOutco
   };
 }
 
-/** A parent that has ended waits for nobody: its children, if any are left, go on by themselves. */
-export function* disband(ends: readonly End[]): Program<void> {
-  for (const { job } of ends) {
+/**
+ * Removes what is stored about the children of parents that have ended. It stays while an operator can retry the parent
+ * (R25): until then outcomes are added to it, and `forget` removes it with the parent.
+ */
+export function* disband(turn: Turn, ends: readonly End[]): Program<void> {
+  for (const { job, ending, trace = true } of ends) {
     if (!job.hasChildren) continue;
-    yield* removeCells(kind("family", job.queue), [job.id]);
-    yield* removeRange("cells", startingWith(members(job).text));
+    const { keep } = yield* turn.settings(job.queue);
+    const canBeRetried = trace && ending.state !== "completed" && keepOf(job, keep, ending.state) > 0;
+    if (!canBeRetried) yield* removeFamily(job);
   }
 }
 

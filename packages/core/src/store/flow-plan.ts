@@ -1,20 +1,43 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
-import type { StoredJob } from "../job/record.ts";
+import type { Parent, StoredJob } from "../job/record.ts";
 import { blocked } from "../job/transitions.ts";
-import { CHILDREN_LIMIT } from "./families.ts";
+import { CHILDREN_LIMIT, type EndedChild } from "./families.ts";
+import { memberName } from "./members.ts";
 import type { EnqueueReceipt } from "./verbs.ts";
 
 export interface FlowPlan {
   /** Indices of the jobs, parents before their children, else as given. */
   readonly order: readonly number[];
   parentOf(index: number): number | undefined;
-  /** The jobs as they are to be stored, and which children each new parent waits for. */
+  /** The nearest ancestor with a key of the caller's (id or dedupe key), and the position below it. */
+  anchorOf(index: number): { readonly index: number; readonly position: number } | undefined;
+  /**
+   * Binds children to their parents.
+   *
+   * @param existing the jobs that receipts name and that this call does not add, by `memberName`.
+   * @throws {QuaysideError} `child_exists` when a child exists that cannot be waited for.
+   */
   bind(
     placed: readonly StoredJob[],
     receipts: readonly EnqueueReceipt[],
-  ): { readonly placed: readonly StoredJob[]; readonly families: ReadonlyMap<StoredJob, readonly StoredJob[]> };
+    existing: ReadonlyMap<string, StoredJob>,
+  ): BoundFlows;
 }
+
+export interface BoundFlows {
+  /** The jobs as they are to be stored. */
+  readonly placed: readonly StoredJob[];
+  /** Jobs that existed and now have a parent, or one more. */
+  readonly joined: readonly StoredJob[];
+  /** Children that have ended already. */
+  readonly ended: readonly EndedChild[];
+  /** Which children each new parent waits for, by `memberName`. */
+  readonly families: ReadonlyMap<StoredJob, readonly string[]>;
+}
+
+/** Parents that may wait for one child. */
+const PARENTS_LIMIT = 100;
 
 /**
  * Reads the trees in a call of `enqueue`.
@@ -24,7 +47,12 @@ export interface FlowPlan {
  */
 export function planFlows(jobs: readonly NewJob[]): FlowPlan {
   if (jobs.every(({ flow }) => !flow))
-    return { order: [...jobs.keys()], parentOf: () => undefined, bind: (placed) => ({ placed, families: new Map() }) };
+    return {
+      order: [...jobs.keys()],
+      parentOf: () => undefined,
+      anchorOf: () => undefined,
+      bind: (placed) => ({ placed, joined: [], ended: [], families: new Map() }),
+    };
   const byRef = new Map<string, number>();
   for (const [index, { flow, dedupe }] of jobs.entries()) {
     if (flow && (dedupe?.mode === "replace" || dedupe?.mode === "debounce"))
@@ -39,11 +67,32 @@ export function planFlows(jobs: readonly NewJob[]): FlowPlan {
       byRef.get(flow.parentRef) ?? refuse("flow.parentRef", `${JSON.stringify(flow.parentRef)} is no job of this call.`)
     );
   });
+  const order = [...new Set(jobs.flatMap((_, index) => lineOf(index, parents)))];
+  const anchors = anchorsIn(jobs, parents, order);
   return {
-    order: [...new Set(jobs.flatMap((_, index) => lineOf(index, parents)))],
+    order,
     parentOf: (index) => parents[index],
-    bind: (placed, receipts) => bind(jobs, parents, placed, receipts),
+    anchorOf: (index) => anchors.get(index),
+    bind: (placed, receipts, existing) => bind(jobs, parents, placed, receipts, existing),
   };
+}
+
+function anchorsIn(
+  jobs: readonly NewJob[],
+  parents: readonly (number | undefined)[],
+  order: readonly number[],
+): ReadonlyMap<number, { readonly index: number; readonly position: number }> {
+  const anchors = new Map<number, { readonly index: number; readonly position: number }>();
+  const below = new Map<number, number>();
+  for (const index of order) {
+    let at = parents[index];
+    while (at !== undefined && jobs[at]?.id === undefined && !jobs[at]?.dedupe) at = parents[at];
+    if (at === undefined) continue;
+    const position = below.get(at) ?? 0;
+    below.set(at, position + 1);
+    anchors.set(index, { index: at, position });
+  }
+  return anchors;
 }
 
 /** A job and its ancestors, the eldest first. */
@@ -61,30 +110,70 @@ function bind(
   parents: readonly (number | undefined)[],
   placed: readonly StoredJob[],
   receipts: readonly EnqueueReceipt[],
-): ReturnType<FlowPlan["bind"]> {
-  const byName = new Map(placed.map((job) => [JSON.stringify([job.queue, job.id]), job]));
+  existing: ReadonlyMap<string, StoredJob>,
+): BoundFlows {
+  const byName = new Map(placed.map((job) => [memberName(job), job]));
+  const joined = new Map<string, StoredJob>();
+  const ended: EndedChild[] = [];
   const nameAt = (index: number): string => JSON.stringify([jobs[index]?.queue, receipts[index]?.id]);
-  const children = new Map<string, string[]>();
-  for (const [index, parent] of parents.entries()) {
-    if (parent === undefined || receipts[index]?.deduplicated) continue;
-    children.set(nameAt(parent), [...(children.get(nameAt(parent)) ?? []), nameAt(index)]);
-    const child = byName.get(nameAt(index)) as StoredJob;
-    const { queue, id } = byName.get(nameAt(parent)) as StoredJob;
-    byName.set(nameAt(index), { ...child, parent: { queue, id, onFailure: jobs[index]?.flow?.onFailure ?? "fail" } });
+  const children = new Map<string, Set<string>>();
+  for (const [index, above] of parents.entries()) {
+    if (above === undefined || receipts[above]?.deduplicated) continue;
+    const name = nameAt(index);
+    const { queue, id } = byName.get(nameAt(above)) as StoredJob;
+    const names = children.get(nameAt(above)) ?? new Set();
+    // The same child twice under one parent is one child.
+    if (names.has(name)) continue;
+    children.set(nameAt(above), names.add(name));
+    const parent: Parent = { queue, id, onFailure: jobs[index]?.flow?.onFailure ?? "fail" };
+    const child = byName.get(name) ?? joined.get(name) ?? existing.get(name);
+    if (!child) cannotWait(name, "has ended, and its outcome is not kept");
+    if (child.key[0] === "finished") ended.push({ parent, job: child });
+    else (byName.has(name) ? byName : joined).set(name, withParent(child, parent));
   }
+  checkAcyclic(children);
+  const families = new Map<StoredJob, readonly string[]>();
   for (const [name, names] of children) {
-    if (names.length > CHILDREN_LIMIT)
-      refuse("flow", `has a parent of ${names.length} children; at most ${CHILDREN_LIMIT} are allowed.`);
+    if (names.size > CHILDREN_LIMIT)
+      refuse("flow", `has a parent of ${names.size} children; at most ${CHILDREN_LIMIT} are allowed.`);
     const job = byName.get(name) as StoredJob;
-    byName.set(name, { ...blocked(job, "children", job.id), hasChildren: true });
+    const parent: StoredJob = { ...blocked(job, "children", job.id), hasChildren: true };
+    byName.set(name, parent);
+    families.set(parent, [...names]);
   }
-  const families = new Map(
-    [...children].map(([name, names]) => [
-      byName.get(name) as StoredJob,
-      names.map((child) => byName.get(child) as StoredJob),
-    ]),
+  return { placed: [...byName.values()], joined: [...joined.values()], ended, families };
+}
+
+function withParent(child: StoredJob, parent: Parent): StoredJob {
+  const others = (child.otherParents ?? []).filter((one) => memberName(one) !== memberName(parent));
+  if (!child.parent || memberName(child.parent) === memberName(parent)) return { ...child, parent };
+  if (others.length + 1 >= PARENTS_LIMIT)
+    cannotWait(memberName(child), `is waited for by ${PARENTS_LIMIT} parents already`);
+  return { ...child, otherParents: [...others, parent] };
+}
+
+/** Counts for each job the parents that wait for it, and takes away those for which none is left: a circle remains. */
+function checkAcyclic(children: ReadonlyMap<string, ReadonlySet<string>>): void {
+  const waiting = new Map<string, number>();
+  for (const names of children.values()) for (const name of names) waiting.set(name, (waiting.get(name) ?? 0) + 1);
+  const free = [...children.keys()].filter((name) => !waiting.has(name));
+  for (const parent of free) {
+    for (const name of children.get(parent) ?? []) {
+      const left = (waiting.get(name) ?? 0) - 1;
+      waiting.set(name, left);
+      if (left === 0 && children.has(name)) free.push(name);
+    }
+  }
+  if (free.length < children.size) refuse("flow.parentRef", "makes jobs wait for each other in a circle.");
+}
+
+function cannotWait(name: string, why: string): never {
+  const [queue, id] = JSON.parse(name) as [string, string];
+  throw new QuaysideError(
+    "child_exists",
+    `A child of the flow exists already, as job ${id} of queue ${queue}, and cannot be waited for: it ${why}.`,
+    { queue, id },
   );
-  return { placed: [...byName.values()], families };
 }
 
 function refuse(option: string, message: string): never {

@@ -17,12 +17,12 @@ export class Mint {
   #last = 0;
   #tag: string | undefined;
   readonly #random: () => number;
-  readonly #shard: number;
+  readonly shard: number;
 
   /** @param shard which part of a queue it mints for, where a queue is split: see `shardOfId`. */
   constructor(random: () => number, shard = 0) {
     this.#random = random;
-    this.#shard = shard;
+    this.shard = shard;
   }
 
   stand(now: number, delayMs = 0): Stand {
@@ -35,7 +35,7 @@ export class Mint {
     this.#last = Math.max(this.#last + 2, now * ORDERS_PER_MS);
     this.#tag ??=
       Array.from({ length: TAG_LENGTH }, () => Math.floor(this.#random() * 36).toString(36)).join("") +
-      tagEnd(this.#shard);
+      tagEnd(this.shard);
     return { at: now + delayMs, order: delayMs > 0 ? this.#last + 1 : this.#last, tag: this.#tag };
   }
 }

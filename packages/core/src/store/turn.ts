@@ -1,4 +1,4 @@
-import { queueOf } from "../job/place.ts";
+import { queueOf, tagEnd } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
 import type { Ending, Stand } from "../job/transitions.ts";
@@ -22,7 +22,7 @@ export interface Surroundings {
 
 /** What follows from what a program did. */
 export interface Aftermath {
-  readonly ends: { readonly job: StoredJob; readonly ending: Ending }[];
+  readonly ends: { readonly job: StoredJob; readonly ending: Ending; readonly trace?: boolean }[];
   readonly successors: { readonly queue: string; readonly id: string }[];
   readonly rooms: { readonly queue: string; readonly key: string }[];
 }
@@ -56,6 +56,11 @@ export class Turn {
     return this.#mint.stand(this.now, delayMs);
   }
 
+  /** How the tags of this store end: see `tagEnd`. */
+  get tagEnd(): string {
+    return tagEnd(this.#mint.shard);
+  }
+
   *leases(): Program<Leases> {
     this.#leases ??= new Leases(yield* scan("leases", EVERY_LEASE, LEASE_LIMIT));
     return this.#leases;
@@ -77,10 +82,7 @@ export class Turn {
   }
 
   /** Notes that jobs ended: others may have waited for it. */
-  ended(
-    ends: readonly { readonly job: StoredJob; readonly ending: Ending }[],
-    successors: readonly Aftermath["successors"][number][],
-  ): void {
+  ended(ends: readonly Aftermath["ends"][number][], successors: readonly Aftermath["successors"][number][]): void {
     this.#aftermath.ends.push(...ends);
     this.#aftermath.successors.push(...successors);
   }

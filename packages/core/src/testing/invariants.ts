@@ -219,9 +219,13 @@ function* families({ jobs, cells }: Snapshot): Iterable<string> {
     const name = pair(escapePart(job.queue), escapePart(job.id));
     const [reason, id] = blockOf(job.key) ?? [];
     const blocked = reason === "children" && id === job.id;
-    if (blocked !== (waits.get(name) ?? 0) > 0)
-      yield `I7: ${show(job)} ${blocked ? "waits" : "does not wait"} for its ${waits.get(name) ?? 0} children`;
+    const waiting = (waits.get(name) ?? 0) > 0;
+    waits.delete(name);
+    // One that an operator may retry is not live, and waits when it is retried.
+    if (blocked !== waiting && isLive(job))
+      yield `I7: ${show(job)} ${blocked ? "waits" : "does not wait"} for its children`;
   }
+  for (const name of waits.keys()) yield `I7: the children of ${name} are stored, and the parent is not`;
 }
 
 /** Of a recurrence one occurrence is pending at most: the one its cell names. Others have been claimed, or put back by hand. */

@@ -12,6 +12,7 @@ export const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   conflict: "The state of the job forbids it, or its dedupe key is another's.",
   stale_exchange: "A request or exchange with a higher number came before; `details.last` is that number.",
   in_progress: "A request with this `Idempotency-Key` is being worked on; send it again after `Retry-After`.",
+  child_exists: "A child of the flow exists already, and cannot be waited for.",
   mark_conflict: "This `Idempotency-Key` (or number) was used for another request.",
   lease_lost: "The attempt no longer holds its job.",
   cancelled: "The job was cancelled.",

@@ -40,7 +40,7 @@ export const jobRoutes: readonly Route[] = [
     many: jobBodies,
     status: 201,
     answer: "Receipts",
-    errors: [...JOB_ERRORS, "mark_conflict", "in_progress", "stale_exchange"],
+    errors: [...JOB_ERRORS, "child_exists", "mark_conflict", "in_progress", "stale_exchange"],
     handle: async ({ driver, body, request, grant, ...reading }) => {
       const jobs = await readJobs(body, reading);
       const receipts = await driver.enqueue(jobs, request, quotaOf(grant));

@@ -39,6 +39,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   conflict: 409,
   stale_exchange: 409,
   in_progress: 409,
+  child_exists: 409,
   mark_conflict: 422,
   lease_lost: 409,
   cancelled: 409,

@@ -360,12 +360,105 @@ export const flowsCases = verb("flows", (it) => {
     });
   }
 
-  it("R25: a cancelled parent that an operator retries waits for nobody", async ({ add, command, expect, worker }) => {
-    const [top, id] = await add(parent("top"), child("top"));
+  it("R25: a cancelled parent that an operator retries waits for its children again", async ({
+    add,
+    command,
+    expect,
+    job,
+    worker,
+  }) => {
+    const [top, a, b] = await add(parent("top"), child("top"), child("top"));
+    const one = worker();
+    const [held] = await one.take(1);
     await command("cancel", top);
+    await one.complete(held, "1");
+    expect(await command("retry", top)).toMatchObject({ affected: 1, state: "waiting" });
+    expect((await job(top)).blockedBy).toBe("children");
+    const [last, ...none] = await one.claim(9);
+    expect([last?.job.id, none]).toEqual([b, []]);
+    await one.complete(last as ClaimedJob, "2");
+    const [again] = await one.take(1);
+    expect(again.job.id).toBe(top);
+    expect(again.children?.map(({ id, result }) => [id, result]).sort()).toEqual(
+      [
+        [a, 1],
+        [b, 2],
+      ].sort(),
+    );
+  });
+
+  for (const verb of ["retry", "retryAll"] as const) {
+    it(`R25: a failed parent keeps the outcomes of its children through ${verb}, each time`, async ({
+      add,
+      command,
+      driver,
+      expect,
+      worker,
+    }) => {
+      const [top, a, b] = await add(parent("top"), child("top"), child("top"));
+      const one = worker();
+      const held = await one.take(2);
+      await one.complete(held.slice(0, 1), "1");
+      await one.complete(held.slice(1), "2");
+      for (let round = 0; round < 3; round++) {
+        const [run] = await one.take(1);
+        expect(run.job.id).toBe(top);
+        expect(run.children?.map(({ id, result }) => [id, result]).sort()).toEqual(
+          [
+            [a, 1],
+            [b, 2],
+          ].sort(),
+        );
+        await one.fail(run);
+        if (verb === "retry") await command("retry", top);
+        else await driver.command({ type: "retryAll", queue: QUEUE });
+      }
+    });
+  }
+
+  it("R25: a parent that failed for one child and is retried waits for the others, and sees them all", async ({
+    add,
+    command,
+    expect,
+    job,
+    worker,
+  }) => {
+    const [top, a, b] = await add(parent("top"), child("top"), child("top"));
+    const one = worker();
+    const [bad, good] = await one.take(2);
+    await one.fail(bad as ClaimedJob);
     await command("retry", top);
-    const held = await worker().claim(9);
-    expect(held.map(({ job }) => job.id).sort()).toEqual([top, id].sort());
+    expect((await job(top)).blockedBy).toBe("children");
+    await one.complete(good as ClaimedJob);
+    const [run] = await one.take(1);
+    expect(run.job.id).toBe(top);
+    expect(run.children?.map(({ id, state }) => [id, state]).sort()).toEqual(
+      [
+        [a, "failed"],
+        [b, "completed"],
+      ].sort(),
+    );
+  });
+
+  it("R25: the outcomes of children go with the record of their parent", async ({
+    add,
+    command,
+    driver,
+    expect,
+    records,
+    worker,
+  }) => {
+    const one = worker();
+    const [first] = await add(parent("top"), child("top"));
+    await one.complete(await one.take(1));
+    await one.fail(await one.take(1));
+    const [second] = await add(parent("top"), child("top"));
+    await command("cancel", second);
+    await one.complete(await one.take(1));
+    await command("remove", first);
+    await driver.command({ type: "configure", queue: QUEUE, keep: { cancelled: 0 } });
+    const found = await records();
+    if (found) expect(found.cells.filter(({ key }) => /^(family|member)/.test(key[0]))).toEqual([]);
   });
 
   it("R25: a parent that waits is neither promoted nor let go by an update", async ({
@@ -437,22 +530,243 @@ export const flowsCases = verb("flows", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 1 });
   });
 
-  it("R25: a child deduplicated away is not waited for", async ({ add, driver, expect, job, worker }) => {
-    const [standing] = await add({ id: "standing" }, { dedupe: { key: "k", mode: "drop" } });
-    const [top, , , third] = await driver.enqueue([
-      newJob(parent("top")),
-      newJob(child("top", { id: "standing" })),
-      newJob(child("top", { dedupe: { key: "k", mode: "drop" } })),
-      newJob(child("top", { priority: 9 })),
+  for (const [by, key] of [
+    ["id", { id: "standing" }],
+    ["dedupe key", { dedupe: { key: "k", mode: "drop" } }],
+    ["throttled dedupe key", { dedupe: { key: "k", mode: "throttle", ttlMs: 60_000 } }],
+  ] as readonly (readonly [string, Partial<NewJob>])[]) {
+    for (const [state, prepare] of [
+      ["waits", async () => []],
+      ["runs", (one: TestWorker) => one.take(1)],
+    ] as readonly (readonly [string, (one: TestWorker) => Promise<readonly ClaimedJob[]>])[]) {
+      it(`R25: a child that exists already by its ${by}, and ${state}, is waited for`, async ({
+        add,
+        driver,
+        expect,
+        job,
+        worker,
+      }) => {
+        const [standing] = await add(key);
+        const one = worker();
+        const running = await prepare(one);
+        const [top, same] = await driver.enqueue([newJob(parent("top")), newJob(child("top", key))]);
+        expect(same).toEqual({ id: standing, deduplicated: true });
+        expect((await job(top?.id ?? "")).blockedBy).toBe("children");
+        expect((await job(standing)).parent).toMatchObject({ id: top?.id });
+        const held = running.length > 0 ? running : await one.take(1);
+        expect(held[0]?.job.id).toBe(standing);
+        await one.complete(held, "5");
+        const [run] = await one.take(1);
+        expect(run.job.id).toBe(top?.id);
+        expect(run.children).toMatchObject([{ id: standing, state: "completed", result: 5 }]);
+      });
+    }
+
+    it(`R25: a child that has ended already, and is kept under its ${by}, gives its outcome at once`, async ({
+      add,
+      driver,
+      expect,
+      worker,
+    }) => {
+      const ttl = key.dedupe ? { dedupe: { ...key.dedupe, ttlMs: 60_000 } } : key;
+      const [standing] = await add(ttl);
+      const one = worker();
+      await one.complete(await one.take(1), "5");
+      const [top] = await driver.enqueue([newJob(parent("top")), newJob(child("top", ttl))]);
+      const [run] = await one.take(1);
+      expect(run.job.id).toBe(top?.id);
+      expect(run.children).toMatchObject([{ id: standing, state: "completed", result: 5 }]);
+    });
+  }
+
+  it("R25: a running child whose id was generated is waited for too", async ({ add, driver, expect, worker }) => {
+    const [standing] = await add({});
+    const one = worker();
+    const held = await one.take(1);
+    const [top] = await driver.enqueue([newJob(parent("top")), newJob(child("top", { id: standing }))]);
+    await one.complete(held, "5");
+    const [run] = await one.take(1);
+    expect(run.job.id).toBe(top?.id);
+    expect(run.children).toMatchObject([{ id: standing, result: 5 }]);
+  });
+
+  it("R25: a child that has failed already ends its parent, or is seen by it, as its policy says", async ({
+    add,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
+    const [standing] = await add({ id: "standing" });
+    const one = worker();
+    await one.fail(await one.take(1));
+    const [strict, , lenient] = await driver.enqueue([
+      newJob(parent("strict")),
+      newJob(child("strict", { id: standing })),
+      newJob(parent("lenient")),
+      newJob(child("lenient", { id: standing, flow: ignore })),
     ]);
+    expect(await job(strict?.id ?? "")).toMatchObject({ state: "failed", error: { code: "child_failed" } });
+    const [run] = await one.take(1);
+    expect(run.job.id).toBe(lenient?.id);
+    expect(run.children).toMatchObject([{ id: standing, state: "failed" }]);
+  });
+
+  it("R25: many parents may wait for one child, each by its own policy", async ({
+    add,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
+    const shared = { dedupe: { key: "k", mode: "drop" } } as const;
+    const [first, id] = await add(parent("top"), child("top", shared));
+    const tops = [first];
+    for (const flow of [{}, ignore]) {
+      const [top] = await driver.enqueue([newJob(parent("top")), newJob(child("top", { ...shared, flow }))]);
+      tops.push(top?.id ?? "");
+    }
     const one = worker();
     const [held] = await one.take(1);
-    expect(held.job.id).toBe(third?.id);
-    await one.complete(held);
-    expect((await job(top?.id ?? "")).blockedBy).toBeUndefined();
-    expect((await job(standing)).parent).toBeUndefined();
-    const [lone] = await add(parent("top"), child("top", { id: "standing" }));
-    expect((await job(lone)).blockedBy).toBeUndefined();
+    expect(held.job.id).toBe(id);
+    await one.retry(held, 0);
+    await one.fail(await one.take(1));
+    for (const top of tops.slice(0, 2)) expect((await job(top)).error?.code).toBe("child_failed");
+    expect((await one.take(1))[0].job.id).toBe(tops[2]);
+  });
+
+  it("R25: a flow is refused whose child exists by its key and is not kept, and nothing is stored", async ({
+    add,
+    counts,
+    driver,
+    expect,
+    refused,
+    worker,
+  }) => {
+    const key = { dedupe: { key: "k", mode: "throttle", ttlMs: 60_000 } } as const;
+    await driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
+    await add(key);
+    const one = worker();
+    await one.complete(await one.take(1));
+    await refused(
+      driver.enqueue([newJob(parent("top")), newJob(child("top", key)), newJob(child("top"))]),
+      "child_exists",
+    );
+    expect(await counts()).toEqual(NOTHING);
+  });
+
+  it("R25: a child named twice in a flow is one child, whoever its parents are", async ({
+    add,
+    expect,
+    job,
+    worker,
+  }) => {
+    const [top, left, right, shared] = await add(
+      parent("top"),
+      child("top", { flow: { ref: "left", parentRef: "top" } }),
+      child("top", { flow: { ref: "right", parentRef: "top" } }),
+      child("left", { id: "shared", priority: 1 }),
+      child("left", { id: "shared" }),
+      child("right", { id: "shared" }),
+    );
+    const one = worker();
+    const [held, ...none] = await one.claim(9);
+    expect([held?.job.id, none]).toEqual([shared, []]);
+    for (const id of [left, right]) expect((await job(id)).blockedBy).toBe("children");
+    await one.complete(held as ClaimedJob, "5");
+    const middle = await one.take(2);
+    for (const { children } of middle) expect(children).toMatchObject([{ id: shared, result: 5 }]);
+    await one.complete(middle);
+    expect((await one.take(1))[0].job.id).toBe(top);
+  });
+
+  for (const [wrong, jobs] of [
+    ["its own parent by its id", [parent("top", { id: "a" }), child("top", { id: "a" })]],
+    [
+      "its own grandparent by its dedupe key",
+      [
+        parent("top", { dedupe: { key: "k", mode: "drop" } }),
+        child("top", { flow: { ref: "low", parentRef: "top" } }),
+        child("low", { dedupe: { key: "k", mode: "drop" } }),
+      ],
+    ],
+    [
+      "the sibling that waits for it",
+      [
+        parent("top"),
+        child("top", { id: "a", flow: { ref: "a", parentRef: "top" } }),
+        child("top", { id: "b", flow: { ref: "b", parentRef: "top" } }),
+        child("a", { id: "b" }),
+        child("b", { id: "a" }),
+      ],
+    ],
+  ] as readonly (readonly [string, readonly Partial<NewJob>[]])[]) {
+    it(`R25: a child that is ${wrong} is refused, and nothing is stored`, async ({
+      counts,
+      driver,
+      expect,
+      refused,
+    }) => {
+      await refused(driver.enqueue(jobs.map(newJob)), "invalid_option");
+      expect(await counts()).toEqual(NOTHING);
+    });
+  }
+
+  for (const [by, key] of [
+    ["id", { id: "top" }],
+    ["dedupe key", { dedupe: { key: "k", mode: "throttle", ttlMs: 60_000 } }],
+  ] as readonly (readonly [string, Partial<NewJob>])[]) {
+    it(`R25: a flow that is added again under its ${by} answers the same ids, child by child`, async ({
+      add,
+      counts,
+      driver,
+      expect,
+      worker,
+    }) => {
+      await driver.command({ type: "configure", queue: QUEUE, keep: { completed: key.id ? 100 : 0 } });
+      const flow = () => [
+        parent("top", key),
+        child("top", { flow: { ref: "low", parentRef: "top" } }),
+        child("low", { payload: "1" }),
+        // A flow lies in one shard: all of its keys are one, or there is one.
+        child("low", { payload: "2", ...(key.id && { dedupe: { key: "own", mode: "drop" as const } }) }),
+        child("top", { id: "own" }),
+      ];
+      const ids = await add(...flow());
+      expect(new Set(ids).size).toBe(5);
+      const again = async () => (await driver.enqueue(flow().map(newJob))).map(({ id }) => id);
+      expect(await again()).toEqual(ids);
+      const one = worker();
+      const order: string[] = [];
+      for (let held = await one.claim(9); held.length > 0; held = await one.claim(9)) {
+        order.push(...held.map(({ job }) => job.id));
+        await one.complete(held);
+        expect(await again()).toEqual(ids);
+      }
+      expect(order.sort()).toEqual([...ids].sort());
+      expect(await counts()).toEqual({ ...NOTHING, completed: key.id ? 5 : 0 });
+    });
+  }
+
+  it("R25: a flow whose root was removed is added again whole, with children that run", async ({
+    add,
+    command,
+    expect,
+    worker,
+  }) => {
+    const flow = [parent("top", { id: "top" }), child("top"), child("top")];
+    const [, a, b] = await add(...flow);
+    const one = worker();
+    const [held, other] = await one.take(2);
+    await one.complete(held as ClaimedJob, "1");
+    await command("remove", "top");
+    await add(...flow);
+    await one.complete(other as ClaimedJob, "2");
+    const [again] = await one.take(1);
+    expect([a, b]).toContain(again.job.id);
+    await one.complete(again, "3");
+    const [top] = await one.take(1);
+    expect(top.children?.map(({ result }) => result).sort()).toEqual([2, 3]);
   });
 
   it("R25: a parent without children is a plain job", async ({ add, expect, worker }) => {
