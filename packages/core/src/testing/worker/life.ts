@@ -153,32 +153,6 @@ export const lifeCases = topic("life cycle", (it) => {
     expect(await mail.counts()).toMatchObject({ completed: 2, active: 0 });
   });
 
-  it("R24: an idle worker looks again when any call finds that the clock was set back by a year", async ({
-    advance,
-    expect,
-    queue,
-    under,
-  }) => {
-    const YEAR_MS = 365 * 86_400_000;
-    const mail = queue();
-    let ticks = 0;
-    mail.on("job:tick", () => void ticks++);
-    await under.jump(YEAR_MS);
-    await mail.schedule("tick", { every: "1m" }, "tick", null);
-    const idle = next(mail, "idle");
-    await mail.run();
-    await idle;
-    await under.jump(-YEAR_MS);
-    const completed = next(mail, "completed");
-    await mail.counts();
-    for (let second = 0; second < 70; second += 10) {
-      await advance(10_000);
-      await mail.counts();
-    }
-    await completed;
-    expect(ticks).toBeGreaterThan(0);
-  });
-
   it("a listener that rejects is an error event, as one that throws", async ({ expect, queue }) => {
     const mail = queue();
     const faults: unknown[] = [];
