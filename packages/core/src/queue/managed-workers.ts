@@ -85,7 +85,10 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
         this.#status = "stopped";
         this.#stopping = undefined;
       });
-    return this.#stopping.then(() => stopped).then(() => {});
+    const done = this.#stopping.then(() => stopped).then(() => {});
+    // A handler's own manager refuses to be awaited by it: no unhandled rejection where nothing awaits it.
+    for (const promise of [this.#stopping, done]) promise.catch(() => {});
+    return done;
   }
 
   /** Works until nothing runs and nothing is due on any connection; they are then as they were, or as told meanwhile. */

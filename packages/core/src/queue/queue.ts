@@ -197,14 +197,19 @@ export class Queue<
    * Stops working it here: waits for running handlers up to `timeout` (default 30 s), then gives their jobs back. A
    * further call with a shorter timeout shortens the wait.
    */
-  async stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
-    await this.#worker?.stop(options);
+  stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
+    // Passed on as it is: a refusal that a handler does not await is no unhandled rejection.
+    return this.#worker?.stop(options) ?? Promise.resolve();
   }
 
   /** Works until nothing is due, then resolves: for tests, scripts and service workers. */
-  async drain(options: RunOptions<Ctx> = {}): Promise<void> {
-    if (!this.#worker || this.#worker.status === "stopped") this.#worker = this.#makeWorker(options);
-    await this.#worker.drain();
+  drain(options: RunOptions<Ctx> = {}): Promise<void> {
+    try {
+      if (!this.#worker || this.#worker.status === "stopped") this.#worker = this.#makeWorker(options);
+      return this.#worker.drain();
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** How a worker works this queue: for a `Worker` of one's own over several queues. */

@@ -188,8 +188,11 @@ export class Worker<Ctx extends object = object> {
    * Works until nothing runs and nothing is due, then resolves; the worker is then as it was before, or as it was told
    * meanwhile. Throws `closed` on a closed driver, and `conflict` in one of this worker's own handlers.
    */
-  async drain(): Promise<void> {
-    await this.#refuseOwn("drain()");
+  drain(): Promise<void> {
+    return this.#refuseOwn("drain()") ?? this.#drain();
+  }
+
+  async #drain(): Promise<void> {
     this.#drains++;
     try {
       while (this.#stopping ?? this.#processing) await (this.#stopping ?? this.#processing);
@@ -262,7 +265,8 @@ export class Worker<Ctx extends object = object> {
 
   /** A handler that waited for its own worker would wait for itself. Not an unhandled rejection where nobody awaits it. */
   #refuseOwn(call: string): Promise<void> | undefined {
-    if (handlerScope.current() !== this.#rounds) return undefined;
+    // A timer that a handler has left behind belongs to it, too, and waits for no one once nothing runs.
+    if (handlerScope.current() !== this.#rounds || this.#rounds.attempts.running === 0) return undefined;
     const refused = Promise.reject(
       new QuaysideError("conflict", `A handler cannot await ${call} of its own worker: it would wait for itself.`),
     );

@@ -153,6 +153,21 @@ export const lifeCases = topic("life cycle", (it) => {
     expect(await mail.counts()).toMatchObject({ completed: 2, active: 0 });
   });
 
+  it("a handler that stops or drains its own queue without awaiting it is left alone", async ({ expect, queue }) => {
+    const mail = queue();
+    mail.on("job:email", () => {
+      void mail.drain();
+      void mail.stop();
+      return "sent";
+    });
+    const completed = next(mail, "completed");
+    const id = await mail.addJob("email", null);
+    await mail.run();
+    await completed;
+    await mail.stop();
+    expect(await mail.get(id)).toMatchObject({ state: "completed", result: "sent" });
+  });
+
   it("a listener that rejects is an error event, as one that throws", async ({ expect, queue }) => {
     const mail = queue();
     const faults: unknown[] = [];
