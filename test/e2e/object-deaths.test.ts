@@ -192,7 +192,9 @@ describe.concurrent("an object that aborts itself", () => {
     ]);
     await server.line(new RegExp(`^failed ${name}-first interruptions=3`), 90_000);
     await server.line(new RegExp(`^failed ${name}-second interruptions=1`));
-    await vi.waitFor(() => expect(count(new RegExp(`^ran ${name}-`))).toBe(innocents.length), { timeout: BACK_MS });
+    await vi.waitFor(() => expect(count(new RegExp(`^ran ${name}-`))).toBeGreaterThanOrEqual(innocents.length), {
+      timeout: BACK_MS,
+    });
     for (const id of [first, second]) {
       const job = await queue.get(id as string);
       expect(job).toMatchObject({ state: "failed", error: { code: "interrupted" }, attempts: 0 });
