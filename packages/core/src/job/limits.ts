@@ -10,7 +10,7 @@ export const LIMITS = {
   logLineBytes: 4 * 1024,
   /** All progress and lines of log of the jobs that one worker runs, in bytes: beyond it the oldest go. */
   reportBytes: 1024 * 1024,
-  /** What attempts leave behind (results, errors, reports) in one exchange, in bytes: the rest goes in the next ones. */
+  /** Results, errors and reports in one exchange, in bytes; the rest goes in the next exchanges. */
   exchangeBytes: 256 * 1024,
   /** Tags of a job. */
   tags: 32,

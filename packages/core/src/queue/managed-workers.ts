@@ -32,7 +32,7 @@ export interface ManagedWorkersOptions<Jobs extends JobMap, Ctx extends object> 
 /** The workers of a manager, one per connection: they start, stop and drain together. */
 export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   readonly #options: ManagedWorkersOptions<Jobs, Ctx>;
-  /** What was asked for last (R34). */
+  /** The state that the last call asked for (R34). */
   #wanted: "running" | "stopped" = "stopped";
   #status: WorkerStatus = "stopped";
   #starting: Promise<void> | undefined;

@@ -111,7 +111,7 @@ export function* exchange(
   };
 }
 
-/** What a process that saw its clock set back has looked through since, by queue: where to go on, `null` at the end. */
+/** Progress of the search for stranded jobs after the clock was set back, by queue: the next key, `null` at the end. */
 export type Sweep = Map<string, Key | null>;
 
 /** Brings back stranded jobs, a bounded number of keys per exchange. True when there is more to look through. */

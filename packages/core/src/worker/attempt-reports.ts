@@ -9,7 +9,7 @@ import { Timer } from "./timer.ts";
 /** Reports are written at most this often, with the renewals. */
 const REPORT_MS = 1_000;
 
-/** What an attempt has said since the last exchange. */
+/** Progress and log lines of one attempt since the last exchange. */
 interface Report {
   value?: Json;
   lines: string[];

@@ -44,7 +44,7 @@ export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefin
   return delay === "fail" ? undefined : toMs(delay, "backoff");
 }
 
-/** @throws {QuaysideError} for a promise: its rejection would be nobody's, and its answer would come too late. */
+/** @throws {QuaysideError} for a promise: its answer would come too late, and its rejection would be unhandled. */
 function atOnce<T>(answer: T, name: string): T {
   if (typeof (answer as { then?: unknown } | undefined)?.then !== "function") return answer;
   Promise.resolve(answer).catch(() => {});

@@ -39,13 +39,13 @@ export class Worker<Ctx extends object = object> {
   readonly #duty: Duty;
   readonly #network: Network | undefined;
   #status: WorkerStatus = "stopped";
-  /** What was asked for last: where every call that is under way ends (R34). */
+  /** The state that the last call asked for; every call in progress ends in it (R34). */
   #wanted: "running" | "stopped" = "stopped";
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   /** Ends what `stop` waits for at once. */
   #endWait: () => void = () => {};
-  /** Calls of `drain` that keep a worker going that nobody wants running. */
+  /** Calls of `drain` in progress. They keep the worker running although `#wanted` is "stopped". */
   #drains = 0;
   #processing: Promise<void> | undefined;
   #closedBy: unknown;
@@ -222,7 +222,7 @@ export class Worker<Ctx extends object = object> {
       this.#processing = undefined;
       off();
     });
-    // Who waits for it to be over is told by what follows, not by how it ended.
+    // Other calls wait for its end; only its own caller gets its error.
     this.#processing = done.catch(() => {});
     await done;
     return ran;
@@ -263,7 +263,7 @@ export class Worker<Ctx extends object = object> {
     }
   }
 
-  /** A handler that waited for its own worker would wait for itself. Not an unhandled rejection where nobody awaits it. */
+  /** Refuses a call from the worker's own handler, which would wait for itself. Not unhandled when it is not awaited. */
   #refuseOwn(call: string): Promise<void> | undefined {
     // A timer that a handler has left behind belongs to it, too, and waits for no one once nothing runs.
     if (handlerScope.current() !== this.#rounds || this.#rounds.attempts.running === 0) return undefined;

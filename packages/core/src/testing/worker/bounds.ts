@@ -100,7 +100,7 @@ const RETURNED: Readonly<Record<string, () => unknown>> = {
 
 const text = (bytes: number): string => "x".repeat(bytes);
 
-/** What attempts end with is bounded and always settled (R28 to R30), and repeats slow down (R40). */
+/** Every attempt is settled and its end is bounded (R28 to R30); repeats slow down (R40). */
 export const boundCases = topic("bounds", (it) => {
   for (const [name, thrown] of Object.entries(THROWN)) {
     it(`R28: an attempt that throws ${name} counts, and its job fails after its last attempt`, async ({
