@@ -10,10 +10,9 @@ import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../st
 import { counts, getJob, wakeInstant } from "../store/inspect.ts";
 import { EVERY_LEASE, LEASE_LIMIT } from "../store/leases.ts";
 import { list, type Position } from "../store/list.ts";
-import { Mint } from "../store/mint.ts";
+import { Mint, SET_BACK_MS } from "../store/mint.ts";
 import { scan } from "../store/operations.ts";
 import { schedules } from "../store/recurrences.ts";
-import { SLACK_MS } from "../store/set-back.ts";
 import type { Change, Liveness, Program, Store } from "../store/store.ts";
 import type { Surroundings, Turn } from "../store/turn.ts";
 import type {
@@ -219,7 +218,7 @@ export class StoreDriver implements Driver {
     const now = this.#clock.now();
     if (!Number.isSafeInteger(now) || now < 0)
       throw new QuaysideError("internal", `The clock answered ${now}: it must give whole ms since epoch.`);
-    if (now < this.#latest - SLACK_MS) {
+    if (now < this.#latest - SET_BACK_MS) {
       this.#sweep = new Map();
       // An idle worker has been told to wake at an instant that is far away by now.
       queueMicrotask(() => this.#neighbours.wake());

@@ -4,8 +4,8 @@ import type { Stand } from "../job/transitions.ts";
 /** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
 export const ORDERS_PER_MS = 1024;
 
-/** Less than this a clock may go back without being set back. */
-const SET_BACK_MS = 60_000;
+/** How far a clock may go back, or be ahead of others, and not count as set back: clocks of tabs differ a little. */
+export const SET_BACK_MS = 60_000;
 
 /**
  * Mints what orders jobs of equal instants: `order` only ever grows in a process, `tag` is random per process, so no two

@@ -43,42 +43,52 @@ export function* schedule(
     yield* setLimits(turn, [{ ...job, queue }]);
     return { affected: 1 };
   }
-  // What has been honoured already stays as it was: the phase.
+  return { affected: yield* reschedule(turn, queue, key, before, rule, job) };
+}
+
+/** Applies a schedule with the timing that it has: what is pending changes in place. @returns 1 when anything changed. */
+function* reschedule(
+  turn: Turn,
+  queue: string,
+  key: string,
+  before: ScheduleCell,
+  { startAt: _, ...bounds }: RecurrenceRule,
+  job: NewJob,
+): Program<0 | 1> {
+  // A start that has been honoured stays: it is the phase.
   const { startAt } = before.rule;
-  const next: RecurrenceRule = { ...rule, ...(startAt !== undefined && { startAt }) };
-  if (startAt === undefined) delete (next as { startAt?: number }).startAt;
-  const same = canonicalJson([before.rule, before.job]) === canonicalJson([next, job]);
+  const rule: RecurrenceRule = { ...bounds, ...(startAt !== undefined && { startAt }) };
+  const { nextAt, nextId } = before;
+  const stranded = nextAt !== undefined && rule.kind === "every" && nextAt > turn.now + rule.everyMs;
+  const same = canonicalJson(before.rule, before.job) === canonicalJson(rule, job);
+  if (same && !stranded) return 0;
+
+  const { limit = Number.POSITIVE_INFINITY, endAt = Number.POSITIVE_INFINITY } = rule;
+  const over = before.count > limit || (nextAt ?? 0) > endAt;
+  const goesOn = nextId === undefined && before.count < limit && turn.now <= endAt && !over;
   const pending = yield* pendingOf(turn, queue, before);
-  const { limit = Number.POSITIVE_INFINITY, endAt = Number.POSITIVE_INFINITY } = next;
-  const over = before.count > limit || (before.nextAt ?? 0) > endAt;
-  const stranded = before.nextAt !== undefined && next.kind === "every" && before.nextAt > turn.now + next.everyMs;
-  const ended = before.nextId === undefined && before.count < limit && turn.now <= endAt;
-  if (same && !stranded) return { affected: 0 };
-  const { nextAt, nextId, ...rest } = { ...before, rule: next, job };
   if (pending && (over || stranded)) {
     yield* end(turn, [{ job: pending, ending: { state: "cancelled" }, trace: false }]);
   } else if (pending && nextAt !== undefined) {
     yield* move(turn, [{ from: pending.key, job: occurrenceOf(pending, job, nextAt, turn.now) }]);
   }
-  if (stranded || (ended && !over)) {
-    const at = nextOccurrence(next, nextAt, turn.now, rest.count - (stranded ? 1 : 0), turn.nextCron);
-    yield* placeOccurrence(turn, queue, key, { ...rest, count: rest.count - (stranded ? 1 : 0) }, at);
+  // The occurrence that is placed in a stranded one's stead is the same one: it does not count again.
+  const cell = { rule, job, count: before.count - (stranded ? 1 : 0) };
+  if (stranded || goesOn) {
+    yield* placeOccurrence(turn, queue, key, cell, nextOccurrence(rule, nextAt, turn.now, cell.count, turn.nextCron));
   } else {
-    const left =
-      over && pending ? rest : { ...rest, ...(nextAt !== undefined && { nextAt }), ...(nextId && { nextId }) };
-    yield* putCells(kind("schedule", queue), [[key, left]]);
+    const kept = over && pending ? {} : { ...(nextAt !== undefined && { nextAt }), ...(nextId && { nextId }) };
+    yield* putCells(kind("schedule", queue), [[key, { ...cell, ...kept }]]);
   }
   yield* setLimits(turn, [{ ...job, queue }]);
   turn.changed(queue, "ready");
-  return { affected: 1 };
+  return 1;
 }
 
-const canonicalJson = (value: readonly [RecurrenceRule, NewJob]): string => {
-  const [rule, { payload, ...job }] = value;
-  return canonicalText(JSON.stringify([rule, job, JSON.parse(payload)]));
-};
+const canonicalJson = (rule: RecurrenceRule, { payload, ...job }: NewJob): string =>
+  canonicalText(JSON.stringify([rule, job, JSON.parse(payload)]));
 
-/** Whether a schedule recurs as it did, apart from what has been honoured: its `startAt`, its first run. */
+/** Whether a schedule recurs at the same instants, apart from a `startAt` and a first run that have been honoured. */
 function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now: number): boolean {
   const timing = ({ limit, endAt, overlap, immediately, startAt, ...rest }: RecurrenceRule) => JSON.stringify(rest);
   if (timing(before) !== timing(rule)) return false;
@@ -86,7 +96,7 @@ function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now:
   return begun ? (rule.startAt ?? 0) <= now + START_SLACK_MS : before.startAt === rule.startAt;
 }
 
-/** The pending occurrence, where it can still be changed: it waits. */
+/** The pending occurrence while it waits; undefined once it runs or has ended. */
 function* pendingOf(turn: Turn, queue: string, { nextId }: ScheduleCell): Program<StoredJob | undefined> {
   if (nextId === undefined) return undefined;
   const [job] = yield* locate(queue, [nextId]);

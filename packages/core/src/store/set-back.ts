@@ -3,7 +3,7 @@ import type { JobKey, StoredJob } from "../job/record.ts";
 import { isUndelayed, readyKey } from "../job/transitions.ts";
 import { getCell, kind, putCells } from "./cells.ts";
 import { move } from "./door.ts";
-import { ORDERS_PER_MS } from "./mint.ts";
+import { ORDERS_PER_MS, SET_BACK_MS } from "./mint.ts";
 import { after, get, scanKeys } from "./operations.ts";
 import type { Key, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -14,8 +14,6 @@ import type { Turn } from "./turn.ts";
  * delay from now (R24).
  */
 
-/** How far in the future a job may have been placed before the clock counts as set back: clocks of tabs differ a little. */
-export const SLACK_MS = 60_000;
 /** Keys looked at in one program. */
 const STEP = 256;
 
@@ -23,7 +21,7 @@ const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
 
 /** Whether a job waits for an instant that was reckoned from a clock far ahead of this one. */
 export const isStranded = (key: JobKey, now: number): boolean =>
-  placedAt(key) > now + SLACK_MS && key[3] > placedAt(key) && !isUndelayed(key);
+  placedAt(key) > now + SET_BACK_MS && key[3] > placedAt(key) && !isUndelayed(key);
 
 /** Brings back the stranded jobs of a queue among its next keys. @returns where to go on; undefined at the end. */
 export function* bringBack(turn: Turn, queue: string, from?: Key): Program<Key | undefined> {

@@ -63,7 +63,7 @@ export class ExchangeLine {
         )
           throw error;
         this.#options.report(error);
-        const asked = retryAfterMs(error);
+        const asked = askedPauseMs(error);
         // What it holds is not to run out of its lease for it.
         const heeded = holds ? Math.min(asked, this.#identity.leaseMs / 3) : asked;
         await this.#pause(Math.max(heeded, backoffDelay(RESEND, sends, this.#options.random())));
@@ -92,7 +92,7 @@ export class ExchangeLine {
 }
 
 /** What the driver asked for, of those who ask too often. */
-function retryAfterMs(error: unknown): number {
+function askedPauseMs(error: unknown): number {
   const ms = error instanceof QuaysideError ? error.details["retryAfterMs"] : 0;
   return typeof ms === "number" ? ms : 0;
 }
