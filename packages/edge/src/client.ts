@@ -27,6 +27,7 @@ import { idempotencyKey, numberedHeaders, randomKey } from "./client/idempotency
 import { bodiesOf, jobText } from "./client/job-bodies.ts";
 import { sendSafely } from "./client/send-safely.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
+import { Closable } from "./closable.ts";
 import { replyOf } from "./lost-exchange.ts";
 
 export { shardOfKey } from "./shards/route.ts";
@@ -69,8 +70,7 @@ export class HttpDriver implements Driver {
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
   readonly #split = new SplitExchange((queue) => this.#feed.heard(queue));
-  #closed = false;
-  readonly #closing = new Set<() => void>();
+  readonly #life = new Closable();
 
   constructor(options: HttpDriverOptions) {
     const clock = options.clock ?? systemClock;
@@ -181,28 +181,17 @@ export class HttpDriver implements Driver {
   }
 
   watch(listener: (change: Change) => void, closed?: () => void): () => void {
-    const stop = this.#feed.listen(listener);
-    if (closed) this.#closing.add(closed);
-    return () => {
-      stop();
-      if (closed) this.#closing.delete(closed);
-    };
+    return this.#life.watch(closed, this.#feed.listen(listener));
   }
 
-  async enlist(): Promise<Enlistment> {
-    this.#checkOpen();
-    return { liveness: "time", leave() {} };
+  enlist(): Promise<Enlistment> {
+    return this.#life.enlist();
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#life.close();
     this.#feed.close();
-    for (const closed of this.#closing) closed();
-    this.#closing.clear();
-  }
-
-  #checkOpen(): void {
-    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
+    this.#life.tell();
   }
 
   async #call<T>(
@@ -212,7 +201,7 @@ export class HttpDriver implements Driver {
     body?: string,
     headers?: Readonly<Record<string, string>>,
   ): Promise<T> {
-    this.#checkOpen();
+    this.#life.check();
     this.#feed.follow(queue);
     return this.#http.json<T>(method, path(queue, rest), body, headers);
   }

@@ -18,6 +18,7 @@ import {
   type Schedule,
   shardOfId,
 } from "@quayside/core";
+import { Closable } from "./closable.ts";
 import type { RecallingReply } from "./exchange-parts.ts";
 import { type QueueNamespace, queueStub } from "./queue-rpc.ts";
 import { ShardAdder } from "./shards/add.ts";
@@ -74,8 +75,7 @@ export class ShardedDriver implements Driver {
   readonly #shards: ShardPort[] = [];
   readonly #queues = new Set<string>();
   readonly #watches = new Map<(change: Change) => void, (() => void)[]>();
-  #closed = false;
-  readonly #closing = new Set<() => void>();
+  readonly #life = new Closable();
 
   /** @param open makes the driver of a shard, once for each. */
   constructor(open: (shard: number) => ShardPort, options: ShardedDriverOptions) {
@@ -156,31 +156,27 @@ export class ShardedDriver implements Driver {
   }
 
   watch(listener: (change: Change) => void, closed?: () => void): () => void {
-    if (closed) this.#closing.add(closed);
     // An entry of its own for each call, so that the same function may listen twice.
     const entry = (change: Change) => listener(change);
     this.#watches.set(
       entry,
       this.#everyShard().map((shard) => shard.watch(entry)),
     );
-    return () => {
+    return this.#life.watch(closed, () => {
       for (const stop of this.#watches.get(entry) ?? []) stop();
       this.#watches.delete(entry);
-      if (closed) this.#closing.delete(closed);
-    };
+    });
   }
 
-  async enlist(): Promise<Enlistment> {
-    this.#check();
-    return { liveness: "time", leave() {} };
+  enlist(): Promise<Enlistment> {
+    return this.#life.enlist();
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#life.close();
     this.#watches.clear();
     await Promise.all(this.#shards.map((shard) => shard.close()));
-    for (const closed of this.#closing) closed();
-    this.#closing.clear();
+    this.#life.tell();
   }
 
   /** Where a job of this id may lie: for a generated one there is no second place. */
@@ -222,7 +218,7 @@ export class ShardedDriver implements Driver {
   }
 
   #check(): void {
-    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
+    this.#life.check();
   }
 }
 

@@ -19,6 +19,7 @@ import {
   systemClock,
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
+import { Closable } from "./closable.ts";
 import { type QueueRpc, type Reply, type ShardVerbs, unwrap } from "./queue-rpc.ts";
 import type { ShardPort } from "./shards/shard-port.ts";
 
@@ -40,8 +41,7 @@ interface RuntimeError {
 export class StubDriver implements ShardPort {
   readonly #stub: () => QueueRpc;
   readonly #feed: ChangeFeed;
-  #closed = false;
-  readonly #closing = new Set<() => void>();
+  readonly #life = new Closable();
 
   constructor(stub: () => QueueRpc, options: { readonly clock?: Clock } = {}) {
     this.#stub = stub;
@@ -111,32 +111,21 @@ export class StubDriver implements ShardPort {
   }
 
   watch(listener: (change: Change) => void, closed?: () => void): () => void {
-    const stop = this.#feed.listen(listener);
-    if (closed) this.#closing.add(closed);
-    return () => {
-      stop();
-      if (closed) this.#closing.delete(closed);
-    };
+    return this.#life.watch(closed, this.#feed.listen(listener));
   }
 
-  async enlist(): Promise<Enlistment> {
-    this.#checkOpen();
-    return { liveness: "time", leave() {} };
+  enlist(): Promise<Enlistment> {
+    return this.#life.enlist();
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#life.close();
     this.#feed.close();
-    for (const closed of this.#closing) closed();
-    this.#closing.clear();
-  }
-
-  #checkOpen(): void {
-    if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
+    this.#life.tell();
   }
 
   async #call<T>(work: (stub: QueueRpc) => Promise<Reply<T>>): Promise<T> {
-    this.#checkOpen();
+    this.#life.check();
     // Outside the try: a binding that is missing is no matter of the network.
     const stub = this.#stub();
     let reply: Reply<T>;
