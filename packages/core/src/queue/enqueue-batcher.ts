@@ -50,9 +50,9 @@ export class EnqueueBatcher {
 
   /** Resolves with the id of the job when it is durable. */
   addOne(job: NewJob): Promise<string> {
-    const { promise, resolve, reject } = Promise.withResolvers<string>();
-    this.#call({ jobs: job, resolve, reject });
-    return promise;
+    return new Promise((resolve, reject) => {
+      this.#call({ jobs: job, resolve, reject });
+    });
   }
 
   #call(caller: Caller): void {

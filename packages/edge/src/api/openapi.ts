@@ -124,7 +124,8 @@ function contentOf({ answer }: Route): JsonSchema {
 
 /** The codes by their status, each with what it means. */
 function problems(codes: readonly ErrorCode[]): Record<string, unknown> {
-  const byStatus = Map.groupBy(new Set(codes), (code) => STATUS[code]);
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of new Set(codes)) byStatus.set(STATUS[code], [...(byStatus.get(STATUS[code]) ?? []), code]);
   return Object.fromEntries(
     [...byStatus].map(([status, meant]) => [
       status,

@@ -10,17 +10,19 @@ import { type SentFailure, sendFailure } from "./sent-failure.ts";
  */
 export class AttemptLink extends RpcTarget implements JobLink {
   readonly #ctx: HandlerContext;
-  readonly #stop = Promise.withResolvers<SentFailure | undefined>();
+  readonly #stopped: Promise<SentFailure | undefined>;
 
   /** @param ended aborted when the call is over, so that no question stays open. */
   constructor(ctx: HandlerContext, ended: AbortSignal) {
     super();
     this.#ctx = ctx;
     const { signal } = ctx;
-    const stop = () => this.#stop.resolve(sendFailure(signal.reason));
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true, signal: ended });
-    ended.addEventListener("abort", () => this.#stop.resolve(undefined), { once: true });
+    this.#stopped = new Promise((resolve) => {
+      const stop = () => resolve(sendFailure(signal.reason));
+      if (signal.aborted) stop();
+      else signal.addEventListener("abort", stop, { once: true, signal: ended });
+      ended.addEventListener("abort", () => resolve(undefined), { once: true });
+    });
   }
 
   async report({ progress, lines }: JobReport): Promise<void> {
@@ -37,6 +39,6 @@ export class AttemptLink extends RpcTarget implements JobLink {
   }
 
   aborted(): Promise<SentFailure | undefined> {
-    return this.#stop.promise;
+    return this.#stopped;
   }
 }
