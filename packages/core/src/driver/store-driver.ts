@@ -8,10 +8,9 @@ import { command } from "../store/command.ts";
 import { enqueue } from "../store/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../store/exchange.ts";
 import { counts, getJob, wakeInstant } from "../store/inspect.ts";
-import { EVERY_LEASE, LEASE_LIMIT } from "../store/leases.ts";
+import { everyLease } from "../store/leases.ts";
 import { list, type Position } from "../store/list.ts";
 import { Mint, SET_BACK_MS } from "../store/mint.ts";
-import { scan } from "../store/operations.ts";
 import { schedules } from "../store/recurrences.ts";
 import type { Change, Liveness, Program, Store } from "../store/store.ts";
 import type { Surroundings, Turn } from "../store/turn.ts";
@@ -243,7 +242,7 @@ export class StoreDriver implements Driver {
   async #look(): Promise<void> {
     const watch = this.#watch;
     await this.run(function* () {
-      watch.look(yield* scan("leases", EVERY_LEASE, LEASE_LIMIT));
+      watch.look(yield* everyLease());
     });
   }
 

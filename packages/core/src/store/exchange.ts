@@ -68,7 +68,9 @@ export function* exchange(
   };
   leases.set(lease);
 
-  const interrupted = request.bystander ? [] : yield* recover(turn, request.worker, judge);
+  const { interrupted, more: unrecovered } = request.bystander
+    ? { interrupted: [], more: false }
+    : yield* recover(turn, request.worker, judge);
   // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
   yield* aftermath(turn);
   const swept = sweep ? yield* sweepNext(turn, queues, sweep) : false;
@@ -98,7 +100,7 @@ export function* exchange(
   // What the claim itself set free (a parent of a job that expired, say) is told to nobody else than this worker.
   const more = yield* aftermath(turn);
   const lookAt = lookAgainAt(leases.all(), request.worker, turn.now, judge);
-  const wakeAt = more || swept ? turn.now : Math.min(claimed.wakeAt, recursAt, lookAt);
+  const wakeAt = more || swept || unrecovered ? turn.now : Math.min(claimed.wakeAt, recursAt, lookAt);
   return {
     exchange: request.exchange,
     jobs: yield* toClaimed(turn, claimed.jobs, fresh),

@@ -3,9 +3,9 @@ import type { EndState, JobRecord, StoredJob } from "../job/record.ts";
 import { isUndelayed, toJobRecord } from "../job/transitions.ts";
 import { countKeys, locate } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
-import { EVERY_LEASE, LEASE_LIMIT } from "./leases.ts";
+import { everyLease } from "./leases.ts";
 import { Mint } from "./mint.ts";
-import { after, get, type Range, scan, scanKeys, startingWith } from "./operations.ts";
+import { after, get, type Range, scanKeys, startingWith } from "./operations.ts";
 import { nextTokenAt } from "./rate-limit.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
@@ -120,7 +120,7 @@ function* holdsAny({ liveness, held }: LeaseRecord): Program<boolean> {
  * until then, since what it has seen is forgotten with it.
  */
 export function* awaitsVerdict(now: number): Program<boolean> {
-  const leases = yield* scan("leases", EVERY_LEASE, LEASE_LIMIT);
+  const leases = yield* everyLease();
   return leases.some(({ held, expiresAt, liveness }) => liveness === "time" && held.length > 0 && expiresAt <= now);
 }
 

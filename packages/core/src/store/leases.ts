@@ -1,11 +1,22 @@
 import { keyText, queueOf } from "../job/place.ts";
 import type { JobKey } from "../job/record.ts";
-import { put, remove } from "./operations.ts";
-import type { Held, LeaseRecord, Program } from "./store.ts";
+import { after, put, remove, scan } from "./operations.ts";
+import type { Held, Key, LeaseRecord, Program } from "./store.ts";
 
-/** More workers than this on one store are not seen by a program: a queue of that size wants shards. */
-export const LEASE_LIMIT = 10_000;
-export const EVERY_LEASE = { from: [""], to: ["\u007f"] };
+/** Leases that are read in one operation. */
+const PAGE = 1_000;
+
+/** All leases, however many: whoever missed one would claim what its worker runs. */
+export function* everyLease(): Program<LeaseRecord[]> {
+  const found: LeaseRecord[] = [];
+  for (let from: Key = [""]; ; ) {
+    const page = yield* scan("leases", { from, to: ["\u007f"] }, PAGE);
+    found.push(...page);
+    const last = page[PAGE - 1];
+    if (!last) return found;
+    from = after(last.key);
+  }
+}
 
 /** The leases as a program found them, with what it has changed since. */
 export class Leases {

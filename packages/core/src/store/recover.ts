@@ -10,7 +10,7 @@ import {
 import { type End, end, move } from "./door.ts";
 import { get } from "./operations.ts";
 import { endCancelled, seenOf } from "./settle.ts";
-import type { LeaseRecord, Program } from "./store.ts";
+import type { Held, LeaseRecord, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
 /** What a process knows of other workers that their lease records do not say. */
@@ -28,31 +28,48 @@ export interface Judge {
   silentInMs(lease: LeaseRecord): number;
 }
 
+/** Jobs that one exchange takes back, and leases that it changes or removes, at most (R32). */
+export const RECOVER_STEP = 256;
+
+export interface Recovered {
+  /** The jobs that were taken back, as they now stand. */
+  readonly interrupted: readonly StoredJob[];
+  /** The next exchange has to go on. */
+  readonly more: boolean;
+}
+
 /**
  * Takes back the jobs of workers that are gone: the dead at once, those judged by time after their lease, those that are
- * alive by their lock but silent after the cap. Answers those jobs as they now stand.
+ * alive by their lock but silent after the cap. An empty lease goes by the clock alone: nobody loses a job by it, and a
+ * process that sleeps most of the time would never watch it for long enough.
  */
-export function* recover(turn: Turn, self: string, judge: Judge): Program<readonly StoredJob[]> {
+export function* recover(turn: Turn, self: string, judge: Judge): Program<Recovered> {
   const leases = yield* turn.leases();
-  const takenBack: StoredJob[] = [];
+  const interrupted: StoredJob[] = [];
+  let room = RECOVER_STEP;
   judge.look(leases.all().filter((lease) => lease.key[0] !== self));
   for (const found of leases.all()) {
     if (found.key[0] === self) continue;
     const lease = clamp(found, turn.now);
-    if (lease !== found) leases.set(lease);
-    if (!judge.isDead(lease) && !(turn.now >= endOf(lease) && judge.isSilent(lease))) continue;
-    leases.delete(lease.key[0]);
-    takenBack.push(...(yield* takeBack(turn, lease)));
+    const isOver =
+      judge.isDead(lease) || (turn.now >= endOf(lease) && (lease.held.length === 0 || judge.isSilent(lease)));
+    if (lease === found && !isOver) continue;
+    if (room <= 0) return { interrupted, more: true };
+    const taken = isOver ? lease.held.slice(0, room) : [];
+    room -= Math.max(1, taken.length);
+    if (isOver && taken.length === lease.held.length) leases.delete(lease.key[0]);
+    else leases.set({ ...lease, held: lease.held.slice(taken.length) });
+    interrupted.push(...(yield* takeBack(turn, taken)));
   }
-  return takenBack;
+  return { interrupted, more: false };
 }
 
-function* takeBack(turn: Turn, lease: LeaseRecord): Program<readonly StoredJob[]> {
+function* takeBack(turn: Turn, taken: readonly Held[]): Program<readonly StoredJob[]> {
   yield* endCancelled(
     turn,
-    lease.held.filter((held) => held.cancel),
+    taken.filter((held) => held.cancel),
   );
-  const held = lease.held.filter((entry) => !entry.cancel);
+  const held = taken.filter((entry) => !entry.cancel);
   const jobs = yield* get(
     "jobs",
     held.map((entry) => entry.key),

@@ -3,9 +3,9 @@ import type { StoredJob } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
 import type { Ending, Stand } from "../job/transitions.ts";
 import { getCell, kind, putCells } from "./cells.ts";
-import { EVERY_LEASE, LEASE_LIMIT, Leases } from "./leases.ts";
+import { everyLease, Leases } from "./leases.ts";
 import type { Mint } from "./mint.ts";
-import { get, put, scan, together } from "./operations.ts";
+import { get, put, together } from "./operations.ts";
 import type { Change, Program, QueueSettings, TallyRecord } from "./store.ts";
 
 /** What the process that owns the store gives to each program it runs. */
@@ -62,7 +62,7 @@ export class Turn {
   }
 
   *leases(): Program<Leases> {
-    this.#leases ??= new Leases(yield* scan("leases", EVERY_LEASE, LEASE_LIMIT));
+    this.#leases ??= new Leases(yield* everyLease());
     return this.#leases;
   }
 

@@ -14,6 +14,7 @@ import { groupsCases } from "./groups.ts";
 import { inspectCases } from "./inspect.ts";
 import { interruptionsCases } from "./interruptions.ts";
 import { keepCases } from "./keep.ts";
+import { leaseCases } from "./leases.ts";
 import { marksCases } from "./marks.ts";
 import { maxActiveCases } from "./max-active.ts";
 import { namesCases } from "./names.ts";
@@ -61,6 +62,7 @@ const VERBS: readonly Verb[] = [
   keepCases,
   replayCases,
   recoverCases,
+  leaseCases,
   staleCases,
   interruptionsCases,
   cancelCases,

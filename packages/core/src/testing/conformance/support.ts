@@ -31,6 +31,8 @@ export interface Scene {
   readonly untilDue: (id: string, queue?: string) => Promise<void>;
   /** One crash: a worker claims the first job and is heard of no more, until `rescuer` has taken it back. */
   readonly interrupt: (rescuer: TestWorker) => Promise<void>;
+  /** Runs a program on the records, where a test can reach them. */
+  readonly transact: DriverUnderTest["transact"];
   /** All records, where a test can reach them. */
   readonly records: () => Promise<Snapshot | undefined>;
 }
@@ -117,6 +119,7 @@ function sceneOf(under: DriverUnderTest, expect: TestRunner["expect"]): Scene {
       await under.advance(rescuer.leaseMs + 1);
       await rescuer.look();
     },
+    transact: under.transact,
     records: async () => under.transact?.(snapshot),
   };
   return scene;
