@@ -1,10 +1,9 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { ExchangeRequest, NewJob, QuaysideError } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
 import { httpDriver } from "@quayside/edge/client";
-import { afterEach, describe, expect, it, vi } from "vitest";
-import { type Answer, open, type Sent } from "./fake-api.ts";
+import { afterEach, describe, expect, it } from "vitest";
+import { type Answer, open, pausing, type Sent } from "./fake-api.ts";
 import { api } from "./queues.ts";
 
 afterEach(reset);
@@ -26,33 +25,6 @@ const inTurn = (...answers: readonly Answer[]): Answer => {
   let turn = 0;
   return (...args) => (answers[Math.min(turn++, answers.length - 1)] as Answer)(...args);
 };
-
-/** Longest run of a request, which has a timer too. */
-const TIMEOUT_MS = 30_000;
-
-/** A clock moved by hand that notes the pauses which the driver makes between its requests. */
-function pausing() {
-  const clock = createManualClock();
-  const pauses: number[] = [];
-  return {
-    pauses,
-    clock: {
-      now: () => clock.now(),
-      monotonic: () => clock.monotonic(),
-      turn: () => clock.turn(),
-      after(ms: number, run: () => void) {
-        if (ms !== TIMEOUT_MS) pauses.push(ms);
-        return clock.after(ms, run);
-      },
-    },
-    /** Waits for the next pause, and lets it pass. */
-    async pass(ms: number) {
-      await vi.waitFor(() => expect(pauses).not.toEqual([]));
-      expect(pauses.splice(0)).toEqual([ms]);
-      await clock.advance(ms);
-    },
-  };
-}
 
 const keys = (sent: readonly Sent[]) => sent.map(({ key }) => key);
 

@@ -33,7 +33,7 @@ function server() {
       });
       return new Response(stream, { headers: { "content-type": "text/event-stream" } });
     }
-    if (!path.endsWith("/exchange")) return Response.json([], { status: 201 });
+    if (!path.endsWith("/exchange")) return Response.json([{ id: "a", deduplicated: false }], { status: 201 });
     if (failures-- > 0) throw new TypeError("Failed to fetch");
     const { exchange } = body as ExchangeRequest;
     return Response.json({

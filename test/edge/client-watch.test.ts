@@ -8,7 +8,7 @@ describe("HttpDriver: watching", () => {
   function streams() {
     const opened: { path: string; send: (text: string) => void; end: () => void; cancelled: boolean }[] = [];
     const answer: Answer = ({ path }, { signal }) => {
-      if (!path.endsWith("/events")) return Response.json({});
+      if (!path.endsWith("/events")) return Response.json({ waiting: 0 });
       const stream = { path, send: (_: string) => {}, end: () => {}, cancelled: false };
       const body = new ReadableStream<Uint8Array>({
         start(controller) {

@@ -4,7 +4,10 @@ import { describe, expect, it } from "vitest";
 import { type Answer, open } from "./fake-api.ts";
 
 const problem = (status: number, code: string, more: object = {}) =>
-  Response.json({ status, code, detail: `It is ${code}.`, ...more }, { status });
+  new Response(JSON.stringify({ status, code, detail: `It is ${code}.`, ...more }), {
+    status,
+    headers: { "content-type": "application/problem+json" },
+  });
 
 const job = (queue: string, more: Partial<NewJob> = {}): NewJob => ({
   queue,
@@ -159,11 +162,11 @@ describe("HttpDriver: errors", () => {
 
 describe("HttpDriver: credentials", () => {
   it("are a token, or what a function says each time", async () => {
-    const none = open(() => Response.json({}));
+    const none = open(() => Response.json({ waiting: 0 }));
     await none.driver.counts("mail");
     expect(none.sent[0]?.authorization).toBeUndefined();
     let serial = 0;
-    const renewed = open(() => Response.json({}), { token: async () => `token-${++serial}` });
+    const renewed = open(() => Response.json({ waiting: 0 }), { token: async () => `token-${++serial}` });
     await renewed.driver.counts("mail");
     await renewed.driver.counts("mail");
     expect(renewed.sent.map(({ authorization }) => authorization)).toEqual(["Bearer token-1", "Bearer token-2"]);
@@ -197,7 +200,7 @@ describe("HttpDriver: credentials", () => {
     }
   });
 
-  it("that cannot be had are the application's own error", async () => {
+  it("that cannot be had are an error that says why, and nothing is sent", async () => {
     const { driver, sent } = open(() => Response.json({}), {
       token: () => {
         throw new Error("Signed out.");

@@ -1,4 +1,6 @@
+import { createManualClock } from "@quayside/core/testing";
 import { type HttpDriver, type HttpDriverOptions, httpDriver } from "@quayside/edge/client";
+import { expect, vi } from "vitest";
 
 /** A request as it arrived, its path from the API's root on. */
 export interface Sent {
@@ -31,4 +33,31 @@ export function open(
     return answer(request, init);
   };
   return { driver: httpDriver({ url: "https://api.test/queues/", fetch, ...options }), sent };
+}
+
+/** Longest run of a request, which has a timer too. */
+const TIMEOUT_MS = 30_000;
+
+/** A clock moved by hand that notes the pauses which the driver makes between its requests. */
+export function pausing(start?: number) {
+  const clock = createManualClock(start);
+  const pauses: number[] = [];
+  return {
+    pauses,
+    clock: {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      turn: () => clock.turn(),
+      after(ms: number, run: () => void) {
+        if (ms !== TIMEOUT_MS) pauses.push(ms);
+        return clock.after(ms, run);
+      },
+    },
+    /** Waits for the next pause, and lets it pass. */
+    async pass(ms: number) {
+      await vi.waitFor(() => expect(pauses).not.toEqual([]));
+      expect(pauses.splice(0)).toEqual([ms]);
+      await clock.advance(ms);
+    },
+  };
 }

@@ -37,6 +37,12 @@ export interface OutboxDriverOptions {
    * forwarded by this driver. Default: one for all.
    */
   readonly partition?: string;
+  /**
+   * What the remote is called here. Jobs added for one remote are never sent to another: those of another name wait, and
+   * `elsewhere` tells of them. Default: the URL of an `httpDriver`; none for a driver without a `url`, so give those that
+   * share a local store and a partition names. When a URL changes, go on under the old one.
+   */
+  readonly remoteName?: string;
   /** For tests: a clock that is moved by hand. */
   readonly clock?: Clock;
   /** For tests: in [0, 1). */
@@ -52,6 +58,8 @@ export interface OutboxState extends Reach {
   readonly pending: number;
   /** Jobs that the remote refused. */
   readonly failed: number;
+  /** Other remotes that jobs of this partition wait for, where there are any. */
+  readonly elsewhere?: readonly { readonly remote: string; readonly pending: number }[];
 }
 
 /**
@@ -80,9 +88,14 @@ export function outboxDriver(options: OutboxDriverOptions): OutboxDriver {
  *   Out of reach, these reject with `network`.
  * - A cancel of a job that is being sent is asked for here and, after the answer, there.
  *
- * A batch whose answer was lost is sent again exactly as it was, and the remote knows it by its mark, for 90 days. A
- * token that is refused fails the jobs (`unauthorized`, `forbidden`): let the token function throw while nobody is
- * signed in, and they wait instead. `close` closes both drivers.
+ * A batch whose answer was lost is sent again exactly as it was, and the remote knows it by its mark, for 90 days.
+ *
+ * Only the API's own word fails a job: problem details that say what is wrong with it, or that this token may not add it
+ * (403 `forbidden`), and a limit on the size (413). While nobody is signed in (401, a token function that answers
+ * nothing), or something on the way refuses (403 from a firewall, a portal), the queue is held and nothing fails:
+ * `state().paused` is `"auth"`, `paused` and `resumed` tell of it. It is tried again now and then, and at once by
+ * `forward()`. All else, whatever it says and however long it lasts, is tried again after 1 s, 2 s, 4 s … up to 5
+ * minutes, or later if the server asks for it. `close` closes both drivers.
  */
 export class OutboxDriver implements Driver {
   readonly #local: Driver;
@@ -95,16 +108,17 @@ export class OutboxDriver implements Driver {
 
   constructor(options: OutboxDriverOptions) {
     const { local, remote, partition = "default", clock = systemClock, random = Math.random } = options;
+    const { remoteName = urlOf(remote) } = options;
     checkName(partition, "partition");
     const stored = local instanceof IndexedDbDriver;
     this.#local = stored ? local.strict() : local;
     this.#opened = stored ? [this.#local, local, remote] : [local, remote];
     this.#remote = remote;
-    this.#names = new OutboxNames(partition);
+    this.#names = new OutboxNames(partition, remoteName);
     const parts = { names: this.#names, local: this.#local, remote, clock, random, events: this.#events };
-    this.#undelivered = new Undelivered(parts);
+    this.#undelivered = new Undelivered({ ...parts, partition, remoteName });
     const lock = stored ? `${databaseName(local.name)}:${this.#names.register}` : undefined;
-    this.#forwarder = new Forwarder({ ...parts, lock });
+    this.#forwarder = new Forwarder({ ...parts, undelivered: this.#undelivered, lock });
   }
 
   /** Returns the function that stops it. Events are of the tab that forwards. */
@@ -115,26 +129,30 @@ export class OutboxDriver implements Driver {
   /** How things stand now: ask again after an event, or when `watch` calls back. */
   async state(): Promise<OutboxState> {
     let [pending, failed] = [0, 0];
-    for (const queue of await this.#forwarder.queues()) {
+    for (const queue of await this.#undelivered.queues()) {
       const counts = await this.#undelivered.counts(queue);
       pending += counts.waiting;
       failed += counts.failed;
     }
-    return { pending, failed, ...this.#forwarder.reach };
+    const elsewhere = await this.#undelivered.elsewhere();
+    return { pending, failed, ...this.#forwarder.reach, ...(elsewhere.length > 0 && { elsewhere }) };
   }
 
-  /** Tries now what waits to be tried again: for a button, or a sign of the network that only the app knows. */
+  /**
+   * Tries now what waits to be tried again: when somebody has signed in, for a button, or at a sign of the network that
+   * only the app knows. A server that has asked for more time (`Retry-After`) gets it all the same.
+   */
   forward(): void {
     this.#forwarder.hurry();
   }
 
   /**
-   * Removes all that this partition holds here, at sign-out: what was not delivered will not be, unless it was being
-   * sent at this moment. Other partitions stay.
+   * Removes all that this partition holds here for this remote, at sign-out: what was not delivered will not be, unless
+   * it was being sent at this moment. Other partitions stay, and what waits for other remotes. A job that is added
+   * meanwhile is either removed too, or in the outbox as any other: `state()` says which.
    */
-  async purge(): Promise<void> {
-    const queues = await this.#forwarder.queues();
-    await this.#forwarder.purge(queues, () => this.#undelivered.purge(queues));
+  purge(): Promise<void> {
+    return this.#forwarder.purge();
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
@@ -210,6 +228,17 @@ export class OutboxDriver implements Driver {
   async close(): Promise<void> {
     this.#forwarder.stop();
     for (const driver of this.#opened) await driver.close();
+  }
+}
+
+/** The URL of a driver that has one, in full: the same for all pages of the site. */
+function urlOf(remote: Driver): string {
+  const { url } = remote as { readonly url?: unknown };
+  if (typeof url !== "string") return "";
+  try {
+    return new URL(url, globalThis.location?.href).href;
+  } catch {
+    return url;
   }
 }
 

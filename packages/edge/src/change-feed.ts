@@ -1,8 +1,10 @@
-import { CHANGE_KINDS, type Change, type Clock } from "@quayside/core";
+import { CHANGE_KINDS, type Change, type Clock, QuaysideError } from "@quayside/core";
 import { readChanges } from "./change-stream.ts";
 
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
+/** Longest that a server is heeded which asks for more. */
+const LONGEST_ASKED_MS = 300_000;
 
 export interface ChangeFeedOptions {
   readonly clock: Clock;
@@ -83,6 +85,7 @@ export class ChangeFeed {
 
   async #run(signal: AbortSignal, queue: string | undefined): Promise<void> {
     for (let wait = FIRST_RETRY_MS; !signal.aborted; wait = Math.min(wait * 2, LONGEST_RETRY_MS)) {
+      let askedMs = 0;
       try {
         const stream = await this.#options.open(signal, queue);
         wait = FIRST_RETRY_MS;
@@ -91,22 +94,26 @@ export class ChangeFeed {
           for (const kind of CHANGE_KINDS) this.#tell({ queue: missed, kind });
         }
         await readChanges(stream, signal, (change) => this.#tell(change));
-      } catch {
+      } catch (error) {
         // Watching is best effort: workers look by themselves too, and a listener asks when it wants to be sure.
+        const asked = error instanceof QuaysideError ? Number(error.details["retryAfterMs"]) : 0;
+        if (asked > 0) askedMs = Math.min(asked, LONGEST_ASKED_MS);
       }
       if (signal.aborted) return;
       this.#connected.delete(queue);
-      await this.#pause(wait, signal);
+      await this.#pause(Math.max(wait, askedMs), signal);
     }
   }
 
   #pause(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const cancel = this.#options.clock.after(ms, resolve);
-      signal.addEventListener("abort", () => {
+      const done = () => {
         cancel();
+        signal.removeEventListener("abort", done);
         resolve();
-      });
+      };
+      const cancel = this.#options.clock.after(ms, done);
+      signal.addEventListener("abort", done);
     });
   }
 

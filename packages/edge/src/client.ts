@@ -22,9 +22,19 @@ import {
   toMs,
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
+import {
+  isCounts,
+  isExchangeReply,
+  isJob,
+  isJobPage,
+  isNextWake,
+  isObject,
+  isSchedules,
+  receiptsFor,
+} from "./client/answers.ts";
 import { type Fetch, HttpCaller, type Token } from "./client/http-caller.ts";
 import { idempotencyKey, numberedHeaders, randomKey } from "./client/idempotency-key.ts";
-import { bodiesOf, jobText } from "./client/job-bodies.ts";
+import { bodiesOf, jobText, repositioned } from "./client/job-bodies.ts";
 import { sendSafely } from "./client/send-safely.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
 import { Closable } from "./closable.ts";
@@ -38,12 +48,13 @@ export interface HttpDriverOptions {
   /**
    * Sent as `Authorization: Bearer …`; a function is asked before every request, so it can renew a token. When the
    * server answers 401 it is asked once more, with the token that was refused, and the request sent again with the new one.
+   * While nobody is signed in it answers nothing: requests then fail with `unauthorized` and are not sent.
    */
   readonly token?: Token;
   /** Default: the platform's. */
   readonly fetch?: Fetch;
   readonly clock?: Clock;
-  /** How long a request may take before it counts as failed (`network`). Default 30 s. */
+  /** How long a request may take, with its token and its answer, before it counts as failed (`network`). Default 30 s. */
   readonly timeout?: Duration;
   /** Queues to watch for changes besides those that this driver is used for. */
   readonly queues?: readonly string[];
@@ -66,6 +77,8 @@ export function httpDriver(options: HttpDriverOptions): HttpDriver {
  * own (`Idempotency-Key`), so it is sent once more by itself when its answer was lost.
  */
 export class HttpDriver implements Driver {
+  /** Where the API is mounted. */
+  readonly url: string;
   readonly #http: HttpCaller;
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
@@ -75,8 +88,9 @@ export class HttpDriver implements Driver {
   constructor(options: HttpDriverOptions) {
     const clock = options.clock ?? systemClock;
     this.#clock = clock;
+    this.url = options.url.replace(/\/+$/, "");
     this.#http = new HttpCaller({
-      url: options.url.replace(/\/+$/, ""),
+      url: this.url,
       // Called as a bare function: a browser's fetch refuses any other `this`.
       fetch: options.fetch ?? ((url, init) => fetch(url, init)),
       clock,
@@ -97,8 +111,13 @@ export class HttpDriver implements Driver {
     const receipts = new Array<EnqueueReceipt>(jobs.length);
     const call = request ? undefined : randomKey();
     for (const [index, { queue, body, positions }] of bodiesOf(jobs).entries()) {
+      const isAnswer = receiptsFor(positions.length);
       const send = (headers: Readonly<Record<string, string>>) =>
-        this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", body, headers);
+        this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", isAnswer, body, headers).catch(
+          (error: unknown) => {
+            throw repositioned(error, positions);
+          },
+        );
       // Who numbers its requests sends them again by itself, when and as often as it sees fit.
       const answers = request
         ? await send(numberedHeaders(request, index))
@@ -115,20 +134,22 @@ export class HttpDriver implements Driver {
       const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
       // R9 does the rest on the server; on the way, others know a round that is sent again by its key.
       const headers = { "idempotency-key": idempotencyKey(request.worker, request.exchange, queue) };
-      return this.#call<ExchangeReply>("POST", queue, "exchange", JSON.stringify(body), headers).catch(replyOf);
+      return this.#call<ExchangeReply>("POST", queue, "exchange", isExchangeReply, JSON.stringify(body), headers).catch(
+        replyOf,
+      );
     });
   }
 
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
-    return this.#found(() => this.#call<JobRecord>("GET", queue, `jobs/${encodeURIComponent(id)}`));
+    return this.#found(() => this.#call<JobRecord>("GET", queue, `jobs/${encodeURIComponent(id)}`, isJob));
   }
 
   async list({ queue, positions: _, ...query }: ListQuery): Promise<JobPage> {
-    return this.#call("GET", queue, `jobs${queryOf(query)}`);
+    return this.#call("GET", queue, `jobs${queryOf(query)}`, isJobPage);
   }
 
   async counts(queue: string): Promise<JobCounts> {
-    return this.#call("GET", queue, "counts");
+    return this.#call("GET", queue, "counts", isCounts);
   }
 
   async command(command: Command): Promise<CommandReply> {
@@ -144,37 +165,37 @@ export class HttpDriver implements Driver {
       case "clear":
       case "retryAll": {
         const { type: _, queue: __, ...filter } = command;
-        return this.#call("POST", queue, `${type === "clear" ? "clear" : "retry"}${queryOf(filter)}`);
+        return this.#call("POST", queue, `${type === "clear" ? "clear" : "retry"}${queryOf(filter)}`, isObject);
       }
       case "update": {
         const { payload, priority, delayMs } = command;
         const rest = JSON.stringify({ priority, delay: delayMs });
         const members = [payload === undefined ? "" : `"payload":${payload}`, rest.slice(1, -1)].filter(Boolean);
-        return this.#call("PATCH", queue, `jobs/${encodeURIComponent(command.id)}`, `{${members.join(",")}}`);
+        return this.#call("PATCH", queue, `jobs/${encodeURIComponent(command.id)}`, isObject, `{${members.join(",")}}`);
       }
       case "schedule": {
         const body = `{"rule":${JSON.stringify(command.rule)},"job":${jobText(command.job)}}`;
-        return this.#call("PUT", queue, `schedules/${part(command.key, "key")}`, body);
+        return this.#call("PUT", queue, `schedules/${part(command.key, "key")}`, isObject, body);
       }
       case "unschedule":
-        return this.#call("DELETE", queue, `schedules/${part(command.key, "key")}`);
+        return this.#call("DELETE", queue, `schedules/${part(command.key, "key")}`, isObject);
       case "pause":
       case "resume":
-        return this.#call("POST", queue, type);
+        return this.#call("POST", queue, type, isObject);
       case "configure": {
         const { type: _, queue: __, ...settings } = command;
-        return this.#call("PATCH", queue, "settings", JSON.stringify(settings));
+        return this.#call("PATCH", queue, "settings", isObject, JSON.stringify(settings));
       }
     }
   }
 
   async schedules(queue: string): Promise<readonly Schedule[]> {
-    return this.#call("GET", queue, "schedules");
+    return this.#call("GET", queue, "schedules", isSchedules);
   }
 
   async nextWake(queues: readonly string[]): Promise<number | undefined> {
     const answers = await Promise.all(
-      queues.map((queue) => this.#call<{ readonly nextWakeMs: number | null }>("GET", queue, "next-wake")),
+      queues.map((queue) => this.#call<{ readonly nextWakeMs: number | null }>("GET", queue, "next-wake", isNextWake)),
     );
     const wakes = answers.flatMap(({ nextWakeMs }) => nextWakeMs ?? []);
     return wakes.length > 0 ? Math.min(...wakes) : undefined;
@@ -198,17 +219,20 @@ export class HttpDriver implements Driver {
     method: string,
     queue: string,
     rest: string,
+    isAnswer: (answer: unknown) => boolean,
     body?: string,
     headers?: Readonly<Record<string, string>>,
   ): Promise<T> {
     this.#life.check();
     this.#feed.follow(queue);
-    return this.#http.json<T>(method, path(queue, rest), body, headers);
+    return this.#http.json<T>(method, path(queue, rest), isAnswer, body, headers);
   }
 
   #commandJob({ type, queue, id }: Extract<Command, { readonly id: string }>): Promise<CommandReply> {
     const job = `jobs/${encodeURIComponent(id)}`;
-    return type === "remove" ? this.#call("DELETE", queue, job) : this.#call("POST", queue, `${job}/${type}`);
+    return type === "remove"
+      ? this.#call("DELETE", queue, job, isObject)
+      : this.#call("POST", queue, `${job}/${type}`, isObject);
   }
 
   /** Undefined where the API says that there is no such job. */

@@ -1,4 +1,4 @@
-import { indexedDbDriver, type OutboxState, outboxDriver } from "@quayside/browser";
+import { indexedDbDriver, type OutboxEvents, type OutboxState, outboxDriver } from "@quayside/browser";
 import { Queue } from "@quayside/core";
 import { httpDriver } from "@quayside/edge/client";
 
@@ -11,6 +11,12 @@ export interface OutboxTab {
   failed(): Promise<void>;
   /** Resolves when nothing is left to deliver. */
   delivered(): Promise<void>;
+  /** The token to send from now on; empty: nobody is signed in. */
+  signIn(token: string): void;
+  /** What somebody who has signed in, or a button, calls. */
+  forward(): void;
+  /** Names of the events so far, with what their error says. */
+  events(): readonly { readonly name: keyof OutboxEvents; readonly message?: string }[];
 }
 
 declare global {
@@ -20,13 +26,27 @@ declare global {
 }
 
 const space = new URLSearchParams(location.search).get("space");
+let token = "token-all";
 const driver = outboxDriver({
   local: indexedDbDriver({ name: `outbox-${space}` }),
-  remote: httpDriver({ url: `/spaces/${space}/api`, token: async () => "token-all" }),
+  remote: httpDriver({ url: `/spaces/${space}/api`, token: async () => token }),
 });
 const mail = new Queue<{ email: number }>("mail", driver);
 
+const events: { name: keyof OutboxEvents; message?: string }[] = [];
+for (const name of ["forwarded", "refused", "error", "paused", "resumed", "elsewhere"] as const) {
+  driver.on(name, (event) => {
+    const { error } = event as { readonly error?: { readonly message?: string } };
+    events.push({ name, ...(error?.message !== undefined && { message: error.message }) });
+  });
+}
+
 window.outbox = {
+  signIn(next) {
+    token = next;
+  },
+  forward: () => driver.forward(),
+  events: () => events,
   async add(count, from) {
     const end = from + count;
     for (let next = from; next < end; ) {

@@ -5,10 +5,13 @@ import type { AddressInfo } from "node:net";
 /** What becomes of a call of the API: `refuse` it before the server hears of it, `lose` the answer, or `pass`. */
 export type Fate = "refuse" | "lose" | "pass";
 
+/** What answers in place of the server: a portal, a firewall, a gateway. */
+export type Reply = (answer: ServerResponse) => void;
+
 export interface FaultProxy {
   readonly url: string;
-  /** Asked when a call of the API has come in; `refuse` ends it there. */
-  before: (call: Call) => Fate;
+  /** Asked when a call of the API has come in; `refuse` ends it there, and so does a reply. */
+  before: (call: Call) => Fate | Reply;
   /** Asked when the server has answered, before the answer goes on; may take its time. */
   after: (call: Call) => Promise<Fate>;
   close(): Promise<void>;
@@ -22,7 +25,7 @@ export interface Call {
 /** One origin for a page and its API, with a network between them and the server that fails as it is told. */
 export async function startFaultProxy(targets: { readonly page: string; readonly api: string }): Promise<FaultProxy> {
   const proxy = {
-    before: (): Fate => "pass",
+    before: (): Fate | Reply => "pass",
     after: async (): Promise<Fate> => "pass",
   } as unknown as { -readonly [Name in keyof FaultProxy]: FaultProxy[Name] };
   const server = createServer((incoming, answer) => void handle(incoming, answer));
@@ -32,7 +35,9 @@ export async function startFaultProxy(targets: { readonly page: string; readonly
     const isApi = call.path.startsWith("/spaces/");
     const cut = () => void incoming.socket.destroy();
     const body = Buffer.concat(await incoming.toArray());
-    if (isApi && proxy.before(call) !== "pass") return cut();
+    const fate = isApi ? proxy.before(call) : "pass";
+    if (typeof fate === "function") return fate(answer);
+    if (fate !== "pass") return cut();
     const target = new URL(call.path, isApi ? targets.api : targets.page);
     const headers = { ...incoming.headers, host: target.host };
     const onward = request(target, { method: call.method, headers }, async (response) => {

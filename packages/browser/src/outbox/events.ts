@@ -1,4 +1,5 @@
 import type { EnqueueReceipt, StoredError } from "@quayside/core";
+import { partsOf } from "./verdict.ts";
 
 /** What an outbox tells of, in the tab that forwards. */
 export interface OutboxEvents {
@@ -10,31 +11,61 @@ export interface OutboxEvents {
   };
   /** The remote will not have this job: it stays in the outbox as `failed`, to be retried, removed, or shown. */
   readonly refused: { readonly queue: string; readonly id: string; readonly error: StoredError };
-  /** It could not be forwarded now; it will be tried again after `retryInMs`, or sooner. */
-  readonly error: { readonly queue: string; readonly error: unknown; readonly retryInMs: number };
+  /**
+   * It could not be forwarded now; it will be tried again after `retryInMs`, or sooner (`Infinity`: it will not). Without
+   * a `queue`, the local store does not answer, and nothing is known of any queue.
+   */
+  readonly error: { readonly queue?: string; readonly error: unknown; readonly retryInMs: number };
+  /**
+   * The queue is held, none of its jobs has failed. `auth`: there is no token, or the remote refuses it. It is tried again
+   * now and then, and at once by `forward()`: call that when somebody has signed in.
+   */
+  readonly paused: { readonly queue: string; readonly reason: "auth"; readonly error: unknown };
+  /** A queue that was paused goes on. */
+  readonly resumed: { readonly queue: string };
+  /**
+   * Jobs of this partition wait for another remote, and are not sent to this one. If this one has taken its place (its
+   * URL changed, say), give the old name as `remoteName`.
+   */
+  readonly elsewhere: { readonly remote: string; readonly pending: number };
 }
 
-/** Typed listeners. One that throws harms nobody: its error is shown as an uncaught one is. */
+type Listener = (event: never) => unknown;
+
+/** Typed listeners. One that throws or rejects harms nobody: its error is shown. */
 export class OutboxEmitter {
-  readonly #listeners = new Map<keyof OutboxEvents, Set<(event: never) => void>>();
+  readonly #listeners = new Map<keyof OutboxEvents, Set<Listener>>();
+  readonly #shown = new Set<string>();
 
   on<Name extends keyof OutboxEvents>(name: Name, listener: (event: OutboxEvents[Name]) => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners);
-    const own = (event: OutboxEvents[Name]) => listener(event);
+    const own: Listener = (event) => (listener as Listener)(event);
     listeners.add(own);
     return () => void listeners.delete(own);
   }
 
   emit<Name extends keyof OutboxEvents>(name: Name, event: OutboxEvents[Name]): void {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+    const listeners = [...(this.#listeners.get(name) ?? [])];
+    if (listeners.length === 0) this.#unheard(name, event);
+    for (const listener of listeners) {
       try {
-        (listener as (event: OutboxEvents[Name]) => void)(event);
+        Promise.resolve((listener as (event: OutboxEvents[Name]) => unknown)(event)).catch(show);
       } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
+        show(error);
       }
     }
   }
+
+  /** What keeps jobs from being delivered is shown once for each kind and cause, if nobody listens. */
+  #unheard(name: keyof OutboxEvents, event: OutboxEvents[keyof OutboxEvents]): void {
+    if (name === "forwarded" || name === "resumed") return;
+    const { error, ...rest } = event as { readonly error?: unknown };
+    const cause = `${name} ${partsOf(error).code}`;
+    if (this.#shown.has(cause)) return;
+    this.#shown.add(cause);
+    console.warn(`An outbox says "${name}", and no listener hears it:`, rest, ...(error === undefined ? [] : [error]));
+  }
 }
+
+const show = (error: unknown): void => console.error("A listener of an outbox failed:", error);

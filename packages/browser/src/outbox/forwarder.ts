@@ -1,18 +1,28 @@
 import { type Change, type Clock, type Driver, toStoredError } from "@quayside/core";
 import type { OutboxEmitter } from "./events.ts";
-import { Line, type LineEntry } from "./line.ts";
+import { Line } from "./line.ts";
 import type { OutboxNames } from "./names.ts";
 import { News, type Reach } from "./news.ts";
+import { lengthAfter, Pause } from "./pause.ts";
 import { queueForTurn, type Turn } from "./turn.ts";
+import type { Undelivered } from "./undelivered.ts";
+import { partsOf } from "./verdict.ts";
 import { onWakeUp } from "./wake-ups.ts";
 
 /** A tab whose own add is still here after so long takes the turn from whoever has it: that one may be frozen. */
 const PATIENCE_MS = 60_000;
+/** After a failure a new job waits so long at most, as long as the pause is no shorter: an app may add many a second. */
+const ADDED_MS = 10_000;
+/** The same for a sign of the network, of which there may be several at once. */
+const SIGN_MS = 1_000;
+/** Rounds of a purge: each takes what was added during the one before. */
+const PURGE_ROUNDS = 5;
 
 export interface ForwarderOptions {
   readonly names: OutboxNames;
   readonly local: Driver;
   readonly remote: Driver;
+  readonly undelivered: Undelivered;
   readonly clock: Clock;
   readonly random: () => number;
   readonly events: OutboxEmitter;
@@ -29,30 +39,22 @@ export class Forwarder {
   readonly #news: News;
   readonly #unwatch: readonly (() => void)[];
   #impatience: (() => void) | undefined;
-  #running = false;
+  /** While this tab has the turn: looks for queues that have jobs. */
+  #search: Pause | undefined;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
-    this.#unwatch = [options.local.watch((change) => this.#seen(change)), onWakeUp(() => this.wake())];
+    this.#unwatch = [options.local.watch((change) => this.#seen(change)), onWakeUp(() => this.#wake(SIGN_MS))];
     this.#news = new News(options.lock, {
       reach: (reach) => {
         this.reach = reach;
       },
-      wake: () => this.wake(),
+      wake: () => this.#wake(0),
+      asked: () => {
+        if (this.#search) this.#news.tell({ reach: this.reach });
+      },
     });
     this.#turn = queueForTurn(options.lock, () => this.#begin());
-  }
-
-  /** The queues that this outbox has ever held jobs for. */
-  async queues(): Promise<readonly string[]> {
-    const { local, names } = this.#options;
-    const queues: string[] = [];
-    for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
-      const page = await local.list({ queue: names.register, limit: 1_000, ...(cursor !== undefined && { cursor }) });
-      queues.push(...page.jobs.map(({ payload }) => (payload as LineEntry).queue));
-      cursor = page.cursor;
-    }
-    return queues;
   }
 
   /** This tab has added something. */
@@ -66,19 +68,33 @@ export class Forwarder {
 
   /** Has whichever tab forwards try again now what waits to be tried again. */
   hurry(): void {
-    this.wake();
+    this.#wake(0);
     this.#news.tell({ wake: true });
   }
 
-  wake(): void {
-    for (const line of this.#lines.values()) line.wake();
-  }
-
-  /** Stops forwarding, has everything removed, and lets go of what was in flight. Lines begin anew with the next add. */
-  async purge(queues: readonly string[], remove: () => Promise<void>): Promise<void> {
+  /**
+   * Stops forwarding, removes everything, and lets go of what was in flight. Lines begin anew with the next add.
+   *
+   * A job may be added at any moment between two of these steps, here or in another tab. It finds its queue's entry, which
+   * is then removed after it, and the second clearing takes it along; or it brings a new entry, and the next round finds
+   * that, or the job is one that was added after the purge.
+   */
+  async purge(): Promise<void> {
+    const { undelivered } = this.#options;
     this.#stopLines();
-    await remove();
-    for (const queue of queues) await this.#line(queue).letGo();
+    for (let round = 0; round < PURGE_ROUNDS; round++) {
+      const queues = await undelivered.queues();
+      if (queues.length === 0) break;
+      for (const queue of queues) {
+        await this.#remove(queue);
+        await undelivered.forget(queue);
+        await this.#remove(queue);
+      }
+    }
+    await undelivered.forgetRemote();
+    this.#heard(undefined);
+    // A tab that holds a queue learns that there is nothing left to hold.
+    this.hurry();
   }
 
   stop(): void {
@@ -88,31 +104,59 @@ export class Forwarder {
     this.#news.close();
   }
 
+  #wake(afterMs: number): void {
+    this.#search?.wake(afterMs);
+    for (const line of this.#lines.values()) line.wake(afterMs);
+  }
+
+  async #remove(queue: string): Promise<void> {
+    await this.#options.undelivered.clear(queue);
+    await this.#line(queue).letGo();
+  }
+
   #begin(): () => void {
-    this.#running = true;
     this.#impatience?.();
     this.#impatience = undefined;
-    void this.#openAll();
+    const search = new Pause(this.#options.clock);
+    this.#search = search;
+    void this.#searchFor(search);
     return () => {
-      this.#running = false;
+      this.#search = undefined;
+      search.stop();
       this.#stopLines();
     };
   }
 
-  async #openAll(): Promise<void> {
-    try {
-      for (const queue of await this.queues()) if (!this.#lines.has(queue)) this.#open(queue);
-    } catch (error) {
-      // The store is out of order: it says so to whoever adds, and its next change brings this tab back here.
-      this.#heard(error);
+  /** Opens a line for each queue that has jobs, and again whenever there may be others, until the turn is over. */
+  async #searchFor(search: Pause): Promise<void> {
+    const { undelivered, events, random } = this.#options;
+    let told = false;
+    for (let failures = 0; this.#search === search; ) {
+      search.begin();
+      try {
+        for (const queue of await undelivered.queues()) if (!this.#lines.has(queue)) this.#open(queue);
+        if (!told) for (const each of await undelivered.elsewhere()) events.emit("elsewhere", each);
+        told = true;
+        failures = 0;
+        await search.untilWoken();
+      } catch (error) {
+        if (this.#search !== search) return;
+        // The app has closed the store under this outbox: no line can do anything either.
+        const over = partsOf(error).code === "closed";
+        this.#heard(error);
+        const retryInMs = over ? Number.POSITIVE_INFINITY : lengthAfter(++failures, 0, random());
+        events.emit("error", { error, retryInMs });
+        if (over) return;
+        await search.rest(retryInMs, 0);
+      }
     }
   }
 
   #open(queue: string): void {
-    if (!this.#running) return;
+    if (!this.#search) return;
     const open = this.#lines.get(queue);
     if (open) {
-      open.wake();
+      open.wake(ADDED_MS);
       return;
     }
     const line = this.#line(queue);
@@ -121,7 +165,14 @@ export class Forwarder {
   }
 
   #line(queue: string): Line {
-    return new Line({ ...this.#options, queue, heard: (error) => this.#heard(error) });
+    return new Line({
+      ...this.#options,
+      queue,
+      heard: (error) => this.#heard(error),
+      resumed: () => {
+        for (const line of this.#lines.values()) if (line.held) line.wake(0);
+      },
+    });
   }
 
   #stopLines(): void {
@@ -131,16 +182,20 @@ export class Forwarder {
 
   #seen({ queue: local, kind, by }: Change): void {
     const { names } = this.#options;
-    if (!this.#running || kind !== "ready" || !local.startsWith(names.register)) return;
+    if (!this.#search || kind !== "ready" || !local.startsWith(names.register)) return;
     const queue = names.target(local);
-    if (queue === undefined) void this.#openAll();
+    if (queue === undefined) this.#search.wake(0);
     else if (by !== names.worker(queue)) this.#open(queue);
   }
 
   #heard(error: unknown): void {
-    if (error === undefined && this.reach.lastError === undefined) return;
-    const { unreachableSince = this.#options.clock.now() } = this.reach;
-    this.reach = error === undefined ? {} : { lastError: toStoredError(error), unreachableSince };
+    const { lastError, paused, unreachableSince = this.#options.clock.now() } = this.reach;
+    const held = [...this.#lines.values()].some((line) => line.held);
+    if (error === undefined && lastError === undefined && held === (paused !== undefined)) return;
+    this.reach = {
+      ...(error !== undefined && { lastError: toStoredError(error), unreachableSince }),
+      ...(held && { paused: "auth" }),
+    };
     this.#news.tell({ reach: this.reach });
   }
 }

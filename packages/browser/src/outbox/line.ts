@@ -12,9 +12,9 @@ import { prefixWithin } from "./batch.ts";
 import type { OutboxEmitter } from "./events.ts";
 import { fingerprint } from "./fingerprint.ts";
 import type { OutboxNames } from "./names.ts";
-import { Pause } from "./pause.ts";
+import { heeded, lengthAfter, Pause } from "./pause.ts";
 import { contentOf, unseal } from "./sealed-job.ts";
-import { checkReceipts, partsOf, refusalOf, verdictOn } from "./verdict.ts";
+import { checkReceipts, partsOf, refusalOf, type Verdict, verdictOn } from "./verdict.ts";
 
 /** Jobs in a batch, at most: a batch fits into one request of the API (1,000 jobs, 1 MiB). */
 const BATCH = 200;
@@ -24,6 +24,8 @@ const CANCELS = 100;
 const LEASE_MS = 100 * 365 * 86_400_000;
 /** Senders tried for one batch, before it is left for later. */
 const SENDERS = 5;
+/** A remote that has not answered by then, whatever its own timeout, is asked again: the number tells that it is a repeat. */
+const ANSWER_MS = 600_000;
 
 export interface LineOptions {
   readonly queue: string;
@@ -33,8 +35,10 @@ export interface LineOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly events: OutboxEmitter;
-  /** Told how each attempt to reach the remote went. */
+  /** Told how each attempt to reach the remote went, and when the line is held or let go on. */
   readonly heard: (error: unknown) => void;
+  /** The remote takes a token again: others that are held may try theirs. */
+  readonly resumed: () => void;
 }
 
 /** What the register keeps of a line. */
@@ -42,6 +46,26 @@ export interface LineEntry {
   readonly queue: string;
   /** Who numbers the batches, to the remote. */
   readonly sender: string;
+}
+
+/** What a line has to do with the jobs that it claimed last. */
+type Batch =
+  /** Nothing is claimed. */
+  | { readonly kind: "none" }
+  /** They wait for the remote's answer: until then the same exchange is repeated. `unsure`: it may have been sent before. */
+  | { readonly kind: "inHand"; readonly unsure: boolean }
+  /** They have their outcomes, which the next exchange brings. */
+  | { readonly kind: "decided"; readonly settle: readonly Settlement[] };
+
+/** The remote, and not the store here, failed or refused. */
+class RemoteFailure {
+  readonly cause: unknown;
+  readonly verdict: Verdict;
+
+  constructor(cause: unknown, verdict = verdictOn(cause)) {
+    this.cause = cause;
+    this.verdict = verdict;
+  }
 }
 
 /**
@@ -59,22 +83,25 @@ export class Line {
   readonly #pause: Pause;
   /** The last exchange that is written down, as far as this tab knows. */
   #last = 0;
-  /** Its jobs wait for the remote's answer: until then the same exchange is repeated. */
-  #inHand = false;
-  /** Its jobs have their outcomes, which the next exchange brings. */
-  #holds = false;
-  #settle: readonly Settlement[] = [];
+  #batch: Batch = NONE;
   /** So many of the first jobs hold one that the remote refuses, and does not name. */
   #suspects = 0;
-  /** This batch may have been sent before. */
-  #unsure = false;
   #failures = 0;
   #senders = 0;
-  #stopped = false;
+  #mode: "open" | "held" | "stopped" = "open";
 
   constructor(options: LineOptions) {
     this.#options = options;
     this.#pause = new Pause(options.clock);
+  }
+
+  /** Nobody is signed in, as the remote says: the line waits for that, and tries now and then. */
+  get held(): boolean {
+    return this.#mode === "held";
+  }
+
+  get #stopped(): boolean {
+    return this.#mode === "stopped";
   }
 
   async run(): Promise<void> {
@@ -82,29 +109,32 @@ export class Line {
       this.#pause.begin();
       try {
         if (await this.#round()) continue;
-        this.#failures = 0;
-        await this.#pause.rest();
-      } catch (error) {
-        if (this.#stopped || partsOf(error).code === "closed") return;
-        await this.#later(error);
+        this.#answered();
+        await this.#pause.untilWoken();
+      } catch (failure) {
+        if (this.#stopped) return;
+        const remote = failure instanceof RemoteFailure ? failure : undefined;
+        // The app has closed the store under this outbox: nothing can be done here any more.
+        if (!remote && partsOf(failure).code === "closed") return this.#over(failure);
+        await this.#later(remote?.cause ?? failure, remote?.verdict);
       }
     }
   }
 
-  /** There may be something new, or the remote may be back. */
-  wake(): void {
-    this.#pause.wake();
+  /** There may be something new, or the remote may be back: try again, `afterMs` after the last failure at the earliest. */
+  wake(afterMs: number): void {
+    this.#pause.wake(afterMs);
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#mode = "stopped";
     this.#pause.stop();
   }
 
   /** Lets go of the batch in hand, in whatever tab it is: what was removed meanwhile goes for good. */
   async letGo(): Promise<void> {
     for (let reply: ExchangeReply | undefined; !reply || reply.jobs.length > 0; ) {
-      this.#inHand = false;
+      if (this.#batch.kind === "inHand") this.#batch = NONE;
       reply = await this.#exchange(0);
     }
   }
@@ -116,30 +146,28 @@ export class Line {
     const { queue, names } = this.#options;
     if (reply.jobs.length === 0) {
       // A repeat that answers nothing: the batch was taken out of our hands. What follows it is still to be asked for.
-      const repeated = this.#inHand;
-      this.#inHand = false;
+      const repeated = this.#batch.kind === "inHand";
+      this.#batch = NONE;
       return repeated;
     }
-    this.#inHand = true;
+    if (this.#batch.kind !== "inHand") this.#batch = { kind: "inHand", unsure: false };
     const lane = names.jobs(queue);
     const cancels = reply.jobs.filter(({ job }) => job.queue !== lane);
     const jobs = prefixWithin(reply.jobs.filter(({ job }) => job.queue === lane));
     for (const { job } of cancels) await this.#carry(job);
     const outcomes = jobs.length > 0 ? await this.#send(jobs) : [];
     if (!outcomes || this.#stopped) return true;
-    this.#settle = [...cancels.map(({ token }) => completed(token)), ...outcomes];
-    this.#inHand = false;
-    this.#holds = true;
-    this.#unsure = false;
+    this.#batch = { kind: "decided", settle: [...cancels.map(({ token }) => completed(token)), ...outcomes] };
     this.#senders = 0;
-    this.#failures = 0;
+    this.#answered();
     return true;
   }
 
   /** The batch in hand again, or the next one. Undefined when another tab was ahead: then its last is now in hand. */
   async #exchange(limit: number): Promise<ExchangeReply | undefined> {
     const { local, names, queue } = this.#options;
-    const number = this.#inHand ? this.#last : this.#last + 1;
+    const { kind } = this.#batch;
+    const number = kind === "inHand" ? this.#last : this.#last + 1;
     const request: ExchangeRequest = {
       worker: names.worker(queue),
       name: "outbox",
@@ -147,7 +175,7 @@ export class Line {
       leaseMs: LEASE_MS,
       bystander: true,
       exchange: number,
-      settle: this.#inHand ? [] : this.#settle,
+      settle: this.#batch.kind === "decided" ? this.#batch.settle : [],
       running: [],
       claim: {
         limit: limit > 0 ? limit + CANCELS : 0,
@@ -159,20 +187,16 @@ export class Line {
     };
     try {
       const reply = await local.exchange(request);
-      if (this.#inHand) return reply;
+      if (kind === "inHand") return reply;
       // An exchange that found nothing and changed nothing is not written down, and its number not used.
-      if (this.#holds || reply.jobs.length > 0) this.#last = number;
-      this.#holds = false;
-      this.#settle = [];
+      if (kind === "decided" || reply.jobs.length > 0) this.#last = number;
+      this.#batch = NONE;
       return reply;
     } catch (error) {
       const { code, details } = partsOf(error);
       if (code !== "stale_exchange") throw error;
       this.#last = details["last"] as number;
-      this.#inHand = true;
-      this.#unsure = true;
-      this.#holds = false;
-      this.#settle = [];
+      this.#batch = UNSURE;
       return undefined;
     }
   }
@@ -185,8 +209,8 @@ export class Line {
     const digest = fingerprint(...jobs.map(contentOf));
     const { sender } = await this.#entry();
     try {
-      const receipts = await remote.enqueue(jobs, { sender, number: this.#last, digest });
-      checkReceipts(receipts, jobs.length);
+      const receipts = await this.#answer(remote.enqueue(jobs, { sender, number: this.#last, digest }));
+      checkReceipts(receipts, jobs);
       heard(undefined);
       if (this.#stopped) return undefined;
       this.#suspects = Math.max(0, this.#suspects - jobs.length);
@@ -195,13 +219,15 @@ export class Line {
     } catch (error) {
       if (this.#stopped) return undefined;
       const verdict = verdictOn(error);
-      if (verdict.kind !== "again") heard(undefined);
+      if (verdict.kind !== "again" && verdict.kind !== "auth") heard(undefined);
       switch (verdict.kind) {
         case "again":
-          this.#unsure = true;
-          throw error;
+          this.#batch = UNSURE;
+          throw new RemoteFailure(error, verdict);
+        case "auth":
+          throw new RemoteFailure(error, verdict);
         case "conflict":
-          if (++this.#senders > SENDERS) throw error;
+          if (++this.#senders > SENDERS) throw new RemoteFailure(error, verdict);
           await this.#newSender(sender, digest);
           return undefined;
         case "barred":
@@ -222,7 +248,7 @@ export class Line {
 
   #refuse(claimed: readonly ClaimedJob[], cause: unknown, position?: number): readonly Settlement[] {
     const { events, queue } = this.#options;
-    const error = refusalOf(cause, position, this.#unsure);
+    const error = refusalOf(cause, position, this.#batch.kind === "inHand" && this.#batch.unsure);
     for (const { job } of claimed) events.emit("refused", { queue, id: job.id, error });
     return claimed.map(({ token }) => ({ token, outcome: "failed", error }));
   }
@@ -232,11 +258,20 @@ export class Line {
     const { events, queue, remote } = this.#options;
     const { type, id } = payload as { readonly type: "cancel" | "remove"; readonly id: string };
     try {
-      await remote.command({ type, queue, id });
+      await this.#answer(remote.command({ type, queue, id }));
     } catch (error) {
-      if (verdictOn(error).kind === "again") throw error;
+      const verdict = verdictOn(error);
+      if (verdict.kind === "again" || verdict.kind === "auth") throw new RemoteFailure(error, verdict);
       events.emit("error", { queue, error, retryInMs: Number.POSITIVE_INFINITY });
     }
+  }
+
+  #answer<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const late = () => reject(new QuaysideError("network", `The remote has not answered for ${ANSWER_MS} ms.`));
+      const cancel = this.#options.clock.after(ANSWER_MS, late);
+      answer.then(resolve, reject).finally(cancel);
+    });
   }
 
   /** Read for each batch, after it was claimed: another tab may have changed the sender before it went on to this one. */
@@ -259,15 +294,37 @@ export class Line {
     await local.command({ type: "update", queue: names.register, id: queue, payload: JSON.stringify(entry) });
   }
 
-  async #later(error: unknown): Promise<void> {
+  async #later(error: unknown, verdict?: Verdict): Promise<void> {
     const { events, heard, queue, random } = this.#options;
-    const verdict = verdictOn(error);
-    const asked = verdict.kind === "again" ? verdict.retryAfterMs : undefined;
+    const begins = verdict?.kind === "auth" && !this.held;
+    if (begins) this.#mode = "held";
     heard(error);
-    const ms = this.#pause.lengthAfter(++this.#failures, asked, random());
+    const askedMs = verdict?.kind === "again" ? heeded(verdict.retryAfterMs) : 0;
+    const ms = lengthAfter(++this.#failures, askedMs, random());
     events.emit("error", { queue, error, retryInMs: ms });
-    await this.#pause.rest(ms, asked === undefined ? 0 : ms);
+    if (begins) events.emit("paused", { queue, reason: "auth", error });
+    await this.#pause.rest(ms, askedMs);
+  }
+
+  /** The remote took the batch or refused it for good, or there is nothing to send. */
+  #answered(): void {
+    const { events, heard, queue, resumed } = this.#options;
+    this.#failures = 0;
+    if (!this.held) return;
+    this.#mode = "open";
+    heard(undefined);
+    events.emit("resumed", { queue });
+    resumed();
+  }
+
+  #over(error: unknown): void {
+    const { events, queue } = this.#options;
+    this.stop();
+    events.emit("error", { queue, error, retryInMs: Number.POSITIVE_INFINITY });
   }
 }
+
+const NONE: Batch = { kind: "none" };
+const UNSURE: Batch = { kind: "inHand", unsure: true };
 
 const completed = (token: string): Settlement => ({ token, outcome: "completed" });

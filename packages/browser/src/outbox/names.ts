@@ -7,13 +7,19 @@ const PART_LIMIT = 100;
  * The local queues of one partition of an outbox: `outbox/PARTITION/QUEUE` holds the jobs on their way to QUEUE,
  * `…/cancels` what is still to be said to the remote about jobs that were in flight, and `outbox/PARTITION`, the
  * register, one job a queue with what its line has to remember. No worker of the app asks for queues of such names.
+ *
+ * Jobs for a remote that has a name lie apart, under `outbox/PARTITION@REMOTE`, so that two outboxes over one database
+ * never send each other's. `outbox/PARTITION` then lists the remotes that there are jobs for.
  */
 export class OutboxNames {
   readonly register: string;
+  /** Where the remotes of this partition are listed. */
+  readonly remotes: string;
   readonly #targets = new Map<string, string>();
 
-  constructor(partition: string) {
-    this.register = `outbox/${part(partition)}`;
+  constructor(partition: string, remote: string) {
+    this.remotes = `outbox/${part(partition)}`;
+    this.register = remote === "" ? this.remotes : `${this.remotes}@${fingerprint(remote)}`;
   }
 
   jobs(queue: string): string {

@@ -12,6 +12,7 @@ interface Sealed {
   readonly delayMs?: number;
   /** When the delay ends. */
   readonly dueAt?: number;
+  readonly expiresInMs?: number;
 }
 
 /** A delivered job leaves nothing; a refused one stays until somebody has seen to it. */
@@ -23,6 +24,7 @@ export function seal(job: NewJob, local: string, now: number): NewJob {
     payload,
     ...(Object.keys(options).length > 0 && { options }),
     ...(delayMs && { delayMs, dueAt: now + delayMs }),
+    ...(expiresInMs !== undefined && { expiresInMs }),
   };
   return {
     queue: local,
@@ -38,9 +40,12 @@ export function seal(job: NewJob, local: string, now: number): NewJob {
 
 const sealedIn = (record: JobRecord): Sealed => record.payload as Sealed;
 
-/** The job to send, under the id it has here. Of its delay what is left now; after the clock was set back no more than was asked. */
+/**
+ * The job to send, under the id it has here. Of its delay, and of its time to live, what is left now; after the clock was
+ * set back no more than was asked.
+ */
 export function unseal(record: JobRecord, queue: string, now: number): NewJob {
-  const { payload, options, delayMs = 0, dueAt = 0 } = sealedIn(record);
+  const { payload, options, delayMs = 0, dueAt = 0, expiresInMs = Number.POSITIVE_INFINITY } = sealedIn(record);
   const left = Math.min(delayMs, dueAt - now);
   return {
     ...options,
@@ -51,7 +56,7 @@ export function unseal(record: JobRecord, queue: string, now: number): NewJob {
     ...(record.priority !== 0 && { priority: record.priority }),
     ...(record.tags.length > 0 && { tags: record.tags }),
     ...(left > 0 && { delayMs: left }),
-    ...(record.expiresAt !== undefined && { expiresInMs: Math.max(1, record.expiresAt - now) }),
+    ...(record.expiresAt !== undefined && { expiresInMs: Math.min(expiresInMs, Math.max(1, record.expiresAt - now)) }),
   };
 }
 

@@ -14,15 +14,23 @@ import {
   type NumberedRequest,
 } from "@quayside/core";
 import type { LineEntry } from "./line.ts";
-import type { OutboxNames } from "./names.ts";
+import { OutboxNames } from "./names.ts";
 import { isDelayed, reseal, seal, shown } from "./sealed-job.ts";
 import { partsOf } from "./verdict.ts";
+
+/** What the list of remotes keeps of each. */
+interface RemoteEntry {
+  readonly remote: string;
+}
 
 type JobCommand = Extract<Command, { readonly id: string }>;
 type BulkCommand = Extract<Command, { readonly type: "clear" | "retryAll" }>;
 
 export interface UndeliveredOptions {
   readonly names: OutboxNames;
+  readonly partition: string;
+  /** What the remote is called; empty: it has no name. */
+  readonly remoteName: string;
   readonly local: Driver;
   readonly clock: Clock;
 }
@@ -37,24 +45,62 @@ const STAGES: Readonly<Partial<Record<JobState, readonly JobState[]>>> = {
 /** The jobs that the remote does not have yet, or will not have: adds them, shows them, does what is asked of them. */
 export class Undelivered {
   readonly #names: OutboxNames;
+  readonly #partition: string;
+  readonly #remoteName: string;
   readonly #local: Driver;
   readonly #clock: Clock;
 
-  constructor({ names, local, clock }: UndeliveredOptions) {
+  constructor({ names, partition, remoteName, local, clock }: UndeliveredOptions) {
     this.#names = names;
+    this.#partition = partition;
+    this.#remoteName = remoteName;
     this.#local = local;
     this.#clock = clock;
   }
 
   /** In one transaction with the entries of their lines, so that whoever opens the outbox next finds them. */
   async add(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
-    const lines = [...new Set(jobs.map(({ queue }) => queue))].map((queue): NewJob => {
+    const { register, remotes } = this.#names;
+    const entries = [...new Set(jobs.map(({ queue }) => queue))].map((queue): NewJob => {
       const entry: LineEntry = { queue, sender: crypto.randomUUID?.() ?? randomName() };
-      return { queue: this.#names.register, name: "line", id: queue, payload: JSON.stringify(entry) };
+      return { queue: register, name: "line", id: queue, payload: JSON.stringify(entry) };
     });
+    if (register !== remotes) {
+      const entry: RemoteEntry = { remote: this.#remoteName };
+      entries.push({ queue: remotes, name: "remote", id: register, payload: JSON.stringify(entry) });
+    }
     const sealed = jobs.map((job) => seal(job, this.#names.jobs(job.queue), this.#clock.now()));
-    const receipts = await this.#local.enqueue([...lines, ...sealed], request);
-    return receipts.slice(lines.length);
+    const receipts = await this.#local.enqueue([...entries, ...sealed], request);
+    return receipts.slice(entries.length);
+  }
+
+  /** The queues that there are jobs for, or have been. */
+  async queues({ register }: OutboxNames = this.#names): Promise<readonly string[]> {
+    return (await this.#entries<LineEntry>(register, "line")).map(({ queue }) => queue);
+  }
+
+  /** Pending jobs of this partition that wait for other remotes. */
+  async elsewhere(): Promise<readonly { readonly remote: string; readonly pending: number }[]> {
+    const entries = await this.#entries<RemoteEntry>(this.#names.remotes, "remote");
+    const found: { remote: string; pending: number }[] = [];
+    for (const remote of new Set(["", ...entries.map((entry) => entry.remote)])) {
+      if (remote === this.#remoteName) continue;
+      const names = new OutboxNames(this.#partition, remote);
+      let pending = 0;
+      for (const queue of await this.queues(names)) pending += (await this.counts(queue, names)).waiting;
+      if (pending > 0) found.push({ remote, pending });
+    }
+    return found;
+  }
+
+  async #entries<T>(register: string, name: string): Promise<readonly T[]> {
+    const entries: T[] = [];
+    for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
+      const page = await this.#local.list({ queue: register, limit: 1_000, ...(cursor !== undefined && { cursor }) });
+      entries.push(...page.jobs.filter((job) => job.name === name).map(({ payload }) => payload as T));
+      cursor = page.cursor;
+    }
+    return entries;
   }
 
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
@@ -77,8 +123,8 @@ export class Undelivered {
   }
 
   /** All that is live waits: no attempt has begun. */
-  async counts(queue: string): Promise<Pick<JobCounts, "waiting" | "failed" | "cancelled">> {
-    const { waiting, delayed, active, failed, cancelled } = await this.#local.counts(this.#names.jobs(queue));
+  async counts(queue: string, names = this.#names): Promise<Pick<JobCounts, "waiting" | "failed" | "cancelled">> {
+    const { waiting, delayed, active, failed, cancelled } = await this.#local.counts(names.jobs(queue));
     return { waiting: waiting + delayed + active, failed, cancelled };
   }
 
@@ -132,14 +178,21 @@ export class Undelivered {
     return affected;
   }
 
-  /**
-   * Removes everything, apart from what is in flight: that leaves when its line lets go of it. The register first: no
-   * tab sends without its entry, and a job that is added meanwhile brings its own.
-   */
-  async purge(queues: readonly string[]): Promise<void> {
-    const { register } = this.#names;
-    const all = queues.flatMap((queue) => [this.#names.jobs(queue), this.#names.cancels(queue)]);
-    for (const queue of [register, ...all]) await this.#local.command({ type: "clear", queue });
+  /** Removes all jobs of a queue. Those in flight leave when their line lets go of them. */
+  async clear(queue: string): Promise<void> {
+    for (const lane of [this.#names.jobs(queue), this.#names.cancels(queue)])
+      await this.#local.command({ type: "clear", queue: lane });
+  }
+
+  /** Without its entry no tab sends anything of a queue. A job that is added from now on brings an entry of its own. */
+  async forget(queue: string): Promise<void> {
+    await this.#local.command({ type: "remove", queue: this.#names.register, id: queue });
+  }
+
+  /** The remote has no jobs here any more. */
+  async forgetRemote(): Promise<void> {
+    const { register, remotes } = this.#names;
+    if (register !== remotes) await this.#local.command({ type: "remove", queue: remotes, id: register });
   }
 
   /** One in flight is asked for here and, after the remote's answer, there: whichever it has come to. */

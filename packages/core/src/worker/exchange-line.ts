@@ -91,10 +91,13 @@ export class ExchangeLine {
   }
 }
 
+/** Longest that a server is heeded. */
+const LONGEST_ASKED_MS = 300_000;
+
 /** What the driver asked for, of those who ask too often. */
 function askedPauseMs(error: unknown): number {
   const ms = error instanceof QuaysideError ? error.details["retryAfterMs"] : 0;
-  return typeof ms === "number" ? ms : 0;
+  return typeof ms === "number" && ms > 0 ? Math.min(ms, LONGEST_ASKED_MS) : 0;
 }
 
 /** Codes of errors that the same exchange would meet again. */

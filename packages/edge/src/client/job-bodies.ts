@@ -78,3 +78,18 @@ function backoffOption(backoff: Backoff): BackoffOption {
   const { kind, delayMs, maxMs, jitter } = backoff;
   return { kind, delay: delayMs, max: maxMs, jitter, ...(kind === "exponential" && { factor: backoff.factor }) };
 }
+
+/** An error about a request's jobs in the words of the call: the API counts them within the request. */
+export function repositioned(error: unknown, positions: readonly number[]): unknown {
+  if (!(error instanceof QuaysideError)) return error;
+  const { errors } = error.details;
+  if (!Array.isArray(errors) || positions.every((position, index) => position === index)) return error;
+  const moved = errors.map((each: { readonly path?: unknown } | null) => ({
+    ...each,
+    path: `${each?.path ?? ""}`.replace(/^\[(\d+)\]/, (all, index) => {
+      const position = positions[Number(index)];
+      return position === undefined ? all : `[${position}]`;
+    }),
+  }));
+  return new QuaysideError(error.code, error.message, { ...error.details, errors: moved }, error);
+}

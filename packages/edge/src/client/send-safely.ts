@@ -2,8 +2,10 @@ import { type Clock, QuaysideError } from "@quayside/core";
 
 /** Between a lost answer and the next try. */
 const REPEAT_MS = 250;
-/** Between two questions after a request that is still in progress, where the server does not say. */
+/** Between two questions after a request that is still in progress, at least. */
 const IN_PROGRESS_MS = 1_000;
+/** Longest that a caller is kept waiting for the next question. */
+const LONGEST_WAIT_MS = 60_000;
 /** So often is asked after it. */
 const QUESTIONS = 5;
 
@@ -31,11 +33,13 @@ function waitOf(error: unknown, lost: boolean, questions: number): number | unde
   if (!(error instanceof QuaysideError)) return undefined;
   const { code, details } = error;
   if (isInProgress(error)) {
-    if (questions >= QUESTIONS) return undefined;
-    return typeof details["retryAfterMs"] === "number" ? details["retryAfterMs"] : IN_PROGRESS_MS;
+    const asked = Number(details["retryAfterMs"] ?? 0);
+    if (questions >= QUESTIONS || asked > LONGEST_WAIT_MS) return undefined;
+    return Math.max(IN_PROGRESS_MS, asked);
   }
-  // With a status something has answered: an overloaded gateway is not helped by more.
-  return code === "network" && details["status"] === undefined && !lost ? REPEAT_MS : undefined;
+  // With a status something has answered: an overloaded gateway is not helped by more. Without a token nothing was sent.
+  const unheard = details["status"] === undefined && details["reason"] !== "token";
+  return code === "network" && unheard && !lost ? REPEAT_MS : undefined;
 }
 
 const isInProgress = (error: unknown): boolean => error instanceof QuaysideError && error.code === "in_progress";

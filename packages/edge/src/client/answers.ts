@@ -1,0 +1,35 @@
+/**
+ * What the API answers, as far as a client relies on it. A portal on the way may say 200 to anything, with a page or with
+ * JSON of its own: what does not have the shape that was asked for is a failure of the network, not an answer.
+ */
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export const isObject = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isList = (value: unknown, isItem: (item: unknown) => boolean): boolean =>
+  Array.isArray(value) && value.every(isItem);
+
+export const isJob = (value: unknown): boolean => isObject(value) && typeof value["id"] === "string";
+
+export const isJobPage = (value: unknown): boolean => isObject(value) && isList(value["jobs"], isJob);
+
+export const isCounts = (value: unknown): boolean => isObject(value) && typeof value["waiting"] === "number";
+
+export const isSchedules = (value: unknown): boolean => isList(value, isObject);
+
+export const isNextWake = (value: unknown): boolean =>
+  isObject(value) && (value["nextWakeMs"] === null || typeof value["nextWakeMs"] === "number");
+
+/** One receipt for each of `count` jobs. */
+export const receiptsFor =
+  (count: number) =>
+  (value: unknown): boolean =>
+    isList(value, (each) => isJob(each) && typeof (each as Fields)["deduplicated"] === "boolean") &&
+    (value as readonly unknown[]).length === count;
+
+export const isExchangeReply = (value: unknown): boolean =>
+  isObject(value) &&
+  isList(value["jobs"], (each) => isObject(each) && typeof each["token"] === "string" && isJob(each["job"])) &&
+  ["lost", "cancel", "interrupted", "unknown"].every((field) => Array.isArray(value[field]));

@@ -1,0 +1,254 @@
+import type { ServerResponse } from "node:http";
+import { join } from "node:path";
+import { Queue } from "@quayside/core";
+import { httpDriver } from "@quayside/edge/client";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { createServer, type ViteDevServer } from "vite";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { createTestHarness } from "wrangler";
+import { launchOptions } from "../support/chromium.ts";
+import type { OutboxTab } from "./outbox-page/tab.ts";
+import { type Call, type FaultProxy, type Reply, startFaultProxy } from "./support/fault-proxy.ts";
+
+declare const window: Window & { readonly outbox: OutboxTab };
+
+const edge = createTestHarness({
+  workers: [{ configPath: "../edge/wrangler.http.jsonc" }],
+  root: import.meta.dirname,
+});
+let vite: ViteDevServer;
+let proxy: FaultProxy;
+let api: string;
+let browser: Browser;
+let context: BrowserContext;
+
+beforeAll(async () => {
+  vite = await createServer({
+    root: join(import.meta.dirname, "outbox-page"),
+    logLevel: "error",
+    server: { port: 0, host: "127.0.0.1", hmr: false },
+  });
+  await vite.listen();
+  api = (await edge.listen()).url.href;
+  proxy = await startFaultProxy({ page: vite.resolvedUrls?.local[0] as string, api });
+  browser = await chromium.launch(await launchOptions());
+});
+
+afterEach(async () => {
+  proxy.before = () => "pass";
+  await context.close();
+});
+
+afterAll(async () => {
+  await browser.close();
+  await proxy.close();
+  await vite.close();
+  await edge.close();
+});
+
+async function openTab(space: string, { clock = false } = {}): Promise<Page> {
+  context = await browser.newContext();
+  const page = await context.newPage();
+  if (clock) await page.clock.install();
+  await page.goto(`${proxy.url}/?space=${space}`);
+  await page.waitForFunction(() => "outbox" in window);
+  return page;
+}
+
+/** A server at the other end, its jobs as they arrived. */
+function arrived(space: string) {
+  const driver = httpDriver({ url: new URL(`/spaces/${space}/api`, api).href, token: "token-all" });
+  return async () => {
+    const { jobs } = await driver.list({ queue: "mail", limit: 1_000 });
+    return jobs.map(({ payload }) => payload);
+  };
+}
+
+const isAdd = ({ method, path }: Call) => method === "POST" && path.endsWith("/mail/jobs");
+const order = (count: number) => Array.from({ length: count }, (_, index) => index);
+const state = (page: Page) => page.evaluate(() => window.outbox.state());
+const events = (page: Page) => page.evaluate(() => window.outbox.events());
+const add = (page: Page, count: number, from = 0) =>
+  page.evaluate(([count, from]) => window.outbox.add(count, from), [count, from] as const);
+const signIn = (page: Page, token: string) =>
+  page.evaluate((token) => {
+    window.outbox.signIn(token);
+    window.outbox.forward();
+  }, token);
+/** Resolves when the page has told of an event so often. */
+const heard = (page: Page, name: string, times = 1) =>
+  page.waitForFunction(
+    ([name, times]) => window.outbox.events().filter((event) => event.name === name).length >= times,
+    [name, times] as const,
+  );
+
+const html = { "content-type": "text/html" };
+const answer =
+  (status: number, headers: Readonly<Record<string, string>> = html, body = "<html>Not here</html>"): Reply =>
+  (response) =>
+    void response.writeHead(status, headers).end(body);
+/** Sends a byte and then nothing more. */
+const drip: Reply = (response) => void response.writeHead(200, { "content-type": "application/json" }).write("[");
+const silence: Reply = (_: ServerResponse) => {};
+
+/** Answers all adds in place of the server, and counts them. */
+function inPlaceOfServer(reply: (n: number) => Reply | "refuse") {
+  const counted = { adds: 0 };
+  proxy.before = (call) => (isAdd(call) ? reply(counted.adds++) : "refuse");
+  return counted;
+}
+
+describe("an outbox in a page whose user is signed out", () => {
+  it("R30: holds what it has while the edge answers 401, says so, and sends it once there is a token", async () => {
+    const list = arrived("outbox-auth");
+    const page = await openTab("outbox-auth");
+    await page.evaluate(() => window.outbox.signIn("token-of-yesterday"));
+    await add(page, 5);
+    await heard(page, "paused");
+    expect(await state(page)).toMatchObject({ pending: 5, failed: 0, paused: "auth" });
+    // Signed out for good, and then in again.
+    await signIn(page, "");
+    await heard(page, "error", 2);
+    expect(await state(page)).toMatchObject({ pending: 5, failed: 0, paused: "auth" });
+    await signIn(page, "token-all");
+    await page.evaluate(() => window.outbox.delivered());
+    expect(await state(page)).toEqual({ pending: 0, failed: 0 });
+    expect(await list()).toEqual(order(5));
+    const names = (await events(page)).map(({ name }) => name);
+    expect(names.filter((name) => name === "paused" || name === "resumed" || name === "refused")).toEqual([
+      "paused",
+      "resumed",
+    ]);
+  });
+
+  it("R30: holds what it has behind a firewall that answers 403 with a page", async () => {
+    const list = arrived("outbox-firewall");
+    const page = await openTab("outbox-firewall");
+    inPlaceOfServer(() => answer(403));
+    await add(page, 5);
+    await heard(page, "paused");
+    expect(await state(page)).toMatchObject({ pending: 5, failed: 0, paused: "auth" });
+    proxy.before = () => "pass";
+    await page.evaluate(() => window.outbox.forward());
+    await page.evaluate(() => window.outbox.delivered());
+    expect(await list()).toEqual(order(5));
+  });
+});
+
+describe("an outbox in a page before a server that is overloaded", () => {
+  it.each(["0", "-5", "Thu, 01 Jan 1970 00:00:00 GMT"])(
+    "does not ask it without a pause: Retry-After: %s",
+    async (value) => {
+      const page = await openTab(`outbox-busy-${value.length}`);
+      const counted = inPlaceOfServer(() => answer(503, { ...html, "retry-after": value }));
+      const began = performance.now();
+      await add(page, 1);
+      await heard(page, "error", 3);
+      // At least half a second, then one.
+      expect(performance.now() - began).toBeGreaterThan(1_400);
+      expect(counted.adds).toBeLessThanOrEqual(4);
+    },
+  );
+});
+
+describe("an outbox in a page behind a captive portal", () => {
+  const portals: readonly (readonly [string, Reply, RegExp])[] = [
+    ["that says 200 to anything", answer(200), /200 \(text\/html\)/],
+    ["that leads to its login page", answer(302, { location: "/" }), /200 \(text\/html, from http/],
+    ["that leads the request itself there", answer(307, { location: "/" }), /\(.*from http/],
+    ["that says 200 and nothing", answer(200, {}, ""), /200 \(no content type\)/],
+    ["that says 511", answer(511), /511/],
+    ["that answers with JSON of its own", answer(200, { "content-type": "application/json" }, '{"ok":true}'), /200/],
+  ];
+  it.each(portals)("%s loses nothing, and says who answered", async (name, reply, said) => {
+    const space = `outbox-portal-${portals.findIndex(([each]) => each === name)}`;
+    const list = arrived(space);
+    const page = await openTab(space);
+    inPlaceOfServer(() => reply);
+    await add(page, 3);
+    await heard(page, "error");
+    expect((await events(page)).find((event) => event.name === "error")?.message).toMatch(said);
+    expect(await state(page)).toMatchObject({ pending: 3, failed: 0 });
+    proxy.before = () => "pass";
+    await page.evaluate(() => window.outbox.forward());
+    await page.evaluate(() => window.outbox.delivered());
+    expect(await list()).toEqual(order(3));
+    expect((await events(page)).some((event) => event.name === "refused")).toBe(false);
+  });
+});
+
+describe("an outbox in a page during an outage of 45 minutes", () => {
+  it("fails nothing for good, sends no more often than its pauses allow, and delivers all of it afterwards", async () => {
+    const list = arrived("outbox-outage");
+    const page = await openTab("outbox-outage", { clock: true });
+    const faults: readonly (Reply | "refuse")[] = [
+      "refuse",
+      answer(502),
+      answer(503, { ...html, "retry-after": "0" }),
+      answer(401),
+      answer(403),
+      answer(404),
+      answer(500, { "content-type": "application/problem+json" }, '{"status":500,"code":"internal"}'),
+      answer(503, { "content-type": "application/problem+json" }, '{"status":503,"code":"closed"}'),
+      answer(200),
+      answer(302, { location: "/" }),
+      silence,
+      drip,
+    ];
+    const counted = inPlaceOfServer((n) => faults[n % faults.length] as Reply | "refuse");
+    for (let minute = 0; minute < 45; minute++) {
+      if (minute < 10) await add(page, 2, minute * 2);
+      // Half a minute is also the time after which an answer that does not come is given up.
+      for (let half = 0; half < 2; half++) await page.clock.runFor(30_000);
+    }
+    expect(await state(page)).toMatchObject({ pending: 20, failed: 0 });
+    // 1 s, 2 s, 4 s … up to 5 min, and one for each new job.
+    expect(counted.adds).toBeGreaterThan(12);
+    expect(counted.adds).toBeLessThan(40);
+    proxy.before = () => "pass";
+    await page.evaluate(() => window.outbox.forward());
+    await page.evaluate(() => window.outbox.delivered());
+    expect(await state(page)).toEqual({ pending: 0, failed: 0 });
+    expect(await list()).toEqual(order(20));
+    expect((await events(page)).some((event) => event.name === "refused")).toBe(false);
+  });
+});
+
+describe("a worker over HTTP whose server is replaced by others for a while", () => {
+  it("runs its jobs once, and what they have ended in is not lost", async () => {
+    context = await browser.newContext();
+    const space = "worker-portal";
+    const driver = httpDriver({ url: `${proxy.url}/spaces/${space}/api`, token: "token-all" });
+    const queue = new Queue<{ email: number }>("mail", driver);
+    const ids = await queue.addJobs(order(3).map((payload) => ({ name: "email", payload })));
+    const replies: Reply[] = [
+      answer(404),
+      answer(200),
+      answer(400, { "content-type": "application/json" }, '{"error":"bad"}'),
+      answer(403),
+      answer(200, { "content-type": "application/json" }, "{}"),
+    ];
+    let met = 0;
+    const received: number[] = [];
+    const faults: unknown[] = [];
+    queue.on("error", ({ error }) => faults.push((error as { code?: unknown }).code));
+    queue.on("job:email", async (payload) => {
+      received.push(payload);
+      proxy.before = ({ path }) =>
+        path.endsWith("/exchange") && met < replies.length ? (replies[met++] as Reply) : "pass";
+      return `sent ${payload}`;
+    });
+    await queue.run({ concurrency: 3 });
+    await vi.waitFor(
+      async () => {
+        expect(met).toBe(replies.length);
+        for (const id of ids) expect(await queue.get(id)).toMatchObject({ state: "completed", attempts: 1 });
+      },
+      { timeout: 30_000, interval: 200 },
+    );
+    expect([...received].sort()).toEqual(order(3));
+    expect(faults).toHaveLength(replies.length);
+    await queue.stop();
+    await driver.close();
+  });
+});
