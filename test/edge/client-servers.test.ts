@@ -209,7 +209,11 @@ describe("HttpDriver: Retry-After", () => {
   it("that is a date is of the server's clock, whatever this one says", async () => {
     const date = "Sun, 04 Jan 2026 12:00:00 GMT";
     expect(await asked("Sun, 04 Jan 2026 12:01:00 GMT", { date })).toBe(60_000);
-    expect(await asked("Sun, 04 Jan 2026 12:01:00 GMT", { date: "yesterday" })).toBe(3.5 * 86_400_000 + 60_000);
+    expect(await asked("Thu, 01 Jan 2026 12:00:00 GMT", { date: "yesterday" })).toBe(43_200_000);
+  });
+
+  it.each(["86401", "Sun, 04 Jan 2026 12:01:00 GMT", "9".repeat(15)])("is a day at most: %s", async (value) => {
+    expect(await asked(value)).toBe(86_400_000);
   });
 
   it.each([-1, Number.NaN, "1000", null, [5]])("in the details counts only as a number: %j", async (retryAfterMs) => {
