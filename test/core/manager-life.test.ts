@@ -1,4 +1,14 @@
-import { type Driver, Job, memoryDriver, QueueManager } from "@quayside/core";
+import {
+  type Clock,
+  type Driver,
+  defineJobs,
+  Job,
+  memoryDriver,
+  Queue,
+  QueueManager,
+  systemClock,
+  Worker,
+} from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { rejection } from "./support.ts";
@@ -24,6 +34,14 @@ function broken(driver: Driver, verbs: readonly string[]) {
     },
   });
   return { driver: wrapped, state };
+}
+
+function gate<T = void>() {
+  let open: (value: T) => void = () => {};
+  const opened = new Promise<T>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
 }
 
 describe("R34: the life of a manager", () => {
@@ -187,5 +205,162 @@ describe("R34: the life of a manager", () => {
     expect(await second.size("q")).toBe(1);
     second.unregister("mail");
     expect(await rejection((async () => Mail.dispatch(1))())).toBeDefined();
+  });
+
+  it("a handler that awaits stop() gets conflict, and the manager is stopping until that handler has ended", async () => {
+    const { clock, manager } = open();
+    const held = gate();
+    const codes = gate<unknown>();
+    let ended = false;
+    manager.registerJob({
+      name: "a",
+      queue: "q",
+      handler: async () => {
+        codes.open((await rejection(manager.stop())).code);
+        await held.opened;
+        ended = true;
+      },
+    });
+    await manager.enqueue({ name: "a", payload: 1 });
+    await manager.start();
+    await clock.advance(10);
+    expect([await codes.opened, manager.status]).toEqual(["conflict", "stopping"]);
+    const stopped = manager.stop().then(() => ended);
+    held.open();
+    expect(await stopped).toBe(true);
+  });
+
+  it("stop() and start() during process() end it after the job that runs", async () => {
+    const { clock, manager } = open();
+    const ran: unknown[] = [];
+    const waiting: (() => void)[] = [];
+    let begun = () => {};
+    const handler = (payload: unknown) => {
+      ran.push(payload);
+      begun();
+      return new Promise<void>((resolve) => waiting.push(resolve));
+    };
+    const beginning = () =>
+      new Promise<void>((resolve) => {
+        begun = resolve;
+      });
+    manager.registerJob({ name: "a", queue: "q", handler });
+    for (let n = 1; n <= 4; n++) await manager.enqueue({ name: "a", payload: n });
+    const first = beginning();
+    const processed = manager.process();
+    await first;
+    const stopped = manager.stop();
+    waiting.pop()?.();
+    await stopped;
+    expect([await processed, ran]).toEqual([1, [1]]);
+    const second = beginning();
+    const again = manager.process();
+    await second;
+    const starting = manager.start();
+    waiting.pop()?.();
+    expect(await again).toBe(1);
+    await starting;
+    await clock.advance(10);
+    expect([manager.status, ran]).toEqual(["running", [1, 2, 3, 4]]);
+    for (const finish of waiting) finish();
+    await manager.stop();
+  });
+
+  it("stop() with a timeout that is no duration is refused and changes nothing", async () => {
+    const { clock, manager, ran, handler } = open();
+    manager.registerJob({ name: "a", queue: "q", handler });
+    await manager.start();
+    expect(await rejection(manager.stop({ timeout: "soon" as "1s" }))).toMatchObject({ code: "invalid_option" });
+    await manager.enqueue({ name: "a", payload: 1 });
+    await clock.advance(10);
+    expect([manager.status, ran]).toEqual(["running", [1]]);
+    await manager.stop();
+  });
+});
+
+describe("R34: the life of a worker in Node", () => {
+  it("an opening that fails after stop() and start() does not end what was started since", async () => {
+    const clock = createManualClock();
+    const driver = memoryDriver({ clock });
+    const fails: ((error: Error) => void)[] = [];
+    const slow = new Proxy(driver, {
+      get: (target, verb) => {
+        if (verb === "enlist" && fails.length === 0) return () => new Promise((_, reject) => fails.push(reject));
+        const member = Reflect.get(target, verb) as unknown;
+        return typeof member === "function" ? member.bind(target) : member;
+      },
+    });
+    const ran: unknown[] = [];
+    const worker = new Worker(slow, { clock, queues: [{ name: "q", run: ({ payload }) => void ran.push(payload) }] });
+    const first = worker.start();
+    await worker.stop();
+    await worker.start();
+    fails[0]?.(new Error("late"));
+    await first;
+    await new Queue("q", driver, { clock }).addJob("a", 1);
+    await clock.advance(10);
+    expect([worker.status, ran]).toEqual(["running", [1]]);
+    await worker.stop();
+  });
+
+  it("a handler that does not await stop() or drain() of its own queue causes no unhandled rejection", async () => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown) => unhandled.push(error);
+    process.on("unhandledRejection", note);
+    const clock = createManualClock();
+    const queue = new Queue("q", memoryDriver({ clock }), { clock });
+    queue.on("job:a", async () => {
+      await Promise.resolve();
+      void queue.drain();
+      void queue.stop();
+    });
+    await queue.addJob("a", 1);
+    await queue.run();
+    await clock.advance(10);
+    await clock.turn();
+    await queue.stop();
+    process.off("unhandledRejection", note);
+    expect(unhandled).toEqual([]);
+  });
+
+  it("a job that runs here in a handler cannot await drain() of that handler's queue", async () => {
+    const jobs = defineJobs({ here: { shouldQueue: () => false }, a: {} });
+    const queue = new Queue("q", memoryDriver(), { jobs });
+    const codes: unknown[] = [];
+    queue.on("job:here", async () => void codes.push((await rejection(queue.drain())).code));
+    queue.on("job:a", async (_, ctx) => void (await ctx.enqueue({ name: "here", payload: 1 })));
+    await queue.addJob("a", 1);
+    await queue.drain();
+    expect(codes).toEqual(["conflict"]);
+  });
+
+  it("stop() leaves no timer armed, whatever its timeout", async () => {
+    let armed = 0;
+    const clock: Clock = {
+      ...systemClock,
+      after(ms, run) {
+        armed++;
+        let over = false;
+        const end = () => {
+          if (!over) armed--;
+          over = true;
+        };
+        const disarm = systemClock.after(ms, () => {
+          end();
+          run();
+        });
+        return () => {
+          end();
+          disarm();
+        };
+      },
+    };
+    const queue = new Queue("q", memoryDriver({ clock }), { clock });
+    queue.on("job:a", () => 1);
+    await queue.addJob("a", 1);
+    await queue.drain();
+    await queue.run();
+    await queue.stop({ timeout: "1h" });
+    expect(armed).toBe(0);
   });
 });

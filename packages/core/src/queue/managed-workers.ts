@@ -1,8 +1,9 @@
 import type { Clock } from "../driver/clock.ts";
-import type { Duration } from "../job/duration.ts";
+import { type Duration, toMs } from "../job/duration.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { Keep } from "../job/record.ts";
 import { backoffDelay } from "../job/retry.ts";
+import { handlerScope } from "../worker/handler-scope.ts";
 import type { Worker } from "../worker/worker.ts";
 import type { WorkerStatus } from "../worker/worker-options.ts";
 import type { Connections } from "./connections.ts";
@@ -38,6 +39,8 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #drains = 0;
+  /** Counts calls that say what is wanted: one ends a `process` that is under way. */
+  #calls = 0;
   /** Queues whose settings are in their stores, or on their way there. */
   readonly #configured = new Map<Queue<Jobs, Ctx>, Promise<void>>();
 
@@ -62,8 +65,17 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   }
 
   /** Writes the queues' settings into their stores and starts working them. While they stop: once that is over. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#calls++;
     this.#wanted = "running";
+    const started = this.#start();
+    if (!this.#workers.some((worker) => worker.hasScope())) return started;
+    // What it waits for may be the handler that calls it.
+    started.catch(this.#options.report);
+    return Promise.resolve();
+  }
+
+  async #start(): Promise<void> {
     while (this.#wanted === "running") {
       if (this.#stopping) await this.#stopping;
       else if (this.#status === "running") return this.#starting;
@@ -71,34 +83,49 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     }
   }
 
+  /** @throws what the timeout is refused with, before anything is stopped. */
   stop(options: { readonly timeout?: Duration }): Promise<void> {
+    try {
+      if (options.timeout !== undefined) toMs(options.timeout, "timeout");
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    // The workers are stopped even where their handler may not wait for it.
+    const stopped = handlerScope.run(undefined, () => this.#stop(options));
+    return this.#refuseOwn("stop()") ?? stopped;
+  }
+
+  #stop(options: { readonly timeout?: Duration }): Promise<void> {
+    this.#calls++;
     this.#wanted = "stopped";
-    if (this.#status === "stopped") return Promise.resolve();
+    const stopped = Promise.all(this.#workers.map((worker) => worker.stop(options)));
+    if (this.#status === "stopped") return stopped.then(() => {});
     this.#status = "stopping";
-    const stopped = Promise.all([...this.#workers()].map((worker) => worker.stop(options)));
     this.#stopping ??= stopped
       // A connection that was being opened when this began may have opened since.
       .then(() => this.#starting?.catch(() => {}))
-      .then(() => Promise.all([...this.#workers()].map((worker) => worker.stop({ timeout: 0 }))))
+      .then(() => Promise.all(this.#workers.map((worker) => worker.stop({ timeout: 0 }))))
       .then(() => {})
       .finally(() => {
         this.#status = "stopped";
         this.#stopping = undefined;
       });
-    const done = this.#stopping.then(() => stopped).then(() => {});
-    // A handler's own manager refuses to be awaited by it: no unhandled rejection where nothing awaits it.
-    for (const promise of [this.#stopping, done]) promise.catch(() => {});
-    return done;
+    return this.#stopping.then(() => stopped).then(() => {});
   }
 
   /** Works until nothing runs and nothing is due on any connection; they are then as they were, or as told meanwhile. */
-  async drain(): Promise<void> {
+  drain(): Promise<void> {
+    return this.#refuseOwn("drain()") ?? this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    this.#calls++;
     this.#drains++;
     try {
       while (this.#stopping) await this.#stopping;
       if (this.#status === "stopped") await this.#begin();
       else await this.#starting;
-      const workers = [...this.#workers()].filter((worker) => worker.status === "running");
+      const workers = this.#workers.filter((worker) => worker.status === "running");
       const done = () => workers.reduce((sum, worker) => sum + worker.processedCount + worker.failedCount, 0);
       // What runs on one connection may add to another that was idle already.
       for (let before = -1; before !== done() && this.#status === "running"; ) {
@@ -111,13 +138,16 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     }
   }
 
-  /** Runs up to `count` due jobs, of one queue or of any, one after the other; answers how many. */
+  /**
+   * Runs up to `count` due jobs, of one queue or of any, one after the other; answers how many. A `start`, `stop` or `drain`
+   * meanwhile ends it after the job that runs.
+   */
   async process({ queue, count = Number.POSITIVE_INFINITY }: ProcessOptions): Promise<number> {
     this.work();
+    const calls = ++this.#calls;
     let ran = 0;
-    for (const worker of this.#workers()) {
-      while (ran < count && (await worker.processNext(queue))) ran++;
-    }
+    for (const worker of this.#workers)
+      while (ran < count && calls === this.#calls && (await worker.processNext(queue))) ran++;
     return ran;
   }
 
@@ -173,8 +203,16 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     });
   }
 
-  *#workers(): Iterable<Worker> {
-    for (const { worker } of this.#options.connections.all.values()) yield worker;
+  get #workers(): readonly Worker[] {
+    return [...this.#options.connections.all.values()].map(({ worker }) => worker);
+  }
+
+  #refuseOwn(call: string): Promise<void> | undefined {
+    for (const worker of this.#workers) {
+      const refused = worker.refuseOwn(call);
+      if (refused) return refused;
+    }
+    return undefined;
   }
 
   /** Writes the settings of the queues of one connection that were not written since the start. */

@@ -183,14 +183,13 @@ export class Queue<
   }
 
   /**
-   * Starts working this queue here. While it runs, its options are those of the first call. While it stops, it starts
-   * again once that is over, with these.
+   * Starts working this queue here. While it runs or stops, its options are those of the first call; while it stops, it
+   * starts again once that is over. In one of this queue's own handlers it resolves at once.
    *
    * @throws {QuaysideError} `closed` on a closed driver; `invalid_option`.
    */
   async run(options: RunOptions<Ctx> = {}): Promise<void> {
-    if (!this.#worker || this.#worker.status === "stopped") this.#worker = this.#makeWorker(options);
-    await this.#worker.start();
+    await this.#workerFor(options).start();
   }
 
   /**
@@ -198,15 +197,13 @@ export class Queue<
    * further call with a shorter timeout shortens the wait.
    */
   stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
-    // Passed on as it is: a refusal that a handler does not await is no unhandled rejection.
     return this.#worker?.stop(options) ?? Promise.resolve();
   }
 
   /** Works until nothing is due, then resolves: for tests, scripts and service workers. */
   drain(options: RunOptions<Ctx> = {}): Promise<void> {
     try {
-      if (!this.#worker || this.#worker.status === "stopped") this.#worker = this.#makeWorker(options);
-      return this.#worker.drain();
+      return this.#workerFor(options).drain();
     } catch (error) {
       return Promise.reject(error);
     }
@@ -228,6 +225,11 @@ export class Queue<
   /** @internal Tells this queue's listeners of an event of the manager's worker. */
   [MANAGED]<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): void {
     this.#events.emit(name, event);
+  }
+
+  #workerFor(options: RunOptions<Ctx>): Worker {
+    if (!this.#worker || this.#worker.unused) this.#worker = this.#makeWorker(options);
+    return this.#worker;
   }
 
   #makeWorker({ ctx, ...options }: RunOptions<Ctx>): Worker {

@@ -2,6 +2,7 @@ import { DEFAULTS } from "../job/defaults.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Emitter } from "../worker/emitter.ts";
+import { handlerScope } from "../worker/handler-scope.ts";
 import { Attempt, type AttemptEnd, type Producer } from "../worker/run-attempt.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
 import type { QueueHome } from "./queue-home.ts";
@@ -38,7 +39,8 @@ export async function runHere(job: NewJob, { home, events, producer }: RunHere):
       },
       { clock, random, worker: { ctx: home.ctx, producer } },
     );
-    attempt.start((stored, context) => runner.run(stored, context));
+    // Where a handler adds it, that handler waits for it.
+    attempt.start((stored, context) => runner.run(stored, context), handlerScope.current());
   });
   const durationMs = clock.now() - started;
   if (typeof outcome === "number") {

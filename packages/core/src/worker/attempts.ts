@@ -34,16 +34,13 @@ export interface AttemptsListener {
 /** The attempts in a worker's hands, and what the store has yet to hear of them: how they ended, what they report. */
 export class Attempts<Ctx extends object> {
   readonly #options: AttemptsOptions<Ctx>;
-  readonly #owner: object;
   readonly #attemptListener: AttemptListener;
   readonly #running = new Set<Attempt>();
   readonly #reports: AttemptReports;
   #ended: Settled[] = [];
 
-  /** @param owner what `handlerScope` names while a handler runs. */
-  constructor(options: AttemptsOptions<Ctx>, owner: object, listener: AttemptsListener) {
+  constructor(options: AttemptsOptions<Ctx>, listener: AttemptsListener) {
     this.#options = options;
-    this.#owner = owner;
     this.#reports = new AttemptReports(options.clock, () => listener.reportsDue());
     this.#attemptListener = this.#listenFor(listener);
   }
@@ -66,12 +63,17 @@ export class Attempts<Ctx extends object> {
     return [...this.#running].filter(({ job }) => job.queue === queue).length;
   }
 
+  /** Whether this is one of them, and its handler has not come back yet. */
+  has(scope: object | undefined): boolean {
+    return this.#running.has(scope as Attempt);
+  }
+
   start(claimed: ClaimedJob): void {
     const { job } = claimed;
     const attempt = new Attempt(claimed, this.#attemptListener, this.#options);
     this.#running.add(attempt);
     this.#options.events.emit("active", { job });
-    attempt.start(this.#runOf(job), this.#owner);
+    attempt.start(this.#runOf(job));
   }
 
   /** How its queue runs it, with what this worker puts around that. */

@@ -1,4 +1,5 @@
 import type { JobRecord } from "../job/record.ts";
+import { handlerScope } from "./handler-scope.ts";
 
 export interface FailureHooksOptions {
   /** What to call for a job; undefined when there is nothing. */
@@ -11,25 +12,32 @@ export interface FailureHooksOptions {
 /** The `onFailed` functions at work: a worker waits for them before it is idle, or has stopped. */
 export class FailureHooks {
   readonly #options: FailureHooksOptions;
-  #running = 0;
+  /** One scope per hook at work. */
+  readonly #running = new Set<object>();
 
   constructor(options: FailureHooksOptions) {
     this.#options = options;
   }
 
   get running(): number {
-    return this.#running;
+    return this.#running.size;
+  }
+
+  /** Whether this is the scope of a hook that has not come back yet. */
+  has(scope: object | undefined): boolean {
+    return scope !== undefined && this.#running.has(scope);
   }
 
   async run(job: JobRecord, error: unknown): Promise<void> {
     const { find, report, returned } = this.#options;
-    this.#running++;
+    const scope = {};
+    this.#running.add(scope);
     try {
-      await find(job)?.(job, error);
+      await handlerScope.run(scope, () => find(job)?.(job, error));
     } catch (cause) {
       report(cause);
     } finally {
-      this.#running--;
+      this.#running.delete(scope);
       returned();
     }
   }

@@ -1,7 +1,7 @@
-/** Which worker's handler the running code belongs to. */
+/** Which attempt (or `onFailed` hook) the running code belongs to. */
 interface Scope {
-  /** Calls `act` as part of a handler of this worker, or of none. Arguments are passed on: no closure per job. */
-  run<T, Args extends readonly unknown[]>(worker: object | undefined, act: (...args: Args) => T, ...args: Args): T;
+  /** Calls `act` as part of this attempt, or of none. Arguments are passed on: no closure per job. */
+  run<T, Args extends readonly unknown[]>(attempt: object | undefined, act: (...args: Args) => T, ...args: Args): T;
   current(): object | undefined;
 }
 
@@ -17,20 +17,20 @@ interface NodeGlobals {
 }
 
 /**
- * Where the platform can follow asynchronous calls (Node), a handler's whole run belongs to its worker; elsewhere its
+ * Where the platform can follow asynchronous calls (Node), a handler's whole run belongs to its attempt; elsewhere its
  * first synchronous part does.
  */
 function makeScope(): Scope {
   const Storage = (globalThis as NodeGlobals).process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage;
   if (Storage) {
     const storage = new Storage();
-    return { run: (worker, act, ...args) => storage.run(worker, act, ...args), current: () => storage.getStore() };
+    return { run: (attempt, act, ...args) => storage.run(attempt, act, ...args), current: () => storage.getStore() };
   }
   let current: object | undefined;
   return {
-    run(worker, act, ...args) {
+    run(attempt, act, ...args) {
       const before = current;
-      current = worker;
+      current = attempt;
       try {
         return act(...args);
       } finally {

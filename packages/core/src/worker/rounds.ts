@@ -78,7 +78,7 @@ export class Rounds<Ctx extends object> {
     this.#wakeTimer = new Timer(clock);
     this.#renewalTimer = new Timer(clock);
     this.#claimPause = new Timer(clock);
-    this.attempts = new Attempts(options, this, {
+    this.attempts = new Attempts(options, {
       ended: () => this.notice(),
       returned: () => {
         this.#look = true;

@@ -111,14 +111,14 @@ export class Attempt {
   /**
    * Runs the handler. Not an asynchronous function: that would allocate 200 bytes more per job.
    *
-   * @param owner what `handlerScope` names while the handler runs. What follows its end is not part of it.
+   * @param scope what `handlerScope` names while the handler runs: another attempt where that one waits for this.
    */
-  start(run: Run, owner?: object): void {
+  start(run: Run, scope: object = this): void {
     if (this.job.timeoutMs !== undefined) this.#limit(this.job.timeoutMs);
     try {
       // The built-in `then`, for what a handler returns may have one of its own that throws or is called twice.
       Promise.prototype.then.call(
-        Promise.resolve(handlerScope.run(owner, run, this.job, this.#context())),
+        Promise.resolve(handlerScope.run(scope, run, this.job, this.#context())),
         (result) => this.#finish({ result }),
         (error) => this.#finish({ error }),
       );

@@ -45,6 +45,10 @@ export class Worker<Ctx extends object = object> {
   #stopping: Promise<void> | undefined;
   /** Ends what `stop` waits for at once. */
   #endWait: () => void = () => {};
+  /** Disarms the timers of `stop`: one left armed would keep a Node process alive. */
+  #stopTimers: (() => void)[] = [];
+  /** Counts lives, so that an opening that fails late does not end the next one. */
+  #life = 0;
   /** Calls of `drain` in progress. They keep the worker running although `#wanted` is "stopped". */
   #drains = 0;
   #processing: Promise<void> | undefined;
@@ -100,6 +104,8 @@ export class Worker<Ctx extends object = object> {
       status: () => this.#status,
       storeLost: (error) => this.#storeLost(error),
       spent: () => {
+        // That of `processNext` is its own.
+        if (this.#processing) return;
         if (options.quota) options.quota.spent();
         else if (options.maxJobs !== undefined) void this.stop();
       },
@@ -149,10 +155,18 @@ export class Worker<Ctx extends object = object> {
   /**
    * Starts claiming. Resolves when it may claim (its lock is held), or stands in line for it where one tab works for all,
    * or when a later `stop()` has overruled it. While it stops, it starts once that is over. Throws `closed` on a closed
-   * driver.
+   * driver. In one of this worker's own handlers it resolves at once.
    */
-  async start(): Promise<void> {
+  start(): Promise<void> {
     this.#wanted = "running";
+    const started = this.#start();
+    if (!this.hasScope()) return started;
+    // What it waits for may be that handler.
+    started.catch((error) => this.#reporter.fault(error));
+    return Promise.resolve();
+  }
+
+  async #start(): Promise<void> {
     while (this.#wanted === "running") {
       if (this.#stopping) await this.#stopping;
       else if (this.#processing) await this.#processing;
@@ -179,9 +193,9 @@ export class Worker<Ctx extends object = object> {
         this.#stopping = undefined;
       });
       if (timeoutMs === 0) this.#endWait();
-      else this.#clock.after(timeoutMs, this.#endWait);
+      else this.#stopTimers.push(this.#clock.after(timeoutMs, this.#endWait));
     }
-    return this.#refuseOwn("stop()") ?? this.#stopping ?? Promise.resolve();
+    return this.refuseOwn("stop()") ?? this.#stopping ?? Promise.resolve();
   }
 
   /**
@@ -189,7 +203,7 @@ export class Worker<Ctx extends object = object> {
    * meanwhile. Throws `closed` on a closed driver, and `conflict` in one of this worker's own handlers.
    */
   drain(): Promise<void> {
-    return this.#refuseOwn("drain()") ?? this.#drain();
+    return this.refuseOwn("drain()") ?? this.#drain();
   }
 
   async #drain(): Promise<void> {
@@ -251,10 +265,12 @@ export class Worker<Ctx extends object = object> {
   }
 
   async #open(limits: ClaimLimits): Promise<void> {
+    const life = ++this.#life;
     this.#network?.open();
     try {
       await this.#duty.begin(limits);
     } catch (error) {
+      if (life !== this.#life) return;
       this.#wanted = "stopped";
       this.#network?.close();
       this.#duty.leave();
@@ -263,10 +279,23 @@ export class Worker<Ctx extends object = object> {
     }
   }
 
-  /** Refuses a call from the worker's own handler, which would wait for itself. Not unhandled when it is not awaited. */
-  #refuseOwn(call: string): Promise<void> | undefined {
-    // A timer that a handler has left behind belongs to it, too, and waits for no one once nothing runs.
-    if (handlerScope.current() !== this.#rounds || this.#rounds.attempts.running === 0) return undefined;
+  /** @internal Stopped, and no call is about to start it. */
+  get unused(): boolean {
+    return this.#status === "stopped" && this.#wanted === "stopped" && !this.#stopping && !this.#processing;
+  }
+
+  /** @internal Whether the caller is a handler or an `onFailed` hook of this worker that has not come back yet. */
+  hasScope(): boolean {
+    const scope = handlerScope.current();
+    return this.#rounds.attempts.has(scope) || this.#hooks.has(scope);
+  }
+
+  /**
+   * @internal A handler that waited for its own worker would wait for itself. The rejection is marked as handled: one that
+   * does not await the call must not end its process.
+   */
+  refuseOwn(call: string): Promise<void> | undefined {
+    if (!this.hasScope()) return undefined;
     const refused = Promise.reject(
       new QuaysideError("conflict", `A handler cannot await ${call} of its own worker: it would wait for itself.`),
     );
@@ -304,6 +333,7 @@ export class Worker<Ctx extends object = object> {
   async #end(): Promise<void> {
     const { attempts } = this.#rounds;
     this.#status = "stopping";
+    this.#life++;
     this.#rounds.rest();
     let waited = false;
     this.#endWait = () => {
@@ -325,6 +355,7 @@ export class Worker<Ctx extends object = object> {
   }
 
   #leave(): void {
+    for (const disarm of this.#stopTimers.splice(0)) disarm();
     this.#network?.close();
     this.#rounds.close();
     this.#duty.leave();
