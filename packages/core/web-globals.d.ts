@@ -31,7 +31,6 @@ interface AbortSignal {
 declare const AbortSignal: {
   prototype: AbortSignal;
   abort(reason?: unknown): AbortSignal;
-  any(signals: AbortSignal[]): AbortSignal;
   timeout(milliseconds: number): AbortSignal;
 };
 
@@ -92,7 +91,6 @@ interface SubtleCrypto {
 }
 declare const crypto: {
   getRandomValues<T extends Uint8Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>(array: T): T;
-  randomUUID(): `${string}-${string}-${string}-${string}-${string}`;
   readonly subtle: SubtleCrypto;
 };
 

@@ -1,5 +1,5 @@
 import { defineJob, defineJobs, QuaysideError, Queue, QueueManager, RetryAfterError } from "@quayside/core";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { rejection, scene } from "./support.ts";
 
@@ -224,6 +224,17 @@ describe("shouldQueue", () => {
         onFailed: (_: unknown, error: unknown) => ran.push((error as Error).message),
       },
     }) as unknown as Record<"resize", object>;
+
+  it("false: the job runs here in a page that is no secure context, too", async () => {
+    const { queue } = defined(definitions([]));
+    vi.stubGlobal("crypto", { getRandomValues: crypto.getRandomValues.bind(crypto) });
+    try {
+      const ids = [await queue.addJob("resize", { width: 10 }), await queue.addJob("resize", { width: 11 })];
+      expect(new Set(ids).size).toBe(2);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
 
   it("false: the job runs here before addJob resolves, and is not stored", async () => {
     const ran: unknown[] = [];

@@ -71,4 +71,13 @@ describe("Node 20", () => {
     `);
     expect(names).toContain("httpDriver");
   });
+
+  it("describes the HTTP API", async () => {
+    const openapi = await bundle("../../packages/edge/src/api/openapi.ts");
+    const version = runInNode20(`
+      import { openApiDocument } from ${JSON.stringify(openapi)};
+      console.log(JSON.stringify(openApiDocument({ limits: { bodyBytes: 1, payloadBytes: 1, jobs: 1, keyMs: 1 } }).openapi));
+    `);
+    expect(version).toBe("3.1.1");
+  });
 });

@@ -75,6 +75,35 @@ describe("a queue's object", () => {
   });
 });
 
+describe("the first answer after an object was unloaded", () => {
+  async function unloaded(more: (queue: ReturnType<typeof open>["queue"]) => Promise<unknown> = async () => {}) {
+    const { queue, object } = open();
+    await more(queue);
+    await ended(queue, await queue.addJob("email", { to: "ada@example.com" }));
+    await evictDurableObject(object);
+    return queue;
+  }
+
+  it("counts no job as active that ended before", async () => {
+    const queue = await unloaded();
+    expect(await queue.counts()).toMatchObject({ waiting: 0, active: 0, completed: 1 });
+  });
+
+  it("counts every job that waits", async () => {
+    const queue = await unloaded(async ({ name }) => {
+      const other = edgeQueue(env.WORK_QUEUE, name);
+      await other.addJob("fax", {});
+      await vi.waitFor(async () => expect((await other.list()).jobs[0]).toMatchObject({ blockedBy: "name" }));
+    });
+    expect(await queue.counts()).toMatchObject({ waiting: 1, active: 0 });
+  });
+
+  it("has a size of 0 when all jobs have ended", async () => {
+    const queue = await unloaded();
+    expect(await queue.size()).toBe(0);
+  });
+});
+
 describe("a queue's object with several queues", () => {
   it("works all of them, also those it held before it was started again", async () => {
     const { name, object } = open();

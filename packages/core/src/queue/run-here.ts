@@ -61,7 +61,7 @@ export async function runHere(job: NewJob, { home, events, producer }: RunHere):
 
 /** The job as a worker would have claimed it. */
 function recordOf(job: NewJob, now: number): JobRecord {
-  const { id = crypto.randomUUID(), queue, name, priority = 0, tags = [], timeoutMs } = job;
+  const { id = randomId(), queue, name, priority = 0, tags = [], timeoutMs } = job;
   return {
     id,
     queue,
@@ -82,3 +82,7 @@ function recordOf(job: NewJob, now: number): JobRecord {
     ...(timeoutMs !== undefined && { timeoutMs }),
   };
 }
+
+/** Not `crypto.randomUUID`: a page that is no secure context lacks it. */
+const randomId = (): string =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -23,7 +23,7 @@ export function* getJob(turn: Turn, queue: string, id: string): Program<JobRecor
 const DELAYED_LIMIT = 10_000;
 
 export function* counts(turn: Turn, queue: string): Program<JobCounts> {
-  const held = (yield* turn.leases()).heldOf(queue).length;
+  const held = yield* countRunning(turn, queue);
   const ready = yield* turn.tallied(queue, "ready", () => countKeys(startingWith("ready", readyLane(queue))));
   const blocked = yield* turn.tallied(queue, "blocked", () => countKeys(blockedLanes(queue)));
   const finished: Record<EndState, number> = { completed: 0, failed: 0, cancelled: 0 };
@@ -34,6 +34,16 @@ export function* counts(turn: Turn, queue: string): Program<JobCounts> {
   const delayed = yield* countDelayed(turn, queue);
   const { paused = false } = yield* turn.settings(queue);
   return { waiting: Math.max(0, ready + blocked - held - delayed), delayed, active: held, ...finished, paused };
+}
+
+/** What a process left behind may list jobs that ended before it did: see `deferrable` of `Operation`. */
+function* countRunning(turn: Turn, queue: string): Program<number> {
+  let running = 0;
+  for (const { held, liveness } of (yield* turn.leases()).all()) {
+    const keys = held.map(({ key }) => key).filter((key) => queueOf(key) === queue);
+    running += liveness === "process" ? (yield* get("jobs", keys)).filter(Boolean).length : keys.length;
+  }
+  return running;
 }
 
 const END_STATES = ["completed", "failed", "cancelled"] as const;
@@ -82,7 +92,7 @@ function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
   for (const queue of queues) {
     const { maxActive, paused, rateLimit } = yield* turn.settings(queue);
     // Whoever frees a slot of a full queue looks again by itself.
-    if (paused || (yield* turn.leases()).heldOf(queue).length >= (maxActive ?? Number.POSITIVE_INFINITY)) continue;
+    if (paused || (maxActive !== undefined && (yield* countRunning(turn, queue)) >= maxActive)) continue;
     const due = new DueJobs(turn, queue);
     const dueAt = (yield* due.next(1)).length > 0 ? turn.now : due.wakeAt;
     const freeAt = rateLimit ? yield* nextTokenAt(turn, queue, rateLimit) : turn.now;
