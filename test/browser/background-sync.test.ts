@@ -1,5 +1,5 @@
 import { handleBackgroundSync, requestBackgroundSync } from "@quayside/browser";
-import { memoryDriver, Queue } from "@quayside/core";
+import { memoryDriver, QuaysideError, Queue, QueueManager, Worker } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it, vi } from "vitest";
 
@@ -150,15 +150,120 @@ describe("handleBackgroundSync", () => {
     await queue.addJob("upload", "a");
     const gone = { worker: "gone", liveness: "time", leaseMs: 1_000, exchange: 1, settle: [], running: [] } as const;
     await queue.driver.exchange({ ...gone, claim: { limit: 1, queues: [{ queue: "uploads" }] } });
-    // It has to have seen the other's lease go unrenewed.
-    await scope.sync();
-    await clock.advance(2_000);
     const work = scope.sync();
-    await clock.advance(0);
-    expect(done).toEqual([]);
-    await clock.advance(1_000);
+    // It has to see the other's lease go unrenewed, and the job waits a second for its next attempt.
+    for (let seconds = 0; seconds < 5; seconds++) await clock.advance(1_000);
     await work;
     expect(done).toEqual(["a"]);
+  });
+
+  it("fails each further sync while a retry is pending, whoever began it: the browser repeats only what failed", async () => {
+    const { clock, queue, scope, fail } = setUp();
+    await queue.addJob("upload", "a", { backoff: "10m" });
+    fail(1);
+    const first = scope.sync();
+    await clock.advance(0);
+    await expect(first).rejects.toThrow("the first in 600 s");
+    await clock.advance(60_000);
+    const second = scope.sync();
+    await clock.advance(0);
+    await expect(second).rejects.toThrow("the first in 540 s");
+    // As after the browser has ended the service worker and started it again.
+    const restarted = new Scope();
+    handleBackgroundSync(new Queue("uploads", queue.driver, { clock }), { scope: restarted, clock });
+    const third = restarted.sync();
+    await clock.advance(0);
+    await expect(third).rejects.toThrow("the first in 540 s");
+  });
+
+  it("fails the sync while a page that may be closed holds a job, and waits for its end before that", async () => {
+    const { clock, queue, scope } = setUp();
+    await queue.addJob("upload", "a");
+    const page = {
+      worker: "page",
+      liveness: "time",
+      leaseMs: 600_000,
+      settle: [],
+      running: [],
+      claim: { limit: 1, queues: [{ queue: "uploads" }] },
+    } as const;
+    const { jobs } = await queue.driver.exchange({ ...page, exchange: 1 });
+    const first = scope.sync();
+    for (let seconds = 0; seconds < 32; seconds++) await clock.advance(1_000);
+    await expect(first).rejects.toThrow("1 jobs are being worked elsewhere");
+    const second = scope.sync();
+    await clock.advance(1_000);
+    const settle = jobs.map(({ token }) => ({ token, outcome: "completed" as const }));
+    await queue.driver.exchange({ ...page, exchange: 2, settle, claim: { limit: 0, queues: [] } });
+    await clock.advance(0);
+    await second;
+  });
+
+  it("fails the sync while jobs wait for the rate limit of their queue", async () => {
+    const { clock, queue, scope, done } = setUp();
+    await queue.configure({ rateLimit: { max: 1, per: "1h" } });
+    await queue.addJobs([
+      { name: "upload", payload: "a" },
+      { name: "upload", payload: "b" },
+    ]);
+    const work = scope.sync();
+    await clock.advance(0);
+    await expect(work).rejects.toThrow("1 jobs are to be tried again");
+    expect(done).toEqual(["a"]);
+  });
+
+  it("fails the sync while a job of an earlier event was given back, or a page delayed one", async () => {
+    const { clock, queue, scope } = setUp();
+    await queue.addJob("upload", "a", { delay: "1h" });
+    const work = scope.sync();
+    await clock.advance(0);
+    await expect(work).rejects.toThrow("the first in 3600 s");
+  });
+
+  it("succeeds where only the next occurrence of a recurrence is to come, or the queue is paused", async () => {
+    const { clock, queue, scope } = setUp();
+    await queue.schedule("daily", { every: "1d" }, "upload", "a");
+    const work = scope.sync();
+    await clock.advance(0);
+    await work;
+    await queue.addJob("upload", "b", { delay: "1h" });
+    await queue.pause();
+    const second = scope.sync();
+    await clock.advance(0);
+    await second;
+  });
+
+  it("asks the store of a QueueManager and of a Worker as well", async () => {
+    const clock = createManualClock();
+    const driver = memoryDriver({ clock, random: () => 0.5 });
+    const fails = () => {
+      throw new Error("no network");
+    };
+    const queue = new Queue<{ upload: string }>("uploads", driver, { clock });
+    queue.on("job:upload", fails);
+    const manager = new QueueManager<{ upload: string }>({ driver, clock });
+    manager.registerJob({ name: "upload", queue: "uploads", handler: fails });
+    const worker = new Worker(driver, { clock, queues: [queue.asWorkerQueue()] });
+    await queue.addJob("upload", "a", { backoff: "10m", maxAttempts: 10 });
+    for (const drained of [manager, worker]) {
+      const scope = new Scope();
+      handleBackgroundSync(drained, { scope, clock });
+      for (let sync = 0; sync < 2; sync++) {
+        const work = scope.sync();
+        await clock.advance(0);
+        await expect(work).rejects.toThrow("1 jobs are to be tried again");
+      }
+    }
+  });
+
+  it("counts what it put off itself where its token may not read the store", async () => {
+    const { clock, queue, scope, fail } = setUp();
+    vi.spyOn(queue.driver, "counts").mockRejectedValue(new QuaysideError("forbidden", "not yours"));
+    await queue.addJob("upload", "a", { backoff: "10m" });
+    fail(1);
+    const first = scope.sync();
+    await clock.advance(0);
+    await expect(first).rejects.toThrow("the first in 600 s");
   });
 
   it("fails the sync when a job was given back for later", async () => {

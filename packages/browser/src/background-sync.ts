@@ -40,8 +40,10 @@ interface WorkerScope {
  * page asks for it, or the service worker starts. Call it while the script of the service worker first runs, as all of
  * its listeners have to be there by then. `import()` is not allowed in service workers: import handlers statically.
  *
- * A sync fails as long as jobs of it are to be tried again, so that the browser repeats it. Browsers allow an event some
- * minutes; a job that is cut off goes back in line, as after a crash.
+ * A sync fails while work is left that is due later than `patience`, so that the browser repeats it: jobs with a delay, a
+ * retry or a rate limit, and jobs that another worker holds (its page may be closed by now). It asks the store, so it
+ * does not matter which event or page left them. Paused queues, jobs that wait for other jobs, and the next run of a
+ * recurrence do not count. Browsers allow an event some minutes; a job that is cut off goes back in line, as after a crash.
  *
  * @param worker a queue with its handlers, a `Worker` or a `QueueManager`.
  * @returns the function that undoes it.

@@ -180,4 +180,4 @@ export type {
 } from "./worker/telemetry.ts";
 export { Worker } from "./worker/worker.ts";
 export type { WorkerEvents } from "./worker/worker-events.ts";
-export type { WorkerOptions, WorkerQueue, WorkerStatus } from "./worker/worker-options.ts";
+export type { WorkerOptions, WorkerQueue, WorkerStatus, WorkPlace } from "./worker/worker-options.ts";

@@ -7,7 +7,7 @@ import { checkName } from "../job/place.ts";
 import { Emitter } from "../worker/emitter.ts";
 import { Slots } from "../worker/slots.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
-import { CONCURRENCY, type WorkerStatus } from "../worker/worker-options.ts";
+import { CONCURRENCY, type WorkerStatus, type WorkPlace } from "../worker/worker-options.ts";
 import { ClassRegistry } from "./class-registry.ts";
 import { Connections } from "./connections.ts";
 import {
@@ -238,6 +238,11 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   /** Stops claiming, waits for running handlers up to `timeout` (default 30 s), then gives their jobs back. */
   stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
     return this.#workers.stop(options);
+  }
+
+  /** Where it works: each connection's driver with the queues that are worked there. */
+  get places(): readonly WorkPlace[] {
+    return [...this.#connections.all.values()].flatMap(({ worker }) => worker.places);
   }
 
   /** Works until nothing runs and nothing is due on any connection; a manager that was stopped is stopped again. */

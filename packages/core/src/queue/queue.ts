@@ -9,7 +9,7 @@ import type { Producer } from "../worker/run-attempt.ts";
 import { Slots } from "../worker/slots.ts";
 import { Worker } from "../worker/worker.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
-import { CONCURRENCY, type WorkerOptions, type WorkerQueue } from "../worker/worker-options.ts";
+import { CONCURRENCY, type WorkerOptions, type WorkerQueue, type WorkPlace } from "../worker/worker-options.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
 import { JobAdder } from "./job-adder.ts";
 import { JobBuilder } from "./job-builder.ts";
@@ -207,6 +207,11 @@ export class Queue<
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Where it is worked, for those who ask its store whether there is work left. */
+  get places(): readonly WorkPlace[] {
+    return [{ driver: this.driver, queues: [this.name] }];
   }
 
   /** How a worker works this queue: for a `Worker` of one's own over several queues. */

@@ -1,5 +1,5 @@
 import type { Clock } from "../driver/clock.ts";
-import type { Connectivity } from "../driver/driver.ts";
+import type { Connectivity, Driver } from "../driver/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { JobQuota } from "./claims.ts";
@@ -69,3 +69,9 @@ export interface WorkerOptions<Ctx extends object = object> {
 }
 
 export type WorkerStatus = "stopped" | "running" | "stopping";
+
+/** Queues that are worked on one driver. */
+export interface WorkPlace {
+  readonly driver: Driver;
+  readonly queues: readonly string[];
+}

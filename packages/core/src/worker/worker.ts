@@ -18,7 +18,13 @@ import { Rounds } from "./rounds.ts";
 import { Slots } from "./slots.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 import { Reporter, type WorkerEvents } from "./worker-events.ts";
-import { CONCURRENCY, type WorkerOptions, type WorkerQueue, type WorkerStatus } from "./worker-options.ts";
+import {
+  CONCURRENCY,
+  type WorkerOptions,
+  type WorkerQueue,
+  type WorkerStatus,
+  type WorkPlace,
+} from "./worker-options.ts";
 
 /**
  * Claims jobs from one or many queues and runs their handlers. It speaks to its driver in rounds, one exchange at a time,
@@ -29,6 +35,7 @@ import { CONCURRENCY, type WorkerOptions, type WorkerQueue, type WorkerStatus } 
  * await worker.start();
  */
 export class Worker<Ctx extends object = object> {
+  readonly #driver: Driver;
   readonly #options: WorkerOptions<Ctx>;
   readonly #clock: Clock;
   readonly #events: Emitter<WorkerEvents>;
@@ -55,6 +62,7 @@ export class Worker<Ctx extends object = object> {
   #closedBy: unknown;
 
   constructor(driver: Driver, options: WorkerOptions<Ctx>) {
+    this.#driver = driver;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const random = options.random ?? Math.random;
@@ -131,6 +139,11 @@ export class Worker<Ctx extends object = object> {
 
   get status(): WorkerStatus {
     return this.#status;
+  }
+
+  /** Where it works: its driver, and its queues. */
+  get places(): readonly WorkPlace[] {
+    return [{ driver: this.#driver, queues: this.#options.queues.map(({ name }) => name) }];
   }
 
   /** Jobs that it completed since construction. */
