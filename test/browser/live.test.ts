@@ -177,6 +177,60 @@ describe("a live value", () => {
     expect(live.getSnapshot()).toEqual(ready({ waiting: 2 }));
   });
 
+  it("is not kept by a listener that throws when it subscribes: it gets no function that stops it", async () => {
+    const { clock, driver, queue } = inMemory();
+    const read = vi.spyOn(driver, "counts");
+    const live = liveCounts(queue, { clock });
+    const boom = new Error("boom");
+    const calls = vi.fn(() => {
+      throw boom;
+    });
+    expect(() => live.subscribe(calls)).toThrow(boom);
+    await clock.advance(1_000);
+    expect(read).not.toHaveBeenCalled();
+    const listener = vi.fn();
+    live.subscribe(listener);
+    await clock.advance(1_000);
+    expect(listener).toHaveBeenLastCalledWith(ready({ waiting: 0 }));
+    expect(calls).toHaveBeenCalledTimes(1);
+  });
+
+  it("has failed where it cannot be watched, and lives again with the next listener or refresh", async () => {
+    const { clock, driver, queue } = inMemory();
+    const boom = new Error("boom");
+    const watch = vi.spyOn(driver, "watch").mockImplementation(() => {
+      throw boom;
+    });
+    const live = liveCounts(queue, { clock });
+    live.subscribe(() => {});
+    expect(live.getSnapshot()).toEqual({ status: "failed", error: boom });
+    live.refresh();
+    expect(live.getSnapshot()).toEqual({ status: "failed", error: boom });
+    watch.mockRestore();
+    live.refresh();
+    await clock.advance(0);
+    expect(live.getSnapshot()).toEqual(ready({ waiting: 0 }));
+
+    const other = liveCounts(queue, { clock });
+    let tries = 0;
+    vi.spyOn(driver, "watch").mockImplementation(() => {
+      throw new Error(`boom ${++tries}`);
+    });
+    // Listeners that refresh at each failure do not open it without end.
+    const again = () => {
+      if (tries < 100 && other.getSnapshot().status === "failed") other.refresh();
+    };
+    const stops = [other.subscribe(again), other.subscribe(again)];
+    expect(tries).toBeLessThan(10);
+    vi.restoreAllMocks();
+    other.refresh();
+    await clock.advance(0);
+    await queue.addJob("resize", { width: 1 });
+    await clock.advance(1_000);
+    expect(other.getSnapshot()).toEqual(ready({ waiting: 1 }));
+    for (const stop of stops) stop();
+  });
+
   it("keeps a listener's mistake from the others", async () => {
     const report = vi.fn();
     vi.stubGlobal("reportError", report);

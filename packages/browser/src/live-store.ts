@@ -61,6 +61,9 @@ export class LiveStore<T> implements Live<T> {
   #wanted = false;
   #restsUntil = Number.NEGATIVE_INFINITY;
   #stopWatching: (() => void) | undefined;
+  #stopReturn: (() => void) | undefined;
+  /** A listener that is told of a failure may call `refresh`: it must not open again from in there. */
+  #opening = false;
   #stopTimer: () => void = () => {};
 
   constructor(source: LiveSource<T>, { clock = systemClock }: LiveOptions) {
@@ -74,33 +77,61 @@ export class LiveStore<T> implements Live<T> {
   readonly subscribe = (listener: (state: LiveState<T>) => void): (() => void) => {
     // Its own function for each call, so that the same listener may subscribe twice.
     const own = () => listener(this.#state);
-    this.#listeners.add(own);
-    if (this.#listeners.size === 1) this.#open();
-    own();
-    return () => {
+    const leave = () => {
       if (this.#listeners.delete(own) && this.#listeners.size === 0) this.#close();
     };
+    this.#listeners.add(own);
+    this.#open();
+    try {
+      own();
+    } catch (error) {
+      // The caller gets no function with which to stop it.
+      leave();
+      throw error;
+    }
+    return leave;
   };
 
   readonly refresh = (): void => {
-    if (!this.#stopWatching || this.#wanted) return;
-    this.#wanted = true;
-    this.#schedule();
+    if (!this.#stopWatching) this.#open();
+    else if (!this.#wanted) {
+      this.#wanted = true;
+      this.#schedule();
+    }
   };
 
+  /**
+   * Begins to watch while there are listeners. A source that cannot be watched has failed; the next listener, `refresh`
+   * or return to the page tries again.
+   */
   #open(): void {
-    const stops = [this.#source.watch(this.refresh), onReturn(this.refresh)];
-    this.#stopWatching = () => {
-      for (const stop of stops) stop();
-    };
+    if (this.#stopWatching || this.#opening || this.#listeners.size === 0) return;
+    this.#opening = true;
+    this.#stopReturn ??= onReturn(this.refresh);
+    try {
+      this.#stopWatching = this.#source.watch(this.refresh);
+    } catch (error) {
+      this.#tell(this.#failed(error));
+      return;
+    } finally {
+      this.#opening = false;
+    }
     this.refresh();
   }
 
   #close(): void {
-    this.#stopWatching?.();
+    const stop = this.#stopWatching;
     this.#stopWatching = undefined;
     this.#stopTimer();
     this.#wanted = false;
+    this.#stopReturn?.();
+    this.#stopReturn = undefined;
+    stop?.();
+  }
+
+  #failed(error: unknown): LiveState<T> {
+    const { value } = this.#state;
+    return { status: "failed", ...(value !== undefined && { value }), error };
   }
 
   /** Not at once: all that happens in this turn, a first listener that leaves and comes again too, is one read. */
@@ -122,8 +153,7 @@ export class LiveStore<T> implements Live<T> {
       changesAt = await this.#source.changesAt(value);
       next = { status: "ready", value };
     } catch (error) {
-      const { value } = this.#state;
-      next = { status: "failed", ...(value !== undefined && { value }), error };
+      next = this.#failed(error);
     }
     this.#reading = false;
     this.#restsUntil = this.#clock.monotonic() + REST_MS;

@@ -23,8 +23,8 @@ export function useJobs<Jobs extends JobMap, Ctx extends object>(
   queue: Queue<Jobs, Ctx>,
   query: LiveQuery = {},
 ): LiveState<LivePage<Jobs>> {
-  const { state, tags, limit, cursor } = query;
-  const key = JSON.stringify([state, tags, limit, cursor]);
+  // All of it, in whatever order it is written.
+  const key = JSON.stringify(Object.entries(query).sort());
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the query, which is another object each time.
   return useLive(useMemo(() => liveJobs(queue, query), [queue, key]));
 }
