@@ -38,17 +38,22 @@ export async function requestBackgroundSync(options: RequestSyncOptions = {}): P
   const worker = registration && (await activeWorker(registration));
   if (!worker) return "none";
   const { sync, periodicSync } = registration as SyncRegistration;
-  if (minInterval !== undefined) await succeeds(periodicSync?.register(tag, { minInterval }));
-  if (await succeeds(sync?.register(tag))) return "sync";
-  worker.postMessage({ quayside: "drain", tag } satisfies DrainMessage);
-  return "message";
+  if (minInterval !== undefined) await succeeds(() => periodicSync?.register(tag, { minInterval }));
+  if (await succeeds(() => sync?.register(tag))) return "sync";
+  const message: DrainMessage = { quayside: "drain", tag };
+  return (await succeeds(() => Promise.resolve(worker.postMessage(message)))) ? "message" : "none";
 }
 
-/** Absent on insecure origins, on servers and in private windows of some engines, whatever the types say. */
+/**
+ * Absent on insecure origins, on servers and in private windows of some engines. Sandboxed frames refuse to tell, by an
+ * exception.
+ */
 async function registrationOfPage(): Promise<ServiceWorkerRegistration | undefined> {
-  const container =
-    typeof navigator === "undefined" ? undefined : (navigator.serviceWorker as ServiceWorkerContainer | undefined);
-  return container?.getRegistration();
+  try {
+    return await navigator.serviceWorker.getRegistration();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The active service worker, also of a registration that is on its way there. */
@@ -68,8 +73,9 @@ async function activeWorker(registration: ServiceWorkerRegistration): Promise<Se
 }
 
 /** False for what there is not, and for what the user or the browser does not allow. */
-async function succeeds(registering: Promise<void> | undefined): Promise<boolean> {
+async function succeeds(register: () => Promise<void> | undefined): Promise<boolean> {
   try {
+    const registering = register();
     await registering;
     return registering !== undefined;
   } catch {

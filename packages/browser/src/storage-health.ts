@@ -1,3 +1,4 @@
+import { systemClock } from "@quayside/core";
 import { nameOf } from "./failures.ts";
 
 /** How safe the jobs of this site are in this browser. What an engine does not tell is undefined. */
@@ -26,12 +27,14 @@ export interface StorageHealth {
  */
 export async function storageHealth(): Promise<StorageHealth> {
   const storage = storageManager();
-  const [available, persisted, estimate, mode] = await Promise.all([
+  const [available, persisted, estimate, refused] = await Promise.all([
     canOpen(),
-    storage?.persisted?.().catch(() => undefined),
-    storage?.estimate?.().catch(() => undefined),
-    modeOf(storage),
+    answerOf(() => storage?.persisted?.()),
+    answerOf(() => storage?.estimate?.()),
+    refusesDirectory(storage),
   ]);
+  // Where nothing can be stored at all (sandboxed frames, blocked cookies) the refusal says nothing of the window.
+  const mode = available && refused ? "private" : "unknown";
   return { available, persisted, quota: estimate?.quota, usage: estimate?.usage, mode };
 }
 
@@ -40,8 +43,8 @@ export async function storageHealth(): Promise<StorageHealth> {
  * is used. Ask when the user has just entrusted it with something. True when it is granted, now or before.
  */
 export async function requestPersistence(): Promise<boolean> {
-  const storage = storageManager();
   try {
+    const storage = storageManager();
     // Not asked again, so that nobody is prompted twice.
     return (await storage?.persisted?.()) || ((await storage?.persist?.()) ?? false);
   } catch {
@@ -51,23 +54,45 @@ export async function requestPersistence(): Promise<boolean> {
 
 /** Absent on insecure origins and in older engines, whatever the types say; so may be each of its methods. */
 function storageManager(): Partial<StorageManager> | undefined {
-  return typeof navigator === "undefined" ? undefined : (navigator.storage as StorageManager | undefined);
+  try {
+    return navigator.storage;
+  } catch {
+    return undefined;
+  }
 }
+
+/** Undefined where there is no answer. */
+async function answerOf<T>(ask: () => Promise<T> | undefined): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Drivers prefix the names of theirs with `quayside:`, so this is none of theirs. */
+const PROBE = "quayside-probe";
+/** A request that was not answered by then counts as refused. */
+const PATIENCE_MS = 10_000;
 
 /** Only opening one tells. It is deleted again. */
 function canOpen(): Promise<boolean> {
-  const name = "quayside:?";
   return new Promise((resolve) => {
+    const stop = systemClock.after(PATIENCE_MS, () => resolve(false));
+    const answer = (available: boolean) => {
+      stop();
+      resolve(available);
+    };
     try {
-      const request = indexedDB.open(name);
-      request.onerror = () => resolve(false);
+      const request = indexedDB.open(PROBE);
+      request.onerror = () => answer(false);
       request.onsuccess = () => {
         request.result.close();
-        const deletion = indexedDB.deleteDatabase(name);
-        deletion.onsuccess = deletion.onerror = () => resolve(true);
+        const deletion = indexedDB.deleteDatabase(PROBE);
+        deletion.onsuccess = deletion.onerror = () => answer(true);
       };
     } catch {
-      resolve(false);
+      answer(false);
     }
   });
 }
@@ -76,11 +101,11 @@ function canOpen(): Promise<boolean> {
  * Firefox refuses the site's private file system in private windows, with a `SecurityError`.
  * @see https://developer.mozilla.org/docs/Web/API/StorageManager/getDirectory#exceptions
  */
-async function modeOf(storage: Partial<StorageManager> | undefined): Promise<StorageHealth["mode"]> {
+async function refusesDirectory(storage: Partial<StorageManager> | undefined): Promise<boolean> {
   try {
     await storage?.getDirectory?.();
-    return "unknown";
+    return false;
   } catch (error) {
-    return nameOf(error) === "SecurityError" ? "private" : "unknown";
+    return nameOf(error) === "SecurityError";
   }
 }

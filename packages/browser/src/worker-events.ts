@@ -1,6 +1,8 @@
 import { fromStoredError, type StoredError, toStoredError, type WorkerEvents } from "@quayside/core";
 import type { Drainable } from "./background-drain.ts";
 import { databaseName } from "./database-name.ts";
+import { nameOf } from "./failures.ts";
+import { onPutAside, openChannel } from "./page-life.ts";
 
 /** The events that go from one context to others: all but `error`, which is for where the worker runs. */
 export type BroadcastEvents = Omit<WorkerEvents, "error">;
@@ -42,13 +44,25 @@ export interface RemoteEvents {
  * broadcastEvents(queue, "my-app");
  */
 export function broadcastEvents(worker: Pick<Drainable, "on">, name: string): () => void {
-  const channel = new BroadcastChannel(channelOf(name));
+  const channelName = channelOf(name);
+  let channel = openChannel(channelName);
+  const hide = () => channel?.close();
+  const show = () => {
+    channel = openChannel(channelName);
+  };
   const stops = NAMES.map((quayside) =>
-    worker.on(quayside, (event) => channel.postMessage({ quayside, event: toPlain(event) } satisfies Message)),
+    worker.on(quayside, (event) => {
+      try {
+        channel?.postMessage({ quayside, event: toPlain(event) } satisfies Message);
+      } catch (error) {
+        // On a page that is put aside the channel is closed.
+        if (nameOf(error) !== "InvalidStateError") throw error;
+      }
+    }),
   );
+  stops.push(hide, onPutAside(hide, show));
   return () => {
     for (const stop of stops) stop();
-    channel.close();
   };
 }
 
@@ -66,25 +80,35 @@ export function workerEvents(name: string): RemoteEvents {
   const channelName = channelOf(name);
   const listeners = new Set<(message: Message) => void>();
   let channel: BroadcastChannel | undefined;
+  let stop = () => {};
+  // An open channel that is written to drops its page from the back/forward cache.
+  const close = () => {
+    channel?.close();
+    channel = undefined;
+  };
+  const open = () => {
+    channel ??= listen(channelName, listeners);
+  };
   return {
     on(event, listener) {
       const own = (message: Message) => {
         if (message.quayside === event) listener(fromPlain(message.event) as BroadcastEvents[typeof event]);
       };
+      if (listeners.size === 0) stop = onPutAside(close, open);
       listeners.add(own);
-      channel ??= listen(channelName, listeners);
+      open();
       return () => {
-        listeners.delete(own);
-        if (listeners.size > 0) return;
-        channel?.close();
-        channel = undefined;
+        if (!listeners.delete(own) || listeners.size > 0) return;
+        stop();
+        close();
       };
     },
   };
 }
 
-function listen(name: string, listeners: ReadonlySet<(message: Message) => void>): BroadcastChannel {
-  const channel = new BroadcastChannel(name);
+function listen(name: string, listeners: ReadonlySet<(message: Message) => void>): BroadcastChannel | undefined {
+  const channel = openChannel(name);
+  if (!channel) return undefined;
   channel.onmessage = ({ data }: MessageEvent<Partial<Message> | null>) => {
     // Other code of the site may use the name too.
     if (typeof data?.quayside !== "string" || typeof data.event !== "object") return;

@@ -1,0 +1,29 @@
+/**
+ * Calls `hide` when the page goes away, and `show` when it comes back out of the back/forward cache. Returns the function
+ * that stops it. Workers have no such events, and neither has a server.
+ */
+export function onPutAside(hide: () => void, show: () => void): () => void {
+  if (typeof document === "undefined") return () => {};
+  const shown = ({ persisted }: PageTransitionEvent) => {
+    if (persisted) show();
+  };
+  addEventListener("pagehide", hide);
+  addEventListener("pageshow", shown);
+  return () => {
+    removeEventListener("pagehide", hide);
+    removeEventListener("pageshow", shown);
+  };
+}
+
+/** A server that renders pages has no storage to share: an open channel or a lock there would keep Node from ending. */
+export const isServer = (): boolean => typeof indexedDB === "undefined";
+
+/** Undefined on a server, and where the browser has no channels or denies them: Firefox does when cookies are blocked. */
+export function openChannel(name: string): BroadcastChannel | undefined {
+  if (typeof BroadcastChannel === "undefined" || isServer()) return undefined;
+  try {
+    return new BroadcastChannel(name);
+  } catch {
+    return undefined;
+  }
+}
