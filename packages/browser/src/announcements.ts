@@ -1,4 +1,11 @@
 import { CHANGE_KINDS, type Change } from "@quayside/core";
+import type { UpgradeProgress } from "./connection.ts";
+import { openChannel } from "./page-life.ts";
+
+/** Posted while a tab upgrades the database. Code that knows none of it ignores what is no array. */
+interface Upgrading {
+  readonly upgrading: UpgradeProgress;
+}
 
 type Listener = (changes: readonly Change[]) => void;
 
@@ -11,6 +18,7 @@ const PAUSE_MS = 10;
 /** Tells the other tabs and workers of the site what changed. Where there is no `BroadcastChannel`, nobody is told. */
 export class Announcements {
   readonly #name: string;
+  readonly #upgrading: (progress: UpgradeProgress) => void;
   readonly #listeners = new Set<Listener>();
   readonly #queues = new Set<string>();
   #channel: BroadcastChannel | undefined;
@@ -23,8 +31,15 @@ export class Announcements {
   /** Runs while the last message is too recent for another. */
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(name: string) {
+  /** @param upgrading told of the progress of an upgrade in another tab. */
+  constructor(name: string, upgrading: (progress: UpgradeProgress) => void = () => {}) {
     this.#name = name;
+    this.#upgrading = upgrading;
+  }
+
+  /** Tells the other tabs how far the upgrade of the database is, so that they wait for it. */
+  tellUpgrade(progress: UpgradeProgress): void {
+    this.#post({ upgrading: progress });
   }
 
   announce(changes: readonly Change[]): void {
@@ -94,8 +109,12 @@ export class Announcements {
   #send(): void {
     const changes = [...this.#unsent.values()];
     this.#unsent.clear();
+    if (changes.length > 0) this.#post(changes);
+  }
+
+  #post(message: readonly Change[] | Upgrading): void {
     try {
-      if (changes.length > 0) this.#channel?.postMessage(changes);
+      this.#channel?.postMessage(message);
     } catch {
       // A page that is going away: best effort is the contract.
     }
@@ -110,16 +129,17 @@ export class Announcements {
   }
 
   #open(): BroadcastChannel | undefined {
-    if (this.#closed || this.#channel || typeof BroadcastChannel === "undefined") return this.#channel;
-    // A server that renders the page has no records to share, and an open channel keeps Node from ending.
-    if (typeof indexedDB === "undefined") return undefined;
-    this.#channel = new BroadcastChannel(this.#name);
+    if (this.#closed || this.#channel) return this.#channel;
+    this.#channel = openChannel(this.#name);
+    if (!this.#channel) return undefined;
     // A message drops its page from the back/forward cache (https://web.dev/articles/bfcache#broadcastchannel).
     if (typeof document !== "undefined") {
       addEventListener("pagehide", this.#hangUp);
       addEventListener("pageshow", this.#pickUp);
     }
     this.#channel.onmessage = ({ data }) => {
+      const progress = (data as Partial<Upgrading> | null)?.upgrading;
+      if (progress) this.#upgrading(progress);
       // Other code of the site may use the name too.
       if (!Array.isArray(data)) return;
       this.#remember(data);

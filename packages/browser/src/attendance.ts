@@ -6,14 +6,17 @@ import { Leadership } from "./leadership.ts";
 export type TabsOption = "all" | "leader";
 
 /**
- * When the workers of a page may work: while it is there (not in the back/forward cache, not on its way out) and, where
- * one tab works for all, while it is that tab.
+ * When the workers of a page may work: while the page is there (not in the back/forward cache, not on its way out) and,
+ * where one tab works for all, while it is that tab. An urgent shift (a drain, the next job) does not wait for the lead.
  */
 export class Attendance {
-  readonly #shifts = new Set<Shift>();
+  /** All shifts; true: it has begun. */
+  readonly #shifts = new Map<Shift, boolean>();
   readonly #leadership: Leadership | undefined;
   #away = false;
-  #open = false;
+  #closed = false;
+  /** Why this tab does not lead any more: its store was upgraded by newer code. */
+  #outdated: unknown;
 
   constructor(name: string, mode: TabsOption, clock: Clock) {
     if (mode === "leader") {
@@ -23,31 +26,63 @@ export class Attendance {
 
   /** See `Driver.attend`. */
   attend(shift: Shift): () => void {
+    if (this.#closed) {
+      // Is refused by the driver.
+      shift.begin();
+      return () => {};
+    }
     if (this.#shifts.size === 0) this.#arrive();
-    this.#shifts.add(shift);
-    if (this.#open) shift.begin();
-    else void this.#decide();
+    this.#shifts.set(shift, false);
+    this.#seek();
+    void this.#decide();
     return () => {
-      if (this.#shifts.delete(shift) && this.#shifts.size === 0) this.#depart();
+      if (!this.#shifts.delete(shift)) return;
+      this.#seek();
+      if (this.#shifts.size === 0) this.#depart();
+    };
+  }
+
+  /** Gives up the lead because of this error, which is told to those who work; undefined: may lead again. */
+  async outdate(error: unknown): Promise<void> {
+    this.#outdated = error;
+    if (error === undefined) return this.#seek();
+    await this.#decide(error);
+    this.#leadership?.resign();
+  }
+
+  /** Ends all shifts and gives up the lead. Answers what stops the workers, once the driver is closed. */
+  async close(): Promise<() => void> {
+    this.#closed = true;
+    this.#away = true;
+    const shifts = [...this.#shifts.keys()];
+    const ended = this.#decide();
+    this.#leadership?.resign();
+    await ended;
+    this.#depart();
+    return () => {
+      // What they ask for now is refused with `closed`, which stops a worker.
+      for (const shift of shifts) if (this.#shifts.has(shift)) shift.begin();
     };
   }
 
   #arrive(): void {
     // Workers have no such events: what a worker holds goes with the page that owns it.
-    if (typeof document !== "undefined") {
-      addEventListener("pagehide", this.#hide);
-      addEventListener("pageshow", this.#show);
-    }
-    this.#leadership?.seek();
+    if (typeof document === "undefined") return;
+    addEventListener("pagehide", this.#hide);
+    addEventListener("pageshow", this.#show);
   }
 
   #depart(): void {
-    if (typeof document !== "undefined") {
-      removeEventListener("pagehide", this.#hide);
-      removeEventListener("pageshow", this.#show);
-    }
-    this.#open = false;
-    this.#leadership?.resign();
+    if (typeof document === "undefined") return;
+    removeEventListener("pagehide", this.#hide);
+    removeEventListener("pageshow", this.#show);
+  }
+
+  /** In line for the lead while a shift needs it. */
+  #seek(): void {
+    const wanted = [...this.#shifts.keys()].some(({ urgent }) => !urgent);
+    if (!wanted) this.#leadership?.resign();
+    else if (!this.#away && this.#outdated === undefined) this.#leadership?.seek();
   }
 
   readonly #hide = (): void => {
@@ -61,17 +96,21 @@ export class Attendance {
   readonly #show = (): void => {
     if (!this.#away) return;
     this.#away = false;
-    this.#leadership?.seek();
+    this.#seek();
     void this.#decide();
   };
 
-  /** Begins or ends all shifts, if that is due. What an end does at once it has done when this returns. */
-  async #decide(): Promise<void> {
-    const open = !this.#away && (this.#leadership?.leading ?? true);
-    if (open === this.#open) return;
-    this.#open = open;
-    const shifts = [...this.#shifts];
-    if (open) for (const shift of shifts) shift.begin();
-    else await Promise.allSettled(shifts.map((shift) => shift.end()));
+  /** Begins or ends the shifts for which that is due. What an end does at once it has done when this returns. */
+  async #decide(cause?: unknown): Promise<void> {
+    const leading = this.#outdated === undefined && (this.#leadership?.leading ?? true);
+    const ending: Promise<void>[] = [];
+    for (const [shift, begun] of [...this.#shifts]) {
+      const may = !this.#away && (leading || shift.urgent === true);
+      if (may === begun) continue;
+      this.#shifts.set(shift, may);
+      if (may) shift.begin();
+      else ending.push(shift.end(cause));
+    }
+    await Promise.allSettled(ending);
   }
 }

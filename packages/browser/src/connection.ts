@@ -1,7 +1,20 @@
-import { COLLECTIONS } from "@quayside/core";
+import { COLLECTIONS, type QuaysideError, systemClock } from "@quayside/core";
 import { type IDBPDatabase, type IDBPObjectStore, type IDBPTransaction, openDB, unwrap } from "idb";
 import { EngineFailure, nameOf, unavailable } from "./failures.ts";
+import { keepReserve, spendReserve } from "./reserve.ts";
 import { toText } from "./text-keys.ts";
+
+/** How long an upgrade goes on between two reports of it. */
+const TELL_MS = 1_000;
+
+/** How many of the records an upgrade of the database has brought up to date. */
+export interface UpgradeProgress {
+  done: number;
+  total: number;
+}
+
+/** Called with the error when newer code has upgraded the database, without one when it can be used again. */
+export type VersionListener = (error: QuaysideError | undefined) => void;
 
 /** Raise it with every change of the object stores, and say in `upgrade` how to get there from each older one. */
 const SCHEMA_VERSION = 2;
@@ -15,14 +28,28 @@ const UPGRADE_STEP = 1_000;
 export class Connection {
   readonly #name: string;
   readonly #patienceMs: number;
+  readonly #upgrading: (progress: UpgradeProgress) => void;
+  /** Each begins the patience of one who waits anew. */
+  readonly #waits = new Set<() => void>();
   #opening: Promise<IDBDatabase> | undefined;
   #open: IDBDatabase | undefined;
+  /** The reserve was given up, and is to be made again before jobs are added. */
+  reserveSpent = false;
+  /** Told when newer code has upgraded the database, and when it can be used again. */
+  readonly #versionListeners = new Set<VersionListener>();
+  #outdated = false;
   /** From the first opening on, a database that is not there has been deleted, and with it what the queue held. */
   #wasThere = false;
 
-  constructor(name: string, patienceMs: number) {
+  constructor(name: string, patienceMs: number, upgrading: (progress: UpgradeProgress) => void) {
     this.#name = name;
     this.#patienceMs = patienceMs;
+    this.#upgrading = upgrading;
+  }
+
+  /** An upgrade goes on, here or in another tab: who waits for the database waits for it, however long it takes. */
+  progressed(): void {
+    for (const wait of [...this.#waits]) wait();
   }
 
   /** The connection, where there is one. */
@@ -45,6 +72,30 @@ export class Connection {
     return this.#patiently(this.#opening);
   }
 
+  /** Makes room on a full disk; answers whether it may have. */
+  spendReserve(): Promise<boolean> {
+    this.reserveSpent = true;
+    return spendReserve();
+  }
+
+  /** @throws {EngineFailure} while there is no room for the reserve that was given up. */
+  async restoreReserve(): Promise<void> {
+    if (!(await keepReserve())) throw new EngineFailure(new DOMException("No reserve is left.", "QuotaExceededError"));
+    this.reserveSpent = false;
+  }
+
+  /** See `IndexedDbStore.watchVersion`. */
+  watchVersion(listener: VersionListener): () => void {
+    this.#versionListeners.add(listener);
+    return () => this.#versionListeners.delete(listener);
+  }
+
+  #tellVersion(error?: QuaysideError): void {
+    if (this.#outdated === (error !== undefined)) return;
+    this.#outdated = error !== undefined;
+    for (const listener of [...this.#versionListeners]) listener(error);
+  }
+
   /** Lets this connection go, unless a newer one has taken its place already. Its transactions finish first. */
   discard(database: IDBDatabase): void {
     database.close();
@@ -61,6 +112,8 @@ export class Connection {
 
   async #connect(): Promise<IDBDatabase> {
     let lost: "deleted" | "damaged" | undefined;
+    let stopTelling = () => {};
+    const progress = { done: 0, total: 0 };
     try {
       const opening = openDB(this.#name, SCHEMA_VERSION, {
         upgrade: (database, oldVersion, _newVersion, transaction, event) => {
@@ -73,20 +126,50 @@ export class Connection {
           };
           // Undone, it leaves no database: whoever deleted it finds it deleted.
           if (lost) undo();
-          else upgrade(database, oldVersion, transaction).catch(undo);
+          else {
+            stopTelling = this.#tellUpgrade(progress);
+            upgrade(database, oldVersion, transaction, progress).catch(undo);
+          }
         },
-        blocking: () => this.discard(database),
+        blocking: (_current, wanted) => {
+          this.discard(database);
+          // Opened again it is open again if that fails, and refused once it is done.
+          if (wanted !== null && this.#versionListeners.size > 0) this.open().catch(() => {});
+        },
         terminated: () => this.discard(database),
       });
       const database = unwrap(await opening);
       this.#open = database;
       this.#wasThere = true;
+      keepReserve().catch(() => {});
+      this.#tellVersion();
       return database;
     } catch (error) {
       if (lost) throw unavailable(this.#name, lost);
-      if (nameOf(error) === "VersionError") throw unavailable(this.#name, "newer_version", error);
+      if (nameOf(error) === "VersionError") {
+        const newer = unavailable(this.#name, "newer_version", error);
+        this.#tellVersion(newer);
+        throw newer;
+      }
       throw new EngineFailure(error);
+    } finally {
+      stopTelling();
     }
+  }
+
+  /** Tells how far an upgrade is, again and again while it goes on. A new database has nothing to upgrade. */
+  #tellUpgrade(progress: UpgradeProgress): () => void {
+    let stop = () => {};
+    const tell = () => {
+      if (progress.total > 0) this.#upgrading({ ...progress });
+      this.progressed();
+      stop = systemClock.after(Math.min(TELL_MS, this.#patienceMs / 3), tell);
+    };
+    tell();
+    return () => {
+      stop();
+      if (progress.total > 0) this.#upgrading({ ...progress });
+    };
   }
 
   /**
@@ -95,8 +178,18 @@ export class Connection {
    */
   #patiently(opening: Promise<IDBDatabase>): Promise<IDBDatabase> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(unavailable(this.#name, "blocked")), this.#patienceMs);
-      opening.then(resolve, reject).finally(() => clearTimeout(timer));
+      let stop = () => {};
+      const wait = () => {
+        stop();
+        stop = systemClock.after(this.#patienceMs, () => reject(unavailable(this.#name, "blocked")));
+      };
+      wait();
+      this.#waits.add(wait);
+      const end = () => {
+        stop();
+        this.#waits.delete(wait);
+      };
+      opening.then(resolve, reject).finally(end);
     });
   }
 }
@@ -108,22 +201,31 @@ type UpgradedStore = IDBPObjectStore<unknown, string[], string, "versionchange">
  * Builds the object stores from core's declaration. A record's key stands beside it, as text: for a key that it would
  * have to look up in the record, Chromium makes another copy of that with every put. And no index.
  */
-async function upgrade(database: IDBPDatabase, oldVersion: number, transaction: Upgrade): Promise<void> {
+async function upgrade(
+  database: IDBPDatabase,
+  oldVersion: number,
+  transaction: Upgrade,
+  progress: UpgradeProgress,
+): Promise<void> {
+  if (oldVersion === 1)
+    for (const collection of Object.keys(COLLECTIONS))
+      progress.total += await transaction.objectStore(collection).count();
   for (const collection of Object.keys(COLLECTIONS)) {
     const before = oldVersion === 1 ? transaction.objectStore(collection) : undefined;
     if (before) before.name = `${collection}/1`;
     database.createObjectStore(collection);
-    if (before) await copy(before, transaction.objectStore(collection));
+    if (before) await copy(before, transaction.objectStore(collection), progress);
     if (before) database.deleteObjectStore(before.name);
   }
 }
 
 /** In version 1 the keys were those of the records themselves. */
-async function copy(from: UpgradedStore, to: UpgradedStore): Promise<void> {
+async function copy(from: UpgradedStore, to: UpgradedStore, progress: UpgradeProgress): Promise<void> {
   let range: IDBKeyRange | null = null;
   for (;;) {
     const records: readonly { readonly key: (string | number)[] }[] = await from.getAll(range, UPGRADE_STEP);
     for (const record of records) void to.put(record, toText(record.key));
+    progress.done += records.length;
     const last = records[UPGRADE_STEP - 1];
     if (!last) return;
     range = IDBKeyRange.lowerBound(last.key, true);

@@ -26,6 +26,10 @@ export function isLostConnection({ cause, finished }: EngineFailure): boolean {
   return name === "InvalidStateError" || name === "AbortError" || (name === "UnknownError" && !finished);
 }
 
+/** Whether there may be no room left. WebKit aborts without an error when the disk is full. */
+export const mayBeFull = ({ cause }: EngineFailure): boolean =>
+  nameOf(cause) === "QuotaExceededError" || cause === null;
+
 /** Why a database cannot be used: `details.reason` of a `storage_unavailable` error. */
 export type UnavailableReason = "deleted" | "damaged" | "newer_version" | "blocked" | "failed";
 

@@ -1,6 +1,7 @@
 import { type Clock, StoreDriver, type StoreDriverOptions, systemClock } from "@quayside/core";
 import { Attendance, type TabsOption } from "./attendance.ts";
 import { checkOption } from "./check-option.ts";
+import type { VersionListener } from "./connection.ts";
 import { type ConnectivityOptions, connectivity } from "./connectivity.ts";
 import { IndexedDbStore, type IndexedDbStoreOptions } from "./indexed-db-store.ts";
 import { tabs } from "./tabs.ts";
@@ -40,6 +41,7 @@ export class IndexedDbDriver extends StoreDriver {
   /** The name that stores, locks and channels of these records share. */
   readonly name: string;
   readonly #store: IndexedDbStore;
+  readonly #attendance: Attendance;
   readonly #options: StoreDriverOptions;
 
   constructor({ clock, random, tabs: mode = "all", probe, ...options }: IndexedDbDriverOptions) {
@@ -55,7 +57,21 @@ export class IndexedDbDriver extends StoreDriver {
     });
     this.name = options.name;
     this.#store = store;
+    this.#attendance = attendance;
     this.#options = own;
+    if (mode === "leader") store.watchVersion((error) => void attendance.outdate(error));
+  }
+
+  /** Gives back what workers here hold, and the lead, then closes the store. Workers that were not stopped stop. */
+  override async close(): Promise<void> {
+    const stopWorkers = await this.#attendance.close();
+    await super.close();
+    stopWorkers();
+  }
+
+  /** See `IndexedDbStore.watchVersion`. */
+  watchVersion(listener: VersionListener): () => void {
+    return this.#store.watchVersion(listener);
   }
 
   /** A driver on the same jobs and the same connection of which every call is on disk before it resolves. */

@@ -1,9 +1,9 @@
-import { type Change, type Program, QuaysideError, type Store } from "@quayside/core";
+import { type Change, type Program, type ProgramKind, QuaysideError, type Store } from "@quayside/core";
 import { Announcements } from "./announcements.ts";
 import { checkOption } from "./check-option.ts";
-import { Connection } from "./connection.ts";
+import { Connection, type UpgradeProgress, type VersionListener } from "./connection.ts";
 import { databaseName } from "./database-name.ts";
-import { EngineFailure, isLostConnection, toQuaysideError } from "./failures.ts";
+import { EngineFailure, isLostConnection, mayBeFull, toQuaysideError } from "./failures.ts";
 import { type Durability, runProgram } from "./run-program.ts";
 
 export interface IndexedDbStoreOptions {
@@ -16,6 +16,11 @@ export interface IndexedDbStoreOptions {
   readonly durability?: Durability;
   /** How long to wait for a database that other tabs keep from being opened, in ms. Default 10,000. */
   readonly openTimeoutMs?: number;
+  /**
+   * Called about once a second while a new version of the page brings the stored records up to date, in this tab or in
+   * another one. Calls wait for that, however long it takes.
+   */
+  readonly onUpgrade?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
 /** A transaction whose connection was lost is tried so often in all, as Firestore does. */
@@ -29,7 +34,9 @@ const OPEN_TIMEOUT_MS = 10_000;
  *
  * A connection that the engine or another tab takes away is opened again, and the program run again, up to three tries.
  * Rejects with a `QuaysideError`:
- * - `storage_full` (a `StorageFullError`): the site's quota is used up. Nothing was written.
+ * - `storage_full` (a `StorageFullError`): the site's quota is used up. Nothing was written. Adding jobs is refused first:
+ *   256 KiB in a database of their own (`quayside-reserve`) are given up so that jobs can still be settled, cancelled,
+ *   removed and cleared and queues paused. Reading writes nothing.
  * - `storage_unavailable`: `details.reason` is `deleted` (the database was deleted while this store was in use; it is
  *   not made anew behind your back, a new store object does that), `damaged` (the browser found it broken and threw it
  *   away; said once, then it is begun anew), `newer_version` (another tab runs a newer version: reload), `blocked`
@@ -69,8 +76,15 @@ export class IndexedDbStore implements Store {
       "whole milliseconds",
     );
     this.#durability = durability;
-    this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs);
-    this.#announcements = new Announcements(this.#database);
+    this.#announcements = new Announcements(this.#database, (progress) => {
+      this.#connection.progressed();
+      options.onUpgrade?.(progress);
+    });
+    const upgrading = (progress: UpgradeProgress) => {
+      options.onUpgrade?.(progress);
+      this.#announcements.tellUpgrade(progress);
+    };
+    this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs, upgrading);
   }
 
   /**
@@ -81,9 +95,9 @@ export class IndexedDbStore implements Store {
     return new IndexedDbStore({ ...this.#options, durability: "strict" }, this);
   }
 
-  transact<T>(start: () => Program<T>): Promise<T> {
+  transact<T>(start: () => Program<T>, kind: ProgramKind = "add"): Promise<T> {
     if (this.#closed) return Promise.reject(new QuaysideError("closed", "This store is closed."));
-    return this.#run(start);
+    return this.#run(start, kind);
   }
 
   get #closed(): boolean {
@@ -96,6 +110,14 @@ export class IndexedDbStore implements Store {
 
   watch(listener: (changes: readonly Change[]) => void): () => void {
     return this.#announcements.watch(listener);
+  }
+
+  /**
+   * Calls back with the error once newer code, in another tab, has upgraded the database beyond this code, and without one
+   * when it can be used again. Returns the function that stops it.
+   */
+  watchVersion(listener: VersionListener): () => void {
+    return this.#connection.watchVersion(listener);
   }
 
   close(): Promise<void> {
@@ -113,23 +135,28 @@ export class IndexedDbStore implements Store {
     if (!this.#base) this.#connection.close();
   }
 
-  async #run<T>(start: () => Program<T>): Promise<T> {
+  async #run<T>(start: () => Program<T>, kind: ProgramKind): Promise<T> {
     this.#running++;
     try {
-      return await this.#tryRun(start);
+      return await this.#tryRun(start, kind);
     } finally {
       if (--this.#running === 0) this.#atRest?.();
     }
   }
 
-  async #tryRun<T>(start: () => Program<T>): Promise<T> {
+  async #tryRun<T>(start: () => Program<T>, kind: ProgramKind): Promise<T> {
+    const mode = kind === "read" ? "readonly" : "readwrite";
     for (let tries = 1; ; tries++) {
       let database: IDBDatabase | undefined;
       try {
         database = this.#connection.opened ?? (await this.#connection.open());
-        return await runProgram(database, this.#durability, start());
+        // What was given up for others must be there again before more is added.
+        if (kind === "add" && this.#connection.reserveSpent) await this.#connection.restoreReserve();
+        return await runProgram(database, this.#durability, start(), mode);
       } catch (failure) {
         if (!(failure instanceof EngineFailure)) throw failure;
+        if (tries < TRIES && kind === "change" && mayBeFull(failure) && (await this.#connection.spendReserve()))
+          continue;
         if (tries === TRIES || !isLostConnection(failure)) throw toQuaysideError(failure, this.#database);
         if (database) this.#connection.discard(database);
       }

@@ -1,4 +1,5 @@
 import type { Clock } from "@quayside/core";
+import { openChannel } from "./page-life.ts";
 import { lockManager } from "./tabs.ts";
 
 /** How often one who stands in line asks whether the leader is still there. */
@@ -13,7 +14,7 @@ type Message = "are you there" | "here";
  * it the moment the leader goes. A frozen tab keeps its lock; it is found out by its silence, and the lock taken from it.
  * Answering takes no timer, so a hidden, throttled leader is not found silent.
  *
- * Where Web Locks are missing everybody leads: claims are safe without.
+ * Where Web Locks are missing or denied (blocked cookies, a sandboxed frame) every tab leads: claims are safe without.
  */
 export class Leadership {
   readonly #name: string;
@@ -41,8 +42,7 @@ export class Leadership {
   seek(): void {
     if (this.#quit) return;
     if (!lockManager()) {
-      this.#quit = () => {};
-      this.#lead(true);
+      this.#leadAlone();
       return;
     }
     this.#listen();
@@ -62,6 +62,7 @@ export class Leadership {
 
   #request(steal: boolean): void {
     const line = new AbortController();
+    let granted = false;
     let leave = () => {};
     const quit = () => {
       line.abort();
@@ -70,6 +71,7 @@ export class Leadership {
     this.#quit = quit;
     const hold = () =>
       new Promise<void>((resolve) => {
+        granted = true;
         leave = resolve;
         // Called off while it was being granted.
         if (this.#quit !== quit) return resolve();
@@ -83,12 +85,24 @@ export class Leadership {
       ?.request(this.#name, options, hold)
       .catch(() => {
         if (this.#quit !== quit) return;
+        // Denied: asked again, it would be denied again, at once and without end.
+        if (!granted) {
+          this.#leadAlone();
+          return;
+        }
         // Taken from it while it was silent. It stands in line again, behind who has it now.
         this.#quit = undefined;
         this.#lead(false);
         this.#request(false);
         this.#askLater();
       });
+  }
+
+  /** Without locks there is no line to stand in. */
+  #leadAlone(): void {
+    this.#stopAsking();
+    this.#quit = () => {};
+    this.#lead(true);
   }
 
   #askLater(): void {
@@ -108,8 +122,8 @@ export class Leadership {
   }
 
   #listen(): void {
-    if (typeof BroadcastChannel === "undefined") return;
-    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel = openChannel(this.#name);
+    if (!this.#channel) return;
     this.#channel.onmessage = ({ data }: MessageEvent<Message>) => {
       if (data === "here") this.#unanswered = 0;
       else if (this.#leading) this.#say("here");

@@ -119,6 +119,7 @@ export class OutboxDriver implements Driver {
     this.#undelivered = new Undelivered({ ...parts, partition, remoteName });
     const lock = stored ? `${databaseName(local.name)}:${this.#names.register}` : undefined;
     this.#forwarder = new Forwarder({ ...parts, undelivered: this.#undelivered, lock });
+    if (stored) local.watchVersion((error) => this.#forwarder.outdate(error));
   }
 
   /** Returns the function that stops it. Events are of the tab that forwards. */

@@ -5,19 +5,25 @@ import { issue } from "./requests.ts";
 export type Durability = "relaxed" | "strict";
 
 /**
- * Runs a program inside one `readwrite` transaction over all object stores; resolves when that has completed. Rejects
- * with what the program threw, or with an `EngineFailure`; in both cases the transaction is undone by then.
+ * Runs a program inside one transaction over all object stores (`readonly` for a program that only reads). Resolves when
+ * the transaction has completed. Rejects with what the program threw, or with an `EngineFailure`; the transaction is
+ * undone by then.
  *
  * The program is advanced from the events of its own requests and from nothing else, so the transaction never commits
  * by itself under it. A write has no answer to wait for: the program goes on at once, and what it reads next stands
  * behind the write in the transaction's queue.
  */
-export async function runProgram<T>(database: IDBDatabase, durability: Durability, program: Program<T>): Promise<T> {
+export async function runProgram<T>(
+  database: IDBDatabase,
+  durability: Durability,
+  program: Program<T>,
+  mode: IDBTransactionMode,
+): Promise<T> {
   // Up to its first operation a program has seen nothing of the store, so that much may run before the transaction is
   // made. From there to the first request nothing else may happen: Safari commits a transaction that has none.
   const first = program.next();
   if (first.done) return first.value;
-  const transaction = begin(database, durability);
+  const transaction = begin(database, durability, mode);
 
   return new Promise<T>((resolve, reject) => {
     let result: T;
@@ -84,9 +90,9 @@ const closedByForce = () => new DOMException("The connection was closed by force
 
 const OBJECT_STORES = Object.keys(COLLECTIONS);
 
-function begin(database: IDBDatabase, durability: Durability): IDBTransaction {
+function begin(database: IDBDatabase, durability: Durability, mode: IDBTransactionMode): IDBTransaction {
   try {
-    return database.transaction(OBJECT_STORES, "readwrite", { durability });
+    return database.transaction(OBJECT_STORES, mode, { durability });
   } catch (error) {
     throw new EngineFailure(error);
   }

@@ -141,6 +141,7 @@ export {
   type Liveness,
   type Operation,
   type Program,
+  type ProgramKind,
   type Records,
   type Step,
   type Store,

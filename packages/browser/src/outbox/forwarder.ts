@@ -1,4 +1,5 @@
 import { type Change, type Clock, type Driver, toStoredError } from "@quayside/core";
+import { onPutAside } from "../page-life.ts";
 import type { OutboxEmitter } from "./events.ts";
 import { Line } from "./line.ts";
 import type { OutboxNames } from "./names.ts";
@@ -35,16 +36,26 @@ export class Forwarder {
   reach: Reach = {};
   readonly #options: ForwarderOptions;
   readonly #lines = new Map<string, Line>();
-  readonly #turn: Turn;
+  #turn: Turn;
   readonly #news: News;
   readonly #unwatch: readonly (() => void)[];
   #impatience: (() => void) | undefined;
   /** While this tab has the turn: looks for queues that have jobs. */
   #search: Pause | undefined;
+  #outdated = false;
+  #stopped = false;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
-    this.#unwatch = [options.local.watch((change) => this.#seen(change)), onWakeUp(() => this.#wake(SIGN_MS))];
+    this.#unwatch = [
+      options.local.watch((change) => this.#seen(change)),
+      onWakeUp(() => this.#wake(SIGN_MS)),
+      // A lock that other tabs wait for, or a transaction, drops its page from the back/forward cache.
+      onPutAside(
+        () => this.#turn.leave(),
+        () => this.#queueUp(),
+      ),
+    ];
     this.#news = new News(options.lock, {
       reach: (reach) => {
         this.reach = reach;
@@ -55,6 +66,26 @@ export class Forwarder {
       },
     });
     this.#turn = queueForTurn(options.lock, () => this.#begin());
+  }
+
+  /**
+   * Newer code has upgraded the local store: leaves the turn to a tab that runs it, and says so. Without an error: the
+   * store can be used again.
+   */
+  outdate(error: unknown): void {
+    this.#outdated = error !== undefined;
+    if (!this.#outdated) {
+      this.#queueUp();
+      return;
+    }
+    this.#turn.leave();
+    this.#heard(error);
+    this.#options.events.emit("error", { error, retryInMs: Number.POSITIVE_INFINITY });
+  }
+
+  #queueUp(): void {
+    this.#turn.leave();
+    if (!this.#outdated && !this.#stopped) this.#turn = queueForTurn(this.#options.lock, () => this.#begin());
   }
 
   /** This tab has added something. */
@@ -98,6 +129,7 @@ export class Forwarder {
   }
 
   stop(): void {
+    this.#stopped = true;
     for (const stop of this.#unwatch) stop();
     this.#impatience?.();
     this.#turn.leave();

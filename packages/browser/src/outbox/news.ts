@@ -1,4 +1,5 @@
 import type { StoredError } from "@quayside/core";
+import { onPutAside, openChannel } from "../page-life.ts";
 
 /** What was last heard of the remote. */
 export interface Reach {
@@ -20,18 +21,21 @@ export interface NewsListener {
 
 /** What the tabs of an outbox tell each other: the one that forwards, how it goes; the others, to try again now. */
 export class News {
-  readonly #channel: BroadcastChannel | undefined;
+  readonly #name: string | undefined;
+  readonly #listener: NewsListener;
+  #channel: BroadcastChannel | undefined;
+  readonly #stop: () => void;
 
   /** @param name Absent: there are no other tabs. */
-  constructor(name: string | undefined, { reach, wake, asked }: NewsListener) {
-    if (name === undefined || typeof BroadcastChannel === "undefined") return;
-    this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({ data }: MessageEvent<Partial<{ reach: Reach; wake: true; ask: true }> | null>) => {
-      if (data?.wake) wake();
-      else if (data?.ask) asked();
-      else if (data?.reach) reach(data.reach);
-    };
-    this.tell({ ask: true });
+  constructor(name: string | undefined, listener: NewsListener) {
+    this.#name = name;
+    this.#listener = listener;
+    this.#open();
+    // An open channel that is written to drops its page from the back/forward cache.
+    this.#stop = onPutAside(
+      () => this.#channel?.close(),
+      () => this.#open(),
+    );
   }
 
   tell(message: Message): void {
@@ -43,6 +47,19 @@ export class News {
   }
 
   close(): void {
+    this.#stop();
     this.#channel?.close();
+  }
+
+  #open(): void {
+    this.#channel = this.#name === undefined ? undefined : openChannel(this.#name);
+    if (!this.#channel) return;
+    const { reach, wake, asked } = this.#listener;
+    this.#channel.onmessage = ({ data }: MessageEvent<Partial<{ reach: Reach; wake: true; ask: true }> | null>) => {
+      if (data?.wake) wake();
+      else if (data?.ask) asked();
+      else if (data?.reach) reach(data.reach);
+    };
+    this.tell({ ask: true });
   }
 }

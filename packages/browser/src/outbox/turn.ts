@@ -1,3 +1,6 @@
+import { isServer } from "../page-life.ts";
+import { lockManager } from "../tabs.ts";
+
 /** A place in the queue for the turn to forward. */
 export interface Turn {
   readonly taken: boolean;
@@ -10,11 +13,12 @@ export interface Turn {
  * Queues for the turn among the tabs of a site, by a Web Lock. It saves the work of doing everything in every tab, and
  * nothing depends on it: two tabs that both believe to have it send the same batches under the same numbers.
  *
- * @param name Absent, as are Web Locks on plain HTTP: the turn is always here.
+ * @param name Absent, as are Web Locks on plain HTTP: the turn is always here. With one, a server never has it: the jobs lie
+ * in browsers.
  * @param hold Called whenever the turn comes; answers what to call when it goes.
  */
 export function queueForTurn(name: string | undefined, hold: () => () => void): Turn {
-  const locks = typeof navigator === "undefined" ? undefined : (navigator.locks as LockManager | undefined);
+  const locks = lockManager();
   const gone = new AbortController();
   let release: (() => void) | undefined;
 
@@ -41,7 +45,8 @@ export function queueForTurn(name: string | undefined, hold: () => () => void): 
     }
   };
 
-  if (locks && name !== undefined) void ask();
+  if (name !== undefined && isServer()) gone.abort();
+  else if (locks && name !== undefined) void ask();
   else void begin();
   return {
     get taken() {

@@ -77,9 +77,14 @@ export interface Driver {
 
 /** A worker's time at work, as its driver steers it. `begin` and `end` take turns. */
 export interface Shift {
+  /** It was asked for by a call that waits for it, such as `drain`: where one tab works for all, it need not be that tab. */
+  readonly urgent?: boolean;
   begin(): void;
-  /** Aborts what runs and gives it back. What must happen before the page is put aside has begun when this returns. */
-  end(): Promise<void>;
+  /**
+   * Aborts what runs and gives it back. What must happen before the page is put aside has begun when this returns. An
+   * error that is the cause is reported by the worker.
+   */
+  end(cause?: unknown): Promise<void>;
   /** Another worker is gone: looks now for the jobs that it held. */
   look(): void;
 }

@@ -49,13 +49,16 @@ export class Neighbours {
       if (this.#onDuty.size === 0) this.#options.awaitDeath?.([], () => {});
     };
     return {
+      get urgent() {
+        return shift.urgent === true;
+      },
       begin: () => {
         this.#onDuty.add(shift);
         shift.begin();
       },
-      end: () => {
+      end: (cause) => {
         leave();
-        return shift.end();
+        return shift.end(cause);
       },
       look: () => shift.look(),
       leave,

@@ -7,12 +7,12 @@ import { runTurn } from "../store/aftermath.ts";
 import { command } from "../store/command.ts";
 import { enqueue } from "../store/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../store/exchange.ts";
-import { counts, getJob, wakeInstant } from "../store/inspect.ts";
+import { counts, getJob, tallies, wakeInstant } from "../store/inspect.ts";
 import { everyLease } from "../store/leases.ts";
 import { list, type Position } from "../store/list.ts";
 import { Mint, SET_BACK_MS } from "../store/mint.ts";
 import { schedules } from "../store/recurrences.ts";
-import type { Change, Liveness, Program, Store } from "../store/store.ts";
+import type { Change, Liveness, Program, ProgramKind, Store } from "../store/store.ts";
 import type { Surroundings, Turn } from "../store/turn.ts";
 import type {
   Command,
@@ -66,6 +66,8 @@ export class StoreDriver implements Driver {
   readonly #neighbours: Neighbours;
   /** Where the last claims of the workers here lie, as long as they have a lease. */
   readonly #claimed = new Map<string, ClaimedStretch>();
+  /** Queues whose tallies a read had to count. */
+  readonly #toCount = new Set<string>();
   #horizon = 0;
   #latest = 0;
   /** Present once the clock was set back: what has been looked through since for jobs that it stranded. */
@@ -92,7 +94,7 @@ export class StoreDriver implements Driver {
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
-    return jobs.length === 0 ? [] : this.run((current) => enqueue(current, jobs, request));
+    return jobs.length === 0 ? [] : this.run((current) => enqueue(current, jobs, request), undefined, "add");
   }
 
   /** The program of `enqueue` and what to call after its commit: for a store that runs it in its caller's own transaction. */
@@ -132,19 +134,19 @@ export class StoreDriver implements Driver {
   }
 
   get(queue: string, id: string): Promise<JobRecord | undefined> {
-    return this.run((current) => getJob(current, queue, id));
+    return this.#read((current) => getJob(current, queue, id));
   }
 
   list(query: ListQuery): Promise<JobPage> {
-    return this.run((current) => list(current, query));
+    return this.#read((current) => list(current, query));
   }
 
   counts(queue: string): Promise<JobCounts> {
-    return this.run((current) => counts(current, queue));
+    return this.#read((current) => counts(current, queue));
   }
 
   schedules(queue: string): Promise<readonly Schedule[]> {
-    return this.run(() => schedules(queue));
+    return this.#read(() => schedules(queue));
   }
 
   /** A command over many jobs takes several transactions, each of a bounded part. */
@@ -160,7 +162,7 @@ export class StoreDriver implements Driver {
 
   async nextWake(queues: readonly string[]): Promise<number | undefined> {
     const judge = this.#watch.judge(new Set());
-    return this.run(function* (current) {
+    return this.#read(function* (current) {
       const at = yield* wakeInstant(current, queues, judge);
       return at === Number.POSITIVE_INFINITY ? undefined : Math.max(0, at - current.now);
     });
@@ -183,9 +185,12 @@ export class StoreDriver implements Driver {
 
   attend(shift: Shift): () => void {
     const shown = this.#neighbours.showTo(shift);
-    if (this.#options.attend) return this.#options.attend(shown);
-    shown.begin();
-    return () => shown.leave();
+    const unattend = this.#options.attend?.(shown);
+    if (!unattend) shown.begin();
+    return () => {
+      unattend?.();
+      shown.leave();
+    };
   }
 
   async close(): Promise<void> {
@@ -201,10 +206,32 @@ export class StoreDriver implements Driver {
   }
 
   /** Runs one program and, after its commit (R3), tells what it changed. */
-  protected async run<T>(body: (current: Turn) => Program<T>, by?: string): Promise<T> {
-    const { result, changes: made } = await this.#store.transact(() => runTurn(this.#surroundings(), body));
+  protected async run<T>(body: (current: Turn) => Program<T>, by?: string, kind: ProgramKind = "change"): Promise<T> {
+    const counted = this.#toCount.size > 0 ? this.#countAlong(body) : body;
+    const { result, changes: made } = await this.#store.transact(() => runTurn(this.#surroundings(), counted), kind);
     this.#tellAll(by === undefined ? made : made.map((change) => ({ ...change, by })));
     return result;
+  }
+
+  /** Runs a program that writes nothing (R33). Tallies that it had to count are written by the next one that writes. */
+  async #read<T>(body: (current: Turn) => Program<T>): Promise<T> {
+    const program = () => runTurn(this.#surroundings(), body);
+    const { result, newlyCounted } = await this.#store.transact(program, "read");
+    for (const queue of newlyCounted) this.#toCount.add(queue);
+    return result;
+  }
+
+  /** The same program, which also writes the tallies that were asked for, if it writes anything. */
+  #countAlong<T>(body: (current: Turn) => Program<T>): (current: Turn) => Program<T> {
+    const toCount = this.#toCount;
+    return function* (current) {
+      const result = yield* body(current);
+      if (current.changes.length === 0) return result;
+      for (const queue of toCount) yield* tallies(current, queue);
+      // If the program fails, the next call of `counts` counts again.
+      toCount.clear();
+      return result;
+    };
   }
 
   #tellAll(changes: readonly Change[]): void {
@@ -241,7 +268,7 @@ export class StoreDriver implements Driver {
 
   async #look(): Promise<void> {
     const watch = this.#watch;
-    await this.run(function* () {
+    await this.#read(function* () {
       watch.look(yield* everyLease());
     });
   }

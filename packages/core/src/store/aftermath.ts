@@ -30,14 +30,18 @@ export function* aftermath(turn: Turn): Program<boolean> {
   return any;
 }
 
+export interface TurnResult<T> {
+  readonly result: T;
+  readonly changes: readonly Change[];
+  /** See `Turn`. */
+  readonly newlyCounted: ReadonlySet<string>;
+}
+
 /** Runs `body` as a program of one turn, with all that follows from it; answers what it changed besides its result. */
-export function* runTurn<T>(
-  surroundings: Surroundings,
-  body: (turn: Turn) => Program<T>,
-): Program<{ readonly result: T; readonly changes: readonly Change[] }> {
+export function* runTurn<T>(surroundings: Surroundings, body: (turn: Turn) => Program<T>): Program<TurnResult<T>> {
   const turn = new Turn(surroundings);
   const result = yield* body(turn);
   yield* aftermath(turn);
   yield* turn.flush();
-  return { result, changes: turn.changes };
+  return { result, changes: turn.changes, newlyCounted: turn.newlyCounted };
 }

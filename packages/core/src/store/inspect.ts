@@ -24,6 +24,17 @@ const DELAYED_LIMIT = 10_000;
 
 export function* counts(turn: Turn, queue: string): Program<JobCounts> {
   const held = yield* countRunning(turn, queue);
+  const { ready, blocked, finished } = yield* tallies(turn, queue);
+  const delayed = yield* countDelayed(turn, queue);
+  const { paused = false } = yield* turn.settings(queue);
+  return { waiting: Math.max(0, ready + blocked - held - delayed), delayed, active: held, ...finished, paused };
+}
+
+/** How many jobs lie in each place. In a program that may write, they are known from then on. */
+export function* tallies(
+  turn: Turn,
+  queue: string,
+): Program<{ readonly ready: number; readonly blocked: number; readonly finished: Record<EndState, number> }> {
   const ready = yield* turn.tallied(queue, "ready", () => countKeys(startingWith("ready", readyLane(queue))));
   const blocked = yield* turn.tallied(queue, "blocked", () => countKeys(blockedLanes(queue)));
   const finished: Record<EndState, number> = { completed: 0, failed: 0, cancelled: 0 };
@@ -31,9 +42,7 @@ export function* counts(turn: Turn, queue: string): Program<JobCounts> {
     finished[state] = yield* turn.tallied(queue, state, () =>
       countKeys(startingWith("finished", finishedLane(queue, state))),
     );
-  const delayed = yield* countDelayed(turn, queue);
-  const { paused = false } = yield* turn.settings(queue);
-  return { waiting: Math.max(0, ready + blocked - held - delayed), delayed, active: held, ...finished, paused };
+  return { ready, blocked, finished };
 }
 
 /** What a process left behind may list jobs that ended before it did: see `deferrable` of `Operation`. */

@@ -18,8 +18,11 @@ export interface Store {
    *
    * `start` is called again when the transaction has to be repeated (a lost connection), so a program keeps all of its
    * state inside itself. A program that throws aborts its transaction and rejects with what it threw.
+   *
+   * A store whose space can run out keeps some of it back from programs of kind `add`, so that those of kind `change`
+   * still have room (R33).
    */
-  transact<T>(start: () => Program<T>): Promise<T>;
+  transact<T>(start: () => Program<T>, kind?: ProgramKind): Promise<T>;
 
   /** Tells other contexts that share these records what a committed program changed. Best effort, never throws. */
   announce(changes: readonly Change[]): void;
@@ -30,6 +33,12 @@ export interface Store {
   /** Lets go of the records; running programs finish first. Further calls reject with `closed`. Idempotent. */
   close(): Promise<void>;
 }
+
+/**
+ * What a program does: `read` puts nothing but derived records, which the store may leave out; `add` (the default) may add
+ * jobs; `change` acts on those that are there, and has to go through on a full disk.
+ */
+export type ProgramKind = "read" | "add" | "change";
 
 /** The kinds of {@link Change}: all of them, for who may have missed some. */
 export const CHANGE_KINDS = ["ready", "active", "progress", "ended", "cancel", "settings"] as const;

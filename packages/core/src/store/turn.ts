@@ -40,6 +40,8 @@ export class Turn {
   #aftermath: Aftermath = { ends: [], successors: [], rooms: [] };
   readonly #settings = new Map<string, QueueSettings>();
   readonly #tallies = new Map<string, Partial<Record<TallyPlace, number>>>();
+  /** Queues of which a tally was not known: a program of kind `read` may not have written it. */
+  readonly newlyCounted = new Set<string>();
   readonly #counted = new Map<string, Partial<Record<TallyPlace, number>>>();
   readonly #changes = new Map<string, Change>();
   #lastChange: Change | undefined;
@@ -145,7 +147,10 @@ export class Turn {
   /** How many jobs are in a place by now: known, or counted by `count` (before this turn's changes) and then known. */
   *tallied(queue: string, place: TallyPlace, count: () => Program<number>): Program<number> {
     const known = yield* this.#known(queue);
-    known[place] ??= (yield* count()) - (this.#tallies.get(queue)?.[place] ?? 0);
+    if (known[place] === undefined) {
+      known[place] = (yield* count()) - (this.#tallies.get(queue)?.[place] ?? 0);
+      this.newlyCounted.add(queue);
+    }
     return known[place] + (this.#tallies.get(queue)?.[place] ?? 0);
   }
 

@@ -10,6 +10,8 @@ export interface DutyOptions {
   readonly rounds: () => Pick<Rounds<object>, "open" | "wake" | "look" | "heed" | "abandon">;
   /** Whether the worker has been started, and not been told to stop. */
   readonly wanted: () => boolean;
+  /** A shift after the first could not be begun. */
+  readonly failed: (error: unknown) => void;
 }
 
 /**
@@ -25,6 +27,11 @@ export class Duty {
   #ending: Promise<void> | undefined;
   #unwatch: () => void = () => {};
   #unattend: () => void = () => {};
+  #attend: () => void = () => {};
+  #urgent = false;
+  /** The beginning of the first shift, and of the last. */
+  #first: Promise<void> | undefined;
+  #beginning: Promise<void> | undefined;
 
   constructor(options: DutyOptions) {
     this.#options = options;
@@ -35,24 +42,57 @@ export class Duty {
     return this.#enlisted?.id ?? "";
   }
 
-  /** Resolves when the worker may claim, or stands in line for its first shift; throws when that cannot be begun. */
-  async begin(limits: ClaimLimits): Promise<void> {
+  /**
+   * Resolves when the worker may claim, or stands in line for its first shift; throws when that cannot be begun.
+   *
+   * @param urgent it does not stand in line: it works now, whichever tab leads, until `calm`.
+   */
+  async begin(limits: ClaimLimits, urgent: boolean): Promise<void> {
     const { driver, rounds, enlist: options } = this.#options;
-    let first: Promise<void> | undefined;
+    this.#urgent = urgent;
+    this.#first = undefined;
+    const duty = this;
     const shift = {
+      get urgent() {
+        return duty.#urgent;
+      },
       begin: () => {
         // What is left of a quota goes over from one shift to the next.
-        const begun = this.#begin(first ? undefined : limits);
-        if (first) begun.catch(options.report);
-        first ??= begun;
+        const begun = this.#begin(this.#first ? undefined : limits);
+        if (this.#first) begun.catch(this.#options.failed);
+        this.#first ??= begun;
       },
-      end: () => this.#end(),
+      end: (cause?: unknown) => {
+        if (cause !== undefined) options.report(cause);
+        return this.#end();
+      },
       look: () => rounds().look(),
     };
-    if (driver.attend) this.#unattend = driver.attend(shift);
-    else shift.begin();
-    await first;
-    first ??= Promise.resolve();
+    this.#attend = () => {
+      if (driver.attend) this.#unattend = driver.attend(shift);
+      else shift.begin();
+    };
+    this.#attend();
+    await this.#first;
+    this.#first ??= Promise.resolve();
+  }
+
+  /** Does not stand in line any longer, if it does. */
+  async urge(): Promise<void> {
+    if (this.#working || !this.#options.wanted()) return;
+    this.#urgent = true;
+    this.#unattend();
+    this.#attend();
+    await this.#beginning;
+  }
+
+  /** Stands in line again, if it did not. */
+  async calm(): Promise<void> {
+    if (!this.#urgent || !this.#options.wanted()) return;
+    this.#urgent = false;
+    this.#unattend();
+    await this.#end();
+    if (this.#options.wanted()) this.#attend();
   }
 
   /** A new line under a new identity; undefined where the shift is over by then. */
@@ -83,7 +123,12 @@ export class Duty {
     this.#enlisted?.leave();
   }
 
-  async #begin(limits: ClaimLimits | undefined): Promise<void> {
+  #begin(limits: ClaimLimits | undefined): Promise<void> {
+    this.#beginning = this.#open(limits);
+    return this.#beginning;
+  }
+
+  async #open(limits: ClaimLimits | undefined): Promise<void> {
     const shift = ++this.#shift;
     this.#working = true;
     if (this.#ending) await this.#ending;

@@ -7,7 +7,7 @@ const KEY_LENGTH = 16;
 export interface EnlistOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  readonly report: (error: unknown) => void;
+  readonly report: (error: unknown, sends?: number) => void;
   /** The worker's label. */
   readonly name: string | undefined;
   readonly leaseMs: number;

@@ -14,7 +14,8 @@ type Identity = Pick<ExchangeRequest, "worker" | "name" | "liveness" | "leaseMs"
 export interface ExchangeLineOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  readonly report: (error: unknown) => void;
+  /** Told of a send that failed, and how many have by now. */
+  readonly report: (error: unknown, sends: number) => void;
 }
 
 /**
@@ -59,10 +60,10 @@ export class ExchangeLine {
           isFinal(error) ||
           divisible(error) ||
           (holds && this.#silentMs() > this.#identity.leaseMs) ||
-          (this.leaving && sends >= FAREWELL_SENDS)
+          (this.leaving && (sends >= FAREWELL_SENDS || isLasting(error, sends)))
         )
           throw error;
-        this.#options.report(error);
+        this.#options.report(error, sends);
         const asked = askedPauseMs(error);
         // What it holds is not to run out of its lease for it.
         const heeded = holds ? Math.min(asked, this.#identity.leaseMs / 3) : asked;
@@ -126,3 +127,14 @@ export const isForbidden = (error: unknown): boolean =>
 
 const isFinal = (error: unknown): boolean =>
   error instanceof QuaysideError && (error.code === "stale_exchange" || error.code === "closed");
+
+/** Sends after which a store that cannot be reached counts as lost to those who wait for it. */
+const LASTING_SENDS = 3;
+
+/** Whether the store cannot be used for now, so that nobody should wait for it (R33): it is full, gone, or too new. */
+export function isLasting(error: unknown, sends: number): boolean {
+  if (!(error instanceof QuaysideError)) return false;
+  const { code, details } = error;
+  if (code !== "storage_unavailable") return code === "storage_full";
+  return details["reason"] === "deleted" || details["reason"] === "newer_version" || sends >= LASTING_SENDS;
+}

@@ -128,11 +128,11 @@ export class Rounds<Ctx extends object> {
     this.#pump();
   }
 
-  /** Looks again, and resolves once nothing runs and nothing is due, or the worker has stopped. */
-  untilIdle(): Promise<void> {
+  /** Looks again, and resolves once nothing runs and nothing is due, the worker has stopped, or `over` says so. */
+  untilIdle(over: () => boolean): Promise<void> {
     this.#idle = false;
     this.wake();
-    return this.#options.waiting.until(() => this.#idle || this.#options.status() === "stopped");
+    return this.#options.waiting.until(() => this.#idle || this.#options.status() === "stopped" || over());
   }
 
   /** Does not wake any more for jobs that fall due, and gives back what it has not started. */

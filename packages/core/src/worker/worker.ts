@@ -10,7 +10,7 @@ import type { JobRecord } from "../job/record.ts";
 import type { ClaimLimits } from "./claims.ts";
 import { Duty } from "./duty.ts";
 import { Emitter } from "./emitter.ts";
-import type { ExchangeLine } from "./exchange-line.ts";
+import { type ExchangeLine, isLasting } from "./exchange-line.ts";
 import { FailureHooks } from "./failure-hooks.ts";
 import { handlerScope } from "./handler-scope.ts";
 import { Network } from "./network.ts";
@@ -60,6 +60,8 @@ export class Worker<Ctx extends object = object> {
   #drains = 0;
   #processing: Promise<void> | undefined;
   #closedBy: unknown;
+  /** Why its store cannot be used. */
+  #lostBy: unknown;
 
   constructor(driver: Driver, options: WorkerOptions<Ctx>) {
     this.#driver = driver;
@@ -123,12 +125,16 @@ export class Worker<Ctx extends object = object> {
       enlist: {
         clock: this.#clock,
         random,
-        report: (error) => this.#reporter.fault(error),
+        report: (error, sends = 0) => this.#failed(error, sends),
         name: options.name,
         leaseMs,
       },
       rounds: () => this.#rounds as unknown as Rounds<object>,
       wanted: () => this.#status === "running",
+      failed: (error) => {
+        this.#reporter.fault(error);
+        if (isClosed(error)) void this.#storeLost(error);
+      },
     });
   }
 
@@ -223,13 +229,13 @@ export class Worker<Ctx extends object = object> {
     this.#drains++;
     try {
       while (this.#stopping ?? this.#processing) await (this.#stopping ?? this.#processing);
-      if (this.#status === "stopped") await this.#begin(this.#limits);
+      if (this.#status === "stopped") await this.#begin(this.#limits, true);
       else await this.#starting;
-      await this.#rounds.untilIdle();
-      if (this.#closedBy !== undefined) throw this.#closedBy;
+      await this.#duty.urge();
+      await this.#untilIdle();
     } finally {
       this.#drains--;
-      if (this.#wanted === "stopped" && this.#drains === 0) await this.stop();
+      if (this.#drains === 0) await (this.#wanted === "stopped" ? this.stop() : this.#duty.calm());
     }
   }
 
@@ -240,9 +246,12 @@ export class Worker<Ctx extends object = object> {
     let ran = false;
     const off = this.on("active", () => (ran = true));
     const process = async () => {
-      await this.#begin({ only: queue, quota: { left: 1, asked: 0 } });
-      await this.#rounds.untilIdle();
-      if (this.#status !== "stopped") await (this.#stopping ?? this.#end());
+      await this.#begin({ only: queue, quota: { left: 1, asked: 0 } }, true);
+      try {
+        await this.#untilIdle();
+      } finally {
+        if (this.#status !== "stopped") await (this.#stopping ?? this.#end());
+      }
       if (this.#closedBy !== undefined) throw this.#closedBy;
     };
     const done = process().finally(() => {
@@ -267,21 +276,21 @@ export class Worker<Ctx extends object = object> {
     };
   }
 
-  #begin(limits: ClaimLimits): Promise<void> {
+  #begin(limits: ClaimLimits, urgent = false): Promise<void> {
     this.#status = "running";
     this.#closedBy = undefined;
-    const starting = this.#open(limits).finally(() => {
+    const starting = this.#open(limits, urgent).finally(() => {
       if (this.#starting === starting) this.#starting = undefined;
     });
     this.#starting = starting;
     return starting;
   }
 
-  async #open(limits: ClaimLimits): Promise<void> {
+  async #open(limits: ClaimLimits, urgent: boolean): Promise<void> {
     const life = ++this.#life;
     this.#network?.open();
     try {
-      await this.#duty.begin(limits);
+      await this.#duty.begin(limits, urgent);
     } catch (error) {
       if (life !== this.#life) return;
       this.#wanted = "stopped";
@@ -290,6 +299,21 @@ export class Worker<Ctx extends object = object> {
       this.#status = "stopped";
       throw error;
     }
+  }
+
+  /** Throws when the driver is closed, or its store cannot be used: nothing hangs (R33). */
+  async #untilIdle(): Promise<void> {
+    if (this.#drains < 2) this.#lostBy = undefined;
+    await this.#rounds.untilIdle(() => this.#lostBy !== undefined);
+    const error = this.#closedBy ?? this.#lostBy;
+    if (error !== undefined) throw error;
+  }
+
+  #failed(error: unknown, sends: number): void {
+    this.#reporter.fault(error);
+    if (!isLasting(error, sends)) return;
+    this.#lostBy = error;
+    this.#waiting.ask();
   }
 
   /** @internal Stopped, and no call is about to start it. */
@@ -331,7 +355,7 @@ export class Worker<Ctx extends object = object> {
 
   /** Others may have its jobs now: begins anew, as a new worker (R14), unless it is stopping or its driver is closed. */
   async #storeLost(error: unknown): Promise<ExchangeLine | undefined> {
-    const closed = error instanceof QuaysideError && error.code === "closed";
+    const closed = isClosed(error);
     try {
       if (!closed || this.#status !== "running") return await this.#duty.renew();
     } catch (cause) {
@@ -376,3 +400,5 @@ export class Worker<Ctx extends object = object> {
     this.#waiting.ask();
   }
 }
+
+const isClosed = (error: unknown): boolean => error instanceof QuaysideError && error.code === "closed";
