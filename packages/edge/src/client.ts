@@ -88,7 +88,14 @@ export class HttpDriver implements Driver {
   constructor(options: HttpDriverOptions) {
     const clock = options.clock ?? systemClock;
     this.#clock = clock;
-    this.url = options.url.replace(/\/+$/, "");
+    const { url } = options as { readonly url?: unknown };
+    if (typeof url !== "string" || /[?#]/.test(url))
+      throw new QuaysideError(
+        "invalid_option",
+        `url must say where the queue API is mounted, such as https://app.example/api/queues, got ${String(url)}.`,
+        { option: "url" },
+      );
+    this.url = url.replace(/\/+$/, "");
     this.#http = new HttpCaller({
       url: this.url,
       // Called as a bare function: a browser's fetch refuses any other `this`.

@@ -1,5 +1,5 @@
 import { type JobMap, Queue, type QueueOptions } from "@quayside/core";
-import { type QueueNamespace, queueStub } from "./queue-rpc.ts";
+import { checkNamespace, type QueueNamespace, queueStub } from "./queue-rpc.ts";
 import type { ShardsOption } from "./shards/layout.ts";
 import { shardedDriver } from "./shards.ts";
 import { StubDriver } from "./stub-driver.ts";
@@ -14,7 +14,7 @@ export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs
 /**
  * The queue `name` in an object of its own, or in several, to be used from any Worker that has the binding.
  *
- * @throws {QuaysideError} `invalid_option` for `shards` that cannot be.
+ * @throws {QuaysideError} `invalid_option` for `shards` that cannot be, and where the binding is missing.
  * @example
  * const queue = edgeQueue<Jobs>(env.MAIL_QUEUE, "mail");
  * await queue.addJob("email", { to, subject, body });
@@ -24,6 +24,7 @@ export function edgeQueue<Jobs extends JobMap = Record<string, unknown>>(
   name: string,
   { shards, object = name, ...options }: EdgeQueueOptions<Jobs> = {},
 ): Queue<Jobs> {
+  checkNamespace(namespace);
   const driver =
     shards === undefined
       ? new StubDriver(() => queueStub(namespace, object))

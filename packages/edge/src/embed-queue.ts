@@ -15,7 +15,7 @@ import {
 } from "@quayside/core";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectQueues } from "./object-queues.ts";
-import { callVerb, type QueueCall, type QueueNamespace, verbsOver } from "./queue-rpc.ts";
+import { callVerb, checkNamespace, type QueueCall, type QueueNamespace, verbsOver } from "./queue-rpc.ts";
 import type { AlarmHandler } from "./user-alarm.ts";
 
 export interface EmbedQueueOptions<Jobs extends JobMap, Env> extends DurableQueueOptions<Jobs, Env> {
@@ -186,11 +186,13 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
 /**
  * The objects of a class that embeds a queue, as `edgeQueue`, `queueStub` and `queueApi` take them.
  *
+ * @throws {QuaysideError} `invalid_option` where the binding is missing.
  * @param method the method of the class that passes on to `call`. Default `queues`.
  * @example
  * const mail = edgeQueue<typeof jobs>(embeddedQueues(env.SHOP), "default", { object: "shop-1" });
  */
 export function embeddedQueues(namespace: QueueNamespace, method = "queues"): QueueNamespace {
+  checkNamespace(namespace);
   return {
     idFromName: (name) => namespace.idFromName(name),
     get: (id) => {

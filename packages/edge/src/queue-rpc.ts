@@ -131,6 +131,16 @@ export interface QueueNamespace {
   get(id: DurableObjectId): unknown;
 }
 
+/** @throws {QuaysideError} `invalid_option` for what is no namespace: mostly a binding that the Worker does not have. */
+export function checkNamespace(namespace: QueueNamespace): QueueNamespace {
+  if (typeof (namespace as Partial<QueueNamespace> | null | undefined)?.idFromName === "function") return namespace;
+  throw new QuaysideError(
+    "invalid_option",
+    `The queue's Durable Object namespace is ${namespace === undefined ? "missing" : "something else"}: is its binding in durable_objects.bindings of the wrangler configuration, under this name?`,
+    { option: "namespace" },
+  );
+}
+
 /**
  * The object that holds a queue: by default each queue has its own, named like it. Of a queue that is split, the object
  * of one shard. Its `events` come on a socket that lets the object sleep, where its class offers one.
@@ -138,7 +148,7 @@ export interface QueueNamespace {
 export function queueStub(namespace: QueueNamespace, queue: string, shard = 0): QueueRpc {
   const name = shardName(queue, shard);
   // The stub's own type maps each method through RPC's rules, which lose `unknown` payloads; this is what it carries.
-  const stub = namespace.get(namespace.idFromName(name)) as QueueRpc & Partial<Fetcher>;
+  const stub = checkNamespace(namespace).get(namespace.idFromName(name)) as QueueRpc & Partial<Fetcher>;
   return {
     enqueue: (jobs, request, quota) => stub.enqueue(jobs, request, quota),
     exchange: (request) => stub.exchange(request),

@@ -20,7 +20,7 @@ import {
 } from "@quayside/core";
 import { Closable } from "./closable.ts";
 import type { RecallingReply } from "./exchange-parts.ts";
-import { type QueueNamespace, queueStub } from "./queue-rpc.ts";
+import { checkNamespace, type QueueNamespace, queueStub } from "./queue-rpc.ts";
 import { ShardAdder } from "./shards/add.ts";
 import { ShardCommands } from "./shards/command.ts";
 import { ShardExchange } from "./shards/exchange.ts";
@@ -50,6 +50,7 @@ export interface ShardedDriverOptions {
  */
 export function shardedDriver(namespace: QueueNamespace, queue: string, options: ShardedDriverOptions): ShardedDriver {
   checkSplittable(queue);
+  checkNamespace(namespace);
   return new ShardedDriver((shard) => {
     const driver = new StubDriver(
       () => queueStub(namespace, queue, shard),

@@ -132,9 +132,11 @@ function nextByCron(
   nextCron: NextCron | undefined,
 ): number | undefined {
   if (!nextCron) {
-    throw new QuaysideError("invalid_option", "This driver knows no cron: pass it { cron } from @quayside/core/cron.", {
-      option: "cron",
-    });
+    throw new QuaysideError(
+      "invalid_option",
+      "This queue reads no cron rules: where its driver is made, pass { cron } from @quayside/core/cron.",
+      { option: "cron", missing: "cron" },
+    );
   }
   const from = Math.max((rule.startAt ?? 0) - 1, now);
   const next = nextCron(rule, from);

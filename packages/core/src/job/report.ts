@@ -1,8 +1,21 @@
+import { describe } from "./text.ts";
+
+interface Reporting {
+  readonly reportError?: (error: unknown) => void;
+  readonly console?: { error(error: unknown): void };
+}
+
 /**
- * Shows an error that nobody can be given (a listener threw, nobody listens for errors) as an uncaught one is shown,
- * where that does not end the program: browsers, workerd and Deno can, Node cannot.
+ * Shows an error that no caller and no `error` listener gets: as an uncaught one where that does not end the program
+ * (browsers, workerd, Deno), else with `console.error` (Node).
  */
 export function reportUnheard(error: unknown): void {
-  const { reportError } = globalThis as { reportError?: (error: unknown) => void };
-  reportError?.call(globalThis, error);
+  const { reportError, console } = globalThis as Reporting;
+  try {
+    if (reportError) reportError.call(globalThis, error);
+    else console?.error(error);
+  } catch {
+    // Its stack may throw when it is read.
+    console?.error(describe(error));
+  }
 }

@@ -1,3 +1,4 @@
+import { checkDriver } from "../driver/check-driver.ts";
 import type { Driver } from "../driver/driver.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobRequest } from "../job/handler.ts";
@@ -50,6 +51,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
   add(name: string, driver: Driver): QueueConnection<Jobs, Ctx> {
     if (this.#connections.has(name))
       throw new QuaysideError("conflict", `There is a connection named ${JSON.stringify(name)} already.`, { name });
+    checkDriver(driver, `Connection ${JSON.stringify(name)}`);
     const { home, events, placement, slots, worker, defaultQueue, drain } = this.#options;
     const { clock, random, ctx, metrics, telemetry } = home;
     const { prefetch, lease, name: label, quota, sleep, alarm, connectivity } = worker;
@@ -85,12 +87,11 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
   get(name: string): QueueConnection<Jobs, Ctx> {
     const connection = this.#connections.get(name);
     if (connection) return connection;
-    const known = [...this.#connections.keys()].join(", ") || "none";
-    throw new QuaysideError(
-      "invalid_option",
-      `There is no connection named ${JSON.stringify(name)}. Known are: ${known}.`,
-      { option: "connection" },
-    );
+    const known = [...this.#connections.keys()].join(", ");
+    const hint = known ? `Known are: ${known}` : "There is none at all: give the manager a driver";
+    throw new QuaysideError("invalid_option", `There is no connection named ${JSON.stringify(name)}. ${hint}.`, {
+      option: "connection",
+    });
   }
 
   /**

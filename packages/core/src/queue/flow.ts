@@ -43,7 +43,7 @@ export function flattenFlow(
   queue: string,
 ): { readonly drafts: readonly JobDraft[]; readonly read: (ids: readonly string[]) => FlowIds } {
   const drafts: JobDraft[] = [];
-  const visit = (node: AnyNode, parentRef?: string): ((ids: readonly string[]) => FlowIds) => {
+  const visit = (node: AnyNode, at: string, parentRef?: string): ((ids: readonly string[]) => FlowIds) => {
     const index = drafts.length;
     const ref = String(index);
     const children = node.children ?? [];
@@ -52,19 +52,20 @@ export function flattenFlow(
       name: node.name,
       payload: node.payload,
       options: node.options,
+      at,
       flow: {
         ...(children.length > 0 && { ref }),
         ...(parentRef !== undefined && { parentRef }),
         ...(parentRef !== undefined && node.onFailure && { onFailure: node.onFailure }),
       },
     });
-    const readers = children.map((child) => visit(child, ref));
+    const readers = children.map((child, place) => visit(child, `${at && `${at}.`}children[${place}]`, ref));
     return (ids) => {
       const id = ids[index];
       if (id === undefined) throw new QuaysideError("internal", "The driver answered too few receipts.");
       return { id, children: readers.map((reader) => reader(ids)) };
     };
   };
-  const read = visit(root);
+  const read = visit(root, "");
   return { drafts, read };
 }

@@ -1,10 +1,10 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
-import { QuaysideError } from "../job/errors.ts";
+import { isA, QuaysideError } from "../job/errors.ts";
 import { type JobDefinition, jobDefaultsOf, validatePayload } from "../job/job-map.ts";
 import { toJsonText, utf8Bytes } from "../job/json.ts";
 import type { FlowPart, NewJob } from "../job/new-job.ts";
-import { type JobDefaults, type JobOptions, resolveOptions } from "../job/options.ts";
+import { type JobDefaults, type JobOptions, refused, resolveOptions } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
 import { type TelemetryOption, traceAdd } from "../worker/telemetry.ts";
@@ -30,6 +30,37 @@ export interface JobDraft {
   readonly payload: unknown;
   readonly options?: JobOptions | undefined;
   readonly flow?: FlowPart;
+  /** Where it stands in its flow, for errors: `children[2]`; empty for the root. */
+  readonly at?: string;
+}
+
+/**
+ * Returns what `read` returns for each job. An error names the job that it is about, also one passed to `tell` later.
+ *
+ * @param placeOf where a job stands, in place of its index.
+ *
+ * @throws {QuaysideError} `invalid_option` for what is no list, or holds what is no job.
+ */
+export function eachJob<Job extends object, T>(
+  jobs: readonly Job[],
+  read: (job: Job, tell: (error: unknown) => never) => T,
+  placeOf: (job: Job) => string | undefined = () => undefined,
+): T[] {
+  if (!Array.isArray(jobs)) throw refused("jobs", "must be a list of jobs", jobs);
+  return jobs.map((job: Job, index) => {
+    const tell = (error: unknown): never => {
+      const at = placeOf(job) ?? (jobs.length > 1 ? `jobs[${index}]` : "");
+      if (at === "" || !isA(QuaysideError, error)) throw error;
+      const { code, message, details } = error;
+      throw new QuaysideError(code, `${at}: ${message}`, { ...details, at }, error);
+    };
+    try {
+      if (typeof job !== "object" || job === null) throw refused("job", "must be an object with name and payload", job);
+      return read(job, tell);
+    } catch (error) {
+      return tell(error);
+    }
+  });
 }
 
 /** Checks, resolves and encrypts jobs, and hands them to their driver. */
@@ -93,7 +124,11 @@ export class JobProducer {
   #prepareAll(drafts: readonly JobDraft[]): readonly (NewJob | Promise<NewJob>)[] {
     const prepared: (NewJob | Promise<NewJob>)[] = [];
     try {
-      for (const draft of drafts) prepared.push(this.prepare(draft));
+      const read = (draft: JobDraft, tell: (error: unknown) => never) => {
+        const job = this.prepare(draft);
+        prepared.push(job instanceof Promise ? job.catch(tell) : job);
+      };
+      eachJob(drafts, read, ({ at }) => at);
     } catch (error) {
       for (const job of prepared) if (job instanceof Promise) job.catch(() => {});
       throw error;

@@ -1,5 +1,6 @@
 import type { Clock } from "../driver/clock.ts";
 import { type Duration, toMs } from "../job/duration.ts";
+import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { Keep } from "../job/record.ts";
 import { backoffDelay } from "../job/retry.ts";
@@ -152,6 +153,15 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   }
 
   #begin(): Promise<void> {
+    const { connections, placement, report } = this.#options;
+    try {
+      for (const { queue, connection } of placement.worked()) connections.get(connection).work(queue);
+    } catch (error) {
+      this.#wanted = "stopped";
+      throw error;
+    }
+    if (![...connections.all.values()].some(({ works }) => works))
+      report(new QuaysideError("unknown_job", "This manager works no queue: register a job, or name a queue."));
     this.#status = "running";
     this.#configured.clear();
     this.#options.begin();
@@ -165,8 +175,6 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   /** Opens every connection. Throws when none opens; where some do, the others are reported and tried again. */
   async #openAll(): Promise<void> {
     const { connections, report } = this.#options;
-    const { placement } = this.#options;
-    for (const { queue, connection } of placement.worked()) connections.get(connection).work(queue);
     const all = [...connections.all.values()];
     const opened = await Promise.allSettled(all.map((connection) => this.#openOnce(connection)));
     const failed = opened.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));

@@ -1,6 +1,7 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { NewJob } from "../job/new-job.ts";
+import { eachJob } from "./job-producer.ts";
 import type { JobToAdd, Queue } from "./queue.ts";
 
 /**
@@ -16,7 +17,7 @@ export function prepareNow<Jobs extends JobMap>(
 ): readonly NewJob[] {
   // Brackets, because it is none of the queue's own methods: a page that never adds in this way does not load it.
   const { registry, producer } = queue["home"];
-  return jobs.map(({ name, payload, ...options }) => {
+  return eachJob(jobs, ({ name, payload, ...options }) => {
     registry.check(name);
     const prepared = producer.prepare({ queue: queue.name, name, payload, options });
     if (!(prepared instanceof Promise)) return prepared;

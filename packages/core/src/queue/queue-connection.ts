@@ -1,28 +1,15 @@
 import type { Driver } from "../driver/driver.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
+import { reportUnheard } from "../job/report.ts";
 import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
 import { Worker } from "../worker/worker.ts";
-import type { WorkerEvents } from "../worker/worker-events.ts";
+import { WORKER_EVENTS, type WorkerEvents } from "../worker/worker-events.ts";
 import type { WorkerOptions, WorkerQueue } from "../worker/worker-options.ts";
 import { JobAdder } from "./job-adder.ts";
 import { MANAGED, Queue } from "./queue.ts";
 import type { QueueHome } from "./queue-home.ts";
-
-const EVENTS: readonly (keyof WorkerEvents)[] = [
-  "active",
-  "completed",
-  "failed",
-  "retrying",
-  "released",
-  "cancelled",
-  "progress",
-  "log",
-  "stalled",
-  "stuck",
-  "idle",
-];
 
 export interface QueueConnectionOptions {
   readonly home: QueueHome;
@@ -97,6 +84,11 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     for (const queue of this.#queues.values()) await queue.clear();
   }
 
+  /** @internal Whether its worker has any queue. */
+  get works(): boolean {
+    return this.#worked.length > 0;
+  }
+
   /** @internal Has the worker work this queue too. */
   work(name: string): void {
     if (!this.#worked.some((queue) => queue.name === name)) {
@@ -108,7 +100,8 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
   /** Events of this connection's worker go to the manager and to the queue that they are about. */
   #forward(manager: Emitter<WorkerEvents>): Emitter<WorkerEvents> {
     const events = new Emitter<WorkerEvents>();
-    for (const name of EVENTS) {
+    for (const name of WORKER_EVENTS) {
+      if (name === "error") continue;
       events.on(name, (event) => {
         manager.emit(name, event);
         if ("job" in event) this.#queues.get(event.job.queue)?.[MANAGED](name, event);
@@ -116,11 +109,13 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
       });
     }
     events.on("error", ({ error }) => {
-      manager.fault(error);
+      let heard = manager.emit("error", { error });
       // Of one queue, where it says so; else it concerns every queue that this connection works.
       const about = error instanceof QuaysideError ? error.details["queue"] : undefined;
       for (const { name } of this.#worked)
-        if (about === undefined || about === name) this.#queues.get(name)?.[MANAGED]("error", { error });
+        if (about === undefined || about === name)
+          heard = this.#queues.get(name)?.[MANAGED]("error", { error }) || heard;
+      if (!heard) reportUnheard(error);
     });
     return events;
   }

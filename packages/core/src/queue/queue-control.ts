@@ -1,3 +1,4 @@
+import { checkDriver } from "../driver/check-driver.ts";
 import type { Driver } from "../driver/driver.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
@@ -55,7 +56,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   /** @internal `new Queue` makes one. */
   protected constructor(name: string, driver: Driver, home: QueueHome) {
     this.name = checkName(name, "queue name");
-    this.driver = driver;
+    this.driver = checkDriver(driver, `Queue ${JSON.stringify(name)}`);
     this.home = home;
   }
 

@@ -6,7 +6,7 @@ import { integer } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import { Emitter } from "../worker/emitter.ts";
 import { Slots } from "../worker/slots.ts";
-import type { WorkerEvents } from "../worker/worker-events.ts";
+import { checkListener, type WorkerEvents } from "../worker/worker-events.ts";
 import { CONCURRENCY, type WorkerStatus, type WorkPlace } from "../worker/worker-options.ts";
 import { ClassRegistry } from "./class-registry.ts";
 import { Connections } from "./connections.ts";
@@ -17,6 +17,7 @@ import {
   type JobInstance,
   payloadOfInstance,
 } from "./job-class.ts";
+import { eachJob } from "./job-producer.ts";
 import { ManagedWorkers } from "./managed-workers.ts";
 import { type ManagerMetrics, readManagerMetrics } from "./manager-metrics.ts";
 import type { JobRegistration, JobToEnqueue, JobToPublish, QueueManagerOptions } from "./manager-options.ts";
@@ -53,7 +54,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   readonly #connections: Connections<Jobs, Ctx>;
   readonly #workers: ManagedWorkers<Jobs, Ctx>;
 
-  constructor(options: QueueManagerOptions<Jobs, Ctx>) {
+  constructor(options: QueueManagerOptions<Jobs, Ctx> = {}) {
     this.#defaultQueue = options.defaultQueue ?? "default";
     const { defaults, queues, keep } = options;
     this.#placement = new Placement({
@@ -183,13 +184,13 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return id as string;
   }
 
-  /** Adds many, in one transaction a connection; ids in their order. */
-  enqueueAll(requests: readonly JobToEnqueue<Jobs>[]): Promise<readonly string[]> {
-    return this.#connections.enqueue(requests.map((request) => this.#placement.place(request)));
+  /** Adds many, in one transaction per connection; ids in their order. All are checked before any is stored. */
+  async enqueueAll(requests: readonly JobToEnqueue<Jobs>[]): Promise<readonly string[]> {
+    return this.#connections.enqueue(eachJob(requests, (request) => this.#placement.place(request)));
   }
 
   /** Adds one job to each of several queues: all or none, where the queues share a connection. Ids in their order. */
-  publish({ queues, ...request }: JobToPublish<Jobs>): Promise<readonly string[]> {
+  async publish({ queues, ...request }: JobToPublish<Jobs>): Promise<readonly string[]> {
     return this.#connections.enqueue(queues.map((queue) => this.#placement.place({ ...request, queue })));
   }
 
@@ -200,7 +201,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   }
 
   /** Adds instances of job classes, in one transaction a connection. */
-  dispatchBatch(jobs: readonly JobInstance[], options: DispatchOptions = {}): Promise<readonly string[]> {
+  async dispatchBatch(jobs: readonly JobInstance[], options: DispatchOptions = {}): Promise<readonly string[]> {
     const requests = jobs.map((job) => {
       const jobClass = job.constructor as unknown as JobClass;
       this.register(jobClass);
@@ -210,7 +211,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   }
 
   /** What `JobClass.dispatch` does. */
-  dispatchAll(
+  async dispatchAll(
     { jobName }: JobClass,
     payloads: readonly unknown[],
     options: DispatchOptions = {},
@@ -227,6 +228,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   }
 
   on<Name extends keyof WorkerEvents>(name: Name, listener: (event: WorkerEvents[Name]) => void): () => void {
+    checkListener(name, listener);
     return this.#events.on(name, listener);
   }
 

@@ -8,11 +8,12 @@ import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
 import { Slots } from "../worker/slots.ts";
 import { Worker } from "../worker/worker.ts";
-import type { WorkerEvents } from "../worker/worker-events.ts";
+import { checkListener, type WorkerEvents } from "../worker/worker-events.ts";
 import { CONCURRENCY, type WorkerOptions, type WorkerQueue, type WorkPlace } from "../worker/worker-options.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
 import { JobAdder } from "./job-adder.ts";
 import { JobBuilder } from "./job-builder.ts";
+import { eachJob } from "./job-producer.ts";
 import { QueueControl } from "./queue-control.ts";
 import { makeHome, type QueueHome, type SharedOptions } from "./queue-home.ts";
 
@@ -107,8 +108,11 @@ export class Queue<
    * (`shouldQueue`) run after that, one by one.
    */
   async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly string[]> {
-    for (const { name } of jobs) this.home.registry.check(name);
-    return this.#adder.add(jobs.map(({ name, payload, ...options }) => ({ queue: this.name, name, payload, options })));
+    const drafts = eachJob(jobs, ({ name, payload, ...options }) => {
+      this.home.registry.check(name);
+      return { queue: this.name, name, payload, options };
+    });
+    return this.#adder.add(drafts);
   }
 
   /**
@@ -173,7 +177,9 @@ export class Queue<
     event: HandlerEvent<Jobs> | keyof WorkerEvents,
     listener: ((event: never) => void) | Handler<never, never>,
   ): () => void {
-    if (event.startsWith("job:")) {
+    const isHandler = event.startsWith("job:");
+    checkListener(event, listener, isHandler);
+    if (isHandler) {
       const off = this.home.registry.addHandler(event.slice(4), listener as Handler, this.name);
       this.#worker?.wake();
       this.#managed?.wake();
@@ -227,9 +233,9 @@ export class Queue<
     };
   }
 
-  /** @internal Tells this queue's listeners of an event of the manager's worker. */
-  [MANAGED]<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): void {
-    this.#events.emit(name, event);
+  /** @internal Emits an event of the manager's worker; answers whether this queue has a listener for it. */
+  [MANAGED]<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): boolean {
+    return this.#events.emit(name, event);
   }
 
   #workerFor(options: RunOptions<Ctx>): Worker {

@@ -1,14 +1,17 @@
 import type { Clock } from "../driver/clock.ts";
+import { type Duration, toMs } from "../job/duration.ts";
+import { integer } from "../job/options.ts";
+import { LAST_INSTANT } from "../job/recurrence.ts";
 
 /** A clock that stands still until it is moved. */
 export interface ManualClock extends Clock {
   /**
-   * Moves time forward by `ms`, firing each timer at its instant and letting the work it starts go on before the next.
+   * Moves time forward by a duration, in whole ms, firing each timer at its instant and letting the work it starts go on before the next.
    * Work that waits for real I/O (a database, HTTP) goes on in its own time: wait for its result, not for the clock.
    */
-  advance(ms: number): Promise<void>;
-  /** Sets the wall clock forward or back; timers and `monotonic` do not notice. */
-  jump(ms: number): void;
+  advance(duration: Duration): Promise<void>;
+  /** Sets the wall clock forward, or back by a negative number; timers and `monotonic` do not notice. */
+  jump(duration: Duration): void;
   /** Timers that are armed. */
   readonly pending: number;
 }
@@ -17,15 +20,16 @@ export interface ManualClock extends Clock {
 const TURNS = 200;
 
 /**
- * @param start wall-clock time in ms since epoch. Default 2026-01-01T00:00:00Z.
+ * @param start wall-clock time in whole ms since epoch. Default 2026-01-01T00:00:00Z.
+ * @throws {QuaysideError} `invalid_option` here and in its methods for what is no instant or duration.
  * @example
  * const clock = createManualClock();
  * const queue = new Queue<Jobs>("mail", memoryDriver({ clock }), { clock });
  * await queue.addJob("email", payload, { delay: "5m" });
- * await clock.advance(300_000);
+ * await clock.advance("5m");
  */
 export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualClock {
-  let wall = start;
+  let wall = integer(start, 0, LAST_INSTANT, "start");
   let elapsed = 0;
   let sequence = 0;
   const timers = new Map<number, { at: number; run: () => void }>();
@@ -52,8 +56,8 @@ export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualC
       return () => timers.delete(id);
     },
     turn: async () => {},
-    async advance(ms) {
-      const until = elapsed + ms;
+    async advance(duration) {
+      const until = elapsed + toMs(duration, "duration");
       await breathe();
       for (let due = next(until); due; due = next(until)) {
         timers.delete(due[0]);
@@ -64,8 +68,9 @@ export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualC
       moveTo(until);
       await breathe();
     },
-    jump(ms) {
-      wall += ms;
+    jump(duration) {
+      const back = typeof duration === "number" && duration < 0;
+      wall += back ? -toMs(-duration, "duration") : toMs(duration, "duration");
     },
     get pending() {
       return timers.size;

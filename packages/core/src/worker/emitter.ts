@@ -17,24 +17,25 @@ export class Emitter<Events extends Faulty> {
     return () => listeners.delete(listener);
   }
 
-  emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
+  /** Answers whether there was a listener. */
+  emit<Name extends keyof Events>(name: Name, event: Events[Name]): boolean {
     const listeners = this.#listeners.get(name);
-    if (!listeners?.size) return;
+    if (!listeners?.size) return false;
     for (const listener of [...listeners]) {
       const failed = (error: unknown) => (name === "error" ? reportUnheard(error) : this.fault(error));
       try {
-        const answer = (listener as (event: Events[Name]) => unknown)(event);
+        const answer = (listener as (event: Events[Name]) => unknown)(event) as PromiseLike<unknown> | undefined;
         // An asynchronous listener that rejects is one that throws.
-        if (answer instanceof Promise) answer.catch(failed);
+        if (typeof answer?.then === "function") Promise.resolve(answer).then(undefined, failed);
       } catch (error) {
         failed(error);
       }
     }
+    return true;
   }
 
-  /** Emits `error`; an error that no listener hears is shown as an uncaught one is. */
+  /** Emits `error`; without a listener the error is reported: see `reportUnheard`. */
   fault(error: unknown): void {
-    if (this.#listeners.get("error")?.size) this.emit("error", { error } as Events["error"]);
-    else reportUnheard(error);
+    if (!this.emit("error", { error } as Events["error"])) reportUnheard(error);
   }
 }

@@ -289,6 +289,10 @@ export class Rounds<Ctx extends object> {
     const limit = free + ahead;
     // Without room it has not looked: it still wants to.
     if (limit > 0) this.#look = false;
+    const queues = limit > 0 ? this.#claims.queues() : [];
+    const [known] = this.#options.queues;
+    if (known && limit > 0 && this.#options.queues.every(({ names }) => names?.().length === 0))
+      this.#options.reporter.unknown(known.name);
     this.#claims.asked(limit);
     this.#renew = false;
     this.#wakeTimer.disarm();
@@ -296,7 +300,7 @@ export class Rounds<Ctx extends object> {
       settle: ended.map(({ settlement }) => settlement),
       running: [...this.attempts.live, ...starting].map(({ token }) => token).concat(this.#prefetched.tokens, waiting),
       ...(progress.length > 0 && { progress }),
-      claim: { limit, ...(ahead > 0 && { prefetch: ahead }), queues: limit > 0 ? this.#claims.queues() : [] },
+      claim: { limit, ...(ahead > 0 && { prefetch: ahead }), queues },
       ...(leave && waiting.length === 0 && { leave }),
     };
     // A claim is left out while there is anything else to send.

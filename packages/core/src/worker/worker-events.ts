@@ -31,6 +31,39 @@ export interface WorkerEvents {
   readonly error: { readonly error: unknown };
 }
 
+export const WORKER_EVENTS = [
+  "active",
+  "completed",
+  "failed",
+  "retrying",
+  "released",
+  "cancelled",
+  "progress",
+  "log",
+  "stalled",
+  "stuck",
+  "idle",
+  "error",
+] as const satisfies readonly (keyof WorkerEvents)[];
+
+/** @throws {QuaysideError} `invalid_option` for an event that there is not, or what cannot be called. */
+export function checkListener(event: string, listener: unknown, isHandler = false): void {
+  if (!isHandler && !(WORKER_EVENTS as readonly string[]).includes(event))
+    throw new QuaysideError(
+      "invalid_option",
+      `There is no event ${JSON.stringify(event)}. There are job:NAME for handlers, and ${WORKER_EVENTS.join(", ")}.`,
+      { option: "event" },
+    );
+  if (typeof listener !== "function")
+    throw new QuaysideError(
+      "invalid_option",
+      `on(${JSON.stringify(event)}) needs a function, got ${typeof listener}.`,
+      {
+        option: "listener",
+      },
+    );
+}
+
 /** An attempt that has ended, on its way to the store. */
 export interface Settled {
   readonly attempt: Attempt;
@@ -97,18 +130,16 @@ export class Reporter {
     this.#failed(job, job.error && fromStoredError(job.error));
   }
 
-  /** Once for each name. */
-  unknown(queue: string, name: string): void {
+  /** Once for each name; without one, there is no handler at all. */
+  unknown(queue: string, name?: string): void {
     const key = JSON.stringify([queue, name]);
     if (this.#unknown.has(key)) return;
     this.#unknown.add(key);
-    this.fault(
-      new QuaysideError(
-        "unknown_job",
-        `Queue ${queue} holds jobs named ${JSON.stringify(name)}, for which this worker has no handler. They wait for one that has.`,
-        { queue, name },
-      ),
-    );
+    const message =
+      name === undefined
+        ? `This worker of queue ${queue} has no handler: it runs nothing until one is registered.`
+        : `Queue ${queue} holds jobs named ${JSON.stringify(name)}, for which this worker has no handler. They wait for one that has.`;
+    this.fault(new QuaysideError("unknown_job", message, { queue, name }));
   }
 
   lost(attempt: Attempt): void {

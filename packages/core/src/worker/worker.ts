@@ -1,3 +1,4 @@
+import { checkDriver } from "../driver/check-driver.ts";
 import { type Clock, systemClock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
@@ -17,7 +18,7 @@ import { Network } from "./network.ts";
 import { Rounds } from "./rounds.ts";
 import { Slots } from "./slots.ts";
 import { WaitingRoom } from "./waiting-room.ts";
-import { Reporter, type WorkerEvents } from "./worker-events.ts";
+import { checkListener, Reporter, type WorkerEvents } from "./worker-events.ts";
 import {
   CONCURRENCY,
   type WorkerOptions,
@@ -64,7 +65,7 @@ export class Worker<Ctx extends object = object> {
   #lostBy: unknown;
 
   constructor(driver: Driver, options: WorkerOptions<Ctx>) {
-    this.#driver = driver;
+    this.#driver = checkDriver(driver, "A worker");
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const random = options.random ?? Math.random;
@@ -168,6 +169,7 @@ export class Worker<Ctx extends object = object> {
   }
 
   on<Name extends keyof WorkerEvents>(name: Name, listener: (event: WorkerEvents[Name]) => void): () => void {
+    checkListener(name, listener);
     return this.#events.on(name, listener);
   }
 

@@ -60,6 +60,7 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
   const limits = { ...API_LIMITS, ...options.limits };
   const auth: Authenticate<Env> = options.auth ?? nobody;
   const app = new Hono<ApiEnv<Env>>();
+  let isReported = options.auth !== undefined;
   app.onError((error) => {
     const response = problemResponse(
       error,
@@ -97,6 +98,9 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     const grant = await authenticated(auth, c.req.raw, c.env);
     const limiter = options.rateLimit && limiterOf(options.rateLimit, c.env);
     if (!grant) {
+      // The caller is answered as with a wrong token. Once, so that strangers cannot fill the log.
+      if (!isReported) console.error("queueApi has no auth: every route but /health answers 401 until you set it.");
+      isReported = true;
       if (limiter) await limitStranger(limiter, c.req.raw);
       throw unauthorized();
     }

@@ -1,6 +1,7 @@
 import { type Duration, type ErrorCode, QuaysideError, toMs } from "@quayside/core";
 import { quotaOf } from "./auth.ts";
 import { readJob, readJobs } from "./new-jobs.ts";
+import { FieldsError } from "./problem.ts";
 import { type Route, route } from "./route.ts";
 import { jobBodies, jobBody, listQuery, scheduleBody, updateBody } from "./schemas.ts";
 
@@ -8,6 +9,13 @@ const READ = ["work", "admin"] as const;
 const ADMIN = ["admin"] as const;
 /** What a job may be refused for. */
 const JOB_ERRORS: readonly ErrorCode[] = ["unknown_job", "invalid_payload", "payload_too_large", "too_large"];
+
+/** What the queue's driver lacks is for its operator to add, not for who calls the API. */
+function inWordsOfCallers(error: unknown): never {
+  if (!(error instanceof QuaysideError) || error.details["missing"] !== "cron") throw error;
+  const message = "This server takes no cron rules. Use a rule of kind every.";
+  throw new FieldsError("invalid_option", message, [{ path: "rule.kind", message }]);
+}
 
 /** A command on the job that the path names. */
 const jobCommand = (type: "cancel" | "retry" | "promote" | "remove", summary: string) =>
@@ -125,7 +133,9 @@ export const jobRoutes: readonly Route[] = [
     answer: "CommandReply",
     errors: JOB_ERRORS,
     handle: async ({ driver, queue, id: key, body: { rule, job }, ...reading }) =>
-      driver.command({ type: "schedule", queue, key, rule, job: await readJob(job, "job", { queue, ...reading }) }),
+      driver
+        .command({ type: "schedule", queue, key, rule, job: await readJob(job, "job", { queue, ...reading }) })
+        .catch(inWordsOfCallers),
   }),
   route({
     id: "removeSchedule",

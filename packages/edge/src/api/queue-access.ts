@@ -1,6 +1,6 @@
-import { systemClock } from "@quayside/core";
+import { QuaysideError, systemClock } from "@quayside/core";
 import { changeStream } from "../change-stream.ts";
-import { type QueueNamespace, queueStub } from "../queue-rpc.ts";
+import { checkNamespace, type QueueNamespace, queueStub } from "../queue-rpc.ts";
 import { Layout, type ShardsOption } from "../shards/layout.ts";
 import { checkSplittable } from "../shards/names.ts";
 import { type ShardedDriver, shardedDriver } from "../shards.ts";
@@ -25,17 +25,25 @@ export function queueAccess<Env extends object>(
     new Layout(option);
   }
   const split = (queue: string) => (Object.hasOwn(shards, queue) ? shards[queue] : undefined);
+  const namespaceOf = (env: Env) => {
+    try {
+      return checkNamespace(object(env));
+    } catch (cause) {
+      // For the log: the API's caller cannot add a binding.
+      throw new QuaysideError("internal", "queueApi: object(env) gave no namespace.", {}, cause);
+    }
+  };
   return {
     driver(env, queue) {
       const option = split(queue);
       return option === undefined
-        ? new StubDriver(() => queueStub(object(env), queue))
-        : shardedDriver(object(env), queue, { shards: option, memos: true });
+        ? new StubDriver(() => queueStub(namespaceOf(env), queue))
+        : shardedDriver(namespaceOf(env), queue, { shards: option, memos: true });
     },
     async events(env, queue) {
       const option = split(queue);
-      if (option === undefined) return queueStub(object(env), queue).events(queue);
-      const driver = shardedDriver(object(env), queue, { shards: option });
+      if (option === undefined) return queueStub(namespaceOf(env), queue).events(queue);
+      const driver = shardedDriver(namespaceOf(env), queue, { shards: option });
       return changeStream((listener) => driver.watch(listener), systemClock, queue);
     },
   };

@@ -1,4 +1,4 @@
-import { type Clock, type ErrorCode, QuaysideError, retryAfterMs, toStoredError } from "@quayside/core";
+import { type Clock, type ErrorCode, isA, QuaysideError, retryAfterMs, toStoredError } from "@quayside/core";
 import type { Problem } from "../api/problem.ts";
 import { isObject } from "./answers.ts";
 
@@ -111,7 +111,7 @@ export class HttpCaller {
       try {
         return await fetch(`${url}${path}`, { method, headers, signal, ...(body !== undefined && { body }) });
       } catch (cause) {
-        throw network(`${what} did not get through.`, {}, cause);
+        throw network(`${what} did not get through${reasonOf(cause)}. ${HINT}`, {}, cause);
       }
     };
     const shown = token === undefined ? undefined : await tokenFrom(token);
@@ -124,9 +124,17 @@ export class HttpCaller {
         response = await send(fresh);
       }
     }
-    if (!response.ok) throw await failureOf(what, response, clock.now());
+    if (!response.ok) throw await failureOf(what, response, clock.now(), token !== undefined);
     return response;
   }
+}
+
+const HINT = "Is its URL right, does the server run, and does it let this page in (cors)?";
+
+/** What `fetch` says of why. Node's own words are in the cause of its error. */
+function reasonOf(cause: unknown): string {
+  const said = [cause, (cause as { readonly cause?: unknown } | undefined)?.cause].filter((error) => isA(Error, error));
+  return said.length > 0 ? ` (${said.map((error) => toStoredError(error).message).join(": ")})` : "";
 }
 
 const network = (message: string, details: Readonly<Record<string, unknown>> = {}, cause?: unknown) =>
@@ -200,7 +208,7 @@ function describe(response: Response): string {
  * The error that a failed answer tells of. It is the API's own word if it is problem details, by media type and `code`;
  * otherwise it comes from something on the way, or may: `details.bare`. `details.retryAfterMs` is what was asked for.
  */
-async function failureOf(what: string, response: Response, now: number): Promise<QuaysideError> {
+async function failureOf(what: string, response: Response, now: number, hasToken: boolean): Promise<QuaysideError> {
   const text = await textOf(response, LONGEST_PROBLEM).catch(() => undefined);
   const problem = text === undefined ? undefined : parse(text);
   const { status, headers } = response;
@@ -223,7 +231,13 @@ async function failureOf(what: string, response: Response, now: number): Promise
       said,
     );
   }
-  const message = typeof detail === "string" ? detail : code;
+  const hint =
+    code === "route_not_found"
+      ? ` Is the driver's URL right? It sent ${what}.`
+      : code === "unauthorized" && !hasToken
+        ? " The driver was made without a token."
+        : "";
+  const message = `${typeof detail === "string" ? detail : code}${hint}`;
   // The server's driver is closed, not this one: it will be there again.
   if ((code as string) === "closed") return network(message, said);
   return new QuaysideError(code, message, { ...said, ...(Array.isArray(errors) && { errors }) });

@@ -317,6 +317,21 @@ export const workerCases = topic("workers", (it) => {
     expect(await completed).toMatchObject({ result: "done" });
   });
 
+  it("a worker without any handler says so once, and works once it has one", async ({ expect, queue }) => {
+    const mail = queue();
+    const faults = gather(mail, "error");
+    const id = await mail.addJob("email", 1);
+    await mail.drain();
+    await mail.run();
+    await mail.addJob("email", 2);
+    await mail.stop();
+    expect(faults.map(({ error }) => (error as QuaysideError).code)).toEqual(["unknown_job", "unknown_job"]);
+    expect(await mail.get(id)).toMatchObject({ state: "waiting" });
+    mail.on("job:email", () => {});
+    await mail.drain();
+    expect(await mail.counts()).toMatchObject({ completed: 2 });
+  });
+
   it("R17: unknown names step aside, and the worker says so once", async ({ expect, queue }) => {
     const mail = queue();
     const faults = gather(mail, "error");
