@@ -36,8 +36,16 @@ describe("a job map of types", () => {
     queue.on("complete", () => {});
     // @ts-expect-error no such job to handle
     queue.on("job:emial", () => {});
-    // @ts-expect-error the handler wants another payload
-    queue.on("job:email", (payload: { width: number }) => payload);
+    queue.on(
+      "job:email",
+      // @ts-expect-error the handler wants another payload; the compiler says so here
+      (payload: { width: number }) => payload,
+    );
+    queue.addJobs([
+      { name: "email", payload: email },
+      // @ts-expect-error a wrong payload; the compiler says so here
+      { name: "image-resize", payload: { ...email } },
+    ]);
     // @ts-expect-error durations carry a known unit
     queue.addJob("email", email, { delay: "5 minutes" });
     // @ts-expect-error no such option

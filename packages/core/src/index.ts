@@ -97,7 +97,13 @@ export type {
   QueueSettings,
 } from "./queue/manager-options.ts";
 export { prepareNow } from "./queue/prepare-now.ts";
-export { type JobToAdd, Queue, type QueueOptions, type RunOptions } from "./queue/queue.ts";
+export {
+  type JobToAdd,
+  Queue,
+  type QueueListener,
+  type QueueOptions,
+  type RunOptions,
+} from "./queue/queue.ts";
 export type { QueueConnection } from "./queue/queue-connection.ts";
 export type {
   ClearOption,

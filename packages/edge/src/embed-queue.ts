@@ -1,6 +1,4 @@
 import {
-  type HandledPayloadOf,
-  type Handler,
   type JobMap,
   type JobName,
   type JobOptions,
@@ -9,6 +7,7 @@ import {
   prepareNow,
   QuaysideError,
   Queue,
+  type QueueListener,
   type QueueOptions,
   type RunOptions,
   type WorkerEvents,
@@ -108,11 +107,11 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /** `"job:NAME"` registers a further handler; other names are events of the object's worker, about this queue's jobs. */
-  override on<Name extends JobName<Jobs>>(
-    event: `job:${Name}`,
-    handler: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>,
-  ): () => void;
   override on<Name extends keyof WorkerEvents>(event: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
+  override on<Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents>(
+    event: Event,
+    listener: QueueListener<Jobs, { readonly env: Env }, Event>,
+  ): () => void;
   override on(event: string, listener: (...given: never[]) => unknown): () => void {
     const { worker } = this.#queues;
     if (event.startsWith("job:")) {

@@ -46,7 +46,14 @@ export type RunOptions<Ctx extends object = object> = Pick<
   "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "ctx" | "alarm" | "connectivity"
 >;
 
-type HandlerEvent<Jobs extends JobMap> = `job:${JobName<Jobs>}`;
+/** What `queue.on` takes with it. The last overload has both, so that a compiler error names the argument that is wrong. */
+export type QueueListener<
+  Jobs extends JobMap,
+  Ctx extends object,
+  Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents,
+> = Event extends `job:${infer Name extends JobName<Jobs>}`
+  ? Handler<HandledPayloadOf<Jobs, Name>, Ctx>
+  : (event: WorkerEvents[Event & keyof WorkerEvents]) => void;
 
 /**
  * A named queue: add jobs, handle them, inspect and steer them.
@@ -171,12 +178,12 @@ export class Queue<
    * `"job:NAME"` registers a handler; several for one name run in order, the first that throws fails the attempt, the
    * result is the first one's. Other names are events of this queue's worker. Returns the function that undoes it.
    */
-  on<Name extends JobName<Jobs>>(event: `job:${Name}`, handler: Handler<HandledPayloadOf<Jobs, Name>, Ctx>): () => void;
   on<Name extends keyof WorkerEvents>(event: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
-  on(
-    event: HandlerEvent<Jobs> | keyof WorkerEvents,
-    listener: ((event: never) => void) | Handler<never, never>,
-  ): () => void {
+  on<Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents>(
+    event: Event,
+    listener: QueueListener<Jobs, Ctx, Event>,
+  ): () => void;
+  on(event: string, listener: ((event: never) => void) | Handler<never, never>): () => void {
     const isHandler = event.startsWith("job:");
     checkListener(event, listener, isHandler);
     if (isHandler) {
