@@ -89,7 +89,9 @@ describe("driver.close() without stop()", () => {
   it("gives up the lead: another tab leads", async () => {
     const name = freshName();
     const [first, second] = [open(name), open(name)];
+    const idle = new Promise((resolve) => first.queue.on("idle", resolve));
     await first.queue.run();
+    await idle;
     await second.queue.run();
     await first.driver.close();
     await second.queue.addJob("email", 1);
