@@ -5,11 +5,12 @@ import {
   outboxDriver,
   requestBackgroundSync,
   storageHealth,
+  type TabsOption,
   workerEvents,
 } from "@quayside/browser";
 import { memoryDriver, Queue, systemClock } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
-import { openDB } from "idb";
+import { type IDBPDatabase, openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { databaseOf, exists, freshName, NEWER, VERSION } from "./support/databases.ts";
 
@@ -25,8 +26,8 @@ afterEach(async () => {
 const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 10_000 });
 
 /** One tab of a site where one tab works for all. */
-function open(name: string, { jobs = ["email"], clock = systemClock } = {}) {
-  const driver = indexedDbDriver({ name, tabs: "leader", clock });
+function open(name: string, { jobs = ["email"], clock = systemClock, tabs = "leader" as TabsOption } = {}) {
+  const driver = indexedDbDriver({ name, tabs, clock });
   const queue = new Queue<Record<string, unknown>>("mail", driver, { clock });
   const ran: unknown[] = [];
   const errors: unknown[] = [];
@@ -38,6 +39,11 @@ function open(name: string, { jobs = ["email"], clock = systemClock } = {}) {
   );
   return { driver, queue, ran, errors };
 }
+
+const makeStores = (database: IDBPDatabase): void => {
+  for (const collection of ["jobs", "leases", "ids", "dedupe", "cells", "tallies"])
+    database.createObjectStore(collection);
+};
 
 const transition = (type: "pagehide" | "pageshow") => dispatchEvent(new PageTransitionEvent(type, { persisted: true }));
 
@@ -295,6 +301,39 @@ describe("a tab with older code, once newer code has upgraded the database", () 
     await expect(old.queue.drain()).rejects.toMatchObject({ details: { reason: "newer_version" } });
   });
 
+  it("says so where every tab works, though idle; drain() and run() say it, too", async () => {
+    const name = freshName();
+    const old = open(name, { tabs: "all" });
+    const idle = new Promise((resolve) => old.queue.on("idle", resolve));
+    await old.queue.run();
+    await idle;
+    const newer = await openDB(databaseOf(name), NEWER);
+    closers.push(() => newer.close());
+    const refusal = { code: "storage_unavailable", details: { reason: "newer_version" } };
+    await eventually(() => expect(old.errors).toMatchObject([refusal]));
+    await expect(old.queue.drain()).rejects.toMatchObject(refusal);
+    await old.queue.stop();
+    const before = old.errors.length;
+    await old.queue.run();
+    await eventually(() => expect(old.errors.slice(before)).toMatchObject([refusal]));
+  });
+
+  it.each(["all", "leader"] as const)("works again when the database can be used again (%s)", async (tabs) => {
+    const name = freshName();
+    const old = open(name, { tabs });
+    await old.queue.run();
+    (await openDB(databaseOf(name), NEWER)).close();
+    const refusal = { code: "storage_unavailable", details: { reason: "newer_version" } };
+    await eventually(() => expect(old.errors.at(-1)).toMatchObject(refusal));
+    await new Promise((resolve) => {
+      indexedDB.deleteDatabase(databaseOf(name)).onsuccess = resolve;
+    });
+    // Newer code was rolled back, and has left the version that this code knows.
+    (await openDB(databaseOf(name), VERSION, { upgrade: makeStores })).close();
+    await old.queue.addJob("email", 1);
+    await eventually(() => expect(old.ran).toEqual([1]));
+  });
+
   it("lets a job that runs go, and does not stand in line for the lead again", async () => {
     const name = freshName();
     const old = open(name, { jobs: [] });
@@ -372,10 +411,9 @@ describe("an upgrade that takes longer than openTimeoutMs", () => {
     });
     let going = true;
     const upgraded = openDB(databaseOf(name), VERSION, {
-      upgrade: (database) => {
-        const store = database.createObjectStore("jobs");
-        for (const collection of ["leases", "ids", "dedupe", "cells", "tallies"])
-          database.createObjectStore(collection);
+      upgrade: (database, _from, _to, transaction) => {
+        makeStores(database);
+        const store = transaction.objectStore("jobs");
         const keepOpen = (): void => {
           if (going) void store.get("nothing").then(keepOpen);
         };
@@ -439,7 +477,13 @@ describe("an upgrade that takes longer than openTimeoutMs", () => {
     await transaction.done;
     database.close();
     const seen: { done: number; total: number }[] = [];
-    const driver = indexedDbDriver({ name, openTimeoutMs: 5, onUpgrade: (progress) => seen.push(progress) });
+    const reported = vi.fn();
+    vi.stubGlobal("reportError", reported);
+    const onUpgrade = (progress: { done: number; total: number }) => {
+      seen.push(progress);
+      throw new Error("does not undo the upgrade");
+    };
+    const driver = indexedDbDriver({ name, openTimeoutMs: 5, onUpgrade });
     const heard: unknown[] = [];
     const channel = new BroadcastChannel(databaseOf(name));
     channel.onmessage = ({ data }) => heard.push(data);
@@ -450,6 +494,7 @@ describe("an upgrade that takes longer than openTimeoutMs", () => {
     // Opening may take longer than that before the upgrade begins.
     await eventually(async () => expect(await driver.counts("mail")).toMatchObject({ waiting: 0 }));
     expect(seen.at(-1)).toEqual({ done: jobs, total: jobs });
+    expect(reported).toHaveBeenCalled();
     await eventually(() => expect(heard).toContainEqual({ upgrading: { done: jobs, total: jobs } }));
   });
 });

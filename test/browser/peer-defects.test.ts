@@ -227,6 +227,8 @@ describe("an offline-transactions outbox", () => {
 
   it("what a follower adds is stored before it is told so", async () => {
     const leader = open({ tabs: "leader" });
+    // No tab has a handler for it, which is reported.
+    leader.queue.on("error", () => {});
     await leader.queue.run();
     const follower = open({ name: leader.name, tabs: "leader" });
     await follower.queue.run();

@@ -71,6 +71,13 @@ const Widths = ({ queue, handle }: { queue: Queue<Jobs>; handle: Handle }) => {
   return value ? value.jobs.map((job) => job.payload.width).join() : "…";
 };
 
+const Positions = ({ queue, handle }: { queue: Queue<Jobs>; handle: Handle }) => {
+  const [draws, draw] = useReducer((count: number) => count + 1, 0);
+  handle.again = draw;
+  const { value } = useJobs(queue, draws > 0 ? { positions: true } : {});
+  return value ? `${value.jobs.length} job, ${value.positions?.length ?? 0} positions` : "…";
+};
+
 const Row = memo(({ job, handle }: { job: { payload: { width: number } }; handle: Handle }) => {
   handle.rows.push(job.payload.width);
   return `${job.payload.width} `;
@@ -171,6 +178,16 @@ describe("useJobs", () => {
     await shows("1");
     expect(count()).toBe(1);
     expect(list.mock.calls[1]?.[0]).toMatchObject({ state: "waiting", tags: ["a"] });
+  });
+
+  it("asks for positions once its query does", async () => {
+    const queue = makeQueue();
+    await queue.addJob("resize", { width: 1 });
+    const handle = new Handle();
+    await render(<Positions queue={queue} handle={handle} />);
+    await shows("1 job, 0 positions");
+    await act(async () => handle.again());
+    await shows("1 job, 1 positions");
   });
 
   it("hands unchanged jobs on as the same objects, so that rows that are memo are not drawn again", async () => {

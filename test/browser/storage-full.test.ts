@@ -1,5 +1,5 @@
 import { IndexedDbStore, indexedDbDriver } from "@quayside/browser";
-import { Queue } from "@quayside/core";
+import { Queue, Worker } from "@quayside/core";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { databaseOf, freshName } from "./support/databases.ts";
@@ -149,6 +149,42 @@ describe("R33: on a full disk", () => {
     const seen = refusePuts({ untilReserveIsSpent: true });
     await everythingDrains(queue, ids);
     expect(seen.refused).toBeGreaterThan(0);
+  });
+
+  it.each<[string, (queue: Queue<Record<string, unknown>>, failed: string) => Promise<unknown>]>([
+    ["retry", (queue, failed) => queue.retry(failed)],
+    ["retryAll", (queue) => queue.retryAll()],
+    ["configure", (queue) => queue.configure({ maxActive: 1, keep: { completed: 0 } })],
+    ["unschedule", (queue) => queue.unschedule("daily")],
+    ["clear of the failed", (queue) => queue.clear("failed")],
+    ["promote", async (queue) => queue.promote((await queue.list({ state: "delayed" })).jobs[0]?.id ?? "")],
+  ])("%s goes through", async (_, act) => {
+    const { queue } = open();
+    queue.on("job:fails", () => {
+      throw new Error("no");
+    });
+    const failed = await queue.addJob("fails", 1, { maxAttempts: 1 });
+    await queue.schedule("daily", { every: "1d" }, "email", 1);
+    await queue.drain();
+    refusePuts({ untilReserveIsSpent: true });
+    await act(queue, failed);
+    await expect(queue.addJob("email", 1)).rejects.toMatchObject({ code: "storage_full" });
+  });
+
+  it("processNext, and the handler's progress and result, go through", async () => {
+    const { driver, queue } = open();
+    const id = await queue.addJob("email", 1);
+    queue.on("job:email", async (_payload, ctx) => {
+      ctx.progress(0.5);
+      ctx.log("half");
+      return "sent";
+    });
+    const worker = new Worker(driver, { queues: [queue.asWorkerQueue()] });
+    worker.on("error", () => {});
+    closers.push(() => worker.stop({ timeout: 0 }));
+    refusePuts({ untilReserveIsSpent: true });
+    expect(await worker.processNext()).toBe(true);
+    expect(await queue.get(id)).toMatchObject({ state: "completed", result: "sent" });
   });
 
   it("reads write nothing: get, list, counts, schedules, nextWake", async () => {

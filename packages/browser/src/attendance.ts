@@ -15,7 +15,7 @@ export class Attendance {
   readonly #leadership: Leadership | undefined;
   #away = false;
   #closed = false;
-  /** Why this tab does not lead any more: its store was upgraded by newer code. */
+  /** Why this tab does not work any more: its store was upgraded by newer code. */
   #outdated: unknown;
 
   constructor(name: string, mode: TabsOption, clock: Clock) {
@@ -34,6 +34,8 @@ export class Attendance {
     if (this.#shifts.size === 0) this.#arrive();
     this.#shifts.set(shift, false);
     this.#seek();
+    // It may not begin: says why.
+    if (this.#outdated !== undefined && !shift.urgent) void shift.end(this.#outdated);
     void this.#decide();
     return () => {
       if (!this.#shifts.delete(shift)) return;
@@ -42,12 +44,12 @@ export class Attendance {
     };
   }
 
-  /** Gives up the lead because of this error, which is told to those who work; undefined: may lead again. */
+  /** Ends all shifts and gives up the lead because of this error, which workers report. Undefined: they may work again. */
   async outdate(error: unknown): Promise<void> {
     this.#outdated = error;
-    if (error === undefined) return this.#seek();
+    if (error === undefined) this.#seek();
     await this.#decide(error);
-    this.#leadership?.resign();
+    if (this.#outdated !== undefined) this.#leadership?.resign();
   }
 
   /** Ends all shifts and gives up the lead. Answers what stops the workers, once the driver is closed. */

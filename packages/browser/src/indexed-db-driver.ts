@@ -59,7 +59,7 @@ export class IndexedDbDriver extends StoreDriver {
     this.#store = store;
     this.#attendance = attendance;
     this.#options = own;
-    if (mode === "leader") store.watchVersion((error) => void attendance.outdate(error));
+    store.watchVersion((error) => void attendance.outdate(error));
   }
 
   /** Gives back what workers here hold, and the lead, then closes the store. Workers that were not stopped stop. */

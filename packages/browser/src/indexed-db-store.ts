@@ -76,12 +76,20 @@ export class IndexedDbStore implements Store {
       "whole milliseconds",
     );
     this.#durability = durability;
+    const tell = (progress: UpgradeProgress) => {
+      try {
+        options.onUpgrade?.(progress);
+      } catch (error) {
+        // Does not undo the upgrade.
+        reportError(error);
+      }
+    };
     this.#announcements = new Announcements(this.#database, (progress) => {
       this.#connection.progressed();
-      options.onUpgrade?.(progress);
+      tell(progress);
     });
     const upgrading = (progress: UpgradeProgress) => {
-      options.onUpgrade?.(progress);
+      tell(progress);
       this.#announcements.tellUpgrade(progress);
     };
     this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs, upgrading);

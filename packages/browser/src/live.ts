@@ -10,6 +10,8 @@ export interface LivePage<Jobs extends JobMap> {
   readonly jobs: readonly JobOf<Jobs>[];
   /** There are more: pass it in a query for the next page. */
   readonly cursor?: string;
+  /** For each job the cursor of what comes after it, where the query asks for `positions`. */
+  readonly positions?: readonly string[];
 }
 
 /** Which jobs: those of one state, those that bear tags; at most `limit`, 100 by default. */
