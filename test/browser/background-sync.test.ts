@@ -170,7 +170,9 @@ describe("handleBackgroundSync", () => {
     await expect(second).rejects.toThrow("the first in 540 s");
     // As after the browser has ended the service worker and started it again.
     const restarted = new Scope();
-    handleBackgroundSync(new Queue("uploads", queue.driver, { clock }), { scope: restarted, clock });
+    const again = new Queue<{ upload: string }>("uploads", queue.driver, { clock });
+    again.on("job:upload", () => {});
+    handleBackgroundSync(again, { scope: restarted, clock });
     const third = restarted.sync();
     await clock.advance(0);
     await expect(third).rejects.toThrow("the first in 540 s");
