@@ -1,7 +1,7 @@
 import { defineJob, defineJobs, QuaysideError, Queue, QueueManager, RetryAfterError } from "@quayside/core";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { rejection, scene } from "./support.ts";
+import { mailQueue, rejection, scene } from "./support.ts";
 
 function defined<const Definitions extends Parameters<typeof defineJobs>[0]>(definitions: Definitions) {
   const { driver, clock, another } = scene();
@@ -294,5 +294,118 @@ describe("a registered definition", () => {
     await manager.publish({ name: "user", queues: ["crm", "stats", "other"], payload: null });
     await manager.drain();
     expect(seen.sort()).toEqual(["crm", "crm", "stats"]);
+  });
+});
+
+describe("shouldQueue false: as in a store", () => {
+  const here = { shouldQueue: () => false } as const;
+  const wholeNumber = {
+    "~standard": {
+      version: 1,
+      vendor: "test",
+      validate: (value: unknown) => (Number.isInteger(value) ? { value } : { issues: [{ message: "a number" }] }),
+    },
+  } as const;
+  const jobs = defineJobs({ here: { ...here, input: wholeNumber }, stored: {} });
+
+  it("a handler's ctx has what run() and drain() were given", async () => {
+    const { queue } = mailQueue({ jobs, ctx: { own: 1 } });
+    const seen: unknown[] = [];
+    queue.on("job:here", (_, ctx) => void seen.push({ ...ctx }));
+    queue.on("job:stored", (_, ctx) => ctx.enqueue({ name: "here", payload: 1 }));
+    await queue.addJob("stored", null);
+    await queue.drain({ ctx: { given: 2 } });
+    await queue.run({ ctx: { given: 3 } });
+    await queue.addJob("here", 1);
+    await queue.stop();
+    expect(seen).toMatchObject([
+      { own: 1, given: 2 },
+      { own: 1, given: 3 },
+    ]);
+  });
+
+  it("an id runs once: in parallel, one after the other, in one call, and from its own handler", async () => {
+    const { queue } = mailQueue({ jobs });
+    const ran: unknown[] = [];
+    queue.on("job:here", async (payload, { id }) => {
+      ran.push([id, payload]);
+      await queue.addJob("here", 9, { id });
+    });
+    const add = (payload: number, id: string) => queue.addJob("here", payload, { id });
+    expect(await Promise.all([add(1, "a"), add(2, "a")])).toEqual(["a", "a"]);
+    expect(await add(3, "a")).toBe("a");
+    const both = [4, 5].map((payload) => ({ name: "here" as const, payload, id: "b" }));
+    expect(await queue.addJobs(both)).toEqual(["b", "b"]);
+    expect(ran).toEqual([
+      ["a", 1],
+      ["b", 4],
+    ]);
+  });
+
+  it("an id that is stored does not run here; one that failed may run again", async () => {
+    const { queue, driver } = mailQueue({ jobs });
+    const ran: unknown[] = [];
+    queue.on("job:here", (payload, ctx) => {
+      ran.push(payload);
+      if (payload === 1) ctx.release("1h");
+      if (payload === 2) throw new Error("fails");
+    });
+    await queue.addJob("here", 1, { id: "released" });
+    await queue.addJob("here", 3, { id: "released" });
+    await new Queue("mail", driver).addJob("here", 4, { id: "elsewhere" });
+    await queue.addJob("here", 5, { id: "elsewhere" });
+    expect(await rejection(queue.addJob("here", 2, { id: "failing" }))).toMatchObject({ message: "fails" });
+    await queue.addJob("here", 6, { id: "failing" });
+    expect(ran).toEqual([1, 2, 6]);
+    expect(await queue.counts()).toMatchObject({ waiting: 1, delayed: 1 });
+  });
+
+  it("remembers the last 1,000 ids", async () => {
+    const { queue } = mailQueue({ jobs });
+    let ran = 0;
+    queue.on("job:here", () => void ran++);
+    for (let id = 0; id <= 1_000; id++) await queue.addJob("here", 1, { id: `${id}` });
+    await queue.addJob("here", 1, { id: "1000" });
+    expect(ran).toBe(1_001);
+    await queue.addJob("here", 1, { id: "0" });
+    expect(ran).toBe(1_002);
+  });
+
+  it("one that fails keeps no other from running, and its error is thrown", async () => {
+    const { queue } = mailQueue({ jobs });
+    const ran: unknown[] = [];
+    queue.on("job:here", (payload) => {
+      ran.push(payload);
+      if (payload !== 3) throw new Error(`${payload} fails`);
+    });
+    const all = [1, 2, 3].map((payload) => ({ name: "here" as const, payload }));
+    const added = queue.addJobs([...all, { name: "stored", payload: null }]);
+    expect(await rejection(added)).toMatchObject({ message: "1 fails" });
+    expect(ran).toEqual([1, 2, 3]);
+    expect(await queue.counts()).toMatchObject({ waiting: 1 });
+  });
+
+  it.each([
+    ["a payload", { payload: "x" }, { code: "invalid_payload", details: { at: "jobs[2]" } }],
+    ["an option", { payload: 1, delay: "soon" }, { code: "invalid_option", details: { at: "jobs[2]" } }],
+  ])("%s that is refused is refused before anything is stored or runs", async (_, wrong, refusal) => {
+    const { queue } = mailQueue({ jobs });
+    const ran: unknown[] = [];
+    queue.on("job:here", (payload) => void ran.push(payload));
+    const all = [
+      { name: "stored", payload: null },
+      { name: "here", payload: 1 },
+      { name: "here", ...wrong },
+    ];
+    expect(await rejection(queue.addJobs(all as never))).toMatchObject(refusal);
+    expect([ran, await queue.size()]).toEqual([[], 0]);
+  });
+
+  it("needs no keys, for nothing of it is stored", async () => {
+    const { queue } = mailQueue({ jobs: defineJobs({ here: { ...here, encrypted: true } }) });
+    const ran: unknown[] = [];
+    queue.on("job:here", (payload) => void ran.push(payload));
+    await queue.addJob("here", 1);
+    expect(ran).toEqual([1]);
   });
 });

@@ -323,3 +323,59 @@ describe("QueueManager", () => {
     expect(manager.has("work")).toBe(false);
   });
 });
+
+describe("jobs for several connections", () => {
+  const open = () => {
+    const { clock, driver: one } = scene();
+    const far = memoryDriver({ clock });
+    return new QueueManager({ connections: { one, far }, queues: { far: { connection: "far" } }, clock });
+  };
+  const sizes = async (manager: QueueManager) => [
+    await manager.connection("one").size("near"),
+    await manager.connection("far").size("far"),
+  ];
+
+  it.each([
+    ["an option that is wrong", { name: "a", payload: 1, queue: "far", delay: "soon" }, { details: { at: "jobs[1]" } }],
+    ["a connection that there is not", { name: "a", payload: 1, connection: "nowhere" }, { code: "invalid_option" }],
+    ["a payload that is wrong", { name: "a", payload: () => {}, queue: "far" }, { code: "invalid_payload" }],
+    ["shouldQueue that throws", { name: "moody", payload: 1, queue: "far" }, { message: "shouldQueue" }],
+  ])("are refused before any is stored: %s", async (_, wrong, refusal) => {
+    const manager = open();
+    const shouldQueue = () => {
+      throw new Error("shouldQueue");
+    };
+    manager.registerJob({ name: "moody", shouldQueue, handler: () => {} });
+    const all = [{ name: "a", payload: 1, queue: "near" }, wrong];
+    expect(await rejection(manager.enqueueAll(all as never))).toMatchObject(refusal);
+    expect(await sizes(manager)).toEqual([0, 0]);
+  });
+
+  it("ctx.publish to them is refused before any is stored", async () => {
+    const manager = open();
+    const codes: unknown[] = [];
+    manager.registerJob({
+      name: "a",
+      queue: "near",
+      handler: async (_, ctx) => {
+        const published = ctx.publish({ name: "b", payload: 1, queues: ["near", "far"], delay: "soon" as "1s" });
+        codes.push((await rejection(published)).code);
+      },
+    });
+    await manager.enqueue({ name: "a", payload: 1 });
+    await manager.drain();
+    expect([codes, await sizes(manager)]).toEqual([["invalid_option"], [0, 0]]);
+  });
+
+  it("are all stored, though one that runs here fails", async () => {
+    const manager = open();
+    const fails = () => Promise.reject(new Error("fails"));
+    manager.registerJob({ name: "here", queue: "near", shouldQueue: () => false, handler: fails });
+    const added = manager.enqueueAll([
+      { name: "here", payload: 1 },
+      { name: "a", payload: 1, queue: "far" },
+    ]);
+    expect(await rejection(added)).toMatchObject({ message: "fails" });
+    expect(await sizes(manager)).toEqual([0, 1]);
+  });
+});

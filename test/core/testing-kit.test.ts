@@ -1,6 +1,6 @@
 import { memoryDriver, Queue, QueueManager } from "@quayside/core";
 import { createManualClock, drain, inline, inlineDriver, recorded } from "@quayside/core/testing";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 describe("inlineDriver", () => {
   it("runs a job as it is added, before addJob resolves, and what its handler adds too", async () => {
@@ -33,6 +33,72 @@ describe("inlineDriver", () => {
     await manager.enqueueAll([1, 2].map((payload) => ({ name: "a", payload })));
     await manager.queue().addFlow({ name: "a", payload: "parent", children: [{ name: "a", payload: "child" }] });
     expect(ran).toEqual([1, 2, "child", "parent"]);
+  });
+});
+
+describe("an add to an inline driver resolves after its job ran", () => {
+  it("where a handler adds to another queue, and that one's to the first", async () => {
+    const driver = inlineDriver();
+    const [a, b] = [new Queue("a", driver), new Queue("b", driver)];
+    const ran: string[] = [];
+    a.on("job:first", async () => {
+      await b.addJob("second", 1);
+      ran.push("first");
+    });
+    b.on("job:second", async () => {
+      await a.addJob("third", 1);
+      ran.push("second");
+    });
+    a.on("job:third", () => void ran.push("third"));
+    await a.addJob("first", 1);
+    expect(ran.toSorted()).toEqual(["first", "second", "third"]);
+    expect(ran.indexOf("second")).toBeLessThan(ran.indexOf("first"));
+    expect([await a.size(), await b.size()]).toEqual([0, 0]);
+  });
+
+  it("where a handler adds to another connection of its manager", async () => {
+    const manager = new QueueManager({ connections: { one: inlineDriver(), two: inlineDriver() } });
+    const ran: string[] = [];
+    manager.registerJob({
+      name: "first",
+      connection: "one",
+      handler: async (_, ctx) => {
+        await ctx.enqueue({ name: "second", payload: 1 });
+        ran.push("first");
+      },
+    });
+    manager.registerJob({ name: "second", connection: "two", handler: () => void ran.push("second") });
+    await manager.enqueue({ name: "first", payload: 1 });
+    expect(ran.toSorted()).toEqual(["first", "second"]);
+  });
+
+  it("where others add at the same time, or while one runs", async () => {
+    const queue = new Queue("mail", inlineDriver());
+    const ran: unknown[] = [];
+    const waiting: (() => void)[] = [];
+    queue.on("job:email", async (payload) => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      ran.push(payload);
+    });
+    const add = async (payload: number) => {
+      await queue.addJob("email", payload);
+      expect(ran).toContain(payload);
+    };
+    const adds = [add(1), add(2)];
+    await vi.waitUntil(() => waiting.length === 2);
+    adds.push(add(3));
+    await vi.waitUntil(() => waiting.length === 3);
+    for (const finish of waiting.toReversed()) finish();
+    await Promise.all(adds);
+  });
+
+  it("of a queue without handlers leaves the job to others, and says nothing", async () => {
+    const driver = inlineDriver();
+    const producer = new Queue("mail", driver);
+    const faults: unknown[] = [];
+    producer.on("error", ({ error }) => faults.push(error));
+    const id = await producer.addJob("email", 1);
+    expect([(await producer.get(id))?.state, faults]).toEqual(["waiting", []]);
   });
 });
 

@@ -42,6 +42,14 @@ describe("a queue embedded in an object of one's own", () => {
     );
   });
 
+  it("gives a job that runs where it is added the handlers' env, and runs an id once", async () => {
+    const { inside } = open();
+    await inside(async ({ mail }) => {
+      for (const order of ["one", "two"]) await mail.addJob("here", { order }, { id: "same" });
+    });
+    expect(await receipts()).toEqual(["one"]);
+  });
+
   it("adds none, and sets no alarm, when that transaction is undone", async () => {
     const { inside } = open();
     const seen = await inside(async (shop) => {

@@ -8,6 +8,8 @@ export const shopJobs = defineJobs({
   /** Its schema asks somebody else. */
   checked: { input: z.object({ order: z.string() }).refine(async () => true) },
   sleep: { input: z.object({ ms: z.number() }) },
+  /** Runs where it is added. */
+  here: { input: z.object({ order: z.string() }), shouldQueue: () => false },
 });
 
 /** What the alarms of these objects do, by their names: tests say. */
@@ -26,6 +28,7 @@ export class Shop extends DurableObject<Cloudflare.Env> {
     jobs: shopJobs,
     handlers: {
       receipt: async ({ order }, { env, id }) => void (await env.SMOKE.getByName("receipts").add(id, order)),
+      here: async ({ order }, { env, id }) => void (await env.SMOKE.getByName("receipts").add(id, order)),
       sleep: ({ ms }, { signal }) =>
         new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, ms);

@@ -82,7 +82,7 @@ export class ObjectQueues {
       ...(options.cron && { cron: options.cron }),
     });
     this.rpc = new ObjectRpc({ driver: this.driver, clock, enter: (queues) => this.enter(queues) });
-    const queueOptions = { clock, ...(jobs && { jobs }) } as QueueOptions<Record<string, unknown>>;
+    const queueOptions = { clock, ctx: { env }, ...(jobs && { jobs }) } as QueueOptions<Record<string, unknown>>;
     this.#makeQueue = (name) =>
       guest ? guest.makeQueue(name, this, queueOptions) : new Queue(name, this.driver, queueOptions);
     if (works)

@@ -49,6 +49,7 @@ export interface JobDefinition<Input = unknown, Output = unknown, Result = unkno
   /**
    * False: the job is not stored but runs here and now, through the same middleware and handlers, before `addJob`
    * resolves. It has one attempt; what that throws, `addJob` throws; if it gives itself back (`ctx.release`), it is stored.
+   * A job with an `id` that its adder gave runs once here, as in a store: the last 1,000 are remembered, failed ones are not.
    */
   shouldQueue?(payload: Input): boolean;
   /** False: this error ends the job as `failed`, whatever attempts are left. `attempt` counts from 1. */

@@ -99,16 +99,27 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
    * stored; where a connection fails to store its own, what the connections before it stored stays.
    */
   async enqueue(placed: readonly PlacedJob[]): Promise<readonly string[]> {
-    const ids: string[] = [];
     const names = new Set(placed.map(({ connection }) => connection));
-    // What can be known to be wrong is found before the first connection has stored anything.
-    for (const name of names) this.get(name);
-    if (names.size > 1) await this.#options.home.producer.check(placed);
-    for (const name of names) {
-      const own = [...placed.entries()].filter(([, { connection }]) => connection === name);
-      const added = await this.get(name).adder.add(own.map(([, draft]) => draft));
-      for (const [index, [position]] of own.entries()) ids[position] = added[index] as string;
-    }
+    const parts = [...names].map((name) => ({
+      adder: this.get(name).adder,
+      places: placed.flatMap(({ connection }, index) => (connection === name ? [index] : [])),
+    }));
+    if (parts.length < 2) return parts[0]?.adder.add(placed) ?? [];
+    const draftAt = (index: number) => ({ ...(placed[index] as PlacedJob), at: `jobs[${index}]` });
+    // All that can be known to be wrong is found before the first connection has stored anything.
+    const planned = await Promise.all(
+      parts.map(async ({ adder, places }) => ({ places, store: await adder.plan(places.map(draftAt)) })),
+    );
+    const stored: { readonly places: readonly number[]; readonly runHere: () => Promise<readonly string[]> }[] = [];
+    for (const { places, store } of planned) stored.push({ places, runHere: await store() });
+    const ids = new Array<string>(placed.length);
+    const ended = await Promise.allSettled(
+      stored.map(async ({ places, runHere }) => {
+        const own = await runHere();
+        for (const [index, place] of places.entries()) ids[place] = own[index] as string;
+      }),
+    );
+    for (const result of ended) if (result.status === "rejected") throw result.reason;
     return ids;
   }
 

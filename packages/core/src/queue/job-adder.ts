@@ -1,11 +1,12 @@
 import type { Driver } from "../driver/driver.ts";
 import type { JobRequest, PublishRequest } from "../job/handler.ts";
+import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
 import type { WorkerEvents } from "../worker/worker-events.ts";
 import { idOf } from "./enqueue-batcher.ts";
-import { isInline, workInline } from "./inline.ts";
+import { inlineOf } from "./inline.ts";
 import type { JobDraft } from "./job-producer.ts";
 import type { QueueHome } from "./queue-home.ts";
 import { runHere } from "./run-here.ts";
@@ -15,11 +16,17 @@ export interface JobAdderOptions {
   readonly driver: Driver;
   /** Told of jobs that run here instead of being stored. */
   readonly events: Emitter<WorkerEvents>;
+  /** What its worker was given for its handlers. Default: the home's. */
+  readonly ctx?: () => object | undefined;
   /** Works what was added, on an inline driver. */
   readonly drain: () => Promise<void>;
   /** What handlers of jobs that run here add with. Default: this. */
   readonly producer?: Producer;
 }
+
+/** The ids of jobs that run here, or did lately and did not fail. */
+const ranHere = new WeakMap<Driver, Set<string>>();
+const REMEMBERED = 1_000;
 
 /** Adds jobs to the queues of one driver; runs those here that are not to be queued. */
 export class JobAdder implements Producer {
@@ -32,30 +39,56 @@ export class JobAdder implements Producer {
   /** What is added most: one job, to be stored. Throws what `prepare` throws. */
   addOne(draft: JobDraft): Promise<string> {
     const { home, driver } = this.#options;
-    const mayRunHere = home.registry.definition(draft.name, draft.queue)?.shouldQueue !== undefined || isInline(driver);
+    const mayRunHere = this.#shouldQueue(draft) || inlineOf(driver);
     return mayRunHere ? this.add([draft]).then(([id]) => id as string) : home.producer.addOne(driver, draft);
   }
 
-  /** Ids in the order of the drafts. What is stored is stored first, in one transaction; then the rest runs, in order. */
+  /** Ids in the order of the drafts. */
   async add(drafts: readonly JobDraft[]): Promise<readonly string[]> {
+    // The many are not to wait for a plan.
+    if (!drafts.some((draft) => this.#shouldQueue(draft))) return this.#store(drafts);
+    const store = await this.plan(drafts);
+    return (await store())();
+  }
+
+  /**
+   * Adds in three steps, for who adds with others, too. First all drafts are checked. What this returns stores what is to
+   * be stored, in one transaction. What that returns runs the rest here, in order, to the last one: then the first error
+   * of those that failed is thrown.
+   */
+  async plan(drafts: readonly JobDraft[]): Promise<() => Promise<() => Promise<readonly string[]>>> {
     const { home, driver } = this.#options;
-    const ranHere = drafts.map(
-      ({ name, queue, payload }) => home.registry.definition(name, queue)?.shouldQueue?.(payload) === false,
-    );
-    const stored = drafts.filter((_, index) => !ranHere[index]);
-    const receipts = [...(await home.producer.add(driver, stored))];
-    const ids: string[] = [];
-    for (const [index, draft] of drafts.entries()) {
-      ids.push(ranHere[index] ? await this.#runHere(draft) : idOf(receipts.shift()));
-    }
-    await this.#workInline();
-    return ids;
+    const here = new Set(drafts.filter((draft) => this.#shouldQueue(draft)?.(draft.payload) === false));
+    // What is not stored is not sealed either.
+    const unsealed = (draft: JobDraft) => ({ ...draft, options: { ...draft.options, encrypted: false } });
+    await home.producer.check(drafts.map((draft) => (here.has(draft) ? unsealed(draft) : draft)));
+    return async () => {
+      const stored = drafts.filter((draft) => !here.has(draft));
+      const receipts = [...(await home.producer.add(driver, stored))];
+      return async () => {
+        const errors: unknown[] = [];
+        const ids: string[] = [];
+        for (const draft of drafts)
+          try {
+            ids.push(here.has(draft) ? await this.#runHere(draft) : idOf(receipts.shift()));
+          } catch (error) {
+            errors.push(error);
+          }
+        await this.#workInline(drafts);
+        if (errors.length > 0) throw errors[0];
+        return ids;
+      };
+    };
   }
 
   /** In a transaction of their own, and none of them here: a flow. */
-  async addTogether(drafts: readonly JobDraft[]): Promise<readonly string[]> {
-    const receipts = await this.#options.home.producer.add(this.#options.driver, drafts, { alone: true });
-    await this.#workInline();
+  addTogether(drafts: readonly JobDraft[]): Promise<readonly string[]> {
+    return this.#store(drafts, { alone: true });
+  }
+
+  async #store(drafts: readonly JobDraft[], options?: { readonly alone: boolean }): Promise<readonly string[]> {
+    const receipts = await this.#options.home.producer.add(this.#options.driver, drafts, options);
+    await this.#workInline(drafts);
     return receipts.map(idOf);
   }
 
@@ -67,22 +100,49 @@ export class JobAdder implements Producer {
     return this.add(queues.map((queue) => this.#draft({ ...request, queue }, from)));
   }
 
+  #shouldQueue({ name, queue }: JobDraft): ((payload: unknown) => boolean) | undefined {
+    const definition = this.#options.home.registry.definition(name, queue);
+    return definition?.shouldQueue?.bind(definition);
+  }
+
   #draft({ name, payload, queue, ...options }: JobRequest, from: JobRecord): JobDraft {
     const usual = this.#options.home.registry.definition(name)?.queue;
     return { queue: queue ?? usual ?? from.queue, name, payload, options };
   }
 
+  /** As one that is stored, a job of an id that its adder gave runs once. */
   async #runHere(draft: JobDraft): Promise<string> {
-    const { home, driver, events, producer = this } = this.#options;
+    const { home, driver } = this.#options;
     const job = home.producer.resolve(draft, home.registry.definition(draft.name, draft.queue));
-    const { id, releasedMs } = await runHere(job, { home, events, producer });
+    const { queue, id } = job;
+    if (id === undefined) return this.#run(draft, job);
+    const known = ranHere.get(driver) ?? new Set();
+    ranHere.set(driver, known);
+    const key = JSON.stringify([queue, id]);
+    if (known.has(key)) return id;
+    known.add(key);
+    try {
+      if (!(await driver.get(queue, id))) await this.#run(draft, job);
+      for (const oldest of known) if (known.size > REMEMBERED) known.delete(oldest);
+    } catch (error) {
+      known.delete(key);
+      throw error;
+    }
+    return id;
+  }
+
+  async #run(draft: JobDraft, job: NewJob): Promise<string> {
+    const { home, driver, events, ctx, producer = this } = this.#options;
+    const { id, releasedMs } = await runHere(job, { home, events, producer, ctx: ctx?.() ?? home.ctx });
     if (releasedMs === undefined) return id;
     const options = { ...draft.options, id, availableAt: undefined, delay: releasedMs };
     await home.producer.add(driver, [{ ...draft, options }]);
     return id;
   }
 
-  #workInline(): Promise<void> {
-    return workInline(this.#options.driver, this.#options.drain);
+  async #workInline(drafts: readonly JobDraft[]): Promise<void> {
+    const { driver, drain, home } = this.#options;
+    const work = inlineOf(driver);
+    if (work && drafts.some(({ queue }) => home.registry.names(queue).length > 0)) await work(drain);
   }
 }

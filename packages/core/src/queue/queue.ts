@@ -74,6 +74,8 @@ export class Queue<
   readonly #adder: JobAdder;
   readonly #producer: Producer;
   #worker: Worker | undefined;
+  /** What handlers of its worker get: those of jobs that run where they are added, too. */
+  #ctx: object | undefined;
   /** Outlives the workers: a handler that ignores its signal keeps its slot when its worker has stopped. */
   readonly #slots = new Slots(CONCURRENCY);
 
@@ -86,7 +88,14 @@ export class Queue<
     const managed = options[MANAGED];
     this.#managed = managed;
     this.#adder =
-      managed?.adder ?? new JobAdder({ home: this.home, driver, events: this.#events, drain: () => this.drain() });
+      managed?.adder ??
+      new JobAdder({
+        home: this.home,
+        driver,
+        events: this.#events,
+        ctx: () => this.#ctx,
+        drain: () => this.drain(),
+      });
     this.#producer = managed?.producer ?? this.#adder;
   }
 
@@ -112,7 +121,7 @@ export class Queue<
 
   /**
    * Adds many jobs in one transaction, all or none; ids in the same order. Those that their definition runs here
-   * (`shouldQueue`) run after that, one by one.
+   * (`shouldQueue`) run after that, one by one. All of them run; then the first error of those that failed is thrown.
    */
   async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly string[]> {
     const drafts = eachJob(jobs, ({ name, payload, ...options }) => {
@@ -252,11 +261,12 @@ export class Queue<
 
   #makeWorker({ ctx, ...options }: RunOptions<Ctx>): Worker {
     const { clock, random, metrics, telemetry } = this.home;
+    this.#ctx = { ...this.home.ctx, ...ctx };
     this.#slots.resize(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency"));
     return new Worker(this.driver, {
       ...options,
       slots: this.#slots,
-      ctx: { ...this.home.ctx, ...ctx },
+      ctx: this.#ctx,
       events: this.#events,
       clock,
       random,

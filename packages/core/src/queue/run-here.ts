@@ -11,6 +11,8 @@ interface RunHere {
   readonly home: QueueHome;
   readonly events: Emitter<WorkerEvents>;
   readonly producer: Producer;
+  /** Merged into the handler's `ctx`. */
+  readonly ctx: object | undefined;
 }
 
 /** How a job that ran here ended: done, or given back, to be stored after all. */
@@ -20,7 +22,7 @@ type RanHere = { readonly id: string; readonly releasedMs?: number };
  * Runs a job that is not to be queued (`shouldQueue`), once, as a worker would: middleware, timeout, events and
  * `onFailed`. @throws what its attempt threw.
  */
-export async function runHere(job: NewJob, { home, events, producer }: RunHere): Promise<RanHere> {
+export async function runHere(job: NewJob, { home, events, producer, ctx }: RunHere): Promise<RanHere> {
   const { clock, random = Math.random, runner, metrics } = home;
   const record = recordOf(job, clock.now());
   const started = clock.now();
@@ -37,7 +39,7 @@ export async function runHere(job: NewJob, { home, events, producer }: RunHere):
         stuck: ({ startedAt }) => events.emit("stuck", { job: record, durationMs: clock.now() - startedAt }),
         fault: (error) => events.fault(error),
       },
-      { clock, random, worker: { ctx: home.ctx, producer } },
+      { clock, random, worker: { ctx, producer } },
     );
     // Where a handler adds it, that handler waits for it.
     attempt.start((stored, context) => runner.run(stored, context), handlerScope.current());

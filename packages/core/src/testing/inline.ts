@@ -2,6 +2,25 @@ import type { Driver } from "../driver/driver.ts";
 import { memoryDriver } from "../driver/memory-driver.ts";
 import type { StoreDriver, StoreDriverOptions } from "../driver/store-driver.ts";
 import { INLINE } from "../queue/inline.ts";
+import { handlerScope } from "../worker/handler-scope.ts";
+
+/** The workers that work because a job was added, by what has them work. */
+const working = new WeakSet<() => Promise<void>>();
+
+/**
+ * Works what was added. What a handler adds to a worker that is at work runs in the same go: it cannot wait for that.
+ * Others wait, where the platform can tell them from a handler.
+ */
+async function workInline(drain: () => Promise<void>): Promise<void> {
+  const first = !working.has(drain);
+  if (!first && (!handlerScope.follows || handlerScope.current())) return;
+  working.add(drain);
+  try {
+    await drain();
+  } finally {
+    if (first) working.delete(drain);
+  }
+}
 
 /**
  * Marks a driver: a job added to it through a `Queue` or a `QueueManager` that has its handler runs before the add
@@ -12,7 +31,7 @@ import { INLINE } from "../queue/inline.ts";
  * const queue = new Queue<Jobs>("mail", inline(memoryDriver({ clock })), { clock });
  */
 export function inline<D extends Driver>(driver: D): D {
-  return Object.assign(driver, { [INLINE]: true });
+  return Object.assign(driver, { [INLINE]: workInline });
 }
 
 /**

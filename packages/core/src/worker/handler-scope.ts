@@ -1,5 +1,7 @@
 /** Which attempt (or `onFailed` hook) the running code belongs to. */
 interface Scope {
+  /** Whether it follows asynchronous calls. */
+  readonly follows: boolean;
   /** Calls `act` as part of this attempt, or of none. Arguments are passed on: no closure per job. */
   run<T, Args extends readonly unknown[]>(attempt: object | undefined, act: (...args: Args) => T, ...args: Args): T;
   current(): object | undefined;
@@ -24,10 +26,15 @@ function makeScope(): Scope {
   const Storage = (globalThis as NodeGlobals).process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage;
   if (Storage) {
     const storage = new Storage();
-    return { run: (attempt, act, ...args) => storage.run(attempt, act, ...args), current: () => storage.getStore() };
+    return {
+      follows: true,
+      run: (attempt, act, ...args) => storage.run(attempt, act, ...args),
+      current: () => storage.getStore(),
+    };
   }
   let current: object | undefined;
   return {
+    follows: false,
     run(attempt, act, ...args) {
       const before = current;
       current = attempt;

@@ -1,3 +1,4 @@
+import { defineJobs } from "../../job/job-map.ts";
 import type { JobRecord } from "../../job/record.ts";
 import { gather, next, QUEUE, topic, wrap } from "./support.ts";
 
@@ -39,6 +40,22 @@ export const featureCases = topic("features", (it) => {
     expect(await driver.get(QUEUE, added[0] as string)).toMatchObject({ name: "audit", payload: 1 });
     expect(await driver.get("crm", added[1] as string)).toMatchObject({ name: "created", payload: 2 });
     expect(await driver.get("stats", added[2] as string)).toMatchObject({ name: "created", payload: 2 });
+  });
+
+  it("a job that runs where it is added has run()'s ctx, and an id runs once, here or from the store", async ({
+    expect,
+    queue,
+  }) => {
+    const jobs = defineJobs({ here: { shouldQueue: (payload) => payload === "stored" } });
+    const mail = queue({ jobs } as object);
+    const seen: unknown[] = [];
+    mail.on("job:here", (payload, ctx) => void seen.push([payload, (ctx as { given?: number }).given]));
+    await mail.run({ ctx: { given: 1 } });
+    for (const payload of ["first", "again"]) await mail.addJob("here", payload, { id: "a" });
+    await mail.stop();
+    for (const payload of ["stored", "again"]) await mail.addJob("here", payload, { id: "b" });
+    expect(seen).toEqual([["first", 1]]);
+    expect(await mail.counts()).toMatchObject({ waiting: 1 });
   });
 
   it("a parent runs after its children and gets what became of them", async ({ expect, queue }) => {
