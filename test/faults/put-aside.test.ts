@@ -90,6 +90,30 @@ it("R8: a page that comes out of the back/forward cache works on, as a new worke
   );
 });
 
+it("a page whose outbox has the turn is kept in the back/forward cache while another tab forwards, and goes on", async () => {
+  await withProfile(
+    async (context) => {
+      const listener = await Listener.of(context);
+      const forwards = (tab: string) => listener.until((told) => told.tab === tab && told.what === "forwarded");
+      const page = await openTab(context, origin(), { tab: "aside", outbox: true });
+      await page.evaluate(() => window.life.send());
+      await forwards("aside");
+      await page.goto(`${origin()}empty.html`);
+      const other = await openTab(context, origin(), { tab: "other", outbox: true });
+      await other.evaluate(() => window.life.send());
+      await forwards("other");
+      // Playwright waits for a load that does not come.
+      page.goBack().catch(() => {});
+      await listener.until(({ tab, what, persisted }) => tab === "aside" && what === "shown" && persisted === true);
+      await other.close();
+      const before = listener.heard.length;
+      await page.evaluate(() => window.life.send());
+      await listener.until((told) => listener.heard.indexOf(told) >= before && told.what === "forwarded");
+    },
+    { ignoreDefaultArgs: ["--disable-back-forward-cache"] },
+  );
+});
+
 it("tabs: leader: one tab works; when it crashes the next takes over, without being asked", async () => {
   await withProfile(async (context) => {
     const listener = await Listener.of(context);

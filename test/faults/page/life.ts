@@ -1,11 +1,11 @@
-import { indexedDbDriver } from "@quayside/browser";
-import { type JobRecord, QuaysideError, Queue } from "@quayside/core";
+import { indexedDbDriver, outboxDriver } from "@quayside/browser";
+import { type JobRecord, memoryDriver, QuaysideError, Queue } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 
 /** What a tab says of itself. `at` is in ms since epoch. */
 export interface Told {
   readonly tab: string;
-  readonly what: "began" | "aborted" | "completed" | "released" | "error" | "shown" | "done" | "idle";
+  readonly what: "began" | "aborted" | "completed" | "released" | "error" | "shown" | "done" | "idle" | "forwarded";
   readonly number?: number;
   readonly interruptions?: number;
   readonly code?: string;
@@ -25,6 +25,8 @@ export interface Life {
   /** The numbers that this tab's handlers have run, in order. */
   runs(): readonly number[];
   completed(): Promise<{ numbers: number[]; interrupted: number }>;
+  /** Adds a job to this tab's outbox: for tabs that have one. */
+  send(): Promise<void>;
   /** The job of this number, if it is kept or waits. */
   job(number: number): Promise<JobRecord | undefined>;
   /** Ends the handler of `hold` that runs with this number. */
@@ -92,6 +94,12 @@ queue.on("error", ({ error }) => tell("error", { code: error instanceof Quayside
 queue.on("idle", () => tell("idle"));
 addEventListener("pageshow", ({ persisted }) => tell("shown", { persisted }));
 
+/** The remote is of this tab, so that a test sees which tab forwards. */
+const outbox = query.has("outbox")
+  ? outboxDriver({ local: indexedDbDriver({ name: "outgoing" }), remote: memoryDriver() })
+  : undefined;
+outbox?.on("forwarded", ({ ids }) => tell("forwarded", { number: ids.length }));
+
 window.life = {
   async add(name, count) {
     await queue.configure({ keep: { completed: 1_000_000, failed: 1_000_000 } });
@@ -105,6 +113,9 @@ window.life = {
   },
   skip(count) {
     added += count;
+  },
+  async send() {
+    if (outbox) await new Queue("mail", outbox).addJob("letter", added++);
   },
   run: (concurrency) => queue.run({ concurrency }),
   stop: () => queue.stop({ timeout: 0 }),

@@ -11,6 +11,8 @@ export interface TabOptions {
   readonly hold?: boolean;
   /** Time stands still there, and is moved by hand. */
   readonly manual?: boolean;
+  /** It has an outbox. */
+  readonly outbox?: boolean;
 }
 
 /** What the tabs of a context say, and waiting for it. */
@@ -52,9 +54,14 @@ export async function openTab(context: BrowserContext, origin: string, options: 
   return page;
 }
 
-export async function gotoLife(page: Page, origin: string, { tab, tabs, hold, manual }: TabOptions): Promise<void> {
+export async function gotoLife(
+  page: Page,
+  origin: string,
+  { tab, tabs, hold, manual, outbox }: TabOptions,
+): Promise<void> {
   const query = new URLSearchParams({ tab, ...(tabs && { tabs }), ...(hold && { hold: "1" }) });
   if (manual) query.set("manual", "1");
+  if (outbox) query.set("outbox", "1");
   await page.goto(`${origin}life.html?${query}`);
   await page.waitForFunction(() => "life" in window);
 }
