@@ -1,4 +1,4 @@
-import { type Change, type Program, type ProgramKind, QuaysideError, type Store } from "@quayside/core";
+import { type Change, type Program, type ProgramKind, QuaysideError, reportUnheard, type Store } from "@quayside/core";
 import { Announcements } from "./announcements.ts";
 import { checkOption } from "./check-option.ts";
 import { Connection, type UpgradeProgress, type VersionListener } from "./connection.ts";
@@ -81,7 +81,7 @@ export class IndexedDbStore implements Store {
         options.onUpgrade?.(progress);
       } catch (error) {
         // Does not undo the upgrade.
-        reportError(error);
+        reportUnheard(error);
       }
     };
     this.#announcements = new Announcements(this.#database, (progress) => {

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "@quayside/core";
+import { type Clock, reportUnheard, systemClock } from "@quayside/core";
 import { reuse } from "./reuse.ts";
 
 /** What is known of a value that is read again and again. A failure keeps the last value: it may be shown, and is old. */
@@ -177,7 +177,7 @@ export class LiveStore<T> implements Live<T> {
         listener();
       } catch (error) {
         // One listener's mistake is not the others'.
-        reportError(error);
+        reportUnheard(error);
       }
     }
   }

@@ -1,4 +1,4 @@
-import { fromStoredError, type StoredError, toStoredError, type WorkerEvents } from "@quayside/core";
+import { fromStoredError, reportUnheard, type StoredError, toStoredError, type WorkerEvents } from "@quayside/core";
 import type { Drainable } from "./background-drain.ts";
 import { databaseName } from "./database-name.ts";
 import { nameOf } from "./failures.ts";
@@ -116,7 +116,7 @@ function listen(name: string, listeners: ReadonlySet<(message: Message) => void>
       try {
         listener(data as Message);
       } catch (error) {
-        reportError(error);
+        reportUnheard(error);
       }
     }
   };

@@ -75,6 +75,7 @@ export {
   type RecurrenceRule,
   resolveRecurrence,
 } from "./job/recurrence.ts";
+export { reportUnheard } from "./job/report.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
 export { cutText, describe } from "./job/text.ts";
 export type { AesKey, EncryptionOption } from "./queue/encryption.ts";

@@ -12,8 +12,7 @@ interface Reporting {
 export function reportUnheard(error: unknown): void {
   const { reportError, console } = globalThis as Reporting;
   try {
-    if (reportError) reportError.call(globalThis, error);
-    else console?.error(error);
+    (reportError ?? console?.error)?.(error);
   } catch {
     // Its stack may throw when it is read.
     console?.error(describe(error));

@@ -48,20 +48,12 @@ export const WORKER_EVENTS = [
 
 /** @throws {QuaysideError} `invalid_option` for an event that there is not, or what cannot be called. */
 export function checkListener(event: string, listener: unknown, isHandler = false): void {
-  if (!isHandler && !(WORKER_EVENTS as readonly string[]).includes(event))
-    throw new QuaysideError(
-      "invalid_option",
-      `There is no event ${JSON.stringify(event)}. There are job:NAME for handlers, and ${WORKER_EVENTS.join(", ")}.`,
-      { option: "event" },
-    );
-  if (typeof listener !== "function")
-    throw new QuaysideError(
-      "invalid_option",
-      `on(${JSON.stringify(event)}) needs a function, got ${typeof listener}.`,
-      {
-        option: "listener",
-      },
-    );
+  const isKnown = isHandler || (WORKER_EVENTS as readonly string[]).includes(event);
+  if (isKnown && typeof listener === "function") return;
+  const message = isKnown
+    ? `on(${JSON.stringify(event)}) needs a function, got ${typeof listener}.`
+    : `There is no event ${JSON.stringify(event)}. There are job:NAME for handlers, and ${WORKER_EVENTS.join(", ")}.`;
+  throw new QuaysideError("invalid_option", message, { option: isKnown ? "listener" : "event" });
 }
 
 /** An attempt that has ended, on its way to the store. */
