@@ -57,7 +57,7 @@ interface ModelQueue {
   keep: { completed: number; failed: number; cancelled: number };
   rateLimit?: { max: number; perMs: number };
   maxActive?: number;
-  bucket?: { tokens: number; at: number };
+  starts: { first: number; last: number; count: number }[];
   blockedNames: Set<string>;
 }
 
@@ -120,7 +120,12 @@ export class Model {
   queue(name: string): ModelQueue {
     let queue = this.queues.get(name);
     if (!queue) {
-      queue = { paused: false, keep: { completed: 100, failed: 1_000, cancelled: 100 }, blockedNames: new Set() };
+      queue = {
+        paused: false,
+        keep: { completed: 100, failed: 1_000, cancelled: 100 },
+        blockedNames: new Set(),
+        starts: [],
+      };
       this.queues.set(name, queue);
     }
     return queue;
@@ -612,7 +617,7 @@ export class Model {
         const found = this.jobs
           .filter((job) => job.queue === request.queue && job.place === state)
           .filter((job) => request.name === undefined || job.name === request.name)
-          .sort((a, b) => b.at - a.at || b.order - a.order);
+          .sort((a, b) => a.at - b.at || a.order - b.order);
         return { affected: found.filter((job) => "affected" in this.#retry(job)).length };
       }
       case "schedule":
@@ -877,8 +882,7 @@ export class Model {
       else if (take(job, limited) && group !== undefined) mine.set(group, (mine.get(group) ?? 0) + 1);
     }
     const count = taken.length - before;
-    if (queue.rateLimit && (count > 0 || (queue.bucket && queue.bucket.at > this.now)))
-      queue.bucket = { tokens: tokens - count, at: this.now };
+    if (queue.rateLimit) this.#started(queue, queue.rateLimit, count);
     this.#end(expired.map((job) => ({ job, state: "failed" as const, error: "expired" })));
     for (const [job, reason] of aside) {
       this.#leaves(job);
@@ -887,10 +891,22 @@ export class Model {
     }
   }
 
-  #tokens({ rateLimit, bucket }: ModelQueue): number {
+  /** At most `max` start in any interval of `per`; starts of a twentieth of it count until the last of them is old. */
+  #tokens({ rateLimit, starts }: ModelQueue): number {
     if (!rateLimit) return Number.POSITIVE_INFINITY;
-    if (!bucket) return rateLimit.max;
-    const elapsed = Math.min(Math.max(0, this.now - bucket.at), rateLimit.perMs);
-    return Math.min(rateLimit.max, bucket.tokens + (elapsed * rateLimit.max) / rateLimit.perMs);
+    const recent = starts.filter(({ last }) => Math.min(last, this.now) > this.now - rateLimit.perMs);
+    return Math.max(0, rateLimit.max - recent.reduce((sum, { count }) => sum + count, 0));
+  }
+
+  #started(queue: ModelQueue, { perMs }: { perMs: number }, count: number): void {
+    const { now } = this;
+    if (count === 0 && !queue.starts.some(({ last }) => last > now)) return;
+    queue.starts = queue.starts
+      .map(({ first, last, count }) => ({ first: Math.min(first, now), last: Math.min(last, now), count }))
+      .filter(({ last }) => last > now - perMs);
+    const latest = queue.starts[queue.starts.length - 1];
+    if (count === 0) return;
+    if (latest && now - latest.first < perMs / 20) Object.assign(latest, { last: now, count: latest.count + count });
+    else queue.starts.push({ first: now, last: now, count });
   }
 }

@@ -4,12 +4,13 @@ import type { JobRecord } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
 import { reportUnheard } from "../job/report.ts";
 import { runTurn } from "../store/aftermath.ts";
-import { command } from "../store/command.ts";
+import { command, type Step } from "../store/command.ts";
+import { withBy } from "../store/ended-ids.ts";
 import { enqueue } from "../store/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../store/exchange.ts";
 import { counts, getJob, tallies, wakeInstant } from "../store/inspect.ts";
 import { everyLease } from "../store/leases.ts";
-import { list, type Position } from "../store/list.ts";
+import { list } from "../store/list.ts";
 import { Mint, SET_BACK_MS } from "../store/mint.ts";
 import { schedules } from "../store/recurrences.ts";
 import type { Change, Liveness, Program, ProgramKind, Store } from "../store/store.ts";
@@ -152,11 +153,13 @@ export class StoreDriver implements Driver {
   /** A command over many jobs takes several transactions, each of a bounded part. */
   async command(request: Command): Promise<CommandReply> {
     let affected = 0;
-    for (let from: Position | undefined; ; ) {
+    for (let from: Step | undefined; ; ) {
       const { next, ...reply } = await this.run((current) => command(current, request, from));
       affected += reply.affected;
       if (!next) return { ...reply, affected };
       from = next;
+      // Other workers' exchanges have their turn between two steps (R32).
+      await this.#clock.turn();
     }
   }
 
@@ -209,7 +212,7 @@ export class StoreDriver implements Driver {
   protected async run<T>(body: (current: Turn) => Program<T>, by?: string, kind: ProgramKind = "change"): Promise<T> {
     const counted = this.#toCount.size > 0 ? this.#countAlong(body) : body;
     const { result, changes: made } = await this.#store.transact(() => runTurn(this.#surroundings(), counted), kind);
-    this.#tellAll(by === undefined ? made : made.map((change) => ({ ...change, by })));
+    this.#tellAll(by === undefined ? made : made.map((change) => withBy(change, by)));
     return result;
   }
 

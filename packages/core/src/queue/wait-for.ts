@@ -3,6 +3,7 @@ import type { Driver } from "../driver/driver.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { fromStoredError, QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
+import { mayConcern } from "../store/ended-ids.ts";
 
 export interface WaitOptions {
   /** Default: as long as it takes. */
@@ -18,8 +19,8 @@ interface Wait extends WaitOptions {
 }
 
 /**
- * Resolves with a job's result when it has ended. Looks once at the start, again whenever the driver tells of an end in
- * its queue, and a last time before it gives up; never by the clock.
+ * Resolves with a job's result when it has ended. Looks once at the start, again whenever the driver tells that it,
+ * or any job of its queue, may have ended, and a last time before it gives up; never by the clock.
  */
 export function waitFor({ driver, clock, queue, id, timeout, signal }: Wait): Promise<unknown> {
   const timeoutMs = timeout === undefined ? undefined : toMs(timeout, "timeout");
@@ -56,7 +57,7 @@ export function waitFor({ driver, clock, queue, id, timeout, signal }: Wait): Pr
     leave.push(
       driver.watch(
         (change) => {
-          if (change.queue === queue && change.kind === "ended") void look();
+          if (change.queue === queue && change.kind === "ended" && mayConcern(change, id)) void look();
         },
         () => void look(),
       ),

@@ -1,11 +1,11 @@
 import { blockedLane } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
-import { blocked, EXPIRED, interruptionsOf, isExpired, returned } from "../job/transitions.ts";
+import { blocked, EXPIRED, interruptionsOf, isExpired, maxInterruptionsOf, returned } from "../job/transitions.ts";
 import { end, move } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
 import { countRunning, groupName, limitsOf } from "./groups.ts";
 import { scan, startingWith } from "./operations.ts";
-import { allowance, untilToken } from "./rate-limit.ts";
+import { allowance } from "./rate-limit.ts";
 import { bringBack } from "./set-back.ts";
 import type { Held, Program, QueueSettings } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -27,7 +27,7 @@ const STEP_ASIDE = 100;
 /** Expired jobs that one claim ends, at most (R32). */
 const EXPIRE_STEP = 256;
 /** Jobs that come back from `blocked` in one exchange, at most. */
-const RETURN_STEP = 1_000;
+const RETURN_STEP = 256;
 /** From this interruption on a job is claimed alone: it may be what kills its process. */
 const ALONE_FROM = 2;
 
@@ -87,7 +87,7 @@ class Taking implements Claimed {
   /** @param limited by its queue. */
   take(job: StoredJob, limited: boolean): boolean {
     // It is the next to start: what stands behind it, in any queue, is not to be taken ahead of it (R18).
-    if (this.left <= this.#prefetch && (limited || job.group || interruptionsOf(job) >= ALONE_FROM)) {
+    if (this.left <= this.#prefetch && (limited || isNeverAhead(job))) {
       this.left = 0;
       return false;
     }
@@ -116,7 +116,7 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
     (settings.maxActive ?? Number.POSITIVE_INFINITY) - running,
   );
   const rate = settings.rateLimit && (yield* allowance(turn, request.queue, settings.rateLimit));
-  const tokens = rate ? Math.floor(rate.tokens) : Number.POSITIVE_INFINITY;
+  const tokens = rate ? rate.free : Number.POSITIVE_INFINITY;
   // Whoever frees a slot looks again by itself: that needs no wake-up.
   if (slots <= 0) return yield* rate?.take(0) ?? nothing();
 
@@ -143,15 +143,22 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   }
 
   if (sieve.full || taking.left <= 0) taking.wakeAt = turn.now;
-  else if (rate && settings.rateLimit && taken === tokens) {
-    // The next token is of use only to a job that is due by then.
-    const free = turn.now + untilToken(rate.tokens - taken, settings.rateLimit);
+  else if (rate && taken === tokens) {
+    // The next start is of use only to a job that is due by then.
+    const free = rate.nextAt(taken);
     const more = (yield* due.next(1)).length > 0;
     taking.wakeAt = Math.min(taking.wakeAt, more ? free : Math.max(free, due.wakeAt));
   } else if (taken < slots) taking.wakeAt = Math.min(taking.wakeAt, due.wakeAt);
 }
 
 function* nothing(): Program<void> {}
+
+/**
+ * It is taken only to start at once: one of a group would take room from others; of one that few interruptions end, or
+ * that was interrupted before, nobody could tell after a crash whether it had started (R10).
+ */
+const isNeverAhead = (job: StoredJob): boolean =>
+  job.group !== undefined || interruptionsOf(job) >= ALONE_FROM || maxInterruptionsOf(job) <= ALONE_FROM;
 
 /** Its jobs cannot be held by a worker without taking room from others. */
 const hasLimits = ({ rateLimit, maxActive }: QueueSettings, { limit }: ClaimQueue): boolean =>

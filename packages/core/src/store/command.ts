@@ -1,11 +1,12 @@
 import { QuaysideError } from "../job/errors.ts";
-import type { JobState, StoredJob } from "../job/record.ts";
+import { finishedLane } from "../job/place.ts";
+import type { JobKey, JobState, StoredJob } from "../job/record.ts";
 import { blocked, type Ending, readyKey, reset, stateOf, updated } from "../job/transitions.ts";
 import { getCell, kind } from "./cells.ts";
 import { dedupeKey, dedupeRecord, isTaken } from "./dedupe.ts";
 import { end, forget, locate, move, pruneAll } from "./door.ts";
 import { type Position, walk } from "./list.ts";
-import { get, put } from "./operations.ts";
+import { after, get, put, scan, startingWith } from "./operations.ts";
 import { schedule, unschedule } from "./recurrences.ts";
 import type { DedupeRecord, Held, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -15,11 +16,21 @@ const CANCELLED: Ending = { state: "cancelled" };
 
 /** What a command did, and where a bounded one (`clear`, `retryAll`, `configure`) has to go on; done when absent. */
 interface Progressed extends CommandReply {
-  readonly next?: Position;
+  readonly next?: Step;
+}
+
+/** When a command of several steps began. */
+type Began = Turn["standing"];
+
+/** Where the next step of a command goes on. */
+export interface Step extends Position {
+  readonly began?: Began;
+  /** The last job of an ended state when the command began. */
+  readonly until?: JobKey;
 }
 
 /** Runs one operator's command, or the next step of a long one. */
-export function* command(turn: Turn, request: Command, from?: Position): Program<Progressed> {
+export function* command(turn: Turn, request: Command, from?: Step): Program<Progressed> {
   switch (request.type) {
     case "cancel":
     case "remove":
@@ -183,15 +194,20 @@ function* update(
   return { affected: 1, state: stateOf(next.key, turn.now, false) };
 }
 
-/** Jobs that one program looks at: a long history must not make one long transaction. */
-const STEP = 1_000;
+/** Jobs that one program looks at, so that other workers' claims run between two steps (R32). */
+const STEP = 256;
 
-function* clear(
-  turn: Turn,
-  request: Extract<Command, { type: "clear" }>,
-  from: Position | undefined,
-): Program<Progressed> {
+/**
+ * Whether a job stood already when a command of several steps began: it does not take what was added behind its back.
+ * Within one millisecond the order of placing tells; what seems to be
+ * of the future was added before the clock was set back.
+ */
+const stoodBy = (job: StoredJob, { at, order }: Began, now: number): boolean =>
+  job.addedAt < at || job.addedAt > now || (job.addedAt === at && job.key[4] <= order);
+
+function* clear(turn: Turn, request: Extract<Command, { type: "clear" }>, from: Step | undefined): Program<Progressed> {
   const { queue, state } = request;
+  const began: Began = from?.began ?? turn.standing;
   const leases = yield* turn.leases();
   let affected = 0;
   if (!from && (state === undefined || state === "active")) {
@@ -208,25 +224,39 @@ function* clear(
   }
   if (state === "active") return { affected };
   const { found, next } = yield* walk(turn, queue, state, from, STEP);
-  const chosen = found.map(({ job }) => job).filter((job) => !leases.holderOf(job.key) && fits(job, request, turn.now));
+  const chosen = found
+    .map(({ job }) => job)
+    .filter(
+      (job) => !leases.holderOf(job.key) && (!from || stoodBy(job, began, turn.now)) && fits(job, request, began.at),
+    );
   yield* erase(turn, chosen);
-  return { affected: affected + chosen.length, ...(next && { next }) };
+  return { affected: affected + chosen.length, ...(next && { next: { ...next, began } }) };
 }
 
 function* retryAll(
   turn: Turn,
   request: Extract<Command, { type: "retryAll" }>,
-  from: Position | undefined,
+  from: Step | undefined,
 ): Program<Progressed> {
-  const { found, next } = yield* walk(turn, request.queue, request.state ?? "failed", from, STEP);
+  const { queue, state = "failed" } = request;
+  const lane = startingWith("finished", finishedLane(queue, state));
+  // Oldest first, and none twice that failed again meanwhile.
+  const until = from?.until ?? (yield* scan("jobs", lane, 1, "reverse"))[0]?.key;
+  if (!until) return { affected: 0 };
+  const found: readonly StoredJob[] = yield* scan(
+    "jobs",
+    { from: from?.key ? after(from.key) : lane.from, to: after(until) },
+    STEP,
+  );
   let affected = 0;
-  for (const { job } of found) {
+  for (const job of found) {
     if (!fits(job, request, turn.now)) continue;
     // A job whose dedupe key is another's by now stays as it is: the rest shall not fail for it.
     if (yield* isConflicting(turn, job)) continue;
-    affected += (yield* retry(turn, job, request.state ?? "failed")).affected;
+    affected += (yield* retry(turn, job, state)).affected;
   }
-  return { affected, ...(next && { next }) };
+  const last = found[STEP - 1];
+  return { affected, ...(last && { next: { stretch: 0, key: last.key, until: until as JobKey } }) };
 }
 
 /** Whether a filter means this job. */

@@ -71,18 +71,23 @@ export function* place(
       indexed.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
     ),
   );
-  tally(turn, jobs.map(keyOf), 1, "ready");
+  tally(turn, jobs.map(keyOf), 1, (queue) => turn.changed(queue, "ready"));
 }
 
 const keyOf = ({ key }: StoredJob): JobKey => key;
 
 /** Notes that a job came to (or left) the place of each key, in one for each stretch of one lane: a batch is mostly that. */
-function tally(turn: Turn, keys: readonly JobKey[], difference: 1 | -1, change: "ready" | "ended"): void {
+function tally(
+  turn: Turn,
+  keys: readonly JobKey[],
+  difference: 1 | -1,
+  tell: (queue: string, from: number, to: number) => void,
+): void {
   for (let from = 0, to = 0; from < keys.length; from = to) {
     const key = keys[from] as JobKey;
     while (to < keys.length && sameLane(keys[to] as JobKey, key)) to++;
     turn.tally(queueOf(key), placeOf(key), (to - from) * difference);
-    turn.changed(queueOf(key), change);
+    tell(queueOf(key), from, to);
   }
 }
 
@@ -128,7 +133,7 @@ export function* amend(jobs: readonly StoredJob[]): Program<void> {
 /** Ends plain jobs of which nothing is kept, knowing only their keys. `present`: what was read ahead of where they lie. */
 export function* endPlain(turn: Turn, keys: readonly JobKey[], present?: readonly JobKey[]): Program<void> {
   yield* removeJobs(keys, present);
-  tally(turn, keys, -1, "ended");
+  tally(turn, keys, -1, (queue, from, to) => turn.changedEnded(queue, keys.slice(from, to)));
 }
 
 /** A job and how it ends; `trace: false` keeps nothing of it, whatever the queue says. */
@@ -149,7 +154,7 @@ export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJ
     const record = ended(job, ending, turn.stand());
     records.push(record);
     turn.tally(job.queue, placeOf(job.key), -1);
-    turn.changed(job.queue, "ended");
+    turn.changedEnded(job.queue, [job.id]);
     const settings = yield* turn.settings(job.queue);
     const limit = trace ? keepOf(job, settings.keep, ending.state) : 0;
     if (limit > 0) {
@@ -183,7 +188,8 @@ export function* forget(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
     jobs.map((job) => idKey(job.queue, job.id)),
   );
   for (const job of jobs) if (job.hasChildren) yield* removeFamily(job);
-  tally(turn, keys, -1, "ended");
+  const ids = jobs.map(({ id }) => id);
+  tally(turn, keys, -1, (queue, from, to) => turn.changedEnded(queue, ids.slice(from, to)));
 }
 
 interface Limit {
@@ -193,21 +199,20 @@ interface Limit {
 }
 
 /** Most ended jobs that one program prunes, so that a limit set low on a long history does not make one long transaction. */
-const PRUNE_STEP = 1_000;
+const PRUNE_STEP = 256;
 
 /** Prunes every state to what the queue keeps by now, one step of it; true when there is more to do. */
 export function* pruneAll(turn: Turn, queue: string): Program<boolean> {
   const { keep } = yield* turn.settings(queue);
-  let more = false;
   for (const state of ["completed", "failed", "cancelled"] as const) {
     const lane = startingWith("finished", finishedLane(queue, state));
     const limit = keepOf(undefined, keep, state);
     // Seldom asked, so it looks for itself: a tally, once known, costs a write with every batch.
     const excess = (yield* scanKeys("jobs", lane, limit + PRUNE_STEP + 1)).length - limit;
     yield* forgetOldest(turn, lane, excess);
-    if (excess > PRUNE_STEP) more = true;
+    if (excess > PRUNE_STEP) return true;
   }
-  return more;
+  return false;
 }
 
 /** Forgets the oldest ended jobs over the limit. */

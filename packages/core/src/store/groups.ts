@@ -54,6 +54,9 @@ export function* setLimits(
   }
 }
 
+/** Jobs of one group that come back at once, at most; more do when the next of them ends. */
+const RETURN_STEP = 256;
+
 /** Takes `limit − running` jobs of each group that may have room back to the places they had (R16). */
 export function* returnToRoom(
   turn: Turn,
@@ -64,7 +67,11 @@ export function* returnToRoom(
   for (const { queue, key } of new Map(rooms.map((room) => [groupName(room.queue, room.key), room])).values()) {
     const limit = (yield* limitsOf(queue, [key])).get(key) ?? 1;
     const room = limit - (running.get(groupName(queue, key)) ?? 0);
-    const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "group", key)), room);
+    const jobs = yield* scan(
+      "jobs",
+      startingWith("blocked", blockedLane(queue, "group", key)),
+      Math.min(room, RETURN_STEP),
+    );
     yield* move(
       turn,
       jobs.map((job) => ({ from: job.key, job: returned(job) })),

@@ -6,7 +6,7 @@ import { DueJobs } from "./due-jobs.ts";
 import { everyLease } from "./leases.ts";
 import { Mint } from "./mint.ts";
 import { after, get, type Range, scanKeys, startingWith } from "./operations.ts";
-import { nextTokenAt } from "./rate-limit.ts";
+import { allowance } from "./rate-limit.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
 import { Turn } from "./turn.ts";
@@ -104,7 +104,7 @@ function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
     if (paused || (maxActive !== undefined && (yield* countRunning(turn, queue)) >= maxActive)) continue;
     const due = new DueJobs(turn, queue);
     const dueAt = (yield* due.next(1)).length > 0 ? turn.now : due.wakeAt;
-    const freeAt = rateLimit ? yield* nextTokenAt(turn, queue, rateLimit) : turn.now;
+    const freeAt = rateLimit ? (yield* allowance(turn, queue, rateLimit)).nextAt(0) : turn.now;
     wakeAt = Math.min(wakeAt, Math.max(dueAt, freeAt));
   }
   return wakeAt;

@@ -25,6 +25,11 @@ export class Mint {
     this.shard = shard;
   }
 
+  /** The last order that was minted. */
+  get last(): number {
+    return this.#last;
+  }
+
   stand(now: number, delayMs = 0): Stand {
     // A clock that was set back: orders follow it, so that they tell when a job was placed. Under a tag of their own, for
     // the same instants come again.

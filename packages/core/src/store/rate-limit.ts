@@ -1,39 +1,56 @@
 import { getCell, kind, putCells } from "./cells.ts";
-import type { Bucket, Program } from "./store.ts";
+import type { Program, Slice } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { RateLimit } from "./verbs.ts";
 
-/** What a bucket holds now. Time that runs backwards, or leaps, counts as none, or as one period at most (R18). */
-function refill(bucket: Bucket | undefined, { max, perMs }: RateLimit, now: number): number {
-  if (!bucket) return max;
-  const elapsed = Math.min(Math.max(0, now - bucket.at), perMs);
-  return Math.min(max, bucket.tokens + (elapsed * max) / perMs);
+/** Starts within this part of a period are counted together, until the last of them is a whole period ago. */
+const SLICES = 20;
+
+/** What a queue's rate limit allows now, and what a claim does with it. */
+export interface Allowance {
+  /** How many jobs may start now. */
+  readonly free: number;
+  /** The first instant at which another may start when so many have started now. */
+  readonly nextAt: (started: number) => number;
+  readonly take: (started: number) => Program<void>;
 }
 
-/** Ms until the bucket holds a whole token. */
-export const untilToken = (tokens: number, { max, perMs }: RateLimit): number =>
-  Math.ceil(((1 - tokens) * perMs) / max);
+/**
+ * At most `max` jobs start in any interval of `per` (R18): what started less than one period ago is counted, in slices of
+ * a twentieth, in one record. After the clock was set back, what started "later" counts as started now.
+ */
+export function* allowance(turn: Turn, queue: string, { max, perMs }: RateLimit): Program<Allowance> {
+  const { now } = turn;
+  const { slices = [] } = (yield* getCell(kind("rate"), queue)) ?? {};
+  const ahead = slices.some(({ last }) => last > now);
+  const recent = slices
+    .map(({ first, last, count }) => ({ first: Math.min(first, now), last: Math.min(last, now), count }))
+    .filter(({ last }) => last > now - perMs);
+  const used = sum(recent);
 
-/** The instant at which a queue's bucket holds a whole token: now, if it does. */
-export function* nextTokenAt(turn: Turn, queue: string, limit: RateLimit): Program<number> {
-  const tokens = refill(yield* getCell(kind("rate"), queue), limit, turn.now);
-  return turn.now + Math.max(0, untilToken(tokens, limit));
-}
+  function withStarts(started: number): readonly Slice[] {
+    if (started === 0) return recent;
+    const last = recent[recent.length - 1];
+    return last && now - last.first < perMs / SLICES
+      ? [...recent.slice(0, -1), { ...last, last: now, count: last.count + started }]
+      : [...recent, { first: now, last: now, count: started }];
+  }
 
-/** How many claims the queue's limit allows now, and when the next one after that. */
-export function* allowance(
-  turn: Turn,
-  queue: string,
-  limit: RateLimit,
-): Program<{ readonly tokens: number; readonly take: (count: number) => Program<void> }> {
-  const bucket = yield* getCell(kind("rate"), queue);
-  const tokens = refill(bucket, limit, turn.now);
   return {
-    tokens,
-    *take(count) {
-      // A bucket from the future, after the clock was set back, begins to fill from now on.
-      if (count > 0 || (bucket && bucket.at > turn.now))
-        yield* putCells(kind("rate"), [[queue, { tokens: tokens - count, at: turn.now }]]);
+    free: Math.max(0, max - used),
+    nextAt(started) {
+      let over = used + started - max;
+      if (over < 0) return now;
+      for (const { last, count } of withStarts(started)) {
+        over -= count;
+        if (over < 0) return last + perMs;
+      }
+      return now + perMs;
+    },
+    *take(started) {
+      if (started > 0 || ahead) yield* putCells(kind("rate"), [[queue, { slices: withStarts(started) }]]);
     },
   };
 }
+
+const sum = (slices: readonly Slice[]): number => slices.reduce((total, { count }) => total + count, 0);

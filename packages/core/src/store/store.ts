@@ -132,10 +132,11 @@ export interface QueueSettings {
   readonly blockedNames?: readonly string[];
 }
 
-/** Token bucket of a queue's rate limit. */
-export interface Bucket {
-  readonly tokens: number;
-  readonly at: number;
+/** Jobs that a rate limit counts together: when the first and the last of them started. */
+export interface Slice {
+  readonly first: number;
+  readonly last: number;
+  readonly count: number;
 }
 
 /** How many children a waiting parent still waits for. */
@@ -182,8 +183,8 @@ export interface QuotaUse {
 export interface Cells {
   /** Settings, by queue. */
   queue: QueueSettings;
-  /** Rate-limit bucket, by queue. */
-  rate: Bucket;
+  /** What a rate limit counts, oldest first, by queue. */
+  rate: { readonly slices?: readonly Slice[] };
   /** `group/QUEUE`: a limit other than 1, by group key. */
   group: { readonly limit: number };
   /** `family/QUEUE`: of a parent, by its id. */

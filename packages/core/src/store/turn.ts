@@ -1,8 +1,9 @@
 import { queueOf, tagEnd } from "../job/place.ts";
-import type { StoredJob } from "../job/record.ts";
+import type { JobKey, StoredJob } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
 import type { Ending, Stand } from "../job/transitions.ts";
 import { getCell, kind, putCells } from "./cells.ts";
+import { noteEnded } from "./ended-ids.ts";
 import { everyLease, Leases } from "./leases.ts";
 import type { Mint } from "./mint.ts";
 import { get, put, together } from "./operations.ts";
@@ -63,6 +64,12 @@ export class Turn {
     return tagEnd(this.#mint.shard);
   }
 
+  /** What stands by now: what this process places from here on has a higher order. */
+  get standing(): { readonly at: number; readonly order: number } {
+    // A delayed job has the odd order after the even one.
+    return { at: this.now, order: this.#mint.last + 1 };
+  }
+
   *leases(): Program<Leases> {
     this.#leases ??= new Leases(yield* everyLease());
     return this.#leases;
@@ -113,11 +120,19 @@ export class Turn {
     yield* putCells(kind("queue"), [[queue, value]]);
   }
 
-  changed(queue: string, kind: Change["kind"]): void {
+  changed(queue: string, kind: Change["kind"]): Change {
     // Most calls repeat the one before: a batch is of one queue.
-    if (this.#lastChange?.queue === queue && this.#lastChange.kind === kind) return;
-    this.#lastChange = { queue, kind };
-    this.#changes.set(`${kind}\n${queue}`, this.#lastChange);
+    if (this.#lastChange?.queue === queue && this.#lastChange.kind === kind) return this.#lastChange;
+    const name = `${kind}\n${queue}`;
+    const change = this.#changes.get(name) ?? { queue, kind };
+    this.#changes.set(name, change);
+    this.#lastChange = change;
+    return change;
+  }
+
+  /** Notes that these jobs ended, each given by its id or by the key that spells it. */
+  changedEnded(queue: string, jobs: readonly (JobKey | string)[]): void {
+    noteEnded(this.changed(queue, "ended"), jobs);
   }
 
   get changes(): readonly Change[] {

@@ -129,6 +129,23 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 2_300 });
   });
 
+  it("R13: retryAll puts jobs back oldest first, over several transactions too", async (scene) => {
+    const { expect, worker } = scene;
+    await scene.driver.command({ type: "configure", queue: QUEUE, keep: { failed: 5_000 } });
+    const failed = await ended(
+      scene,
+      "failed",
+      range(600).map(() => ({})),
+    );
+    expect(await retryAll(scene)).toEqual({ affected: 600 });
+    const again: string[] = [];
+    for (let round = 0; round < 6; round++) {
+      const taken = await worker().claim(100);
+      again.push(...taken.map(({ job }) => job.id));
+    }
+    expect(again).toEqual(failed);
+  });
+
   it("R16: what retryAll brings back still goes by its groups", async (scene) => {
     const { expect, worker } = scene;
     await ended(scene, "cancelled", [{ group: { key: "g" } }, { group: { key: "g" } }]);

@@ -101,6 +101,21 @@ export const prefetchCases = verb("prefetch", (it) => {
     expect(await ids(rescuer, { limit: 2, prefetch: 1 })).toEqual([suspect]);
   });
 
+  for (const maxInterruptions of [1, 2])
+    it(`R10: a job that ${maxInterruptions} interruptions end is not taken ahead: after a crash nobody could tell whether it had started`, async ({
+      add,
+      expect,
+      worker,
+    }) => {
+      const ids = await add({}, { maxInterruptions }, { maxInterruptions }, {});
+      const one = worker();
+      const claim = async (limit: number, prefetch: number) =>
+        (await one.exchange({ limit, prefetch })).jobs.map(({ job }) => job.id);
+      expect(await claim(4, 3)).toEqual(ids.slice(0, 1));
+      expect(await claim(3, 3)).toEqual([]);
+      expect(await claim(3, 1)).toEqual(ids.slice(1));
+    });
+
   it("R9: a repeat of an exchange gives the same jobs, those for later too", async ({ add, expect, worker }) => {
     await add(...jobs(5));
     const one = worker();

@@ -1,0 +1,32 @@
+import { spellId } from "../job/place.ts";
+import type { JobKey } from "../job/record.ts";
+import type { Change } from "./store.ts";
+
+/** Which jobs a change of kind `ended` is about: by id, or by the key that spells it. Known only where it was made. */
+const about = new WeakMap<Change, Set<string> | (JobKey | string)[]>();
+
+/** Notes jobs that ended, for whoever waits for one of many. */
+export function noteEnded(change: Change, jobs: readonly (JobKey | string)[]): void {
+  const noted = about.get(change);
+  if (Array.isArray(noted)) noted.push(...jobs);
+  else if (!noted) about.set(change, [...jobs]);
+}
+
+/** The same change, with another field. */
+export function withBy(change: Change, by: string): Change {
+  const copy = { ...change, by };
+  const noted = about.get(change);
+  if (noted) about.set(copy, noted);
+  return copy;
+}
+
+/** Whether a change may be about this job: true where nobody knows. */
+export function mayConcern(change: Change, id: string): boolean {
+  let noted = about.get(change);
+  // Spelling ids is dear, and mostly nobody asks.
+  if (Array.isArray(noted)) {
+    noted = new Set(noted.map((job) => (typeof job === "string" ? job : spellId(job))));
+    about.set(change, noted);
+  }
+  return noted?.has(id) ?? true;
+}
