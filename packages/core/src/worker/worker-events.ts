@@ -27,7 +27,10 @@ export interface WorkerEvents {
   readonly stuck: { readonly job: JobRecord; readonly durationMs: number };
   /** Nothing runs and nothing is due. */
   readonly idle: Record<never, never>;
-  /** Something went wrong beside the jobs: the store out of reach, a lease lost, a job of unknown name, a listener that threw. */
+  /**
+   * Something went wrong beside the jobs: the store out of reach, a lease lost, a job of unknown name, a listener that
+   * threw. Without a listener it is shown as an uncaught error is, or logged with `console.error` (Node).
+   */
   readonly error: { readonly error: unknown };
 }
 

@@ -221,7 +221,8 @@ export class Worker<Ctx extends object = object> {
 
   /**
    * Works until nothing runs and nothing is due, then resolves; the worker is then as it was before, or as it was told
-   * meanwhile. Throws `closed` on a closed driver, and `conflict` in one of this worker's own handlers.
+   * meanwhile. Throws `closed` on a closed driver, and `conflict` in one of this worker's own handlers: in Node at any time,
+   * elsewhere before the handler's first `await`. After that it would wait until the handler's `timeout`.
    */
   drain(): Promise<void> {
     return this.refuseOwn("drain()") ?? this.#drain();
