@@ -1,5 +1,5 @@
 import { type Duration, toMs } from "./duration.ts";
-import { isA, QuaysideError } from "./errors.ts";
+import { isA, QuaysideError, toStoredError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { checkName } from "./place.ts";
 import type { Dedupe, DedupeMode, Group, Keep, Requirement, StoredOptions } from "./record.ts";
@@ -60,13 +60,6 @@ export interface JobOptions extends JobDefaults {
   readonly dedupe?: DedupeOption | undefined;
 }
 
-export interface DedupeOption {
-  readonly key: string;
-  readonly mode?: DedupeMode | undefined;
-  readonly ttl?: Duration | undefined;
-  readonly maxWait?: Duration | undefined;
-}
-
 /** Options as a driver takes them. */
 export interface ResolvedOptions extends StoredOptions {
   readonly id?: string;
@@ -81,6 +74,20 @@ export interface ResolvedOptions extends StoredOptions {
  * @throws {QuaysideError} `invalid_option` naming the option.
  */
 export function resolveOptions(layers: readonly (JobOptions | undefined)[], now: number): ResolvedOptions {
+  try {
+    return resolve(layers, now);
+  } catch (error) {
+    if (isA(QuaysideError, error)) throw error;
+    throw new QuaysideError(
+      "invalid_option",
+      `A job option cannot be read: ${toStoredError(error).message}`,
+      {},
+      error,
+    );
+  }
+}
+
+function resolve(layers: readonly (JobOptions | undefined)[], now: number): ResolvedOptions {
   const merged = merge(layers);
   if (!merged) return NO_OPTIONS;
   const {
@@ -185,7 +192,8 @@ function fields<T extends object>(value: T, option: string): T {
 export function checkTags(tags: readonly string[]): readonly string[] {
   if (!Array.isArray(tags) || tags.length > LIMITS.tags)
     throw refused("tags", `must be a list of at most ${LIMITS.tags} texts`, Array.isArray(tags) ? tags.length : tags);
-  tags.forEach((tag, index) => {
+  // Not tags.forEach, which leaves out holes.
+  [...tags].forEach((tag, index) => {
     if (checkName(tag, `tags[${index}]`).length > LIMITS.tagLength)
       throw refused(`tags[${index}]`, `must be at most ${LIMITS.tagLength} characters`, tag);
   });

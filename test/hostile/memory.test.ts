@@ -1,0 +1,24 @@
+import { MemoryStore, StoreDriver } from "@quayside/core";
+import { createManualClock } from "@quayside/core/testing";
+import { describe } from "vitest";
+import { Metered } from "./home.ts";
+import { hostileSuite } from "./suite.ts";
+
+describe("hostile input on memory", () => {
+  hostileSuite({ check: 1_000, nightly: 10_000 }, async () => {
+    const clock = createManualClock();
+    const records = new MemoryStore();
+    const meter = new Metered(records);
+    const driver = () => new StoreDriver(meter, { clock });
+    return {
+      driver: driver(),
+      clock,
+      meter,
+      another: async () => driver(),
+      advance: (ms) => clock.advance(ms),
+      jump: async (ms) => clock.jump(ms),
+      transact: (start) => records.transact(start),
+      close: () => records.close(),
+    };
+  });
+});
