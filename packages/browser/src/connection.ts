@@ -1,5 +1,4 @@
 import { COLLECTIONS, type QuaysideError, systemClock } from "@quayside/core";
-import { type IDBPDatabase, type IDBPObjectStore, type IDBPTransaction, openDB, unwrap } from "idb";
 import { EngineFailure, nameOf, unavailable } from "./failures.ts";
 import { keepReserve, spendReserve } from "./reserve.ts";
 import { toText } from "./text-keys.ts";
@@ -115,30 +114,29 @@ export class Connection {
     let stopTelling = () => {};
     const progress = { done: 0, total: 0 };
     try {
-      const opening = openDB(this.#name, SCHEMA_VERSION, {
-        upgrade: (database, oldVersion, _newVersion, transaction, event) => {
-          if (oldVersion === 0 && this.#wasThere) lost = "deleted";
-          // Chromium's own: it had to throw a damaged database away, and says so this once.
-          else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
-          const undo = () => {
-            transaction.done.catch(() => {});
-            transaction.abort();
-          };
-          // Undone, it leaves no database: whoever deleted it finds it deleted.
-          if (lost) undo();
-          else {
-            stopTelling = this.#tellUpgrade(progress);
-            upgrade(database, oldVersion, transaction, progress).catch(undo);
-          }
-        },
-        blocking: (_current, wanted) => {
-          this.discard(database);
-          // Opened again it is open again if that fails, and refused once it is done.
-          if (wanted !== null && this.#versionListeners.size > 0) this.open().catch(() => {});
-        },
-        terminated: () => this.discard(database),
-      });
-      const database = unwrap(await opening);
+      const opening = indexedDB.open(this.#name, SCHEMA_VERSION);
+      opening.onupgradeneeded = (event) => {
+        if (event.oldVersion === 0 && this.#wasThere) lost = "deleted";
+        // Chromium's own: it had to throw a damaged database away, and says so this once.
+        else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
+        const transaction = opening.transaction as IDBTransaction;
+        // Undone, it leaves no database: whoever deleted it finds it deleted.
+        if (lost) transaction.abort();
+        else {
+          stopTelling = this.#tellUpgrade(progress);
+          upgrade(transaction, event.oldVersion, progress)
+            .catch(() => transaction.abort())
+            // It was aborted already.
+            .catch(() => {});
+        }
+      };
+      const database = await answered(opening);
+      database.onclose = () => this.discard(database);
+      database.onversionchange = ({ newVersion }) => {
+        this.discard(database);
+        // Opened again it is open again if that fails, and refused once it is done.
+        if (newVersion !== null && this.#versionListeners.size > 0) this.open().catch(() => {});
+      };
       this.#open = database;
       this.#wasThere = true;
       keepReserve().catch(() => {});
@@ -194,37 +192,37 @@ export class Connection {
   }
 }
 
-type Upgrade = IDBPTransaction<unknown, string[], "versionchange">;
-type UpgradedStore = IDBPObjectStore<unknown, string[], string, "versionchange">;
+const answered = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
 
 /**
  * Builds the object stores from core's declaration. A record's key stands beside it, as text: for a key that it would
  * have to look up in the record, Chromium makes another copy of that with every put. And no index.
  */
-async function upgrade(
-  database: IDBPDatabase,
-  oldVersion: number,
-  transaction: Upgrade,
-  progress: UpgradeProgress,
-): Promise<void> {
-  if (oldVersion === 1)
-    for (const collection of Object.keys(COLLECTIONS))
-      progress.total += await transaction.objectStore(collection).count();
-  for (const collection of Object.keys(COLLECTIONS)) {
-    const before = oldVersion === 1 ? transaction.objectStore(collection) : undefined;
-    if (before) before.name = `${collection}/1`;
-    database.createObjectStore(collection);
-    if (before) await copy(before, transaction.objectStore(collection), progress);
-    if (before) database.deleteObjectStore(before.name);
+async function upgrade(transaction: IDBTransaction, oldVersion: number, progress: UpgradeProgress): Promise<void> {
+  const { db } = transaction;
+  const collections = Object.keys(COLLECTIONS);
+  const before = oldVersion === 1 ? collections.map((collection) => transaction.objectStore(collection)) : [];
+  for (const store of before) {
+    progress.total += await answered(store.count());
+    store.name += "/1";
+  }
+  for (const collection of collections) db.createObjectStore(collection);
+  for (const [index, store] of before.entries()) {
+    await copy(store, transaction.objectStore(collections[index] as string), progress);
+    db.deleteObjectStore(store.name);
   }
 }
 
 /** In version 1 the keys were those of the records themselves. */
-async function copy(from: UpgradedStore, to: UpgradedStore, progress: UpgradeProgress): Promise<void> {
+async function copy(from: IDBObjectStore, to: IDBObjectStore, progress: UpgradeProgress): Promise<void> {
   let range: IDBKeyRange | null = null;
   for (;;) {
-    const records: readonly { readonly key: (string | number)[] }[] = await from.getAll(range, UPGRADE_STEP);
-    for (const record of records) void to.put(record, toText(record.key));
+    const records: readonly { readonly key: (string | number)[] }[] = await answered(from.getAll(range, UPGRADE_STEP));
+    for (const record of records) to.put(record, toText(record.key));
     progress.done += records.length;
     const last = records[UPGRADE_STEP - 1];
     if (!last) return;
