@@ -6,7 +6,22 @@ import { CHROMIUM_FLAGS, type Engine, findBrowser } from "./scripts/find-browser
 import { engineProvider } from "./test/support/engine-provider.ts";
 import { LongestFirst } from "./test/support/longest-first.ts";
 
+const { QUAYSIDE_ALL, HOSTILE_RUNS, HOSTILE_SEED } = process.env;
+/** For test/hostile: `pnpm nightly` sets QUAYSIDE_ALL, and looks elsewhere each time. */
+const hostile = {
+  nightly: QUAYSIDE_ALL !== undefined,
+  ...(HOSTILE_RUNS && { runs: Number(HOSTILE_RUNS) }),
+  ...(HOSTILE_SEED ? { seed: Number(HOSTILE_SEED) } : QUAYSIDE_ALL && { seed: Date.now() % 2 ** 31 }),
+};
+
 const chromium = await findBrowser("chromium");
+
+/**
+ * What the check runs in Firefox and WebKit: that in which engines differ (storage, locks and tabs, pages put aside), and
+ * the conformance of the driver. `pnpm nightly` and `pnpm test:browsers` run all of test/browser in each.
+ */
+const WHERE_ENGINES_DIFFER =
+  "test/browser/{conformance,quota,smoke,storage-faults,storage-health,store-indexed-db,tabs,tabs-at-work,transaction}.test.ts";
 
 /** The tests of test/browser in one engine. */
 const browserTests = (
@@ -18,7 +33,7 @@ const browserTests = (
   optimizeDeps: { entries: ["test/browser/**/*.test.{ts,tsx}"] },
   test: {
     name,
-    include: ["test/browser/**/*.test.{ts,tsx}"],
+    include: [engine === "chromium" || QUAYSIDE_ALL ? "test/browser/**/*.test.{ts,tsx}" : WHERE_ENGINES_DIFFER],
     testTimeout: 15_000,
     browser: {
       enabled: true,
@@ -32,17 +47,9 @@ const browserTests = (
 
 /** Tests of whole systems that open no browser: a run of their own, beside that of the others. */
 const WITHOUT_BROWSER = [
-  "test/e2e/{bridges,http-driver,http-driver-shards,http-worker,object-deaths,openapi,template,webhooks}.test.ts",
+  "test/e2e/{bridges,hostile-http,http-driver,http-driver-shards,http-worker,object-deaths,openapi,template,webhooks}.test.ts",
   "test/faults/kill-node.test.ts",
 ];
-
-const { QUAYSIDE_ALL, HOSTILE_RUNS, HOSTILE_SEED } = process.env;
-/** For test/hostile: `pnpm nightly` sets QUAYSIDE_ALL, and looks elsewhere each time. */
-const hostile = {
-  nightly: QUAYSIDE_ALL !== undefined,
-  ...(HOSTILE_RUNS && { runs: Number(HOSTILE_RUNS) }),
-  ...(HOSTILE_SEED ? { seed: Number(HOSTILE_SEED) } : QUAYSIDE_ALL && { seed: Date.now() % 2 ** 31 }),
-};
 
 export default defineConfig({
   test: {

@@ -28,7 +28,7 @@ export function run(command, args, print, more) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: root,
-      env: { ...env, ...more },
+      env: { ...process.env, ...env, ...more },
       stdio: print ? ["ignore", "pipe", "pipe"] : "inherit",
       shell: process.platform === "win32",
     });

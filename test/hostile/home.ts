@@ -10,8 +10,8 @@ const MOST_TRANSACTIONS = 20_000;
 /** An opened home of the suite; the meter is absent where no test can reach the store (HTTP). */
 export interface HostileHome extends DriverUnderTest {
   readonly meter?: Pick<Metered, "read" | "endless">;
-  /** Whether calls come from outside, and their bodies are checked. */
-  readonly checksBodies?: boolean;
+  /** Whether all that is due has been done when `advance` returns. */
+  readonly prompt?: boolean;
 }
 
 export type OpenHome = () => Promise<HostileHome>;

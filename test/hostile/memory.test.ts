@@ -14,6 +14,7 @@ describe("hostile input on memory", () => {
       driver: driver(),
       clock,
       meter,
+      prompt: true,
       another: async () => driver(),
       advance: (ms) => clock.advance(ms),
       jump: async (ms) => clock.jump(ms),

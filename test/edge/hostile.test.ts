@@ -1,0 +1,30 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { StoreDriver } from "@quayside/core";
+import { createManualClock } from "@quayside/core/testing";
+import { afterEach, describe } from "vitest";
+import { Metered } from "../hostile/home.ts";
+import { CLOCKS } from "../hostile/properties.ts";
+import { hostileSuite } from "../hostile/suite.ts";
+import { recordsIn } from "./in-object.ts";
+
+afterEach(reset);
+
+describe("hostile input on a Durable Object's store", () => {
+  hostileSuite({ check: 100, nightly: 1_000, without: CLOCKS }, async () => {
+    const clock = createManualClock();
+    const records = await recordsIn(env.SMOKE.get(env.SMOKE.newUniqueId()));
+    const meter = new Metered(records.open());
+    const driver = () => new StoreDriver(meter, { clock });
+    return {
+      driver: driver(),
+      clock,
+      meter,
+      another: async () => driver(),
+      advance: (ms) => clock.advance(ms),
+      jump: async (ms) => clock.jump(ms),
+      transact: (start) => records.open().transact(start),
+      close: () => meter.close(),
+    };
+  });
+});
