@@ -4,13 +4,12 @@ import { createManualClock } from "@quayside/core/testing";
 import { describe } from "vitest";
 import { server } from "vitest/browser";
 import { Metered } from "../hostile/home.ts";
-import { CLOCKS } from "../hostile/properties.ts";
 import { hostileSuite } from "../hostile/suite.ts";
 import { drop, freshName } from "./support/databases.ts";
 
 // The rules are the same in all engines, so one of them does it.
 describe.runIf(server.browser === "chromium")("hostile input on IndexedDB", () => {
-  hostileSuite({ check: 100, nightly: 1_000, without: CLOCKS }, async () => {
+  hostileSuite({ check: 100, nightly: 1_000 }, async () => {
     const name = freshName();
     const clock = createManualClock();
     const store = new IndexedDbStore({ name });

@@ -343,18 +343,23 @@ async function clocks(home: HostileHome, jumps: readonly number[]): Promise<void
   for (const index of [0, 1, 2]) await queue.addJob("email", index, { delay: index * 1_000 });
   await queue.run();
   try {
+    const second = async () => {
+      await home.advance(1_000);
+      // Where a store answers late, its answers come in meanwhile.
+      if (!home.prompt) await queue.counts();
+    };
     for (const jump of jumps) {
       await home.jump(jump);
-      await home.advance(1_000);
+      await second();
     }
-    for (let step = 0; step < 70; step++) await home.advance(1_000);
+    for (let step = 0; step < 70 || (step < 500 && ran.length < 3); step++) await second();
     same([...ran].sort(), [0, 1, 2], "jobs run");
   } finally {
     await queue.stop({ timeout: 0 });
   }
 }
 
-/** Left out where `advance` does not wait for what is due: the clock would go on during an exchange. */
+/** Left out over HTTP, where each second is a request, and in the object, where it mixes the I/O of two objects. */
 export const CLOCKS = "a clock that jumps forth and back loses no job and runs none twice";
 
 export const PROPERTIES: readonly HostileProperty[] = [
