@@ -285,7 +285,7 @@ describe("R27: nothing is forwarded twice", () => {
     const { remote, clock, site, tab } = open();
     // Nobody's outbox: it holds the lock and does nothing, as a suspended tab does.
     const suspended = Promise.withResolvers<void>();
-    const lock = `quayside:${site.name}:outbox/default`;
+    const lock = `quayside:${site.name}:outbox/default@unnamed`;
     const stolen = navigator.locks.request(lock, () => suspended.promise).catch((error: unknown) => error);
     const { outbox, mail } = tab();
     await mail.addJob("email", 0);

@@ -162,7 +162,7 @@ describe("a purge that races an add", () => {
   /** Jobs that lie in the database for a queue, whatever the outbox says. */
   async function listed({ name, clock }: Site, queue: string): Promise<number> {
     const driver = indexedDbDriver({ name, clock });
-    const { waiting, delayed, active } = await driver.counts(`outbox/default/${queue}`);
+    const { waiting, delayed, active } = await driver.counts(`outbox/default@unnamed/${queue}`);
     await driver.close();
     return waiting + delayed + active;
   }
@@ -269,6 +269,128 @@ describe("two outboxes on one database, with different remotes", () => {
     const { outbox } = site.tab({ remote });
     await delivered(outbox);
     expect(a.stored.size).toBe(1);
+  });
+});
+
+describe("an outbox on a database of the first edition, whose lanes all remotes shared", () => {
+  const LANE = "outbox/default/mail";
+  const WORKER = "outbox:865b453009a7330b63e6688e700fedd1";
+  const older = (count: number) => Array.from({ length: count }, (_, index) => `old-${index}`);
+
+  /** What the first edition wrote for `count` jobs. With a `batch`, the first ones are in flight. */
+  async function firstEdition(count: number, batch = 0) {
+    const { site, clock } = open();
+    const local = indexedDbDriver({ name: site.name, clock });
+    const entry = JSON.stringify({ queue: "mail", sender: "sender-of-old" });
+    await local.enqueue([
+      { queue: "outbox/default", name: "line", id: "mail", payload: entry },
+      ...older(count).map((id, index) => {
+        const payload = JSON.stringify({ payload: `${index}` });
+        return { queue: LANE, name: "email", id, payload };
+      }),
+    ]);
+    if (batch > 0) {
+      const queues = [
+        { queue: `${LANE}/cancels`, limit: 100 },
+        { queue: LANE, limit: batch },
+      ];
+      const claim = { limit: batch + 100, queues };
+      const lease = { worker: WORKER, name: "outbox", liveness: "time", leaseMs: 100 * 365 * 86_400_000 } as const;
+      await local.exchange({ ...lease, bystander: true, exchange: 1, settle: [], running: [], claim });
+    }
+    await local.close();
+    const [a, b] = [new Server(), new Server()];
+    const tabOf = (server: Server, host: string) =>
+      site.tab({ remote: server.driver({ url: `https://${host}.example/` }) });
+    return { site, clock, a, b, tabOf };
+  }
+
+  it("sends what lies there, before what is added now", async () => {
+    const { a, tabOf } = await firstEdition(3);
+    const { outbox, mail } = tabOf(a, "a");
+    const added = await mail.addJobs(emails(2, 3));
+    await delivered(outbox);
+    expect([...a.stored.keys()]).toEqual([...older(3), ...added]);
+    // From then on nothing waits for it.
+    const more = await mail.addJob("email", 5);
+    await delivered(outbox);
+    expect([...a.stored.keys()].at(-1)).toBe(more);
+  });
+
+  it("sends a batch that was in flight under the number that it had", async () => {
+    const { site, clock } = await firstEdition(3, 2);
+    const remote = new Remote(clock);
+    const { outbox } = site.tab({ remote: remote.connect(), remoteName: "a" });
+    await delivered(outbox);
+    expect(remote.sent.map(({ ids, request }) => [ids, request?.sender, request?.number])).toEqual([
+      [["old-0", "old-1"], "sender-of-old", 1],
+      [["old-2"], "sender-of-old", 2],
+    ]);
+  });
+
+  it("shows it, and does what is asked of it", async () => {
+    const { a, tabOf } = await firstEdition(4, 1);
+    a.outage = () => page(503);
+    const { outbox, mail } = tabOf(a, "a");
+    const failed = new Promise((resolve) => outbox.on("error", resolve));
+    const added = await mail.addJob("email", 4);
+    await failed;
+    expect(await outbox.state()).toMatchObject({ pending: 5, failed: 0 });
+    expect(await mail.get("old-1")).toMatchObject({ payload: 1, state: "waiting", blockedBy: "outbox" });
+    const here: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const { jobs, cursor: next } = await outbox.list({
+        queue: "mail",
+        limit: 2,
+        ...(cursor !== undefined && { cursor }),
+      });
+      here.push(...jobs.map(({ id }) => id));
+      cursor = next;
+    } while (cursor !== undefined && !cursor.startsWith("remote"));
+    expect(here).toEqual([...older(4), added]);
+    expect(await outbox.command({ type: "cancel", queue: "mail", id: "old-3" })).toMatchObject({ affected: 1 });
+    expect(await outbox.state()).toMatchObject({ pending: 4 });
+    await outbox.purge();
+    expect(await outbox.state()).toEqual({ pending: 0, failed: 0 });
+    a.outage = undefined;
+    const next = await mail.addJob("email", 5);
+    await delivered(outbox);
+    expect([...a.stored.keys()]).toEqual([next]);
+  });
+
+  it("leaves it to the remote that was first to take it, whichever tab and remote comes then", async () => {
+    const { a, b, tabOf } = await firstEdition(2);
+    a.outage = () => page(503);
+    const first = tabOf(a, "a");
+    await new Promise((resolve) => first.outbox.on("error", resolve));
+    await first.outbox.close();
+    const second = tabOf(b, "b");
+    const elsewhere = [{ remote: "https://a.example/", pending: 2 }];
+    expect(await second.outbox.state()).toEqual({ pending: 0, failed: 0, elsewhere });
+    await second.mail.addJob("email", 9);
+    await delivered(second.outbox);
+    await second.outbox.purge();
+    expect(b.stored.size).toBe(1);
+    expect(await second.outbox.state()).toMatchObject({ elsewhere });
+    a.outage = undefined;
+    await delivered(tabOf(a, "a").outbox);
+    expect([...a.stored.keys()]).toEqual(older(2));
+    expect(await second.outbox.state()).toEqual({ pending: 0, failed: 0 });
+  });
+
+  it("takes what a tab that still runs the first edition adds", async () => {
+    const { site, clock, a, tabOf } = await firstEdition(1);
+    const { outbox } = tabOf(a, "a");
+    await delivered(outbox);
+    const old = indexedDbDriver({ name: site.name, clock });
+    const entry = JSON.stringify({ queue: "mail", sender: "another" });
+    await old.enqueue([
+      { queue: "outbox/default", name: "line", id: "mail", payload: entry },
+      { queue: LANE, name: "email", id: "late", payload: JSON.stringify({ payload: "7" }) },
+    ]);
+    await vi.waitFor(() => expect([...a.stored.keys()]).toEqual(["old-0", "late"]));
+    await old.close();
   });
 });
 

@@ -39,8 +39,10 @@ export interface OutboxDriverOptions {
   readonly partition?: string;
   /**
    * What the remote is called here. Jobs added for one remote are never sent to another: those of another name wait, and
-   * `elsewhere` tells of them. Default: the URL of an `httpDriver`; none for a driver without a `url`, so give those that
+   * `elsewhere` tells of them. Default: the URL of an `httpDriver`; `""` for a driver without a `url`, so give those that
    * share a local store and a partition names. When a URL changes, go on under the old one.
+   *
+   * Jobs that an earlier version left, which knew of no names, go to the first outbox that opens on them.
    */
   readonly remoteName?: string;
   /** For tests: a clock that is moved by hand. */
@@ -129,14 +131,9 @@ export class OutboxDriver implements Driver {
 
   /** How things stand now: ask again after an event, or when `watch` calls back. */
   async state(): Promise<OutboxState> {
-    let [pending, failed] = [0, 0];
-    for (const queue of await this.#undelivered.queues()) {
-      const counts = await this.#undelivered.counts(queue);
-      pending += counts.waiting;
-      failed += counts.failed;
-    }
+    const totals = await this.#undelivered.totals(await this.#undelivered.lanes());
     const elsewhere = await this.#undelivered.elsewhere();
-    return { pending, failed, ...this.#forwarder.reach, ...(elsewhere.length > 0 && { elsewhere }) };
+    return { ...totals, ...this.#forwarder.reach, ...(elsewhere.length > 0 && { elsewhere }) };
   }
 
   /**
@@ -217,7 +214,7 @@ export class OutboxDriver implements Driver {
     const unwatch = [
       this.#remote.watch(listener, closed),
       this.#local.watch(({ queue: local, kind }) => {
-        const queue = this.#names.target(local);
+        const queue = this.#undelivered.namesOf(local)?.target(local);
         if (queue !== undefined && kind !== "active") listener({ queue, kind });
       }),
     ];

@@ -135,10 +135,13 @@ export const emails = (count: number, from = 0) =>
 
 /** Resolves when the outbox holds nothing more to deliver. */
 export const delivered = (outbox: OutboxDriver): Promise<void> =>
-  vi.waitFor(async () => {
-    const { pending } = await outbox.state();
-    if (pending > 0) throw new Error(`${pending} jobs are still to be delivered.`);
-  });
+  vi.waitFor(
+    async () => {
+      const { pending } = await outbox.state();
+      if (pending > 0) throw new Error(`${pending} jobs are still to be delivered.`);
+    },
+    { timeout: 10_000 },
+  );
 
 /**
  * Resolves when a line that was woken has had the time to send: transactions on a database run in turn, and these are

@@ -35,7 +35,10 @@ export interface ForwarderOptions {
 export class Forwarder {
   reach: Reach = {};
   readonly #options: ForwarderOptions;
+  /** By the local queues of their jobs. */
   readonly #lines = new Map<string, Line>();
+  /** Queues that have jobs of an earlier version; undefined until this tab has looked, in this turn. */
+  #behind: ReadonlySet<string> | undefined;
   #turn: Turn;
   readonly #news: News;
   readonly #unwatch: readonly (() => void)[];
@@ -114,13 +117,16 @@ export class Forwarder {
     const { undelivered } = this.#options;
     this.#stopLines();
     for (let round = 0; round < PURGE_ROUNDS; round++) {
-      const queues = await undelivered.queues();
-      if (queues.length === 0) break;
-      for (const queue of queues) {
-        await this.#remove(queue);
-        await undelivered.forget(queue);
-        await this.#remove(queue);
+      let found = false;
+      for (const names of await undelivered.lanes()) {
+        for (const queue of await undelivered.queues(names)) {
+          found = true;
+          await this.#remove(names, queue);
+          await undelivered.forget(names, queue);
+          await this.#remove(names, queue);
+        }
       }
+      if (!found) break;
     }
     await undelivered.forgetRemote();
     this.#heard(undefined);
@@ -141,9 +147,9 @@ export class Forwarder {
     for (const line of this.#lines.values()) line.wake(afterMs);
   }
 
-  async #remove(queue: string): Promise<void> {
-    await this.#options.undelivered.clear(queue);
-    await this.#line(queue).letGo();
+  async #remove(names: OutboxNames, queue: string): Promise<void> {
+    await this.#options.undelivered.clear(names, queue);
+    await this.#line(names, queue).letGo();
   }
 
   #begin(): () => void {
@@ -151,6 +157,7 @@ export class Forwarder {
     this.#impatience = undefined;
     const search = new Pause(this.#options.clock);
     this.#search = search;
+    this.#behind = undefined;
     void this.#searchFor(search);
     return () => {
       this.#search = undefined;
@@ -166,7 +173,7 @@ export class Forwarder {
     for (let failures = 0; this.#search === search; ) {
       search.begin();
       try {
-        for (const queue of await undelivered.queues()) if (!this.#lines.has(queue)) this.#open(queue);
+        await this.#openAll();
         if (!told) for (const each of await undelivered.elsewhere()) events.emit("elsewhere", each);
         told = true;
         failures = 0;
@@ -184,25 +191,44 @@ export class Forwarder {
     }
   }
 
-  #open(queue: string): void {
-    if (!this.#search) return;
-    const open = this.#lines.get(queue);
+  /** A queue that has jobs of an earlier version sends those first. */
+  async #openAll(): Promise<void> {
+    const { undelivered, names: own } = this.#options;
+    const behind = new Set<string>();
+    const found: [OutboxNames, string][] = [];
+    for (const names of await undelivered.inherit()) {
+      for (const queue of await undelivered.queues(names)) {
+        if (names !== own && (await undelivered.counts(queue, [names])).waiting > 0) behind.add(queue);
+        found.push([names, queue]);
+      }
+    }
+    this.#behind = behind;
+    for (const [names, queue] of found) if (!this.#lines.has(names.jobs(queue))) this.#open(names, queue);
+  }
+
+  #open(names: OutboxNames, queue: string): void {
+    if (!this.#search || (names === this.#options.names && this.#behind?.has(queue))) return;
+    const open = this.#lines.get(names.jobs(queue));
     if (open) {
       open.wake(ADDED_MS);
       return;
     }
-    const line = this.#line(queue);
-    this.#lines.set(queue, line);
+    const line = this.#line(names, queue);
+    this.#lines.set(names.jobs(queue), line);
     void line.run();
   }
 
-  #line(queue: string): Line {
+  #line(names: OutboxNames, queue: string): Line {
     return new Line({
       ...this.#options,
+      names,
       queue,
       heard: (error) => this.#heard(error),
       resumed: () => {
         for (const line of this.#lines.values()) if (line.held) line.wake(0);
+      },
+      emptied: () => {
+        if (this.#behind?.has(queue)) this.#search?.wake(0);
       },
     });
   }
@@ -213,11 +239,11 @@ export class Forwarder {
   }
 
   #seen({ queue: local, kind, by }: Change): void {
-    const { names } = this.#options;
-    if (!this.#search || kind !== "ready" || !local.startsWith(names.register)) return;
+    const names = kind === "ready" ? this.#options.undelivered.namesOf(local) : undefined;
+    if (!this.#search || !names) return;
     const queue = names.target(local);
-    if (queue === undefined) this.#search.wake(0);
-    else if (by !== names.worker(queue)) this.#open(queue);
+    if (queue === undefined || !this.#behind) this.#search.wake(0);
+    else if (by !== names.worker(queue)) this.#open(names, queue);
   }
 
   #heard(error: unknown): void {

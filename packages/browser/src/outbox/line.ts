@@ -39,6 +39,8 @@ export interface LineOptions {
   readonly heard: (error: unknown) => void;
   /** The remote takes a token again: others that are held may try theirs. */
   readonly resumed: () => void;
+  /** Nothing is left to send. */
+  readonly emptied: () => void;
 }
 
 /** What the register keeps of a line. */
@@ -110,6 +112,7 @@ export class Line {
       try {
         if (await this.#round()) continue;
         this.#answered();
+        this.#options.emptied();
         await this.#pause.untilWoken();
       } catch (failure) {
         if (this.#stopped) return;

@@ -8,8 +8,8 @@ const PART_LIMIT = 100;
  * `…/cancels` what is still to be said to the remote about jobs that were in flight, and `outbox/PARTITION`, the
  * register, one job a queue with what its line has to remember. No worker of the app asks for queues of such names.
  *
- * Jobs for a remote that has a name lie apart, under `outbox/PARTITION@REMOTE`, so that two outboxes over one database
- * never send each other's. `outbox/PARTITION` then lists the remotes that there are jobs for.
+ * Each remote has lanes of its own, under `outbox/PARTITION@REMOTE`, so that two outboxes over one database never send
+ * each other's jobs. `outbox/PARTITION@` lists the remotes that there are jobs for.
  */
 export class OutboxNames {
   readonly register: string;
@@ -17,9 +17,11 @@ export class OutboxNames {
   readonly remotes: string;
   readonly #targets = new Map<string, string>();
 
-  constructor(partition: string, remote: string) {
-    this.remotes = `outbox/${part(partition)}`;
-    this.register = remote === "" ? this.remotes : `${this.remotes}@${fingerprint(remote)}`;
+  /** @param remote Undefined: the lanes of earlier versions, which all remotes shared. */
+  constructor(partition: string, remote: string | undefined) {
+    const shared = `outbox/${part(partition)}`;
+    this.remotes = `${shared}@`;
+    this.register = remote === undefined ? shared : `${shared}@${remote === "" ? "unnamed" : fingerprint(remote)}`;
   }
 
   jobs(queue: string): string {
@@ -37,6 +39,11 @@ export class OutboxNames {
   /** The worker key under which whoever has the turn forwards to this queue: the same in all tabs (R9). */
   worker(queue: string): string {
     return `outbox:${fingerprint(this.jobs(queue))}`;
+  }
+
+  /** Whether a local queue is one of these. */
+  has(local: string): boolean {
+    return local === this.register || local.startsWith(`${this.register}/`);
   }
 
   /** The queue that a local one stands for, if this object was ever asked about it. */
