@@ -1,7 +1,5 @@
 // Everything that must hold before a change goes in: types, lint, then the tests of every project.
 // All steps run, whatever fails; the last line sums the tests of all projects.
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { ENGINES, ensureBrowser } from "./find-browsers.mjs";
 import { colors, run, runTests } from "./run-tests.mjs";
 import { testBrowser } from "./test-browsers.mjs";
@@ -90,21 +88,9 @@ const line = [
   testsWherePossible("browser tests (WebKit)", "webkit"),
   tests("browser tests (Chromium)", "browser", true),
   tests("core tests (Node)", "core"),
+  { title: "soak", work: () => run("pnpm", ["soak", "--minutes", process.env.QUAYSIDE_ALL ? "30" : "2"]) },
 ].values();
 await Promise.all([1, 2].map(() => inOrder(line, (text) => console.log(text))));
-
-// Alone, for it measures time. `pnpm nightly` sets QUAYSIDE_ALL.
-if (process.env.QUAYSIDE_ALL) {
-  /** @type {{ scripts: Record<string, string> }} */
-  const { scripts } = JSON.parse(readFileSync(fileURLToPath(new URL("../package.json", import.meta.url)), "utf8"));
-  await take({
-    title: "soak",
-    work: async () =>
-      scripts.soak === undefined
-        ? { notRun: "package.json has no script of that name" }
-        : run("pnpm", ["soak", "--minutes", "30"]),
-  });
-}
 
 console.log(["", ...notRun].join("\n"));
 console.log(

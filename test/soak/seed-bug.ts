@@ -1,0 +1,43 @@
+// Loaded before the soak (`node --import`): puts the bug named by QUAYSIDE_SEEDED_BUG into the engine as it is loaded.
+import { registerHooks } from "node:module";
+
+interface Bug {
+  /** The module that has it. */
+  readonly file: string;
+  /** What stands there once, and what stands there instead. */
+  readonly text: string;
+  readonly instead: string;
+}
+
+const BUGS: Readonly<Record<string, Bug>> = {
+  "dropped settlement": {
+    file: "core/src/store/settle.ts",
+    text: "yield* end(turn, ends);\n  return",
+    instead: "yield* end(turn, ends.filter(() => Math.random() > 0.01));\n  return",
+  },
+  "double claim": {
+    file: "core/src/store/due-jobs.ts",
+    text: "this.#running.has(keyText(key))",
+    instead: "(this.#running.has(keyText(key)) && Math.random() > 0.01)",
+  },
+  "skipped recovery": {
+    file: "core/src/store/recover.ts",
+    text: "const cap = renewedAt + DEFAULTS.silenceCapMs;",
+    instead: "const cap = renewedAt + DEFAULTS.silenceCapMs; if (held.length > 0) return Number.POSITIVE_INFINITY;",
+  },
+};
+
+const name = process.env["QUAYSIDE_SEEDED_BUG"] ?? "";
+const bug = BUGS[name];
+if (!bug) throw new Error(`There is no bug named "${name}".`);
+
+registerHooks({
+  load(url, context, next) {
+    const loaded = next(url, context);
+    if (!url.endsWith(bug.file)) return loaded;
+    const source = String(loaded.source);
+    if (source.split(bug.text).length !== 2)
+      throw new Error(`${bug.file} has changed: "${bug.text}" does not stand there once. Seed the bug anew.`);
+    return { ...loaded, source: source.replace(bug.text, bug.instead) };
+  },
+});
