@@ -148,7 +148,7 @@ export class HttpDriver implements Driver {
   }
 
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
-    return this.#found(() => this.#call<JobRecord>("GET", queue, `jobs/${encodeURIComponent(id)}`, isJob));
+    return this.#found(() => this.#call<JobRecord>("GET", queue, `jobs/${idPart(id)}`, isJob));
   }
 
   async list({ queue, positions: _, ...query }: ListQuery): Promise<JobPage> {
@@ -178,7 +178,7 @@ export class HttpDriver implements Driver {
         const { payload, priority, delayMs } = command;
         const rest = JSON.stringify({ priority, delay: delayMs });
         const members = [payload === undefined ? "" : `"payload":${payload}`, rest.slice(1, -1)].filter(Boolean);
-        return this.#call("PATCH", queue, `jobs/${encodeURIComponent(command.id)}`, isObject, `{${members.join(",")}}`);
+        return this.#call("PATCH", queue, `jobs/${idPart(command.id)}`, isObject, `{${members.join(",")}}`);
       }
       case "schedule": {
         const body = `{"rule":${JSON.stringify(command.rule)},"job":${jobText(command.job)}}`;
@@ -236,7 +236,7 @@ export class HttpDriver implements Driver {
   }
 
   #commandJob({ type, queue, id }: Extract<Command, { readonly id: string }>): Promise<CommandReply> {
-    const job = `jobs/${encodeURIComponent(id)}`;
+    const job = `jobs/${idPart(id)}`;
     return type === "remove"
       ? this.#call("DELETE", queue, job, isObject)
       : this.#call("POST", queue, `${job}/${type}`, isObject);
@@ -257,6 +257,8 @@ const path = (queue: string, rest: string): string => `/${part(queue, "queue")}/
 
 /** A name as a part of a path; others than core allows cannot stand in a URL. */
 const part = (name: string, option: string): string => encodeURIComponent(checkName(name, option));
+/** An id of any length may be asked for, but no address can spell a half of a character. */
+const idPart = (id: string): string => encodeURIComponent(id.isWellFormed() ? id : checkName(id, "id"));
 
 function queryOf(values: Readonly<Record<string, string | number | readonly string[] | undefined>>): string {
   const present = Object.entries(values).flatMap(([name, value]) => {
