@@ -206,7 +206,8 @@ export class Operator {
     const { sink, random } = this.#stage;
     const job = await this.#one("failed");
     if (!job) return;
-    const all = random() < 0.05;
+    // Not of many: those that fail again would keep the workers busy for ever.
+    const all = random() < 0.05 && (await this.#queue.counts()).failed < 500;
     await sink(all ? { what: "retried" } : { what: "retried", job: (job.payload as unknown as Payload).job });
     await (all ? this.#queue.retryAll() : this.#queue.retry(job.id));
   }

@@ -74,7 +74,6 @@ export class Ledger {
   readonly #violations = new Map<string, { count: number; examples: string[] }>();
   #notes = 0;
   #repeats = 0;
-  #retriedAll = 0;
   #untouched = new Set<number>();
   recurrences = 0;
   /** Jobs whose add was acknowledged. */
@@ -163,7 +162,7 @@ export class Ledger {
   }
 
   #checkRuns(number: number, job: Entry): void {
-    const allowed = ATTEMPTS[job.kind] * (1 + job.retries + this.#retriedAll) + job.excused;
+    const allowed = ATTEMPTS[job.kind] * (1 + job.retries) + job.excused;
     if (job.runs > allowed)
       this.violation("run too often", `job ${number} (${job.kind}) has ${job.runs} runs, ${job.excused} excused`);
   }
@@ -201,7 +200,7 @@ export class Ledger {
         this.#untouched.delete(note.job);
         return;
       case "retried":
-        if (note.job === undefined) this.#retriedAll++;
+        if (note.job === undefined) this.#retryFailed();
         else this.#of(note.job).retries++;
         return;
       case "recurred":
@@ -223,7 +222,7 @@ export class Ledger {
         "two runs at once",
         `job ${number} (${job.kind}) began on ${worker} while it ran on ${before.worker}`,
       );
-    } else if (before?.done && job.retries + this.#retriedAll === 0) {
+    } else if (before?.done && job.retries === 0) {
       this.violation("repeated", `job ${number} (${job.kind}) was done on ${before?.worker} and began on ${worker}`);
     }
     job.runs++;
@@ -232,6 +231,11 @@ export class Ledger {
 
   #wasDisturbed({ worker, began }: Run): boolean {
     return this.#troubled.has(worker) || (this.#disturbed.get(worker) ?? 0) > began;
+  }
+
+  /** Every job that may stand as failed by now may run again. */
+  #retryFailed(): void {
+    for (const job of this.#jobs.values()) if (!job.last?.done || MAY_FAIL.has(job.kind)) job.retries++;
   }
 
   #ended(job: Entry, { what, run }: Extract<Note, { what: "done" | "over" }>): void {
