@@ -92,8 +92,8 @@ describe("encryption", () => {
     const id = await queue.addJob("pay", secret, { id: "order-1" });
     const { payload } = (await driver.get("mail", id)) ?? {};
     await driver.enqueue([
-      { queue: "mail", name: "refund", payload: JSON.stringify(payload) },
-      { queue: "mail", name: "pay", payload: JSON.stringify(payload), id: "order-2" },
+      { queue: "mail", name: "refund", payload: JSON.stringify(payload), sealed: true },
+      { queue: "mail", name: "pay", payload: JSON.stringify(payload), sealed: true, id: "order-2" },
     ]);
     for (const name of ["pay", "refund"]) queue.on(`job:${name}`, () => {});
     await queue.drain();

@@ -12,8 +12,11 @@ export {
   LeaseLostError,
   QuaysideError,
   RetryAfterError,
+  SEALED,
+  SealedError,
   StorageFullError,
   type StoredError,
+  thrownIn,
   toStoredError,
   UnrecoverableError,
 } from "./job/errors.ts";

@@ -175,8 +175,8 @@ export class HttpDriver implements Driver {
         return this.#call("POST", queue, `${type === "clear" ? "clear" : "retry"}${queryOf(filter)}`, isObject);
       }
       case "update": {
-        const { payload, priority, delayMs } = command;
-        const rest = JSON.stringify({ priority, delay: delayMs });
+        const { payload, sealed, priority, delayMs } = command;
+        const rest = JSON.stringify({ sealed, priority, delay: delayMs });
         const members = [payload === undefined ? "" : `"payload":${payload}`, rest.slice(1, -1)].filter(Boolean);
         return this.#call("PATCH", queue, `jobs/${idPart(command.id)}`, isObject, `{${members.join(",")}}`);
       }

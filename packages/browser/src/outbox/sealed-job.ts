@@ -68,12 +68,28 @@ export function contentOf({ delayMs: _, expiresInMs: __, ...content }: NewJob): 
 /** The payload of a sealed job with something changed. */
 export function reseal(
   record: JobRecord,
-  { payload, delayMs }: { readonly payload?: string | undefined; readonly delayMs?: number | undefined },
+  {
+    payload,
+    sealed,
+    delayMs,
+  }: {
+    readonly payload?: string | undefined;
+    readonly sealed?: true | undefined;
+    readonly delayMs?: number | undefined;
+  },
   now: number,
 ): string {
-  const { delayMs: _, dueAt: __, ...rest } = sealedIn(record);
+  const { delayMs: _, dueAt: __, options, ...rest } = sealedIn(record);
+  const { sealed: before, ...others } = options ?? {};
+  const encrypted = payload === undefined ? before : sealed;
+  const next = { ...others, ...(encrypted && { sealed: encrypted }) };
   const delay = delayMs === undefined ? { delayMs: _, dueAt: __ } : delayMs > 0 && { delayMs, dueAt: now + delayMs };
-  return JSON.stringify({ ...rest, ...delay, ...(payload !== undefined && { payload }) });
+  return JSON.stringify({
+    ...rest,
+    ...(Object.keys(next).length > 0 && { options: next }),
+    ...delay,
+    ...(payload !== undefined && { payload }),
+  });
 }
 
 export const isDelayed = (record: JobRecord, now: number): boolean => (sealedIn(record).dueAt ?? 0) > now;

@@ -107,6 +107,20 @@ export class RetryAfterError extends QuaysideError {
   }
 }
 
+/** Marks an envelope: an encrypted value. */
+export const SEALED = "quayside:sealed";
+
+/** What the handler of an encrypted job threw (`cause`), with the envelope that is stored in place of message and stack. */
+export class SealedError extends QuaysideError {
+  constructor(cause: unknown, sealed: Json) {
+    const message = "An error of an encrypted job. It is read with the key of the job.";
+    super(toStoredError(cause).code, message, { [SEALED]: sealed }, cause);
+  }
+}
+
+/** What was thrown, before it was encrypted. */
+export const thrownIn = (error: unknown): unknown => (isA(SealedError, error) ? error.cause : error);
+
 /** An error as it is stored with a job and sent over HTTP. */
 export interface StoredError {
   readonly code: ErrorCode;
@@ -123,6 +137,8 @@ export interface StoredError {
  * `LIMITS.errorTextBytes` each. Never throws, whatever the thrown value does when it is read.
  */
 export function toStoredError(thrown: unknown): StoredError {
+  if (isA(SealedError, thrown))
+    return { code: thrown.code, message: thrown.message, details: thrown.details as StoredError["details"] & {} };
   if (!isA(Error, thrown)) return { code: "handler_failed", message: stored(describe(thrown)) };
   const code = isA(QuaysideError, thrown) ? textOf(thrown, "code") : undefined;
   const name = textOf(thrown, "name");

@@ -12,6 +12,8 @@ export interface ChildOutcome {
   readonly state: EndState;
   readonly result?: Json;
   readonly error?: StoredError;
+  /** It was added with `encrypted`. */
+  readonly sealed?: true;
 }
 
 /** A job to add, said in one object: name, payload, where to, and any job option. */

@@ -67,6 +67,8 @@ export interface StoredOptions {
   readonly requires?: Requirement;
   /** W3C trace context (`traceparent`) of who added it. */
   readonly trace?: string;
+  /** What it bears is encrypted: see `EncryptionOption`. */
+  readonly sealed?: true;
 }
 
 /**
@@ -136,6 +138,8 @@ export interface JobRecord<Payload = unknown> {
   readonly maxInterruptions?: number;
   readonly requires?: Requirement;
   readonly trace?: string;
+  /** It was added with `encrypted`. */
+  readonly sealed?: true;
   readonly tags: readonly string[];
   /** Lines that its handlers logged, the last 100. */
   readonly logs: readonly string[];

@@ -64,6 +64,7 @@ const STORED_OPTIONS = namesOf<keyof StoredOptions>({
   keep: true,
   requires: true,
   trace: true,
+  sealed: true,
 });
 
 /**
@@ -186,8 +187,16 @@ export function reset(job: StoredJob, stand: Stand): StoredJob {
  * when a new delay has taken it out of the way of its group or name: there it must not stand before those that are due.
  */
 export function updated(
-  job: StoredJob,
-  { payload, priority }: { readonly payload?: string | undefined; readonly priority?: number | undefined },
+  { sealed: before, ...job }: StoredJob,
+  {
+    payload,
+    sealed = payload === undefined ? before : undefined,
+    priority,
+  }: {
+    readonly payload?: string | undefined;
+    readonly sealed?: true | undefined;
+    readonly priority?: number | undefined;
+  },
   stand: Stand | undefined,
 ): StoredJob {
   const [place, lane, rank, at, order, tag] = job.key;
@@ -196,6 +205,7 @@ export function updated(
   return {
     ...job,
     ...(payload !== undefined && { payload }),
+    ...(sealed && { sealed }),
     ...(priority !== undefined && { priority }),
     key: [
       home ? "ready" : place,
@@ -316,6 +326,7 @@ const SHOWN_IF_THERE = namesOf<Exclude<Extract<OptionalName<JobRecord>, keyof St
   maxInterruptions: true,
   requires: true,
   trace: true,
+  sealed: true,
   parent: true,
   hasChildren: true,
   recurrence: true,

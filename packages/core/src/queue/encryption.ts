@@ -1,18 +1,20 @@
-import { QuaysideError } from "../job/errors.ts";
+import { QuaysideError, SEALED } from "../job/errors.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 
 /** A key as WebCrypto holds it. */
 export type AesKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 
 /**
- * Keys for payloads at rest: AES-GCM, 16, 24 or 32 bytes raw or a `CryptoKey`. New payloads are encrypted with `current`;
- * any of the keys decrypts, so a key is rotated by adding the next one, naming it `current`, and removing the old one
- * when no job bears it any more.
+ * Keys for jobs at rest: AES-GCM, 16, 24 or 32 bytes raw or a `CryptoKey`. What is new is encrypted with `current`; any of
+ * the keys decrypts, so a key is rotated by adding the next one, naming it `current`, and removing the old one when no job
+ * bears it any more.
  *
- * A worker that meets a job whose key it lacks gives it back (not counted, for a minute) and emits an `error` with code
- * `missing_key`: the job waits for a worker that has the key, or for the key.
+ * Encrypted are payload, result, progress, logs, and message and stack of errors; names, options, tags and the codes of
+ * errors are not. Events carry payload, result, progress and logs as stored. Results and progress may have 95 KiB, lines of
+ * the log 2 KiB. Anything else in place of what was encrypted fails the attempt for good, with `decryption_failed`.
  *
- * Payloads alone are encrypted: names, options, tags, results, progress and logs are not. Events carry payloads as stored.
+ * A worker that meets a job whose key it lacks gives it back (not counted, for a minute, then for as long as it has waited,
+ * at most an hour) and emits an `error` with code `missing_key`: the job waits for a worker that has the key, or for the key.
  *
  * @example
  * const queue = new Queue("mail", driver, {
@@ -26,26 +28,28 @@ export interface EncryptionOption {
   readonly current: string;
 }
 
-/** What stands in the store in place of an encrypted payload. */
-interface Sealed {
-  readonly "quayside:sealed": 1;
+/** What stands in the store in place of an encrypted value. A type, so that it is JSON. */
+export type Sealed = {
+  readonly [SEALED]: 1;
   readonly key: string;
   readonly iv: string;
   readonly data: string;
   /** The job's own id is bound in too: it was known when the payload was encrypted. */
   readonly bound?: true;
-}
+};
 
-interface Bound {
+export interface Bound {
   readonly queue: string;
   readonly name: string;
   readonly id?: string | undefined;
+  /** Absent: the payload. */
+  readonly field?: "result" | "progress" | "log" | "error";
 }
 
 /** Recommended length of an initialisation vector of AES-GCM (NIST SP 800-38D, 8.2). */
 const IV_BYTES = 12;
 
-/** Encrypts and decrypts payloads. */
+/** Encrypts and decrypts what jobs bear. */
 export class PayloadCipher {
   readonly #option: EncryptionOption;
   readonly #imported = new Map<string, Promise<AesKey>>();
@@ -53,6 +57,12 @@ export class PayloadCipher {
   /** @throws {QuaysideError} `missing_key` when `current` is none of the keys; `invalid_option` when one has a wrong length. */
   constructor(option: EncryptionOption) {
     this.#option = option;
+    if (!crypto.subtle)
+      throw new QuaysideError(
+        "invalid_option",
+        "encryption needs crypto.subtle, which only secure contexts have: serve the page over HTTPS, or from localhost.",
+        { option: "encryption" },
+      );
     for (const [id, key] of Object.entries(option.keys)) {
       if (key instanceof Uint8Array && ![16, 24, 32].includes(key.length)) {
         throw new QuaysideError(
@@ -67,45 +77,36 @@ export class PayloadCipher {
     if (!Object.hasOwn(option.keys, option.current)) throw missingKey(option.current, "encryption.current names");
   }
 
-  /** @param text JSON text of the payload. @returns JSON text of its envelope. */
-  async seal(text: string, { queue, name, id }: Bound): Promise<string> {
+  /** @param text JSON text. */
+  async seal(text: string, bound: Bound): Promise<Sealed> {
     const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
-    const algorithm = { name: "AES-GCM", iv, additionalData: boundTo({ queue, name, id }) } as const;
+    const algorithm = { name: "AES-GCM", iv, additionalData: boundTo(bound) } as const;
     const { current } = this.#option;
     const data = await crypto.subtle.encrypt(algorithm, await this.#key(current), new TextEncoder().encode(text));
-    const sealed: Sealed = {
-      "quayside:sealed": 1,
+    return {
+      [SEALED]: 1,
       key: current,
       iv: toBase64(iv),
       data: toBase64(new Uint8Array(data)),
-      ...(id !== undefined && { bound: true }),
+      ...(bound.id !== undefined && { bound: true }),
     };
-    return JSON.stringify(sealed);
   }
 
-  /** The payload in the clear; one that was never encrypted is answered as it is. @throws `missing_key`, `decryption_failed`. */
-  async open(job: Required<Bound> & { readonly payload: unknown }): Promise<unknown> {
-    const { payload, queue, name } = job;
-    if (!isSealed(payload)) return payload;
-    const key = await this.#key(payload.key);
-    const additionalData = boundTo({ queue, name, id: payload.bound ? job.id : undefined });
+  async open(sealed: Sealed, bound: Bound): Promise<unknown> {
+    const key = await this.#key(sealed.key);
     try {
-      const algorithm = { name: "AES-GCM", iv: fromBase64(payload.iv), additionalData } as const;
-      const clear = await crypto.subtle.decrypt(algorithm, key, fromBase64(payload.data));
+      const additionalData = boundTo(sealed.bound || bound.field ? bound : { ...bound, id: undefined });
+      const algorithm = { name: "AES-GCM", iv: fromBase64(sealed.iv), additionalData } as const;
+      const clear = await crypto.subtle.decrypt(algorithm, key, fromBase64(sealed.data));
       return JSON.parse(new TextDecoder().decode(clear));
     } catch (cause) {
-      throw new QuaysideError(
-        "decryption_failed",
-        `The payload of job ${job.id} does not decrypt with key ${JSON.stringify(payload.key)}: the key is another one, or the payload was changed or moved to another job.`,
-        { id: String(job.id), key: payload.key },
-        cause,
-      );
+      throw unreadable(bound, `does not decrypt with key ${JSON.stringify(sealed.key)}`, cause);
     }
   }
 
   #key(id: string): Promise<AesKey> {
     const key = Object.hasOwn(this.#option.keys, id) ? this.#option.keys[id] : undefined;
-    if (!key) throw missingKey(id, "A payload was encrypted with");
+    if (!key) throw missingKey(id, "A job was encrypted with");
     const imported =
       this.#imported.get(id) ??
       (key instanceof Uint8Array
@@ -116,18 +117,29 @@ export class PayloadCipher {
   }
 }
 
-/** What an envelope is bound to, so that it cannot be moved to another queue, job name or (where known) job. */
-const boundTo = ({ queue, name, id }: Bound): Uint8Array<ArrayBuffer> =>
-  Uint8Array.from(new TextEncoder().encode(JSON.stringify(id === undefined ? [queue, name] : [queue, name, id])));
+/** What an envelope is bound to, so that it cannot be moved to another queue, job name, field or (where known) job. */
+const boundTo = ({ queue, name, id, field }: Bound): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(new TextEncoder().encode(JSON.stringify([queue, name, ...[id ?? [], field ?? []].flat()])));
 
-export function isSealed(payload: unknown): payload is Sealed {
-  return typeof payload === "object" && payload !== null && "quayside:sealed" in payload;
+export const isSealed = (value: unknown): value is Sealed => {
+  const { [SEALED]: version, ...rest } = (typeof value === "object" && value ? value : {}) as Partial<Sealed>;
+  return version === 1 && [rest.key, rest.iv, rest.data].every((part) => typeof part === "string");
+};
+
+/** The value in the clear. @throws {QuaysideError} `missing_key`; `decryption_failed` for what does not decrypt, or is no envelope. */
+export async function unseal(cipher: PayloadCipher | undefined, value: unknown, bound: Bound): Promise<unknown> {
+  if (!isSealed(value)) throw unreadable(bound, "is not encrypted, though its job is");
+  if (!cipher) throw missingKey(value.key, "A job was encrypted with");
+  return cipher.open(value, bound);
 }
 
-/** For a worker without any keys. @throws {QuaysideError} `missing_key` when the payload is encrypted. */
-export function refuseSealed({ payload }: { readonly payload: unknown }): unknown {
-  if (isSealed(payload)) throw missingKey(payload.key, "A payload was encrypted with");
-  return payload;
+function unreadable({ id = "", field }: Bound, why: string, cause?: unknown): QuaysideError {
+  return new QuaysideError(
+    "decryption_failed",
+    `The ${field ?? "payload"} of job ${id} ${why}: the key is another one, or it was changed, or moved here from another job.`,
+    { id },
+    cause,
+  );
 }
 
 function missingKey(id: string, what: string): QuaysideError {

@@ -165,6 +165,7 @@ export class JobProducer {
   async #sealed(cipher: PayloadCipher, job: NewJob): Promise<NewJob> {
     // With a dedupe key the payload may become another job's: it is then bound to queue and name alone.
     const id = job.dedupe ? undefined : job.id;
-    return { ...job, payload: await cipher.seal(job.payload, { queue: job.queue, name: job.name, id }) };
+    const sealed = await cipher.seal(job.payload, { queue: job.queue, name: job.name, id });
+    return { ...job, payload: JSON.stringify(sealed), sealed: true };
   }
 }

@@ -1,14 +1,22 @@
-import type { Handler, HandlerContext, Middleware } from "../job/handler.ts";
+import { isA, SEALED, SealedError, type StoredError, toStoredError } from "../job/errors.ts";
+import type { ChildOutcome, Handler, HandlerContext, Middleware } from "../job/handler.ts";
 import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
+import type { Json } from "../job/json.ts";
+import { LIMITS } from "../job/limits.ts";
 import type { JobRecord } from "../job/record.ts";
+import { cutText, describe } from "../job/text.ts";
 import { compose } from "../worker/middleware.ts";
 import { Release } from "../worker/release.ts";
 import type { RetryPolicy } from "../worker/retry-decision.ts";
-import { isMissingKey, isSealed, type PayloadCipher, refuseSealed } from "./encryption.ts";
+import { type Run, toBoundedJson } from "../worker/run-attempt.ts";
+import { type Bound, isMissingKey, isSealed, type PayloadCipher, unseal } from "./encryption.ts";
 import { type JobRegistry, noHandler } from "./job-registry.ts";
 
-/** A job that this worker has no key for waits so long before it is looked at again, here or by a worker that has it. */
-const MISSING_KEY_DELAY_MS = 60_000;
+/** A job that this worker has no key for waits at least and at most so long before it is looked at again, by any worker. */
+const MISSING_KEY_MS = [60_000, 3_600_000] as const;
+
+/** Bytes of a result or progress whose envelope is within `LIMITS.resultBytes`: it is a third longer. */
+const SEALED_BYTES = 95 * 1024;
 
 export interface JobRunnerOptions {
   readonly registry: JobRegistry;
@@ -41,22 +49,57 @@ export class JobRunner {
    * Answers the result or a promise of it, throws or rejects. A plain job's is its handler's own: an asynchronous function
    * in between takes some 700 bytes, and there were two.
    */
-  run(job: JobRecord, ctx: HandlerContext): unknown {
-    const definition = this.#definitionOf(job);
-    const { cipher } = this.#options;
-    return cipher || isSealed(job.payload)
-      ? this.#runSealed(job, definition, ctx, cipher)
-      : this.#runOpen(job, definition, ctx);
+  run(
+    job: JobRecord,
+    ctx: HandlerContext,
+    handle: Run = (open, inner) => this.#runOpen(open, this.#definitionOf(open), inner),
+  ): unknown {
+    return job.sealed ||
+      (this.#options.cipher && (isSealed(job.payload) || ctx.children().some(({ sealed }) => sealed)))
+      ? this.#runSealed(job, ctx, handle)
+      : handle(job, ctx);
   }
 
-  async #runSealed(
-    stored: JobRecord,
-    definition: JobDefinition | undefined,
-    ctx: HandlerContext,
-    cipher: PayloadCipher | undefined,
-  ): Promise<unknown> {
-    const job = await this.#decrypt(stored, cipher);
-    return this.#runOpen(job, definition, job === stored ? ctx : { ...ctx, signal: ctx.signal, job });
+  async #runSealed(stored: JobRecord, ctx: HandlerContext, handle: Run): Promise<unknown> {
+    const { cipher } = this.#options;
+    const { queue, name, id, availableAt, addedAt } = stored;
+    const [least, most] = MISSING_KEY_MS;
+    const payload = await this.payload(stored).catch((error) => {
+      // As long again as it has waited, by the clock of its store.
+      throw isMissingKey(error) ? new Release(Math.min(Math.max(least, availableAt - addedAt), most), error) : error;
+    });
+    const outcomes = await Promise.all(ctx.children().map((child) => this.#outcome(child)));
+    const children = () => outcomes;
+    if (!cipher || payload === stored.payload) return handle(stored, { ...ctx, signal: ctx.signal, children });
+
+    const seal = (field: Bound["field"] & {}, text: string) => cipher.seal(text, { queue, name, id, field });
+    let told: Promise<unknown> = Promise.resolve();
+    const job = { ...(await this.readable(stored)), payload };
+    const inner: HandlerContext = {
+      ...ctx,
+      signal: ctx.signal,
+      job,
+      children,
+      progress(value) {
+        const text = toBoundedJson(value, "progress", "invalid_option", SEALED_BYTES);
+        told = told.then(async () => ctx.progress(await seal("progress", text)));
+      },
+      log(line) {
+        const text = JSON.stringify(cutText(describe(line), LIMITS.logLineBytes / 2));
+        told = told.then(async () => ctx.log(JSON.stringify(await seal("log", text))));
+      },
+    };
+    try {
+      const result = await handle(job, inner);
+      await told;
+      return result === undefined
+        ? undefined
+        : await seal("result", toBoundedJson(result, "result", "invalid_result", SEALED_BYTES));
+    } catch (error) {
+      await told;
+      if (isA(Release, error)) throw error;
+      throw new SealedError(error, await seal("error", JSON.stringify(toStoredError(error))));
+    }
   }
 
   #runOpen(job: JobRecord, definition: JobDefinition | undefined, ctx: HandlerContext): unknown {
@@ -90,16 +133,69 @@ export class JobRunner {
     if (definition?.onFailed) await definition.onFailed(await this.readable(job), error);
   }
 
-  /** The job with its payload decrypted, as far as there is a key. */
+  /** The payload in the clear. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+  async payload(job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">): Promise<unknown> {
+    const { cipher } = this.#options;
+    const { payload, sealed } = job;
+    if (sealed) return unseal(cipher, payload, job);
+    // The first edition did not flag its jobs. What does not decrypt is a payload that only looks like an envelope.
+    return cipher && isSealed(payload) ? unseal(cipher, payload, job).catch(() => payload) : payload;
+  }
+
+  /** The job with all decrypted for which there is a key. What is there in place of an envelope is left out. */
   async readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>> {
     const { cipher } = this.#options;
-    if (!cipher) return job;
-    try {
-      const payload = (await cipher.open(job)) as Payload;
-      return payload === job.payload ? job : { ...job, payload };
-    } catch {
-      return job;
-    }
+    if (!cipher || !(job.sealed || isSealed(job.payload))) return job;
+    const { queue, name, id } = job;
+    const open = (field: Bound["field"] & {}, value: unknown) =>
+      unseal(cipher, value, { queue, name, id, field }).catch(() =>
+        isSealed(value) || !job.sealed ? value : undefined,
+      );
+    const [payload, result, progress, error, ...logs] = await Promise.all([
+      this.payload(job).catch(() => (isSealed(job.payload) ? job.payload : undefined)),
+      job.result !== undefined && open("result", job.result),
+      job.progress !== undefined && open("progress", job.progress),
+      job.error && this.#error(job, job.error),
+      ...job.logs.map((line) => open("log", parsed(line)).then((text) => (typeof text === "string" ? text : line))),
+    ]);
+    return {
+      ...job,
+      payload: payload as Payload,
+      ...(job.result !== undefined && { result: result as Json }),
+      ...(job.progress !== undefined && { progress: progress as Json }),
+      ...(error && { error }),
+      logs,
+    };
+  }
+
+  /** As `readable`, for who relies on the result. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+  async ended(job: JobRecord): Promise<JobRecord> {
+    const { queue, name, id, result } = job;
+    if (job.sealed && result !== undefined)
+      await unseal(this.#options.cipher, result, { queue, name, id, field: "result" });
+    return this.readable(job);
+  }
+
+  async #outcome(child: ChildOutcome): Promise<ChildOutcome> {
+    const { cipher } = this.#options;
+    const { queue, name, id, result, error, sealed } = child;
+    if (!cipher || !sealed) return child;
+    return {
+      ...child,
+      ...(result !== undefined && {
+        result: (await unseal(cipher, result, { queue, name, id, field: "result" })) as Json,
+      }),
+      ...(error && { error: await this.#error(child, error) }),
+    };
+  }
+
+  /** The engine's own errors are not encrypted: a timeout, an interruption. */
+  async #error({ queue, name, id }: Bound, error: StoredError): Promise<StoredError> {
+    const sealed = error.details?.[SEALED];
+    if (!sealed) return error;
+    return unseal(this.#options.cipher, sealed, { queue, name, id, field: "error" }).catch(
+      () => error,
+    ) as Promise<StoredError>;
   }
 
   /** One after the other; the first that throws fails the attempt; the result is the first one's. */
@@ -121,16 +217,16 @@ export class JobRunner {
     return result;
   }
 
-  async #decrypt(job: JobRecord, cipher: PayloadCipher | undefined): Promise<JobRecord> {
-    try {
-      const payload = cipher ? await cipher.open(job) : refuseSealed(job);
-      return payload === job.payload ? job : { ...job, payload };
-    } catch (error) {
-      throw isMissingKey(error) ? new Release(MISSING_KEY_DELAY_MS, error) : error;
-    }
-  }
-
   #definitionOf(job: JobRecord): JobDefinition | undefined {
     return this.#options.registry.definition(job.name, job.queue);
+  }
+}
+
+/** A line of a log as the envelope that it may be. */
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return line;
   }
 }

@@ -3,8 +3,9 @@ import type { Driver } from "../driver/driver.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
-import { canonicalText, toJsonText } from "../job/json.ts";
+import { canonicalText, type Json, toJsonText } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
+import type { NewJob } from "../job/new-job.ts";
 import { checkPriority, checkTags, integer, type JobOptions, refused, resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord, JobState, Keep } from "../job/record.ts";
@@ -12,7 +13,6 @@ import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
 import type { Change } from "../store/store.ts";
 import type { CommandReply, JobCounts, JobFilter, JobPage, ListQuery, Schedule } from "../store/verbs.ts";
 import type { QueueMetrics } from "../worker/metrics.ts";
-import { isSealed } from "./encryption.ts";
 import type { QueueHome } from "./queue-home.ts";
 import { type WaitOptions, waitFor } from "./wait-for.ts";
 
@@ -102,7 +102,8 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
    */
   waitFor<Name extends JobName<Jobs>>(id: string, options: WaitOptions = {}): Promise<ResultOf<Jobs, Name>> {
     const { driver, name: queue } = this;
-    return waitFor({ ...options, driver, clock: this.home.clock, queue, id }) as Promise<ResultOf<Jobs, Name>>;
+    const read = (job: JobRecord) => this.home.runner.ended(job);
+    return waitFor({ ...options, driver, clock: this.home.clock, queue, id, read }) as Promise<ResultOf<Jobs, Name>>;
   }
 
   /** Ends a waiting job as `cancelled`; asks a running one to stop. `affected: 0` when it had ended already. */
@@ -137,12 +138,12 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     change: { readonly payload?: PayloadOf<Jobs, Name>; readonly priority?: number; readonly delay?: Duration },
   ): Promise<CommandReply> {
     const { priority, delay } = change;
-    const payload = change.payload === undefined ? undefined : await this.#newPayload(id, change.payload);
+    const next = change.payload === undefined ? undefined : await this.#newPayload(id, change.payload);
     return this.driver.command({
       type: "update",
       queue: this.name,
       id,
-      ...(payload !== undefined && { payload }),
+      ...next,
       ...(priority !== undefined && { priority: checkPriority(priority) }),
       ...(delay !== undefined && { delayMs: toMs(delay, "delay") }),
     });
@@ -207,7 +208,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     const rule = resolveRecurrence(recurrence);
     this.home.registry.check(name);
     const job = await this.home.producer.prepare({ queue: this.name, name, payload, options });
-    const before = isSealed(JSON.parse(job.payload)) && (await this.#sameSealed(key, job.name, payload));
+    const before = job.sealed && (await this.#sameSealed(key, job.name, payload));
     await this.driver.command({
       type: "schedule",
       queue: this.name,
@@ -219,9 +220,10 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** The stored envelope of a schedule whose payload is this one: encrypted again it would look like another. */
   async #sameSealed(key: string, name: string, payload: unknown): Promise<{ payload: string } | undefined> {
-    const before = (await this.schedules()).find((one) => one.key === key && one.name === name);
+    const all = await this.driver.schedules(this.name);
+    const before = all.find((one) => one.key === key && one.name === name);
     if (!before) return undefined;
-    const { payload: open } = await this.home.runner.readable({ ...before, id: "" } as unknown as JobRecord);
+    const open = await this.#payloadOf(before);
     const same = canonicalText(toJsonText(open, "payload")) === canonicalText(toJsonText(payload, "payload"));
     return same ? { payload: JSON.stringify(before.payload) } : undefined;
   }
@@ -231,8 +233,14 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     return (await this.driver.command({ type: "unschedule", queue: this.name, key })).affected > 0;
   }
 
-  schedules(): Promise<readonly Schedule[]> {
-    return this.driver.schedules(this.name);
+  /** The recurrences, their payloads decrypted as far as there is a key. */
+  async schedules(): Promise<readonly Schedule[]> {
+    const all = await this.driver.schedules(this.name);
+    return Promise.all(all.map(async (one) => ({ ...one, payload: await this.#payloadOf(one) })));
+  }
+
+  #payloadOf(schedule: Schedule): Promise<Json> {
+    return this.home.runner.payload({ ...schedule, id: "" }).catch(() => schedule.payload) as Promise<Json>;
   }
 
   /** Calls back after something in this queue changed, here or in another tab. Returns the function that stops it. */
@@ -243,12 +251,14 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   }
 
   /** Checked by the schema of the job's name, and encrypted if what stands is. */
-  async #newPayload(id: string, payload: unknown): Promise<string> {
+  async #newPayload(id: string, payload: unknown): Promise<Pick<NewJob, "payload" | "sealed">> {
     const job = await this.driver.get(this.name, id);
     if (!job) throw new QuaysideError("job_not_found", `There is no job ${id} in queue ${this.name}.`, { id });
-    const encrypted = isSealed(job.payload);
-    const draft = { queue: this.name, name: job.name, payload, options: { id, encrypted } };
-    return (await this.home.producer.prepare(draft)).payload;
+    const encrypted = job.sealed ?? (await this.home.runner.payload(job)) !== job.payload;
+    // With its dedupe key, as when it was added: a payload that may become another job's is not bound to its id.
+    const options = { id, encrypted, ...(job.dedupe && { dedupe: { key: job.dedupe.key } }) };
+    const next = await this.home.producer.prepare({ queue: this.name, name: job.name, payload, options });
+    return { payload: next.payload, ...(next.sealed && { sealed: next.sealed }) };
   }
 }
 

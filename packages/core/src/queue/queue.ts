@@ -244,6 +244,7 @@ export class Queue<
       concurrency,
       names: () => registry.names(this.name),
       run: (job, ctx) => runner.run(job, ctx),
+      around: (job, ctx, handle) => runner.run(job, ctx, handle),
       policy: (job) => runner.policy(job),
       onFailed: (job, error) => runner.failed(job, error),
     };

@@ -16,13 +16,15 @@ interface Wait extends WaitOptions {
   readonly clock: Clock;
   readonly queue: string;
   readonly id: string;
+  /** Reads what is encrypted. */
+  readonly read: (job: JobRecord) => Promise<JobRecord>;
 }
 
 /**
  * Resolves with a job's result when it has ended. Looks once at the start, again whenever the driver tells that it,
  * or any job of its queue, may have ended, and a last time before it gives up; never by the clock.
  */
-export function waitFor({ driver, clock, queue, id, timeout, signal }: Wait): Promise<unknown> {
+export function waitFor({ driver, clock, queue, id, read, timeout, signal }: Wait): Promise<unknown> {
   const timeoutMs = timeout === undefined ? undefined : toMs(timeout, "timeout");
   return new Promise((resolve, reject) => {
     let seen = false;
@@ -36,7 +38,8 @@ export function waitFor({ driver, clock, queue, id, timeout, signal }: Wait): Pr
 
     const get = async () => {
       try {
-        const job = await driver.get(queue, id);
+        const found = await driver.get(queue, id);
+        const job = found?.sealed ? await read(found) : found;
         seen ||= job !== undefined;
         const end = outcome(job, id, seen);
         if (end) done(() => ("error" in end ? reject(end.error) : resolve(end.result)));

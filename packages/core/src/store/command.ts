@@ -182,13 +182,13 @@ function* pause(turn: Turn, queue: string, paused: boolean): Program<CommandRepl
 /** Changes a job that waits: what runs keeps what it was given, what has ended is history. */
 function* update(
   turn: Turn,
-  { queue, id, payload, priority, delayMs }: Extract<Command, { type: "update" }>,
+  { queue, id, delayMs, ...change }: Extract<Command, { type: "update" }>,
 ): Program<CommandReply> {
   const [job] = yield* locate(queue, [id]);
   if (!job) throw new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
   const state = stateOf(job.key, turn.now, (yield* turn.leases()).holderOf(job.key) !== undefined);
   if (state !== "waiting" && state !== "delayed") throw refusal("updated", job, state, "waiting or delayed");
-  const next = updated(job, { payload, priority }, delayMs === undefined ? undefined : turn.stand(delayMs));
+  const next = updated(job, change, delayMs === undefined ? undefined : turn.stand(delayMs));
   yield* move(turn, [{ from: job.key, job: next }]);
   turn.changed(queue, "ready");
   return { affected: 1, state: stateOf(next.key, turn.now, false) };

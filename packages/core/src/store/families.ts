@@ -93,7 +93,10 @@ function outcomeOf(job: StoredJob, { state, result, error }: Ending): ChildOutco
     name: job.name,
     state,
     ...(result !== undefined && { result: JSON.parse(result) }),
-    ...(error && { error: { code: error.code, message: error.message } }),
+    ...(error && {
+      error: { code: error.code, message: error.message, ...(job.sealed && { details: error.details ?? {} }) },
+    }),
+    ...(job.sealed && { sealed: job.sealed }),
   };
 }
 

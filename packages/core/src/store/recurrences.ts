@@ -127,6 +127,7 @@ export function* schedules(queue: string): Program<readonly Schedule[]> {
     queue,
     name: job.name,
     payload: JSON.parse(job.payload),
+    ...(job.sealed && { sealed: job.sealed }),
   }));
 }
 

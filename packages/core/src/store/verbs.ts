@@ -165,6 +165,8 @@ export type Command =
       readonly queue: string;
       readonly id: string;
       readonly payload?: string;
+      /** Of the payload: it is encrypted. */
+      readonly sealed?: true;
       readonly priority?: number;
       readonly delayMs?: number;
     }
@@ -216,6 +218,7 @@ export interface Schedule {
   readonly rule: RecurrenceRule;
   readonly name: string;
   readonly payload: Json;
+  readonly sealed?: true;
   /** The pending occurrence: its nominal instant and its job. Absent when the rule has none left. */
   readonly nextAt?: number;
   readonly nextId?: string;

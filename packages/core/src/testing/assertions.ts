@@ -1,6 +1,5 @@
 import type { Driver } from "../driver/driver.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { isSealed } from "../queue/encryption.ts";
 
 /** A job as it was added. */
 export interface AddedJob extends Omit<NewJob, "payload"> {
@@ -72,7 +71,7 @@ export function recorded(target: Driver): RecordedDriver {
 
 function readable({ payload, ...job }: NewJob): AddedJob {
   const value: unknown = JSON.parse(payload);
-  return { ...job, payload: isSealed(value) ? "(encrypted)" : value };
+  return { ...job, payload: job.sealed ? "(encrypted)" : value };
 }
 
 /** Deeply equal; of objects, as far as `wanted` has members. */

@@ -2,6 +2,7 @@ import type { OpenDriver, TestRunner } from "./harness.ts";
 import { attemptCases } from "./worker/attempts.ts";
 import { boundCases } from "./worker/bounds.ts";
 import { closingCases } from "./worker/closing.ts";
+import { encryptionCases } from "./worker/encryption.ts";
 import { featureCases } from "./worker/features.ts";
 import { lifeCases } from "./worker/life.ts";
 import { networkCases } from "./worker/network.ts";
@@ -29,6 +30,7 @@ export function workerConformance(runner: TestRunner, open: OpenDriver): number 
     shiftCases,
     networkCases,
     featureCases,
+    encryptionCases,
   ];
   for (const { name, cases } of topics) {
     runner.describe(name, () => {

@@ -1,7 +1,7 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Connectivity } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
-import { type ErrorCode, isA, QuaysideError } from "../job/errors.ts";
+import { type ErrorCode, isA, QuaysideError, thrownIn } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
 import { backoffDelay } from "../job/retry.ts";
 import { Release } from "./release.ts";
@@ -64,7 +64,7 @@ export class Network {
       this.#waiting.delete(idOf(job));
       return result;
     } catch (error) {
-      if (isA(Release, error) || isDecision(error) || !(await this.#wasAway(startedAt))) throw error;
+      if (isA(Release, error) || isDecision(thrownIn(error)) || !(await this.#wasAway(startedAt))) throw error;
       throw this.#release(job);
     }
   }

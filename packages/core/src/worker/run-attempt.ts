@@ -1,7 +1,7 @@
 import type { Clock } from "../driver/clock.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { toMs } from "../job/duration.ts";
-import { type ErrorCode, isA, LeaseLostError, QuaysideError, toStoredError } from "../job/errors.ts";
+import { type ErrorCode, isA, LeaseLostError, QuaysideError, thrownIn, toStoredError } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
 import { type Json, toJsonText, utf8Bytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
@@ -203,7 +203,7 @@ export class Attempt {
     if ("error" in end) {
       // A handler that stops because it was told to says nothing of its own.
       if (this.#interrupt) this.#endInterrupted();
-      else this.#settle(this.#afterThrow(end.error), end);
+      else this.#settle(this.#afterThrow(end.error), { error: thrownIn(end.error) });
     } else if (this.#interrupt === "timeout" || this.#interrupt === "cancelled") {
       this.#endInterrupted();
     } else this.#complete(end);
@@ -245,7 +245,7 @@ export class Attempt {
   #retryMs(error: unknown): number | undefined {
     const { queueOf, random, clock } = this.#options;
     const timedOut = this.#interrupt === "timeout";
-    const failed = { job: this.job, error, timedOut, now: clock.now(), random: random() };
+    const failed = { job: this.job, error: thrownIn(error), timedOut, now: clock.now(), random: random() };
     const tries = [
       () => decideRetry(failed, queueOf?.(this.job)?.policy?.(this.job)),
       () => decideRetry(failed, undefined),
@@ -329,12 +329,17 @@ export class Attempt {
  *
  * @throws {QuaysideError} with `code` for what JSON cannot hold; `result_too_large` for what is longer than may be stored.
  */
-export function toBoundedJson(value: unknown, what: "result" | "progress", code: ErrorCode): string {
+export function toBoundedJson(
+  value: unknown,
+  what: "result" | "progress",
+  code: ErrorCode,
+  limit: number = LIMITS.resultBytes,
+): string {
   const text = toJsonText(value, what, code);
-  const bytes = utf8Bytes(text, LIMITS.resultBytes);
-  if (bytes <= LIMITS.resultBytes) return text;
-  const message = `The ${what} is ${bytes} bytes of JSON; at most ${LIMITS.resultBytes} are kept. Store it elsewhere, and return where it is.`;
-  throw new QuaysideError("result_too_large", message, { bytes, limit: LIMITS.resultBytes });
+  const bytes = utf8Bytes(text, limit);
+  if (bytes <= limit) return text;
+  const message = `The ${what} is ${bytes} bytes of JSON; at most ${limit} are kept. Store it elsewhere, and return where it is.`;
+  throw new QuaysideError("result_too_large", message, { bytes, limit });
 }
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };

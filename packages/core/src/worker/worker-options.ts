@@ -1,6 +1,7 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Connectivity, Driver } from "../driver/driver.ts";
 import type { Duration } from "../job/duration.ts";
+import type { HandlerContext } from "../job/handler.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { JobQuota } from "./claims.ts";
 import type { Emitter } from "./emitter.ts";
@@ -22,6 +23,8 @@ export interface WorkerQueue<Ctx extends object = object> {
   /** The job names it can run, asked at every claim; absent: all. */
   readonly names?: (() => readonly string[]) | undefined;
   readonly run: Run<Ctx>;
+  /** Runs something else in place of its handlers: with the job decrypted, and what it answers encrypted. */
+  readonly around?: ((job: JobRecord, ctx: HandlerContext & Ctx, handle: Run<Ctx>) => unknown) | undefined;
   /** What decides, beside the options stored with a job, whether and when it is tried again. */
   readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
   /** Called once a job has failed for good, here or under a worker that is gone; what it throws is an `error` event. */

@@ -62,6 +62,7 @@ function make() {
     maxInterruptions: z.exactOptional(count),
     requires: z.exactOptional(z.enum(["network"])),
     trace: z.exactOptional(z.string()),
+    sealed: z.exactOptional(z.literal(true)),
     tags: z.array(z.string()),
     logs: z.array(z.string()),
     parent: z.exactOptional(
@@ -104,6 +105,7 @@ function make() {
     ]),
     name: z.string(),
     payload: json,
+    sealed: z.exactOptional(z.literal(true)),
     nextAt: z.exactOptional(instant),
     nextId: z.exactOptional(z.string()),
     count,
@@ -115,6 +117,7 @@ function make() {
     state: z.enum(["completed", "failed", "cancelled"]),
     result: z.exactOptional(json),
     error: z.exactOptional(storedError),
+    sealed: z.exactOptional(z.literal(true)),
   });
   const ExchangeReply = z.strictObject({
     exchange: count,

@@ -96,16 +96,18 @@ export const jobRoutes: readonly Route[] = [
     status: 200,
     answer: "CommandReply",
     errors: ["job_not_found", "conflict", ...JOB_ERRORS],
-    handle: async ({ driver, queue, id, body: { payload, priority, delay }, ...reading }) => {
+    handle: async ({ driver, queue, id, body: { payload, sealed, priority, delay }, ...reading }) => {
       const job = await driver.get(queue, id);
       if (!job) throw notFound(queue, id);
       const next =
-        payload === undefined ? undefined : await readJob({ name: job.name, payload }, "", { queue, ...reading });
+        payload === undefined
+          ? undefined
+          : await readJob({ name: job.name, payload, ...(sealed && { sealed }) }, "", { queue, ...reading });
       return driver.command({
         type: "update",
         queue,
         id,
-        ...(next && { payload: next.payload }),
+        ...(next && { payload: next.payload, ...(sealed && { sealed }) }),
         ...(priority !== undefined && { priority }),
         ...(delay !== undefined && { delayMs: toMs(delay as Duration, "delay") }),
       });

@@ -38,7 +38,7 @@ const isMany = (body: JobBody | readonly JobBody[]): body is readonly JobBody[] 
 
 /** @param root path of the job in the body, e.g. `[3]`. */
 export async function readJob(body: JobBody, root: string, { queue, jobs, limits }: ReadJobsOptions): Promise<NewJob> {
-  const { name, payload, options, flow, trace } = body;
+  const { name, payload, options, flow, trace, sealed } = body;
   const at = (...parts: readonly string[]) => joinPath(root, parts);
   try {
     const definition = definitionOf(jobs, name);
@@ -46,8 +46,17 @@ export async function readJob(body: JobBody, root: string, { queue, jobs, limits
     const text = toJsonText(payload, "payload");
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > limits.payloadBytes) throw tooLarge(bytes, limits.payloadBytes, at("payload"));
-    await validatePayload(name, definition, JSON.parse(text));
-    return { ...resolved, queue, name, payload: text, ...(flow && { flow }), ...(trace !== undefined && { trace }) };
+    // What is encrypted its worker checks, who has the key.
+    if (!sealed) await validatePayload(name, definition, JSON.parse(text));
+    return {
+      ...resolved,
+      queue,
+      name,
+      payload: text,
+      ...(flow && { flow }),
+      ...(trace !== undefined && { trace }),
+      ...(sealed && { sealed }),
+    };
   } catch (error) {
     throw located(error, at);
   }

@@ -97,6 +97,8 @@ export const jobBody = z.strictObject({
   ),
   /** W3C trace context of who adds it. */
   trace: z.exactOptional(z.string().check(z.maxLength(256))),
+  /** The payload is an envelope: `encryption` of a queue made it. */
+  sealed: z.exactOptional(z.literal(true)),
 });
 
 export const jobBodies = z.array(jobBody);
@@ -104,6 +106,7 @@ export const jobBodies = z.array(jobBody);
 /** What of a waiting job to change. */
 export const updateBody = z.strictObject({
   payload: z.exactOptional(z.unknown()),
+  sealed: z.exactOptional(z.literal(true)),
   priority: z.exactOptional(z.int().check(z.minimum(-LIMITS.priority), z.maximum(LIMITS.priority))),
   delay: z.exactOptional(duration),
 });

@@ -50,18 +50,19 @@ export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
 }
 
 /** One job of a body. Its payload is JSON text already, and goes in as it is. */
-export function jobText({ queue: _, name, payload, flow, trace, ...resolved }: NewJob): string {
+export function jobText({ queue: _, name, payload, flow, trace, sealed, ...resolved }: NewJob): string {
   const options = optionsOf(resolved);
   const rest = JSON.stringify({
     ...(Object.values(options).some((value) => value !== undefined) && { options }),
     flow,
     trace,
+    sealed,
   });
   return `{"name":${JSON.stringify(name)},"payload":${payload}${rest === "{}" ? "" : `,${rest.slice(1, -1)}`}}`;
 }
 
 /** Resolved options as a person would write them, which is what the API takes. */
-function optionsOf(job: Omit<NewJob, "queue" | "name" | "payload" | "flow" | "trace">): JobOptions {
+function optionsOf(job: Omit<NewJob, "queue" | "name" | "payload" | "flow" | "trace" | "sealed">): JobOptions {
   const { delayMs, timeoutMs, expiresInMs, backoff, dedupe, ...same } = job;
   return {
     ...same,

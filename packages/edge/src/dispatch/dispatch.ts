@@ -42,14 +42,18 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
   const names = jobs && [...new Set([...Object.keys(jobs), ...here])];
   const unknown = new Set<string>();
 
-  const send = async (job: JobRecord, ctx: HandlerContext): Promise<unknown> => {
+  const send = async (queue: WorkerQueue, job: JobRecord, ctx: HandlerContext): Promise<unknown> => {
     const target = dispatch(env, job);
     if (!target) throw missing(job);
     if (!isTarget(target)) return outcomeOf(await call(target as unknown as JobConsumer, job, ctx), job, ctx);
-    const definition = jobs?.[job.name];
-    const payload = await validatePayload(job.name, definition, job.payload);
-    const result = await target(payload, { ...ctx, signal: ctx.signal, env });
-    return validateResult(job.name, definition, result);
+    const deliver = async (open: JobRecord, inner: HandlerContext) => {
+      const definition = jobs?.[job.name];
+      const payload = await validatePayload(job.name, definition, open.payload);
+      const result = await target(payload, { ...inner, signal: inner.signal, env });
+      return validateResult(job.name, definition, result);
+    };
+    // It is delivered as it was before it was encrypted.
+    return queue.around ? queue.around(job, ctx, deliver) : deliver(job, ctx);
   };
 
   const outcomeOf = (answer: JobOutcome, job: JobRecord, ctx: HandlerContext): unknown => {
@@ -72,7 +76,7 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
   return (queue) => ({
     ...queue,
     names: names && (() => names),
-    run: (job, ctx) => (here.has(job.name) ? queue.run(job, ctx) : send(job, ctx)),
+    run: (job, ctx) => (here.has(job.name) ? queue.run(job, ctx) : send(queue, job, ctx)),
   });
 }
 

@@ -4,6 +4,9 @@ import {
   type Json,
   QuaysideError,
   RetryAfterError,
+  SEALED,
+  SealedError,
+  thrownIn,
   toMs,
   toStoredError,
   UnrecoverableError,
@@ -19,6 +22,8 @@ export interface SentFailure {
   readonly name?: string;
   readonly stack?: string;
   readonly details?: Readonly<Record<string, Json>>;
+  /** What of an encrypted job's error is stored; `details` are then absent. */
+  readonly sealed?: Readonly<Record<string, Json>>;
   /** Of a `RetryAfterError`, as it was given. */
   readonly delay?: Json;
   /** What it carries besides (`status`, say), as far as JSON holds it: `retryIf` and `backoff` may ask for it. */
@@ -30,8 +35,9 @@ export interface SentFailure {
 /** Longest field that travels, in characters of JSON. */
 const FIELD_LIMIT = 2_000;
 
-export function sendFailure(thrown: unknown): SentFailure {
-  const { code, message, name, stack } = toStoredError(thrown);
+export function sendFailure(failure: unknown): SentFailure {
+  const { code, message, name, stack, details: sealed } = toStoredError(failure);
+  const thrown = thrownIn(failure);
   const retryAfter = readable(() => retryAfterOf(thrown));
   const details = isA(QuaysideError, thrown) ? readable(() => Object.entries(thrown.details)) : undefined;
   const delay = isA(RetryAfterError, thrown) ? readable(() => toMs(thrown.delay, "delay")) : undefined;
@@ -41,7 +47,8 @@ export function sendFailure(thrown: unknown): SentFailure {
     message,
     ...(name !== undefined && { name }),
     ...(stack !== undefined && { stack }),
-    ...(details && { details: plain(details.map(([key, value]) => [key, () => value])) }),
+    ...(sealed && { sealed }),
+    ...(!sealed && details && { details: plain(details.map(([key, value]) => [key, () => value])) }),
     ...(delay !== undefined && { delay }),
     ...(retryAfter !== undefined && { retryAfter }),
     ...(fields && { fields: plain(fields.map((key) => [key, () => (thrown as Record<string, unknown>)[key]])) }),
@@ -55,8 +62,8 @@ export function reviveFailure(sent: SentFailure): Error {
   if (error.name !== name) Object.defineProperty(error, "name", { value: name, configurable: true });
   if (stack !== undefined) error.stack = stack;
   Object.assign(error, fields);
-  if (retryAfter === undefined) return error;
-  return Object.assign(error, { headers: new Headers({ "retry-after": retryAfter }) });
+  if (retryAfter !== undefined) Object.assign(error, { headers: new Headers({ "retry-after": retryAfter }) });
+  return sent.sealed?.[SEALED] === undefined ? error : new SealedError(error, sent.sealed[SEALED]);
 }
 
 function errorOf({ code, message, details, delay }: SentFailure): Error {
