@@ -102,7 +102,7 @@ function membersOf(object: object, path: string, code: ErrorCode, above: Set<obj
   const prototype = Object.getPrototypeOf(object);
   // A prototype without one of its own is that of plain objects, in whatever realm they were made.
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
-    const name = describe(prototype.constructor?.name ?? "class");
+    const name = describe(prototype.constructor?.name || "a class without a name");
     const what = `${path} is an instance of ${name}, which JSON would not keep. Pass its data`;
     throw new QuaysideError(code, `${what}${name === "Promise" ? " (await it first)" : ""}.`, { path });
   }

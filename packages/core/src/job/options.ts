@@ -145,6 +145,7 @@ const KNOWN: ReadonlySet<string> = new Set(
 function merge(layers: readonly (JobOptions | undefined)[]): JobOptions | undefined {
   let merged: Record<string, unknown> | undefined;
   for (const layer of layers) {
+    if (layer !== undefined && layer !== null) fields(layer, "options");
     for (const option in layer) {
       const value = layer[option as keyof JobOptions];
       if (!KNOWN.has(option)) {
@@ -182,7 +183,7 @@ export function integer(value: number, least: number, most: number, option: stri
 }
 
 /** A plain object, or the option is refused. */
-function fields<T extends object>(value: T, option: string): T {
+export function fields<T extends object>(value: T, option: string): T {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw refused(option, "must be an object", value);
   return value;

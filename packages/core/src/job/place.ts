@@ -83,7 +83,7 @@ const LOW = 36 ** 5;
 /** How the last id began, up to the last five digits of the order: jobs of a batch share it. */
 let spelt = { rank: 0, at: 0, upper: -1, text: "" };
 
-const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,10})-([0-9a-z]{1,11})-([0-9a-z]{8,11})$/;
+const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,11})-([0-9a-z]{1,11})-([0-9a-z]{8,11})$/;
 
 /**
  * The ready key that a generated id spells, always under the queue asked (R5); undefined for ids that were not

@@ -120,7 +120,8 @@ function nextEvery(
   const whole = (since: number) => Math.max(0, Math.floor((now - since) / everyMs));
   // Further away than its period: the clock was set back since. The phase stays.
   if (last !== undefined && last > now + everyMs) return last - everyMs * Math.floor((last - now - 1) / everyMs);
-  if (last !== undefined) return last + everyMs * (whole(last) + 1);
+  // One that came before the start was the first run at once (`immediately`): the phase is that of the start.
+  if (last !== undefined && last >= (startAt ?? 0)) return last + everyMs * (whole(last) + 1);
   // One that should have begun before now has missed a stretch as well: its last instant runs at once.
   return startAt === undefined ? now + everyMs : startAt + everyMs * whole(startAt);
 }
@@ -138,8 +139,13 @@ function nextByCron(
       { option: "cron", missing: "cron" },
     );
   }
+  const ask = (after: number) => {
+    const next = nextCron(rule, after);
+    if (next === undefined || (Number.isSafeInteger(next) && next > after)) return next;
+    throw refused("cron", "must answer a later instant in whole ms", next);
+  };
   const from = Math.max((rule.startAt ?? 0) - 1, now);
-  const next = nextCron(rule, from);
+  const next = ask(from);
   // An instant before the last one shows that the clock was set back since.
-  return last === undefined || last <= from || (next !== undefined && next < last) ? next : nextCron(rule, last);
+  return last === undefined || last <= from || (next !== undefined && next < last) ? next : ask(last);
 }

@@ -47,7 +47,11 @@ export function resolveBackoff(option: BackoffOption): Backoff {
     const delays = option as readonly Duration[];
     if (delays.length === 0)
       throw new QuaysideError("invalid_option", "backoff must list at least one delay.", { option: "backoff" });
-    return { kind: "list", delaysMs: delays.map((delay, index) => toMs(delay, `backoff[${index}]`)), jitter: 0 };
+    return {
+      kind: "list",
+      delaysMs: Array.from(delays, (delay, index) => toMs(delay, `backoff[${index}]`)),
+      jitter: 0,
+    };
   }
   const rule = option as Exclude<BackoffOption, Duration | readonly Duration[]>;
   if (rule === null || typeof rule !== "object" || !["fixed", "linear", "exponential"].includes(rule.kind)) {

@@ -17,6 +17,7 @@ export function describe(value: unknown): string {
   if (typeof value === "string") return value;
   try {
     if (typeof value !== "object" || value === null) return String(value);
+    if (value instanceof Error) return String(value);
     return JSON.stringify(value) ?? Object.prototype.toString.call(value);
   } catch {
     try {

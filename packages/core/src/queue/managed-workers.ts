@@ -2,6 +2,7 @@ import type { Clock } from "../driver/clock.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
+import { fields, integer } from "../job/options.ts";
 import type { Keep } from "../job/record.ts";
 import { backoffDelay } from "../job/retry.ts";
 import { handlerScope } from "../worker/handler-scope.ts";
@@ -143,7 +144,9 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
    * Runs up to `count` due jobs, of one queue or of any, one after the other; answers how many. A `start`, `stop` or `drain`
    * meanwhile ends it after the job that runs.
    */
-  async process({ queue, count = Number.POSITIVE_INFINITY }: ProcessOptions): Promise<number> {
+  async process(options: ProcessOptions): Promise<number> {
+    const { queue, count = Number.POSITIVE_INFINITY } = fields(options, "options");
+    if (count !== Number.POSITIVE_INFINITY) integer(count, 0, Number.MAX_SAFE_INTEGER, "count");
     this.work();
     const calls = ++this.#calls;
     let ran = 0;

@@ -3,7 +3,7 @@ import type { Duration } from "../job/duration.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
-import { integer, type JobOptions } from "../job/options.ts";
+import { fields, integer, type JobOptions } from "../job/options.ts";
 import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
 import { Slots } from "../worker/slots.ts";
@@ -256,6 +256,7 @@ export class Queue<
   }
 
   #workerFor(options: RunOptions<Ctx>): Worker {
+    fields(options, "options");
     if (!this.#worker || this.#worker.unused) this.#worker = this.#makeWorker(options);
     return this.#worker;
   }

@@ -5,7 +5,7 @@ import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
-import { integer } from "../job/options.ts";
+import { fields, integer } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimLimits } from "./claims.ts";
@@ -201,10 +201,10 @@ export class Worker<Ctx extends object = object> {
    * back. Resolves when all is settled. A further call with a shorter timeout shortens the wait. Called by one of this
    * worker's own handlers it stops the worker, too, but awaiting it throws `conflict`: it would wait for itself.
    */
-  stop({ timeout = DEFAULTS.stopTimeoutMs }: { readonly timeout?: Duration } = {}): Promise<void> {
+  stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
     let timeoutMs: number;
     try {
-      timeoutMs = toMs(timeout, "timeout");
+      timeoutMs = toMs(fields(options, "options").timeout ?? DEFAULTS.stopTimeoutMs, "timeout");
     } catch (error) {
       return Promise.reject(error);
     }
