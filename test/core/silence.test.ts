@@ -104,7 +104,7 @@ describe("without an error listener, Node's log gets", () => {
     });
     await queue.addJob("email", 1);
     await queue.drain();
-    expect(log.mock.calls.splice(0).at(-1)).toEqual(["{}"]);
+    expect(log.mock.calls.splice(0).at(-1)).toEqual(["Error: hostile"]);
   });
 
   it("a store that refuses the worker, as one does for a wrong token", async () => {

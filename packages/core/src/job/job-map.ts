@@ -241,7 +241,7 @@ export function definitionOf(jobs: Record<string, JobDefinition> | undefined, na
 
 /** The definitions in a job map of run time. @throws {QuaysideError} `invalid_option` when it was not made by `defineJobs`. */
 export function definitionsOf(jobs: JobMap): Record<string, JobDefinition> {
-  if (!(DEFINED in jobs)) {
+  if (typeof jobs !== "object" || !(DEFINED in jobs)) {
     throw new QuaysideError("invalid_option", "jobs must be what defineJobs({ … }) returned.", { option: "jobs" });
   }
   return jobs as Record<string, JobDefinition>;

@@ -189,6 +189,12 @@ export function fields<T extends object>(value: T, option: string): T {
   return value;
 }
 
+/** A list, or the option is refused. */
+export function list<T>(value: readonly T[], option: string): readonly T[] {
+  if (!Array.isArray(value)) throw refused(option, "must be a list", value);
+  return value;
+}
+
 /** @throws {QuaysideError} `invalid_option` when they are not a list of at most 32 texts of 1 to 128 characters each. */
 export function checkTags(tags: readonly string[]): readonly string[] {
   if (!Array.isArray(tags) || tags.length > LIMITS.tags)

@@ -1,6 +1,6 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
-import type { JobOptions } from "../job/options.ts";
+import { fields, type JobOptions, refused } from "../job/options.ts";
 import type { ChildFailure } from "../job/record.ts";
 import type { JobDraft } from "./job-producer.ts";
 
@@ -43,10 +43,20 @@ export function flattenFlow(
   queue: string,
 ): { readonly drafts: readonly JobDraft[]; readonly read: (ids: readonly string[]) => FlowIds } {
   const drafts: JobDraft[] = [];
-  const visit = (node: AnyNode, at: string, parentRef?: string): ((ids: readonly string[]) => FlowIds) => {
+  const visit = (
+    node: AnyNode,
+    at: string,
+    above: readonly AnyNode[],
+    parentRef?: string,
+  ): ((ids: readonly string[]) => FlowIds) => {
+    const path = at || "flow";
+    const children = fields(node, path).children ?? [];
+    if (!Array.isArray(children)) throw refused(`${path}.children`, "must be a list of jobs", children);
+    if (![undefined, "fail", "ignore"].includes(node.onFailure))
+      throw refused(`${path}.onFailure`, 'must be "fail" or "ignore"', node.onFailure);
+    if (above.includes(node)) throw refused(path, "must not be among its own children", node);
     const index = drafts.length;
     const ref = String(index);
-    const children = node.children ?? [];
     drafts.push({
       queue: node.queue ?? queue,
       name: node.name,
@@ -59,13 +69,15 @@ export function flattenFlow(
         ...(parentRef !== undefined && node.onFailure && { onFailure: node.onFailure }),
       },
     });
-    const readers = children.map((child, place) => visit(child, `${at && `${at}.`}children[${place}]`, ref));
+    const readers = Array.from(children, (child, place) =>
+      visit(child, `${at && `${at}.`}children[${place}]`, [...above, node], ref),
+    );
     return (ids) => {
       const id = ids[index];
       if (id === undefined) throw new QuaysideError("internal", "The driver answered too few receipts.");
       return { id, children: readers.map((reader) => reader(ids)) };
     };
   };
-  const read = visit(root, "");
+  const read = visit(root, "", []);
   return { drafts, read };
 }

@@ -1,6 +1,7 @@
 import type { Driver } from "../driver/driver.ts";
 import type { JobRequest, PublishRequest } from "../job/handler.ts";
 import type { NewJob } from "../job/new-job.ts";
+import { fields, list } from "../job/options.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
@@ -96,8 +97,9 @@ export class JobAdder implements Producer {
     return this.addOne(this.#draft(request, from));
   }
 
-  publish({ queues, ...request }: PublishRequest, from: JobRecord): Promise<readonly string[]> {
-    return this.add(queues.map((queue) => this.#draft({ ...request, queue }, from)));
+  async publish(job: PublishRequest, from: JobRecord): Promise<readonly string[]> {
+    const { queues, ...request } = fields(job, "job");
+    return this.add(list(queues, "queues").map((queue) => this.#draft({ ...request, queue }, from)));
   }
 
   #shouldQueue({ name, queue }: JobDraft): ((payload: unknown) => boolean) | undefined {
@@ -105,7 +107,8 @@ export class JobAdder implements Producer {
     return definition?.shouldQueue?.bind(definition);
   }
 
-  #draft({ name, payload, queue, ...options }: JobRequest, from: JobRecord): JobDraft {
+  #draft(job: JobRequest, from: JobRecord): JobDraft {
+    const { name, payload, queue, ...options } = fields(job, "job");
     const usual = this.#options.home.registry.definition(name)?.queue;
     return { queue: queue ?? usual ?? from.queue, name, payload, options };
   }

@@ -47,7 +47,7 @@ export function eachJob<Job extends object, T>(
   placeOf: (job: Job) => string | undefined = () => undefined,
 ): T[] {
   if (!Array.isArray(jobs)) throw refused("jobs", "must be a list of jobs", jobs);
-  return jobs.map((job: Job, index) => {
+  return Array.from(jobs as readonly Job[], (job, index) => {
     const tell = (error: unknown): never => {
       const at = placeOf(job) ?? (jobs.length > 1 ? `jobs[${index}]` : "");
       if (at === "" || !isA(QuaysideError, error)) throw error;

@@ -88,7 +88,8 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   /** @throws what the timeout is refused with, before anything is stopped. */
   stop(options: { readonly timeout?: Duration }): Promise<void> {
     try {
-      if (options.timeout !== undefined) toMs(options.timeout, "timeout");
+      const { timeout } = fields(options, "options");
+      if (timeout !== undefined) toMs(timeout, "timeout");
     } catch (error) {
       return Promise.reject(error);
     }

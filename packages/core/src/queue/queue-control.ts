@@ -6,7 +6,7 @@ import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
 import { canonicalText, type Json, toJsonText } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { checkPriority, checkTags, integer, type JobOptions, refused, resolveKeep } from "../job/options.ts";
+import { checkPriority, checkTags, fields, integer, type JobOptions, refused, resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord, JobState, Keep } from "../job/record.ts";
 import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
@@ -68,6 +68,8 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** A page of jobs, 100 unless `limit` says otherwise; pass its `cursor` for the next one. */
   async list(query: Omit<ListQuery, "queue"> = {}): Promise<JobPage> {
+    const { tags } = fields(query, "query");
+    if (tags !== undefined) checkTags(tags);
     const page = await this.driver.list({ ...query, queue: this.name });
     return { ...page, jobs: await Promise.all(page.jobs.map((job) => this.home.runner.readable(job))) };
   }
@@ -118,7 +120,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** Puts all failed (or all cancelled) jobs back in line, or those that the filter means. */
   async retryAll(filter: RetryAllOption = {}): Promise<CommandReply> {
-    const { state, ...rest } = filter;
+    const { state, ...rest } = fields(filter, "filter");
     checkState(state, ["failed", "cancelled"]);
     return this.driver.command({ type: "retryAll", queue: this.name, ...(state && { state }), ...filterOf(rest) });
   }
@@ -137,7 +139,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     id: string,
     change: { readonly payload?: PayloadOf<Jobs, Name>; readonly priority?: number; readonly delay?: Duration },
   ): Promise<CommandReply> {
-    const { priority, delay } = change;
+    const { priority, delay } = fields(change, "change");
     const next = change.payload === undefined ? undefined : await this.#newPayload(id, change.payload);
     return this.driver.command({
       type: "update",
@@ -156,7 +158,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** Removes all jobs, those of one state, or those that a filter means. Thousands go in several transactions. */
   async clear(which: JobState | ClearOption = {}): Promise<CommandReply> {
-    const { state, ...rest } = typeof which === "string" ? { state: which } : which;
+    const { state, ...rest } = typeof which === "string" ? { state: which } : fields(which, "filter");
     checkState(state, STATES);
     return this.driver.command({ type: "clear", queue: this.name, ...(state && { state }), ...filterOf(rest) });
   }
@@ -176,12 +178,13 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
    * @example
    * await queue.configure({ rateLimit: { max: 10, per: "1s" }, maxActive: 4, keep: { completed: 1_000 } });
    */
-  async configure({ keep, rateLimit, maxActive }: ConfigureOption): Promise<void> {
+  async configure(options: ConfigureOption): Promise<void> {
+    const { keep, rateLimit, maxActive } = fields(options, "options");
     await this.driver.command({
       type: "configure",
       queue: this.name,
-      ...(keep && { keep: resolveKeep(keep) }),
-      ...(rateLimit !== undefined && { rateLimit: rateLimit && resolveRateLimit(rateLimit) }),
+      ...(keep !== undefined && { keep: resolveKeep(keep) }),
+      ...(rateLimit !== undefined && { rateLimit: rateLimit === null ? null : resolveRateLimit(rateLimit) }),
       ...(maxActive !== undefined && {
         maxActive: maxActive === null ? null : integer(maxActive, 1, LIMITS.maxActive, "maxActive"),
       }),
@@ -245,6 +248,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** Calls back after something in this queue changed, here or in another tab. Returns the function that stops it. */
   watch(listener: (change: Change) => void): () => void {
+    if (typeof listener !== "function") throw refused("listener", "must be a function", listener);
     return this.driver.watch((change) => {
       if (change.queue === this.name) listener(change);
     });
@@ -294,7 +298,8 @@ function checkState<State extends JobState>(state: State | undefined, allowed: r
   throw refused("state", `must be one of ${allowed.join(", ")}`, state);
 }
 
-function resolveRateLimit({ max, per }: NonNullable<ConfigureOption["rateLimit"]>) {
+function resolveRateLimit(rateLimit: NonNullable<ConfigureOption["rateLimit"]>) {
+  const { max, per } = fields(rateLimit, "rateLimit");
   const perMs = toMs(per, "rateLimit.per");
   if (perMs < 1)
     throw new QuaysideError("invalid_option", "rateLimit.per must be at least 1 ms.", { option: "rateLimit.per" });

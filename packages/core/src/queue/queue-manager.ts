@@ -2,7 +2,7 @@ import type { Driver } from "../driver/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import type { JobDefinition, JobMap } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
-import { integer } from "../job/options.ts";
+import { fields, integer, list } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import { Emitter } from "../worker/emitter.ts";
 import { Slots } from "../worker/slots.ts";
@@ -55,7 +55,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   readonly #workers: ManagedWorkers<Jobs, Ctx>;
 
   constructor(options: QueueManagerOptions<Jobs, Ctx> = {}) {
-    this.#defaultQueue = options.defaultQueue ?? "default";
+    this.#defaultQueue = fields(options, "options").defaultQueue ?? "default";
     const { defaults, queues, keep } = options;
     this.#placement = new Placement({
       registry: () => this.#home.registry,
@@ -140,7 +140,8 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   registerJob<Payload = unknown, Input = Payload, Result = unknown>(
     registration: JobRegistration<Payload, Ctx, Input, Result>,
   ): () => void {
-    const { name, ...definition } = registration;
+    const { name, ...definition } = fields(registration, "registration");
+    checkName(name, "job name");
     const off = this.#home.registry.define(name, definition as unknown as JobDefinition);
     this.#workers.work();
     return off;
@@ -190,8 +191,11 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   }
 
   /** Adds one job to each of several queues: all or none, where the queues share a connection. Ids in their order. */
-  async publish({ queues, ...request }: JobToPublish<Jobs>): Promise<readonly string[]> {
-    return this.#connections.enqueue(queues.map((queue) => this.#placement.place({ ...request, queue })));
+  async publish(job: JobToPublish<Jobs>): Promise<readonly string[]> {
+    const { queues, ...request } = fields(job, "job");
+    return this.#connections.enqueue(
+      list(queues, "queues").map((queue) => this.#placement.place({ ...request, queue })),
+    );
   }
 
   /** Adds an instance of a job class, which is registered if it is not yet. Stored is its `toJSON()`, else its `payload`. */
@@ -203,7 +207,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   /** Adds instances of job classes, in one transaction a connection. */
   async dispatchBatch(jobs: readonly JobInstance[], options: DispatchOptions = {}): Promise<readonly string[]> {
     const requests = jobs.map((job) => {
-      const jobClass = job.constructor as unknown as JobClass;
+      const jobClass = fields(job, "job").constructor as unknown as JobClass;
       this.register(jobClass);
       return { ...options, name: jobClass.jobName, payload: payloadOfInstance(job) };
     });

@@ -84,7 +84,7 @@ export class Queue<
   /** @internal A manager makes its queues so. */
   constructor(name: string, driver: Driver, options: ManagedOptions<Jobs, Ctx>);
   constructor(name: string, driver: Driver, options: ManagedOptions<Jobs, Ctx> = {}) {
-    super(name, driver, options[MANAGED]?.home ?? makeHome(options));
+    super(name, driver, fields(options, "options")[MANAGED]?.home ?? makeHome(options));
     const managed = options[MANAGED];
     this.#managed = managed;
     this.#adder =
@@ -157,11 +157,12 @@ export class Queue<
    */
   async addBatch(
     jobs: readonly JobToAdd<Jobs>[],
-    { onComplete }: { readonly onComplete: JobToAdd<Jobs> },
+    options: { readonly onComplete: JobToAdd<Jobs> },
   ): Promise<{ readonly id: string; readonly ids: readonly string[] }> {
+    const last = fields(fields(options, "options").onComplete, "onComplete");
     const node = ({ name, payload, ...options }: JobToAdd<Jobs>) => ({ name, payload, options });
-    const children = jobs.map((job) => ({ ...node(job), onFailure: "ignore" as const }));
-    const flow = await this.addFlow({ ...node(onComplete), children } as unknown as FlowJob<Jobs>);
+    const children = eachJob(jobs, (job) => ({ ...node(job), onFailure: "ignore" as const }));
+    const flow = await this.addFlow({ ...node(last), children } as unknown as FlowJob<Jobs>);
     return { id: flow.id, ids: flow.children.map(({ id }) => id) };
   }
 
@@ -193,7 +194,7 @@ export class Queue<
     listener: QueueListener<Jobs, Ctx, Event>,
   ): () => void;
   on(event: string, listener: ((event: never) => void) | Handler<never, never>): () => void {
-    const isHandler = event.startsWith("job:");
+    const isHandler = typeof event === "string" && event.startsWith("job:");
     checkListener(event, listener, isHandler);
     if (isHandler) {
       const off = this.home.registry.addHandler(event.slice(4), listener as Handler, this.name);

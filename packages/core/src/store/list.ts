@@ -150,15 +150,18 @@ function* read(
     const last = rest[rest.length - 1];
     return last && rest.length === want ? { jobs, last } : { jobs };
   }
+  // A cursor is its caller's: one that lies outside of the stretch would show the jobs of other queues.
+  const { from: least, to: most } = stretch.range;
+  const at = key && compareKeys(key, least) >= 0 && compareKeys(key, most) <= 0 ? key : undefined;
   if (stretch.kind === "ended") {
-    const jobs = yield* scan("jobs", key ? { from: stretch.range.from, to: key } : stretch.range, want, "reverse");
+    const jobs = yield* scan("jobs", at ? { from: least, to: at } : stretch.range, want, "reverse");
     const last = jobs[jobs.length - 1];
     return last && jobs.length === want ? { jobs, last: last.key } : { jobs };
   }
   const jobs: StoredJob[] = [];
-  for (let from: Key | undefined = key ? after(key) : stretch.range.from; from && jobs.length < want; ) {
+  for (let from: Key | undefined = at ? after(at) : least; from && jobs.length < want; ) {
     const step = 2 * want;
-    const page: readonly StoredJob[] = yield* scan("jobs", { from, to: stretch.range.to }, step);
+    const page: readonly StoredJob[] = yield* scan("jobs", { from, to: most }, step);
     from = page.length === step ? after((page[step - 1] as StoredJob).key) : undefined;
     for (const job of page) {
       const [place, lane, rank] = job.key;
@@ -187,7 +190,7 @@ function decodeCursor(cursor: string): Position {
   try {
     const [stretch, ...key] = JSON.parse(decodeURIComponent(cursor)) as [number, ...JobKey];
     const [place, lane, rank, at, order, tag] = key;
-    const numbers = [stretch, rank, at, order].every(Number.isSafeInteger);
+    const numbers = stretch >= 0 && [stretch, rank, at, order].every(Number.isSafeInteger);
     if (numbers && [place, lane, tag].every((part) => typeof part === "string"))
       return { stretch, key: [place, lane, rank, at, order, tag] };
   } catch {

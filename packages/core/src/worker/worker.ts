@@ -5,7 +5,7 @@ import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
-import { fields, integer } from "../job/options.ts";
+import { fields, integer, list, refused } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimLimits } from "./claims.ts";
@@ -66,6 +66,10 @@ export class Worker<Ctx extends object = object> {
 
   constructor(driver: Driver, options: WorkerOptions<Ctx>) {
     this.#driver = checkDriver(driver, "A worker");
+    for (const queue of list(fields(options, "options").queues, "queues")) {
+      checkName(fields(queue, "queues").name, "queue name");
+      if (typeof queue.run !== "function") throw refused("run", "must be a function", queue.run);
+    }
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const random = options.random ?? Math.random;
