@@ -8,7 +8,7 @@ const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** Runs a small soak on memory, with a bug in the engine or without one. */
 async function soak(bug?: string): Promise<{ code: number; printed: string }> {
   const hook = bug === undefined ? [] : ["--import", file("../soak/seed-bug.ts")];
-  const args = [...hook, file("../soak/run.ts"), "--home", "memory", "--jobs", "3000", "--seed", "7"];
+  const args = [...hook, file("../soak/run.ts"), "--home", "memory", "--jobs", "10000", "--seed", "7"];
   const env = { ...process.env, ...(bug !== undefined && { QUAYSIDE_SEEDED_BUG: bug }) };
   const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "inherit"] });
   const [text, [code]] = await Promise.all([child.stdout.toArray(), once(child, "exit")]);

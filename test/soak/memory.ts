@@ -90,17 +90,18 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
     },
     async () => {
       const { faults, label } = one();
-      ledger.disturb(label, "cut off for longer than its lease");
+      // What it holds may have been given to others until the moment it is heard again.
+      const over = ledger.disturbUntil(label, "cut off for longer than its lease");
       faults.cut = true;
       await pause(clock, LEASE_MS * 3);
-      // What it holds may have been given to others until the moment it is heard again.
-      ledger.disturb(label, "cut off for longer than its lease");
       faults.cut = false;
+      over();
     },
     async () => {
       const { host, label } = one();
-      ledger.disturb(label, "stopped");
+      const over = ledger.disturbUntil(label, "stopped");
       await host.queue.stop({ timeout: 0 });
+      over();
       await host.run({ concurrency: 20 });
     },
     async () => {
