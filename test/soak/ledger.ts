@@ -67,8 +67,8 @@ export class Ledger {
   readonly #jobs = new Map<number, Entry>();
   /** When a worker was last disturbed, as a number of notes. */
   readonly #disturbed = new Map<string, number>();
-  /** Those whose trouble goes on. */
-  readonly #troubled = new Set<string>();
+  /** Those whose trouble goes on, with how many troubles there are. */
+  readonly #troubled = new Map<string, number>();
   readonly #workers = new Set<string>();
   readonly #causes = new Map<string, number>();
   readonly #violations = new Map<string, { count: number; examples: string[] }>();
@@ -102,9 +102,9 @@ export class Ledger {
   /** The same for all that it begins until the answer is called. */
   disturbUntil(worker: string, cause: Cause): () => void {
     this.disturb(worker, cause);
-    this.#troubled.add(worker);
+    this.#troubled.set(worker, (this.#troubled.get(worker) ?? 0) + 1);
     return () => {
-      this.#troubled.delete(worker);
+      this.#troubled.set(worker, (this.#troubled.get(worker) ?? 1) - 1);
       this.#disturbed.set(worker, ++this.#notes);
     };
   }
@@ -230,7 +230,7 @@ export class Ledger {
   }
 
   #wasDisturbed({ worker, began }: Run): boolean {
-    return this.#troubled.has(worker) || (this.#disturbed.get(worker) ?? 0) > began;
+    return (this.#troubled.get(worker) ?? 0) > 0 || (this.#disturbed.get(worker) ?? 0) > began;
   }
 
   /** Every job that may stand as failed by now may run again. */

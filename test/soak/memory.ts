@@ -95,6 +95,8 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
       faults.cut = true;
       await pause(clock, LEASE_MS * 3);
       faults.cut = false;
+      // Until it has been heard it may start jobs that it holds ahead: it sends again after 15 s at the latest.
+      await pause(clock, 15_000);
       over();
     },
     async () => {
