@@ -17,7 +17,7 @@ const hostile = {
 const chromium = await findBrowser("chromium");
 
 /**
- * What the check runs in Firefox and WebKit: that in which engines differ (storage, locks and tabs, pages put aside), and
+ * Test files that the check runs in Firefox and WebKit: storage, locks and tabs, pages put aside, where engines differ, and
  * the conformance of the driver. `pnpm nightly` and `pnpm test:browsers` run all of test/browser in each.
  */
 const WHERE_ENGINES_DIFFER =

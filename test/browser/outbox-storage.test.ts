@@ -277,7 +277,7 @@ describe("an outbox on a database of the first edition, whose lanes all remotes 
   const WORKER = "outbox:865b453009a7330b63e6688e700fedd1";
   const older = (count: number) => Array.from({ length: count }, (_, index) => `old-${index}`);
 
-  /** What the first edition wrote for `count` jobs. With a `batch`, the first ones are in flight. */
+  /** The records of the first edition for `count` jobs. With a `batch`, the first ones are in flight. */
   async function firstEdition(count: number, batch = 0) {
     const { site, clock } = open();
     const local = indexedDbDriver({ name: site.name, clock });

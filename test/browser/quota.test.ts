@@ -1,24 +1,16 @@
 import { IndexedDbStore } from "@quayside/browser";
 import type { Operation } from "@quayside/core";
 import { afterEach, expect, it, vi } from "vitest";
+import { buckets, hasBuckets } from "./support/buckets.ts";
 import { freshName } from "./support/databases.ts";
 import { failTransactions } from "./support/faults.ts";
 import { count, increment } from "./support/programs.ts";
 
-/**
- * Storage Buckets: each has an `indexedDB` and a quota of its own, so no other test feels this one. Since Chrome 122;
- * the other engines have no quota that a test could set.
- */
-interface Buckets {
-  open(name: string, options: { quota: number }): Promise<{ readonly indexedDB: IDBFactory }>;
-  delete(name: string): Promise<void>;
-}
-const buckets = (navigator as unknown as { storageBuckets?: Buckets }).storageBuckets;
 const BUCKET = "small";
 
 afterEach(async () => {
   vi.restoreAllMocks();
-  await buckets?.delete(BUCKET);
+  if (hasBuckets) await buckets.delete(BUCKET);
 });
 
 /** Ids of about 1 KiB each, which no compression makes smaller. */
@@ -31,10 +23,10 @@ const bulk = (kib: number): Operation => ({
   })),
 });
 
-it.runIf(buckets)(
+it.runIf(hasBuckets)(
   "a write beyond the quota fails as storage_full, undone as a whole, and what was there can still be read",
   async () => {
-    const bucket = await (buckets as Buckets).open(BUCKET, { quota: 1_000_000 });
+    const bucket = await buckets.open(BUCKET, { quota: 1_000_000 });
     vi.spyOn(window, "indexedDB", "get").mockReturnValue(bucket.indexedDB);
     const store = new IndexedDbStore({ name: freshName() });
     await store.transact(increment);

@@ -2,17 +2,10 @@ import { deleteDatabase, indexedDbDriver } from "@quayside/browser";
 import { Queue, StorageFullError } from "@quayside/core";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { buckets, hasBuckets } from "./support/buckets.ts";
 import { canDeleteByForce, databaseOf, deleteByForce, freshName, NEWER } from "./support/databases.ts";
 import { failTransactions } from "./support/faults.ts";
 
-/** Storage Buckets (Chrome 122): each has an `indexedDB` and a quota of its own, so no other test feels this one. */
-interface Buckets {
-  open(name: string, options: { quota: number }): Promise<{ readonly indexedDB: IDBFactory }>;
-  delete(name: string): Promise<void>;
-}
-const { storageBuckets } = navigator as unknown as { storageBuckets?: Buckets };
-// The other engines have no quota that a test could set.
-const buckets = storageBuckets as Buckets;
 const BUCKET = "small-queue";
 
 const closers: (() => Promise<unknown>)[] = [];
@@ -52,7 +45,7 @@ const event = <T>(
     });
   });
 
-describe.runIf(buckets)("a quota that is used up", () => {
+describe.runIf(hasBuckets)("a quota that is used up", () => {
   it("in the middle of a batch: a StorageFullError, none of the batch is there, and what was there still is", async () => {
     const bucket = await buckets.open(BUCKET, { quota: 1_000_000 });
     closers.push(() => buckets.delete(BUCKET));

@@ -2,16 +2,8 @@ import { IndexedDbStore, indexedDbDriver } from "@quayside/browser";
 import { Queue, Worker } from "@quayside/core";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { buckets, hasBuckets } from "./support/buckets.ts";
 import { databaseOf, freshName } from "./support/databases.ts";
-
-/** Storage Buckets (Chrome 122): each has an `indexedDB` and a quota of its own, so no other test feels this one. */
-interface Buckets {
-  open(name: string, options: { quota: number }): Promise<{ readonly indexedDB: IDBFactory }>;
-  delete(name: string): Promise<void>;
-}
-const { storageBuckets } = navigator as unknown as { storageBuckets?: Buckets };
-// The other engines have no quota that a test could set: there the refusal is injected.
-const buckets = storageBuckets as Buckets;
 
 const RESERVE = "quayside-reserve";
 const closers: (() => unknown)[] = [];
@@ -127,7 +119,7 @@ const addForty = async (queue: Queue<Record<string, unknown>>): Promise<readonly
 };
 
 describe("R33: on a full disk", () => {
-  it.runIf(buckets)(
+  it.runIf(hasBuckets)(
     "(a quota that is used up) reads answer, jobs are settled, cancelled, removed and cleared, queues paused",
     { timeout: 60_000 },
     async () => {

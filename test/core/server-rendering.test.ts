@@ -12,7 +12,7 @@ const PRELUDE = `
 `;
 
 const run = promisify(execFile);
-/** What a Node process prints that runs this and nothing else. Rejects when the process does not end by itself. */
+/** Runs this script alone in a Node process; resolves with its output. Rejects when the process does not end by itself. */
 async function printed(script: string): Promise<string> {
   const cwd = fileURLToPath(new URL("..", import.meta.url));
   const args = ["--input-type=module", "--no-warnings", "--eval", PRELUDE + script];

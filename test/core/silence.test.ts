@@ -17,7 +17,7 @@ const log = vi.spyOn(console, "error");
 beforeEach(() => void log.mockReset().mockImplementation(() => {}));
 afterEach(() => expect(log.mock.calls).toEqual([]));
 
-/** What was logged until now, as text; one line per call. */
+/** Returns the log so far, as text; one line per call. */
 const logged = (): readonly string[] => log.mock.calls.splice(0).map(([error]) => String((error as Error).message));
 
 describe("without an error listener, Node's log gets", () => {

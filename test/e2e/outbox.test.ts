@@ -4,38 +4,25 @@ import { join } from "node:path";
 import { Queue } from "@quayside/core";
 import { httpDriver } from "@quayside/edge/client";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
-import { createServer, type ViteDevServer } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createTestHarness } from "wrangler";
 import { launchOptions } from "../support/chromium.ts";
 import type { OutboxTab } from "./outbox-page/tab.ts";
-import { type Call, type FaultProxy, startFaultProxy } from "./support/fault-proxy.ts";
+import type { Call, FaultProxy } from "./support/fault-proxy.ts";
+import { type OutboxSite, startOutboxSite } from "./support/outbox-site.ts";
 
 declare const window: Window & { readonly outbox: OutboxTab };
 
-const edge = createTestHarness({
-  workers: [{ configPath: "../edge/wrangler.http.jsonc" }],
-  root: import.meta.dirname,
-});
-let vite: ViteDevServer;
+let site: OutboxSite;
 let proxy: FaultProxy;
 let api: string;
 
 beforeAll(async () => {
-  vite = await createServer({
-    root: join(import.meta.dirname, "outbox-page"),
-    logLevel: "error",
-    server: { port: 0, host: "127.0.0.1", hmr: false },
-  });
-  await vite.listen();
-  api = (await edge.listen()).url.href;
-  proxy = await startFaultProxy({ page: vite.resolvedUrls?.local[0] as string, api });
+  site = await startOutboxSite();
+  ({ proxy, api } = site);
 });
 
 afterAll(async () => {
-  await proxy.close();
-  await vite.close();
-  await edge.close();
+  await site.close();
 });
 
 /** A browser whose profile is on disk, as a user's is. It can be restarted. */

@@ -12,7 +12,7 @@ const problem = (status: number, body: object, headers: Readonly<Record<string, 
 const receipts: Answer = ({ body }) =>
   Response.json((body as unknown[]).map((_, index) => ({ id: `${index}`, deduplicated: false })));
 
-/** What a call rejects with, as far as a caller looks at it. */
+/** The parts of an error that a caller looks at. */
 const failure = (call: Promise<unknown>): Promise<QuaysideError> =>
   call.then(
     (answer) => {

@@ -57,7 +57,7 @@ const property = <T>(
   },
 });
 
-/** What misbehaves about a job: where the hostile value is put. */
+/** The part of a job that gets the hostile value. */
 const THROWN = ["throw", "fail", "release", "middleware", "backoff", "retryIf", "onFailed"] as const;
 const RETURNED = ["return"] as const;
 const REPORTED = ["progress", "log"] as const;
@@ -195,7 +195,7 @@ async function unfinished(queue: Asked, ids: readonly string[]): Promise<string[
   );
 }
 
-/** What was refused has left the records as they were, and says why with a code. */
+/** Checks that a refused call has a code and has left the records as they were. */
 async function refusedOrDone<T>(home: HostileHome, run: () => Promise<T>): Promise<T | undefined> {
   const look = async () =>
     JSON.stringify(

@@ -4,7 +4,7 @@ import { PROPERTIES } from "./properties.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** What vitest.config.ts reads in the environment, for tests of any runtime. */
+    /** Environment variables that vitest.config.ts reads and passes to tests of any runtime. */
     readonly hostile: { readonly nightly: boolean; readonly runs?: number; readonly seed?: number };
   }
 }

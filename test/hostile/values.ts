@@ -48,7 +48,7 @@ const leaf: fc.Arbitrary<Hostile> = fc.oneof(
   fc.jsonValue().map((value) => fixed(JSON.stringify(value), () => value)),
 );
 
-/** What an API's answer, copied into an error, may put in place of a member. */
+/** Values that an API's answer, copied into an error, may have in place of a member. */
 const MEMBERS = [
   "name",
   "message",

@@ -14,7 +14,7 @@ export interface Payload {
 
 export type Jobs = Record<Kind, Payload> & { tick: null };
 
-/** What an actor works with: a connection of its own, time, chance, and the ledger. */
+/** The set-up of an actor: a connection of its own, a clock, a random source, and the ledger. */
 export interface Stage {
   readonly driver: Driver;
   readonly clock: Clock;

@@ -21,7 +21,7 @@ const KINDS: readonly Kind[] = (Object.keys(SHARES) as Kind[]).flatMap((kind) =>
 
 export const anyKind = (random: Random): Kind => pick(random, KINDS);
 
-/** What a handler may throw that no handler should. None of them says that it is final. */
+/** Hostile values that a handler throws. None of them ends the job for good. */
 const THROWN: readonly (() => unknown)[] = [
   () => new Error("plain"),
   () => "a text",

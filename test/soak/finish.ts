@@ -2,7 +2,7 @@ import type { Clock } from "@quayside/core";
 import { endRecurrence, pause, remaining, type Stage, unfinished, untilDone } from "./actors.ts";
 import type { Ledger, Left, Verdict } from "./ledger.ts";
 
-/** What is asked of a queue when all is over. */
+/** Questions put to a queue at the end of a soak. */
 export interface Calm {
   readonly clock: Clock;
   unfinished(): Promise<number>;

@@ -60,8 +60,8 @@ export interface Verdict {
 }
 
 /**
- * What is known of the jobs outside the engine. It finds jobs that are lost, jobs that run twice at once, and runs that
- * nothing explains.
+ * A record of all jobs and runs, kept outside the engine. It finds jobs that are lost, jobs that run twice at once, and repeats
+ * without a cause.
  */
 export class Ledger {
   readonly #jobs = new Map<number, Entry>();

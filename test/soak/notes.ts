@@ -1,5 +1,5 @@
 /**
- * What producers, handlers and operators report to the ledger. A handler waits until its note is kept, so the order of
+ * A report of a producer, handler or operator to the ledger. A handler waits until its note is kept, so the order of
  * notes is the order of causes: `done` is kept before the attempt can be settled.
  */
 export type Note =

@@ -4,7 +4,7 @@ import { registerHooks } from "node:module";
 interface Bug {
   /** The module that has it. */
   readonly file: string;
-  /** What stands there once, and what stands there instead. */
+  /** The text, which occurs once in the file. `instead` replaces it. */
   readonly text: string;
   readonly instead: string;
 }

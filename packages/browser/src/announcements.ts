@@ -2,7 +2,7 @@ import { CHANGE_KINDS, type Change } from "@quayside/core";
 import type { UpgradeProgress } from "./connection.ts";
 import { openChannel } from "./page-life.ts";
 
-/** Posted while a tab upgrades the database. Code that knows none of it ignores what is no array. */
+/** Posted while a tab upgrades the database. Older code ignores a message that is no array. */
 interface Upgrading {
   readonly upgrading: UpgradeProgress;
 }

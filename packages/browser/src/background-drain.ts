@@ -31,7 +31,7 @@ export class BackgroundDrain {
     this.#clock = clock;
   }
 
-  /** Resolves when nothing is left to do; rejects when work is left for so late that somebody has to come back. */
+  /** Resolves when no work is left; rejects when work is due so late that another sync has to do it. */
   run(): Promise<void> {
     this.#next ??= this.#running
       .catch(() => {})

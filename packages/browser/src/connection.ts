@@ -28,7 +28,7 @@ export class Connection {
   readonly #name: string;
   readonly #patienceMs: number;
   readonly #upgrading: (progress: UpgradeProgress) => void;
-  /** Each begins the patience of one who waits anew. */
+  /** Each restarts the timeout of one caller that waits for the database to open. */
   readonly #waits = new Set<() => void>();
   #opening: Promise<IDBDatabase> | undefined;
   #open: IDBDatabase | undefined;
@@ -120,7 +120,7 @@ export class Connection {
         // Chromium's own: it had to throw a damaged database away, and says so this once.
         else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
         const transaction = opening.transaction as IDBTransaction;
-        // Undone, it leaves no database: whoever deleted it finds it deleted.
+        // Aborts the upgrade, so that a database which was deleted meanwhile stays deleted.
         if (lost) transaction.abort();
         else {
           stopTelling = this.#tellUpgrade(progress);

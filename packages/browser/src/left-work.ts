@@ -1,6 +1,6 @@
 import type { Driver, JobRecord, ListQuery, WorkPlace } from "@quayside/core";
 
-/** What is left to do after a drain. */
+/** Work that a drain left undone. */
 export interface LeftWork {
   readonly jobs: number;
   /** How many of them workers elsewhere hold. */

@@ -62,7 +62,7 @@ export class LiveStore<T> implements Live<T> {
   #restsUntil = Number.NEGATIVE_INFINITY;
   #stopWatching: (() => void) | undefined;
   #stopReturn: (() => void) | undefined;
-  /** A listener that is told of a failure may call `refresh`: it must not open again from in there. */
+  /** A listener may call `refresh` while a failure is reported; that call must not open the value again, or it would loop. */
   #opening = false;
   #stopTimer: () => void = () => {};
 

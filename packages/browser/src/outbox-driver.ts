@@ -38,11 +38,11 @@ export interface OutboxDriverOptions {
    */
   readonly partition?: string;
   /**
-   * What the remote is called here. Jobs added for one remote are never sent to another: those of another name wait, and
-   * `elsewhere` tells of them. Default: the URL of an `httpDriver`; `""` for a driver without a `url`, so give those that
-   * share a local store and a partition names. When a URL changes, go on under the old one.
+   * Name of the remote. Jobs added for one remote are never sent to another: they wait, and `elsewhere` reports them.
+   * Default: the URL of an `httpDriver`, `""` for a driver without a `url`. Drivers without a `url` that share a local store
+   * and a partition need a name each. When a URL changes, pass the old URL here to send the jobs that wait under it.
    *
-   * Jobs that an earlier version left, which knew of no names, go to the first outbox that opens on them.
+   * Jobs of an earlier version, which had no names, go to the first outbox that opens on the database.
    */
   readonly remoteName?: string;
   /** For tests: a clock that is moved by hand. */

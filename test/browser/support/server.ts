@@ -41,7 +41,7 @@ export class Server {
     return answer ? answer(request) : this.store(request);
   }
 
-  /** What the API itself does. */
+  /** Answers as the API does. */
   store({ ids, token }: Received): Response {
     if (this.token !== undefined && token !== this.token) return problem(401, "unauthorized");
     const known = ids.map((id) => this.stored.has(id));
@@ -62,6 +62,6 @@ export const problem = (
     headers: { "content-type": "application/problem+json", ...headers },
   });
 
-/** What a portal, a firewall or a gateway says. */
+/** Answers of a portal, a firewall or a gateway. */
 export const page = (status: number, headers: Record<string, string> = {}): Response =>
   new Response("<html>Please sign in.</html>", { status, headers: { "content-type": "text/html", ...headers } });

@@ -13,7 +13,7 @@ export interface OutboxTab {
   delivered(): Promise<void>;
   /** The token to send from now on; empty: nobody is signed in. */
   signIn(token: string): void;
-  /** What somebody who has signed in, or a button, calls. */
+  /** Called after a user has signed in, or by a button. */
   forward(): void;
   /** Names of the events so far, with what their error says. */
   events(): readonly { readonly name: keyof OutboxEvents; readonly message?: string }[];

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 /** What becomes of a call of the API: `refuse` it before the server hears of it, `lose` the answer, or `pass`. */
 export type Fate = "refuse" | "lose" | "pass";
 
-/** What answers in place of the server: a portal, a firewall, a gateway. */
+/** Answers in place of the server, as a portal, a firewall or a gateway does. */
 export type Reply = (answer: ServerResponse) => void;
 
 export interface FaultProxy {

@@ -22,12 +22,12 @@ const SPARE_RUNS = 5;
 /** A value of a type that it has not: what callers without types may pass. */
 export const odd = <T>(value: unknown): T => value as T;
 
-/** What a row works with: a queue in memory, whose time is moved by hand. */
+/** The set-up of a row: a queue in memory with a manual clock. */
 export interface Room {
   readonly clock: ManualClock;
   readonly driver: StoreDriver;
   readonly queue: Queue;
-  /** What was told as `error` event. */
+  /** Errors of `error` events. */
   readonly faults: unknown[];
   /** Another queue on the same jobs. */
   open(name: string, options?: QueueOptions): Queue;
@@ -38,7 +38,7 @@ export interface Room {
   endsOn(queue: Queue, handler: Handler, options?: JobOptions, more?: (job: JobRecord) => unknown): Promise<string>;
 }
 
-/** What came of a call: what it answered, or how it was refused and whether the message names what was wrong. */
+/** The outcome of a call: its answer, or its error and whether the message names the mistake. */
 export async function outcome(call: () => unknown): Promise<string> {
   try {
     return said(await call());
@@ -125,7 +125,7 @@ type Run = (room: Room) => Promise<string> | string;
 export interface Row {
   /** @param came what came of it, as `outcome` or `ended` says it. */
   (input: string, came: string, run: Run): void;
-  /** What came of it is a fault: `came` is what is expected. */
+  /** The observed outcome is a fault: `came` is the expected one. */
   fails(input: string, came: string, run: Run): void;
 }
 

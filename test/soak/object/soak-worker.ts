@@ -8,7 +8,7 @@ interface Env {
   readonly SOAK_QUEUE: DurableObjectNamespace<SoakQueue>;
 }
 
-/** What the soak sets; lost with the process, and set again when it starts. */
+/** Settings that the soak makes; lost with the process, and made again when it starts. */
 export interface Control {
   /** Where notes are posted. Until it is known, handlers wait. */
   readonly sink: string;

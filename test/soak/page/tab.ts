@@ -5,7 +5,7 @@ import { endRecurrence, Host, Operator, Producer, prepare, remaining, type Stage
 import type { Left } from "../ledger.ts";
 import type { Note, Sink } from "../notes.ts";
 
-/** What the soak calls in a tab. */
+/** Functions of a tab that the soak calls. */
 export interface SoakTab {
   prepare(): Promise<void>;
   /** Works the queue; the tab's label was given in its address. */

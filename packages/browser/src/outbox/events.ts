@@ -32,7 +32,7 @@ export interface OutboxEvents {
 
 type Listener = (event: never) => unknown;
 
-/** Typed listeners. One that throws or rejects harms nobody: its error is shown. */
+/** Typed listeners. The error of a listener that throws or rejects is reported; the other listeners still run. */
 export class OutboxEmitter {
   readonly #listeners = new Map<keyof OutboxEvents, Set<Listener>>();
   readonly #shown = new Set<string>();
@@ -57,7 +57,7 @@ export class OutboxEmitter {
     }
   }
 
-  /** What keeps jobs from being delivered is shown once for each kind and cause, if nobody listens. */
+  /** Prints why jobs are not delivered when there is no listener: once per event and cause. */
   #unheard(name: keyof OutboxEvents, event: OutboxEvents[keyof OutboxEvents]): void {
     if (name === "forwarded" || name === "resumed") return;
     const { error, ...rest } = event as { readonly error?: unknown };

@@ -50,7 +50,7 @@ export interface LineEntry {
   readonly sender: string;
 }
 
-/** What a line has to do with the jobs that it claimed last. */
+/** The next step for the jobs that a line claimed last. */
 type Batch =
   /** Nothing is claimed. */
   | { readonly kind: "none" }
@@ -97,7 +97,7 @@ export class Line {
     this.#pause = new Pause(options.clock);
   }
 
-  /** Nobody is signed in, as the remote says: the line waits for that, and tries now and then. */
+  /** The remote refuses the token: the line is held, and tries again at intervals. */
   get held(): boolean {
     return this.#mode === "held";
   }

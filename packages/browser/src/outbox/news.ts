@@ -6,7 +6,7 @@ export interface Reach {
   readonly lastError?: StoredError;
   /** Since when no attempt has got through, in ms since epoch. */
   readonly unreachableSince?: number;
-  /** Why jobs are held back. `auth`: nobody is signed in, as far as the remote can tell. */
+  /** Why jobs are held. `auth`: the remote refuses the token, or there is none. */
   readonly paused?: "auth";
 }
 
@@ -15,7 +15,7 @@ type Message = { readonly reach: Reach } | { readonly wake: true } | { readonly 
 export interface NewsListener {
   readonly reach: (reach: Reach) => void;
   readonly wake: () => void;
-  /** A tab that has just come wants to know how it stands. */
+  /** A tab that has just opened asks for the present state. */
   readonly asked: () => void;
 }
 

@@ -11,7 +11,7 @@ export function lengthAfter(failures: number, askedMs: number, random: number): 
   return Math.max(own, heeded(askedMs));
 }
 
-/** What a server asked for, as far as it is heeded. */
+/** The delay that a server asked for, within the bounds that the outbox accepts. */
 export const heeded = (askedMs: number): number => (askedMs > 0 ? Math.min(askedMs, LONGEST_ASKED_MS) : 0);
 
 /** The rest between two rounds. A wake-up that comes while a round runs counts for the rest after it. */

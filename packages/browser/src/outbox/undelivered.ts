@@ -18,7 +18,7 @@ import { OutboxNames } from "./names.ts";
 import { isDelayed, reseal, seal, shown } from "./sealed-job.ts";
 import { partsOf } from "./verdict.ts";
 
-/** What the list of remotes keeps of each, and of the one that has the lanes of earlier versions. */
+/** An entry in the list of remotes: one per remote, and one for the remote that took the lanes of earlier versions. */
 interface RemoteEntry {
   readonly remote: string;
 }
@@ -31,7 +31,7 @@ type BulkCommand = Extract<Command, { readonly type: "clear" | "retryAll" }>;
 export interface UndeliveredOptions {
   readonly names: OutboxNames;
   readonly partition: string;
-  /** What the remote is called. */
+  /** Name of the remote. */
   readonly remoteName: string;
   readonly local: Driver;
   readonly clock: Clock;

@@ -91,7 +91,7 @@ export function partsOf(error: unknown): {
     const { code, details } = (error ?? {}) as { code?: unknown; details?: unknown };
     return { code, details: typeof details === "object" && details !== null ? { ...details } : {} };
   } catch {
-    // Somebody's proxy or getter.
+    // A proxy or a getter that throws.
     return { code: undefined, details: {} };
   }
 }

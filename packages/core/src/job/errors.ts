@@ -110,7 +110,7 @@ export class RetryAfterError extends QuaysideError {
 /** Marks an envelope: an encrypted value. */
 export const SEALED = "quayside:sealed";
 
-/** What the handler of an encrypted job threw (`cause`), with the envelope that is stored in place of message and stack. */
+/** An error of an encrypted job's handler (`cause`), with the envelope that is stored in place of message and stack. */
 export class SealedError extends QuaysideError {
   constructor(cause: unknown, sealed: Json) {
     const message = "An error of an encrypted job. It is read with the key of the job.";
@@ -118,7 +118,7 @@ export class SealedError extends QuaysideError {
   }
 }
 
-/** What was thrown, before it was encrypted. */
+/** Returns the error that a handler threw, before it was encrypted. */
 export const thrownIn = (error: unknown): unknown => (isA(SealedError, error) ? error.cause : error);
 
 /** An error as it is stored with a job and sent over HTTP. */

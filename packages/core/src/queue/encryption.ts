@@ -28,7 +28,7 @@ export interface EncryptionOption {
   readonly current: string;
 }
 
-/** What stands in the store in place of an encrypted value. A type, so that it is JSON. */
+/** The envelope that is stored in place of a value. A type and not an interface, so that it is assignable to `Json`. */
 export type Sealed = {
   readonly [SEALED]: 1;
   readonly key: string;
@@ -117,7 +117,7 @@ export class PayloadCipher {
   }
 }
 
-/** What an envelope is bound to, so that it cannot be moved to another queue, job name, field or (where known) job. */
+/** The authenticated data of an envelope: it does not decrypt under another queue, job name, field or (where known) job. */
 const boundTo = ({ queue, name, id, field }: Bound): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(new TextEncoder().encode(JSON.stringify([queue, name, ...[id ?? [], field ?? []].flat()])));
 

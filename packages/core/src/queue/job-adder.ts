@@ -17,7 +17,7 @@ export interface JobAdderOptions {
   readonly driver: Driver;
   /** Told of jobs that run here instead of being stored. */
   readonly events: Emitter<WorkerEvents>;
-  /** What its worker was given for its handlers. Default: the home's. */
+  /** The `ctx` that its worker gives to handlers. Default: the home's. */
   readonly ctx?: () => object | undefined;
   /** Works what was added, on an inline driver. */
   readonly drain: () => Promise<void>;

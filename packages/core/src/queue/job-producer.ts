@@ -30,7 +30,7 @@ export interface JobDraft {
   readonly payload: unknown;
   readonly options?: JobOptions | undefined;
   readonly flow?: FlowPart;
-  /** Where it stands in its flow, for errors: `children[2]`; empty for the root. */
+  /** Path in its flow, for errors: `children[2]`; empty for the root. */
   readonly at?: string;
 }
 

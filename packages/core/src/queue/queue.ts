@@ -46,7 +46,7 @@ export type RunOptions<Ctx extends object = object> = Pick<
   "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "ctx" | "alarm" | "connectivity"
 >;
 
-/** What `queue.on` takes with it. The last overload has both, so that a compiler error names the argument that is wrong. */
+/** The listener of `queue.on` for an event. The last overload takes every event, so that a compiler error names the wrong argument. */
 export type QueueListener<
   Jobs extends JobMap,
   Ctx extends object,
@@ -74,7 +74,7 @@ export class Queue<
   readonly #adder: JobAdder;
   readonly #producer: Producer;
   #worker: Worker | undefined;
-  /** What handlers of its worker get: those of jobs that run where they are added, too. */
+  /** The `ctx` of its worker's handlers; jobs that run where they are added get it, too. */
   #ctx: object | undefined;
   /** Outlives the workers: a handler that ignores its signal keeps its slot when its worker has stopped. */
   readonly #slots = new Slots(CONCURRENCY);

@@ -5,7 +5,7 @@ import type { Change } from "./store.ts";
 /** Which jobs a change of kind `ended` is about: by id, or by the key that spells it. Known only where it was made. */
 const about = new WeakMap<Change, Set<string> | (JobKey | string)[]>();
 
-/** Notes jobs that ended, for whoever waits for one of many. */
+/** Records which jobs ended, so that `waitFor` reads only its own job. */
 export function noteEnded(change: Change, jobs: readonly (JobKey | string)[]): void {
   const noted = about.get(change);
   if (Array.isArray(noted)) noted.push(...jobs);
@@ -20,10 +20,10 @@ export function withBy(change: Change, by: string): Change {
   return copy;
 }
 
-/** Whether a change may be about this job: true where nobody knows. */
+/** Returns whether a change may be about this job: true when its jobs were not recorded. */
 export function mayConcern(change: Change, id: string): boolean {
   let noted = about.get(change);
-  // Spelling ids is dear, and mostly nobody asks.
+  // Ids are spelled at the first question: it costs time, and most changes are never asked about.
   if (Array.isArray(noted)) {
     noted = new Set(noted.map((job) => (typeof job === "string" ? job : spellId(job))));
     about.set(change, noted);

@@ -45,7 +45,7 @@ export function* tallies(
   return { ready, blocked, finished };
 }
 
-/** What a process left behind may list jobs that ended before it did: see `deferrable` of `Operation`. */
+/** The lease of a process that died may list jobs that had ended before: see `deferrable` of `Operation`. */
 function* countRunning(turn: Turn, queue: string): Program<number> {
   let running = 0;
   for (const { held, liveness } of (yield* turn.leases()).all()) {

@@ -6,7 +6,7 @@ import type { Held, Key, LeaseRecord, Program } from "./store.ts";
 /** Leases that are read in one operation. */
 const PAGE = 1_000;
 
-/** All leases, however many: whoever missed one would claim what its worker runs. */
+/** Reads all leases, in pages. A claim that missed one would take the jobs which that worker runs. */
 export function* everyLease(): Program<LeaseRecord[]> {
   const found: LeaseRecord[] = [];
   for (let from: Key = [""]; ; ) {

@@ -150,7 +150,7 @@ function* read(
     const last = rest[rest.length - 1];
     return last && rest.length === want ? { jobs, last } : { jobs };
   }
-  // A cursor is its caller's: one that lies outside of the stretch would show the jobs of other queues.
+  // The caller may have made the cursor up: one outside this stretch would show the jobs of other queues.
   const { from: least, to: most } = stretch.range;
   const at = key && compareKeys(key, least) >= 0 && compareKeys(key, most) <= 0 ? key : undefined;
   if (stretch.kind === "ended") {

@@ -6,7 +6,7 @@ import type { RateLimit } from "./verbs.ts";
 /** Starts within this part of a period are counted together, until the last of them is a whole period ago. */
 const SLICES = 20;
 
-/** What a queue's rate limit allows now, and what a claim does with it. */
+/** Reads how many jobs a queue's rate limit allows to start now, and counts those that a claim starts. */
 export interface Allowance {
   /** How many jobs may start now. */
   readonly free: number;

@@ -35,8 +35,8 @@ export interface Store {
 }
 
 /**
- * What a program does: `read` puts nothing but derived records, which the store may leave out; `add` (the default) may add
- * jobs; `change` acts on those that are there, and has to go through on a full disk.
+ * The kind of a program. `read` writes derived records only, which the store may leave out. `add` (the default) may add jobs.
+ * `change` acts on stored jobs, and must succeed on a full disk.
  */
 export type ProgramKind = "read" | "add" | "change";
 
@@ -183,7 +183,7 @@ export interface QuotaUse {
 export interface Cells {
   /** Settings, by queue. */
   queue: QueueSettings;
-  /** What a rate limit counts, oldest first, by queue. */
+  /** Starts that a rate limit counts, oldest first, by queue. */
   rate: { readonly slices?: readonly Slice[] };
   /** `group/QUEUE`: a limit other than 1, by group key. */
   group: { readonly limit: number };

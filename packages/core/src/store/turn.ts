@@ -64,7 +64,7 @@ export class Turn {
     return tagEnd(this.#mint.shard);
   }
 
-  /** What stands by now: what this process places from here on has a higher order. */
+  /** The highest order that this process has given out: a job that it places from now on has a higher one. */
   get standing(): { readonly at: number; readonly order: number } {
     // A delayed job has the odd order after the even one.
     return { at: this.now, order: this.#mint.last + 1 };

@@ -86,7 +86,7 @@ export class Duty {
     await this.#beginning;
   }
 
-  /** Stands in line again, if it did not. */
+  /** Joins the line again, unless it is in it. */
   async calm(): Promise<void> {
     if (!this.#urgent || !this.#options.wanted()) return;
     this.#urgent = false;

@@ -131,7 +131,7 @@ const isFinal = (error: unknown): boolean =>
 /** Sends after which a store that cannot be reached counts as lost to those who wait for it. */
 const LASTING_SENDS = 3;
 
-/** Whether the store cannot be used for now, so that nobody should wait for it (R33): it is full, gone, or too new. */
+/** Returns whether calls should fail at once and not wait for the store (R33): it is full, deleted, or of a newer version. */
 export function isLasting(error: unknown, sends: number): boolean {
   if (!(error instanceof QuaysideError)) return false;
   const { code, details } = error;

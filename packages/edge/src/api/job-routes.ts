@@ -10,7 +10,7 @@ const ADMIN = ["admin"] as const;
 /** What a job may be refused for. */
 const JOB_ERRORS: readonly ErrorCode[] = ["unknown_job", "invalid_payload", "payload_too_large", "too_large"];
 
-/** What the queue's driver lacks is for its operator to add, not for who calls the API. */
+/** Rewords an error that only the server's operator can mend, so that it makes sense to a caller of the API. */
 function inWordsOfCallers(error: unknown): never {
   if (!(error instanceof QuaysideError) || error.details["missing"] !== "cron") throw error;
   const message = "This server takes no cron rules. Use a rule of kind every.";

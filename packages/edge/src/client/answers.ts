@@ -1,6 +1,6 @@
 /**
- * What the API answers, as far as a client relies on it. A portal on the way may say 200 to anything, with a page or with
- * JSON of its own: what does not have the shape that was asked for is a failure of the network, not an answer.
+ * Shapes of the API's answers, as far as a client relies on them. A portal on the way may answer 200 with a page or with JSON
+ * of its own. An answer of another shape is therefore a `network` error.
  */
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -131,7 +131,7 @@ export class HttpCaller {
 
 const HINT = "Is its URL right, does the server run, and does it let this page in (cors)?";
 
-/** What `fetch` says of why. Node's own words are in the cause of its error. */
+/** Returns the reason that `fetch` gives. Node puts it into the error's cause. */
 function reasonOf(cause: unknown): string {
   const said = [cause, (cause as { readonly cause?: unknown } | undefined)?.cause].filter((error) => isA(Error, error));
   return said.length > 0 ? ` (${said.map((error) => toStoredError(error).message).join(": ")})` : "";

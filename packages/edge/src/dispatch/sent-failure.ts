@@ -22,7 +22,7 @@ export interface SentFailure {
   readonly name?: string;
   readonly stack?: string;
   readonly details?: Readonly<Record<string, Json>>;
-  /** What of an encrypted job's error is stored; `details` are then absent. */
+  /** The stored form of an encrypted job's error; `details` are then absent. */
   readonly sealed?: Readonly<Record<string, Json>>;
   /** Of a `RetryAfterError`, as it was given. */
   readonly delay?: Json;

@@ -4,7 +4,7 @@ import type { LeaseRecord } from "../../store/store.ts";
 import { verb } from "./support.ts";
 import { LEASE_MS } from "./test-worker.ts";
 
-/** Of workers that hold nothing, as they leave them behind. */
+/** Leases without jobs, as workers leave them behind. */
 const emptyLeases = (count: number, now: number): LeaseRecord[] =>
   Array.from({ length: count }, (_, index) => ({
     key: [`a${index}`],
@@ -16,7 +16,7 @@ const emptyLeases = (count: number, now: number): LeaseRecord[] =>
     held: [],
   }));
 
-/** The records of the workers: all are read, none stays for ever, none costs too much at once. */
+/** Leases: all are read, empty ones are removed, and one exchange takes back a bounded number of jobs. */
 export const leaseCases = verb("leases", (it) => {
   it("R42: behind 10,050 other leases a worker sees its own, and others see what it runs", async ({
     add,
@@ -50,7 +50,7 @@ export const leaseCases = verb("leases", (it) => {
     if (!transact) return;
     await transact(() => put("leases", emptyLeases(300, now())));
     await advance(DEFAULTS.silenceCapMs);
-    // Nobody has watched them: each process looks once, as an object that sleeps most of the time does.
+    // Neither process has seen these leases before, as after an object has slept.
     const first = await worker({ driver: await another() }).exchange({ limit: 1 });
     expect(first).toMatchObject({ jobs: [], interrupted: [], nextWakeMs: 0 });
     const second = await worker({ driver: await another() }).exchange({ limit: 1 });
