@@ -266,4 +266,12 @@ describe("a clock moved by hand", () => {
   it.each(["2026-01-01", 0.5, Number.NaN, new Date(0)])("refuses to start at %s", (start) => {
     expect(() => createManualClock(start as never)).toThrow("start must be an integer");
   });
+
+  it("shows whole ms while a timer fires between two of them", async () => {
+    const clock = createManualClock(0);
+    const shown: number[] = [];
+    clock.after(2_000 / 3, () => shown.push(clock.now()));
+    await clock.advance(1_000);
+    expect([...shown, clock.now()]).toEqual([666, 1_000]);
+  });
 });

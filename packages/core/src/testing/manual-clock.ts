@@ -29,7 +29,8 @@ const TURNS = 200;
  * await clock.advance("5m");
  */
 export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualClock {
-  let wall = integer(start, 0, LAST_INSTANT, "start");
+  /** Wall clock minus `elapsed`, in whole ms. */
+  let offset = integer(start, 0, LAST_INSTANT, "start");
   let elapsed = 0;
   let sequence = 0;
   const timers = new Map<number, { at: number; run: () => void }>();
@@ -39,16 +40,13 @@ export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualC
     for (const entry of timers) if (entry[1].at <= until && (!first || entry[1].at < first[1].at)) first = entry;
     return first;
   };
-  const moveTo = (instant: number) => {
-    wall += instant - elapsed;
-    elapsed = instant;
-  };
   const breathe = async () => {
     for (let turn = 0; turn < TURNS; turn++) await undefined;
   };
 
   return {
-    now: () => wall,
+    // Whole, as `Date.now()` is: a timer of a third of a lease may fire between two ms.
+    now: () => Math.floor(offset + elapsed),
     monotonic: () => elapsed,
     after(ms, run) {
       const id = sequence++;
@@ -61,16 +59,16 @@ export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualC
       await breathe();
       for (let due = next(until); due; due = next(until)) {
         timers.delete(due[0]);
-        moveTo(Math.max(elapsed, due[1].at));
+        elapsed = Math.max(elapsed, due[1].at);
         due[1].run();
         await breathe();
       }
-      moveTo(until);
+      elapsed = until;
       await breathe();
     },
     jump(duration) {
       const back = typeof duration === "number" && duration < 0;
-      wall += back ? -toMs(-duration, "duration") : toMs(duration, "duration");
+      offset += back ? -toMs(-duration, "duration") : toMs(duration, "duration");
     },
     get pending() {
       return timers.size;
