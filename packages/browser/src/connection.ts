@@ -1,4 +1,4 @@
-import { COLLECTIONS, type QuaysideError, systemClock } from "@quayside/core";
+import { COLLECTION_NAMES, type QuaysideError, systemClock } from "@quayside/core";
 import { EngineFailure, nameOf, unavailable } from "./failures.ts";
 import { keepReserve, spendReserve } from "./reserve.ts";
 import { toText } from "./text-keys.ts";
@@ -204,15 +204,14 @@ const answered = <T>(request: IDBRequest<T>): Promise<T> =>
  */
 async function upgrade(transaction: IDBTransaction, oldVersion: number, progress: UpgradeProgress): Promise<void> {
   const { db } = transaction;
-  const collections = Object.keys(COLLECTIONS);
-  const before = oldVersion === 1 ? collections.map((collection) => transaction.objectStore(collection)) : [];
+  const before = oldVersion === 1 ? COLLECTION_NAMES.map((collection) => transaction.objectStore(collection)) : [];
   for (const store of before) {
     progress.total += await answered(store.count());
     store.name += "/1";
   }
-  for (const collection of collections) db.createObjectStore(collection);
+  for (const collection of COLLECTION_NAMES) db.createObjectStore(collection);
   for (const [index, store] of before.entries()) {
-    await copy(store, transaction.objectStore(collections[index] as string), progress);
+    await copy(store, transaction.objectStore(COLLECTION_NAMES[index] as string), progress);
     db.deleteObjectStore(store.name);
   }
 }

@@ -1,4 +1,4 @@
-import { COLLECTIONS, type Program, type Step } from "@quayside/core";
+import { COLLECTION_NAMES, type Program, type Step } from "@quayside/core";
 import { EngineFailure } from "./failures.ts";
 import { issue } from "./requests.ts";
 
@@ -88,11 +88,9 @@ function strandedBy(database: IDBDatabase): Set<() => void> {
 /** Named as Chromium names it in the transactions that it does abort. */
 const closedByForce = () => new DOMException("The connection was closed by force.", "UnknownError");
 
-const OBJECT_STORES = Object.keys(COLLECTIONS);
-
 function begin(database: IDBDatabase, durability: Durability, mode: IDBTransactionMode): IDBTransaction {
   try {
-    return database.transaction(OBJECT_STORES, mode, { durability });
+    return database.transaction(COLLECTION_NAMES, mode, { durability });
   } catch (error) {
     throw new EngineFailure(error);
   }

@@ -144,6 +144,7 @@ export {
   type AlarmWish,
   CHANGE_KINDS,
   type Change,
+  COLLECTION_NAMES,
   COLLECTIONS,
   type Collection,
   type Key,

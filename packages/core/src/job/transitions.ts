@@ -12,7 +12,7 @@ import {
   readyLane,
   spellId,
 } from "./place.ts";
-import type { EndState, JobKey, JobRecord, JobState, Keep, StoredJob, StoredOptions } from "./record.ts";
+import type { EndState, JobKey, JobRecord, JobState, Keep, Place, StoredJob, StoredOptions } from "./record.ts";
 import { backoffDelay } from "./retry.ts";
 
 /** Pure decisions: a record, what happened, now; out comes the next record. Programs write it, nothing else decides. */
@@ -52,7 +52,7 @@ type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 const namesOf = <Name extends string>(names: Record<Name, true>): ReadonlySet<string> => new Set(Object.keys(names));
 
-const STORED_OPTIONS = namesOf<keyof StoredOptions>({
+const SHOWN_OPTIONS: Record<Exclude<keyof StoredOptions, "keep">, true> = {
   maxAttempts: true,
   backoff: true,
   timeoutMs: true,
@@ -61,11 +61,12 @@ const STORED_OPTIONS = namesOf<keyof StoredOptions>({
   maxExceptions: true,
   maxInterruptions: true,
   tags: true,
-  keep: true,
   requires: true,
   trace: true,
   sealed: true,
-});
+};
+
+const STORED_OPTIONS = namesOf<keyof StoredOptions>({ ...SHOWN_OPTIONS, keep: true });
 
 /**
  * Of every job that is added and claimed: many times faster than spreading what may be there, and than asking for each of
@@ -83,28 +84,31 @@ function copyDefined<From extends object>(from: From, to: object, names: Readonl
  */
 export function replaced(job: StoredJob, by: NewJob, now: number, stand: Stand | undefined): StoredJob {
   const [place, lane, , at, order, tag] = job.key;
-  const next = readyStored({ ...by, id: job.id }, stand ?? { at, order, tag }, now);
-  const waits = place === "blocked" && ["successor", "children"].includes(blockOf(job.key)?.[0] ?? "");
-  const { attempts, interruptions, exceptions, error, logs, parent, otherParents, hasChildren, recurrence } = job;
-  const past = Object.fromEntries(
-    Object.entries({
-      attempts,
-      interruptions,
-      exceptions,
-      error,
-      logs,
-      parent,
-      otherParents,
-      hasChildren,
-      recurrence,
-    }).filter(([, value]) => value !== undefined),
-  );
-  return {
-    ...next,
-    ...past,
-    addedAt: job.addedAt,
-    ...(waits && { key: [place, lane, next.key[2], next.key[3], next.key[4], next.key[5]] as const }),
-  };
+  const next: Writable<StoredJob> = readyStored({ ...by, id: job.id }, stand ?? { at, order, tag }, now);
+  copyDefined(job, next, KEPT_WHEN_REPLACED);
+  return waitsFor(job.key, "successor", "children") ? inLane(next, place, lane) : next;
+}
+
+const KEPT_WHEN_REPLACED: ReadonlySet<string> = new Set<keyof StoredJob>([
+  "addedAt",
+  "attempts",
+  "interruptions",
+  "exceptions",
+  "error",
+  "logs",
+  "parent",
+  "otherParents",
+  "hasChildren",
+  "recurrence",
+]);
+
+const waitsFor = (key: JobKey, ...reasons: readonly BlockReason[]): boolean =>
+  reasons.some((reason) => reason === blockOf(key)?.[0]);
+
+/** The job elsewhere, with the same rank and order. */
+function inLane(job: StoredJob, place: Place, lane: string): StoredJob {
+  const [, , ...rest] = job.key;
+  return { ...job, key: [place, lane, ...rest] };
 }
 
 /** The job back in line, `delayMs` from now, its counts as they are. */
@@ -154,11 +158,8 @@ function withLog(job: StoredJob, { logs }: { readonly logs?: readonly string[] |
 
 /** Whether a failed attempt was the last that counts, whatever its backoff says. */
 export const isSpent = (job: StoredJob, error: StoredError): boolean => {
-  const after = counted(job, error);
-  return (
-    (after.attempts ?? 0) >= maxAttemptsOf(job) ||
-    (after.exceptions ?? 0) >= (job.maxExceptions ?? Number.POSITIVE_INFINITY)
-  );
+  const { attempts = 0, exceptions = 0 } = counted(job, error);
+  return attempts >= maxAttemptsOf(job) || exceptions >= (job.maxExceptions ?? Number.POSITIVE_INFINITY);
 };
 
 /** Given back by its handler: the attempt does not count. */
@@ -191,7 +192,7 @@ export function updated(
   {
     payload,
     sealed = payload === undefined ? before : undefined,
-    priority,
+    priority = job.priority,
   }: {
     readonly payload?: string | undefined;
     readonly sealed?: true | undefined;
@@ -199,35 +200,18 @@ export function updated(
   },
   stand: Stand | undefined,
 ): StoredJob {
-  const [place, lane, rank, at, order, tag] = job.key;
-  const line = stand ?? { at, order, tag };
-  const home = stand && ["group", "name"].includes(blockOf(job.key)?.[0] ?? "");
-  return {
-    ...job,
-    ...(payload !== undefined && { payload }),
-    ...(sealed && { sealed }),
-    ...(priority !== undefined && { priority }),
-    key: [
-      home ? "ready" : place,
-      home ? readyLane(job.queue) : lane,
-      priority === undefined ? rank : 0 - priority,
-      line.at,
-      line.order,
-      line.tag,
-    ],
-    availableAt: line.at,
-  };
+  const [place, lane, , at, order, tag] = job.key;
+  const next = again({ ...job, payload: payload ?? job.payload, priority, ...(sealed && { sealed }) }, stand ?? { at, order, tag });
+  return stand && waitsFor(job.key, "group", "name") ? next : inLane(next, place, lane);
 }
 
 /** Out of the way of the claims; `returned` takes it back to the very place it had. */
 export function blocked(job: StoredJob, reason: BlockReason, value: string): StoredJob {
-  const [, , rank, at, order, tag] = job.key;
-  return { ...job, key: ["blocked", blockedLane(job.queue, reason, value), rank, at, order, tag] };
+  return inLane(job, "blocked", blockedLane(job.queue, reason, value));
 }
 
 export function returned(job: StoredJob): StoredJob {
-  const [, , rank, at, order, tag] = job.key;
-  return { ...job, key: ["ready", readyLane(job.queue), rank, at, order, tag] };
+  return inLane(job, "ready", readyLane(job.queue));
 }
 
 /** How a job ended, and what is to be remembered of it. */
@@ -316,17 +300,11 @@ export function toJobRecord(job: StoredJob, now: number, run?: Seen & { readonly
 }
 
 /** What a record shows as it is stored, where it is. */
-const SHOWN_IF_THERE = namesOf<Exclude<Extract<OptionalName<JobRecord>, keyof StoredJob>, "result">>({
+const SHOWN_IF_THERE = namesOf<
+  keyof typeof SHOWN_OPTIONS | Exclude<Extract<OptionalName<JobRecord>, keyof StoredJob>, "result">
+>({
+  ...SHOWN_OPTIONS,
   expiresAt: true,
-  timeoutMs: true,
-  backoff: true,
-  dedupe: true,
-  group: true,
-  maxExceptions: true,
-  maxInterruptions: true,
-  requires: true,
-  trace: true,
-  sealed: true,
   parent: true,
   hasChildren: true,
   recurrence: true,

@@ -72,7 +72,7 @@ export class JobRunner {
     const children = () => outcomes;
     if (!cipher || payload === stored.payload) return handle(stored, { ...ctx, signal: ctx.signal, children });
 
-    const seal = (field: Bound["field"] & {}, text: string) => cipher.seal(text, { queue, name, id, field });
+    const seal = (field: Field, text: string) => cipher.seal(text, { queue, name, id, field });
     let told: Promise<unknown> = Promise.resolve();
     const job = { ...(await this.readable(stored)), payload };
     const inner: HandlerContext = {
@@ -146,56 +146,45 @@ export class JobRunner {
   async readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>> {
     const { cipher } = this.#options;
     if (!cipher || !(job.sealed || isSealed(job.payload))) return job;
-    const { queue, name, id } = job;
-    const open = (field: Bound["field"] & {}, value: unknown) =>
-      unseal(cipher, value, { queue, name, id, field }).catch(() =>
-        isSealed(value) || !job.sealed ? value : undefined,
-      );
-    const [payload, result, progress, error, ...logs] = await Promise.all([
-      this.payload(job).catch(() => (isSealed(job.payload) ? job.payload : undefined)),
-      job.result !== undefined && open("result", job.result),
-      job.progress !== undefined && open("progress", job.progress),
-      job.error && this.#error(job, job.error),
-      ...job.logs.map((line) => open("log", parsed(line)).then((text) => (typeof text === "string" ? text : line))),
-    ]);
-    return {
+    const clear = (field: Field, value: unknown) =>
+      this.#open(job, field, value).catch(() => (isSealed(value) || !job.sealed ? value : undefined));
+    const readable = {
       ...job,
-      payload: payload as Payload,
-      ...(job.result !== undefined && { result: result as Json }),
-      ...(job.progress !== undefined && { progress: progress as Json }),
-      ...(error && { error }),
-      logs,
-    };
+      payload: await this.payload(job).catch(() => (isSealed(job.payload) ? job.payload : undefined)),
+      logs: await Promise.all(
+        job.logs.map((line) => clear("log", parsed(line)).then((text) => (typeof text === "string" ? text : line))),
+      ),
+      ...(job.error && { error: await this.#error(job, job.error) }),
+    } as Writable<JobRecord<Payload>>;
+    for (const field of ["result", "progress"] as const)
+      if (job[field] !== undefined) readable[field] = (await clear(field, job[field])) as Json;
+    return readable;
   }
 
   /** As `readable`, for who relies on the result. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
   async ended(job: JobRecord): Promise<JobRecord> {
-    const { queue, name, id, result } = job;
-    if (job.sealed && result !== undefined)
-      await unseal(this.#options.cipher, result, { queue, name, id, field: "result" });
+    if (job.sealed && job.result !== undefined) await this.#open(job, "result", job.result);
     return this.readable(job);
   }
 
   async #outcome(child: ChildOutcome): Promise<ChildOutcome> {
-    const { cipher } = this.#options;
-    const { queue, name, id, result, error, sealed } = child;
-    if (!cipher || !sealed) return child;
+    const { result, error, sealed } = child;
+    if (!this.#options.cipher || !sealed) return child;
     return {
       ...child,
-      ...(result !== undefined && {
-        result: (await unseal(cipher, result, { queue, name, id, field: "result" })) as Json,
-      }),
+      ...(result !== undefined && { result: (await this.#open(child, "result", result)) as Json }),
       ...(error && { error: await this.#error(child, error) }),
     };
   }
 
   /** The engine's own errors are not encrypted: a timeout, an interruption. */
-  async #error({ queue, name, id }: Bound, error: StoredError): Promise<StoredError> {
+  async #error(job: Bound, error: StoredError): Promise<StoredError> {
     const sealed = error.details?.[SEALED];
-    if (!sealed) return error;
-    return unseal(this.#options.cipher, sealed, { queue, name, id, field: "error" }).catch(
-      () => error,
-    ) as Promise<StoredError>;
+    return sealed ? (this.#open(job, "error", sealed).catch(() => error) as Promise<StoredError>) : error;
+  }
+
+  #open({ queue, name, id }: Bound, field: Field, value: unknown): Promise<unknown> {
+    return unseal(this.#options.cipher, value, { queue, name, id, field });
   }
 
   /** One after the other; the first that throws fails the attempt; the result is the first one's. */
@@ -221,6 +210,9 @@ export class JobRunner {
     return this.#options.registry.definition(job.name, job.queue);
   }
 }
+
+type Field = Bound["field"] & {};
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 /** A line of a log as the envelope that it may be. */
 function parsed(line: string): unknown {

@@ -3,8 +3,8 @@ import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Emitter } from "../worker/emitter.ts";
 import { handlerScope } from "../worker/handler-scope.ts";
-import { Attempt, type AttemptEnd, type Producer } from "../worker/run-attempt.ts";
-import type { WorkerEvents } from "../worker/worker-events.ts";
+import { Attempt, type Producer } from "../worker/run-attempt.ts";
+import { Reporter, type Settled, type WorkerEvents } from "../worker/worker-events.ts";
 import type { QueueHome } from "./queue-home.ts";
 
 interface RunHere {
@@ -25,18 +25,25 @@ type RanHere = { readonly id: string; readonly releasedMs?: number };
 export async function runHere(job: NewJob, { home, events, producer, ctx }: RunHere): Promise<RanHere> {
   const { clock, random = Math.random, runner, metrics } = home;
   const record = recordOf(job, clock.now());
-  const started = clock.now();
+  const { id } = record;
+  let onFailed: Promise<void> | undefined;
+  const reporter = new Reporter({
+    events,
+    metrics,
+    onFailed: (failed, error) => {
+      onFailed = runner.failed(failed, error);
+    },
+  });
   events.emit("active", { job: record });
-  const { outcome, end } = await new Promise<{ outcome: Attempt | number; end: AttemptEnd }>((resolve) => {
-    const attempt: Attempt = new Attempt(
+  const settled = await new Promise<Settled>((resolve) => {
+    const attempt = new Attempt(
       { token: "here", job: record },
       {
-        settled: (_, settlement, ended) =>
-          resolve({ outcome: settlement.outcome === "released" ? settlement.delayMs : attempt, end: ended }),
+        settled: resolve,
         returned: () => {},
         progressed: (_, progress) => events.emit("progress", { job: record, progress }),
         logged: (_, line) => events.emit("log", { job: record, line }),
-        stuck: ({ startedAt }) => events.emit("stuck", { job: record, durationMs: clock.now() - startedAt }),
+        stuck: (_, durationMs) => events.emit("stuck", { job: record, durationMs }),
         fault: (error) => events.fault(error),
       },
       { clock, random, worker: { ctx, producer } },
@@ -44,21 +51,12 @@ export async function runHere(job: NewJob, { home, events, producer, ctx }: RunH
     // Where a handler adds it, that handler waits for it.
     attempt.start((stored, context) => runner.run(stored, context), handlerScope.current());
   });
-  const durationMs = clock.now() - started;
-  if (typeof outcome === "number") {
-    metrics.record(record, "released", durationMs);
-    events.emit("released", { job: record, delayMs: outcome });
-    return { id: record.id, releasedMs: outcome };
-  }
-  if ("error" in end) {
-    metrics.record(record, "failed", durationMs);
-    events.emit("failed", { job: record, error: end.error });
-    await runner.failed(record, end.error);
-    throw end.error;
-  }
-  metrics.record(record, "processed", durationMs);
-  events.emit("completed", { job: record, result: end.result, durationMs });
-  return { id: record.id };
+  reporter.settled(settled);
+  await onFailed;
+  const { settlement, end } = settled;
+  if (settlement.outcome === "released") return { id, releasedMs: settlement.delayMs };
+  if ("error" in end) throw end.error;
+  return { id };
 }
 
 /** The job as a worker would have claimed it. */

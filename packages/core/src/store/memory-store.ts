@@ -2,7 +2,7 @@ import { QuaysideError } from "../job/errors.ts";
 import { isOperation } from "./operations.ts";
 import {
   type Change,
-  COLLECTIONS,
+  COLLECTION_NAMES,
   type Collection,
   type Key,
   type Operation,
@@ -24,7 +24,7 @@ interface Shared {
  */
 export class MemoryStore implements Store {
   #shared: Shared = {
-    collections: new Map(Object.keys(COLLECTIONS).map((name) => [name as Collection, new SortedRecords()])),
+    collections: new Map(COLLECTION_NAMES.map((name) => [name, new SortedRecords()])),
     connections: new Set([this]),
   };
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();

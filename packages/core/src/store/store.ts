@@ -232,7 +232,7 @@ export interface TallyRecord {
   readonly cancelled?: number;
 }
 
-/** The collections and what they hold. Each store builds its tables or object stores from `COLLECTIONS`. */
+/** The collections and what they hold. Each store builds its tables or object stores from their names, or from `COLLECTIONS`. */
 export interface Records {
   jobs: StoredJob;
   leases: LeaseRecord;
@@ -243,6 +243,8 @@ export interface Records {
 }
 
 export type Collection = keyof Records;
+
+export const COLLECTION_NAMES: readonly Collection[] = ["jobs", "leases", "ids", "dedupe", "cells", "tallies"];
 
 /** `key`: the parts of the key, in order, with their types. `derived`: may be kept in memory by a sole owner. */
 export const COLLECTIONS: {

@@ -154,10 +154,10 @@ export class Attempts<Ctx extends object> {
   }
 
   #listenFor(listener: AttemptsListener): AttemptListener {
-    const { clock, events, reporter } = this.#options;
+    const { events, reporter } = this.#options;
     return {
-      settled: (attempt, settlement, end) => {
-        this.#ended.push({ attempt, settlement, end, durationMs: clock.now() - attempt.startedAt, refused: false });
+      settled: (settled) => {
+        this.#ended.push(settled);
         listener.ended();
       },
       returned: (attempt) => {
@@ -169,7 +169,7 @@ export class Attempts<Ctx extends object> {
         events.emit("progress", { job, progress: value });
       },
       logged: ({ token, job }, line) => events.emit("log", { job, line: this.#reports.logged(token, line) }),
-      stuck: ({ job, startedAt }) => events.emit("stuck", { job, durationMs: clock.now() - startedAt }),
+      stuck: ({ job }, durationMs) => events.emit("stuck", { job, durationMs }),
       fault: (error) => reporter.fault(error),
     };
   }

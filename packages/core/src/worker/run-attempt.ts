@@ -12,6 +12,7 @@ import { handlerScope } from "./handler-scope.ts";
 import type { Network } from "./network.ts";
 import { failJob, Release, releaseJob } from "./release.ts";
 import { decideRetry, type RetryPolicy } from "./retry-decision.ts";
+import type { Settled } from "./worker-events.ts";
 
 /** Runs a job's handlers: gets the job as stored, answers the result. */
 export type Run<Ctx extends object = object> = (job: JobRecord, ctx: HandlerContext & Ctx) => unknown;
@@ -25,13 +26,13 @@ export interface Producer {
 /** What an attempt tells its worker. */
 export interface AttemptListener {
   /** It has ended, or its time to end is over: the worker sends this. At most once, and not after `lost`. */
-  settled(attempt: Attempt, settlement: Settlement, end: AttemptEnd): void;
+  settled(settled: Settled): void;
   /** Its handler has come back: the slot is free. Exactly once. */
   returned(attempt: Attempt): void;
   progressed(attempt: Attempt, value: Json): void;
   logged(attempt: Attempt, line: string): void;
   /** Its handler has not come back within the grace after its signal was aborted. Once. */
-  stuck(attempt: Attempt): void;
+  stuck(attempt: Attempt, durationMs: number): void;
   /** Something went wrong beside the job. */
   fault(error: unknown): void;
 }
@@ -189,7 +190,7 @@ export class Attempt {
     this.#reason = reason;
     this.#stopGrace = this.#options.clock.after(this.#options.graceMs ?? DEFAULTS.graceMs, () => {
       this.#endInterrupted();
-      this.#listener.stuck(this);
+      this.#listener.stuck(this, this.#durationMs);
     });
     this.#abort(reason);
   }
@@ -287,7 +288,11 @@ export class Attempt {
   #settle(settlement: Settlement, end: AttemptEnd): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#listener.settled(this, settlement, end);
+    this.#listener.settled({ attempt: this, settlement, end, durationMs: this.#durationMs, refused: false });
+  }
+
+  get #durationMs(): number {
+    return this.#options.clock.now() - this.startedAt;
   }
 
   #context(): HandlerContext {
