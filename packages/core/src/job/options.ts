@@ -122,13 +122,13 @@ function resolve(layers: readonly (JobOptions | undefined)[], now: number): Reso
       maxInterruptions: integer(maxInterruptions, 1, LIMITS.attempts, "maxInterruptions"),
     }),
     ...(backoff !== undefined && { backoff: resolveBackoff(backoff) }),
-    ...(timeout !== undefined && { timeoutMs: positive(toMs(timeout, "timeout"), "timeout") }),
+    ...(timeout !== undefined && { timeoutMs: positiveMs(timeout, "timeout") }),
     ...(dedupe !== undefined && { dedupe: resolveDedupe(dedupe) }),
     ...(group !== undefined && { group: resolveGroup(group) }),
     ...(tags !== undefined && checkTags(tags).length > 0 && { tags: [...tags] }),
     ...(keep !== undefined && { keep: resolveKeep(keep) }),
     ...(requires !== undefined && { requires: checkRequirement(requires) }),
-    ...(expiresIn !== undefined && { expiresInMs: positive(toMs(expiresIn, "expiresIn"), "expiresIn") }),
+    ...(expiresIn !== undefined && { expiresInMs: positiveMs(expiresIn, "expiresIn") }),
   };
 }
 
@@ -182,6 +182,12 @@ export function integer(value: number, least: number, most: number, option: stri
   return value;
 }
 
+/** One of the words listed, or the option is refused. */
+export function oneOf<T extends string>(value: T, words: readonly string[], option: string): T {
+  if (!words.includes(value)) throw refused(option, `must be one of ${words.join(", ")}`, value);
+  return value;
+}
+
 /** A plain object, or the option is refused. */
 export function fields<T extends object>(value: T, option: string): T {
   if (typeof value !== "object" || value === null || Array.isArray(value))
@@ -210,7 +216,9 @@ export function checkTags(tags: readonly string[]): readonly string[] {
 export const checkPriority = (priority: number): number =>
   integer(priority, -LIMITS.priority, LIMITS.priority, "priority");
 
-function positive(ms: number, option: string): number {
+/** Milliseconds of a duration that may not be 0. */
+export function positiveMs(duration: Duration, option: string): number {
+  const ms = toMs(duration, option);
   if (ms < 1) throw new QuaysideError("invalid_option", `${option} must be at least 1 ms.`, { option });
   return ms;
 }
@@ -228,14 +236,14 @@ function resolveDedupe(option: DedupeOption): Dedupe {
   const refuse = (option: string, message: string): never => {
     throw new QuaysideError("invalid_option", `${option} ${message}`, { option });
   };
-  if (!DEDUPE_MODES.includes(mode)) throw refused("dedupe.mode", `must be one of ${DEDUPE_MODES.join(", ")}`, mode);
+  oneOf(mode, DEDUPE_MODES, "dedupe.mode");
   if (mode === "throttle" && ttl === undefined) refuse("dedupe.ttl", 'is needed with mode "throttle".');
   if (maxWait !== undefined && mode !== "debounce") refuse("dedupe.maxWait", 'goes with mode "debounce" alone.');
   return {
     key,
     mode,
-    ...(ttl !== undefined && { ttlMs: positive(toMs(ttl, "dedupe.ttl"), "dedupe.ttl") }),
-    ...(maxWait !== undefined && { maxWaitMs: positive(toMs(maxWait, "dedupe.maxWait"), "dedupe.maxWait") }),
+    ...(ttl !== undefined && { ttlMs: positiveMs(ttl, "dedupe.ttl") }),
+    ...(maxWait !== undefined && { maxWaitMs: positiveMs(maxWait, "dedupe.maxWait") }),
   };
 }
 

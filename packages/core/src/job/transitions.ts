@@ -111,8 +111,8 @@ function inLane(job: StoredJob, place: Place, lane: string): StoredJob {
   return { ...job, key: [place, lane, ...rest] };
 }
 
-/** The job back in line, `delayMs` from now, its counts as they are. */
-function again(job: StoredJob, stand: Stand): StoredJob {
+/** The job back in line at `stand`, its counts as they are. */
+export function again(job: StoredJob, stand: Stand): StoredJob {
   return { ...job, key: readyKey(job.queue, job.priority, stand), availableAt: stand.at };
 }
 
@@ -201,7 +201,10 @@ export function updated(
   stand: Stand | undefined,
 ): StoredJob {
   const [place, lane, , at, order, tag] = job.key;
-  const next = again({ ...job, payload: payload ?? job.payload, priority, ...(sealed && { sealed }) }, stand ?? { at, order, tag });
+  const next = again(
+    { ...job, payload: payload ?? job.payload, priority, ...(sealed && { sealed }) },
+    stand ?? { at, order, tag },
+  );
   return stand && waitsFor(job.key, "group", "name") ? next : inLane(next, place, lane);
 }
 
@@ -263,6 +266,9 @@ export const interruptedError = (job: StoredJob): StoredError => ({
   code: "interrupted",
   message: `The job was cut off by the death of its worker (a crash, a closed tab, an eviction) as often as it may be: ${maxInterruptionsOf(job)}.`,
 });
+
+export const END_STATES: readonly EndState[] = ["completed", "failed", "cancelled"];
+export const STATES: readonly JobState[] = ["waiting", "delayed", "active", ...END_STATES];
 
 /** The state of a job at its key; `running` when a lease lists it. */
 export function stateOf(key: JobKey, now: number, running: boolean): JobState {

@@ -6,12 +6,23 @@ import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
 import { canonicalText, type Json, toJsonText } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { checkPriority, checkTags, fields, integer, type JobOptions, refused, resolveKeep } from "../job/options.ts";
+import {
+  checkPriority,
+  checkTags,
+  fields,
+  integer,
+  type JobOptions,
+  oneOf,
+  positiveMs,
+  refused,
+  resolveKeep,
+} from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord, JobState, Keep } from "../job/record.ts";
 import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
+import { STATES } from "../job/transitions.ts";
 import type { Change } from "../store/store.ts";
-import type { CommandReply, JobCounts, JobFilter, JobPage, ListQuery, Schedule } from "../store/verbs.ts";
+import type { Command, CommandReply, JobCounts, JobFilter, JobPage, ListQuery, Schedule } from "../store/verbs.ts";
 import type { QueueMetrics } from "../worker/metrics.ts";
 import type { QueueHome } from "./queue-home.ts";
 import { type WaitOptions, waitFor } from "./wait-for.ts";
@@ -110,24 +121,24 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** Ends a waiting job as `cancelled`; asks a running one to stop. `affected: 0` when it had ended already. */
   cancel(id: string): Promise<CommandReply> {
-    return this.driver.command({ type: "cancel", queue: this.name, id });
+    return this.#command({ type: "cancel", id });
   }
 
   /** Puts a failed or cancelled job back in line, with fresh attempts. @throws {QuaysideError} `job_not_found`, `conflict`. */
   retry(id: string): Promise<CommandReply> {
-    return this.driver.command({ type: "retry", queue: this.name, id });
+    return this.#command({ type: "retry", id });
   }
 
   /** Puts all failed (or all cancelled) jobs back in line, or those that the filter means. */
   async retryAll(filter: RetryAllOption = {}): Promise<CommandReply> {
     const { state, ...rest } = fields(filter, "filter");
-    checkState(state, ["failed", "cancelled"]);
-    return this.driver.command({ type: "retryAll", queue: this.name, ...(state && { state }), ...filterOf(rest) });
+    if (state !== undefined) oneOf(state, ["failed", "cancelled"], "state");
+    return this.#command({ type: "retryAll", ...(state && { state }), ...filterOf(rest) });
   }
 
   /** Makes a delayed job due now. @throws {QuaysideError} `job_not_found`, `conflict` when it runs or has ended. */
   promote(id: string): Promise<CommandReply> {
-    return this.driver.command({ type: "promote", queue: this.name, id });
+    return this.#command({ type: "promote", id });
   }
 
   /**
@@ -141,9 +152,8 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   ): Promise<CommandReply> {
     const { priority, delay } = fields(change, "change");
     const next = change.payload === undefined ? undefined : await this.#newPayload(id, change.payload);
-    return this.driver.command({
+    return this.#command({
       type: "update",
-      queue: this.name,
       id,
       ...next,
       ...(priority !== undefined && { priority: checkPriority(priority) }),
@@ -153,23 +163,23 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** Deletes a job in any state; a running one is asked to stop and then leaves no trace. */
   remove(id: string): Promise<CommandReply> {
-    return this.driver.command({ type: "remove", queue: this.name, id });
+    return this.#command({ type: "remove", id });
   }
 
   /** Removes all jobs, those of one state, or those that a filter means. Thousands go in several transactions. */
   async clear(which: JobState | ClearOption = {}): Promise<CommandReply> {
     const { state, ...rest } = typeof which === "string" ? { state: which } : fields(which, "filter");
-    checkState(state, STATES);
-    return this.driver.command({ type: "clear", queue: this.name, ...(state && { state }), ...filterOf(rest) });
+    if (state !== undefined) oneOf(state, STATES, "state");
+    return this.#command({ type: "clear", ...(state && { state }), ...filterOf(rest) });
   }
 
   /** Nobody claims jobs of this queue until `resume`; running ones go on. */
   async pause(): Promise<void> {
-    await this.driver.command({ type: "pause", queue: this.name });
+    await this.#command({ type: "pause" });
   }
 
   async resume(): Promise<void> {
-    await this.driver.command({ type: "resume", queue: this.name });
+    await this.#command({ type: "resume" });
   }
 
   /**
@@ -180,9 +190,8 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
    */
   async configure(options: ConfigureOption): Promise<void> {
     const { keep, rateLimit, maxActive } = fields(options, "options");
-    await this.driver.command({
+    await this.#command({
       type: "configure",
-      queue: this.name,
       ...(keep !== undefined && { keep: resolveKeep(keep) }),
       ...(rateLimit !== undefined && { rateLimit: rateLimit === null ? null : resolveRateLimit(rateLimit) }),
       ...(maxActive !== undefined && {
@@ -212,13 +221,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     this.home.registry.check(name);
     const job = await this.home.producer.prepare({ queue: this.name, name, payload, options });
     const before = job.sealed && (await this.#sameSealed(key, job.name, payload));
-    await this.driver.command({
-      type: "schedule",
-      queue: this.name,
-      key,
-      rule,
-      job: before ? { ...job, ...before } : job,
-    });
+    await this.#command({ type: "schedule", key, rule, job: before ? { ...job, ...before } : job });
   }
 
   /** The stored envelope of a schedule whose payload is this one: encrypted again it would look like another. */
@@ -233,7 +236,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** Ends a recurrence and takes its pending occurrence away. False when there was none under this key. */
   async unschedule(key: string): Promise<boolean> {
-    return (await this.driver.command({ type: "unschedule", queue: this.name, key })).affected > 0;
+    return (await this.#command({ type: "unschedule", key })).affected > 0;
   }
 
   /** The recurrences, their payloads decrypted as far as there is a key. */
@@ -254,6 +257,10 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     });
   }
 
+  #command(command: CommandOfQueue): Promise<CommandReply> {
+    return this.driver.command({ ...command, queue: this.name } as Command);
+  }
+
   /** Checked by the schema of the job's name, and encrypted if what stands is. */
   async #newPayload(id: string, payload: unknown): Promise<Pick<NewJob, "payload" | "sealed">> {
     const job = await this.driver.get(this.name, id);
@@ -265,6 +272,9 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     return { payload: next.payload, ...(next.sealed && { sealed: next.sealed }) };
   }
 }
+
+/** A command without the queue that it is for. */
+type CommandOfQueue<C extends Command = Command> = C extends Command ? Omit<C, "queue"> : never;
 
 const FILTER_FIELDS: ReadonlySet<string> = new Set(["name", "tags", "olderThan"]);
 
@@ -291,17 +301,8 @@ function checkFilterTags(tags: readonly string[]): readonly string[] {
   throw refused("tags", "must name at least one tag (leave it out to mean all jobs)", "[]");
 }
 
-const STATES: readonly JobState[] = ["waiting", "delayed", "active", "completed", "failed", "cancelled"];
-
-function checkState<State extends JobState>(state: State | undefined, allowed: readonly JobState[]): State | undefined {
-  if (state === undefined || allowed.includes(state)) return state;
-  throw refused("state", `must be one of ${allowed.join(", ")}`, state);
-}
-
 function resolveRateLimit(rateLimit: NonNullable<ConfigureOption["rateLimit"]>) {
   const { max, per } = fields(rateLimit, "rateLimit");
-  const perMs = toMs(per, "rateLimit.per");
-  if (perMs < 1)
-    throw new QuaysideError("invalid_option", "rateLimit.per must be at least 1 ms.", { option: "rateLimit.per" });
+  const perMs = positiveMs(per, "rateLimit.per");
   return { max: integer(max, 1, LIMITS.rateLimitMax, "rateLimit.max"), perMs };
 }

@@ -1,8 +1,9 @@
 import type { NewJob } from "../job/new-job.ts";
 import type { Dedupe, JobKey, StoredJob } from "../job/record.ts";
 import { blocked, readyStored, replaced } from "../job/transitions.ts";
-import { dedupeKey, dedupeRecord, isTaken, sweepAfter } from "./dedupe.ts";
-import { locate } from "./door.ts";
+import { dedupeKey, dedupeRecord, isTaken, keyText, sweepAfter } from "./dedupe.ts";
+import { locate, move } from "./door.ts";
+import { memberName } from "./members.ts";
 import { get, put } from "./operations.ts";
 import type { DedupeRecord, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -12,8 +13,8 @@ import type { EnqueueReceipt } from "./verbs.ts";
 export class AddedKeys {
   /** Jobs to be stored, in the order of their adding. */
   readonly placed: StoredJob[] = [];
-  /** Waiting jobs that were given something new to do. */
-  readonly moves: { readonly from: JobKey; readonly job: StoredJob }[] = [];
+  /** Waiting jobs that were given something new to do, by `memberName`. */
+  readonly #moves = new Map<string, { readonly from: JobKey; readonly job: StoredJob }>();
   readonly #turn: Turn;
   readonly #records = new Map<string, DedupeRecord>();
   readonly #changed = new Set<string>();
@@ -25,7 +26,7 @@ export class AddedKeys {
   *load(jobs: readonly NewJob[]): Program<void> {
     const keys: DedupeRecord["key"][] = [];
     for (const { queue, dedupe } of jobs) if (dedupe) keys.push(dedupeKey(queue, dedupe.key));
-    for (const record of yield* get("dedupe", keys)) if (record) this.#records.set(nameOf(record.key), record);
+    for (const record of yield* get("dedupe", keys)) if (record) this.#records.set(keyText(record.key), record);
   }
 
   /** A new job, which takes its key if it has one. */
@@ -38,7 +39,7 @@ export class AddedKeys {
   /** What becomes of a job whose key is taken (R20); undefined when it is free. */
   *meet(job: NewJob): Program<EnqueueReceipt | undefined> {
     if (!job.dedupe) return undefined;
-    const record = this.#records.get(nameOf(dedupeKey(job.queue, job.dedupe.key)));
+    const record = this.#records.get(keyText(dedupeKey(job.queue, job.dedupe.key)));
     if (!record || !isTaken(record, this.#turn.now)) return undefined;
     const { mode } = job.dedupe;
     if (record.ended || mode === "drop" || mode === "throttle") return { id: record.holder, deduplicated: true };
@@ -46,6 +47,7 @@ export class AddedKeys {
   }
 
   *save(): Program<void> {
+    yield* move(this.#turn, [...this.#moves.values()]);
     const records = [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord);
     yield* put("dedupe", records);
     yield* sweepAfter(this.#turn, records);
@@ -56,10 +58,10 @@ export class AddedKeys {
     const id = record.successor ?? record.holder;
     const index = this.placed.findIndex((one) => one.queue === job.queue && one.id === id);
     const standing = this.placed[index] ?? this.moved({ queue: job.queue, id }) ?? (yield* locate(job.queue, [id]))[0];
-    if (!standing) return this.add(readyStored(job, this.#turn.stand(job.delayMs), this.#turn.now));
+    if (!standing) return this.add(stored(this.#turn, job));
     const leases = yield* this.#turn.leases();
     if (leases.holderOf(standing.key)) {
-      const successor = readyStored(job, this.#turn.stand(job.delayMs), this.#turn.now);
+      const successor = stored(this.#turn, job);
       this.placed.push(blocked(successor, "successor", standing.id));
       this.#write({ ...this.#asOf(record, dedupe, this.#turn.now), successor: successor.id });
       return { id: successor.id, deduplicated: false };
@@ -81,15 +83,14 @@ export class AddedKeys {
   }
 
   /** The delay begins again, but does not reach past `maxWait` after the first add. */
-  #startAnew(job: NewJob, { maxWaitMs }: Dedupe, { since = this.#turn.now }: DedupeRecord) {
+  #startAnew(job: NewJob, { maxWaitMs = Number.POSITIVE_INFINITY }: Dedupe, { since }: DedupeRecord) {
     const { now } = this.#turn;
-    const latest = maxWaitMs === undefined ? Number.POSITIVE_INFINITY : since + maxWaitMs;
-    return this.#turn.stand(Math.max(0, Math.min(now + (job.delayMs ?? 0), latest) - now));
+    return this.#turn.stand(Math.max(0, Math.min(job.delayMs ?? 0, (since ?? now) + maxWaitMs - now)));
   }
 
   /** A job that existed, as this call has changed it. */
   moved({ queue, id }: Pick<StoredJob, "queue" | "id">): StoredJob | undefined {
-    return this.moves.find(({ job }) => job.queue === queue && job.id === id)?.job;
+    return this.#moves.get(memberName({ queue, id }))?.job;
   }
 
   /** Changes a job that existed where it stands. */
@@ -98,15 +99,15 @@ export class AddedKeys {
   }
 
   #move(from: JobKey, job: StoredJob): void {
-    const index = this.moves.findIndex((move) => move.job.queue === job.queue && move.job.id === job.id);
-    if (index < 0) this.moves.push({ from, job });
-    else this.moves[index] = { from: (this.moves[index] as { from: JobKey }).from, job };
+    const name = memberName(job);
+    this.#moves.set(name, { from: this.#moves.get(name)?.from ?? from, job });
   }
 
   #write(record: DedupeRecord): void {
-    this.#records.set(nameOf(record.key), record);
-    this.#changed.add(nameOf(record.key));
+    this.#records.set(keyText(record.key), record);
+    this.#changed.add(keyText(record.key));
   }
 }
 
-const nameOf = ([queue, key]: DedupeRecord["key"]): string => `${queue.length} ${queue}${key}`;
+/** A new job as it is first stored. */
+export const stored = (turn: Turn, job: NewJob): StoredJob => readyStored(job, turn.stand(job.delayMs), turn.now);

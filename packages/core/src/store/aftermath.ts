@@ -1,7 +1,8 @@
 import { returned } from "../job/transitions.ts";
-import { locate, move } from "./door.ts";
+import { locate } from "./door.ts";
 import { disband, settleMembers } from "./families.ts";
 import { returnToRoom } from "./groups.ts";
+import { moveEach } from "./moves.ts";
 import { placeNext } from "./recurrences.ts";
 import type { Change, Program } from "./store.ts";
 import { type Surroundings, Turn } from "./turn.ts";
@@ -22,7 +23,7 @@ export function* aftermath(turn: Turn): Program<boolean> {
     );
     for (const { queue, id } of left.successors) {
       const [job] = yield* locate(queue, [id]);
-      if (job?.key[0] === "blocked") yield* move(turn, [{ from: job.key, job: returned(job) }]);
+      if (job?.key[0] === "blocked") yield* moveEach(turn, [job], returned);
     }
     yield* returnToRoom(turn, left.rooms);
     any = true;

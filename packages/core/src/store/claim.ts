@@ -1,9 +1,10 @@
 import { blockedLane } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { blocked, EXPIRED, interruptionsOf, isExpired, maxInterruptionsOf, returned } from "../job/transitions.ts";
-import { end, move } from "./door.ts";
+import { end } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
 import { countRunning, groupName, limitsOf } from "./groups.ts";
+import { moveEach } from "./moves.ts";
 import { scan, startingWith } from "./operations.ts";
 import { allowance } from "./rate-limit.ts";
 import { bringBack } from "./set-back.ts";
@@ -118,19 +119,19 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   const rate = settings.rateLimit && (yield* allowance(turn, request.queue, settings.rateLimit));
   const tokens = rate ? rate.free : Number.POSITIVE_INFINITY;
   // Whoever frees a slot looks again by itself: that needs no wake-up.
-  if (slots <= 0) return yield* rate?.take(0) ?? nothing();
+  if (slots <= 0) {
+    if (rate) yield* rate.take(0);
+    return;
+  }
 
   const limited = hasLimits(settings, request);
   const sieve = new Sieve(taking, request, limited);
   const due = new DueJobs(turn, request.queue, taking.settled);
   const before = taking.jobs.length;
   const quota = Math.min(slots, tokens);
-  for (
-    let want = Math.min(taking.wanted(limited), quota);
-    want > 0 && !taking.done && !sieve.full;
-    want = Math.min(taking.wanted(limited), quota - (taking.jobs.length - before))
-  ) {
-    const page = yield* due.next(want);
+  while (!taking.done && !sieve.full) {
+    const want = Math.min(taking.wanted(limited), quota - (taking.jobs.length - before));
+    const page = want > 0 ? yield* due.next(want) : [];
     if (page.length === 0) break;
     yield* sieve.pour(page);
   }
@@ -150,8 +151,6 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
     taking.wakeAt = Math.min(taking.wakeAt, more ? free : Math.max(free, due.wakeAt));
   } else if (taken < slots) taking.wakeAt = Math.min(taking.wakeAt, due.wakeAt);
 }
-
-function* nothing(): Program<void> {}
 
 /**
  * It is taken only to start at once: one of a group would take room from others; of one that few interruptions end, or
@@ -209,14 +208,8 @@ class Sieve {
       turn,
       this.#expired.map((job) => ({ job, ending: { state: "failed", error: EXPIRED } })),
     );
-    yield* move(
-      turn,
-      this.#saturated.map((job) => ({ from: job.key, job: blocked(job, "group", job.group?.key ?? "") })),
-    );
-    yield* move(
-      turn,
-      this.#unknown.map((job) => ({ from: job.key, job: blocked(job, "name", job.name) })),
-    );
+    yield* moveEach(turn, this.#saturated, (job) => blocked(job, "group", job.group?.key ?? ""));
+    yield* moveEach(turn, this.#unknown, (job) => blocked(job, "name", job.name));
     if (this.#unknown.length === 0) return;
     const names = new Set(this.#unknown.map(({ name }) => name));
     const settings = yield* turn.settings(this.#queue);
@@ -248,10 +241,7 @@ function* returnKnown(turn: Turn, queue: string, names: readonly string[] | unde
   const drained = new Set<string>();
   for (const name of known) {
     const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "name", name)), RETURN_STEP);
-    yield* move(
-      turn,
-      jobs.map((job) => ({ from: job.key, job: returned(job) })),
-    );
+    yield* moveEach(turn, jobs, returned);
     if (jobs.length < RETURN_STEP) drained.add(name);
   }
   const { blockedNames = [], ...rest } = settings;

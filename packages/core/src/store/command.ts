@@ -1,11 +1,12 @@
 import { QuaysideError } from "../job/errors.ts";
 import { finishedLane } from "../job/place.ts";
 import type { JobKey, JobState, StoredJob } from "../job/record.ts";
-import { blocked, type Ending, readyKey, reset, stateOf, updated } from "../job/transitions.ts";
+import { again, blocked, type Ending, reset, stateOf, updated } from "../job/transitions.ts";
 import { getCell, kind } from "./cells.ts";
 import { dedupeKey, dedupeRecord, isTaken } from "./dedupe.ts";
-import { end, forget, locate, move, pruneAll } from "./door.ts";
+import { end, forget, locate, pruneAll } from "./door.ts";
 import { type Position, walk } from "./list.ts";
+import { moveEach } from "./moves.ts";
 import { after, get, put, scan, startingWith } from "./operations.ts";
 import { schedule, unschedule } from "./recurrences.ts";
 import type { DedupeRecord, Held, Program } from "./store.ts";
@@ -36,9 +37,8 @@ export function* command(turn: Turn, request: Command, from?: Step): Program<Pro
     case "remove":
     case "retry":
     case "promote":
-      return yield* onJob(turn, request.type, request.queue, request.id);
     case "update":
-      return yield* update(turn, request);
+      return yield* onJob(turn, request);
     case "retryAll":
       return yield* retryAll(turn, request, from);
     case "clear":
@@ -73,17 +73,18 @@ function* configure(
   return { affected: 0, ...(more && { next: { stretch: 0 } }) };
 }
 
-type JobVerb = "cancel" | "remove" | "retry" | "promote";
+type JobCommand = Extract<Command, { readonly type: "cancel" | "remove" | "retry" | "promote" | "update" }>;
 
-function* onJob(turn: Turn, verb: JobVerb, queue: string, id: string): Program<CommandReply> {
+function* onJob(turn: Turn, request: JobCommand): Program<CommandReply> {
+  const { type, queue, id } = request;
   const [job] = yield* locate(queue, [id]);
   if (!job) {
-    if (verb === "cancel" || verb === "remove") return { affected: 0 };
+    if (type === "cancel" || type === "remove") return { affected: 0 };
     throw new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
   }
   const run = (yield* turn.leases()).holderOf(job.key);
   const state = stateOf(job.key, turn.now, run !== undefined);
-  switch (verb) {
+  switch (request.type) {
     case "cancel":
       if (job.key[0] === "finished") return { affected: 0, state };
       if (run) return yield* ask(turn, queue, run, "cancel");
@@ -97,6 +98,8 @@ function* onJob(turn: Turn, verb: JobVerb, queue: string, id: string): Program<C
       return yield* retry(turn, job, state);
     case "promote":
       return yield* promote(turn, job, state);
+    case "update":
+      return yield* update(turn, job, state, request);
   }
 }
 
@@ -141,9 +144,9 @@ function* retry(turn: Turn, job: StoredJob, state: JobState): Program<CommandRep
     }
     yield* put("dedupe", [dedupeRecord(turn, job, job.dedupe)]);
   }
-  const next = reset(job, turn.stand());
   const family = job.hasChildren ? yield* getCell(kind("family", job.queue), job.id) : undefined;
-  yield* move(turn, [{ from: job.key, job: family?.pending ? blocked(next, "children", job.id) : next }]);
+  const next = reset(job, turn.stand());
+  yield* moveEach(turn, [job], () => (family?.pending ? blocked(next, "children", job.id) : next));
   return { affected: 1, state: "waiting" };
 }
 
@@ -157,10 +160,7 @@ function* isConflicting(turn: Turn, job: StoredJob): Program<DedupeRecord | unde
 function* promote(turn: Turn, job: StoredJob, state: JobState): Program<CommandReply> {
   if (state === "waiting") return { affected: 0, state };
   if (state !== "delayed") throw refusal("promoted", job, state, "delayed");
-  const stand = turn.stand();
-  yield* move(turn, [
-    { from: job.key, job: { ...job, key: readyKey(job.queue, job.priority, stand), availableAt: stand.at } },
-  ]);
+  yield* moveEach(turn, [job], () => again(job, turn.stand()));
   return { affected: 1, state: "waiting" };
 }
 
@@ -182,15 +182,14 @@ function* pause(turn: Turn, queue: string, paused: boolean): Program<CommandRepl
 /** Changes a job that waits: what runs keeps what it was given, what has ended is history. */
 function* update(
   turn: Turn,
-  { queue, id, delayMs, ...change }: Extract<Command, { type: "update" }>,
+  job: StoredJob,
+  state: JobState,
+  { delayMs, ...change }: Extract<Command, { type: "update" }>,
 ): Program<CommandReply> {
-  const [job] = yield* locate(queue, [id]);
-  if (!job) throw new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
-  const state = stateOf(job.key, turn.now, (yield* turn.leases()).holderOf(job.key) !== undefined);
   if (state !== "waiting" && state !== "delayed") throw refusal("updated", job, state, "waiting or delayed");
   const next = updated(job, change, delayMs === undefined ? undefined : turn.stand(delayMs));
-  yield* move(turn, [{ from: job.key, job: next }]);
-  turn.changed(queue, "ready");
+  yield* moveEach(turn, [job], () => next);
+  turn.changed(job.queue, "ready");
   return { affected: 1, state: stateOf(next.key, turn.now, false) };
 }
 

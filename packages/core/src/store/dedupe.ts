@@ -91,4 +91,4 @@ export function* freeKeys(
   return successors;
 }
 
-const keyText = (key: DedupeRecord["key"]): string => JSON.stringify(key);
+export const keyText = (key: DedupeRecord["key"]): string => JSON.stringify(key);

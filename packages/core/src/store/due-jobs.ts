@@ -65,8 +65,7 @@ export class DueJobs {
   #cut(due: readonly StoredJob[], want: number): readonly StoredJob[] {
     if (due.length <= want) return due;
     const { key } = due[want - 1] as StoredJob;
-    this.#from = after(key);
-    this.#rank = key[2];
+    this.#readOn(key);
     return due.slice(0, want);
   }
 
@@ -78,13 +77,22 @@ export class DueJobs {
     const later = page[stop];
     const last = page[page.length - 1];
     if (later) {
-      this.wakeAt = Math.min(this.wakeAt, later.key[3]);
-      this.#from = ["ready", this.#lane, later.key[2] + 1];
+      this.#skip(later.key);
     } else if (last && page.length === limit) {
-      this.#from = after(last.key);
-      this.#rank = last.key[2];
+      this.#readOn(last.key);
     } else this.#from = undefined;
     return (later ? page.slice(0, stop) : page).filter(({ key }) => this.#isDue(key) && !this.#runs(key));
+  }
+
+  #readOn(key: JobKey): void {
+    this.#from = after(key);
+    this.#rank = key[2];
+  }
+
+  /** Nothing more is due of the rank of this job, which will be later. */
+  #skip(key: JobKey): void {
+    this.wakeAt = Math.min(this.wakeAt, key[3]);
+    this.#from = ["ready", this.#lane, key[2] + 1];
   }
 
   #runs(key: JobKey): boolean {
@@ -103,8 +111,7 @@ export class DueJobs {
         this.#from = key;
         return true;
       }
-      this.wakeAt = Math.min(this.wakeAt, key[3]);
-      this.#from = ["ready", this.#lane, key[2] + 1];
+      this.#skip(key);
     }
     this.#from = undefined;
     return false;
@@ -118,8 +125,8 @@ export class DueJobs {
       this.#from = key;
       return;
     }
-    if (key) this.wakeAt = Math.min(this.wakeAt, key[3]);
-    this.#from = ["ready", this.#lane, rank + 1];
+    if (key) this.#skip(key);
+    else this.#from = ["ready", this.#lane, rank + 1];
     this.#rank = undefined;
   }
 

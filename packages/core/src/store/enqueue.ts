@@ -2,9 +2,8 @@ import type { NewJob } from "../job/new-job.ts";
 import { checkTags } from "../job/options.ts";
 import { checkName, childId } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
-import { readyStored } from "../job/transitions.ts";
-import { AddedKeys } from "./added-keys.ts";
-import { forget, locate, move, place } from "./door.ts";
+import { AddedKeys, stored } from "./added-keys.ts";
+import { forget, locate, place } from "./door.ts";
 import { found, settleEnded } from "./families.ts";
 import { type FlowPlan, planFlows } from "./flow-plan.ts";
 import { setLimits } from "./groups.ts";
@@ -61,8 +60,11 @@ export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Progra
     if (!anchor || id === undefined) return undefined;
     return childId({ queue: (jobs[anchor.index] as NewJob).queue, id }, anchor.position, turn.tagEnd);
   };
-  const ids = jobs.map(({ id }, index) => id ?? idBelow(index, (anchor) => jobs[anchor]?.id));
-  const taken = yield* takenIds(jobs, ids);
+  const asked = jobs.flatMap(({ queue, id }, index) => {
+    const known = id ?? idBelow(index, (anchor) => jobs[anchor]?.id);
+    return known === undefined ? [] : { queue, id: known };
+  });
+  const taken: Map<string, StoredJob | undefined> = yield* locateAll(asked);
   const keys = new AddedKeys(turn);
   yield* keys.load(jobs);
   const receipts: EnqueueReceipt[] = [];
@@ -79,10 +81,11 @@ export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Progra
       continue;
     }
     // The id is not the caller's: what has ended under it belonged to a flow that is gone.
-    const before = given.id === undefined && id !== undefined ? taken.get(scoped(job.queue, id)) : undefined;
+    const before =
+      given.id === undefined && id !== undefined ? taken.get(memberName({ queue: job.queue, id })) : undefined;
     if (before?.key[0] === "finished") {
       stale.push(before);
-      taken.delete(scoped(job.queue, before.id));
+      taken.delete(memberName(before));
     }
     if (id === undefined && !job.dedupe) receipts[index] = keys.add(stored(turn, job));
     else receipts[index] = yield* addKnown(turn, job, taken, keys);
@@ -92,7 +95,6 @@ export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Progra
   yield* forget(turn, stale);
   yield* place(turn, flows.placed);
   yield* join(turn, flows.joined, keys);
-  yield* move(turn, keys.moves);
   yield* keys.save();
   yield* setLimits(turn, jobs);
   yield* found(flows.families);
@@ -107,16 +109,13 @@ function* existingChildren(
   receipts: readonly EnqueueReceipt[],
   keys: AddedKeys,
 ): Program<ReadonlyMap<string, StoredJob>> {
-  const existing = new Map<string, StoredJob>();
-  const asked = new Map<string, Set<string>>();
-  for (const [index, { queue }] of jobs.entries()) {
+  const asked = jobs.flatMap(({ queue }, index) => {
     const parent = plan.parentOf(index);
     const { id, deduplicated } = receipts[index] as EnqueueReceipt;
-    if (parent === undefined || !deduplicated || receipts[parent]?.deduplicated) continue;
-    asked.set(queue, (asked.get(queue) ?? new Set()).add(id));
-  }
-  for (const [queue, ids] of asked)
-    for (const job of yield* locate(queue, [...ids])) if (job) existing.set(memberName(job), keys.moved(job) ?? job);
+    return parent === undefined || !deduplicated || receipts[parent]?.deduplicated ? [] : { queue, id };
+  });
+  const existing = yield* locateAll(asked);
+  for (const [name, job] of existing) existing.set(name, keys.moved(job) ?? job);
   return existing;
 }
 
@@ -129,8 +128,6 @@ function* join(turn: Turn, joined: readonly StoredJob[], keys: AddedKeys): Progr
   }
 }
 
-const stored = (turn: Turn, job: NewJob): StoredJob => readyStored(job, turn.stand(job.delayMs), turn.now);
-
 /** A job with an id of the caller's, or a dedupe key: it may stand already. */
 function* addKnown(
   turn: Turn,
@@ -138,28 +135,20 @@ function* addKnown(
   taken: Map<string, StoredJob | undefined>,
   keys: AddedKeys,
 ): Program<EnqueueReceipt> {
-  if (job.id !== undefined && taken.has(scoped(job.queue, job.id))) return { id: job.id, deduplicated: true };
+  const { queue, id } = job;
+  const name = id !== undefined && memberName({ queue, id });
+  if (name && taken.has(name)) return { id, deduplicated: true };
   const receipt = (yield* keys.meet(job)) ?? keys.add(stored(turn, job));
-  if (job.id !== undefined && !receipt.deduplicated) taken.set(scoped(job.queue, job.id), undefined);
+  if (name && !receipt.deduplicated) taken.set(name, undefined);
   return receipt;
 }
 
-/** One string for both, whatever characters they hold. */
-const scoped = (queue: string, name: string): string => `${queue.length} ${queue}${name}`;
-
-/** Finds which of these ids are taken, kept results included. */
-function* takenIds(
-  jobs: readonly NewJob[],
-  ids: readonly (string | undefined)[],
-): Program<Map<string, StoredJob | undefined>> {
-  const asked = new Map<string, string[]>();
-  for (const [index, { queue }] of jobs.entries()) {
-    const id = ids[index];
-    if (id !== undefined) asked.set(queue, [...(asked.get(queue) ?? []), id]);
+/** The jobs that exist among these, kept results included, by `memberName`. */
+function* locateAll(asked: readonly Pick<StoredJob, "queue" | "id">[]): Program<Map<string, StoredJob>> {
+  const found = new Map<string, StoredJob>();
+  for (const queue of new Set(asked.map((one) => one.queue))) {
+    const ids = asked.filter((one) => one.queue === queue).map(({ id }) => id);
+    for (const job of yield* locate(queue, ids)) if (job) found.set(memberName(job), job);
   }
-  const taken = new Map<string, StoredJob | undefined>();
-  for (const [queue, names] of asked) {
-    for (const job of yield* locate(queue, names)) if (job) taken.set(scoped(queue, job.id), job);
-  }
-  return taken;
+  return found;
 }

@@ -9,6 +9,7 @@ import { aftermath } from "./aftermath.ts";
 import { claim } from "./claim.ts";
 import { isPlain, locate, readStretch } from "./door.ts";
 import { outcomes } from "./families.ts";
+import { memberName } from "./members.ts";
 import { get } from "./operations.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
 import { placeNext } from "./recurrences.ts";
@@ -45,13 +46,11 @@ export function* exchange(
   const reported = withReports(turn, before?.held ?? [], request.progress ?? []);
   const { left, lost, stays } = yield* settle(turn, request.settle, reported, ahead);
   const running = new Set(request.running);
-  const known = left.filter((held) => running.has(held.token));
-  yield* release(
-    turn,
-    left.filter((held) => !running.has(held.token)),
-  );
-  const present = new Set(known.map((held) => held.token));
-  lost.push(...request.running.filter((token) => !present.has(token)));
+  const known: Held[] = [];
+  const dropped: Held[] = [];
+  for (const held of left) (running.delete(held.token) ? known : dropped).push(held);
+  yield* release(turn, dropped);
+  lost.push(...running);
   if (left.length === 0 && isFutile(request, lost))
     return { exchange: request.exchange, jobs: [], lost, cancel: [], interrupted: [], unknown: [], futile: true };
 
@@ -80,7 +79,7 @@ export function* exchange(
   const next = {
     ...lease,
     held: [...lease.held, ...fresh],
-    ...(interrupted.length > 0 && { interrupted: interrupted.map(scoped) }),
+    ...(interrupted.length > 0 && { interrupted: interrupted.map(memberName) }),
   };
   // An idle look, of which nobody will have to remember anything, costs no write; nor does the round of an owner who has
   // lost all: a repeat finds it lost again.
@@ -164,8 +163,6 @@ function checkQueues(queues: ExchangeRequest["claim"]["queues"]): void {
   if (new Set(queues.map(({ queue }) => queue)).size < queues.length)
     throw new QuaysideError("invalid_option", "claim.queues names a queue twice.", { option: "claim.queues" });
 }
-
-const scoped = (job: { queue: string; id: string }): string => JSON.stringify([job.queue, job.id]);
 
 /** What running attempts said since the last exchange stands in the lease, never in the job's record. */
 function withReports(turn: Turn, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
@@ -266,7 +263,6 @@ function* toClaimed(
 
 function toHeld(job: StoredJob, token: string, now: number, alone: boolean): Held {
   const { key, id } = job;
-  if (isPlain(job) && !alone) return { key, id, token, startedAt: now, plain: true };
   const held: { -readonly [Name in keyof Held]: Held[Name] } = { key, id, token, startedAt: now };
   if (isPlain(job)) held.plain = true;
   if (job.group) held.group = job.group.key;

@@ -3,8 +3,9 @@ import { endStateOf } from "../job/place.ts";
 import type { ChildFailure, Parent, StoredJob } from "../job/record.ts";
 import { CHILD_FAILED, type Ending, keepOf, returned } from "../job/transitions.ts";
 import { getCell, getCells, kind, listCells, putCells } from "./cells.ts";
-import { type End, end, locate, move } from "./door.ts";
+import { type End, end, locate } from "./door.ts";
 import { memberName, members, removeFamily } from "./members.ts";
+import { moveEach } from "./moves.ts";
 import type { Family, Member, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
@@ -83,7 +84,7 @@ function* settleFamily(turn: Turn, parent: Parent, children: readonly EndOfChild
     yield* end(turn, [
       { job: record, ending: { state: "failed", error: CHILD_FAILED(failed.job, failed.ending.state) } },
     ]);
-  else if (left.pending === 0) yield* move(turn, [{ from: record.key, job: returned(record) }]);
+  else if (left.pending === 0) yield* moveEach(turn, [record], returned);
 }
 
 function outcomeOf(job: StoredJob, { state, result, error }: Ending): ChildOutcome {

@@ -46,13 +46,6 @@ const PARENTS_LIMIT = 100;
  * circle, when a parent has too many children or a dedupe mode that would change it while it waits.
  */
 export function planFlows(jobs: readonly NewJob[]): FlowPlan {
-  if (jobs.every(({ flow }) => !flow))
-    return {
-      order: [...jobs.keys()],
-      parentOf: () => undefined,
-      anchorOf: () => undefined,
-      bind: (placed) => ({ placed, joined: [], ended: [], families: new Map() }),
-    };
   const byRef = new Map<string, number>();
   for (const [index, { flow, dedupe }] of jobs.entries()) {
     if (flow && (dedupe?.mode === "replace" || dedupe?.mode === "debounce"))

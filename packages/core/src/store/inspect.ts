@@ -1,6 +1,6 @@
 import { escapePart, finishedLane, queueOf, readyLane } from "../job/place.ts";
 import type { EndState, JobRecord, StoredJob } from "../job/record.ts";
-import { isUndelayed, toJobRecord } from "../job/transitions.ts";
+import { END_STATES, isUndelayed, toJobRecord } from "../job/transitions.ts";
 import { countKeys, locate } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
 import { everyLease } from "./leases.ts";
@@ -55,7 +55,6 @@ function* countRunning(turn: Turn, queue: string): Program<number> {
   return running;
 }
 
-const END_STATES = ["completed", "failed", "cancelled"] as const;
 export const blockedLanes = (queue: string): Range => ({
   from: ["blocked", `${escapePart(queue)}/`],
   to: ["blocked", `${escapePart(queue)}0`],

@@ -1,10 +1,10 @@
 import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
-import { integer } from "../job/options.ts";
+import { integer, oneOf } from "../job/options.ts";
 import { finishedLane, readyLane } from "../job/place.ts";
 import type { EndState, JobKey, JobState, StoredJob } from "../job/record.ts";
-import { isUndelayed, toJobRecord } from "../job/transitions.ts";
+import { isUndelayed, STATES, toJobRecord } from "../job/transitions.ts";
 import { blockedLanes } from "./inspect.ts";
 import type { Leases } from "./leases.ts";
 import { compareKeys } from "./memory-store.ts";
@@ -25,8 +25,6 @@ export interface Position {
   readonly key?: JobKey;
 }
 
-const STATES: readonly JobState[] = ["waiting", "delayed", "active", "completed", "failed", "cancelled"];
-
 /** Jobs looked at for one page, at most: a page of seldom tags may come short, with a cursor. */
 const LOOK_LIMIT = 10_000;
 
@@ -34,13 +32,7 @@ const LOOK_LIMIT = 10_000;
 export function* list(turn: Turn, query: ListQuery): Program<JobPage> {
   const { queue, state, tags, limit = DEFAULTS.pageLimit, cursor, positions } = query;
   integer(limit, 1, LIMITS.page, "limit");
-  if (state !== undefined && !STATES.includes(state)) {
-    throw new QuaysideError(
-      "invalid_option",
-      `state must be one of ${STATES.join(", ")}, got ${JSON.stringify(state)}.`,
-      { option: "state" },
-    );
-  }
+  if (state !== undefined) oneOf(state, STATES, "state");
   const leases = yield* turn.leases();
   const shown: Found[] = [];
   let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
@@ -139,7 +131,7 @@ function* read(
   stretch: Stretch,
   key: JobKey | undefined,
   want: number,
-): Program<{ jobs: readonly StoredJob[]; last?: JobKey }> {
+): Program<{ jobs: readonly StoredJob[]; last?: JobKey | undefined }> {
   if (stretch.kind === "running") {
     const keys = leases
       .heldOf(queue)
@@ -147,26 +139,26 @@ function* read(
       .sort(compareKeys);
     const rest = keys.filter((candidate) => !key || compareKeys(candidate, key) > 0).slice(0, want);
     const jobs = (yield* get("jobs", rest)).filter((job) => job !== undefined);
-    const last = rest[rest.length - 1];
-    return last && rest.length === want ? { jobs, last } : { jobs };
+    return { jobs, last: rest[want - 1] };
   }
   // The caller may have made the cursor up: one outside this stretch would show the jobs of other queues.
   const { from: least, to: most } = stretch.range;
   const at = key && compareKeys(key, least) >= 0 && compareKeys(key, most) <= 0 ? key : undefined;
   if (stretch.kind === "ended") {
     const jobs = yield* scan("jobs", at ? { from: least, to: at } : stretch.range, want, "reverse");
-    const last = jobs[jobs.length - 1];
-    return last && jobs.length === want ? { jobs, last: last.key } : { jobs };
+    return { jobs, last: jobs[want - 1]?.key };
   }
   const jobs: StoredJob[] = [];
   for (let from: Key | undefined = at ? after(at) : least; from && jobs.length < want; ) {
     const step = 2 * want;
     const page: readonly StoredJob[] = yield* scan("jobs", { from, to: most }, step);
-    from = page.length === step ? after((page[step - 1] as StoredJob).key) : undefined;
+    const last = page[step - 1];
+    from = last && after(last.key);
     for (const job of page) {
       const [place, lane, rank] = job.key;
       const delayed = job.key[3] > turn.now && !isUndelayed(job.key);
-      if (stretch.shows && delayed !== (stretch.shows === "delayed")) {
+      const hidden = stretch.shows && delayed !== (stretch.shows === "delayed");
+      if (hidden) {
         // In a priority, what is due comes before what is not: leap over the part that is not shown. Where the clock was
         // set back, up to where it had been, both lie mixed.
         const mixed = job.key[3] > turn.now && job.key[3] <= turn.horizon;
@@ -176,7 +168,7 @@ function* read(
           break;
         }
       }
-      if (!leases.holderOf(job.key) && (!stretch.shows || delayed === (stretch.shows === "delayed"))) jobs.push(job);
+      if (!hidden && !leases.holderOf(job.key)) jobs.push(job);
       if (jobs.length === want) return { jobs, last: job.key };
     }
   }

@@ -1,14 +1,15 @@
 import { QuaysideError } from "../job/errors.ts";
 import { canonicalText } from "../job/json.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { checkName, spellId } from "../job/place.ts";
+import { checkName } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { nextOccurrence, type RecurrenceRule } from "../job/recurrence.ts";
-import { readyKey, replaced } from "../job/transitions.ts";
+import { readyStored, replaced } from "../job/transitions.ts";
 import { getCell, kind, listCells, putCells, removeCells } from "./cells.ts";
-import { end, locate, move, place } from "./door.ts";
+import { end, locate, place } from "./door.ts";
 import { checkNames } from "./enqueue.ts";
 import { setLimits } from "./groups.ts";
+import { moveEach } from "./moves.ts";
 import type { Program, ScheduleCell } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { Command, CommandReply, Schedule } from "./verbs.ts";
@@ -70,7 +71,7 @@ function* reschedule(
   if (pending && (over || stranded)) {
     yield* end(turn, [{ job: pending, ending: { state: "cancelled" }, trace: false }]);
   } else if (pending && nextAt !== undefined) {
-    yield* move(turn, [{ from: pending.key, job: occurrenceOf(pending, job, nextAt, turn.now) }]);
+    yield* moveEach(turn, [pending], () => occurrenceOf(pending, job, nextAt, turn.now));
   }
   // The occurrence that is placed in a stranded one's stead is the same one: it does not count again.
   const cell = { rule, job, count: before.count - (stranded ? 1 : 0) };
@@ -106,8 +107,8 @@ function* pendingOf(turn: Turn, queue: string, { nextId }: ScheduleCell): Progra
 
 /** The pending occurrence with another payload and other options, where it stands. */
 function occurrenceOf(pending: StoredJob, job: NewJob, at: number, now: number): StoredJob {
-  const { delayMs: _, id: __, flow: ___, expiresInMs, ...rest } = job;
-  const { expiresAt: ____, ...next } = replaced(pending, { ...rest, queue: pending.queue }, now, undefined);
+  const { expiresInMs, ...rest } = job;
+  const next = replaced(pending, { ...rest, queue: pending.queue }, now, undefined);
   return expiresInMs === undefined ? next : { ...next, expiresAt: at + expiresInMs };
 }
 
@@ -163,19 +164,11 @@ function* placeOccurrence(
 ): Program<void> {
   const { rule, job, count } = cell;
   if (at === undefined) return yield* putCells(kind("schedule", queue), [[key, { rule, job, count }]]);
-  const { delayMs: _, expiresInMs, priority = 0, id: __, flow: ___, ...rest } = job;
-  const stand = turn.stand(at - turn.now);
-  const place_ = readyKey(queue, priority, stand);
+  const { id: _, ...rest } = job;
   const occurrence: StoredJob = {
-    ...rest,
-    queue,
-    key: place_,
-    id: spellId(place_),
-    priority,
-    addedAt: turn.now,
-    availableAt: at,
+    ...readyStored({ ...rest, queue }, turn.stand(at - turn.now), turn.now),
     recurrence: key,
-    ...(expiresInMs !== undefined && { expiresAt: at + expiresInMs }),
+    ...(job.expiresInMs !== undefined && { expiresAt: at + job.expiresInMs }),
   };
   yield* place(turn, [occurrence]);
   yield* putCells(kind("schedule", queue), [[key, { rule, job, count: count + 1, nextAt: at, nextId: occurrence.id }]]);

@@ -1,6 +1,6 @@
 import { readyLane } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
-import { isUndelayed, readyKey } from "../job/transitions.ts";
+import { again, isUndelayed } from "../job/transitions.ts";
 import { getCell, kind, putCells } from "./cells.ts";
 import { move } from "./door.ts";
 import { ORDERS_PER_MS, SET_BACK_MS } from "./mint.ts";
@@ -34,13 +34,11 @@ export function* bringBack(turn: Turn, queue: string, from?: Key): Program<Key |
   for (const job of jobs) {
     if (!job) continue;
     const at = yield* homeOf(turn, job);
-    const stand = turn.stand(Math.max(1, at - turn.now));
-    const key = readyKey(queue, job.priority, stand);
-    moves.push({ from: job.key, job: { ...job, key, availableAt: stand.at } });
+    moves.push({ from: job.key, job: again(job, turn.stand(Math.max(1, at - turn.now))) });
   }
   yield* move(turn, moves);
-  const last = keys[keys.length - 1];
-  return last && keys.length === STEP ? after(last) : undefined;
+  const last = keys[STEP - 1];
+  return last && after(last);
 }
 
 /** When a job is due by the clock as it is now; the pending occurrence of a recurrence is at most its period away. */
