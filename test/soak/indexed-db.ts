@@ -79,10 +79,9 @@ export async function soakIndexedDb({ jobs, until, seed }: SoakOptions): Promise
     const kill = async (how: (page: Page) => Promise<void>) => {
       const victim = pick(random, [...tabs]);
       tabs.delete(victim);
-      ledger.disturb(victim.label, "killed");
+      // For good: notes of the tab's last moments may be on their way.
+      ledger.disturbUntil(victim.label, "killed");
       await how(victim.page);
-      // Notes of the tab's last moments may have been on their way.
-      ledger.disturb(victim.label, "killed");
       await start();
     };
     const troubles = [
@@ -94,11 +93,10 @@ export async function soakIndexedDb({ jobs, until, seed }: SoakOptions): Promise
         }),
       async () => {
         const { label, page } = pick(random, [...tabs]);
-        ledger.disturb(label, "stopped");
-        await page.evaluate(async () => {
-          await window.soak.stop();
-          await window.soak.work(10);
-        });
+        const over = ledger.disturbUntil(label, "stopped");
+        await page.evaluate(() => window.soak.stop());
+        over();
+        await page.evaluate(() => window.soak.work(10));
       },
       async () => {
         offset = offset !== 0 ? 0 : random() < 0.5 ? YEAR_MS : -YEAR_MS;

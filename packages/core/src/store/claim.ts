@@ -139,8 +139,9 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   if (rate) yield* rate.take(taken);
   yield* sieve.empty();
   if (due.stranded) {
-    yield* bringBack(turn, request.queue, due.stranded);
-    taking.wakeAt = turn.now;
+    // One that runs stays where it stands: to look again at once would find it again, until it ends.
+    const { moved } = yield* bringBack(turn, request.queue, due.stranded);
+    if (moved > 0) taking.wakeAt = turn.now;
   }
 
   if (sieve.full || taking.left <= 0) taking.wakeAt = turn.now;

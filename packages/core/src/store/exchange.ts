@@ -120,7 +120,7 @@ function* sweepNext(turn: Turn, queues: readonly string[], sweep: Sweep): Progra
   for (const queue of queues) {
     const from = sweep.get(queue);
     if (from === null) continue;
-    sweep.set(queue, (yield* bringBack(turn, queue, from)) ?? null);
+    sweep.set(queue, (yield* bringBack(turn, queue, from)).next);
     break;
   }
   return queues.some((queue) => sweep.get(queue) !== null);

@@ -23,8 +23,8 @@ const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
 export const isStranded = (key: JobKey, now: number): boolean =>
   placedAt(key) > now + SET_BACK_MS && key[3] > placedAt(key) && !isUndelayed(key);
 
-/** Brings back the stranded jobs of a queue among its next keys. @returns where to go on; undefined at the end. */
-export function* bringBack(turn: Turn, queue: string, from?: Key): Program<Key | undefined> {
+/** Brings back the stranded jobs of a queue among its next keys: how many, and where to go on; `null` at the end. */
+export function* bringBack(turn: Turn, queue: string, from?: Key): Program<{ moved: number; next: Key | null }> {
   const lane: Key = ["ready", readyLane(queue)];
   const keys = yield* scanKeys("jobs", { from: from ?? lane, to: after(lane) }, STEP);
   const leases = yield* turn.leases();
@@ -38,7 +38,7 @@ export function* bringBack(turn: Turn, queue: string, from?: Key): Program<Key |
   }
   yield* move(turn, moves);
   const last = keys[STEP - 1];
-  return last && after(last);
+  return { moved: moves.length, next: last ? after(last) : null };
 }
 
 /** When a job is due by the clock as it is now; the pending occurrence of a recurrence is at most its period away. */

@@ -254,6 +254,21 @@ export const clockCases = verb("clock", (it) => {
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
+  it("R23: a delayed job that runs while the clock is set back makes nobody look again at once", async (scene) => {
+    const { add, advance, another, expect, jump, worker } = scene;
+    await jump(HOUR);
+    await add({ delayMs: 1_000 });
+    await advance(1_000);
+    const one = worker();
+    const held = await one.take(1);
+    await jump(-HOUR);
+    const waits: (number | undefined)[] = [];
+    for (const other of [worker(), worker({ driver: await another() })])
+      for (let looks = 0; looks < 5; looks++) waits.push((await other.exchange({ limit: 1 })).nextWakeMs);
+    expect(waits.filter((ms) => ms === 0).length).toBeLessThan(3);
+    expect((await one.complete(held)).lost).toEqual([]);
+  });
+
   it("R23: waiting jobs of before a clock set back are cleared as such, in another process too", async ({
     add,
     another,
