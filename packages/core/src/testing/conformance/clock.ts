@@ -265,7 +265,8 @@ export const clockCases = verb("clock", (it) => {
     const waits: (number | undefined)[] = [];
     for (const other of [worker(), worker({ driver: await another() })])
       for (let looks = 0; looks < 5; looks++) waits.push((await other.exchange({ limit: 1 })).nextWakeMs);
-    expect(waits.filter((ms) => ms === 0).length).toBeLessThan(3);
+    // The first looks may go through what the jump has stranded.
+    expect(waits.filter((ms, index) => ms === 0 && index % 5 > 1)).toEqual([]);
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
