@@ -1,5 +1,4 @@
-import { QuaysideError } from "./errors.ts";
-import { describe } from "./text.ts";
+import { refused } from "./errors.ts";
 
 type Unit = "ms" | "s" | "m" | "h" | "d" | "w";
 
@@ -24,11 +23,9 @@ export const LONGEST_DURATION_MS = 100 * 365 * UNIT_MS.d;
 export function toMs(duration: Duration, option: string): number {
   const ms = typeof duration === "number" ? duration : parse(duration);
   if (!Number.isFinite(ms) || ms < 0 || ms > LONGEST_DURATION_MS) {
-    throw new QuaysideError(
-      "invalid_option",
-      `${option} must be a duration from 0 to 100 years (milliseconds, or a string such as "250ms", "10s", "5m", "2h", "7d"), got ${typeof duration === "string" ? JSON.stringify(duration).slice(0, 200) : describe(duration)}.`,
-      { option },
-    );
+    const rule =
+      'must be a duration from 0 to 100 years (milliseconds, or a string such as "250ms", "10s", "5m", "2h", "7d")';
+    throw refused(option, rule, duration);
   }
   return Math.round(ms);
 }

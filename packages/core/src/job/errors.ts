@@ -107,6 +107,21 @@ export class RetryAfterError extends QuaysideError {
   }
 }
 
+/** Whether it is an error of Quayside's with one of these codes. */
+export const hasCode = (error: unknown, ...codes: readonly ErrorCode[]): error is QuaysideError =>
+  isA(QuaysideError, error) && codes.includes(error.code);
+
+/** The error for an option that cannot be meant. */
+export const invalidOption = (option: string, message: string): QuaysideError =>
+  new QuaysideError("invalid_option", message, { option });
+
+/** The error for a value that an option may not have: it names the option, says what is allowed, and shows the value. */
+export const refused = (option: string, rule: string, value: unknown): QuaysideError =>
+  invalidOption(
+    option,
+    `${option} ${rule}, got ${cutText(typeof value === "string" ? JSON.stringify(value) : describe(value), 200)}.`,
+  );
+
 /** Marks an envelope: an encrypted value. */
 export const SEALED = "quayside:sealed";
 

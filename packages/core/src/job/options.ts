@@ -1,10 +1,11 @@
 import { type Duration, toMs } from "./duration.ts";
-import { isA, QuaysideError, toStoredError } from "./errors.ts";
+import { invalidOption, isA, QuaysideError, refused, toStoredError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { checkName } from "./place.ts";
 import type { Dedupe, DedupeMode, Group, Keep, Requirement, StoredOptions } from "./record.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
-import { cutText, describe } from "./text.ts";
+
+export { refused } from "./errors.ts";
 
 /** What a queue or a definition can say once for all of its jobs. */
 export interface JobDefaults {
@@ -149,11 +150,8 @@ function merge(layers: readonly (JobOptions | undefined)[]): JobOptions | undefi
     for (const option in layer) {
       const value = layer[option as keyof JobOptions];
       if (!KNOWN.has(option)) {
-        throw new QuaysideError(
-          "invalid_option",
-          `There is no job option ${JSON.stringify(option)}. Known are ${[...KNOWN].join(", ")}.`,
-          { option },
-        );
+        const message = `There is no job option ${JSON.stringify(option)}. Known are ${[...KNOWN].join(", ")}.`;
+        throw invalidOption(option, message);
       }
       if (value === undefined) continue;
       merged ??= {};
@@ -163,12 +161,6 @@ function merge(layers: readonly (JobOptions | undefined)[]): JobOptions | undefi
   }
   return merged;
 }
-
-/** The error for a value that an option may not have: it names the option, says what is allowed, and shows the value. */
-export const refused = (option: string, rule: string, value: unknown): QuaysideError =>
-  new QuaysideError("invalid_option", `${option} ${rule}, got ${cutText(show(value), 200)}.`, { option });
-
-const show = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : describe(value));
 
 function delayUntil(instant: number | Date, now: number): number {
   const at = isA(Date, instant) ? instant.getTime() : instant;
@@ -219,7 +211,7 @@ export const checkPriority = (priority: number): number =>
 /** Milliseconds of a duration that may not be 0. */
 export function positiveMs(duration: Duration, option: string): number {
   const ms = toMs(duration, option);
-  if (ms < 1) throw new QuaysideError("invalid_option", `${option} must be at least 1 ms.`, { option });
+  if (ms < 1) throw invalidOption(option, `${option} must be at least 1 ms.`);
   return ms;
 }
 
@@ -233,12 +225,11 @@ const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "thr
 function resolveDedupe(option: DedupeOption): Dedupe {
   const { key, mode = "drop", ttl, maxWait } = fields(option, "dedupe");
   checkName(key, "dedupe.key");
-  const refuse = (option: string, message: string): never => {
-    throw new QuaysideError("invalid_option", `${option} ${message}`, { option });
-  };
   oneOf(mode, DEDUPE_MODES, "dedupe.mode");
-  if (mode === "throttle" && ttl === undefined) refuse("dedupe.ttl", 'is needed with mode "throttle".');
-  if (maxWait !== undefined && mode !== "debounce") refuse("dedupe.maxWait", 'goes with mode "debounce" alone.');
+  if (mode === "throttle" && ttl === undefined)
+    throw invalidOption("dedupe.ttl", 'dedupe.ttl is needed with mode "throttle".');
+  if (maxWait !== undefined && mode !== "debounce")
+    throw invalidOption("dedupe.maxWait", 'dedupe.maxWait goes with mode "debounce" alone.');
   return {
     key,
     mode,
@@ -256,11 +247,8 @@ function resolveGroup(option: NonNullable<JobDefaults["group"]>): Group {
 /** @throws {QuaysideError} `invalid_option` when a state is unknown or a number is not a whole one from 0. */
 export function resolveKeep(keep: Partial<Keep>): Partial<Keep> {
   for (const [state, count] of Object.entries(fields(keep, "keep"))) {
-    if (!["completed", "failed", "cancelled"].includes(state)) {
-      throw new QuaysideError("invalid_option", `keep.${state} is not a state in which jobs are kept.`, {
-        option: `keep.${state}`,
-      });
-    }
+    if (!["completed", "failed", "cancelled"].includes(state))
+      throw invalidOption(`keep.${state}`, `keep.${state} is not a state in which jobs are kept.`);
     integer(count, 0, LIMITS.keep, `keep.${state}`);
   }
   return { ...keep };

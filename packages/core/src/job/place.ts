@@ -1,7 +1,6 @@
-import { QuaysideError } from "./errors.ts";
+import { refused } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import type { EndState, JobKey, StoredJob } from "./record.ts";
-import { describe } from "./text.ts";
 
 /**
  * Keys. A job lies where it will be claimed from:
@@ -151,14 +150,8 @@ export const keyText = (key: JobKey): string => key.join("\n");
 /** @throws {QuaysideError} `invalid_option` when a name is empty, over 256 characters or not well-formed Unicode. */
 export function checkName(name: string, option: string): string {
   if (typeof name !== "string" || name === "" || name.length > LIMITS.nameLength || !name.isWellFormed()) {
-    throw new QuaysideError(
-      "invalid_option",
-      `${option} must be a string of 1 to ${LIMITS.nameLength} characters of well-formed Unicode, got ${typeof name === "string" ? JSON.stringify(name) : describe(name)}.`.slice(
-        0,
-        400,
-      ),
-      { option },
-    );
+    const rule = `must be a string of 1 to ${LIMITS.nameLength} characters of well-formed Unicode`;
+    throw refused(option, rule, name);
   }
   return name;
 }

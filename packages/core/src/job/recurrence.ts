@@ -1,5 +1,5 @@
 import { type Duration, toMs } from "./duration.ts";
-import { isA, QuaysideError } from "./errors.ts";
+import { invalidOption, isA, QuaysideError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { integer, refused } from "./options.ts";
 
@@ -64,18 +64,16 @@ export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
     ...(overlap === "skip" && { overlap }),
   };
   if ((option.every === undefined) === (option.cron === undefined)) {
-    throw new QuaysideError("invalid_option", "A recurrence says either every or cron.", { option: "recurrence" });
+    throw invalidOption("recurrence", "A recurrence says either every or cron.");
   }
   if (option.every !== undefined) {
     const everyMs = toMs(option.every, "every");
     if (everyMs < LIMITS.everyLeastMs)
-      throw new QuaysideError("invalid_option", `every must be at least ${LIMITS.everyLeastMs} ms.`, {
-        option: "every",
-      });
+      throw invalidOption("every", `every must be at least ${LIMITS.everyLeastMs} ms.`);
     return { kind: "every", everyMs, ...bounds };
   }
   if (typeof option.cron !== "string" || option.cron.trim() === "") {
-    throw new QuaysideError("invalid_option", "cron must be a cron expression.", { option: "cron" });
+    throw invalidOption("cron", "cron must be a cron expression.");
   }
   return {
     kind: "cron",

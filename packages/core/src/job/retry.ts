@@ -1,8 +1,7 @@
 import { DEFAULTS } from "./defaults.ts";
 import { type Duration, toMs } from "./duration.ts";
-import { type ErrorCode, isA, QuaysideError, RetryAfterError } from "./errors.ts";
+import { hasCode, invalidOption, isA, RetryAfterError, refused } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import { describe } from "./text.ts";
 
 /** A resolved, storable retry delay rule. */
 export type Backoff =
@@ -45,8 +44,7 @@ export function resolveBackoff(option: BackoffOption): Backoff {
   }
   if (Array.isArray(option)) {
     const delays = option as readonly Duration[];
-    if (delays.length === 0)
-      throw new QuaysideError("invalid_option", "backoff must list at least one delay.", { option: "backoff" });
+    if (delays.length === 0) throw invalidOption("backoff", "backoff must list at least one delay.");
     return {
       kind: "list",
       delaysMs: Array.from(delays, (delay, index) => toMs(delay, `backoff[${index}]`)),
@@ -55,11 +53,9 @@ export function resolveBackoff(option: BackoffOption): Backoff {
   }
   const rule = option as Exclude<BackoffOption, Duration | readonly Duration[]>;
   if (rule === null || typeof rule !== "object" || !["fixed", "linear", "exponential"].includes(rule.kind)) {
-    throw new QuaysideError(
-      "invalid_option",
-      'backoff must be a duration, a list of durations, or { kind: "fixed" | "linear" | "exponential", delay }.',
-      { option: "backoff" },
-    );
+    const message =
+      'backoff must be a duration, a list of durations, or { kind: "fixed" | "linear" | "exponential", delay }.';
+    throw invalidOption("backoff", message);
   }
   const delayMs = toMs(rule.delay, "backoff.delay");
   const maxMs = toMs(rule.max ?? DEFAULTS.backoff.maxMs, "backoff.max");
@@ -76,13 +72,7 @@ export function resolveBackoff(option: BackoffOption): Backoff {
 
 function within(value: number, least: number, most: number, option: string): number {
   if (typeof value !== "number" || !(value >= least && value <= most)) {
-    throw new QuaysideError(
-      "invalid_option",
-      `${option} must be a number from ${least} to ${most}, got ${describe(value)}.`,
-      {
-        option,
-      },
-    );
+    throw refused(option, `must be a number from ${least} to ${most}`, value);
   }
   return value;
 }
@@ -106,8 +96,9 @@ function wholeDelay(backoff: Backoff, failures: number): number {
   }
 }
 
-/** Errors after which another attempt cannot go better. */
-const FINAL: ReadonlySet<ErrorCode> = new Set(["unrecoverable", "invalid_payload", "invalid_result", "unknown_job"]);
+/** Whether another attempt cannot go better. */
+export const isFinal = (error: unknown): boolean =>
+  hasCode(error, "unrecoverable", "invalid_payload", "invalid_result", "unknown_job");
 
 /**
  * Ms until the next attempt of a job whose attempt just failed, or undefined when it has failed for good.
@@ -121,6 +112,6 @@ export function retryDelay(
 ): number | undefined {
   if (attempt >= job.maxAttempts) return undefined;
   if (isA(RetryAfterError, error)) return toMs(error.delay, "RetryAfterError.delay");
-  if (isA(QuaysideError, error) && FINAL.has(error.code)) return undefined;
+  if (isFinal(error)) return undefined;
   return backoffDelay(job.backoff ?? DEFAULTS.backoff, attempt, random);
 }

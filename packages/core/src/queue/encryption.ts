@@ -1,4 +1,4 @@
-import { QuaysideError, SEALED } from "../job/errors.ts";
+import { hasCode, invalidOption, QuaysideError, refused, SEALED } from "../job/errors.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 
 /** A key as WebCrypto holds it. */
@@ -58,21 +58,13 @@ export class PayloadCipher {
   constructor(option: EncryptionOption) {
     this.#option = option;
     if (!crypto.subtle)
-      throw new QuaysideError(
-        "invalid_option",
+      throw invalidOption(
+        "encryption",
         "encryption needs crypto.subtle, which only secure contexts have: serve the page over HTTPS, or from localhost.",
-        { option: "encryption" },
       );
     for (const [id, key] of Object.entries(option.keys)) {
-      if (key instanceof Uint8Array && ![16, 24, 32].includes(key.length)) {
-        throw new QuaysideError(
-          "invalid_option",
-          `encryption.keys.${id} must have 16, 24 or 32 bytes, got ${key.length}.`,
-          {
-            option: `encryption.keys.${id}`,
-          },
-        );
-      }
+      if (key instanceof Uint8Array && ![16, 24, 32].includes(key.length))
+        throw refused(`encryption.keys.${id}`, "must have 16, 24 or 32 bytes", key.length);
     }
     if (!Object.hasOwn(option.keys, option.current)) throw missingKey(option.current, "encryption.current names");
   }
@@ -152,4 +144,4 @@ function missingKey(id: string, what: string): QuaysideError {
   );
 }
 
-export const isMissingKey = (error: unknown): boolean => error instanceof QuaysideError && error.code === "missing_key";
+export const isMissingKey = (error: unknown): boolean => hasCode(error, "missing_key");

@@ -1,5 +1,5 @@
 import type { Driver } from "../driver/driver.ts";
-import { type ErrorCode, QuaysideError } from "../job/errors.ts";
+import { hasCode, QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
 
@@ -98,17 +98,18 @@ function batches(callers: readonly Caller[]): Caller[][] {
 }
 
 /** Refused for what a job is: nothing was stored, and the other callers' jobs may well be fine. */
-const REFUSALS: ReadonlySet<ErrorCode> = new Set([
-  "invalid_option",
-  "invalid_payload",
-  "payload_too_large",
-  "unknown_job",
-  "conflict",
-  "child_exists",
-  "too_large",
-  "bad_request",
-]);
-const isRefusal = (error: unknown): boolean => error instanceof QuaysideError && REFUSALS.has(error.code);
+const isRefusal = (error: unknown): boolean =>
+  hasCode(
+    error,
+    "invalid_option",
+    "invalid_payload",
+    "payload_too_large",
+    "unknown_job",
+    "conflict",
+    "child_exists",
+    "too_large",
+    "bad_request",
+  );
 
 export function idOf(receipt: EnqueueReceipt | undefined): string {
   if (!receipt) throw new QuaysideError("internal", "The driver answered too few receipts.");

@@ -1,7 +1,7 @@
 import { checkDriver } from "../driver/check-driver.ts";
 import type { Driver } from "../driver/driver.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { QuaysideError } from "../job/errors.ts";
+import { invalidOption, QuaysideError } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
 import { canonicalText, type Json, toJsonText } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
@@ -282,10 +282,9 @@ const FILTER_FIELDS: ReadonlySet<string> = new Set(["name", "tags", "olderThan"]
 function filterOf(filter: FilterOption): JobFilter {
   for (const field in filter) {
     if (!FILTER_FIELDS.has(field))
-      throw new QuaysideError(
-        "invalid_option",
+      throw invalidOption(
+        field,
         `There is no filter ${JSON.stringify(field)}. Known are state, ${[...FILTER_FIELDS].join(", ")}.`,
-        { option: field },
       );
   }
   const { name, tags, olderThan } = filter;

@@ -1,5 +1,5 @@
 import { DEFAULTS } from "../job/defaults.ts";
-import { QuaysideError } from "../job/errors.ts";
+import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
 import { type Json, utf8Bytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import { decodeId, queueOf } from "../job/place.ts";
@@ -148,20 +148,14 @@ const keyOf = ({ job }: ClaimedJob): JobKey | undefined => decodeId(job.queue, j
 /** A key in the leases, which are scanned as one range: so within printable ASCII, as random keys are. */
 function checkWorker(worker: string): void {
   if (!/^[!-~]{1,128}$/.test(worker)) {
-    throw new QuaysideError(
-      "invalid_option",
-      `worker must be 1 to 128 characters of printable ASCII, got ${JSON.stringify(worker)}.`,
-      {
-        option: "worker",
-      },
-    );
+    throw refused("worker", "must be 1 to 128 characters of printable ASCII", worker);
   }
 }
 
 /** A queue named twice would be read twice, before its jobs stand in the lease: each could be claimed twice. */
 function checkQueues(queues: ExchangeRequest["claim"]["queues"]): void {
   if (new Set(queues.map(({ queue }) => queue)).size < queues.length)
-    throw new QuaysideError("invalid_option", "claim.queues names a queue twice.", { option: "claim.queues" });
+    throw invalidOption("claim.queues", "claim.queues names a queue twice.");
 }
 
 /** What running attempts said since the last exchange stands in the lease, never in the job's record. */

@@ -1,4 +1,4 @@
-import { QuaysideError } from "../job/errors.ts";
+import { invalidOption, QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { Parent, StoredJob } from "../job/record.ts";
 import { blocked } from "../job/transitions.ts";
@@ -170,5 +170,5 @@ function cannotWait(name: string, why: string): never {
 }
 
 function refuse(option: string, message: string): never {
-  throw new QuaysideError("invalid_option", `${option} ${message}`, { option });
+  throw invalidOption(option, `${option} ${message}`);
 }

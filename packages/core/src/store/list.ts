@@ -1,5 +1,5 @@
 import { DEFAULTS } from "../job/defaults.ts";
-import { QuaysideError } from "../job/errors.ts";
+import { invalidOption } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
 import { integer, oneOf } from "../job/options.ts";
 import { finishedLane, readyLane } from "../job/place.ts";
@@ -188,5 +188,5 @@ function decodeCursor(cursor: string): Position {
   } catch {
     // Falls through to the error below, which says more.
   }
-  throw new QuaysideError("invalid_option", "cursor is not one that a list call has answered.", { option: "cursor" });
+  throw invalidOption("cursor", "cursor is not one that a list call has answered.");
 }

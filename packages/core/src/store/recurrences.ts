@@ -1,4 +1,4 @@
-import { QuaysideError } from "../job/errors.ts";
+import { invalidOption } from "../job/errors.ts";
 import { canonicalText } from "../job/json.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
@@ -34,10 +34,7 @@ export function* schedule(
   const before = yield* getCell(kind("schedule", queue), key);
   if (!before || !isSameTiming(before, rule, turn.now)) {
     const first = nextOccurrence(rule, undefined, turn.now, 0, turn.nextCron);
-    if (first === undefined)
-      throw new QuaysideError("invalid_option", `The recurrence ${JSON.stringify(key)} can never occur.`, {
-        option: rule.kind,
-      });
+    if (first === undefined) throw invalidOption(rule.kind, `The recurrence ${JSON.stringify(key)} can never occur.`);
     if (before) yield* endPending(turn, queue, before, turn.now);
     const at = !before && rule.immediately ? turn.now : first;
     yield* placeOccurrence(turn, queue, key, { rule, job, count: 0 }, at);

@@ -1,6 +1,6 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
-import { type ErrorCode, isA, QuaysideError } from "../job/errors.ts";
+import { hasCode, isA, QuaysideError } from "../job/errors.ts";
 import { backoffDelay } from "../job/retry.ts";
 import type { ExchangeReply, ExchangeRequest } from "../store/verbs.ts";
 
@@ -57,7 +57,7 @@ export class ExchangeLine {
         return reply;
       } catch (error) {
         if (
-          isFinal(error) ||
+          hasCode(error, "stale_exchange", "closed") ||
           divisible(error) ||
           (holds && this.#silentMs() > this.#identity.leaseMs) ||
           (this.leaving && (sends >= FAREWELL_SENDS || isLasting(error, sends)))
@@ -97,20 +97,9 @@ const LONGEST_ASKED_MS = 300_000;
 
 /** What the driver asked for, of those who ask too often. */
 function askedPauseMs(error: unknown): number {
-  const ms = error instanceof QuaysideError ? error.details["retryAfterMs"] : 0;
+  const ms = isA(QuaysideError, error) ? error.details["retryAfterMs"] : 0;
   return typeof ms === "number" && ms > 0 ? Math.min(ms, LONGEST_ASKED_MS) : 0;
 }
-
-/** Codes of errors that the same exchange would meet again. */
-const REFUSALS: ReadonlySet<ErrorCode> = new Set([
-  "bad_request",
-  "invalid_option",
-  "invalid_payload",
-  "invalid_result",
-  "payload_too_large",
-  "result_too_large",
-  "too_large",
-]);
 
 /**
  * Whether the same exchange would be refused again: it is too large, or holds what the driver cannot take. A refusal that
@@ -118,23 +107,29 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
  */
 export const isRefusal = (error: unknown): boolean =>
   isA(QuaysideError, error)
-    ? REFUSALS.has(error.code) && (!error.details["bare"] || error.code === "too_large")
+    ? error.code === "too_large" ||
+      (!error.details["bare"] &&
+        hasCode(
+          error,
+          "bad_request",
+          "invalid_option",
+          "invalid_payload",
+          "invalid_result",
+          "payload_too_large",
+          "result_too_large",
+        ))
     : isA(Error, error) && error.name === "DataCloneError";
 
 /** Whether the API itself, not a firewall or a portal on the way, refused what the worker may not do. */
-export const isForbidden = (error: unknown): boolean =>
-  error instanceof QuaysideError && error.code === "forbidden" && !error.details["bare"];
-
-const isFinal = (error: unknown): boolean =>
-  error instanceof QuaysideError && (error.code === "stale_exchange" || error.code === "closed");
+export const isForbidden = (error: unknown): boolean => hasCode(error, "forbidden") && !error.details["bare"];
 
 /** Sends after which a store that cannot be reached counts as lost to those who wait for it. */
 const LASTING_SENDS = 3;
 
 /** Returns whether calls should fail at once and not wait for the store (R33): it is full, deleted, or of a newer version. */
 export function isLasting(error: unknown, sends: number): boolean {
-  if (!(error instanceof QuaysideError)) return false;
-  const { code, details } = error;
-  if (code !== "storage_unavailable") return code === "storage_full";
-  return details["reason"] === "deleted" || details["reason"] === "newer_version" || sends >= LASTING_SENDS;
+  if (hasCode(error, "storage_full")) return true;
+  if (!hasCode(error, "storage_unavailable")) return false;
+  const { reason } = error.details as { readonly reason?: unknown };
+  return reason === "deleted" || reason === "newer_version" || sends >= LASTING_SENDS;
 }

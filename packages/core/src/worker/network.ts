@@ -1,9 +1,10 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Connectivity } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
-import { type ErrorCode, isA, QuaysideError, thrownIn } from "../job/errors.ts";
+import { hasCode, isA, thrownIn } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
-import { backoffDelay } from "../job/retry.ts";
+import { backoffDelay, isFinal } from "../job/retry.ts";
+import { memberName } from "../store/members.ts";
 import { Release } from "./release.ts";
 
 export interface NetworkOptions {
@@ -15,15 +16,6 @@ export interface NetworkOptions {
   /** `isOnline` threw. */
   readonly report: (error: unknown) => void;
 }
-
-/** What a handler says of the job itself: no network makes it better. */
-const DECISIONS: ReadonlySet<ErrorCode> = new Set([
-  "unrecoverable",
-  "invalid_payload",
-  "invalid_result",
-  "unknown_job",
-  "retry_after",
-]);
 
 /**
  * The rule of jobs that `require` the network: a failure while it is away is the network's, so it gives the job back and
@@ -57,11 +49,11 @@ export class Network {
   /** Runs a handler of such a job. @throws {Release} in place of its error, when that is the network's. */
   async run(job: JobRecord, handle: () => unknown): Promise<unknown> {
     // One that comes back is not sent into a network that does not answer; without a probe nobody knows.
-    if (this.#waiting.has(idOf(job)) && (await this.#probe()) === false) throw this.#release(job);
+    if (this.#waiting.has(memberName(job)) && (await this.#probe()) === false) throw this.#release(job);
     const startedAt = this.#options.clock.monotonic();
     try {
       const result = await handle();
-      this.#waiting.delete(idOf(job));
+      this.#waiting.delete(memberName(job));
       return result;
     } catch (error) {
       if (isA(Release, error) || isDecision(thrownIn(error)) || !(await this.#wasAway(startedAt))) throw error;
@@ -119,8 +111,8 @@ export class Network {
   }
 
   #release(job: JobRecord): Release {
-    const times = (this.#waiting.get(idOf(job))?.times ?? 0) + 1;
-    this.#waiting.set(idOf(job), { job, times });
+    const times = (this.#waiting.get(memberName(job))?.times ?? 0) + 1;
+    this.#waiting.set(memberName(job), { job, times });
     return new Release(backoffDelay(DEFAULTS.offlineBackoff, times, this.#options.random()));
   }
 
@@ -136,6 +128,5 @@ export class Network {
   }
 }
 
-const idOf = ({ queue, id }: JobRecord): string => JSON.stringify([queue, id]);
-
-const isDecision = (error: unknown): boolean => isA(QuaysideError, error) && DECISIONS.has(error.code);
+/** What a handler says of the job itself: no network makes it better. */
+const isDecision = (error: unknown): boolean => isFinal(error) || hasCode(error, "retry_after");

@@ -1,5 +1,5 @@
 import { toMs } from "../job/duration.ts";
-import { type ErrorCode, isA, QuaysideError, RetryAfterError } from "../job/errors.ts";
+import { hasCode, invalidOption, isA, RetryAfterError } from "../job/errors.ts";
 import type { BackoffFunction } from "../job/handler.ts";
 import type { JobRecord } from "../job/record.ts";
 import { retryDelay } from "../job/retry.ts";
@@ -20,9 +20,6 @@ export interface FailedAttempt {
   readonly random: number;
 }
 
-/** The payload will not become readable by trying again. */
-const FINAL: ReadonlySet<ErrorCode> = new Set(["decryption_failed", "result_too_large"]);
-
 /**
  * Ms until the next attempt; undefined when the job has failed for good. What ends a job goes before what delays it; of
  * the delays the error's own word (`RetryAfterError`, an HTTP `Retry-After`) goes first, then a backoff stored with the
@@ -33,7 +30,8 @@ const FINAL: ReadonlySet<ErrorCode> = new Set(["decryption_failed", "result_too_
 export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefined): number | undefined {
   const { job, error, timedOut, now, random } = failed;
   if (!timedOut && job.maxExceptions !== undefined && job.exceptions + 1 >= job.maxExceptions) return undefined;
-  if (isA(QuaysideError, error) && FINAL.has(error.code)) return undefined;
+  // The payload will not become readable by trying again, nor the result smaller.
+  if (hasCode(error, "decryption_failed", "result_too_large")) return undefined;
   const retryMs = retryDelay(job, job.attempts, error, random);
   if (retryMs === undefined || atOnce(policy?.retryIf?.(error, job.attempts), "retryIf") === false) return undefined;
   if (isA(RetryAfterError, error)) return retryMs;
@@ -48,9 +46,7 @@ export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefin
 function atOnce<T>(answer: T, name: string): T {
   if (typeof (answer as { then?: unknown } | undefined)?.then !== "function") return answer;
   Promise.resolve(answer).catch(() => {});
-  throw new QuaysideError("invalid_option", `${name} returned a promise. It must return its answer at once.`, {
-    option: name,
-  });
+  throw invalidOption(name, `${name} returned a promise. It must return its answer at once.`);
 }
 
 interface HasHeaders {
@@ -66,7 +62,7 @@ const LONGEST_MS = 86_400_000;
  */
 function httpRetryAfter(error: unknown, now: number): number | undefined {
   try {
-    if (error instanceof QuaysideError && error.code === "rate_limited") {
+    if (hasCode(error, "rate_limited")) {
       const asked = Number(error.details["retryAfterMs"]);
       return asked >= 0 ? Math.min(asked, LONGEST_MS) : undefined;
     }

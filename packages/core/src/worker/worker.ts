@@ -3,7 +3,7 @@ import { type Clock, systemClock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { QuaysideError } from "../job/errors.ts";
+import { hasCode, invalidOption, QuaysideError } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
 import { fields, integer, list, refused } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
@@ -77,10 +77,7 @@ export class Worker<Ctx extends object = object> {
     const prefetch = integer(options.prefetch ?? 0, 0, LIMITS.claim, "prefetch");
     const sleepMs = options.sleep === undefined ? Number.POSITIVE_INFINITY : toMs(options.sleep, "sleep");
     const leaseMs = toMs(options.lease ?? DEFAULTS.leaseMs, "lease");
-    if (leaseMs < 100)
-      throw new QuaysideError("invalid_option", `lease must be at least 100 ms, got ${leaseMs}.`, {
-        option: "lease",
-      });
+    if (leaseMs < 100) throw invalidOption("lease", `lease must be at least 100 ms, got ${leaseMs}.`);
     if (options.name !== undefined) checkName(options.name, "name");
     if (options.maxJobs !== undefined) integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
     this.#events = options.events ?? new Emitter();
@@ -138,7 +135,7 @@ export class Worker<Ctx extends object = object> {
       wanted: () => this.#status === "running",
       failed: (error) => {
         this.#reporter.fault(error);
-        if (isClosed(error)) void this.#storeLost(error);
+        if (hasCode(error, "closed")) void this.#storeLost(error);
       },
     });
   }
@@ -362,7 +359,7 @@ export class Worker<Ctx extends object = object> {
 
   /** Others may have its jobs now: begins anew, as a new worker (R14), unless it is stopping or its driver is closed. */
   async #storeLost(error: unknown): Promise<ExchangeLine | undefined> {
-    const closed = isClosed(error);
+    const closed = hasCode(error, "closed");
     try {
       if (!closed || this.#status !== "running") return await this.#duty.renew();
     } catch (cause) {
@@ -407,5 +404,3 @@ export class Worker<Ctx extends object = object> {
     this.#waiting.ask();
   }
 }
-
-const isClosed = (error: unknown): boolean => error instanceof QuaysideError && error.code === "closed";
