@@ -116,7 +116,7 @@ export class Handlers {
   async job({ job, kind }: Payload, ctx: HandlerContext): Promise<unknown> {
     const { sink, random, clock } = this.#stage;
     const run = `${this.#label}/${this.#runs++}`;
-    await sink({ what: "began", job, kind, run, worker: this.#label });
+    await sink({ what: "began", job, id: ctx.id, kind, run, worker: this.#label });
     try {
       const result = await behave(kind, ctx, random, (ms) => pause(clock, ms));
       await sink({ what: "done", job, run });

@@ -29,7 +29,11 @@ interface Run {
 
 interface Entry {
   readonly kind: Kind;
+  /** Under which it ran first: there is no other, unless its add was stored twice. */
+  id?: string;
   acknowledged: boolean;
+  /** The clock jumped before its add was acknowledged: the answer that a repeat of the add would get may be forgotten. */
+  unsure: boolean;
   done: boolean;
   cancelled: boolean;
   retries: number;
@@ -75,6 +79,7 @@ export class Ledger {
   #notes = 0;
   #repeats = 0;
   #untouched = new Set<number>();
+  readonly #unacknowledged = new Set<number>();
   recurrences = 0;
   /** Jobs whose add was acknowledged. */
   added = 0;
@@ -113,6 +118,13 @@ export class Ledger {
   disturbAll(cause: Cause, label = ""): void {
     for (const worker of this.#workers) if (worker.startsWith(label)) this.#disturbed.set(worker, ++this.#notes);
     this.#causes.set(cause, (this.#causes.get(cause) ?? 0) + 1);
+  }
+
+  /** The clock of the queue jumps by more than the day for which the numbers of adds are remembered. */
+  clockJumped(): void {
+    for (const job of this.#unacknowledged) this.#of(job).unsure = true;
+    // Its producer has sent it, or given it up.
+    this.#unacknowledged.clear();
   }
 
   violation(sort: string, example: string): void {
@@ -171,9 +183,11 @@ export class Ledger {
     this.#notes++;
     switch (note.what) {
       case "tried":
+        this.#unacknowledged.add(note.job);
         this.#jobs.set(note.job, {
           kind: note.kind,
           acknowledged: false,
+          unsure: false,
           done: false,
           cancelled: false,
           retries: 0,
@@ -183,6 +197,7 @@ export class Ledger {
         return;
       case "added":
         this.#of(note.job).acknowledged = true;
+        this.#unacknowledged.delete(note.job);
         if (this.#of(note.job).runs === 0) this.#untouched.add(note.job);
         this.added++;
         return;
@@ -211,7 +226,15 @@ export class Ledger {
     }
   }
 
-  #began(job: Entry, { job: number, run, worker }: Extract<Note, { what: "began" }>): void {
+  #began(job: Entry, { job: number, id, run, worker }: Extract<Note, { what: "began" }>): void {
+    job.id ??= id;
+    if (job.id !== id && !job.unsure)
+      this.violation("stored twice", `job ${number} (${job.kind}) has the ids ${job.id} and ${id}`);
+    // It may be two jobs with one number: what the one does says nothing of the other.
+    if (job.unsure || job.id !== id) {
+      job.excused = Number.POSITIVE_INFINITY;
+      return;
+    }
     const before = job.last;
     const disturbed = before && this.#wasDisturbed(before);
     if (disturbed) {

@@ -7,8 +7,15 @@ export type Note =
   | { readonly what: "tried"; readonly job: number; readonly kind: Kind }
   /** The add was acknowledged. From here on the job may not be lost. */
   | { readonly what: "added"; readonly job: number }
-  /** A handler starts. `run` is unique, `worker` is the label of the process or tab that runs it. */
-  | { readonly what: "began"; readonly job: number; readonly run: string; readonly worker: string; readonly kind: Kind }
+  /** A handler starts. `run` is unique, `worker` is the label of the process or tab that runs it, `id` that of the job. */
+  | {
+      readonly what: "began";
+      readonly job: number;
+      readonly id: string;
+      readonly run: string;
+      readonly worker: string;
+      readonly kind: Kind;
+    }
   /** The handler has done the work of the job. */
   | { readonly what: "done"; readonly job: number; readonly run: string }
   /** The handler ends without having done the work: it throws, or gives the job back. */

@@ -167,7 +167,11 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
       network.cut = false;
       over();
     },
-    () => set({ offsetMs: control.offsetMs !== 0 ? 0 : random() < 0.5 ? YEAR_MS : -YEAR_MS }),
+    async () => {
+      ledger.clockJumped();
+      await set({ offsetMs: control.offsetMs !== 0 ? 0 : random() < 0.5 ? YEAR_MS : -YEAR_MS });
+      ledger.clockJumped();
+    },
     async () => {
       await set({ full: true });
       await pause(systemClock, 500);
