@@ -22,6 +22,8 @@ const WORKERS = 4;
 const PRODUCERS = 2;
 /** The queue is stuck when it makes no progress for so long, in simulated ms: longer than any backoff of its jobs. */
 const STUCK_MS = 300_000;
+/** The step at which the first process is killed, with its hands full. */
+const FIRST_KILL = 10;
 /** The event loop gets a turn after each step. */
 const STEP_MS = 20;
 
@@ -124,11 +126,12 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
     await clock.advance(ms);
     await new Promise((resolve) => setImmediate(resolve));
   };
-  while (producing > 0 && until()) {
+  for (let step = 0; producing > 0 && until(); step++) {
     await advance(STEP_MS);
-    // A trouble every half second of simulated time, on the average.
-    if (random() < STEP_MS / 500) {
-      const trouble = (troubles[Math.floor(random() * troubles.length)] as () => Promise<void>)().catch((error) =>
+    // A trouble every half second of simulated time, on the average. The first is a kill, so that a short soak has one.
+    if (step === FIRST_KILL || (step > FIRST_KILL && random() < STEP_MS / 500)) {
+      const which = step === FIRST_KILL ? 0 : Math.floor(random() * troubles.length);
+      const trouble = (troubles[which] as () => Promise<void>)().catch((error) =>
         ledger.violation("wrong answer", `a trouble ended with ${error}`),
       );
       running.add(trouble);
