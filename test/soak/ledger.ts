@@ -123,7 +123,7 @@ export class Ledger {
   /** The clock of the queue jumps by more than the day for which the numbers of adds are remembered. */
   clockJumped(): void {
     for (const job of this.#unacknowledged) this.#of(job).unsure = true;
-    // Its producer has sent it, or given it up.
+    // Each of these adds is marked: it need not be marked again.
     this.#unacknowledged.clear();
   }
 

@@ -22,7 +22,7 @@ const WORKERS = 4;
 const PRODUCERS = 2;
 /** The queue is stuck when it makes no progress for so long, in simulated ms: longer than any backoff of its jobs. */
 const STUCK_MS = 300_000;
-/** The step at which the first process is killed, with its hands full. */
+/** The step at which the first process is killed, while it runs jobs. */
 const FIRST_KILL = 10;
 /** The event loop gets a turn after each step. */
 const STEP_MS = 20;

@@ -1,7 +1,7 @@
 import type { NewJob } from "../job/new-job.ts";
 import type { Dedupe, JobKey, StoredJob } from "../job/record.ts";
 import { blocked, readyStored, replaced } from "../job/transitions.ts";
-import { dedupeKey, dedupeRecord, isTaken, keyText, sweepAfter } from "./dedupe.ts";
+import { dedupeKey, dedupeKeyText, dedupeRecord, isTaken, sweepAfter } from "./dedupe.ts";
 import { locate, move } from "./door.ts";
 import { memberName } from "./members.ts";
 import { get, put } from "./operations.ts";
@@ -26,7 +26,7 @@ export class AddedKeys {
   *load(jobs: readonly NewJob[]): Program<void> {
     const keys: DedupeRecord["key"][] = [];
     for (const { queue, dedupe } of jobs) if (dedupe) keys.push(dedupeKey(queue, dedupe.key));
-    for (const record of yield* get("dedupe", keys)) if (record) this.#records.set(keyText(record.key), record);
+    for (const record of yield* get("dedupe", keys)) if (record) this.#records.set(dedupeKeyText(record.key), record);
   }
 
   /** A new job, which takes its key if it has one. */
@@ -39,7 +39,7 @@ export class AddedKeys {
   /** What becomes of a job whose key is taken (R20); undefined when it is free. */
   *meet(job: NewJob): Program<EnqueueReceipt | undefined> {
     if (!job.dedupe) return undefined;
-    const record = this.#records.get(keyText(dedupeKey(job.queue, job.dedupe.key)));
+    const record = this.#records.get(dedupeKeyText(dedupeKey(job.queue, job.dedupe.key)));
     if (!record || !isTaken(record, this.#turn.now)) return undefined;
     const { mode } = job.dedupe;
     if (record.ended || mode === "drop" || mode === "throttle") return { id: record.holder, deduplicated: true };
@@ -104,8 +104,8 @@ export class AddedKeys {
   }
 
   #write(record: DedupeRecord): void {
-    this.#records.set(keyText(record.key), record);
-    this.#changed.add(keyText(record.key));
+    this.#records.set(dedupeKeyText(record.key), record);
+    this.#changed.add(dedupeKeyText(record.key));
   }
 }
 

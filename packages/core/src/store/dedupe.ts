@@ -62,12 +62,12 @@ export function* freeKeys(
     ended.map(({ key }) => key),
   );
   // A holder and its successor may end together: the second finds the record as the first has left it.
-  const records = new Map(found.map((record) => [record && keyText(record.key), record]));
+  const records = new Map(found.map((record) => [record && dedupeKeyText(record.key), record]));
   const changed = new Map<string, DedupeRecord["key"]>();
   const successors: { queue: string; id: string }[] = [];
   for (const { job, key } of ended) {
     const { id, queue } = job;
-    const name = keyText(key);
+    const name = dedupeKeyText(key);
     const record = records.get(name);
     if (!record) continue;
     const { successor, ...rest } = record;
@@ -91,4 +91,4 @@ export function* freeKeys(
   return successors;
 }
 
-export const keyText = (key: DedupeRecord["key"]): string => JSON.stringify(key);
+export const dedupeKeyText = (key: DedupeRecord["key"]): string => JSON.stringify(key);

@@ -128,5 +128,5 @@ export class Network {
   }
 }
 
-/** What a handler says of the job itself: no network makes it better. */
+/** Whether a handler failed or postponed its job on purpose: a better network changes nothing about that. */
 const isDecision = (error: unknown): boolean => isFinal(error) || hasCode(error, "retry_after");
