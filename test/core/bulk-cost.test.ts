@@ -1,50 +1,7 @@
-import {
-  type Command,
-  isOperation,
-  MemoryStore,
-  type Program,
-  Queue,
-  type Step,
-  type Store,
-  StoreDriver,
-} from "@quayside/core";
+import { type Command, MemoryStore, Queue, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
-
-/** Counts what each transaction reads and writes, and the most of any. */
-class Metered implements Store {
-  read = 0;
-  most = { read: 0, written: 0 };
-  readonly #store = new MemoryStore();
-
-  transact<T>(start: () => Program<T>): Promise<T> {
-    return this.#store.transact(() => this.#metered(start()));
-  }
-
-  *#metered<T>(program: Program<T>): Program<T> {
-    let read = 0;
-    let written = 0;
-    let step = program.next();
-    while (!step.done) {
-      const asked: Step = step.value;
-      const answer = yield asked;
-      for (const [index, operation] of (isOperation(asked) ? [asked] : asked).entries()) {
-        const one = isOperation(asked) ? answer : (answer as unknown[])[index];
-        if (operation.op === "get" || operation.op === "scan")
-          read += (one as readonly unknown[]).filter((record) => record !== undefined).length;
-        else if (operation.op === "put") written += operation.records.length;
-      }
-      step = program.next(answer);
-    }
-    this.read += read;
-    this.most = { read: Math.max(this.most.read, read), written: Math.max(this.most.written, written) };
-    return step.value;
-  }
-
-  announce: Store["announce"] = (changes) => this.#store.announce(changes);
-  watch: Store["watch"] = (listener) => this.#store.watch(listener);
-  close = () => this.#store.close();
-}
+import { Metered } from "./metered-store.ts";
 
 const QUEUE = "mail";
 const COUNT = 3_000;

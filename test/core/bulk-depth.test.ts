@@ -1,0 +1,95 @@
+import { type Command, type JobState, MemoryStore, type NewJob, StoreDriver } from "@quayside/core";
+import { createManualClock } from "@quayside/core/testing";
+import { beforeEach, describe, expect, it } from "vitest";
+import { Metered } from "./metered-store.ts";
+
+const QUEUE = "mail";
+const COUNT = 50_000;
+/** What one transaction may read (R32). */
+const MOST = 10_000;
+const range = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
+/** Every thousandth is rare. */
+const jobs: readonly NewJob[] = range(COUNT).map((n) => ({
+  queue: QUEUE,
+  name: n % 1_000 === 999 ? "rare" : "email",
+  payload: "0",
+  ...(n % 1_000 === 999 && { tags: ["rare"] }),
+}));
+
+describe("a queue of 50,000 jobs: the most that one transaction reads", () => {
+  let store: Metered;
+  let driver: StoreDriver;
+  const most = async <T>(ask: () => Promise<T>) => {
+    store.most = { read: 0, written: 0 };
+    const reply = await ask();
+    expect(store.most.read).toBeLessThanOrEqual(MOST);
+    return reply;
+  };
+  const command = (request: Command) => most(() => driver.command(request));
+  const all = async (filter: { state?: JobState; tags?: string[] }) => {
+    let found = 0;
+    let cursor: string | undefined;
+    do {
+      const page = await most(() => driver.list({ queue: QUEUE, ...filter, limit: 100, ...(cursor && { cursor }) }));
+      found += page.jobs.length;
+      cursor = page.cursor;
+    } while (cursor);
+    return found;
+  };
+
+  beforeEach(async () => {
+    store = new Metered(new MemoryStore());
+    driver = new StoreDriver(store, { clock: createManualClock() });
+    await driver.command({ type: "configure", queue: QUEUE, keep: { cancelled: COUNT } });
+    await driver.enqueue(jobs);
+  }, 60_000);
+
+  it("clear, of all and by a filter that few fit", async () => {
+    expect(await command({ type: "clear", queue: QUEUE, tags: ["rare"] })).toEqual({ affected: 50 });
+    expect(await command({ type: "clear", queue: QUEUE })).toEqual({ affected: COUNT - 50 });
+  }, 60_000);
+
+  it("retryAll, of all and by a filter that few fit", async () => {
+    const receipts = await driver.list({ queue: QUEUE, limit: 1 });
+    expect(receipts.jobs).toHaveLength(1);
+    let number = 0;
+    let settle: { token: string; outcome: "cancelled" }[] = [];
+    do {
+      const { jobs } = await driver.exchange({
+        worker: "one",
+        exchange: ++number,
+        leaseMs: 30_000,
+        liveness: "time",
+        running: [],
+        settle,
+        claim: { limit: 5_000, queues: [{ queue: QUEUE }] },
+      });
+      settle = jobs.map(({ token }) => ({ token, outcome: "cancelled" }));
+    } while (settle.length > 0);
+    expect(await command({ type: "retryAll", queue: QUEUE, state: "cancelled", name: "rare" })).toEqual({
+      affected: 50,
+    });
+    expect(await command({ type: "retryAll", queue: QUEUE, state: "cancelled" })).toEqual({ affected: COUNT - 50 });
+  }, 60_000);
+
+  it("list by a filter that few fit, page by page", async () => {
+    expect(await all({ tags: ["rare"] })).toBe(50);
+    expect(await all({ state: "waiting", tags: ["rare"] })).toBe(50);
+    expect(await all({ state: "delayed" })).toBe(0);
+    expect(await all({ tags: ["none"] })).toBe(0);
+  }, 60_000);
+
+  it("counts, once they were asked for", async () => {
+    await driver.counts(QUEUE);
+    expect(await most(() => driver.counts(QUEUE))).toMatchObject({ waiting: COUNT });
+  }, 60_000);
+
+  it("counts of the same, all delayed", async () => {
+    await driver.enqueue(jobs.map((job) => ({ ...job, queue: "later", delayMs: 60_000 })));
+    await driver.counts("later");
+    store.most = { read: 0, written: 0 };
+    const { delayed } = await driver.counts("later");
+    expect(delayed).toBeGreaterThanOrEqual(10_000);
+    expect(store.most.read).toBeLessThanOrEqual(MOST + 10);
+  }, 60_000);
+});
