@@ -219,7 +219,7 @@ attacks("I: flows", (row) => {
     ],
     [
       "flow: an unknown word in a node",
-      "fault, expected: refused invalid_option, names child, 0 stored; ran none; {}",
+      'refused invalid_option, names child, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
       node(1, { child: [node(2)] }),
     ],
   ];

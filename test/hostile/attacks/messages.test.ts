@@ -79,22 +79,22 @@ attacks("N: what messages say of wrong arguments", (row) => {
     ],
     [
       "new Queue() with middleware of a function",
-      "fault, expected: refused invalid_option, names middleware",
+      "refused invalid_option, names middleware",
       ({ driver }) => new Queue("mail", driver, { middleware: odd(() => {}) }) && "made",
     ],
     [
       "new Queue() with middleware of a list of texts",
-      "fault, expected: refused invalid_option, names middleware[0]",
+      "refused invalid_option, names middleware[0]",
       ({ driver }) => new Queue("mail", driver, { middleware: odd(["x"]) }) && "made",
     ],
     [
       "new Queue() with a clock that is a Date",
-      "fault, expected: refused invalid_option, names clock",
+      "refused invalid_option, names clock",
       ({ driver }) => new Queue("mail", driver, { clock: odd(new Date()) }) && "made",
     ],
     [
       "new Queue() with encryption of a text",
-      "fault, expected: refused invalid_option, names encryption",
+      "refused invalid_option, names encryption",
       ({ driver }) => new Queue("mail", driver, { encryption: odd("secret") }) && "made",
     ],
     [
@@ -116,7 +116,7 @@ attacks("N: what messages say of wrong arguments", (row) => {
     ],
     [
       "a schema that is none",
-      "fault, expected: refused invalid_option, names input",
+      "refused invalid_option, names odd.input",
       ({ driver, clock }) =>
         new Queue("mail", driver, { clock, jobs: defineJobs({ odd: { input: odd({}) } }) }).addJob("odd", odd(1)),
     ],
@@ -135,11 +135,7 @@ attacks("N: what messages say of wrong arguments", (row) => {
       'refused invalid_option: on("idle") needs a function, got undefined.',
       ({ queue }) => queue.on("idle", odd(undefined)),
     ],
-    [
-      "use() of a text",
-      "fault, expected: refused invalid_option, names middleware",
-      ({ queue }) => queue.use(odd("x")),
-    ],
+    ["use() of a text", "refused invalid_option, names middleware", ({ queue }) => queue.use(odd("x"))],
     [
       "with(null)",
       "added",
@@ -168,7 +164,7 @@ attacks("N: what messages say of wrong arguments", (row) => {
     ["run({ name: '' })", "refused invalid_option, names name", ({ queue }) => queue.run({ name: "" })],
     [
       "run({ connectivity: true })",
-      "fault, expected: refused invalid_option, names connectivity",
+      "refused invalid_option, names connectivity",
       async ({ queue }) => {
         await queue.run({ connectivity: odd(true) });
         await queue.stop();
@@ -176,7 +172,7 @@ attacks("N: what messages say of wrong arguments", (row) => {
     ],
     [
       "run({ speed: 1 }), a word that is not known",
-      "fault, expected: refused invalid_option, names speed",
+      "refused invalid_option, names speed",
       async ({ queue }) => {
         await queue.run(odd({ speed: 1 }));
         await queue.stop();
@@ -233,7 +229,7 @@ attacks("N: what messages say of wrong arguments", (row) => {
     ],
     [
       "waitFor() with a signal that is none",
-      "fault, expected: refused invalid_option, names signal",
+      "refused invalid_option, names signal",
       async ({ queue }) => queue.waitFor(await queue.addJob("odd", 1), { signal: odd({}), timeout: 1 }),
     ],
     [
@@ -284,7 +280,7 @@ attacks("N: what messages say of wrong arguments", (row) => {
     ],
     [
       "new Worker() of a queue of concurrency 0",
-      "fault, expected: refused invalid_option, names concurrency",
+      "refused invalid_option, names concurrency",
       ({ driver, clock }) =>
         new Worker(driver, { clock, queues: [{ name: "mail", run: () => {}, concurrency: 0 }] }) && "made",
     ],
@@ -302,7 +298,7 @@ attacks("N: what messages say of wrong arguments", (row) => {
     ],
     [
       "addConnection() of a name that is a number",
-      "fault, expected: refused invalid_option, names connection",
+      "refused invalid_option, names connection",
       ({ clock, driver }) => new QueueManager({ clock }).addConnection(odd(7), driver) && "made",
     ],
     [
@@ -354,13 +350,13 @@ attacks("N: what messages say of wrong arguments", (row) => {
     ],
     [
       "registerJob() with a handler of text",
-      "fault, expected: refused invalid_option, names handler",
+      "refused invalid_option, names odd.handler",
       ({ clock, driver }) =>
         typeof new QueueManager({ clock, driver }).registerJob(odd({ name: "odd", handler: "run" })),
     ],
     [
       "register() of no class",
-      "fault, expected: refused invalid_option, names jobName",
+      "refused invalid_option, names jobName",
       ({ clock, driver }) => new QueueManager({ clock, driver }).register(odd(undefined)),
     ],
     [
@@ -497,17 +493,13 @@ attacks("N: what messages say of wrong arguments", (row) => {
 
   const starts: readonly (readonly [input: string, came: string, options: QueueManagerOptions])[] = [
     ["queues: null of a queue", "done", { queues: { mail: odd(null) } }],
-    ["queues: a text", "fault, expected: refused invalid_option, names queues", { queues: odd("mail") }],
-    ["queues: a list", "fault, expected: refused invalid_option, names queues", { queues: odd(["mail"]) }],
+    ["queues: a text", "refused invalid_option, names queues", { queues: odd("mail") }],
+    ["queues: a list", "refused invalid_option, names queues", { queues: odd(["mail"]) }],
     ["queues: a queue of an empty name", "refused invalid_option, names queue name", { queues: { "": {} } }],
-    [
-      "queues: concurrency 0",
-      "fault, expected: refused invalid_option, names concurrency",
-      { queues: { mail: { concurrency: 0 } } },
-    ],
+    ["queues: concurrency 0", "refused invalid_option, names concurrency", { queues: { mail: { concurrency: 0 } } }],
     [
       "queues: concurrency of text",
-      "fault, expected: refused invalid_option, names concurrency",
+      "refused invalid_option, names concurrency",
       { queues: { mail: { concurrency: odd("2") } } },
     ],
     [
@@ -521,21 +513,13 @@ attacks("N: what messages say of wrong arguments", (row) => {
       { queues: { mail: { rateLimit: odd("5/s") } } },
     ],
     ["queues: maxActive -1", "refused invalid_option, names maxActive", { queues: { mail: { maxActive: -1 } } }],
-    [
-      "queues: keep of a number",
-      "fault, expected: refused invalid_option, names keep",
-      { queues: { mail: { keep: odd(5) } } },
-    ],
-    ["keep of a number", "fault, expected: refused invalid_option, names keep", { queues: { mail: {} }, keep: odd(5) }],
+    ["queues: keep of a number", "refused invalid_option, names keep", { queues: { mail: { keep: odd(5) } } }],
+    ["keep of a number", "refused invalid_option, names keep", { queues: { mail: {} }, keep: odd(5) }],
     ["concurrency 0", "refused invalid_option, names concurrency", { concurrency: 0 }],
     ["maxJobs 0", "refused invalid_option, names maxJobs", { maxJobs: 0 }],
     ["lease of text", "refused invalid_option, names lease", { queues: { mail: {} }, lease: odd("long") }],
     ["connections: null of a name", "refused invalid_option, names driver", { connections: { other: odd(null) } }],
-    [
-      "connections: a driver by itself",
-      "fault, expected: refused invalid_option, names connections",
-      { connections: odd(7) },
-    ],
+    ["connections: a driver by itself", "refused invalid_option, names connections", { connections: odd(7) }],
   ];
   for (const [input, came, options] of starts)
     row(`manager: ${input}`, came, ({ clock, driver }) =>

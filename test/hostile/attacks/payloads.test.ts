@@ -303,8 +303,6 @@ attacks("K: payloads and options", (row) => {
       return `${added}, ${stored} stored`;
     });
 
-  // A word that is not known is refused among the options themselves and in keep; within these it is taken for nothing,
-  // so that a slip of the pen (`max` for `limit`) goes unnoticed. Expected: refused by name.
   const slips: readonly (readonly [input: string, came: string, options: unknown])[] = [
     [
       "backoff with a word that is not known",
@@ -319,5 +317,5 @@ attacks("K: payloads and options", (row) => {
     ["group with a word that is not known", "refused invalid_option, names group.max", { group: { key: "a", max: 1 } }],
   ];
   for (const [input, came, value] of slips)
-    row.fails(input, came, ({ queue }) => outcome(() => queue.addJob("odd", 0, odd(value))));
+    row(input, came, ({ queue }) => outcome(() => queue.addJob("odd", 0, odd(value))));
 });

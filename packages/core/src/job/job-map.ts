@@ -1,6 +1,6 @@
 import { QuaysideError } from "./errors.ts";
 import type { BackoffFunction, HandlerContext, Middleware } from "./handler.ts";
-import type { JobDefaults } from "./options.ts";
+import { able, callable, callables, type JobDefaults, refused } from "./options.ts";
 import type { JobRecord } from "./record.ts";
 import type { BackoffOption } from "./retry.ts";
 
@@ -106,7 +106,16 @@ export type DefinedJobs<Definitions extends Record<string, JobDefinition> = Reco
 export function defineJobs<const Definitions extends Record<string, JobDefinition>>(
   definitions: Definitions,
 ): DefinedJobs<Definitions> {
+  for (const name in definitions) checkDefinition(name, definitions[name] ?? {});
   return Object.freeze({ ...definitions, [DEFINED]: true as const });
+}
+
+/** @throws {QuaysideError} `invalid_option` for a handler or middleware that is no function, or a schema that is none. */
+export function checkDefinition(name: string, { input, output, handler, middleware }: JobDefinition): void {
+  if (input) able(input["~standard"], `${name}.input`, "validate");
+  if (output) able(output["~standard"], `${name}.output`, "validate");
+  if (handler) callable(handler, `${name}.handler`);
+  if (middleware) callables(middleware, `${name}.middleware`);
 }
 
 /** Job name → payload (an interface of the user's), or what `defineJobs` returned. */
@@ -241,8 +250,7 @@ export function definitionOf(jobs: Record<string, JobDefinition> | undefined, na
 
 /** The definitions in a job map of run time. @throws {QuaysideError} `invalid_option` when it was not made by `defineJobs`. */
 export function definitionsOf(jobs: JobMap): Record<string, JobDefinition> {
-  if (typeof jobs !== "object" || !(DEFINED in jobs)) {
-    throw new QuaysideError("invalid_option", "jobs must be what defineJobs({ … }) returned.", { option: "jobs" });
-  }
+  if (typeof jobs !== "object" || !(DEFINED in jobs))
+    throw refused("jobs", "must be what defineJobs({ … }) returned", jobs);
   return jobs as Record<string, JobDefinition>;
 }

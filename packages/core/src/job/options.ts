@@ -1,5 +1,5 @@
 import { type Duration, toMs } from "./duration.ts";
-import { invalidOption, isA, QuaysideError, refused, toStoredError } from "./errors.ts";
+import { isA, QuaysideError, refused, toStoredError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { checkName } from "./place.ts";
 import type { Dedupe, DedupeMode, Group, Keep, Requirement, StoredOptions } from "./record.ts";
@@ -136,23 +136,21 @@ function resolve(layers: readonly (JobOptions | undefined)[], now: number): Reso
 /** What most jobs come with. */
 const NO_OPTIONS: ResolvedOptions = Object.freeze({});
 
-const KNOWN: ReadonlySet<string> = new Set(
-  "id delay availableAt priority maxAttempts maxExceptions maxInterruptions backoff timeout dedupe group encrypted tags keep requires expiresIn".split(
+/** Options of jobs that others than their adder give an id and an instant. */
+export const RECURRING_FIELDS =
+  "priority maxAttempts maxExceptions maxInterruptions backoff timeout group encrypted tags keep requires expiresIn".split(
     " ",
-  ),
-);
+  );
+
+const KNOWN = ["id", "delay", "availableAt", "dedupe", ...RECURRING_FIELDS];
 
 /** The nearest defined value of each option; undefined when there is none. A delay and an instant said in different layers do not mix: the nearer wins. */
 function merge(layers: readonly (JobOptions | undefined)[]): JobOptions | undefined {
   let merged: Record<string, unknown> | undefined;
   for (const layer of layers) {
-    if (layer !== undefined && layer !== null) fields(layer, "options");
+    if (layer !== undefined && layer !== null) fields(layer, "options", KNOWN);
     for (const option in layer) {
       const value = layer[option as keyof JobOptions];
-      if (!KNOWN.has(option)) {
-        const message = `There is no job option ${JSON.stringify(option)}. Known are ${[...KNOWN].join(", ")}.`;
-        throw invalidOption(option, message);
-      }
       if (value === undefined) continue;
       merged ??= {};
       if (option === "delay") delete merged.availableAt;
@@ -180,10 +178,30 @@ export function oneOf<T extends string>(value: T, words: readonly string[], opti
   return value;
 }
 
-/** A plain object, or the option is refused. */
-export function fields<T extends object>(value: T, option: string): T {
+/**
+ * An object, with no fields but those that are known where these are given, or the option is refused.
+ *
+ * @param prefix where the fields are, as the error names them: `dedupe.`.
+ */
+export function fields<T extends object>(value: T, option: string, known?: readonly string[], prefix = ""): T {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw refused(option, "must be an object", value);
+  if (known)
+    for (const field in value)
+      if (!known.includes(field))
+        throw refused(prefix + field, `is no option (known are ${known.join(", ")})`, value[field]);
+  return value;
+}
+
+/** An object with this method, or the option is refused. */
+export function able(value: object | null | undefined, option: string, method: string): void {
+  if (typeof (value as Record<string, unknown> | null | undefined)?.[method] !== "function")
+    throw refused(option, `must have a method ${method}()`, value);
+}
+
+/** A function, or the option is refused. */
+export function callable<T>(value: T, option: string): T {
+  if (typeof value !== "function") throw refused(option, "must be a function", value);
   return value;
 }
 
@@ -191,6 +209,12 @@ export function fields<T extends object>(value: T, option: string): T {
 export function list<T>(value: readonly T[], option: string): readonly T[] {
   if (!Array.isArray(value)) throw refused(option, "must be a list", value);
   return value;
+}
+
+/** A list of functions, or the option is refused. */
+export function callables<T>(values: readonly T[], option: string): readonly T[] {
+  list(values, option).forEach((value, index) => void callable(value, `${option}[${index}]`));
+  return values;
 }
 
 /** @throws {QuaysideError} `invalid_option` when they are not a list of at most 32 texts of 1 to 128 characters each. */
@@ -208,10 +232,10 @@ export function checkTags(tags: readonly string[]): readonly string[] {
 export const checkPriority = (priority: number): number =>
   integer(priority, -LIMITS.priority, LIMITS.priority, "priority");
 
-/** Milliseconds of a duration that may not be 0. */
-export function positiveMs(duration: Duration, option: string): number {
+/** Milliseconds of a duration of at least so many. */
+export function positiveMs(duration: Duration, option: string, least = 1): number {
   const ms = toMs(duration, option);
-  if (ms < 1) throw invalidOption(option, `${option} must be at least 1 ms.`);
+  if (ms < least) throw refused(option, `must be at least ${least} ms`, ms);
   return ms;
 }
 
@@ -223,13 +247,12 @@ function checkRequirement(requires: Requirement): Requirement {
 const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
 
 function resolveDedupe(option: DedupeOption): Dedupe {
-  const { key, mode = "drop", ttl, maxWait } = fields(option, "dedupe");
+  const { key, mode = "drop", ttl, maxWait } = fields(option, "dedupe", ["key", "mode", "ttl", "maxWait"], "dedupe.");
   checkName(key, "dedupe.key");
   oneOf(mode, DEDUPE_MODES, "dedupe.mode");
-  if (mode === "throttle" && ttl === undefined)
-    throw invalidOption("dedupe.ttl", 'dedupe.ttl is needed with mode "throttle".');
+  if (mode === "throttle" && ttl === undefined) throw refused("dedupe.ttl", 'is needed with mode "throttle"', ttl);
   if (maxWait !== undefined && mode !== "debounce")
-    throw invalidOption("dedupe.maxWait", 'dedupe.maxWait goes with mode "debounce" alone.');
+    throw refused("dedupe.maxWait", 'goes with mode "debounce" alone', maxWait);
   return {
     key,
     mode,
@@ -239,17 +262,14 @@ function resolveDedupe(option: DedupeOption): Dedupe {
 }
 
 function resolveGroup(option: NonNullable<JobDefaults["group"]>): Group {
-  const { key, limit } = fields(option, "group");
+  const { key, limit } = fields(option, "group", ["key", "limit"], "group.");
   checkName(key, "group.key");
   return { key, ...(limit !== undefined && { limit: integer(limit, 1, LIMITS.groupLimit, "group.limit") }) };
 }
 
 /** @throws {QuaysideError} `invalid_option` when a state is unknown or a number is not a whole one from 0. */
 export function resolveKeep(keep: Partial<Keep>): Partial<Keep> {
-  for (const [state, count] of Object.entries(fields(keep, "keep"))) {
-    if (!["completed", "failed", "cancelled"].includes(state))
-      throw invalidOption(`keep.${state}`, `keep.${state} is not a state in which jobs are kept.`);
+  for (const [state, count] of Object.entries(fields(keep, "keep", ["completed", "failed", "cancelled"], "keep.")))
     integer(count, 0, LIMITS.keep, `keep.${state}`);
-  }
   return { ...keep };
 }

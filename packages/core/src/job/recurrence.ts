@@ -1,7 +1,7 @@
-import { type Duration, toMs } from "./duration.ts";
+import type { Duration } from "./duration.ts";
 import { invalidOption, isA, QuaysideError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import { integer, refused } from "./options.ts";
+import { fields, integer, positiveMs, refused } from "./options.ts";
 
 /** When a job recurs, as it is stored. Instants are ms since epoch. */
 export type RecurrenceRule = RecurrenceBounds &
@@ -50,9 +50,11 @@ export type NextCron = (
   after: number,
 ) => number | undefined;
 
+const FIELDS = ["every", "cron", "timeZone", "limit", "startAt", "endAt", "immediately", "overlap"];
+
 /** @throws {QuaysideError} `invalid_option` naming what is wrong. */
 export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
-  if (typeof option !== "object" || option === null) throw refused("recurrence", "must be an object", option);
+  fields(option, "recurrence", FIELDS);
   const { limit, startAt, endAt, immediately = false, overlap = "allow" } = option;
   if (typeof immediately !== "boolean") throw refused("immediately", "must be true or false", immediately);
   if (overlap !== "allow" && overlap !== "skip") throw refused("overlap", 'must be "allow" or "skip"', overlap);
@@ -67,14 +69,13 @@ export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
     throw invalidOption("recurrence", "A recurrence says either every or cron.");
   }
   if (option.every !== undefined) {
-    const everyMs = toMs(option.every, "every");
-    if (everyMs < LIMITS.everyLeastMs)
-      throw invalidOption("every", `every must be at least ${LIMITS.everyLeastMs} ms.`);
+    const { timeZone } = option as { readonly timeZone?: unknown };
+    if (timeZone !== undefined) throw refused("timeZone", "goes with cron alone", timeZone);
+    const everyMs = positiveMs(option.every, "every", LIMITS.everyLeastMs);
     return { kind: "every", everyMs, ...bounds };
   }
-  if (typeof option.cron !== "string" || option.cron.trim() === "") {
-    throw invalidOption("cron", "cron must be a cron expression.");
-  }
+  if (typeof option.cron !== "string" || option.cron.trim() === "")
+    throw refused("cron", "must be a cron expression", option.cron);
   return {
     kind: "cron",
     cron: option.cron,

@@ -1,7 +1,8 @@
 import { DEFAULTS } from "./defaults.ts";
 import { type Duration, toMs } from "./duration.ts";
-import { hasCode, invalidOption, isA, RetryAfterError, refused } from "./errors.ts";
+import { hasCode, isA, RetryAfterError, refused } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
+import { fields } from "./options.ts";
 
 /** A resolved, storable retry delay rule. */
 export type Backoff =
@@ -44,7 +45,7 @@ export function resolveBackoff(option: BackoffOption): Backoff {
   }
   if (Array.isArray(option)) {
     const delays = option as readonly Duration[];
-    if (delays.length === 0) throw invalidOption("backoff", "backoff must list at least one delay.");
+    if (delays.length === 0) throw refused("backoff", "must list at least one delay", "[]");
     return {
       kind: "list",
       delaysMs: Array.from(delays, (delay, index) => toMs(delay, `backoff[${index}]`)),
@@ -53,10 +54,13 @@ export function resolveBackoff(option: BackoffOption): Backoff {
   }
   const rule = option as Exclude<BackoffOption, Duration | readonly Duration[]>;
   if (rule === null || typeof rule !== "object" || !["fixed", "linear", "exponential"].includes(rule.kind)) {
-    const message =
-      'backoff must be a duration, a list of durations, or { kind: "fixed" | "linear" | "exponential", delay }.';
-    throw invalidOption("backoff", message);
+    throw refused(
+      "backoff",
+      'must be a duration, a list of durations, or { kind: "fixed" | "linear" | "exponential", delay }',
+      option,
+    );
   }
+  fields(rule, "backoff", ["kind", "delay", "factor", "max", "jitter"], "backoff.");
   const delayMs = toMs(rule.delay, "backoff.delay");
   const maxMs = toMs(rule.max ?? DEFAULTS.backoff.maxMs, "backoff.max");
   const jitter = within(rule.jitter ?? 0, 0, 1, "backoff.jitter");

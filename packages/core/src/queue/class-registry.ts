@@ -1,4 +1,5 @@
 import { QuaysideError } from "../job/errors.ts";
+import { checkDefinition } from "../job/job-map.ts";
 import {
   bind,
   type Dispatcher,
@@ -30,7 +31,9 @@ export class ClassRegistry {
     if (other) {
       throw new QuaysideError("conflict", `Two job classes have the jobName ${JSON.stringify(name)}.`, { job: name });
     }
-    this.#registry.define(name, definitionOfClass(jobClass));
+    const definition = definitionOfClass(jobClass);
+    checkDefinition(name, definition);
+    this.#registry.define(name, definition);
     this.#classes.set(name, jobClass);
     bind(jobClass, this.#dispatcher);
   }

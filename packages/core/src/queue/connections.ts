@@ -3,6 +3,7 @@ import type { Driver } from "../driver/driver.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobRequest } from "../job/handler.ts";
 import type { JobMap } from "../job/job-map.ts";
+import { checkName } from "../job/place.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
@@ -51,6 +52,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
   add(name: string, driver: Driver): QueueConnection<Jobs, Ctx> {
     if (this.#connections.has(name))
       throw new QuaysideError("conflict", `There is a connection named ${JSON.stringify(name)} already.`, { name });
+    checkName(name, "connection");
     checkDriver(driver, `Connection ${JSON.stringify(name)}`);
     const { home, events, placement, slots, worker, defaultQueue, drain } = this.#options;
     const { clock, random, ctx, metrics, telemetry } = home;

@@ -1,4 +1,5 @@
 import { hasCode, invalidOption, QuaysideError, refused, SEALED } from "../job/errors.ts";
+import { fields } from "../job/options.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 
 /** A key as WebCrypto holds it. */
@@ -62,7 +63,8 @@ export class PayloadCipher {
         "encryption",
         "encryption needs crypto.subtle, which only secure contexts have: serve the page over HTTPS, or from localhost.",
       );
-    for (const [id, key] of Object.entries(option.keys)) {
+    fields(option, "encryption", ["keys", "current"], "encryption.");
+    for (const [id, key] of Object.entries(fields(option.keys, "encryption.keys"))) {
       if (key instanceof Uint8Array && ![16, 24, 32].includes(key.length))
         throw refused(`encryption.keys.${id}`, "must have 16, 24 or 32 bytes", key.length);
     }

@@ -37,6 +37,8 @@ interface AnyNode {
   readonly children?: readonly AnyNode[];
 }
 
+const FIELDS = ["name", "payload", "queue", "options", "onFailure", "children"];
+
 /** A flow as the jobs of one `enqueue`, parents first, and how to read the receipts. */
 export function flattenFlow(
   root: AnyNode,
@@ -50,7 +52,8 @@ export function flattenFlow(
     parentRef?: string,
   ): ((ids: readonly string[]) => FlowIds) => {
     const path = at || "flow";
-    const children = fields(node, path).children ?? [];
+    const prefix = at && `${at}.`;
+    const children = fields(node, path, FIELDS, prefix).children ?? [];
     if (!Array.isArray(children)) throw refused(`${path}.children`, "must be a list of jobs", children);
     if (![undefined, "fail", "ignore"].includes(node.onFailure))
       throw refused(`${path}.onFailure`, 'must be "fail" or "ignore"', node.onFailure);
@@ -70,7 +73,7 @@ export function flattenFlow(
       },
     });
     const readers = Array.from(children, (child, place) =>
-      visit(child, `${at && `${at}.`}children[${place}]`, [...above, node], ref),
+      visit(child, `${prefix}children[${place}]`, [...above, node], ref),
     );
     return (ids) => {
       const id = ids[index];

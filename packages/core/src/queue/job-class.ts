@@ -130,7 +130,7 @@ async function dispatchAs(
 
 /** @throws {QuaysideError} `invalid_option` naming the class, when it has no name to be stored under or cannot be restored. */
 export function nameOfClass(jobClass: JobClass): string {
-  const { jobName, name, prototype, fromJSON } = jobClass as unknown as Omit<JobClass, "new"> & {
+  const { jobName, name, prototype, fromJSON } = (jobClass ?? {}) as unknown as Omit<JobClass, "new"> & {
     readonly name: string;
     readonly prototype: object;
   };

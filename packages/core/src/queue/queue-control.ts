@@ -1,12 +1,13 @@
 import { checkDriver } from "../driver/check-driver.ts";
 import type { Driver } from "../driver/driver.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { invalidOption, QuaysideError } from "../job/errors.ts";
+import { QuaysideError } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
 import { canonicalText, type Json, toJsonText } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import {
+  callable,
   checkPriority,
   checkTags,
   fields,
@@ -14,6 +15,7 @@ import {
   type JobOptions,
   oneOf,
   positiveMs,
+  RECURRING_FIELDS,
   refused,
   resolveKeep,
 } from "../job/options.ts";
@@ -73,13 +75,13 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** The job as it stands; undefined when there is none, or it has ended and was not kept. */
   async get<Name extends JobName<Jobs>>(id: string): Promise<JobRecord<PayloadOf<Jobs, Name>> | undefined> {
-    const job = await this.driver.get(this.name, id);
+    const job = await this.driver.get(this.name, checkId(id));
     return job && (this.home.runner.readable(job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
   }
 
   /** A page of jobs, 100 unless `limit` says otherwise; pass its `cursor` for the next one. */
   async list(query: Omit<ListQuery, "queue"> = {}): Promise<JobPage> {
-    const { tags } = fields(query, "query");
+    const { tags } = fields(query, "query", ["state", "tags", "limit", "cursor", "positions"]);
     if (tags !== undefined) checkTags(tags);
     const page = await this.driver.list({ ...query, queue: this.name });
     return { ...page, jobs: await Promise.all(page.jobs.map((job) => this.home.runner.readable(job))) };
@@ -113,7 +115,9 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
    * const id = await queue.addJob("resize", { url });
    * const { width } = await queue.waitFor<"resize">(id, { timeout: "30s" });
    */
-  waitFor<Name extends JobName<Jobs>>(id: string, options: WaitOptions = {}): Promise<ResultOf<Jobs, Name>> {
+  async waitFor<Name extends JobName<Jobs>>(id: string, options: WaitOptions = {}): Promise<ResultOf<Jobs, Name>> {
+    checkId(id);
+    fields(options, "options", ["timeout", "signal"]);
     const { driver, name: queue } = this;
     const read = (job: JobRecord) => this.home.runner.ended(job);
     return waitFor({ ...options, driver, clock: this.home.clock, queue, id, read }) as Promise<ResultOf<Jobs, Name>>;
@@ -150,7 +154,8 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     id: string,
     change: { readonly payload?: PayloadOf<Jobs, Name>; readonly priority?: number; readonly delay?: Duration },
   ): Promise<CommandReply> {
-    const { priority, delay } = fields(change, "change");
+    checkId(id);
+    const { priority, delay } = fields(change, "change", ["payload", "priority", "delay"]);
     const next = change.payload === undefined ? undefined : await this.#newPayload(id, change.payload);
     return this.#command({
       type: "update",
@@ -189,7 +194,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
    * await queue.configure({ rateLimit: { max: 10, per: "1s" }, maxActive: 4, keep: { completed: 1_000 } });
    */
   async configure(options: ConfigureOption): Promise<void> {
-    const { keep, rateLimit, maxActive } = fields(options, "options");
+    const { keep, rateLimit, maxActive } = fields(options, "options", ["keep", "rateLimit", "maxActive"]);
     await this.#command({
       type: "configure",
       ...(keep !== undefined && { keep: resolveKeep(keep) }),
@@ -218,6 +223,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   ): Promise<void> {
     checkName(key, "schedule key");
     const rule = resolveRecurrence(recurrence);
+    if (options !== undefined) fields(options, "options", RECURRING_FIELDS);
     this.home.registry.check(name);
     const job = await this.home.producer.prepare({ queue: this.name, name, payload, options });
     const before = job.sealed && (await this.#sameSealed(key, job.name, payload));
@@ -251,13 +257,14 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** Calls back after something in this queue changed, here or in another tab. Returns the function that stops it. */
   watch(listener: (change: Change) => void): () => void {
-    if (typeof listener !== "function") throw refused("listener", "must be a function", listener);
+    callable(listener, "listener");
     return this.driver.watch((change) => {
       if (change.queue === this.name) listener(change);
     });
   }
 
-  #command(command: CommandOfQueue): Promise<CommandReply> {
+  async #command(command: CommandOfQueue): Promise<CommandReply> {
+    if ("id" in command) checkId(command.id);
     return this.driver.command({ ...command, queue: this.name } as Command);
   }
 
@@ -276,18 +283,15 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 /** A command without the queue that it is for. */
 type CommandOfQueue<C extends Command = Command> = C extends Command ? Omit<C, "queue"> : never;
 
-const FILTER_FIELDS: ReadonlySet<string> = new Set(["name", "tags", "olderThan"]);
+/** Any text: one that no job has is found nowhere. */
+function checkId(id: string): string {
+  if (typeof id !== "string") throw refused("id", "must be a string", id);
+  return id;
+}
 
 /** @throws {QuaysideError} `invalid_option` for a field that is none, or tags that would mean every job. */
 function filterOf(filter: FilterOption): JobFilter {
-  for (const field in filter) {
-    if (!FILTER_FIELDS.has(field))
-      throw invalidOption(
-        field,
-        `There is no filter ${JSON.stringify(field)}. Known are state, ${[...FILTER_FIELDS].join(", ")}.`,
-      );
-  }
-  const { name, tags, olderThan } = filter;
+  const { name, tags, olderThan } = fields(filter, "filter", ["state", "name", "tags", "olderThan"]);
   return {
     ...(name !== undefined && { name: checkName(name, "name") }),
     ...(tags !== undefined && { tags: checkFilterTags(tags) }),
@@ -301,7 +305,7 @@ function checkFilterTags(tags: readonly string[]): readonly string[] {
 }
 
 function resolveRateLimit(rateLimit: NonNullable<ConfigureOption["rateLimit"]>) {
-  const { max, per } = fields(rateLimit, "rateLimit");
+  const { max, per } = fields(rateLimit, "rateLimit", ["max", "per"], "rateLimit.");
   const perMs = positiveMs(per, "rateLimit.per");
   return { max: integer(max, 1, LIMITS.rateLimitMax, "rateLimit.max"), perMs };
 }

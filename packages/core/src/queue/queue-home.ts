@@ -2,7 +2,7 @@ import { type Clock, systemClock } from "../driver/clock.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
-import { integer, type JobDefaults } from "../job/options.ts";
+import { able, callables, integer, type JobDefaults } from "../job/options.ts";
 import { Metrics } from "../worker/metrics.ts";
 import type { TelemetryOption } from "../worker/telemetry.ts";
 import { type EncryptionOption, PayloadCipher } from "./encryption.ts";
@@ -47,6 +47,8 @@ export function makeHome<Jobs extends JobMap, Ctx extends object>(
   defaultsOf: (queue: string) => JobDefaults | undefined = () => options.defaults,
 ): QueueHome {
   const { clock = systemClock, random, ctx, telemetry, encryption } = options;
+  able(clock, "clock", "now");
+  const middleware = callables(options.middleware ?? [], "middleware") as readonly Middleware[];
   const registry = new JobRegistry(options.jobs && definitionsOf(options.jobs));
   const cipher = encryption && new PayloadCipher(encryption);
   const payloadLimit = integer(options.payloadLimit ?? DEFAULTS.payloadLimitBytes, 1, 64 * 1024 * 1024, "payloadLimit");
@@ -57,7 +59,7 @@ export function makeHome<Jobs extends JobMap, Ctx extends object>(
     telemetry,
     registry,
     producer: new JobProducer({ registry, clock, payloadLimit, cipher, telemetry, defaultsOf }),
-    runner: new JobRunner({ registry, cipher, middleware: (options.middleware ?? []) as readonly Middleware[] }),
+    runner: new JobRunner({ registry, cipher, middleware }),
     metrics: new Metrics(),
   };
 }

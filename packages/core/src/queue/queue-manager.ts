@@ -1,8 +1,8 @@
 import type { Driver } from "../driver/driver.ts";
 import type { Duration } from "../job/duration.ts";
-import type { JobDefinition, JobMap } from "../job/job-map.ts";
+import { checkDefinition, type JobDefinition, type JobMap } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
-import { fields, integer, list } from "../job/options.ts";
+import { fields, integer, list, resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import { Emitter } from "../worker/emitter.ts";
 import { Slots } from "../worker/slots.ts";
@@ -56,7 +56,12 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   constructor(options: QueueManagerOptions<Jobs, Ctx> = {}) {
     this.#defaultQueue = fields(options, "options").defaultQueue ?? "default";
-    const { defaults, queues, keep } = options;
+    const { defaults, queues = {}, connections = {}, keep } = options;
+    if (keep) resolveKeep(keep);
+    for (const settings of Object.values(fields(queues, "queues"))) {
+      if (settings?.keep) resolveKeep(settings.keep);
+      if (settings?.concurrency !== undefined) integer(settings.concurrency, 1, LIMITS.claim, "concurrency");
+    }
     this.#placement = new Placement({
       registry: () => this.#home.registry,
       queues,
@@ -89,7 +94,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       },
     });
     if (options.driver) this.addConnection("default", options.driver);
-    for (const [name, driver] of Object.entries(options.connections ?? {})) this.addConnection(name, driver);
+    for (const [name, driver] of Object.entries(fields(connections, "connections"))) this.addConnection(name, driver);
   }
 
   /** Where jobs go that name no queue. A running manager works the new one from then on. */
@@ -142,6 +147,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   ): () => void {
     const { name, ...definition } = fields(registration, "registration");
     checkName(name, "job name");
+    checkDefinition(name, definition as unknown as JobDefinition);
     const off = this.#home.registry.define(name, definition as unknown as JobDefinition);
     this.#workers.work();
     return off;

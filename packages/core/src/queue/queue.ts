@@ -3,7 +3,7 @@ import type { Duration } from "../job/duration.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
-import { fields, integer, type JobOptions } from "../job/options.ts";
+import { callable, fields, integer, type JobOptions } from "../job/options.ts";
 import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
 import { Slots } from "../worker/slots.ts";
@@ -45,6 +45,8 @@ export type RunOptions<Ctx extends object = object> = Pick<
   WorkerOptions<Ctx>,
   "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "ctx" | "alarm" | "connectivity"
 >;
+
+const RUN_FIELDS = "concurrency prefetch lease name maxJobs sleep ctx alarm connectivity".split(" ");
 
 /** The listener of `queue.on` for an event. The last overload takes every event, so that a compiler error names the wrong argument. */
 export type QueueListener<
@@ -159,7 +161,7 @@ export class Queue<
     jobs: readonly JobToAdd<Jobs>[],
     options: { readonly onComplete: JobToAdd<Jobs> },
   ): Promise<{ readonly id: string; readonly ids: readonly string[] }> {
-    const last = fields(fields(options, "options").onComplete, "onComplete");
+    const last = fields(fields(options, "options", ["onComplete"]).onComplete, "onComplete");
     const node = ({ name, payload, ...options }: JobToAdd<Jobs>) => ({ name, payload, options });
     const children = eachJob(jobs, (job) => ({ ...node(job), onFailure: "ignore" as const }));
     const flow = await this.addFlow({ ...node(last), children } as unknown as FlowJob<Jobs>);
@@ -181,7 +183,7 @@ export class Queue<
 
   /** Runs around every job of this queue, inside the middleware given before. Returns the function that takes it out. */
   use(middleware: Middleware<Ctx>): () => void {
-    return this.home.runner.use(this.name, middleware as Middleware);
+    return this.home.runner.use(this.name, callable(middleware, "middleware") as Middleware);
   }
 
   /**
@@ -257,7 +259,7 @@ export class Queue<
   }
 
   #workerFor(options: RunOptions<Ctx>): Worker {
-    fields(options, "options");
+    fields(options, "options", RUN_FIELDS);
     if (!this.#worker || this.#worker.unused) this.#worker = this.#makeWorker(options);
     return this.#worker;
   }

@@ -2,6 +2,7 @@ import type { Clock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { fromStoredError, QuaysideError } from "../job/errors.ts";
+import { able } from "../job/options.ts";
 import type { JobRecord } from "../job/record.ts";
 import { mayConcern } from "../store/ended-ids.ts";
 
@@ -25,6 +26,7 @@ interface Wait extends WaitOptions {
  * or any job of its queue, may have ended, and a last time before it gives up; never by the clock.
  */
 export function waitFor({ driver, clock, queue, id, read, timeout, signal }: Wait): Promise<unknown> {
+  if (signal !== undefined) able(signal, "signal", "addEventListener");
   const timeoutMs = timeout === undefined ? undefined : toMs(timeout, "timeout");
   return new Promise((resolve, reject) => {
     let seen = false;

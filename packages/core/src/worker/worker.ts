@@ -3,9 +3,9 @@ import { type Clock, systemClock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { hasCode, invalidOption, QuaysideError } from "../job/errors.ts";
+import { hasCode, QuaysideError } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
-import { fields, integer, list, refused } from "../job/options.ts";
+import { able, callable, fields, integer, list, positiveMs } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimLimits } from "./claims.ts";
@@ -68,7 +68,8 @@ export class Worker<Ctx extends object = object> {
     this.#driver = checkDriver(driver, "A worker");
     for (const queue of list(fields(options, "options").queues, "queues")) {
       checkName(fields(queue, "queues").name, "queue name");
-      if (typeof queue.run !== "function") throw refused("run", "must be a function", queue.run);
+      callable(queue.run, "run");
+      if (queue.concurrency !== undefined) integer(queue.concurrency, 1, LIMITS.claim, "concurrency");
     }
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
@@ -76,8 +77,7 @@ export class Worker<Ctx extends object = object> {
     const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency");
     const prefetch = integer(options.prefetch ?? 0, 0, LIMITS.claim, "prefetch");
     const sleepMs = options.sleep === undefined ? Number.POSITIVE_INFINITY : toMs(options.sleep, "sleep");
-    const leaseMs = toMs(options.lease ?? DEFAULTS.leaseMs, "lease");
-    if (leaseMs < 100) throw invalidOption("lease", `lease must be at least 100 ms, got ${leaseMs}.`);
+    const leaseMs = positiveMs(options.lease ?? DEFAULTS.leaseMs, "lease", 100);
     if (options.name !== undefined) checkName(options.name, "name");
     if (options.maxJobs !== undefined) integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
     this.#events = options.events ?? new Emitter();
@@ -93,6 +93,7 @@ export class Worker<Ctx extends object = object> {
     });
     this.#waiting = new WaitingRoom(this.#clock);
     const connectivity = options.connectivity ?? driver.connectivity;
+    if (connectivity) able(connectivity, "connectivity", "isOnline");
     const back = (jobs: readonly JobRecord[]) => void this.#promote(driver, jobs);
     this.#network =
       connectivity &&
@@ -205,7 +206,7 @@ export class Worker<Ctx extends object = object> {
   stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
     let timeoutMs: number;
     try {
-      timeoutMs = toMs(fields(options, "options").timeout ?? DEFAULTS.stopTimeoutMs, "timeout");
+      timeoutMs = toMs(fields(options, "options", ["timeout"]).timeout ?? DEFAULTS.stopTimeoutMs, "timeout");
     } catch (error) {
       return Promise.reject(error);
     }
