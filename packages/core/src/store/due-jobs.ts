@@ -137,7 +137,11 @@ export class DueJobs {
   #reaches(key: JobKey): boolean {
     if (key[3] <= this.#turn.horizon) return true;
     if (!isUndelayed(key)) {
-      if (isStranded(key, this.#turn.now)) this.stranded ??= key;
+      // One that runs stays where it stands.
+      if (isStranded(key, this.#turn.now) && !this.#runs(key)) {
+        this.stranded ??= key;
+        this.wakeAt = this.#turn.now;
+      }
       return false;
     }
     this.#turn.horizon = key[3];

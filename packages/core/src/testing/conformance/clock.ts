@@ -270,6 +270,20 @@ export const clockCases = verb("clock", (it) => {
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
+  it("R23: what a clock set back has stranded wakes a process that starts after", async (scene) => {
+    const { add, advance, another, expect, jump, worker } = scene;
+    await jump(HOUR);
+    await add({ delayMs: 5_000 }, { delayMs: 6_000, priority: 1 });
+    await jump(-HOUR);
+    const fresh = await another();
+    expect(await fresh.nextWake([QUEUE])).toBe(0);
+    const one = worker({ driver: fresh });
+    for (let looks = 0; looks < 3; looks++) await one.exchange({ limit: 1 });
+    expect(await fresh.nextWake([QUEUE])).toBe(5_000);
+    await advance(6_000);
+    expect(await one.claim(2)).toHaveLength(2);
+  });
+
   it("R23: waiting jobs of before a clock set back are cleared as such, in another process too", async ({
     add,
     another,
