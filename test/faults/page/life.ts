@@ -27,6 +27,8 @@ export interface Life {
   completed(): Promise<{ numbers: number[]; interrupted: number }>;
   /** Adds a job to this tab's outbox: for tabs that have one. */
   send(): Promise<void>;
+  /** Resolves once the outbox has forwarded everything and no transaction is open in this tab. */
+  rested(): Promise<void>;
   /** The job of this number, if it is kept or waits. */
   job(number: number): Promise<JobRecord | undefined>;
   /** Ends the handler of `hold` that runs with this number. */
@@ -59,15 +61,9 @@ const queue = new Queue<Jobs>("work", driver, { clock });
 const tell = (what: Told["what"], more: Partial<Told> = {}): void =>
   void window.tell({ tab, what, at: Date.now(), ...more });
 
-const ran: number[] = [];
-let added = 0;
-const finishers = new Map<number, (value: unknown) => void>();
-
-queue.on("job:count", async (number, ctx) => {
-  ran.push(number);
-  if (ctx.job.interruptions > 0) tell("began", { number, interruptions: ctx.job.interruptions });
-  // Long enough that some run when the tab dies: a message to oneself is a turn of the event loop.
-  await new Promise<void>((resolve) => {
+/** One turn of the event loop: a message to oneself, which no hidden page throttles. */
+const turn = () =>
+  new Promise<void>((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       port1.close();
@@ -75,6 +71,25 @@ queue.on("job:count", async (number, ctx) => {
     };
     port2.postMessage(null);
   });
+
+let openTransactions = 0;
+const { transaction } = IDBDatabase.prototype;
+IDBDatabase.prototype.transaction = function (...args) {
+  const begun = transaction.apply(this, args);
+  openTransactions++;
+  for (const end of ["complete", "abort"]) begun.addEventListener(end, () => openTransactions--);
+  return begun;
+};
+
+const ran: number[] = [];
+let added = 0;
+const finishers = new Map<number, (value: unknown) => void>();
+
+queue.on("job:count", async (number, ctx) => {
+  ran.push(number);
+  if (ctx.job.interruptions > 0) tell("began", { number, interruptions: ctx.job.interruptions });
+  // Long enough that some run when the tab dies.
+  await turn();
 });
 queue.on("job:hold", (number, ctx) => {
   ran.push(number);
@@ -116,6 +131,11 @@ window.life = {
   },
   async send() {
     if (outbox) await new Queue("mail", outbox).addJob("letter", added++);
+  },
+  async rested() {
+    while (outbox && (await outbox.state()).pending > 0) await turn();
+    // The next transaction begins in the turn in which one ends, or soon after.
+    for (let quiet = 0; quiet < 20; quiet = openTransactions > 0 ? 0 : quiet + 1) await turn();
   },
   run: (concurrency) => queue.run({ concurrency }),
   stop: () => queue.stop({ timeout: 0 }),
