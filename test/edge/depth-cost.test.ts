@@ -79,8 +79,8 @@ interface Rows {
 const VERBS: readonly (readonly [string, (deep: Deep) => Promise<Rows>, Rows])[] = [
   ["an add", (deep) => deep.rows(() => deep.driver.enqueue([job(0)])), { read: 0, written: 1 }],
   ["an add of 100", (deep) => deep.rows(() => deep.driver.enqueue(batch(100))), { read: 100, written: 100 }],
-  ["a first page of the list", (deep) => deep.page(0), { read: 210, written: 0 }],
-  ["a page of the list by cursor", (deep) => deep.page(100), { read: 210, written: 0 }],
+  ["a first page of the list", (deep) => deep.page(0), { read: 110, written: 0 }],
+  ["a page of the list by cursor", (deep) => deep.page(100), { read: 110, written: 0 }],
   ["the counts", (deep) => deep.rows(() => deep.driver.counts(QUEUE)), { read: 25, written: 0 }],
   ["the next wake-up", (deep) => deep.rows(() => deep.driver.nextWake([QUEUE])), { read: 25, written: 0 }],
   ...[1, 10, 100].map(
@@ -112,8 +112,9 @@ describe("with 100,000 jobs waiting in an object", () => {
     expect(atDepth.written).toBe(most.written);
   });
 
-  it("a page far down the list reads as many rows as the first", async () => {
+  it("a page far down the list reads as many rows as one near its head", async () => {
     const [, atDepth] = deep as [Deep, Deep];
-    expect(await atDepth.page(90_000)).toEqual(await atDepth.page(100));
+    // The jobs that run stand at the very head of the line, and are read over there.
+    expect(await atDepth.page(90_000)).toEqual(await atDepth.page(1_000));
   });
 });
