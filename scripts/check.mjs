@@ -88,7 +88,7 @@ const line = [
   testsWherePossible("browser tests (WebKit)", "webkit"),
   tests("browser tests (Chromium)", "browser", true),
   tests("core tests (Node)", "core"),
-  // Not in the check yet: after a clock was set back by a year, long soaks leave jobs that nobody runs.
+  // Not in the check yet: after a clock was set back by a year, long soaks leave jobs that never run.
   ...(process.env.QUAYSIDE_ALL ? [{ title: "soak", work: () => run("pnpm", ["soak", "--minutes", "30"]) }] : []),
 ].values();
 await Promise.all([1, 2].map(() => inOrder(line, (text) => console.log(text))));

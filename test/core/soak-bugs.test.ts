@@ -15,7 +15,7 @@ async function soak(bug?: string): Promise<{ code: number; printed: string }> {
   return { code: code as number, printed: Buffer.concat(text).toString() };
 }
 
-// Nightly only, for now: after a clock was set back by a year, a soak may leave jobs that nobody runs.
+// Nightly only, for now: after a clock was set back by a year, a long soak may leave jobs that never run.
 it.runIf(process.env["QUAYSIDE_ALL"])("the soak passes on the engine as it is", { timeout: 120_000 }, async () => {
   expect(await soak()).toMatchObject({ code: 0, printed: expect.stringContaining("1 passed, 0 failed") });
 });

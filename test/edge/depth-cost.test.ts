@@ -114,7 +114,7 @@ describe("with 100,000 jobs waiting in an object", () => {
 
   it("a page far down the list reads as many rows as one near its head", async () => {
     const [, atDepth] = deep as [Deep, Deep];
-    // The jobs that run stand at the very head of the line, and are read over there.
+    // The first page also reads the records of the running jobs, which are first in the line.
     expect(await atDepth.page(90_000)).toEqual(await atDepth.page(1_000));
   });
 });

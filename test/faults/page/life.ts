@@ -61,7 +61,7 @@ const queue = new Queue<Jobs>("work", driver, { clock });
 const tell = (what: Told["what"], more: Partial<Told> = {}): void =>
   void window.tell({ tab, what, at: Date.now(), ...more });
 
-/** One turn of the event loop: a message to oneself, which no hidden page throttles. */
+/** Resolves in the next turn of the event loop. By a message, since timers are throttled in hidden pages. */
 const turn = () =>
   new Promise<void>((resolve) => {
     const { port1, port2 } = new MessageChannel();

@@ -136,7 +136,7 @@ function resolve(layers: readonly (JobOptions | undefined)[], now: number): Reso
 /** What most jobs come with. */
 const NO_OPTIONS: ResolvedOptions = Object.freeze({});
 
-/** Options of jobs that others than their adder give an id and an instant. */
+/** Options of a recurring job. Its recurrence sets the id, the instant and the dedupe key. */
 export const RECURRING_FIELDS =
   "priority maxAttempts maxExceptions maxInterruptions backoff timeout group encrypted tags keep requires expiresIn".split(
     " ",
@@ -179,9 +179,10 @@ export function oneOf<T extends string>(value: T, words: readonly string[], opti
 }
 
 /**
- * An object, with no fields but those that are known where these are given, or the option is refused.
+ * Returns `value`, or refuses the option when it is no object or has a field that is not in `known`.
  *
- * @param prefix where the fields are, as the error names them: `dedupe.`.
+ * @param known the names of all allowed fields; absent: any field is allowed.
+ * @param prefix put before the name of a field in the error, such as `dedupe.`.
  */
 export function fields<T extends object>(value: T, option: string, known?: readonly string[], prefix = ""): T {
   if (typeof value !== "object" || value === null || Array.isArray(value))
@@ -232,7 +233,7 @@ export function checkTags(tags: readonly string[]): readonly string[] {
 export const checkPriority = (priority: number): number =>
   integer(priority, -LIMITS.priority, LIMITS.priority, "priority");
 
-/** Milliseconds of a duration of at least so many. */
+/** Milliseconds of a duration, or the option is refused when it is shorter than `least` ms. */
 export function positiveMs(duration: Duration, option: string, least = 1): number {
   const ms = toMs(duration, option);
   if (ms < least) throw refused(option, `must be at least ${least} ms`, ms);

@@ -283,7 +283,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 /** A command without the queue that it is for. */
 type CommandOfQueue<C extends Command = Command> = C extends Command ? Omit<C, "queue"> : never;
 
-/** Any text: one that no job has is found nowhere. */
+/** Returns `id`, or refuses it when it is no string. */
 function checkId(id: string): string {
   if (typeof id !== "string") throw refused("id", "must be a string", id);
   return id;

@@ -137,7 +137,7 @@ export class DueJobs {
   #reaches(key: JobKey): boolean {
     if (key[3] <= this.#turn.horizon) return true;
     if (!isUndelayed(key)) {
-      // One that runs stays where it stands.
+      // A running job keeps its key until its attempt ends.
       if (isStranded(key, this.#turn.now) && !this.#runs(key)) {
         this.stranded ??= key;
         this.wakeAt = this.#turn.now;

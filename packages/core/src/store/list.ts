@@ -25,7 +25,10 @@ export interface Position {
   readonly key?: JobKey;
 }
 
-/** Jobs looked at for one page, at most: a page of seldom tags may come short, with a cursor. */
+/**
+ * Jobs looked at before a page is returned short, with a cursor. The last step may add a page of 1,000: both together stay
+ * below the 10,000 records that one call may read (R32).
+ */
 const LOOK_LIMIT = 8_000;
 
 /** A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. */
