@@ -165,13 +165,18 @@ export class Model {
     return this;
   }
 
-  #stand(job: ModelJob, delayMs: number): void {
+  #nextOrder(): number {
     const last = this.#orders[this.#driver] ?? 0;
-    const even = Math.max(last - (last % 2) + 2, this.now * 1024);
+    const even = Math.max(last + 2, this.now * 1024);
+    this.#orders[this.#driver] = even;
+    return even;
+  }
+
+  #stand(job: ModelJob, delayMs: number): void {
+    const even = this.#nextOrder();
     job.at = this.now + delayMs;
     job.delayed = delayMs > 0;
     job.order = delayMs > 0 ? even + 1 : even;
-    this.#orders[this.#driver] = job.order;
   }
 
   #running = (queue: string, group: string): number =>
@@ -449,11 +454,18 @@ export class Model {
 
   #isLive = ({ place }: ModelJob): boolean => place === "ready" || place === "blocked";
 
-  /** The code with which a flow is refused whose children exist, or wait for each other; only of jobs that drop. */
-  refusalOf(jobs: readonly NewJob[]): string | undefined {
+  /** The code with which a flow is refused, if it is. Nothing is stored, yet its driver counts on from the jobs that were new. */
+  refuse(jobs: readonly NewJob[]): string | undefined {
+    const isNew = new Set<string>();
+    const refusal = this.#refusalOf(jobs, isNew);
+    if (refusal !== undefined) for (const _ of isNew) this.#nextOrder();
+    return refusal;
+  }
+
+  /** Whose children exist, or wait for each other; only of jobs that drop. */
+  #refusalOf(jobs: readonly NewJob[], isNew: Set<string>): string | undefined {
     if (!jobs.some(({ flow }) => flow)) return undefined;
     const named = new Map<string, string>();
-    const isNew = new Set<string>();
     const names: string[] = [];
     const edges: [string, string][] = [];
     const belows = this.#belows(jobs);

@@ -137,7 +137,7 @@ class Run {
   #driver = (index: number): Driver => this.#drivers[index] as Driver;
 
   async #enqueue({ driver, jobs }: Extract<Step, { do: "enqueue" }>): Promise<void> {
-    const refusal = this.#model.refusalOf(jobs);
+    const refusal = this.#model.by(driver).refuse(jobs);
     if (refusal !== undefined) {
       const told = await this.#driver(driver)
         .enqueue(jobs)
