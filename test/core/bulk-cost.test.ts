@@ -38,7 +38,7 @@ async function filled(count = COUNT, delayMs?: number) {
   };
   /** Does `then` between any two steps of the command; answers how often. */
   const steps = async (request: Command, then: () => Promise<unknown>) => {
-    store.most = { read: 0, written: 0 };
+    store.most = { read: 0, written: 0, operations: 0 };
     turns = 0;
     between = then;
     const reply = await driver.command(request);

@@ -18,28 +18,31 @@ const jobs: readonly NewJob[] = range(COUNT).map((n) => ({
 
 describe("a queue of 50,000 jobs: the most that one transaction reads", () => {
   let store: Metered;
+  let clock: ReturnType<typeof createManualClock>;
   let driver: StoreDriver;
   const most = async <T>(ask: () => Promise<T>) => {
-    store.most = { read: 0, written: 0 };
+    store.most = { read: 0, written: 0, operations: 0 };
     const reply = await ask();
     expect(store.most.read).toBeLessThanOrEqual(MOST);
     return reply;
   };
   const command = (request: Command) => most(() => driver.command(request));
-  const all = async (filter: { state?: JobState; tags?: string[] }) => {
-    let found = 0;
+  const all = async (filter: { queue?: string; state?: JobState; tags?: string[]; limit?: number }) => {
+    const found = new Set<string>();
     let cursor: string | undefined;
     do {
-      const page = await most(() => driver.list({ queue: QUEUE, ...filter, limit: 100, ...(cursor && { cursor }) }));
-      found += page.jobs.length;
+      const query = { queue: QUEUE, limit: 100, ...filter, ...(cursor && { cursor }) };
+      const page = await most(() => driver.list(query));
+      for (const { id } of page.jobs) found.add(id);
       cursor = page.cursor;
     } while (cursor);
-    return found;
+    return found.size;
   };
 
   beforeEach(async () => {
     store = new Metered(new MemoryStore());
-    driver = new StoreDriver(store, { clock: createManualClock() });
+    clock = createManualClock();
+    driver = new StoreDriver(store, { clock });
     await driver.command({ type: "configure", queue: QUEUE, keep: { cancelled: COUNT } });
     await driver.enqueue(jobs);
   }, 60_000);
@@ -78,6 +81,34 @@ describe("a queue of 50,000 jobs: the most that one transaction reads", () => {
     expect(await all({ tags: ["none"] })).toBe(0);
   }, 60_000);
 
+  it("list by a filter that few fit, one job at a time: 100 records per operation", async () => {
+    expect(await all({ tags: ["rare"], limit: 1 })).toBe(50);
+    await most(() => driver.list({ queue: QUEUE, tags: ["none"], limit: 1 }));
+    expect(store.most.operations).toBeLessThanOrEqual(110);
+  }, 60_000);
+
+  it("list of each state, after the clock was set back behind jobs that had become due", async () => {
+    await driver.enqueue(jobs.map((job) => ({ ...job, queue: "later", delayMs: 1_000 })));
+    clock.jump(5_000);
+    await driver.enqueue([{ queue: "later", name: "email", payload: "0" }]);
+    clock.jump(-360 * 24 * 3_600_000);
+    const found = {
+      waiting: await all({ queue: "later", state: "waiting" }),
+      one: await all({ queue: "later", state: "waiting", limit: 1 }),
+      delayed: await all({ queue: "later", state: "delayed", limit: 1_000 }),
+      all: await all({ queue: "later", limit: 1_000 }),
+    };
+    expect(found).toEqual({ waiting: 1, one: 1, delayed: COUNT, all: COUNT + 1 });
+  }, 60_000);
+
+  it("list and clear of what waits, where each of 50 priorities has 1,000 delayed jobs", async () => {
+    const later = jobs.map((job, n) => ({ ...job, queue: "later", priority: n % 50, delayMs: 60_000 }));
+    await driver.enqueue([...later, { queue: "later", name: "email", payload: "0", priority: -1 }]);
+    expect(await all({ queue: "later", state: "waiting", limit: 1_000 })).toBe(1);
+    expect(await command({ type: "clear", queue: "later", state: "waiting" })).toEqual({ affected: 1 });
+    expect(await all({ queue: "later", state: "delayed", limit: 1_000 })).toBe(COUNT);
+  }, 60_000);
+
   it("counts, once they were asked for", async () => {
     await driver.counts(QUEUE);
     expect(await most(() => driver.counts(QUEUE))).toMatchObject({ waiting: COUNT });
@@ -86,7 +117,7 @@ describe("a queue of 50,000 jobs: the most that one transaction reads", () => {
   it("counts of the same, all delayed", async () => {
     await driver.enqueue(jobs.map((job) => ({ ...job, queue: "later", delayMs: 60_000 })));
     await driver.counts("later");
-    store.most = { read: 0, written: 0 };
+    store.most = { read: 0, written: 0, operations: 0 };
     const { delayed } = await driver.counts("later");
     expect(delayed).toBeGreaterThanOrEqual(10_000);
     expect(store.most.read).toBeLessThanOrEqual(MOST + 10);

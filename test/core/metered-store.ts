@@ -5,7 +5,7 @@ export class Metered implements Store {
   read = 0;
   /** Records put or deleted, tallies left out: some stores keep these in memory. */
   written = 0;
-  most = { read: 0, written: 0 };
+  most = { read: 0, written: 0, operations: 0 };
   readonly #store: Store;
 
   constructor(store: Store = new MemoryStore()) {
@@ -19,11 +19,13 @@ export class Metered implements Store {
   *#metered<T>(program: Program<T>): Program<T> {
     let read = 0;
     let written = 0;
+    let operations = 0;
     let step = program.next();
     while (!step.done) {
       const asked: Step = step.value;
       const answer = yield asked;
       for (const [index, operation] of (isOperation(asked) ? [asked] : asked).entries()) {
+        operations++;
         const one = isOperation(asked) ? answer : (answer as unknown[])[index];
         if (operation.op === "get" || operation.op === "scan")
           read += (one as readonly unknown[]).filter((record) => record !== undefined).length;
@@ -33,7 +35,11 @@ export class Metered implements Store {
       step = program.next(answer);
     }
     this.read += read;
-    this.most = { read: Math.max(this.most.read, read), written: Math.max(this.most.written, written) };
+    this.most = {
+      read: Math.max(this.most.read, read),
+      written: Math.max(this.most.written, written),
+      operations: Math.max(this.most.operations, operations),
+    };
     return step.value;
   }
 

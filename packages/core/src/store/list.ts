@@ -9,7 +9,7 @@ import { blockedLanes } from "./inspect.ts";
 import type { Leases } from "./leases.ts";
 import { compareKeys } from "./memory-store.ts";
 import { after, get, type Range, scan, startingWith } from "./operations.ts";
-import type { Key, Program } from "./store.ts";
+import type { Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { JobPage, ListQuery } from "./verbs.ts";
 
@@ -26,10 +26,13 @@ export interface Position {
 }
 
 /**
- * Jobs looked at before a page is returned short, with a cursor. The last step may add a page of 1,000: both together stay
- * below the 10,000 records that one call may read (R32).
+ * Records read before a page is returned short, with a cursor. The last step may add 1,001: both together stay below the
+ * 10,000 records that one call may read (R32).
  */
-const LOOK_LIMIT = 8_000;
+const READ_LIMIT = 8_000;
+/** Records read at a time where a filter leaves out most of them. */
+const SEARCH = 100;
+const MOST = Number.MAX_SAFE_INTEGER;
 
 /** A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. */
 export function* list(turn: Turn, query: ListQuery): Program<JobPage> {
@@ -40,11 +43,14 @@ export function* list(turn: Turn, query: ListQuery): Program<JobPage> {
   const shown: Found[] = [];
   let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
   // One more than asked tells whether there is another page.
-  for (let looked = 0; at && shown.length <= limit && looked < LOOK_LIMIT; ) {
-    const { found, next }: Walked = yield* walk(turn, queue, state, at, limit + 1 - shown.length);
+  let least = tags ? SEARCH : 1;
+  for (let total = 0; at && shown.length <= limit && total < READ_LIMIT; ) {
+    const want = Math.max(limit + 1 - shown.length, least);
+    const { found, next }: Walked = yield* walk(turn, queue, state, at, want);
     shown.push(...found.filter(({ job }) => !tags || tags.every((tag) => job.tags?.includes(tag))));
-    looked += found.length;
+    total += want;
     at = next;
+    if (!found.length) least = SEARCH;
   }
   const page = shown.slice(0, limit);
   const jobs = page.map(({ job }) => toJobRecord(job, turn.now, leases.holderOf(job.key)?.held));
@@ -77,7 +83,10 @@ interface Walked {
   readonly next?: Position;
 }
 
-/** The next jobs of a queue, or of one state of it, at most `want`; `next` is where to go on, absent at the end. */
+/**
+ * Reads at most `want` records of a queue, or of one state of it, and answers the jobs among them; `next` is where to go
+ * on, absent at the end.
+ */
 export function* walk(
   turn: Turn,
   queue: string,
@@ -89,11 +98,13 @@ export function* walk(
   const stretches = stretchesOf(queue, state);
   const found: Found[] = [];
   let at = from ?? { stretch: 0 };
-  for (let stretch = stretches[at.stretch]; stretch && found.length < want; stretch = stretches[at.stretch]) {
-    const { jobs, last } = yield* read(turn, leases, queue, stretch, at.key, want - found.length);
+  let count = 0;
+  for (let stretch = stretches[at.stretch]; stretch && count < want; stretch = stretches[at.stretch]) {
     const { stretch: index } = at;
-    found.push(...jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })));
-    at = last ? { stretch: index, key: last } : { stretch: index + 1 };
+    const read: Read = yield* readStretch(turn, leases, queue, stretch, at.key, want - count);
+    found.push(...read.jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })));
+    at = read.last ? { stretch: index, key: read.last } : { stretch: index + 1 };
+    count += read.count;
   }
   return at.stretch < stretches.length ? { found, next: at } : { found };
 }
@@ -126,15 +137,22 @@ function stretchesOf(queue: string, state: JobState | undefined): readonly Stret
   }
 }
 
-/** Up to `want` jobs of a stretch after `key`; `last` is where to read on, absent when the stretch is done. */
-function* read(
+interface Read {
+  readonly jobs: readonly StoredJob[];
+  /** Where to read on: absent when the stretch is done. */
+  readonly last?: JobKey | undefined;
+  readonly count: number;
+}
+
+/** Reads up to `want` records of a stretch after `key`. */
+function* readStretch(
   turn: Turn,
   leases: Leases,
   queue: string,
   stretch: Stretch,
   key: JobKey | undefined,
   want: number,
-): Program<{ jobs: readonly StoredJob[]; last?: JobKey | undefined }> {
+): Program<Read> {
   if (stretch.kind === "running") {
     const keys = leases
       .heldOf(queue)
@@ -142,39 +160,30 @@ function* read(
       .sort(compareKeys);
     const rest = keys.filter((candidate) => !key || compareKeys(candidate, key) > 0).slice(0, want);
     const jobs = (yield* get("jobs", rest)).filter((job) => job !== undefined);
-    return { jobs, last: rest[want - 1] };
+    return { jobs, last: rest[want - 1], count: rest.length };
   }
   // The caller may have made the cursor up: one outside this stretch would show the jobs of other queues.
   const { from: least, to: most } = stretch.range;
   const at = key && compareKeys(key, least) >= 0 && compareKeys(key, most) <= 0 ? key : undefined;
-  if (stretch.kind === "ended") {
-    const jobs = yield* scan("jobs", at ? { from: least, to: at } : stretch.range, want, "reverse");
-    return { jobs, last: jobs[want - 1]?.key };
-  }
+  const ended = stretch.kind === "ended";
+  const page: readonly StoredJob[] = yield* ended
+    ? scan("jobs", { from: least, to: at ?? most }, want, "reverse")
+    : scan("jobs", { from: at ? after(at) : least, to: most }, want);
+  const count = page.length;
+  const last = page[want - 1]?.key;
+  if (ended) return { jobs: page, last, count };
   const jobs: StoredJob[] = [];
-  for (let from: Key | undefined = at ? after(at) : least; from && jobs.length < want; ) {
-    const page: readonly StoredJob[] = yield* scan("jobs", { from, to: most }, want);
-    const last = page[want - 1];
-    from = last && after(last.key);
-    for (const job of page) {
-      const [place, lane, rank] = job.key;
-      const delayed = job.key[3] > turn.now && !isUndelayed(job.key);
-      const hidden = stretch.shows && delayed !== (stretch.shows === "delayed");
-      if (hidden) {
-        // In a priority, what is due comes before what is not: leap over the part that is not shown. Where the clock was
-        // set back, up to where it had been, both lie mixed.
-        const mixed = job.key[3] > turn.now && job.key[3] <= turn.horizon;
-        const leap: Key = delayed && !mixed ? after([place, lane, rank]) : [place, lane, rank, turn.now + 1];
-        if (compareKeys(leap, job.key) > 0) {
-          from = leap;
-          break;
-        }
-      }
-      if (!hidden && !leases.holderOf(job.key)) jobs.push(job);
-      if (jobs.length === want) return { jobs, last: job.key };
-    }
+  for (const job of page) {
+    const [place, lane, rank, due] = job.key;
+    const delayed = due > turn.now && !isUndelayed(job.key);
+    if (stretch.shows && delayed !== (stretch.shows === "delayed")) {
+      // In a priority, what is due comes before what is not: leap over the part that is not shown. Where the clock was
+      // set back, up to where it had been, both lie mixed.
+      const leap: JobKey = [place, lane, rank, delayed && due > turn.horizon ? MOST : turn.now, MOST, ""];
+      if (compareKeys(leap, job.key) > 0) return { jobs, last: leap, count };
+    } else if (!leases.holderOf(job.key)) jobs.push(job);
   }
-  return { jobs };
+  return { jobs, last, count };
 }
 
 const encodeCursor = ({ stretch, key }: Position): string =>
