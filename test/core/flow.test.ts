@@ -86,6 +86,52 @@ describe("addFlow", () => {
   });
 });
 
+describe("a flow that is too large", () => {
+  const tooLarge = {
+    code: "invalid_option",
+    message: "flow must have at most 100 levels and 10000 jobs below its root: add it as several flows.",
+    details: { option: "flow" },
+  };
+  const node = (...children: readonly object[]) => ({ name: "a", payload: 1, children });
+  const times = (count: number, make: (below: object) => object): object => {
+    let flow: object = node();
+    for (let n = 0; n < count; n++) flow = make(flow);
+    return flow;
+  };
+  const endless = (): object => ({
+    name: "a",
+    payload: 1,
+    get children() {
+      return [endless()];
+    },
+  });
+
+  for (const [title, flow] of [
+    ["of 101 levels", times(100, (below) => node(below))],
+    ["of 20,000 levels", times(20_000, (below) => node(below))],
+    ["whose getter of children never ends", endless()],
+    ["of 31 objects, each twice a child of the next", times(30, (below) => node(below, below))],
+    ["of 10,001 children", node(...new Array<object>(10_001).fill(node()))],
+  ] as const)
+    it(`is refused: ${title}`, async () => {
+      const { queue } = mailQueue();
+      expect(await rejection(queue.addFlow(flow as never))).toMatchObject(tooLarge);
+      expect(await queue.size()).toBe(0);
+    });
+
+  it("is taken at the bound: of 100 levels, of 10,000 jobs", async () => {
+    const { queue } = mailQueue();
+    await queue.addFlow(times(99, (below) => node(below)) as never);
+    expect(await queue.size()).toBe(100);
+    const jobs = Array.from({ length: 10_000 }, () => ({ name: "a", payload: 1 }));
+    await queue.addBatch(jobs, { onComplete: { name: "b", payload: 1 } });
+    expect(await queue.size()).toBe(10_101);
+    const over = queue.addBatch([...jobs, ...jobs], { onComplete: { name: "b", payload: 1 } });
+    expect(await rejection(over)).toMatchObject(tooLarge);
+    expect(await queue.size()).toBe(10_101);
+  });
+});
+
 describe("addBatch", () => {
   it("runs onComplete when all have ended, however they ended", async () => {
     const { queue } = mailQueue();

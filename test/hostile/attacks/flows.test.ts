@@ -25,6 +25,11 @@ const nested = (levels: number): object => {
   for (let level = 1; level <= levels; level++) flow = node(level, { children: [flow] });
   return flow;
 };
+const doubled = (levels: number): object => {
+  let flow: object = node(0);
+  for (let level = 1; level <= levels; level++) flow = node(level, { children: [flow, flow] });
+  return flow;
+};
 
 attacks("I: flows", (row) => {
   const shapes: readonly (readonly [input: string, came: string, flow: unknown])[] = [
@@ -159,6 +164,16 @@ attacks("I: flows", (row) => {
       "flow: 50 levels",
       'added, 51 stored; ran 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50; {"waiting":0,"delayed":0,"active":0,"completed":51,"failed":0,"cancelled":0}',
       nested(50),
+    ],
+    [
+      "flow: 3,000 levels",
+      'refused invalid_option, names flow, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
+      nested(3_000),
+    ],
+    [
+      "flow: 18 objects, each twice a child of the next",
+      'refused invalid_option, names flow, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
+      doubled(17),
     ],
     [
       "flow: 200 children",

@@ -20,6 +20,10 @@ export const LIMITS = {
   priority: 100,
   /** `maxAttempts`, `maxExceptions`, `maxInterruptions`. */
   attempts: 1_000_000,
+  /** Jobs that one job of a flow waits for, directly or through its children. */
+  flowJobs: 10_000,
+  /** Levels of a flow: a job, its children, their children … */
+  flowDepth: 100,
   groupLimit: 10_000,
   /** Jobs that one exchange may ask for, and that a worker runs, or holds ahead. */
   claim: 10_000,

@@ -1,5 +1,6 @@
-import { QuaysideError } from "../job/errors.ts";
+import { invalidOption, QuaysideError } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import { LIMITS } from "../job/limits.ts";
 import { fields, type JobOptions, refused } from "../job/options.ts";
 import type { ChildFailure } from "../job/record.ts";
 import type { JobDraft } from "./job-producer.ts";
@@ -16,6 +17,7 @@ export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
   /**
    * They all end before this job runs; its handler gets their results from `ctx.children()`. A child that exists already,
    * by its id or dedupe key, is waited for; one that has ended and is not kept refuses the flow with `child_exists`.
+   * A flow has at most 100 levels, and at most 10,000 jobs below its root.
    */
   readonly children?: readonly FlowJob<Jobs>[];
 }
@@ -59,6 +61,11 @@ export function flattenFlow(
       throw refused(`${path}.onFailure`, 'must be "fail" or "ignore"', node.onFailure);
     if (above.includes(node)) throw refused(path, "must not be among its own children", node);
     const index = drafts.length;
+    if (above.length >= LIMITS.flowDepth || index > LIMITS.flowJobs)
+      throw invalidOption(
+        "flow",
+        `flow must have at most ${LIMITS.flowDepth} levels and ${LIMITS.flowJobs} jobs below its root: add it as several flows.`,
+      );
     const ref = String(index);
     drafts.push({
       queue: node.queue ?? queue,

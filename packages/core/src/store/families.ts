@@ -1,4 +1,5 @@
 import type { ChildOutcome } from "../job/handler.ts";
+import { LIMITS } from "../job/limits.ts";
 import { endStateOf } from "../job/place.ts";
 import type { ChildFailure, Parent, StoredJob } from "../job/record.ts";
 import { CHILD_FAILED, type Ending, keepOf, returned } from "../job/transitions.ts";
@@ -8,9 +9,6 @@ import { memberName, members, removeFamily } from "./members.ts";
 import { moveEach } from "./moves.ts";
 import type { Family, Member, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
-
-/** Children of one parent, at most: their outcomes are read when it runs. */
-export const CHILDREN_LIMIT = 10_000;
 
 /** Stores which children each new parent waits for, by `memberName`. */
 export function* found(families: ReadonlyMap<StoredJob, readonly string[]>): Program<void> {
@@ -116,6 +114,6 @@ export function* disband(turn: Turn, ends: readonly End[]): Program<void> {
 
 /** How the children of a parent ended, in the order of their names. */
 export function* outcomes(parent: StoredJob): Program<readonly ChildOutcome[]> {
-  const cells = yield* listCells(members(parent), CHILDREN_LIMIT);
+  const cells = yield* listCells(members(parent), LIMITS.flowJobs);
   return cells.flatMap(({ value }) => value.outcome ?? []);
 }

@@ -1,8 +1,9 @@
 import { invalidOption, QuaysideError } from "../job/errors.ts";
+import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { Parent, StoredJob } from "../job/record.ts";
 import { blocked } from "../job/transitions.ts";
-import { CHILDREN_LIMIT, type EndedChild } from "./families.ts";
+import type { EndedChild } from "./families.ts";
 import { memberName } from "./members.ts";
 import type { EnqueueReceipt } from "./verbs.ts";
 
@@ -43,7 +44,8 @@ const PARENTS_LIMIT = 100;
  * Reads the trees in a call of `enqueue`.
  *
  * @throws {QuaysideError} `invalid_option` when a name is given twice or unknown, when jobs wait for each other in a
- * circle, when a parent has too many children or a dedupe mode that would change it while it waits.
+ * circle, when a tree has too many levels, a parent too many children, or a dedupe mode that would change it while it
+ * waits.
  */
 export function planFlows(jobs: readonly NewJob[]): FlowPlan {
   const byRef = new Map<string, number>();
@@ -92,8 +94,11 @@ function anchorsIn(
 function lineOf(index: number, parents: readonly (number | undefined)[]): readonly number[] {
   const line = [index];
   for (let at = parents[index]; at !== undefined; at = parents[at]) {
-    if (line.length > parents.length) refuse("flow.parentRef", "makes jobs wait for each other in a circle.");
-    line.unshift(at);
+    if (line.unshift(at) > LIMITS.flowDepth)
+      refuse(
+        "flow.parentRef",
+        `makes more than ${LIMITS.flowDepth} levels, or a circle of jobs that wait for each other.`,
+      );
   }
   return line;
 }
@@ -127,8 +132,8 @@ function bind(
   checkAcyclic(children);
   const families = new Map<StoredJob, readonly string[]>();
   for (const [name, names] of children) {
-    if (names.size > CHILDREN_LIMIT)
-      refuse("flow", `has a parent of ${names.size} children; at most ${CHILDREN_LIMIT} are allowed.`);
+    if (names.size > LIMITS.flowJobs)
+      refuse("flow", `has a parent of ${names.size} children; at most ${LIMITS.flowJobs} are allowed.`);
     const job = byName.get(name) as StoredJob;
     const parent: StoredJob = { ...blocked(job, "children", job.id), hasChildren: true };
     byName.set(name, parent);

@@ -11,6 +11,12 @@ const child = (parentRef: string, job: Partial<NewJob> = {}) => ({
   ...job,
   flow: { parentRef, ...job.flow },
 });
+/** A tree of so many levels, each of one job. */
+const chain = (levels: number) =>
+  Array.from({ length: levels }, (_, n) => ({
+    name: n === levels - 1 ? "child" : "parent",
+    flow: { ...(n > 0 && { parentRef: String(n - 1) }), ...(n < levels - 1 && { ref: String(n) }) },
+  }));
 const ignore = { onFailure: "ignore" as ChildFailure };
 
 /** How a child may end other than well, and as what its parent sees it. */
@@ -775,6 +781,22 @@ export const flowsCases = verb("flows", (it) => {
     expect(held.job.id).toBe(top);
   });
 
+  it("R25: in a tree of 100 levels the failure of the last ends them all", async ({
+    add,
+    counts,
+    expect,
+    job,
+    worker,
+  }) => {
+    const ids = await add(...chain(100));
+    const one = worker();
+    const [leaf] = await one.take(1);
+    expect(leaf.job.id).toBe(ids[99]);
+    await one.fail([leaf]);
+    expect(await job(ids[0] as string)).toMatchObject({ state: "failed", error: { code: "child_failed" } });
+    expect(await counts()).toEqual({ ...NOTHING, failed: 100 });
+  });
+
   for (const [wrong, jobs] of [
     ["an unknown parent", [parent("top"), child("tpo")]],
     ["a name given twice", [parent("top"), parent("top"), child("top")]],
@@ -784,6 +806,7 @@ export const flowsCases = verb("flows", (it) => {
       "a circle beside a tree",
       [parent("top"), child("top"), { flow: { ref: "a", parentRef: "b" } }, { flow: { ref: "b", parentRef: "a" } }],
     ],
+    ["a tree of 101 levels", chain(101)],
     ["a parent that others may replace", [parent("top", { dedupe: { key: "k", mode: "replace" } }), child("top")]],
     ["a child that debounces", [parent("top"), child("top", { dedupe: { key: "k", mode: "debounce" } })]],
   ] as readonly (readonly [string, readonly Partial<NewJob>[]])[]) {
