@@ -1,4 +1,4 @@
-import { type Driver, QuaysideError } from "@quayside/core";
+import { type Clock, type Driver, QuaysideError } from "@quayside/core";
 import { pick, type Random } from "./behaviour.ts";
 
 const VERBS = new Set(["enqueue", "exchange", "get", "list", "counts", "schedules", "command", "nextWake"]);
@@ -7,6 +7,38 @@ const VERBS = new Set(["enqueue", "exchange", "get", "list", "counts", "schedule
 export interface Rates {
   readonly refused: number;
   readonly lost: number;
+}
+
+/** Watches for an exchange that stays without an answer for so long that its worker's lease may run out. */
+export class Unanswered {
+  readonly #clock: Clock;
+  readonly #afterMs: number;
+  readonly #disturb: () => () => void;
+  #disarm: (() => void) | undefined;
+  #over: (() => void) | undefined;
+
+  /**
+   * @param leaseMs a lease is renewed when a third of it is over, so the second third may pass without an answer.
+   * @param disturb called then; what it returns is called with the answer.
+   */
+  constructor(clock: Clock, leaseMs: number, disturb: () => () => void) {
+    this.#clock = clock;
+    this.#afterMs = Math.floor(leaseMs / 3);
+    this.#disturb = disturb;
+  }
+
+  /** The first send of an exchange, or another of one that has no answer yet. */
+  sent(): void {
+    this.#disarm ??= this.#clock.after(this.#afterMs, () => {
+      this.#over = this.#disturb();
+    });
+  }
+
+  answered(): void {
+    this.#disarm?.();
+    this.#over?.();
+    this.#disarm = this.#over = undefined;
+  }
 }
 
 /** A driver whose calls fail as calls over a network do, and which can be cut off or die with its process. */
@@ -20,14 +52,22 @@ export class FaultyDriver {
   full = false;
   rates: Rates;
 
-  constructor(driver: Driver, random: Random, rates: Rates) {
+  /** @param unanswered told of the exchanges of the one worker that has this driver. */
+  constructor(driver: Driver, random: Random, rates: Rates, unanswered?: Unanswered) {
     this.rates = rates;
     this.driver = new Proxy(driver, {
       get: (target, verb) => {
         const member = Reflect.get(target, verb) as unknown;
         if (typeof member !== "function") return member;
         if (!VERBS.has(String(verb))) return member.bind(target);
-        return (...args: unknown[]) => this.#call(random, String(verb), () => member.apply(target, args));
+        const call = (...args: unknown[]) => this.#call(random, String(verb), () => member.apply(target, args));
+        if (verb !== "exchange" || !unanswered) return call;
+        return async (...args: unknown[]) => {
+          unanswered.sent();
+          const reply = await call(...args);
+          unanswered.answered();
+          return reply;
+        };
       },
     });
   }

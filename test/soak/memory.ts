@@ -11,7 +11,7 @@ import {
   type Stage,
   unfinished,
 } from "./actors.ts";
-import { FaultyDriver } from "./faults.ts";
+import { FaultyDriver, Unanswered } from "./faults.ts";
 import { Ledger } from "./ledger.ts";
 import type { Sink } from "./notes.ts";
 import type { SoakOptions, SoakResult } from "./run.ts";
@@ -42,7 +42,8 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
   const ledger = new Ledger();
   const keep: Sink = async (...notes) => ledger.keep(notes);
   const rates = { refused: 0.01, lost: 0.01 };
-  const connect = () => new FaultyDriver(new StoreDriver(store.connect(), { clock }), random, rates);
+  const connect = (unanswered?: Unanswered) =>
+    new FaultyDriver(new StoreDriver(store.connect(), { clock }), random, rates, unanswered);
   const stage = ({ driver }: FaultyDriver, sink: Sink = keep): Stage => ({
     driver,
     clock,
@@ -57,7 +58,11 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
   const processes = new Set<Process>();
   const start = async () => {
     const label = `process ${++count}`;
-    const faults = connect();
+    const faults = connect(
+      new Unanswered(clock, LEASE_MS, () =>
+        ledger.disturbUntil(label, "left without an answer for a third of its lease"),
+      ),
+    );
     // The handlers of a dead process write nothing more, and never return.
     const sink: Sink = (...notes) => (faults.dead ? new Promise(() => {}) : keep(...notes));
     const host = new Host(stage(faults, sink), label);
@@ -126,8 +131,12 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
     await clock.advance(ms);
     await new Promise((resolve) => setImmediate(resolve));
   };
-  for (let step = 0; producing > 0 && until(); step++) {
+  let progress = ledger.progress;
+  let idleMs = 0;
+  for (let step = 0; producing > 0 && until() && idleMs < STUCK_MS; step++) {
     await advance(STEP_MS);
+    idleMs = ledger.progress === progress ? idleMs + STEP_MS : 0;
+    progress = ledger.progress;
     // A trouble every half second of simulated time, on the average. The first is a kill, so that a short soak has one.
     if (step === FIRST_KILL || (step > FIRST_KILL && random() < STEP_MS / 500)) {
       const which = step === FIRST_KILL ? 0 : Math.floor(random() * troubles.length);
@@ -153,10 +162,9 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
     while ((await unfinished(stage(calm))) > 0) await pause(clock, 1_000);
     over = true;
   })();
-  let progress = ledger.progress;
-  for (let idleMs = 0; !over && idleMs < STUCK_MS; idleMs += 200) {
+  for (idleMs = 0; !over && idleMs < STUCK_MS; ) {
     await advance(200);
-    if (ledger.progress !== progress) idleMs = 0;
+    idleMs = ledger.progress === progress ? idleMs + 200 : 0;
     progress = ledger.progress;
   }
   if (over) await end;

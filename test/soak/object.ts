@@ -7,6 +7,7 @@ import { httpDriver } from "@quayside/edge/client";
 import { Runtime, type Workerd } from "../e2e/support/workerd.ts";
 import { Host, Operator, Producer, pause, prepare, type Stage, untilDone } from "./actors.ts";
 import { pick, type Random } from "./behaviour.ts";
+import { Unanswered } from "./faults.ts";
 import { calmOf, finish } from "./finish.ts";
 import { Ledger } from "./ledger.ts";
 import type { Sink } from "./notes.ts";
@@ -28,25 +29,19 @@ class Network {
   calm = false;
   readonly #random: Random;
   readonly #server: () => Workerd;
-  readonly #slow: () => void;
-  /** When the exchange was first sent that has no answer yet. */
-  #sentAt: number | undefined;
+  readonly #unanswered: Unanswered;
 
-  /** @param slow called when an exchange was answered so late that its worker's lease may have run out. */
-  constructor(random: Random, server: () => Workerd, slow: () => void) {
+  constructor(random: Random, server: () => Workerd, unanswered: Unanswered) {
     this.#random = random;
     this.#server = server;
-    this.#slow = slow;
+    this.#unanswered = unanswered;
   }
 
   readonly fetch = async (url: string, init?: RequestInit): Promise<Response> => {
     if (!url.endsWith("/exchange")) return this.#send(url, init);
-    this.#sentAt ??= performance.now();
+    this.#unanswered.sent();
     const response = await this.#send(url, init);
-    if (!response.ok) return response;
-    // A lease is renewed when a third of it is over.
-    if (performance.now() - this.#sentAt > LEASE_MS / 3) this.#slow();
-    this.#sentAt = undefined;
+    if (response.ok) this.#unanswered.answered();
     return response;
   };
 
@@ -90,8 +85,10 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
     return untilDone(systemClock, () => post("/control", control));
   };
   const connect = (label = "") => {
-    const slow = () => ledger.disturb(label, "left without an answer for a third of its lease");
-    const network = new Network(random, () => server, slow);
+    const unanswered = new Unanswered(systemClock, LEASE_MS, () =>
+      ledger.disturbUntil(label, "left without an answer for a third of its lease"),
+    );
+    const network = new Network(random, () => server, unanswered);
     const driver = httpDriver({ url: "http://soak.test/queues", token: "token", fetch: network.fetch, timeout: "5s" });
     return { network, driver };
   };
