@@ -91,7 +91,6 @@ export class DueJobs {
 
   /** Nothing more is due of the rank of this job, which will be later. */
   #skip(key: JobKey): void {
-    this.wakeAt = Math.min(this.wakeAt, key[3]);
     this.#from = ["ready", this.#lane, key[2] + 1];
   }
 
@@ -137,11 +136,7 @@ export class DueJobs {
   #reaches(key: JobKey): boolean {
     if (key[3] <= this.#turn.horizon) return true;
     if (!isUndelayed(key)) {
-      // A running job keeps its key until its attempt ends.
-      if (isStranded(key, this.#turn.now) && !this.#runs(key)) {
-        this.stranded ??= key;
-        this.wakeAt = this.#turn.now;
-      }
+      this.#await(key);
       return false;
     }
     this.#turn.horizon = key[3];
@@ -151,7 +146,14 @@ export class DueJobs {
   /** Between `now` and the horizon only what nobody delayed is due. */
   #isDue(key: JobKey): boolean {
     if (key[3] <= this.#turn.now || isUndelayed(key)) return true;
-    this.wakeAt = Math.min(this.wakeAt, key[3]);
+    this.#await(key);
     return false;
+  }
+
+  /** Notes when a delayed job will be due. A running one keeps its key until its attempt ends. */
+  #await(key: JobKey): void {
+    const stranded = isStranded(key, this.#turn.now) && !this.#runs(key);
+    if (stranded) this.stranded ??= key;
+    this.wakeAt = Math.min(this.wakeAt, stranded ? this.#turn.now : key[3]);
   }
 }

@@ -284,6 +284,29 @@ export const clockCases = verb("clock", (it) => {
     expect(await one.claim(2)).toHaveLength(2);
   });
 
+  it("R24: a delayed job that finds room in its group after the clock was set back does not wait out the jump", async ({
+    add,
+    advance,
+    expect,
+    jump,
+    worker,
+  }) => {
+    const group = { key: "customer" };
+    await add({ group });
+    await add({ group, delayMs: 1_000 });
+    const one = worker();
+    const [held] = await one.take(1);
+    await advance(2_000);
+    // It is due, and steps aside.
+    expect(await one.claim(1)).toHaveLength(0);
+    await jump(-24 * HOUR);
+    for (let looks = 0; looks < 3; looks++) await one.exchange({ limit: 1 });
+    await one.complete(held);
+    for (let looks = 0; looks < 3; looks++) await one.exchange({ limit: 1 });
+    await advance(2_000);
+    expect(await one.claim(1)).toHaveLength(1);
+  });
+
   it("R23: waiting jobs of before a clock set back are cleared as such, in another process too", async ({
     add,
     another,
