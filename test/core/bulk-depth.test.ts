@@ -1,4 +1,4 @@
-import { type Command, type JobState, MemoryStore, type NewJob, StoreDriver } from "@quayside/core";
+import { type ClaimedJob, type Command, type JobState, MemoryStore, type NewJob, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";
@@ -99,6 +99,36 @@ describe("a queue of 50,000 jobs: the most that one transaction reads", () => {
       all: await all({ queue: "later", limit: 1_000 }),
     };
     expect(found).toEqual({ waiting: 1, one: 1, delayed: COUNT, all: COUNT + 1 });
+  }, 60_000);
+
+  it("claims after the clock was set back, before jobs that are delayed by less", async () => {
+    clock.jump(86_400_000);
+    await driver.enqueue([{ queue: "later", name: "first", payload: "0" }]);
+    clock.jump(-86_400_000);
+    await driver.enqueue(jobs.map((job) => ({ ...job, queue: "later", delayMs: 3_600_000 })));
+    await driver.enqueue([{ queue: "later", name: "last", payload: "0" }]);
+    const claimed: ClaimedJob[] = [];
+    let wakeMs: number | undefined = 0;
+    let exchange = 0;
+    while (wakeMs === 0 || claimed.length === 1) {
+      const { jobs, nextWakeMs } = await most(() =>
+        driver.exchange({
+          worker: "one",
+          exchange: ++exchange,
+          leaseMs: 30_000,
+          liveness: "time",
+          running: claimed.map(({ token }) => token),
+          settle: [],
+          claim: { limit: 1, queues: [{ queue: "later" }] },
+        }),
+      );
+      claimed.push(...jobs);
+      wakeMs = nextWakeMs;
+      expect(store.most.operations).toBeLessThanOrEqual(100);
+      // The search for what the clock has left behind takes one exchange for each 256 jobs.
+      expect(exchange).toBeLessThanOrEqual(210);
+    }
+    expect(claimed.map(({ job }) => job.name).sort()).toEqual(["first", "last"]);
   }, 60_000);
 
   it("list and clear of what waits, where each of 50 priorities has 1,000 delayed jobs", async () => {

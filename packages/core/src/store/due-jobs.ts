@@ -8,6 +8,10 @@ import type { Turn } from "./turn.ts";
 
 /** Of so many jobs it is always worth to read the records before it is known that they are due: it saves a trip to the store. */
 const LIKELY = 10;
+/** Delayed jobs that one claim reads over, at most about, in search of others behind them: see `horizon` of `Turn`. */
+const READ_OVER = 1_000;
+/** Records read at a time in that search. */
+const SEARCH = 100;
 
 /**
  * The due jobs of a queue that nobody runs, best first, read a few at a time. The head of the line is read as if all of
@@ -29,6 +33,7 @@ export class DueJobs {
   /** The rank being read; undefined when the next one has to be sought. */
   #rank: number | undefined;
   #begun = false;
+  #readOver = 0;
 
   /** @param likely how many jobs are likely to be due. */
   constructor(turn: Turn, queue: string, likely = 0) {
@@ -50,11 +55,12 @@ export class DueJobs {
     while (this.#from) {
       if (this.#rank === undefined && !(yield* this.#seek())) return [];
       const to = ["ready", this.#lane, this.#rank as number, this.#turn.horizon + 1];
-      const limit = want + this.#running.size;
+      const limit = Math.max(want + this.#running.size, this.#readOver > 0 ? SEARCH : 0);
       const page: readonly StoredJob[] = yield* scan("jobs", { from: this.#from, to }, limit);
       const last = page[page.length - 1];
-      if (last && page.length === limit) this.#from = after(last.key);
-      else yield* this.#leaveRank(to);
+      if (!last || page.length < limit) yield* this.#leaveRank(to);
+      else if (this.#readOver < READ_OVER) this.#from = after(last.key);
+      else this.#nextRank();
       const due = page.filter((job) => this.#isDue(job.key) && !this.#runs(job.key));
       if (due.length > 0) return this.#cut(due, want);
     }
@@ -124,8 +130,11 @@ export class DueJobs {
       this.#from = key;
       return;
     }
-    if (key) this.#skip(key);
-    else this.#from = ["ready", this.#lane, rank + 1];
+    this.#nextRank();
+  }
+
+  #nextRank(): void {
+    this.#from = ["ready", this.#lane, (this.#rank as number) + 1];
     this.#rank = undefined;
   }
 
@@ -146,6 +155,7 @@ export class DueJobs {
   /** Between `now` and the horizon only what nobody delayed is due. */
   #isDue(key: JobKey): boolean {
     if (key[3] <= this.#turn.now || isUndelayed(key)) return true;
+    this.#readOver++;
     this.#await(key);
     return false;
   }

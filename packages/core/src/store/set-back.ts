@@ -9,9 +9,9 @@ import type { Key, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
 /**
- * A clock that was ahead and was set back leaves delayed jobs behind whose instants are far away: a retry of 7 s may then
- * wait a year. The order in a job's key tells when it was placed, so its own delay is known: the job is placed again, that
- * delay from now (R24).
+ * A clock that was ahead and was set back leaves jobs behind whose instants are far away: a retry of 7 s may then wait a
+ * year. The order in a job's key tells when it was placed, so its own delay is known: the job is placed again, that delay
+ * from now (R24).
  */
 
 /** Keys looked at in one program. */
@@ -19,22 +19,28 @@ const STEP = 256;
 
 const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
 
-/** Whether a job waits for an instant that was reckoned from a clock far ahead of this one. */
-export const isStranded = (key: JobKey, now: number): boolean =>
-  placedAt(key) > now + SET_BACK_MS && key[3] > placedAt(key) && !isUndelayed(key);
+/** Whether a delayed job waits for an instant that was reckoned from a clock far ahead of this one. */
+export const isStranded = (key: JobKey, now: number): boolean => isAhead(key, now) && !isUndelayed(key);
 
-/** Brings back the stranded jobs of a queue among its next keys: how many, and where to go on; `null` at the end. */
+/** Whether a job stands where a clock far ahead of this one has put it. */
+const isAhead = (key: JobKey, now: number): boolean => placedAt(key) > now + SET_BACK_MS && key[3] >= placedAt(key);
+
+/**
+ * Brings back the jobs of a queue that stand ahead, among its next keys: how many, and where to go on; `null` at the end.
+ * What nobody delayed comes back too, so that claims need not look for it behind what is delayed.
+ */
 export function* bringBack(turn: Turn, queue: string, from?: Key): Program<{ moved: number; next: Key | null }> {
   const lane: Key = ["ready", readyLane(queue)];
   const keys = yield* scanKeys("jobs", { from: from ?? lane, to: after(lane) }, STEP);
   const leases = yield* turn.leases();
-  const stranded = keys.filter((key) => isStranded(key, turn.now) && !leases.holderOf(key));
-  const jobs = yield* get("jobs", stranded);
+  const ahead = keys.filter((key) => isAhead(key, turn.now) && !leases.holderOf(key));
+  const jobs = yield* get("jobs", ahead);
   const moves: { from: JobKey; job: StoredJob }[] = [];
   for (const job of jobs) {
     if (!job) continue;
     const at = yield* homeOf(turn, job);
-    moves.push({ from: job.key, job: again(job, turn.stand(Math.max(1, at - turn.now))) });
+    const delayMs = isUndelayed(job.key) ? 0 : Math.max(1, at - turn.now);
+    moves.push({ from: job.key, job: again(job, turn.stand(delayMs)) });
   }
   yield* move(turn, moves);
   const last = keys[STEP - 1];
