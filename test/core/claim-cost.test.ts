@@ -172,6 +172,31 @@ describe("the cost of a claim", () => {
     }
   }, 60_000);
 
+  const expiring = { expiresInMs: 1, keep: { failed: 0 } };
+  for (const [title, jobs] of [
+    ["expired jobs of as many groups", range(20_000).map((n) => job({ ...expiring, group: { key: `group ${n}` } }))],
+    ["jobs that expired before they were due", range(20_000).map(() => job({ ...expiring, delayMs: 5 }))],
+    [
+      "expired jobs that one parent waits for",
+      [
+        job({ flow: { ref: "top" } }),
+        ...range(9_999).map(() => job({ ...expiring, flow: { parentRef: "top", onFailure: "ignore" } })),
+      ],
+    ],
+  ] as const)
+    it(`R32: past ${jobs.length.toLocaleString("en")} ${title} ends 256 per exchange`, async () => {
+      const { add, claim, clock, driver } = scene();
+      await driver.enqueue(jobs);
+      await add([job({ priority: -1 })]);
+      await clock.advance(10);
+      for (let round = 1; round <= 5; round++) {
+        const { read } = await claim(10);
+        expect(read).toBeLessThanOrEqual(2_000);
+        const { waiting, active } = await driver.counts(QUEUE);
+        expect(waiting + active).toBeGreaterThanOrEqual(jobs.length + 1 - 256 * round);
+      }
+    }, 60_000);
+
   it("past a full group of 100,000 reads a bounded number of records, each time", async () => {
     const { add, claim } = scene();
     await add(range(WAITING).map(() => job({ group: { key: "full" } })));

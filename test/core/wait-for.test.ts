@@ -1,5 +1,7 @@
-import { type Driver, memoryDriver } from "@quayside/core";
+import { type Driver, memoryDriver, StoreDriver } from "@quayside/core";
+import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
+import { Metered } from "./metered-store.ts";
 import { mailQueue, rejection } from "./support.ts";
 
 describe("waitFor", () => {
@@ -83,6 +85,16 @@ describe("waitFor", () => {
     const waiting = rejection(queue.waitFor(id));
     await queue.drain();
     expect(await waiting).toMatchObject({ code: "job_not_found", message: expect.stringContaining("keep") });
+  });
+
+  it("reads each of 300 jobs a bounded number of times when they are cancelled one by one", async () => {
+    const store = new Metered();
+    const { queue } = mailQueue({ driver: new StoreDriver(store, { clock: createManualClock() }) });
+    const ids = await queue.addJobs(Array.from({ length: 300 }, () => ({ name: "add", payload: 1 })));
+    const ends = Promise.allSettled(ids.map((id) => queue.waitFor(id)));
+    for (const id of ids) await queue.cancel(id);
+    expect((await ends).every(({ status }) => status === "rejected")).toBe(true);
+    expect(store.read).toBeLessThanOrEqual(10 * ids.length);
   });
 
   it("looks once more before it times out, for a driver that forgot to tell", async () => {

@@ -85,6 +85,8 @@ export const REFUSED: Readonly<Record<string, readonly string[]>> = {
     "R19: a limit that allows another start before any job is due wakes nobody",
     "R18: a worker that follows its wake-ups gets the whole rate and does not spin",
     "R18: a limit may be changed, and lifted with null",
+    "R18: a limit that is lowered after a burst counts what started before",
+    "R18: after a burst nothing starts in its period, though the queue is paused, resumed and configured alike again",
     "R18: what is not said when a queue is configured stays as it was",
     "R18: a worker's own limit and the rate limit both hold",
     "R18: over several queues each limit counts for itself, whatever steps aside or has been taken before",

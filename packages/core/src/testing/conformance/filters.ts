@@ -129,6 +129,23 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 2_300 });
   });
 
+  it("R13: retryAll puts the jobs of a full group back oldest first", async (scene) => {
+    const { expect, worker } = scene;
+    const ids = await ended(
+      scene,
+      "failed",
+      range(8).map(() => ({ group: { key: "one" } })),
+    );
+    await retryAll(scene);
+    const one = worker();
+    const order: string[] = [];
+    for (let held = await one.claim(9); held.length > 0; held = await one.claim(9)) {
+      order.push(...held.map(({ job }) => job.id));
+      await one.complete(held);
+    }
+    expect(order).toEqual(ids);
+  });
+
   it("R13: retryAll puts jobs back oldest first, over several transactions too", async (scene) => {
     const { expect, worker } = scene;
     await scene.driver.command({ type: "configure", queue: QUEUE, keep: { failed: 5_000 } });

@@ -211,6 +211,37 @@ export const rateLimitCases = verb("rate limit", (it) => {
     expect((await one.exchange({ limit: 1 })).jobs).toHaveLength(1);
   });
 
+  it("R18: a limit that is lowered after a burst counts what started before", async (scene) => {
+    const { add, advance, expect, worker } = scene;
+    await limit(scene, { max: 10, perMs: 1_000 });
+    await add(...jobs(30));
+    const one = worker();
+    expect(await one.claim(20)).toHaveLength(10);
+    await limit(scene, { max: 5, perMs: 1_000 });
+    for (const waitMs of [250, 250, 250, 249]) {
+      await advance(waitMs);
+      expect(await one.claim(20)).toEqual([]);
+    }
+    await advance(1);
+    expect(await one.claim(20)).toHaveLength(5);
+  });
+
+  it("R18: after a burst nothing starts in its period, though the queue is paused, resumed and configured alike again", async (scene) => {
+    const { add, advance, driver, expect, worker } = scene;
+    await add(...jobs(30));
+    const one = worker();
+    await limit(scene, { max: 10, perMs: 1_000 });
+    expect(await one.claim(20)).toHaveLength(10);
+    for (const type of ["pause", "resume", "configure"] as const) {
+      await advance(300);
+      if (type === "configure") await limit(scene, { max: 10, perMs: 1_000 });
+      else await driver.command({ type, queue: QUEUE });
+      expect(await one.claim(20)).toEqual([]);
+    }
+    await advance(100);
+    expect(await one.claim(20)).toHaveLength(10);
+  });
+
   it("R18: what is not said when a queue is configured stays as it was", async (scene) => {
     const { add, driver, expect, worker } = scene;
     await limit(scene, { max: 2, perMs: 1_000 });
