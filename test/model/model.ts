@@ -277,7 +277,7 @@ export class Model {
       const standing = key.successor ?? key.holder;
       key.mode = mode;
       if (standing.held) {
-        if (mode === "debounce") key.since = this.now;
+        key.since = this.now;
         const next = this.#newJob(job);
         next.place = "blocked";
         next.waitsFor = "successor";
@@ -355,8 +355,8 @@ export class Model {
     this.keys.set(`${job.queue} ${key}`, {
       holder: job,
       mode,
+      since: this.now,
       ...(ttlMs !== undefined && { until: this.now + ttlMs }),
-      ...(mode === "debounce" && { since: this.now }),
     });
   }
 

@@ -3,7 +3,7 @@ import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
 import { reportUnheard } from "../job/report.ts";
-import { runTurn } from "../store/aftermath.ts";
+import { runTurn, type TurnResult } from "../store/aftermath.ts";
 import { command, type Step } from "../store/command.ts";
 import { withBy } from "../store/ended-ids.ts";
 import { enqueue } from "../store/enqueue.ts";
@@ -71,7 +71,10 @@ export class StoreDriver implements Driver {
   readonly #toCount = new Set<string>();
   #horizon = 0;
   #latest = 0;
-  /** Present once the clock was set back: what has been looked through since for jobs that it stranded. */
+  /**
+   * Present once the clock was set back, or a job was met that an earlier set-back stranded: what has been looked through
+   * since for such jobs.
+   */
   #sweep: Sweep | undefined;
   /** Absent: this driver is closed. */
   #closing: Set<() => void> | undefined = new Set();
@@ -211,17 +214,22 @@ export class StoreDriver implements Driver {
   /** Runs one program and, after its commit (R3), tells what it changed. */
   protected async run<T>(body: (current: Turn) => Program<T>, by?: string, kind: ProgramKind = "change"): Promise<T> {
     const counted = this.#toCount.size > 0 ? this.#countAlong(body) : body;
-    const { result, changes: made } = await this.#store.transact(() => runTurn(this.#surroundings(), counted), kind);
+    const { result, changes: made } = await this.#perform(counted, kind);
     this.#tellAll(by === undefined ? made : made.map((change) => withBy(change, by)));
     return result;
   }
 
   /** Runs a program that writes nothing (R33). Tallies that it had to count are written by the next one that writes. */
   async #read<T>(body: (current: Turn) => Program<T>): Promise<T> {
-    const program = () => runTurn(this.#surroundings(), body);
-    const { result, newlyCounted } = await this.#store.transact(program, "read");
+    const { result, newlyCounted } = await this.#perform(body, "read");
     for (const queue of newlyCounted) this.#toCount.add(queue);
     return result;
+  }
+
+  async #perform<T>(body: (current: Turn) => Program<T>, kind: ProgramKind): Promise<TurnResult<T>> {
+    const done = await this.#store.transact(() => runTurn(this.#surroundings(), body), kind);
+    if (done.setBack) this.#sweep ??= new Map();
+    return done;
   }
 
   /** The same program, which also writes the tallies that were asked for, if it writes anything. */

@@ -145,9 +145,10 @@ export class JobRunner {
   /** The job with all decrypted for which there is a key. What is there in place of an envelope is left out. */
   async readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>> {
     const { cipher } = this.#options;
-    if (!cipher || !(job.sealed || isSealed(job.payload))) return job;
-    const clear = (field: Field, value: unknown) =>
-      this.#open(job, field, value).catch(() => (isSealed(value) || !job.sealed ? value : undefined));
+    if (!cipher) return job;
+    // Also of a job that is not sealed: one that it replaced may have left its log.
+    const clear = async (field: Field, value: unknown) =>
+      isSealed(value) ? this.#open(job, field, value).catch(() => value) : job.sealed ? undefined : value;
     const readable = {
       ...job,
       payload: await this.payload(job).catch(() => (isSealed(job.payload) ? job.payload : undefined)),

@@ -4,6 +4,7 @@ import { blocked, readyStored, replaced } from "../job/transitions.ts";
 import { dedupeKey, dedupeKeyText, dedupeRecord, isTaken, sweepAfter } from "./dedupe.ts";
 import { locate, move } from "./door.ts";
 import { memberName } from "./members.ts";
+import { isAhead } from "./mint.ts";
 import { get, put } from "./operations.ts";
 import type { DedupeRecord, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -66,9 +67,11 @@ export class AddedKeys {
       this.#write({ ...this.#asOf(record, dedupe, this.#turn.now), successor: successor.id });
       return { id: successor.id, deduplicated: false };
     }
-    const after = this.#asOf(record, dedupe, record.since ?? standing.addedAt);
+    const { now } = this.#turn;
+    const since = record.since ?? standing.addedAt;
+    const after = this.#asOf(record, dedupe, isAhead(since, now) ? now : since);
     const stand = dedupe.mode === "debounce" ? this.#startAnew(job, dedupe, after) : undefined;
-    const next = replaced(standing, job, this.#turn.now, stand);
+    const next = replaced(standing, job, now, stand);
     // It may have stood for the group it leaves.
     if (standing.group && standing.group.key !== next.group?.key) this.#turn.room(job.queue, standing.group.key);
     if (index >= 0) this.placed[index] = next;
@@ -79,7 +82,7 @@ export class AddedKeys {
 
   /** The key under the rule of the job that holds it, or will: it is taken while that lives, and `since` its first add. */
   #asOf(record: DedupeRecord, { mode }: Dedupe, since: number): DedupeRecord {
-    return { ...record, mode, ...(mode === "debounce" && { since }) };
+    return { ...record, mode, since };
   }
 
   /** The delay begins again, but does not reach past `maxWait` after the first add. */

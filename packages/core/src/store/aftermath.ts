@@ -34,8 +34,9 @@ export function* aftermath(turn: Turn): Program<boolean> {
 export interface TurnResult<T> {
   readonly result: T;
   readonly changes: readonly Change[];
-  /** See `Turn`. */
+  /** See `Turn`, also of `setBack`. */
   readonly newlyCounted: ReadonlySet<string>;
+  readonly setBack: boolean;
 }
 
 /** Runs `body` as a program of one turn, with all that follows from it; answers what it changed besides its result. */
@@ -44,5 +45,5 @@ export function* runTurn<T>(surroundings: Surroundings, body: (turn: Turn) => Pr
   const result = yield* body(turn);
   yield* aftermath(turn);
   yield* turn.flush();
-  return { result, changes: turn.changes, newlyCounted: turn.newlyCounted };
+  return { result, changes: turn.changes, newlyCounted: turn.newlyCounted, setBack: turn.setBack };
 }

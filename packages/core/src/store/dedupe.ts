@@ -1,5 +1,6 @@
 import { escapePart } from "../job/place.ts";
 import type { Dedupe, StoredJob } from "../job/record.ts";
+import { isAhead } from "./mint.ts";
 import { get, put, remove, scan } from "./operations.ts";
 import type { DedupeRecord, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -8,10 +9,10 @@ export const dedupeKey = (queue: string, key: string): readonly [string, string]
 
 /**
  * `throttle`: the key is taken until its time, whatever the holder does. Every other mode: while its holder lives, and
- * until its time where it has one.
+ * until its time where it has one. A time reckoned from a clock that was ahead and was set back since does not count.
  */
 export function isTaken(record: DedupeRecord, now: number): boolean {
-  const timed = record.until !== undefined && record.until > now;
+  const timed = record.until !== undefined && record.until > now && !isAhead(record.since ?? 0, now);
   return timed || (record.mode !== "throttle" && !record.ended);
 }
 
@@ -20,8 +21,8 @@ export function dedupeRecord(turn: Turn, job: StoredJob, { key, mode, ttlMs }: D
     key: dedupeKey(job.queue, key),
     holder: job.id,
     mode,
+    since: turn.now,
     ...(ttlMs !== undefined && { until: turn.now + ttlMs }),
-    ...(mode === "debounce" && { since: turn.now }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
 import { freeKeys } from "./dedupe.ts";
 import { removeFamily } from "./members.ts";
+import { SET_BACK_MS } from "./mint.ts";
 import {
   after,
   get,
@@ -15,7 +16,7 @@ import {
   startingWith,
   together,
 } from "./operations.ts";
-import type { IdRecord, Program } from "./store.ts";
+import type { IdRecord, Key, Program } from "./store.ts";
 import type { TallyPlace, Turn } from "./turn.ts";
 
 /**
@@ -222,8 +223,16 @@ function* prune(turn: Turn, { queue, state, limit }: Limit): Program<void> {
   yield* forgetOldest(turn, lane, total - limit);
 }
 
-function* forgetOldest(turn: Turn, lane: Range, excess: number): Program<void> {
-  if (excess > 0) yield* forget(turn, yield* scan("jobs", lane, Math.min(excess, PRUNE_STEP)));
+/** What ended before the clock was set back is older than what ended since, though it lies behind it. */
+function* forgetOldest(turn: Turn, { from, to }: Range, excess: number): Program<void> {
+  const limit = Math.min(excess, PRUNE_STEP);
+  if (limit <= 0) return;
+  const found: StoredJob[] = [];
+  function* read(start: Key): Program<void> {
+    found.push(...(yield* scan("jobs", { from: start, to }, limit)));
+  }
+  yield* together(read([...from, 0, turn.now + SET_BACK_MS]), read(from));
+  yield* forget(turn, found.slice(0, limit));
 }
 
 const COUNT_STEP = 10_000;

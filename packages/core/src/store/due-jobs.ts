@@ -163,7 +163,10 @@ export class DueJobs {
   /** Notes when a delayed job will be due. A running one keeps its key until its attempt ends. */
   #await(key: JobKey): void {
     const stranded = isStranded(key, this.#turn.now) && !this.#runs(key);
-    if (stranded) this.stranded ??= key;
+    if (stranded) {
+      this.stranded ??= key;
+      this.#turn.setBack = true;
+    }
     this.wakeAt = Math.min(this.wakeAt, stranded ? this.#turn.now : key[3]);
   }
 }

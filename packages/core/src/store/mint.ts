@@ -7,6 +7,9 @@ export const ORDERS_PER_MS = 1024;
 /** How far a clock may go back, or be ahead of others, and not count as set back: clocks of tabs differ a little. */
 export const SET_BACK_MS = 60_000;
 
+/** Whether an instant in the past of a record is in the future: the clock was set back since. */
+export const isAhead = (at: number, now: number): boolean => at > now + SET_BACK_MS;
+
 /**
  * Mints what orders jobs of equal instants: `order` only ever grows in a process, `tag` is random per process, so no two
  * adds share a key, in whatever tabs. An odd `order` says that a delay was asked for: after the clock was set back, that
@@ -33,7 +36,7 @@ export class Mint {
   stand(now: number, delayMs = 0): Stand {
     // A clock that was set back: orders follow it, so that they tell when a job was placed. Under a tag of their own, for
     // the same instants come again.
-    if (this.#last > (now + SET_BACK_MS) * ORDERS_PER_MS) {
+    if (isAhead(this.#last / ORDERS_PER_MS, now)) {
       this.#last = 0;
       this.#tag = undefined;
     }

@@ -60,6 +60,7 @@ function* reschedule(
   const stranded = nextAt !== undefined && rule.kind === "every" && nextAt > turn.now + rule.everyMs;
   const same = canonicalJson(before.rule, before.job) === canonicalJson(rule, job);
   if (same && !stranded) return 0;
+  turn.setBack ||= stranded;
 
   const { limit = Number.POSITIVE_INFINITY, endAt = Number.POSITIVE_INFINITY } = rule;
   const over = before.count > limit || (nextAt ?? 0) > endAt;

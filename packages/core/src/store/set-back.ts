@@ -3,7 +3,7 @@ import type { JobKey, StoredJob } from "../job/record.ts";
 import { again, isUndelayed } from "../job/transitions.ts";
 import { getCell, kind, putCells } from "./cells.ts";
 import { move } from "./door.ts";
-import { ORDERS_PER_MS, SET_BACK_MS } from "./mint.ts";
+import { isAhead, ORDERS_PER_MS } from "./mint.ts";
 import { after, get, scanKeys } from "./operations.ts";
 import type { Key, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -20,10 +20,10 @@ const STEP = 256;
 const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
 
 /** Whether a delayed job waits for an instant that was reckoned from a clock far ahead of this one. */
-export const isStranded = (key: JobKey, now: number): boolean => isAhead(key, now) && !isUndelayed(key);
+export const isStranded = (key: JobKey, now: number): boolean => standsAhead(key, now) && !isUndelayed(key);
 
 /** Whether a job stands where a clock far ahead of this one has put it. */
-const isAhead = (key: JobKey, now: number): boolean => placedAt(key) > now + SET_BACK_MS && key[3] >= placedAt(key);
+const standsAhead = (key: JobKey, now: number): boolean => isAhead(placedAt(key), now) && key[3] >= placedAt(key);
 
 /**
  * Brings back the jobs of a queue that stand ahead, among its next keys: how many, and where to go on; `null` at the end.
@@ -33,7 +33,7 @@ export function* bringBack(turn: Turn, queue: string, from?: Key): Program<{ mov
   const lane: Key = ["ready", readyLane(queue)];
   const keys = yield* scanKeys("jobs", { from: from ?? lane, to: after(lane) }, STEP);
   const leases = yield* turn.leases();
-  const ahead = keys.filter((key) => isAhead(key, turn.now) && !leases.holderOf(key));
+  const ahead = keys.filter((key) => standsAhead(key, turn.now) && !leases.holderOf(key));
   const jobs = yield* get("jobs", ahead);
   const moves: { from: JobKey; job: StoredJob }[] = [];
   for (const job of jobs) {

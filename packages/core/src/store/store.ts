@@ -114,7 +114,7 @@ export interface DedupeRecord {
   /** Waits for the running holder to end, then holds the key. */
   readonly successor?: string;
   readonly mode: DedupeMode;
-  /** When the first of a `debounce` was added. */
+  /** When its holder, the first of a `debounce`, was added. Absent in records of the first edition. */
   readonly since?: number;
   /** The key stays taken until then, whatever the holder does. */
   readonly until?: number;

@@ -1,4 +1,4 @@
-import { NOTHING, verb } from "./support.ts";
+import { NOTHING, newJob, verb } from "./support.ts";
 import { LEASE_MS, QUEUE } from "./test-worker.ts";
 
 const HOUR = 3_600_000;
@@ -305,6 +305,70 @@ export const clockCases = verb("clock", (it) => {
     for (let looks = 0; looks < 3; looks++) await one.exchange({ limit: 1 });
     await advance(2_000);
     expect(await one.claim(1)).toHaveLength(1);
+  });
+
+  it("R23: what a clock set back has stranded is brought back to the last job, also behind jobs that are due sooner", async (scene) => {
+    const { advance, another, driver, expect, jump, worker } = scene;
+    await jump(24 * HOUR);
+    await driver.enqueue(Array.from({ length: 300 }, () => newJob({ delayMs: 5_000 })));
+    await jump(-24 * HOUR);
+    const fresh = await another();
+    const one = worker({ driver: fresh });
+    await one.exchange({ limit: 1 });
+    await fresh.enqueue([newJob({ name: "near", delayMs: 1_000 })]);
+    for (let looks = 0; looks < 6; looks++) await one.exchange({ limit: 1 });
+    await advance(6_000);
+    expect(await one.claim(400)).toHaveLength(301);
+  });
+
+  for (const mode of ["drop", "throttle"] as const) {
+    it(`R23: a dedupe key (${mode}) with a time is not taken until a clock that was set back`, async (scene) => {
+      const { add, expect, jump, worker } = scene;
+      await jump(HOUR);
+      const dedupe = { key: "k", mode, ttlMs: 60_000 };
+      const [first] = await add({ dedupe });
+      const one = worker();
+      await one.complete(await one.take(1));
+      await jump(-HOUR);
+      const [second] = await add({ dedupe });
+      expect(second).not.toBe(first);
+      await one.complete(await one.take(1));
+      expect(await add({ dedupe })).toEqual([second]);
+    });
+  }
+
+  it("R23: a debounced job waits maxWait at most after the clock was set back", async (scene) => {
+    const { add, advance, expect, job, jump, now } = scene;
+    const dedupe = { key: "k", mode: "debounce", maxWaitMs: 90_000 } as const;
+    await jump(HOUR);
+    const [id] = await add({ dedupe, delayMs: 60_000 });
+    await jump(-HOUR);
+    await add({ dedupe, delayMs: 60_000 });
+    const from = now();
+    await advance(50_000);
+    await add({ dedupe, delayMs: 60_000 });
+    expect((await job(id)).availableAt).toBe(from + 90_000);
+  });
+
+  it("R23: jobs that ended before the clock was set back are forgotten before those that end after", async (scene) => {
+    const { add, driver, expect, job, jump, worker } = scene;
+    await driver.command({ type: "configure", queue: QUEUE, keep: { failed: 2 } });
+    const one = worker();
+    const fail = async () => {
+      const [id] = await add({});
+      await one.fail(await one.take(1));
+      return id;
+    };
+    await jump(HOUR);
+    const [oldest, old] = [await fail(), await fail()];
+    await jump(-HOUR);
+    const first = await fail();
+    expect((await job(first)).state).toBe("failed");
+    expect(await driver.get(QUEUE, oldest)).toBeUndefined();
+    const second = await fail();
+    expect(await driver.get(QUEUE, old)).toBeUndefined();
+    const ids = (await driver.list({ queue: QUEUE, state: "failed" })).jobs.map(({ id }) => id);
+    expect(ids).toEqual([second, first]);
   });
 
   it("R23: waiting jobs of before a clock set back are cleared as such, in another process too", async ({
