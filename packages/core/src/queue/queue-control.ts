@@ -234,7 +234,8 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   async #sameSealed(key: string, name: string, payload: unknown): Promise<{ payload: string } | undefined> {
     const all = await this.driver.schedules(this.name);
     const before = all.find((one) => one.key === key && one.name === name);
-    if (!before) return undefined;
+    // What was not encrypted is now.
+    if (!before?.sealed) return undefined;
     const open = await this.#payloadOf(before);
     const same = canonicalText(toJsonText(open, "payload")) === canonicalText(toJsonText(payload, "payload"));
     return same ? { payload: JSON.stringify(before.payload) } : undefined;
