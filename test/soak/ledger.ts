@@ -72,6 +72,8 @@ export class Ledger {
   /** When a worker was last disturbed, as a number of notes. */
   readonly #disturbed = new Map<string, number>();
   /** Those whose trouble goes on, with how many troubles there are. */
+  /** What to call once a worker has its answer. */
+  readonly #answered = new Map<string, () => void>();
   readonly #troubled = new Map<string, number>();
   readonly #workers = new Set<string>();
   readonly #causes = new Map<string, number>();
@@ -217,6 +219,15 @@ export class Ledger {
       case "retried":
         if (note.job === undefined) this.#retryFailed();
         else this.#of(note.job).retries++;
+        return;
+      case "unanswered":
+        this.#answered.set(
+          note.worker,
+          this.disturbUntil(note.worker, "left without an answer for a third of its lease"),
+        );
+        return;
+      case "answered":
+        this.#answered.get(note.worker)?.();
         return;
       case "recurred":
         this.recurrences++;

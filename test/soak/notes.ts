@@ -24,6 +24,8 @@ export type Note =
   | { readonly what: "cancelled"; readonly job: number }
   /** An operator is about to put failed jobs back in line: this one, or all. */
   | { readonly what: "retried"; readonly job?: number }
+  /** An exchange of this worker is without an answer for a third of its lease; it has one now. */
+  | { readonly what: "unanswered" | "answered"; readonly worker: string }
   /** An occurrence of the recurrence ran. */
   | { readonly what: "recurred" }
   /** Something was answered that no queue may answer. */

@@ -2,6 +2,7 @@ import { indexedDbDriver } from "@quayside/browser";
 import { type Clock, systemClock } from "@quayside/core";
 import { seededRandom } from "@quayside/core/testing";
 import { endRecurrence, Host, Operator, Producer, prepare, remaining, type Stage, unfinished } from "../actors.ts";
+import { FaultyDriver, Unanswered } from "../faults.ts";
 import type { Left } from "../ledger.ts";
 import type { Note, Sink } from "../notes.ts";
 
@@ -29,7 +30,7 @@ declare global {
   }
 }
 
-const LEASE_MS = 3_000;
+const LEASE_MS = 10_000;
 const query = new URLSearchParams(location.search);
 const label = query.get("tab") as string;
 const random = seededRandom(Number(query.get("seed")));
@@ -37,7 +38,12 @@ const random = seededRandom(Number(query.get("seed")));
 /** All tabs of a machine share its clock: its offset lies where each of them reads it at once. */
 const clock: Clock = { ...systemClock, now: () => Date.now() + Number(localStorage.getItem("offsetMs") ?? 0) };
 const sink: Sink = (...notes) => window.note(notes);
-const driver = indexedDbDriver({ name: "soak", clock });
+const unanswered = new Unanswered(clock, LEASE_MS, () => {
+  void sink({ what: "unanswered", worker: label });
+  return () => void sink({ what: "answered", worker: label });
+});
+const database = indexedDbDriver({ name: "soak", clock });
+const { driver } = new FaultyDriver(database, random, { refused: 0, lost: 0 }, unanswered);
 const stage: Stage = { driver, clock, random, sink, leaseMs: LEASE_MS };
 
 const host = new Host(stage, label);
