@@ -7,7 +7,7 @@ import { countRunning, groupName, limitsOf } from "./groups.ts";
 import { moveEach } from "./moves.ts";
 import { scan, startingWith } from "./operations.ts";
 import { allowance } from "./rate-limit.ts";
-import { bringBack } from "./set-back.ts";
+import { bringBack, isStranded } from "./set-back.ts";
 import type { Held, Program, QueueSettings } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
@@ -140,7 +140,7 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   yield* sieve.empty();
   if (due.stranded) {
     // One that runs stays where it stands: to look again at once would find it again, until it ends.
-    const { moved } = yield* bringBack(turn, request.queue, due.stranded);
+    const { moved } = yield* bringBack(turn, request.queue, due.stranded, isStranded);
     if (moved > 0) taking.wakeAt = turn.now;
   }
 

@@ -26,14 +26,21 @@ export const isStranded = (key: JobKey, now: number): boolean => standsAhead(key
 const standsAhead = (key: JobKey, now: number): boolean => isAhead(placedAt(key), now) && key[3] >= placedAt(key);
 
 /**
- * Brings back the jobs of a queue that stand ahead, among its next keys: how many, and where to go on; `null` at the end.
- * What nobody delayed comes back too, so that claims need not look for it behind what is delayed.
+ * Brings back those jobs of a queue among its next keys: how many, and where to go on; `null` at the end.
+ *
+ * @param fits `isStranded` where jobs were claimed that no lease holds yet. Absent: also what nobody delayed, so that claims
+ * need not look for it behind what is delayed.
  */
-export function* bringBack(turn: Turn, queue: string, from?: Key): Program<{ moved: number; next: Key | null }> {
+export function* bringBack(
+  turn: Turn,
+  queue: string,
+  from?: Key,
+  fits = standsAhead,
+): Program<{ moved: number; next: Key | null }> {
   const lane: Key = ["ready", readyLane(queue)];
   const keys = yield* scanKeys("jobs", { from: from ?? lane, to: after(lane) }, STEP);
   const leases = yield* turn.leases();
-  const ahead = keys.filter((key) => standsAhead(key, turn.now) && !leases.holderOf(key));
+  const ahead = keys.filter((key) => fits(key, turn.now) && !leases.holderOf(key));
   const jobs = yield* get("jobs", ahead);
   const moves: { from: JobKey; job: StoredJob }[] = [];
   for (const job of jobs) {

@@ -404,6 +404,21 @@ export const clockCases = verb("clock", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, active: 1, completed: 1 });
   });
 
+  it("R23: what is claimed beside a job that the clock has left behind is not claimed again", async ({
+    add,
+    another,
+    expect,
+    jump,
+    worker,
+  }) => {
+    await add({ delayMs: 60_000, priority: 1 }, {});
+    await jump(-24 * HOUR);
+    const one = worker({ driver: await another() });
+    expect(await one.claim(9)).toHaveLength(1);
+    expect(await worker().claim(9)).toHaveLength(0);
+    expect(await one.claim(9)).toHaveLength(0);
+  });
+
   it("R23: jobs added after the clock was set back keep their order", async ({ add, expect, jump, worker }) => {
     const [old] = await add({});
     await jump(-HOUR);
