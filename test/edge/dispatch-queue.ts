@@ -16,6 +16,15 @@ export const jobs = defineJobs({
     retryIf: (error) => (error as { readonly status?: number }).status !== 404,
     backoff: (attempt) => attempt * 10,
   },
+  // Encrypted: the object has no key, and is asked whether to try again.
+  secret: {
+    maxAttempts: 2,
+    backoff: 20,
+    retryIf: (error) => {
+      asked.push(error as Error);
+      return true;
+    },
+  },
   here: { input: z.object({ n: z.number() }) },
   mortal: { maxAttempts: 2, backoff: 20 },
   stillborn: { maxAttempts: 2, backoff: 20 },
@@ -26,6 +35,12 @@ export const jobs = defineJobs({
 
 /** What goes on in the consumers, as they tell it. */
 export const seen: string[] = [];
+
+/** Errors about which the object was asked whether to try again. */
+export const asked: Error[] = [];
+
+/** Has the consumer, and not the object. */
+export const encryption = { keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" };
 
 /** Errors that the objects reported beside their jobs. */
 export const faults: unknown[] = [];
@@ -46,6 +61,7 @@ class NotFound extends Error {
 
 export class Consumer extends jobConsumer<typeof jobs, Cloudflare.Env>({
   jobs,
+  encryption,
   middleware: [
     async (ctx, next) => {
       const result = await next();
@@ -58,6 +74,14 @@ export class Consumer extends jobConsumer<typeof jobs, Cloudflare.Env>({
     choosy: (_, { attempt }) => {
       if (attempt < 3) throw Object.assign(new Error("try again"), { status: 500 });
       throw new NotFound("gone");
+    },
+    secret: (payload, ctx) => {
+      const { card, fails } = payload as { readonly card: string; readonly fails?: "plainly" | "typed" };
+      ctx.progress({ card });
+      ctx.log(card);
+      if (fails === "typed") throw new QuaysideError("network", card, { card });
+      if (fails) throw Object.assign(new RangeError(card), { card, response: { body: card } });
+      return { card };
     },
     act: async ({ how }, ctx) => {
       const { attempt, env, signal } = ctx;

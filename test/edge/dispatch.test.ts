@@ -2,12 +2,13 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { edgeQueue } from "@quayside/edge";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { faults, jobs, seen } from "./dispatch-queue.ts";
+import { asked, encryption, faults, jobs, seen } from "./dispatch-queue.ts";
 import { ended } from "./work-queue.ts";
 
 beforeEach(() => {
   seen.length = 0;
   faults.length = 0;
+  asked.length = 0;
 });
 afterEach(reset);
 
@@ -18,6 +19,15 @@ function open() {
   const act = (how: string, options = {}) => queue.addJob("act", { how }, options);
   return { name, queue, object: env.DISPATCH_QUEUE.getByName(name), act };
 }
+/** All that an error says, its causes included. */
+const inspected = (error: unknown): string =>
+  error instanceof Error
+    ? JSON.stringify([
+        ...Object.getOwnPropertyNames(error).map((key) => [key, String(Reflect.get(error, key))]),
+        JSON.stringify(error),
+        inspected(error.cause),
+      ])
+    : String(JSON.stringify(error));
 const tells = (what: string) => vi.waitFor(() => expect(seen).toContain(what), { timeout: 5_000 });
 
 describe("a job that is dispatched to a consumer", () => {
@@ -136,6 +146,26 @@ describe("a job that is dispatched to a consumer", () => {
     const { name, queue } = open();
     const id = await edgeQueue(env.DISPATCH_QUEUE, name).addJob("add", { a: "two" });
     expect(await ended(queue, id)).toMatchObject({ state: "failed", attempts: 1, error: { code: "invalid_payload" } });
+  });
+
+  it("R36: tells the object, which has no key, nothing of an encrypted job in the clear", async () => {
+    const { name, queue } = open();
+    const vault = edgeQueue<typeof jobs>(env.DISPATCH_QUEUE, name, { jobs, encryption });
+    const card = "4111 1111";
+    for (const fails of [undefined, "plainly", "typed"] as const) {
+      const id = await vault.addJob("secret", { card, ...(fails && { fails }) }, { encrypted: true });
+      const stored = await ended(queue, id);
+      expect(stored).toMatchObject({ state: fails ? "failed" : "completed", sealed: true, attempts: fails ? 2 : 1 });
+      expect(JSON.stringify(stored)).not.toContain(card);
+      const read = {
+        logs: [card],
+        progress: { card },
+        ...(fails ? { error: { message: card } } : { result: { card } }),
+      };
+      expect(await vault.get(id)).toMatchObject(fails ? { ...read, logs: [card, card] } : read);
+    }
+    expect(asked.length).toBeGreaterThan(0);
+    for (const error of asked) expect(inspected(error)).not.toContain(card);
   });
 
   it("tells of its progress and logs while it runs, and of what it says last", async () => {

@@ -28,6 +28,9 @@ export interface JobConsumerOptions<Jobs extends JobMap, Env>
  * Makes the Worker entrypoint that runs the jobs which a queue's object dispatches: in the same Worker or another, with
  * CPU time, memory and connections of its own for each attempt. The object claims, retries and settles.
  *
+ * With `encryption` here the object needs no key. It then gets only the code of an encrypted job's error, and the delay that
+ * the error asks for: `retryIf` and `backoff` cannot read its message or fields.
+ *
  * @example
  * export class Consumer extends jobConsumer<typeof jobs, Env>({
  *   jobs,

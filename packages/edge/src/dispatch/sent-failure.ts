@@ -22,7 +22,7 @@ export interface SentFailure {
   readonly name?: string;
   readonly stack?: string;
   readonly details?: Readonly<Record<string, Json>>;
-  /** The stored form of an encrypted job's error; `details` are then absent. */
+  /** The stored form of an encrypted job's error; `details` and `fields` are then absent (R36). */
   readonly sealed?: Readonly<Record<string, Json>>;
   /** Of a `RetryAfterError`, as it was given. */
   readonly delay?: Json;
@@ -39,16 +39,17 @@ export function sendFailure(failure: unknown): SentFailure {
   const { code, message, name, stack, details: sealed } = toStoredError(failure);
   const thrown = thrownIn(failure);
   const retryAfter = readable(() => retryAfterOf(thrown));
-  const details = isA(QuaysideError, thrown) ? readable(() => Object.entries(thrown.details)) : undefined;
+  const details = !sealed && isA(QuaysideError, thrown) ? readable(() => Object.entries(thrown.details)) : undefined;
   const delay = isA(RetryAfterError, thrown) ? readable(() => toMs(thrown.delay, "delay")) : undefined;
-  const fields = isA(Error, thrown) ? readable(() => Object.keys(thrown).filter((key) => !OWN.has(key))) : undefined;
+  const fields =
+    !sealed && isA(Error, thrown) ? readable(() => Object.keys(thrown).filter((key) => !OWN.has(key))) : undefined;
   return {
     code,
     message,
     ...(name !== undefined && { name }),
     ...(stack !== undefined && { stack }),
     ...(sealed && { sealed }),
-    ...(!sealed && details && { details: plain(details.map(([key, value]) => [key, () => value])) }),
+    ...(details && { details: plain(details.map(([key, value]) => [key, () => value])) }),
     ...(delay !== undefined && { delay }),
     ...(retryAfter !== undefined && { retryAfter }),
     ...(fields && { fields: plain(fields.map((key) => [key, () => (thrown as Record<string, unknown>)[key]])) }),

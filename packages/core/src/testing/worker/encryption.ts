@@ -1,7 +1,9 @@
 import type { Driver } from "../../driver/driver.ts";
 import { RetryAfterError } from "../../job/errors.ts";
+import { defineJobs, type JobDefinition, type StandardSchema } from "../../job/job-map.ts";
 import type { NewJob } from "../../job/new-job.ts";
 import { PayloadCipher } from "../../queue/encryption.ts";
+import type { Queue } from "../../queue/queue.ts";
 import { gather, QUEUE, topic, type WorkerScene, wrap } from "./support.ts";
 
 const encryption = { keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" };
@@ -25,6 +27,63 @@ const rejected = (promise: Promise<unknown>) =>
     () => undefined,
     (error: unknown) => error as { code?: string; message: string },
   );
+
+/** A schema that takes a value or says of it what is wrong. */
+const schema = (issueOf: (value: unknown) => string | undefined): StandardSchema => ({
+  "~standard": {
+    version: 1,
+    vendor: "test",
+    validate: (value) => {
+      const message = issueOf(value);
+      return message === undefined ? { value } : { issues: [{ message }] };
+    },
+  },
+});
+
+/** A schema that takes what it checks when a job is added, and refuses it when it runs. */
+const changed = (): StandardSchema => {
+  let checks = 0;
+  return schema((value) => (++checks > 1 ? `not ${value}` : undefined));
+};
+
+/** What puts the payload into the job's record besides its handler's words. */
+const SPEAKERS: readonly (readonly [string, () => Record<string, JobDefinition>, (mail: Queue) => void])[] = [
+  ["what a schema says of the payload", () => ({ pay: { input: changed() } }), (mail) => mail.on("job:pay", () => 1)],
+  [
+    "what a schema says of the result",
+    () => ({ pay: { output: schema((value) => `not ${value}`) } }),
+    (mail) => mail.on("job:pay", (payload) => payload),
+  ],
+  [
+    "a result that middleware made",
+    () => ({ pay: {} }),
+    (mail) => {
+      mail.use(async (ctx, next) => [await next(), ctx.job.payload]);
+      mail.on("job:pay", () => 1);
+    },
+  ],
+  [
+    "the reason of ctx.fail",
+    () => ({ pay: {} }),
+    (mail) => mail.on("job:pay", (payload, ctx) => ctx.fail(String(payload))),
+  ],
+  [
+    "the message of a RetryAfterError",
+    () => ({ pay: { maxAttempts: 2 } }),
+    (mail) =>
+      mail.on("job:pay", (payload) => {
+        throw new RetryAfterError("1h", String(payload));
+      }),
+  ],
+  [
+    "the name of an error",
+    () => ({ pay: {} }),
+    (mail) =>
+      mail.on("job:pay", (payload) => {
+        throw Object.assign(new Error("no"), { name: String(payload) });
+      }),
+  ],
+];
 
 /** R36: what is encrypted is so everywhere, and nothing else runs in its place. */
 export const encryptionCases = topic("encryption", (it) => {
@@ -74,6 +133,35 @@ export const encryptionCases = topic("encryption", (it) => {
     expect(error?.stack).toContain(SECRET);
     expect(await rejected(mail.waitFor(id))).toMatchObject({ message: `no such card: ${SECRET}` });
     expect(thrown[0]).toMatchObject({ name: "TypeError" });
+  });
+
+  for (const [what, jobs, start] of SPEAKERS) {
+    it(`R36: keeps ${what} encrypted`, async (scene) => {
+      const { expect, driver } = scene;
+      const mail = scene.queue({ encryption, defaults: { encrypted: true, maxAttempts: 1 }, jobs: defineJobs(jobs()) });
+      start(mail);
+      const id = await mail.addJob("pay", SECRET);
+      await mail.drain();
+      expect(await atRest(driver, id)).not.toContain(SECRET);
+      expect(JSON.stringify(await mail.get(id)).split(SECRET).length).toBeGreaterThan(2);
+    });
+  }
+
+  it("R36: events of an encrypted job carry its logs, progress and result encrypted", async (scene) => {
+    const { expect } = scene;
+    const mail = vault(scene);
+    const told: string[] = [];
+    for (const event of ["log", "progress", "completed"] as const)
+      mail.on(event, (said: object) => void told.push(`${event} ${JSON.stringify(said)}`));
+    mail.on("job:pay", (_, ctx) => {
+      ctx.log(SECRET);
+      ctx.progress(SECRET);
+      return SECRET;
+    });
+    await mail.addJob("pay", SECRET);
+    await mail.drain();
+    expect(told.map((text) => text.split(" ")[0]).sort()).toEqual(["completed", "log", "progress"]);
+    expect(told.join()).not.toContain(SECRET);
   });
 
   it("R36: an error of an encrypted job decides by itself when it is tried again", async (scene) => {
