@@ -136,6 +136,8 @@ export class Handlers {
 
 /** A worker with its handlers. */
 export class Host {
+  /** Handlers that have not come back. */
+  active = 0;
   readonly queue: Queue<Jobs>;
   readonly #stage: Stage;
 
@@ -145,7 +147,15 @@ export class Host {
     // Refused and lost calls are part of the soak.
     this.queue.on("error", () => {});
     const handlers = new Handlers(stage, label);
-    for (const kind of KINDS) this.queue.on(`job:${kind}`, (payload, ctx) => handlers.job(payload, ctx));
+    for (const kind of KINDS)
+      this.queue.on(`job:${kind}`, async (payload, ctx) => {
+        this.active++;
+        try {
+          return await handlers.job(payload, ctx);
+        } finally {
+          this.active--;
+        }
+      });
     this.queue.on("job:tick", () => handlers.tick());
   }
 

@@ -22,7 +22,7 @@ const WORKERS = 4;
 const PRODUCERS = 2;
 /** The queue is stuck when it makes no progress for so long, in simulated ms: longer than any backoff of its jobs. */
 const STUCK_MS = 300_000;
-/** The step at which the first process is killed, while it runs jobs. */
+/** From this step on the first process that is seen running jobs is killed; other troubles come after it. */
 const FIRST_KILL = 10;
 /** The event loop gets a turn after each step. */
 const STEP_MS = 20;
@@ -87,14 +87,14 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
 
   const one = () => [...processes][Math.floor(random() * processes.size)] as Process;
   let jumped = 0;
+  const kill = async (victim: Process) => {
+    ledger.disturb(victim.label, "killed");
+    victim.faults.dead = true;
+    processes.delete(victim);
+    await start();
+  };
   const troubles = [
-    async () => {
-      const victim = one();
-      ledger.disturb(victim.label, "killed");
-      victim.faults.dead = true;
-      processes.delete(victim);
-      await start();
-    },
+    () => kill(one()),
     async () => {
       const { faults, label } = one();
       // What it holds may have been given to others until the moment it is heard again.
@@ -133,16 +133,17 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
   };
   let progress = ledger.progress;
   let idleMs = 0;
+  let killed = false;
   for (let step = 0; producing > 0 && until() && idleMs < STUCK_MS; step++) {
     await advance(STEP_MS);
     idleMs = ledger.progress === progress ? idleMs + STEP_MS : 0;
     progress = ledger.progress;
+    const busy = killed ? undefined : [...processes].find(({ host }) => host.active > 0);
     // A trouble every half second of simulated time, on the average. The first is a kill, so that a short soak has one.
-    if (step === FIRST_KILL || (step > FIRST_KILL && random() < STEP_MS / 500)) {
-      const which = step === FIRST_KILL ? 0 : Math.floor(random() * troubles.length);
-      const trouble = (troubles[which] as () => Promise<void>)().catch((error) =>
-        ledger.violation("wrong answer", `a trouble ended with ${error}`),
-      );
+    if (killed ? random() < STEP_MS / 500 : busy && step >= FIRST_KILL) {
+      killed = true;
+      const act = busy ? () => kill(busy) : (troubles[Math.floor(random() * troubles.length)] as () => Promise<void>);
+      const trouble = act().catch((error) => ledger.violation("wrong answer", `a trouble ended with ${error}`));
       running.add(trouble);
       void trouble.then(() => running.delete(trouble));
     }
