@@ -110,11 +110,13 @@ export function defineJobs<const Definitions extends Record<string, JobDefinitio
   return Object.freeze({ ...definitions, [DEFINED]: true as const });
 }
 
-/** @throws {QuaysideError} `invalid_option` for a handler or middleware that is no function, or a schema that is none. */
-export function checkDefinition(name: string, { input, output, handler, middleware }: JobDefinition): void {
+/** @throws {QuaysideError} `invalid_option` for a handler, hook or middleware that is no function, or a schema that is none. */
+export function checkDefinition(name: string, definition: JobDefinition): void {
+  const { input, output, middleware } = definition;
   if (input) able(input["~standard"], `${name}.input`, "validate");
   if (output) able(output["~standard"], `${name}.output`, "validate");
-  if (handler) callable(handler, `${name}.handler`);
+  for (const field of ["handler", "shouldQueue", "retryIf", "onFailed"] as const)
+    if (definition[field] !== undefined) callable(definition[field], `${name}.${field}`);
   if (middleware) callables(middleware, `${name}.middleware`);
 }
 
