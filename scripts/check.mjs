@@ -66,6 +66,13 @@ const testsWherePossible = (title, engine) => ({
 /** @param {string} title @param {string} script @returns {Step} */
 const script = (title, script) => ({ title, work: () => run(process.execPath, [script]) });
 
+/** @type {Step} */
+const soak = {
+  title: "soak",
+  work: (print) =>
+    run(process.execPath, ["test/soak/run.ts", "--minutes", process.env.QUAYSIDE_ALL ? "30" : "2"], print),
+};
+
 await inOrder([
   script("types", "scripts/typecheck.mjs"),
   {
@@ -78,7 +85,6 @@ await inOrder([
 ]);
 // One at a time, and not by two steps at once. What cannot be had, its step says.
 for (const engine of ENGINES) await ensureBrowser(engine).catch(() => {});
-const soakMinutes = process.env.QUAYSIDE_ALL ? "30" : "2";
 // Two at a time, the longest first, so that both end at about the same time: most tests wait more than they compute. What
 // a step prints comes when it has ended, so that the two do not mix.
 const line = [
@@ -87,7 +93,7 @@ const line = [
   tests("end-to-end and fault tests without a browser", "server"),
   testsWherePossible("browser tests (Firefox)", "firefox"),
   testsWherePossible("browser tests (WebKit)", "webkit"),
-  { title: "soak", work: (print) => run(process.execPath, ["test/soak/run.ts", "--minutes", soakMinutes], print) },
+  soak,
   tests("browser tests (Chromium)", "browser", true),
   tests("core tests (Node)", "core"),
 ].values();
