@@ -1,4 +1,4 @@
-import { QuaysideError } from "@quayside/core";
+import { QuaysideError, Queue } from "@quayside/core";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { couldHaveSent, delivered, down, emails, held, lost, refuse, Site, withoutLocks } from "./support/outbox.ts";
 
@@ -182,6 +182,34 @@ describe("R26: a batch", () => {
     ]);
     expect(remote.sent.at(-1)?.jobs[1]).not.toHaveProperty("delayMs");
   });
+});
+
+it("R36: an encrypted job that was not sent yet stays encrypted when it is changed and moved, here and on its way", async () => {
+  const { remote, clock, tab } = open();
+  remote.outage = down;
+  const { outbox, mail } = tab();
+  const failed = failedOnce(outbox);
+  await mail.addJob("email", 0);
+  await failed;
+  const key = new Uint8Array(32).fill(1);
+  const encryption = { keys: { k1: key }, current: "k1" };
+  const vault = new Queue("mail", outbox, { clock, encryption, defaults: { encrypted: true } });
+  const secret = "4111 1111";
+  const id = await vault.addJob("email", "draft", { delay: "1h" });
+  await vault.update(id, { payload: { card: secret } });
+  await vault.update(id, { priority: 5, delay: "1m" });
+  await vault.promote(id);
+  const shown = await outbox.get("mail", id);
+  expect(shown).toMatchObject({ sealed: true, priority: 5, payload: { "quayside:sealed": 1 } });
+  expect(JSON.stringify(await outbox.list({ queue: "mail" }))).not.toContain(secret);
+  expect(await vault.get(id)).toMatchObject({ payload: { card: secret }, sealed: true });
+  remote.outage = undefined;
+  await clock.advance(60_000);
+  await delivered(outbox);
+  const sent = remote.sent.at(-1)?.jobs ?? [];
+  expect(sent).toMatchObject([{ id, priority: 5, sealed: true }]);
+  expect(JSON.stringify(remote.sent)).not.toContain(secret);
+  expect(JSON.parse(sent[0]?.payload ?? "null")).toEqual(shown?.payload);
 });
 
 describe("R27: nothing is forwarded twice", () => {
