@@ -1,6 +1,7 @@
-import { QuaysideError } from "./errors.ts";
+import { able, callable, callables } from "./checks.ts";
+import { QuaysideError, refused } from "./errors.ts";
 import type { BackoffFunction, HandlerContext, Middleware } from "./handler.ts";
-import { able, callable, callables, type JobDefaults, refused } from "./options.ts";
+import type { JobDefaults } from "./options.ts";
 import type { JobRecord } from "./record.ts";
 import type { BackoffOption } from "./retry.ts";
 

@@ -1,11 +1,10 @@
+import { fields, integer, oneOf, positiveMs } from "./checks.ts";
 import { type Duration, toMs } from "./duration.ts";
 import { isA, QuaysideError, refused, toStoredError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { checkName } from "./place.ts";
 import type { Dedupe, DedupeMode, Group, Keep, Requirement, StoredOptions } from "./record.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
-
-export { refused } from "./errors.ts";
 
 /** What a queue or a definition can say once for all of its jobs. */
 export interface JobDefaults {
@@ -166,58 +165,6 @@ function delayUntil(instant: number | Date, now: number): number {
   return toMs(Math.max(0, Math.round(at - now)), "availableAt");
 }
 
-export function integer(value: number, least: number, most: number, option: string): number {
-  if (!Number.isInteger(value) || value < least || value > most)
-    throw refused(option, `must be an integer from ${least} to ${most}`, value);
-  return value;
-}
-
-/** One of the words listed, or the option is refused. */
-export function oneOf<T extends string>(value: T, words: readonly string[], option: string): T {
-  if (!words.includes(value)) throw refused(option, `must be one of ${words.join(", ")}`, value);
-  return value;
-}
-
-/**
- * Returns `value`, or refuses the option when it is no object or has a field that is not in `known`.
- *
- * @param known the names of all allowed fields; absent: any field is allowed.
- * @param prefix put before the name of a field in the error, such as `dedupe.`.
- */
-export function fields<T extends object>(value: T, option: string, known?: readonly string[], prefix = ""): T {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw refused(option, "must be an object", value);
-  if (known)
-    for (const field in value)
-      if (!known.includes(field))
-        throw refused(prefix + field, `is no option (known are ${known.join(", ")})`, value[field]);
-  return value;
-}
-
-/** An object with this method, or the option is refused. */
-export function able(value: object | null | undefined, option: string, method: string): void {
-  if (typeof (value as Record<string, unknown> | null | undefined)?.[method] !== "function")
-    throw refused(option, `must have a method ${method}()`, value);
-}
-
-/** A function, or the option is refused. */
-export function callable<T>(value: T, option: string): T {
-  if (typeof value !== "function") throw refused(option, "must be a function", value);
-  return value;
-}
-
-/** A list, or the option is refused. */
-export function list<T>(value: readonly T[], option: string): readonly T[] {
-  if (!Array.isArray(value)) throw refused(option, "must be a list", value);
-  return value;
-}
-
-/** A list of functions, or the option is refused. */
-export function callables<T>(values: readonly T[], option: string): readonly T[] {
-  list(values, option).forEach((value, index) => void callable(value, `${option}[${index}]`));
-  return values;
-}
-
 /** @throws {QuaysideError} `invalid_option` when they are not a list of at most 32 texts of 1 to 128 characters each. */
 export function checkTags(tags: readonly string[]): readonly string[] {
   if (!Array.isArray(tags) || tags.length > LIMITS.tags)
@@ -232,13 +179,6 @@ export function checkTags(tags: readonly string[]): readonly string[] {
 
 export const checkPriority = (priority: number): number =>
   integer(priority, -LIMITS.priority, LIMITS.priority, "priority");
-
-/** Milliseconds of a duration, or the option is refused when it is shorter than `least` ms. */
-export function positiveMs(duration: Duration, option: string, least = 1): number {
-  const ms = toMs(duration, option);
-  if (ms < least) throw refused(option, `must be at least ${least} ms`, ms);
-  return ms;
-}
 
 function checkRequirement(requires: Requirement): Requirement {
   if (requires !== "network") throw refused("requires", 'must be "network"', requires);

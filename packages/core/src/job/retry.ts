@@ -1,8 +1,8 @@
+import { fields } from "./checks.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { type Duration, toMs } from "./duration.ts";
 import { hasCode, isA, RetryAfterError, refused } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import { fields } from "./options.ts";
 
 /** A resolved, storable retry delay rule. */
 export type Backoff =

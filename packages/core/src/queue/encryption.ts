@@ -1,5 +1,5 @@
+import { fields } from "../job/checks.ts";
 import { hasCode, invalidOption, QuaysideError, refused, SEALED } from "../job/errors.ts";
-import { fields } from "../job/options.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 
 /** A key as WebCrypto holds it. */

@@ -1,7 +1,8 @@
-import { invalidOption, QuaysideError } from "../job/errors.ts";
+import { fields } from "../job/checks.ts";
+import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
-import { fields, type JobOptions, refused } from "../job/options.ts";
+import type { JobOptions } from "../job/options.ts";
 import type { ChildFailure } from "../job/record.ts";
 import type { JobDraft } from "./job-producer.ts";
 

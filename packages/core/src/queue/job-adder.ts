@@ -1,7 +1,7 @@
 import type { Driver } from "../driver/driver.ts";
+import { fields, list } from "../job/checks.ts";
 import type { JobRequest, PublishRequest } from "../job/handler.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { fields, list } from "../job/options.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";

@@ -1,10 +1,10 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
-import { isA, QuaysideError } from "../job/errors.ts";
+import { isA, QuaysideError, refused } from "../job/errors.ts";
 import { type JobDefinition, jobDefaultsOf, validatePayload } from "../job/job-map.ts";
 import { toJsonText, utf8Bytes } from "../job/json.ts";
 import type { FlowPart, NewJob } from "../job/new-job.ts";
-import { type JobDefaults, type JobOptions, refused, resolveOptions } from "../job/options.ts";
+import { type JobDefaults, type JobOptions, resolveOptions } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
 import { type TelemetryOption, traceAdd } from "../worker/telemetry.ts";

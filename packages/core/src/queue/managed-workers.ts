@@ -1,8 +1,8 @@
 import type { Clock } from "../driver/clock.ts";
+import { fields, integer } from "../job/checks.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
-import { fields, integer } from "../job/options.ts";
 import type { Keep } from "../job/record.ts";
 import { backoffDelay } from "../job/retry.ts";
 import { handlerScope } from "../worker/handler-scope.ts";

@@ -1,24 +1,13 @@
 import { checkDriver } from "../driver/check-driver.ts";
 import type { Driver } from "../driver/driver.ts";
+import { callable, fields, integer, oneOf, positiveMs } from "../job/checks.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { QuaysideError } from "../job/errors.ts";
+import { QuaysideError, refused } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
 import { canonicalText, type Json, toJsonText } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
-import {
-  callable,
-  checkPriority,
-  checkTags,
-  fields,
-  integer,
-  type JobOptions,
-  oneOf,
-  positiveMs,
-  RECURRING_FIELDS,
-  refused,
-  resolveKeep,
-} from "../job/options.ts";
+import { checkPriority, checkTags, type JobOptions, RECURRING_FIELDS, resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord, JobState, Keep } from "../job/record.ts";
 import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";

@@ -1,8 +1,9 @@
 import { type Clock, systemClock } from "../driver/clock.ts";
+import { able, callables, integer } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
-import { able, callables, integer, type JobDefaults } from "../job/options.ts";
+import type { JobDefaults } from "../job/options.ts";
 import { Metrics } from "../worker/metrics.ts";
 import type { TelemetryOption } from "../worker/telemetry.ts";
 import { type EncryptionOption, PayloadCipher } from "./encryption.ts";

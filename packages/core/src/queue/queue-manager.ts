@@ -1,8 +1,9 @@
 import type { Driver } from "../driver/driver.ts";
+import { fields, integer, list } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
 import { checkDefinition, type JobDefinition, type JobMap } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
-import { fields, integer, list, resolveKeep } from "../job/options.ts";
+import { resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import { Emitter } from "../worker/emitter.ts";
 import { Slots } from "../worker/slots.ts";

@@ -1,9 +1,10 @@
 import type { Driver } from "../driver/driver.ts";
+import { callable, fields, integer } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
-import { callable, fields, integer, type JobOptions } from "../job/options.ts";
+import type { JobOptions } from "../job/options.ts";
 import { Emitter } from "../worker/emitter.ts";
 import type { Producer } from "../worker/run-attempt.ts";
 import { Slots } from "../worker/slots.ts";

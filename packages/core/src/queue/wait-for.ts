@@ -1,8 +1,8 @@
 import type { Clock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
+import { able } from "../job/checks.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { fromStoredError, QuaysideError } from "../job/errors.ts";
-import { able } from "../job/options.ts";
 import type { JobRecord } from "../job/record.ts";
 import { mayConcern } from "../store/ended-ids.ts";
 

@@ -1,7 +1,7 @@
+import { integer, oneOf } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { invalidOption } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
-import { integer, oneOf } from "../job/options.ts";
 import { finishedLane, readyLane } from "../job/place.ts";
 import type { EndState, JobKey, JobState, StoredJob } from "../job/record.ts";
 import { isUndelayed, STATES, toJobRecord } from "../job/transitions.ts";

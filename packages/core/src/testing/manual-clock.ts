@@ -1,6 +1,6 @@
 import type { Clock } from "../driver/clock.ts";
+import { integer } from "../job/checks.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { integer } from "../job/options.ts";
 import { LAST_INSTANT } from "../job/recurrence.ts";
 
 /** A clock that stands still until it is moved. */

@@ -1,11 +1,11 @@
 import { checkDriver } from "../driver/check-driver.ts";
 import { type Clock, systemClock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
+import { able, callable, fields, integer, list, positiveMs } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { hasCode, QuaysideError } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
-import { able, callable, fields, integer, list, positiveMs } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { ClaimLimits } from "./claims.ts";
