@@ -26,6 +26,17 @@ export async function readBody(request: Request): Promise<unknown> {
   }
 }
 
+/**
+ * Refuses a body where none is read: a filter in it would be ignored, and `clear` would remove every job.
+ *
+ * @throws {QuaysideError} `bad_request` when it is neither empty nor `{}`.
+ */
+export async function refuseBody(request: Request): Promise<undefined> {
+  const text = (await request.text()).trim();
+  if (text !== "" && text !== "{}")
+    throw new QuaysideError("bad_request", "This call takes no body: what it is about stands in its path and query.");
+}
+
 /** A replacement character in place of what was sent would be stored for good: better say so. */
 function decode(bytes: ArrayBuffer): string {
   try {

@@ -1,7 +1,7 @@
 import { checkName, type DefinedJobs, type NumberedRequest, QuaysideError } from "@quayside/core";
 import type { Context, Hono } from "hono";
 import { checkGrant, type Grant } from "./auth.ts";
-import { readBody } from "./body.ts";
+import { readBody, refuseBody } from "./body.ts";
 import { check } from "./check.ts";
 import {
   inWordsOfKeys,
@@ -49,7 +49,7 @@ export function serve<Env extends object>(
     const number = route.idempotencyKey === "honoured" ? readNumber(c.req.header("quayside-request")) : undefined;
 
     const run = async (sender?: string): Promise<Response> => {
-      const body = route.body && checkBody(route, await readBody(c.req.raw), limits);
+      const body = route.body ? checkBody(route, await readBody(c.req.raw), limits) : await refuseBody(c.req.raw);
       // A driver that numbers its requests knows best which of them is which.
       const keyed = sender === undefined ? undefined : await keyedRequest(sender, body, limits.keyMs);
       const request: NumberedRequest | undefined = number ?? keyed;
