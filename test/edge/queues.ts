@@ -9,7 +9,11 @@ export const jobs = defineJobs({
   note: { input: z.object({ board: z.string(), note: z.string() }) },
   flaky: { input: z.object({ failures: z.int() }), maxAttempts: 5, backoff: 20 },
   sleep: { input: z.object({ ms: z.number() }) },
+  chain: { input: z.object({ name: z.string() }) },
 });
+
+/** Names of chains whose jobs add their own successor, with the runs that are left. */
+export const chains = new Map<string, number>();
 
 /** What handlers note as they run. */
 export const ran: string[] = [];
@@ -70,6 +74,11 @@ export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
     flaky: ({ failures }, { attempt }) => {
       if (attempt <= failures) throw new Error(`failure ${attempt}`);
       return attempt;
+    },
+    chain: async ({ name }, ctx) => {
+      const left = chains.get(name) ?? 0;
+      chains.set(name, left - 1);
+      if (left > 0) await ctx.enqueue({ name: "chain", payload: { name } });
     },
     sleep: ({ ms }, { signal }) =>
       new Promise((resolve, reject) => {

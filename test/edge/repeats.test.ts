@@ -2,7 +2,7 @@ import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { edgeQueue } from "@quayside/edge";
 import { afterEach, expect, it, vi } from "vitest";
-import { jobs } from "./queues.ts";
+import { chains, jobs } from "./queues.ts";
 
 afterEach(reset);
 
@@ -20,3 +20,25 @@ it("R40: jobs that fail at once and are retried without a delay, a million times
   for (const job of ids) expect((await queue.get(job))?.attempts).toBeLessThan(20);
   for (const job of ids) await queue.remove(job);
 });
+
+it("R40: a chain of jobs that each add the next keeps nobody waiting: adds are answered, other objects too", async () => {
+  const RUNS = 1_000_000;
+  const WAIT = { timeout: 10_000 };
+  const queue = edgeQueue<typeof jobs>(env.WORK_QUEUE, "chain", { jobs });
+  const other = edgeQueue<typeof jobs>(env.WORK_QUEUE, "calm", { jobs });
+  chains.set("endless", RUNS);
+  try {
+    await queue.addJob("chain", { name: "endless" });
+    await vi.waitFor(() => expect(chains.get("endless")).toBeLessThan(RUNS - 10), WAIT);
+    const ids = [await queue.addJob("flaky", { failures: 0 }), await other.addJob("flaky", { failures: 0 })];
+    await vi.waitFor(async () => {
+      expect(await queue.get(ids[0] as string)).toMatchObject({ state: "completed" });
+      expect(await other.get(ids[1] as string)).toMatchObject({ state: "completed" });
+    }, WAIT);
+    // The chain was going on all the while.
+    expect(chains.get("endless")).toBeGreaterThan(0);
+  } finally {
+    chains.set("endless", 0);
+  }
+  await vi.waitFor(async () => expect(await queue.counts()).toMatchObject({ waiting: 0, active: 0 }), WAIT);
+}, 40_000);
