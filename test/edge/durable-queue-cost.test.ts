@@ -56,6 +56,15 @@ describe("the rows written for a job, from its add to its end", () => {
     expect(written / 1_000).toBeLessThanOrEqual(2.02);
   });
 
+  it("are 2 more for a lone job of a group, and at most 4 more where each waits for the one before", async () => {
+    const { queue, rows } = await open("groups");
+    const grouped = { ...email, group: { key: "g" } };
+    await rows(() => queue.addJobs([email]));
+    expect(await rows(() => queue.addJobs([grouped]))).toBe(3 + 2);
+    const written = await rows(() => queue.addJobs(Array.from({ length: 100 }, () => grouped)));
+    expect(written / 100).toBeLessThanOrEqual(3 + 4);
+  });
+
   it("are 1 for each job that is only added, and 1 for the alarm of the batch", async () => {
     const { queue, object } = await open("adds");
     const before = await object.usage();

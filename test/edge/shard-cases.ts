@@ -19,6 +19,7 @@ export const WITHIN_ONE_SHARD: Readonly<Record<string, readonly string[]>> = {
     "R15: a retry goes to its new instant, behind what was due before",
     "R15: update of the priority moves a job of a generated id to its new place, by its adding",
     "R16: a full group does not hold up the rest of the queue",
+    "R16: a job in line that is gone without a word is found by a claim, in a queue that is never idle, behind groups whose jobs run",
     "R17: unknown names step aside, and the worker says so once",
     "two queues are both worked, the one whose jobs are never held ahead too",
     "R18: a job of a group is not taken ahead, nor what stands behind it; it is the next to start",
@@ -44,11 +45,13 @@ export const WITHIN_ONE_SHARD: Readonly<Record<string, readonly string[]>> = {
     "R1: a batch that ends at once is pruned to the limit, its first jobs first",
     "R1: a limit that is lowered holds from the next end on",
     "R1: configure changes what it names, and the last writer wins",
+    "R23: jobs that ended before the clock was set back are forgotten before those that end after",
   ],
   "a job of a dedupe key and a group may belong in two shards, and is refused unless something else says where it goes":
     [
       "R16: a successor waits for its group as well",
       "R16: a waiting job that is given another group makes room in the one it leaves",
+      "R16: a job that is promoted, retried by hand or given to a full group waits for its room, too",
       "R20: what the new one does not say, the old one said in vain",
     ],
   "an id is looked for where its job is routed to, and that is by the keys of its flow": [

@@ -39,6 +39,8 @@ export interface ModelJob {
   recurrence?: string;
   /** The ancestor of its flow that has a key, and its position below that: they make its id. */
   below?: string;
+  /** It has a seat of its group: it is in line, and was there before the limit was reached, or came back. */
+  seated?: boolean;
   held?: { worker: string; token: string; cancel?: "cancel" | "remove"; alone: boolean };
   error?: string;
 }
@@ -115,7 +117,6 @@ export class Model {
   /** What is to follow from what was done. */
   #ended: { job: ModelJob; state: EndState }[] = [];
   #succeed: ModelJob[] = [];
-  #rooms: [string, string][] = [];
 
   queue(name: string): ModelQueue {
     let queue = this.queues.get(name);
@@ -174,6 +175,7 @@ export class Model {
 
   #stand(job: ModelJob, delayMs: number): void {
     const even = this.#nextOrder();
+    job.seated = false;
     job.at = this.now + delayMs;
     job.delayed = delayMs > 0;
     job.order = delayMs > 0 ? even + 1 : even;
@@ -183,9 +185,54 @@ export class Model {
     this.jobs.filter((job) => job.held && job.queue === queue && job.group === group).length;
   #limit = (queue: string, group: string): number => this.limits.get(`${queue} ${group}`) ?? 1;
 
-  /** It leaves its place in line: another of its group may come. */
-  #leaves(job: ModelJob): void {
-    if (job.group !== undefined && job.place === "ready") this.#rooms.push([job.queue, job.group]);
+  /** The jobs of each group. */
+  #groups(): ModelJob[][] {
+    const groups = new Map<string, ModelJob[]>();
+    for (const job of this.live()) {
+      if (job.group === undefined) continue;
+      const name = `${job.queue} ${job.group}`;
+      groups.set(name, [...(groups.get(name) ?? []), job]);
+    }
+    return [...groups.values()];
+  }
+
+  /** How many more of a group may come in line. */
+  #free(jobs: readonly ModelJob[]): number {
+    const [{ queue, group }] = jobs as [ModelJob];
+    const taken = jobs.filter(({ held, seated }) => held || seated).length;
+    return Math.max(0, this.#limit(queue, group as string) - taken);
+  }
+
+  /** A job that came in line undelayed takes a free seat, or that of a job behind it which does not run; else it waits. */
+  #seat(): void {
+    for (const jobs of this.#groups()) {
+      const inLine = jobs.filter(({ place, held }) => place === "ready" && !held);
+      const seated = inLine.filter((job) => job.seated);
+      const crowded = jobs.some(({ waitsFor }) => waitsFor === "group");
+      const seats = seated.length + (crowded ? 0 : this.#free(jobs));
+      const line = inLine.filter((job) => job.seated || !job.delayed).sort(byPlace);
+      for (const [index, job] of line.entries()) {
+        job.seated = index < seats;
+        if (!job.seated) this.#stepAside(job, "group");
+      }
+    }
+  }
+
+  /** Free seats go to the jobs that wait for them, in order. */
+  #returnToRoom(): void {
+    for (const jobs of this.#groups()) {
+      const blocked = jobs.filter(({ waitsFor }) => waitsFor === "group").sort(byPlace);
+      for (const job of blocked.slice(0, this.#free(jobs))) {
+        this.#toReady(job);
+        job.seated = true;
+      }
+    }
+  }
+
+  #stepAside(job: ModelJob, reason: "name" | "group"): void {
+    job.place = "blocked";
+    job.waitsFor = reason;
+    job.seated = false;
   }
 
   #toReady(job: ModelJob): void {
@@ -198,7 +245,6 @@ export class Model {
   enqueue(jobs: readonly NewJob[]): Receipt[] {
     const receipts: Receipt[] = [];
     const placed = new Set<ModelJob>();
-    const amended = new Map<ModelJob, ModelJob>();
     const refs = new Map<string, Receipt>();
     const over: [ModelJob, ModelJob, "fail" | "ignore"][] = [];
     const belows = this.#belows(jobs);
@@ -206,7 +252,7 @@ export class Model {
       const above = job.flow?.parentRef === undefined ? undefined : refs.get(job.flow.parentRef);
       const receipt: Receipt = above?.deduplicated
         ? { job: undefined, id: job.id, deduplicated: true }
-        : this.#enqueueOne(job, placed, amended, belows[index]);
+        : this.#enqueueOne(job, placed, belows[index]);
       receipts.push(receipt);
       if (job.flow?.ref !== undefined) refs.set(job.flow.ref, receipt);
       const parent = above?.job;
@@ -225,7 +271,6 @@ export class Model {
     this.jobs.push(...placed);
     for (const [parent, child, onFailure] of over)
       this.#settleFamily(parent, [{ state: child.place as EndState, job: child, onFailure }]);
-    for (const [job, before] of amended) if (before.place === "ready" && byPlace(job, before) !== 0) this.#leaves(job);
     this.#setLimits(jobs);
     this.#follow();
     return receipts;
@@ -236,8 +281,6 @@ export class Model {
       jobs.flatMap(({ queue, group }) => (group?.limit ? [[`${queue} ${group.key}`, group.limit] as const] : [])),
     );
     for (const [name, limit] of limits) {
-      const [queue, group] = name.split(" ") as [string, string];
-      if (this.#limit(queue, group) !== limit) this.#rooms.push([queue, group]);
       this.limits.set(name, limit);
     }
   }
@@ -257,7 +300,7 @@ export class Model {
     });
   }
 
-  #enqueueOne(job: NewJob, placed: Set<ModelJob>, amended: Map<ModelJob, ModelJob>, below?: string): Receipt {
+  #enqueueOne(job: NewJob, placed: Set<ModelJob>, below?: string): Receipt {
     const stands =
       below === undefined ? undefined : this.jobs.find((one) => one.below === below && one.place !== "gone");
     if (stands && !this.#isLive(stands)) stands.place = "gone";
@@ -286,7 +329,6 @@ export class Model {
         return { job: next, id: next.id, deduplicated: false };
       }
       if (mode === "debounce") key.since ??= standing.addedAt;
-      if (!placed.has(standing) && !amended.has(standing)) amended.set(standing, { ...standing });
       this.#replace(standing, job);
       if (mode === "debounce") {
         const delay = Math.min(
@@ -338,10 +380,10 @@ export class Model {
   }
 
   #replace(job: ModelJob, by: NewJob): void {
-    const before = { group: job.group, waited: job.waitsFor };
+    const before = { group: job.group, priority: job.priority, waited: job.waitsFor };
     for (const option of ["dedupe", "group", "keep", "expiresAt"] as const) delete job[option];
     Object.assign(job, this.#given(by));
-    if (before.group !== undefined && before.group !== job.group) this.#rooms.push([job.queue, before.group]);
+    if (before.group !== job.group || before.priority !== job.priority) job.seated = false;
     if (before.waited === "name" || before.waited === "group") this.#toReady(job);
   }
 
@@ -365,7 +407,6 @@ export class Model {
   #end(ends: readonly End[]): void {
     const lanes = new Set<string>();
     for (const { job, state, counted, error, trace = true } of ends) {
-      if (job.group !== undefined) this.#rooms.push([job.queue, job.group]);
       if (counted) this.#count(job, error);
       if (error !== undefined) job.error = error;
       const limit = trace ? (job.keep?.[state] ?? this.queue(job.queue).keep[state]) : 0;
@@ -413,11 +454,10 @@ export class Model {
 
   /** Families, next occurrences, successors and groups, until nothing follows any more. */
   #follow(): void {
-    while (this.#ended.length + this.#succeed.length + this.#rooms.length > 0) {
-      const [ended, succeed, rooms] = [this.#ended, this.#succeed, this.#rooms];
+    while (this.#ended.length + this.#succeed.length > 0) {
+      const [ended, succeed] = [this.#ended, this.#succeed];
       this.#ended = [];
       this.#succeed = [];
-      this.#rooms = [];
       const families = new Set(ended.flatMap(({ job }) => [...job.parents.keys()]));
       for (const parent of families)
         this.#settleFamily(
@@ -429,15 +469,9 @@ export class Model {
         );
       for (const { job } of ended) this.#placeNext(job);
       for (const job of succeed) if (job.waitsFor === "successor") this.#toReady(job);
-      for (const room of new Set(rooms.map((room) => room.join(" ")))) {
-        const [queue, group] = room.split(" ") as [string, string];
-        const free = this.#limit(queue, group) - this.#running(queue, group);
-        const blocked = this.jobs.filter(
-          (job) => job.waitsFor === "group" && job.queue === queue && job.group === group,
-        );
-        for (const job of blocked.sort(byPlace).slice(0, Math.max(0, free))) this.#toReady(job);
-      }
     }
+    this.#seat();
+    this.#returnToRoom();
   }
 
   #settleFamily(
@@ -664,13 +698,11 @@ export class Model {
       case "promote":
         if (state === "waiting") return { affected: 0, state };
         if (state !== "delayed") return { refused: "conflict" };
-        this.#leaves(job);
         this.#stand(job, 0);
         return { affected: 1, state: "waiting" };
       case "update":
         if (state !== "waiting" && state !== "delayed") return { refused: "conflict" };
-        if (request.delayMs !== undefined || (request.priority !== undefined && request.priority !== job.priority))
-          this.#leaves(job);
+        if (request.priority !== undefined && request.priority !== job.priority) job.seated = false;
         if (request.payload !== undefined) job.payload = request.payload;
         if (request.priority !== undefined) job.priority = request.priority;
         if (request.delayMs !== undefined) {
@@ -740,9 +772,8 @@ export class Model {
     const running = new Set(request.running);
     const unknown = mine.filter((job) => job.held && !running.has(job.held.token));
     const cancelled = unknown.filter((job) => job.held?.cancel);
-    for (const job of unknown) this.#drop(job);
     const trace = new Map(cancelled.map((job) => [job, job.held?.cancel !== "remove"]));
-    for (const job of unknown) if (!trace.has(job)) delete job.held;
+    for (const job of unknown) if (!trace.has(job)) this.#giveBack(job);
     this.#end(cancelled.map((job) => ({ job, state: "cancelled" as const, trace: trace.get(job) as boolean })));
     const known = mine.filter((job) => job.held);
     lost.push(...request.running.filter((token) => !known.some((job) => job.held?.token === token)));
@@ -769,8 +800,10 @@ export class Model {
     return { jobs: taken.jobs, lost, cancel, interrupted };
   }
 
-  #drop(job: ModelJob): void {
-    if (job.group !== undefined) this.#rooms.push([job.queue, job.group]);
+  /** It is in line where it was, with the seat in which it ran. */
+  #giveBack(job: ModelJob): void {
+    delete job.held;
+    job.seated = true;
   }
 
   #settle(mine: readonly ModelJob[], { settle }: ExchangeRequest): string[] {
@@ -784,7 +817,6 @@ export class Model {
       }
       const { cancel } = job.held;
       const trace = cancel !== "remove";
-      this.#drop(job);
       switch (settlement.outcome) {
         case "completed":
         case "cancelled":
@@ -807,6 +839,7 @@ export class Model {
         case "released":
           if (cancel) ends.push({ job, state: "cancelled", trace });
           else if (settlement.delayMs > 0) this.#stand(job, settlement.delayMs);
+          else this.#giveBack(job);
           break;
       }
       delete job.held;
@@ -818,7 +851,6 @@ export class Model {
   #recover(worker: string, stand: ExchangeReply["interrupted"]): ModelJob[] {
     this.leases.delete(worker);
     const jobs = this.jobs.filter((job) => job.held?.worker === worker);
-    for (const job of jobs) this.#drop(job);
     const cancelled = jobs.filter((job) => job.held?.cancel);
     this.#end(cancelled.map((job) => ({ job, state: "cancelled" as const, trace: job.held?.cancel !== "remove" })));
     // In the order in which they were claimed, which decides where two have to wait equally long.
@@ -872,6 +904,7 @@ export class Model {
     if (queue.paused) return;
     for (const job of this.jobs)
       if (job.queue === name && job.waitsFor === "name" && (!names || names.includes(job.name))) this.#toReady(job);
+    this.#seat();
     if (done()) return;
     const running = this.jobs.filter((job) => job.queue === name && job.held).length;
     const slots = Math.min(limit, (queue.maxActive ?? Number.POSITIVE_INFINITY) - running);
@@ -896,11 +929,7 @@ export class Model {
     const count = taken.length - before;
     if (queue.rateLimit) this.#started(queue, queue.rateLimit, count);
     this.#end(expired.map((job) => ({ job, state: "failed" as const, error: "expired" })));
-    for (const [job, reason] of aside) {
-      this.#leaves(job);
-      job.place = "blocked";
-      job.waitsFor = reason;
-    }
+    for (const [job, reason] of aside) this.#stepAside(job, reason);
   }
 
   /** At most `max` start in any interval of `per`; starts of a twentieth of it count until the last of them is old. */

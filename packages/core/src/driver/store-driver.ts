@@ -69,6 +69,7 @@ export class StoreDriver implements Driver {
   readonly #claimed = new Map<string, ClaimedStretch>();
   /** Queues whose tallies a read had to count. */
   readonly #toCount = new Set<string>();
+  readonly #cursors: Surroundings["cursors"] = new Map();
   #horizon = 0;
   #latest = 0;
   /**
@@ -262,7 +263,14 @@ export class StoreDriver implements Driver {
     }
     this.#latest = now;
     this.#horizon = Math.max(this.#horizon, now);
-    return { now, horizon: this.#horizon, mint: this.#mint, random: this.#random, nextCron: this.#options.cron };
+    return {
+      now,
+      horizon: this.#horizon,
+      mint: this.#mint,
+      random: this.#random,
+      cursors: this.#cursors,
+      nextCron: this.#options.cron,
+    };
   }
 
   /**

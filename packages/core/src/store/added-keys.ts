@@ -1,8 +1,9 @@
 import type { NewJob } from "../job/new-job.ts";
-import type { Dedupe, JobKey, StoredJob } from "../job/record.ts";
+import type { Dedupe, StoredJob } from "../job/record.ts";
 import { blocked, readyStored, replaced } from "../job/transitions.ts";
 import { dedupeKey, dedupeKeyText, dedupeRecord, isTaken, sweepAfter } from "./dedupe.ts";
 import { locate, move } from "./door.ts";
+import { leaveGroup } from "./groups.ts";
 import { memberName } from "./members.ts";
 import { isAhead } from "./mint.ts";
 import { get, put } from "./operations.ts";
@@ -15,7 +16,7 @@ export class AddedKeys {
   /** Jobs to be stored, in the order of their adding. */
   readonly placed: StoredJob[] = [];
   /** Waiting jobs that were given something new to do, by `memberName`. */
-  readonly #moves = new Map<string, { readonly from: JobKey; readonly job: StoredJob }>();
+  readonly #moves = new Map<string, { readonly before: StoredJob; readonly job: StoredJob }>();
   readonly #turn: Turn;
   readonly #records = new Map<string, DedupeRecord>();
   readonly #changed = new Set<string>();
@@ -48,7 +49,11 @@ export class AddedKeys {
   }
 
   *save(): Program<void> {
-    yield* move(this.#turn, [...this.#moves.values()]);
+    const moves = [...this.#moves.values()].map(({ before, job }) => {
+      if (before.group?.key !== job.group?.key) leaveGroup(this.#turn, before);
+      return { from: before.key, job };
+    });
+    yield* move(this.#turn, moves);
     const records = [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord);
     yield* put("dedupe", records);
     yield* sweepAfter(this.#turn, records);
@@ -72,10 +77,8 @@ export class AddedKeys {
     const after = this.#asOf(record, dedupe, isAhead(since, now) ? now : since);
     const stand = dedupe.mode === "debounce" ? this.#startAnew(job, dedupe, after) : undefined;
     const next = replaced(standing, job, now, stand);
-    // It may have stood for the group it leaves.
-    if (standing.group && standing.group.key !== next.group?.key) this.#turn.room(job.queue, standing.group.key);
     if (index >= 0) this.placed[index] = next;
-    else this.#move(standing.key, next);
+    else this.#move(standing, next);
     if (after.mode !== record.mode || after.since !== record.since) this.#write(after);
     return { id, deduplicated: true };
   }
@@ -98,12 +101,12 @@ export class AddedKeys {
 
   /** Changes a job that existed where it stands. */
   change(job: StoredJob): void {
-    this.#move(job.key, job);
+    this.#move(job, job);
   }
 
-  #move(from: JobKey, job: StoredJob): void {
+  #move(standing: StoredJob, job: StoredJob): void {
     const name = memberName(job);
-    this.#moves.set(name, { from: this.#moves.get(name)?.from ?? from, job });
+    this.#moves.set(name, { before: this.#moves.get(name)?.before ?? standing, job });
   }
 
   #write(record: DedupeRecord): void {

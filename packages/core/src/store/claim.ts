@@ -3,7 +3,7 @@ import type { StoredJob } from "../job/record.ts";
 import { blocked, EXPIRED, interruptionsOf, isExpired, maxInterruptionsOf, returned } from "../job/transitions.ts";
 import { end } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
-import { countRunning, groupName, limitsOf } from "./groups.ts";
+import { type Group, groupsOf, SEATS, toBlocked } from "./groups.ts";
 import { moveEach } from "./moves.ts";
 import { scan, startingWith } from "./operations.ts";
 import { allowance } from "./rate-limit.ts";
@@ -173,7 +173,7 @@ class Sieve {
   readonly #unknown: StoredJob[] = [];
   readonly #saturated: StoredJob[] = [];
   readonly #expired: StoredJob[] = [];
-  readonly #limits = new Map<string, number>();
+  /** How many jobs of each group run. */
   #running: Map<string, number> | undefined;
 
   constructor(taking: Taking, { queue, names }: ClaimQueue, limited: boolean) {
@@ -190,14 +190,16 @@ class Sieve {
 
   *pour(page: readonly StoredJob[]): Program<void> {
     const { turn } = this.#taking;
-    const keys = new Set<string>();
-    for (const { group } of page) if (group && !this.#limits.has(group.key)) keys.add(group.key);
-    if (keys.size > 0) for (const [key, limit] of yield* limitsOf(this.#queue, [...keys])) this.#limits.set(key, limit);
+    const groups = yield* groupsOf(turn, page);
     for (const job of page) {
+      const group = groups.get(job);
       if (isExpired(job, turn.now)) this.#expired.push(job);
       else if (this.#names && !this.#names.has(job.name)) this.#unknown.push(job);
-      else if (job.group && (yield* this.#isFull(job.group.key))) this.#saturated.push(job);
-      else if (this.#taking.take(job, this.#limited) && job.group) this.#count(job.group.key);
+      else if (group && (yield* this.#isFull(group))) this.#saturated.push(job);
+      else if (this.#taking.take(job, this.#limited) && group) {
+        this.#count(group.key);
+        if (group.limit > SEATS) turn.room(this.#queue, group.key);
+      }
       if (this.#taking.done || this.full) return;
     }
   }
@@ -209,7 +211,7 @@ class Sieve {
       turn,
       this.#expired.map((job) => ({ job, ending: { state: "failed", error: EXPIRED } })),
     );
-    yield* moveEach(turn, this.#saturated, (job) => blocked(job, "group", job.group?.key ?? ""));
+    yield* moveEach(turn, this.#saturated, toBlocked);
     yield* moveEach(turn, this.#unknown, (job) => blocked(job, "name", job.name));
     if (this.#unknown.length === 0) return;
     const names = new Set(this.#unknown.map(({ name }) => name));
@@ -223,14 +225,17 @@ class Sieve {
     turn.changed(this.#queue, "ready");
   }
 
-  *#isFull(key: string): Program<boolean> {
-    this.#running ??= countRunning((yield* this.#taking.turn.leases()).heldOf(this.#queue));
-    return (this.#running.get(groupName(this.#queue, key)) ?? 0) >= (this.#limits.get(key) ?? 1);
+  *#isFull({ key, limit }: Group): Program<boolean> {
+    if (!this.#running) {
+      this.#running = new Map();
+      for (const { group } of (yield* this.#taking.turn.leases()).heldOf(this.#queue))
+        if (group !== undefined) this.#count(group);
+    }
+    return (this.#running.get(key) ?? 0) >= limit;
   }
 
   #count(key: string): void {
-    const name = groupName(this.#queue, key);
-    this.#running?.set(name, (this.#running.get(name) ?? 0) + 1);
+    this.#running?.set(key, (this.#running.get(key) ?? 0) + 1);
   }
 }
 

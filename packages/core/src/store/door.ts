@@ -2,6 +2,7 @@ import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameK
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
 import { freeKeys } from "./dedupe.ts";
+import { leaveGroup, seat } from "./groups.ts";
 import { removeFamily } from "./members.ts";
 import { SET_BACK_MS } from "./mint.ts";
 import {
@@ -57,13 +58,11 @@ export function* locate(queue: string, ids: readonly string[]): Program<readonly
  * Stores new jobs. What their tallies are is asked in the same trip and first: an engine answers in order, and the
  * answer, with which the program ends, need not wait for the jobs to be written.
  *
- * @param indexed those whose ids do not spell their keys, where that is known.
+ * @param spelt whether their ids spell their keys, as they come.
  */
-export function* place(
-  turn: Turn,
-  jobs: readonly StoredJob[],
-  indexed = jobs.filter((job) => !spellsItsKey(job)),
-): Program<void> {
+export function* place(turn: Turn, added: readonly StoredJob[], spelt = false): Program<void> {
+  const jobs = yield* seat(turn, added, true);
+  const indexed = spelt && jobs === added ? [] : jobs.filter((job) => !spellsItsKey(job));
   yield* together(
     turn.readTallies(new Set(jobs.map(({ queue }) => queue))),
     put("jobs", jobs),
@@ -93,13 +92,17 @@ function tally(
 }
 
 /** Takes jobs to other keys, with whatever else changed in their records. */
-export function* move(turn: Turn, moves: readonly { readonly from: JobKey; readonly job: StoredJob }[]): Program<void> {
+export function* move(turn: Turn, asked: readonly { readonly from: JobKey; readonly job: StoredJob }[]): Program<void> {
+  for (const { from, job } of asked)
+    if (from[0] === "ready" && !sameKey(from, job.key)) leaveGroup(turn, { ...job, key: from });
+  const jobs = yield* seat(
+    turn,
+    asked.map(({ job }) => job),
+  );
+  const moves = jobs.map((job, index) => ({ from: (asked[index] as (typeof asked)[number]).from, job }));
   const gone = moves.filter(({ from, job }) => !sameKey(from, job.key));
   yield* removeJobs(gone.map(({ from }) => from));
-  yield* put(
-    "jobs",
-    moves.map(({ job }) => job),
-  );
+  yield* put("jobs", jobs);
   const indexed = gone.filter(({ job }) => !spellsItsKey(job));
   yield* put(
     "ids",
@@ -110,20 +113,11 @@ export function* move(turn: Turn, moves: readonly { readonly from: JobKey; reado
     "ids",
     home.map(({ job }) => idKey(job.queue, job.id)),
   );
-  leaveGroups(
-    turn,
-    gone.filter(({ from }) => from[0] === "ready").map(({ job }) => job),
-  );
   for (const { from, job } of gone) {
     turn.tally(job.queue, placeOf(from), -1);
     turn.tally(job.queue, placeOf(job.key), 1);
     if (job.key[0] === "ready") turn.changed(job.queue, "ready");
   }
-}
-
-/** A job that leaves its place in line by anything but a claim may have stood for its group: another may come. */
-function leaveGroups(turn: Turn, jobs: readonly StoredJob[]): void {
-  for (const { queue, group } of jobs) if (group) turn.room(queue, group.key);
 }
 
 /** Changes records where they stand. Never of a running job: its worker has the old one. */
@@ -175,7 +169,7 @@ export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJ
   yield* remove("ids", unindexed);
   const jobs = ends.map(({ job }) => job);
   turn.ended(ends, yield* freeKeys(turn, jobs));
-  leaveGroups(turn, jobs);
+  for (const job of jobs) leaveGroup(turn, job);
   for (const limit of limits.values()) yield* prune(turn, limit);
   return records;
 }

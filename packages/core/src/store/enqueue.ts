@@ -49,7 +49,7 @@ export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Progra
   if (jobs.every(isUnbound)) {
     const placed = jobs.map((job) => stored(turn, job));
     if (admit) yield* admit(placed);
-    yield* place(turn, placed, []);
+    yield* place(turn, placed, true);
     return placed.map(({ id }) => ({ id, deduplicated: false }));
   }
   const plan = planFlows(jobs);
@@ -93,10 +93,10 @@ export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Progra
   const flows = plan.bind(keys.placed, receipts, yield* existingChildren(jobs, plan, receipts, keys));
   if (admit) yield* admit(flows.placed);
   yield* forget(turn, stale);
-  yield* place(turn, flows.placed);
+  yield* setLimits(turn, jobs);
   yield* join(turn, flows.joined, keys);
   yield* keys.save();
-  yield* setLimits(turn, jobs);
+  yield* place(turn, flows.placed);
   yield* found(flows.families);
   yield* settleEnded(turn, flows.ended);
   return receipts;

@@ -9,6 +9,7 @@ import { aftermath } from "./aftermath.ts";
 import { claim } from "./claim.ts";
 import { isPlain, locate, readStretch } from "./door.ts";
 import { outcomes } from "./families.ts";
+import { suspectNext } from "./groups.ts";
 import { memberName } from "./members.ts";
 import { get } from "./operations.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
@@ -37,7 +38,11 @@ export function* exchange(
   function* readAhead({ first, last, jobs }: ClaimedStretch): Program<void> {
     ahead = yield* readStretch(first, last, jobs);
   }
-  yield* turn.prepare(queues, ...(stretch && request.settle.length > 2 ? [readAhead(stretch)] : []));
+  yield* turn.prepare(
+    queues,
+    ...(stretch && request.settle.length > 2 ? [readAhead(stretch)] : []),
+    ...(request.claim.limit > 0 ? queues.map((queue) => suspectNext(turn, queue)) : []),
+  );
   const leases = yield* turn.leases();
   const before = leases.of(request.worker);
   if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);

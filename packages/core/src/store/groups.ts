@@ -1,80 +1,221 @@
-import { blockedLane, queueOf } from "../job/place.ts";
+import { blockedLane, blockOf, keyText, readyLane } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
-import { returned } from "../job/transitions.ts";
-import { getCells, kind, putCells, removeCells } from "./cells.ts";
+import { blocked, isUndelayed, returned } from "../job/transitions.ts";
+import { getCell, kind, putCells, removeCells } from "./cells.ts";
 import { move } from "./door.ts";
-import { scan, startingWith } from "./operations.ts";
-import type { Held, Program } from "./store.ts";
+import { compareKeys } from "./memory-store.ts";
+import { moveEach } from "./moves.ts";
+import { get, scan, scanKeys, startingWith, together } from "./operations.ts";
+import type { Cells, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
-/** One string for a group of a queue. */
-export const groupName = (queue: string, key: string): string => JSON.stringify([queue, key]);
-
-const nameOfHeld = (held: Held): string | undefined => held.group && groupName(queueOf(held.key as JobKey), held.group);
-
-/** How many jobs of each group run. */
-export function countRunning(held: readonly Held[]): Map<string, number> {
-  const running = new Map<string, number>();
-  for (const entry of held) {
-    const name = nameOfHeld(entry);
-    if (name) running.set(name, (running.get(name) ?? 0) + 1);
-  }
-  return running;
+/**
+ * R16. A job of a group takes a seat when it comes in line, and has it until it leaves its place. Of the jobs that wait for
+ * a seat, the first by place get the next ones. A delayed job has a seat only while it runs, or after it waited for one.
+ * The cell of a group lists the seats of jobs in line, as their keys; the leases list those of running jobs. A list, and not
+ * a number, can be checked: see `check`.
+ */
+export interface Group {
+  readonly queue: string;
+  readonly key: string;
+  limit: number;
+  /** As it is stored; absent: not read yet. */
+  cell?: Cells["group"];
+  /** What became of places in line in this turn, by `keyText`: a job took it, or (undefined) left it. */
+  readonly places: Map<string, JobKey | undefined>;
+  /** Its seats are to be checked. */
+  suspect?: boolean;
 }
 
-/** The limits in force: the last ones given, 1 where none was. */
-export function* limitsOf(queue: string, keys: readonly string[]): Program<Map<string, number>> {
-  const cells = yield* getCells(kind("group", queue), keys);
-  return new Map(keys.map((key, index) => [key, cells[index]?.limit ?? 1]));
+/** Jobs of a group that have a seat and do not run, at most, whatever its limit: so its cell stays small. */
+export const SEATS = 256;
+/** Seats that are checked at once. The oldest come first, and what is not true stays. */
+const CHECK_STEP = 16;
+
+type Grouped = Pick<StoredJob, "queue" | "group">;
+
+function groupOf({ groups }: Turn, queue: string, key: string): Group {
+  const name = JSON.stringify([queue, key]);
+  const group = groups.get(name) ?? { queue, key, limit: 1, places: new Map() };
+  groups.set(name, group);
+  return group;
 }
 
-/** Notes the limits that new jobs bring. Only a limit other than 1 takes a cell. A raised one may make room. */
-export function* setLimits(
-  turn: Turn,
-  jobs: readonly { readonly queue: string; readonly group?: StoredJob["group"] }[],
-): Program<void> {
-  const byQueue = new Map<string, Map<string, number>>();
-  for (const { queue, group } of jobs) {
-    if (group?.limit === undefined) continue;
-    const limits = byQueue.get(queue) ?? new Map<string, number>();
-    byQueue.set(queue, limits.set(group.key, group.limit));
+/** The group of each of these jobs that has one, read in one trip. */
+export function* groupsOf<J extends Grouped>(turn: Turn, jobs: readonly J[]): Program<Map<J, Group>> {
+  const groups = new Map<J, Group>();
+  for (const job of jobs) if (job.group) groups.set(job, groupOf(turn, job.queue, job.group.key));
+  yield* together(...[...new Set(groups.values())].map(open));
+  return groups;
+}
+
+function* open(group: Group): Program<void> {
+  if (group.cell) return;
+  group.cell = (yield* getCell(kind("group", group.queue), group.key)) ?? {};
+  group.limit = group.cell.limit ?? 1;
+}
+
+interface Seats {
+  /** The keys of jobs in line that have a seat, by `keyText`. Some of them run. */
+  readonly line: ReadonlyMap<string, JobKey>;
+  readonly running: ReadonlySet<string>;
+  /** Those in line that do not run, and how many of these there may be. */
+  readonly waiting: readonly JobKey[];
+  readonly room: number;
+}
+
+/** The seats of a group by now. */
+function* seatsOf(turn: Turn, { queue, key, limit, cell, places }: Group): Program<Seats> {
+  const line = new Map(cell?.seats?.map((at) => [keyText(at), at]));
+  const running = new Set<string>();
+  for (const held of (yield* turn.leases()).heldOf(queue)) if (held.group === key) running.add(keyText(held.key));
+  for (const [place, at] of places) {
+    if (at) line.set(place, at);
+    else {
+      line.delete(place);
+      running.delete(place);
+    }
   }
-  for (const [queue, limits] of byQueue) {
-    const before = yield* limitsOf(queue, [...limits.keys()]);
-    const changed = [...limits].filter(([key, limit]) => before.get(key) !== limit);
-    yield* putCells(
-      kind("group", queue),
-      changed.filter(([, limit]) => limit !== 1).map(([key, limit]) => [key, { limit }] as const),
+  const waiting = [...line].flatMap(([place, at]) => (running.has(place) ? [] : [at]));
+  return { line, running, waiting, room: Math.min(SEATS, limit - running.size) };
+}
+
+/** Notes that a job took (or left) its place in line. */
+function note(turn: Turn, { queue, group, key }: Grouped & Pick<StoredJob, "key">, taken: boolean): void {
+  if (group && key[0] === "ready") groupOf(turn, queue, group.key).places.set(keyText(key), taken ? key : undefined);
+}
+
+/** Notes that a job leaves its place, by anything but a claim: another of its group may come. */
+export function leaveGroup(turn: Turn, job: Grouped & Pick<StoredJob, "key">): void {
+  note(turn, job, false);
+  if (job.group) turn.room(job.queue, job.group.key);
+}
+
+/** Notes the limits that new jobs bring. A raised one may make room. */
+export function* setLimits(turn: Turn, jobs: readonly Grouped[]): Program<void> {
+  for (const [job, group] of yield* groupsOf(
+    turn,
+    jobs.filter((job) => job.group?.limit),
+  )) {
+    const { limit = 1 } = job.group ?? {};
+    if (group.limit !== limit) turn.room(group.queue, group.key);
+    group.limit = limit;
+  }
+}
+
+/**
+ * Gives jobs that come in line the free seats of their groups. Those without one wait in `blocked`; one that goes before
+ * a job with a seat that does not run takes that (R15).
+ */
+export function* seat(turn: Turn, jobs: readonly StoredJob[], isNew = false): Program<readonly StoredJob[]> {
+  const coming = new Map<Group, Map<string, StoredJob>>();
+  for (const job of jobs) {
+    if (!job.group || job.key[0] !== "ready" || (isNew && !isUndelayed(job.key))) continue;
+    const group = groupOf(turn, job.queue, job.group.key);
+    const place = keyText(job.key);
+    if (!group.places.get(place)) coming.set(group, (coming.get(group) ?? new Map()).set(place, job));
+  }
+  if (coming.size === 0) return jobs;
+  const crowded = new Set<Group>();
+  function* lookBehind(group: Group): Program<void> {
+    if ((yield* scanKeys("jobs", laneOf(group), 1)).length > 0) crowded.add(group);
+  }
+  yield* together(turn.leases(), ...[...coming.keys()].flatMap((group) => [open(group), lookBehind(group)]));
+  const aside = new Set<StoredJob>();
+  for (const [group, mine] of coming) {
+    const { line, running, waiting, room } = yield* seatsOf(turn, group);
+    const added = [...mine].flatMap(([place, { key }]) =>
+      isUndelayed(key) && !line.has(place) && !running.has(place) ? [key] : [],
     );
-    yield* removeCells(
-      kind("group", queue),
-      changed.filter(([, limit]) => limit === 1).map(([key]) => key),
-    );
-    for (const [key] of changed) turn.room(queue, key);
+    const first = [...waiting, ...added].sort(compareKeys);
+    const late = first.splice(Math.max(waiting.length, crowded.has(group) ? 0 : room));
+    if (late.length > 0) suspect(turn, group);
+    if (added.length > 0) for (const at of first) group.places.set(keyText(at), at);
+    const displaced: JobKey[] = [];
+    for (const at of late) {
+      const job = mine.get(keyText(at));
+      group.places.set(keyText(at), undefined);
+      if (job) aside.add(job);
+      else displaced.push(at);
+    }
+    for (const job of yield* get("jobs", displaced)) if (job) yield* moveEach(turn, [job], toBlocked);
   }
+  return aside.size > 0 ? jobs.map((job) => (aside.has(job) ? toBlocked(job) : job)) : jobs;
 }
 
-/** Jobs of one group that come back at once, at most; more do when the next of them ends. */
-const RETURN_STEP = 256;
+export const toBlocked = (job: StoredJob): StoredJob => blocked(job, "group", job.group?.key as string);
 
-/** Takes `limit − running` jobs of each group that may have room back to the places they had (R16). */
+const laneOf = ({ queue, key }: Group) => startingWith("blocked", blockedLane(queue, "group", key));
+
+/** Has the seats of a group checked before the turn is over. */
+function suspect(turn: Turn, group: Group): void {
+  group.suspect = true;
+  turn.room(group.queue, group.key);
+}
+
+/**
+ * Has the next group of the queue for which jobs wait checked, one per exchange in turn: nothing else would find that all
+ * of its seats are those of jobs that are gone.
+ */
+export function* suspectNext(turn: Turn, queue: string): Program<void> {
+  const lane = `${readyLane(queue)}/group`;
+  // "0" is the next character after "/".
+  const range = { from: ["blocked", turn.cursors.get(queue) ?? `${lane}/`], to: ["blocked", `${lane}0`] };
+  const [at] = yield* scanKeys("jobs", range, 1);
+  turn.cursors.set(queue, at && `${at[1]}\u0001`);
+  if (at) suspect(turn, groupOf(turn, queue, (blockOf(at) as [string, string])[1]));
+}
+
+/**
+ * Gives free seats to the jobs that wait for them, which come back to the places they had (R16). `freed`: the place of a job
+ * that ran.
+ */
 export function* returnToRoom(
   turn: Turn,
-  rooms: readonly { readonly queue: string; readonly key: string }[],
+  rooms: readonly { readonly queue: string; readonly key: string; readonly freed?: JobKey }[],
 ): Program<void> {
-  const leases = yield* turn.leases();
-  const running = countRunning(leases.all().flatMap(({ held }) => held));
-  for (const { queue, key } of new Map(rooms.map((room) => [groupName(room.queue, room.key), room])).values()) {
-    const limit = (yield* limitsOf(queue, [key])).get(key) ?? 1;
-    const room = limit - (running.get(groupName(queue, key)) ?? 0);
-    const jobs = yield* scan(
-      "jobs",
-      startingWith("blocked", blockedLane(queue, "group", key)),
-      Math.min(room, RETURN_STEP),
+  const groups = new Set<Group>();
+  const freed: JobKey[] = [];
+  for (const { queue, key, freed: at } of rooms) {
+    const group = groupOf(turn, queue, key);
+    groups.add(group);
+    if (at && !group.places.has(keyText(at))) freed.push(at);
+  }
+  // One that was given back, and not moved, is in line again.
+  for (const job of yield* get("jobs", freed)) if (job) note(turn, job, true);
+  for (const group of groups) {
+    yield* open(group);
+    if (group.suspect) yield* check(turn, group);
+    const { waiting, room } = yield* seatsOf(turn, group);
+    const jobs = yield* scan("jobs", laneOf(group), room - waiting.length);
+    const moves = jobs.map((job) => ({ from: job.key, job: returned(job) }));
+    for (const { job } of moves) note(turn, job, true);
+    yield* move(turn, moves);
+  }
+}
+
+/** Strikes out seats whose jobs went without a word: a damaged record that was set aside, a tab with older code. */
+function* check(turn: Turn, group: Group): Program<void> {
+  group.suspect = false;
+  const waiting = (yield* seatsOf(turn, group)).waiting.slice(0, CHECK_STEP);
+  const jobs = yield* get("jobs", waiting);
+  for (const [index, at] of waiting.entries())
+    if (jobs[index]?.group?.key !== group.key) group.places.set(keyText(at), undefined);
+}
+
+/** Writes the cells that changed. A running job needs no seat there: but to take it out would be a write at each claim. */
+export function* flushGroups(turn: Turn): Program<void> {
+  for (const group of turn.groups.values()) {
+    const { queue, key, places } = group;
+    if (places.size > 0) yield* open(group);
+    const { cell = {}, limit } = group;
+    const { seats: before = [] } = cell;
+    const { line, running } = yield* seatsOf(turn, group);
+    const seats = [...line].flatMap(([place, at]) =>
+      !running.has(place) || (limit <= SEATS && before.includes(at)) ? [at] : [],
     );
-    yield* move(
-      turn,
-      jobs.map((job) => ({ from: job.key, job: returned(job) })),
-    );
+    if (limit === (cell.limit ?? 1) && JSON.stringify(seats) === JSON.stringify(before)) continue;
+    if (limit === 1 && seats.length === 0) yield* removeCells(kind("group", queue), [key]);
+    else yield* putCells(kind("group", queue), [[key, { limit, seats }]]);
   }
 }

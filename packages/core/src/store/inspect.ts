@@ -116,7 +116,7 @@ function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
  */
 export function* attentionAt(now: number): Program<number | undefined> {
   const mint = new Mint(() => 0);
-  const current = new Turn({ now, horizon: now, mint, random: () => 0 });
+  const current = new Turn({ now, horizon: now, mint, random: () => 0, cursors: new Map() });
   let wakeAt = yield* firstDue(current, yield* readyQueues());
   for (const lease of (yield* current.leases()).all()) {
     // A lease that has run out is judged at the next look but one: no use in looking all the time.
@@ -163,10 +163,11 @@ export function attentionOf(operation: Operation, now: number): number | undefin
   return first;
 }
 
-/** Whether the cells that are put tell of requests only, marks and quotas, and decide over no job. */
+/** Whether these cells decide over no job that is in line: marks and quotas of requests, seats of groups. */
 function isRemark(operation: Operation): boolean {
-  if (operation.op !== "put") return false;
-  return operation.records.every(({ key }) => key[0] === "mark" || String(key[0]).startsWith("quota/"));
+  const { op } = operation;
+  const keys = op === "put" ? operation.records.map(({ key }) => key) : op === "delete" ? operation.keys : [[""]];
+  return keys.every(([name]) => name === "mark" || /^(quota|group)\//.test(String(name)));
 }
 
 /** The queues that have jobs in line, by one seek each. */

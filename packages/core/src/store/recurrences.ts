@@ -37,8 +37,8 @@ export function* schedule(
     if (first === undefined) throw invalidOption(rule.kind, `The recurrence ${JSON.stringify(key)} can never occur.`);
     if (before) yield* endPending(turn, queue, before, turn.now);
     const at = !before && rule.immediately ? turn.now : first;
-    yield* placeOccurrence(turn, queue, key, { rule, job, count: 0 }, at);
     yield* setLimits(turn, [{ ...job, queue }]);
+    yield* placeOccurrence(turn, queue, key, { rule, job, count: 0 }, at);
     return { affected: 1 };
   }
   return { affected: yield* reschedule(turn, queue, key, before, rule, job) };

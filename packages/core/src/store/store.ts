@@ -185,8 +185,8 @@ export interface Cells {
   queue: QueueSettings;
   /** Starts that a rate limit counts, oldest first, by queue. */
   rate: { readonly slices?: readonly Slice[] };
-  /** `group/QUEUE`: a limit other than 1, by group key. */
-  group: { readonly limit: number };
+  /** `group/QUEUE`, by group key: a limit other than 1, the keys of its jobs in line: see `Group`. */
+  group: { readonly limit?: number; readonly seats?: readonly JobKey[] };
   /** `family/QUEUE`: of a parent, by its id. */
   family: Family;
   /** `member/QUEUE/PARENT`: by the child's queue and id. */

@@ -4,6 +4,7 @@ import type { NextCron } from "../job/recurrence.ts";
 import type { Ending, Stand } from "../job/transitions.ts";
 import { getCell, kind, putCells } from "./cells.ts";
 import { noteEnded } from "./ended-ids.ts";
+import { flushGroups, type Group } from "./groups.ts";
 import { everyLease, Leases } from "./leases.ts";
 import type { Mint } from "./mint.ts";
 import { get, put, together } from "./operations.ts";
@@ -17,6 +18,8 @@ export interface Surroundings {
   readonly mint: Mint;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Where the look for groups that nobody runs goes on, by queue: see `suspectNext`. */
+  readonly cursors: Map<string, string | undefined>;
   /** Reads cron rules; absent: recurrences by cron are refused. */
   readonly nextCron?: NextCron | undefined;
 }
@@ -25,7 +28,8 @@ export interface Surroundings {
 export interface Aftermath {
   readonly ends: { readonly job: StoredJob; readonly ending: Ending; readonly trace?: boolean }[];
   readonly successors: { readonly queue: string; readonly id: string }[];
-  readonly rooms: { readonly queue: string; readonly key: string }[];
+  /** `freed`: of a job that runs no more. */
+  readonly rooms: { readonly queue: string; readonly key: string; readonly freed?: JobKey }[];
 }
 
 export type TallyPlace = Exclude<keyof TallyRecord, "key">;
@@ -36,6 +40,9 @@ export class Turn {
   readonly random: () => number;
   horizon: number;
   readonly nextCron: NextCron | undefined;
+  readonly cursors: Surroundings["cursors"];
+  /** The groups that this turn has to do with. */
+  readonly groups = new Map<string, Group>();
   readonly #mint: Mint;
   #leases: Leases | undefined;
   #aftermath: Aftermath = { ends: [], successors: [], rooms: [] };
@@ -54,6 +61,7 @@ export class Turn {
     this.horizon = Math.max(surroundings.now, surroundings.horizon);
     this.random = surroundings.random;
     this.nextCron = surroundings.nextCron;
+    this.cursors = surroundings.cursors;
     this.#mint = surroundings.mint;
   }
 
@@ -111,7 +119,7 @@ export class Turn {
     for (const { key, group } of this.#leases?.takeFreed() ?? []) {
       const queue = queueOf(key);
       queues.add(queue);
-      if (group !== undefined) rooms.push({ queue, key: group });
+      if (group !== undefined) rooms.push({ queue, key: group, freed: key });
     }
     for (const queue of queues) if ((yield* this.settings(queue)).maxActive !== undefined) this.changed(queue, "ready");
     return ends.length + successors.length + rooms.length > 0 ? { ends, successors, rooms } : undefined;
@@ -171,8 +179,9 @@ export class Turn {
     return known[place] + (this.#tallies.get(queue)?.[place] ?? 0);
   }
 
-  /** Writes what was kept back: leases, tallies. Last step of every writing program. */
+  /** Writes what was kept back: leases, seats of groups, tallies. Last step of every writing program. */
   *flush(): Program<void> {
+    yield* flushGroups(this);
     if (this.#leases) yield* this.#leases.flush();
     for (const queue of new Set([...this.#tallies.keys(), ...this.#counted.keys()])) {
       const known = yield* this.#known(queue);

@@ -1,5 +1,7 @@
 import { blockOf, decodeId, endStateOf, escapePart, keyText, queueOf, sameKey } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
+import { isUndelayed } from "../job/transitions.ts";
+import { SEATS } from "../store/groups.ts";
 import { scan } from "../store/operations.ts";
 import type {
   Cells,
@@ -33,8 +35,8 @@ export function* snapshot(): Program<Snapshot> {
 /**
  * What is wrong with the records, one sentence a violation; empty between any two programs of a correct driver.
  * Checks I1 (a lease entry has its job), I2 (one holder a job), I3 (every job is reachable by its id), I4 (a dedupe
- * holder is alive, a successor waits for it), I5 (a group's limit holds, and with room nothing waits for it but behind
- * one in line), I6 (tallies equal a full scan), I7 (a parent waits for as many as its children live) and R24 (one
+ * holder is alive, a successor waits for it), I5 (a group's limit holds, its seats are listed, and with room nothing waits
+ * for it), I6 (tallies equal a full scan), I7 (a parent waits for as many as its children live) and R24 (one
  * occurrence a recurrence is pending), and what they rest on: that a key says where its job is.
  *
  * A limit lowered while more of the group run is not told from one exceeded: pass `{ lowered: true }` where that happens.
@@ -175,26 +177,33 @@ function* successors({ jobs, dedupe }: Snapshot): Iterable<string> {
 }
 
 function* groups({ jobs, leases, cells }: Snapshot, lowered: boolean): Iterable<string> {
-  const limits = new Map<string, number>(
+  const told = new Map<string, Cells["group"]>(
     cells.flatMap(({ key, value }) =>
-      key[0].startsWith("group/") ? [[`${key[0]}\n${key[1]}`, (value as Cells["group"]).limit] as const] : [],
+      key[0].startsWith("group/") ? [[`${key[0]}\n${key[1]}`, value as Cells["group"]] as const] : [],
     ),
   );
+  const stale = new Map([...told].map(([name, { seats = [] }]) => [name, new Set(seats.map(keyText))]));
   const held = new Set(leases.flatMap((lease) => lease.held.map(({ key }) => keyText(key))));
-  const found = new Map<string, { limit: number; running: number; inLine: number; blocked: number }>();
+  const found = new Map<string, { limit: number; running: number; seated: number; blocked: number }>();
   for (const job of jobs) {
     if (!job.group || !isLive(job)) continue;
     const name = `group/${escapePart(job.queue)}\n${job.group.key}`;
-    const group = found.get(name) ?? { limit: limits.get(name) ?? 1, running: 0, inLine: 0, blocked: 0 };
+    const { limit = 1 } = told.get(name) ?? {};
+    const group = found.get(name) ?? { limit, running: 0, seated: 0, blocked: 0 };
     found.set(name, group);
+    const listed = job.key[0] === "ready" && stale.get(name)?.delete(keyText(job.key));
     if (held.has(keyText(job.key))) group.running++;
-    else if (job.key[0] === "ready") group.inLine++;
+    else if (listed) group.seated++;
+    else if (job.key[0] === "ready" && isUndelayed(job.key))
+      yield `I5: ${show(job)} is in line without a seat of ${name}`;
     else if (blockOf(job.key)?.[0] === "group") group.blocked++;
   }
-  for (const [name, { limit, running, inLine, blocked }] of found) {
+  for (const [name, seats] of stale)
+    for (const seat of seats) yield `I5: ${name} lists the seat ${seat}, where none of its jobs is in line`;
+  for (const [name, { limit, running, seated, blocked }] of found) {
     if (running > limit && !lowered) yield `I5: of ${name} ${running} jobs run, ${limit} may`;
-    if (blocked > 0 && running + inLine < limit)
-      yield `I5: of ${name} ${blocked} jobs wait although ${running} run and ${inLine} are in line, ${limit} may run`;
+    if (blocked > 0 && seated < Math.min(SEATS, limit - running))
+      yield `I5: of ${name} ${blocked} jobs wait although ${running} run and ${seated} are in line, ${limit} may run`;
   }
 }
 

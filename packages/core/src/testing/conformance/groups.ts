@@ -1,4 +1,5 @@
 import { DEFAULTS } from "../../job/defaults.ts";
+import { remove, scan, startingWith } from "../../store/operations.ts";
 import type { ClaimedJob } from "../../store/verbs.ts";
 import { KEEP_NONE, type Scene, verb } from "./support.ts";
 import { LEASE_MS, QUEUE, type TestWorker } from "./test-worker.ts";
@@ -288,10 +289,13 @@ export const groupsCases = verb("groups", (it) => {
 
   it("R16: more than 100 jobs of full groups at the head step aside in several claims, each of which says so", async ({
     add,
+    advance,
     expect,
     worker,
   }) => {
-    const ids = await add(...many(250, of("g")), {});
+    // Delayed ones: the others wait from the start.
+    const ids = await add(...many(250, { ...of("g"), delayMs: 1_000 }), { delayMs: 1_000 });
+    await advance(1_000);
     const one = worker();
     const taken: string[] = [];
     for (let rounds = 0; taken.length < 2; rounds++) {
@@ -303,6 +307,140 @@ export const groupsCases = verb("groups", (it) => {
     expect(taken).toEqual([ids[0], ids[250]]);
     expect((await one.exchange({ limit: 9 })).nextWakeMs).toBeUndefined();
   });
+
+  for (const [how, size] of [
+    ["in one call", 300],
+    ["in calls of 10", 10],
+    ["one by one", 1],
+  ] as const) {
+    it(`R16: behind 300 jobs of a group that were added ${how}, another group's job starts within one claim`, async ({
+      add,
+      expect,
+      job,
+      worker,
+    }) => {
+      const ids: string[] = [];
+      while (ids.length < 300) ids.push(...(await add(...many(size, of("g", 2)))));
+      const [other] = await add(of("h"));
+      for (const index of [0, 1]) expect((await job(ids[index] as string)).blockedBy).toBeUndefined();
+      for (const index of [2, 150, 299]) expect((await job(ids[index] as string)).blockedBy).toBe("group");
+      const one = worker();
+      const held = await one.claim(3);
+      expect(held.map(({ job }) => job.id).sort()).toEqual([ids[0], ids[1], other].sort());
+      await one.complete(held);
+      expect(await one.claimIds(9)).toEqual([ids[2], ids[3]]);
+    });
+  }
+
+  it("R16: of a group with a limit of 300 at most 256 wait in line, and as many run as the limit says", async ({
+    add,
+    expect,
+    job,
+    worker,
+  }) => {
+    const ids = await add(...many(310, of("g", 300)));
+    const [other] = await add(of("h"));
+    expect((await job(ids[255] as string)).blockedBy).toBeUndefined();
+    expect((await job(ids[256] as string)).blockedBy).toBe("group");
+    const one = worker();
+    const { jobs, nextWakeMs } = await one.exchange({ limit: 299 });
+    expect(nextWakeMs).toBe(0);
+    const seen = [...jobs.map(({ job }) => job.id), ...(await one.claimIds(99))];
+    expect(seen.filter((id) => id !== other)).toEqual(ids.slice(0, 300));
+    expect(seen).toContain(other);
+    expect((await job(ids[300] as string)).blockedBy).toBe("group");
+  });
+
+  it("R15: whenever they were added, the jobs of a group that go first are in line", async ({
+    add,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
+    const [low, high] = await add(of("g"), { ...of("g"), priority: 5 });
+    expect((await job(low)).blockedBy).toBe("group");
+    expect((await job(high)).blockedBy).toBeUndefined();
+    const [highest] = await add({ ...of("g"), priority: 9 });
+    expect((await job(high)).blockedBy).toBe("group");
+    expect((await job(highest)).blockedBy).toBeUndefined();
+    // It goes behind those that wait.
+    await driver.command({ type: "update", queue: QUEUE, id: highest, priority: -1 });
+    expect((await job(highest)).blockedBy).toBe("group");
+    const one = worker();
+    const order: string[] = [];
+    for (let held = await one.claim(9); held.length > 0; held = await one.claim(9)) {
+      order.push(...held.map(({ job }) => job.id));
+      await one.complete(held);
+    }
+    expect(order).toEqual([high, low, highest]);
+  });
+
+  it("R16: a job that is promoted, retried by hand or given to a full group waits for its room, too", async ({
+    add,
+    command,
+    expect,
+    job,
+    worker,
+  }) => {
+    const replace = { dedupe: { key: "k", mode: "replace" } } as const;
+    const [failed] = await add(of("g"));
+    const one = worker();
+    await one.fail((await one.take(1))[0]);
+    const [first, later, given] = await add(of("g"), { ...of("g"), delayMs: 60_000 }, { ...of("h"), ...replace });
+    await command("promote", later);
+    await command("retry", failed);
+    await add({ ...of("g"), ...replace });
+    for (const id of [later, failed, given]) expect((await job(id)).blockedBy).toBe("group");
+    const order: string[] = [];
+    for (let held = await one.claim(9); held.length > 0; held = await one.claim(9)) {
+      order.push(...held.map(({ job }) => job.id));
+      await one.complete(held);
+    }
+    // In the order of their places: the one that was given to the group kept the place it had.
+    expect(order).toEqual([first, given, later, failed]);
+  });
+
+  it("R16: a delayed job takes no room from its group before it is due", async ({ add, advance, expect, worker }) => {
+    const [later, now] = await add({ ...of("g"), delayMs: 1_000 }, of("g"));
+    const one = worker();
+    const held = await one.claim(9);
+    expect(held.map(({ job }) => job.id)).toEqual([now]);
+    await one.complete(held);
+    await advance(1_000);
+    expect(await one.claimIds(9)).toEqual([later]);
+  });
+
+  for (const [finder, look] of [
+    ["the next add to its group", ({ add }: Scene) => add(of("g"))],
+    [
+      "a claim, in a queue that is never idle, behind groups whose jobs run",
+      async ({ add }: Scene, one: TestWorker) => {
+        for (let round = 0; round < 4; round++) {
+          await add({ priority: 9 }, { priority: 9 });
+          await one.claim(1);
+        }
+      },
+    ],
+  ] as const) {
+    it(`R16: a job in line that is gone without a word is found by ${finder}`, async (scene) => {
+      const { add, expect, job, transact, worker } = scene;
+      // Only where a test can reach the records.
+      if (!transact) return;
+      const one = worker();
+      await add(of("a"), of("a"), of("b"), of("b"));
+      await one.claim(9);
+      const [gone, next] = await add(of("g"), of("g"));
+      expect((await job(next)).blockedBy).toBe("group");
+      await transact(function* () {
+        const jobs = yield* scan("jobs", startingWith("ready", QUEUE), 99);
+        const keys = jobs.filter(({ id }) => id === gone).map(({ key }) => key);
+        yield* remove("jobs", keys);
+      });
+      await look(scene, one);
+      expect((await job(next)).blockedBy).toBeUndefined();
+    });
+  }
 
   it("R19: what waits for its group wakes nobody", async ({ add, driver, expect, worker }) => {
     await add(of("g"), of("g"));
@@ -333,6 +471,19 @@ export const groupsCases = verb("groups", (it) => {
     expect(await two.claimIds(1)).toEqual([first]);
     await one.complete(held);
     expect(await two.claimIds(2)).toEqual([b, second]);
+  });
+
+  it("R42: of a group without a limit nothing is left behind its last job", async ({
+    add,
+    expect,
+    records,
+    worker,
+  }) => {
+    await add(of("g"), of("g"), of("h"));
+    const one = worker();
+    for (let held = await one.claim(9); held.length > 0; held = await one.claim(9)) await one.complete(held);
+    const { cells = [] } = (await records()) ?? {};
+    expect(cells.filter(({ key }) => key[0].startsWith("group/"))).toEqual([]);
   });
 
   it("R16: a group belongs to its queue", async ({ add, expect, worker }) => {

@@ -25,7 +25,7 @@ function owner(store: Store, seed = 0) {
   const mint = new Mint(() => seed);
   let now = START;
   const run = async <T>(body: (turn: Turn) => Program<T>): Promise<T> => {
-    const surroundings = { now, horizon: now, mint, random: () => 0 };
+    const surroundings = { now, horizon: now, mint, random: () => 0, cursors: new Map() };
     return (await store.transact(() => runTurn(surroundings, body))).result;
   };
   return {
