@@ -294,6 +294,51 @@ attacks("R23: a clock that was ahead and is set back", (row) => {
     await queue.stop();
     return `${order.join(" ")}; ${await standing(room)}`;
   });
+  row(
+    "200 of a full group behind a job with a delay: no claim reads more than 10,000 records",
+    "2 begun, 199 waiting",
+    async (room) => {
+      const { queue, clock } = room;
+      let begun = 0;
+      queue.on("job:odd", async () => {
+        begun++;
+        await new Promise<void>((resolve) => void clock.after(60_000, resolve));
+      });
+      await ahead(room, YEAR, () => queue.counts());
+      await queue.addJob("odd", 1, { delay: "1d", priority: 5 });
+      await queue.addJobs(Array.from({ length: 200 }, () => ({ name: "odd", payload: 1, group: { key: "g" } })));
+      await queue.addJob("odd", 2);
+      await queue.run({ concurrency: 2 });
+      await clock.advance("1s");
+      const { waiting } = await queue.counts();
+      const stopped = queue.stop({ timeout: 0 });
+      await clock.advance("2m");
+      await stopped;
+      return `${begun} begun, ${waiting} waiting`;
+    },
+  );
+  // Each returns from the group to an instant of the clock that was ahead, and waits its delay once more, one after the other.
+  row.fails(
+    "100 of a group with a delay of a minute, which were due before",
+    "100 ended within five minutes",
+    async (room) => {
+      const { queue, clock } = room;
+      let ended = 0;
+      queue.on("job:odd", async () => {
+        await new Promise<void>((resolve) => void clock.after(1_000, resolve));
+        ended++;
+      });
+      clock.jump(YEAR);
+      const group = { key: "g" };
+      await queue.addJobs(Array.from({ length: 100 }, () => ({ name: "odd", payload: 1, delay: "1m", group })));
+      await queue.run();
+      await clock.advance("62s");
+      clock.jump(-YEAR);
+      await clock.advance("5m");
+      await queue.stop();
+      return `${ended} ended within five minutes`;
+    },
+  );
   row("a successor with a delay", "1 2; 0 waiting, 0 delayed, 0 active, 2 ended", async (room) => {
     const { queue, clock } = room;
     const order: unknown[] = [];

@@ -52,10 +52,10 @@ export class DueJobs {
       const due = yield* this.#head(Math.min(want, this.#likely) + this.#running.size);
       if (due.length > 0) return this.#cut(due, want);
     }
-    while (this.#from) {
+    // More at a time once a page held nothing that is due, but not before: what is not wanted is read again.
+    for (let limit = want + this.#running.size; this.#from; limit = Math.max(limit, SEARCH)) {
       if (this.#rank === undefined && !(yield* this.#seek())) return [];
       const to = ["ready", this.#lane, this.#rank as number, this.#turn.horizon + 1];
-      const limit = Math.max(want + this.#running.size, this.#readOver > 0 ? SEARCH : 0);
       const page: readonly StoredJob[] = yield* scan("jobs", { from: this.#from, to }, limit);
       const last = page[page.length - 1];
       if (!last || page.length < limit) yield* this.#leaveRank(to);
