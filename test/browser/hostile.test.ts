@@ -3,7 +3,7 @@ import { StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe } from "vitest";
 import { server } from "vitest/browser";
-import { Metered } from "../hostile/home.ts";
+import { lookInto, Metered } from "../hostile/home.ts";
 import { hostileSuite } from "../hostile/suite.ts";
 import { drop, freshName } from "./support/databases.ts";
 
@@ -19,6 +19,7 @@ describe.runIf(server.browser === "chromium")("hostile input on IndexedDB", () =
       driver: driver(),
       clock,
       meter,
+      look: lookInto(store, meter),
       another: async () => driver(),
       advance: (ms) => clock.advance(ms),
       jump: async (ms) => clock.jump(ms),

@@ -1,5 +1,5 @@
 import { Queue, type TelemetrySpan, type TelemetrySpanOptions, type TelemetryTracer } from "@quayside/core";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { scene } from "./support.ts";
 
 interface Ended {
@@ -57,6 +57,26 @@ describe("telemetry", () => {
     }
     expect(first).toMatchObject({ status: { code: 2, message: "busy" }, exceptions: [{ message: "busy" }] });
     expect(second.status).toBeUndefined();
+  });
+
+  it("adds and works jobs while the span rejects, never answers, or says what no trace context is", async () => {
+    for (const end of [() => Promise.reject(new Error("no collector")), () => new Promise(() => {})]) {
+      const { driver, clock } = scene();
+      const rejects = async () => Promise.reject(new Error("no collector"));
+      const span = { spanContext: rejects, setAttribute: rejects, setStatus: rejects, recordException: rejects, end };
+      const tracer: TelemetryTracer = { startActiveSpan: (_name, _options, run) => run(span as never) };
+      const queue = new Queue("mail", driver, { clock, telemetry: { tracer } });
+      queue.on("job:email", (_, { attempt }) => {
+        if (attempt === 1) throw new Error("busy");
+      });
+      const print = vi.spyOn(console, "error").mockImplementation(() => {});
+      const id = await queue.addJob("email", null, { backoff: 0 });
+      expect((await queue.get(id))?.trace).toBeUndefined();
+      await queue.drain();
+      expect(await queue.get(id)).toMatchObject({ state: "completed", attempts: 2 });
+      expect(print).toHaveBeenCalled();
+      print.mockRestore();
+    }
   });
 
   it("a released attempt is no error; an add that fails is one", async () => {

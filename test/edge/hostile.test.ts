@@ -3,15 +3,14 @@ import { env } from "cloudflare:workers";
 import { StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { afterEach, describe } from "vitest";
-import { Metered } from "../hostile/home.ts";
-import { CLOCKS } from "../hostile/properties.ts";
+import { lookInto, Metered } from "../hostile/home.ts";
 import { hostileSuite } from "../hostile/suite.ts";
 import { recordsIn } from "./in-object.ts";
 
 afterEach(reset);
 
 describe("hostile input on a Durable Object's store", () => {
-  hostileSuite({ check: 100, nightly: 1_000, without: CLOCKS }, async () => {
+  hostileSuite({ check: 100, nightly: 1_000 }, async () => {
     const clock = createManualClock();
     const records = await recordsIn(env.SMOKE.get(env.SMOKE.newUniqueId()));
     const meter = new Metered(records.open());
@@ -20,6 +19,7 @@ describe("hostile input on a Durable Object's store", () => {
       driver: driver(),
       clock,
       meter,
+      look: lookInto(records.open(), meter),
       another: async () => driver(),
       advance: (ms) => clock.advance(ms),
       jump: async (ms) => clock.jump(ms),

@@ -1,5 +1,6 @@
 import { type Clock, defineJobs, systemClock } from "@quayside/core";
-import { bearerTokens, durableQueue, type QueueNamespace, queueApi, type ShardsOption } from "@quayside/edge";
+import { checkInvariants, snapshot } from "@quayside/core/testing";
+import { bearerTokens, durableQueue, type QueueNamespace, queueApi, type ShardsOption, SqlStore } from "@quayside/edge";
 import { Hono } from "hono";
 import * as z from "zod";
 
@@ -19,7 +20,16 @@ function clockOf(ctx: DurableObjectState): Clock {
 }
 
 /** Keeps jobs and works none: the tests are its workers. */
-export class HttpQueue extends durableQueue({ clock: clockOf }) {}
+export class HttpQueue extends durableQueue({ clock: clockOf }) {
+  /** All that is stored, and what is wrong with it. */
+  async look(): Promise<{ readonly records: string; readonly violations: readonly string[] }> {
+    const store = new SqlStore(this.ctx.storage);
+    return {
+      records: JSON.stringify(await store.transact(snapshot)),
+      violations: await store.transact(checkInvariants),
+    };
+  }
+}
 
 /** The same on the platform's clock: for processes that come and go, whom no test can tell the time. */
 export class TimedQueue extends durableQueue({}) {}
@@ -38,6 +48,18 @@ app.post("/spaces/:space/time", async (c) => {
   time.wall += advance + jump;
   time.elapsed += advance;
   return c.json(time);
+});
+
+/** Queues of each space of which a request was answered. */
+const used = new Map<string, Set<string>>();
+
+/** What the queue "mail" of a space holds, and how many rows the objects of all its queues have read. */
+app.get("/spaces/:space/look", async (c) => {
+  const space = c.req.param("space");
+  const object = (queue: string) => c.env.HTTP_QUEUE.getByName(`${space}/${queue}`);
+  let read = 0;
+  for (const queue of used.get(space) ?? []) read += (await object(queue).usage()).rowsRead;
+  return c.json({ ...(await object("mail").look()), read });
 });
 
 /** The API of each space; those that are called `timed…` are on the platform's clock. Making one builds its request schemas: once, as an app does. */
@@ -61,6 +83,12 @@ function apiOf(space: string): Hono<{ Bindings: Cloudflare.Env }> {
   return app;
 }
 
+app.all("/spaces/:space/api/:queue/*", async (c) => {
+  const { space, queue } = c.req.param();
+  const response = await apiOf(space).fetch(c.req.raw, c.env, c.executionCtx);
+  if (response.ok) used.set(space, (used.get(space) ?? new Set()).add(queue));
+  return response;
+});
 app.all("/spaces/:space/api/*", (c) => apiOf(c.req.param("space")).fetch(c.req.raw, c.env, c.executionCtx));
 
 const tree: z.ZodType<{ readonly children: readonly unknown[] }> = z.object({

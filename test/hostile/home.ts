@@ -1,5 +1,5 @@
 import { isOperation, type Operation, type Program, type Step, type Store } from "@quayside/core";
-import type { DriverUnderTest } from "@quayside/core/testing";
+import { checkInvariants, type DriverUnderTest, snapshot } from "@quayside/core/testing";
 
 /** Most records that one call may read. */
 export const MOST_READ = 10_000;
@@ -7,11 +7,25 @@ export const MOST_READ = 10_000;
 /** Most transactions that one case may take, renewals of a handler that hangs included: beyond, it goes round for ever. */
 const MOST_TRANSACTIONS = 20_000;
 
-/** An opened home of the suite; the meter is absent where no test can reach the store (HTTP). */
+/** What a home holds, and what has been read of it so far. */
+export interface Look {
+  /** All that is stored, as text. */
+  readonly records: string;
+  readonly violations: readonly string[];
+  /** Records and keys (in an object's database: rows) read since it was opened, those for looks left out. */
+  readonly read: number;
+}
+
+/** An opened home of the suite. */
 export interface HostileHome extends DriverUnderTest {
-  readonly meter?: Pick<Metered, "read" | "endless">;
+  /** Absent where the store is in another process: only the watchdog ends what asks without end. */
+  readonly meter?: Pick<Metered, "endless">;
+  look(): Promise<Look>;
   /** Whether all that is due has been done when `advance` returns. */
   readonly prompt?: boolean;
+
+  /** Present where callers are strangers, from whom any JSON may come: sends it to a path of the queue. Others have types. */
+  readonly send?: (method: string, path: string, body: unknown) => Promise<void>;
 }
 
 export type OpenHome = () => Promise<HostileHome>;
@@ -65,6 +79,13 @@ export class Metered implements Store {
   watch: Store["watch"] = (listener) => this.#store.watch(listener);
   close = () => this.#store.close();
 }
+
+/** The look of a home whose store can be reached. */
+export const lookInto = (store: Store, meter: Metered) => async (): Promise<Look> => ({
+  records: JSON.stringify(await store.transact(snapshot)),
+  violations: await store.transact(checkInvariants),
+  read: meter.read,
+});
 
 const answered = ({ op }: Operation, answer: unknown): number =>
   op === "get" || op === "scan" ? (answer as readonly unknown[]).filter((one) => one !== undefined).length : 0;

@@ -1,7 +1,7 @@
 import { MemoryStore, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe } from "vitest";
-import { Metered } from "./home.ts";
+import { lookInto, Metered } from "./home.ts";
 import { hostileSuite } from "./suite.ts";
 
 describe("hostile input on memory", () => {
@@ -14,6 +14,7 @@ describe("hostile input on memory", () => {
       driver: driver(),
       clock,
       meter,
+      look: lookInto(records, meter),
       prompt: true,
       another: async () => driver(),
       advance: (ms) => clock.advance(ms),

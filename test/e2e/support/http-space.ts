@@ -1,4 +1,4 @@
-import { createManualClock, type OpenDriver } from "@quayside/core/testing";
+import { createManualClock, type DriverUnderTest } from "@quayside/core/testing";
 import { httpDriver } from "@quayside/edge/client";
 
 let opened = 0;
@@ -10,8 +10,7 @@ let opened = 0;
  * @param kind of space: see `SPLIT` of the Worker.
  */
 export const openIn =
-  (base: () => string, kind: string): OpenDriver =>
-  async () => {
+  (base: () => string, kind: string) => async (): Promise<DriverUnderTest & { readonly space: string }> => {
     const space = `${base()}/spaces/${kind}-${opened++}`;
     const clock = createManualClock();
     const drivers: { close(): Promise<void> }[] = [];
@@ -25,6 +24,7 @@ export const openIn =
       if (!response.ok) throw new Error(`The clock answered ${response.status}.`);
     };
     return {
+      space,
       driver: make(),
       another: async () => make(),
       clock,

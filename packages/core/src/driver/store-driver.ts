@@ -2,7 +2,7 @@ import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
-import { reportUnheard } from "../job/report.ts";
+import { lent } from "../job/report.ts";
 import { runTurn, type TurnResult } from "../store/aftermath.ts";
 import { command, type Step } from "../store/command.ts";
 import { withBy } from "../store/ended-ids.ts";
@@ -293,15 +293,7 @@ export class StoreDriver implements Driver {
   }
 
   #tell(changes: readonly Change[]): void {
-    for (const change of changes) {
-      for (const listener of [...this.#listeners]) {
-        try {
-          listener(change);
-        } catch (error) {
-          // What was done is done and committed: a listener's mistake must not look like the caller's.
-          reportUnheard(error);
-        }
-      }
-    }
+    // What was done is done and committed: a listener's mistake must not look like the caller's.
+    for (const change of changes) for (const listener of [...this.#listeners]) lent(() => listener(change));
   }
 }

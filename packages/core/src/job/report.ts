@@ -18,3 +18,15 @@ export function reportUnheard(error: unknown): void {
     console?.error(describe(error));
   }
 }
+
+/** Calls what the application lent. What it throws, or rejects with, goes to `failed` and harms nothing else. */
+export function lent<T>(call: () => T, failed: (error: unknown) => void = reportUnheard): T | undefined {
+  try {
+    const answer = call();
+    if ((answer as Partial<PromiseLike<unknown>> | undefined | null)?.then) Promise.resolve(answer).catch(failed);
+    return answer;
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
+}

@@ -1,4 +1,4 @@
-import { reportUnheard } from "../job/report.ts";
+import { lent, reportUnheard } from "../job/report.ts";
 
 /** Every emitter can tell of an error that is nobody's answer. */
 interface Faulty {
@@ -21,16 +21,8 @@ export class Emitter<Events extends Faulty> {
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): boolean {
     const listeners = this.#listeners.get(name);
     if (!listeners?.size) return false;
-    for (const listener of [...listeners]) {
-      const failed = (error: unknown) => (name === "error" ? reportUnheard(error) : this.fault(error));
-      try {
-        const answer = (listener as (event: Events[Name]) => unknown)(event) as PromiseLike<unknown> | undefined;
-        // An asynchronous listener that rejects is one that throws.
-        if (typeof answer?.then === "function") Promise.resolve(answer).then(undefined, failed);
-      } catch (error) {
-        failed(error);
-      }
-    }
+    const failed = (error: unknown) => (name === "error" ? reportUnheard(error) : this.fault(error));
+    for (const listener of [...listeners]) lent(() => (listener as (event: Events[Name]) => unknown)(event), failed);
     return true;
   }
 

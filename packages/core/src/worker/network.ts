@@ -3,6 +3,7 @@ import type { Connectivity } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { hasCode, isA, thrownIn } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
+import { lent } from "../job/report.ts";
 import { backoffDelay, isFinal } from "../job/retry.ts";
 import { memberName } from "../store/members.ts";
 import { Release } from "./release.ts";
@@ -13,7 +14,7 @@ export interface NetworkOptions {
   readonly connectivity: Connectivity;
   /** The network may be back: these jobs, given back because of it, are worth trying now. */
   readonly back: (jobs: readonly JobRecord[]) => void;
-  /** `isOnline` threw. */
+  /** A function of `connectivity` threw. */
   readonly report: (error: unknown) => void;
 }
 
@@ -38,11 +39,11 @@ export class Network {
 
   open(): void {
     this.#away = !this.#online();
-    this.#unwatch ??= this.#options.connectivity.watch(() => void this.#look());
+    this.#unwatch ??= this.#lent((network) => network.watch(() => void this.#look()));
   }
 
   close(): void {
-    this.#unwatch?.();
+    this.#lent(() => this.#unwatch?.());
     this.#unwatch = undefined;
   }
 
@@ -77,18 +78,18 @@ export class Network {
 
   /** A platform that cannot say is taken to be online. */
   #online(): boolean {
+    return this.#lent((network) => network.isOnline()) ?? true;
+  }
+
+  /** Asks something of the application's object. Its failures are reported and stop no worker. */
+  #lent<T>(ask: (network: Connectivity) => T): T | undefined {
     const { connectivity, report } = this.#options;
-    try {
-      return connectivity.isOnline();
-    } catch (error) {
-      report(error);
-      return true;
-    }
+    return lent(() => ask(connectivity), report);
   }
 
   /** Undefined where there is nothing to ask. Those who ask at the same time share an answer. */
   #probe(): Promise<boolean | undefined> {
-    const { probe } = this.#options.connectivity;
+    const probe = this.#lent((network) => network.probe);
     if (!probe) return Promise.resolve(undefined);
     this.#probing ??= this.#ask(probe).finally(() => {
       this.#probing = undefined;

@@ -1,6 +1,6 @@
 import { isA, toStoredError } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
-import { reportUnheard } from "../job/report.ts";
+import { lent, reportUnheard } from "../job/report.ts";
 import { Release } from "./release.ts";
 
 /** What is used of a span of OpenTelemetry. */
@@ -63,7 +63,7 @@ export function traceAdd<T>(
     "quayside.job.name": name,
   };
   const span = { name: `add ${queue}`, kind: PRODUCER, attributes };
-  return traced(telemetry.tracer, span, (open) => add(open && quietly(() => traceparent(open))));
+  return traced(telemetry.tracer, span, (open) => add(open && traceparent(open)));
 }
 
 /** Runs one attempt in a span that links to the job's add. */
@@ -100,15 +100,15 @@ function traced<T>(
     if (working) return working;
     // Not in a promise's turn: what the tracer holds active is so only while its function runs.
     working = startNow(() => work(span));
-    if (span) working = marked(working, span).finally(() => quietly(() => span.end()));
+    if (span) working = marked(working, span).finally(() => void lent(() => span.end()));
     return working;
   };
-  quietly(() => {
+  lent(() =>
     Promise.resolve(tracer.startActiveSpan(name, options, start)).catch((cause) => {
       // The same rejection as the work's own is not the tracer's.
       if (!working) reportUnheard(cause);
-    });
-  });
+    }),
+  );
   return start();
 }
 
@@ -121,35 +121,29 @@ async function marked<T>(working: Promise<T>, span: TelemetrySpan): Promise<T> {
   try {
     return await working;
   } catch (error) {
-    quietly(() => {
-      if (isA(Release, error)) span.setAttribute("quayside.job.released", true);
-      else {
-        const { message } = toStoredError(error);
-        span.recordException(isA(Error, error) ? error : message);
-        span.setStatus({ code: ERROR, message });
-      }
-    });
+    if (isA(Release, error)) lent(() => span.setAttribute("quayside.job.released", true));
+    else {
+      const { message } = toStoredError(error);
+      lent(() => span.recordException(isA(Error, error) ? error : message));
+      lent(() => span.setStatus({ code: ERROR, message }));
+    }
     throw error;
   }
 }
 
-function quietly<T>(act: () => T): T | undefined {
-  try {
-    return act();
-  } catch (cause) {
-    reportUnheard(cause);
-    return undefined;
-  }
-}
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
 
 /** @see https://www.w3.org/TR/trace-context/#traceparent-header */
-function traceparent(span: TelemetrySpan): string {
-  const { traceId, spanId, traceFlags } = span.spanContext();
-  return `00-${traceId}-${spanId}-${(traceFlags & 0xff).toString(16).padStart(2, "0")}`;
+function traceparent(span: TelemetrySpan): string | undefined {
+  const text = lent(() => {
+    const { traceId, spanId, traceFlags } = lent(() => span.spanContext()) as ReturnType<TelemetrySpan["spanContext"]>;
+    return `00-${traceId}-${spanId}-${(traceFlags & 0xff).toString(16).padStart(2, "0")}`;
+  });
+  return text && TRACEPARENT.test(text) ? text : undefined;
 }
 
 function readTraceparent(text: string) {
-  const match = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/.exec(text);
+  const match = TRACEPARENT.exec(text);
   if (!match) return undefined;
   const [, traceId = "", spanId = "", flags = ""] = match;
   return { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };

@@ -122,7 +122,10 @@ export const encryptionCases = topic("encryption", (it) => {
     mail.on("failed", ({ error }) => thrown.push(error));
     mail.on("job:pay", async (_, ctx) => {
       stored.push(await atRest(driver, ctx.id));
-      throw new TypeError(`no such card: ${SECRET}`);
+      const error = new TypeError(`no such card: ${SECRET}`);
+      // Not every engine begins a stack with the message.
+      error.stack = `${error.message} at ${error.stack}`;
+      throw error;
     });
     const id = await mail.addJob("pay", null, { maxAttempts: 2 });
     await mail.drain();

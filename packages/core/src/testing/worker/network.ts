@@ -42,6 +42,30 @@ const job = { requires: "network" } as const;
 
 /** What becomes of jobs that require the network when it is away. */
 export const networkCases = topic("network", (it) => {
+  it("R28: a connectivity that throws, or rejects, is reported and stops no worker", async ({ expect, queue }) => {
+    const broken = () => {
+      throw new Error("no network stack");
+    };
+    const rejects = async () => broken();
+    for (const connectivity of [
+      { isOnline: broken, watch: broken },
+      { isOnline: () => true, watch: () => broken },
+      { isOnline: rejects, watch: rejects },
+    ]) {
+      const mail = queue();
+      const errors = gather(mail, "error");
+      mail.on("job:email", (_, { attempt }) => {
+        if (attempt === 1) throw new Error("busy");
+      });
+      const completed = next(mail, "completed");
+      await mail.run({ connectivity: connectivity as unknown as Connectivity });
+      await mail.addJob("email", null, { ...job, backoff: 0 });
+      await completed;
+      await mail.stop();
+      expect(errors.length).toBeGreaterThan(0);
+    }
+  });
+
   it("R13: a failure while offline gives the job back and spends no attempt, however often", async ({
     advance,
     expect,
