@@ -1,11 +1,12 @@
 import { blockedLane, blockOf, keyText, readyLane } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
-import { blocked, isUndelayed, returned } from "../job/transitions.ts";
+import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
 import { getCell, kind, putCells, removeCells } from "./cells.ts";
 import { move } from "./door.ts";
 import { compareKeys } from "./memory-store.ts";
 import { moveEach } from "./moves.ts";
 import { get, scan, scanKeys, startingWith, together } from "./operations.ts";
+import { standsAhead } from "./set-back.ts";
 import type { Cells, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 
@@ -188,7 +189,11 @@ export function* returnToRoom(
     if (group.suspect) yield* check(turn, group);
     const { waiting, room } = yield* seatsOf(turn, group);
     const jobs = yield* scan("jobs", laneOf(group), room - waiting.length);
-    const moves = jobs.map((job) => ({ from: job.key, job: returned(job) }));
+    // They were due when they stepped aside: where the clock was set back since, their places lie far ahead.
+    const moves = jobs.map((job) => ({
+      from: job.key,
+      job: standsAhead(job.key, turn.now) ? again(job, turn.stand()) : returned(job),
+    }));
     for (const { job } of moves) note(turn, job, true);
     yield* move(turn, moves);
   }

@@ -23,7 +23,8 @@ const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
 export const isStranded = (key: JobKey, now: number): boolean => standsAhead(key, now) && !isUndelayed(key);
 
 /** Whether a job stands where a clock far ahead of this one has put it. */
-const standsAhead = (key: JobKey, now: number): boolean => isAhead(placedAt(key), now) && key[3] >= placedAt(key);
+export const standsAhead = (key: JobKey, now: number): boolean =>
+  isAhead(placedAt(key), now) && key[3] >= placedAt(key);
 
 /**
  * Brings back those jobs of a queue among its next keys: how many, and where to go on; `null` at the end.
