@@ -342,6 +342,31 @@ describe("shouldQueue false: as in a store", () => {
     ]);
   });
 
+  const hostile: Record<string, () => unknown> = {
+    "RetryAfterError(NaN)": () => new RetryAfterError(Number.NaN),
+    "RetryAfterError(-5)": () => new RetryAfterError(-5),
+    "an error whose stack is null": () => Object.assign(new Error("x"), { stack: null }),
+    "an error whose headers.get answers a number": () => Object.assign(new Error("x"), { headers: { get: () => 5 } }),
+    "a proxy that throws": () =>
+      new Proxy(new Error("x"), {
+        get() {
+          throw new Error("from the proxy");
+        },
+      }),
+    "a symbol": () => Symbol("x"),
+  };
+  it.each(Object.keys(hostile))("a handler that throws %s runs once, and addJob rejects", async (name) => {
+    const { queue } = mailQueue({ jobs });
+    let runs = 0;
+    queue.on("job:here", () => {
+      runs++;
+      throw hostile[name]?.();
+    });
+    const added = queue.addJob("here", 1);
+    await expect(added).rejects.toBeDefined();
+    expect(runs).toBe(1);
+  });
+
   it("an id that is stored does not run here; one that failed may run again", async () => {
     const { queue, driver } = mailQueue({ jobs });
     const ran: unknown[] = [];

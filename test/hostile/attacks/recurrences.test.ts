@@ -107,6 +107,11 @@ attacks("H: recurrences and cron rules", (row) => {
       { cron: "0 0 30 2 *" },
     ],
     [
+      "cron: the 31st of February",
+      'refused invalid_option: The recurrence "key" can never occur., 0 kept',
+      { cron: "0 0 31 2 *" },
+    ],
+    [
       "cron: the 31st of April or June",
       'refused invalid_option: The recurrence "key" can never occur., 0 kept',
       { cron: "0 0 31 4,6 *" },

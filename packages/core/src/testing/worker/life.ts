@@ -243,7 +243,7 @@ export const lifeCases = topic("life cycle", (it) => {
     expect(faults).toEqual(["from a listener"]);
   });
 
-  it("R34: random interleavings of run, stop, drain and processNext end in what was asked last, within the concurrency", async ({
+  it("R34: random interleavings of run, stop and drain end in what was asked last, within the concurrency", async ({
     expect,
     queue,
   }) => {
@@ -261,7 +261,7 @@ export const lifeCases = topic("life cycle", (it) => {
       let wanted = "stopped";
       const calls: Promise<unknown>[] = [];
       for (let step = 0; step < 8; step++) {
-        const pick = Math.floor(random() * 5);
+        const pick = Math.floor(random() * 4);
         if (pick === 0) calls.push(mail.addJob("email", null));
         if (pick === 1) calls.push(mail.run({ concurrency: 3 }));
         if (pick === 2) calls.push(mail.stop({ timeout: random() < 0.5 ? 0 : "1h" }));
@@ -276,6 +276,51 @@ export const lifeCases = topic("life cycle", (it) => {
       if (wanted === "running") await mail.waitFor(id);
       else expect(await mail.get(id)).toMatchObject({ state: "waiting" });
       await mail.stop();
+      await mail.clear();
+    }
+    expect(most).toBeLessThanOrEqual(3);
+  });
+
+  it("R34: random interleavings of a worker's start, stop, drain and processNext end in what was asked last", async ({
+    driver,
+    expect,
+    queue,
+    worker,
+  }) => {
+    const mail = queue();
+    let at = 0;
+    let most = 0;
+    const run = async () => {
+      most = Math.max(most, ++at);
+      for (let turn = 0; turn < 3; turn++) await Promise.resolve();
+      at--;
+    };
+    const one = worker(driver, { concurrency: 3, queues: [{ name: mail.name, run }] });
+    for (let seed = 1; seed <= 12; seed++) {
+      const random = seededRandom(seed);
+      let wanted = "stopped";
+      const calls: Promise<string | undefined>[] = [];
+      for (let step = 0; step < 8; step++) {
+        const pick = Math.floor(random() * 5);
+        const acts = [
+          () => mail.addJob("email", null),
+          () => one.start(),
+          () => one.stop({ timeout: random() < 0.5 ? 0 : "1h" }),
+          () => one.drain(),
+          () => one.processNext(),
+        ];
+        const ends = (acts[pick] as () => Promise<unknown>)();
+        // It is for a worker that is not started, and says so to others.
+        calls.push(pick === 4 ? codeOf(ends).then((end) => (end === "conflict" ? "fulfilled" : end)) : codeOf(ends));
+        if (pick === 1) wanted = "running";
+        if (pick === 2) wanted = "stopped";
+        for (let turns = random() * 30; turns > 1; turns--) await Promise.resolve();
+      }
+      expect((await Promise.all(calls)).filter((end) => end !== "fulfilled")).toEqual([]);
+      const id = await mail.addJob("email", null);
+      if (wanted === "running") await mail.waitFor(id);
+      else expect(await mail.get(id)).toMatchObject({ state: "waiting" });
+      await one.stop();
       await mail.clear();
     }
     expect(most).toBeLessThanOrEqual(3);
