@@ -88,40 +88,41 @@ describe("an add asks IndexedDB", () => {
 
 describe("an exchange asks IndexedDB for one transaction", () => {
   // Together: leases, the queue's settings, `tallies`. Then: the head of the line. Write: the lease.
-  it.each([1, 10])("that claims %i: four reads in two trips, one write", async (limit) => {
+  // One of the reads finds no job: it looks for groups whose jobs wait for room that nobody would give (R16).
+  it.each([1, 10])("that claims %i: five reads in two trips, one write", async (limit) => {
     const { add, round, meter } = await open();
     await add(100);
-    expectAtMost(await meter.during(() => round(limit)), { transactions: 1, reads: 4, trips: 2, writes: 1 });
+    expectAtMost(await meter.during(() => round(limit)), { transactions: 1, reads: 5, trips: 2, writes: 1 });
   });
 
   // As a claim; and, with the first trip, whether the keys of the 50 are one run. Writes: their range, the lease.
-  it("that settles 50 and claims 50: five reads in two trips, two writes", async () => {
+  it("that settles 50 and claims 50: six reads in two trips, two writes", async () => {
     const { add, round, meter } = await open();
     await add(100);
     await round(50);
-    expectAtMost(await meter.during(() => round(50)), { transactions: 1, reads: 5, trips: 2, writes: 2 });
+    expectAtMost(await meter.during(() => round(50)), { transactions: 1, reads: 6, trips: 2, writes: 2 });
   });
 
   // As a claim; a run of one needs no look. Writes: the job, the lease.
-  it("that settles one and claims one: four reads in two trips, two writes", async () => {
+  it("that settles one and claims one: five reads in two trips, two writes", async () => {
     const { add, round, meter } = await open();
     await add(100);
     await round(1);
-    expectAtMost(await meter.during(() => round(1)), { transactions: 1, reads: 4, trips: 2, writes: 2 });
+    expectAtMost(await meter.during(() => round(1)), { transactions: 1, reads: 5, trips: 2, writes: 2 });
   });
 
   it("that claims the only job: no more than one that claims the first of many", async () => {
     const { add, round, meter } = await open();
     await add(1);
-    expectAtMost(await meter.during(() => round(10)), { transactions: 1, reads: 4, trips: 2, writes: 1 });
+    expectAtMost(await meter.during(() => round(10)), { transactions: 1, reads: 5, trips: 2, writes: 1 });
   });
 
   // Before jobs that are not due, one more: whether another priority has one that is.
-  it("that finds nothing: four reads in two trips and no write; before many that are not due, five in three", async () => {
+  it("that finds nothing: five reads in two trips and no write; before many that are not due, six in three", async () => {
     const { queue, round, meter } = await open();
-    expectAtMost(await meter.during(() => round(10)), { transactions: 1, reads: 4, trips: 2, writes: 0 });
+    expectAtMost(await meter.during(() => round(10)), { transactions: 1, reads: 5, trips: 2, writes: 0 });
     await queue.addJobs(Array.from({ length: 1_000 }, () => ({ name: "email", payload: 1, delay: "1h" })));
-    expectAtMost(await meter.during(() => round(10)), { transactions: 1, reads: 5, trips: 3, writes: 0 });
+    expectAtMost(await meter.during(() => round(10)), { transactions: 1, reads: 6, trips: 3, writes: 0 });
   });
 });
 
@@ -143,7 +144,7 @@ describe("a worker asks IndexedDB", () => {
     const asked = await meter.during(work(queue, 1_000, 50));
     await queue.stop();
     // The last claim, too, finds as many as it wanted: it cannot know that nothing is left.
-    expectAtMost(asked, { transactions: 21, reads: 5 + 20 * 5, trips: 3 + 20 * 2, writes: 1 + 20 * 2 });
+    expectAtMost(asked, { transactions: 21, reads: 6 + 20 * 6, trips: 3 + 20 * 2, writes: 1 + 20 * 2 });
   });
 
   it("for one transaction a job at concurrency 1, and one more", async () => {
@@ -151,7 +152,7 @@ describe("a worker asks IndexedDB", () => {
     await add(100);
     const asked = await meter.during(work(queue, 100, 1));
     await queue.stop();
-    expectAtMost(asked, { transactions: 101, reads: 101 * 4, trips: 101 * 2, writes: 1 + 100 * 2 });
+    expectAtMost(asked, { transactions: 101, reads: 101 * 5, trips: 101 * 2, writes: 1 + 100 * 2 });
   });
 
   // The add (1 read, 1 write), the claim of the only job (4, 1), its settlement with a look for more (4, 2).
@@ -174,6 +175,6 @@ describe("a worker asks IndexedDB", () => {
       await again;
     });
     await queue.stop();
-    expectAtMost(asked, { transactions: 3, reads: 9, trips: 5, writes: 4 });
+    expectAtMost(asked, { transactions: 3, reads: 11, trips: 5, writes: 4 });
   });
 });
