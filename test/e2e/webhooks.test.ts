@@ -160,6 +160,23 @@ describe("a job sent by webhook", () => {
     expect(receiver.at(path)).toHaveLength(1);
   });
 
+  // A date that is past asks for no wait, as 0 does.
+  it.each([
+    ["a negative number", "-5", 200],
+    ["no number", "soon", 200],
+    ["a date that is past", new Date(0).toUTCString(), 0],
+  ])("keeps to its own backoff and attempts where the Retry-After of a 503 is %s", async (_, value, leastMs) => {
+    const times: number[] = [];
+    const { url } = on((response) => {
+      times.push(Date.now());
+      response.writeHead(503, { "retry-after": value }).end();
+    });
+    const id = await queue.addJob("deliver", { url }, { maxAttempts: 3, backoff: 200 });
+    expect(await ended(id)).toMatchObject({ state: "failed", attempts: 3, error: { name: "WebhookError" } });
+    expect(times).toHaveLength(3);
+    for (const [n, time] of times.slice(1).entries()) expect(time - (times[n] ?? 0)).toBeGreaterThanOrEqual(leastMs);
+  });
+
   it("follows no redirect", async () => {
     const elsewhere = on(status(200));
     const { url } = on(status(307, { location: elsewhere.url }));

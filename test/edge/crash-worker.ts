@@ -12,6 +12,8 @@ const jobs = defineJobs({
   note: { input: z.object({ text: z.string() }), backoff: 1 },
   /** Fails at its first attempt. */
   flaky: { input: z.object({ text: z.string() }) },
+  /** Fails at every attempt, at once. */
+  hopeless: { input: z.object({ text: z.string() }) },
   /** Kills the object that runs it. */
   poison: defineJob({
     input: z.object({ text: z.string() }),
@@ -35,6 +37,10 @@ export class CrashQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
     flaky: ({ text }, { attempt }) => {
       console.log(`ran ${text} attempt=${attempt}`);
       if (attempt === 1) throw new Error("first");
+    },
+    hopeless: ({ text }, { attempt }) => {
+      console.log(`ran ${text} attempt=${attempt}`);
+      throw new Error("again");
     },
     poison: async (_, { queue }) => {
       await scheduler.wait(10);

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { Queue } from "@quayside/core";
 import { edgeQueue, queueStub, StubDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type BareQueue, jobs } from "./queues.ts";
+import { type BareQueue, jobs, ran } from "./queues.ts";
 import { ended, open } from "./work-queue.ts";
 
 afterEach(reset);
@@ -36,6 +36,24 @@ describe("a queue's object", () => {
     const { queue } = open();
     const id = await queue.addJob("flaky", { failures: 9 });
     expect(await ended(queue, id)).toMatchObject({ state: "failed", attempts: 5, error: { message: "failure 5" } });
+  });
+
+  it("R29: fails a job whose result has 40 million characters by its code; those claimed with it complete once", async () => {
+    const { queue } = open();
+    ran.length = 0;
+    const email = (n: number) => ({ name: "email" as const, payload: { to: `neighbour-${n}@b.example` } });
+    const verbose = { name: "verbose" as const, payload: { chars: 40_000_000 } };
+    const ids = await queue.addJobs([email(0), email(1), verbose, email(2), email(3)]);
+    const jobs = await Promise.all(ids.map((id) => ended(queue, id)));
+    const [large] = jobs.splice(2, 1);
+    expect(large).toMatchObject({ state: "failed", error: { code: "result_too_large" } });
+    expect(large?.attempts).toBeLessThanOrEqual(3);
+    for (const job of jobs) expect(job).toMatchObject({ state: "completed", attempts: 1 });
+    expect(ran.filter((name) => name === "verbose")).toHaveLength(large?.attempts ?? 0);
+    expect(ran.filter((name) => name !== "verbose").sort()).toEqual([0, 1, 2, 3].map((n) => email(n).payload.to));
+    // And the object goes on.
+    await ended(queue, await queue.addJob("email", email(4).payload));
+    expect(await queue.counts()).toMatchObject({ completed: 5, failed: 1, waiting: 0, active: 0, delayed: 0 });
   });
 
   it("works hundreds of jobs added at once", async () => {

@@ -10,6 +10,8 @@ export const jobs = defineJobs({
   flaky: { input: z.object({ failures: z.int() }), maxAttempts: 5, backoff: 20 },
   sleep: { input: z.object({ ms: z.number() }) },
   chain: { input: z.object({ name: z.string() }) },
+  /** Its result is a text of so many characters. */
+  verbose: { input: z.object({ chars: z.int() }), maxAttempts: 3, backoff: 20 },
 });
 
 /** Names of chains whose jobs add their own successor, with the runs that are left. */
@@ -79,6 +81,10 @@ export class WorkQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
       const left = chains.get(name) ?? 0;
       chains.set(name, left - 1);
       if (left > 0) await ctx.enqueue({ name: "chain", payload: { name } });
+    },
+    verbose: ({ chars }) => {
+      ran.push("verbose");
+      return "x".repeat(chars);
     },
     sleep: ({ ms }, { signal }) =>
       new Promise((resolve, reject) => {
