@@ -71,9 +71,9 @@ export class Ledger {
   readonly #jobs = new Map<number, Entry>();
   /** When a worker was last disturbed, as a number of notes. */
   readonly #disturbed = new Map<string, number>();
-  /** Those whose trouble goes on, with how many troubles there are. */
   /** What to call once a worker has its answer. */
   readonly #answered = new Map<string, () => void>();
+  /** Those whose trouble goes on, with how many troubles there are. */
   readonly #troubled = new Map<string, number>();
   readonly #workers = new Set<string>();
   readonly #causes = new Map<string, number>();
@@ -122,7 +122,7 @@ export class Ledger {
     this.#causes.set(cause, (this.#causes.get(cause) ?? 0) + 1);
   }
 
-  /** The clock of the queue jumps by more than the day for which the numbers of adds are remembered. */
+  /** The clock of the queue jumps by more than the time for which the numbers of adds are remembered. */
   clockJumped(): void {
     for (const job of this.#unacknowledged) this.#of(job).unsure = true;
     // Each of these adds is marked: it need not be marked again.
