@@ -53,7 +53,7 @@ app.post("/spaces/:space/time", async (c) => {
 /** Queues of each space of which a request was answered. */
 const used = new Map<string, Set<string>>();
 
-/** What the queue "mail" of a space holds, and how many rows the objects of all its queues have read. */
+/** Answers the records of the queue "mail" of a space, and how many rows the objects of all its queues have read. */
 app.get("/spaces/:space/look", async (c) => {
   const space = c.req.param("space");
   const object = (queue: string) => c.env.HTTP_QUEUE.getByName(`${space}/${queue}`);

@@ -11,7 +11,7 @@ const job = {
   tags: ["a"],
 };
 
-/** What a worker sends that holds two jobs, of which it settles one; their tokens come later. */
+/** An exchange of a worker that holds two jobs and settles one; their tokens come later. */
 const exchange = {
   worker: "w",
   leaseMs: 10_000,

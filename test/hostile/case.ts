@@ -118,7 +118,7 @@ async function within<T>(work: Promise<T>, ...ends: (Promise<never> | undefined)
   }
 }
 
-/** What is thrown may be what cannot even be printed. */
+/** Throws what was thrown; in place of a value that may not be printable, an `Error` that names its type. */
 function readable(error: unknown): never {
   throw isA(Error, error) ? error : new Error(`Thrown: ${typeof error}`);
 }

@@ -48,7 +48,7 @@ function misbehaving<T extends object>(right: T, misdeeds: readonly Misdeed[], i
   return members;
 }
 
-/** Whatever a tracer throws is printed, for it has no listener: thousands of times here. */
+/** Errors of a tracer are printed, because no listener takes them: thousands of times here. */
 async function muted(run: () => Promise<void>): Promise<void> {
   const scope = globalThis as { reportError?: ((error: unknown) => void) | undefined };
   const { reportError } = scope;

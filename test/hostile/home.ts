@@ -7,7 +7,7 @@ export const MOST_READ = 10_000;
 /** Most transactions that one case may take, renewals of a handler that hangs included: beyond, it goes round for ever. */
 const MOST_TRANSACTIONS = 20_000;
 
-/** What a home holds, and what has been read of it so far. */
+/** The records of a home, and how many were read so far. */
 export interface Look {
   /** All that is stored, as text. */
   readonly records: string;

@@ -71,7 +71,7 @@ export class Ledger {
   readonly #jobs = new Map<number, Entry>();
   /** When a worker was last disturbed, as a number of notes. */
   readonly #disturbed = new Map<string, number>();
-  /** What to call once a worker has its answer. */
+  /** Functions to call when a worker's exchange is answered, by worker. */
   readonly #answered = new Map<string, () => void>();
   /** Those whose trouble goes on, with how many troubles there are. */
   readonly #troubled = new Map<string, number>();

@@ -19,7 +19,7 @@ export function reportUnheard(error: unknown): void {
   }
 }
 
-/** Calls what the application lent. What it throws, or rejects with, goes to `failed` and harms nothing else. */
+/** Calls a function of the application. An error that it throws, or a rejection that it returns, goes to `failed` only. */
 export function lent<T>(call: () => T, failed: (error: unknown) => void = reportUnheard): T | undefined {
   try {
     const answer = call();

@@ -217,7 +217,7 @@ function* prune(turn: Turn, { queue, state, limit }: Limit): Program<void> {
   yield* forgetOldest(turn, lane, total - limit);
 }
 
-/** What ended before the clock was set back is older than what ended since, though it lies behind it. */
+/** Deletes the oldest ended jobs of a lane. Those with an instant ahead of the clock ended before it was set back: they go first. */
 function* forgetOldest(turn: Turn, { from, to }: Range, excess: number): Program<void> {
   const limit = Math.min(excess, PRUNE_STEP);
   if (limit <= 0) return;

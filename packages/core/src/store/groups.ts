@@ -22,7 +22,7 @@ export interface Group {
   limit: number;
   /** As it is stored; absent: not read yet. */
   cell?: Cells["group"];
-  /** What became of places in line in this turn, by `keyText`: a job took it, or (undefined) left it. */
+  /** Places in line that changed in this turn, by `keyText`: the key of the job that took one; undefined: a job left it. */
   readonly places: Map<string, JobKey | undefined>;
   /** Its seats are to be checked. */
   suspect?: boolean;
@@ -30,7 +30,7 @@ export interface Group {
 
 /** Jobs of a group that have a seat and do not run, at most, whatever its limit: so its cell stays small. */
 export const SEATS = 256;
-/** Seats that are checked at once. The oldest come first, and what is not true stays. */
+/** Seats that one check reads, oldest first: a seat whose job is gone stays until it is removed, so it becomes one of these. */
 const CHECK_STEP = 16;
 
 type Grouped = Pick<StoredJob, "queue" | "group">;
@@ -42,7 +42,7 @@ function groupOf({ groups }: Turn, queue: string, key: string): Group {
   return group;
 }
 
-/** The group of each of these jobs that has one, read in one trip. */
+/** Reads, in one trip, the group of each of these jobs that has one. */
 export function* groupsOf<J extends Grouped>(turn: Turn, jobs: readonly J[]): Program<Map<J, Group>> {
   const groups = new Map<J, Group>();
   for (const job of jobs) if (job.group) groups.set(job, groupOf(turn, job.queue, job.group.key));
@@ -65,7 +65,7 @@ interface Seats {
   readonly room: number;
 }
 
-/** The seats of a group by now. */
+/** Answers the seats of a group, with the changes of this turn. */
 function* seatsOf(turn: Turn, { queue, key, limit, cell, places }: Group): Program<Seats> {
   const line = new Map(cell?.seats?.map((at) => [keyText(at), at]));
   const running = new Set<string>();
@@ -189,7 +189,7 @@ export function* returnToRoom(
     if (group.suspect) yield* check(turn, group);
     const { waiting, room } = yield* seatsOf(turn, group);
     const jobs = yield* scan("jobs", laneOf(group), room - waiting.length);
-    // They were due when they stepped aside: where the clock was set back since, their places lie far ahead.
+    // They were due when they left the line. Where the clock was set back since, their old places are far in the future.
     const moves = jobs.map((job) => ({
       from: job.key,
       job: standsAhead(job.key, turn.now) ? again(job, turn.stand()) : returned(job),
@@ -199,7 +199,7 @@ export function* returnToRoom(
   }
 }
 
-/** Strikes out seats whose jobs went without a word: a damaged record that was set aside, a tab with older code. */
+/** Removes seats whose jobs are gone, which happens where a damaged record was set aside or older code removed the job. */
 function* check(turn: Turn, group: Group): Program<void> {
   group.suspect = false;
   const waiting = (yield* seatsOf(turn, group)).waiting.slice(0, CHECK_STEP);
@@ -208,7 +208,7 @@ function* check(turn: Turn, group: Group): Program<void> {
     if (jobs[index]?.group?.key !== group.key) group.places.set(keyText(at), undefined);
 }
 
-/** Writes the cells that changed. A running job needs no seat there: but to take it out would be a write at each claim. */
+/** Writes the cells that changed. The seat of a running job stays listed: to remove it would cost a write at each claim. */
 export function* flushGroups(turn: Turn): Program<void> {
   for (const group of turn.groups.values()) {
     const { queue, key, places } = group;

@@ -19,18 +19,18 @@ const STEP = 256;
 
 const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
 
-/** Whether a delayed job waits for an instant that was reckoned from a clock far ahead of this one. */
+/** Whether a delayed job waits for an instant that was computed from a clock far ahead of this one. */
 export const isStranded = (key: JobKey, now: number): boolean => standsAhead(key, now) && !isUndelayed(key);
 
-/** Whether a job stands where a clock far ahead of this one has put it. */
+/** Whether a job was placed by a clock far ahead of this one. */
 export const standsAhead = (key: JobKey, now: number): boolean =>
   isAhead(placedAt(key), now) && key[3] >= placedAt(key);
 
 /**
- * Brings back those jobs of a queue among its next keys: how many, and where to go on; `null` at the end.
+ * Places such jobs again, among the next 256 keys of a queue. Answers how many, and where to go on; `null` at the end.
  *
- * @param fits `isStranded` where jobs were claimed that no lease holds yet. Absent: also what nobody delayed, so that claims
- * need not look for it behind what is delayed.
+ * @param fits which jobs. `isStranded` in a claim: it has taken undelayed jobs that no lease holds yet, and to move one would
+ * have it claimed twice. Absent: undelayed jobs too, so that claims need not search for them behind delayed ones.
  */
 export function* bringBack(
   turn: Turn,

@@ -48,7 +48,7 @@ export class Turn {
   #aftermath: Aftermath = { ends: [], successors: [], rooms: [] };
   readonly #settings = new Map<string, QueueSettings>();
   readonly #tallies = new Map<string, Partial<Record<TallyPlace, number>>>();
-  /** It met a job whose instant was reckoned from a clock that was ahead and was set back since. */
+  /** This turn found a job whose instant was computed from a clock that was ahead and was set back since. */
   setBack = false;
   /** Queues of which a tally was not known: a program of kind `read` may not have written it. */
   readonly newlyCounted = new Set<string>();

@@ -46,7 +46,7 @@ const changed = (): StandardSchema => {
   return schema((value) => (++checks > 1 ? `not ${value}` : undefined));
 };
 
-/** What puts the payload into the job's record besides its handler's words. */
+/** Ways by which the payload gets into the job's record besides the text of its handler. */
 const SPEAKERS: readonly (readonly [string, () => Record<string, JobDefinition>, (mail: Queue) => void])[] = [
   ["what a schema says of the payload", () => ({ pay: { input: changed() } }), (mail) => mail.on("job:pay", () => 1)],
   [
