@@ -144,6 +144,11 @@ describe("an outbox", () => {
   it("refuses what a remote could only refuse later", async () => {
     const { tab } = bound(open());
     const { outbox, mail } = tab();
+    for (const dots of [".", ".."]) {
+      const refusal = { code: "invalid_option", message: expect.stringContaining("must not be . or ..") };
+      await expect(mail.addJob("email", 0, { id: dots })).rejects.toMatchObject(refusal);
+      await expect(outbox.enqueue([{ queue: dots, name: "email", payload: "0" }])).rejects.toMatchObject(refusal);
+    }
     await expect(
       mail.addFlow({ name: "email", payload: 0, children: [{ name: "email", payload: 1 }] }),
     ).rejects.toMatchObject({

@@ -20,6 +20,13 @@ describe("a body", () => {
     ["with __proto__ as an option", '{"name":"note","options":{"__proto__":{"delay":1}}}', 400, ["options.__proto__"]],
     ["with __proto__ as its name", '{"name":"__proto__"}', 422, ["name"]],
     ["with half a character in an id", '{"name":"note","options":{"id":"\\ud800"}}', 400, ["options.id"]],
+    [
+      "with two dots as an id, which no URL can spell",
+      '[{"name":"note","payload":{"board":"a","note":"b"}},{"name":"note","options":{"id":".."}}]',
+      400,
+      ["[1].options.id"],
+    ],
+    ["with a dot as an id", '{"name":"email","options":{"id":"."}}', 400, ["options.id"]],
     ["with a number beyond all bounds", '{"name":"email","options":{"delay":1e308}}', 400, ["options.delay"]],
     ["with a number that is not finite", '{"name":"email","options":{"priority":-1e999}}', 400, ["options.priority"]],
     ["of another kind in its list", '[{"name":"email"},[]]', 400, ["[1]"]],

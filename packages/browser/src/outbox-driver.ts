@@ -4,6 +4,7 @@ import {
   type Command,
   type CommandReply,
   checkName,
+  checkPathName,
   type Driver,
   type Enlistment,
   type EnqueueReceipt,
@@ -242,7 +243,7 @@ function urlOf(remote: Driver): string {
 
 /** What the remote would refuse later, said now. */
 function checkJob({ queue, flow, dedupe, group }: NewJob): void {
-  checkName(queue, "queue");
+  checkPathName(queue, "queue");
   if (dedupe) checkName(dedupe.key, "dedupe.key");
   if (group) checkName(group.key, "group.key");
   if (flow) {

@@ -56,7 +56,7 @@ export {
   type ResolvedOptions,
   resolveOptions,
 } from "./job/options.ts";
-export { checkName, shardOfId } from "./job/place.ts";
+export { checkName, checkPathName, shardOfId } from "./job/place.ts";
 export type {
   ChildFailure,
   Dedupe,

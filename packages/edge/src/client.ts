@@ -4,6 +4,7 @@ import {
   type Command,
   type CommandReply,
   checkName,
+  checkPathName,
   type Driver,
   type Duration,
   type Enlistment,
@@ -13,6 +14,7 @@ import {
   type JobCounts,
   type JobPage,
   type JobRecord,
+  LIMITS,
   type ListQuery,
   type NewJob,
   type NumberedRequest,
@@ -255,10 +257,11 @@ export class HttpDriver implements Driver {
 
 const path = (queue: string, rest: string): string => `/${part(queue, "queue")}/${rest}`;
 
-/** A name as a part of a path; others than core allows cannot stand in a URL. */
-const part = (name: string, option: string): string => encodeURIComponent(checkName(name, option));
-/** An id of any length may be asked for, but no address can spell a half of a character. */
-const idPart = (id: string): string => encodeURIComponent(id.isWellFormed() ? id : checkName(id, "id"));
+/** A name as a part of a path; others than core allows cannot stand in a URL, or name something else there. */
+const part = (name: string, option: string): string => encodeURIComponent(checkPathName(name, option));
+/** An id of any length may be asked for; one that no address can spell, or that leads elsewhere, is refused. */
+const idPart = (id: string): string =>
+  id.length > LIMITS.nameLength && id.isWellFormed() ? encodeURIComponent(id) : part(id, "id");
 
 function queryOf(values: Readonly<Record<string, string | number | readonly string[] | undefined>>): string {
   const present = Object.entries(values).flatMap(([name, value]) => {

@@ -149,9 +149,15 @@ export const keyText = (key: JobKey): string => key.join("\n");
 
 /** @throws {QuaysideError} `invalid_option` when a name is empty, over 256 characters or not well-formed Unicode. */
 export function checkName(name: string, option: string): string {
-  if (typeof name !== "string" || name === "" || name.length > LIMITS.nameLength || !name.isWellFormed()) {
+  if (typeof name !== "string" || !name || name.length > LIMITS.nameLength || !name.isWellFormed()) {
     const rule = `must be a string of 1 to ${LIMITS.nameLength} characters of well-formed Unicode`;
     throw refused(option, rule, name);
   }
   return name;
+}
+
+/** A name that can stand in a path: URLs lose `.` and `..`, whatever their spelling. */
+export function checkPathName(name: string, option: string): string {
+  if (name === "." || name === "..") throw refused(option, "must not be . or ..", name);
+  return checkName(name, option);
 }

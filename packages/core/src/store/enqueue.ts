@@ -1,6 +1,6 @@
 import type { NewJob } from "../job/new-job.ts";
 import { checkTags } from "../job/options.ts";
-import { checkName, childId } from "../job/place.ts";
+import { checkName, checkPathName, childId } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { AddedKeys, stored } from "./added-keys.ts";
 import { forget, locate, place } from "./door.ts";
@@ -32,9 +32,9 @@ export type Admit = (placed: readonly StoredJob[]) => Program<void>;
 
 /** Names become keys (R4), and not every caller is a `Queue` that has checked them. */
 export function checkNames({ queue, name, id, dedupe, group, tags }: Omit<NewJob, "payload">): void {
-  checkName(queue, "queue");
+  checkPathName(queue, "queue");
   checkName(name, "name");
-  if (id !== undefined) checkName(id, "id");
+  if (id !== undefined) checkPathName(id, "id");
   if (dedupe) checkName(dedupe.key, "dedupe.key");
   if (group) checkName(group.key, "group.key");
   if (tags) checkTags(tags);

@@ -211,14 +211,10 @@ function withinBounds(held: readonly Held[]): readonly Held[] {
 /** The same answer to the same number (R9): the tokens name the exchange that claimed them, held jobs never change. */
 function* repeat(turn: Turn, request: ExchangeRequest, lease: LeaseRecord): Program<ExchangeReply> {
   if (request.exchange < lease.exchange) {
-    throw new QuaysideError(
-      "stale_exchange",
-      `Exchange ${request.exchange} of worker ${request.worker} came after exchange ${lease.exchange}.`,
-      {
-        exchange: request.exchange,
-        last: lease.exchange,
-      },
-    );
+    throw new QuaysideError("stale_exchange", `Exchange ${request.exchange} came after exchange ${lease.exchange}.`, {
+      exchange: request.exchange,
+      last: lease.exchange,
+    });
   }
   const claimed = lease.held.filter((held) => held.token.startsWith(`${request.exchange}.`));
   const jobs = yield* get(

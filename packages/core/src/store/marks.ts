@@ -53,19 +53,14 @@ export function* recall(
       const done = mark.past?.some(([before, of]) => before === number && of === digest);
       const ids = jobs.flatMap(({ id }) => id ?? []);
       if (done && ids.length === jobs.length) return { mark, receipts: ids.map((id) => ({ id, deduplicated: true })) };
-      throw new QuaysideError(
-        "stale_exchange",
-        `Request ${number} of sender ${sender} came after request ${mark.number}.`,
-        { sender, number, last: mark.number },
-      );
+      throw new QuaysideError("stale_exchange", `Request ${number} came after request ${mark.number}.`, {
+        number,
+        last: mark.number,
+      });
     }
     if (number === mark.number) {
       if (digest === mark.digest) return { mark, receipts: mark.receipts };
-      throw new QuaysideError(
-        "mark_conflict",
-        `Request ${number} of sender ${sender} was made before with other content.`,
-        { sender, number },
-      );
+      throw new QuaysideError("mark_conflict", `Request ${number} was made before with other content.`, { number });
     }
   }
   return { mark };

@@ -1,7 +1,7 @@
 import { invalidOption } from "../job/errors.ts";
 import { canonicalText } from "../job/json.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { checkName } from "../job/place.ts";
+import { checkPathName } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { nextOccurrence, type RecurrenceRule } from "../job/recurrence.ts";
 import { readyStored, replaced } from "../job/transitions.ts";
@@ -29,7 +29,7 @@ export function* schedule(
   turn: Turn,
   { queue, key, rule, job }: Extract<Command, { type: "schedule" }>,
 ): Program<CommandReply> {
-  checkName(key, "key");
+  checkPathName(key, "key");
   checkNames({ ...job, queue });
   const before = yield* getCell(kind("schedule", queue), key);
   if (!before || !isSameTiming(before, rule, turn.now)) {

@@ -1,4 +1,5 @@
 import {
+  checkPathName,
   type DefinedJobs,
   type JobDefinition,
   type JobOptions,
@@ -42,6 +43,7 @@ export async function readJob(body: JobBody, root: string, { queue, jobs, limits
   const at = (...parts: readonly string[]) => joinPath(root, parts);
   try {
     const definition = definitionOf(jobs, name);
+    if (options?.id !== undefined) checkPathName(options.id, "id");
     const resolved = resolveOptions([jobDefaultsOf(definition), options as JobOptions | undefined], Date.now());
     const text = toJsonText(payload, "payload");
     const bytes = new TextEncoder().encode(text).length;

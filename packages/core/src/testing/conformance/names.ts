@@ -25,6 +25,46 @@ const ODD = [
   "__proto__",
 ];
 
+/** Texts that an address must not read as anything but an id, a key or a queue; `€` takes nine characters in a URL. */
+const IN_ADDRESSES = [
+  ...ODD,
+  "...",
+  ". ",
+  " ..",
+  "../x",
+  "x/..",
+  "/",
+  "//",
+  "/..",
+  "..\\",
+  "%2e",
+  "%2E%2e",
+  "%",
+  "%zz",
+  "\u0000",
+  "\r\n",
+  "?",
+  "?state=failed",
+  "#",
+  ";",
+  "=",
+  "&",
+  "+",
+  ":",
+  "@",
+  "\\",
+  '"',
+  "'",
+  "\u202e",
+  "\ufeff",
+  "e\u0301",
+  "retry",
+  "jobs",
+  "events",
+  "http://a/b",
+  "€".repeat(256),
+];
+
 export const namesCases = verb("names", (it) => {
   it("R4: queues whose names differ in any character are different queues", async ({
     add,
@@ -86,6 +126,76 @@ export const namesCases = verb("names", (it) => {
     for (const [index, name] of ODD.entries())
       expect(await worker().claimIds(50, [{ queue: QUEUE, names: [name] }]), name).toEqual([ids[index]]);
   });
+
+  it("R32: an id of any characters that may be added is reached by every verb", async ({
+    add,
+    command,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
+    const failed = await add({ maxAttempts: 1 });
+    const one = worker();
+    for (const held of await one.claim(1)) await one.fail(held);
+    await add(...IN_ADDRESSES.map((id) => ({ id, delayMs: 1_000 })));
+    for (const id of IN_ADDRESSES) {
+      expect((await job(id)).id, id).toBe(id);
+      const update = { type: "update", queue: QUEUE, id, priority: 7, payload: JSON.stringify(id) } as const;
+      expect(await driver.command(update), id).toMatchObject({ affected: 1 });
+      expect(await job(id), id).toMatchObject({ id, priority: 7, payload: id });
+      expect(await command("promote", id), id).toMatchObject({ affected: 1 });
+      expect(await command("cancel", id), id).toEqual({ affected: 1, state: "cancelled" });
+      expect(await command("retry", id), id).toMatchObject({ affected: 1 });
+      expect(await job(id), id).toMatchObject({ id, state: "waiting" });
+      expect(await command("remove", id), id).toMatchObject({ affected: 1 });
+      expect(await driver.get(QUEUE, id), id).toBeUndefined();
+    }
+    expect(await job(failed[0])).toMatchObject({ state: "failed" });
+  });
+
+  it("R32: a schedule key of any characters that may be set is reached by every verb", async ({ driver, expect }) => {
+    for (const key of IN_ADDRESSES) {
+      const rule = { kind: "every", everyMs: 60_000 } as const;
+      const set = { type: "schedule", queue: QUEUE, key, rule, job: newJob() } as const;
+      expect(await driver.command(set), key).toMatchObject({ affected: 1 });
+      expect((await driver.schedules(QUEUE)).map((schedule) => schedule.key)).toEqual([key]);
+      expect(await driver.command({ type: "unschedule", queue: QUEUE, key }), key).toMatchObject({ affected: 1 });
+    }
+    expect(await driver.schedules(QUEUE)).toEqual([]);
+  });
+
+  for (const dots of [".", ".."]) {
+    it(`R32: ${dots} is refused as an id, a queue and a schedule key: a URL loses it`, async ({
+      add,
+      counts,
+      driver,
+      expect,
+      job,
+      refused,
+      worker,
+    }) => {
+      await refused(driver.enqueue([newJob(), newJob({ id: dots })]), "invalid_option");
+      await refused(driver.enqueue([newJob({ queue: dots })]), "invalid_option");
+      const rule = { kind: "every", everyMs: 60_000 } as const;
+      const set = { type: "schedule", queue: QUEUE, key: dots, rule, job: newJob() } as const;
+      await refused(driver.command(set), "invalid_option");
+      expect(await counts()).toEqual(NOTHING);
+
+      // Of a failed job beside it nothing is changed by what would be its neighbour's address.
+      const [failed] = await add({ maxAttempts: 1 });
+      const one = worker();
+      for (const held of await one.claim(1)) await one.fail(held);
+      for (const type of ["retry", "cancel", "promote", "remove"] as const)
+        await driver.command({ type, queue: QUEUE, id: dots }).catch(() => {});
+      await driver.command({ type: "unschedule", queue: QUEUE, key: dots }).catch(() => {});
+      await driver.get(QUEUE, dots).catch(() => {});
+      expect(await job(failed)).toMatchObject({ state: "failed" });
+      expect(await counts()).toEqual({ ...NOTHING, failed: 1 });
+      // A name, a group and a dedupe key stand in no path.
+      await add({ name: dots, group: { key: dots }, dedupe: { key: dots, mode: "drop" }, tags: [dots] });
+    });
+  }
 
   for (const [what, bad] of [
     ["a lone surrogate", "a\ud800"],
