@@ -87,15 +87,15 @@ describe("a batch of Cloudflare Queues", () => {
     expect(await queue.size()).toBe(1);
   });
 
-  it("takes its jobs from `job`, which may pass a message over and say an id of its own", async () => {
+  it("takes its jobs from `job`, which may pass a message over by null and say an id of its own", async () => {
     const { queue, ids } = open();
     const told = await deliver(queue, [message("a", { mail: "a@b.example" }), message("b", "noise")], {
       job: (body) =>
         body === "noise"
-          ? undefined
+          ? null
           : { name: "email", payload: { to: (body as { mail: string }).mail }, id: "own", priority: 5 },
     });
-    expect(told).toMatchObject({ acked: ["a", "b"], retries: [] });
+    expect(told).toMatchObject({ added: 1, skipped: 1, acked: ["a", "b"], retries: [] });
     expect(await ids()).toEqual(["own"]);
     expect(await queue.get("own")).toMatchObject({ priority: 5, payload: { to: "a@b.example" } });
   });
@@ -121,6 +121,61 @@ describe("a batch of Cloudflare Queues", () => {
     ]);
     expect(logged).toContain("Message text cannot become a job (delivery 3).");
     expect(await ids()).toEqual(["good"]);
+  });
+
+  it.each<[string, unknown, string]>([
+    ["undefined", undefined, "return a job, or null for a message that means none"],
+    ["false", false, "an object with name and payload"],
+    ["a name", "email", "an object with name and payload"],
+    ["a promise", Promise.resolve(email("a@b.example")), "return the job at once"],
+    ["an object without a name", {}, "There is no job undefined"],
+    ["a list", [email("a@b.example")], "There is no job undefined"],
+  ])("acknowledges nothing where `job` answers %s", async (_, answer, hint) => {
+    const { queue } = open();
+    const errors: unknown[] = [];
+    const told = await deliver(queue, [message("a", "text"), message("b", "text")], {
+      job: () => answer as never,
+      onInvalid: (_, error) => {
+        errors.push(error);
+        return "retry";
+      },
+    });
+    expect(told).toMatchObject({ added: 0, skipped: 0, invalid: 2, acked: [] });
+    expect(told.retries.map(({ msgId }) => msgId).sort()).toEqual(["a", "b"]);
+    expect(String(errors[0])).toContain(hint);
+    expect(await queue.size()).toBe(0);
+  });
+
+  it("settles each message although onInvalid or onError throws", async () => {
+    const { queue, ids } = open();
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    const errors: unknown[] = [];
+    const fails = (word: string) => () => {
+      throw new Error(word);
+    };
+    const messages = [message("bad", "text"), message("good", email("a@b.example"))];
+    const told = await deliver(queue, messages, {
+      onInvalid: fails("no verdict"),
+      onError: (error) => errors.push(error),
+    });
+    expect(told).toMatchObject({ added: 1, invalid: 1, acked: ["good"], retries: [{ msgId: "bad" }] });
+    expect(errors).toEqual([new Error("no verdict")]);
+    expect(await ids()).toEqual(["good"]);
+    vi.spyOn(queue.driver, "enqueue").mockRejectedValue(new Error("no storage"));
+    const again = await deliver(queue, [message("c", email("a@b.example"))], { onError: fails("no report") });
+    expect(again).toMatchObject({ retried: 1, acked: [], retries: [{ msgId: "c" }] });
+    expect(log).toHaveBeenCalledWith(new Error("no report"), new Error("no storage"));
+    log.mockRestore();
+  });
+
+  it("is refused at once with a retryDelay that Cloudflare Queues does not take", async () => {
+    const { queue } = open();
+    for (const retryDelay of ["25h", Number.NaN] as const)
+      await expect(deliver(queue, [message("a", email("a@b.example"))], { retryDelay })).rejects.toMatchObject({
+        code: "invalid_option",
+        details: { option: "retryDelay" },
+      });
+    expect(await queue.size()).toBe(0);
   });
 
   it("lets onInvalid decide, and tells it what was wrong", async () => {
@@ -188,6 +243,48 @@ describe("a cron trigger", () => {
       code: "invalid_payload",
     });
     expect(await ids()).toHaveLength(2);
+  });
+
+  it("refuses another payload under the same name in another call, and says so; the same jobs again it takes", async () => {
+    const { queue, ids } = open();
+    const trigger = at("0 3 * * *", 0);
+    const to = (address: string) => ({ name: "email" as const, payload: { to: address } });
+    const first = await fromScheduled(trigger, queue, [to("a@b.example"), to("c@d.example")]);
+    const conflict = { code: "conflict", details: { job: "email" } };
+    for (const jobs of [
+      to("e@f.example"),
+      [to("a@b.example"), to("e@f.example")],
+      [to("c@d.example"), to("a@b.example")],
+    ]) {
+      const refusal = await fromScheduled(trigger, queue, jobs).catch((error: unknown) => error);
+      expect(refusal).toMatchObject(conflict);
+      expect(String(refusal)).toContain("Pass all jobs of one name in one call, or give each an id");
+    }
+    expect(await fromScheduled(trigger, queue, to("a@b.example"))).toEqual(first.slice(0, 1));
+    expect(await ids()).toHaveLength(2);
+    // Ids of their own, as its message says; and a dedupe key of its own does not hide the drop.
+    for (const id of ["own", "other"]) await fromScheduled(trigger, queue, { ...to("e@f.example"), id });
+    expect(await ids()).toHaveLength(4);
+    const keyed = { ...to("g@h.example"), dedupe: { key: "own" } };
+    await expect(fromScheduled(trigger, queue, keyed)).rejects.toMatchObject(conflict);
+  });
+
+  it("compares encrypted payloads in the clear, and leaves alone what it has no key for", async () => {
+    const { name, queue } = open();
+    const keys = (byte: number) => ({ keys: { [`k${byte}`]: new Uint8Array(32).fill(byte) }, current: `k${byte}` });
+    const vault = (byte: number) =>
+      edgeQueue<typeof jobs>(env.WORK_QUEUE, name, {
+        jobs,
+        encryption: keys(byte),
+        defaults: { encrypted: true, delay: "1h" },
+      });
+    const to = (address: string) => ({ name: "email" as const, payload: { to: address } });
+    const trigger = at("0 3 * * *", 0);
+    const ids = await fromScheduled(trigger, vault(1), to("a@b.example"));
+    expect(await fromScheduled(trigger, vault(1), to("a@b.example"))).toEqual(ids);
+    await expect(fromScheduled(trigger, vault(1), to("c@d.example"))).rejects.toMatchObject({ code: "conflict" });
+    expect(await fromScheduled(trigger, vault(2), to("a@b.example"))).toEqual(ids);
+    expect(await queue.size()).toBe(1);
   });
 
   it("that fires again when its job has ended and is forgotten adds nothing", async () => {

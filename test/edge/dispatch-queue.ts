@@ -29,6 +29,10 @@ export const jobs = defineJobs({
   mortal: { maxAttempts: 2, backoff: 20 },
   stillborn: { maxAttempts: 2, backoff: 20 },
   orphan: { maxAttempts: 2, backoff: 20 },
+  // Answered as `ANSWERS` says by its payload.
+  odd: { input: z.string(), maxAttempts: 2, backoff: 20 },
+  // Whose dispatch answers as `TARGETS` says by its payload.
+  misled: { input: z.string(), maxAttempts: 2, backoff: 20 },
   "not-yet": {},
   defined: defineJob<{ word: string }>({ handler: ({ word }) => word.toUpperCase() }),
 });
@@ -172,10 +176,52 @@ export class Consumer extends jobConsumer<typeof jobs, Cloudflare.Env>({
   },
 }) {}
 
-/** A consumer whose invocations end by themselves. */
+const failure = { code: "handler_failed", message: "broken" };
+
+/** Answers that no consumer of this version gives. */
+export const ANSWERS: Readonly<Record<string, unknown>> = {
+  "an empty object": {},
+  "a text": "completed",
+  nothing: undefined,
+  null: null,
+  true: true,
+  "a list": ["completed"],
+  "another word": { outcome: "done" },
+  "its word in capitals": { outcome: "Completed" },
+  "no word, but a result": { result: "1" },
+  "a result that is no text": { outcome: "completed", result: { sum: 3 } },
+  "a result that is no JSON": { outcome: "completed", result: "{" },
+  "a failure without an error": { outcome: "failed" },
+  "a failure whose error is a text": { outcome: "failed", failure: "broken" },
+  "a failure without a message": { outcome: "failed", failure: { code: "handler_failed" } },
+  "a failure with a delay of −1": { outcome: "failed", failure: { ...failure, code: "retry_after", delay: -1 } },
+  "a failure with a header that is none": { outcome: "failed", failure: { ...failure, retryAfter: "\0" } },
+  "a release after NaN": { outcome: "released", delayMs: Number.NaN },
+  "a release after −5 ms": { outcome: "released", delayMs: -5 },
+  "a release after a text": { outcome: "released", delayMs: "soon" },
+  "a release after Infinity": { outcome: "released", delayMs: Number.POSITIVE_INFINITY },
+  "a release with a fault that is none": { outcome: "released", delayMs: 0, fault: 7 },
+};
+
+/** What `dispatch` must not answer. */
+export const TARGETS: Readonly<Record<string, unknown>> = {
+  "a promise": Promise.resolve({}),
+  "an object that is no binding": {},
+  "a text": "CONSUMER",
+  "a function that is no webhook": () => 1,
+};
+
+/** Runs of jobs that were released without a delay. */
+export const releases: number[] = [];
+
+/** A consumer whose invocations end by themselves, or answer what they must not. */
 export class MortalConsumer extends jobConsumer<typeof jobs, Cloudflare.Env>({ jobs }) {
-  override async runJob(): Promise<object> {
-    throw new TypeError("not as a reply");
+  override async runJob(call: object): Promise<object> {
+    const { name, payload } = (call as { readonly job: { readonly name: string; readonly payload: string } }).job;
+    if (name !== "odd") throw new TypeError("not as a reply");
+    if (payload !== "a release without a delay") return ANSWERS[payload] as object;
+    releases.push(Date.now());
+    return { outcome: "released" };
   }
 }
 
@@ -190,8 +236,9 @@ export class StillbornConsumer extends jobConsumer<typeof jobs, Cloudflare.Env>(
 /** Keeps the jobs of these tests, and has them run elsewhere, but for one. */
 export class DispatchQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
   jobs,
-  dispatch: (env, { name }) => {
-    if (name === "mortal") return env.MORTAL_CONSUMER;
+  dispatch: (env, { name, payload }) => {
+    if (name === "mortal" || name === "odd") return env.MORTAL_CONSUMER;
+    if (name === "misled") return TARGETS[payload as string] as never;
     if (name === "stillborn") return env.STILLBORN_CONSUMER;
     if (name === "orphan") return undefined as never;
     return env.CONSUMER;

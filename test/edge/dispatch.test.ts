@@ -2,7 +2,7 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { edgeQueue } from "@quayside/edge";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { asked, encryption, faults, jobs, seen } from "./dispatch-queue.ts";
+import { ANSWERS, asked, encryption, faults, jobs, releases, seen, TARGETS } from "./dispatch-queue.ts";
 import { ended } from "./work-queue.ts";
 
 beforeEach(() => {
@@ -256,6 +256,35 @@ describe("a consumer", () => {
         message: 'dispatch names no consumer for job "orphan": is the binding missing?',
       },
     });
+  });
+
+  it.each(Object.keys(ANSWERS))(
+    "that answers what no consumer answers (%s) costs the job an attempt",
+    async (answer) => {
+      const { queue } = open();
+      const job = await ended(queue, await queue.addJob("odd", answer));
+      expect(job).toMatchObject({ state: "failed", attempts: 2, error: { code: "network" } });
+      expect(job.error?.message).toMatch(/^The consumer of job "odd" answered .+ Export a class made by jobConsumer/);
+      expect(job.result).toBeUndefined();
+    },
+  );
+
+  it("R40: that gives a job back without a delay, again and again, gets it after a pause", async () => {
+    const { queue } = open();
+    releases.length = 0;
+    const id = await queue.addJob("odd", "a release without a delay");
+    await vi.waitFor(async () => expect(await queue.get(id)).toMatchObject({ state: "delayed", attempts: 0 }), {
+      timeout: 5_000,
+    });
+    expect(releases).toHaveLength(11);
+    await queue.cancel(id);
+  });
+
+  it.each(Object.keys(TARGETS))("is a binding or a webhook: %s is refused by name", async (target) => {
+    const { queue } = open();
+    const job = await ended(queue, await queue.addJob("misled", target));
+    expect(job).toMatchObject({ state: "failed", attempts: 2, error: { code: "invalid_option" } });
+    expect(job.error?.message).toMatch(/^dispatch must answer with a binding to a jobConsumer, or a webhook/);
   });
 
   it("R17: that does not know a job's name gives it back, uncounted, and that is reported once", async () => {

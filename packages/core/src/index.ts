@@ -46,7 +46,7 @@ export {
   validatePayload,
   validateResult,
 } from "./job/job-map.ts";
-export { type Json, toJsonText } from "./job/json.ts";
+export { canonicalText, type Json, toJsonText } from "./job/json.ts";
 export { LIMITS } from "./job/limits.ts";
 export type { FlowPart, NewJob } from "./job/new-job.ts";
 export {

@@ -11,14 +11,17 @@ import {
 import { type OnceOptions, once } from "./once.ts";
 
 export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOptions {
-  /** The job that a message means; undefined: none. Default: its body is the job, `{ name, payload, … }`. */
-  readonly job?: (body: Body, message: Message<Body>) => JobToAdd<Jobs> | undefined;
+  /**
+   * Returns the job that a message means, or null where it means none: it is then acknowledged. `undefined`, which a
+   * forgotten `return` answers too, is an invalid message. Default: its body is the job, `{ name, payload, … }`.
+   */
+  readonly job?: (body: Body, message: Message<Body>) => JobToAdd<Jobs> | null;
   /**
    * What to do with a message that is no job that this queue takes. `retry` has Cloudflare deliver it again, and in the
    * end move it to the dead letter queue, where there is one. Default: the log, and `retry`.
    */
   readonly onInvalid?: (message: Message<Body>, error: unknown) => "ack" | "retry" | Promise<"ack" | "retry">;
-  /** How long until a message whose job could not be added is delivered again. Default 10 s. */
+  /** How long until a message whose job could not be added is delivered again. Default 10 s, at most 24 h. */
   readonly retryDelay?: Duration;
   /** Gets what kept jobs from being added. Default: the log. */
   readonly onError?: (error: unknown) => void;
@@ -28,6 +31,8 @@ export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOption
 export interface QueueBatchResult {
   /** Their jobs stand in the queue, from now or from an earlier delivery. */
   readonly added: number;
+  /** Acknowledged without a job, because `job` returned null. */
+  readonly skipped: number;
   readonly invalid: number;
   /** To be delivered again: their jobs could not be stored. */
   readonly retried: number;
@@ -51,34 +56,75 @@ export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
 ): Promise<QueueBatchResult> {
   const { job: jobOf = jobInBody, onInvalid = refuse, onError = console.error } = options;
   const delaySeconds = Math.ceil(toMs(options.retryDelay ?? "10s", "retryDelay") / 1_000);
-  const result = { added: 0, invalid: 0, retried: 0 };
+  if (delaySeconds > LONGEST_RETRY_S)
+    throw new QuaysideError(
+      "invalid_option",
+      "retryDelay must be at most 24 h: Cloudflare Queues takes no longer one.",
+      {
+        option: "retryDelay",
+      },
+    );
+  const result = { added: 0, skipped: 0, invalid: 0, retried: 0 };
 
-  const add = async (message: Message<Body>): Promise<void> => {
-    const job = read(() => jobOf(message.body, message));
-    if (!job) return;
+  const add = async (message: Message<Body>): Promise<"added" | "skipped"> => {
+    const job = read(() => checked(jobOf(message.body, message)));
+    if (job === null) return "skipped";
     const { name, payload, ...rest } = once(job, message.id, options);
     await queue.addJob(name as JobName<Jobs>, payload, rest);
+    return "added";
+  };
+  /** What `onInvalid` says; a retry where it fails, so that no message is lost by it. */
+  const verdict = async (message: Message<Body>, error: unknown): Promise<"ack" | "retry"> => {
+    try {
+      return await onInvalid(message, error);
+    } catch (fault) {
+      tell(fault);
+      return "retry";
+    }
+  };
+  /** A report that fails must not keep other messages from being settled. */
+  const tell = (error: unknown): void => {
+    try {
+      onError(error);
+    } catch (fault) {
+      console.error(fault, error);
+    }
   };
   const settle = async (message: Message<Body>): Promise<void> => {
     try {
-      await add(message);
+      const outcome = await add(message);
       message.ack();
-      result.added++;
+      result[outcome]++;
     } catch (error) {
       if (isInvalid(error)) {
         result.invalid++;
-        if ((await onInvalid(message, error)) === "ack") message.ack();
+        if ((await verdict(message, error)) === "ack") message.ack();
         else message.retry({ delaySeconds });
       } else {
         result.retried++;
         message.retry({ delaySeconds });
-        onError(error);
+        tell(error);
       }
     }
   };
   // Adds of one turn share a transaction; one that is refused falls out of it alone.
   await Promise.all(batch.messages.map(settle));
   return result;
+}
+
+/** Of a message that Cloudflare Queues is asked to deliver again. */
+const LONGEST_RETRY_S = 86_400;
+
+/** @throws {QuaysideError} for a promise and for what is no job: nothing is acknowledged whose job was not added. */
+function checked<Jobs extends JobMap>(job: JobToAdd<Jobs> | null): JobToAdd<Jobs> | null {
+  if (job === null) return null;
+  const refuse = (what: string, hint: string): never => {
+    throw new QuaysideError("bad_request", `job returned ${what} for this message: return ${hint}.`);
+  };
+  if (job === undefined) return refuse("undefined", "a job, or null for a message that means none");
+  if (typeof job !== "object") return refuse(`a ${typeof job}`, "an object with name and payload");
+  if (typeof (job as { then?: unknown }).then === "function") return refuse("a promise", "the job at once");
+  return job;
 }
 
 /** What `job` throws is about the message. */

@@ -9,9 +9,9 @@ import {
   type WorkerQueue,
 } from "@quayside/core";
 import { AttemptLink } from "./attempt-link.ts";
-import type { JobConsumer, JobOutcome } from "./job-call.ts";
+import type { JobConsumer } from "./job-call.ts";
 import { isTarget, type JobTarget } from "./job-target.ts";
-import { reviveFailure } from "./sent-failure.ts";
+import { type ReadOutcome, readOutcome } from "./read-outcome.ts";
 
 /** A job whose name its consumer does not know waits so long before that is asked again. */
 const UNKNOWN_DELAY_MS = 60_000;
@@ -45,7 +45,7 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
   const send = async (queue: WorkerQueue, job: JobRecord, ctx: HandlerContext): Promise<unknown> => {
     const target = dispatch(env, job);
     if (!target) throw missing(job);
-    if (!isTarget(target)) return outcomeOf(await call(target as unknown as JobConsumer, job, ctx), job, ctx);
+    if (!isTarget(target)) return outcomeOf(readOutcome(await call(consumerOf(target), job, ctx), job), job, ctx);
     const deliver = async (open: JobRecord, inner: HandlerContext) => {
       const definition = jobs?.[job.name];
       const payload = await validatePayload(job.name, definition, open.payload);
@@ -56,14 +56,14 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
     return queue.around ? queue.around(job, ctx, deliver) : deliver(job, ctx);
   };
 
-  const outcomeOf = (answer: JobOutcome, job: JobRecord, ctx: HandlerContext): unknown => {
+  const outcomeOf = (answer: ReadOutcome, job: JobRecord, ctx: HandlerContext): unknown => {
     switch (answer.outcome) {
       case "completed":
-        return answer.result === undefined ? undefined : JSON.parse(answer.result);
+        return answer.result;
       case "failed":
-        throw reviveFailure(answer.failure);
+        throw answer.error;
       case "released":
-        if (answer.fault) report(reviveFailure(answer.fault));
+        if (answer.fault) report(answer.fault);
         return ctx.release(answer.delayMs);
       case "unknown":
         // Told once, as of a name that is unknown here.
@@ -80,7 +80,17 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
   });
 }
 
-async function call(consumer: JobConsumer, job: JobRecord, ctx: HandlerContext): Promise<JobOutcome> {
+/** Every property of a binding's stub can be called, whatever its entrypoint has. */
+function consumerOf(target: unknown): JobConsumer {
+  if (typeof (target as Partial<JobConsumer>).runJob === "function") return target as JobConsumer;
+  throw new QuaysideError(
+    "invalid_option",
+    "dispatch must answer with a binding to a jobConsumer, or a webhook, at once and not by a promise.",
+    { option: "dispatch" },
+  );
+}
+
+async function call(consumer: JobConsumer, job: JobRecord, ctx: HandlerContext): Promise<unknown> {
   const ended = new AbortController();
   try {
     const link = new AttemptLink(ctx, ended.signal);

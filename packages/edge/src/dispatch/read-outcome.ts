@@ -1,0 +1,67 @@
+import { type JobRecord, LONGEST_DURATION_MS, QuaysideError } from "@quayside/core";
+import { reviveFailure, type SentFailure } from "./sent-failure.ts";
+
+/** How an attempt ended elsewhere, with errors that can be thrown and a result that can be stored. */
+export type ReadOutcome =
+  | { readonly outcome: "completed"; readonly result: unknown }
+  | { readonly outcome: "failed"; readonly error: Error }
+  | { readonly outcome: "released"; readonly delayMs: number; readonly fault?: Error }
+  | { readonly outcome: "unknown" };
+
+/**
+ * Checks a consumer's answer: a binding may lead to any entrypoint, and to one of another version. A release without a
+ * delay is one of 0 ms, which the store makes longer when it is repeated (R40).
+ *
+ * @throws {QuaysideError} `network` for any other answer than a `JobOutcome`: it fails the attempt, and counts.
+ */
+export function readOutcome(answer: unknown, job: JobRecord): ReadOutcome {
+  if (typeof answer !== "object" || answer === null) throw unreadable(job, named(answer));
+  const { outcome, result, failure, delayMs = 0, fault } = answer as Fields;
+  switch (outcome) {
+    case "completed":
+      return { outcome, result: resultOf(result, job) };
+    case "failed":
+      return { outcome, error: errorOf(failure, job) };
+    case "released":
+      if (typeof delayMs !== "number" || !(delayMs >= 0 && delayMs <= LONGEST_DURATION_MS))
+        throw unreadable(job, "a release whose delay is not a number of ms from 0 to 100 years");
+      return { outcome, delayMs, ...(fault !== undefined && { fault: errorOf(fault, job) }) };
+    case "unknown":
+      return { outcome };
+    default:
+      throw unreadable(job, outcome === undefined ? "an object without an outcome" : "an object with another outcome");
+  }
+}
+
+type Fields = { readonly [Field in "outcome" | "result" | "failure" | "delayMs" | "fault"]?: unknown };
+
+function resultOf(text: unknown, job: JobRecord): unknown {
+  if (text === undefined) return undefined;
+  try {
+    if (typeof text === "string") return JSON.parse(text);
+  } catch {
+    // Refused below.
+  }
+  throw unreadable(job, "a result that is no JSON text");
+}
+
+function errorOf(failure: unknown, job: JobRecord): Error {
+  const sent = failure as Partial<SentFailure> | null | undefined;
+  try {
+    if (typeof sent?.code === "string" && typeof sent.message === "string") return reviveFailure(sent as SentFailure);
+  } catch {
+    // A delay or a header that is none: refused below.
+  }
+  throw unreadable(job, "a failure without a readable error");
+}
+
+/** The kind of the value and not the value, which may be in the clear where the job is encrypted (R36). */
+const named = (answer: unknown): string =>
+  answer === undefined ? "nothing" : answer === null ? "null" : `a ${typeof answer}`;
+
+const unreadable = ({ name }: JobRecord, what: string) =>
+  new QuaysideError(
+    "network",
+    `The consumer of job ${JSON.stringify(name)} answered ${what}, so the attempt failed. Export a class made by jobConsumer, of the same version, and do not change what its runJob answers.`,
+    { job: name },
+  );
