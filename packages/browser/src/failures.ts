@@ -34,10 +34,10 @@ export const mayBeFull = ({ cause }: EngineFailure): boolean =>
 export type UnavailableReason = "deleted" | "damaged" | "newer_version" | "blocked" | "failed";
 
 const EXPLANATIONS: Readonly<Record<Exclude<UnavailableReason, "failed">, string>> = {
-  deleted: "was deleted while it was in use, and the jobs in it with it. Make a new driver to begin anew",
-  damaged: "was damaged, and the browser has thrown the jobs in it away. The next call begins anew, without them",
+  deleted: "was deleted while in use, with its jobs. Make a new driver",
+  damaged: "was damaged, and the browser deleted its jobs. The next call begins without them",
   newer_version: "was upgraded by a newer version of this page. Reload to use that",
-  blocked: "could not be opened: another tab holds on to an old version of it. Close the other tabs of this site",
+  blocked: "could not be opened: another tab has an old version open. Close the other tabs of this site",
 };
 
 export function unavailable(database: string, reason: keyof typeof EXPLANATIONS, cause?: unknown): QuaysideError {

@@ -14,6 +14,7 @@ import type {
   Quota,
   Schedule,
 } from "@quayside/core";
+import { checkQueues, checkRound } from "./call-bounds.ts";
 import { changeStream } from "./change-stream.ts";
 import type { ObjectDriver } from "./object-driver.ts";
 import { type QueueRpc, type Reply, reply, type ShardVerbs } from "./queue-rpc.ts";
@@ -46,7 +47,7 @@ export class ObjectRpc implements QueueRpc {
 
   exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>> {
     // Only this object's own worker lives and dies with it; others show their death by silence, whatever they say.
-    return this.#answer((driver) => driver.exchange({ ...request, liveness: "time" }));
+    return this.#answer((driver) => driver.exchange({ ...checkRound(request), liveness: "time" }));
   }
 
   get(queue: string, id: string): Promise<Reply<JobRecord | undefined>> {
@@ -70,7 +71,7 @@ export class ObjectRpc implements QueueRpc {
   }
 
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {
-    return this.#answer((driver) => driver.nextWake(queues));
+    return this.#answer((driver) => driver.nextWake(checkQueues(queues, "queues")));
   }
 
   shard<Verb extends keyof ShardVerbs>(

@@ -1,6 +1,7 @@
 import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameKey, spellId } from "../job/place.ts";
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
+import { append } from "./append.ts";
 import { freeKeys } from "./dedupe.ts";
 import { leaveGroup, seat } from "./groups.ts";
 import { removeFamily } from "./members.ts";
@@ -223,7 +224,7 @@ function* forgetOldest(turn: Turn, { from, to }: Range, excess: number): Program
   if (limit <= 0) return;
   const found: StoredJob[] = [];
   function* read(start: Key): Program<void> {
-    found.push(...(yield* scan("jobs", { from: start, to }, limit)));
+    append(found, yield* scan("jobs", { from: start, to }, limit));
   }
   yield* together(read([...from, 0, turn.now + SET_BACK_MS]), read(from));
   yield* forget(turn, found.slice(0, limit));
@@ -289,9 +290,9 @@ function* removeJobs(keys: readonly JobKey[], ahead?: readonly JobKey[]): Progra
         run.push(key);
       } else run = undefined;
     }
-    single.push(...sorted.slice(next));
+    append(single, sorted.slice(next));
     for (const stretch of runs) {
-      if (stretch.length < 3) single.push(...stretch);
+      if (stretch.length < 3) append(single, stretch);
       else yield* removeRange("jobs", { from: stretch[0] as JobKey, to: after(stretch[stretch.length - 1] as JobKey) });
     }
   }

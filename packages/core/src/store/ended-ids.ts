@@ -1,5 +1,6 @@
 import { spellId } from "../job/place.ts";
 import type { JobKey } from "../job/record.ts";
+import { append } from "./append.ts";
 import type { Change } from "./store.ts";
 
 /** Which jobs a change of kind `ended` is about: by id, or by the key that spells it. Known only where it was made. */
@@ -8,7 +9,7 @@ const about = new WeakMap<Change, Set<string> | (JobKey | string)[]>();
 /** Records which jobs ended, so that `waitFor` reads only its own job. */
 export function noteEnded(change: Change, jobs: readonly (JobKey | string)[]): void {
   const noted = about.get(change);
-  if (Array.isArray(noted)) noted.push(...jobs);
+  if (Array.isArray(noted)) append(noted, jobs);
   else if (!noted) about.set(change, [...jobs]);
 }
 

@@ -6,6 +6,7 @@ import { decodeId, queueOf } from "../job/place.ts";
 import type { JobKey, JobRecord, StoredJob } from "../job/record.ts";
 import { toJobRecord } from "../job/transitions.ts";
 import { aftermath } from "./aftermath.ts";
+import { append } from "./append.ts";
 import { claim } from "./claim.ts";
 import { isPlain, locate, readStretch } from "./door.ts";
 import { outcomes } from "./families.ts";
@@ -55,7 +56,7 @@ export function* exchange(
   const dropped: Held[] = [];
   for (const held of left) (running.delete(held.token) ? known : dropped).push(held);
   yield* release(turn, dropped);
-  lost.push(...running);
+  append(lost, running);
   if (left.length === 0 && isFutile(request, lost))
     return { exchange: request.exchange, jobs: [], lost, cancel: [], interrupted: [], unknown: [], futile: true };
 

@@ -1,5 +1,6 @@
 import { keyText, queueOf } from "../job/place.ts";
 import type { JobKey } from "../job/record.ts";
+import { append } from "./append.ts";
 import { after, put, remove, scan } from "./operations.ts";
 import type { Held, Key, LeaseRecord, Program } from "./store.ts";
 
@@ -11,7 +12,7 @@ export function* everyLease(): Program<LeaseRecord[]> {
   const found: LeaseRecord[] = [];
   for (let from: Key = [""]; ; ) {
     const page = yield* scan("leases", { from, to: ["\u007f"] }, PAGE);
-    found.push(...page);
+    append(found, page);
     const last = page[PAGE - 1];
     if (!last) return found;
     from = after(last.key);
@@ -53,7 +54,7 @@ export class Leases {
   }
 
   delete(worker: string): void {
-    this.#freed.push(...(this.#leases.get(worker)?.held ?? []));
+    append(this.#freed, this.#leases.get(worker)?.held ?? []);
     if (this.#leases.delete(worker)) this.#touched.add(worker);
     this.#byKey = undefined;
   }

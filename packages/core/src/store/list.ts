@@ -4,7 +4,8 @@ import { invalidOption } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
 import { finishedLane, readyLane } from "../job/place.ts";
 import type { EndState, JobKey, JobState, StoredJob } from "../job/record.ts";
-import { isUndelayed, STATES, toJobRecord } from "../job/transitions.ts";
+import { END_STATES, isUndelayed, STATES, toJobRecord } from "../job/transitions.ts";
+import { append } from "./append.ts";
 import { blockedLanes } from "./inspect.ts";
 import type { Leases } from "./leases.ts";
 import { compareKeys } from "./memory-store.ts";
@@ -14,10 +15,12 @@ import type { Turn } from "./turn.ts";
 import type { JobPage, ListQuery } from "./verbs.ts";
 
 /** A part of the queue that a list walks through. */
-type Stretch =
-  | { readonly kind: "running" }
-  | { readonly kind: "line"; readonly range: Range; readonly shows?: "waiting" | "delayed" }
-  | { readonly kind: "ended"; readonly range: Range };
+interface Stretch {
+  readonly range: Range;
+  /** Only what runs, which stands in line with the rest. */
+  readonly running?: boolean;
+  readonly shows?: "waiting" | "delayed";
+}
 
 /** Where a walk over a queue's jobs goes on: after `key` in this stretch. */
 export interface Position {
@@ -42,12 +45,18 @@ export function* list(turn: Turn, query: ListQuery): Program<JobPage> {
   const leases = yield* turn.leases();
   const shown: Found[] = [];
   let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
+  // The caller may have made it up: one that lies elsewhere would show other states, or the jobs of other queues (R32).
+  const range = stretchesOf(queue, state)[at.stretch]?.range;
+  if (!range || (at.key && (compareKeys(at.key, range.from) < 0 || compareKeys(at.key, range.to) >= 0))) throw madeUp();
   // One more than asked tells whether there is another page.
   let least = tags ? SEARCH : 1;
   for (let total = 0; at && shown.length <= limit && total < READ_LIMIT; ) {
     const want = Math.max(limit + 1 - shown.length, least);
     const { found, next }: Walked = yield* walk(turn, queue, state, at, want);
-    shown.push(...found.filter(({ job }) => !tags || tags.every((tag) => job.tags?.includes(tag))));
+    append(
+      shown,
+      found.filter(({ job }) => !tags || tags.every((tag) => job.tags?.includes(tag))),
+    );
     total += want;
     at = next;
     if (!found.length) least = SEARCH;
@@ -102,7 +111,10 @@ export function* walk(
   for (let stretch = stretches[at.stretch]; stretch && count < want; stretch = stretches[at.stretch]) {
     const { stretch: index } = at;
     const read: Read = yield* readStretch(turn, leases, queue, stretch, at.key, want - count);
-    found.push(...read.jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })));
+    append(
+      found,
+      read.jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })),
+    );
     at = read.last ? { stretch: index, key: read.last } : { stretch: index + 1 };
     count += read.count;
   }
@@ -110,28 +122,19 @@ export function* walk(
 }
 
 function stretchesOf(queue: string, state: JobState | undefined): readonly Stretch[] {
-  const ready = startingWith("ready", readyLane(queue));
-  const blocked: Stretch = { kind: "line", range: blockedLanes(queue) };
-  const ended = (end: EndState): Stretch => ({
-    kind: "ended",
-    range: startingWith("finished", finishedLane(queue, end)),
-  });
+  const range = startingWith("ready", readyLane(queue));
+  const running = { range, running: true };
+  const blocked = { range: blockedLanes(queue) };
+  const ended = (end: EndState) => ({ range: startingWith("finished", finishedLane(queue, end)) });
   switch (state) {
     case undefined:
-      return [
-        { kind: "running" },
-        { kind: "line", range: ready },
-        blocked,
-        ended("completed"),
-        ended("failed"),
-        ended("cancelled"),
-      ];
+      return [running, { range }, blocked, ...END_STATES.map(ended)];
     case "active":
-      return [{ kind: "running" }];
+      return [running];
     case "waiting":
-      return [{ kind: "line", range: ready, shows: "waiting" }, blocked];
+      return [{ range, shows: state }, blocked];
     case "delayed":
-      return [{ kind: "line", range: ready, shows: "delayed" }];
+      return [{ range, shows: state }];
     default:
       return [ended(state)];
   }
@@ -153,7 +156,7 @@ function* readStretch(
   key: JobKey | undefined,
   want: number,
 ): Program<Read> {
-  if (stretch.kind === "running") {
+  if (stretch.running) {
     const keys = leases
       .heldOf(queue)
       .map((held) => held.key)
@@ -162,13 +165,11 @@ function* readStretch(
     const jobs = (yield* get("jobs", rest)).filter((job) => job !== undefined);
     return { jobs, last: rest[want - 1], count: rest.length };
   }
-  // The caller may have made the cursor up: one outside this stretch would show the jobs of other queues.
-  const { from: least, to: most } = stretch.range;
-  const at = key && compareKeys(key, least) >= 0 && compareKeys(key, most) <= 0 ? key : undefined;
-  const ended = stretch.kind === "ended";
+  const { from, to } = stretch.range;
+  const ended = from[0] === "finished";
   const page: readonly StoredJob[] = yield* ended
-    ? scan("jobs", { from: least, to: at ?? most }, want, "reverse")
-    : scan("jobs", { from: at ? after(at) : least, to: most }, want);
+    ? scan("jobs", { from, to: key ?? to }, want, "reverse")
+    : scan("jobs", { from: key ? after(key) : from, to }, want);
   const count = page.length;
   const last = page[want - 1]?.key;
   if (ended) return { jobs: page, last, count };
@@ -191,13 +192,16 @@ const encodeCursor = ({ stretch, key }: Position): string =>
 
 function decodeCursor(cursor: string): Position {
   try {
-    const [stretch, ...key] = JSON.parse(decodeURIComponent(cursor)) as [number, ...JobKey];
-    const [place, lane, rank, at, order, tag] = key;
-    const numbers = stretch >= 0 && [stretch, rank, at, order].every(Number.isSafeInteger);
-    if (numbers && [place, lane, tag].every((part) => typeof part === "string"))
-      return { stretch, key: [place, lane, rank, at, order, tag] };
+    const parts = JSON.parse(decodeURIComponent(cursor)) as [number, ...JobKey];
+    const types = parts
+      .map((part) => (Number.isSafeInteger(part) ? "n" : typeof part === "string" ? "t" : "?"))
+      .join("");
+    const [stretch, ...key] = parts;
+    if (/^n(ttnnnt)?$/.test(types)) return key.length > 0 ? { stretch, key } : { stretch };
   } catch {
     // Falls through to the error below, which says more.
   }
-  throw invalidOption("cursor", "cursor is not one that a list call has answered.");
+  throw madeUp();
 }
+
+const madeUp = () => invalidOption("cursor", "cursor is not of this list: leave it out to begin.");

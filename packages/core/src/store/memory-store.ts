@@ -1,4 +1,5 @@
 import { QuaysideError } from "../job/errors.ts";
+import { append } from "./append.ts";
 import { isOperation } from "./operations.ts";
 import {
   type Change,
@@ -163,7 +164,7 @@ class SortedRecords {
       let end = index;
       while (end < run.length && compareKeys((run[end] as AnyRecord).key, to) < 0) end++;
       const reached = end < run.length;
-      gone.push(...run.splice(index, end - index));
+      append(gone, run.splice(index, end - index));
       if (run.length === 0 && this.#runs.length > 1) this.#runs.splice(at, 1);
       else at++;
       if (reached) break;

@@ -35,7 +35,7 @@ export function* enqueueWithin(
   try {
     const receipts = yield* enqueue(turn, jobs, request, function* (placed) {
       const uses = yield* usesOf(turn, quota, placed);
-      const waitMs = Math.max(0, ...uses.map((use) => waitFor(use, quota)));
+      const waitMs = uses.reduce((most, use) => Math.max(most, waitFor(use, quota)), 0);
       if (waitMs > 0) {
         // After the clock was set back: begins to fill from now on, or it would not until the clock is there again.
         corrections = uses.filter(({ before }) => before && before.at > turn.now).map((use) => ({ ...use, count: 0 }));

@@ -7,6 +7,7 @@ import {
   interruptionsOf,
   maxInterruptionsOf,
 } from "../job/transitions.ts";
+import { append } from "./append.ts";
 import { type End, end, move } from "./door.ts";
 import { get } from "./operations.ts";
 import { endCancelled, seenOf } from "./settle.ts";
@@ -59,7 +60,7 @@ export function* recover(turn: Turn, self: string, judge: Judge): Program<Recove
     room -= Math.max(1, taken.length);
     if (isOver && taken.length === lease.held.length) leases.delete(lease.key[0]);
     else leases.set({ ...lease, held: lease.held.slice(taken.length) });
-    interrupted.push(...(yield* takeBack(turn, taken)));
+    append(interrupted, yield* takeBack(turn, taken));
   }
   return { interrupted, more: false };
 }

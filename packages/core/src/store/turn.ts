@@ -2,6 +2,7 @@ import { queueOf, tagEnd } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
 import type { Ending, Stand } from "../job/transitions.ts";
+import { append } from "./append.ts";
 import { getCell, kind, putCells } from "./cells.ts";
 import { noteEnded } from "./ended-ids.ts";
 import { flushGroups, type Group } from "./groups.ts";
@@ -102,8 +103,8 @@ export class Turn {
 
   /** Notes that jobs ended: others may have waited for it. */
   ended(ends: readonly Aftermath["ends"][number][], successors: readonly Aftermath["successors"][number][]): void {
-    this.#aftermath.ends.push(...ends);
-    this.#aftermath.successors.push(...successors);
+    append(this.#aftermath.ends, ends);
+    append(this.#aftermath.successors, successors);
   }
 
   /** Notes that a group may have room. */

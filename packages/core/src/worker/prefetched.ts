@@ -1,3 +1,4 @@
+import { append } from "../store/append.ts";
 import type { ClaimedJob } from "../store/verbs.ts";
 
 /** Jobs that a worker holds and has not started, in the order in which it was given them. */
@@ -13,7 +14,7 @@ export class Prefetched {
   }
 
   add(jobs: readonly ClaimedJob[]): void {
-    this.#jobs.push(...jobs);
+    append(this.#jobs, jobs);
   }
 
   /** The first so many, to be started. */

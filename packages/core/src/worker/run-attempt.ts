@@ -323,7 +323,7 @@ export class Attempt {
     if (producer) return producer;
     throw new QuaysideError(
       "invalid_option",
-      "This worker cannot add jobs: it was made without a producer. A Queue and a QueueManager give theirs one.",
+      "This worker cannot add jobs: it has no producer. Those of a Queue and a QueueManager have one.",
       { option: "producer" },
     );
   }

@@ -14,11 +14,24 @@ const ERRORS_NAMED = 100;
  * @throws {FieldsError} `bad_request`, naming each wrong field.
  */
 export function check<Schema extends z.ZodMiniType>(schema: Schema, value: unknown, root = ""): z.output<Schema> {
-  const result = schema.safeParse(value, { error: english });
+  const result = parse(schema, value, root);
   if (result.success) return result.data;
   const errors = result.error.issues.flatMap((issue) => fieldErrors(issue, root));
   const detail = `The request is not of the right shape: ${summary(errors)}.`;
   throw new FieldsError("bad_request", detail, errors.slice(0, ERRORS_NAMED));
+}
+
+function parse<Schema extends z.ZodMiniType>(schema: Schema, value: unknown, root: string) {
+  try {
+    return schema.safeParse(value, { error: english });
+  } catch (cause) {
+    // The parser passes all that is wrong in a list as arguments of one call, of which an engine takes some 100,000.
+    if (!(cause instanceof RangeError)) throw cause;
+    const message = "More is wrong with it than can be named.";
+    throw new FieldsError("bad_request", `The request is not of the right shape: ${message}`, [
+      { path: root, message },
+    ]);
+  }
 }
 
 function fieldErrors(issue: z.core.$ZodIssue, root: string): readonly FieldError[] {

@@ -1,5 +1,6 @@
 import { DEFAULTS, type Json, LAST_INSTANT, LIMITS, LONGEST_DURATION_MS } from "@quayside/core";
 import * as z from "zod/mini";
+import { CALL_BOUNDS } from "../call-bounds.ts";
 import { isDeeper, isJson } from "./json-text.ts";
 
 /**
@@ -141,16 +142,18 @@ export const storedError = z.strictObject({
   details: z.exactOptional(z.record(z.string(), json)),
 });
 
+const token = z.string().check(z.maxLength(CALL_BOUNDS.tokenLength));
+
 const settlement = z.discriminatedUnion("outcome", [
-  z.strictObject({ token: z.string(), outcome: z.literal("completed"), result: z.exactOptional(result) }),
+  z.strictObject({ token, outcome: z.literal("completed"), result: z.exactOptional(result) }),
   z.strictObject({
-    token: z.string(),
+    token,
     outcome: z.literal("failed"),
     error: storedError,
     retryMs: z.exactOptional(ms),
   }),
-  z.strictObject({ token: z.string(), outcome: z.literal("released"), delayMs: ms }),
-  z.strictObject({ token: z.string(), outcome: z.literal("cancelled") }),
+  z.strictObject({ token, outcome: z.literal("released"), delayMs: ms }),
+  z.strictObject({ token, outcome: z.literal("cancelled") }),
 ]);
 
 /** A worker's round with one queue: core's `ExchangeRequest` without what the server says itself. */
@@ -159,18 +162,20 @@ export const exchangeBody = z.strictObject({
   name: z.exactOptional(name),
   leaseMs: upTo(WEEK_MS),
   exchange: atLeastOne,
-  settle: z.array(settlement),
-  running: z.array(z.string()),
+  settle: z.array(settlement).check(z.maxLength(CALL_BOUNDS.tokens)),
+  running: z.array(token).check(z.maxLength(CALL_BOUNDS.tokens)),
   progress: z.exactOptional(
-    z.array(
-      z.strictObject({
-        token: z.string(),
-        value: z.exactOptional(json),
-        log: z.exactOptional(
-          z.array(z.string().check(z.maxLength(LIMITS.logLineBytes))).check(z.maxLength(DEFAULTS.logLines)),
-        ),
-      }),
-    ),
+    z
+      .array(
+        z.strictObject({
+          token,
+          value: z.exactOptional(json),
+          log: z.exactOptional(
+            z.array(z.string().check(z.maxLength(LIMITS.logLineBytes))).check(z.maxLength(DEFAULTS.logLines)),
+          ),
+        }),
+      )
+      .check(z.maxLength(CALL_BOUNDS.tokens)),
   ),
   claim: z.strictObject({
     limit: z.int().check(z.minimum(0), z.maximum(LIMITS.claim)),
@@ -191,16 +196,19 @@ export const exchangeBody = z.strictObject({
 
 export const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "cancelled"]);
 
+/** A job has no more. */
+const tags = z.array(z.string()).check(z.maxLength(LIMITS.tags));
+
 export const listQuery = z.strictObject({
   state: z.exactOptional(state),
   limit: z.exactOptional(pageLimit),
   cursor: z.exactOptional(z.string()),
-  tags: z.exactOptional(z.array(z.string())),
+  tags: z.exactOptional(tags),
 });
 
 const filter = {
   name: z.exactOptional(z.string()),
-  tags: z.exactOptional(z.array(z.string())),
+  tags: z.exactOptional(tags),
   olderThanMs: z.exactOptional(ms),
 };
 

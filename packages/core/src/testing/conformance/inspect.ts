@@ -195,6 +195,24 @@ export const inspectCases = verb("get, list and counts", (it) => {
     await refused(driver.list({ queue: QUEUE, cursor: "made up" }), "invalid_option");
   });
 
+  it("R32: a cursor of another queue, or of another state, is refused", async ({ add, driver, refused }) => {
+    for (const queue of [QUEUE, "other"]) {
+      const ids = await add({ queue }, { queue }, { queue }, { queue });
+      for (const id of ids.slice(2)) await driver.command({ type: "cancel", queue, id });
+    }
+    for (const [state, another] of [
+      ["waiting", "cancelled"],
+      ["cancelled", "waiting"],
+      ["cancelled", undefined],
+    ] as const) {
+      const { cursor } = await driver.list({ queue: "other", state, limit: 1 });
+      const asked = (query: object) =>
+        refused(driver.list({ queue: QUEUE, cursor: cursor as string, ...query }), "invalid_option");
+      await asked({ state });
+      await asked({ queue: "other", ...(another && { state: another }) });
+    }
+  });
+
   it("R19: counts split what waits from what is delayed, in every priority", async ({
     add,
     advance,

@@ -1,0 +1,40 @@
+import { type ExchangeRequest, QuaysideError } from "@quayside/core";
+
+/** What one call of an object may name: each name costs a look, and what is lost is written down (R32). */
+export const CALL_BOUNDS = {
+  /** Jobs of a worker: its `concurrency` and its `prefetch` are at most 10,000 each. */
+  tokens: 20_000,
+  /** UTF-16 units of a token: numbers, and the name of a shard. */
+  tokenLength: 64,
+  queues: 1_000,
+} as const;
+
+/** @throws {QuaysideError} `invalid_option` for a round that says more than a worker can have to say. */
+export function checkRound(request: ExchangeRequest): ExchangeRequest {
+  const { settle, running, progress = [], claim } = request;
+  for (const [option, tokens] of [
+    ["settle", settle.map(({ token }) => token)],
+    ["running", running],
+    ["progress", progress.map(({ token }) => token)],
+  ] as const) {
+    checkCount(tokens, option, CALL_BOUNDS.tokens);
+    if (tokens.some((token) => typeof token !== "string" || token.length > CALL_BOUNDS.tokenLength))
+      throw refusal(
+        option,
+        `names a job by a token that is none of an exchange: they have at most ${CALL_BOUNDS.tokenLength} characters`,
+      );
+  }
+  checkQueues(claim.queues, "claim.queues");
+  return request;
+}
+
+/** @throws {QuaysideError} `invalid_option` for more queues than one call may ask for. */
+export const checkQueues = <T>(queues: readonly T[], option: string): readonly T[] =>
+  checkCount(queues, option, CALL_BOUNDS.queues);
+
+function checkCount<T>(list: readonly T[], option: string, most: number): readonly T[] {
+  if (list.length <= most) return list;
+  throw refusal(option, `has ${list.length} entries; at most ${most} are allowed in one call`);
+}
+
+const refusal = (option: string, rule: string) => new QuaysideError("invalid_option", `${option} ${rule}.`, { option });
