@@ -1,4 +1,4 @@
-import { attentionAt, MemoryStore, type NewJob, StoreDriver } from "@quayside/core";
+import { ALL, attentionAt, MemoryStore, type NewJob, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 
@@ -10,7 +10,7 @@ describe("attentionAt", () => {
     const clock = createManualClock();
     const store = new MemoryStore();
     const inMs = async (): Promise<number | undefined> => {
-      const at = await store.transact(() => attentionAt(clock.now()));
+      const at = await store.transact(() => attentionAt(clock.now(), ALL));
       return at === undefined ? undefined : at - clock.now();
     };
     return { clock, inMs, driver: new StoreDriver(store.connect(), { clock }) };

@@ -81,6 +81,8 @@ export {
 export { reportUnheard } from "./job/report.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
 export { cutText, describe } from "./job/text.ts";
+export { ALL, everything } from "./plugins/everything.ts";
+export { planFlows } from "./plugins/flow-plan.ts";
 export type { AesKey, EncryptionOption } from "./queue/encryption.ts";
 export type { FlowIds, FlowJob, FlowNode } from "./queue/flow.ts";
 export { JobBuilder } from "./queue/job-builder.ts";
@@ -122,7 +124,6 @@ export { QueueManager } from "./queue/queue-manager.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
 export { getCell, kind, putCells, removeCells } from "./store/cells.ts";
 export { checkNames, enqueue } from "./store/enqueue.ts";
-export { planFlows } from "./store/flow-plan.ts";
 export { attentionAt, attentionOf, awaitsVerdict, storedQueues } from "./store/inspect.ts";
 export { comparePositions } from "./store/list.ts";
 export { MemoryStore } from "./store/memory-store.ts";

@@ -1,4 +1,5 @@
 import {
+  ALL,
   attentionAt,
   attentionOf,
   type Change,
@@ -164,7 +165,7 @@ export class DurableAlarm implements Store {
 
   *#needed(now: number): Program<number | undefined> {
     const { works, wish } = this.#options;
-    const job = works ? yield* attentionAt(now) : undefined;
+    const job = works ? yield* attentionAt(now, ALL) : undefined;
     const asked = wish && (yield* wish());
     const instants: number[] = [];
     if (job !== undefined) instants.push(job > now ? job : now + GUARD_MS);
@@ -187,7 +188,7 @@ function* guarded<T>(program: Program<T>, now: number, arm: Arm): Program<T> {
     for (const operation of isOperation(step.value) ? [step.value] : step.value) {
       if (!writes(operation)) continue;
       wrote = true;
-      const at = attentionOf(operation, now);
+      const at = attentionOf(operation, now, ALL);
       next = at === undefined || next === undefined ? undefined : Math.min(next, at);
     }
     step = program.next(yield step.value);

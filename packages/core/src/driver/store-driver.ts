@@ -3,6 +3,8 @@ import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { NextCron } from "../job/recurrence.ts";
 import { lent } from "../job/report.ts";
+import { everything } from "../plugins/everything.ts";
+import { schedules } from "../plugins/recurrences.ts";
 import { runTurn, type TurnResult } from "../store/aftermath.ts";
 import { command, type Step } from "../store/command.ts";
 import { withBy } from "../store/ended-ids.ts";
@@ -12,7 +14,7 @@ import { counts, getJob, tallies, wakeInstant } from "../store/inspect.ts";
 import { everyLease } from "../store/leases.ts";
 import { list } from "../store/list.ts";
 import { Mint, SET_BACK_MS } from "../store/mint.ts";
-import { schedules } from "../store/recurrences.ts";
+import { Plugins } from "../store/plugin.ts";
 import type { Change, Liveness, Program, ProgramKind, Store } from "../store/store.ts";
 import type { Surroundings, Turn } from "../store/turn.ts";
 import type {
@@ -69,7 +71,8 @@ export class StoreDriver implements Driver {
   readonly #claimed = new Map<string, ClaimedStretch>();
   /** Queues whose tallies a read had to count. */
   readonly #toCount = new Set<string>();
-  readonly #cursors: Surroundings["cursors"] = new Map();
+  protected readonly plugins: Plugins;
+  readonly #memory: Surroundings["memory"] = new Map();
   #horizon = 0;
   #latest = 0;
   /**
@@ -86,6 +89,7 @@ export class StoreDriver implements Driver {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#mint = new Mint(this.#random, options.shard);
+    this.plugins = new Plugins(everything(options.cron));
     this.#watch = new LeaseWatch(() => this.#clock.monotonic());
     if (options.connectivity) this.connectivity = options.connectivity;
     this.#neighbours = new Neighbours(this.#watch, {
@@ -268,8 +272,8 @@ export class StoreDriver implements Driver {
       horizon: this.#horizon,
       mint: this.#mint,
       random: this.#random,
-      cursors: this.#cursors,
-      nextCron: this.#options.cron,
+      plugins: this.plugins,
+      memory: this.#memory,
     };
   }
 

@@ -1,34 +1,20 @@
-import { returned } from "../job/transitions.ts";
-import { locate } from "./door.ts";
-import { disband, settleMembers } from "./families.ts";
-import { returnToRoom } from "./groups.ts";
-import { moveEach } from "./moves.ts";
-import { placeNext } from "./recurrences.ts";
 import type { Change, Program } from "./store.ts";
 import { type Surroundings, Turn } from "./turn.ts";
 
 /**
- * What follows from jobs that ended or were let go in this turn: parents whose children are done, successors of dedupe
- * keys, next occurrences, room in groups. One thing may lead to another, so until nothing is left. True when there was any.
+ * Does what follows from jobs that ended and attempts that are over in this transaction. One thing may lead to another,
+ * so until nothing is left. Returns whether there was any.
  */
-export function* aftermath(turn: Turn): Program<boolean> {
-  let any = false;
-  for (let left = yield* turn.takeAftermath(); left; left = yield* turn.takeAftermath()) {
-    yield* settleMembers(turn, left.ends);
-    yield* disband(turn, left.ends);
-    yield* placeNext(
-      turn,
-      left.ends.map(({ job }) => job),
-      true,
-    );
-    for (const { queue, id } of left.successors) {
-      const [job] = yield* locate(queue, [id]);
-      if (job?.key[0] === "blocked") yield* moveEach(turn, [job], returned);
-    }
-    yield* returnToRoom(turn, left.rooms);
-    any = true;
+export function* effects(turn: Turn): Program<boolean> {
+  for (let any = false; ; any = true) {
+    const { ends, attempts } = turn.takeEnded();
+    if (ends.length > 0) for (const plugin of turn.plugins.with("ended")) yield* plugin.ended(turn, ends);
+    if (attempts.length > 0)
+      for (const plugin of turn.plugins.with("attemptsEnded")) yield* plugin.attemptsEnded(turn, attempts);
+    let more = ends.length > 0;
+    for (const plugin of turn.plugins.with("effects")) more = (yield* plugin.effects(turn)) || more;
+    if (!more) return any;
   }
-  return any;
 }
 
 export interface TurnResult<T> {
@@ -43,7 +29,7 @@ export interface TurnResult<T> {
 export function* runTurn<T>(surroundings: Surroundings, body: (turn: Turn) => Program<T>): Program<TurnResult<T>> {
   const turn = new Turn(surroundings);
   const result = yield* body(turn);
-  yield* aftermath(turn);
+  yield* effects(turn);
   yield* turn.flush();
   return { result, changes: turn.changes, newlyCounted: turn.newlyCounted, setBack: turn.setBack };
 }

@@ -1,15 +1,12 @@
-import { QuaysideError } from "../job/errors.ts";
+import { invalidOption, QuaysideError } from "../job/errors.ts";
 import { finishedLane } from "../job/place.ts";
 import type { JobKey, JobState, StoredJob } from "../job/record.ts";
-import { again, blocked, type Ending, reset, stateOf, updated } from "../job/transitions.ts";
-import { getCell, kind } from "./cells.ts";
-import { dedupeKey, dedupeRecord, isTaken } from "./dedupe.ts";
-import { end, forget, locate, pruneAll } from "./door.ts";
+import { describe } from "../job/text.ts";
+import { again, type Ending, reset, stateOf, updated } from "../job/transitions.ts";
+import { end, forget, locate, moveEach, pruneAll } from "./door.ts";
 import { type Position, walk } from "./list.ts";
-import { moveEach } from "./moves.ts";
-import { after, get, put, scan, startingWith } from "./operations.ts";
-import { schedule, unschedule } from "./recurrences.ts";
-import type { DedupeRecord, Held, Program } from "./store.ts";
+import { after, get, scan, startingWith } from "./operations.ts";
+import type { Held, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { Command, CommandReply, JobFilter } from "./verbs.ts";
 
@@ -48,11 +45,12 @@ export function* command(turn: Turn, request: Command, from?: Step): Program<Pro
       return yield* pause(turn, request.queue, request.type === "pause");
     case "configure":
       return yield* configure(turn, request);
-    case "schedule":
-      return yield* schedule(turn, request);
-    case "unschedule":
-      return yield* unschedule(turn, request.queue, request.key);
   }
+  for (const plugin of turn.plugins.with("command")) {
+    const reply = yield* plugin.command(turn, request);
+    if (reply) return reply;
+  }
+  throw invalidOption("type", `type is no command of this driver: ${describe(request.type)}.`);
 }
 
 function* configure(
@@ -127,34 +125,24 @@ function* erase(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
   );
 }
 
-/**
- * An operator's retry: as if the job had never run. Takes its dedupe key again, or says who has it. A parent keeps the
- * outcomes of its children, and waits again for those that have not ended.
- */
+/** An operator's retry: as if the job had never run. */
 function* retry(turn: Turn, job: StoredJob, state: JobState): Program<CommandReply> {
   if (state !== "failed" && state !== "cancelled") throw refusal("retried", job, state, "failed or cancelled");
-  if (job.dedupe) {
-    const record = yield* isConflicting(turn, job);
-    if (record) {
-      throw new QuaysideError(
-        "conflict",
-        `Job ${job.id} cannot be retried: its dedupe key is taken by job ${record.holder}.`,
-        { id: job.id, holder: record.holder },
-      );
-    }
-    yield* put("dedupe", [dedupeRecord(turn, job, job.dedupe)]);
-  }
-  const family = job.hasChildren ? yield* getCell(kind("family", job.queue), job.id) : undefined;
-  const next = reset(job, turn.stand());
-  yield* moveEach(turn, [job], () => (family?.pending ? blocked(next, "children", job.id) : next));
+  const refused = yield* refusesRetry(turn, job);
+  if (refused) throw refused;
+  let next = reset(job, turn.stand());
+  for (const plugin of turn.plugins.with("retrying")) next = yield* plugin.retrying(turn, next);
+  yield* moveEach(turn, [job], () => next);
   return { affected: 1, state: "waiting" };
 }
 
-/** Who has the job's dedupe key by now, if another job does. */
-function* isConflicting(turn: Turn, job: StoredJob): Program<DedupeRecord | undefined> {
-  if (!job.dedupe) return undefined;
-  const [record] = yield* get("dedupe", [dedupeKey(job.queue, job.dedupe.key)]);
-  return record && record.holder !== job.id && isTaken(record, turn.now) ? record : undefined;
+/** Why a plugin does not let this job be retried. */
+function* refusesRetry(turn: Turn, job: StoredJob): Program<Error | undefined> {
+  for (const plugin of turn.plugins.with("refusesRetry")) {
+    const refused = yield* plugin.refusesRetry(turn, job);
+    if (refused) return refused;
+  }
+  return undefined;
 }
 
 function* promote(turn: Turn, job: StoredJob, state: JobState): Program<CommandReply> {
@@ -250,8 +238,8 @@ function* retryAll(
   let affected = 0;
   for (const job of found) {
     if (!fits(job, request, turn.now)) continue;
-    // A job whose dedupe key is another's by now stays as it is: the rest shall not fail for it.
-    if (yield* isConflicting(turn, job)) continue;
+    // One that cannot be retried stays as it is: the rest shall not fail for it.
+    if (yield* refusesRetry(turn, job)) continue;
     affected += (yield* retry(turn, job, state)).affected;
   }
   const last = found[STEP - 1];

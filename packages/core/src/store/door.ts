@@ -2,9 +2,6 @@ import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameK
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, ended, keepOf } from "../job/transitions.ts";
 import { append } from "./append.ts";
-import { freeKeys } from "./dedupe.ts";
-import { leaveGroup, seat } from "./groups.ts";
-import { removeFamily } from "./members.ts";
 import { SET_BACK_MS } from "./mint.ts";
 import {
   after,
@@ -23,7 +20,7 @@ import type { TallyPlace, Turn } from "./turn.ts";
 
 /**
  * The one door (R1): `place`, `move`, `amend` and `end` are the only code that writes `jobs`, and each keeps `ids`,
- * `dedupe` and the tallies true as it does. Lease entries of jobs that move or end are dropped by the caller, who knows
+ * and the tallies true as it does, and tells the plugins. Lease entries of jobs that move or end are dropped by the caller, who knows
  * the lease, in the same program.
  */
 
@@ -35,9 +32,9 @@ const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boole
 
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
 
-/** A plain job leaves no trace anywhere else: no `ids` or `dedupe` entry, no word of its own on what is kept. */
-export const isPlain = (job: StoredJob): boolean =>
-  spellsItsKey(job) && !job.dedupe && !job.keep && !job.group && !job.parent && !job.hasChildren;
+/** A plain job leaves no trace anywhere else: no `ids` entry, nothing of a plugin, no word of its own on what is kept. */
+export const isPlain = (turn: Turn, job: StoredJob): boolean =>
+  spellsItsKey(job) && !job.keep && !turn.plugins.with("marks").some((plugin) => plugin.marks(job));
 
 /** Finds jobs by id, wherever they are: through `ids`, else where a generated id spells, if that job bears it (R5). */
 export function* locate(queue: string, ids: readonly string[]): Program<readonly (StoredJob | undefined)[]> {
@@ -62,7 +59,7 @@ export function* locate(queue: string, ids: readonly string[]): Program<readonly
  * @param spelt whether their ids spell their keys, as they come.
  */
 export function* place(turn: Turn, added: readonly StoredJob[], spelt = false): Program<void> {
-  const jobs = yield* seat(turn, added, true);
+  const jobs = yield* placing(turn, added, true);
   const indexed = spelt && jobs === added ? [] : jobs.filter((job) => !spellsItsKey(job));
   yield* together(
     turn.readTallies(new Set(jobs.map(({ queue }) => queue))),
@@ -73,6 +70,16 @@ export function* place(turn: Turn, added: readonly StoredJob[], spelt = false): 
     ),
   );
   tally(turn, jobs.map(keyOf), 1, (queue) => turn.changed(queue, "ready"));
+}
+
+function* placing(turn: Turn, asked: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]> {
+  let jobs = asked;
+  for (const plugin of turn.plugins.with("placing")) jobs = yield* plugin.placing(turn, jobs, isNew);
+  return jobs;
+}
+
+function leaving(turn: Turn, job: StoredJob, next?: StoredJob): void {
+  for (const plugin of turn.plugins.with("leaving")) plugin.leaving(turn, job, next);
 }
 
 const keyOf = ({ key }: StoredJob): JobKey => key;
@@ -92,15 +99,21 @@ function tally(
   }
 }
 
+/** A job as it stands, and as it shall. */
+export interface Move {
+  readonly before: StoredJob;
+  readonly job: StoredJob;
+}
+
 /** Takes jobs to other keys, with whatever else changed in their records. */
-export function* move(turn: Turn, asked: readonly { readonly from: JobKey; readonly job: StoredJob }[]): Program<void> {
-  for (const { from, job } of asked)
-    if (from[0] === "ready" && !sameKey(from, job.key)) leaveGroup(turn, { ...job, key: from });
-  const jobs = yield* seat(
+export function* move(turn: Turn, asked: readonly Move[]): Program<void> {
+  for (const { before, job } of asked) leaving(turn, before, job);
+  const jobs = yield* placing(
     turn,
     asked.map(({ job }) => job),
+    false,
   );
-  const moves = jobs.map((job, index) => ({ from: (asked[index] as (typeof asked)[number]).from, job }));
+  const moves = jobs.map((job, index) => ({ from: (asked[index] as Move).before.key, job }));
   const gone = moves.filter(({ from, job }) => !sameKey(from, job.key));
   yield* removeJobs(gone.map(({ from }) => from));
   yield* put("jobs", jobs);
@@ -119,6 +132,18 @@ export function* move(turn: Turn, asked: readonly { readonly from: JobKey; reado
     turn.tally(job.queue, placeOf(job.key), 1);
     if (job.key[0] === "ready") turn.changed(job.queue, "ready");
   }
+}
+
+/** Moves each of these jobs to where `change` puts it. */
+export function* moveEach(
+  turn: Turn,
+  jobs: readonly StoredJob[],
+  change: (job: StoredJob) => StoredJob,
+): Program<void> {
+  yield* move(
+    turn,
+    jobs.map((before) => ({ before, job: change(before) })),
+  );
 }
 
 /** Changes records where they stand. Never of a running job: its worker has the old one. */
@@ -168,9 +193,8 @@ export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJ
     kept.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
   );
   yield* remove("ids", unindexed);
-  const jobs = ends.map(({ job }) => job);
-  turn.ended(ends, yield* freeKeys(turn, jobs));
-  for (const job of jobs) leaveGroup(turn, job);
+  turn.ended(ends);
+  for (const { job } of ends) leaving(turn, job);
   for (const limit of limits.values()) yield* prune(turn, limit);
   return records;
 }
@@ -183,7 +207,7 @@ export function* forget(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
     "ids",
     jobs.map((job) => idKey(job.queue, job.id)),
   );
-  for (const job of jobs) if (job.hasChildren) yield* removeFamily(job);
+  for (const plugin of turn.plugins.with("deleted")) yield* plugin.deleted(turn, jobs);
   const ids = jobs.map(({ id }) => id);
   tally(turn, keys, -1, (queue, from, to) => turn.changedEnded(queue, ids.slice(from, to)));
 }

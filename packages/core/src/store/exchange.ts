@@ -5,16 +5,13 @@ import { LIMITS } from "../job/limits.ts";
 import { decodeId, queueOf } from "../job/place.ts";
 import type { JobKey, JobRecord, StoredJob } from "../job/record.ts";
 import { toJobRecord } from "../job/transitions.ts";
-import { aftermath } from "./aftermath.ts";
+import { effects } from "./aftermath.ts";
 import { append } from "./append.ts";
 import { claim } from "./claim.ts";
 import { isPlain, locate, readStretch } from "./door.ts";
-import { outcomes } from "./families.ts";
-import { suspectNext } from "./groups.ts";
 import { memberName } from "./members.ts";
 import { get } from "./operations.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
-import { placeNext } from "./recurrences.ts";
 import { bringBack } from "./set-back.ts";
 import { release, settle } from "./settle.ts";
 import type { Held, Key, LeaseRecord, Program } from "./store.ts";
@@ -42,7 +39,9 @@ export function* exchange(
   yield* turn.prepare(
     queues,
     ...(stretch && request.settle.length > 2 ? [readAhead(stretch)] : []),
-    ...(request.claim.limit > 0 ? queues.map((queue) => suspectNext(turn, queue)) : []),
+    ...(request.claim.limit > 0
+      ? turn.plugins.with("prepare").flatMap((plugin) => queues.map((queue) => plugin.prepare(turn, queue)))
+      : []),
   );
   const leases = yield* turn.leases();
   const before = leases.of(request.worker);
@@ -77,11 +76,13 @@ export function* exchange(
     ? { interrupted: [], more: false }
     : yield* recover(turn, request.worker, judge);
   // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
-  yield* aftermath(turn);
+  yield* effects(turn);
   const swept = sweep ? yield* sweepNext(turn, queues, sweep) : false;
   const claimed = yield* claim(turn, request.claim, lease.held, request.settle.length);
-  const recursAt = yield* placeNext(turn, claimed.jobs);
-  const fresh = claimed.jobs.map((job, index) => toHeld(job, `${request.exchange}.${index}`, turn.now, claimed.alone));
+  let followsAt = Number.POSITIVE_INFINITY;
+  for (const plugin of turn.plugins.with("claimed"))
+    followsAt = Math.min(followsAt, yield* plugin.claimed(turn, claimed.jobs));
+  const fresh = claimed.jobs.map((job, index) => toHeld(turn, job, `${request.exchange}.${index}`, claimed.alone));
   const next = {
     ...lease,
     held: [...lease.held, ...fresh],
@@ -103,9 +104,9 @@ export function* exchange(
   for (const job of claimed.jobs) turn.changed(job.queue, "active");
 
   // What the claim itself set free (a parent of a job that expired, say) is told to nobody else than this worker.
-  const more = yield* aftermath(turn);
+  const more = yield* effects(turn);
   const lookAt = lookAgainAt(leases.all(), request.worker, turn.now, judge);
-  const wakeAt = more || swept || unrecovered ? turn.now : Math.min(claimed.wakeAt, recursAt, lookAt);
+  const wakeAt = more || swept || unrecovered ? turn.now : Math.min(claimed.wakeAt, followsAt, lookAt);
   return {
     exchange: request.exchange,
     jobs: yield* toClaimed(turn, claimed.jobs, fresh),
@@ -240,7 +241,7 @@ function* repeat(turn: Turn, request: ExchangeRequest, lease: LeaseRecord): Prog
   };
 }
 
-/** Claimed jobs as their worker gets them; parents with how their children ended. */
+/** Claimed jobs as their worker gets them. */
 function* toClaimed(
   turn: Turn,
   jobs: readonly (StoredJob | undefined)[],
@@ -251,17 +252,21 @@ function* toClaimed(
     const job = jobs[index];
     const run = held[index];
     if (!job || !run) continue;
-    const one = { token: run.token, job: toJobRecord(job, turn.now, run) };
-    claimed.push(job.hasChildren ? { ...one, children: yield* outcomes(job) } : one);
+    let one: ClaimedJob = { token: run.token, job: toJobRecord(job, turn.now, run) };
+    for (const plugin of turn.plugins.with("reply")) {
+      const fields = yield* plugin.reply(turn, job);
+      if (fields) one = { ...one, ...fields };
+    }
+    claimed.push(one);
   }
   return claimed;
 }
 
-function toHeld(job: StoredJob, token: string, now: number, alone: boolean): Held {
+function toHeld(turn: Turn, job: StoredJob, token: string, alone: boolean): Held {
   const { key, id } = job;
-  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key, id, token, startedAt: now };
-  if (isPlain(job)) held.plain = true;
-  if (job.group) held.group = job.group.key;
+  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key, id, token, startedAt: turn.now };
+  if (isPlain(turn, job)) held.plain = true;
+  else for (const plugin of turn.plugins.with("held")) Object.assign(held, plugin.held(job));
   if (alone) held.alone = true;
   return held;
 }

@@ -6,7 +6,7 @@ import { DueJobs } from "./due-jobs.ts";
 import { everyLease } from "./leases.ts";
 import { Mint } from "./mint.ts";
 import { after, get, type Range, scanKeys, startingWith } from "./operations.ts";
-import { allowance } from "./rate-limit.ts";
+import type { Plugins } from "./plugin.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
 import { Turn } from "./turn.ts";
@@ -46,7 +46,7 @@ export function* tallies(
 }
 
 /** The lease of a process that died may list jobs that had ended before: see `deferrable` of `Operation`. */
-function* countRunning(turn: Turn, queue: string): Program<number> {
+export function* countRunning(turn: Turn, queue: string): Program<number> {
   let running = 0;
   for (const { held, liveness } of (yield* turn.leases()).all()) {
     const keys = held.map(({ key }) => key).filter((key) => queueOf(key) === queue);
@@ -98,13 +98,14 @@ export function* wakeInstant(turn: Turn, queues: readonly string[], judge: Judge
 function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
   let wakeAt = Number.POSITIVE_INFINITY;
   for (const queue of queues) {
-    const { maxActive, paused, rateLimit } = yield* turn.settings(queue);
+    if ((yield* turn.settings(queue)).paused) continue;
+    let opensAt = turn.now;
+    for (const plugin of turn.plugins.with("opensAt")) opensAt = Math.max(opensAt, yield* plugin.opensAt(turn, queue));
     // Whoever frees a slot of a full queue looks again by itself.
-    if (paused || (maxActive !== undefined && (yield* countRunning(turn, queue)) >= maxActive)) continue;
+    if (opensAt === Number.POSITIVE_INFINITY) continue;
     const due = new DueJobs(turn, queue);
     const dueAt = (yield* due.next(1)).length > 0 ? turn.now : due.wakeAt;
-    const freeAt = rateLimit ? (yield* allowance(turn, queue, rateLimit)).nextAt(0) : turn.now;
-    wakeAt = Math.min(wakeAt, Math.max(dueAt, freeAt));
+    wakeAt = Math.min(wakeAt, Math.max(dueAt, opensAt));
   }
   return wakeAt;
 }
@@ -114,9 +115,9 @@ function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
  * end of a lease that holds jobs. Undefined when nothing does. A Durable Object arms its alarm by it, in the transaction
  * of the write that made it so.
  */
-export function* attentionAt(now: number): Program<number | undefined> {
+export function* attentionAt(now: number, plugins: Plugins): Program<number | undefined> {
   const mint = new Mint(() => 0);
-  const current = new Turn({ now, horizon: now, mint, random: () => 0, cursors: new Map() });
+  const current = new Turn({ now, horizon: now, mint, random: () => 0, plugins, memory: new Map() });
   let wakeAt = yield* firstDue(current, yield* readyQueues());
   for (const lease of (yield* current.leases()).all()) {
     // A lease that has run out is judged at the next look but one: no use in looking all the time.
@@ -146,10 +147,10 @@ export function* awaitsVerdict(now: number): Program<boolean> {
  * What a write may bring forward of that instant: the first one after `now` at which what is written needs a process to
  * be awake, infinite where it needs none; undefined where its records do not say and only `attentionAt` can.
  */
-export function attentionOf(operation: Operation, now: number): number | undefined {
+export function attentionOf(operation: Operation, now: number, plugins: Plugins): number | undefined {
   const { op, collection } = operation;
   // Settings decide over jobs that were there before: paused or not, how many at once, how often.
-  if (collection === "cells" && !isRemark(operation)) return undefined;
+  if (collection === "cells" && !isQuiet(operation, plugins)) return undefined;
   let first = Number.POSITIVE_INFINITY;
   if (op !== "put") return first;
   if (collection === "jobs") {
@@ -163,11 +164,12 @@ export function attentionOf(operation: Operation, now: number): number | undefin
   return first;
 }
 
-/** Whether these cells decide over no job that is in line: marks and quotas of requests, seats of groups. */
-function isRemark(operation: Operation): boolean {
+/** Whether these cells decide over no job that is in line. */
+function isQuiet(operation: Operation, plugins: Plugins): boolean {
   const { op } = operation;
   const keys = op === "put" ? operation.records.map(({ key }) => key) : op === "delete" ? operation.keys : [[""]];
-  return keys.every(([name]) => name === "mark" || /^(quota|group)\//.test(String(name)));
+  const quiet = plugins.all.flatMap(({ quietCells = [] }) => quietCells);
+  return keys.every(([name]) => quiet.some((kind) => name === kind || String(name).startsWith(`${kind}/`)));
 }
 
 /** The queues that have jobs in line, by one seek each. */

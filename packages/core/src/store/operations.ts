@@ -93,5 +93,11 @@ export function* together(...programs: readonly Program<unknown>[]): Program<voi
   }
 }
 
+/** A program that asks for nothing. */
+// biome-ignore lint/correctness/useYield: that is its purpose
+export function* done<T>(value: T): Program<T> {
+  return value;
+}
+
 /** One operation, not several. */
 export const isOperation = (step: Step): step is Operation => !Array.isArray(step);

@@ -8,7 +8,7 @@ import {
   maxInterruptionsOf,
 } from "../job/transitions.ts";
 import { append } from "./append.ts";
-import { type End, end, move } from "./door.ts";
+import { type End, end, type Move, move } from "./door.ts";
 import { get } from "./operations.ts";
 import { endCancelled, seenOf } from "./settle.ts";
 import type { Held, LeaseRecord, Program } from "./store.ts";
@@ -76,7 +76,7 @@ function* takeBack(turn: Turn, taken: readonly Held[]): Program<readonly StoredJ
     held.map((entry) => entry.key),
   );
   const ends: End[] = [];
-  const moves: { from: StoredJob["key"]; job: StoredJob }[] = [];
+  const moves: Move[] = [];
   for (const [index, job] of jobs.entries()) {
     const run = held[index];
     if (!job || !run) continue;
@@ -87,7 +87,7 @@ function* takeBack(turn: Turn, taken: readonly Held[]): Program<readonly StoredJ
         ending: { state: "failed", error: interruptedError(job), ...seenOf(run) },
       });
     } else {
-      moves.push({ from: job.key, job: interrupted(job, turn.stand(interruptionDelay(count, turn.random())), run) });
+      moves.push({ before: job, job: interrupted(job, turn.stand(interruptionDelay(count, turn.random())), run) });
     }
   }
   yield* move(turn, moves);

@@ -1,8 +1,7 @@
 import { readyLane } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
 import { again, isUndelayed } from "../job/transitions.ts";
-import { getCell, kind, putCells } from "./cells.ts";
-import { move } from "./door.ts";
+import { type Move, move } from "./door.ts";
 import { isAhead, ORDERS_PER_MS } from "./mint.ts";
 import { after, get, scanKeys } from "./operations.ts";
 import type { Key, Program } from "./store.ts";
@@ -43,26 +42,21 @@ export function* bringBack(
   const leases = yield* turn.leases();
   const ahead = keys.filter((key) => fits(key, turn.now) && !leases.holderOf(key));
   const jobs = yield* get("jobs", ahead);
-  const moves: { from: JobKey; job: StoredJob }[] = [];
+  const moves: Move[] = [];
   for (const job of jobs) {
     if (!job) continue;
     const at = yield* homeOf(turn, job);
     const delayMs = isUndelayed(job.key) ? 0 : Math.max(1, at - turn.now);
-    moves.push({ from: job.key, job: again(job, turn.stand(delayMs)) });
+    moves.push({ before: job, job: again(job, turn.stand(delayMs)) });
   }
   yield* move(turn, moves);
   const last = keys[STEP - 1];
   return { moved: moves.length, next: last ? after(last) : null };
 }
 
-/** When a job is due by the clock as it is now; the pending occurrence of a recurrence is at most its period away. */
-function* homeOf(turn: Turn, { key, queue, id, recurrence }: StoredJob): Program<number> {
-  let at = turn.now + key[3] - placedAt(key);
-  if (recurrence === undefined) return at;
-  const cell = yield* getCell(kind("schedule", queue), recurrence);
-  if (cell?.nextId !== id) return at;
-  const { rule } = cell;
-  at = rule.kind === "every" ? Math.min(at, turn.now + rule.everyMs) : (turn.nextCron?.(rule, turn.now) ?? at);
-  yield* putCells(kind("schedule", queue), [[recurrence, { ...cell, nextAt: at }]]);
+/** When a job is due by the clock as it is now. */
+function* homeOf(turn: Turn, job: StoredJob): Program<number> {
+  let at = turn.now + job.key[3] - placedAt(job.key);
+  for (const plugin of turn.plugins.with("dueAgain")) at = yield* plugin.dueAgain(turn, job, at);
   return at;
 }

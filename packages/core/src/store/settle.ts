@@ -2,7 +2,7 @@ import type { Json } from "../job/json.ts";
 import { queueOf, sameKey } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
 import { type Ending, isSpent, keepOf, paceOf, released, retried, type Seen } from "../job/transitions.ts";
-import { type End, end, endPlain, move } from "./door.ts";
+import { type End, end, endPlain, type Move, move } from "./door.ts";
 import { get } from "./operations.ts";
 import type { Held, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -62,7 +62,7 @@ export function* settle(
     rest.map(({ entry }) => entry.key),
   );
   const ends: End[] = [];
-  const moves: { from: StoredJob["key"]; job: StoredJob }[] = [];
+  const moves: Move[] = [];
   let stays = false;
   for (const [index, { entry, settlement }] of rest.entries()) {
     const job = jobs[index];
@@ -72,7 +72,7 @@ export function* settle(
       ends.push(fate);
       continue;
     }
-    moves.push({ from: job.key, job: fate.job });
+    moves.push({ before: job, job: fate.job });
     if (sameKey(fate.job.key, job.key)) {
       stays = true;
       turn.changed(job.queue, "ready");

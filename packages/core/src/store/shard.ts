@@ -1,11 +1,11 @@
 import type { NewJob } from "../job/new-job.ts";
 import { readyLane } from "../job/place.ts";
+import { dedupeKey, isTaken } from "../plugins/dedupe.ts";
+import { once, recall } from "../plugins/idempotency.ts";
 import { type CellKind, getCell, kind, putCells } from "./cells.ts";
-import { dedupeKey, isTaken } from "./dedupe.ts";
 import { locate } from "./door.ts";
 import { add, checkNames } from "./enqueue.ts";
 import { blockedLanes } from "./inspect.ts";
-import { once, recall } from "./marks.ts";
 import { after, get, scan, startingWith } from "./operations.ts";
 import type { Cells, Key, Program, QueueSettings } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -55,7 +55,7 @@ export type GroupsKnown = (turn: Turn, queue: string) => Program<Set<string>>;
 
 export function* addToShard(turn: Turn, ask: ShardAdd, groups: GroupsKnown): Program<ShardAdded> {
   const { jobs, layout, units } = ask;
-  jobs.forEach(checkNames);
+  for (const job of jobs) checkNames(turn.plugins, job);
   for (const queue of new Set(jobs.map((job) => job.queue))) {
     const answer = yield* agree(turn, queue, ask);
     if (answer) return answer;

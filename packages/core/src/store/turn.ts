@@ -1,15 +1,15 @@
-import { queueOf, tagEnd } from "../job/place.ts";
-import type { JobKey, StoredJob } from "../job/record.ts";
-import type { NextCron } from "../job/recurrence.ts";
-import type { Ending, Stand } from "../job/transitions.ts";
+import { tagEnd } from "../job/place.ts";
+import type { JobKey } from "../job/record.ts";
+import type { Stand } from "../job/transitions.ts";
 import { append } from "./append.ts";
 import { getCell, kind, putCells } from "./cells.ts";
+import type { End } from "./door.ts";
 import { noteEnded } from "./ended-ids.ts";
-import { flushGroups, type Group } from "./groups.ts";
 import { everyLease, Leases } from "./leases.ts";
 import type { Mint } from "./mint.ts";
 import { get, put, together } from "./operations.ts";
-import type { Change, Program, QueueSettings, TallyRecord } from "./store.ts";
+import type { Plugin, Plugins } from "./plugin.ts";
+import type { Change, Held, Program, QueueSettings, TallyRecord } from "./store.ts";
 
 /** What the process that owns the store gives to each program it runs. */
 export interface Surroundings {
@@ -19,18 +19,9 @@ export interface Surroundings {
   readonly mint: Mint;
   /** In [0, 1). */
   readonly random: () => number;
-  /** Where the look for groups that nobody runs goes on, by queue: see `suspectNext`. */
-  readonly cursors: Map<string, string | undefined>;
-  /** Reads cron rules; absent: recurrences by cron are refused. */
-  readonly nextCron?: NextCron | undefined;
-}
-
-/** What follows from what a program did. */
-export interface Aftermath {
-  readonly ends: { readonly job: StoredJob; readonly ending: Ending; readonly trace?: boolean }[];
-  readonly successors: { readonly queue: string; readonly id: string }[];
-  /** `freed`: of a job that runs no more. */
-  readonly rooms: { readonly queue: string; readonly key: string; readonly freed?: JobKey }[];
+  readonly plugins: Plugins;
+  /** What a plugin remembers in this process between transactions, by its name. */
+  readonly memory: Map<string, unknown>;
 }
 
 export type TallyPlace = Exclude<keyof TallyRecord, "key">;
@@ -40,13 +31,13 @@ export class Turn {
   readonly now: number;
   readonly random: () => number;
   horizon: number;
-  readonly nextCron: NextCron | undefined;
-  readonly cursors: Surroundings["cursors"];
-  /** The groups that this turn has to do with. */
-  readonly groups = new Map<string, Group>();
+  readonly plugins: Plugins;
+  readonly #memory: Surroundings["memory"];
+  /** What plugins know in this transaction, by plugin. */
+  readonly #parts = new Map<Plugin, unknown>();
   readonly #mint: Mint;
   #leases: Leases | undefined;
-  #aftermath: Aftermath = { ends: [], successors: [], rooms: [] };
+  #ends: End[] = [];
   readonly #settings = new Map<string, QueueSettings>();
   readonly #tallies = new Map<string, Partial<Record<TallyPlace, number>>>();
   /** This turn found a job whose instant was computed from a clock that was ahead and was set back since. */
@@ -61,8 +52,8 @@ export class Turn {
     this.now = surroundings.now;
     this.horizon = Math.max(surroundings.now, surroundings.horizon);
     this.random = surroundings.random;
-    this.nextCron = surroundings.nextCron;
-    this.cursors = surroundings.cursors;
+    this.plugins = surroundings.plugins;
+    this.#memory = surroundings.memory;
     this.#mint = surroundings.mint;
   }
 
@@ -101,29 +92,36 @@ export class Turn {
     return settings;
   }
 
-  /** Notes that jobs ended: others may have waited for it. */
-  ended(ends: readonly Aftermath["ends"][number][], successors: readonly Aftermath["successors"][number][]): void {
-    append(this.#aftermath.ends, ends);
-    append(this.#aftermath.successors, successors);
-  }
-
-  /** Notes that a group may have room. */
-  room(queue: string, key: string): void {
-    this.#aftermath.rooms.push({ queue, key });
-  }
-
-  /** What is to be seen to because of what was noted since the last call; undefined when nothing is. */
-  *takeAftermath(): Program<Aftermath | undefined> {
-    const { ends, successors, rooms } = this.#aftermath;
-    this.#aftermath = { ends: [], successors: [], rooms: [] };
-    const queues = new Set<string>();
-    for (const { key, group } of this.#leases?.takeFreed() ?? []) {
-      const queue = queueOf(key);
-      queues.add(queue);
-      if (group !== undefined) rooms.push({ queue, key: group, freed: key });
+  /** What a plugin knows in this transaction. */
+  part<T>(plugin: Plugin, create: () => T): T {
+    let part = this.#parts.get(plugin);
+    if (part === undefined) {
+      part = create();
+      this.#parts.set(plugin, part);
     }
-    for (const queue of queues) if ((yield* this.settings(queue)).maxActive !== undefined) this.changed(queue, "ready");
-    return ends.length + successors.length + rooms.length > 0 ? { ends, successors, rooms } : undefined;
+    return part as T;
+  }
+
+  /** What a plugin remembers in this process; it may be forgotten with the process, and is not undone with a transaction. */
+  memory<T>(plugin: Plugin, create: () => T): T {
+    let known = this.#memory.get(plugin.name);
+    if (known === undefined) {
+      known = create();
+      this.#memory.set(plugin.name, known);
+    }
+    return known as T;
+  }
+
+  /** Notes that jobs ended: others may have waited for it. */
+  ended(ends: readonly End[]): void {
+    append(this.#ends, ends);
+  }
+
+  /** Takes what was noted since the last call: jobs that ended, attempts that no lease lists any more. */
+  takeEnded(): { readonly ends: readonly End[]; readonly attempts: readonly Held[] } {
+    const ends = this.#ends;
+    this.#ends = [];
+    return { ends, attempts: this.#leases?.takeFreed() ?? [] };
   }
 
   *configure(queue: string, value: QueueSettings): Program<void> {
@@ -180,9 +178,9 @@ export class Turn {
     return known[place] + (this.#tallies.get(queue)?.[place] ?? 0);
   }
 
-  /** Writes what was kept back: leases, seats of groups, tallies. Last step of every writing program. */
+  /** Writes what was kept back: what plugins kept back, leases, tallies. Last step of every writing program. */
   *flush(): Program<void> {
-    yield* flushGroups(this);
+    for (const plugin of this.plugins.with("flush")) yield* plugin.flush(this);
     if (this.#leases) yield* this.#leases.flush();
     for (const queue of new Set([...this.#tallies.keys(), ...this.#counted.keys()])) {
       const known = yield* this.#known(queue);

@@ -1,7 +1,7 @@
 import { blockOf, decodeId, endStateOf, escapePart, keyText, queueOf, sameKey } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { isUndelayed } from "../job/transitions.ts";
-import { SEATS } from "../store/groups.ts";
+import { SEATS } from "../plugins/groups.ts";
 import { scan } from "../store/operations.ts";
 import type {
   Cells,

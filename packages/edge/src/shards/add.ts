@@ -1,4 +1,5 @@
 import {
+  ALL,
   checkNames,
   type EnqueueReceipt,
   type NewJob,
@@ -42,7 +43,7 @@ export class ShardAdder {
   async add(jobs: readonly NewJob[], request: NumberedRequest | undefined): Promise<readonly EnqueueReceipt[]> {
     const { layout } = this.#options;
     // Refused before anything is stored anywhere.
-    jobs.forEach(checkNames);
+    for (const job of jobs) checkNames(ALL, job);
     const units = unitsOf(jobs, layout.keyOf);
     const call = new Call(jobs, units, request, this.#options);
     for (let time = 0; time < LAYOUTS_MOST; time++) {

@@ -1,4 +1,5 @@
 import type { NewJob } from "../../job/new-job.ts";
+import { ALL } from "../../plugins/everything.ts";
 import { runTurn } from "../../store/aftermath.ts";
 import { counts, getJob } from "../../store/inspect.ts";
 import { Mint } from "../../store/mint.ts";
@@ -25,7 +26,7 @@ function owner(store: Store, seed = 0) {
   const mint = new Mint(() => seed);
   let now = START;
   const run = async <T>(body: (turn: Turn) => Program<T>): Promise<T> => {
-    const surroundings = { now, horizon: now, mint, random: () => 0, cursors: new Map() };
+    const surroundings = { now, horizon: now, mint, random: () => 0, plugins: ALL, memory: new Map() };
     return (await store.transact(() => runTurn(surroundings, body))).result;
   };
   return {

@@ -1,13 +1,28 @@
-import { getCell, kind, putCells } from "./cells.ts";
-import type { Program, Slice } from "./store.ts";
-import type { Turn } from "./turn.ts";
-import type { RateLimit } from "./verbs.ts";
+import { getCell, kind, putCells } from "../store/cells.ts";
+import type { Plugin } from "../store/plugin.ts";
+import type { Program, Slice } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+import type { RateLimit } from "../store/verbs.ts";
+
+/** The rate limit of a queue (R18): at most so many jobs start within a time, over all workers. */
+export const rateLimit: Plugin = {
+  name: "rateLimit",
+  *claiming({ turn, queue, settings }) {
+    if (!settings.rateLimit) return undefined;
+    const { free, nextAt, take } = yield* allowance(turn, queue, settings.rateLimit);
+    return { capacity: free, nextAt, finish: take };
+  },
+  *opensAt(turn, queue) {
+    const { rateLimit: limit } = yield* turn.settings(queue);
+    return limit ? (yield* allowance(turn, queue, limit)).nextAt(0) : turn.now;
+  },
+};
 
 /** Starts within this part of a period are counted together, until the last of them is a whole period ago. */
 const SLICES = 20;
 
 /** Reads how many jobs a queue's rate limit allows to start now, and counts those that a claim starts. */
-export interface Allowance {
+interface Allowance {
   /** How many jobs may start now. */
   readonly free: number;
   /** The first instant at which another may start when so many have started now. */
@@ -19,7 +34,7 @@ export interface Allowance {
  * At most `max` jobs start in any interval of `per` (R18): what started less than one period ago is counted, in slices of
  * a twentieth, in one record. After the clock was set back, what started "later" counts as started now.
  */
-export function* allowance(turn: Turn, queue: string, { max, perMs }: RateLimit): Program<Allowance> {
+function* allowance(turn: Turn, queue: string, { max, perMs }: RateLimit): Program<Allowance> {
   const { now } = turn;
   const { slices = [] } = (yield* getCell(kind("rate"), queue)) ?? {};
   const ahead = slices.some(({ last }) => last > now);

@@ -3,9 +3,9 @@ import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { Parent, StoredJob } from "../job/record.ts";
 import { blocked } from "../job/transitions.ts";
-import type { EndedChild } from "./families.ts";
-import { memberName } from "./members.ts";
-import type { EnqueueReceipt } from "./verbs.ts";
+import { memberName } from "../store/members.ts";
+import type { EnqueueReceipt } from "../store/verbs.ts";
+import type { EndedChild } from "./flows.ts";
 
 export interface FlowPlan {
   /** Indices of the jobs, parents before their children, else as given. */

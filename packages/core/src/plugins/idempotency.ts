@@ -2,10 +2,18 @@ import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
-import { type CellKind, getCell, kind, putCells, sweepCells } from "./cells.ts";
-import type { Mark, Program } from "./store.ts";
-import type { Turn } from "./turn.ts";
-import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
+import { type CellKind, getCell, kind, putCells, sweepCells } from "../store/cells.ts";
+import type { Plugin } from "../store/plugin.ts";
+import type { Mark, Program } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+import type { EnqueueReceipt, NumberedRequest } from "../store/verbs.ts";
+
+/** Idempotency records (R7): a numbered request that is sent again is answered as before, and adds nothing. */
+export const idempotency: Plugin = {
+  name: "idempotency",
+  quietCells: ["mark"],
+  once: (turn, jobs, request, work) => once(turn, jobs, request, work),
+};
 
 /** Requests before the last one that a mark remembers, by number and digest: what a restored profile may send again. */
 const PAST = 100;

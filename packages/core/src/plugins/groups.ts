@@ -1,14 +1,51 @@
-import { blockedLane, blockOf, keyText, readyLane } from "../job/place.ts";
+import { blockedLane, blockOf, checkName, keyText, queueOf, readyLane, sameKey } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
 import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
-import { getCell, kind, putCells, removeCells } from "./cells.ts";
-import { move } from "./door.ts";
-import { compareKeys } from "./memory-store.ts";
-import { moveEach } from "./moves.ts";
-import { get, scan, scanKeys, startingWith, together } from "./operations.ts";
-import { standsAhead } from "./set-back.ts";
-import type { Cells, Program } from "./store.ts";
-import type { Turn } from "./turn.ts";
+import { getCell, kind, putCells, removeCells } from "../store/cells.ts";
+import type { ClaimPart, QueueClaim } from "../store/claim.ts";
+import { move, moveEach } from "../store/door.ts";
+import { compareKeys } from "../store/memory-store.ts";
+import { done, get, scan, scanKeys, startingWith, together } from "../store/operations.ts";
+import type { Plugin } from "../store/plugin.ts";
+import { standsAhead } from "../store/set-back.ts";
+import type { Cells, Program } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+
+/** Groups (R16): of the jobs that share a key, at most a number run at once, in all workers together. */
+export const groups: Plugin = {
+  name: "groups",
+  options: ["group"],
+  quietCells: ["group"],
+  marks: (job) => job.group !== undefined,
+  check({ group }) {
+    if (group) checkName(group.key, "group.key");
+  },
+  accepted: setLimits,
+  placing: seat,
+  leaving(turn, job, next) {
+    if (!job.group) return;
+    const stays = next && next.group?.key === job.group.key && (job.key[0] !== "ready" || sameKey(job.key, next.key));
+    if (stays) return;
+    note(turn, job, false);
+    room(turn, groupOf(turn, job.queue, job.group.key));
+  },
+  attemptsEnded(turn, attempts) {
+    for (const { key, group } of attempts) if (group !== undefined) room(turn, groupOf(turn, queueOf(key), group), key);
+    return done(undefined);
+  },
+  *effects(turn) {
+    const known = knownIn(turn);
+    const { rooms } = known;
+    if (rooms.length === 0) return false;
+    known.rooms = [];
+    yield* returnToRoom(turn, rooms);
+    return true;
+  },
+  flush,
+  prepare: suspectNext,
+  claiming: (claim) => done(new GroupClaim(claim)),
+  held: ({ group }) => group && { group: group.key },
+};
 
 /**
  * R16. A job of a group takes a seat when it comes in line, and has it until it leaves its place. Of the jobs that wait for
@@ -28,6 +65,8 @@ export interface Group {
   suspect?: boolean;
 }
 
+/** Jobs of full groups that one claim moves out of the way, at most. */
+const ASIDE_STEP = 100;
 /** Jobs of a group that have a seat and do not run, at most, whatever its limit: so its cell stays small. */
 export const SEATS = 256;
 /** Seats that one check reads, oldest first: a seat whose job is gone stays until it is removed, so it becomes one of these. */
@@ -35,7 +74,17 @@ const CHECK_STEP = 16;
 
 type Grouped = Pick<StoredJob, "queue" | "group">;
 
-function groupOf({ groups }: Turn, queue: string, key: string): Group {
+/** What this plugin knows in one transaction. */
+interface Known {
+  readonly groups: Map<string, Group>;
+  /** Groups that may have room; `freed`: the place of a job that runs no more. */
+  rooms: { readonly group: Group; readonly freed?: JobKey }[];
+}
+
+const knownIn = (turn: Turn): Known => turn.part(groups, () => ({ groups: new Map(), rooms: [] }));
+
+function groupOf(turn: Turn, queue: string, key: string): Group {
+  const { groups } = knownIn(turn);
   const name = JSON.stringify([queue, key]);
   const group = groups.get(name) ?? { queue, key, limit: 1, places: new Map() };
   groups.set(name, group);
@@ -43,7 +92,7 @@ function groupOf({ groups }: Turn, queue: string, key: string): Group {
 }
 
 /** Reads, in one trip, the group of each of these jobs that has one. */
-export function* groupsOf<J extends Grouped>(turn: Turn, jobs: readonly J[]): Program<Map<J, Group>> {
+function* groupsOf<J extends Grouped>(turn: Turn, jobs: readonly J[]): Program<Map<J, Group>> {
   const groups = new Map<J, Group>();
   for (const job of jobs) if (job.group) groups.set(job, groupOf(turn, job.queue, job.group.key));
   yield* together(...[...new Set(groups.values())].map(open));
@@ -86,20 +135,19 @@ function note(turn: Turn, { queue, group, key }: Grouped & Pick<StoredJob, "key"
   if (group && key[0] === "ready") groupOf(turn, queue, group.key).places.set(keyText(key), taken ? key : undefined);
 }
 
-/** Notes that a job leaves its place, by anything but a claim: another of its group may come. */
-export function leaveGroup(turn: Turn, job: Grouped & Pick<StoredJob, "key">): void {
-  note(turn, job, false);
-  if (job.group) turn.room(job.queue, job.group.key);
+/** Notes that a group may have room. */
+function room(turn: Turn, group: Group, freed?: JobKey): void {
+  knownIn(turn).rooms.push(freed ? { group, freed } : { group });
 }
 
 /** Notes the limits that new jobs bring. A raised one may make room. */
-export function* setLimits(turn: Turn, jobs: readonly Grouped[]): Program<void> {
+function* setLimits(turn: Turn, jobs: readonly Grouped[]): Program<void> {
   for (const [job, group] of yield* groupsOf(
     turn,
     jobs.filter((job) => job.group?.limit),
   )) {
     const { limit = 1 } = job.group ?? {};
-    if (group.limit !== limit) turn.room(group.queue, group.key);
+    if (group.limit !== limit) room(turn, group);
     group.limit = limit;
   }
 }
@@ -108,7 +156,7 @@ export function* setLimits(turn: Turn, jobs: readonly Grouped[]): Program<void> 
  * Gives jobs that come in line the free seats of their groups. Those without one wait in `blocked`; one that goes before
  * a job with a seat that does not run takes that (R15).
  */
-export function* seat(turn: Turn, jobs: readonly StoredJob[], isNew = false): Program<readonly StoredJob[]> {
+function* seat(turn: Turn, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]> {
   const coming = new Map<Group, Map<string, StoredJob>>();
   for (const job of jobs) {
     if (!job.group || job.key[0] !== "ready" || (isNew && !isUndelayed(job.key))) continue;
@@ -144,41 +192,35 @@ export function* seat(turn: Turn, jobs: readonly StoredJob[], isNew = false): Pr
   return aside.size > 0 ? jobs.map((job) => (aside.has(job) ? toBlocked(job) : job)) : jobs;
 }
 
-export const toBlocked = (job: StoredJob): StoredJob => blocked(job, "group", job.group?.key as string);
+const toBlocked = (job: StoredJob): StoredJob => blocked(job, "group", job.group?.key as string);
 
 const laneOf = ({ queue, key }: Group) => startingWith("blocked", blockedLane(queue, "group", key));
 
 /** Has the seats of a group checked before the turn is over. */
 function suspect(turn: Turn, group: Group): void {
   group.suspect = true;
-  turn.room(group.queue, group.key);
+  room(turn, group);
 }
 
 /**
  * Has the next group of the queue for which jobs wait checked, one per exchange in turn: nothing else would find that all
  * of its seats are those of jobs that are gone.
  */
-export function* suspectNext(turn: Turn, queue: string): Program<void> {
+function* suspectNext(turn: Turn, queue: string): Program<void> {
   const lane = `${readyLane(queue)}/group`;
   // "0" is the next character after "/".
-  const range = { from: ["blocked", turn.cursors.get(queue) ?? `${lane}/`], to: ["blocked", `${lane}0`] };
+  const cursors = turn.memory(groups, () => new Map<string, string | undefined>());
+  const range = { from: ["blocked", cursors.get(queue) ?? `${lane}/`], to: ["blocked", `${lane}0`] };
   const [at] = yield* scanKeys("jobs", range, 1);
-  turn.cursors.set(queue, at && `${at[1]}\u0001`);
+  cursors.set(queue, at && `${at[1]}\u0001`);
   if (at) suspect(turn, groupOf(turn, queue, (blockOf(at) as [string, string])[1]));
 }
 
-/**
- * Gives free seats to the jobs that wait for them, which come back to the places they had (R16). `freed`: the place of a job
- * that ran.
- */
-export function* returnToRoom(
-  turn: Turn,
-  rooms: readonly { readonly queue: string; readonly key: string; readonly freed?: JobKey }[],
-): Program<void> {
+/** Gives free seats to the jobs that wait for them, which come back to the places they had (R16). */
+function* returnToRoom(turn: Turn, rooms: Known["rooms"]): Program<void> {
   const groups = new Set<Group>();
   const freed: JobKey[] = [];
-  for (const { queue, key, freed: at } of rooms) {
-    const group = groupOf(turn, queue, key);
+  for (const { group, freed: at } of rooms) {
     groups.add(group);
     if (at && !group.places.has(keyText(at))) freed.push(at);
   }
@@ -191,7 +233,7 @@ export function* returnToRoom(
     const jobs = yield* scan("jobs", laneOf(group), room - waiting.length);
     // They were due when they left the line. Where the clock was set back since, their old places are far in the future.
     const moves = jobs.map((job) => ({
-      from: job.key,
+      before: job,
       job: standsAhead(job.key, turn.now) ? again(job, turn.stand()) : returned(job),
     }));
     for (const { job } of moves) note(turn, job, true);
@@ -209,8 +251,8 @@ function* check(turn: Turn, group: Group): Program<void> {
 }
 
 /** Writes the cells that changed. The seat of a running job stays listed: to remove it would cost a write at each claim. */
-export function* flushGroups(turn: Turn): Program<void> {
-  for (const group of turn.groups.values()) {
+function* flush(turn: Turn): Program<void> {
+  for (const group of knownIn(turn).groups.values()) {
     const { queue, key, places } = group;
     if (places.size > 0) yield* open(group);
     const { cell = {}, limit } = group;
@@ -222,5 +264,57 @@ export function* flushGroups(turn: Turn): Program<void> {
     if (limit === (cell.limit ?? 1) && JSON.stringify(seats) === JSON.stringify(before)) continue;
     if (limit === 1 && seats.length === 0) yield* removeCells(kind("group", queue), [key]);
     else yield* putCells(kind("group", queue), [[key, { limit, seats }]]);
+  }
+}
+
+/** Keeps jobs of full groups out of a claim. */
+class GroupClaim implements ClaimPart {
+  readonly #claim: QueueClaim;
+  readonly #aside: StoredJob[] = [];
+  #groups = new Map<StoredJob, Group>();
+  /** How many jobs of each group run. */
+  #running: Map<string, number> | undefined;
+
+  constructor(claim: QueueClaim) {
+    this.#claim = claim;
+  }
+
+  get full(): boolean {
+    return this.#aside.length >= ASIDE_STEP;
+  }
+
+  *read(page: readonly StoredJob[]): Program<void> {
+    this.#groups = yield* groupsOf(this.#claim.turn, page);
+    if (this.#groups.size === 0 || this.#running) return;
+    this.#running = new Map();
+    const leases = yield* this.#claim.turn.leases();
+    for (const { group } of leases.heldOf(this.#claim.queue)) if (group !== undefined) this.#count(group);
+  }
+
+  takes(job: StoredJob): boolean {
+    const group = this.#groups.get(job);
+    if (!group || (this.#running?.get(group.key) ?? 0) < group.limit) return true;
+    this.#aside.push(job);
+    return false;
+  }
+
+  /** It would take room from others. */
+  startsOnly(job: StoredJob): boolean {
+    return job.group !== undefined;
+  }
+
+  taken(job: StoredJob): void {
+    const group = this.#groups.get(job);
+    if (!group) return;
+    this.#count(group.key);
+    if (group.limit > SEATS) room(this.#claim.turn, group);
+  }
+
+  *finish(): Program<void> {
+    yield* moveEach(this.#claim.turn, this.#aside, toBlocked);
+  }
+
+  #count(key: string): void {
+    this.#running?.set(key, (this.#running.get(key) ?? 0) + 1);
   }
 }

@@ -1,0 +1,219 @@
+import { QuaysideError } from "../job/errors.ts";
+import type { NewJob } from "../job/new-job.ts";
+import { checkName, escapePart } from "../job/place.ts";
+import type { Dedupe, StoredJob } from "../job/record.ts";
+import { blocked, replaced, returned } from "../job/transitions.ts";
+import { type Adding, type AddPart, storedNow } from "../store/adding.ts";
+import { locate, moveEach } from "../store/door.ts";
+import { isAhead } from "../store/mint.ts";
+import { get, put, remove, scan } from "../store/operations.ts";
+import type { Plugin } from "../store/plugin.ts";
+import type { DedupeRecord, Program } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+import type { EnqueueReceipt } from "../store/verbs.ts";
+
+/** Dedupe keys (R20 to R22): while the job that holds a key lives, or for a time, no second job with that key is added. */
+export const dedupe: Plugin = {
+  name: "dedupe",
+  options: ["dedupe"],
+  marks: (job) => job.dedupe !== undefined,
+  needs: (job) => job.dedupe !== undefined,
+  check({ dedupe }) {
+    if (dedupe) checkName(dedupe.key, "dedupe.key");
+  },
+  *adding(add) {
+    const keys = new AddedKeys(add);
+    yield* keys.load();
+    return keys;
+  },
+  *ended(turn, ends) {
+    const successors = yield* freeKeys(
+      turn,
+      ends.map(({ job }) => job),
+    );
+    for (const { queue, id } of successors) {
+      const [job] = yield* locate(queue, [id]);
+      if (job?.key[0] === "blocked") yield* moveEach(turn, [job], returned);
+    }
+  },
+  *refusesRetry(turn, job) {
+    if (!job.dedupe) return undefined;
+    const [record] = yield* get("dedupe", [dedupeKey(job.queue, job.dedupe.key)]);
+    if (!record || record.holder === job.id || !isTaken(record, turn.now)) return undefined;
+    return new QuaysideError(
+      "conflict",
+      `Job ${job.id} cannot be retried: its dedupe key is taken by job ${record.holder}.`,
+      { id: job.id, holder: record.holder },
+    );
+  },
+  *retrying(turn, job) {
+    if (job.dedupe) yield* put("dedupe", [dedupeRecord(turn, job, job.dedupe)]);
+    return job;
+  },
+};
+
+export const dedupeKey = (queue: string, key: string): readonly [string, string] => [escapePart(queue), key];
+
+/**
+ * `throttle`: the key is taken until its time, whatever the holder does. Every other mode: while its holder lives, and
+ * until its time where it has one. A time reckoned from a clock that was ahead and was set back since does not count.
+ */
+export function isTaken(record: DedupeRecord, now: number): boolean {
+  const timed = record.until !== undefined && record.until > now && !isAhead(record.since ?? 0, now);
+  return timed || (record.mode !== "throttle" && !record.ended);
+}
+
+export function dedupeRecord(turn: Turn, job: StoredJob, { key, mode, ttlMs }: Dedupe): DedupeRecord {
+  return {
+    key: dedupeKey(job.queue, key),
+    holder: job.id,
+    mode,
+    since: turn.now,
+    ...(ttlMs !== undefined && { until: turn.now + ttlMs }),
+  };
+}
+
+export const dedupeKeyText = (key: DedupeRecord["key"]): string => JSON.stringify(key);
+
+/** The dedupe keys that one add meets or takes: those that are stored, and those that the add itself takes. */
+class AddedKeys implements AddPart {
+  readonly #add: Adding;
+  readonly #turn: Turn;
+  readonly #records = new Map<string, DedupeRecord>();
+  readonly #changed = new Set<string>();
+
+  constructor(add: Adding) {
+    this.#add = add;
+    this.#turn = add.turn;
+  }
+
+  *load(): Program<void> {
+    const keys: DedupeRecord["key"][] = [];
+    for (const { queue, dedupe } of this.#add.jobs) if (dedupe) keys.push(dedupeKey(queue, dedupe.key));
+    for (const record of yield* get("dedupe", keys)) if (record) this.#records.set(dedupeKeyText(record.key), record);
+  }
+
+  /** What becomes of a job whose key is taken (R20); undefined when it is free. */
+  *answer(job: NewJob): Program<EnqueueReceipt | undefined> {
+    if (!job.dedupe) return undefined;
+    const record = this.#records.get(dedupeKeyText(dedupeKey(job.queue, job.dedupe.key)));
+    if (!record || !isTaken(record, this.#turn.now)) return undefined;
+    const { mode } = job.dedupe;
+    if (record.ended || mode === "drop" || mode === "throttle") return { id: record.holder, deduplicated: true };
+    return yield* this.#supersede(job, job.dedupe, record);
+  }
+
+  /** A new job takes its key. */
+  added(job: StoredJob): void {
+    if (job.dedupe) this.#write(dedupeRecord(this.#turn, job, job.dedupe));
+  }
+
+  *save(): Program<void> {
+    const records = [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord);
+    yield* put("dedupe", records);
+    yield* sweepAfter(this.#turn, records);
+  }
+
+  /** A waiting holder is given the new payload and options; a running one gets a successor, of which there is one (R21). */
+  *#supersede(job: NewJob, dedupe: Dedupe, record: DedupeRecord): Program<EnqueueReceipt | undefined> {
+    const id = record.successor ?? record.holder;
+    const standing = yield* this.#add.standing({ queue: job.queue, id });
+    if (!standing) return undefined;
+    const leases = yield* this.#turn.leases();
+    if (leases.holderOf(standing.key)) {
+      const successor = storedNow(this.#turn, job);
+      this.#add.placed.push(blocked(successor, "successor", standing.id));
+      this.#write({ ...this.#asOf(record, dedupe, this.#turn.now), successor: successor.id });
+      return { id: successor.id, deduplicated: false };
+    }
+    const { now } = this.#turn;
+    const since = record.since ?? standing.addedAt;
+    const after = this.#asOf(record, dedupe, isAhead(since, now) ? now : since);
+    const stand = dedupe.mode === "debounce" ? this.#startAnew(job, dedupe, after) : undefined;
+    this.#add.change(standing, replaced(standing, job, now, stand));
+    if (after.mode !== record.mode || after.since !== record.since) this.#write(after);
+    return { id, deduplicated: true };
+  }
+
+  /** The key under the rule of the job that holds it, or will: it is taken while that lives, and `since` its first add. */
+  #asOf(record: DedupeRecord, { mode }: Dedupe, since: number): DedupeRecord {
+    return { ...record, mode, since };
+  }
+
+  /** The delay begins again, but does not reach past `maxWait` after the first add. */
+  #startAnew(job: NewJob, { maxWaitMs = Number.POSITIVE_INFINITY }: Dedupe, { since }: DedupeRecord) {
+    const { now } = this.#turn;
+    return this.#turn.stand(Math.max(0, Math.min(job.delayMs ?? 0, (since ?? now) + maxWaitMs - now)));
+  }
+
+  #write(record: DedupeRecord): void {
+    this.#records.set(dedupeKeyText(record.key), record);
+    this.#changed.add(dedupeKeyText(record.key));
+  }
+}
+
+/** Keys looked at beside each batch of adds that use keys, at least, and for each key that it takes: enough to outrun the adds. */
+const SWEEP_LEAST = 8;
+const SWEEP_EACH = 2;
+
+/** Removes lapsed keys that stand after the last of these, and from the first of the queue on where that is the end. */
+export function* sweepAfter(turn: Turn, saved: readonly DedupeRecord[]): Program<void> {
+  const last = saved[saved.length - 1];
+  if (!last) return;
+  const [queue, key] = last.key;
+  const step = Math.max(SWEEP_LEAST, SWEEP_EACH * saved.length);
+  const after = yield* scan("dedupe", { from: [queue, key], to: [`${queue}\u0001`] }, step);
+  // Keys that grow (they tell a time, say) always end the line: those that lapse stand at its beginning.
+  const before =
+    after.length < step ? yield* scan("dedupe", { from: [queue], to: [queue, key] }, step - after.length) : [];
+  yield* remove(
+    "dedupe",
+    [...after, ...before].filter((record) => !isTaken(record, turn.now)).map((record) => record.key),
+  );
+}
+
+/**
+ * Frees the keys of jobs that have ended: only their holder does (compare and delete), and a key stays while its time
+ * has not run out. Answers the successors that now hold their keys and may run.
+ */
+export function* freeKeys(
+  turn: Turn,
+  jobs: readonly StoredJob[],
+): Program<{ readonly queue: string; readonly id: string }[]> {
+  const ended = jobs.flatMap((job) =>
+    job.dedupe && job.key[0] !== "finished" ? [{ job, key: dedupeKey(job.queue, job.dedupe.key) }] : [],
+  );
+  if (ended.length === 0) return [];
+  const found = yield* get(
+    "dedupe",
+    ended.map(({ key }) => key),
+  );
+  // A holder and its successor may end together: the second finds the record as the first has left it.
+  const records = new Map(found.map((record) => [record && dedupeKeyText(record.key), record]));
+  const changed = new Map<string, DedupeRecord["key"]>();
+  const successors: { queue: string; id: string }[] = [];
+  for (const { job, key } of ended) {
+    const { id, queue } = job;
+    const name = dedupeKeyText(key);
+    const record = records.get(name);
+    if (!record) continue;
+    const { successor, ...rest } = record;
+    if (successor !== id && record.holder !== id) continue;
+    changed.set(name, key);
+    if (successor === id) records.set(name, rest);
+    else if (successor !== undefined) {
+      records.set(name, { ...rest, holder: successor });
+      successors.push({ queue, id: successor });
+    } else if (record.until !== undefined && record.until > turn.now) records.set(name, { ...record, ended: true });
+    else records.delete(name);
+  }
+  yield* put(
+    "dedupe",
+    [...changed.keys()].flatMap((name) => records.get(name) ?? []),
+  );
+  yield* remove(
+    "dedupe",
+    [...changed].filter(([name]) => !records.has(name)).map(([, key]) => key),
+  );
+  return successors;
+}

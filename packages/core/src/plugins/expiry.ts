@@ -1,0 +1,32 @@
+import type { StoredJob } from "../job/record.ts";
+import { EXPIRED, isExpired } from "../job/transitions.ts";
+import { end } from "../store/door.ts";
+import type { Plugin } from "../store/plugin.ts";
+
+/** Expired jobs that one claim ends, at most (R32). */
+const STEP = 256;
+
+/** `expiresIn`: a job that was not started in time ends as failed, code `expired`, when a claim meets it. */
+export const expiry: Plugin = {
+  name: "expiry",
+  options: ["expiresInMs"],
+  *claiming({ turn }) {
+    const expired: StoredJob[] = [];
+    return {
+      get full() {
+        return expired.length >= STEP;
+      },
+      takes(job) {
+        if (!isExpired(job, turn.now)) return true;
+        expired.push(job);
+        return false;
+      },
+      *finish() {
+        yield* end(
+          turn,
+          expired.map((job) => ({ job, ending: { state: "failed", error: EXPIRED } })),
+        );
+      },
+    };
+  },
+};

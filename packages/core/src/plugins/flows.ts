@@ -1,0 +1,242 @@
+import type { ChildOutcome } from "../job/handler.ts";
+import { LIMITS } from "../job/limits.ts";
+import type { NewJob } from "../job/new-job.ts";
+import { childId, endStateOf } from "../job/place.ts";
+import type { ChildFailure, Parent, StoredJob } from "../job/record.ts";
+import { blocked, CHILD_FAILED, type Ending, keepOf, returned } from "../job/transitions.ts";
+import { type Adding, type AddPart, locateAll } from "../store/adding.ts";
+import { getCell, getCells, kind, listCells, putCells, removeCells } from "../store/cells.ts";
+import { type End, end, locate, moveEach } from "../store/door.ts";
+import { memberName } from "../store/members.ts";
+import { done, removeRange, startingWith } from "../store/operations.ts";
+import type { Plugin } from "../store/plugin.ts";
+import type { Family, Member, Program } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+import type { EnqueueReceipt } from "../store/verbs.ts";
+import { type BoundFlows, type FlowPlan, planFlows } from "./flow-plan.ts";
+
+/** Flows (R25): a parent waits until all of its children have ended, and is given how they ended. */
+export const flows: Plugin = {
+  name: "flows",
+  options: ["flow"],
+  marks: (job) => job.parent !== undefined || job.hasChildren === true,
+  needs: (job) => job.flow !== undefined,
+  adding: (add) => done(new FlowAdd(add)),
+  *ended(turn, ends) {
+    yield* settleMembers(turn, ends);
+    yield* disband(turn, ends);
+  },
+  *deleted(_, jobs) {
+    for (const job of jobs) if (job.hasChildren) yield* removeFamily(job);
+  },
+  *retrying(_, job) {
+    const family = job.hasChildren ? yield* getCell(kind("family", job.queue), job.id) : undefined;
+    return family?.pending ? blocked(job, "children", job.id) : job;
+  },
+  *reply(_, job) {
+    return job.hasChildren ? { children: yield* outcomes(job) } : undefined;
+  },
+};
+
+/** The flows of one add. */
+class FlowAdd implements AddPart {
+  readonly #add: Adding;
+  readonly #plan: FlowPlan;
+  #bound: BoundFlows | undefined;
+
+  constructor(add: Adding) {
+    this.#add = add;
+    this.#plan = planFlows(add.jobs);
+  }
+
+  get order(): readonly number[] {
+    return this.#plan.order;
+  }
+
+  get mayStand(): readonly Pick<StoredJob, "queue" | "id">[] {
+    const { jobs } = this.#add;
+    return jobs.flatMap((job, index) => {
+      const id = job.id ?? this.#idBelow(index, (anchor) => jobs[anchor]?.id);
+      return id === undefined ? [] : { queue: job.queue, id };
+    });
+  }
+
+  /** Parents come first: the children of a parent that stands already are not added again. */
+  *next(index: number, given: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }> {
+    const { receipts } = this.#add;
+    const parent = this.#plan.parentOf(index);
+    if (given.id !== undefined && parent === undefined) return { job: given };
+    const id = given.id ?? this.#idBelow(index, (anchor) => receipts[anchor]?.id);
+    const job = id === undefined ? given : { ...given, id };
+    if (parent !== undefined && receipts[parent]?.deduplicated) {
+      const held = given.id === undefined ? yield* this.#add.answer(job) : undefined;
+      return { receipt: held ?? { id: id as string, deduplicated: true } };
+    }
+    // The id is not the caller's: what has ended under it belonged to a flow that is gone.
+    const before = given.id === undefined && id !== undefined ? this.#add.taken({ queue: job.queue, id }) : undefined;
+    if (before?.key[0] === "finished") this.#add.renew(before);
+    return { job };
+  }
+
+  *bind(): Program<void> {
+    const { placed, receipts } = this.#add;
+    const existing = yield* this.#existingChildren();
+    this.#bound = this.#plan.bind(placed, receipts, existing);
+    this.#add.placed = [...this.#bound.placed];
+    for (const job of this.#bound.joined) this.#add.change(existing.get(memberName(job)) ?? job, job);
+  }
+
+  /** Where a child that joins runs, its lease says that it is no plain job any more. */
+  *save(): Program<void> {
+    const leases = yield* this.#add.turn.leases();
+    for (const { key } of this.#bound?.joined ?? []) {
+      const run = leases.holderOf(key);
+      if (run?.held.plain) leases.amend(run.worker, run.held.token, ({ plain: _, ...held }) => held);
+    }
+  }
+
+  *stored(): Program<void> {
+    if (!this.#bound) return;
+    yield* found(this.#bound.families);
+    yield* settleEnded(this.#add.turn, this.#bound.ended);
+  }
+
+  /** The id of a child without one of its own, below an ancestor that has this one. */
+  #idBelow(index: number, idOf: (anchor: number) => string | undefined): string | undefined {
+    const anchor = this.#plan.anchorOf(index);
+    const id = anchor && idOf(anchor.index);
+    if (!anchor || id === undefined) return undefined;
+    const { queue } = this.#add.jobs[anchor.index] as NewJob;
+    return childId({ queue, id }, anchor.position, this.#add.turn.tagEnd);
+  }
+
+  /** The jobs that were not added because they exist, and which a new parent has as a child. */
+  *#existingChildren(): Program<ReadonlyMap<string, StoredJob>> {
+    const { jobs, receipts } = this.#add;
+    const asked = jobs.flatMap(({ queue }, index) => {
+      const parent = this.#plan.parentOf(index);
+      const { id, deduplicated } = receipts[index] as EnqueueReceipt;
+      return parent === undefined || !deduplicated || receipts[parent]?.deduplicated ? [] : { queue, id };
+    });
+    const existing = yield* locateAll(asked);
+    for (const [name, job] of existing) existing.set(name, this.#add.changed(job) ?? job);
+    return existing;
+  }
+}
+
+/** The cells that hold the children of one parent, by `memberName`. */
+const members = (parent: Pick<StoredJob, "queue" | "id">) => kind("member", parent.queue, parent.id);
+
+/** Removes what is stored about the children of a parent; those that have not ended go on by themselves. */
+function* removeFamily(parent: Pick<StoredJob, "queue" | "id">): Program<void> {
+  yield* removeCells(kind("family", parent.queue), [parent.id]);
+  yield* removeRange("cells", startingWith(members(parent).text));
+}
+
+/** Stores which children each new parent waits for, by `memberName`. */
+function* found(families: ReadonlyMap<StoredJob, readonly string[]>): Program<void> {
+  for (const [parent, children] of families) {
+    yield* putCells(kind("family", parent.queue), [[parent.id, { pending: children.length }]]);
+    yield* putCells(
+      members(parent),
+      children.map((name) => [name, { pending: true }] as const),
+    );
+  }
+}
+
+/** A child that had ended, and is still kept, when a parent was added that waits for it. */
+export interface EndedChild {
+  readonly parent: Parent;
+  readonly job: StoredJob;
+}
+
+/** Settles the membership of children that had ended before their parent was added, with the outcome that is kept. */
+function* settleEnded(turn: Turn, children: readonly EndedChild[]): Program<void> {
+  for (const { parent, job } of children) {
+    const { error, result } = job;
+    const ending = { state: endStateOf(job.key), ...(error && { error }), ...(result !== undefined && { result }) };
+    yield* settleFamily(turn, parent, [{ job, ending, onFailure: parent.onFailure }]);
+  }
+}
+
+interface EndOfChild {
+  readonly job: StoredJob;
+  readonly ending: Ending;
+  readonly onFailure: ChildFailure;
+}
+
+/**
+ * Settles the membership of children that have ended (R25), each once: a parent whose children have all ended goes back
+ * in line, one whose child failed ends with it, unless the child says otherwise.
+ */
+function* settleMembers(
+  turn: Turn,
+  ends: readonly { readonly job: StoredJob; readonly ending: Ending }[],
+): Program<void> {
+  const byParent = new Map<string, { readonly parent: Parent; readonly children: EndOfChild[] }>();
+  for (const { job, ending } of ends) {
+    if (!job.parent) continue;
+    for (const parent of [job.parent, ...(job.otherParents ?? [])]) {
+      const name = memberName(parent);
+      const family = byParent.get(name) ?? { parent, children: [] };
+      family.children.push({ job, ending, onFailure: parent.onFailure });
+      byParent.set(name, family);
+    }
+  }
+  for (const { parent, children } of byParent.values()) yield* settleFamily(turn, parent, children);
+}
+
+function* settleFamily(turn: Turn, parent: Parent, children: readonly EndOfChild[]): Program<void> {
+  const family = yield* getCell(kind("family", parent.queue), parent.id);
+  if (!family) return;
+  const names = children.map(({ job }) => memberName(job));
+  const before = yield* getCells(members(parent), names);
+  const settled = children.filter((_, index) => before[index]?.pending);
+  const left: Family = { pending: family.pending - settled.length };
+  yield* putCells(
+    members(parent),
+    settled.map(({ job, ending }) => [memberName(job), { outcome: outcomeOf(job, ending) } satisfies Member] as const),
+  );
+  yield* putCells(kind("family", parent.queue), [[parent.id, left]]);
+  const [record] = yield* locate(parent.queue, [parent.id]);
+  if (record?.key[0] !== "blocked") return;
+  const failed = settled.find(({ ending, onFailure }) => ending.state !== "completed" && onFailure === "fail");
+  if (failed)
+    yield* end(turn, [
+      { job: record, ending: { state: "failed", error: CHILD_FAILED(failed.job, failed.ending.state) } },
+    ]);
+  else if (left.pending === 0) yield* moveEach(turn, [record], returned);
+}
+
+function outcomeOf(job: StoredJob, { state, result, error }: Ending): ChildOutcome {
+  return {
+    queue: job.queue,
+    id: job.id,
+    name: job.name,
+    state,
+    ...(result !== undefined && { result: JSON.parse(result) }),
+    ...(error && {
+      error: { code: error.code, message: error.message, ...(job.sealed && { details: error.details ?? {} }) },
+    }),
+    ...(job.sealed && { sealed: job.sealed }),
+  };
+}
+
+/**
+ * Removes what is stored about the children of parents that have ended. It stays while an operator can retry the parent
+ * (R25): until then outcomes are added to it, and `forget` removes it with the parent.
+ */
+function* disband(turn: Turn, ends: readonly End[]): Program<void> {
+  for (const { job, ending, trace = true } of ends) {
+    if (!job.hasChildren) continue;
+    const { keep } = yield* turn.settings(job.queue);
+    const canBeRetried = trace && ending.state !== "completed" && keepOf(job, keep, ending.state) > 0;
+    if (!canBeRetried) yield* removeFamily(job);
+  }
+}
+
+/** How the children of a parent ended, in the order of their names. */
+function* outcomes(parent: StoredJob): Program<readonly ChildOutcome[]> {
+  const cells = yield* listCells(members(parent), LIMITS.flowJobs);
+  return cells.flatMap(({ value }) => value.outcome ?? []);
+}

@@ -1,0 +1,225 @@
+import { invalidOption } from "../job/errors.ts";
+import { canonicalText } from "../job/json.ts";
+import type { NewJob } from "../job/new-job.ts";
+import { checkPathName } from "../job/place.ts";
+import type { StoredJob } from "../job/record.ts";
+import { type NextCron, nextOccurrence, type RecurrenceRule } from "../job/recurrence.ts";
+import { readyStored, replaced } from "../job/transitions.ts";
+import { getCell, kind, listCells, putCells, removeCells } from "../store/cells.ts";
+import { end, locate, moveEach, place } from "../store/door.ts";
+import { accept, checkNames } from "../store/enqueue.ts";
+import type { Plugin } from "../store/plugin.ts";
+import type { Program, ScheduleCell } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+import type { Command, CommandReply, Schedule } from "../store/verbs.ts";
+
+/**
+ * Recurrences (R24): jobs that are added again and again, at an interval or by a cron rule.
+ *
+ * @param cron reads cron rules; absent: recurrences by cron are refused.
+ */
+export const recurrences = (cron?: NextCron): Plugin => new Recurrences(cron);
+
+/** Recurrences listed of one queue, at most. */
+const LIST_LIMIT = 10_000;
+
+/** How much a caller's clock may be ahead of the store's for its `startAt` still to mean "now". */
+const START_SLACK_MS = 60_000;
+
+class Recurrences implements Plugin {
+  readonly name = "recurrences";
+  readonly #cron: NextCron | undefined;
+
+  constructor(cron: NextCron | undefined) {
+    this.#cron = cron;
+  }
+
+  *ended(turn: Turn, ends: readonly { readonly job: StoredJob }[]): Program<void> {
+    yield* this.#placeNext(
+      turn,
+      ends.map(({ job }) => job),
+      true,
+    );
+  }
+
+  claimed(turn: Turn, jobs: readonly StoredJob[]): Program<number> {
+    return this.#placeNext(turn, jobs);
+  }
+
+  /** The pending occurrence of a recurrence is at most its period away. */
+  *dueAgain(turn: Turn, { queue, id, recurrence }: StoredJob, at: number): Program<number> {
+    if (recurrence === undefined) return at;
+    const cell = yield* getCell(kind("schedule", queue), recurrence);
+    if (cell?.nextId !== id) return at;
+    const { rule } = cell;
+    const nextAt = rule.kind === "every" ? Math.min(at, turn.now + rule.everyMs) : (this.#cron?.(rule, turn.now) ?? at);
+    yield* putCells(kind("schedule", queue), [[recurrence, { ...cell, nextAt }]]);
+    return nextAt;
+  }
+
+  *command(turn: Turn, request: Command): Program<CommandReply | undefined> {
+    if (request.type === "schedule") return yield* this.#schedule(turn, request);
+    if (request.type === "unschedule") return yield* unschedule(turn, request.queue, request.key);
+    return undefined;
+  }
+
+  /**
+   * Sets a recurrence; every start of an app may repeat it (R24). The same schedule keeps its phase, its count and its
+   * pending occurrence. Another payload, option, limit or end changes the pending occurrence in place. Another interval or
+   * cron expression plans again; an occurrence that is due already still runs.
+   */
+  *#schedule(turn: Turn, { queue, key, rule, job }: Extract<Command, { type: "schedule" }>): Program<CommandReply> {
+    checkPathName(key, "key");
+    checkNames(turn.plugins, { ...job, queue });
+    const before = yield* getCell(kind("schedule", queue), key);
+    if (!before || !isSameTiming(before, rule, turn.now)) {
+      const first = nextOccurrence(rule, undefined, turn.now, 0, this.#cron);
+      if (first === undefined) throw invalidOption(rule.kind, `The recurrence ${JSON.stringify(key)} can never occur.`);
+      if (before) yield* endPending(turn, queue, before, turn.now);
+      const at = !before && rule.immediately ? turn.now : first;
+      yield* accept(turn, [{ ...job, queue }]);
+      yield* placeOccurrence(turn, queue, key, { rule, job, count: 0 }, at);
+      return { affected: 1 };
+    }
+    return { affected: yield* this.#reschedule(turn, queue, key, before, rule, job) };
+  }
+
+  /** Applies a schedule with the timing that it has: what is pending changes in place. @returns 1 when anything changed. */
+  *#reschedule(
+    turn: Turn,
+    queue: string,
+    key: string,
+    before: ScheduleCell,
+    { startAt: _, ...bounds }: RecurrenceRule,
+    job: NewJob,
+  ): Program<0 | 1> {
+    // A start that has been honoured stays: it is the phase.
+    const { startAt } = before.rule;
+    const rule: RecurrenceRule = { ...bounds, ...(startAt !== undefined && { startAt }) };
+    const { nextAt, nextId } = before;
+    const stranded = nextAt !== undefined && rule.kind === "every" && nextAt > turn.now + rule.everyMs;
+    const same = canonicalJson(before.rule, before.job) === canonicalJson(rule, job);
+    if (same && !stranded) return 0;
+    turn.setBack ||= stranded;
+
+    const { limit = Number.POSITIVE_INFINITY, endAt = Number.POSITIVE_INFINITY } = rule;
+    const over = before.count > limit || (nextAt ?? 0) > endAt;
+    const goesOn = nextId === undefined && before.count < limit && turn.now <= endAt && !over;
+    const pending = yield* pendingOf(turn, queue, before);
+    if (pending && (over || stranded)) {
+      yield* end(turn, [{ job: pending, ending: { state: "cancelled" }, trace: false }]);
+    } else if (pending && nextAt !== undefined) {
+      yield* moveEach(turn, [pending], () => occurrenceOf(pending, job, nextAt, turn.now));
+    }
+    // The occurrence that is placed in a stranded one's stead is the same one: it does not count again.
+    const cell = { rule, job, count: before.count - (stranded ? 1 : 0) };
+    if (stranded || goesOn) {
+      yield* placeOccurrence(turn, queue, key, cell, nextOccurrence(rule, nextAt, turn.now, cell.count, this.#cron));
+    } else {
+      const kept = over && pending ? {} : { ...(nextAt !== undefined && { nextAt }), ...(nextId && { nextId }) };
+      yield* putCells(kind("schedule", queue), [[key, { ...cell, ...kept }]]);
+    }
+    yield* accept(turn, [{ ...job, queue }]);
+    turn.changed(queue, "ready");
+    return 1;
+  }
+
+  /**
+   * Places what follows these jobs, where they are the occurrence that is pending (compare and set): so an operator's
+   * retry of an old one places nothing, and of two workers with clocks apart only one does (R24). Answers the first
+   * instant at which one of those placed is due.
+   *
+   * @param ended whether the jobs have ended; else they begin.
+   */
+  *#placeNext(turn: Turn, jobs: readonly StoredJob[], ended = false): Program<number> {
+    let first = Number.POSITIVE_INFINITY;
+    for (const { queue, id, recurrence: key, availableAt } of jobs) {
+      if (key === undefined) continue;
+      const cell = yield* getCell(kind("schedule", queue), key);
+      if (!cell || cell.nextId !== id) continue;
+      // The one that runs stays the pending one until it has ended: what follows is placed then.
+      if (!ended && cell.rule.overlap === "skip") continue;
+      const { nextAt = availableAt, nextId: _, ...rest } = cell;
+      const at = nextOccurrence(cell.rule, nextAt, turn.now, cell.count, this.#cron);
+      yield* placeOccurrence(turn, queue, key, rest, at);
+      first = Math.min(first, at ?? first);
+    }
+    return first;
+  }
+}
+
+function* unschedule(turn: Turn, queue: string, key: string): Program<CommandReply> {
+  const cell = yield* getCell(kind("schedule", queue), key);
+  if (!cell) return { affected: 0 };
+  yield* removeCells(kind("schedule", queue), [key]);
+  yield* endPending(turn, queue, cell);
+  return { affected: 1 };
+}
+
+const canonicalJson = (rule: RecurrenceRule, { payload, ...job }: NewJob): string =>
+  canonicalText(JSON.stringify([rule, job, JSON.parse(payload)]));
+
+/** Whether a schedule recurs at the same instants, apart from a `startAt` and a first run that have been honoured. */
+function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now: number): boolean {
+  const timing = ({ limit, endAt, overlap, immediately, startAt, ...rest }: RecurrenceRule) => JSON.stringify(rest);
+  if (timing(before) !== timing(rule)) return false;
+  const begun = (before.startAt ?? 0) <= now;
+  return begun ? (rule.startAt ?? 0) <= now + START_SLACK_MS : before.startAt === rule.startAt;
+}
+
+/** The pending occurrence while it waits; undefined once it runs or has ended. */
+function* pendingOf(turn: Turn, queue: string, { nextId }: ScheduleCell): Program<StoredJob | undefined> {
+  if (nextId === undefined) return undefined;
+  const [job] = yield* locate(queue, [nextId]);
+  if (!job || job.key[0] === "finished" || (yield* turn.leases()).holderOf(job.key)) return undefined;
+  return job;
+}
+
+/** The pending occurrence with another payload and other options, where it stands. */
+function occurrenceOf(pending: StoredJob, job: NewJob, at: number, now: number): StoredJob {
+  const { expiresInMs, ...rest } = job;
+  const next = replaced(pending, { ...rest, queue: pending.queue }, now, undefined);
+  return expiresInMs === undefined ? next : { ...next, expiresAt: at + expiresInMs };
+}
+
+export function* schedules(queue: string): Program<readonly Schedule[]> {
+  const cells = yield* listCells(kind("schedule", queue), LIST_LIMIT);
+  return cells.map(({ name: key, value: { job, ...cell } }) => ({
+    ...cell,
+    key,
+    queue,
+    name: job.name,
+    payload: JSON.parse(job.payload),
+    ...(job.sealed && { sealed: job.sealed }),
+  }));
+}
+
+function* placeOccurrence(
+  turn: Turn,
+  queue: string,
+  key: string,
+  cell: Omit<ScheduleCell, "nextAt" | "nextId">,
+  at: number | undefined,
+): Program<void> {
+  const { rule, job, count } = cell;
+  if (at === undefined) return yield* putCells(kind("schedule", queue), [[key, { rule, job, count }]]);
+  const { id: _, ...rest } = job;
+  const occurrence: StoredJob = {
+    ...readyStored({ ...rest, queue }, turn.stand(at - turn.now), turn.now),
+    recurrence: key,
+    ...(job.expiresInMs !== undefined && { expiresAt: at + job.expiresInMs }),
+  };
+  yield* place(turn, [occurrence]);
+  yield* putCells(kind("schedule", queue), [[key, { rule, job, count: count + 1, nextAt: at, nextId: occurrence.id }]]);
+}
+
+/**
+ * The recurrence is gone or another: its pending occurrence goes without a trace, a running one goes on.
+ *
+ * @param dueBy one that is due by then stays, and runs.
+ */
+function* endPending(turn: Turn, queue: string, cell: ScheduleCell, dueBy?: number): Program<void> {
+  const job = yield* pendingOf(turn, queue, cell);
+  if (!job || (dueBy !== undefined && job.availableAt <= dueBy)) return;
+  yield* end(turn, [{ job, ending: { state: "cancelled" }, trace: false }]);
+}

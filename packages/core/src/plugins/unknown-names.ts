@@ -1,0 +1,65 @@
+import { blockedLane } from "../job/place.ts";
+import type { StoredJob } from "../job/record.ts";
+import { blocked, returned } from "../job/transitions.ts";
+import { moveEach } from "../store/door.ts";
+import { scan, startingWith } from "../store/operations.ts";
+import type { Plugin } from "../store/plugin.ts";
+import type { Program } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+
+/** Jobs that one claim moves out of the way, at most. */
+const ASIDE_STEP = 100;
+/** Jobs of one name that come back in one exchange, at most. */
+const RETURN_STEP = 256;
+
+/** Jobs whose names a worker does not know wait beside the line until a worker declares the name. */
+export const unknownNames: Plugin = {
+  name: "unknownNames",
+  *beforeClaim(turn, { queue, names }) {
+    yield* returnKnown(turn, queue, names);
+  },
+  *claiming({ turn, queue, names, foundUnknown }) {
+    if (!names) return undefined;
+    const known = new Set(names);
+    const aside: StoredJob[] = [];
+    return {
+      get full() {
+        return aside.length >= ASIDE_STEP;
+      },
+      takes(job) {
+        if (known.has(job.name)) return true;
+        aside.push(job);
+        return false;
+      },
+      *finish() {
+        if (aside.length === 0) return;
+        yield* moveEach(turn, aside, (job) => blocked(job, "name", job.name));
+        const unknown = new Set(aside.map(({ name }) => name));
+        const settings = yield* turn.settings(queue);
+        yield* turn.configure(queue, {
+          ...settings,
+          blockedNames: [...new Set([...(settings.blockedNames ?? []), ...unknown])],
+        });
+        for (const name of unknown) foundUnknown(name);
+        // A worker that knows these names may be waiting.
+        turn.changed(queue, "ready");
+      },
+    };
+  },
+};
+
+/** What had stepped aside comes back for a worker that declares its name, or that takes any. */
+function* returnKnown(turn: Turn, queue: string, names: readonly string[] | undefined): Program<void> {
+  const settings = yield* turn.settings(queue);
+  const known = settings.blockedNames?.filter((name) => !names || names.includes(name)) ?? [];
+  if (known.length === 0) return;
+  const drained = new Set<string>();
+  for (const name of known) {
+    const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "name", name)), RETURN_STEP);
+    yield* moveEach(turn, jobs, returned);
+    if (jobs.length < RETURN_STEP) drained.add(name);
+  }
+  const { blockedNames = [], ...rest } = settings;
+  const left = blockedNames.filter((name) => !drained.has(name));
+  yield* turn.configure(queue, left.length > 0 ? { ...rest, blockedNames: left } : rest);
+}
