@@ -83,6 +83,19 @@ export type { Backoff, BackoffOption } from "./job/retry.ts";
 export { cutText, describe } from "./job/text.ts";
 export { ALL, everything } from "./plugins/everything.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
+export { type Admission, enqueueWithin } from "./plugins/quota.ts";
+export {
+  addToShard,
+  liveGroups,
+  NOT_HELD,
+  recallInShard,
+  type ShardAdd,
+  type ShardAdded,
+  type ShardLayout,
+  type ShardSettings,
+  shardSettings,
+  unrouted,
+} from "./plugins/shard.ts";
 export type { AesKey, EncryptionOption } from "./queue/encryption.ts";
 export type { FlowIds, FlowJob, FlowNode } from "./queue/flow.ts";
 export { JobBuilder } from "./queue/job-builder.ts";
@@ -128,19 +141,6 @@ export { attentionAt, attentionOf, awaitsVerdict, storedQueues } from "./store/i
 export { comparePositions } from "./store/list.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
-export { type Admission, enqueueWithin } from "./store/quota.ts";
-export {
-  addToShard,
-  liveGroups,
-  NOT_HELD,
-  recallInShard,
-  type ShardAdd,
-  type ShardAdded,
-  type ShardLayout,
-  type ShardSettings,
-  shardSettings,
-  unrouted,
-} from "./store/shard.ts";
 export {
   type AlarmWish,
   CHANGE_KINDS,

@@ -6,12 +6,10 @@ import { flows } from "./flows.ts";
 import { groups } from "./groups.ts";
 import { idempotency } from "./idempotency.ts";
 import { maxActive } from "./max-active.ts";
+import { quota } from "./quota.ts";
 import { rateLimit } from "./rate-limit.ts";
 import { recurrences } from "./recurrences.ts";
 import { unknownNames } from "./unknown-names.ts";
-
-/** Decides over no job, and is written by a Durable Object alone: what callers have used of their quotas. */
-const quota: Plugin = { name: "quota", quietCells: ["quota"] };
 
 /** All plugins, in the order in which their hooks run. */
 export const everything = (cron?: NextCron): readonly Plugin[] => [

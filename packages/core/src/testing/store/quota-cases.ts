@@ -1,10 +1,10 @@
 import type { NewJob } from "../../job/new-job.ts";
 import { ALL } from "../../plugins/everything.ts";
+import { enqueueWithin } from "../../plugins/quota.ts";
 import { runTurn } from "../../store/aftermath.ts";
 import { counts, getJob } from "../../store/inspect.ts";
 import { Mint } from "../../store/mint.ts";
 import { scan, startingWith } from "../../store/operations.ts";
-import { enqueueWithin } from "../../store/quota.ts";
 import type { Program, Store } from "../../store/store.ts";
 import type { Turn } from "../../store/turn.ts";
 import type { EnqueueReceipt, NumberedRequest, Quota } from "../../store/verbs.ts";

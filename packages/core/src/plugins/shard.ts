@@ -1,15 +1,15 @@
 import type { NewJob } from "../job/new-job.ts";
 import { readyLane } from "../job/place.ts";
-import { dedupeKey, isTaken } from "../plugins/dedupe.ts";
-import { once, recall } from "../plugins/idempotency.ts";
-import { type CellKind, getCell, kind, putCells } from "./cells.ts";
-import { locate } from "./door.ts";
-import { add, checkNames } from "./enqueue.ts";
-import { blockedLanes } from "./inspect.ts";
-import { after, get, scan, startingWith } from "./operations.ts";
-import type { Cells, Key, Program, QueueSettings } from "./store.ts";
-import type { Turn } from "./turn.ts";
-import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
+import { type CellKind, getCell, kind, putCells } from "../store/cells.ts";
+import { locate } from "../store/door.ts";
+import { add, checkNames } from "../store/enqueue.ts";
+import { blockedLanes } from "../store/inspect.ts";
+import { after, get, scan, startingWith } from "../store/operations.ts";
+import type { Cells, Key, Program, QueueSettings } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+import type { EnqueueReceipt, NumberedRequest } from "../store/verbs.ts";
+import { dedupeKey, isTaken } from "./dedupe.ts";
+import { once, recall } from "./idempotency.ts";
 
 /**
  * What a store does as one shard of a queue that is split over several. Whoever adds decides by a hash where a job lies;

@@ -2,11 +2,15 @@ import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
-import { type CellKind, getCell, kind, putCells, sweepCells } from "./cells.ts";
-import { enqueue } from "./enqueue.ts";
-import type { Program, QuotaUse } from "./store.ts";
-import type { Turn } from "./turn.ts";
-import type { EnqueueReceipt, NumberedRequest, Quota } from "./verbs.ts";
+import { type CellKind, getCell, kind, putCells, sweepCells } from "../store/cells.ts";
+import { enqueue } from "../store/enqueue.ts";
+import type { Plugin } from "../store/plugin.ts";
+import type { Program, QuotaUse } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+import type { EnqueueReceipt, NumberedRequest, Quota } from "../store/verbs.ts";
+
+/** Quotas are checked by whoever owns the store: see `enqueueWithin`. Their records decide over no job. */
+export const quota: Plugin = { name: "quota", quietCells: ["quota"] };
 
 /** How an add within a quota went. Nothing of a refused one was stored. */
 export type Admission =
