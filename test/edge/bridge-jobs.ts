@@ -19,6 +19,15 @@ export const jobs = defineJobs({
   },
   // The same, in haste.
   hurry: { input: z.object({ url: z.string() }), maxAttempts: 2, backoff: 20 },
+  // By a webhook, with a schema that most answers do not fit.
+  fit: {
+    input: z.object({ url: z.string() }),
+    output: z.object({ taken: z.string().max(10) }),
+    maxAttempts: 2,
+    backoff: 20,
+  },
+  // By a webhook that may not reach this machine.
+  strict: { input: z.object({ url: z.string() }), maxAttempts: 1 },
   // In another Worker.
   compute: { input: z.object({ how: z.string(), n: z.number().default(2) }), maxAttempts: 3, backoff: 20 },
   // In the object.

@@ -16,13 +16,25 @@ const SECRETS = [
 
 const urlOf = (_: Env, { payload }: { readonly payload: unknown }) => (payload as { readonly url: string }).url;
 
+/** The receivers of these tests: this machine, which has to be named. */
+const allow = ["127.0.0.1"];
+
 export class HookQueue extends durableQueue<typeof jobs, Env>({
   jobs,
   handlers: {
-    notify: webhook<Env>({ url: urlOf, secrets: SECRETS[0], resultBytes: 100 }),
-    hurry: webhook<Env>({ url: urlOf, secrets: SECRETS[0], timeout: 400 }),
+    notify: webhook<Env>({ url: urlOf, secrets: SECRETS[0], allow, resultBytes: 100 }),
+    fit: webhook<Env>({ url: urlOf, secrets: SECRETS[0], allow }),
+    strict: webhook<Env>({ url: urlOf, secrets: SECRETS[0] }),
+    hurry: webhook<Env>({ url: urlOf, secrets: SECRETS[0], allow, timeout: 400 }),
   },
-  dispatch: () => webhook<Env>({ url: urlOf, secrets: () => SECRETS, headers: { "x-app": "test" } }),
+  // Its own headers are named as a careless user would: they must not stand beside those that are signed.
+  dispatch: () =>
+    webhook<Env>({
+      url: urlOf,
+      secrets: () => SECRETS,
+      allow: ({ hostname }) => hostname === "127.0.0.1",
+      headers: { "X-App": "test", "Content-Type": "text/plain", "WEBHOOK-ID": "mine", "Quayside-Attempt": "7" },
+    }),
 }) {}
 
 const app = new Hono<{ Bindings: Env }>();

@@ -41,6 +41,7 @@ export {
   type PayloadIssue,
   type PayloadOf,
   type ResultOf,
+  resultDrops,
   type StandardSchema,
   type TypedDefinition,
   validatePayload,

@@ -1,6 +1,6 @@
 import { isA, SEALED, SealedError, type StoredError, toStoredError } from "../job/errors.ts";
 import type { ChildOutcome, Handler, HandlerContext, Middleware } from "../job/handler.ts";
-import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
+import { type JobDefinition, resultDrops, validatePayload, validateResult } from "../job/job-map.ts";
 import type { Json } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { JobRecord } from "../job/record.ts";
@@ -106,7 +106,7 @@ export class JobRunner {
     const steps = this.#stepsAround(job, definition);
     if (!steps && !definition?.output) return this.#handle(job, definition, ctx);
     return compose(steps ?? [], (inner) => this.#handle(job, definition, inner))(ctx).then((result) =>
-      validateResult(job.name, definition, result),
+      validateResult(job.name, definition, result, resultDrops.get(job)),
     );
   }
 

@@ -4,6 +4,7 @@ import {
   type JobMap,
   type JobRecord,
   QuaysideError,
+  resultDrops,
   validatePayload,
   validateResult,
   type WorkerQueue,
@@ -50,7 +51,7 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
       const definition = jobs?.[job.name];
       const payload = await validatePayload(job.name, definition, open.payload);
       const result = await target(payload, { ...inner, signal: inner.signal, env });
-      return validateResult(job.name, definition, result);
+      return validateResult(job.name, definition, result, resultDrops.get(open));
     };
     // It is delivered as it was before it was encrypted.
     return queue.around ? queue.around(job, ctx, deliver) : deliver(job, ctx);

@@ -1,5 +1,5 @@
-import { type HandlerContext, UnrecoverableError } from "@quayside/core";
-import { readBytes, textOf } from "./read-bytes.ts";
+import { type HandlerContext, LIMITS, resultDrops, toBoundedJson, UnrecoverableError } from "@quayside/core";
+import { readBytes, textOf, type Unread } from "./read-bytes.ts";
 
 /**
  * Thrown when a webhook was not taken: its receiver answered other than 2xx, or not at all. The job is tried again as
@@ -20,37 +20,30 @@ export class WebhookError extends Error {
   }
 }
 
-/** What an answer that refuses says is told if it has no more bytes. */
-const EXCERPT = 1_024;
+/** Bytes up to which the text of an answer that refuses is told. */
+const EXCERPT_BYTES = 1_024;
+
+/** Bytes of a result that an encrypted job may have: its envelope is a third longer. */
+const SEALED_RESULT_BYTES = 95 * 1024;
+
+export interface AnswerOptions {
+  readonly origin: string;
+  readonly ctx: HandlerContext;
+  readonly resultBytes: number;
+  /** Ms that the body may take: where the head says that the job is done, its body must not undo that. */
+  readonly bodyMs: number;
+}
 
 /**
  * What an answer means, by Standard Webhooks: 2xx is success, 410 that nothing more is wanted, and all the rest, whether
  * redirect or error, that it is to be tried again.
  *
- * @returns the job's result: what a 2xx says in JSON, if it is no longer than `resultBytes`.
+ * @returns the job's result: what a 2xx says in JSON, where it can be kept; else undefined, and a line of log says why.
  */
-export async function resultOf(
-  response: Response,
-  { origin, ctx, resultBytes }: { origin: string; ctx: HandlerContext; resultBytes: number },
-): Promise<unknown> {
-  if (response.ok) {
-    if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(response.headers.get("content-type") ?? "")) {
-      await response.body?.cancel();
-      return undefined;
-    }
-    // The job is done, whatever can be made of the answer: what cannot be kept is no reason to do it again.
-    const bytes = await readBytes(response.body, resultBytes);
-    if (bytes?.length === 0) return undefined;
-    if (!bytes) ctx.log(`The answer of ${origin} is longer than ${resultBytes} bytes: it is not kept.`);
-    else
-      try {
-        return JSON.parse(textOf(bytes)) as unknown;
-      } catch {
-        ctx.log(`The answer of ${origin} is not the JSON that it says it is: it is not kept.`);
-      }
-    return undefined;
-  }
-  const said = await excerptOf(response);
+export async function resultOf(response: Response, options: AnswerOptions): Promise<unknown> {
+  if (response.ok) return keptOf(response, options);
+  const { origin } = options;
+  const said = await excerptOf(response, options);
   const answered = `${origin} answered ${response.status}${said && `: ${said}`}`;
   if (response.status === 410) throw new UnrecoverableError(answered);
   if (response.status >= 300 && response.status < 400)
@@ -58,10 +51,42 @@ export async function resultOf(
   throw new WebhookError(answered, response);
 }
 
-async function excerptOf(response: Response): Promise<string> {
+/** Never rejects: the receiver has taken the job, whatever its answer is. */
+async function keptOf(response: Response, { origin, ctx, resultBytes, bodyMs }: AnswerOptions): Promise<unknown> {
+  const drop = (why: string): void => ctx.log(`The answer of ${origin} ${why}: it is not kept.`);
+  resultDrops.set(ctx.job, (issues) => drop(`does not fit the schema of results (${issues})`));
+  if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(response.headers.get("content-type") ?? "")) {
+    // Not awaited: how the rest of the body ends is of no concern.
+    void response.body?.cancel().catch(() => {});
+    return undefined;
+  }
+  const read = await readBytes(response.body, { bytes: resultBytes, ms: bodyMs, signal: ctx.signal });
+  if (typeof read === "string") return drop(UNREAD[read](resultBytes));
+  if (read.length === 0) return undefined;
   try {
-    const bytes = await readBytes(response.body, EXCERPT);
-    return bytes ? textOf(bytes).trim() : "";
+    return storable(textOf(read), ctx.job.sealed ? SEALED_RESULT_BYTES : LIMITS.resultBytes);
+  } catch {
+    return drop("is not the JSON that it says it is, or cannot be a result");
+  }
+}
+
+const UNREAD: Readonly<Record<Unread, (limit: number) => string>> = {
+  too_large: (limit) => `is longer than ${limit} bytes`,
+  too_slow: () => "did not end in time",
+  broken: () => "broke off",
+};
+
+/** @throws where it is no JSON, or the store would refuse it: 1e999, nesting, size. */
+function storable(text: string, limit: number): unknown {
+  const value: unknown = JSON.parse(text);
+  toBoundedJson(value, "result", "invalid_result", limit);
+  return value;
+}
+
+async function excerptOf({ body }: Response, { ctx, bodyMs }: AnswerOptions): Promise<string> {
+  const read = await readBytes(body, { bytes: EXCERPT_BYTES, ms: bodyMs, signal: ctx.signal });
+  try {
+    return typeof read === "string" ? "" : textOf(read).trim();
   } catch {
     return "";
   }

@@ -1,9 +1,11 @@
 import {
+  type Duration,
   type HandledPayloadOf,
   type JobDefinition,
   type JobMap,
   type JobName,
   QuaysideError,
+  toMs,
   validatePayload,
 } from "@quayside/core";
 import { type Webhook, WebhookVerificationError } from "standardwebhooks";
@@ -15,6 +17,8 @@ export interface VerifyOptions<Jobs extends JobMap> {
   readonly jobs?: Jobs;
   /** Longest body taken, in bytes. Default 1 MiB. */
   readonly bodyBytes?: number;
+  /** How long the body may take to arrive: it is read before it is known to be signed. Default 10 s. */
+  readonly bodyTimeout?: Duration;
 }
 
 /** A job that came by webhook: `type` says which it is, and so what `data` is. */
@@ -42,8 +46,9 @@ const BODY_BYTES = 1024 * 1024;
  * The job in a webhook's request, once its signature is found to be of one of these secrets and no older than five
  * minutes. Runs wherever there are `Request` and `crypto`: Workers, Node, Deno, Bun.
  *
- * @throws {QuaysideError} `unauthorized` when it is not signed so; `too_large`; `bad_request` when it is no job;
- * `unknown_job`, `invalid_payload` by `jobs`; `invalid_option` at a secret that will not do.
+ * @throws {QuaysideError} `unauthorized` when it is not signed so; `too_large`, `timeout` when its body is longer than
+ * `bodyBytes` or takes longer than `bodyTimeout`; `bad_request` when it breaks off or is no job; `unknown_job`,
+ * `invalid_payload` by `jobs`; `invalid_option` at a secret that will not do.
  * @example
  * app.post("/hooks", async (c) => {
  *   const { type, data, webhookId } = await verifyWebhook<typeof jobs>(c.req.raw, c.env.HOOK_SECRETS.split(" "), { jobs });
@@ -54,18 +59,28 @@ const BODY_BYTES = 1024 * 1024;
 export async function verifyWebhook<Jobs extends JobMap = Record<string, unknown>>(
   request: Request,
   secrets: string | readonly string[],
-  { jobs, bodyBytes = BODY_BYTES }: VerifyOptions<Jobs> = {},
+  { jobs, bodyBytes = BODY_BYTES, bodyTimeout = "10s" }: VerifyOptions<Jobs> = {},
 ): Promise<WebhookEvent<Jobs>> {
   const signers = signersOf(secrets);
-  const body = await bodyOf(request, bodyBytes);
+  if (!Number.isSafeInteger(bodyBytes) || bodyBytes < 0)
+    throw new QuaysideError("invalid_option", `bodyBytes must be a whole number of bytes, got ${String(bodyBytes)}.`, {
+      option: "bodyBytes",
+    });
+  const timeoutMs = toMs(bodyTimeout, "bodyTimeout");
   const { headers } = request;
   const shown = Object.fromEntries(SIGNED.map((name) => [name, headers.get(name) ?? ""]));
+  // Before a body is read that cannot be taken.
+  const missing = SIGNED.filter((name) => shown[name] === "");
+  if (missing.length > 0) throw unsigned(`it has no ${missing.join(", ")}`);
+  checkTime(shown["webhook-timestamp"] ?? "");
+  const attempt = attemptOf(headers.get("quayside-attempt"));
+  const body = await bodyOf(request, bodyBytes, timeoutMs);
   checkSignature(signers, body, shown);
   const { type, timestamp, data, id, queue } = parse(body);
   const event = {
     webhookId: shown["webhook-id"],
     sentAt: new Date(Number(shown["webhook-timestamp"]) * 1_000),
-    attempt: Number(headers.get("quayside-attempt") ?? 1),
+    attempt,
     type,
     timestamp,
     data: jobs ? await checked(type, data, jobs) : data,
@@ -77,13 +92,43 @@ export async function verifyWebhook<Jobs extends JobMap = Record<string, unknown
 
 const SIGNED = ["webhook-id", "webhook-timestamp", "webhook-signature"] as const;
 
-async function bodyOf(request: Request, limit: number): Promise<string> {
-  const bytes = await readBytes(request.body, limit);
-  if (!bytes) throw new QuaysideError("too_large", `The body is larger than ${limit} bytes.`, { limit });
-  try {
-    return textOf(bytes);
-  } catch (cause) {
-    throw new QuaysideError("bad_request", "The body is not UTF-8.", {}, cause);
+/** Seconds by which the clocks of sender and receiver may differ, as Standard Webhooks says. */
+const TOLERANCE_S = 5 * 60;
+
+/** The reference library reads no further than the digits go, and so signs for what was not sent. */
+function checkTime(timestamp: string): void {
+  const age = Date.now() / 1_000 - Number(timestamp);
+  if (!/^[1-9]\d{0,11}$/.test(timestamp)) throw unsigned("its webhook-timestamp is not a whole number of seconds");
+  if (Math.abs(age) > TOLERANCE_S + 1) throw unsigned(`its webhook-timestamp is too ${age > 0 ? "old" : "new"}`);
+}
+
+/** @throws {QuaysideError} `bad_request` for what no sender counts. */
+function attemptOf(header: string | null): number {
+  if (header === null) return 1;
+  if (/^[1-9]\d{0,8}$/.test(header)) return Number(header);
+  throw new QuaysideError("bad_request", "The quayside-attempt of this webhook is not a whole number from 1.");
+}
+
+async function bodyOf(request: Request, limit: number, timeoutMs: number): Promise<string> {
+  if (request.bodyUsed)
+    throw new QuaysideError("invalid_option", "The body of this request was read already: pass an unread one.", {
+      option: "request",
+    });
+  const said = Number(request.headers.get("content-length") ?? 0);
+  const read = said > limit ? "too_large" : await readBytes(request.body, { bytes: limit, ms: timeoutMs });
+  switch (read) {
+    case "too_large":
+      throw new QuaysideError("too_large", `The body is larger than ${limit} bytes.`, { limit });
+    case "too_slow":
+      throw new QuaysideError("timeout", `The body did not arrive within ${timeoutMs} ms.`, { timeoutMs });
+    case "broken":
+      throw new QuaysideError("bad_request", "The body broke off before its end.");
+    default:
+      try {
+        return textOf(read);
+      } catch (cause) {
+        throw new QuaysideError("bad_request", "The body is not UTF-8.", {}, cause);
+      }
   }
 }
 
@@ -99,8 +144,11 @@ function checkSignature(signers: readonly Webhook[], body: string, headers: Reco
       why = error.message;
     }
   }
-  throw new QuaysideError("unauthorized", `This webhook is not signed as it should be: ${why}.`);
+  throw unsigned(why);
 }
+
+const unsigned = (why: string) =>
+  new QuaysideError("unauthorized", `This webhook is not signed as it should be: ${why}.`);
 
 interface Envelope {
   readonly type: string;

@@ -1,17 +1,24 @@
 import { type Duration, type HandlerContext, type JobRecord, QuaysideError, toMs } from "@quayside/core";
 import { asTarget, type JobTarget } from "../dispatch/job-target.ts";
 import { resultOf, WebhookError } from "./answer.ts";
+import { type AllowedUrls, receiverUrl } from "./receiver-url.ts";
 import { signersOf } from "./secrets.ts";
 
 export interface WebhookOptions<Env = unknown> {
-  /** Where to: https, or http to this machine. A function gets the Worker's `env` and the job. */
+  /** Where to, by https. A function gets the Worker's `env` and the job. */
   readonly url: string | ((env: Env, job: JobRecord) => string);
+  /**
+   * Which URLs are taken: hosts (`"books.example"`, `"*.books.example"`), or a function that answers true. Set it where
+   * URLs come from payloads. Default: every host but this machine, which is reached only if it is named here, also by
+   * http (`["127.0.0.1"]`). Other literal addresses that are not public are never taken. Host names are not resolved.
+   */
+  readonly allow?: AllowedUrls;
   /**
    * `whsec_` and the base64 of 24 bytes or more, shared with the receiver. Several: each signs, so that a receiver that
    * knows any of them is content, and secrets can be changed without a gap. Keep them in the Worker's secrets.
    */
   readonly secrets: string | readonly string[] | ((env: Env, job: JobRecord) => string | readonly string[]);
-  /** Sent besides. */
+  /** Sent besides. Those that a webhook sets itself (`content-type`, `webhook-*`, `quayside-attempt`) stay its own. */
   readonly headers?: Readonly<Record<string, string>>;
   /** How long the whole answer may take. Default 30 s. */
   readonly timeout?: Duration;
@@ -23,13 +30,16 @@ export interface WebhookOptions<Env = unknown> {
 
 const RESULT_BYTES = 64 * 1024;
 
+/** Longest time that the body of an answer may take, after its head has said what became of the job. */
+const BODY_MS = 5_000;
+
 /**
  * A handler that POSTs its jobs to a receiver anywhere, signed as Standard Webhooks 1.0 has it; also for `dispatch`. The
  * body is JSON: `type` (the job's name), `timestamp` (when it was added), `data` (its payload), `id` and `queue`. The
  * `webhook-id` is the same for all attempts of a job, so a receiver that remembers it takes each once; the attempt is in
  * `quayside-attempt`.
  *
- * Taken is what is answered 2xx (its JSON is the job's result); 410 fails the job for good; all else, redirects and
+ * Taken is what is answered 2xx, whatever its body is (its JSON is the job's result, where it can be kept); 410 fails the job for good; all else, redirects and
  * silence too, fails the attempt (see `WebhookError`).
  *
  * @see https://www.standardwebhooks.com
@@ -41,24 +51,28 @@ const RESULT_BYTES = 64 * 1024;
  * });
  */
 export function webhook<Env = unknown>(options: WebhookOptions<Env>): JobTarget<Env> {
-  const { url, secrets, headers, resultBytes = RESULT_BYTES } = options;
+  const { url, secrets, resultBytes = RESULT_BYTES } = options;
   const timeoutMs = toMs(options.timeout ?? "30s", "timeout");
   const send = options.fetch ?? ((to, init) => fetch(to, init));
-  if (typeof url === "string") checkUrl(url);
+  const check = receiverUrl(options.allow);
+  const extra = headersOf(options.headers);
+  if (!Number.isSafeInteger(resultBytes) || resultBytes < 0)
+    throw refused("resultBytes", `must be a whole number of bytes, got ${String(resultBytes)}.`);
+  if (typeof url === "string") check(url);
   if (typeof secrets !== "function") signersOf(secrets);
 
   return asTarget<Env>(async (_, ctx) => {
     const { job, env, signal } = ctx;
-    const to = checkUrl(typeof url === "function" ? url(env, job) : url);
+    const to = check(typeof url === "function" ? url(env, job) : url);
     const signers = signersOf(typeof secrets === "function" ? secrets(env, job) : secrets);
     const id = webhookId(job);
     const now = new Date();
     const body = bodyOf(job);
-    const timeout = AbortSignal.timeout(timeoutMs);
+    const timeout = AbortSignal.timeout(Math.min(timeoutMs, LONGEST_TIMEOUT_MS));
     const init: RequestInit = {
       method: "POST",
       headers: {
-        ...headers,
+        ...extra,
         "content-type": "application/json",
         "webhook-id": id,
         "webhook-timestamp": String(Math.floor(now.getTime() / 1_000)),
@@ -71,7 +85,11 @@ export function webhook<Env = unknown>(options: WebhookOptions<Env>): JobTarget<
       signal: AbortSignal.any([signal, timeout]),
     };
     try {
-      return await resultOf(await send(to.href, init), { origin: to.origin, ctx: ctx as HandlerContext, resultBytes });
+      const response = await send(to.href, init);
+      // Half of what is left: the answer has to be read before the request, or the job, is cut off.
+      const leftMs = Math.min(timeoutMs, job.timeoutMs ?? timeoutMs) - (Date.now() - now.getTime());
+      const bodyMs = Math.min(BODY_MS, Math.max(0, leftMs / 2));
+      return await resultOf(response, { origin: to.origin, ctx: ctx as HandlerContext, resultBytes, bodyMs });
     } catch (cause) {
       if (cause instanceof WebhookError || cause instanceof QuaysideError) throw cause;
       signal.throwIfAborted();
@@ -80,6 +98,22 @@ export function webhook<Env = unknown>(options: WebhookOptions<Env>): JobTarget<
       throw new WebhookError(`${to.origin} could not be reached: ${String(cause)}`, undefined, cause);
     }
   });
+}
+
+/** Longest delay of `AbortSignal.timeout`: a longer one ends at once. */
+const LONGEST_TIMEOUT_MS = 2_147_483_647;
+
+/**
+ * The headers by their names in small letters, so that one in another case does not stand beside a webhook's own.
+ *
+ * @throws {QuaysideError} `invalid_option` for what is no header.
+ */
+function headersOf(headers: unknown): Record<string, string> {
+  try {
+    return Object.fromEntries(new Headers(headers as Record<string, string> | undefined));
+  } catch (cause) {
+    throw refused("headers", `cannot be sent: ${String(cause)}`);
+  }
 }
 
 /** An id says which job of its queue is meant, so the queue belongs to it. Free of what headers and signatures mind. */
@@ -91,19 +125,4 @@ function bodyOf({ name, addedAt, payload, id, queue }: JobRecord): string {
   return JSON.stringify({ type: name, timestamp: new Date(addedAt).toISOString(), data: payload, id, queue });
 }
 
-const LOOPBACK: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
-
-function checkUrl(text: string): URL {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw refused(`must be a URL, got ${JSON.stringify(text) ?? String(text)}.`);
-  }
-  if (url.protocol !== "https:" && !(url.protocol === "http:" && LOOPBACK.has(url.hostname)))
-    throw refused(`must be https (http to this machine alone), got ${url.protocol}//${url.host}.`);
-  if (url.username !== "" || url.password !== "") throw refused("must carry no credentials: set headers.");
-  return url;
-}
-
-const refused = (why: string) => new QuaysideError("invalid_option", `url ${why}`, { option: "url" });
+const refused = (option: string, why: string) => new QuaysideError("invalid_option", `${option} ${why}`, { option });
