@@ -48,13 +48,17 @@ export function trap(ctx: DurableObjectState): void {
   const transact = storage.transactionSync.bind(storage);
   const sync = storage.sync.bind(storage);
   // A settlement takes its job out of the line. That its lease is empty then need not be written (`deferrable`).
-  const look = () => ({
+  const nothing = { jobs: 0, line: 0, held: false };
+  const made = () => [...storage.sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'quayside_jobs'")].length > 0;
+  const records = () => ({
     jobs: [...storage.sql.exec("SELECT 1 FROM quayside_jobs")].length,
     line: [...storage.sql.exec("SELECT 1 FROM quayside_jobs WHERE place = 'ready'")].length,
     held: [...storage.sql.exec<{ record: string }>("SELECT record FROM quayside_leases")].some(
       ({ record }) => JSON.parse(record).held.length > 0,
     ),
   });
+  // The first put makes the tables.
+  const look = () => (made() ? records() : nothing);
   let claimed = false;
   storage.transactionSync = (run) => {
     const before = look();

@@ -71,3 +71,15 @@ export class Shop extends DurableObject<Cloudflare.Env> {
     }
   }
 }
+
+/** A class that has no `alarm()`: nothing can wake its objects. */
+export class Alarmless extends DurableObject<Cloudflare.Env> {
+  readonly mail = embedQueue(this.ctx, {
+    env: this.env,
+    jobs: shopJobs,
+    handlers: {
+      receipt: async ({ order }, { env, id }) => void (await env.SMOKE.getByName("receipts").add(id, order)),
+    },
+    onError: (error) => void faults.push(error),
+  });
+}

@@ -20,6 +20,7 @@ declare namespace Cloudflare {
     CRASH_QUEUE: DurableObjectNamespace<import("./crash-worker.ts").CrashQueue>;
     CRASH_SHOP: DurableObjectNamespace<import("./crash-worker.ts").CrashShop>;
     SHOP: DurableObjectNamespace<import("./embedded.ts").Shop>;
+    ALARMLESS: DurableObjectNamespace<import("./embedded.ts").Alarmless>;
   }
 }
 

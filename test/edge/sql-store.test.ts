@@ -118,6 +118,7 @@ describe("the statements of a SqlStore", () => {
     await runInDurableObject(object(), (_, state) => {
       const { storage, statements } = noting(state.storage);
       const store = new SqlStore(storage);
+      cost(store, put(jobs(1)));
       statements.length = 0;
       const keys = jobs(200).map(({ key }) => key);
       const [from, to] = [keys[0] as Key, keys[150] as Key];
@@ -149,6 +150,7 @@ describe("the statements of a SqlStore", () => {
     await runInDurableObject(object(), (_, state) => {
       const { storage, statements } = noting(state.storage);
       const store = new SqlStore(storage);
+      cost(store, put(jobs(1)));
       statements.length = 0;
       const large = jobs(60).map((record) => ({ ...record, payload: JSON.stringify("ñ".repeat(50_000)) }));
       expect(cost(store, put(large))).toMatchObject({ written: 60 });
@@ -163,12 +165,48 @@ describe("the statements of a SqlStore", () => {
 
 describe("the tables of a SqlStore", () => {
   it("are one for each collection that is not derived, its key as columns", async () => {
-    await inStore((_, { sql }) => {
+    await inStore((store, { sql }) => {
+      cost(store, put(jobs(1)));
       for (const [name, { key, derived }] of Object.entries(COLLECTIONS)) {
         const columns = sql.exec<{ name: string; pk: number }>(`PRAGMA table_info(quayside_${name})`).toArray();
         const parts = columns.filter(({ pk }) => pk > 0).map((column) => column.name);
         expect(parts).toEqual(derived ? [] : key.map((part) => part.name));
       }
+    });
+  });
+
+  it("are made by the first put, and not by what reads or deletes", async () => {
+    await inStore((store, { sql }) => {
+      const tables = () => sql.exec("SELECT name FROM sqlite_master WHERE name LIKE 'quayside%'").toArray().length;
+      const keys = jobs(2).map(({ key }) => key);
+      expect(cost(store, { op: "get", collection: "jobs", keys })).toMatchObject({ read: 0 });
+      expect(cost(store, range(["ready"], ["ready\u0001"], 10))).toMatchObject({ rows: 0 });
+      cost(store, { op: "delete", collection: "jobs", keys });
+      cost(store, { op: "deleteRange", collection: "jobs", from: ["ready"], to: ["ready\u0001"] });
+      expect(tables()).toBe(0);
+      cost(store, put(jobs(3)));
+      expect(cost(store, range(["ready"], ["ready\u0001"], 10))).toMatchObject({ rows: 3 });
+      expect(tables()).toBe(6);
+    });
+  });
+
+  it("are made again after a program that made them was undone, and after all was deleted", async () => {
+    await runInDurableObject(object(), async (_, { storage }) => {
+      const store = new SqlStore(storage);
+      const all = range(["ready"], ["ready\u0001"], 10);
+      for (const again of [1, 2]) {
+        expect(() =>
+          storage.transactionSync(() => {
+            cost(store, put(jobs(3)));
+            throw new Error("undo");
+          }),
+        ).toThrow("undo");
+        expect(cost(store, all)).toMatchObject({ rows: 0 });
+        cost(store, put(jobs(again)));
+        expect(cost(store, all)).toMatchObject({ rows: again });
+        await storage.deleteAll();
+      }
+      expect(cost(store, all)).toMatchObject({ rows: 0 });
     });
   });
 

@@ -29,7 +29,8 @@ export interface EmbedQueueOptions<Jobs extends JobMap, Env> extends DurableQueu
  * rows, and the object's one alarm is shared: call `alarm()` in the class's `alarm()`, and set your own alarm with
  * `setAlarm()` of the queue instead of that of `ctx.storage`.
  *
- * Call it once, in the object's constructor or a field of it; further queues come from `queue(name)`.
+ * Call it once, in the object's constructor or a field of it, before anything takes `transaction` or `transactionSync` from
+ * `ctx.storage`; further queues come from `queue(name)`.
  *
  * @throws {QuaysideError} `conflict` when the object has a queue already.
  * @example
@@ -85,8 +86,9 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /**
-   * Adds a job now, and answers its id. Inside `ctx.storage.transactionSync` it is a part of that transaction: if that is
-   * undone, there is no job, no alarm, and nothing of it in memory. It is stored whatever `shouldQueue` says.
+   * Adds a job now, and answers its id. Inside `ctx.storage.transactionSync` or `transaction` it is a part of that
+   * transaction: the job starts and is told of when it is committed. If it is undone, there is no job, no alarm, and nothing
+   * of it in memory. It is stored whatever `shouldQueue` says.
    *
    * @throws {QuaysideError} as `addJob`; `invalid_option` when the job's schema validates asynchronously.
    */
@@ -131,8 +133,13 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
     this.#queues.worker?.wake();
   }
 
-  /** Works all queues of the object until nothing is due. */
+  /**
+   * Works all queues of the object until nothing is due.
+   *
+   * @throws {QuaysideError} `conflict` inside a transaction of the object's: jobs run when it is committed.
+   */
   override async drain(_options?: RunOptions<{ readonly env: Env }>): Promise<void> {
+    this.#queues.refuseInTransaction("drain()");
     await this.run();
     await this.#queues.worker?.drain();
   }

@@ -1,5 +1,6 @@
 import {
   type Admission,
+  type Change,
   type Clock,
   type EnqueueReceipt,
   type ExchangeReply,
@@ -17,6 +18,7 @@ import {
 } from "@quayside/core";
 import type { ShardVerbs } from "./queue-rpc.ts";
 import { ObjectShard } from "./shards/object-shard.ts";
+import type { Transactions } from "./transactions.ts";
 
 /** A store that can run a program at once, so that others of its object's writes may stand in the same transaction. */
 export interface ObjectStore extends Store {
@@ -26,6 +28,8 @@ export interface ObjectStore extends Store {
 export interface ObjectDriverOptions {
   readonly clock: Clock;
   readonly cron?: NextCron;
+  /** Those of the object's own code. */
+  readonly transactions: Transactions;
   /** Resolves when all that was written is on disk. */
   readonly sync: () => Promise<void>;
   /** Which shard of its queues the object is: see `shardOfName`. Default 0. */
@@ -40,8 +44,9 @@ export class ObjectDriver extends StoreDriver {
   readonly #store: ObjectStore;
   readonly #sync: () => Promise<void>;
   readonly #shard: ObjectShard;
+  readonly #transactions: Transactions;
 
-  constructor(store: ObjectStore, { clock, sync, cron, shard = 0 }: ObjectDriverOptions) {
+  constructor(store: ObjectStore, { clock, sync, cron, transactions, shard = 0 }: ObjectDriverOptions) {
     const alive = new Set<string>();
     super(store, {
       clock,
@@ -56,6 +61,7 @@ export class ObjectDriver extends StoreDriver {
     });
     this.#store = store;
     this.#sync = sync;
+    this.#transactions = transactions;
     this.#shard = new ObjectShard(shard, (body) => this.run(body));
   }
 
@@ -86,22 +92,33 @@ export class ObjectDriver extends StoreDriver {
   }
 
   /**
-   * `enqueue` at once, as a part of the transaction that the caller has open, if any. Listeners are told in a turn of
-   * their own, when that transaction is over; if it was undone they look in vain.
+   * `enqueue` at once, as a part of the transaction that the caller has open, if any. Listeners are told when that is
+   * committed, in a turn of their own.
    */
   enqueueNow(jobs: readonly NewJob[]): readonly EnqueueReceipt[] {
     if (jobs.length === 0) return [];
     const { start, tell } = this.enqueueing(jobs);
     const { result, changes } = this.#store.run(start);
-    queueMicrotask(() => tell(changes));
+    this.#transactions.afterCommit(() => tell(changes));
     return result;
+  }
+
+  /** Tells of a change when it is committed, and never of one that was undone. */
+  override watch(listener: (change: Change) => void, closed?: () => void): () => void {
+    const transactions = this.#transactions;
+    return super.watch((change) => {
+      if (transactions.open) transactions.afterCommit(() => listener(change));
+      else listener(change);
+    }, closed);
   }
 
   /**
    * A claim is on disk before its first handler starts (R10): a job that kills the object must be found in a lease
-   * afterwards, or it would kill it again and again, uncounted.
+   * afterwards, or it would kill it again and again, uncounted. The object's own worker makes no exchange inside a
+   * transaction of the object's code (R3): its claims and settlements would be undone with it.
    */
   override async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    if (request.liveness === "process") await this.#transactions.ended();
     const reply = await super.exchange(request);
     if (reply.jobs.length > 0) await this.#sync();
     return reply;

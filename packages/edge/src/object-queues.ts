@@ -4,6 +4,7 @@ import {
   type EnqueueReceipt,
   type JobMap,
   type NewJob,
+  QuaysideError,
   Queue,
   type QueueOptions,
   storedQueues,
@@ -17,6 +18,7 @@ import { ObjectRpc } from "./object-rpc.ts";
 import { ObjectWorker } from "./object-worker.ts";
 import { shardOfName } from "./shards/names.ts";
 import { SqlStore } from "./sql-store.ts";
+import { Transactions } from "./transactions.ts";
 import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
 
 /** An alarm may run for 15 minutes (Cloudflare's limit); what is still at work then is handed to the next one. */
@@ -44,6 +46,7 @@ export class ObjectQueues {
   readonly #clock: Clock;
   readonly #report: (error: unknown) => void;
   readonly #sql: SqlStore;
+  readonly #transactions: Transactions;
   readonly #alarm: DurableAlarm | undefined;
   readonly #makeQueue: (name: string) => Queue;
   #begun: Promise<void> | undefined;
@@ -63,8 +66,10 @@ export class ObjectQueues {
     this.#ctx = ctx;
     this.#clock = clock;
     this.#report = (error) => report(options.onError, error);
-    this.#sql = new SqlStore(storage, { nested: guest !== undefined });
+    this.#transactions = Transactions.of(storage);
+    this.#sql = new SqlStore(storage, { nested: guest !== undefined, transactions: this.#transactions });
     this.#sql.onDamaged(this.#report);
+    this.#sql.onUnobserved(() => this.#report(unobserved()));
     // Without handlers there is nothing to wake for: the workers are elsewhere, and each has a clock of its own.
     if (works || guest)
       this.#alarm = new DurableAlarm(this.#sql, storage, {
@@ -77,6 +82,7 @@ export class ObjectQueues {
       this.userAlarm = new UserAlarm({ clock, run: (start) => alarm.run(start), report: this.#report });
     this.driver = new ObjectDriver(this.#alarm ?? this.#sql, {
       clock,
+      transactions: this.#transactions,
       sync: () => storage.sync(),
       shard: guest ? 0 : shardOfName(ctx.id.name),
       ...(options.cron && { cron: options.cron }),
@@ -99,6 +105,10 @@ export class ObjectQueues {
         dispatch: dispatch && dispatching({ dispatch, env: env as never, jobs, handlers, report: this.#report }),
         report: this.#report,
       });
+    // What the object's own code does to a queue starts its worker, as a call from outside does.
+    this.driver.watch(({ queue, kind }) => {
+      if ((kind === "ready" || kind === "settings") && this.worker?.works(queue) === false) void this.enter([queue]);
+    });
     void ctx.blockConcurrencyWhile(() => this.#begin().catch(this.#report));
   }
 
@@ -116,12 +126,15 @@ export class ObjectQueues {
     const queues = jobs.map(({ queue }) => queue);
     const receipts = this.driver.enqueueNow(jobs);
     this.worker?.add(queues);
-    queueMicrotask(() => void this.enter(queues));
+    this.#transactions.afterCommit(() => void this.enter(queues));
     return receipts;
   }
 
   /** What every call does first: the worker runs and knows these queues, and an alarm that was lost is set again. */
   async enter(queues: readonly string[] = []): Promise<void> {
+    const transactions = this.#transactions;
+    // The caller's own, which waits for this call: what it does starts nothing before it is committed.
+    if (transactions.open) return transactions.afterCommit(() => void this.enter(queues));
     try {
       await this.#begin();
       await this.#alarm?.heal();
@@ -131,6 +144,15 @@ export class ObjectQueues {
       // The call itself may well succeed, and the alarm starts the worker another time.
       this.#report(error);
     }
+  }
+
+  /** @throws {QuaysideError} `conflict` while a transaction of the object's own code is open: the call would wait for itself. */
+  refuseInTransaction(call: string): void {
+    if (this.#transactions.open)
+      throw new QuaysideError(
+        "conflict",
+        `${call} was called inside a transaction of the object; its jobs run once that is committed. Call it afterwards.`,
+      );
   }
 
   usage(): Usage {
@@ -197,6 +219,12 @@ export class ObjectQueues {
     return this.#sql.run(() => awaitsVerdict(this.#clock.now())) ? this.driver.nextWake([]) : undefined;
   }
 }
+
+const unobserved = () =>
+  new QuaysideError(
+    "conflict",
+    "What a queue had stored was undone or deleted by a call that Quayside could not observe; a job that is gone may have run. Call transaction(), transactionSync() and deleteAll() on ctx.storage: a function that was taken from it before embedQueue() is not observed.",
+  );
 
 /** A report that fails must not turn into what it reports. */
 function report(onError: ((error: unknown) => void) | undefined, error: unknown): void {

@@ -68,6 +68,11 @@ export class ObjectWorker {
     for (const name of queues) this.queue(name);
   }
 
+  /** Whether it is started and works this queue. */
+  works(queue: string): boolean {
+    return this.#worker.status === "running" && this.#handles.has(queue);
+  }
+
   /** Looks for work now, as it does by itself when its driver tells of some. */
   wake(): void {
     this.#worker.wake();

@@ -16,6 +16,10 @@ export const MIGRATIONS: readonly Migration[] = [
   },
 ];
 
+/** Whether an object has tables of Quayside's, of whatever version. */
+export const hasTables = (sql: SqlStorage): boolean =>
+  [...sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'quayside_migrations'")].length > 0;
+
 /**
  * Brings the database up to date, each step in a transaction of its own: one that fails leaves the number before it,
  * and the next call goes on from there. The number lies in a table of its own: `PRAGMA user_version` is refused inside

@@ -12,8 +12,9 @@ import {
 import { DamagedRecord, setAside } from "./damaged-records.ts";
 import { DeferredRecords } from "./deferred-records.ts";
 import { DerivedRecords } from "./derived-records.ts";
-import { migrate } from "./sql-migrations.ts";
+import { hasTables, migrate } from "./sql-migrations.ts";
 import { type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";
+import type { Transactions } from "./transactions.ts";
 
 type AnyRecord = Records[Collection];
 type ScanOperation = Extract<Operation, { readonly op: "scan" }>;
@@ -22,74 +23,129 @@ type WriteOperation = Exclude<Operation, { readonly op: "get" | "scan" }>;
 /** A bound value is at most 2 MB. UTF-16 units: each is at most 3 bytes in UTF-8. */
 const CHUNK_LENGTH = 600_000;
 
+export interface SqlRecordsOptions {
+  /** Programs may run inside transactions of somebody else's, which may undo them afterwards. Default false. */
+  readonly nested?: boolean;
+  /** Those of the object's own code, where they are observed. */
+  readonly transactions?: Transactions | undefined;
+}
+
+/** The tables are not there any more: the object's code has called `deleteAll()`. */
+class TablesGone extends Error {}
+
 /**
  * The records in a Durable Object's database, and how programs run on them: straight through, inside
- * `transactionSync`. The derived collections are in memory: the object is the only owner of its records.
+ * `transactionSync`. The derived collections are in memory: the object is the only owner of its records. The tables are
+ * made by the first put: an object that holds nothing stores nothing, and is gone for good after `deleteAll()`.
  */
 export class SqlRecords {
   readonly #storage: DurableObjectStorage;
   readonly #tables = new Map<Collection, SqlTable>();
   readonly #derived = new Map<Collection, DerivedRecords>();
   readonly #deferred = new DeferredRecords();
-  #migrated = false;
+  /** Whether the tables are there, of this version. */
+  #there = false;
   /** What the program that runs has set aside. */
   #damaged: QuaysideError[] = [];
   readonly #nested: boolean;
-  /** What the program that runs has written last, as far as it can tell whether it stands. */
+  readonly #transactions: Transactions | undefined;
+  /** Transactions that were undone before the last program ran. */
+  #undoneBefore = 0;
+  /** The last write of the program that runs, as far as it can tell whether it stands. */
   #written: WriteOperation | undefined;
   /** The same of the last program that wrote. */
   #witness: WriteOperation | undefined;
   rowsRead = 0;
   rowsWritten = 0;
-  /** How often it was found that what had been written was undone from outside: see `nested`. */
+  /** How often it was found that what had been written is not there any more: undone from outside, or deleted. */
   undone = 0;
   /** Is told of each record that was found damaged and set aside. */
   onDamaged: (error: QuaysideError) => void = () => {};
+  /** Is told when what a program wrote was undone, or all was deleted, by a call that was not observed. */
+  onUnobserved: () => void = () => {};
 
-  /** @param nested programs may run inside transactions of somebody else's, which may undo them afterwards. */
-  constructor(storage: DurableObjectStorage, nested = false) {
+  constructor(storage: DurableObjectStorage, { nested = false, transactions }: SqlRecordsOptions = {}) {
     this.#storage = storage;
     this.#nested = nested;
+    this.#transactions = transactions;
     for (const [name, { derived }] of Object.entries(COLLECTIONS) as [Collection, { derived?: true }][]) {
       if (derived) this.#derived.set(name, new DerivedRecords());
       else this.#tables.set(name, sqlTable(name));
     }
     try {
-      this.#migrate();
+      this.#look();
     } catch {
       // Each program tries again, and says why not: an object that cannot be made says nothing to its callers, and its
       // alarm fails until Cloudflare drops it.
     }
   }
 
-  #migrate(): void {
-    migrate(this.#storage);
-    this.#migrated = true;
+  run<T>(start: () => Program<T>): T {
+    this.#forgetUndone();
+    try {
+      return this.#perform(start);
+    } catch (error) {
+      if (!(error instanceof TablesGone)) throw error;
+      this.#forget();
+      this.onUnobserved();
+      return this.#perform(start);
+    }
   }
 
-  run<T>(start: () => Program<T>): T {
-    if (!this.#migrated) this.#migrate();
+  #perform<T>(start: () => Program<T>): T {
+    this.#look();
     if (this.#witness) this.#confirm(this.#witness);
-    try {
-      const result = this.#storage.transactionSync(() => {
+    const there = this.#there;
+    const transact = () =>
+      this.#storage.transactionSync(() => {
         const program = start();
         let step = program.next();
         while (!step.done) step = program.next(this.#answer(step.value));
         return step.value;
       });
+    try {
+      const result = this.#transactions ? this.#transactions.own(transact) : transact();
       for (const records of this.#derived.values()) records.commit();
       this.#deferred.commit();
       this.#tellDamage();
-      if (this.#written) this.#witness = this.#written;
+      if (this.#written) {
+        this.#transactions?.wrote();
+        if (this.#nested) this.#witness = this.#written;
+      }
       return result;
     } catch (error) {
       for (const records of this.#derived.values()) records.rollback();
       this.#deferred.rollback();
       this.#damaged = [];
+      this.#there = there;
       throw error;
     } finally {
       this.#written = undefined;
     }
+  }
+
+  /** Finds out whether there are tables, and brings them up to date. */
+  #look(): void {
+    if (this.#there || !hasTables(this.#storage.sql)) return;
+    migrate(this.#storage);
+    this.#there = true;
+  }
+
+  /** What a transaction undid that was observed is known; another one is found out by what it undid. */
+  #forgetUndone(): void {
+    const { undone } = this.#transactions ?? { undone: 0 };
+    if (undone === this.#undoneBefore) return;
+    this.#undoneBefore = undone;
+    this.#forget();
+  }
+
+  /** Forgets all that was learnt or is derived from the tables: it is read again. */
+  #forget(): void {
+    for (const records of this.#derived.values()) records.clear();
+    this.#deferred.clear();
+    this.#witness = undefined;
+    this.#there = false;
+    this.undone++;
   }
 
   /**
@@ -98,13 +154,13 @@ export class SqlRecords {
    */
   #confirm(witness: WriteOperation): void {
     if (this.#stands(witness)) return;
-    for (const records of this.#derived.values()) records.clear();
-    this.#deferred.clear();
-    this.#witness = undefined;
-    this.undone++;
+    this.#forget();
+    this.#look();
+    this.onUnobserved();
   }
 
   #stands(witness: WriteOperation): boolean {
+    if (!this.#there) return false;
     const table = this.#tables.get(witness.collection) as SqlTable;
     switch (witness.op) {
       case "put": {
@@ -127,10 +183,10 @@ export class SqlRecords {
   }
 
   #answer(step: Step): unknown {
-    return isOperation(step) ? this.#perform(step) : step.map((operation) => this.#perform(operation));
+    return isOperation(step) ? this.#operate(step) : step.map((operation) => this.#operate(operation));
   }
 
-  #perform(operation: Operation): unknown {
+  #operate(operation: Operation): unknown {
     const derived = this.#derived.get(operation.collection);
     if (derived) return performInMemory(derived, operation);
     return this.#deferred.perform(operation, (written) => this.#onTable(written));
@@ -138,7 +194,14 @@ export class SqlRecords {
 
   #onTable(operation: Operation): unknown {
     const table = this.#tables.get(operation.collection) as SqlTable;
-    if (this.#nested) this.#note(operation);
+    if (!this.#there) {
+      if (operation.op === "get") return operation.keys.map(() => undefined);
+      if (operation.op === "scan") return [];
+      if (operation.op !== "put") return undefined;
+      migrate(this.#storage);
+      this.#there = true;
+    }
+    this.#note(operation);
     switch (operation.op) {
       case "get":
         return this.#read(table, operation.collection, () => this.#get(table, operation.keys));
@@ -230,6 +293,7 @@ export class SqlRecords {
       this.rowsWritten += cursor.rowsWritten;
       return rows;
     } catch (cause) {
+      if (String(cause).includes("no such table") && !hasTables(this.#storage.sql)) throw new TablesGone();
       throw storageError(cause);
     }
   }

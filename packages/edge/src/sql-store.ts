@@ -1,5 +1,6 @@
 import { type Change, type Program, QuaysideError, type Store } from "@quayside/core";
 import { SqlRecords } from "./sql-records.ts";
+import type { Transactions } from "./transactions.ts";
 
 /** What the stores on one database have in common. */
 interface SharedRecords {
@@ -13,6 +14,8 @@ export interface SqlStoreOptions {
    * in memory beside the records is then held against them before each program, one row read. Default false.
    */
   readonly nested?: boolean;
+  /** @internal Those of the object's own code, where they are observed. */
+  readonly transactions?: Transactions | undefined;
 }
 
 /**
@@ -35,8 +38,8 @@ export class SqlStore implements Store {
   /** @param shared for `connect`: leave it out. */
   constructor(
     storage: DurableObjectStorage,
-    { nested = false }: SqlStoreOptions = {},
-    shared: SharedRecords = { records: new SqlRecords(storage, nested), connections: new Set() },
+    options: SqlStoreOptions = {},
+    shared: SharedRecords = { records: new SqlRecords(storage, options), connections: new Set() },
   ) {
     this.#storage = storage;
     this.#shared = shared;
@@ -48,7 +51,7 @@ export class SqlStore implements Store {
     return new SqlStore(this.#storage, {}, this.#shared);
   }
 
-  /** How often it was found that what a program had written was undone from outside: see `SqlStoreOptions.nested`. */
+  /** How often it was found that what programs had written is not there any more: undone from outside, or deleted. */
   get undone(): number {
     return this.#shared.records.undone;
   }
@@ -69,6 +72,11 @@ export class SqlStore implements Store {
    */
   onDamaged(listener: (error: QuaysideError) => void): void {
     this.#shared.records.onDamaged = listener;
+  }
+
+  /** @internal Calls back when what a program wrote was undone, or all was deleted, by a call that was not observed. */
+  onUnobserved(listener: () => void): void {
+    this.#shared.records.onUnobserved = listener;
   }
 
   async transact<T>(start: () => Program<T>): Promise<T> {
