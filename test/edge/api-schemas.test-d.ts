@@ -29,7 +29,7 @@ describe("the API's schemas", () => {
   });
 
   it("have all of an exchange but what the server says itself, and what a worker of a split queue brings along", () => {
-    type Recalled = "memo" | "again" | "quiet";
+    type Recalled = "memo" | "again" | "quiet" | "apart" | "only";
     expectTypeOf<Exclude<keyof ExchangeBody, Recalled>>().toEqualTypeOf<Exclude<keyof ExchangeRequest, "liveness">>();
     expectTypeOf<keyof ExchangeBody["settle"][number]>().toEqualTypeOf<keyof Settlement>();
     expectTypeOf<ExchangeBody["settle"][number]["outcome"]>().toEqualTypeOf<Settlement["outcome"]>();

@@ -19,11 +19,12 @@ const claim = (limit: number) => ({ claim: { limit, queues: [{ queue: "mail" }] 
 /** A driver over shards that hold so many jobs; `asked` are the shards of the exchanges since it was last asked. */
 function open(stock: number[], memos = false) {
   const fake = fakeShards(stock);
-  const make = () => new ShardedDriver(fake.open, { shards: stock.length, clock: createManualClock(), memos });
+  const clock = createManualClock();
+  const make = () => new ShardedDriver(fake.open, { shards: stock.length, clock, memos, random: () => 0.5 });
   const driver = make();
   const asked = () => fake.sent.splice(0).map(({ shard }) => shard);
   const limits = () => fake.sent.splice(0).map(({ shard, ask }) => [shard, (ask as ExchangeRequest).claim.limit]);
-  return { ...fake, driver, make, asked, limits };
+  return { ...fake, driver, make, asked, limits, clock };
 }
 
 describe("a worker's exchange over shards", () => {
@@ -124,41 +125,49 @@ describe("a worker's exchange over shards", () => {
     }
   });
 
-  it("sent again after a lost answer, gives what it gave and takes nothing more, whatever was added meanwhile", async () => {
+  it("where one fails, the others give, settle and renew; what the failed one gave comes later", async () => {
     for (let broken = 0; broken < 4; broken++) {
-      const { driver, stock, fail, mend } = open([1, 1, 1, 1]);
-      fail(broken);
-      await expect(driver.exchange(round(1, claim(9)))).rejects.toMatchObject({ code: "network" });
-      mend(broken);
-      const gone = stock.reduce((sum, left) => sum + (1 - left), 0);
-      for (let shard = 0; shard < 4; shard++) stock[shard] = 9;
-      const again = await driver.exchange(round(1, claim(9)));
-      expect(again.jobs).toHaveLength(gone);
-      expect((await driver.exchange(round(1, claim(9)))).jobs).toEqual(again.jobs);
-      expect(stock).toEqual([9, 9, 9, 9]);
+      for (const how of ["fail", "lose"] as const) {
+        const { driver, stock, fail, lose, mend, clock } = open([1, 1, 1, 1]);
+        (how === "fail" ? fail : lose)(broken);
+        const woken = new Promise<void>((resolve) => driver.watch(({ kind }) => void (kind === "ready" && resolve())));
+        const first = await driver.exchange(round(1, claim(9)));
+        expect(first.jobs).toHaveLength(3);
+        expect(first.troubles).toMatchObject([{ code: "network", details: { shard: `${broken}` } }]);
+        mend(broken);
+        await clock.advance(1_000);
+        await woken;
+        const running = first.jobs.map(({ token }) => token);
+        const { jobs } = await driver.exchange(round(2, { running, ...claim(9) }));
+        const more = jobs.length > 0 ? [] : (await driver.exchange(round(3, { running, ...claim(9) }))).jobs;
+        expect([...jobs, ...more].map(({ job }) => job.id.split("/")[0])).toEqual([`${broken}`]);
+        expect(stock).toEqual([0, 0, 0, 0]);
+      }
     }
   });
 
-  it("never gives more than the limit, whichever shard's answer is lost and whatever comes in between", async () => {
+  it("never gives more than there is room for, whichever shard's answer is lost", async () => {
     for (let broken = 0; broken < 4; broken++) {
-      const { driver, stock, lose } = open([0, 0, 0, 0]);
+      const { driver, stock, lose, clock } = open([0, 0, 0, 0]);
       stock[broken] = 4;
       lose(broken);
-      await expect(driver.exchange(round(1, claim(5)))).rejects.toMatchObject({ code: "network" });
-      // Others, asked before it, had nothing then.
+      expect((await driver.exchange(round(1, claim(5)))).jobs).toEqual([]);
+      await clock.advance(1_000);
       for (let other = 0; other < 4; other++) stock[other] = 5;
-      expect((await driver.exchange(round(1, claim(5)))).jobs).toHaveLength(4);
+      expect((await driver.exchange(round(2, claim(5)))).jobs).toHaveLength(5);
     }
   });
 
-  it("gives back what a lost answer gave, by naming all shards in the next exchange", async () => {
-    const { driver, asked, fail, mend } = open([1, 1, 1, 1]);
-    fail(3);
+  it("where none answers, it fails as a whole; sent again it gives what it gave and takes nothing more", async () => {
+    const { driver, stock, lose } = open([1, 1, 1, 1]);
+    for (let shard = 0; shard < 4; shard++) lose(shard);
     await expect(driver.exchange(round(1, claim(9)))).rejects.toMatchObject({ code: "network" });
-    mend(3);
-    asked();
-    await driver.exchange(round(2));
-    expect(asked().sort()).toEqual([0, 1, 2, 3]);
+    const gone = stock.reduce((sum, left) => sum + (1 - left), 0);
+    for (let shard = 0; shard < 4; shard++) stock[shard] = 9;
+    const again = await driver.exchange(round(1, claim(9)));
+    expect(again.jobs).toHaveLength(gone);
+    expect((await driver.exchange(round(1, claim(9)))).jobs).toEqual(again.jobs);
+    expect(stock).toEqual([9, 9, 9, 9]);
   });
 
   it("a number lower than the last one is refused, and no shard is asked", async () => {

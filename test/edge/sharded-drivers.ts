@@ -27,7 +27,15 @@ export async function openSharded(shards: ShardsOption, objects = 4): Promise<Sh
     return driver;
   };
   const as = (option: ShardsOption) =>
-    kept(shardedDriver(env.BARE_QUEUE, name, { shards: option, clock, random: seededRandom(drivers.length + 1) }));
+    kept(
+      shardedDriver(env.BARE_QUEUE, name, {
+        shards: option,
+        clock,
+        // The objects answer in real time, while the cases move this clock.
+        patience: "30d",
+        random: seededRandom(drivers.length + 1),
+      }),
+    );
   return {
     name,
     driver: as(shards),

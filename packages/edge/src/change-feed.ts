@@ -91,9 +91,9 @@ export class ChangeFeed {
         wait = FIRST_RETRY_MS;
         if (!signal.aborted) this.#connected.add(queue);
         for (const missed of queue === undefined ? this.#queues : [queue]) {
-          for (const kind of CHANGE_KINDS) this.#tell({ queue: missed, kind });
+          for (const kind of CHANGE_KINDS) this.tell({ queue: missed, kind });
         }
-        await readChanges(stream, signal, (change) => this.#tell(change));
+        await readChanges(stream, signal, (change) => this.tell(change));
       } catch (error) {
         // Watching is best effort: workers look by themselves too, and a listener asks when it wants to be sure.
         const asked = error instanceof QuaysideError ? Number(error.details["retryAfterMs"]) : 0;
@@ -117,7 +117,8 @@ export class ChangeFeed {
     });
   }
 
-  #tell(change: Change): void {
+  /** Calls the listeners, as for a change of a stream. */
+  tell(change: Change): void {
     if (change.kind === "ready" || change.kind === "settings") this.touch(change.queue);
     for (const listener of [...this.#listeners]) listener(change);
   }

@@ -40,6 +40,7 @@ import { bodiesOf, jobText, repositioned } from "./client/job-bodies.ts";
 import { sendSafely } from "./client/send-safely.ts";
 import { SplitExchange } from "./client/split-exchange.ts";
 import { Closable } from "./closable.ts";
+import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
 import { replyOf } from "./lost-exchange.ts";
 
 export { shardOfKey } from "./shards/route.ts";
@@ -84,7 +85,7 @@ export class HttpDriver implements Driver {
   readonly #http: HttpCaller;
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
-  readonly #split = new SplitExchange((queue) => this.#feed.heard(queue));
+  readonly #split: SplitExchange;
   readonly #life = new Closable();
 
   constructor(options: HttpDriverOptions) {
@@ -112,6 +113,14 @@ export class HttpDriver implements Driver {
       open: (signal, queue) => this.#http.stream(path(queue as string, "events"), signal),
     });
     for (const queue of options.queues ?? []) this.#feed.follow(queue);
+    this.#split = new SplitExchange({
+      clock,
+      heard: (queue) => this.#feed.heard(queue),
+      wake: (queue) => {
+        for (const kind of ["cancel", "ready"] as const) this.#feed.tell({ queue, kind });
+      },
+      exchangeOne: (queue, request) => this.#exchangeOne(queue, request),
+    });
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
@@ -138,15 +147,22 @@ export class HttpDriver implements Driver {
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     for (const { queue } of request.claim.queues) this.#feed.follow(queue);
-    return this.#split.exchange(request, (queue, { claim: { queues, ...claim }, liveness: _, ...rest }) => {
-      const names = queues[0]?.names;
-      const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
-      // R9 does the rest on the server; on the way, others know a round that is sent again by its key.
-      const headers = { "idempotency-key": idempotencyKey(request.worker, request.exchange, queue) };
-      return this.#call<ExchangeReply>("POST", queue, "exchange", isExchangeReply, JSON.stringify(body), headers).catch(
-        replyOf,
-      );
-    });
+    return this.#split.exchange(request);
+  }
+
+  #exchangeOne(
+    queue: string,
+    { claim: { queues, ...claim }, liveness: _, ...rest }: RecallingRequest & { readonly only?: string },
+  ): Promise<RecallingReply> {
+    const names = queues[0]?.names;
+    const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
+    // R9 does the rest on the server; on the way, others know a round that is sent again by its key.
+    const { worker, exchange, only } = rest;
+    const key = idempotencyKey(worker, exchange, queue, ...(only === undefined ? [] : [only]));
+    const headers = { "idempotency-key": key };
+    return this.#call<RecallingReply>("POST", queue, "exchange", isExchangeReply, JSON.stringify(body), headers).catch(
+      replyOf,
+    );
   }
 
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
@@ -220,6 +236,7 @@ export class HttpDriver implements Driver {
 
   async close(): Promise<void> {
     this.#life.close();
+    this.#split.close();
     this.#feed.close();
     this.#life.tell();
   }

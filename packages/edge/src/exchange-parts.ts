@@ -1,4 +1,4 @@
-import type { ClaimedJob, ClaimQueue, ExchangeReply, ExchangeRequest } from "@quayside/core";
+import type { ClaimedJob, ClaimQueue, ErrorCode, ExchangeReply, ExchangeRequest } from "@quayside/core";
 
 /**
  * A worker's exchange over several objects, each of which mints its own tokens: how it is cut into a part for each object
@@ -14,10 +14,25 @@ export interface Recall {
   readonly again?: boolean;
   /** Nothing was told of the queue since the last exchange, by a stream that was open all the time. */
   readonly quiet?: boolean;
+  /** Places that the worker asks apart from the others; given, it takes a reply that names more of them: `late`. */
+  readonly apart?: readonly string[];
+}
+
+/** A place that did not answer an exchange, or not in time. */
+export interface Late {
+  readonly place: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** A job of this place runs alone, or waits to. */
+  readonly alone?: true;
 }
 
 export type RecallingRequest = ExchangeRequest & Recall;
-export type RecallingReply = ExchangeReply & { readonly memo?: string };
+export type RecallingReply = ExchangeReply & {
+  readonly memo?: string;
+  /** Places of which nothing is known after this exchange: the worker asks them again, apart from the others. */
+  readonly late?: readonly Late[];
+};
 
 export interface Part {
   readonly place: string;
@@ -71,7 +86,10 @@ export const isBusyElsewhere = (
   taken.some(({ jobs }) => jobs.length > 0);
 
 /** The queues of a claim with what is left of each queue's own limit after these jobs. */
-export function queuesLeft(queues: readonly ClaimQueue[], taken: readonly ExchangeReply[]): readonly ClaimQueue[] {
+export function queuesLeft(
+  queues: readonly ClaimQueue[],
+  taken: readonly Pick<ExchangeReply, "jobs">[],
+): readonly ClaimQueue[] {
   if (taken.length === 0 || queues.every(({ limit }) => limit === undefined)) return queues;
   return queues.map((claim) => {
     if (claim.limit === undefined) return claim;
@@ -125,6 +143,7 @@ export function merge(
 ): ExchangeReply {
   const wakes = replies.flatMap(({ nextWakeMs }) => nextWakeMs ?? []);
   const unknown = replies.flatMap((reply) => reply.unknown);
+  const troubles = replies.flatMap((reply) => reply.troubles ?? []);
   return {
     exchange,
     jobs: replies.flatMap(({ jobs }) => jobs),
@@ -134,6 +153,7 @@ export function merge(
     unknown: [...new Map(unknown.map((one) => [JSON.stringify([one.queue, one.name]), one])).values()],
     ...(replies.some(({ alone }) => alone) && { alone: true }),
     ...(replies.length > 0 && replies.every(({ futile }) => futile) && { futile: true }),
+    ...(troubles.length > 0 && { troubles }),
     ...(wakes.length > 0 && { nextWakeMs: Math.min(...wakes) }),
   };
 }

@@ -4,6 +4,7 @@ import {
   type Command,
   type CommandReply,
   type Driver,
+  type Duration,
   type Enlistment,
   type EnqueueReceipt,
   type ExchangeRequest,
@@ -17,9 +18,12 @@ import {
   type Quota,
   type Schedule,
   shardOfId,
+  systemClock,
+  toMs,
 } from "@quayside/core";
 import { Closable } from "./closable.ts";
-import type { RecallingReply } from "./exchange-parts.ts";
+import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
+import { PATIENCE_MS } from "./late-place.ts";
 import { checkNamespace, type QueueNamespace, queueStub } from "./queue-rpc.ts";
 import { ShardAdder } from "./shards/add.ts";
 import { ShardCommands } from "./shards/command.ts";
@@ -29,12 +33,16 @@ import { mergeList } from "./shards/merge-list.ts";
 import { checkSplittable } from "./shards/names.ts";
 import { homeOfId } from "./shards/route.ts";
 import type { ShardPort } from "./shards/shard-port.ts";
+import { homeOfToken } from "./shards/token-home.ts";
 import { StubDriver } from "./stub-driver.ts";
+import { WorkerPlaces } from "./worker-places.ts";
 
 export interface ShardedDriverOptions {
   readonly shards: ShardsOption;
   /** For the pauses between attempts to watch. Default: the platform's. */
   readonly clock?: Clock;
+  /** How long an exchange waits for one shard, before it goes on without it. Default 1 s. */
+  readonly patience?: Duration;
   /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
   readonly random?: () => number;
   /** What has to be known from one exchange of a worker to the next goes with its replies: for a driver of one call. */
@@ -72,6 +80,8 @@ export class ShardedDriver implements Driver {
   readonly #layout: Layout;
   readonly #adder: ShardAdder;
   readonly #exchange: ShardExchange;
+  /** Absent: each exchange is a driver of its own, and its caller remembers. */
+  readonly #places: WorkerPlaces | undefined;
   readonly #commands: ShardCommands;
   readonly #shards: ShardPort[] = [];
   readonly #queues = new Set<string>();
@@ -84,12 +94,26 @@ export class ShardedDriver implements Driver {
     this.#layout = new Layout(options.shards);
     const shard = (index: number) => this.#shard(index);
     this.#adder = new ShardAdder({ layout: this.#layout, shard, random: options.random ?? Math.random });
-    this.#commands = new ShardCommands({ layout: this.#layout, shard, places: (id) => this.#places(id) });
+    this.#commands = new ShardCommands({ layout: this.#layout, shard, places: (id) => this.#placesOf(id) });
+    const { clock = systemClock, random = Math.random } = options;
+    const patienceMs = options.patience === undefined ? PATIENCE_MS : toMs(options.patience, "patience");
     this.#exchange = new ShardExchange({
+      clock,
+      patienceMs,
       reach: () => this.#layout.reach,
       exchange: (index, request) => shard(index).exchange(request),
       heard: (index, queues) => heardOf(shard(index), queues),
       memos: options.memos === true,
+    });
+    if (options.memos) return;
+    this.#places = new WorkerPlaces({
+      clock,
+      patienceMs,
+      random,
+      main: (request) => this.#exchange.exchange(request),
+      only: (place, request) => this.#exchange.only(Number(place), request),
+      home: homeOfToken,
+      wake: (queues) => this.#wake(queues),
     });
   }
 
@@ -104,16 +128,21 @@ export class ShardedDriver implements Driver {
     return jobs.length === 0 ? [] : this.#adder.add(jobs, request);
   }
 
-  async exchange(request: ExchangeRequest): Promise<RecallingReply> {
+  /** @param request `only`: one shard, which the worker asks apart from the others. */
+  async exchange(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
     this.#check();
     for (const { queue } of request.claim.queues) this.#follow(queue);
-    return this.#exchange.exchange(request);
+    if (this.#places) return this.#places.exchange(request);
+    const { only, ...rest } = request;
+    return only === undefined
+      ? this.#exchange.exchange(rest)
+      : this.#exchange.only(checkShard(only, this.#layout.reach), rest);
   }
 
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
     this.#check();
     this.#follow(queue);
-    const { first, rest } = this.#places(id);
+    const { first, rest } = this.#placesOf(id);
     const found = await this.#shard(first).get(queue, id);
     if (found) return found;
     const others = await Promise.all(rest.map((shard) => this.#shard(shard).get(queue, id)));
@@ -175,13 +204,14 @@ export class ShardedDriver implements Driver {
 
   async close(): Promise<void> {
     this.#life.close();
+    this.#places?.close();
     this.#watches.clear();
     await Promise.all(this.#shards.map((shard) => shard.close()));
     this.#life.tell();
   }
 
   /** Where a job of this id may lie: for a generated one there is no second place. */
-  #places(id: string): { readonly first: number; readonly rest: readonly number[] } {
+  #placesOf(id: string): { readonly first: number; readonly rest: readonly number[] } {
     const { count, previous, reach } = this.#layout;
     const minted = shardOfId(id);
     if (minted !== undefined && minted < reach) return { first: minted, rest: [] };
@@ -218,6 +248,12 @@ export class ShardedDriver implements Driver {
     for (const shard of this.#shards) shard.follow(queue);
   }
 
+  /** A shard has answered apart from the others: workers look, and renew. */
+  #wake(queues: readonly string[]): void {
+    for (const listener of [...this.#watches.keys()])
+      for (const queue of queues) for (const kind of ["cancel", "ready"] as const) listener({ queue, kind });
+  }
+
   #check(): void {
     this.#life.check();
   }
@@ -231,4 +267,12 @@ function heardOf(shard: ShardPort, queues: readonly string[]): number | undefine
     sum += heard;
   }
   return sum;
+}
+
+/** @throws {QuaysideError} `invalid_option` for a shard that there is not. */
+function checkShard(text: string, reach: number): number {
+  if (/^\d{1,4}$/.test(text) && Number(text) < reach) return Number(text);
+  throw new QuaysideError("invalid_option", `There is no shard ${JSON.stringify(text)}: they are 0 to ${reach - 1}.`, {
+    option: "only",
+  });
 }

@@ -20,7 +20,8 @@ const isList = (jobs: NewJob | readonly NewJob[]): jobs is readonly NewJob[] => 
 
 /**
  * Group commit: adds made in the same turn share one transaction, each caller awaiting its own receipts. What one
- * caller adds stays together; a refusal that is about somebody's job falls on that caller alone.
+ * caller adds stays together; a refusal that is about a job of one caller is that caller's alone, and where a call was stored
+ * in part each caller gets what became of its own jobs.
  */
 export class EnqueueBatcher {
   static readonly #byDriver = new WeakMap<Driver, EnqueueBatcher>();
@@ -77,7 +78,7 @@ export class EnqueueBatcher {
         from = to;
       }
     } catch (error) {
-      if (callers.length > 1 && isRefusal(error)) for (const caller of callers) void this.#send([caller]);
+      if (callers.length > 1 && isDivisible(error)) for (const caller of callers) void this.#send([caller]);
       else for (const { reject } of callers) reject(error);
     }
   }
@@ -97,8 +98,12 @@ function batches(callers: readonly Caller[]): Caller[][] {
   return all;
 }
 
-/** Refused for what a job is: nothing was stored, and the other callers' jobs may well be fine. */
-const isRefusal = (error: unknown): boolean =>
+/**
+ * Whether each caller may ask alone: the call was refused for a job and nothing was stored, or the driver noted which jobs
+ * it stored (`details.stored`) and answers for the same jobs what became of them.
+ */
+const isDivisible = (error: unknown): boolean =>
+  (error as Partial<QuaysideError> | undefined)?.details?.["stored"] !== undefined ||
   hasCode(
     error,
     "invalid_option",

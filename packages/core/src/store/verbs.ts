@@ -107,6 +107,8 @@ export interface ExchangeReply {
   readonly nextWakeMs?: number;
   /** All that it settles or renews is lost, and it asked for nothing else: nothing was changed. */
   readonly futile?: true;
+  /** Errors of parts of the queue that have not answered; they are asked again, and the others' part of the exchange is done. */
+  readonly troubles?: readonly unknown[];
 }
 
 export interface ClaimedJob {

@@ -130,6 +130,16 @@ function make() {
     futile: z.exactOptional(z.literal(true)),
     alone: z.exactOptional(z.literal(true)),
     memo: z.exactOptional(z.string()),
+    late: z.exactOptional(
+      z.array(
+        z.strictObject({
+          place: z.string(),
+          code: z.string(),
+          message: z.string(),
+          alone: z.exactOptional(z.literal(true)),
+        }),
+      ),
+    ),
   });
   const Problem = z.strictObject({
     type: z.string(),

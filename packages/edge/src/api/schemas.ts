@@ -188,6 +188,10 @@ export const exchangeBody = z.strictObject({
   memo: z.exactOptional(z.string().check(z.maxLength(2_000))),
   /** This exchange was sent before. */
   again: z.exactOptional(z.boolean()),
+  /** Shards that the worker asks one by one (`only`): this exchange is with the others, and may name more of them (`late`). */
+  apart: z.exactOptional(z.array(z.string().check(z.maxLength(4))).check(z.maxLength(1_000))),
+  /** The one shard that this exchange is with. */
+  only: z.exactOptional(z.string().check(z.maxLength(4))),
   /** The stream of events told of nothing since the last exchange. */
   quiet: z.exactOptional(z.boolean()),
   leave: z.exactOptional(z.boolean()),

@@ -1,4 +1,4 @@
-import { type ClaimQueue, type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import { type ClaimQueue, type Clock, type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
 import {
   holdsAfter,
   isBusyElsewhere,
@@ -11,9 +11,22 @@ import {
   type RecallingReply,
   type RecallingRequest,
 } from "../exchange-parts.ts";
+import { PATIENCE_MS } from "../late-place.ts";
+import { homeOfToken } from "../shards/token-home.ts";
+import { WorkerPlaces } from "../worker-places.ts";
 
-/** One round with one queue's object. */
-export type ExchangeOne = (queue: string, request: RecallingRequest) => Promise<RecallingReply>;
+export interface SplitExchangeOptions {
+  readonly clock: Clock;
+  /** See `ChangeFeed.heard`. */
+  readonly heard: (queue: string) => number | undefined;
+  /** A worker of this queue has to look. */
+  readonly wake: (queue: string) => void;
+  /** One round with one queue. `only`: with one of its shards. */
+  readonly exchangeOne: (
+    queue: string,
+    request: RecallingRequest & { readonly only?: string },
+  ) => Promise<RecallingReply>;
+}
 
 /** What a worker has to do with a queue. */
 interface Standing {
@@ -39,13 +52,21 @@ interface Standing {
 export class SplitExchange {
   /** For each worker, the queues it has asked. */
   readonly #asked = new Map<string, Map<string, Standing>>();
-  readonly #heard: (queue: string) => number | undefined;
+  readonly #options: SplitExchangeOptions;
+  /** Queues of which the server takes exchanges with one shard. */
+  readonly #split = new Set<string>();
+  /** By queue: its shards that are asked one by one. */
+  readonly #shards = new Map<string, WorkerPlaces>();
 
-  constructor(heard: (queue: string) => number | undefined = () => undefined) {
-    this.#heard = heard;
+  constructor(options: SplitExchangeOptions) {
+    this.#options = options;
   }
 
-  async exchange(request: ExchangeRequest, exchangeOne: ExchangeOne): Promise<ExchangeReply> {
+  close(): void {
+    for (const places of this.#shards.values()) places.close();
+  }
+
+  async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     const asked = this.#asked.get(request.worker) ?? new Map<string, Standing>();
     this.#asked.set(request.worker, asked);
     const names = request.claim.queues.map(({ queue }) => queue);
@@ -68,7 +89,7 @@ export class SplitExchange {
       // Full by what the queues before gave: there is no reason to ask this one.
       if (limit === 0 && !needed && !(again && standing?.sent === request.exchange) && request.claim.limit > 0)
         continue;
-      const reply = await this.#ask(request, part, asked, exchangeOne, {
+      const reply = await this.#ask(request, part, asked, {
         limit,
         ...(prefetch > 0 && { prefetch }),
         queues: [claim ?? { queue: part.place }],
@@ -87,12 +108,11 @@ export class SplitExchange {
     request: ExchangeRequest,
     part: Part,
     asked: Map<string, Standing>,
-    exchangeOne: ExchangeOne,
     claim: ExchangeRequest["claim"],
   ): Promise<ExchangeReply> {
     const { place, send } = part;
     const before = asked.get(place);
-    const heard = this.#heard(place);
+    const heard = this.#options.heard(place);
     const standing: Standing = {
       holds: true,
       alone: before?.alone === true,
@@ -101,7 +121,7 @@ export class SplitExchange {
       heard,
     };
     asked.set(place, standing);
-    const { memo, ...reply } = await exchangeOne(place, {
+    const { memo, ...reply } = await this.#shardsOf(place).exchange({
       ...send,
       claim,
       ...(before?.memo !== undefined && { memo: before.memo }),
@@ -112,6 +132,27 @@ export class SplitExchange {
     standing.holds = holdsAfter(part, reply);
     standing.alone = reply.alone === true;
     return named(part, reply);
+  }
+
+  #shardsOf(queue: string): WorkerPlaces {
+    const { clock, exchangeOne, wake } = this.#options;
+    const known = this.#shards.get(queue);
+    if (known) return known;
+    const places = new WorkerPlaces({
+      clock,
+      patienceMs: PATIENCE_MS,
+      random: Math.random,
+      home: homeOfToken,
+      main: async ({ apart = [], ...request }) => {
+        const reply = await exchangeOne(queue, { ...request, ...(this.#split.has(queue) && { apart }) });
+        if (reply.late) this.#split.add(queue);
+        return reply;
+      },
+      only: (only, request) => exchangeOne(queue, { ...request, only }),
+      wake: () => wake(queue),
+    });
+    this.#shards.set(queue, places);
+    return places;
   }
 }
 

@@ -1,6 +1,7 @@
 import {
   type ClaimedJob,
   type ClaimQueue,
+  type Clock,
   type ExchangeReply,
   type ExchangeRequest,
   QuaysideError,
@@ -8,18 +9,20 @@ import {
 import {
   holdsAfter,
   isBusyElsewhere,
+  type Late,
   leftAfter,
   merge,
   named,
   type Part,
   partFor,
-  placeOfToken,
   queuesLeft,
   type RecallingReply,
   type RecallingRequest,
 } from "../exchange-parts.ts";
+import { isTrouble, within } from "../patience.ts";
 import { type Memo, readMemo, type ShardSeen, spellMemo } from "./memo.ts";
 import { shardOfKey } from "./route.ts";
+import { homeOfToken } from "./token-home.ts";
 
 /**
  * Exchanges for which a worker begins at the same shard: what it settles and what it claims then lie in one lease record,
@@ -35,6 +38,9 @@ export interface ShardExchangeOptions {
   readonly exchange: (shard: number, request: ExchangeRequest) => Promise<ExchangeReply>;
   /** See `ChangeFeed.heard`. */
   readonly heard: (shard: number, queues: readonly string[]) => number | undefined;
+  readonly clock: Clock;
+  /** How long an exchange waits for one shard. */
+  readonly patienceMs: number;
   /** The memory stays with the caller, who brings it along: this driver is made anew for each call. */
   readonly memos: boolean;
 }
@@ -44,6 +50,8 @@ export interface ShardExchangeOptions {
  * the other, so that together they give no more: first the one whose turn it is, then those that have to be asked anyway
  * (something of theirs ends or runs), then the rest, those that are known to be empty not at all. Once the limit is
  * reached, only those are asked that have to be, side by side.
+ *
+ * A shard that fails, or answers late, is named in the reply (`late`): the others' part is done all the same (R41).
  *
  * Sent again after a lost answer, an exchange asks every shard and claims nothing new: each answers as before.
  */
@@ -55,7 +63,13 @@ export class ShardExchange {
     this.#options = options;
   }
 
-  async exchange({ memo: text, again, quiet, ...request }: RecallingRequest): Promise<RecallingReply> {
+  /** An exchange with one shard, of a worker that asks it apart from the others. */
+  async only(shard: number, request: ExchangeRequest): Promise<ExchangeReply> {
+    const part = partFor(request, `${shard}`, homeOfToken);
+    return named(part, await this.#options.exchange(shard, { ...part.send, claim: request.claim }));
+  }
+
+  async exchange({ memo: text, again, quiet, apart, ...request }: RecallingRequest): Promise<RecallingReply> {
     const shards = this.#options.reach();
     const known = text === undefined ? this.#memos.get(request.worker) : readMemo(text, shards);
     if (known && request.exchange < known.exchange) throw stale(request, known.exchange);
@@ -64,6 +78,7 @@ export class ShardExchange {
       memo,
       again: again === true || known?.exchange === request.exchange,
       quiet: quiet === true,
+      apart,
       ...this.#options,
     });
     // Until it is answered, nobody knows what the shards hold for the worker.
@@ -71,7 +86,7 @@ export class ShardExchange {
     this.#memos.set(request.worker, { exchange: request.exchange, seen: [] });
     const reply = await round.run();
     this.#remember(request, round.memo());
-    return this.#options.memos ? { ...reply, memo: spellMemo(round.memo()) } : reply;
+    return this.#options.memos ? { late: [], ...reply, memo: spellMemo(round.memo()) } : reply;
   }
 
   #remember({ worker, leave }: ExchangeRequest, memo: Memo): void {
@@ -86,6 +101,7 @@ interface RoundOptions extends ShardExchangeOptions {
   readonly memo: Memo | undefined;
   readonly again: boolean;
   readonly quiet: boolean;
+  readonly apart: readonly string[] | undefined;
 }
 
 /** One exchange on its way over the shards. */
@@ -95,6 +111,8 @@ class Round {
   readonly #shards: number;
   readonly #seen: (ShardSeen | undefined)[];
   readonly #replies: { readonly shard: number; readonly reply: ExchangeReply; readonly now: number }[] = [];
+  readonly #apart: ReadonlySet<number>;
+  readonly #late = new Map<number, unknown>();
   #alone: number | undefined;
   #left: number;
 
@@ -104,14 +122,19 @@ class Round {
     this.#shards = shards;
     this.#seen = [...(options.memo?.seen ?? [])];
     this.#alone = options.memo?.alone;
+    this.#apart = new Set(options.apart?.map(Number));
     // What it gave then, it gives again; more might be more than there is room for.
     this.#left = options.again ? 0 : request.claim.limit;
   }
 
-  async run(): Promise<ExchangeReply> {
+  async run(): Promise<RecallingReply> {
+    if (this.#apart.size >= this.#shards)
+      throw new QuaysideError("network", "None of the queue's objects answers in time.", {});
     const parts = Array.from({ length: this.#shards }, (_, shard) => partFor(this.#request, `${shard}`, homeOfToken));
-    const needed = new Set([...parts.keys()].filter((shard) => this.#mustAsk(shard, parts[shard] as Part)));
+    const asked = [...parts.keys()].filter((shard) => !this.#apart.has(shard));
+    const needed = new Set(asked.filter((shard) => this.#mustAsk(shard, parts[shard] as Part)));
     for (const shard of this.#order(needed)) {
+      if (this.#apart.has(shard)) continue;
       if (this.#left <= 0 || this.#queues.every(({ limit }) => limit === 0)) break;
       if (!needed.has(shard) && this.#isEmpty(shard) && shard !== this.#turn) continue;
       needed.delete(shard);
@@ -123,7 +146,33 @@ class Round {
     );
     const replies = this.#replies.sort((a, b) => a.shard - b.shard).map(({ reply }) => reply);
     const reply = merge(this.#request, replies, nowhere);
-    return reply.jobs.length > 1 ? { ...reply, jobs: this.#inOrder() } : reply;
+    const ordered = reply.jobs.length > 1 ? { ...reply, jobs: this.#inOrder() } : reply;
+    return this.#late.size > 0 ? this.#withLate(ordered, parts) : ordered;
+  }
+
+  /**
+   * The reply, naming the shards that have not answered.
+   *
+   * @throws the error of the first of them where none has answered, or where the caller would not send its part again.
+   */
+  #withLate({ futile: _, ...reply }: ExchangeReply, parts: readonly Part[]): RecallingReply {
+    const { apart, memos } = this.#options;
+    const [error] = this.#late.values();
+    if (this.#apart.size + this.#late.size >= this.#shards) throw error;
+    if (memos && !apart && [...this.#late.keys()].some((shard) => parts[shard]?.needed)) throw error;
+    return { ...reply, late: [...this.#late].map(([shard, error]) => this.#lateOf(shard, error)) };
+  }
+
+  #lateOf(shard: number, error: unknown): Late {
+    const { code, message } = error instanceof QuaysideError ? error : new QuaysideError("internal", String(error));
+    // Over HTTP a caller learns no more of the server's inside than elsewhere: its log does.
+    if (this.#options.memos) console.error(error);
+    return {
+      place: `${shard}`,
+      code,
+      message: `Shard ${shard} does not answer (${code})${this.#options.memos ? "" : `: ${message}`}`,
+      ...(this.#alone === shard && { alone: true }),
+    };
   }
 
   /** What is to start now comes before what is for later. */
@@ -136,7 +185,9 @@ class Round {
   memo(): Memo {
     return {
       exchange: this.#request.exchange,
-      seen: Array.from({ length: this.#shards }, (_, shard) => this.#seen[shard] ?? NOTHING_SEEN),
+      seen: Array.from({ length: this.#shards }, (_, shard) =>
+        this.#apart.has(shard) ? UNKNOWN : (this.#seen[shard] ?? NOTHING_SEEN),
+      ),
       ...(this.#alone !== undefined && { alone: this.#alone }),
     };
   }
@@ -203,7 +254,7 @@ class Round {
     const heard = this.#heard(shard);
     const { queues } = this.#request.claim;
     const prefetch = Math.min(limit, this.#request.claim.prefetch ?? 0);
-    const reply = await this.#options.exchange(shard, {
+    const reply = await this.#send(shard, {
       ...part.send,
       claim: {
         limit,
@@ -212,6 +263,10 @@ class Round {
         ...(isBusyElsewhere(this.#request, part, this.#taken) && { busy: true }),
       },
     });
+    if (!reply) {
+      this.#seen[shard] = UNKNOWN;
+      return;
+    }
     const asked = limit > 0 && queues.length > 0;
     const leased = part.needed || reply.jobs.length > 0 || this.#seen[shard]?.leased === true;
     this.#seen[shard] = {
@@ -226,19 +281,26 @@ class Round {
     if (asked) this.#left = leftAfter({ limit, prefetch }, reply);
     this.#replies.push({ shard, reply: named(part, reply), now: limit - prefetch });
   }
+
+  /** The shard's reply; undefined where it has trouble or takes too long. */
+  async #send(shard: number, request: ExchangeRequest): Promise<ExchangeReply | undefined> {
+    const { clock, exchange, patienceMs } = this.#options;
+    try {
+      return await within(clock, patienceMs, `Shard ${shard}`, exchange(shard, request));
+    } catch (error) {
+      if (!isTrouble(error)) throw error;
+      this.#late.set(shard, error);
+      return undefined;
+    }
+  }
 }
 
+const UNKNOWN: ShardSeen = { holds: true, leased: true, had: "more" };
 const NOTHING_SEEN: ShardSeen = { holds: false, leased: false, had: "more" };
 
 const hadLess = ({ nextWakeMs }: ExchangeReply): ShardSeen["had"] => {
   if (nextWakeMs === 0) return "more";
   return nextWakeMs === undefined ? "empty" : "later";
-};
-
-/** A token without a shard's name is of the first: the worker claimed it before the queue was split. */
-const homeOfToken = (token: string): string => {
-  const place = placeOfToken(token);
-  return place !== undefined && /^\d{1,4}$/.test(place) ? place : "0";
 };
 
 function byClaimOrder({ job: a }: ExchangeReply["jobs"][number], { job: b }: ExchangeReply["jobs"][number]): number {

@@ -1,0 +1,168 @@
+import { reset } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { type Clock, type Driver, type HandlerContext, Queue, systemClock } from "@quayside/core";
+import { createManualClock, type ManualClock } from "@quayside/core/testing";
+import { bearerTokens, queueApi, queueStub, StubDriver, shardedDriver, shardOfKey } from "@quayside/edge";
+import { httpDriver } from "@quayside/edge/client";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { type Fault, faulty } from "./faulty-shards.ts";
+
+const drivers: Driver[] = [];
+
+afterEach(async () => {
+  await Promise.all(drivers.splice(0).map((driver) => driver.close()));
+  await reset();
+});
+
+let opened = 0;
+const SHARDS = 4;
+
+/** A queue over four objects, of which each has so many jobs, and a remote worker of it whose time is moved by hand. */
+async function open(each = 6) {
+  const name = `faults-${opened++}`;
+  const faults = faulty(env.BARE_QUEUE, name);
+  const producer = new Queue(name, shardedDriver(env.BARE_QUEUE, name, { shards: SHARDS }));
+  const shardOf = (job: string) => shardOfKey(job, SHARDS);
+  const ids: string[] = [];
+  for (let n = 0; ids.length < each * SHARDS; n++) {
+    const id = `job-${n}`;
+    if (ids.filter((other) => shardOf(other) === shardOf(id)).length < each) ids.push(id);
+  }
+  await producer.addJobs(ids.map((id) => ({ name: "email", payload: null, id })));
+  const of = (shard: number) => ids.filter((id) => shardOf(id) === shard);
+  const api = queueApi({
+    object: () => faults.namespace,
+    auth: bearerTokens({ token: { scopes: ["enqueue", "work", "admin"], subject: "tests" } }),
+    shards: { [name]: SHARDS },
+  });
+  /** A worker in another process, as far as its driver goes: over RPC on this clock, or over HTTP. */
+  const remote = (way: ManualClock | "HTTP", handler: (ctx: HandlerContext) => Promise<void> = async () => {}) => {
+    const clock = way === "HTTP" ? systemClock : way;
+    const driver =
+      way === "HTTP"
+        ? httpDriver({ url: "", token: "token", fetch: async (url, init) => api.request(url, init, env) })
+        : shardedDriver(faults.namespace, name, { shards: SHARDS, clock });
+    drivers.push(driver);
+    const worker = new Queue(name, driver, { clock });
+    const errors: unknown[] = [];
+    const ran: string[] = [];
+    worker.on("error", ({ error }) => errors.push(error));
+    worker.on("job:email", async (_, ctx) => {
+      await handler(ctx);
+      ran.push(ctx.id);
+    });
+    return { worker, errors, ran };
+  };
+  const advance = async (clock: ManualClock, ms: number) => {
+    for (let shard = 0; shard < SHARDS; shard++)
+      await env.BARE_QUEUE.getByName(shard === 0 ? name : `${name}#${shard}`).advance(ms);
+    await clock.advance(ms);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  const alone = (shard: number) => new StubDriver(() => queueStub(env.BARE_QUEUE, name, shard));
+  return { name, producer, of, remote, faults, advance, alone, ids };
+}
+
+const faultOf = {
+  throws: () => "throws",
+  hangs: () => "hangs",
+  "is slow": (clock: Clock) => async (call: () => Promise<unknown>) => {
+    await new Promise<void>((resolve) => void clock.after(clock === systemClock ? 1_200 : 3_000, resolve));
+    return call();
+  },
+} satisfies Record<string, (clock: Clock) => Fault>;
+
+/** Moves time on, in steps, until it is so. */
+async function until(clock: ManualClock, stepMs: number, isSo: () => boolean): Promise<void> {
+  for (let step = 0; step < 400 && !isSo(); step++) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    await clock.advance(stepMs);
+  }
+  expect(isSo()).toBe(true);
+}
+
+describe.each(["throws", "hangs", "is slow"] as const)("a shard that %s", (fault) => {
+  it.each([0, 2])("keeps no job of the others waiting: shard %i", async (broken) => {
+    const clock = createManualClock();
+    const { remote, faults, of, ids } = await open();
+    const { worker, errors, ran } = remote(clock);
+    faults.set(broken, faultOf[fault](clock));
+    const healthy = ids.filter((id) => !of(broken).includes(id));
+    await worker.run({ concurrency: 3 });
+    await until(clock, 20, () => healthy.every((id) => ran.includes(id)));
+    expect(clock.monotonic()).toBeLessThan(3_000);
+    await until(clock, 20, () => errors.length > 0);
+    expect(errors).toMatchObject([
+      { message: expect.stringContaining(`Shard ${broken}`), details: { shard: `${broken}` } },
+    ]);
+    if (fault !== "is slow") faults.set(broken, undefined);
+    await until(clock, 100, () => ran.length >= ids.length);
+    expect([...ran].sort()).toEqual([...ids].sort());
+    expect(errors).toHaveLength(1);
+  });
+
+  it("takes no running job of another shard from its worker, and gives its own to others after a lease", async () => {
+    const clock = createManualClock();
+    const { name, remote, faults, of, advance, alone } = await open(1);
+    const began: string[] = [];
+    const aborted: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    const { worker, ran } = remote(clock, async ({ id, signal }) => {
+      began.push(id);
+      signal.addEventListener("abort", () => aborted.push(id));
+      await gate.promise;
+    });
+    await worker.run({ concurrency: 4, lease: 9_000 });
+    await until(clock, 1, () => began.length === 4);
+    faults.set(1, fault === "throws" ? "throws" : "hangs");
+    await until(clock, 200, () => aborted.length > 0);
+    for (let lease = 0; lease < 10; lease++) await advance(clock, 3_000);
+    expect(aborted).toEqual(of(1));
+    expect(began).toHaveLength(4);
+    for (const shard of [0, 2, 3]) {
+      // Another worker finds nothing to take there.
+      const rival = alone(shard);
+      const ask = { worker: "rival", liveness: "time", leaseMs: 9_000, settle: [], running: [] } as const;
+      const claim = { limit: 9, queues: [{ queue: name }] };
+      expect((await rival.exchange({ ...ask, exchange: 1, claim })).jobs).toEqual([]);
+    }
+    gate.resolve();
+    await until(clock, 100, () => ran.length === 4);
+    expect(began).toHaveLength(4);
+  });
+
+  it("loses no settlement: what ended meanwhile is settled when the shard answers again", async () => {
+    const clock = createManualClock();
+    const { remote, faults, producer } = await open(2);
+    const gate = Promise.withResolvers<void>();
+    const began: string[] = [];
+    const { worker, ran } = remote(clock, async ({ id }) => {
+      began.push(id);
+      await gate.promise;
+    });
+    await worker.run({ concurrency: 8 });
+    await until(clock, 1, () => began.length === 8);
+    faults.set(3, faultOf[fault](clock));
+    gate.resolve();
+    await until(clock, 100, () => ran.length === 8);
+    await until(clock, 100, () => clock.monotonic() > 5_000);
+    if (fault !== "is slow") expect(await producer.counts().then(({ completed }) => completed)).toBe(6);
+    faults.set(3, undefined);
+    await until(clock, 500, () => clock.monotonic() > 60_000);
+    expect(await producer.counts()).toMatchObject({ completed: 8, active: 0 });
+    expect(began).toHaveLength(8);
+  });
+
+  it("over HTTP keeps no job of the others waiting", async () => {
+    const { remote, faults, of, ids } = await open();
+    const { worker, errors, ran } = remote("HTTP");
+    faults.set(2, faultOf[fault](systemClock));
+    const healthy = ids.filter((id) => !of(2).includes(id));
+    await worker.run({ concurrency: 3 });
+    await vi.waitFor(() => expect(healthy.filter((id) => !ran.includes(id))).toEqual([]), { timeout: 3_000 });
+    await vi.waitFor(() => expect(errors).toMatchObject([{ details: { shard: "2" } }]), { timeout: 2_000 });
+    if (fault !== "is slow") faults.set(2, undefined);
+    await vi.waitFor(() => expect([...ran].sort()).toEqual([...ids].sort()), { timeout: 15_000, interval: 50 });
+    await worker.stop();
+  });
+});
