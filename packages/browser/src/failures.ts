@@ -37,7 +37,7 @@ const EXPLANATIONS: Readonly<Record<Exclude<UnavailableReason, "failed">, string
   deleted: "was deleted while in use, with its jobs. Make a new driver",
   damaged: "was damaged, and the browser deleted its jobs. The next call begins without them",
   newer_version: "was upgraded by a newer version of this page. Reload to use that",
-  blocked: "could not be opened: another tab has an old version open. Close the other tabs of this site",
+  blocked: "could not be opened: another tab has an old version open. Close the other tabs",
 };
 
 export function unavailable(database: string, reason: keyof typeof EXPLANATIONS, cause?: unknown): QuaysideError {

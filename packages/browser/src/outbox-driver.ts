@@ -249,7 +249,7 @@ function checkJob({ queue, flow, dedupe, group }: NewJob): void {
   if (flow) {
     throw new QuaysideError(
       "invalid_option",
-      "The jobs of a flow are added together, which an outbox cannot promise: add them on the remote's own driver.",
+      "The jobs of a flow are added together, which an outbox cannot do: add them on the remote's own driver.",
       { option: "flow" },
     );
   }

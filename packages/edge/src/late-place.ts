@@ -104,14 +104,14 @@ export class LatePlace {
   /** Takes jobs that wait here for the worker: they are its own from now on. */
   collectJobs(limit: number): readonly ClaimedJob[] {
     const jobs = this.#jobs.splice(0, limit);
-    this.#collected.push(...jobs.map(({ token }) => token));
+    this.#collected = this.#collected.concat(jobs.map(({ token }) => token));
     return jobs;
   }
 
   /** They were not taken over after all. */
   putBack(jobs: readonly ClaimedJob[]): void {
     this.#collected = [];
-    this.#jobs.unshift(...jobs);
+    this.#jobs = [...jobs, ...this.#jobs];
   }
 
   collect(): Arrived {
@@ -134,7 +134,7 @@ export class LatePlace {
   take(request: ExchangeRequest): void {
     if (request.exchange <= this.#taken) return;
     this.#taken = request.exchange;
-    this.#settle.push(...request.settle);
+    this.#settle = this.#settle.concat(request.settle);
     for (const report of request.progress ?? []) this.#reports.set(report.token, this.#joined(report));
     this.#collected = [];
     const running = this.#isLost ? [] : request.running;
@@ -216,12 +216,16 @@ export class LatePlace {
   #receive(reply: ExchangeReply, request: ExchangeRequest): boolean {
     const { jobs, alone, lost, cancel, interrupted, unknown } = reply;
     this.#alone = alone === true;
-    this.#jobs.push(...jobs);
+    this.#jobs = this.#jobs.concat(jobs);
     const settled = new Set(request.settle.map(({ token }) => token));
-    this.#news.lost.push(...lost.filter((token) => !settled.has(token)));
-    this.#news.cancel.push(...cancel);
-    this.#news.interrupted.push(...interrupted);
-    this.#news.unknown.push(...unknown);
+    const news = this.#news;
+    this.#news = {
+      lost: news.lost.concat(lost.filter((token) => !settled.has(token))),
+      cancel: news.cancel.concat(cancel),
+      interrupted: news.interrupted.concat(interrupted),
+      unknown: news.unknown.concat(unknown),
+      troubles: news.troubles,
+    };
     return jobs.length + lost.length + cancel.length + interrupted.length > 0;
   }
 
@@ -233,7 +237,7 @@ export class LatePlace {
     if (isA(QuaysideError, error) && error.code === "stale_exchange") return undefined;
     if (settle.length > 1) {
       const half = Math.ceil(settle.length / 2);
-      this.#settle.unshift(...settle.slice(half));
+      this.#settle = [...settle.slice(half), ...this.#settle];
       return { ...request, settle: settle.slice(0, half) };
     }
     if (progress) return rest;

@@ -7,7 +7,6 @@ import {
   type Duration,
   type Enlistment,
   type EnqueueReceipt,
-  type ExchangeRequest,
   type JobCounts,
   type JobPage,
   type JobRecord,

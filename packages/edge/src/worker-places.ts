@@ -142,7 +142,7 @@ export class WorkerPlaces {
       const busy = request.running.length > part.running.length || count + reply.jobs.length > 0;
       const claim = { limit: free, queues, ...(busy && { busy }) };
       place.take({ ...part, running, claim });
-      if (place.isLost) lost.push(...part.running);
+      if (place.isLost) for (const token of part.running) lost.push(token);
     }
     const news = places.map(([, place]) => place.collect());
     const troubles = [...(reply.troubles ?? []), ...news.flatMap(({ troubles }) => troubles)];

@@ -238,8 +238,7 @@ function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "
 }
 
 /** Why a payload may be refused that its schema takes as it was given. */
-const HINT =
-  " A payload is checked as JSON, as its handler gets it: a Date is a text by then (z.coerce.date() reads it).";
+const HINT = " A payload is checked as JSON, as its handler gets it: a Date is a text (z.coerce.date() reads it).";
 
 function pathText(path: NonNullable<SchemaIssue["path"]>): string {
   return path.reduce<string>((text, segment) => {

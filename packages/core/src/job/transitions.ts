@@ -264,7 +264,7 @@ export const EXPIRED: StoredError = { code: "expired", message: "The job was not
 export const maxInterruptionsOf = (job: StoredJob): number => job.maxInterruptions ?? DEFAULTS.maxInterruptions;
 export const interruptedError = (job: StoredJob): StoredError => ({
   code: "interrupted",
-  message: `The job was cut off by the death of its worker (a crash, a closed tab, an eviction) as often as it may be: ${maxInterruptionsOf(job)}.`,
+  message: `The worker of the job died (a crash, a closed tab, an eviction) as often as it may: ${maxInterruptionsOf(job)}.`,
 });
 
 export const END_STATES: readonly EndState[] = ["completed", "failed", "cancelled"];

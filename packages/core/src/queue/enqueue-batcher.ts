@@ -103,7 +103,7 @@ function batches(callers: readonly Caller[]): Caller[][] {
  * it stored (`details.stored`) and answers for the same jobs what became of them.
  */
 const isDivisible = (error: unknown): boolean =>
-  (error as Partial<QuaysideError> | undefined)?.details?.["stored"] !== undefined ||
+  !!(error as Partial<QuaysideError> | undefined)?.details?.["stored"] ||
   hasCode(
     error,
     "invalid_option",

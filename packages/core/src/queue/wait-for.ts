@@ -89,7 +89,7 @@ function outcome(job: JobRecord | undefined, id: string, seen: boolean) {
   switch (job?.state) {
     case undefined: {
       const message = seen
-        ? `Job ${id} has ended, but its queue does not keep ended jobs (keep), so its result is gone.`
+        ? `Job ${id} has ended, but its queue keeps no ended jobs (keep): its result is gone.`
         : `There is no job ${id}, or it has ended and was not kept (keep).`;
       return { error: new QuaysideError("job_not_found", message, { id }) };
     }

@@ -9,7 +9,7 @@ export class Release extends Error {
   /** What kept the job from running here, to be told as an `error` event; absent when its handler gave it back. */
   readonly fault: unknown;
   constructor(delayMs: number, fault?: unknown) {
-    super("This attempt gave its job back (ctx.release). Let this pass through your handler.");
+    super("This attempt gave its job back (ctx.release). Let it pass.");
     this.delayMs = delayMs;
     this.fault = fault;
   }

@@ -323,7 +323,7 @@ export class Attempt {
     if (producer) return producer;
     throw new QuaysideError(
       "invalid_option",
-      "This worker cannot add jobs: it has no producer. Those of a Queue and a QueueManager have one.",
+      "This worker cannot add jobs: it has no producer. That of a Queue or QueueManager has one.",
       { option: "producer" },
     );
   }
