@@ -380,7 +380,7 @@ export class Rounds<Ctx extends object> {
     this.#giveBack(cancelled);
     for (const job of reply.interrupted) reporter.stalled(job);
     for (const { queue, name } of reply.unknown) reporter.unknown(queue, name);
-    reply.troubles?.forEach((error) => reporter.fault(error));
+    for (const error of reply.troubles ?? []) reporter.fault(error);
 
     this.#claims.claimed(reply.jobs.length);
     if (reply.jobs.length > 0) this.#idle = false;
