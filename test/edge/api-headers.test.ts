@@ -135,7 +135,7 @@ describe("an error of the server", () => {
 
   it("in its secrets is not the caller's to hear of", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
-    const app = queueApi({ object, auth: bearerTokens(() => ({ undefined: { scopes: ["admin"] } })) });
+    const app = queueApi({ object, auth: bearerTokens(() => ({ undefined: { subject: "a", scopes: ["admin"] } })) });
     for (const authorization of ["Bearer undefined", "Bearer token-all"]) {
       const response = await app.request("/mail/counts", { headers: { authorization } }, env);
       expect(response.status).toBe(500);

@@ -11,17 +11,21 @@ const SECRET = "a secret of at least 32 bytes, or so";
 const TEN_AN_HOUR = { jobs: 10, per: "1h" } as const;
 const EACH_MS = 360_000;
 
-const limited = (more: Partial<Grant> = {}): Grant => ({ scopes: ["enqueue", "admin"], quota: TEN_AN_HOUR, ...more });
+const limited = <More extends Partial<Grant>>(more: More) => ({
+  scopes: ["enqueue", "admin"] as const,
+  quota: TEN_AN_HOUR,
+  ...more,
+});
 
 const app = queueApi({
   object: (env: Cloudflare.Env) => env.BARE_QUEUE,
   auth: anyOf(
     bearerTokens({
-      ada: limited(),
-      bob: limited(),
+      ada: limited({ subject: "ada" }),
+      bob: limited({ subject: "bob" }),
       "team-1": limited({ subject: "team" }),
       "team-2": limited({ subject: "team" }),
-      anyone: { scopes: ["enqueue", "admin"] },
+      anyone: { subject: "anyone", scopes: ["enqueue", "admin"] },
     }),
     jwtTokens({
       algorithm: "HS256",
@@ -170,7 +174,7 @@ describe("a quota that cannot be", () => {
       { jobs: 1, per: "soon" },
       { jobs: Number.MAX_SAFE_INTEGER, per: "1s" },
     ]) {
-      const grants = { token: limited({ quota: quota as NonNullable<Grant["quota"]> }) };
+      const grants = { token: limited({ subject: "token", quota: quota as NonNullable<Grant["quota"]> }) };
       expect(() => bearerTokens(grants)).toThrow(/quota/);
     }
     expect(() => bearerTokens({ token: limited({ subject: "" }) })).toThrow(/subject/);
@@ -179,7 +183,7 @@ describe("a quota that cannot be", () => {
   it("or is nobody's, is the server's fault and lets nothing through", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     for (const grant of [
-      limited(),
+      limited({}),
       limited({ subject: "x", quota: { jobs: -1, per: "1h" } }),
       limited({ subject: "" }),
     ]) {

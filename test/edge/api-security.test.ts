@@ -19,7 +19,10 @@ beforeAll(async () => {
 const app = queueApi({
   object: (env: Cloudflare.Env) => env.BARE_QUEUE,
   auth: anyOf(
-    bearerTokens({ ...TOKENS, "token-other": { scopes: ["enqueue", "work", "admin"], queues: ["other"] } }),
+    bearerTokens({
+      ...TOKENS,
+      "token-other": { subject: "other", scopes: ["enqueue", "work", "admin"], queues: ["other"] },
+    }),
     jwtTokens({ algorithm: "RS256", keys: () => issuer.pem, issuer: ISSUER, audience: AUDIENCE }),
   ),
 });

@@ -43,7 +43,7 @@ app.route(
   queueApi<Env>({
     jobs,
     object: (env) => env.BRIDGE_QUEUE,
-    auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] } }),
+    auth: bearerTokens({ "token-all": { subject: "all", scopes: ["enqueue", "work", "admin"] } }),
   }),
 );
 app.post("/inbox", async (c) => {

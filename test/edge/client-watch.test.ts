@@ -62,6 +62,31 @@ describe("HttpDriver: watching", () => {
     await driver.close();
   });
 
+  it("tells a worker of its own changes by its key, of which the stream has the first characters", async () => {
+    const { opened, answer } = streams();
+    const told: Change[] = [];
+    const reply = { exchange: 1, jobs: [], lost: [], cancel: [], interrupted: [], unknown: [] };
+    const { driver } = open(
+      (request, init) => (request.path.endsWith("/exchange") ? Response.json(reply) : answer(request, init)),
+      { queues: ["mail"] },
+    );
+    driver.watch((change) => told.push(change));
+    await vi.waitFor(() => expect(told.length).toBeGreaterThan(0));
+    told.length = 0;
+    const worker = "0123456789abcdef";
+    const round = { worker, leaseMs: 1_000, liveness: "time", exchange: 1, settle: [], running: [] } as const;
+    const claim = { limit: 1, queues: [{ queue: "mail" }] };
+    await driver.exchange({ ...round, claim });
+    const tell = (by: string) => opened[0]?.send(`data: ${JSON.stringify({ queue: "mail", kind: "ready", by })}\n\n`);
+    tell("012345…");
+    tell("543210…");
+    await vi.waitFor(() => expect(told.map(({ by }) => by)).toEqual([worker, "543210…"]));
+    await driver.exchange({ ...round, claim, leave: true });
+    tell("012345…");
+    await vi.waitFor(() => expect(told.map(({ by }) => by)).toEqual([worker, "543210…", "012345…"]));
+    await driver.close();
+  });
+
   it("opens a stream that broke again, ever later, and then reports that something may have been missed", async () => {
     const clock = createManualClock();
     const { opened, answer } = streams();

@@ -109,7 +109,7 @@ app.use(async (c, next) => {
   await next();
 });
 app.get("/", (c) => c.text("ok"));
-const auth = bearerTokens({ token: { scopes: ["enqueue", "work", "admin"] } });
+const auth = bearerTokens({ token: { subject: "tests", scopes: ["enqueue", "work", "admin"] } });
 app.route("/queues", queueApi({ object: (env: Cloudflare.Env) => env.CRASH_QUEUE, auth }));
 app.route("/shops", queueApi({ object: (env: Cloudflare.Env) => embeddedQueues(env.CRASH_SHOP), auth }));
 

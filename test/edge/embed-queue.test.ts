@@ -213,7 +213,7 @@ describe("a queue embedded in an object of one's own", () => {
 
     const api = queueApi({
       object: (bindings: Cloudflare.Env) => embeddedQueues(bindings.SHOP),
-      auth: bearerTokens({ token: { scopes: ["enqueue", "admin"] } }),
+      auth: bearerTokens({ token: { subject: "tests", scopes: ["enqueue", "admin"] } }),
     });
     const headers = { authorization: "Bearer token", "content-type": "application/json" };
     const body = JSON.stringify({ name: "sleep", payload: { ms: 0 } });

@@ -75,7 +75,10 @@ function apiOf(space: string): Hono<{ Bindings: Cloudflare.Env }> {
     const api = queueApi({
       object: (env: Cloudflare.Env) => within(space, space.startsWith("timed") ? env.TIMED_QUEUE : env.HTTP_QUEUE),
       ...(shards !== undefined && { shards: { mail: shards } }),
-      auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] }, "token-work": { scopes: ["work"] } }),
+      auth: bearerTokens({
+        "token-all": { subject: "all", scopes: ["enqueue", "work", "admin"] },
+        "token-work": { subject: "work", scopes: ["work"] },
+      }),
     });
     app = new Hono<{ Bindings: Cloudflare.Env }>().route(`/spaces/${space}/api`, api);
     apis.set(space, app);
@@ -108,7 +111,7 @@ app.route(
       free: {},
     }),
     object: (env: Cloudflare.Env) => within("mapped", env.HTTP_QUEUE),
-    auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] } }),
+    auth: bearerTokens({ "token-all": { subject: "all", scopes: ["enqueue", "work", "admin"] } }),
   }),
 );
 

@@ -8,8 +8,16 @@ afterEach(() => vi.unstubAllGlobals());
 const SECRET = "a secret of at least 32 bytes, or so";
 const ENQUEUE = { scope: "enqueue" };
 
-/** What is granted to who shows a token. */
+/** What is granted to who shows a token, apart from how long. */
 async function grantOf(token: string, options: Partial<JwtOptions> = {}): Promise<Grant | undefined> {
+  const granted = await grantedTo(token, options);
+  if (!granted) return undefined;
+  const { expiresAt, ...grant } = granted;
+  expect(expiresAt).toBeGreaterThan(Date.now() - 600_000);
+  return grant;
+}
+
+async function grantedTo(token: string, options: Partial<JwtOptions> = {}): Promise<Grant | undefined> {
   const auth = jwtTokens({ algorithm: "HS256", keys: SECRET, ...options });
   return auth(new Request("https://edge.test/", { headers: { authorization: `Bearer ${token}` } }), {});
 }
@@ -324,6 +332,15 @@ describe("what a JWT grants", () => {
     for (const sub of ["", 7 as never, "x".repeat(300), "\ud800"]) {
       expect(await grantOf(await hmac({ sub })), JSON.stringify(sub)).toBeUndefined();
     }
+  });
+
+  it("ends with the token, after the tolerance, or sooner where the application says so", async () => {
+    const exp = inSeconds(60);
+    const endOf = async (options?: Partial<JwtOptions>) => (await grantedTo(await hmac({ exp }), options))?.expiresAt;
+    expect(await endOf()).toBe(exp * 1_000);
+    expect(await endOf({ clockTolerance: "5s" })).toBe((exp + 5) * 1_000);
+    expect(await endOf({ grant: () => ({ scopes: [], expiresAt: 7 }) })).toBe(7);
+    expect(await endOf({ grant: () => ({ scopes: [], expiresAt: exp * 2_000 }) })).toBe(exp * 1_000);
   });
 
   it("with a quota needs a subject: nobody's quota would be nobody's to spend", async () => {

@@ -20,7 +20,7 @@ const log = vi.spyOn(console, "error");
 beforeEach(() => void log.mockReset().mockImplementation(() => {}));
 
 const missing = undefined as unknown as QueueNamespace;
-const auth = bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] } });
+const auth = bearerTokens({ "token-all": { subject: "all", scopes: ["enqueue", "work", "admin"] } });
 
 const rejected = (promise: Promise<unknown>): Promise<Error> =>
   promise.then(

@@ -140,11 +140,11 @@ export class BareQueue extends durableQueue({ clock: clockOf }) {
 }
 
 export const TOKENS = {
-  "token-enqueue": { scopes: ["enqueue"] },
-  "token-work": { scopes: ["work"] },
-  "token-admin": { scopes: ["admin"] },
-  "token-all": { scopes: ["enqueue", "work", "admin"] },
-  "token-mail": { scopes: ["enqueue", "work", "admin"], queues: ["mail"] },
+  "token-enqueue": { subject: "enqueue", scopes: ["enqueue"] },
+  "token-work": { subject: "work", scopes: ["work"] },
+  "token-admin": { subject: "admin", scopes: ["admin"] },
+  "token-all": { subject: "all", scopes: ["enqueue", "work", "admin"] },
+  "token-mail": { subject: "mail", scopes: ["enqueue", "work", "admin"], queues: ["mail"] },
 } as const;
 
 /** The API over queues with a job map. */

@@ -43,7 +43,7 @@ app.route(
   queueApi<Env>({
     jobs,
     object: (env) => env.HOOK_QUEUE,
-    auth: bearerTokens({ "token-all": { scopes: ["enqueue", "work", "admin"] } }),
+    auth: bearerTokens({ "token-all": { subject: "all", scopes: ["enqueue", "work", "admin"] } }),
   }),
 );
 /** As a producer does that knows no schema. */

@@ -14,7 +14,7 @@ type Add = (payloads: readonly Payload[]) => Promise<unknown>;
 
 const api = queueApi({
   object: (env: Env) => env.KEEP_QUEUE,
-  auth: bearerTokens({ bench: { scopes: ["enqueue"] } }),
+  auth: bearerTokens({ bench: { subject: "bench", scopes: ["enqueue"] } }),
 });
 
 const app = new Hono<{ Bindings: Env }>().route("/api", api);

@@ -138,6 +138,7 @@ export { QueueManager } from "./queue/queue-manager.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
 export { getCell, kind, putCells, removeCells } from "./store/cells.ts";
 export { checkNames, enqueue } from "./store/enqueue.ts";
+export { checkWorker } from "./store/exchange.ts";
 export { attentionAt, attentionOf, awaitsVerdict, storedQueues } from "./store/inspect.ts";
 export { comparePositions } from "./store/list.ts";
 export { MemoryStore } from "./store/memory-store.ts";

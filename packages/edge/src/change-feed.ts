@@ -1,5 +1,6 @@
-import { CHANGE_KINDS, type Change, type Clock, QuaysideError } from "@quayside/core";
+import { CHANGE_KINDS, type Change, type Clock, type ExchangeRequest, QuaysideError } from "@quayside/core";
 import { readChanges } from "./change-stream.ts";
+import { labelOf } from "./worker-label.ts";
 
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
@@ -27,6 +28,8 @@ export class ChangeFeed {
   /** Streams that are open now, and how often each queue was said to have something new to claim. */
   readonly #connected = new Set<string | undefined>();
   readonly #heard = new Map<string, number>();
+  /** The workers that use this driver, by their labels. */
+  readonly #workers = new Map<string, string>();
 
   constructor(options: ChangeFeedOptions) {
     this.#options = options;
@@ -50,6 +53,14 @@ export class ChangeFeed {
   /** Something was done to this queue from here: what the stream will tell of it is not waited for. */
   touch(queue: string): void {
     this.#heard.set(queue, (this.#heard.get(queue) ?? 0) + 1);
+  }
+
+  /** Names changes of this worker by its key again, until it leaves: outside its object only its label is known. */
+  recognise({ worker, leave }: Pick<ExchangeRequest, "worker" | "leave">): void {
+    const label = labelOf(worker);
+    if (label === undefined) return;
+    if (leave) this.#workers.delete(label);
+    else this.#workers.set(label, worker);
   }
 
   listen(listener: (change: Change) => void): () => void {
@@ -118,7 +129,9 @@ export class ChangeFeed {
   }
 
   /** Calls the listeners, as for a change of a stream. */
-  tell(change: Change): void {
+  tell(told: Change): void {
+    const worker = told.by === undefined ? undefined : this.#workers.get(told.by);
+    const change = worker === undefined ? told : { ...told, by: worker };
     if (change.kind === "ready" || change.kind === "settings") this.touch(change.queue);
     for (const listener of [...this.#listeners]) listener(change);
   }

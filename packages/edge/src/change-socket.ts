@@ -1,5 +1,6 @@
 import { type Change, type Clock, systemClock } from "@quayside/core";
 import { changeStream, parseChange } from "./change-stream.ts";
+import { shown } from "./worker-label.ts";
 
 /** Marks the sockets of queues among others that the object's class may hold. */
 const TAG = "quayside";
@@ -43,7 +44,7 @@ export class ChangeSockets {
       const { queue } = socket.deserializeAttachment() as Attachment;
       if (queue !== undefined && queue !== change.queue) continue;
       try {
-        socket.send(JSON.stringify(change));
+        socket.send(JSON.stringify(shown(change)));
       } catch {
         // It is closing. Whoever told of the change must not suffer for it.
       }

@@ -1,4 +1,5 @@
 import type { Change, Clock } from "@quayside/core";
+import { shown } from "./worker-label.ts";
 
 /** How often a silent stream says that it is alive: under the idle limits of proxies (60 s and more). */
 const HEARTBEAT_MS = 25_000;
@@ -43,7 +44,7 @@ export function changeStream(
         }
       };
       const unwatch = watch((change) => {
-        if (queue === undefined || change.queue === queue) send(`data: ${JSON.stringify(change)}\n\n`);
+        if (queue === undefined || change.queue === queue) send(`data: ${JSON.stringify(shown(change))}\n\n`);
       }, end);
       let cancelHeartbeat: () => void = () => {};
       const beat = () => {

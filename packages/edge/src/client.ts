@@ -146,6 +146,7 @@ export class HttpDriver implements Driver {
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    this.#feed.recognise(request);
     for (const { queue } of request.claim.queues) this.#feed.follow(queue);
     return this.#split.exchange(request);
   }

@@ -6,12 +6,14 @@ export {
   type Grant,
   type QuotaOption,
   type Scope,
+  type StaticGrant,
   type Tokens,
 } from "./api/auth.ts";
 export { type JwtClaims, type JwtOptions, jwtTokens } from "./api/jwt.ts";
 export type { JwtAlgorithm, JwtKey, JwtKeys } from "./api/jwt-keys.ts";
 export { API_LIMITS, type ApiLimits } from "./api/limits.ts";
 export { type OpenApiOptions, openApiDocument } from "./api/openapi.ts";
+export type { OptionCaps } from "./api/option-caps.ts";
 export type { FieldError, Problem } from "./api/problem.ts";
 export type { RateLimiter } from "./api/rate-limit.ts";
 export type { RouteInfo } from "./api/route.ts";

@@ -45,6 +45,8 @@ export class ObjectDriver extends StoreDriver {
   readonly #sync: () => Promise<void>;
   readonly #shard: ObjectShard;
   readonly #transactions: Transactions;
+  /** The workers of this life of the object. */
+  readonly #alive: ReadonlySet<string>;
 
   constructor(store: ObjectStore, { clock, sync, cron, transactions, shard = 0 }: ObjectDriverOptions) {
     const alive = new Set<string>();
@@ -59,10 +61,16 @@ export class ObjectDriver extends StoreDriver {
       deadWorkers: async (workers) =>
         new Set(workers.filter((other) => isGone(other, alive)).map(({ worker }) => worker)),
     });
+    this.#alive = alive;
     this.#store = store;
     this.#sync = sync;
     this.#transactions = transactions;
     this.#shard = new ObjectShard(shard, (body) => this.run(body));
+  }
+
+  /** Whether a worker of the object itself has this key. */
+  isOwn(worker: string): boolean {
+    return this.#alive.has(worker);
   }
 
   /** Answers what only shards are asked. */

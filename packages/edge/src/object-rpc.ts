@@ -1,18 +1,19 @@
-import type {
-  Clock,
-  Command,
-  CommandReply,
-  EnqueueReceipt,
-  ExchangeReply,
-  ExchangeRequest,
-  JobCounts,
-  JobPage,
-  JobRecord,
-  ListQuery,
-  NewJob,
-  NumberedRequest,
-  Quota,
-  Schedule,
+import {
+  type Clock,
+  type Command,
+  type CommandReply,
+  type EnqueueReceipt,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type JobCounts,
+  type JobPage,
+  type JobRecord,
+  type ListQuery,
+  type NewJob,
+  type NumberedRequest,
+  QuaysideError,
+  type Quota,
+  type Schedule,
 } from "@quayside/core";
 import { checkQueues, checkRound } from "./call-bounds.ts";
 import { changeStream } from "./change-stream.ts";
@@ -47,7 +48,12 @@ export class ObjectRpc implements QueueRpc {
 
   exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>> {
     // Only this object's own worker lives and dies with it; others show their death by silence, whatever they say.
-    return this.#answer((driver) => driver.exchange({ ...checkRound(request), liveness: "time" }));
+    return this.#answer((driver) => {
+      const round = checkRound(request);
+      if (driver.isOwn(round.worker))
+        throw new QuaysideError("forbidden", "A worker of the object itself has this key.", { option: "worker" });
+      return driver.exchange({ ...round, liveness: "time" });
+    });
   }
 
   get(queue: string, id: string): Promise<Reply<JobRecord | undefined>> {

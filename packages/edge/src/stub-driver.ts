@@ -62,6 +62,7 @@ export class StubDriver implements ShardPort {
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    this.#feed.recognise(request);
     for (const { queue } of request.claim.queues) this.#feed.follow(queue);
     return this.#call((stub) => stub.exchange(request));
   }

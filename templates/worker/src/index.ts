@@ -6,7 +6,7 @@ export { Queues } from "./queues.ts";
 
 /** Only queues that there are: who may name any queue makes an object for each name. */
 const auth = bearerTokens((env: Env) => ({
-  [env.QUEUE_TOKEN]: { scopes: ["enqueue", "work", "admin"], queues: ["mail"] },
+  [env.QUEUE_TOKEN]: { subject: "app", scopes: ["enqueue", "work", "admin"], queues: ["mail"] },
 }));
 
 const app = new Hono<{ Bindings: Env }>();

@@ -132,7 +132,7 @@ app.post("/die", async (c) => {
   await Promise.resolve(c.env.SOAK_QUEUE.getByName(QUEUE).die()).catch(() => {});
   return c.body(null, 204);
 });
-const auth = bearerTokens({ token: { scopes: ["enqueue", "work", "admin"] } });
+const auth = bearerTokens({ token: { subject: "soak", scopes: ["enqueue", "work", "admin"] } });
 app.route("/queues", queueApi({ object: (env: Env) => env.SOAK_QUEUE, auth }));
 
 export default app;

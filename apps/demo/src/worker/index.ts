@@ -9,7 +9,7 @@ export { Inbox } from "./inbox.ts";
 
 /** Only the two queues that there are: who may name any queue makes an object for each name. */
 const auth = bearerTokens((env: Env) => ({
-  [env.API_TOKEN]: { scopes: ["enqueue", "work", "admin"], queues: ["gallery", "mail"] },
+  [env.API_TOKEN]: { subject: "demo", scopes: ["enqueue", "work", "admin"], queues: ["gallery", "mail"] },
 }));
 
 const app = new Hono<{ Bindings: Env }>().basePath("/api");

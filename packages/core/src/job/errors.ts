@@ -36,6 +36,7 @@ export type ErrorCode =
   | "network"
   | "unauthorized"
   | "forbidden"
+  | "subject_required"
   | "too_large"
   | "bad_request"
   | "route_not_found"

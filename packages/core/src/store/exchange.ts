@@ -153,7 +153,7 @@ export function claimedStretch(jobs: readonly ClaimedJob[]): ClaimedStretch | un
 const keyOf = ({ job }: ClaimedJob): JobKey | undefined => decodeId(job.queue, job.id);
 
 /** A key in the leases, which are scanned as one range: so within printable ASCII, as random keys are. */
-function checkWorker(worker: string): void {
+export function checkWorker(worker: string): void {
   if (!/^[!-~]{1,128}$/.test(worker)) {
     throw refused("worker", "must be 1 to 128 characters of printable ASCII", worker);
   }

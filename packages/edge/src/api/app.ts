@@ -1,6 +1,5 @@
 import { type DefinedJobs, QuaysideError } from "@quayside/core";
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import type { QueueNamespace } from "../queue-rpc.ts";
 import type { ShardsOption } from "../shards/layout.ts";
@@ -73,7 +72,7 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
   app.use(securityHeaders());
   app.use(async (c, next) => {
     await next();
-    await discardBody(c.req.raw, limits.bodyBytes);
+    discardBody(c, limits.bodyBytes);
   });
   // Before authentication: a browser asks for permission without credentials.
   if (options.cors) app.use(cors({ ...CORS_HEADERS, ...options.cors }));
@@ -109,16 +108,6 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     await next();
   });
   app.use(refuseOtherSites(options.cors));
-  app.use(
-    bodyLimit({
-      maxSize: limits.bodyBytes,
-      onError: () => {
-        throw new QuaysideError("too_large", `The body is larger than ${limits.bodyBytes} bytes.`, {
-          limit: limits.bodyBytes,
-        });
-      },
-    }),
-  );
   app.use(async (c, next) => {
     checkPath(c.req.url);
     await next();

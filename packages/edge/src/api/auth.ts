@@ -1,8 +1,10 @@
 import { checkName, type Duration, QuaysideError, type Quota, toMs } from "@quayside/core";
+import { checkCaps, type OptionCaps } from "./option-caps.ts";
 
 /**
  * What a caller may do. `enqueue`: add jobs, and watch for changes. `work`: claim and settle jobs, and read them.
- * `admin`: read jobs and act on them. A producer cannot read: the ids of others' jobs can be guessed from one's own.
+ * `admin`: read jobs and act on them. A producer cannot read: the ids of others' jobs can be guessed from one's own. Yet
+ * it changes waiting jobs of others by their dedupe key, and the limit of a group: a grant's `caps` can forbid it.
  */
 export type Scope = "enqueue" | "work" | "admin";
 
@@ -11,12 +13,22 @@ export interface Grant {
   readonly scopes: readonly Scope[];
   readonly queues?: readonly string[];
   /**
-   * A stable name of the caller, of at most 256 characters and never a secret: its quota, its rate and its idempotency
-   * keys go by it. `bearerTokens` and `jwtTokens` see to it; of your own `Authenticate` a `quota` needs one.
+   * A stable name of the caller, of at most 256 characters and never a secret: its quota, its rate, its idempotency keys,
+   * its numbered requests and its workers go by it, so it stays when a token is renewed. Without one a request that has a
+   * key or a number, and each exchange of a worker, is refused with `subject_required`. `jwtTokens` takes it from `sub`.
    */
   readonly subject?: string;
   /** How many jobs it may add. Absent: any number. */
   readonly quota?: QuotaOption;
+  /** Bounds of the options of its jobs. Absent: those of core. */
+  readonly caps?: OptionCaps;
+  /** When the credentials end, in ms since epoch: streams that they opened end with them. `jwtTokens` takes it from `exp`. */
+  readonly expiresAt?: number;
+}
+
+/** The grant of a token that is the same for a long time. */
+export interface StaticGrant extends Grant {
+  readonly subject: string;
 }
 
 /**
@@ -39,7 +51,10 @@ export interface QuotaOption {
  *
  * @example
  * const auth: Authenticate<Env> = async (request, env) =>
- *   (await isSignedIn(request, env)) ? { scopes: ["enqueue"], queues: ["mail"] } : undefined;
+ *   {
+ *   const user = await userOf(request, env);
+ *   return user && { scopes: ["enqueue"], queues: ["mail"], subject: user.id };
+ * };
  */
 export type Authenticate<Env = unknown> = (
   request: Request,
@@ -47,13 +62,15 @@ export type Authenticate<Env = unknown> = (
 ) => Grant | undefined | Promise<Grant | undefined>;
 
 /** The tokens that are known and what each grants, or how to get them from the Worker's secrets. */
-export type Tokens<Env = unknown> = Readonly<Record<string, Grant>> | ((env: Env) => Readonly<Record<string, Grant>>);
+export type Tokens<Env = unknown> =
+  | Readonly<Record<string, StaticGrant>>
+  | ((env: Env) => Readonly<Record<string, StaticGrant>>);
 
 /**
  * The grant of the first of these that knows the caller.
  *
  * @example
- * queueApi({ …, auth: anyOf(jwtTokens({ … }), bearerTokens((env: Env) => ({ [env.WORKER_TOKEN]: { scopes: ["work"] } }))) });
+ * queueApi({ …, auth: anyOf(jwtTokens({ … }), bearerTokens((env: Env) => ({ [env.WORKER_TOKEN]: { subject: "worker", scopes: ["work"] } }))) });
  */
 export function anyOf<Env = unknown>(...ways: readonly Authenticate<Env>[]): Authenticate<Env> {
   return async (request, env) => {
@@ -70,12 +87,17 @@ export const bearerOf = (request: Request): string | undefined =>
   /^Bearer +([^ ]+) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
 
 /**
- * Grants by `Authorization: Bearer …`. Tokens are compared in constant time. Keep them in secrets, not in the code. A
- * grant without a `subject` gets one that is made of a hash of its token.
+ * Grants by `Authorization: Bearer …`. Tokens are compared in constant time. Keep them in secrets, not in the code. Each
+ * names the `subject` that it is of: the old and the new token of one caller name the same.
  *
  * @throws {QuaysideError} `invalid_option` at a token that is empty or stands for a missing secret.
  * @example
- * queueApi({ …, auth: bearerTokens((env: Env) => ({ [env.WORKER_TOKEN]: { scopes: ["work"], queues: ["mail"] } })) });
+ * queueApi({
+ *   …,
+ *   auth: bearerTokens((env: Env) => ({
+ *     [env.WORKER_TOKEN]: { subject: "worker", scopes: ["work"], queues: ["mail"] },
+ *   })),
+ * });
  */
 export function bearerTokens<Env = unknown>(tokens: Tokens<Env>): Authenticate<Env> {
   const known = typeof tokens === "function" ? tokens : () => tokens;
@@ -91,15 +113,14 @@ export function bearerTokens<Env = unknown>(tokens: Tokens<Env>): Authenticate<E
     for (const [token, grant] of Object.entries(grants)) {
       if (isEqual(digest, await sha256(token))) granted = grant;
     }
-    return granted && { ...granted, subject: granted.subject ?? `token:${hex(digest.subarray(0, 8))}` };
+    return granted;
   };
 }
 
 function checkTokens(grants: Readonly<Record<string, Grant>>): void {
-  for (const [token, { subject, quota }] of Object.entries(grants)) {
+  for (const [token, grant] of Object.entries(grants)) {
     checkSecret(token);
-    if (subject !== undefined) checkName(subject, "auth.subject");
-    if (quota) readQuota(quota);
+    checkGranted(grant);
   }
 }
 
@@ -114,8 +135,6 @@ export function checkSecret(secret: string | undefined): asserts secret is strin
 async function sha256(text: string): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }
-
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   let difference = 0;
@@ -138,13 +157,32 @@ export async function authenticated<Env>(
 ): Promise<Grant | undefined> {
   try {
     const grant = await auth(request, env);
-    if (grant?.subject !== undefined) checkName(grant.subject, "auth.subject");
-    if (grant) quotaOf(grant);
+    if (grant) checkGranted(grant);
     return grant;
   } catch (cause) {
     if (!(cause instanceof QuaysideError) || cause.code !== "invalid_option") throw cause;
     throw new QuaysideError("internal", `auth is not set up right: ${cause.message}`, {}, cause);
   }
+}
+
+function checkGranted(grant: Grant): void {
+  if (grant.subject !== undefined) checkName(grant.subject, "auth.subject");
+  quotaOf(grant);
+  if (grant.caps) checkCaps(grant.caps);
+}
+
+/**
+ * The subject of a grant, by which it is told whether two requests are of one caller (R37).
+ *
+ * @throws {QuaysideError} `subject_required` where it has none.
+ */
+export function subjectOf({ subject }: Grant): string {
+  if (subject !== undefined) return subject;
+  throw new QuaysideError(
+    "subject_required",
+    "These credentials name no subject, so a request with a key or a number, or an exchange, could not be told from " +
+      "another caller's. The server's operator gives the grant a subject (of a JWT: sub).",
+  );
 }
 
 /** Who are you? */

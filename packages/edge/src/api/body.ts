@@ -10,11 +10,11 @@ const NESTING_LIMIT = DEFAULTS.nestingLimit + 8;
  *
  * @throws {QuaysideError} `bad_request` when it is not JSON in UTF-8, or nested too deep to be looked at safely.
  */
-export async function readBody(request: Request): Promise<unknown> {
+export async function readBody(request: Request, limit: number): Promise<unknown> {
   if (!/^application\/(?:[^;]+\+)?json\b/i.test(request.headers.get("content-type") ?? "")) {
     throw new QuaysideError("bad_request", "The content type must be application/json.");
   }
-  const text = decode(await request.arrayBuffer());
+  const text = decode(await bytesOf(request, limit));
   if (isDeeper(text, NESTING_LIMIT)) {
     throw new QuaysideError("bad_request", `The body is nested more than ${NESTING_LIMIT} levels deep.`);
   }
@@ -31,14 +31,45 @@ export async function readBody(request: Request): Promise<unknown> {
  *
  * @throws {QuaysideError} `bad_request` when it is neither empty nor `{}`.
  */
-export async function refuseBody(request: Request): Promise<undefined> {
-  const text = (await request.text()).trim();
+export async function refuseBody(request: Request, limit: number): Promise<undefined> {
+  const text = new TextDecoder().decode(await bytesOf(request, limit)).trim();
   if (text !== "" && text !== "{}")
     throw new QuaysideError("bad_request", "This call takes no body: what it is about stands in its path and query.");
 }
 
+/**
+ * Reads the body, which may come in pieces and without a length.
+ *
+ * @throws {QuaysideError} `too_large` when it has more than `limit` bytes.
+ */
+async function bytesOf({ body, headers }: Request, limit: number): Promise<Uint8Array> {
+  const tooLarge = () => new QuaysideError("too_large", `The body is larger than ${limit} bytes.`, { limit });
+  if (Number(headers.get("content-length")) > limit) throw tooLarge();
+  if (!body) return new Uint8Array();
+  const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.byteLength;
+    if (size > limit) {
+      reader.cancel().catch(() => {});
+      throw tooLarge();
+    }
+    pieces.push(value);
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.byteLength;
+  }
+  return bytes;
+}
+
 /** A replacement character in place of what was sent would be stored for good: better say so. */
-function decode(bytes: ArrayBuffer): string {
+function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch (cause) {

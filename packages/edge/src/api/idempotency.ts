@@ -1,5 +1,5 @@
-import { type NumberedRequest, QuaysideError } from "@quayside/core";
-import type { Grant } from "./auth.ts";
+import { checkWorker, type NumberedRequest, QuaysideError } from "@quayside/core";
+import { spellWorker } from "../worker-label.ts";
 import { canonicalJson } from "./json-text.ts";
 import { FieldsError } from "./problem.ts";
 import { readQuery } from "./query.ts";
@@ -37,24 +37,30 @@ export function readNumber(header: string | undefined): NumberedRequest | undefi
   return header === undefined ? undefined : readQuery(requestHeader, new URLSearchParams(header), "quayside-request");
 }
 
-export interface KeyOwner {
-  readonly grant: Grant;
-  readonly request: Request;
+/** Whose a name is that a caller gives, and of which queue: the same name of another caller is another (R37). */
+export interface Owner {
+  readonly subject: string;
   readonly queue: string;
 }
 
-/**
- * Who sends under this key, as marks know senders (R7): a hash, for the key is the caller's own. Two callers may use the
- * same key and learn nothing of each other.
- */
-export async function keySender(key: string, { grant, request, queue }: KeyOwner): Promise<string> {
-  const { subject } = grant;
-  const who = subject === undefined ? ["credentials", credentialsOf(request)] : ["subject", subject];
-  return `key/${await sha256(JSON.stringify([...who, queue, key]))}`;
-}
+/** The sender of a request under this key, as marks name senders (R7): a hash, for the key is the caller's own. */
+export const keySender = async (key: string, { subject, queue }: Owner): Promise<string> =>
+  `key/${await sha256(JSON.stringify(["subject", subject, queue, key]))}`;
 
-/** A session's cookie is as good a name as a token, where there is none. */
-const credentialsOf = ({ headers }: Request) => headers.get("authorization") ?? headers.get("cookie") ?? "";
+/** A numbered request as its caller's own: none can name the sender of a key, or another caller's sender. */
+export const ownRequest = async (request: NumberedRequest, { subject, queue }: Owner): Promise<NumberedRequest> => ({
+  ...request,
+  sender: `sender/${await sha256(JSON.stringify([subject, queue, request.sender]))}`,
+});
+
+/**
+ * The key of a caller's worker in the queue's object. Its lease holds jobs of this queue alone, whatever else the object
+ * holds, and no caller can name a worker of another's, or of the object itself.
+ */
+export async function ownWorker(worker: string, { subject, queue }: Owner): Promise<string> {
+  checkWorker(worker);
+  return spellWorker(worker, await sha256(JSON.stringify([subject, queue, worker])));
+}
 
 /** The numbered request that a key stands for: `body` is what the caller sent. */
 export async function keyedRequest(sender: string, body: unknown, ttlMs: number): Promise<NumberedRequest> {

@@ -1,6 +1,7 @@
-import { type Duration, type ErrorCode, QuaysideError, toMs } from "@quayside/core";
+import { type Duration, type ErrorCode, type JobOptions, QuaysideError, toMs } from "@quayside/core";
 import { quotaOf } from "./auth.ts";
 import { readJob, readJobs } from "./new-jobs.ts";
+import { checkAgainst } from "./option-caps.ts";
 import { FieldsError } from "./problem.ts";
 import { type Route, route } from "./route.ts";
 import { jobBodies, jobBody, listQuery, scheduleBody, updateBody } from "./schemas.ts";
@@ -48,10 +49,10 @@ export const jobRoutes: readonly Route[] = [
     many: jobBodies,
     status: 201,
     answer: "Receipts",
-    errors: [...JOB_ERRORS, "child_exists", "mark_conflict", "in_progress", "stale_exchange"],
-    handle: async ({ driver, body, request, grant, ...reading }) => {
+    errors: [...JOB_ERRORS, "subject_required", "child_exists", "mark_conflict", "in_progress", "stale_exchange"],
+    handle: async ({ driver, body, request, ...reading }) => {
       const jobs = await readJobs(body, reading);
-      const receipts = await driver.enqueue(jobs, request, quotaOf(grant));
+      const receipts = await driver.enqueue(jobs, request, quotaOf(reading.grant));
       return Array.isArray(body) ? receipts : (receipts[0] ?? null);
     },
   }),
@@ -99,6 +100,8 @@ export const jobRoutes: readonly Route[] = [
     handle: async ({ driver, queue, id, body: { payload, sealed, priority, delay }, ...reading }) => {
       const job = await driver.get(queue, id);
       if (!job) throw notFound(queue, id);
+      const options = { ...(priority !== undefined && { priority }), ...(delay !== undefined && { delay }) };
+      checkAgainst(reading.grant.caps, options as JobOptions, (option) => option);
       const next =
         payload === undefined
           ? undefined

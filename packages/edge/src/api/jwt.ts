@@ -71,7 +71,9 @@ export function jwtTokens<Env = unknown>(options: JwtOptions<Env>): Authenticate
     const token = bearerOf(request);
     if (token === undefined) return undefined;
     const claims = await ringOf(typeof keys === "function" ? keys(env) : keys).verify(token, checks);
-    return claims && withSubject(await grant(claims, env), claims);
+    const granted = claims && withSubject(await grant(claims, env), claims);
+    const endsAt = ((claims?.exp ?? 0) + checks.clockTolerance) * 1_000;
+    return granted && { ...granted, expiresAt: Math.min(endsAt, granted.expiresAt ?? endsAt) };
   };
 }
 

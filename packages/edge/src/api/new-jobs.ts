@@ -11,12 +11,15 @@ import {
   toJsonText,
   validatePayload,
 } from "@quayside/core";
+import type { Grant } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
+import { checkAgainst } from "./option-caps.ts";
 import { FieldsError, joinPath, summary } from "./problem.ts";
 import type { JobBody } from "./schemas.ts";
 
 export interface ReadJobsOptions {
   readonly queue: string;
+  readonly grant: Grant;
   readonly jobs: DefinedJobs | undefined;
   readonly limits: ApiLimits;
 }
@@ -38,12 +41,17 @@ export async function readJobs(
 const isMany = (body: JobBody | readonly JobBody[]): body is readonly JobBody[] => Array.isArray(body);
 
 /** @param root path of the job in the body, e.g. `[3]`. */
-export async function readJob(body: JobBody, root: string, { queue, jobs, limits }: ReadJobsOptions): Promise<NewJob> {
+export async function readJob(
+  body: JobBody,
+  root: string,
+  { queue, grant, jobs, limits }: ReadJobsOptions,
+): Promise<NewJob> {
   const { name, payload, options, flow, trace, sealed } = body;
   const at = (...parts: readonly string[]) => joinPath(root, parts);
   try {
     const definition = definitionOf(jobs, name);
     if (options?.id !== undefined) checkPathName(options.id, "id");
+    checkAgainst(grant.caps, options as JobOptions | undefined, (option) => at("options", option));
     const resolved = resolveOptions([jobDefaultsOf(definition), options as JobOptions | undefined], Date.now());
     const text = toJsonText(payload, "payload");
     const bytes = new TextEncoder().encode(text).length;

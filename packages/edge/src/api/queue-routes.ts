@@ -1,4 +1,5 @@
 import type { ExchangeRequest } from "@quayside/core";
+import { endingAt } from "../ending-stream.ts";
 import { unlessLost } from "../lost-exchange.ts";
 import { type Route, route } from "./route.ts";
 import { clearQuery, exchangeBody, retryQuery, settingsBody } from "./schemas.ts";
@@ -88,12 +89,14 @@ export const queueRoutes: readonly Route[] = [
     body: exchangeBody,
     status: 200,
     answer: "ExchangeReply",
-    errors: ["stale_exchange", "lease_lost", "too_large"],
-    handle: async ({ driver, queue, body: { claim, ...round } }) => {
+    errors: ["subject_required", "stale_exchange", "lease_lost", "too_large"],
+    handle: async ({ driver, queue, worker, body: { claim, ...round } }) => {
       const { names, ...rest } = claim;
       const queues = [{ queue, ...(names && { names }) }];
-      const request = { ...round, liveness: "time", claim: { ...rest, queues } } as ExchangeRequest;
-      return unlessLost(await driver.exchange(request));
+      const own = { ...round, worker: await worker(round.worker), liveness: "time" };
+      const reply = await driver.exchange({ ...own, claim: { ...rest, queues } } as ExchangeRequest);
+      // It may take back jobs of workers that are gone in all queues of the object; this caller sees those of its own.
+      return unlessLost({ ...reply, interrupted: reply.interrupted.filter((job) => job.queue === queue) });
     },
   }),
   route({
@@ -116,9 +119,9 @@ export const queueRoutes: readonly Route[] = [
     status: 200,
     answer: "events",
     errors: [],
-    handle: async ({ method, events }) => {
+    handle: async ({ method, events, grant }) => {
       // A stream that nobody reads would stay open for ever.
-      const stream = method === "HEAD" ? null : await events();
+      const stream = method === "HEAD" ? null : endingAt(await events(), grant.expiresAt);
       return new Response(stream, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
     },
   }),

@@ -49,6 +49,8 @@ export interface Call<Query, Body> {
   readonly body: Body;
   /** Set where the caller numbered the request, or gave it an `Idempotency-Key`. */
   readonly request: NumberedRequest | undefined;
+  /** The key in the queue's object of a worker of this caller. */
+  readonly worker: (key: string) => Promise<string>;
   /** Speaks with the queue's object. */
   readonly driver: QueueDriver;
   /** Changes of the queue as server-sent events. */

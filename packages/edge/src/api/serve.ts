@@ -1,6 +1,6 @@
 import { checkName, type DefinedJobs, type NumberedRequest, QuaysideError } from "@quayside/core";
 import type { Context, Hono } from "hono";
-import { checkGrant, type Grant } from "./auth.ts";
+import { checkGrant, type Grant, subjectOf } from "./auth.ts";
 import { readBody, refuseBody } from "./body.ts";
 import { check } from "./check.ts";
 import {
@@ -8,6 +8,9 @@ import {
   KeysInProgress,
   keyedRequest,
   keySender,
+  type Owner,
+  ownRequest,
+  ownWorker,
   readIdempotencyKey,
   readNumber,
 } from "./idempotency.ts";
@@ -48,15 +51,22 @@ export function serve<Env extends object>(
     const key = route.idempotencyKey && readIdempotencyKey(c.req.header("idempotency-key"));
     const number = route.idempotencyKey === "honoured" ? readNumber(c.req.header("quayside-request")) : undefined;
 
+    const owner = (): Owner => ({ subject: subjectOf(grant), queue });
+    // Refused before anything of the body is read. A route that only checks the key is a worker's.
+    if (key !== undefined || number || route.idempotencyKey === "checked") owner();
+
     const run = async (sender?: string): Promise<Response> => {
-      const body = route.body ? checkBody(route, await readBody(c.req.raw), limits) : await refuseBody(c.req.raw);
+      const body = route.body
+        ? checkBody(route, await readBody(c.req.raw, limits.bodyBytes), limits)
+        : await refuseBody(c.req.raw, limits.bodyBytes);
       // A driver that numbers its requests knows best which of them is which.
       const keyed = sender === undefined ? undefined : await keyedRequest(sender, body, limits.keyMs);
-      const request: NumberedRequest | undefined = number ?? keyed;
+      const request: NumberedRequest | undefined = number ? await ownRequest(number, owner()) : keyed;
       const call: Call<unknown, unknown> = {
         method: c.req.method,
         grant,
         queue,
+        worker: (key) => ownWorker(key, owner()),
         id: c.req.param("id") ?? c.req.param("key") ?? "",
         query,
         body,
@@ -71,7 +81,7 @@ export function serve<Env extends object>(
       return answered instanceof Response ? answered : c.json(answered as object | null, route.status);
     };
     if (key === undefined || number || route.idempotencyKey !== "honoured") return run();
-    const sender = await keySender(key, { grant, request: c.req.raw, queue });
+    const sender = await keySender(key, owner());
     return inProgress.run(sender, () => run(sender)).catch((error) => Promise.reject(inWordsOfKeys(error)));
   }
 

@@ -1,11 +1,26 @@
+import type { Context } from "hono";
+
+/** Time in which the rest of a refused request's body is read. */
+const LIMIT_MS = 10_000;
+
 /**
- * Reads what is left of a request's body, and drops it. A server that answers while the body is still on its way has to
- * cut the connection, and a proxy or client that was still sending then reports a broken connection instead of the
- * answer (RFC 9112 §9.6). A body of more than `limit` bytes is not worth a connection, and is cut.
+ * Reads the rest of a request's body beside its answer, and drops it. A connection that is cut while the body is still on
+ * its way shows as a broken one to the client or proxy, in place of the answer (RFC 9112 §9.6). The answer does not wait:
+ * a body may take as long as its sender wants. More than `limit` bytes, or 10 s, are not worth a connection: it is cut.
  */
-export async function discardBody(request: Request, limit: number): Promise<void> {
-  if (request.bodyUsed || request.body === null) return;
-  const reader = request.body.getReader();
+export function discardBody(c: Context, limit: number): void {
+  const { bodyUsed, body } = c.req.raw;
+  if (bodyUsed || body === null) return;
+  const reading = discard(body.getReader(), limit);
+  try {
+    c.executionCtx.waitUntil(reading);
+  } catch {
+    // Hono outside a Worker, as in a test: there is nothing to keep alive.
+  }
+}
+
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>, limit: number): Promise<void> {
+  const timer = setTimeout(() => void reader.cancel().catch(() => {}), LIMIT_MS);
   try {
     for (let read = 0; read <= limit; ) {
       const { done, value } = await reader.read();
@@ -14,6 +29,8 @@ export async function discardBody(request: Request, limit: number): Promise<void
     }
     await reader.cancel();
   } catch {
-    // The caller has gone: there is nobody to be polite to.
+    // The caller has hung up.
+  } finally {
+    clearTimeout(timer);
   }
 }

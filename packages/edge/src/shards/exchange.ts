@@ -307,8 +307,8 @@ function byClaimOrder({ job: a }: ExchangeReply["jobs"][number], { job: b }: Exc
   return b.priority - a.priority || a.availableAt - b.availableAt;
 }
 
-const stale = ({ exchange, worker }: ExchangeRequest, last: number): QuaysideError =>
-  new QuaysideError("stale_exchange", `Exchange ${exchange} of worker ${worker} came after exchange ${last}.`, {
+const stale = ({ exchange }: ExchangeRequest, last: number): QuaysideError =>
+  new QuaysideError("stale_exchange", `Exchange ${exchange} came after exchange ${last}.`, {
     exchange,
     last,
   });

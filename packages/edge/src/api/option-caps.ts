@@ -1,0 +1,100 @@
+import {
+  type Backoff,
+  type DedupeMode,
+  type Duration,
+  type JobOptions,
+  QuaysideError,
+  type ResolvedOptions,
+  resolveOptions,
+  toMs,
+} from "@quayside/core";
+import { FieldsError } from "./problem.ts";
+
+/**
+ * Bounds of the options that a caller may give its jobs (R40). An option that is not given is core's default or the job
+ * definition's, which nothing here bounds: three attempts, from 1 s to 1 h apart, no delay, priority 0, no end.
+ *
+ * @example
+ * { maxAttempts: 5, priority: 0, delay: "7d", dedupe: ["drop", "throttle"], groupLimit: false }
+ */
+export interface OptionCaps {
+  readonly maxAttempts?: number;
+  /** The highest. */
+  readonly priority?: number;
+  /** The longest wait of a job, by `delay` or `availableAt`. */
+  readonly delay?: Duration;
+  readonly expiresIn?: Duration;
+  /** The shortest and the longest time between two attempts, before jitter. */
+  readonly backoff?: { readonly least?: Duration; readonly most?: Duration };
+  /**
+   * The modes of `dedupe` that may be used. `replace` and `debounce` change a waiting job of the same dedupe key, whosever
+   * it is. Default: all.
+   */
+  readonly dedupe?: readonly DedupeMode[];
+  /** False: `group.limit`, which holds for all jobs of the group from then on, may not be given. */
+  readonly groupLimit?: boolean;
+}
+
+/** @throws {QuaysideError} `invalid_option` for caps that cannot be. */
+export function checkCaps(caps: OptionCaps): void {
+  const { maxAttempts, priority } = caps;
+  for (const [option, value] of Object.entries({ maxAttempts, priority })) {
+    if (value !== undefined && !Number.isInteger(value)) {
+      const name = `auth.caps.${option}`;
+      throw new QuaysideError("invalid_option", `${name} must be a whole number, got ${value}.`, { option: name });
+    }
+  }
+  msOf(caps.delay, "delay");
+  msOf(caps.expiresIn, "expiresIn");
+  msOf(caps.backoff?.least, "backoff.least");
+  msOf(caps.backoff?.most, "backoff.most");
+}
+
+const msOf = (duration: Duration | undefined, option: string): number | undefined =>
+  duration === undefined ? undefined : toMs(duration, `auth.caps.${option}`);
+
+/**
+ * Holds the options that a caller gives a job against its grant.
+ *
+ * @param at the path of an option in the request.
+ * @throws {FieldsError} `forbidden`, naming the options that the grant does not allow.
+ */
+export function checkAgainst(
+  caps: OptionCaps | undefined,
+  given: JobOptions | undefined,
+  at: (option: string) => string,
+): void {
+  if (!caps || !given) return;
+  const over = [...exceeded(caps, resolveOptions([given], Date.now()))];
+  if (over.length === 0) return;
+  const errors = over.map(([option, message]) => ({ path: at(option), message }));
+  const said = errors.map(({ path, message }) => `${path} ${message}`).join("; ");
+  throw new FieldsError("forbidden", `These credentials do not allow it: ${said}.`, errors);
+}
+
+/** The options that are over their bounds, each with what is allowed. */
+function* exceeded(caps: OptionCaps, options: ResolvedOptions): Generator<readonly [option: string, message: string]> {
+  const { maxAttempts = 0, priority = 0, delayMs = 0, expiresInMs = 0, dedupe, group, backoff } = options;
+  if (caps.maxAttempts !== undefined && maxAttempts > caps.maxAttempts)
+    yield ["maxAttempts", `must be at most ${caps.maxAttempts}`];
+  if (caps.priority !== undefined && priority > caps.priority) yield ["priority", `must be at most ${caps.priority}`];
+  if (delayMs > (msOf(caps.delay, "delay") ?? delayMs)) yield ["delay", `must be at most ${caps.delay}`];
+  if (expiresInMs > (msOf(caps.expiresIn, "expiresIn") ?? expiresInMs))
+    yield ["expiresIn", `must be at most ${caps.expiresIn}`];
+  if (dedupe && caps.dedupe && !caps.dedupe.includes(dedupe.mode))
+    yield ["dedupe.mode", `must be one of ${caps.dedupe.join(", ") || "none"}`];
+  if (group?.limit !== undefined && caps.groupLimit === false) yield ["group.limit", "must not be given"];
+  if (!backoff || !caps.backoff) return;
+  const [shortest, longest] = rangeOf(backoff);
+  const { least, most } = caps.backoff;
+  if (shortest < (msOf(least, "backoff.least") ?? 0)) yield ["backoff", `must wait at least ${least}`];
+  if (longest > (msOf(most, "backoff.most") ?? longest)) yield ["backoff", `must wait at most ${most}`];
+}
+
+/** The shortest and the longest wait of a backoff. */
+function rangeOf(backoff: Backoff): readonly [shortest: number, longest: number] {
+  if (backoff.kind !== "list") return [Math.min(backoff.delayMs, backoff.maxMs), backoff.maxMs];
+  // Not spread into a call: a list from outside may be longer than a call takes.
+  const waits = [...backoff.delaysMs].sort((a, b) => a - b);
+  return [waits[0] ?? 0, waits[waits.length - 1] ?? 0];
+}
