@@ -61,7 +61,7 @@ const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   "commands: cancel, retry, update, clear, pause, configure …": ["store/command.ts", "queue/queue-control.ts"],
   "inspection: lists, counts, waitFor": ["store/list.ts", "store/inspect.ts", "queue/wait-for.ts"],
   "metrics and telemetry": ["worker/telemetry.ts", "worker/histogram.ts", "worker/metrics.ts"],
-  encryption: ["queue/encryption.ts", "queue/base64.ts"],
+  encryption: ["queue/missing-key.ts"],
   "jobs that need the network": ["worker/network.ts"],
   "leading tabs, cross-tab events, pages put aside": ["leadership.ts", "announcements.ts", "attendance.ts"],
   "fluent jobs, middleware, hooks, marks, jobs run here": [

@@ -1,4 +1,4 @@
-import { QuaysideError, Queue } from "@quayside/core";
+import { aesGcm, QuaysideError, Queue } from "@quayside/core";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { couldHaveSent, delivered, down, emails, held, lost, refuse, Site, withoutLocks } from "./support/outbox.ts";
 
@@ -192,7 +192,7 @@ it("R36: an encrypted job that was not sent yet stays encrypted when it is chang
   await mail.addJob("email", 0);
   await failed;
   const key = new Uint8Array(32).fill(1);
-  const encryption = { keys: { k1: key }, current: "k1" };
+  const encryption = aesGcm({ keys: { k1: key }, current: "k1" });
   const vault = new Queue("mail", outbox, { clock, encryption, defaults: { encrypted: true } });
   const secret = "4111 1111";
   const id = await vault.addJob("email", "draft", { delay: "1h" });

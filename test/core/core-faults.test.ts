@@ -1,4 +1,5 @@
 import {
+  aesGcm,
   type Driver,
   defineJob,
   defineJobs,
@@ -105,7 +106,7 @@ describe("schedule() may be repeated at every start of an app (F4)", () => {
   });
   it("keeps the phase of an encrypted schedule that is repeated unchanged", async () => {
     const { clock, queue } = make({
-      encryption: { keys: { k1: crypto.getRandomValues(new Uint8Array(32)) }, current: "k1" },
+      encryption: aesGcm({ keys: { k1: crypto.getRandomValues(new Uint8Array(32)) }, current: "k1" }),
     });
     let runs = 0;
     queue.on("job:a", () => void runs++);

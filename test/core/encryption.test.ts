@@ -1,4 +1,4 @@
-import { memoryDriver, Queue, QueueManager } from "@quayside/core";
+import { aesGcm, Queue, QueueManager } from "@quayside/core";
 import { describe, expect, it } from "vitest";
 import { mailQueue, rejection, scene } from "./support.ts";
 
@@ -9,7 +9,7 @@ const secret = { card: "4111 1111" };
 function vault() {
   const { driver, another, clock } = scene();
   const open = (keys: Record<string, Uint8Array<ArrayBuffer>>, current: string, which = another()) =>
-    new Queue("mail", which, { clock, encryption: { keys, current }, defaults: { encrypted: true } });
+    new Queue("mail", which, { clock, encryption: aesGcm({ keys, current }), defaults: { encrypted: true } });
   return { driver, another, clock, open };
 }
 
@@ -120,19 +120,12 @@ describe("encryption", () => {
   it("takes CryptoKeys, works in a manager, and refuses keys that cannot be", async () => {
     const { driver, clock } = scene();
     const imported = await crypto.subtle.importKey("raw", key(7), "AES-GCM", false, ["encrypt", "decrypt"]);
-    const manager = new QueueManager({ driver, clock, encryption: { keys: { k: imported }, current: "k" } });
+    const manager = new QueueManager({ driver, clock, encryption: aesGcm({ keys: { k: imported }, current: "k" }) });
     manager.registerJob({ name: "pay", encrypted: true, handler: (payload) => payload });
     const id = await manager.enqueue({ name: "pay", payload: "x".repeat(50_000) });
     await manager.drain();
     expect((await manager.queue().get(id))?.result).toHaveLength(50_000);
-    const make = (encryption: ConstructorParameters<typeof PayloadKeys>[0]) => () => new PayloadKeys(encryption);
-    expect(make({ keys: { k: key(1) }, current: "other" })).toThrow(/other/);
-    expect(make({ keys: { k: new Uint8Array(5) }, current: "k" })).toThrow(/16, 24 or 32/);
+    expect(() => aesGcm({ keys: { k: key(1) }, current: "other" })).toThrow(/other/);
+    expect(() => aesGcm({ keys: { k: new Uint8Array(5) }, current: "k" })).toThrow(/16, 24 or 32/);
   });
 });
-
-class PayloadKeys extends Queue {
-  constructor(encryption: { keys: Record<string, Uint8Array<ArrayBuffer>>; current: string }) {
-    super("mail", memoryDriver(), { encryption });
-  }
-}

@@ -41,9 +41,9 @@ describe("Node 20", () => {
   it("adds, runs, retries, encrypts and waits for jobs", async () => {
     const core = await bundle("../../packages/core/src/index.ts");
     const ran = runInNode20(`
-      import { memoryDriver, Queue } from ${JSON.stringify(core)};
+      import { aesGcm, memoryDriver, Queue } from ${JSON.stringify(core)};
       const queue = new Queue("mail", memoryDriver(), {
-        encryption: { keys: { k: new Uint8Array(32) }, current: "k" },
+        encryption: aesGcm({ keys: { k: new Uint8Array(32) }, current: "k" }),
       });
       queue.on("job:double", ({ n }) => n * 2);
       queue.on("job:twice", (_, ctx) => {

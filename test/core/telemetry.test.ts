@@ -1,4 +1,10 @@
-import { Queue, type TelemetrySpan, type TelemetrySpanOptions, type TelemetryTracer } from "@quayside/core";
+import {
+  openTelemetry,
+  Queue,
+  type TelemetrySpan,
+  type TelemetrySpanOptions,
+  type TelemetryTracer,
+} from "@quayside/core";
 import { describe, expect, it, vi } from "vitest";
 import { scene } from "./support.ts";
 
@@ -35,8 +41,8 @@ describe("telemetry", () => {
   it("makes a span for an add and one for each attempt, linked by the trace context stored with the job", async () => {
     const { driver, another, clock } = scene();
     const { tracer, ended } = recorder();
-    const producer = new Queue("mail", driver, { clock, telemetry: { tracer } });
-    const worker = new Queue("mail", another(), { clock, telemetry: { tracer } });
+    const producer = new Queue("mail", driver, { clock, telemetry: openTelemetry(tracer) });
+    const worker = new Queue("mail", another(), { clock, telemetry: openTelemetry(tracer) });
     worker.on("job:email", (_, ctx) => {
       if (ctx.attempt === 1) throw new Error("busy");
     });
@@ -65,7 +71,7 @@ describe("telemetry", () => {
       const rejects = async () => Promise.reject(new Error("no collector"));
       const span = { spanContext: rejects, setAttribute: rejects, setStatus: rejects, recordException: rejects, end };
       const tracer: TelemetryTracer = { startActiveSpan: (_name, _options, run) => run(span as never) };
-      const queue = new Queue("mail", driver, { clock, telemetry: { tracer } });
+      const queue = new Queue("mail", driver, { clock, telemetry: openTelemetry(tracer) });
       queue.on("job:email", (_, { attempt }) => {
         if (attempt === 1) throw new Error("busy");
       });
@@ -82,7 +88,7 @@ describe("telemetry", () => {
   it("a released attempt is no error; an add that fails is one", async () => {
     const { driver, clock } = scene();
     const { tracer, ended } = recorder();
-    const queue = new Queue("mail", driver, { clock, telemetry: { tracer } });
+    const queue = new Queue("mail", driver, { clock, telemetry: openTelemetry(tracer) });
     queue.on("job:email", (_, ctx) => ctx.release("1m"));
     await queue.addJob("email", null);
     await queue.drain();

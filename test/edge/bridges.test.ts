@@ -7,6 +7,7 @@ import {
   reset,
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { aesGcm } from "@quayside/core";
 import { edgeQueue, fromQueueBatch, fromScheduled, type QueueBatchOptions } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { jobs } from "./queues.ts";
@@ -271,7 +272,8 @@ describe("a cron trigger", () => {
 
   it("compares encrypted payloads in the clear, and leaves alone what it has no key for", async () => {
     const { name, queue } = open();
-    const keys = (byte: number) => ({ keys: { [`k${byte}`]: new Uint8Array(32).fill(byte) }, current: `k${byte}` });
+    const keys = (byte: number) =>
+      aesGcm({ keys: { [`k${byte}`]: new Uint8Array(32).fill(byte) }, current: `k${byte}` });
     const vault = (byte: number) =>
       edgeQueue<typeof jobs>(env.WORK_QUEUE, name, {
         jobs,

@@ -1,4 +1,4 @@
-import { defineJob, defineJobs, QuaysideError, RetryAfterError, UnrecoverableError } from "@quayside/core";
+import { aesGcm, defineJob, defineJobs, QuaysideError, RetryAfterError, UnrecoverableError } from "@quayside/core";
 import { durableQueue, jobConsumer } from "@quayside/edge";
 import * as z from "zod";
 
@@ -44,7 +44,7 @@ export const seen: string[] = [];
 export const asked: Error[] = [];
 
 /** Has the consumer, and not the object. */
-export const encryption = { keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" };
+export const encryption = aesGcm({ keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" });
 
 /** Errors that the objects reported beside their jobs. */
 export const faults: unknown[] = [];

@@ -1,9 +1,9 @@
-import { memoryDriver, Queue } from "@quayside/core";
+import { aesGcm, memoryDriver, Queue } from "@quayside/core";
 import { webhook } from "@quayside/edge/webhook";
 import { expect, it } from "vitest";
 
 const CARD = "4111 1111";
-const encryption = { keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" };
+const encryption = aesGcm({ keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" });
 
 it("R36: a receiver gets an encrypted job's payload in the clear, and what it answers is stored encrypted", async () => {
   const driver = memoryDriver();

@@ -2,6 +2,7 @@ import {
   type Connectivity,
   defineJob,
   defineJobs,
+  openTelemetry,
   Queue,
   type TelemetrySpan,
   type TelemetryTracer,
@@ -112,7 +113,7 @@ async function companions(home: HostileHome, misdeeds: readonly Misdeed[]): Prom
   const queue = new Queue(QUEUE, home.driver, {
     clock: home.clock,
     jobs,
-    telemetry: { tracer: misbehaving(tracer, misdeeds, isIll) },
+    telemetry: openTelemetry(misbehaving(tracer, misdeeds, isIll)),
     defaults: { backoff: "1s", timeout: "10s", maxAttempts: 3 },
   });
   queue.on("error", () => {});

@@ -1,8 +1,10 @@
 import {
+  aesGcm,
   defineJobs,
   type HandlerContext,
   Job,
   memoryDriver,
+  openTelemetry,
   type Queue,
   QueueManager,
   type TelemetryTracer,
@@ -119,13 +121,13 @@ describe("Job", () => {
 
 describe("encryption, telemetry and the testing kit", () => {
   it("take what they say", () => {
-    new QueueManager({ driver, encryption: { keys: { k: new Uint8Array(32) }, current: "k" } });
+    new QueueManager({ driver, encryption: aesGcm({ keys: { k: new Uint8Array(32) }, current: "k" }) });
     // @ts-expect-error a key is bytes or a CryptoKey
-    new QueueManager({ driver, encryption: { keys: { k: "secret" }, current: "k" } });
+    new QueueManager({ driver, encryption: aesGcm({ keys: { k: "secret" }, current: "k" }) });
     const tracer = {} as TelemetryTracer;
-    new QueueManager({ driver, telemetry: { tracer } });
+    new QueueManager({ driver, telemetry: openTelemetry(tracer) });
     // @ts-expect-error not a tracer
-    new QueueManager({ driver, telemetry: { tracer: {} } });
+    new QueueManager({ driver, telemetry: openTelemetry({}) });
     const { expectAdded } = recorded(inlineDriver());
     expectAdded({ name: "email", payload: { to: "ada" } }, 1);
     // @ts-expect-error no such member

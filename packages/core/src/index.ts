@@ -97,7 +97,7 @@ export {
   shardSettings,
   unrouted,
 } from "./plugins/shard.ts";
-export type { AesKey, EncryptionOption } from "./queue/encryption.ts";
+export { type AesGcmKeys, type AesKey, aesGcm, type Encryption } from "./queue/encryption.ts";
 export type { FlowIds, FlowJob, FlowNode } from "./queue/flow.ts";
 export { JobBuilder } from "./queue/job-builder.ts";
 export {
@@ -187,11 +187,12 @@ export { failJob, Release, releaseJob } from "./worker/release.ts";
 export { retryAfterMs } from "./worker/retry-decision.ts";
 export type { Producer } from "./worker/run-attempt.ts";
 export { toBoundedJson } from "./worker/run-attempt.ts";
-export type {
-  TelemetryOption,
-  TelemetrySpan,
-  TelemetrySpanOptions,
-  TelemetryTracer,
+export {
+  openTelemetry,
+  type Telemetry,
+  type TelemetrySpan,
+  type TelemetrySpanOptions,
+  type TelemetryTracer,
 } from "./worker/telemetry.ts";
 export { Worker } from "./worker/worker.ts";
 export type { WorkerEvents } from "./worker/worker-events.ts";

@@ -273,7 +273,7 @@ attacks("K: payloads and options", (row) => {
     ["options: encrypted as text", "refused invalid_option, names encrypted, 0 stored", { encrypted: "yes" }],
     [
       "options: encrypted without keys",
-      'refused missing_key: Job "odd" is to be encrypted, but there are no keys., 0 stored',
+      'refused missing_key: Job "odd" is to be encrypted, but there are no keys: give the queue or manager an encryption, as aesGcm({ keys, current })., 0 stored',
       { encrypted: true },
     ],
     ["options: id empty", "refused invalid_option, names id, 0 stored", { id: "" }],

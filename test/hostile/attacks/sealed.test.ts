@@ -1,8 +1,16 @@
-import { type JobOptions, type Queue, type QueueOptions, RetryAfterError, UnrecoverableError } from "@quayside/core";
+import {
+  aesGcm,
+  type JobOptions,
+  type Queue,
+  type QueueOptions,
+  RetryAfterError,
+  UnrecoverableError,
+} from "@quayside/core";
 import { drain } from "@quayside/core/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 
-const encryption = { keys: { a: new Uint8Array(32).fill(7) }, current: "a" };
+const keys = { a: new Uint8Array(32).fill(7) };
+const encryption = aesGcm({ keys, current: "a" });
 const SECRET = "hunter2";
 
 const sealed = (room: Room, options: QueueOptions = {}): Queue =>
@@ -294,7 +302,7 @@ attacks("R36: what is stored of an encrypted job", (row) => {
   });
   row(
     "it is waited for by a queue without keys",
-    'refused missing_key: A job was encrypted with key "a", which is not among encryption.keys here.',
+    "refused missing_key: The result is encrypted, but there are no keys: give the queue or manager an encryption, as aesGcm({ keys, current }).",
     async (room) => {
       const queue = sealed(room);
       queue.on("job:odd", () => SECRET);
@@ -343,12 +351,12 @@ attacks("R36: what is stored of an encrypted job", (row) => {
     });
     const id = await queue.addJob("odd", 1);
     await drain(queue, { clock: room.clock });
-    const other = sealed(room, { encryption: { keys: { b: new Uint8Array(16) }, current: "b" } });
+    const other = sealed(room, { encryption: aesGcm({ keys: { b: new Uint8Array(16) }, current: "b" }) });
     other.on("job:odd", () => "ran");
     await queue.retry(id);
     await other.drain();
     const during = await other.get(id);
-    const last = sealed(room, { encryption: { keys: { ...encryption.keys, b: new Uint8Array(16) }, current: "b" } });
+    const last = sealed(room, { encryption: aesGcm({ keys: { ...keys, b: new Uint8Array(16) }, current: "b" }) });
     last.on("job:odd", () => "ran");
     await drain(last, { clock: room.clock });
     const job = await last.get(id);

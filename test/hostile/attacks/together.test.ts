@@ -1,4 +1,4 @@
-import { defineJobs, type JobOptions, Queue, QueueManager, StoreDriver, Worker } from "@quayside/core";
+import { aesGcm, defineJobs, type JobOptions, Queue, QueueManager, StoreDriver, Worker } from "@quayside/core";
 import { drain } from "@quayside/core/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 
@@ -463,7 +463,7 @@ attacks("combined", (row) => {
       const jobs = defineJobs({ odd: { shouldQueue: () => false } });
       const queue = room.open("vault", {
         jobs,
-        encryption: { keys: { a: new Uint8Array(16) }, current: "a" },
+        encryption: aesGcm({ keys: { a: new Uint8Array(16) }, current: "a" }),
         defaults: { encrypted: true },
       });
       queue.on("job:odd", (_, ctx) => {

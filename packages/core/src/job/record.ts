@@ -67,7 +67,7 @@ export interface StoredOptions {
   readonly requires?: Requirement;
   /** W3C trace context (`traceparent`) of who added it. */
   readonly trace?: string;
-  /** Its payload, result, progress, logs and error are encrypted: see `EncryptionOption`. */
+  /** Its payload, result, progress, logs and error are encrypted: see `aesGcm`. */
   readonly sealed?: true;
 }
 

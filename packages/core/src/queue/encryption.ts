@@ -1,12 +1,53 @@
 import { fields } from "../job/checks.ts";
-import { hasCode, invalidOption, QuaysideError, refused, SEALED } from "../job/errors.ts";
+import {
+  invalidOption,
+  isA,
+  QuaysideError,
+  refused,
+  SEALED,
+  SealedError,
+  type StoredError,
+  toStoredError,
+} from "../job/errors.ts";
+import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
+import type { Json } from "../job/json.ts";
+import { LIMITS } from "../job/limits.ts";
+import type { NewJob } from "../job/new-job.ts";
+import type { JobRecord } from "../job/record.ts";
+import { cutText, describe } from "../job/text.ts";
+import { Release } from "../worker/release.ts";
+import { type Run, toBoundedJson } from "../worker/run-attempt.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
+import { missingKey, waitForKey } from "./missing-key.ts";
+
+/** Encrypts what jobs bear. Made by `aesGcm`. */
+export interface Encryption {
+  /** Returns the job with its payload encrypted. */
+  seal(job: NewJob): Promise<NewJob>;
+  /** Whether this job, or one of its children, is encrypted. */
+  concerns(job: JobRecord, ctx: HandlerContext): boolean;
+  /** Runs a job in the clear; what it answers, reports, logs and throws is encrypted. */
+  run(job: JobRecord, ctx: HandlerContext, handle: Run): Promise<unknown>;
+  /** The payload in the clear. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+  payload(job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">): Promise<unknown>;
+  /** The job with all decrypted for which there is a key. What is there in place of an envelope is left out. */
+  readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>>;
+  /** As `readable`, for who relies on the result. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+  ended(job: JobRecord): Promise<JobRecord>;
+}
 
 /** A key as WebCrypto holds it. */
 export type AesKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 
+/** The keys of `aesGcm`. */
+export interface AesGcmKeys {
+  readonly keys: { readonly [id: string]: AesKey | Uint8Array<ArrayBuffer> };
+  /** The id of the key for new payloads. */
+  readonly current: string;
+}
+
 /**
- * Keys for jobs at rest: AES-GCM, 16, 24 or 32 bytes raw or a `CryptoKey`. What is new is encrypted with `current`; any of
+ * Encrypts jobs at rest: AES-GCM with keys of 16, 24 or 32 bytes raw, or `CryptoKey`s. What is new is encrypted with `current`; any of
  * the keys decrypts, so a key is rotated by adding the next one, naming it `current`, and removing the old one when no job
  * bears it any more.
  *
@@ -17,20 +58,17 @@ export type AesKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
  * A worker that meets a job whose key it lacks gives it back (not counted, for a minute, then for as long as it has waited,
  * at most an hour) and emits an `error` with code `missing_key`: the job waits for a worker that has the key, or for the key.
  *
+ * @throws {QuaysideError} `missing_key` when `current` is none of the keys; `invalid_option` when one has a wrong length.
  * @example
  * const queue = new Queue("mail", driver, {
- *   encryption: { keys: { "2026-01": keyOfJanuary, "2026-07": keyOfJuly }, current: "2026-07" },
+ *   encryption: aesGcm({ keys: { "2026-01": keyOfJanuary, "2026-07": keyOfJuly }, current: "2026-07" }),
  *   defaults: { encrypted: true },
  * });
  */
-export interface EncryptionOption {
-  readonly keys: { readonly [id: string]: AesKey | Uint8Array<ArrayBuffer> };
-  /** The id of the key for new payloads. */
-  readonly current: string;
-}
+export const aesGcm = (keys: AesGcmKeys): Encryption => new AesGcm(keys);
 
 /** The envelope that is stored in place of a value. A type and not an interface, so that it is assignable to `Json`. */
-export type Sealed = {
+type Sealed = {
   readonly [SEALED]: 1;
   readonly key: string;
   readonly iv: string;
@@ -39,7 +77,7 @@ export type Sealed = {
   readonly bound?: true;
 };
 
-export interface Bound {
+interface Bound {
   readonly queue: string;
   readonly name: string;
   readonly id?: string | undefined;
@@ -50,13 +88,14 @@ export interface Bound {
 /** Recommended length of an initialisation vector of AES-GCM (NIST SP 800-38D, 8.2). */
 const IV_BYTES = 12;
 
-/** Encrypts and decrypts what jobs bear. */
-export class PayloadCipher {
-  readonly #option: EncryptionOption;
+/** Bytes of a result or progress whose envelope is within `LIMITS.resultBytes`: it is a third longer. */
+const SEALED_BYTES = 95 * 1024;
+
+class AesGcm implements Encryption {
+  readonly #option: AesGcmKeys;
   readonly #imported = new Map<string, Promise<AesKey>>();
 
-  /** @throws {QuaysideError} `missing_key` when `current` is none of the keys; `invalid_option` when one has a wrong length. */
-  constructor(option: EncryptionOption) {
+  constructor(option: AesGcmKeys) {
     this.#option = option;
     if (!crypto.subtle)
       throw invalidOption(
@@ -68,11 +107,110 @@ export class PayloadCipher {
       if (key instanceof Uint8Array && ![16, 24, 32].includes(key.length))
         throw refused(`encryption.keys.${id}`, "must have 16, 24 or 32 bytes", key.length);
     }
-    if (!Object.hasOwn(option.keys, option.current)) throw missingKey(option.current, "encryption.current names");
+    if (!Object.hasOwn(option.keys, option.current)) throw missingKey("encryption.current names", option.current);
+  }
+
+  async seal(job: NewJob): Promise<NewJob> {
+    const { queue, name, payload } = job;
+    // With a dedupe key the payload may become another job's: it is then bound to queue and name alone.
+    const id = job.dedupe ? undefined : job.id;
+    return { ...job, payload: JSON.stringify(await this.#encrypt(payload, { queue, name, id })), sealed: true };
+  }
+
+  concerns(job: JobRecord, ctx: HandlerContext): boolean {
+    return job.sealed === true || isSealed(job.payload) || ctx.children().some(({ sealed }) => sealed);
+  }
+
+  async run(stored: JobRecord, ctx: HandlerContext, handle: Run): Promise<unknown> {
+    const { queue, name, id } = stored;
+    const payload = await this.payload(stored).catch((error) => {
+      throw waitForKey(stored, error);
+    });
+    const outcomes = await Promise.all(ctx.children().map((child) => this.#outcome(child)));
+    const children = () => outcomes;
+    if (payload === stored.payload) return handle(stored, { ...ctx, signal: ctx.signal, children });
+
+    const seal = (field: Field, text: string) => this.#encrypt(text, { queue, name, id, field });
+    let told: Promise<unknown> = Promise.resolve();
+    const job = { ...(await this.readable(stored)), payload };
+    const inner: HandlerContext = {
+      ...ctx,
+      signal: ctx.signal,
+      job,
+      children,
+      progress(value) {
+        const text = toBoundedJson(value, "progress", "invalid_option", SEALED_BYTES);
+        told = told.then(async () => ctx.progress(await seal("progress", text)));
+      },
+      log(line) {
+        const text = JSON.stringify(cutText(describe(line), LIMITS.logLineBytes / 2));
+        told = told.then(async () => ctx.log(JSON.stringify(await seal("log", text))));
+      },
+    };
+    try {
+      const result = await handle(job, inner);
+      await told;
+      return result === undefined
+        ? undefined
+        : await seal("result", toBoundedJson(result, "result", "invalid_result", SEALED_BYTES));
+    } catch (error) {
+      await told;
+      if (isA(Release, error)) throw error;
+      throw new SealedError(error, await seal("error", JSON.stringify(toStoredError(error))));
+    }
+  }
+
+  async payload(job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">): Promise<unknown> {
+    const { payload, sealed } = job;
+    if (sealed) return this.#decrypt(payload, job);
+    // The first edition did not flag its jobs. What does not decrypt is a payload that only looks like an envelope.
+    return isSealed(payload) ? this.#decrypt(payload, job).catch(() => payload) : payload;
+  }
+
+  async readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>> {
+    // Also of a job that is not sealed: one that it replaced may have left its log.
+    const clear = async (field: Field, value: unknown) =>
+      isSealed(value) ? this.#open(job, field, value).catch(() => value) : job.sealed ? undefined : value;
+    const readable = {
+      ...job,
+      payload: await this.payload(job).catch(() => (isSealed(job.payload) ? job.payload : undefined)),
+      logs: await Promise.all(
+        job.logs.map((line) => clear("log", parsed(line)).then((text) => (typeof text === "string" ? text : line))),
+      ),
+      ...(job.error && { error: await this.#error(job, job.error) }),
+    } as Writable<JobRecord<Payload>>;
+    for (const field of ["result", "progress"] as const)
+      if (job[field] !== undefined) readable[field] = (await clear(field, job[field])) as Json;
+    return readable;
+  }
+
+  async ended(job: JobRecord): Promise<JobRecord> {
+    if (job.sealed && job.result !== undefined) await this.#open(job, "result", job.result);
+    return this.readable(job);
+  }
+
+  async #outcome(child: ChildOutcome): Promise<ChildOutcome> {
+    const { result, error, sealed } = child;
+    if (!sealed) return child;
+    return {
+      ...child,
+      ...(result !== undefined && { result: (await this.#open(child, "result", result)) as Json }),
+      ...(error && { error: await this.#error(child, error) }),
+    };
+  }
+
+  /** The engine's own errors are not encrypted: a timeout, an interruption. */
+  async #error(job: Bound, error: StoredError): Promise<StoredError> {
+    const sealed = error.details?.[SEALED];
+    return sealed ? (this.#open(job, "error", sealed).catch(() => error) as Promise<StoredError>) : error;
+  }
+
+  #open({ queue, name, id }: Bound, field: Field, value: unknown): Promise<unknown> {
+    return this.#decrypt(value, { queue, name, id, field });
   }
 
   /** @param text JSON text. */
-  async seal(text: string, bound: Bound): Promise<Sealed> {
+  async #encrypt(text: string, bound: Bound): Promise<Sealed> {
     const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
     const algorithm = { name: "AES-GCM", iv, additionalData: boundTo(bound) } as const;
     const { current } = this.#option;
@@ -86,7 +224,9 @@ export class PayloadCipher {
     };
   }
 
-  async open(sealed: Sealed, bound: Bound): Promise<unknown> {
+  /** The value in the clear. @throws {QuaysideError} `missing_key`; `decryption_failed` for what does not decrypt, or is no envelope. */
+  async #decrypt(sealed: unknown, bound: Bound): Promise<unknown> {
+    if (!isSealed(sealed)) throw unreadable(bound, "is not encrypted, though its job is");
     const key = await this.#key(sealed.key);
     try {
       const additionalData = boundTo(sealed.bound || bound.field ? bound : { ...bound, id: undefined });
@@ -100,7 +240,7 @@ export class PayloadCipher {
 
   #key(id: string): Promise<AesKey> {
     const key = Object.hasOwn(this.#option.keys, id) ? this.#option.keys[id] : undefined;
-    if (!key) throw missingKey(id, "A job was encrypted with");
+    if (!key) throw missingKey("A job was encrypted with", id);
     const imported =
       this.#imported.get(id) ??
       (key instanceof Uint8Array
@@ -115,17 +255,10 @@ export class PayloadCipher {
 const boundTo = ({ queue, name, id, field }: Bound): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(new TextEncoder().encode(JSON.stringify([queue, name, ...[id ?? [], field ?? []].flat()])));
 
-export const isSealed = (value: unknown): value is Sealed => {
+const isSealed = (value: unknown): value is Sealed => {
   const { [SEALED]: version, ...rest } = (typeof value === "object" && value ? value : {}) as Partial<Sealed>;
   return version === 1 && [rest.key, rest.iv, rest.data].every((part) => typeof part === "string");
 };
-
-/** The value in the clear. @throws {QuaysideError} `missing_key`; `decryption_failed` for what does not decrypt, or is no envelope. */
-export async function unseal(cipher: PayloadCipher | undefined, value: unknown, bound: Bound): Promise<unknown> {
-  if (!isSealed(value)) throw unreadable(bound, "is not encrypted, though its job is");
-  if (!cipher) throw missingKey(value.key, "A job was encrypted with");
-  return cipher.open(value, bound);
-}
 
 function unreadable({ id = "", field }: Bound, why: string, cause?: unknown): QuaysideError {
   return new QuaysideError(
@@ -136,14 +269,14 @@ function unreadable({ id = "", field }: Bound, why: string, cause?: unknown): Qu
   );
 }
 
-function missingKey(id: string, what: string): QuaysideError {
-  return new QuaysideError(
-    "missing_key",
-    `${what} key ${JSON.stringify(id)}, which is not among encryption.keys here.`,
-    {
-      key: id,
-    },
-  );
-}
+type Field = Bound["field"] & {};
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-export const isMissingKey = (error: unknown): boolean => hasCode(error, "missing_key");
+/** A line of a log as the envelope that it may be. */
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return line;
+  }
+}

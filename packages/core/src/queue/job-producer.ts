@@ -7,18 +7,19 @@ import type { FlowPart, NewJob } from "../job/new-job.ts";
 import { type JobDefaults, type JobOptions, resolveOptions } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
-import { type TelemetryOption, traceAdd } from "../worker/telemetry.ts";
-import type { PayloadCipher } from "./encryption.ts";
+import type { Telemetry } from "../worker/telemetry.ts";
+import type { Encryption } from "./encryption.ts";
 import { EnqueueBatcher, idOf } from "./enqueue-batcher.ts";
 import type { JobRegistry } from "./job-registry.ts";
+import { missingKey } from "./missing-key.ts";
 
 export interface JobProducerOptions {
   readonly registry: JobRegistry;
   readonly clock: Clock;
   /** Largest payload in bytes of JSON. */
   readonly payloadLimit: number;
-  readonly cipher: PayloadCipher | undefined;
-  readonly telemetry: TelemetryOption | undefined;
+  readonly encryption: Encryption | undefined;
+  readonly telemetry: Telemetry | undefined;
   /** Options of all jobs of a queue, unless definition or job says otherwise. */
   readonly defaultsOf: (queue: string) => JobDefaults | undefined;
 }
@@ -81,11 +82,13 @@ export class JobProducer {
     if (!first) return [];
     const prepared = this.#prepareAll(drafts);
     const span = { queue: first.queue, name: first.name, count: drafts.length };
-    return traceAdd(this.#options.telemetry, span, async (trace) => {
+    const { telemetry } = this.#options;
+    const send = async (trace?: string) => {
       const ready = await Promise.all(prepared);
       const jobs = trace === undefined ? ready : ready.map((job) => ({ ...job, trace }));
       return alone ? driver.enqueue(jobs) : EnqueueBatcher.of(driver).add(jobs);
-    });
+    };
+    return telemetry ? telemetry.add(span, send) : send();
   }
 
   /** As `add`, of one job: its id. Plain adds, the many, make no promise but the one they answer. */
@@ -99,19 +102,16 @@ export class JobProducer {
   /** Everything about a job before it reaches the driver. Synchronous as far as its schema and encryption allow. */
   prepare(draft: JobDraft): NewJob | Promise<NewJob> {
     const { queue, name, options, flow } = draft;
-    const { registry, cipher } = this.#options;
+    const { registry, encryption } = this.#options;
     const definition = registry.definition(name, queue);
     const resolved = this.resolve(draft, definition);
     const job = flow ? { ...resolved, flow } : resolved;
     const encrypted =
       options?.encrypted ?? definition?.encrypted ?? this.#options.defaultsOf(queue)?.encrypted ?? false;
-    if (encrypted && !cipher)
-      throw new QuaysideError("missing_key", `Job ${JSON.stringify(name)} is to be encrypted, but there are no keys.`, {
-        job: name,
-      });
+    if (encrypted && !encryption) throw missingKey(`Job ${JSON.stringify(name)} is to be encrypted`);
     // Checked as its handler will get it, and again before it runs: what a schema makes of it is the handler's.
     const checked = definition?.input && validatePayload(name, definition, JSON.parse(job.payload));
-    if (encrypted && cipher) return Promise.resolve(checked).then(() => this.#sealed(cipher, job));
+    if (encrypted && encryption) return Promise.resolve(checked).then(() => encryption.seal(job));
     return checked instanceof Promise ? checked.then(() => job) : job;
   }
 
@@ -160,12 +160,5 @@ export class JobProducer {
       `The payload of job ${JSON.stringify(name)} has ${bytes} bytes of JSON; at most ${limit} are allowed. Store large data elsewhere and pass its key.`,
       { job: name, bytes, limit },
     );
-  }
-
-  async #sealed(cipher: PayloadCipher, job: NewJob): Promise<NewJob> {
-    // With a dedupe key the payload may become another job's: it is then bound to queue and name alone.
-    const id = job.dedupe ? undefined : job.id;
-    const sealed = await cipher.seal(job.payload, { queue: job.queue, name: job.name, id });
-    return { ...job, payload: JSON.stringify(sealed), sealed: true };
   }
 }

@@ -5,8 +5,8 @@ import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
 import type { JobDefaults } from "../job/options.ts";
 import { Metrics } from "../worker/metrics.ts";
-import type { TelemetryOption } from "../worker/telemetry.ts";
-import { type EncryptionOption, PayloadCipher } from "./encryption.ts";
+import type { Telemetry } from "../worker/telemetry.ts";
+import type { Encryption } from "./encryption.ts";
 import { JobProducer } from "./job-producer.ts";
 import { JobRegistry } from "./job-registry.ts";
 import { JobRunner } from "./job-runner.ts";
@@ -21,10 +21,10 @@ export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object 
   readonly ctx?: Ctx | undefined;
   /** Runs around all handlers, outermost first. */
   readonly middleware?: readonly Middleware<Ctx>[] | undefined;
-  /** Keys for jobs that are `encrypted`. */
-  readonly encryption?: EncryptionOption | undefined;
-  /** Spans for adds and attempts. */
-  readonly telemetry?: TelemetryOption | undefined;
+  /** Encrypts the jobs that are `encrypted`: `aesGcm({ keys, current })`. */
+  readonly encryption?: Encryption | undefined;
+  /** Spans for adds and attempts: `openTelemetry(tracer)`. */
+  readonly telemetry?: Telemetry | undefined;
   /** Largest payload in bytes of JSON. Default 128 KiB. */
   readonly payloadLimit?: number | undefined;
   readonly clock?: Clock | undefined;
@@ -36,7 +36,7 @@ export interface QueueHome {
   readonly clock: Clock;
   readonly random: (() => number) | undefined;
   readonly ctx: object | undefined;
-  readonly telemetry: TelemetryOption | undefined;
+  readonly telemetry: Telemetry | undefined;
   readonly registry: JobRegistry;
   readonly producer: JobProducer;
   readonly runner: JobRunner;
@@ -51,7 +51,8 @@ export function makeHome<Jobs extends JobMap, Ctx extends object>(
   able(clock, "clock", "now");
   const middleware = callables(options.middleware ?? [], "middleware") as readonly Middleware[];
   const registry = new JobRegistry(options.jobs && definitionsOf(options.jobs));
-  const cipher = encryption && new PayloadCipher(encryption);
+  if (telemetry !== undefined) able(telemetry, "telemetry", "attempt");
+  if (encryption !== undefined) able(encryption, "encryption", "seal");
   const payloadLimit = integer(options.payloadLimit ?? DEFAULTS.payloadLimitBytes, 1, 64 * 1024 * 1024, "payloadLimit");
   return {
     clock,
@@ -59,8 +60,8 @@ export function makeHome<Jobs extends JobMap, Ctx extends object>(
     ctx,
     telemetry,
     registry,
-    producer: new JobProducer({ registry, clock, payloadLimit, cipher, telemetry, defaultsOf }),
-    runner: new JobRunner({ registry, cipher, middleware }),
+    producer: new JobProducer({ registry, clock, payloadLimit, encryption, telemetry, defaultsOf }),
+    runner: new JobRunner({ registry, encryption, middleware }),
     metrics: new Metrics(),
   };
 }

@@ -6,7 +6,7 @@ import { AttemptReports } from "./attempt-reports.ts";
 import type { Emitter } from "./emitter.ts";
 import type { Network } from "./network.ts";
 import { Attempt, type AttemptListener, type Run } from "./run-attempt.ts";
-import { type TelemetryOption, traceAttempt } from "./telemetry.ts";
+import type { Telemetry } from "./telemetry.ts";
 import type { Reporter, Settled, WorkerEvents } from "./worker-events.ts";
 import type { WorkerOptions, WorkerQueue } from "./worker-options.ts";
 
@@ -182,7 +182,7 @@ function weightOf(settlement: Settlement): number {
   return 200 + 2 * (settlement.error.message.length + (settlement.error.stack?.length ?? 0));
 }
 
-function around(handle: Run, network: Network | undefined, telemetry: TelemetryOption | undefined): Run {
+function around(handle: Run, network: Network | undefined, telemetry: Telemetry | undefined): Run {
   const run: Run = network ? (job, context) => network.run(job, () => handle(job, context)) : handle;
-  return telemetry ? (job, context) => traceAttempt(telemetry, job, async () => run(job, context)) : run;
+  return telemetry ? (job, context) => telemetry.attempt(job, async () => run(job, context)) : run;
 }

@@ -27,16 +27,33 @@ export interface TelemetryTracer {
   ): ReturnType<Run>;
 }
 
+/** Tells of adds and attempts as they begin and end. Made by `openTelemetry`. */
+export interface Telemetry {
+  /** Runs an add; it gets the trace context to store with the jobs. */
+  add<T>(of: AddSpan, add: (trace: string | undefined) => Promise<T>): Promise<T>;
+  /** Runs one attempt. */
+  attempt(job: JobRecord, run: () => Promise<unknown>): Promise<unknown>;
+}
+
+interface AddSpan {
+  readonly queue: string;
+  readonly name: string;
+  readonly count: number;
+}
+
 /**
  * Spans for adds and attempts. Each attempt links to the span that added its job, in whatever process that was: the
  * trace context is stored with the job.
  *
  * @example
  * import { trace } from "@opentelemetry/api";
- * const queue = new Queue("mail", driver, { telemetry: { tracer: trace.getTracer("mail") } });
+ * const queue = new Queue("mail", driver, { telemetry: openTelemetry(trace.getTracer("mail")) });
  */
-export interface TelemetryOption {
-  readonly tracer: TelemetryTracer;
+export function openTelemetry(tracer: TelemetryTracer): Telemetry {
+  return {
+    add: (of, add) => traceAdd(tracer, of, add),
+    attempt: (job, run) => traceAttempt(tracer, job, run),
+  };
 }
 
 /** `SpanKind` and `SpanStatusCode` of OpenTelemetry, whose values are part of its API. */
@@ -47,13 +64,11 @@ const ERROR = 2;
 /** Names and attributes follow the semantic conventions for messaging. */
 const SYSTEM = { "messaging.system": "quayside" } as const;
 
-/** Runs `add` in a span; it gets the trace context to store with the jobs. */
-export function traceAdd<T>(
-  telemetry: TelemetryOption | undefined,
-  { queue, name, count }: { readonly queue: string; readonly name: string; readonly count: number },
+function traceAdd<T>(
+  tracer: TelemetryTracer,
+  { queue, name, count }: AddSpan,
   add: (trace: string | undefined) => Promise<T>,
 ): Promise<T> {
-  if (!telemetry) return add(undefined);
   const attributes = {
     ...SYSTEM,
     "messaging.operation.type": "send",
@@ -63,15 +78,11 @@ export function traceAdd<T>(
     "quayside.job.name": name,
   };
   const span = { name: `add ${queue}`, kind: PRODUCER, attributes };
-  return traced(telemetry.tracer, span, (open) => add(open && traceparent(open)));
+  return traced(tracer, span, (open) => add(open && traceparent(open)));
 }
 
-/** Runs one attempt in a span that links to the job's add. */
-export function traceAttempt(
-  { tracer }: TelemetryOption,
-  job: JobRecord,
-  run: () => Promise<unknown>,
-): Promise<unknown> {
+/** In a span that links to the job's add. */
+function traceAttempt(tracer: TelemetryTracer, job: JobRecord, run: () => Promise<unknown>): Promise<unknown> {
   const context = job.trace === undefined ? undefined : readTraceparent(job.trace);
   const attributes = {
     ...SYSTEM,

@@ -9,7 +9,7 @@ import type { Metrics } from "./metrics.ts";
 import type { RetryPolicy } from "./retry-decision.ts";
 import type { Producer, Run } from "./run-attempt.ts";
 import type { Slots } from "./slots.ts";
-import type { TelemetryOption } from "./telemetry.ts";
+import type { Telemetry } from "./telemetry.ts";
 import type { WorkerEvents } from "./worker-events.ts";
 
 /** Most jobs at once where the user does not say. */
@@ -62,7 +62,7 @@ export interface WorkerOptions<Ctx extends object = object> {
   readonly quota?: (JobQuota & { spent(): void }) | undefined;
   /** @internal Where to count and time attempts. */
   readonly metrics?: Metrics | undefined;
-  readonly telemetry?: TelemetryOption | undefined;
+  readonly telemetry?: Telemetry | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   /** @internal Where its events go, when they are somebody else's too. */

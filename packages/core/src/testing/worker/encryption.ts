@@ -2,11 +2,11 @@ import type { Driver } from "../../driver/driver.ts";
 import { RetryAfterError } from "../../job/errors.ts";
 import { defineJobs, type JobDefinition, type StandardSchema } from "../../job/job-map.ts";
 import type { NewJob } from "../../job/new-job.ts";
-import { PayloadCipher } from "../../queue/encryption.ts";
+import { aesGcm } from "../../queue/encryption.ts";
 import type { Queue } from "../../queue/queue.ts";
 import { gather, QUEUE, topic, type WorkerScene, wrap } from "./support.ts";
 
-const encryption = { keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" };
+const encryption = aesGcm({ keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" });
 const SECRET = "4111 1111";
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -19,8 +19,8 @@ const vault = ({ queue }: Pick<WorkerScene, "queue">, driver?: Driver) =>
 const atRest = async (driver: Driver, id: string) => JSON.stringify(await driver.get(QUEUE, id));
 
 /** An envelope made with the queue's own key. */
-const envelope = (payload: unknown, name = "pay") =>
-  new PayloadCipher(encryption).seal(JSON.stringify(payload), { queue: QUEUE, name });
+const envelope = async (payload: unknown, name = "pay"): Promise<unknown> =>
+  JSON.parse((await encryption.seal({ queue: QUEUE, name, payload: JSON.stringify(payload) })).payload);
 
 const rejected = (promise: Promise<unknown>) =>
   promise.then(
