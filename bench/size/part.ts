@@ -55,20 +55,19 @@ export async function* cases(): AsyncGenerator<Case> {
 
 /** What an app could do without, if it could be left out, by the modules that are there for nothing else. */
 const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
-  "flows: parents and children": ["store/flow-plan.ts", "store/families.ts", "queue/flow.ts"],
-  recurrences: ["store/recurrences.ts", "job/recurrence.ts"],
-  "dedupe, groups, rate limits": ["store/dedupe.ts", "store/groups.ts", "store/rate-limit.ts"],
+  "flows: parents and children": ["plugins/flow-plan.ts", "plugins/flows.ts", "queue/flow.ts"],
+  recurrences: ["plugins/recurrences.ts", "job/recurrence.ts"],
+  "dedupe, groups, rate limits": ["plugins/dedupe.ts", "plugins/groups.ts", "plugins/rate-limit.ts"],
   "commands: cancel, retry, update, clear, pause, configure …": ["store/command.ts", "queue/queue-control.ts"],
   "inspection: lists, counts, waitFor": ["store/list.ts", "store/inspect.ts", "queue/wait-for.ts"],
-  "metrics and telemetry": ["worker/telemetry.ts", "worker/histogram.ts", "worker/metrics.ts"],
-  encryption: ["queue/missing-key.ts"],
+  metrics: ["worker/histogram.ts", "worker/metrics.ts"],
   "jobs that need the network": ["worker/network.ts"],
   "leading tabs, cross-tab events, pages put aside": ["leadership.ts", "announcements.ts", "attendance.ts"],
   "fluent jobs, middleware, hooks, marks, jobs run here": [
     "queue/job-builder.ts",
     "worker/middleware.ts",
     "worker/failure-hooks.ts",
-    "store/marks.ts",
+    "plugins/idempotency.ts",
     "queue/run-here.ts",
     "queue/inline.ts",
   ],
@@ -76,7 +75,8 @@ const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
 
 /** Parts of a page's bundle. */
 const FOLDERS: Readonly<Record<string, string>> = {
-  "core/store: the rules, as programs": "/core/src/store/",
+  "core/store: the kernel, as programs": "/core/src/store/",
+  "core/plugins: capabilities": "/core/src/plugins/",
   "core/job: records, options, retry policy": "/core/src/job/",
   "core/worker: claims, attempts, leases, limits": "/core/src/worker/",
   "core/queue: Queue and what it is made of": "/core/src/queue/",

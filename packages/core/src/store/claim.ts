@@ -143,7 +143,8 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
     if (part) parts.push(part);
   }
   const limits = parts.filter(({ capacity }) => capacity !== undefined);
-  const capacity = Math.min(...limits.map(({ capacity = 0 }) => capacity));
+  let capacity = Number.POSITIVE_INFINITY;
+  for (const limit of limits) capacity = Math.min(capacity, limit.capacity ?? 0);
   const due = new DueJobs(turn, queue, taking.settled);
   const before = taking.jobs.length;
   const isFull = () => parts.some((part) => part.full);
@@ -166,13 +167,14 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   }
 
   const spent = limits.filter((part) => taken >= (part.capacity ?? 0));
-  const frees = spent.flatMap((part) => part.nextAt?.(taken) ?? []);
+  const timed = spent.filter((part) => part.nextAt);
   // Whoever frees a slot looks again by itself: that needs no wake-up.
-  if (spent.length > 0 && capacity <= 0 && frees.length < spent.length) return;
+  if (spent.length > 0 && capacity <= 0 && timed.length < spent.length) return;
   if (isFull() || taking.left <= 0) taking.wakeAt = turn.now;
-  else if (frees.length > 0) {
+  else if (timed.length > 0) {
     // The next start is of use only to a job that is due by then.
-    const free = Math.max(...frees);
+    let free = turn.now;
+    for (const part of timed) free = Math.max(free, part.nextAt?.(taken) ?? free);
     const more = (yield* due.next(1)).length > 0;
     taking.wakeAt = Math.min(taking.wakeAt, more ? free : Math.max(free, due.wakeAt));
   } else if (spent.length === 0) taking.wakeAt = Math.min(taking.wakeAt, due.wakeAt);
