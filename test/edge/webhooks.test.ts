@@ -1,4 +1,4 @@
-import { defineJobs, memoryDriver, Queue } from "@quayside/core";
+import { aesGcm, defineJobs, memoryDriver, Queue } from "@quayside/core";
 import { type AllowedUrls, verifyWebhook, type WebhookOptions, webhook } from "@quayside/edge/webhook";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, it } from "vitest";
@@ -105,7 +105,7 @@ describe("a 2xx is done, whatever its body is", () => {
   });
 
   it("also one to an encrypted job whose result would be too large in its envelope", async () => {
-    const encryption = { keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" };
+    const encryption = aesGcm({ keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" });
     const queue = new Queue("hooks", memoryDriver(), { encryption, defaults: { encrypted: true, maxAttempts: 2 } });
     let sent = 0;
     const fetch = async () => {
