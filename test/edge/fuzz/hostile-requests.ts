@@ -1,0 +1,90 @@
+import fc from "fast-check";
+import { type Document, type FuzzRequest, requestsOf } from "./requests.ts";
+
+/** What attackers of one caller know of it. */
+export interface Target {
+  readonly ids: readonly string[];
+  readonly keys: readonly string[];
+  /** The key of its worker. */
+  readonly worker: string;
+  /** Positions that its lists answered. */
+  readonly cursors: readonly string[];
+  /** Senders under which its requests are remembered, or will be. */
+  readonly senders: readonly string[];
+  /** Digests of bodies that it sends. */
+  readonly digests: readonly string[];
+}
+
+/** A token, and queues that it is tried on. */
+export interface Attacker {
+  readonly token: string;
+  readonly queues: readonly string[];
+}
+
+/** A position in a list, made by hand: each part may be any other's, or none that there is. */
+export const forgedCursors: fc.Arbitrary<string> = fc
+  .tuple(
+    fc.constantFrom<unknown>(-1, 0, 1, 2, 3, 4, 5, 7, 1e9, 0.5, null, "0"),
+    fc.constantFrom<unknown>("", "ready", "blocked", "finished", "\uffff", 0),
+    fc.constantFrom(
+      "",
+      "mail",
+      "other",
+      "deep",
+      "mail/failed",
+      "mail/completed",
+      "other/failed",
+      "mail/name/x",
+      "\uffff",
+    ),
+    fc.constantFrom<unknown>(-101, -100, 0, 100, 1e300, null),
+    fc.constantFrom<unknown>(0, -1, 2 ** 53 - 1, 2 ** 53, Date.UTC(2026, 0)),
+    fc.constantFrom<unknown>(0, -1, 2 ** 53 - 1, ""),
+    fc.constantFrom("", "\uffff", "0000000z"),
+    fc.nat(8),
+    fc.boolean(),
+  )
+  .map(([stretch, place, lane, rank, at, order, tag, length, escaped]) => {
+    const parts = [stretch, place, lane, rank, at, order, tag];
+    const text = JSON.stringify(length < 4 ? parts.slice(0, length) : parts);
+    return escaped ? encodeURIComponent(text) : text;
+  });
+
+/** Requests as `requestsOf` makes them, each by one of the attackers, on its own queues and those of the target. */
+export function attacksOn(
+  document: Document,
+  target: Target,
+  attackers: readonly Attacker[],
+): fc.Arbitrary<FuzzRequest> {
+  const known = { ids: target.ids, keys: target.keys, all: "", mail: "", lesser: [""] };
+  const attacker = fc.oneof(
+    ...attackers.map(({ token, queues }) =>
+      fc.record({ token: fc.constant(token), queue: fc.constantFrom(...queues) }),
+    ),
+  );
+  const cursors = fc.oneof(forgedCursors, fc.constantFrom("", ...target.cursors));
+  const senders = fc.record({
+    sender: fc.oneof(fc.constantFrom(...target.senders), fc.string({ minLength: 1, maxLength: 9 })),
+    number: fc.constantFrom("1", "2", "7", "9007199254740991"),
+    digest: fc.constantFrom("d", ...target.digests),
+  });
+  return fc
+    .record({
+      request: requestsOf(document, known),
+      attacker,
+      cursor: fc.option(cursors, { freq: 2 }),
+      sender: fc.option(senders, { freq: 2 }),
+      speaksFor: fc.boolean(),
+    })
+    .map(({ request, attacker: { token, queue }, cursor, sender, speaksFor }) => {
+      let { path, headers, body } = request;
+      path = path.replace(/^\/mail(?=\/)/, () => `/${encodeURIComponent(queue)}`);
+      if (cursor !== null && request.operation === "listJobs")
+        path += `${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(cursor)}`;
+      if (sender !== null && request.operation === "addJobs")
+        headers = { ...headers, "quayside-request": `${new URLSearchParams(sender)}` };
+      if (speaksFor && request.operation === "exchange" && typeof body === "string")
+        body = body.replace(/"worker":"[^"]*"/, () => `"worker":${JSON.stringify(target.worker)}`);
+      return { ...request, path, token, headers, body };
+    });
+}
