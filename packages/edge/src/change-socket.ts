@@ -1,6 +1,5 @@
 import { type Change, type Clock, systemClock } from "@quayside/core";
-import { changeStream, parseChange } from "./change-stream.ts";
-import { shown } from "./worker-label.ts";
+import { changeStream, parseChange, spellChange } from "./change-stream.ts";
 
 /** Marks the sockets of queues among others that the object's class may hold. */
 const TAG = "quayside";
@@ -44,7 +43,7 @@ export class ChangeSockets {
       const { queue } = socket.deserializeAttachment() as Attachment;
       if (queue !== undefined && queue !== change.queue) continue;
       try {
-        socket.send(JSON.stringify(shown(change)));
+        socket.send(spellChange(change));
       } catch {
         // It is closing. Whoever told of the change must not suffer for it.
       }

@@ -44,7 +44,7 @@ export function changeStream(
         }
       };
       const unwatch = watch((change) => {
-        if (queue === undefined || change.queue === queue) send(`data: ${JSON.stringify(shown(change))}\n\n`);
+        if (queue === undefined || change.queue === queue) send(`data: ${spellChange(change)}\n\n`);
       }, end);
       let cancelHeartbeat: () => void = () => {};
       const beat = () => {
@@ -91,10 +91,22 @@ export async function readChanges(
   }
 }
 
+/** Jobs that one change names as ended; of more it says that any may have, so that a slow reader is not cut off. */
+const ENDED_NAMED = 1_000;
+
+export function spellChange(change: Change): string {
+  const { ended, ...rest } = change;
+  return JSON.stringify(shown(ended && ended.length > ENDED_NAMED ? rest : change));
+}
+
 export function parseChange(text: string): Change | undefined {
   try {
     const value = JSON.parse(text) as Partial<Change> | null;
-    return typeof value?.queue === "string" && typeof value.kind === "string" ? (value as Change) : undefined;
+    if (typeof value?.queue !== "string" || typeof value.kind !== "string") return undefined;
+    // From a server: a list that is none means any job.
+    if (value.ended === undefined || Array.isArray(value.ended)) return value as Change;
+    const { ended: _, ...rest } = value;
+    return rest as Change;
   } catch {
     return undefined;
   }

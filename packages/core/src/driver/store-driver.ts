@@ -7,7 +7,6 @@ import { everything } from "../plugins/everything.ts";
 import { schedules } from "../plugins/recurrences.ts";
 import { runTurn, type TurnResult } from "../store/aftermath.ts";
 import { command, type Step } from "../store/command.ts";
-import { withBy } from "../store/ended-ids.ts";
 import { enqueue } from "../store/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../store/exchange.ts";
 import { counts, getJob, tallies, wakeInstant } from "../store/inspect.ts";
@@ -220,7 +219,7 @@ export class StoreDriver implements Driver {
   protected async run<T>(body: (current: Turn) => Program<T>, by?: string, kind: ProgramKind = "change"): Promise<T> {
     const counted = this.#toCount.size > 0 ? this.#countAlong(body) : body;
     const { result, changes: made } = await this.#perform(counted, kind);
-    this.#tellAll(by === undefined ? made : made.map((change) => withBy(change, by)));
+    this.#tellAll(by === undefined ? made : made.map((change) => ({ ...change, by })));
     return result;
   }
 

@@ -54,6 +54,8 @@ export interface Change {
   readonly kind: (typeof CHANGE_KINDS)[number];
   /** The worker whose exchange it was, where it was one. */
   readonly by?: string;
+  /** Of kind `ended`: a number for each job that ended, made of its id. Absent: any job of the queue may have ended. */
+  readonly ended?: readonly number[];
 }
 
 /** Keys are tuples, compared part by part; a tuple that is a prefix of another comes first. Numbers are safe integers. */
