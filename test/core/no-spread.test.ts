@@ -16,6 +16,8 @@ const BOUNDED: readonly string[] = [
   "browser/src/outbox/line.ts: fingerprint(...jobs",
   "browser/src/outbox/undelivered.ts: push(...page",
   "core/src/queue/base64.ts: fromCharCode(...bytes",
+  "core/src/store/claim.ts: Math.max(...frees",
+  "core/src/store/claim.ts: Math.min(...limits",
   "core/src/store/operations.ts: together(...programs",
   "core/src/store/turn.ts: together(...others",
   "edge/src/client.ts: Math.min(...wakes",

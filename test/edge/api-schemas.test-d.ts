@@ -37,9 +37,9 @@ describe("the API's schemas", () => {
   });
 
   it("have all of queries, settings and recurrences", () => {
-    expectTypeOf<Required<ListParameters>>().toExtend<Omit<Required<ListQuery>, "queue" | "positions">>();
-    // Positions are for who puts the pages of several stores together, which is done behind the API.
-    expectTypeOf<keyof ListParameters>().toEqualTypeOf<Exclude<keyof ListQuery, "queue" | "positions">>();
+    expectTypeOf<Required<ListParameters>>().toExtend<Omit<Required<ListQuery>, "queue" | "positions" | "bytes">>();
+    // Positions and a share of the bytes are for who puts the pages of several stores together, which is done behind the API.
+    expectTypeOf<keyof ListParameters>().toEqualTypeOf<Exclude<keyof ListQuery, "queue" | "positions" | "bytes">>();
     expectTypeOf<keyof ClearParameters>().toEqualTypeOf<keyof JobFilter | "state">();
     expectTypeOf<keyof RetryParameters>().toEqualTypeOf<keyof JobFilter | "state">();
     expectTypeOf<SettingsBody>().toExtend<QueueConfig>();

@@ -145,6 +145,7 @@ describe("the alarm of a queue's object", () => {
       counts: () => stub.counts(name),
       command: () => stub.command({ type: "promote", queue: name, id: "no such job" }).catch(() => {}),
       schedules: () => stub.schedules(name),
+      children: () => stub.children(name, id, ""),
       nextWake: () => stub.nextWake([name]),
       shard: () => stub.shard("settings", { queue: name }),
       events: async () => (await stub.events()).cancel(),

@@ -25,7 +25,7 @@ export function fakeShards(stock: number[] = []) {
         if (verb === "settings") return {};
         return { receipts: ask.jobs.map(({ id }, at) => ({ id: `${shard}/${id ?? at}`, deduplicated: false })) };
       },
-      async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+      async exchangePage(request: ExchangeRequest): Promise<ExchangeReply> {
         note(shard, "exchange", request);
         const { exchange, claim } = request;
         const before = claimed.get(shard) ?? new Map<number, ExchangeReply>();

@@ -85,6 +85,7 @@ export { cutText, describe } from "./job/text.ts";
 export { ALL, everything } from "./plugins/everything.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
 export { type Admission, enqueueWithin } from "./plugins/quota.ts";
+export { REPLY_BYTES, Reply } from "./plugins/reply.ts";
 export {
   addToShard,
   liveGroups,
@@ -143,6 +144,7 @@ export { attentionAt, attentionOf, awaitsVerdict, storedQueues } from "./store/i
 export { comparePositions } from "./store/list.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
+export type { ReplyRoom } from "./store/reply-room.ts";
 export {
   type AlarmWish,
   CHANGE_KINDS,
@@ -163,6 +165,7 @@ export {
 export type { Turn } from "./store/turn.ts";
 export type {
   AttemptReport,
+  ChildrenPage,
   ClaimedJob,
   ClaimQueue,
   Command,

@@ -25,6 +25,7 @@ import {
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
 import {
+  isChildren,
   isCounts,
   isExchangeReply,
   isJob,
@@ -42,6 +43,7 @@ import { SplitExchange } from "./client/split-exchange.ts";
 import { Closable } from "./closable.ts";
 import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
 import { replyOf } from "./lost-exchange.ts";
+import { allSchedules, withAllChildren } from "./pages.ts";
 
 export { shardOfKey } from "./shards/route.ts";
 
@@ -151,7 +153,7 @@ export class HttpDriver implements Driver {
     return this.#split.exchange(request);
   }
 
-  #exchangeOne(
+  async #exchangeOne(
     queue: string,
     { claim: { queues, ...claim }, liveness: _, ...rest }: RecallingRequest & { readonly only?: string },
   ): Promise<RecallingReply> {
@@ -161,8 +163,12 @@ export class HttpDriver implements Driver {
     const { worker, exchange, only } = rest;
     const key = idempotencyKey(worker, exchange, queue, ...(only === undefined ? [] : [only]));
     const headers = { "idempotency-key": key };
-    return this.#call<RecallingReply>("POST", queue, "exchange", isExchangeReply, JSON.stringify(body), headers).catch(
+    const text = JSON.stringify(body);
+    const reply = await this.#call<RecallingReply>("POST", queue, "exchange", isExchangeReply, text, headers).catch(
       replyOf,
+    );
+    return withAllChildren(reply, (of, id, after) =>
+      this.#call("GET", of, `jobs/${idPart(id)}/children${queryOf({ after })}`, isChildren),
     );
   }
 
@@ -216,7 +222,7 @@ export class HttpDriver implements Driver {
   }
 
   async schedules(queue: string): Promise<readonly Schedule[]> {
-    return this.#call("GET", queue, "schedules", isSchedules);
+    return allSchedules((after) => this.#call("GET", queue, `schedules${queryOf({ after })}`, isSchedules));
   }
 
   async nextWake(queues: readonly string[]): Promise<number | undefined> {

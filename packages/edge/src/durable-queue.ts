@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type {
+  ChildrenPage,
   Clock,
   Command,
   CommandReply,
@@ -128,8 +129,12 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     return this.#queues.rpc.command(command);
   }
 
-  schedules(queue: string): Promise<Reply<readonly Schedule[]>> {
-    return this.#queues.rpc.schedules(queue);
+  schedules(queue: string, after?: string): Promise<Reply<readonly Schedule[]>> {
+    return this.#queues.rpc.schedules(queue, after);
+  }
+
+  children(queue: string, id: string, after: string): Promise<Reply<ChildrenPage>> {
+    return this.#queues.rpc.children(queue, id, after);
   }
 
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {

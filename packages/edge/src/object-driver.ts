@@ -1,6 +1,7 @@
 import {
   type Admission,
   type Change,
+  type ChildrenPage,
   type Clock,
   type EnqueueReceipt,
   type ExchangeReply,
@@ -13,9 +14,12 @@ import {
   type NumberedRequest,
   type Program,
   type Quota,
+  Reply,
+  type Schedule,
   type Store,
   StoreDriver,
 } from "@quayside/core";
+import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
 import type { ShardVerbs } from "./queue-rpc.ts";
 import { ObjectShard } from "./shards/object-shard.ts";
 import type { Transactions } from "./transactions.ts";
@@ -40,7 +44,7 @@ export interface ObjectDriverOptions {
  * The driver inside a queue's object. Workers of this process live and die with it, so whoever holds a lease of that
  * kind and did not enlist here belongs to an earlier life of the object: its jobs are taken back at once.
  */
-export class ObjectDriver extends StoreDriver {
+export class ObjectDriver extends StoreDriver implements Pages {
   readonly #store: ObjectStore;
   readonly #sync: () => Promise<void>;
   readonly #shard: ObjectShard;
@@ -54,6 +58,7 @@ export class ObjectDriver extends StoreDriver {
       clock,
       shard,
       ...(cron && { cron }),
+      reply: () => new Reply(),
       enlist: async (worker) => {
         alive.add(worker);
         return { liveness: "process", leave: () => void alive.delete(worker) };
@@ -125,11 +130,27 @@ export class ObjectDriver extends StoreDriver {
    * afterwards, or it would kill it again and again, uncounted. The object's own worker makes no exchange inside a
    * transaction of the object's code (R3): its claims and settlements would be undone with it.
    */
-  override async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+  async exchangePage(request: ExchangeRequest): Promise<ExchangeReply> {
     if (request.liveness === "process") await this.#transactions.ended();
     const reply = await super.exchange(request);
     if (reply.jobs.length > 0) await this.#sync();
     return reply;
+  }
+
+  override async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    return withAllChildren(await this.exchangePage(request), (queue, id, after) => this.childrenPage(queue, id, after));
+  }
+
+  childrenPage(queue: string, id: string, after: string): Promise<ChildrenPage> {
+    return this.run(() => new Reply().children({ queue, id }, after));
+  }
+
+  schedulesPage(queue: string, after?: string): Promise<readonly Schedule[]> {
+    return this.run(() => new Reply().schedules(queue, after));
+  }
+
+  override schedules(queue: string): Promise<readonly Schedule[]> {
+    return allSchedules((after) => this.schedulesPage(queue, after));
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  type ChildrenPage,
   type Clock,
   type Command,
   type CommandReply,
@@ -52,7 +53,7 @@ export class ObjectRpc implements QueueRpc {
       const round = checkRound(request);
       if (driver.isOwn(round.worker))
         throw new QuaysideError("forbidden", "A worker of the object itself has this key.", { option: "worker" });
-      return driver.exchange({ ...round, liveness: "time" });
+      return driver.exchangePage({ ...round, liveness: "time" });
     });
   }
 
@@ -72,8 +73,12 @@ export class ObjectRpc implements QueueRpc {
     return this.#answer((driver) => driver.command(command), [command.queue]);
   }
 
-  schedules(queue: string): Promise<Reply<readonly Schedule[]>> {
-    return this.#answer((driver) => driver.schedules(queue));
+  schedules(queue: string, after?: string): Promise<Reply<readonly Schedule[]>> {
+    return this.#answer((driver) => driver.schedulesPage(queue, after));
+  }
+
+  children(queue: string, id: string, after: string): Promise<Reply<ChildrenPage>> {
+    return this.#answer((driver) => driver.childrenPage(queue, id, after));
   }
 
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {

@@ -1,4 +1,5 @@
 import {
+  type ChildrenPage,
   type Command,
   type CommandReply,
   type EnqueueReceipt,
@@ -33,7 +34,10 @@ export interface QueueRpc {
   list(query: ListQuery): Promise<Reply<JobPage>>;
   counts(queue: string): Promise<Reply<JobCounts>>;
   command(command: Command): Promise<Reply<CommandReply>>;
-  schedules(queue: string): Promise<Reply<readonly Schedule[]>>;
+  /** A page: see `Pages.schedulesPage`. */
+  schedules(queue: string, after?: string): Promise<Reply<readonly Schedule[]>>;
+  /** A page of how the children of a parent ended: see `Pages.childrenPage`. */
+  children(queue: string, id: string, after: string): Promise<Reply<ChildrenPage>>;
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>>;
   /** What a driver of a split queue asks of one of its shards. */
   shard<Verb extends keyof ShardVerbs>(
@@ -105,6 +109,7 @@ const VERBS: { readonly [Verb in keyof QueueRpc]: true } = {
   counts: true,
   command: true,
   schedules: true,
+  children: true,
   nextWake: true,
   shard: true,
   events: true,
@@ -156,7 +161,8 @@ export function queueStub(namespace: QueueNamespace, queue: string, shard = 0): 
     list: (query) => stub.list(query),
     counts: (queue) => stub.counts(queue),
     command: (command) => stub.command(command),
-    schedules: (queue) => stub.schedules(queue),
+    schedules: (queue, after) => stub.schedules(queue, after),
+    children: (queue, id, after) => stub.children(queue, id, after),
     nextWake: (queues) => stub.nextWake(queues),
     shard: (verb, ask) => stub.shard(verb, ask),
     events: async (queue) => (stub.fetch && (await socketStream(stub as Fetcher, queue))) ?? (await stub.events(queue)),

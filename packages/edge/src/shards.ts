@@ -1,5 +1,6 @@
 import {
   type Change,
+  type ChildrenPage,
   type Clock,
   type Command,
   type CommandReply,
@@ -23,12 +24,14 @@ import {
 import { Closable } from "./closable.ts";
 import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
 import { PATIENCE_MS } from "./late-place.ts";
+import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
 import { checkNamespace, type QueueNamespace, queueStub } from "./queue-rpc.ts";
 import { ShardAdder } from "./shards/add.ts";
 import { ShardCommands } from "./shards/command.ts";
 import { ShardExchange } from "./shards/exchange.ts";
 import { Layout, type ShardsOption } from "./shards/layout.ts";
 import { mergeList } from "./shards/merge-list.ts";
+import { mergeSchedules } from "./shards/merge-schedules.ts";
 import { checkSplittable } from "./shards/names.ts";
 import { homeOfId } from "./shards/route.ts";
 import type { ShardPort } from "./shards/shard-port.ts";
@@ -74,7 +77,7 @@ export function shardedDriver(namespace: QueueNamespace, queue: string, options:
  * says which shard that is, and a generated id names it. What would have to hold over all shards is refused, with
  * `invalid_option`: a rate limit, `maxActive`, a job or flow whose keys may lie in two shards.
  */
-export class ShardedDriver implements Driver {
+export class ShardedDriver implements Driver, Pages {
   readonly #open: (shard: number) => ShardPort;
   readonly #layout: Layout;
   readonly #adder: ShardAdder;
@@ -100,7 +103,7 @@ export class ShardedDriver implements Driver {
       clock,
       patienceMs,
       reach: () => this.#layout.reach,
-      exchange: (index, request) => shard(index).exchange(request),
+      exchange: (index, request) => shard(index).exchangePage(request),
       heard: (index, queues) => heardOf(shard(index), queues),
       memos: options.memos === true,
     });
@@ -127,8 +130,12 @@ export class ShardedDriver implements Driver {
     return jobs.length === 0 ? [] : this.#adder.add(jobs, request);
   }
 
-  /** @param request `only`: one shard, which the worker asks apart from the others. */
   async exchange(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
+    return withAllChildren(await this.exchangePage(request), (queue, id, after) => this.childrenPage(queue, id, after));
+  }
+
+  /** @param request `only`: one shard, which the worker asks apart from the others. */
+  async exchangePage(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
     this.#check();
     for (const { queue } of request.claim.queues) this.#follow(queue);
     if (this.#places) return this.#places.exchange(request);
@@ -167,9 +174,22 @@ export class ShardedDriver implements Driver {
     };
   }
 
-  async schedules(queue: string): Promise<readonly Schedule[]> {
-    const all = await this.#all((shard) => shard.schedules(queue));
-    return all.flat().sort((a, b) => (a.key < b.key ? -1 : 1));
+  schedules(queue: string): Promise<readonly Schedule[]> {
+    return allSchedules((after) => this.schedulesPage(queue, after));
+  }
+
+  async schedulesPage(queue: string, after?: string): Promise<readonly Schedule[]> {
+    return mergeSchedules(await this.#all((shard) => shard.schedulesPage(queue, after)));
+  }
+
+  async childrenPage(queue: string, id: string, after: string): Promise<ChildrenPage> {
+    this.#check();
+    const { first, rest } = this.#placesOf(id);
+    for (const shard of [first, ...rest]) {
+      const page = await this.#shard(shard).childrenPage(queue, id, after);
+      if (page.children.length > 0 || page.moreChildren !== undefined) return page;
+    }
+    return { children: [] };
   }
 
   async command(command: Command): Promise<CommandReply> {

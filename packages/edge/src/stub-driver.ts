@@ -1,5 +1,6 @@
 import {
   type Change,
+  type ChildrenPage,
   type Clock,
   type Command,
   type CommandReply,
@@ -20,6 +21,7 @@ import {
 } from "@quayside/core";
 import { ChangeFeed } from "./change-feed.ts";
 import { Closable } from "./closable.ts";
+import { allSchedules, withAllChildren } from "./pages.ts";
 import { type QueueRpc, type Reply, type ShardVerbs, unwrap } from "./queue-rpc.ts";
 import type { ShardPort } from "./shards/shard-port.ts";
 
@@ -62,6 +64,10 @@ export class StubDriver implements ShardPort {
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    return withAllChildren(await this.exchangePage(request), (queue, id, after) => this.childrenPage(queue, id, after));
+  }
+
+  async exchangePage(request: ExchangeRequest): Promise<ExchangeReply> {
     this.#feed.recognise(request);
     for (const { queue } of request.claim.queues) this.#feed.follow(queue);
     return this.#call((stub) => stub.exchange(request));
@@ -84,8 +90,16 @@ export class StubDriver implements ShardPort {
     return this.#call((stub) => stub.command(command));
   }
 
-  async schedules(queue: string): Promise<readonly Schedule[]> {
-    return this.#call((stub) => stub.schedules(queue));
+  schedules(queue: string): Promise<readonly Schedule[]> {
+    return allSchedules((after) => this.schedulesPage(queue, after));
+  }
+
+  async schedulesPage(queue: string, after?: string): Promise<readonly Schedule[]> {
+    return this.#call((stub) => stub.schedules(queue, after));
+  }
+
+  async childrenPage(queue: string, id: string, after: string): Promise<ChildrenPage> {
+    return this.#call((stub) => stub.children(queue, id, after));
   }
 
   async nextWake(queues: readonly string[]): Promise<number | undefined> {

@@ -14,6 +14,7 @@ import { everyLease } from "../store/leases.ts";
 import { list } from "../store/list.ts";
 import { Mint, SET_BACK_MS } from "../store/mint.ts";
 import { Plugins } from "../store/plugin.ts";
+import type { ReplyRoom } from "../store/reply-room.ts";
 import type { Change, Liveness, Program, ProgramKind, Store } from "../store/store.ts";
 import type { Surroundings, Turn } from "../store/turn.ts";
 import type {
@@ -39,6 +40,8 @@ export interface StoreDriverOptions {
   readonly random?: () => number;
   /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */
   readonly cron?: NextCron;
+  /** Makes what bounds an answer that leaves the process (R31). Absent: nothing does. */
+  readonly reply?: () => ReplyRoom;
   /** Takes what shows a worker alive (a Web Lock). Absent: its lease alone does. */
   readonly enlist?: (worker: string) => Promise<Enlistment>;
   /** Which of these workers, of this liveness, are certainly gone. */
@@ -273,6 +276,7 @@ export class StoreDriver implements Driver {
       random: this.#random,
       plugins: this.plugins,
       memory: this.#memory,
+      reply: this.#options.reply?.(),
     };
   }
 

@@ -129,7 +129,7 @@ export const SEALED = "quayside:sealed";
 /** An error of an encrypted job's handler (`cause`), with the envelope that is stored in place of message and stack. */
 export class SealedError extends QuaysideError {
   constructor(cause: unknown, sealed: Json) {
-    const message = "An error of an encrypted job. It is read with the key of the job.";
+    const message = "An error of an encrypted job: its key reads it.";
     super(toStoredError(cause).code, message, { [SEALED]: sealed }, cause);
   }
 }

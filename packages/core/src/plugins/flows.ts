@@ -33,8 +33,9 @@ export const flows: Plugin = {
     const family = job.hasChildren ? yield* getCell(kind("family", job.queue), job.id) : undefined;
     return family?.pending ? blocked(job, "children", job.id) : job;
   },
-  *reply(_, job) {
-    return job.hasChildren ? { children: yield* outcomes(job) } : undefined;
+  *reply({ reply }, job) {
+    if (!job.hasChildren) return undefined;
+    return reply ? yield* reply.children(job) : { children: yield* outcomes(job) };
   },
 };
 

@@ -20,9 +20,6 @@ import type { Command, CommandReply, Schedule } from "../store/verbs.ts";
  */
 export const recurrences = (cron?: NextCron): Plugin => new Recurrences(cron);
 
-/** Recurrences listed of one queue, at most. */
-const LIST_LIMIT = 10_000;
-
 /** How much a caller's clock may be ahead of the store's for its `startAt` still to mean "now". */
 const START_SLACK_MS = 60_000;
 
@@ -182,17 +179,21 @@ function occurrenceOf(pending: StoredJob, job: NewJob, at: number, now: number):
   return expiresInMs === undefined ? next : { ...next, expiresAt: at + expiresInMs };
 }
 
+/** All recurrences of a queue, in the order of their keys. */
 export function* schedules(queue: string): Program<readonly Schedule[]> {
-  const cells = yield* listCells(kind("schedule", queue), LIST_LIMIT);
-  return cells.map(({ name: key, value: { job, ...cell } }) => ({
-    ...cell,
-    key,
-    queue,
-    name: job.name,
-    payload: JSON.parse(job.payload),
-    ...(job.sealed && { sealed: job.sealed }),
-  }));
+  const cells = yield* listCells(kind("schedule", queue), Number.POSITIVE_INFINITY);
+  return cells.map(({ name, value }) => shown(queue, name, value));
 }
+
+/** A recurrence as people see it. */
+export const shown = (queue: string, key: string, { job, ...cell }: ScheduleCell): Schedule => ({
+  ...cell,
+  key,
+  queue,
+  name: job.name,
+  payload: JSON.parse(job.payload),
+  ...(job.sealed && { sealed: job.sealed }),
+});
 
 function* placeOccurrence(
   turn: Turn,

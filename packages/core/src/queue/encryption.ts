@@ -100,7 +100,7 @@ class AesGcm implements Encryption {
     if (!crypto.subtle)
       throw invalidOption(
         "encryption",
-        "encryption needs crypto.subtle, which only secure contexts have: serve the page over HTTPS, or from localhost.",
+        "encryption needs crypto.subtle: serve the page over HTTPS, or from localhost.",
       );
     fields(option, "encryption", ["keys", "current"], "encryption.");
     for (const [id, key] of Object.entries(fields(option.keys, "encryption.keys"))) {
@@ -263,7 +263,7 @@ const isSealed = (value: unknown): value is Sealed => {
 function unreadable({ id = "", field }: Bound, why: string, cause?: unknown): QuaysideError {
   return new QuaysideError(
     "decryption_failed",
-    `The ${field ?? "payload"} of job ${id} ${why}: the key is another one, or it was changed, or moved here from another job.`,
+    `The ${field ?? "payload"} of job ${id} ${why}: it takes another key, or was changed, or moved from another job.`,
     { id },
     cause,
   );

@@ -47,6 +47,8 @@ export interface ClaimPart {
   finish?(started: number): Program<void>;
 }
 
+/** Due jobs that are read at a time: each may be large. */
+const READ_STEP = 256;
 /** From this interruption on a job is claimed alone: it may be what kills its process. */
 const ALONE_FROM = 2;
 
@@ -105,8 +107,9 @@ class Taking implements Claimed {
 
   /** @param startsOnly it must not be taken ahead. */
   take(job: StoredJob, startsOnly: boolean): boolean {
-    // It is the next to start: what stands behind it, in any queue, is not to be taken ahead of it (R18).
-    if (this.left <= this.#prefetch && (startsOnly || isNeverAhead(job))) {
+    // It is the next to start: what stands behind it, in any queue, is not to be taken ahead of it (R18). So is one for
+    // which the reply has no room (R31).
+    if ((this.left <= this.#prefetch && (startsOnly || isNeverAhead(job))) || this.turn.reply?.refuses(job)) {
       this.left = 0;
       return false;
     }
@@ -149,7 +152,7 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   const before = taking.jobs.length;
   const isFull = () => parts.some((part) => part.full);
   while (!taking.done && !isFull()) {
-    const want = Math.min(taking.wanted(limits.length > 0), capacity - (taking.jobs.length - before));
+    const want = Math.min(taking.wanted(limits.length > 0), capacity - (taking.jobs.length - before), READ_STEP);
     const page = want > 0 ? yield* due.next(want) : [];
     if (page.length === 0) break;
     for (const part of parts) if (part.read) yield* part.read(page);

@@ -43,6 +43,7 @@ export function* exchange(
       ? turn.plugins.with("prepare").flatMap((plugin) => queues.map((queue) => plugin.prepare(turn, queue)))
       : []),
   );
+  turn.reply?.atMost(request.claim.bytes);
   const leases = yield* turn.leases();
   const before = leases.of(request.worker);
   if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);

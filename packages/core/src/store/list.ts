@@ -3,7 +3,7 @@ import { DEFAULTS } from "../job/defaults.ts";
 import { invalidOption } from "../job/errors.ts";
 import { LIMITS } from "../job/limits.ts";
 import { finishedLane, readyLane } from "../job/place.ts";
-import type { EndState, JobKey, JobState, StoredJob } from "../job/record.ts";
+import type { EndState, JobKey, JobRecord, JobState, StoredJob } from "../job/record.ts";
 import { END_STATES, isUndelayed, STATES, toJobRecord } from "../job/transitions.ts";
 import { append } from "./append.ts";
 import { blockedLanes } from "./inspect.ts";
@@ -29,46 +29,52 @@ export interface Position {
 }
 
 /**
- * Records read before a page is returned short, with a cursor. The last step may add 1,001: both together stay below the
+ * Records read before a page is returned short, with a cursor. The last step may add some: both together stay below the
  * 10,000 records that one call may read (R32).
  */
 const READ_LIMIT = 8_000;
-/** Records read at a time where a filter leaves out most of them. */
+/** Records read at a time: each may be large, and a filter may leave out most of them. */
 const SEARCH = 100;
 const MOST = Number.MAX_SAFE_INTEGER;
 
-/** A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. */
+/**
+ * A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. It is cut short
+ * where the reply has no room for more (R31), but has one job.
+ */
 export function* list(turn: Turn, query: ListQuery): Program<JobPage> {
-  const { queue, state, tags, limit = DEFAULTS.pageLimit, cursor, positions } = query;
+  const { queue, state, tags, limit = DEFAULTS.pageLimit, cursor, positions, bytes } = query;
   integer(limit, 1, LIMITS.page, "limit");
   if (state !== undefined) oneOf(state, STATES, "state");
   const leases = yield* turn.leases();
-  const shown: Found[] = [];
   let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
   // The caller may have made it up: one that lies elsewhere would show other states, or the jobs of other queues (R32).
   const range = stretchesOf(queue, state)[at.stretch]?.range;
   if (!range || (at.key && (compareKeys(at.key, range.from) < 0 || compareKeys(at.key, range.to) >= 0))) throw madeUp();
+  turn.reply?.atMost(bytes);
+  const jobs: JobRecord[] = [];
+  const shown: string[] = [];
+  let last: Position | undefined;
   // One more than asked tells whether there is another page.
   let least = tags ? SEARCH : 1;
-  for (let total = 0; at && shown.length <= limit && total < READ_LIMIT; ) {
-    const want = Math.max(limit + 1 - shown.length, least);
+  for (let total = 0; at && at !== last && total < READ_LIMIT; ) {
+    const want = Math.min(Math.max(limit + 1 - jobs.length, least), SEARCH + 1);
     const { found, next }: Walked = yield* walk(turn, queue, state, at, want);
-    append(
-      shown,
-      found.filter(({ job }) => !tags || tags.every((tag) => job.tags?.includes(tag))),
-    );
-    total += want;
     at = next;
+    for (const { job, position } of found) {
+      if (tags?.some((tag) => !job.tags?.includes(tag))) continue;
+      const record = toJobRecord(job, turn.now, leases.holderOf(job.key)?.held);
+      if (jobs.length === limit || (turn.reply?.refuses(record) && jobs.length > 0)) {
+        at = last;
+        break;
+      }
+      jobs.push(record);
+      last = position;
+      if (positions) shown.push(encodeCursor(position));
+    }
+    total += want;
     if (!found.length) least = SEARCH;
   }
-  const page = shown.slice(0, limit);
-  const jobs = page.map(({ job }) => toJobRecord(job, turn.now, leases.holderOf(job.key)?.held));
-  const resume = shown.length > limit ? page[page.length - 1]?.position : at;
-  return {
-    jobs,
-    ...(resume && { cursor: encodeCursor(resume) }),
-    ...(positions && { positions: page.map(({ position }) => encodeCursor(position)) }),
-  };
+  return { jobs, ...(at && { cursor: encodeCursor(at) }), ...(positions && { positions: shown }) };
 }
 
 /**

@@ -55,14 +55,16 @@ export function* recover(turn: Turn, self: string, judge: Judge): Program<Recove
     const isOver =
       judge.isDead(lease) || (turn.now >= endOf(lease) && (lease.held.length === 0 || judge.isSilent(lease)));
     if (lease === found && !isOver) continue;
-    if (room <= 0) return { interrupted, more: true };
-    const taken = isOver ? lease.held.slice(0, room) : [];
+    if (room <= 0) break;
+    let taken: readonly Held[] = isOver ? lease.held.slice(0, room) : [];
+    if (turn.reply) taken = yield* turn.reply.fitting(taken);
     room -= Math.max(1, taken.length);
     if (isOver && taken.length === lease.held.length) leases.delete(lease.key[0]);
     else leases.set({ ...lease, held: lease.held.slice(taken.length) });
     append(interrupted, yield* takeBack(turn, taken));
+    if (isOver && taken.length < lease.held.length) room = 0;
   }
-  return { interrupted, more: false };
+  return { interrupted, more: room <= 0 };
 }
 
 function* takeBack(turn: Turn, taken: readonly Held[]): Program<readonly StoredJob[]> {

@@ -9,6 +9,7 @@ import { everyLease, Leases } from "./leases.ts";
 import type { Mint } from "./mint.ts";
 import { get, put, together } from "./operations.ts";
 import type { Plugin, Plugins } from "./plugin.ts";
+import type { ReplyRoom } from "./reply-room.ts";
 import type { Change, Held, Program, QueueSettings, TallyRecord } from "./store.ts";
 
 /** What the process that owns the store gives to each program it runs. */
@@ -22,6 +23,8 @@ export interface Surroundings {
   readonly plugins: Plugins;
   /** What a plugin remembers in this process between transactions, by its name. */
   readonly memory: Map<string, unknown>;
+  /** The room in an answer that leaves the process; absent: there is no bound. */
+  readonly reply?: ReplyRoom | undefined;
 }
 
 export type TallyPlace = Exclude<keyof TallyRecord, "key">;
@@ -32,6 +35,7 @@ export class Turn {
   readonly random: () => number;
   horizon: number;
   readonly plugins: Plugins;
+  readonly reply: ReplyRoom | undefined;
   readonly #memory: Surroundings["memory"];
   /** What plugins know in this transaction, by plugin. */
   readonly #parts = new Map<Plugin, unknown>();
@@ -53,6 +57,7 @@ export class Turn {
     this.horizon = Math.max(surroundings.now, surroundings.horizon);
     this.random = surroundings.random;
     this.plugins = surroundings.plugins;
+    this.reply = surroundings.reply;
     this.#memory = surroundings.memory;
     this.#mint = surroundings.mint;
   }

@@ -53,6 +53,8 @@ export interface ExchangeRequest {
     readonly queues: readonly ClaimQueue[];
     /** It runs jobs of other stores, too: what must be the only one that runs is not for it now. */
     readonly busy?: boolean;
+    /** What is left of the reply, in bytes, where other stores have a share in it: see `Reply`. */
+    readonly bytes?: number;
   };
   /** The worker is leaving: its lease goes when it holds nothing more. */
   readonly leave?: boolean;
@@ -111,11 +113,17 @@ export interface ExchangeReply {
   readonly troubles?: readonly unknown[];
 }
 
-export interface ClaimedJob {
+/** `children` and `moreChildren`: where it is the parent of a flow. */
+export interface ClaimedJob extends Partial<ChildrenPage> {
   readonly token: string;
   readonly job: JobRecord;
-  /** How its children ended, where it is the parent of a flow. */
-  readonly children?: readonly ChildOutcome[];
+}
+
+/** How the children of a parent ended, as many as one reply carries (R31). */
+export interface ChildrenPage {
+  readonly children: readonly ChildOutcome[];
+  /** Where to go on: see `Reply.children`. Absent: these are the last. */
+  readonly moreChildren?: string;
 }
 
 export interface ListQuery {
@@ -128,6 +136,8 @@ export interface ListQuery {
   readonly cursor?: string;
   /** Where each job of the page stands, too. */
   readonly positions?: true;
+  /** Most bytes of the page, unless its one job has more, where other stores have a share in it: see `Reply`. */
+  readonly bytes?: number;
 }
 
 export interface JobPage {

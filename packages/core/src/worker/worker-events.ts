@@ -133,7 +133,7 @@ export class Reporter {
     const message =
       name === undefined
         ? `This worker of queue ${queue} has no handler: it runs nothing until one is registered.`
-        : `Queue ${queue} holds jobs named ${JSON.stringify(name)}, for which this worker has no handler. They wait for one that has.`;
+        : `Queue ${queue} holds jobs named ${JSON.stringify(name)}: they wait for a worker that has a handler for them.`;
     this.fault(new QuaysideError("unknown_job", message, { queue, name }));
   }
 

@@ -119,9 +119,11 @@ function make() {
     error: z.exactOptional(storedError),
     sealed: z.exactOptional(z.literal(true)),
   });
+  const children = z.array(child);
+  const moreChildren = z.exactOptional(z.string());
   const ExchangeReply = z.strictObject({
     exchange: count,
-    jobs: z.array(z.strictObject({ token: z.string(), job: Job, children: z.exactOptional(z.array(child)) })),
+    jobs: z.array(z.strictObject({ token: z.string(), job: Job, children: z.exactOptional(children), moreChildren })),
     lost: z.array(z.string()),
     cancel: z.array(z.string()),
     interrupted: z.array(Job),
@@ -157,6 +159,7 @@ function make() {
     JobPage,
     Counts,
     CommandReply,
+    Children: z.strictObject({ children, moreChildren }),
     Schedules: z.array(Schedule),
     ExchangeReply,
     NextWake: z.strictObject({ nextWakeMs: z.nullable(count) }),

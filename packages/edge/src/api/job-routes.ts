@@ -4,7 +4,7 @@ import { readJob, readJobs } from "./new-jobs.ts";
 import { checkAgainst } from "./option-caps.ts";
 import { FieldsError } from "./problem.ts";
 import { type Route, route } from "./route.ts";
-import { jobBodies, jobBody, listQuery, scheduleBody, updateBody } from "./schemas.ts";
+import { afterQuery, jobBodies, jobBody, listQuery, scheduleBody, updateBody } from "./schemas.ts";
 
 const READ = ["work", "admin"] as const;
 const ADMIN = ["admin"] as const;
@@ -83,6 +83,18 @@ export const jobRoutes: readonly Route[] = [
       return job;
     },
   }),
+  route({
+    id: "listChildren",
+    method: "GET",
+    path: "/:queue/jobs/:id/children",
+    scopes: READ,
+    summary: "How the children of a parent ended: a page of them. Its moreChildren is the after of the next one.",
+    query: afterQuery,
+    status: 200,
+    answer: "Children",
+    errors: [],
+    handle: ({ driver, queue, id, query: { after = "" } }) => driver.childrenPage(queue, id, after),
+  }),
   jobCommand("cancel", "Ends a waiting job as cancelled; asks a running one to stop."),
   jobCommand("retry", "Puts a failed or cancelled job back in line, with fresh attempts."),
   jobCommand("promote", "Makes a delayed job due now."),
@@ -121,11 +133,13 @@ export const jobRoutes: readonly Route[] = [
     method: "GET",
     path: "/:queue/schedules",
     scopes: READ,
-    summary: "The recurrences of the queue.",
+    summary:
+      "A page of the queue's recurrences, in the order of their keys: those after one, or the first. Empty at the end.",
+    query: afterQuery,
     status: 200,
     answer: "Schedules",
     errors: [],
-    handle: ({ driver, queue }) => driver.schedules(queue),
+    handle: ({ driver, queue, query: { after } }) => driver.schedulesPage(queue, after),
   }),
   route({
     id: "setSchedule",

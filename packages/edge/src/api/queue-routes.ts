@@ -94,7 +94,7 @@ export const queueRoutes: readonly Route[] = [
       const { names, ...rest } = claim;
       const queues = [{ queue, ...(names && { names }) }];
       const own = { ...round, worker: await worker(round.worker), liveness: "time" };
-      const reply = await driver.exchange({ ...own, claim: { ...rest, queues } } as ExchangeRequest);
+      const reply = await driver.exchangePage({ ...own, claim: { ...rest, queues } } as ExchangeRequest);
       // It may take back jobs of workers that are gone in all queues of the object; this caller sees those of its own.
       return unlessLost({ ...reply, interrupted: reply.interrupted.filter((job) => job.queue === queue) });
     },

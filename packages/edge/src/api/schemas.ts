@@ -210,6 +210,9 @@ export const listQuery = z.strictObject({
   tags: z.exactOptional(tags),
 });
 
+/** Where the page before ended. */
+export const afterQuery = z.strictObject({ after: z.exactOptional(z.string()) });
+
 const filter = {
   name: z.exactOptional(z.string()),
   tags: z.exactOptional(tags),

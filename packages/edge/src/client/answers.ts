@@ -17,6 +17,8 @@ export const isJobPage = (value: unknown): boolean => isObject(value) && isList(
 
 export const isCounts = (value: unknown): boolean => isObject(value) && typeof value["waiting"] === "number";
 
+export const isChildren = (value: unknown): boolean => isObject(value) && isList(value["children"], isObject);
+
 export const isSchedules = (value: unknown): boolean => isList(value, isObject);
 
 export const isNextWake = (value: unknown): boolean =>

@@ -1,8 +1,27 @@
 import { RpcTarget } from "cloudflare:workers";
-import type { HandlerContext, JobRequest, PublishRequest } from "@quayside/core";
+import {
+  type ChildOutcome,
+  type HandlerContext,
+  type JobRequest,
+  type PublishRequest,
+  REPLY_BYTES,
+} from "@quayside/core";
+import { jsonBytes } from "../json-bytes.ts";
 import { type Reply, reply } from "../queue-rpc.ts";
 import type { JobLink, JobReport } from "./job-call.ts";
 import { type SentFailure, sendFailure } from "./sent-failure.ts";
+
+/** Those from one on that one call carries (R31): 8 MiB, and at least one. */
+export function childrenFrom(children: readonly ChildOutcome[], from: number): readonly ChildOutcome[] {
+  let bytes = 0;
+  let end = from;
+  for (const child of children.slice(from)) {
+    bytes += jsonBytes(child);
+    if (bytes > REPLY_BYTES && end > from) break;
+    end++;
+  }
+  return children.slice(from, end);
+}
 
 /**
  * The attempt's end of a call to a consumer. An `AbortSignal` crosses RPC only where a compatibility flag allows it, and
@@ -28,6 +47,10 @@ export class AttemptLink extends RpcTarget implements JobLink {
   async report({ progress, lines }: JobReport): Promise<void> {
     for (const line of lines) this.#ctx.log(line);
     if (progress !== undefined) this.#ctx.progress(progress);
+  }
+
+  async children(from: number): Promise<readonly ChildOutcome[]> {
+    return childrenFrom(this.#ctx.children(), from);
   }
 
   enqueue(request: JobRequest): Promise<Reply<string>> {

@@ -1,4 +1,5 @@
 import {
+  type ChildOutcome,
   failJob,
   type HandlerContext,
   isA,
@@ -37,7 +38,7 @@ export class ConsumerAttempt {
 
   async #end(handle: (ctx: HandlerContext) => unknown): Promise<JobOutcome> {
     try {
-      const result = await handle(this.#context());
+      const result = await handle(this.#context(await this.#children()));
       if (result === undefined) return { outcome: "completed" };
       // As text: RPC would turn functions into stubs, and refuse what has a `toJSON`.
       return { outcome: "completed", result: toBoundedJson(result, "result", "invalid_result") };
@@ -57,8 +58,15 @@ export class ConsumerAttempt {
     );
   }
 
-  #context(): HandlerContext {
-    const { job, children, link } = this.#call;
+  async #children(): Promise<readonly ChildOutcome[]> {
+    const { children, allChildren = 0, link } = this.#call;
+    const all = [...children];
+    while (all.length < allChildren) for (const child of await link.children(all.length)) all.push(child);
+    return all;
+  }
+
+  #context(children: readonly ChildOutcome[]): HandlerContext {
+    const { job, link } = this.#call;
     return {
       job,
       id: job.id,

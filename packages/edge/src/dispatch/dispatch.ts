@@ -9,7 +9,7 @@ import {
   validateResult,
   type WorkerQueue,
 } from "@quayside/core";
-import { AttemptLink } from "./attempt-link.ts";
+import { AttemptLink, childrenFrom } from "./attempt-link.ts";
 import type { JobConsumer } from "./job-call.ts";
 import { isTarget, type JobTarget } from "./job-target.ts";
 import { type ReadOutcome, readOutcome } from "./read-outcome.ts";
@@ -95,7 +95,14 @@ async function call(consumer: JobConsumer, job: JobRecord, ctx: HandlerContext):
   const ended = new AbortController();
   try {
     const link = new AttemptLink(ctx, ended.signal);
-    return await consumer.runJob({ job, children: ctx.children(), link });
+    const all = ctx.children();
+    const children = childrenFrom(all, 0);
+    return await consumer.runJob({
+      job,
+      children,
+      ...(children.length < all.length && { allChildren: all.length }),
+      link,
+    });
   } catch (cause) {
     throw lost(job, cause);
   } finally {

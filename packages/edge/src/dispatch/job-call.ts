@@ -5,7 +5,10 @@ import type { SentFailure } from "./sent-failure.ts";
 /** What a queue's object calls a consumer with: one attempt of a job. */
 export interface JobCall {
   readonly job: JobRecord;
+  /** How the children of the job ended, as many as one call carries. */
   readonly children: readonly ChildOutcome[];
+  /** How many there are, where those are not all: the link has the others. */
+  readonly allChildren?: number;
   /** Back to the attempt, for as long as the call lasts. */
   readonly link: JobLink;
 }
@@ -13,6 +16,8 @@ export interface JobCall {
 /** What a handler elsewhere can ask of its attempt in the object. */
 export interface JobLink {
   report(report: JobReport): Promise<void>;
+  /** Children from this one on, as many as one answer carries. */
+  children(from: number): Promise<readonly ChildOutcome[]>;
   enqueue(request: JobRequest): Promise<Reply<string>>;
   publish(request: PublishRequest): Promise<Reply<readonly string[]>>;
   /** Answers when the attempt should stop, with the reason, or when it has ended: undefined. */

@@ -5,6 +5,7 @@ import {
   type ExchangeReply,
   type ExchangeRequest,
   QuaysideError,
+  REPLY_BYTES,
 } from "@quayside/core";
 import {
   holdsAfter,
@@ -19,6 +20,7 @@ import {
   type RecallingReply,
   type RecallingRequest,
 } from "../exchange-parts.ts";
+import { jsonBytes } from "../json-bytes.ts";
 import { isTrouble, within } from "../patience.ts";
 import { type Memo, readMemo, type ShardSeen, spellMemo } from "./memo.ts";
 import { shardOfKey } from "./route.ts";
@@ -29,6 +31,8 @@ import { homeOfToken } from "./token-home.ts";
  * which is one row; after that, it is the next shard's turn.
  */
 const STAY = 8;
+/** Bytes that one job may take in a reply, with its result and its logs: so much each shard may always give. */
+const LARGEST_JOB = 1024 * 1024;
 /** Workers remembered by one driver. */
 const WORKERS_MOST = 1_000;
 
@@ -115,6 +119,8 @@ class Round {
   readonly #late = new Map<number, unknown>();
   #alone: number | undefined;
   #left: number;
+  /** What is left of the reply: together they give no more than one object would (R31). */
+  #bytes = REPLY_BYTES;
 
   constructor(request: ExchangeRequest, shards: number, options: RoundOptions) {
     this.#request = request;
@@ -140,7 +146,8 @@ class Round {
       needed.delete(shard);
       await this.#ask(shard, parts[shard] as Part, this.#left);
     }
-    await Promise.all([...needed].map((shard) => this.#ask(shard, parts[shard] as Part, 0)));
+    const share = Math.max(LARGEST_JOB, Math.floor(this.#bytes / Math.max(1, needed.size)));
+    await Promise.all([...needed].map((shard) => this.#ask(shard, parts[shard] as Part, 0, share)));
     const nowhere = [...this.#request.settle.map(({ token }) => token), ...this.#request.running].filter(
       (token) => Number(homeOfToken(token)) >= this.#shards,
     );
@@ -250,7 +257,7 @@ class Round {
     );
   }
 
-  async #ask(shard: number, part: Part, limit: number): Promise<void> {
+  async #ask(shard: number, part: Part, limit: number, bytes = this.#bytes): Promise<void> {
     const heard = this.#heard(shard);
     const { queues } = this.#request.claim;
     const prefetch = Math.min(limit, this.#request.claim.prefetch ?? 0);
@@ -260,6 +267,7 @@ class Round {
         limit,
         ...(prefetch > 0 && { prefetch }),
         queues: this.#queues,
+        bytes,
         ...(isBusyElsewhere(this.#request, part, this.#taken) && { busy: true }),
       },
     });
@@ -275,6 +283,7 @@ class Round {
       had: asked && reply.jobs.length < limit ? hadLess(reply) : "more",
       heard,
     };
+    this.#bytes = Math.max(0, this.#bytes - jsonBytes(reply));
     if (reply.alone) this.#alone = shard;
     else if (this.#alone === shard) this.#alone = undefined;
     // The others that are asked now are asked for nothing.

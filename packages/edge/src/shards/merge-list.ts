@@ -6,7 +6,10 @@ import {
   LIMITS,
   type ListQuery,
   QuaysideError,
+  REPLY_BYTES,
 } from "@quayside/core";
+
+import { jsonBytes } from "../json-bytes.ts";
 
 /** Where a list over shards goes on: each shard's cursor; null where it is read to its end, `0` where it is not begun. */
 type Cursors = readonly (string | null | 0)[];
@@ -42,6 +45,8 @@ export async function mergeList(
       ...rest,
       limit: step,
       positions: true,
+      // All of them are in memory at once.
+      bytes: Math.floor(REPLY_BYTES / shards),
       ...(cursor !== 0 && { cursor }),
     });
     source.jobs = page.jobs;
@@ -52,13 +57,17 @@ export async function mergeList(
     if (page.jobs.length === 0) source.taken = source.cursor;
   };
   const jobs: JobRecord[] = [];
+  let bytes = 0;
   await Promise.all(sources.map((source, shard) => fill(source, shard)));
   while (jobs.length < limit) {
     const next = first(sources);
     if (next === undefined) break;
     const source = sources[next] as Source;
     const position = source.positions[source.at] as string;
-    jobs.push(source.jobs[source.at] as JobRecord);
+    const job = source.jobs[source.at] as JobRecord;
+    bytes += jsonBytes(job);
+    if (bytes > REPLY_BYTES && jobs.length > 0) break;
+    jobs.push(job);
     source.at++;
     const last = source.at === source.jobs.length;
     source.taken = last && source.cursor === null ? null : position;

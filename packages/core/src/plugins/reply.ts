@@ -1,0 +1,86 @@
+import type { ChildOutcome } from "../job/handler.ts";
+import { utf8Bytes } from "../job/json.ts";
+import { type CellKind, kind } from "../store/cells.ts";
+import { get, scan, startingWith } from "../store/operations.ts";
+import type { ReplyRoom } from "../store/reply-room.ts";
+import type { Cells, Held, Program } from "../store/store.ts";
+import type { ChildrenPage, Schedule } from "../store/verbs.ts";
+import { shown } from "./recurrences.ts";
+
+/** A page of a list, or what one exchange answers, in bytes of JSON. A call over RPC takes 32 MiB. */
+export const REPLY_BYTES = 8 * 1024 * 1024;
+/** Jobs are shown with some fields more than they are stored with. */
+const MORE_BYTES = 200;
+/** Cells read at a time: each may have a result, or a payload, of 128 KiB. */
+const STEP = 256;
+/** Outcomes of children, or recurrences, in one reply. */
+const ROWS = 4_000;
+
+/** See `ReplyRoom`: 8 MiB, and a bounded number of cells. For a driver in a process of its own. */
+export class Reply implements ReplyRoom {
+  #bytes = REPLY_BYTES;
+  #rows = ROWS;
+
+  atMost(bytes: number | undefined): void {
+    if (bytes !== undefined) this.#bytes = Math.min(this.#bytes, bytes);
+  }
+
+  refuses(record: object): boolean {
+    this.#bytes -= utf8Bytes(JSON.stringify(record), 0) + MORE_BYTES;
+    return this.#bytes < 0;
+  }
+
+  *fitting(held: readonly Held[]): Program<readonly Held[]> {
+    const jobs = yield* get(
+      "jobs",
+      held.map(({ key }) => key),
+    );
+    const end = jobs.findIndex((job) => job && this.refuses(job));
+    return end < 0 ? held : held.slice(0, end);
+  }
+
+  /** How the children of a parent ended, in the order of their names, from behind `after` on. */
+  *children(parent: { readonly queue: string; readonly id: string }, after = ""): Program<ChildrenPage> {
+    const children: ChildOutcome[] = [];
+    for (;;) {
+      const limit = Math.min(STEP, this.#rows);
+      this.#rows -= limit;
+      const cells = yield* cellsAfter(kind("member", parent.queue, parent.id), after, limit);
+      for (const { name, value } of cells) {
+        if (value.outcome) {
+          if (this.refuses(value.outcome)) return { children, moreChildren: after };
+          children.push(value.outcome);
+        }
+        after = name;
+      }
+      if (limit > 0 && cells.length < limit) return { children };
+      if (limit < STEP) return { children, moreChildren: after };
+    }
+  }
+
+  /** Recurrences of a queue, in the order of their keys, from behind `after` on; none at the end. */
+  *schedules(queue: string, after = ""): Program<readonly Schedule[]> {
+    const found: Schedule[] = [];
+    for (let last = after; this.#rows > 0; this.#rows -= STEP) {
+      const cells = yield* cellsAfter(kind("schedule", queue), last, STEP);
+      for (const { name, value } of cells) {
+        if (this.refuses(value) && found.length > 0) return found;
+        found.push(shown(queue, name, value));
+        last = name;
+      }
+      if (cells.length < STEP) break;
+    }
+    return found;
+  }
+}
+
+/** Cells of a kind in the order of their names, from behind one on. */
+function* cellsAfter<K extends keyof Cells>(
+  of: CellKind<K>,
+  after: string,
+  limit: number,
+): Program<readonly { readonly name: string; readonly value: Cells[K] }[]> {
+  const { from, to } = startingWith(of.text);
+  const cells = yield* scan("cells", { from: after === "" ? from : [of.text, `${after}\0`], to }, limit);
+  return cells.map(({ key, value }) => ({ name: key[1], value: value as Cells[K] }));
+}
