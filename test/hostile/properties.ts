@@ -4,7 +4,7 @@ import { BODIES } from "./bodies.ts";
 import { ended, type HostileProperty, property, QUEUE, refusedOrDone, same, sparing } from "./case.ts";
 import { COMPANIONS } from "./companions.ts";
 import type { HostileHome } from "./home.ts";
-import { type Hostile, hostile, isJson } from "./values.ts";
+import { type Hostile, hostile, isJson, returned } from "./values.ts";
 
 /** The part of a job that gets the hostile value. */
 const THROWN = ["throw", "fail", "release", "middleware", "backoff", "retryIf", "onFailed"] as const;
@@ -13,11 +13,11 @@ const REPORTED = ["progress", "log"] as const;
 
 type Place = (typeof THROWN | typeof RETURNED | typeof REPORTED)[number];
 
-const misdeeds = (...places: readonly Place[]): fc.Arbitrary<Misdeed[]> =>
-  fc.array(
-    fc.record({ place: fc.constantFrom(...places), value: hostile, maxAttempts: fc.integer({ min: 1, max: 3 }) }),
-    { minLength: 1, maxLength: 3 },
-  );
+const misdeeds = (places: readonly Place[], value = hostile): fc.Arbitrary<Misdeed[]> =>
+  fc.array(fc.record({ place: fc.constantFrom(...places), value, maxAttempts: fc.integer({ min: 1, max: 3 }) }), {
+    minLength: 1,
+    maxLength: 3,
+  });
 
 interface Misdeed {
   readonly place: Place;
@@ -208,17 +208,17 @@ async function clocks(home: HostileHome, jumps: readonly number[]): Promise<void
 export const PROPERTIES: readonly HostileProperty[] = [
   property(
     "whatever its handler, middleware or hooks throw, a job ends within its maxAttempts, and its neighbours complete once",
-    misdeeds(...THROWN),
+    misdeeds(THROWN),
     attempts,
   ),
   property(
     "whatever its handler returns, a job ends within its maxAttempts, and its neighbours complete once",
-    misdeeds(...RETURNED),
+    misdeeds(RETURNED, returned),
     attempts,
   ),
   property(
     "whatever its handler reports, a job ends within its maxAttempts, and its neighbours complete once",
-    misdeeds(...REPORTED),
+    misdeeds(REPORTED),
     attempts,
   ),
   property("a payload that JSON would change is refused, and refusing it changes nothing", hostile, payloads),

@@ -110,6 +110,17 @@ const shape: fc.Arbitrary<Hostile> = fc.oneof(
 
 export const hostile: fc.Arbitrary<Hostile> = fc.oneof(leaf, shape);
 
+/** Values that a request of 1 MiB (1.2 MB: 413) and a row of SQLite (40 MB: SQLITE_TOOBIG) do not hold. Seldom: they take time. */
+const large: fc.Arbitrary<Hostile> = fc.constantFrom(
+  fixed("1.2 MB of text", () => "x".repeat(1_200_000)),
+  fixed("40 MB of text", () => "x".repeat(40_000_000)),
+);
+
+export const returned: fc.Arbitrary<Hostile> = fc.oneof(
+  { weight: 149, arbitrary: hostile },
+  { weight: 1, arbitrary: large },
+);
+
 /** Whether JSON says this value as it is (R35). What has a `toJSON` of its own says itself what it is. */
 export function isJson(value: unknown, inside: readonly unknown[] = []): boolean {
   if (value === null || typeof value === "string" || typeof value === "boolean") return true;
