@@ -2,7 +2,7 @@
 //
 //   --minutes  how long faults go on in each home, in minutes of real time (2). The homes run side by side.
 //   --jobs     jobs to add in each home; with it and without --minutes the soak goes on until all of them are added
-//   --home     memory, object (workerd, on disk), indexeddb (Chromium); may be repeated; absent: all three
+//   --home     memory, shards (a split queue), object (workerd, on disk), indexeddb (Chromium); may be repeated; absent: all
 //   --seed     a whole number; absent: a random one, which is printed
 //
 // Producers, workers and operators work one queue in each home while processes are killed, calls are refused, answers are
@@ -25,6 +25,7 @@ export interface SoakResult extends Verdict {
 
 const HOMES: Record<string, () => Promise<(options: SoakOptions) => Promise<SoakResult>>> = {
   memory: async () => (await import("./memory.ts")).soakMemory,
+  shards: async () => (await import("./shards.ts")).soakShards,
   object: async () => (await import("./object.ts")).soakObject,
   indexeddb: async () => (await import("./indexed-db.ts")).soakIndexedDb,
 };

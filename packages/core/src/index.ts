@@ -84,10 +84,11 @@ export type { Backoff, BackoffOption } from "./job/retry.ts";
 export { cutText, describe } from "./job/text.ts";
 export { ALL, everything } from "./plugins/everything.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
-export { type Admission, enqueueWithin } from "./plugins/quota.ts";
+export { type Admission, enqueueWithin, spendQuota } from "./plugins/quota.ts";
 export { REPLY_BYTES, Reply } from "./plugins/reply.ts";
 export {
   addToShard,
+  conflictOf,
   liveGroups,
   NOT_HELD,
   recallInShard,
@@ -95,6 +96,7 @@ export {
   type ShardAdded,
   type ShardLayout,
   type ShardSettings,
+  type ShardStanding,
   shardSettings,
   unrouted,
 } from "./plugins/shard.ts";

@@ -43,6 +43,7 @@ import { SplitExchange } from "./client/split-exchange.ts";
 import { Closable } from "./closable.ts";
 import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
 import { replyOf } from "./lost-exchange.ts";
+import { Outcomes, storedInPart } from "./outcomes.ts";
 import { allSchedules, withAllChildren } from "./pages.ts";
 
 export { shardOfKey } from "./shards/route.ts";
@@ -87,6 +88,7 @@ export class HttpDriver implements Driver {
   readonly #http: HttpCaller;
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
+  readonly #outcomes = new Outcomes();
   readonly #split: SplitExchange;
   readonly #life = new Closable();
 
@@ -128,6 +130,8 @@ export class HttpDriver implements Driver {
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
     if (request) checkName(request.sender, "sender");
     for (const { queue } of jobs) this.#feed.touch(queue);
+    const known = request ? undefined : this.#outcomes.take(jobs);
+    if (known) return known;
     const receipts = new Array<EnqueueReceipt>(jobs.length);
     const call = request ? undefined : randomKey();
     for (const [index, { queue, body, positions }] of bodiesOf(jobs).entries()) {
@@ -135,7 +139,9 @@ export class HttpDriver implements Driver {
       const send = (headers: Readonly<Record<string, string>>) =>
         this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", isAnswer, body, headers).catch(
           (error: unknown) => {
-            throw repositioned(error, positions);
+            const moved = repositioned(error, positions);
+            if (request) throw moved;
+            throw this.#storedInPart(jobs, receipts, positions, moved);
           },
         );
       // Who numbers its requests sends them again by itself, when and as often as it sees fit.
@@ -145,6 +151,28 @@ export class HttpDriver implements Driver {
       for (const [index, position] of positions.entries()) receipts[position] = answers[index] as EnqueueReceipt;
     }
     return receipts;
+  }
+
+  /** The error, once it is noted for each job what became of it: of those in this request as its answer says. */
+  #storedInPart(
+    jobs: readonly NewJob[],
+    receipts: EnqueueReceipt[],
+    positions: readonly number[],
+    error: unknown,
+  ): unknown {
+    const { stored = [], ids = [] } = (error instanceof QuaysideError ? error.details : {}) as Record<
+      string,
+      unknown[]
+    >;
+    for (const [at, index] of stored.entries()) {
+      const position = positions[Number(index)];
+      const id = ids[at];
+      if (position !== undefined && typeof id === "string") receipts[position] = { id, deduplicated: false };
+    }
+    const errors = new Array<unknown>(jobs.length);
+    for (const position of positions) errors[position] = error;
+    this.#outcomes.note(jobs, receipts, errors);
+    return storedInPart(error, Array.from(receipts));
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {

@@ -17,7 +17,7 @@ import {
   type Schedule,
   type ShardAdd,
   type ShardAdded,
-  type ShardSettings,
+  type ShardStanding,
 } from "@quayside/core";
 import { type Fetcher, socketStream } from "./change-socket.ts";
 import { shardName } from "./shards/names.ts";
@@ -57,8 +57,17 @@ export interface ShardVerbs {
     readonly ask: { readonly jobs: readonly NewJob[]; readonly request: NumberedRequest; readonly count: number };
     readonly answer: readonly EnqueueReceipt[] | undefined;
   };
+  /** Spends what a caller may add, for jobs of these queues that are added to the shards afterwards: see core's `spendQuota`. */
+  readonly spend: {
+    readonly ask: {
+      readonly queues: readonly string[];
+      readonly request?: NumberedRequest;
+      readonly quota: Quota;
+    };
+    readonly answer: Record<never, never>;
+  };
   /** The queue's settings here. */
-  readonly settings: { readonly ask: { readonly queue: string }; readonly answer: ShardSettings };
+  readonly settings: { readonly ask: { readonly queue: string }; readonly answer: ShardStanding };
 }
 
 /** A result or a `QuaysideError` as plain data. */

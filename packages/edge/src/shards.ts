@@ -24,7 +24,9 @@ import {
 import { Closable } from "./closable.ts";
 import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
 import { PATIENCE_MS } from "./late-place.ts";
+import { Outcomes } from "./outcomes.ts";
 import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
+import { within } from "./patience.ts";
 import { checkNamespace, type QueueNamespace, queueStub } from "./queue-rpc.ts";
 import { ShardAdder } from "./shards/add.ts";
 import { ShardCommands } from "./shards/command.ts";
@@ -33,7 +35,7 @@ import { Layout, type ShardsOption } from "./shards/layout.ts";
 import { mergeList } from "./shards/merge-list.ts";
 import { mergeSchedules } from "./shards/merge-schedules.ts";
 import { checkSplittable } from "./shards/names.ts";
-import { homeOfId } from "./shards/route.ts";
+import { homeOfId, shardOfKey } from "./shards/route.ts";
 import type { ShardPort } from "./shards/shard-port.ts";
 import { homeOfToken } from "./shards/token-home.ts";
 import { StubDriver } from "./stub-driver.ts";
@@ -88,6 +90,9 @@ export class ShardedDriver implements Driver, Pages {
   readonly #shards: ShardPort[] = [];
   readonly #queues = new Set<string>();
   readonly #watches = new Map<(change: Change) => void, (() => void)[]>();
+  readonly #adding = new Set<Promise<unknown>>();
+  readonly #clock: Clock;
+  readonly #patienceMs: number;
   readonly #life = new Closable();
 
   /** @param open makes the driver of a shard, once for each. */
@@ -95,10 +100,17 @@ export class ShardedDriver implements Driver, Pages {
     this.#open = open;
     this.#layout = new Layout(options.shards);
     const shard = (index: number) => this.#shard(index);
-    this.#adder = new ShardAdder({ layout: this.#layout, shard, random: options.random ?? Math.random });
+    this.#adder = new ShardAdder({
+      layout: this.#layout,
+      shard,
+      outcomes: new Outcomes(),
+      random: options.random ?? Math.random,
+    });
     this.#commands = new ShardCommands({ layout: this.#layout, shard, places: (id) => this.#placesOf(id) });
     const { clock = systemClock, random = Math.random } = options;
     const patienceMs = options.patience === undefined ? PATIENCE_MS : toMs(options.patience, "patience");
+    this.#clock = clock;
+    this.#patienceMs = patienceMs;
     this.#exchange = new ShardExchange({
       clock,
       patienceMs,
@@ -119,15 +131,21 @@ export class ShardedDriver implements Driver, Pages {
     });
   }
 
-  /** @param quota refused, with `invalid_option`: it could hold in each shard alone. */
+  /**
+   * @param quota what the caller may add, each subject in each queue: spent in one shard, by the subject, before the jobs are
+   * added. Jobs that stand already, or cannot be stored, are spent, too.
+   */
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest, quota?: Quota): Promise<readonly EnqueueReceipt[]> {
     this.#check();
-    if (quota)
-      throw new QuaysideError("invalid_option", "A queue that is split over several objects takes no quota.", {
-        option: "quota",
-      });
     for (const { queue } of jobs) this.#follow(queue);
-    return jobs.length === 0 ? [] : this.#adder.add(jobs, request);
+    if (quota && jobs.length > 0) {
+      const shard = this.#shard(shardOfKey(quota.subject, this.#layout.count));
+      await shard.shard("spend", { queues: jobs.map(({ queue }) => queue), quota, ...(request && { request }) });
+    }
+    if (jobs.length === 0) return [];
+    const adding = this.#adder.add(jobs, request);
+    this.#adding.add(adding);
+    return adding.finally(() => this.#adding.delete(adding));
   }
 
   async exchange(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
@@ -162,6 +180,11 @@ export class ShardedDriver implements Driver, Pages {
 
   async counts(queue: string): Promise<JobCounts> {
     const all = await this.#all((shard) => shard.counts(queue));
+    const isPaused = async (index: number) =>
+      all[index]?.paused === true ||
+      // The queue has not come to this shard yet: it is paused there as it is in the first one, once it does.
+      (index > 0 && (await this.#shard(index).shard("settings", { queue })).count === undefined);
+    const paused = all[0]?.paused === true || all.every((one) => one.paused);
     const sum = (state: Exclude<keyof JobCounts, "paused">) => all.reduce((count, one) => count + one[state], 0);
     return {
       waiting: sum("waiting"),
@@ -170,7 +193,7 @@ export class ShardedDriver implements Driver, Pages {
       completed: sum("completed"),
       failed: sum("failed"),
       cancelled: sum("cancelled"),
-      paused: all.every(({ paused }) => paused),
+      paused: paused && (await Promise.all(all.map((_, index) => isPaused(index)))).every(Boolean),
     };
   }
 
@@ -225,17 +248,20 @@ export class ShardedDriver implements Driver, Pages {
     this.#life.close();
     this.#places?.close();
     this.#watches.clear();
+    // An add asks a shard more than once: what was asked for before this is done.
+    const added = Promise.allSettled([...this.#adding]);
+    await within(this.#clock, this.#patienceMs, "It", added).catch(() => {});
     await Promise.all(this.#shards.map((shard) => shard.close()));
     this.#life.tell();
   }
 
-  /** Where a job of this id may lie: for a generated one there is no second place. */
+  /** Where a job of this id may lie: mostly in the first of these places; by a group or dedupe key, in any. */
   #placesOf(id: string): { readonly first: number; readonly rest: readonly number[] } {
     const { count, previous, reach } = this.#layout;
     const minted = shardOfId(id);
-    if (minted !== undefined && minted < reach) return { first: minted, rest: [] };
-    const first = homeOfId(id, count);
-    const places = new Set([first, ...(previous === undefined ? [] : [homeOfId(id, previous)])]);
+    // One that names no shard was made by the first, or elsewhere: it is looked for in the first one first.
+    const first = minted !== undefined && minted < reach ? minted : homeOfId(id, count);
+    const places = new Set([first, homeOfId(id, count), ...(previous === undefined ? [] : [homeOfId(id, previous)])]);
     for (let shard = 0; shard < reach; shard++) places.add(shard);
     places.delete(first);
     return { first, rest: [...places] };

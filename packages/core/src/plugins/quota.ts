@@ -8,6 +8,7 @@ import type { Plugin } from "../store/plugin.ts";
 import type { Program, QuotaUse } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
 import type { EnqueueReceipt, NumberedRequest, Quota } from "../store/verbs.ts";
+import { once } from "./idempotency.ts";
 
 /** Quotas are checked by whoever owns the store: see `enqueueWithin`. Their records decide over no job. */
 export const quota: Plugin = { name: "quota", quietCells: ["quota"] };
@@ -27,17 +28,41 @@ export type Admission =
  * @throws {QuaysideError} `too_large` when the call adds more jobs to a queue than its bucket ever holds;
  * `invalid_option` when the quota itself is wrong.
  */
-export function* enqueueWithin(
+export const enqueueWithin = (
   turn: Turn,
   jobs: readonly NewJob[],
   request: NumberedRequest | undefined,
   quota: Quota,
+): Program<Admission> => within(turn, quota, (admit) => enqueue(turn, jobs, request, admit));
+
+/**
+ * Spends a quota for jobs of these queues that are added elsewhere afterwards: to the shards of a split queue. A request
+ * that was made before spends nothing; a job that stands already does.
+ */
+export const spendQuota = (
+  turn: Turn,
+  queues: readonly string[],
+  request: NumberedRequest | undefined,
+  quota: Quota,
+): Program<Admission> =>
+  within(turn, quota, (admit) => {
+    function* work(): Program<readonly EnqueueReceipt[]> {
+      yield* admit(queues.map((queue) => ({ queue })));
+      return [];
+    }
+    return once(turn, [], request, work, kind("mark", "quota"));
+  });
+
+function* within(
+  turn: Turn,
+  quota: Quota,
+  work: (admit: (placed: readonly Pick<StoredJob, "queue">[]) => Program<void>) => Program<readonly EnqueueReceipt[]>,
 ): Program<Admission> {
   checkQuota(quota);
   let refused: QuaysideError | undefined;
   let corrections: readonly Use[] = [];
   try {
-    const receipts = yield* enqueue(turn, jobs, request, function* (placed) {
+    const receipts = yield* work(function* (placed) {
       const uses = yield* usesOf(turn, quota, placed);
       const waitMs = uses.reduce((most, use) => Math.max(most, waitFor(use, quota)), 0);
       if (waitMs > 0) {
@@ -65,7 +90,7 @@ interface Use {
   readonly count: number;
 }
 
-function* usesOf(turn: Turn, quota: Quota, placed: readonly StoredJob[]): Program<readonly Use[]> {
+function* usesOf(turn: Turn, quota: Quota, placed: readonly Pick<StoredJob, "queue">[]): Program<readonly Use[]> {
   const counts = new Map<string, number>();
   for (const { queue } of placed) counts.set(queue, (counts.get(queue) ?? 0) + 1);
   const uses: Use[] = [];

@@ -28,10 +28,15 @@ export interface ShardLayout {
 /** Settings that a shard takes over from the queue's first shard when the queue comes to it. */
 export type ShardSettings = Pick<QueueSettings, "paused" | "keep" | "rateLimit" | "maxActive">;
 
+/** A queue's settings in a shard, and by what its jobs there were routed. `count: 1`: they are of a queue that was whole. */
+export type ShardStanding = ShardSettings & Partial<Pick<ShardLayout, "count" | "previous">>;
+
 export interface ShardAdd {
   readonly jobs: readonly NewJob[];
   readonly request?: NumberedRequest | undefined;
   readonly layout: ShardLayout;
+  /** Queues that come to this shard without a job yet. */
+  readonly queues?: readonly string[];
   /** By queue. Without those of a queue that is new here, the shard asks for them. */
   readonly settings?: Readonly<Record<string, ShardSettings>>;
   /**
@@ -41,10 +46,14 @@ export interface ShardAdd {
   readonly units?: readonly number[];
 }
 
-/** Done; or the number of shards that this one was told of last; or the queues whose settings it wants first. */
+/**
+ * Done (`told`: queues of which this shard did not know the number before); or the number of shards that the sender's own number has become; or another number, of which the sender does not
+ * say that it was its own before; or the queues whose settings this shard wants first.
+ */
 export type ShardAdded =
-  | { readonly receipts: readonly EnqueueReceipt[] }
+  | { readonly receipts: readonly EnqueueReceipt[]; readonly told?: readonly string[] }
   | { readonly count: number }
+  | { readonly other: number; readonly queue: string }
   | { readonly wants: readonly string[] };
 
 /** In place of a receipt: no key of its unit is held here. No job has an empty id. */
@@ -55,13 +64,16 @@ export type GroupsKnown = (turn: Turn, queue: string) => Program<Set<string>>;
 
 export function* addToShard(turn: Turn, ask: ShardAdd, groups: GroupsKnown): Program<ShardAdded> {
   const { jobs, layout, units } = ask;
+  const told: string[] = [];
   for (const job of jobs) checkNames(turn.plugins, job);
-  for (const queue of new Set(jobs.map((job) => job.queue))) {
+  for (const queue of new Set([...(ask.queues ?? []), ...jobs.map((job) => job.queue)])) {
     const answer = yield* agree(turn, queue, ask);
-    if (answer) return answer;
+    if (answer === "told") told.push(queue);
+    else if (answer) return answer;
   }
   const work = units ? () => addHeld(turn, jobs, units, groups) : () => add(turn, jobs);
-  return { receipts: yield* once(turn, jobs, ask.request, work, marksOf(layout.count, units && "held")) };
+  const receipts = yield* once(turn, jobs, ask.request, work, marksOf(layout.count, units && "held"));
+  return told.length > 0 ? { receipts, told } : { receipts };
 }
 
 /** Takes note of the layout and, where the queue is new here, of its settings; else says what is in the way. */
@@ -69,19 +81,33 @@ function* agree(
   turn: Turn,
   queue: string,
   { layout: { count, previous, custom }, settings }: ShardAdd,
-): Program<ShardAdded | undefined> {
+): Program<ShardAdded | "told" | undefined> {
   const known = yield* getCell(kind("shards"), queue);
   if (known?.count === count && (known.custom === true || !custom)) return undefined;
-  if (known && known.count !== count && known.count !== previous) return { count: known.count };
+  const conflict = known ? conflictOf(known, count, previous) : undefined;
+  if (conflict) return "other" in conflict ? { ...conflict, queue } : conflict;
   if (!known) {
     const given = settings?.[queue];
     if (!given) return { wants: [queue] };
     const standing = yield* getCell(kind("queue"), queue);
     // What somebody has set here since is newer.
-    if (!standing && Object.keys(given).length > 0) yield* turn.configure(queue, given);
+    const merged = { ...given, ...standing, ...(standing?.keep && { keep: { ...given.keep, ...standing.keep } }) };
+    if (Object.keys(given).length > 0) yield* turn.configure(queue, merged);
   }
-  yield* putCells(kind("shards"), [[queue, { count, ...(custom && { custom }) }]]);
-  return undefined;
+  const next = { count, ...(previous !== undefined && { previous }), ...(custom && { custom }) };
+  yield* putCells(kind("shards"), [[queue, next]]);
+  return "told";
+}
+
+/** What stands in the way of jobs that are routed over `count` shards, after `previous`, where the queue is split so already. */
+export function conflictOf(
+  known: Pick<ShardLayout, "count" | "previous">,
+  count: number,
+  previous: number | undefined,
+): { readonly count: number } | { readonly other: number } | undefined {
+  if (known.count === count || known.count === previous) return undefined;
+  // The sender is of a version from before the last change.
+  return known.previous === count ? { count: known.count } : { other: known.count };
 }
 
 /** Numbers of different layouts are kept apart: their requests were cut into other parts. */
@@ -157,8 +183,12 @@ export function* liveGroups(queue: string): Program<Set<string>> {
 }
 
 /** What the shards that a queue grows into take over. */
-export function* shardSettings(turn: Turn, queue: string): Program<ShardSettings> {
+export function* shardSettings(turn: Turn, queue: string): Program<ShardStanding> {
   const { blockedNames: _, ...settings } = yield* turn.settings(queue);
+  const layout = yield* getCell(kind("shards"), queue);
+  if (layout) return { ...settings, count: layout.count, ...(layout.previous && { previous: layout.previous }) };
+  for (const lane of [startingWith("ready", readyLane(queue)), blockedLanes(queue)])
+    if ((yield* scan("jobs", lane, 1)).length > 0) return { ...settings, count: 1 };
   return settings;
 }
 

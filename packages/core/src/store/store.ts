@@ -198,7 +198,7 @@ export interface Cells {
   /** By sender; `mark/COUNT` (and `…/held`) where the queue is split over so many shards. */
   mark: Mark;
   /** Of a queue of which this store is a shard, by queue. */
-  shards: { readonly count: number; readonly custom?: true };
+  shards: { readonly count: number; readonly previous?: number; readonly custom?: true };
   /** `quota/QUEUE`: by who has it. */
   quota: QuotaUse;
   /** One, without a name: what the user of a Durable Object wants of the alarm that it shares with the object's queues. */

@@ -103,7 +103,8 @@ function problemOf(thrown: unknown): Problem {
   const status = STATUS[error.code] ?? 500;
   const title = TITLES[status] as string;
   const base = { type: "about:blank", title, status, code: error.code };
-  if (!isForCallers(status)) return { ...base, detail: `The server could not do this (${error.code}).` };
+  if (!isForCallers(status))
+    return { ...base, detail: `The server could not do this (${error.code}).`, ...partsOf(error) };
   const errors = fieldsOf(error);
   const { details } = error;
   return {
@@ -112,6 +113,14 @@ function problemOf(thrown: unknown): Problem {
     ...(errors && { errors }),
     ...(Object.keys(details).length > 0 && { details }),
   };
+}
+
+/** Details that say which part of a call was done all the same: which jobs are stored, which shards have done it. */
+const PARTS = ["stored", "ids", "done", "shards", "cause"];
+
+function partsOf({ details }: QuaysideError): Pick<Problem, "details"> {
+  if (!Array.isArray(details["stored"] ?? details["done"])) return {};
+  return { details: Object.fromEntries(Object.entries(details).filter(([name]) => PARTS.includes(name))) };
 }
 
 /** The fields that were wrong: as the API found them, or the option that core names. */

@@ -8,16 +8,20 @@ import {
   QuaysideError,
   type ShardSettings,
 } from "@quayside/core";
+import { type Outcomes, storedInPart } from "../outcomes.ts";
+import { isTrouble } from "../patience.ts";
+import type { ShardVerbs } from "../queue-rpc.ts";
 import type { Layout } from "./layout.ts";
-import { homeOfUnit, shardOfKey, type Unit, unitsOf } from "./route.ts";
+import { homeOfUnit, namesNoShard, shardOfKey, type Unit, unitsOf } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";
 
 /** Times that one call learns of a new layout: it changes by a deployment, and not often. */
-const LAYOUTS_MOST = 3;
+export const LAYOUTS_MOST = 3;
 
 export interface ShardAdderOptions {
   readonly layout: Layout;
   readonly shard: (index: number) => ShardPort;
+  readonly outcomes: Outcomes;
   /** In [0, 1). */
   readonly random: () => number;
 }
@@ -44,6 +48,8 @@ export class ShardAdder {
     const { layout } = this.#options;
     // Refused before anything is stored anywhere.
     for (const job of jobs) checkNames(ALL, job);
+    const known = request ? undefined : this.#options.outcomes.take(jobs);
+    if (known) return known;
     const units = unitsOf(jobs, layout.keyOf);
     const call = new Call(jobs, units, request, this.#options);
     for (let time = 0; time < LAYOUTS_MOST; time++) {
@@ -70,6 +76,7 @@ class Call {
   readonly #request: NumberedRequest | undefined;
   readonly #options: ShardAdderOptions;
   readonly #receipts: (EnqueueReceipt | undefined)[];
+  readonly #errors: unknown[] = [];
 
   constructor(
     jobs: readonly NewJob[],
@@ -91,6 +98,12 @@ class Call {
   /** Adds what is left to add. Answers a number of shards when one of them was told of another layout. */
   async run(anywhere: () => number): Promise<number | undefined> {
     const { count, previous } = this.#options.layout;
+    const again = this.#left.filter(({ key, byId }) => byId && key !== undefined && namesNoShard(key));
+    if (again.length > 0 && !isOfOutbox(this.#request)) {
+      // Made by the first shard, it may be there: then it is not added again.
+      const found = await this.#send([{ shard: 0, units: again }], "held");
+      if (found !== undefined) return found;
+    }
     if (previous !== undefined) {
       if (this.#request) await this.#recall(this.#request, previous);
       const moving = this.#left.filter(
@@ -102,7 +115,29 @@ class Call {
       );
       if (moved !== undefined) return moved;
     }
-    return this.#send(this.#shares(this.#left, count, anywhere));
+    const shares = this.#shares(this.#left, count, anywhere);
+    if (!this.#request) return this.#send(shares);
+    return (
+      (await this.#sendFirst(this.#request, shares, count)) ?? this.#send(this.#shares(this.#left, count, anywhere))
+    );
+  }
+
+  /**
+   * A numbered request is known first where its sender's name lies: sent again with other jobs, which may lie elsewhere, it
+   * is refused there (R7). While that shard has trouble, each shard knows its own part.
+   */
+  async #sendFirst(request: NumberedRequest, shares: readonly Share[], count: number): Promise<number | undefined> {
+    const gate = shardOfKey(request.sender, count);
+    if (shares.length === 0 || (shares.length === 1 && shares[0]?.shard === gate)) return undefined;
+    const own = shares.filter(({ shard }) => shard === gate);
+    const { layout, shard } = this.#options;
+    try {
+      if (own.length > 0) return await this.#send(own);
+      await shard(gate).shard("add", { shard: gate, jobs: [], request, layout: layout.asSent });
+    } catch (error) {
+      if (!isTrouble(error)) throw error;
+    }
+    return undefined;
   }
 
   get #left(): readonly Unit[] {
@@ -127,20 +162,25 @@ class Call {
 
   /** What the request has done already, by the layout before. */
   async #recall(request: NumberedRequest, count: number): Promise<void> {
+    const gate = shardOfKey(request.sender, count);
     const shares = this.#shares(this.#units, count, () => 0);
-    await Promise.all(
-      shares.map(async ({ shard, units }) => {
+    await Promise.all([
+      this.#options.shard(gate).shard("recall", { jobs: [], request, count }),
+      ...shares.map(async ({ shard, units }) => {
         const indices = indicesOf(units);
         const receipts = await this.#options
           .shard(shard)
           .shard("recall", { jobs: indices.map((at) => this.#jobs[at] as NewJob), request, count });
         if (receipts) this.#note(indices, receipts);
       }),
-    );
+    ]);
   }
 
   async #send(shares: readonly Share[], how?: "held"): Promise<number | undefined> {
     const sends = await Promise.allSettled(shares.map((share) => this.#sendShare(share, how)));
+    for (const [at, send] of sends.entries())
+      if (send.status === "rejected")
+        for (const index of indicesOf(shares[at]?.units ?? [])) this.#errors[index] = send.reason;
     const broken = sends.find((send) => send.status === "rejected");
     if (broken) throw this.failed(broken.reason);
     for (const send of sends) if (send.status === "fulfilled" && send.value !== undefined) return send.value;
@@ -148,6 +188,7 @@ class Call {
   }
 
   async #sendShare({ shard: index, units }: Share, how: "held" | undefined): Promise<number | undefined> {
+    const { layout } = this.#options;
     const shard = this.#options.shard(index);
     const indices = indicesOf(units);
     const jobs = indices.map((at) => this.#jobs[at] as NewJob);
@@ -157,29 +198,14 @@ class Call {
     const ask = {
       shard: index,
       jobs,
-      layout: this.#options.layout.asSent,
+      layout: layout.asSent,
       ...(this.#request && { request: this.#request }),
       ...(how && { units: indices.map((at) => unitOf.get(at) as number) }),
     };
-    // The first shard is the one that the others take after.
-    let settings = index === 0 ? Object.fromEntries(queues.map((queue) => [queue, {}])) : undefined;
-    for (;;) {
-      const answer = await shard.shard("add", { ...ask, ...(settings && { settings }) });
-      if ("count" in answer) return answer.count;
-      if ("receipts" in answer) {
-        this.#note(indices, answer.receipts);
-        return undefined;
-      }
-      settings = { ...settings, ...(await this.#settings(answer.wants)) };
-    }
-  }
-
-  async #settings(queues: readonly string[]): Promise<Readonly<Record<string, ShardSettings>>> {
-    const first = this.#options.shard(0);
-    const entries = queues.map(async (queue) => [queue, await first.shard("settings", { queue })] as const);
-    return Object.fromEntries(
-      (await Promise.all(entries)).map(([queue, settings]) => [queue, checked(queue, settings)]),
-    );
+    const answer = await askShard(this.#options, ask);
+    if (typeof answer === "number") return answer;
+    this.#note(indices, answer);
+    return undefined;
   }
 
   #note(indices: readonly number[], receipts: readonly EnqueueReceipt[]): void {
@@ -191,17 +217,9 @@ class Call {
 
   /** The error, and where some of the jobs are stored nevertheless, which. */
   failed(error: unknown): unknown {
-    const stored = [...this.#receipts.keys()].filter((index) => this.#receipts[index] !== undefined);
-    if (stored.length === 0) return error;
-    const { code, message, details } =
-      error instanceof QuaysideError ? error : new QuaysideError("internal", "A shard failed.");
-    return new QuaysideError(
-      // Not for what the jobs are: some of them stand, and who tries again without a number adds them twice.
-      code === "network" ? code : "internal",
-      `${message} Of the call's jobs ${stored.length} are stored, in other shards.`,
-      { ...details, cause: code, stored, ids: stored.map((index) => this.#receipts[index]?.id) },
-      error,
-    );
+    // A numbered call is sent again as it is.
+    if (!this.#request) this.#options.outcomes.note(this.#jobs, this.#receipts, this.#errors);
+    return storedInPart(error, Array.from(this.#receipts));
   }
 }
 
@@ -216,8 +234,69 @@ function shareOut(units: readonly Unit[], home: (unit: Unit) => number): readonl
   return [...shares].map(([shard, share]) => ({ shard, units: share }));
 }
 
+/** Outboxes number their requests from 1 on, and make the ids in them. A request under an `Idempotency-Key` lasts a while. */
+const isOfOutbox = (request: NumberedRequest | undefined): boolean =>
+  request !== undefined && request.ttlMs === undefined;
+
 const indicesOf = (units: readonly Unit[]): readonly number[] =>
   units.flatMap(({ indices }) => indices).sort((a, b) => a - b);
+
+/**
+ * Has a shard take in what goes to it, and settles with it by how many shards that is routed.
+ *
+ * @returns its receipts; or a number of shards, where this layout's own has become that since.
+ * @throws {QuaysideError} `invalid_option` where the queue is split over another number, of which the layout says nothing.
+ */
+export async function askShard(
+  options: Pick<ShardAdderOptions, "layout" | "shard">,
+  first: ShardVerbs["add"]["ask"],
+): Promise<readonly EnqueueReceipt[] | number> {
+  const { layout, shard } = options;
+  const { shard: index } = first;
+  let ask = first;
+  for (;;) {
+    const answer = await shard(index).shard("add", ask);
+    if ("count" in answer) return answer.count;
+    if ("other" in answer) {
+      // The first shard is told of every change. One that nothing was added to since may have missed it.
+      const { count } =
+        index === 0 ? { count: answer.other } : await shard(0).shard("settings", { queue: answer.queue });
+      if (count !== layout.count || ask.layout.previous === answer.other)
+        throw layout.refused(answer.queue, answer.other);
+      ask = { ...ask, layout: { ...ask.layout, previous: answer.other } };
+    } else if ("wants" in answer) {
+      const given = await settingsOf(options, answer.wants);
+      if (typeof given === "number") return given;
+      ask = { ...ask, settings: { ...ask.settings, ...given } };
+    } else {
+      if (answer.told && index > 0) {
+        // The jobs are stored, whatever becomes of this.
+        const first = { shard: 0, jobs: [], queues: answer.told, layout: layout.asSent };
+        await askShard(options, first).catch(() => {});
+      }
+      return answer.receipts;
+    }
+  }
+}
+
+/**
+ * The settings that a shard takes over where these queues are new to it: those of the first one.
+ *
+ * @returns a number of shards, where the first one was told of a newer layout.
+ */
+async function settingsOf(
+  { layout, shard }: Pick<ShardAdderOptions, "layout" | "shard">,
+  queues: readonly string[],
+): Promise<Readonly<Record<string, ShardSettings>> | number> {
+  const settings: Record<string, ShardSettings> = {};
+  for (const queue of queues) {
+    const { count, previous, ...given } = await shard(0).shard("settings", { queue });
+    const newer = count === undefined ? undefined : layout.newerOf(queue, { count, ...(previous && { previous }) });
+    if (newer !== undefined) return newer;
+    settings[queue] = layout.reach > 1 ? checked(queue, given) : given;
+  }
+  return settings;
+}
 
 /** @throws {QuaysideError} `invalid_option` where the queue has limits that its shards cannot hold together. */
 function checked(queue: string, settings: ShardSettings): ShardSettings {

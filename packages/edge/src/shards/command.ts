@@ -1,4 +1,5 @@
 import { type Command, type CommandReply, QuaysideError } from "@quayside/core";
+import { askShard, LAYOUTS_MOST } from "./add.ts";
 import type { Layout } from "./layout.ts";
 import { shardOfKey } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";
@@ -69,7 +70,7 @@ export class ShardCommands {
   async #schedule(command: Extract<Command, { readonly type: "schedule" }>): Promise<CommandReply> {
     const { layout, shard } = this.#options;
     const { key, queue, job } = command;
-    if (job.group && job.group.key !== key && layout.count > 1) {
+    if (job.group && job.group.key !== key && layout.reach > 1) {
       throw new QuaysideError(
         "invalid_option",
         `The jobs of recurrence ${JSON.stringify(key)} are in group ${JSON.stringify(job.group.key)}, which may lie in ` +
@@ -77,16 +78,32 @@ export class ShardCommands {
         { option: "group", queue, key },
       );
     }
-    const home = shardOfKey(key, layout.count);
-    const reply = await shard(home).command(command);
-    const before = layout.previous === undefined ? home : shardOfKey(key, layout.previous);
-    if (before !== home) await shard(before).command({ type: "unschedule", queue, key });
-    return reply;
+    // Each shard is told of the layout first: then nobody sets the recurrence by an older one any more.
+    for (let time = 0; time < LAYOUTS_MOST; time++) {
+      const home = shardOfKey(key, layout.count);
+      const before = layout.previous === undefined ? home : shardOfKey(key, layout.previous);
+      const newer = (await this.#join(home, queue)) ?? (before === home ? undefined : await this.#join(before, queue));
+      if (newer !== undefined) {
+        layout.adopt(newer);
+        continue;
+      }
+      if (before !== home) await shard(before).command({ type: "unschedule", queue, key });
+      return shard(home).command(command);
+    }
+    throw new QuaysideError("conflict", "The number of shards changes faster than this call can follow.", {});
+  }
+
+  /** Tells a shard of the layout and of the queue's settings. Answers a newer number of shards, where it was told of one. */
+  async #join(index: number, queue: string): Promise<number | undefined> {
+    const ask = { shard: index, jobs: [], queues: [queue], layout: this.#options.layout.asSent };
+    const answer = await askShard(this.#options, ask);
+    return typeof answer === "number" ? answer : undefined;
   }
 
   /** @throws {QuaysideError} `invalid_option` for limits that the shards cannot hold together. */
   #checkLimits(command: Extract<Command, { readonly type: "configure" }>): void {
-    const { count } = this.#options.layout;
+    // Shrinking, too: until those that go are empty, they count for themselves.
+    const { reach: count } = this.#options.layout;
     if (count === 1) return;
     for (const option of ["rateLimit", "maxActive"] as const) {
       if (command[option] === undefined || command[option] === null) continue;

@@ -1,4 +1,4 @@
-import { QuaysideError, type ShardLayout } from "@quayside/core";
+import { conflictOf, QuaysideError, type ShardLayout } from "@quayside/core";
 import { SHARDS_LIMIT } from "./names.ts";
 import type { KeyOf } from "./route.ts";
 
@@ -56,6 +56,29 @@ export class Layout {
       ...(this.#previous !== undefined && { previous: this.#previous }),
       ...(this.keyOf && { custom: true }),
     };
+  }
+
+  /**
+   * Compares with what a shard was told of.
+   *
+   * @returns the number that this layout's own has become since.
+   * @throws {QuaysideError} `invalid_option` for a number of which `previous` says nothing.
+   */
+  newerOf(queue: string, known: Pick<ShardLayout, "count" | "previous">): number | undefined {
+    const conflict = conflictOf(known, this.#count, this.#previous);
+    if (conflict && "other" in conflict) throw this.refused(queue, conflict.other);
+    return conflict?.count;
+  }
+
+  /** The error of a queue that is split over another number of objects than this layout says, or said before. */
+  refused(queue: string, other: number): QuaysideError {
+    const now = other === 1 ? "has jobs in one object" : `is split over ${other} objects`;
+    return new QuaysideError(
+      "invalid_option",
+      `Queue ${queue} ${now}, and shards says ${this.#count}${this.#previous === undefined ? "" : `, before ${this.#previous}`}. ` +
+        `To change the number, say which one it was: shards: { count: ${this.#count}, previous: ${other} }.`,
+      { option: "shards.previous", queue, shards: other },
+    );
   }
 
   /** A shard was told of another number: somebody has a newer version of the application. */

@@ -6,11 +6,12 @@ import {
   QuaysideError,
   recallInShard,
   shardSettings,
+  spendQuota,
   type Turn,
   unrouted,
 } from "@quayside/core";
 import type { ShardVerbs } from "../queue-rpc.ts";
-import { homeOfId, shardOfKey } from "./route.ts";
+import { homeOfId, keysOf, namesNoShard, shardOfKey } from "./route.ts";
 
 /** How long it is taken for granted that a group which had jobs here still has some: a look reads the whole line. */
 const GROUPS_FRESH_MS = 10_000;
@@ -43,6 +44,11 @@ export class ObjectShard {
     this.#verbs = {
       add: (ask) => this.#add(ask),
       recall: ({ jobs, request, count }) => run((turn) => recallInShard(turn, jobs, request, count)),
+      spend: async ({ queues, request, quota }) => {
+        const { refused } = await run((turn) => spendQuota(turn, queues, request, quota));
+        if (refused) throw refused;
+        return {};
+      },
       settings: ({ queue }) => run((turn) => shardSettings(turn, queue)),
     };
   }
@@ -67,7 +73,8 @@ export class ObjectShard {
   }
 
   #checkHome({ queue, id, dedupe, group }: NewJob, count: number): void {
-    const key = dedupe?.key ?? group?.key;
+    const [key] = keysOf({ ...(id !== undefined && { id }), ...(dedupe && { dedupe }), ...(group && { group }) });
+    if (key === undefined && this.#shard === 0 && namesNoShard(id as string)) return;
     const home = key === undefined ? homeOfId(id as string, count) : shardOfKey(key, count);
     if (home === this.#shard) return;
     throw new QuaysideError(

@@ -60,13 +60,19 @@ function keyOfUnit(jobs: readonly NewJob[], keyOf: KeyOf | undefined): Pick<Unit
     );
   if (made !== undefined) return { key: made };
   const own = only(
-    jobs.flatMap(({ dedupe, group }) => [dedupe?.key ?? [], group?.key ?? []].flat()),
+    jobs.flatMap((job) => keysOf(job)),
     "dedupe",
   );
   if (own !== undefined) return { key: own };
   const root = jobs.find(({ flow }) => flow?.parentRef === undefined);
   return root?.id === undefined ? {} : { key: root.id, byId: true };
 }
+
+/** The keys of a job by which it may be routed. A dedupe key that is the id says nothing but the id: a group goes before it. */
+export const keysOf = ({ id, dedupe, group }: Pick<NewJob, "id" | "dedupe" | "group">): readonly string[] => [
+  ...(dedupe && !(group && dedupe.key === id) ? [dedupe.key] : []),
+  ...(group ? [group.key] : []),
+];
 
 function madeKey(keyOf: KeyOf, job: NewJob): string | readonly [] {
   const key = keyOf(job);
@@ -88,11 +94,17 @@ function only(keys: readonly string[], option: string): string | undefined {
 export const homeOfUnit = ({ key = "", byId }: Unit, count: number): number =>
   byId ? homeOfId(key, count) : shardOfKey(key, count);
 
-/** Where a job with an id of its caller's lies, if nothing else decides: a generated id given again, where it was made. */
+/**
+ * Where a job with an id of its caller's lies, if nothing else decides: a generated id given again, where it was made. One
+ * that names no shard was made by the first shard or elsewhere (in an outbox): it goes by its text.
+ */
 export function homeOfId(id: string, count: number): number {
   const shard = shardOfId(id);
-  return shard !== undefined && shard < count ? shard : shardOfKey(id, count);
+  return shard !== undefined && shard > 0 && shard < count ? shard : shardOfKey(id, count);
 }
+
+/** A generated id that names no shard: the job may lie in the first one, which made it, or where its text says. */
+export const namesNoShard = (id: string): boolean => shardOfId(id) === 0;
 
 /**
  * The shard of a key among `count`, from 0. Fixed for good: FNV-1a of 32 bits over the key's UTF-8, then jump consistent
