@@ -1,4 +1,4 @@
-import { type Duration, type HandlerContext, type JobRecord, QuaysideError, toMs } from "@quayside/core";
+import { type Duration, describe, type HandlerContext, type JobRecord, QuaysideError, toMs } from "@quayside/core";
 import { asTarget, type JobTarget } from "../dispatch/job-target.ts";
 import { resultOf, WebhookError } from "./answer.ts";
 import { type AllowedUrls, receiverUrl } from "./receiver-url.ts";
@@ -58,7 +58,7 @@ export function webhook<Env = unknown>(options: WebhookOptions<Env>): JobTarget<
   const extra = headersOf(options.headers);
   if (!Number.isSafeInteger(resultBytes) || resultBytes < 0)
     throw refused("resultBytes", `must be a whole number of bytes, got ${String(resultBytes)}.`);
-  if (typeof url === "string") check(url);
+  if (typeof url !== "function") check(url);
   if (typeof secrets !== "function") signersOf(secrets);
 
   return asTarget<Env>(async (_, ctx) => {
@@ -95,7 +95,7 @@ export function webhook<Env = unknown>(options: WebhookOptions<Env>): JobTarget<
       signal.throwIfAborted();
       if (timeout.aborted)
         throw new WebhookError(`${to.origin} did not answer within ${timeoutMs} ms.`, undefined, cause);
-      throw new WebhookError(`${to.origin} could not be reached: ${String(cause)}`, undefined, cause);
+      throw new WebhookError(`${to.origin} could not be reached: ${describe(cause)}`, undefined, cause);
     }
   });
 }
