@@ -169,3 +169,22 @@ describe("R32: an exchange that says too much", () => {
     });
   });
 });
+
+describe("R42: counts of more than 10,000 delayed jobs", () => {
+  it("are true, in every priority, beside jobs that wait, and read within bounds at a time", async () => {
+    const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, "mail"));
+    const delayed = (n: number): NewJob => ({ ...job("mail", n), delayMs: 3_600_000, priority: n % 3 });
+    for (let batch = 0; batch < 21; batch++) await driver.enqueue(Array.from({ length: 1_000 }, (_, n) => delayed(n)));
+    await driver.enqueue(Array.from({ length: 300 }, (_, n) => job("mail", n)));
+    expect(await driver.counts("mail")).toMatchObject({ waiting: 300, delayed: 21_000 });
+    await env.BARE_QUEUE.getByName("mail").advance(3_600_000);
+    expect(await driver.counts("mail")).toMatchObject({ waiting: 21_300, delayed: 0 });
+  }, 30_000);
+});
+
+describe("R42: a queue that was never used", () => {
+  it("has nothing stored after its counts, lists, schedules and looks", async () => {
+    for (const path of ["counts", "jobs", "schedules", "next-wake", "jobs/none"]) await call(`/unused/${path}`);
+    expect(await env.BARE_QUEUE.getByName("unused").stored()).toBe("[]");
+  });
+});

@@ -39,7 +39,7 @@ export interface Driver {
   /** A page of jobs of one state (or of all), in claim order, ended ones newest first. */
   list(query: ListQuery): Promise<JobPage>;
 
-  /** Does not scan the backlog, apart from the split of `waiting` and `delayed`, which is counted up to 10,000. */
+  /** Does not scan the backlog, apart from delayed jobs: of those it reads the keys, some thousand at a time. */
   counts(queue: string): Promise<JobCounts>;
 
   /** The recurrences of a queue. */

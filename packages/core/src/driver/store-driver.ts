@@ -9,7 +9,7 @@ import { runTurn, type TurnResult } from "../store/aftermath.ts";
 import { command, type Step } from "../store/command.ts";
 import { enqueue } from "../store/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../store/exchange.ts";
-import { counts, getJob, tallies, wakeInstant } from "../store/inspect.ts";
+import { type Counting, counts, getJob, tallies, wakeInstant } from "../store/inspect.ts";
 import { everyLease } from "../store/leases.ts";
 import { list } from "../store/list.ts";
 import { Mint, SET_BACK_MS } from "../store/mint.ts";
@@ -152,8 +152,15 @@ export class StoreDriver implements Driver {
     return this.#read((current) => list(current, query));
   }
 
-  counts(queue: string): Promise<JobCounts> {
-    return this.#read((current) => counts(current, queue));
+  /** Counts more than some thousand delayed jobs in several transactions: what changes meanwhile may be counted or not. */
+  async counts(queue: string): Promise<JobCounts> {
+    for (let before: Counting | undefined; ; ) {
+      const from = before;
+      const reply = await this.#read((current) => counts(current, queue, from));
+      if (!("from" in reply)) return reply;
+      before = reply;
+      await this.#clock.turn();
+    }
   }
 
   schedules(queue: string): Promise<readonly Schedule[]> {

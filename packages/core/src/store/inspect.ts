@@ -19,13 +19,21 @@ export function* getJob(turn: Turn, queue: string, id: string): Program<JobRecor
   return toJobRecord(job, turn.now, leases.holderOf(job.key)?.held);
 }
 
-/** The delayed are counted one by one up to here; beyond, the count says at least so many. */
-const DELAYED_LIMIT = 10_000;
+/** Keys of delayed jobs that one program reads, at most (R32). */
+const COUNT_STEP = 8_000;
 
-export function* counts(turn: Turn, queue: string): Program<JobCounts> {
+/** A count of delayed jobs that has to go on, in another program. */
+export interface Counting {
+  readonly delayed: number;
+  readonly from: Key;
+}
+
+/** The counts of a queue; or where to go on, when more is delayed than one program may read. */
+export function* counts(turn: Turn, queue: string, before?: Counting): Program<JobCounts | Counting> {
+  const delayed = yield* countDelayed(turn, queue, before);
+  if (typeof delayed === "object") return delayed;
   const held = yield* countRunning(turn, queue);
   const { ready, blocked, finished } = yield* tallies(turn, queue);
-  const delayed = yield* countDelayed(turn, queue);
   const { paused = false } = yield* turn.settings(queue);
   return { waiting: Math.max(0, ready + blocked - held - delayed), delayed, active: held, ...finished, paused };
 }
@@ -61,16 +69,22 @@ export const blockedLanes = (queue: string): Range => ({
 });
 
 /** Reads the keys after now of each priority present. */
-function* countDelayed(turn: Turn, queue: string): Program<number> {
+function* countDelayed(turn: Turn, queue: string, before?: Counting): Program<number | Counting> {
   const leases = yield* turn.leases();
   const lane = readyLane(queue);
-  let delayed = 0;
+  let delayed = before?.delayed ?? 0;
+  let left = COUNT_STEP;
   for (const rank of yield* ranks(lane)) {
-    for (let from: Key = ["ready", lane, rank, turn.now + 1]; delayed < DELAYED_LIMIT; ) {
+    const start = before?.from;
+    if (start && (start[2] as number) > rank) continue;
+    let from: Key = start?.[2] === rank ? start : ["ready", lane, rank, turn.now + 1];
+    for (;;) {
+      if (left <= 0) return { delayed, from };
       const keys = yield* scanKeys("jobs", { from, to: ["ready", lane, rank + 1] }, 1_000);
+      left -= keys.length;
       delayed += keys.filter((key) => !isUndelayed(key) && !leases.holderOf(key)).length;
-      const last = keys[keys.length - 1];
-      if (keys.length < 1_000 || !last) break;
+      const last = keys[999];
+      if (!last) break;
       from = after(last);
     }
   }

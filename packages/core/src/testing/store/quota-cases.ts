@@ -7,7 +7,7 @@ import { Mint } from "../../store/mint.ts";
 import { scan, startingWith } from "../../store/operations.ts";
 import type { Program, Store } from "../../store/store.ts";
 import type { Turn } from "../../store/turn.ts";
-import type { EnqueueReceipt, NumberedRequest, Quota } from "../../store/verbs.ts";
+import type { EnqueueReceipt, JobCounts, NumberedRequest, Quota } from "../../store/verbs.ts";
 import type { TestRunner } from "../harness.ts";
 import { checkInvariants, snapshot } from "../invariants.ts";
 import type { StoreCase } from "../store-suite.ts";
@@ -39,7 +39,7 @@ function owner(store: Store, seed = 0) {
       if (admission.refused) throw admission.refused;
       return admission.receipts;
     },
-    waiting: async (queue = "mail") => (await run((turn) => counts(turn, queue))).waiting,
+    waiting: async (queue = "mail") => ((await run((turn) => counts(turn, queue))) as JobCounts).waiting,
   };
 }
 
