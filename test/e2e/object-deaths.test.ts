@@ -215,4 +215,34 @@ describe.concurrent("an object that aborts itself", () => {
     await server.line(new RegExp(`^alarm of ${id}`), BACK_MS);
     await server.line(new RegExp(`^ran ${name}`), BACK_MS);
   });
+
+  it("in the handler of its own alarm, again and again: each try is counted, and later than the one before", async () => {
+    const { name, die } = open("shops");
+    await die({ step: "in the handler", times: 3 });
+    const body = JSON.stringify({ text: name, alarmInMs: 300, undo: false });
+    const id = await (await fetch(`${server.url}/order/${name}`, { method: "POST", body })).text();
+    await server.line(new RegExp(`^alarm of ${id}`), BACK_MS);
+    const rings = server.lines.filter((line) => line.startsWith(`rings ${id}`));
+    expect(rings.map((line) => line.slice(`rings ${id} `.length))).toEqual([
+      "retryCount=0 isRetry=false",
+      "retryCount=1 isRetry=true",
+      "retryCount=2 isRetry=true",
+      "retryCount=3 isRetry=true",
+    ]);
+  });
+});
+
+describe("an object whose class has no alarm()", () => {
+  it("R3b: refuses whatever would need one, says what to do, and stores nothing", async () => {
+    server = await runtime.start();
+    try {
+      const answer = await fetch(`${server.url}/alarmless/one`, { method: "POST" });
+      const { refusals, jobs } = (await answer.json()) as { refusals: readonly string[]; jobs: number };
+      expect(refusals).toHaveLength(6);
+      for (const refusal of refusals) expect(refusal).toMatch(/^invalid_option .*has no alarm\(\) method/);
+      expect(jobs).toBe(0);
+    } finally {
+      await server.kill();
+    }
+  });
 });

@@ -95,11 +95,44 @@ export class CrashShop extends DurableObject<Cloudflare.Env> {
   }
 
   override alarm(): Promise<void> {
-    return this.#mail.alarm(async () => {
+    return this.#mail.alarm(async ({ retryCount, isRetry }) => {
+      console.log(`rings ${this.ctx.id} retryCount=${retryCount} isRetry=${isRetry}`);
       await scheduler.wait(10);
       plans.die(this.ctx, "in the handler");
       console.log(`alarm of ${this.ctx.id}`);
     });
+  }
+}
+
+/** A class that has no `alarm()`: nothing can wake its objects. */
+export class CrashAlarmless extends DurableObject<Cloudflare.Env> {
+  readonly #mail = embedQueue(this.ctx, {
+    jobs,
+    env: this.env,
+    handlers: { note: ({ text }) => console.log(`ran ${text}`) },
+  });
+
+  /** The code and message of each refusal, and how many jobs are stored. */
+  async attempts(): Promise<{ refusals: readonly string[]; jobs: number }> {
+    const mail = this.#mail;
+    const note = { text: "never" };
+    const adds: readonly (() => unknown)[] = [
+      () => mail.addJobSync("note", note, { delay: "1h" }),
+      () => mail.addJob("note", note, { delay: "1h" }),
+      () => mail.addJobsSync([{ name: "note", payload: note }]),
+      () => mail.schedule("daily", { every: "1d" }, "note", note),
+      () => mail.queue("other").addJobs([{ name: "note", payload: note, delay: 10 }]),
+      () => mail.setAlarm(Date.now() + 1_000),
+    ];
+    const refusals: string[] = [];
+    for (const add of adds)
+      try {
+        await add();
+        refusals.push("none");
+      } catch (error) {
+        refusals.push(`${(error as { code?: string }).code} ${(error as Error).message}`);
+      }
+    return { refusals, jobs: (await mail.size()) + (await mail.queue("other").size()) };
   }
 }
 
@@ -125,5 +158,9 @@ app.post("/order/:object", async (c) => {
   await shop.order(text, alarmInMs, undo);
   return c.text(shop.id.toString());
 });
+
+app.post("/alarmless/:object", async (c) =>
+  c.json(await c.env.CRASH_ALARMLESS.getByName(c.req.param("object")).attempts()),
+);
 
 export default app;

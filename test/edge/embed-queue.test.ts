@@ -328,3 +328,117 @@ describe("the alarm that an embedded queue shares with its object", () => {
     });
   });
 });
+
+describe("an alarm handler that misbehaves", () => {
+  it("R: that hangs does not hold up jobs that fall due meanwhile", async () => {
+    const { name, inside } = open();
+    let release: () => void = () => {};
+    let rang = false;
+    onAlarm.set(name, () => {
+      rang = true;
+      return new Promise<void>((resolve) => {
+        release = resolve;
+      });
+    });
+    await inside(async (shop) => {
+      const { mail } = shop;
+      mail.setAlarm(Date.now());
+      await vi.waitFor(() => expect(rang).toBe(true));
+      const first = mail.addJobSync("sleep", { ms: 0 }, { delay: 400 });
+      const second = await mail.addJob("sleep", { ms: 0 }, { delay: 200 });
+      const third = mail.queue("bulk").addJobSync("sleep", { ms: 0 }, { delay: 600 });
+      for (const [queue, id] of [
+        [mail, first],
+        [mail, second],
+        [mail.queue("bulk"), third],
+      ] as const)
+        await vi.waitFor(async () => expect(await queue.get(id)).toMatchObject({ state: "completed" }), {
+          timeout: 3_000,
+        });
+      expect(alarms.running).toBe(1);
+      release();
+      await vi.waitFor(() => expect(mail.getAlarm()).toBeNull());
+    });
+  });
+
+  it("a job that hangs does not hold up those that fall due meanwhile, either", async () => {
+    const { inside } = open();
+    await inside(async ({ mail }) => {
+      const long = mail.addJobSync("sleep", { ms: 60_000 }, { delay: 50 });
+      await vi.waitFor(() => expect(alarms.running).toBe(1));
+      const next = mail.addJobSync("sleep", { ms: 0 }, { delay: 300 });
+      await vi.waitFor(async () => expect(await mail.get(next)).toMatchObject({ state: "completed" }), {
+        timeout: 3_000,
+      });
+      expect(await mail.get(long)).toMatchObject({ state: "active" });
+      await mail.cancel(long);
+    });
+  });
+
+  it("that sets the alarm to now is called once for each alarm, and jobs run between", async () => {
+    const { name, inside } = open();
+    const calls: number[] = [];
+    let left = 20;
+    onAlarm.set(name, ({ mail }) => {
+      calls.push(alarms.rung);
+      if (left-- > 0) mail.setAlarm(left % 2 ? Date.now() : 0);
+    });
+    await inside(async ({ mail }) => {
+      mail.setAlarm(Date.now());
+      const id = mail.addJobSync("sleep", { ms: 0 }, { delay: 20 });
+      await vi.waitFor(() => expect(calls).toHaveLength(21), { timeout: 10_000 });
+      expect(new Set(calls).size).toBe(21);
+      expect(await mail.get(id)).toMatchObject({ state: "completed" });
+    });
+  });
+
+  it("that calls deleteAll() ends the object: nothing is stored, no alarm is set, and a later call begins afresh", async () => {
+    const { name, inside } = open();
+    let deleted = 0;
+    onAlarm.set(name, async ({ storage }) => {
+      await storage.deleteAll();
+      deleted++;
+    });
+    await inside(async (shop) => {
+      const { storage, mail } = shop;
+      await mail.counts();
+      mail.addJobSync("receipt", { order: "gone" }, { delay: "1h" });
+      mail.addJobSync("sleep", { ms: 60_000 });
+      await vi.waitFor(async () => expect(await mail.counts()).toMatchObject({ active: 1, delayed: 1 }));
+      storage.transactionSync(() => mail.setAlarm(Date.now()));
+      await vi.waitFor(() => expect(deleted).toBe(1));
+      await vi.waitFor(() => expect(alarms.running).toBe(0), { timeout: 5_000 });
+    });
+    await inside(async ({ storage, mail }) => {
+      expect(await storage.getAlarm()).toBeNull();
+      expect(storage.sql.exec("SELECT name FROM sqlite_master WHERE name LIKE 'quayside%'").toArray()).toEqual([]);
+      expect(await mail.counts()).toMatchObject({ active: 0, delayed: 0, waiting: 0 });
+      expect(await mail.list()).toEqual({ jobs: [] });
+      expect(mail.getAlarm()).toBeNull();
+      expect(await storage.getAlarm()).toBeNull();
+      expect(storage.sql.exec("SELECT name FROM sqlite_master WHERE name LIKE 'quayside%'").toArray()).toEqual([]);
+      const id = await mail.addJob("sleep", { ms: 0 });
+      await vi.waitFor(async () => expect(await mail.get(id)).toMatchObject({ state: "completed" }));
+      expect(await mail.counts()).toMatchObject({ waiting: 0, active: 0 });
+    });
+    // The job that ran is gone with the rest.
+    expect(faults).toEqual([expect.objectContaining({ code: "lease_lost" })]);
+  });
+
+  it("an alarm or a schedule after 2189 is refused", async () => {
+    const { inside } = open();
+    await inside(async ({ storage, mail }) => {
+      const refused = expect.objectContaining({ code: "invalid_option", message: expect.stringMatching(/2189|2190/) });
+      for (const at of [Date.UTC(2190, 0, 1), Date.UTC(2262, 5, 1), 8.64e15, new Date(8.64e15), Number.MAX_VALUE])
+        expect(() => mail.setAlarm(at)).toThrow(refused);
+      for (const startAt of [Date.UTC(2190, 0, 1), new Date(8.64e15)])
+        await expect(mail.schedule("far", { every: "1d", startAt }, "receipt", { order: "far" })).rejects.toEqual(
+          refused,
+        );
+      expect(await mail.schedules()).toEqual([]);
+      expect(await storage.getAlarm()).toBeNull();
+      mail.setAlarm(Date.UTC(2189, 11, 31));
+      expect(await storage.getAlarm()).toBe(Date.UTC(2189, 11, 31));
+    });
+  });
+});

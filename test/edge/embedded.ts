@@ -15,8 +15,8 @@ export const shopJobs = defineJobs({
 /** What the alarms of these objects do, by their names: tests say. */
 export const onAlarm = new Map<string, (shop: Shop, retryCount: number) => unknown>();
 
-/** How many alarms go on. */
-export const alarms = { running: 0 };
+/** How many alarms go on, and have begun. */
+export const alarms = { running: 0, rung: 0 };
 
 /** What went wrong beside the jobs. */
 export const faults: unknown[] = [];
@@ -64,22 +64,11 @@ export class Shop extends DurableObject<Cloudflare.Env> {
 
   override async alarm(): Promise<void> {
     alarms.running++;
+    alarms.rung++;
     try {
       await this.mail.alarm(({ retryCount }) => onAlarm.get(this.ctx.id.name ?? "")?.(this, retryCount));
     } finally {
       alarms.running--;
     }
   }
-}
-
-/** A class that has no `alarm()`: nothing can wake its objects. */
-export class Alarmless extends DurableObject<Cloudflare.Env> {
-  readonly mail = embedQueue(this.ctx, {
-    env: this.env,
-    jobs: shopJobs,
-    handlers: {
-      receipt: async ({ order }, { env, id }) => void (await env.SMOKE.getByName("receipts").add(id, order)),
-    },
-    onError: (error) => void faults.push(error),
-  });
 }

@@ -19,8 +19,8 @@ declare namespace Cloudflare {
     STILLBORN_CONSUMER: Service<typeof import("./dispatch-queue.ts").StillbornConsumer>;
     CRASH_QUEUE: DurableObjectNamespace<import("./crash-worker.ts").CrashQueue>;
     CRASH_SHOP: DurableObjectNamespace<import("./crash-worker.ts").CrashShop>;
+    CRASH_ALARMLESS: DurableObjectNamespace<import("./crash-worker.ts").CrashAlarmless>;
     SHOP: DurableObjectNamespace<import("./embedded.ts").Shop>;
-    ALARMLESS: DurableObjectNamespace<import("./embedded.ts").Alarmless>;
   }
 }
 

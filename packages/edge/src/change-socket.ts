@@ -6,6 +6,8 @@ const TAG = "quayside";
 const PATH = "/quayside/changes";
 const PING = "quayside:ping";
 const PONG = "quayside:pong";
+/** Header of the answer: the text to ask with, where the object's class has an automatic answer of its own. */
+const PING_HEADER = "quayside-ping";
 /** How often a Worker asks whether its socket still leads anywhere; the runtime answers without waking the object. */
 const PING_MS = 30_000;
 
@@ -31,11 +33,14 @@ export class ChangeSockets {
     const { pathname, searchParams } = new URL(request.url);
     if (pathname !== PATH || request.headers.get("upgrade") !== "websocket") return undefined;
     const { 0: client, 1: server } = new WebSocketPair();
-    this.#ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
+    // An object has one automatic answer. That of a class that extends Quayside's is kept, and asked for.
+    const theirs = this.#ctx.getWebSocketAutoResponse()?.request;
+    if (theirs === undefined) this.#ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     this.#ctx.acceptWebSocket(server, [TAG]);
     const queue = searchParams.get("queue");
     server.serializeAttachment((queue === null ? {} : { queue }) satisfies Attachment);
-    return new Response(null, { status: 101, webSocket: client });
+    const headers = { [PING_HEADER]: encodeURIComponent(theirs ?? PING) };
+    return new Response(null, { status: 101, webSocket: client, headers });
   }
 
   #tell(change: Change): void {
@@ -73,22 +78,28 @@ export async function socketStream(
     return undefined;
   }
   socket.accept();
-  return changeStream((listener, end) => follow(socket, clock, listener, end), clock);
+  const ask = decodeURIComponent(response.headers.get(PING_HEADER) ?? PING);
+  return changeStream((listener, end) => follow(socket, { clock, ask }, listener, end), clock);
 }
 
-function follow(socket: WebSocket, clock: Clock, listener: (change: Change) => void, end: () => void): () => void {
+function follow(
+  socket: WebSocket,
+  { clock, ask }: { readonly clock: Clock; readonly ask: string },
+  listener: (change: Change) => void,
+  end: () => void,
+): () => void {
   let answered = true;
   let cancelPing: () => void = () => {};
   const ping = () => {
     if (!answered) return end();
     answered = false;
-    socket.send(PING);
+    socket.send(ask);
     cancelPing = clock.after(PING_MS, ping);
   };
   cancelPing = clock.after(PING_MS, ping);
   socket.addEventListener("message", ({ data }) => {
     answered = true;
-    const change = typeof data === "string" && data !== PONG ? parseChange(data) : undefined;
+    const change = typeof data === "string" ? parseChange(data) : undefined;
     if (change) listener(change);
   });
   socket.addEventListener("close", end);

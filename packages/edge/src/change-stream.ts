@@ -20,7 +20,14 @@ export function changeStream(
   queue?: string,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  let stop: () => void = () => {};
+  let stopped = false;
+  let unwatch: () => void = () => {};
+  let cancelHeartbeat: () => void = () => {};
+  const stop = () => {
+    stopped = true;
+    unwatch();
+    cancelHeartbeat();
+  };
   // A byte stream: only such a one crosses RPC.
   return new ReadableStream({
     type: "bytes",
@@ -43,19 +50,16 @@ export function changeStream(
           // The reader has gone, or it was closed before.
         }
       };
-      const unwatch = watch((change) => {
+      unwatch = watch((change) => {
         if (queue === undefined || change.queue === queue) send(`data: ${spellChange(change)}\n\n`);
       }, end);
-      let cancelHeartbeat: () => void = () => {};
       const beat = () => {
         send(":\n\n");
-        cancelHeartbeat = clock.after(HEARTBEAT_MS, beat);
+        // It may have been closed on a reader that is behind, or by its source.
+        if (!stopped) cancelHeartbeat = clock.after(HEARTBEAT_MS, beat);
       };
-      stop = () => {
-        unwatch();
-        cancelHeartbeat();
-      };
-      beat();
+      if (stopped) unwatch();
+      else beat();
     },
     cancel() {
       stop();

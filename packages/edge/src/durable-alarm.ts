@@ -8,6 +8,7 @@ import {
   isOperation,
   type Operation,
   type Program,
+  QuaysideError,
   type Store,
 } from "@quayside/core";
 import type { SqlStore } from "./sql-store.ts";
@@ -21,10 +22,15 @@ const GUARD_MS = 10_000;
 /** An alarm that is this late is taken for lost: while an object is moved, one may be up to a minute late. */
 const LOST_AFTER_MS = 90_000;
 
+/** The last instant that Cloudflare takes for an alarm: it refuses dates after 2189. */
+export const LAST_ALARM = Date.UTC(2190, 0, 1) - 1;
+
+type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "transaction">;
+
 export interface DurableAlarmOptions {
   readonly clock: Clock;
-  /** Whether the object works its jobs, so that they need it awake. */
-  readonly works: boolean;
+  /** Whether the object works its jobs, so that they need it awake: asked each time. */
+  readonly works: () => boolean;
   /** When somebody besides the jobs needs the object awake: see `UserAlarm`. */
   readonly wish?: () => Program<number | undefined>;
 }
@@ -35,12 +41,12 @@ export interface DurableAlarmOptions {
  * earlier than what it is armed for: an alarm that rings in vain costs less than one that is set again and again.
  *
  * @example
- * const store = new DurableAlarm(new SqlStore(ctx.storage), ctx.storage, { clock: systemClock, works: true });
+ * const store = new DurableAlarm(new SqlStore(ctx.storage), ctx.storage, { clock: systemClock, works: () => true });
  * await store.start();
  */
 export class DurableAlarm implements Store {
   readonly #store: SqlStore;
-  readonly #storage: Pick<DurableObjectStorage, "getAlarm" | "setAlarm">;
+  readonly #storage: AlarmStorage;
   readonly #options: DurableAlarmOptions;
   #armedAt: number | undefined;
   /** What the alarm that is being dealt with was armed for. */
@@ -48,12 +54,10 @@ export class DurableAlarm implements Store {
   #ringing = false;
   #alarmsSet = 0;
   #undone = 0;
+  /** The object's class has no `alarm()`: setting one is refused. */
+  #impossible = false;
 
-  constructor(
-    store: SqlStore,
-    storage: Pick<DurableObjectStorage, "getAlarm" | "setAlarm">,
-    options: DurableAlarmOptions,
-  ) {
+  constructor(store: SqlStore, storage: AlarmStorage, options: DurableAlarmOptions) {
     this.#store = store;
     this.#storage = storage;
     this.#options = options;
@@ -63,6 +67,32 @@ export class DurableAlarm implements Store {
   async start(): Promise<void> {
     await this.heal();
     this.rearm();
+  }
+
+  /** Finds out whether the object's class has `alarm()`. No event reaches the object before it has. */
+  async probe(): Promise<void> {
+    this.#impossible = await isImpossible(this.#storage);
+  }
+
+  /**
+   * Refuses what would be stored without anything to wake the object for it (R3b).
+   *
+   * @param at the instant for which it would be needed.
+   * @throws {QuaysideError} `invalid_option` when the object's class has no `alarm()`, or the instant is after 2189.
+   */
+  check(at = 0): void {
+    if (this.#impossible)
+      throw new QuaysideError(
+        "invalid_option",
+        "The Durable Object's class has no alarm() method, so nothing would wake it for its jobs. Add one that calls alarm() of the queue.",
+        { option: "alarm" },
+      );
+    if (at > LAST_ALARM)
+      throw new QuaysideError(
+        "invalid_option",
+        `A Durable Object cannot be woken after 2189: ${new Date(Math.min(at, 8.64e15)).toISOString()} is too late.`,
+        { option: "startAt" },
+      );
   }
 
   async transact<T>(start: () => Program<T>): Promise<T> {
@@ -150,13 +180,16 @@ export class DurableAlarm implements Store {
   *#arm(now: number, need: Need, set: (instant: number) => void): Program<void> {
     // What is due by now is guarded already, and nothing that was written falls due before that guard rings: no need to look.
     if (typeof need === "number") {
-      if (!this.#options.works) return;
+      if (!this.#options.works()) return;
       if (this.#armedAt !== undefined && this.#armedAt <= Math.min(need, now + GUARD_MS)) return;
     }
+    // A door that adds has refused (`check`); what lies here from before must not fail whatever else is written.
+    if (this.#impossible) return;
     let instant = need === "soon" ? now + 1 : yield* this.#needed(now);
     if (instant === undefined) return;
     // Set for the very instant of the ring that is going on, it could count as rung.
     if (instant === this.#rangAt) instant++;
+    instant = Math.min(instant, LAST_ALARM);
     if (this.#armedAt !== undefined && this.#armedAt <= instant) return;
     // Not awaited: it belongs to the transaction that is open, and is undone with it.
     void this.#storage.setAlarm(instant);
@@ -165,7 +198,7 @@ export class DurableAlarm implements Store {
 
   *#needed(now: number): Program<number | undefined> {
     const { works, wish } = this.#options;
-    const job = works ? yield* attentionAt(now, ALL) : undefined;
+    const job = works() ? yield* attentionAt(now, ALL) : undefined;
     const asked = wish && (yield* wish());
     const instants: number[] = [];
     if (job !== undefined) instants.push(job > now ? job : now + GUARD_MS);
@@ -173,6 +206,22 @@ export class DurableAlarm implements Store {
     if (asked !== undefined) instants.push(asked > now ? asked : now + (this.#ringing ? GUARD_MS : 1));
     return instants.length > 0 ? Math.min(...instants) : undefined;
   }
+}
+
+/**
+ * Whether the class lacks `alarm()`. Nothing answers that at once, and `setAlarm` rejects later than an add returns. In a
+ * transaction that is rolled back it sets nothing and costs nothing, and is refused for one reason or the other.
+ */
+async function isImpossible(storage: AlarmStorage): Promise<boolean> {
+  return storage.transaction(async (txn) => {
+    txn.rollback();
+    try {
+      await txn.setAlarm(LAST_ALARM);
+      return false;
+    } catch (error) {
+      return String(error).includes("must have an alarm() handler");
+    }
+  });
 }
 
 /** What the alarm is needed for: `soon`, an instant before which nothing new is to be done, or undefined: look. */

@@ -118,7 +118,7 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
     const { worker } = this.#queues;
     if (event.startsWith("job:")) {
       const off = super.on(event as never, listener as never);
-      worker?.wake();
+      this.#queues.handle();
       return off;
     }
     if (!worker) return () => {};
@@ -145,9 +145,10 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /**
-   * For the class's `alarm()`: runs what is due, and calls `handler` when the alarm set with `setAlarm` is due. Never
-   * throws; a handler that does is called again after 2 s, then twice that, six times in all, as the platform does it,
-   * and its errors go to `onError`.
+   * For the class's `alarm()`: runs what is due, and calls `handler` once if the alarm set with `setAlarm` is due. Never
+   * throws; a handler that does, or that ends with its object, is called again after 2 s, then twice that, six times in
+   * all, as the platform does it. Its errors go to `onError`. Jobs that fall due while it runs are started; one that has
+   * not returned after 14 minutes counts as failed.
    */
   alarm(handler?: AlarmHandler): Promise<void> {
     return this.#queues.alarm(handler);
@@ -157,7 +158,7 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
    * Sets your own alarm, in place of the one that was set before: ms since epoch or a Date. A row of its own; a part of
    * the transaction that is open, if one is.
    *
-   * @throws {QuaysideError} `invalid_option` when it is no instant.
+   * @throws {QuaysideError} `invalid_option` when it is no instant or after 2189, or the class has no `alarm()`.
    */
   setAlarm(at: number | Date): void {
     this.#queues.userAlarm?.set(at);

@@ -3,6 +3,8 @@ import {
   type Change,
   type ChildrenPage,
   type Clock,
+  type Command,
+  type CommandReply,
   type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
@@ -34,6 +36,10 @@ export interface ObjectDriverOptions {
   readonly cron?: NextCron;
   /** Those of the object's own code. */
   readonly transactions: Transactions;
+  /** Refuses what the object could not be woken for at this instant: see `DurableAlarm.check`. */
+  readonly check: (at: number) => void;
+  /** Told when the next claim of the object's own worker could succeed, in ms, after each of its claims. */
+  readonly claimed: (nextWakeMs: number | undefined) => void;
   /** Resolves when all that was written is on disk. */
   readonly sync: () => Promise<void>;
   /** Which shard of its queues the object is: see `shardOfName`. Default 0. */
@@ -46,13 +52,13 @@ export interface ObjectDriverOptions {
  */
 export class ObjectDriver extends StoreDriver implements Pages {
   readonly #store: ObjectStore;
-  readonly #sync: () => Promise<void>;
   readonly #shard: ObjectShard;
-  readonly #transactions: Transactions;
   /** The workers of this life of the object. */
   readonly #alive: ReadonlySet<string>;
+  readonly #options: ObjectDriverOptions;
 
-  constructor(store: ObjectStore, { clock, sync, cron, transactions, shard = 0 }: ObjectDriverOptions) {
+  constructor(store: ObjectStore, options: ObjectDriverOptions) {
+    const { clock, cron, shard = 0 } = options;
     const alive = new Set<string>();
     super(store, {
       clock,
@@ -68,8 +74,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     });
     this.#alive = alive;
     this.#store = store;
-    this.#sync = sync;
-    this.#transactions = transactions;
+    this.#options = options;
     this.#shard = new ObjectShard(shard, (body) => this.run(body));
   }
 
@@ -79,7 +84,11 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 
   /** Answers what only shards are asked. */
-  shard<Verb extends keyof ShardVerbs>(verb: Verb, ask: ShardVerbs[Verb]["ask"]): Promise<ShardVerbs[Verb]["answer"]> {
+  async shard<Verb extends keyof ShardVerbs>(
+    verb: Verb,
+    ask: ShardVerbs[Verb]["ask"],
+  ): Promise<ShardVerbs[Verb]["answer"]> {
+    if (verb === "add" && "jobs" in ask) this.#check(ask.jobs);
     return this.#shard.answer(verb, ask);
   }
 
@@ -93,6 +102,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     quota?: Quota,
   ): Promise<readonly EnqueueReceipt[]> {
     if (jobs.length === 0) return [];
+    this.#check(jobs);
     const admission = await this.run((turn) =>
       this.#shard.unrouted<Admission>(jobs, function* () {
         return quota
@@ -110,15 +120,26 @@ export class ObjectDriver extends StoreDriver implements Pages {
    */
   enqueueNow(jobs: readonly NewJob[]): readonly EnqueueReceipt[] {
     if (jobs.length === 0) return [];
+    this.#check(jobs);
     const { start, tell } = this.enqueueing(jobs);
     const { result, changes } = this.#store.run(start);
-    this.#transactions.afterCommit(() => tell(changes));
+    this.#options.transactions.afterCommit(() => tell(changes));
     return result;
+  }
+
+  override async command(command: Command): Promise<CommandReply> {
+    if (command.type === "schedule") this.#options.check(command.rule.startAt ?? this.#options.clock.now());
+    return super.command(command);
+  }
+
+  #check(jobs: readonly NewJob[]): void {
+    const now = this.#options.clock.now();
+    for (const { delayMs = 0 } of jobs) this.#options.check(now + delayMs);
   }
 
   /** Tells of a change when it is committed, and never of one that was undone. */
   override watch(listener: (change: Change) => void, closed?: () => void): () => void {
-    const transactions = this.#transactions;
+    const { transactions } = this.#options;
     return super.watch((change) => {
       if (transactions.open) transactions.afterCommit(() => listener(change));
       else listener(change);
@@ -131,9 +152,10 @@ export class ObjectDriver extends StoreDriver implements Pages {
    * transaction of the object's code (R3): its claims and settlements would be undone with it.
    */
   async exchangePage(request: ExchangeRequest): Promise<ExchangeReply> {
-    if (request.liveness === "process") await this.#transactions.ended();
+    if (request.liveness === "process") await this.#options.transactions.ended();
     const reply = await super.exchange(request);
-    if (reply.jobs.length > 0) await this.#sync();
+    if (request.liveness === "process" && request.claim.limit > 0) this.#options.claimed(reply.nextWakeMs);
+    if (reply.jobs.length > 0) await this.#options.sync();
     return reply;
   }
 

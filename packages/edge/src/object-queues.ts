@@ -50,6 +50,9 @@ export class ObjectQueues {
   readonly #alarm: DurableAlarm | undefined;
   readonly #makeQueue: (name: string) => Queue;
   #begun: Promise<void> | undefined;
+  #able = false;
+  #ringing = false;
+  #cancelStandIn: () => void = () => {};
   readonly #handles = new Map<string, Queue>();
 
   /** @param guest present: the object is its user's own, with transactions and an alarm of theirs. */
@@ -67,6 +70,8 @@ export class ObjectQueues {
     this.#clock = clock;
     this.#report = (error) => report(options.onError, error);
     this.#transactions = Transactions.of(storage);
+    // What runs for jobs that are gone is told so.
+    this.#transactions.onDeleted = () => this.worker?.wake();
     this.#sql = new SqlStore(storage, { nested: guest !== undefined, transactions: this.#transactions });
     this.#sql.onDamaged(this.#report);
     this.#sql.onUnobserved(() => this.#report(unobserved()));
@@ -74,15 +79,24 @@ export class ObjectQueues {
     if (works || guest)
       this.#alarm = new DurableAlarm(this.#sql, storage, {
         clock,
-        works,
+        works: () => dispatch !== undefined || this.worker?.able === true,
         ...(guest && { wish: wishedAt }),
       });
     const alarm = this.#alarm;
     if (guest && alarm)
-      this.userAlarm = new UserAlarm({ clock, run: (start) => alarm.run(start), report: this.#report });
+      this.userAlarm = new UserAlarm({
+        clock,
+        run: (start) => alarm.run(start),
+        check: () => alarm.check(),
+        sync: () => storage.sync(),
+        transactions: this.#transactions,
+        report: this.#report,
+      });
     this.driver = new ObjectDriver(this.#alarm ?? this.#sql, {
       clock,
       transactions: this.#transactions,
+      check: (at) => works && this.#alarm?.check(at),
+      claimed: (nextWakeMs) => this.#standIn(nextWakeMs),
       sync: () => storage.sync(),
       shard: guest ? 0 : shardOfName(ctx.id.name),
       ...(options.cron && { cron: options.cron }),
@@ -105,10 +119,13 @@ export class ObjectQueues {
         dispatch: dispatch && dispatching({ dispatch, env: env as never, jobs, handlers, report: this.#report }),
         report: this.#report,
       });
+    this.#able = this.worker?.able === true;
     // What the object's own code does to a queue starts its worker, as a call from outside does.
     this.driver.watch(({ queue, kind }) => {
       if ((kind === "ready" || kind === "settings") && this.worker?.works(queue) === false) void this.enter([queue]);
     });
+    // Beside the other and not within it: there it would wait for itself in an object that exists already.
+    if (guest) void this.#alarm?.probe().catch(this.#report);
     void ctx.blockConcurrencyWhile(() => this.#begin().catch(this.#report));
   }
 
@@ -119,6 +136,17 @@ export class ObjectQueues {
     const queue = this.#makeQueue(name);
     this.#handles.set(name, queue);
     return queue;
+  }
+
+  /** A handler was added: what waited for one is looked at. */
+  handle(): void {
+    this.worker?.wake();
+    if (this.#able || !this.worker?.able) return;
+    this.#able = true;
+    // Without any handler the alarm was not armed for jobs.
+    this.#begin()
+      .then(() => this.#alarm?.rearm())
+      .catch(this.#report);
   }
 
   /** Stores jobs at once: see `ObjectDriver.enqueueNow`. */
@@ -170,21 +198,54 @@ export class ObjectQueues {
     const alarm = this.#alarm;
     if (!alarm) return;
     const done = alarm.ring();
+    let cancelLimit: () => void = () => {};
+    const over = new Promise<false>((resolve) => {
+      cancelLimit = this.#clock.after(ALARM_BUDGET_MS, () => resolve(false));
+    });
     try {
       await this.#begin();
       // First the guard for what comes now: should the object die below, the next alarm is set.
       alarm.rearm();
-      const drained = this.#drain();
-      await Promise.all([drained, this.userAlarm?.ring(handler, drained)]);
+      this.#ringing = true;
+      const again = await this.#ring(handler, over);
       done();
       // What still runs goes on by itself, in this object and under its lease; the next alarm, at once, waits for it again.
-      alarm.rearm((await drained) === false);
+      alarm.rearm(again);
     } catch (error) {
       this.#report(error);
       await this.#tryAgain();
     } finally {
+      this.#ringing = false;
+      this.#standIn(undefined);
+      cancelLimit();
       done();
     }
+  }
+
+  /** Answers whether the next alarm is to ring at once: what runs goes on, or the user's own alarm is due (again). */
+  async #ring(handler: AlarmHandler | undefined, over: Promise<false>): Promise<boolean> {
+    const { userAlarm } = this;
+    const drained = this.#drain(over);
+    // Its error is thrown below, unless an earlier one is.
+    drained.catch(() => {});
+    if (!userAlarm) return (await drained) === false;
+    const called = await userAlarm.ring(handler, over);
+    const next = userAlarm.awaitDue();
+    try {
+      // Jobs may have fallen due while the handler ran.
+      const idle = called ? drained.then(() => this.#drain(over)) : drained;
+      idle.catch(() => {});
+      return await Promise.race([idle.then((end) => end === false), next.due.then(() => true)]);
+    } finally {
+      next.cancel();
+    }
+  }
+
+  /** While an alarm rings no other does: a timer stands in for it. */
+  #standIn(nextWakeMs: number | undefined): void {
+    this.#cancelStandIn();
+    this.#cancelStandIn =
+      this.#ringing && nextWakeMs ? this.#clock.after(nextWakeMs, () => this.worker?.wake()) : () => {};
   }
 
   /** Learns what the object holds. Where that cannot be read, each call and each alarm tries again, and says why not. */
@@ -201,9 +262,9 @@ export class ObjectQueues {
     await this.#alarm?.start();
   }
 
-  async #drain(): Promise<boolean | undefined> {
+  async #drain(over: Promise<false>): Promise<boolean | undefined> {
     await this.worker?.start();
-    return this.worker?.drain(ALARM_BUDGET_MS);
+    return this.worker?.drain(over);
   }
 
   /** Later, and not at once: what failed now would fail again. */

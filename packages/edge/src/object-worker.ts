@@ -86,21 +86,17 @@ export class ObjectWorker {
     await this.#worker.start();
   }
 
+  /** Whether it has a handler for anything. */
+  get able(): boolean {
+    return this.#queues.some(({ names }) => names?.().length !== 0);
+  }
+
   /**
-   * Works until nothing is due and nothing runs, but no longer than `limitMs`. True when it got there; what runs is not
-   * cut short by the limit.
+   * Works until nothing is due and nothing runs, but only until `over` has settled. True when it got there; what runs is
+   * not cut short.
    */
-  async drain(limitMs?: number): Promise<boolean> {
-    if (limitMs === undefined) return this.#drain(new Promise(() => {}));
-    let cancel: () => void = () => {};
-    const limit = new Promise<false>((resolve) => {
-      cancel = this.#options.clock.after(limitMs, () => resolve(false));
-    });
-    try {
-      return await Promise.race([this.#drain(limit), limit]);
-    } finally {
-      cancel();
-    }
+  drain(over: Promise<false> = new Promise(() => {})): Promise<boolean> {
+    return Promise.race([this.#drain(over), over]);
   }
 
   /**

@@ -27,6 +27,8 @@ export class Transactions {
   readonly #open: OpenTransaction[] = [];
   #waiting: (() => void)[] = [];
   #own = false;
+  /** Called when all that the object stores was deleted. */
+  onDeleted: () => void = () => {};
   #undone = 0;
 
   /** Those of this storage; observes them from now on. */
@@ -43,6 +45,7 @@ export class Transactions {
     storage.deleteAll = (options) => {
       const done = deleteAll.call(storage, options);
       transactions.#undone++;
+      transactions.onDeleted();
       return done;
     };
     storage.transactionSync = (callback) => transactions.runSync(transactionSync, storage, callback);

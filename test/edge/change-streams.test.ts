@@ -1,0 +1,54 @@
+import { reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, expect, it } from "vitest";
+import type { BareQueue } from "./queues.ts";
+import { open } from "./work-queue.ts";
+
+afterEach(reset);
+
+const HEARTBEAT_MS = 25_000;
+
+it("the heartbeat of a stream ends with it, also where the heartbeat itself is too much for a slow reader", async () => {
+  const object = env.BARE_QUEUE.getByName("slow-reader");
+  await runInDurableObject(object, async (bare: BareQueue) => {
+    const stream = await bare.events();
+    expect(await bare.timers()).toBe(1);
+    // Close to what a reader may be behind (64 KiB); heartbeats of three bytes do the rest.
+    const queue = "q".repeat(200);
+    for (let n = 0; n < 137; n++) {
+      await bare.command({ type: "pause", queue });
+      await bare.command({ type: "resume", queue });
+    }
+    for (let n = 0; n < 400 && (await bare.timers()) > 0; n++) await bare.advance(HEARTBEAT_MS);
+    expect(await bare.timers()).toBe(0);
+    await stream.cancel();
+  });
+});
+
+it("a subclass's automatic answer to WebSocket messages is kept, and asked for by who watches", async () => {
+  const { object, queue } = open();
+  await queue.counts();
+  await runInDurableObject(object, (_, ctx) =>
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("are you there? ✓", "yes")),
+  );
+  const response = await object.fetch("https://object/quayside/changes", { headers: { upgrade: "websocket" } });
+  const socket = response.webSocket as WebSocket;
+  socket.accept();
+  const answer = new Promise((resolve) => socket.addEventListener("message", ({ data }) => resolve(data)));
+  socket.send(decodeURIComponent(response.headers.get("quayside-ping") ?? ""));
+  expect(await answer).toBe("yes");
+  const kept = await runInDurableObject(object, (_, ctx) => ctx.getWebSocketAutoResponse()?.request);
+  expect(kept).toBe("are you there? ✓");
+  socket.close();
+});
+
+it("an object without an automatic answer of its own gets one, and the header names it", async () => {
+  const { object } = open();
+  const response = await object.fetch("https://object/quayside/changes", { headers: { upgrade: "websocket" } });
+  const socket = response.webSocket as WebSocket;
+  socket.accept();
+  const answer = new Promise((resolve) => socket.addEventListener("message", ({ data }) => resolve(data)));
+  socket.send(decodeURIComponent(response.headers.get("quayside-ping") ?? ""));
+  expect(await answer).toBe("quayside:pong");
+  socket.close();
+});
