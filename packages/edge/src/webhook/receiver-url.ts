@@ -18,7 +18,7 @@ export function receiverUrl(allow: AllowedUrls | undefined): (text: unknown) => 
   return (text) => {
     // Only a text: what else has a toString() could say something else when it is read again.
     const url = parsed(text);
-    if (!url) throw refused("url", `must be a URL, got ${JSON.stringify(text) ?? String(text)}`);
+    if (!url) throw refused("url", `must be a URL, got ${shown(text)}`);
     if (url.username !== "" || url.password !== "") throw refused("url", "must carry no credentials: set headers");
     const reach = reachOf(url.hostname);
     if (url.protocol !== "https:" && !(url.protocol === "http:" && reach === "loopback"))
@@ -50,10 +50,7 @@ function among(allow: readonly string[]): (url: URL) => boolean {
     const wild = typeof entry === "string" && entry.startsWith("*.");
     const host = hostOf(wild ? entry.slice(2) : entry);
     if (host === undefined || (wild && reachOf(host) !== "public"))
-      throw refused(
-        "allow",
-        `must name hosts such as "books.example" or "*.books.example", got ${JSON.stringify(entry)}`,
-      );
+      throw refused("allow", `must name hosts such as "books.example" or "*.books.example", got ${shown(entry)}`);
     if (wild) parents.push(`.${host}`);
     else hosts.add(host);
   }
@@ -130,5 +127,8 @@ function ipv6Groups(text: string): readonly number[] {
   const [before, after] = [read(head), read(tail ?? "")];
   return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
 }
+
+/** Whatever it is: a BigInt, or what holds itself, has no JSON. */
+const shown = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : `a ${typeof value}`);
 
 const refused = (option: string, why: string) => new QuaysideError("invalid_option", `${option} ${why}.`, { option });
