@@ -8,6 +8,8 @@ export const shopJobs = defineJobs({
   /** Its schema asks somebody else. */
   checked: { input: z.object({ order: z.string() }).refine(async () => true) },
   sleep: { input: z.object({ ms: z.number() }) },
+  /** Has no handler but those that tests add. */
+  plain: { input: z.object({ order: z.string() }) },
   /** Runs where it is added. */
   here: { input: z.object({ order: z.string() }), shouldQueue: () => false },
 });
