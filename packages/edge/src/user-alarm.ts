@@ -68,11 +68,11 @@ export class UserAlarm {
   }
 
   set(at: number | Date): void {
-    const instant = typeof at === "number" ? at : at.getTime();
+    const instant = typeof at === "number" ? at : at instanceof Date ? at.getTime() : Number.NaN;
     if (!Number.isFinite(instant) || instant < 0 || instant > LAST_ALARM)
       throw new QuaysideError(
         "invalid_option",
-        `An alarm is set for ms since epoch or a valid Date, before 2190, got ${at}.`,
+        `An alarm is set for ms since epoch or a valid Date, before 2190, got ${typeof at === "number" || at instanceof Date ? at : `a ${typeof at}`}.`,
         { option: "at" },
       );
     this.#options.check();

@@ -37,6 +37,13 @@ export interface OptionCaps {
 
 /** @throws {QuaysideError} `invalid_option` for caps that cannot be. */
 export function checkCaps(caps: OptionCaps): void {
+  checkNames(caps, CAPS, "auth.caps");
+  if (caps.backoff !== undefined) checkNames(caps.backoff, ["least", "most"], "auth.caps.backoff");
+  const { dedupe, groupLimit } = caps;
+  if (dedupe !== undefined && !(Array.isArray(dedupe) && dedupe.every((mode) => MODES.includes(mode))))
+    throw refused("auth.caps.dedupe", `must be a list of modes: ${MODES.join(", ")}`);
+  if (groupLimit !== undefined && typeof groupLimit !== "boolean")
+    throw refused("auth.caps.groupLimit", "must be true or false");
   const { maxAttempts, priority } = caps;
   for (const [option, value] of Object.entries({ maxAttempts, priority })) {
     if (value !== undefined && !Number.isInteger(value)) {
@@ -49,6 +56,18 @@ export function checkCaps(caps: OptionCaps): void {
   msOf(caps.backoff?.least, "backoff.least");
   msOf(caps.backoff?.most, "backoff.most");
 }
+
+const CAPS = ["maxAttempts", "priority", "delay", "expiresIn", "backoff", "dedupe", "groupLimit"];
+const MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
+
+/** A cap of another name would bound nothing, in silence. */
+function checkNames(caps: unknown, names: readonly string[], option: string): void {
+  if (typeof caps !== "object" || caps === null || Array.isArray(caps)) throw refused(option, "must be an object");
+  const other = Object.keys(caps).find((name) => !names.includes(name));
+  if (other !== undefined) throw refused(`${option}.${other}`, `is none of ${names.join(", ")}`);
+}
+
+const refused = (option: string, why: string) => new QuaysideError("invalid_option", `${option} ${why}.`, { option });
 
 const msOf = (duration: Duration | undefined, option: string): number | undefined =>
   duration === undefined ? undefined : toMs(duration, `auth.caps.${option}`);
