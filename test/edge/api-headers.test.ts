@@ -119,6 +119,8 @@ describe("an error of the server", () => {
   it("inside the queue's object is not told either", async () => {
     const log = vi.spyOn(console, "error").mockImplementation(() => {});
     const object = env.BARE_QUEUE.getByName("mail");
+    // The first job makes the tables.
+    await object.enqueue([{ queue: "mail", name: "email", payload: "1" }]);
     await runInDurableObject(object, (_, { storage }) => void storage.sql.exec("DROP TABLE quayside_jobs"));
     const response = await api.request("/mail/jobs", { headers: all }, env);
     expect(response.status).toBe(503);

@@ -47,6 +47,7 @@ const GUARDED: readonly {
   { route: "GET /openapi.json", scopes: ["enqueue", "work", "admin"], anyQueue: true },
   { route: "GET /:queue/jobs", scopes: ["work", "admin"] },
   { route: "GET /:queue/jobs/:id", scopes: ["work", "admin"] },
+  { route: "GET /:queue/jobs/:id/children", scopes: ["work", "admin"] },
   { route: "PATCH /:queue/jobs/:id", scopes: ["admin"], body: { priority: 3 } },
   { route: "DELETE /:queue/jobs/:id", scopes: ["admin"] },
   { route: "POST /:queue/jobs/:id/cancel", scopes: ["admin"] },

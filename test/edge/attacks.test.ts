@@ -103,7 +103,7 @@ const filters: readonly Attack[] = (
 
 const lists: readonly Attack[] = (
   [
-    ["a cursor of another queue", "200 3 of mail", async () => (await call("/other/jobs?limit=1")).body.cursor],
+    ["a cursor of another queue", "400 invalid_option", async () => (await call("/other/jobs?limit=1")).body.cursor],
     [
       "a cursor cut in half",
       "400 invalid_option",
@@ -116,7 +116,7 @@ const lists: readonly Attack[] = (
     ],
     [
       "a cursor of the finished lane of another queue",
-      "200 3 of mail",
+      "400 invalid_option",
       async () => encodeURIComponent(JSON.stringify([0, "finished", "other/completed", 0, 0, 0, ""])),
     ],
     [
@@ -126,7 +126,7 @@ const lists: readonly Attack[] = (
     ],
     [
       "a cursor of a stretch of 1e15",
-      "200 0 of none",
+      "400 invalid_option",
       async () => encodeURIComponent(JSON.stringify([1e15, "ready", "mail", 0, 0, 0, ""])),
     ],
     [

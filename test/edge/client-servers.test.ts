@@ -381,9 +381,11 @@ describe("HttpDriver: errors about one of many jobs", () => {
     );
     const jobs = Array.from({ length: 1_200 }, () => job());
     const error = await failure(driver.enqueue(jobs));
+    // The first request's jobs are stored: the error is not the refusal alone.
     expect(error).toMatchObject({
-      code: "invalid_payload",
-      details: { errors: [{ path: "[1001].payload.to", message: "Invalid email" }] },
+      code: "internal",
+      details: { cause: "invalid_payload", errors: [{ path: "[1001].payload.to", message: "Invalid email" }] },
     });
+    expect((error as QuaysideError).details["stored"]).toHaveLength(1_000);
   });
 });
