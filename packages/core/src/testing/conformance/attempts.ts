@@ -36,7 +36,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
     }
     await one.release(await one.take(1));
     await interrupt(one);
-    expect(await job(id)).toMatchObject({ state: "delayed", attempts: 3, exceptions: 0, interruptions: 1 });
+    expect(await job(id)).toMatchObject({ attempts: 3, exceptions: 0, interruptions: 1 });
     await untilDue(id);
     await one.retry(await one.take(1), 0);
     expect(await job(id)).toMatchObject({ state: "failed", attempts: 4, exceptions: 1 });

@@ -202,8 +202,8 @@ export const replaceCases = verb("dedupe by replacing", (it) => {
     expect(await one.claimIds(9)).toEqual([]);
     await untilDue(holder);
     await one.release(await one.take(1));
+    // Its wait is random, and may be none: what is claimed is the holder alone, whenever that is.
     await interrupt(one);
-    expect(await one.claimIds(9)).toEqual([]);
     await untilDue(holder);
     const [again, ...none] = await one.claim(9);
     expect(again?.job.id).toBe(holder);
