@@ -1,8 +1,8 @@
-import { reset, runInDurableObject } from "cloudflare:test";
-import { env } from "cloudflare:workers";
+import { reset } from "cloudflare:test";
 import { QuaysideError } from "@quayside/core";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { alarms, faults, onAlarm, type Shop } from "./embedded.ts";
+import { freshName, inside, settled } from "./inside-shop.ts";
 
 afterEach(async () => {
   await vi.waitFor(() => expect(alarms.running).toBe(0));
@@ -12,23 +12,6 @@ afterEach(async () => {
 });
 
 /** Rows of attacks on a queue in somebody's own object, with what came of them. */
-
-let opened = 0;
-
-function inside<T>(work: (shop: Shop, ran: string[]) => Promise<T>): Promise<T> {
-  const object = env.SHOP.getByName(`attacked-${opened++}`);
-  return runInDurableObject(object, (shop: Shop) => {
-    const ran: string[] = [];
-    shop.mail.on("job:checked", ({ order }) => void ran.push(order));
-    return work(shop, ran);
-  });
-}
-
-/** All that was to run by now has run: a later job has. */
-async function settled({ mail }: Shop): Promise<void> {
-  const id = await mail.addJob("sleep", { ms: 0 });
-  await vi.waitFor(async () => expect(await mail.get(id)).toMatchObject({ state: "completed" }));
-}
 
 const undone = new Error("undone");
 const later = (ms = 2) => scheduler.wait(ms);
@@ -321,7 +304,7 @@ describe("attacks R: what an alarm's handler does", () => {
     ["deletes all", 0, ({ storage }) => storage.deleteAll()],
   ];
   it.each(deeds)("%s: jobs go on, %i errors are told", (input, told, deed) => {
-    const name = `attacked-${opened}`;
+    const name = freshName();
     let calls = 0;
     onAlarm.set(name, (shop, count) => {
       calls++;
@@ -337,6 +320,6 @@ describe("attacks R: what an alarm's handler does", () => {
       const at = shop.mail.getAlarm();
       expect(at === null).toBe(!(told > 0 || input === "sets it for next year"));
       shop.mail.deleteAlarm();
-    });
+    }, name);
   });
 });

@@ -203,7 +203,7 @@ export const ANSWERS: Readonly<Record<string, unknown>> = {
   "a release with a fault that is none": { outcome: "released", delayMs: 0, fault: 7 },
 };
 
-/** What `dispatch` must not answer. */
+/** Answers that `dispatch` must not give. */
 export const TARGETS: Readonly<Record<string, unknown>> = {
   "a promise": Promise.resolve({}),
   "an object that is no binding": {},

@@ -3,29 +3,13 @@ import { env } from "cloudflare:workers";
 import { embedQueue } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { alarms, faults, type Shop, shopJobs } from "./embedded.ts";
+import { inside, settled } from "./inside-shop.ts";
 
 afterEach(async () => {
   await vi.waitFor(() => expect(alarms.running).toBe(0));
   faults.length = 0;
   await reset();
 });
-
-let opened = 0;
-
-function inside<T>(work: (shop: Shop, ran: readonly string[]) => Promise<T>): Promise<T> {
-  const object = env.SHOP.getByName(`undone-${opened++}`);
-  return runInDurableObject(object, (shop: Shop) => {
-    const ran: string[] = [];
-    shop.mail.on("job:checked", ({ order }) => void ran.push(order));
-    return work(shop, ran);
-  });
-}
-
-/** All that was to run by now has run: a later job has. */
-async function settled({ mail }: Shop): Promise<void> {
-  const id = await mail.addJob("sleep", { ms: 0 });
-  await vi.waitFor(async () => expect(await mail.get(id)).toMatchObject({ state: "completed" }));
-}
 
 const undone = new Error("undone");
 const later = (ms = 30) => scheduler.wait(ms);

@@ -1,6 +1,6 @@
 import type { QueueNamespace } from "@quayside/edge";
 
-/** What is wrong with an object: each call fails at once; no call is answered; each takes so many ms; its answers are lost. */
+/** The fault of an object: each call fails at once; no call is answered; each takes so many ms; its answers are lost. */
 export type Fault = "throws" | "hangs" | "loses" | ((call: () => Promise<unknown>) => Promise<unknown>);
 
 /** A namespace of which the objects of one queue can be made to fail, and which counts the exchanges with each of them. */

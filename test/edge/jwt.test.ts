@@ -8,7 +8,7 @@ afterEach(() => vi.unstubAllGlobals());
 const SECRET = "a secret of at least 32 bytes, or so";
 const ENQUEUE = { scope: "enqueue" };
 
-/** What is granted to who shows a token, apart from how long. */
+/** The rights of a token, without its time. */
 async function grantOf(token: string, options: Partial<JwtOptions> = {}): Promise<Grant | undefined> {
   const granted = await grantedTo(token, options);
   if (!granted) return undefined;

@@ -63,7 +63,7 @@ const { step: steps } = fc.letrec<{ step: Step; transaction: Transaction }>((tie
 
 const undone = new Error("undone");
 
-/** What is stored, as far as transactions decide over it. */
+/** The stored records that transactions decide over. */
 interface Stored {
   readonly delayed: ReadonlyMap<string, number>;
   readonly due: ReadonlySet<string>;

@@ -1,6 +1,6 @@
 import { type ExchangeRequest, QuaysideError } from "@quayside/core";
 
-/** What one call of an object may name: each name costs a look, and what is lost is written down (R32). */
+/** Most names in one call of an object: each costs a read, and lost ones are written to the lease (R32). */
 export const CALL_BOUNDS = {
   /** Jobs of a worker: its `concurrency` and its `prefetch` are at most 10,000 each. */
   tokens: 20_000,

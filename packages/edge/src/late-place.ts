@@ -255,7 +255,7 @@ export class LatePlace {
     this.#news.troubles.push(error);
   }
 
-  /** What an attempt has reported since the last exchange, with what it reports now. */
+  /** Joins an attempt's earlier report, which no exchange has taken, with this one. */
   #joined(report: AttemptReport): AttemptReport {
     const log = [...(this.#reports.get(report.token)?.log ?? []), ...(report.log ?? [])].slice(-LOG_LINES_MOST);
     return { ...this.#reports.get(report.token), ...report, ...(log.length > 0 && { log }) };

@@ -5,7 +5,7 @@ import { isTrouble } from "./patience.ts";
 type Outcome = { readonly receipt: EnqueueReceipt } | { readonly error: unknown };
 
 /**
- * What became of each job of a call that was stored in part. Several callers may share such a call: each asks again with
+ * The outcome of each job of a call that was stored in part. Several callers may share such a call: each asks again with
  * its own jobs, the same objects, and gets what became of those. Nothing is sent again.
  */
 export class Outcomes {

@@ -1,6 +1,6 @@
 import type { ChildrenPage, ExchangeReply, ExchangeRequest, Schedule } from "@quayside/core";
 
-/** What a driver of an object asks page by page, since a reply holds 8 MiB (R31). `Driver`'s own verbs put the pages together. */
+/** The verbs that a driver of an object asks page by page, since a reply holds 8 MiB (R31). `Driver`'s own verbs put the pages together. */
 export interface Pages {
   /** One round, with as many outcomes of children as the reply holds: `moreChildren` says where to go on. */
   exchangePage(request: ExchangeRequest): Promise<ExchangeReply>;

@@ -131,7 +131,7 @@ export class SqlRecords {
     this.#there = true;
   }
 
-  /** What a transaction undid that was observed is known; another one is found out by what it undid. */
+  /** Forgets what is known of the tables where an observed transaction was undone since the last program. */
   #forgetUndone(): void {
     const { undone } = this.#transactions ?? { undone: 0 };
     if (undone === this.#undoneBefore) return;

@@ -4,7 +4,7 @@ interface OpenTransaction {
   written: boolean;
   /** Whether `txn.rollback()` was called in it: what is written afterwards stays. */
   rolledBack: boolean;
-  /** What to call once it is committed. */
+  /** Called once it is committed. */
   readonly pending: (() => void)[];
 }
 

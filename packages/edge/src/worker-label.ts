@@ -7,7 +7,7 @@ import type { Change } from "@quayside/core";
 const LABEL_LENGTH = 6;
 /** A key has so many characters besides, or it has no label. */
 const SECRET_LENGTH = 10;
-/** Stands in no key. */
+/** Never occurs in a key. */
 const MARK = "…";
 
 /** The label of a worker's key; undefined where a label would tell too much of it. */

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { type Document, type FuzzRequest, requestsOf } from "./requests.ts";
 
-/** What attackers of one caller know of it. */
+/** Facts about one caller that its attackers know. */
 export interface Target {
   readonly ids: readonly string[];
   readonly keys: readonly string[];

@@ -156,7 +156,7 @@ export function checkName(name: string, option: string): string {
   return name;
 }
 
-/** A name that can stand in a path: URLs lose `.` and `..`, whatever their spelling. */
+/** Checks a name that is a part of a URL's path: URLs drop `.` and `..`, however they are escaped. */
 export function checkPathName(name: string, option: string): string {
   if (name === "." || name === "..") throw refused(option, "must not be . or ..", name);
   return checkName(name, option);

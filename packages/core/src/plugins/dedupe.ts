@@ -93,7 +93,7 @@ class AddedKeys implements AddPart {
     for (const record of yield* get("dedupe", keys)) if (record) this.#records.set(dedupeKeyText(record.key), record);
   }
 
-  /** What becomes of a job whose key is taken (R20); undefined when it is free. */
+  /** Answers for a job whose key is taken (R20); undefined when the key is free. */
   *answer(job: NewJob): Program<EnqueueReceipt | undefined> {
     if (!job.dedupe) return undefined;
     const record = this.#records.get(dedupeKeyText(dedupeKey(job.queue, job.dedupe.key)));

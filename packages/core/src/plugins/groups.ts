@@ -74,7 +74,7 @@ const CHECK_STEP = 16;
 
 type Grouped = Pick<StoredJob, "queue" | "group">;
 
-/** What this plugin knows in one transaction. */
+/** The plugin's state in one transaction. */
 interface Known {
   readonly groups: Map<string, Group>;
   /** Groups that may have room; `freed`: the place of a job that runs no more. */

@@ -99,7 +99,7 @@ function* agree(
   return "told";
 }
 
-/** What stands in the way of jobs that are routed over `count` shards, after `previous`, where the queue is split so already. */
+/** Finds why jobs may not be routed over `count` shards, after `previous`; the queue is split otherwise already. */
 export function conflictOf(
   known: Pick<ShardLayout, "count" | "previous">,
   count: number,

@@ -48,7 +48,7 @@ export const unknownNames: Plugin = {
   },
 };
 
-/** What had stepped aside comes back for a worker that declares its name, or that takes any. */
+/** Brings jobs back in line for a worker that declares their name, or that takes any. */
 function* returnKnown(turn: Turn, queue: string, names: readonly string[] | undefined): Program<void> {
   const settings = yield* turn.settings(queue);
   const known = settings.blockedNames?.filter((name) => !names || names.includes(name)) ?? [];

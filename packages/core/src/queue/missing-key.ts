@@ -15,7 +15,7 @@ export const missingKey = (what: string, id?: string): QuaysideError =>
     id === undefined ? {} : { key: id },
   );
 
-/** What to throw in place of an error that kept a job from being decrypted: without its key it is given back. */
+/** Returns the error to throw for a job that was not decrypted: where the key is missing, the job is given back. */
 export function waitForKey({ availableAt, addedAt }: JobRecord, error: unknown): unknown {
   const [least, most] = MISSING_KEY_MS;
   // As long again as it has waited, by the clock of its store.

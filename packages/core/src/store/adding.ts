@@ -102,7 +102,7 @@ export class Adding {
     return receipt;
   }
 
-  /** What the plugins answer for a job that is not to be stored. */
+  /** Asks the plugins for the receipt of a job that is not to be stored. */
   *answer(job: NewJob): Program<EnqueueReceipt | undefined> {
     for (const part of this.parts) {
       const receipt = part.answer && (yield* part.answer(job));

@@ -19,7 +19,7 @@ import type { IdRecord, Key, Program } from "./store.ts";
 import type { TallyPlace, Turn } from "./turn.ts";
 
 /**
- * The one door (R1): `place`, `move`, `amend` and `end` are the only code that writes `jobs`, and each keeps `ids`,
+ * The one door (R1): `place`, `move`, `end` and `forget` are the only code that writes `jobs`, and each keeps `ids`,
  * and the tallies true as it does, and tells the plugins. Lease entries of jobs that move or end are dropped by the caller, who knows
  * the lease, in the same program.
  */
@@ -32,7 +32,7 @@ const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boole
 
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
 
-/** A plain job leaves no trace anywhere else: no `ids` entry, nothing of a plugin, no word of its own on what is kept. */
+/** A plain job has no record besides its own: no `ids` entry, nothing of a plugin, no `keep`. */
 export const isPlain = (turn: Turn, job: StoredJob): boolean =>
   spellsItsKey(job) && !job.keep && !turn.plugins.with("marks").some((plugin) => plugin.marks(job));
 
@@ -99,7 +99,7 @@ function tally(
   }
 }
 
-/** A job as it stands, and as it shall. */
+/** A job before and after a move. */
 export interface Move {
   readonly before: StoredJob;
   readonly job: StoredJob;
@@ -144,11 +144,6 @@ export function* moveEach(
     turn,
     jobs.map((before) => ({ before, job: change(before) })),
   );
-}
-
-/** Changes records where they stand. Never of a running job: its worker has the old one. */
-export function* amend(jobs: readonly StoredJob[]): Program<void> {
-  yield* put("jobs", jobs);
 }
 
 /** Ends plain jobs of which nothing is kept, knowing only their keys. `present`: what was read ahead of where they lie. */

@@ -1,4 +1,4 @@
-/** What names a job among those of all queues. */
+/** Names a job among those of all queues. */
 interface Named {
   readonly queue: string;
   readonly id: string;

@@ -21,7 +21,7 @@ export interface Surroundings {
   /** In [0, 1). */
   readonly random: () => number;
   readonly plugins: Plugins;
-  /** What a plugin remembers in this process between transactions, by its name. */
+  /** State of plugins that outlives a transaction, in this process, by the plugin's name. */
   readonly memory: Map<string, unknown>;
   /** The room in an answer that leaves the process; absent: there is no bound. */
   readonly reply?: ReplyRoom | undefined;
@@ -37,7 +37,7 @@ export class Turn {
   readonly plugins: Plugins;
   readonly reply: ReplyRoom | undefined;
   readonly #memory: Surroundings["memory"];
-  /** What plugins know in this transaction, by plugin. */
+  /** State of plugins in this transaction. */
   readonly #parts = new Map<Plugin, unknown>();
   readonly #mint: Mint;
   #leases: Leases | undefined;
@@ -97,7 +97,7 @@ export class Turn {
     return settings;
   }
 
-  /** What a plugin knows in this transaction. */
+  /** Returns a plugin's state in this transaction; made at the first call. */
   part<T>(plugin: Plugin, create: () => T): T {
     let part = this.#parts.get(plugin);
     if (part === undefined) {
@@ -107,7 +107,7 @@ export class Turn {
     return part as T;
   }
 
-  /** What a plugin remembers in this process; it may be forgotten with the process, and is not undone with a transaction. */
+  /** Returns a plugin's state in this process: it is lost with the process, and not undone with a transaction. */
   memory<T>(plugin: Plugin, create: () => T): T {
     let known = this.#memory.get(plugin.name);
     if (known === undefined) {

@@ -53,7 +53,7 @@ export interface ExchangeRequest {
     readonly queues: readonly ClaimQueue[];
     /** It runs jobs of other stores, too: what must be the only one that runs is not for it now. */
     readonly busy?: boolean;
-    /** What is left of the reply, in bytes, where other stores have a share in it: see `Reply`. */
+    /** Bytes left of the reply, where other stores have a share in it: see `Reply`. */
     readonly bytes?: number;
   };
   /** The worker is leaving: its lease goes when it holds nothing more. */

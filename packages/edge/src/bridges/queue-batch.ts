@@ -73,7 +73,7 @@ export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
     await queue.addJob(name as JobName<Jobs>, payload, rest);
     return "added";
   };
-  /** What `onInvalid` says; a retry where it fails, so that no message is lost by it. */
+  /** Asks `onInvalid`; where it fails, the message is delivered again, so that none is lost. */
   const verdict = async (message: Message<Body>, error: unknown): Promise<"ack" | "retry"> => {
     try {
       return await onInvalid(message, error);

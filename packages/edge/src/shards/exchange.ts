@@ -119,7 +119,7 @@ class Round {
   readonly #late = new Map<number, unknown>();
   #alone: number | undefined;
   #left: number;
-  /** What is left of the reply: together they give no more than one object would (R31). */
+  /** Bytes left of the reply: together the shards give no more than one object would (R31). */
   #bytes = REPLY_BYTES;
 
   constructor(request: ExchangeRequest, shards: number, options: RoundOptions) {
