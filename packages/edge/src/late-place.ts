@@ -15,6 +15,8 @@ import { isTrouble, within } from "./patience.ts";
 export const PATIENCE_MS = 1_000;
 /** How long a place that is asked apart may take for its answer. */
 const ANSWER_MS = 30_000;
+/** How long a place is sent the leave of a worker that has left: once more after a request that it does not answer. */
+const LEAVE_MS = 2 * ANSWER_MS;
 /** Between two sends of one exchange: doubled each time. */
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
@@ -146,11 +148,13 @@ export class LatePlace {
     this.#send();
   }
 
-  /** Resolves once all that was taken in is answered, or when the place does not answer in time. */
-  async settled(): Promise<void> {
+  /** Its worker has left: resolves once all that was taken in is answered. What is not in a minute is given up. */
+  async leave(): Promise<void> {
     this.#stopPause();
-    const { clock, patienceMs } = this.#options;
-    if (this.#sending) await within(clock, patienceMs, "It", this.#sending).catch(() => {});
+    const stop = this.#options.clock.after(LEAVE_MS, () => this.close());
+    await this.#sending;
+    stop();
+    this.close();
   }
 
   close(): void {
@@ -202,6 +206,8 @@ export class LatePlace {
     const progress = [...this.#reports.values()];
     this.#settle = [];
     this.#reports.clear();
+    // A worker that has left takes over nothing more.
+    if (next.leave) this.#jobs = [];
     const waiting = this.#jobs.map(({ token }) => token);
     return {
       ...next,

@@ -2,6 +2,7 @@ import type { ClaimedJob, Clock, ExchangeReply, ExchangeRequest } from "@quaysid
 import { QuaysideError } from "@quayside/core";
 import { queuesLeft, type RecallingReply, type RecallingRequest } from "./exchange-parts.ts";
 import { LatePlace } from "./late-place.ts";
+import { within } from "./patience.ts";
 
 /** Workers remembered by one driver. */
 const WORKERS_MOST = 1_000;
@@ -40,6 +41,8 @@ interface Known {
 export class WorkerPlaces {
   readonly #options: WorkerPlacesOptions;
   readonly #workers = new Map<string, Known>();
+  /** Places that workers which have left have not taken leave of yet. */
+  readonly #leaving = new Set<LatePlace>();
 
   constructor(options: WorkerPlacesOptions) {
     this.#options = options;
@@ -48,15 +51,29 @@ export class WorkerPlaces {
   async exchange(request: RecallingRequest): Promise<RecallingReply> {
     const known = this.#known(request.worker);
     const reply = known.late.size > 0 ? await this.#beside(known, request) : await this.#main(known, request);
-    if (request.leave) {
-      await Promise.all([...known.late.values()].map((place) => place.settled()));
-      this.#forget(request.worker);
-    }
+    if (request.leave) await this.#leave(request.worker, known);
     return reply;
   }
 
   close(): void {
     for (const worker of [...this.#workers.keys()]) this.#forget(worker);
+    for (const place of this.#leaving) place.close();
+    this.#leaving.clear();
+  }
+
+  /**
+   * The worker does not wait long for a late place to take its leave. That is sent all the same, for a while: what the
+   * place has leased to this worker would else wait until its lease is over.
+   */
+  async #leave(worker: string, known: Known): Promise<void> {
+    this.#workers.delete(worker);
+    await Promise.all(
+      [...known.late.values()].map((place) => {
+        this.#leaving.add(place);
+        const left = place.leave().finally(() => this.#leaving.delete(place));
+        return within(this.#options.clock, this.#options.patienceMs, "It", left).catch(() => {});
+      }),
+    );
   }
 
   #known(worker: string): Known {
