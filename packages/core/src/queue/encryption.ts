@@ -58,7 +58,10 @@ export interface AesGcmKeys {
  * A worker that meets a job whose key it lacks gives it back (not counted, for a minute, then for as long as it has waited,
  * at most an hour) and emits an `error` with code `missing_key`: the job waits for a worker that has the key, or for the key.
  *
- * @throws {QuaysideError} `missing_key` when `current` is none of the keys; `invalid_option` when one has a wrong length.
+ * Raw bytes are copied: overwrite yours once they are handed over.
+ *
+ * @throws {QuaysideError} `missing_key` when `current` is none of the keys; `invalid_option` when one has a wrong length or
+ * type, or is a `CryptoKey` that may not do what it is for.
  * @example
  * const queue = new Queue("mail", driver, {
  *   encryption: aesGcm({ keys: { "2026-01": keyOfJanuary, "2026-07": keyOfJuly }, current: "2026-07" }),
@@ -92,22 +95,23 @@ const IV_BYTES = 12;
 const SEALED_BYTES = 95 * 1024;
 
 class AesGcm implements Encryption {
-  readonly #option: AesGcmKeys;
+  /** Copied: a caller may overwrite its bytes, or change its list, once they are handed over. */
+  readonly #keys = new Map<string, AesKey | Uint8Array<ArrayBuffer>>();
+  readonly #current: string;
   readonly #imported = new Map<string, Promise<AesKey>>();
 
   constructor(option: AesGcmKeys) {
-    this.#option = option;
     if (!crypto.subtle)
       throw invalidOption(
         "encryption",
         "encryption needs crypto.subtle: serve the page over HTTPS, or from localhost.",
       );
-    fields(option, "encryption", ["keys", "current"], "encryption.");
-    for (const [id, key] of Object.entries(fields(option.keys, "encryption.keys"))) {
-      if (key instanceof Uint8Array && ![16, 24, 32].includes(key.length))
-        throw refused(`encryption.keys.${id}`, "must have 16, 24 or 32 bytes", key.length);
-    }
-    if (!Object.hasOwn(option.keys, option.current)) throw missingKey("encryption.current names", option.current);
+    const { keys, current } = discreetFields(option, "encryption", ["keys", "current"]);
+    for (const [id, key] of Object.entries(discreetFields(keys, "encryption.keys")))
+      this.#keys.set(id, checkKey(key, `encryption.keys.${id}`, id === current));
+    if (typeof current !== "string") throw refused("encryption.current", "must be the id of a key", typeof current);
+    if (!this.#keys.has(current)) throw missingKey("encryption.current names", current);
+    this.#current = current;
   }
 
   async seal(job: NewJob): Promise<NewJob> {
@@ -213,7 +217,7 @@ class AesGcm implements Encryption {
   async #encrypt(text: string, bound: Bound): Promise<Sealed> {
     const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
     const algorithm = { name: "AES-GCM", iv, additionalData: boundTo(bound) } as const;
-    const { current } = this.#option;
+    const current = this.#current;
     const data = await crypto.subtle.encrypt(algorithm, await this.#key(current), new TextEncoder().encode(text));
     return {
       [SEALED]: 1,
@@ -239,7 +243,7 @@ class AesGcm implements Encryption {
   }
 
   #key(id: string): Promise<AesKey> {
-    const key = Object.hasOwn(this.#option.keys, id) ? this.#option.keys[id] : undefined;
+    const key = this.#keys.get(id);
     if (!key) throw missingKey("A job was encrypted with", id);
     const imported =
       this.#imported.get(id) ??
@@ -249,6 +253,28 @@ class AesGcm implements Encryption {
     this.#imported.set(id, imported);
     return imported;
   }
+}
+
+/** As `fields`, with a refusal that tells the kind of a value and not the value: it may be a key. */
+function discreetFields<T extends object>(value: T, option: string, known?: readonly string[]): T {
+  const kind = Array.isArray(value) ? "list" : typeof value;
+  fields((kind === "object" ? value : kind) as T, option);
+  for (const field in value)
+    if (known?.includes(field) === false)
+      throw refused(`${option}.${field}`, `is no option (known are ${known.join(", ")})`, typeof value[field]);
+  return value;
+}
+
+/** A key that decrypts, and encrypts where it is the current one. Its refusal tells nothing of the key. */
+function checkKey(key: AesKey | Uint8Array<ArrayBuffer>, option: string, encrypts: boolean) {
+  if (key instanceof Uint8Array) {
+    if (![16, 24, 32].includes(key.length)) throw refused(option, "must have 16, 24 or 32 bytes", key.length);
+    return key.slice();
+  }
+  const { algorithm, usages = [] } = (key ?? {}) as { algorithm?: { name?: string }; usages?: readonly string[] };
+  if (algorithm?.name !== "AES-GCM" || !usages.includes("decrypt") || (encrypts && !usages.includes("encrypt")))
+    throw refused(option, "must be a Uint8Array, or a CryptoKey of AES-GCM that may decrypt and encrypt", typeof key);
+  return key;
 }
 
 /** The authenticated data of an envelope: it does not decrypt under another queue, job name, field or (where known) job. */

@@ -39,5 +39,5 @@ export async function drain(
     left -= wait;
     await clock.advance(wait);
   }
-  throw new Error(`Work was still due after ${ROUNDS} rounds: does a job add itself again?`);
+  throw new Error(`Work was still due after ${ROUNDS} rounds: does a job add itself again, or has one no handler?`);
 }
