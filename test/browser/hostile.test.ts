@@ -1,5 +1,5 @@
 import { IndexedDbStore } from "@quayside/browser";
-import { StoreDriver } from "@quayside/core";
+import { everything, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe } from "vitest";
 import { server } from "vitest/browser";
@@ -14,7 +14,7 @@ describe.runIf(server.browser === "chromium")("hostile input on IndexedDB", () =
     const clock = createManualClock();
     const store = new IndexedDbStore({ name });
     const meter = new Metered(store);
-    const driver = () => new StoreDriver(meter, { clock });
+    const driver = () => new StoreDriver(meter, { plugins: everything(), clock });
     return {
       driver: driver(),
       clock,

@@ -1,4 +1,4 @@
-import { ALL, attentionAt, MemoryStore, type NewJob, StoreDriver } from "@quayside/core";
+import { attentionAt, everything, MemoryStore, type NewJob, Plugins, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 
@@ -10,10 +10,10 @@ describe("attentionAt", () => {
     const clock = createManualClock();
     const store = new MemoryStore();
     const inMs = async (): Promise<number | undefined> => {
-      const at = await store.transact(() => attentionAt(clock.now(), ALL));
+      const at = await store.transact(() => attentionAt(clock.now(), new Plugins(everything())));
       return at === undefined ? undefined : at - clock.now();
     };
-    return { clock, inMs, driver: new StoreDriver(store.connect(), { clock }) };
+    return { clock, inMs, driver: new StoreDriver(store.connect(), { plugins: everything(), clock }) };
   };
 
   it("is never in an empty store, and now with a job that is due", async () => {

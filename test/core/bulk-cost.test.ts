@@ -1,4 +1,4 @@
-import { type Command, MemoryStore, Queue, StoreDriver } from "@quayside/core";
+import { type Command, everything, MemoryStore, Queue, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";
@@ -18,7 +18,7 @@ async function filled(count = COUNT, delayMs?: number) {
       await between();
     },
   };
-  const driver = new StoreDriver(store, { clock });
+  const driver = new StoreDriver(store, { plugins: everything(), clock });
   await driver.command({ type: "configure", queue: QUEUE, keep: { cancelled: COUNT, failed: COUNT } });
   const job = { queue: QUEUE, name: "email", payload: "0", ...(delayMs !== undefined && { delayMs }) };
   for (let added = 0; added < count; added += 500)
@@ -98,7 +98,7 @@ describe("commands on many jobs (R32)", () => {
 
   it("clear takes what was added before the clock was set back", async () => {
     const clock = createManualClock();
-    const driver = new StoreDriver(new MemoryStore(), { clock });
+    const driver = new StoreDriver(new MemoryStore(), { plugins: everything(), clock });
     await driver.enqueue([{ queue: QUEUE, name: "email", payload: "0" }]);
     clock.jump(-86_400_000);
     expect(await driver.command({ type: "clear", queue: QUEUE })).toEqual({ affected: 1 });
@@ -109,7 +109,7 @@ describe("waiting for many jobs", () => {
   it("reads each job that is waited for twice, not once for every job that ends", async () => {
     const clock = createManualClock();
     const store = new Metered();
-    const queue = new Queue<{ a: null }>(QUEUE, new StoreDriver(store, { clock }), { clock });
+    const queue = new Queue<{ a: null }>(QUEUE, new StoreDriver(store, { plugins: everything(), clock }), { clock });
     queue.on("job:a", () => 1);
     await queue.configure({ keep: { completed: 10_000 } });
     const ids = await queue.addJobs(Array.from({ length: 1_000 }, () => ({ name: "a" as const, payload: null })));

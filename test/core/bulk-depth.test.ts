@@ -1,4 +1,12 @@
-import { type ClaimedJob, type Command, type JobState, MemoryStore, type NewJob, StoreDriver } from "@quayside/core";
+import {
+  type ClaimedJob,
+  type Command,
+  everything,
+  type JobState,
+  MemoryStore,
+  type NewJob,
+  StoreDriver,
+} from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";
@@ -42,7 +50,7 @@ describe("a queue of 50,000 jobs: the most that one transaction reads", () => {
   beforeEach(async () => {
     store = new Metered(new MemoryStore());
     clock = createManualClock();
-    driver = new StoreDriver(store, { clock });
+    driver = new StoreDriver(store, { plugins: everything(), clock });
     await driver.command({ type: "configure", queue: QUEUE, keep: { cancelled: COUNT } });
     await driver.enqueue(jobs);
   }, 60_000);

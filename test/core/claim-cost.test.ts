@@ -1,4 +1,5 @@
 import {
+  everything,
   isOperation,
   MemoryStore,
   type NewJob,
@@ -62,7 +63,7 @@ const job = (options: Partial<NewJob> = {}): NewJob => ({ queue: QUEUE, name: "e
 function scene() {
   const clock = createManualClock();
   const store = new Counting(new MemoryStore());
-  const driver = new StoreDriver(store, { clock });
+  const driver = new StoreDriver(store, { plugins: everything(), clock });
   let exchange = 0;
   return {
     clock,

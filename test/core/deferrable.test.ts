@@ -1,5 +1,6 @@
 import {
   type ExchangeRequest,
+  everything,
   isOperation,
   type Liveness,
   MemoryStore,
@@ -45,6 +46,7 @@ const BOOM = { code: "handler_failed", message: "boom" } as const;
 async function scene(more: (tokens: readonly string[]) => Partial<ExchangeRequest>, liveness: Liveness = "process") {
   const store = new Noting();
   const driver = new StoreDriver(store, {
+    plugins: everything(),
     clock: createManualClock(),
     enlist: async () => ({ liveness, leave() {} }),
   });

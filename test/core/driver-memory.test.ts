@@ -1,14 +1,14 @@
-import { type Enlistment, MemoryStore, StoreDriver, type StoreDriverOptions } from "@quayside/core";
+import { type Enlistment, type MemoryDriverOptions, MemoryStore, memoryDriver } from "@quayside/core";
 import { createManualClock, driverConformance, type OpenDriver } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 
 const openWith =
-  (options: () => StoreDriverOptions): OpenDriver =>
+  (options: () => MemoryDriverOptions): OpenDriver =>
   async () => {
     const clock = createManualClock();
     const store = new MemoryStore();
-    const shared = { clock, ...options() };
-    const driver = () => new StoreDriver(store.connect(), shared);
+    const shared = { clock, store, ...options() };
+    const driver = () => memoryDriver(shared);
     return {
       driver: driver(),
       clock,
@@ -21,7 +21,7 @@ const openWith =
   };
 
 /** What the Web Locks of a browser are to its tabs. */
-function locks(): StoreDriverOptions {
+function locks(): MemoryDriverOptions {
   const held = new Set<string>();
   return {
     async enlist(worker): Promise<Enlistment> {

@@ -1,4 +1,4 @@
-import { type ExchangeRequest, MemoryStore, type NewJob, type Program, StoreDriver } from "@quayside/core";
+import { type ExchangeRequest, everything, MemoryStore, type NewJob, type Program, StoreDriver } from "@quayside/core";
 import { checkInvariants, createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";
@@ -13,7 +13,7 @@ function scene() {
   const clock = createManualClock();
   const memory = new MemoryStore();
   const store = new Metered(memory);
-  const driver = new StoreDriver(store, { clock });
+  const driver = new StoreDriver(store, { plugins: everything(), clock });
   let number = 0;
   const running: string[] = [];
   /** One exchange of a worker whose jobs all run on, but for those that it settles. */

@@ -1,4 +1,4 @@
-import { type Driver, MemoryStore, Queue, StoreDriver } from "@quayside/core";
+import { type Driver, everything, MemoryStore, Queue, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { expect, it } from "vitest";
 
@@ -25,8 +25,10 @@ it("10,000 jobs on memory, a worker killed midway: every one is completed, none 
   const clock = createManualClock();
   const store = new MemoryStore();
   const handled = new Map<number, number>();
-  const doomed = mortal(new StoreDriver(store.connect(), { clock }));
-  const survivor = new Queue<Jobs>("work", new StoreDriver(store.connect(), { clock }), { clock });
+  const doomed = mortal(new StoreDriver(store.connect(), { plugins: everything(), clock }));
+  const survivor = new Queue<Jobs>("work", new StoreDriver(store.connect(), { plugins: everything(), clock }), {
+    clock,
+  });
   const victim = new Queue<Jobs>("work", doomed.driver, { clock });
   await survivor.addJobs(Array.from({ length: jobs }, (_, payload) => ({ name: "count", payload })));
 

@@ -1,4 +1,4 @@
-import { comparePositions, MemoryStore, type NewJob, StoreDriver, shardOfId } from "@quayside/core";
+import { comparePositions, everything, MemoryStore, type NewJob, StoreDriver, shardOfId } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 
@@ -6,7 +6,10 @@ const QUEUE = "mail";
 const job = (more: Partial<NewJob> = {}): NewJob => ({ queue: QUEUE, name: "email", payload: "null", ...more });
 const open = (shard?: number) => {
   const clock = createManualClock();
-  return { clock, driver: new StoreDriver(new MemoryStore(), { clock, ...(shard !== undefined && { shard }) }) };
+  return {
+    clock,
+    driver: new StoreDriver(new MemoryStore(), { plugins: everything(), clock, ...(shard !== undefined && { shard }) }),
+  };
 };
 
 describe("a store that is a shard", () => {

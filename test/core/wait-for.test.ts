@@ -1,4 +1,4 @@
-import { type Driver, memoryDriver, StoreDriver } from "@quayside/core";
+import { type Driver, everything, memoryDriver, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";
@@ -89,7 +89,9 @@ describe("waitFor", () => {
 
   it("reads each of 300 jobs a bounded number of times when they are cancelled one by one", async () => {
     const store = new Metered();
-    const { queue } = mailQueue({ driver: new StoreDriver(store, { clock: createManualClock() }) });
+    const { queue } = mailQueue({
+      driver: new StoreDriver(store, { plugins: everything(), clock: createManualClock() }),
+    });
     const ids = await queue.addJobs(Array.from({ length: 300 }, () => ({ name: "add", payload: 1 })));
     const ends = Promise.allSettled(ids.map((id) => queue.waitFor(id)));
     for (const id of ids) await queue.cancel(id);

@@ -1,4 +1,4 @@
-import { MemoryStore, StoreDriver } from "@quayside/core";
+import { everything, MemoryStore, StoreDriver } from "@quayside/core";
 import { createManualClock, workerConformance } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 
@@ -6,7 +6,7 @@ describe("Worker on memory", () => {
   const cases = workerConformance({ describe, it, expect }, async () => {
     const clock = createManualClock();
     const store = new MemoryStore();
-    const driver = () => new StoreDriver(store.connect(), { clock });
+    const driver = () => new StoreDriver(store.connect(), { plugins: everything(), clock });
     return {
       driver: driver(),
       clock,

@@ -1,6 +1,6 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { StoreDriver } from "@quayside/core";
+import { everything, StoreDriver } from "@quayside/core";
 import { createManualClock, driverConformance, type OpenDriver, workerConformance } from "@quayside/core/testing";
 import { queueStub, SqlStore, StubDriver } from "@quayside/edge";
 import { afterEach, describe } from "vitest";
@@ -17,7 +17,7 @@ describe("StoreDriver on a SqlStore", () => {
     const records = await recordsIn(env.SMOKE.get(env.SMOKE.newUniqueId()));
     const drivers: StoreDriver[] = [];
     const another = async () => {
-      const driver = new StoreDriver(records.open(), { clock });
+      const driver = new StoreDriver(records.open(), { plugins: everything(), clock });
       drivers.push(driver);
       return driver;
     };

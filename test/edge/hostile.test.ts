@@ -1,6 +1,6 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { StoreDriver } from "@quayside/core";
+import { everything, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { afterEach, describe } from "vitest";
 import { lookInto, Metered } from "../hostile/home.ts";
@@ -14,7 +14,7 @@ describe("hostile input on a Durable Object's store", () => {
     const clock = createManualClock();
     const records = await recordsIn(env.SMOKE.get(env.SMOKE.newUniqueId()));
     const meter = new Metered(records.open());
-    const driver = () => new StoreDriver(meter, { clock });
+    const driver = () => new StoreDriver(meter, { plugins: everything(), clock });
     return {
       driver: driver(),
       clock,

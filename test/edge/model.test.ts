@@ -1,6 +1,6 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { StoreDriver } from "@quayside/core";
+import { everything, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { afterEach, it } from "vitest";
 import { modelProperty } from "../model/property.ts";
@@ -15,7 +15,7 @@ it(`${RUNS} random sequences on a Durable Object's store do as the model does`, 
     async () => {
       const clock = createManualClock();
       const records = await recordsIn(env.SMOKE.get(env.SMOKE.newUniqueId()));
-      const driver = () => new StoreDriver(records.open(), { clock });
+      const driver = () => new StoreDriver(records.open(), { plugins: everything(), clock });
       return {
         driver: driver(),
         clock,

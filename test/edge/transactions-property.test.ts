@@ -1,6 +1,6 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { StoreDriver } from "@quayside/core";
+import { everything, StoreDriver } from "@quayside/core";
 import { SqlStore } from "@quayside/edge";
 import fc from "fast-check";
 import { afterEach, expect, inject, it, vi } from "vitest";
@@ -186,7 +186,7 @@ class Run {
     const counts = await mail.counts();
     expect(counts).toMatchObject({ waiting: 0, delayed: delayed.size, active: held().length, failed: 0 });
     // Another store, which remembers nothing, counts the same.
-    expect(await new StoreDriver(new SqlStore(storage)).counts("default")).toEqual(counts);
+    expect(await new StoreDriver(new SqlStore(storage), { plugins: everything() }).counts("default")).toEqual(counts);
     const { jobs } = await mail.list({ limit: 1_000 });
     const ids = jobs.filter(({ state }) => state !== "cancelled").map(({ id }) => id);
     expect(ids.sort()).toEqual([...delayed.keys(), ...due].sort());

@@ -1,4 +1,4 @@
-import { MemoryStore, StoreDriver } from "@quayside/core";
+import { everything, MemoryStore, StoreDriver } from "@quayside/core";
 import { createManualClock } from "@quayside/core/testing";
 import { describe } from "vitest";
 import { lookInto, Metered } from "./home.ts";
@@ -9,7 +9,7 @@ describe("hostile input on memory", () => {
     const clock = createManualClock();
     const records = new MemoryStore();
     const meter = new Metered(records);
-    const driver = () => new StoreDriver(meter, { clock });
+    const driver = () => new StoreDriver(meter, { plugins: everything(), clock });
     return {
       driver: driver(),
       clock,

@@ -1,4 +1,4 @@
-import { MemoryStore, StoreDriver } from "@quayside/core";
+import { everything, MemoryStore, StoreDriver } from "@quayside/core";
 import { createManualClock, seededRandom } from "@quayside/core/testing";
 import { it } from "vitest";
 import { modelProperty } from "./property.ts";
@@ -13,7 +13,8 @@ it(`${RUNS} random sequences on memory do as the model does`, { timeout: 600_000
       const clock = createManualClock();
       const store = new MemoryStore();
       let drivers = 0;
-      const driver = () => new StoreDriver(store.connect(), { clock, random: seededRandom(++drivers) });
+      const driver = () =>
+        new StoreDriver(store.connect(), { plugins: everything(), clock, random: seededRandom(++drivers) });
       return {
         driver: driver(),
         clock,

@@ -1,4 +1,4 @@
-import { MemoryStore, StoreDriver } from "@quayside/core";
+import { everything, MemoryStore, StoreDriver } from "@quayside/core";
 import { createManualClock, seededRandom } from "@quayside/core/testing";
 import {
   endRecurrence,
@@ -43,7 +43,7 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
   const keep: Sink = async (...notes) => ledger.keep(notes);
   const rates = { refused: 0.01, lost: 0.01 };
   const connect = (unanswered?: Unanswered) =>
-    new FaultyDriver(new StoreDriver(store.connect(), { clock }), random, rates, unanswered);
+    new FaultyDriver(new StoreDriver(store.connect(), { plugins: everything(), clock }), random, rates, unanswered);
   const stage = ({ driver }: FaultyDriver, sink: Sink = keep): Stage => ({
     driver,
     clock,
@@ -51,7 +51,10 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
     sink,
     leaseMs: LEASE_MS,
   });
-  const calm = new FaultyDriver(new StoreDriver(store.connect(), { clock }), random, { refused: 0, lost: 0 });
+  const calm = new FaultyDriver(new StoreDriver(store.connect(), { plugins: everything(), clock }), random, {
+    refused: 0,
+    lost: 0,
+  });
   await prepare(stage(calm));
 
   let count = 0;

@@ -1,4 +1,11 @@
-import { type Clock, StoreDriver, type StoreDriverOptions, systemClock } from "@quayside/core";
+import {
+  type Clock,
+  everything,
+  type NextCron,
+  StoreDriver,
+  type StoreDriverOptions,
+  systemClock,
+} from "@quayside/core";
 import { Attendance, type TabsOption } from "./attendance.ts";
 import { checkOption } from "./check-option.ts";
 import type { VersionListener } from "./connection.ts";
@@ -13,6 +20,8 @@ export interface IndexedDbDriverOptions extends IndexedDbStoreOptions, Connectiv
    * stays frozen for 40 s. One driver a tab is meant, with as many queues as you like.
    */
   readonly tabs?: TabsOption;
+  /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */
+  readonly cron?: NextCron;
   /** For tests: a clock that is moved by hand. */
   readonly clock?: Clock;
   /** For tests: in [0, 1); a seeded one repeats a run. */
@@ -44,11 +53,11 @@ export class IndexedDbDriver extends StoreDriver {
   readonly #attendance: Attendance;
   readonly #options: StoreDriverOptions;
 
-  constructor({ clock, random, tabs: mode = "all", probe, ...options }: IndexedDbDriverOptions) {
+  constructor({ clock, random, cron, tabs: mode = "all", probe, ...options }: IndexedDbDriverOptions) {
     checkOption("tabs", mode, mode === "all" || mode === "leader", '"all" or "leader"');
     const store = new IndexedDbStore(options);
     const attendance = new Attendance(options.name, mode, clock ?? systemClock);
-    const own = { ...(clock && { clock }), ...(random && { random }) };
+    const own = { plugins: everything(cron), ...(clock && { clock }), ...(random && { random }) };
     super(store, {
       ...tabs(options.name),
       attend: (shift) => attendance.attend(shift),

@@ -46,7 +46,7 @@ const OPEN_TIMEOUT_MS = 10_000;
  *
  * @example
  * const store = new IndexedDbStore({ name: "my-app" });
- * const driver = new StoreDriver(store);
+ * const driver = new StoreDriver(store, { plugins: everything() });
  */
 export class IndexedDbStore implements Store {
   readonly #options: IndexedDbStoreOptions;

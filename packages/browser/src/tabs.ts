@@ -22,7 +22,7 @@ export interface Tabs {
  *
  * @param name The name given to the store whose workers these are.
  * @example
- * const driver = new StoreDriver(new IndexedDbStore({ name: "my-app" }), tabs("my-app"));
+ * const driver = new StoreDriver(new IndexedDbStore({ name: "my-app" }), { plugins: everything(), ...tabs("my-app") });
  */
 export function tabs(name: string): Tabs {
   const prefix = `${databaseName(name)}:`;

@@ -1,6 +1,6 @@
 export { type Clock, systemClock } from "./driver/clock.ts";
 export type { Connectivity, Driver, Enlistment, Shift } from "./driver/driver.ts";
-export { memoryDriver } from "./driver/memory-driver.ts";
+export { type MemoryDriverOptions, memoryDriver } from "./driver/memory-driver.ts";
 export { StoreDriver, type StoreDriverOptions } from "./driver/store-driver.ts";
 export { DEFAULTS } from "./job/defaults.ts";
 export { type Duration, LONGEST_DURATION_MS, toMs } from "./job/duration.ts";
@@ -82,9 +82,9 @@ export {
 export { reportUnheard } from "./job/report.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
 export { cutText, describe } from "./job/text.ts";
-export { ALL, everything } from "./plugins/everything.ts";
+export { everything } from "./plugins/everything.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
-export { type Admission, enqueueWithin, spendQuota } from "./plugins/quota.ts";
+export { type Admission, enqueueWithin, quota, spendQuota } from "./plugins/quota.ts";
 export { REPLY_BYTES, Reply } from "./plugins/reply.ts";
 export {
   addToShard,
@@ -146,6 +146,7 @@ export { attentionAt, attentionOf, awaitsVerdict, storedQueues } from "./store/i
 export { comparePositions } from "./store/list.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
+export { type Plugin, Plugins } from "./store/plugin.ts";
 export type { ReplyRoom } from "./store/reply-room.ts";
 export {
   type AlarmWish,

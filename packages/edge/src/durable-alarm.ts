@@ -1,5 +1,4 @@
 import {
-  ALL,
   attentionAt,
   attentionOf,
   type Change,
@@ -7,6 +6,7 @@ import {
   COLLECTIONS,
   isOperation,
   type Operation,
+  type Plugins,
   type Program,
   QuaysideError,
   type Store,
@@ -29,6 +29,7 @@ type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "transa
 
 export interface DurableAlarmOptions {
   readonly clock: Clock;
+  readonly plugins: Plugins;
   /** Whether the object works its jobs, so that they need it awake: asked each time. */
   readonly works: () => boolean;
   /** When somebody besides the jobs needs the object awake: see `UserAlarm`. */
@@ -101,7 +102,7 @@ export class DurableAlarm implements Store {
 
   /** `transact`, at once: see `SqlStore.run`. */
   run<T>(start: () => Program<T>): T {
-    return this.#run((arm, now) => guarded(start(), now, arm));
+    return this.#run((arm, now) => guarded(start(), now, this.#options.plugins, arm));
   }
 
   /** Arms for what the store holds now. `soon`: whatever it holds, as soon as possible. */
@@ -198,7 +199,7 @@ export class DurableAlarm implements Store {
 
   *#needed(now: number): Program<number | undefined> {
     const { works, wish } = this.#options;
-    const job = works() ? yield* attentionAt(now, ALL) : undefined;
+    const job = works() ? yield* attentionAt(now, this.#options.plugins) : undefined;
     const asked = wish && (yield* wish());
     const instants: number[] = [];
     if (job !== undefined) instants.push(job > now ? job : now + GUARD_MS);
@@ -229,7 +230,7 @@ type Need = "soon" | number | undefined;
 type Arm = (need: Need) => Program<void>;
 
 /** The program, and if it wrote anything that lasts, the arming of the alarm. */
-function* guarded<T>(program: Program<T>, now: number, arm: Arm): Program<T> {
+function* guarded<T>(program: Program<T>, now: number, plugins: Plugins, arm: Arm): Program<T> {
   let wrote = false;
   let next: number | undefined = Number.POSITIVE_INFINITY;
   let step = program.next();
@@ -237,7 +238,7 @@ function* guarded<T>(program: Program<T>, now: number, arm: Arm): Program<T> {
     for (const operation of isOperation(step.value) ? [step.value] : step.value) {
       if (!writes(operation)) continue;
       wrote = true;
-      const at = attentionOf(operation, now, ALL);
+      const at = attentionOf(operation, now, plugins);
       next = at === undefined || next === undefined ? undefined : Math.min(next, at);
     }
     step = program.next(yield step.value);

@@ -12,8 +12,8 @@ import {
   enqueueWithin,
   type Liveness,
   type NewJob,
-  type NextCron,
   type NumberedRequest,
+  type Plugin,
   type Program,
   type Quota,
   Reply,
@@ -33,7 +33,7 @@ export interface ObjectStore extends Store {
 
 export interface ObjectDriverOptions {
   readonly clock: Clock;
-  readonly cron?: NextCron;
+  readonly plugins: readonly Plugin[];
   /** Those of the object's own code. */
   readonly transactions: Transactions;
   /** Refuses what the object could not be woken for at this instant: see `DurableAlarm.check`. */
@@ -58,12 +58,12 @@ export class ObjectDriver extends StoreDriver implements Pages {
   readonly #options: ObjectDriverOptions;
 
   constructor(store: ObjectStore, options: ObjectDriverOptions) {
-    const { clock, cron, shard = 0 } = options;
+    const { clock, plugins, shard = 0 } = options;
     const alive = new Set<string>();
     super(store, {
       clock,
       shard,
-      ...(cron && { cron }),
+      plugins,
       reply: () => new Reply(),
       enlist: async (worker) => {
         alive.add(worker);

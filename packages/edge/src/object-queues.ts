@@ -4,6 +4,7 @@ import {
   type EnqueueReceipt,
   type JobMap,
   type NewJob,
+  Plugins,
   QuaysideError,
   Queue,
   type QueueOptions,
@@ -14,6 +15,7 @@ import { dispatching } from "./dispatch/dispatch.ts";
 import { DurableAlarm } from "./durable-alarm.ts";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectDriver } from "./object-driver.ts";
+import { objectPlugins } from "./object-plugins.ts";
 import { ObjectRpc } from "./object-rpc.ts";
 import { ObjectWorker } from "./object-worker.ts";
 import { shardOfName } from "./shards/names.ts";
@@ -66,6 +68,7 @@ export class ObjectQueues {
     const { handlers, dispatch, jobs } = options;
     const works = handlers !== undefined || dispatch !== undefined;
     const clock = options.clock?.(ctx) ?? systemClock;
+    const plugins = objectPlugins(options.cron);
     this.#ctx = ctx;
     this.#clock = clock;
     this.#report = (error) => report(options.onError, error);
@@ -79,6 +82,7 @@ export class ObjectQueues {
     if (works || guest)
       this.#alarm = new DurableAlarm(this.#sql, storage, {
         clock,
+        plugins: new Plugins(plugins),
         works: () => dispatch !== undefined || this.worker?.able === true,
         ...(guest && { wish: wishedAt }),
       });
@@ -99,7 +103,7 @@ export class ObjectQueues {
       claimed: (nextWakeMs) => this.#standIn(nextWakeMs),
       sync: () => storage.sync(),
       shard: guest ? 0 : shardOfName(ctx.id.name),
-      ...(options.cron && { cron: options.cron }),
+      plugins,
     });
     this.rpc = new ObjectRpc({ driver: this.driver, clock, enter: (queues) => this.enter(queues) });
     const queueOptions = { clock, ctx: { env }, ...(jobs && { jobs }) } as QueueOptions<Record<string, unknown>>;

@@ -27,7 +27,7 @@ export interface SqlStoreOptions {
  *
  * @example
  * const store = new SqlStore(ctx.storage);
- * const driver = new StoreDriver(store, { clock: systemClock });
+ * const driver = new StoreDriver(store, { plugins: everything() });
  */
 export class SqlStore implements Store {
   readonly #storage: DurableObjectStorage;

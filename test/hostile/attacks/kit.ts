@@ -1,4 +1,5 @@
 import {
+  everything,
   type Handler,
   type JobOptions,
   type JobRecord,
@@ -31,7 +32,7 @@ export interface Room {
   readonly faults: unknown[];
   /** Another queue on the same jobs. */
   open(name: string, options?: QueueOptions): Queue;
-  another(options?: StoreDriverOptions): StoreDriver;
+  another(options?: Partial<StoreDriverOptions>): StoreDriver;
   /** Adds a job with this handler, works it to its end, and says what came of it. */
   ends(handler: Handler, options?: JobOptions): Promise<string>;
   /** As `ends`, of this queue and with more of the job in what it says. */
@@ -82,7 +83,8 @@ async function makeRoom(): Promise<{ readonly room: Room; readonly meter: Metere
   const clock = createManualClock();
   const store = new MemoryStore();
   const meter = new Metered(store);
-  const another = (options: StoreDriverOptions = {}) => new StoreDriver(meter, { clock, cron, ...options });
+  const another = (options: Partial<StoreDriverOptions> = {}) =>
+    new StoreDriver(meter, { plugins: everything(cron), clock, ...options });
   const driver = another();
   const faults: unknown[] = [];
   const open = (name: string, options: QueueOptions = {}): Queue => {

@@ -1,4 +1,4 @@
-import { LAST_INSTANT, MemoryStore, Queue, type RecurrenceOption, StoreDriver } from "@quayside/core";
+import { everything, LAST_INSTANT, MemoryStore, Queue, type RecurrenceOption, StoreDriver } from "@quayside/core";
 import type { cron } from "@quayside/core/cron";
 import { attacks, odd, outcome, type Room } from "./kit.ts";
 
@@ -261,7 +261,7 @@ attacks("H: recurrences and cron rules", (row) => {
   );
   row("unschedule() of a key that there is not", "false", ({ queue }) => outcome(() => queue.unschedule("none")));
   row("cron without a driver that reads it", "refused invalid_option, names cron", async ({ clock }) => {
-    const driver = new StoreDriver(new MemoryStore(), { clock });
+    const driver = new StoreDriver(new MemoryStore(), { plugins: everything(), clock });
     const queue = new Queue("mail", driver, { clock });
     const end = await outcome(() => queue.schedule("k", { cron: "* * * * *" }, "odd", 1));
     await driver.close();
@@ -286,7 +286,9 @@ attacks("H: recurrences and cron rules", (row) => {
   ];
   for (const [input, came, reader] of readers)
     row(input, came, async (room) => {
-      const queue = new Queue("mail", room.another({ cron: odd<typeof cron>(reader) }), { clock: room.clock });
+      const queue = new Queue("mail", room.another({ plugins: everything(odd<typeof cron>(reader)) }), {
+        clock: room.clock,
+      });
       const end = await outcome(() => queue.schedule("k", { cron: "* * * * *" }, "odd", 1));
       return `${end}, ${(await room.queue.schedules()).length} kept`;
     });

@@ -1,4 +1,13 @@
-import { aesGcm, defineJobs, type JobOptions, Queue, QueueManager, StoreDriver, Worker } from "@quayside/core";
+import {
+  aesGcm,
+  defineJobs,
+  everything,
+  type JobOptions,
+  Queue,
+  QueueManager,
+  StoreDriver,
+  Worker,
+} from "@quayside/core";
 import { drain } from "@quayside/core/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 
@@ -122,7 +131,7 @@ attacks("R34: life beside other rules", (row) => {
     async (room) => {
       const { clock } = room;
       const store = new (await import("@quayside/core")).MemoryStore();
-      const driver = new StoreDriver(store, { clock });
+      const driver = new StoreDriver(store, { plugins: everything(), clock });
       const queue = new Queue("mail", driver, { clock }) as unknown as Queue;
       queue.on("error", () => {});
       queue.on("job:odd", () => {});
@@ -143,7 +152,7 @@ attacks("R34: life beside other rules", (row) => {
   row("a handler closes its driver", "1 runs; done; refused closed", async (room) => {
     const { clock } = room;
     const store = new (await import("@quayside/core")).MemoryStore();
-    const driver = new StoreDriver(store, { clock });
+    const driver = new StoreDriver(store, { plugins: everything(), clock });
     const queue = new Queue("mail", driver, { clock }) as unknown as Queue;
     queue.on("error", () => {});
     let runs = 0;

@@ -1,9 +1,7 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
-import type { NextCron } from "../job/recurrence.ts";
 import { lent } from "../job/report.ts";
-import { everything } from "../plugins/everything.ts";
 import { schedules } from "../plugins/recurrences.ts";
 import { runTurn, type TurnResult } from "../store/aftermath.ts";
 import { command, type Step } from "../store/command.ts";
@@ -13,7 +11,7 @@ import { type Counting, counts, getJob, tallies, wakeInstant } from "../store/in
 import { everyLease } from "../store/leases.ts";
 import { list } from "../store/list.ts";
 import { Mint, SET_BACK_MS } from "../store/mint.ts";
-import { Plugins } from "../store/plugin.ts";
+import { type Plugin, Plugins } from "../store/plugin.ts";
 import type { ReplyRoom } from "../store/reply-room.ts";
 import type { Change, Liveness, Program, ProgramKind, Store } from "../store/store.ts";
 import type { Surroundings, Turn } from "../store/turn.ts";
@@ -35,11 +33,11 @@ import { LeaseWatch } from "./lease-watch.ts";
 import { Neighbours } from "./neighbours.ts";
 
 export interface StoreDriverOptions {
+  /** What it can do beyond the kernel, in the order in which their hooks run: `everything()`. */
+  readonly plugins: readonly Plugin[];
   readonly clock?: Clock;
   /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
   readonly random?: () => number;
-  /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */
-  readonly cron?: NextCron;
   /** Makes what bounds an answer that leaves the process (R31). Absent: nothing does. */
   readonly reply?: () => ReplyRoom;
   /** Takes what shows a worker alive (a Web Lock). Absent: its lease alone does. */
@@ -73,7 +71,7 @@ export class StoreDriver implements Driver {
   readonly #claimed = new Map<string, ClaimedStretch>();
   /** Queues whose tallies a read had to count. */
   readonly #toCount = new Set<string>();
-  protected readonly plugins: Plugins;
+  readonly plugins: Plugins;
   readonly #memory: Surroundings["memory"] = new Map();
   #horizon = 0;
   #latest = 0;
@@ -85,13 +83,13 @@ export class StoreDriver implements Driver {
   /** Absent: this driver is closed. */
   #closing: Set<() => void> | undefined = new Set();
 
-  constructor(store: Store, options: StoreDriverOptions = {}) {
+  constructor(store: Store, options: StoreDriverOptions) {
     this.#store = store;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#mint = new Mint(this.#random, options.shard);
-    this.plugins = new Plugins(everything(options.cron));
+    this.plugins = new Plugins(options.plugins);
     this.#watch = new LeaseWatch(() => this.#clock.monotonic());
     if (options.connectivity) this.connectivity = options.connectivity;
     this.#neighbours = new Neighbours(this.#watch, {

@@ -1,12 +1,11 @@
 import type { NextCron } from "../job/recurrence.ts";
-import { type Plugin, Plugins } from "../store/plugin.ts";
+import type { Plugin } from "../store/plugin.ts";
 import { dedupe } from "./dedupe.ts";
 import { expiry } from "./expiry.ts";
 import { flows } from "./flows.ts";
 import { groups } from "./groups.ts";
 import { idempotency } from "./idempotency.ts";
 import { maxActive } from "./max-active.ts";
-import { quota } from "./quota.ts";
 import { rateLimit } from "./rate-limit.ts";
 import { recurrences } from "./recurrences.ts";
 import { unknownNames } from "./unknown-names.ts";
@@ -22,8 +21,4 @@ export const everything = (cron?: NextCron): readonly Plugin[] => [
   rateLimit,
   maxActive,
   groups,
-  quota,
 ];
-
-/** All plugins, without cron. */
-export const ALL: Plugins = new Plugins(everything());

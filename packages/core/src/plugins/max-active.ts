@@ -5,6 +5,7 @@ import type { Plugin } from "../store/plugin.ts";
 /** The limit of a queue on how many of its jobs run at once, over all workers. Who frees a slot tells the others. */
 export const maxActive: Plugin = {
   name: "maxActive",
+  settings: ["maxActive"],
   *claiming({ turn, queue, settings }) {
     if (settings.maxActive === undefined) return undefined;
     return { capacity: settings.maxActive - (yield* turn.leases()).heldOf(queue).length };

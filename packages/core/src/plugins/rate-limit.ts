@@ -7,6 +7,7 @@ import type { RateLimit } from "../store/verbs.ts";
 /** The rate limit of a queue (R18): at most so many jobs start within a time, over all workers. */
 export const rateLimit: Plugin = {
   name: "rateLimit",
+  settings: ["rateLimit"],
   *claiming({ turn, queue, settings }) {
     if (!settings.rateLimit) return undefined;
     const { free, nextAt, take } = yield* allowance(turn, queue, settings.rateLimit);

@@ -55,8 +55,10 @@ export function* command(turn: Turn, request: Command, from?: Step): Program<Pro
 
 function* configure(
   turn: Turn,
-  { queue, keep, rateLimit, maxActive }: Extract<Command, { type: "configure" }>,
+  { type: _, queue, ...config }: Extract<Command, { type: "configure" }>,
 ): Program<Progressed> {
+  turn.plugins.checkOwned("setting", config);
+  const { keep, rateLimit, maxActive } = config;
   const { rateLimit: limitBefore, maxActive: activeBefore, ...settings } = yield* turn.settings(queue);
   const limit = rateLimit === undefined ? limitBefore : rateLimit;
   const active = maxActive === undefined ? activeBefore : maxActive;

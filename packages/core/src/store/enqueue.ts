@@ -1,11 +1,10 @@
-import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { checkTags } from "../job/options.ts";
 import { checkName, checkPathName } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { Adding, type AddPart, storedNow } from "./adding.ts";
 import { forget, move, place } from "./door.ts";
-import type { Plugins } from "./plugin.ts";
+import { missingPlugin, type Plugins } from "./plugin.ts";
 import type { Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
 import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
@@ -24,7 +23,7 @@ export function* enqueue(
   const work = () => add(turn, jobs, admit);
   if (!request) return yield* work();
   const [idempotency] = turn.plugins.with("once");
-  if (!idempotency) throw missing("request", "idempotency");
+  if (!idempotency) throw missingPlugin("numbered", "request");
   return yield* idempotency.once(turn, jobs, request, work);
 }
 
@@ -33,18 +32,12 @@ export type Admit = (placed: readonly StoredJob[]) => Program<void>;
 
 /** Names become keys (R4), and not every caller is a `Queue` that has checked them. */
 export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">): void {
+  plugins.checkOwned("job option", job);
   checkPathName(job.queue, "queue");
   checkName(job.name, "name");
   if (job.id !== undefined) checkPathName(job.id, "id");
   if (job.tags) checkTags(job.tags);
   for (const plugin of plugins.with("check")) plugin.check(job as NewJob);
-}
-
-function missing(option: string, plugin: string): QuaysideError {
-  return new QuaysideError("invalid_option", `${option} needs the plugin ${plugin}, which this driver does not have.`, {
-    option,
-    plugin,
-  });
 }
 
 /** Adds what is not there yet. */

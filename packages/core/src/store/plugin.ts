@@ -1,3 +1,4 @@
+import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { StoredJob } from "../job/record.ts";
 import type { Adding, AddPart } from "./adding.ts";
@@ -14,8 +15,10 @@ import type { ClaimedJob, ClaimQueue, Command, CommandReply, EnqueueReceipt, Num
  */
 export interface Plugin {
   readonly name: string;
-  /** The fields of a new job that belong to it. A job that has one is refused where no plugin owns the field. */
-  readonly options?: readonly (keyof NewJob)[];
+  /** The fields of a new job that belong to it. A job with a field that nobody owns is refused. */
+  readonly options?: readonly string[];
+  /** The settings of a queue that belong to it. A setting that nobody owns is refused. */
+  readonly settings?: readonly string[];
   /** The kinds of cells whose records never decide when a job is due. */
   readonly quietCells?: readonly string[];
 
@@ -85,16 +88,40 @@ export interface Plugin {
   command?(turn: Turn, request: Command): Program<CommandReply | undefined>;
 }
 
-type Hook = Exclude<keyof Plugin, "name" | "options" | "quietCells">;
+type Hook = Exclude<keyof Plugin, "name" | "options" | "settings" | "quietCells">;
 type With<H extends Hook> = Plugin & Required<Pick<Plugin, H>>;
+
+/** Fields of a new job that belong to no plugin. */
+const JOB_FIELDS =
+  "queue name payload id delayMs priority maxAttempts maxExceptions maxInterruptions backoff timeoutMs tags keep requires trace sealed".split(
+    " ",
+  );
+
+/** A driver was asked for something that belongs to a plugin which it was not given. */
+export const missingPlugin = (what: string, name: string): QuaysideError =>
+  new QuaysideError(
+    "invalid_option",
+    `No plugin of this driver has the ${what} ${name}: add the one that does to its plugins.`,
+    { option: name },
+  );
 
 /** The plugins of a driver, in order. */
 export class Plugins {
   readonly all: readonly Plugin[];
   readonly #byHook = new Map<Hook, readonly Plugin[]>();
+  readonly #owned: Readonly<Record<"job option" | "setting", ReadonlySet<string>>>;
 
   constructor(all: readonly Plugin[]) {
     this.all = all;
+    this.#owned = {
+      "job option": new Set([...JOB_FIELDS, ...all.flatMap(({ options = [] }) => options)]),
+      setting: new Set(["keep", ...all.flatMap(({ settings = [] }) => settings)]),
+    };
+  }
+
+  /** @throws {QuaysideError} `invalid_option` where one of these belongs to a plugin that is not here. */
+  checkOwned(what: "job option" | "setting", fields: object): void {
+    for (const name in fields) if (!this.#owned[what].has(name)) throw missingPlugin(what, name);
   }
 
   /** Returns those that have a hook. */

@@ -1,6 +1,6 @@
 import type { Driver } from "../driver/driver.ts";
-import { memoryDriver } from "../driver/memory-driver.ts";
-import type { StoreDriver, StoreDriverOptions } from "../driver/store-driver.ts";
+import { type MemoryDriverOptions, memoryDriver } from "../driver/memory-driver.ts";
+import type { StoreDriver } from "../driver/store-driver.ts";
 import { INLINE } from "../queue/inline.ts";
 import { handlerScope } from "../worker/handler-scope.ts";
 
@@ -43,4 +43,4 @@ export function inline<D extends Driver>(driver: D): D {
  * await signUp(queue);            // adds an email
  * expect(sent).toHaveLength(1);
  */
-export const inlineDriver = (options: StoreDriverOptions = {}): StoreDriver => inline(memoryDriver(options));
+export const inlineDriver = (options: MemoryDriverOptions = {}): StoreDriver => inline(memoryDriver(options));

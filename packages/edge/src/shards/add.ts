@@ -1,13 +1,14 @@
 import {
-  ALL,
   checkNames,
   type EnqueueReceipt,
   type NewJob,
   NOT_HELD,
   type NumberedRequest,
+  Plugins,
   QuaysideError,
   type ShardSettings,
 } from "@quayside/core";
+import { objectPlugins } from "../object-plugins.ts";
 import { type Outcomes, storedInPart } from "../outcomes.ts";
 import { isTrouble } from "../patience.ts";
 import type { ShardVerbs } from "../queue-rpc.ts";
@@ -15,6 +16,8 @@ import type { Layout } from "./layout.ts";
 import { homeOfUnit, namesNoShard, shardOfKey, type Unit, unitsOf } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";
 
+/** Those of the shards. */
+const PLUGINS = new Plugins(objectPlugins());
 /** Times that one call learns of a new layout: it changes by a deployment, and not often. */
 export const LAYOUTS_MOST = 3;
 
@@ -47,7 +50,7 @@ export class ShardAdder {
   async add(jobs: readonly NewJob[], request: NumberedRequest | undefined): Promise<readonly EnqueueReceipt[]> {
     const { layout } = this.#options;
     // Refused before anything is stored anywhere.
-    for (const job of jobs) checkNames(ALL, job);
+    for (const job of jobs) checkNames(PLUGINS, job);
     const known = request ? undefined : this.#options.outcomes.take(jobs);
     if (known) return known;
     const units = unitsOf(jobs, layout.keyOf);

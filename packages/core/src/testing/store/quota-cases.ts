@@ -1,10 +1,11 @@
 import type { NewJob } from "../../job/new-job.ts";
-import { ALL } from "../../plugins/everything.ts";
+import { everything } from "../../plugins/everything.ts";
 import { enqueueWithin } from "../../plugins/quota.ts";
 import { runTurn } from "../../store/aftermath.ts";
 import { counts, getJob } from "../../store/inspect.ts";
 import { Mint } from "../../store/mint.ts";
 import { scan, startingWith } from "../../store/operations.ts";
+import { Plugins } from "../../store/plugin.ts";
 import type { Program, Store } from "../../store/store.ts";
 import type { Turn } from "../../store/turn.ts";
 import type { EnqueueReceipt, JobCounts, NumberedRequest, Quota } from "../../store/verbs.ts";
@@ -26,7 +27,14 @@ function owner(store: Store, seed = 0) {
   const mint = new Mint(() => seed);
   let now = START;
   const run = async <T>(body: (turn: Turn) => Program<T>): Promise<T> => {
-    const surroundings = { now, horizon: now, mint, random: () => 0, plugins: ALL, memory: new Map() };
+    const surroundings = {
+      now,
+      horizon: now,
+      mint,
+      random: () => 0,
+      plugins: new Plugins(everything()),
+      memory: new Map(),
+    };
     return (await store.transact(() => runTurn(surroundings, body))).result;
   };
   return {
