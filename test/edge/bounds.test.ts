@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { ExchangeRequest, JobState, NewJob } from "@quayside/core";
-import { queueStub, StubDriver } from "@quayside/edge";
+import { type Driver, type ExchangeRequest, type JobState, type NewJob, Queue } from "@quayside/core";
+import { queueStub, StubDriver, shardedDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it } from "vitest";
 import { call, problem } from "./api-call.ts";
 
@@ -171,20 +171,79 @@ describe("R32: an exchange that says too much", () => {
 });
 
 describe("R42: counts of more than 10,000 delayed jobs", () => {
+  /** Adds so many jobs to queue `mail`, a thousand in a call. */
+  const fill = async (driver: Driver, count: number, more: Partial<NewJob>) => {
+    for (let added = 0; added < count; added += 1_000)
+      await driver.enqueue(
+        Array.from({ length: Math.min(1_000, count - added) }, (_, n) => ({ ...job("mail", added + n), ...more })),
+      );
+  };
+  const stub = () => new StubDriver(() => queueStub(env.BARE_QUEUE, "mail"));
+
   it("are true, in every priority, beside jobs that wait, and read within bounds at a time", async () => {
-    const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, "mail"));
-    const delayed = (n: number): NewJob => ({ ...job("mail", n), delayMs: 3_600_000, priority: n % 3 });
-    for (let batch = 0; batch < 21; batch++) await driver.enqueue(Array.from({ length: 1_000 }, (_, n) => delayed(n)));
-    await driver.enqueue(Array.from({ length: 300 }, (_, n) => job("mail", n)));
+    const driver = stub();
+    for (const priority of [0, 1, 2]) await fill(driver, 7_000, { delayMs: 3_600_000, priority });
+    await fill(driver, 300, {});
     expect(await driver.counts("mail")).toMatchObject({ waiting: 300, delayed: 21_000 });
     await env.BARE_QUEUE.getByName("mail").advance(3_600_000);
     expect(await driver.counts("mail")).toMatchObject({ waiting: 21_300, delayed: 0 });
   }, 30_000);
+
+  it("are true while the queue is paused, as delayedSize() is", async () => {
+    const queue = new Queue("mail", stub());
+    await fill(queue.driver, 10_001, { delayMs: 3_600_000 });
+    await queue.pause();
+    expect(await queue.counts()).toMatchObject({ waiting: 0, delayed: 10_001, paused: true });
+    expect(await queue.delayedSize()).toBe(10_001);
+  }, 30_000);
+
+  it("are true where one shard of several holds them", async () => {
+    const driver = shardedDriver(env.BARE_QUEUE, "mail", { shards: 2 });
+    await fill(driver, 10_001, { delayMs: 3_600_000, group: { key: "one" } });
+    expect(await driver.counts("mail")).toMatchObject({ waiting: 0, delayed: 10_001 });
+  }, 30_000);
+
+  it("are true of jobs that wait for their backoff", async () => {
+    const driver = stub();
+    await fill(driver, 11_000, {});
+    const error = { code: "handler_failed", message: "failed" } as const;
+    let settle: ExchangeRequest["settle"] = [];
+    for (let exchange = 1; exchange <= 12; exchange++) {
+      const claim = { limit: exchange <= 11 ? 1_000 : 0, queues: [{ queue: "mail" }] };
+      const { jobs } = await driver.exchange({ ...round, liveness: "time", exchange, settle, claim });
+      settle = jobs.map(({ token }) => ({ token, outcome: "failed", retryMs: 3_600_000, error }));
+    }
+    expect(await driver.counts("mail")).toMatchObject({ waiting: 0, delayed: 11_000, active: 0 });
+  }, 30_000);
 });
 
 describe("R42: a queue that was never used", () => {
+  const stored = () => env.BARE_QUEUE.getByName("unused").stored();
+
   it("has nothing stored after its counts, lists, schedules and looks", async () => {
     for (const path of ["counts", "jobs", "schedules", "next-wake", "jobs/none"]) await call(`/unused/${path}`);
-    expect(await env.BARE_QUEUE.getByName("unused").stored()).toBe("[]");
+    expect(await stored()).toBe("[]");
+  });
+
+  it.each([
+    "POST jobs/none/cancel",
+    "POST jobs/none/retry",
+    "POST jobs/none/promote",
+    "DELETE jobs/none",
+    "DELETE schedules/none",
+    "POST retry",
+    "POST clear",
+    "POST resume",
+  ])("has nothing stored after %s", async (request) => {
+    const [method, path] = request.split(" ") as [string, string];
+    expect((await call(`/unused/${path}`, { method })).status).toBeLessThan(405);
+    expect(await stored()).toBe("[]");
+  });
+
+  it("has nothing stored after a worker found nothing in it, and somebody watched it", async () => {
+    expect(await call("/unused/exchange", { body: round })).toMatchObject({ status: 200, body: { jobs: [] } });
+    const changes = await queueStub(env.BARE_QUEUE, "unused").events();
+    await changes.cancel();
+    expect(await stored()).toBe("[]");
   });
 });

@@ -1,4 +1,4 @@
-import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { bearerTokens, edgeQueue, embeddedQueues, embedQueue, queueApi } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -361,6 +361,36 @@ describe("an alarm handler that misbehaves", () => {
     });
   });
 
+  it.each(["a retry", "a recurrence"])("R: that hangs does not hold up %s", async (what) => {
+    const { name, inside } = open();
+    let release: () => void = () => {};
+    const rang = new Promise<void>((ring) =>
+      onAlarm.set(name, () => {
+        ring();
+        return new Promise<void>((resolve) => {
+          release = resolve;
+        });
+      }),
+    );
+    await inside(async ({ mail }) => {
+      const runs: number[] = [];
+      mail.on("job:plain", (_, { attempt }) => {
+        runs.push(attempt);
+        if (what === "a retry" && attempt === 1) throw new Error("first");
+      });
+      mail.setAlarm(Date.now());
+      await rang;
+      if (what === "a retry") mail.addJobSync("plain", { order: "one" }, { delay: 20, backoff: 200 });
+      else await mail.schedule("often", { every: 300 }, "plain", { order: "one" });
+      await vi.waitFor(() => expect(runs.slice(0, 2)).toEqual(what === "a retry" ? [1, 2] : [1, 1]), {
+        timeout: 3_000,
+      });
+      await mail.unschedule("often");
+      release();
+      await vi.waitFor(() => expect(mail.getAlarm()).toBeNull());
+    });
+  });
+
   it("a job that hangs does not hold up those that fall due meanwhile, either", async () => {
     const { inside } = open();
     await inside(async ({ mail }) => {
@@ -423,6 +453,27 @@ describe("an alarm handler that misbehaves", () => {
     });
     // The job that ran is gone with the rest.
     expect(faults).toEqual([expect.objectContaining({ code: "lease_lost" })]);
+  });
+
+  it("deleteAll() outside of an alarm, or twice, leaves no alarm and verbs that work", async () => {
+    for (const times of [1, 2]) {
+      const { object, inside } = open();
+      await inside(async ({ storage, mail }) => {
+        mail.addJobSync("receipt", { order: "gone" }, { delay: "1h" });
+        mail.setAlarm(Date.now() + 3_600_000);
+        for (let n = 0; n < times; n++) await storage.deleteAll();
+      });
+      await inside(async ({ mail }) => {
+        expect(mail.getAlarm()).toBeNull();
+        expect(await mail.counts()).toMatchObject({ waiting: 0, delayed: 0 });
+        expect(await mail.list()).toEqual({ jobs: [] });
+      });
+      expect(await runDurableObjectAlarm(object)).toBe(false);
+      await inside(async ({ mail }) => {
+        const id = await mail.addJob("sleep", { ms: 0 });
+        await vi.waitFor(async () => expect(await mail.get(id)).toMatchObject({ state: "completed" }));
+      });
+    }
   });
 
   it("an alarm or a schedule after 2189 is refused", async () => {

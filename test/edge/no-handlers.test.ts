@@ -23,6 +23,23 @@ it("an object without any handler sets no alarm for jobs that are due; the first
   });
 });
 
+it.each(["a due job", "a due job of another queue", "a recurrence"])(
+  "an object without any handler sets no alarm again when it rings over %s",
+  async (what) => {
+    await runInDurableObject(env.SMOKE.getByName(what), async (_, ctx) => {
+      const mail = embedQueue(ctx, { jobs: shopJobs, handlers: {}, onError: () => {} });
+      await ctx.storage.getAlarm();
+      if (what === "a due job") mail.addJobSync("receipt", { order: "one" });
+      else if (what === "a recurrence") await mail.schedule("often", { every: "1s" }, "receipt", { order: "one" });
+      else mail.queue("bulk").addJobSync("receipt", { order: "one" });
+      for (let ring = 0; ring < 3; ring++) {
+        await mail.alarm();
+        expect(await ctx.storage.getAlarm()).toBeNull();
+      }
+    });
+  },
+);
+
 it("a queue of which no job has a handler does not wake an object that has handlers for another", async () => {
   const object = env.SHOP.getByName("other-handlers");
   await runInDurableObject(object, async ({ mail, storage }: Shop) => {
