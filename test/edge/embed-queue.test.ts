@@ -191,6 +191,20 @@ describe("a queue embedded in an object of one's own", () => {
     });
   });
 
+  it.each([["bulk"], ["default", "bulk"], ["bulk", "letters"]])(
+    "works jobs of %s %s that were stored in an earlier life of the object",
+    async (...names) => {
+      const { name, object, inside } = open();
+      await inside(({ mail }) => {
+        for (const of of names) mail.queue(of).addJobSync("receipt", { order: of }, { delay: 300 });
+      });
+      await evictDurableObject(object);
+      await vi.waitFor(async () => expect(await receipts()).toHaveLength(names.length), { timeout: 5_000 });
+      // An exchange that is refused is reported.
+      expect([name, faults]).toEqual([name, []]);
+    },
+  );
+
   it("is one to an object: a second one is refused", async () => {
     const object = env.SMOKE.getByName("twice");
     await runInDurableObject(object, (_, ctx) => {

@@ -130,9 +130,10 @@ export class ObjectWorker {
     if (known) return known;
     const { makeQueue, handlers, dispatch } = this.#options;
     const queue = makeQueue(name);
+    // First of all: a handler that is registered may have all stored queues added, and this one is among them.
+    this.#handles.set(name, queue);
     for (const [job, handler] of Object.entries(handlers))
       queue.on(`job:${job}`, (payload, ctx) => handler(payload as never, ctx as never));
-    this.#handles.set(name, queue);
     const worked = queue.asWorkerQueue();
     this.#queues.push(dispatch ? dispatch(worked) : worked);
     return queue;
