@@ -158,6 +158,87 @@ describe("R30: a queue that nobody is signed in for", () => {
   });
 });
 
+describe("R37: the subject for whom a batch is sent", () => {
+  /** The label that the requests named, one after the other. */
+  const labels = (server: Server) => server.received.map(({ subject }) => subject);
+  const wrong = (subject: unknown) => () => problem(403, "wrong_subject", { details: { subject } });
+
+  it("is asked for once: each later batch names it, also in a later tab", async () => {
+    const { server, outbox, mail, heard, tab } = open();
+    server.answers.push(wrong("ann"));
+    await mail.addJob("email", 0);
+    await delivered(outbox);
+    await mail.addJob("email", 1);
+    await delivered(outbox);
+    await outbox.close();
+    const later = tab();
+    await later.mail.addJob("email", 2);
+    await delivered(later.outbox);
+    expect(labels(server)).toEqual(["", "ann", "ann", "ann"]);
+    expect(heard.paused).toEqual([]);
+  });
+
+  it("may be another for a batch that has not arrived", async () => {
+    const { server, outbox, mail, heard } = open();
+    server.answers.push(wrong("ann"), wrong("bob"));
+    await mail.addJob("email", 0);
+    await delivered(outbox);
+    expect(labels(server)).toEqual(["", "ann", "bob"]);
+    expect(heard.paused).toEqual([]);
+  });
+
+  it("stays that of a batch whose answer was lost, in this tab and in the next", async () => {
+    const { server, outbox, mail, heard, tab } = open();
+    const lose: Answer = (request) => {
+      server.store(request);
+      throw new TypeError("Failed to fetch");
+    };
+    server.answers.push(wrong("ann"), lose);
+    await mail.addJob("email", 0);
+    await vi.waitFor(() => expect(heard.error).toHaveLength(1));
+    server.outage = wrong("bob");
+    outbox.forward();
+    await vi.waitFor(() => expect(heard.paused).toMatchObject([{ queue: "mail", error: { code: "wrong_subject" } }]));
+    await outbox.close();
+    const later = tab();
+    await vi.waitFor(() => expect(later.heard.paused).toHaveLength(1));
+    expect(await later.outbox.state()).toMatchObject({ pending: 1, failed: 0, paused: "auth" });
+    server.outage = undefined;
+    later.outbox.forward();
+    await delivered(later.outbox);
+    expect(labels(server)).toEqual(["", "ann", "ann", "ann", "ann"]);
+    expect(later.heard.refused).toEqual([]);
+  });
+
+  it("is given up for a while where a server names another each time", async () => {
+    const { server, clock, outbox, mail, heard } = open();
+    let n = 0;
+    server.outage = () => wrong(`subject-${n++}`)();
+    await mail.addJob("email", 0);
+    await vi.waitFor(() => expect(heard.paused).toHaveLength(1));
+    const sent = server.received.length;
+    expect(sent).toBeLessThan(10);
+    await couldHaveSent(outbox);
+    expect(server.received).toHaveLength(sent);
+    server.outage = undefined;
+    await clock.advance(1_000);
+    await delivered(outbox);
+  });
+
+  it.each([1, null, {}, "", "two\nlines", "ü", "x".repeat(65), undefined])(
+    "is not %j, whatever a server says: the queue is held, and the label stays",
+    async (label) => {
+      const { server, outbox, mail, heard } = open();
+      server.answers.push(wrong(label));
+      await mail.addJob("email", 0);
+      await vi.waitFor(() => expect(heard.paused).toHaveLength(1));
+      outbox.forward();
+      await delivered(outbox);
+      expect(labels(server)).toEqual(["", ""]);
+    },
+  );
+});
+
 describe("R30: what is final", () => {
   it.each<[string, Answer]>([
     ["400 bad_request", () => problem(400, "bad_request")],

@@ -274,6 +274,18 @@ describe("a remote that refuses", () => {
     expect(await mail.get(id)).toMatchObject({ error: { code: "forbidden", details: { mayHaveArrived: true } } });
   });
 
+  it("it says so too where an earlier page sent it, as the first batch of all", async () => {
+    const { remote, tab } = bound(open());
+    const first = tab();
+    remote.faults.push(lost, refuse(new QuaysideError("forbidden", "No more.")));
+    const id = await first.mail.addJob("email", 0);
+    await vi.waitFor(async () => expect((await first.outbox.state()).lastError).toBeDefined());
+    await first.outbox.close();
+    const { outbox, mail } = tab();
+    await vi.waitFor(async () => expect((await outbox.state()).failed).toBe(1));
+    expect(await mail.get(id)).toMatchObject({ error: { code: "forbidden", details: { mayHaveArrived: true } } });
+  });
+
   it("what is not the API's own word, or no answer that fits, refuses nobody", async () => {
     const { remote, tab, clock } = bound(open());
     const { outbox, mail } = tab();

@@ -24,6 +24,7 @@ beforeAll(async () => {
 
 afterEach(async () => {
   proxy.before = () => "pass";
+  proxy.after = async () => "pass";
   await context.close();
 });
 
@@ -105,6 +106,116 @@ describe("an outbox in a page whose user is signed out", () => {
       "paused",
       "resumed",
     ]);
+  });
+});
+
+describe("R37: a batch whose answer was lost, with another subject's token", () => {
+  /** The jobs of a space as they are worked, without any trace afterwards. */
+  async function workAt(space: string) {
+    const driver = httpDriver({ url: new URL(`/spaces/${space}/api`, api).href, token: "token-all" });
+    const queue = new Queue<{ email: number }>("mail", driver);
+    await queue.configure({ keep: { completed: 0, failed: 0, cancelled: 0 } });
+    const received: number[] = [];
+    queue.on("job:email", async (payload) => void received.push(payload));
+    return { received, drain: () => queue.drain({ concurrency: 50 }), close: () => driver.close() };
+  }
+
+  /** Ann adds five jobs; those that are sent arrive and are worked, and no answer comes back. */
+  async function lostBy(page: Page, worker: Awaited<ReturnType<typeof workAt>>): Promise<void> {
+    await page.evaluate(() => window.outbox.signIn("token-ann"));
+    proxy.after = async (call) => {
+      if (!isAdd(call)) return "pass";
+      await worker.drain();
+      // A browser repeats a request by itself whose connection breaks: the answer is lost until the test goes on.
+      return worker.received.length > 0 ? "lose" : "pass";
+    };
+    await page.evaluate(() => window.outbox.add(5, 0));
+    await heard(page, "error");
+    expect(worker.received.length).toBeGreaterThan(0);
+  }
+
+  const ways: readonly (readonly [string, string, (page: Page) => Promise<Page>])[] = [
+    ["in the same page", "subject-same", async (page) => page],
+    ["in a queue that is split over 4 objects", "split-subject", async (page) => page],
+    [
+      "after the page was loaded again",
+      "subject-reload",
+      async (page) => {
+        await page.reload();
+        await page.waitForFunction(() => "outbox" in window);
+        return page;
+      },
+    ],
+    [
+      "in another tab",
+      "subject-tab",
+      async (page) => {
+        const other = await context.newPage();
+        await other.goto(page.url());
+        await other.waitForFunction(() => "outbox" in window);
+        await other.evaluate(() => window.outbox.signIn("token-bob"));
+        await page.close();
+        return other;
+      },
+    ],
+  ];
+  it.each(ways)("is not added again: it waits, and says so (%s)", async (_, space, next) => {
+    const worker = await workAt(space);
+    const first = await openTab(space);
+    await lostBy(first, worker);
+    const page = await next(first);
+    await page.evaluate(() => window.outbox.signIn("token-bob"));
+    proxy.after = async () => "pass";
+    await signIn(page, "token-bob");
+    await heard(page, "paused");
+    await signIn(page, "token-bob");
+    await heard(page, "error", 2);
+    expect(await state(page)).toMatchObject({ pending: 5, failed: 0, paused: "auth" });
+    expect((await events(page)).find(({ name }) => name === "paused")?.message).toContain("another subject");
+    await signIn(page, "token-ann-renewed");
+    await page.evaluate(() => window.outbox.delivered());
+    expect(await state(page)).toEqual({ pending: 0, failed: 0 });
+    await worker.drain();
+    expect([...worker.received].sort()).toEqual(order(5));
+    expect((await events(page)).some(({ name }) => name === "refused")).toBe(false);
+    await worker.close();
+  });
+
+  it("is not added again where the first token has run out and the token function answers the other's", async () => {
+    const space = "subject-renewed";
+    const worker = await workAt(space);
+    const page = await openTab(space);
+    await lostBy(page, worker);
+    proxy.before = (call) => {
+      if (!isAdd(call)) return "pass";
+      proxy.before = () => "pass";
+      proxy.after = async () => "pass";
+      return (response) =>
+        void page
+          .evaluate(() => window.outbox.signIn("token-bob"))
+          .then(() => response.writeHead(401, { "content-type": "text/html" }).end());
+    };
+    await page.evaluate(() => window.outbox.forward());
+    await heard(page, "paused");
+    expect(await state(page)).toMatchObject({ pending: 5, failed: 0, paused: "auth" });
+    await signIn(page, "token-ann");
+    await page.evaluate(() => window.outbox.delivered());
+    await worker.drain();
+    expect([...worker.received].sort()).toEqual(order(5));
+    await worker.close();
+  });
+
+  it("holds up nothing once it is answered: later jobs go with whoever is signed in", async () => {
+    const space = "subject-later";
+    const list = arrived(space);
+    const page = await openTab(space);
+    for (const [turn, token] of ["token-ann", "token-bob", "token-ann-renewed", "token-bob"].entries()) {
+      await page.evaluate((token) => window.outbox.signIn(token), token);
+      await add(page, 2, 2 * turn);
+      await page.evaluate(() => window.outbox.delivered());
+    }
+    expect(await list()).toEqual(order(8));
+    expect((await events(page)).every(({ name }) => name === "forwarded")).toBe(true);
   });
 });
 

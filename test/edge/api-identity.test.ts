@@ -118,6 +118,53 @@ describe("the sender of a numbered request", () => {
   });
 });
 
+describe("a numbered request that says for whom it was first sent", () => {
+  const bound = (subject: string, count = 1) => ({
+    "quayside-request": `${new URLSearchParams({ sender: "outbox", number: `${count}`, digest: "d", subject })}`,
+  });
+  const labelOf = async (token: string, queue = "mail"): Promise<string> =>
+    (await send(token, `/${queue}/jobs`, { body: [note], headers: bound("") })).body.details.subject;
+
+  it("is refused while it does not know: the refusal tells the label, and nothing is done", async () => {
+    const { status, body } = await send("ann", "/mail/jobs", { body: [note], headers: bound("") });
+    expect({ status, code: body.code }).toEqual({ status: 403, code: "wrong_subject" });
+    expect(body.details.subject).toMatch(/^[0-9a-f]{32}$/);
+    expect(await labelOf("ann-renewed")).toBe(body.details.subject);
+    expect(await waiting()).toBe(0);
+  });
+
+  it("is taken with any token of that subject, and refused with each other one", async () => {
+    const ann = await labelOf("ann");
+    const sent = await send("ann", "/mail/jobs", { body: [note], headers: bound(ann) });
+    expect(sent.status).toBe(201);
+    const other = await send("bob", "/mail/jobs", { body: [note], headers: bound(ann) });
+    expect({ status: other.status, code: other.body.code }).toEqual({ status: 403, code: "wrong_subject" });
+    expect(JSON.stringify(other.body)).not.toContain(ann);
+    expect(await send("ann-renewed", "/mail/jobs", { body: [note], headers: bound(ann) })).toEqual(sent);
+    expect(await waiting()).toBe(1);
+  });
+
+  it("has another label in each queue, and of each subject", async () => {
+    const labels = [await labelOf("ann"), await labelOf("bob"), await labelOf("ann/both", "other")];
+    expect(new Set(labels).size).toBe(3);
+    const { status } = await send("ann/both", "/other/jobs", { body: [note], headers: bound(labels[0] as string) });
+    expect(status).toBe(403);
+    expect(await waiting("other")).toBe(0);
+  });
+
+  it.each(["x".repeat(65), "x".repeat(10_000)])("names no subject of more than 64 characters", async (subject) => {
+    const { status, body } = await send("ann", "/mail/jobs", { body: [note], headers: bound(subject) });
+    expect({ status, code: body.code }).toEqual({ status: 400, code: "bad_request" });
+    expect(body.errors[0].path).toBe("quayside-request.subject");
+  });
+
+  it("is nobody's without a subject of its own", async () => {
+    const bare = queueApi({ object: shared, auth: () => ({ scopes: ["enqueue"] }) });
+    const { body } = await send("any", "/mail/jobs", { body: [note], headers: bound(""), app: bare });
+    expect(body.code).toBe("subject_required");
+  });
+});
+
 describe("credentials without a subject", () => {
   const bare = { scopes: ["enqueue", "work", "admin"] } as const satisfies Grant;
   const ways = {

@@ -77,6 +77,9 @@ function apiOf(space: string): Hono<{ Bindings: Cloudflare.Env }> {
       ...(shards !== undefined && { shards: { mail: shards } }),
       auth: bearerTokens({
         "token-all": { subject: "all", scopes: ["enqueue", "work", "admin"] },
+        "token-ann": { subject: "ann", scopes: ["enqueue"] },
+        "token-ann-renewed": { subject: "ann", scopes: ["enqueue"] },
+        "token-bob": { subject: "bob", scopes: ["enqueue"] },
         "token-work": { subject: "work", scopes: ["work"] },
       }),
     });

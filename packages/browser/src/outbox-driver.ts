@@ -96,8 +96,9 @@ export function outboxDriver(options: OutboxDriverOptions): OutboxDriver {
  * Only the API's own word fails a job: problem details that say what is wrong with it, or that this token may not add it
  * (403 `forbidden`), and a limit on the size (413). While nobody is signed in (401, a token function that answers
  * nothing), or something on the way refuses (403 from a firewall, a portal), the queue is held and nothing fails:
- * `state().paused` is `"auth"`, `paused` and `resumed` tell of it. It is tried again now and then, and at once by
- * `forward()`. All else, whatever it says and however long it lasts, is tried again after 1 s, 2 s, 4 s … up to 5
+ * `state().paused` is `"auth"`, `paused` and `resumed` tell of it. So it is while the token is of another subject than the
+ * one for whom a batch was sent whose answer was lost (`wrong_subject`): sent for both, it would be added twice. It is tried
+ * again now and then, and at once by `forward()`. All else, whatever it says and however long it lasts, is tried again after 1 s, 2 s, 4 s … up to 5
  * minutes, or later if the server asks for it. `close` closes both drivers.
  */
 export class OutboxDriver implements Driver {

@@ -9,6 +9,8 @@ export interface Received {
   readonly ids: readonly string[];
   /** Of its body. */
   readonly bytes: number;
+  /** The label of the subject that it names; null without one. */
+  readonly subject: string | null;
 }
 
 /** A queue API as an outbox knows it: it keeps jobs by their ids. What stands before it answers as it is told. */
@@ -35,7 +37,13 @@ export class Server {
     const given = headers as Readonly<Record<string, string>>;
     const jobs = JSON.parse(`${body}`) as readonly { readonly options?: { readonly id?: string } }[];
     const ids = jobs.map(({ options }) => `${options?.id}`);
-    const request = { path, token: given["authorization"]?.slice("Bearer ".length), ids, bytes: `${body}`.length };
+    const request = {
+      path,
+      token: given["authorization"]?.slice("Bearer ".length),
+      ids,
+      bytes: `${body}`.length,
+      subject: new URLSearchParams(given["quayside-request"]).get("subject"),
+    };
     this.received.push(request);
     const answer = this.outage ?? this.answers.shift();
     return answer ? answer(request) : this.store(request);

@@ -17,7 +17,8 @@ export interface OutboxEvents {
    */
   readonly error: { readonly queue?: string; readonly error: unknown; readonly retryInMs: number };
   /**
-   * The queue is held, none of its jobs has failed. `auth`: there is no token, or the remote refuses it. It is tried again
+   * The queue is held, none of its jobs has failed. `auth`: there is no token, or the remote refuses it, or (`error.code`
+   * is `wrong_subject`) the next batch may have arrived for another subject, and waits for that one's token. It is tried again
    * now and then, and at once by `forward()`: call that when somebody has signed in.
    */
   readonly paused: { readonly queue: string; readonly reason: "auth"; readonly error: unknown };

@@ -22,7 +22,7 @@ const BATCH = 200;
 const CANCELS = 100;
 /** A lease that nobody ever judges by its silence: the user may be offline for any time. 100 years. */
 const LEASE_MS = 100 * 365 * 86_400_000;
-/** Senders tried for one batch, before it is left for later. */
+/** Changes of its sender or subject that are tried for one batch, before it is left for later. */
 const SENDERS = 5;
 /** A remote that has not answered by then, whatever its own timeout, is asked again: the number tells that it is a repeat. */
 const ANSWER_MS = 600_000;
@@ -48,6 +48,8 @@ export interface LineEntry {
   readonly queue: string;
   /** Who numbers the batches, to the remote. */
   readonly sender: string;
+  /** The label of the subject for whom the batch in hand is sent, and each one after it; absent before the remote told one. */
+  readonly subject?: string;
 }
 
 /** The next step for the jobs that a line claimed last. */
@@ -85,6 +87,8 @@ export class Line {
   readonly #pause: Pause;
   /** The last exchange that is written down, as far as this tab knows. */
   #last = 0;
+  /** Whether this tab has asked what is written down: its own first number may be that of a batch of an earlier page. */
+  #asked = false;
   #batch: Batch = NONE;
   /** So many of the first jobs hold one that the remote refuses, and does not name. */
   #suspects = 0;
@@ -144,6 +148,11 @@ export class Line {
 
   /** One batch, or one more try of it. Answers whether to go on at once. */
   async #round(): Promise<boolean> {
+    if (!this.#asked) {
+      // Claims nothing. Where any exchange is written down this one is refused, and its batch is in hand.
+      await this.#exchange(0, 0);
+      this.#asked = true;
+    }
     const reply = await this.#exchange(this.#suspects > 0 ? Math.ceil(this.#suspects / 2) : BATCH);
     if (!reply || this.#stopped) return true;
     const { queue, names } = this.#options;
@@ -167,10 +176,12 @@ export class Line {
   }
 
   /** The batch in hand again, or the next one. Undefined when another tab was ahead: then its last is now in hand. */
-  async #exchange(limit: number): Promise<ExchangeReply | undefined> {
+  async #exchange(
+    limit: number,
+    number = this.#batch.kind === "inHand" ? this.#last : this.#last + 1,
+  ): Promise<ExchangeReply | undefined> {
     const { local, names, queue } = this.#options;
     const { kind } = this.#batch;
-    const number = kind === "inHand" ? this.#last : this.#last + 1;
     const request: ExchangeRequest = {
       worker: names.worker(queue),
       name: "outbox",
@@ -204,15 +215,16 @@ export class Line {
     }
   }
 
-  /** What becomes of the jobs of the batch; undefined when it is to be sent again at once, from another sender. */
+  /** What becomes of the jobs of the batch; undefined when it is to be sent again at once, from another sender or for another subject. */
   async #send(claimed: readonly ClaimedJob[]): Promise<readonly Settlement[] | undefined> {
     const { clock, events, heard, queue, remote } = this.#options;
     const now = clock.now();
     const jobs = claimed.map(({ job }) => unseal(job, queue, now));
     const digest = fingerprint(...jobs.map(contentOf));
-    const { sender } = await this.#entry();
+    const entry = await this.#entry();
+    const { sender, subject = "" } = entry;
     try {
-      const receipts = await this.#answer(remote.enqueue(jobs, { sender, number: this.#last, digest }));
+      const receipts = await this.#answer(remote.enqueue(jobs, { sender, number: this.#last, digest, subject }));
       checkReceipts(receipts, jobs);
       heard(undefined);
       if (this.#stopped) return undefined;
@@ -228,10 +240,14 @@ export class Line {
           this.#batch = UNSURE;
           throw new RemoteFailure(error, verdict);
         case "auth":
-          throw new RemoteFailure(error, verdict);
+          if (verdict.subject === undefined || !this.#bindable(entry)) throw new RemoteFailure(error, verdict);
+          await this.#change(entry, { subject: verdict.subject });
+          return undefined;
         case "conflict":
           if (++this.#senders > SENDERS) throw new RemoteFailure(error, verdict);
-          await this.#newSender(sender, digest);
+          // This database is the copy of one that went on by itself. From here on it numbers for itself, under a name that
+          // follows from the batch, so that two tabs that find this out choose the same.
+          await this.#change(entry, { sender: fingerprint(sender, `${this.#last}`, digest) });
           return undefined;
         case "barred":
           return this.#refuse(claimed, error);
@@ -286,15 +302,21 @@ export class Line {
   }
 
   /**
-   * The number was used for other jobs: this database is the copy of one that went on by itself. From here on it numbers
-   * for itself, under a name that follows from the batch, so that two tabs that find this out choose the same.
+   * Whether the batch may go to another subject than before (R37): before the first send of it that may have arrived. One
+   * that was refused for its subject did not arrive. The first batch of all is sent for none, and the remote tells for whom.
    */
-  async #newSender(sender: string, digest: string): Promise<void> {
+  #bindable({ subject }: LineEntry): boolean {
+    const unsure = this.#batch.kind === "inHand" && this.#batch.unsure;
+    return (subject === undefined || !unsure) && ++this.#senders <= SENDERS;
+  }
+
+  /** Changes what the register keeps, unless another tab has changed it meanwhile: it may be further by now. */
+  async #change(before: LineEntry, change: Partial<LineEntry>): Promise<void> {
     const { local, names, queue } = this.#options;
-    // It did so before us, and may be further by now.
-    if ((await this.#entry()).sender !== sender) return;
-    const entry: LineEntry = { queue, sender: fingerprint(sender, `${this.#last}`, digest) };
-    await local.command({ type: "update", queue: names.register, id: queue, payload: JSON.stringify(entry) });
+    const { sender, subject } = await this.#entry();
+    if (sender !== before.sender || subject !== before.subject) return;
+    const payload = JSON.stringify({ ...before, ...change });
+    await local.command({ type: "update", queue: names.register, id: queue, payload });
   }
 
   async #later(error: unknown, verdict?: Verdict): Promise<void> {
@@ -302,6 +324,7 @@ export class Line {
     const begins = verdict?.kind === "auth" && !this.held;
     if (begins) this.#mode = "held";
     heard(error);
+    this.#senders = 0;
     const askedMs = verdict?.kind === "again" ? heeded(verdict.retryAfterMs) : 0;
     const ms = lengthAfter(++this.#failures, askedMs, random());
     events.emit("error", { queue, error, retryInMs: ms });

@@ -10,7 +10,8 @@ import {
 /**
  * What an error of the remote means for a batch:
  * - `again`: nobody knows whether it arrived; the same batch is to be sent again, not before `retryAfterMs`.
- * - `auth`: nobody is signed in, as far as the remote or something before it can tell: the batch waits for that.
+ * - `auth`: nobody is signed in, as far as the remote or something before it can tell, or not the one for whom the batch
+ *   was first sent: the batch waits for that. `subject`: the label of the one who is signed in, where the remote tells it.
  * - `refused`: nothing was stored, and it never will be, because of the jobs named (positions in the batch), or of some.
  * - `barred`: whatever it holds, this sender may not.
  * - `conflict`: its number was used for other jobs.
@@ -18,7 +19,8 @@ import {
 export type Verdict =
   | { readonly kind: "again"; readonly retryAfterMs: number }
   | { readonly kind: "refused"; readonly jobs: readonly number[] }
-  | { readonly kind: "auth" | "barred" | "conflict" };
+  | { readonly kind: "auth"; readonly subject?: string }
+  | { readonly kind: "barred" | "conflict" };
 
 const REFUSALS: ReadonlySet<unknown> = new Set([
   "invalid_option",
@@ -34,6 +36,9 @@ const REFUSALS: ReadonlySet<unknown> = new Set([
 /** The token is refused as such, or is not that of whom the batch belongs to (R37). */
 const UNSIGNED: ReadonlySet<unknown> = new Set(["unauthorized", "wrong_subject"]);
 
+/** What goes into a header again, and into the store. */
+const LABEL = /^[!-~]{1,64}$/;
+
 interface FieldError {
   readonly path: string;
   readonly message: unknown;
@@ -45,7 +50,11 @@ const AT = /^\[(\d+)\]\.?/;
 export function verdictOn(error: unknown): Verdict {
   const { code, details } = partsOf(error);
   const bare = details["bare"] === true;
-  if (UNSIGNED.has(code) || (bare && code === "forbidden")) return { kind: "auth" };
+  if (UNSIGNED.has(code) || (bare && code === "forbidden")) {
+    const { subject } = details;
+    const told = !bare && code === "wrong_subject" && typeof subject === "string" && LABEL.test(subject);
+    return { kind: "auth", ...(told && { subject }) };
+  }
   if (!bare && (code === "mark_conflict" || code === "stale_exchange")) return { kind: "conflict" };
   // A limit on the size of requests is the same tomorrow, whosever it is.
   if (REFUSALS.has(code) && (!bare || code === "too_large")) {

@@ -37,6 +37,7 @@ export type ErrorCode =
   | "unauthorized"
   | "forbidden"
   | "subject_required"
+  | "wrong_subject"
   | "too_large"
   | "bad_request"
   | "route_not_found"

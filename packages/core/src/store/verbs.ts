@@ -20,6 +20,12 @@ export interface NumberedRequest {
   readonly digest: string;
   /** Ms for which the outcome is remembered, where 90 days are more than it takes. */
   readonly ttlMs?: number;
+  /**
+   * For whom the request was first sent, where callers have subjects: the label that a refusal with `wrong_subject` tells
+   * (`details.subject`). With another subject's credentials the request is refused so, and nothing is done. Empty: not
+   * known yet; it is refused too, and the refusal tells the label.
+   */
+  readonly subject?: string;
 }
 
 export interface EnqueueReceipt {

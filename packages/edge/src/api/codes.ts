@@ -7,6 +7,7 @@ export const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   unauthorized: "No valid credentials.",
   forbidden: "The credentials lack the scope, are for other queues, or do not allow an option of a job.",
   subject_required: "The credentials name no subject, which keyed and numbered requests and exchanges need.",
+  wrong_subject: "The request is bound to another subject than that of the credentials; nothing was done.",
   job_not_found: "The queue has no such job.",
   route_not_found: "There is no such route.",
   method_not_allowed: "The route has no such method; `Allow` lists those that it has.",

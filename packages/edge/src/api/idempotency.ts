@@ -7,6 +7,8 @@ import { requestHeader } from "./schemas.ts";
 
 /** Characters of a key. */
 const KEY_LIMIT = 255;
+/** Characters of a subject's label: 128 bits in hex. */
+const LABEL_LENGTH = 32;
 /** A structured field string (RFC 9651): printable ASCII in quotes, with `\"` and `\\`. */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/;
 /** What is sent without quotes by those who do not know better: no spaces, quotes, commas, semicolons or backslashes. */
@@ -47,11 +49,28 @@ export interface Owner {
 export const keySender = async (key: string, { subject, queue }: Owner): Promise<string> =>
   `key/${await sha256(JSON.stringify(["subject", subject, queue, key]))}`;
 
-/** A numbered request as its caller's own: none can name the sender of a key, or another caller's sender. */
-export const ownRequest = async (request: NumberedRequest, { subject, queue }: Owner): Promise<NumberedRequest> => ({
-  ...request,
-  sender: `sender/${await sha256(JSON.stringify([subject, queue, request.sender]))}`,
-});
+/**
+ * A numbered request as its caller's own: none can name the sender of a key, or another caller's sender.
+ *
+ * @throws {QuaysideError} `wrong_subject` where the request says for whom it was first sent, and that is another caller.
+ */
+export async function ownRequest(
+  { subject: sentFor, ...request }: NumberedRequest,
+  { subject, queue }: Owner,
+): Promise<NumberedRequest> {
+  if (sentFor !== undefined) {
+    const label = (await sha256(JSON.stringify(["label", subject, queue]))).slice(0, LABEL_LENGTH);
+    if (sentFor !== label)
+      throw new QuaysideError(
+        "wrong_subject",
+        sentFor === ""
+          ? "The request does not say yet for which subject it is sent: details.subject is that of these credentials."
+          : "The request was first sent for another subject than that of these credentials: it waits for that subject's.",
+        { subject: label },
+      );
+  }
+  return { ...request, sender: `sender/${await sha256(JSON.stringify([subject, queue, request.sender]))}` };
+}
 
 /**
  * The key of a caller's worker in the queue's object. Its lease holds jobs of this queue alone, whatever else the object

@@ -49,7 +49,15 @@ export const jobRoutes: readonly Route[] = [
     many: jobBodies,
     status: 201,
     answer: "Receipts",
-    errors: [...JOB_ERRORS, "subject_required", "child_exists", "mark_conflict", "in_progress", "stale_exchange"],
+    errors: [
+      ...JOB_ERRORS,
+      "subject_required",
+      "wrong_subject",
+      "child_exists",
+      "mark_conflict",
+      "in_progress",
+      "stale_exchange",
+    ],
     handle: async ({ driver, body, request, ...reading }) => {
       const jobs = await readJobs(body, reading);
       const receipts = await driver.enqueue(jobs, request, quotaOf(reading.grant));

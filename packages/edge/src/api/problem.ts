@@ -34,6 +34,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   unauthorized: 401,
   forbidden: 403,
   subject_required: 403,
+  wrong_subject: 403,
   job_not_found: 404,
   route_not_found: 404,
   method_not_allowed: 405,

@@ -236,6 +236,7 @@ export const requestHeader = z.strictObject({
   number: count,
   digest: z.string().check(z.minLength(1), z.maxLength(256)),
   ttlMs: z.exactOptional(upTo(DEFAULTS.markMs)),
+  subject: z.exactOptional(z.string().check(z.maxLength(64))),
 });
 
 export type JobBody = z.output<typeof jobBody>;

@@ -1,4 +1,4 @@
-import { checkName, type DefinedJobs, type NumberedRequest, QuaysideError } from "@quayside/core";
+import { checkName, type DefinedJobs, QuaysideError } from "@quayside/core";
 import type { Context, Hono } from "hono";
 import { checkGrant, type Grant, subjectOf } from "./auth.ts";
 import { readBody, refuseBody } from "./body.ts";
@@ -53,7 +53,8 @@ export function serve<Env extends object>(
 
     const owner = (): Owner => ({ subject: subjectOf(grant), queue });
     // Refused before anything of the body is read. A route that only checks the key is a worker's.
-    if (key !== undefined || number || route.idempotencyKey === "checked") owner();
+    if (key !== undefined || route.idempotencyKey === "checked") owner();
+    const numbered = number && (await ownRequest(number, owner()));
 
     const run = async (sender?: string): Promise<Response> => {
       const body = route.body
@@ -61,7 +62,7 @@ export function serve<Env extends object>(
         : await refuseBody(c.req.raw, limits.bodyBytes);
       // A driver that numbers its requests knows best which of them is which.
       const keyed = sender === undefined ? undefined : await keyedRequest(sender, body, limits.keyMs);
-      const request: NumberedRequest | undefined = number ? await ownRequest(number, owner()) : keyed;
+      const request = numbered ?? keyed;
       const call: Call<unknown, unknown> = {
         method: c.req.method,
         grant,

@@ -20,9 +20,15 @@ export function idempotencyKey(...parts: readonly (string | number)[]): string {
 
 /** The parts of a request are numbered as one, each under a sender of its own. */
 export function numberedHeaders(request: NumberedRequest, part: number): Readonly<Record<string, string>> {
-  const { number, digest, ttlMs } = request;
+  const { number, digest, ttlMs, subject } = request;
   const sender = `${request.sender}/${part}`;
-  const said = { sender, number: `${number}`, digest, ...(ttlMs !== undefined && { ttlMs: `${ttlMs}` }) };
+  const said = {
+    sender,
+    number: `${number}`,
+    digest,
+    ...(ttlMs !== undefined && { ttlMs: `${ttlMs}` }),
+    ...(subject !== undefined && { subject }),
+  };
   return { "quayside-request": `${new URLSearchParams(said)}`, "idempotency-key": idempotencyKey(sender, number) };
 }
 
