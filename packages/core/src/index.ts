@@ -47,7 +47,7 @@ export {
   validatePayload,
   validateResult,
 } from "./job/job-map.ts";
-export { canonicalText, type Json, toJsonText } from "./job/json.ts";
+export { canonicalText, type Json, toBoundedJson, toJsonText } from "./job/json.ts";
 export { LIMITS } from "./job/limits.ts";
 export type { FlowPart, NewJob } from "./job/new-job.ts";
 export {
@@ -79,8 +79,10 @@ export {
   type RecurrenceRule,
   resolveRecurrence,
 } from "./job/recurrence.ts";
+export { failJob, Release, releaseJob } from "./job/release.ts";
 export { reportUnheard } from "./job/report.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
+export { retryAfterMs } from "./job/retry.ts";
 export { cutText, describe } from "./job/text.ts";
 export { everything } from "./plugins/everything.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
@@ -119,6 +121,7 @@ export type {
   QueueManagerOptions,
   QueueSettings,
 } from "./queue/manager-options.ts";
+export type { JobMetrics, Percentiles, QueueMetrics } from "./queue/metrics.ts";
 export { prepareNow } from "./queue/prepare-now.ts";
 export {
   type JobToAdd,
@@ -138,6 +141,13 @@ export type {
 } from "./queue/queue-control.ts";
 export type { SharedOptions } from "./queue/queue-home.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
+export {
+  openTelemetry,
+  type Telemetry,
+  type TelemetrySpan,
+  type TelemetrySpanOptions,
+  type TelemetryTracer,
+} from "./queue/telemetry.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
 export { getCell, kind, putCells, removeCells } from "./store/cells.ts";
 export { checkNames, enqueue } from "./store/enqueue.ts";
@@ -187,19 +197,5 @@ export type {
   Schedule,
   Settlement,
 } from "./store/verbs.ts";
-export type { Percentiles } from "./worker/histogram.ts";
-export type { JobMetrics, QueueMetrics } from "./worker/metrics.ts";
-export { failJob, Release, releaseJob } from "./worker/release.ts";
-export { retryAfterMs } from "./worker/retry-decision.ts";
-export type { Producer } from "./worker/run-attempt.ts";
-export { toBoundedJson } from "./worker/run-attempt.ts";
-export {
-  openTelemetry,
-  type Telemetry,
-  type TelemetrySpan,
-  type TelemetrySpanOptions,
-  type TelemetryTracer,
-} from "./worker/telemetry.ts";
+export type { Producer, WorkerEvents, WorkerOptions, WorkerQueue, WorkerStatus, WorkPlace } from "./worker/events.ts";
 export { Worker } from "./worker/worker.ts";
-export type { WorkerEvents } from "./worker/worker-events.ts";
-export type { WorkerOptions, WorkerQueue, WorkerStatus, WorkPlace } from "./worker/worker-options.ts";

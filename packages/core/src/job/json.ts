@@ -1,5 +1,6 @@
 import { DEFAULTS } from "./defaults.ts";
 import { type ErrorCode, QuaysideError } from "./errors.ts";
+import { LIMITS } from "./limits.ts";
 import { describe } from "./text.ts";
 
 /** A value that survives JSON: what payloads, results and progress are made of. */
@@ -125,4 +126,22 @@ export function canonicalText(text: string): string {
 export function utf8Bytes(text: string, limit: number): number {
   // A UTF-16 unit is at most 3 bytes in UTF-8.
   return text.length * 3 <= limit ? text.length : new TextEncoder().encode(text).length;
+}
+
+/**
+ * JSON text of a result or a report of progress.
+ *
+ * @throws {QuaysideError} with `code` for what JSON cannot hold; `result_too_large` for what is longer than may be stored.
+ */
+export function toBoundedJson(
+  value: unknown,
+  what: "result" | "progress",
+  code: ErrorCode,
+  limit: number = LIMITS.resultBytes,
+): string {
+  const text = toJsonText(value, what, code);
+  const bytes = utf8Bytes(text, limit);
+  if (bytes <= limit) return text;
+  const message = `The ${what} is ${bytes} bytes of JSON; at most ${limit} are kept. Store it elsewhere, and return where it is.`;
+  throw new QuaysideError("result_too_large", message, { bytes, limit });
 }

@@ -1,15 +1,13 @@
 import { checkDriver } from "../driver/check-driver.ts";
 import type { Driver } from "../driver/driver.ts";
+import type { Emitter } from "../job/emitter.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobRequest } from "../job/handler.ts";
 import type { JobMap } from "../job/job-map.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord } from "../job/record.ts";
-import type { Emitter } from "../worker/emitter.ts";
-import type { Producer } from "../worker/run-attempt.ts";
-import type { Slots } from "../worker/slots.ts";
-import type { WorkerEvents } from "../worker/worker-events.ts";
-import type { WorkerOptions } from "../worker/worker-options.ts";
+import type { Slots } from "../job/slots.ts";
+import type { Producer, WorkerEvents, WorkerOptions } from "../worker/events.ts";
 import type { PlacedJob, Placement } from "./placement.ts";
 import { QueueConnection } from "./queue-connection.ts";
 import type { QueueHome } from "./queue-home.ts";

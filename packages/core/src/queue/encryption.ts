@@ -10,13 +10,13 @@ import {
   toStoredError,
 } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
-import type { Json } from "../job/json.ts";
+import { type Json, toBoundedJson } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
+import { Release } from "../job/release.ts";
 import { cutText, describe } from "../job/text.ts";
-import { Release } from "../worker/release.ts";
-import { type Run, toBoundedJson } from "../worker/run-attempt.ts";
+import type { Run } from "../worker/events.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { missingKey, waitForKey } from "./missing-key.ts";
 

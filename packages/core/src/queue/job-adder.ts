@@ -1,11 +1,10 @@
 import type { Driver } from "../driver/driver.ts";
 import { fields, list } from "../job/checks.ts";
+import type { Emitter } from "../job/emitter.ts";
 import type { JobRequest, PublishRequest } from "../job/handler.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
-import type { Emitter } from "../worker/emitter.ts";
-import type { Producer } from "../worker/run-attempt.ts";
-import type { WorkerEvents } from "../worker/worker-events.ts";
+import type { Producer, WorkerEvents } from "../worker/events.ts";
 import { idOf } from "./enqueue-batcher.ts";
 import { inlineOf } from "./inline.ts";
 import type { JobDraft } from "./job-producer.ts";

@@ -7,11 +7,11 @@ import type { FlowPart, NewJob } from "../job/new-job.ts";
 import { type JobDefaults, type JobOptions, resolveOptions } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
-import type { Telemetry } from "../worker/telemetry.ts";
 import type { Encryption } from "./encryption.ts";
 import { EnqueueBatcher, idOf } from "./enqueue-batcher.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import { missingKey } from "./missing-key.ts";
+import type { Telemetry } from "./telemetry.ts";
 
 export interface JobProducerOptions {
   readonly registry: JobRegistry;

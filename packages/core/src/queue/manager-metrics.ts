@@ -1,4 +1,4 @@
-import type { JobMetrics, Metrics, QueueMetrics } from "../worker/metrics.ts";
+import type { JobMetrics, Metrics, QueueMetrics } from "./metrics.ts";
 
 /** What a manager's workers have done since it was made: in all, and by queue. */
 export interface ManagerMetrics extends Pick<JobMetrics, "processed" | "failed" | "retried"> {

@@ -1,12 +1,11 @@
 import type { Driver } from "../driver/driver.ts";
+import { Emitter } from "../job/emitter.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
 import { reportUnheard } from "../job/report.ts";
-import { Emitter } from "../worker/emitter.ts";
-import type { Producer } from "../worker/run-attempt.ts";
+import type { Producer, WorkerOptions, WorkerQueue } from "../worker/events.ts";
+import { WORKER_EVENTS, type WorkerEvents } from "../worker/events.ts";
 import { Worker } from "../worker/worker.ts";
-import { WORKER_EVENTS, type WorkerEvents } from "../worker/worker-events.ts";
-import type { WorkerOptions, WorkerQueue } from "../worker/worker-options.ts";
 import { JobAdder } from "./job-adder.ts";
 import { MANAGED, Queue } from "./queue.ts";
 import type { QueueHome } from "./queue-home.ts";

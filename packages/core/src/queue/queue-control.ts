@@ -14,7 +14,7 @@ import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
 import { STATES } from "../job/transitions.ts";
 import type { Change } from "../store/store.ts";
 import type { Command, CommandReply, JobCounts, JobFilter, JobPage, ListQuery, Schedule } from "../store/verbs.ts";
-import type { QueueMetrics } from "../worker/metrics.ts";
+import type { QueueMetrics } from "./metrics.ts";
 import type { QueueHome } from "./queue-home.ts";
 import { type WaitOptions, waitFor } from "./wait-for.ts";
 

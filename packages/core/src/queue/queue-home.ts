@@ -4,12 +4,12 @@ import { DEFAULTS } from "../job/defaults.ts";
 import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
 import type { JobDefaults } from "../job/options.ts";
-import { Metrics } from "../worker/metrics.ts";
-import type { Telemetry } from "../worker/telemetry.ts";
 import type { Encryption } from "./encryption.ts";
 import { JobProducer } from "./job-producer.ts";
 import { JobRegistry } from "./job-registry.ts";
 import { JobRunner } from "./job-runner.ts";
+import { Metrics } from "./metrics.ts";
+import type { Telemetry } from "./telemetry.ts";
 
 /** What a queue and a manager are both told. */
 export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object = object> {

@@ -1,14 +1,13 @@
 import type { Driver } from "../driver/driver.ts";
 import { fields, integer, list } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
+import { Emitter } from "../job/emitter.ts";
 import { checkDefinition, type JobDefinition, type JobMap } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
 import { resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
-import { Emitter } from "../worker/emitter.ts";
-import { Slots } from "../worker/slots.ts";
-import { checkListener, type WorkerEvents } from "../worker/worker-events.ts";
-import { CONCURRENCY, type WorkerStatus, type WorkPlace } from "../worker/worker-options.ts";
+import { Slots } from "../job/slots.ts";
+import { CONCURRENCY, checkListener, type WorkerEvents, type WorkerStatus, type WorkPlace } from "../worker/events.ts";
 import { ClassRegistry } from "./class-registry.ts";
 import { Connections } from "./connections.ts";
 import {

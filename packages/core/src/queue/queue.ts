@@ -1,16 +1,22 @@
 import type { Driver } from "../driver/driver.ts";
 import { callable, fields, integer } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
+import { Emitter } from "../job/emitter.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { JobOptions } from "../job/options.ts";
-import { Emitter } from "../worker/emitter.ts";
-import type { Producer } from "../worker/run-attempt.ts";
-import { Slots } from "../worker/slots.ts";
+import { Slots } from "../job/slots.ts";
+import type { Producer } from "../worker/events.ts";
+import {
+  CONCURRENCY,
+  checkListener,
+  type WorkerEvents,
+  type WorkerOptions,
+  type WorkerQueue,
+  type WorkPlace,
+} from "../worker/events.ts";
 import { Worker } from "../worker/worker.ts";
-import { checkListener, type WorkerEvents } from "../worker/worker-events.ts";
-import { CONCURRENCY, type WorkerOptions, type WorkerQueue, type WorkPlace } from "../worker/worker-options.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
 import { JobAdder } from "./job-adder.ts";
 import { JobBuilder } from "./job-builder.ts";

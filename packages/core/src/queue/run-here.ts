@@ -1,10 +1,10 @@
 import { DEFAULTS } from "../job/defaults.ts";
+import type { Emitter } from "../job/emitter.ts";
+import { handlerScope } from "../job/handler-scope.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
-import type { Emitter } from "../worker/emitter.ts";
-import { handlerScope } from "../worker/handler-scope.ts";
-import { Attempt, type Producer } from "../worker/run-attempt.ts";
-import { Reporter, type Settled, type WorkerEvents } from "../worker/worker-events.ts";
+import { Attempt } from "../worker/attempt.ts";
+import { type Producer, Reporter, type Settled, type WorkerEvents } from "../worker/events.ts";
 import type { QueueHome } from "./queue-home.ts";
 
 interface RunHere {
@@ -46,7 +46,7 @@ export async function runHere(job: NewJob, { home, events, producer, ctx }: RunH
         stuck: (_, durationMs) => events.emit("stuck", { job: record, durationMs }),
         fault: (error) => events.fault(error),
       },
-      { clock, random, worker: { ctx, producer } },
+      { clock, random, ctx, producer },
     );
     // Where a handler adds it, that handler waits for it.
     attempt.start((stored, context) => runner.run(stored, context), handlerScope.current());

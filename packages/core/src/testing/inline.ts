@@ -1,8 +1,8 @@
 import type { Driver } from "../driver/driver.ts";
 import { type MemoryDriverOptions, memoryDriver } from "../driver/memory-driver.ts";
 import type { StoreDriver } from "../driver/store-driver.ts";
+import { handlerScope } from "../job/handler-scope.ts";
 import { INLINE } from "../queue/inline.ts";
-import { handlerScope } from "../worker/handler-scope.ts";
 
 /** The workers that work because a job was added, by what has them work. */
 const working = new WeakSet<() => Promise<void>>();

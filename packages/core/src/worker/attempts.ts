@@ -1,56 +1,69 @@
-import type { Clock } from "../driver/clock.ts";
+import { type Clock, Timer } from "../driver/clock.ts";
+import type { Network } from "../driver/network.ts";
+import { DEFAULTS } from "../job/defaults.ts";
+import type { Emitter } from "../job/emitter.ts";
+import { handlerScope } from "../job/handler-scope.ts";
+import { type Json, utf8Bytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { JobRecord } from "../job/record.ts";
+import { cutText, describe } from "../job/text.ts";
 import type { AttemptReport, ClaimedJob, Settlement } from "../store/verbs.ts";
-import { AttemptReports } from "./attempt-reports.ts";
-import type { Emitter } from "./emitter.ts";
-import type { Network } from "./network.ts";
-import { Attempt, type AttemptListener, type Run } from "./run-attempt.ts";
-import type { Telemetry } from "./telemetry.ts";
-import type { Reporter, Settled, WorkerEvents } from "./worker-events.ts";
-import type { WorkerOptions, WorkerQueue } from "./worker-options.ts";
+import { Attempt, type AttemptListener, type AttemptOptions } from "./attempt.ts";
+import {
+  type AttemptMeter,
+  type AttemptTracer,
+  Reporter,
+  type Run,
+  type Settled,
+  type WorkerEvents,
+  type WorkerQueue,
+} from "./events.ts";
 
-export interface AttemptsOptions<Ctx extends object> {
-  readonly clock: Clock;
-  readonly random: () => number;
+export interface AttemptsOptions<Ctx extends object> extends AttemptOptions {
   readonly events: Emitter<WorkerEvents>;
-  readonly reporter: Reporter;
   readonly queueOf: (job: JobRecord) => WorkerQueue<Ctx> | undefined;
-  /** For jobs that require it. Absent: it is always there. */
-  readonly network?: Network | undefined;
-  readonly worker: Pick<WorkerOptions<Ctx>, "ctx" | "producer" | "telemetry">;
+  readonly telemetry?: AttemptTracer | undefined;
+  readonly metrics?: AttemptMeter | undefined;
 }
 
-/** What the attempts tell of themselves. */
 export interface AttemptsListener {
-  /** One has ended: it is among those to be settled. */
-  ended(): void;
-  /** A handler has come back. */
+  /** An attempt has to be settled, or an `onFailed` hook has returned. */
+  changed(): void;
+  /** A handler has returned. */
   returned(): void;
-  /** It is time to send their progress and the lines of their logs. */
+  /** It is time to send progress and log lines. */
   reportsDue(): void;
 }
 
-/** The attempts in a worker's hands, and what the store has yet to hear of them: how they ended, what they report. */
-export class Attempts<Ctx extends object> {
+/** The attempts of a worker: those that run, those that wait to be settled, and what they report. */
+export class Attempts<Ctx extends object> implements AttemptListener {
+  readonly reporter: Reporter;
   readonly #options: AttemptsOptions<Ctx>;
-  readonly #attemptListener: AttemptListener;
+  readonly #listener: AttemptsListener;
   readonly #running = new Set<Attempt>();
-  readonly #reports: AttemptReports;
+  /** A scope for each `onFailed` hook that runs. */
+  readonly #hooks = new Set<object>();
+  readonly #reports: Reports;
   #ended: Settled[] = [];
 
   constructor(options: AttemptsOptions<Ctx>, listener: AttemptsListener) {
     this.#options = options;
-    this.#reports = new AttemptReports(options.clock, () => listener.reportsDue());
-    this.#attemptListener = this.#listenFor(listener);
+    this.#listener = listener;
+    this.#reports = new Reports(options.clock, () => listener.reportsDue());
+    this.reporter = new Reporter({ ...options, onFailed: (job, error) => void this.#runHook(job, error) });
   }
 
-  /** Handlers that have not come back yet. */
+  /** Handlers that have not returned. */
   get running(): number {
     return this.#running.size;
   }
 
-  /** Those that still hold their jobs. */
+  /** `onFailed` hooks that have not returned. */
+  get hooks(): number {
+    return this.#hooks.size;
+  }
+
+  /** The attempts that still hold their jobs. */
   get live(): readonly Attempt[] {
     return [...this.#running].filter((attempt) => !attempt.over);
   }
@@ -59,59 +72,54 @@ export class Attempts<Ctx extends object> {
     return this.#ended.length > 0;
   }
 
-  runningOf(queue: string): number {
-    return [...this.#running].filter(({ job }) => job.queue === queue).length;
-  }
-
-  /** Whether this is one of them, and its handler has not come back yet. */
-  has(scope: object | undefined): boolean {
-    return this.#running.has(scope as Attempt);
-  }
-
-  start(claimed: ClaimedJob): void {
-    const { job } = claimed;
-    const attempt = new Attempt(claimed, this.#attemptListener, this.#options);
-    this.#running.add(attempt);
-    this.#options.events.emit("active", { job });
-    attempt.start(this.#runOf(job));
-  }
-
-  /** How its queue runs it, with what this worker puts around that. */
-  #runOf(job: JobRecord): Run {
-    const { queueOf, worker } = this.#options;
-    const handle = (queueOf(job) as WorkerQueue<Ctx>).run as Run;
-    const network = job.requires === "network" ? this.#options.network : undefined;
-    return network || worker.telemetry ? around(handle, network, worker.telemetry) : handle;
-  }
-
-  /** Takes the first that have ended, to be settled: at most so many, and as many as fit into one exchange. */
-  takeEnded(most: number): readonly Settled[] {
-    let bytes = 0;
-    let count = 0;
-    for (const { attempt, settlement } of this.#ended) {
-      bytes += weightOf(settlement) + this.#reports.bytesOf(attempt.token);
-      if (count >= most || (count > 0 && bytes > LIMITS.exchangeBytes)) break;
-      count++;
-    }
-    const ended = this.#ended;
-    this.#ended = ended.slice(count);
-    return count === ended.length ? ended : ended.slice(0, count);
-  }
-
-  /** Of those that have ended and wait for a later exchange: their jobs are still held. */
+  /** Tokens of the attempts that wait to be settled: their jobs are still held. */
   get endedTokens(): readonly string[] {
     return this.#ended.map(({ attempt }) => attempt.token);
   }
 
-  /** They were not settled, nor their reports stored: they are the first to be taken again. */
+  runningOf(queue: string): number {
+    return [...this.#running].filter(({ job }) => job.queue === queue).length;
+  }
+
+  /** Whether this is the scope of a handler or a hook that has not returned. */
+  has(scope: object | undefined): boolean {
+    return this.#running.has(scope as Attempt) || this.#hooks.has(scope as object);
+  }
+
+  start(claimed: ClaimedJob): void {
+    const { events, queueOf, network, telemetry } = this.#options;
+    const { job } = claimed;
+    const attempt = new Attempt(claimed, this, this.#options);
+    this.#running.add(attempt);
+    events.emit("active", { job });
+    const run = (queueOf(job) as WorkerQueue<Ctx>).run as Run;
+    const online = job.requires === "network" ? network : undefined;
+    attempt.start(online || telemetry ? around(run, online, telemetry) : run);
+  }
+
+  /** Takes the first attempts to be settled: at most so many, and as many as fit into one exchange. */
+  takeEnded(most: number): readonly Settled[] {
+    const ended = this.#ended;
+    let bytes = 0;
+    let count = 0;
+    for (const { attempt, settlement } of ended) {
+      bytes += bytesOf(settlement) + this.#reports.bytesOf(attempt.token);
+      if (count >= most || (count > 0 && bytes > LIMITS.exchangeBytes)) break;
+      count++;
+    }
+    this.#ended = ended.slice(count);
+    return ended.slice(0, count);
+  }
+
+  /** Takes the reports to send: all of these attempts, and of the others as many as fit into one exchange. */
+  takeReports(ended: readonly Settled[]): readonly AttemptReport[] {
+    return this.#reports.take(ended.map(({ attempt }) => attempt.token));
+  }
+
+  /** Puts back what an exchange has not settled or stored: it is the first to be taken again. */
   restore(ended: readonly Settled[], reports: readonly AttemptReport[]): void {
     this.#ended = [...ended, ...this.#ended];
     if (reports.length > 0) this.#reports.restore(reports);
-  }
-
-  /** Takes what they reported, to be sent: all of the ended ones', and of the others as much as fits into one exchange. */
-  takeReports(ended: readonly Settled[]): readonly AttemptReport[] {
-    return this.#reports.take(ended.map(({ attempt }) => attempt.token));
   }
 
   cancel(tokens: ReadonlySet<string>): void {
@@ -119,70 +127,196 @@ export class Attempts<Ctx extends object> {
     for (const attempt of this.live) if (tokens.has(attempt.token)) attempt.cancel();
   }
 
-  /** Their worker is stopping and has waited long enough. */
+  /** Interrupts all of them: their worker has waited long enough for them. */
   stop(): void {
     for (const attempt of this.#running) attempt.stop();
   }
 
-  /** Their worker is put aside and cannot wait. */
-  letGo(): void {
-    for (const attempt of this.live) attempt.letGo();
+  /** Interrupts all of them without a grace: their worker cannot wait. */
+  abortNow(): void {
+    for (const attempt of this.live) attempt.abortNow();
   }
 
-  /** Others have these jobs now. */
+  /** Ends the attempts whose jobs other workers have now. */
   lose(tokens: ReadonlySet<string>): void {
     if (tokens.size === 0) return;
     for (const attempt of this.live) if (tokens.has(attempt.token)) this.#lose(attempt);
   }
 
-  /** Others may have all of these jobs now, `sent` among them: ended, but not known to be settled. */
+  /** Ends all attempts: other workers may have their jobs, and those of `sent`, which are not known to be settled. */
   loseAll(sent: readonly Settled[]): void {
-    for (const { attempt } of [...sent, ...this.#ended]) this.#options.reporter.lost(attempt);
+    for (const { attempt } of [...sent, ...this.#ended]) this.reporter.lost(attempt);
     for (const attempt of this.live) this.#lose(attempt);
     this.#ended = [];
     this.#reports.clear();
   }
 
-  /** They may run on, but their worker makes no rounds to send their reports with. */
+  /** Their worker sends no more reports for now; they may run on. */
   close(): void {
     this.#reports.close();
   }
 
-  #lose(attempt: Attempt): void {
-    attempt.lose();
-    this.#options.reporter.lost(attempt);
+  settled(settled: Settled): void {
+    this.#ended.push(settled);
+    this.#listener.changed();
   }
 
-  #listenFor(listener: AttemptsListener): AttemptListener {
-    const { events, reporter } = this.#options;
-    return {
-      settled: (settled) => {
-        this.#ended.push(settled);
-        listener.ended();
-      },
-      returned: (attempt) => {
-        this.#running.delete(attempt);
-        listener.returned();
-      },
-      progressed: ({ token, job }, value) => {
-        this.#reports.progressed(token, value);
-        events.emit("progress", { job, progress: value });
-      },
-      logged: ({ token, job }, line) => events.emit("log", { job, line: this.#reports.logged(token, line) }),
-      stuck: ({ job }, durationMs) => events.emit("stuck", { job, durationMs }),
-      fault: (error) => reporter.fault(error),
-    };
+  returned(attempt: Attempt): void {
+    this.#running.delete(attempt);
+    this.#listener.returned();
+  }
+
+  progressed({ token, job }: Attempt, progress: Json): void {
+    this.#reports.progressed(token, progress);
+    this.#options.events.emit("progress", { job, progress });
+  }
+
+  logged({ token, job }: Attempt, text: string): void {
+    const line = this.#reports.logged(token, text);
+    this.#options.events.emit("log", { job, line });
+  }
+
+  stuck({ job }: Attempt, durationMs: number): void {
+    this.#options.events.emit("stuck", { job, durationMs });
+  }
+
+  fault(error: unknown): void {
+    this.reporter.fault(error);
+  }
+
+  #lose(attempt: Attempt): void {
+    attempt.lose();
+    this.reporter.lost(attempt);
+  }
+
+  async #runHook(job: JobRecord, error: unknown): Promise<void> {
+    const scope = {};
+    this.#hooks.add(scope);
+    try {
+      await handlerScope.run(scope, () => this.#options.queueOf(job)?.onFailed?.(job, error));
+    } catch (cause) {
+      this.fault(cause);
+    } finally {
+      this.#hooks.delete(scope);
+      this.#listener.changed();
+    }
   }
 }
 
 /** About how many bytes a settlement takes in an exchange. Its texts travel as JSON within JSON: quotes are doubled. */
-function weightOf(settlement: Settlement): number {
+function bytesOf(settlement: Settlement): number {
   if (settlement.outcome === "completed") return 200 + 2 * (settlement.result?.length ?? 0);
   if (settlement.outcome !== "failed") return 200;
   return 200 + 2 * (settlement.error.message.length + (settlement.error.stack?.length ?? 0));
 }
 
-function around(handle: Run, network: Network | undefined, telemetry: Telemetry | undefined): Run {
+function around(handle: Run, network: Network | undefined, telemetry: AttemptTracer | undefined): Run {
   const run: Run = network ? (job, context) => network.run(job, () => handle(job, context)) : handle;
   return telemetry ? (job, context) => telemetry.attempt(job, async () => run(job, context)) : run;
 }
+
+/** Reports are sent at most this often, and with other exchanges. */
+const REPORT_MS = 1_000;
+
+/** Progress and log lines of one attempt that no exchange has taken, with their bytes as JSON. */
+interface Report {
+  value?: Json;
+  valueBytes: number;
+  lines: string[];
+  lineBytes: number[];
+}
+
+/** Progress and log lines of running attempts, until an exchange takes them. */
+class Reports {
+  readonly #reports = new Map<string, Report>();
+  readonly #timer: Timer;
+  readonly #due: () => void;
+
+  constructor(clock: Clock, due: () => void) {
+    this.#timer = new Timer(clock);
+    this.#due = due;
+  }
+
+  progressed(token: string, value: Json): void {
+    const report = this.#of(token);
+    report.value = value;
+    report.valueBytes = jsonBytes(value);
+    this.#arm();
+  }
+
+  /** Returns the line as it is kept. */
+  logged(token: string, text: unknown): string {
+    let line = cutText(describe(text), LIMITS.logLineBytes);
+    // Control characters take six bytes in JSON: what is stored is bounded as JSON, too.
+    if (jsonBytes(line) > LIMITS.logLineBytes + 20) line = cutText(line, LIMITS.logLineBytes / 6);
+    const { lines, lineBytes } = this.#of(token);
+    lines.push(line);
+    lineBytes.push(jsonBytes(line));
+    // Of an attempt that logs faster than exchanges go the last lines are kept, as of its job.
+    if (lines.length > DEFAULTS.logLines) {
+      lines.shift();
+      lineBytes.shift();
+    }
+    this.#arm();
+    return line;
+  }
+
+  /** About how many bytes the report of an attempt takes in an exchange. */
+  bytesOf(token: string): number {
+    const report = this.#reports.get(token);
+    return report ? report.lineBytes.reduce((sum, bytes) => sum + bytes, report.valueBytes) : 0;
+  }
+
+  /** Takes the reports of `first`, and of the other attempts as many as fit beside them into one exchange. */
+  take(first: readonly string[]): readonly AttemptReport[] {
+    if (this.#reports.size === 0) return [];
+    const taken: AttemptReport[] = [];
+    let bytes = 0;
+    for (const token of new Set([...first, ...this.#reports.keys()])) {
+      const report = this.#reports.get(token);
+      if (!report) continue;
+      bytes += this.bytesOf(token);
+      if (taken.length > 0 && bytes > LIMITS.exchangeBytes && !first.includes(token)) break;
+      const { value, lines } = report;
+      taken.push({ token, ...(value !== undefined && { value }), ...(lines.length > 0 && { log: lines }) });
+      this.#reports.delete(token);
+    }
+    if (this.#reports.size > 0) this.#arm();
+    return taken;
+  }
+
+  /** Puts back reports that were not stored, before what came since. */
+  restore(reports: readonly AttemptReport[]): void {
+    for (const { token, value, log = [] } of reports) {
+      const since = this.#reports.get(token);
+      this.#reports.delete(token);
+      for (const line of [...log, ...(since?.lines ?? [])]) this.logged(token, line);
+      const last = since?.value ?? value;
+      if (last !== undefined) this.progressed(token, last);
+    }
+  }
+
+  clear(): void {
+    this.#reports.clear();
+  }
+
+  close(): void {
+    this.#timer.disarm();
+  }
+
+  #of(token: string): Report {
+    const report = this.#reports.get(token) ?? { valueBytes: 0, lines: [], lineBytes: [] };
+    this.#reports.set(token, report);
+    return report;
+  }
+
+  #arm(): void {
+    if (this.#timer.armed) return;
+    this.#timer.arm(REPORT_MS, () => {
+      // Another exchange may have taken all of them.
+      if (this.#reports.size > 0) this.#due();
+    });
+  }
+}
+
+const jsonBytes = (value: Json): number => utf8Bytes(JSON.stringify(value), 0);

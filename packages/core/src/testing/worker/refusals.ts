@@ -1,8 +1,8 @@
 import type { Connectivity } from "../../driver/driver.ts";
 import { QuaysideError } from "../../job/errors.ts";
 import { LIMITS } from "../../job/limits.ts";
+import type { Release } from "../../job/release.ts";
 import type { ExchangeRequest } from "../../store/verbs.ts";
-import type { Release } from "../../worker/release.ts";
 import { gate, gather, next, topic, wrap } from "./support.ts";
 
 const refusal = (code: "bad_request" | "forbidden") => new QuaysideError(code, `Refused: ${code}.`);

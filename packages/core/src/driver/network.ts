@@ -1,12 +1,12 @@
-import type { Clock } from "../driver/clock.ts";
-import type { Connectivity } from "../driver/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { hasCode, isA, thrownIn } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
+import { Release } from "../job/release.ts";
 import { lent } from "../job/report.ts";
 import { backoffDelay, isFinal } from "../job/retry.ts";
 import { memberName } from "../store/members.ts";
-import { Release } from "./release.ts";
+import type { Clock } from "./clock.ts";
+import type { Connectivity } from "./driver.ts";
 
 export interface NetworkOptions {
   readonly clock: Clock;

@@ -1,7 +1,8 @@
 import { isA, toStoredError } from "../job/errors.ts";
 import type { JobRecord } from "../job/record.ts";
+import { Release } from "../job/release.ts";
 import { lent, reportUnheard } from "../job/report.ts";
-import { Release } from "./release.ts";
+import type { AttemptTracer } from "../worker/events.ts";
 
 /** What is used of a span of OpenTelemetry. */
 export interface TelemetrySpan {
@@ -28,11 +29,9 @@ export interface TelemetryTracer {
 }
 
 /** Tells of adds and attempts as they begin and end. Made by `openTelemetry`. */
-export interface Telemetry {
+export interface Telemetry extends AttemptTracer {
   /** Runs an add; it gets the trace context to store with the jobs. */
   add<T>(of: AddSpan, add: (trace: string | undefined) => Promise<T>): Promise<T>;
-  /** Runs one attempt. */
-  attempt(job: JobRecord, run: () => Promise<unknown>): Promise<unknown>;
 }
 
 interface AddSpan {

@@ -1,5 +1,19 @@
 import type { JobRecord } from "../job/record.ts";
-import { Histogram, type Percentiles } from "./histogram.ts";
+import type { AttemptMeter, AttemptOutcome } from "../worker/events.ts";
+
+/** Each bucket is a tenth wider than the one before: a percentile is at most 10 % too high. */
+const GROWTH = Math.log(1.1);
+/** Up to 1.1^256 ms, which is over a thousand years. */
+const BUCKETS = 256;
+
+/** In ms; 0 while nothing was measured. */
+export interface Percentiles {
+  readonly count: number;
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+  readonly max: number;
+}
 
 /** What became of the jobs of one name (or of one queue) in the hands of these workers, since they were made. */
 export interface JobMetrics {
@@ -20,8 +34,6 @@ export interface QueueMetrics extends JobMetrics {
   readonly jobs: { readonly [name: string]: JobMetrics };
 }
 
-type AttemptOutcome = "processed" | "failed" | "retried" | "released" | "cancelled";
-
 class Meter {
   readonly counts = { processed: 0, failed: 0, retried: 0, released: 0, cancelled: 0 };
   readonly wait = new Histogram();
@@ -41,7 +53,7 @@ class Meter {
 }
 
 /** Counts and times attempts by queue and name, in memory, in a few kilobytes a name. */
-export class Metrics {
+export class Metrics implements AttemptMeter {
   readonly #queues = new Map<string, { readonly all: Meter; readonly byName: Map<string, Meter> }>();
 
   record(job: JobRecord, outcome: AttemptOutcome, runMs?: number): void {
@@ -60,5 +72,36 @@ export class Metrics {
   read(queue: string): QueueMetrics {
     const { all = new Meter(), byName = new Map<string, Meter>() } = this.#queues.get(queue) ?? {};
     return { ...all.read(), jobs: Object.fromEntries([...byName].map(([name, meter]) => [name, meter.read()])) };
+  }
+}
+
+/** Times in buckets that grow with them: of fixed size, however many are added. */
+class Histogram {
+  readonly #buckets = new Uint32Array(BUCKETS);
+  #count = 0;
+  #max = 0;
+
+  add(ms: number): void {
+    const value = Math.max(0, ms);
+    const bucket = value <= 1 ? Math.ceil(value) : 1 + Math.ceil(Math.log(value) / GROWTH);
+    const index = Math.min(bucket, BUCKETS - 1);
+    this.#buckets[index] = (this.#buckets[index] ?? 0) + 1;
+    this.#count++;
+    this.#max = Math.max(this.#max, value);
+  }
+
+  percentiles(): Percentiles {
+    return { count: this.#count, p50: this.#at(0.5), p95: this.#at(0.95), p99: this.#at(0.99), max: this.#max };
+  }
+
+  /** The upper edge of the bucket in which the share is reached. */
+  #at(share: number): number {
+    let left = Math.ceil(this.#count * share);
+    for (const [index, count] of this.#buckets.entries()) {
+      left -= count;
+      if (left <= 0)
+        return index < 2 ? Math.min(index, this.#max) : Math.min(Math.exp((index - 1) * GROWTH), this.#max);
+    }
+    return this.#max;
   }
 }

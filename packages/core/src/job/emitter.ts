@@ -1,4 +1,4 @@
-import { lent, reportUnheard } from "../job/report.ts";
+import { lent, reportUnheard } from "./report.ts";
 
 /** Every emitter can tell of an error that is nobody's answer. */
 interface Faulty {

@@ -1,0 +1,238 @@
+import type { Clock } from "../driver/clock.ts";
+import type { Connectivity, Driver } from "../driver/driver.ts";
+import type { Duration } from "../job/duration.ts";
+import type { Emitter } from "../job/emitter.ts";
+import { fromStoredError, LeaseLostError, QuaysideError } from "../job/errors.ts";
+import type { HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
+import type { Json } from "../job/json.ts";
+import type { JobRecord } from "../job/record.ts";
+import type { RetryPolicy } from "../job/retry.ts";
+import type { JobQuota, Slots } from "../job/slots.ts";
+import type { Settlement } from "../store/verbs.ts";
+import type { Attempt } from "./attempt.ts";
+
+/** Most jobs at once where the user does not say. */
+export const CONCURRENCY = 10;
+
+/** What a worker does with the jobs of one queue. */
+export interface WorkerQueue<Ctx extends object = object> {
+  readonly name: string;
+  /** At most so many of this queue at once, within the worker's concurrency. */
+  readonly concurrency?: number | undefined;
+  /** The job names it can run, asked at every claim; absent: all. */
+  readonly names?: (() => readonly string[]) | undefined;
+  readonly run: Run<Ctx>;
+  /** Runs something else in place of its handlers: with the job decrypted, and what it answers encrypted. */
+  readonly around?: ((job: JobRecord, ctx: HandlerContext & Ctx, handle: Run<Ctx>) => unknown) | undefined;
+  /** What decides, beside the options stored with a job, whether and when it is tried again. */
+  readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
+  /** Called once a job has failed for good, here or under a worker that is gone; what it throws is an `error` event. */
+  readonly onFailed?: ((job: JobRecord, error: unknown) => unknown) | undefined;
+}
+
+export interface WorkerOptions<Ctx extends object = object> {
+  readonly queues: readonly WorkerQueue<Ctx>[];
+  /** Jobs at once, over all queues. Default 10. */
+  readonly concurrency?: number | undefined;
+  /**
+   * Jobs claimed ahead, beyond `concurrency`, so that a slot that falls free has its next job at once and fewer, larger
+   * rounds are made. They wait here where no other worker can take them, ahead of what is added meanwhile whatever its
+   * priority, and a crash counts as an interruption for them, too. Never those of a group or of a queue with limits
+   * (R18). 0 to 10,000; default 0.
+   */
+  readonly prefetch?: number | undefined;
+  /** How long a claim holds without renewal; renewed at a third. Default 30 s. */
+  readonly lease?: Duration | undefined;
+  /** A label for people; need not be unique. */
+  readonly name?: string | undefined;
+  /** Stops by itself after so many jobs. */
+  readonly maxJobs?: number | undefined;
+  /** Looks for work at least this often while idle: for a driver whose `watch` may miss things. Default: only when told. */
+  readonly sleep?: Duration | undefined;
+  /** Merged into every handler's `ctx`. */
+  readonly ctx?: Ctx | undefined;
+  /** Makes `ctx.enqueue` and `ctx.publish` work. */
+  readonly producer?: Producer | undefined;
+  /** What it knows of the network, for jobs that require it. Default: what its driver knows; else it counts as there. */
+  readonly connectivity?: Connectivity | undefined;
+  /** @internal Room shared with other workers, in place of `concurrency`. */
+  readonly slots?: Slots | undefined;
+  /** @internal Jobs that several workers may claim together, in place of `maxJobs`. */
+  readonly quota?: JobQuota | undefined;
+  /** @internal Where to count and time attempts. */
+  readonly metrics?: AttemptMeter | undefined;
+  /** Opens a span for each attempt: `openTelemetry(tracer)`. */
+  readonly telemetry?: AttemptTracer | undefined;
+  readonly clock?: Clock | undefined;
+  readonly random?: (() => number) | undefined;
+  /** @internal Where its events go, when they are somebody else's too. */
+  readonly events?: Emitter<WorkerEvents> | undefined;
+  /** False where something else wakes the worker when a job falls due (an object's alarm). Default true. */
+  readonly alarm?: boolean | undefined;
+}
+
+/** Runs attempts within spans. */
+export interface AttemptTracer {
+  attempt(job: JobRecord, run: () => Promise<unknown>): Promise<unknown>;
+}
+
+export type WorkerStatus = "stopped" | "running" | "stopping";
+
+/** Queues that are worked on one driver. */
+export interface WorkPlace {
+  readonly driver: Driver;
+  readonly queues: readonly string[];
+}
+
+/** Events of a worker. `job` is the record as it was claimed. */
+export interface WorkerEvents {
+  readonly active: { readonly job: JobRecord };
+  readonly completed: { readonly job: JobRecord; readonly result: unknown; readonly durationMs: number };
+  /** Failed for good. */
+  readonly failed: { readonly job: JobRecord; readonly error: unknown };
+  /** Failed, and will be tried again. */
+  readonly retrying: { readonly job: JobRecord; readonly error: unknown; readonly delayMs: number };
+  readonly released: { readonly job: JobRecord; readonly delayMs: number };
+  readonly cancelled: { readonly job: JobRecord };
+  readonly progress: { readonly job: JobRecord; readonly progress: Json };
+  readonly log: { readonly job: JobRecord; readonly line: string };
+  /** Taken back from a worker that is gone; `failed` when it was interrupted too often. */
+  readonly stalled: { readonly job: JobRecord };
+  /**
+   * A handler ignores its signal: its attempt was settled without it, `durationMs` after it began. Until it returns it
+   * keeps its slot here, but the limits of its queue and group count it no longer.
+   */
+  readonly stuck: { readonly job: JobRecord; readonly durationMs: number };
+  /** Nothing runs and nothing is due. */
+  readonly idle: Record<never, never>;
+  /**
+   * Something went wrong beside the jobs: the store out of reach, a lease lost, a job of unknown name, a listener that
+   * threw. Without a listener it is shown as an uncaught error is, or logged with `console.error` (Node).
+   */
+  readonly error: { readonly error: unknown };
+}
+
+export const WORKER_EVENTS = [
+  "active",
+  "completed",
+  "failed",
+  "retrying",
+  "released",
+  "cancelled",
+  "progress",
+  "log",
+  "stalled",
+  "stuck",
+  "idle",
+  "error",
+] as const satisfies readonly (keyof WorkerEvents)[];
+
+/** @throws {QuaysideError} `invalid_option` for an event that there is not, or a listener that is no function. */
+export function checkListener(event: string, listener: unknown, isHandler = false): void {
+  const isKnown = isHandler || (WORKER_EVENTS as readonly string[]).includes(event);
+  if (isKnown && typeof listener === "function") return;
+  const message = isKnown
+    ? `on(${JSON.stringify(event)}) needs a function, got ${typeof listener}.`
+    : `There is no event ${JSON.stringify(event)}. There are job:NAME for handlers, and ${WORKER_EVENTS.join(", ")}.`;
+  throw new QuaysideError("invalid_option", message, { option: isKnown ? "listener" : "event" });
+}
+
+/** Runs a job's handlers: gets the job as stored, returns the result. */
+export type Run<Ctx extends object = object> = (job: JobRecord, ctx: HandlerContext & Ctx) => unknown;
+
+/** Adds jobs for a handler, seen from the job that it runs. */
+export interface Producer {
+  enqueue(request: JobRequest, from: JobRecord): Promise<string>;
+  publish(request: PublishRequest, from: JobRecord): Promise<readonly string[]>;
+}
+
+/** An attempt that has ended, on its way to the store. */
+export interface Settled {
+  readonly attempt: Attempt;
+  readonly settlement: Settlement;
+  readonly end: AttemptEnd;
+  readonly durationMs: number;
+}
+
+/** The handler's result, or the error that it threw or was interrupted by. */
+export interface AttemptEnd {
+  readonly error?: unknown;
+  readonly result?: unknown;
+}
+
+/** Counts and times attempts. */
+export interface AttemptMeter {
+  record(job: JobRecord, outcome: AttemptOutcome, runMs?: number): void;
+}
+
+export type AttemptOutcome = "processed" | "failed" | "retried" | "released" | "cancelled";
+
+export interface ReporterOptions {
+  readonly events: Emitter<WorkerEvents>;
+  readonly metrics?: AttemptMeter | undefined;
+  /** Runs the `onFailed` of the job's definition. */
+  readonly onFailed: (job: JobRecord, error: unknown) => void;
+}
+
+/** Emits events for what the store has accepted, and counts it. */
+export class Reporter {
+  processedCount = 0;
+  failedCount = 0;
+  readonly #options: ReporterOptions;
+  /** Queues and names that were reported. */
+  readonly #unknown = new Set<string>();
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+  }
+
+  settled({ attempt: { job }, settlement, end, durationMs }: Settled): void {
+    const { events, metrics } = this.#options;
+    const { outcome } = settlement;
+    if (outcome === "completed") {
+      this.processedCount++;
+      metrics?.record(job, "processed", durationMs);
+      events.emit("completed", { job, result: end.result, durationMs });
+    } else if (outcome !== "failed") {
+      metrics?.record(job, outcome, durationMs);
+      if (outcome === "released") events.emit("released", { job, delayMs: settlement.delayMs });
+      else events.emit("cancelled", { job });
+    } else if (settlement.retryMs !== undefined) {
+      metrics?.record(job, "retried", durationMs);
+      events.emit("retrying", { job, error: end.error, delayMs: settlement.retryMs });
+    } else this.#failed(job, end.error, durationMs);
+  }
+
+  stalled(job: JobRecord): void {
+    this.#options.events.emit("stalled", { job });
+    if (job.state === "failed") this.#failed(job, job.error && fromStoredError(job.error));
+  }
+
+  /** Reports each name once; without a name, that there is no handler at all. */
+  unknown(queue: string, name?: string): void {
+    const key = JSON.stringify([queue, name]);
+    if (this.#unknown.has(key)) return;
+    this.#unknown.add(key);
+    const message =
+      name === undefined
+        ? `This worker of queue ${queue} has no handler: it runs nothing until one is registered.`
+        : `Queue ${queue} holds jobs named ${JSON.stringify(name)}: they wait for a worker that has a handler for them.`;
+    this.fault(new QuaysideError("unknown_job", message, { queue, name }));
+  }
+
+  lost({ job }: Attempt): void {
+    this.fault(new LeaseLostError(job.id));
+  }
+
+  fault(error: unknown): void {
+    this.#options.events.fault(error);
+  }
+
+  #failed(job: JobRecord, error: unknown, runMs?: number): void {
+    const { events, metrics, onFailed } = this.#options;
+    this.failedCount++;
+    metrics?.record(job, "failed", runMs);
+    events.emit("failed", { job, error });
+    onFailed(job, error);
+  }
+}

@@ -1,0 +1,180 @@
+import type { Clock } from "../driver/clock.ts";
+import type { Driver } from "../driver/driver.ts";
+import { type ErrorCode, hasCode, isA, QuaysideError, toStoredError } from "../job/errors.ts";
+import { backoffDelay } from "../job/retry.ts";
+import type { AttemptReport, ExchangeReply, ExchangeRequest, Settlement } from "../store/verbs.ts";
+
+/** Waits between sends of one exchange without an answer, and between claims that alone are refused. */
+export const RESEND = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 10_000, jitter: 0.5 } as const;
+/** Sends of one exchange by a worker that is leaving, when its store does not answer. */
+const LEAVING_SENDS = 3;
+/** Sends after which calls that wait for the store fail (R33). */
+const LASTING_SENDS = 3;
+/** Longest pause that a server may ask for. */
+const LONGEST_ASKED_MS = 300_000;
+
+/** The worker that an exchange is from: the same in all of its exchanges. */
+type Identity = Pick<ExchangeRequest, "worker" | "name" | "liveness" | "leaseMs">;
+
+/** An exchange without its sender and number. */
+export type ExchangeBody = Omit<ExchangeRequest, keyof Identity | "exchange">;
+
+/** The part of a refused exchange to send first, without its claim. The rest of `settle` is sent later. */
+export interface RefusedPart {
+  readonly refusedBy: unknown;
+  readonly settle: readonly Settlement[];
+  readonly progress: readonly AttemptReport[];
+}
+
+export interface ExchangeClientOptions {
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Reports a send that failed, and how many sends of this exchange have failed so far. */
+  readonly report: (error: unknown, sends: number) => void;
+}
+
+/**
+ * Sends a worker's exchanges, numbered from 1, one at a time. An exchange without an answer is sent again unchanged under
+ * its number until it is answered: the driver answers the same whether or not it had received it before (R9).
+ */
+export class ExchangeClient {
+  readonly #driver: Driver;
+  readonly #identity: Identity;
+  readonly #options: ExchangeClientOptions;
+  #number = 0;
+  #answeredAt: number;
+  #leaving = false;
+  #endPause: () => void = () => {};
+
+  constructor(driver: Driver, identity: Identity, options: ExchangeClientOptions) {
+    this.#driver = driver;
+    this.#identity = identity;
+    this.#options = options;
+    this.#answeredAt = options.clock.monotonic();
+  }
+
+  /**
+   * Returns the reply, or the part to send in place of an exchange that was refused.
+   *
+   * @throws the last error of the driver, where sending again is useless: the number was overtaken, the driver is closed,
+   * the lease has expired meanwhile (R14), or the worker is leaving.
+   */
+  async send(body: ExchangeBody): Promise<ExchangeReply | RefusedPart> {
+    const { clock, random, report } = this.#options;
+    const { leaseMs } = this.#identity;
+    const request = { ...this.#identity, exchange: ++this.#number, ...body };
+    const holds = body.running.length + body.settle.length > 0;
+    for (let sends = 1; ; sends++) {
+      try {
+        const reply = await this.#driver.exchange(request);
+        this.#answeredAt = clock.monotonic();
+        return reply;
+      } catch (error) {
+        const part = partOfRefused(body, error);
+        if (part) return part;
+        if (
+          hasCode(error, "stale_exchange", "closed") ||
+          (holds && clock.monotonic() - this.#answeredAt > leaseMs) ||
+          (this.#leaving && (sends >= LEAVING_SENDS || isLasting(error, sends)))
+        )
+          throw error;
+        report(error, sends);
+        const askedMs = askedPauseMs(error);
+        // A pause that a server asks for does not make the lease expire.
+        const pauseMs = holds ? Math.min(askedMs, leaseMs / 3) : askedMs;
+        await this.#pause(Math.max(pauseMs, backoffDelay(RESEND, sends, random())));
+      }
+    }
+  }
+
+  /** Sends the exchange that waits to be sent again, if there is one. */
+  retryNow(): void {
+    this.#endPause();
+  }
+
+  /** Sends an exchange without an answer only a few times more, the next time now. */
+  leave(): void {
+    this.#leaving = true;
+    this.#endPause();
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#options.clock.after(ms, resolve);
+      this.#endPause = () => {
+        stop();
+        resolve();
+      };
+    });
+  }
+}
+
+/** The pause that the driver asked for after too many requests, in ms; else 0. */
+function askedPauseMs(error: unknown): number {
+  const ms = isA(QuaysideError, error) ? error.details["retryAfterMs"] : 0;
+  return typeof ms === "number" && ms > 0 ? Math.min(ms, LONGEST_ASKED_MS) : 0;
+}
+
+/** Returns whether calls fail at once and do not wait for the store (R33): it is full, deleted, or of a newer version. */
+export function isLasting(error: unknown, sends: number): boolean {
+  if (hasCode(error, "storage_full")) return true;
+  if (!hasCode(error, "storage_unavailable")) return false;
+  const { reason } = error.details;
+  return reason === "deleted" || reason === "newer_version" || sends >= LASTING_SENDS;
+}
+
+/** Codes of refusals of an exchange as it is: sent again, it would be refused again. */
+const REFUSALS: readonly ErrorCode[] = [
+  "bad_request",
+  "invalid_option",
+  "invalid_payload",
+  "invalid_result",
+  "payload_too_large",
+  "result_too_large",
+];
+
+/**
+ * Returns the part to send of an exchange that was refused and would be again (R30): without its claim and with half of
+ * its settlements; with one settlement, without its reports; at last with a failed attempt in place of that one. Undefined
+ * when the error is no refusal, or nothing is left to leave out.
+ *
+ * A refusal that is not from the API (from a portal, or a route that is not deployed yet) says nothing about the exchange,
+ * unless it is too large. `forbidden` is about the claim.
+ */
+export function partOfRefused(
+  { settle, running, progress = [], claim }: ExchangeBody,
+  refusedBy: unknown,
+): RefusedPart | undefined {
+  const claims = claim.limit > 0 && settle.length + running.length > 0;
+  const refused = isA(QuaysideError, refusedBy)
+    ? refusedBy.code === "too_large" ||
+      (!refusedBy.details["bare"] && (REFUSALS.includes(refusedBy.code) || (claims && refusedBy.code === "forbidden")))
+    : isA(Error, refusedBy) && refusedBy.name === "DataCloneError";
+  if (!refused) return undefined;
+  const [first, second] = settle;
+  if (second) return { refusedBy, settle: settle.slice(0, Math.ceil(settle.length / 2)), progress };
+  if (claims) return { refusedBy, settle, progress };
+  if (progress.length > 0) return { refusedBy, settle, progress: [] };
+  const end = first && failureOf(first, refusedBy);
+  return end && { refusedBy, settle: [end], progress };
+}
+
+const NOT_STORED = "How this attempt ended could not be stored: ";
+
+/**
+ * Returns the end of an attempt whose own end was refused: failed, for good unless it was to be tried again; for good when
+ * that is refused as well. Undefined when that is refused, too.
+ */
+function failureOf(settlement: Settlement, refusedBy: unknown): Settlement | undefined {
+  const { token } = settlement;
+  const retryMs = settlement.outcome === "failed" ? settlement.retryMs : undefined;
+  const again = settlement.outcome === "failed" && settlement.error.message.startsWith(NOT_STORED);
+  if (again && retryMs === undefined) return undefined;
+  const { code, message } = toStoredError(refusedBy);
+  const error = {
+    code: code === "too_large" ? "result_too_large" : code === "handler_failed" ? "invalid_result" : code,
+    message: (NOT_STORED + message).slice(0, 1_000),
+  } as const;
+  return { token, outcome: "failed", error, ...(!again && retryMs !== undefined && { retryMs }) };
+}
