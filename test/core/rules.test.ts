@@ -1,5 +1,6 @@
 import {
   DEFAULTS,
+  EVERY_OPTION,
   type JobOptions,
   memoryDriver,
   nextOccurrence,
@@ -25,7 +26,7 @@ const refusal = (act: () => unknown): QuaysideError => {
   throw new Error("It was not refused.");
 };
 const DAY_MS = 86_400_000;
-const resolve = (options: JobOptions) => resolveOptions([options], 1_000);
+const resolve = (options: JobOptions) => resolveOptions([options], 1_000, EVERY_OPTION);
 
 describe("the least and the most of each option", () => {
   it.each<[string, unknown, unknown]>([

@@ -1,6 +1,7 @@
 import {
   type Duration,
   defineJobs,
+  EVERY_OPTION,
   type JobOptions,
   memoryDriver,
   QuaysideError,
@@ -56,7 +57,7 @@ describe("durations", () => {
 });
 
 describe("options", () => {
-  const resolve = (...layers: JobOptions[]) => resolveOptions(layers, 1_000);
+  const resolve = (...layers: JobOptions[]) => resolveOptions(layers, 1_000, EVERY_OPTION);
 
   it("the nearest word wins, and undefined is absent", () => {
     expect(resolve({ priority: 1, maxAttempts: 9 }, { priority: 2 }, { priority: undefined, delay: "1s" })).toEqual({

@@ -54,6 +54,8 @@ export {
   type DedupeOption,
   type JobDefaults,
   type JobOptions,
+  type OptionParser,
+  type OptionParsers,
   type ResolvedOptions,
   resolveOptions,
 } from "./job/options.ts";
@@ -84,6 +86,7 @@ export { reportUnheard } from "./job/report.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
 export { retryAfterMs } from "./job/retry.ts";
 export { cutText, describe } from "./job/text.ts";
+export { EVERY_OPTION } from "./plugins/every-option.ts";
 export { everything } from "./plugins/everything.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
 export { type Admission, enqueueWithin, quota, spendQuota } from "./plugins/quota.ts";

@@ -3,7 +3,7 @@ import { type Duration, toMs } from "./duration.ts";
 import { isA, QuaysideError, refused, toStoredError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { checkName } from "./place.ts";
-import type { Dedupe, DedupeMode, Group, Keep, Requirement, StoredOptions } from "./record.ts";
+import type { DedupeMode, Keep, Requirement, StoredOptions } from "./record.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
 
 /** What a queue or a definition can say once for all of its jobs. */
@@ -68,14 +68,30 @@ export interface ResolvedOptions extends StoredOptions {
   readonly expiresInMs?: number;
 }
 
+/** Reads one option of a job: checks its value, and returns the fields of the new job that it becomes. */
+export type OptionParser = (value: never, now: number) => object;
+
+/** By the name of the option. */
+export type OptionParsers = Readonly<Record<string, OptionParser>>;
+
 /**
  * Merges layers of options, nearest last, and checks each value. `now` turns `availableAt` into a delay.
  *
+ * @param parsers one for each option that there is.
  * @throws {QuaysideError} `invalid_option` naming the option.
  */
-export function resolveOptions(layers: readonly (JobOptions | undefined)[], now: number): ResolvedOptions {
+export function resolveOptions(
+  layers: readonly (JobOptions | undefined)[],
+  now: number,
+  parsers: OptionParsers,
+): ResolvedOptions {
   try {
-    return resolve(layers, now);
+    const merged = merge(layers, parsers);
+    if (!merged) return NO_OPTIONS;
+    const resolved: ResolvedOptions = {};
+    for (const option in merged)
+      Object.assign(resolved, parsers[option]?.(merged[option as keyof JobOptions] as never, now));
+    return resolved;
   } catch (error) {
     if (isA(QuaysideError, error)) throw error;
     throw new QuaysideError(
@@ -87,72 +103,51 @@ export function resolveOptions(layers: readonly (JobOptions | undefined)[], now:
   }
 }
 
-function resolve(layers: readonly (JobOptions | undefined)[], now: number): ResolvedOptions {
-  const merged = merge(layers);
-  if (!merged) return NO_OPTIONS;
-  const {
-    id,
-    delay,
-    availableAt,
-    priority,
-    maxAttempts,
-    maxExceptions,
-    maxInterruptions,
-    backoff,
-    timeout,
-    dedupe,
-    group,
-    encrypted,
-    tags,
-    keep,
-    requires,
-    expiresIn,
-  } = merged;
-  if (encrypted !== undefined && typeof encrypted !== "boolean")
-    throw refused("encrypted", "must be true or false", encrypted);
-  const delayMs =
-    availableAt === undefined ? delay !== undefined && toMs(delay, "delay") : delayUntil(availableAt, now);
-  return {
-    ...(id !== undefined && { id: checkName(id, "id") }),
-    ...(delayMs && { delayMs }),
-    ...(priority !== undefined && checkPriority(priority) !== 0 && { priority }),
-    ...(maxAttempts !== undefined && { maxAttempts: integer(maxAttempts, 1, LIMITS.attempts, "maxAttempts") }),
-    ...(maxExceptions !== undefined && { maxExceptions: integer(maxExceptions, 1, LIMITS.attempts, "maxExceptions") }),
-    ...(maxInterruptions !== undefined && {
-      maxInterruptions: integer(maxInterruptions, 1, LIMITS.attempts, "maxInterruptions"),
-    }),
-    ...(backoff !== undefined && { backoff: resolveBackoff(backoff) }),
-    ...(timeout !== undefined && { timeoutMs: positiveMs(timeout, "timeout") }),
-    ...(dedupe !== undefined && { dedupe: resolveDedupe(dedupe) }),
-    ...(group !== undefined && { group: resolveGroup(group) }),
-    ...(tags !== undefined && checkTags(tags).length > 0 && { tags: [...tags] }),
-    ...(keep !== undefined && { keep: resolveKeep(keep) }),
-    ...(requires !== undefined && { requires: checkRequirement(requires) }),
-    ...(expiresIn !== undefined && { expiresInMs: positiveMs(expiresIn, "expiresIn") }),
-  };
-}
-
 /** What most jobs come with. */
 const NO_OPTIONS: ResolvedOptions = Object.freeze({});
 
-/** Options of a recurring job. Its recurrence sets the id, the instant and the dedupe key. */
-export const RECURRING_FIELDS =
-  "priority maxAttempts maxExceptions maxInterruptions backoff timeout group encrypted tags keep requires expiresIn".split(
-    " ",
-  );
+const attempts =
+  (option: string): OptionParser =>
+  (value) => ({ [option]: integer(value, 1, LIMITS.attempts, option) });
 
-const KNOWN = ["id", "delay", "availableAt", "dedupe", ...RECURRING_FIELDS];
+/** The options that belong to no plugin. */
+export const KERNEL_OPTIONS: OptionParsers = {
+  id: (id) => ({ id: checkName(id, "id") }),
+  delay: (delay) => delayed(toMs(delay, "delay")),
+  availableAt: (instant, now) => delayed(delayUntil(instant, now)),
+  priority: (priority) => (checkPriority(priority) === 0 ? {} : { priority }),
+  maxAttempts: attempts("maxAttempts"),
+  maxExceptions: attempts("maxExceptions"),
+  maxInterruptions: attempts("maxInterruptions"),
+  backoff: (backoff) => ({ backoff: resolveBackoff(backoff) }),
+  timeout: (timeout) => ({ timeoutMs: positiveMs(timeout, "timeout") }),
+  encrypted: checkEncrypted,
+  tags: (tags: readonly string[]) => (checkTags(tags).length > 0 ? { tags: [...tags] } : {}),
+  keep: (keep) => ({ keep: resolveKeep(keep) }),
+  requires: (requires) => ({ requires: oneOf<Requirement>(requires, ["network"], "requires") }),
+};
+
+/** Whoever prepares the job encrypts it. */
+function checkEncrypted(encrypted: boolean): object {
+  if (typeof encrypted !== "boolean") throw refused("encrypted", "must be true or false", encrypted);
+  return {};
+}
+
+const delayed = (delayMs: number): object => (delayMs > 0 ? { delayMs } : {});
 
 /** The nearest defined value of each option; undefined when there is none. A delay and an instant said in different layers do not mix: the nearer wins. */
-function merge(layers: readonly (JobOptions | undefined)[]): JobOptions | undefined {
+function merge(layers: readonly (JobOptions | undefined)[], parsers: OptionParsers): JobOptions | undefined {
   let merged: Record<string, unknown> | undefined;
   for (const layer of layers) {
-    if (layer !== undefined && layer !== null) fields(layer, "options", KNOWN);
+    if (layer !== undefined && layer !== null) fields(layer, "options");
     for (const option in layer) {
+      if (!Object.hasOwn(parsers, option))
+        throw refused(option, `is no option (known are ${Object.keys(parsers).join(", ")})`, layer[option as never]);
       const value = layer[option as keyof JobOptions];
       if (value === undefined) continue;
       merged ??= {};
       if (option === "delay") delete merged.availableAt;
+      else if (option === "availableAt") delete merged.delay;
       merged[option] = value;
     }
   }
@@ -179,34 +174,6 @@ export function checkTags(tags: readonly string[]): readonly string[] {
 
 export const checkPriority = (priority: number): number =>
   integer(priority, -LIMITS.priority, LIMITS.priority, "priority");
-
-function checkRequirement(requires: Requirement): Requirement {
-  if (requires !== "network") throw refused("requires", 'must be "network"', requires);
-  return requires;
-}
-
-const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
-
-function resolveDedupe(option: DedupeOption): Dedupe {
-  const { key, mode = "drop", ttl, maxWait } = fields(option, "dedupe", ["key", "mode", "ttl", "maxWait"], "dedupe.");
-  checkName(key, "dedupe.key");
-  oneOf(mode, DEDUPE_MODES, "dedupe.mode");
-  if (mode === "throttle" && ttl === undefined) throw refused("dedupe.ttl", 'is needed with mode "throttle"', ttl);
-  if (maxWait !== undefined && mode !== "debounce")
-    throw refused("dedupe.maxWait", 'goes with mode "debounce" alone', maxWait);
-  return {
-    key,
-    mode,
-    ...(ttl !== undefined && { ttlMs: positiveMs(ttl, "dedupe.ttl") }),
-    ...(maxWait !== undefined && { maxWaitMs: positiveMs(maxWait, "dedupe.maxWait") }),
-  };
-}
-
-function resolveGroup(option: NonNullable<JobDefaults["group"]>): Group {
-  const { key, limit } = fields(option, "group", ["key", "limit"], "group.");
-  checkName(key, "group.key");
-  return { key, ...(limit !== undefined && { limit: integer(limit, 1, LIMITS.groupLimit, "group.limit") }) };
-}
 
 /** @throws {QuaysideError} `invalid_option` when a state is unknown or a number is not a whole one from 0. */
 export function resolveKeep(keep: Partial<Keep>): Partial<Keep> {

@@ -1,7 +1,9 @@
-import { QuaysideError } from "../job/errors.ts";
+import { fields, oneOf, positiveMs } from "../job/checks.ts";
+import { QuaysideError, refused } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
+import type { DedupeOption, OptionParsers } from "../job/options.ts";
 import { checkName, escapePart } from "../job/place.ts";
-import type { Dedupe, StoredJob } from "../job/record.ts";
+import type { Dedupe, DedupeMode, StoredJob } from "../job/record.ts";
 import { blocked, replaced, returned } from "../job/transitions.ts";
 import { type Adding, type AddPart, storedNow } from "../store/adding.ts";
 import { locate, moveEach } from "../store/door.ts";
@@ -12,10 +14,33 @@ import type { DedupeRecord, Program } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
 
+const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
+
+/** The job option of this plugin. */
+export const DEDUPE_OPTIONS: OptionParsers = {
+  dedupe(option: DedupeOption): { readonly dedupe: Dedupe } {
+    const { key, mode = "drop", ttl, maxWait } = fields(option, "dedupe", ["key", "mode", "ttl", "maxWait"], "dedupe.");
+    checkName(key, "dedupe.key");
+    oneOf(mode, DEDUPE_MODES, "dedupe.mode");
+    if (mode === "throttle" && ttl === undefined) throw refused("dedupe.ttl", 'is needed with mode "throttle"', ttl);
+    if (maxWait !== undefined && mode !== "debounce")
+      throw refused("dedupe.maxWait", 'goes with mode "debounce" alone', maxWait);
+    return {
+      dedupe: {
+        key,
+        mode,
+        ...(ttl !== undefined && { ttlMs: positiveMs(ttl, "dedupe.ttl") }),
+        ...(maxWait !== undefined && { maxWaitMs: positiveMs(maxWait, "dedupe.maxWait") }),
+      },
+    };
+  },
+};
+
 /** Dedupe keys (R20 to R22): while the job that holds a key lives, or for a time, no second job with that key is added. */
 export const dedupe: Plugin = {
   name: "dedupe",
-  options: ["dedupe"],
+  options: DEDUPE_OPTIONS,
+  fields: ["dedupe"],
   marks: (job) => job.dedupe !== undefined,
   needs: (job) => job.dedupe !== undefined,
   check({ dedupe }) {

@@ -1,3 +1,6 @@
+import { positiveMs } from "../job/checks.ts";
+import type { Duration } from "../job/duration.ts";
+import type { OptionParsers } from "../job/options.ts";
 import type { StoredJob } from "../job/record.ts";
 import { EXPIRED, isExpired } from "../job/transitions.ts";
 import { end } from "../store/door.ts";
@@ -6,10 +9,16 @@ import type { Plugin } from "../store/plugin.ts";
 /** Expired jobs that one claim ends, at most (R32). */
 const STEP = 256;
 
+/** The job option of this plugin. */
+export const EXPIRY_OPTIONS: OptionParsers = {
+  expiresIn: (expiresIn: Duration) => ({ expiresInMs: positiveMs(expiresIn, "expiresIn") }),
+};
+
 /** `expiresIn`: a job that was not started in time ends as failed, code `expired`, when a claim meets it. */
 export const expiry: Plugin = {
   name: "expiry",
-  options: ["expiresInMs"],
+  options: EXPIRY_OPTIONS,
+  fields: ["expiresInMs"],
   *claiming({ turn }) {
     const expired: StoredJob[] = [];
     return {

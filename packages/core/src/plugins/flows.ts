@@ -18,7 +18,7 @@ import { type BoundFlows, type FlowPlan, planFlows } from "./flow-plan.ts";
 /** Flows (R25): a parent waits until all of its children have ended, and is given how they ended. */
 export const flows: Plugin = {
   name: "flows",
-  options: ["flow"],
+  fields: ["flow"],
   marks: (job) => job.parent !== undefined || job.hasChildren === true,
   needs: (job) => job.flow !== undefined,
   adding: (add) => done(new FlowAdd(add)),

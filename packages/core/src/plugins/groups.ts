@@ -1,5 +1,8 @@
+import { fields, integer } from "../job/checks.ts";
+import { LIMITS } from "../job/limits.ts";
+import type { JobDefaults, OptionParsers } from "../job/options.ts";
 import { blockedLane, blockOf, checkName, keyText, queueOf, readyLane, sameKey } from "../job/place.ts";
-import type { JobKey, StoredJob } from "../job/record.ts";
+import type { JobKey, StoredJob, StoredOptions } from "../job/record.ts";
 import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
 import { getCell, kind, putCells, removeCells } from "../store/cells.ts";
 import type { ClaimPart, QueueClaim } from "../store/claim.ts";
@@ -11,10 +14,22 @@ import { standsAhead } from "../store/set-back.ts";
 import type { Cells, Program } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
 
+/** The job option of this plugin. */
+export const GROUP_OPTIONS: OptionParsers = {
+  group(option: NonNullable<JobDefaults["group"]>): Pick<StoredOptions, "group"> {
+    const { key, limit } = fields(option, "group", ["key", "limit"], "group.");
+    checkName(key, "group.key");
+    return {
+      group: { key, ...(limit !== undefined && { limit: integer(limit, 1, LIMITS.groupLimit, "group.limit") }) },
+    };
+  },
+};
+
 /** Groups (R16): of the jobs that share a key, at most a number run at once, in all workers together. */
 export const groups: Plugin = {
   name: "groups",
-  options: ["group"],
+  options: GROUP_OPTIONS,
+  fields: ["group"],
   quietCells: ["group"],
   marks: (job) => job.group !== undefined,
   check({ group }) {

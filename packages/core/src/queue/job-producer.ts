@@ -4,7 +4,7 @@ import { isA, QuaysideError, refused } from "../job/errors.ts";
 import { type JobDefinition, jobDefaultsOf, validatePayload } from "../job/job-map.ts";
 import { toJsonText, utf8Bytes } from "../job/json.ts";
 import type { FlowPart, NewJob } from "../job/new-job.ts";
-import { type JobDefaults, type JobOptions, resolveOptions } from "../job/options.ts";
+import { type JobDefaults, type JobOptions, type OptionParsers, resolveOptions } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
 import type { Encryption } from "./encryption.ts";
@@ -16,6 +16,8 @@ import type { Telemetry } from "./telemetry.ts";
 export interface JobProducerOptions {
   readonly registry: JobRegistry;
   readonly clock: Clock;
+  /** The job options that there are. */
+  readonly parsers: OptionParsers;
   /** Largest payload in bytes of JSON. */
   readonly payloadLimit: number;
   readonly encryption: Encryption | undefined;
@@ -140,12 +142,12 @@ export class JobProducer {
   resolve({ queue, name, payload, options }: JobDraft, definition: JobDefinition | undefined): NewJob {
     checkName(name, "job name");
     checkName(queue, "queue name");
-    const { clock } = this.#options;
+    const { clock, parsers } = this.#options;
     const defaults = this.#options.defaultsOf(queue);
     // A backoff that is a function is not stored; neither is the one farther away that it overrules.
     const layers = typeof definition?.backoff === "function" ? { ...defaults, backoff: undefined } : defaults;
     if (!layers && !definition && !options) return { queue, name, payload: this.text(name, payload) };
-    const resolved = resolveOptions([layers, jobDefaultsOf(definition), options], clock.now());
+    const resolved = resolveOptions([layers, jobDefaultsOf(definition), options], clock.now(), parsers);
     return { queue, name, payload: this.text(name, payload), ...resolved };
   }
 

@@ -7,7 +7,7 @@ import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
 import { canonicalText, type Json, toJsonText } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { checkPriority, checkTags, type JobOptions, RECURRING_FIELDS, resolveKeep } from "../job/options.ts";
+import { checkPriority, checkTags, type JobOptions, resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
 import type { JobRecord, JobState, Keep } from "../job/record.ts";
 import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
@@ -44,6 +44,9 @@ export interface ConfigureOption {
   /** At most so many jobs at once. */
   readonly maxActive?: number | null | undefined;
 }
+
+/** Job options that a recurrence sets itself. */
+const SET_BY_RECURRENCE: ReadonlySet<string> = new Set(["id", "delay", "availableAt", "dedupe"]);
 
 /** Options of the jobs of a recurrence. */
 export type RecurringOptions = Omit<JobOptions, "id" | "delay" | "availableAt" | "dedupe">;
@@ -212,7 +215,9 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   ): Promise<void> {
     checkName(key, "schedule key");
     const rule = resolveRecurrence(recurrence);
-    if (options !== undefined) fields(options, "options", RECURRING_FIELDS);
+    for (const option in options)
+      if (SET_BY_RECURRENCE.has(option))
+        throw refused(option, "is set by the recurrence", options[option as keyof RecurringOptions]);
     this.home.registry.check(name);
     const job = await this.home.producer.prepare({ queue: this.name, name, payload, options });
     const before = job.sealed && (await this.#sameSealed(key, job.name, payload));

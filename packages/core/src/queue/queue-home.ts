@@ -4,6 +4,7 @@ import { DEFAULTS } from "../job/defaults.ts";
 import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
 import type { JobDefaults } from "../job/options.ts";
+import { EVERY_OPTION } from "../plugins/every-option.ts";
 import type { Encryption } from "./encryption.ts";
 import { JobProducer } from "./job-producer.ts";
 import { JobRegistry } from "./job-registry.ts";
@@ -60,7 +61,15 @@ export function makeHome<Jobs extends JobMap, Ctx extends object>(
     ctx,
     telemetry,
     registry,
-    producer: new JobProducer({ registry, clock, payloadLimit, encryption, telemetry, defaultsOf }),
+    producer: new JobProducer({
+      registry,
+      clock,
+      parsers: EVERY_OPTION,
+      payloadLimit,
+      encryption,
+      telemetry,
+      defaultsOf,
+    }),
     runner: new JobRunner({ registry, encryption, middleware }),
     metrics: new Metrics(),
   };

@@ -1,5 +1,6 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
+import type { OptionParsers } from "../job/options.ts";
 import type { StoredJob } from "../job/record.ts";
 import type { Adding, AddPart } from "./adding.ts";
 import type { ClaimPart, QueueClaim } from "./claim.ts";
@@ -15,8 +16,10 @@ import type { ClaimedJob, ClaimQueue, Command, CommandReply, EnqueueReceipt, Num
  */
 export interface Plugin {
   readonly name: string;
+  /** The job options that belong to it, as a caller writes them. */
+  readonly options?: OptionParsers;
   /** The fields of a new job that belong to it. A job with a field that nobody owns is refused. */
-  readonly options?: readonly string[];
+  readonly fields?: readonly string[];
   /** The settings of a queue that belong to it. A setting that nobody owns is refused. */
   readonly settings?: readonly string[];
   /** The kinds of cells whose records never decide when a job is due. */
@@ -88,7 +91,7 @@ export interface Plugin {
   command?(turn: Turn, request: Command): Program<CommandReply | undefined>;
 }
 
-type Hook = Exclude<keyof Plugin, "name" | "options" | "settings" | "quietCells">;
+type Hook = Exclude<keyof Plugin, "name" | "options" | "fields" | "settings" | "quietCells">;
 type With<H extends Hook> = Plugin & Required<Pick<Plugin, H>>;
 
 /** Fields of a new job that belong to no plugin. */
@@ -114,7 +117,7 @@ export class Plugins {
   constructor(all: readonly Plugin[]) {
     this.all = all;
     this.#owned = {
-      "job option": new Set([...JOB_FIELDS, ...all.flatMap(({ options = [] }) => options)]),
+      "job option": new Set([...JOB_FIELDS, ...all.flatMap(({ fields = [] }) => fields)]),
       setting: new Set(["keep", ...all.flatMap(({ settings = [] }) => settings)]),
     };
   }

@@ -1,6 +1,7 @@
 import {
   checkPathName,
   type DefinedJobs,
+  EVERY_OPTION,
   type JobDefinition,
   type JobOptions,
   jobDefaultsOf,
@@ -52,7 +53,11 @@ export async function readJob(
     const definition = definitionOf(jobs, name);
     if (options?.id !== undefined) checkPathName(options.id, "id");
     checkAgainst(grant.caps, options as JobOptions | undefined, (option) => at("options", option));
-    const resolved = resolveOptions([jobDefaultsOf(definition), options as JobOptions | undefined], Date.now());
+    const resolved = resolveOptions(
+      [jobDefaultsOf(definition), options as JobOptions | undefined],
+      Date.now(),
+      EVERY_OPTION,
+    );
     const text = toJsonText(payload, "payload");
     const bytes = new TextEncoder().encode(text).length;
     if (bytes > limits.payloadBytes) throw tooLarge(bytes, limits.payloadBytes, at("payload"));

@@ -2,6 +2,7 @@ import {
   type Backoff,
   type DedupeMode,
   type Duration,
+  EVERY_OPTION,
   type JobOptions,
   QuaysideError,
   type ResolvedOptions,
@@ -84,7 +85,7 @@ export function checkAgainst(
   at: (option: string) => string,
 ): void {
   if (!caps || !given) return;
-  const over = [...exceeded(caps, resolveOptions([given], Date.now()))];
+  const over = [...exceeded(caps, resolveOptions([given], Date.now(), EVERY_OPTION))];
   if (over.length === 0) return;
   const errors = over.map(([option, message]) => ({ path: at(option), message }));
   const said = errors.map(({ path, message }) => `${path} ${message}`).join("; ");
