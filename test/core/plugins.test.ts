@@ -61,6 +61,8 @@ describe("a driver without plugins", () => {
       details: { option: "rateLimit" },
     });
     await expect(queue.configure({ maxActive: 1 })).rejects.toMatchObject({ details: { option: "maxActive" } });
+    for (const call of [queue.list(), queue.schedules(), queue.retry("a"), queue.clear(), queue.unschedule("hourly")])
+      await expect(call).rejects.toMatchObject(refusal);
     await queue.configure({ keep: { completed: 1 } });
     expect(await queue.counts()).toMatchObject({ waiting: 0, paused: false });
   });

@@ -89,6 +89,7 @@ export { cutText, describe } from "./job/text.ts";
 export { EVERY_OPTION } from "./plugins/every-option.ts";
 export { everything } from "./plugins/everything.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
+export { comparePositions } from "./plugins/inspect.ts";
 export { type Admission, enqueueWithin, quota, spendQuota } from "./plugins/quota.ts";
 export { REPLY_BYTES, Reply } from "./plugins/reply.ts";
 export {
@@ -156,7 +157,6 @@ export { getCell, kind, putCells, removeCells } from "./store/cells.ts";
 export { checkNames, enqueue } from "./store/enqueue.ts";
 export { checkWorker } from "./store/exchange.ts";
 export { attentionAt, attentionOf, awaitsVerdict, storedQueues } from "./store/inspect.ts";
-export { comparePositions } from "./store/list.ts";
 export { MemoryStore } from "./store/memory-store.ts";
 export { isOperation } from "./store/operations.ts";
 export { type Plugin, Plugins } from "./store/plugin.ts";

@@ -2,14 +2,12 @@ import { QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import { lent } from "../job/report.ts";
-import { schedules } from "../plugins/recurrences.ts";
 import { runTurn, type TurnResult } from "../store/aftermath.ts";
 import { command, type Step } from "../store/command.ts";
 import { enqueue } from "../store/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../store/exchange.ts";
 import { type Counting, counts, getJob, tallies, wakeInstant } from "../store/inspect.ts";
 import { everyLease } from "../store/leases.ts";
-import { list } from "../store/list.ts";
 import { Mint, SET_BACK_MS } from "../store/mint.ts";
 import { type Plugin, Plugins } from "../store/plugin.ts";
 import type { ReplyRoom } from "../store/reply-room.ts";
@@ -147,7 +145,7 @@ export class StoreDriver implements Driver {
   }
 
   list(query: ListQuery): Promise<JobPage> {
-    return this.#read((current) => list(current, query));
+    return this.#read((current) => this.plugins.read(current, "list", query));
   }
 
   /** Counts more than some thousand delayed jobs in several transactions: what changes meanwhile may be counted or not. */
@@ -162,7 +160,7 @@ export class StoreDriver implements Driver {
   }
 
   schedules(queue: string): Promise<readonly Schedule[]> {
-    return this.#read(() => schedules(queue));
+    return this.#read((current) => this.plugins.read(current, "schedules", queue));
   }
 
   /** A command over many jobs takes several transactions, each of a bounded part. */

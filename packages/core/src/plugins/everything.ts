@@ -1,10 +1,12 @@
 import type { NextCron } from "../job/recurrence.ts";
 import type { Plugin } from "../store/plugin.ts";
+import { admin } from "./admin.ts";
 import { dedupe } from "./dedupe.ts";
 import { expiry } from "./expiry.ts";
 import { flows } from "./flows.ts";
 import { groups } from "./groups.ts";
 import { idempotency } from "./idempotency.ts";
+import { inspect } from "./inspect.ts";
 import { maxActive } from "./max-active.ts";
 import { rateLimit } from "./rate-limit.ts";
 import { recurrences } from "./recurrences.ts";
@@ -21,4 +23,6 @@ export const everything = (cron?: NextCron): readonly Plugin[] => [
   rateLimit,
   maxActive,
   groups,
+  inspect,
+  admin,
 ];

@@ -6,12 +6,13 @@ import type { StoredJob } from "../job/record.ts";
 import { type NextCron, nextOccurrence, type RecurrenceRule } from "../job/recurrence.ts";
 import { readyStored, replaced } from "../job/transitions.ts";
 import { getCell, kind, listCells, putCells, removeCells } from "../store/cells.ts";
+import type { CommandOf } from "../store/command.ts";
 import { end, locate, moveEach, place } from "../store/door.ts";
 import { accept, checkNames } from "../store/enqueue.ts";
 import type { Plugin } from "../store/plugin.ts";
 import type { Program, ScheduleCell } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
-import type { Command, CommandReply, Schedule } from "../store/verbs.ts";
+import type { CommandReply, Schedule } from "../store/verbs.ts";
 
 /**
  * Recurrences (R24): jobs that are added again and again, at an interval or by a cron rule.
@@ -25,6 +26,11 @@ const START_SLACK_MS = 60_000;
 
 class Recurrences implements Plugin {
   readonly name = "recurrences";
+  readonly commands: NonNullable<Plugin["commands"]> = {
+    schedule: (turn, request: CommandOf<"schedule">) => this.#schedule(turn, request),
+    unschedule: (turn, { queue, key }: CommandOf<"unschedule">) => unschedule(turn, queue, key),
+  };
+  readonly reads: NonNullable<Plugin["reads"]> = { schedules: (_turn, queue: string) => schedules(queue) };
   readonly #cron: NextCron | undefined;
 
   constructor(cron: NextCron | undefined) {
@@ -54,18 +60,12 @@ class Recurrences implements Plugin {
     return nextAt;
   }
 
-  *command(turn: Turn, request: Command): Program<CommandReply | undefined> {
-    if (request.type === "schedule") return yield* this.#schedule(turn, request);
-    if (request.type === "unschedule") return yield* unschedule(turn, request.queue, request.key);
-    return undefined;
-  }
-
   /**
    * Sets a recurrence; every start of an app may repeat it (R24). The same schedule keeps its phase, its count and its
    * pending occurrence. Another payload, option, limit or end changes the pending occurrence in place. Another interval or
    * cron expression plans again; an occurrence that is due already still runs.
    */
-  *#schedule(turn: Turn, { queue, key, rule, job }: Extract<Command, { type: "schedule" }>): Program<CommandReply> {
+  *#schedule(turn: Turn, { queue, key, rule, job }: CommandOf<"schedule">): Program<CommandReply> {
     checkPathName(key, "key");
     checkNames(turn.plugins, { ...job, queue });
     const before = yield* getCell(kind("schedule", queue), key);
@@ -180,7 +180,7 @@ function occurrenceOf(pending: StoredJob, job: NewJob, at: number, now: number):
 }
 
 /** All recurrences of a queue, in the order of their keys. */
-export function* schedules(queue: string): Program<readonly Schedule[]> {
+function* schedules(queue: string): Program<readonly Schedule[]> {
   const cells = yield* listCells(kind("schedule", queue), Number.POSITIVE_INFINITY);
   return cells.map(({ name, value }) => shown(queue, name, value));
 }

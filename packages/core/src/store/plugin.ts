@@ -4,10 +4,11 @@ import type { OptionParsers } from "../job/options.ts";
 import type { StoredJob } from "../job/record.ts";
 import type { Adding, AddPart } from "./adding.ts";
 import type { ClaimPart, QueueClaim } from "./claim.ts";
+import type { CommandHandler } from "./command.ts";
 import type { End } from "./door.ts";
 import type { Held, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
-import type { ClaimedJob, ClaimQueue, Command, CommandReply, EnqueueReceipt, NumberedRequest } from "./verbs.ts";
+import type { ClaimedJob, ClaimQueue, EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
 /**
  * One capability of the queue, in one file. Every hook is optional and runs inside the engine's transaction; the hooks
@@ -87,9 +88,14 @@ export interface Plugin {
   retrying?(turn: Turn, job: StoredJob): Program<StoredJob>;
   /** The instant at which a job is due that a clock far ahead had placed; `at` is what its delay says. */
   dueAgain?(turn: Turn, job: StoredJob, at: number): Program<number>;
-  /** Runs one of its commands; undefined: it is not its own. */
-  command?(turn: Turn, request: Command): Program<CommandReply | undefined>;
+  /** Its commands, by their `type`. */
+  readonly commands?: Readonly<Record<string, CommandHandler>>;
+  /** What it answers without writing anything, by name. */
+  readonly reads?: Readonly<Record<string, ReadHandler>>;
 }
+
+/** Answers a question with a program that writes nothing. */
+export type ReadHandler = (turn: Turn, query: never) => Program<unknown>;
 
 type Hook = Exclude<keyof Plugin, "name" | "options" | "fields" | "settings" | "quietCells">;
 type With<H extends Hook> = Plugin & Required<Pick<Plugin, H>>;
@@ -125,6 +131,12 @@ export class Plugins {
   /** @throws {QuaysideError} `invalid_option` where one of these belongs to a plugin that is not here. */
   checkOwned(what: "job option" | "setting", fields: object): void {
     for (const name in fields) if (!this.#owned[what].has(name)) throw missingPlugin(what, name);
+  }
+
+  /** Returns the program that answers a question. @throws {QuaysideError} `invalid_option` where no plugin knows it. */
+  read<T>(turn: Turn, name: string, query: unknown): Program<T> {
+    for (const { reads } of this.with("reads")) if (reads[name]) return reads[name](turn, query as never) as Program<T>;
+    throw missingPlugin("read", name);
   }
 
   /** Returns those that have a hook. */

@@ -1,10 +1,6 @@
-import { integer, oneOf } from "../job/checks.ts";
-import { DEFAULTS } from "../job/defaults.ts";
-import { invalidOption } from "../job/errors.ts";
-import { LIMITS } from "../job/limits.ts";
 import { finishedLane, readyLane } from "../job/place.ts";
-import type { EndState, JobKey, JobRecord, JobState, StoredJob } from "../job/record.ts";
-import { END_STATES, isUndelayed, STATES, toJobRecord } from "../job/transitions.ts";
+import type { EndState, JobKey, JobState, StoredJob } from "../job/record.ts";
+import { END_STATES, isUndelayed } from "../job/transitions.ts";
 import { append } from "./append.ts";
 import { blockedLanes } from "./inspect.ts";
 import type { Leases } from "./leases.ts";
@@ -12,7 +8,6 @@ import { compareKeys } from "./memory-store.ts";
 import { after, get, type Range, scan, startingWith } from "./operations.ts";
 import type { Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
-import type { JobPage, ListQuery } from "./verbs.ts";
 
 /** A part of the queue that a list walks through. */
 interface Stretch {
@@ -28,72 +23,14 @@ export interface Position {
   readonly key?: JobKey;
 }
 
-/**
- * Records read before a page is returned short, with a cursor. The last step may add some: both together stay below the
- * 10,000 records that one call may read (R32).
- */
-const READ_LIMIT = 8_000;
-/** Records read at a time: each may be large, and a filter may leave out most of them. */
-const SEARCH = 100;
 const MOST = Number.MAX_SAFE_INTEGER;
-
-/**
- * A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. It is cut short
- * where the reply has no room for more (R31), but has one job.
- */
-export function* list(turn: Turn, query: ListQuery): Program<JobPage> {
-  const { queue, state, tags, limit = DEFAULTS.pageLimit, cursor, positions, bytes } = query;
-  integer(limit, 1, LIMITS.page, "limit");
-  if (state !== undefined) oneOf(state, STATES, "state");
-  const leases = yield* turn.leases();
-  let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
-  // The caller may have made it up: one that lies elsewhere would show other states, or the jobs of other queues (R32).
-  const range = stretchesOf(queue, state)[at.stretch]?.range;
-  if (!range || (at.key && (compareKeys(at.key, range.from) < 0 || compareKeys(at.key, range.to) >= 0))) throw madeUp();
-  turn.reply?.atMost(bytes);
-  const jobs: JobRecord[] = [];
-  const shown: string[] = [];
-  let last: Position | undefined;
-  // One more than asked tells whether there is another page.
-  let least = tags ? SEARCH : 1;
-  for (let total = 0; at && at !== last && total < READ_LIMIT; ) {
-    const want = Math.min(Math.max(limit + 1 - jobs.length, least), SEARCH + 1);
-    const { found, next }: Walked = yield* walk(turn, queue, state, at, want);
-    at = next;
-    for (const { job, position } of found) {
-      if (tags?.some((tag) => !job.tags?.includes(tag))) continue;
-      const record = toJobRecord(job, turn.now, leases.holderOf(job.key)?.held);
-      if (jobs.length === limit || (turn.reply?.refuses(record) && jobs.length > 0)) {
-        at = last;
-        break;
-      }
-      jobs.push(record);
-      last = position;
-      if (positions) shown.push(encodeCursor(position));
-    }
-    total += want;
-    if (!found.length) least = SEARCH;
-  }
-  return { jobs, ...(at && { cursor: encodeCursor(at) }), ...(positions && { positions: shown }) };
-}
-
-/**
- * Which of two positions of a list comes first (negative: `a`): the order of the list itself, also between pages of
- * different stores.
- */
-export function comparePositions(a: string, b: string): number {
-  const [one, other] = [decodeCursor(a), decodeCursor(b)];
-  if (one.stretch !== other.stretch || !one.key || !other.key) return one.stretch - other.stretch;
-  const order = compareKeys(one.key, other.key);
-  return one.key[0] === "finished" ? -order : order;
-}
 
 interface Found {
   readonly job: StoredJob;
   readonly position: Position;
 }
 
-interface Walked {
+export interface Walked {
   readonly found: readonly Found[];
   readonly next?: Position;
 }
@@ -127,7 +64,7 @@ export function* walk(
   return at.stretch < stretches.length ? { found, next: at } : { found };
 }
 
-function stretchesOf(queue: string, state: JobState | undefined): readonly Stretch[] {
+export function stretchesOf(queue: string, state: JobState | undefined): readonly Stretch[] {
   const range = startingWith("ready", readyLane(queue));
   const running = { range, running: true };
   const blocked = { range: blockedLanes(queue) };
@@ -192,22 +129,3 @@ function* readStretch(
   }
   return { jobs, last, count };
 }
-
-const encodeCursor = ({ stretch, key }: Position): string =>
-  encodeURIComponent(JSON.stringify([stretch, ...(key ?? [])]));
-
-function decodeCursor(cursor: string): Position {
-  try {
-    const parts = JSON.parse(decodeURIComponent(cursor)) as [number, ...JobKey];
-    const types = parts
-      .map((part) => (Number.isSafeInteger(part) ? "n" : typeof part === "string" ? "t" : "?"))
-      .join("");
-    const [stretch, ...key] = parts;
-    if (/^n(ttnnnt)?$/.test(types)) return key.length > 0 ? { stretch, key } : { stretch };
-  } catch {
-    // Falls through to the error below, which says more.
-  }
-  throw madeUp();
-}
-
-const madeUp = () => invalidOption("cursor", "cursor is not of this list: leave it out to begin.");

@@ -1,0 +1,147 @@
+import { QuaysideError } from "../job/errors.ts";
+import { finishedLane } from "../job/place.ts";
+import type { JobKey, JobState, StoredJob } from "../job/record.ts";
+import { again, reset, stateOf, updated } from "../job/transitions.ts";
+import { type CommandOf, type CommandStep, eraseJobs, lookUp, requestCancel, type Step } from "../store/command.ts";
+import { moveEach } from "../store/door.ts";
+import { after, get, scan, startingWith } from "../store/operations.ts";
+import type { Plugin } from "../store/plugin.ts";
+import type { Program } from "../store/store.ts";
+import type { Turn } from "../store/turn.ts";
+import type { CommandReply, JobFilter } from "../store/verbs.ts";
+import { walk } from "../store/walk.ts";
+
+/** What an operator does to jobs besides cancelling and removing one: retries, earlier starts, changes, many at once. */
+export const admin: Plugin = {
+  name: "admin",
+  commands: {
+    *retry(turn, { queue, id }: CommandOf<"retry">) {
+      const { job, state } = yield* existing(turn, queue, id);
+      return yield* retry(turn, job, state);
+    },
+    *promote(turn, { queue, id }: CommandOf<"promote">) {
+      const { job, state } = yield* existing(turn, queue, id);
+      if (state === "waiting") return { affected: 0, state };
+      if (state !== "delayed") throw refusal("promoted", job, state, "delayed");
+      yield* moveEach(turn, [job], () => again(job, turn.stand()));
+      return { affected: 1, state: "waiting" };
+    },
+    /** Changes a job that waits: what runs keeps what it was given, what has ended is history. */
+    *update(turn, { queue, id, delayMs, ...change }: CommandOf<"update">) {
+      const { job, state } = yield* existing(turn, queue, id);
+      if (state !== "waiting" && state !== "delayed") throw refusal("updated", job, state, "waiting or delayed");
+      const next = updated(job, change, delayMs === undefined ? undefined : turn.stand(delayMs));
+      yield* moveEach(turn, [job], () => next);
+      turn.changed(job.queue, "ready");
+      return { affected: 1, state: stateOf(next.key, turn.now, false) };
+    },
+    retryAll,
+    clear,
+  },
+};
+
+function* existing(
+  turn: Turn,
+  queue: string,
+  id: string,
+): Program<{ readonly job: StoredJob; readonly state: JobState }> {
+  const { job, state } = yield* lookUp(turn, queue, id);
+  if (job && state) return { job, state };
+  throw new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
+}
+
+/** An operator's retry: as if the job had never run. */
+function* retry(turn: Turn, job: StoredJob, state: JobState): Program<CommandReply> {
+  if (state !== "failed" && state !== "cancelled") throw refusal("retried", job, state, "failed or cancelled");
+  const refused = yield* refusesRetry(turn, job);
+  if (refused) throw refused;
+  let next = reset(job, turn.stand());
+  for (const plugin of turn.plugins.with("retrying")) next = yield* plugin.retrying(turn, next);
+  yield* moveEach(turn, [job], () => next);
+  return { affected: 1, state: "waiting" };
+}
+
+/** Why a plugin does not let this job be retried. */
+function* refusesRetry(turn: Turn, job: StoredJob): Program<Error | undefined> {
+  for (const plugin of turn.plugins.with("refusesRetry")) {
+    const refused = yield* plugin.refusesRetry(turn, job);
+    if (refused) return refused;
+  }
+  return undefined;
+}
+
+const refusal = (verb: string, job: StoredJob, state: JobState, wanted: string): QuaysideError =>
+  new QuaysideError("conflict", `Job ${job.id} is ${state}: only a ${wanted} job can be ${verb}.`, {
+    id: job.id,
+    state,
+  });
+
+/** Jobs that one program looks at, so that other workers' claims run between two steps (R32). */
+const STEP = 256;
+
+/**
+ * Whether a job stood already when a command of several steps began: it does not take what was added behind its back.
+ * Within one
+ * millisecond the order of placing tells; what seems to be of the future was added before the clock was set back.
+ */
+const stoodBy = (job: StoredJob, { at, order }: Turn["standing"], now: number): boolean =>
+  job.addedAt < at || job.addedAt > now || (job.addedAt === at && job.key[4] <= order);
+
+function* clear(turn: Turn, request: CommandOf<"clear">, from: Step | undefined): Program<CommandStep> {
+  const { queue, state } = request;
+  const began = from?.began ?? turn.standing;
+  const leases = yield* turn.leases();
+  let affected = 0;
+  if (!from && (state === undefined || state === "active")) {
+    const running = leases.all().flatMap((lease) => lease.held.map((held) => ({ worker: lease.key[0], held })));
+    const jobs = yield* get(
+      "jobs",
+      running.map(({ held }) => held.key),
+    );
+    for (const [index, job] of jobs.entries()) {
+      const run = running[index];
+      if (job?.queue === queue && run && fits(job, request, turn.now))
+        affected += (yield* requestCancel(turn, queue, run, "remove")).affected;
+    }
+  }
+  if (state === "active") return { affected };
+  const { found, next } = yield* walk(turn, queue, state, from, STEP);
+  const chosen = found
+    .map(({ job }) => job)
+    .filter(
+      (job) => !leases.holderOf(job.key) && (!from || stoodBy(job, began, turn.now)) && fits(job, request, began.at),
+    );
+  yield* eraseJobs(turn, chosen);
+  return { affected: affected + chosen.length, ...(next && { next: { ...next, began } }) };
+}
+
+function* retryAll(turn: Turn, request: CommandOf<"retryAll">, from: Step | undefined): Program<CommandStep> {
+  const { queue, state = "failed" } = request;
+  const lane = startingWith("finished", finishedLane(queue, state));
+  // Oldest first, and none twice that failed again meanwhile.
+  const until = from?.until ?? (yield* scan("jobs", lane, 1, "reverse"))[0]?.key;
+  if (!until) return { affected: 0 };
+  const found: readonly StoredJob[] = yield* scan(
+    "jobs",
+    { from: from?.key ? after(from.key) : lane.from, to: after(until) },
+    STEP,
+  );
+  let affected = 0;
+  for (const job of found) {
+    if (!fits(job, request, turn.now)) continue;
+    // One that cannot be retried stays as it is: the rest shall not fail for it.
+    if (yield* refusesRetry(turn, job)) continue;
+    affected += (yield* retry(turn, job, state)).affected;
+  }
+  const last = found[STEP - 1];
+  return { affected, ...(last && { next: { stretch: 0, key: last.key, until: until as JobKey } }) };
+}
+
+/** Whether a filter means this job. */
+function fits(job: StoredJob, { name, tags, olderThanMs }: JobFilter, now: number): boolean {
+  return (
+    (name === undefined || job.name === name) &&
+    (tags === undefined || tags.every((tag) => job.tags?.includes(tag))) &&
+    (olderThanMs === undefined || (job.finishedAt ?? job.addedAt) < now - olderThanMs)
+  );
+}
