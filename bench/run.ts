@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
+import { hoursTable } from "./cost/hours-table.ts";
 import { costTable } from "./cost/table.ts";
 import { between } from "./lib/between.ts";
 import type { Case, Result } from "./lib/case.ts";
@@ -83,7 +84,7 @@ function writeDocs(): void {
   const cost = parts.find(({ part }) => part === "cost");
   const others = parts.filter((part) => part !== cost);
   writePage("performance.md", { goals: `${goalTable(others)}\n`, results: others.map(partSection).join("\n") });
-  if (cost) writePage("cost.md", { cost: costTable(cost) });
+  if (cost) writePage("cost.md", { cost: costTable(cost), wakes: hoursTable(cost) });
 }
 
 /** What stands between the marks of a page is written anew; the rest is prose, and stays. */

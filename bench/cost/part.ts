@@ -3,6 +3,7 @@ import type { Rows } from "../edge/worker/contestant.ts";
 import { startWorkerd, type Workerd } from "../edge/workerd.ts";
 import type { Case } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
+import { HOUR_FIGURES, hourTitle, type Spent } from "./hours-table.ts";
 import { FIGURES, SCENARIOS } from "./table.ts";
 
 let workerd: Workerd | undefined;
@@ -27,9 +28,22 @@ export async function* cases(): AsyncGenerator<Case> {
         };
       }
     }
+    for (const title of (await (await fetch(`${url}/hours`)).json()) as readonly string[]) {
+      const spent = await spentIn(url, title);
+      for (const [figure, of] of Object.entries(HOUR_FIGURES)) {
+        const contestants = [{ name: QUAYSIDE, run: () => of(spent) }];
+        yield { title: hourTitle(title, figure), unit: "an hour", rounds: 1, contestants };
+      }
+    }
   } finally {
     await workerd.close();
   }
+}
+
+async function spentIn(url: string, title: string): Promise<Spent> {
+  const response = await fetch(`${url}/hour?case=${encodeURIComponent(title)}`, { method: "POST" });
+  if (!response.ok) throw new Error(`${title}: ${await response.text()}`);
+  return (await response.json()) as Spent;
 }
 
 export const versions = (): Record<string, string> => ({ workerd: workerd?.version ?? "", ...versionsOf("agents") });

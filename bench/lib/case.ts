@@ -5,6 +5,7 @@ export type Unit =
   | "µs/job"
   | "rows/job"
   | "requests/job"
+  | "an hour"
   | "bytes/job"
   | "kB"
   | "instantiations"
@@ -67,6 +68,7 @@ const COSTS: ReadonlySet<Unit> = new Set([
   "µs/job",
   "rows/job",
   "requests/job",
+  "an hour",
   "bytes/job",
   "kB",
   "instantiations",

@@ -1,4 +1,4 @@
-import { reset, runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, expect, it } from "vitest";
 import type { BareQueue } from "./queues.ts";
@@ -53,5 +53,29 @@ it("an object without an automatic answer of its own gets one, and the header na
   const answer = new Promise((resolve) => socket.addEventListener("message", ({ data }) => resolve(data)));
   socket.send(decodeURIComponent(response.headers.get("quayside-ping") ?? ""));
   expect(await answer).toBe("quayside:pong");
+  socket.close();
+});
+
+it("an object with an open stream sleeps; pings do not wake it, and it tells of changes afterwards", async () => {
+  const { object, queue } = open();
+  await queue.counts();
+  const response = await object.fetch("https://object/quayside/changes", { headers: { upgrade: "websocket" } });
+  const socket = response.webSocket as WebSocket;
+  socket.accept();
+  const heard: unknown[] = [];
+  const next = () =>
+    new Promise<void>((resolve) =>
+      socket.addEventListener("message", ({ data }) => resolve(void heard.push(data)), { once: true }),
+    );
+  await evictDurableObject(object);
+  const pong = next();
+  socket.send("quayside:ping");
+  await pong;
+  // It is not in memory: there is nothing to be put out of it.
+  await expect(evictDurableObject(object)).rejects.toThrow();
+  const change = next();
+  await queue.pause();
+  await change;
+  expect(heard).toEqual(["quayside:pong", expect.stringContaining('"kind":"settings"')]);
   socket.close();
 });

@@ -21,6 +21,8 @@ declare namespace Cloudflare {
     CRASH_SHOP: DurableObjectNamespace<import("./crash-worker.ts").CrashShop>;
     CRASH_ALARMLESS: DurableObjectNamespace<import("./crash-worker.ts").CrashAlarmless>;
     SHOP: DurableObjectNamespace<import("./embedded.ts").Shop>;
+    HOUR_QUEUE: DurableObjectNamespace<import("./hour/objects.ts").HourQueue>;
+    HOUR_SHOP: DurableObjectNamespace<import("./hour/objects.ts").HourShop>;
   }
 }
 

@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 
 export { Consumer, DispatchQueue, MortalConsumer, StillbornConsumer } from "./dispatch-queue.ts";
 export { Shop } from "./embedded.ts";
+export { HourQueue, HourShop } from "./hour/objects.ts";
 export { BareQueue, WideQueue, WorkQueue } from "./queues.ts";
 
 /** A Durable Object that shows what the edge tests can do: SQLite storage, RPC, an alarm. */

@@ -8,5 +8,7 @@ declare namespace Cloudflare {
     AHEAD_QUEUE: DurableObjectNamespace<import("./quayside.ts").AheadQueue>;
     RAW_QUEUE: DurableObjectNamespace<import("./raw.ts").RawQueue>;
     AGENT_QUEUE: DurableObjectNamespace<import("./agents-sdk.ts").AgentQueue>;
+    HOUR_QUEUE: DurableObjectNamespace<import("../../../test/edge/hour/objects.ts").HourQueue>;
+    HOUR_SHOP: DurableObjectNamespace<import("../../../test/edge/hour/objects.ts").HourShop>;
   }
 }

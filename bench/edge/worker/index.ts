@@ -1,9 +1,12 @@
 import { bearerTokens, edgeQueue, queueApi } from "@quayside/edge";
 import { getAgentByName } from "agents";
 import { Hono } from "hono";
-import { batchesOf, type Payload, payloadOf } from "./contestant.ts";
+import { HOUR_CASES } from "../../../test/edge/hour/cases.ts";
+import { type HourCase, type HourStub, hourOf } from "../../../test/edge/hour/hour.ts";
+import { batchesOf, type Payload, pause, payloadOf } from "./contestant.ts";
 import type { Jobs } from "./quayside.ts";
 
+export { HourQueue, HourShop } from "../../../test/edge/hour/objects.ts";
 export { AgentQueue } from "./agents-sdk.ts";
 export { AheadQueue, KeepQueue, WideQueue, WidestQueue, WorkQueue } from "./quayside.ts";
 export { RawQueue } from "./raw.ts";
@@ -67,6 +70,21 @@ app.post("/rpc/:kind/:name/startOne", async (c) => {
   await Promise.all([queue.addJob("slow", payloadOf(0)), object.started(Number(c.req.query("of")))]);
   return c.json(null);
 });
+
+app.get("/hours", (c) => c.json(Object.keys(HOUR_CASES)));
+
+/** A simulated hour of an object: `?case=<title>`. */
+app.post("/hour", async (c) => {
+  const { HOUR_QUEUE: queues, HOUR_SHOP: shops } = c.env;
+  return c.json(await hourOf(HOUR_CASES[c.req.query("case") ?? ""] as HourCase, { queues, shops, evict }));
+});
+
+/** Sockets close with an object that is aborted: the runtime lets go of one that has some by itself, after ten seconds. */
+async function evict(object: DurableObjectStub, hasSockets: boolean): Promise<void> {
+  if (hasSockets) return pause(12_000);
+  // It says nothing any more: the call ends with the object.
+  await (object as unknown as HourStub).act("abort").catch(() => {});
+}
 
 /** The least that could take jobs over HTTP. */
 app.post("/raw/:name/jobs", async (c) =>

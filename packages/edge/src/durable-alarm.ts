@@ -105,9 +105,12 @@ export class DurableAlarm implements Store {
     return this.#run((arm, now) => guarded(start(), now, this.#options.plugins, arm));
   }
 
-  /** Arms for what the store holds now. `soon`: whatever it holds, as soon as possible. */
-  rearm(soon = false): void {
-    this.#run((arm) => arm(soon ? "soon" : undefined));
+  /**
+   * Arms for what the store holds now. `soon`: whatever it holds, as soon as possible. `late`: no earlier either, when it
+   * is armed as a guard for jobs that have ended since. Where nothing is needed, or a job is due, an alarm that is set stays.
+   */
+  rearm(how?: "soon" | "late"): void {
+    this.#run((arm) => arm(how));
   }
 
   /** How often an alarm was set, each a row written. */
@@ -130,7 +133,7 @@ export class DurableAlarm implements Store {
     const lost = armedAt !== undefined && clock.now() > armedAt + LOST_AFTER_MS;
     if (!lost && armedAt === remembered) return;
     this.#armedAt = lost ? undefined : armedAt;
-    this.rearm(lost);
+    this.rearm(lost ? "soon" : undefined);
   }
 
   /** The alarm has gone off: nothing is armed any more. Call what it returns when all is done. */
@@ -186,20 +189,23 @@ export class DurableAlarm implements Store {
     }
     // A door that adds has refused (`check`); what lies here from before must not fail whatever else is written.
     if (this.#impossible) return;
-    let instant = need === "soon" ? now + 1 : yield* this.#needed(now);
+    let instant = need === "soon" ? now + 1 : yield* this.#needed(now, need === "late");
     if (instant === undefined) return;
     // Set for the very instant of the ring that is going on, it could count as rung.
     if (instant === this.#rangAt) instant++;
     instant = Math.min(instant, LAST_ALARM);
-    if (this.#armedAt !== undefined && this.#armedAt <= instant) return;
+    const armedAt = this.#armedAt ?? Number.POSITIVE_INFINITY;
+    if (need === "late" ? armedAt === instant : armedAt <= instant) return;
     // Not awaited: it belongs to the transaction that is open, and is undone with it.
     void this.#storage.setAlarm(instant);
     set(instant);
   }
 
-  *#needed(now: number): Program<number | undefined> {
+  *#needed(now: number, late: boolean): Program<number | undefined> {
     const { works, wish } = this.#options;
     const job = works() ? yield* attentionAt(now, this.#options.plugins) : undefined;
+    // It fell due since the last look: it has its alarm, which is not put off.
+    if (late && job !== undefined && job <= now) return undefined;
     const asked = wish && (yield* wish());
     const instants: number[] = [];
     if (job !== undefined) instants.push(job > now ? job : now + GUARD_MS);
@@ -225,8 +231,8 @@ async function isImpossible(storage: AlarmStorage): Promise<boolean> {
   });
 }
 
-/** What the alarm is needed for: `soon`, an instant before which nothing new is to be done, or undefined: look. */
-type Need = "soon" | number | undefined;
+/** What the alarm is needed for: an instant before which nothing new is to be done, or undefined: look. See `rearm`. */
+type Need = "soon" | "late" | number | undefined;
 type Arm = (need: Need) => Program<void>;
 
 /** The program, and if it wrote anything that lasts, the arming of the alarm. */

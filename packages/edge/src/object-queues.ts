@@ -214,7 +214,7 @@ export class ObjectQueues {
       const again = await this.#ring(handler, over);
       done();
       // What still runs goes on by itself, in this object and under its lease; the next alarm, at once, waits for it again.
-      alarm.rearm(again);
+      alarm.rearm(again ? "soon" : "late");
     } catch (error) {
       this.#report(error);
       await this.#tryAgain();

@@ -1,0 +1,117 @@
+import { DurableObject } from "cloudflare:workers";
+import { DurableQueue, type DurableQueueOptions, embedQueue, type QueueCall, type Usage } from "@quayside/edge";
+import { timelineOf } from "./timeline.ts";
+
+export interface HourJobs {
+  email: null;
+  /** Has no handler in these objects. */
+  fax: null;
+  /** Never succeeds. */
+  failing: null;
+  /** Runs for so many ms. */
+  long: number;
+}
+
+/** Which handlers an object has: the first word of its name. */
+export type Having = "handlers" | "handlerless" | "elsewhere";
+
+function optionsOf(ctx: DurableObjectState): DurableQueueOptions<HourJobs, unknown> {
+  const name = ctx.id.name as string;
+  const clock = timelineOf(name).begin();
+  const [having] = name.split(" ") as [Having];
+  const handlers: DurableQueueOptions<HourJobs, unknown>["handlers"] = {
+    email: () => {},
+    failing: () => {
+      throw new Error("never");
+    },
+    long: (ms) => new Promise<void>((resolve) => void clock.after(ms, resolve)),
+  };
+  return {
+    clock: () => clock,
+    onError: () => {},
+    ...(having !== "elsewhere" && { handlers: having === "handlers" ? handlers : {} }),
+  };
+}
+
+/** What a simulated hour does to an object. */
+export interface HourActs {
+  /** When its alarm is due; null where none is set. */
+  nextAlarm(): Promise<number | null>;
+  /** What the platform does when the alarm is due. */
+  ring(): Promise<void>;
+  /** Fires its timers that are due. */
+  fire(): Promise<void>;
+  /** Resolves when nothing goes on in it but what waits for a timer. */
+  quiet(): Promise<void>;
+  used(): Promise<Usage>;
+  /** Ends this life of it. */
+  abort(): Promise<void>;
+  /** What the object's own class does to end it. */
+  deleteAll(): Promise<void>;
+}
+
+const actsOf = (
+  ctx: DurableObjectState,
+  alarm: () => Promise<void>,
+  usage: () => Usage | Promise<Usage>,
+): HourActs => ({
+  nextAlarm: () => ctx.storage.getAlarm(),
+  async ring() {
+    await ctx.storage.deleteAlarm();
+    await alarm();
+  },
+  fire: async () => timelineOf(ctx.id.name as string).fire("object"),
+  async quiet() {
+    await ctx.storage.sync();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  },
+  used: async () => usage(),
+  async abort() {
+    await ctx.storage.sync();
+    ctx.abort("asleep");
+  },
+  deleteAll: () => ctx.storage.deleteAll(),
+});
+
+/** A class of Quayside's. */
+export class HourQueue extends DurableQueue {
+  readonly #acts = actsOf(
+    this.ctx,
+    () => this.alarm(),
+    () => this.usage(),
+  );
+
+  constructor(ctx: DurableObjectState, env: unknown) {
+    super(ctx, env, optionsOf(ctx) as never);
+  }
+
+  act(name: keyof HourActs) {
+    return this.#acts[name]();
+  }
+}
+
+/** A class of the user's, whose alarm deletes all that it stores. */
+export class HourShop extends DurableObject {
+  readonly #queue = embedQueue<HourJobs>(this.ctx, optionsOf(this.ctx));
+  readonly #acts = actsOf(
+    this.ctx,
+    () => this.alarm(),
+    () => this.#queue.usage(),
+  );
+
+  act(name: keyof HourActs) {
+    return this.#acts[name]();
+  }
+
+  queues(...call: QueueCall) {
+    return this.#queue.call(...call);
+  }
+
+  endAt(at: number): void {
+    this.#queue.setAlarm(at);
+  }
+
+  override alarm(): Promise<void> {
+    return this.#queue.alarm(() => this.ctx.storage.deleteAll());
+  }
+}
