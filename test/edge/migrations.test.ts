@@ -191,6 +191,28 @@ describe("a deploy that was rolled back to older code", () => {
     expect(await ended(queue, id)).toMatchObject({ state: "completed" });
   });
 
+  it("is woken less and less often, over the lives of the object: after 10 s, then twice that, up to ten minutes", async () => {
+    const { queue, object, storage, alarm } = open();
+    const id = await queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    await storage(({ sql }) => void sql.exec("INSERT INTO quayside_migrations VALUES (99)"));
+    const tries: number[] = [];
+    const ring = async () => {
+      await evictDurableObject(object);
+      await runDurableObjectAlarm(object);
+      const seconds = ((await alarm()) as number) - Date.now();
+      tries.push(Math.round(seconds / 10_000) * 10);
+    };
+    for (let time = 0; time < 8; time++) await ring();
+    expect(tries).toEqual([10, 20, 40, 80, 160, 320, 600, 600]);
+    // Once it can be read again, a call arms the alarm anew, and the next failure counts as the first.
+    await storage(({ sql }) => void sql.exec("DELETE FROM quayside_migrations WHERE version = 99"));
+    expect(await queue.get(id)).toMatchObject({ state: "delayed" });
+    await runDurableObjectAlarm(object);
+    await storage(({ sql }) => void sql.exec("INSERT INTO quayside_migrations VALUES (99)"));
+    await ring();
+    expect(tries.at(-1)).toBe(10);
+  });
+
   it("finds the jobs of all its queues again, also those that nobody asks for", async () => {
     const { name, object, storage } = open();
     const other = edgeQueue(env.WORK_QUEUE, name);

@@ -11,6 +11,7 @@ import {
   storedQueues,
   systemClock,
 } from "@quayside/core";
+import { AlarmFailures } from "./alarm-failures.ts";
 import { dispatching } from "./dispatch/dispatch.ts";
 import { DurableAlarm } from "./durable-alarm.ts";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
@@ -25,8 +26,6 @@ import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
 
 /** An alarm may run for 15 minutes (Cloudflare's limit); what is still at work then is handed to the next one. */
 const ALARM_BUDGET_MS = 14 * 60_000;
-/** After an alarm that failed. */
-const RETRY_MS = 10_000;
 
 /** What is left to say where the class is not the queue's own. */
 export interface GuestOptions {
@@ -49,6 +48,7 @@ export class ObjectQueues {
   readonly #report: (error: unknown) => void;
   readonly #sql: SqlStore;
   readonly #transactions: Transactions;
+  readonly #failures: AlarmFailures;
   readonly #alarm: DurableAlarm | undefined;
   readonly #makeQueue: (name: string) => Queue;
   #begun: Promise<void> | undefined;
@@ -73,6 +73,7 @@ export class ObjectQueues {
     this.#clock = clock;
     this.#report = (error) => report(options.onError, error);
     this.#transactions = Transactions.of(storage);
+    this.#failures = new AlarmFailures(storage);
     // What runs for jobs that are gone is told so.
     this.#transactions.onDeleted = () => this.worker?.wake();
     this.#sql = new SqlStore(storage, { nested: guest !== undefined, transactions: this.#transactions });
@@ -215,6 +216,7 @@ export class ObjectQueues {
       done();
       // What still runs goes on by itself, in this object and under its lease; the next alarm, at once, waits for it again.
       alarm.rearm(again ? "soon" : "late");
+      await this.#failures.clear();
     } catch (error) {
       this.#report(error);
       await this.#tryAgain();
@@ -274,7 +276,7 @@ export class ObjectQueues {
   /** Later, and not at once: what failed now would fail again. */
   async #tryAgain(): Promise<void> {
     try {
-      await this.#ctx.storage.setAlarm(this.#clock.now() + RETRY_MS);
+      await this.#ctx.storage.setAlarm(this.#clock.now() + (await this.#failures.add()));
     } catch (error) {
       this.#report(error);
     }
