@@ -312,9 +312,8 @@ describe("R27: nothing is forwarded twice", () => {
   it("R27: a tab that has the turn and does not move loses it to one whose job has waited for a minute", async () => {
     const { remote, clock, site, tab } = open();
     // Nobody's outbox: it holds the lock and does nothing, as a suspended tab does.
-    const suspended = Promise.withResolvers<void>();
     const lock = `quayside:${site.name}:outbox/default@unnamed`;
-    const stolen = navigator.locks.request(lock, () => suspended.promise).catch((error: unknown) => error);
+    const stolen = navigator.locks.request(lock, () => new Promise(() => {})).catch((error: unknown) => error);
     const { outbox, mail } = tab();
     await mail.addJob("email", 0);
     await clock.advance(59_999);

@@ -151,14 +151,23 @@ export async function couldHaveSent(outbox: OutboxDriver): Promise<void> {
   for (let n = 0; n < 4; n++) await outbox.state();
 }
 
+/** A promise and what resolves it: the oldest browsers that are supported have no `Promise.withResolvers`. */
+function signal(): readonly [promise: Promise<void>, resolve: () => void] {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return [promise, resolve];
+}
+
 /** A send that waits to be let on, and what tells that it has come. */
 export function held(fault: Fault = (go) => go()): {
   readonly fault: Fault;
   readonly arrived: Promise<void>;
   readonly release: () => void;
 } {
-  const arrival = Promise.withResolvers<void>();
-  const leave = Promise.withResolvers<void>();
+  const [arrived, arrive] = signal();
+  const [released, release] = signal();
   return {
     fault: async (go) => {
       // Done at once; the answer is what waits.
@@ -169,12 +178,12 @@ export function held(fault: Fault = (go) => go()): {
         },
       );
       const answer = await end;
-      arrival.resolve();
-      await leave.promise;
+      arrive();
+      await released;
       return answer();
     },
-    arrived: arrival.promise,
-    release: () => leave.resolve(),
+    arrived,
+    release,
   };
 }
 
