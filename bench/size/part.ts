@@ -66,7 +66,6 @@ const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   "fluent jobs, middleware, hooks, marks, jobs run here": [
     "queue/job-builder.ts",
     "queue/middleware.ts",
-    "worker/failure-hooks.ts",
     "plugins/idempotency.ts",
     "queue/run-here.ts",
     "queue/inline.ts",

@@ -200,5 +200,13 @@ export type {
   Schedule,
   Settlement,
 } from "./store/verbs.ts";
-export type { Producer, WorkerEvents, WorkerOptions, WorkerQueue, WorkerStatus, WorkPlace } from "./worker/events.ts";
+export { partOfRefused, type RefusedPart } from "./worker/exchange-client.ts";
+export type {
+  Producer,
+  WorkerEvents,
+  WorkerOptions,
+  WorkerQueue,
+  WorkerStatus,
+  WorkPlace,
+} from "./worker/options-and-events.ts";
 export { Worker } from "./worker/worker.ts";

@@ -6,14 +6,15 @@ import { lent } from "../job/report.ts";
 import { backoffDelay, isFinal } from "../job/retry.ts";
 import { memberName } from "../store/members.ts";
 import type { Clock } from "./clock.ts";
-import type { Connectivity } from "./driver.ts";
+import type { Connectivity, Driver } from "./driver.ts";
 
 export interface NetworkOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly connectivity: Connectivity;
-  /** The network may be back: these jobs, given back because of it, are worth trying now. */
-  readonly back: (jobs: readonly JobRecord[]) => void;
+  readonly driver: Pick<Driver, "command">;
+  /** The network may be back: `retryNow` sends what waits to be sent again, `wake` looks for work. */
+  readonly loop: { retryNow(): void; wake(): void };
   /** A function of `connectivity` threw. */
   readonly report: (error: unknown) => void;
 }
@@ -118,14 +119,17 @@ export class Network {
   }
 
   async #look(): Promise<void> {
-    const { clock, back } = this.#options;
+    const { clock, driver, loop } = this.#options;
     const online = this.#online();
     if (!online || this.#away) this.#awayAt = clock.monotonic();
     this.#away = !online;
     if (!online || (this.#waiting.size > 0 && (await this.#probe()) === false)) return;
     const jobs = [...this.#waiting.values()].map(({ job }) => job);
     this.#waiting.clear();
-    back(jobs);
+    loop.retryNow();
+    // One that cannot be promoted (it is gone, it runs, this worker may not) runs when its delay is over.
+    for (const { queue, id } of jobs) await driver.command({ type: "promote", queue, id }).catch(() => {});
+    loop.wake();
   }
 }
 

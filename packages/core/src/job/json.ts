@@ -145,3 +145,6 @@ export function toBoundedJson(
   const message = `The ${what} is ${bytes} bytes of JSON; at most ${limit} are kept. Store it elsewhere, and return where it is.`;
   throw new QuaysideError("result_too_large", message, { bytes, limit });
 }
+
+/** Bytes of the JSON text of a value that JSON can hold. */
+export const jsonBytes = (value: unknown): number => utf8Bytes(JSON.stringify(value), 0);

@@ -16,7 +16,7 @@ import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import { Release } from "../job/release.ts";
 import { cutText, describe } from "../job/text.ts";
-import type { Run } from "../worker/events.ts";
+import type { Run } from "../worker/options-and-events.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { missingKey, waitForKey } from "./missing-key.ts";
 

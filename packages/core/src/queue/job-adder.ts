@@ -4,7 +4,7 @@ import type { Emitter } from "../job/emitter.ts";
 import type { JobRequest, PublishRequest } from "../job/handler.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
-import type { Producer, WorkerEvents } from "../worker/events.ts";
+import type { Producer, WorkerEvents } from "../worker/options-and-events.ts";
 import { idOf } from "./enqueue-batcher.ts";
 import { inlineOf } from "./inline.ts";
 import type { JobDraft } from "./job-producer.ts";

@@ -2,7 +2,7 @@ import type { Handler, HandlerContext, Middleware } from "../job/handler.ts";
 import { type JobDefinition, resultDrops, validatePayload, validateResult } from "../job/job-map.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { RetryPolicy } from "../job/retry.ts";
-import type { Run } from "../worker/events.ts";
+import type { Run } from "../worker/options-and-events.ts";
 import type { Encryption } from "./encryption.ts";
 import { type JobRegistry, noHandler } from "./job-registry.ts";
 import { compose } from "./middleware.ts";

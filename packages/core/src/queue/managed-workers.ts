@@ -6,7 +6,7 @@ import { handlerScope } from "../job/handler-scope.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { Keep } from "../job/record.ts";
 import { backoffDelay } from "../job/retry.ts";
-import type { WorkerStatus } from "../worker/events.ts";
+import type { WorkerStatus } from "../worker/options-and-events.ts";
 import type { Worker } from "../worker/worker.ts";
 import type { Connections } from "./connections.ts";
 import type { Placement } from "./placement.ts";

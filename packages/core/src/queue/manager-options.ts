@@ -3,7 +3,7 @@ import type { Handler, JobRequest, Middleware } from "../job/handler.ts";
 import type { JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobDefaults, JobOptions } from "../job/options.ts";
 import type { Keep } from "../job/record.ts";
-import type { WorkerOptions } from "../worker/events.ts";
+import type { WorkerOptions } from "../worker/options-and-events.ts";
 import type { ConfigureOption } from "./queue-control.ts";
 import type { SharedOptions } from "./queue-home.ts";
 

@@ -6,8 +6,14 @@ import { checkDefinition, type JobDefinition, type JobMap } from "../job/job-map
 import { LIMITS } from "../job/limits.ts";
 import { resolveKeep } from "../job/options.ts";
 import { checkName } from "../job/place.ts";
-import { Slots } from "../job/slots.ts";
-import { CONCURRENCY, checkListener, type WorkerEvents, type WorkerStatus, type WorkPlace } from "../worker/events.ts";
+import { Slots } from "../worker/claims.ts";
+import {
+  CONCURRENCY,
+  checkListener,
+  type WorkerEvents,
+  type WorkerStatus,
+  type WorkPlace,
+} from "../worker/options-and-events.ts";
 import { ClassRegistry } from "./class-registry.ts";
 import { Connections } from "./connections.ts";
 import {

@@ -6,8 +6,8 @@ import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { JobOptions } from "../job/options.ts";
-import { Slots } from "../job/slots.ts";
-import type { Producer } from "../worker/events.ts";
+import { Slots } from "../worker/claims.ts";
+import type { Producer } from "../worker/options-and-events.ts";
 import {
   CONCURRENCY,
   checkListener,
@@ -15,7 +15,7 @@ import {
   type WorkerOptions,
   type WorkerQueue,
   type WorkPlace,
-} from "../worker/events.ts";
+} from "../worker/options-and-events.ts";
 import { Worker } from "../worker/worker.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
 import { JobAdder } from "./job-adder.ts";

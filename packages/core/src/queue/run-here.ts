@@ -4,7 +4,7 @@ import { handlerScope } from "../job/handler-scope.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobRecord } from "../job/record.ts";
 import { Attempt } from "../worker/attempt.ts";
-import { type Producer, Reporter, type Settled, type WorkerEvents } from "../worker/events.ts";
+import { type Producer, Reporter, type Settled, type WorkerEvents } from "../worker/options-and-events.ts";
 import type { QueueHome } from "./queue-home.ts";
 
 interface RunHere {

@@ -8,23 +8,9 @@ import { handlerScope } from "../job/handler-scope.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
 import type { JobRecord } from "../job/record.ts";
 import { failJob, Release, releaseJob } from "../job/release.ts";
-import { decideRetry, type RetryPolicy, retryDelay } from "../job/retry.ts";
+import { decideRetry, retryDelay } from "../job/retry.ts";
 import type { ClaimedJob, Settlement } from "../store/verbs.ts";
-import type { AttemptEnd, Producer, Run, Settled } from "./events.ts";
-
-/** Receives what happens in an attempt. */
-export interface AttemptListener {
-  /** The attempt has ended, or its grace is over: its worker sends this. At most once, and not after `lose`. */
-  settled(settled: Settled): void;
-  /** The handler has returned: its slot is free. Exactly once. */
-  returned(attempt: Attempt): void;
-  progressed(attempt: Attempt, value: Json): void;
-  logged(attempt: Attempt, line: string): void;
-  /** The handler has not returned within the grace after its signal was aborted. Once. */
-  stuck(attempt: Attempt, durationMs: number): void;
-  /** Something went wrong beside the job. */
-  fault(error: unknown): void;
-}
+import type { AttemptEnd, AttemptListener, Producer, Run, Settled, WorkerQueue } from "./options-and-events.ts";
 
 /** Options that the attempts of a worker share. */
 export interface AttemptOptions {
@@ -38,9 +24,7 @@ export interface AttemptOptions {
   /** For jobs that require it. */
   readonly network?: Network | undefined;
   /** The queue of a job, with its retry policy: asked after an error. */
-  readonly queueOf?: (
-    job: JobRecord,
-  ) => { readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined } | undefined;
+  readonly queueOf?: (job: JobRecord) => Pick<WorkerQueue, "policy"> | undefined;
 }
 
 /**

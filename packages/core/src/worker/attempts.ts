@@ -1,29 +1,27 @@
 import { type Clock, Timer } from "../driver/clock.ts";
 import type { Network } from "../driver/network.ts";
 import { DEFAULTS } from "../job/defaults.ts";
-import type { Emitter } from "../job/emitter.ts";
 import { handlerScope } from "../job/handler-scope.ts";
-import { type Json, utf8Bytes } from "../job/json.ts";
+import { type Json, jsonBytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { JobRecord } from "../job/record.ts";
 import { cutText, describe } from "../job/text.ts";
-import type { AttemptReport, ClaimedJob, Settlement } from "../store/verbs.ts";
-import { Attempt, type AttemptListener, type AttemptOptions } from "./attempt.ts";
+import type { AttemptReport, ClaimedJob, ExchangeReply, Settlement } from "../store/verbs.ts";
+import { Attempt, type AttemptOptions } from "./attempt.ts";
 import {
-  type AttemptMeter,
+  type AttemptListener,
   type AttemptTracer,
   Reporter,
   type Run,
   type Settled,
-  type WorkerEvents,
   type WorkerQueue,
-} from "./events.ts";
+  type WorkerSettings,
+} from "./options-and-events.ts";
 
-export interface AttemptsOptions<Ctx extends object> extends AttemptOptions {
-  readonly events: Emitter<WorkerEvents>;
+type Reported = Pick<WorkerSettings<object>, "events" | "telemetry" | "metrics">;
+
+export interface AttemptsOptions<Ctx extends object> extends AttemptOptions, Reported {
   readonly queueOf: (job: JobRecord) => WorkerQueue<Ctx> | undefined;
-  readonly telemetry?: AttemptTracer | undefined;
-  readonly metrics?: AttemptMeter | undefined;
 }
 
 export interface AttemptsListener {
@@ -43,13 +41,14 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   readonly #running = new Set<Attempt>();
   /** A scope for each `onFailed` hook that runs. */
   readonly #hooks = new Set<object>();
-  readonly #reports: Reports;
+  /** Progress and log lines to send. */
+  readonly reports: Reports;
   #ended: Settled[] = [];
 
   constructor(options: AttemptsOptions<Ctx>, listener: AttemptsListener) {
     this.#options = options;
     this.#listener = listener;
-    this.#reports = new Reports(options.clock, () => listener.reportsDue());
+    this.reports = new Reports(options.clock, () => listener.reportsDue());
     this.reporter = new Reporter({ ...options, onFailed: (job, error) => void this.#runHook(job, error) });
   }
 
@@ -86,15 +85,17 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     return this.#running.has(scope as Attempt) || this.#hooks.has(scope as object);
   }
 
-  start(claimed: ClaimedJob): void {
+  start(jobs: readonly ClaimedJob[]): void {
     const { events, queueOf, network, telemetry } = this.#options;
-    const { job } = claimed;
-    const attempt = new Attempt(claimed, this, this.#options);
-    this.#running.add(attempt);
-    events.emit("active", { job });
-    const run = (queueOf(job) as WorkerQueue<Ctx>).run as Run;
-    const online = job.requires === "network" ? network : undefined;
-    attempt.start(online || telemetry ? around(run, online, telemetry) : run);
+    for (const claimed of jobs) {
+      const { job } = claimed;
+      const attempt = new Attempt(claimed, this, this.#options);
+      this.#running.add(attempt);
+      events.emit("active", { job });
+      const run = (queueOf(job) as WorkerQueue<Ctx>).run as Run;
+      const online = job.requires === "network" ? network : undefined;
+      attempt.start(online || telemetry ? around(run, online, telemetry) : run);
+    }
   }
 
   /** Takes the first attempts to be settled: at most so many, and as many as fit into one exchange. */
@@ -103,7 +104,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     let bytes = 0;
     let count = 0;
     for (const { attempt, settlement } of ended) {
-      bytes += bytesOf(settlement) + this.#reports.bytesOf(attempt.token);
+      bytes += bytesOf(settlement) + this.reports.bytesOf(attempt.token);
       if (count >= most || (count > 0 && bytes > LIMITS.exchangeBytes)) break;
       count++;
     }
@@ -111,20 +112,24 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     return ended.slice(0, count);
   }
 
-  /** Takes the reports to send: all of these attempts, and of the others as many as fit into one exchange. */
-  takeReports(ended: readonly Settled[]): readonly AttemptReport[] {
-    return this.#reports.take(ended.map(({ attempt }) => attempt.token));
-  }
-
   /** Puts back what an exchange has not settled or stored: it is the first to be taken again. */
   restore(ended: readonly Settled[], reports: readonly AttemptReport[]): void {
     this.#ended = [...ended, ...this.#ended];
-    if (reports.length > 0) this.#reports.restore(reports);
+    if (reports.length > 0) this.reports.restore(reports);
   }
 
-  cancel(tokens: ReadonlySet<string>): void {
-    if (tokens.size === 0) return;
-    for (const attempt of this.live) if (tokens.has(attempt.token)) attempt.cancel();
+  /** Does what the reply to an exchange says of these attempts, which it settled, of those that run, and of other jobs. */
+  apply({ lost, cancel, interrupted, unknown, troubles = [] }: ExchangeReply, settled: readonly Settled[]): void {
+    const { reporter } = this;
+    const lostTokens = new Set(lost);
+    for (const attempt of this.#named(lost)) this.#lose(attempt);
+    for (const one of settled)
+      if (lostTokens.has(one.attempt.token)) reporter.lost(one.attempt);
+      else reporter.settled(one);
+    for (const attempt of this.#named(cancel)) attempt.cancel();
+    for (const job of interrupted) reporter.stalled(job);
+    for (const { queue, name } of unknown) reporter.unknown(queue, name);
+    for (const error of troubles) reporter.fault(error);
   }
 
   /** Interrupts all of them: their worker has waited long enough for them. */
@@ -137,23 +142,12 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     for (const attempt of this.live) attempt.abortNow();
   }
 
-  /** Ends the attempts whose jobs other workers have now. */
-  lose(tokens: ReadonlySet<string>): void {
-    if (tokens.size === 0) return;
-    for (const attempt of this.live) if (tokens.has(attempt.token)) this.#lose(attempt);
-  }
-
   /** Ends all attempts: other workers may have their jobs, and those of `sent`, which are not known to be settled. */
   loseAll(sent: readonly Settled[]): void {
     for (const { attempt } of [...sent, ...this.#ended]) this.reporter.lost(attempt);
     for (const attempt of this.live) this.#lose(attempt);
     this.#ended = [];
-    this.#reports.clear();
-  }
-
-  /** Their worker sends no more reports for now; they may run on. */
-  close(): void {
-    this.#reports.close();
+    this.reports.clear();
   }
 
   settled(settled: Settled): void {
@@ -167,12 +161,12 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   }
 
   progressed({ token, job }: Attempt, progress: Json): void {
-    this.#reports.progressed(token, progress);
+    this.reports.progressed(token, progress);
     this.#options.events.emit("progress", { job, progress });
   }
 
   logged({ token, job }: Attempt, text: string): void {
-    const line = this.#reports.logged(token, text);
+    const line = this.reports.logged(token, text);
     this.#options.events.emit("log", { job, line });
   }
 
@@ -182,6 +176,12 @@ export class Attempts<Ctx extends object> implements AttemptListener {
 
   fault(error: unknown): void {
     this.reporter.fault(error);
+  }
+
+  /** The attempts of these tokens that still hold their jobs. */
+  #named(tokens: readonly string[]): readonly Attempt[] {
+    const named = new Set(tokens);
+    return named.size > 0 ? this.live.filter(({ token }) => named.has(token)) : [];
   }
 
   #lose(attempt: Attempt): void {
@@ -218,17 +218,9 @@ function around(handle: Run, network: Network | undefined, telemetry: AttemptTra
 /** Reports are sent at most this often, and with other exchanges. */
 const REPORT_MS = 1_000;
 
-/** Progress and log lines of one attempt that no exchange has taken, with their bytes as JSON. */
-interface Report {
-  value?: Json;
-  valueBytes: number;
-  lines: string[];
-  lineBytes: number[];
-}
-
 /** Progress and log lines of running attempts, until an exchange takes them. */
 class Reports {
-  readonly #reports = new Map<string, Report>();
+  readonly #reports = new Map<string, AttemptReport>();
   readonly #timer: Timer;
   readonly #due: () => void;
 
@@ -238,10 +230,7 @@ class Reports {
   }
 
   progressed(token: string, value: Json): void {
-    const report = this.#of(token);
-    report.value = value;
-    report.valueBytes = jsonBytes(value);
-    this.#arm();
+    this.#add(token, { value });
   }
 
   /** Returns the line as it is kept. */
@@ -249,22 +238,14 @@ class Reports {
     let line = cutText(describe(text), LIMITS.logLineBytes);
     // Control characters take six bytes in JSON: what is stored is bounded as JSON, too.
     if (jsonBytes(line) > LIMITS.logLineBytes + 20) line = cutText(line, LIMITS.logLineBytes / 6);
-    const { lines, lineBytes } = this.#of(token);
-    lines.push(line);
-    lineBytes.push(jsonBytes(line));
-    // Of an attempt that logs faster than exchanges go the last lines are kept, as of its job.
-    if (lines.length > DEFAULTS.logLines) {
-      lines.shift();
-      lineBytes.shift();
-    }
-    this.#arm();
+    this.#add(token, { log: [line] });
     return line;
   }
 
   /** About how many bytes the report of an attempt takes in an exchange. */
   bytesOf(token: string): number {
     const report = this.#reports.get(token);
-    return report ? report.lineBytes.reduce((sum, bytes) => sum + bytes, report.valueBytes) : 0;
+    return report ? jsonBytes(report) : 0;
   }
 
   /** Takes the reports of `first`, and of the other attempts as many as fit beside them into one exchange. */
@@ -275,10 +256,9 @@ class Reports {
     for (const token of new Set([...first, ...this.#reports.keys()])) {
       const report = this.#reports.get(token);
       if (!report) continue;
-      bytes += this.bytesOf(token);
+      bytes += jsonBytes(report);
       if (taken.length > 0 && bytes > LIMITS.exchangeBytes && !first.includes(token)) break;
-      const { value, lines } = report;
-      taken.push({ token, ...(value !== undefined && { value }), ...(lines.length > 0 && { log: lines }) });
+      taken.push(report);
       this.#reports.delete(token);
     }
     if (this.#reports.size > 0) this.#arm();
@@ -287,12 +267,10 @@ class Reports {
 
   /** Puts back reports that were not stored, before what came since. */
   restore(reports: readonly AttemptReport[]): void {
-    for (const { token, value, log = [] } of reports) {
-      const since = this.#reports.get(token);
-      this.#reports.delete(token);
-      for (const line of [...log, ...(since?.lines ?? [])]) this.logged(token, line);
-      const last = since?.value ?? value;
-      if (last !== undefined) this.progressed(token, last);
+    for (const report of reports) {
+      const since = this.#reports.get(report.token);
+      this.#reports.set(report.token, report);
+      this.#add(report.token, since ?? {});
     }
   }
 
@@ -304,10 +282,12 @@ class Reports {
     this.#timer.disarm();
   }
 
-  #of(token: string): Report {
-    const report = this.#reports.get(token) ?? { valueBytes: 0, lines: [], lineBytes: [] };
-    this.#reports.set(token, report);
-    return report;
+  #add(token: string, report: Partial<AttemptReport>): void {
+    const before = this.#reports.get(token);
+    // Of an attempt that logs faster than exchanges go the last lines are kept, as of its job.
+    const log = [...(before?.log ?? []), ...(report.log ?? [])].slice(-DEFAULTS.logLines);
+    this.#reports.set(token, { ...before, ...report, token, ...(log.length > 0 && { log }) });
+    this.#arm();
   }
 
   #arm(): void {
@@ -318,5 +298,3 @@ class Reports {
     });
   }
 }
-
-const jsonBytes = (value: Json): number => utf8Bytes(JSON.stringify(value), 0);

@@ -1,4 +1,4 @@
-import type { Clock } from "../driver/clock.ts";
+import { type Clock, Timer } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
 import { type ErrorCode, hasCode, isA, QuaysideError, toStoredError } from "../job/errors.ts";
 import { backoffDelay } from "../job/retry.ts";
@@ -24,6 +24,8 @@ export interface RefusedPart {
   readonly refusedBy: unknown;
   readonly settle: readonly Settlement[];
   readonly progress: readonly AttemptReport[];
+  /** The failure that takes the place of the one end in `settle`, which was refused. */
+  readonly failure?: QuaysideError;
 }
 
 export interface ExchangeClientOptions {
@@ -45,6 +47,7 @@ export class ExchangeClient {
   #number = 0;
   #answeredAt: number;
   #leaving = false;
+  readonly #renewalTimer: Timer;
   #endPause: () => void = () => {};
 
   constructor(driver: Driver, identity: Identity, options: ExchangeClientOptions) {
@@ -52,6 +55,7 @@ export class ExchangeClient {
     this.#identity = identity;
     this.#options = options;
     this.#answeredAt = options.clock.monotonic();
+    this.#renewalTimer = new Timer(options.clock);
   }
 
   /**
@@ -86,6 +90,26 @@ export class ExchangeClient {
         await this.#pause(Math.max(pauseMs, backoffDelay(RESEND, sends, random())));
       }
     }
+  }
+
+  /** Ms until the lease is to be renewed: a third of it after the last reply. */
+  get #renewInMs(): number {
+    return Math.max(0, this.#answeredAt + this.#identity.leaseMs / 3 - this.#options.clock.monotonic());
+  }
+
+  get isRenewalDue(): boolean {
+    return this.#renewInMs === 0;
+  }
+
+  /** Calls `renew` when the lease is to be renewed. Every exchange renews it. */
+  renewLater(renew: () => void): void {
+    if (this.#renewalTimer.armed) return;
+    // Not armed again by each exchange: it asks when it rings how long ago the last one was.
+    this.#renewalTimer.arm(this.#renewInMs, () => (this.isRenewalDue ? renew() : this.renewLater(renew)));
+  }
+
+  renewNoMore(): void {
+    this.#renewalTimer.disarm();
   }
 
   /** Sends the exchange that waits to be sent again, if there is one. */
@@ -156,8 +180,7 @@ export function partOfRefused(
   if (second) return { refusedBy, settle: settle.slice(0, Math.ceil(settle.length / 2)), progress };
   if (claims) return { refusedBy, settle, progress };
   if (progress.length > 0) return { refusedBy, settle, progress: [] };
-  const end = first && failureOf(first, refusedBy);
-  return end && { refusedBy, settle: [end], progress };
+  return first && failed(first, refusedBy);
 }
 
 const NOT_STORED = "How this attempt ended could not be stored: ";
@@ -166,15 +189,30 @@ const NOT_STORED = "How this attempt ended could not be stored: ";
  * Returns the end of an attempt whose own end was refused: failed, for good unless it was to be tried again; for good when
  * that is refused as well. Undefined when that is refused, too.
  */
-function failureOf(settlement: Settlement, refusedBy: unknown): Settlement | undefined {
-  const { token } = settlement;
-  const retryMs = settlement.outcome === "failed" ? settlement.retryMs : undefined;
-  const again = settlement.outcome === "failed" && settlement.error.message.startsWith(NOT_STORED);
-  if (again && retryMs === undefined) return undefined;
-  const { code, message } = toStoredError(refusedBy);
-  const error = {
-    code: code === "too_large" ? "result_too_large" : code === "handler_failed" ? "invalid_result" : code,
-    message: (NOT_STORED + message).slice(0, 1_000),
-  } as const;
-  return { token, outcome: "failed", error, ...(!again && retryMs !== undefined && { retryMs }) };
+function failed(settlement: Settlement, refusedBy: unknown): RefusedPart | undefined {
+  const end = settlement.outcome === "failed" ? settlement : undefined;
+  const again = end?.error.message.startsWith(NOT_STORED);
+  const retryMs = again ? undefined : end?.retryMs;
+  if (again && end?.retryMs === undefined) return undefined;
+  const stored = toStoredError(refusedBy);
+  const code =
+    stored.code === "too_large"
+      ? "result_too_large"
+      : stored.code === "handler_failed"
+        ? "invalid_result"
+        : stored.code;
+  const message = (NOT_STORED + stored.message).slice(0, 1_000);
+  return {
+    refusedBy,
+    settle: [
+      {
+        token: settlement.token,
+        outcome: "failed",
+        error: { code, message },
+        ...(retryMs !== undefined && { retryMs }),
+      },
+    ],
+    progress: [],
+    failure: new QuaysideError(code, message, {}, refusedBy),
+  };
 }

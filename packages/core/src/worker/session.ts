@@ -10,7 +10,7 @@ const NO_LOCK: Enlistment = { liveness: "time", leave() {} };
 export interface SessionOptions extends ExchangeClientOptions {
   readonly driver: Driver;
   /** The worker's label. */
-  readonly name: string | undefined;
+  readonly name?: string | undefined;
   readonly leaseMs: number;
   readonly loop: SessionLoop;
   /** Whether the worker is started, and not stopping. */

@@ -1,50 +1,49 @@
 import { checkDriver } from "../driver/check-driver.ts";
-import { systemClock } from "../driver/clock.ts";
 import type { Driver } from "../driver/driver.ts";
 import { Network } from "../driver/network.ts";
-import { able, callable, fields, integer, list, positiveMs } from "../job/checks.ts";
+import { able, fields } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { Emitter } from "../job/emitter.ts";
+import type { Emitter } from "../job/emitter.ts";
 import { hasCode, QuaysideError } from "../job/errors.ts";
 import { handlerScope } from "../job/handler-scope.ts";
-import { LIMITS } from "../job/limits.ts";
-import { checkName } from "../job/place.ts";
-import type { JobRecord } from "../job/record.ts";
-import { Slots } from "../job/slots.ts";
-import {
-  CONCURRENCY,
-  checkListener,
-  type WorkerEvents,
-  type WorkerOptions,
-  type WorkerStatus,
-  type WorkPlace,
-} from "./events.ts";
 import { type ExchangeClient, isLasting } from "./exchange-client.ts";
 import { ExchangeLoop } from "./exchange-loop.ts";
+import {
+  checkListener,
+  resolveOptions,
+  type WorkerEvents,
+  type WorkerOptions,
+  type WorkerSettings,
+  type WorkerStatus,
+  type WorkPlace,
+} from "./options-and-events.ts";
 import { Session } from "./session.ts";
 
 /**
  * The states of a worker and what leads from each to the next: the last call wins (R34). An event that a state does not
  * list changes nothing.
  *
- * Calls: `start`, `stop`, `drain`, `process` (one job). Events: `done` (the last drain, or the one job, has ended),
- * `ended` (all handlers have returned after a stop), `lost` (it could not begin, or its driver is closed).
+ * Calls: `start`, `stop`, `drain`, `process` (one job). Events: `drained` (the last drain has ended), `processed` (the one
+ * job has), `ended` (all handlers have returned after a stop), `lost` (it could not begin, or its driver is closed).
  */
 const STATES = {
   stopped: { status: "stopped", start: "running", drain: "draining", process: "processing" },
   running: { status: "running", stop: "stopping", lost: "stopped" },
-  draining: { status: "running", start: "running", stop: "stopping", done: "stopping", lost: "stopped" },
-  processing: { status: "running", start: "processingThenRun", stop: "stopping", done: "stopping", lost: "stopped" },
+  draining: { status: "running", start: "running", stop: "stopping", drained: "stopping", lost: "stopped" },
+  processing: { status: "running", start: "processingFirst", stop: "stopping", processed: "stopping", lost: "stopped" },
   /** Processing, and `start` was called meanwhile. */
-  processingThenRun: { status: "running", stop: "stopping", done: "restarting", lost: "stopped" },
+  processingFirst: { status: "running", stop: "stopping", processed: "restarting", lost: "stopped" },
   stopping: { status: "stopping", start: "restarting", ended: "stopped" },
   /** Stopping, and `start` was called meanwhile. */
   restarting: { status: "stopping", stop: "stopping", lost: "stopping", ended: "running" },
 } as const satisfies Record<string, { readonly status: WorkerStatus } & Partial<Record<WorkerEvent, string>>>;
 
 type State = keyof typeof STATES;
-type WorkerEvent = "start" | "stop" | "drain" | "process" | "done" | "ended" | "lost";
+type WorkerEvent = "start" | "stop" | "drain" | "drained" | "process" | "processed" | "ended" | "lost";
+
+/** States from which a stop leads on. */
+const ENDING: readonly State[] = ["stopping", "restarting"];
 
 /**
  * Claims jobs from one or many queues and runs their handlers. It makes one exchange with its driver at a time, and none
@@ -56,7 +55,7 @@ type WorkerEvent = "start" | "stop" | "drain" | "process" | "done" | "ended" | "
  */
 export class Worker<Ctx extends object = object> {
   readonly #driver: Driver;
-  readonly #options: WorkerOptions<Ctx>;
+  readonly #settings: WorkerSettings<Ctx>;
   readonly #events: Emitter<WorkerEvents>;
   readonly #loop: ExchangeLoop<Ctx>;
   readonly #session: Session;
@@ -75,54 +74,33 @@ export class Worker<Ctx extends object = object> {
 
   constructor(driver: Driver, options: WorkerOptions<Ctx>) {
     this.#driver = checkDriver(driver, "A worker");
-    for (const queue of list(fields(options, "options").queues, "queues")) {
-      checkName(fields(queue, "queues").name, "queue name");
-      callable(queue.run, "run");
-      if (queue.concurrency !== undefined) integer(queue.concurrency, 1, LIMITS.claim, "concurrency");
-    }
-    const { clock = systemClock, random = Math.random, name, maxJobs, queues } = options;
-    const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency");
-    const prefetch = integer(options.prefetch ?? 0, 0, LIMITS.claim, "prefetch");
-    const sleepMs = options.sleep === undefined ? Number.POSITIVE_INFINITY : toMs(options.sleep, "sleep");
-    const leaseMs = positiveMs(options.lease ?? DEFAULTS.leaseMs, "lease", 100);
-    if (name !== undefined) checkName(name, "name");
-    if (maxJobs !== undefined) integer(maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
+    const settings = resolveOptions(options);
+    const { clock, random, queues } = settings;
     const connectivity = options.connectivity ?? driver.connectivity;
     if (connectivity) able(connectivity, "connectivity", "isOnline");
     const wanted = () => this.status === "running";
     const fault = (error: unknown) => this.#events.fault(error);
-    this.#options = options;
-    this.#events = options.events ?? new Emitter();
-    this.#network =
-      connectivity &&
-      new Network({ clock, random, connectivity, back: (jobs) => void this.#promote(jobs), report: fault });
+    this.#settings = settings;
+    this.#events = settings.events;
+    const loop = { retryNow: () => this.#loop.retryNow(), wake: () => this.wake() };
+    this.#network = connectivity && new Network({ clock, random, connectivity, driver, loop, report: fault });
     this.#loop = new ExchangeLoop<Ctx>({
-      ...options,
-      clock,
-      random,
-      events: this.#events,
+      ...settings,
       network: this.#network,
-      slots: options.slots ?? new Slots(concurrency),
       queueOf: (job) => queues.find((queue) => queue.name === job.queue),
-      prefetch,
-      leaseMs,
-      sleepMs,
       wanted,
       storeLost: (error) => this.#storeLost(error),
     });
     this.#session = new Session({
+      ...settings,
       driver,
-      clock,
-      random,
-      name,
-      leaseMs,
       wanted,
       loop: this.#loop,
       report: (error, sends) => {
         fault(error);
         if (!isLasting(error, sends)) return;
         this.#unusable = error;
-        this.#loop.ask();
+        this.#loop.waiters.ask();
       },
       failed: (error) => {
         fault(error);
@@ -142,7 +120,7 @@ export class Worker<Ctx extends object = object> {
 
   /** Where it works: its driver, and its queues. */
   get places(): readonly WorkPlace[] {
-    return [{ driver: this.#driver, queues: this.#options.queues.map(({ name }) => name) }];
+    return [{ driver: this.#driver, queues: this.#settings.queues.map(({ name }) => name) }];
   }
 
   /** Jobs that it completed since construction. */
@@ -172,7 +150,8 @@ export class Worker<Ctx extends object = object> {
    */
   start(): Promise<void> {
     this.#to("start");
-    const started = this.#untilStarted();
+    const other = this.#while("processingFirst", "restarting") ?? Promise.resolve();
+    const started = other.then(() => (this.#state === "running" ? this.#begun : undefined));
     if (!this.hasScope()) return started;
     // What it waits for may be that handler.
     started.catch((error) => this.#events.fault(error));
@@ -185,7 +164,6 @@ export class Worker<Ctx extends object = object> {
    * worker's own handlers it stops the worker, too, but awaiting it throws `conflict`: it would wait for itself.
    */
   stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
-    const { clock = systemClock } = this.#options;
     let timeoutMs: number;
     try {
       timeoutMs = toMs(fields(options, "options", ["timeout"]).timeout ?? DEFAULTS.stopTimeoutMs, "timeout");
@@ -196,12 +174,12 @@ export class Worker<Ctx extends object = object> {
     if (this.status === "stopping") {
       const endWait = () => {
         this.#waited = true;
-        this.#loop.ask();
+        this.#loop.waiters.ask();
       };
       if (timeoutMs === 0) endWait();
-      else this.#disarms.push(clock.after(timeoutMs, endWait));
+      else this.#disarms.push(this.#settings.clock.after(timeoutMs, endWait));
     }
-    return this.refuseOwn("stop()") ?? this.#untilStopped();
+    return this.refuseOwn("stop()") ?? this.#while(...ENDING) ?? Promise.resolve();
   }
 
   /**
@@ -216,8 +194,8 @@ export class Worker<Ctx extends object = object> {
   async #drain(): Promise<void> {
     if (this.#drains++ === 0) this.#unusable = undefined;
     try {
-      const waits = () => this.status === "stopping" || this.#state.startsWith("processing");
-      while (waits()) await this.#loop.until(() => !waits());
+      const other = this.#while("processing", "processingFirst", ...ENDING);
+      if (other) await other;
       this.#to("drain");
       await this.#begun;
       await this.#session.urge();
@@ -225,10 +203,10 @@ export class Worker<Ctx extends object = object> {
     } finally {
       this.#drains--;
       if (this.#drains === 0) {
-        this.#to("done");
+        this.#to("drained");
         await this.#session.calm();
       }
-      await this.#untilStopped();
+      await this.#while(...ENDING);
     }
   }
 
@@ -245,8 +223,8 @@ export class Worker<Ctx extends object = object> {
       await begun;
       await this.#untilIdle();
     } finally {
-      if (begun === this.#begun) this.#to("done");
-      await this.#untilStopped();
+      if (begun === this.#begun) this.#to("processed");
+      await this.#while(...ENDING);
       off();
     }
     return ran;
@@ -291,14 +269,14 @@ export class Worker<Ctx extends object = object> {
       else if (before !== "stopped") this.#leave();
       if (status === "running") this.#begin(only);
     }
-    this.#loop.ask();
+    this.#loop.waiters.ask();
   }
 
   #begin(only: string | undefined): void {
-    const { maxJobs, quota } = this.#options;
+    const { maxJobs, quota } = this.#settings;
     const loop = this.#loop;
-    loop.only = only;
-    loop.room.quota =
+    loop.claims.only = only;
+    loop.claims.quota =
       this.#state === "processing"
         ? { left: 1, asked: 0 }
         : (quota ?? { left: maxJobs ?? Number.POSITIVE_INFINITY, asked: 0, spent: () => void this.stop() });
@@ -316,19 +294,18 @@ export class Worker<Ctx extends object = object> {
   async #end(): Promise<void> {
     const loop = this.#loop;
     const { attempts } = loop;
-    const { clock = systemClock } = this.#options;
     this.#waited = false;
     loop.stopClaiming();
-    await loop.until(() => this.#waited || attempts.running === 0);
+    await loop.waiters.until(() => this.#waited || attempts.running === 0);
     await loop.leave();
     await this.#session.ended();
     let waited = attempts.hooks === 0;
     const end = () => {
       waited = true;
-      loop.ask();
+      loop.waiters.ask();
     };
-    if (!waited) this.#disarms.push(clock.after(DEFAULTS.graceMs, end));
-    await loop.until(() => waited || attempts.hooks === 0);
+    if (!waited) this.#disarms.push(this.#settings.clock.after(DEFAULTS.graceMs, end));
+    await loop.waiters.until(() => waited || attempts.hooks === 0);
     this.#to("ended");
   }
 
@@ -339,28 +316,16 @@ export class Worker<Ctx extends object = object> {
     this.#session.leave();
   }
 
-  async #untilStarted(): Promise<void> {
-    const waits = () => this.#state === "restarting" || this.#state === "processingThenRun";
-    while (waits()) await this.#loop.until(() => !waits());
-    if (this.#state === "running") await this.#begun;
-  }
-
-  #untilStopped(): Promise<void> {
-    return this.#loop.until(() => this.status !== "stopping");
+  /** Resolves when the worker is in none of these states. Undefined when it is in none of them now. */
+  #while(...states: readonly State[]): Promise<void> | undefined {
+    const left = () => !states.includes(this.#state);
+    return left() ? undefined : this.#loop.waiters.until(left).then(() => this.#while(...states));
   }
 
   /** Throws when the driver is closed, or its store cannot be used: nothing hangs (R33). */
   async #untilIdle(): Promise<void> {
     await this.#loop.untilIdle(() => this.#unusable !== undefined || this.status !== "running");
     if (this.#unusable !== undefined) throw this.#unusable;
-  }
-
-  /** The network is back: sends what waits to be sent again, and starts jobs that were released because of it. */
-  async #promote(jobs: readonly JobRecord[]): Promise<void> {
-    this.#loop.retryNow();
-    // One that cannot be promoted (it is gone, it runs, this worker may not) runs when its delay is over.
-    for (const { queue, id } of jobs) await this.#driver.command({ type: "promote", queue, id }).catch(() => {});
-    this.#loop.wake();
   }
 
   /** Other workers may have its jobs now: goes on as a new worker (R14), unless it is stopping or its driver is closed. */

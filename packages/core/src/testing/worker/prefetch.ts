@@ -1,6 +1,6 @@
 import type { Driver } from "../../driver/driver.ts";
 import type { HandlerContext } from "../../job/handler.ts";
-import { Slots } from "../../job/slots.ts";
+import { Slots } from "../../worker/claims.ts";
 import type { Worker } from "../../worker/worker.ts";
 import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
 

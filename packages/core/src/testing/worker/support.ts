@@ -2,7 +2,7 @@ import type { Driver } from "../../driver/driver.ts";
 import type { HandlerContext } from "../../job/handler.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
 import type { ExchangeReply, ExchangeRequest } from "../../store/verbs.ts";
-import type { WorkerEvents, WorkerOptions } from "../../worker/events.ts";
+import type { WorkerEvents, WorkerOptions } from "../../worker/options-and-events.ts";
 import { Worker } from "../../worker/worker.ts";
 import type { DriverUnderTest, OpenDriver, TestRunner } from "../harness.ts";
 import { checkInvariants } from "../invariants.ts";

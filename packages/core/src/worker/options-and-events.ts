@@ -1,15 +1,19 @@
-import type { Clock } from "../driver/clock.ts";
+import { type Clock, systemClock } from "../driver/clock.ts";
 import type { Connectivity, Driver } from "../driver/driver.ts";
-import type { Duration } from "../job/duration.ts";
-import type { Emitter } from "../job/emitter.ts";
+import { callable, fields, integer, list, positiveMs } from "../job/checks.ts";
+import { DEFAULTS } from "../job/defaults.ts";
+import { type Duration, toMs } from "../job/duration.ts";
+import { Emitter } from "../job/emitter.ts";
 import { fromStoredError, LeaseLostError, QuaysideError } from "../job/errors.ts";
 import type { HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
 import type { Json } from "../job/json.ts";
+import { LIMITS } from "../job/limits.ts";
+import { checkName } from "../job/place.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { RetryPolicy } from "../job/retry.ts";
-import type { JobQuota, Slots } from "../job/slots.ts";
 import type { Settlement } from "../store/verbs.ts";
 import type { Attempt } from "./attempt.ts";
+import { type JobQuota, Slots } from "./claims.ts";
 
 /** Most jobs at once where the user does not say. */
 export const CONCURRENCY = 10;
@@ -158,6 +162,54 @@ export interface Settled {
 export interface AttemptEnd {
   readonly error?: unknown;
   readonly result?: unknown;
+}
+
+/** Receives what happens in an attempt. */
+export interface AttemptListener {
+  /** The attempt has ended, or its grace is over: its worker sends this. At most once, and not after `lose`. */
+  settled(settled: Settled): void;
+  /** The handler has returned: its slot is free. Exactly once. */
+  returned(attempt: Attempt): void;
+  progressed(attempt: Attempt, value: Json): void;
+  logged(attempt: Attempt, line: string): void;
+  /** The handler has not returned within the grace after its signal was aborted. Once. */
+  stuck(attempt: Attempt, durationMs: number): void;
+  /** Something went wrong beside the job. */
+  fault(error: unknown): void;
+}
+
+/** Options of a worker, checked and with their defaults. */
+export interface WorkerSettings<Ctx extends object> extends WorkerOptions<Ctx> {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly events: Emitter<WorkerEvents>;
+  readonly slots: Slots;
+  readonly prefetch: number;
+  readonly sleepMs: number;
+  readonly leaseMs: number;
+}
+
+/** @throws {QuaysideError} `invalid_option` naming the option that is wrong. */
+export function resolveOptions<Ctx extends object>(options: WorkerOptions<Ctx>): WorkerSettings<Ctx> {
+  for (const queue of list(fields(options, "options").queues, "queues")) {
+    checkName(fields(queue, "queues").name, "queue name");
+    callable(queue.run, "run");
+    if (queue.concurrency !== undefined) integer(queue.concurrency, 1, LIMITS.claim, "concurrency");
+  }
+  const { name, maxJobs, sleep } = options;
+  const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency");
+  if (name !== undefined) checkName(name, "name");
+  if (maxJobs !== undefined) integer(maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
+  return {
+    ...options,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? Math.random,
+    events: options.events ?? new Emitter<WorkerEvents>(),
+    slots: options.slots ?? new Slots(concurrency),
+    prefetch: integer(options.prefetch ?? 0, 0, LIMITS.claim, "prefetch"),
+    sleepMs: sleep === undefined ? Number.POSITIVE_INFINITY : toMs(sleep, "sleep"),
+    leaseMs: positiveMs(options.lease ?? DEFAULTS.leaseMs, "lease", 100),
+  };
 }
 
 /** Counts and times attempts. */

@@ -1,0 +1,21 @@
+/** Calls that wait until something holds. Code that may have changed it calls `ask`. */
+export class Waiters {
+  readonly #waiters = new Set<() => void>();
+
+  /** Resolves when `test` holds, now or at a later `ask`. */
+  until(test: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const waiter = () => {
+        if (!test()) return;
+        this.#waiters.delete(waiter);
+        resolve();
+      };
+      this.#waiters.add(waiter);
+      waiter();
+    });
+  }
+
+  ask(): void {
+    for (const waiter of this.#waiters) waiter();
+  }
+}

@@ -1,0 +1,281 @@
+import { type Clock, Timer } from "../driver/clock.ts";
+import { LIMITS } from "../job/limits.ts";
+import { backoffDelay } from "../job/retry.ts";
+import type { ClaimedJob, ClaimQueue, ExchangeRequest } from "../store/verbs.ts";
+import { RESEND } from "./exchange-client.ts";
+import type { WorkerQueue } from "./options-and-events.ts";
+
+/**
+ * Room for so many handlers at once, shared by workers: together they never run more. A worker that found no slot waits in
+ * line and goes before those that come later, so that none of them starves.
+ */
+export class Slots {
+  readonly #members = new Set<SlotMember>();
+  readonly #line = new Set<SlotMember>();
+  #size: number;
+  #free: number;
+
+  constructor(size: number) {
+    this.#size = this.#free = size;
+  }
+
+  /** Changes how many there are. Those that are taken stay taken, even if they are more. */
+  resize(size: number): void {
+    this.give(size - this.#size);
+    this.#size = size;
+  }
+
+  join(member: SlotMember): void {
+    this.#members.add(member);
+  }
+
+  leave(member: SlotMember): void {
+    this.#members.delete(member);
+    this.#line.delete(member);
+    this.#announce();
+  }
+
+  /** Slots that a worker may take now: each worker before it in line has a claim to one. */
+  freeFor(member: SlotMember): number {
+    let free = this.#free;
+    for (const other of this.#line) {
+      if (other === member) break;
+      free--;
+    }
+    return Math.max(0, free);
+  }
+
+  /** Takes up to `wanted` slots; returns how many it got. */
+  take(member: SlotMember, wanted: number): number {
+    const taken = Math.max(0, Math.min(wanted, this.freeFor(member)));
+    this.#free -= taken;
+    if (taken > 0) this.#line.delete(member);
+    return taken;
+  }
+
+  /** Gives back slots, also of a worker that has left. */
+  give(count: number): void {
+    if (count === 0) return;
+    this.#free += count;
+    this.#announce();
+  }
+
+  wait(member: SlotMember): void {
+    this.#line.add(member);
+  }
+
+  #announce(): void {
+    for (const member of [...this.#members]) member.onFree();
+  }
+}
+
+interface SlotMember {
+  /** Called when there may be a free slot again. */
+  onFree(): void;
+}
+
+/** How many more jobs may be claimed: by one worker, or by all that share this. */
+export interface JobQuota {
+  left: number;
+  /** Of those, asked for by exchanges that are on their way. */
+  asked: number;
+  /** Called when nothing is left and nothing runs. */
+  readonly spent?: () => void;
+}
+
+export interface ClaimsOptions {
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly slots: Slots;
+  /** In the order of the first claim. */
+  readonly queues: readonly Pick<WorkerQueue, "name" | "concurrency" | "names">[];
+  /** How many jobs to hold beyond those that run. */
+  readonly prefetch: number;
+  /** Looks for work at least this often. */
+  readonly sleepMs: number;
+  /** False where something else wakes the worker for jobs that fall due. */
+  readonly alarm?: boolean | undefined;
+}
+
+export interface ClaimsListener {
+  /** Looks for work now. */
+  wake(): void;
+  /** There may be a free slot again. */
+  changed(): void;
+}
+
+interface RunningJobs {
+  /** How many jobs of a queue run now. */
+  runningOf(queue: string): number;
+}
+
+/** A claim on its way to the store. */
+export interface Claim {
+  /** Slots that were taken for it. */
+  readonly slots: number;
+  readonly quota: JobQuota;
+  readonly request: ExchangeRequest["claim"];
+}
+
+/** What a worker may claim and when, by its slots and its quota, and the jobs that it has claimed and not started. */
+export class Claims implements SlotMember {
+  /** Set at each start of the worker. */
+  quota: JobQuota = { left: 0, asked: 0 };
+  /** The one queue to claim from; undefined: all. Set at each start. */
+  only: string | undefined;
+  /** There may be something to claim. */
+  mayBeDue = false;
+  readonly #options: ClaimsOptions;
+  readonly #running: RunningJobs;
+  readonly #listener: ClaimsListener;
+  readonly #wakeTimer: Timer;
+  /** Armed while no claims are made because they were refused. */
+  readonly #pause: Timer;
+  /** Claims in a row that were refused. */
+  #refusals = 0;
+  /** In the order in which they were claimed. */
+  #held: readonly ClaimedJob[] = [];
+  /** Counts claims that brought jobs: the next claim begins with another queue. */
+  #turn = 0;
+
+  constructor(options: ClaimsOptions, running: RunningJobs, listener: ClaimsListener) {
+    this.#options = options;
+    this.#running = running;
+    this.#listener = listener;
+    this.#wakeTimer = new Timer(options.clock);
+    this.#pause = new Timer(options.clock);
+  }
+
+  /** See `SlotMember`. */
+  onFree(): void {
+    this.#listener.changed();
+  }
+
+  open(): void {
+    this.#options.slots.join(this);
+  }
+
+  /** Drops the held jobs, and does not wake until the next claim. */
+  close(): void {
+    this.#held = [];
+    this.rest();
+    this.#pause.disarm();
+    this.#options.slots.leave(this);
+  }
+
+  /** Jobs that are claimed and not started. */
+  get held(): readonly ClaimedJob[] {
+    return this.#held;
+  }
+
+  get isSpent(): boolean {
+    return this.quota.left <= 0;
+  }
+
+  /** No claims are made because they were refused. */
+  get isPaused(): boolean {
+    return this.#pause.armed;
+  }
+
+  /** Whether there may be something to claim, and room for it. */
+  get isDue(): boolean {
+    const free = this.#free;
+    return this.mayBeDue && !this.isPaused && free + this.#ahead(free) > 0;
+  }
+
+  /** Waits in line for a slot, where it needs one. */
+  wait(): void {
+    const wants = this.#held.length > 0 || (this.mayBeDue && !this.isPaused);
+    if (wants && !this.isSpent) this.#options.slots.wait(this);
+  }
+
+  /** Takes a slot for each of the held jobs, as far as there are some; returns these jobs. */
+  start(): readonly ClaimedJob[] {
+    const count = this.#options.slots.take(this, this.#held.length);
+    const jobs = this.#held.slice(0, count);
+    this.#held = this.#held.slice(count);
+    return jobs;
+  }
+
+  /** Drops held jobs: all, or those of these tokens; returns how many. The next exchange does not name them. */
+  drop(tokens?: ReadonlySet<string>): number {
+    const left = tokens ? this.#held.filter(({ token }) => !tokens.has(token)) : [];
+    const count = this.#held.length - left.length;
+    this.#held = left;
+    return count;
+  }
+
+  /** Takes the slots for a claim of all that it may claim; of nothing, where it may not claim now. */
+  begin(may: boolean): Claim {
+    const { quota } = this;
+    const claims = may && !this.isPaused;
+    const slots = claims ? this.#options.slots.take(this, this.#free) : 0;
+    const prefetch = claims ? this.#ahead(slots) : 0;
+    const limit = slots + prefetch;
+    quota.asked += limit;
+    if (limit > 0) this.mayBeDue = false;
+    this.rest();
+    const queues = limit > 0 ? this.#queues() : [];
+    return { slots, quota, request: { limit, ...(prefetch > 0 && { prefetch }), queues } };
+  }
+
+  /** Ends a claim that brought these jobs. Returns those to start, and holds the others. */
+  end({ slots, quota, request }: Claim, jobs: readonly ClaimedJob[]): readonly ClaimedJob[] {
+    const { length } = jobs;
+    quota.asked -= request.limit;
+    quota.left -= length;
+    if (length > 0) this.#turn++;
+    this.#held = [...this.#held, ...jobs.slice(slots)];
+    this.#options.slots.give(Math.max(0, slots - length));
+    return jobs.slice(0, slots);
+  }
+
+  /** The claim was answered with these jobs. Where they are fewer than its slots, looks again when there may be more. */
+  answered({ slots, request }: Claim, count: number, nextWakeMs = Number.POSITIVE_INFINITY): void {
+    const { alarm, sleepMs } = this.#options;
+    if (request.limit > 0) this.#refusals = 0;
+    if (count >= slots) return;
+    if (nextWakeMs === 0) this.mayBeDue = true;
+    const ms = alarm === false ? sleepMs : Math.min(nextWakeMs, sleepMs);
+    if (nextWakeMs > 0 && ms < Number.POSITIVE_INFINITY) this.#wakeTimer.arm(ms, () => this.#listener.wake());
+  }
+
+  /** The claim alone was refused: the next one waits. */
+  refused(): void {
+    const { random } = this.#options;
+    this.#pause.arm(backoffDelay(RESEND, ++this.#refusals, random()), () => this.#listener.wake());
+  }
+
+  /** Does not wake by itself until the next claim is answered. */
+  rest(): void {
+    this.#wakeTimer.disarm();
+  }
+
+  get #left(): number {
+    return this.quota.left - this.quota.asked;
+  }
+
+  get #free(): number {
+    return Math.max(0, Math.min(this.#options.slots.freeFor(this), this.#left));
+  }
+
+  /** How many jobs it may claim beside `free`, to be started later. */
+  #ahead(free: number): number {
+    const wanted = this.#options.prefetch - this.#held.length;
+    return Math.max(0, Math.min(wanted, this.#left - free, LIMITS.claim - free));
+  }
+
+  /** After each claim that brought jobs another queue comes first, so that none is always last. */
+  #queues(): readonly ClaimQueue[] {
+    const queues = this.#options.queues.filter(({ name }) => this.only === undefined || name === this.only);
+    const first = this.#turn % Math.max(1, queues.length);
+    return [...queues.slice(first), ...queues.slice(0, first)].flatMap(({ name, concurrency, names }) => {
+      const known = names?.();
+      // Without any handler there is nothing to claim, and no name that is unknown.
+      if (known?.length === 0) return [];
+      const limit = concurrency && { limit: Math.max(0, concurrency - this.#running.runningOf(name)) };
+      return [{ queue: name, ...limit, ...(known && { names: known }) }];
+    });
+  }
+}
