@@ -204,9 +204,9 @@ export class DurableAlarm implements Store {
   *#needed(now: number, late: boolean): Program<number | undefined> {
     const { works, wish } = this.#options;
     const job = works() ? yield* attentionAt(now, this.#options.plugins) : undefined;
-    // It fell due since the last look: it has its alarm, which is not put off.
-    if (late && job !== undefined && job <= now) return undefined;
     const asked = wish && (yield* wish());
+    // What fell due since the last look has its alarm, which is not put off.
+    if (late && [job, asked].some((at) => at !== undefined && at <= now)) return undefined;
     const instants: number[] = [];
     if (job !== undefined) instants.push(job > now ? job : now + GUARD_MS);
     // What is due while the alarm rings is being seen to: it needs a guard alone.
