@@ -145,7 +145,7 @@ describe("R32: an exchange that says too much", () => {
     ["running", { running: many(250_000, "1") }],
     ["settle", { settle: many(250_000, { token: "1", outcome: "cancelled" }) }],
     ["progress", { progress: many(250_000, { token: "1" }) }],
-    ["running", { running: ["1".repeat(3_000_000)] }],
+    ["running[0]", { running: ["1".repeat(3_000_000)] }],
     ["claim.queues", { claim: { limit: 1, queues: Array.from({ length: 150_000 }, (_, n) => ({ queue: `${n}` })) } }],
   ])("over RPC is refused, and named: %s", async (option, part) => {
     const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, "mail"));

@@ -33,6 +33,9 @@ export const jobs = defineJobs({
   odd: { input: z.string(), maxAttempts: 2, backoff: 20 },
   // Whose dispatch answers as `TARGETS` says by its payload.
   misled: { input: z.string(), maxAttempts: 2, backoff: 20 },
+  // Answered as `ATTACKS` says by its payload, from a consumer or in place of one.
+  attacked: { input: z.string(), maxAttempts: 2, backoff: 20, timeout: "400ms" },
+  aimed: { input: z.string(), maxAttempts: 2, backoff: 20, timeout: "400ms" },
   "not-yet": {},
   defined: defineJob<{ word: string }>({ handler: ({ word }) => word.toUpperCase() }),
 });
@@ -211,6 +214,9 @@ export const TARGETS: Readonly<Record<string, unknown>> = {
   "a function that is no webhook": () => 1,
 };
 
+/** What a consumer, or `dispatch`, does with a job of `attacks-bridges`; set by the tests. */
+export const ATTACKS = new Map<string, (call: object) => unknown>();
+
 /** Runs of jobs that were released without a delay. */
 export const releases: number[] = [];
 
@@ -218,6 +224,7 @@ export const releases: number[] = [];
 export class MortalConsumer extends jobConsumer<typeof jobs, Cloudflare.Env>({ jobs }) {
   override async runJob(call: object): Promise<object> {
     const { name, payload } = (call as { readonly job: { readonly name: string; readonly payload: string } }).job;
+    if (name === "attacked") return ATTACKS.get(payload)?.(call) as object;
     if (name !== "odd") throw new TypeError("not as a reply");
     if (payload !== "a release without a delay") return ANSWERS[payload] as object;
     releases.push(Date.now());
@@ -237,7 +244,8 @@ export class StillbornConsumer extends jobConsumer<typeof jobs, Cloudflare.Env>(
 export class DispatchQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
   jobs,
   dispatch: (env, { name, payload }) => {
-    if (name === "mortal" || name === "odd") return env.MORTAL_CONSUMER;
+    if (name === "mortal" || name === "odd" || name === "attacked") return env.MORTAL_CONSUMER;
+    if (name === "aimed") return ATTACKS.get(payload as string)?.(env) as never;
     if (name === "misled") return TARGETS[payload as string] as never;
     if (name === "stillborn") return env.STILLBORN_CONSUMER;
     if (name === "orphan") return undefined as never;

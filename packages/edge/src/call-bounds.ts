@@ -1,4 +1,4 @@
-import { type ExchangeRequest, QuaysideError } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
 
 /** Most names in one call of an object: each costs a read, and lost ones are written to the lease (R32). */
 export const CALL_BOUNDS = {
@@ -8,25 +8,6 @@ export const CALL_BOUNDS = {
   tokenLength: 64,
   queues: 1_000,
 } as const;
-
-/** @throws {QuaysideError} `invalid_option` for a round that says more than a worker can have to say. */
-export function checkRound(request: ExchangeRequest): ExchangeRequest {
-  const { settle, running, progress = [], claim } = request;
-  for (const [option, tokens] of [
-    ["settle", settle.map(({ token }) => token)],
-    ["running", running],
-    ["progress", progress.map(({ token }) => token)],
-  ] as const) {
-    checkCount(tokens, option, CALL_BOUNDS.tokens);
-    if (tokens.some((token) => typeof token !== "string" || token.length > CALL_BOUNDS.tokenLength))
-      throw refusal(
-        option,
-        `names a job by a token that is none of an exchange: they have at most ${CALL_BOUNDS.tokenLength} characters`,
-      );
-  }
-  checkQueues(claim.queues, "claim.queues");
-  return request;
-}
 
 /** @throws {QuaysideError} `invalid_option` for more queues than one call may ask for. */
 export const checkQueues = <T>(queues: readonly T[], option: string): readonly T[] =>

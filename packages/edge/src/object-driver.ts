@@ -15,6 +15,7 @@ import {
   type NumberedRequest,
   type Plugin,
   type Program,
+  QuaysideError,
   type Quota,
   Reply,
   type Schedule,
@@ -128,13 +129,20 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 
   override async command(command: Command): Promise<CommandReply> {
-    if (command.type === "schedule") this.#options.check(command.rule.startAt ?? this.#options.clock.now());
+    if (command.type === "update" && command.payload !== undefined) checkSize(command.payload);
+    if (command.type === "schedule") {
+      checkSize(command.job.payload);
+      this.#options.check(command.rule.startAt ?? this.#options.clock.now());
+    }
     return super.command(command);
   }
 
   #check(jobs: readonly NewJob[]): void {
     const now = this.#options.clock.now();
-    for (const { delayMs = 0 } of jobs) this.#options.check(now + delayMs);
+    for (const { delayMs = 0, payload } of jobs) {
+      checkSize(payload);
+      this.#options.check(now + delayMs);
+    }
   }
 
   /** Tells of a change when it is committed, and never of one that was undone. */
@@ -174,6 +182,26 @@ export class ObjectDriver extends StoreDriver implements Pages {
   override schedules(queue: string): Promise<readonly Schedule[]> {
     return allSchedules((after) => this.schedulesPage(queue, after));
   }
+}
+
+/** Of a payload in bytes: with result, progress and logs its job fits into a reply, without which it could never be claimed. */
+const PAYLOAD_MOST = 7 * 1024 * 1024;
+
+/** @throws {QuaysideError} `payload_too_large` for a payload whose job no reply could carry. */
+function checkSize(payload: string): void {
+  // A character has at most three bytes.
+  if (payload.length * 3 <= PAYLOAD_MOST) return;
+  const bytes = new TextEncoder().encode(payload).length;
+  if (bytes <= PAYLOAD_MOST) return;
+  const limit = PAYLOAD_MOST;
+  throw new QuaysideError(
+    "payload_too_large",
+    `The payload is ${bytes} bytes of JSON; an object takes at most ${limit}.`,
+    {
+      bytes,
+      limit,
+    },
+  );
 }
 
 const isGone = ({ worker, liveness }: { worker: string; liveness: Liveness }, alive: ReadonlySet<string>): boolean =>

@@ -16,7 +16,8 @@ import {
   type Quota,
   type Schedule,
 } from "@quayside/core";
-import { checkQueues, checkRound } from "./call-bounds.ts";
+import { checkQueues } from "./call-bounds.ts";
+import { checkCommand, checkJobs, checkRound } from "./call-checks.ts";
 import { changeStream } from "./change-stream.ts";
 import type { ObjectDriver } from "./object-driver.ts";
 import { type QueueRpc, type Reply, reply, type ShardVerbs } from "./queue-rpc.ts";
@@ -43,7 +44,10 @@ export class ObjectRpc implements QueueRpc {
   ): Promise<Reply<readonly EnqueueReceipt[]>> {
     return this.#answer(
       (driver) => driver.enqueue(jobs, request, quota),
-      jobs.map(({ queue }) => queue),
+      () => {
+        checkJobs(jobs, request);
+        return jobs.map(({ queue }) => queue);
+      },
     );
   }
 
@@ -70,7 +74,10 @@ export class ObjectRpc implements QueueRpc {
   }
 
   command(command: Command): Promise<Reply<CommandReply>> {
-    return this.#answer((driver) => driver.command(command), [command.queue]);
+    return this.#answer(
+      (driver) => driver.command(command),
+      () => [checkCommand(command).queue],
+    );
   }
 
   schedules(queue: string, after?: string): Promise<Reply<readonly Schedule[]>> {
@@ -89,7 +96,14 @@ export class ObjectRpc implements QueueRpc {
     verb: Verb,
     ask: ShardVerbs[Verb]["ask"],
   ): Promise<Reply<ShardVerbs[Verb]["answer"]>> {
-    return this.#answer((driver) => driver.shard(verb, ask), "jobs" in ask ? ask.jobs.map(({ queue }) => queue) : []);
+    return this.#answer(
+      (driver) => driver.shard(verb, ask),
+      () => {
+        if (!("jobs" in ask)) return [];
+        checkJobs(ask.jobs, ask.request);
+        return ask.jobs.map(({ queue }) => queue);
+      },
+    );
   }
 
   async events(queue?: string): Promise<ReadableStream<Uint8Array>> {
@@ -98,9 +112,15 @@ export class ObjectRpc implements QueueRpc {
     return changeStream((listener) => driver.watch(listener), clock, queue);
   }
 
-  async #answer<T>(work: (driver: ObjectDriver) => Promise<T>, queues?: readonly string[]): Promise<Reply<T>> {
+  /** @param queues checks the call, and returns the queues that it brings something to. */
+  async #answer<T>(work: (driver: ObjectDriver) => Promise<T>, queues?: () => readonly string[]): Promise<Reply<T>> {
     const { enter, driver } = this.#options;
-    await enter(queues);
+    let brought: readonly string[] | undefined;
+    const checked = await reply(async () => {
+      brought = queues?.();
+    });
+    if (!checked.ok) return checked;
+    await enter(brought);
     return reply(() => work(driver));
   }
 }

@@ -111,11 +111,12 @@ function fieldsOf({ errors }: Readonly<Record<string, unknown>>): readonly Field
 
 /**
  * @throws {QuaysideError} `network`, when the answer cannot be the remote's: a portal on the way may say 200 to anything.
- * A job is answered for under its own id, or, as a duplicate, under that of another.
+ * A job is answered for under its own id, or, as a duplicate by its dedupe key, under that of another.
  */
 export function checkReceipts(receipts: unknown, jobs: readonly NewJob[]): void {
   const fits = (job: NewJob, receipt: EnqueueReceipt | null | undefined) =>
-    typeof receipt?.id === "string" && (receipt.id === job.id || receipt.deduplicated === true);
+    typeof receipt?.id === "string" &&
+    (receipt.id === job.id || (job.dedupe !== undefined && receipt.deduplicated === true));
   const list: readonly (EnqueueReceipt | null)[] = Array.isArray(receipts) ? receipts : [];
   if (list.length === jobs.length && jobs.every((job, index) => fits(job, list[index]))) return;
   const said = Array.isArray(receipts) ? `${receipts.length} receipts, some of other jobs` : "no list of receipts";

@@ -30,8 +30,13 @@ export async function fromScheduled<Jobs extends JobMap>(
   jobs: JobToAdd<Jobs> | readonly JobToAdd<Jobs>[],
   options: OnceOptions = {},
 ): Promise<readonly string[]> {
-  const at = new Date(scheduledTime).toISOString();
+  const instant = new Date(scheduledTime);
+  if (Number.isNaN(instant.getTime()))
+    throw refused("scheduledTime", `must be an instant, got ${String(scheduledTime)}`);
+  const at = instant.toISOString();
   const listed = Array.isArray(jobs) ? (jobs as readonly JobToAdd<Jobs>[]) : [jobs as JobToAdd<Jobs>];
+  if (listed.some((job) => typeof job !== "object" || job === null))
+    throw refused("jobs", "must be a job, or a list of jobs");
   const seen = new Map<string, number>();
   const marked = listed.map((job) => {
     if (job.id !== undefined) return once(job, `cron ${cron} ${at} ${job.name} ${job.id}`, options);
@@ -49,6 +54,8 @@ export async function fromScheduled<Jobs extends JobMap>(
   await Promise.all(checks);
   return ids;
 }
+
+const refused = (option: string, rule: string) => new QuaysideError("invalid_option", `${option} ${rule}.`, { option });
 
 async function checkStored<Jobs extends JobMap>(queue: Queue<Jobs>, job: JobToAdd<Jobs>, id: string): Promise<void> {
   const stored = await queue.get(id);

@@ -84,6 +84,8 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
 /** Every property of a binding's stub can be called, whatever its entrypoint has. */
 function consumerOf(target: unknown): JobConsumer {
   if (typeof (target as Partial<JobConsumer>).runJob === "function") return target as JobConsumer;
+  // It is refused here: a rejection of its own has nowhere to go.
+  if (target instanceof Promise) target.catch(() => {});
   throw new QuaysideError(
     "invalid_option",
     "dispatch must answer with a binding to a jobConsumer, or a webhook, at once and not by a promise.",

@@ -1,4 +1,4 @@
-import { type JobRecord, LONGEST_DURATION_MS, QuaysideError } from "@quayside/core";
+import { type JobRecord, LIMITS, LONGEST_DURATION_MS, QuaysideError } from "@quayside/core";
 import { reviveFailure, type SentFailure } from "./sent-failure.ts";
 
 /** How an attempt ended elsewhere, with errors that can be thrown and a result that can be stored. */
@@ -48,7 +48,8 @@ function resultOf(text: unknown, job: JobRecord): unknown {
 function errorOf(failure: unknown, job: JobRecord): Error {
   const sent = failure as Partial<SentFailure> | null | undefined;
   try {
-    if (typeof sent?.code === "string" && typeof sent.message === "string") return reviveFailure(sent as SentFailure);
+    if (typeof sent?.code === "string" && sent.code.length <= LIMITS.nameLength && typeof sent.message === "string")
+      return reviveFailure(sent as SentFailure);
   } catch {
     // A delay or a header that is none: refused below.
   }

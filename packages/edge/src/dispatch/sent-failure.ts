@@ -62,7 +62,8 @@ export function reviveFailure(sent: SentFailure): Error {
   const { name = "Error", stack, fields, retryAfter } = sent;
   if (error.name !== name) Object.defineProperty(error, "name", { value: name, configurable: true });
   if (stack !== undefined) error.stack = stack;
-  Object.assign(error, fields);
+  for (const key of Object.keys(fields ?? {}))
+    if (!OWN.has(key)) Object.defineProperty(error, key, { value: fields?.[key], ...PLAIN });
   if (retryAfter !== undefined) Object.assign(error, { headers: new Headers({ "retry-after": retryAfter }) });
   return sent.sealed?.[SEALED] === undefined ? error : new SealedError(error, sent.sealed[SEALED]);
 }
@@ -83,6 +84,9 @@ function errorOf({ code, message, details, delay }: SentFailure): Error {
 
 /** Fields that travel by themselves, or not at all. */
 const OWN: ReadonlySet<string> = new Set(["name", "message", "stack", "code", "details", "delay", "cause", "headers"]);
+
+/** As an assignment makes them; but one to `__proto__` would give the error another prototype. */
+const PLAIN = { enumerable: true, configurable: true, writable: true } as const;
 
 /** What of these survives JSON, and is no longer than it may be: what cannot be sent must not turn an error into another. */
 function plain(entries: readonly (readonly [string, read: () => unknown])[]): Record<string, Json> {
