@@ -155,11 +155,15 @@ describe("attacks RPC: jobs", () => {
       "invalid_option flow.parentRef; lists 1, counts 1, gives 1",
       job({ flow: { parentRef: "none" } }),
     ],
-    ["a field of 100 kB that is none", "added; lists 2, counts 2, gives 1", job({ other: "x".repeat(100_000) })],
-    ["a recurrence of its own", "added; lists 2, counts 2, gives 1", job({ recurrence: "k" })],
+    [
+      "a field of 100 kB that is none",
+      "invalid_option other; lists 1, counts 1, gives 1",
+      job({ other: "x".repeat(100_000) }),
+    ],
+    ["a recurrence of its own", "invalid_option recurrence; lists 1, counts 1, gives 1", job({ recurrence: "k" })],
     [
       "parents of its own",
-      "added; lists 2, counts 2, gives 1",
+      "invalid_option parent; lists 1, counts 1, gives 1",
       job({ parent: { queue: "mail", id: "before", onFailure: "fail" } }),
     ],
     ["sealed, though it is not", "added; lists 2, counts 2, gives 1", job({ sealed: true })],
@@ -561,7 +565,7 @@ describe("attacks RPC: commands", () => {
     ],
     [
       "a setting that is the engine's own",
-      "affected 0; 0 schedules; lists 1, counts 1, gives 1",
+      "invalid_option paused; 0 schedules; lists 1, counts 1, gives 1",
       { type: "configure", queue: "mail", paused: true, blockedNames: ["note"] },
     ],
     [

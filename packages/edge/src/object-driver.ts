@@ -22,6 +22,7 @@ import {
   type Store,
   StoreDriver,
 } from "@quayside/core";
+import { jsonBytes } from "./json-bytes.ts";
 import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
 import type { ShardVerbs } from "./queue-rpc.ts";
 import { ObjectShard } from "./shards/object-shard.ts";
@@ -184,23 +185,19 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 }
 
-/** Of a payload in bytes: with result, progress and logs its job fits into a reply, without which it could never be claimed. */
+/** Of a payload as a record holds it: with result, progress and logs its job fits into a reply, without which no worker gets it. */
 const PAYLOAD_MOST = 7 * 1024 * 1024;
 
 /** @throws {QuaysideError} `payload_too_large` for a payload whose job no reply could carry. */
 function checkSize(payload: string): void {
-  // A character has at most three bytes.
-  if (payload.length * 3 <= PAYLOAD_MOST) return;
-  const bytes = new TextEncoder().encode(payload).length;
+  // A UTF-16 unit takes at most six bytes, as an escape.
+  if (payload.length * 6 <= PAYLOAD_MOST) return;
+  const bytes = jsonBytes(payload);
   if (bytes <= PAYLOAD_MOST) return;
-  const limit = PAYLOAD_MOST;
   throw new QuaysideError(
     "payload_too_large",
-    `The payload is ${bytes} bytes of JSON; an object takes at most ${limit}.`,
-    {
-      bytes,
-      limit,
-    },
+    `The payload takes ${bytes} bytes of its job's record, where an object has room for ${PAYLOAD_MOST}. Store large data elsewhere and pass its key.`,
+    { bytes, limit: PAYLOAD_MOST },
   );
 }
 
