@@ -1,7 +1,11 @@
 import type { QueueNamespace } from "@quayside/edge";
 
-/** The fault of an object: each call fails at once; no call is answered; each takes so many ms; its answers are lost. */
-export type Fault = "throws" | "hangs" | "loses" | ((call: () => Promise<unknown>) => Promise<unknown>);
+/** The fault of an object: each call fails at once; no call is answered; its answers are lost; or what is done instead. */
+export type Fault =
+  | "throws"
+  | "hangs"
+  | "loses"
+  | ((call: () => Promise<unknown>, verb: string, args: readonly unknown[]) => Promise<unknown>);
 
 /** A namespace of which the objects of one queue can be made to fail, and which counts the exchanges with each of them. */
 export function faulty(namespace: QueueNamespace, queue: string) {
@@ -26,7 +30,7 @@ export function faulty(namespace: QueueNamespace, queue: string) {
                 await call();
                 throw failure();
               }
-              return fault ? fault(call) : call();
+              return fault ? fault(call, verb, args) : call();
             },
     });
   };

@@ -37,7 +37,7 @@ export async function open(each = 6) {
     shards: { [name]: SHARDS },
   });
   /** A worker in another process, as far as its driver goes: over RPC on this clock, or over HTTP. */
-  const remote = (way: ManualClock | "HTTP", handler: (ctx: HandlerContext) => Promise<void> = async () => {}) => {
+  const remote = (way: ManualClock | "HTTP", handler: (ctx: HandlerContext) => Promise<unknown> = async () => {}) => {
     const clock = way === "HTTP" ? systemClock : way;
     const driver =
       way === "HTTP"
@@ -47,12 +47,17 @@ export async function open(each = 6) {
     const worker = new Queue(name, driver, { clock });
     const errors: unknown[] = [];
     const ran: string[] = [];
+    /** Jobs that the worker told of, as `completed ID` or `failed ID`. */
+    const told: string[] = [];
+    for (const event of ["completed", "failed", "retrying"] as const)
+      worker.on(event, ({ job }) => told.push(`${event} ${job.id}`));
     worker.on("error", ({ error }) => errors.push(error));
     worker.on("job:email", async (_, ctx) => {
-      await handler(ctx);
+      const result = await handler(ctx);
       ran.push(ctx.id);
+      return result;
     });
-    return { worker, errors, ran };
+    return { worker, errors, ran, told };
   };
   const advance = async (clock: ManualClock, ms: number) => {
     for (let shard = 0; shard < SHARDS; shard++)

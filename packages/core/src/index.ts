@@ -8,6 +8,7 @@ export {
   type ErrorCode,
   type ErrorDetails,
   fromStoredError,
+  hasCode,
   isA,
   LeaseLostError,
   QuaysideError,

@@ -132,6 +132,7 @@ export function named({ place, sent }: Part, reply: ExchangeReply): ExchangeRepl
     jobs: reply.jobs.map((claimed): ClaimedJob => ({ ...claimed, token: nameToken(place, claimed.token) })),
     lost: reply.lost.map(own),
     cancel: reply.cancel.map(own),
+    ...(reply.settled && { settled: new Map([...reply.settled].map(([token, how]) => [own(token), how])) }),
   };
 }
 
@@ -144,6 +145,7 @@ export function merge(
   const wakes = replies.flatMap(({ nextWakeMs }) => nextWakeMs ?? []);
   const unknown = replies.flatMap((reply) => reply.unknown);
   const troubles = replies.flatMap((reply) => reply.troubles ?? []);
+  const settled = new Map(replies.flatMap((reply) => [...(reply.settled ?? [])]));
   return {
     exchange,
     jobs: replies.flatMap(({ jobs }) => jobs),
@@ -154,6 +156,7 @@ export function merge(
     ...(replies.some(({ alone }) => alone) && { alone: true }),
     ...(replies.length > 0 && replies.every(({ futile }) => futile) && { futile: true }),
     ...(troubles.length > 0 && { troubles }),
+    ...(settled.size > 0 && { settled }),
     ...(wakes.length > 0 && { nextWakeMs: Math.min(...wakes) }),
   };
 }

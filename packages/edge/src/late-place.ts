@@ -4,17 +4,20 @@ import {
   type Clock,
   type ExchangeReply,
   type ExchangeRequest,
+  hasCode,
   isA,
+  partOfRefused,
   QuaysideError,
   type Settlement,
-  toStoredError,
 } from "@quayside/core";
-import { isTrouble, within } from "./patience.ts";
+import { within } from "./patience.ts";
 
 /** How long an exchange waits for one place among several. What answers later is asked apart from the others. */
 export const PATIENCE_MS = 1_000;
-/** How long a place that is asked apart may take for its answer. */
+/** How long a place that is asked apart may take for its answer, at most; a call that it has dropped is not missed so long. */
 const ANSWER_MS = 30_000;
+/** At first: so many times the patience. Doubled with each send that fails. */
+const FIRST_ANSWER = 4;
 /** How long a place is sent the leave of a worker that has left: once more after a request that it does not answer. */
 const LEAVE_MS = 2 * ANSWER_MS;
 /** Between two sends of one exchange: doubled each time. */
@@ -42,12 +45,14 @@ export interface LatePlaceOptions {
 /** A place's news for its worker, since they were last collected. */
 export type Arrived = Pick<ExchangeReply, "lost" | "cancel" | "interrupted" | "unknown"> & {
   readonly troubles: readonly unknown[];
+  /** See `ExchangeReply.settled`. */
+  readonly settled: ReadonlyMap<string, Settlement | null>;
 };
 
 /**
- * A worker's exchanges with one place (a shard, say) that answers late or not at all. They go on beside the worker's
- * exchanges with other places, one at a time, each sent again unchanged until it is answered (R9). Meanwhile the worker's
- * settlements for the place are kept for the next one.
+ * A worker's exchanges with one place (a shard, say) that answers late, not at all, or with a refusal. They go on beside the
+ * worker's exchanges with other places, one at a time, each sent again unchanged until it is answered (R9). Meanwhile the
+ * worker's settlements for the place are kept for the next one.
  */
 export class LatePlace {
   readonly #options: LatePlaceOptions;
@@ -69,15 +74,15 @@ export class LatePlace {
   #collected: string[] = [];
   #alone: boolean;
   #isLost = false;
-  #news = { lost: [], cancel: [], interrupted: [], unknown: [], troubles: [] } as {
-    -readonly [Name in keyof Arrived]: Arrived[Name][number][];
-  };
-  /** Sends of the pending exchange that failed in a row. The first one has. */
-  #fails = 1;
+  #news = noNews();
+  /** By token: what is sent in place of a settlement that was refused. */
+  #replaced = new Map<string, Settlement>();
+  /** Sends that failed in a row. */
+  #fails = 0;
   /** Answers at once until it is asked with the others again. */
   #toWait: number;
 
-  /** @param first the exchange that the place did not answer. */
+  /** @param first the exchange that the place did not answer: it is sent again at once, as a slow place has done it by now. */
   constructor(options: LatePlaceOptions, first: ExchangeRequest, trouble: unknown, alone: boolean) {
     this.#options = options;
     this.#answeredAt = options.answeredAt;
@@ -118,7 +123,8 @@ export class LatePlace {
 
   collect(): Arrived {
     const news = this.#news;
-    this.#news = { lost: [], cancel: [], interrupted: [], unknown: [], troubles: [] };
+    this.#news = noNews();
+    for (const { token } of [...(this.#pending?.settle ?? []), ...this.#settle]) news.settled.set(token, null);
     return news;
   }
 
@@ -170,14 +176,13 @@ export class LatePlace {
 
   async #sendAll(): Promise<void> {
     const { clock, patienceMs, random, exchange, place, arrived } = this.#options;
-    if (this.#fails > 0) await this.#pause(retryMs(this.#fails, random()));
     while (!this.#closed) {
       this.#pending ??= this.#compose();
       const request = this.#pending;
       if (!request) return;
       const began = clock.monotonic();
       try {
-        const reply = await within(clock, ANSWER_MS, `Shard ${place}`, exchange(request));
+        const reply = await within(clock, this.#answerMs, `Shard ${place}`, exchange(request));
         if (this.#closed) return;
         this.#pending = undefined;
         this.#answeredAt = began;
@@ -187,15 +192,18 @@ export class LatePlace {
         if (news) arrived();
       } catch (error) {
         if (this.#closed) return;
-        if (isTrouble(error)) {
-          this.#report(error);
-          await this.#pause(retryMs(++this.#fails, random()));
-        } else {
-          this.#pending = this.#withoutRefused(request, error);
-          if (!this.#pending) this.#news.troubles.push(error);
-        }
+        const less = this.#lessThan(request, error);
+        this.#pending = less;
+        if (less && less !== request) continue;
+        // Nothing is left out that would help: it may be taken later.
+        this.#report(error);
+        await this.#pause(retryMs(++this.#fails, random()));
       }
     }
+  }
+
+  get #answerMs(): number {
+    return Math.min(ANSWER_MS, this.#options.patienceMs * FIRST_ANSWER * 2 ** Math.min(this.#fails, 10));
   }
 
   #compose(): ExchangeRequest | undefined {
@@ -223,34 +231,47 @@ export class LatePlace {
     const { jobs, alone, lost, cancel, interrupted, unknown } = reply;
     this.#alone = alone === true;
     this.#jobs = this.#jobs.concat(jobs);
-    const settled = new Set(request.settle.map(({ token }) => token));
     const news = this.#news;
+    for (const { token } of request.settle) {
+      const replaced = this.#replaced.get(token);
+      if (replaced) news.settled.set(token, replaced);
+      this.#replaced.delete(token);
+    }
     this.#news = {
-      lost: news.lost.concat(lost.filter((token) => !settled.has(token))),
+      ...news,
+      lost: news.lost.concat(lost),
       cancel: news.cancel.concat(cancel),
       interrupted: news.interrupted.concat(interrupted),
       unknown: news.unknown.concat(unknown),
-      troubles: news.troubles,
     };
-    return jobs.length + lost.length + cancel.length + interrupted.length > 0;
+    return jobs.length + lost.length + cancel.length + interrupted.length + request.settle.length > 0;
   }
 
-  /** The request was refused and would be again (R30): half of it goes, then reports, then the attempt fails. */
-  #withoutRefused(request: ExchangeRequest, error: unknown): ExchangeRequest | undefined {
-    const { progress, ...rest } = request;
-    const { settle } = rest;
-    // A later one was answered: this one has been, too, or its worker is another's by now.
-    if (isA(QuaysideError, error) && error.code === "stale_exchange") return undefined;
-    if (settle.length > 1) {
-      const half = Math.ceil(settle.length / 2);
-      this.#settle = [...settle.slice(half), ...this.#settle];
-      return { ...request, settle: settle.slice(0, half) };
+  /**
+   * What of the request is sent again after this error: all of it, unless it was refused and would be again (R30). Then it
+   * goes in part, as an exchange with one object does. The rest is named as running, and settled later.
+   */
+  #lessThan(request: ExchangeRequest, error: unknown): ExchangeRequest | undefined {
+    const { progress: _, ...rest } = request;
+    const { settle, running } = rest;
+    // A later one was answered: whether this one was is not known, or its worker is another's by now.
+    if (hasCode(error, "stale_exchange")) {
+      this.#news.lost = this.#news.lost.concat(settle.map(({ token }) => token));
+      return undefined;
     }
-    if (progress) return rest;
-    const [only] = settle;
-    if (!only || (only.outcome === "failed" && only.error.code === "invalid_result")) return undefined;
-    const message = `How this attempt ended could not be stored: ${toStoredError(error).message}`.slice(0, 1_000);
-    return { ...rest, settle: [{ token: only.token, outcome: "failed", error: { code: "invalid_result", message } }] };
+    const part = partOfRefused(request, error);
+    if (!part) return request;
+    const later = settle.slice(part.settle.length);
+    this.#settle = [...later, ...this.#settle];
+    const [first] = part.settle;
+    if (first && first !== settle[0]) this.#replaced.set(first.token, first);
+    return {
+      ...rest,
+      settle: part.settle,
+      running: [...running, ...later.map(({ token }) => token)],
+      ...(part.progress.length > 0 && { progress: part.progress }),
+      claim: { limit: 0, queues: [] },
+    };
   }
 
   /** Once for each cause, until the place is asked with the others again. */
@@ -277,6 +298,15 @@ export class LatePlace {
     });
   }
 }
+
+const noNews = () => ({
+  lost: [] as string[],
+  cancel: [] as string[],
+  interrupted: [] as ExchangeReply["interrupted"][number][],
+  unknown: [] as ExchangeReply["unknown"][number][],
+  troubles: [] as unknown[],
+  settled: new Map<string, Settlement | null>(),
+});
 
 const causeOf = (error: unknown): string => (isA(QuaysideError, error) ? error.code : String(error));
 

@@ -29,6 +29,7 @@ import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
 import { within } from "./patience.ts";
 import { checkNamespace, type QueueNamespace, queueStub } from "./queue-rpc.ts";
 import { ShardAdder } from "./shards/add.ts";
+import { boundedShard } from "./shards/bounded-shard.ts";
 import { ShardCommands } from "./shards/command.ts";
 import { ShardExchange } from "./shards/exchange.ts";
 import { Layout, type ShardsOption } from "./shards/layout.ts";
@@ -45,7 +46,10 @@ export interface ShardedDriverOptions {
   readonly shards: ShardsOption;
   /** For the pauses between attempts to watch. Default: the platform's. */
   readonly clock?: Clock;
-  /** How long an exchange waits for one shard, before it goes on without it. Default 1 s. */
+  /**
+   * How long an exchange waits for one shard, before it goes on without it. Default 1 s. Reads (`counts`, `list`, …) wait ten
+   * times as long for one, adds and commands thirty times, then fail with `network`; `details.shard` names it.
+   */
   readonly patience?: Duration;
   /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
   readonly random?: () => number;
@@ -269,7 +273,8 @@ export class ShardedDriver implements Driver, Pages {
 
   #shard(index: number): ShardPort {
     for (let next = this.#shards.length; next <= index; next++) {
-      const shard = this.#open(next);
+      const options = { clock: this.#clock, patienceMs: this.#patienceMs, shard: next };
+      const shard = boundedShard(this.#open(next), options);
       for (const queue of this.#queues) shard.follow(queue);
       for (const [entry, stops] of this.#watches) stops.push(shard.watch(entry));
       this.#shards.push(shard);

@@ -1,7 +1,7 @@
 import type { ClaimedJob, Clock, ExchangeReply, ExchangeRequest } from "@quayside/core";
 import { QuaysideError } from "@quayside/core";
 import { queuesLeft, type RecallingReply, type RecallingRequest } from "./exchange-parts.ts";
-import { LatePlace } from "./late-place.ts";
+import { type Arrived, LatePlace } from "./late-place.ts";
 import { within } from "./patience.ts";
 
 /** Workers remembered by one driver. */
@@ -32,6 +32,8 @@ interface Known {
   readonly forgiven: Map<string, { readonly at: number; readonly promptAnswers: number }>;
   /** By the monotonic clock: the last exchange that was answered. */
   answeredAt: number | undefined;
+  /** Of places that are asked with the others again, and not told yet. */
+  news: Arrived[];
 }
 
 /**
@@ -50,9 +52,10 @@ export class WorkerPlaces {
 
   async exchange(request: RecallingRequest): Promise<RecallingReply> {
     const known = this.#known(request.worker);
+    for (const [name, place] of known.late) if (place.isPrompt) this.#forgive(known, name);
     const reply = known.late.size > 0 ? await this.#beside(known, request) : await this.#main(known, request);
     if (request.leave) await this.#leave(request.worker, known);
-    return reply;
+    return withNews(reply, [...known.news.splice(0), ...[...known.late.values()].map((place) => place.collect())]);
   }
 
   close(): void {
@@ -77,7 +80,12 @@ export class WorkerPlaces {
   }
 
   #known(worker: string): Known {
-    const known = this.#workers.get(worker) ?? { late: new Map(), forgiven: new Map(), answeredAt: undefined };
+    const known = this.#workers.get(worker) ?? {
+      late: new Map(),
+      forgiven: new Map(),
+      answeredAt: undefined,
+      news: [],
+    };
     this.#workers.delete(worker);
     this.#workers.set(worker, known);
     const [oldest] = this.#workers.keys();
@@ -119,7 +127,6 @@ export class WorkerPlaces {
 
   /** An exchange while there are late places. */
   async #beside(known: Known, request: RecallingRequest): Promise<RecallingReply> {
-    for (const [name, place] of known.late) if (place.isPrompt) this.#forgive(known, name);
     const { home } = this.#options;
     const places = [...known.late];
     for (const [, place] of places) place.expire(request.leaseMs);
@@ -161,16 +168,10 @@ export class WorkerPlaces {
       place.take({ ...part, running, claim });
       if (place.isLost) for (const token of part.running) lost.push(token);
     }
-    const news = places.map(([, place]) => place.collect());
-    const troubles = [...(reply.troubles ?? []), ...news.flatMap(({ troubles }) => troubles)];
     return {
       ...reply,
       jobs: [...brought.flatMap(({ jobs }) => jobs), ...reply.jobs],
-      lost: [...reply.lost, ...lost, ...news.flatMap(({ lost }) => lost)],
-      cancel: [...reply.cancel, ...news.flatMap(({ cancel }) => cancel)],
-      interrupted: [...reply.interrupted, ...news.flatMap(({ interrupted }) => interrupted)],
-      unknown: [...reply.unknown, ...news.flatMap(({ unknown }) => unknown)],
-      ...(troubles.length > 0 && { troubles }),
+      lost: [...reply.lost, ...lost],
     };
   }
 
@@ -206,8 +207,25 @@ export class WorkerPlaces {
 
   #forgive(known: Known, name: string): void {
     const place = known.late.get(name);
+    if (place) known.news.push(place.collect());
     place?.close();
     known.late.delete(name);
     known.forgiven.set(name, { at: this.#options.clock.monotonic(), promptAnswers: place?.promptAnswers ?? 1 });
   }
+}
+
+/** The reply with what late places have answered. Only they have settlements that are open, or were replaced. */
+function withNews({ settled: _, ...reply }: RecallingReply, news: readonly Arrived[]): RecallingReply {
+  if (news.length === 0) return reply;
+  const troubles = [...(reply.troubles ?? []), ...news.flatMap(({ troubles }) => troubles)];
+  const settled = new Map(news.flatMap(({ settled }) => [...settled]));
+  return {
+    ...reply,
+    lost: [...reply.lost, ...news.flatMap(({ lost }) => lost)],
+    cancel: [...reply.cancel, ...news.flatMap(({ cancel }) => cancel)],
+    interrupted: [...reply.interrupted, ...news.flatMap(({ interrupted }) => interrupted)],
+    unknown: [...reply.unknown, ...news.flatMap(({ unknown }) => unknown)],
+    ...(troubles.length > 0 && { troubles }),
+    ...(settled.size > 0 && { settled }),
+  };
 }

@@ -117,6 +117,11 @@ export interface ExchangeReply {
   readonly futile?: true;
   /** Errors of parts of the queue that have not answered; they are asked again, and the others' part of the exchange is done. */
   readonly troubles?: readonly unknown[];
+  /**
+   * By token, what is otherwise than the worker sent it, in this exchange or an earlier one: `null` for a settlement that a
+   * part of the queue has not answered, until a later reply no longer names it; what was stored in place of one that it refused.
+   */
+  readonly settled?: ReadonlyMap<string, Settlement | null>;
 }
 
 /** `children` and `moreChildren`: where it is the parent of a flow. */

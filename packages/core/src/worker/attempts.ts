@@ -1,6 +1,7 @@
 import { type Clock, Timer } from "../driver/clock.ts";
 import type { Network } from "../driver/network.ts";
 import { DEFAULTS } from "../job/defaults.ts";
+import { QuaysideError } from "../job/errors.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import { type Json, jsonBytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
@@ -44,6 +45,8 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   /** Progress and log lines to send. */
   readonly reports: Reports;
   #ended: Settled[] = [];
+  /** Sent, and not known to be stored. */
+  #unsettled: readonly Settled[] = [];
 
   constructor(options: AttemptsOptions<Ctx>, listener: AttemptsListener) {
     this.#options = options;
@@ -119,13 +122,19 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   }
 
   /** Does what the reply to an exchange says of these attempts, which it settled, of those that run, and of other jobs. */
-  apply({ lost, cancel, interrupted, unknown, troubles = [] }: ExchangeReply, settled: readonly Settled[]): void {
+  apply(reply: ExchangeReply, ended: readonly Settled[]): void {
+    const { lost, cancel, interrupted, unknown, troubles = [], settled } = reply;
     const { reporter } = this;
     const lostTokens = new Set(lost);
     for (const attempt of this.#named(lost)) this.#lose(attempt);
-    for (const one of settled)
-      if (lostTokens.has(one.attempt.token)) reporter.lost(one.attempt);
-      else reporter.settled(one);
+    this.#unsettled = this.#unsettled.concat(ended).filter((one) => {
+      const { token } = one.attempt;
+      const stored = settled?.get(token);
+      if (stored === null) return true;
+      if (lostTokens.has(token)) reporter.lost(one.attempt);
+      else reporter.settled(stored ? failedAs(one, stored) : one);
+      return false;
+    });
     for (const attempt of this.#named(cancel)) attempt.cancel();
     for (const job of interrupted) reporter.stalled(job);
     for (const { queue, name } of unknown) reporter.unknown(queue, name);
@@ -142,8 +151,15 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     for (const attempt of this.live) attempt.abortNow();
   }
 
+  /** Their worker ends before it is known whether they are stored. */
+  loseUnsettled(): void {
+    for (const { attempt } of this.#unsettled) this.reporter.lost(attempt);
+    this.#unsettled = [];
+  }
+
   /** Ends all attempts: other workers may have their jobs, and those of `sent`, which are not known to be settled. */
   loseAll(sent: readonly Settled[]): void {
+    this.loseUnsettled();
     for (const { attempt } of [...sent, ...this.#ended]) this.reporter.lost(attempt);
     for (const attempt of this.live) this.#lose(attempt);
     this.#ended = [];
@@ -297,4 +313,11 @@ class Reports {
       if (this.#reports.size > 0) this.#due();
     });
   }
+}
+
+/** The attempt as it was stored: failed, since the driver refused its own end. */
+function failedAs(settled: Settled, settlement: Settlement): Settled {
+  if (settlement.outcome !== "failed") return settled;
+  const { code, message } = settlement.error;
+  return { ...settled, settlement, end: { error: new QuaysideError(code, message) } };
 }

@@ -327,6 +327,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Makes no exchanges until `open`. */
   close(): void {
     this.#giveUp();
+    this.attempts.loseUnsettled();
     this.claims.close();
     this.attempts.reports.close();
     this.#most = Number.POSITIVE_INFINITY;

@@ -4,6 +4,8 @@ import {
   type Clock,
   type ExchangeReply,
   type ExchangeRequest,
+  hasCode,
+  partOfRefused,
   QuaysideError,
   REPLY_BYTES,
 } from "@quayside/core";
@@ -21,7 +23,7 @@ import {
   type RecallingRequest,
 } from "../exchange-parts.ts";
 import { jsonBytes } from "../json-bytes.ts";
-import { isTrouble, within } from "../patience.ts";
+import { within } from "../patience.ts";
 import { type Memo, readMemo, type ShardSeen, spellMemo } from "./memo.ts";
 import { shardOfKey } from "./route.ts";
 import { homeOfToken } from "./token-home.ts";
@@ -164,7 +166,9 @@ class Round {
    */
   #withLate({ futile: _, ...reply }: ExchangeReply, parts: readonly Part[]): RecallingReply {
     const { apart, memos } = this.#options;
-    const [error] = this.#late.values();
+    // One that is refused again as it is comes before one that may be answered later: the worker then sends less.
+    const errors = [...this.#late.values()];
+    const error = errors.find((error) => partOfRefused(this.#request, error)) ?? errors[0];
     if (this.#apart.size + this.#late.size >= this.#shards) throw error;
     if (memos && !apart && [...this.#late.keys()].some((shard) => parts[shard]?.needed)) throw error;
     return { ...reply, late: [...this.#late].map(([shard, error]) => this.#lateOf(shard, error)) };
@@ -177,7 +181,9 @@ class Round {
     return {
       place: `${shard}`,
       code,
-      message: `Shard ${shard} does not answer (${code})${this.#options.memos ? "" : `: ${message}`}`,
+      message: partOfRefused(this.#request, error)
+        ? `Shard ${shard} refuses its part of the exchange (${code}): ${message}`
+        : `Shard ${shard} does not answer (${code})${this.#options.memos ? "" : `: ${message}`}`,
       ...(this.#alone === shard && { alone: true }),
     };
   }
@@ -291,13 +297,14 @@ class Round {
     this.#replies.push({ shard, reply: named(part, reply), now: limit - prefetch });
   }
 
-  /** The shard's reply; undefined where it has trouble or takes too long. */
+  /** The shard's reply; undefined where it has trouble, takes too long, or refuses its part (R30). */
   async #send(shard: number, request: ExchangeRequest): Promise<ExchangeReply | undefined> {
     const { clock, exchange, patienceMs } = this.#options;
     try {
       return await within(clock, patienceMs, `Shard ${shard}`, exchange(shard, request));
     } catch (error) {
-      if (!isTrouble(error)) throw error;
+      // Not about this shard, but about the worker, or this driver.
+      if (hasCode(error, "stale_exchange", "closed")) throw error;
       this.#late.set(shard, error);
       return undefined;
     }
