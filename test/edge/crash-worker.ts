@@ -64,6 +64,14 @@ export class CrashQueue extends durableQueue<typeof jobs, Cloudflare.Env>({
   }
 }
 
+/** A part of a split queue, worked from elsewhere. It dies where it is told to. */
+export class CrashShard extends durableQueue({}) {
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env);
+    trap(ctx);
+  }
+}
+
 /** An object of one's own with a queue in it: its alarm prints, and dies where it is told to. */
 export class CrashShop extends DurableObject<Cloudflare.Env> {
   readonly #mail = embedQueue(this.ctx, {
@@ -146,8 +154,13 @@ const auth = bearerTokens({ token: { subject: "tests", scopes: ["enqueue", "work
 app.route("/queues", queueApi({ object: (env: Cloudflare.Env) => env.CRASH_QUEUE, auth }));
 app.route("/shops", queueApi({ object: (env: Cloudflare.Env) => embeddedQueues(env.CRASH_SHOP), auth }));
 
+/** Queues of four shards each: `split-0` and so on. */
+const shards = Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`split-${n}`, 4]));
+app.route("/shards", queueApi({ object: (env: Cloudflare.Env) => env.CRASH_SHARD, auth, shards }));
+
 app.post("/die/:kind/:object", async (c) => {
-  const namespace = c.req.param("kind") === "queues" ? c.env.CRASH_QUEUE : c.env.CRASH_SHOP;
+  const { CRASH_QUEUE: queues, CRASH_SHOP: shops, CRASH_SHARD: shards } = c.env;
+  const namespace = { queues, shops, shards }[c.req.param("kind")] ?? queues;
   const name = c.req.param("object");
   plans.set(name, namespace.idFromName(name).toString(), await c.req.json<Plan>());
   return c.body(null, 204);

@@ -18,6 +18,7 @@ declare namespace Cloudflare {
     MORTAL_CONSUMER: Service<typeof import("./dispatch-queue.ts").MortalConsumer>;
     STILLBORN_CONSUMER: Service<typeof import("./dispatch-queue.ts").StillbornConsumer>;
     CRASH_QUEUE: DurableObjectNamespace<import("./crash-worker.ts").CrashQueue>;
+    CRASH_SHARD: DurableObjectNamespace<import("./crash-worker.ts").CrashShard>;
     CRASH_SHOP: DurableObjectNamespace<import("./crash-worker.ts").CrashShop>;
     CRASH_ALARMLESS: DurableObjectNamespace<import("./crash-worker.ts").CrashAlarmless>;
     SHOP: DurableObjectNamespace<import("./embedded.ts").Shop>;
