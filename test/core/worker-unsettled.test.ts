@@ -10,7 +10,7 @@ function open() {
   const state = { silent: false, refuses: false };
   const unsettled = new Set<string>();
   driver.exchange = async (request) => {
-    const settled = new Map<string, Settlement | null>();
+    const settled = new Map<string, { settlement: Settlement; end: { error: unknown } } | null>();
     const settle = request.settle.map((one): Settlement => {
       if (!state.refuses || one.outcome !== "completed") return one;
       const failed: Settlement = {
@@ -18,7 +18,7 @@ function open() {
         outcome: "failed",
         error: { code: "invalid_result", message: "No." },
       };
-      settled.set(one.token, failed);
+      settled.set(one.token, { settlement: failed, end: { error: new Error("No.") } });
       return failed;
     });
     const reply = await exchange({ ...request, settle });

@@ -203,6 +203,7 @@ describe("a stream of changes", () => {
     const kinds: string[] = [];
     const stop = queue.watch(({ kind }) => kinds.push(kind));
     const add = () => queue.addJob("email", { to: "ada@example.com" }, { delay: "1h" });
+    await queue.counts();
     // A stream that opens tells of all kinds, since it does not know what happened before.
     await vi.waitFor(() => expect(kinds).toEqual(CHANGE_KINDS));
     for (let sleep = 0; sleep < 3; sleep++) {

@@ -46,7 +46,7 @@ export interface LatePlaceOptions {
 export type Arrived = Pick<ExchangeReply, "lost" | "cancel" | "interrupted" | "unknown"> & {
   readonly troubles: readonly unknown[];
   /** See `ExchangeReply.settled`. */
-  readonly settled: ReadonlyMap<string, Settlement | null>;
+  readonly settled: ReadonlyMap<string, Stored | null>;
 };
 
 /**
@@ -76,7 +76,7 @@ export class LatePlace {
   #isLost = false;
   #news = noNews();
   /** By token: what is sent in place of a settlement that was refused. */
-  #replaced = new Map<string, Settlement>();
+  #replaced = new Map<string, Stored>();
   /** Sends that failed in a row. */
   #fails = 0;
   /** Answers at once until it is asked with the others again. */
@@ -264,7 +264,7 @@ export class LatePlace {
     const later = settle.slice(part.settle.length);
     this.#settle = [...later, ...this.#settle];
     const [first] = part.settle;
-    if (first && first !== settle[0]) this.#replaced.set(first.token, first);
+    if (first && part.failure) this.#replaced.set(first.token, { settlement: first, end: { error: part.failure } });
     return {
       ...rest,
       settle: part.settle,
@@ -299,13 +299,16 @@ export class LatePlace {
   }
 }
 
+/** What was stored in place of a settlement that was refused. */
+type Stored = NonNullable<NonNullable<ReturnType<NonNullable<ExchangeReply["settled"]>["get"]>>>;
+
 const noNews = () => ({
   lost: [] as string[],
   cancel: [] as string[],
   interrupted: [] as ExchangeReply["interrupted"][number][],
   unknown: [] as ExchangeReply["unknown"][number][],
   troubles: [] as unknown[],
-  settled: new Map<string, Settlement | null>(),
+  settled: new Map<string, Stored | null>(),
 });
 
 const causeOf = (error: unknown): string => (isA(QuaysideError, error) ? error.code : String(error));

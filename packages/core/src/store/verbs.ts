@@ -121,7 +121,10 @@ export interface ExchangeReply {
    * By token, what is otherwise than the worker sent it, in this exchange or an earlier one: `null` for a settlement that a
    * part of the queue has not answered, until a later reply no longer names it; what was stored in place of one that it refused.
    */
-  readonly settled?: ReadonlyMap<string, Settlement | null>;
+  readonly settled?: ReadonlyMap<
+    string,
+    { readonly settlement: Settlement; readonly end: { readonly error: unknown } } | null
+  >;
 }
 
 /** `children` and `moreChildren`: where it is the parent of a flow. */

@@ -1,7 +1,6 @@
 import { type Clock, Timer } from "../driver/clock.ts";
 import type { Network } from "../driver/network.ts";
 import { DEFAULTS } from "../job/defaults.ts";
-import { QuaysideError } from "../job/errors.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import { type Json, jsonBytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
@@ -132,7 +131,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
       const stored = settled?.get(token);
       if (stored === null) return true;
       if (lostTokens.has(token)) reporter.lost(one.attempt);
-      else reporter.settled(stored ? failedAs(one, stored) : one);
+      else reporter.settled({ ...one, ...stored });
       return false;
     });
     for (const attempt of this.#named(cancel)) attempt.cancel();
@@ -313,11 +312,4 @@ class Reports {
       if (this.#reports.size > 0) this.#due();
     });
   }
-}
-
-/** The attempt as it was stored: failed, since the driver refused its own end. */
-function failedAs(settled: Settled, settlement: Settlement): Settled {
-  if (settlement.outcome !== "failed") return settled;
-  const { code, message } = settlement.error;
-  return { ...settled, settlement, end: { error: new QuaysideError(code, message) } };
 }
