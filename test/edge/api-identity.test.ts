@@ -1,5 +1,6 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { defineJobs, Queue } from "@quayside/core";
 import { snapshot } from "@quayside/core/testing";
 import {
   bearerTokens,
@@ -10,6 +11,7 @@ import {
   queueStub,
   SqlStore,
 } from "@quayside/edge";
+import { httpDriver } from "@quayside/edge/client";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { jobs } from "./queues.ts";
 import { inSeconds, signHmac } from "./tokens.ts";
@@ -281,6 +283,41 @@ describe("the key of a worker", () => {
     }
     expect((await send("ann/both", "/mail/jobs/mine")).body).toMatchObject({ interruptions: 1 });
     expect(replies).not.toContain("mine");
+  });
+
+  it("ends no job of another queue for the last time: a worker of that queue does, whose onFailed runs", async () => {
+    const object = env.BARE_QUEUE.getByName("shared");
+    await send("ann/both", "/mail/jobs", { body: { ...note, options: { id: "mine", maxInterruptions: 1 } } });
+    await round("ann/worker", "mail", SECRET_KEY, { claim: { limit: 1 }, leaseMs: 1_000 });
+    for (let exchange = 1; exchange <= 4; exchange++) {
+      await round("bob/worker", "other", SECRET_KEY, { exchange, claim: { limit: 1 } });
+      await object.advance(1_000);
+    }
+    expect((await send("ann/both", "/mail/jobs/mine")).body).toMatchObject({
+      interruptions: 1,
+      state: expect.stringMatching(/waiting|delayed/),
+    });
+    await object.advance(600_000);
+    const failed: unknown[] = [];
+    const ran: unknown[] = [];
+    const driver = httpDriver({
+      url: "https://api.example",
+      token: "ann/worker",
+      fetch: async (url, init) => app.request(url, init, env),
+    });
+    const mail = new Queue("mail", driver, {
+      jobs: defineJobs({
+        note: {
+          onFailed: ({ id }, error) => void failed.push([id, (error as { code?: unknown }).code]),
+          handler: (payload) => void ran.push(payload),
+        },
+      }),
+    });
+    await mail.drain();
+    expect(failed).toEqual([["mine", "interrupted"]]);
+    expect(ran).toEqual([]);
+    expect((await send("ann/both", "/mail/jobs/mine")).body).toMatchObject({ state: "failed" });
+    await driver.close();
   });
 });
 

@@ -90,6 +90,67 @@ describe("a 2xx is done, whatever its body is", () => {
     expect(sent).toHaveLength(1);
   });
 
+  const outputs: readonly (readonly [string, () => unknown])[] = [
+    [
+      "throws",
+      () => {
+        throw new TypeError("a bug in the schema");
+      },
+    ],
+    [
+      "throws nothing",
+      () => {
+        throw undefined;
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("no database"))],
+    ["answers nothing", () => undefined],
+    ["makes a value that JSON has none of", () => ({ value: 10n })],
+    [
+      "makes a value that refers to itself",
+      () => {
+        const value: { self?: unknown } = {};
+        value.self = value;
+        return { value };
+      },
+    ],
+    ["makes a value that is larger than may be stored", () => ({ value: "x".repeat(200_000) })],
+    [
+      "makes a value whose toJSON throws",
+      () => ({
+        value: {
+          toJSON() {
+            throw new Error("no");
+          },
+        },
+      }),
+    ],
+    ["refuses with issues that are none", () => ({ issues: 7 })],
+  ];
+  it.each(outputs)("also one whose schema of results %s", async (_, validate) => {
+    const output = { "~standard": { version: 1, vendor: "own", validate } } as never;
+    let sent = 0;
+    const handler = webhook({
+      url: HERE,
+      secrets: SECRET,
+      fetch: async () => {
+        sent++;
+        return text('{"taken":"yes"}');
+      },
+    });
+    const queue = new Queue("hooks", memoryDriver(), {
+      jobs: defineJobs({ odd: { output, maxAttempts: 3, backoff: 0 } }),
+    });
+    queue.on("job:odd", handler as never);
+    const id = await queue.addJob("odd", {} as never);
+    await queue.drain();
+    const job = await queue.get(id);
+    expect(job).toMatchObject({ state: "completed", attempts: 1 });
+    expect(job?.result).toBeUndefined();
+    expect(job?.logs).toEqual([expect.stringContaining("is not kept")]);
+    expect(sent).toBe(1);
+  });
+
   it("also one whose body never ends: the webhook's time and the job's are not waited for", async () => {
     const slow = () => new Response(endless(), { headers: JSON_TYPE });
     const byTimeout = open({ timeout: 60 }, slow);

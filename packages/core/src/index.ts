@@ -42,7 +42,6 @@ export {
   type PayloadIssue,
   type PayloadOf,
   type ResultOf,
-  resultDrops,
   type StandardSchema,
   type TypedDefinition,
   validatePayload,

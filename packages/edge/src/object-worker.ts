@@ -2,6 +2,7 @@ import {
   type Clock,
   type Driver,
   type Duration,
+  type Handler,
   type Queue,
   Worker,
   type WorkerEvents,
@@ -132,8 +133,7 @@ export class ObjectWorker {
     const queue = makeQueue(name);
     // First of all: a handler that is registered may have all stored queues added, and this one is among them.
     this.#handles.set(name, queue);
-    for (const [job, handler] of Object.entries(handlers))
-      queue.on(`job:${job}`, (payload, ctx) => handler(payload as never, ctx as never));
+    for (const [job, handler] of Object.entries(handlers)) queue.on(`job:${job}`, handler as Handler);
     const worked = queue.asWorkerQueue();
     this.#queues.push(dispatch ? dispatch(worked) : worked);
     return queue;

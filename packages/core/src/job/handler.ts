@@ -74,10 +74,13 @@ export interface HandlerContext<Payload = unknown> {
 }
 
 /** Runs a job. What it returns (JSON) is the job's result; what it throws fails the attempt. */
-export type Handler<Payload = unknown, Ctx extends object = object> = (
+export type Handler<Payload = unknown, Ctx extends object = object> = ((
   payload: Payload,
   ctx: HandlerContext<Payload> & Ctx,
-) => unknown;
+) => unknown) & {
+  /** For a handler whose job is done whatever its result is: makes the check by the output schema, and answers what is kept. */
+  readonly keepResult?: (check: () => unknown, ctx: HandlerContext) => unknown;
+};
 
 /**
  * Runs around handlers, as in Koa: what stands before `next()` runs before, what stands after runs after. What it returns

@@ -182,31 +182,21 @@ export function validatePayload(
 /**
  * The result as its schema returns it.
  *
- * @param drop takes what the schema has against the result, where the job is done without one: the result is undefined.
- *
  * @throws {QuaysideError} `invalid_result`, with `details.issues`, when the schema refuses.
  */
 export function validateResult(
   name: string,
   definition: Pick<JobDefinition, "output"> | undefined,
   result: unknown,
-  drop?: DropResult,
 ): unknown | Promise<unknown> {
-  return validate(name, definition?.output, result, "result", drop);
+  return validate(name, definition?.output, result, "result");
 }
-
-/** Says why a result was dropped. */
-export type DropResult = (why: string) => void;
-
-/** Jobs that are done whatever their result is, for their receiver has taken them, with what to call for a dropped result. */
-export const resultDrops = new WeakMap<object, DropResult>();
 
 function validate(
   name: string,
   schema: StandardSchema | undefined,
   value: unknown,
   what: "payload" | "result",
-  drop?: DropResult,
 ): unknown | Promise<unknown> {
   if (!schema) return value;
   const ask = (candidate: unknown) => {
@@ -216,7 +206,7 @@ function validate(
   };
   const finish = (result: SchemaResult<unknown>) => {
     // JSON has no `undefined`: a payload that was left out is stored as null.
-    if (!result.issues || value !== null || what !== "payload") return unwrap(name, result, what, drop);
+    if (!result.issues || value !== null || what !== "payload") return unwrap(name, result, what);
     const left = ask(undefined);
     const second = (other: SchemaResult<unknown>) => unwrap(name, other.issues ? result : other, what);
     return left instanceof Promise ? left.then(second) : second(left);
@@ -225,11 +215,10 @@ function validate(
   return result instanceof Promise ? result.then(finish) : finish(result);
 }
 
-function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "result", drop?: DropResult): unknown {
+function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "result"): unknown {
   if (!result.issues) return result.value;
   const issues: PayloadIssue[] = result.issues.map(({ message, path }) => ({ path: pathText(path ?? []), message }));
   const listed = issues.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
-  if (drop) return drop(listed);
   throw new QuaysideError(
     `invalid_${what}`,
     `The ${what} of job ${JSON.stringify(name)} does not fit its schema: ${listed}.${what === "payload" ? HINT : ""}`,
@@ -238,7 +227,7 @@ function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "
 }
 
 /** Why a payload may be refused that its schema takes as it was given. */
-const HINT = " A payload is checked as JSON, as its handler gets it: a Date is a text (z.coerce.date() reads it).";
+const HINT = " It is checked as JSON: a Date is a text (z.coerce.date() reads it).";
 
 function pathText(path: NonNullable<SchemaIssue["path"]>): string {
   return path.reduce<string>((text, segment) => {

@@ -169,9 +169,7 @@ export const released = (job: StoredJob, stand: Stand | undefined, { repeats }: 
 };
 
 /** After its worker died under it. Its attempts stay, and what was logged. */
-export function interrupted(job: StoredJob, stand: Stand, run: Seen): StoredJob {
-  return { ...withLog(again(job, stand), run), interruptions: interruptionsOf(job) + 1 };
-}
+export const interrupted = (job: StoredJob, stand: Stand, run: Seen): StoredJob => withLog(again(job, stand), run);
 
 export const interruptionDelay = (interruptions: number, random: number): number =>
   backoffDelay(DEFAULTS.interruptionBackoff, interruptions, random);
@@ -262,9 +260,10 @@ export const CHILD_FAILED = (child: StoredJob, state: EndState): StoredError => 
 export const EXPIRED: StoredError = { code: "expired", message: "The job was not started before it expired." };
 /** How many interruptions a job survives no longer. */
 export const maxInterruptionsOf = (job: StoredJob): number => job.maxInterruptions ?? DEFAULTS.maxInterruptions;
+export const isOver = (job: StoredJob): boolean => interruptionsOf(job) >= maxInterruptionsOf(job);
 export const interruptedError = (job: StoredJob): StoredError => ({
   code: "interrupted",
-  message: `The worker of the job died (a crash, a closed tab, an eviction) as often as it may: ${maxInterruptionsOf(job)}.`,
+  message: `Its worker died (a crash, a closed tab, an eviction) as often as it may: ${maxInterruptionsOf(job)}.`,
 });
 
 export const END_STATES: readonly EndState[] = ["completed", "failed", "cancelled"];

@@ -1,5 +1,5 @@
 import type { Handler, HandlerContext, Middleware } from "../job/handler.ts";
-import { type JobDefinition, resultDrops, validatePayload, validateResult } from "../job/job-map.ts";
+import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
 import type { JobRecord } from "../job/record.ts";
 import type { RetryPolicy } from "../job/retry.ts";
 import type { Run } from "../worker/options-and-events.ts";
@@ -53,9 +53,13 @@ export class JobRunner {
   #runOpen(job: JobRecord, definition: JobDefinition | undefined, ctx: HandlerContext): unknown {
     const steps = this.#stepsAround(job, definition);
     if (!steps && !definition?.output) return this.#handle(job, definition, ctx);
-    return compose(steps ?? [], (inner) => this.#handle(job, definition, inner))(ctx).then((result) =>
-      validateResult(job.name, definition, result, resultDrops.get(job)),
-    );
+    return compose(steps ?? [], (inner) => this.#handle(job, definition, inner))(ctx).then((result) => {
+      const check = () => validateResult(job.name, definition, result);
+      const first = (definition?.handler ?? this.#options.registry.handlers(job.name, job.queue)[0]) as
+        | Handler
+        | undefined;
+      return first?.keepResult ? first.keepResult(check, ctx) : check();
+    });
   }
 
   /** Undefined where there is none, as mostly: every attempt asks. */

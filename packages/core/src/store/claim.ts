@@ -1,6 +1,8 @@
 import type { StoredJob } from "../job/record.ts";
-import { interruptionsOf, maxInterruptionsOf } from "../job/transitions.ts";
+import { interruptionsOf, isOver, maxInterruptionsOf } from "../job/transitions.ts";
+import type { End } from "./door.ts";
 import { DueJobs } from "./due-jobs.ts";
+import { overEnd } from "./recover.ts";
 import { bringBack, isStranded } from "./set-back.ts";
 import type { Held, Program, QueueSettings } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -15,6 +17,8 @@ export interface Claimed {
   /** When the next claim could succeed; infinite when nothing is known to come. */
   readonly wakeAt: number;
   readonly unknown: readonly { readonly queue: string; readonly name: string }[];
+  /** Jobs that another worker has taken back for the last time, for this one to end: see `recover`. */
+  readonly over: readonly End[];
 }
 
 /** The claim from one queue, as its plugins see it. */
@@ -72,6 +76,7 @@ class Taking implements Claimed {
   readonly turn: Turn;
   readonly jobs: StoredJob[] = [];
   readonly unknown: { queue: string; name: string }[] = [];
+  readonly over: End[] = [];
   wakeAt = Number.POSITIVE_INFINITY;
   alone = false;
   left: number;
@@ -111,6 +116,11 @@ class Taking implements Claimed {
     // which the reply has no room (R31).
     if ((this.left <= this.#prefetch && (startsOnly || isNeverAhead(job))) || this.turn.reply?.refuses(job)) {
       this.left = 0;
+      return false;
+    }
+    if (isOver(job)) {
+      this.over.push(overEnd(job));
+      this.left--;
       return false;
     }
     if (interruptionsOf(job) >= ALONE_FROM) {

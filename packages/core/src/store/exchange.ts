@@ -8,7 +8,7 @@ import { toJobRecord } from "../job/transitions.ts";
 import { effects } from "./aftermath.ts";
 import { append } from "./append.ts";
 import { claim } from "./claim.ts";
-import { isPlain, locate, readStretch } from "./door.ts";
+import { end, isPlain, locate, readStretch } from "./door.ts";
 import { memberName } from "./members.ts";
 import { get } from "./operations.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
@@ -75,11 +75,12 @@ export function* exchange(
 
   const { interrupted, more: unrecovered } = request.bystander
     ? { interrupted: [], more: false }
-    : yield* recover(turn, request.worker, judge);
+    : yield* recover(turn, request, judge);
   // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
   yield* effects(turn);
   const swept = sweep ? yield* sweepNext(turn, queues, sweep) : false;
   const claimed = yield* claim(turn, request.claim, lease.held, request.settle.length);
+  append(interrupted, yield* end(turn, claimed.over));
   let followsAt = Number.POSITIVE_INFINITY;
   for (const plugin of turn.plugins.with("claimed"))
     followsAt = Math.min(followsAt, yield* plugin.claimed(turn, claimed.jobs));

@@ -1,18 +1,13 @@
 import { DEFAULTS } from "../job/defaults.ts";
 import type { StoredJob } from "../job/record.ts";
-import {
-  interrupted,
-  interruptedError,
-  interruptionDelay,
-  interruptionsOf,
-  maxInterruptionsOf,
-} from "../job/transitions.ts";
+import { interrupted, interruptedError, interruptionDelay, interruptionsOf, isOver } from "../job/transitions.ts";
 import { append } from "./append.ts";
 import { type End, end, type Move, move } from "./door.ts";
 import { get } from "./operations.ts";
 import { endCancelled, seenOf } from "./settle.ts";
 import type { Held, LeaseRecord, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
+import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
 /** What a process knows of other workers that their lease records do not say. */
 export interface Judge {
@@ -34,7 +29,7 @@ export const RECOVER_STEP = 256;
 
 export interface Recovered {
   /** The jobs that were taken back, as they now stand. */
-  readonly interrupted: readonly StoredJob[];
+  readonly interrupted: StoredJob[];
   /** The next exchange has to go on. */
   readonly more: boolean;
 }
@@ -44,7 +39,7 @@ export interface Recovered {
  * alive by their lock but silent after the cap. An empty lease goes by the clock alone: nobody loses a job by it, and a
  * process that sleeps most of the time would never watch it for long enough.
  */
-export function* recover(turn: Turn, self: string, judge: Judge): Program<Recovered> {
+export function* recover(turn: Turn, { worker: self, claim }: ExchangeRequest, judge: Judge): Program<Recovered> {
   const leases = yield* turn.leases();
   const interrupted: StoredJob[] = [];
   let room = RECOVER_STEP;
@@ -61,13 +56,23 @@ export function* recover(turn: Turn, self: string, judge: Judge): Program<Recove
     room -= Math.max(1, taken.length);
     if (isOver && taken.length === lease.held.length) leases.delete(lease.key[0]);
     else leases.set({ ...lease, held: lease.held.slice(taken.length) });
-    append(interrupted, yield* takeBack(turn, taken));
+    append(interrupted, yield* takeBack(turn, claim, taken));
     if (isOver && taken.length < lease.held.length) room = 0;
   }
   return { interrupted, more: room <= 0 };
 }
 
-function* takeBack(turn: Turn, taken: readonly Held[]): Program<readonly StoredJob[]> {
+/** A job that was interrupted too often ends, as this worker (which runs its `onFailed`) is told. */
+export const overEnd = (job: StoredJob, run?: Held): End => ({
+  job,
+  ending: { state: "failed", error: interruptedError(job), ...(run && seenOf(run)) },
+});
+
+/**
+ * A job that was interrupted too often ends here if this worker can run its `onFailed`. Otherwise it goes back in line too,
+ * and ends when a worker of its queue and name meets it there.
+ */
+function* takeBack(turn: Turn, claim: ExchangeRequest["claim"], taken: readonly Held[]): Program<readonly StoredJob[]> {
   yield* endCancelled(
     turn,
     taken.filter((held) => held.cancel),
@@ -82,14 +87,12 @@ function* takeBack(turn: Turn, taken: readonly Held[]): Program<readonly StoredJ
   for (const [index, job] of jobs.entries()) {
     const run = held[index];
     if (!job || !run) continue;
-    const count = interruptionsOf(job) + 1;
-    if (count >= maxInterruptionsOf(job)) {
-      ends.push({
-        job: { ...job, interruptions: count },
-        ending: { state: "failed", error: interruptedError(job), ...seenOf(run) },
-      });
-    } else {
-      moves.push({ before: job, job: interrupted(job, turn.stand(interruptionDelay(count, turn.random())), run) });
+    const next = { ...job, interruptions: interruptionsOf(job) + 1 };
+    const isOurs = ({ queue, names }: ClaimQueue) => queue === job.queue && names?.includes(job.name) !== false;
+    if (isOver(next) && claim.queues.some(isOurs)) ends.push(overEnd(next, run));
+    else {
+      const stand = turn.stand(interruptionDelay(next.interruptions, turn.random()));
+      moves.push({ before: job, job: interrupted(next, stand, run) });
     }
   }
   yield* move(turn, moves);

@@ -4,7 +4,6 @@ import {
   type JobMap,
   type JobRecord,
   QuaysideError,
-  resultDrops,
   validatePayload,
   validateResult,
   type WorkerQueue,
@@ -51,7 +50,7 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
       const definition = jobs?.[job.name];
       const payload = await validatePayload(job.name, definition, open.payload);
       const result = await target(payload, { ...inner, signal: inner.signal, env });
-      return validateResult(job.name, definition, result, resultDrops.get(open));
+      return target.keepResult(() => validateResult(job.name, definition, result), inner);
     };
     // It is delivered as it was before it was encrypted.
     return queue.around ? queue.around(job, ctx, deliver) : deliver(job, ctx);

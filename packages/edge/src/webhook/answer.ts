@@ -1,4 +1,4 @@
-import { type HandlerContext, LIMITS, resultDrops, toBoundedJson, UnrecoverableError } from "@quayside/core";
+import { describe, type HandlerContext, LIMITS, toBoundedJson, UnrecoverableError } from "@quayside/core";
 import { readBytes, textOf, type Unread } from "./read-bytes.ts";
 
 /**
@@ -54,7 +54,6 @@ export async function resultOf(response: Response, options: AnswerOptions): Prom
 /** Never rejects: the receiver has taken the job, whatever its answer is. */
 async function keptOf(response: Response, { origin, ctx, resultBytes, bodyMs }: AnswerOptions): Promise<unknown> {
   const drop = (why: string): void => ctx.log(`The answer of ${origin} ${why}: it is not kept.`);
-  resultDrops.set(ctx.job, (issues) => drop(`does not fit the schema of results (${issues})`));
   if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(response.headers.get("content-type") ?? "")) {
     // Not awaited: how the rest of the body ends is of no concern.
     void response.body?.cancel().catch(() => {});
@@ -64,7 +63,7 @@ async function keptOf(response: Response, { origin, ctx, resultBytes, bodyMs }: 
   if (typeof read === "string") return drop(UNREAD[read](resultBytes));
   if (read.length === 0) return undefined;
   try {
-    return storable(textOf(read), ctx.job.sealed ? SEALED_RESULT_BYTES : LIMITS.resultBytes);
+    return storable(JSON.parse(textOf(read)), ctx);
   } catch {
     return drop("is not the JSON that it says it is, or cannot be a result");
   }
@@ -76,11 +75,21 @@ const UNREAD: Readonly<Record<Unread, (limit: number) => string>> = {
   broken: () => "broke off",
 };
 
-/** @throws where it is no JSON, or the store would refuse it: 1e999, nesting, size. */
-function storable(text: string, limit: number): unknown {
-  const value: unknown = JSON.parse(text);
-  toBoundedJson(value, "result", "invalid_result", limit);
+/** @throws where the store would refuse it: 1e999, nesting, size. */
+function storable(value: unknown, { job }: HandlerContext): unknown {
+  if (value !== undefined)
+    toBoundedJson(value, "result", "invalid_result", job.sealed ? SEALED_RESULT_BYTES : LIMITS.resultBytes);
   return value;
+}
+
+/** The result as the output schema makes it; undefined where that refuses it, fails, or makes what cannot be stored. */
+export async function keepResult(check: () => unknown, ctx: HandlerContext): Promise<unknown> {
+  try {
+    return storable(await check(), ctx);
+  } catch (error) {
+    ctx.log(`The answer is not kept, for it does not fit the schema of results: ${describe(error)}`);
+    return undefined;
+  }
 }
 
 async function excerptOf({ body }: Response, { ctx, bodyMs }: AnswerOptions): Promise<string> {

@@ -1,6 +1,6 @@
 import { type Duration, describe, type HandlerContext, type JobRecord, QuaysideError, toMs } from "@quayside/core";
 import { asTarget, type JobTarget } from "../dispatch/job-target.ts";
-import { resultOf, WebhookError } from "./answer.ts";
+import { keepResult, resultOf, WebhookError } from "./answer.ts";
 import { type AllowedUrls, receiverUrl } from "./receiver-url.ts";
 import { signersOf } from "./secrets.ts";
 
@@ -97,7 +97,7 @@ export function webhook<Env = unknown>(options: WebhookOptions<Env>): JobTarget<
         throw new WebhookError(`${to.origin} did not answer within ${timeoutMs} ms.`, undefined, cause);
       throw new WebhookError(`${to.origin} could not be reached: ${describe(cause)}`, undefined, cause);
     }
-  });
+  }, keepResult);
 }
 
 /** Longest delay of `AbortSignal.timeout`: a longer one ends at once. */

@@ -249,4 +249,64 @@ export const interruptionsCases = verb("interruptions", (it) => {
     ]);
     expect(await counts()).toEqual(NOTHING);
   });
+
+  for (const [what, foreign, jobs] of [
+    ["queue", { queues: ["mail"] }, "other"],
+    ["name", { queues: [{ queue: "other", names: ["letter"] }] }, "other"],
+    ["queue, of which it has no handler,", { queues: [] }, "other"],
+  ] as const)
+    it(`R10: a job whose last interruption a worker without its ${what} sees ends under one that has it, which is told`, async ({
+      add,
+      advance,
+      expect,
+      job,
+      worker,
+    }) => {
+      const [id] = await add({ queue: jobs, maxInterruptions: 1 });
+      const [rescuer, own] = [worker(foreign), worker({ queues: [{ queue: jobs, names: ["email"] }] })];
+      expect(await worker({ queues: [jobs] }).claimIds(1)).toEqual([id]);
+      for (const one of [rescuer, own]) await one.look();
+      await advance(LEASE_MS + 1);
+      const { interrupted } = await rescuer.exchange({ limit: 1 });
+      for (const { state } of interrupted) expect(state).not.toBe("failed");
+      expect((await job(id, jobs))?.state).not.toBe("failed");
+      const told: JobRecord[] = [];
+      for (let n = 0; n < 5 && told.length === 0; n++) {
+        const reply = await own.exchange({ limit: 1 });
+        expect(reply.jobs).toEqual([]);
+        told.push(...reply.interrupted);
+        expect((await own.repeat()).interrupted).toEqual(reply.interrupted);
+        await advance(60_000);
+      }
+      expect(told).toMatchObject([{ id, state: "failed", error: { code: "interrupted" }, interruptions: 1 }]);
+      expect(await job(id, jobs)).toEqual(told[0]);
+      expect((await own.exchange({ limit: 1 })).interrupted).toEqual([]);
+    });
+
+  it("R10, R32: jobs that others took back for the last time end under their own worker, at most so many as it asks for", async ({
+    add,
+    advance,
+    counts,
+    expect,
+    worker,
+  }) => {
+    const ids = await add(...Array.from({ length: 5 }, () => ({ maxInterruptions: 1 })), {});
+    const [rescuer, own] = [worker({ queues: ["other"] }), worker()];
+    expect(await worker().claim(5)).toHaveLength(5);
+    for (const one of [rescuer, own]) await one.look();
+    await advance(LEASE_MS + 1);
+    await rescuer.look();
+    await advance(3_600_000);
+    const told: string[] = [];
+    const ran: string[] = [];
+    for (let n = 0; n < 9; n++) {
+      const { interrupted, jobs } = await own.exchange({ limit: 2, running: [] });
+      told.push(...interrupted.filter(({ state }) => state === "failed").map(({ id }) => id));
+      for (const claimed of jobs) ran.push(claimed.job.id);
+      if (jobs.length > 0) await own.complete(jobs);
+    }
+    expect(told.sort()).toEqual(ids.slice(0, 5).sort());
+    expect(ran).toEqual(ids.slice(5));
+    expect(await counts()).toEqual({ ...NOTHING, failed: 5, completed: 1 });
+  });
 });
