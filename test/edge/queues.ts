@@ -117,6 +117,37 @@ function clockOf(ctx: DurableObjectState): ManualClock {
 
 /** A queue's object that only keeps its jobs, on a clock that is moved by hand: whoever tests is its only worker. */
 export class BareQueue extends durableQueue({ clock: clockOf }) {
+  #most = 0;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env);
+    const { storage } = ctx;
+    const { transactionSync } = storage;
+    const { exec } = storage.sql;
+    let cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
+    storage.sql.exec = ((...args: Parameters<typeof exec>) => {
+      const cursor = exec.apply(storage.sql, args);
+      cursors.push(cursor);
+      return cursor;
+    }) as typeof exec;
+    storage.transactionSync = (callback) => {
+      cursors = [];
+      try {
+        return transactionSync.call(storage, callback) as ReturnType<typeof callback>;
+      } finally {
+        const read = cursors.reduce((rows, { rowsRead }) => rows + rowsRead, 0);
+        this.#most = Math.max(this.#most, read);
+      }
+    };
+  }
+
+  /** The most rows that one transaction has read since this was last asked. */
+  async mostRead(): Promise<number> {
+    const most = this.#most;
+    this.#most = 0;
+    return most;
+  }
+
   async advance(ms: number): Promise<void> {
     await clockOf(this.ctx).advance(ms);
   }

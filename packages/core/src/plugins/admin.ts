@@ -4,7 +4,7 @@ import type { JobKey, JobState, StoredJob } from "../job/record.ts";
 import { again, reset, stateOf, updated } from "../job/transitions.ts";
 import { type CommandOf, type CommandStep, eraseJobs, lookUp, requestCancel, type Step } from "../store/command.ts";
 import { moveEach } from "../store/door.ts";
-import { after, get, scan, startingWith } from "../store/operations.ts";
+import { after, scan, startingWith } from "../store/operations.ts";
 import type { Plugin } from "../store/plugin.ts";
 import type { Program } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
@@ -91,26 +91,12 @@ function* clear(turn: Turn, request: CommandOf<"clear">, from: Step | undefined)
   const { queue, state } = request;
   const began = from?.began ?? turn.standing;
   const leases = yield* turn.leases();
-  let affected = 0;
-  if (!from && (state === undefined || state === "active")) {
-    const running = leases.all().flatMap((lease) => lease.held.map((held) => ({ worker: lease.key[0], held })));
-    const jobs = yield* get(
-      "jobs",
-      running.map(({ held }) => held.key),
-    );
-    for (const [index, job] of jobs.entries()) {
-      const run = running[index];
-      if (job?.queue === queue && run && fits(job, request, turn.now))
-        affected += (yield* requestCancel(turn, queue, run, "remove")).affected;
-    }
-  }
-  if (state === "active") return { affected };
   const { found, next } = yield* walk(turn, queue, state, from, STEP);
-  const chosen = found
+  const meant = found
     .map(({ job }) => job)
-    .filter(
-      (job) => !leases.holderOf(job.key) && (!from || stoodBy(job, began, turn.now)) && fits(job, request, began.at),
-    );
+    .filter((job) => (!from || stoodBy(job, began, turn.now)) && fits(job, request, began.at));
+  const { affected } = yield* requestCancel(turn, queue, meant, "remove");
+  const chosen = meant.filter((job) => !leases.holderOf(job.key));
   yield* eraseJobs(turn, chosen);
   return { affected: affected + chosen.length, ...(next && { next: { ...next, began } }) };
 }

@@ -90,10 +90,10 @@ class FlowAdd implements AddPart {
   /** Where a child that joins runs, its lease says that it is no plain job any more. */
   *save(): Program<void> {
     const leases = yield* this.#add.turn.leases();
-    for (const { key } of this.#bound?.joined ?? []) {
-      const run = leases.holderOf(key);
-      if (run?.held.plain) leases.amend(run.worker, run.held.token, ({ plain: _, ...held }) => held);
-    }
+    // First all are found: a lease that changes has the index of all made anew.
+    const runs = this.#bound?.joined.map(({ key }) => leases.holderOf(key));
+    for (const { worker, held } of runs?.filter((run) => run !== undefined) ?? [])
+      if (held.plain) leases.amend(worker, held.token, ({ plain: _, ...rest }) => rest);
   }
 
   *stored(): Program<void> {

@@ -241,11 +241,14 @@ function* returnToRoom(turn: Turn, rooms: Known["rooms"]): Program<void> {
   }
   // One that was given back, and not moved, is in line again.
   for (const job of yield* get("jobs", freed)) if (job) note(turn, job, true);
+  let left = SEATS;
   for (const group of groups) {
     yield* open(group);
     if (group.suspect) yield* check(turn, group);
     const { waiting, room } = yield* seatsOf(turn, group);
-    const jobs = yield* scan("jobs", laneOf(group), room - waiting.length);
+    // One of each group at least, so that the end of its attempt fills the rest of the room.
+    const jobs = yield* scan("jobs", laneOf(group), Math.min(room - waiting.length, Math.max(1, left)));
+    left -= jobs.length;
     // They were due when they left the line. Where the clock was set back since, their old places are far in the future.
     const moves = jobs.map((job) => ({
       before: job,

@@ -1,9 +1,10 @@
 import type { ChildOutcome } from "../job/handler.ts";
 import { utf8Bytes } from "../job/json.ts";
+import type { StoredJob } from "../job/record.ts";
 import { type CellKind, kind } from "../store/cells.ts";
 import { get, scan, startingWith } from "../store/operations.ts";
 import type { ReplyRoom } from "../store/reply-room.ts";
-import type { Cells, Held, Program } from "../store/store.ts";
+import type { Cells, Held, LeaseRecord, Program } from "../store/store.ts";
 import type { ChildrenPage, Schedule } from "../store/verbs.ts";
 import { shown } from "./recurrences.ts";
 
@@ -15,19 +16,42 @@ const MORE_BYTES = 200;
 const STEP = 256;
 /** Outcomes of children, or recurrences, in one reply. */
 const ROWS = 4_000;
+/** Jobs that one exchange claims, at most. */
+const CLAIMED = 1_000;
+/** Jobs of one store that run, at most about: a claim reads over those of its queue, within 10,000 records. */
+const RUNNING = 6_000;
+/** Keys and ids of the jobs in one lease, at most about. With their reports, of 1 MiB, it is one row, of at most 2 MB. */
+const LEASE_BYTES = 800_000;
+/** An entry of a lease has some fields more. */
+const HELD_BYTES = 100;
+/** Room that is less may be too little for any job: its worker would ask again and again. */
+const LONGEST_ENTRY = 10_000;
 
 /** See `ReplyRoom`: 8 MiB, and a bounded number of cells. For a driver in a process of its own. */
 export class Reply implements ReplyRoom {
   #bytes = REPLY_BYTES;
   #rows = ROWS;
+  #claimed = 0;
+  #leaseBytes = Number.POSITIVE_INFINITY;
 
   atMost(bytes: number | undefined): void {
     if (bytes !== undefined) this.#bytes = Math.min(this.#bytes, bytes);
   }
 
+  full(held: readonly Held[], leases: readonly LeaseRecord[]): boolean {
+    this.#leaseBytes = LEASE_BYTES;
+    for (const job of held) this.#leaseBytes -= heldBytes(job);
+    return this.#leaseBytes < LONGEST_ENTRY || leases.reduce((jobs, lease) => jobs + lease.held.length, 0) >= RUNNING;
+  }
+
   refuses(record: object): boolean {
     this.#bytes -= utf8Bytes(JSON.stringify(record), 0) + MORE_BYTES;
     return this.#bytes < 0;
+  }
+
+  refusesClaim(job: StoredJob): boolean {
+    this.#leaseBytes -= heldBytes(job);
+    return this.refuses(job) || this.#leaseBytes < 0 || ++this.#claimed > CLAIMED;
   }
 
   *fitting(held: readonly Held[]): Program<readonly Held[]> {
@@ -72,6 +96,11 @@ export class Reply implements ReplyRoom {
     }
     return found;
   }
+}
+
+/** What a running job adds to the lease of its worker. */
+function heldBytes({ key, id, group }: Pick<StoredJob, "key" | "id"> & { readonly group?: unknown }): number {
+  return utf8Bytes(JSON.stringify([key, id, group]), 0) + HELD_BYTES;
 }
 
 /** Cells of a kind in the order of their names, from behind one on. */

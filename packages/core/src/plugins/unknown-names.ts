@@ -9,7 +9,7 @@ import type { Turn } from "../store/turn.ts";
 
 /** Jobs that one claim moves out of the way, at most. */
 const ASIDE_STEP = 100;
-/** Jobs of one name that come back in one exchange, at most. */
+/** Jobs that come back in one exchange, of all names, at most (R32). */
 const RETURN_STEP = 256;
 
 /** Jobs whose names a worker does not know wait beside the line until a worker declares the name. */
@@ -50,16 +50,18 @@ export const unknownNames: Plugin = {
 
 /** Brings jobs back in line for a worker that declares their name, or that takes any. */
 function* returnKnown(turn: Turn, queue: string, names: readonly string[] | undefined): Program<void> {
-  const settings = yield* turn.settings(queue);
-  const known = settings.blockedNames?.filter((name) => !names || names.includes(name)) ?? [];
-  if (known.length === 0) return;
-  const drained = new Set<string>();
-  for (const name of known) {
-    const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "name", name)), RETURN_STEP);
-    yield* moveEach(turn, jobs, returned);
-    if (jobs.length < RETURN_STEP) drained.add(name);
+  const { blockedNames = [], ...rest } = yield* turn.settings(queue);
+  const left: string[] = [];
+  let room = RETURN_STEP;
+  for (const name of blockedNames) {
+    if (!names || names.includes(name)) {
+      const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "name", name)), room);
+      yield* moveEach(turn, jobs, returned);
+      room -= jobs.length;
+      if (room > 0) continue;
+    }
+    left.push(name);
   }
-  const { blockedNames = [], ...rest } = settings;
-  const left = blockedNames.filter((name) => !drained.has(name));
-  yield* turn.configure(queue, left.length > 0 ? { ...rest, blockedNames: left } : rest);
+  if (left.length < blockedNames.length)
+    yield* turn.configure(queue, left.length > 0 ? { ...rest, blockedNames: left } : rest);
 }

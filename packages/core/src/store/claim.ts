@@ -53,6 +53,8 @@ export interface ClaimPart {
 
 /** Due jobs that are read at a time: each may be large. */
 const READ_STEP = 256;
+/** After this a worker looks again whether there is room for more leases. */
+const FULL_MS = 1_000;
 /** From this interruption on a job is claimed alone: it may be what kills its process. */
 const ALONE_FROM = 2;
 
@@ -67,7 +69,8 @@ export function* claim(
   settled: number,
 ): Program<Claimed> {
   const taking = new Taking(turn, held, request, settled);
-  for (const queue of request.queues) yield* fromQueue(taking, queue);
+  if (turn.reply?.full(held, (yield* turn.leases()).all())) taking.wakeAt = turn.now + FULL_MS;
+  else for (const queue of request.queues) yield* fromQueue(taking, queue);
   return taking;
 }
 
@@ -114,7 +117,7 @@ class Taking implements Claimed {
   take(job: StoredJob, startsOnly: boolean): boolean {
     // It is the next to start: what stands behind it, in any queue, is not to be taken ahead of it (R18). So is one for
     // which the reply has no room (R31).
-    if ((this.left <= this.#prefetch && (startsOnly || isNeverAhead(job))) || this.turn.reply?.refuses(job)) {
+    if ((this.left <= this.#prefetch && (startsOnly || isNeverAhead(job))) || this.turn.reply?.refusesClaim(job)) {
       this.left = 0;
       return false;
     }

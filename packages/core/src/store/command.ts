@@ -1,4 +1,5 @@
 import { invalidOption } from "../job/errors.ts";
+import { keyText } from "../job/place.ts";
 import type { JobKey, JobState, StoredJob } from "../job/record.ts";
 import { describe } from "../job/text.ts";
 import { type Ending, stateOf } from "../job/transitions.ts";
@@ -37,14 +38,14 @@ const KERNEL_COMMANDS: Readonly<Record<string, CommandHandler>> = {
   *cancel(turn, { queue, id }: CommandOf<"cancel">) {
     const { job, run, state } = yield* lookUp(turn, queue, id);
     if (!job || job.key[0] === "finished") return { affected: 0, ...(state && { state }) };
-    if (run) return yield* requestCancel(turn, queue, run, "cancel");
+    if (run) return yield* requestCancel(turn, queue, [job], "cancel");
     yield* end(turn, [{ job, ending: CANCELLED }]);
     return { affected: 1, state: "cancelled" };
   },
   *remove(turn, { queue, id }: CommandOf<"remove">) {
     const { job, run } = yield* lookUp(turn, queue, id);
     if (!job) return { affected: 0 };
-    if (run) return yield* requestCancel(turn, queue, run, "remove");
+    if (run) return yield* requestCancel(turn, queue, [job], "remove");
     yield* eraseJobs(turn, [job]);
     return { affected: 1 };
   },
@@ -79,12 +80,28 @@ export interface Run {
   readonly held: Held;
 }
 
-/** A running job is never touched: its lease entry tells its worker, and whatever becomes of the attempt honours it. */
-export function* requestCancel(turn: Turn, queue: string, run: Run, wish: "cancel" | "remove"): Program<CommandReply> {
-  if (run.held.cancel === wish || run.held.cancel === "remove") return { affected: 0, state: "active" };
-  (yield* turn.leases()).amend(run.worker, run.held.token, (held) => ({ ...held, cancel: wish }));
-  turn.changed(queue, "cancel");
-  return { affected: 1, state: "active" };
+/** Running jobs are never touched: their lease entries tell their workers, and whatever becomes of the attempts honours it. */
+export function* requestCancel(
+  turn: Turn,
+  queue: string,
+  jobs: readonly StoredJob[],
+  wish: "cancel" | "remove",
+): Program<CommandReply> {
+  const keys = new Set(jobs.map(({ key }) => keyText(key)));
+  const leases = yield* turn.leases();
+  let affected = 0;
+  // Each lease is changed once, however many of the jobs it lists.
+  for (const lease of leases.all()) {
+    const before = affected;
+    const held = lease.held.map((entry) =>
+      keys.has(keyText(entry.key)) && entry.cancel !== wish && entry.cancel !== "remove" && ++affected
+        ? { ...entry, cancel: wish }
+        : entry,
+    );
+    if (affected > before) leases.set({ ...lease, held });
+  }
+  if (affected > 0) turn.changed(queue, "cancel");
+  return { affected, state: "active" };
 }
 
 /** Deletes jobs that do not run, without a trace. */
@@ -110,13 +127,20 @@ function* setPaused(turn: Turn, queue: string, paused: boolean): Program<Command
   return { affected: 0 };
 }
 
-function* configure(turn: Turn, { type: _, queue, ...config }: CommandOf<"configure">): Program<CommandStep> {
-  turn.plugins.checkOwned("setting", config);
-  const before = yield* turn.settings(queue);
+function* configure(
+  turn: Turn,
+  { type: _, queue, ...config }: CommandOf<"configure">,
+  from: Step | undefined,
+): Program<CommandStep> {
   const { keep } = config;
-  const said = Object.entries({ ...before, ...config, ...(keep && { keep: { ...before.keep, ...keep } }) });
-  yield* turn.configure(queue, Object.fromEntries(said.filter(([, value]) => value !== null)) as QueueSettings);
-  turn.changed(queue, "settings");
+  // The next steps only prune: another call may have changed the settings since.
+  if (!from) {
+    turn.plugins.checkOwned("setting", config);
+    const before = yield* turn.settings(queue);
+    const said = Object.entries({ ...before, ...config, ...(keep && { keep: { ...before.keep, ...keep } }) });
+    yield* turn.configure(queue, Object.fromEntries(said.filter(([, value]) => value !== null)) as QueueSettings);
+    turn.changed(queue, "settings");
+  }
   const more = keep !== undefined && (yield* pruneAll(turn, queue));
   return { affected: 0, ...(more && { next: { stretch: 0 } }) };
 }

@@ -1,6 +1,6 @@
 import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameKey, spellId } from "../job/place.ts";
 import type { EndState, JobKey, StoredJob } from "../job/record.ts";
-import { type Ending, ended, keepOf } from "../job/transitions.ts";
+import { END_STATES, type Ending, ended, keepOf } from "../job/transitions.ts";
 import { append } from "./append.ts";
 import { SET_BACK_MS } from "./mint.ts";
 import {
@@ -219,22 +219,22 @@ const PRUNE_STEP = 256;
 /** Prunes every state to what the queue keeps by now, one step of it; true when there is more to do. */
 export function* pruneAll(turn: Turn, queue: string): Program<boolean> {
   const { keep } = yield* turn.settings(queue);
-  for (const state of ["completed", "failed", "cancelled"] as const) {
-    const lane = startingWith("finished", finishedLane(queue, state));
-    const limit = keepOf(undefined, keep, state);
-    // Seldom asked, so it looks for itself: a tally, once known, costs a write with every batch.
-    const excess = (yield* scanKeys("jobs", lane, limit + PRUNE_STEP + 1)).length - limit;
-    yield* forgetOldest(turn, lane, excess);
-    if (excess > PRUNE_STEP) return true;
+  for (const state of END_STATES) {
+    // A tally, once known, costs a write with every batch: it is known already where there are any.
+    const [any] = yield* scanKeys("jobs", laneOf(queue, state), 1);
+    if (any && (yield* prune(turn, { queue, state, limit: keepOf(undefined, keep, state) })) > PRUNE_STEP) return true;
   }
   return false;
 }
 
-/** Forgets the oldest ended jobs over the limit. */
-function* prune(turn: Turn, { queue, state, limit }: Limit): Program<void> {
-  const lane = startingWith("finished", finishedLane(queue, state));
-  const total = yield* turn.tallied(queue, state, () => countKeys(lane));
-  yield* forgetOldest(turn, lane, total - limit);
+const laneOf = (queue: string, state: EndState): Range => startingWith("finished", finishedLane(queue, state));
+
+/** Forgets the oldest ended jobs over the limit, one step of them; returns how many were over it. */
+function* prune(turn: Turn, { queue, state, limit }: Limit): Program<number> {
+  const lane = laneOf(queue, state);
+  const excess = (yield* turn.tallied(queue, state, () => countKeys(lane))) - limit;
+  yield* forgetOldest(turn, lane, excess);
+  return excess;
 }
 
 /** Deletes the oldest ended jobs of a lane. Those with an instant ahead of the clock ended before it was set back: they go first. */

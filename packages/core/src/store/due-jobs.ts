@@ -1,7 +1,7 @@
 import { keyText, readyLane } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
 import { isUndelayed } from "../job/transitions.ts";
-import { after, scan, scanKeys } from "./operations.ts";
+import { after, get, type Range, scan, scanKeys } from "./operations.ts";
 import { isStranded } from "./set-back.ts";
 import type { Key, Program } from "./store.ts";
 import type { Turn } from "./turn.ts";
@@ -12,6 +12,8 @@ const LIKELY = 10;
 const READ_OVER = 1_000;
 /** Records read at a time in that search. */
 const SEARCH = 100;
+
+type Keyed = Pick<StoredJob, "key"> & Partial<StoredJob>;
 
 /**
  * The due jobs of a queue that nobody runs, best first, read a few at a time. The head of the line is read as if all of
@@ -27,12 +29,15 @@ export class DueJobs {
   readonly #lane: string;
   readonly #queue: string;
   readonly #likely: number;
-  #running: Set<string> | undefined;
+  /** The running jobs that were not met yet, by `keyText`. */
+  readonly #running = new Set<string>();
   /** Where to read on; undefined when the lane is exhausted. */
   #from: Key | undefined;
   /** The rank being read; undefined when the next one has to be sought. */
   #rank: number | undefined;
   #begun = false;
+  /** Read already, and not answered yet: to read them again would cost a page for each job that is set aside. */
+  #unused: Keyed[] = [];
   #readOver = 0;
 
   /** @param likely how many jobs are likely to be due. */
@@ -43,66 +48,79 @@ export class DueJobs {
     this.#lane = readyLane(queue);
   }
 
-  /** The next jobs, at most about `want`, in order; empty at the end. */
+  /** The next jobs, at most `want`, in order; empty at the end. */
   *next(want: number): Program<readonly StoredJob[]> {
-    if (!this.#running)
-      this.#running = new Set((yield* this.#turn.leases()).heldOf(this.#queue).map((held) => keyText(held.key)));
+    if (!this.#unused[0]) this.#unused = yield* this.#page(want);
+    const jobs = this.#unused.splice(0, want);
+    return (
+      jobs[0]?.id === undefined
+        ? yield* get(
+            "jobs",
+            jobs.map(({ key }) => key),
+          )
+        : jobs
+    ) as readonly StoredJob[];
+  }
+
+  /** Where many run, their keys are read over, and not their records: each may be large. */
+  *#scan(range: Range, limit: number): Program<readonly Keyed[]> {
+    return this.#running.size > SEARCH
+      ? (yield* scanKeys("jobs", range, limit)).map((key) => ({ key }))
+      : yield* scan("jobs", range, limit);
+  }
+
+  /** Reads on until a page holds due jobs; empty at the end. */
+  *#page(want: number): Program<Keyed[]> {
     if (!this.#begun) {
       this.#begun = true;
+      for (const held of (yield* this.#turn.leases()).heldOf(this.#queue)) this.#running.add(keyText(held.key));
       const due = yield* this.#head(Math.min(want, this.#likely) + this.#running.size);
-      if (due.length > 0) return this.#cut(due, want);
+      if (due[0]) return due;
     }
-    // More at a time once a page held nothing that is due, but not before: what is not wanted is read again.
+    // More at a time once a page held nothing that is due, but not before: each may be large.
     for (let limit = want + this.#running.size; this.#from; limit = Math.max(limit, SEARCH)) {
       if (this.#rank === undefined && !(yield* this.#seek())) return [];
       const to = ["ready", this.#lane, this.#rank as number, this.#turn.horizon + 1];
-      const page: readonly StoredJob[] = yield* scan("jobs", { from: this.#from, to }, limit);
-      const last = page[page.length - 1];
-      if (!last || page.length < limit) yield* this.#leaveRank(to);
+      const page: readonly Keyed[] = yield* this.#scan({ from: this.#from, to }, limit);
+      const last = page[limit - 1];
+      if (!last) yield* this.#leaveRank(to);
       else if (this.#readOver < READ_OVER) this.#from = after(last.key);
-      else this.#nextRank();
-      const due = page.filter((job) => this.#isDue(job.key) && !this.#runs(job.key));
-      if (due.length > 0) return this.#cut(due, want);
+      else this.#leave(this.#rank as number);
+      const due = this.#due(page);
+      if (due[0]) return due;
     }
     return [];
   }
 
-  /** Reads on behind those that were wanted. */
-  #cut(due: readonly StoredJob[], want: number): readonly StoredJob[] {
-    if (due.length <= want) return due;
-    const { key } = due[want - 1] as StoredJob;
-    this.#readOn(key);
-    return due.slice(0, want);
-  }
-
   /** The first of the line, whatever their ranks, up to where one is not due. */
-  *#head(limit: number): Program<readonly StoredJob[]> {
+  *#head(limit: number): Program<Keyed[]> {
     const from = ["ready", this.#lane];
-    const page: readonly StoredJob[] = yield* scan("jobs", { from, to: after(from) }, limit);
+    const page = yield* this.#scan({ from, to: after(from) }, limit);
     const stop = page.findIndex(({ key }) => !this.#reaches(key));
     const later = page[stop];
-    const last = page[page.length - 1];
     if (later) {
-      this.#skip(later.key);
-    } else if (last && page.length === limit) {
-      this.#readOn(last.key);
-    } else this.#from = undefined;
-    return (later ? page.slice(0, stop) : page).filter(({ key }) => this.#isDue(key) && !this.#runs(key));
+      this.#leave(later.key[2]);
+      return this.#due(page.slice(0, stop));
+    }
+    const last = page[limit - 1];
+    if (last) {
+      this.#from = after(last.key);
+      this.#rank = last.key[2];
+    }
+    return this.#due(page);
   }
 
-  #readOn(key: JobKey): void {
-    this.#from = after(key);
-    this.#rank = key[2];
+  /** The due ones of a page that nobody runs. Mostly nothing runs that is read here, and spelling a key is costly. */
+  #due(page: readonly Keyed[]): Keyed[] {
+    return page.filter(
+      ({ key }) => this.#isDue(key) && !(this.#running.size > 0 && this.#running.delete(keyText(key))),
+    );
   }
 
-  /** Nothing more is due of the rank of this job, which will be later. */
-  #skip(key: JobKey): void {
-    this.#from = ["ready", this.#lane, key[2] + 1];
-  }
-
-  #runs(key: JobKey): boolean {
-    // Mostly nothing runs that is read here, and spelling a key is dear.
-    return this.#running?.size ? this.#running.has(keyText(key)) : false;
+  /** Nothing more is due of this rank. */
+  #leave(rank: number): void {
+    this.#from = ["ready", this.#lane, rank + 1];
+    this.#rank = undefined;
   }
 
   /** Finds the first rank at or after the cursor that has a due job. */
@@ -116,7 +134,7 @@ export class DueJobs {
         this.#from = key;
         return true;
       }
-      this.#skip(key);
+      this.#leave(key[2]);
     }
     this.#from = undefined;
     return false;
@@ -126,16 +144,8 @@ export class DueJobs {
   *#leaveRank(to: Key): Program<void> {
     const rank = this.#rank as number;
     const [key] = yield* scanKeys("jobs", { from: to, to: ["ready", this.#lane, rank + 1] }, 1);
-    if (key && this.#reaches(key)) {
-      this.#from = key;
-      return;
-    }
-    this.#nextRank();
-  }
-
-  #nextRank(): void {
-    this.#from = ["ready", this.#lane, (this.#rank as number) + 1];
-    this.#rank = undefined;
+    if (key && this.#reaches(key)) this.#from = key;
+    else this.#leave(rank);
   }
 
   /**
@@ -162,7 +172,7 @@ export class DueJobs {
 
   /** Notes when a delayed job will be due. A running one keeps its key until its attempt ends. */
   #await(key: JobKey): void {
-    const stranded = isStranded(key, this.#turn.now) && !this.#runs(key);
+    const stranded = isStranded(key, this.#turn.now) && !this.#running.has(keyText(key));
     if (stranded) {
       this.stranded ??= key;
       this.#turn.setBack = true;

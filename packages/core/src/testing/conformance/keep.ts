@@ -115,4 +115,25 @@ export const keepCases = verb("keep", (it) => {
     expect(await kept(scene, "completed")).toHaveLength(1);
     expect(await kept(scene, "failed")).toHaveLength(1);
   });
+
+  it("R34: a long pruning does not take back what another call says meanwhile", async (scene) => {
+    const { add, another, driver, expect, worker } = scene;
+    const keep = (completed: number) => ({ type: "configure", queue: QUEUE, keep: { completed } }) as const;
+    await driver.command(keep(1_000));
+    const one = worker();
+    const endSome = async (count: number) => {
+      await add(...Array.from({ length: count }, () => ({})));
+      for (let left = count; left > 0; ) {
+        const jobs = await one.claim(left);
+        await one.complete(jobs);
+        left -= jobs.length;
+      }
+    };
+    await endSome(800);
+    const pruning = driver.command(keep(10));
+    await (await another()).command(keep(500));
+    await pruning;
+    await endSome(20);
+    expect((await kept(scene, "completed")).length).toBeGreaterThan(20);
+  });
 });

@@ -174,6 +174,20 @@ export const removeClearCases = verb("remove and clear", (it) => {
     expect(await counts()).toEqual(NOTHING);
   });
 
+  it("R32: clear asks each of 600 running jobs to stop, and leaves what runs of another queue", async (scene) => {
+    const { add, driver, expect, worker } = scene;
+    await add(...Array.from({ length: 620 }, () => ({})));
+    const [other] = await add({ queue: "other" });
+    const one = worker({ queues: [QUEUE, "other"] });
+    const held: string[] = [];
+    while (held.length < 600) held.push(...(await one.claim(600 - held.length, [QUEUE])).map(({ token }) => token));
+    expect(await one.claimIds(1, ["other"])).toEqual([other]);
+    const running = new Set(held);
+    expect(await driver.command({ type: "clear", queue: QUEUE })).toEqual({ affected: 620 });
+    expect(new Set((await one.look()).cancel)).toEqual(running);
+    expect(await driver.command({ type: "clear", queue: QUEUE, state: "active" })).toEqual({ affected: 0 });
+  });
+
   it("R11: clear of an empty queue affects nothing", async ({ driver, expect }) => {
     expect(await driver.command({ type: "clear", queue: QUEUE })).toEqual({ affected: 0 });
     for (const state of STATES)
