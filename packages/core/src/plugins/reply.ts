@@ -17,9 +17,9 @@ const STEP = 256;
 /** Outcomes of children, or recurrences, in one reply. */
 const ROWS = 4_000;
 /** Jobs that one exchange claims, at most. */
-const CLAIMED = 1_000;
+const CLAIMED = 3_000;
 /** Jobs of one store that run, at most about: a claim reads over those of its queue, within 10,000 records. */
-const RUNNING = 6_000;
+const RUNNING = 5_000;
 /** Keys and ids of the jobs in one lease, at most about. With their reports, of 1 MiB, it is one row, of at most 2 MB. */
 const LEASE_BYTES = 800_000;
 /** An entry of a lease has some fields more. */
