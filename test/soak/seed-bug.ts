@@ -17,8 +17,8 @@ const BUGS: Readonly<Record<string, Bug>> = {
   },
   "double claim": {
     file: "core/src/store/due-jobs.ts",
-    text: "this.#running.has(keyText(key))",
-    instead: "(this.#running.has(keyText(key)) && Math.random() > 0.01)",
+    text: "this.#running.delete(keyText(key))",
+    instead: "(this.#running.delete(keyText(key)) && Math.random() > 0.01)",
   },
   "skipped recovery": {
     file: "core/src/store/recover.ts",
