@@ -78,7 +78,7 @@ export default defineConfig({
           // Each file has a runtime of its own, and to start it costs more than most files do: the next one starts meanwhile.
           maxWorkers: 2,
           sequence: { groupOrder: 2 },
-          testTimeout: 15_000,
+          testTimeout: 30_000,
         },
       },
       {

@@ -284,7 +284,7 @@ const others: readonly Attack[] = [
       ["a%2Fb", SET_AND_GONE],
       ["%00", SET_AND_GONE],
       ["__proto__", SET_AND_GONE],
-      ["k".repeat(257), '400 invalid_option key; 200 {"affected":0}; w0 d0 a0 c0 f0 x0'],
+      ["k".repeat(257), "400 invalid_option key; 400 invalid_option key; w0 d0 a0 c0 f0 x0"],
       ["%ED%A0%80", "400 bad_request; 400 bad_request; w0 d0 a0 c0 f0 x0"],
     ] as const
   ).map(

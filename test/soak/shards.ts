@@ -4,6 +4,7 @@ import {
   type Clock,
   type ExchangeReply,
   type ExchangeRequest,
+  everything,
   liveGroups,
   MemoryStore,
   Queue,
@@ -38,7 +39,7 @@ class Shard extends StoreDriver {
   readonly #clock: Clock;
 
   constructor(store: MemoryStore, clock: Clock, shard: number) {
-    super(store.connect(), { clock, shard });
+    super(store.connect(), { plugins: everything(), clock, shard });
     this.#clock = clock;
   }
 

@@ -3,6 +3,8 @@ import { httpDriver } from "@quayside/edge/client";
 
 let opened = 0;
 
+const QUIET_TURNS = 5;
+
 /**
  * Opens a queue in a space of its own, on a clock that the test moves.
  *
@@ -14,8 +16,29 @@ export const openIn =
     const space = `${base()}/spaces/${kind}-${opened++}`;
     const clock = createManualClock();
     const drivers: { close(): Promise<void> }[] = [];
+    let inFlight = 0;
+    const counted: typeof fetch = async (...request) => {
+      inFlight++;
+      try {
+        const response = await fetch(...request);
+        // A stream of changes stays open; all else is on its way until its body is here.
+        if (response.headers.get("content-type")?.startsWith("text/event-stream")) return response;
+        const body = await response.arrayBuffer();
+        const { status, statusText, headers } = response;
+        return new Response(body.byteLength > 0 ? body : null, { status, statusText, headers });
+      } finally {
+        inFlight--;
+      }
+    };
+    /** Resolves once no request has been on its way for some turns of the event loop. */
+    const settled = async () => {
+      for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
+        if (inFlight > 0) quiet = 0;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
     const make = () => {
-      const driver = httpDriver({ url: `${space}/api`, token: "token-all", queues: ["mail"] });
+      const driver = httpDriver({ url: `${space}/api`, token: "token-all", queues: ["mail"], fetch: counted });
       drivers.push(driver);
       return driver;
     };
@@ -29,6 +52,8 @@ export const openIn =
       another: async () => make(),
       clock,
       advance: async (ms) => {
+        // What an exchange answers says when to look next, counted from before the move: it must not come after it.
+        await settled();
         await move({ advance: ms });
         await clock.advance(ms);
       },
@@ -48,4 +73,5 @@ export const WITHIN_ONE_STORE = [
   "R10: all that the worker held comes back, with ids and dedupe keys as they were",
   "R10: who recovers is told of each job it took back, as it now stands",
   "R10: from its second interruption on a job is claimed alone",
+  "R10, R32: jobs that others took back for the last time end under their own worker, at most so many as it asks for",
 ];
