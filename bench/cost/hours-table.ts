@@ -1,7 +1,7 @@
 import { formatNumber, type PartResults } from "../lib/report.ts";
 import { PRICES } from "./table.ts";
 
-/** What an hour of an object came to: `Spent` of test/edge/hour. */
+/** The cost of an hour of an object: `Spent` of test/edge/hour. */
 export interface Spent {
   readonly wakes: number;
   readonly rowsWritten: number;

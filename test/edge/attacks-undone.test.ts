@@ -201,7 +201,7 @@ describe("attacks Q: what is left of verbs of two queues", () => {
       await undo(shop, act);
       expect(dump(shop)).toBe(rows);
       expect(await state()).toEqual(before);
-      // What comes after is as if it had never been.
+      // Later calls behave as if the transaction had never been.
       const [a, b] = [
         await shop.mail.addJob("receipt", { order: "a" }),
         await other(shop).addJob("receipt", { order: "b" }),

@@ -214,7 +214,7 @@ export const TARGETS: Readonly<Record<string, unknown>> = {
   "a function that is no webhook": () => 1,
 };
 
-/** What a consumer, or `dispatch`, does with a job of `attacks-bridges`; set by the tests. */
+/** The behaviour of a consumer, or `dispatch`, does with a job of `attacks-bridges`; set by the tests. */
 export const ATTACKS = new Map<string, (call: object) => unknown>();
 
 /** Runs of jobs that were released without a delay. */

@@ -59,7 +59,7 @@ const round = (worker: string, exchange: number, more: Partial<ExchangeRequest> 
 
 const DRIVERS: readonly (readonly [string, () => Driver])[] = [
   ["over HTTP", http],
-  // What HTTP is put on, and what is put together from the same pages.
+  // HTTP calls RPC, and shards put the same pages together.
   ...(inject("hostile").nightly
     ? ([
         ["over RPC", stub],

@@ -205,7 +205,7 @@ export class DurableAlarm implements Store {
     const { works, wish } = this.#options;
     const job = works() ? yield* attentionAt(now, this.#options.plugins) : undefined;
     const asked = wish && (yield* wish());
-    // What fell due since the last look has its alarm, which is not put off.
+    // A job that fell due since the last look keeps its alarm.
     if (late && [job, asked].some((at) => at !== undefined && at <= now)) return undefined;
     const instants: number[] = [];
     if (job !== undefined) instants.push(job > now ? job : now + GUARD_MS);
@@ -231,7 +231,7 @@ async function isImpossible(storage: AlarmStorage): Promise<boolean> {
   });
 }
 
-/** What the alarm is needed for: an instant before which nothing new is to be done, or undefined: look. See `rearm`. */
+/** The first instant at which the alarm is needed; undefined: read the store to find it. See `rearm`. */
 type Need = "soon" | "late" | number | undefined;
 type Arm = (need: Need) => Program<void>;
 

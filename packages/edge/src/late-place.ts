@@ -248,7 +248,7 @@ export class LatePlace {
   }
 
   /**
-   * What of the request is sent again after this error: all of it, unless it was refused and would be again (R30). Then it
+   * Returns the part of the request that is sent again after this error: all of it, unless it was refused and would be again (R30). Then it
    * goes in part, as an exchange with one object does. The rest is named as running, and settled later.
    */
   #lessThan(request: ExchangeRequest, error: unknown): ExchangeRequest | undefined {
@@ -299,7 +299,7 @@ export class LatePlace {
   }
 }
 
-/** What was stored in place of a settlement that was refused. */
+/** A settlement that was stored in place of a refused one. */
 type Stored = NonNullable<NonNullable<ReturnType<NonNullable<ExchangeReply["settled"]>["get"]>>>;
 
 const noNews = () => ({

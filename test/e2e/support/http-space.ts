@@ -52,7 +52,7 @@ export const openIn =
       another: async () => make(),
       clock,
       advance: async (ms) => {
-        // What an exchange answers says when to look next, counted from before the move: it must not come after it.
+        // An exchange answers when to look next, counted from before the move: its answer must not arrive after the move.
         await settled();
         await move({ advance: ms });
         await clock.advance(ms);

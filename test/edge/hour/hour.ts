@@ -11,7 +11,7 @@ const IDLE_MS = 10_000;
 /** An object that waits for time arms no further timer for so many looks at it. */
 const LOOKS = 3;
 
-/** What some time of an object came to. */
+/** The cost of some time of an object. */
 export interface Spent {
   /** Alarms that rang, and calls from outside: each is a request, and wakes an object that sleeps. */
   readonly wakes: number;
@@ -38,16 +38,16 @@ export interface HourStub extends Fetcher {
   queues(verb: "events"): Promise<ReadableStream<Uint8Array>>;
 }
 
-/** What an object is left in; its hour begins with the last call. */
+/** A state of an object; its hour begins with the last call of `prepare`. */
 export interface HourCase {
   readonly prepare: (world: HourWorld) => Promise<HourObject>;
-  /** What repeats is counted for so many minutes, and multiplied. Default 60. */
+  /** Minutes that are counted; the result is multiplied up to an hour. Default 60. */
   readonly minutes?: number;
   /** Takes long to simulate: guarded by `pnpm nightly`. */
   readonly slow?: true;
 }
 
-/** What an hour of it comes to. */
+/** The cost of an hour of it. */
 export async function hourOf({ prepare, minutes = 60 }: HourCase, world: HourWorld): Promise<Spent> {
   const object = await prepare(world);
   const { wakes, rowsWritten, rowsRead, awake } = await object.spend(minutes * MINUTE_MS);
@@ -65,7 +65,7 @@ export class HourObject {
   readonly queue: Queue<HourJobs>;
   readonly #world: HourWorld;
   readonly #namespace: QueueNamespace;
-  /** What its earlier lives came to. */
+  /** The cost of its earlier lives. */
   readonly #past = { wakes: 0, rowsWritten: 0, rowsRead: 0, awake: 0 };
   /** Lives of the object when it was put out of memory. */
   #asleep: number | undefined;

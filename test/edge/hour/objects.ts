@@ -33,11 +33,11 @@ function optionsOf(ctx: DurableObjectState): DurableQueueOptions<HourJobs, unkno
   };
 }
 
-/** What a simulated hour does to an object. */
+/** The steps of a simulated hour on an object. */
 export interface HourActs {
   /** When its alarm is due; null where none is set. */
   nextAlarm(): Promise<number | null>;
-  /** What the platform does when the alarm is due. */
+  /** Runs the alarm, as the platform does when it is due. */
   ring(): Promise<void>;
   /** Fires its timers that are due. */
   fire(): Promise<void>;
@@ -46,7 +46,7 @@ export interface HourActs {
   used(): Promise<Usage>;
   /** Ends this life of it. */
   abort(): Promise<void>;
-  /** What the object's own class does to end it. */
+  /** Ends the object, as its own class does. */
   deleteAll(): Promise<void>;
 }
 

@@ -213,7 +213,7 @@ attacks("keys of aesGcm", (row) => {
 type Sealed = { readonly key: string; readonly iv: string; readonly data: string };
 const turned = (text: string) => `${text.startsWith("A") ? "B" : "A"}${text.slice(1)}`;
 
-/** What may become of an envelope on a disk that somebody else writes. */
+/** Changes that somebody who writes the disk may make to an envelope. */
 const DAMAGES: readonly (readonly [input: string, payload: string, rest: string, of: (whole: Sealed) => unknown])[] = [
   [
     "a bit of the data turned",

@@ -215,7 +215,7 @@ export class Line {
     }
   }
 
-  /** What becomes of the jobs of the batch; undefined when it is to be sent again at once, from another sender or for another subject. */
+  /** Returns the outcome of the jobs of the batch; undefined when it is to be sent again at once, from another sender or for another subject. */
   async #send(claimed: readonly ClaimedJob[]): Promise<readonly Settlement[] | undefined> {
     const { clock, events, heard, queue, remote } = this.#options;
     const now = clock.now();

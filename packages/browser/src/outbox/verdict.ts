@@ -36,7 +36,7 @@ const REFUSALS: ReadonlySet<unknown> = new Set([
 /** The token is refused as such, or is not that of whom the batch belongs to (R37). */
 const UNSIGNED: ReadonlySet<unknown> = new Set(["unauthorized", "wrong_subject"]);
 
-/** What goes into a header again, and into the store. */
+/** The form of a label from an answer: it is stored, and sent in a header later. */
 const LABEL = /^[!-~]{1,64}$/;
 
 interface FieldError {

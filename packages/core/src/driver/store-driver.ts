@@ -31,7 +31,7 @@ import { LeaseWatch } from "./lease-watch.ts";
 import { Neighbours } from "./neighbours.ts";
 
 export interface StoreDriverOptions {
-  /** What it can do beyond the kernel, in the order in which their hooks run: `everything()`. */
+  /** The capabilities beyond the kernel, in the order in which their hooks run: `everything()`. */
   readonly plugins: readonly Plugin[];
   readonly clock?: Clock;
   /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */

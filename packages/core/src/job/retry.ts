@@ -122,7 +122,7 @@ export function retryDelay(
   return backoffDelay(job.backoff ?? DEFAULTS.backoff, attempt, random);
 }
 
-/** What a definition says of the errors of its jobs: functions, so not stored with them. */
+/** Functions of a definition that decide about the errors of its jobs. They are not stored. */
 export interface RetryPolicy {
   readonly retryIf?: ((error: unknown, attempt: number) => boolean) | undefined;
   readonly backoff?: BackoffFunction | undefined;

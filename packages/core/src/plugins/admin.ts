@@ -11,7 +11,7 @@ import type { Turn } from "../store/turn.ts";
 import type { CommandReply, JobFilter } from "../store/verbs.ts";
 import { walk } from "../store/walk.ts";
 
-/** What an operator does to jobs besides cancelling and removing one: retries, earlier starts, changes, many at once. */
+/** Commands of an operator, besides those that cancel or remove one job: retry, start earlier, change, act on many. */
 export const admin: Plugin = {
   name: "admin",
   commands: {

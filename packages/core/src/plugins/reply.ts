@@ -98,7 +98,7 @@ export class Reply implements ReplyRoom {
   }
 }
 
-/** What a running job adds to the lease of its worker. */
+/** Bytes that a running job adds to the lease of its worker. */
 function heldBytes({ key, id, group }: Pick<StoredJob, "key" | "id"> & { readonly group?: unknown }): number {
   return utf8Bytes(JSON.stringify([key, id, group]), 0) + HELD_BYTES;
 }

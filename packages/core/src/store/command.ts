@@ -9,7 +9,7 @@ import type { Turn } from "./turn.ts";
 import type { Command, CommandReply } from "./verbs.ts";
 import type { Position } from "./walk.ts";
 
-/** What a command did. A long one acts on a bounded number of jobs in each transaction, and says where it goes on. */
+/** The result of a command. A long one acts on a bounded number of jobs in each transaction, and says where it goes on. */
 export interface CommandStep extends CommandReply {
   /** Absent: it is done. */
   readonly next?: Step;

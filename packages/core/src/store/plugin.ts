@@ -90,7 +90,7 @@ export interface Plugin {
   dueAgain?(turn: Turn, job: StoredJob, at: number): Program<number>;
   /** Its commands, by their `type`. */
   readonly commands?: Readonly<Record<string, CommandHandler>>;
-  /** What it answers without writing anything, by name. */
+  /** Its questions, by name: programs that write nothing. */
   readonly reads?: Readonly<Record<string, ReadHandler>>;
 }
 

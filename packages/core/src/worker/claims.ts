@@ -118,7 +118,7 @@ export interface Claim {
   readonly request: ExchangeRequest["claim"];
 }
 
-/** What a worker may claim and when, by its slots and its quota, and the jobs that it has claimed and not started. */
+/** Decides how many jobs a worker may claim, by its slots and its quota. Holds the jobs that are claimed and not started. */
 export class Claims implements SlotMember {
   /** Set at each start of the worker. */
   quota: JobQuota = { left: 0, asked: 0 };

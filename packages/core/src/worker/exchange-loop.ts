@@ -26,7 +26,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   readonly attempts: Attempts<Ctx>;
   readonly claims: Claims;
   readonly #options: ExchangeLoopOptions<Ctx>;
-  /** What waits for this loop. */
+  /** Calls that wait for this loop. */
   readonly waiters = new Waiters();
   #client: ExchangeClient | undefined;
   #looping: Promise<void> | undefined;

@@ -18,7 +18,7 @@ import { type JobQuota, Slots } from "./claims.ts";
 /** Most jobs at once where the user does not say. */
 export const CONCURRENCY = 10;
 
-/** What a worker does with the jobs of one queue. */
+/** A queue as its worker sees it: how its jobs run. */
 export interface WorkerQueue<Ctx extends object = object> {
   readonly name: string;
   /** At most so many of this queue at once, within the worker's concurrency. */
@@ -28,7 +28,7 @@ export interface WorkerQueue<Ctx extends object = object> {
   readonly run: Run<Ctx>;
   /** Runs something else in place of its handlers: with the job decrypted, and what it answers encrypted. */
   readonly around?: ((job: JobRecord, ctx: HandlerContext & Ctx, handle: Run<Ctx>) => unknown) | undefined;
-  /** What decides, beside the options stored with a job, whether and when it is tried again. */
+  /** Returns the functions that decide, beside the stored options, whether and when a job is tried again. */
   readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
   /** Called once a job has failed for good, here or under a worker that is gone; what it throws is an `error` event. */
   readonly onFailed?: ((job: JobRecord, error: unknown) => unknown) | undefined;
@@ -57,7 +57,7 @@ export interface WorkerOptions<Ctx extends object = object> {
   readonly ctx?: Ctx | undefined;
   /** Makes `ctx.enqueue` and `ctx.publish` work. */
   readonly producer?: Producer | undefined;
-  /** What it knows of the network, for jobs that require it. Default: what its driver knows; else it counts as there. */
+  /** The state of the network, for jobs that require it. Default: that of its driver; without one, online. */
   readonly connectivity?: Connectivity | undefined;
   /** @internal Room shared with other workers, in place of `concurrency`. */
   readonly slots?: Slots | undefined;

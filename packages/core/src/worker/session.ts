@@ -19,7 +19,7 @@ export interface SessionOptions extends ExchangeClientOptions {
   readonly failed: (error: unknown) => void;
 }
 
-/** What a session does with the worker's exchanges. */
+/** The calls that a session makes of the worker's exchanges. */
 interface SessionLoop {
   open(client: ExchangeClient): void;
   wake(): void;
