@@ -12,6 +12,7 @@ const mutated = mutant && pathToFileURL(mutant.file).href;
 const OURS = {
   vitest: new URL("vitest.mjs", import.meta.url).href,
   "@quayside/core": new URL("packages/core/src/index.ts", root).href,
+  "@quayside/core/engine": new URL("packages/core/src/engine.ts", root).href,
   "@quayside/core/testing": new URL("packages/core/src/testing.ts", root).href,
 };
 

@@ -1,5 +1,6 @@
 import { IndexedDbStore } from "@quayside/browser";
-import { everything, StoreDriver } from "@quayside/core";
+import { everything } from "@quayside/core";
+import { StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe } from "vitest";
 import { server } from "vitest/browser";

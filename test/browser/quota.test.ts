@@ -1,5 +1,5 @@
 import { IndexedDbStore } from "@quayside/browser";
-import type { Operation } from "@quayside/core";
+import type { Operation } from "@quayside/core/engine";
 import { afterEach, expect, it, vi } from "vitest";
 import { buckets, hasBuckets } from "./support/buckets.ts";
 import { freshName } from "./support/databases.ts";

@@ -1,5 +1,6 @@
 import { indexedDbDriver } from "@quayside/browser";
-import { Queue, type Settlement, type StoreDriver } from "@quayside/core";
+import { Queue } from "@quayside/core";
+import type { Settlement, StoreDriver } from "@quayside/core/engine";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { drop, freshName } from "./support/databases.ts";
 import { meterRequests, type Requests } from "./support/request-meter.ts";

@@ -1,5 +1,5 @@
 import { IndexedDbStore, indexedDbDriver, tabs } from "@quayside/browser";
-import type { Change } from "@quayside/core";
+import type { Change } from "@quayside/core/engine";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { freshName } from "./support/databases.ts";
 import { OtherTab } from "./support/other-tab.ts";

@@ -1,4 +1,5 @@
-import { attentionAt, everything, MemoryStore, type NewJob, Plugins, StoreDriver } from "@quayside/core";
+import { everything } from "@quayside/core";
+import { attentionAt, MemoryStore, type NewJob, Plugins, StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

@@ -1,4 +1,5 @@
-import { type Command, everything, MemoryStore, Queue, StoreDriver } from "@quayside/core";
+import { everything, Queue } from "@quayside/core";
+import { type Command, MemoryStore, StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";

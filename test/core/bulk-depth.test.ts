@@ -1,12 +1,5 @@
-import {
-  type ClaimedJob,
-  type Command,
-  everything,
-  type JobState,
-  MemoryStore,
-  type NewJob,
-  StoreDriver,
-} from "@quayside/core";
+import { everything, type JobState } from "@quayside/core";
+import { type ClaimedJob, type Command, MemoryStore, type NewJob, StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";

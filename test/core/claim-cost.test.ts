@@ -1,5 +1,5 @@
+import { everything } from "@quayside/core";
 import {
-  everything,
   isOperation,
   MemoryStore,
   type NewJob,
@@ -8,7 +8,7 @@ import {
   type Step,
   type Store,
   StoreDriver,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

@@ -1,5 +1,6 @@
-import { MemoryStore, memoryDriver, Queue } from "@quayside/core";
+import { memoryDriver, Queue } from "@quayside/core";
 import { cron } from "@quayside/core/cron";
+import { MemoryStore } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

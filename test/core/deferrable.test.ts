@@ -1,6 +1,6 @@
+import { everything } from "@quayside/core";
 import {
   type ExchangeRequest,
-  everything,
   isOperation,
   type Liveness,
   MemoryStore,
@@ -9,7 +9,7 @@ import {
   type Settlement,
   type Store,
   StoreDriver,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

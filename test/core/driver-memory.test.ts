@@ -1,4 +1,5 @@
-import { type Enlistment, type MemoryDriverOptions, MemoryStore, memoryDriver } from "@quayside/core";
+import { type MemoryDriverOptions, memoryDriver } from "@quayside/core";
+import { type Enlistment, MemoryStore } from "@quayside/core/engine";
 import { createManualClock, driverConformance, type OpenDriver } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

@@ -1,4 +1,5 @@
-import { type ExchangeRequest, everything, MemoryStore, type NewJob, type Program, StoreDriver } from "@quayside/core";
+import { everything } from "@quayside/core";
+import { type ExchangeRequest, MemoryStore, type NewJob, type Program, StoreDriver } from "@quayside/core/engine";
 import { checkInvariants, createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";

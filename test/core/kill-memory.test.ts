@@ -1,4 +1,5 @@
-import { type Driver, everything, MemoryStore, Queue, StoreDriver } from "@quayside/core";
+import { type Driver, everything, Queue } from "@quayside/core";
+import { MemoryStore, StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { expect, it } from "vitest";
 

@@ -1,4 +1,4 @@
-import { isOperation, MemoryStore, type Operation, type Program, type Step, type Store } from "@quayside/core";
+import { isOperation, MemoryStore, type Operation, type Program, type Step, type Store } from "@quayside/core/engine";
 
 /** Counts what each transaction reads and writes, and the most of any. */
 export class Metered implements Store {

@@ -1,4 +1,5 @@
-import { everything, MemoryStore, type NewJob, Queue, StoreDriver } from "@quayside/core";
+import { everything, Queue } from "@quayside/core";
+import { MemoryStore, type NewJob, StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

@@ -1,19 +1,21 @@
 import {
   DEFAULTS,
-  EVERY_OPTION,
   type JobOptions,
   memoryDriver,
-  nextOccurrence,
   QuaysideError,
   Queue,
   type RecurrenceOption,
-  type RecurrenceRule,
   RetryAfterError,
+  toMs,
+} from "@quayside/core";
+import {
+  EVERY_OPTION,
+  nextOccurrence,
+  type RecurrenceRule,
   resolveOptions,
   resolveRecurrence,
   toJsonText,
-  toMs,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

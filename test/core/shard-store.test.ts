@@ -1,4 +1,5 @@
-import { comparePositions, everything, MemoryStore, type NewJob, StoreDriver, shardOfId } from "@quayside/core";
+import { everything } from "@quayside/core";
+import { comparePositions, MemoryStore, type NewJob, StoreDriver, shardOfId } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

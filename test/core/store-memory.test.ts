@@ -1,4 +1,4 @@
-import { MemoryStore } from "@quayside/core";
+import { MemoryStore } from "@quayside/core/engine";
 import { storeConformance } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

@@ -1,4 +1,5 @@
-import { type Driver, MemoryStore, memoryDriver, Queue, type QueueOptions, type StoreDriver } from "@quayside/core";
+import { type Driver, memoryDriver, Queue, type QueueOptions } from "@quayside/core";
+import { MemoryStore, type StoreDriver } from "@quayside/core/engine";
 import { createManualClock, type ManualClock } from "@quayside/core/testing";
 
 /** An empty store in memory with a clock that is moved by hand. */

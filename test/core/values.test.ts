@@ -1,15 +1,5 @@
-import {
-  type Duration,
-  defineJobs,
-  EVERY_OPTION,
-  type JobOptions,
-  memoryDriver,
-  QuaysideError,
-  Queue,
-  resolveOptions,
-  toJsonText,
-  toMs,
-} from "@quayside/core";
+import { type Duration, defineJobs, type JobOptions, memoryDriver, QuaysideError, Queue, toMs } from "@quayside/core";
+import { EVERY_OPTION, resolveOptions, toJsonText } from "@quayside/core/engine";
 import { createManualClock, seededRandom } from "@quayside/core/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

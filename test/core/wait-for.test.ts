@@ -1,4 +1,5 @@
-import { type Driver, everything, memoryDriver, StoreDriver } from "@quayside/core";
+import { type Driver, everything, memoryDriver } from "@quayside/core";
+import { StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";

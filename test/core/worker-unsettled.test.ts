@@ -1,4 +1,5 @@
-import { type Driver, memoryDriver, QuaysideError, Queue, type Settlement } from "@quayside/core";
+import { type Driver, memoryDriver, QuaysideError, Queue } from "@quayside/core";
+import type { Settlement } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 

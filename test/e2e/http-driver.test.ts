@@ -1,4 +1,5 @@
-import { CHANGE_KINDS, Queue, Worker } from "@quayside/core";
+import { Queue, Worker } from "@quayside/core";
+import { CHANGE_KINDS } from "@quayside/core/engine";
 import { driverConformance, workerConformance } from "@quayside/core/testing";
 import { httpDriver } from "@quayside/edge/client";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";

@@ -1,14 +1,12 @@
+import type { JobFilter, JobOptions, QueueConfig } from "@quayside/core";
 import type {
   AttemptReport,
   ExchangeRequest,
-  JobFilter,
-  JobOptions,
   ListQuery,
   NewJob,
-  QueueConfig,
   RecurrenceRule,
   Settlement,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import type {
   ClearParameters,
   ExchangeBody,

@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type ExchangeRequest, type NewJob, QuaysideError, Queue, type Schedule } from "@quayside/core";
+import { QuaysideError, Queue, type Schedule } from "@quayside/core";
+import type { ExchangeRequest, NewJob } from "@quayside/core/engine";
 import { queueStub, StubDriver, shardedDriver } from "@quayside/edge";
 import { afterEach, describe, expect, inject, it } from "vitest";
 

@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type NewJob, Queue } from "@quayside/core";
+import { Queue } from "@quayside/core";
+import type { NewJob } from "@quayside/core/engine";
 import { bearerTokens, type QueueNamespace, queueApi, queueStub, StubDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it } from "vitest";
 

@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type Driver, type ExchangeRequest, type JobState, type NewJob, Queue } from "@quayside/core";
+import { type Driver, type JobState, Queue } from "@quayside/core";
+import type { ExchangeRequest, NewJob } from "@quayside/core/engine";
 import { queueStub, StubDriver, shardedDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it } from "vitest";
 import { call, problem } from "./api-call.ts";

@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { ExchangeRequest, NewJob, QuaysideError } from "@quayside/core";
+import type { QuaysideError } from "@quayside/core";
+import type { ExchangeRequest, NewJob } from "@quayside/core/engine";
 import { httpDriver } from "@quayside/edge/client";
 import { afterEach, describe, expect, it } from "vitest";
 import { type Answer, open, pausing, type Sent } from "./fake-api.ts";

@@ -1,4 +1,4 @@
-import type { ExchangeRequest } from "@quayside/core";
+import type { ExchangeRequest } from "@quayside/core/engine";
 import { describe, expect, it, vi } from "vitest";
 import { type Answer, open } from "./fake-api.ts";
 

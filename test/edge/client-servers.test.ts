@@ -1,4 +1,5 @@
-import { type NewJob, QuaysideError } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import type { NewJob } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import type { HttpDriver } from "@quayside/edge/client";
 import { describe, expect, it, vi } from "vitest";

@@ -1,4 +1,4 @@
-import { CHANGE_KINDS, type Change } from "@quayside/core";
+import { CHANGE_KINDS, type Change } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it, vi } from "vitest";
 import { type Answer, open } from "./fake-api.ts";

@@ -1,4 +1,5 @@
-import type { NewJob, QuaysideError } from "@quayside/core";
+import type { QuaysideError } from "@quayside/core";
+import type { NewJob } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { type Answer, open } from "./fake-api.ts";

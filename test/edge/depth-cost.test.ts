@@ -1,6 +1,6 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { ExchangeRequest, NewJob } from "@quayside/core";
+import type { ExchangeRequest, NewJob } from "@quayside/core/engine";
 import { queueStub, StubDriver } from "@quayside/edge";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 

@@ -1,6 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { everything, StoreDriver } from "@quayside/core";
+import { everything } from "@quayside/core";
+import { StoreDriver } from "@quayside/core/engine";
 import { createManualClock, driverConformance, type OpenDriver, workerConformance } from "@quayside/core/testing";
 import { queueStub, SqlStore, StubDriver } from "@quayside/edge";
 import { afterEach, describe } from "vitest";

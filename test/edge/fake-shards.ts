@@ -1,4 +1,5 @@
-import { type ExchangeReply, type ExchangeRequest, type NewJob, QuaysideError } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import type { ExchangeReply, ExchangeRequest, NewJob } from "@quayside/core/engine";
 import type { ShardPort, ShardVerbs } from "@quayside/edge";
 
 export interface SentToShard {

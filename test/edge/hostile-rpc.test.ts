@@ -1,6 +1,6 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { Command, ExchangeRequest, ListQuery, NewJob, NumberedRequest } from "@quayside/core";
+import type { Command, ExchangeRequest, ListQuery, NewJob, NumberedRequest } from "@quayside/core/engine";
 import { type QueueRpc, queueStub } from "@quayside/edge";
 import fc from "fast-check";
 import { afterEach, expect, inject, it } from "vitest";

@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { everything, StoreDriver } from "@quayside/core";
+import { everything } from "@quayside/core";
+import { StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { afterEach, describe } from "vitest";
 import { lookInto, Metered } from "../hostile/home.ts";

@@ -1,5 +1,6 @@
 import { runInDurableObject } from "cloudflare:test";
-import { QuaysideError, type Store } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import type { Store } from "@quayside/core/engine";
 import { SqlStore } from "@quayside/edge";
 
 /** The records of an object: `open` makes a store on them, each of which is closed by itself. */

@@ -1,6 +1,6 @@
 import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { ExchangeReply } from "@quayside/core";
+import type { ExchangeReply } from "@quayside/core/engine";
 import { checkInvariants } from "@quayside/core/testing";
 import { edgeQueue, MIGRATIONS, type Migration, migrate, queueStub, SqlStore, StubDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";

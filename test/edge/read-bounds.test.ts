@@ -1,6 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type ExchangeReply, type ExchangeRequest, type NewJob, Queue } from "@quayside/core";
+import { Queue } from "@quayside/core";
+import type { ExchangeReply, ExchangeRequest, NewJob } from "@quayside/core/engine";
 import { queueStub, StubDriver } from "@quayside/edge";
 import { afterEach, describe, expect, it } from "vitest";
 

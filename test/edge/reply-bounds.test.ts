@@ -1,6 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type Driver, type ExchangeRequest, type JobPage, type NewJob, Queue, type StoredJob } from "@quayside/core";
+import { type Driver, type JobPage, Queue } from "@quayside/core";
+import type { ExchangeRequest, NewJob, StoredJob } from "@quayside/core/engine";
 import { queueStub, type ShardedDriver, SqlStore, StubDriver, shardedDriver } from "@quayside/edge";
 import { HttpDriver, httpDriver } from "@quayside/edge/client";
 import { afterEach, describe, expect, inject, it, vi } from "vitest";

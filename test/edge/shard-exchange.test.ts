@@ -1,4 +1,4 @@
-import type { ExchangeRequest } from "@quayside/core";
+import type { ExchangeRequest } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { ShardedDriver } from "@quayside/edge";
 import { describe, expect, it } from "vitest";

@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
-import type { ClaimedJob, Driver, JobRecord, NewJob } from "@quayside/core";
-import { shardOfId } from "@quayside/core";
+import type { Driver, JobRecord } from "@quayside/core";
+import type { ClaimedJob, NewJob } from "@quayside/core/engine";
+import { shardOfId } from "@quayside/core/engine";
 import { seededRandom } from "@quayside/core/testing";
 import { type ShardsOption, shardOfKey } from "@quayside/edge";
 import { afterEach, describe, expect, it } from "vitest";

@@ -1,6 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type NewJob, QuaysideError, Queue, shardOfId } from "@quayside/core";
+import { QuaysideError, Queue } from "@quayside/core";
+import { type NewJob, shardOfId } from "@quayside/core/engine";
 import { bearerTokens, fromQueueBatch, queueApi, shardedDriver, shardOfKey } from "@quayside/edge";
 import { httpDriver } from "@quayside/edge/client";
 import { afterEach, describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-import type { ExchangeRequest } from "@quayside/core";
+import type { ExchangeRequest } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Fault } from "./faulty-shards.ts";

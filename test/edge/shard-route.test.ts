@@ -1,4 +1,4 @@
-import { type NewJob, shardOfId } from "@quayside/core";
+import { type NewJob, shardOfId } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { ShardedDriver, type ShardedDriverOptions, shardOfKey } from "@quayside/edge";
 import { describe, expect, it } from "vitest";

@@ -1,6 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type Driver, type ExchangeRequest, type NewJob, shardOfId } from "@quayside/core";
+import type { Driver } from "@quayside/core";
+import { type ExchangeRequest, type NewJob, shardOfId } from "@quayside/core/engine";
 import {
   edgeQueue,
   type QueueNamespace,

@@ -1,6 +1,6 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { COLLECTIONS, type Key, type Operation, type Program, type StoredJob } from "@quayside/core";
+import { COLLECTIONS, type Key, type Operation, type Program, type StoredJob } from "@quayside/core/engine";
 import { storeConformance } from "@quayside/core/testing";
 import { SqlStore } from "@quayside/edge";
 import { afterEach, describe, expect, it } from "vitest";

@@ -1,6 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { everything, StoreDriver } from "@quayside/core";
+import { everything } from "@quayside/core";
+import { StoreDriver } from "@quayside/core/engine";
 import { SqlStore } from "@quayside/edge";
 import fc from "fast-check";
 import { afterEach, expect, inject, it, vi } from "vitest";

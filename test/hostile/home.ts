@@ -1,4 +1,4 @@
-import { isOperation, type Operation, type Program, type Step, type Store } from "@quayside/core";
+import { isOperation, type Operation, type Program, type Step, type Store } from "@quayside/core/engine";
 import { checkInvariants, type DriverUnderTest, snapshot } from "@quayside/core/testing";
 
 /** Most records that one call may read. */

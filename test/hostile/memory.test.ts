@@ -1,4 +1,5 @@
-import { everything, MemoryStore, StoreDriver } from "@quayside/core";
+import { everything } from "@quayside/core";
+import { MemoryStore, StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe } from "vitest";
 import { lookInto, Metered } from "./home.ts";

@@ -1,4 +1,5 @@
-import type { Command, NewJob, RateLimit } from "@quayside/core";
+import type { RateLimit } from "@quayside/core";
+import type { Command, NewJob } from "@quayside/core/engine";
 import fc from "fast-check";
 
 /** One step of a random sequence. Numbers called `pick` choose among what is there when the step comes. */

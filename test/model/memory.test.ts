@@ -1,4 +1,5 @@
-import { everything, MemoryStore, StoreDriver } from "@quayside/core";
+import { everything } from "@quayside/core";
+import { MemoryStore, StoreDriver } from "@quayside/core/engine";
 import { createManualClock, seededRandom } from "@quayside/core/testing";
 import { it } from "vitest";
 import { modelProperty } from "./property.ts";

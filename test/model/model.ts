@@ -1,4 +1,5 @@
-import type { ClaimQueue, Command, ExchangeReply, ExchangeRequest, NewJob } from "@quayside/core";
+import type { ClaimQueue } from "@quayside/core";
+import type { Command, ExchangeReply, ExchangeRequest, NewJob } from "@quayside/core/engine";
 
 /**
  * The rules a second time, as arrays and maps, with nothing of the engine: what the model-based test compares it with.

@@ -1,4 +1,5 @@
-import type { Driver, ExchangeReply, ExchangeRequest, Settlement } from "@quayside/core";
+import type { Driver } from "@quayside/core";
+import type { ExchangeReply, ExchangeRequest, Settlement } from "@quayside/core/engine";
 import {
   checkInvariants,
   type DriverUnderTest,

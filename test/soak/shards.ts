@@ -1,17 +1,15 @@
 import { registerHooks } from "node:module";
+import { type Clock, everything, Queue } from "@quayside/core";
 import {
   addToShard,
-  type Clock,
   type ExchangeReply,
   type ExchangeRequest,
-  everything,
   liveGroups,
   MemoryStore,
-  Queue,
   recallInShard,
   StoreDriver,
   shardSettings,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import { createManualClock, type ManualClock, seededRandom } from "@quayside/core/testing";
 import type { ShardPort, ShardVerbs } from "@quayside/edge";
 import type { Random } from "./behaviour.ts";

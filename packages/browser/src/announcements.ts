@@ -1,4 +1,4 @@
-import { CHANGE_KINDS, type Change } from "@quayside/core";
+import { CHANGE_KINDS, type Change } from "@quayside/core/engine";
 import type { UpgradeProgress } from "./connection.ts";
 import { openChannel } from "./page-life.ts";
 

@@ -1,4 +1,5 @@
-import type { Clock, Shift } from "@quayside/core";
+import type { Clock } from "@quayside/core";
+import type { Shift } from "@quayside/core/engine";
 import { databaseName } from "./database-name.ts";
 import { Leadership } from "./leadership.ts";
 

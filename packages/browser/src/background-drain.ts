@@ -1,4 +1,5 @@
-import { type Clock, type JobRecord, QuaysideError, type WorkerEvents, type WorkPlace } from "@quayside/core";
+import { type Clock, type JobRecord, QuaysideError, type WorkerEvents } from "@quayside/core";
+import type { WorkPlace } from "@quayside/core/engine";
 import { type LeftWork, leftIn } from "./left-work.ts";
 
 /** What works jobs until nothing is due: a `Queue`, a `Worker` or a `QueueManager`. */

@@ -1,4 +1,5 @@
-import { COLLECTION_NAMES, type QuaysideError, systemClock } from "@quayside/core";
+import { type QuaysideError, systemClock } from "@quayside/core";
+import { COLLECTION_NAMES } from "@quayside/core/engine";
 import { EngineFailure, nameOf, unavailable } from "./failures.ts";
 import { keepReserve, spendReserve } from "./reserve.ts";
 import { toText } from "./text-keys.ts";

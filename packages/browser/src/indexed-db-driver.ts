@@ -1,11 +1,5 @@
-import {
-  type Clock,
-  everything,
-  type NextCron,
-  StoreDriver,
-  type StoreDriverOptions,
-  systemClock,
-} from "@quayside/core";
+import { type Clock, everything, type NextCron, systemClock } from "@quayside/core";
+import { StoreDriver, type StoreDriverOptions } from "@quayside/core/engine";
 import { Attendance, type TabsOption } from "./attendance.ts";
 import { checkOption } from "./check-option.ts";
 import type { VersionListener } from "./connection.ts";

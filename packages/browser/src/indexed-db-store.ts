@@ -1,4 +1,5 @@
-import { type Change, type Program, type ProgramKind, QuaysideError, reportUnheard, type Store } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import { type Change, type Program, type ProgramKind, reportUnheard, type Store } from "@quayside/core/engine";
 import { Announcements } from "./announcements.ts";
 import { checkOption } from "./check-option.ts";
 import { Connection, type UpgradeProgress, type VersionListener } from "./connection.ts";

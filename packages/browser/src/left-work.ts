@@ -1,4 +1,5 @@
-import type { Driver, JobRecord, ListQuery, WorkPlace } from "@quayside/core";
+import type { Driver, JobRecord } from "@quayside/core";
+import type { ListQuery, WorkPlace } from "@quayside/core/engine";
 
 /** Work that a drain left undone. */
 export interface LeftWork {

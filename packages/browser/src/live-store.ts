@@ -1,4 +1,5 @@
-import { type Clock, reportUnheard, systemClock } from "@quayside/core";
+import { type Clock, systemClock } from "@quayside/core";
+import { reportUnheard } from "@quayside/core/engine";
 import { reuse } from "./reuse.ts";
 
 /** What is known of a value that is read again and again. A failure keeps the last value: it may be shown, and is old. */

@@ -1,4 +1,5 @@
-import type { JobCounts, JobMap, JobName, JobRecord, ListQuery, PayloadOf, Queue } from "@quayside/core";
+import type { JobCounts, JobMap, JobName, JobRecord, PayloadOf, Queue } from "@quayside/core";
+import type { ListQuery } from "@quayside/core/engine";
 import { type Live, type LiveOptions, LiveStore } from "./live-store.ts";
 
 /** A job of a job map: its `name` tells the type of its `payload`. */

@@ -1,25 +1,27 @@
 import {
-  type Change,
   type Clock,
-  type Command,
-  type CommandReply,
-  checkName,
-  checkPathName,
   type Driver,
-  type Enlistment,
-  type EnqueueReceipt,
-  type ExchangeReply,
-  type ExchangeRequest,
   type JobCounts,
   type JobPage,
   type JobRecord,
-  type ListQuery,
-  type NewJob,
-  type NumberedRequest,
   QuaysideError,
   type Schedule,
   systemClock,
 } from "@quayside/core";
+import {
+  type Change,
+  type Command,
+  type CommandReply,
+  checkName,
+  checkPathName,
+  type Enlistment,
+  type EnqueueReceipt,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type ListQuery,
+  type NewJob,
+  type NumberedRequest,
+} from "@quayside/core/engine";
 import { databaseName } from "./database-name.ts";
 import { IndexedDbDriver } from "./indexed-db-driver.ts";
 import { OutboxEmitter, type OutboxEvents } from "./outbox/events.ts";

@@ -1,4 +1,4 @@
-import { isOperation, type Key, type Operation, type Step } from "@quayside/core";
+import { isOperation, type Key, type Operation, type Step } from "@quayside/core/engine";
 import { EngineFailure } from "./failures.ts";
 import { fromText, toText } from "./text-keys.ts";
 

@@ -1,4 +1,4 @@
-import { COLLECTION_NAMES, type Program, type Step } from "@quayside/core";
+import { COLLECTION_NAMES, type Program, type Step } from "@quayside/core/engine";
 import { EngineFailure } from "./failures.ts";
 import { issue } from "./requests.ts";
 

@@ -1,4 +1,4 @@
-import type { Enlistment, Liveness } from "@quayside/core";
+import type { Enlistment, Liveness } from "@quayside/core/engine";
 import { databaseName } from "./database-name.ts";
 
 /** How a store's workers show that they live, and who of them does not. */

@@ -1,4 +1,4 @@
-import type { Key } from "@quayside/core";
+import type { Key } from "@quayside/core/engine";
 
 /**
  * A key as one text that sorts as the key does. With arrays of six parts for keys, reading jobs and deleting them takes

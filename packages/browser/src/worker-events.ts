@@ -1,4 +1,5 @@
-import { fromStoredError, reportUnheard, type StoredError, toStoredError, type WorkerEvents } from "@quayside/core";
+import type { StoredError, WorkerEvents } from "@quayside/core";
+import { fromStoredError, reportUnheard, toStoredError } from "@quayside/core/engine";
 import type { Drainable } from "./background-drain.ts";
 import { databaseName } from "./database-name.ts";
 import { nameOf } from "./failures.ts";

@@ -1,15 +1,13 @@
+import { DEFAULTS, LIMITS, QuaysideError } from "@quayside/core";
 import {
   type Command,
-  DEFAULTS,
   describe,
   type ExchangeRequest,
   LAST_INSTANT,
-  LIMITS,
   LONGEST_DURATION_MS,
   type NewJob,
   type NumberedRequest,
-  QuaysideError,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import { isDeeper, isJson } from "./api/json-text.ts";
 import { CALL_BOUNDS } from "./call-bounds.ts";
 

@@ -1,4 +1,5 @@
-import { CHANGE_KINDS, type Change, type Clock, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import { type Clock, QuaysideError } from "@quayside/core";
+import { CHANGE_KINDS, type Change, type ExchangeRequest } from "@quayside/core/engine";
 import { readChanges } from "./change-stream.ts";
 import { labelOf } from "./worker-label.ts";
 

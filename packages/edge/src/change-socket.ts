@@ -1,4 +1,5 @@
-import { type Change, type Clock, systemClock } from "@quayside/core";
+import { type Clock, systemClock } from "@quayside/core";
+import type { Change } from "@quayside/core/engine";
 import { changeStream, parseChange, spellChange } from "./change-stream.ts";
 
 /** Marks the sockets of queues among others that the object's class may hold. */

@@ -1,4 +1,5 @@
-import type { Change, Clock } from "@quayside/core";
+import type { Clock } from "@quayside/core";
+import type { Change } from "@quayside/core/engine";
 import { shown } from "./worker-label.ts";
 
 /** How often a silent stream says that it is alive: under the idle limits of proxies (60 s and more). */

@@ -1,4 +1,5 @@
-import { type Enlistment, QuaysideError } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import type { Enlistment } from "@quayside/core/engine";
 
 /** Whether a driver is closed, and the functions to call when it is: what `watch`, `enlist` and `close` of every client share. */
 export class Closable {

@@ -1,4 +1,5 @@
-import { type Collection, type Key, QuaysideError } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import type { Collection, Key } from "@quayside/core/engine";
 import { tableName } from "./sql-table.ts";
 
 /** Thrown when a row holds no record: somebody else has written to it. */

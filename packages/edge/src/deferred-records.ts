@@ -1,4 +1,4 @@
-import type { Collection, Key, Operation, Records } from "@quayside/core";
+import type { Collection, Key, Operation, Records } from "@quayside/core/engine";
 import { DerivedRecords } from "./derived-records.ts";
 
 type AnyRecord = Records[Collection];

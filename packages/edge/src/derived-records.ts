@@ -1,4 +1,4 @@
-import type { Collection, Key, Records } from "@quayside/core";
+import type { Collection, Key, Records } from "@quayside/core/engine";
 
 type AnyRecord = Records[Collection];
 

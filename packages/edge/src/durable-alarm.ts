@@ -1,16 +1,15 @@
+import { type Clock, QuaysideError } from "@quayside/core";
 import {
   attentionAt,
   attentionOf,
   type Change,
-  type Clock,
   COLLECTIONS,
   isOperation,
   type Operation,
   type Plugins,
   type Program,
-  QuaysideError,
   type Store,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import type { SqlStore } from "./sql-store.ts";
 
 /**

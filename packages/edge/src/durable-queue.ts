@@ -1,13 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type {
-  ChildrenPage,
   Clock,
-  Command,
-  CommandReply,
   Duration,
-  EnqueueReceipt,
-  ExchangeReply,
-  ExchangeRequest,
   HandledPayloadOf,
   Handler,
   JobCounts,
@@ -15,13 +9,21 @@ import type {
   JobName,
   JobPage,
   JobRecord,
-  ListQuery,
-  NewJob,
   NextCron,
-  NumberedRequest,
-  Quota,
   Schedule,
 } from "@quayside/core";
+import type {
+  ChildrenPage,
+  Command,
+  CommandReply,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  ListQuery,
+  NewJob,
+  NumberedRequest,
+  Quota,
+} from "@quayside/core/engine";
 import { ChangeSockets } from "./change-socket.ts";
 import type { Dispatch } from "./dispatch/dispatch.ts";
 import { ObjectQueues } from "./object-queues.ts";

@@ -4,7 +4,6 @@ import {
   type JobOptions,
   type JobToAdd,
   type PayloadOf,
-  prepareNow,
   QuaysideError,
   Queue,
   type QueueListener,
@@ -12,6 +11,7 @@ import {
   type RunOptions,
   type WorkerEvents,
 } from "@quayside/core";
+import { prepareNow } from "@quayside/core/engine";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectQueues } from "./object-queues.ts";
 import { callVerb, checkNamespace, type QueueCall, type QueueNamespace, verbsOver } from "./queue-rpc.ts";

@@ -1,4 +1,5 @@
-import type { ClaimedJob, ClaimQueue, ErrorCode, ExchangeReply, ExchangeRequest } from "@quayside/core";
+import type { ClaimQueue, ErrorCode } from "@quayside/core";
+import type { ClaimedJob, ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
 
 /**
  * A worker's exchange over several objects, each of which mints its own tokens: how it is cut into a part for each object

@@ -1,15 +1,12 @@
+import { type Clock, hasCode, isA, QuaysideError } from "@quayside/core";
 import {
   type AttemptReport,
   type ClaimedJob,
-  type Clock,
   type ExchangeReply,
   type ExchangeRequest,
-  hasCode,
-  isA,
   partOfRefused,
-  QuaysideError,
   type Settlement,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import { within } from "./patience.ts";
 
 /** How long an exchange waits for one place among several. What answers later is asked apart from the others. */

@@ -1,4 +1,5 @@
-import { type ExchangeReply, QuaysideError } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import type { ExchangeReply } from "@quayside/core/engine";
 
 /**
  * The reply, unless all that was asked came too late: every token that the request settles or renews is lost, and it

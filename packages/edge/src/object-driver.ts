@@ -1,8 +1,8 @@
+import { type Clock, type Plugin, QuaysideError, type Schedule } from "@quayside/core";
 import {
   type Admission,
   type Change,
   type ChildrenPage,
-  type Clock,
   type Command,
   type CommandReply,
   type EnqueueReceipt,
@@ -13,15 +13,12 @@ import {
   type Liveness,
   type NewJob,
   type NumberedRequest,
-  type Plugin,
   type Program,
-  QuaysideError,
   type Quota,
   Reply,
-  type Schedule,
   type Store,
   StoreDriver,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import { jsonBytes } from "./json-bytes.ts";
 import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
 import type { ShardVerbs } from "./queue-rpc.ts";

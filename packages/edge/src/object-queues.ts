@@ -1,16 +1,5 @@
-import {
-  awaitsVerdict,
-  type Clock,
-  type EnqueueReceipt,
-  type JobMap,
-  type NewJob,
-  Plugins,
-  QuaysideError,
-  Queue,
-  type QueueOptions,
-  storedQueues,
-  systemClock,
-} from "@quayside/core";
+import { type Clock, type JobMap, QuaysideError, Queue, type QueueOptions, systemClock } from "@quayside/core";
+import { awaitsVerdict, type EnqueueReceipt, type NewJob, Plugins, storedQueues } from "@quayside/core/engine";
 import { AlarmFailures } from "./alarm-failures.ts";
 import { dispatching } from "./dispatch/dispatch.ts";
 import { DurableAlarm } from "./durable-alarm.ts";

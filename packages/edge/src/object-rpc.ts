@@ -1,21 +1,16 @@
-import {
-  type ChildrenPage,
-  type Clock,
-  type Command,
-  type CommandReply,
-  type EnqueueReceipt,
-  type ExchangeReply,
-  type ExchangeRequest,
-  type JobCounts,
-  type JobPage,
-  type JobRecord,
-  type ListQuery,
-  type NewJob,
-  type NumberedRequest,
-  QuaysideError,
-  type Quota,
-  type Schedule,
-} from "@quayside/core";
+import { type Clock, type JobCounts, type JobPage, type JobRecord, QuaysideError, type Schedule } from "@quayside/core";
+import type {
+  ChildrenPage,
+  Command,
+  CommandReply,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  ListQuery,
+  NewJob,
+  NumberedRequest,
+  Quota,
+} from "@quayside/core/engine";
 import { checkQueues } from "./call-bounds.ts";
 import { checkCommand, checkJobs, checkRound } from "./call-checks.ts";
 import { changeStream } from "./change-stream.ts";

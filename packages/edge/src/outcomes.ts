@@ -1,4 +1,5 @@
-import { type EnqueueReceipt, type NewJob, QuaysideError } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import type { EnqueueReceipt, NewJob } from "@quayside/core/engine";
 import { isTrouble } from "./patience.ts";
 
 /** A job's receipt, or the error by which it is not known whether the job is stored. */

@@ -1,4 +1,5 @@
-import type { ChildrenPage, ExchangeReply, ExchangeRequest, Schedule } from "@quayside/core";
+import type { Schedule } from "@quayside/core";
+import type { ChildrenPage, ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
 
 /** The verbs that a driver of an object asks page by page, since a reply holds 8 MiB (R31). `Driver`'s own verbs put the pages together. */
 export interface Pages {

@@ -1,24 +1,26 @@
 import {
-  type ChildrenPage,
-  type Command,
-  type CommandReply,
-  type EnqueueReceipt,
   type ErrorCode,
-  type ExchangeReply,
-  type ExchangeRequest,
   type JobCounts,
   type JobPage,
   type JobRecord,
-  type ListQuery,
-  type NewJob,
-  type NumberedRequest,
   QuaysideError,
-  type Quota,
   type Schedule,
-  type ShardAdd,
-  type ShardAdded,
-  type ShardStanding,
 } from "@quayside/core";
+import type {
+  ChildrenPage,
+  Command,
+  CommandReply,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  ListQuery,
+  NewJob,
+  NumberedRequest,
+  Quota,
+  ShardAdd,
+  ShardAdded,
+  ShardStanding,
+} from "@quayside/core/engine";
 import { type Fetcher, socketStream } from "./change-socket.ts";
 import { shardName } from "./shards/names.ts";
 

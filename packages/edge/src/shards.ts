@@ -1,26 +1,28 @@
 import {
-  type Change,
-  type ChildrenPage,
   type Clock,
-  type Command,
-  type CommandReply,
   type Driver,
   type Duration,
-  type Enlistment,
-  type EnqueueReceipt,
   type JobCounts,
   type JobPage,
   type JobRecord,
-  type ListQuery,
-  type NewJob,
-  type NumberedRequest,
   QuaysideError,
-  type Quota,
   type Schedule,
-  shardOfId,
   systemClock,
   toMs,
 } from "@quayside/core";
+import {
+  type Change,
+  type ChildrenPage,
+  type Command,
+  type CommandReply,
+  type Enlistment,
+  type EnqueueReceipt,
+  type ListQuery,
+  type NewJob,
+  type NumberedRequest,
+  type Quota,
+  shardOfId,
+} from "@quayside/core/engine";
 import { Closable } from "./closable.ts";
 import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
 import { PATIENCE_MS } from "./late-place.ts";

@@ -1,3 +1,4 @@
+import { QuaysideError } from "@quayside/core";
 import {
   COLLECTIONS,
   type Collection,
@@ -5,10 +6,9 @@ import {
   type Key,
   type Operation,
   type Program,
-  QuaysideError,
   type Records,
   type Step,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import { DamagedRecord, setAside } from "./damaged-records.ts";
 import { DeferredRecords } from "./deferred-records.ts";
 import { DerivedRecords } from "./derived-records.ts";

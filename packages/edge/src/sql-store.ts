@@ -1,4 +1,5 @@
-import { type Change, type Program, QuaysideError, type Store } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import type { Change, Program, Store } from "@quayside/core/engine";
 import { SqlRecords } from "./sql-records.ts";
 import type { Transactions } from "./transactions.ts";
 

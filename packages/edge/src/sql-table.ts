@@ -1,4 +1,4 @@
-import { COLLECTIONS, type Collection, type Key } from "@quayside/core";
+import { COLLECTIONS, type Collection, type Key } from "@quayside/core/engine";
 
 /**
  * The SQL of one collection: a `WITHOUT ROWID` table whose primary key is the collection's key, plus one column with

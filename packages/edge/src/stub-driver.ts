@@ -1,24 +1,26 @@
 import {
-  type Change,
-  type ChildrenPage,
   type Clock,
-  type Command,
-  type CommandReply,
-  type Enlistment,
-  type EnqueueReceipt,
-  type ExchangeReply,
-  type ExchangeRequest,
   type JobCounts,
   type JobPage,
   type JobRecord,
-  type ListQuery,
-  type NewJob,
-  type NumberedRequest,
   QuaysideError,
-  type Quota,
   type Schedule,
   systemClock,
 } from "@quayside/core";
+import type {
+  Change,
+  ChildrenPage,
+  Command,
+  CommandReply,
+  Enlistment,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  ListQuery,
+  NewJob,
+  NumberedRequest,
+  Quota,
+} from "@quayside/core/engine";
 import { ChangeFeed } from "./change-feed.ts";
 import { Closable } from "./closable.ts";
 import { allSchedules, withAllChildren } from "./pages.ts";

@@ -1,13 +1,5 @@
-import {
-  type AlarmWish,
-  type Clock,
-  getCell,
-  kind,
-  type Program,
-  putCells,
-  QuaysideError,
-  removeCells,
-} from "@quayside/core";
+import { type Clock, QuaysideError } from "@quayside/core";
+import { type AlarmWish, getCell, kind, type Program, putCells, removeCells } from "@quayside/core/engine";
 import { LAST_ALARM } from "./durable-alarm.ts";
 import type { Transactions } from "./transactions.ts";
 

@@ -1,5 +1,6 @@
-import type { ClaimedJob, Clock, ExchangeReply, ExchangeRequest } from "@quayside/core";
+import type { Clock } from "@quayside/core";
 import { QuaysideError } from "@quayside/core";
+import type { ClaimedJob, ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
 import { queuesLeft, type RecallingReply, type RecallingRequest } from "./exchange-parts.ts";
 import { type Arrived, LatePlace } from "./late-place.ts";
 import { within } from "./patience.ts";

@@ -1,5 +1,5 @@
 import { IndexedDbStore, indexedDbDriver, tabs } from "@quayside/browser";
-import type { Change } from "@quayside/core";
+import type { Change } from "@quayside/core/engine";
 import { increment } from "./programs.ts";
 
 export type Ask =

@@ -1,4 +1,4 @@
-import type { Change } from "@quayside/core";
+import type { Change } from "@quayside/core/engine";
 import type { Ask, Told } from "./other-tab-worker.ts";
 
 /** Another context of the same site with its own memory, connections, locks and channels: a worker stands for a tab. */

@@ -1,14 +1,6 @@
 import { indexedDbDriver, type OutboxDriver, type OutboxDriverOptions, outboxDriver } from "@quayside/browser";
-import {
-  type Driver,
-  type EnqueueReceipt,
-  type MemoryStore,
-  memoryDriver,
-  type NewJob,
-  type NumberedRequest,
-  QuaysideError,
-  Queue,
-} from "@quayside/core";
+import { type Driver, memoryDriver, QuaysideError, Queue } from "@quayside/core";
+import type { EnqueueReceipt, MemoryStore, NewJob, NumberedRequest } from "@quayside/core/engine";
 import { createManualClock, type ManualClock } from "@quayside/core/testing";
 import { openDB } from "idb";
 import { vi } from "vitest";

@@ -1,4 +1,4 @@
-import type { Program, Records } from "@quayside/core";
+import type { Program, Records } from "@quayside/core/engine";
 
 type LeaseRecord = Records["leases"];
 

@@ -3,14 +3,12 @@ import {
   type Handler,
   type JobOptions,
   type JobRecord,
-  MemoryStore,
   QuaysideError,
   Queue,
   type QueueOptions,
-  StoreDriver,
-  type StoreDriverOptions,
 } from "@quayside/core";
 import { cron } from "@quayside/core/cron";
+import { MemoryStore, StoreDriver, type StoreDriverOptions } from "@quayside/core/engine";
 import { checkInvariants, createManualClock, drain, type ManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "../home.ts";

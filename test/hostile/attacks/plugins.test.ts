@@ -1,4 +1,5 @@
-import type { EnqueueReceipt, JobOptions, NewJob, NumberedRequest, Queue } from "@quayside/core";
+import type { JobOptions, Queue } from "@quayside/core";
+import type { EnqueueReceipt, NewJob, NumberedRequest } from "@quayside/core/engine";
 import { drain } from "@quayside/core/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 

@@ -1,5 +1,6 @@
-import { everything, LAST_INSTANT, MemoryStore, Queue, type RecurrenceOption, StoreDriver } from "@quayside/core";
+import { everything, Queue, type RecurrenceOption } from "@quayside/core";
 import type { cron } from "@quayside/core/cron";
+import { LAST_INSTANT, MemoryStore, StoreDriver } from "@quayside/core/engine";
 import { attacks, odd, outcome, type Room } from "./kit.ts";
 
 const START = Date.UTC(2026, 0, 1);

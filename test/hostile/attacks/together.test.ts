@@ -1,13 +1,5 @@
-import {
-  aesGcm,
-  defineJobs,
-  everything,
-  type JobOptions,
-  Queue,
-  QueueManager,
-  StoreDriver,
-  Worker,
-} from "@quayside/core";
+import { aesGcm, defineJobs, everything, type JobOptions, Queue, QueueManager, Worker } from "@quayside/core";
+import { StoreDriver } from "@quayside/core/engine";
 import { drain } from "@quayside/core/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 
@@ -130,7 +122,7 @@ attacks("R34: life beside other rules", (row) => {
     "done; refused job_not_found: T; refused closed: This sto; refused closed: This dri; refused closed: This sto; done",
     async (room) => {
       const { clock } = room;
-      const store = new (await import("@quayside/core")).MemoryStore();
+      const store = new (await import("@quayside/core/engine")).MemoryStore();
       const driver = new StoreDriver(store, { plugins: everything(), clock });
       const queue = new Queue("mail", driver, { clock }) as unknown as Queue;
       queue.on("error", () => {});
@@ -151,7 +143,7 @@ attacks("R34: life beside other rules", (row) => {
   );
   row("a handler closes its driver", "1 runs; done; refused closed", async (room) => {
     const { clock } = room;
-    const store = new (await import("@quayside/core")).MemoryStore();
+    const store = new (await import("@quayside/core/engine")).MemoryStore();
     const driver = new StoreDriver(store, { plugins: everything(), clock });
     const queue = new Queue("mail", driver, { clock }) as unknown as Queue;
     queue.on("error", () => {});

@@ -1,4 +1,4 @@
-import type { ClaimedJob } from "@quayside/core";
+import type { ClaimedJob } from "@quayside/core/engine";
 
 /** Of the API's 1 MiB, with room for what differs between a job here and in a request. */
 const BYTES = 900_000;

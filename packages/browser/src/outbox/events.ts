@@ -1,4 +1,5 @@
-import type { EnqueueReceipt, StoredError } from "@quayside/core";
+import type { StoredError } from "@quayside/core";
+import type { EnqueueReceipt } from "@quayside/core/engine";
 import { partsOf } from "./verdict.ts";
 
 /** What an outbox tells of, in the tab that forwards. */

@@ -1,4 +1,5 @@
-import { type Change, type Clock, type Driver, toStoredError } from "@quayside/core";
+import type { Clock, Driver } from "@quayside/core";
+import { type Change, toStoredError } from "@quayside/core/engine";
 import { onPutAside } from "../page-life.ts";
 import type { OutboxEmitter } from "./events.ts";
 import { Line } from "./line.ts";

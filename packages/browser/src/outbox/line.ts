@@ -1,13 +1,5 @@
-import {
-  type ClaimedJob,
-  type Clock,
-  type Driver,
-  type ExchangeReply,
-  type ExchangeRequest,
-  type JobRecord,
-  QuaysideError,
-  type Settlement,
-} from "@quayside/core";
+import { type Clock, type Driver, type JobRecord, QuaysideError } from "@quayside/core";
+import type { ClaimedJob, ExchangeReply, ExchangeRequest, Settlement } from "@quayside/core/engine";
 import { prefixWithin } from "./batch.ts";
 import type { OutboxEmitter } from "./events.ts";
 import { fingerprint } from "./fingerprint.ts";

@@ -1,4 +1,5 @@
-import { DEFAULTS, type JobRecord, type Keep, type NewJob, type StoredOptions } from "@quayside/core";
+import { DEFAULTS, type JobRecord, type Keep } from "@quayside/core";
+import type { NewJob, StoredOptions } from "@quayside/core/engine";
 
 /**
  * A job as it lies in the outbox: a job of the local store whose payload is the job to come. What is the remote's

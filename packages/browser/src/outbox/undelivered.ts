@@ -1,18 +1,13 @@
 import {
   type Clock,
-  type Command,
-  type CommandReply,
   DEFAULTS,
   type Driver,
-  type EnqueueReceipt,
   type JobCounts,
   type JobPage,
   type JobRecord,
   type JobState,
-  type ListQuery,
-  type NewJob,
-  type NumberedRequest,
 } from "@quayside/core";
+import type { Command, CommandReply, EnqueueReceipt, ListQuery, NewJob, NumberedRequest } from "@quayside/core/engine";
 import type { LineEntry } from "./line.ts";
 import { OutboxNames } from "./names.ts";
 import { isDelayed, reseal, seal, shown } from "./sealed-job.ts";

@@ -1,11 +1,5 @@
-import {
-  type EnqueueReceipt,
-  type Json,
-  type NewJob,
-  QuaysideError,
-  type StoredError,
-  toStoredError,
-} from "@quayside/core";
+import { type Json, QuaysideError, type StoredError } from "@quayside/core";
+import { type EnqueueReceipt, type NewJob, toStoredError } from "@quayside/core/engine";
 
 /**
  * What an error of the remote means for a batch:

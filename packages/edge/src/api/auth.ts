@@ -1,4 +1,5 @@
-import { checkName, type Duration, QuaysideError, type Quota, toMs } from "@quayside/core";
+import { type Duration, QuaysideError, toMs } from "@quayside/core";
+import { checkName, type Quota } from "@quayside/core/engine";
 import { checkCaps, type OptionCaps } from "./option-caps.ts";
 
 /**

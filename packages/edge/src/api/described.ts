@@ -1,4 +1,5 @@
-import { DEFAULTS, LIMITS, LONGEST_DURATION_MS } from "@quayside/core";
+import { DEFAULTS, LIMITS } from "@quayside/core";
+import { LONGEST_DURATION_MS } from "@quayside/core/engine";
 import type * as z from "zod/mini";
 import type { JsonSchema } from "./payload-schemas.ts";
 import { attempts, duration, factor, groupLimit, jitter, label, pageLimit, priority, worker } from "./schemas.ts";

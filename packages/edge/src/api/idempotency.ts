@@ -1,4 +1,5 @@
-import { checkWorker, type NumberedRequest, QuaysideError } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import { checkWorker, type NumberedRequest } from "@quayside/core/engine";
 import { spellWorker } from "../worker-label.ts";
 import { canonicalJson } from "./json-text.ts";
 import { FieldsError } from "./problem.ts";

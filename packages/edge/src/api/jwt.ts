@@ -1,4 +1,5 @@
-import { checkName, type Duration, QuaysideError, toMs } from "@quayside/core";
+import { type Duration, QuaysideError, toMs } from "@quayside/core";
+import { checkName } from "@quayside/core/engine";
 import type { JWTPayload } from "jose";
 import { type Authenticate, bearerOf, type Grant, type Scope } from "./auth.ts";
 import { type JwtAlgorithm, type JwtKeys, KeyRing } from "./jwt-keys.ts";

@@ -1,17 +1,19 @@
 import {
-  checkPathName,
   type DefinedJobs,
-  EVERY_OPTION,
   type JobDefinition,
   type JobOptions,
-  jobDefaultsOf,
-  type NewJob,
   type PayloadIssue,
   QuaysideError,
+} from "@quayside/core";
+import {
+  checkPathName,
+  EVERY_OPTION,
+  jobDefaultsOf,
+  type NewJob,
   resolveOptions,
   toJsonText,
   validatePayload,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import type { Grant } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import { checkAgainst } from "./option-caps.ts";

@@ -1,14 +1,5 @@
-import {
-  type Backoff,
-  type DedupeMode,
-  type Duration,
-  EVERY_OPTION,
-  type JobOptions,
-  QuaysideError,
-  type ResolvedOptions,
-  resolveOptions,
-  toMs,
-} from "@quayside/core";
+import { type Backoff, type DedupeMode, type Duration, type JobOptions, QuaysideError, toMs } from "@quayside/core";
+import { EVERY_OPTION, type ResolvedOptions, resolveOptions } from "@quayside/core/engine";
 import { FieldsError } from "./problem.ts";
 
 /**

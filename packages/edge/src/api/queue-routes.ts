@@ -1,4 +1,4 @@
-import type { ExchangeRequest } from "@quayside/core";
+import type { ExchangeRequest } from "@quayside/core/engine";
 import { endingAt } from "../ending-stream.ts";
 import { unlessLost } from "../lost-exchange.ts";
 import { type Route, route } from "./route.ts";

@@ -1,4 +1,5 @@
-import type { DefinedJobs, ErrorCode, NumberedRequest } from "@quayside/core";
+import type { DefinedJobs, ErrorCode } from "@quayside/core";
+import type { NumberedRequest } from "@quayside/core/engine";
 import type * as z from "zod/mini";
 import type { AnswerName } from "./answers.ts";
 import type { Grant, Scope } from "./auth.ts";

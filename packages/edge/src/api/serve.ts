@@ -1,4 +1,5 @@
-import { checkName, type DefinedJobs, QuaysideError } from "@quayside/core";
+import { type DefinedJobs, QuaysideError } from "@quayside/core";
+import { checkName } from "@quayside/core/engine";
 import type { Context, Hono } from "hono";
 import { checkGrant, type Grant, subjectOf } from "./auth.ts";
 import { readBody, refuseBody } from "./body.ts";

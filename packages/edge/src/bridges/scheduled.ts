@@ -1,12 +1,5 @@
-import {
-  canonicalText,
-  type JobMap,
-  type JobToAdd,
-  QuaysideError,
-  type Queue,
-  SEALED,
-  toJsonText,
-} from "@quayside/core";
+import { type JobMap, type JobToAdd, QuaysideError, type Queue } from "@quayside/core";
+import { canonicalText, SEALED, toJsonText } from "@quayside/core/engine";
 import { type OnceOptions, once } from "./once.ts";
 
 /**

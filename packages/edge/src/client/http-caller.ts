@@ -1,4 +1,5 @@
-import { type Clock, type ErrorCode, isA, QuaysideError, retryAfterMs, toStoredError } from "@quayside/core";
+import { type Clock, type ErrorCode, isA, QuaysideError } from "@quayside/core";
+import { retryAfterMs, toStoredError } from "@quayside/core/engine";
 import type { Problem } from "../api/problem.ts";
 import { isObject } from "./answers.ts";
 

@@ -1,4 +1,4 @@
-import type { NumberedRequest } from "@quayside/core";
+import type { NumberedRequest } from "@quayside/core/engine";
 
 /** Characters of a key that any server takes. */
 const KEY_LIMIT = 255;

@@ -1,4 +1,5 @@
-import { type Backoff, type BackoffOption, type JobOptions, type NewJob, QuaysideError } from "@quayside/core";
+import { type Backoff, type BackoffOption, type JobOptions, QuaysideError } from "@quayside/core";
+import type { NewJob } from "@quayside/core/engine";
 
 /** Most jobs and bytes that the API takes at once, with some room for the brackets. */
 const JOBS_LIMIT = 1_000;

@@ -1,4 +1,5 @@
-import { type ClaimQueue, type Clock, type ExchangeReply, type ExchangeRequest, QuaysideError } from "@quayside/core";
+import { type ClaimQueue, type Clock, QuaysideError } from "@quayside/core";
+import type { ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
 import {
   holdsAfter,
   isBusyElsewhere,

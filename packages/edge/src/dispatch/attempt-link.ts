@@ -1,11 +1,6 @@
 import { RpcTarget } from "cloudflare:workers";
-import {
-  type ChildOutcome,
-  type HandlerContext,
-  type JobRequest,
-  type PublishRequest,
-  REPLY_BYTES,
-} from "@quayside/core";
+import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "@quayside/core";
+import { REPLY_BYTES } from "@quayside/core/engine";
 import { jsonBytes } from "../json-bytes.ts";
 import { type Reply, reply } from "../queue-rpc.ts";
 import type { JobLink, JobReport } from "./job-call.ts";

@@ -1,17 +1,13 @@
 import {
   type ChildOutcome,
-  failJob,
   type HandlerContext,
   isA,
   type JobRequest,
   type Json,
   LeaseLostError,
   type PublishRequest,
-  Release,
-  releaseJob,
-  toBoundedJson,
-  toJsonText,
 } from "@quayside/core";
+import { failJob, Release, releaseJob, toBoundedJson, toJsonText } from "@quayside/core/engine";
 import { unwrap } from "../queue-rpc.ts";
 import type { JobCall, JobOutcome } from "./job-call.ts";
 import { ReportLine } from "./report-line.ts";

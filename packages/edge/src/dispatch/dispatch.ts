@@ -4,10 +4,9 @@ import {
   type JobMap,
   type JobRecord,
   QuaysideError,
-  validatePayload,
-  validateResult,
   type WorkerQueue,
 } from "@quayside/core";
+import { validatePayload, validateResult } from "@quayside/core/engine";
 import { AttemptLink, childrenFrom } from "./attempt-link.ts";
 import type { JobConsumer } from "./job-call.ts";
 import { isTarget, type JobTarget } from "./job-target.ts";

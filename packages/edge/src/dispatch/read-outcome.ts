@@ -1,4 +1,5 @@
-import { type JobRecord, LIMITS, LONGEST_DURATION_MS, QuaysideError } from "@quayside/core";
+import { type JobRecord, LIMITS, QuaysideError } from "@quayside/core";
+import { LONGEST_DURATION_MS } from "@quayside/core/engine";
 import { reviveFailure, type SentFailure } from "./sent-failure.ts";
 
 /** How an attempt ended elsewhere, with errors that can be thrown and a result that can be stored. */

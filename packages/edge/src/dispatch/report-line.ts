@@ -1,4 +1,5 @@
-import { cutText, describe, type Json, LIMITS } from "@quayside/core";
+import { type Json, LIMITS } from "@quayside/core";
+import { cutText, describe } from "@quayside/core/engine";
 import type { JobReport } from "./job-call.ts";
 
 /** Of what a handler logs in one go, so many lines are kept, the last: no more are kept with a job. */

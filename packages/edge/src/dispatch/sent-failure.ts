@@ -4,13 +4,11 @@ import {
   type Json,
   QuaysideError,
   RetryAfterError,
-  SEALED,
   SealedError,
-  thrownIn,
   toMs,
-  toStoredError,
   UnrecoverableError,
 } from "@quayside/core";
+import { SEALED, thrownIn, toStoredError } from "@quayside/core/engine";
 
 /**
  * What a handler threw, as plain data. An error that is thrown across RPC arrives as a bare `Error`: its code, its class

@@ -1,3 +1,4 @@
+import { QuaysideError } from "@quayside/core";
 import {
   checkNames,
   type EnqueueReceipt,
@@ -5,9 +6,8 @@ import {
   NOT_HELD,
   type NumberedRequest,
   Plugins,
-  QuaysideError,
   type ShardSettings,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import { objectPlugins } from "../object-plugins.ts";
 import { type Outcomes, storedInPart } from "../outcomes.ts";
 import { isTrouble } from "../patience.ts";

@@ -1,4 +1,5 @@
-import { type Command, type CommandReply, QuaysideError } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import type { Command, CommandReply } from "@quayside/core/engine";
 import { askShard, LAYOUTS_MOST } from "./add.ts";
 import type { Layout } from "./layout.ts";
 import { shardOfKey } from "./route.ts";

@@ -1,14 +1,11 @@
+import { type ClaimQueue, type Clock, hasCode, QuaysideError } from "@quayside/core";
 import {
   type ClaimedJob,
-  type ClaimQueue,
-  type Clock,
   type ExchangeReply,
   type ExchangeRequest,
-  hasCode,
   partOfRefused,
-  QuaysideError,
   REPLY_BYTES,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import {
   holdsAfter,
   isBusyElsewhere,

@@ -1,4 +1,5 @@
-import { conflictOf, QuaysideError, type ShardLayout } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import { conflictOf, type ShardLayout } from "@quayside/core/engine";
 import { SHARDS_LIMIT } from "./names.ts";
 import type { KeyOf } from "./route.ts";
 

@@ -1,13 +1,5 @@
-import {
-  comparePositions,
-  DEFAULTS,
-  type JobPage,
-  type JobRecord,
-  LIMITS,
-  type ListQuery,
-  QuaysideError,
-  REPLY_BYTES,
-} from "@quayside/core";
+import { DEFAULTS, type JobPage, type JobRecord, LIMITS, QuaysideError } from "@quayside/core";
+import { comparePositions, type ListQuery, REPLY_BYTES } from "@quayside/core/engine";
 
 import { jsonBytes } from "../json-bytes.ts";
 

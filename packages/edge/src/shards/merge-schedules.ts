@@ -1,4 +1,5 @@
-import { REPLY_BYTES, type Schedule } from "@quayside/core";
+import type { Schedule } from "@quayside/core";
+import { REPLY_BYTES } from "@quayside/core/engine";
 import { jsonBytes } from "../json-bytes.ts";
 
 /**

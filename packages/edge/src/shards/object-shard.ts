@@ -1,15 +1,15 @@
+import { QuaysideError } from "@quayside/core";
 import {
   addToShard,
   liveGroups,
   type NewJob,
   type Program,
-  QuaysideError,
   recallInShard,
   shardSettings,
   spendQuota,
   type Turn,
   unrouted,
-} from "@quayside/core";
+} from "@quayside/core/engine";
 import type { ShardVerbs } from "../queue-rpc.ts";
 import { homeOfId, keysOf, namesNoShard, shardOfKey } from "./route.ts";
 

@@ -1,4 +1,5 @@
-import { checkName, type NewJob, planFlows, QuaysideError, shardOfId } from "@quayside/core";
+import { QuaysideError } from "@quayside/core";
+import { checkName, type NewJob, planFlows, shardOfId } from "@quayside/core/engine";
 
 /** What `keyOf` sees of a job that is added. `payload` is JSON text. */
 export type RoutedJob = Pick<NewJob, "queue" | "name" | "payload" | "id" | "dedupe" | "group" | "tags">;

@@ -1,4 +1,5 @@
-import { describe, type HandlerContext, LIMITS, toBoundedJson, UnrecoverableError } from "@quayside/core";
+import { type HandlerContext, LIMITS, UnrecoverableError } from "@quayside/core";
+import { describe, toBoundedJson } from "@quayside/core/engine";
 import { readBytes, textOf, type Unread } from "./read-bytes.ts";
 
 /**

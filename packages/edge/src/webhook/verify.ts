@@ -6,8 +6,8 @@ import {
   type JobName,
   QuaysideError,
   toMs,
-  validatePayload,
 } from "@quayside/core";
+import { validatePayload } from "@quayside/core/engine";
 import { type Webhook, WebhookVerificationError } from "standardwebhooks";
 import { readBytes, textOf } from "./read-bytes.ts";
 import { signersOf } from "./secrets.ts";

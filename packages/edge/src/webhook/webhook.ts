@@ -1,4 +1,5 @@
-import { type Duration, describe, type HandlerContext, type JobRecord, QuaysideError, toMs } from "@quayside/core";
+import { type Duration, type HandlerContext, type JobRecord, QuaysideError, toMs } from "@quayside/core";
+import { describe } from "@quayside/core/engine";
 import { asTarget, type JobTarget } from "../dispatch/job-target.ts";
 import { keepResult, resultOf, WebhookError } from "./answer.ts";
 import { type AllowedUrls, receiverUrl } from "./receiver-url.ts";

@@ -1,4 +1,5 @@
-import type { JobCounts, JobPage, JobRecord, JobState, ListQuery } from "@quayside/core";
+import type { JobCounts, JobPage, JobRecord, JobState } from "@quayside/core";
+import type { ListQuery } from "@quayside/core/engine";
 
 /** The part of a `Queue` that shows its jobs. */
 export interface Shown {

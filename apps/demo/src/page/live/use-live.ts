@@ -1,4 +1,4 @@
-import type { Change } from "@quayside/core";
+import type { Change } from "@quayside/core/engine";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
 /** The part of a `Queue` that is needed to keep up with it. */

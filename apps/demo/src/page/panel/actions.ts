@@ -1,4 +1,5 @@
-import type { CommandReply, JobState, Queue } from "@quayside/core";
+import type { JobState, Queue } from "@quayside/core";
+import type { CommandReply } from "@quayside/core/engine";
 
 /** The part of a `Queue` that steers one job. */
 export type Steered = Pick<Queue, "cancel" | "retry" | "promote" | "remove">;
