@@ -3,6 +3,7 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import type { BrowserProviderOption } from "vitest/node";
 import { CHROMIUM_FLAGS, type Engine, findBrowser } from "./scripts/find-browsers.mjs";
+import { FROM_SOURCES, fromSources } from "./scripts/sources.mjs";
 import { engineProvider } from "./test/support/engine-provider.ts";
 import { LongestFirst } from "./test/support/longest-first.ts";
 
@@ -29,6 +30,7 @@ const browserTests = (
   engine: Engine,
   provider: BrowserProviderOption,
 ): TestProjectInlineConfiguration => ({
+  plugins: [fromSources()],
   // Found before the first test: a dependency that turns up later reloads the page in the middle of a run.
   optimizeDeps: { entries: ["test/browser/**/*.test.{ts,tsx}"] },
   test: {
@@ -57,8 +59,10 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     projects: [
       {
+        plugins: [fromSources()],
         test: {
           name: "core",
+          env: FROM_SOURCES,
           environment: "node",
           include: ["test/core/**/*.test.ts", "test/hostile/**/*.test.ts", "test/model/**/*.test.ts"],
         },
@@ -71,7 +75,7 @@ export default defineConfig({
       browserTests("firefox", "firefox", engineProvider("firefox")),
       browserTests("webkit", "webkit", engineProvider("webkit")),
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "./test/edge/wrangler.jsonc" } })],
+        plugins: [cloudflareTest({ wrangler: { configPath: "./test/edge/wrangler.jsonc" } }), fromSources()],
         test: {
           name: "edge",
           include: ["test/edge/**/*.test.ts"],
@@ -82,8 +86,10 @@ export default defineConfig({
         },
       },
       {
+        plugins: [fromSources()],
         test: {
           name: "server",
+          env: FROM_SOURCES,
           environment: "node",
           include: WITHOUT_BROWSER,
           // Each file has a server of its own, and some wait for alarms and leases while others compute.
@@ -95,8 +101,10 @@ export default defineConfig({
         },
       },
       {
+        plugins: [fromSources()],
         test: {
           name: "e2e",
+          env: FROM_SOURCES,
           environment: "node",
           include: ["test/e2e/**/*.test.ts", "test/faults/**/*.test.ts"],
           exclude: WITHOUT_BROWSER,

@@ -1,4 +1,4 @@
-// The benchmark: `node bench/run.ts [part …] [--write] [--rounds N] [--only TEXT]`.
+// The benchmark: `pnpm bench [part …] [--write] [--rounds N] [--only TEXT]`.
 //
 //   part       core browser edge cost size types; absent: all of them
 //   --write    keep the results in bench/results, and write docs/performance.md and docs/cost.md anew from all that are kept

@@ -5,10 +5,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { FROM_SOURCES } from "./sources.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const env = {
   ...process.env,
+  ...FROM_SOURCES,
   CI: "true",
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_HIDE_BANNER: "true",

@@ -3,12 +3,14 @@ import { spawn } from "node:child_process";
 import { accessSync, constants, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { FROM_SOURCES } from "./sources.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const resultsFolder = join(root, "test-results");
 export const colors = process.stdout.isTTY && !process.env.NO_COLOR;
 const env = {
   ...process.env,
+  ...FROM_SOURCES,
   ...(!colors && { NO_COLOR: "1", FORCE_COLOR: undefined }),
   PATH: `${join(root, "node_modules/.bin")}${delimiter}${process.env.PATH}`,
 };

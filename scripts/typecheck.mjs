@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
+import { SOURCES } from "./sources.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const projects = globSync(
@@ -25,7 +26,9 @@ const projects = globSync(
  */
 function check(project) {
   return new Promise((resolve) => {
-    const tsc = spawn("tsc", ["-p", project, "--pretty", String(process.stdout.isTTY === true)], {
+    // A template is configured as it is copied from here, so without the condition that leads to the sources.
+    const conditions = project.startsWith("templates/") ? ["--customConditions", SOURCES] : [];
+    const tsc = spawn("tsc", ["-p", project, "--pretty", String(process.stdout.isTTY === true), ...conditions], {
       cwd: root,
       shell: process.platform === "win32",
     });

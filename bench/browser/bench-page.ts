@@ -2,7 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, preview } from "vite";
+import { build, type InlineConfig, preview } from "vite";
+import { fromSources } from "../../scripts/sources.mjs";
 import { type Engine, openEngine } from "../../test/support/open-engine.ts";
 import type { Run } from "./protocol.ts";
 
@@ -18,7 +19,13 @@ export interface BenchBrowser {
 /** The page as a user ships it, built for production and served. */
 export async function servePage(): Promise<{ readonly url: string; close(): Promise<void> }> {
   const outDir = await mkdtemp(join(tmpdir(), "quayside-bench-page-"));
-  const config = { root, configFile: false, logLevel: "error", mode: "production" } as const;
+  const config = {
+    root,
+    configFile: false,
+    logLevel: "error",
+    mode: "production",
+    plugins: [fromSources()],
+  } satisfies InlineConfig;
   await build({ ...config, build: { outDir, emptyOutDir: true, target: "es2022" } });
   const server = await preview({
     ...config,

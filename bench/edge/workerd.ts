@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { unstable_readConfig } from "wrangler";
+import { FROM_SOURCES } from "../../scripts/sources.mjs";
 
 const START_LIMIT_MS = 30_000;
 
@@ -56,7 +57,13 @@ const CONFIG = fileURLToPath(new URL("worker/wrangler.jsonc", import.meta.url));
 async function bundle(folder: string): Promise<void> {
   const cli = join(wrangler, "../../bin/wrangler.js");
   const args = [cli, "deploy", "--dry-run", "--outdir", folder, "--config", CONFIG];
-  const env = { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false", WRANGLER_LOG: "error" };
+  const env = {
+    ...process.env,
+    ...FROM_SOURCES,
+    CI: "1",
+    WRANGLER_SEND_METRICS: "false",
+    WRANGLER_LOG: "error",
+  };
   const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"], env });
   const code = await new Promise((resolve) => child.on("exit", resolve));
   if (code !== 0) throw new Error("wrangler could not bundle the Worker.");

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, type Rollup } from "vite";
+import { fromSources } from "../../scripts/sources.mjs";
 
 /** Bytes of what was built. */
 export interface BundleSize {
@@ -36,6 +37,7 @@ export async function bundleSize(source: string, folder: string, without: readon
     configFile: false,
     logLevel: "error",
     plugins: [
+      fromSources(),
       {
         name: "bundle-size",
         enforce: "pre",

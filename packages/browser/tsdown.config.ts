@@ -1,8 +1,4 @@
-import { defineConfig } from "tsdown";
+import { packageBuild } from "../../scripts/package-build.mjs";
+import manifest from "./package.json" with { type: "json" };
 
-export default defineConfig({
-  entry: ["src/index.ts", "src/react.ts"],
-  platform: "neutral",
-  target: "es2024",
-  dts: true,
-});
+export default packageBuild(manifest);

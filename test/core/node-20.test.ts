@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fromSources } from "../../scripts/sources.mjs";
 
 const pathOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const NODE_20 = pathOf("../node-20/node_modules/nodejs/bin/node");
@@ -16,6 +17,7 @@ async function bundle(entry: string): Promise<string> {
   const output = await build({
     configFile: false,
     logLevel: "silent",
+    plugins: [fromSources()],
     build: { write: false, minify: false, target: "esnext", lib: { entry: pathOf(entry), formats: ["es"] } },
   });
   const [first] = Array.isArray(output) ? output : [];

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type BrowserContext, type CDPSession, chromium, type Page } from "playwright-core";
 import { createServer, type ViteDevServer } from "vite";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { fromSources } from "../../scripts/sources.mjs";
 import { launchOptions } from "../support/chromium.ts";
 import type { page as uploads } from "./service-worker/page.ts";
 
@@ -27,6 +28,7 @@ beforeAll(async () => {
     logLevel: "error",
     server: { port: 0, host: "127.0.0.1" },
     plugins: [
+      fromSources(),
       {
         name: "uploads",
         configureServer: ({ middlewares }) => {

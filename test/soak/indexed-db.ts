@@ -3,6 +3,7 @@ import { systemClock } from "@quayside/core";
 import { seededRandom } from "@quayside/core/testing";
 import type { Page } from "playwright-core";
 import { createServer } from "vite";
+import { fromSources } from "../../scripts/sources.mjs";
 import { crash, withProfile } from "../faults/support/browser.ts";
 import { pause } from "./actors.ts";
 import { pick } from "./behaviour.ts";
@@ -31,6 +32,7 @@ export async function soakIndexedDb({ jobs, until, seed }: SoakOptions): Promise
   const server = await createServer({
     root: join(import.meta.dirname, "page"),
     logLevel: "error",
+    plugins: [fromSources()],
     server: { port: 0, host: "127.0.0.1" },
   });
   await server.listen();

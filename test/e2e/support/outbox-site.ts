@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { createServer } from "vite";
 import { createTestHarness } from "wrangler";
+import { fromSources } from "../../../scripts/sources.mjs";
 import { type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
 
 const E2E = join(import.meta.dirname, "..");
@@ -18,6 +19,7 @@ export async function startOutboxSite(): Promise<OutboxSite> {
   const vite = await createServer({
     root: join(E2E, "outbox-page"),
     logLevel: "error",
+    plugins: [fromSources()],
     server: { port: 0, host: "127.0.0.1", hmr: false },
   });
   await vite.listen();

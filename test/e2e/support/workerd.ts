@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { unstable_readConfig } from "wrangler";
+import { FROM_SOURCES } from "../../../scripts/sources.mjs";
 
 const require = createRequire(import.meta.url);
 const wrangler = require.resolve("wrangler");
@@ -38,7 +39,13 @@ export class Runtime {
   static async bundle(config: string, folder: string): Promise<Runtime> {
     const path = fileURLToPath(new URL(config, import.meta.url));
     const args = [join(wrangler, "../../bin/wrangler.js"), "deploy", "--dry-run", "--config", path];
-    const env = { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false", WRANGLER_LOG: "error" };
+    const env = {
+      ...process.env,
+      ...FROM_SOURCES,
+      CI: "1",
+      WRANGLER_SEND_METRICS: "false",
+      WRANGLER_LOG: "error",
+    };
     const child = spawn(process.execPath, [...args, "--outdir", join(folder, "bundle")], {
       stdio: ["ignore", "ignore", "inherit"],
       env,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type BrowserContext, chromium, type LaunchOptions, type Page } from "playwright-core";
 import { createServer, type ViteDevServer } from "vite";
 import { afterAll, beforeAll } from "vitest";
+import { fromSources } from "../../../scripts/sources.mjs";
 import { launchOptions } from "../../support/chromium.ts";
 
 /** Serves `test/faults/page` while the file's tests run; answers its origin once they do. */
@@ -13,6 +14,7 @@ export function servePages(): () => string {
     server = await createServer({
       root: join(import.meta.dirname, "../page"),
       logLevel: "error",
+      plugins: [fromSources()],
       server: { port: 0, host: "127.0.0.1" },
     });
     await server.listen();
