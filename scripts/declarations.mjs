@@ -1,11 +1,11 @@
 // Builds the packages and reads the declarations that their users get: no `any` in them, and nothing internal.
 import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const packages = ["core", "browser", "edge"];
+const packages = globSync("packages/*/tsdown.config.ts", { cwd: root }).map((file) => basename(dirname(file)));
 let wrong = 0;
 for (const name of packages) {
   const cwd = join(root, "packages", name);
