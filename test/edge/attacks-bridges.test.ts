@@ -949,11 +949,20 @@ describe("attacks T: cron triggers", () => {
     ],
     [
       "the job changed by an operator between",
-      "refused conflict; 1 stored",
+      "done; 1 stored",
       async (queue) => {
         const [id = ""] = await fromScheduled(trigger, queue, good);
         await queue.update(id, { payload: { to: "op@b.example", lines: [] } });
         await fromScheduled(trigger, queue, good);
+      },
+    ],
+    [
+      "the job removed by an operator between, and another payload",
+      "refused conflict; 0 stored",
+      async (queue) => {
+        const [id = ""] = await fromScheduled(trigger, queue, good);
+        await queue.remove(id);
+        await fromScheduled(trigger, queue, odd(email("c@d.example")));
       },
     ],
     [

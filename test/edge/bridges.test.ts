@@ -227,7 +227,8 @@ describe("a cron trigger", () => {
     const job = { name: "email", payload: { to: "a@b.example" } } as const;
     const first = await fromScheduled(at("0 3 * * *", 0), queue, job);
     expect(await fromScheduled(at("0 3 * * *", 0), queue, job)).toEqual(first);
-    expect(await ids()).toEqual(["cron 0 3 * * * 2026-01-01T03:00:00.000Z email"]);
+    expect(first).toEqual([expect.stringMatching(/^cron 0 3 \* \* \* 2026-01-01T03:00:00\.000Z email [0-9a-f]{8}$/)]);
+    expect(await ids()).toEqual(first);
     await fromScheduled(at("*/5 * * * *", 0), queue, job);
     await fromScheduled(at("*/5 * * * *", 5), queue, job);
     expect(await ids()).toHaveLength(3);
@@ -266,8 +267,10 @@ describe("a cron trigger", () => {
     // Ids of their own, as its message says; and a dedupe key of its own does not hide the drop.
     for (const id of ["own", "other"]) await fromScheduled(trigger, queue, { ...to("e@f.example"), id });
     expect(await ids()).toHaveLength(4);
-    const keyed = { ...to("g@h.example"), dedupe: { key: "own" } };
-    await expect(fromScheduled(trigger, queue, keyed)).rejects.toMatchObject(conflict);
+    const keyed = (address: string) => fromScheduled(trigger, queue, { ...to(address), dedupe: { key: "own" } });
+    await keyed("g@h.example");
+    await expect(keyed("i@j.example")).rejects.toMatchObject(conflict);
+    expect(await ids()).toHaveLength(5);
   });
 
   it("compares encrypted payloads in the clear, and leaves alone what it has no key for", async () => {
@@ -287,6 +290,48 @@ describe("a cron trigger", () => {
     await expect(fromScheduled(trigger, vault(1), to("c@d.example"))).rejects.toMatchObject({ code: "conflict" });
     expect(await fromScheduled(trigger, vault(2), to("a@b.example"))).toEqual(ids);
     expect(await queue.size()).toBe(1);
+  });
+
+  it("refuses another payload also when the job before has ended and is gone", async () => {
+    const { name, queue } = open();
+    await queue.configure({ keep: { completed: 0 } });
+    const prompt = edgeQueue<typeof jobs>(env.WORK_QUEUE, name, { jobs });
+    const to = (address: string) => ({ name: "email" as const, payload: { to: address } });
+    const [id = ""] = await fromScheduled(at("0 3 * * *", 0), prompt, to("a@b.example"));
+    await vi.waitFor(async () => expect(await queue.get(id)).toBeUndefined(), { timeout: 5_000 });
+    const again = fromScheduled(at("0 3 * * *", 0), queue, to("c@d.example"));
+    await expect(again).rejects.toMatchObject({ code: "conflict", details: { id, job: "email" } });
+    expect(await fromScheduled(at("0 3 * * *", 0), queue, to("a@b.example"))).toEqual([id]);
+    expect(await queue.size()).toBe(0);
+  });
+
+  it("refuses a payload that it cannot compare, because the job before was encrypted and is gone", async () => {
+    const { name } = open();
+    const encryption = aesGcm({ keys: { a: new Uint8Array(32).fill(1) }, current: "a" });
+    const vault = edgeQueue<typeof jobs>(env.WORK_QUEUE, name, {
+      jobs,
+      encryption,
+      defaults: { encrypted: true, delay: "1h" },
+    });
+    const to = (address: string) => ({ name: "email" as const, payload: { to: address } });
+    const [id = ""] = await fromScheduled(at("0 3 * * *", 0), vault, to("a@b.example"));
+    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode('{"to":"a@b.example"}'));
+    const mark = [...new Uint8Array(digest)]
+      .map((byte) => byte.toString(16).padStart(2, "0"))
+      .join("")
+      .slice(0, 8);
+    expect(id).not.toContain(mark);
+    await vault.remove(id);
+    const again = fromScheduled(at("0 3 * * *", 0), vault, to("c@d.example"));
+    await expect(again).rejects.toMatchObject({ code: "conflict", details: { id } });
+    expect(await vault.size()).toBe(0);
+  });
+
+  it("takes two jobs whose names and numbers join to one text", async () => {
+    const { queue, ids } = open();
+    const email = { name: "email" as const, payload: { to: "a@b.example" } };
+    await fromScheduled(at("0 3 * * *", 0), queue, [email, email, { ...email, id: "2" }]);
+    expect(await ids()).toHaveLength(3);
   });
 
   it("that fires again when its job has ended and is forgotten adds nothing", async () => {

@@ -2,7 +2,7 @@ import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { QuaysideError, Queue } from "@quayside/core";
 import { type NewJob, shardOfId } from "@quayside/core/engine";
-import { bearerTokens, fromQueueBatch, queueApi, shardedDriver, shardOfKey } from "@quayside/edge";
+import { bearerTokens, fromQueueBatch, fromScheduled, queueApi, shardedDriver, shardOfKey } from "@quayside/edge";
 import { httpDriver } from "@quayside/edge/client";
 import { afterEach, describe, expect, it } from "vitest";
 import { faulty } from "./faulty-shards.ts";
@@ -232,6 +232,16 @@ it("messages become jobs with groups, each once however often it is delivered", 
   const ids = Array.from({ length: 12 }, (_, n) => `message-${n}`);
   for (let delivery = 0; delivery < 2; delivery++) await fromQueueBatch({ messages: ids.map(message) } as never, queue);
   expect(acked).toHaveLength(24);
+  expect(await queue.counts()).toMatchObject({ waiting: 12 });
+});
+
+it("cron triggers add jobs with groups, each once however often they fire", async () => {
+  const { name, driver } = open();
+  const queue = new Queue(name, driver("RPC"));
+  const job = (n: number) => ({ name: "email", payload: null, group: { key: `group ${n}` } });
+  for (let times = 0; times < 2; times++)
+    for (let n = 0; n < 12; n++)
+      await fromScheduled({ cron: "0 3 * * *", scheduledTime: 1_700_000_000_000 + n }, queue, job(n));
   expect(await queue.counts()).toMatchObject({ waiting: 12 });
 });
 

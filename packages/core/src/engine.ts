@@ -33,7 +33,7 @@ export {
   shardSettings,
   unrouted,
 } from "./plugins/shard.ts";
-export { prepareNow } from "./queue/prepare-now.ts";
+export { isEncrypted, prepareNow } from "./queue/prepare-now.ts";
 export { getCell, kind, putCells, removeCells } from "./store/cells.ts";
 export { checkNames, enqueue } from "./store/enqueue.ts";
 export { checkWorker } from "./store/exchange.ts";

@@ -30,3 +30,11 @@ export function prepareNow<Jobs extends JobMap>(
     );
   });
 }
+
+/** Whether a job that is added to this queue is stored with its payload encrypted. @throws {QuaysideError} what `addJobs` throws. */
+export async function isEncrypted<Jobs extends JobMap>(queue: Queue<Jobs>, job: JobToAdd<Jobs>): Promise<boolean> {
+  const { registry, producer } = queue["home"];
+  const { name, payload, ...options } = job;
+  if (registry.definition(name, queue.name)?.shouldQueue?.(payload) === false) return false;
+  return (await producer.prepare({ queue: queue.name, name, payload, options })).sealed === true;
+}

@@ -1,5 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 import { checkWorker, type NumberedRequest } from "@quayside/core/engine";
+import { sha256 } from "../sha256.ts";
 import { spellWorker } from "../worker-label.ts";
 import { canonicalJson } from "./json-text.ts";
 import { FieldsError } from "./problem.ts";
@@ -92,11 +93,6 @@ export function inWordsOfKeys(error: unknown): unknown {
   if (!(error instanceof QuaysideError) || error.code !== "mark_conflict") return error;
   const message = "This Idempotency-Key was used for another request.";
   return new FieldsError("mark_conflict", message, [{ path: "Idempotency-Key", message }]);
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** A request whose caller hung up is dropped by the platform without a word: after this long it counts as gone. */

@@ -69,9 +69,12 @@ function keyOfUnit(jobs: readonly NewJob[], keyOf: KeyOf | undefined): Pick<Unit
   return root?.id === undefined ? {} : { key: root.id, byId: true };
 }
 
-/** The keys of a job by which it may be routed. A dedupe key that is the id says nothing but the id: a group goes before it. */
+/**
+ * The keys of a job by which it may be routed. A dedupe key that is the id, or what it begins with (see `fromScheduled`),
+ * says nothing but the id: a group goes before it.
+ */
 export const keysOf = ({ id, dedupe, group }: Pick<NewJob, "id" | "dedupe" | "group">): readonly string[] => [
-  ...(dedupe && !(group && dedupe.key === id) ? [dedupe.key] : []),
+  ...(dedupe && !(group && `${id} `.startsWith(`${dedupe.key} `)) ? [dedupe.key] : []),
   ...(group ? [group.key] : []),
 ];
 
