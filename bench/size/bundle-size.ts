@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, type Rollup } from "vite";
 import { fromSources } from "../../scripts/sources.mjs";
@@ -22,22 +23,36 @@ async function emptied(path: string): Promise<string> {
   return names.map((name) => `export const ${name} = 0;`).join("\n");
 }
 
+export interface BundleOptions {
+  /** Folder in which the imports are looked up. Default: `bench`, which depends on all our packages and on their peers. */
+  readonly folder?: string;
+  /** Whether our packages are read as their users get them, from `dist`, which must be built. Default: `false`, from their sources. */
+  readonly built?: boolean;
+  /**
+   * Ends of the paths of modules to leave out: each of their exports becomes 0. Such a bundle does not run; its size is the
+   * least that a bundle without them would have.
+   */
+  readonly without?: readonly string[];
+}
+
+const BENCH = fileURLToPath(new URL("..", import.meta.url));
+
 /**
  * Bundles and minifies a module as a web app does.
  *
  * @param source the text of the module; its exports are kept
- * @param folder where its imports are looked up
- * @param without ends of the paths of modules that are left out: what they export is nothing. Such a bundle does not run;
- * it tells how large one without them would be at least.
  */
-export async function bundleSize(source: string, folder: string, without: readonly string[] = []): Promise<BundleSize> {
+export async function bundleSize(
+  source: string,
+  { folder = BENCH, built = false, without = [] }: BundleOptions = {},
+): Promise<BundleSize> {
   const entry = join(folder, ENTRY);
   const output = await build({
     root: folder,
     configFile: false,
     logLevel: "error",
     plugins: [
-      fromSources(),
+      built ? null : fromSources(),
       {
         name: "bundle-size",
         enforce: "pre",

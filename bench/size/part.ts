@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import type { Case } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
 import { type BundleSize, bundleSize } from "./bundle-size.ts";
@@ -17,18 +16,17 @@ const IMPORTS: Readonly<Record<string, string>> = {
 };
 
 export async function* cases(): AsyncGenerator<Case> {
-  const folder = fileURLToPath(new URL("..", import.meta.url));
   yield {
     title: "what a page loads: Queue, Worker and indexedDbDriver",
     unit: "kB",
     rounds: 1,
     contestants: Object.entries(IMPORTS).map(([name, source]) => ({
       name,
-      run: async () => (await bundleSize(source, folder)).gzip / 1_000,
+      run: async () => (await bundleSize(source)).gzip / 1_000,
     })),
     goals: [{ atMost: 12 }],
   };
-  const whole = await bundleSize(PAGE, folder);
+  const whole = await bundleSize(PAGE);
   yield {
     title: "where its bytes are, by share of the code",
     unit: "kB",
@@ -39,7 +37,7 @@ export async function* cases(): AsyncGenerator<Case> {
       run: () => (shareOf(whole, folder) * whole.gzip) / 1_000,
     })),
   };
-  const left = async (without: readonly string[]) => (await bundleSize(PAGE, folder, without)).gzip / 1_000;
+  const left = async (without: readonly string[]) => (await bundleSize(PAGE, { without })).gzip / 1_000;
   yield {
     title: "how large it would be, if a capability could be left out",
     unit: "kB",
