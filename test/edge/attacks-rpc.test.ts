@@ -633,3 +633,169 @@ describe("attacks RPC: commands", () => {
     expect(`${answer}; ${schedules}; ${await health()}`).toBe(expected);
   });
 });
+
+describe("attacks RPC: settlements of a job that runs", () => {
+  const rows: readonly (readonly [input: string, came: string, settlement: object])[] = [
+    ["an outcome that does not exist", "invalid_option settle[0].outcome", { outcome: "exploded" }],
+    ["an outcome that every object has", "invalid_option settle[0].outcome", { outcome: "constructor" }],
+    ["no outcome", "invalid_option settle[0].outcome", {}],
+    ["an outcome that is a number", "invalid_option settle[0].outcome", { outcome: 5 }],
+    ["failed without an error", "invalid_option settle[0].error", { outcome: "failed" }],
+    ["an error without a code", "invalid_option settle[0].error.code", { outcome: "failed", error: { message: "x" } }],
+    [
+      "an error of 3 MB",
+      "invalid_option settle[0].error.message",
+      { outcome: "failed", error: { code: "handler_failed", message: "x".repeat(3_000_000) } },
+    ],
+    [
+      "details that JSON does not take",
+      "invalid_option settle[0].error.details.n",
+      { outcome: "failed", error: { code: "handler_failed", message: "x", details: { n: 5n } } },
+    ],
+    ["released without a delay", "invalid_option settle[0].delayMs", { outcome: "released" }],
+    [
+      "a result of 3 MB",
+      "invalid_option settle[0].result",
+      { outcome: "completed", result: JSON.stringify("x".repeat(3_000_000)) },
+    ],
+  ];
+  it.each(rows)("%s", async (_, expected, settlement) => {
+    await stub().enqueue([job({ id: "before", maxAttempts: 2 })]);
+    await stub().exchange(round());
+    const answer = await came(() => stub().exchange(round({ exchange: 2, settle: [{ token: "1.0", ...settlement }] })));
+    const settled = await came(
+      () => stub().exchange(round({ exchange: 3, settle: [{ token: "1.0", outcome: "completed" }] })),
+      ({ lost }) => `${lost.length} lost`,
+    );
+    expect(`${answer}; ${settled}`).toBe(`${expected}; 0 lost`);
+  });
+});
+
+describe("attacks RPC: reports of a job that runs", () => {
+  const rows: readonly (readonly [input: string, came: string, report: object])[] = [
+    ["a value that JSON does not take", "invalid_option progress[0].value", { value: 5n }],
+    ["a map", "invalid_option progress[0].value", { value: new Map([[1, 2]]) }],
+    ["a date inside", "invalid_option progress[0].value.at", { value: { at: new Date(0) } }],
+    ["a function", "invalid_option progress[0].value", { value: () => 1 }],
+    ["lines that are a text", "invalid_option progress[0].log", { log: "line" }],
+    ["lines that are numbers", "invalid_option progress[0].log[0]", { log: [5] }],
+    ["a line of a megabyte", "invalid_option progress[0].log[0]", { log: ["x".repeat(1_000_000)] }],
+  ];
+  it.each(rows)("%s", async (_, expected, report) => {
+    await stub().enqueue([job({ id: "before" })]);
+    await stub().exchange(round());
+    const sent = { exchange: 2, running: ["1.0"], progress: [{ token: "1.0", ...report }] };
+    const answer = await came(() => stub().exchange(round(sent)));
+    const job1 = await came(
+      () => stub().get("mail", "before"),
+      (found) => found?.state,
+    );
+    expect(`${answer}; ${job1}`).toBe(`${expected}; active`);
+  });
+});
+
+describe("attacks RPC: calls of a shard", () => {
+  const layout = { count: 2 };
+  const numbered = { sender: "outbox", number: 1, digest: "d" };
+  const quota = { subject: "s", max: 5, perMs: 1_000 };
+  const add = (more: object = {}) => ({ shard: 0, jobs: [job()], layout, ...more });
+  const rows: readonly (readonly [input: string, came: string, verb: unknown, ask: unknown])[] = [
+    ["a verb that does not exist", "bad_request: A shard has no verb drop.", "drop", {}],
+    ["a verb that every object has", "bad_request: A shard has no verb constructor.", "constructor", {}],
+    ["nothing", "invalid_option ask", "add", undefined],
+    ["null", "invalid_option ask", "add", null],
+    ["a text", "invalid_option ask", "settings", "mail"],
+    ["shard −1", "invalid_option shard", "add", add({ shard: -1 })],
+    ["shard NaN", "invalid_option shard", "add", add({ shard: Number.NaN })],
+    ["shard 1.5", "invalid_option shard", "add", add({ shard: 1.5 })],
+    ["shard 2^53", "invalid_option shard", "add", add({ shard: 2 ** 53 })],
+    ["a shard that is a text", "invalid_option shard", "add", add({ shard: "0" })],
+    ["no shard", "invalid_option shard", "add", add({ shard: undefined })],
+    ["another shard", "invalid_option shard", "add", add({ shard: 1 })],
+    ["no jobs", "invalid_option jobs", "add", add({ jobs: undefined })],
+    ["jobs that are null", "invalid_option jobs[0]", "add", add({ jobs: [null] })],
+    ["no layout", "invalid_option layout", "add", add({ layout: undefined })],
+    ["a layout of 0", "invalid_option layout.count", "add", add({ layout: { count: 0 } })],
+    ["a layout of NaN", "invalid_option layout.count", "add", add({ layout: { count: Number.NaN } })],
+    ["a layout before of −1", "invalid_option layout.previous", "add", add({ layout: { count: 2, previous: -1 } })],
+    ["queues that are a text", "invalid_option queues", "add", add({ queues: "mail" })],
+    ["100,000 queues", "invalid_option queues", "add", add({ queues: Array.from({ length: 100_000 }, String) })],
+    ["units of other jobs", "invalid_option units", "add", add({ units: [0, 1, 2] })],
+    ["units that are texts", "invalid_option units[0]", "add", add({ units: ["0"] })],
+    [
+      "settings that are the engine's own",
+      "invalid_option settings.mail.blockedNames",
+      "add",
+      add({ settings: { mail: { blockedNames: ["note"] } } }),
+    ],
+    [
+      "settings of maxActive 0",
+      "invalid_option settings.mail.maxActive",
+      "add",
+      add({ settings: { mail: { maxActive: 0 } } }),
+    ],
+    [
+      "settings that are paused by a text",
+      "invalid_option settings.mail.paused",
+      "add",
+      add({ settings: { mail: { paused: "yes" } } }),
+    ],
+    ["a recall without a request", "invalid_option request", "recall", { jobs: [], count: 2 }],
+    [
+      "a recall by a count that is a text",
+      "invalid_option count",
+      "recall",
+      { jobs: [], request: numbered, count: "2" },
+    ],
+    ["a recall by 0", "invalid_option count", "recall", { jobs: [], request: numbered, count: 0 }],
+    ["to spend without a quota", "invalid_option quota", "spend", { queues: ["mail"] }],
+    ["to spend for a text", "invalid_option queues", "spend", { queues: "mail", quota }],
+    ["to spend for null", "invalid_option queues[0]", "spend", { queues: [null], quota }],
+    ["to spend a quota of nothing", "invalid_option quota.subject", "spend", { queues: ["mail"], quota: {} }],
+    ["settings of a number", "invalid_option queue", "settings", { queue: 5 }],
+    ["settings of nothing", "invalid_option queue", "settings", {}],
+  ];
+  it.each(rows)("%s", async (_, expected, verb, ask) => {
+    await stub().enqueue([job({ id: "before" })]);
+    const answer = await came(() => stub().shard(odd<"add">(verb), odd(ask)));
+    expect(`${answer}; ${await health()}`).toBe(`${expected}; lists 1, counts 1, gives 1`);
+  });
+});
+
+describe("attacks RPC: reads", () => {
+  const rows: readonly (readonly [input: string, came: string, call: () => Promise<Reply<unknown>>])[] = [
+    ["a job of no queue", "invalid_option queue", () => stub().get(odd(undefined), "before")],
+    ["a job whose id is an object", "invalid_option id", () => stub().get("mail", odd({}))],
+    ["a list of nothing", "invalid_option query", () => stub().list(odd(undefined))],
+    ["a list of null", "invalid_option query", () => stub().list(odd(null))],
+    ["a list without a queue", "invalid_option queue", () => stub().list(odd({}))],
+    ["tags that are a text", "invalid_option tags", () => stub().list(odd({ queue: "mail", tags: "t" }))],
+    ["a page without an end of bytes", "invalid_option bytes", () => stub().list({ queue: "mail", bytes: Number.NaN })],
+    ["a page of NaN", "invalid_option limit", () => stub().list({ queue: "mail", limit: Number.NaN })],
+    ["a state that is an object", "invalid_option state", () => stub().list(odd({ queue: "mail", state: {} }))],
+    ["a cursor that is a number", "invalid_option cursor", () => stub().list(odd({ queue: "mail", cursor: 0 }))],
+    ["counts of an object", "invalid_option queue", () => stub().counts(odd({}))],
+    ["recurrences of null", "invalid_option queue", () => stub().schedules(odd(null))],
+    ["recurrences after an object", "invalid_option after", () => stub().schedules("mail", odd({}))],
+    ["children of an object", "invalid_option id", () => stub().children("mail", odd({}), "")],
+    ["children after null", "invalid_option after", () => stub().children("mail", "before", odd(null))],
+    ["the next wake of a text", "invalid_option queues", () => stub().nextWake(odd("mail"))],
+    ["the next wake of null", "invalid_option queues[0]", () => stub().nextWake(odd([null]))],
+    [
+      "a job with a field of a map",
+      "invalid_option jobs[0].trace",
+      () => stub().enqueue([job({ trace: odd(new Map()) })]),
+    ],
+    [
+      "a backoff of a whole number of any size",
+      "invalid_option jobs[0].backoff.delayMs",
+      () => stub().enqueue([job({ backoff: odd({ kind: "fixed", delayMs: 5n }) })]),
+    ],
+    ["a quota that is a text", "invalid_option", () => stub().enqueue([job()], undefined, odd("much"))],
+  ];
+  it.each(rows)("%s", async (_, expected, call) => {
+    await stub().enqueue([job({ id: "before" })]);
+    expect((await came(call)).startsWith(expected)).toBe(true);
+    expect(await health()).toBe("lists 1, counts 1, gives 1");
+  });
+});

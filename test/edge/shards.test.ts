@@ -291,7 +291,7 @@ describe("a queue over four objects", () => {
       (async () => {
         for (let call = 0; call < 4; call++) await driver.enqueue([job()]);
       })(),
-    ).rejects.toMatchObject({ code: "internal", message: expect.stringContaining("asked as shard") });
+    ).rejects.toMatchObject({ code: "invalid_option", message: expect.stringContaining("asked as shard") });
   });
 
   it("a queue that is named like a shard is not split", () => {

@@ -1,72 +1,40 @@
 import { DEFAULTS, LIMITS, QuaysideError } from "@quayside/core";
 import {
   type Command,
-  describe,
   type ExchangeRequest,
   LAST_INSTANT,
+  type ListQuery,
   LONGEST_DURATION_MS,
   type NewJob,
   type NumberedRequest,
+  type Settlement,
 } from "@quayside/core/engine";
-import { isDeeper, isJson } from "./api/json-text.ts";
 import { CALL_BOUNDS } from "./call-bounds.ts";
+import {
+  anyText,
+  between,
+  both,
+  type Check,
+  data,
+  entriesOf,
+  flag,
+  json,
+  list,
+  object,
+  oneOf,
+  only,
+  orNull,
+  record,
+  text,
+  whole,
+} from "./field-checks.ts";
+import type { ShardVerbs } from "./queue-rpc.ts";
+import { SHARDS_LIMIT } from "./shards/names.ts";
 
 /**
  * Checks of what an object is asked over RPC. Over HTTP schemas have looked at it; another Worker may send anything, and
  * one record that cannot be read again would stop lists and claims of the whole queue.
  */
-type Check = (value: unknown, option: string) => void;
-
-const must = (rule: string, holds: (value: unknown) => boolean): Check => {
-  return (value, option) => {
-    if (holds(value)) return;
-    const message = `${option} must be ${rule}, got ${describe(value).slice(0, 100)}.`;
-    throw new QuaysideError("invalid_option", message, { option });
-  };
-};
-const between = (least: number, most: number) =>
-  must(`a number from ${least} to ${most}`, (value) => typeof value === "number" && value >= least && value <= most);
-const whole = (least: number, most: number) =>
-  must(
-    `a whole number from ${least} to ${most}`,
-    (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
-  );
-const text = (most: number) =>
-  must(`a text of at most ${most} characters`, (value) => typeof value === "string" && value.length <= most);
-const object = must("an object", (value) => typeof value === "object" && value !== null && !Array.isArray(value));
-const json = must(
-  `JSON text, nested at most ${DEFAULTS.nestingLimit} levels deep`,
-  (value) => typeof value === "string" && !isDeeper(value, DEFAULTS.nestingLimit) && isJson(value),
-);
-const orNull =
-  (check: Check): Check =>
-  (value, option) => {
-    if (value !== null) check(value, option);
-  };
-const list =
-  (of: Check, most: number): Check =>
-  (value, option) => {
-    must("a list", Array.isArray)(value, option);
-    const entries = value as readonly unknown[];
-    if (entries.length > most)
-      throw new QuaysideError(
-        "invalid_option",
-        `${option} has ${entries.length} entries; at most ${most} are allowed in one call.`,
-        { option },
-      );
-    // Not forEach, which leaves out holes.
-    for (let index = 0; index < entries.length; index++) of(entries[index], `${option}[${index}]`);
-  };
-/** An object whose fields, where they are there, pass. */
-const record =
-  (checks: Readonly<Record<string, Check>>, needed: readonly string[] = []): Check =>
-  (value, option) => {
-    object(value, option);
-    for (const field in checks) {
-      const part = (value as Readonly<Record<string, unknown>>)[field];
-      if (part !== undefined || needed.includes(field)) checks[field]?.(part, option ? `${option}.${field}` : field);
-    }
-  };
 
 const delay = between(0, LONGEST_DURATION_MS);
 const period = between(1, LONGEST_DURATION_MS);
@@ -86,9 +54,7 @@ const JOB: Readonly<Record<string, Check>> = {
   maxInterruptions: times,
   group: record({ limit: whole(1, LIMITS.groupLimit) }),
   dedupe: record({
-    mode: must("drop, replace, debounce or throttle", (mode) =>
-      ["drop", "replace", "debounce", "throttle"].includes(mode as string),
-    ),
+    mode: oneOf("drop", "replace", "debounce", "throttle"),
     ttlMs: period,
     maxWaitMs: period,
   }),
@@ -96,7 +62,8 @@ const JOB: Readonly<Record<string, Check>> = {
   backoff: object,
   flow: object,
 };
-const job = record({ payload: json, ...JOB }, ["payload"]);
+const job = both(record({ payload: json, ...JOB }, ["payload"]), data);
+const jobs = list(job);
 const request = record(
   {
     number: whole(0, Number.MAX_SAFE_INTEGER),
@@ -107,7 +74,23 @@ const request = record(
 );
 const token = text(CALL_BOUNDS.tokenLength);
 const tokens = (of: Check) => list(of, CALL_BOUNDS.tokens);
-const settlement = record({ token, result: json, retryMs: delay, delayMs: delay }, ["token"]);
+const errorText = text(LIMITS.errorTextBytes);
+const storedError = record({ code: name, message: errorText, name, stack: errorText, details: object }, [
+  "code",
+  "message",
+]);
+const SETTLEMENTS: Readonly<Record<Settlement["outcome"], Check>> = {
+  completed: record({ token, result: both(text(LIMITS.resultBytes), json) }, ["token"]),
+  failed: record({ token, error: storedError, retryMs: delay }, ["token", "error"]),
+  released: record({ token, delayMs: delay }, ["token", "delayMs"]),
+  cancelled: record({ token }, ["token"]),
+};
+const ended = record({ outcome: oneOf(...Object.keys(SETTLEMENTS)) }, ["outcome"]);
+const settlement: Check = (value, option) => {
+  ended(value, option);
+  SETTLEMENTS[(value as Settlement).outcome](value, option);
+};
+const report = record({ token, log: list(text(LIMITS.logLineBytes), DEFAULTS.logLines) }, ["token"]);
 const claimed = whole(0, LIMITS.claim);
 const round = record(
   {
@@ -117,7 +100,7 @@ const round = record(
     name,
     settle: tokens(settlement),
     running: tokens(token),
-    progress: tokens(record({ token }, ["token"])),
+    progress: tokens(report),
     claim: record(
       {
         limit: claimed,
@@ -136,6 +119,8 @@ const round = record(
 const instant = between(0, LAST_INSTANT);
 const filter = { olderThanMs: delay, tags: list(name, LIMITS.tags), name };
 const addressed = record({ queue: name, id: name }, ["queue", "id"]);
+const maxActive = whole(1, LIMITS.maxActive);
+const rateLimit = record({ max: whole(1, LIMITS.rateLimitMax), perMs: period }, ["max", "perMs"]);
 const COMMANDS: Readonly<Record<Command["type"], Check>> = {
   cancel: addressed,
   retry: addressed,
@@ -150,8 +135,8 @@ const COMMANDS: Readonly<Record<Command["type"], Check>> = {
     {
       queue: name,
       keep,
-      maxActive: orNull(whole(1, LIMITS.maxActive)),
-      rateLimit: orNull(record({ max: whole(1, LIMITS.rateLimitMax), perMs: period }, ["max", "perMs"])),
+      maxActive: orNull(maxActive),
+      rateLimit: orNull(rateLimit),
     },
     ["queue"],
   ),
@@ -170,9 +155,45 @@ const COMMANDS: Readonly<Record<Command["type"], Check>> = {
   unschedule: record({ queue: name, key: name }, ["queue", "key"]),
 };
 
+const query = record(
+  {
+    queue: anyText,
+    state: anyText,
+    tags: list(anyText, LIMITS.tags),
+    cursor: anyText,
+    bytes: between(0, Number.MAX_SAFE_INTEGER),
+  },
+  ["queue"],
+);
+
+const count = whole(1, SHARDS_LIMIT);
+/** Settings that a queue brings to a new shard: a field that is none would be stored with them. */
+const standing = both(
+  record({ paused: flag, keep, maxActive, rateLimit }),
+  only("paused", "keep", "maxActive", "rateLimit"),
+);
+const SHARD: Readonly<Record<keyof ShardVerbs, Check>> = {
+  add: record(
+    {
+      shard: whole(0, SHARDS_LIMIT - 1),
+      jobs,
+      request,
+      layout: record({ count, previous: count }, ["count"]),
+      queues: list(name, CALL_BOUNDS.queues),
+      settings: entriesOf(standing),
+      units: list(whole(0, Number.MAX_SAFE_INTEGER)),
+    },
+    ["shard", "jobs", "layout"],
+  ),
+  recall: record({ jobs, request, count }, ["jobs", "request", "count"]),
+  // A queue for each job.
+  spend: record({ queues: list(name), request, quota: object }, ["queues", "quota"]),
+  settings: record({ queue: name }, ["queue"]),
+};
+
 /** @throws {QuaysideError} `invalid_option` for what cannot be stored, or not be read again. */
-export function checkJobs(jobs: readonly NewJob[], sent?: NumberedRequest): void {
-  list(job, Number.POSITIVE_INFINITY)(jobs, "jobs");
+export function checkJobs(given: readonly NewJob[], sent?: NumberedRequest): void {
+  jobs(given, "jobs");
   if (sent !== undefined) request(sent, "request");
 }
 
@@ -180,12 +201,47 @@ export function checkJobs(jobs: readonly NewJob[], sent?: NumberedRequest): void
 export function checkRound(asked: ExchangeRequest): ExchangeRequest {
   object(asked, "request");
   round(asked, "");
+  data(asked, "");
   return asked;
 }
 
 /** @throws {QuaysideError} `invalid_option` for what no operator asks. A type that is unknown is left to the driver. */
 export function checkCommand(command: Command): Command {
-  record({})(command, "command");
+  object(command, "command");
   if (Object.hasOwn(COMMANDS, command.type)) COMMANDS[command.type](command, "");
+  data(command, "");
   return command;
+}
+
+/** @throws {QuaysideError} `invalid_option` for a list that cannot be answered within the bounds of a reply. */
+export function checkQuery(asked: ListQuery): ListQuery {
+  object(asked, "query");
+  query(asked, "");
+  return asked;
+}
+
+/** @throws {QuaysideError} `invalid_option` for what are no queues, or more than one call may ask for. */
+export function checkQueues(queues: readonly string[]): readonly string[] {
+  list(anyText, CALL_BOUNDS.queues)(queues, "queues");
+  return queues;
+}
+
+/** @throws {QuaysideError} `invalid_option` for names that are no texts. */
+export function checkTexts(texts: Readonly<Record<string, unknown>>): void {
+  for (const option in texts) anyText(texts[option], option);
+}
+
+/**
+ * @throws {QuaysideError} `bad_request` where a shard has no such verb; `invalid_option` for what no driver of a split
+ * queue asks.
+ */
+export function checkShard<Verb extends keyof ShardVerbs>(verb: Verb, ask: ShardVerbs[Verb]["ask"]): void {
+  if (!Object.hasOwn(SHARD, verb)) throw new QuaysideError("bad_request", `A shard has no verb ${String(verb)}.`);
+  object(ask, "ask");
+  SHARD[verb](ask, "");
+  data(ask, "");
+  if ("units" in ask && ask.units && ask.units.length !== ask.jobs.length)
+    throw new QuaysideError("invalid_option", `units must name the unit of each of ${ask.jobs.length} jobs.`, {
+      option: "units",
+    });
 }

@@ -11,8 +11,7 @@ import type {
   NumberedRequest,
   Quota,
 } from "@quayside/core/engine";
-import { checkQueues } from "./call-bounds.ts";
-import { checkCommand, checkJobs, checkRound } from "./call-checks.ts";
+import { checkCommand, checkJobs, checkQuery, checkQueues, checkRound, checkShard, checkTexts } from "./call-checks.ts";
 import { changeStream } from "./change-stream.ts";
 import type { ObjectDriver } from "./object-driver.ts";
 import { type QueueRpc, type Reply, reply, type ShardVerbs } from "./queue-rpc.ts";
@@ -57,15 +56,21 @@ export class ObjectRpc implements QueueRpc {
   }
 
   get(queue: string, id: string): Promise<Reply<JobRecord | undefined>> {
-    return this.#answer((driver) => driver.get(queue, id));
+    return this.#answer((driver) => {
+      checkTexts({ queue, id });
+      return driver.get(queue, id);
+    });
   }
 
   list(query: ListQuery): Promise<Reply<JobPage>> {
-    return this.#answer((driver) => driver.list(query));
+    return this.#answer((driver) => driver.list(checkQuery(query)));
   }
 
   counts(queue: string): Promise<Reply<JobCounts>> {
-    return this.#answer((driver) => driver.counts(queue));
+    return this.#answer((driver) => {
+      checkTexts({ queue });
+      return driver.counts(queue);
+    });
   }
 
   command(command: Command): Promise<Reply<CommandReply>> {
@@ -76,15 +81,21 @@ export class ObjectRpc implements QueueRpc {
   }
 
   schedules(queue: string, after?: string): Promise<Reply<readonly Schedule[]>> {
-    return this.#answer((driver) => driver.schedulesPage(queue, after));
+    return this.#answer((driver) => {
+      checkTexts({ queue, ...(after !== undefined && { after }) });
+      return driver.schedulesPage(queue, after);
+    });
   }
 
   children(queue: string, id: string, after: string): Promise<Reply<ChildrenPage>> {
-    return this.#answer((driver) => driver.childrenPage(queue, id, after));
+    return this.#answer((driver) => {
+      checkTexts({ queue, id, ...(after !== undefined && { after }) });
+      return driver.childrenPage(queue, id, after);
+    });
   }
 
   nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {
-    return this.#answer((driver) => driver.nextWake(checkQueues(queues, "queues")));
+    return this.#answer((driver) => driver.nextWake(checkQueues(queues)));
   }
 
   shard<Verb extends keyof ShardVerbs>(
@@ -94,9 +105,8 @@ export class ObjectRpc implements QueueRpc {
     return this.#answer(
       (driver) => driver.shard(verb, ask),
       () => {
-        if (!("jobs" in ask)) return [];
-        checkJobs(ask.jobs, ask.request);
-        return ask.jobs.map(({ queue }) => queue);
+        checkShard(verb, ask);
+        return "jobs" in ask ? ask.jobs.map(({ queue }) => queue) : [];
       },
     );
   }

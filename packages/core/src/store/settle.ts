@@ -1,3 +1,4 @@
+import { refused } from "../job/errors.ts";
 import type { Json } from "../job/json.ts";
 import { queueOf, sameKey } from "../job/place.ts";
 import type { JobKey, StoredJob } from "../job/record.ts";
@@ -119,6 +120,8 @@ function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement)
       // Without a delay it keeps its place.
       return { job: released(job, pace.delayMs === 0 ? undefined : turn.stand(pace.delayMs), pace, entry) };
     }
+    default:
+      throw refused("outcome", "is unknown", (settlement as Settlement).outcome);
   }
 }
 

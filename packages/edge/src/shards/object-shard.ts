@@ -106,8 +106,9 @@ export class ObjectShard {
   #checkNumber(shard: number): void {
     if (shard === this.#shard) return;
     throw new QuaysideError(
-      "internal",
+      "invalid_option",
       `This object is asked as shard ${shard}, and by its name it is shard ${this.#shard}: the name of a shard's object ends in # and its number.`,
+      { option: "shard" },
     );
   }
 }

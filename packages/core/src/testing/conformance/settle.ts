@@ -95,6 +95,25 @@ export const settleCases = verb("settle", (it) => {
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
+  it("R9: an outcome that does not exist is refused by a code, and the job runs on", async ({
+    add,
+    expect,
+    job,
+    worker,
+  }) => {
+    const [id] = await add({});
+    const one = worker();
+    const [held] = await one.take(1);
+    const answer = await one.exchange({ settle: [{ token: held.token, outcome: "exploded" as never }] }).then(
+      // A split queue answers for the shards that did not refuse.
+      ({ lost }) => (lost.length > 0 ? "lost" : "answered in part"),
+      ({ code }) => code,
+    );
+    expect(["invalid_option", "bad_request", "answered in part"]).toContain(answer);
+    expect((await job(id)).state).toBe("active");
+    expect((await one.complete(held)).lost).toEqual([]);
+  });
+
   it("R9: a token settled twice is lost the second time", async ({ add, expect, job, worker }) => {
     const [id] = await add({});
     const one = worker();

@@ -1,0 +1,156 @@
+import { DEFAULTS, QuaysideError } from "@quayside/core";
+import { describe } from "@quayside/core/engine";
+import { isDeeper, isJson } from "./api/json-text.ts";
+
+/** Throws `invalid_option`, naming the option, for a value that it may not have. */
+export type Check = (value: unknown, option: string) => void;
+
+export const must = (rule: string, holds: (value: unknown) => boolean): Check => {
+  return (value, option) => {
+    if (!holds(value)) throw refusal(option, rule, value);
+  };
+};
+
+const refusal = (option: string, rule: string, value: unknown) =>
+  new QuaysideError("invalid_option", `${option} must be ${rule}, got ${describe(value).slice(0, 100)}.`, { option });
+
+export const between = (least: number, most: number): Check =>
+  must(`a number from ${least} to ${most}`, (value) => typeof value === "number" && value >= least && value <= most);
+
+export const whole = (least: number, most: number): Check =>
+  must(
+    `a whole number from ${least} to ${most}`,
+    (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
+  );
+
+export const text = (most: number): Check =>
+  must(`a text of at most ${most} characters`, (value) => typeof value === "string" && value.length <= most);
+
+/** A text of any length, which may name nothing. */
+export const anyText: Check = must("a text", (value) => typeof value === "string");
+
+export const flag: Check = must("true or false", (value) => typeof value === "boolean");
+
+export const oneOf = (...words: readonly string[]): Check =>
+  must(`one of ${words.join(", ")}`, (value) => words.includes(value as string));
+
+export const object: Check = must(
+  "an object",
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+);
+
+/** JSON as text, as payloads and results travel. */
+export const json: Check = must(
+  `JSON text, nested at most ${DEFAULTS.nestingLimit} levels deep`,
+  (value) => typeof value === "string" && !isDeeper(value, DEFAULTS.nestingLimit) && isJson(value),
+);
+
+export const both =
+  (first: Check, second: Check): Check =>
+  (value, option) => {
+    first(value, option);
+    second(value, option);
+  };
+
+export const orNull =
+  (check: Check): Check =>
+  (value, option) => {
+    if (value !== null) check(value, option);
+  };
+
+export const list =
+  (of: Check, most = Number.POSITIVE_INFINITY): Check =>
+  (value, option) => {
+    must("a list", Array.isArray)(value, option);
+    const entries = value as readonly unknown[];
+    if (entries.length > most)
+      throw new QuaysideError(
+        "invalid_option",
+        `${option} has ${entries.length} entries; at most ${most} are allowed in one call.`,
+        { option },
+      );
+    // Not forEach, which leaves out holes.
+    for (let index = 0; index < entries.length; index++) of(entries[index], `${option}[${index}]`);
+  };
+
+/** An object whose fields, where they are present, pass. */
+export const record =
+  (checks: Readonly<Record<string, Check>>, needed: readonly string[] = []): Check =>
+  (value, option) => {
+    object(value, option);
+    for (const field in checks) {
+      const part = (value as Readonly<Record<string, unknown>>)[field];
+      if (part !== undefined || needed.includes(field)) checks[field]?.(part, within(option, field));
+    }
+  };
+
+/** An object that has no other fields than these. */
+export const only =
+  (...fields: readonly string[]): Check =>
+  (value, option) => {
+    object(value, option);
+    for (const field of Object.keys(value as object))
+      if (!fields.includes(field)) throw refusal(within(option, field), "left out", "a field that is none");
+  };
+
+/** An object of entries, each of which passes. */
+export const entriesOf =
+  (check: Check): Check =>
+  (value, option) => {
+    object(value, option);
+    for (const [name, entry] of Object.entries(value as object)) check(entry, within(option, name));
+  };
+
+const within = (option: string, field: string) => (option ? `${option}.${field}` : field);
+
+/**
+ * Refuses what JSON does not take, or would change: a record is stored as JSON, and RPC carries functions, maps, dates
+ * and integers of any size as well.
+ */
+export const data: Check = (value, option) => {
+  const fault = faultIn(value, DEFAULTS.nestingLimit);
+  if (fault) throw refusal(`${option}${fault.path}`.replace(/^\./, "") || "the call", "JSON data", fault.value);
+};
+
+interface Fault {
+  readonly path: string;
+  readonly value: unknown;
+}
+
+function faultIn(value: unknown, levels: number): Fault | undefined {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+    case "undefined":
+      return undefined;
+    case "number":
+      return Number.isFinite(value) ? undefined : { path: "", value };
+    case "object":
+      if (value === null) return undefined;
+      if (levels > 0 && Array.isArray(value)) return faultInEntries(value, levels - 1);
+      if (levels > 0 && isPlain(value)) return faultInFields(value, levels - 1);
+  }
+  return { path: "", value };
+}
+
+function faultInEntries(entries: readonly unknown[], levels: number): Fault | undefined {
+  for (let index = 0; index < entries.length; index++) {
+    const fault = faultIn(entries[index], levels);
+    if (fault) return { ...fault, path: `[${index}]${fault.path}` };
+  }
+  return undefined;
+}
+
+function faultInFields(fields: object, levels: number): Fault | undefined {
+  for (const field of Object.keys(fields)) {
+    const fault = faultIn((fields as Readonly<Record<string, unknown>>)[field], levels);
+    if (fault) return { ...fault, path: `.${field}${fault.path}` };
+  }
+  return undefined;
+}
+
+/** An object of a literal: no date, map, error or stub of another object. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype;
+}
