@@ -1,5 +1,5 @@
 import { everything } from "@quayside/core";
-import { comparePositions, MemoryStore, type NewJob, StoreDriver, shardOfId } from "@quayside/core/engine";
+import { comparePositions, MemoryStore, type NewJob, StoreDriver, storeOfId } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { describe, expect, it } from "vitest";
 
@@ -9,7 +9,11 @@ const open = (shard?: number) => {
   const clock = createManualClock();
   return {
     clock,
-    driver: new StoreDriver(new MemoryStore(), { plugins: everything(), clock, ...(shard !== undefined && { shard }) }),
+    driver: new StoreDriver(new MemoryStore(), {
+      plugins: everything(),
+      clock,
+      ...(shard !== undefined && { storeNumber: shard }),
+    }),
   };
 };
 
@@ -18,7 +22,7 @@ describe("a store that is a shard", () => {
     for (const shard of [undefined, 0, 1, 35, 36, 999]) {
       const { driver } = open(shard);
       const [receipt] = await driver.enqueue([job()]);
-      expect(shardOfId(receipt?.id as string)).toBe(shard ?? 0);
+      expect(storeOfId(receipt?.id as string)).toBe(shard ?? 0);
       expect(await driver.get(QUEUE, receipt?.id as string)).toMatchObject({ id: receipt?.id });
       await driver.command({ type: "update", queue: QUEUE, id: receipt?.id as string, priority: 5 });
       expect(await driver.get(QUEUE, receipt?.id as string)).toMatchObject({ priority: 5 });

@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import type { Driver, JobRecord } from "@quayside/core";
 import type { ClaimedJob, NewJob } from "@quayside/core/engine";
-import { shardOfId } from "@quayside/core/engine";
+import { storeOfId } from "@quayside/core/engine";
 import { seededRandom } from "@quayside/core/testing";
 import { type ShardsOption, shardOfKey } from "@quayside/edge";
 import { afterEach, describe, expect, it } from "vitest";
@@ -80,7 +80,7 @@ describe.each([
     const { next } = await open();
     const shards = new Set<number | undefined>();
     for (let call = 0; call < after * 2; call++)
-      for (const { id } of await next.enqueue([job()])) shards.add(shardOfId(id));
+      for (const { id } of await next.enqueue([job()])) shards.add(storeOfId(id));
     expect([...shards].sort()).toEqual(Array.from({ length: after }, (_, shard) => shard));
   });
 

@@ -1,7 +1,7 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { QuaysideError, Queue } from "@quayside/core";
-import { type NewJob, shardOfId } from "@quayside/core/engine";
+import { type NewJob, storeOfId } from "@quayside/core/engine";
 import { bearerTokens, fromQueueBatch, fromScheduled, queueApi, shardedDriver, shardOfKey } from "@quayside/edge";
 import { httpDriver } from "@quayside/edge/client";
 import { afterEach, describe, expect, it } from "vitest";
@@ -192,7 +192,7 @@ describe("ids that were made elsewhere", () => {
     for (let call = 0; call < 8; call++) {
       const [receipt] = await driver.enqueue([job()]);
       const id = receipt?.id as string;
-      expect(await driver.enqueue([job({ id })]), `of shard ${shardOfId(id)}`).toEqual([{ id, deduplicated: true }]);
+      expect(await driver.enqueue([job({ id })]), `of shard ${storeOfId(id)}`).toEqual([{ id, deduplicated: true }]);
     }
     expect(await driver.counts(QUEUE)).toMatchObject({ waiting: 8 });
   });

@@ -1,4 +1,4 @@
-import { type NewJob, shardOfId } from "@quayside/core/engine";
+import { type NewJob, storeOfId } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/core/testing";
 import { ShardedDriver, type ShardedDriverOptions, shardOfKey } from "@quayside/edge";
 import { describe, expect, it } from "vitest";
@@ -156,9 +156,9 @@ describe("where jobs are added", () => {
 
   it("an id that was not generated names no shard", () => {
     for (const id of ["own", "2s-mjuohs00-htgoopog00-abc", "2s-mjuohs00-htgoopog00-abcdefgh0", ""])
-      expect(shardOfId(id)).toBeUndefined();
-    expect(shardOfId("2s-mjuohs00-htgoopog00-abcdefgh")).toBe(0);
-    expect(shardOfId("2s-mjuohs00-htgoopog00-abcdefgh3")).toBe(3);
-    expect(shardOfId("2s-mjuohs00-htgoopog00-abcdefghrr")).toBe(999);
+      expect(storeOfId(id)).toBeUndefined();
+    expect(storeOfId("2s-mjuohs00-htgoopog00-abcdefgh")).toBe(0);
+    expect(storeOfId("2s-mjuohs00-htgoopog00-abcdefgh3")).toBe(3);
+    expect(storeOfId("2s-mjuohs00-htgoopog00-abcdefghrr")).toBe(999);
   });
 });

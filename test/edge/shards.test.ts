@@ -1,7 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { Driver } from "@quayside/core";
-import { type ExchangeRequest, type NewJob, shardOfId } from "@quayside/core/engine";
+import { type ExchangeRequest, type NewJob, storeOfId } from "@quayside/core/engine";
 import {
   edgeQueue,
   type QueueNamespace,
@@ -54,7 +54,7 @@ describe("a queue over four objects", () => {
     const ids: string[] = [];
     for (let n = 0; n < 8; n++) ids.push(await queue.addJob("note", { board: name, note: `${n}` }));
     for (const id of ids) expect(await ended(queue as never, id)).toMatchObject({ state: "completed", id });
-    expect(new Set(ids.map(shardOfId))).toEqual(new Set([0, 1, 2, 3]));
+    expect(new Set(ids.map(storeOfId))).toEqual(new Set([0, 1, 2, 3]));
     const board = env.SMOKE.getByName(name);
     const noted = await runInDurableObject(board, (_, { storage }) => [
       ...storage.sql.exec<{ id: string }>("SELECT id FROM notes ORDER BY note"),

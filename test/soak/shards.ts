@@ -1,17 +1,10 @@
 import { registerHooks } from "node:module";
 import { type Clock, everything, Queue } from "@quayside/core";
-import {
-  addToShard,
-  type ExchangeReply,
-  type ExchangeRequest,
-  liveGroups,
-  MemoryStore,
-  recallInShard,
-  StoreDriver,
-  shardSettings,
-} from "@quayside/core/engine";
+import { type ExchangeReply, type ExchangeRequest, MemoryStore, StoreDriver } from "@quayside/core/engine";
 import { createManualClock, type ManualClock, seededRandom } from "@quayside/core/testing";
 import type { ShardPort, ShardVerbs } from "@quayside/edge";
+// biome-ignore lint/style/noRestrictedImports: the soak runs the programs of a shard on stores in memory.
+import { addToShard, liveGroups, recallInShard, shardSettings } from "../../packages/edge/src/shards/in-store.ts";
 import type { Random } from "./behaviour.ts";
 import { Ledger } from "./ledger.ts";
 import type { SoakOptions, SoakResult } from "./run.ts";
@@ -37,7 +30,7 @@ class Shard extends StoreDriver {
   readonly #clock: Clock;
 
   constructor(store: MemoryStore, clock: Clock, shard: number) {
-    super(store.connect(), { plugins: everything(), clock, shard });
+    super(store.connect(), { plugins: everything(), clock, storeNumber: shard });
     this.#clock = clock;
   }
 

@@ -4,57 +4,48 @@ export { StoreDriver, type StoreDriverOptions } from "./driver/store-driver.ts";
 export { LONGEST_DURATION_MS } from "./job/duration.ts";
 export { fromStoredError, SEALED, thrownIn, toStoredError } from "./job/errors.ts";
 export { jobDefaultsOf, validatePayload, validateResult } from "./job/job-map.ts";
-export { canonicalText, toBoundedJson, toJsonText } from "./job/json.ts";
+export { canonicalText, toBoundedJson, toJsonText, utf8Bytes } from "./job/json.ts";
 export type { FlowPart, NewJob } from "./job/new-job.ts";
 export { type OptionParser, type OptionParsers, type ResolvedOptions, resolveOptions } from "./job/options.ts";
-export { checkName, checkPathName, shardOfId } from "./job/place.ts";
+export { checkName, checkPathName, readyLane, storeOfId } from "./job/place.ts";
 export type { Dedupe, JobKey, StoredJob, StoredOptions } from "./job/record.ts";
 export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } from "./job/recurrence.ts";
 export { failJob, Release, releaseJob } from "./job/release.ts";
 export { reportUnheard } from "./job/report.ts";
 export { retryAfterMs } from "./job/retry.ts";
 export { cutText, describe } from "./job/text.ts";
+export { dedupeKey, isTaken } from "./plugins/dedupe.ts";
 export { EVERY_OPTION } from "./plugins/every-option.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
+export { membersOf } from "./plugins/flows.ts";
+export { findOutcome, type Mark, runOnce } from "./plugins/idempotency.ts";
 export { comparePositions } from "./plugins/inspect.ts";
-export { type Admission, enqueueWithin, quota, spendQuota } from "./plugins/quota.ts";
-export { REPLY_BYTES, Reply } from "./plugins/reply.ts";
-export {
-  addToShard,
-  conflictOf,
-  liveGroups,
-  NOT_HELD,
-  recallInShard,
-  type ShardAdd,
-  type ShardAdded,
-  type ShardLayout,
-  type ShardSettings,
-  type ShardStanding,
-  shardSettings,
-  unrouted,
-} from "./plugins/shard.ts";
+export { recurrencesOf, toSchedule } from "./plugins/recurrences.ts";
 export { isEncrypted, prepareNow } from "./queue/prepare-now.ts";
-export { getCell, kind, putCells, removeCells } from "./store/cells.ts";
-export { checkNames, enqueue } from "./store/enqueue.ts";
+export { type CellKind, getCell, kind, putCells, removeCells, sweepCells } from "./store/cells.ts";
+export { locate } from "./store/door.ts";
+export { addJobs, checkNames, enqueue } from "./store/enqueue.ts";
 export { checkWorker } from "./store/exchange.ts";
-export { attentionAt, attentionOf, awaitsVerdict, storedQueues } from "./store/inspect.ts";
+export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, storedQueues } from "./store/inspect.ts";
 export { MemoryStore } from "./store/memory-store.ts";
-export { isOperation } from "./store/operations.ts";
+export { after, get, isOperation, scan, startingWith } from "./store/operations.ts";
 export { Plugins } from "./store/plugin.ts";
 export type { ReplyRoom } from "./store/reply-room.ts";
 export {
-  type AlarmWish,
   CHANGE_KINDS,
   type Change,
   COLLECTION_NAMES,
   COLLECTIONS,
   type Collection,
+  type Held,
   type Key,
   type KeyPart,
+  type LeaseRecord,
   type Liveness,
   type Operation,
   type Program,
   type ProgramKind,
+  type QueueSettings as StoredSettings,
   type Records,
   type Step,
   type Store,
@@ -71,7 +62,6 @@ export type {
   ExchangeRequest,
   ListQuery,
   NumberedRequest,
-  Quota,
   Settlement,
 } from "./store/verbs.ts";
 export { partOfRefused, type RefusedPart } from "./worker/exchange-client.ts";

@@ -22,12 +22,12 @@ import type {
   ListQuery,
   NewJob,
   NumberedRequest,
-  Quota,
 } from "@quayside/core/engine";
 import { ChangeSockets } from "./change-socket.ts";
 import type { Dispatch } from "./dispatch/dispatch.ts";
 import { ObjectQueues } from "./object-queues.ts";
 import type { QueueRpc, Reply, ShardVerbs } from "./queue-rpc.ts";
+import type { Quota } from "./quota.ts";
 
 export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   /**

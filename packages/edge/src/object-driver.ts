@@ -1,6 +1,5 @@
 import { type Clock, type Plugin, QuaysideError, type Schedule } from "@quayside/core";
 import {
-  type Admission,
   type Change,
   type ChildrenPage,
   type Command,
@@ -9,19 +8,18 @@ import {
   type ExchangeReply,
   type ExchangeRequest,
   enqueue,
-  enqueueWithin,
   type Liveness,
   type NewJob,
   type NumberedRequest,
   type Program,
-  type Quota,
-  Reply,
   type Store,
   StoreDriver,
 } from "@quayside/core/engine";
 import { jsonBytes } from "./json-bytes.ts";
 import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
 import type { ShardVerbs } from "./queue-rpc.ts";
+import { type Admission, enqueueWithin, type Quota } from "./quota.ts";
+import { Reply } from "./reply.ts";
 import { ObjectShard } from "./shards/object-shard.ts";
 import type { Transactions } from "./transactions.ts";
 
@@ -61,7 +59,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     const alive = new Set<string>();
     super(store, {
       clock,
-      shard,
+      storeNumber: shard,
       plugins,
       reply: () => new Reply(),
       enlist: async (worker) => {

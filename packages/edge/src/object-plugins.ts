@@ -1,5 +1,5 @@
 import { everything, type NextCron, type Plugin } from "@quayside/core";
-import { quota } from "@quayside/core/engine";
+import { quota } from "./quota.ts";
 
 /** The plugins of a queue's object. */
 export const objectPlugins = (cron?: NextCron): readonly Plugin[] => [...everything(cron), quota];

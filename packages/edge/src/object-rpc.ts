@@ -9,12 +9,12 @@ import type {
   ListQuery,
   NewJob,
   NumberedRequest,
-  Quota,
 } from "@quayside/core/engine";
 import { checkCommand, checkJobs, checkQuery, checkQueues, checkRound, checkShard, checkTexts } from "./call-checks.ts";
 import { changeStream } from "./change-stream.ts";
 import type { ObjectDriver } from "./object-driver.ts";
 import { type QueueRpc, type Reply, reply, type ShardVerbs } from "./queue-rpc.ts";
+import type { Quota } from "./quota.ts";
 
 export interface ObjectRpcOptions {
   readonly driver: ObjectDriver;

@@ -16,12 +16,10 @@ import type {
   ListQuery,
   NewJob,
   NumberedRequest,
-  Quota,
-  ShardAdd,
-  ShardAdded,
-  ShardStanding,
 } from "@quayside/core/engine";
 import { type Fetcher, socketStream } from "./change-socket.ts";
+import type { Quota } from "./quota.ts";
+import type { ShardAdd, ShardAdded, ShardStanding } from "./shards/in-store.ts";
 import { shardName } from "./shards/names.ts";
 
 /**

@@ -20,8 +20,7 @@ import {
   type ListQuery,
   type NewJob,
   type NumberedRequest,
-  type Quota,
-  shardOfId,
+  storeOfId,
 } from "@quayside/core/engine";
 import { Closable } from "./closable.ts";
 import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
@@ -30,6 +29,7 @@ import { Outcomes } from "./outcomes.ts";
 import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
 import { within } from "./patience.ts";
 import { checkNamespace, type QueueNamespace, queueStub } from "./queue-rpc.ts";
+import type { Quota } from "./quota.ts";
 import { ShardAdder } from "./shards/add.ts";
 import { boundedShard } from "./shards/bounded-shard.ts";
 import { ShardCommands } from "./shards/command.ts";
@@ -264,7 +264,7 @@ export class ShardedDriver implements Driver, Pages {
   /** Where a job of this id may lie: mostly in the first of these places; by a group or dedupe key, in any. */
   #placesOf(id: string): { readonly first: number; readonly rest: readonly number[] } {
     const { count, previous, reach } = this.#layout;
-    const minted = shardOfId(id);
+    const minted = storeOfId(id);
     // One that names no shard was made by the first, or elsewhere: it is looked for in the first one first.
     const first = minted !== undefined && minted < reach ? minted : homeOfId(id, count);
     const places = new Set([first, homeOfId(id, count), ...(previous === undefined ? [] : [homeOfId(id, previous)])]);

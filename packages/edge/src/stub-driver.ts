@@ -19,12 +19,12 @@ import type {
   ListQuery,
   NewJob,
   NumberedRequest,
-  Quota,
 } from "@quayside/core/engine";
 import { ChangeFeed } from "./change-feed.ts";
 import { Closable } from "./closable.ts";
 import { allSchedules, withAllChildren } from "./pages.ts";
 import { type QueueRpc, type Reply, type ShardVerbs, unwrap } from "./queue-rpc.ts";
+import type { Quota } from "./quota.ts";
 import type { ShardPort } from "./shards/shard-port.ts";
 
 /** Error properties by which the runtime says that the object, and not the call, had a problem. */

@@ -1,5 +1,5 @@
 import { type Clock, QuaysideError } from "@quayside/core";
-import { type AlarmWish, getCell, kind, type Program, putCells, removeCells } from "@quayside/core/engine";
+import { getCell, kind, type Program, putCells, removeCells } from "@quayside/core/engine";
 import { LAST_ALARM } from "./durable-alarm.ts";
 import type { Transactions } from "./transactions.ts";
 
@@ -17,7 +17,18 @@ export interface AlarmInfo {
 
 export type AlarmHandler = (info: AlarmInfo) => unknown;
 
-const ALARM = kind("alarm");
+/** An alarm that somebody asked for. */
+export interface AlarmWish {
+  /** Ms since epoch. */
+  readonly at: number;
+  /** Tells this wish from one that took its place. */
+  readonly tag: string;
+  /** How often its handler has failed. */
+  readonly failures: number;
+}
+
+/** One, without a name. */
+const ALARM = kind<AlarmWish>("alarm");
 
 /** When the user's alarm is to ring; undefined when there is none. */
 export function* wishedAt(): Program<number | undefined> {

@@ -49,8 +49,8 @@ export interface StoreDriverOptions {
   /** When workers may work here: see `Driver.attend`. Absent: always. */
   readonly attend?: (shift: Shift) => () => void;
   readonly connectivity?: Connectivity;
-  /** Which shard of a split queue this store is, from 0: generated ids carry it. Default 0, as for a queue in one piece. */
-  readonly shard?: number;
+  /** Tells this store from others over which a queue is spread, from 0: the ids that it generates carry it. Default 0. */
+  readonly storeNumber?: number;
 }
 
 /** The driver of everything that has a `Store`: each verb is one program in one transaction. */
@@ -86,7 +86,7 @@ export class StoreDriver implements Driver {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
-    this.#mint = new Mint(this.#random, options.shard);
+    this.#mint = new Mint(this.#random, options.storeNumber);
     this.plugins = new Plugins(options.plugins);
     this.#watch = new LeaseWatch(() => this.#clock.monotonic());
     if (options.connectivity) this.connectivity = options.connectivity;

@@ -79,7 +79,7 @@ export class LeaseLostError extends QuaysideError {
   }
 }
 
-/** Thrown when the site's storage quota is used up. Nothing of what was to be written is there: it can be tried again. */
+/** Thrown when the site's storage is full. Nothing of what was to be written is there: it can be tried again. */
 export class StorageFullError extends QuaysideError {
   override readonly name = "StorageFullError";
   constructor(message: string, details?: ErrorDetails, cause?: unknown) {

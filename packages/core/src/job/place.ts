@@ -100,28 +100,28 @@ export function decodeId(queue: string, id: string): JobKey | undefined {
   return ["ready", readyLane(queue), rank - 100, at, order, match[4] as string];
 }
 
-/** Characters of a tag that are random; what follows them is the shard that minted it, absent for the first. */
+/** Characters of a tag that are random; what follows is the number of the store that minted it, absent for 0. */
 export const TAG_LENGTH = 8;
 
-/** How a shard's tags end: nothing for the first, whose queue may not have been split when it minted them. */
-export const tagEnd = (shard: number): string => (shard === 0 ? "" : shard.toString(36));
+/** How the tags of a store end: nothing for number 0. */
+export const tagEnd = (store: number): string => (store === 0 ? "" : store.toString(36));
 
 /**
- * The shard that minted a generated id, which says so in its tag; undefined for ids that do not look generated. A store
- * that is no shard mints as the first does, so that an unsplit queue is the first shard of the queue it grows into.
+ * Returns the number of the store that minted a generated id: see `StoreDriverOptions.storeNumber`. Undefined for ids that
+ * do not look generated.
  */
-export function shardOfId(id: string): number | undefined {
+export function storeOfId(id: string): number | undefined {
   const tag = SPELT.exec(id)?.[4];
   if (tag === undefined) return undefined;
   const end = tag.slice(TAG_LENGTH);
-  const shard = end === "" ? 0 : Number.parseInt(end, 36);
-  // Spelled as a shard spells it: no leading zeros.
-  return tagEnd(shard) === end ? shard : undefined;
+  const store = end === "" ? 0 : Number.parseInt(end, 36);
+  // Spelled as a store spells it: no leading zeros.
+  return tagEnd(store) === end ? store : undefined;
 }
 
 /**
  * The id of a child whose flow may be added again: the same each time, for it depends on the queue and id of an ancestor and
- * the position below that. It looks like a generated id, so that it leads to the shard of its flow.
+ * the position below that. It looks like a generated id, so that it leads to the store of its flow.
  */
 export function childId(anchor: Pick<StoredJob, "queue" | "id">, position: number, tagEnd: string): string {
   const text = JSON.stringify([position, anchor.queue, anchor.id]);

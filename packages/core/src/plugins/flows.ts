@@ -10,7 +10,7 @@ import { type End, end, locate, moveEach } from "../store/door.ts";
 import { memberName } from "../store/members.ts";
 import { done, removeRange, startingWith } from "../store/operations.ts";
 import type { Plugin } from "../store/plugin.ts";
-import type { Family, Member, Program } from "../store/store.ts";
+import type { Program } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
 import type { EnqueueReceipt } from "../store/verbs.ts";
 import { type BoundFlows, type FlowPlan, planFlows } from "./flow-plan.ts";
@@ -30,7 +30,7 @@ export const flows: Plugin = {
     for (const job of jobs) if (job.hasChildren) yield* removeFamily(job);
   },
   *retrying(_, job) {
-    const family = job.hasChildren ? yield* getCell(kind("family", job.queue), job.id) : undefined;
+    const family = job.hasChildren ? yield* getCell(families(job.queue), job.id) : undefined;
     return family?.pending ? blocked(job, "children", job.id) : job;
   },
   *reply({ reply }, job) {
@@ -98,7 +98,7 @@ class FlowAdd implements AddPart {
 
   *stored(): Program<void> {
     if (!this.#bound) return;
-    yield* found(this.#bound.families);
+    yield* createChildren(this.#bound.families);
     yield* settleEnded(this.#add.turn, this.#bound.ended);
   }
 
@@ -126,20 +126,35 @@ class FlowAdd implements AddPart {
 }
 
 /** The cells that hold the children of one parent, by `memberName`. */
-const members = (parent: Pick<StoredJob, "queue" | "id">) => kind("member", parent.queue, parent.id);
+/** How many children a waiting parent still waits for. */
+export interface Family {
+  readonly pending: number;
+}
+
+/** A child's membership: pending, then how it ended. It settles once (R25). */
+export interface Member {
+  readonly pending?: true;
+  readonly outcome?: ChildOutcome;
+}
+
+/** The families of a queue, by the id of the parent. */
+const families = (queue: string) => kind<Family>("family", queue);
+
+/** The children of a parent, by their queue and id. */
+export const membersOf = (parent: Pick<StoredJob, "queue" | "id">) => kind<Member>("member", parent.queue, parent.id);
 
 /** Removes what is stored about the children of a parent; those that have not ended go on by themselves. */
 function* removeFamily(parent: Pick<StoredJob, "queue" | "id">): Program<void> {
-  yield* removeCells(kind("family", parent.queue), [parent.id]);
-  yield* removeRange("cells", startingWith(members(parent).text));
+  yield* removeCells(families(parent.queue), [parent.id]);
+  yield* removeRange("cells", startingWith(membersOf(parent).text));
 }
 
 /** Stores which children each new parent waits for, by `memberName`. */
-function* found(families: ReadonlyMap<StoredJob, readonly string[]>): Program<void> {
-  for (const [parent, children] of families) {
-    yield* putCells(kind("family", parent.queue), [[parent.id, { pending: children.length }]]);
+function* createChildren(waiting: ReadonlyMap<StoredJob, readonly string[]>): Program<void> {
+  for (const [parent, children] of waiting) {
+    yield* putCells(families(parent.queue), [[parent.id, { pending: children.length }]]);
     yield* putCells(
-      members(parent),
+      membersOf(parent),
       children.map((name) => [name, { pending: true }] as const),
     );
   }
@@ -188,17 +203,17 @@ function* settleMembers(
 }
 
 function* settleFamily(turn: Turn, parent: Parent, children: readonly EndOfChild[]): Program<void> {
-  const family = yield* getCell(kind("family", parent.queue), parent.id);
+  const family = yield* getCell(families(parent.queue), parent.id);
   if (!family) return;
   const names = children.map(({ job }) => memberName(job));
-  const before = yield* getCells(members(parent), names);
+  const before = yield* getCells(membersOf(parent), names);
   const settled = children.filter((_, index) => before[index]?.pending);
   const left: Family = { pending: family.pending - settled.length };
   yield* putCells(
-    members(parent),
+    membersOf(parent),
     settled.map(({ job, ending }) => [memberName(job), { outcome: outcomeOf(job, ending) } satisfies Member] as const),
   );
-  yield* putCells(kind("family", parent.queue), [[parent.id, left]]);
+  yield* putCells(families(parent.queue), [[parent.id, left]]);
   const [record] = yield* locate(parent.queue, [parent.id]);
   if (record?.key[0] !== "blocked") return;
   const failed = settled.find(({ ending, onFailure }) => ending.state !== "completed" && onFailure === "fail");
@@ -238,6 +253,6 @@ function* disband(turn: Turn, ends: readonly End[]): Program<void> {
 
 /** How the children of a parent ended, in the order of their names. */
 function* outcomes(parent: StoredJob): Program<readonly ChildOutcome[]> {
-  const cells = yield* listCells(members(parent), LIMITS.flowJobs);
+  const cells = yield* listCells(membersOf(parent), LIMITS.flowJobs);
   return cells.flatMap(({ value }) => value.outcome ?? []);
 }

@@ -11,7 +11,7 @@ import { compareKeys } from "../store/memory-store.ts";
 import { done, get, scan, scanKeys, startingWith, together } from "../store/operations.ts";
 import type { Plugin } from "../store/plugin.ts";
 import { standsAhead } from "../store/set-back.ts";
-import type { Cells, Program } from "../store/store.ts";
+import type { Program } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
 
 /** The job option of this plugin. */
@@ -73,12 +73,21 @@ export interface Group {
   readonly key: string;
   limit: number;
   /** As it is stored; absent: not read yet. */
-  cell?: Cells["group"];
+  cell?: GroupCell;
   /** Places in line that changed in this turn, by `keyText`: the key of the job that took one; undefined: a job left it. */
   readonly places: Map<string, JobKey | undefined>;
   /** Its seats are to be checked. */
   suspect?: boolean;
 }
+
+/** As a group is stored: a limit other than 1, the keys of its jobs in line. */
+export interface GroupCell {
+  readonly limit?: number;
+  readonly seats?: readonly JobKey[];
+}
+
+/** The groups of a queue, by their keys. */
+const cellsOf = (queue: string) => kind<GroupCell>("group", queue);
 
 /** Jobs of full groups that one claim moves out of the way, at most. */
 const ASIDE_STEP = 100;
@@ -116,7 +125,7 @@ function* groupsOf<J extends Grouped>(turn: Turn, jobs: readonly J[]): Program<M
 
 function* open(group: Group): Program<void> {
   if (group.cell) return;
-  group.cell = (yield* getCell(kind("group", group.queue), group.key)) ?? {};
+  group.cell = (yield* getCell(cellsOf(group.queue), group.key)) ?? {};
   group.limit = group.cell.limit ?? 1;
 }
 
@@ -280,8 +289,8 @@ function* flush(turn: Turn): Program<void> {
       !running.has(place) || (limit <= SEATS && before.includes(at)) ? [at] : [],
     );
     if (limit === (cell.limit ?? 1) && JSON.stringify(seats) === JSON.stringify(before)) continue;
-    if (limit === 1 && seats.length === 0) yield* removeCells(kind("group", queue), [key]);
-    else yield* putCells(kind("group", queue), [[key, { limit, seats }]]);
+    if (limit === 1 && seats.length === 0) yield* removeCells(cellsOf(queue), [key]);
+    else yield* putCells(cellsOf(queue), [[key, { limit, seats }]]);
   }
 }
 

@@ -4,7 +4,7 @@ import type { NewJob } from "../job/new-job.ts";
 import { checkName } from "../job/place.ts";
 import { type CellKind, getCell, kind, putCells, sweepCells } from "../store/cells.ts";
 import type { Plugin } from "../store/plugin.ts";
-import type { Mark, Program } from "../store/store.ts";
+import type { Program } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
 import type { EnqueueReceipt, NumberedRequest } from "../store/verbs.ts";
 
@@ -12,8 +12,21 @@ import type { EnqueueReceipt, NumberedRequest } from "../store/verbs.ts";
 export const idempotency: Plugin = {
   name: "idempotency",
   quietCells: ["mark"],
-  once: (turn, jobs, request, work) => once(turn, jobs, request, work),
+  once: (turn, jobs, request, work) => runOnce(turn, jobs, request, work),
 };
+
+/** The outcome of the last numbered request of a sender (R7). */
+export interface Mark {
+  readonly number: number;
+  readonly digest: string;
+  readonly receipts: readonly EnqueueReceipt[];
+  readonly until: number;
+  /** The requests before the last one, oldest first, a bounded number of them. */
+  readonly past?: readonly (readonly [number: number, digest: string])[];
+}
+
+/** The records of numbered requests, by sender. */
+const MARKS = kind<Mark>("mark");
 
 /** Requests before the last one that a mark remembers, by number and digest: what a restored profile may send again. */
 const PAST = 100;
@@ -23,16 +36,16 @@ const PAST = 100;
  * does nothing; with another digest, or an older number, it is refused. An older one that is remembered, of jobs with
  * ids of their sender's, has been done: a profile restored from a copy goes through its numbers again (R27).
  */
-export function* once(
+export function* runOnce(
   turn: Turn,
   jobs: readonly NewJob[],
   request: NumberedRequest | undefined,
   work: () => Program<readonly EnqueueReceipt[]>,
-  marks: CellKind<"mark"> = kind("mark"),
+  marks = MARKS,
 ): Program<readonly EnqueueReceipt[]> {
   if (!request) return yield* work();
   const { sender, number, digest, ttlMs = DEFAULTS.markMs } = request;
-  const { mark, receipts: known } = yield* recall(turn, jobs, request, marks);
+  const { mark, receipts: known } = yield* findOutcome(turn, jobs, request, marks);
   if (known) return known;
   const receipts = yield* work();
   const next: Mark = { number, digest, receipts, until: turn.now + ttlMs };
@@ -48,11 +61,11 @@ export function* once(
  * @throws {QuaysideError} `mark_conflict` where the number was used for something else, `stale_exchange` where later
  * ones were made and this one is not remembered.
  */
-export function* recall(
+export function* findOutcome(
   turn: Turn,
   jobs: readonly NewJob[],
   { sender, number, digest }: NumberedRequest,
-  marks: CellKind<"mark">,
+  marks: CellKind<Mark>,
 ): Program<{ readonly mark?: Mark | undefined; readonly receipts?: readonly EnqueueReceipt[] }> {
   checkName(sender, "sender");
   const mark = yield* getCell(marks, sender);

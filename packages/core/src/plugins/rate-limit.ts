@@ -1,6 +1,6 @@
 import { getCell, kind, putCells } from "../store/cells.ts";
 import type { Plugin } from "../store/plugin.ts";
-import type { Program, Slice } from "../store/store.ts";
+import type { Program } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
 import type { RateLimit } from "../store/verbs.ts";
 
@@ -18,6 +18,16 @@ export const rateLimit: Plugin = {
     return limit ? (yield* allowance(turn, queue, limit)).nextAt(0) : turn.now;
   },
 };
+
+/** Jobs that a rate limit counts together: when the first and the last of them started. */
+interface Slice {
+  readonly first: number;
+  readonly last: number;
+  readonly count: number;
+}
+
+/** Starts that a rate limit counts, oldest first, by queue. */
+const STARTS = kind<{ readonly slices?: readonly Slice[] }>("rate");
 
 /** Starts within this part of a period are counted together, until the last of them is a whole period ago. */
 const SLICES = 20;
@@ -37,7 +47,7 @@ interface Allowance {
  */
 function* allowance(turn: Turn, queue: string, { max, perMs }: RateLimit): Program<Allowance> {
   const { now } = turn;
-  const { slices = [] } = (yield* getCell(kind("rate"), queue)) ?? {};
+  const { slices = [] } = (yield* getCell(STARTS, queue)) ?? {};
   const ahead = slices.some(({ last }) => last > now);
   const recent = slices
     .map(({ first, last, count }) => ({ first: Math.min(first, now), last: Math.min(last, now), count }))
@@ -64,7 +74,7 @@ function* allowance(turn: Turn, queue: string, { max, perMs }: RateLimit): Progr
       return now + perMs;
     },
     *take(started) {
-      if (started > 0 || ahead) yield* putCells(kind("rate"), [[queue, { slices: withStarts(started) }]]);
+      if (started > 0 || ahead) yield* putCells(STARTS, [[queue, { slices: withStarts(started) }]]);
     },
   };
 }

@@ -10,7 +10,7 @@ import type { CommandOf } from "../store/command.ts";
 import { end, locate, moveEach, place } from "../store/door.ts";
 import { accept, checkNames } from "../store/enqueue.ts";
 import type { Plugin } from "../store/plugin.ts";
-import type { Program, ScheduleCell } from "../store/store.ts";
+import type { Program } from "../store/store.ts";
 import type { Turn } from "../store/turn.ts";
 import type { CommandReply, Schedule } from "../store/verbs.ts";
 
@@ -20,6 +20,18 @@ import type { CommandReply, Schedule } from "../store/verbs.ts";
  * @param cron reads cron rules; absent: recurrences by cron are refused.
  */
 export const recurrences = (cron?: NextCron): Plugin => new Recurrences(cron);
+
+/** A recurrence: its rule, the job it makes, and the occurrence that is pending. */
+export interface ScheduleCell {
+  readonly rule: RecurrenceRule;
+  readonly job: NewJob;
+  readonly count: number;
+  readonly nextAt?: number;
+  readonly nextId?: string;
+}
+
+/** The recurrences of a queue, by their keys. */
+export const recurrencesOf = (queue: string) => kind<ScheduleCell>("schedule", queue);
 
 /** How much a caller's clock may be ahead of the store's for its `startAt` still to mean "now". */
 const START_SLACK_MS = 60_000;
@@ -52,11 +64,11 @@ class Recurrences implements Plugin {
   /** The pending occurrence of a recurrence is at most its period away. */
   *dueAgain(turn: Turn, { queue, id, recurrence }: StoredJob, at: number): Program<number> {
     if (recurrence === undefined) return at;
-    const cell = yield* getCell(kind("schedule", queue), recurrence);
+    const cell = yield* getCell(recurrencesOf(queue), recurrence);
     if (cell?.nextId !== id) return at;
     const { rule } = cell;
     const nextAt = rule.kind === "every" ? Math.min(at, turn.now + rule.everyMs) : (this.#cron?.(rule, turn.now) ?? at);
-    yield* putCells(kind("schedule", queue), [[recurrence, { ...cell, nextAt }]]);
+    yield* putCells(recurrencesOf(queue), [[recurrence, { ...cell, nextAt }]]);
     return nextAt;
   }
 
@@ -68,7 +80,7 @@ class Recurrences implements Plugin {
   *#schedule(turn: Turn, { queue, key, rule, job }: CommandOf<"schedule">): Program<CommandReply> {
     checkPathName(key, "key");
     checkNames(turn.plugins, { ...job, queue });
-    const before = yield* getCell(kind("schedule", queue), key);
+    const before = yield* getCell(recurrencesOf(queue), key);
     if (!before || !isSameTiming(before, rule, turn.now)) {
       const first = nextOccurrence(rule, undefined, turn.now, 0, this.#cron);
       if (first === undefined) throw invalidOption(rule.kind, `The recurrence ${JSON.stringify(key)} can never occur.`);
@@ -114,7 +126,7 @@ class Recurrences implements Plugin {
       yield* placeOccurrence(turn, queue, key, cell, nextOccurrence(rule, nextAt, turn.now, cell.count, this.#cron));
     } else {
       const kept = over && pending ? {} : { ...(nextAt !== undefined && { nextAt }), ...(nextId && { nextId }) };
-      yield* putCells(kind("schedule", queue), [[key, { ...cell, ...kept }]]);
+      yield* putCells(recurrencesOf(queue), [[key, { ...cell, ...kept }]]);
     }
     yield* accept(turn, [{ ...job, queue }]);
     turn.changed(queue, "ready");
@@ -132,7 +144,7 @@ class Recurrences implements Plugin {
     let first = Number.POSITIVE_INFINITY;
     for (const { queue, id, recurrence: key, availableAt } of jobs) {
       if (key === undefined) continue;
-      const cell = yield* getCell(kind("schedule", queue), key);
+      const cell = yield* getCell(recurrencesOf(queue), key);
       if (!cell || cell.nextId !== id) continue;
       // The one that runs stays the pending one until it has ended: what follows is placed then.
       if (!ended && cell.rule.overlap === "skip") continue;
@@ -146,9 +158,9 @@ class Recurrences implements Plugin {
 }
 
 function* unschedule(turn: Turn, queue: string, key: string): Program<CommandReply> {
-  const cell = yield* getCell(kind("schedule", queue), key);
+  const cell = yield* getCell(recurrencesOf(queue), key);
   if (!cell) return { affected: 0 };
-  yield* removeCells(kind("schedule", queue), [key]);
+  yield* removeCells(recurrencesOf(queue), [key]);
   yield* endPending(turn, queue, cell);
   return { affected: 1 };
 }
@@ -181,12 +193,12 @@ function occurrenceOf(pending: StoredJob, job: NewJob, at: number, now: number):
 
 /** All recurrences of a queue, in the order of their keys. */
 function* schedules(queue: string): Program<readonly Schedule[]> {
-  const cells = yield* listCells(kind("schedule", queue), Number.POSITIVE_INFINITY);
-  return cells.map(({ name, value }) => shown(queue, name, value));
+  const cells = yield* listCells(recurrencesOf(queue), Number.POSITIVE_INFINITY);
+  return cells.map(({ name, value }) => toSchedule(queue, name, value));
 }
 
 /** A recurrence as people see it. */
-export const shown = (queue: string, key: string, { job, ...cell }: ScheduleCell): Schedule => ({
+export const toSchedule = (queue: string, key: string, { job, ...cell }: ScheduleCell): Schedule => ({
   ...cell,
   key,
   queue,
@@ -203,7 +215,7 @@ function* placeOccurrence(
   at: number | undefined,
 ): Program<void> {
   const { rule, job, count } = cell;
-  if (at === undefined) return yield* putCells(kind("schedule", queue), [[key, { rule, job, count }]]);
+  if (at === undefined) return yield* putCells(recurrencesOf(queue), [[key, { rule, job, count }]]);
   const { id: _, ...rest } = job;
   const occurrence: StoredJob = {
     ...readyStored({ ...rest, queue }, turn.stand(at - turn.now), turn.now),
@@ -211,7 +223,7 @@ function* placeOccurrence(
     ...(job.expiresInMs !== undefined && { expiresAt: at + job.expiresInMs }),
   };
   yield* place(turn, [occurrence]);
-  yield* putCells(kind("schedule", queue), [[key, { rule, job, count: count + 1, nextAt: at, nextId: occurrence.id }]]);
+  yield* putCells(recurrencesOf(queue), [[key, { rule, job, count: count + 1, nextAt: at, nextId: occurrence.id }]]);
 }
 
 /**

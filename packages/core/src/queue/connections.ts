@@ -19,7 +19,7 @@ export interface ConnectionsOptions {
   readonly events: Emitter<WorkerEvents>;
   /** Room that all workers share. */
   readonly slots: Slots;
-  readonly worker: Pick<WorkerOptions, "prefetch" | "lease" | "name" | "quota" | "sleep" | "alarm" | "connectivity">;
+  readonly worker: Pick<WorkerOptions, "prefetch" | "lease" | "name" | "budget" | "sleep" | "alarm" | "connectivity">;
   readonly defaultQueue: () => string;
   readonly drain: () => Promise<void>;
 }
@@ -54,7 +54,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
     checkDriver(driver, `Connection ${JSON.stringify(name)}`);
     const { home, events, placement, slots, worker, defaultQueue, drain } = this.#options;
     const { clock, random, ctx, metrics, telemetry } = home;
-    const { prefetch, lease, name: label, quota, sleep, alarm, connectivity } = worker;
+    const { prefetch, lease, name: label, budget, sleep, alarm, connectivity } = worker;
     const connection = new QueueConnection<Jobs, Ctx>(name, driver, {
       home,
       events,
@@ -65,7 +65,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
         prefetch,
         lease,
         name: label,
-        quota,
+        budget,
         sleep,
         alarm,
         connectivity,

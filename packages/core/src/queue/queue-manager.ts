@@ -52,7 +52,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   #defaultQueue: string;
   readonly #maxJobs: number;
   /** Shared by the workers of all connections. */
-  readonly #quota = { left: 0, asked: 0, spent: () => void this.stop() };
+  readonly #budget = { left: 0, asked: 0, spent: () => void this.stop() };
   readonly #home: QueueHome;
   readonly #placement: Placement;
   readonly #classes: ClassRegistry;
@@ -85,7 +85,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       placement: this.#placement,
       events: this.#events,
       slots: new Slots(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency")),
-      worker: { ...options, quota: this.#quota },
+      worker: { ...options, budget: this.#budget },
       defaultQueue: () => this.defaultQueue,
       drain: () => this.drain(),
     });
@@ -96,7 +96,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       clock: this.#home.clock,
       report: (error) => this.#events.fault(error),
       begin: () => {
-        this.#quota.left = this.#maxJobs;
+        this.#budget.left = this.#maxJobs;
       },
     });
     if (options.driver) this.addConnection("default", options.driver);

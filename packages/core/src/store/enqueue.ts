@@ -20,7 +20,7 @@ export function* enqueue(
   admit?: Admit,
 ): Program<readonly EnqueueReceipt[]> {
   for (const job of jobs) checkNames(turn.plugins, job);
-  const work = () => add(turn, jobs, admit);
+  const work = () => addJobs(turn, jobs, admit);
   if (!request) return yield* work();
   const [idempotency] = turn.plugins.with("once");
   if (!idempotency) throw missingPlugin("numbered", "request");
@@ -41,7 +41,7 @@ export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">): void
 }
 
 /** Adds what is not there yet. */
-export function* add(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
+export function* addJobs(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
   const plugins = turn.plugins.with("adding").filter(({ needs }) => !needs || jobs.some(needs));
   if (plugins.length === 0 && jobs.every(({ id }) => id === undefined)) {
     const placed = jobs.map((job) => storedNow(turn, job));

@@ -126,7 +126,7 @@ function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
 
 /**
  * The first instant at which anything in the store needs a process to be awake: a job that is due (`now` if one is), the
- * end of a lease that holds jobs. Undefined when nothing does. A Durable Object arms its alarm by it, in the transaction
+ * end of a lease that holds jobs. Undefined when nothing does. A store with an alarm sets it to this instant, in the transaction
  * of the write that made it so.
  */
 export function* attentionAt(now: number, plugins: Plugins): Program<number | undefined> {

@@ -20,12 +20,12 @@ export class Mint {
   #last = 0;
   #tag: string | undefined;
   readonly #random: () => number;
-  readonly shard: number;
+  readonly store: number;
 
-  /** @param shard which part of a queue it mints for, where a queue is split: see `shardOfId`. */
-  constructor(random: () => number, shard = 0) {
+  /** @param store the number that its ids carry: see `storeOfId`. */
+  constructor(random: () => number, store = 0) {
     this.#random = random;
-    this.shard = shard;
+    this.store = store;
   }
 
   /** The last order that was minted. */
@@ -43,7 +43,7 @@ export class Mint {
     this.#last = Math.max(this.#last + 2, now * ORDERS_PER_MS);
     this.#tag ??=
       Array.from({ length: TAG_LENGTH }, () => Math.floor(this.#random() * 36).toString(36)).join("") +
-      tagEnd(this.shard);
+      tagEnd(this.store);
     return { at: now + delayMs, order: delayMs > 0 ? this.#last + 1 : this.#last, tag: this.#tag };
   }
 }

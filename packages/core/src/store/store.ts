@@ -1,9 +1,6 @@
-import type { ChildOutcome } from "../job/handler.ts";
 import type { Json } from "../job/json.ts";
-import type { NewJob } from "../job/new-job.ts";
 import type { DedupeMode, JobKey, Keep, StoredJob } from "../job/record.ts";
-import type { RecurrenceRule } from "../job/recurrence.ts";
-import type { EnqueueReceipt, RateLimit } from "./verbs.ts";
+import type { RateLimit } from "./verbs.ts";
 
 /**
  * The storage port. A store keeps six ordered collections of records and runs *programs* on them. It knows no queue
@@ -134,91 +131,10 @@ export interface QueueSettings {
   readonly blockedNames?: readonly string[];
 }
 
-/** Jobs that a rate limit counts together: when the first and the last of them started. */
-export interface Slice {
-  readonly first: number;
-  readonly last: number;
-  readonly count: number;
-}
-
-/** How many children a waiting parent still waits for. */
-export interface Family {
-  readonly pending: number;
-}
-
-/** A child's membership: pending, then how it ended. It settles once (R25). */
-export interface Member {
-  readonly pending?: true;
-  readonly outcome?: ChildOutcome;
-}
-
-/** A recurrence: its rule, the job it makes, and the occurrence that is pending. */
-export interface ScheduleCell {
-  readonly rule: RecurrenceRule;
-  readonly job: NewJob;
-  readonly count: number;
-  readonly nextAt?: number;
-  readonly nextId?: string;
-}
-
-/** The outcome of the last numbered request of a sender (R7). */
-export interface Mark {
-  readonly number: number;
-  readonly digest: string;
-  readonly receipts: readonly EnqueueReceipt[];
-  readonly until: number;
-  /** The requests before the last one, oldest first, a bounded number of them. */
-  readonly past?: readonly (readonly [number: number, digest: string])[];
-}
-
-/** What a caller has used of its quota in a queue, at an instant. */
-export interface QuotaUse {
-  /** In jobs × `perMs`. */
-  readonly used: number;
-  readonly perMs: number;
-  readonly at: number;
-  /** From then on it has used nothing. */
-  readonly until: number;
-}
-
-/** What each kind of cell holds. The kinds that are listed by queue or parent carry its name: `schedule/mail`. */
-export interface Cells {
-  /** Settings, by queue. */
-  queue: QueueSettings;
-  /** Starts that a rate limit counts, oldest first, by queue. */
-  rate: { readonly slices?: readonly Slice[] };
-  /** `group/QUEUE`, by group key: a limit other than 1, the keys of its jobs in line: see `Group`. */
-  group: { readonly limit?: number; readonly seats?: readonly JobKey[] };
-  /** `family/QUEUE`: of a parent, by its id. */
-  family: Family;
-  /** `member/QUEUE/PARENT`: by the child's queue and id. */
-  member: Member;
-  /** `schedule/QUEUE`: by key. */
-  schedule: ScheduleCell;
-  /** By sender; `mark/COUNT` (and `…/held`) where the queue is split over so many shards. */
-  mark: Mark;
-  /** Of a queue of which this store is a shard, by queue. */
-  shards: { readonly count: number; readonly previous?: number; readonly custom?: true };
-  /** `quota/QUEUE`: by who has it. */
-  quota: QuotaUse;
-  /** One, without a name: what the user of a Durable Object wants of the alarm that it shares with the object's queues. */
-  alarm: AlarmWish;
-}
-
-/** An alarm that somebody asked for. */
-export interface AlarmWish {
-  /** Ms since epoch. */
-  readonly at: number;
-  /** Tells this wish from one that took its place. */
-  readonly tag: string;
-  /** How often its handler has failed. */
-  readonly failures: number;
-}
-
-/** A small named value; `kind` is one of `Cells`, with `/…` where that says so. */
+/** A small named value. Whoever declares its kind knows its type: see `kind`. */
 interface CellRecord {
   readonly key: readonly [kind: string, name: string];
-  readonly value: Cells[keyof Cells];
+  readonly value: unknown;
 }
 
 /**

@@ -27,6 +27,9 @@ export interface Surroundings {
   readonly reply?: ReplyRoom | undefined;
 }
 
+/** The settings of queues, by name. */
+const SETTINGS = kind<QueueSettings>("queue");
+
 export type TallyPlace = Exclude<keyof TallyRecord, "key">;
 
 /** One run of a program: the instant it happens at, what it has read so far, what it has changed. */
@@ -68,7 +71,7 @@ export class Turn {
 
   /** How the tags of this store end: see `tagEnd`. */
   get tagEnd(): string {
-    return tagEnd(this.#mint.shard);
+    return tagEnd(this.#mint.store);
   }
 
   /** The highest order that this process has given out: a job that it places from now on has a higher one. */
@@ -91,7 +94,7 @@ export class Turn {
   *settings(queue: string): Program<QueueSettings> {
     let settings = this.#settings.get(queue);
     if (!settings) {
-      settings = (yield* getCell(kind("queue"), queue)) ?? {};
+      settings = (yield* getCell(SETTINGS, queue)) ?? {};
       this.#settings.set(queue, settings);
     }
     return settings;
@@ -131,7 +134,7 @@ export class Turn {
 
   *configure(queue: string, value: QueueSettings): Program<void> {
     this.#settings.set(queue, value);
-    yield* putCells(kind("queue"), [[queue, value]]);
+    yield* putCells(SETTINGS, [[queue, value]]);
   }
 
   changed(queue: string, kind: Change["kind"]): Change {

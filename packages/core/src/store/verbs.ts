@@ -231,12 +231,6 @@ export interface RateLimit {
   readonly perMs: number;
 }
 
-/** How many jobs a caller may add to each queue: a bucket of `max` that fills again evenly within `perMs`. */
-export interface Quota extends RateLimit {
-  /** Whose it is: all who say the same share it. */
-  readonly subject: string;
-}
-
 /** A recurrence as it stands. */
 export interface Schedule {
   readonly key: string;

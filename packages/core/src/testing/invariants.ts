@@ -1,19 +1,17 @@
 import { blockOf, decodeId, endStateOf, escapePart, keyText, queueOf, sameKey } from "../job/place.ts";
 import type { StoredJob } from "../job/record.ts";
 import { isUndelayed } from "../job/transitions.ts";
-import { SEATS } from "../plugins/groups.ts";
+import type { Family, Member } from "../plugins/flows.ts";
+import { type GroupCell, SEATS } from "../plugins/groups.ts";
+import type { ScheduleCell } from "../plugins/recurrences.ts";
 import { scan } from "../store/operations.ts";
 import type {
-  Cells,
   Collection,
   DedupeRecord,
-  Family,
   LeaseRecord,
-  Member,
   Program,
   QueueSettings,
   Records,
-  ScheduleCell,
   TallyRecord,
 } from "../store/store.ts";
 
@@ -177,9 +175,9 @@ function* successors({ jobs, dedupe }: Snapshot): Iterable<string> {
 }
 
 function* groups({ jobs, leases, cells }: Snapshot, lowered: boolean): Iterable<string> {
-  const told = new Map<string, Cells["group"]>(
+  const told = new Map<string, GroupCell>(
     cells.flatMap(({ key, value }) =>
-      key[0].startsWith("group/") ? [[`${key[0]}\n${key[1]}`, value as Cells["group"]] as const] : [],
+      key[0].startsWith("group/") ? [[`${key[0]}\n${key[1]}`, value as GroupCell] as const] : [],
     ),
   );
   const stale = new Map([...told].map(([name, { seats = [] }]) => [name, new Set(seats.map(keyText))]));

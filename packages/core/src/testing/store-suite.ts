@@ -3,7 +3,6 @@ import type { TestRunner } from "./harness.ts";
 import { keyCases } from "./store/key-cases.ts";
 import { operationCases } from "./store/operation-cases.ts";
 import { programCases } from "./store/program-cases.ts";
-import { quotaCases } from "./store/quota-cases.ts";
 import { rangeCases } from "./store/range-cases.ts";
 
 /** One empty set of records. Opened afresh for every case. */
@@ -44,5 +43,4 @@ export function storeConformance(runner: TestRunner, open: () => Promise<StoreUn
   runner.describe("an operation", () => operationCases(check, runner.expect));
   runner.describe("keys", () => keyCases(check, runner.expect));
   runner.describe("a range", () => rangeCases(check, runner.expect));
-  runner.describe("a quota", () => quotaCases(check, runner.expect));
 }

@@ -75,7 +75,7 @@ interface SlotMember {
 }
 
 /** How many more jobs may be claimed: by one worker, or by all that share this. */
-export interface JobQuota {
+export interface JobBudget {
   left: number;
   /** Of those, asked for by exchanges that are on their way. */
   asked: number;
@@ -114,14 +114,14 @@ interface RunningJobs {
 export interface Claim {
   /** Slots that were taken for it. */
   readonly slots: number;
-  readonly quota: JobQuota;
+  readonly budget: JobBudget;
   readonly request: ExchangeRequest["claim"];
 }
 
-/** Decides how many jobs a worker may claim, by its slots and its quota. Holds the jobs that are claimed and not started. */
+/** Decides how many jobs a worker may claim, by its slots and its budget. Holds the jobs that are claimed and not started. */
 export class Claims implements SlotMember {
   /** Set at each start of the worker. */
-  quota: JobQuota = { left: 0, asked: 0 };
+  budget: JobBudget = { left: 0, asked: 0 };
   /** The one queue to claim from; undefined: all. Set at each start. */
   only: string | undefined;
   /** There may be something to claim. */
@@ -170,7 +170,7 @@ export class Claims implements SlotMember {
   }
 
   get isSpent(): boolean {
-    return this.quota.left <= 0;
+    return this.budget.left <= 0;
   }
 
   /** No claims are made because they were refused. */
@@ -208,23 +208,23 @@ export class Claims implements SlotMember {
 
   /** Takes the slots for a claim of all that it may claim; of nothing, where it may not claim now. */
   begin(may: boolean): Claim {
-    const { quota } = this;
+    const { budget } = this;
     const claims = may && !this.isPaused;
     const slots = claims ? this.#options.slots.take(this, this.#free) : 0;
     const prefetch = claims ? this.#ahead(slots) : 0;
     const limit = slots + prefetch;
-    quota.asked += limit;
+    budget.asked += limit;
     if (limit > 0) this.mayBeDue = false;
     this.rest();
     const queues = limit > 0 ? this.#queues() : [];
-    return { slots, quota, request: { limit, ...(prefetch > 0 && { prefetch }), queues } };
+    return { slots, budget, request: { limit, ...(prefetch > 0 && { prefetch }), queues } };
   }
 
   /** Ends a claim that brought these jobs. Returns those to start, and holds the others. */
-  end({ slots, quota, request }: Claim, jobs: readonly ClaimedJob[]): readonly ClaimedJob[] {
+  end({ slots, budget, request }: Claim, jobs: readonly ClaimedJob[]): readonly ClaimedJob[] {
     const { length } = jobs;
-    quota.asked -= request.limit;
-    quota.left -= length;
+    budget.asked -= request.limit;
+    budget.left -= length;
     if (length > 0) this.#turn++;
     this.#held = [...this.#held, ...jobs.slice(slots)];
     this.#options.slots.give(Math.max(0, slots - length));
@@ -253,7 +253,7 @@ export class Claims implements SlotMember {
   }
 
   get #left(): number {
-    return this.quota.left - this.quota.asked;
+    return this.budget.left - this.budget.asked;
   }
 
   get #free(): number {

@@ -188,7 +188,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.#client?.renewNoMore();
     this.#options.events.emit("idle", {});
     this.changed();
-    if (claims.isSpent) claims.quota.spent?.();
+    if (claims.isSpent) claims.budget.spent?.();
   }
 
   #renewHeld(): void {
@@ -218,7 +218,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Gives back jobs that were not started: all, or those of these tokens. */
   #release(tokens?: ReadonlySet<string>): void {
     const count = this.claims.drop(tokens);
-    this.claims.quota.left += count;
+    this.claims.budget.left += count;
     this.#renew ||= count > 0;
   }
 

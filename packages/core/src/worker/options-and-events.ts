@@ -13,7 +13,7 @@ import type { JobRecord } from "../job/record.ts";
 import type { RetryPolicy } from "../job/retry.ts";
 import type { Settlement } from "../store/verbs.ts";
 import type { Attempt } from "./attempt.ts";
-import { type JobQuota, Slots } from "./claims.ts";
+import { type JobBudget, Slots } from "./claims.ts";
 
 /** Most jobs at once where the user does not say. */
 export const CONCURRENCY = 10;
@@ -62,7 +62,7 @@ export interface WorkerOptions<Ctx extends object = object> {
   /** @internal Room shared with other workers, in place of `concurrency`. */
   readonly slots?: Slots | undefined;
   /** @internal Jobs that several workers may claim together, in place of `maxJobs`. */
-  readonly quota?: JobQuota | undefined;
+  readonly budget?: JobBudget | undefined;
   /** @internal Where to count and time attempts. */
   readonly metrics?: AttemptMeter | undefined;
   /** Opens a span for each attempt: `openTelemetry(tracer)`. */

@@ -273,13 +273,13 @@ export class Worker<Ctx extends object = object> {
   }
 
   #begin(only: string | undefined): void {
-    const { maxJobs, quota } = this.#settings;
+    const { maxJobs, budget } = this.#settings;
     const loop = this.#loop;
     loop.claims.only = only;
-    loop.claims.quota =
+    loop.claims.budget =
       this.#state === "processing"
         ? { left: 1, asked: 0 }
-        : (quota ?? { left: maxJobs ?? Number.POSITIVE_INFINITY, asked: 0, spent: () => void this.stop() });
+        : (budget ?? { left: maxJobs ?? Number.POSITIVE_INFINITY, asked: 0, spent: () => void this.stop() });
     this.#network?.open();
     const begun: Promise<void> = this.#session.open(this.#state !== "running").catch((error) => {
       // It was stopped meanwhile.

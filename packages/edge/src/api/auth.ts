@@ -1,5 +1,6 @@
 import { type Duration, QuaysideError, toMs } from "@quayside/core";
-import { checkName, type Quota } from "@quayside/core/engine";
+import { checkName } from "@quayside/core/engine";
+import type { Quota } from "../quota.ts";
 import { checkCaps, type OptionCaps } from "./option-caps.ts";
 
 /**

@@ -1,17 +1,10 @@
 import { QuaysideError } from "@quayside/core";
-import {
-  checkNames,
-  type EnqueueReceipt,
-  type NewJob,
-  NOT_HELD,
-  type NumberedRequest,
-  Plugins,
-  type ShardSettings,
-} from "@quayside/core/engine";
+import { checkNames, type EnqueueReceipt, type NewJob, type NumberedRequest, Plugins } from "@quayside/core/engine";
 import { objectPlugins } from "../object-plugins.ts";
 import { type Outcomes, storedInPart } from "../outcomes.ts";
 import { isTrouble } from "../patience.ts";
 import type { ShardVerbs } from "../queue-rpc.ts";
+import { NOT_HELD, type ShardSettings } from "./in-store.ts";
 import type { Layout } from "./layout.ts";
 import { homeOfUnit, namesNoShard, shardOfKey, type Unit, unitsOf } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";

@@ -1,11 +1,5 @@
 import { type ClaimQueue, type Clock, hasCode, QuaysideError } from "@quayside/core";
-import {
-  type ClaimedJob,
-  type ExchangeReply,
-  type ExchangeRequest,
-  partOfRefused,
-  REPLY_BYTES,
-} from "@quayside/core/engine";
+import { type ClaimedJob, type ExchangeReply, type ExchangeRequest, partOfRefused } from "@quayside/core/engine";
 import {
   holdsAfter,
   isBusyElsewhere,
@@ -21,6 +15,7 @@ import {
 } from "../exchange-parts.ts";
 import { jsonBytes } from "../json-bytes.ts";
 import { within } from "../patience.ts";
+import { REPLY_BYTES } from "../reply.ts";
 import { type Memo, readMemo, type ShardSeen, spellMemo } from "./memo.ts";
 import { shardOfKey } from "./route.ts";
 import { homeOfToken } from "./token-home.ts";

@@ -1,5 +1,5 @@
 import { QuaysideError } from "@quayside/core";
-import { conflictOf, type ShardLayout } from "@quayside/core/engine";
+import { conflictOf, type ShardLayout } from "./in-store.ts";
 import { SHARDS_LIMIT } from "./names.ts";
 import type { KeyOf } from "./route.ts";
 

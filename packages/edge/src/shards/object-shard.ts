@@ -1,16 +1,8 @@
 import { QuaysideError } from "@quayside/core";
-import {
-  addToShard,
-  liveGroups,
-  type NewJob,
-  type Program,
-  recallInShard,
-  shardSettings,
-  spendQuota,
-  type Turn,
-  unrouted,
-} from "@quayside/core/engine";
+import type { NewJob, Program, Turn } from "@quayside/core/engine";
 import type { ShardVerbs } from "../queue-rpc.ts";
+import { spendQuota } from "../quota.ts";
+import { addToShard, liveGroups, recallInShard, shardSettings, unrouted } from "./in-store.ts";
 import { homeOfId, keysOf, namesNoShard, shardOfKey } from "./route.ts";
 
 /** How long it is taken for granted that a group which had jobs here still has some: a look reads the whole line. */

@@ -1,5 +1,5 @@
 import { QuaysideError } from "@quayside/core";
-import { checkName, type NewJob, planFlows, shardOfId } from "@quayside/core/engine";
+import { checkName, type NewJob, planFlows, storeOfId } from "@quayside/core/engine";
 
 /** What `keyOf` sees of a job that is added. `payload` is JSON text. */
 export type RoutedJob = Pick<NewJob, "queue" | "name" | "payload" | "id" | "dedupe" | "group" | "tags">;
@@ -103,12 +103,12 @@ export const homeOfUnit = ({ key = "", byId }: Unit, count: number): number =>
  * that names no shard was made by the first shard or elsewhere (in an outbox): it goes by its text.
  */
 export function homeOfId(id: string, count: number): number {
-  const shard = shardOfId(id);
+  const shard = storeOfId(id);
   return shard !== undefined && shard > 0 && shard < count ? shard : shardOfKey(id, count);
 }
 
 /** A generated id that names no shard: the job may lie in the first one, which made it, or where its text says. */
-export const namesNoShard = (id: string): boolean => shardOfId(id) === 0;
+export const namesNoShard = (id: string): boolean => storeOfId(id) === 0;
 
 /**
  * The shard of a key among `count`, from 0. Fixed for good: FNV-1a of 32 bits over the key's UTF-8, then jump consistent

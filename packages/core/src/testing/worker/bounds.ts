@@ -196,7 +196,7 @@ export const boundCases = topic("bounds", (it) => {
       runs.push(bytes as number);
       return text(bytes as number);
     });
-    // Two quotation marks are part of the JSON.
+    // Two double quotes are part of the JSON.
     const sizes = [LIMITS.resultBytes - 1, LIMITS.resultBytes - 2, 1_200_000, 10];
     const ids = await mail.addJobs(sizes.map((payload) => ({ name: "large", payload, backoff: 0 })));
     await mail.drain();
@@ -217,7 +217,7 @@ export const boundCases = topic("bounds", (it) => {
     let runs = 0;
     mail.on("job:large", () => {
       runs++;
-      // Quotation marks are the worst: they are escaped twice on their way.
+      // Double quotes are the worst: they are escaped twice on their way.
       return '"'.repeat(60_000);
     });
     const ids = await mail.addJobs(Array.from({ length: 20 }, () => ({ name: "large", payload: null })));

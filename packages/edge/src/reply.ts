@@ -1,12 +1,20 @@
-import type { ChildOutcome } from "../job/handler.ts";
-import { utf8Bytes } from "../job/json.ts";
-import type { StoredJob } from "../job/record.ts";
-import { type CellKind, kind } from "../store/cells.ts";
-import { get, scan, startingWith } from "../store/operations.ts";
-import type { ReplyRoom } from "../store/reply-room.ts";
-import type { Cells, Held, LeaseRecord, Program } from "../store/store.ts";
-import type { ChildrenPage, Schedule } from "../store/verbs.ts";
-import { shown } from "./recurrences.ts";
+import type { ChildOutcome, Schedule } from "@quayside/core";
+import {
+  type CellKind,
+  type ChildrenPage,
+  get,
+  type Held,
+  type LeaseRecord,
+  membersOf,
+  type Program,
+  type ReplyRoom,
+  recurrencesOf,
+  type StoredJob,
+  scan,
+  startingWith,
+  toSchedule,
+  utf8Bytes,
+} from "@quayside/core/engine";
 
 /** A page of a list, or what one exchange answers, in bytes of JSON. A call over RPC takes 32 MiB. */
 export const REPLY_BYTES = 8 * 1024 * 1024;
@@ -69,7 +77,7 @@ export class Reply implements ReplyRoom {
     for (;;) {
       const limit = Math.min(STEP, this.#rows);
       this.#rows -= limit;
-      const cells = yield* cellsAfter(kind("member", parent.queue, parent.id), after, limit);
+      const cells = yield* cellsAfter(membersOf(parent), after, limit);
       for (const { name, value } of cells) {
         if (value.outcome) {
           if (this.refuses(value.outcome)) return { children, moreChildren: after };
@@ -86,10 +94,10 @@ export class Reply implements ReplyRoom {
   *schedules(queue: string, after = ""): Program<readonly Schedule[]> {
     const found: Schedule[] = [];
     for (let last = after; this.#rows > 0; this.#rows -= STEP) {
-      const cells = yield* cellsAfter(kind("schedule", queue), last, STEP);
+      const cells = yield* cellsAfter(recurrencesOf(queue), last, STEP);
       for (const { name, value } of cells) {
         if (this.refuses(value) && found.length > 0) return found;
-        found.push(shown(queue, name, value));
+        found.push(toSchedule(queue, name, value));
         last = name;
       }
       if (cells.length < STEP) break;
@@ -104,12 +112,12 @@ function heldBytes({ key, id, group }: Pick<StoredJob, "key" | "id"> & { readonl
 }
 
 /** Cells of a kind in the order of their names, from behind one on. */
-function* cellsAfter<K extends keyof Cells>(
-  of: CellKind<K>,
+function* cellsAfter<V>(
+  of: CellKind<V>,
   after: string,
   limit: number,
-): Program<readonly { readonly name: string; readonly value: Cells[K] }[]> {
+): Program<readonly { readonly name: string; readonly value: V }[]> {
   const { from, to } = startingWith(of.text);
   const cells = yield* scan("cells", { from: after === "" ? from : [of.text, `${after}\0`], to }, limit);
-  return cells.map(({ key, value }) => ({ name: key[1], value: value as Cells[K] }));
+  return cells.map(({ key, value }) => ({ name: key[1], value: value as V }));
 }

@@ -1,15 +1,30 @@
-import type { NewJob } from "../job/new-job.ts";
-import { readyLane } from "../job/place.ts";
-import { type CellKind, getCell, kind, putCells } from "../store/cells.ts";
-import { locate } from "../store/door.ts";
-import { add, checkNames } from "../store/enqueue.ts";
-import { blockedLanes } from "../store/inspect.ts";
-import { after, get, scan, startingWith } from "../store/operations.ts";
-import type { Cells, Key, Program, QueueSettings } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
-import type { EnqueueReceipt, NumberedRequest } from "../store/verbs.ts";
-import { dedupeKey, isTaken } from "./dedupe.ts";
-import { once, recall } from "./idempotency.ts";
+import {
+  addJobs,
+  after,
+  blockedLanes,
+  type CellKind,
+  checkNames,
+  dedupeKey,
+  type EnqueueReceipt,
+  findOutcome,
+  get,
+  getCell,
+  isTaken,
+  type Key,
+  kind,
+  locate,
+  type Mark,
+  type NewJob,
+  type NumberedRequest,
+  type Program,
+  putCells,
+  readyLane,
+  runOnce,
+  type StoredSettings,
+  scan,
+  startingWith,
+  type Turn,
+} from "@quayside/core/engine";
 
 /**
  * What a store does as one shard of a queue that is split over several. Whoever adds decides by a hash where a job lies;
@@ -25,8 +40,11 @@ export interface ShardLayout {
   readonly custom?: true;
 }
 
+/** Of queues of which this store is a shard, by queue. */
+const LAYOUTS = kind<ShardLayout>("shards");
+
 /** Settings that a shard takes over from the queue's first shard when the queue comes to it. */
-export type ShardSettings = Pick<QueueSettings, "paused" | "keep" | "rateLimit" | "maxActive">;
+export type ShardSettings = Pick<StoredSettings, "paused" | "keep" | "rateLimit" | "maxActive">;
 
 /** A queue's settings in a shard, and by what its jobs there were routed. `count: 1`: they are of a queue that was whole. */
 export type ShardStanding = ShardSettings & Partial<Pick<ShardLayout, "count" | "previous">>;
@@ -71,8 +89,8 @@ export function* addToShard(turn: Turn, ask: ShardAdd, groups: GroupsKnown): Pro
     if (answer === "told") told.push(queue);
     else if (answer) return answer;
   }
-  const work = units ? () => addHeld(turn, jobs, units, groups) : () => add(turn, jobs);
-  const receipts = yield* once(turn, jobs, ask.request, work, marksOf(layout.count, units && "held"));
+  const work = units ? () => addHeld(turn, jobs, units, groups) : () => addJobs(turn, jobs);
+  const receipts = yield* runOnce(turn, jobs, ask.request, work, marksOf(layout.count, units && "held"));
   return told.length > 0 ? { receipts, told } : { receipts };
 }
 
@@ -82,20 +100,20 @@ function* agree(
   queue: string,
   { layout: { count, previous, custom }, settings }: ShardAdd,
 ): Program<ShardAdded | "told" | undefined> {
-  const known = yield* getCell(kind("shards"), queue);
+  const known = yield* getCell(LAYOUTS, queue);
   if (known?.count === count && (known.custom === true || !custom)) return undefined;
   const conflict = known ? conflictOf(known, count, previous) : undefined;
   if (conflict) return "other" in conflict ? { ...conflict, queue } : conflict;
   if (!known) {
     const given = settings?.[queue];
     if (!given) return { wants: [queue] };
-    const standing = yield* getCell(kind("queue"), queue);
+    const standing = yield* turn.settings(queue);
     // What somebody has set here since is newer.
     const merged = { ...given, ...standing, ...(standing?.keep && { keep: { ...given.keep, ...standing.keep } }) };
     if (Object.keys(given).length > 0) yield* turn.configure(queue, merged);
   }
   const next = { count, ...(previous !== undefined && { previous }), ...(custom && { custom }) };
-  yield* putCells(kind("shards"), [[queue, next]]);
+  yield* putCells(LAYOUTS, [[queue, next]]);
   return "told";
 }
 
@@ -111,8 +129,8 @@ export function conflictOf(
 }
 
 /** Numbers of different layouts are kept apart: their requests were cut into other parts. */
-const marksOf = (count: number, part?: "held"): CellKind<"mark"> =>
-  count === 1 && !part ? kind("mark") : kind("mark", `${count}`, ...(part ? [part] : []));
+const marksOf = (count: number, part?: "held"): CellKind<Mark> =>
+  count === 1 && !part ? kind<Mark>("mark") : kind<Mark>("mark", `${count}`, ...(part ? [part] : []));
 
 /** What became of the part of a numbered request that a layout of `count` shards had put here; undefined: nothing yet. */
 export function* recallInShard(
@@ -121,7 +139,7 @@ export function* recallInShard(
   request: NumberedRequest,
   count: number,
 ): Program<readonly EnqueueReceipt[] | undefined> {
-  return (yield* recall(turn, jobs, request, marksOf(count))).receipts;
+  return (yield* findOutcome(turn, jobs, request, marksOf(count))).receipts;
 }
 
 function* addHeld(
@@ -136,7 +154,7 @@ function* addHeld(
     if (!held.has(unit) && (yield* isHeld(turn, job, groups))) held.add(unit);
   }
   const here = [...jobs.keys()].filter((index) => held.has(units[index] as number));
-  const receipts = yield* add(
+  const receipts = yield* addJobs(
     turn,
     here.map((index) => jobs[index] as NewJob),
   );
@@ -185,7 +203,7 @@ export function* liveGroups(queue: string): Program<Set<string>> {
 /** What the shards that a queue grows into take over. */
 export function* shardSettings(turn: Turn, queue: string): Program<ShardStanding> {
   const { blockedNames: _, ...settings } = yield* turn.settings(queue);
-  const layout = yield* getCell(kind("shards"), queue);
+  const layout = yield* getCell(LAYOUTS, queue);
   if (layout) return { ...settings, count: layout.count, ...(layout.previous && { previous: layout.previous }) };
   for (const lane of [startingWith("ready", readyLane(queue)), blockedLanes(queue)])
     if ((yield* scan("jobs", lane, 1)).length > 0) return { ...settings, count: 1 };
@@ -201,12 +219,12 @@ export function* shardSettings(turn: Turn, queue: string): Program<ShardStanding
  */
 export function* unrouted<T>(
   jobs: readonly NewJob[],
-  check: (job: NewJob, shards: Cells["shards"]) => void,
+  check: (job: NewJob, shards: ShardLayout) => void,
   work: () => Program<T>,
 ): Program<T> {
   const keyed = jobs.filter(({ id, dedupe, group }) => id !== undefined || dedupe || group);
   for (const queue of new Set(keyed.map((job) => job.queue))) {
-    const shards = yield* getCell(kind("shards"), queue);
+    const shards = yield* getCell(LAYOUTS, queue);
     if (!shards) continue;
     for (const job of keyed) if (job.queue === queue) check(job, shards);
   }

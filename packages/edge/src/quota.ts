@@ -1,14 +1,37 @@
-import { QuaysideError } from "../job/errors.ts";
-import type { NewJob } from "../job/new-job.ts";
-import { checkName } from "../job/place.ts";
-import type { StoredJob } from "../job/record.ts";
-import { type CellKind, getCell, kind, putCells, sweepCells } from "../store/cells.ts";
-import { enqueue } from "../store/enqueue.ts";
-import type { Plugin } from "../store/plugin.ts";
-import type { Program, QuotaUse } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
-import type { EnqueueReceipt, NumberedRequest, Quota } from "../store/verbs.ts";
-import { once } from "./idempotency.ts";
+import { type Plugin, QuaysideError, type RateLimit } from "@quayside/core";
+import {
+  type CellKind,
+  checkName,
+  type EnqueueReceipt,
+  enqueue,
+  getCell,
+  kind,
+  type Mark,
+  type NewJob,
+  type NumberedRequest,
+  type Program,
+  putCells,
+  runOnce,
+  type StoredJob,
+  sweepCells,
+  type Turn,
+} from "@quayside/core/engine";
+
+/** How many jobs a caller may add to each queue: a bucket of `max` that fills again evenly within `perMs`. */
+export interface Quota extends RateLimit {
+  /** Whose it is: all who say the same share it. */
+  readonly subject: string;
+}
+
+/** What a caller has used of its quota in a queue, at an instant. */
+export interface QuotaUse {
+  /** In jobs × `perMs`. */
+  readonly used: number;
+  readonly perMs: number;
+  readonly at: number;
+  /** From then on it has used nothing. */
+  readonly until: number;
+}
 
 /** Quotas are checked by whoever owns the store: see `enqueueWithin`. Their records decide over no job. */
 export const quota: Plugin = { name: "quota", quietCells: ["quota"] };
@@ -20,7 +43,7 @@ export type Admission =
 
 /**
  * `enqueue`, as far as the quota of its caller allows: checked and spent in the transaction that stores the jobs, so
- * that no number of requests at once, by whatever way they come, adds more. A job that stood already, and a request
+ * that no number of requests at runOnce, by whatever way they come, adds more. A job that stood already, and a request
  * that was done before, spend nothing.
  *
  * @returns the receipts; or `rate_limited`, with `details.retryAfterMs`, for the caller to throw: as a value, because
@@ -50,7 +73,7 @@ export const spendQuota = (
       yield* admit(queues.map((queue) => ({ queue })));
       return [];
     }
-    return once(turn, [], request, work, kind("mark", "quota"));
+    return runOnce(turn, [], request, work, kind<Mark>("mark", "quota"));
   });
 
 function* within(
@@ -83,7 +106,7 @@ function* within(
 
 /** What a call adds to one queue, and what of that queue's bucket was used before. */
 interface Use {
-  readonly of: CellKind<"quota">;
+  readonly of: CellKind<QuotaUse>;
   readonly before: QuotaUse | undefined;
   /** In jobs × `perMs`, as of now. */
   readonly used: number;
@@ -96,7 +119,7 @@ function* usesOf(turn: Turn, quota: Quota, placed: readonly Pick<StoredJob, "que
   const uses: Use[] = [];
   for (const [queue, count] of counts) {
     if (count > quota.max) throw tooMany(quota, count);
-    const of = kind("quota", queue);
+    const of = kind<QuotaUse>("quota", queue);
     const before = yield* getCell(of, quota.subject);
     uses.push({ of, before, used: usedNow(before, quota, turn.now), count });
   }
