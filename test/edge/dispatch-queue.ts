@@ -162,6 +162,13 @@ export class Consumer extends jobConsumer<typeof jobs, Cloudflare.Env>({
             await ctx.enqueue({ name: "here", payload: { n: 1 }, tags: ["child"] }),
             ...(await ctx.publish({ name: "here", payload: { n: 2 }, queues: [ctx.queue] })),
           ];
+        case "large":
+          return "x".repeat(120_000);
+        case "family": {
+          const ids = new Set(ctx.children().map(({ id }) => id));
+          const characters = ctx.children().reduce((sum, { result }) => sum + JSON.stringify(result).length, 0);
+          return { children: ids.size, characters };
+        }
         case "bad-child":
           return ctx.enqueue({ name: "here", payload: { n: "one" } });
         case "wait":

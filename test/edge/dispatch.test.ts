@@ -202,6 +202,21 @@ describe("a job that is dispatched to a consumer", () => {
     expect(await ended(queue, await act("bad-child"))).toMatchObject({ error: { code: "invalid_payload" } });
   });
 
+  it("R31: gets the outcomes of all its children, also where they are more than one call carries", async () => {
+    const { queue } = open();
+    const child = { name: "act", payload: { how: "large" } } as const;
+    const children = Array.from({ length: 320 }, () => child);
+    const { id } = await queue.addFlow({ name: "act", payload: { how: "family" }, children });
+    // 37 MiB: a call over RPC takes 32.
+    const family = { children: 320, characters: 320 * 120_002 };
+    expect(await queue.waitFor(id, { timeout: "60s" })).toEqual(family);
+    // And 9,000 of few bytes each, which one call carries.
+    const many = Array.from({ length: 9_000 }, () => ({ name: "here", payload: { n: 1 } }) as const);
+    const crowd = await queue.addFlow({ name: "act", payload: { how: "family" }, children: many });
+    expect(await queue.waitFor(crowd.id, { timeout: "60s" })).toEqual({ children: 9_000, characters: 9_000 * 10 });
+    expect(await queue.get(crowd.id)).toMatchObject({ state: "completed", attempts: 1 });
+  }, 120_000);
+
   it("learns of its timeout by ctx.signal, and fails by it", async () => {
     const { queue, act } = open();
     const id = await act("wait", { timeout: 100, maxAttempts: 1 });
