@@ -268,12 +268,46 @@ describe("R3: a transaction of the object's own code that is committed", () => {
       expect(told).toContain("ready");
     }));
 
-  it("refuses drain() in it, which would wait for its end", () =>
-    inside(async (shop) => {
-      await shop.storage.transaction(async () => {
-        await expect(shop.mail.drain()).rejects.toMatchObject({ code: "conflict" });
+  const waiting: Readonly<Record<string, (shop: Shop, id: string) => Promise<unknown>>> = {
+    "drain()": ({ mail }) => mail.drain(),
+    "drain() of another queue": ({ mail }) => mail.queue("bulk").drain(),
+    "waitFor()": ({ mail }, id) => mail.waitFor(id, { timeout: 300 }),
+    "waitFor() of another queue": ({ mail }) => mail.queue("bulk").waitFor("none", { timeout: 300 }),
+    "waitFor() in a transactionSync in it": ({ mail, storage }, id) =>
+      storage.transactionSync(() => mail.waitFor(id, { timeout: 300 })),
+  };
+  it.each(Object.keys(waiting))("refuses %s in it, which would wait for its end", (call) =>
+    inside(async (shop, ran) => {
+      const id = await shop.storage.transaction(async () => {
+        const added = await shop.mail.addJob("checked", { order: "one" });
+        await expect(waiting[call]?.(shop, added)).rejects.toMatchObject({
+          code: "conflict",
+          message: expect.stringContaining(`${call.split(" ")[0]} was called inside a transaction`),
+        });
+        return added;
       });
+      await shop.mail.waitFor(id, { timeout: "5s" });
       await shop.mail.drain();
+      expect(ran).toEqual(["one"]);
+    }),
+  );
+
+  it("does not wait in it for alarm(), which is rung again later", () =>
+    inside(async (shop, ran) => {
+      await shop.storage.transaction(async () => {
+        await shop.mail.addJob("checked", { order: "one" });
+        await shop.mail.alarm();
+        expect(ran).toEqual([]);
+        expect(faults).toMatchObject([{ code: "conflict", message: expect.stringContaining("alarm()") }]);
+      });
+      expect(await shop.storage.getAlarm()).toBeGreaterThan(Date.now());
+      await vi.waitFor(() => expect(ran).toEqual(["one"]));
+    }));
+
+  it("waits for a job by a promise that a transactionSync returns", () =>
+    inside(async ({ mail, storage }) => {
+      const ended = storage.transactionSync(() => mail.waitFor(mail.addJobSync("sleep", { ms: 0 })));
+      expect(await ended).toBeUndefined();
     }));
 });
 

@@ -8,7 +8,9 @@ import {
   Queue,
   type QueueListener,
   type QueueOptions,
+  type ResultOf,
   type RunOptions,
+  type WaitOptions,
   type WorkerEvents,
 } from "@quayside/core";
 import { prepareNow } from "@quayside/core/engine";
@@ -142,6 +144,16 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
     this.#queues.refuseInTransaction("drain()");
     await this.run();
     await this.#queues.worker?.drain();
+  }
+
+  /**
+   * As `waitFor` of every `Queue`.
+   *
+   * @throws {QuaysideError} `conflict` inside a transaction of the object's: jobs run when it is committed.
+   */
+  override async waitFor<Name extends JobName<Jobs>>(id: string, options?: WaitOptions): Promise<ResultOf<Jobs, Name>> {
+    this.#queues.refuseInTransaction("waitFor()");
+    return super.waitFor<Name>(id, options);
   }
 
   /**

@@ -168,9 +168,12 @@ export class ObjectQueues {
     }
   }
 
-  /** @throws {QuaysideError} `conflict` while a transaction of the object's own code is open: the call would wait for itself. */
+  /**
+   * @throws {QuaysideError} `conflict` while a transaction of the object's own code is open that can wait for this call: the
+   * call would wait for its end.
+   */
   refuseInTransaction(call: string): void {
-    if (this.#transactions.open)
+    if (this.#transactions.waiting)
       throw new QuaysideError(
         "conflict",
         `${call} was called inside a transaction of the object; its jobs run once that is committed. Call it afterwards.`,
@@ -197,6 +200,7 @@ export class ObjectQueues {
       cancelLimit = this.#clock.after(ALARM_BUDGET_MS, () => resolve(false));
     });
     try {
+      this.refuseInTransaction("alarm()");
       await this.#begin();
       // First the guard for what comes now: should the object die below, the next alarm is set.
       alarm.rearm();

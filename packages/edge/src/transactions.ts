@@ -1,5 +1,7 @@
 /** One transaction of the object's own code that has not ended. */
 interface OpenTransaction {
+  /** Whether its callback may wait: `transaction`, and not `transactionSync`. */
+  readonly waits: boolean;
   /** Whether a program of Quayside's has written in it. */
   written: boolean;
   /** Whether `txn.rollback()` was called in it: what is written afterwards stays. */
@@ -56,6 +58,11 @@ export class Transactions {
     return this.#open.length > 0;
   }
 
+  /** Whether one is open whose callback may wait: what it waits for must not wait for its end. */
+  get waiting(): boolean {
+    return this.#open.some(({ waits }) => waits);
+  }
+
   /** How often what programs had written was undone by one of them, or deleted with all that the object stores. */
   get undone(): number {
     return this.#undone;
@@ -96,7 +103,7 @@ export class Transactions {
     let transaction: OpenTransaction | undefined;
     let committed = false;
     const observing = () => {
-      transaction = this.#begin();
+      transaction = this.#begin(false);
       return callback();
     };
     wrapped.add(observing);
@@ -114,7 +121,7 @@ export class Transactions {
     let transaction: OpenTransaction | undefined;
     let committed = false;
     const observing = (txn: DurableObjectTransaction) => {
-      const begun = this.#begin();
+      const begun = this.#begin(true);
       transaction = begun;
       const { rollback } = txn;
       txn.rollback = () => {
@@ -134,8 +141,8 @@ export class Transactions {
     }
   }
 
-  #begin(): OpenTransaction {
-    const transaction = { written: false, rolledBack: false, pending: [] };
+  #begin(waits: boolean): OpenTransaction {
+    const transaction = { waits, written: false, rolledBack: false, pending: [] };
     this.#open.push(transaction);
     return transaction;
   }
