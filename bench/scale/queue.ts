@@ -1,5 +1,5 @@
-import { seededRandom } from "@quayside/core/testing";
 import { shardOfKey } from "@quayside/edge/client";
+import { seededRandom } from "@quayside/testing";
 import type { ServiceTimes } from "./figures.ts";
 import { type Arrival, type Load, runObject } from "./object.ts";
 

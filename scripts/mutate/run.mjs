@@ -13,7 +13,7 @@ const OURS = {
   vitest: new URL("vitest.mjs", import.meta.url).href,
   "@quayside/core": new URL("packages/core/src/index.ts", root).href,
   "@quayside/core/engine": new URL("packages/core/src/engine.ts", root).href,
-  "@quayside/core/testing": new URL("packages/core/src/testing.ts", root).href,
+  "@quayside/testing": new URL("packages/testing/src/index.ts", root).href,
 };
 
 registerHooks({

@@ -1,6 +1,6 @@
 import { handleBackgroundSync, requestBackgroundSync } from "@quayside/browser";
 import { memoryDriver, QuaysideError, Queue, QueueManager, Worker } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it, vi } from "vitest";
 
 /** The global scope of a service worker, as far as it is used; `send` answers what the event waits for. */

@@ -1,4 +1,4 @@
-import { driverConformance } from "@quayside/core/testing";
+import { driverConformance } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { openWith } from "./support/open-driver.ts";
 

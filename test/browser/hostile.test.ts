@@ -1,7 +1,7 @@
 import { IndexedDbStore } from "@quayside/browser";
 import { everything } from "@quayside/core";
 import { StoreDriver } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe } from "vitest";
 import { server } from "vitest/browser";
 import { lookInto, Metered } from "../hostile/home.ts";

@@ -1,6 +1,6 @@
 import { indexedDbDriver, type LiveState, liveCounts, liveJobs } from "@quayside/browser";
 import { type JobCounts, memoryDriver, Queue } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { freshName } from "./support/databases.ts";
 import { OtherTab } from "./support/other-tab.ts";

@@ -1,6 +1,6 @@
 import { indexedDbDriver, type OutboxDriver, outboxDriver } from "@quayside/browser";
 import { type Driver, Queue } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { drop, freshName } from "./support/databases.ts";
 import { couldHaveSent, delivered, down, emails, Remote, Site } from "./support/outbox.ts";

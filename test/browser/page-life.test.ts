@@ -9,7 +9,7 @@ import {
   workerEvents,
 } from "@quayside/browser";
 import { memoryDriver, Queue, systemClock } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { type IDBPDatabase, openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { databaseOf, exists, freshName, NEWER, VERSION } from "./support/databases.ts";

@@ -1,6 +1,6 @@
 import { indexedDbDriver } from "@quayside/browser";
 import { Queue, UnrecoverableError } from "@quayside/core";
-import { createManualClock, type ManualClock } from "@quayside/core/testing";
+import { createManualClock, type ManualClock } from "@quayside/testing";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { databaseOf, freshName, NEWER, VERSION } from "./support/databases.ts";

@@ -1,5 +1,5 @@
 import { IndexedDbStore, type IndexedDbStoreOptions } from "@quayside/browser";
-import { storeConformance } from "@quayside/core/testing";
+import { storeConformance } from "@quayside/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { drop, freshName } from "./support/databases.ts";
 

@@ -1,6 +1,6 @@
 import { indexedDbDriver, tabs } from "@quayside/browser";
 import { Queue, type Worker } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { freshName } from "./support/databases.ts";
 import { OtherTab } from "./support/other-tab.ts";

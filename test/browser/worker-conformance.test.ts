@@ -1,4 +1,4 @@
-import { workerConformance } from "@quayside/core/testing";
+import { workerConformance } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { openWith } from "./support/open-driver.ts";
 

@@ -1,6 +1,6 @@
 import { broadcastEvents, workerEvents } from "@quayside/browser";
 import { memoryDriver, QuaysideError, Queue, UnrecoverableError } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it, vi } from "vitest";
 import { freshName } from "./support/databases.ts";
 

@@ -1,6 +1,6 @@
 import { everything } from "@quayside/core";
 import { attentionAt, MemoryStore, type NewJob, Plugins, StoreDriver } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 /** What a Durable Object arms its alarm by: when anything in the store next needs a process to be awake. */

@@ -1,6 +1,6 @@
 import { everything, type JobState } from "@quayside/core";
 import { type ClaimedJob, type Command, MemoryStore, type NewJob, StoreDriver } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";
 

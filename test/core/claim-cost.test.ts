@@ -9,7 +9,7 @@ import {
   type Store,
   StoreDriver,
 } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 /**

@@ -10,7 +10,7 @@ import {
   RetryAfterError,
 } from "@quayside/core";
 import { cron } from "@quayside/core/cron";
-import { createManualClock, drain, type ManualClock } from "@quayside/core/testing";
+import { createManualClock, drain, type ManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 

@@ -1,7 +1,7 @@
 import { memoryDriver, Queue } from "@quayside/core";
 import { cron } from "@quayside/core/cron";
 import { MemoryStore } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 const next = (rule: Parameters<typeof cron>[0], after: string): string | undefined => {

@@ -10,7 +10,7 @@ import {
   type Store,
   StoreDriver,
 } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 /** Notes of each put of a lease whether it may wait. */

@@ -1,6 +1,6 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { driverConformance, storeConformance, type TestRunner, workerConformance } from "@quayside/core/testing";
+import { driverConformance, storeConformance, type TestRunner, workerConformance } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 // The tables of docs/ say which test shows what. Here each quoted title must be that of a test which exists.

@@ -1,6 +1,6 @@
 import { type MemoryDriverOptions, memoryDriver } from "@quayside/core";
 import { type Enlistment, MemoryStore } from "@quayside/core/engine";
-import { createManualClock, driverConformance, type OpenDriver } from "@quayside/core/testing";
+import { createManualClock, driverConformance, type OpenDriver } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 const openWith =

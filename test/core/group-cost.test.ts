@@ -1,6 +1,6 @@
 import { everything } from "@quayside/core";
 import { type ExchangeRequest, MemoryStore, type NewJob, type Program, StoreDriver } from "@quayside/core/engine";
-import { checkInvariants, createManualClock } from "@quayside/core/testing";
+import { checkInvariants, createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";
 

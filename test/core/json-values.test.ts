@@ -1,5 +1,5 @@
 import { defineJob, defineJobs, memoryDriver, Queue } from "@quayside/core";
-import { createManualClock, drain } from "@quayside/core/testing";
+import { createManualClock, drain } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
 import { mailQueue, rejection } from "./support.ts";

@@ -1,6 +1,6 @@
 import { type Driver, everything, Queue } from "@quayside/core";
 import { MemoryStore, StoreDriver } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { expect, it } from "vitest";
 
 interface Jobs {

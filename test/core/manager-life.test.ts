@@ -9,7 +9,7 @@ import {
   systemClock,
   Worker,
 } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { rejection } from "./support.ts";
 

@@ -1,6 +1,6 @@
 import { everything, Queue } from "@quayside/core";
 import { MemoryStore, type NewJob, StoreDriver } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 interface Jobs {

@@ -1,5 +1,5 @@
 import { type HandlerContext, type JobRecord, memoryDriver, QueueManager } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { rejection, scene } from "./support.ts";
 

@@ -16,7 +16,7 @@ import {
   resolveRecurrence,
   toJsonText,
 } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 const refusal = (act: () => unknown): QuaysideError => {

@@ -1,6 +1,6 @@
 import { everything } from "@quayside/core";
 import { comparePositions, MemoryStore, type NewJob, StoreDriver, storeOfId } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 const QUEUE = "mail";

@@ -9,7 +9,7 @@ import {
   Worker,
   type WorkerEvents,
 } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { mailQueue, rejection, scene } from "./support.ts";
 

@@ -1,5 +1,5 @@
 import { MemoryStore } from "@quayside/core/engine";
-import { storeConformance } from "@quayside/core/testing";
+import { storeConformance } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 describe("MemoryStore", () => {

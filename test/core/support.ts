@@ -1,6 +1,6 @@
 import { type Driver, memoryDriver, Queue, type QueueOptions } from "@quayside/core";
 import { MemoryStore, type StoreDriver } from "@quayside/core/engine";
-import { createManualClock, type ManualClock } from "@quayside/core/testing";
+import { createManualClock, type ManualClock } from "@quayside/testing";
 
 /** An empty store in memory with a clock that is moved by hand. */
 export function scene(): { clock: ManualClock; store: MemoryStore; driver: StoreDriver; another: () => StoreDriver } {

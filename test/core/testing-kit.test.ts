@@ -1,5 +1,5 @@
 import { memoryDriver, Queue, QueueManager } from "@quayside/core";
-import { createManualClock, drain, inline, inlineDriver, recorded } from "@quayside/core/testing";
+import { createManualClock, drain, inline, inlineDriver, recorded } from "@quayside/testing";
 import { describe, expect, it, vi } from "vitest";
 
 describe("inlineDriver", () => {

@@ -1,6 +1,6 @@
 import { type Duration, defineJobs, type JobOptions, memoryDriver, QuaysideError, Queue, toMs } from "@quayside/core";
 import { EVERY_OPTION, resolveOptions, toJsonText } from "@quayside/core/engine";
-import { createManualClock, seededRandom } from "@quayside/core/testing";
+import { createManualClock, seededRandom } from "@quayside/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";

@@ -1,6 +1,6 @@
 import { type Driver, everything, memoryDriver } from "@quayside/core";
 import { StoreDriver } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";
 import { mailQueue, rejection } from "./support.ts";

@@ -1,6 +1,6 @@
 import { everything } from "@quayside/core";
 import { MemoryStore, StoreDriver } from "@quayside/core/engine";
-import { createManualClock, workerConformance } from "@quayside/core/testing";
+import { createManualClock, workerConformance } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 describe("Worker on memory", () => {

@@ -1,6 +1,6 @@
 import { type Driver, memoryDriver, QuaysideError, Queue } from "@quayside/core";
 import type { Settlement } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 /** A driver one part of which is silent: its replies say that all they were told to settle is open. */

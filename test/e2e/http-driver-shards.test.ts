@@ -1,4 +1,4 @@
-import { driverConformance, workerConformance } from "@quayside/core/testing";
+import { driverConformance, workerConformance } from "@quayside/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createTestHarness } from "wrangler";
 import { REFUSED, shardedRunners, WITHIN_ONE_SHARD } from "../edge/shard-cases.ts";

@@ -1,7 +1,7 @@
 import { Queue, Worker } from "@quayside/core";
 import { CHANGE_KINDS } from "@quayside/core/engine";
-import { driverConformance, workerConformance } from "@quayside/core/testing";
 import { httpDriver } from "@quayside/edge/client";
+import { driverConformance, workerConformance } from "@quayside/testing";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createTestHarness } from "wrangler";
 import { openIn, WITHIN_ONE_STORE } from "./support/http-space.ts";

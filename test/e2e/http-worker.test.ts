@@ -1,6 +1,6 @@
 import { Queue, Worker } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
 import { type HttpDriverOptions, httpDriver } from "@quayside/edge/client";
+import { createManualClock } from "@quayside/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { createTestHarness } from "wrangler";
 

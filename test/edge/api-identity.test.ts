@@ -1,7 +1,6 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { defineJobs, Queue } from "@quayside/core";
-import { snapshot } from "@quayside/core/testing";
 import {
   bearerTokens,
   type Grant,
@@ -12,6 +11,7 @@ import {
   SqlStore,
 } from "@quayside/edge";
 import { httpDriver } from "@quayside/edge/client";
+import { snapshot } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { jobs } from "./queues.ts";
 import { inSeconds, signHmac } from "./tokens.ts";

@@ -1,8 +1,8 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { QuaysideError, Queue, systemClock } from "@quayside/core";
-import { createManualClock, type ManualClock } from "@quayside/core/testing";
 import { shardedDriver, shardOfKey } from "@quayside/edge";
+import { createManualClock, type ManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, inject, it } from "vitest";
 import { type Fault, faulty } from "./faulty-shards.ts";
 

@@ -1,7 +1,7 @@
 import { QuaysideError } from "@quayside/core";
 import type { NewJob } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
 import type { HttpDriver } from "@quayside/edge/client";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it, vi } from "vitest";
 import { type Answer, open, pausing } from "./fake-api.ts";
 

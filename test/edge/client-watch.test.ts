@@ -1,5 +1,5 @@
 import { CHANGE_KINDS, type Change } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it, vi } from "vitest";
 import { type Answer, open } from "./fake-api.ts";
 

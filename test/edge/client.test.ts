@@ -1,6 +1,6 @@
 import type { QuaysideError } from "@quayside/core";
 import type { NewJob } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { type Answer, open } from "./fake-api.ts";
 

@@ -1,5 +1,5 @@
-import { createManualClock } from "@quayside/core/testing";
 import { type HttpDriver, type HttpDriverOptions, httpDriver } from "@quayside/edge/client";
+import { createManualClock } from "@quayside/testing";
 import { expect, vi } from "vitest";
 
 /** A request as it arrived, its path from the API's root on. */

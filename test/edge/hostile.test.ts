@@ -2,7 +2,7 @@ import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { everything } from "@quayside/core";
 import { StoreDriver } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { afterEach, describe } from "vitest";
 import { lookInto, Metered } from "../hostile/home.ts";
 import { hostileSuite } from "../hostile/suite.ts";

@@ -1,6 +1,6 @@
 import { type Clock, defineJobs, systemClock } from "@quayside/core";
-import { checkInvariants, snapshot } from "@quayside/core/testing";
 import { bearerTokens, durableQueue, type QueueNamespace, queueApi, type ShardsOption, SqlStore } from "@quayside/edge";
+import { checkInvariants, snapshot } from "@quayside/testing";
 import { Hono } from "hono";
 import * as z from "zod";
 

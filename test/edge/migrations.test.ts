@@ -1,8 +1,8 @@
 import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { ExchangeReply } from "@quayside/core/engine";
-import { checkInvariants } from "@quayside/core/testing";
 import { edgeQueue, MIGRATIONS, type Migration, migrate, queueStub, SqlStore, StubDriver } from "@quayside/edge";
+import { checkInvariants } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { dump, fill, REQUEST, REQUESTED } from "./fixtures/fill.ts";
 import { ended, open } from "./work-queue.ts";

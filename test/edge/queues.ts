@@ -1,6 +1,6 @@
 import { type Clock, defineJobs, systemClock } from "@quayside/core";
-import { createManualClock, type ManualClock } from "@quayside/core/testing";
 import { bearerTokens, durableQueue, queueApi } from "@quayside/edge";
+import { createManualClock, type ManualClock } from "@quayside/testing";
 import * as z from "zod";
 
 /** The jobs of these tests. */

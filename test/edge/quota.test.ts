@@ -11,7 +11,7 @@ import {
   startingWith,
   type Turn,
 } from "@quayside/core/engine";
-import { checkInvariants, snapshot } from "@quayside/core/testing";
+import { checkInvariants, snapshot } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 // biome-ignore lint/style/noRestrictedImports: a quota is a program that no public driver runs by itself.
 import { enqueueWithin, type Quota } from "../../packages/edge/src/quota.ts";

@@ -1,4 +1,4 @@
-import type { TestRunner } from "@quayside/core/testing";
+import type { TestRunner } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 /**

@@ -1,4 +1,4 @@
-import type { TestRunner } from "@quayside/core/testing";
+import type { TestRunner } from "@quayside/testing";
 
 /** Cases that hold within a shard and not over all of them, by the reason. They are run with all jobs of one key, too. */
 export const WITHIN_ONE_SHARD: Readonly<Record<string, readonly string[]>> = {

@@ -1,5 +1,5 @@
 import { systemClock } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { closeAll, faultOf, open, until } from "./shards-at-fault.ts";
 

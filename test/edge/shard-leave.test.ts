@@ -1,4 +1,4 @@
-import { createManualClock, type ManualClock } from "@quayside/core/testing";
+import { createManualClock, type ManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Fault } from "./faulty-shards.ts";
 import { closeAll, faultOf, open, until } from "./shards-at-fault.ts";

@@ -1,5 +1,5 @@
 import type { ExchangeRequest } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Fault } from "./faulty-shards.ts";
 import { closeAll, open, until } from "./shards-at-fault.ts";

@@ -1,6 +1,6 @@
 import { type NewJob, storeOfId } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
 import { ShardedDriver, type ShardedDriverOptions, shardOfKey } from "@quayside/edge";
+import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { fakeShards } from "./fake-shards.ts";
 

@@ -1,6 +1,6 @@
 import { defineJobs, Queue, UnrecoverableError } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
 import { shardedDriver } from "@quayside/edge";
+import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { closeAll, faultOf, open, until } from "./shards-at-fault.ts";
 

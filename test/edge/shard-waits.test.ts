@@ -1,5 +1,5 @@
 import type { QuaysideError, Queue } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it } from "vitest";
 import { closeAll, open, until } from "./shards-at-fault.ts";
 

@@ -1,5 +1,5 @@
 import { reset } from "cloudflare:test";
-import { driverConformance, workerConformance } from "@quayside/core/testing";
+import { driverConformance, workerConformance } from "@quayside/testing";
 import { afterEach, describe, expect, it } from "vitest";
 import { runner } from "./runner.ts";
 import { REFUSED, shardedRunners, WITHIN_ONE_SHARD } from "./shard-cases.ts";

@@ -1,9 +1,9 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { type Clock, type Driver, type HandlerContext, Queue, systemClock } from "@quayside/core";
-import type { ManualClock } from "@quayside/core/testing";
 import { bearerTokens, queueApi, queueStub, StubDriver, shardedDriver, shardOfKey } from "@quayside/edge";
 import { httpDriver } from "@quayside/edge/client";
+import type { ManualClock } from "@quayside/testing";
 import { expect } from "vitest";
 import { type Fault, faulty } from "./faulty-shards.ts";
 

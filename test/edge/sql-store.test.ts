@@ -1,8 +1,8 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { COLLECTIONS, type Key, type Operation, type Program, type StoredJob } from "@quayside/core/engine";
-import { storeConformance } from "@quayside/core/testing";
 import { SqlStore } from "@quayside/edge";
+import { storeConformance } from "@quayside/testing";
 import { afterEach, describe, expect, it } from "vitest";
 import { noting, recordsIn } from "./in-object.ts";
 

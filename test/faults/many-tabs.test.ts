@@ -1,4 +1,4 @@
-import { seededRandom } from "@quayside/core/testing";
+import { seededRandom } from "@quayside/testing";
 import type { BrowserContext, Page } from "playwright-core";
 import { expect, it } from "vitest";
 import type { Life } from "./page/life.ts";

@@ -1,5 +1,5 @@
 import { isOperation, type Operation, type Program, type Step, type Store } from "@quayside/core/engine";
-import { checkInvariants, type DriverUnderTest, snapshot } from "@quayside/core/testing";
+import { checkInvariants, type DriverUnderTest, snapshot } from "@quayside/testing";
 
 /** Most records that one call may read. */
 export const MOST_READ = 10_000;

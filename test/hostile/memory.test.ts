@@ -1,6 +1,6 @@
 import { everything } from "@quayside/core";
 import { MemoryStore, StoreDriver } from "@quayside/core/engine";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { describe } from "vitest";
 import { lookInto, Metered } from "./home.ts";
 import { hostileSuite } from "./suite.ts";

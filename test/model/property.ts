@@ -1,12 +1,6 @@
 import type { Driver } from "@quayside/core";
 import type { ExchangeReply, ExchangeRequest, Settlement } from "@quayside/core/engine";
-import {
-  checkInvariants,
-  type DriverUnderTest,
-  type OpenDriver,
-  type Snapshot,
-  snapshot,
-} from "@quayside/core/testing";
+import { checkInvariants, type DriverUnderTest, type OpenDriver, type Snapshot, snapshot } from "@quayside/testing";
 import fc from "fast-check";
 import { DRIVERS, type Fate, QUEUES, type QueueCommand, type Step, sequences } from "./commands.ts";
 import { type Answer, Model, type ModelJob } from "./model.ts";

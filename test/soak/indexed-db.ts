@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { systemClock } from "@quayside/core";
-import { seededRandom } from "@quayside/core/testing";
+import { seededRandom } from "@quayside/testing";
 import type { Page } from "playwright-core";
 import { createServer } from "vite";
 import { fromSources } from "../../scripts/sources.mjs";

@@ -1,6 +1,6 @@
 import { everything } from "@quayside/core";
 import { MemoryStore, StoreDriver } from "@quayside/core/engine";
-import { createManualClock, seededRandom } from "@quayside/core/testing";
+import { createManualClock, seededRandom } from "@quayside/testing";
 import {
   endRecurrence,
   Host,

@@ -1,8 +1,8 @@
 import { registerHooks } from "node:module";
 import { type Clock, everything, Queue } from "@quayside/core";
 import { type ExchangeReply, type ExchangeRequest, MemoryStore, StoreDriver } from "@quayside/core/engine";
-import { createManualClock, type ManualClock, seededRandom } from "@quayside/core/testing";
 import type { ShardPort, ShardVerbs } from "@quayside/edge";
+import { createManualClock, type ManualClock, seededRandom } from "@quayside/testing";
 // biome-ignore lint/style/noRestrictedImports: the soak runs the programs of a shard on stores in memory.
 import { addToShard, liveGroups, recallInShard, shardSettings } from "../../packages/edge/src/shards/in-store.ts";
 import type { Random } from "./behaviour.ts";

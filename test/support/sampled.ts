@@ -1,4 +1,4 @@
-import type { TestRunner } from "@quayside/core/testing";
+import type { TestRunner } from "@quayside/testing";
 
 /**
  * The runner, for every `n`-th case of each suite in the check, and for all cases in `pnpm nightly`. For a slow home that

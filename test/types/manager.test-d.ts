@@ -9,7 +9,7 @@ import {
   QueueManager,
   type TelemetryTracer,
 } from "@quayside/core";
-import { drain, inlineDriver, recorded } from "@quayside/core/testing";
+import { drain, inlineDriver, recorded } from "@quayside/testing";
 import { describe, expectTypeOf, it } from "vitest";
 import { z } from "zod";
 

@@ -1,5 +1,5 @@
 import { type IndexedDbDriverOptions, IndexedDbStore, indexedDbDriver } from "@quayside/browser";
-import { createManualClock, type OpenDriver } from "@quayside/core/testing";
+import { createManualClock, type OpenDriver } from "@quayside/testing";
 import { drop, freshName } from "./databases.ts";
 
 /** Opens a driver on a database of its own, on a clock that the test moves. */

@@ -1,7 +1,7 @@
 import { indexedDbDriver, type OutboxDriver, type OutboxDriverOptions, outboxDriver } from "@quayside/browser";
 import { type Driver, memoryDriver, QuaysideError, Queue } from "@quayside/core";
 import type { EnqueueReceipt, MemoryStore, NewJob, NumberedRequest } from "@quayside/core/engine";
-import { createManualClock, type ManualClock } from "@quayside/core/testing";
+import { createManualClock, type ManualClock } from "@quayside/testing";
 import { openDB } from "idb";
 import { vi } from "vitest";
 import { databaseOf, drop, freshName } from "./databases.ts";

@@ -1,5 +1,5 @@
-import { createManualClock, type DriverUnderTest } from "@quayside/core/testing";
 import { httpDriver } from "@quayside/edge/client";
+import { createManualClock, type DriverUnderTest } from "@quayside/testing";
 
 let opened = 0;
 

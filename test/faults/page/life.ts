@@ -1,6 +1,6 @@
 import { indexedDbDriver, outboxDriver } from "@quayside/browser";
 import { type JobRecord, memoryDriver, QuaysideError, Queue } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 
 /** What a tab says of itself. `at` is in ms since epoch. */
 export interface Told {

@@ -8,7 +8,7 @@ import {
   QueueManager,
   type QueueOptions,
 } from "@quayside/core";
-import { drain } from "@quayside/core/testing";
+import { drain } from "@quayside/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 
 const keys = { a: new Uint8Array(32).fill(7) };

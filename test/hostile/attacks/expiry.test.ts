@@ -1,4 +1,4 @@
-import { drain } from "@quayside/core/testing";
+import { drain } from "@quayside/testing";
 import { attacks, ended, odd, outcome } from "./kit.ts";
 
 attacks("X: expiry", (row) => {

@@ -1,4 +1,4 @@
-import { drain } from "@quayside/core/testing";
+import { drain } from "@quayside/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 
 /** Adds a flow, works it to its end, and says how many of its jobs ended how. */

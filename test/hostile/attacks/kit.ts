@@ -9,7 +9,7 @@ import {
 } from "@quayside/core";
 import { cron } from "@quayside/core/cron";
 import { MemoryStore, StoreDriver, type StoreDriverOptions } from "@quayside/core/engine";
-import { checkInvariants, createManualClock, drain, type ManualClock } from "@quayside/core/testing";
+import { checkInvariants, createManualClock, drain, type ManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { Metered } from "../home.ts";
 

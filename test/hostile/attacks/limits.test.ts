@@ -1,4 +1,4 @@
-import { drain } from "@quayside/core/testing";
+import { drain } from "@quayside/testing";
 import { attacks, odd, outcome, said } from "./kit.ts";
 
 attacks("J: limits of queues and groups", (row) => {

@@ -8,7 +8,7 @@ import {
   toMs,
   Worker,
 } from "@quayside/core";
-import { createManualClock } from "@quayside/core/testing";
+import { createManualClock } from "@quayside/testing";
 import { attacks, outcome, type Room } from "./kit.ts";
 
 /** A value where another is wanted: what callers without types may pass. */

@@ -1,6 +1,6 @@
 import type { JobOptions, Queue } from "@quayside/core";
 import type { EnqueueReceipt, NewJob, NumberedRequest } from "@quayside/core/engine";
-import { drain } from "@quayside/core/testing";
+import { drain } from "@quayside/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 
 async function standing(queue: Queue): Promise<string> {

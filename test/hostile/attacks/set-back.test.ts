@@ -1,5 +1,5 @@
 import { type JobOptions, Queue, Worker } from "@quayside/core";
-import { drain } from "@quayside/core/testing";
+import { drain } from "@quayside/testing";
 import { attacks, odd, outcome, type Room } from "./kit.ts";
 
 const MINUTE = 60_000;

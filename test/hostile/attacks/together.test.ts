@@ -1,6 +1,6 @@
 import { aesGcm, defineJobs, everything, type JobOptions, Queue, QueueManager, Worker } from "@quayside/core";
 import { StoreDriver } from "@quayside/core/engine";
-import { drain } from "@quayside/core/testing";
+import { drain } from "@quayside/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 
 async function standing(room: Room, queue: Queue = room.queue): Promise<string> {

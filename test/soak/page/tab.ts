@@ -1,6 +1,6 @@
 import { indexedDbDriver } from "@quayside/browser";
 import { type Clock, systemClock } from "@quayside/core";
-import { seededRandom } from "@quayside/core/testing";
+import { seededRandom } from "@quayside/testing";
 import { endRecurrence, Host, Operator, Producer, prepare, remaining, type Stage, unfinished } from "../actors.ts";
 import { FaultyDriver, Unanswered } from "../faults.ts";
 import type { Left } from "../ledger.ts";

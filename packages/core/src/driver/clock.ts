@@ -1,5 +1,5 @@
 /**
- * The one door to time and timers. Pass `createManualClock()` from `@quayside/core/testing` to move it by hand.
+ * The one door to time and timers. Pass `createManualClock()` from `@quayside/testing` to move it by hand.
  */
 export interface Clock {
   /** Ms since epoch. May jump, back too. */

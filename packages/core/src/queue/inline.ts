@@ -1,6 +1,6 @@
 import type { Driver } from "../driver/driver.ts";
 
-/** On a driver whose jobs run as they are added, what has them run: see `inline` in `@quayside/core/testing`. */
+/** On a driver whose jobs run as they are added, what has them run: see `inline` in `@quayside/testing`. */
 export const INLINE: unique symbol = Symbol.for("quayside.inline");
 
 export type WorkInline = (drain: () => Promise<void>) => Promise<void>;

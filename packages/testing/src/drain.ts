@@ -1,0 +1,43 @@
+import type { Driver } from "@quayside/core";
+import type { ManualClock } from "./manual-clock.ts";
+
+/** A `Queue`, or anything alike. */
+export interface Drainable {
+  readonly name: string;
+  readonly driver: Driver;
+  drain(): Promise<void>;
+}
+
+/** Rounds after which it gives up: something makes work for itself. */
+const ROUNDS = 10_000;
+
+/**
+ * Works queues until nothing is left that is to run, moving the clock through delays, backoffs and rate limits on the way.
+ * A recurrence without an end would never end: `until` stops it.
+ *
+ * @param options.clock the clock that queues and driver were given. Without it, only what is due now is worked.
+ * @param options.until the furthest to move the clock in all, in ms. Default one year.
+ * @example
+ * const clock = createManualClock();
+ * const queue = new Queue<Jobs>("mail", memoryDriver({ clock }), { clock });
+ * await queue.addJob("email", payload, { delay: "1d" });
+ * await drain(queue, { clock });
+ */
+export async function drain(
+  queues: Drainable | readonly Drainable[],
+  { clock, until = 365 * 86_400_000 }: { readonly clock?: ManualClock; readonly until?: number } = {},
+): Promise<void> {
+  const all = Array.isArray(queues) ? (queues as readonly Drainable[]) : [queues as Drainable];
+  let left = until;
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const queue of all) await queue.drain();
+    const waits = await Promise.all(all.map(({ driver, name }) => driver.nextWake([name])));
+    const wait = Math.min(...waits.map((ms) => ms ?? Number.POSITIVE_INFINITY));
+    if (wait === Number.POSITIVE_INFINITY) return;
+    if (wait === 0) continue;
+    if (!clock || wait > left) return;
+    left -= wait;
+    await clock.advance(wait);
+  }
+  throw new Error(`Work was still due after ${ROUNDS} rounds: does a job add itself again, or has one no handler?`);
+}

@@ -1,0 +1,10 @@
+export { type AddedJob, type AddedLike, type RecordedDriver, recorded } from "./assertions.ts";
+export { driverConformance } from "./conformance/driver-suite.ts";
+export { type Drainable, drain } from "./drain.ts";
+export type { DriverUnderTest, Matchers, OpenDriver, TestRunner } from "./harness.ts";
+export { inline, inlineDriver } from "./inline.ts";
+export { checkInvariants, type Snapshot, snapshot } from "./invariants.ts";
+export { createManualClock, type ManualClock } from "./manual-clock.ts";
+export { seededRandom } from "./seeded-random.ts";
+export { storeConformance } from "./store-suite.ts";
+export { workerConformance } from "./worker-suite.ts";

@@ -1,0 +1,169 @@
+import {
+  type Driver,
+  type HandlerContext,
+  Queue,
+  type QueueOptions,
+  Worker,
+  type WorkerEvents,
+  type WorkerOptions,
+} from "@quayside/core";
+import type { ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
+import type { DriverUnderTest, OpenDriver, TestRunner } from "../harness.ts";
+import { checkInvariants } from "../invariants.ts";
+
+/** What a case has: an empty store, its driver and clock, and queues and workers that are stopped after it. */
+export interface WorkerScene {
+  readonly expect: TestRunner["expect"];
+  readonly under: DriverUnderTest;
+  readonly driver: Driver;
+  readonly advance: (ms: number) => Promise<void>;
+  readonly queue: (options?: QueueOptions<Record<string, unknown>> & { readonly driver?: Driver }) => Queue;
+  readonly worker: (driver: Driver, options: Partial<WorkerOptions>) => Worker;
+}
+
+export interface WorkerCase {
+  readonly name: string;
+  readonly run: (scene: WorkerScene) => Promise<void>;
+}
+
+export interface WorkerTopic {
+  readonly name: string;
+  readonly cases: readonly WorkerCase[];
+}
+
+export function topic(
+  name: string,
+  define: (it: (sentence: string, run: WorkerCase["run"]) => void) => void,
+): WorkerTopic {
+  const cases: WorkerCase[] = [];
+  define((sentence, run) => cases.push({ name: sentence, run }));
+  return { name, cases };
+}
+
+export const QUEUE = "mail";
+
+export async function runWorkerCase(
+  { run }: WorkerCase,
+  open: OpenDriver,
+  expect: TestRunner["expect"],
+): Promise<void> {
+  const under = await open();
+  const stops: (() => Promise<void>)[] = [];
+  try {
+    await run({
+      expect,
+      under,
+      driver: under.driver,
+      advance: (ms) => under.advance(ms),
+      queue({ driver = under.driver, ...options } = {}) {
+        const queue = new Queue(QUEUE, driver, { clock: under.clock, ...options });
+        stops.push(() => queue.stop({ timeout: 0 }));
+        return queue;
+      },
+      worker(driver, options) {
+        const worker = new Worker(driver, { clock: under.clock, queues: [], ...options });
+        stops.push(() => worker.stop({ timeout: 0 }));
+        return worker;
+      },
+    });
+    for (const stop of stops) await stop();
+    if (under.transact) expect(await under.transact(checkInvariants), "violated invariants").toEqual([]);
+  } finally {
+    await under.close();
+  }
+}
+
+/** Resolves with the next event of this name that `test` accepts. Call it before what causes the event. */
+export function next<Name extends keyof WorkerEvents>(
+  source: Pick<Worker, "on"> | Pick<Queue, "on">,
+  name: Name,
+  test: (event: WorkerEvents[Name]) => boolean = () => true,
+): Promise<WorkerEvents[Name]> {
+  return new Promise((resolve) => {
+    const off = (source as Pick<Worker, "on">).on(name, (event) => {
+      if (!test(event)) return;
+      off();
+      resolve(event);
+    });
+  });
+}
+
+/** All events of a name, as they come. */
+export function gather<Name extends keyof WorkerEvents>(
+  source: Pick<Worker, "on"> | Pick<Queue, "on">,
+  name: Name,
+): WorkerEvents[Name][] {
+  const events: WorkerEvents[Name][] = [];
+  (source as Pick<Worker, "on">).on(name, (event) => events.push(event));
+  return events;
+}
+
+/** Something that happens once, to be awaited by the test and opened by a handler, or the other way round. */
+export interface Gate<T = void> {
+  readonly opened: Promise<T>;
+  open(value: T): void;
+}
+
+export function gate<T = void>(): Gate<T> {
+  let open: (value: T) => void = () => {};
+  const opened = new Promise<T>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/** A handler that says it has begun, and ends when it is told to: by `finish`, or by its signal if it heeds that. */
+export function heldHandler({ heeds = false }: { readonly heeds?: boolean } = {}) {
+  const begun = gate<HandlerContext>();
+  const finish = gate<unknown>();
+  const aborted = gate<{ code?: string }>();
+  const run = async (_: unknown, ctx: HandlerContext) => {
+    ctx.signal.addEventListener("abort", () => aborted.open(ctx.signal.reason));
+    begun.open(ctx);
+    if (!heeds) return finish.opened;
+    return Promise.race([finish.opened, aborted.opened.then((reason) => Promise.reject(reason))]);
+  };
+  return { run, begun: begun.opened, aborted: aborted.opened, finish: finish.open };
+}
+
+/** The driver with some verbs replaced: to count, delay or break what goes through. */
+export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
+  return {
+    ...(driver.connectivity && { connectivity: driver.connectivity }),
+    enqueue: (jobs, request) => driver.enqueue(jobs, request),
+    exchange: (request) => driver.exchange(request),
+    get: (queue, id) => driver.get(queue, id),
+    list: (query) => driver.list(query),
+    counts: (queue) => driver.counts(queue),
+    command: (command) => driver.command(command),
+    schedules: (queue) => driver.schedules(queue),
+    nextWake: (queues) => driver.nextWake(queues),
+    watch: (listener) => driver.watch(listener),
+    enlist: async (worker) => (await driver.enlist?.(worker)) ?? { liveness: "time", leave() {} },
+    attend: (shift) => {
+      if (driver.attend) return driver.attend(shift);
+      shift.begin();
+      return () => {};
+    },
+    close: () => driver.close(),
+    ...verbs,
+  };
+}
+
+/** Exchanges as they go through, and the answer each got. */
+export function spyOnExchanges(driver: Driver): {
+  readonly driver: Driver;
+  readonly seen: { request: ExchangeRequest; reply: ExchangeReply }[];
+} {
+  const seen: { request: ExchangeRequest; reply: ExchangeReply }[] = [];
+  return {
+    seen,
+    driver: wrap(driver, {
+      async exchange(request) {
+        const reply = await driver.exchange(request);
+        seen.push({ request, reply });
+        return reply;
+      },
+    }),
+  };
+}
