@@ -101,6 +101,14 @@ export default defineConfig({
         },
       },
       {
+        test: {
+          name: "packed",
+          environment: "node",
+          include: ["test/packed/**/*.test.ts"],
+          testTimeout: 120_000,
+        },
+      },
+      {
         plugins: [fromSources()],
         test: {
           name: "e2e",

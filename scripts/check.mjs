@@ -92,6 +92,7 @@ const line = [
   tests("end-to-end and fault tests in Chromium", "e2e", true),
   tests("edge tests (workerd)", "edge"),
   tests("end-to-end and fault tests without a browser", "server"),
+  tests("packages as users install them", "packed", true),
   testsWherePossible("browser tests (Firefox)", "firefox"),
   testsWherePossible("browser tests (WebKit)", "webkit"),
   soak,
