@@ -112,15 +112,17 @@ describe.each(PACKERS)("a project outside of the workspace that installs the pac
     }
   }
 
-  it("is a script of Node 20 and of Node 24: the code of core's README, and every entry point", async () => {
-    const project = await install("node", "core", "edge");
-    const [core, edge] = packages("core", "edge") as [Packed, Packed];
-    await project.write("src/readme.ts", await readmeCode(core, "ts"));
+  it("is a script of Node 20 and of Node 24: the code of two READMEs, and every entry point", async () => {
+    const project = await install("node", "core", "testing", "edge");
+    const [core, testing, edge] = packages("core", "testing", "edge") as [Packed, Packed, Packed];
+    await project.write("src/core.ts", await readmeCode(core, "ts"));
+    await project.write("src/testing.ts", await readmeCode(testing, "ts"));
     // Its root needs the runtime of Cloudflare.
-    await project.writeEveryImport([core, edge], ["@quayside/edge"]);
+    await project.writeEveryImport([core, testing, edge], ["@quayside/edge"]);
     await compile(project, [], ["node"]);
     for (const runtime of [NODE_20, process.execPath]) {
-      expect(await runNode(["out/readme.js"], project.folder, runtime)).toBe("cat.jpg is 800 pixels wide");
+      expect(await runNode(["out/core.js"], project.folder, runtime)).toBe("cat.jpg is 800 pixels wide");
+      expect(await runNode(["out/testing.js"], project.folder, runtime)).toBe("0\n1");
       await runNode(["out/every.js"], project.folder, runtime);
     }
   });
