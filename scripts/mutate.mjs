@@ -1,9 +1,9 @@
 /**
- * Breaks the rules on purpose: changes one place at a time in `packages/core/src/store` and `job`, and runs the core
+ * Breaks the rules on purpose: changes one place at a time in `packages/core/src/engine` and `job`, and runs the core
  * suites on memory. A change that no test notices is a hole in the suite, or a change that means the same.
  *
  *   pnpm mutate --count 300 --seed 7        a sample; all when there is no --count
- *   pnpm mutate --only store/claim.ts       of one file
+ *   pnpm mutate --only engine/claim.ts       of one file
  */
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";

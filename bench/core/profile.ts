@@ -7,11 +7,11 @@ const JOBS = 100_000;
 
 /** Rooms of core, and how their files are found. */
 const ROOMS: Readonly<Record<string, string>> = {
-  "core/store: the rules, as programs": "/core/src/store/",
+  "core/engine: the rules, as programs": "/core/src/engine/",
   "core/job: records, options, retry policy": "/core/src/job/",
   "core/worker: claims, attempts, leases": "/core/src/worker/",
   "core/queue: the add, and the way to the handler": "/core/src/queue/",
-  "core/driver: the ports": "/core/src/driver/",
+  "core/drivers": "/core/src/drivers/",
 };
 const GARBAGE = "garbage collection";
 const REST = "the rest: Node, and the benchmark itself";

@@ -56,30 +56,33 @@ const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   "flows: parents and children": ["plugins/flow-plan.ts", "plugins/flows.ts", "queue/flow.ts"],
   recurrences: ["plugins/recurrences.ts", "job/recurrence.ts"],
   "dedupe, groups, rate limits": ["plugins/dedupe.ts", "plugins/groups.ts", "plugins/rate-limit.ts"],
-  "commands: cancel, retry, update, clear, pause, configure …": ["store/command.ts", "queue/queue-control.ts"],
-  "inspection: lists, counts, waitFor": ["store/list.ts", "store/inspect.ts", "queue/wait-for.ts"],
+  "commands: cancel, retry, update, clear, pause, configure …": ["engine/commands.ts", "queue/queue-control.ts"],
+  "inspection: lists, counts, waitFor": ["engine/list-jobs.ts", "engine/read-queue.ts", "queue/wait-for.ts"],
   metrics: ["queue/metrics.ts"],
-  "jobs that need the network": ["driver/network.ts"],
-  "leading tabs, cross-tab events, pages put aside": ["leadership.ts", "announcements.ts", "attendance.ts"],
+  "jobs that need the network": ["worker/network-requirement.ts"],
+  "leading tabs, cross-tab events, pages put aside": [
+    "tabs/leadership.ts",
+    "idb/change-announcements.ts",
+    "tabs/worker-activity.ts",
+  ],
   "fluent jobs, middleware, hooks, marks, jobs run here": [
     "queue/job-builder.ts",
     "queue/middleware.ts",
     "plugins/idempotency.ts",
-    "queue/run-here.ts",
-    "queue/inline.ts",
+    "queue/run-immediately.ts",
+    "queue/inline-runner.ts",
   ],
 };
 
 /** Parts of a page's bundle. */
 const FOLDERS: Readonly<Record<string, string>> = {
-  "core/store: the kernel, as programs": "/core/src/store/",
+  "core/engine: the kernel, as programs": "/core/src/engine/",
   "core/plugins: capabilities": "/core/src/plugins/",
   "core/job: records, options, retry policy": "/core/src/job/",
   "core/worker: claims, attempts, leases, limits": "/core/src/worker/",
   "core/queue: Queue and what it is made of": "/core/src/queue/",
-  "core/driver: the ports": "/core/src/driver/",
+  "core/drivers": "/core/src/drivers/",
   "browser: IndexedDB, locks, tabs, network": "/browser/src/",
-  idb: "/idb/",
 };
 
 function shareOf({ shares }: BundleSize, folder: string): number {

@@ -9,17 +9,17 @@ const PACKAGES = join(import.meta.dirname, "../../packages");
  * call. An engine takes some 100,000 arguments, then it throws a RangeError.
  */
 const BOUNDED: readonly string[] = [
-  "browser/src/left-work.ts: Math.min(...all",
-  "browser/src/live.ts: Math.min(...instants",
-  "browser/src/background-drain.ts: Math.min(...dueAt",
+  "browser/src/live/live-values.ts: Math.min(...instants",
   "browser/src/outbox/fingerprint.ts: fingerprint(...texts",
-  "browser/src/outbox/line.ts: fingerprint(...jobs",
-  "browser/src/outbox/undelivered.ts: push(...page",
+  "browser/src/outbox/outbox-store.ts: push(...page",
+  "browser/src/outbox/queue-forwarder.ts: fingerprint(...jobs",
+  "browser/src/service-worker/background-drain.ts: Math.min(...dueAt",
+  "browser/src/service-worker/remaining-work.ts: Math.min(...all",
+  "core/src/engine/claim.ts: Math.max(...frees",
+  "core/src/engine/claim.ts: Math.min(...limits",
+  "core/src/engine/operations.ts: together(...programs",
+  "core/src/engine/transaction.ts: together(...others",
   "core/src/queue/base64.ts: fromCharCode(...bytes",
-  "core/src/store/claim.ts: Math.max(...frees",
-  "core/src/store/claim.ts: Math.min(...limits",
-  "core/src/store/operations.ts: together(...programs",
-  "core/src/store/turn.ts: together(...others",
   "edge/src/client.ts: Math.min(...wakes",
   "edge/src/durable-alarm.ts: Math.min(...instants",
   "edge/src/exchange-parts.ts: Math.min(...wakes",
@@ -34,7 +34,7 @@ it("R32: no list of unknown length is spread into the arguments of a call", () =
   const found: string[] = [];
   for (const name of ["core", "browser", "edge"]) {
     for (const file of readdirSync(join(PACKAGES, name, "src"), { recursive: true, encoding: "utf8" })) {
-      if (!/\.tsx?$/.test(file) || file.startsWith("testing")) continue;
+      if (!/\.tsx?$/.test(file)) continue;
       const text = readFileSync(join(PACKAGES, name, "src", file), "utf8");
       const code = text.replace(/^\s*(?:\*|\/\/).*$/gm, "");
       for (const [, call] of code.matchAll(SPREAD)) found.push(`${name}/src/${file.replaceAll("\\", "/")}: ${call}`);

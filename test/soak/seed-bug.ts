@@ -11,17 +11,17 @@ interface Bug {
 
 const BUGS: Readonly<Record<string, Bug>> = {
   "dropped settlement": {
-    file: "core/src/store/settle.ts",
+    file: "core/src/engine/settle.ts",
     text: "yield* end(turn, ends);\n  return",
     instead: "yield* end(turn, ends.filter(() => Math.random() > 0.01));\n  return",
   },
   "double claim": {
-    file: "core/src/store/due-jobs.ts",
+    file: "core/src/engine/due-jobs.ts",
     text: "this.#running.delete(keyText(key))",
     instead: "(this.#running.delete(keyText(key)) && Math.random() > 0.01)",
   },
   "skipped recovery": {
-    file: "core/src/store/recover.ts",
+    file: "core/src/engine/recover.ts",
     text: "const cap = renewedAt + DEFAULTS.silenceCapMs;",
     instead: "const cap = renewedAt + DEFAULTS.silenceCapMs; if (held.length > 0) return Number.POSITIVE_INFINITY;",
   },

@@ -1,7 +1,7 @@
 import type { JobCounts, JobMap, Queue } from "@quayside/core";
 import { useMemo, useSyncExternalStore } from "react";
-import { type LivePage, type LiveQuery, liveCounts, liveJobs } from "./live.ts";
-import { type Live, type LiveState, loading } from "./live-store.ts";
+import { type Live, type LiveState, loading } from "./live/live-store.ts";
+import { type LivePage, type LiveQuery, liveCounts, liveJobs } from "./live/live-values.ts";
 
 /** One for all components that count a queue: they show the same numbers, read once. Goes when its queue does. */
 const countsOf = new WeakMap<object, Live<JobCounts>>();

@@ -1,51 +1,12 @@
 // For authors of stores, drivers and plugins. Experimental: any release may change it.
-export type { Enlistment, Shift } from "./driver/driver.ts";
-export { StoreDriver, type StoreDriverOptions } from "./driver/store-driver.ts";
-export { integer } from "./job/checks.ts";
-export { LONGEST_DURATION_MS } from "./job/duration.ts";
-export { fromStoredError, SEALED, thrownIn, toStoredError } from "./job/errors.ts";
-export { handlerScope } from "./job/handler-scope.ts";
-export { jobDefaultsOf, validatePayload, validateResult } from "./job/job-map.ts";
-export { canonicalText, toBoundedJson, toJsonText, utf8Bytes } from "./job/json.ts";
-export type { FlowPart, NewJob } from "./job/new-job.ts";
-export { type OptionParser, type OptionParsers, type ResolvedOptions, resolveOptions } from "./job/options.ts";
-export {
-  blockOf,
-  checkName,
-  checkPathName,
-  decodeId,
-  endStateOf,
-  escapePart,
-  keyText,
-  queueOf,
-  readyLane,
-  sameKey,
-  spellId,
-  storeOfId,
-} from "./job/place.ts";
-export type { Dedupe, JobKey, StoredJob, StoredOptions } from "./job/record.ts";
-export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } from "./job/recurrence.ts";
-export { failJob, Release, releaseJob } from "./job/release.ts";
-export { reportUnheard } from "./job/report.ts";
-export { retryAfterMs } from "./job/retry.ts";
-export { cutText, describe } from "./job/text.ts";
-export { isUndelayed } from "./job/transitions.ts";
-export { dedupeKey, isTaken } from "./plugins/dedupe.ts";
-export { EVERY_OPTION } from "./plugins/every-option.ts";
-export { planFlows } from "./plugins/flow-plan.ts";
-export { type Family, type Member, membersOf } from "./plugins/flows.ts";
-export { type GroupCell, SEATS } from "./plugins/groups.ts";
-export { findOutcome, type Mark, runOnce } from "./plugins/idempotency.ts";
-export { comparePositions } from "./plugins/inspect.ts";
-export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurrences.ts";
-export { INLINE } from "./queue/inline.ts";
-export { isEncrypted, prepareNow } from "./queue/prepare-now.ts";
-export { type CellKind, getCell, kind, putCells, removeCells, sweepCells } from "./store/cells.ts";
-export { locate } from "./store/door.ts";
-export { addJobs, checkNames, enqueue } from "./store/enqueue.ts";
-export { checkWorker } from "./store/exchange.ts";
-export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, storedQueues } from "./store/inspect.ts";
-export { MemoryStore } from "./store/memory-store.ts";
+
+export { MemoryStore } from "./drivers/memory-store.ts";
+export { StoreDriver, type StoreDriverOptions } from "./drivers/store-driver.ts";
+export { type CellKind, getCell, kind, putCells, removeCells, sweepCells } from "./engine/cells.ts";
+export type { Enlistment, Shift } from "./engine/driver.ts";
+export { addJobs, checkNames, enqueue } from "./engine/enqueue.ts";
+export { checkWorker } from "./engine/exchange.ts";
+export { locate } from "./engine/job-writer.ts";
 export {
   after,
   get,
@@ -57,9 +18,10 @@ export {
   scan,
   scanKeys,
   startingWith,
-} from "./store/operations.ts";
-export { Plugins } from "./store/plugin.ts";
-export type { ReplyRoom } from "./store/reply-room.ts";
+} from "./engine/operations.ts";
+export { Plugins } from "./engine/plugin.ts";
+export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, storedQueues } from "./engine/read-queue.ts";
+export type { ReplyRoom } from "./engine/reply-budget.ts";
 export {
   CHANGE_KINDS,
   type Change,
@@ -81,8 +43,8 @@ export {
   type Step,
   type Store,
   type TallyRecord,
-} from "./store/store.ts";
-export type { Turn } from "./store/turn.ts";
+} from "./engine/store.ts";
+export type { Turn } from "./engine/transaction.ts";
 export type {
   AttemptReport,
   ChildrenPage,
@@ -95,7 +57,46 @@ export type {
   ListQuery,
   NumberedRequest,
   Settlement,
-} from "./store/verbs.ts";
+} from "./engine/verbs.ts";
+export { integer } from "./job/checks.ts";
+export { LONGEST_DURATION_MS } from "./job/duration.ts";
+export { fromStoredError, SEALED, thrownIn, toStoredError } from "./job/errors.ts";
+export { handlerScope } from "./job/handler-scope.ts";
+export {
+  blockOf,
+  checkName,
+  checkPathName,
+  decodeId,
+  endStateOf,
+  escapePart,
+  keyText,
+  queueOf,
+  readyLane,
+  sameKey,
+  spellId,
+  storeOfId,
+} from "./job/job-keys.ts";
+export { jobDefaultsOf, validatePayload, validateResult } from "./job/job-map.ts";
+export { type OptionParser, type OptionParsers, type ResolvedOptions, resolveOptions } from "./job/job-options.ts";
+export type { Dedupe, JobKey, StoredJob, StoredOptions } from "./job/job-record.ts";
+export { canonicalText, toBoundedJson, toJsonText, utf8Bytes } from "./job/json.ts";
+export type { FlowPart, NewJob } from "./job/new-job.ts";
+export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } from "./job/recurrence.ts";
+export { failJob, Release, releaseJob } from "./job/release.ts";
+export { reportUnheard } from "./job/report-error.ts";
+export { retryAfterMs } from "./job/retry.ts";
+export { cutText, describe } from "./job/text.ts";
+export { isUndelayed } from "./job/transitions.ts";
+export { dedupeKey, isTaken } from "./plugins/dedupe.ts";
+export { EVERY_OPTION } from "./plugins/every-option.ts";
+export { planFlows } from "./plugins/flow-plan.ts";
+export { type Family, type Member, membersOf } from "./plugins/flows.ts";
+export { type GroupCell, SEATS } from "./plugins/groups.ts";
+export { findOutcome, type Mark, runOnce } from "./plugins/idempotency.ts";
+export { comparePositions } from "./plugins/inspect.ts";
+export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurrences.ts";
+export { INLINE } from "./queue/inline-runner.ts";
+export { isEncrypted, prepareNow } from "./queue/prepare-jobs-sync.ts";
 export { Slots } from "./worker/claims.ts";
 export { partOfRefused, type RefusedPart } from "./worker/exchange-client.ts";
 export type { WorkPlace } from "./worker/options-and-events.ts";

@@ -1,6 +1,8 @@
-export { type Clock, systemClock } from "./driver/clock.ts";
-export type { Connectivity, Driver } from "./driver/driver.ts";
-export { type MemoryDriverOptions, memoryDriver } from "./driver/memory-driver.ts";
+export { type MemoryDriverOptions, memoryDriver } from "./drivers/memory-driver.ts";
+export { type Clock, systemClock } from "./engine/clock.ts";
+export type { Connectivity, Driver } from "./engine/driver.ts";
+export type { Plugin } from "./engine/plugin.ts";
+export type { ClaimQueue, JobCounts, JobFilter, JobPage, QueueConfig, RateLimit, Schedule } from "./engine/verbs.ts";
 export { DEFAULTS } from "./job/defaults.ts";
 export { type Duration, toMs } from "./job/duration.ts";
 export {
@@ -39,10 +41,10 @@ export {
   type StandardSchema,
   type TypedDefinition,
 } from "./job/job-map.ts";
+export type { DedupeOption, JobDefaults, JobOptions } from "./job/job-options.ts";
+export type { ChildFailure, DedupeMode, EndState, JobRecord, JobState, Keep, Requirement } from "./job/job-record.ts";
 export type { Json } from "./job/json.ts";
 export { LIMITS } from "./job/limits.ts";
-export type { DedupeOption, JobDefaults, JobOptions } from "./job/options.ts";
-export type { ChildFailure, DedupeMode, EndState, JobRecord, JobState, Keep, Requirement } from "./job/record.ts";
 export type { NextCron, RecurrenceOption } from "./job/recurrence.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
 export { everything } from "./plugins/everything.ts";
@@ -68,6 +70,7 @@ export type {
 export type { JobMetrics, Percentiles, QueueMetrics } from "./queue/metrics.ts";
 export { type JobToAdd, Queue, type QueueListener, type QueueOptions, type RunOptions } from "./queue/queue.ts";
 export type { QueueConnection } from "./queue/queue-connection.ts";
+export type { SharedOptions } from "./queue/queue-context.ts";
 export type {
   ClearOption,
   ConfigureOption,
@@ -76,7 +79,6 @@ export type {
   RecurringOptions,
   RetryAllOption,
 } from "./queue/queue-control.ts";
-export type { SharedOptions } from "./queue/queue-home.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
 export {
   openTelemetry,
@@ -86,7 +88,5 @@ export {
   type TelemetryTracer,
 } from "./queue/telemetry.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
-export type { Plugin } from "./store/plugin.ts";
-export type { ClaimQueue, JobCounts, JobFilter, JobPage, QueueConfig, RateLimit, Schedule } from "./store/verbs.ts";
 export type { Producer, WorkerEvents, WorkerOptions, WorkerQueue, WorkerStatus } from "./worker/options-and-events.ts";
 export { Worker } from "./worker/worker.ts";

@@ -1,6 +1,6 @@
 import type { StoredError } from "@quayside/core";
 import type { EnqueueReceipt } from "@quayside/core/engine";
-import { partsOf } from "./verdict.ts";
+import { partsOf } from "./classify-remote-error.ts";
 
 /** What an outbox tells of, in the tab that forwards. */
 export interface OutboxEvents {

@@ -1,14 +1,14 @@
 import type { Clock, Driver } from "@quayside/core";
 import { type Change, toStoredError } from "@quayside/core/engine";
-import { onPutAside } from "../page-life.ts";
+import { onPutAside } from "../tabs/page-lifecycle.ts";
+import { partsOf } from "./classify-remote-error.ts";
 import type { OutboxEmitter } from "./events.ts";
-import { Line } from "./line.ts";
+import { queueForTurn, type Turn } from "./forwarder-lock.ts";
 import type { OutboxNames } from "./names.ts";
-import { News, type Reach } from "./news.ts";
-import { lengthAfter, Pause } from "./pause.ts";
-import { queueForTurn, type Turn } from "./turn.ts";
-import type { Undelivered } from "./undelivered.ts";
-import { partsOf } from "./verdict.ts";
+import type { Undelivered } from "./outbox-store.ts";
+import { Line } from "./queue-forwarder.ts";
+import { lengthAfter, Pause } from "./retry-pause.ts";
+import { News, type Reach } from "./status-channel.ts";
 import { onWakeUp } from "./wake-ups.ts";
 
 /** A tab whose own add is still here after so long takes the turn from whoever has it: that one may be frozen. */

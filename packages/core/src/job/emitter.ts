@@ -1,4 +1,4 @@
-import { lent, reportUnheard } from "./report.ts";
+import { lent, reportUnheard } from "./report-error.ts";
 
 /** Every emitter can tell of an error that is nobody's answer. */
 interface Faulty {

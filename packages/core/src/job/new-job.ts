@@ -1,4 +1,4 @@
-import type { ChildFailure, StoredOptions } from "./record.ts";
+import type { ChildFailure, StoredOptions } from "./job-record.ts";
 
 /** A job on its way in: resolved, validated, with its payload as JSON text. `Queue` makes these. */
 export interface NewJob extends StoredOptions {

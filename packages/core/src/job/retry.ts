@@ -3,8 +3,8 @@ import { DEFAULTS } from "./defaults.ts";
 import { type Duration, toMs } from "./duration.ts";
 import { hasCode, invalidOption, isA, RetryAfterError, refused } from "./errors.ts";
 import type { BackoffFunction } from "./handler.ts";
+import type { JobRecord } from "./job-record.ts";
 import { LIMITS } from "./limits.ts";
-import type { JobRecord } from "./record.ts";
 
 /** A resolved, storable retry delay rule. */
 export type Backoff =

@@ -1,7 +1,5 @@
 import { DEFAULTS } from "./defaults.ts";
 import type { StoredError } from "./errors.ts";
-import type { Json } from "./json.ts";
-import type { NewJob } from "./new-job.ts";
 import {
   type BlockReason,
   blockedLane,
@@ -11,8 +9,10 @@ import {
   queueOf,
   readyLane,
   spellId,
-} from "./place.ts";
-import type { EndState, JobKey, JobRecord, JobState, Keep, Place, StoredJob, StoredOptions } from "./record.ts";
+} from "./job-keys.ts";
+import type { EndState, JobKey, JobRecord, JobState, Keep, Place, StoredJob, StoredOptions } from "./job-record.ts";
+import type { Json } from "./json.ts";
+import type { NewJob } from "./new-job.ts";
 import { backoffDelay } from "./retry.ts";
 
 /** Pure decisions: a record, what happened, now; out comes the next record. Programs write it, nothing else decides. */

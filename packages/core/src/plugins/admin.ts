@@ -1,15 +1,15 @@
+import { type CommandOf, type CommandStep, eraseJobs, lookUp, requestCancel, type Step } from "../engine/commands.ts";
+import { moveEach } from "../engine/job-writer.ts";
+import { walk } from "../engine/list-jobs.ts";
+import { after, scan, startingWith } from "../engine/operations.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import type { Program } from "../engine/store.ts";
+import type { Turn } from "../engine/transaction.ts";
+import type { CommandReply, JobFilter } from "../engine/verbs.ts";
 import { QuaysideError } from "../job/errors.ts";
-import { finishedLane } from "../job/place.ts";
-import type { JobKey, JobState, StoredJob } from "../job/record.ts";
+import { finishedLane } from "../job/job-keys.ts";
+import type { JobKey, JobState, StoredJob } from "../job/job-record.ts";
 import { again, reset, stateOf, updated } from "../job/transitions.ts";
-import { type CommandOf, type CommandStep, eraseJobs, lookUp, requestCancel, type Step } from "../store/command.ts";
-import { moveEach } from "../store/door.ts";
-import { after, scan, startingWith } from "../store/operations.ts";
-import type { Plugin } from "../store/plugin.ts";
-import type { Program } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
-import type { CommandReply, JobFilter } from "../store/verbs.ts";
-import { walk } from "../store/walk.ts";
 
 /** Commands of an operator, besides those that cancel or remove one job: retry, start earlier, change, act on many. */
 export const admin: Plugin = {

@@ -1,18 +1,18 @@
+import { type Adding, type AddPart, storedNow } from "../engine/add-batch.ts";
+import { locate, moveEach } from "../engine/job-writer.ts";
+import { get, put, remove, scan } from "../engine/operations.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import { isAhead } from "../engine/sequence-generator.ts";
+import type { DedupeRecord, Program } from "../engine/store.ts";
+import type { Turn } from "../engine/transaction.ts";
+import type { EnqueueReceipt } from "../engine/verbs.ts";
 import { fields, oneOf, positiveMs } from "../job/checks.ts";
 import { QuaysideError, refused } from "../job/errors.ts";
+import { checkName, escapePart } from "../job/job-keys.ts";
+import type { DedupeOption, OptionParsers } from "../job/job-options.ts";
+import type { Dedupe, DedupeMode, StoredJob } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
-import type { DedupeOption, OptionParsers } from "../job/options.ts";
-import { checkName, escapePart } from "../job/place.ts";
-import type { Dedupe, DedupeMode, StoredJob } from "../job/record.ts";
 import { blocked, replaced, returned } from "../job/transitions.ts";
-import { type Adding, type AddPart, storedNow } from "../store/adding.ts";
-import { locate, moveEach } from "../store/door.ts";
-import { isAhead } from "../store/mint.ts";
-import { get, put, remove, scan } from "../store/operations.ts";
-import type { Plugin } from "../store/plugin.ts";
-import type { DedupeRecord, Program } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
-import type { EnqueueReceipt } from "../store/verbs.ts";
 
 const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
 

@@ -1,4 +1,4 @@
-import { KERNEL_OPTIONS, type OptionParsers } from "../job/options.ts";
+import { KERNEL_OPTIONS, type OptionParsers } from "../job/job-options.ts";
 import { DEDUPE_OPTIONS } from "./dedupe.ts";
 import { EXPIRY_OPTIONS } from "./expiry.ts";
 import { GROUP_OPTIONS } from "./groups.ts";

@@ -1,10 +1,10 @@
+import { end } from "../engine/job-writer.ts";
+import type { Plugin } from "../engine/plugin.ts";
 import { positiveMs } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
-import type { OptionParsers } from "../job/options.ts";
-import type { StoredJob } from "../job/record.ts";
+import type { OptionParsers } from "../job/job-options.ts";
+import type { StoredJob } from "../job/job-record.ts";
 import { EXPIRED, isExpired } from "../job/transitions.ts";
-import { end } from "../store/door.ts";
-import type { Plugin } from "../store/plugin.ts";
 
 /** Expired jobs that one claim ends, at most (R32). */
 const STEP = 256;

@@ -1,10 +1,10 @@
+import type { EnqueueReceipt } from "../engine/verbs.ts";
 import { invalidOption, QuaysideError } from "../job/errors.ts";
+import type { Parent, StoredJob } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
+import { memberName } from "../job/member-name.ts";
 import type { NewJob } from "../job/new-job.ts";
-import type { Parent, StoredJob } from "../job/record.ts";
 import { blocked } from "../job/transitions.ts";
-import { memberName } from "../store/members.ts";
-import type { EnqueueReceipt } from "../store/verbs.ts";
 import type { EndedChild } from "./flows.ts";
 
 export interface FlowPlan {

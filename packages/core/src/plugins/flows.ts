@@ -1,18 +1,18 @@
+import { type Adding, type AddPart, locateAll } from "../engine/add-batch.ts";
+import { getCell, getCells, kind, listCells, putCells, removeCells } from "../engine/cells.ts";
+import { type End, end, locate, moveEach } from "../engine/job-writer.ts";
+import { done, removeRange, startingWith } from "../engine/operations.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import type { Program } from "../engine/store.ts";
+import type { Turn } from "../engine/transaction.ts";
+import type { EnqueueReceipt } from "../engine/verbs.ts";
 import type { ChildOutcome } from "../job/handler.ts";
+import { childId, endStateOf } from "../job/job-keys.ts";
+import type { ChildFailure, Parent, StoredJob } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
+import { memberName } from "../job/member-name.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { childId, endStateOf } from "../job/place.ts";
-import type { ChildFailure, Parent, StoredJob } from "../job/record.ts";
 import { blocked, CHILD_FAILED, type Ending, keepOf, returned } from "../job/transitions.ts";
-import { type Adding, type AddPart, locateAll } from "../store/adding.ts";
-import { getCell, getCells, kind, listCells, putCells, removeCells } from "../store/cells.ts";
-import { type End, end, locate, moveEach } from "../store/door.ts";
-import { memberName } from "../store/members.ts";
-import { done, removeRange, startingWith } from "../store/operations.ts";
-import type { Plugin } from "../store/plugin.ts";
-import type { Program } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
-import type { EnqueueReceipt } from "../store/verbs.ts";
 import { type BoundFlows, type FlowPlan, planFlows } from "./flow-plan.ts";
 
 /** Flows (R25): a parent waits until all of its children have ended, and is given how they ended. */

@@ -1,18 +1,17 @@
+import { getCell, kind, putCells, removeCells } from "../engine/cells.ts";
+import type { ClaimPart, QueueClaim } from "../engine/claim.ts";
+import { standsAhead } from "../engine/clock-set-back.ts";
+import { move, moveEach } from "../engine/job-writer.ts";
+import { compareKeys, done, get, scan, scanKeys, startingWith, together } from "../engine/operations.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import type { Program } from "../engine/store.ts";
+import type { Turn } from "../engine/transaction.ts";
 import { fields, integer } from "../job/checks.ts";
+import { blockedLane, blockOf, checkName, keyText, queueOf, readyLane, sameKey } from "../job/job-keys.ts";
+import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
+import type { JobKey, StoredJob, StoredOptions } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
-import type { JobDefaults, OptionParsers } from "../job/options.ts";
-import { blockedLane, blockOf, checkName, keyText, queueOf, readyLane, sameKey } from "../job/place.ts";
-import type { JobKey, StoredJob, StoredOptions } from "../job/record.ts";
 import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
-import { getCell, kind, putCells, removeCells } from "../store/cells.ts";
-import type { ClaimPart, QueueClaim } from "../store/claim.ts";
-import { move, moveEach } from "../store/door.ts";
-import { compareKeys } from "../store/memory-store.ts";
-import { done, get, scan, scanKeys, startingWith, together } from "../store/operations.ts";
-import type { Plugin } from "../store/plugin.ts";
-import { standsAhead } from "../store/set-back.ts";
-import type { Program } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
 
 /** The job option of this plugin. */
 export const GROUP_OPTIONS: OptionParsers = {

@@ -1,12 +1,12 @@
+import { type CellKind, getCell, kind, putCells, sweepCells } from "../engine/cells.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import type { Program } from "../engine/store.ts";
+import type { Turn } from "../engine/transaction.ts";
+import type { EnqueueReceipt, NumberedRequest } from "../engine/verbs.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
+import { checkName } from "../job/job-keys.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { checkName } from "../job/place.ts";
-import { type CellKind, getCell, kind, putCells, sweepCells } from "../store/cells.ts";
-import type { Plugin } from "../store/plugin.ts";
-import type { Program } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
-import type { EnqueueReceipt, NumberedRequest } from "../store/verbs.ts";
 
 /** Idempotency records (R7): a numbered request that is sent again is answered as before, and adds nothing. */
 export const idempotency: Plugin = {

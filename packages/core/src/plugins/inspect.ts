@@ -1,15 +1,15 @@
+import { type Position, stretchesOf, type Walked, walk } from "../engine/list-jobs.ts";
+import { compareKeys } from "../engine/operations.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import type { Program } from "../engine/store.ts";
+import type { Turn } from "../engine/transaction.ts";
+import type { JobPage, ListQuery } from "../engine/verbs.ts";
 import { integer, oneOf } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { invalidOption } from "../job/errors.ts";
+import type { JobKey, JobRecord } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
-import type { JobKey, JobRecord } from "../job/record.ts";
 import { STATES, toJobRecord } from "../job/transitions.ts";
-import { compareKeys } from "../store/memory-store.ts";
-import type { Plugin } from "../store/plugin.ts";
-import type { Program } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
-import type { JobPage, ListQuery } from "../store/verbs.ts";
-import { type Position, stretchesOf, type Walked, walk } from "../store/walk.ts";
 
 /** Pages of the jobs of a queue. */
 export const inspect: Plugin = { name: "inspect", reads: { list } };

@@ -1,6 +1,6 @@
-import { queueOf } from "../job/place.ts";
-import { countRunning } from "../store/inspect.ts";
-import type { Plugin } from "../store/plugin.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import { countRunning } from "../engine/read-queue.ts";
+import { queueOf } from "../job/job-keys.ts";
 
 /** The limit of a queue on how many of its jobs run at once, over all workers. Who frees a slot tells the others. */
 export const maxActive: Plugin = {

@@ -1,8 +1,8 @@
-import { getCell, kind, putCells } from "../store/cells.ts";
-import type { Plugin } from "../store/plugin.ts";
-import type { Program } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
-import type { RateLimit } from "../store/verbs.ts";
+import { getCell, kind, putCells } from "../engine/cells.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import type { Program } from "../engine/store.ts";
+import type { Turn } from "../engine/transaction.ts";
+import type { RateLimit } from "../engine/verbs.ts";
 
 /** The rate limit of a queue (R18): at most so many jobs start within a time, over all workers. */
 export const rateLimit: Plugin = {

@@ -1,18 +1,18 @@
+import { getCell, kind, listCells, putCells, removeCells } from "../engine/cells.ts";
+import type { CommandOf } from "../engine/commands.ts";
+import { accept, checkNames } from "../engine/enqueue.ts";
+import { end, locate, moveEach, place } from "../engine/job-writer.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import type { Program } from "../engine/store.ts";
+import type { Turn } from "../engine/transaction.ts";
+import type { CommandReply, Schedule } from "../engine/verbs.ts";
 import { invalidOption } from "../job/errors.ts";
+import { checkPathName } from "../job/job-keys.ts";
+import type { StoredJob } from "../job/job-record.ts";
 import { canonicalText } from "../job/json.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { checkPathName } from "../job/place.ts";
-import type { StoredJob } from "../job/record.ts";
 import { type NextCron, nextOccurrence, type RecurrenceRule } from "../job/recurrence.ts";
 import { readyStored, replaced } from "../job/transitions.ts";
-import { getCell, kind, listCells, putCells, removeCells } from "../store/cells.ts";
-import type { CommandOf } from "../store/command.ts";
-import { end, locate, moveEach, place } from "../store/door.ts";
-import { accept, checkNames } from "../store/enqueue.ts";
-import type { Plugin } from "../store/plugin.ts";
-import type { Program } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
-import type { CommandReply, Schedule } from "../store/verbs.ts";
 
 /**
  * Recurrences (R24): jobs that are added again and again, at an interval or by a cron rule.

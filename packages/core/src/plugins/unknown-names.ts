@@ -1,11 +1,11 @@
-import { blockedLane } from "../job/place.ts";
-import type { StoredJob } from "../job/record.ts";
+import { moveEach } from "../engine/job-writer.ts";
+import { scan, startingWith } from "../engine/operations.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import type { Program } from "../engine/store.ts";
+import type { Turn } from "../engine/transaction.ts";
+import { blockedLane } from "../job/job-keys.ts";
+import type { StoredJob } from "../job/job-record.ts";
 import { blocked, returned } from "../job/transitions.ts";
-import { moveEach } from "../store/door.ts";
-import { scan, startingWith } from "../store/operations.ts";
-import type { Plugin } from "../store/plugin.ts";
-import type { Program } from "../store/store.ts";
-import type { Turn } from "../store/turn.ts";
 
 /** Jobs that one claim moves out of the way, at most. */
 const ASIDE_STEP = 100;

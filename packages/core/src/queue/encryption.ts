@@ -10,15 +10,15 @@ import {
   toStoredError,
 } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
+import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
-import type { JobRecord } from "../job/record.ts";
 import { Release } from "../job/release.ts";
 import { cutText, describe } from "../job/text.ts";
 import type { Run } from "../worker/options-and-events.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
-import { missingKey, waitForKey } from "./missing-key.ts";
+import { missingKey, waitForKey } from "./missing-encryption-key.ts";
 
 /** Encrypts what jobs bear. Made by `aesGcm`. */
 export interface Encryption {

@@ -1,7 +1,7 @@
-import type { Driver } from "../driver/driver.ts";
+import type { Driver } from "../engine/driver.ts";
+import type { EnqueueReceipt } from "../engine/verbs.ts";
 import { hasCode, QuaysideError } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
-import type { EnqueueReceipt } from "../store/verbs.ts";
 
 /** Jobs in one call of a driver, at most, unless one `addJobs` brings more: what the HTTP API takes at once. */
 const BATCH = 1_000;

@@ -1,10 +1,10 @@
 import { fields } from "../job/checks.ts";
 import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import type { JobOptions } from "../job/job-options.ts";
+import type { ChildFailure } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
-import type { JobOptions } from "../job/options.ts";
-import type { ChildFailure } from "../job/record.ts";
-import type { JobDraft } from "./job-producer.ts";
+import type { JobDraft } from "./job-preparer.ts";
 
 /** A job of a flow, with the jobs that it waits for. */
 export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {

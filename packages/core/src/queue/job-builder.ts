@@ -1,6 +1,6 @@
 import type { Duration } from "../job/duration.ts";
 import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
-import type { JobOptions } from "../job/options.ts";
+import type { JobOptions } from "../job/job-options.ts";
 import type { BackoffOption } from "../job/retry.ts";
 
 /** What a builder ends in: a queue, seen from here. */

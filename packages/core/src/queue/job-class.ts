@@ -1,8 +1,8 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { BackoffFunction, HandlerContext, Middleware } from "../job/handler.ts";
 import type { JobDefinition, StandardSchema } from "../job/job-map.ts";
-import type { JobDefaults, JobOptions } from "../job/options.ts";
-import type { JobRecord } from "../job/record.ts";
+import type { JobDefaults, JobOptions } from "../job/job-options.ts";
+import type { JobRecord } from "../job/job-record.ts";
 import type { BackoffOption } from "../job/retry.ts";
 
 /** What `static options` of a job class can say: job options, and what a definition adds to them. */

@@ -1,12 +1,12 @@
 import type { Handler, HandlerContext, Middleware } from "../job/handler.ts";
 import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
-import type { JobRecord } from "../job/record.ts";
+import type { JobRecord } from "../job/job-record.ts";
 import type { RetryPolicy } from "../job/retry.ts";
 import type { Run } from "../worker/options-and-events.ts";
 import type { Encryption } from "./encryption.ts";
 import { type JobRegistry, noHandler } from "./job-registry.ts";
 import { compose } from "./middleware.ts";
-import { missingKey, waitForKey } from "./missing-key.ts";
+import { missingKey, waitForKey } from "./missing-encryption-key.ts";
 
 export interface JobRunnerOptions {
   readonly registry: JobRegistry;

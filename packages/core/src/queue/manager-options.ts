@@ -1,11 +1,11 @@
-import type { Driver } from "../driver/driver.ts";
+import type { Driver } from "../engine/driver.ts";
 import type { Handler, JobRequest, Middleware } from "../job/handler.ts";
 import type { JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
-import type { JobDefaults, JobOptions } from "../job/options.ts";
-import type { Keep } from "../job/record.ts";
+import type { JobDefaults, JobOptions } from "../job/job-options.ts";
+import type { Keep } from "../job/job-record.ts";
 import type { WorkerOptions } from "../worker/options-and-events.ts";
+import type { SharedOptions } from "./queue-context.ts";
 import type { ConfigureOption } from "./queue-control.ts";
-import type { SharedOptions } from "./queue-home.ts";
 
 /** One queue of a manager. `rateLimit`, `maxActive` and `keep` are written into its store when the manager starts. */
 export interface QueueSettings extends ConfigureOption {

@@ -1,4 +1,4 @@
-import type { JobRecord } from "../job/record.ts";
+import type { JobRecord } from "../job/job-record.ts";
 import type { AttemptMeter, AttemptOutcome } from "../worker/options-and-events.ts";
 
 /** Each bucket is a tenth wider than the one before: a percentile is at most 10 % too high. */

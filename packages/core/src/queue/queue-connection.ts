@@ -1,14 +1,14 @@
-import type { Driver } from "../driver/driver.ts";
+import type { Driver } from "../engine/driver.ts";
 import { Emitter } from "../job/emitter.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
-import { reportUnheard } from "../job/report.ts";
+import { reportUnheard } from "../job/report-error.ts";
 import type { Producer, WorkerOptions, WorkerQueue } from "../worker/options-and-events.ts";
 import { WORKER_EVENTS, type WorkerEvents } from "../worker/options-and-events.ts";
 import { Worker } from "../worker/worker.ts";
-import { JobAdder } from "./job-adder.ts";
+import { JobAdder } from "./job-submitter.ts";
 import { MANAGED, Queue } from "./queue.ts";
-import type { QueueHome } from "./queue-home.ts";
+import type { QueueHome } from "./queue-context.ts";
 
 export interface QueueConnectionOptions {
   readonly home: QueueHome;

@@ -1,21 +1,21 @@
-import { checkDriver } from "../driver/check-driver.ts";
-import type { Driver } from "../driver/driver.ts";
+import { checkDriver } from "../drivers/check-driver.ts";
+import type { Driver } from "../engine/driver.ts";
+import type { Change } from "../engine/store.ts";
+import type { Command, CommandReply, JobCounts, JobFilter, JobPage, ListQuery, Schedule } from "../engine/verbs.ts";
 import { callable, fields, integer, oneOf, positiveMs } from "../job/checks.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError, refused } from "../job/errors.ts";
+import { checkName } from "../job/job-keys.ts";
 import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
+import { checkPriority, checkTags, type JobOptions, resolveKeep } from "../job/job-options.ts";
+import type { JobRecord, JobState, Keep } from "../job/job-record.ts";
 import { canonicalText, type Json, toJsonText } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { checkPriority, checkTags, type JobOptions, resolveKeep } from "../job/options.ts";
-import { checkName } from "../job/place.ts";
-import type { JobRecord, JobState, Keep } from "../job/record.ts";
 import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
 import { STATES } from "../job/transitions.ts";
-import type { Change } from "../store/store.ts";
-import type { Command, CommandReply, JobCounts, JobFilter, JobPage, ListQuery, Schedule } from "../store/verbs.ts";
 import type { QueueMetrics } from "./metrics.ts";
-import type { QueueHome } from "./queue-home.ts";
+import type { QueueHome } from "./queue-context.ts";
 import { type WaitOptions, waitFor } from "./wait-for.ts";
 
 /** Which jobs; all conditions hold together. */

@@ -1,11 +1,11 @@
-import type { Driver } from "../driver/driver.ts";
+import type { Driver } from "../engine/driver.ts";
 import { fields, integer, list } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
+import { checkName } from "../job/job-keys.ts";
 import { checkDefinition, type JobDefinition, type JobMap } from "../job/job-map.ts";
+import { resolveKeep } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
-import { resolveKeep } from "../job/options.ts";
-import { checkName } from "../job/place.ts";
 import { Slots } from "../worker/claims.ts";
 import {
   CONCURRENCY,
@@ -14,8 +14,6 @@ import {
   type WorkerStatus,
   type WorkPlace,
 } from "../worker/options-and-events.ts";
-import { ClassRegistry } from "./class-registry.ts";
-import { Connections } from "./connections.ts";
 import {
   type Dispatcher,
   type DispatchOptions,
@@ -23,14 +21,16 @@ import {
   type JobInstance,
   payloadOfInstance,
 } from "./job-class.ts";
-import { eachJob } from "./job-producer.ts";
-import { ManagedWorkers } from "./managed-workers.ts";
+import { ClassRegistry } from "./job-class-registry.ts";
+import { eachJob } from "./job-preparer.ts";
+import { Connections } from "./manager-connections.ts";
 import { type ManagerMetrics, readManagerMetrics } from "./manager-metrics.ts";
 import type { JobRegistration, JobToEnqueue, JobToPublish, QueueManagerOptions } from "./manager-options.ts";
-import { Placement } from "./placement.ts";
+import { Placement } from "./manager-placement.ts";
+import { ManagedWorkers } from "./manager-workers.ts";
 import type { Queue } from "./queue.ts";
 import type { QueueConnection } from "./queue-connection.ts";
-import { makeHome, type QueueHome } from "./queue-home.ts";
+import { makeHome, type QueueHome } from "./queue-context.ts";
 
 /**
  * Many queues, one pool of room for handlers. Each connection (driver) has one worker over all of its queues; together

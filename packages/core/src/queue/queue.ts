@@ -1,11 +1,11 @@
-import type { Driver } from "../driver/driver.ts";
+import type { Driver } from "../engine/driver.ts";
 import { callable, fields, integer } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import type { JobOptions } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
-import type { JobOptions } from "../job/options.ts";
 import { Slots } from "../worker/claims.ts";
 import type { Producer } from "../worker/options-and-events.ts";
 import {
@@ -18,11 +18,11 @@ import {
 } from "../worker/options-and-events.ts";
 import { Worker } from "../worker/worker.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
-import { JobAdder } from "./job-adder.ts";
 import { JobBuilder } from "./job-builder.ts";
-import { eachJob } from "./job-producer.ts";
+import { eachJob } from "./job-preparer.ts";
+import { JobAdder } from "./job-submitter.ts";
+import { makeHome, type QueueHome, type SharedOptions } from "./queue-context.ts";
 import { QueueControl } from "./queue-control.ts";
-import { makeHome, type QueueHome, type SharedOptions } from "./queue-home.ts";
 
 export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx> {}

@@ -1,7 +1,7 @@
 import { isA, toStoredError } from "../job/errors.ts";
-import type { JobRecord } from "../job/record.ts";
+import type { JobRecord } from "../job/job-record.ts";
 import { Release } from "../job/release.ts";
-import { lent, reportUnheard } from "../job/report.ts";
+import { lent, reportUnheard } from "../job/report-error.ts";
 import type { AttemptTracer } from "../worker/options-and-events.ts";
 
 /** What is used of a span of OpenTelemetry. */

@@ -1,15 +1,15 @@
-import type { Clock } from "../driver/clock.ts";
-import type { Network } from "../driver/network.ts";
+import type { Clock } from "../engine/clock.ts";
+import type { ClaimedJob, Settlement } from "../engine/verbs.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { toMs } from "../job/duration.ts";
 import { isA, LeaseLostError, QuaysideError, thrownIn, toStoredError } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
 import { handlerScope } from "../job/handler-scope.ts";
+import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
-import type { JobRecord } from "../job/record.ts";
 import { failJob, Release, releaseJob } from "../job/release.ts";
 import { decideRetry, retryDelay } from "../job/retry.ts";
-import type { ClaimedJob, Settlement } from "../store/verbs.ts";
+import type { Network } from "./network-requirement.ts";
 import type { AttemptEnd, AttemptListener, Producer, Run, Settled, WorkerQueue } from "./options-and-events.ts";
 
 /** Options that the attempts of a worker share. */

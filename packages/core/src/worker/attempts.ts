@@ -1,13 +1,13 @@
-import { type Clock, Timer } from "../driver/clock.ts";
-import type { Network } from "../driver/network.ts";
+import { type Clock, Timer } from "../engine/clock.ts";
+import type { AttemptReport, ClaimedJob, ExchangeReply, Settlement } from "../engine/verbs.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { handlerScope } from "../job/handler-scope.ts";
+import type { JobRecord } from "../job/job-record.ts";
 import { type Json, jsonBytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
-import type { JobRecord } from "../job/record.ts";
 import { cutText, describe } from "../job/text.ts";
-import type { AttemptReport, ClaimedJob, ExchangeReply, Settlement } from "../store/verbs.ts";
 import { Attempt, type AttemptOptions } from "./attempt.ts";
+import type { Network } from "./network-requirement.ts";
 import {
   type AttemptListener,
   type AttemptTracer,

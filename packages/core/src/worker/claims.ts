@@ -1,7 +1,7 @@
-import { type Clock, Timer } from "../driver/clock.ts";
+import { type Clock, Timer } from "../engine/clock.ts";
+import type { ClaimedJob, ClaimQueue, ExchangeRequest } from "../engine/verbs.ts";
 import { LIMITS } from "../job/limits.ts";
 import { backoffDelay } from "../job/retry.ts";
-import type { ClaimedJob, ClaimQueue, ExchangeRequest } from "../store/verbs.ts";
 import { RESEND } from "./exchange-client.ts";
 import type { WorkerQueue } from "./options-and-events.ts";
 

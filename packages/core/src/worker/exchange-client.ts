@@ -1,8 +1,8 @@
-import { type Clock, Timer } from "../driver/clock.ts";
-import type { Driver } from "../driver/driver.ts";
+import { type Clock, Timer } from "../engine/clock.ts";
+import type { Driver } from "../engine/driver.ts";
+import type { AttemptReport, ExchangeReply, ExchangeRequest, Settlement } from "../engine/verbs.ts";
 import { type ErrorCode, hasCode, isA, QuaysideError, toStoredError } from "../job/errors.ts";
 import { backoffDelay } from "../job/retry.ts";
-import type { AttemptReport, ExchangeReply, ExchangeRequest, Settlement } from "../store/verbs.ts";
 
 /** Waits between sends of one exchange without an answer, and between claims that alone are refused. */
 export const RESEND = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 10_000, jitter: 0.5 } as const;

@@ -1,7 +1,7 @@
+import type { Change } from "../engine/store.ts";
+import type { AttemptReport, ClaimedJob, ExchangeReply } from "../engine/verbs.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import { Waiters } from "../job/waiters.ts";
-import type { Change } from "../store/store.ts";
-import type { AttemptReport, ClaimedJob, ExchangeReply } from "../store/verbs.ts";
 import { Attempts, type AttemptsListener, type AttemptsOptions } from "./attempts.ts";
 import { type Claim, Claims, type ClaimsListener, type ClaimsOptions } from "./claims.ts";
 import type { ExchangeClient, RefusedPart } from "./exchange-client.ts";

@@ -1,17 +1,17 @@
-import { type Clock, systemClock } from "../driver/clock.ts";
-import type { Connectivity, Driver } from "../driver/driver.ts";
+import { type Clock, systemClock } from "../engine/clock.ts";
+import type { Connectivity, Driver } from "../engine/driver.ts";
+import type { Settlement } from "../engine/verbs.ts";
 import { callable, fields, integer, list, positiveMs } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import { fromStoredError, LeaseLostError, QuaysideError } from "../job/errors.ts";
 import type { HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
+import { checkName } from "../job/job-keys.ts";
+import type { JobRecord } from "../job/job-record.ts";
 import type { Json } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
-import { checkName } from "../job/place.ts";
-import type { JobRecord } from "../job/record.ts";
 import type { RetryPolicy } from "../job/retry.ts";
-import type { Settlement } from "../store/verbs.ts";
 import type { Attempt } from "./attempt.ts";
 import { type JobBudget, Slots } from "./claims.ts";
 

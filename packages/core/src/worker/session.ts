@@ -1,5 +1,5 @@
-import type { Driver, Enlistment, Shift } from "../driver/driver.ts";
-import type { Change } from "../store/store.ts";
+import type { Driver, Enlistment, Shift } from "../engine/driver.ts";
+import type { Change } from "../engine/store.ts";
 import { ExchangeClient, type ExchangeClientOptions } from "./exchange-client.ts";
 
 const KEY_LENGTH = 16;

@@ -1,6 +1,5 @@
-import { checkDriver } from "../driver/check-driver.ts";
-import type { Driver } from "../driver/driver.ts";
-import { Network } from "../driver/network.ts";
+import { checkDriver } from "../drivers/check-driver.ts";
+import type { Driver } from "../engine/driver.ts";
 import { able, fields } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
@@ -9,6 +8,7 @@ import { hasCode, QuaysideError } from "../job/errors.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import { type ExchangeClient, isLasting } from "./exchange-client.ts";
 import { ExchangeLoop } from "./exchange-loop.ts";
+import { Network } from "./network-requirement.ts";
 import {
   checkListener,
   resolveOptions,

@@ -1,0 +1,152 @@
+import { CHANGE_KINDS, type Change } from "@quayside/core/engine";
+import { openChannel } from "../tabs/page-lifecycle.ts";
+import type { UpgradeProgress } from "./connection.ts";
+
+/** Posted while a tab upgrades the database. Older code ignores a message that is no array. */
+interface Upgrading {
+  readonly upgrading: UpgradeProgress;
+}
+
+type Listener = (changes: readonly Change[]) => void;
+
+/**
+ * Least time from one message to the next, in ms: to post one costs a tenth of an awaited add. What is announced
+ * meanwhile goes with the next message, and what is announced again goes once.
+ */
+const PAUSE_MS = 10;
+
+/** Tells the other tabs and workers of the site what changed. Where there is no `BroadcastChannel`, nobody is told. */
+export class Announcements {
+  readonly #name: string;
+  readonly #upgrading: (progress: UpgradeProgress) => void;
+  readonly #listeners = new Set<Listener>();
+  readonly #queues = new Set<string>();
+  #channel: BroadcastChannel | undefined;
+  #closed = false;
+  #self: MessageChannel | undefined;
+  /** By what they say, so that each is said once. */
+  readonly #unsent = new Map<string, Change>();
+  /** The task that posts a message is on its way. */
+  #posting = false;
+  /** Runs while the last message is too recent for another. */
+  #pause: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param upgrading told of the progress of an upgrade in another tab. */
+  constructor(name: string, upgrading: (progress: UpgradeProgress) => void = () => {}) {
+    this.#name = name;
+    this.#upgrading = upgrading;
+  }
+
+  /** Tells the other tabs how far the upgrade of the database is, so that they wait for it. */
+  tellUpgrade(progress: UpgradeProgress): void {
+    this.#post({ upgrading: progress });
+  }
+
+  announce(changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    this.#remember(changes);
+    if (!this.#open()) return;
+    for (const change of changes) this.#unsent.set(JSON.stringify(change), change);
+    // A hidden page does not pause: its timers wait a second, or a minute.
+    if (!this.#posting && (this.#pause === undefined || isHidden())) this.#afterwards();
+  }
+
+  watch(listener: Listener): () => void {
+    // Its own function for each call, so that stopping one of two equal listeners leaves the other.
+    const own: Listener = (changes) => listener(changes);
+    this.#listeners.add(own);
+    this.#open();
+    return () => void this.#listeners.delete(own);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#listeners.clear();
+    this.#hangUp();
+    if (typeof document === "undefined") return;
+    removeEventListener("pagehide", this.#hangUp);
+    removeEventListener("pageshow", this.#pickUp);
+  }
+
+  readonly #hangUp = (): void => {
+    this.#send();
+    clearTimeout(this.#pause);
+    this.#pause = undefined;
+    this.#posting = false;
+    this.#channel?.close();
+    this.#channel = undefined;
+    this.#self?.port1.close();
+    this.#self = undefined;
+  };
+
+  /** Nobody knows what was said meanwhile: anything may have changed in any queue that was ever spoken of. */
+  readonly #pickUp = ({ persisted }: PageTransitionEvent): void => {
+    if (!persisted || this.#listeners.size === 0) return;
+    this.#open();
+    this.#tell([...this.#queues].flatMap((queue) => CHANGE_KINDS.map((kind) => ({ queue, kind }))));
+  };
+
+  /** As a task of its own, after whoever made the change has gone on, into its next transaction perhaps. */
+  #afterwards(): void {
+    this.#posting = true;
+    if (!this.#self) {
+      this.#self = new MessageChannel();
+      this.#self.port2.onmessage = () => this.#sendAndPause();
+    }
+    this.#self.port1.postMessage(undefined);
+  }
+
+  #sendAndPause(): void {
+    this.#posting = false;
+    clearTimeout(this.#pause);
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      if (this.#unsent.size > 0) this.#sendAndPause();
+    }, PAUSE_MS);
+    this.#send();
+  }
+
+  #send(): void {
+    const changes = [...this.#unsent.values()];
+    this.#unsent.clear();
+    if (changes.length > 0) this.#post(changes);
+  }
+
+  #post(message: readonly Change[] | Upgrading): void {
+    try {
+      this.#channel?.postMessage(message);
+    } catch {
+      // A page that is going away: best effort is the contract.
+    }
+  }
+
+  #tell(changes: readonly Change[]): void {
+    for (const listener of [...this.#listeners]) listener(changes);
+  }
+
+  #remember(changes: readonly Change[]): void {
+    for (const { queue } of changes) this.#queues.add(queue);
+  }
+
+  #open(): BroadcastChannel | undefined {
+    if (this.#closed || this.#channel) return this.#channel;
+    this.#channel = openChannel(this.#name);
+    if (!this.#channel) return undefined;
+    // A message drops its page from the back/forward cache (https://web.dev/articles/bfcache#broadcastchannel).
+    if (typeof document !== "undefined") {
+      addEventListener("pagehide", this.#hangUp);
+      addEventListener("pageshow", this.#pickUp);
+    }
+    this.#channel.onmessage = ({ data }) => {
+      const progress = (data as Partial<Upgrading> | null)?.upgrading;
+      if (progress) this.#upgrading(progress);
+      // Other code of the site may use the name too.
+      if (!Array.isArray(data)) return;
+      this.#remember(data);
+      this.#tell(data);
+    };
+    return this.#channel;
+  }
+}
+
+const isHidden = (): boolean => typeof document !== "undefined" && document.visibilityState === "hidden";

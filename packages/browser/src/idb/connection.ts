@@ -1,0 +1,231 @@
+import { type QuaysideError, systemClock } from "@quayside/core";
+import { COLLECTION_NAMES } from "@quayside/core/engine";
+import { EngineFailure, nameOf, unavailable } from "./idb-errors.ts";
+import { keepReserve, spendReserve } from "./space-reserve.ts";
+import { toText } from "./text-keys.ts";
+
+/** How long an upgrade goes on between two reports of it. */
+const TELL_MS = 1_000;
+
+/** How many of the records an upgrade of the database has brought up to date. */
+export interface UpgradeProgress {
+  done: number;
+  total: number;
+}
+
+/** Called with the error when newer code has upgraded the database, without one when it can be used again. */
+export type VersionListener = (error: QuaysideError | undefined) => void;
+
+/** Raise it with every change of the object stores, and say in `upgrade` how to get there from each older one. */
+const SCHEMA_VERSION = 2;
+/** Records that an upgrade has in memory at once. */
+const UPGRADE_STEP = 1_000;
+
+/**
+ * One connection to one database: opened when it is first needed, and again after the engine or another tab took it
+ * away. It never keeps another tab from upgrading or deleting the database.
+ */
+export class Connection {
+  readonly #name: string;
+  readonly #patienceMs: number;
+  readonly #upgrading: (progress: UpgradeProgress) => void;
+  /** Each restarts the timeout of one caller that waits for the database to open. */
+  readonly #waits = new Set<() => void>();
+  #opening: Promise<IDBDatabase> | undefined;
+  #open: IDBDatabase | undefined;
+  /** The reserve was given up, and is to be made again before jobs are added. */
+  reserveSpent = false;
+  /** Told when newer code has upgraded the database, and when it can be used again. */
+  readonly #versionListeners = new Set<VersionListener>();
+  #outdated = false;
+  /** From the first opening on, a database that is not there has been deleted, and with it what the queue held. */
+  #wasThere = false;
+
+  constructor(name: string, patienceMs: number, upgrading: (progress: UpgradeProgress) => void) {
+    this.#name = name;
+    this.#patienceMs = patienceMs;
+    this.#upgrading = upgrading;
+  }
+
+  /** An upgrade goes on, here or in another tab: who waits for the database waits for it, however long it takes. */
+  progressed(): void {
+    for (const wait of [...this.#waits]) wait();
+  }
+
+  /** The connection, where there is one. */
+  get opened(): IDBDatabase | undefined {
+    return this.#open;
+  }
+
+  /**
+   * Answers the open connection or makes one. After a failure the next call tries again.
+   *
+   * @throws {QuaysideError} when the database is deleted, of a newer version, or kept from being opened.
+   * @throws {EngineFailure} when the engine failed.
+   */
+  async open(): Promise<IDBDatabase> {
+    if (this.#open) return this.#open;
+    this.#opening ??= this.#connect().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#patiently(this.#opening);
+  }
+
+  /** Makes room on a full disk; answers whether it may have. */
+  spendReserve(): Promise<boolean> {
+    this.reserveSpent = true;
+    return spendReserve();
+  }
+
+  /** @throws {EngineFailure} while there is no room for the reserve that was given up. */
+  async restoreReserve(): Promise<void> {
+    if (!(await keepReserve())) throw new EngineFailure(new DOMException("No reserve is left.", "QuotaExceededError"));
+    this.reserveSpent = false;
+  }
+
+  /** See `IndexedDbStore.watchVersion`. */
+  watchVersion(listener: VersionListener): () => void {
+    this.#versionListeners.add(listener);
+    return () => this.#versionListeners.delete(listener);
+  }
+
+  #tellVersion(error?: QuaysideError): void {
+    if (this.#outdated === (error !== undefined)) return;
+    this.#outdated = error !== undefined;
+    for (const listener of [...this.#versionListeners]) listener(error);
+  }
+
+  /** Lets this connection go, unless a newer one has taken its place already. Its transactions finish first. */
+  discard(database: IDBDatabase): void {
+    database.close();
+    if (this.#open !== database) return;
+    this.#open = undefined;
+    this.#opening = undefined;
+  }
+
+  /** Lets go of whatever connection there is, or is going to be. */
+  close(): void {
+    // One that fails to open needs no closing, and has told its caller why.
+    this.#opening?.then((database) => this.discard(database)).catch(() => {});
+  }
+
+  async #connect(): Promise<IDBDatabase> {
+    let lost: "deleted" | "damaged" | undefined;
+    let stopTelling = () => {};
+    const progress = { done: 0, total: 0 };
+    try {
+      const opening = indexedDB.open(this.#name, SCHEMA_VERSION);
+      opening.onupgradeneeded = (event) => {
+        if (event.oldVersion === 0 && this.#wasThere) lost = "deleted";
+        // Chromium's own: it had to throw a damaged database away, and says so this once.
+        else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
+        const transaction = opening.transaction as IDBTransaction;
+        // Aborts the upgrade, so that a database which was deleted meanwhile stays deleted.
+        if (lost) transaction.abort();
+        else {
+          stopTelling = this.#tellUpgrade(progress);
+          upgrade(transaction, event.oldVersion, progress)
+            .catch(() => transaction.abort())
+            // It was aborted already.
+            .catch(() => {});
+        }
+      };
+      const database = await answered(opening);
+      database.onclose = () => this.discard(database);
+      database.onversionchange = ({ newVersion }) => {
+        this.discard(database);
+        // Opened again it is open again if that fails, and refused once it is done.
+        if (newVersion !== null && this.#versionListeners.size > 0) this.open().catch(() => {});
+      };
+      this.#open = database;
+      this.#wasThere = true;
+      keepReserve().catch(() => {});
+      this.#tellVersion();
+      return database;
+    } catch (error) {
+      if (lost) throw unavailable(this.#name, lost);
+      if (nameOf(error) === "VersionError") {
+        const newer = unavailable(this.#name, "newer_version", error);
+        this.#tellVersion(newer);
+        throw newer;
+      }
+      throw new EngineFailure(error);
+    } finally {
+      stopTelling();
+    }
+  }
+
+  /** Tells how far an upgrade is, again and again while it goes on. A new database has nothing to upgrade. */
+  #tellUpgrade(progress: UpgradeProgress): () => void {
+    let stop = () => {};
+    const tell = () => {
+      if (progress.total > 0) this.#upgrading({ ...progress });
+      this.progressed();
+      stop = systemClock.after(Math.min(TELL_MS, this.#patienceMs / 3), tell);
+    };
+    tell();
+    return () => {
+      stop();
+      if (progress.total > 0) this.#upgrading({ ...progress });
+    };
+  }
+
+  /**
+   * An open request waits without end while another tab deletes or upgrades the database and a third does not let go of
+   * it (a frozen one, say); engines have had bugs of that kind too. The request stays, for the next who asks.
+   */
+  #patiently(opening: Promise<IDBDatabase>): Promise<IDBDatabase> {
+    return new Promise((resolve, reject) => {
+      let stop = () => {};
+      const wait = () => {
+        stop();
+        stop = systemClock.after(this.#patienceMs, () => reject(unavailable(this.#name, "blocked")));
+      };
+      wait();
+      this.#waits.add(wait);
+      const end = () => {
+        stop();
+        this.#waits.delete(wait);
+      };
+      opening.then(resolve, reject).finally(end);
+    });
+  }
+}
+
+const answered = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+/**
+ * Builds the object stores from core's declaration. A record's key stands beside it, as text: for a key that it would
+ * have to look up in the record, Chromium makes another copy of that with every put. And no index.
+ */
+async function upgrade(transaction: IDBTransaction, oldVersion: number, progress: UpgradeProgress): Promise<void> {
+  const { db } = transaction;
+  const before = oldVersion === 1 ? COLLECTION_NAMES.map((collection) => transaction.objectStore(collection)) : [];
+  for (const store of before) {
+    progress.total += await answered(store.count());
+    store.name += "/1";
+  }
+  for (const collection of COLLECTION_NAMES) db.createObjectStore(collection);
+  for (const [index, store] of before.entries()) {
+    await copy(store, transaction.objectStore(COLLECTION_NAMES[index] as string), progress);
+    db.deleteObjectStore(store.name);
+  }
+}
+
+/** In version 1 the keys were those of the records themselves. */
+async function copy(from: IDBObjectStore, to: IDBObjectStore, progress: UpgradeProgress): Promise<void> {
+  let range: IDBKeyRange | null = null;
+  for (;;) {
+    const records: readonly { readonly key: (string | number)[] }[] = await answered(from.getAll(range, UPGRADE_STEP));
+    for (const record of records) to.put(record, toText(record.key));
+    progress.done += records.length;
+    const last = records[UPGRADE_STEP - 1];
+    if (!last) return;
+    range = IDBKeyRange.lowerBound(last.key, true);
+  }
+}

@@ -1,0 +1,84 @@
+import { type Clock, everything, type NextCron, systemClock } from "@quayside/core";
+import { StoreDriver, type StoreDriverOptions } from "@quayside/core/engine";
+import { checkOption } from "../check-option.ts";
+import { type ConnectivityOptions, connectivity } from "../connectivity.ts";
+import { tabs } from "../tabs/web-lock-liveness.ts";
+import { Attendance, type TabsOption } from "../tabs/worker-activity.ts";
+import type { VersionListener } from "./connection.ts";
+import { IndexedDbStore, type IndexedDbStoreOptions } from "./indexed-db-store.ts";
+
+export interface IndexedDbDriverOptions extends IndexedDbStoreOptions, ConnectivityOptions {
+  /**
+   * Which of the site's tabs run the workers of this name: `all` that have one (the default), or one `leader` at a time.
+   * The others stand in line, and the next takes over when the leader is closed, crashes, navigates away, is put aside or
+   * stays frozen for 40 s. One driver a tab is meant, with as many queues as you like.
+   */
+  readonly tabs?: TabsOption;
+  /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */
+  readonly cron?: NextCron;
+  /** For tests: a clock that is moved by hand. */
+  readonly clock?: Clock;
+  /** For tests: in [0, 1); a seeded one repeats a run. */
+  readonly random?: () => number;
+}
+
+/**
+ * A driver that keeps its jobs in IndexedDB: they survive reload, crash and closed tabs. All tabs and workers of the
+ * site that use the same name work on the same jobs; each may run workers of its own. What a tab that crashed was working
+ * on is taken up by the others within moments; a page that goes away or into the back/forward cache aborts its handlers
+ * and gives their jobs back, and works on when it is shown again.
+ *
+ * Its errors are those of `IndexedDbStore`: `storage_full`, `storage_unavailable`, `closed`.
+ *
+ * @example
+ * const driver = indexedDbDriver({ name: "my-app", tabs: "leader" });
+ * const queue = new Queue<Jobs>("uploads", driver);
+ * await queue.addJob("resize", { url, width: 640 });
+ */
+export function indexedDbDriver(options: IndexedDbDriverOptions): IndexedDbDriver {
+  return new IndexedDbDriver(options);
+}
+
+/** See `indexedDbDriver`. */
+export class IndexedDbDriver extends StoreDriver {
+  /** The name that stores, locks and channels of these records share. */
+  readonly name: string;
+  readonly #store: IndexedDbStore;
+  readonly #attendance: Attendance;
+  readonly #options: StoreDriverOptions;
+
+  constructor({ clock, random, cron, tabs: mode = "all", probe, ...options }: IndexedDbDriverOptions) {
+    checkOption("tabs", mode, mode === "all" || mode === "leader", '"all" or "leader"');
+    const store = new IndexedDbStore(options);
+    const attendance = new Attendance(options.name, mode, clock ?? systemClock);
+    const own = { plugins: everything(cron), ...(clock && { clock }), ...(random && { random }) };
+    super(store, {
+      ...tabs(options.name),
+      attend: (shift) => attendance.attend(shift),
+      connectivity: connectivity({ probe }),
+      ...own,
+    });
+    this.name = options.name;
+    this.#store = store;
+    this.#attendance = attendance;
+    this.#options = own;
+    store.watchVersion((error) => void attendance.outdate(error));
+  }
+
+  /** Gives back what workers here hold, and the lead, then closes the store. Workers that were not stopped stop. */
+  override async close(): Promise<void> {
+    const stopWorkers = await this.#attendance.close();
+    await super.close();
+    stopWorkers();
+  }
+
+  /** See `IndexedDbStore.watchVersion`. */
+  watchVersion(listener: VersionListener): () => void {
+    return this.#store.watchVersion(listener);
+  }
+
+  /** A driver on the same jobs and the same connection of which every call is on disk before it resolves. */
+  strict(): StoreDriver {
+    return new StoreDriver(this.#store.strict(), this.#options);
+  }
+}

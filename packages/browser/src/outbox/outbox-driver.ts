@@ -1,0 +1,271 @@
+import {
+  type Clock,
+  type Driver,
+  type JobCounts,
+  type JobPage,
+  type JobRecord,
+  QuaysideError,
+  type Schedule,
+  systemClock,
+} from "@quayside/core";
+import {
+  type Change,
+  type Command,
+  type CommandReply,
+  checkName,
+  checkPathName,
+  type Enlistment,
+  type EnqueueReceipt,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type ListQuery,
+  type NewJob,
+  type NumberedRequest,
+} from "@quayside/core/engine";
+import { databaseName } from "../idb/database-name.ts";
+import { IndexedDbDriver } from "../idb/indexed-db-driver.ts";
+import { OutboxEmitter, type OutboxEvents } from "./events.ts";
+import { Forwarder } from "./forwarder.ts";
+import { OutboxNames } from "./names.ts";
+import { Undelivered } from "./outbox-store.ts";
+import type { Reach } from "./status-channel.ts";
+
+export interface OutboxDriverOptions {
+  /** Where jobs lie until the remote has them. An `IndexedDbDriver` is used with strict durability, whatever its own. */
+  readonly local: Driver;
+  /** Where they go: an `httpDriver`, say. */
+  readonly remote: Driver;
+  /**
+   * Whose jobs these are: the signed-in user, say. Jobs of other partitions of the same local store are neither seen nor
+   * forwarded by this driver. Default: one for all.
+   */
+  readonly partition?: string;
+  /**
+   * Name of the remote. Jobs added for one remote are never sent to another: they wait, and `elsewhere` reports them.
+   * Default: the URL of an `httpDriver`, `""` for a driver without a `url`. Drivers without a `url` that share a local store
+   * and a partition need a name each. When a URL changes, pass the old URL here to send the jobs that wait under it.
+   *
+   * Jobs of an earlier version, which had no names, go to the first outbox that opens on the database.
+   */
+  readonly remoteName?: string;
+  /** For tests: a clock that is moved by hand. */
+  readonly clock?: Clock;
+  /** For tests: in [0, 1). */
+  readonly random?: () => number;
+}
+
+/**
+ * How things stand, for a page to show. `lastError` says why the last attempt to forward did not get through, in
+ * whichever tab, and is absent since one did.
+ */
+export interface OutboxState extends Reach {
+  /** Jobs that the remote has not received yet. */
+  readonly pending: number;
+  /** Jobs that the remote refused. */
+  readonly failed: number;
+  /** Other remotes that jobs of this partition wait for, where there are any. */
+  readonly elsewhere?: readonly { readonly remote: string; readonly pending: number }[];
+}
+
+/**
+ * A driver made of two: jobs are added to a local store, durably and without a network, and forwarded to a remote, in
+ * the order of the queue, each once, under the ids that they were given here. See `OutboxDriver`.
+ *
+ * @example
+ * const driver = outboxDriver({
+ *   local: indexedDbDriver({ name: "my-app" }),
+ *   remote: httpDriver({ url: "/api/queues", token }),
+ *   partition: user.id,
+ * });
+ * const mail = new Queue<Jobs>("mail", driver);
+ * const id = await mail.addJob("email", { to, subject, body });   // offline, too
+ * driver.on("refused", ({ id, error }) => show(id, error));
+ */
+export function outboxDriver(options: OutboxDriverOptions): OutboxDriver {
+  return new OutboxDriver(options);
+}
+
+/**
+ * - `enqueue` resolves when the jobs are on disk here. Flows are refused: their jobs must be added together, there.
+ * - `get`, `list`, `counts` and commands on jobs ask the outbox for what is not delivered, the remote for the rest. An
+ *   undelivered job is `waiting`, `blockedBy: "outbox"`; one that the remote refused is `failed`, with what it said.
+ * - All else (`exchange`, `nextWake`, `schedules`, settings) is the remote's, so a `Worker` works the remote queue.
+ *   Out of reach, these reject with `network`.
+ * - A cancel of a job that is being sent is asked for here and, after the answer, there.
+ *
+ * A batch whose answer was lost is sent again exactly as it was, and the remote knows it by its mark, for 90 days.
+ *
+ * Only the API's own word fails a job: problem details that say what is wrong with it, or that this token may not add it
+ * (403 `forbidden`), and a limit on the size (413). While nobody is signed in (401, a token function that answers
+ * nothing), or something on the way refuses (403 from a firewall, a portal), the queue is held and nothing fails:
+ * `state().paused` is `"auth"`, `paused` and `resumed` tell of it. So it is while the token is of another subject than the
+ * one for whom a batch was sent whose answer was lost (`wrong_subject`): sent for both, it would be added twice. It is tried
+ * again now and then, and at once by `forward()`. All else, whatever it says and however long it lasts, is tried again after 1 s, 2 s, 4 s … up to 5
+ * minutes, or later if the server asks for it. `close` closes both drivers.
+ */
+export class OutboxDriver implements Driver {
+  readonly #local: Driver;
+  readonly #opened: readonly Driver[];
+  readonly #remote: Driver;
+  readonly #names: OutboxNames;
+  readonly #events = new OutboxEmitter();
+  readonly #undelivered: Undelivered;
+  readonly #forwarder: Forwarder;
+
+  constructor(options: OutboxDriverOptions) {
+    const { local, remote, partition = "default", clock = systemClock, random = Math.random } = options;
+    const { remoteName = urlOf(remote) } = options;
+    checkName(partition, "partition");
+    const stored = local instanceof IndexedDbDriver;
+    this.#local = stored ? local.strict() : local;
+    this.#opened = stored ? [this.#local, local, remote] : [local, remote];
+    this.#remote = remote;
+    this.#names = new OutboxNames(partition, remoteName);
+    const parts = { names: this.#names, local: this.#local, remote, clock, random, events: this.#events };
+    this.#undelivered = new Undelivered({ ...parts, partition, remoteName });
+    const lock = stored ? `${databaseName(local.name)}:${this.#names.register}` : undefined;
+    this.#forwarder = new Forwarder({ ...parts, undelivered: this.#undelivered, lock });
+    if (stored) local.watchVersion((error) => this.#forwarder.outdate(error));
+  }
+
+  /** Returns the function that stops it. Events are of the tab that forwards. */
+  on<Name extends keyof OutboxEvents>(name: Name, listener: (event: OutboxEvents[Name]) => void): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  /** How things stand now: ask again after an event, or when `watch` calls back. */
+  async state(): Promise<OutboxState> {
+    const totals = await this.#undelivered.totals(await this.#undelivered.lanes());
+    const elsewhere = await this.#undelivered.elsewhere();
+    return { ...totals, ...this.#forwarder.reach, ...(elsewhere.length > 0 && { elsewhere }) };
+  }
+
+  /**
+   * Tries now what waits to be tried again: when somebody has signed in, for a button, or at a sign of the network that
+   * only the app knows. A server that has asked for more time (`Retry-After`) gets it all the same.
+   */
+  forward(): void {
+    this.#forwarder.hurry();
+  }
+
+  /**
+   * Removes all that this partition holds here for this remote, at sign-out: what was not delivered will not be, unless
+   * it was being sent at this moment. Other partitions stay, and what waits for other remotes. A job that is added
+   * meanwhile is either removed too, or in the outbox as any other: `state()` says which.
+   */
+  purge(): Promise<void> {
+    return this.#forwarder.purge();
+  }
+
+  async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
+    if (jobs.length === 0) return [];
+    jobs.forEach(checkJob);
+    const receipts = await this.#undelivered.add(jobs, request);
+    this.#forwarder.added();
+    return receipts;
+  }
+
+  async get(queue: string, id: string): Promise<JobRecord | undefined> {
+    return (await this.#undelivered.get(queue, id)) ?? this.#remote.get(queue, id);
+  }
+
+  /** What is not delivered first, on pages of its own: they need no network. */
+  async list({ cursor, ...query }: ListQuery): Promise<JobPage> {
+    const { stage, at } = cursor === undefined ? { stage: 0 } : readCursor(cursor);
+    const here = stage === undefined ? undefined : await this.#undelivered.list({ ...query, ...at }, stage);
+    if (!here) {
+      const page = await this.#remote.list({ ...query, ...(stage === undefined && at) });
+      return page.cursor === undefined ? page : { ...page, cursor: writeCursor(undefined, page.cursor) };
+    }
+    return { jobs: here.jobs, cursor: writeCursor(here.next, here.cursor) };
+  }
+
+  async counts(queue: string): Promise<JobCounts> {
+    const [here, there] = await Promise.all([this.#undelivered.counts(queue), this.#remote.counts(queue)]);
+    return {
+      ...there,
+      waiting: here.waiting + there.waiting,
+      failed: here.failed + there.failed,
+      cancelled: here.cancelled + there.cancelled,
+    };
+  }
+
+  async command(command: Command): Promise<CommandReply> {
+    if ("id" in command) return (await this.#undelivered.command(command)) ?? this.#remote.command(command);
+    if (command.type !== "clear" && command.type !== "retryAll") return this.#remote.command(command);
+    const here = await this.#undelivered.commandAll(command);
+    const { affected, ...rest } = await this.#remote.command(command);
+    return { ...rest, affected: here + affected };
+  }
+
+  exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    return this.#remote.exchange(request);
+  }
+
+  schedules(queue: string): Promise<readonly Schedule[]> {
+    return this.#remote.schedules(queue);
+  }
+
+  nextWake(queues: readonly string[]): Promise<number | undefined> {
+    return this.#remote.nextWake(queues);
+  }
+
+  async enlist(worker: string): Promise<Enlistment> {
+    return (await this.#remote.enlist?.(worker)) ?? { liveness: "time", leave() {} };
+  }
+
+  watch(listener: (change: Change) => void, closed?: () => void): () => void {
+    const unwatch = [
+      this.#remote.watch(listener, closed),
+      this.#local.watch(({ queue: local, kind }) => {
+        const queue = this.#undelivered.namesOf(local)?.target(local);
+        if (queue !== undefined && kind !== "active") listener({ queue, kind });
+      }),
+    ];
+    return () => {
+      for (const stop of unwatch) stop();
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#forwarder.stop();
+    for (const driver of this.#opened) await driver.close();
+  }
+}
+
+/** The URL of a driver that has one, in full: the same for all pages of the site. */
+function urlOf(remote: Driver): string {
+  const { url } = remote as { readonly url?: unknown };
+  if (typeof url !== "string") return "";
+  try {
+    return new URL(url, globalThis.location?.href).href;
+  } catch {
+    return url;
+  }
+}
+
+/** What the remote would refuse later, said now. */
+function checkJob({ queue, flow, dedupe, group }: NewJob): void {
+  checkPathName(queue, "queue");
+  if (dedupe) checkName(dedupe.key, "dedupe.key");
+  if (group) checkName(group.key, "group.key");
+  if (flow) {
+    throw new QuaysideError(
+      "invalid_option",
+      "The jobs of a flow are added together, which an outbox cannot do: add them on the remote's own driver.",
+      { option: "flow" },
+    );
+  }
+}
+
+/** `stage` undefined: the remote's. */
+const writeCursor = (stage: number | undefined, cursor: string | undefined): string =>
+  `${stage ?? "remote"}:${cursor ?? ""}`;
+
+function readCursor(cursor: string): { readonly stage?: number; readonly at?: { readonly cursor: string } } {
+  const [, stage, at] = /^(\d+|remote):(.*)$/s.exec(cursor) ?? [];
+  if (stage === undefined) {
+    throw new QuaysideError("invalid_option", "cursor is not one that a list call has answered.", { option: "cursor" });
+  }
+  return { ...(stage !== "remote" && { stage: Number(stage) }), ...(at && { at: { cursor: at } }) };
+}

@@ -1,0 +1,119 @@
+import type { Clock } from "@quayside/core";
+import type { Shift } from "@quayside/core/engine";
+import { databaseName } from "../idb/database-name.ts";
+import { Leadership } from "./leadership.ts";
+
+/** Which tabs run workers: `all`, or one `leader` at a time. */
+export type TabsOption = "all" | "leader";
+
+/**
+ * When the workers of a page may work: while the page is there (not in the back/forward cache, not on its way out) and,
+ * where one tab works for all, while it is that tab. An urgent shift (a drain, the next job) does not wait for the lead.
+ */
+export class Attendance {
+  /** All shifts; true: it has begun. */
+  readonly #shifts = new Map<Shift, boolean>();
+  readonly #leadership: Leadership | undefined;
+  #away = false;
+  #closed = false;
+  /** Why this tab does not work any more: its store was upgraded by newer code. */
+  #outdated: unknown;
+
+  constructor(name: string, mode: TabsOption, clock: Clock) {
+    if (mode === "leader") {
+      this.#leadership = new Leadership(`${databaseName(name)}:leader`, clock, () => this.#decide());
+    }
+  }
+
+  /** See `Driver.attend`. */
+  attend(shift: Shift): () => void {
+    if (this.#closed) {
+      // Is refused by the driver.
+      shift.begin();
+      return () => {};
+    }
+    if (this.#shifts.size === 0) this.#arrive();
+    this.#shifts.set(shift, false);
+    this.#seek();
+    // It may not begin: says why.
+    if (this.#outdated !== undefined && !shift.urgent) void shift.end(this.#outdated);
+    void this.#decide();
+    return () => {
+      if (!this.#shifts.delete(shift)) return;
+      this.#seek();
+      if (this.#shifts.size === 0) this.#depart();
+    };
+  }
+
+  /** Ends all shifts and gives up the lead because of this error, which workers report. Undefined: they may work again. */
+  async outdate(error: unknown): Promise<void> {
+    this.#outdated = error;
+    if (error === undefined) this.#seek();
+    await this.#decide(error);
+    if (this.#outdated !== undefined) this.#leadership?.resign();
+  }
+
+  /** Ends all shifts and gives up the lead. Answers what stops the workers, once the driver is closed. */
+  async close(): Promise<() => void> {
+    this.#closed = true;
+    this.#away = true;
+    const shifts = [...this.#shifts.keys()];
+    const ended = this.#decide();
+    this.#leadership?.resign();
+    await ended;
+    this.#depart();
+    return () => {
+      // What they ask for now is refused with `closed`, which stops a worker.
+      for (const shift of shifts) if (this.#shifts.has(shift)) shift.begin();
+    };
+  }
+
+  #arrive(): void {
+    // Workers have no such events: what a worker holds goes with the page that owns it.
+    if (typeof document === "undefined") return;
+    addEventListener("pagehide", this.#hide);
+    addEventListener("pageshow", this.#show);
+  }
+
+  #depart(): void {
+    if (typeof document === "undefined") return;
+    removeEventListener("pagehide", this.#hide);
+    removeEventListener("pageshow", this.#show);
+  }
+
+  /** In line for the lead while a shift needs it. */
+  #seek(): void {
+    const wanted = [...this.#shifts.keys()].some(({ urgent }) => !urgent);
+    if (!wanted) this.#leadership?.resign();
+    else if (!this.#away && this.#outdated === undefined) this.#leadership?.seek();
+  }
+
+  readonly #hide = (): void => {
+    this.#away = true;
+    // The lock that makes it the leader goes last: until then the jobs of the others are not for this tab's taking.
+    void this.#decide().finally(() => {
+      if (this.#away) this.#leadership?.resign();
+    });
+  };
+
+  readonly #show = (): void => {
+    if (!this.#away) return;
+    this.#away = false;
+    this.#seek();
+    void this.#decide();
+  };
+
+  /** Begins or ends the shifts for which that is due. What an end does at once it has done when this returns. */
+  async #decide(cause?: unknown): Promise<void> {
+    const leading = this.#outdated === undefined && (this.#leadership?.leading ?? true);
+    const ending: Promise<void>[] = [];
+    for (const [shift, begun] of [...this.#shifts]) {
+      const may = !this.#away && (leading || shift.urgent === true);
+      if (may === begun) continue;
+      this.#shifts.set(shift, may);
+      if (may) shift.begin();
+      else ending.push(shift.end(cause));
+    }
+    await Promise.allSettled(ending);
+  }
+}

@@ -1,0 +1,133 @@
+import type { StoredJob } from "../job/job-record.ts";
+import { memberName } from "../job/member-name.ts";
+import type { NewJob } from "../job/new-job.ts";
+import { readyStored } from "../job/transitions.ts";
+import { locate, type Move } from "./job-writer.ts";
+import type { Program } from "./store.ts";
+import type { Turn } from "./transaction.ts";
+import type { EnqueueReceipt } from "./verbs.ts";
+
+/** A plugin's part in one add. The engine calls its methods in this order. */
+export interface AddPart {
+  /** The indexes of the jobs, in the order in which they are to be added. */
+  readonly order?: readonly number[];
+  /** Jobs that may stand already, beside those with ids of the caller's: they are looked up together. */
+  readonly mayStand?: readonly Named[];
+  /** A job whose turn it is: answers its receipt, or the job as it is to be added. */
+  next?(index: number, job: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }>;
+  /** Answers for a job that is not to be stored, because another stands for it; undefined: it is to be stored. */
+  answer?(job: NewJob): Program<EnqueueReceipt | undefined>;
+  /** A job is to be stored. */
+  added?(job: StoredJob): void;
+  /** All receipts are known, nothing is written yet: may change what is to be stored. */
+  bind?(): Program<void>;
+  /** Writes its own records, before the jobs are stored. */
+  save?(): Program<void>;
+  /** The jobs are stored. */
+  stored?(): Program<void>;
+}
+
+type Named = Pick<StoredJob, "queue" | "id">;
+
+/** One add in the making: what it stores, and what it changes of jobs that stand. */
+export class Adding {
+  readonly turn: Turn;
+  readonly jobs: readonly NewJob[];
+  /** One for each job, as far as they are known. */
+  readonly receipts: EnqueueReceipt[] = [];
+  /** Jobs to be stored. */
+  placed: StoredJob[] = [];
+  parts: readonly AddPart[] = [];
+  /** Ended jobs whose ids are to be given to new ones. */
+  readonly stale: StoredJob[] = [];
+  /** Jobs that stand and are changed, by `memberName`. */
+  readonly #changes = new Map<string, Move>();
+  /** Jobs that stand, or (undefined) that this add stores, by `memberName`. */
+  #taken = new Map<string, StoredJob | undefined>();
+
+  constructor(turn: Turn, jobs: readonly NewJob[]) {
+    this.turn = turn;
+    this.jobs = jobs;
+  }
+
+  /** Looks up which of the ids are taken. */
+  *load(): Program<void> {
+    const own = this.jobs.flatMap(({ queue, id }) => (id === undefined ? [] : { queue, id }));
+    this.#taken = yield* locateAll([...own, ...this.parts.flatMap(({ mayStand = [] }) => mayStand)]);
+  }
+
+  /** The job that had this id when the add began; undefined also where this add took it. */
+  taken(named: Named): StoredJob | undefined {
+    return this.#taken.get(memberName(named));
+  }
+
+  /** Takes the id of a job that has ended and belongs to nobody any more. */
+  renew(ended: StoredJob): void {
+    this.stale.push(ended);
+    this.#taken.delete(memberName(ended));
+  }
+
+  /** A job as this add leaves it. */
+  *standing(named: Named): Program<StoredJob | undefined> {
+    const own = this.placed.find((job) => job.queue === named.queue && job.id === named.id);
+    return own ?? this.changed(named) ?? (yield* locate(named.queue, [named.id]))[0];
+  }
+
+  /** A job that stood before, as this add has changed it. */
+  changed(named: Named): StoredJob | undefined {
+    return this.#changes.get(memberName(named))?.job;
+  }
+
+  /** Changes a job: one that is to be stored, or one that stands. */
+  change(before: StoredJob, job: StoredJob): void {
+    const index = this.placed.indexOf(before);
+    if (index >= 0) this.placed[index] = job;
+    else {
+      const name = memberName(job);
+      this.#changes.set(name, { before: this.#changes.get(name)?.before ?? before, job });
+    }
+  }
+
+  get moves(): readonly Move[] {
+    return [...this.#changes.values()];
+  }
+
+  /** Adds a job, unless another stands for it. */
+  *add(job: NewJob): Program<EnqueueReceipt> {
+    const { queue, id } = job;
+    const name = id !== undefined && memberName({ queue, id });
+    if (name && this.#taken.has(name)) return { id, deduplicated: true };
+    const receipt = (yield* this.answer(job)) ?? this.store(job);
+    if (name && !receipt.deduplicated) this.#taken.set(name, undefined);
+    return receipt;
+  }
+
+  /** Asks the plugins for the receipt of a job that is not to be stored. */
+  *answer(job: NewJob): Program<EnqueueReceipt | undefined> {
+    for (const part of this.parts) {
+      const receipt = part.answer && (yield* part.answer(job));
+      if (receipt) return receipt;
+    }
+    return undefined;
+  }
+
+  store(job: NewJob): EnqueueReceipt {
+    const stored = storedNow(this.turn, job);
+    this.placed.push(stored);
+    for (const part of this.parts) part.added?.(stored);
+    return { id: stored.id, deduplicated: false };
+  }
+}
+
+/** A new job as it is first stored. */
+export const storedNow = (turn: Turn, job: NewJob): StoredJob => readyStored(job, turn.stand(job.delayMs), turn.now);
+
+/** The jobs that stand among these, ended ones that are kept included, by `memberName`. */
+export function* locateAll(asked: readonly Named[]): Program<Map<string, StoredJob>> {
+  const found = new Map<string, StoredJob>();
+  for (const queue of new Set(asked.map((one) => one.queue))) {
+    const ids = asked.filter((one) => one.queue === queue).map(({ id }) => id);
+    for (const job of yield* locate(queue, ids)) if (job) found.set(memberName(job), job);
+  }
+  return found;
+}

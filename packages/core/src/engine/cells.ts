@@ -1,0 +1,64 @@
+import { escapePart } from "../job/job-keys.ts";
+import { after, get, put, remove, scan, startingWith } from "./operations.ts";
+import type { Program } from "./store.ts";
+
+/** Lapsed cells looked for beside each new one. */
+const SWEEP_STEP = 8;
+
+/** Names a kind of cell, within a queue (and parent) where it is listed by them. */
+export interface CellKind<V> {
+  readonly text: string;
+  /** Carries the type of the value; never there. */
+  readonly holds?: V;
+}
+
+export const kind = <V>(name: string, ...scope: readonly string[]): CellKind<V> => ({
+  text: [name, ...scope.map(escapePart)].join("/"),
+});
+
+export function* getCells<V>(of: CellKind<V>, names: readonly string[]): Program<readonly (V | undefined)[]> {
+  const cells = yield* get(
+    "cells",
+    names.map((name) => [of.text, name] as const),
+  );
+  return cells.map((cell) => cell?.value as V | undefined);
+}
+
+export function* getCell<V>(of: CellKind<V>, name: string): Program<V | undefined> {
+  const [value] = yield* getCells(of, [name]);
+  return value;
+}
+
+export function* putCells<V>(of: CellKind<V>, values: Iterable<readonly [name: string, value: V]>): Program<void> {
+  yield* put(
+    "cells",
+    [...values].map(([name, value]) => ({ key: [of.text, name] as const, value })),
+  );
+}
+
+export function* removeCells<V>(of: CellKind<V>, names: readonly string[]): Program<void> {
+  yield* remove(
+    "cells",
+    names.map((name) => [of.text, name] as const),
+  );
+}
+
+/** All cells of a kind, by name, at most `limit`. */
+export function* listCells<V>(
+  of: CellKind<V>,
+  limit: number,
+): Program<readonly { readonly name: string; readonly value: V }[]> {
+  const cells = yield* scan("cells", startingWith(of.text), limit);
+  return cells.map(({ key, value }) => ({ name: key[1], value: value as V }));
+}
+
+/** Removes cells that have lapsed: among those after `name`, as random as it is itself, or else the first. */
+export function* sweepCells(of: CellKind<{ readonly until: number }>, name: string, now: number): Program<void> {
+  const all = startingWith(of.text);
+  let next = yield* scan("cells", { from: after([...all.from, name]), to: all.to }, SWEEP_STEP);
+  if (next.length === 0) next = yield* scan("cells", all, SWEEP_STEP);
+  yield* remove(
+    "cells",
+    next.filter(({ value }) => (value as { readonly until: number }).until <= now).map(({ key }) => key),
+  );
+}

@@ -1,0 +1,62 @@
+import { readyLane } from "../job/job-keys.ts";
+import type { JobKey, StoredJob } from "../job/job-record.ts";
+import { again, isUndelayed } from "../job/transitions.ts";
+import { type Move, move } from "./job-writer.ts";
+import { after, get, scanKeys } from "./operations.ts";
+import { isAhead, ORDERS_PER_MS } from "./sequence-generator.ts";
+import type { Key, Program } from "./store.ts";
+import type { Turn } from "./transaction.ts";
+
+/**
+ * A clock that was ahead and was set back leaves jobs behind whose instants are far away: a retry of 7 s may then wait a
+ * year. The order in a job's key tells when it was placed, so its own delay is known: the job is placed again, that delay
+ * from now (R24).
+ */
+
+/** Keys looked at in one program. */
+const STEP = 256;
+
+const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
+
+/** Whether a delayed job waits for an instant that was computed from a clock far ahead of this one. */
+export const isStranded = (key: JobKey, now: number): boolean => standsAhead(key, now) && !isUndelayed(key);
+
+/** Whether a job was placed by a clock far ahead of this one. */
+export const standsAhead = (key: JobKey, now: number): boolean =>
+  isAhead(placedAt(key), now) && key[3] >= placedAt(key);
+
+/**
+ * Places such jobs again, among the next 256 keys of a queue. Answers how many, and where to go on; `null` at the end.
+ *
+ * @param fits which jobs. `isStranded` in a claim: it has taken undelayed jobs that no lease holds yet, and to move one would
+ * have it claimed twice. Absent: undelayed jobs too, so that claims need not search for them behind delayed ones.
+ */
+export function* bringBack(
+  turn: Turn,
+  queue: string,
+  from?: Key,
+  fits = standsAhead,
+): Program<{ moved: number; next: Key | null }> {
+  const lane: Key = ["ready", readyLane(queue)];
+  const keys = yield* scanKeys("jobs", { from: from ?? lane, to: after(lane) }, STEP);
+  const leases = yield* turn.leases();
+  const ahead = keys.filter((key) => fits(key, turn.now) && !leases.holderOf(key));
+  const jobs = yield* get("jobs", ahead);
+  const moves: Move[] = [];
+  for (const job of jobs) {
+    if (!job) continue;
+    const at = yield* homeOf(turn, job);
+    const delayMs = isUndelayed(job.key) ? 0 : Math.max(1, at - turn.now);
+    moves.push({ before: job, job: again(job, turn.stand(delayMs)) });
+  }
+  yield* move(turn, moves);
+  const last = keys[STEP - 1];
+  return { moved: moves.length, next: last ? after(last) : null };
+}
+
+/** When a job is due by the clock as it is now. */
+function* homeOf(turn: Turn, job: StoredJob): Program<number> {
+  let at = turn.now + job.key[3] - placedAt(job.key);
+  for (const plugin of turn.plugins.with("dueAgain")) at = yield* plugin.dueAgain(turn, job, at);
+  return at;
+}

@@ -1,0 +1,85 @@
+import { checkName, checkPathName } from "../job/job-keys.ts";
+import { checkTags } from "../job/job-options.ts";
+import type { StoredJob } from "../job/job-record.ts";
+import type { NewJob } from "../job/new-job.ts";
+import { Adding, type AddPart, storedNow } from "./add-batch.ts";
+import { forget, move, place } from "./job-writer.ts";
+import { missingPlugin, type Plugins } from "./plugin.ts";
+import type { Program } from "./store.ts";
+import type { Turn } from "./transaction.ts";
+import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
+
+/**
+ * Stores new jobs, all or none; one receipt a job, in order. Ids that are taken answer the job that stands. A numbered
+ * request that was done before answers as it did then.
+ */
+export function* enqueue(
+  turn: Turn,
+  jobs: readonly NewJob[],
+  request?: NumberedRequest,
+  admit?: Admit,
+): Program<readonly EnqueueReceipt[]> {
+  for (const job of jobs) checkNames(turn.plugins, job);
+  const work = () => addJobs(turn, jobs, admit);
+  if (!request) return yield* work();
+  const [idempotency] = turn.plugins.with("once");
+  if (!idempotency) throw missingPlugin("numbered", "request");
+  return yield* idempotency.once(turn, jobs, request, work);
+}
+
+/** Throws when these may not be stored. Asked with the jobs that are new, before anything is written. */
+export type Admit = (placed: readonly StoredJob[]) => Program<void>;
+
+/** Names become keys (R4), and not every caller is a `Queue` that has checked them. */
+export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">): void {
+  plugins.checkOwned("job option", job);
+  checkPathName(job.queue, "queue");
+  checkName(job.name, "name");
+  if (job.id !== undefined) checkPathName(job.id, "id");
+  if (job.tags) checkTags(job.tags);
+  for (const plugin of plugins.with("check")) plugin.check(job as NewJob);
+}
+
+/** Adds what is not there yet. */
+export function* addJobs(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
+  const plugins = turn.plugins.with("adding").filter(({ needs }) => !needs || jobs.some(needs));
+  if (plugins.length === 0 && jobs.every(({ id }) => id === undefined)) {
+    const placed = jobs.map((job) => storedNow(turn, job));
+    if (admit) yield* admit(placed);
+    yield* accept(turn, jobs);
+    yield* place(turn, placed, true);
+    return placed.map(({ id }) => ({ id, deduplicated: false }));
+  }
+  const adding = new Adding(turn, jobs);
+  const parts: AddPart[] = [];
+  for (const plugin of plugins) parts.push(yield* plugin.adding(adding));
+  adding.parts = parts;
+  yield* adding.load();
+  const order = parts.find((part) => part.order)?.order ?? jobs.keys();
+  for (const index of order) adding.receipts[index] = yield* addOne(adding, index);
+  for (const part of parts) if (part.bind) yield* part.bind();
+  if (admit) yield* admit(adding.placed);
+  yield* forget(turn, adding.stale);
+  yield* accept(turn, jobs);
+  yield* move(turn, adding.moves);
+  for (const part of parts) if (part.save) yield* part.save();
+  yield* place(turn, adding.placed);
+  for (const part of parts) if (part.stored) yield* part.stored();
+  return adding.receipts;
+}
+
+function* addOne(adding: Adding, index: number): Program<EnqueueReceipt> {
+  let job = adding.jobs[index] as NewJob;
+  for (const part of adding.parts) {
+    if (!part.next) continue;
+    const next = yield* part.next(index, job);
+    if ("receipt" in next) return next.receipt;
+    job = next.job;
+  }
+  return yield* adding.add(job);
+}
+
+/** Applies what the options of jobs say of more than the jobs themselves. */
+export function* accept(turn: Turn, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void> {
+  for (const plugin of turn.plugins.with("accepted")) yield* plugin.accepted(turn, jobs);
+}

@@ -1,0 +1,274 @@
+import { append } from "../job/append.ts";
+import { DEFAULTS } from "../job/defaults.ts";
+import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
+import { decodeId, queueOf } from "../job/job-keys.ts";
+import type { JobKey, JobRecord, StoredJob } from "../job/job-record.ts";
+import { type Json, utf8Bytes } from "../job/json.ts";
+import { LIMITS } from "../job/limits.ts";
+import { memberName } from "../job/member-name.ts";
+import { toJobRecord } from "../job/transitions.ts";
+import { claim } from "./claim.ts";
+import { bringBack } from "./clock-set-back.ts";
+import { effects } from "./effects.ts";
+import { end, isPlain, locate, readStretch } from "./job-writer.ts";
+import { get } from "./operations.ts";
+import { type Judge, lookAgainAt, recover } from "./recover.ts";
+import { release, settle } from "./settle.ts";
+import type { Held, Key, LeaseRecord, Program } from "./store.ts";
+import type { Turn } from "./transaction.ts";
+import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "./verbs.ts";
+
+/**
+ * One round of a worker, in the order that keeps a live worker's jobs its own: answer a repeat as before, settle what it
+ * finished, give back what it does not know, renew the rest, and only then judge other workers' leases and claim.
+ */
+export function* exchange(
+  turn: Turn,
+  request: ExchangeRequest,
+  judge: Judge,
+  stretch?: ClaimedStretch,
+  sweep?: Sweep,
+): Program<ExchangeReply> {
+  checkWorker(request.worker);
+  checkQueues(request.claim.queues);
+  const queues = request.claim.queues.map(({ queue }) => queue);
+  let ahead: readonly JobKey[] | undefined;
+  function* readAhead({ first, last, jobs }: ClaimedStretch): Program<void> {
+    ahead = yield* readStretch(first, last, jobs);
+  }
+  yield* turn.prepare(
+    queues,
+    ...(stretch && request.settle.length > 2 ? [readAhead(stretch)] : []),
+    ...(request.claim.limit > 0
+      ? turn.plugins.with("prepare").flatMap((plugin) => queues.map((queue) => plugin.prepare(turn, queue)))
+      : []),
+  );
+  turn.reply?.atMost(request.claim.bytes);
+  const leases = yield* turn.leases();
+  const before = leases.of(request.worker);
+  if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);
+
+  // Reports first: an attempt that ends in this exchange has its last words kept.
+  const reported = withReports(turn, before?.held ?? [], request.progress ?? []);
+  const { left, lost, stays } = yield* settle(turn, request.settle, reported, ahead);
+  const running = new Set(request.running);
+  const known: Held[] = [];
+  const dropped: Held[] = [];
+  for (const held of left) (running.delete(held.token) ? known : dropped).push(held);
+  yield* release(turn, dropped);
+  append(lost, running);
+  if (left.length === 0 && isFutile(request, lost))
+    return { exchange: request.exchange, jobs: [], lost, cancel: [], interrupted: [], unknown: [], futile: true };
+
+  const lease: LeaseRecord = {
+    key: [request.worker],
+    ...(request.name !== undefined && { name: request.name }),
+    liveness: request.liveness,
+    leaseMs: request.leaseMs,
+    renewedAt: turn.now,
+    expiresAt: turn.now + request.leaseMs,
+    exchange: request.exchange,
+    ...(lost.length > 0 && { lost }),
+    held: known,
+  };
+  leases.set(lease);
+
+  const { interrupted, more: unrecovered } = request.bystander
+    ? { interrupted: [], more: false }
+    : yield* recover(turn, request, judge);
+  // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
+  yield* effects(turn);
+  const swept = sweep ? yield* sweepNext(turn, queues, sweep) : false;
+  const claimed = yield* claim(turn, request.claim, lease.held, request.settle.length);
+  append(interrupted, yield* end(turn, claimed.over));
+  let followsAt = Number.POSITIVE_INFINITY;
+  for (const plugin of turn.plugins.with("claimed"))
+    followsAt = Math.min(followsAt, yield* plugin.claimed(turn, claimed.jobs));
+  const fresh = claimed.jobs.map((job, index) => toHeld(turn, job, `${request.exchange}.${index}`, claimed.alone));
+  const next = {
+    ...lease,
+    held: [...lease.held, ...fresh],
+    ...(interrupted.length > 0 && { interrupted: interrupted.map(memberName) }),
+  };
+  // An idle look, of which nobody will have to remember anything, costs no write; nor does the round of an owner who has
+  // lost all: a repeat finds it lost again.
+  const idle = next.held.length + interrupted.length + (before?.held.length ?? 0) === 0;
+  // A worker that dies with its process sends nothing again, and who finds its lease takes back what is there of its jobs:
+  // where it has only lost jobs that are there no more, the lease before says the same.
+  const deferrable =
+    request.liveness === "process" &&
+    !stays &&
+    left.length === known.length &&
+    fresh.length + interrupted.length + (request.progress?.length ?? 0) === 0;
+  if (request.leave && next.held.length === 0) leases.delete(request.worker);
+  else if (idle) leases.restore(request.worker, before);
+  else leases.set(next, deferrable);
+  for (const job of claimed.jobs) turn.changed(job.queue, "active");
+
+  // What the claim itself set free (a parent of a job that expired, say) is told to nobody else than this worker.
+  const more = yield* effects(turn);
+  const lookAt = lookAgainAt(leases.all(), request.worker, turn.now, judge);
+  const wakeAt = more || swept || unrecovered ? turn.now : Math.min(claimed.wakeAt, followsAt, lookAt);
+  return {
+    exchange: request.exchange,
+    jobs: yield* toClaimed(turn, claimed.jobs, fresh),
+    lost,
+    cancel: known.filter((held) => held.cancel).map((held) => held.token),
+    interrupted: interrupted.map((job) => toJobRecord(job, turn.now)),
+    unknown: claimed.unknown,
+    ...(claimed.closed && { alone: true }),
+    ...(wakeAt < Number.POSITIVE_INFINITY && { nextWakeMs: Math.max(0, wakeAt - turn.now) }),
+  };
+}
+
+/** Progress of the search for stranded jobs after the clock was set back, by queue: the next key, `null` at the end. */
+export type Sweep = Map<string, Key | null>;
+
+/** Brings back stranded jobs, a bounded number of keys per exchange. True when there is more to look through. */
+function* sweepNext(turn: Turn, queues: readonly string[], sweep: Sweep): Program<boolean> {
+  for (const queue of queues) {
+    const from = sweep.get(queue);
+    if (from === null) continue;
+    sweep.set(queue, (yield* bringBack(turn, queue, from)).next);
+    break;
+  }
+  return queues.some((queue) => sweep.get(queue) !== null);
+}
+
+/** All that it settles or renews is lost, and it asks for nothing else. */
+const isFutile = ({ settle, running, claim, leave }: ExchangeRequest, lost: readonly string[]): boolean =>
+  lost.length > 0 && lost.length === settle.length + running.length && claim.limit === 0 && !leave;
+
+/** Where the jobs of one claim lie, when all are of one lane and rank and their ids spell it: see `claimedStretch`. */
+export interface ClaimedStretch {
+  readonly first: JobKey;
+  readonly last: JobKey;
+  readonly jobs: number;
+}
+
+/** Read ahead by whoever made the claim, this saves the next exchange a trip to the store. */
+export function claimedStretch(jobs: readonly ClaimedJob[]): ClaimedStretch | undefined {
+  const [first, last] = [jobs[0], jobs[jobs.length - 1]].map((claimed) => claimed && keyOf(claimed));
+  return first && last && first[1] === last[1] && first[2] === last[2] ? { first, last, jobs: jobs.length } : undefined;
+}
+
+const keyOf = ({ job }: ClaimedJob): JobKey | undefined => decodeId(job.queue, job.id);
+
+/** A key in the leases, which are scanned as one range: so within printable ASCII, as random keys are. */
+export function checkWorker(worker: string): void {
+  if (!/^[!-~]{1,128}$/.test(worker)) {
+    throw refused("worker", "must be 1 to 128 characters of printable ASCII", worker);
+  }
+}
+
+/** A queue named twice would be read twice, before its jobs stand in the lease: each could be claimed twice. */
+function checkQueues(queues: ExchangeRequest["claim"]["queues"]): void {
+  if (new Set(queues.map(({ queue }) => queue)).size < queues.length)
+    throw invalidOption("claim.queues", "claim.queues names a queue twice.");
+}
+
+/** What running attempts said since the last exchange stands in the lease, never in the job's record. */
+function withReports(turn: Turn, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
+  if (reports.length === 0) return held;
+  const byToken = new Map(reports.map((report) => [report.token, report]));
+  const next = held.map((entry) => {
+    const report = byToken.get(entry.token);
+    if (!report) return entry;
+    turn.changed(queueOf(entry.key), "progress");
+    const logs = report.log && [...(entry.logs ?? []), ...report.log].slice(-DEFAULTS.logLines);
+    return measured({ ...entry, ...(report.value !== undefined && { progress: report.value }), ...(logs && { logs }) });
+  });
+  return withinBounds(next);
+}
+
+const measured = (entry: Held): Held => ({
+  ...entry,
+  reportBytes: jsonBytes(entry.logs ?? []) + (entry.progress === undefined ? 0 : jsonBytes(entry.progress)),
+});
+
+const jsonBytes = (value: Json): number => utf8Bytes(JSON.stringify(value), 0);
+
+const CUT_LINES = "… (cut: the jobs of this worker log more than is kept)";
+const CUT_PROGRESS = "… (cut: the jobs of this worker report more than is kept)";
+
+/**
+ * A lease is one record, which some stores bound (R29): of all reports together at most `LIMITS.reportBytes` are kept.
+ * The lines of the attempts that were claimed first go first, then their progress.
+ */
+function withinBounds(held: readonly Held[]): readonly Held[] {
+  let over = held.reduce((bytes, { reportBytes = 0 }) => bytes + reportBytes, 0) - LIMITS.reportBytes;
+  if (over <= 0) return held;
+  const next = [...held];
+  for (const cut of [{ logs: [CUT_LINES] }, { progress: CUT_PROGRESS }]) {
+    for (let index = 0; index < next.length && over > 0; index++) {
+      const entry = next[index] as Held;
+      const [field] = Object.keys(cut) as [keyof typeof cut];
+      if (entry[field] === undefined) continue;
+      const shorter = measured({ ...entry, ...cut });
+      over -= Math.max(0, (entry.reportBytes ?? 0) - (shorter.reportBytes ?? 0));
+      next[index] = shorter;
+    }
+  }
+  return next;
+}
+
+/** The same answer to the same number (R9): the tokens name the exchange that claimed them, held jobs never change. */
+function* repeat(turn: Turn, request: ExchangeRequest, lease: LeaseRecord): Program<ExchangeReply> {
+  if (request.exchange < lease.exchange) {
+    throw new QuaysideError("stale_exchange", `Exchange ${request.exchange} came after exchange ${lease.exchange}.`, {
+      exchange: request.exchange,
+      last: lease.exchange,
+    });
+  }
+  const claimed = lease.held.filter((held) => held.token.startsWith(`${request.exchange}.`));
+  const jobs = yield* get(
+    "jobs",
+    claimed.map((held) => held.key),
+  );
+  const interrupted: JobRecord[] = [];
+  for (const name of lease.interrupted ?? []) {
+    const [queue, id] = JSON.parse(name) as [string, string];
+    const [job] = yield* locate(queue, [id]);
+    if (job) interrupted.push(toJobRecord(job, turn.now));
+  }
+  return {
+    exchange: request.exchange,
+    jobs: yield* toClaimed(turn, jobs, claimed),
+    lost: lease.lost ?? [],
+    cancel: lease.held.filter((held) => held.cancel).map((held) => held.token),
+    interrupted,
+    unknown: [],
+    ...(lease.held.some(({ alone }) => alone) && { alone: true }),
+    nextWakeMs: 0,
+  };
+}
+
+/** Claimed jobs as their worker gets them. */
+function* toClaimed(
+  turn: Turn,
+  jobs: readonly (StoredJob | undefined)[],
+  held: readonly Held[],
+): Program<readonly ClaimedJob[]> {
+  const claimed: ClaimedJob[] = [];
+  for (let index = 0; index < jobs.length; index++) {
+    const job = jobs[index];
+    const run = held[index];
+    if (!job || !run) continue;
+    let one: ClaimedJob = { token: run.token, job: toJobRecord(job, turn.now, run) };
+    for (const plugin of turn.plugins.with("reply")) {
+      const fields = yield* plugin.reply(turn, job);
+      if (fields) one = { ...one, ...fields };
+    }
+    claimed.push(one);
+  }
+  return claimed;
+}
+
+function toHeld(turn: Turn, job: StoredJob, token: string, alone: boolean): Held {
+  const { key, id } = job;
+  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key, id, token, startedAt: turn.now };
+  if (isPlain(turn, job)) held.plain = true;
+  else for (const plugin of turn.plugins.with("held")) Object.assign(held, plugin.held(job));
+  if (alone) held.alone = true;
+  return held;
+}

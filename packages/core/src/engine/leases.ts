@@ -1,0 +1,114 @@
+import { append } from "../job/append.ts";
+import { keyText, queueOf } from "../job/job-keys.ts";
+import type { JobKey } from "../job/job-record.ts";
+import { after, put, remove, scan } from "./operations.ts";
+import type { Held, Key, LeaseRecord, Program } from "./store.ts";
+
+/** Leases that are read in one operation. */
+const PAGE = 1_000;
+
+/** Reads all leases, in pages. A claim that missed one would take the jobs which that worker runs. */
+export function* everyLease(): Program<LeaseRecord[]> {
+  const found: LeaseRecord[] = [];
+  for (let from: Key = [""]; ; ) {
+    const page = yield* scan("leases", { from, to: ["\u007f"] }, PAGE);
+    append(found, page);
+    const last = page[PAGE - 1];
+    if (!last) return found;
+    from = after(last.key);
+  }
+}
+
+/** The leases as a program found them, with what it has changed since. */
+export class Leases {
+  readonly #leases: Map<string, LeaseRecord>;
+  readonly #touched = new Set<string>();
+  /** Of those that were touched, the ones that need not be written at once. */
+  readonly #deferrable = new Set<string>();
+  #byKey: Map<string, { worker: string; held: Held }> | undefined;
+  #freed: Held[] = [];
+
+  constructor(records: readonly LeaseRecord[]) {
+    this.#leases = new Map(records.map((record) => [record.key[0], record]));
+  }
+
+  all(): LeaseRecord[] {
+    return [...this.#leases.values()];
+  }
+
+  of(worker: string): LeaseRecord | undefined {
+    return this.#leases.get(worker);
+  }
+
+  /** @param deferrable what it no longer lists is gone from its place, and it lists nothing new: see `Operation`. */
+  set(lease: LeaseRecord, deferrable = false): void {
+    const before = this.#leases.get(lease.key[0])?.held ?? [];
+    // Each exchange sets its lease twice, and mostly one of the two lists nothing.
+    const now = new Set(before.length > 0 ? lease.held.map(({ token }) => token) : []);
+    for (const held of before) if (!now.has(held.token)) this.#freed.push(held);
+    this.#leases.set(lease.key[0], lease);
+    this.#touched.add(lease.key[0]);
+    if (deferrable) this.#deferrable.add(lease.key[0]);
+    else this.#deferrable.delete(lease.key[0]);
+    this.#byKey = undefined;
+  }
+
+  delete(worker: string): void {
+    append(this.#freed, this.#leases.get(worker)?.held ?? []);
+    if (this.#leases.delete(worker)) this.#touched.add(worker);
+    this.#byKey = undefined;
+  }
+
+  /** Who runs the job at this key. */
+  holderOf(key: JobKey): { worker: string; held: Held } | undefined {
+    this.#byKey ??= new Map(
+      this.all().flatMap((lease) => lease.held.map((held) => [keyText(held.key), { worker: lease.key[0], held }])),
+    );
+    return this.#byKey.get(keyText(key));
+  }
+
+  /** What runs of a queue. */
+  heldOf(queue: string): Held[] {
+    const running: Held[] = [];
+    for (const { held } of this.#leases.values()) {
+      for (const entry of held) if (queueOf(entry.key) === queue) running.push(entry);
+    }
+    return running;
+  }
+
+  /** Undoes what this program did to a lease, so that nothing is written of it. */
+  restore(worker: string, before: LeaseRecord | undefined): void {
+    if (before) this.#leases.set(worker, before);
+    else this.#leases.delete(worker);
+    this.#touched.delete(worker);
+    this.#byKey = undefined;
+  }
+
+  /** Changes or (undefined) drops the entry of a running job. */
+  amend(worker: string, token: string, change: (held: Held) => Held | undefined): void {
+    const lease = this.#leases.get(worker);
+    if (!lease) return;
+    this.set({ ...lease, held: lease.held.flatMap((held) => (held.token === token ? (change(held) ?? []) : held)) });
+  }
+
+  /** The entries that were dropped since the last call. */
+  takeFreed(): readonly Held[] {
+    const freed = this.#freed;
+    this.#freed = [];
+    return freed;
+  }
+
+  *flush(): Program<void> {
+    const names = [...this.#touched];
+    const records = names.flatMap((name) => this.#leases.get(name) ?? []);
+    yield* put(
+      "leases",
+      records,
+      records.every(({ key }) => this.#deferrable.has(key[0])),
+    );
+    yield* remove(
+      "leases",
+      names.filter((name) => !this.#leases.has(name)).map((name) => [name] as const),
+    );
+  }
+}

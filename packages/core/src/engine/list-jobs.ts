@@ -1,0 +1,130 @@
+import { append } from "../job/append.ts";
+import { finishedLane, readyLane } from "../job/job-keys.ts";
+import type { EndState, JobKey, JobState, StoredJob } from "../job/job-record.ts";
+import { END_STATES, isUndelayed } from "../job/transitions.ts";
+import type { Leases } from "./leases.ts";
+import { after, compareKeys, get, type Range, scan, startingWith } from "./operations.ts";
+import { blockedLanes } from "./read-queue.ts";
+import type { Program } from "./store.ts";
+import type { Turn } from "./transaction.ts";
+
+/** A part of the queue that a list walks through. */
+interface Stretch {
+  readonly range: Range;
+  /** Only what runs, which stands in line with the rest. */
+  readonly running?: boolean;
+  readonly shows?: "waiting" | "delayed";
+}
+
+/** Where a walk over a queue's jobs goes on: after `key` in this stretch. */
+export interface Position {
+  readonly stretch: number;
+  readonly key?: JobKey;
+}
+
+const MOST = Number.MAX_SAFE_INTEGER;
+
+interface Found {
+  readonly job: StoredJob;
+  readonly position: Position;
+}
+
+export interface Walked {
+  readonly found: readonly Found[];
+  readonly next?: Position;
+}
+
+/**
+ * Reads at most `want` records of a queue, or of one state of it, and answers the jobs among them; `next` is where to go
+ * on, absent at the end.
+ */
+export function* walk(
+  turn: Turn,
+  queue: string,
+  state: JobState | undefined,
+  from: Position | undefined,
+  want: number,
+): Program<Walked> {
+  const leases = yield* turn.leases();
+  const stretches = stretchesOf(queue, state);
+  const found: Found[] = [];
+  let at = from ?? { stretch: 0 };
+  let count = 0;
+  for (let stretch = stretches[at.stretch]; stretch && count < want; stretch = stretches[at.stretch]) {
+    const { stretch: index } = at;
+    const read: Read = yield* readStretch(turn, leases, queue, stretch, at.key, want - count);
+    append(
+      found,
+      read.jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })),
+    );
+    at = read.last ? { stretch: index, key: read.last } : { stretch: index + 1 };
+    count += read.count;
+  }
+  return at.stretch < stretches.length ? { found, next: at } : { found };
+}
+
+export function stretchesOf(queue: string, state: JobState | undefined): readonly Stretch[] {
+  const range = startingWith("ready", readyLane(queue));
+  const running = { range, running: true };
+  const blocked = { range: blockedLanes(queue) };
+  const ended = (end: EndState) => ({ range: startingWith("finished", finishedLane(queue, end)) });
+  switch (state) {
+    case undefined:
+      return [running, { range }, blocked, ...END_STATES.map(ended)];
+    case "active":
+      return [running];
+    case "waiting":
+      return [{ range, shows: state }, blocked];
+    case "delayed":
+      return [{ range, shows: state }];
+    default:
+      return [ended(state)];
+  }
+}
+
+interface Read {
+  readonly jobs: readonly StoredJob[];
+  /** Where to read on: absent when the stretch is done. */
+  readonly last?: JobKey | undefined;
+  readonly count: number;
+}
+
+/** Reads up to `want` records of a stretch after `key`. */
+function* readStretch(
+  turn: Turn,
+  leases: Leases,
+  queue: string,
+  stretch: Stretch,
+  key: JobKey | undefined,
+  want: number,
+): Program<Read> {
+  if (stretch.running) {
+    const keys = leases
+      .heldOf(queue)
+      .map((held) => held.key)
+      .sort(compareKeys);
+    const rest = keys.filter((candidate) => !key || compareKeys(candidate, key) > 0).slice(0, want);
+    const jobs = (yield* get("jobs", rest)).filter((job) => job !== undefined);
+    return { jobs, last: rest[want - 1], count: rest.length };
+  }
+  const { from, to } = stretch.range;
+  const ended = from[0] === "finished";
+  const page: readonly StoredJob[] = yield* ended
+    ? scan("jobs", { from, to: key ?? to }, want, "reverse")
+    : scan("jobs", { from: key ? after(key) : from, to }, want);
+  const count = page.length;
+  const last = page[want - 1]?.key;
+  if (ended) return { jobs: page, last, count };
+  const jobs: StoredJob[] = [];
+  for (const job of page) {
+    const [place, lane, rank, due] = job.key;
+    const delayed = due > turn.now && !isUndelayed(job.key);
+    if (stretch.shows && delayed !== (stretch.shows === "delayed")) {
+      // In a priority, what is due comes before what is not: leap over the part that is not shown. Where the clock was
+      // set back, up to where it had been, both lie mixed.
+      const leap: JobKey = [place, lane, rank, delayed && due > turn.horizon ? MOST : turn.now, MOST, ""];
+      if (compareKeys(leap, job.key) > 0) return { jobs, last: leap, count };
+    } else if (!leases.holderOf(job.key)) jobs.push(job);
+  }
+  return { jobs, last, count };
+}

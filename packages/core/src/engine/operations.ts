@@ -1,0 +1,114 @@
+import type { Answer, Collection, Key, Operation, Program, Records, Step } from "./store.ts";
+
+/** Typed helpers: `const [lease] = yield* get("leases", [[worker]]);` */
+
+export function* get<C extends Collection>(
+  collection: C,
+  keys: readonly Records[C]["key"][],
+): Program<readonly (Records[C] | undefined)[]> {
+  if (keys.length === 0) return [];
+  return (yield { op: "get", collection, keys }) as readonly (Records[C] | undefined)[];
+}
+
+export interface Range {
+  readonly from: Key;
+  readonly to: Key;
+}
+
+export function* scan<C extends Collection>(
+  collection: C,
+  range: Range,
+  limit: number,
+  direction?: "reverse",
+): Program<readonly Records[C][]> {
+  if (limit <= 0) return [];
+  return (yield {
+    op: "scan",
+    collection,
+    ...range,
+    limit,
+    ...(direction && { reverse: true }),
+  }) as readonly Records[C][];
+}
+
+export function* scanKeys<C extends Collection>(
+  collection: C,
+  range: Range,
+  limit: number,
+): Program<readonly Records[C]["key"][]> {
+  if (limit <= 0) return [];
+  return (yield { op: "scan", collection, ...range, limit, keysOnly: true }) as readonly Records[C]["key"][];
+}
+
+export function* put<C extends Collection>(
+  collection: C,
+  records: readonly Records[C][],
+  deferrable = false,
+): Program<void> {
+  // A generic C cannot be matched with the union's members; the signature above has already checked the pair.
+  if (records.length > 0) yield { op: "put", collection, records, deferrable } as never;
+}
+
+export function* remove<C extends Collection>(collection: C, keys: readonly Records[C]["key"][]): Program<void> {
+  if (keys.length > 0) yield { op: "delete", collection, keys };
+}
+
+export function* removeRange(collection: Collection, range: Range): Program<void> {
+  yield { op: "deleteRange", collection, ...range };
+}
+
+/** All keys that begin with `prefix`. */
+export const startingWith = (...prefix: Key): Range => ({ from: prefix, to: after(prefix) });
+
+/**
+ * The first key after all those that begin with `prefix`. A text part is bounded by U+0001, which no stored part that
+ * is scanned by prefix contains: `escapePart` removes control characters.
+ */
+export function after(prefix: Key): Key {
+  const last = prefix[prefix.length - 1];
+  return [...prefix.slice(0, -1), typeof last === "number" ? last + 1 : `${last}\u0001`];
+}
+
+/**
+ * Runs programs side by side, step by step: what they ask for in the same step goes to the store in one trip. For reads
+ * that do not need each other's answers.
+ */
+export function* together(...programs: readonly Program<unknown>[]): Program<void> {
+  let running = programs.map((program) => ({ program, step: program.next() }));
+  for (;;) {
+    running = running.filter(({ step }) => !step.done);
+    if (running.length === 0) return;
+    const asked: readonly Step[] = running.map(({ step }) => step.value as Step);
+    const answers = (yield asked.flat() as Exclude<Step, Operation>) as readonly Answer[];
+    let from = 0;
+    running = running.map(({ program }, index) => {
+      const mine = asked[index] as Step;
+      if (!isOperation(mine)) {
+        const answer = answers.slice(from, from + mine.length);
+        from += mine.length;
+        return { program, step: program.next(answer) };
+      }
+      return { program, step: program.next(answers[from++]) };
+    });
+  }
+}
+
+/** A program that asks for nothing. */
+// biome-ignore lint/correctness/useYield: that is its purpose
+export function* done<T>(value: T): Program<T> {
+  return value;
+}
+
+/** One operation, not several. */
+export const isOperation = (step: Step): step is Operation => !Array.isArray(step);
+
+/** Part by part; a prefix comes before what it begins. */
+export function compareKeys(a: Key, b: Key): number {
+  const shared = Math.min(a.length, b.length);
+  for (let index = 0; index < shared; index++) {
+    const left = a[index] as string | number;
+    const right = b[index] as string | number;
+    if (left !== right) return left < right ? -1 : 1;
+  }
+  return a.length - b.length;
+}

@@ -1,0 +1,151 @@
+import { QuaysideError } from "../job/errors.ts";
+import type { OptionParsers } from "../job/job-options.ts";
+import type { StoredJob } from "../job/job-record.ts";
+import type { NewJob } from "../job/new-job.ts";
+import type { Adding, AddPart } from "./add-batch.ts";
+import type { ClaimPart, QueueClaim } from "./claim.ts";
+import type { CommandHandler } from "./commands.ts";
+import type { End } from "./job-writer.ts";
+import type { Held, Program } from "./store.ts";
+import type { Turn } from "./transaction.ts";
+import type { ClaimedJob, ClaimQueue, EnqueueReceipt, NumberedRequest } from "./verbs.ts";
+
+/**
+ * One capability of the queue, in one file. Every hook is optional and runs inside the engine's transaction; the hooks
+ * of several plugins run in the order in which the plugins are listed. Hooks that return a program are given many jobs at
+ * once, so that the number of operations does not grow with the number of jobs.
+ */
+export interface Plugin {
+  readonly name: string;
+  /** The job options that belong to it, as a caller writes them. */
+  readonly options?: OptionParsers;
+  /** The fields of a new job that belong to it. A job with a field that nobody owns is refused. */
+  readonly fields?: readonly string[];
+  /** The settings of a queue that belong to it. A setting that nobody owns is refused. */
+  readonly settings?: readonly string[];
+  /** The kinds of cells whose records never decide when a job is due. */
+  readonly quietCells?: readonly string[];
+
+  /** Returns whether the end of this job concerns it. A job that concerns no plugin is deleted by its key alone. */
+  marks?(job: StoredJob): boolean;
+
+  // Add
+
+  /** Throws when the fields that belong to it are not as a driver takes them. */
+  check?(job: NewJob): void;
+  /** Runs `work` once for a numbered request. */
+  once?(
+    turn: Turn,
+    jobs: readonly NewJob[],
+    request: NumberedRequest,
+    work: () => Program<readonly EnqueueReceipt[]>,
+  ): Program<readonly EnqueueReceipt[]>;
+  /** Takes part in an add. Called where `needs` is true for any of its jobs. */
+  adding?(add: Adding): Program<AddPart>;
+  needs?(job: NewJob): boolean;
+  /** Applies what the options of these jobs say of more than the jobs themselves. */
+  accepted?(turn: Turn, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void>;
+
+  // Jobs that move
+
+  /** Jobs on their way to a place: returns where they really go. */
+  placing?(turn: Turn, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]>;
+  /** A job leaves its place: to the place of `next`, or for good. */
+  leaving?(turn: Turn, job: StoredJob, next?: StoredJob): void;
+  /** Jobs have ended, from whatever cause. */
+  ended?(turn: Turn, ends: readonly End[]): Program<void>;
+  /** Ended jobs were deleted. */
+  deleted?(turn: Turn, jobs: readonly StoredJob[]): Program<void>;
+  /** Leases no longer list these attempts. */
+  attemptsEnded?(turn: Turn, held: readonly Held[]): Program<void>;
+  /** Does what follows from what it was told in this transaction; returns whether there was any. Called until nothing follows. */
+  effects?(turn: Turn): Program<boolean>;
+  /** Writes what it kept back; the last step of a transaction. */
+  flush?(turn: Turn): Program<void>;
+
+  // Claim
+
+  /** Reads what claims from this queue will need, in the first trip of an exchange. */
+  prepare?(turn: Turn, queue: string): Program<void>;
+  /** Brings jobs back that this worker may take. Called before each claim from a queue that is not paused. */
+  beforeClaim?(turn: Turn, claim: ClaimQueue): Program<void>;
+  /** Takes part in the claim from one queue. */
+  claiming?(claim: QueueClaim): Program<ClaimPart | undefined>;
+  /** Returns fields of its own for the lease entry of a claimed job. */
+  held?(job: StoredJob): Partial<Held> | undefined;
+  /** Jobs begin to run. Returns the first instant at which something that it placed is due. */
+  claimed?(turn: Turn, jobs: readonly StoredJob[]): Program<number>;
+  /** Returns fields of its own for a claimed job as its worker gets it. */
+  reply?(turn: Turn, job: StoredJob): Program<Partial<ClaimedJob> | undefined>;
+  /** Returns the first instant at which a job of this queue may start, where one is due. */
+  opensAt?(turn: Turn, queue: string): Program<number>;
+
+  // Operators
+
+  /** Why an operator cannot retry this job. */
+  refusesRetry?(turn: Turn, job: StoredJob): Program<Error | undefined>;
+  /** An operator retries a job: returns it as it goes back in line. */
+  retrying?(turn: Turn, job: StoredJob): Program<StoredJob>;
+  /** The instant at which a job is due that a clock far ahead had placed; `at` is what its delay says. */
+  dueAgain?(turn: Turn, job: StoredJob, at: number): Program<number>;
+  /** Its commands, by their `type`. */
+  readonly commands?: Readonly<Record<string, CommandHandler>>;
+  /** Its questions, by name: programs that write nothing. */
+  readonly reads?: Readonly<Record<string, ReadHandler>>;
+}
+
+/** Answers a question with a program that writes nothing. */
+export type ReadHandler = (turn: Turn, query: never) => Program<unknown>;
+
+type Hook = Exclude<keyof Plugin, "name" | "options" | "fields" | "settings" | "quietCells">;
+type With<H extends Hook> = Plugin & Required<Pick<Plugin, H>>;
+
+/** Fields of a new job that belong to no plugin. */
+const JOB_FIELDS =
+  "queue name payload id delayMs priority maxAttempts maxExceptions maxInterruptions backoff timeoutMs tags keep requires trace sealed".split(
+    " ",
+  );
+
+/** A driver was asked for something that belongs to a plugin which it was not given. */
+export const missingPlugin = (what: string, name: string): QuaysideError =>
+  new QuaysideError(
+    "invalid_option",
+    `No plugin of this driver has the ${what} ${name}: add the one that does to its plugins.`,
+    { option: name },
+  );
+
+/** The plugins of a driver, in order. */
+export class Plugins {
+  readonly all: readonly Plugin[];
+  readonly #byHook = new Map<Hook, readonly Plugin[]>();
+  readonly #owned: Readonly<Record<"job option" | "setting", ReadonlySet<string>>>;
+
+  constructor(all: readonly Plugin[]) {
+    this.all = all;
+    this.#owned = {
+      "job option": new Set([...JOB_FIELDS, ...all.flatMap(({ fields = [] }) => fields)]),
+      setting: new Set(["keep", ...all.flatMap(({ settings = [] }) => settings)]),
+    };
+  }
+
+  /** @throws {QuaysideError} `invalid_option` where one of these belongs to a plugin that is not here. */
+  checkOwned(what: "job option" | "setting", fields: object): void {
+    for (const name in fields) if (!this.#owned[what].has(name)) throw missingPlugin(what, name);
+  }
+
+  /** Returns the program that answers a question. @throws {QuaysideError} `invalid_option` where no plugin knows it. */
+  read<T>(turn: Turn, name: string, query: unknown): Program<T> {
+    for (const { reads } of this.with("reads")) if (reads[name]) return reads[name](turn, query as never) as Program<T>;
+    throw missingPlugin("read", name);
+  }
+
+  /** Returns those that have a hook. */
+  with<H extends Hook>(hook: H): readonly With<H>[] {
+    let found = this.#byHook.get(hook);
+    if (!found) {
+      found = this.all.filter((plugin) => plugin[hook]);
+      this.#byHook.set(hook, found);
+    }
+    return found as readonly With<H>[];
+  }
+}

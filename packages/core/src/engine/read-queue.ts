@@ -1,0 +1,209 @@
+import { escapePart, finishedLane, queueOf, readyLane } from "../job/job-keys.ts";
+import type { EndState, JobRecord, StoredJob } from "../job/job-record.ts";
+import { END_STATES, isUndelayed, toJobRecord } from "../job/transitions.ts";
+import { DueJobs } from "./due-jobs.ts";
+import { countKeys, locate } from "./job-writer.ts";
+import { everyLease } from "./leases.ts";
+import { after, get, type Range, scanKeys, startingWith } from "./operations.ts";
+import type { Plugins } from "./plugin.ts";
+import { type Judge, lookAgainAt } from "./recover.ts";
+import { Mint } from "./sequence-generator.ts";
+import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
+import { Turn } from "./transaction.ts";
+import type { JobCounts } from "./verbs.ts";
+
+export function* getJob(turn: Turn, queue: string, id: string): Program<JobRecord | undefined> {
+  const [job] = yield* locate(queue, [id]);
+  if (!job) return undefined;
+  const leases = yield* turn.leases();
+  return toJobRecord(job, turn.now, leases.holderOf(job.key)?.held);
+}
+
+/** Keys of delayed jobs that one program reads, at most (R32). */
+const COUNT_STEP = 8_000;
+
+/** A count of delayed jobs that has to go on, in another program. */
+export interface Counting {
+  readonly delayed: number;
+  readonly from: Key;
+}
+
+/** The counts of a queue; or where to go on, when more is delayed than one program may read. */
+export function* counts(turn: Turn, queue: string, before?: Counting): Program<JobCounts | Counting> {
+  const delayed = yield* countDelayed(turn, queue, before);
+  if (typeof delayed === "object") return delayed;
+  const held = yield* countRunning(turn, queue);
+  const { ready, blocked, finished } = yield* tallies(turn, queue);
+  const { paused = false } = yield* turn.settings(queue);
+  return { waiting: Math.max(0, ready + blocked - held - delayed), delayed, active: held, ...finished, paused };
+}
+
+/** How many jobs lie in each place. In a program that may write, they are known from then on. */
+export function* tallies(
+  turn: Turn,
+  queue: string,
+): Program<{ readonly ready: number; readonly blocked: number; readonly finished: Record<EndState, number> }> {
+  const ready = yield* turn.tallied(queue, "ready", () => countKeys(startingWith("ready", readyLane(queue))));
+  const blocked = yield* turn.tallied(queue, "blocked", () => countKeys(blockedLanes(queue)));
+  const finished: Record<EndState, number> = { completed: 0, failed: 0, cancelled: 0 };
+  for (const state of END_STATES)
+    finished[state] = yield* turn.tallied(queue, state, () =>
+      countKeys(startingWith("finished", finishedLane(queue, state))),
+    );
+  return { ready, blocked, finished };
+}
+
+/** The lease of a process that died may list jobs that had ended before: see `deferrable` of `Operation`. */
+export function* countRunning(turn: Turn, queue: string): Program<number> {
+  let running = 0;
+  for (const { held, liveness } of (yield* turn.leases()).all()) {
+    const keys = held.map(({ key }) => key).filter((key) => queueOf(key) === queue);
+    running += liveness === "process" ? (yield* get("jobs", keys)).filter(Boolean).length : keys.length;
+  }
+  return running;
+}
+
+export const blockedLanes = (queue: string): Range => ({
+  from: ["blocked", `${escapePart(queue)}/`],
+  to: ["blocked", `${escapePart(queue)}0`],
+});
+
+/** Reads the keys after now of each priority present. */
+function* countDelayed(turn: Turn, queue: string, before?: Counting): Program<number | Counting> {
+  const leases = yield* turn.leases();
+  const lane = readyLane(queue);
+  let delayed = before?.delayed ?? 0;
+  let left = COUNT_STEP;
+  for (const rank of yield* ranks(lane)) {
+    const start = before?.from;
+    if (start && (start[2] as number) > rank) continue;
+    let from: Key = start?.[2] === rank ? start : ["ready", lane, rank, turn.now + 1];
+    for (;;) {
+      if (left <= 0) return { delayed, from };
+      const keys = yield* scanKeys("jobs", { from, to: ["ready", lane, rank + 1] }, 1_000);
+      left -= keys.length;
+      delayed += keys.filter((key) => !isUndelayed(key) && !leases.holderOf(key)).length;
+      const last = keys[999];
+      if (!last) break;
+      from = after(last);
+    }
+  }
+  return delayed;
+}
+
+/** The ranks present in a lane, by one seek each. */
+function* ranks(lane: string): Program<readonly number[]> {
+  const found: number[] = [];
+  for (let from: Key = ["ready", lane]; ; ) {
+    const [key] = yield* scanKeys("jobs", { from, to: after(["ready", lane]) }, 1);
+    if (!key) return found;
+    found.push(key[2]);
+    from = ["ready", lane, key[2] + 1];
+  }
+}
+
+/** The first instant at which a claim on one of the queues could succeed, or another worker's jobs may have to be taken back (R19). */
+export function* wakeInstant(turn: Turn, queues: readonly string[], judge: Judge): Program<number> {
+  const leases = (yield* turn.leases()).all();
+  judge.look(leases);
+  return Math.min(lookAgainAt(leases, "", turn.now, judge), yield* firstDue(turn, queues));
+}
+
+function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
+  let wakeAt = Number.POSITIVE_INFINITY;
+  for (const queue of queues) {
+    if ((yield* turn.settings(queue)).paused) continue;
+    let opensAt = turn.now;
+    for (const plugin of turn.plugins.with("opensAt")) opensAt = Math.max(opensAt, yield* plugin.opensAt(turn, queue));
+    // Whoever frees a slot of a full queue looks again by itself.
+    if (opensAt === Number.POSITIVE_INFINITY) continue;
+    const due = new DueJobs(turn, queue);
+    const dueAt = (yield* due.next(1)).length > 0 ? turn.now : due.wakeAt;
+    wakeAt = Math.min(wakeAt, Math.max(dueAt, opensAt));
+  }
+  return wakeAt;
+}
+
+/**
+ * The first instant at which anything in the store needs a process to be awake: a job that is due (`now` if one is), the
+ * end of a lease that holds jobs. Undefined when nothing does. A store with an alarm sets it to this instant, in the transaction
+ * of the write that made it so.
+ */
+export function* attentionAt(now: number, plugins: Plugins): Program<number | undefined> {
+  const mint = new Mint(() => 0);
+  const current = new Turn({ now, horizon: now, mint, random: () => 0, plugins, memory: new Map() });
+  let wakeAt = yield* firstDue(current, yield* readyQueues());
+  for (const lease of (yield* current.leases()).all()) {
+    // A lease that has run out is judged at the next look but one: no use in looking all the time.
+    if (yield* holdsAny(lease))
+      wakeAt = Math.min(wakeAt, lease.expiresAt > now ? lease.expiresAt : now + lease.leaseMs / 3);
+  }
+  return wakeAt === Number.POSITIVE_INFINITY ? undefined : Math.ceil(wakeAt);
+}
+
+/** What a process left behind may list jobs that were gone before it was: see `deferrable` of `Operation`. */
+function* holdsAny({ liveness, held }: LeaseRecord): Program<boolean> {
+  if (liveness !== "process") return held.length > 0;
+  for (const { key } of held) if ((yield* get("jobs", [key]))[0]) return true;
+  return false;
+}
+
+/**
+ * Whether a lease that holds jobs has run out, and only awaits that its silence is proved: by a process that stays awake
+ * until then, since what it has seen is forgotten with it.
+ */
+export function* awaitsVerdict(now: number): Program<boolean> {
+  const leases = yield* everyLease();
+  return leases.some(({ held, expiresAt, liveness }) => liveness === "time" && held.length > 0 && expiresAt <= now);
+}
+
+/**
+ * What a write may bring forward of that instant: the first one after `now` at which what is written needs a process to
+ * be awake, infinite where it needs none; undefined where its records do not say and only `attentionAt` can.
+ */
+export function attentionOf(operation: Operation, now: number, plugins: Plugins): number | undefined {
+  const { op, collection } = operation;
+  // Settings decide over jobs that were there before: paused or not, how many at once, how often.
+  if (collection === "cells" && !isQuiet(operation, plugins)) return undefined;
+  let first = Number.POSITIVE_INFINITY;
+  if (op !== "put") return first;
+  if (collection === "jobs") {
+    for (const { key } of operation.records as readonly StoredJob[])
+      if (key[0] === "ready" && key[3] > now) first = Math.min(first, key[3]);
+  }
+  if (collection === "leases") {
+    for (const { held, expiresAt } of operation.records as readonly LeaseRecord[])
+      if (held.length > 0) first = Math.min(first, expiresAt);
+  }
+  return first;
+}
+
+/** Whether these cells decide over no job that is in line. */
+function isQuiet(operation: Operation, plugins: Plugins): boolean {
+  const { op } = operation;
+  const keys = op === "put" ? operation.records.map(({ key }) => key) : op === "delete" ? operation.keys : [[""]];
+  const quiet = plugins.all.flatMap(({ quietCells = [] }) => quietCells);
+  return keys.every(([name]) => quiet.some((kind) => name === kind || String(name).startsWith(`${kind}/`)));
+}
+
+/** The queues that have jobs in line, by one seek each. */
+function* readyQueues(): Program<readonly string[]> {
+  const queues: string[] = [];
+  for (let from: Key = ["ready"]; ; ) {
+    const [key] = yield* scanKeys("jobs", { from, to: after(["ready"]) }, 1);
+    if (!key) return queues;
+    queues.push(queueOf(key));
+    from = after(["ready", key[1]]);
+  }
+}
+
+/** The queues that have jobs in line, or waiting beside it (for a name, a group, a child …): what a process that owns the store has to work. */
+export function* storedQueues(): Program<ReadonlySet<string>> {
+  const queues = new Set(yield* readyQueues());
+  for (let from: Key = ["blocked"]; ; ) {
+    const [key] = yield* scanKeys("jobs", { from, to: after(["blocked"]) }, 1);
+    if (!key) return queues;
+    queues.add(queueOf(key));
+    from = blockedLanes(queueOf(key)).to;
+  }
+}

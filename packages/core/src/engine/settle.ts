@@ -1,0 +1,158 @@
+import { refused } from "../job/errors.ts";
+import { queueOf, sameKey } from "../job/job-keys.ts";
+import type { JobKey, StoredJob } from "../job/job-record.ts";
+import type { Json } from "../job/json.ts";
+import { type Ending, isSpent, keepOf, paceOf, released, retried, type Seen } from "../job/transitions.ts";
+import { type End, end, endPlain, type Move, move } from "./job-writer.ts";
+import { get } from "./operations.ts";
+import type { Held, Program } from "./store.ts";
+import type { Turn } from "./transaction.ts";
+import type { Settlement } from "./verbs.ts";
+
+/**
+ * Ends attempts. What the lease no longer lists is lost and changes nothing. Answers what is still held, the tokens that
+ * were lost, and whether a job that was held stays where it stands; the caller writes the lease.
+ *
+ * @param present the keys among which the held jobs lie, where these were read ahead.
+ */
+export function* settle(
+  turn: Turn,
+  settlements: readonly Settlement[],
+  held: readonly Held[],
+  present?: readonly JobKey[],
+): Program<{ left: readonly Held[]; lost: string[]; stays: boolean }> {
+  const entries: (Held | undefined)[] = [...held];
+  let next = 0;
+  let positions: Map<string, number> | undefined;
+  const lost: string[] = [];
+  const plain: Held[] = [];
+  const rest: { entry: Held; settlement: Settlement }[] = [];
+  const keepsNone = new Map<string, boolean>();
+  for (const settlement of settlements) {
+    // Attempts mostly end in the order in which they were claimed: then there is nothing to look up.
+    if (entries[next]?.token !== settlement.token) {
+      positions ??= new Map(held.map(({ token }, index) => [token, index]));
+      next = positions.get(settlement.token) ?? held.length;
+    }
+    const entry = entries[next];
+    if (!entry) {
+      lost.push(settlement.token);
+      continue;
+    }
+    entries[next++] = undefined;
+    // The common case needs no look at the record: done, nothing kept, nothing else to clean.
+    if (entry.plain && settlement.outcome === "completed") {
+      const queue = queueOf(entry.key);
+      if (!keepsNone.has(queue))
+        keepsNone.set(queue, keepOf(undefined, (yield* turn.settings(queue)).keep, "completed") === 0);
+      if (entry.cancel === "remove" || keepsNone.get(queue)) {
+        plain.push(entry);
+        continue;
+      }
+    }
+    rest.push({ entry, settlement });
+  }
+  yield* endPlain(
+    turn,
+    plain.map((entry) => entry.key),
+    present,
+  );
+
+  const jobs = yield* get(
+    "jobs",
+    rest.map(({ entry }) => entry.key),
+  );
+  const ends: End[] = [];
+  const moves: Move[] = [];
+  let stays = false;
+  for (const [index, { entry, settlement }] of rest.entries()) {
+    const job = jobs[index];
+    if (!job) continue;
+    const fate = decide(turn, job, entry, settlement);
+    if ("ending" in fate) {
+      ends.push(fate);
+      continue;
+    }
+    moves.push({ before: job, job: fate.job });
+    if (sameKey(fate.job.key, job.key)) {
+      stays = true;
+      turn.changed(job.queue, "ready");
+    }
+  }
+  yield* move(turn, moves);
+  yield* end(turn, ends);
+  return { left: entries.filter((entry) => entry !== undefined), lost, stays };
+}
+
+/** What an attempt leaves behind, however it ended. */
+export const seenOf = ({ startedAt, progress, logs }: Held): Seen & { readonly progress?: Json } => ({
+  startedAt,
+  ...(progress !== undefined && { progress }),
+  ...(logs && { logs }),
+});
+
+/** What becomes of a job after its attempt: an end, or the record that goes back in line (with the same key: it stays where it stands). */
+function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement): End | { readonly job: StoredJob } {
+  const finish = (ending: Ending): End => ({
+    job,
+    ending: { ...seenOf(entry), ...ending },
+    trace: entry.cancel !== "remove",
+  });
+  switch (settlement.outcome) {
+    case "completed":
+      return finish({
+        state: "completed",
+        counted: true,
+        ...(settlement.result !== undefined && { result: settlement.result }),
+      });
+    case "cancelled":
+      return finish({ state: "cancelled", counted: true });
+    case "failed": {
+      const { error, retryMs } = settlement;
+      if (entry.cancel) return finish({ state: "cancelled", counted: true, error });
+      if (retryMs === undefined || isSpent(job, error)) return finish({ state: "failed", counted: true, error });
+      const pace = paceOf(job, retryMs);
+      return { job: retried(job, turn.stand(pace.delayMs), pace, error, entry) };
+    }
+    case "released": {
+      if (entry.cancel) return finish({ state: "cancelled" });
+      const pace = paceOf(job, settlement.delayMs);
+      // Without a delay it keeps its place.
+      return { job: released(job, pace.delayMs === 0 ? undefined : turn.stand(pace.delayMs), pace, entry) };
+    }
+    default:
+      throw refused("outcome", "is unknown", (settlement as Settlement).outcome);
+  }
+}
+
+/** Gives back what its worker does not know of: it never started, so it is as if it had not been claimed. */
+export function* release(turn: Turn, held: readonly Held[]): Program<void> {
+  for (const entry of held) turn.changed(queueOf(entry.key), "ready");
+  yield* endCancelled(
+    turn,
+    held.filter((entry) => entry.cancel),
+  );
+}
+
+/** Ends running jobs whose end was asked for, without waiting for their handlers. */
+export function* endCancelled(turn: Turn, held: readonly Held[]): Program<void> {
+  const jobs = yield* get(
+    "jobs",
+    held.map((entry) => entry.key),
+  );
+  yield* end(
+    turn,
+    held.flatMap((entry, index) => {
+      const job = jobs[index];
+      return job
+        ? [
+            {
+              job,
+              ending: { state: "cancelled", ...seenOf(entry) } as const,
+              trace: entry.cancel !== "remove",
+            },
+          ]
+        : [];
+    }),
+  );
+}

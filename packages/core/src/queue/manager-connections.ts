@@ -1,0 +1,136 @@
+import { checkDriver } from "../drivers/check-driver.ts";
+import type { Driver } from "../engine/driver.ts";
+import type { Emitter } from "../job/emitter.ts";
+import { QuaysideError } from "../job/errors.ts";
+import type { JobRequest } from "../job/handler.ts";
+import { checkName } from "../job/job-keys.ts";
+import type { JobMap } from "../job/job-map.ts";
+import type { JobRecord } from "../job/job-record.ts";
+import type { Slots } from "../worker/claims.ts";
+import type { Producer, WorkerEvents, WorkerOptions } from "../worker/options-and-events.ts";
+import type { PlacedJob, Placement } from "./manager-placement.ts";
+import { QueueConnection } from "./queue-connection.ts";
+import type { QueueHome } from "./queue-context.ts";
+
+export interface ConnectionsOptions {
+  readonly home: QueueHome;
+  readonly placement: Placement;
+  /** Where the events of all workers go. */
+  readonly events: Emitter<WorkerEvents>;
+  /** Room that all workers share. */
+  readonly slots: Slots;
+  readonly worker: Pick<WorkerOptions, "prefetch" | "lease" | "name" | "budget" | "sleep" | "alarm" | "connectivity">;
+  readonly defaultQueue: () => string;
+  readonly drain: () => Promise<void>;
+}
+
+/** The connections of a manager, by name, and the way of jobs into them. */
+export class Connections<Jobs extends JobMap, Ctx extends object> {
+  readonly #options: ConnectionsOptions;
+  readonly #connections = new Map<string, QueueConnection<Jobs, Ctx>>();
+  #default: string | undefined;
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+  }
+
+  get all(): ReadonlyMap<string, QueueConnection<Jobs, Ctx>> {
+    return this.#connections;
+  }
+
+  get default(): string {
+    return this.#default ?? "default";
+  }
+
+  setDefault(name: string): void {
+    this.#default = this.get(name).name;
+  }
+
+  /** The first one added is the default one. @throws {QuaysideError} `conflict` when there is one of this name. */
+  add(name: string, driver: Driver): QueueConnection<Jobs, Ctx> {
+    if (this.#connections.has(name))
+      throw new QuaysideError("conflict", `There is a connection named ${JSON.stringify(name)} already.`, { name });
+    checkName(name, "connection");
+    checkDriver(driver, `Connection ${JSON.stringify(name)}`);
+    const { home, events, placement, slots, worker, defaultQueue, drain } = this.#options;
+    const { clock, random, ctx, metrics, telemetry } = home;
+    const { prefetch, lease, name: label, budget, sleep, alarm, connectivity } = worker;
+    const connection = new QueueConnection<Jobs, Ctx>(name, driver, {
+      home,
+      events,
+      producer: this.#producerOf(name),
+      defaultQueue,
+      concurrencyOf: (queue) => placement.settings(queue).concurrency,
+      worker: {
+        prefetch,
+        lease,
+        name: label,
+        budget,
+        sleep,
+        alarm,
+        connectivity,
+        clock,
+        random,
+        ctx,
+        metrics,
+        telemetry,
+        slots,
+      },
+      drain,
+    });
+    this.#connections.set(name, connection);
+    this.#default ??= name;
+    return connection;
+  }
+
+  /** @throws {QuaysideError} `invalid_option` when there is none of this name. */
+  get(name: string): QueueConnection<Jobs, Ctx> {
+    const connection = this.#connections.get(name);
+    if (connection) return connection;
+    const known = [...this.#connections.keys()].join(", ");
+    const hint = known ? `Known are: ${known}` : "There is none at all: give the manager a driver";
+    throw new QuaysideError("invalid_option", `There is no connection named ${JSON.stringify(name)}. ${hint}.`, {
+      option: "connection",
+    });
+  }
+
+  /**
+   * Adds jobs where they belong, in one transaction per connection; ids in their order. All are checked before any is
+   * stored; where a connection fails to store its own, what the connections before it stored stays.
+   */
+  async enqueue(placed: readonly PlacedJob[]): Promise<readonly string[]> {
+    const names = new Set(placed.map(({ connection }) => connection));
+    const parts = [...names].map((name) => ({
+      adder: this.get(name).adder,
+      places: placed.flatMap(({ connection }, index) => (connection === name ? [index] : [])),
+    }));
+    if (parts.length < 2) return parts[0]?.adder.add(placed) ?? [];
+    const draftAt = (index: number) => ({ ...(placed[index] as PlacedJob), at: `jobs[${index}]` });
+    // All that can be known to be wrong is found before the first connection has stored anything.
+    const planned = await Promise.all(
+      parts.map(async ({ adder, places }) => ({ places, store: await adder.plan(places.map(draftAt)) })),
+    );
+    const stored: { readonly places: readonly number[]; readonly runHere: () => Promise<readonly string[]> }[] = [];
+    for (const { places, store } of planned) stored.push({ places, runHere: await store() });
+    const ids = new Array<string>(placed.length);
+    const ended = await Promise.allSettled(
+      stored.map(async ({ places, runHere }) => {
+        const own = await runHere();
+        for (const [index, place] of places.entries()) ids[place] = own[index] as string;
+      }),
+    );
+    for (const result of ended) if (result.status === "rejected") throw result.reason;
+    return ids;
+  }
+
+  /** What handlers add with: to their own connection and queue, unless something says otherwise. */
+  #producerOf(connection: string): Producer {
+    const place = (request: JobRequest, { queue }: JobRecord) =>
+      this.#options.placement.place(request, { queue, connection });
+    return {
+      enqueue: async (request, from) => (await this.enqueue([place(request, from)]))[0] as string,
+      publish: ({ queues, ...request }, from) =>
+        this.enqueue(queues.map((queue) => place({ ...request, queue }, from))),
+    };
+  }
+}

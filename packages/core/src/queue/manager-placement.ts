@@ -1,0 +1,56 @@
+import type { JobRequest } from "../job/handler.ts";
+import type { JobDraft } from "./job-preparer.ts";
+import type { JobRegistry } from "./job-registry.ts";
+import type { QueueSettings } from "./manager-options.ts";
+
+/** A queue on a connection. */
+export interface Place {
+  readonly queue: string;
+  readonly connection: string;
+}
+
+export type PlacedJob = JobDraft & Place;
+
+export interface PlacementOptions {
+  readonly registry: () => JobRegistry;
+  readonly queues: { readonly [name: string]: QueueSettings } | undefined;
+  readonly defaultQueue: () => string;
+  readonly defaultConnection: () => string;
+}
+
+/** Where jobs go, and which queues are worked: what a manager's settings and its registered jobs say. */
+export class Placement {
+  readonly #options: PlacementOptions;
+
+  constructor(options: PlacementOptions) {
+    this.#options = options;
+  }
+
+  settings(queue: string): QueueSettings {
+    const { queues } = this.#options;
+    return (queues && Object.hasOwn(queues, queue) && queues[queue]) || {};
+  }
+
+  /** What the job says itself, then its definition, then its queue's settings, then who adds it, then the defaults. */
+  place(request: JobRequest & { readonly connection?: string | undefined }, from?: Place): PlacedJob {
+    const { name, payload, queue: asked, connection, ...options } = request;
+    const { defaultQueue, defaultConnection } = this.#options;
+    const registry = this.#options.registry();
+    registry.check(name);
+    const usual = registry.definition(name, asked);
+    const queue = asked ?? usual?.queue ?? from?.queue ?? defaultQueue();
+    const via =
+      connection ?? usual?.connection ?? this.settings(queue).connection ?? from?.connection ?? defaultConnection();
+    return { connection: via, queue, name, payload, options };
+  }
+
+  /** Queues that settings or registered jobs name. */
+  worked(): readonly Place[] {
+    const { queues, registry, defaultQueue, defaultConnection } = this.#options;
+    const configured = Object.keys(queues ?? {}).map((queue) => ({ queue, connection: undefined }));
+    return [...configured, ...registry().places()].map(({ queue = defaultQueue(), connection }) => ({
+      queue,
+      connection: connection ?? this.settings(queue).connection ?? defaultConnection(),
+    }));
+  }
+}

@@ -1,0 +1,253 @@
+import type { Clock } from "../engine/clock.ts";
+import { fields, integer } from "../job/checks.ts";
+import { type Duration, toMs } from "../job/duration.ts";
+import { QuaysideError } from "../job/errors.ts";
+import { handlerScope } from "../job/handler-scope.ts";
+import type { JobMap } from "../job/job-map.ts";
+import type { Keep } from "../job/job-record.ts";
+import { backoffDelay } from "../job/retry.ts";
+import type { WorkerStatus } from "../worker/options-and-events.ts";
+import type { Worker } from "../worker/worker.ts";
+import type { Connections } from "./manager-connections.ts";
+import type { Placement } from "./manager-placement.ts";
+import type { Queue } from "./queue.ts";
+import type { QueueConnection } from "./queue-connection.ts";
+
+export interface ProcessOptions {
+  readonly queue?: string;
+  readonly count?: number;
+}
+
+/** Waits between tries to open a connection that did not open while others did. */
+const REOPEN = { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 } as const;
+
+export interface ManagedWorkersOptions<Jobs extends JobMap, Ctx extends object> {
+  readonly connections: Connections<Jobs, Ctx>;
+  readonly placement: Placement;
+  /** How many ended jobs a queue keeps whose settings do not say. */
+  readonly keep: Partial<Keep> | undefined;
+  readonly clock: Clock;
+  readonly report: (error: unknown) => void;
+  /** Called before they start. */
+  readonly begin: () => void;
+}
+
+/** The workers of a manager, one per connection: they start, stop and drain together. */
+export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
+  readonly #options: ManagedWorkersOptions<Jobs, Ctx>;
+  /** The state that the last call asked for (R34). */
+  #wanted: "running" | "stopped" = "stopped";
+  #status: WorkerStatus = "stopped";
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #drains = 0;
+  /** Counts calls that say what is wanted: one ends a `process` that is under way. */
+  #calls = 0;
+  /** Queues whose settings are in their stores, or on their way there. */
+  readonly #configured = new Map<Queue<Jobs, Ctx>, Promise<void>>();
+
+  constructor(options: ManagedWorkersOptions<Jobs, Ctx>) {
+    this.#options = options;
+  }
+
+  get status(): WorkerStatus {
+    return this.#status;
+  }
+
+  /** Has them work every queue that settings or registered jobs name, also those that are named since they started. */
+  work(): void {
+    const { connections, placement, report } = this.#options;
+    for (const { queue, connection } of placement.worked()) {
+      connections.all.get(connection)?.work(queue);
+    }
+    if (this.#status !== "running" || this.#starting) return;
+    for (const connection of connections.all.values())
+      if (connection.worker.status === "stopped") void this.#open(connection, 1).catch(report);
+      else void this.#configure(connection.name).catch(report);
+  }
+
+  /** Writes the queues' settings into their stores and starts working them. While they stop: once that is over. */
+  start(): Promise<void> {
+    this.#calls++;
+    this.#wanted = "running";
+    const started = this.#start();
+    if (!this.#workers.some((worker) => worker.hasScope())) return started;
+    // What it waits for may be the handler that calls it.
+    started.catch(this.#options.report);
+    return Promise.resolve();
+  }
+
+  async #start(): Promise<void> {
+    while (this.#wanted === "running") {
+      if (this.#stopping) await this.#stopping;
+      else if (this.#status === "running") return this.#starting;
+      else return this.#begin();
+    }
+  }
+
+  /** @throws what the timeout is refused with, before anything is stopped. */
+  stop(options: { readonly timeout?: Duration }): Promise<void> {
+    try {
+      const { timeout } = fields(options, "options");
+      if (timeout !== undefined) toMs(timeout, "timeout");
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    // The workers are stopped even where their handler may not wait for it.
+    const stopped = handlerScope.run(undefined, () => this.#stop(options));
+    return this.#refuseOwn("stop()") ?? stopped;
+  }
+
+  #stop(options: { readonly timeout?: Duration }): Promise<void> {
+    this.#calls++;
+    this.#wanted = "stopped";
+    const stopped = Promise.all(this.#workers.map((worker) => worker.stop(options)));
+    if (this.#status === "stopped") return stopped.then(() => {});
+    this.#status = "stopping";
+    this.#stopping ??= stopped
+      // A connection that was being opened when this began may have opened since.
+      .then(() => this.#starting?.catch(() => {}))
+      .then(() => Promise.all(this.#workers.map((worker) => worker.stop({ timeout: 0 }))))
+      .then(() => {})
+      .finally(() => {
+        this.#status = "stopped";
+        this.#stopping = undefined;
+      });
+    return this.#stopping.then(() => stopped).then(() => {});
+  }
+
+  /** Works until nothing runs and nothing is due on any connection; they are then as they were, or as told meanwhile. */
+  drain(): Promise<void> {
+    return this.#refuseOwn("drain()") ?? this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    this.#calls++;
+    this.#drains++;
+    try {
+      while (this.#stopping) await this.#stopping;
+      if (this.#status === "stopped") await this.#begin();
+      else await this.#starting;
+      const workers = this.#workers.filter((worker) => worker.status === "running");
+      const done = () => workers.reduce((sum, worker) => sum + worker.processedCount + worker.failedCount, 0);
+      // What runs on one connection may add to another that was idle already.
+      for (let before = -1; before !== done() && this.#status === "running"; ) {
+        before = done();
+        await Promise.all(workers.map((worker) => worker.drain()));
+      }
+    } finally {
+      this.#drains--;
+      if (this.#wanted === "stopped" && this.#drains === 0) await this.stop({});
+    }
+  }
+
+  /**
+   * Runs up to `count` due jobs, of one queue or of any, one after the other; answers how many. A `start`, `stop` or `drain`
+   * meanwhile ends it after the job that runs.
+   */
+  async process(options: ProcessOptions): Promise<number> {
+    const { queue, count = Number.POSITIVE_INFINITY } = fields(options, "options");
+    if (count !== Number.POSITIVE_INFINITY) integer(count, 0, Number.MAX_SAFE_INTEGER, "count");
+    this.work();
+    const calls = ++this.#calls;
+    let ran = 0;
+    for (const worker of this.#workers)
+      while (ran < count && calls === this.#calls && (await worker.processNext(queue))) ran++;
+    return ran;
+  }
+
+  #begin(): Promise<void> {
+    const { connections, placement, report } = this.#options;
+    try {
+      for (const { queue, connection } of placement.worked()) connections.get(connection).work(queue);
+    } catch (error) {
+      this.#wanted = "stopped";
+      throw error;
+    }
+    if (![...connections.all.values()].some(({ works }) => works))
+      report(new QuaysideError("unknown_job", "This manager works no queue: register a job, or name a queue."));
+    this.#status = "running";
+    this.#configured.clear();
+    this.#options.begin();
+    const starting = this.#openAll().finally(() => {
+      this.#starting = undefined;
+    });
+    this.#starting = starting;
+    return starting;
+  }
+
+  /** Opens every connection. Throws when none opens; where some do, the others are reported and tried again. */
+  async #openAll(): Promise<void> {
+    const { connections, report } = this.#options;
+    const all = [...connections.all.values()];
+    const opened = await Promise.allSettled(all.map((connection) => this.#openOnce(connection)));
+    const failed = opened.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
+    if (all.length > 0 && failed.length === all.length) {
+      this.#wanted = "stopped";
+      this.#status = "stopped";
+      throw failed[0];
+    }
+    for (const [index, result] of opened.entries()) {
+      if (result.status === "fulfilled") continue;
+      report(result.reason);
+      this.#openLater(all[index] as QueueConnection<Jobs, Ctx>, 1);
+    }
+  }
+
+  async #openOnce(connection: QueueConnection<Jobs, Ctx>): Promise<void> {
+    await this.#configure(connection.name);
+    if (this.#status === "running") await connection.worker.start();
+  }
+
+  async #open(connection: QueueConnection<Jobs, Ctx>, tries: number): Promise<void> {
+    try {
+      await this.#openOnce(connection);
+    } catch (error) {
+      this.#options.report(error);
+      this.#openLater(connection, tries + 1);
+    }
+  }
+
+  #openLater(connection: QueueConnection<Jobs, Ctx>, tries: number): void {
+    const { clock } = this.#options;
+    clock.after(backoffDelay(REOPEN, tries, 0.5), () => {
+      if (this.#status === "running" && connection.worker.status === "stopped") void this.#open(connection, tries);
+    });
+  }
+
+  get #workers(): readonly Worker[] {
+    return [...this.#options.connections.all.values()].map(({ worker }) => worker);
+  }
+
+  #refuseOwn(call: string): Promise<void> | undefined {
+    for (const worker of this.#workers) {
+      const refused = worker.refuseOwn(call);
+      if (refused) return refused;
+    }
+    return undefined;
+  }
+
+  /** Writes the settings of the queues of one connection that were not written since the start. */
+  async #configure(connection: string): Promise<void> {
+    const { connections, placement } = this.#options;
+    for (const { queue: name, connection: own } of placement.worked()) {
+      if (own !== connection) continue;
+      const queue = connections.get(own).queue(name);
+      const writing = this.#configured.get(queue) ?? this.#write(queue);
+      this.#configured.set(queue, writing);
+      try {
+        await writing;
+      } catch (error) {
+        this.#configured.delete(queue);
+        throw error;
+      }
+    }
+  }
+
+  async #write(queue: Queue<Jobs, Ctx>): Promise<void> {
+    const { placement, keep } = this.#options;
+    const { rateLimit, maxActive, keep: own } = placement.settings(queue.name);
+    if (keep || own || rateLimit !== undefined || maxActive !== undefined)
+      await queue.configure({ rateLimit, maxActive, ...((keep || own) && { keep: { ...keep, ...own } }) });
+  }
+}

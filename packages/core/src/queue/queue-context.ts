@@ -1,0 +1,76 @@
+import { type Clock, systemClock } from "../engine/clock.ts";
+import { able, callables, integer } from "../job/checks.ts";
+import { DEFAULTS } from "../job/defaults.ts";
+import type { Middleware } from "../job/handler.ts";
+import { definitionsOf, type JobMap } from "../job/job-map.ts";
+import type { JobDefaults } from "../job/job-options.ts";
+import { EVERY_OPTION } from "../plugins/every-option.ts";
+import type { Encryption } from "./encryption.ts";
+import { JobProducer } from "./job-preparer.ts";
+import { JobRegistry } from "./job-registry.ts";
+import { JobRunner } from "./job-runner.ts";
+import { Metrics } from "./metrics.ts";
+import type { Telemetry } from "./telemetry.ts";
+
+/** What a queue and a manager are both told. */
+export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object = object> {
+  /** Job map with schemas and options, from `defineJobs`. */
+  readonly jobs?: Jobs | undefined;
+  /** Options of all jobs, unless the queue, the definition or the job says otherwise. */
+  readonly defaults?: JobDefaults | undefined;
+  /** Merged into the `ctx` of every handler and middleware. */
+  readonly ctx?: Ctx | undefined;
+  /** Runs around all handlers, outermost first. */
+  readonly middleware?: readonly Middleware<Ctx>[] | undefined;
+  /** Encrypts the jobs that are `encrypted`: `aesGcm({ keys, current })`. */
+  readonly encryption?: Encryption | undefined;
+  /** Spans for adds and attempts: `openTelemetry(tracer)`. */
+  readonly telemetry?: Telemetry | undefined;
+  /** Largest payload in bytes of JSON. Default 128 KiB. */
+  readonly payloadLimit?: number | undefined;
+  readonly clock?: Clock | undefined;
+  readonly random?: (() => number) | undefined;
+}
+
+/** What the queues of a manager share, and a queue by itself has alone. */
+export interface QueueHome {
+  readonly clock: Clock;
+  readonly random: (() => number) | undefined;
+  readonly ctx: object | undefined;
+  readonly telemetry: Telemetry | undefined;
+  readonly registry: JobRegistry;
+  readonly producer: JobProducer;
+  readonly runner: JobRunner;
+  readonly metrics: Metrics;
+}
+
+export function makeHome<Jobs extends JobMap, Ctx extends object>(
+  options: SharedOptions<Jobs, Ctx>,
+  defaultsOf: (queue: string) => JobDefaults | undefined = () => options.defaults,
+): QueueHome {
+  const { clock = systemClock, random, ctx, telemetry, encryption } = options;
+  able(clock, "clock", "now");
+  const middleware = callables(options.middleware ?? [], "middleware") as readonly Middleware[];
+  const registry = new JobRegistry(options.jobs && definitionsOf(options.jobs));
+  if (telemetry !== undefined) able(telemetry, "telemetry", "attempt");
+  if (encryption !== undefined) able(encryption, "encryption", "seal");
+  const payloadLimit = integer(options.payloadLimit ?? DEFAULTS.payloadLimitBytes, 1, 64 * 1024 * 1024, "payloadLimit");
+  return {
+    clock,
+    random,
+    ctx,
+    telemetry,
+    registry,
+    producer: new JobProducer({
+      registry,
+      clock,
+      parsers: EVERY_OPTION,
+      payloadLimit,
+      encryption,
+      telemetry,
+      defaultsOf,
+    }),
+    runner: new JobRunner({ registry, encryption, middleware }),
+    metrics: new Metrics(),
+  };
+}
