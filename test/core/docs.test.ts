@@ -1,4 +1,5 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { driverConformance, storeConformance, type TestRunner, workerConformance } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
@@ -111,4 +112,19 @@ it("docs/rules.md has a row for each rule, and the suites a case for each but th
   );
   const untested = Array.from({ length: 25 }, (_, index) => `R${index + 1}`).filter((rule) => !tested.has(rule));
   expect(untested).toEqual([]);
+});
+
+describe.each([
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+  ...globSync("packages/*/README.md", { cwd: root }),
+  ...globSync("docs/decisions/*.md", { cwd: root }),
+])("%s", (path) => {
+  it("names only files that exist", () => {
+    const page = read(path);
+    const links = [...page.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = ""]) => join(path, "..", link));
+    const named = page.matchAll(/(?<![\w./])(?:packages|apps|templates|test|docs|scripts|bench)\/[\w./-]*\w/g);
+    const missing = [...links, ...[...named].map(([file]) => file)].filter((file) => !existsSync(root + file));
+    expect(missing).toEqual([]);
+  });
 });
