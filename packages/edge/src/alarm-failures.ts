@@ -13,13 +13,19 @@ export class AlarmFailures {
     this.#storage = storage;
   }
 
-  /** Counts a failure. Resolves with the ms until the next try: 10 s, then twice that, up to ten minutes. */
-  async add(): Promise<number> {
+  /** Whether the last alarm has failed. */
+  async any(): Promise<boolean> {
     try {
-      this.#count ??= await this.#storage.get<number>(KEY);
+      this.#count ??= (await this.#storage.get<number>(KEY)) ?? 0;
     } catch {
       // The count of this life has to do.
     }
+    return (this.#count ?? 0) > 0;
+  }
+
+  /** Counts a failure. Resolves with the ms until the next try: 10 s, then twice that, up to ten minutes. */
+  async add(): Promise<number> {
+    await this.any();
     const count = (this.#count ?? 0) + 1;
     this.#count = count;
     // Not awaited: it is written with the alarm. A storage that refuses it refuses that, too, which is reported.
@@ -29,9 +35,7 @@ export class AlarmFailures {
 
   /** An alarm has succeeded. */
   async clear(): Promise<void> {
-    if (this.#count === 0) return;
-    this.#count ??= (await this.#storage.get<number>(KEY)) ?? 0;
-    if (this.#count > 0) await this.#storage.delete(KEY);
+    if (await this.any()) await this.#storage.delete(KEY);
     this.#count = 0;
   }
 }

@@ -53,6 +53,8 @@ export class ObjectDriver extends StoreDriver implements Pages {
   /** The workers of this life of the object. */
   readonly #alive: ReadonlySet<string>;
   readonly #options: ObjectDriverOptions;
+  /** Exchanges of the object's worker that have failed since the last one that did not. */
+  #failures = 0;
 
   constructor(store: ObjectStore, options: ObjectDriverOptions) {
     const { clock, plugins, shard = 0 } = options;
@@ -156,11 +158,31 @@ export class ObjectDriver extends StoreDriver implements Pages {
    * transaction of the object's code (R3): its claims and settlements would be undone with it.
    */
   async exchangePage(request: ExchangeRequest): Promise<ExchangeReply> {
-    if (request.liveness === "process") await this.#options.transactions.ended();
-    const reply = await super.exchange(request);
-    if (request.liveness === "process" && request.claim.limit > 0) this.#options.claimed(reply.nextWakeMs);
+    const isOwn = request.liveness === "process";
+    if (isOwn) await this.#options.transactions.ended();
+    const reply = await super.exchange(request).catch((error: unknown) => {
+      throw isOwn ? this.#failed(request, error) : error;
+    });
+    if (isOwn) this.#failures = 0;
+    if (isOwn && request.claim.limit > 0) this.#options.claimed(reply.nextWakeMs);
     if (reply.jobs.length > 0) await this.#options.sync();
     return reply;
+  }
+
+  /** What the object's worker tried last has failed: its next exchange that fails ends it. */
+  expectFailure(): void {
+    this.#failures = LASTING_FAILURES;
+  }
+
+  /**
+   * Ends the object's worker where its exchanges go on failing and it holds no jobs: it would send the next one every ten
+   * seconds, and its timer would keep the object in memory. The next call, or the alarm, starts it again.
+   */
+  #failed({ settle, running }: ExchangeRequest, cause: unknown): unknown {
+    this.#failures++;
+    if (this.#failures < LASTING_FAILURES || settle.length + running.length > 0) return cause;
+    const message = `The exchange of the object's worker has failed ${this.#failures} times: ${String(cause)} It is tried again with the object's next call or alarm.`;
+    return new QuaysideError("closed", message, {}, cause);
   }
 
   override async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
@@ -179,6 +201,9 @@ export class ObjectDriver extends StoreDriver implements Pages {
     return allSchedules((after) => this.schedulesPage(queue, after));
   }
 }
+
+/** Exchanges that fail, one after the other, until the object's worker waits for the next call or alarm. */
+const LASTING_FAILURES = 3;
 
 /** Of a payload as a record holds it: with result, progress and logs its job fits into a reply, without which no worker gets it. */
 const PAYLOAD_MOST = 7 * 1024 * 1024;

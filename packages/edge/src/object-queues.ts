@@ -205,6 +205,7 @@ export class ObjectQueues {
       // First the guard for what comes now: should the object die below, the next alarm is set.
       alarm.rearm();
       this.#ringing = true;
+      if (await this.#failures.any()) this.driver.expectFailure();
       const again = await this.#ring(handler, over);
       done();
       // What still runs goes on by itself, in this object and under its lease; the next alarm, at once, waits for it again.
@@ -266,12 +267,23 @@ export class ObjectQueues {
     return this.worker?.drain(over);
   }
 
-  /** Later, and not at once: what failed now would fail again. */
+  /** Later, and not at once: what failed now would fail again. The user's own alarm rings when it is due all the same. */
   async #tryAgain(): Promise<void> {
     try {
-      await this.#ctx.storage.setAlarm(this.#clock.now() + (await this.#failures.add()));
+      const delayMs = await this.#failures.add();
+      const now = this.#clock.now();
+      await this.#ctx.storage.setAlarm(Math.max(now + 1, Math.min(now + delayMs, this.#wishedAt())));
     } catch (error) {
       this.#report(error);
+    }
+  }
+
+  /** When the user's own alarm is due; never, where that cannot be read. */
+  #wishedAt(): number {
+    try {
+      return this.userAlarm?.get() ?? Number.POSITIVE_INFINITY;
+    } catch {
+      return Number.POSITIVE_INFINITY;
     }
   }
 

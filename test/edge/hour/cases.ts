@@ -100,6 +100,17 @@ export const HOUR_CASES: Readonly<Record<string, HourCase>> = {
       return object;
     },
   },
+  "100 jobs are due, and each exchange of the object's worker fails": {
+    async prepare(world) {
+      const object = new HourObject(world, "handlers");
+      await object.queue.addJob("email", null);
+      await object.stub.act("refuseLeases");
+      await object.queue.addJobs(hundred(email));
+      // It has failed three times before the hour begins.
+      await object.spend(MINUTE_MS);
+      return object;
+    },
+  },
   "a stream of changes is open": {
     async prepare(world) {
       const object = new HourObject(world, "handlers");

@@ -48,6 +48,9 @@ export interface HourActs {
   abort(): Promise<void>;
   /** Ends the object, as its own class does. */
   deleteAll(): Promise<void>;
+  /** Has every exchange of a worker fail that holds jobs or claims some: no lease can be written. */
+  refuseLeases(): Promise<void>;
+  takeLeases(): Promise<void>;
 }
 
 const actsOf = (
@@ -71,6 +74,11 @@ const actsOf = (
     ctx.abort("asleep");
   },
   deleteAll: () => ctx.storage.deleteAll(),
+  refuseLeases: async () =>
+    void ctx.storage.sql.exec(
+      "CREATE TRIGGER no_leases BEFORE INSERT ON quayside_leases BEGIN SELECT RAISE(ABORT, 'no leases'); END",
+    ),
+  takeLeases: async () => void ctx.storage.sql.exec("DROP TRIGGER no_leases"),
 });
 
 /** A class of Quayside's. */
