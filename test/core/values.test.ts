@@ -86,6 +86,13 @@ describe("options", () => {
   ])("%s is named when it is wrong: %j", (option, options) => {
     expect(refusal(() => resolve(options))).toMatchObject({ code: "invalid_option", details: { option } });
   });
+
+  it.each([129, 257, 100_000])("a tag of %i characters is refused by the limit of tags", (length) => {
+    const { message } = refusal(() => resolve({ tags: ["short", "x".repeat(length)] }));
+    expect(message).toMatch(/^tags\[1\] must be a string of 1 to 128 characters of well-formed Unicode/);
+    const many = refusal(() => resolve({ tags: Array.from({ length: 33 }, (_, n) => `${n}`) }));
+    expect(many.message).toContain("tags must be a list of at most 32 texts");
+  });
 });
 
 describe("JSON at the door", () => {

@@ -147,10 +147,10 @@ export const sameKey = (a: JobKey, b: JobKey): boolean => a.every((part, index) 
 /** One string a key, for sets and maps in memory. */
 export const keyText = (key: JobKey): string => key.join("\n");
 
-/** @throws {QuaysideError} `invalid_option` when a name is empty, over 256 characters or not well-formed Unicode. */
-export function checkName(name: string, option: string): string {
-  if (typeof name !== "string" || !name || name.length > LIMITS.nameLength || !name.isWellFormed()) {
-    const rule = `must be a string of 1 to ${LIMITS.nameLength} characters of well-formed Unicode`;
+/** @throws {QuaysideError} `invalid_option` when a name is empty, over `most` (256) characters or not well-formed Unicode. */
+export function checkName(name: string, option: string, most: number = LIMITS.nameLength): string {
+  if (typeof name !== "string" || !name || name.length > most || !name.isWellFormed()) {
+    const rule = `must be a string of 1 to ${most} characters of well-formed Unicode`;
     throw refused(option, rule, name);
   }
   return name;

@@ -71,7 +71,10 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     return job && (this.home.runner.readable(job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
   }
 
-  /** A page of jobs, 100 unless `limit` says otherwise; pass its `cursor` for the next one. */
+  /**
+   * A page of jobs, 100 unless `limit` says otherwise; pass its `cursor` for the next one. Each page shows its own moment:
+   * a job that changes its state between two pages, one that a worker claims above all, may be on neither or on both.
+   */
   async list(query: Omit<ListQuery, "queue"> = {}): Promise<JobPage> {
     const { tags } = fields(query, "query", ["state", "tags", "limit", "cursor", "positions"]);
     if (tags !== undefined) checkTags(tags);
