@@ -7,11 +7,18 @@ export type Fault =
   | "loses"
   | ((call: () => Promise<unknown>, verb: string, args: readonly unknown[]) => Promise<unknown>);
 
-/** A namespace of which the objects of one queue can be made to fail, and which counts the exchanges with each of them. */
-export function faulty(namespace: QueueNamespace, queue: string) {
+/**
+ * A namespace of which some objects can be made to fail, and which counts the exchanges with each of them.
+ *
+ * @param objects the queue whose shards they are, or their names.
+ */
+export function faulty(namespace: QueueNamespace, objects: string | readonly string[]) {
   const faults = new Map<string, Fault>();
   const exchanges = new Map<string, number>();
-  const nameOf = (shard: number) => (shard === 0 ? queue : `${queue}#${shard}`);
+  const nameOf = (index: number) => {
+    if (typeof objects !== "string") return objects[index] as string;
+    return index === 0 ? objects : `${objects}#${index}`;
+  };
   const failure = () => Object.assign(new Error("overloaded"), { overloaded: true, remote: true });
   const get: QueueNamespace["get"] = (id) => {
     const stub = namespace.get(id) as Record<string, (...args: unknown[]) => Promise<unknown>>;
@@ -36,9 +43,9 @@ export function faulty(namespace: QueueNamespace, queue: string) {
   };
   return {
     namespace: { idFromName: (name: string) => namespace.idFromName(name), get } satisfies QueueNamespace,
-    set: (shard: number, fault: Fault | undefined) =>
-      fault === undefined ? faults.delete(nameOf(shard)) : faults.set(nameOf(shard), fault),
-    /** Exchanges that this shard was asked for so far. */
-    exchangesWith: (shard: number) => exchanges.get(nameOf(shard)) ?? 0,
+    set: (index: number, fault: Fault | undefined) =>
+      fault === undefined ? faults.delete(nameOf(index)) : faults.set(nameOf(index), fault),
+    /** Exchanges that this object was asked for so far. */
+    exchangesWith: (index: number) => exchanges.get(nameOf(index)) ?? 0,
   };
 }

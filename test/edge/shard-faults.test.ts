@@ -1,9 +1,25 @@
 import { systemClock } from "@quayside/core";
 import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { closeAll, faultOf, open, until } from "./shards-at-fault.ts";
+import { closeAll, faultOf, open, SHARDS, until } from "./shards-at-fault.ts";
 
 afterEach(closeAll);
+
+describe("shards that are all slow", () => {
+  it.each(["RPC", "HTTP"] as const)("are each asked by itself over %s, and all jobs are done", async (way) => {
+    const clock = createManualClock();
+    const { remote, faults, ids } = await open(2);
+    for (let shard = 0; shard < SHARDS; shard++)
+      faults.set(shard, faultOf["is slow"](way === "RPC" ? clock : systemClock));
+    const { worker, ran, told } = remote(way === "RPC" ? clock : "HTTP");
+    await worker.run({ concurrency: 3 });
+    const isDone = () => told.length >= ids.length;
+    if (way === "RPC") await until(clock, 100, isDone);
+    else await vi.waitFor(() => expect(isDone()).toBe(true), { timeout: 25_000, interval: 50 });
+    expect([...ran].sort()).toEqual([...ids].sort());
+    for (let shard = 0; shard < SHARDS; shard++) faults.set(shard, undefined);
+  });
+});
 
 describe.each(["throws", "hangs", "is slow"] as const)("a shard that %s", (fault) => {
   it.each([0, 2])("keeps no job of the others waiting: shard %i", async (broken) => {

@@ -194,9 +194,18 @@ export class HttpDriver implements Driver {
     const key = idempotencyKey(worker, exchange, queue, ...(only === undefined ? [] : [only]));
     const headers = { "idempotency-key": key };
     const text = JSON.stringify(body);
-    const reply = await this.#call<RecallingReply>("POST", queue, "exchange", isExchangeReply, text, headers).catch(
-      replyOf,
-    );
+    const {
+      settled: _settled,
+      troubles: _troubles,
+      ...reply
+    }: RecallingReply = await this.#call<RecallingReply>(
+      "POST",
+      queue,
+      "exchange",
+      isExchangeReply,
+      text,
+      headers,
+    ).catch(replyOf);
     return withAllChildren(reply, (of, id, after) =>
       this.#call("GET", of, `jobs/${idPart(id)}/children${queryOf({ after })}`, isChildren),
     );

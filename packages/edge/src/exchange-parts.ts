@@ -26,6 +26,8 @@ export interface Late {
   readonly message: string;
   /** A job of this place runs alone, or waits to. */
   readonly alone?: true;
+  /** The error itself, in the process that met it. */
+  readonly error?: unknown;
 }
 
 export type RecallingRequest = ExchangeRequest & Recall;
@@ -73,8 +75,12 @@ export function partFor(
 /** Whether the place may hold something for the worker after this reply. */
 export function holdsAfter({ running }: Part, reply: ExchangeReply): boolean {
   const lost = new Set(reply.lost);
-  return reply.jobs.length > 0 || running.some((token) => !lost.has(token));
+  return reply.jobs.length > 0 || running.some((token) => !lost.has(token)) || openTokens(reply.settled).length > 0;
 }
+
+/** Tokens of settlements that a part of the place has not answered. */
+export const openTokens = (settled: ExchangeReply["settled"]): readonly string[] =>
+  [...(settled ?? [])].flatMap(([token, stored]) => (stored === null ? [token] : []));
 
 /** Whether the worker runs anything but what it is told of by `part`: a job that must be alone waits for that. */
 export const isBusyElsewhere = (

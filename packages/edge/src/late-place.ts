@@ -1,4 +1,4 @@
-import { type Clock, hasCode, isA, QuaysideError } from "@quayside/core";
+import { type ClaimQueue, type Clock, hasCode, isA, QuaysideError } from "@quayside/core";
 import {
   type AttemptReport,
   type ClaimedJob,
@@ -7,7 +7,7 @@ import {
   partOfRefused,
   type Settlement,
 } from "@quayside/core/engine";
-import { within } from "./patience.ts";
+import { type Arrived, PlaceNews } from "./place-news.ts";
 
 /** How long an exchange waits for one place among several. What answers later is asked apart from the others. */
 export const PATIENCE_MS = 1_000;
@@ -20,6 +20,8 @@ const LEAVE_MS = 2 * ANSWER_MS;
 /** Between two sends of one exchange: doubled each time. */
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
+/** Longest pause that a place may ask for. */
+const LONGEST_ASKED_MS = 300_000;
 /** Log lines of one attempt that wait for a place to answer. */
 const LOG_LINES_MOST = 100;
 
@@ -30,21 +32,19 @@ export interface LatePlaceOptions {
   readonly patienceMs: number;
   /** In [0, 1). */
   readonly random: () => number;
-  readonly exchange: (request: ExchangeRequest) => Promise<ExchangeReply>;
+  /** An exchange with it, that may take so long: it then rejects with `network`. */
+  readonly exchange: (request: ExchangeRequest, ms: number) => Promise<ExchangeReply>;
   /** Called when there is something to collect. */
   readonly arrived: () => void;
   /** By the monotonic clock: when the place last answered the worker, as far as is known. */
   readonly answeredAt: number;
   /** After so many answers at once it is asked together with the others again. */
   readonly promptAnswers: number;
+  /** A job of it runs alone, or waits to. */
+  readonly isAlone: boolean;
+  /** Tokens of settlements that it took in, and that a part of it has not answered yet. */
+  readonly open: readonly string[];
 }
-
-/** A place's news for its worker, since they were last collected. */
-export type Arrived = Pick<ExchangeReply, "lost" | "cancel" | "interrupted" | "unknown"> & {
-  readonly troubles: readonly unknown[];
-  /** See `ExchangeReply.settled`. */
-  readonly settled: ReadonlyMap<string, Stored | null>;
-};
 
 /**
  * A worker's exchanges with one place (a shard, say) that answers late, not at all, or with a refusal. They go on beside the
@@ -71,33 +71,50 @@ export class LatePlace {
   #collected: string[] = [];
   #alone: boolean;
   #isLost = false;
-  #news = noNews();
-  /** By token: what is sent in place of a settlement that was refused. */
-  #replaced = new Map<string, Stored>();
+  readonly #news: PlaceNews;
   /** Sends that failed in a row. */
   #fails = 0;
   /** Answers at once until it is asked with the others again. */
   #toWait: number;
 
-  /** @param first the exchange that the place did not answer: it is sent again at once, as a slow place has done it by now. */
-  constructor(options: LatePlaceOptions, first: ExchangeRequest, trouble: unknown, alone: boolean) {
+  /**
+   * @param first the exchange that the place did not answer: it is sent again at once, as a slow place has done it by now,
+   * unless `trouble` asks for a pause.
+   */
+  constructor(options: LatePlaceOptions, first: ExchangeRequest, trouble: unknown) {
     this.#options = options;
     this.#answeredAt = options.answeredAt;
     this.#taken = first.exchange;
     this.#toWait = options.promptAnswers;
     this.#pending = first;
-    this.#alone = alone;
+    this.#alone = options.isAlone;
+    this.#news = new PlaceNews(options.open);
     this.#said.add(causeOf(trouble));
-    this.#send();
+    this.#send(askedMs(trouble, first));
   }
 
   get promptAnswers(): number {
     return this.#options.promptAnswers;
   }
 
+  /** It answers at once: it claims nothing more here, so that it is asked with the others again. */
+  get isReady(): boolean {
+    return this.#toWait <= 0;
+  }
+
   /** It answers at once, and nothing is left to send or to collect. */
   get isPrompt(): boolean {
-    return this.#toWait <= 0 && !this.#pending && !this.#next && this.#settle.length + this.#jobs.length === 0;
+    return this.isReady && !this.#pending && !this.#next && this.#settle.length + this.#jobs.length === 0;
+  }
+
+  /** Resolves when nothing is on its way. */
+  async idle(): Promise<void> {
+    await this.#sending;
+  }
+
+  /** It has not answered at once after all. */
+  late(): void {
+    this.#toWait = Math.max(1, this.#toWait);
   }
 
   /** A job of this place runs alone, or waits to. */
@@ -105,9 +122,19 @@ export class LatePlace {
     return this.#alone && (this.#jobs.length > 0 || running.length > 0);
   }
 
-  /** Takes jobs that wait here for the worker: they are its own from now on. */
-  collectJobs(limit: number): readonly ClaimedJob[] {
-    const jobs = this.#jobs.splice(0, limit);
+  /** Takes jobs that wait here for the worker, as many as it has room for: they are its own from now on. */
+  collectJobs(limit: number, queues: readonly ClaimQueue[]): readonly ClaimedJob[] {
+    const room = new Map(queues.map(({ queue, limit = Number.POSITIVE_INFINITY }) => [queue, limit]));
+    const jobs: ClaimedJob[] = [];
+    const left: ClaimedJob[] = [];
+    for (const one of this.#jobs) {
+      const { queue } = one.job;
+      const ofQueue = room.get(queue) ?? Number.POSITIVE_INFINITY;
+      const fits = jobs.length < limit && ofQueue > 0;
+      (fits ? jobs : left).push(one);
+      if (fits) room.set(queue, ofQueue - 1);
+    }
+    this.#jobs = left;
     this.#collected = this.#collected.concat(jobs.map(({ token }) => token));
     return jobs;
   }
@@ -119,10 +146,7 @@ export class LatePlace {
   }
 
   collect(): Arrived {
-    const news = this.#news;
-    this.#news = noNews();
-    for (const { token } of [...(this.#pending?.settle ?? []), ...this.#settle]) news.settled.set(token, null);
-    return news;
+    return this.#news.collect([...(this.#pending?.settle ?? []), ...this.#settle]);
   }
 
   /** The place was silent for longer than the lease: others may have what the worker holds there (R14). */
@@ -145,7 +169,9 @@ export class LatePlace {
     const running = this.#isLost ? [] : request.running;
     const { settle: _, progress: __, ...rest } = request;
     const says =
-      this.#settle.length + running.length + this.#jobs.length > 0 || request.claim.limit > 0 || request.leave === true;
+      this.#settle.length + running.length + this.#jobs.length + this.#news.open > 0 ||
+      request.claim.limit > 0 ||
+      request.leave === true;
     if (!says) return;
     this.#next = { ...rest, settle: [], running };
     this.#send();
@@ -165,36 +191,39 @@ export class LatePlace {
     this.#stopPause();
   }
 
-  #send(): void {
-    this.#sending ??= this.#sendAll().finally(() => {
+  #send(afterMs = 0): void {
+    this.#sending ??= this.#sendAll(afterMs).finally(() => {
       this.#sending = undefined;
     });
   }
 
-  async #sendAll(): Promise<void> {
-    const { clock, patienceMs, random, exchange, place, arrived } = this.#options;
+  async #sendAll(afterMs: number): Promise<void> {
+    const { clock, patienceMs, random, exchange, arrived } = this.#options;
+    if (afterMs > 0) await this.#pause(afterMs);
     while (!this.#closed) {
       this.#pending ??= this.#compose();
       const request = this.#pending;
       if (!request) return;
       const began = clock.monotonic();
       try {
-        const reply = await within(clock, this.#answerMs, `Shard ${place}`, exchange(request));
+        const reply = await exchange(request, this.#answerMs);
         if (this.#closed) return;
         this.#pending = undefined;
         this.#answeredAt = began;
         if (clock.monotonic() - began <= patienceMs / 2) this.#toWait--;
+        else this.late();
         const news = this.#receive(reply, request) || this.#fails > 0 || this.isPrompt || this.#settle.length > 0;
         this.#fails = 0;
         if (news) arrived();
       } catch (error) {
         if (this.#closed) return;
+        this.late();
         const less = this.#lessThan(request, error);
         this.#pending = less;
         if (less && less !== request) continue;
         // Nothing is left out that would help: it may be taken later.
         this.#report(error);
-        await this.#pause(retryMs(++this.#fails, random()));
+        await this.#pause(Math.max(askedMs(error, request), retryMs(++this.#fails, random())));
       }
     }
   }
@@ -218,30 +247,16 @@ export class LatePlace {
       ...next,
       settle,
       running: [...next.running, ...this.#collected, ...waiting],
-      claim: waiting.length + this.#collected.length > 0 ? { ...next.claim, limit: 0 } : next.claim,
+      claim: waiting.length + this.#collected.length > 0 || this.isReady ? { ...next.claim, limit: 0 } : next.claim,
       ...(progress.length > 0 && { progress }),
     };
   }
 
   /** Returns whether the worker has to look. */
   #receive(reply: ExchangeReply, request: ExchangeRequest): boolean {
-    const { jobs, alone, lost, cancel, interrupted, unknown } = reply;
-    this.#alone = alone === true;
-    this.#jobs = this.#jobs.concat(jobs);
-    const news = this.#news;
-    for (const { token } of request.settle) {
-      const replaced = this.#replaced.get(token);
-      if (replaced) news.settled.set(token, replaced);
-      this.#replaced.delete(token);
-    }
-    this.#news = {
-      ...news,
-      lost: news.lost.concat(lost),
-      cancel: news.cancel.concat(cancel),
-      interrupted: news.interrupted.concat(interrupted),
-      unknown: news.unknown.concat(unknown),
-    };
-    return jobs.length + lost.length + cancel.length + interrupted.length + request.settle.length > 0;
+    this.#alone = reply.alone === true;
+    this.#jobs = this.#jobs.concat(reply.jobs);
+    return this.#news.receive(reply, request.settle) || reply.jobs.length > 0;
   }
 
   /**
@@ -253,7 +268,7 @@ export class LatePlace {
     const { settle, running } = rest;
     // A later one was answered: whether this one was is not known, or its worker is another's by now.
     if (hasCode(error, "stale_exchange")) {
-      this.#news.lost = this.#news.lost.concat(settle.map(({ token }) => token));
+      this.#news.lose(settle);
       return undefined;
     }
     const part = partOfRefused(request, error);
@@ -261,7 +276,7 @@ export class LatePlace {
     const later = settle.slice(part.settle.length);
     this.#settle = [...later, ...this.#settle];
     const [first] = part.settle;
-    if (first && part.failure) this.#replaced.set(first.token, { settlement: first, end: { error: part.failure } });
+    if (first && part.failure) this.#news.replace(first, part.failure);
     return {
       ...rest,
       settle: part.settle,
@@ -276,7 +291,7 @@ export class LatePlace {
     const cause = causeOf(error);
     if (this.#said.has(cause)) return;
     this.#said.add(cause);
-    this.#news.troubles.push(error);
+    this.#news.trouble(error);
   }
 
   /** Joins an attempt's earlier report, which no exchange has taken, with this one. */
@@ -296,19 +311,14 @@ export class LatePlace {
   }
 }
 
-/** A settlement that was stored in place of a refused one. */
-type Stored = NonNullable<NonNullable<ReturnType<NonNullable<ExchangeReply["settled"]>["get"]>>>;
-
-const noNews = () => ({
-  lost: [] as string[],
-  cancel: [] as string[],
-  interrupted: [] as ExchangeReply["interrupted"][number][],
-  unknown: [] as ExchangeReply["unknown"][number][],
-  troubles: [] as unknown[],
-  settled: new Map<string, Stored | null>(),
-});
-
 const causeOf = (error: unknown): string => (isA(QuaysideError, error) ? error.code : String(error));
+
+/** The pause that the place asked for, in ms; else 0. One that would let the lease expire is cut. */
+function askedMs(error: unknown, { running, settle, leaseMs }: ExchangeRequest): number {
+  const ms = isA(QuaysideError, error) ? error.details["retryAfterMs"] : undefined;
+  if (typeof ms !== "number" || !(ms > 0)) return 0;
+  return Math.min(ms, running.length + settle.length > 0 ? leaseMs / 3 : LONGEST_ASKED_MS);
+}
 
 const retryMs = (fails: number, random: number): number =>
   Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(fails - 1, 10)) * (0.5 + random / 2);

@@ -128,10 +128,11 @@ export class ShardedDriver implements Driver, Pages {
     if (options.memos) return;
     this.#places = new WorkerPlaces({
       clock,
+      kind: "shard",
       patienceMs,
       random,
       main: (request) => this.#exchange.exchange(request),
-      only: (place, request) => this.#exchange.only(Number(place), request),
+      only: (place, request, ms) => within(clock, ms, `Shard ${place}`, this.#exchange.only(Number(place), request)),
       home: homeOfToken,
       wake: (queues) => this.#wake(queues),
     });

@@ -1,9 +1,9 @@
-import type { Clock } from "@quayside/core";
-import { QuaysideError } from "@quayside/core";
+import { type Clock, isA, QuaysideError } from "@quayside/core";
 import type { ClaimedJob, ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
-import { queuesLeft, type RecallingReply, type RecallingRequest } from "./exchange-parts.ts";
-import { type Arrived, LatePlace } from "./late-place.ts";
+import { type Late, openTokens, queuesLeft, type RecallingReply, type RecallingRequest } from "./exchange-parts.ts";
+import { LatePlace } from "./late-place.ts";
 import { within } from "./patience.ts";
+import type { Arrived } from "./place-news.ts";
 
 /** Workers remembered by one driver. */
 const WORKERS_MOST = 1_000;
@@ -13,14 +13,20 @@ const PROMPT_ANSWERS_MOST = 64;
 
 export interface WorkerPlacesOptions {
   readonly clock: Clock;
+  /** The name of a place's kind, under which errors name it: `details.shard`, say. */
+  readonly kind: "shard" | "queue";
   /** How long `main` waits for one place. */
   readonly patienceMs: number;
   /** In [0, 1). */
   readonly random: () => number;
-  /** An exchange with all places but those in `apart`. The reply names those that did not answer in time: `late`. */
-  readonly main: (request: RecallingRequest) => Promise<RecallingReply>;
-  /** An exchange with one place alone. */
-  readonly only: (place: string, request: ExchangeRequest) => Promise<ExchangeReply>;
+  /**
+   * An exchange with all places but those in `apart`. The reply names those that did not answer in time: `late`.
+   *
+   * @param ms how long it may take, where its caller does not wait longer: it then rejects with `network`.
+   */
+  readonly main: (request: RecallingRequest, ms: number | undefined) => Promise<RecallingReply>;
+  /** An exchange with one place alone, that may take so long: it then rejects with `network`. */
+  readonly only: (place: string, request: ExchangeRequest, ms: number) => Promise<ExchangeReply>;
   /** The place that a token names. */
   readonly home: (token: string) => string;
   /** Called when a worker of these queues has to look: a late place has answered. */
@@ -35,6 +41,8 @@ interface Known {
   answeredAt: number | undefined;
   /** Of places that are asked with the others again, and not told yet. */
   news: Arrived[];
+  /** Tokens of settlements that the last reply named as not answered. */
+  open: readonly string[];
 }
 
 /**
@@ -51,18 +59,31 @@ export class WorkerPlaces {
     this.#options = options;
   }
 
-  async exchange(request: RecallingRequest): Promise<RecallingReply> {
+  /** @param ms see `WorkerPlacesOptions.main`. */
+  async exchange(request: RecallingRequest, ms?: number): Promise<RecallingReply> {
     const known = this.#known(request.worker);
-    for (const [name, place] of known.late) if (place.isPrompt) this.#forgive(known, name);
-    const reply = known.late.size > 0 ? await this.#beside(known, request) : await this.#main(known, request);
+    await this.#forgivePrompt(known);
+    const reply = known.late.size > 0 ? await this.#beside(known, request, ms) : await this.#main(known, request, ms);
     if (request.leave) await this.#leave(request.worker, known);
-    return withNews(reply, [...known.news.splice(0), ...[...known.late.values()].map((place) => place.collect())]);
+    const late = [...known.late.values()].map((place) => place.collect());
+    const told = withNews(reply, [...known.news.splice(0), ...late]);
+    known.open = openTokens(told.settled);
+    return told;
   }
 
   close(): void {
     for (const worker of [...this.#workers.keys()]) this.#forget(worker);
     for (const place of this.#leaving) place.close();
     this.#leaving.clear();
+  }
+
+  /** Places that answer at once are asked with the others from now on. What is on its way to them is waited for. */
+  async #forgivePrompt(known: Known): Promise<void> {
+    const { clock, patienceMs } = this.#options;
+    for (const [name, place] of [...known.late]) {
+      if (place.isReady) await within(clock, patienceMs, "It", place.idle()).catch(() => place.late());
+      if (place.isPrompt) this.#forgive(known, name);
+    }
   }
 
   /**
@@ -86,6 +107,7 @@ export class WorkerPlaces {
       forgiven: new Map(),
       answeredAt: undefined,
       news: [],
+      open: [],
     };
     this.#workers.delete(worker);
     this.#workers.set(worker, known);
@@ -100,34 +122,40 @@ export class WorkerPlaces {
   }
 
   /** With all places but those in `apart`; those that are late from now on get their part again, apart. */
-  async #main(known: Known, request: RecallingRequest): Promise<RecallingReply> {
-    const { clock, main, only, patienceMs, random, wake } = this.#options;
-    const { late = [], ...reply } = await main({ ...request, apart: request.apart ?? [] });
+  async #main(known: Known, request: RecallingRequest, ms: number | undefined): Promise<RecallingReply> {
+    const { late = [], ...reply } = await this.#options.main({ ...request, apart: request.apart ?? [] }, ms);
+    const troubles = late
+      .filter(({ place }) => !known.late.has(place))
+      .map((one) => this.#setApart(known, request, one));
+    known.answeredAt = this.#options.clock.monotonic();
+    return troubles.length > 0 ? { ...reply, troubles: [...(reply.troubles ?? []), ...troubles] } : reply;
+  }
+
+  /** Asks a place that is late apart from the others, from now on. Returns its error. */
+  #setApart(known: Known, request: RecallingRequest, { place, code, message, alone, error }: Late): QuaysideError {
+    const { clock, kind, only, patienceMs, random, wake, home } = this.#options;
     const queues = request.claim.queues.map(({ queue }) => queue);
-    const troubles: QuaysideError[] = [];
-    for (const { place, code, message, alone } of late) {
-      if (known.late.has(place)) continue;
-      const trouble = new QuaysideError(code, message, { shard: place });
-      troubles.push(trouble);
-      const options = {
-        place,
-        clock,
-        patienceMs,
-        random,
-        exchange: (request: ExchangeRequest) => only(place, request),
-        arrived: () => wake(queues),
-        answeredAt: known.answeredAt ?? clock.monotonic(),
-        promptAnswers: this.#promptAnswers(known, place),
-      };
-      const first = { ...this.#partOf(request, place), claim: { limit: 0, queues: [] } };
-      known.late.set(place, new LatePlace(options, first, trouble, alone === true));
-    }
-    known.answeredAt = clock.monotonic();
-    return troubles.length > 0 ? { ...reply, troubles } : reply;
+    const details = isA(QuaysideError, error) ? error.details : {};
+    const trouble = new QuaysideError(code, message, { ...details, [kind]: place }, error);
+    const options = {
+      place,
+      clock,
+      patienceMs,
+      random,
+      exchange: (request: ExchangeRequest, ms: number) => only(place, request, ms),
+      arrived: () => wake(queues),
+      answeredAt: known.answeredAt ?? clock.monotonic(),
+      promptAnswers: this.#promptAnswers(known, place),
+      isAlone: alone === true,
+      open: known.open.filter((token) => home(token) === place),
+    };
+    const first = { ...this.#partOf(request, place), claim: { limit: 0, queues: [] } };
+    known.late.set(place, new LatePlace(options, first, trouble));
+    return trouble;
   }
 
   /** An exchange while there are late places. */
-  async #beside(known: Known, request: RecallingRequest): Promise<RecallingReply> {
+  async #beside(known: Known, request: RecallingRequest, ms: number | undefined): Promise<RecallingReply> {
     const { home } = this.#options;
     const places = [...known.late];
     for (const [, place] of places) place.expire(request.leaseMs);
@@ -153,7 +181,7 @@ export class WorkerPlaces {
     };
     let reply: RecallingReply;
     try {
-      reply = await this.#main(known, rest);
+      reply = await this.#main(known, rest, ms);
     } catch (error) {
       for (const { place, jobs } of brought) place.putBack(jobs);
       throw error;
@@ -165,7 +193,7 @@ export class WorkerPlaces {
       const mine = brought.filter((one) => one.place === place).flatMap(({ jobs }) => jobs.map(({ token }) => token));
       const running = [...part.running, ...mine];
       const busy = request.running.length > part.running.length || count + reply.jobs.length > 0;
-      const claim = { limit: free, queues, ...(busy && { busy }) };
+      const claim = { limit: free, queues: queuesLeft(queues, [...brought, reply]), ...(busy && { busy }) };
       place.take({ ...part, running, claim });
       if (place.isLost) for (const token of part.running) lost.push(token);
     }
@@ -177,12 +205,12 @@ export class WorkerPlaces {
   }
 
   /** Jobs that late places have given, as many as there is room for; one that runs alone only beside nothing else. */
-  #bring(known: Known, { claim, running }: ExchangeRequest, alone: LatePlace | undefined) {
-    const brought: { readonly place: LatePlace; readonly jobs: readonly ClaimedJob[] }[] = [];
+  #bring(known: Known, { claim, running }: ExchangeRequest, alone: LatePlace | undefined): readonly Brought[] {
+    const brought: Brought[] = [];
     let left = claim.limit - (claim.prefetch ?? 0);
     for (const place of alone ? [alone] : known.late.values()) {
       if (left <= 0 || (alone && running.length > 0)) break;
-      const jobs = place.collectJobs(left);
+      const jobs = place.collectJobs(left, queuesLeft(claim.queues, brought));
       left -= jobs.length;
       if (jobs.length > 0) brought.push({ place, jobs });
     }
@@ -215,11 +243,16 @@ export class WorkerPlaces {
   }
 }
 
-/** The reply with what late places have answered. Only they have settlements that are open, or were replaced. */
-function withNews({ settled: _, ...reply }: RecallingReply, news: readonly Arrived[]): RecallingReply {
+interface Brought {
+  readonly place: LatePlace;
+  readonly jobs: readonly ClaimedJob[];
+}
+
+/** The reply with what late places have answered. */
+function withNews(reply: RecallingReply, news: readonly Arrived[]): RecallingReply {
   if (news.length === 0) return reply;
   const troubles = [...(reply.troubles ?? []), ...news.flatMap(({ troubles }) => troubles)];
-  const settled = new Map(news.flatMap(({ settled }) => [...settled]));
+  const settled = new Map([...(reply.settled ?? []), ...news.flatMap(({ settled }) => [...settled])]);
   return {
     ...reply,
     lost: [...reply.lost, ...news.flatMap(({ lost }) => lost)],

@@ -111,6 +111,8 @@ class Round {
   readonly #replies: { readonly shard: number; readonly reply: ExchangeReply; readonly now: number }[] = [];
   readonly #apart: ReadonlySet<number>;
   readonly #late = new Map<number, unknown>();
+  /** A shard has not answered in time. */
+  #hangs = false;
   #alone: number | undefined;
   #left: number;
   /** Bytes left of the reply: together the shards give no more than one object would (R31). */
@@ -128,8 +130,6 @@ class Round {
   }
 
   async run(): Promise<RecallingReply> {
-    if (this.#apart.size >= this.#shards)
-      throw new QuaysideError("network", "None of the queue's objects answers in time.", {});
     const parts = Array.from({ length: this.#shards }, (_, shard) => partFor(this.#request, `${shard}`, homeOfToken));
     const asked = [...parts.keys()].filter((shard) => !this.#apart.has(shard));
     const needed = new Set(asked.filter((shard) => this.#mustAsk(shard, parts[shard] as Part)));
@@ -154,14 +154,14 @@ class Round {
   /**
    * The reply, naming the shards that have not answered.
    *
-   * @throws the error of the first of them where none has answered, or where the caller would not send its part again.
+   * @throws the error of the first of them where all fail at once, or where the caller would not send its part again.
    */
   #withLate({ futile: _, ...reply }: ExchangeReply, parts: readonly Part[]): RecallingReply {
     const { apart, memos } = this.#options;
     // One that is refused again as it is comes before one that may be answered later: the worker then sends less.
     const errors = [...this.#late.values()];
     const error = errors.find((error) => partOfRefused(this.#request, error)) ?? errors[0];
-    if (this.#apart.size + this.#late.size >= this.#shards) throw error;
+    if (this.#late.size >= this.#shards && !this.#hangs) throw error;
     if (memos && !apart && [...this.#late.keys()].some((shard) => parts[shard]?.needed)) throw error;
     return { ...reply, late: [...this.#late].map(([shard, error]) => this.#lateOf(shard, error)) };
   }
@@ -292,12 +292,14 @@ class Round {
   /** The shard's reply; undefined where it has trouble, takes too long, or refuses its part (R30). */
   async #send(shard: number, request: ExchangeRequest): Promise<ExchangeReply | undefined> {
     const { clock, exchange, patienceMs } = this.#options;
+    const began = clock.monotonic();
     try {
       return await within(clock, patienceMs, `Shard ${shard}`, exchange(shard, request));
     } catch (error) {
       // Not about this shard, but about the worker, or this driver.
       if (hasCode(error, "stale_exchange", "closed")) throw error;
       this.#late.set(shard, error);
+      this.#hangs ||= clock.monotonic() - began >= patienceMs;
       return undefined;
     }
   }
