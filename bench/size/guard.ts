@@ -21,7 +21,7 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/edge/client";',
-    limit: 32_500,
+    limit: 33_400,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
   { title: "Queue, Worker and indexedDbDriver", source: PAGE, limit: 50_800 },
