@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
+import { requireSources } from "../scripts/sources.mjs";
 import { hoursTable } from "./cost/hours-table.ts";
 import { costTable } from "./cost/table.ts";
 import { between } from "./lib/between.ts";
@@ -32,6 +33,7 @@ const PARTS: Record<string, () => Promise<Part>> = {
   types: () => import("./types/part.ts"),
 };
 
+requireSources(import.meta);
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {

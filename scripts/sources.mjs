@@ -29,3 +29,13 @@ export const FROM_SOURCES = {
   // The variable replaces the conditions that wrangler has without it, so it repeats them.
   WRANGLER_BUILD_CONDITIONS: `${SOURCES},workerd,worker,browser`,
 };
+
+/**
+ * Throws when Node resolves our packages to built files, which may be old: the script was not started by pnpm.
+ *
+ * @param {ImportMeta} meta of a module in a folder that depends on our packages
+ */
+export function requireSources(meta) {
+  if (!meta.resolve("@quayside/core").includes("/src/"))
+    throw new Error(`Start it with pnpm, or with node --conditions=${SOURCES}: it must run on the sources.`);
+}

@@ -1,4 +1,4 @@
-// The soak: `node test/soak/run.ts [--minutes N] [--jobs N] [--home NAME …] [--seed N]`, or `pnpm soak`.
+// The soak: `pnpm soak [--minutes N] [--jobs N] [--home NAME …] [--seed N]`.
 //
 //   --minutes  how long faults go on in each home, in minutes of real time (2). The homes run side by side.
 //   --jobs     jobs to add in each home; with it and without --minutes the soak goes on until all of them are added
@@ -9,6 +9,7 @@
 // lost, storage is full and the clock jumps by a year. A ledger outside the engine then says whether anything was lost,
 // stuck, or repeated without a cause. The process exits with 1 if so.
 import { parseArgs } from "node:util";
+import { requireSources } from "../../scripts/sources.mjs";
 import type { Verdict } from "./ledger.ts";
 
 export interface SoakOptions {
@@ -22,6 +23,8 @@ export interface SoakOptions {
 export interface SoakResult extends Verdict {
   readonly home: string;
 }
+
+requireSources(import.meta);
 
 const HOMES: Record<string, () => Promise<(options: SoakOptions) => Promise<SoakResult>>> = {
   memory: async () => (await import("./memory.ts")).soakMemory,
