@@ -118,6 +118,7 @@ function clockOf(ctx: DurableObjectState): ManualClock {
 /** A queue's object that only keeps its jobs, on a clock that is moved by hand: whoever tests is its only worker. */
 export class BareQueue extends durableQueue({ clock: clockOf }) {
   #most = 0;
+  #before = 0;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -146,6 +147,14 @@ export class BareQueue extends durableQueue({ clock: clockOf }) {
     const most = this.#most;
     this.#most = 0;
     return most;
+  }
+
+  /** Rows that were read since this was last asked, in all and in one transaction at most. */
+  async spent(): Promise<{ readonly read: number; readonly step: number }> {
+    const { rowsRead } = await this.usage();
+    const read = rowsRead - this.#before;
+    this.#before = rowsRead;
+    return { read, step: await this.mostRead() };
   }
 
   async advance(ms: number): Promise<void> {

@@ -6,16 +6,17 @@ import {
   QuaysideError,
   type Schedule,
 } from "@quayside/core";
-import type {
-  ChildrenPage,
-  Command,
-  CommandReply,
-  EnqueueReceipt,
-  ExchangeReply,
-  ExchangeRequest,
-  ListQuery,
-  NewJob,
-  NumberedRequest,
+import {
+  type ChildrenPage,
+  type Command,
+  type CommandReply,
+  checkName,
+  type EnqueueReceipt,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type ListQuery,
+  type NewJob,
+  type NumberedRequest,
 } from "@quayside/core/engine";
 import { type Fetcher, socketStream } from "./change-socket.ts";
 import type { Quota } from "./quota.ts";
@@ -174,6 +175,10 @@ export function queueStub(namespace: QueueNamespace, queue: string, shard = 0): 
     children: (queue, id, after) => stub.children(queue, id, after),
     nextWake: (queues) => stub.nextWake(queues),
     shard: (verb, ask) => stub.shard(verb, ask),
-    events: async (queue) => (stub.fetch && (await socketStream(stub as Fetcher, queue))) ?? (await stub.events(queue)),
+    events: async (queue) => {
+      // Here, and not in the object: an error that crosses RPC loses its code.
+      if (queue !== undefined) checkName(queue, "queue");
+      return (stub.fetch && (await socketStream(stub as Fetcher, queue))) ?? (await stub.events(queue));
+    },
   };
 }
