@@ -339,7 +339,7 @@ function nameOf({ verb, given }: RpcCall): string {
   const [first] = given as readonly [{ readonly type?: unknown } | string | undefined];
   if (verb === "shard") return typeof first === "string" ? `shard ${first.slice(0, 20).toWellFormed()}` : "shard";
   const type = verb === "command" && typeof first === "object" && first !== null ? first.type : verb;
-  return typeof type === "string" && /^\w+$/.test(type) ? type : verb;
+  return typeof type === "string" && /^\w{1,20}$/.test(type) ? type : verb;
 }
 
 const spell = ({ verb, given }: RpcCall): string => `${verb} ${printed(given)}`.slice(0, 1_000);

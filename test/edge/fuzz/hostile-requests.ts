@@ -78,14 +78,20 @@ export function attacksOn(
       request: requestsOf(document, known),
       attacker,
       cursor: fc.option(cursors, { freq: 2 }),
+      // One that some jobs bear, and one that none does: such a list reads on until it has a page.
+      tag: fc.option(fc.constantFrom("1", "none"), { freq: 1 }),
       sender: fc.option(senders, { freq: 2 }),
       speaksFor: fc.boolean(),
     })
-    .map(({ request, attacker: { token, queue }, cursor, sender, speaksFor }) => {
+    .map(({ request, attacker: { token, queue }, cursor, tag, sender, speaksFor }) => {
       let { path, headers, body } = request;
       path = path.replace(/^\/mail(?=\/)/, () => `/${encodeURIComponent(queue)}`);
-      if (cursor !== null && request.operation === "listJobs")
-        path += `${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(cursor)}`;
+      const more = (name: string, value: string | null) => {
+        if (value === null || request.operation !== "listJobs") return;
+        path += `${path.includes("?") ? "&" : "?"}${name}=${encodeURIComponent(value)}`;
+      };
+      more("cursor", cursor);
+      more("tags", tag);
       if (sender !== null && request.operation === "addJobs")
         headers = { ...headers, "quayside-request": `${new URLSearchParams(sender)}` };
       if (speaksFor && request.operation === "exchange" && typeof body === "string")

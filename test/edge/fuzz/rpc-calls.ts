@@ -5,7 +5,6 @@ import type {
   ListQuery,
   NewJob,
   NumberedRequest,
-  Quota,
 } from "@quayside/core/engine";
 import type { QueueRpc, Reply } from "@quayside/edge";
 import fc from "fast-check";
@@ -97,7 +96,7 @@ export function rpcCalls({ queues: names, ids: known, shard }: RpcTarget): fc.Ar
       ttlMs: some(mostly(fc.constant(60_000), numbers)),
     }),
   );
-  const quota = odd<Quota>(
+  const quota = odd<unknown>(
     fc.record({ subject: keys, max: mostly(fc.constant(5), numbers), perMs: mostly(fc.constant(1_000), numbers) }),
   );
   const filter = {
