@@ -1,4 +1,4 @@
-import { indexedDbDriver, tabs } from "@quayside/browser";
+import { indexedDbDriver, webLockLiveness } from "@quayside/browser";
 import { Queue, type Worker } from "@quayside/core";
 import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -25,14 +25,14 @@ const transition = (type: "pagehide" | "pageshow", persisted: boolean) =>
 describe("awaiting the death of a worker", () => {
   it("tells all who wait at once, however many, and only of those who are meant", async () => {
     const name = freshName();
-    const [a, b] = [tabs(name), tabs(name)];
-    const { leave } = await tabs(name).enlist("theirs");
-    const { leave: stay } = await tabs(name).enlist("stays");
-    const deaths = [a, b].map((one) => new Promise<void>((resolve) => one.awaitDeath(["theirs", "stays"], resolve)));
-    const spared = tabs(name);
+    const [a, b] = [webLockLiveness(name), webLockLiveness(name)];
+    const { leave } = await webLockLiveness(name).enlist("theirs");
+    const { leave: stay } = await webLockLiveness(name).enlist("stays");
+    const deaths = [a, b].map((one) => new Promise<void>((resolve) => one.onPeerExit(["theirs", "stays"], resolve)));
+    const spared = webLockLiveness(name);
     const told = vi.fn();
-    spared.awaitDeath(["theirs"], told);
-    spared.awaitDeath([], told);
+    spared.onPeerExit(["theirs"], told);
+    spared.onPeerExit([], told);
     leave();
     await Promise.all(deaths);
     expect(await a.deadWorkers([{ worker: "theirs", liveness: "lock" }])).toEqual(new Set(["theirs"]));

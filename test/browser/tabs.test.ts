@@ -1,4 +1,4 @@
-import { IndexedDbStore, indexedDbDriver, tabs } from "@quayside/browser";
+import { IndexedDbStore, indexedDbDriver, webLockLiveness } from "@quayside/browser";
 import type { Change } from "@quayside/core/engine";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { freshName } from "./support/databases.ts";
@@ -119,7 +119,7 @@ describe("announcements", () => {
 
 describe("a worker", () => {
   it("is alive from its enlisting on, until it leaves", async () => {
-    const { enlist, deadWorkers } = tabs(freshName());
+    const { enlist, deadWorkers } = webLockLiveness(freshName());
     expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set(["a", "b"]));
     const [a, b] = await Promise.all([enlist("a"), enlist("b")]);
     expect([a.liveness, b.liveness]).toEqual(["lock", "lock"]);
@@ -130,7 +130,7 @@ describe("a worker", () => {
   });
 
   it("of another name is another worker", async () => {
-    const [mine, theirs] = [tabs(freshName()), tabs(freshName())];
+    const [mine, theirs] = [webLockLiveness(freshName()), webLockLiveness(freshName())];
     const { leave } = await mine.enlist("a");
     expect(await theirs.deadWorkers([lock("a")])).toEqual(new Set(["a"]));
     leave();
@@ -138,7 +138,7 @@ describe("a worker", () => {
 
   it("in another tab is alive until that crashes, and dead at once then", async () => {
     const name = freshName();
-    const { deadWorkers } = tabs(name);
+    const { deadWorkers } = webLockLiveness(name);
     const tab = new OtherTab();
     expect(await tab.ask({ do: "enlist", name, worker: "theirs" })).toBe("lock");
     expect(await deadWorkers([lock("theirs")])).toEqual(new Set());
@@ -156,19 +156,19 @@ describe("a worker", () => {
         return new Promise(() => {});
       });
     });
-    const { deadWorkers } = tabs(name);
+    const { deadWorkers } = webLockLiveness(name);
     expect(await deadWorkers([lock("theirs")])).toEqual(new Set());
     frame.remove();
     await eventually(async () => expect(await deadWorkers([lock("theirs")])).toEqual(new Set(["theirs"])));
   });
 
   it("that lives by time is never known to be dead", async () => {
-    expect(await tabs(freshName()).deadWorkers([{ worker: "a", liveness: "time" }])).toEqual(new Set());
+    expect(await webLockLiveness(freshName()).deadWorkers([{ worker: "a", liveness: "time" }])).toEqual(new Set());
   });
 
   it("lives by time where there are no Web Locks, and nobody is known to be dead", async () => {
     vi.spyOn(navigator, "locks", "get").mockReturnValue(undefined as never);
-    const { enlist, deadWorkers } = tabs(freshName());
+    const { enlist, deadWorkers } = webLockLiveness(freshName());
     const { liveness, leave } = await enlist("a");
     leave();
     expect(liveness).toBe("time");
@@ -179,7 +179,7 @@ describe("a worker", () => {
     const denied = new DOMException("denied", "SecurityError");
     vi.spyOn(navigator.locks, "request").mockRejectedValue(denied);
     vi.spyOn(navigator.locks, "query").mockRejectedValue(denied);
-    const { enlist, deadWorkers } = tabs(freshName());
+    const { enlist, deadWorkers } = webLockLiveness(freshName());
     expect((await enlist("a")).liveness).toBe("time");
     expect(await deadWorkers([lock("a")])).toEqual(new Set());
   });
@@ -191,7 +191,7 @@ describe("indexedDbDriver", () => {
     const driver = indexedDbDriver({ name });
     const { liveness, leave } = await driver.enlist("a");
     expect(liveness).toBe("lock");
-    expect(await tabs(name).deadWorkers([lock("a")])).toEqual(new Set());
+    expect(await webLockLiveness(name).deadWorkers([lock("a")])).toEqual(new Set());
     leave();
     await driver.close();
   });

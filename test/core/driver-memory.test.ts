@@ -1,5 +1,5 @@
 import { type MemoryDriverOptions, memoryDriver } from "@quayside/core";
-import { type Enlistment, MemoryStore } from "@quayside/core/engine";
+import { MemoryStore, type Registration } from "@quayside/core/engine";
 import { createManualClock, driverConformance, type OpenDriver } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
@@ -25,7 +25,7 @@ const openWith =
 function locks(): MemoryDriverOptions {
   const held = new Set<string>();
   return {
-    async enlist(worker): Promise<Enlistment> {
+    async enlist(worker): Promise<Registration> {
       held.add(worker);
       return { liveness: "lock", leave: () => void held.delete(worker) };
     },

@@ -317,7 +317,7 @@ describe("R34: the life of a worker in Node", () => {
     await queue.addJob("a", 1);
     await queue.run();
     await clock.advance(10);
-    await clock.turn();
+    await clock.nextTask();
     await queue.stop();
     process.off("unhandledRejection", note);
     expect(unhandled).toEqual([]);

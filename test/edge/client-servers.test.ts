@@ -277,7 +277,7 @@ describe("HttpDriver: the timeout", () => {
     await clock.advance(5_000);
     expect(await refused).toMatchObject({ code: "network" });
     late.resolve("token");
-    await clock.turn();
+    await clock.nextTask();
     expect(sent).toEqual([]);
   });
 
@@ -287,7 +287,7 @@ describe("HttpDriver: the timeout", () => {
     const { driver } = open(() => page(401), { clock, ...TIMEOUT, token });
     const refused = failure(driver.counts("mail"));
     await vi.waitFor(() => expect(clock.pending).toBe(1));
-    await clock.turn();
+    await clock.nextTask();
     await clock.advance(5_000);
     expect(await refused).toMatchObject({ code: "network" });
   });

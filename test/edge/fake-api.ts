@@ -47,7 +47,7 @@ export function pausing(start?: number) {
     clock: {
       now: () => clock.now(),
       monotonic: () => clock.monotonic(),
-      turn: () => clock.turn(),
+      nextTask: () => clock.nextTask(),
       after(ms: number, run: () => void) {
         if (ms !== TIMEOUT_MS) pauses.push(ms);
         return clock.after(ms, run);

@@ -16,7 +16,12 @@ function timeOf(space: string): { wall: number; elapsed: number } {
 /** An object is named `space/queue`. */
 function clockOf(ctx: DurableObjectState): Clock {
   const time = timeOf(ctx.id.name?.split("/")[0] ?? "");
-  return { now: () => time.wall, monotonic: () => time.elapsed, after: systemClock.after, turn: systemClock.turn };
+  return {
+    now: () => time.wall,
+    monotonic: () => time.elapsed,
+    after: systemClock.after,
+    nextTask: systemClock.nextTask,
+  };
 }
 
 /** Keeps jobs and works none: the tests are its workers. */

@@ -34,7 +34,7 @@ export const ticking = new Map<string, number>();
 
 const oddClock = ({ id: { name = "" } }: DurableObjectState): Clock => ({
   monotonic: systemClock.monotonic,
-  turn: systemClock.turn,
+  nextTask: systemClock.nextTask,
   now: () => {
     const ticks = ticking.get(name);
     if (ticks !== undefined) ticking.set(name, ticks + 1);

@@ -9,7 +9,7 @@ import {
   StoreDriver,
   scan,
   startingWith,
-  type Turn,
+  type Transaction,
 } from "@quayside/core/engine";
 import { checkInvariants, snapshot } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
@@ -40,12 +40,12 @@ class Owner extends StoreDriver {
   }
 
   async add(quota: Quota, added: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
-    const admission = await this.run((turn) => enqueueWithin(turn, added, request, quota));
+    const admission = await this.run((tx) => enqueueWithin(tx, added, request, quota));
     if (admission.refused) throw admission.refused;
     return admission.receipts;
   }
 
-  read<T>(body: (turn: Turn) => Program<T>): Promise<T> {
+  read<T>(body: (tx: Transaction) => Program<T>): Promise<T> {
     return this.run(body);
   }
 
@@ -152,7 +152,7 @@ describe("a quota", () => {
       const request = { sender: "ada", number: 1, digest: "d" };
       const kept = [job({ id: "a" }), job({ dedupe: { key: "k", mode: "replace" } }), job()];
       const receipts = await add(ADA, kept, request);
-      for (let turn = 0; turn < 9; turn++) {
+      for (let round = 0; round < 9; round++) {
         expect(await add(ADA, kept, request)).toEqual(receipts);
         const again = await add(ADA, [job({ id: "a" }), job({ dedupe: { key: "k", mode: "replace" }, payload: "2" })]);
         expect(again.map(({ deduplicated }) => deduplicated)).toEqual([true, true]);

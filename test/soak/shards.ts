@@ -53,13 +53,13 @@ class Shard extends StoreDriver {
   async shard<Verb extends keyof ShardVerbs>(verb: Verb, ask: ShardVerbs[Verb]["ask"]): Promise<unknown> {
     switch (verb) {
       case "add":
-        return this.run((turn) => addToShard(turn, ask as ShardVerbs["add"]["ask"], (_, queue) => liveGroups(queue)));
+        return this.run((tx) => addToShard(tx, ask as ShardVerbs["add"]["ask"], (_, queue) => liveGroups(queue)));
       case "recall": {
         const { jobs, request, count } = ask as ShardVerbs["recall"]["ask"];
-        return this.run((turn) => recallInShard(turn, jobs, request, count));
+        return this.run((tx) => recallInShard(tx, jobs, request, count));
       }
       default:
-        return this.run((turn) => shardSettings(turn, (ask as ShardVerbs["settings"]["ask"]).queue));
+        return this.run((tx) => shardSettings(tx, (ask as ShardVerbs["settings"]["ask"]).queue));
     }
   }
 
@@ -161,10 +161,10 @@ async function work(
  */
 export async function soakShards({ seed }: SoakOptions): Promise<SoakResult> {
   const ledger = new Ledger();
-  for (const [turn, fault] of FAULTS.entries()) {
-    const faulty = (turn + seed) % SHARDS;
-    const alone = await work(ledger, undefined, faulty, seededRandom(seed), 2 * turn * JOBS);
-    const beside = await work(ledger, fault, faulty, seededRandom(seed), (2 * turn + 1) * JOBS);
+  for (const [tx, fault] of FAULTS.entries()) {
+    const faulty = (tx + seed) % SHARDS;
+    const alone = await work(ledger, undefined, faulty, seededRandom(seed), 2 * tx * JOBS);
+    const beside = await work(ledger, fault, faulty, seededRandom(seed), (2 * tx + 1) * JOBS);
     console.log(
       `shards: one that ${fault}: the others took ${beside.ms} ms and ${beside.exchanges} exchanges per 100 jobs; ` +
         `without its jobs ${alone.ms} ms and ${alone.exchanges}; ${beside.repeats.get(faulty) ?? 0} of its jobs ran again`,

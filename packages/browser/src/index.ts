@@ -20,5 +20,5 @@ export {
   requestBackgroundSync,
   type SyncRequest,
 } from "./service-worker/request-background-sync.ts";
-export { type Tabs, tabs } from "./tabs/web-lock-liveness.ts";
+export { type WebLockLiveness, webLockLiveness } from "./tabs/web-lock-liveness.ts";
 export type { TabsOption } from "./tabs/worker-activity.ts";

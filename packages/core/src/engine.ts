@@ -3,7 +3,7 @@
 export { MemoryStore } from "./drivers/memory-store.ts";
 export { StoreDriver, type StoreDriverOptions } from "./drivers/store-driver.ts";
 export { type CellKind, getCell, kind, putCells, removeCells, sweepCells } from "./engine/cells.ts";
-export type { Enlistment, Shift } from "./engine/driver.ts";
+export type { Registration, WorkerSession } from "./engine/driver.ts";
 export { addJobs, checkNames, enqueue } from "./engine/enqueue.ts";
 export { checkWorker } from "./engine/exchange.ts";
 export { locate } from "./engine/job-writer.ts";
@@ -44,7 +44,7 @@ export {
   type Store,
   type TallyRecord,
 } from "./engine/store.ts";
-export type { Turn } from "./engine/transaction.ts";
+export type { Transaction } from "./engine/transaction.ts";
 export type {
   AttemptReport,
   ChildrenPage,

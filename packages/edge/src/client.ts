@@ -17,13 +17,13 @@ import {
   type CommandReply,
   checkName,
   checkPathName,
-  type Enlistment,
   type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
   type ListQuery,
   type NewJob,
   type NumberedRequest,
+  type Registration,
 } from "@quayside/core/engine";
 import { ChangeFeed } from "./change-feed.ts";
 import {
@@ -276,7 +276,7 @@ export class HttpDriver implements Driver {
     return this.#life.watch(closed, this.#feed.listen(listener));
   }
 
-  enlist(): Promise<Enlistment> {
+  enlist(): Promise<Registration> {
     return this.#life.enlist();
   }
 

@@ -1,5 +1,5 @@
 import { QuaysideError } from "@quayside/core";
-import type { Enlistment } from "@quayside/core/engine";
+import type { Registration } from "@quayside/core/engine";
 
 /** Whether a driver is closed, and the functions to call when it is: what `watch`, `enlist` and `close` of every client share. */
 export class Closable {
@@ -32,7 +32,7 @@ export class Closable {
   }
 
   /** How a worker of a remote driver shows that it is alive: by the time of its lease alone. */
-  async enlist(): Promise<Enlistment> {
+  async enlist(): Promise<Registration> {
     this.check();
     return { liveness: "time", leave() {} };
   }

@@ -102,11 +102,9 @@ export class ObjectDriver extends StoreDriver implements Pages {
   ): Promise<readonly EnqueueReceipt[]> {
     if (jobs.length === 0) return [];
     this.#check(jobs);
-    const admission = await this.run((turn) =>
+    const admission = await this.run((tx) =>
       this.#shard.unrouted<Admission>(jobs, function* () {
-        return quota
-          ? yield* enqueueWithin(turn, jobs, request, quota)
-          : { receipts: yield* enqueue(turn, jobs, request) };
+        return quota ? yield* enqueueWithin(tx, jobs, request, quota) : { receipts: yield* enqueue(tx, jobs, request) };
       }),
     );
     if (admission.refused) throw admission.refused;

@@ -14,7 +14,7 @@ import {
   runOnce,
   type StoredJob,
   sweepCells,
-  type Turn,
+  type Transaction,
 } from "@quayside/core/engine";
 
 /** How many jobs a caller may add to each queue: a bucket of `max` that fills again evenly within `perMs`. */
@@ -52,32 +52,32 @@ export type Admission =
  * `invalid_option` when the quota itself is wrong.
  */
 export const enqueueWithin = (
-  turn: Turn,
+  tx: Transaction,
   jobs: readonly NewJob[],
   request: NumberedRequest | undefined,
   quota: Quota,
-): Program<Admission> => within(turn, quota, (admit) => enqueue(turn, jobs, request, admit));
+): Program<Admission> => within(tx, quota, (admit) => enqueue(tx, jobs, request, admit));
 
 /**
  * Spends a quota for jobs of these queues that are added elsewhere afterwards: to the shards of a split queue. A request
  * that was made before spends nothing; a job that stands already does.
  */
 export const spendQuota = (
-  turn: Turn,
+  tx: Transaction,
   queues: readonly string[],
   request: NumberedRequest | undefined,
   quota: Quota,
 ): Program<Admission> =>
-  within(turn, quota, (admit) => {
+  within(tx, quota, (admit) => {
     function* work(): Program<readonly EnqueueReceipt[]> {
       yield* admit(queues.map((queue) => ({ queue })));
       return [];
     }
-    return runOnce(turn, [], request, work, kind<Mark>("mark", "quota"));
+    return runOnce(tx, [], request, work, kind<Mark>("mark", "quota"));
   });
 
 function* within(
-  turn: Turn,
+  tx: Transaction,
   quota: Quota,
   work: (admit: (placed: readonly Pick<StoredJob, "queue">[]) => Program<void>) => Program<readonly EnqueueReceipt[]>,
 ): Program<Admission> {
@@ -86,20 +86,20 @@ function* within(
   let corrections: readonly Use[] = [];
   try {
     const receipts = yield* work(function* (placed) {
-      const uses = yield* usesOf(turn, quota, placed);
+      const uses = yield* usesOf(tx, quota, placed);
       const waitMs = uses.reduce((most, use) => Math.max(most, waitFor(use, quota)), 0);
       if (waitMs > 0) {
         // After the clock was set back: begins to fill from now on, or it would not until the clock is there again.
-        corrections = uses.filter(({ before }) => before && before.at > turn.now).map((use) => ({ ...use, count: 0 }));
+        corrections = uses.filter(({ before }) => before && before.at > tx.now).map((use) => ({ ...use, count: 0 }));
         refused = exceeded(quota, waitMs);
         throw refused;
       }
-      for (const use of uses) yield* save(turn, quota, use);
+      for (const use of uses) yield* save(tx, quota, use);
     });
     return { receipts };
   } catch (error) {
     if (!refused || error !== refused) throw error;
-    for (const use of corrections) yield* save(turn, quota, use);
+    for (const use of corrections) yield* save(tx, quota, use);
     return { refused };
   }
 }
@@ -113,7 +113,7 @@ interface Use {
   readonly count: number;
 }
 
-function* usesOf(turn: Turn, quota: Quota, placed: readonly Pick<StoredJob, "queue">[]): Program<readonly Use[]> {
+function* usesOf(tx: Transaction, quota: Quota, placed: readonly Pick<StoredJob, "queue">[]): Program<readonly Use[]> {
   const counts = new Map<string, number>();
   for (const { queue } of placed) counts.set(queue, (counts.get(queue) ?? 0) + 1);
   const uses: Use[] = [];
@@ -121,7 +121,7 @@ function* usesOf(turn: Turn, quota: Quota, placed: readonly Pick<StoredJob, "que
     if (count > quota.max) throw tooMany(quota, count);
     const of = kind<QuotaUse>("quota", queue);
     const before = yield* getCell(of, quota.subject);
-    uses.push({ of, before, used: usedNow(before, quota, turn.now), count });
+    uses.push({ of, before, used: usedNow(before, quota, tx.now), count });
   }
   return uses;
 }
@@ -142,11 +142,11 @@ function usedNow(use: QuotaUse | undefined, { max, perMs }: Quota, now: number):
 const waitFor = ({ used, count }: Use, { max, perMs }: Quota): number =>
   Math.ceil(Math.max(0, used + count * perMs - max * perMs) / max);
 
-function* save(turn: Turn, quota: Quota, { of, before, used, count }: Use): Program<void> {
+function* save(tx: Transaction, quota: Quota, { of, before, used, count }: Use): Program<void> {
   const { max, perMs, subject } = quota;
   const next = used + count * perMs;
-  yield* putCells(of, [[subject, { used: next, perMs, at: turn.now, until: turn.now + Math.ceil(next / max) }]]);
-  if (!before) yield* sweepCells(of, subject, turn.now);
+  yield* putCells(of, [[subject, { used: next, perMs, at: tx.now, until: tx.now + Math.ceil(next / max) }]]);
+  if (!before) yield* sweepCells(of, subject, tx.now);
 }
 
 function checkQuota({ subject, max, perMs }: Quota): void {

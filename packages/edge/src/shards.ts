@@ -15,11 +15,11 @@ import {
   type ChildrenPage,
   type Command,
   type CommandReply,
-  type Enlistment,
   type EnqueueReceipt,
   type ListQuery,
   type NewJob,
   type NumberedRequest,
+  type Registration,
   storeOfId,
 } from "@quayside/core/engine";
 import { Closable } from "./closable.ts";
@@ -247,7 +247,7 @@ export class ShardedDriver implements Driver, Pages {
     });
   }
 
-  enlist(): Promise<Enlistment> {
+  enlist(): Promise<Registration> {
     return this.#life.enlist();
   }
 

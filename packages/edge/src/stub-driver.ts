@@ -12,13 +12,13 @@ import type {
   ChildrenPage,
   Command,
   CommandReply,
-  Enlistment,
   EnqueueReceipt,
   ExchangeReply,
   ExchangeRequest,
   ListQuery,
   NewJob,
   NumberedRequest,
+  Registration,
 } from "@quayside/core/engine";
 import { ChangeFeed } from "./change-feed.ts";
 import { Closable } from "./closable.ts";
@@ -131,7 +131,7 @@ export class StubDriver implements ShardPort {
     return this.#life.watch(closed, this.#feed.listen(listener));
   }
 
-  enlist(): Promise<Enlistment> {
+  enlist(): Promise<Registration> {
     return this.#life.enlist();
   }
 

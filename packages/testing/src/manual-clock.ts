@@ -15,7 +15,7 @@ export interface ManualClock extends Clock {
 }
 
 /** Turns of the microtask queue granted after each timer: enough for the longest await chain of an in-memory round. */
-const TURNS = 200;
+const TASKS = 200;
 
 /**
  * @param start wall-clock time in whole ms since epoch. Default 2026-01-01T00:00:00Z.
@@ -39,7 +39,7 @@ export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualC
     return first;
   };
   const breathe = async () => {
-    for (let turn = 0; turn < TURNS; turn++) await undefined;
+    for (let task = 0; task < TASKS; task++) await undefined;
   };
 
   return {
@@ -51,7 +51,7 @@ export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualC
       timers.set(id, { at: elapsed + Math.max(0, ms), run });
       return () => timers.delete(id);
     },
-    turn: async () => {},
+    nextTask: async () => {},
     async advance(duration) {
       const until = elapsed + toMs(duration, "duration");
       await breathe();

@@ -1,4 +1,4 @@
-import { IndexedDbStore, indexedDbDriver, tabs } from "@quayside/browser";
+import { IndexedDbStore, indexedDbDriver, webLockLiveness } from "@quayside/browser";
 import type { Change } from "@quayside/core/engine";
 import { increment } from "./programs.ts";
 
@@ -14,7 +14,7 @@ export type Told = { readonly answer: unknown } | { readonly heard: readonly Cha
 const tell = (told: Told): void => self.postMessage(told);
 
 async function answer(ask: Ask): Promise<unknown> {
-  if (ask.do === "enlist") return (await tabs(ask.name).enlist(ask.worker)).liveness;
+  if (ask.do === "enlist") return (await webLockLiveness(ask.name).enlist(ask.worker)).liveness;
   if (ask.do === "claim") return claim(ask);
   const store = new IndexedDbStore({ name: ask.name });
   switch (ask.do) {

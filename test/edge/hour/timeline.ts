@@ -31,7 +31,7 @@ export class Timeline {
     return {
       now: () => this.now,
       monotonic: () => this.now,
-      turn: systemClock.turn,
+      nextTask: systemClock.nextTask,
       after: (ms, run) => {
         const timer = { at: this.now + Math.ceil(Math.max(0, ms)), run, owner };
         this.changes++;

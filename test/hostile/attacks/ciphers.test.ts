@@ -597,7 +597,7 @@ attacks("what an encrypted job does not tell", (row) => {
       async (room, queue) => {
         queue.on("job:odd", (_, ctx) => {
           void Promise.resolve().then(async () => {
-            await room.clock.turn?.();
+            await room.clock.nextTask?.();
             ctx.progress(SECRET);
             ctx.log(SECRET);
           });

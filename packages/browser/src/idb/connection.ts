@@ -1,7 +1,7 @@
 import { type QuaysideError, systemClock } from "@quayside/core";
 import { COLLECTION_NAMES } from "@quayside/core/engine";
 import { EngineFailure, nameOf, unavailable } from "./idb-errors.ts";
-import { keepReserve, spendReserve } from "./space-reserve.ts";
+import { keepSpaceReserve, spendSpaceReserve } from "./space-reserve.ts";
 import { toText } from "./text-keys.ts";
 
 /** How long an upgrade goes on between two reports of it. */
@@ -73,14 +73,15 @@ export class Connection {
   }
 
   /** Makes room on a full disk; answers whether it may have. */
-  spendReserve(): Promise<boolean> {
+  spendSpaceReserve(): Promise<boolean> {
     this.reserveSpent = true;
-    return spendReserve();
+    return spendSpaceReserve();
   }
 
   /** @throws {EngineFailure} while there is no room for the reserve that was given up. */
   async restoreReserve(): Promise<void> {
-    if (!(await keepReserve())) throw new EngineFailure(new DOMException("No reserve is left.", "QuotaExceededError"));
+    if (!(await keepSpaceReserve()))
+      throw new EngineFailure(new DOMException("No reserve is left.", "QuotaExceededError"));
     this.reserveSpent = false;
   }
 
@@ -140,7 +141,7 @@ export class Connection {
       };
       this.#open = database;
       this.#wasThere = true;
-      keepReserve().catch(() => {});
+      keepSpaceReserve().catch(() => {});
       this.#tellVersion();
       return database;
     } catch (error) {

@@ -2,8 +2,8 @@ import { type Clock, everything, type NextCron, systemClock } from "@quayside/co
 import { StoreDriver, type StoreDriverOptions } from "@quayside/core/engine";
 import { checkOption } from "../check-option.ts";
 import { type ConnectivityOptions, connectivity } from "../connectivity.ts";
-import { tabs } from "../tabs/web-lock-liveness.ts";
-import { Attendance, type TabsOption } from "../tabs/worker-activity.ts";
+import { webLockLiveness } from "../tabs/web-lock-liveness.ts";
+import { type TabsOption, WorkerActivity } from "../tabs/worker-activity.ts";
 import type { VersionListener } from "./connection.ts";
 import { IndexedDbStore, type IndexedDbStoreOptions } from "./indexed-db-store.ts";
 
@@ -44,17 +44,17 @@ export class IndexedDbDriver extends StoreDriver {
   /** The name that stores, locks and channels of these records share. */
   readonly name: string;
   readonly #store: IndexedDbStore;
-  readonly #attendance: Attendance;
+  readonly #attendance: WorkerActivity;
   readonly #options: StoreDriverOptions;
 
   constructor({ clock, random, cron, tabs: mode = "all", probe, ...options }: IndexedDbDriverOptions) {
     checkOption("tabs", mode, mode === "all" || mode === "leader", '"all" or "leader"');
     const store = new IndexedDbStore(options);
-    const attendance = new Attendance(options.name, mode, clock ?? systemClock);
+    const attendance = new WorkerActivity(options.name, mode, clock ?? systemClock);
     const own = { plugins: everything(cron), ...(clock && { clock }), ...(random && { random }) };
     super(store, {
-      ...tabs(options.name),
-      attend: (shift) => attendance.attend(shift),
+      ...webLockLiveness(options.name),
+      onActiveChange: (shift) => attendance.onActiveChange(shift),
       connectivity: connectivity({ probe }),
       ...own,
     });

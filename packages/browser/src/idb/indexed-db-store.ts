@@ -164,7 +164,7 @@ export class IndexedDbStore implements Store {
         return await runProgram(database, this.#durability, start(), mode);
       } catch (failure) {
         if (!(failure instanceof EngineFailure)) throw failure;
-        if (tries < TRIES && kind === "change" && mayBeFull(failure) && (await this.#connection.spendReserve()))
+        if (tries < TRIES && kind === "change" && mayBeFull(failure) && (await this.#connection.spendSpaceReserve()))
           continue;
         if (tries === TRIES || !isLostConnection(failure)) throw toQuaysideError(failure, this.#database);
         if (database) this.#connection.discard(database);

@@ -10,7 +10,7 @@ const kept = new WeakMap<IDBFactory, Promise<boolean>>();
  * refuse each transaction that puts anything, however small and whatever it deletes. Deleting a database of its own makes
  * room at once.
  */
-export async function keepReserve(factory = indexedDB): Promise<boolean> {
+export async function keepSpaceReserve(factory = indexedDB): Promise<boolean> {
   const keeping = kept.get(factory) ?? make(factory);
   kept.set(factory, keeping);
   const made = await keeping;
@@ -19,7 +19,7 @@ export async function keepReserve(factory = indexedDB): Promise<boolean> {
 }
 
 /** Gives the space up; answers whether that may have made room. */
-export async function spendReserve(factory = indexedDB): Promise<boolean> {
+export async function spendSpaceReserve(factory = indexedDB): Promise<boolean> {
   // One that is on its way is as full as the rest.
   await kept.get(factory);
   kept.delete(factory);

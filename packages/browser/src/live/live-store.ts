@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "@quayside/core";
 import { reportUnheard } from "@quayside/core/engine";
-import { reuse } from "./structural-sharing.ts";
+import { shareStructure } from "./structural-sharing.ts";
 
 /** What is known of a value that is read again and again. A failure keeps the last value: it may be shown, and is old. */
 export type LiveState<T> =
@@ -170,7 +170,7 @@ export class LiveStore<T> implements Live<T> {
   }
 
   #tell(next: LiveState<T>): void {
-    const state = reuse(this.#state, next);
+    const state = shareStructure(this.#state, next);
     if (state === this.#state) return;
     this.#state = state;
     for (const listener of [...this.#listeners]) {

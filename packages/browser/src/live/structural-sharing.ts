@@ -2,14 +2,14 @@
  * `after`, with every part that equals its counterpart in `before` taken from there: who compares by reference sees what
  * changed and nothing else. Looks into arrays and plain objects.
  */
-export function reuse<T>(before: unknown, after: T): T {
+export function shareStructure<T>(before: unknown, after: T): T {
   if (Array.isArray(before) && Array.isArray(after)) {
-    const made = after.map((part, index) => reuse(before[index], part));
+    const made = after.map((part, index) => shareStructure(before[index], part));
     const same = made.length === before.length && made.every((part, index) => part === before[index]);
     return (same ? before : made) as T;
   }
   if (!isPlain(before) || !isPlain(after)) return after;
-  const made = Object.entries(after).map(([key, part]) => [key, reuse(own(before, key), part)] as const);
+  const made = Object.entries(after).map(([key, part]) => [key, shareStructure(own(before, key), part)] as const);
   const same =
     made.length === Object.keys(before).length &&
     made.every(([key, part]) => Object.hasOwn(before, key) && before[key] === part);

@@ -3,7 +3,7 @@ import { fromStoredError, reportUnheard, toStoredError } from "@quayside/core/en
 import { databaseName } from "../idb/database-name.ts";
 import { nameOf } from "../idb/idb-errors.ts";
 import type { Drainable } from "../service-worker/background-drain.ts";
-import { onPutAside, openChannel } from "../tabs/page-lifecycle.ts";
+import { onPageHidden, openChannel } from "../tabs/page-lifecycle.ts";
 
 /** The events that go from one context to others: all but `error`, which is for where the worker runs. */
 export type BroadcastEvents = Omit<WorkerEvents, "error">;
@@ -61,7 +61,7 @@ export function broadcastEvents(worker: Pick<Drainable, "on">, name: string): ()
       }
     }),
   );
-  stops.push(hide, onPutAside(hide, show));
+  stops.push(hide, onPageHidden(hide, show));
   return () => {
     for (const stop of stops) stop();
   };
@@ -95,7 +95,7 @@ export function workerEvents(name: string): RemoteEvents {
       const own = (message: Message) => {
         if (message.quayside === event) listener(fromPlain(message.event) as BroadcastEvents[typeof event]);
       };
-      if (listeners.size === 0) stop = onPutAside(close, open);
+      if (listeners.size === 0) stop = onPageHidden(close, open);
       listeners.add(own);
       open();
       return () => {

@@ -10,7 +10,7 @@ import { type EnqueueReceipt, type NewJob, toStoredError } from "@quayside/core/
  * - `barred`: whatever it holds, this sender may not.
  * - `conflict`: its number was used for other jobs.
  */
-export type Verdict =
+export type RemoteErrorClass =
   | { readonly kind: "again"; readonly retryAfterMs: number }
   | { readonly kind: "refused"; readonly jobs: readonly number[] }
   | { readonly kind: "auth"; readonly subject?: string }
@@ -41,7 +41,7 @@ interface FieldError {
 const AT = /^\[(\d+)\]\.?/;
 
 /** Only the API's own word is final (R30). What is `bare` was said by something on the way, which may change its mind. */
-export function verdictOn(error: unknown): Verdict {
+export function classifyRemoteError(error: unknown): RemoteErrorClass {
   const { code, details } = partsOf(error);
   const bare = details["bare"] === true;
   if (UNSIGNED.has(code) || (bare && code === "forbidden")) {

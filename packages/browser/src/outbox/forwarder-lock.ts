@@ -2,7 +2,7 @@ import { isServer } from "../tabs/page-lifecycle.ts";
 import { lockManager } from "../tabs/web-lock-liveness.ts";
 
 /** A place in the queue for the turn to forward. */
-export interface Turn {
+export interface ForwarderLock {
   readonly taken: boolean;
   /** Takes it from a tab that has it and does not move: frozen, suspended. That one queues again when it wakes. */
   steal(): void;
@@ -17,7 +17,7 @@ export interface Turn {
  * in browsers.
  * @param hold Called whenever the turn comes; answers what to call when it goes.
  */
-export function queueForTurn(name: string | undefined, hold: () => () => void): Turn {
+export function requestForwarderLock(name: string | undefined, hold: () => () => void): ForwarderLock {
   const locks = lockManager();
   const gone = new AbortController();
   let release: (() => void) | undefined;

@@ -1,14 +1,14 @@
 import type { Clock, Driver } from "@quayside/core";
 import { type Change, toStoredError } from "@quayside/core/engine";
-import { onPutAside } from "../tabs/page-lifecycle.ts";
+import { onPageHidden } from "../tabs/page-lifecycle.ts";
 import { partsOf } from "./classify-remote-error.ts";
 import type { OutboxEmitter } from "./events.ts";
-import { queueForTurn, type Turn } from "./forwarder-lock.ts";
+import { type ForwarderLock, requestForwarderLock } from "./forwarder-lock.ts";
 import type { OutboxNames } from "./names.ts";
-import type { Undelivered } from "./outbox-store.ts";
-import { Line } from "./queue-forwarder.ts";
+import type { OutboxStore } from "./outbox-store.ts";
+import { QueueForwarder } from "./queue-forwarder.ts";
 import { lengthAfter, Pause } from "./retry-pause.ts";
-import { News, type Reach } from "./status-channel.ts";
+import { type RemoteStatus, StatusChannel } from "./status-channel.ts";
 import { onWakeUp } from "./wake-ups.ts";
 
 /** A tab whose own add is still here after so long takes the turn from whoever has it: that one may be frozen. */
@@ -24,7 +24,7 @@ export interface ForwarderOptions {
   readonly names: OutboxNames;
   readonly local: Driver;
   readonly remote: Driver;
-  readonly undelivered: Undelivered;
+  readonly undelivered: OutboxStore;
   readonly clock: Clock;
   readonly random: () => number;
   readonly events: OutboxEmitter;
@@ -34,14 +34,14 @@ export interface ForwarderOptions {
 
 /** Forwards all queues of a partition while this tab has the turn, each in a line of its own: none waits for another. */
 export class Forwarder {
-  reach: Reach = {};
+  reach: RemoteStatus = {};
   readonly #options: ForwarderOptions;
   /** By the local queues of their jobs. */
-  readonly #lines = new Map<string, Line>();
+  readonly #lines = new Map<string, QueueForwarder>();
   /** Queues that have jobs of an earlier version; undefined until this tab has looked, in this turn. */
   #behind: ReadonlySet<string> | undefined;
-  #turn: Turn;
-  readonly #news: News;
+  #turn: ForwarderLock;
+  readonly #news: StatusChannel;
   readonly #unwatch: readonly (() => void)[];
   #impatience: (() => void) | undefined;
   /** While this tab has the turn: looks for queues that have jobs. */
@@ -55,12 +55,12 @@ export class Forwarder {
       options.local.watch((change) => this.#seen(change)),
       onWakeUp(() => this.#wake(SIGN_MS)),
       // A lock that other tabs wait for, or a transaction, drops its page from the back/forward cache.
-      onPutAside(
+      onPageHidden(
         () => this.#turn.leave(),
         () => this.#queueUp(),
       ),
     ];
-    this.#news = new News(options.lock, {
+    this.#news = new StatusChannel(options.lock, {
       reach: (reach) => {
         this.reach = reach;
       },
@@ -69,7 +69,7 @@ export class Forwarder {
         if (this.#search) this.#news.tell({ reach: this.reach });
       },
     });
-    this.#turn = queueForTurn(options.lock, () => this.#begin());
+    this.#turn = requestForwarderLock(options.lock, () => this.#begin());
   }
 
   /**
@@ -89,7 +89,7 @@ export class Forwarder {
 
   #queueUp(): void {
     this.#turn.leave();
-    if (!this.#outdated && !this.#stopped) this.#turn = queueForTurn(this.#options.lock, () => this.#begin());
+    if (!this.#outdated && !this.#stopped) this.#turn = requestForwarderLock(this.#options.lock, () => this.#begin());
   }
 
   /** This tab has added something. */
@@ -219,8 +219,8 @@ export class Forwarder {
     void line.run();
   }
 
-  #line(names: OutboxNames, queue: string): Line {
-    return new Line({
+  #line(names: OutboxNames, queue: string): QueueForwarder {
+    return new QueueForwarder({
       ...this.#options,
       names,
       queue,

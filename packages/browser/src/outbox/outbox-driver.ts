@@ -14,21 +14,21 @@ import {
   type CommandReply,
   checkName,
   checkPathName,
-  type Enlistment,
   type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
   type ListQuery,
   type NewJob,
   type NumberedRequest,
+  type Registration,
 } from "@quayside/core/engine";
 import { databaseName } from "../idb/database-name.ts";
 import { IndexedDbDriver } from "../idb/indexed-db-driver.ts";
 import { OutboxEmitter, type OutboxEvents } from "./events.ts";
 import { Forwarder } from "./forwarder.ts";
 import { OutboxNames } from "./names.ts";
-import { Undelivered } from "./outbox-store.ts";
-import type { Reach } from "./status-channel.ts";
+import { OutboxStore } from "./outbox-store.ts";
+import type { RemoteStatus } from "./status-channel.ts";
 
 export interface OutboxDriverOptions {
   /** Where jobs lie until the remote has them. An `IndexedDbDriver` is used with strict durability, whatever its own. */
@@ -58,7 +58,7 @@ export interface OutboxDriverOptions {
  * How things stand, for a page to show. `lastError` says why the last attempt to forward did not get through, in
  * whichever tab, and is absent since one did.
  */
-export interface OutboxState extends Reach {
+export interface OutboxState extends RemoteStatus {
   /** Jobs that the remote has not received yet. */
   readonly pending: number;
   /** Jobs that the remote refused. */
@@ -109,7 +109,7 @@ export class OutboxDriver implements Driver {
   readonly #remote: Driver;
   readonly #names: OutboxNames;
   readonly #events = new OutboxEmitter();
-  readonly #undelivered: Undelivered;
+  readonly #undelivered: OutboxStore;
   readonly #forwarder: Forwarder;
 
   constructor(options: OutboxDriverOptions) {
@@ -122,7 +122,7 @@ export class OutboxDriver implements Driver {
     this.#remote = remote;
     this.#names = new OutboxNames(partition, remoteName);
     const parts = { names: this.#names, local: this.#local, remote, clock, random, events: this.#events };
-    this.#undelivered = new Undelivered({ ...parts, partition, remoteName });
+    this.#undelivered = new OutboxStore({ ...parts, partition, remoteName });
     const lock = stored ? `${databaseName(local.name)}:${this.#names.register}` : undefined;
     this.#forwarder = new Forwarder({ ...parts, undelivered: this.#undelivered, lock });
     if (stored) local.watchVersion((error) => this.#forwarder.outdate(error));
@@ -210,7 +210,7 @@ export class OutboxDriver implements Driver {
     return this.#remote.nextWake(queues);
   }
 
-  async enlist(worker: string): Promise<Enlistment> {
+  async enlist(worker: string): Promise<Registration> {
     return (await this.#remote.enlist?.(worker)) ?? { liveness: "time", leave() {} };
   }
 

@@ -11,7 +11,7 @@ import type { Command, CommandReply, EnqueueReceipt, ListQuery, NewJob, Numbered
 import { partsOf } from "./classify-remote-error.ts";
 import { isDelayed, reseal, seal, shown } from "./envelope.ts";
 import { OutboxNames } from "./names.ts";
-import type { LineEntry } from "./queue-forwarder.ts";
+import type { QueueForwarderEntry } from "./queue-forwarder.ts";
 
 /** An entry in the list of remotes: one per remote, and one for the remote that took the lanes of earlier versions. */
 interface RemoteEntry {
@@ -23,7 +23,7 @@ const HEIR = "heir";
 type JobCommand = Extract<Command, { readonly id: string }>;
 type BulkCommand = Extract<Command, { readonly type: "clear" | "retryAll" }>;
 
-export interface UndeliveredOptions {
+export interface OutboxStoreOptions {
   readonly names: OutboxNames;
   readonly partition: string;
   /** Name of the remote. */
@@ -40,7 +40,7 @@ const STAGES: Readonly<Partial<Record<JobState, readonly JobState[]>>> = {
 };
 
 /** The jobs that the remote does not have yet, or will not have: adds them, shows them, does what is asked of them. */
-export class Undelivered {
+export class OutboxStore {
   readonly #names: OutboxNames;
   readonly #shared: OutboxNames;
   readonly #partition: string;
@@ -49,7 +49,7 @@ export class Undelivered {
   readonly #clock: Clock;
   #lanes: Promise<readonly OutboxNames[]> | undefined;
 
-  constructor({ names, partition, remoteName, local, clock }: UndeliveredOptions) {
+  constructor({ names, partition, remoteName, local, clock }: OutboxStoreOptions) {
     this.#names = names;
     this.#shared = new OutboxNames(partition, undefined);
     this.#partition = partition;
@@ -63,7 +63,7 @@ export class Undelivered {
     const { register, remotes } = this.#names;
     const here: RemoteEntry = { remote: this.#remoteName };
     const entries = [...new Set(jobs.map(({ queue }) => queue))].map((queue): NewJob => {
-      const entry: LineEntry = { queue, sender: crypto.randomUUID?.() ?? randomName() };
+      const entry: QueueForwarderEntry = { queue, sender: crypto.randomUUID?.() ?? randomName() };
       return { queue: register, name: "line", id: queue, payload: JSON.stringify(entry) };
     });
     entries.push({ queue: remotes, name: "remote", id: register, payload: JSON.stringify(here) });
@@ -112,7 +112,7 @@ export class Undelivered {
 
   /** The queues that there are jobs for, or have been. */
   async queues({ register }: OutboxNames): Promise<readonly string[]> {
-    return (await this.#entries<LineEntry>(register, "line")).map(({ queue }) => queue);
+    return (await this.#entries<QueueForwarderEntry>(register, "line")).map(({ queue }) => queue);
   }
 
   /** Jobs of all queues: those that are pending, those that were refused. */

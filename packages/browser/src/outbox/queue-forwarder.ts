@@ -1,7 +1,13 @@
 import { type Clock, type Driver, type JobRecord, QuaysideError } from "@quayside/core";
 import type { ClaimedJob, ExchangeReply, ExchangeRequest, Settlement } from "@quayside/core/engine";
 import { prefixWithin } from "./batch.ts";
-import { checkReceipts, partsOf, refusalOf, type Verdict, verdictOn } from "./classify-remote-error.ts";
+import {
+  checkReceipts,
+  classifyRemoteError,
+  partsOf,
+  type RemoteErrorClass,
+  refusalOf,
+} from "./classify-remote-error.ts";
 import { contentOf, unseal } from "./envelope.ts";
 import type { OutboxEmitter } from "./events.ts";
 import { fingerprint } from "./fingerprint.ts";
@@ -19,7 +25,7 @@ const SENDERS = 5;
 /** A remote that has not answered by then, whatever its own timeout, is asked again: the number tells that it is a repeat. */
 const ANSWER_MS = 600_000;
 
-export interface LineOptions {
+export interface QueueForwarderOptions {
   readonly queue: string;
   readonly names: OutboxNames;
   readonly local: Driver;
@@ -36,7 +42,7 @@ export interface LineOptions {
 }
 
 /** What the register keeps of a line. */
-export interface LineEntry {
+export interface QueueForwarderEntry {
   readonly queue: string;
   /** Who numbers the batches, to the remote. */
   readonly sender: string;
@@ -56,9 +62,9 @@ type Batch =
 /** The remote, and not the store here, failed or refused. */
 class RemoteFailure {
   readonly cause: unknown;
-  readonly verdict: Verdict;
+  readonly verdict: RemoteErrorClass;
 
-  constructor(cause: unknown, verdict = verdictOn(cause)) {
+  constructor(cause: unknown, verdict = classifyRemoteError(cause)) {
     this.cause = cause;
     this.verdict = verdict;
   }
@@ -74,8 +80,8 @@ class RemoteFailure {
  * outcomes and claims the next batch in the same transaction. So however many tabs believe to have the turn, they do the
  * same things under the same numbers, and each is done once (R27).
  */
-export class Line {
-  readonly #options: LineOptions;
+export class QueueForwarder {
+  readonly #options: QueueForwarderOptions;
   readonly #pause: Pause;
   /** The last exchange that is written down, as far as this tab knows. */
   #last = 0;
@@ -88,7 +94,7 @@ export class Line {
   #senders = 0;
   #mode: "open" | "held" | "stopped" = "open";
 
-  constructor(options: LineOptions) {
+  constructor(options: QueueForwarderOptions) {
     this.#options = options;
     this.#pause = new Pause(options.clock);
   }
@@ -225,7 +231,7 @@ export class Line {
       return claimed.map(({ token }) => completed(token));
     } catch (error) {
       if (this.#stopped) return undefined;
-      const verdict = verdictOn(error);
+      const verdict = classifyRemoteError(error);
       if (verdict.kind !== "again" && verdict.kind !== "auth") heard(undefined);
       switch (verdict.kind) {
         case "again":
@@ -271,7 +277,7 @@ export class Line {
     try {
       await this.#answer(remote.command({ type, queue, id }));
     } catch (error) {
-      const verdict = verdictOn(error);
+      const verdict = classifyRemoteError(error);
       if (verdict.kind === "again" || verdict.kind === "auth") throw new RemoteFailure(error, verdict);
       events.emit("error", { queue, error, retryInMs: Number.POSITIVE_INFINITY });
     }
@@ -286,24 +292,24 @@ export class Line {
   }
 
   /** Read for each batch, after it was claimed: another tab may have changed the sender before it went on to this one. */
-  async #entry(): Promise<LineEntry> {
+  async #entry(): Promise<QueueForwarderEntry> {
     const { local, names, queue } = this.#options;
     const record = await local.get(names.register, queue);
     if (!record) throw new QuaysideError("job_not_found", `The outbox of queue ${queue} was purged.`, { queue });
-    return record.payload as LineEntry;
+    return record.payload as QueueForwarderEntry;
   }
 
   /**
    * Whether the batch may go to another subject than before (R37): before the first send of it that may have arrived. One
    * that was refused for its subject did not arrive. The first batch of all is sent for none, and the remote tells for whom.
    */
-  #bindable({ subject }: LineEntry): boolean {
+  #bindable({ subject }: QueueForwarderEntry): boolean {
     const unsure = this.#batch.kind === "inHand" && this.#batch.unsure;
     return (subject === undefined || !unsure) && ++this.#senders <= SENDERS;
   }
 
   /** Changes what the register keeps, unless another tab has changed it meanwhile: it may be further by now. */
-  async #change(before: LineEntry, change: Partial<LineEntry>): Promise<void> {
+  async #change(before: QueueForwarderEntry, change: Partial<QueueForwarderEntry>): Promise<void> {
     const { local, names, queue } = this.#options;
     const { sender, subject } = await this.#entry();
     if (sender !== before.sender || subject !== before.subject) return;
@@ -311,7 +317,7 @@ export class Line {
     await local.command({ type: "update", queue: names.register, id: queue, payload });
   }
 
-  async #later(error: unknown, verdict?: Verdict): Promise<void> {
+  async #later(error: unknown, verdict?: RemoteErrorClass): Promise<void> {
     const { events, heard, queue, random } = this.#options;
     const begins = verdict?.kind === "auth" && !this.held;
     if (begins) this.#mode = "held";

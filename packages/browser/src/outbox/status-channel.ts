@@ -1,8 +1,8 @@
 import type { StoredError } from "@quayside/core";
-import { onPutAside, openChannel } from "../tabs/page-lifecycle.ts";
+import { onPageHidden, openChannel } from "../tabs/page-lifecycle.ts";
 
 /** What was last heard of the remote. */
-export interface Reach {
+export interface RemoteStatus {
   readonly lastError?: StoredError;
   /** Since when no attempt has got through, in ms since epoch. */
   readonly unreachableSince?: number;
@@ -10,29 +10,29 @@ export interface Reach {
   readonly paused?: "auth";
 }
 
-type Message = { readonly reach: Reach } | { readonly wake: true } | { readonly ask: true };
+type Message = { readonly reach: RemoteStatus } | { readonly wake: true } | { readonly ask: true };
 
-export interface NewsListener {
-  readonly reach: (reach: Reach) => void;
+export interface StatusListener {
+  readonly reach: (reach: RemoteStatus) => void;
   readonly wake: () => void;
   /** A tab that has just opened asks for the present state. */
   readonly asked: () => void;
 }
 
 /** What the tabs of an outbox tell each other: the one that forwards, how it goes; the others, to try again now. */
-export class News {
+export class StatusChannel {
   readonly #name: string | undefined;
-  readonly #listener: NewsListener;
+  readonly #listener: StatusListener;
   #channel: BroadcastChannel | undefined;
   readonly #stop: () => void;
 
   /** @param name Absent: there are no other tabs. */
-  constructor(name: string | undefined, listener: NewsListener) {
+  constructor(name: string | undefined, listener: StatusListener) {
     this.#name = name;
     this.#listener = listener;
     this.#open();
     // An open channel that is written to drops its page from the back/forward cache.
-    this.#stop = onPutAside(
+    this.#stop = onPageHidden(
       () => this.#channel?.close(),
       () => this.#open(),
     );
@@ -55,7 +55,9 @@ export class News {
     this.#channel = this.#name === undefined ? undefined : openChannel(this.#name);
     if (!this.#channel) return;
     const { reach, wake, asked } = this.#listener;
-    this.#channel.onmessage = ({ data }: MessageEvent<Partial<{ reach: Reach; wake: true; ask: true }> | null>) => {
+    this.#channel.onmessage = ({
+      data,
+    }: MessageEvent<Partial<{ reach: RemoteStatus; wake: true; ask: true }> | null>) => {
       if (data?.wake) wake();
       else if (data?.ask) asked();
       else if (data?.reach) reach(data.reach);

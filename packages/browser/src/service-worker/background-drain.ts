@@ -1,6 +1,6 @@
 import { type Clock, type JobRecord, QuaysideError, type WorkerEvents } from "@quayside/core";
 import type { WorkPlace } from "@quayside/core/engine";
-import { type LeftWork, leftIn } from "./remaining-work.ts";
+import { type RemainingWork, remainingWork } from "./remaining-work.ts";
 
 /** What works jobs until nothing is due: a `Queue`, a `Worker` or a `QueueManager`. */
 export interface Drainable {
@@ -61,7 +61,7 @@ export class BackgroundDrain {
         const { places } = this.#worker;
         // An earlier event, or a page that is closed by now, may have left work as well: the stores say what there is.
         const seen = () => leftOf(dueAt, clock.monotonic());
-        const left = places ? await leftIn(places).catch((error) => unlessForbidden(error, seen)) : seen();
+        const left = places ? await remainingWork(places).catch((error) => unlessForbidden(error, seen)) : seen();
         if (left.jobs === 0) return;
         const now = clock.monotonic();
         deadline ??= now + this.#patienceMs;
@@ -91,18 +91,18 @@ export class BackgroundDrain {
 }
 
 /** A token that may only work cannot read counts and jobs: only what the drain itself put off is known then. */
-function unlessForbidden(error: unknown, seen: () => LeftWork): LeftWork {
+function unlessForbidden(error: unknown, seen: () => RemainingWork): RemainingWork {
   if (error instanceof QuaysideError && error.code === "forbidden") return seen();
   throw error;
 }
 
-const leftOf = (dueAt: ReadonlyMap<string, number>, now: number): LeftWork => ({
+const leftOf = (dueAt: ReadonlyMap<string, number>, now: number): RemainingWork => ({
   jobs: dueAt.size,
   held: 0,
   dueInMs: Math.min(...dueAt.values()) - now,
 });
 
-const describe = ({ jobs, held, dueInMs }: LeftWork): string =>
+const describe = ({ jobs, held, dueInMs }: RemainingWork): string =>
   held === jobs
     ? `${jobs} jobs are being worked elsewhere.`
     : `${jobs} jobs are to be tried again, the first in ${Math.ceil(dueInMs / 1_000)} s.`;

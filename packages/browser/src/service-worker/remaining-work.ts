@@ -2,7 +2,7 @@ import type { Driver, JobRecord } from "@quayside/core";
 import type { ListQuery, WorkPlace } from "@quayside/core/engine";
 
 /** Work that a drain left undone. */
-export interface LeftWork {
+export interface RemainingWork {
   readonly jobs: number;
   /** How many of them workers elsewhere hold. */
   readonly held: number;
@@ -18,8 +18,8 @@ const PAGE = 100;
  * and those that other workers hold, which may be closed with their page. Not: paused queues, jobs that wait for other
  * jobs, and the next occurrences of recurrences, of which there is always one.
  */
-export async function leftIn(places: readonly WorkPlace[]): Promise<LeftWork> {
-  const all: LeftWork[] = [];
+export async function remainingWork(places: readonly WorkPlace[]): Promise<RemainingWork> {
+  const all: RemainingWork[] = [];
   for (const { driver, queues } of places) for (const queue of queues) all.push(await leftOf(driver, queue));
   return {
     jobs: all.reduce((sum, { jobs }) => sum + jobs, 0),
@@ -28,7 +28,7 @@ export async function leftIn(places: readonly WorkPlace[]): Promise<LeftWork> {
   };
 }
 
-async function leftOf(driver: Driver, queue: string): Promise<LeftWork> {
+async function leftOf(driver: Driver, queue: string): Promise<RemainingWork> {
   const { active: held, delayed, paused, waiting } = await driver.counts(queue);
   const count = async (many: number, state: "delayed" | "waiting", means: (job: JobRecord) => boolean) =>
     many > 0 && !paused ? countFirst(driver, { queue, state }, means) : 0;

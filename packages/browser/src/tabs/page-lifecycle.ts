@@ -2,7 +2,7 @@
  * Calls `hide` when the page goes away, and `show` when it comes back out of the back/forward cache. Returns the function
  * that stops it. Workers have no such events, and neither has a server.
  */
-export function onPutAside(hide: () => void, show: () => void): () => void {
+export function onPageHidden(hide: () => void, show: () => void): () => void {
   if (typeof document === "undefined") return () => {};
   const shown = ({ persisted }: PageTransitionEvent) => {
     if (persisted) show();

@@ -1,16 +1,16 @@
-import type { Enlistment, Liveness } from "@quayside/core/engine";
+import type { Liveness, Registration } from "@quayside/core/engine";
 import { databaseName } from "../idb/database-name.ts";
 
 /** How a store's workers show that they live, and who of them does not. */
-export interface Tabs {
+export interface WebLockLiveness {
   /** Resolves once the worker's lock is held. */
-  enlist(worker: string): Promise<Enlistment>;
+  enlist(worker: string): Promise<Registration>;
   /** Those of the workers whose tab, frame or worker thread is gone. */
   deadWorkers(
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
   ): Promise<ReadonlySet<string>>;
   /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
-  awaitDeath(workers: readonly string[], died: () => void): void;
+  onPeerExit(workers: readonly string[], died: () => void): void;
 }
 
 /**
@@ -24,7 +24,7 @@ export interface Tabs {
  * @example
  * const driver = new StoreDriver(new IndexedDbStore({ name: "my-app" }), { plugins: everything(), ...tabs("my-app") });
  */
-export function tabs(name: string): Tabs {
+export function webLockLiveness(name: string): WebLockLiveness {
   const prefix = `${databaseName(name)}:`;
   const waits = new Map<string, AbortController>();
   return {
@@ -34,7 +34,7 @@ export function tabs(name: string): Tabs {
       const held = lockers.length > 0 ? await heldLocks() : undefined;
       return new Set(held && lockers.filter((worker) => !held.has(prefix + worker)));
     },
-    awaitDeath(workers, died) {
+    onPeerExit(workers, died) {
       const meant = new Set(workers);
       for (const [worker, wait] of waits) {
         if (meant.has(worker)) continue;
@@ -48,9 +48,9 @@ export function tabs(name: string): Tabs {
 }
 
 /** Lives by its lease alone. */
-const byTime: Enlistment = { liveness: "time", leave() {} };
+const byTime: Registration = { liveness: "time", leave() {} };
 
-function holdLock(name: string): Promise<Enlistment> {
+function holdLock(name: string): Promise<Registration> {
   const locks = lockManager();
   if (!locks) return Promise.resolve(byTime);
   return new Promise((resolve) => {

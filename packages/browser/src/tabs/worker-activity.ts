@@ -1,5 +1,5 @@
 import type { Clock } from "@quayside/core";
-import type { Shift } from "@quayside/core/engine";
+import type { WorkerSession } from "@quayside/core/engine";
 import { databaseName } from "../idb/database-name.ts";
 import { Leadership } from "./leadership.ts";
 
@@ -10,9 +10,9 @@ export type TabsOption = "all" | "leader";
  * When the workers of a page may work: while the page is there (not in the back/forward cache, not on its way out) and,
  * where one tab works for all, while it is that tab. An urgent shift (a drain, the next job) does not wait for the lead.
  */
-export class Attendance {
+export class WorkerActivity {
   /** All shifts; true: it has begun. */
-  readonly #shifts = new Map<Shift, boolean>();
+  readonly #shifts = new Map<WorkerSession, boolean>();
   readonly #leadership: Leadership | undefined;
   #away = false;
   #closed = false;
@@ -25,8 +25,8 @@ export class Attendance {
     }
   }
 
-  /** See `Driver.attend`. */
-  attend(shift: Shift): () => void {
+  /** See `Driver.onActiveChange`. */
+  onActiveChange(shift: WorkerSession): () => void {
     if (this.#closed) {
       // Is refused by the driver.
       shift.begin();

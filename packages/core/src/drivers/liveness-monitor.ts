@@ -14,7 +14,7 @@ interface Sighting {
  *
  * Sightings are of committed records, so they stay true when the program that made them is undone.
  */
-export class LeaseWatch {
+export class LivenessMonitor {
   readonly #monotonic: () => number;
   readonly #sightings = new Map<string, Sighting>();
   #seen = new Map<string, Liveness>();

@@ -1,16 +1,16 @@
-import type { Enlistment, Shift } from "../engine/driver.ts";
+import type { Registration, WorkerSession } from "../engine/driver.ts";
 import type { Change } from "../engine/store.ts";
-import type { LeaseWatch } from "./liveness-monitor.ts";
+import type { LivenessMonitor } from "./liveness-monitor.ts";
 
-export interface NeighboursOptions {
+export interface PeerWatcherOptions {
   /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
-  readonly awaitDeath: ((workers: readonly string[], died: () => void) => void) | undefined;
+  readonly onPeerExit: ((workers: readonly string[], died: () => void) => void) | undefined;
   /** Looks over the leases anew. */
   readonly look: () => Promise<void>;
 }
 
 /** A shift, and how the driver is done with it where its worker has stopped without an end. */
-interface ShownShift extends Shift {
+interface ShownSession extends WorkerSession {
   leave(): void;
 }
 
@@ -18,20 +18,20 @@ interface ShownShift extends Shift {
  * The workers elsewhere that hold jobs: while somebody works here, the death of one of them is waited for, so that its
  * jobs are looked for at once and not when a lease would next be judged.
  */
-export class Neighbours {
-  readonly #watch: LeaseWatch;
-  readonly #options: NeighboursOptions;
-  readonly #onDuty = new Set<Shift>();
+export class PeerWatcher {
+  readonly #watch: LivenessMonitor;
+  readonly #options: PeerWatcherOptions;
+  readonly #onDuty = new Set<WorkerSession>();
   readonly #own = new Set<string>();
   #looking = false;
 
-  constructor(watch: LeaseWatch, options: NeighboursOptions) {
+  constructor(watch: LivenessMonitor, options: PeerWatcherOptions) {
     this.#watch = watch;
     this.#options = options;
   }
 
   /** A worker of this driver's own, until it leaves: it is none of the neighbours. */
-  enlisted(worker: string, { liveness, leave }: Enlistment): Enlistment {
+  enlisted(worker: string, { liveness, leave }: Registration): Registration {
     this.#own.add(worker);
     return {
       liveness,
@@ -43,10 +43,10 @@ export class Neighbours {
   }
 
   /** The shift, with its begin and end seen here. */
-  showTo(shift: Shift): ShownShift {
+  showTo(shift: WorkerSession): ShownSession {
     const leave = () => {
       this.#onDuty.delete(shift);
-      if (this.#onDuty.size === 0) this.#options.awaitDeath?.([], () => {});
+      if (this.#onDuty.size === 0) this.#options.onPeerExit?.([], () => {});
     };
     return {
       get urgent() {
@@ -72,12 +72,12 @@ export class Neighbours {
 
   /** Waits for the death of those seen at the last look. */
   follow(): void {
-    const { awaitDeath } = this.#options;
-    if (!awaitDeath || this.#onDuty.size === 0) return;
+    const { onPeerExit } = this.#options;
+    if (!onPeerExit || this.#onDuty.size === 0) return;
     const others = (this.#watch.workers ?? []).filter(
       ({ worker, liveness }) => liveness === "lock" && !this.#own.has(worker),
     );
-    awaitDeath(
+    onPeerExit(
       others.map(({ worker }) => worker),
       () => this.wake(),
     );
@@ -85,7 +85,7 @@ export class Neighbours {
 
   /** Somebody changed the store: one who was not seen yet may hold jobs now. */
   heed(changes: readonly Change[]): void {
-    if (!this.#options.awaitDeath || this.#onDuty.size === 0 || this.#looking) return;
+    if (!this.#options.onPeerExit || this.#onDuty.size === 0 || this.#looking) return;
     const seen = new Set(this.#watch.workers?.map(({ worker }) => worker));
     if (changes.some(({ kind, by }) => kind === "active" && by !== undefined && !seen.has(by))) void this.#lookAround();
   }

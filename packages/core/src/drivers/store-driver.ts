@@ -1,16 +1,16 @@
 import { type Clock, systemClock } from "../engine/clock.ts";
 import { command, type Step } from "../engine/commands.ts";
-import type { Connectivity, Driver, Enlistment, Shift } from "../engine/driver.ts";
-import { runTurn, type TurnResult } from "../engine/effects.ts";
+import type { Connectivity, Driver, Registration, WorkerSession } from "../engine/driver.ts";
+import { runTransaction, type TransactionResult } from "../engine/effects.ts";
 import { enqueue } from "../engine/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../engine/exchange.ts";
 import { everyLease } from "../engine/leases.ts";
 import { type Plugin, Plugins } from "../engine/plugin.ts";
 import { type Counting, counts, getJob, tallies, wakeInstant } from "../engine/read-queue.ts";
 import type { ReplyRoom } from "../engine/reply-budget.ts";
-import { Mint, SET_BACK_MS } from "../engine/sequence-generator.ts";
+import { SET_BACK_MS, SequenceGenerator } from "../engine/sequence-generator.ts";
 import type { Change, Liveness, Program, ProgramKind, Store } from "../engine/store.ts";
-import type { Surroundings, Turn } from "../engine/transaction.ts";
+import type { Transaction, TransactionContext } from "../engine/transaction.ts";
 import type {
   Command,
   CommandReply,
@@ -27,8 +27,8 @@ import { QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { lent } from "../job/report-error.ts";
-import { LeaseWatch } from "./liveness-monitor.ts";
-import { Neighbours } from "./peer-watcher.ts";
+import { LivenessMonitor } from "./liveness-monitor.ts";
+import { PeerWatcher } from "./peer-watcher.ts";
 
 export interface StoreDriverOptions {
   /** The capabilities beyond the kernel, in the order in which their hooks run: `everything()`. */
@@ -39,15 +39,15 @@ export interface StoreDriverOptions {
   /** Makes what bounds an answer that leaves the process (R31). Absent: nothing does. */
   readonly reply?: () => ReplyRoom;
   /** Takes what shows a worker alive (a Web Lock). Absent: its lease alone does. */
-  readonly enlist?: (worker: string) => Promise<Enlistment>;
+  readonly enlist?: (worker: string) => Promise<Registration>;
   /** Which of these workers, of this liveness, are certainly gone. */
   readonly deadWorkers?: (
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
   ) => Promise<ReadonlySet<string>>;
   /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
-  readonly awaitDeath?: (workers: readonly string[], died: () => void) => void;
-  /** When workers may work here: see `Driver.attend`. Absent: always. */
-  readonly attend?: (shift: Shift) => () => void;
+  readonly onPeerExit?: (workers: readonly string[], died: () => void) => void;
+  /** When workers may work here: see `Driver.onActiveChange`. Absent: always. */
+  readonly onActiveChange?: (shift: WorkerSession) => () => void;
   readonly connectivity?: Connectivity;
   /** Tells this store from others over which a queue is spread, from 0: the ids that it generates carry it. Default 0. */
   readonly storeNumber?: number;
@@ -60,17 +60,17 @@ export class StoreDriver implements Driver {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #options: StoreDriverOptions;
-  readonly #mint: Mint;
-  readonly #watch: LeaseWatch;
+  readonly #sequence: SequenceGenerator;
+  readonly #watch: LivenessMonitor;
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #unwatch: () => void;
-  readonly #neighbours: Neighbours;
+  readonly #peers: PeerWatcher;
   /** Where the last claims of the workers here lie, as long as they have a lease. */
   readonly #claimed = new Map<string, ClaimedStretch>();
   /** Queues whose tallies a read had to count. */
   readonly #toCount = new Set<string>();
   readonly plugins: Plugins;
-  readonly #memory: Surroundings["memory"] = new Map();
+  readonly #memory: TransactionContext["memory"] = new Map();
   #horizon = 0;
   #latest = 0;
   /**
@@ -86,17 +86,17 @@ export class StoreDriver implements Driver {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
-    this.#mint = new Mint(this.#random, options.storeNumber);
+    this.#sequence = new SequenceGenerator(this.#random, options.storeNumber);
     this.plugins = new Plugins(options.plugins);
-    this.#watch = new LeaseWatch(() => this.#clock.monotonic());
+    this.#watch = new LivenessMonitor(() => this.#clock.monotonic());
     if (options.connectivity) this.connectivity = options.connectivity;
-    this.#neighbours = new Neighbours(this.#watch, {
-      awaitDeath: options.awaitDeath,
+    this.#peers = new PeerWatcher(this.#watch, {
+      onPeerExit: options.onPeerExit,
       look: () => this.#look(),
     });
     this.#unwatch = store.watch((changes) => {
       this.#tell(changes);
-      this.#neighbours.heed(changes);
+      this.#peers.heed(changes);
     });
   }
 
@@ -110,7 +110,7 @@ export class StoreDriver implements Driver {
     readonly tell: (changes: readonly Change[]) => void;
   } {
     return {
-      start: () => runTurn(this.#surroundings(), (current) => enqueue(current, jobs)),
+      start: () => runTransaction(this.#surroundings(), (current) => enqueue(current, jobs)),
       tell: (changes) => this.#tellAll(changes),
     };
   }
@@ -136,7 +136,7 @@ export class StoreDriver implements Driver {
       for (const other of this.#claimed.keys())
         if (other !== worker && !this.#watch.knows(other)) this.#claimed.delete(other);
     }
-    this.#neighbours.follow();
+    this.#peers.follow();
     return reply;
   }
 
@@ -155,7 +155,7 @@ export class StoreDriver implements Driver {
       const reply = await this.#read((current) => counts(current, queue, from));
       if (!("from" in reply)) return reply;
       before = reply;
-      await this.#clock.turn();
+      await this.#clock.nextTask();
     }
   }
 
@@ -172,7 +172,7 @@ export class StoreDriver implements Driver {
       if (!next) return { ...reply, affected };
       from = next;
       // Other workers' exchanges have their turn between two steps (R32).
-      await this.#clock.turn();
+      await this.#clock.nextTask();
     }
   }
 
@@ -193,18 +193,18 @@ export class StoreDriver implements Driver {
     };
   }
 
-  async enlist(worker: string): Promise<Enlistment> {
+  async enlist(worker: string): Promise<Registration> {
     if (!this.#closing) throw new QuaysideError("closed", "This driver is closed.");
     const enlistment = await this.#options.enlist?.(worker);
-    return this.#neighbours.enlisted(worker, enlistment ?? { liveness: "time", leave() {} });
+    return this.#peers.enlisted(worker, enlistment ?? { liveness: "time", leave() {} });
   }
 
-  attend(shift: Shift): () => void {
-    const shown = this.#neighbours.showTo(shift);
-    const unattend = this.#options.attend?.(shown);
-    if (!unattend) shown.begin();
+  onActiveChange(shift: WorkerSession): () => void {
+    const shown = this.#peers.showTo(shift);
+    const stop = this.#options.onActiveChange?.(shown);
+    if (!stop) shown.begin();
     return () => {
-      unattend?.();
+      stop?.();
       shown.leave();
     };
   }
@@ -222,7 +222,11 @@ export class StoreDriver implements Driver {
   }
 
   /** Runs one program and, after its commit (R3), tells what it changed. */
-  protected async run<T>(body: (current: Turn) => Program<T>, by?: string, kind: ProgramKind = "change"): Promise<T> {
+  protected async run<T>(
+    body: (current: Transaction) => Program<T>,
+    by?: string,
+    kind: ProgramKind = "change",
+  ): Promise<T> {
     const counted = this.#toCount.size > 0 ? this.#countAlong(body) : body;
     const { result, changes: made } = await this.#perform(counted, kind);
     this.#tellAll(by === undefined ? made : made.map((change) => ({ ...change, by })));
@@ -230,20 +234,20 @@ export class StoreDriver implements Driver {
   }
 
   /** Runs a program that writes nothing (R33). Tallies that it had to count are written by the next one that writes. */
-  async #read<T>(body: (current: Turn) => Program<T>): Promise<T> {
+  async #read<T>(body: (current: Transaction) => Program<T>): Promise<T> {
     const { result, newlyCounted } = await this.#perform(body, "read");
     for (const queue of newlyCounted) this.#toCount.add(queue);
     return result;
   }
 
-  async #perform<T>(body: (current: Turn) => Program<T>, kind: ProgramKind): Promise<TurnResult<T>> {
-    const done = await this.#store.transact(() => runTurn(this.#surroundings(), body), kind);
+  async #perform<T>(body: (current: Transaction) => Program<T>, kind: ProgramKind): Promise<TransactionResult<T>> {
+    const done = await this.#store.transact(() => runTransaction(this.#surroundings(), body), kind);
     if (done.setBack) this.#sweep ??= new Map();
     return done;
   }
 
   /** The same program, which also writes the tallies that were asked for, if it writes anything. */
-  #countAlong<T>(body: (current: Turn) => Program<T>): (current: Turn) => Program<T> {
+  #countAlong<T>(body: (current: Transaction) => Program<T>): (current: Transaction) => Program<T> {
     const toCount = this.#toCount;
     return function* (current) {
       const result = yield* body(current);
@@ -261,21 +265,21 @@ export class StoreDriver implements Driver {
     this.#tell(changes);
   }
 
-  #surroundings(): Surroundings {
+  #surroundings(): TransactionContext {
     const now = this.#clock.now();
     if (!Number.isSafeInteger(now) || now < 0)
       throw new QuaysideError("internal", `The clock answered ${now}: it must give whole ms since epoch.`);
     if (now < this.#latest - SET_BACK_MS) {
       this.#sweep = new Map();
       // An idle worker has been told to wake at an instant that is far away by now.
-      queueMicrotask(() => this.#neighbours.wake());
+      queueMicrotask(() => this.#peers.wake());
     }
     this.#latest = now;
     this.#horizon = Math.max(this.#horizon, now);
     return {
       now,
       horizon: this.#horizon,
-      mint: this.#mint,
+      sequence: this.#sequence,
       random: this.#random,
       plugins: this.plugins,
       memory: this.#memory,

@@ -4,7 +4,7 @@ import type { NewJob } from "../job/new-job.ts";
 import { readyStored } from "../job/transitions.ts";
 import { locate, type Move } from "./job-writer.ts";
 import type { Program } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 import type { EnqueueReceipt } from "./verbs.ts";
 
 /** A plugin's part in one add. The engine calls its methods in this order. */
@@ -13,7 +13,7 @@ export interface AddPart {
   readonly order?: readonly number[];
   /** Jobs that may stand already, beside those with ids of the caller's: they are looked up together. */
   readonly mayStand?: readonly Named[];
-  /** A job whose turn it is: answers its receipt, or the job as it is to be added. */
+  /** Adds the next job: answers its receipt, or the job as it is to be added. */
   next?(index: number, job: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }>;
   /** Answers for a job that is not to be stored, because another stands for it; undefined: it is to be stored. */
   answer?(job: NewJob): Program<EnqueueReceipt | undefined>;
@@ -31,7 +31,7 @@ type Named = Pick<StoredJob, "queue" | "id">;
 
 /** One add in the making: what it stores, and what it changes of jobs that stand. */
 export class Adding {
-  readonly turn: Turn;
+  readonly tx: Transaction;
   readonly jobs: readonly NewJob[];
   /** One for each job, as far as they are known. */
   readonly receipts: EnqueueReceipt[] = [];
@@ -45,8 +45,8 @@ export class Adding {
   /** Jobs that stand, or (undefined) that this add stores, by `memberName`. */
   #taken = new Map<string, StoredJob | undefined>();
 
-  constructor(turn: Turn, jobs: readonly NewJob[]) {
-    this.turn = turn;
+  constructor(tx: Transaction, jobs: readonly NewJob[]) {
+    this.tx = tx;
     this.jobs = jobs;
   }
 
@@ -112,7 +112,7 @@ export class Adding {
   }
 
   store(job: NewJob): EnqueueReceipt {
-    const stored = storedNow(this.turn, job);
+    const stored = storedNow(this.tx, job);
     this.placed.push(stored);
     for (const part of this.parts) part.added?.(stored);
     return { id: stored.id, deduplicated: false };
@@ -120,7 +120,8 @@ export class Adding {
 }
 
 /** A new job as it is first stored. */
-export const storedNow = (turn: Turn, job: NewJob): StoredJob => readyStored(job, turn.stand(job.delayMs), turn.now);
+export const storedNow = (tx: Transaction, job: NewJob): StoredJob =>
+  readyStored(job, tx.nextPosition(job.delayMs), tx.now);
 
 /** The jobs that stand among these, ended ones that are kept included, by `memberName`. */
 export function* locateAll(asked: readonly Named[]): Program<Map<string, StoredJob>> {

@@ -5,7 +5,7 @@ import { DueJobs } from "./due-jobs.ts";
 import type { End } from "./job-writer.ts";
 import { overEnd } from "./recover.ts";
 import type { Held, Program, QueueSettings } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
 export interface Claimed {
@@ -23,7 +23,7 @@ export interface Claimed {
 
 /** The claim from one queue, as its plugins see it. */
 export interface QueueClaim {
-  readonly turn: Turn;
+  readonly tx: Transaction;
   readonly queue: string;
   readonly names: readonly string[] | undefined;
   readonly settings: QueueSettings;
@@ -63,20 +63,20 @@ const ALONE_FROM = 2;
  * many in this round: as many more are likely to be due.
  */
 export function* claim(
-  turn: Turn,
+  tx: Transaction,
   request: ExchangeRequest["claim"],
   held: readonly Held[],
   settled: number,
 ): Program<Claimed> {
-  const taking = new Taking(turn, held, request, settled);
-  if (turn.reply?.full(held, (yield* turn.leases()).all())) taking.wakeAt = turn.now + FULL_MS;
+  const taking = new Taking(tx, held, request, settled);
+  if (tx.reply?.full(held, (yield* tx.leases()).all())) taking.wakeAt = tx.now + FULL_MS;
   else for (const queue of request.queues) yield* fromQueue(taking, queue);
   return taking;
 }
 
 /** A claim in the making. */
 class Taking implements Claimed {
-  readonly turn: Turn;
+  readonly tx: Transaction;
   readonly jobs: StoredJob[] = [];
   readonly unknown: { queue: string; name: string }[] = [];
   readonly over: End[] = [];
@@ -91,12 +91,12 @@ class Taking implements Claimed {
   readonly #busy: boolean;
 
   constructor(
-    turn: Turn,
+    tx: Transaction,
     held: readonly Held[],
     { limit, prefetch = 0, busy }: ExchangeRequest["claim"],
     settled: number,
   ) {
-    this.turn = turn;
+    this.tx = tx;
     this.settled = settled;
     this.left = limit;
     this.#prefetch = prefetch;
@@ -117,7 +117,7 @@ class Taking implements Claimed {
   take(job: StoredJob, startsOnly: boolean): boolean {
     // It is the next to start: what stands behind it, in any queue, is not to be taken ahead of it (R18). So is one for
     // which the reply has no room (R31).
-    if ((this.left <= this.#prefetch && (startsOnly || isNeverAhead(job))) || this.turn.reply?.refusesClaim(job)) {
+    if ((this.left <= this.#prefetch && (startsOnly || isNeverAhead(job))) || this.tx.reply?.refusesClaim(job)) {
       this.left = 0;
       return false;
     }
@@ -138,30 +138,30 @@ class Taking implements Claimed {
 }
 
 function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
-  const { turn } = taking;
+  const { tx } = taking;
   const { queue, names } = request;
-  const settings = yield* turn.settings(queue);
+  const settings = yield* tx.settings(queue);
   if (settings.paused) return;
-  for (const plugin of turn.plugins.with("beforeClaim")) yield* plugin.beforeClaim(turn, request);
-  if (taking.left <= 0) taking.wakeAt = turn.now;
+  for (const plugin of tx.plugins.with("beforeClaim")) yield* plugin.beforeClaim(tx, request);
+  if (taking.left <= 0) taking.wakeAt = tx.now;
   if (taking.done) return;
 
   const claim: QueueClaim = {
-    turn,
+    tx,
     queue,
     names,
-    settings: yield* turn.settings(queue),
+    settings: yield* tx.settings(queue),
     foundUnknown: (name) => taking.unknown.push({ queue, name }),
   };
   const parts: ClaimPart[] = request.limit === undefined ? [] : [{ capacity: request.limit }];
-  for (const plugin of turn.plugins.with("claiming")) {
+  for (const plugin of tx.plugins.with("claiming")) {
     const part = yield* plugin.claiming(claim);
     if (part) parts.push(part);
   }
   const limits = parts.filter(({ capacity }) => capacity !== undefined);
   let capacity = Number.POSITIVE_INFINITY;
   for (const limit of limits) capacity = Math.min(capacity, limit.capacity ?? 0);
-  const due = new DueJobs(turn, queue, taking.settled);
+  const due = new DueJobs(tx, queue, taking.settled);
   const before = taking.jobs.length;
   const isFull = () => parts.some((part) => part.full);
   while (!taking.done && !isFull()) {
@@ -178,18 +178,18 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   for (const part of parts) if (part.finish) yield* part.finish(taken);
   if (due.stranded) {
     // One that runs stays where it stands: to look again at once would find it again, until it ends.
-    const { moved } = yield* bringBack(turn, queue, due.stranded, isStranded);
-    if (moved > 0) taking.wakeAt = turn.now;
+    const { moved } = yield* bringBack(tx, queue, due.stranded, isStranded);
+    if (moved > 0) taking.wakeAt = tx.now;
   }
 
   const spent = limits.filter((part) => taken >= (part.capacity ?? 0));
   const timed = spent.filter((part) => part.nextAt);
   // Whoever frees a slot looks again by itself: that needs no wake-up.
   if (spent.length > 0 && capacity <= 0 && timed.length < spent.length) return;
-  if (isFull() || taking.left <= 0) taking.wakeAt = turn.now;
+  if (isFull() || taking.left <= 0) taking.wakeAt = tx.now;
   else if (timed.length > 0) {
     // The next start is of use only to a job that is due by then.
-    let free = turn.now;
+    let free = tx.now;
     for (const part of timed) free = Math.max(free, part.nextAt?.(taken) ?? free);
     const more = (yield* due.next(1)).length > 0;
     taking.wakeAt = Math.min(taking.wakeAt, more ? free : Math.max(free, due.wakeAt));

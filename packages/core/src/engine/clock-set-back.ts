@@ -1,11 +1,11 @@
 import { readyLane } from "../job/job-keys.ts";
 import type { JobKey, StoredJob } from "../job/job-record.ts";
 import { again, isUndelayed } from "../job/transitions.ts";
-import { type Move, move } from "./job-writer.ts";
+import { type Move, moveJobs } from "./job-writer.ts";
 import { after, get, scanKeys } from "./operations.ts";
 import { isAhead, ORDERS_PER_MS } from "./sequence-generator.ts";
 import type { Key, Program } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 
 /**
  * A clock that was ahead and was set back leaves jobs behind whose instants are far away: a retry of 7 s may then wait a
@@ -32,31 +32,31 @@ export const standsAhead = (key: JobKey, now: number): boolean =>
  * have it claimed twice. Absent: undelayed jobs too, so that claims need not search for them behind delayed ones.
  */
 export function* bringBack(
-  turn: Turn,
+  tx: Transaction,
   queue: string,
   from?: Key,
   fits = standsAhead,
 ): Program<{ moved: number; next: Key | null }> {
   const lane: Key = ["ready", readyLane(queue)];
   const keys = yield* scanKeys("jobs", { from: from ?? lane, to: after(lane) }, STEP);
-  const leases = yield* turn.leases();
-  const ahead = keys.filter((key) => fits(key, turn.now) && !leases.holderOf(key));
+  const leases = yield* tx.leases();
+  const ahead = keys.filter((key) => fits(key, tx.now) && !leases.holderOf(key));
   const jobs = yield* get("jobs", ahead);
   const moves: Move[] = [];
   for (const job of jobs) {
     if (!job) continue;
-    const at = yield* homeOf(turn, job);
-    const delayMs = isUndelayed(job.key) ? 0 : Math.max(1, at - turn.now);
-    moves.push({ before: job, job: again(job, turn.stand(delayMs)) });
+    const at = yield* homeOf(tx, job);
+    const delayMs = isUndelayed(job.key) ? 0 : Math.max(1, at - tx.now);
+    moves.push({ before: job, job: again(job, tx.nextPosition(delayMs)) });
   }
-  yield* move(turn, moves);
+  yield* moveJobs(tx, moves);
   const last = keys[STEP - 1];
   return { moved: moves.length, next: last ? after(last) : null };
 }
 
 /** When a job is due by the clock as it is now. */
-function* homeOf(turn: Turn, job: StoredJob): Program<number> {
-  let at = turn.now + job.key[3] - placedAt(job.key);
-  for (const plugin of turn.plugins.with("dueAgain")) at = yield* plugin.dueAgain(turn, job, at);
+function* homeOf(tx: Transaction, job: StoredJob): Program<number> {
+  let at = tx.now + job.key[3] - placedAt(job.key);
+  for (const plugin of tx.plugins.with("dueAgain")) at = yield* plugin.dueAgain(tx, job, at);
   return at;
 }

@@ -9,7 +9,7 @@ export interface Clock {
   /** Calls `run` once after `ms` (at least 0); returns the function that prevents it. */
   after(ms: number, run: () => void): () => void;
   /** Resolves in a later task of the event loop, so that timers, I/O and other tasks have their turn before. */
-  turn(): Promise<void>;
+  nextTask(): Promise<void>;
 }
 
 /** Longest delay of `setTimeout`: 2^31 − 1 ms; a longer one fires at once (HTML standard). */
@@ -35,7 +35,7 @@ interface TaskPort {
 const { setImmediate, document, importScripts, MessageChannel } = globalThis as unknown as TaskGlobals;
 
 /** Takes the fastest way to another task: a timer of 0 ms takes 4 ms in browsers and 1 ms in Node. */
-function turn(): Promise<void> {
+function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     if (setImmediate) setImmediate(resolve);
     else if (MessageChannel && (document ?? importScripts)) {
@@ -62,7 +62,7 @@ export const systemClock: Clock = {
     arm(Math.max(0, ms));
     return () => clearTimeout(timer);
   },
-  turn,
+  nextTask,
 };
 
 /** One thing to do later: arming it again replaces what it was armed for. */

@@ -3,10 +3,10 @@ import { keyText } from "../job/job-keys.ts";
 import type { JobKey, JobState, StoredJob } from "../job/job-record.ts";
 import { describe } from "../job/text.ts";
 import { type Ending, stateOf } from "../job/transitions.ts";
-import { end, forget, locate, pruneAll } from "./job-writer.ts";
+import { deleteFinished, endJobs, locate, pruneAll } from "./job-writer.ts";
 import type { Position } from "./list-jobs.ts";
 import type { Held, Program, QueueSettings } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 import type { Command, CommandReply } from "./verbs.ts";
 
 /** The result of a command. A long one acts on a bounded number of jobs in each transaction, and says where it goes on. */
@@ -18,13 +18,13 @@ export interface CommandStep extends CommandReply {
 /** Where the next step of a command goes on. */
 export interface Step extends Position {
   /** When the command began. */
-  readonly began?: Turn["standing"];
+  readonly began?: Transaction["standing"];
   /** The last job of an ended state when the command began. */
   readonly until?: JobKey;
 }
 
 /** Runs a command, or the next step of a long one. */
-export type CommandHandler = (turn: Turn, request: never, from?: Step) => Program<CommandStep>;
+export type CommandHandler = (tx: Transaction, request: never, from?: Step) => Program<CommandStep>;
 
 /** The commands of a type. */
 export type CommandOf<Type extends Command["type"], C extends Command = Command> = C extends unknown
@@ -35,43 +35,43 @@ export type CommandOf<Type extends Command["type"], C extends Command = Command>
 
 /** The commands that belong to no plugin. */
 const KERNEL_COMMANDS: Readonly<Record<string, CommandHandler>> = {
-  *cancel(turn, { queue, id }: CommandOf<"cancel">) {
-    const { job, run, state } = yield* lookUp(turn, queue, id);
+  *cancel(tx, { queue, id }: CommandOf<"cancel">) {
+    const { job, run, state } = yield* lookUp(tx, queue, id);
     if (!job || job.key[0] === "finished") return { affected: 0, ...(state && { state }) };
-    if (run) return yield* requestCancel(turn, queue, [job], "cancel");
-    yield* end(turn, [{ job, ending: CANCELLED }]);
+    if (run) return yield* requestCancel(tx, queue, [job], "cancel");
+    yield* endJobs(tx, [{ job, ending: CANCELLED }]);
     return { affected: 1, state: "cancelled" };
   },
-  *remove(turn, { queue, id }: CommandOf<"remove">) {
-    const { job, run } = yield* lookUp(turn, queue, id);
+  *remove(tx, { queue, id }: CommandOf<"remove">) {
+    const { job, run } = yield* lookUp(tx, queue, id);
     if (!job) return { affected: 0 };
-    if (run) return yield* requestCancel(turn, queue, [job], "remove");
-    yield* eraseJobs(turn, [job]);
+    if (run) return yield* requestCancel(tx, queue, [job], "remove");
+    yield* eraseJobs(tx, [job]);
     return { affected: 1 };
   },
-  pause: (turn, { queue }: CommandOf<"pause">) => setPaused(turn, queue, true),
-  resume: (turn, { queue }: CommandOf<"resume">) => setPaused(turn, queue, false),
+  pause: (tx, { queue }: CommandOf<"pause">) => setPaused(tx, queue, true),
+  resume: (tx, { queue }: CommandOf<"resume">) => setPaused(tx, queue, false),
   configure,
 };
 
 /** Runs one command, or the next step of a long one. */
-export function command(turn: Turn, request: Command, from?: Step): Program<CommandStep> {
+export function command(tx: Transaction, request: Command, from?: Step): Program<CommandStep> {
   const { type } = request;
-  for (const commands of [KERNEL_COMMANDS, ...turn.plugins.with("commands").map((plugin) => plugin.commands)])
-    if (Object.hasOwn(commands, type)) return (commands[type] as CommandHandler)(turn, request as never, from);
+  for (const commands of [KERNEL_COMMANDS, ...tx.plugins.with("commands").map((plugin) => plugin.commands)])
+    if (Object.hasOwn(commands, type)) return (commands[type] as CommandHandler)(tx, request as never, from);
   throw invalidOption("type", `type is no command of this driver: ${describe(type)}.`);
 }
 
 /** A job with its state and, while it runs, its lease entry. */
 export function* lookUp(
-  turn: Turn,
+  tx: Transaction,
   queue: string,
   id: string,
 ): Program<{ readonly job?: StoredJob; readonly run?: Run | undefined; readonly state?: JobState }> {
   const [job] = yield* locate(queue, [id]);
   if (!job) return {};
-  const run = (yield* turn.leases()).holderOf(job.key);
-  return { job, run, state: stateOf(job.key, turn.now, run !== undefined) };
+  const run = (yield* tx.leases()).holderOf(job.key);
+  return { job, run, state: stateOf(job.key, tx.now, run !== undefined) };
 }
 
 /** An attempt that runs. */
@@ -82,13 +82,13 @@ export interface Run {
 
 /** Running jobs are never touched: their lease entries tell their workers, and whatever becomes of the attempts honours it. */
 export function* requestCancel(
-  turn: Turn,
+  tx: Transaction,
   queue: string,
   jobs: readonly StoredJob[],
   wish: "cancel" | "remove",
 ): Program<CommandReply> {
   const keys = new Set(jobs.map(({ key }) => keyText(key)));
-  const leases = yield* turn.leases();
+  const leases = yield* tx.leases();
   let affected = 0;
   // Each lease is changed once, however many of the jobs it lists.
   for (const lease of leases.all()) {
@@ -100,47 +100,47 @@ export function* requestCancel(
     );
     if (affected > before) leases.set({ ...lease, held });
   }
-  if (affected > 0) turn.changed(queue, "cancel");
+  if (affected > 0) tx.changed(queue, "cancel");
   return { affected, state: "active" };
 }
 
 /** Deletes jobs that do not run, without a trace. */
-export function* eraseJobs(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
-  yield* forget(
-    turn,
+export function* eraseJobs(tx: Transaction, jobs: readonly StoredJob[]): Program<void> {
+  yield* deleteFinished(
+    tx,
     jobs.filter((job) => job.key[0] === "finished"),
   );
-  yield* end(
-    turn,
+  yield* endJobs(
+    tx,
     jobs.filter((job) => job.key[0] !== "finished").map((job) => ({ job, ending: CANCELLED, trace: false })),
   );
 }
 
 const CANCELLED: Ending = { state: "cancelled" };
 
-function* setPaused(turn: Turn, queue: string, paused: boolean): Program<CommandReply> {
-  const { paused: before = false, ...rest } = yield* turn.settings(queue);
+function* setPaused(tx: Transaction, queue: string, paused: boolean): Program<CommandReply> {
+  const { paused: before = false, ...rest } = yield* tx.settings(queue);
   if (before === paused) return { affected: 0 };
-  yield* turn.configure(queue, paused ? { ...rest, paused } : rest);
-  turn.changed(queue, "settings");
-  if (!paused) turn.changed(queue, "ready");
+  yield* tx.configure(queue, paused ? { ...rest, paused } : rest);
+  tx.changed(queue, "settings");
+  if (!paused) tx.changed(queue, "ready");
   return { affected: 0 };
 }
 
 function* configure(
-  turn: Turn,
+  tx: Transaction,
   { type: _, queue, ...config }: CommandOf<"configure">,
   from: Step | undefined,
 ): Program<CommandStep> {
   const { keep } = config;
   // The next steps only prune: another call may have changed the settings since.
   if (!from) {
-    turn.plugins.checkOwned("setting", config);
-    const before = yield* turn.settings(queue);
+    tx.plugins.checkOwned("setting", config);
+    const before = yield* tx.settings(queue);
     const said = Object.entries({ ...before, ...config, ...(keep && { keep: { ...before.keep, ...keep } }) });
-    yield* turn.configure(queue, Object.fromEntries(said.filter(([, value]) => value !== null)) as QueueSettings);
-    turn.changed(queue, "settings");
+    yield* tx.configure(queue, Object.fromEntries(said.filter(([, value]) => value !== null)) as QueueSettings);
+    tx.changed(queue, "settings");
   }
-  const more = keep !== undefined && (yield* pruneAll(turn, queue));
+  const more = keep !== undefined && (yield* pruneAll(tx, queue));
   return { affected: 0, ...(more && { next: { stretch: 0 } }) };
 }

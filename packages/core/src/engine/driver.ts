@@ -59,7 +59,7 @@ export interface Driver {
   watch(listener: (change: Change) => void, closed?: () => void): () => void;
 
   /** Takes the lock that shows this worker alive, where there is such a thing; answers how its death will show. */
-  enlist?(worker: string): Promise<Enlistment>;
+  enlist?(worker: string): Promise<Registration>;
 
   /**
    * Tells a worker when it may work here and when it must let go at once: where a page can be put aside while it lives, or
@@ -67,7 +67,7 @@ export interface Driver {
    *
    * @returns what ends it, for a worker that has stopped.
    */
-  attend?(shift: Shift): () => void;
+  onActiveChange?(shift: WorkerSession): () => void;
 
   /** The network, as it is seen from where this driver's workers run. Absent: it counts as there. */
   readonly connectivity?: Connectivity;
@@ -76,7 +76,7 @@ export interface Driver {
 }
 
 /** A worker's time at work, as its driver steers it. `begin` and `end` take turns. */
-export interface Shift {
+export interface WorkerSession {
   /** It was asked for by a call that waits for it, such as `drain`: where one tab works for all, it need not be that tab. */
   readonly urgent?: boolean;
   begin(): void;
@@ -101,7 +101,7 @@ export interface Connectivity {
   readonly probe?: (() => Promise<boolean>) | undefined;
 }
 
-export interface Enlistment {
+export interface Registration {
   readonly liveness: Liveness;
   /** Gives the lock back. */
   leave(): void;

@@ -4,11 +4,11 @@ import { isUndelayed } from "../job/transitions.ts";
 import { isStranded } from "./clock-set-back.ts";
 import { after, get, type Range, scan, scanKeys } from "./operations.ts";
 import type { Key, Program } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 
 /** Of so many jobs it is always worth to read the records before it is known that they are due: it saves a trip to the store. */
 const LIKELY = 10;
-/** Delayed jobs that one claim reads over, at most about, in search of others behind them: see `horizon` of `Turn`. */
+/** Delayed jobs that one claim reads over, at most about, in search of others behind them: see `horizon` of `Transaction`. */
 const READ_OVER = 1_000;
 /** Records read at a time in that search. */
 const SEARCH = 100;
@@ -25,7 +25,7 @@ export class DueJobs {
   wakeAt = Number.POSITIVE_INFINITY;
   /** A job was met whose instant was reckoned from a clock that was ahead: see `bringBack`. */
   stranded: Key | undefined;
-  readonly #turn: Turn;
+  readonly #tx: Transaction;
   readonly #lane: string;
   readonly #queue: string;
   readonly #likely: number;
@@ -41,8 +41,8 @@ export class DueJobs {
   #readOver = 0;
 
   /** @param likely how many jobs are likely to be due. */
-  constructor(turn: Turn, queue: string, likely = 0) {
-    this.#turn = turn;
+  constructor(tx: Transaction, queue: string, likely = 0) {
+    this.#tx = tx;
     this.#likely = Math.max(LIKELY, likely);
     this.#queue = queue;
     this.#lane = readyLane(queue);
@@ -73,14 +73,14 @@ export class DueJobs {
   *#page(want: number): Program<Keyed[]> {
     if (!this.#begun) {
       this.#begun = true;
-      for (const held of (yield* this.#turn.leases()).heldOf(this.#queue)) this.#running.add(keyText(held.key));
+      for (const held of (yield* this.#tx.leases()).heldOf(this.#queue)) this.#running.add(keyText(held.key));
       const due = yield* this.#head(Math.min(want, this.#likely) + this.#running.size);
       if (due[0]) return due;
     }
     // More at a time once a page held nothing that is due, but not before: each may be large.
     for (let limit = want + this.#running.size; this.#from; limit = Math.max(limit, SEARCH)) {
       if (this.#rank === undefined && !(yield* this.#seek())) return [];
-      const to = ["ready", this.#lane, this.#rank as number, this.#turn.horizon + 1];
+      const to = ["ready", this.#lane, this.#rank as number, this.#tx.horizon + 1];
       const page: readonly Keyed[] = yield* this.#scan({ from: this.#from, to }, limit);
       const last = page[limit - 1];
       if (!last) yield* this.#leaveRank(to);
@@ -150,21 +150,21 @@ export class DueJobs {
 
   /**
    * A job that nobody delayed and that is not due yet shows that the clock was set back since: it shall not wait out the
-   * jump (R23), so this turn looks as far ahead as that job.
+   * jump (R23), so this transaction looks as far ahead as that job.
    */
   #reaches(key: JobKey): boolean {
-    if (key[3] <= this.#turn.horizon) return true;
+    if (key[3] <= this.#tx.horizon) return true;
     if (!isUndelayed(key)) {
       this.#await(key);
       return false;
     }
-    this.#turn.horizon = key[3];
+    this.#tx.horizon = key[3];
     return true;
   }
 
   /** Between `now` and the horizon only what nobody delayed is due. */
   #isDue(key: JobKey): boolean {
-    if (key[3] <= this.#turn.now || isUndelayed(key)) return true;
+    if (key[3] <= this.#tx.now || isUndelayed(key)) return true;
     this.#readOver++;
     this.#await(key);
     return false;
@@ -172,11 +172,11 @@ export class DueJobs {
 
   /** Notes when a delayed job will be due. A running one keeps its key until its attempt ends. */
   #await(key: JobKey): void {
-    const stranded = isStranded(key, this.#turn.now) && !this.#running.has(keyText(key));
+    const stranded = isStranded(key, this.#tx.now) && !this.#running.has(keyText(key));
     if (stranded) {
       this.stranded ??= key;
-      this.#turn.setBack = true;
+      this.#tx.setBack = true;
     }
-    this.wakeAt = Math.min(this.wakeAt, stranded ? this.#turn.now : key[3]);
+    this.wakeAt = Math.min(this.wakeAt, stranded ? this.#tx.now : key[3]);
   }
 }

@@ -1,35 +1,38 @@
 import type { Change, Program } from "./store.ts";
-import { type Surroundings, Turn } from "./transaction.ts";
+import { Transaction, type TransactionContext } from "./transaction.ts";
 
 /**
  * Does what follows from jobs that ended and attempts that are over in this transaction. One thing may lead to another,
  * so until nothing is left. Returns whether there was any.
  */
-export function* effects(turn: Turn): Program<boolean> {
+export function* effects(tx: Transaction): Program<boolean> {
   for (let any = false; ; any = true) {
-    const { ends, attempts } = turn.takeEnded();
-    if (ends.length > 0) for (const plugin of turn.plugins.with("ended")) yield* plugin.ended(turn, ends);
+    const { ends, attempts } = tx.takeEnded();
+    if (ends.length > 0) for (const plugin of tx.plugins.with("ended")) yield* plugin.ended(tx, ends);
     if (attempts.length > 0)
-      for (const plugin of turn.plugins.with("attemptsEnded")) yield* plugin.attemptsEnded(turn, attempts);
+      for (const plugin of tx.plugins.with("attemptsEnded")) yield* plugin.attemptsEnded(tx, attempts);
     let more = ends.length > 0;
-    for (const plugin of turn.plugins.with("effects")) more = (yield* plugin.effects(turn)) || more;
+    for (const plugin of tx.plugins.with("effects")) more = (yield* plugin.effects(tx)) || more;
     if (!more) return any;
   }
 }
 
-export interface TurnResult<T> {
+export interface TransactionResult<T> {
   readonly result: T;
   readonly changes: readonly Change[];
-  /** See `Turn`, also of `setBack`. */
+  /** See `Transaction`, also of `setBack`. */
   readonly newlyCounted: ReadonlySet<string>;
   readonly setBack: boolean;
 }
 
-/** Runs `body` as a program of one turn, with all that follows from it; answers what it changed besides its result. */
-export function* runTurn<T>(surroundings: Surroundings, body: (turn: Turn) => Program<T>): Program<TurnResult<T>> {
-  const turn = new Turn(surroundings);
-  const result = yield* body(turn);
-  yield* effects(turn);
-  yield* turn.flush();
-  return { result, changes: turn.changes, newlyCounted: turn.newlyCounted, setBack: turn.setBack };
+/** Runs `body` as a program of one transaction, with all that follows from it; answers what it changed besides its result. */
+export function* runTransaction<T>(
+  surroundings: TransactionContext,
+  body: (tx: Transaction) => Program<T>,
+): Program<TransactionResult<T>> {
+  const tx = new Transaction(surroundings);
+  const result = yield* body(tx);
+  yield* effects(tx);
+  yield* tx.flush();
+  return { result, changes: tx.changes, newlyCounted: tx.newlyCounted, setBack: tx.setBack };
 }

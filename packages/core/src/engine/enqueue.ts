@@ -3,10 +3,10 @@ import { checkTags } from "../job/job-options.ts";
 import type { StoredJob } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { Adding, type AddPart, storedNow } from "./add-batch.ts";
-import { forget, move, place } from "./job-writer.ts";
+import { deleteFinished, insertJobs, moveJobs } from "./job-writer.ts";
 import { missingPlugin, type Plugins } from "./plugin.ts";
 import type { Program } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
 /**
@@ -14,17 +14,17 @@ import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
  * request that was done before answers as it did then.
  */
 export function* enqueue(
-  turn: Turn,
+  tx: Transaction,
   jobs: readonly NewJob[],
   request?: NumberedRequest,
   admit?: Admit,
 ): Program<readonly EnqueueReceipt[]> {
-  for (const job of jobs) checkNames(turn.plugins, job);
-  const work = () => addJobs(turn, jobs, admit);
+  for (const job of jobs) checkNames(tx.plugins, job);
+  const work = () => addJobs(tx, jobs, admit);
   if (!request) return yield* work();
-  const [idempotency] = turn.plugins.with("once");
+  const [idempotency] = tx.plugins.with("once");
   if (!idempotency) throw missingPlugin("numbered", "request");
-  return yield* idempotency.once(turn, jobs, request, work);
+  return yield* idempotency.once(tx, jobs, request, work);
 }
 
 /** Throws when these may not be stored. Asked with the jobs that are new, before anything is written. */
@@ -41,16 +41,16 @@ export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">): void
 }
 
 /** Adds what is not there yet. */
-export function* addJobs(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
-  const plugins = turn.plugins.with("adding").filter(({ needs }) => !needs || jobs.some(needs));
+export function* addJobs(tx: Transaction, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
+  const plugins = tx.plugins.with("adding").filter(({ needs }) => !needs || jobs.some(needs));
   if (plugins.length === 0 && jobs.every(({ id }) => id === undefined)) {
-    const placed = jobs.map((job) => storedNow(turn, job));
+    const placed = jobs.map((job) => storedNow(tx, job));
     if (admit) yield* admit(placed);
-    yield* accept(turn, jobs);
-    yield* place(turn, placed, true);
+    yield* accept(tx, jobs);
+    yield* insertJobs(tx, placed, true);
     return placed.map(({ id }) => ({ id, deduplicated: false }));
   }
-  const adding = new Adding(turn, jobs);
+  const adding = new Adding(tx, jobs);
   const parts: AddPart[] = [];
   for (const plugin of plugins) parts.push(yield* plugin.adding(adding));
   adding.parts = parts;
@@ -59,11 +59,11 @@ export function* addJobs(turn: Turn, jobs: readonly NewJob[], admit?: Admit): Pr
   for (const index of order) adding.receipts[index] = yield* addOne(adding, index);
   for (const part of parts) if (part.bind) yield* part.bind();
   if (admit) yield* admit(adding.placed);
-  yield* forget(turn, adding.stale);
-  yield* accept(turn, jobs);
-  yield* move(turn, adding.moves);
+  yield* deleteFinished(tx, adding.stale);
+  yield* accept(tx, jobs);
+  yield* moveJobs(tx, adding.moves);
   for (const part of parts) if (part.save) yield* part.save();
-  yield* place(turn, adding.placed);
+  yield* insertJobs(tx, adding.placed);
   for (const part of parts) if (part.stored) yield* part.stored();
   return adding.receipts;
 }
@@ -80,6 +80,6 @@ function* addOne(adding: Adding, index: number): Program<EnqueueReceipt> {
 }
 
 /** Applies what the options of jobs say of more than the jobs themselves. */
-export function* accept(turn: Turn, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void> {
-  for (const plugin of turn.plugins.with("accepted")) yield* plugin.accepted(turn, jobs);
+export function* accept(tx: Transaction, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void> {
+  for (const plugin of tx.plugins.with("accepted")) yield* plugin.accepted(tx, jobs);
 }

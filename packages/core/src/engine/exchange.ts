@@ -10,12 +10,12 @@ import { toJobRecord } from "../job/transitions.ts";
 import { claim } from "./claim.ts";
 import { bringBack } from "./clock-set-back.ts";
 import { effects } from "./effects.ts";
-import { end, isPlain, locate, readStretch } from "./job-writer.ts";
+import { endJobs, isPlain, locate, readStretch } from "./job-writer.ts";
 import { get } from "./operations.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
 import { release, settle } from "./settle.ts";
 import type { Held, Key, LeaseRecord, Program } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "./verbs.ts";
 
 /**
@@ -23,7 +23,7 @@ import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "
  * finished, give back what it does not know, renew the rest, and only then judge other workers' leases and claim.
  */
 export function* exchange(
-  turn: Turn,
+  tx: Transaction,
   request: ExchangeRequest,
   judge: Judge,
   stretch?: ClaimedStretch,
@@ -36,26 +36,26 @@ export function* exchange(
   function* readAhead({ first, last, jobs }: ClaimedStretch): Program<void> {
     ahead = yield* readStretch(first, last, jobs);
   }
-  yield* turn.prepare(
+  yield* tx.prepare(
     queues,
     ...(stretch && request.settle.length > 2 ? [readAhead(stretch)] : []),
     ...(request.claim.limit > 0
-      ? turn.plugins.with("prepare").flatMap((plugin) => queues.map((queue) => plugin.prepare(turn, queue)))
+      ? tx.plugins.with("prepare").flatMap((plugin) => queues.map((queue) => plugin.prepare(tx, queue)))
       : []),
   );
-  turn.reply?.atMost(request.claim.bytes);
-  const leases = yield* turn.leases();
+  tx.reply?.atMost(request.claim.bytes);
+  const leases = yield* tx.leases();
   const before = leases.of(request.worker);
-  if (before && request.exchange <= before.exchange) return yield* repeat(turn, request, before);
+  if (before && request.exchange <= before.exchange) return yield* repeat(tx, request, before);
 
   // Reports first: an attempt that ends in this exchange has its last words kept.
-  const reported = withReports(turn, before?.held ?? [], request.progress ?? []);
-  const { left, lost, stays } = yield* settle(turn, request.settle, reported, ahead);
+  const reported = withReports(tx, before?.held ?? [], request.progress ?? []);
+  const { left, lost, stays } = yield* settle(tx, request.settle, reported, ahead);
   const running = new Set(request.running);
   const known: Held[] = [];
   const dropped: Held[] = [];
   for (const held of left) (running.delete(held.token) ? known : dropped).push(held);
-  yield* release(turn, dropped);
+  yield* release(tx, dropped);
   append(lost, running);
   if (left.length === 0 && isFutile(request, lost))
     return { exchange: request.exchange, jobs: [], lost, cancel: [], interrupted: [], unknown: [], futile: true };
@@ -65,8 +65,8 @@ export function* exchange(
     ...(request.name !== undefined && { name: request.name }),
     liveness: request.liveness,
     leaseMs: request.leaseMs,
-    renewedAt: turn.now,
-    expiresAt: turn.now + request.leaseMs,
+    renewedAt: tx.now,
+    expiresAt: tx.now + request.leaseMs,
     exchange: request.exchange,
     ...(lost.length > 0 && { lost }),
     held: known,
@@ -75,16 +75,16 @@ export function* exchange(
 
   const { interrupted, more: unrecovered } = request.bystander
     ? { interrupted: [], more: false }
-    : yield* recover(turn, request, judge);
+    : yield* recover(tx, request, judge);
   // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
-  yield* effects(turn);
-  const swept = sweep ? yield* sweepNext(turn, queues, sweep) : false;
-  const claimed = yield* claim(turn, request.claim, lease.held, request.settle.length);
-  append(interrupted, yield* end(turn, claimed.over));
+  yield* effects(tx);
+  const swept = sweep ? yield* sweepNext(tx, queues, sweep) : false;
+  const claimed = yield* claim(tx, request.claim, lease.held, request.settle.length);
+  append(interrupted, yield* endJobs(tx, claimed.over));
   let followsAt = Number.POSITIVE_INFINITY;
-  for (const plugin of turn.plugins.with("claimed"))
-    followsAt = Math.min(followsAt, yield* plugin.claimed(turn, claimed.jobs));
-  const fresh = claimed.jobs.map((job, index) => toHeld(turn, job, `${request.exchange}.${index}`, claimed.alone));
+  for (const plugin of tx.plugins.with("claimed"))
+    followsAt = Math.min(followsAt, yield* plugin.claimed(tx, claimed.jobs));
+  const fresh = claimed.jobs.map((job, index) => toHeld(tx, job, `${request.exchange}.${index}`, claimed.alone));
   const next = {
     ...lease,
     held: [...lease.held, ...fresh],
@@ -103,21 +103,21 @@ export function* exchange(
   if (request.leave && next.held.length === 0) leases.delete(request.worker);
   else if (idle) leases.restore(request.worker, before);
   else leases.set(next, deferrable);
-  for (const job of claimed.jobs) turn.changed(job.queue, "active");
+  for (const job of claimed.jobs) tx.changed(job.queue, "active");
 
   // What the claim itself set free (a parent of a job that expired, say) is told to nobody else than this worker.
-  const more = yield* effects(turn);
-  const lookAt = lookAgainAt(leases.all(), request.worker, turn.now, judge);
-  const wakeAt = more || swept || unrecovered ? turn.now : Math.min(claimed.wakeAt, followsAt, lookAt);
+  const more = yield* effects(tx);
+  const lookAt = lookAgainAt(leases.all(), request.worker, tx.now, judge);
+  const wakeAt = more || swept || unrecovered ? tx.now : Math.min(claimed.wakeAt, followsAt, lookAt);
   return {
     exchange: request.exchange,
-    jobs: yield* toClaimed(turn, claimed.jobs, fresh),
+    jobs: yield* toClaimed(tx, claimed.jobs, fresh),
     lost,
     cancel: known.filter((held) => held.cancel).map((held) => held.token),
-    interrupted: interrupted.map((job) => toJobRecord(job, turn.now)),
+    interrupted: interrupted.map((job) => toJobRecord(job, tx.now)),
     unknown: claimed.unknown,
     ...(claimed.closed && { alone: true }),
-    ...(wakeAt < Number.POSITIVE_INFINITY && { nextWakeMs: Math.max(0, wakeAt - turn.now) }),
+    ...(wakeAt < Number.POSITIVE_INFINITY && { nextWakeMs: Math.max(0, wakeAt - tx.now) }),
   };
 }
 
@@ -125,11 +125,11 @@ export function* exchange(
 export type Sweep = Map<string, Key | null>;
 
 /** Brings back stranded jobs, a bounded number of keys per exchange. True when there is more to look through. */
-function* sweepNext(turn: Turn, queues: readonly string[], sweep: Sweep): Program<boolean> {
+function* sweepNext(tx: Transaction, queues: readonly string[], sweep: Sweep): Program<boolean> {
   for (const queue of queues) {
     const from = sweep.get(queue);
     if (from === null) continue;
-    sweep.set(queue, (yield* bringBack(turn, queue, from)).next);
+    sweep.set(queue, (yield* bringBack(tx, queue, from)).next);
     break;
   }
   return queues.some((queue) => sweep.get(queue) !== null);
@@ -168,13 +168,13 @@ function checkQueues(queues: ExchangeRequest["claim"]["queues"]): void {
 }
 
 /** What running attempts said since the last exchange stands in the lease, never in the job's record. */
-function withReports(turn: Turn, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
+function withReports(tx: Transaction, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
   if (reports.length === 0) return held;
   const byToken = new Map(reports.map((report) => [report.token, report]));
   const next = held.map((entry) => {
     const report = byToken.get(entry.token);
     if (!report) return entry;
-    turn.changed(queueOf(entry.key), "progress");
+    tx.changed(queueOf(entry.key), "progress");
     const logs = report.log && [...(entry.logs ?? []), ...report.log].slice(-DEFAULTS.logLines);
     return measured({ ...entry, ...(report.value !== undefined && { progress: report.value }), ...(logs && { logs }) });
   });
@@ -213,7 +213,7 @@ function withinBounds(held: readonly Held[]): readonly Held[] {
 }
 
 /** The same answer to the same number (R9): the tokens name the exchange that claimed them, held jobs never change. */
-function* repeat(turn: Turn, request: ExchangeRequest, lease: LeaseRecord): Program<ExchangeReply> {
+function* repeat(tx: Transaction, request: ExchangeRequest, lease: LeaseRecord): Program<ExchangeReply> {
   if (request.exchange < lease.exchange) {
     throw new QuaysideError("stale_exchange", `Exchange ${request.exchange} came after exchange ${lease.exchange}.`, {
       exchange: request.exchange,
@@ -229,11 +229,11 @@ function* repeat(turn: Turn, request: ExchangeRequest, lease: LeaseRecord): Prog
   for (const name of lease.interrupted ?? []) {
     const [queue, id] = JSON.parse(name) as [string, string];
     const [job] = yield* locate(queue, [id]);
-    if (job) interrupted.push(toJobRecord(job, turn.now));
+    if (job) interrupted.push(toJobRecord(job, tx.now));
   }
   return {
     exchange: request.exchange,
-    jobs: yield* toClaimed(turn, jobs, claimed),
+    jobs: yield* toClaimed(tx, jobs, claimed),
     lost: lease.lost ?? [],
     cancel: lease.held.filter((held) => held.cancel).map((held) => held.token),
     interrupted,
@@ -245,7 +245,7 @@ function* repeat(turn: Turn, request: ExchangeRequest, lease: LeaseRecord): Prog
 
 /** Claimed jobs as their worker gets them. */
 function* toClaimed(
-  turn: Turn,
+  tx: Transaction,
   jobs: readonly (StoredJob | undefined)[],
   held: readonly Held[],
 ): Program<readonly ClaimedJob[]> {
@@ -254,9 +254,9 @@ function* toClaimed(
     const job = jobs[index];
     const run = held[index];
     if (!job || !run) continue;
-    let one: ClaimedJob = { token: run.token, job: toJobRecord(job, turn.now, run) };
-    for (const plugin of turn.plugins.with("reply")) {
-      const fields = yield* plugin.reply(turn, job);
+    let one: ClaimedJob = { token: run.token, job: toJobRecord(job, tx.now, run) };
+    for (const plugin of tx.plugins.with("reply")) {
+      const fields = yield* plugin.reply(tx, job);
       if (fields) one = { ...one, ...fields };
     }
     claimed.push(one);
@@ -264,11 +264,11 @@ function* toClaimed(
   return claimed;
 }
 
-function toHeld(turn: Turn, job: StoredJob, token: string, alone: boolean): Held {
+function toHeld(tx: Transaction, job: StoredJob, token: string, alone: boolean): Held {
   const { key, id } = job;
-  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key, id, token, startedAt: turn.now };
-  if (isPlain(turn, job)) held.plain = true;
-  else for (const plugin of turn.plugins.with("held")) Object.assign(held, plugin.held(job));
+  const held: { -readonly [Name in keyof Held]: Held[Name] } = { key, id, token, startedAt: tx.now };
+  if (isPlain(tx, job)) held.plain = true;
+  else for (const plugin of tx.plugins.with("held")) Object.assign(held, plugin.held(job));
   if (alone) held.alone = true;
   return held;
 }

@@ -16,10 +16,10 @@ import {
 } from "./operations.ts";
 import { SET_BACK_MS } from "./sequence-generator.ts";
 import type { IdRecord, Key, Program } from "./store.ts";
-import type { TallyPlace, Turn } from "./transaction.ts";
+import type { TallyPlace, Transaction } from "./transaction.ts";
 
 /**
- * The one door (R1): `place`, `move`, `end` and `forget` are the only code that writes `jobs`, and each keeps `ids`,
+ * The one door (R1): `insertJobs`, `moveJobs`, `endJobs` and `deleteFinished` are the only code that writes `jobs`, and each keeps `ids`,
  * and the tallies true as it does, and tells the plugins. Lease entries of jobs that move or end are dropped by the caller, who knows
  * the lease, in the same program.
  */
@@ -33,8 +33,8 @@ const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boole
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
 
 /** A plain job has no record besides its own: no `ids` entry, nothing of a plugin, no `keep`. */
-export const isPlain = (turn: Turn, job: StoredJob): boolean =>
-  spellsItsKey(job) && !job.keep && !turn.plugins.with("marks").some((plugin) => plugin.marks(job));
+export const isPlain = (tx: Transaction, job: StoredJob): boolean =>
+  spellsItsKey(job) && !job.keep && !tx.plugins.with("marks").some((plugin) => plugin.marks(job));
 
 /** Finds jobs by id, wherever they are: through `ids`, else where a generated id spells, if that job bears it (R5). */
 export function* locate(queue: string, ids: readonly string[]): Program<readonly (StoredJob | undefined)[]> {
@@ -58,35 +58,35 @@ export function* locate(queue: string, ids: readonly string[]): Program<readonly
  *
  * @param spelt whether their ids spell their keys, as they come.
  */
-export function* place(turn: Turn, added: readonly StoredJob[], spelt = false): Program<void> {
-  const jobs = yield* placing(turn, added, true);
+export function* insertJobs(tx: Transaction, added: readonly StoredJob[], spelt = false): Program<void> {
+  const jobs = yield* placing(tx, added, true);
   const indexed = spelt && jobs === added ? [] : jobs.filter((job) => !spellsItsKey(job));
   yield* together(
-    turn.readTallies(new Set(jobs.map(({ queue }) => queue))),
+    tx.readTallies(new Set(jobs.map(({ queue }) => queue))),
     put("jobs", jobs),
     put(
       "ids",
       indexed.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
     ),
   );
-  tally(turn, jobs.map(keyOf), 1, (queue) => turn.changed(queue, "ready"));
+  tally(tx, jobs.map(keyOf), 1, (queue) => tx.changed(queue, "ready"));
 }
 
-function* placing(turn: Turn, asked: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]> {
+function* placing(tx: Transaction, asked: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]> {
   let jobs = asked;
-  for (const plugin of turn.plugins.with("placing")) jobs = yield* plugin.placing(turn, jobs, isNew);
+  for (const plugin of tx.plugins.with("placing")) jobs = yield* plugin.placing(tx, jobs, isNew);
   return jobs;
 }
 
-function leaving(turn: Turn, job: StoredJob, next?: StoredJob): void {
-  for (const plugin of turn.plugins.with("leaving")) plugin.leaving(turn, job, next);
+function leaving(tx: Transaction, job: StoredJob, next?: StoredJob): void {
+  for (const plugin of tx.plugins.with("leaving")) plugin.leaving(tx, job, next);
 }
 
 const keyOf = ({ key }: StoredJob): JobKey => key;
 
 /** Notes that a job came to (or left) the place of each key, in one for each stretch of one lane: a batch is mostly that. */
 function tally(
-  turn: Turn,
+  tx: Transaction,
   keys: readonly JobKey[],
   difference: 1 | -1,
   tell: (queue: string, from: number, to: number) => void,
@@ -94,7 +94,7 @@ function tally(
   for (let from = 0, to = 0; from < keys.length; from = to) {
     const key = keys[from] as JobKey;
     while (to < keys.length && sameLane(keys[to] as JobKey, key)) to++;
-    turn.tally(queueOf(key), placeOf(key), (to - from) * difference);
+    tx.tally(queueOf(key), placeOf(key), (to - from) * difference);
     tell(queueOf(key), from, to);
   }
 }
@@ -106,10 +106,10 @@ export interface Move {
 }
 
 /** Takes jobs to other keys, with whatever else changed in their records. */
-export function* move(turn: Turn, asked: readonly Move[]): Program<void> {
-  for (const { before, job } of asked) leaving(turn, before, job);
+export function* moveJobs(tx: Transaction, asked: readonly Move[]): Program<void> {
+  for (const { before, job } of asked) leaving(tx, before, job);
   const jobs = yield* placing(
-    turn,
+    tx,
     asked.map(({ job }) => job),
     false,
   );
@@ -128,28 +128,28 @@ export function* move(turn: Turn, asked: readonly Move[]): Program<void> {
     home.map(({ job }) => idKey(job.queue, job.id)),
   );
   for (const { from, job } of gone) {
-    turn.tally(job.queue, placeOf(from), -1);
-    turn.tally(job.queue, placeOf(job.key), 1);
-    if (job.key[0] === "ready") turn.changed(job.queue, "ready");
+    tx.tally(job.queue, placeOf(from), -1);
+    tx.tally(job.queue, placeOf(job.key), 1);
+    if (job.key[0] === "ready") tx.changed(job.queue, "ready");
   }
 }
 
 /** Moves each of these jobs to where `change` puts it. */
-export function* moveEach(
-  turn: Turn,
+export function* moveEachJob(
+  tx: Transaction,
   jobs: readonly StoredJob[],
   change: (job: StoredJob) => StoredJob,
 ): Program<void> {
-  yield* move(
-    turn,
+  yield* moveJobs(
+    tx,
     jobs.map((before) => ({ before, job: change(before) })),
   );
 }
 
 /** Ends plain jobs of which nothing is kept, knowing only their keys. `present`: what was read ahead of where they lie. */
-export function* endPlain(turn: Turn, keys: readonly JobKey[], present?: readonly JobKey[]): Program<void> {
+export function* endPlainJobs(tx: Transaction, keys: readonly JobKey[], present?: readonly JobKey[]): Program<void> {
   yield* removeJobs(keys, present);
-  tally(turn, keys, -1, (queue, from, to) => turn.changedEnded(queue, keys.slice(from, to)));
+  tally(tx, keys, -1, (queue, from, to) => tx.changedEnded(queue, keys.slice(from, to)));
 }
 
 /** A job and how it ends; `trace: false` keeps nothing of it, whatever the queue says. */
@@ -160,22 +160,22 @@ export interface End {
 }
 
 /** Ends jobs for whatever cause. Kept ones go to their finished lane, which is then pruned to its limit. */
-export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJob[]> {
+export function* endJobs(tx: Transaction, ends: readonly End[]): Program<readonly StoredJob[]> {
   if (ends.length === 0) return [];
   const kept: StoredJob[] = [];
   const records: StoredJob[] = [];
   const unindexed: IdRecord["key"][] = [];
   const limits = new Map<string, Limit>();
   for (const { job, ending, trace = true } of ends) {
-    const record = ended(job, ending, turn.stand());
+    const record = ended(job, ending, tx.nextPosition());
     records.push(record);
-    turn.tally(job.queue, placeOf(job.key), -1);
-    turn.changedEnded(job.queue, [job.id]);
-    const settings = yield* turn.settings(job.queue);
+    tx.tally(job.queue, placeOf(job.key), -1);
+    tx.changedEnded(job.queue, [job.id]);
+    const settings = yield* tx.settings(job.queue);
     const limit = trace ? keepOf(job, settings.keep, ending.state) : 0;
     if (limit > 0) {
       kept.push(record);
-      turn.tally(job.queue, ending.state, 1);
+      tx.tally(job.queue, ending.state, 1);
       limits.set(record.key[1], { queue: job.queue, state: ending.state, limit });
     } else if (!spellsItsKey(job)) {
       unindexed.push(idKey(job.queue, job.id));
@@ -188,23 +188,23 @@ export function* end(turn: Turn, ends: readonly End[]): Program<readonly StoredJ
     kept.map((job) => ({ key: idKey(job.queue, job.id), at: job.key })),
   );
   yield* remove("ids", unindexed);
-  turn.ended(ends);
-  for (const { job } of ends) leaving(turn, job);
-  for (const limit of limits.values()) yield* prune(turn, limit);
+  tx.ended(ends);
+  for (const { job } of ends) leaving(tx, job);
+  for (const limit of limits.values()) yield* prune(tx, limit);
   return records;
 }
 
 /** Removes jobs that have ended already, with their entries. */
-export function* forget(turn: Turn, jobs: readonly StoredJob[]): Program<void> {
+export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Program<void> {
   const keys = jobs.map(keyOf);
   yield* removeJobs(keys);
   yield* remove(
     "ids",
     jobs.map((job) => idKey(job.queue, job.id)),
   );
-  for (const plugin of turn.plugins.with("deleted")) yield* plugin.deleted(turn, jobs);
+  for (const plugin of tx.plugins.with("deleted")) yield* plugin.deleted(tx, jobs);
   const ids = jobs.map(({ id }) => id);
-  tally(turn, keys, -1, (queue, from, to) => turn.changedEnded(queue, ids.slice(from, to)));
+  tally(tx, keys, -1, (queue, from, to) => tx.changedEnded(queue, ids.slice(from, to)));
 }
 
 interface Limit {
@@ -217,12 +217,12 @@ interface Limit {
 const PRUNE_STEP = 256;
 
 /** Prunes every state to what the queue keeps by now, one step of it; true when there is more to do. */
-export function* pruneAll(turn: Turn, queue: string): Program<boolean> {
-  const { keep } = yield* turn.settings(queue);
+export function* pruneAll(tx: Transaction, queue: string): Program<boolean> {
+  const { keep } = yield* tx.settings(queue);
   for (const state of END_STATES) {
     // A tally, once known, costs a write with every batch: it is known already where there are any.
     const [any] = yield* scanKeys("jobs", laneOf(queue, state), 1);
-    if (any && (yield* prune(turn, { queue, state, limit: keepOf(undefined, keep, state) })) > PRUNE_STEP) return true;
+    if (any && (yield* prune(tx, { queue, state, limit: keepOf(undefined, keep, state) })) > PRUNE_STEP) return true;
   }
   return false;
 }
@@ -230,23 +230,23 @@ export function* pruneAll(turn: Turn, queue: string): Program<boolean> {
 const laneOf = (queue: string, state: EndState): Range => startingWith("finished", finishedLane(queue, state));
 
 /** Forgets the oldest ended jobs over the limit, one step of them; returns how many were over it. */
-function* prune(turn: Turn, { queue, state, limit }: Limit): Program<number> {
+function* prune(tx: Transaction, { queue, state, limit }: Limit): Program<number> {
   const lane = laneOf(queue, state);
-  const excess = (yield* turn.tallied(queue, state, () => countKeys(lane))) - limit;
-  yield* forgetOldest(turn, lane, excess);
+  const excess = (yield* tx.tallied(queue, state, () => countKeys(lane))) - limit;
+  yield* forgetOldest(tx, lane, excess);
   return excess;
 }
 
 /** Deletes the oldest ended jobs of a lane. Those with an instant ahead of the clock ended before it was set back: they go first. */
-function* forgetOldest(turn: Turn, { from, to }: Range, excess: number): Program<void> {
+function* forgetOldest(tx: Transaction, { from, to }: Range, excess: number): Program<void> {
   const limit = Math.min(excess, PRUNE_STEP);
   if (limit <= 0) return;
   const found: StoredJob[] = [];
   function* read(start: Key): Program<void> {
     append(found, yield* scan("jobs", { from: start, to }, limit));
   }
-  yield* together(read([...from, 0, turn.now + SET_BACK_MS]), read(from));
-  yield* forget(turn, found.slice(0, limit));
+  yield* together(read([...from, 0, tx.now + SET_BACK_MS]), read(from));
+  yield* deleteFinished(tx, found.slice(0, limit));
 }
 
 const COUNT_STEP = 10_000;

@@ -6,7 +6,7 @@ import type { Leases } from "./leases.ts";
 import { after, compareKeys, get, type Range, scan, startingWith } from "./operations.ts";
 import { blockedLanes } from "./read-queue.ts";
 import type { Program } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 
 /** A part of the queue that a list walks through. */
 interface Stretch {
@@ -39,20 +39,20 @@ export interface Walked {
  * on, absent at the end.
  */
 export function* walk(
-  turn: Turn,
+  tx: Transaction,
   queue: string,
   state: JobState | undefined,
   from: Position | undefined,
   want: number,
 ): Program<Walked> {
-  const leases = yield* turn.leases();
+  const leases = yield* tx.leases();
   const stretches = stretchesOf(queue, state);
   const found: Found[] = [];
   let at = from ?? { stretch: 0 };
   let count = 0;
   for (let stretch = stretches[at.stretch]; stretch && count < want; stretch = stretches[at.stretch]) {
     const { stretch: index } = at;
-    const read: Read = yield* readStretch(turn, leases, queue, stretch, at.key, want - count);
+    const read: Read = yield* readStretch(tx, leases, queue, stretch, at.key, want - count);
     append(
       found,
       read.jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })),
@@ -91,7 +91,7 @@ interface Read {
 
 /** Reads up to `want` records of a stretch after `key`. */
 function* readStretch(
-  turn: Turn,
+  tx: Transaction,
   leases: Leases,
   queue: string,
   stretch: Stretch,
@@ -118,11 +118,11 @@ function* readStretch(
   const jobs: StoredJob[] = [];
   for (const job of page) {
     const [place, lane, rank, due] = job.key;
-    const delayed = due > turn.now && !isUndelayed(job.key);
+    const delayed = due > tx.now && !isUndelayed(job.key);
     if (stretch.shows && delayed !== (stretch.shows === "delayed")) {
       // In a priority, what is due comes before what is not: leap over the part that is not shown. Where the clock was
       // set back, up to where it had been, both lie mixed.
-      const leap: JobKey = [place, lane, rank, delayed && due > turn.horizon ? MOST : turn.now, MOST, ""];
+      const leap: JobKey = [place, lane, rank, delayed && due > tx.horizon ? MOST : tx.now, MOST, ""];
       if (compareKeys(leap, job.key) > 0) return { jobs, last: leap, count };
     } else if (!leases.holderOf(job.key)) jobs.push(job);
   }

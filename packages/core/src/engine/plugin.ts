@@ -7,7 +7,7 @@ import type { ClaimPart, QueueClaim } from "./claim.ts";
 import type { CommandHandler } from "./commands.ts";
 import type { End } from "./job-writer.ts";
 import type { Held, Program } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 import type { ClaimedJob, ClaimQueue, EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
 /**
@@ -35,7 +35,7 @@ export interface Plugin {
   check?(job: NewJob): void;
   /** Runs `work` once for a numbered request. */
   once?(
-    turn: Turn,
+    tx: Transaction,
     jobs: readonly NewJob[],
     request: NumberedRequest,
     work: () => Program<readonly EnqueueReceipt[]>,
@@ -44,50 +44,50 @@ export interface Plugin {
   adding?(add: Adding): Program<AddPart>;
   needs?(job: NewJob): boolean;
   /** Applies what the options of these jobs say of more than the jobs themselves. */
-  accepted?(turn: Turn, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void>;
+  accepted?(tx: Transaction, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void>;
 
   // Jobs that move
 
   /** Jobs on their way to a place: returns where they really go. */
-  placing?(turn: Turn, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]>;
+  placing?(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]>;
   /** A job leaves its place: to the place of `next`, or for good. */
-  leaving?(turn: Turn, job: StoredJob, next?: StoredJob): void;
+  leaving?(tx: Transaction, job: StoredJob, next?: StoredJob): void;
   /** Jobs have ended, from whatever cause. */
-  ended?(turn: Turn, ends: readonly End[]): Program<void>;
+  ended?(tx: Transaction, ends: readonly End[]): Program<void>;
   /** Ended jobs were deleted. */
-  deleted?(turn: Turn, jobs: readonly StoredJob[]): Program<void>;
+  deleted?(tx: Transaction, jobs: readonly StoredJob[]): Program<void>;
   /** Leases no longer list these attempts. */
-  attemptsEnded?(turn: Turn, held: readonly Held[]): Program<void>;
+  attemptsEnded?(tx: Transaction, held: readonly Held[]): Program<void>;
   /** Does what follows from what it was told in this transaction; returns whether there was any. Called until nothing follows. */
-  effects?(turn: Turn): Program<boolean>;
+  effects?(tx: Transaction): Program<boolean>;
   /** Writes what it kept back; the last step of a transaction. */
-  flush?(turn: Turn): Program<void>;
+  flush?(tx: Transaction): Program<void>;
 
   // Claim
 
   /** Reads what claims from this queue will need, in the first trip of an exchange. */
-  prepare?(turn: Turn, queue: string): Program<void>;
+  prepare?(tx: Transaction, queue: string): Program<void>;
   /** Brings jobs back that this worker may take. Called before each claim from a queue that is not paused. */
-  beforeClaim?(turn: Turn, claim: ClaimQueue): Program<void>;
+  beforeClaim?(tx: Transaction, claim: ClaimQueue): Program<void>;
   /** Takes part in the claim from one queue. */
   claiming?(claim: QueueClaim): Program<ClaimPart | undefined>;
   /** Returns fields of its own for the lease entry of a claimed job. */
   held?(job: StoredJob): Partial<Held> | undefined;
   /** Jobs begin to run. Returns the first instant at which something that it placed is due. */
-  claimed?(turn: Turn, jobs: readonly StoredJob[]): Program<number>;
+  claimed?(tx: Transaction, jobs: readonly StoredJob[]): Program<number>;
   /** Returns fields of its own for a claimed job as its worker gets it. */
-  reply?(turn: Turn, job: StoredJob): Program<Partial<ClaimedJob> | undefined>;
+  reply?(tx: Transaction, job: StoredJob): Program<Partial<ClaimedJob> | undefined>;
   /** Returns the first instant at which a job of this queue may start, where one is due. */
-  opensAt?(turn: Turn, queue: string): Program<number>;
+  opensAt?(tx: Transaction, queue: string): Program<number>;
 
   // Operators
 
   /** Why an operator cannot retry this job. */
-  refusesRetry?(turn: Turn, job: StoredJob): Program<Error | undefined>;
+  refusesRetry?(tx: Transaction, job: StoredJob): Program<Error | undefined>;
   /** An operator retries a job: returns it as it goes back in line. */
-  retrying?(turn: Turn, job: StoredJob): Program<StoredJob>;
+  retrying?(tx: Transaction, job: StoredJob): Program<StoredJob>;
   /** The instant at which a job is due that a clock far ahead had placed; `at` is what its delay says. */
-  dueAgain?(turn: Turn, job: StoredJob, at: number): Program<number>;
+  dueAgain?(tx: Transaction, job: StoredJob, at: number): Program<number>;
   /** Its commands, by their `type`. */
   readonly commands?: Readonly<Record<string, CommandHandler>>;
   /** Its questions, by name: programs that write nothing. */
@@ -95,7 +95,7 @@ export interface Plugin {
 }
 
 /** Answers a question with a program that writes nothing. */
-export type ReadHandler = (turn: Turn, query: never) => Program<unknown>;
+export type ReadHandler = (tx: Transaction, query: never) => Program<unknown>;
 
 type Hook = Exclude<keyof Plugin, "name" | "options" | "fields" | "settings" | "quietCells">;
 type With<H extends Hook> = Plugin & Required<Pick<Plugin, H>>;
@@ -134,8 +134,8 @@ export class Plugins {
   }
 
   /** Returns the program that answers a question. @throws {QuaysideError} `invalid_option` where no plugin knows it. */
-  read<T>(turn: Turn, name: string, query: unknown): Program<T> {
-    for (const { reads } of this.with("reads")) if (reads[name]) return reads[name](turn, query as never) as Program<T>;
+  read<T>(tx: Transaction, name: string, query: unknown): Program<T> {
+    for (const { reads } of this.with("reads")) if (reads[name]) return reads[name](tx, query as never) as Program<T>;
     throw missingPlugin("read", name);
   }
 

@@ -7,16 +7,16 @@ import { everyLease } from "./leases.ts";
 import { after, get, type Range, scanKeys, startingWith } from "./operations.ts";
 import type { Plugins } from "./plugin.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
-import { Mint } from "./sequence-generator.ts";
+import { SequenceGenerator } from "./sequence-generator.ts";
 import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
-import { Turn } from "./transaction.ts";
+import { Transaction } from "./transaction.ts";
 import type { JobCounts } from "./verbs.ts";
 
-export function* getJob(turn: Turn, queue: string, id: string): Program<JobRecord | undefined> {
+export function* getJob(tx: Transaction, queue: string, id: string): Program<JobRecord | undefined> {
   const [job] = yield* locate(queue, [id]);
   if (!job) return undefined;
-  const leases = yield* turn.leases();
-  return toJobRecord(job, turn.now, leases.holderOf(job.key)?.held);
+  const leases = yield* tx.leases();
+  return toJobRecord(job, tx.now, leases.holderOf(job.key)?.held);
 }
 
 /** Keys of delayed jobs that one program reads, at most (R32). */
@@ -29,34 +29,34 @@ export interface Counting {
 }
 
 /** The counts of a queue; or where to go on, when more is delayed than one program may read. */
-export function* counts(turn: Turn, queue: string, before?: Counting): Program<JobCounts | Counting> {
-  const delayed = yield* countDelayed(turn, queue, before);
+export function* counts(tx: Transaction, queue: string, before?: Counting): Program<JobCounts | Counting> {
+  const delayed = yield* countDelayed(tx, queue, before);
   if (typeof delayed === "object") return delayed;
-  const held = yield* countRunning(turn, queue);
-  const { ready, blocked, finished } = yield* tallies(turn, queue);
-  const { paused = false } = yield* turn.settings(queue);
+  const held = yield* countRunning(tx, queue);
+  const { ready, blocked, finished } = yield* tallies(tx, queue);
+  const { paused = false } = yield* tx.settings(queue);
   return { waiting: Math.max(0, ready + blocked - held - delayed), delayed, active: held, ...finished, paused };
 }
 
 /** How many jobs lie in each place. In a program that may write, they are known from then on. */
 export function* tallies(
-  turn: Turn,
+  tx: Transaction,
   queue: string,
 ): Program<{ readonly ready: number; readonly blocked: number; readonly finished: Record<EndState, number> }> {
-  const ready = yield* turn.tallied(queue, "ready", () => countKeys(startingWith("ready", readyLane(queue))));
-  const blocked = yield* turn.tallied(queue, "blocked", () => countKeys(blockedLanes(queue)));
+  const ready = yield* tx.tallied(queue, "ready", () => countKeys(startingWith("ready", readyLane(queue))));
+  const blocked = yield* tx.tallied(queue, "blocked", () => countKeys(blockedLanes(queue)));
   const finished: Record<EndState, number> = { completed: 0, failed: 0, cancelled: 0 };
   for (const state of END_STATES)
-    finished[state] = yield* turn.tallied(queue, state, () =>
+    finished[state] = yield* tx.tallied(queue, state, () =>
       countKeys(startingWith("finished", finishedLane(queue, state))),
     );
   return { ready, blocked, finished };
 }
 
 /** The lease of a process that died may list jobs that had ended before: see `deferrable` of `Operation`. */
-export function* countRunning(turn: Turn, queue: string): Program<number> {
+export function* countRunning(tx: Transaction, queue: string): Program<number> {
   let running = 0;
-  for (const { held, liveness } of (yield* turn.leases()).all()) {
+  for (const { held, liveness } of (yield* tx.leases()).all()) {
     const keys = held.map(({ key }) => key).filter((key) => queueOf(key) === queue);
     running += liveness === "process" ? (yield* get("jobs", keys)).filter(Boolean).length : keys.length;
   }
@@ -69,15 +69,15 @@ export const blockedLanes = (queue: string): Range => ({
 });
 
 /** Reads the keys after now of each priority present. */
-function* countDelayed(turn: Turn, queue: string, before?: Counting): Program<number | Counting> {
-  const leases = yield* turn.leases();
+function* countDelayed(tx: Transaction, queue: string, before?: Counting): Program<number | Counting> {
+  const leases = yield* tx.leases();
   const lane = readyLane(queue);
   let delayed = before?.delayed ?? 0;
   let left = COUNT_STEP;
   for (const rank of yield* ranks(lane)) {
     const start = before?.from;
     if (start && (start[2] as number) > rank) continue;
-    let from: Key = start?.[2] === rank ? start : ["ready", lane, rank, turn.now + 1];
+    let from: Key = start?.[2] === rank ? start : ["ready", lane, rank, tx.now + 1];
     for (;;) {
       if (left <= 0) return { delayed, from };
       const keys = yield* scanKeys("jobs", { from, to: ["ready", lane, rank + 1] }, 1_000);
@@ -103,22 +103,22 @@ function* ranks(lane: string): Program<readonly number[]> {
 }
 
 /** The first instant at which a claim on one of the queues could succeed, or another worker's jobs may have to be taken back (R19). */
-export function* wakeInstant(turn: Turn, queues: readonly string[], judge: Judge): Program<number> {
-  const leases = (yield* turn.leases()).all();
+export function* wakeInstant(tx: Transaction, queues: readonly string[], judge: Judge): Program<number> {
+  const leases = (yield* tx.leases()).all();
   judge.look(leases);
-  return Math.min(lookAgainAt(leases, "", turn.now, judge), yield* firstDue(turn, queues));
+  return Math.min(lookAgainAt(leases, "", tx.now, judge), yield* firstDue(tx, queues));
 }
 
-function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
+function* firstDue(tx: Transaction, queues: readonly string[]): Program<number> {
   let wakeAt = Number.POSITIVE_INFINITY;
   for (const queue of queues) {
-    if ((yield* turn.settings(queue)).paused) continue;
-    let opensAt = turn.now;
-    for (const plugin of turn.plugins.with("opensAt")) opensAt = Math.max(opensAt, yield* plugin.opensAt(turn, queue));
+    if ((yield* tx.settings(queue)).paused) continue;
+    let opensAt = tx.now;
+    for (const plugin of tx.plugins.with("opensAt")) opensAt = Math.max(opensAt, yield* plugin.opensAt(tx, queue));
     // Whoever frees a slot of a full queue looks again by itself.
     if (opensAt === Number.POSITIVE_INFINITY) continue;
-    const due = new DueJobs(turn, queue);
-    const dueAt = (yield* due.next(1)).length > 0 ? turn.now : due.wakeAt;
+    const due = new DueJobs(tx, queue);
+    const dueAt = (yield* due.next(1)).length > 0 ? tx.now : due.wakeAt;
     wakeAt = Math.min(wakeAt, Math.max(dueAt, opensAt));
   }
   return wakeAt;
@@ -130,8 +130,8 @@ function* firstDue(turn: Turn, queues: readonly string[]): Program<number> {
  * of the write that made it so.
  */
 export function* attentionAt(now: number, plugins: Plugins): Program<number | undefined> {
-  const mint = new Mint(() => 0);
-  const current = new Turn({ now, horizon: now, mint, random: () => 0, plugins, memory: new Map() });
+  const sequence = new SequenceGenerator(() => 0);
+  const current = new Transaction({ now, horizon: now, sequence, random: () => 0, plugins, memory: new Map() });
   let wakeAt = yield* firstDue(current, yield* readyQueues());
   for (const lease of (yield* current.leases()).all()) {
     // A lease that has run out is judged at the next look but one: no use in looking all the time.

@@ -2,11 +2,11 @@ import { append } from "../job/append.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import type { StoredJob } from "../job/job-record.ts";
 import { interrupted, interruptedError, interruptionDelay, interruptionsOf, isOver } from "../job/transitions.ts";
-import { type End, end, type Move, move } from "./job-writer.ts";
+import { type End, endJobs, type Move, moveJobs } from "./job-writer.ts";
 import { get } from "./operations.ts";
 import { endCancelled, seenOf } from "./settle.ts";
 import type { Held, LeaseRecord, Program } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
 /** What a process knows of other workers that their lease records do not say. */
@@ -39,24 +39,24 @@ export interface Recovered {
  * alive by their lock but silent after the cap. An empty lease goes by the clock alone: nobody loses a job by it, and a
  * process that sleeps most of the time would never watch it for long enough.
  */
-export function* recover(turn: Turn, { worker: self, claim }: ExchangeRequest, judge: Judge): Program<Recovered> {
-  const leases = yield* turn.leases();
+export function* recover(tx: Transaction, { worker: self, claim }: ExchangeRequest, judge: Judge): Program<Recovered> {
+  const leases = yield* tx.leases();
   const interrupted: StoredJob[] = [];
   let room = RECOVER_STEP;
   judge.look(leases.all().filter((lease) => lease.key[0] !== self));
   for (const found of leases.all()) {
     if (found.key[0] === self) continue;
-    const lease = clamp(found, turn.now);
+    const lease = clamp(found, tx.now);
     const isOver =
-      judge.isDead(lease) || (turn.now >= endOf(lease) && (lease.held.length === 0 || judge.isSilent(lease)));
+      judge.isDead(lease) || (tx.now >= endOf(lease) && (lease.held.length === 0 || judge.isSilent(lease)));
     if (lease === found && !isOver) continue;
     if (room <= 0) break;
     let taken: readonly Held[] = isOver ? lease.held.slice(0, room) : [];
-    if (turn.reply) taken = yield* turn.reply.fitting(taken);
+    if (tx.reply) taken = yield* tx.reply.fitting(taken);
     room -= Math.max(1, taken.length);
     if (isOver && taken.length === lease.held.length) leases.delete(lease.key[0]);
     else leases.set({ ...lease, held: lease.held.slice(taken.length) });
-    append(interrupted, yield* takeBack(turn, claim, taken));
+    append(interrupted, yield* takeBack(tx, claim, taken));
     if (isOver && taken.length < lease.held.length) room = 0;
   }
   return { interrupted, more: room <= 0 };
@@ -72,9 +72,13 @@ export const overEnd = (job: StoredJob, run?: Held): End => ({
  * A job that was interrupted too often ends here if this worker can run its `onFailed`. Otherwise it goes back in line too,
  * and ends when a worker of its queue and name meets it there.
  */
-function* takeBack(turn: Turn, claim: ExchangeRequest["claim"], taken: readonly Held[]): Program<readonly StoredJob[]> {
+function* takeBack(
+  tx: Transaction,
+  claim: ExchangeRequest["claim"],
+  taken: readonly Held[],
+): Program<readonly StoredJob[]> {
   yield* endCancelled(
-    turn,
+    tx,
     taken.filter((held) => held.cancel),
   );
   const held = taken.filter((entry) => !entry.cancel);
@@ -91,12 +95,12 @@ function* takeBack(turn: Turn, claim: ExchangeRequest["claim"], taken: readonly 
     const isOurs = ({ queue, names }: ClaimQueue) => queue === job.queue && names?.includes(job.name) !== false;
     if (isOver(next) && claim.queues.some(isOurs)) ends.push(overEnd(next, run));
     else {
-      const stand = turn.stand(interruptionDelay(next.interruptions, turn.random()));
+      const stand = tx.nextPosition(interruptionDelay(next.interruptions, tx.random()));
       moves.push({ before: job, job: interrupted(next, stand, run) });
     }
   }
-  yield* move(turn, moves);
-  return [...moves.map(({ job }) => job), ...(yield* end(turn, ends))];
+  yield* moveJobs(tx, moves);
+  return [...moves.map(({ job }) => job), ...(yield* endJobs(tx, ends))];
 }
 
 /** After the clock was set back, a lease still ends one lease from now at the latest (R23). */

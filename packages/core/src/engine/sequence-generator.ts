@@ -1,5 +1,5 @@
 import { TAG_LENGTH, tagEnd } from "../job/job-keys.ts";
-import type { Stand } from "../job/transitions.ts";
+import type { QueuePosition } from "../job/transitions.ts";
 
 /** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
 export const ORDERS_PER_MS = 1024;
@@ -15,7 +15,7 @@ export const isAhead = (at: number, now: number): boolean => at > now + SET_BACK
  * adds share a key, in whatever tabs. An odd `order` says that a delay was asked for: after the clock was set back, that
  * tells a job that has to wait from one that does not. The tag is made at first use: Workers forbid randomness at module scope.
  */
-export class Mint {
+export class SequenceGenerator {
   /** The last order, made even. */
   #last = 0;
   #tag: string | undefined;
@@ -33,7 +33,7 @@ export class Mint {
     return this.#last;
   }
 
-  stand(now: number, delayMs = 0): Stand {
+  nextPosition(now: number, delayMs = 0): QueuePosition {
     // A clock that was set back: orders follow it, so that they tell when a job was placed. Under a tag of their own, for
     // the same instants come again.
     if (isAhead(this.#last / ORDERS_PER_MS, now)) {

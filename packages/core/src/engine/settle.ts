@@ -3,10 +3,10 @@ import { queueOf, sameKey } from "../job/job-keys.ts";
 import type { JobKey, StoredJob } from "../job/job-record.ts";
 import type { Json } from "../job/json.ts";
 import { type Ending, isSpent, keepOf, paceOf, released, retried, type Seen } from "../job/transitions.ts";
-import { type End, end, endPlain, type Move, move } from "./job-writer.ts";
+import { type End, endJobs, endPlainJobs, type Move, moveJobs } from "./job-writer.ts";
 import { get } from "./operations.ts";
 import type { Held, Program } from "./store.ts";
-import type { Turn } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 import type { Settlement } from "./verbs.ts";
 
 /**
@@ -16,7 +16,7 @@ import type { Settlement } from "./verbs.ts";
  * @param present the keys among which the held jobs lie, where these were read ahead.
  */
 export function* settle(
-  turn: Turn,
+  tx: Transaction,
   settlements: readonly Settlement[],
   held: readonly Held[],
   present?: readonly JobKey[],
@@ -44,7 +44,7 @@ export function* settle(
     if (entry.plain && settlement.outcome === "completed") {
       const queue = queueOf(entry.key);
       if (!keepsNone.has(queue))
-        keepsNone.set(queue, keepOf(undefined, (yield* turn.settings(queue)).keep, "completed") === 0);
+        keepsNone.set(queue, keepOf(undefined, (yield* tx.settings(queue)).keep, "completed") === 0);
       if (entry.cancel === "remove" || keepsNone.get(queue)) {
         plain.push(entry);
         continue;
@@ -52,8 +52,8 @@ export function* settle(
     }
     rest.push({ entry, settlement });
   }
-  yield* endPlain(
-    turn,
+  yield* endPlainJobs(
+    tx,
     plain.map((entry) => entry.key),
     present,
   );
@@ -68,7 +68,7 @@ export function* settle(
   for (const [index, { entry, settlement }] of rest.entries()) {
     const job = jobs[index];
     if (!job) continue;
-    const fate = decide(turn, job, entry, settlement);
+    const fate = decide(tx, job, entry, settlement);
     if ("ending" in fate) {
       ends.push(fate);
       continue;
@@ -76,11 +76,11 @@ export function* settle(
     moves.push({ before: job, job: fate.job });
     if (sameKey(fate.job.key, job.key)) {
       stays = true;
-      turn.changed(job.queue, "ready");
+      tx.changed(job.queue, "ready");
     }
   }
-  yield* move(turn, moves);
-  yield* end(turn, ends);
+  yield* moveJobs(tx, moves);
+  yield* endJobs(tx, ends);
   return { left: entries.filter((entry) => entry !== undefined), lost, stays };
 }
 
@@ -92,7 +92,12 @@ export const seenOf = ({ startedAt, progress, logs }: Held): Seen & { readonly p
 });
 
 /** What becomes of a job after its attempt: an end, or the record that goes back in line (with the same key: it stays where it stands). */
-function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement): End | { readonly job: StoredJob } {
+function decide(
+  tx: Transaction,
+  job: StoredJob,
+  entry: Held,
+  settlement: Settlement,
+): End | { readonly job: StoredJob } {
   const finish = (ending: Ending): End => ({
     job,
     ending: { ...seenOf(entry), ...ending },
@@ -112,13 +117,13 @@ function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement)
       if (entry.cancel) return finish({ state: "cancelled", counted: true, error });
       if (retryMs === undefined || isSpent(job, error)) return finish({ state: "failed", counted: true, error });
       const pace = paceOf(job, retryMs);
-      return { job: retried(job, turn.stand(pace.delayMs), pace, error, entry) };
+      return { job: retried(job, tx.nextPosition(pace.delayMs), pace, error, entry) };
     }
     case "released": {
       if (entry.cancel) return finish({ state: "cancelled" });
       const pace = paceOf(job, settlement.delayMs);
       // Without a delay it keeps its place.
-      return { job: released(job, pace.delayMs === 0 ? undefined : turn.stand(pace.delayMs), pace, entry) };
+      return { job: released(job, pace.delayMs === 0 ? undefined : tx.nextPosition(pace.delayMs), pace, entry) };
     }
     default:
       throw refused("outcome", "is unknown", (settlement as Settlement).outcome);
@@ -126,22 +131,22 @@ function decide(turn: Turn, job: StoredJob, entry: Held, settlement: Settlement)
 }
 
 /** Gives back what its worker does not know of: it never started, so it is as if it had not been claimed. */
-export function* release(turn: Turn, held: readonly Held[]): Program<void> {
-  for (const entry of held) turn.changed(queueOf(entry.key), "ready");
+export function* release(tx: Transaction, held: readonly Held[]): Program<void> {
+  for (const entry of held) tx.changed(queueOf(entry.key), "ready");
   yield* endCancelled(
-    turn,
+    tx,
     held.filter((entry) => entry.cancel),
   );
 }
 
 /** Ends running jobs whose end was asked for, without waiting for their handlers. */
-export function* endCancelled(turn: Turn, held: readonly Held[]): Program<void> {
+export function* endCancelled(tx: Transaction, held: readonly Held[]): Program<void> {
   const jobs = yield* get(
     "jobs",
     held.map((entry) => entry.key),
   );
-  yield* end(
-    turn,
+  yield* endJobs(
+    tx,
     held.flatMap((entry, index) => {
       const job = jobs[index];
       return job

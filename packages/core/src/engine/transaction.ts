@@ -1,7 +1,7 @@
 import { append } from "../job/append.ts";
 import { tagEnd } from "../job/job-keys.ts";
 import type { JobKey } from "../job/job-record.ts";
-import type { Stand } from "../job/transitions.ts";
+import type { QueuePosition } from "../job/transitions.ts";
 import { getCell, kind, putCells } from "./cells.ts";
 import { noteEnded } from "./ended-ids.ts";
 import type { End } from "./job-writer.ts";
@@ -9,15 +9,15 @@ import { everyLease, Leases } from "./leases.ts";
 import { get, put, together } from "./operations.ts";
 import type { Plugin, Plugins } from "./plugin.ts";
 import type { ReplyRoom } from "./reply-budget.ts";
-import type { Mint } from "./sequence-generator.ts";
+import type { SequenceGenerator } from "./sequence-generator.ts";
 import type { Change, Held, Program, QueueSettings, TallyRecord } from "./store.ts";
 
 /** What the process that owns the store gives to each program it runs. */
-export interface Surroundings {
+export interface TransactionContext {
   readonly now: number;
   /** The latest instant this process has seen: ahead of `now` only after the clock was set back. */
   readonly horizon: number;
-  readonly mint: Mint;
+  readonly sequence: SequenceGenerator;
   /** In [0, 1). */
   readonly random: () => number;
   readonly plugins: Plugins;
@@ -33,21 +33,21 @@ const SETTINGS = kind<QueueSettings>("queue");
 export type TallyPlace = Exclude<keyof TallyRecord, "key">;
 
 /** One run of a program: the instant it happens at, what it has read so far, what it has changed. */
-export class Turn {
+export class Transaction {
   readonly now: number;
   readonly random: () => number;
   horizon: number;
   readonly plugins: Plugins;
   readonly reply: ReplyRoom | undefined;
-  readonly #memory: Surroundings["memory"];
+  readonly #memory: TransactionContext["memory"];
   /** State of plugins in this transaction. */
   readonly #parts = new Map<Plugin, unknown>();
-  readonly #mint: Mint;
+  readonly #sequence: SequenceGenerator;
   #leases: Leases | undefined;
   #ends: End[] = [];
   readonly #settings = new Map<string, QueueSettings>();
   readonly #tallies = new Map<string, Partial<Record<TallyPlace, number>>>();
-  /** This turn found a job whose instant was computed from a clock that was ahead and was set back since. */
+  /** This transaction found a job whose instant was computed from a clock that was ahead and was set back since. */
   setBack = false;
   /** Queues of which a tally was not known: a program of kind `read` may not have written it. */
   readonly newlyCounted = new Set<string>();
@@ -55,29 +55,29 @@ export class Turn {
   readonly #changes = new Map<string, Change>();
   #lastChange: Change | undefined;
 
-  constructor(surroundings: Surroundings) {
+  constructor(surroundings: TransactionContext) {
     this.now = surroundings.now;
     this.horizon = Math.max(surroundings.now, surroundings.horizon);
     this.random = surroundings.random;
     this.plugins = surroundings.plugins;
     this.reply = surroundings.reply;
     this.#memory = surroundings.memory;
-    this.#mint = surroundings.mint;
+    this.#sequence = surroundings.sequence;
   }
 
-  stand(delayMs = 0): Stand {
-    return this.#mint.stand(this.now, delayMs);
+  nextPosition(delayMs = 0): QueuePosition {
+    return this.#sequence.nextPosition(this.now, delayMs);
   }
 
   /** How the tags of this store end: see `tagEnd`. */
   get tagEnd(): string {
-    return tagEnd(this.#mint.store);
+    return tagEnd(this.#sequence.store);
   }
 
   /** The highest order that this process has given out: a job that it places from now on has a higher one. */
   get standing(): { readonly at: number; readonly order: number } {
     // A delayed job has the odd order after the even one.
-    return { at: this.now, order: this.#mint.last + 1 };
+    return { at: this.now, order: this.#sequence.last + 1 };
   }
 
   *leases(): Program<Leases> {
@@ -176,7 +176,7 @@ export class Turn {
     });
   }
 
-  /** How many jobs are in a place by now: known, or counted by `count` (before this turn's changes) and then known. */
+  /** How many jobs are in a place by now: known, or counted by `count` (before this transaction's changes) and then known. */
   *tallied(queue: string, place: TallyPlace, count: () => Program<number>): Program<number> {
     const known = yield* this.#known(queue);
     if (known[place] === undefined) {

@@ -18,14 +18,14 @@ import { backoffDelay } from "./retry.ts";
 /** Pure decisions: a record, what happened, now; out comes the next record. Programs write it, nothing else decides. */
 
 /** Where a job stands in line: instant, and what orders it among equal instants. */
-export interface Stand {
+export interface QueuePosition {
   readonly at: number;
   readonly order: number;
   readonly tag: string;
 }
 
 /** `0 - priority`, because −0 is not the same key part as 0 everywhere. */
-export const readyKey = (queue: string, priority: number, stand: Stand): JobKey => [
+export const readyKey = (queue: string, priority: number, stand: QueuePosition): JobKey => [
   "ready",
   readyLane(queue),
   0 - priority,
@@ -34,11 +34,11 @@ export const readyKey = (queue: string, priority: number, stand: Stand): JobKey 
   stand.tag,
 ];
 
-/** True when nobody asked for a delay, which an even `order` says: see `Mint`. */
+/** True when nobody asked for a delay, which an even `order` says: see `SequenceGenerator`. */
 export const isUndelayed = (key: JobKey): boolean => key[4] % 2 === 0;
 
 /** A job as it is first stored, in line at `stand`. */
-export function readyStored(job: NewJob, stand: Stand, now: number): StoredJob {
+export function readyStored(job: NewJob, stand: QueuePosition, now: number): StoredJob {
   const { queue, name, payload, priority = 0, expiresInMs } = job;
   const key = readyKey(queue, priority, stand);
   const id = job.id ?? spellId(key);
@@ -82,7 +82,7 @@ function copyDefined<From extends object>(from: From, to: object, names: Readonl
  * A waiting job with the payload and options of another, under its own id and at its own place in line; at `stand` where
  * its delay begins anew. What it waits for besides time it still waits for, unless that was its name or group.
  */
-export function replaced(job: StoredJob, by: NewJob, now: number, stand: Stand | undefined): StoredJob {
+export function replaced(job: StoredJob, by: NewJob, now: number, stand: QueuePosition | undefined): StoredJob {
   const [place, lane, , at, order, tag] = job.key;
   const next: Writable<StoredJob> = readyStored({ ...by, id: job.id }, stand ?? { at, order, tag }, now);
   copyDefined(job, next, KEPT_WHEN_REPLACED);
@@ -112,7 +112,7 @@ function inLane(job: StoredJob, place: Place, lane: string): StoredJob {
 }
 
 /** The job back in line at `stand`, its counts as they are. */
-export function again(job: StoredJob, stand: Stand): StoredJob {
+export function again(job: StoredJob, stand: QueuePosition): StoredJob {
   return { ...job, key: readyKey(job.queue, job.priority, stand), availableAt: stand.at };
 }
 
@@ -135,7 +135,13 @@ function withRepeats({ repeats: _, ...job }: StoredJob, repeats: number): Stored
 }
 
 /** After a failed attempt that will be tried again. */
-export function retried(job: StoredJob, stand: Stand, { repeats }: Pace, error: StoredError, run: Seen): StoredJob {
+export function retried(
+  job: StoredJob,
+  stand: QueuePosition,
+  { repeats }: Pace,
+  error: StoredError,
+  run: Seen,
+): StoredJob {
   const next = withRepeats(withLog(again(job, stand), run), repeats);
   return { ...next, ...counted(job, error), error, startedAt: run.startedAt };
 }
@@ -163,19 +169,20 @@ export const isSpent = (job: StoredJob, error: StoredError): boolean => {
 };
 
 /** Given back by its handler: the attempt does not count. */
-export const released = (job: StoredJob, stand: Stand | undefined, { repeats }: Pace, run: Seen): StoredJob => {
+export const released = (job: StoredJob, stand: QueuePosition | undefined, { repeats }: Pace, run: Seen): StoredJob => {
   const next = withRepeats(withLog(job, run), repeats);
   return stand ? again(next, stand) : next;
 };
 
 /** After its worker died under it. Its attempts stay, and what was logged. */
-export const interrupted = (job: StoredJob, stand: Stand, run: Seen): StoredJob => withLog(again(job, stand), run);
+export const interrupted = (job: StoredJob, stand: QueuePosition, run: Seen): StoredJob =>
+  withLog(again(job, stand), run);
 
 export const interruptionDelay = (interruptions: number, random: number): number =>
   backoffDelay(DEFAULTS.interruptionBackoff, interruptions, random);
 
 /** Put back in line by an operator, as if it had never run; the last error stays to be read. */
-export function reset(job: StoredJob, stand: Stand): StoredJob {
+export function reset(job: StoredJob, stand: QueuePosition): StoredJob {
   const { attempts, interruptions, exceptions, repeats, finishedAt, startedAt, result, progress, expiresAt, ...rest } =
     job;
   return again(rest, stand);
@@ -196,7 +203,7 @@ export function updated(
     readonly sealed?: true | undefined;
     readonly priority?: number | undefined;
   },
-  stand: Stand | undefined,
+  stand: QueuePosition | undefined,
 ): StoredJob {
   const [place, lane, , at, order, tag] = job.key;
   const next = again(
@@ -229,7 +236,7 @@ export interface Ending {
 }
 
 /** The record that is kept of an ended job. */
-export function ended(job: StoredJob, ending: Ending, stand: Stand): StoredJob {
+export function ended(job: StoredJob, ending: Ending, stand: QueuePosition): StoredJob {
   const { error, result, progress, startedAt } = ending;
   return {
     ...withLog(job, ending),

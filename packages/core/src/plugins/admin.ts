@@ -1,10 +1,10 @@
 import { type CommandOf, type CommandStep, eraseJobs, lookUp, requestCancel, type Step } from "../engine/commands.ts";
-import { moveEach } from "../engine/job-writer.ts";
+import { moveEachJob } from "../engine/job-writer.ts";
 import { walk } from "../engine/list-jobs.ts";
 import { after, scan, startingWith } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import type { Turn } from "../engine/transaction.ts";
+import type { Transaction } from "../engine/transaction.ts";
 import type { CommandReply, JobFilter } from "../engine/verbs.ts";
 import { QuaysideError } from "../job/errors.ts";
 import { finishedLane } from "../job/job-keys.ts";
@@ -15,25 +15,25 @@ import { again, reset, stateOf, updated } from "../job/transitions.ts";
 export const admin: Plugin = {
   name: "admin",
   commands: {
-    *retry(turn, { queue, id }: CommandOf<"retry">) {
-      const { job, state } = yield* existing(turn, queue, id);
-      return yield* retry(turn, job, state);
+    *retry(tx, { queue, id }: CommandOf<"retry">) {
+      const { job, state } = yield* existing(tx, queue, id);
+      return yield* retry(tx, job, state);
     },
-    *promote(turn, { queue, id }: CommandOf<"promote">) {
-      const { job, state } = yield* existing(turn, queue, id);
+    *promote(tx, { queue, id }: CommandOf<"promote">) {
+      const { job, state } = yield* existing(tx, queue, id);
       if (state === "waiting") return { affected: 0, state };
       if (state !== "delayed") throw refusal("promoted", job, state, "delayed");
-      yield* moveEach(turn, [job], () => again(job, turn.stand()));
+      yield* moveEachJob(tx, [job], () => again(job, tx.nextPosition()));
       return { affected: 1, state: "waiting" };
     },
     /** Changes a job that waits: what runs keeps what it was given, what has ended is history. */
-    *update(turn, { queue, id, delayMs, ...change }: CommandOf<"update">) {
-      const { job, state } = yield* existing(turn, queue, id);
+    *update(tx, { queue, id, delayMs, ...change }: CommandOf<"update">) {
+      const { job, state } = yield* existing(tx, queue, id);
       if (state !== "waiting" && state !== "delayed") throw refusal("updated", job, state, "waiting or delayed");
-      const next = updated(job, change, delayMs === undefined ? undefined : turn.stand(delayMs));
-      yield* moveEach(turn, [job], () => next);
-      turn.changed(job.queue, "ready");
-      return { affected: 1, state: stateOf(next.key, turn.now, false) };
+      const next = updated(job, change, delayMs === undefined ? undefined : tx.nextPosition(delayMs));
+      yield* moveEachJob(tx, [job], () => next);
+      tx.changed(job.queue, "ready");
+      return { affected: 1, state: stateOf(next.key, tx.now, false) };
     },
     retryAll,
     clear,
@@ -41,30 +41,30 @@ export const admin: Plugin = {
 };
 
 function* existing(
-  turn: Turn,
+  tx: Transaction,
   queue: string,
   id: string,
 ): Program<{ readonly job: StoredJob; readonly state: JobState }> {
-  const { job, state } = yield* lookUp(turn, queue, id);
+  const { job, state } = yield* lookUp(tx, queue, id);
   if (job && state) return { job, state };
   throw new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
 }
 
 /** An operator's retry: as if the job had never run. */
-function* retry(turn: Turn, job: StoredJob, state: JobState): Program<CommandReply> {
+function* retry(tx: Transaction, job: StoredJob, state: JobState): Program<CommandReply> {
   if (state !== "failed" && state !== "cancelled") throw refusal("retried", job, state, "failed or cancelled");
-  const refused = yield* refusesRetry(turn, job);
+  const refused = yield* refusesRetry(tx, job);
   if (refused) throw refused;
-  let next = reset(job, turn.stand());
-  for (const plugin of turn.plugins.with("retrying")) next = yield* plugin.retrying(turn, next);
-  yield* moveEach(turn, [job], () => next);
+  let next = reset(job, tx.nextPosition());
+  for (const plugin of tx.plugins.with("retrying")) next = yield* plugin.retrying(tx, next);
+  yield* moveEachJob(tx, [job], () => next);
   return { affected: 1, state: "waiting" };
 }
 
 /** Why a plugin does not let this job be retried. */
-function* refusesRetry(turn: Turn, job: StoredJob): Program<Error | undefined> {
-  for (const plugin of turn.plugins.with("refusesRetry")) {
-    const refused = yield* plugin.refusesRetry(turn, job);
+function* refusesRetry(tx: Transaction, job: StoredJob): Program<Error | undefined> {
+  for (const plugin of tx.plugins.with("refusesRetry")) {
+    const refused = yield* plugin.refusesRetry(tx, job);
     if (refused) return refused;
   }
   return undefined;
@@ -84,24 +84,24 @@ const STEP = 256;
  * Within one
  * millisecond the order of placing tells; what seems to be of the future was added before the clock was set back.
  */
-const stoodBy = (job: StoredJob, { at, order }: Turn["standing"], now: number): boolean =>
+const stoodBy = (job: StoredJob, { at, order }: Transaction["standing"], now: number): boolean =>
   job.addedAt < at || job.addedAt > now || (job.addedAt === at && job.key[4] <= order);
 
-function* clear(turn: Turn, request: CommandOf<"clear">, from: Step | undefined): Program<CommandStep> {
+function* clear(tx: Transaction, request: CommandOf<"clear">, from: Step | undefined): Program<CommandStep> {
   const { queue, state } = request;
-  const began = from?.began ?? turn.standing;
-  const leases = yield* turn.leases();
-  const { found, next } = yield* walk(turn, queue, state, from, STEP);
+  const began = from?.began ?? tx.standing;
+  const leases = yield* tx.leases();
+  const { found, next } = yield* walk(tx, queue, state, from, STEP);
   const meant = found
     .map(({ job }) => job)
-    .filter((job) => (!from || stoodBy(job, began, turn.now)) && fits(job, request, began.at));
-  const { affected } = yield* requestCancel(turn, queue, meant, "remove");
+    .filter((job) => (!from || stoodBy(job, began, tx.now)) && fits(job, request, began.at));
+  const { affected } = yield* requestCancel(tx, queue, meant, "remove");
   const chosen = meant.filter((job) => !leases.holderOf(job.key));
-  yield* eraseJobs(turn, chosen);
+  yield* eraseJobs(tx, chosen);
   return { affected: affected + chosen.length, ...(next && { next: { ...next, began } }) };
 }
 
-function* retryAll(turn: Turn, request: CommandOf<"retryAll">, from: Step | undefined): Program<CommandStep> {
+function* retryAll(tx: Transaction, request: CommandOf<"retryAll">, from: Step | undefined): Program<CommandStep> {
   const { queue, state = "failed" } = request;
   const lane = startingWith("finished", finishedLane(queue, state));
   // Oldest first, and none twice that failed again meanwhile.
@@ -114,10 +114,10 @@ function* retryAll(turn: Turn, request: CommandOf<"retryAll">, from: Step | unde
   );
   let affected = 0;
   for (const job of found) {
-    if (!fits(job, request, turn.now)) continue;
+    if (!fits(job, request, tx.now)) continue;
     // One that cannot be retried stays as it is: the rest shall not fail for it.
-    if (yield* refusesRetry(turn, job)) continue;
-    affected += (yield* retry(turn, job, state)).affected;
+    if (yield* refusesRetry(tx, job)) continue;
+    affected += (yield* retry(tx, job, state)).affected;
   }
   const last = found[STEP - 1];
   return { affected, ...(last && { next: { stretch: 0, key: last.key, until: until as JobKey } }) };

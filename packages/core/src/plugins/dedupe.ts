@@ -1,10 +1,10 @@
 import { type Adding, type AddPart, storedNow } from "../engine/add-batch.ts";
-import { locate, moveEach } from "../engine/job-writer.ts";
+import { locate, moveEachJob } from "../engine/job-writer.ts";
 import { get, put, remove, scan } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import { isAhead } from "../engine/sequence-generator.ts";
 import type { DedupeRecord, Program } from "../engine/store.ts";
-import type { Turn } from "../engine/transaction.ts";
+import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
 import { fields, oneOf, positiveMs } from "../job/checks.ts";
 import { QuaysideError, refused } from "../job/errors.ts";
@@ -51,28 +51,28 @@ export const dedupe: Plugin = {
     yield* keys.load();
     return keys;
   },
-  *ended(turn, ends) {
+  *ended(tx, ends) {
     const successors = yield* freeKeys(
-      turn,
+      tx,
       ends.map(({ job }) => job),
     );
     for (const { queue, id } of successors) {
       const [job] = yield* locate(queue, [id]);
-      if (job?.key[0] === "blocked") yield* moveEach(turn, [job], returned);
+      if (job?.key[0] === "blocked") yield* moveEachJob(tx, [job], returned);
     }
   },
-  *refusesRetry(turn, job) {
+  *refusesRetry(tx, job) {
     if (!job.dedupe) return undefined;
     const [record] = yield* get("dedupe", [dedupeKey(job.queue, job.dedupe.key)]);
-    if (!record || record.holder === job.id || !isTaken(record, turn.now)) return undefined;
+    if (!record || record.holder === job.id || !isTaken(record, tx.now)) return undefined;
     return new QuaysideError(
       "conflict",
       `Job ${job.id} cannot be retried: its dedupe key is taken by job ${record.holder}.`,
       { id: job.id, holder: record.holder },
     );
   },
-  *retrying(turn, job) {
-    if (job.dedupe) yield* put("dedupe", [dedupeRecord(turn, job, job.dedupe)]);
+  *retrying(tx, job) {
+    if (job.dedupe) yield* put("dedupe", [dedupeRecord(tx, job, job.dedupe)]);
     return job;
   },
 };
@@ -88,13 +88,13 @@ export function isTaken(record: DedupeRecord, now: number): boolean {
   return timed || (record.mode !== "throttle" && !record.ended);
 }
 
-export function dedupeRecord(turn: Turn, job: StoredJob, { key, mode, ttlMs }: Dedupe): DedupeRecord {
+export function dedupeRecord(tx: Transaction, job: StoredJob, { key, mode, ttlMs }: Dedupe): DedupeRecord {
   return {
     key: dedupeKey(job.queue, key),
     holder: job.id,
     mode,
-    since: turn.now,
-    ...(ttlMs !== undefined && { until: turn.now + ttlMs }),
+    since: tx.now,
+    ...(ttlMs !== undefined && { until: tx.now + ttlMs }),
   };
 }
 
@@ -103,13 +103,13 @@ export const dedupeKeyText = (key: DedupeRecord["key"]): string => JSON.stringif
 /** The dedupe keys that one add meets or takes: those that are stored, and those that the add itself takes. */
 class AddedKeys implements AddPart {
   readonly #add: Adding;
-  readonly #turn: Turn;
+  readonly #tx: Transaction;
   readonly #records = new Map<string, DedupeRecord>();
   readonly #changed = new Set<string>();
 
   constructor(add: Adding) {
     this.#add = add;
-    this.#turn = add.turn;
+    this.#tx = add.tx;
   }
 
   *load(): Program<void> {
@@ -122,7 +122,7 @@ class AddedKeys implements AddPart {
   *answer(job: NewJob): Program<EnqueueReceipt | undefined> {
     if (!job.dedupe) return undefined;
     const record = this.#records.get(dedupeKeyText(dedupeKey(job.queue, job.dedupe.key)));
-    if (!record || !isTaken(record, this.#turn.now)) return undefined;
+    if (!record || !isTaken(record, this.#tx.now)) return undefined;
     const { mode } = job.dedupe;
     if (record.ended || mode === "drop" || mode === "throttle") return { id: record.holder, deduplicated: true };
     return yield* this.#supersede(job, job.dedupe, record);
@@ -130,13 +130,13 @@ class AddedKeys implements AddPart {
 
   /** A new job takes its key. */
   added(job: StoredJob): void {
-    if (job.dedupe) this.#write(dedupeRecord(this.#turn, job, job.dedupe));
+    if (job.dedupe) this.#write(dedupeRecord(this.#tx, job, job.dedupe));
   }
 
   *save(): Program<void> {
     const records = [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord);
     yield* put("dedupe", records);
-    yield* sweepAfter(this.#turn, records);
+    yield* sweepAfter(this.#tx, records);
   }
 
   /** A waiting holder is given the new payload and options; a running one gets a successor, of which there is one (R21). */
@@ -144,14 +144,14 @@ class AddedKeys implements AddPart {
     const id = record.successor ?? record.holder;
     const standing = yield* this.#add.standing({ queue: job.queue, id });
     if (!standing) return undefined;
-    const leases = yield* this.#turn.leases();
+    const leases = yield* this.#tx.leases();
     if (leases.holderOf(standing.key)) {
-      const successor = storedNow(this.#turn, job);
+      const successor = storedNow(this.#tx, job);
       this.#add.placed.push(blocked(successor, "successor", standing.id));
-      this.#write({ ...this.#asOf(record, dedupe, this.#turn.now), successor: successor.id });
+      this.#write({ ...this.#asOf(record, dedupe, this.#tx.now), successor: successor.id });
       return { id: successor.id, deduplicated: false };
     }
-    const { now } = this.#turn;
+    const { now } = this.#tx;
     const since = record.since ?? standing.addedAt;
     const after = this.#asOf(record, dedupe, isAhead(since, now) ? now : since);
     const stand = dedupe.mode === "debounce" ? this.#startAnew(job, dedupe, after) : undefined;
@@ -167,8 +167,8 @@ class AddedKeys implements AddPart {
 
   /** The delay begins again, but does not reach past `maxWait` after the first add. */
   #startAnew(job: NewJob, { maxWaitMs = Number.POSITIVE_INFINITY }: Dedupe, { since }: DedupeRecord) {
-    const { now } = this.#turn;
-    return this.#turn.stand(Math.max(0, Math.min(job.delayMs ?? 0, (since ?? now) + maxWaitMs - now)));
+    const { now } = this.#tx;
+    return this.#tx.nextPosition(Math.max(0, Math.min(job.delayMs ?? 0, (since ?? now) + maxWaitMs - now)));
   }
 
   #write(record: DedupeRecord): void {
@@ -182,7 +182,7 @@ const SWEEP_LEAST = 8;
 const SWEEP_EACH = 2;
 
 /** Removes lapsed keys that stand after the last of these, and from the first of the queue on where that is the end. */
-export function* sweepAfter(turn: Turn, saved: readonly DedupeRecord[]): Program<void> {
+export function* sweepAfter(tx: Transaction, saved: readonly DedupeRecord[]): Program<void> {
   const last = saved[saved.length - 1];
   if (!last) return;
   const [queue, key] = last.key;
@@ -193,7 +193,7 @@ export function* sweepAfter(turn: Turn, saved: readonly DedupeRecord[]): Program
     after.length < step ? yield* scan("dedupe", { from: [queue], to: [queue, key] }, step - after.length) : [];
   yield* remove(
     "dedupe",
-    [...after, ...before].filter((record) => !isTaken(record, turn.now)).map((record) => record.key),
+    [...after, ...before].filter((record) => !isTaken(record, tx.now)).map((record) => record.key),
   );
 }
 
@@ -202,7 +202,7 @@ export function* sweepAfter(turn: Turn, saved: readonly DedupeRecord[]): Program
  * has not run out. Answers the successors that now hold their keys and may run.
  */
 export function* freeKeys(
-  turn: Turn,
+  tx: Transaction,
   jobs: readonly StoredJob[],
 ): Program<{ readonly queue: string; readonly id: string }[]> {
   const ended = jobs.flatMap((job) =>
@@ -229,7 +229,7 @@ export function* freeKeys(
     else if (successor !== undefined) {
       records.set(name, { ...rest, holder: successor });
       successors.push({ queue, id: successor });
-    } else if (record.until !== undefined && record.until > turn.now) records.set(name, { ...record, ended: true });
+    } else if (record.until !== undefined && record.until > tx.now) records.set(name, { ...record, ended: true });
     else records.delete(name);
   }
   yield* put(

@@ -1,4 +1,4 @@
-import { end } from "../engine/job-writer.ts";
+import { endJobs } from "../engine/job-writer.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import { positiveMs } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
@@ -19,20 +19,20 @@ export const expiry: Plugin = {
   name: "expiry",
   options: EXPIRY_OPTIONS,
   fields: ["expiresInMs"],
-  *claiming({ turn }) {
+  *claiming({ tx }) {
     const expired: StoredJob[] = [];
     return {
       get full() {
         return expired.length >= STEP;
       },
       takes(job) {
-        if (!isExpired(job, turn.now)) return true;
+        if (!isExpired(job, tx.now)) return true;
         expired.push(job);
         return false;
       },
       *finish() {
-        yield* end(
-          turn,
+        yield* endJobs(
+          tx,
           expired.map((job) => ({ job, ending: { state: "failed", error: EXPIRED } })),
         );
       },

@@ -1,10 +1,10 @@
 import { type Adding, type AddPart, locateAll } from "../engine/add-batch.ts";
 import { getCell, getCells, kind, listCells, putCells, removeCells } from "../engine/cells.ts";
-import { type End, end, locate, moveEach } from "../engine/job-writer.ts";
+import { type End, endJobs, locate, moveEachJob } from "../engine/job-writer.ts";
 import { done, removeRange, startingWith } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import type { Turn } from "../engine/transaction.ts";
+import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
 import type { ChildOutcome } from "../job/handler.ts";
 import { childId, endStateOf } from "../job/job-keys.ts";
@@ -22,9 +22,9 @@ export const flows: Plugin = {
   marks: (job) => job.parent !== undefined || job.hasChildren === true,
   needs: (job) => job.flow !== undefined,
   adding: (add) => done(new FlowAdd(add)),
-  *ended(turn, ends) {
-    yield* settleMembers(turn, ends);
-    yield* disband(turn, ends);
+  *ended(tx, ends) {
+    yield* settleMembers(tx, ends);
+    yield* disband(tx, ends);
   },
   *deleted(_, jobs) {
     for (const job of jobs) if (job.hasChildren) yield* removeFamily(job);
@@ -89,7 +89,7 @@ class FlowAdd implements AddPart {
 
   /** Where a child that joins runs, its lease says that it is no plain job any more. */
   *save(): Program<void> {
-    const leases = yield* this.#add.turn.leases();
+    const leases = yield* this.#add.tx.leases();
     // First all are found: a lease that changes has the index of all made anew.
     const runs = this.#bound?.joined.map(({ key }) => leases.holderOf(key));
     for (const { worker, held } of runs?.filter((run) => run !== undefined) ?? [])
@@ -99,7 +99,7 @@ class FlowAdd implements AddPart {
   *stored(): Program<void> {
     if (!this.#bound) return;
     yield* createChildren(this.#bound.families);
-    yield* settleEnded(this.#add.turn, this.#bound.ended);
+    yield* settleEnded(this.#add.tx, this.#bound.ended);
   }
 
   /** The id of a child without one of its own, below an ancestor that has this one. */
@@ -108,7 +108,7 @@ class FlowAdd implements AddPart {
     const id = anchor && idOf(anchor.index);
     if (!anchor || id === undefined) return undefined;
     const { queue } = this.#add.jobs[anchor.index] as NewJob;
-    return childId({ queue, id }, anchor.position, this.#add.turn.tagEnd);
+    return childId({ queue, id }, anchor.position, this.#add.tx.tagEnd);
   }
 
   /** The jobs that were not added because they exist, and which a new parent has as a child. */
@@ -167,11 +167,11 @@ export interface EndedChild {
 }
 
 /** Settles the membership of children that had ended before their parent was added, with the outcome that is kept. */
-function* settleEnded(turn: Turn, children: readonly EndedChild[]): Program<void> {
+function* settleEnded(tx: Transaction, children: readonly EndedChild[]): Program<void> {
   for (const { parent, job } of children) {
     const { error, result } = job;
     const ending = { state: endStateOf(job.key), ...(error && { error }), ...(result !== undefined && { result }) };
-    yield* settleFamily(turn, parent, [{ job, ending, onFailure: parent.onFailure }]);
+    yield* settleFamily(tx, parent, [{ job, ending, onFailure: parent.onFailure }]);
   }
 }
 
@@ -186,7 +186,7 @@ interface EndOfChild {
  * in line, one whose child failed ends with it, unless the child says otherwise.
  */
 function* settleMembers(
-  turn: Turn,
+  tx: Transaction,
   ends: readonly { readonly job: StoredJob; readonly ending: Ending }[],
 ): Program<void> {
   const byParent = new Map<string, { readonly parent: Parent; readonly children: EndOfChild[] }>();
@@ -199,10 +199,10 @@ function* settleMembers(
       byParent.set(name, family);
     }
   }
-  for (const { parent, children } of byParent.values()) yield* settleFamily(turn, parent, children);
+  for (const { parent, children } of byParent.values()) yield* settleFamily(tx, parent, children);
 }
 
-function* settleFamily(turn: Turn, parent: Parent, children: readonly EndOfChild[]): Program<void> {
+function* settleFamily(tx: Transaction, parent: Parent, children: readonly EndOfChild[]): Program<void> {
   const family = yield* getCell(families(parent.queue), parent.id);
   if (!family) return;
   const names = children.map(({ job }) => memberName(job));
@@ -218,10 +218,10 @@ function* settleFamily(turn: Turn, parent: Parent, children: readonly EndOfChild
   if (record?.key[0] !== "blocked") return;
   const failed = settled.find(({ ending, onFailure }) => ending.state !== "completed" && onFailure === "fail");
   if (failed)
-    yield* end(turn, [
+    yield* endJobs(tx, [
       { job: record, ending: { state: "failed", error: CHILD_FAILED(failed.job, failed.ending.state) } },
     ]);
-  else if (left.pending === 0) yield* moveEach(turn, [record], returned);
+  else if (left.pending === 0) yield* moveEachJob(tx, [record], returned);
 }
 
 function outcomeOf(job: StoredJob, { state, result, error }: Ending): ChildOutcome {
@@ -242,10 +242,10 @@ function outcomeOf(job: StoredJob, { state, result, error }: Ending): ChildOutco
  * Removes what is stored about the children of parents that have ended. It stays while an operator can retry the parent
  * (R25): until then outcomes are added to it, and `forget` removes it with the parent.
  */
-function* disband(turn: Turn, ends: readonly End[]): Program<void> {
+function* disband(tx: Transaction, ends: readonly End[]): Program<void> {
   for (const { job, ending, trace = true } of ends) {
     if (!job.hasChildren) continue;
-    const { keep } = yield* turn.settings(job.queue);
+    const { keep } = yield* tx.settings(job.queue);
     const canBeRetried = trace && ending.state !== "completed" && keepOf(job, keep, ending.state) > 0;
     if (!canBeRetried) yield* removeFamily(job);
   }

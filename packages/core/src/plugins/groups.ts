@@ -1,11 +1,11 @@
 import { getCell, kind, putCells, removeCells } from "../engine/cells.ts";
 import type { ClaimPart, QueueClaim } from "../engine/claim.ts";
 import { standsAhead } from "../engine/clock-set-back.ts";
-import { move, moveEach } from "../engine/job-writer.ts";
+import { moveEachJob, moveJobs } from "../engine/job-writer.ts";
 import { compareKeys, done, get, scan, scanKeys, startingWith, together } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import type { Turn } from "../engine/transaction.ts";
+import type { Transaction } from "../engine/transaction.ts";
 import { fields, integer } from "../job/checks.ts";
 import { blockedLane, blockOf, checkName, keyText, queueOf, readyLane, sameKey } from "../job/job-keys.ts";
 import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
@@ -36,23 +36,23 @@ export const groups: Plugin = {
   },
   accepted: setLimits,
   placing: seat,
-  leaving(turn, job, next) {
+  leaving(tx, job, next) {
     if (!job.group) return;
     const stays = next && next.group?.key === job.group.key && (job.key[0] !== "ready" || sameKey(job.key, next.key));
     if (stays) return;
-    note(turn, job, false);
-    room(turn, groupOf(turn, job.queue, job.group.key));
+    note(tx, job, false);
+    room(tx, groupOf(tx, job.queue, job.group.key));
   },
-  attemptsEnded(turn, attempts) {
-    for (const { key, group } of attempts) if (group !== undefined) room(turn, groupOf(turn, queueOf(key), group), key);
+  attemptsEnded(tx, attempts) {
+    for (const { key, group } of attempts) if (group !== undefined) room(tx, groupOf(tx, queueOf(key), group), key);
     return done(undefined);
   },
-  *effects(turn) {
-    const known = knownIn(turn);
+  *effects(tx) {
+    const known = knownIn(tx);
     const { rooms } = known;
     if (rooms.length === 0) return false;
     known.rooms = [];
-    yield* returnToRoom(turn, rooms);
+    yield* returnToRoom(tx, rooms);
     return true;
   },
   flush,
@@ -73,7 +73,7 @@ export interface Group {
   limit: number;
   /** As it is stored; absent: not read yet. */
   cell?: GroupCell;
-  /** Places in line that changed in this turn, by `keyText`: the key of the job that took one; undefined: a job left it. */
+  /** Places in line that changed in this transaction, by `keyText`: the key of the job that took one; undefined: a job left it. */
   readonly places: Map<string, JobKey | undefined>;
   /** Its seats are to be checked. */
   suspect?: boolean;
@@ -104,10 +104,10 @@ interface Known {
   rooms: { readonly group: Group; readonly freed?: JobKey }[];
 }
 
-const knownIn = (turn: Turn): Known => turn.part(groups, () => ({ groups: new Map(), rooms: [] }));
+const knownIn = (tx: Transaction): Known => tx.part(groups, () => ({ groups: new Map(), rooms: [] }));
 
-function groupOf(turn: Turn, queue: string, key: string): Group {
-  const { groups } = knownIn(turn);
+function groupOf(tx: Transaction, queue: string, key: string): Group {
+  const { groups } = knownIn(tx);
   const name = JSON.stringify([queue, key]);
   const group = groups.get(name) ?? { queue, key, limit: 1, places: new Map() };
   groups.set(name, group);
@@ -115,9 +115,9 @@ function groupOf(turn: Turn, queue: string, key: string): Group {
 }
 
 /** Reads, in one trip, the group of each of these jobs that has one. */
-function* groupsOf<J extends Grouped>(turn: Turn, jobs: readonly J[]): Program<Map<J, Group>> {
+function* groupsOf<J extends Grouped>(tx: Transaction, jobs: readonly J[]): Program<Map<J, Group>> {
   const groups = new Map<J, Group>();
-  for (const job of jobs) if (job.group) groups.set(job, groupOf(turn, job.queue, job.group.key));
+  for (const job of jobs) if (job.group) groups.set(job, groupOf(tx, job.queue, job.group.key));
   yield* together(...[...new Set(groups.values())].map(open));
   return groups;
 }
@@ -137,11 +137,11 @@ interface Seats {
   readonly room: number;
 }
 
-/** Answers the seats of a group, with the changes of this turn. */
-function* seatsOf(turn: Turn, { queue, key, limit, cell, places }: Group): Program<Seats> {
+/** Answers the seats of a group, with the changes of this transaction. */
+function* seatsOf(tx: Transaction, { queue, key, limit, cell, places }: Group): Program<Seats> {
   const line = new Map(cell?.seats?.map((at) => [keyText(at), at]));
   const running = new Set<string>();
-  for (const held of (yield* turn.leases()).heldOf(queue)) if (held.group === key) running.add(keyText(held.key));
+  for (const held of (yield* tx.leases()).heldOf(queue)) if (held.group === key) running.add(keyText(held.key));
   for (const [place, at] of places) {
     if (at) line.set(place, at);
     else {
@@ -154,23 +154,23 @@ function* seatsOf(turn: Turn, { queue, key, limit, cell, places }: Group): Progr
 }
 
 /** Notes that a job took (or left) its place in line. */
-function note(turn: Turn, { queue, group, key }: Grouped & Pick<StoredJob, "key">, taken: boolean): void {
-  if (group && key[0] === "ready") groupOf(turn, queue, group.key).places.set(keyText(key), taken ? key : undefined);
+function note(tx: Transaction, { queue, group, key }: Grouped & Pick<StoredJob, "key">, taken: boolean): void {
+  if (group && key[0] === "ready") groupOf(tx, queue, group.key).places.set(keyText(key), taken ? key : undefined);
 }
 
 /** Notes that a group may have room. */
-function room(turn: Turn, group: Group, freed?: JobKey): void {
-  knownIn(turn).rooms.push(freed ? { group, freed } : { group });
+function room(tx: Transaction, group: Group, freed?: JobKey): void {
+  knownIn(tx).rooms.push(freed ? { group, freed } : { group });
 }
 
 /** Notes the limits that new jobs bring. A raised one may make room. */
-function* setLimits(turn: Turn, jobs: readonly Grouped[]): Program<void> {
+function* setLimits(tx: Transaction, jobs: readonly Grouped[]): Program<void> {
   for (const [job, group] of yield* groupsOf(
-    turn,
+    tx,
     jobs.filter((job) => job.group?.limit),
   )) {
     const { limit = 1 } = job.group ?? {};
-    if (group.limit !== limit) room(turn, group);
+    if (group.limit !== limit) room(tx, group);
     group.limit = limit;
   }
 }
@@ -179,11 +179,11 @@ function* setLimits(turn: Turn, jobs: readonly Grouped[]): Program<void> {
  * Gives jobs that come in line the free seats of their groups. Those without one wait in `blocked`; one that goes before
  * a job with a seat that does not run takes that (R15).
  */
-function* seat(turn: Turn, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]> {
+function* seat(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]> {
   const coming = new Map<Group, Map<string, StoredJob>>();
   for (const job of jobs) {
     if (!job.group || job.key[0] !== "ready" || (isNew && !isUndelayed(job.key))) continue;
-    const group = groupOf(turn, job.queue, job.group.key);
+    const group = groupOf(tx, job.queue, job.group.key);
     const place = keyText(job.key);
     if (!group.places.get(place)) coming.set(group, (coming.get(group) ?? new Map()).set(place, job));
   }
@@ -192,16 +192,16 @@ function* seat(turn: Turn, jobs: readonly StoredJob[], isNew: boolean): Program<
   function* lookBehind(group: Group): Program<void> {
     if ((yield* scanKeys("jobs", laneOf(group), 1)).length > 0) crowded.add(group);
   }
-  yield* together(turn.leases(), ...[...coming.keys()].flatMap((group) => [open(group), lookBehind(group)]));
+  yield* together(tx.leases(), ...[...coming.keys()].flatMap((group) => [open(group), lookBehind(group)]));
   const aside = new Set<StoredJob>();
   for (const [group, mine] of coming) {
-    const { line, running, waiting, room } = yield* seatsOf(turn, group);
+    const { line, running, waiting, room } = yield* seatsOf(tx, group);
     const added = [...mine].flatMap(([place, { key }]) =>
       isUndelayed(key) && !line.has(place) && !running.has(place) ? [key] : [],
     );
     const first = [...waiting, ...added].sort(compareKeys);
     const late = first.splice(Math.max(waiting.length, crowded.has(group) ? 0 : room));
-    if (late.length > 0) suspect(turn, group);
+    if (late.length > 0) suspect(tx, group);
     if (added.length > 0) for (const at of first) group.places.set(keyText(at), at);
     const displaced: JobKey[] = [];
     for (const at of late) {
@@ -210,7 +210,7 @@ function* seat(turn: Turn, jobs: readonly StoredJob[], isNew: boolean): Program<
       if (job) aside.add(job);
       else displaced.push(at);
     }
-    for (const job of yield* get("jobs", displaced)) if (job) yield* moveEach(turn, [job], toBlocked);
+    for (const job of yield* get("jobs", displaced)) if (job) yield* moveEachJob(tx, [job], toBlocked);
   }
   return aside.size > 0 ? jobs.map((job) => (aside.has(job) ? toBlocked(job) : job)) : jobs;
 }
@@ -219,28 +219,28 @@ const toBlocked = (job: StoredJob): StoredJob => blocked(job, "group", job.group
 
 const laneOf = ({ queue, key }: Group) => startingWith("blocked", blockedLane(queue, "group", key));
 
-/** Has the seats of a group checked before the turn is over. */
-function suspect(turn: Turn, group: Group): void {
+/** Has the seats of a group checked before the transaction is over. */
+function suspect(tx: Transaction, group: Group): void {
   group.suspect = true;
-  room(turn, group);
+  room(tx, group);
 }
 
 /**
  * Has the next group of the queue for which jobs wait checked, one per exchange in turn: nothing else would find that all
  * of its seats are those of jobs that are gone.
  */
-function* suspectNext(turn: Turn, queue: string): Program<void> {
+function* suspectNext(tx: Transaction, queue: string): Program<void> {
   const lane = `${readyLane(queue)}/group`;
   // "0" is the next character after "/".
-  const cursors = turn.memory(groups, () => new Map<string, string | undefined>());
+  const cursors = tx.memory(groups, () => new Map<string, string | undefined>());
   const range = { from: ["blocked", cursors.get(queue) ?? `${lane}/`], to: ["blocked", `${lane}0`] };
   const [at] = yield* scanKeys("jobs", range, 1);
   cursors.set(queue, at && `${at[1]}\u0001`);
-  if (at) suspect(turn, groupOf(turn, queue, (blockOf(at) as [string, string])[1]));
+  if (at) suspect(tx, groupOf(tx, queue, (blockOf(at) as [string, string])[1]));
 }
 
 /** Gives free seats to the jobs that wait for them, which come back to the places they had (R16). */
-function* returnToRoom(turn: Turn, rooms: Known["rooms"]): Program<void> {
+function* returnToRoom(tx: Transaction, rooms: Known["rooms"]): Program<void> {
   const groups = new Set<Group>();
   const freed: JobKey[] = [];
   for (const { group, freed: at } of rooms) {
@@ -248,42 +248,42 @@ function* returnToRoom(turn: Turn, rooms: Known["rooms"]): Program<void> {
     if (at && !group.places.has(keyText(at))) freed.push(at);
   }
   // One that was given back, and not moved, is in line again.
-  for (const job of yield* get("jobs", freed)) if (job) note(turn, job, true);
+  for (const job of yield* get("jobs", freed)) if (job) note(tx, job, true);
   let left = SEATS;
   for (const group of groups) {
     yield* open(group);
-    if (group.suspect) yield* check(turn, group);
-    const { waiting, room } = yield* seatsOf(turn, group);
+    if (group.suspect) yield* check(tx, group);
+    const { waiting, room } = yield* seatsOf(tx, group);
     // One of each group at least, so that the end of its attempt fills the rest of the room.
     const jobs = yield* scan("jobs", laneOf(group), Math.min(room - waiting.length, Math.max(1, left)));
     left -= jobs.length;
     // They were due when they left the line. Where the clock was set back since, their old places are far in the future.
     const moves = jobs.map((job) => ({
       before: job,
-      job: standsAhead(job.key, turn.now) ? again(job, turn.stand()) : returned(job),
+      job: standsAhead(job.key, tx.now) ? again(job, tx.nextPosition()) : returned(job),
     }));
-    for (const { job } of moves) note(turn, job, true);
-    yield* move(turn, moves);
+    for (const { job } of moves) note(tx, job, true);
+    yield* moveJobs(tx, moves);
   }
 }
 
 /** Removes seats whose jobs are gone, which happens where a damaged record was set aside or older code removed the job. */
-function* check(turn: Turn, group: Group): Program<void> {
+function* check(tx: Transaction, group: Group): Program<void> {
   group.suspect = false;
-  const waiting = (yield* seatsOf(turn, group)).waiting.slice(0, CHECK_STEP);
+  const waiting = (yield* seatsOf(tx, group)).waiting.slice(0, CHECK_STEP);
   const jobs = yield* get("jobs", waiting);
   for (const [index, at] of waiting.entries())
     if (jobs[index]?.group?.key !== group.key) group.places.set(keyText(at), undefined);
 }
 
 /** Writes the cells that changed. The seat of a running job stays listed: to remove it would cost a write at each claim. */
-function* flush(turn: Turn): Program<void> {
-  for (const group of knownIn(turn).groups.values()) {
+function* flush(tx: Transaction): Program<void> {
+  for (const group of knownIn(tx).groups.values()) {
     const { queue, key, places } = group;
     if (places.size > 0) yield* open(group);
     const { cell = {}, limit } = group;
     const { seats: before = [] } = cell;
-    const { line, running } = yield* seatsOf(turn, group);
+    const { line, running } = yield* seatsOf(tx, group);
     const seats = [...line].flatMap(([place, at]) =>
       !running.has(place) || (limit <= SEATS && before.includes(at)) ? [at] : [],
     );
@@ -310,10 +310,10 @@ class GroupClaim implements ClaimPart {
   }
 
   *read(page: readonly StoredJob[]): Program<void> {
-    this.#groups = yield* groupsOf(this.#claim.turn, page);
+    this.#groups = yield* groupsOf(this.#claim.tx, page);
     if (this.#groups.size === 0 || this.#running) return;
     this.#running = new Map();
-    const leases = yield* this.#claim.turn.leases();
+    const leases = yield* this.#claim.tx.leases();
     for (const { group } of leases.heldOf(this.#claim.queue)) if (group !== undefined) this.#count(group);
   }
 
@@ -333,11 +333,11 @@ class GroupClaim implements ClaimPart {
     const group = this.#groups.get(job);
     if (!group) return;
     this.#count(group.key);
-    if (group.limit > SEATS) room(this.#claim.turn, group);
+    if (group.limit > SEATS) room(this.#claim.tx, group);
   }
 
   *finish(): Program<void> {
-    yield* moveEach(this.#claim.turn, this.#aside, toBlocked);
+    yield* moveEachJob(this.#claim.tx, this.#aside, toBlocked);
   }
 
   #count(key: string): void {

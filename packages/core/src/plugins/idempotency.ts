@@ -1,7 +1,7 @@
 import { type CellKind, getCell, kind, putCells, sweepCells } from "../engine/cells.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import type { Turn } from "../engine/transaction.ts";
+import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt, NumberedRequest } from "../engine/verbs.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
@@ -12,7 +12,7 @@ import type { NewJob } from "../job/new-job.ts";
 export const idempotency: Plugin = {
   name: "idempotency",
   quietCells: ["mark"],
-  once: (turn, jobs, request, work) => runOnce(turn, jobs, request, work),
+  once: (tx, jobs, request, work) => runOnce(tx, jobs, request, work),
 };
 
 /** The outcome of the last numbered request of a sender (R7). */
@@ -37,7 +37,7 @@ const PAST = 100;
  * ids of their sender's, has been done: a profile restored from a copy goes through its numbers again (R27).
  */
 export function* runOnce(
-  turn: Turn,
+  tx: Transaction,
   jobs: readonly NewJob[],
   request: NumberedRequest | undefined,
   work: () => Program<readonly EnqueueReceipt[]>,
@@ -45,13 +45,13 @@ export function* runOnce(
 ): Program<readonly EnqueueReceipt[]> {
   if (!request) return yield* work();
   const { sender, number, digest, ttlMs = DEFAULTS.markMs } = request;
-  const { mark, receipts: known } = yield* findOutcome(turn, jobs, request, marks);
+  const { mark, receipts: known } = yield* findOutcome(tx, jobs, request, marks);
   if (known) return known;
   const receipts = yield* work();
-  const next: Mark = { number, digest, receipts, until: turn.now + ttlMs };
+  const next: Mark = { number, digest, receipts, until: tx.now + ttlMs };
   const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
   yield* putCells(marks, [[sender, past ? { ...next, past } : next]]);
-  yield* sweepCells(marks, sender, turn.now);
+  yield* sweepCells(marks, sender, tx.now);
   return receipts;
 }
 
@@ -62,14 +62,14 @@ export function* runOnce(
  * ones were made and this one is not remembered.
  */
 export function* findOutcome(
-  turn: Turn,
+  tx: Transaction,
   jobs: readonly NewJob[],
   { sender, number, digest }: NumberedRequest,
   marks: CellKind<Mark>,
 ): Program<{ readonly mark?: Mark | undefined; readonly receipts?: readonly EnqueueReceipt[] }> {
   checkName(sender, "sender");
   const mark = yield* getCell(marks, sender);
-  if (mark && mark.until > turn.now) {
+  if (mark && mark.until > tx.now) {
     if (number < mark.number) {
       const done = mark.past?.some(([before, of]) => before === number && of === digest);
       const ids = jobs.flatMap(({ id }) => id ?? []);

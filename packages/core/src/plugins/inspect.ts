@@ -2,7 +2,7 @@ import { type Position, stretchesOf, type Walked, walk } from "../engine/list-jo
 import { compareKeys } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import type { Turn } from "../engine/transaction.ts";
+import type { Transaction } from "../engine/transaction.ts";
 import type { JobPage, ListQuery } from "../engine/verbs.ts";
 import { integer, oneOf } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
@@ -26,16 +26,16 @@ const SEARCH = 100;
  * A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. It is cut short
  * where the reply has no room for more (R31), but has one job.
  */
-function* list(turn: Turn, query: ListQuery): Program<JobPage> {
+function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
   const { queue, state, tags, limit = DEFAULTS.pageLimit, cursor, positions, bytes } = query;
   integer(limit, 1, LIMITS.page, "limit");
   if (state !== undefined) oneOf(state, STATES, "state");
-  const leases = yield* turn.leases();
+  const leases = yield* tx.leases();
   let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
   // The caller may have made it up: one that lies elsewhere would show other states, or the jobs of other queues (R32).
   const range = stretchesOf(queue, state)[at.stretch]?.range;
   if (!range || (at.key && (compareKeys(at.key, range.from) < 0 || compareKeys(at.key, range.to) >= 0))) throw madeUp();
-  turn.reply?.atMost(bytes);
+  tx.reply?.atMost(bytes);
   const jobs: JobRecord[] = [];
   const shown: string[] = [];
   let last: Position | undefined;
@@ -43,12 +43,12 @@ function* list(turn: Turn, query: ListQuery): Program<JobPage> {
   let least = tags ? SEARCH : 1;
   for (let total = 0; at && at !== last && total < READ_LIMIT; ) {
     const want = Math.min(Math.max(limit + 1 - jobs.length, least), SEARCH + 1);
-    const { found, next }: Walked = yield* walk(turn, queue, state, at, want);
+    const { found, next }: Walked = yield* walk(tx, queue, state, at, want);
     at = next;
     for (const { job, position } of found) {
       if (tags?.some((tag) => !job.tags?.includes(tag))) continue;
-      const record = toJobRecord(job, turn.now, leases.holderOf(job.key)?.held);
-      if (jobs.length === limit || (turn.reply?.refuses(record) && jobs.length > 0)) {
+      const record = toJobRecord(job, tx.now, leases.holderOf(job.key)?.held);
+      if (jobs.length === limit || (tx.reply?.refuses(record) && jobs.length > 0)) {
         at = last;
         break;
       }

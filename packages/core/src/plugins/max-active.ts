@@ -6,17 +6,17 @@ import { queueOf } from "../job/job-keys.ts";
 export const maxActive: Plugin = {
   name: "maxActive",
   settings: ["maxActive"],
-  *claiming({ turn, queue, settings }) {
+  *claiming({ tx, queue, settings }) {
     if (settings.maxActive === undefined) return undefined;
-    return { capacity: settings.maxActive - (yield* turn.leases()).heldOf(queue).length };
+    return { capacity: settings.maxActive - (yield* tx.leases()).heldOf(queue).length };
   },
-  *opensAt(turn, queue) {
-    const { maxActive: limit } = yield* turn.settings(queue);
-    const full = limit !== undefined && (yield* countRunning(turn, queue)) >= limit;
-    return full ? Number.POSITIVE_INFINITY : turn.now;
+  *opensAt(tx, queue) {
+    const { maxActive: limit } = yield* tx.settings(queue);
+    const full = limit !== undefined && (yield* countRunning(tx, queue)) >= limit;
+    return full ? Number.POSITIVE_INFINITY : tx.now;
   },
-  *attemptsEnded(turn, attempts) {
+  *attemptsEnded(tx, attempts) {
     for (const queue of new Set(attempts.map(({ key }) => queueOf(key))))
-      if ((yield* turn.settings(queue)).maxActive !== undefined) turn.changed(queue, "ready");
+      if ((yield* tx.settings(queue)).maxActive !== undefined) tx.changed(queue, "ready");
   },
 };

@@ -1,21 +1,21 @@
 import { getCell, kind, putCells } from "../engine/cells.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import type { Turn } from "../engine/transaction.ts";
+import type { Transaction } from "../engine/transaction.ts";
 import type { RateLimit } from "../engine/verbs.ts";
 
 /** The rate limit of a queue (R18): at most so many jobs start within a time, over all workers. */
 export const rateLimit: Plugin = {
   name: "rateLimit",
   settings: ["rateLimit"],
-  *claiming({ turn, queue, settings }) {
+  *claiming({ tx, queue, settings }) {
     if (!settings.rateLimit) return undefined;
-    const { free, nextAt, take } = yield* allowance(turn, queue, settings.rateLimit);
+    const { free, nextAt, take } = yield* allowance(tx, queue, settings.rateLimit);
     return { capacity: free, nextAt, finish: take };
   },
-  *opensAt(turn, queue) {
-    const { rateLimit: limit } = yield* turn.settings(queue);
-    return limit ? (yield* allowance(turn, queue, limit)).nextAt(0) : turn.now;
+  *opensAt(tx, queue) {
+    const { rateLimit: limit } = yield* tx.settings(queue);
+    return limit ? (yield* allowance(tx, queue, limit)).nextAt(0) : tx.now;
   },
 };
 
@@ -45,8 +45,8 @@ interface Allowance {
  * At most `max` jobs start in any interval of `per` (R18): what started less than one period ago is counted, in slices of
  * a twentieth, in one record. After the clock was set back, what started "later" counts as started now.
  */
-function* allowance(turn: Turn, queue: string, { max, perMs }: RateLimit): Program<Allowance> {
-  const { now } = turn;
+function* allowance(tx: Transaction, queue: string, { max, perMs }: RateLimit): Program<Allowance> {
+  const { now } = tx;
   const { slices = [] } = (yield* getCell(STARTS, queue)) ?? {};
   const ahead = slices.some(({ last }) => last > now);
   const recent = slices

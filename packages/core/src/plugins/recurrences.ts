@@ -1,10 +1,10 @@
 import { getCell, kind, listCells, putCells, removeCells } from "../engine/cells.ts";
 import type { CommandOf } from "../engine/commands.ts";
 import { accept, checkNames } from "../engine/enqueue.ts";
-import { end, locate, moveEach, place } from "../engine/job-writer.ts";
+import { endJobs, insertJobs, locate, moveEachJob } from "../engine/job-writer.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import type { Turn } from "../engine/transaction.ts";
+import type { Transaction } from "../engine/transaction.ts";
 import type { CommandReply, Schedule } from "../engine/verbs.ts";
 import { invalidOption } from "../job/errors.ts";
 import { checkPathName } from "../job/job-keys.ts";
@@ -39,8 +39,8 @@ const START_SLACK_MS = 60_000;
 class Recurrences implements Plugin {
   readonly name = "recurrences";
   readonly commands: NonNullable<Plugin["commands"]> = {
-    schedule: (turn, request: CommandOf<"schedule">) => this.#schedule(turn, request),
-    unschedule: (turn, { queue, key }: CommandOf<"unschedule">) => unschedule(turn, queue, key),
+    schedule: (tx, request: CommandOf<"schedule">) => this.#schedule(tx, request),
+    unschedule: (tx, { queue, key }: CommandOf<"unschedule">) => unschedule(tx, queue, key),
   };
   readonly reads: NonNullable<Plugin["reads"]> = { schedules: (_turn, queue: string) => schedules(queue) };
   readonly #cron: NextCron | undefined;
@@ -49,25 +49,25 @@ class Recurrences implements Plugin {
     this.#cron = cron;
   }
 
-  *ended(turn: Turn, ends: readonly { readonly job: StoredJob }[]): Program<void> {
+  *ended(tx: Transaction, ends: readonly { readonly job: StoredJob }[]): Program<void> {
     yield* this.#placeNext(
-      turn,
+      tx,
       ends.map(({ job }) => job),
       true,
     );
   }
 
-  claimed(turn: Turn, jobs: readonly StoredJob[]): Program<number> {
-    return this.#placeNext(turn, jobs);
+  claimed(tx: Transaction, jobs: readonly StoredJob[]): Program<number> {
+    return this.#placeNext(tx, jobs);
   }
 
   /** The pending occurrence of a recurrence is at most its period away. */
-  *dueAgain(turn: Turn, { queue, id, recurrence }: StoredJob, at: number): Program<number> {
+  *dueAgain(tx: Transaction, { queue, id, recurrence }: StoredJob, at: number): Program<number> {
     if (recurrence === undefined) return at;
     const cell = yield* getCell(recurrencesOf(queue), recurrence);
     if (cell?.nextId !== id) return at;
     const { rule } = cell;
-    const nextAt = rule.kind === "every" ? Math.min(at, turn.now + rule.everyMs) : (this.#cron?.(rule, turn.now) ?? at);
+    const nextAt = rule.kind === "every" ? Math.min(at, tx.now + rule.everyMs) : (this.#cron?.(rule, tx.now) ?? at);
     yield* putCells(recurrencesOf(queue), [[recurrence, { ...cell, nextAt }]]);
     return nextAt;
   }
@@ -77,25 +77,25 @@ class Recurrences implements Plugin {
    * pending occurrence. Another payload, option, limit or end changes the pending occurrence in place. Another interval or
    * cron expression plans again; an occurrence that is due already still runs.
    */
-  *#schedule(turn: Turn, { queue, key, rule, job }: CommandOf<"schedule">): Program<CommandReply> {
+  *#schedule(tx: Transaction, { queue, key, rule, job }: CommandOf<"schedule">): Program<CommandReply> {
     checkPathName(key, "key");
-    checkNames(turn.plugins, { ...job, queue });
+    checkNames(tx.plugins, { ...job, queue });
     const before = yield* getCell(recurrencesOf(queue), key);
-    if (!before || !isSameTiming(before, rule, turn.now)) {
-      const first = nextOccurrence(rule, undefined, turn.now, 0, this.#cron);
+    if (!before || !isSameTiming(before, rule, tx.now)) {
+      const first = nextOccurrence(rule, undefined, tx.now, 0, this.#cron);
       if (first === undefined) throw invalidOption(rule.kind, `The recurrence ${JSON.stringify(key)} can never occur.`);
-      if (before) yield* endPending(turn, queue, before, turn.now);
-      const at = !before && rule.immediately ? turn.now : first;
-      yield* accept(turn, [{ ...job, queue }]);
-      yield* placeOccurrence(turn, queue, key, { rule, job, count: 0 }, at);
+      if (before) yield* endPending(tx, queue, before, tx.now);
+      const at = !before && rule.immediately ? tx.now : first;
+      yield* accept(tx, [{ ...job, queue }]);
+      yield* placeOccurrence(tx, queue, key, { rule, job, count: 0 }, at);
       return { affected: 1 };
     }
-    return { affected: yield* this.#reschedule(turn, queue, key, before, rule, job) };
+    return { affected: yield* this.#reschedule(tx, queue, key, before, rule, job) };
   }
 
   /** Applies a schedule with the timing that it has: what is pending changes in place. @returns 1 when anything changed. */
   *#reschedule(
-    turn: Turn,
+    tx: Transaction,
     queue: string,
     key: string,
     before: ScheduleCell,
@@ -106,30 +106,30 @@ class Recurrences implements Plugin {
     const { startAt } = before.rule;
     const rule: RecurrenceRule = { ...bounds, ...(startAt !== undefined && { startAt }) };
     const { nextAt, nextId } = before;
-    const stranded = nextAt !== undefined && rule.kind === "every" && nextAt > turn.now + rule.everyMs;
+    const stranded = nextAt !== undefined && rule.kind === "every" && nextAt > tx.now + rule.everyMs;
     const same = canonicalJson(before.rule, before.job) === canonicalJson(rule, job);
     if (same && !stranded) return 0;
-    turn.setBack ||= stranded;
+    tx.setBack ||= stranded;
 
     const { limit = Number.POSITIVE_INFINITY, endAt = Number.POSITIVE_INFINITY } = rule;
     const over = before.count > limit || (nextAt ?? 0) > endAt;
-    const goesOn = nextId === undefined && before.count < limit && turn.now <= endAt && !over;
-    const pending = yield* pendingOf(turn, queue, before);
+    const goesOn = nextId === undefined && before.count < limit && tx.now <= endAt && !over;
+    const pending = yield* pendingOf(tx, queue, before);
     if (pending && (over || stranded)) {
-      yield* end(turn, [{ job: pending, ending: { state: "cancelled" }, trace: false }]);
+      yield* endJobs(tx, [{ job: pending, ending: { state: "cancelled" }, trace: false }]);
     } else if (pending && nextAt !== undefined) {
-      yield* moveEach(turn, [pending], () => occurrenceOf(pending, job, nextAt, turn.now));
+      yield* moveEachJob(tx, [pending], () => occurrenceOf(pending, job, nextAt, tx.now));
     }
     // The occurrence that is placed in a stranded one's stead is the same one: it does not count again.
     const cell = { rule, job, count: before.count - (stranded ? 1 : 0) };
     if (stranded || goesOn) {
-      yield* placeOccurrence(turn, queue, key, cell, nextOccurrence(rule, nextAt, turn.now, cell.count, this.#cron));
+      yield* placeOccurrence(tx, queue, key, cell, nextOccurrence(rule, nextAt, tx.now, cell.count, this.#cron));
     } else {
       const kept = over && pending ? {} : { ...(nextAt !== undefined && { nextAt }), ...(nextId && { nextId }) };
       yield* putCells(recurrencesOf(queue), [[key, { ...cell, ...kept }]]);
     }
-    yield* accept(turn, [{ ...job, queue }]);
-    turn.changed(queue, "ready");
+    yield* accept(tx, [{ ...job, queue }]);
+    tx.changed(queue, "ready");
     return 1;
   }
 
@@ -140,7 +140,7 @@ class Recurrences implements Plugin {
    *
    * @param ended whether the jobs have ended; else they begin.
    */
-  *#placeNext(turn: Turn, jobs: readonly StoredJob[], ended = false): Program<number> {
+  *#placeNext(tx: Transaction, jobs: readonly StoredJob[], ended = false): Program<number> {
     let first = Number.POSITIVE_INFINITY;
     for (const { queue, id, recurrence: key, availableAt } of jobs) {
       if (key === undefined) continue;
@@ -149,19 +149,19 @@ class Recurrences implements Plugin {
       // The one that runs stays the pending one until it has ended: what follows is placed then.
       if (!ended && cell.rule.overlap === "skip") continue;
       const { nextAt = availableAt, nextId: _, ...rest } = cell;
-      const at = nextOccurrence(cell.rule, nextAt, turn.now, cell.count, this.#cron);
-      yield* placeOccurrence(turn, queue, key, rest, at);
+      const at = nextOccurrence(cell.rule, nextAt, tx.now, cell.count, this.#cron);
+      yield* placeOccurrence(tx, queue, key, rest, at);
       first = Math.min(first, at ?? first);
     }
     return first;
   }
 }
 
-function* unschedule(turn: Turn, queue: string, key: string): Program<CommandReply> {
+function* unschedule(tx: Transaction, queue: string, key: string): Program<CommandReply> {
   const cell = yield* getCell(recurrencesOf(queue), key);
   if (!cell) return { affected: 0 };
   yield* removeCells(recurrencesOf(queue), [key]);
-  yield* endPending(turn, queue, cell);
+  yield* endPending(tx, queue, cell);
   return { affected: 1 };
 }
 
@@ -177,10 +177,10 @@ function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now:
 }
 
 /** The pending occurrence while it waits; undefined once it runs or has ended. */
-function* pendingOf(turn: Turn, queue: string, { nextId }: ScheduleCell): Program<StoredJob | undefined> {
+function* pendingOf(tx: Transaction, queue: string, { nextId }: ScheduleCell): Program<StoredJob | undefined> {
   if (nextId === undefined) return undefined;
   const [job] = yield* locate(queue, [nextId]);
-  if (!job || job.key[0] === "finished" || (yield* turn.leases()).holderOf(job.key)) return undefined;
+  if (!job || job.key[0] === "finished" || (yield* tx.leases()).holderOf(job.key)) return undefined;
   return job;
 }
 
@@ -208,7 +208,7 @@ export const toSchedule = (queue: string, key: string, { job, ...cell }: Schedul
 });
 
 function* placeOccurrence(
-  turn: Turn,
+  tx: Transaction,
   queue: string,
   key: string,
   cell: Omit<ScheduleCell, "nextAt" | "nextId">,
@@ -218,11 +218,11 @@ function* placeOccurrence(
   if (at === undefined) return yield* putCells(recurrencesOf(queue), [[key, { rule, job, count }]]);
   const { id: _, ...rest } = job;
   const occurrence: StoredJob = {
-    ...readyStored({ ...rest, queue }, turn.stand(at - turn.now), turn.now),
+    ...readyStored({ ...rest, queue }, tx.nextPosition(at - tx.now), tx.now),
     recurrence: key,
     ...(job.expiresInMs !== undefined && { expiresAt: at + job.expiresInMs }),
   };
-  yield* place(turn, [occurrence]);
+  yield* insertJobs(tx, [occurrence]);
   yield* putCells(recurrencesOf(queue), [[key, { rule, job, count: count + 1, nextAt: at, nextId: occurrence.id }]]);
 }
 
@@ -231,8 +231,8 @@ function* placeOccurrence(
  *
  * @param dueBy one that is due by then stays, and runs.
  */
-function* endPending(turn: Turn, queue: string, cell: ScheduleCell, dueBy?: number): Program<void> {
-  const job = yield* pendingOf(turn, queue, cell);
+function* endPending(tx: Transaction, queue: string, cell: ScheduleCell, dueBy?: number): Program<void> {
+  const job = yield* pendingOf(tx, queue, cell);
   if (!job || (dueBy !== undefined && job.availableAt <= dueBy)) return;
-  yield* end(turn, [{ job, ending: { state: "cancelled" }, trace: false }]);
+  yield* endJobs(tx, [{ job, ending: { state: "cancelled" }, trace: false }]);
 }

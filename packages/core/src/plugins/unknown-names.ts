@@ -1,8 +1,8 @@
-import { moveEach } from "../engine/job-writer.ts";
+import { moveEachJob } from "../engine/job-writer.ts";
 import { scan, startingWith } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import type { Turn } from "../engine/transaction.ts";
+import type { Transaction } from "../engine/transaction.ts";
 import { blockedLane } from "../job/job-keys.ts";
 import type { StoredJob } from "../job/job-record.ts";
 import { blocked, returned } from "../job/transitions.ts";
@@ -15,10 +15,10 @@ const RETURN_STEP = 256;
 /** Jobs whose names a worker does not know wait beside the line until a worker declares the name. */
 export const unknownNames: Plugin = {
   name: "unknownNames",
-  *beforeClaim(turn, { queue, names }) {
-    yield* returnKnown(turn, queue, names);
+  *beforeClaim(tx, { queue, names }) {
+    yield* returnKnown(tx, queue, names);
   },
-  *claiming({ turn, queue, names, foundUnknown }) {
+  *claiming({ tx, queue, names, foundUnknown }) {
     if (!names) return undefined;
     const known = new Set(names);
     const aside: StoredJob[] = [];
@@ -33,35 +33,35 @@ export const unknownNames: Plugin = {
       },
       *finish() {
         if (aside.length === 0) return;
-        yield* moveEach(turn, aside, (job) => blocked(job, "name", job.name));
+        yield* moveEachJob(tx, aside, (job) => blocked(job, "name", job.name));
         const unknown = new Set(aside.map(({ name }) => name));
-        const settings = yield* turn.settings(queue);
-        yield* turn.configure(queue, {
+        const settings = yield* tx.settings(queue);
+        yield* tx.configure(queue, {
           ...settings,
           blockedNames: [...new Set([...(settings.blockedNames ?? []), ...unknown])],
         });
         for (const name of unknown) foundUnknown(name);
         // A worker that knows these names may be waiting.
-        turn.changed(queue, "ready");
+        tx.changed(queue, "ready");
       },
     };
   },
 };
 
 /** Brings jobs back in line for a worker that declares their name, or that takes any. */
-function* returnKnown(turn: Turn, queue: string, names: readonly string[] | undefined): Program<void> {
-  const { blockedNames = [], ...rest } = yield* turn.settings(queue);
+function* returnKnown(tx: Transaction, queue: string, names: readonly string[] | undefined): Program<void> {
+  const { blockedNames = [], ...rest } = yield* tx.settings(queue);
   const left: string[] = [];
   let room = RETURN_STEP;
   for (const name of blockedNames) {
     if (!names || names.includes(name)) {
       const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "name", name)), room);
-      yield* moveEach(turn, jobs, returned);
+      yield* moveEachJob(tx, jobs, returned);
       room -= jobs.length;
       if (room > 0) continue;
     }
     left.push(name);
   }
   if (left.length < blockedNames.length)
-    yield* turn.configure(queue, left.length > 0 ? { ...rest, blockedNames: left } : rest);
+    yield* tx.configure(queue, left.length > 0 ? { ...rest, blockedNames: left } : rest);
 }

@@ -13,7 +13,7 @@ import type { JobRegistry } from "./job-registry.ts";
 import { missingKey } from "./missing-encryption-key.ts";
 import type { Telemetry } from "./telemetry.ts";
 
-export interface JobProducerOptions {
+export interface JobPreparerOptions {
   readonly registry: JobRegistry;
   readonly clock: Clock;
   /** The job options that there are. */
@@ -67,10 +67,10 @@ export function eachJob<Job extends object, T>(
 }
 
 /** Checks, resolves and encrypts jobs, and hands them to their driver. */
-export class JobProducer {
-  readonly #options: JobProducerOptions;
+export class JobPreparer {
+  readonly #options: JobPreparerOptions;
 
-  constructor(options: JobProducerOptions) {
+  constructor(options: JobPreparerOptions) {
     this.#options = options;
   }
 

@@ -8,11 +8,11 @@ import type { Producer, WorkerEvents } from "../worker/options-and-events.ts";
 import { idOf } from "./enqueue-batcher.ts";
 import { inlineOf } from "./inline-runner.ts";
 import type { JobDraft } from "./job-preparer.ts";
-import type { QueueHome } from "./queue-context.ts";
-import { runHere } from "./run-immediately.ts";
+import type { QueueContext } from "./queue-context.ts";
+import { runImmediately } from "./run-immediately.ts";
 
-export interface JobAdderOptions {
-  readonly home: QueueHome;
+export interface JobSubmitterOptions {
+  readonly context: QueueContext;
   readonly driver: Driver;
   /** Told of jobs that run here instead of being stored. */
   readonly events: Emitter<WorkerEvents>;
@@ -29,18 +29,18 @@ const ranHere = new WeakMap<Driver, Set<string>>();
 const REMEMBERED = 1_000;
 
 /** Adds jobs to the queues of one driver; runs those here that are not to be queued. */
-export class JobAdder implements Producer {
-  readonly #options: JobAdderOptions;
+export class JobSubmitter implements Producer {
+  readonly #options: JobSubmitterOptions;
 
-  constructor(options: JobAdderOptions) {
+  constructor(options: JobSubmitterOptions) {
     this.#options = options;
   }
 
   /** What is added most: one job, to be stored. Throws what `prepare` throws. */
   addOne(draft: JobDraft): Promise<string> {
-    const { home, driver } = this.#options;
+    const { context, driver } = this.#options;
     const mayRunHere = this.#shouldQueue(draft) || inlineOf(driver);
-    return mayRunHere ? this.add([draft]).then(([id]) => id as string) : home.producer.addOne(driver, draft);
+    return mayRunHere ? this.add([draft]).then(([id]) => id as string) : context.producer.addOne(driver, draft);
   }
 
   /** Ids in the order of the drafts. */
@@ -57,14 +57,14 @@ export class JobAdder implements Producer {
    * of those that failed is thrown.
    */
   async plan(drafts: readonly JobDraft[]): Promise<() => Promise<() => Promise<readonly string[]>>> {
-    const { home, driver } = this.#options;
+    const { context, driver } = this.#options;
     const here = new Set(drafts.filter((draft) => this.#shouldQueue(draft)?.(draft.payload) === false));
     // What is not stored is not sealed either.
     const unsealed = (draft: JobDraft) => ({ ...draft, options: { ...draft.options, encrypted: false } });
-    await home.producer.check(drafts.map((draft) => (here.has(draft) ? unsealed(draft) : draft)));
+    await context.producer.check(drafts.map((draft) => (here.has(draft) ? unsealed(draft) : draft)));
     return async () => {
       const stored = drafts.filter((draft) => !here.has(draft));
-      const receipts = [...(await home.producer.add(driver, stored))];
+      const receipts = [...(await context.producer.add(driver, stored))];
       return async () => {
         const errors: unknown[] = [];
         const ids: string[] = [];
@@ -87,7 +87,7 @@ export class JobAdder implements Producer {
   }
 
   async #store(drafts: readonly JobDraft[], options?: { readonly alone: boolean }): Promise<readonly string[]> {
-    const receipts = await this.#options.home.producer.add(this.#options.driver, drafts, options);
+    const receipts = await this.#options.context.producer.add(this.#options.driver, drafts, options);
     await this.#workInline(drafts);
     return receipts.map(idOf);
   }
@@ -102,20 +102,20 @@ export class JobAdder implements Producer {
   }
 
   #shouldQueue({ name, queue }: JobDraft): ((payload: unknown) => boolean) | undefined {
-    const definition = this.#options.home.registry.definition(name, queue);
+    const definition = this.#options.context.registry.definition(name, queue);
     return definition?.shouldQueue?.bind(definition);
   }
 
   #draft(job: JobRequest, from: JobRecord): JobDraft {
     const { name, payload, queue, ...options } = fields(job, "job");
-    const usual = this.#options.home.registry.definition(name)?.queue;
+    const usual = this.#options.context.registry.definition(name)?.queue;
     return { queue: queue ?? usual ?? from.queue, name, payload, options };
   }
 
   /** As one that is stored, a job of an id that its adder gave runs once. */
   async #runHere(draft: JobDraft): Promise<string> {
-    const { home, driver } = this.#options;
-    const job = home.producer.resolve(draft, home.registry.definition(draft.name, draft.queue));
+    const { context, driver } = this.#options;
+    const job = context.producer.resolve(draft, context.registry.definition(draft.name, draft.queue));
     const { queue, id } = job;
     if (id === undefined) return this.#run(draft, job);
     const known = ranHere.get(driver) ?? new Set();
@@ -134,17 +134,17 @@ export class JobAdder implements Producer {
   }
 
   async #run(draft: JobDraft, job: NewJob): Promise<string> {
-    const { home, driver, events, ctx, producer = this } = this.#options;
-    const { id, releasedMs } = await runHere(job, { home, events, producer, ctx: ctx?.() ?? home.ctx });
+    const { context, driver, events, ctx, producer = this } = this.#options;
+    const { id, releasedMs } = await runImmediately(job, { context, events, producer, ctx: ctx?.() ?? context.ctx });
     if (releasedMs === undefined) return id;
     const options = { ...draft.options, id, availableAt: undefined, delay: releasedMs };
-    await home.producer.add(driver, [{ ...draft, options }]);
+    await context.producer.add(driver, [{ ...draft, options }]);
     return id;
   }
 
   async #workInline(drafts: readonly JobDraft[]): Promise<void> {
-    const { driver, drain, home } = this.#options;
+    const { driver, drain, context } = this.#options;
     const work = inlineOf(driver);
-    if (work && drafts.some(({ queue }) => home.registry.names(queue).length > 0)) await work(drain);
+    if (work && drafts.some(({ queue }) => context.registry.names(queue).length > 0)) await work(drain);
   }
 }

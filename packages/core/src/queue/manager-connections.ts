@@ -10,10 +10,10 @@ import type { Slots } from "../worker/claims.ts";
 import type { Producer, WorkerEvents, WorkerOptions } from "../worker/options-and-events.ts";
 import type { PlacedJob, Placement } from "./manager-placement.ts";
 import { QueueConnection } from "./queue-connection.ts";
-import type { QueueHome } from "./queue-context.ts";
+import type { QueueContext } from "./queue-context.ts";
 
 export interface ConnectionsOptions {
-  readonly home: QueueHome;
+  readonly context: QueueContext;
   readonly placement: Placement;
   /** Where the events of all workers go. */
   readonly events: Emitter<WorkerEvents>;
@@ -52,11 +52,11 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
       throw new QuaysideError("conflict", `There is a connection named ${JSON.stringify(name)} already.`, { name });
     checkName(name, "connection");
     checkDriver(driver, `Connection ${JSON.stringify(name)}`);
-    const { home, events, placement, slots, worker, defaultQueue, drain } = this.#options;
-    const { clock, random, ctx, metrics, telemetry } = home;
+    const { context, events, placement, slots, worker, defaultQueue, drain } = this.#options;
+    const { clock, random, ctx, metrics, telemetry } = context;
     const { prefetch, lease, name: label, budget, sleep, alarm, connectivity } = worker;
     const connection = new QueueConnection<Jobs, Ctx>(name, driver, {
-      home,
+      context,
       events,
       producer: this.#producerOf(name),
       defaultQueue,
@@ -101,21 +101,22 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
   async enqueue(placed: readonly PlacedJob[]): Promise<readonly string[]> {
     const names = new Set(placed.map(({ connection }) => connection));
     const parts = [...names].map((name) => ({
-      adder: this.get(name).adder,
+      submitter: this.get(name).submitter,
       places: placed.flatMap(({ connection }, index) => (connection === name ? [index] : [])),
     }));
-    if (parts.length < 2) return parts[0]?.adder.add(placed) ?? [];
+    if (parts.length < 2) return parts[0]?.submitter.add(placed) ?? [];
     const draftAt = (index: number) => ({ ...(placed[index] as PlacedJob), at: `jobs[${index}]` });
     // All that can be known to be wrong is found before the first connection has stored anything.
     const planned = await Promise.all(
-      parts.map(async ({ adder, places }) => ({ places, store: await adder.plan(places.map(draftAt)) })),
+      parts.map(async ({ submitter, places }) => ({ places, store: await submitter.plan(places.map(draftAt)) })),
     );
-    const stored: { readonly places: readonly number[]; readonly runHere: () => Promise<readonly string[]> }[] = [];
-    for (const { places, store } of planned) stored.push({ places, runHere: await store() });
+    const stored: { readonly places: readonly number[]; readonly runImmediately: () => Promise<readonly string[]> }[] =
+      [];
+    for (const { places, store } of planned) stored.push({ places, runImmediately: await store() });
     const ids = new Array<string>(placed.length);
     const ended = await Promise.allSettled(
-      stored.map(async ({ places, runHere }) => {
-        const own = await runHere();
+      stored.map(async ({ places, runImmediately }) => {
+        const own = await runImmediately();
         for (const [index, place] of places.entries()) ids[place] = own[index] as string;
       }),
     );

@@ -16,7 +16,7 @@ export function prepareNow<Jobs extends JobMap>(
   jobs: readonly JobToAdd<Jobs>[],
 ): readonly NewJob[] {
   // Brackets, because it is none of the queue's own methods: a page that never adds in this way does not load it.
-  const { registry, producer } = queue["home"];
+  const { registry, producer } = queue["context"];
   return eachJob(jobs, ({ name, payload, ...options }) => {
     registry.check(name);
     const prepared = producer.prepare({ queue: queue.name, name, payload, options });
@@ -33,7 +33,7 @@ export function prepareNow<Jobs extends JobMap>(
 
 /** Whether a job that is added to this queue is stored with its payload encrypted. @throws {QuaysideError} what `addJobs` throws. */
 export async function isEncrypted<Jobs extends JobMap>(queue: Queue<Jobs>, job: JobToAdd<Jobs>): Promise<boolean> {
-  const { registry, producer } = queue["home"];
+  const { registry, producer } = queue["context"];
   const { name, payload, ...options } = job;
   if (registry.definition(name, queue.name)?.shouldQueue?.(payload) === false) return false;
   return (await producer.prepare({ queue: queue.name, name, payload, options })).sealed === true;

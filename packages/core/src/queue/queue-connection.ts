@@ -6,12 +6,12 @@ import { reportUnheard } from "../job/report-error.ts";
 import type { Producer, WorkerOptions, WorkerQueue } from "../worker/options-and-events.ts";
 import { WORKER_EVENTS, type WorkerEvents } from "../worker/options-and-events.ts";
 import { Worker } from "../worker/worker.ts";
-import { JobAdder } from "./job-submitter.ts";
+import { JobSubmitter } from "./job-submitter.ts";
 import { MANAGED, Queue } from "./queue.ts";
-import type { QueueHome } from "./queue-context.ts";
+import type { QueueContext } from "./queue-context.ts";
 
 export interface QueueConnectionOptions {
-  readonly home: QueueHome;
+  readonly context: QueueContext;
   readonly events: Emitter<WorkerEvents>;
   readonly producer: Producer;
   readonly defaultQueue: () => string;
@@ -28,7 +28,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
   /** @internal */
   readonly worker: Worker;
   /** @internal */
-  readonly adder: JobAdder;
+  readonly submitter: JobSubmitter;
   readonly #options: QueueConnectionOptions;
   readonly #queues = new Map<string, Queue<Jobs, Ctx>>();
   /** The worker goes through this list at every claim. */
@@ -36,12 +36,12 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
 
   /** @internal A manager makes these: see `addConnection`. */
   constructor(name: string, driver: Driver, options: QueueConnectionOptions) {
-    const { home, producer, drain } = options;
+    const { context, producer, drain } = options;
     this.name = name;
     this.driver = driver;
     this.#options = options;
     const events = this.#forward(options.events);
-    this.adder = new JobAdder({ home, driver, events, drain, producer });
+    this.submitter = new JobSubmitter({ context, driver, events, drain, producer });
     this.worker = new Worker(driver, { ...options.worker, events, producer, queues: this.#worked });
   }
 
@@ -58,8 +58,8 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
   queue(name: string = this.defaultQueue): Queue<Jobs, Ctx> {
     const known = this.#queues.get(name);
     if (known) return known;
-    const { home, producer } = this.#options;
-    const managed = { home, producer, adder: this.adder, wake: () => this.work(name) };
+    const { context, producer } = this.#options;
+    const managed = { context, producer, submitter: this.submitter, wake: () => this.work(name) };
     const queue = new Queue<Jobs, Ctx>(name, this.driver, { [MANAGED]: managed });
     this.#queues.set(name, queue);
     return queue;

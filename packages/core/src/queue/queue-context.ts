@@ -6,7 +6,7 @@ import { definitionsOf, type JobMap } from "../job/job-map.ts";
 import type { JobDefaults } from "../job/job-options.ts";
 import { EVERY_OPTION } from "../plugins/every-option.ts";
 import type { Encryption } from "./encryption.ts";
-import { JobProducer } from "./job-preparer.ts";
+import { JobPreparer } from "./job-preparer.ts";
 import { JobRegistry } from "./job-registry.ts";
 import { JobRunner } from "./job-runner.ts";
 import { Metrics } from "./metrics.ts";
@@ -33,21 +33,21 @@ export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object 
 }
 
 /** What the queues of a manager share, and a queue by itself has alone. */
-export interface QueueHome {
+export interface QueueContext {
   readonly clock: Clock;
   readonly random: (() => number) | undefined;
   readonly ctx: object | undefined;
   readonly telemetry: Telemetry | undefined;
   readonly registry: JobRegistry;
-  readonly producer: JobProducer;
+  readonly producer: JobPreparer;
   readonly runner: JobRunner;
   readonly metrics: Metrics;
 }
 
-export function makeHome<Jobs extends JobMap, Ctx extends object>(
+export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   options: SharedOptions<Jobs, Ctx>,
   defaultsOf: (queue: string) => JobDefaults | undefined = () => options.defaults,
-): QueueHome {
+): QueueContext {
   const { clock = systemClock, random, ctx, telemetry, encryption } = options;
   able(clock, "clock", "now");
   const middleware = callables(options.middleware ?? [], "middleware") as readonly Middleware[];
@@ -61,7 +61,7 @@ export function makeHome<Jobs extends JobMap, Ctx extends object>(
     ctx,
     telemetry,
     registry,
-    producer: new JobProducer({
+    producer: new JobPreparer({
       registry,
       clock,
       parsers: EVERY_OPTION,

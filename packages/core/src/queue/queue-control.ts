@@ -15,7 +15,7 @@ import type { NewJob } from "../job/new-job.ts";
 import { type RecurrenceOption, resolveRecurrence } from "../job/recurrence.ts";
 import { STATES } from "../job/transitions.ts";
 import type { QueueMetrics } from "./metrics.ts";
-import type { QueueHome } from "./queue-context.ts";
+import type { QueueContext } from "./queue-context.ts";
 import { type WaitOptions, waitFor } from "./wait-for.ts";
 
 /** Which jobs; all conditions hold together. */
@@ -56,19 +56,19 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   readonly name: string;
   readonly driver: Driver;
   /** @internal */
-  protected readonly home: QueueHome;
+  protected readonly context: QueueContext;
 
   /** @internal `new Queue` makes one. */
-  protected constructor(name: string, driver: Driver, home: QueueHome) {
+  protected constructor(name: string, driver: Driver, context: QueueContext) {
     this.name = checkName(name, "queue name");
     this.driver = checkDriver(driver, `Queue ${JSON.stringify(name)}`);
-    this.home = home;
+    this.context = context;
   }
 
   /** The job as it stands; undefined when there is none, or it has ended and was not kept. */
   async get<Name extends JobName<Jobs>>(id: string): Promise<JobRecord<PayloadOf<Jobs, Name>> | undefined> {
     const job = await this.driver.get(this.name, checkId(id));
-    return job && (this.home.runner.readable(job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
+    return job && (this.context.runner.readable(job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
   }
 
   /**
@@ -79,7 +79,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     const { tags } = fields(query, "query", ["state", "tags", "limit", "cursor", "positions"]);
     if (tags !== undefined) checkTags(tags);
     const page = await this.driver.list({ ...query, queue: this.name });
-    return { ...page, jobs: await Promise.all(page.jobs.map((job) => this.home.runner.readable(job))) };
+    return { ...page, jobs: await Promise.all(page.jobs.map((job) => this.context.runner.readable(job))) };
   }
 
   counts(): Promise<JobCounts> {
@@ -98,7 +98,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
 
   /** What the workers of this object have done since it was made. */
   metrics(): QueueMetrics {
-    return this.home.metrics.read(this.name);
+    return this.context.metrics.read(this.name);
   }
 
   /**
@@ -114,8 +114,8 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     checkId(id);
     fields(options, "options", ["timeout", "signal"]);
     const { driver, name: queue } = this;
-    const read = (job: JobRecord) => this.home.runner.ended(job);
-    return waitFor({ ...options, driver, clock: this.home.clock, queue, id, read }) as Promise<ResultOf<Jobs, Name>>;
+    const read = (job: JobRecord) => this.context.runner.ended(job);
+    return waitFor({ ...options, driver, clock: this.context.clock, queue, id, read }) as Promise<ResultOf<Jobs, Name>>;
   }
 
   /** Ends a waiting job as `cancelled`; asks a running one to stop. `affected: 0` when it had ended already. */
@@ -221,8 +221,8 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
     for (const option in options)
       if (SET_BY_RECURRENCE.has(option))
         throw refused(option, "is set by the recurrence", options[option as keyof RecurringOptions]);
-    this.home.registry.check(name);
-    const job = await this.home.producer.prepare({ queue: this.name, name, payload, options });
+    this.context.registry.check(name);
+    const job = await this.context.producer.prepare({ queue: this.name, name, payload, options });
     const before = job.sealed && (await this.#sameSealed(key, job.name, payload));
     await this.#command({ type: "schedule", key, rule, job: before ? { ...job, ...before } : job });
   }
@@ -250,7 +250,7 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   }
 
   #payloadOf(schedule: Schedule): Promise<Json> {
-    return this.home.runner.payload({ ...schedule, id: "" }).catch(() => schedule.payload) as Promise<Json>;
+    return this.context.runner.payload({ ...schedule, id: "" }).catch(() => schedule.payload) as Promise<Json>;
   }
 
   /** Calls back after something in this queue changed, here or in another tab. Returns the function that stops it. */
@@ -270,10 +270,10 @@ export class QueueControl<Jobs extends JobMap = Record<string, unknown>> {
   async #newPayload(id: string, payload: unknown): Promise<Pick<NewJob, "payload" | "sealed">> {
     const job = await this.driver.get(this.name, id);
     if (!job) throw new QuaysideError("job_not_found", `There is no job ${id} in queue ${this.name}.`, { id });
-    const encrypted = job.sealed ?? (await this.home.runner.payload(job)) !== job.payload;
+    const encrypted = job.sealed ?? (await this.context.runner.payload(job)) !== job.payload;
     // With its dedupe key, as when it was added: a payload that may become another job's is not bound to its id.
     const options = { id, encrypted, ...(job.dedupe && { dedupe: { key: job.dedupe.key } }) };
-    const next = await this.home.producer.prepare({ queue: this.name, name: job.name, payload, options });
+    const next = await this.context.producer.prepare({ queue: this.name, name: job.name, payload, options });
     return { payload: next.payload, ...(next.sealed && { sealed: next.sealed }) };
   }
 }

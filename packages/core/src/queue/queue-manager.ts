@@ -30,7 +30,7 @@ import { Placement } from "./manager-placement.ts";
 import { ManagedWorkers } from "./manager-workers.ts";
 import type { Queue } from "./queue.ts";
 import type { QueueConnection } from "./queue-connection.ts";
-import { makeHome, type QueueHome } from "./queue-context.ts";
+import { makeQueueContext, type QueueContext } from "./queue-context.ts";
 
 /**
  * Many queues, one pool of room for handlers. Each connection (driver) has one worker over all of its queues; together
@@ -53,7 +53,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   readonly #maxJobs: number;
   /** Shared by the workers of all connections. */
   readonly #budget = { left: 0, asked: 0, spent: () => void this.stop() };
-  readonly #home: QueueHome;
+  readonly #context: QueueContext;
   readonly #placement: Placement;
   readonly #classes: ClassRegistry;
   readonly #events = new Emitter<WorkerEvents>();
@@ -69,19 +69,22 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       if (settings?.concurrency !== undefined) integer(settings.concurrency, 1, LIMITS.claim, "concurrency");
     }
     this.#placement = new Placement({
-      registry: () => this.#home.registry,
+      registry: () => this.#context.registry,
       queues,
       defaultQueue: () => this.defaultQueue,
       defaultConnection: () => this.defaultConnection,
     });
-    this.#home = makeHome(options, (queue) => ({ ...defaults, ...this.#placement.settings(queue).defaults }));
-    this.#classes = new ClassRegistry(this.#home.registry, this);
+    this.#context = makeQueueContext(options, (queue) => ({
+      ...defaults,
+      ...this.#placement.settings(queue).defaults,
+    }));
+    this.#classes = new ClassRegistry(this.#context.registry, this);
     this.#maxJobs =
       options.maxJobs === undefined
         ? Number.POSITIVE_INFINITY
         : integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
     this.#connections = new Connections({
-      home: this.#home,
+      context: this.#context,
       placement: this.#placement,
       events: this.#events,
       slots: new Slots(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency")),
@@ -93,7 +96,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       connections: this.#connections,
       placement: this.#placement,
       keep,
-      clock: this.#home.clock,
+      clock: this.#context.clock,
       report: (error) => this.#events.fault(error),
       begin: () => {
         this.#budget.left = this.#maxJobs;
@@ -154,7 +157,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     const { name, ...definition } = fields(registration, "registration");
     checkName(name, "job name");
     checkDefinition(name, definition as unknown as JobDefinition);
-    const off = this.#home.registry.define(name, definition as unknown as JobDefinition);
+    const off = this.#context.registry.define(name, definition as unknown as JobDefinition);
     this.#workers.work();
     return off;
   }
@@ -171,7 +174,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   /** Whether a job class, a registered job or the job map has this name. */
   has(name: string): boolean {
-    return this.#home.registry.has(name);
+    return this.#context.registry.has(name);
   }
 
   /** The job class of a name. */
@@ -276,7 +279,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   // Looking
 
   metrics(): ManagerMetrics {
-    return readManagerMetrics(this.#home.metrics);
+    return readManagerMetrics(this.#context.metrics);
   }
 
   size(queue?: string): Promise<number> {

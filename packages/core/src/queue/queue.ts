@@ -20,8 +20,8 @@ import { Worker } from "../worker/worker.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
 import { JobBuilder } from "./job-builder.ts";
 import { eachJob } from "./job-preparer.ts";
-import { JobAdder } from "./job-submitter.ts";
-import { makeHome, type QueueHome, type SharedOptions } from "./queue-context.ts";
+import { JobSubmitter } from "./job-submitter.ts";
+import { makeQueueContext, type QueueContext, type SharedOptions } from "./queue-context.ts";
 import { QueueControl } from "./queue-control.ts";
 
 export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
@@ -31,10 +31,10 @@ export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object =
 export const MANAGED: unique symbol = Symbol("quayside.managed");
 
 interface ManagedQueue {
-  readonly home: QueueHome;
+  readonly context: QueueContext;
   /** What `ctx.enqueue` does for this queue's handlers. */
   readonly producer: Producer;
-  readonly adder: JobAdder;
+  readonly submitter: JobSubmitter;
   /** Called when a handler was added. */
   readonly wake: () => void;
 }
@@ -80,7 +80,7 @@ export class Queue<
 > extends QueueControl<Jobs> {
   readonly #managed: ManagedQueue | undefined;
   readonly #events = new Emitter<WorkerEvents>();
-  readonly #adder: JobAdder;
+  readonly #submitter: JobSubmitter;
   readonly #producer: Producer;
   #worker: Worker | undefined;
   /** The `ctx` of its worker's handlers; jobs that run where they are added get it, too. */
@@ -93,19 +93,19 @@ export class Queue<
   /** @internal A manager makes its queues so. */
   constructor(name: string, driver: Driver, options: ManagedOptions<Jobs, Ctx>);
   constructor(name: string, driver: Driver, options: ManagedOptions<Jobs, Ctx> = {}) {
-    super(name, driver, fields(options, "options")[MANAGED]?.home ?? makeHome(options));
+    super(name, driver, fields(options, "options")[MANAGED]?.context ?? makeQueueContext(options));
     const managed = options[MANAGED];
     this.#managed = managed;
-    this.#adder =
-      managed?.adder ??
-      new JobAdder({
-        home: this.home,
+    this.#submitter =
+      managed?.submitter ??
+      new JobSubmitter({
+        context: this.context,
         driver,
         events: this.#events,
         ctx: () => this.#ctx,
         drain: () => this.drain(),
       });
-    this.#producer = managed?.producer ?? this.#adder;
+    this.#producer = managed?.producer ?? this.#submitter;
   }
 
   /**
@@ -121,8 +121,8 @@ export class Queue<
   ): Promise<string> {
     // Not an asynchronous function, for it would make each add another promise and three more turns.
     try {
-      this.home.registry.check(name);
-      return this.#adder.addOne({ queue: this.name, name, payload, options });
+      this.context.registry.check(name);
+      return this.#submitter.addOne({ queue: this.name, name, payload, options });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -134,10 +134,10 @@ export class Queue<
    */
   async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly string[]> {
     const drafts = eachJob(jobs, ({ name, payload, ...options }) => {
-      this.home.registry.check(name);
+      this.context.registry.check(name);
       return { queue: this.name, name, payload, options };
     });
-    return this.#adder.add(drafts);
+    return this.#submitter.add(drafts);
   }
 
   /**
@@ -152,8 +152,8 @@ export class Queue<
    */
   async addFlow(flow: FlowJob<Jobs>): Promise<FlowIds> {
     const { drafts, read } = flattenFlow(flow, this.name);
-    for (const { name, queue } of drafts) if (queue === this.name) this.home.registry.check(name);
-    return read(await this.#adder.addTogether(drafts));
+    for (const { name, queue } of drafts) if (queue === this.name) this.context.registry.check(name);
+    return read(await this.#submitter.addTogether(drafts));
   }
 
   /**
@@ -190,7 +190,7 @@ export class Queue<
 
   /** Runs around every job of this queue, inside the middleware given before. Returns the function that takes it out. */
   use(middleware: Middleware<Ctx>): () => void {
-    return this.home.runner.use(this.name, callable(middleware, "middleware") as Middleware);
+    return this.context.runner.use(this.name, callable(middleware, "middleware") as Middleware);
   }
 
   /**
@@ -206,7 +206,7 @@ export class Queue<
     const isHandler = typeof event === "string" && event.startsWith("job:");
     checkListener(event, listener, isHandler);
     if (isHandler) {
-      const off = this.home.registry.addHandler(event.slice(4), listener as Handler, this.name);
+      const off = this.context.registry.addHandler(event.slice(4), listener as Handler, this.name);
       this.#worker?.wake();
       this.#managed?.wake();
       return off;
@@ -248,7 +248,7 @@ export class Queue<
 
   /** How a worker works this queue: for a `Worker` of one's own over several queues. */
   asWorkerQueue(concurrency?: number): WorkerQueue {
-    const { registry, runner } = this.home;
+    const { registry, runner } = this.context;
     return {
       name: this.name,
       concurrency,
@@ -272,8 +272,8 @@ export class Queue<
   }
 
   #makeWorker({ ctx, ...options }: RunOptions<Ctx>): Worker {
-    const { clock, random, metrics, telemetry } = this.home;
-    this.#ctx = { ...this.home.ctx, ...ctx };
+    const { clock, random, metrics, telemetry } = this.context;
+    this.#ctx = { ...this.context.ctx, ...ctx };
     this.#slots.resize(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency"));
     return new Worker(this.driver, {
       ...options,

@@ -5,10 +5,10 @@ import type { JobRecord } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { Attempt } from "../worker/attempt.ts";
 import { type Producer, Reporter, type Settled, type WorkerEvents } from "../worker/options-and-events.ts";
-import type { QueueHome } from "./queue-context.ts";
+import type { QueueContext } from "./queue-context.ts";
 
 interface RunHere {
-  readonly home: QueueHome;
+  readonly context: QueueContext;
   readonly events: Emitter<WorkerEvents>;
   readonly producer: Producer;
   /** Merged into the handler's `ctx`. */
@@ -22,8 +22,8 @@ type RanHere = { readonly id: string; readonly releasedMs?: number };
  * Runs a job that is not to be queued (`shouldQueue`), once, as a worker would: middleware, timeout, events and
  * `onFailed`. @throws what its attempt threw.
  */
-export async function runHere(job: NewJob, { home, events, producer, ctx }: RunHere): Promise<RanHere> {
-  const { clock, random = Math.random, runner, metrics } = home;
+export async function runImmediately(job: NewJob, { context, events, producer, ctx }: RunHere): Promise<RanHere> {
+  const { clock, random = Math.random, runner, metrics } = context;
   const record = recordOf(job, clock.now());
   const { id } = record;
   let onFailed: Promise<void> | undefined;

@@ -128,7 +128,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     } catch (error) {
       await this.#storeLost(error, ended);
     }
-    this.#turned = this.#options.clock.turn();
+    this.#turned = this.#options.clock.nextTask();
   }
 
   #apply(reply: ExchangeReply, ended: readonly Settled[], starting: readonly ClaimedJob[], claim: Claim): void {

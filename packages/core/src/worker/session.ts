@@ -1,11 +1,11 @@
-import type { Driver, Enlistment, Shift } from "../engine/driver.ts";
+import type { Driver, Registration, WorkerSession } from "../engine/driver.ts";
 import type { Change } from "../engine/store.ts";
 import { ExchangeClient, type ExchangeClientOptions } from "./exchange-client.ts";
 
 const KEY_LENGTH = 16;
 
 /** Where the driver has no lock for workers: a worker that is silent for its lease is gone. */
-const NO_LOCK: Enlistment = { liveness: "time", leave() {} };
+const NO_LOCK: Registration = { liveness: "time", leave() {} };
 
 export interface SessionOptions extends ExchangeClientOptions {
   readonly driver: Driver;
@@ -33,7 +33,7 @@ interface SessionLoop {
  * identity of its own, as another worker has: a key, a lock, and exchanges numbered from 1. Nothing of one session
  * continues in the next.
  */
-export class Session implements Shift {
+export class Session implements WorkerSession {
   /** The key of the last session; empty before the first. */
   id = "";
   /** Whether the worker works whichever tab leads: a call waits for it. */
@@ -47,7 +47,7 @@ export class Session implements Shift {
   #opening = false;
   #lock = NO_LOCK;
   #unwatch: () => void = () => {};
-  #unattend: () => void = () => {};
+  #unwatchActive: () => void = () => {};
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -62,7 +62,7 @@ export class Session implements Shift {
     this.urgent = urgent;
     this.#beginning = undefined;
     this.#opening = true;
-    this.#attend();
+    this.#onActiveChange();
     this.#opening = false;
     await this.#beginning;
   }
@@ -71,8 +71,8 @@ export class Session implements Shift {
   async urge(): Promise<void> {
     if (this.#current || !this.#options.wanted()) return;
     this.urgent = true;
-    this.#unattend();
-    this.#attend();
+    this.#unwatchActive();
+    this.#onActiveChange();
     await this.#beginning;
   }
 
@@ -80,9 +80,9 @@ export class Session implements Shift {
   async calm(): Promise<void> {
     if (!this.urgent || !this.#options.wanted()) return;
     this.urgent = false;
-    this.#unattend();
+    this.#unwatchActive();
     await this.end();
-    if (this.#options.wanted()) this.#attend();
+    if (this.#options.wanted()) this.#onActiveChange();
   }
 
   /** Registers the worker under a new key. Undefined when the session is over by then. */
@@ -111,12 +111,12 @@ export class Session implements Shift {
   /** Gives up the lock and asks for no more sessions. */
   leave(): void {
     this.#current = undefined;
-    this.#unattend();
+    this.#unwatchActive();
     this.#unwatch();
     this.#unlock();
   }
 
-  /** See `Shift`, as the next two. */
+  /** See `WorkerSession`, as the next two. */
   begin(): void {
     this.#beginning = this.#begin();
     if (!this.#opening) this.#beginning.catch(this.#options.failed);
@@ -154,9 +154,9 @@ export class Session implements Shift {
     loop.wake();
   }
 
-  #attend(): void {
+  #onActiveChange(): void {
     const { driver } = this.#options;
-    if (driver.attend) this.#unattend = driver.attend(this);
+    if (driver.onActiveChange) this.#unwatchActive = driver.onActiveChange(this);
     else this.begin();
   }
 

@@ -23,7 +23,7 @@ import {
   type StoredSettings,
   scan,
   startingWith,
-  type Turn,
+  type Transaction,
 } from "@quayside/core/engine";
 
 /**
@@ -78,25 +78,25 @@ export type ShardAdded =
 export const NOT_HELD: EnqueueReceipt = { id: "", deduplicated: false };
 
 /** The groups that have live jobs in a shard, as far as anybody remembers: see `liveGroups`. */
-export type GroupsKnown = (turn: Turn, queue: string) => Program<Set<string>>;
+export type GroupsKnown = (tx: Transaction, queue: string) => Program<Set<string>>;
 
-export function* addToShard(turn: Turn, ask: ShardAdd, groups: GroupsKnown): Program<ShardAdded> {
+export function* addToShard(tx: Transaction, ask: ShardAdd, groups: GroupsKnown): Program<ShardAdded> {
   const { jobs, layout, units } = ask;
   const told: string[] = [];
-  for (const job of jobs) checkNames(turn.plugins, job);
+  for (const job of jobs) checkNames(tx.plugins, job);
   for (const queue of new Set([...(ask.queues ?? []), ...jobs.map((job) => job.queue)])) {
-    const answer = yield* agree(turn, queue, ask);
+    const answer = yield* agree(tx, queue, ask);
     if (answer === "told") told.push(queue);
     else if (answer) return answer;
   }
-  const work = units ? () => addHeld(turn, jobs, units, groups) : () => addJobs(turn, jobs);
-  const receipts = yield* runOnce(turn, jobs, ask.request, work, marksOf(layout.count, units && "held"));
+  const work = units ? () => addHeld(tx, jobs, units, groups) : () => addJobs(tx, jobs);
+  const receipts = yield* runOnce(tx, jobs, ask.request, work, marksOf(layout.count, units && "held"));
   return told.length > 0 ? { receipts, told } : { receipts };
 }
 
 /** Takes note of the layout and, where the queue is new here, of its settings; else says what is in the way. */
 function* agree(
-  turn: Turn,
+  tx: Transaction,
   queue: string,
   { layout: { count, previous, custom }, settings }: ShardAdd,
 ): Program<ShardAdded | "told" | undefined> {
@@ -107,10 +107,10 @@ function* agree(
   if (!known) {
     const given = settings?.[queue];
     if (!given) return { wants: [queue] };
-    const standing = yield* turn.settings(queue);
+    const standing = yield* tx.settings(queue);
     // What somebody has set here since is newer.
     const merged = { ...given, ...standing, ...(standing?.keep && { keep: { ...given.keep, ...standing.keep } }) };
-    if (Object.keys(given).length > 0) yield* turn.configure(queue, merged);
+    if (Object.keys(given).length > 0) yield* tx.configure(queue, merged);
   }
   const next = { count, ...(previous !== undefined && { previous }), ...(custom && { custom }) };
   yield* putCells(LAYOUTS, [[queue, next]]);
@@ -134,16 +134,16 @@ const marksOf = (count: number, part?: "held"): CellKind<Mark> =>
 
 /** What became of the part of a numbered request that a layout of `count` shards had put here; undefined: nothing yet. */
 export function* recallInShard(
-  turn: Turn,
+  tx: Transaction,
   jobs: readonly NewJob[],
   request: NumberedRequest,
   count: number,
 ): Program<readonly EnqueueReceipt[] | undefined> {
-  return (yield* findOutcome(turn, jobs, request, marksOf(count))).receipts;
+  return (yield* findOutcome(tx, jobs, request, marksOf(count))).receipts;
 }
 
 function* addHeld(
-  turn: Turn,
+  tx: Transaction,
   jobs: readonly NewJob[],
   units: readonly number[],
   groups: GroupsKnown,
@@ -151,29 +151,29 @@ function* addHeld(
   const held = new Set<number>();
   for (const [index, job] of jobs.entries()) {
     const unit = units[index] as number;
-    if (!held.has(unit) && (yield* isHeld(turn, job, groups))) held.add(unit);
+    if (!held.has(unit) && (yield* isHeld(tx, job, groups))) held.add(unit);
   }
   const here = [...jobs.keys()].filter((index) => held.has(units[index] as number));
   const receipts = yield* addJobs(
-    turn,
+    tx,
     here.map((index) => jobs[index] as NewJob),
   );
   for (const index of here) {
     const { queue, group } = jobs[index] as NewJob;
-    if (group) (yield* groups(turn, queue)).add(group.key);
+    if (group) (yield* groups(tx, queue)).add(group.key);
   }
   const all = jobs.map(() => NOT_HELD);
   for (const [at, index] of here.entries()) all[index] = receipts[at] as EnqueueReceipt;
   return all;
 }
 
-function* isHeld(turn: Turn, { queue, id, dedupe, group }: NewJob, groups: GroupsKnown): Program<boolean> {
+function* isHeld(tx: Transaction, { queue, id, dedupe, group }: NewJob, groups: GroupsKnown): Program<boolean> {
   if (id !== undefined && (yield* locate(queue, [id]))[0]) return true;
   if (dedupe) {
     const [record] = yield* get("dedupe", [dedupeKey(queue, dedupe.key)]);
-    if (record && isTaken(record, turn.now)) return true;
+    if (record && isTaken(record, tx.now)) return true;
   }
-  return group !== undefined && (yield* groups(turn, queue)).has(group.key);
+  return group !== undefined && (yield* groups(tx, queue)).has(group.key);
 }
 
 /** Records that one step of the look for live groups reads. */
@@ -201,8 +201,8 @@ export function* liveGroups(queue: string): Program<Set<string>> {
 }
 
 /** What the shards that a queue grows into take over. */
-export function* shardSettings(turn: Turn, queue: string): Program<ShardStanding> {
-  const { blockedNames: _, ...settings } = yield* turn.settings(queue);
+export function* shardSettings(tx: Transaction, queue: string): Program<ShardStanding> {
+  const { blockedNames: _, ...settings } = yield* tx.settings(queue);
   const layout = yield* getCell(LAYOUTS, queue);
   if (layout) return { ...settings, count: layout.count, ...(layout.previous && { previous: layout.previous }) };
   for (const lane of [startingWith("ready", readyLane(queue)), blockedLanes(queue)])

@@ -1,5 +1,5 @@
 import { QuaysideError } from "@quayside/core";
-import type { NewJob, Program, Turn } from "@quayside/core/engine";
+import type { NewJob, Program, Transaction } from "@quayside/core/engine";
 import type { ShardVerbs } from "../queue-rpc.ts";
 import { spendQuota } from "../quota.ts";
 import { addToShard, liveGroups, recallInShard, shardSettings, unrouted } from "./in-store.ts";
@@ -8,7 +8,7 @@ import { homeOfId, keysOf, namesNoShard, shardOfKey } from "./route.ts";
 /** How long it is taken for granted that a group which had jobs here still has some: a look reads the whole line. */
 const GROUPS_FRESH_MS = 10_000;
 
-type Run = <T>(body: (turn: Turn) => Program<T>) => Promise<T>;
+type Run = <T>(body: (tx: Transaction) => Program<T>) => Promise<T>;
 type Verbs = {
   readonly [Verb in keyof ShardVerbs]: (ask: ShardVerbs[Verb]["ask"]) => Promise<ShardVerbs[Verb]["answer"]>;
 };
@@ -35,13 +35,13 @@ export class ObjectShard {
     this.#run = run;
     this.#verbs = {
       add: (ask) => this.#add(ask),
-      recall: ({ jobs, request, count }) => run((turn) => recallInShard(turn, jobs, request, count)),
+      recall: ({ jobs, request, count }) => run((tx) => recallInShard(tx, jobs, request, count)),
       spend: async ({ queues, request, quota }) => {
-        const { refused } = await run((turn) => spendQuota(turn, queues, request, quota));
+        const { refused } = await run((tx) => spendQuota(tx, queues, request, quota));
         if (refused) throw refused;
         return {};
       },
-      settings: ({ queue }) => run((turn) => shardSettings(turn, queue)),
+      settings: ({ queue }) => run((tx) => shardSettings(tx, queue)),
     };
   }
 
@@ -81,14 +81,14 @@ export class ObjectShard {
     this.#checkNumber(ask.shard);
     const { count } = ask.layout;
     const looked = new Map<string, GroupsSeen>();
-    const groups = function* (this: ObjectShard, turn: Turn, queue: string): Program<Set<string>> {
+    const groups = function* (this: ObjectShard, tx: Transaction, queue: string): Program<Set<string>> {
       const seen = looked.get(queue) ?? this.#groups.get(queue);
-      if (seen?.count === count && Math.abs(turn.now - seen.at) < GROUPS_FRESH_MS) return seen.live;
+      if (seen?.count === count && Math.abs(tx.now - seen.at) < GROUPS_FRESH_MS) return seen.live;
       const live = yield* liveGroups(queue);
-      looked.set(queue, { at: turn.now, count, live });
+      looked.set(queue, { at: tx.now, count, live });
       return live;
     }.bind(this);
-    const answer = await this.#run((turn) => addToShard(turn, ask, groups));
+    const answer = await this.#run((tx) => addToShard(tx, ask, groups));
     // After the commit (R3): until the layout stands here, others may still add new groups.
     for (const [queue, seen] of looked) this.#groups.set(queue, seen);
     return answer;

@@ -15,7 +15,7 @@ async function tells(
     if (queue === QUEUE) told.add(kind);
   });
   await act();
-  for (let turn = 0; turn < 1_000 && !kinds.every((kind) => told.has(kind)); turn++) {
+  for (let round = 0; round < 1_000 && !kinds.every((kind) => told.has(kind)); round++) {
     await counts();
     await advance(100);
   }

@@ -167,7 +167,7 @@ export function programCases(check: StoreCase, expect: TestRunner["expect"]): vo
     async (store, { another }) => {
       const other = await another();
       const answers = await Promise.all(
-        Array.from({ length: 200 }, (_, turn) => (turn % 2 ? store : other).transact(() => increment("a"))),
+        Array.from({ length: 200 }, (_, tx) => (tx % 2 ? store : other).transact(() => increment("a"))),
       );
       expect([...answers].sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
       expect(await readAll(other, "leases")).toEqual([lease("a", 200)]);
@@ -176,9 +176,9 @@ export function programCases(check: StoreCase, expect: TestRunner["expect"]): vo
 
   check("is seen by the next of another store object as soon as it resolves", async (store, { another }) => {
     const other = await another();
-    for (let turn = 1; turn <= 10; turn++) {
+    for (let round = 1; round <= 10; round++) {
       await store.transact(() => increment("a"));
-      expect(await readAll(other, "leases")).toEqual([lease("a", turn)]);
+      expect(await readAll(other, "leases")).toEqual([lease("a", round)]);
     }
   });
 
@@ -198,8 +198,8 @@ export function programCases(check: StoreCase, expect: TestRunner["expect"]): vo
   check("may take many steps", async (store) => {
     const sum = await store.transact(function* () {
       let total = 0;
-      for (let turn = 0; turn < 300; turn++) total += yield* increment("a");
-      for (let turn = 0; turn < 3_000; turn++) yield* put("leases", [lease("b", turn)]);
+      for (let round = 0; round < 300; round++) total += yield* increment("a");
+      for (let round = 0; round < 3_000; round++) yield* put("leases", [lease("b", round)]);
       return total;
     });
     expect(sum).toBe(45_150);

@@ -253,7 +253,7 @@ export const lifeCases = topic("life cycle", (it) => {
     mail.on("error", () => {});
     mail.on("job:email", async () => {
       most = Math.max(most, ++at);
-      for (let turn = 0; turn < 3; turn++) await Promise.resolve();
+      for (let round = 0; round < 3; round++) await Promise.resolve();
       at--;
     });
     for (let seed = 1; seed <= 12; seed++) {
@@ -292,7 +292,7 @@ export const lifeCases = topic("life cycle", (it) => {
     let most = 0;
     const run = async () => {
       most = Math.max(most, ++at);
-      for (let turn = 0; turn < 3; turn++) await Promise.resolve();
+      for (let round = 0; round < 3; round++) await Promise.resolve();
       at--;
     };
     const one = worker(driver, { concurrency: 3, queues: [{ name: mail.name, run }] });

@@ -225,7 +225,7 @@ export const networkCases = topic("network", (it) => {
     const { delayMs } = await first;
     const second = next(mail, "released");
     await advance(delayMs);
-    for (let turn = 0; probes < 2 && turn < 1_000; turn++) await mail.counts();
+    for (let round = 0; probes < 2 && round < 1_000; round++) await mail.counts();
     await advance(5_000);
     await second;
     expect((await mail.get(id))?.attempts).toBe(0);

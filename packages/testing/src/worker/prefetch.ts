@@ -149,7 +149,7 @@ export const prefetchCases = topic("prefetch", (it) => {
       if (payload !== 1) return;
       await told.opened;
       // Until the worker has heard the answer, too.
-      for (let turn = 0; turn < 20; turn++) await undefined;
+      for (let round = 0; round < 20; round++) await undefined;
     });
     await mail.addJobs(many(3));
     const idle = next(mail, "idle");
@@ -222,7 +222,7 @@ export const prefetchCases = topic("prefetch", (it) => {
     const ends: (() => Promise<void>)[] = [];
     const mail = queue({
       driver: wrap(driver, {
-        attend(shift) {
+        onActiveChange(shift) {
           ends.push(() => shift.end());
           shift.begin();
           return () => {};

@@ -1,10 +1,10 @@
 import type { Driver } from "@quayside/core";
-import type { Shift } from "@quayside/core/engine";
+import type { WorkerSession } from "@quayside/core/engine";
 import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
 
 /** A driver that has its worker begin and end when the case says so: from the start only with `begun`. */
 function steered(driver: Driver, { begun }: { readonly begun: boolean }) {
-  const shifts = new Set<Shift>();
+  const shifts = new Set<WorkerSession>();
   const locks: string[] = [];
   return {
     locks,
@@ -20,7 +20,7 @@ function steered(driver: Driver, { begun }: { readonly begun: boolean }) {
           },
         };
       },
-      attend(shift) {
+      onActiveChange(shift) {
         shifts.add(shift);
         if (begun) shift.begin();
         return () => shifts.delete(shift);
@@ -72,7 +72,7 @@ export const shiftCases = topic("shifts", (it) => {
       now: () => clock.now(),
       monotonic: () => clock.monotonic(),
       after: (ms: number, run: () => void) => clock.after(ms, run),
-      turn: () => turned.opened,
+      nextTask: () => turned.opened,
     };
     const mail = queue({ driver: tab.driver, clock: frozen });
     const active = next(mail, "active");
@@ -80,7 +80,7 @@ export const shiftCases = topic("shifts", (it) => {
     const id = await mail.addJob("email", null);
     await mail.run();
     await active;
-    for (let turn = 0; turn < 50; turn++) await undefined;
+    for (let round = 0; round < 50; round++) await undefined;
     await tab.end();
     expect(await mail.get(id)).toMatchObject({ state: "completed", result: "sent" });
     turned.open();
@@ -149,9 +149,9 @@ export const shiftCases = topic("shifts", (it) => {
     const one = worker(tab.driver, { queues: [{ name: QUEUE, run: (job) => ran.push(job.payload) }] });
     const keys = new Set<string>();
     await one.start();
-    for (let turn = 0; turn < 3; turn++) {
+    for (let round = 0; round < 3; round++) {
       const completed = next(one, "completed");
-      await queue().addJob("email", turn);
+      await queue().addJob("email", round);
       await completed;
       keys.add(one.id);
       await tab.end();
@@ -226,7 +226,7 @@ export const shiftCases = topic("shifts", (it) => {
     const before = spy.seen.length;
     tab.look();
     const completed = next(mail, "completed");
-    for (let turn = 0; spy.seen.length === before && turn < 1_000; turn++) await driver.counts(QUEUE);
+    for (let round = 0; spy.seen.length === before && round < 1_000; round++) await driver.counts(QUEUE);
     expect(spy.seen[before]?.request.claim.limit).toBe(0);
     finish(null);
     await completed;

@@ -140,8 +140,8 @@ export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
     nextWake: (queues) => driver.nextWake(queues),
     watch: (listener) => driver.watch(listener),
     enlist: async (worker) => (await driver.enlist?.(worker)) ?? { liveness: "time", leave() {} },
-    attend: (shift) => {
-      if (driver.attend) return driver.attend(shift);
+    onActiveChange: (shift) => {
+      if (driver.onActiveChange) return driver.onActiveChange(shift);
       shift.begin();
       return () => {};
     },
