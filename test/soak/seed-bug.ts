@@ -12,8 +12,8 @@ interface Bug {
 const BUGS: Readonly<Record<string, Bug>> = {
   "dropped settlement": {
     file: "core/src/engine/settle.ts",
-    text: "yield* end(turn, ends);\n  return",
-    instead: "yield* end(turn, ends.filter(() => Math.random() > 0.01));\n  return",
+    text: "yield* endJobs(tx, ends);\n  return",
+    instead: "yield* endJobs(tx, ends.filter(() => Math.random() > 0.01));\n  return",
   },
   "double claim": {
     file: "core/src/engine/due-jobs.ts",
