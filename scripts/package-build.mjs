@@ -17,6 +17,6 @@ export const packageBuild = ({ exports }) =>
     outputOptions: { sourcemapExcludeSources: true },
     platform: "neutral",
     target: "es2024",
-    dts: true,
+    dts: { sourcemap: true },
     deps: { neverBundle: [/^cloudflare:/] },
   });

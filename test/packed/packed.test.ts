@@ -60,7 +60,7 @@ describe("the packed packages", () => {
       const named = Object.values(each.manifest.exports).flatMap((conditions) => Object.values(conditions));
       const wanted = [...named.map((path) => path.slice(2)), "README.md", "CHANGELOG.md", "LICENSE"];
       expect(wanted.filter((path) => !files.has(path))).toEqual([]);
-      const maps = [...files].filter((path) => path.endsWith(".js.map"));
+      const maps = [...files].filter((path) => path.endsWith(".map"));
       expect(maps.length).toBeGreaterThan(10);
       const sources = maps.flatMap((path) => {
         const { sources } = JSON.parse(readFileSync(join(each.folder, path), "utf8")) as { sources: string[] };
