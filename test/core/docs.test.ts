@@ -128,3 +128,14 @@ describe.each([
     expect(missing).toEqual([]);
   });
 });
+
+it("docs/decisions/README.md lists every decision by its title", () => {
+  const titles = globSync("docs/decisions/[0-9]*.md", { cwd: root }).map((path) => {
+    const file = path.slice("docs/decisions/".length);
+    return `- [${file.slice(0, 3)}](${file}): ${read(path).split("\n", 1)[0]?.slice(2)}`;
+  });
+  const listed = read("docs/decisions/README.md")
+    .split("\n")
+    .filter((line) => line.startsWith("- "));
+  expect(listed).toEqual(titles.sort());
+});
