@@ -751,6 +751,12 @@ describe("attacks RPC: calls of a shard", () => {
     ["to spend without a quota", "invalid_option quota", "spend", { queues: ["mail"] }],
     ["to spend for a text", "invalid_option queues", "spend", { queues: "mail", quota }],
     ["to spend for null", "invalid_option queues[0]", "spend", { queues: [null], quota }],
+    [
+      "to spend for 25,000 queues",
+      "invalid_option queues",
+      "spend",
+      { queues: Array.from({ length: 25_000 }, String), quota: { ...quota, max: 100_000 } },
+    ],
     ["to spend a quota of nothing", "invalid_option quota.subject", "spend", { queues: ["mail"], quota: {} }],
     ["settings of a number", "invalid_option queue", "settings", { queue: 5 }],
     ["settings of nothing", "invalid_option queue", "settings", {}],

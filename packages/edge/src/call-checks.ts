@@ -16,6 +16,7 @@ import {
   both,
   type Check,
   data,
+  distinct,
   entriesOf,
   flag,
   json,
@@ -186,8 +187,11 @@ const SHARD: Readonly<Record<keyof ShardVerbs, Check>> = {
     ["shard", "jobs", "layout"],
   ),
   recall: record({ jobs, request, count }, ["jobs", "request", "count"]),
-  // A queue for each job.
-  spend: record({ queues: list(name), request, quota: object }, ["queues", "quota"]),
+  // A queue for each job: each that is named for the first time costs some reads.
+  spend: record({ queues: both(list(name), distinct(CALL_BOUNDS.queues)), request, quota: object }, [
+    "queues",
+    "quota",
+  ]),
   settings: record({ queue: name }, ["queue"]),
 };
 

@@ -73,6 +73,10 @@ export const list =
     for (let index = 0; index < entries.length; index++) of(entries[index], `${option}[${index}]`);
   };
 
+/** A list that names at most so many. */
+export const distinct = (most: number): Check =>
+  must(`a list of at most ${most} different names`, (value) => new Set(value as readonly unknown[]).size <= most);
+
 /** An object whose fields, where they are present, pass. */
 export const record =
   (checks: Readonly<Record<string, Check>>, needed: readonly string[] = []): Check =>

@@ -46,6 +46,8 @@ const tokens = fc.oneof(
   { weight: 5, arbitrary: fc.nat(4).map((at) => `held.${at}`) },
   { weight: 1, arbitrary: fc.oneof(fc.constantFrom("1.0", "1.1", "9.0"), text) },
 );
+/** As many queues as one call may name. */
+const MANY = Array.from({ length: 1_000 }, (_, n) => `queue ${n}`);
 const outcome = fc.oneof(
   fc.record({ token: tokens, outcome: fc.constant("completed"), result: some(fc.constantFrom("1", "{}")) }),
   fc.record({ token: tokens, outcome: fc.constant("released"), delayMs: fc.nat(9) }),
@@ -184,6 +186,7 @@ export function rpcCalls({ queues: names, ids: known, shard }: RpcTarget): fc.Ar
         prefetch: some(fc.constantFrom(0, 2)),
         queues: fc
           .uniqueArray(queues, { maxLength: 3 })
+          .chain((few) => mostly(fc.constant<readonly string[]>(few), fc.constant(MANY)))
           .map((found) => found.map((queue) => ({ queue, ...(queue === names[1] && { names: ["other"] }) }))),
       }),
       leave: some(fc.boolean()),
@@ -213,7 +216,7 @@ export function rpcCalls({ queues: names, ids: known, shard }: RpcTarget): fc.Ar
       jobs: routed,
       request: some(request),
       layout,
-      queues: some(fc.array(queues, { maxLength: 3 })),
+      queues: some(mostly(fc.array(queues, { maxLength: 3 }), fc.constant(MANY))),
       settings: some(settings),
     })
     .chain((ask) =>
@@ -237,7 +240,7 @@ export function rpcCalls({ queues: names, ids: known, shard }: RpcTarget): fc.Ar
     [8, "exchange", false, fc.tuple(exchange)],
     [2, "schedules", false, fc.tuple(queues, some(text))],
     [3, "children", false, fc.tuple(queues, ids, fc.oneof(fc.constant(""), text))],
-    [2, "nextWake", false, fc.tuple(fc.array(queues, { maxLength: 3 }))],
+    [2, "nextWake", false, fc.tuple(mostly(fc.array(queues, { maxLength: 3 }), fc.constant(MANY)))],
     [4, "shard", false, fc.tuple(fc.constant("add"), added)],
     [1, "shard", false, fc.tuple(fc.constant("recall"), fc.record({ jobs, request, count: fc.constantFrom(1, 2, 0) }))],
     [
