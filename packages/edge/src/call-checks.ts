@@ -183,6 +183,7 @@ const SHARD: Readonly<Record<keyof ShardVerbs, Check>> = {
       queues: list(name, CALL_BOUNDS.queues),
       settings: entriesOf(standing),
       units: list(whole(0, Number.MAX_SAFE_INTEGER)),
+      byId: flag,
     },
     ["shard", "jobs", "layout"],
   ),

@@ -112,7 +112,12 @@ export class ShardedDriver implements Driver, Pages {
       outcomes: new Outcomes(),
       random: options.random ?? Math.random,
     });
-    this.#commands = new ShardCommands({ layout: this.#layout, shard, places: (id) => this.#placesOf(id) });
+    this.#commands = new ShardCommands({
+      layout: this.#layout,
+      shard,
+      madeBy: (id) => this.#madeBy(id),
+      holders: async (queue, id) => (await this.#find(queue, id, this.#placesOf(id))).map(([place]) => place),
+    });
     const { clock = systemClock, random = Math.random } = options;
     const patienceMs = options.patience === undefined ? PATIENCE_MS : toMs(options.patience, "patience");
     this.#clock = clock;
@@ -173,11 +178,9 @@ export class ShardedDriver implements Driver, Pages {
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
     this.#check();
     this.#follow(queue);
-    const { first, rest } = this.#placesOf(id);
+    const [first = 0, ...rest] = this.#placesOf(id);
     const found = await this.#shard(first).get(queue, id);
-    if (found) return found;
-    const others = await Promise.all(rest.map((shard) => this.#shard(shard).get(queue, id)));
-    return others.find((job) => job !== undefined);
+    return found ?? (await this.#find(queue, id, rest))[0]?.[1];
   }
 
   async list(query: ListQuery): Promise<JobPage> {
@@ -214,12 +217,15 @@ export class ShardedDriver implements Driver, Pages {
 
   async childrenPage(queue: string, id: string, after: string): Promise<ChildrenPage> {
     this.#check();
-    const { first, rest } = this.#placesOf(id);
-    for (const shard of [first, ...rest]) {
-      const page = await this.#shard(shard).childrenPage(queue, id, after);
+    const places = this.#placesOf(id);
+    const maker = this.#madeBy(id);
+    if (maker !== undefined) {
+      const page = await this.#shard(maker).childrenPage(queue, id, after);
       if (page.children.length > 0 || page.moreChildren !== undefined) return page;
     }
-    return { children: [] };
+    // Of the job that `get` answers, page by page: two jobs of one id may have children.
+    const [parent] = await this.#find(queue, id, places);
+    return parent ? this.#shard(parent[0]).childrenPage(queue, id, after) : { children: [] };
   }
 
   async command(command: Command): Promise<CommandReply> {
@@ -262,16 +268,45 @@ export class ShardedDriver implements Driver, Pages {
     this.#life.tell();
   }
 
-  /** Where a job of this id may lie: mostly in the first of these places; by a group or dedupe key, in any. */
-  #placesOf(id: string): { readonly first: number; readonly rest: readonly number[] } {
+  /** Where a job of this id may lie, in the order in which `get` looks: mostly in the first; by a group or dedupe key, in any. */
+  #placesOf(id: string): readonly number[] {
     const { count, previous, reach } = this.#layout;
     const minted = storeOfId(id);
     // One that names no shard was made by the first, or elsewhere: it is looked for in the first one first.
     const first = minted !== undefined && minted < reach ? minted : homeOfId(id, count);
     const places = new Set([first, homeOfId(id, count), ...(previous === undefined ? [] : [homeOfId(id, previous)])]);
     for (let shard = 0; shard < reach; shard++) places.add(shard);
-    places.delete(first);
-    return { first, rest: [...places] };
+    return [...places];
+  }
+
+  /** The shard that an id names. One without a number may be of the first shard, or have been made elsewhere. */
+  #madeBy(id: string): number | undefined {
+    const minted = storeOfId(id);
+    return minted !== undefined && minted > 0 && minted < this.#layout.reach ? minted : undefined;
+  }
+
+  /**
+   * The jobs of this id and where they lie, in the order of these shards. One that does not answer in time is not waited
+   * for where another has the job.
+   */
+  async #find(
+    queue: string,
+    id: string,
+    shards: readonly number[],
+  ): Promise<readonly (readonly [shard: number, job: JobRecord])[]> {
+    const found = new Map<number, JobRecord>();
+    const looks = shards.map(async (shard) => {
+      const job = await this.#shard(shard).get(queue, id);
+      if (job) found.set(shard, job);
+    });
+    const all = Promise.allSettled(looks);
+    await within(this.#clock, this.#patienceMs, "It", all).catch(() => {});
+    const broken = found.size > 0 ? undefined : (await all).find(({ status }) => status === "rejected");
+    if (broken && found.size === 0) throw (broken as PromiseRejectedResult).reason;
+    return shards.flatMap((shard) => {
+      const job = found.get(shard);
+      return job ? [[shard, job] as const] : [];
+    });
   }
 
   #shard(index: number): ShardPort {

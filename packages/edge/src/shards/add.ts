@@ -1,12 +1,19 @@
 import { QuaysideError } from "@quayside/core";
-import { checkNames, type EnqueueReceipt, type NewJob, type NumberedRequest, Plugins } from "@quayside/core/engine";
+import {
+  checkNames,
+  type EnqueueReceipt,
+  type NewJob,
+  type NumberedRequest,
+  Plugins,
+  storeOfId,
+} from "@quayside/core/engine";
 import { objectPlugins } from "../object-plugins.ts";
 import { type Outcomes, storedInPart } from "../outcomes.ts";
 import { isTrouble } from "../patience.ts";
 import type { ShardVerbs } from "../queue-rpc.ts";
 import { NOT_HELD, type ShardSettings } from "./in-store.ts";
 import type { Layout } from "./layout.ts";
-import { homeOfUnit, namesNoShard, shardOfKey, type Unit, unitsOf } from "./route.ts";
+import { homeOfUnit, shardOfKey, type Unit, unitsOf } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";
 
 /** Those of the shards. */
@@ -21,6 +28,9 @@ export interface ShardAdderOptions {
   /** In [0, 1). */
   readonly random: () => number;
 }
+
+/** What must be held in the shard for a unit to be added there: one of its keys, or one of its ids. */
+type How = "held" | "id";
 
 /** Some of a call's jobs that go to one shard together. */
 interface Share {
@@ -94,10 +104,11 @@ class Call {
   /** Adds what is left to add. Answers a number of shards when one of them was told of another layout. */
   async run(anywhere: () => number): Promise<number | undefined> {
     const { count, previous } = this.#options.layout;
-    const again = this.#left.filter(({ key, byId }) => byId && key !== undefined && namesNoShard(key));
-    if (again.length > 0 && !isOfOutbox(this.#request)) {
-      // Made by the first shard, it may be there: then it is not added again.
-      const found = await this.#send([{ shard: 0, units: again }], "held");
+    if (!isOfOutbox(this.#request)) {
+      // A generated id that is given again: where it was made, its job may be. Then it is not added again elsewhere.
+      const minted = (unit: Unit) => this.#mintedAt(unit) ?? homeOfUnit(unit, count);
+      const again = this.#left.filter((unit) => unit.key !== undefined && minted(unit) !== homeOfUnit(unit, count));
+      const found = await this.#send(shareOut(again, minted), "id");
       if (found !== undefined) return found;
     }
     if (previous !== undefined) {
@@ -132,6 +143,16 @@ class Call {
       await shard(gate).shard("add", { shard: gate, jobs: [], request, layout: layout.asSent });
     } catch (error) {
       if (!isTrouble(error)) throw error;
+    }
+    return undefined;
+  }
+
+  /** The shard that made the first generated id in the unit; undefined: there is none, or no such shard. */
+  #mintedAt({ indices }: Unit): number | undefined {
+    for (const at of indices) {
+      const { id } = this.#jobs[at] as NewJob;
+      const shard = id === undefined ? undefined : storeOfId(id);
+      if (shard !== undefined && shard < this.#options.layout.reach) return shard;
     }
     return undefined;
   }
@@ -172,7 +193,7 @@ class Call {
     ]);
   }
 
-  async #send(shares: readonly Share[], how?: "held"): Promise<number | undefined> {
+  async #send(shares: readonly Share[], how?: How): Promise<number | undefined> {
     const sends = await Promise.allSettled(shares.map((share) => this.#sendShare(share, how)));
     for (const [at, send] of sends.entries())
       if (send.status === "rejected")
@@ -183,7 +204,7 @@ class Call {
     return undefined;
   }
 
-  async #sendShare({ shard: index, units }: Share, how: "held" | undefined): Promise<number | undefined> {
+  async #sendShare({ shard: index, units }: Share, how: How | undefined): Promise<number | undefined> {
     const { layout } = this.#options;
     const shard = this.#options.shard(index);
     const indices = indicesOf(units);
@@ -197,6 +218,7 @@ class Call {
       layout: layout.asSent,
       ...(this.#request && { request: this.#request }),
       ...(how && { units: indices.map((at) => unitOf.get(at) as number) }),
+      ...(how === "id" && { byId: true }),
     };
     const answer = await askShard(this.#options, ask);
     if (typeof answer === "number") return answer;

@@ -8,8 +8,10 @@ import type { ShardPort } from "./shard-port.ts";
 export interface ShardCommandsOptions {
   readonly layout: Layout;
   readonly shard: (index: number) => ShardPort;
-  /** Where a job of this id may lie. */
-  readonly places: (id: string) => { readonly first: number; readonly rest: readonly number[] };
+  /** The shard that made this id: its job is nowhere else. Undefined where the id does not say. */
+  readonly madeBy: (id: string) => number | undefined;
+  /** The shards that have a job of this id, in the order in which `get` looks. */
+  readonly holders: (queue: string, id: string) => Promise<readonly number[]>;
 }
 
 type JobCommand = Extract<Command, { readonly id: string }>;
@@ -44,27 +46,38 @@ export class ShardCommands {
     }
   }
 
-  /** To the first place where the job may be, and if it is not there, to where it is. */
+  /**
+   * To the shard that has the job. The same id with another key is another job, and may lie in another shard: `cancel` and
+   * `remove` take both.
+   *
+   * @throws {QuaysideError} `conflict` for other commands to an id that has jobs in two shards; `details.shards` are those.
+   */
   async #onJob(command: JobCommand): Promise<CommandReply> {
-    const { shard, places } = this.#options;
-    const { first, rest } = places(command.id);
-    let missing: unknown;
-    let nothing: CommandReply | undefined;
-    try {
-      const reply = await shard(first).command(command);
-      if (reply.affected > 0 || reply.state !== undefined) return reply;
-      nothing = reply;
-    } catch (error) {
-      if (!(error instanceof QuaysideError && error.code === "job_not_found")) throw error;
-      missing = error;
+    const { shard, madeBy, holders } = this.#options;
+    const { queue, id, type } = command;
+    const maker = madeBy(id);
+    if (maker !== undefined) {
+      const done = await this.#at(maker, command);
+      if (done) return done;
     }
-    const found = await Promise.all(
-      rest.map(async (at) => ((await shard(at).get(command.queue, command.id)) ? [at] : [])),
-    );
-    const [at] = found.flat();
-    if (at !== undefined) return shard(at).command(command);
-    if (nothing) return nothing;
-    throw missing;
+    const [first, ...others] = await holders(queue, id);
+    // It answers, or refuses, as one that does not have the job.
+    if (first === undefined) return shard(maker ?? 0).command(command);
+    if (others.length === 0) return shard(first).command(command);
+    const shards = [first, ...others];
+    if (type !== "cancel" && type !== "remove") throw ambiguous(command, shards);
+    return this.#inAll(command, shards);
+  }
+
+  /** The shard's reply; undefined where it has no such job. */
+  async #at(index: number, command: JobCommand): Promise<CommandReply | undefined> {
+    try {
+      const reply = await this.#options.shard(index).command(command);
+      return reply.affected > 0 || reply.state !== undefined ? reply : undefined;
+    } catch (error) {
+      if (error instanceof QuaysideError && error.code === "job_not_found") return undefined;
+      throw error;
+    }
   }
 
   /** A recurrence lies where its key says. What an earlier layout has of it goes when the new one stands. */
@@ -117,19 +130,32 @@ export class ShardCommands {
   }
 
   async #all(command: Command): Promise<CommandReply> {
-    const { layout, shard } = this.#options;
-    const shards = Array.from({ length: layout.reach }, (_, index) => index);
-    const replies = await Promise.allSettled(shards.map((index) => shard(index).command(command)));
-    const done = shards.filter((index) => replies[index]?.status === "fulfilled");
-    const broken = replies.find((reply) => reply.status === "rejected");
-    if (broken) throw failed(command, broken.reason, done, layout.reach);
-    const affected = replies.reduce(
-      (sum, reply) => sum + (reply as PromiseFulfilledResult<CommandReply>).value.affected,
-      0,
-    );
+    const shards = Array.from({ length: this.#options.layout.reach }, (_, index) => index);
+    const { affected } = await this.#inAll(command, shards);
     return { affected };
   }
+
+  /** The state is that of the first of these shards. */
+  async #inAll(command: Command, shards: readonly number[]): Promise<CommandReply> {
+    const { shard } = this.#options;
+    const replies = await Promise.allSettled(shards.map((index) => shard(index).command(command)));
+    const done = shards.filter((_, at) => replies[at]?.status === "fulfilled");
+    const broken = replies.find((reply) => reply.status === "rejected");
+    if (broken) throw failed(command, broken.reason, done, shards.length);
+    const values = replies.map((reply) => (reply as PromiseFulfilledResult<CommandReply>).value);
+    const affected = values.reduce((sum, value) => sum + value.affected, 0);
+    const state = values[0]?.state;
+    return { affected, ...(state !== undefined && { state }) };
+  }
 }
+
+const ambiguous = ({ type, queue, id }: JobCommand, shards: readonly number[]): QuaysideError =>
+  new QuaysideError(
+    "conflict",
+    `Job ${JSON.stringify(id)} of queue ${queue} is there ${shards.length} times, in shards ${shards.join(" and ")}: ` +
+      `${type} cannot say which is meant. cancel and remove take all of them.`,
+    { id, queue, shards },
+  );
 
 /** The error of one shard, saying which of them have done it. */
 function failed({ type, queue }: Command, error: unknown, done: readonly number[], shards: number): unknown {

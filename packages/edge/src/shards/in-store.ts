@@ -62,6 +62,8 @@ export interface ShardAdd {
    * and answered with `NOT_HELD`. A key that is free here stays so: nobody adds it here any more but this way.
    */
   readonly units?: readonly number[];
+  /** Of the keys of a unit only its ids count. */
+  readonly byId?: boolean;
 }
 
 /**
@@ -81,7 +83,7 @@ export const NOT_HELD: EnqueueReceipt = { id: "", deduplicated: false };
 export type GroupsKnown = (tx: Transaction, queue: string) => Program<Set<string>>;
 
 export function* addToShard(tx: Transaction, ask: ShardAdd, groups: GroupsKnown): Program<ShardAdded> {
-  const { jobs, layout, units } = ask;
+  const { jobs, layout, units, byId = false } = ask;
   const told: string[] = [];
   for (const job of jobs) checkNames(tx.plugins, job);
   for (const queue of new Set([...(ask.queues ?? []), ...jobs.map((job) => job.queue)])) {
@@ -89,8 +91,8 @@ export function* addToShard(tx: Transaction, ask: ShardAdd, groups: GroupsKnown)
     if (answer === "told") told.push(queue);
     else if (answer) return answer;
   }
-  const work = units ? () => addHeld(tx, jobs, units, groups) : () => addJobs(tx, jobs);
-  const receipts = yield* runOnce(tx, jobs, ask.request, work, marksOf(layout.count, units && "held"));
+  const work = units ? () => addHeld(tx, jobs, units, byId ? undefined : groups) : () => addJobs(tx, jobs);
+  const receipts = yield* runOnce(tx, jobs, ask.request, work, marksOf(layout.count, units && (byId ? "id" : "held")));
   return told.length > 0 ? { receipts, told } : { receipts };
 }
 
@@ -129,7 +131,7 @@ export function conflictOf(
 }
 
 /** Numbers of different layouts are kept apart: their requests were cut into other parts. */
-const marksOf = (count: number, part?: "held"): CellKind<Mark> =>
+const marksOf = (count: number, part?: "held" | "id"): CellKind<Mark> =>
   count === 1 && !part ? kind<Mark>("mark") : kind<Mark>("mark", `${count}`, ...(part ? [part] : []));
 
 /** What became of the part of a numbered request that a layout of `count` shards had put here; undefined: nothing yet. */
@@ -146,7 +148,7 @@ function* addHeld(
   tx: Transaction,
   jobs: readonly NewJob[],
   units: readonly number[],
-  groups: GroupsKnown,
+  groups: GroupsKnown | undefined,
 ): Program<readonly EnqueueReceipt[]> {
   const held = new Set<number>();
   for (const [index, job] of jobs.entries()) {
@@ -160,15 +162,21 @@ function* addHeld(
   );
   for (const index of here) {
     const { queue, group } = jobs[index] as NewJob;
-    if (group) (yield* groups(tx, queue)).add(group.key);
+    if (group && groups) (yield* groups(tx, queue)).add(group.key);
   }
   const all = jobs.map(() => NOT_HELD);
   for (const [at, index] of here.entries()) all[index] = receipts[at] as EnqueueReceipt;
   return all;
 }
 
-function* isHeld(tx: Transaction, { queue, id, dedupe, group }: NewJob, groups: GroupsKnown): Program<boolean> {
+/** @param groups absent where the id alone counts. */
+function* isHeld(
+  tx: Transaction,
+  { queue, id, dedupe, group }: NewJob,
+  groups: GroupsKnown | undefined,
+): Program<boolean> {
   if (id !== undefined && (yield* locate(queue, [id]))[0]) return true;
+  if (!groups) return false;
   if (dedupe) {
     const [record] = yield* get("dedupe", [dedupeKey(queue, dedupe.key)]);
     if (record && isTaken(record, tx.now)) return true;
