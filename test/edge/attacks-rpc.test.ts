@@ -755,7 +755,7 @@ describe("attacks RPC: calls of a shard", () => {
       "to spend for 25,000 queues",
       "invalid_option queues",
       "spend",
-      { queues: Array.from({ length: 25_000 }, String), quota: { ...quota, max: 100_000 } },
+      { queues: Array.from({ length: 25_000 }, (_, n) => `${n}`), quota: { ...quota, max: 100_000 } },
     ],
     ["to spend a quota of nothing", "invalid_option quota.subject", "spend", { queues: ["mail"], quota: {} }],
     ["settings of a number", "invalid_option queue", "settings", { queue: 5 }],
