@@ -17,6 +17,7 @@ import {
 } from "@quayside/core/engine";
 import { jsonBytes } from "./json-bytes.ts";
 import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
+import { QueueRounds } from "./queue-rounds.ts";
 import type { ShardVerbs } from "./queue-rpc.ts";
 import { type Admission, enqueueWithin, type Quota } from "./quota.ts";
 import { Reply } from "./reply.ts";
@@ -53,6 +54,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
   /** The workers of this life of the object. */
   readonly #alive: ReadonlySet<string>;
   readonly #options: ObjectDriverOptions;
+  readonly #rounds = new QueueRounds();
   /** Exchanges of the object's worker that have failed since the last one that did not. */
   #failures = 0;
 
@@ -75,6 +77,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     this.#store = store;
     this.#options = options;
     this.#shard = new ObjectShard(shard, (body) => this.run(body));
+    super.watch((change) => this.#rounds.heed(change));
   }
 
   /** Whether a worker of the object itself has this key. */
@@ -158,13 +161,26 @@ export class ObjectDriver extends StoreDriver implements Pages {
   async exchangePage(request: ExchangeRequest): Promise<ExchangeReply> {
     const isOwn = request.liveness === "process";
     if (isOwn) await this.#options.transactions.ended();
-    const reply = await super.exchange(request).catch((error: unknown) => {
-      throw isOwn ? this.#failed(request, error) : error;
-    });
-    if (isOwn) this.#failures = 0;
+    const reply = await (isOwn ? this.#exchangeOwn(request) : super.exchange(request));
     if (isOwn && request.claim.limit > 0) this.#options.claimed(reply.nextWakeMs);
     if (reply.jobs.length > 0) await this.#options.sync();
     return reply;
+  }
+
+  /** An exchange of the object's worker, which has every queue that the object keeps. */
+  async #exchangeOwn(request: ExchangeRequest): Promise<ExchangeReply> {
+    const rounds = this.#rounds;
+    const { claim } = request;
+    const part = rounds.concern(claim);
+    try {
+      const queues = part ? await this.run(() => rounds.next(claim.queues), undefined, "read") : claim.queues;
+      const reply = await super.exchange({ ...request, claim: { ...claim, queues } });
+      this.#failures = 0;
+      return part ? rounds.answered(reply, this.#options.clock.now()) : reply;
+    } catch (error) {
+      rounds.failed();
+      throw this.#failed(request, error);
+    }
   }
 
   /** What the object's worker tried last has failed: its next exchange that fails ends it. */
