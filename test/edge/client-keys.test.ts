@@ -2,8 +2,9 @@ import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { QuaysideError } from "@quayside/core";
 import type { ExchangeRequest, NewJob } from "@quayside/core/engine";
+import { bearerTokens, queueApi } from "@quayside/edge";
 import { httpDriver } from "@quayside/edge/client";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Answer, open, pausing, type Sent } from "./fake-api.ts";
 import { api } from "./queues.ts";
 
@@ -73,6 +74,83 @@ describe("HttpDriver: Idempotency-Key", () => {
     expect(sent).toHaveLength(2);
     expect(sent[1]).toEqual(sent[0]);
     expect(pauses).toEqual([]);
+  });
+
+  it("sends an add again with the token of the first send, whoever has signed in meanwhile (R37)", async () => {
+    const { clock, pass } = pausing();
+    let now = "ann";
+    const answers: Answer[] = [lost, inProgress, receipts];
+    const { driver, sent } = open((...args) => (answers.shift() as Answer)(...args), { clock, token: () => now });
+    const adding = driver.enqueue([job()]);
+    await vi.waitFor(() => expect(sent).toHaveLength(1));
+    now = "bob";
+    await pass(250);
+    await pass(1_000);
+    expect(await adding).toEqual([{ id: "0", deduplicated: false }]);
+    expect(sent.map(({ authorization }) => authorization)).toEqual(Array.from({ length: 3 }, () => "Bearer ann"));
+    answers.push(receipts);
+    await driver.enqueue([job()]);
+    expect(sent[3]?.authorization).toBe("Bearer bob");
+  });
+
+  it("asks for a new token after a 401 to the first send, and sends the repeat with that", async () => {
+    const { clock, pass } = pausing();
+    const given: string[] = [];
+    const token = (refused?: string) => {
+      const next = refused === undefined ? (given.length === 0 ? "old" : "other") : "renewed";
+      given.push(next);
+      return next;
+    };
+    const refusal = () => Response.json({ status: 401, code: "unauthorized", detail: "No." }, { status: 401 });
+    const { driver, sent } = open(inTurn(refusal, lost, receipts), { clock, token });
+    const adding = driver.enqueue([job()]);
+    await pass(250);
+    await adding;
+    expect(sent.map(({ authorization }) => authorization)).toEqual(["Bearer old", "Bearer renewed", "Bearer renewed"]);
+    expect(given).toEqual(["old", "renewed"]);
+  });
+
+  it.each([
+    [401, "unauthorized"],
+    [403, "forbidden"],
+  ])("says that an add may have been done whose repeat is answered %i", async (status, code) => {
+    const { clock, pass } = pausing();
+    let asked = 0;
+    const refusal = () => Response.json({ status, code, detail: "No." }, { status });
+    const { driver, sent } = open(inTurn(lost, refusal), { clock, token: () => `token-${++asked}` });
+    const refused = expect(driver.enqueue([job()])).rejects.toMatchObject({ code: "network" });
+    await pass(250);
+    await refused;
+    expect(sent.map(({ authorization }) => authorization)).toEqual(["Bearer token-1", "Bearer token-1"]);
+  });
+
+  it("adds nothing for another subject when the token changes between the two sends", async () => {
+    const { clock, pass } = pausing();
+    let now = "ann";
+    let losing = true;
+    const people = queueApi({
+      object: (bindings: Cloudflare.Env) => bindings.BARE_QUEUE,
+      auth: bearerTokens({
+        ann: { subject: "ann", scopes: ["enqueue"] },
+        bob: { subject: "bob", scopes: ["enqueue"] },
+      }),
+    });
+    const driver = httpDriver({
+      url: "",
+      clock,
+      token: () => now,
+      fetch: async (url, init) => {
+        const answer = await people.request(url, init, env);
+        if (!losing) return answer;
+        losing = false;
+        now = "bob";
+        throw new TypeError("Failed to fetch");
+      },
+    });
+    const adding = driver.enqueue([job()]);
+    await pass(250);
+    await adding;
+    expect(await env.BARE_QUEUE.getByName("mail").counts("mail")).toMatchObject({ value: { waiting: 1 } });
   });
 
   it("lost twice, it is the caller's to decide", async () => {

@@ -37,7 +37,7 @@ import {
   isSchedules,
   receiptsFor,
 } from "./client/answers.ts";
-import { type Fetch, HttpCaller, type Token } from "./client/http-caller.ts";
+import { type Fetch, HttpCaller, type SentToken, type Token } from "./client/http-caller.ts";
 import { idempotencyKey, numberedHeaders, randomKey } from "./client/idempotency-key.ts";
 import { bodiesOf, jobText, repositioned } from "./client/job-bodies.ts";
 import { sendSafely } from "./client/send-safely.ts";
@@ -56,6 +56,7 @@ export interface HttpDriverOptions {
   /**
    * Sent as `Authorization: Bearer …`; a function is asked before every request, so it can renew a token. When the
    * server answers 401 it is asked once more, with the token that was refused, and the request sent again with the new one.
+   * An add whose answer was lost is sent again with the token that it was sent with.
    * While nobody is signed in it answers nothing: requests then fail with `unauthorized` and are not sent.
    */
   readonly token?: Token;
@@ -138,8 +139,8 @@ export class HttpDriver implements Driver {
     const call = request ? undefined : randomKey();
     for (const [index, { queue, body, positions }] of bodiesOf(jobs).entries()) {
       const isAnswer = receiptsFor(positions.length);
-      const send = (headers: Readonly<Record<string, string>>) =>
-        this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", isAnswer, body, headers).catch(
+      const send = (headers: Readonly<Record<string, string>>, sent?: SentToken) =>
+        this.#call<readonly EnqueueReceipt[]>("POST", queue, "jobs", isAnswer, body, headers, sent).catch(
           (error: unknown) => {
             const moved = repositioned(error, positions);
             if (request) throw moved;
@@ -149,7 +150,7 @@ export class HttpDriver implements Driver {
       // Who numbers its requests sends them again by itself, when and as often as it sees fit.
       const answers = request
         ? await send(numberedHeaders(request, index))
-        : await sendSafely(this.#clock, () => send({ "idempotency-key": idempotencyKey(`${call}`, index) }));
+        : await sendSafely(this.#clock, (sent) => send({ "idempotency-key": idempotencyKey(`${call}`, index) }, sent));
       for (const [index, position] of positions.entries()) receipts[position] = answers[index] as EnqueueReceipt;
     }
     return receipts;
@@ -294,10 +295,11 @@ export class HttpDriver implements Driver {
     isAnswer: (answer: unknown) => boolean,
     body?: string,
     headers?: Readonly<Record<string, string>>,
+    sent?: SentToken,
   ): Promise<T> {
     this.#life.check();
     this.#feed.follow(queue);
-    return this.#http.json<T>(method, path(queue, rest), isAnswer, body, headers);
+    return this.#http.json<T>(method, path(queue, rest), isAnswer, body, headers, sent);
   }
 
   #commandJob({ type, queue, id }: Extract<Command, { readonly id: string }>): Promise<CommandReply> {

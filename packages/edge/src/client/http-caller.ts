@@ -22,6 +22,11 @@ export interface HttpCallerOptions {
   readonly timeoutMs: number;
 }
 
+/** The token with which a request was sent first: it is sent again with no other, which may be another person's. */
+export interface SentToken {
+  shown?: string;
+}
+
 /** Longest answer that is read. The API's own end at 8 MiB; anything far longer is not from it. */
 const LONGEST_BODY = 64 * 1024 * 1024;
 /** Longest body of an error. */
@@ -40,6 +45,7 @@ export class HttpCaller {
    * answer to its last byte.
    *
    * @param isAnswer whether a value is what the API answers here. Anything else comes from something on the way.
+   * @param sent the same object for each send of one request.
    */
   json<T>(
     method: string,
@@ -47,9 +53,10 @@ export class HttpCaller {
     isAnswer: (answer: unknown) => boolean,
     body?: string,
     headers?: Readonly<Record<string, string>>,
+    sent?: SentToken,
   ): Promise<T> {
     return this.#within(this.#name(method, path), async (what, signal) => {
-      const response = await this.#send(what, method, path, signal, body, headers);
+      const response = await this.#send(what, method, path, signal, body, headers, sent);
       const text = await textOf(response, LONGEST_BODY).catch((cause: unknown) => {
         throw network(`${what}: the connection broke during the answer.`, {}, cause);
       });
@@ -101,6 +108,7 @@ export class HttpCaller {
     signal: AbortSignal,
     body?: string,
     extra?: Readonly<Record<string, string>>,
+    sent: SentToken = {},
   ): Promise<Response> {
     const { url, token, fetch, clock } = this.#options;
     const headers: Record<string, string> = { accept: "application/json, text/event-stream", ...extra };
@@ -108,16 +116,20 @@ export class HttpCaller {
     const send = async (shown: string | undefined): Promise<Response> => {
       // The time was over while the token was fetched: the caller has been told that nothing was sent.
       if (signal.aborted) throw network(`${what} was not sent in time.`);
-      if (shown !== undefined) headers["authorization"] = `Bearer ${shown}`;
+      if (shown !== undefined) {
+        headers["authorization"] = `Bearer ${shown}`;
+        sent.shown = shown;
+      }
       try {
         return await fetch(`${url}${path}`, { method, headers, signal, ...(body !== undefined && { body }) });
       } catch (cause) {
         throw network(`${what} did not get through${reasonOf(cause)}. ${HINT}`, {}, cause);
       }
     };
-    const shown = token === undefined ? undefined : await tokenFrom(token);
+    const isRepeat = sent.shown !== undefined;
+    const shown = sent.shown ?? (token === undefined ? undefined : await tokenFrom(token));
     let response = await send(shown);
-    if (response.status === 401 && typeof token === "function") {
+    if (response.status === 401 && typeof token === "function" && !isRepeat) {
       // It may have run out on the way, or hours ago: a fresh one gets one more chance. Nothing was done with the first.
       const fresh = await tokenFrom(token, shown);
       if (fresh !== shown) {

@@ -1,4 +1,5 @@
 import { type Clock, QuaysideError } from "@quayside/core";
+import type { SentToken } from "./http-caller.ts";
 
 /** Between a lost answer and the next try. */
 const REPEAT_MS = 250;
@@ -9,20 +10,27 @@ const LONGEST_WAIT_MS = 60_000;
 /** So often is asked after it. */
 const QUESTIONS = 5;
 
+/** Codes of refusals for the credentials alone: they say nothing of what an earlier send has done. */
+const CREDENTIALS: ReadonlySet<string> = new Set(["unauthorized", "forbidden", "subject_required"]);
+
 /**
  * Sends a request under an `Idempotency-Key`, and once more when nobody knows what became of it: no answer came. The
- * server may still be at work on the first one (`in_progress`): then it is asked again after a while, a few times.
+ * server may still be at work on the first one (`in_progress`): then it is asked again after a while, a few times. A key
+ * is its caller's own (R37), so each send has the same token.
+ *
+ * @throws the error of the lost send, where the token is not taken any more: the request may have been done.
  */
-export async function sendSafely<T>(clock: Clock, send: () => Promise<T>): Promise<T> {
-  let lost = false;
+export async function sendSafely<T>(clock: Clock, send: (sent: SentToken) => Promise<T>): Promise<T> {
+  const sent: SentToken = {};
+  let lost: unknown;
   for (let questions = 0; ; ) {
     try {
-      return await send();
+      return await send(sent);
     } catch (error) {
-      const waitMs = waitOf(error, lost, questions);
-      if (waitMs === undefined) throw error;
+      const waitMs = waitOf(error, lost !== undefined, questions);
+      if (waitMs === undefined) throw lost !== undefined && isOfCredentials(error) ? lost : error;
       if (isInProgress(error)) questions++;
-      else lost = true;
+      else lost = error;
       await new Promise<void>((resolve) => clock.after(waitMs, resolve));
     }
   }
@@ -41,5 +49,7 @@ function waitOf(error: unknown, lost: boolean, questions: number): number | unde
   const unheard = details["status"] === undefined && details["reason"] !== "token";
   return code === "network" && unheard && !lost ? REPEAT_MS : undefined;
 }
+
+const isOfCredentials = (error: unknown): boolean => error instanceof QuaysideError && CREDENTIALS.has(error.code);
 
 const isInProgress = (error: unknown): boolean => error instanceof QuaysideError && error.code === "in_progress";
