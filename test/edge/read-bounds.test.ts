@@ -173,6 +173,29 @@ describe("R32: bounded steps", () => {
     expect(seen.size).toBe(3_000);
   }, 60_000);
 
+  it("set aside jobs of 9,000 long names, which would not fit into one record, and bring them back", async () => {
+    const deep = new Deep();
+    const name = (n: number) => `${n} `.padEnd(256, "n");
+    await deep.add(9_000, (n) => ({ name: name(n) }));
+    await deep.add(1);
+    let found = 0;
+    for (let round = 0; found === 0 && round < 100; round++) {
+      const { answer, step } = await deep.cost(() => deep.exchange("worker", 1, { names: ["note"] }));
+      expect(step).toBeLessThan(1_000);
+      found = answer.jobs.length;
+    }
+    expect(found).toBe(1);
+    const longest = await runInDurableObject(deep.object, (_, { storage }) =>
+      storage.sql.exec<{ bytes: number }>("SELECT max(length(record)) AS bytes FROM quayside_cells").one(),
+    );
+    expect(longest.bytes).toBeLessThan(50_000);
+    for (const n of [0, 8_999]) {
+      const { answer, read } = await deep.cost(() => deep.exchange("other", 1, { names: ["note", name(n)] }));
+      expect(answer.jobs.map(({ job }) => job.name)).toEqual([name(n)]);
+      expect(read).toBeLessThan(300);
+    }
+  }, 60_000);
+
   it("fill groups whose limits one add has raised", async () => {
     const deep = new Deep();
     await deep.add(4_000, (n) => ({ group: { key: `group ${n % 20}` } }));

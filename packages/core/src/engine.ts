@@ -63,6 +63,7 @@ export { LONGEST_DURATION_MS } from "./job/duration.ts";
 export { fromStoredError, SEALED, thrownIn, toStoredError } from "./job/errors.ts";
 export { handlerScope } from "./job/handler-scope.ts";
 export {
+  blockedLane,
   blockOf,
   checkName,
   checkPathName,

@@ -1,5 +1,9 @@
 import { everything, type NextCron, type Plugin } from "@quayside/core";
+import { withListedNames } from "./listed-names.ts";
 import { quota } from "./quota.ts";
 
 /** The plugins of a queue's object. */
-export const objectPlugins = (cron?: NextCron): readonly Plugin[] => [...everything(cron), quota];
+export const objectPlugins = (cron?: NextCron): readonly Plugin[] => [
+  ...everything(cron).map((plugin) => (plugin.name === "unknownNames" ? withListedNames(plugin) : plugin)),
+  quota,
+];

@@ -257,16 +257,19 @@ function* recurrences({ jobs, cells }: Snapshot): Iterable<string> {
   }
 }
 
-/** A blocked name that its queue does not list would never come back. */
+/** A blocked name that its queue does not list would never come back, unless the list is full. */
 function* blockedNames({ jobs, cells }: Snapshot): Iterable<string> {
-  const listed = new Set(
-    cells.flatMap(({ key, value }) =>
-      key[0] === "queue" ? ((value as QueueSettings).blockedNames ?? []).map((name) => pair(key[1], name)) : [],
-    ),
-  );
+  const listed = new Set<string>();
+  const full = new Set<string>();
+  for (const { key, value } of cells) {
+    if (key[0] !== "queue") continue;
+    const { blockedNames: names = [] } = value as QueueSettings;
+    for (const name of names) listed.add(pair(key[1], name));
+    if (names.length >= 100) full.add(key[1]);
+  }
   for (const job of jobs) {
     const [reason, name] = blockOf(job.key) ?? [];
-    if (reason === "name" && !listed.has(pair(job.queue, name as string)))
+    if (reason === "name" && !full.has(job.queue) && !listed.has(pair(job.queue, name as string)))
       yield `R17: ${show(job)} stepped aside and its name is not listed`;
   }
 }

@@ -295,6 +295,37 @@ export const namesCases = verb("names", (it) => {
     throw new Error("The known job was not claimed in 20 exchanges.");
   });
 
+  it("R17: jobs of more names than a queue lists step aside, and each comes back", async ({
+    add,
+    counts,
+    expect,
+    worker,
+  }) => {
+    const ids = await add(...Array.from({ length: 250 }, (_, n) => ({ name: `strange ${n}` })));
+    const [known] = await add({ name: "known" });
+    const one = worker({ queues: knows("known") });
+    let claimed: readonly string[] = [];
+    for (let round = 0; claimed.length === 0 && round < 20; round++) claimed = await one.claimIds(1);
+    expect(claimed).toEqual([known]);
+    for (const n of [0, 99, 100, 249]) {
+      const other = worker({ queues: knows(`strange ${n}`, "nothing") });
+      expect(await other.claimIds(1)).toEqual([ids[n]]);
+    }
+    const any = worker();
+    const seen = new Set<string>();
+    for (let round = 0; seen.size < 246 && round < 20; round++) {
+      const jobs = await any.claim(100);
+      for (const { job } of jobs) seen.add(job.id);
+      await any.complete(jobs);
+    }
+    expect(seen.size).toBe(246);
+    // Nothing waits any more: what steps aside now is listed again.
+    await add({ name: "late" });
+    expect(await one.claimIds(1)).toEqual([]);
+    expect(await worker({ queues: knows("late") }).claimIds(1)).toHaveLength(1);
+    expect(await counts()).toMatchObject({ waiting: 0, active: 6, completed: 100 });
+  });
+
   it("R17: a job that stepped aside can be cancelled, removed and cleared", async ({
     add,
     command,
