@@ -49,7 +49,7 @@ const browserTests = (
 
 /** Tests of whole systems that open no browser: a run of their own, beside that of the others. */
 const WITHOUT_BROWSER = [
-  "test/e2e/{api-sockets,bridges,hostile-http,http-driver,http-driver-shards,http-worker,object-deaths,openapi,repeats-http,shard-deaths,template,webhooks}.test.ts",
+  "test/e2e/{api-sockets,bridges,hostile-http,http-driver,http-driver-shards,http-worker,object-deaths,openapi,queue-deaths,repeats-http,shard-deaths,template,webhooks}.test.ts",
   "test/faults/kill-node.test.ts",
 ];
 
