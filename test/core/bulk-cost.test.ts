@@ -14,7 +14,7 @@ async function filled(count = COUNT, delayMs?: number) {
   let between = async (): Promise<unknown> => undefined;
   const clock = {
     ...createManualClock(),
-    turn: async () => {
+    nextTask: async () => {
       turns++;
       await between();
     },

@@ -14,7 +14,7 @@ import {
 import { checkInvariants, snapshot } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 // biome-ignore lint/style/noRestrictedImports: a quota is a program that no public driver runs by itself.
-import { enqueueWithin, type Quota } from "../../packages/edge/src/quota.ts";
+import { enqueueWithin, type Quota } from "../../packages/edge/src/object/caller-quota.ts";
 import { recordsIn } from "./in-object.ts";
 
 const START = Date.UTC(2026, 0, 1);

@@ -34,9 +34,10 @@ export { fromScheduled } from "./bridges/scheduled.ts";
 export type { ConsumerBinding, Dispatch } from "./dispatch/dispatch.ts";
 export { JobConsumerEntrypoint, type JobConsumerOptions, jobConsumer } from "./dispatch/job-consumer.ts";
 export type { JobTarget } from "./dispatch/job-target.ts";
-export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./durable-queue.ts";
-export { type EdgeQueueOptions, edgeQueue } from "./edge-queue.ts";
-export { EmbeddedQueue, type EmbedQueueOptions, embeddedQueues, embedQueue } from "./embed-queue.ts";
+export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./object/durable-queue.ts";
+export { type EdgeQueueOptions, edgeQueue } from "./object/edge-queue.ts";
+export { EmbeddedQueue, type EmbedQueueOptions, embeddedQueues, embedQueue } from "./object/embed-queue.ts";
+export type { AlarmHandler, AlarmInfo } from "./object/user-alarm.ts";
 export {
   type QueueCall,
   type QueueNamespace,
@@ -45,12 +46,11 @@ export {
   type Reply,
   type SentError,
   type ShardVerbs,
-} from "./queue-rpc.ts";
+} from "./rpc/queue-rpc.ts";
+export { StubDriver } from "./rpc/stub-driver.ts";
 export type { ShardsOption, ShardsOptions } from "./shards/layout.ts";
 export { type KeyOf, type RoutedJob, shardOfKey } from "./shards/route.ts";
 export type { ShardPort } from "./shards/shard-port.ts";
-export { ShardedDriver, type ShardedDriverOptions, shardedDriver } from "./shards.ts";
-export { MIGRATIONS, type Migration, migrate } from "./sql-migrations.ts";
-export { SqlStore } from "./sql-store.ts";
-export { StubDriver } from "./stub-driver.ts";
-export type { AlarmHandler, AlarmInfo } from "./user-alarm.ts";
+export { ShardedDriver, type ShardedDriverOptions, shardedDriver } from "./shards/sharded-driver.ts";
+export { MIGRATIONS, type Migration, migrate } from "./sql/sql-migrations.ts";
+export { SqlStore } from "./sql/sql-store.ts";

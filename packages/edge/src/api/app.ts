@@ -1,7 +1,7 @@
 import { type DefinedJobs, QuaysideError } from "@quayside/core";
 import { Hono } from "hono";
 import { cors } from "hono/cors";
-import type { QueueNamespace } from "../queue-rpc.ts";
+import type { QueueNamespace } from "../rpc/queue-rpc.ts";
 import type { ShardsOption } from "../shards/layout.ts";
 import { type Authenticate, authenticated, nobody, unauthorized } from "./auth.ts";
 import { API_LIMITS, type ApiLimits } from "./limits.ts";

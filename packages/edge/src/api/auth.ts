@@ -1,6 +1,6 @@
 import { type Duration, QuaysideError, toMs } from "@quayside/core";
 import { checkName } from "@quayside/core/engine";
-import type { Quota } from "../quota.ts";
+import type { Quota } from "../object/caller-quota.ts";
 import { checkCaps, type OptionCaps } from "./option-caps.ts";
 
 /**

@@ -1,10 +1,10 @@
 import { QuaysideError, systemClock } from "@quayside/core";
-import { changeStream } from "../change-stream.ts";
-import { checkNamespace, type QueueNamespace, queueStub } from "../queue-rpc.ts";
+import { checkNamespace, type QueueNamespace, queueStub } from "../rpc/queue-rpc.ts";
+import { StubDriver } from "../rpc/stub-driver.ts";
 import { Layout, type ShardsOption } from "../shards/layout.ts";
 import { checkSplittable } from "../shards/names.ts";
-import { type ShardedDriver, shardedDriver } from "../shards.ts";
-import { StubDriver } from "../stub-driver.ts";
+import { type ShardedDriver, shardedDriver } from "../shards/sharded-driver.ts";
+import { changeStream } from "../streams/change-stream.ts";
 
 export type QueueDriver = StubDriver | ShardedDriver;
 

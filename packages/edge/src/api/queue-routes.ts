@@ -1,6 +1,6 @@
 import type { ExchangeRequest } from "@quayside/core/engine";
-import { endingAt } from "../ending-stream.ts";
-import { unlessLost } from "../lost-exchange.ts";
+import { unlessLost } from "../client/lost-exchange.ts";
+import { endingAt } from "../streams/ending-stream.ts";
 import { type Route, route } from "./route.ts";
 import { clearQuery, exchangeBody, retryQuery, settingsBody } from "./schemas.ts";
 

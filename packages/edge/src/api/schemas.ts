@@ -1,7 +1,7 @@
 import { DEFAULTS, type Json, LIMITS } from "@quayside/core";
 import { LAST_INSTANT, LONGEST_DURATION_MS } from "@quayside/core/engine";
 import * as z from "zod/mini";
-import { CALL_BOUNDS } from "../call-bounds.ts";
+import { CALL_BOUNDS } from "../rpc/call-bounds.ts";
 import { isDeeper, isJson } from "./json-text.ts";
 
 /**

@@ -12,11 +12,11 @@ import {
   placeOfToken,
   type RecallingReply,
   type RecallingRequest,
-} from "../exchange-parts.ts";
-import { PATIENCE_MS } from "../late-place.ts";
-import { within } from "../patience.ts";
+} from "../shards/exchange-parts.ts";
+import { PATIENCE_MS } from "../shards/late-place.ts";
+import { within } from "../shards/patience.ts";
 import { homeOfToken } from "../shards/token-home.ts";
-import { WorkerPlaces } from "../worker-places.ts";
+import { WorkerPlaces } from "../shards/worker-places.ts";
 
 /** How long an exchange with several queues waits for one. The server of a split queue waits half as long for a shard. */
 const QUEUE_PATIENCE_MS = 2 * PATIENCE_MS;

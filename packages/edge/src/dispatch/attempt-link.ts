@@ -1,8 +1,8 @@
 import { RpcTarget } from "cloudflare:workers";
 import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "@quayside/core";
 import { jsonBytes } from "../json-bytes.ts";
-import { type Reply, reply } from "../queue-rpc.ts";
-import { REPLY_BYTES } from "../reply.ts";
+import { type Reply, reply } from "../rpc/queue-rpc.ts";
+import { REPLY_BYTES } from "../rpc/reply-budget.ts";
 import type { JobLink, JobReport } from "./job-call.ts";
 import { type SentFailure, sendFailure } from "./sent-failure.ts";
 

@@ -8,7 +8,7 @@ import {
   type PublishRequest,
 } from "@quayside/core";
 import { failJob, Release, releaseJob, toBoundedJson, toJsonText } from "@quayside/core/engine";
-import { unwrap } from "../queue-rpc.ts";
+import { unwrap } from "../rpc/queue-rpc.ts";
 import type { JobCall, JobOutcome } from "./job-call.ts";
 import { ReportLine } from "./report-line.ts";
 import { reviveFailure, sendFailure } from "./sent-failure.ts";

@@ -1,5 +1,5 @@
 import type { ChildOutcome, JobRecord, JobRequest, Json, PublishRequest } from "@quayside/core";
-import type { Reply } from "../queue-rpc.ts";
+import type { Reply } from "../rpc/queue-rpc.ts";
 import type { SentFailure } from "./sent-failure.ts";
 
 /** What a queue's object calls a consumer with: one attempt of a job. */

@@ -7,12 +7,12 @@ import {
   Plugins,
   storeOfId,
 } from "@quayside/core/engine";
-import { objectPlugins } from "../object-plugins.ts";
-import { type Outcomes, storedInPart } from "../outcomes.ts";
-import { isTrouble } from "../patience.ts";
-import type { ShardVerbs } from "../queue-rpc.ts";
+import { objectPlugins } from "../object/object-plugins.ts";
+import type { ShardVerbs } from "../rpc/queue-rpc.ts";
 import { NOT_HELD, type ShardSettings } from "./in-store.ts";
 import type { Layout } from "./layout.ts";
+import { type Outcomes, storedInPart } from "./partial-outcomes.ts";
+import { isTrouble } from "./patience.ts";
 import { homeOfUnit, shardOfKey, type Unit, unitsOf } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";
 

@@ -1,5 +1,5 @@
 import { type Clock, QuaysideError } from "@quayside/core";
-import { isTrouble, within } from "../patience.ts";
+import { isTrouble, within } from "./patience.ts";
 import type { ShardPort } from "./shard-port.ts";
 
 /** Longest wait for one shard's answer to a read, and to an add or a command, as so many times the patience. */

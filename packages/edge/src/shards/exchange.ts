@@ -1,5 +1,8 @@
 import { type ClaimQueue, type Clock, hasCode, QuaysideError } from "@quayside/core";
 import { type ClaimedJob, type ExchangeReply, type ExchangeRequest, partOfRefused } from "@quayside/core/engine";
+import { jsonBytes } from "../json-bytes.ts";
+import { REPLY_BYTES } from "../rpc/reply-budget.ts";
+import { type Memo, readMemo, type ShardSeen, spellMemo } from "./continuation.ts";
 import {
   holdsAfter,
   isBusyElsewhere,
@@ -12,11 +15,8 @@ import {
   queuesLeft,
   type RecallingReply,
   type RecallingRequest,
-} from "../exchange-parts.ts";
-import { jsonBytes } from "../json-bytes.ts";
-import { within } from "../patience.ts";
-import { REPLY_BYTES } from "../reply.ts";
-import { type Memo, readMemo, type ShardSeen, spellMemo } from "./memo.ts";
+} from "./exchange-parts.ts";
+import { within } from "./patience.ts";
 import { shardOfKey } from "./route.ts";
 import { homeOfToken } from "./token-home.ts";
 

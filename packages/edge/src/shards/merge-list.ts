@@ -1,7 +1,7 @@
 import { DEFAULTS, type JobPage, type JobRecord, LIMITS, QuaysideError } from "@quayside/core";
 import { comparePositions, type ListQuery } from "@quayside/core/engine";
 import { jsonBytes } from "../json-bytes.ts";
-import { REPLY_BYTES } from "../reply.ts";
+import { REPLY_BYTES } from "../rpc/reply-budget.ts";
 
 /** Where a list over shards goes on: each shard's cursor; null where it is read to its end, `0` where it is not begun. */
 type Cursors = readonly (string | null | 0)[];

@@ -1,6 +1,6 @@
 import type { Schedule } from "@quayside/core";
 import { jsonBytes } from "../json-bytes.ts";
-import { REPLY_BYTES } from "../reply.ts";
+import { REPLY_BYTES } from "../rpc/reply-budget.ts";
 
 /**
  * A page of the recurrences of a queue from a page of each shard: those up to where the first of the pages ends, for what

@@ -1,7 +1,7 @@
 import { QuaysideError } from "@quayside/core";
 import type { NewJob, Program, Transaction } from "@quayside/core/engine";
-import type { ShardVerbs } from "../queue-rpc.ts";
-import { spendQuota } from "../quota.ts";
+import { spendQuota } from "../object/caller-quota.ts";
+import type { ShardVerbs } from "../rpc/queue-rpc.ts";
 import { addToShard, liveGroups, recallInShard, shardSettings, unrouted } from "./in-store.ts";
 import { homeOfId, keysOf, namesNoShard, shardOfKey } from "./route.ts";
 

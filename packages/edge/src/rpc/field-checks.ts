@@ -1,6 +1,6 @@
 import { DEFAULTS, QuaysideError } from "@quayside/core";
 import { describe } from "@quayside/core/engine";
-import { isDeeper, isJson } from "./api/json-text.ts";
+import { isDeeper, isJson } from "../api/json-text.ts";
 
 /** Throws `invalid_option`, naming the option, for a value that it may not have. */
 export type Check = (value: unknown, option: string) => void;

@@ -14,9 +14,9 @@ import {
   type WorkerEvents,
 } from "@quayside/core";
 import { prepareNow } from "@quayside/core/engine";
+import { callVerb, checkNamespace, type QueueCall, type QueueNamespace, verbsOver } from "../rpc/queue-rpc.ts";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectQueues } from "./object-queues.ts";
-import { callVerb, checkNamespace, type QueueCall, type QueueNamespace, verbsOver } from "./queue-rpc.ts";
 import type { AlarmHandler } from "./user-alarm.ts";
 
 export interface EmbedQueueOptions<Jobs extends JobMap, Env> extends DurableQueueOptions<Jobs, Env> {

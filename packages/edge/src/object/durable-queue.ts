@@ -23,11 +23,11 @@ import type {
   NewJob,
   NumberedRequest,
 } from "@quayside/core/engine";
+import type { Dispatch } from "../dispatch/dispatch.ts";
+import type { QueueRpc, Reply, ShardVerbs } from "../rpc/queue-rpc.ts";
+import type { Quota } from "./caller-quota.ts";
 import { ChangeSockets } from "./change-socket.ts";
-import type { Dispatch } from "./dispatch/dispatch.ts";
 import { ObjectQueues } from "./object-queues.ts";
-import type { QueueRpc, Reply, ShardVerbs } from "./queue-rpc.ts";
-import type { Quota } from "./quota.ts";
 
 export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   /**

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "@quayside/core";
 import type { Change } from "@quayside/core/engine";
-import { changeStream, parseChange, spellChange } from "./change-stream.ts";
+import { changeStream, parseChange, spellChange } from "../streams/change-stream.ts";
 
 /** Marks the sockets of queues among others that the object's class may hold. */
 const TAG = "quayside";

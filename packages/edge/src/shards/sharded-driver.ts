@@ -22,26 +22,26 @@ import {
   type Registration,
   storeOfId,
 } from "@quayside/core/engine";
-import { Closable } from "./closable.ts";
+import { Closable } from "../client/closable.ts";
+import type { Quota } from "../object/caller-quota.ts";
+import { checkNamespace, type QueueNamespace, queueStub } from "../rpc/queue-rpc.ts";
+import { allSchedules, type Pages, withAllChildren } from "../rpc/reply-pages.ts";
+import { StubDriver } from "../rpc/stub-driver.ts";
+import { ShardAdder } from "./add.ts";
+import { boundedShard } from "./bounded-shard.ts";
+import { ShardCommands } from "./command.ts";
+import { ShardExchange } from "./exchange.ts";
 import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
 import { PATIENCE_MS } from "./late-place.ts";
-import { Outcomes } from "./outcomes.ts";
-import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
+import { Layout, type ShardsOption } from "./layout.ts";
+import { mergeList } from "./merge-list.ts";
+import { mergeSchedules } from "./merge-schedules.ts";
+import { checkSplittable } from "./names.ts";
+import { Outcomes } from "./partial-outcomes.ts";
 import { within } from "./patience.ts";
-import { checkNamespace, type QueueNamespace, queueStub } from "./queue-rpc.ts";
-import type { Quota } from "./quota.ts";
-import { ShardAdder } from "./shards/add.ts";
-import { boundedShard } from "./shards/bounded-shard.ts";
-import { ShardCommands } from "./shards/command.ts";
-import { ShardExchange } from "./shards/exchange.ts";
-import { Layout, type ShardsOption } from "./shards/layout.ts";
-import { mergeList } from "./shards/merge-list.ts";
-import { mergeSchedules } from "./shards/merge-schedules.ts";
-import { checkSplittable } from "./shards/names.ts";
-import { homeOfId, shardOfKey } from "./shards/route.ts";
-import type { ShardPort } from "./shards/shard-port.ts";
-import { homeOfToken } from "./shards/token-home.ts";
-import { StubDriver } from "./stub-driver.ts";
+import { homeOfId, shardOfKey } from "./route.ts";
+import type { ShardPort } from "./shard-port.ts";
+import { homeOfToken } from "./token-home.ts";
 import { WorkerPlaces } from "./worker-places.ts";
 
 export interface ShardedDriverOptions {

@@ -1,7 +1,7 @@
 import { QuaysideError } from "@quayside/core";
 import type { Change, Program, Store } from "@quayside/core/engine";
+import type { Transactions } from "../object/user-transactions.ts";
 import { SqlRecords } from "./sql-records.ts";
-import type { Transactions } from "./transactions.ts";
 
 /** What the stores on one database have in common. */
 interface SharedRecords {

@@ -1,7 +1,7 @@
 import { type Clock, QuaysideError } from "@quayside/core";
 import { getCell, kind, type Program, putCells, removeCells } from "@quayside/core/engine";
 import { LAST_ALARM } from "./durable-alarm.ts";
-import type { Transactions } from "./transactions.ts";
+import type { Transactions } from "./user-transactions.ts";
 
 /** As Cloudflare repeats an alarm whose handler throws: six times, after 2 s, then twice that, and so on. */
 const RETRIES = 6;

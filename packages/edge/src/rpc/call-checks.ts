@@ -9,6 +9,7 @@ import {
   type NumberedRequest,
   type Settlement,
 } from "@quayside/core/engine";
+import { SHARDS_LIMIT } from "../shards/names.ts";
 import { CALL_BOUNDS } from "./call-bounds.ts";
 import {
   anyText,
@@ -30,7 +31,6 @@ import {
   whole,
 } from "./field-checks.ts";
 import type { ShardVerbs } from "./queue-rpc.ts";
-import { SHARDS_LIMIT } from "./shards/names.ts";
 
 /**
  * Checks of what an object is asked over RPC. Over HTTP schemas have looked at it; another Worker may send anything, and

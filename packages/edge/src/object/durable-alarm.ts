@@ -10,7 +10,7 @@ import {
   type Program,
   type Store,
 } from "@quayside/core/engine";
-import type { SqlStore } from "./sql-store.ts";
+import type { SqlStore } from "../sql/sql-store.ts";
 
 /**
  * How long after a job falls due the alarm rings for it. The object begins at once by itself: the alarm is for when it

@@ -1,8 +1,8 @@
 import { type JobMap, Queue, type QueueOptions } from "@quayside/core";
-import { checkNamespace, type QueueNamespace, queueStub } from "./queue-rpc.ts";
-import type { ShardsOption } from "./shards/layout.ts";
-import { shardedDriver } from "./shards.ts";
-import { StubDriver } from "./stub-driver.ts";
+import { checkNamespace, type QueueNamespace, queueStub } from "../rpc/queue-rpc.ts";
+import { StubDriver } from "../rpc/stub-driver.ts";
+import type { ShardsOption } from "../shards/layout.ts";
+import { shardedDriver } from "../shards/sharded-driver.ts";
 
 export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs> {
   /** Name of the object that holds the queue, where it is not that of the queue. Not with `shards`. */

@@ -15,14 +15,14 @@ import {
   type Store,
   StoreDriver,
 } from "@quayside/core/engine";
-import { jsonBytes } from "./json-bytes.ts";
-import { allSchedules, type Pages, withAllChildren } from "./pages.ts";
+import { jsonBytes } from "../json-bytes.ts";
+import type { ShardVerbs } from "../rpc/queue-rpc.ts";
+import { Reply } from "../rpc/reply-budget.ts";
+import { allSchedules, type Pages, withAllChildren } from "../rpc/reply-pages.ts";
+import { ObjectShard } from "../shards/object-shard.ts";
+import { type Admission, enqueueWithin, type Quota } from "./caller-quota.ts";
 import { QueueRounds } from "./queue-rounds.ts";
-import type { ShardVerbs } from "./queue-rpc.ts";
-import { type Admission, enqueueWithin, type Quota } from "./quota.ts";
-import { Reply } from "./reply.ts";
-import { ObjectShard } from "./shards/object-shard.ts";
-import type { Transactions } from "./transactions.ts";
+import type { Transactions } from "./user-transactions.ts";
 
 /** A store that can run a program at once, so that others of its object's writes may stand in the same transaction. */
 export interface ObjectStore extends Store {

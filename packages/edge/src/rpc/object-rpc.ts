@@ -10,11 +10,11 @@ import type {
   NewJob,
   NumberedRequest,
 } from "@quayside/core/engine";
+import type { Quota } from "../object/caller-quota.ts";
+import type { ObjectDriver } from "../object/object-driver.ts";
+import { changeStream } from "../streams/change-stream.ts";
 import { checkCommand, checkJobs, checkQuery, checkQueues, checkRound, checkShard, checkTexts } from "./call-checks.ts";
-import { changeStream } from "./change-stream.ts";
-import type { ObjectDriver } from "./object-driver.ts";
 import { type QueueRpc, type Reply, reply, type ShardVerbs } from "./queue-rpc.ts";
-import type { Quota } from "./quota.ts";
 
 export interface ObjectRpcOptions {
   readonly driver: ObjectDriver;

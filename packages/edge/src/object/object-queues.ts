@@ -1,17 +1,17 @@
 import { type Clock, type JobMap, QuaysideError, Queue, type QueueOptions, systemClock } from "@quayside/core";
 import { awaitsVerdict, type EnqueueReceipt, type NewJob, Plugins, storedQueues } from "@quayside/core/engine";
+import { dispatching } from "../dispatch/dispatch.ts";
+import { ObjectRpc } from "../rpc/object-rpc.ts";
+import { shardOfName } from "../shards/names.ts";
+import { SqlStore } from "../sql/sql-store.ts";
 import { AlarmFailures } from "./alarm-failures.ts";
-import { dispatching } from "./dispatch/dispatch.ts";
 import { DurableAlarm } from "./durable-alarm.ts";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectDriver } from "./object-driver.ts";
 import { objectPlugins } from "./object-plugins.ts";
-import { ObjectRpc } from "./object-rpc.ts";
 import { ObjectWorker } from "./object-worker.ts";
-import { shardOfName } from "./shards/names.ts";
-import { SqlStore } from "./sql-store.ts";
-import { Transactions } from "./transactions.ts";
 import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
+import { Transactions } from "./user-transactions.ts";
 
 /** An alarm may run for 15 minutes (Cloudflare's limit); what is still at work then is handed to the next one. */
 const ALARM_BUDGET_MS = 14 * 60_000;

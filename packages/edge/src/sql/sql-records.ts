@@ -9,12 +9,12 @@ import {
   type Records,
   type Step,
 } from "@quayside/core/engine";
+import type { Transactions } from "../object/user-transactions.ts";
 import { DamagedRecord, setAside } from "./damaged-records.ts";
 import { DeferredRecords } from "./deferred-records.ts";
 import { DerivedRecords } from "./derived-records.ts";
 import { hasTables, migrate } from "./sql-migrations.ts";
 import { type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";
-import type { Transactions } from "./transactions.ts";
 
 type AnyRecord = Records[Collection];
 type ScanOperation = Extract<Operation, { readonly op: "scan" }>;

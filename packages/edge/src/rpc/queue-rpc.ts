@@ -18,10 +18,10 @@ import {
   type NewJob,
   type NumberedRequest,
 } from "@quayside/core/engine";
-import { type Fetcher, socketStream } from "./change-socket.ts";
-import type { Quota } from "./quota.ts";
-import type { ShardAdd, ShardAdded, ShardStanding } from "./shards/in-store.ts";
-import { shardName } from "./shards/names.ts";
+import type { Quota } from "../object/caller-quota.ts";
+import { type Fetcher, socketStream } from "../object/change-socket.ts";
+import type { ShardAdd, ShardAdded, ShardStanding } from "../shards/in-store.ts";
+import { shardName } from "../shards/names.ts";
 
 /**
  * What a queue's object offers over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that
