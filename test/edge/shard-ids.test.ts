@@ -81,6 +81,36 @@ describe("an id that has jobs in two shards", () => {
     expect(await driver.command({ type: "retry", queue: QUEUE, id })).toMatchObject({ affected: 1 });
   });
 
+  it("is a parent in both: pages of children are those of the job that `get` answers, and of the one that is claimed", async () => {
+    const { as, alone } = await openSharded(SHARDS);
+    const driver = as(SHARDS);
+    const id = keyIn(0);
+    for (const shard of [3, 1])
+      await driver.enqueue([
+        job({ ...inShard(id, shard), flow: { ref: "r" } }),
+        ...["a", "b"].map((kid) => job({ id: `${kid}-${shard}`, name: "kid", flow: { parentRef: "r" } })),
+      ]);
+    const queue = new Queue(QUEUE, driver);
+    queue.on("job:kid", () => "done");
+    await queue.drain();
+    const idsOf = (page: { readonly children: readonly { readonly id: string }[] }) =>
+      page.children.map((one) => one.id);
+    expect(idsOf(await driver.childrenPage(QUEUE, id, ""))).toEqual(["a-1", "b-1"]);
+    // What is behind the last one of the first parent is not of the other.
+    const behind = JSON.stringify([QUEUE, "b-1"]);
+    expect(idsOf(await driver.childrenPage(QUEUE, id, behind))).toEqual([]);
+    expect(idsOf(await alone(3).childrenPage(QUEUE, id, ""))).toEqual(["a-3", "b-3"]);
+    const { jobs } = await driver.exchange({
+      ...{ worker: "w-parents", liveness: "time", leaseMs: 30_000, exchange: 1, settle: [], running: [] },
+      claim: { limit: 9, queues: [{ queue: QUEUE, names: ["email"] }] },
+    });
+    const claimed = jobs.map(({ job: { tags }, children = [] }) => [tags[0], ...idsOf({ children })]);
+    expect(claimed.toSorted()).toEqual([
+      ["1", "a-1", "b-1"],
+      ["3", "a-3", "b-3"],
+    ]);
+  });
+
   it("answers 409 over HTTP, and is deleted in both", async () => {
     const name = `twice-${tried++}`;
     const api = queueApi({

@@ -161,7 +161,10 @@ export class ShardedDriver implements Driver, Pages {
   }
 
   async exchange(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
-    return withAllChildren(await this.exchangePage(request), (queue, id, after) => this.childrenPage(queue, id, after));
+    // By its token, for another job of the same id may be a parent, too.
+    return withAllChildren(await this.exchangePage(request), (queue, id, after, token) =>
+      this.#shard(Number(homeOfToken(token))).childrenPage(queue, id, after),
+    );
   }
 
   /** @param request `only`: one shard, which the worker asks apart from the others. */
