@@ -5,6 +5,7 @@ import { StoreDriver } from "@quayside/core/engine";
 import { queueStub, SqlStore, StubDriver } from "@quayside/edge";
 import { createManualClock, driverConformance, type OpenDriver, workerConformance } from "@quayside/testing";
 import { afterEach, describe } from "vitest";
+import { sampled } from "../support/sampled.ts";
 import { recordsIn } from "./in-object.ts";
 import { runner } from "./runner.ts";
 
@@ -69,7 +70,9 @@ describe("StubDriver, over RPC", () => {
       },
     };
   };
-  const cases = driverConformance(runner, open);
-  console.info(`driver conformance over RPC: ${cases} cases`);
-  workerConformance(runner, open);
+  // Every third case: the check runs all of them on the object's store, above, and over HTTP.
+  const some = sampled(runner, 3);
+  const cases = driverConformance(some, open);
+  console.info(`driver conformance over RPC: ${cases} cases, every third in the check`);
+  workerConformance(some, open);
 });

@@ -1,13 +1,15 @@
 import { reset } from "cloudflare:test";
 import { driverConformance, workerConformance } from "@quayside/testing";
 import { afterEach, describe, expect, it } from "vitest";
+import { sampled } from "../support/sampled.ts";
 import { runner } from "./runner.ts";
 import { REFUSED, shardedRunners, WITHIN_ONE_SHARD } from "./shard-cases.ts";
 import { openSharded } from "./sharded-drivers.ts";
 
 afterEach(reset);
 
-const runners = shardedRunners(runner);
+/** Every fourth case: the check runs all of them on one object, nightly on shards, too. */
+const runners = shardedRunners(sampled(runner, 4));
 
 describe("StubDriver with shards: 4, over RPC", () => {
   const cases = driverConformance(runners.overAll, () => openSharded(4));

@@ -304,12 +304,15 @@ export const namesCases = verb("names", (it) => {
     const ids = await add(...Array.from({ length: 250 }, (_, n) => ({ name: `strange ${n}` })));
     const [known] = await add({ name: "known" });
     const one = worker({ queues: knows("known") });
-    let claimed: readonly string[] = [];
-    for (let round = 0; claimed.length === 0 && round < 20; round++) claimed = await one.claimIds(1);
-    expect(claimed).toEqual([known]);
+    /** One claim moves a bounded number of jobs aside, and where a queue is split some of them stand before each job. */
+    const claimNext = async (by: typeof one): Promise<readonly string[]> => {
+      let claimed: readonly string[] = [];
+      for (let round = 0; claimed.length === 0 && round < 20; round++) claimed = await by.claimIds(1);
+      return claimed;
+    };
+    expect(await claimNext(one)).toEqual([known]);
     for (const n of [0, 99, 100, 249]) {
-      const other = worker({ queues: knows(`strange ${n}`, "nothing") });
-      expect(await other.claimIds(1)).toEqual([ids[n]]);
+      expect(await claimNext(worker({ queues: knows(`strange ${n}`, "nothing") }))).toEqual([ids[n]]);
     }
     const any = worker();
     const seen = new Set<string>();
