@@ -226,6 +226,49 @@ describe("R32: bounded steps", () => {
     expect(await deep.driver.counts("deep")).toMatchObject({ completed: 2_500 });
   }, 60_000);
 
+  it("count 25,000 jobs for the first time, also while jobs are added and end, and no second time", async () => {
+    const deep = new Deep();
+    await deep.add(21_000);
+    await deep.add(4_000, () => ({ name: "unknown", priority: 1 }));
+    for (let round = 0; round < 30; round++) await deep.exchange("strange", 1, { names: ["other"] });
+    const ids = (await deep.driver.list({ queue: "deep", state: "waiting", limit: 100 })).jobs
+      .map(({ id }) => id)
+      .reverse();
+    await deep.hold("worker", 40);
+    await deep.object.mostRead();
+    const [settled = []] = await runInDurableObject(deep.object, async (object) => {
+      const counting = object.counts("deep");
+      let over = false;
+      void counting.then(() => (over = true));
+      // Into parts that were counted before, and out of them.
+      let n = 0;
+      for (; !over; n++) {
+        await object.enqueue([{ queue: "deep", name: "note", payload: "1", priority: n % 2 === 0 ? 100 : -100 }]);
+        await object.command({ type: "cancel", queue: "deep", id: ids[n] as string });
+      }
+      await counting;
+      return [[n]];
+    });
+    expect(settled[0]).toBeGreaterThan(1);
+    expect(await deep.object.mostRead()).toBeLessThan(10_000);
+    const { answer, read } = await deep.cost(() => deep.driver.counts("deep"));
+    expect(answer).toMatchObject({ waiting: 25_000 - 40, active: 40, cancelled: settled[0] });
+    expect(read).toBeLessThan(200);
+    // What is known stays true.
+    await deep.add(7);
+    expect((await deep.driver.counts("deep")).waiting).toBe(25_007 - 40);
+  }, 60_000);
+
+  it("count few jobs for the first time without a row written", async () => {
+    const deep = new Deep();
+    await deep.add(5_000);
+    const { rowsWritten } = await deep.object.usage();
+    const { answer, read } = await deep.cost(() => deep.driver.counts("deep"));
+    expect(answer.waiting).toBe(5_000);
+    expect(read).toBeLessThan(10_100);
+    expect((await deep.object.usage()).rowsWritten).toBe(rowsWritten);
+  }, 60_000);
+
   it("clear 5,000 running jobs", async () => {
     const deep = new Deep();
     await deep.add(5_100);

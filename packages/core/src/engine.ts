@@ -9,6 +9,7 @@ export { checkWorker } from "./engine/exchange.ts";
 export { locate } from "./engine/job-writer.ts";
 export {
   after,
+  compareKeys,
   get,
   isOperation,
   put,

@@ -1,4 +1,4 @@
-import { type Clock, type Plugin, QuaysideError, type Schedule } from "@quayside/core";
+import { type Clock, type JobCounts, type Plugin, QuaysideError, type Schedule } from "@quayside/core";
 import {
   type Change,
   type ChildrenPage,
@@ -8,6 +8,7 @@ import {
   type ExchangeReply,
   type ExchangeRequest,
   enqueue,
+  get,
   type Liveness,
   type NewJob,
   type NumberedRequest,
@@ -21,6 +22,8 @@ import { Reply } from "../rpc/reply-budget.ts";
 import { allSchedules, type Pages, withAllChildren } from "../rpc/reply-pages.ts";
 import { ObjectShard } from "../shards/object-shard.ts";
 import { type Admission, enqueueWithin, type Quota } from "./caller-quota.ts";
+import { JobWrites } from "./job-writes.ts";
+import { PagedCount, PLACES } from "./paged-count.ts";
 import { QueueRounds } from "./queue-rounds.ts";
 import type { Transactions } from "./user-transactions.ts";
 
@@ -50,6 +53,9 @@ export interface ObjectDriverOptions {
  */
 export class ObjectDriver extends StoreDriver implements Pages {
   readonly #store: ObjectStore;
+  readonly #writes: JobWrites;
+  /** Queues of which the counts are known, or few enough to be counted at once. */
+  readonly #counted = new Set<string>();
   readonly #shard: ObjectShard;
   /** The workers of this life of the object. */
   readonly #alive: ReadonlySet<string>;
@@ -61,7 +67,9 @@ export class ObjectDriver extends StoreDriver implements Pages {
   constructor(store: ObjectStore, options: ObjectDriverOptions) {
     const { clock, plugins, shard = 0 } = options;
     const alive = new Set<string>();
-    super(store, {
+    const writes = new JobWrites();
+    const observed = writes.over(store);
+    super(observed, {
       clock,
       storeNumber: shard,
       plugins,
@@ -74,7 +82,8 @@ export class ObjectDriver extends StoreDriver implements Pages {
         new Set(workers.filter((other) => isGone(other, alive)).map(({ worker }) => worker)),
     });
     this.#alive = alive;
-    this.#store = store;
+    this.#store = observed;
+    this.#writes = writes;
     this.#options = options;
     this.#shard = new ObjectShard(shard, (body) => this.run(body));
     super.watch((change) => this.#rounds.heed(change));
@@ -167,6 +176,31 @@ export class ObjectDriver extends StoreDriver implements Pages {
     return reply;
   }
 
+  /** Counts a queue of many jobs in several transactions, the first time that it is asked for. */
+  override async counts(queue: string): Promise<JobCounts> {
+    if (!this.#counted.has(queue) && !this.#options.transactions.open) await this.#count(queue);
+    return super.counts(queue);
+  }
+
+  /** Not in a transaction of the object's own code: it may be undone, and with it what was counted. */
+  async #count(queue: string): Promise<void> {
+    const { clock, transactions } = this.#options;
+    const [tally] = await this.run(() => get("tallies", [[queue]]), undefined, "read");
+    const pages = new PagedCount(queue);
+    const stop = this.#writes.listen((operation) => pages.heed(operation));
+    try {
+      let done = tally !== undefined && PLACES.every((place) => tally[place] !== undefined);
+      for (let steps = 0; !done && steps < MOST_STEPS && !transactions.open; steps++) {
+        // Few are counted, and their number is stored, as in every other store.
+        done = await this.run((tx) => (steps === 0 ? pages.step() : pages.learn(tx)));
+        await clock.nextTask();
+      }
+      if (done) this.#counted.add(queue);
+    } finally {
+      stop();
+    }
+  }
+
   /** An exchange of the object's worker, which has every queue that the object keeps. */
   async #exchangeOwn(request: ExchangeRequest): Promise<ExchangeReply> {
     const rounds = this.#rounds;
@@ -215,6 +249,9 @@ export class ObjectDriver extends StoreDriver implements Pages {
     return allSchedules((after) => this.schedulesPage(queue, after));
   }
 }
+
+/** Steps of the first count of a queue; what is not counted by then is counted at once. */
+const MOST_STEPS = 1_000;
 
 /** Exchanges that fail, one after the other, until the object's worker waits for the next call or alarm. */
 const LASTING_FAILURES = 3;

@@ -1,0 +1,102 @@
+import {
+  after,
+  blockedLanes,
+  compareKeys,
+  escapePart,
+  type Key,
+  type Operation,
+  type Program,
+  type Range,
+  readyLane,
+  scanKeys,
+  startingWith,
+  type Transaction,
+} from "@quayside/core/engine";
+
+const ENDS = ["completed", "failed", "cancelled"] as const;
+export const PLACES = ["ready", "blocked", ...ENDS] as const;
+type Place = (typeof PLACES)[number];
+
+/** A part of a queue's jobs; without a count: it has to be counted, or counted again. */
+interface Page extends Range {
+  readonly place: Place;
+  count: number | undefined;
+}
+
+/** Keys that one step reads, at most (R32). */
+const COUNT_STEP = 8_000;
+/** Keys of a page: those of a few pages are counted again in one step. */
+const PAGE = 2_000;
+
+/**
+ * The number of a queue's jobs in each place, counted page by page in several transactions. A page that a program writes
+ * to meanwhile is counted again, so that all pages are true at the same moment: that of the last step.
+ */
+export class PagedCount {
+  readonly #queue: string;
+  #pages: Page[];
+
+  constructor(queue: string) {
+    this.#queue = queue;
+    const places: readonly (readonly [Place, Range])[] = [
+      ["ready", startingWith("ready", readyLane(queue))],
+      ["blocked", blockedLanes(queue)],
+      ...ENDS.map((end) => [end, startingWith("finished", `${escapePart(queue)}/${end}`)] as const),
+    ];
+    this.#pages = places.map(([place, range]) => ({ place, ...range, count: undefined }));
+  }
+
+  /** A program writes to the jobs. */
+  heed(operation: Operation): void {
+    if (operation.op === "get" || operation.op === "scan") return;
+    if (operation.op === "deleteRange") {
+      const { from, to } = operation;
+      for (const page of this.#pages)
+        if (compareKeys(page.from, to) < 0 && compareKeys(from, page.to) < 0) page.count = undefined;
+      return;
+    }
+    const keys = operation.op === "put" ? operation.records.map(({ key }) => key as Key) : operation.keys;
+    for (const key of keys) {
+      const page = this.#pages.find(({ from, to }) => compareKeys(from, key) <= 0 && compareKeys(key, to) < 0);
+      if (page) page.count = undefined;
+    }
+  }
+
+  /** One step: counts what is not counted. Answers whether all is. */
+  *step(): Program<boolean> {
+    let left = COUNT_STEP;
+    const pages: Page[] = [];
+    for (const page of this.#pages) {
+      let { from } = page;
+      let { count } = page;
+      while (count === undefined && left > 0) {
+        const keys = yield* scanKeys("jobs", { from, to: page.to }, PAGE);
+        left -= keys.length;
+        const last = keys[PAGE - 1];
+        if (!last) count = keys.length;
+        else {
+          const to = after(last);
+          pages.push({ ...page, from, to, count: PAGE });
+          from = to;
+        }
+      }
+      pages.push({ ...page, from, count });
+    }
+    this.#pages = pages;
+    return pages.every(({ count }) => count !== undefined);
+  }
+
+  /** One step, and the last one writes the sums down. Answers whether it was that. */
+  *learn(tx: Transaction): Program<boolean> {
+    if (!(yield* this.step())) return false;
+    for (const place of PLACES) {
+      let sum = 0;
+      for (const page of this.#pages) if (page.place === place) sum += page.count ?? 0;
+      // biome-ignore lint/correctness/useYield: nothing is left to read
+      yield* tx.tallied(this.#queue, place, function* () {
+        return sum;
+      });
+    }
+    return true;
+  }
+}
