@@ -46,14 +46,17 @@ const parts: fc.Arbitrary<readonly unknown[]> = fc
   .map(([length, ...position]) => (length < 4 ? position.slice(0, length) : position));
 
 /** Before everything, in one of the stretches that a list goes through. */
-const bare = fc.integer({ min: -2, max: 9 }).map((stretch) => [stretch, "", "", 0, 0, 0, ""]);
+const bare = fc.constantFrom(-2, -1, -1, 0, 1, 2, 3, 4, 5, 6, 9).map((stretch) => [stretch, "", "", 0, 0, 0, ""]);
 
 export const forgedCursors: fc.Arbitrary<string> = fc
-  .tuple(fc.oneof({ weight: 3, arbitrary: parts }, { weight: 1, arbitrary: bare }), fc.boolean())
+  .tuple(fc.oneof({ weight: 2, arbitrary: parts }, { weight: 1, arbitrary: bare }), fc.boolean())
   .map(([position, escaped]) => {
     const text = JSON.stringify(position);
     return escaped ? encodeURIComponent(text) : text;
   });
+
+/** As many tokens as a body of 1 MiB holds. */
+const CROWD = JSON.stringify(Array.from({ length: 250_000 }, () => "1"));
 
 /** Requests as `requestsOf` makes them, each by one of the attackers, on its own queues and those of the target. */
 export function attacksOn(
@@ -73,7 +76,7 @@ export function attacksOn(
     number: fc.constantFrom("1", "2", "7", "9007199254740991"),
     digest: fc.constantFrom("d", ...target.digests),
   });
-  return fc
+  const attacks = fc
     .record({
       request: requestsOf(document, known),
       attacker,
@@ -82,8 +85,9 @@ export function attacksOn(
       tag: fc.option(fc.constantFrom("1", "none"), { freq: 1 }),
       sender: fc.option(senders, { freq: 2 }),
       speaksFor: fc.boolean(),
+      crowded: fc.nat(9).map((one) => one === 0),
     })
-    .map(({ request, attacker: { token, queue }, cursor, tag, sender, speaksFor }) => {
+    .map(({ request, attacker: { token, queue }, cursor, tag, sender, speaksFor, crowded }) => {
       let { path, headers, body } = request;
       path = path.replace(/^\/mail(?=\/)/, () => `/${encodeURIComponent(queue)}`);
       const more = (name: string, value: string | null) => {
@@ -96,6 +100,21 @@ export function attacksOn(
         headers = { ...headers, "quayside-request": `${new URLSearchParams(sender)}` };
       if (speaksFor && request.operation === "exchange" && typeof body === "string")
         body = body.replace(/"worker":"[^"]*"/, () => `"worker":${JSON.stringify(target.worker)}`);
+      if (crowded && request.operation === "exchange" && typeof body === "string")
+        body = body.replace(/"running":\[[^\]]*\]/, () => `"running":${CROWD}`);
       return { ...request, path, token, headers, body };
     });
+  // Lists that are right but for where they begin: of those above, few are.
+  const walks = fc
+    .record({ attacker, cursor: cursors, state: fc.constantFrom("", "&state=failed", "&state=delayed", "&limit=1000") })
+    .map(({ attacker: { token, queue }, cursor, state }) => ({
+      operation: "listJobs",
+      way: "cursor",
+      method: "GET",
+      path: `/${encodeURIComponent(queue)}/jobs?cursor=${encodeURIComponent(cursor)}${state}`,
+      token,
+      headers: {},
+      body: undefined,
+    }));
+  return fc.oneof({ weight: 14, arbitrary: attacks }, { weight: 1, arbitrary: walks });
 }
