@@ -1,16 +1,9 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { defineJobs, Queue } from "@quayside/core";
-import {
-  bearerTokens,
-  type Grant,
-  jwtTokens,
-  type QueueNamespace,
-  queueApi,
-  queueStub,
-  SqlStore,
-} from "@quayside/edge";
+import { bearerTokens, type Grant, jwtTokens, type QueueNamespace, queueApi, queueStub } from "@quayside/edge";
 import { httpDriver } from "@quayside/edge/client";
+import { SqlStore } from "@quayside/edge/engine";
 import { snapshot } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { jobs } from "./queues.ts";

@@ -1,5 +1,6 @@
 import { type Clock, defineJobs, systemClock } from "@quayside/core";
-import { bearerTokens, durableQueue, type QueueNamespace, queueApi, type ShardsOption, SqlStore } from "@quayside/edge";
+import { bearerTokens, durableQueue, type QueueNamespace, queueApi, type ShardsOption } from "@quayside/edge";
+import { SqlStore } from "@quayside/edge/engine";
 import { checkInvariants, snapshot } from "@quayside/testing";
 import { Hono } from "hono";
 import * as z from "zod";

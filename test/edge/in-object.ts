@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { QuaysideError } from "@quayside/core";
 import type { Store } from "@quayside/core/engine";
-import { SqlStore } from "@quayside/edge";
+import { SqlStore } from "@quayside/edge/engine";
 
 /** The records of an object: `open` makes a store on them, each of which is closed by itself. */
 export interface ObjectRecords {

@@ -1,7 +1,8 @@
 import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { ExchangeReply } from "@quayside/core/engine";
-import { edgeQueue, MIGRATIONS, type Migration, migrate, queueStub, SqlStore, StubDriver } from "@quayside/edge";
+import { edgeQueue, queueStub, StubDriver } from "@quayside/edge";
+import { MIGRATIONS, type Migration, migrate, SqlStore } from "@quayside/edge/engine";
 import { checkInvariants } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { dump, fill, REQUEST, REQUESTED } from "./fixtures/fill.ts";

@@ -1,7 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { COLLECTIONS, type Key, type Operation, type Program, type StoredJob } from "@quayside/core/engine";
-import { SqlStore } from "@quayside/edge";
+import { SqlStore } from "@quayside/edge/engine";
 import { storeConformance } from "@quayside/testing";
 import { afterEach, describe, expect, it } from "vitest";
 import { noting, recordsIn } from "./in-object.ts";

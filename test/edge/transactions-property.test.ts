@@ -2,7 +2,7 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { everything } from "@quayside/core";
 import { StoreDriver } from "@quayside/core/engine";
-import { SqlStore } from "@quayside/edge";
+import { SqlStore } from "@quayside/edge/engine";
 import fc from "fast-check";
 import { afterEach, expect, inject, it, vi } from "vitest";
 import { alarms, faults, type Shop } from "./embedded.ts";

@@ -1,5 +1,6 @@
 import type { Connectivity } from "@quayside/core";
 
+/** Options of `connectivity`. */
 export interface ConnectivityOptions {
   /**
    * Asks a server of yours whether it can be reached. Asked after a job that `requires: "network"` failed, and before one

@@ -52,5 +52,3 @@ export type { ShardsOption, ShardsOptions } from "./shards/layout.ts";
 export { type KeyOf, type RoutedJob, shardOfKey } from "./shards/route.ts";
 export type { ShardPort } from "./shards/shard-port.ts";
 export { ShardedDriver, type ShardedDriverOptions, shardedDriver } from "./shards/sharded-driver.ts";
-export { MIGRATIONS, type Migration, migrate } from "./sql/sql-migrations.ts";
-export { SqlStore } from "./sql/sql-store.ts";

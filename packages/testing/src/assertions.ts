@@ -16,6 +16,7 @@ export interface AddedLike {
   readonly tags?: readonly string[];
 }
 
+/** A driver that records the jobs that are added to it, with assertions. */
 export interface RecordedDriver {
   /** To be used in place of the one given. */
   readonly driver: Driver;

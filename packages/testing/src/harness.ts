@@ -9,6 +9,7 @@ export interface TestRunner {
   readonly expect: (value: unknown, message?: string) => Matchers;
 }
 
+/** The assertions that the suites use. */
 export interface Matchers {
   toBe(expected: unknown): void;
   toEqual(expected: unknown): void;

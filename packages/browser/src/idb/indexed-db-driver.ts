@@ -7,6 +7,7 @@ import { type TabsOption, WorkerActivity } from "../tabs/worker-activity.ts";
 import type { VersionListener } from "./connection.ts";
 import { IndexedDbStore, type IndexedDbStoreOptions } from "./indexed-db-store.ts";
 
+/** Options of `indexedDbDriver`. */
 export interface IndexedDbDriverOptions extends IndexedDbStoreOptions, ConnectivityOptions {
   /**
    * Which of the site's tabs run the workers of this name: `all` that have one (the default), or one `leader` at a time.

@@ -7,6 +7,7 @@ import { databaseName } from "./database-name.ts";
 import { EngineFailure, isLostConnection, mayBeFull, toQuaysideError } from "./idb-errors.ts";
 import { type Durability, runProgram } from "./run-program.ts";
 
+/** Options of `IndexedDbStore`. */
 export interface IndexedDbStoreOptions {
   /** Names the records: stores with the same name share them, in every tab and worker of the site. */
   readonly name: string;

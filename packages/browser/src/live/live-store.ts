@@ -26,6 +26,7 @@ export interface Live<T> {
   readonly refresh: () => void;
 }
 
+/** Options of a live value. */
 export interface LiveOptions {
   /** For tests: a clock that is moved by hand. */
   readonly clock?: Clock | undefined;

@@ -7,6 +7,7 @@ export type JobOf<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: JobRecord<PayloadOf<Jobs, Name>> & { readonly name: Name };
 }[JobName<Jobs>];
 
+/** One page of a live list of jobs. */
 export interface LivePage<Jobs extends JobMap> {
   readonly jobs: readonly JobOf<Jobs>[];
   /** There are more: pass it in a query for the next page. */

@@ -29,6 +29,7 @@ interface Message {
   readonly event: object;
 }
 
+/** Events of workers in other contexts, as `workerEvents` receives them. */
 export interface RemoteEvents {
   /** Calls back with an event of a worker elsewhere. Returns the function that stops it; after the last one nothing listens. */
   on<Name extends keyof BroadcastEvents>(name: Name, listener: (event: BroadcastEvents[Name]) => void): () => void;

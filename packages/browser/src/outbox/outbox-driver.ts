@@ -30,6 +30,7 @@ import { OutboxNames } from "./names.ts";
 import { OutboxStore } from "./outbox-store.ts";
 import type { RemoteStatus } from "./status-channel.ts";
 
+/** Options of `outboxDriver`. */
 export interface OutboxDriverOptions {
   /** Where jobs lie until the remote has them. An `IndexedDbDriver` is used with strict durability, whatever its own. */
   readonly local: Driver;

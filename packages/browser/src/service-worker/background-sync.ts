@@ -10,6 +10,7 @@ export interface DrainMessage {
   readonly tag: string;
 }
 
+/** Options of `handleBackgroundSync`. */
 export interface BackgroundSyncOptions {
   /** Of the syncs, as the page requests them. Default `quayside`. */
   readonly tag?: string | undefined;

@@ -1,6 +1,7 @@
 import { type Duration, toMs } from "@quayside/core";
 import { type DrainMessage, SYNC_TAG } from "./background-sync.ts";
 
+/** Options of `requestBackgroundSync`. */
 export interface RequestSyncOptions {
   /** As given to `handleBackgroundSync`. Default `quayside`. */
   readonly tag?: string | undefined;

@@ -3,6 +3,7 @@ import { everything } from "../plugins/everything.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { StoreDriver, type StoreDriverOptions } from "./store-driver.ts";
 
+/** Options of `memoryDriver`. */
 export interface MemoryDriverOptions extends Omit<StoreDriverOptions, "plugins"> {
   /** Several drivers given one `MemoryStore` work on the same jobs. Default: a store of its own. */
   readonly store?: MemoryStore;

@@ -76,6 +76,7 @@ export interface AttemptReport {
   readonly log?: readonly string[];
 }
 
+/** A queue that a worker claims from, as one exchange names it. */
 export interface ClaimQueue {
   readonly queue: string;
   /** At most so many of this queue. */
@@ -154,6 +155,7 @@ export interface ListQuery {
   readonly bytes?: number;
 }
 
+/** One page of a list of jobs. */
 export interface JobPage {
   readonly jobs: readonly JobRecord[];
   /** Pass to the next call; absent on the last page. */
@@ -162,6 +164,7 @@ export interface JobPage {
   readonly positions?: readonly string[];
 }
 
+/** Jobs of a queue, by state. */
 export interface JobCounts {
   readonly waiting: number;
   readonly delayed: number;
@@ -226,6 +229,7 @@ export interface QueueConfig {
   readonly maxActive?: number | null;
 }
 
+/** At most `max` jobs start within any interval of `perMs` milliseconds (R18). */
 export interface RateLimit {
   readonly max: number;
   readonly perMs: number;

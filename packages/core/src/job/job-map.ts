@@ -124,6 +124,7 @@ export function checkDefinition(name: string, definition: JobDefinition): void {
 /** Job name → payload (an interface of the user's), or what `defineJobs` returned. */
 export type JobMap = object;
 
+/** The names in a job map. */
 export type JobName<Jobs extends JobMap> = keyof Jobs & string;
 
 /** What `addJob` takes for a name. */

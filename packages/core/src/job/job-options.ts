@@ -39,6 +39,7 @@ export interface JobDefaults {
   readonly expiresIn?: Duration | undefined;
 }
 
+/** The dedupe key of a job: while the key is taken, `mode` decides what a further add does (R6). */
 export interface DedupeOption {
   readonly key: string;
   readonly mode?: DedupeMode | undefined;

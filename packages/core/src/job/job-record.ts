@@ -21,6 +21,10 @@ export interface Keep {
   readonly cancelled: number;
 }
 
+/**
+ * What an add does whose dedupe key is taken: `drop` keeps the job that stands, `replace` replaces it while it waits,
+ * `debounce` also starts its delay again, `throttle` keeps the key for its `ttl`.
+ */
 export type DedupeMode = "drop" | "replace" | "debounce" | "throttle";
 
 export interface Dedupe {

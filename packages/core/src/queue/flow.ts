@@ -23,6 +23,7 @@ export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
   readonly children?: readonly FlowJob<Jobs>[];
 }
 
+/** A job of a flow, of any name in the job map, with its children. */
 export type FlowJob<Jobs extends JobMap> = { [Name in JobName<Jobs>]: FlowNode<Jobs, Name> }[JobName<Jobs>];
 
 /** The ids of a flow, in its own shape. */

@@ -44,6 +44,7 @@ export interface JobClass<Payload = unknown> {
   fromJSON?(payload: NoInfer<Payload>): JobInstance;
 }
 
+/** Options of `JobClass.dispatch`: those of a job, and where it goes. */
 export interface DispatchOptions extends JobOptions {
   readonly queue?: string | undefined;
   readonly connection?: string | undefined;

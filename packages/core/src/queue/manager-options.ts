@@ -17,6 +17,7 @@ export interface QueueSettings extends ConfigureOption {
   readonly defaults?: JobDefaults | undefined;
 }
 
+/** Options of `QueueManager`. */
 export interface QueueManagerOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx>,
     Pick<

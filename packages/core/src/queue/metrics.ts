@@ -29,6 +29,7 @@ export interface JobMetrics {
   readonly runMs: Percentiles;
 }
 
+/** Metrics of a queue, as a whole and by job name. */
 export interface QueueMetrics extends JobMetrics {
   /** By job name. */
   readonly jobs: { readonly [name: string]: JobMetrics };

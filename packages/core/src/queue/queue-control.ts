@@ -27,10 +27,12 @@ export interface FilterOption {
   readonly olderThan?: Duration | undefined;
 }
 
+/** Which jobs `queue.clear` removes. */
 export interface ClearOption extends FilterOption {
   readonly state?: JobState | undefined;
 }
 
+/** Which jobs `queue.retryAll` retries. */
 export interface RetryAllOption extends FilterOption {
   /** Default `failed`. */
   readonly state?: "failed" | "cancelled" | undefined;

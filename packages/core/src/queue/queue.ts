@@ -24,6 +24,7 @@ import { JobSubmitter } from "./job-submitter.ts";
 import { makeQueueContext, type QueueContext, type SharedOptions } from "./queue-context.ts";
 import { QueueControl } from "./queue-control.ts";
 
+/** Options of `Queue`. */
 export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx> {}
 
@@ -48,6 +49,7 @@ export type JobToAdd<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: { readonly name: Name; readonly payload: PayloadOf<Jobs, Name> } & JobOptions;
 }[JobName<Jobs>];
 
+/** Options of `queue.run` and `queue.drain`. */
 export type RunOptions<Ctx extends object = object> = Pick<
   WorkerOptions<Ctx>,
   "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "ctx" | "alarm" | "connectivity"

@@ -13,6 +13,7 @@ export interface TelemetrySpan {
   end(): void;
 }
 
+/** Options of a span, as a tracer of OpenTelemetry takes them. */
 export interface TelemetrySpanOptions {
   kind?: number;
   attributes?: Record<string, string | number | boolean>;

@@ -6,6 +6,7 @@ import { type Duration, toMs } from "../job/duration.ts";
 import { fromStoredError, QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 
+/** How long `queue.waitFor` waits. */
 export interface WaitOptions {
   /** Default: as long as it takes. */
   readonly timeout?: Duration | undefined;

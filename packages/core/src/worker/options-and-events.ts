@@ -34,6 +34,7 @@ export interface WorkerQueue<Ctx extends object = object> {
   readonly onFailed?: ((job: JobRecord, error: unknown) => unknown) | undefined;
 }
 
+/** Options of `Worker`. */
 export interface WorkerOptions<Ctx extends object = object> {
   readonly queues: readonly WorkerQueue<Ctx>[];
   /** Jobs at once, over all queues. Default 10. */
@@ -80,6 +81,7 @@ export interface AttemptTracer {
   attempt(job: JobRecord, run: () => Promise<unknown>): Promise<unknown>;
 }
 
+/** The state of a worker. `stopping`: it waits for running handlers. */
 export type WorkerStatus = "stopped" | "running" | "stopping";
 
 /** Queues that are worked on one driver. */

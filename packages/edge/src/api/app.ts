@@ -14,6 +14,7 @@ import { refuseOtherSites, securityHeaders } from "./security.ts";
 import { type ApiEnv, serve } from "./serve.ts";
 import { discardBody } from "./unread-body.ts";
 
+/** Options of `queueApi`. */
 export interface QueueApiOptions<Env extends object> {
   /** The namespace whose objects hold the queues: each queue its own object, named like it. */
   readonly object: (env: Env) => QueueNamespace;

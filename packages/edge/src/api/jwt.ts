@@ -7,6 +7,7 @@ import { type JwtAlgorithm, type JwtKeys, KeyRing } from "./jwt-keys.ts";
 /** What a token says of itself; `scope` and `queues` are what the default `grant` reads. */
 export type JwtClaims = JWTPayload;
 
+/** Options of `jwtTokens`. */
 export interface JwtOptions<Env = unknown> {
   /** The one algorithm: what a token's header says must be this. `HS…` takes a secret, the others public keys. */
   readonly algorithm: JwtAlgorithm;

@@ -10,6 +10,10 @@ export interface ApiLimits {
   readonly keyMs: number;
 }
 
+/**
+ * The limits of the HTTP API where `queueApi` is given no others: bytes of a body and of a payload, jobs per request, and
+ * how long an `Idempotency-Key` is kept, in ms.
+ */
 export const API_LIMITS: ApiLimits = {
   bodyBytes: 1024 * 1024,
   payloadBytes: 128 * 1024,

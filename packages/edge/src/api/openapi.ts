@@ -27,6 +27,7 @@ export function openApiText(options: OpenApiOptions): () => string {
   };
 }
 
+/** Options of `openApiDocument`. */
 export interface OpenApiOptions extends PayloadSource {
   readonly limits: ApiLimits;
 }

@@ -240,11 +240,19 @@ export const requestHeader = z.strictObject({
   subject: z.exactOptional(z.string().check(z.maxLength(64))),
 });
 
+/** Body of a job that is added over HTTP. */
 export type JobBody = z.output<typeof jobBody>;
+/** Body of a change to a waiting job. */
 export type UpdateBody = z.output<typeof updateBody>;
+/** Body of a recurrence. */
 export type ScheduleBody = z.output<typeof scheduleBody>;
+/** Body of an exchange over HTTP. */
 export type ExchangeBody = z.output<typeof exchangeBody>;
+/** Body of the settings of a queue. */
 export type SettingsBody = z.output<typeof settingsBody>;
+/** Query of `GET /:queue/jobs`. */
 export type ListParameters = z.output<typeof listQuery>;
+/** Query of `POST /:queue/clear`. */
 export type ClearParameters = z.output<typeof clearQuery>;
+/** Query of `POST /:queue/retry`. */
 export type RetryParameters = z.output<typeof retryQuery>;

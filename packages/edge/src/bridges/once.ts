@@ -3,6 +3,7 @@ import { type Duration, type JobMap, type JobToAdd, toMs } from "@quayside/core"
 /** How long what brought a job is known again: longer than anything is delivered again after. */
 const REMEMBER_MS = 86_400_000;
 
+/** Options of bridges whose source may deliver twice. */
 export interface OnceOptions {
   /**
    * How long a repeated delivery is known to be one, also when its job has ended and was not kept: a row each. 0: as long

@@ -10,6 +10,7 @@ import {
 } from "@quayside/core";
 import { type OnceOptions, once } from "./once.ts";
 
+/** Options of `fromQueueBatch`. */
 export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOptions {
   /**
    * Returns the job that a message means, or null where it means none: it is then acknowledged. `undefined`, which a

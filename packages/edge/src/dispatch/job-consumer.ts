@@ -14,6 +14,7 @@ import {
 import { ConsumerAttempt } from "./consumer-attempt.ts";
 import type { JobCall, JobOutcome } from "./job-call.ts";
 
+/** Options of `jobConsumer`. */
 export interface JobConsumerOptions<Jobs extends JobMap, Env>
   extends Pick<QueueOptions<Jobs, { readonly env: Env }>, "middleware" | "encryption"> {
   /** What to do with the jobs, by name; after the handlers that the definitions have. */

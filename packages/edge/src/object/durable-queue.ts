@@ -29,6 +29,7 @@ import type { Quota } from "./caller-quota.ts";
 import { ChangeSockets } from "./change-socket.ts";
 import { ObjectQueues } from "./object-queues.ts";
 
+/** Options of `durableQueue`. */
 export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   /**
    * What to do with the jobs, by name. Absent, and `dispatch` too: the object only keeps them, and others work them (over

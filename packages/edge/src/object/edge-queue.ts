@@ -4,6 +4,7 @@ import { StubDriver } from "../rpc/stub-driver.ts";
 import type { ShardsOption } from "../shards/layout.ts";
 import { shardedDriver } from "../shards/sharded-driver.ts";
 
+/** Options of `edgeQueue`. */
 export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs> {
   /** Name of the object that holds the queue, where it is not that of the queue. Not with `shards`. */
   readonly object?: string;

@@ -19,6 +19,7 @@ import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectQueues } from "./object-queues.ts";
 import type { AlarmHandler } from "./user-alarm.ts";
 
+/** Options of `embedQueue`. */
 export interface EmbedQueueOptions<Jobs extends JobMap, Env> extends DurableQueueOptions<Jobs, Env> {
   /** The object's `this.env`: what handlers find as `ctx.env`. */
   readonly env?: Env;

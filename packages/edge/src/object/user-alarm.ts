@@ -15,6 +15,7 @@ export interface AlarmInfo {
   readonly scheduledTime: number;
 }
 
+/** Handles an alarm that the object's own code asked for. */
 export type AlarmHandler = (info: AlarmInfo) => unknown;
 
 /** An alarm that somebody asked for. */

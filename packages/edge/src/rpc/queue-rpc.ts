@@ -74,6 +74,7 @@ export interface ShardVerbs {
 /** A result or a `QuaysideError` as plain data. */
 export type Reply<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: SentError };
 
+/** An error as it crosses RPC. */
 export interface SentError {
   readonly code: ErrorCode;
   readonly message: string;

@@ -6,6 +6,7 @@ import type { KeyOf } from "./route.ts";
 /** Over how many objects a queue is split: a number, or with it how that came to be and what decides where a job lies. */
 export type ShardsOption = number | ShardsOptions;
 
+/** Over how many objects a queue is split, with what decides where a job belongs. */
 export interface ShardsOptions {
   /** 1 to 1,000. */
   readonly count: number;

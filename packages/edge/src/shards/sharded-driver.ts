@@ -44,6 +44,7 @@ import type { ShardPort } from "./shard-port.ts";
 import { homeOfToken } from "./token-home.ts";
 import { WorkerPlaces } from "./worker-places.ts";
 
+/** Options of `shardedDriver`. */
 export interface ShardedDriverOptions {
   readonly shards: ShardsOption;
   /** For the pauses between attempts to watch. Default: the platform's. */
