@@ -53,10 +53,10 @@ export async function* cases(): AsyncGenerator<Case> {
 
 /** What an app could do without, if it could be left out, by the modules that are there for nothing else. */
 const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
-  "flows: parents and children": ["plugins/flow-plan.ts", "plugins/flows.ts", "queue/flow.ts"],
-  recurrences: ["plugins/recurrences.ts", "job/recurrence.ts"],
+  "flows: parents and children": ["plugins/flow-plan.ts", "plugins/flows.ts", "queue/flow-builder.ts"],
+  recurrences: ["plugins/recurrences.ts", "job/next-occurrence.ts"],
   "dedupe, groups, rate limits": ["plugins/dedupe.ts", "plugins/groups.ts", "plugins/rate-limit.ts"],
-  "commands: cancel, retry, update, clear, pause, configure …": ["engine/commands.ts", "queue/queue-control.ts"],
+  "commands: cancel, retry, update, clear, pause, configure …": ["engine/kernel-commands.ts", "queue/queue-control.ts"],
   "inspection: lists, counts, waitFor": ["engine/list-jobs.ts", "engine/read-queue.ts", "queue/wait-for.ts"],
   metrics: ["queue/metrics.ts"],
   "jobs that need the network": ["worker/network-requirement.ts"],

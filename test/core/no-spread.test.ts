@@ -17,7 +17,7 @@ const BOUNDED: readonly string[] = [
   "browser/src/service-worker/remaining-work.ts: Math.min(...all",
   "core/src/engine/claim.ts: Math.max(...frees",
   "core/src/engine/claim.ts: Math.min(...limits",
-  "core/src/engine/operations.ts: together(...programs",
+  "core/src/engine/store-operations.ts: together(...programs",
   "core/src/engine/transaction.ts: together(...others",
   "core/src/queue/base64.ts: fromCharCode(...bytes",
   "edge/src/client/http-driver.ts: Math.min(...wakes",

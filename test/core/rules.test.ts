@@ -243,7 +243,6 @@ describe("the defaults", () => {
       graceMs: 5_000,
       maxInterruptions: 10,
       interruptionBackoff: { kind: "exponential", delayMs: 500, factor: 2, maxMs: 300_000, jitter: 1 },
-      logLines: 100,
       markMs: 90 * DAY_MS,
       keep: { completed: 100, failed: 1_000, cancelled: 100 },
       payloadLimitBytes: 131_072,

@@ -16,7 +16,7 @@ const BUGS: Readonly<Record<string, Bug>> = {
     instead: "yield* endJobs(tx, ends.filter(() => Math.random() > 0.01));\n  return",
   },
   "double claim": {
-    file: "core/src/engine/due-jobs.ts",
+    file: "core/src/engine/claim-order.ts",
     text: "this.#running.delete(keyText(key))",
     instead: "(this.#running.delete(keyText(key)) && Math.random() > 0.01)",
   },

@@ -4,7 +4,7 @@ import { type ExchangeReply, type ExchangeRequest, MemoryStore, StoreDriver } fr
 import type { ShardPort, ShardVerbs } from "@quayside/edge";
 import { createManualClock, type ManualClock, seededRandom } from "@quayside/testing";
 // biome-ignore lint/style/noRestrictedImports: the soak runs the programs of a shard on stores in memory.
-import { addToShard, liveGroups, recallInShard, shardSettings } from "../../packages/edge/src/shards/in-store.ts";
+import { addToShard, liveGroups, recallInShard, shardSettings } from "../../packages/edge/src/shards/shard-in-store.ts";
 import type { Random } from "./behaviour.ts";
 import { Ledger } from "./ledger.ts";
 import type { SoakOptions, SoakResult } from "./run.ts";

@@ -1,6 +1,6 @@
 import { Cron } from "croner";
 import { QuaysideError } from "./job/errors.ts";
-import type { NextCron } from "./job/recurrence.ts";
+import type { NextCron } from "./job/next-occurrence.ts";
 
 const HOUR_MS = 3_600_000;
 /** More wall-clock instants than this are not stepped over: an hour that is repeated has 3,600. */

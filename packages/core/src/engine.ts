@@ -7,19 +7,6 @@ export type { Registration, WorkerSession } from "./engine/driver.ts";
 export { addJobs, checkNames, enqueue } from "./engine/enqueue.ts";
 export { checkWorker } from "./engine/exchange.ts";
 export { locate } from "./engine/job-writer.ts";
-export {
-  after,
-  compareKeys,
-  get,
-  isOperation,
-  put,
-  type Range,
-  remove,
-  removeRange,
-  scan,
-  scanKeys,
-  startingWith,
-} from "./engine/operations.ts";
 export { Plugins } from "./engine/plugin.ts";
 export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, storedQueues } from "./engine/read-queue.ts";
 export type { ReplyRoom } from "./engine/reply-budget.ts";
@@ -45,6 +32,19 @@ export {
   type Store,
   type TallyRecord,
 } from "./engine/store.ts";
+export {
+  after,
+  compareKeys,
+  get,
+  isOperation,
+  put,
+  type Range,
+  remove,
+  removeRange,
+  scan,
+  scanKeys,
+  startingWith,
+} from "./engine/store-operations.ts";
 export type { Transaction } from "./engine/transaction.ts";
 export type {
   AttemptReport,
@@ -59,7 +59,7 @@ export type {
   NumberedRequest,
   Settlement,
 } from "./engine/verbs.ts";
-export { integer } from "./job/checks.ts";
+export { cutText, describe } from "./job/cut-text.ts";
 export { LONGEST_DURATION_MS } from "./job/duration.ts";
 export { fromStoredError, SEALED, thrownIn, toStoredError } from "./job/errors.ts";
 export { handlerScope } from "./job/handler-scope.ts";
@@ -83,14 +83,14 @@ export { type OptionParser, type OptionParsers, type ResolvedOptions, resolveOpt
 export type { Dedupe, JobKey, StoredJob, StoredOptions } from "./job/job-record.ts";
 export { canonicalText, toBoundedJson, toJsonText, utf8Bytes } from "./job/json.ts";
 export type { FlowPart, NewJob } from "./job/new-job.ts";
-export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } from "./job/recurrence.ts";
-export { failJob, Release, releaseJob } from "./job/release.ts";
+export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } from "./job/next-occurrence.ts";
+export { integer } from "./job/option-checks.ts";
+export { failJob, Release, releaseJob } from "./job/release-job.ts";
 export { reportUnheard } from "./job/report-error.ts";
 export { retryAfterMs } from "./job/retry.ts";
-export { cutText, describe } from "./job/text.ts";
 export { isUndelayed } from "./job/transitions.ts";
+export { EVERY_OPTION } from "./plugins/all-options.ts";
 export { dedupeKey, isTaken } from "./plugins/dedupe.ts";
-export { EVERY_OPTION } from "./plugins/every-option.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
 export { type Family, type Member, membersOf } from "./plugins/flows.ts";
 export { type GroupCell, SEATS } from "./plugins/groups.ts";
@@ -99,6 +99,6 @@ export { comparePositions } from "./plugins/inspect.ts";
 export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurrences.ts";
 export { INLINE } from "./queue/inline-runner.ts";
 export { isEncrypted, prepareNow } from "./queue/prepare-jobs-sync.ts";
-export { Slots } from "./worker/claims.ts";
 export { partOfRefused, type RefusedPart } from "./worker/exchange-client.ts";
 export type { WorkPlace } from "./worker/options-and-events.ts";
+export { Slots } from "./worker/shared-slots.ts";

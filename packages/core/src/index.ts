@@ -45,11 +45,11 @@ export type { DedupeOption, JobDefaults, JobOptions } from "./job/job-options.ts
 export type { ChildFailure, DedupeMode, EndState, JobRecord, JobState, Keep, Requirement } from "./job/job-record.ts";
 export type { Json } from "./job/json.ts";
 export { LIMITS } from "./job/limits.ts";
-export type { NextCron, RecurrenceOption } from "./job/recurrence.ts";
+export type { NextCron, RecurrenceOption } from "./job/next-occurrence.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
-export { everything } from "./plugins/everything.ts";
+export { everything } from "./plugins/all-plugins.ts";
 export { type AesGcmKeys, type AesKey, aesGcm, type Encryption } from "./queue/encryption.ts";
-export type { FlowIds, FlowJob, FlowNode } from "./queue/flow.ts";
+export type { FlowIds, FlowJob, FlowNode } from "./queue/flow-builder.ts";
 export type { JobBuilder } from "./queue/job-builder.ts";
 export {
   type DispatchOptions,

@@ -16,8 +16,6 @@ export { type OpenApiOptions, openApiDocument } from "./api/openapi.ts";
 export type { OptionCaps } from "./api/option-caps.ts";
 export type { FieldError, Problem } from "./api/problem.ts";
 export type { RateLimiter } from "./api/rate-limit.ts";
-export type { RouteInfo } from "./api/route.ts";
-export { API_ROUTES } from "./api/routes.ts";
 export type {
   ClearParameters,
   ExchangeBody,
@@ -27,8 +25,10 @@ export type {
   ScheduleBody,
   SettingsBody,
   UpdateBody,
-} from "./api/schemas.ts";
-export type { OnceOptions } from "./bridges/once.ts";
+} from "./api/request-schemas.ts";
+export type { RouteInfo } from "./api/route.ts";
+export { API_ROUTES } from "./api/routes.ts";
+export type { OnceOptions } from "./bridges/bridge-idempotency.ts";
 export { fromQueueBatch, type QueueBatchOptions, type QueueBatchResult } from "./bridges/queue-batch.ts";
 export { fromScheduled } from "./bridges/scheduled.ts";
 export type { ConsumerBinding, Dispatch } from "./dispatch/dispatch.ts";

@@ -4,7 +4,7 @@ import { onPageHidden } from "../tabs/page-lifecycle.ts";
 import { partsOf } from "./classify-remote-error.ts";
 import type { OutboxEmitter } from "./events.ts";
 import { type ForwarderLock, requestForwarderLock } from "./forwarder-lock.ts";
-import type { OutboxNames } from "./names.ts";
+import type { OutboxNames } from "./local-queue-names.ts";
 import type { OutboxStore } from "./outbox-store.ts";
 import { QueueForwarder } from "./queue-forwarder.ts";
 import { lengthAfter, Pause } from "./retry-pause.ts";

@@ -26,7 +26,7 @@ import { databaseName } from "../idb/database-name.ts";
 import { IndexedDbDriver } from "../idb/indexed-db-driver.ts";
 import { OutboxEmitter, type OutboxEvents } from "./events.ts";
 import { Forwarder } from "./forwarder.ts";
-import { OutboxNames } from "./names.ts";
+import { OutboxNames } from "./local-queue-names.ts";
 import { OutboxStore } from "./outbox-store.ts";
 import type { RemoteStatus } from "./status-channel.ts";
 

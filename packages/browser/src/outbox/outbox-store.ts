@@ -10,7 +10,7 @@ import {
 import type { Command, CommandReply, EnqueueReceipt, ListQuery, NewJob, NumberedRequest } from "@quayside/core/engine";
 import { partsOf } from "./classify-remote-error.ts";
 import { isDelayed, reseal, seal, shown } from "./envelope.ts";
-import { OutboxNames } from "./names.ts";
+import { OutboxNames } from "./local-queue-names.ts";
 import type { QueueForwarderEntry } from "./queue-forwarder.ts";
 
 /** An entry in the list of remotes: one per remote, and one for the remote that took the lanes of earlier versions. */

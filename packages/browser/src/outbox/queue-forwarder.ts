@@ -1,6 +1,6 @@
 import { type Clock, type Driver, type JobRecord, QuaysideError } from "@quayside/core";
 import type { ClaimedJob, ExchangeReply, ExchangeRequest, Settlement } from "@quayside/core/engine";
-import { prefixWithin } from "./batch.ts";
+import { prefixWithin } from "./batch-size.ts";
 import {
   checkReceipts,
   classifyRemoteError,
@@ -11,7 +11,7 @@ import {
 import { contentOf, unseal } from "./envelope.ts";
 import type { OutboxEmitter } from "./events.ts";
 import { fingerprint } from "./fingerprint.ts";
-import type { OutboxNames } from "./names.ts";
+import type { OutboxNames } from "./local-queue-names.ts";
 import { heeded, lengthAfter, Pause } from "./retry-pause.ts";
 
 /** Jobs in a batch, at most: a batch fits into one request of the API (1,000 jobs, 1 MiB). */

@@ -1,5 +1,5 @@
-import type { NextCron } from "../job/recurrence.ts";
-import { everything } from "../plugins/everything.ts";
+import type { NextCron } from "../job/next-occurrence.ts";
+import { everything } from "../plugins/all-plugins.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { StoreDriver, type StoreDriverOptions } from "./store-driver.ts";
 

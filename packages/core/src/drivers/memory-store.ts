@@ -1,4 +1,3 @@
-import { compareKeys, isOperation } from "../engine/operations.ts";
 import {
   type Change,
   COLLECTION_NAMES,
@@ -9,7 +8,8 @@ import {
   type Records,
   type Store,
 } from "../engine/store.ts";
-import { append } from "../job/append.ts";
+import { compareKeys, isOperation } from "../engine/store-operations.ts";
+import { append } from "../job/append-to-list.ts";
 import { QuaysideError } from "../job/errors.ts";
 
 type AnyRecord = Records[Collection];

@@ -1,13 +1,13 @@
 import { type Clock, systemClock } from "../engine/clock.ts";
-import { command, type Step } from "../engine/commands.ts";
 import type { Connectivity, Driver, Registration, WorkerSession } from "../engine/driver.ts";
-import { runTransaction, type TransactionResult } from "../engine/effects.ts";
 import { enqueue } from "../engine/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../engine/exchange.ts";
+import { command, type Step } from "../engine/kernel-commands.ts";
 import { everyLease } from "../engine/leases.ts";
 import { type Plugin, Plugins } from "../engine/plugin.ts";
 import { type Counting, counts, getJob, tallies, wakeInstant } from "../engine/read-queue.ts";
 import type { ReplyRoom } from "../engine/reply-budget.ts";
+import { runTransaction, type TransactionResult } from "../engine/run-transaction.ts";
 import { SET_BACK_MS, SequenceGenerator } from "../engine/sequence-generator.ts";
 import type { Change, Liveness, Program, ProgramKind, Store } from "../engine/store.ts";
 import type { Transaction, TransactionContext } from "../engine/transaction.ts";

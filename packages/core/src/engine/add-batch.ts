@@ -1,5 +1,5 @@
 import type { StoredJob } from "../job/job-record.ts";
-import { memberName } from "../job/member-name.ts";
+import { memberName } from "../job/job-reference.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { readyStored } from "../job/transitions.ts";
 import { locate, type Move } from "./job-writer.ts";

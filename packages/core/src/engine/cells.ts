@@ -1,6 +1,6 @@
 import { escapePart } from "../job/job-keys.ts";
-import { after, get, put, remove, scan, startingWith } from "./operations.ts";
 import type { Program } from "./store.ts";
+import { after, get, put, remove, scan, startingWith } from "./store-operations.ts";
 
 /** Lapsed cells looked for beside each new one. */
 const SWEEP_STEP = 8;

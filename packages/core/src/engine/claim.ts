@@ -1,7 +1,7 @@
 import type { StoredJob } from "../job/job-record.ts";
 import { interruptionsOf, isOver, maxInterruptionsOf } from "../job/transitions.ts";
+import { DueJobs } from "./claim-order.ts";
 import { bringBack, isStranded } from "./clock-set-back.ts";
-import { DueJobs } from "./due-jobs.ts";
 import type { End } from "./job-writer.ts";
 import { overEnd } from "./recover.ts";
 import type { Held, Program, QueueSettings } from "./store.ts";

@@ -2,9 +2,9 @@ import { readyLane } from "../job/job-keys.ts";
 import type { JobKey, StoredJob } from "../job/job-record.ts";
 import { again, isUndelayed } from "../job/transitions.ts";
 import { type Move, moveJobs } from "./job-writer.ts";
-import { after, get, scanKeys } from "./operations.ts";
 import { isAhead, ORDERS_PER_MS } from "./sequence-generator.ts";
 import type { Key, Program } from "./store.ts";
+import { after, get, scanKeys } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { append } from "../job/append.ts";
+import { append } from "../job/append-to-list.ts";
 import { spellId } from "../job/job-keys.ts";
 import type { JobKey } from "../job/job-record.ts";
 import type { Change } from "./store.ts";

@@ -1,20 +1,19 @@
-import { append } from "../job/append.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import { append } from "../job/append-to-list.ts";
 import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
 import { decodeId, queueOf } from "../job/job-keys.ts";
 import type { JobKey, JobRecord, StoredJob } from "../job/job-record.ts";
+import { memberName } from "../job/job-reference.ts";
 import { type Json, utf8Bytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
-import { memberName } from "../job/member-name.ts";
 import { toJobRecord } from "../job/transitions.ts";
 import { claim } from "./claim.ts";
 import { bringBack } from "./clock-set-back.ts";
-import { effects } from "./effects.ts";
 import { endJobs, isPlain, locate, readStretch } from "./job-writer.ts";
-import { get } from "./operations.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
+import { effects } from "./run-transaction.ts";
 import { release, settle } from "./settle.ts";
 import type { Held, Key, LeaseRecord, Program } from "./store.ts";
+import { get } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "./verbs.ts";
 
@@ -175,7 +174,7 @@ function withReports(tx: Transaction, held: readonly Held[], reports: readonly A
     const report = byToken.get(entry.token);
     if (!report) return entry;
     tx.changed(queueOf(entry.key), "progress");
-    const logs = report.log && [...(entry.logs ?? []), ...report.log].slice(-DEFAULTS.logLines);
+    const logs = report.log && [...(entry.logs ?? []), ...report.log].slice(-LIMITS.logLines);
     return measured({ ...entry, ...(report.value !== undefined && { progress: report.value }), ...(logs && { logs }) });
   });
   return withinBounds(next);

@@ -1,7 +1,9 @@
-import { append } from "../job/append.ts";
+import { append } from "../job/append-to-list.ts";
 import { decodeId, endStateOf, escapePart, finishedLane, keyText, queueOf, sameKey, spellId } from "../job/job-keys.ts";
 import type { EndState, JobKey, StoredJob } from "../job/job-record.ts";
 import { END_STATES, type Ending, ended, keepOf } from "../job/transitions.ts";
+import { SET_BACK_MS } from "./sequence-generator.ts";
+import type { IdRecord, Key, Program } from "./store.ts";
 import {
   after,
   get,
@@ -13,9 +15,7 @@ import {
   scanKeys,
   startingWith,
   together,
-} from "./operations.ts";
-import { SET_BACK_MS } from "./sequence-generator.ts";
-import type { IdRecord, Key, Program } from "./store.ts";
+} from "./store-operations.ts";
 import type { TallyPlace, Transaction } from "./transaction.ts";
 
 /**

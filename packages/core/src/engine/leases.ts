@@ -1,8 +1,8 @@
-import { append } from "../job/append.ts";
+import { append } from "../job/append-to-list.ts";
 import { keyText, queueOf } from "../job/job-keys.ts";
 import type { JobKey } from "../job/job-record.ts";
-import { after, put, remove, scan } from "./operations.ts";
 import type { Held, Key, LeaseRecord, Program } from "./store.ts";
+import { after, put, remove, scan } from "./store-operations.ts";
 
 /** Leases that are read in one operation. */
 const PAGE = 1_000;

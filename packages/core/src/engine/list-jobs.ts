@@ -1,11 +1,11 @@
-import { append } from "../job/append.ts";
+import { append } from "../job/append-to-list.ts";
 import { finishedLane, readyLane } from "../job/job-keys.ts";
 import type { EndState, JobKey, JobState, StoredJob } from "../job/job-record.ts";
 import { END_STATES, isUndelayed } from "../job/transitions.ts";
 import type { Leases } from "./leases.ts";
-import { after, compareKeys, get, type Range, scan, startingWith } from "./operations.ts";
 import { blockedLanes } from "./read-queue.ts";
 import type { Program } from "./store.ts";
+import { after, compareKeys, get, type Range, scan, startingWith } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** A part of the queue that a list walks through. */

@@ -1,14 +1,14 @@
 import { escapePart, finishedLane, queueOf, readyLane } from "../job/job-keys.ts";
 import type { EndState, JobRecord, StoredJob } from "../job/job-record.ts";
 import { END_STATES, isUndelayed, toJobRecord } from "../job/transitions.ts";
-import { DueJobs } from "./due-jobs.ts";
+import { DueJobs } from "./claim-order.ts";
 import { countKeys, locate } from "./job-writer.ts";
 import { everyLease } from "./leases.ts";
-import { after, get, type Range, scanKeys, startingWith } from "./operations.ts";
 import type { Plugins } from "./plugin.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import { SequenceGenerator } from "./sequence-generator.ts";
 import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
+import { after, get, type Range, scanKeys, startingWith } from "./store-operations.ts";
 import { Transaction } from "./transaction.ts";
 import type { JobCounts } from "./verbs.ts";
 

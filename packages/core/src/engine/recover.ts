@@ -1,11 +1,11 @@
-import { append } from "../job/append.ts";
+import { append } from "../job/append-to-list.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import type { StoredJob } from "../job/job-record.ts";
 import { interrupted, interruptedError, interruptionDelay, interruptionsOf, isOver } from "../job/transitions.ts";
 import { type End, endJobs, type Move, moveJobs } from "./job-writer.ts";
-import { get } from "./operations.ts";
 import { endCancelled, seenOf } from "./settle.ts";
 import type { Held, LeaseRecord, Program } from "./store.ts";
+import { get } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 

@@ -4,8 +4,8 @@ import type { JobKey, StoredJob } from "../job/job-record.ts";
 import type { Json } from "../job/json.ts";
 import { type Ending, isSpent, keepOf, paceOf, released, retried, type Seen } from "../job/transitions.ts";
 import { type End, endJobs, endPlainJobs, type Move, moveJobs } from "./job-writer.ts";
-import { get } from "./operations.ts";
 import type { Held, Program } from "./store.ts";
+import { get } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Settlement } from "./verbs.ts";
 

@@ -1,4 +1,4 @@
-import { append } from "../job/append.ts";
+import { append } from "../job/append-to-list.ts";
 import { tagEnd } from "../job/job-keys.ts";
 import type { JobKey } from "../job/job-record.ts";
 import type { QueuePosition } from "../job/transitions.ts";
@@ -6,11 +6,11 @@ import { getCell, kind, putCells } from "./cells.ts";
 import { noteEnded } from "./ended-ids.ts";
 import type { End } from "./job-writer.ts";
 import { everyLease, Leases } from "./leases.ts";
-import { get, put, together } from "./operations.ts";
 import type { Plugin, Plugins } from "./plugin.ts";
 import type { ReplyRoom } from "./reply-budget.ts";
 import type { SequenceGenerator } from "./sequence-generator.ts";
 import type { Change, Held, Program, QueueSettings, TallyRecord } from "./store.ts";
+import { get, put, together } from "./store-operations.ts";
 
 /** What the process that owns the store gives to each program it runs. */
 export interface TransactionContext {

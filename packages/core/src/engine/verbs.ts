@@ -3,7 +3,7 @@ import type { ChildOutcome } from "../job/handler.ts";
 import type { JobRecord, JobState, Keep } from "../job/job-record.ts";
 import type { Json } from "../job/json.ts";
 import type { NewJob } from "../job/new-job.ts";
-import type { RecurrenceRule } from "../job/recurrence.ts";
+import type { RecurrenceRule } from "../job/next-occurrence.ts";
 import type { Liveness } from "./store.ts";
 
 /** What the verbs of a driver take and answer: plain data, the same in process, over RPC and over HTTP. */

@@ -23,8 +23,6 @@ export const DEFAULTS = {
   freeRepeats: 10,
   shortRepeatMs: 100,
   repeatBackoff: { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0 },
-  /** Lines of log kept with a job. */
-  logLines: 100,
   /** How long the outcome of a numbered request is remembered, unless it says itself. */
   markMs: 90 * 86_400_000,
   keep: { completed: 100, failed: 1_000, cancelled: 100 },

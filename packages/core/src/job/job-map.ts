@@ -1,8 +1,8 @@
-import { able, callable, callables } from "./checks.ts";
 import { QuaysideError, refused } from "./errors.ts";
 import type { BackoffFunction, HandlerContext, Middleware } from "./handler.ts";
 import type { JobDefaults } from "./job-options.ts";
 import type { JobRecord } from "./job-record.ts";
+import { able, callable, callables } from "./option-checks.ts";
 import type { BackoffOption } from "./retry.ts";
 
 /**

@@ -1,9 +1,9 @@
-import { fields, integer, oneOf, positiveMs } from "./checks.ts";
 import { type Duration, toMs } from "./duration.ts";
 import { isA, QuaysideError, refused, toStoredError } from "./errors.ts";
 import { checkName } from "./job-keys.ts";
 import type { DedupeMode, Keep, Requirement, StoredOptions } from "./job-record.ts";
 import { LIMITS } from "./limits.ts";
+import { fields, integer, oneOf, positiveMs } from "./option-checks.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
 
 /** What a queue or a definition can say once for all of its jobs. */

@@ -8,6 +8,8 @@ export const LIMITS = {
   resultBytes: 128 * 1024,
   /** A line of a job's log, in bytes of UTF-8: what is longer is cut. */
   logLineBytes: 4 * 1024,
+  /** Lines of log kept with a job: the last ones. */
+  logLines: 100,
   /** All progress and lines of log of the jobs that one worker runs, in bytes: beyond it the oldest go. */
   reportBytes: 1024 * 1024,
   /** Results, errors and reports in one exchange, in bytes; the rest goes in the next exchanges. */

@@ -1,4 +1,4 @@
-import { describe } from "./text.ts";
+import { describe } from "./cut-text.ts";
 
 interface Reporting {
   readonly reportError?: (error: unknown) => void;

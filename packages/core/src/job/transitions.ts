@@ -12,6 +12,7 @@ import {
 } from "./job-keys.ts";
 import type { EndState, JobKey, JobRecord, JobState, Keep, Place, StoredJob, StoredOptions } from "./job-record.ts";
 import type { Json } from "./json.ts";
+import { LIMITS } from "./limits.ts";
 import type { NewJob } from "./new-job.ts";
 import { backoffDelay } from "./retry.ts";
 
@@ -159,7 +160,7 @@ function counted(job: StoredJob, error: StoredError | undefined): Pick<StoredJob
 }
 
 function withLog(job: StoredJob, { logs }: { readonly logs?: readonly string[] | undefined }): StoredJob {
-  return logs ? { ...job, logs: [...(job.logs ?? []), ...logs].slice(-DEFAULTS.logLines) } : job;
+  return logs ? { ...job, logs: [...(job.logs ?? []), ...logs].slice(-LIMITS.logLines) } : job;
 }
 
 /** Whether a failed attempt was the last that counts, whatever its backoff says. */
@@ -260,10 +261,6 @@ export const isExpired = (job: StoredJob, now: number): boolean => job.expiresAt
 export const keepOf = (job: StoredJob | undefined, settings: Partial<Keep> | undefined, state: EndState): number =>
   job?.keep?.[state] ?? settings?.[state] ?? DEFAULTS.keep[state];
 
-export const CHILD_FAILED = (child: StoredJob, state: EndState): StoredError => ({
-  code: "child_failed",
-  message: `Its child ${child.name} (${child.id}) ended as ${state}.`,
-});
 export const EXPIRED: StoredError = { code: "expired", message: "The job was not started before it expired." };
 /** How many interruptions a job survives no longer. */
 export const maxInterruptionsOf = (job: StoredJob): number => job.maxInterruptions ?? DEFAULTS.maxInterruptions;

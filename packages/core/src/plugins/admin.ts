@@ -1,9 +1,16 @@
-import { type CommandOf, type CommandStep, eraseJobs, lookUp, requestCancel, type Step } from "../engine/commands.ts";
 import { moveEachJob } from "../engine/job-writer.ts";
+import {
+  type CommandOf,
+  type CommandStep,
+  eraseJobs,
+  lookUp,
+  requestCancel,
+  type Step,
+} from "../engine/kernel-commands.ts";
 import { walk } from "../engine/list-jobs.ts";
-import { after, scan, startingWith } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
+import { after, scan, startingWith } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { CommandReply, JobFilter } from "../engine/verbs.ts";
 import { QuaysideError } from "../job/errors.ts";

@@ -1,17 +1,17 @@
 import { type Adding, type AddPart, storedNow } from "../engine/add-batch.ts";
 import { locate, moveEachJob } from "../engine/job-writer.ts";
-import { get, put, remove, scan } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import { isAhead } from "../engine/sequence-generator.ts";
 import type { DedupeRecord, Program } from "../engine/store.ts";
+import { get, put, remove, scan } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
-import { fields, oneOf, positiveMs } from "../job/checks.ts";
 import { QuaysideError, refused } from "../job/errors.ts";
 import { checkName, escapePart } from "../job/job-keys.ts";
 import type { DedupeOption, OptionParsers } from "../job/job-options.ts";
 import type { Dedupe, DedupeMode, StoredJob } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
+import { fields, oneOf, positiveMs } from "../job/option-checks.ts";
 import { blocked, replaced, returned } from "../job/transitions.ts";
 
 const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];

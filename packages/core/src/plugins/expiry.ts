@@ -1,9 +1,9 @@
 import { endJobs } from "../engine/job-writer.ts";
 import type { Plugin } from "../engine/plugin.ts";
-import { positiveMs } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
 import type { OptionParsers } from "../job/job-options.ts";
 import type { StoredJob } from "../job/job-record.ts";
+import { positiveMs } from "../job/option-checks.ts";
 import { EXPIRED, isExpired } from "../job/transitions.ts";
 
 /** Expired jobs that one claim ends, at most (R32). */

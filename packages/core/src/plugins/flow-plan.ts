@@ -1,8 +1,8 @@
 import type { EnqueueReceipt } from "../engine/verbs.ts";
 import { invalidOption, QuaysideError } from "../job/errors.ts";
 import type { Parent, StoredJob } from "../job/job-record.ts";
+import { memberName } from "../job/job-reference.ts";
 import { LIMITS } from "../job/limits.ts";
-import { memberName } from "../job/member-name.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { blocked } from "../job/transitions.ts";
 import type { EndedChild } from "./flows.ts";

@@ -1,18 +1,19 @@
 import { type Adding, type AddPart, locateAll } from "../engine/add-batch.ts";
 import { getCell, getCells, kind, listCells, putCells, removeCells } from "../engine/cells.ts";
 import { type End, endJobs, locate, moveEachJob } from "../engine/job-writer.ts";
-import { done, removeRange, startingWith } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
+import { done, removeRange, startingWith } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
+import type { StoredError } from "../job/errors.ts";
 import type { ChildOutcome } from "../job/handler.ts";
 import { childId, endStateOf } from "../job/job-keys.ts";
-import type { ChildFailure, Parent, StoredJob } from "../job/job-record.ts";
+import type { ChildFailure, EndState, Parent, StoredJob } from "../job/job-record.ts";
+import { memberName } from "../job/job-reference.ts";
 import { LIMITS } from "../job/limits.ts";
-import { memberName } from "../job/member-name.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { blocked, CHILD_FAILED, type Ending, keepOf, returned } from "../job/transitions.ts";
+import { blocked, type Ending, keepOf, returned } from "../job/transitions.ts";
 import { type BoundFlows, type FlowPlan, planFlows } from "./flow-plan.ts";
 
 /** Flows (R25): a parent waits until all of its children have ended, and is given how they ended. */
@@ -219,7 +220,7 @@ function* settleFamily(tx: Transaction, parent: Parent, children: readonly EndOf
   const failed = settled.find(({ ending, onFailure }) => ending.state !== "completed" && onFailure === "fail");
   if (failed)
     yield* endJobs(tx, [
-      { job: record, ending: { state: "failed", error: CHILD_FAILED(failed.job, failed.ending.state) } },
+      { job: record, ending: { state: "failed", error: childFailed(failed.job, failed.ending.state) } },
     ]);
   else if (left.pending === 0) yield* moveEachJob(tx, [record], returned);
 }
@@ -256,3 +257,9 @@ function* outcomes(parent: StoredJob): Program<readonly ChildOutcome[]> {
   const cells = yield* listCells(membersOf(parent), LIMITS.flowJobs);
   return cells.flatMap(({ value }) => value.outcome ?? []);
 }
+
+/** The error of a parent whose child failed or was cancelled. */
+const childFailed = (child: StoredJob, state: EndState): StoredError => ({
+  code: "child_failed",
+  message: `Its child ${child.name} (${child.id}) ended as ${state}.`,
+});

@@ -2,15 +2,15 @@ import { getCell, kind, putCells, removeCells } from "../engine/cells.ts";
 import type { ClaimPart, QueueClaim } from "../engine/claim.ts";
 import { standsAhead } from "../engine/clock-set-back.ts";
 import { moveEachJob, moveJobs } from "../engine/job-writer.ts";
-import { compareKeys, done, get, scan, scanKeys, startingWith, together } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
+import { compareKeys, done, get, scan, scanKeys, startingWith, together } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
-import { fields, integer } from "../job/checks.ts";
 import { blockedLane, blockOf, checkName, keyText, queueOf, readyLane, sameKey } from "../job/job-keys.ts";
 import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
 import type { JobKey, StoredJob, StoredOptions } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
+import { fields, integer } from "../job/option-checks.ts";
 import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
 
 /** The job option of this plugin. */

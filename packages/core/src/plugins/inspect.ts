@@ -1,14 +1,14 @@
 import { type Position, stretchesOf, type Walked, walk } from "../engine/list-jobs.ts";
-import { compareKeys } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
+import { compareKeys } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { JobPage, ListQuery } from "../engine/verbs.ts";
-import { integer, oneOf } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { invalidOption } from "../job/errors.ts";
 import type { JobKey, JobRecord } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
+import { integer, oneOf } from "../job/option-checks.ts";
 import { STATES, toJobRecord } from "../job/transitions.ts";
 
 /** Pages of the jobs of a queue. */

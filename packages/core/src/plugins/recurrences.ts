@@ -1,7 +1,7 @@
 import { getCell, kind, listCells, putCells, removeCells } from "../engine/cells.ts";
-import type { CommandOf } from "../engine/commands.ts";
 import { accept, checkNames } from "../engine/enqueue.ts";
 import { endJobs, insertJobs, locate, moveEachJob } from "../engine/job-writer.ts";
+import type { CommandOf } from "../engine/kernel-commands.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
 import type { Transaction } from "../engine/transaction.ts";
@@ -11,7 +11,7 @@ import { checkPathName } from "../job/job-keys.ts";
 import type { StoredJob } from "../job/job-record.ts";
 import { canonicalText } from "../job/json.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { type NextCron, nextOccurrence, type RecurrenceRule } from "../job/recurrence.ts";
+import { type NextCron, nextOccurrence, type RecurrenceRule } from "../job/next-occurrence.ts";
 import { readyStored, replaced } from "../job/transitions.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { moveEachJob } from "../engine/job-writer.ts";
-import { scan, startingWith } from "../engine/operations.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
+import { scan, startingWith } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import { blockedLane } from "../job/job-keys.ts";
 import type { StoredJob } from "../job/job-record.ts";

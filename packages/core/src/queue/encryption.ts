@@ -1,4 +1,4 @@
-import { fields } from "../job/checks.ts";
+import { cutText, describe } from "../job/cut-text.ts";
 import {
   invalidOption,
   isA,
@@ -14,8 +14,8 @@ import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { Release } from "../job/release.ts";
-import { cutText, describe } from "../job/text.ts";
+import { fields } from "../job/option-checks.ts";
+import { Release } from "../job/release-job.ts";
 import type { Run } from "../worker/options-and-events.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { missingKey, waitForKey } from "./missing-encryption-key.ts";

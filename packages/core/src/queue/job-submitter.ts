@@ -1,9 +1,9 @@
 import type { Driver } from "../engine/driver.ts";
-import { fields, list } from "../job/checks.ts";
 import type { Emitter } from "../job/emitter.ts";
 import type { JobRequest, PublishRequest } from "../job/handler.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
+import { fields, list } from "../job/option-checks.ts";
 import type { Producer, WorkerEvents } from "../worker/options-and-events.ts";
 import { idOf } from "./enqueue-batcher.ts";
 import { inlineOf } from "./inline-runner.ts";

@@ -1,10 +1,10 @@
 import type { Clock } from "../engine/clock.ts";
-import { fields, integer } from "../job/checks.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { Keep } from "../job/job-record.ts";
+import { fields, integer } from "../job/option-checks.ts";
 import { backoffDelay } from "../job/retry.ts";
 import type { WorkerStatus } from "../worker/options-and-events.ts";
 import type { Worker } from "../worker/worker.ts";

@@ -1,6 +1,6 @@
 import { hasCode, QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import { Release } from "../job/release.ts";
+import { Release } from "../job/release-job.ts";
 
 /** A job that this worker has no key for waits at least and at most so long before it is looked at again, by any worker. */
 const MISSING_KEY_MS = [60_000, 3_600_000] as const;

@@ -1,10 +1,10 @@
 import { type Clock, systemClock } from "../engine/clock.ts";
-import { able, callables, integer } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
 import type { JobDefaults } from "../job/job-options.ts";
-import { EVERY_OPTION } from "../plugins/every-option.ts";
+import { able, callables, integer } from "../job/option-checks.ts";
+import { EVERY_OPTION } from "../plugins/all-options.ts";
 import type { Encryption } from "./encryption.ts";
 import { JobPreparer } from "./job-preparer.ts";
 import { JobRegistry } from "./job-registry.ts";

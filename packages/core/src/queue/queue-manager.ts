@@ -1,12 +1,11 @@
 import type { Driver } from "../engine/driver.ts";
-import { fields, integer, list } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import { checkName } from "../job/job-keys.ts";
 import { checkDefinition, type JobDefinition, type JobMap } from "../job/job-map.ts";
 import { resolveKeep } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
-import { Slots } from "../worker/claims.ts";
+import { fields, integer, list } from "../job/option-checks.ts";
 import {
   CONCURRENCY,
   checkListener,
@@ -14,6 +13,7 @@ import {
   type WorkerStatus,
   type WorkPlace,
 } from "../worker/options-and-events.ts";
+import { Slots } from "../worker/shared-slots.ts";
 import {
   type Dispatcher,
   type DispatchOptions,

@@ -1,12 +1,11 @@
 import type { Driver } from "../engine/driver.ts";
-import { callable, fields, integer } from "../job/checks.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
-import { Slots } from "../worker/claims.ts";
+import { callable, fields, integer } from "../job/option-checks.ts";
 import type { Producer } from "../worker/options-and-events.ts";
 import {
   CONCURRENCY,
@@ -16,8 +15,9 @@ import {
   type WorkerQueue,
   type WorkPlace,
 } from "../worker/options-and-events.ts";
+import { Slots } from "../worker/shared-slots.ts";
 import { Worker } from "../worker/worker.ts";
-import { type FlowIds, type FlowJob, flattenFlow } from "./flow.ts";
+import { type FlowIds, type FlowJob, flattenFlow } from "./flow-builder.ts";
 import { JobBuilder } from "./job-builder.ts";
 import { eachJob } from "./job-preparer.ts";
 import { JobSubmitter } from "./job-submitter.ts";

@@ -1,6 +1,6 @@
 import { isA, toStoredError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import { Release } from "../job/release.ts";
+import { Release } from "../job/release-job.ts";
 import { lent, reportUnheard } from "../job/report-error.ts";
 import type { AttemptTracer } from "../worker/options-and-events.ts";
 

@@ -1,10 +1,10 @@
 import type { Clock } from "../engine/clock.ts";
 import type { Driver } from "../engine/driver.ts";
 import { mayConcern } from "../engine/ended-ids.ts";
-import { able } from "../job/checks.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { fromStoredError, QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
+import { able } from "../job/option-checks.ts";
 
 /** How long `queue.waitFor` waits. */
 export interface WaitOptions {

@@ -7,7 +7,7 @@ import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
-import { failJob, Release, releaseJob } from "../job/release.ts";
+import { failJob, Release, releaseJob } from "../job/release-job.ts";
 import { decideRetry, retryDelay } from "../job/retry.ts";
 import type { Network } from "./network-requirement.ts";
 import type { AttemptEnd, AttemptListener, Producer, Run, Settled, WorkerQueue } from "./options-and-events.ts";

@@ -2,10 +2,10 @@ import type { Change } from "../engine/store.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply } from "../engine/verbs.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import { Waiters } from "../job/waiters.ts";
-import { Attempts, type AttemptsListener, type AttemptsOptions } from "./attempts.ts";
 import { type Claim, Claims, type ClaimsListener, type ClaimsOptions } from "./claims.ts";
 import type { ExchangeClient, RefusedPart } from "./exchange-client.ts";
 import type { Settled, WorkerQueue } from "./options-and-events.ts";
+import { Attempts, type AttemptsListener, type AttemptsOptions } from "./running-attempts.ts";
 
 /** Microtask turns before an exchange, so that handlers that end together are settled together. */
 const GATHER_TURNS = 8;

@@ -3,8 +3,8 @@ import type { Connectivity, Driver } from "../engine/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { hasCode, isA, thrownIn } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import { memberName } from "../job/member-name.ts";
-import { Release } from "../job/release.ts";
+import { memberName } from "../job/job-reference.ts";
+import { Release } from "../job/release-job.ts";
 import { lent } from "../job/report-error.ts";
 import { backoffDelay, isFinal } from "../job/retry.ts";
 

@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from "../engine/clock.ts";
 import type { Connectivity, Driver } from "../engine/driver.ts";
 import type { Settlement } from "../engine/verbs.ts";
-import { callable, fields, integer, list, positiveMs } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
@@ -11,9 +10,11 @@ import { checkName } from "../job/job-keys.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { Json } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
+import { callable, fields, integer, list, positiveMs } from "../job/option-checks.ts";
 import type { RetryPolicy } from "../job/retry.ts";
 import type { Attempt } from "./attempt.ts";
-import { type JobBudget, Slots } from "./claims.ts";
+import type { JobBudget } from "./claims.ts";
+import { Slots } from "./shared-slots.ts";
 
 /** Most jobs at once where the user does not say. */
 export const CONCURRENCY = 10;

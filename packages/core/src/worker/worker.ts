@@ -1,11 +1,11 @@
 import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
-import { able, fields } from "../job/checks.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import type { Emitter } from "../job/emitter.ts";
 import { hasCode, QuaysideError } from "../job/errors.ts";
 import { handlerScope } from "../job/handler-scope.ts";
+import { able, fields } from "../job/option-checks.ts";
 import { type ExchangeClient, isLasting } from "./exchange-client.ts";
 import { ExchangeLoop } from "./exchange-loop.ts";
 import { Network } from "./network-requirement.ts";
@@ -18,7 +18,7 @@ import {
   type WorkerStatus,
   type WorkPlace,
 } from "./options-and-events.ts";
-import { Session } from "./session.ts";
+import { Session } from "./worker-session.ts";
 
 /**
  * The states of a worker and what leads from each to the next: the last call wins (R34). An event that a state does not

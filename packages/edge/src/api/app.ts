@@ -10,7 +10,7 @@ import { problemResponse } from "./problem.ts";
 import { queueAccess } from "./queue-access.ts";
 import { limitCaller, limiterOf, limitStranger, type RateLimiter } from "./rate-limit.ts";
 import { routes } from "./routes.ts";
-import { refuseOtherSites, securityHeaders } from "./security.ts";
+import { refuseOtherSites, securityHeaders } from "./security-headers.ts";
 import { type ApiEnv, serve } from "./serve.ts";
 import { discardBody } from "./unread-body.ts";
 

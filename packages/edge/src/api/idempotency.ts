@@ -5,7 +5,7 @@ import { spellWorker } from "../streams/worker-label.ts";
 import { canonicalJson } from "./json-text.ts";
 import { FieldsError } from "./problem.ts";
 import { readQuery } from "./query.ts";
-import { requestHeader } from "./schemas.ts";
+import { requestHeader } from "./request-schemas.ts";
 
 /** Characters of a key. */
 const KEY_LIMIT = 255;

@@ -3,8 +3,8 @@ import { quotaOf } from "./auth.ts";
 import { readJob, readJobs } from "./new-jobs.ts";
 import { checkAgainst } from "./option-caps.ts";
 import { FieldsError } from "./problem.ts";
+import { afterQuery, jobBodies, jobBody, listQuery, scheduleBody, updateBody } from "./request-schemas.ts";
 import { type Route, route } from "./route.ts";
-import { afterQuery, jobBodies, jobBody, listQuery, scheduleBody, updateBody } from "./schemas.ts";
 
 const READ = ["work", "admin"] as const;
 const ADMIN = ["admin"] as const;

@@ -18,7 +18,7 @@ import type { Grant } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import { checkAgainst } from "./option-caps.ts";
 import { FieldsError, joinPath, summary } from "./problem.ts";
-import type { JobBody } from "./schemas.ts";
+import type { JobBody } from "./request-schemas.ts";
 
 export interface ReadJobsOptions {
   readonly queue: string;

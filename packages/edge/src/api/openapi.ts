@@ -1,14 +1,14 @@
 import { DEFAULTS, type ErrorCode, LIMITS } from "@quayside/core";
 import * as z from "zod/mini";
-import { answers } from "./answers.ts";
 import { MEANINGS } from "./codes.ts";
-import { DESCRIBED } from "./described.ts";
+import { DESCRIBED } from "./core-schemas.ts";
 import type { ApiLimits } from "./limits.ts";
 import { type JsonSchema, newJobSchemas, type PayloadSource } from "./payload-schemas.ts";
 import { STATUS, TITLES } from "./problem.ts";
+import * as requests from "./request-schemas.ts";
+import { answers } from "./response-schemas.ts";
 import type { Route } from "./route.ts";
 import { routes } from "./routes.ts";
-import * as requests from "./schemas.ts";
 
 /** Any route that needs credentials may answer these. */
 const GUARDED: readonly ErrorCode[] = [

@@ -1,5 +1,5 @@
 import type * as z from "zod/mini";
-import { check } from "./check.ts";
+import { check } from "./check-request.ts";
 import { FieldsError, joinPath } from "./problem.ts";
 
 /** A query's schema: flat, of texts, whole numbers and lists of texts. */

@@ -1,8 +1,8 @@
 import type { ExchangeRequest } from "@quayside/core/engine";
 import { unlessLost } from "../client/lost-exchange.ts";
 import { endingAt } from "../streams/ending-stream.ts";
+import { clearQuery, exchangeBody, retryQuery, settingsBody } from "./request-schemas.ts";
 import { type Route, route } from "./route.ts";
-import { clearQuery, exchangeBody, retryQuery, settingsBody } from "./schemas.ts";
 
 const READ = ["work", "admin"] as const;
 const ADMIN = ["admin"] as const;

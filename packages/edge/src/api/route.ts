@@ -1,11 +1,11 @@
 import type { DefinedJobs, ErrorCode } from "@quayside/core";
 import type { NumberedRequest } from "@quayside/core/engine";
 import type * as z from "zod/mini";
-import type { AnswerName } from "./answers.ts";
 import type { Grant, Scope } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import type { QuerySchema } from "./query.ts";
 import type { QueueDriver } from "./queue-access.ts";
+import type { AnswerName } from "./response-schemas.ts";
 
 /** What there is to know of a route without running it: for the app, for `openapi.json`, for tests. */
 export interface RouteInfo {

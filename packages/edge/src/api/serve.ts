@@ -3,7 +3,7 @@ import { checkName } from "@quayside/core/engine";
 import type { Context, Hono } from "hono";
 import { checkGrant, type Grant, subjectOf } from "./auth.ts";
 import { readBody, refuseBody } from "./body.ts";
-import { check } from "./check.ts";
+import { check } from "./check-request.ts";
 import {
   inWordsOfKeys,
   KeysInProgress,

@@ -8,7 +8,7 @@ import {
   type Queue,
   toMs,
 } from "@quayside/core";
-import { type OnceOptions, once } from "./once.ts";
+import { type OnceOptions, once } from "./bridge-idempotency.ts";
 
 /** Options of `fromQueueBatch`. */
 export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOptions {

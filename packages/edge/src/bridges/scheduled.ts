@@ -1,7 +1,7 @@
 import { type JobMap, type JobRecord, type JobToAdd, QuaysideError, type Queue } from "@quayside/core";
 import { canonicalText, isEncrypted, SEALED, toJsonText } from "@quayside/core/engine";
 import { sha256 } from "../sha256.ts";
-import { type OnceOptions, once } from "./once.ts";
+import { type OnceOptions, once } from "./bridge-idempotency.ts";
 
 /**
  * Adds jobs for a cron trigger of the Worker, in one transaction; ids in their order. Cloudflare may fire a trigger more

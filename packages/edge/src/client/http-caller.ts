@@ -1,7 +1,7 @@
 import { type Clock, type ErrorCode, isA, QuaysideError } from "@quayside/core";
 import { retryAfterMs, toStoredError } from "@quayside/core/engine";
 import type { Problem } from "../api/problem.ts";
-import { isObject } from "./answers.ts";
+import { isObject } from "./response-checks.ts";
 
 /** The part of `fetch` that is used, so that anything like it will do (a Worker's service binding, Hono's `request`). */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;

@@ -29,6 +29,11 @@ import { allSchedules, withAllChildren } from "../rpc/reply-pages.ts";
 import type { RecallingReply, RecallingRequest } from "../shards/exchange-parts.ts";
 import { Outcomes, storedInPart } from "../shards/partial-outcomes.ts";
 import { ChangeFeed } from "../streams/change-feed.ts";
+import { Closable } from "./closable.ts";
+import { type Fetch, HttpCaller, type SentToken, type Token } from "./http-caller.ts";
+import { idempotencyKey, numberedHeaders, randomKey } from "./idempotency-key.ts";
+import { bodiesOf, jobText, repositioned } from "./job-bodies.ts";
+import { replyOf } from "./lost-exchange.ts";
 import {
   isChildren,
   isCounts,
@@ -39,12 +44,7 @@ import {
   isObject,
   isSchedules,
   receiptsFor,
-} from "./answers.ts";
-import { Closable } from "./closable.ts";
-import { type Fetch, HttpCaller, type SentToken, type Token } from "./http-caller.ts";
-import { idempotencyKey, numberedHeaders, randomKey } from "./idempotency-key.ts";
-import { bodiesOf, jobText, repositioned } from "./job-bodies.ts";
-import { replyOf } from "./lost-exchange.ts";
+} from "./response-checks.ts";
 import { sendSafely } from "./send-safely.ts";
 import { SplitExchange } from "./split-exchange.ts";
 

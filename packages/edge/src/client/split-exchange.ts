@@ -14,8 +14,8 @@ import {
   type RecallingRequest,
 } from "../shards/exchange-parts.ts";
 import { PATIENCE_MS } from "../shards/late-place.ts";
-import { within } from "../shards/patience.ts";
-import { homeOfToken } from "../shards/token-home.ts";
+import { homeOfToken } from "../shards/shard-of-token.ts";
+import { within } from "../shards/time-limits.ts";
 import { WorkerPlaces } from "../shards/worker-places.ts";
 
 /** How long an exchange with several queues waits for one. The server of a split queue waits half as long for a shard. */

@@ -1,4 +1,4 @@
-import { DEFAULTS, LIMITS, QuaysideError } from "@quayside/core";
+import { LIMITS, QuaysideError } from "@quayside/core";
 import {
   type Command,
   type ExchangeRequest,
@@ -91,7 +91,7 @@ const settlement: Check = (value, option) => {
   ended(value, option);
   SETTLEMENTS[(value as Settlement).outcome](value, option);
 };
-const report = record({ token, log: list(text(LIMITS.logLineBytes), DEFAULTS.logLines) }, ["token"]);
+const report = record({ token, log: list(text(LIMITS.logLineBytes), LIMITS.logLines) }, ["token"]);
 const claimed = whole(0, LIMITS.claim);
 const round = record(
   {

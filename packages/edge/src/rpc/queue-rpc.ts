@@ -20,8 +20,8 @@ import {
 } from "@quayside/core/engine";
 import type { Quota } from "../object/caller-quota.ts";
 import { type Fetcher, socketStream } from "../object/change-socket.ts";
-import type { ShardAdd, ShardAdded, ShardStanding } from "../shards/in-store.ts";
 import { shardName } from "../shards/names.ts";
+import type { ShardAdd, ShardAdded, ShardStanding } from "../shards/shard-in-store.ts";
 
 /**
  * What a queue's object offers over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that

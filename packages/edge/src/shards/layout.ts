@@ -1,7 +1,7 @@
 import { QuaysideError } from "@quayside/core";
-import { conflictOf, type ShardLayout } from "./in-store.ts";
 import { SHARDS_LIMIT } from "./names.ts";
 import type { KeyOf } from "./route.ts";
+import { conflictOf, type ShardLayout } from "./shard-in-store.ts";
 
 /** Over how many objects a queue is split: a number, or with it how that came to be and what decides where a job lies. */
 export type ShardsOption = number | ShardsOptions;

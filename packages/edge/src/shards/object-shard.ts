@@ -2,8 +2,8 @@ import { QuaysideError } from "@quayside/core";
 import type { NewJob, Program, Transaction } from "@quayside/core/engine";
 import { spendQuota } from "../object/caller-quota.ts";
 import type { ShardVerbs } from "../rpc/queue-rpc.ts";
-import { addToShard, liveGroups, recallInShard, shardSettings, unrouted } from "./in-store.ts";
 import { homeOfId, keysOf, namesNoShard, shardOfKey } from "./route.ts";
+import { addToShard, liveGroups, recallInShard, shardSettings, unrouted } from "./shard-in-store.ts";
 
 /** How long it is taken for granted that a group which had jobs here still has some: a look reads the whole line. */
 const GROUPS_FRESH_MS = 10_000;

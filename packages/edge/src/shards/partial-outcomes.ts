@@ -1,6 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 import type { EnqueueReceipt, NewJob } from "@quayside/core/engine";
-import { isTrouble } from "./patience.ts";
+import { isTrouble } from "./time-limits.ts";
 
 /** A job's receipt, or the error by which it is not known whether the job is stored. */
 type Outcome = { readonly receipt: EnqueueReceipt } | { readonly error: unknown };

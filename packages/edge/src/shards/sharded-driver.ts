@@ -27,10 +27,8 @@ import type { Quota } from "../object/caller-quota.ts";
 import { checkNamespace, type QueueNamespace, queueStub } from "../rpc/queue-rpc.ts";
 import { allSchedules, type Pages, withAllChildren } from "../rpc/reply-pages.ts";
 import { StubDriver } from "../rpc/stub-driver.ts";
-import { ShardAdder } from "./add.ts";
+import { ShardAdder } from "./add-jobs.ts";
 import { boundedShard } from "./bounded-shard.ts";
-import { ShardCommands } from "./command.ts";
-import { ShardExchange } from "./exchange.ts";
 import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
 import { PATIENCE_MS } from "./late-place.ts";
 import { Layout, type ShardsOption } from "./layout.ts";
@@ -38,10 +36,12 @@ import { mergeList } from "./merge-list.ts";
 import { mergeSchedules } from "./merge-schedules.ts";
 import { checkSplittable } from "./names.ts";
 import { Outcomes } from "./partial-outcomes.ts";
-import { within } from "./patience.ts";
 import { homeOfId, shardOfKey } from "./route.ts";
+import { ShardCommands } from "./shard-commands.ts";
+import { homeOfToken } from "./shard-of-token.ts";
 import type { ShardPort } from "./shard-port.ts";
-import { homeOfToken } from "./token-home.ts";
+import { within } from "./time-limits.ts";
+import { ShardExchange } from "./worker-exchange.ts";
 import { WorkerPlaces } from "./worker-places.ts";
 
 /** Options of `shardedDriver`. */

@@ -2,8 +2,8 @@ import { type Clock, isA, QuaysideError } from "@quayside/core";
 import type { ClaimedJob, ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
 import { type Late, openTokens, queuesLeft, type RecallingReply, type RecallingRequest } from "./exchange-parts.ts";
 import { LatePlace } from "./late-place.ts";
-import { within } from "./patience.ts";
 import type { Arrived } from "./place-news.ts";
+import { within } from "./time-limits.ts";
 
 /** Workers remembered by one driver. */
 const WORKERS_MOST = 1_000;

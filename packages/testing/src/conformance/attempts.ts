@@ -1,4 +1,4 @@
-import { DEFAULTS, type StoredError } from "@quayside/core";
+import { DEFAULTS, LIMITS, type StoredError } from "@quayside/core";
 import { NOTHING, verb } from "./support.ts";
 import { BOOM, LEASE_MS, QUEUE } from "./test-worker.ts";
 
@@ -250,7 +250,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
     await one.exchange({ progress: [{ token: again.token, log: lines.slice(130) }] });
     await one.complete(again);
     const { logs } = await job(id);
-    expect(logs).toHaveLength(DEFAULTS.logLines);
+    expect(logs).toHaveLength(LIMITS.logLines);
     expect(logs).toEqual(lines.slice(70));
   });
 

@@ -1,7 +1,7 @@
 import { type Duration, type HandlerContext, type JobRecord, QuaysideError, toMs } from "@quayside/core";
 import { describe } from "@quayside/core/engine";
 import { asTarget, type JobTarget } from "../dispatch/job-target.ts";
-import { keepResult, resultOf, WebhookError } from "./answer.ts";
+import { keepResult, resultOf, WebhookError } from "./receiver-answer.ts";
 import { type AllowedUrls, receiverUrl } from "./receiver-url.ts";
 import { signersOf } from "./secrets.ts";
 

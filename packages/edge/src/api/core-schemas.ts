@@ -2,7 +2,17 @@ import { DEFAULTS, LIMITS } from "@quayside/core";
 import { LONGEST_DURATION_MS } from "@quayside/core/engine";
 import type * as z from "zod/mini";
 import type { JsonSchema } from "./payload-schemas.ts";
-import { attempts, duration, factor, groupLimit, jitter, label, pageLimit, priority, worker } from "./schemas.ts";
+import {
+  attempts,
+  duration,
+  factor,
+  groupLimit,
+  jitter,
+  label,
+  pageLimit,
+  priority,
+  worker,
+} from "./request-schemas.ts";
 
 /** What core asks of the values that it checks itself, as `openapi.json` says it: the request's schema has their type. */
 export const DESCRIBED: ReadonlyMap<z.core.$ZodType, JsonSchema> = new Map<z.core.$ZodType, JsonSchema>([

@@ -16,9 +16,9 @@ import {
   type RecallingReply,
   type RecallingRequest,
 } from "./exchange-parts.ts";
-import { within } from "./patience.ts";
 import { shardOfKey } from "./route.ts";
-import { homeOfToken } from "./token-home.ts";
+import { homeOfToken } from "./shard-of-token.ts";
+import { within } from "./time-limits.ts";
 
 /**
  * Exchanges for which a worker begins at the same shard: what it settles and what it claims then lie in one lease record,

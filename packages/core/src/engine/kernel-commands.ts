@@ -1,7 +1,7 @@
+import { describe } from "../job/cut-text.ts";
 import { invalidOption } from "../job/errors.ts";
 import { keyText } from "../job/job-keys.ts";
 import type { JobKey, JobState, StoredJob } from "../job/job-record.ts";
-import { describe } from "../job/text.ts";
 import { type Ending, stateOf } from "../job/transitions.ts";
 import { deleteFinished, endJobs, locate, pruneAll } from "./job-writer.ts";
 import type { Position } from "./list-jobs.ts";

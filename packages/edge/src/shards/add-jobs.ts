@@ -9,12 +9,12 @@ import {
 } from "@quayside/core/engine";
 import { objectPlugins } from "../object/object-plugins.ts";
 import type { ShardVerbs } from "../rpc/queue-rpc.ts";
-import { NOT_HELD, type ShardSettings } from "./in-store.ts";
 import type { Layout } from "./layout.ts";
 import { type Outcomes, storedInPart } from "./partial-outcomes.ts";
-import { isTrouble } from "./patience.ts";
 import { homeOfUnit, shardOfKey, type Unit, unitsOf } from "./route.ts";
+import { NOT_HELD, type ShardSettings } from "./shard-in-store.ts";
 import type { ShardPort } from "./shard-port.ts";
+import { isTrouble } from "./time-limits.ts";
 
 /** Those of the shards. */
 const PLUGINS = new Plugins(objectPlugins());

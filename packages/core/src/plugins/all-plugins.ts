@@ -1,5 +1,5 @@
 import type { Plugin } from "../engine/plugin.ts";
-import type { NextCron } from "../job/recurrence.ts";
+import type { NextCron } from "../job/next-occurrence.ts";
 import { admin } from "./admin.ts";
 import { dedupe } from "./dedupe.ts";
 import { expiry } from "./expiry.ts";

@@ -1,7 +1,7 @@
 import type { ErrorCode, Json } from "@quayside/core";
 import * as z from "zod/mini";
 import { MEANINGS } from "./codes.ts";
-import { state, storedError } from "./schemas.ts";
+import { state, storedError } from "./request-schemas.ts";
 
 /**
  * The shape of what goes out, for `openapi.json`: answers are core's own records and are not checked on their way. Made

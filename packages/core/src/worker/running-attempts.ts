@@ -1,11 +1,10 @@
 import { type Clock, Timer } from "../engine/clock.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply, Settlement } from "../engine/verbs.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import { cutText, describe } from "../job/cut-text.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { type Json, jsonBytes } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
-import { cutText, describe } from "../job/text.ts";
 import { Attempt, type AttemptOptions } from "./attempt.ts";
 import type { Network } from "./network-requirement.ts";
 import {
@@ -300,7 +299,7 @@ class Reports {
   #add(token: string, report: Partial<AttemptReport>): void {
     const before = this.#reports.get(token);
     // Of an attempt that logs faster than exchanges go the last lines are kept, as of its job.
-    const log = [...(before?.log ?? []), ...(report.log ?? [])].slice(-DEFAULTS.logLines);
+    const log = [...(before?.log ?? []), ...(report.log ?? [])].slice(-LIMITS.logLines);
     this.#reports.set(token, { ...before, ...report, token, ...(log.length > 0 && { log }) });
     this.#arm();
   }

@@ -1,6 +1,6 @@
+import { describe } from "./cut-text.ts";
 import { type Duration, toMs } from "./duration.ts";
 import { isA, UnrecoverableError } from "./errors.ts";
-import { describe } from "./text.ts";
 
 /** Thrown by `ctx.release` to leave the handler; let it pass. */
 export class Release extends Error {

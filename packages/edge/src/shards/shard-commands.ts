@@ -1,6 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 import type { Command, CommandReply } from "@quayside/core/engine";
-import { askShard, LAYOUTS_MOST } from "./add.ts";
+import { askShard, LAYOUTS_MOST } from "./add-jobs.ts";
 import type { Layout } from "./layout.ts";
 import { shardOfKey } from "./route.ts";
 import type { ShardPort } from "./shard-port.ts";

@@ -172,7 +172,7 @@ export const exchangeBody = z.strictObject({
           token,
           value: z.exactOptional(json),
           log: z.exactOptional(
-            z.array(z.string().check(z.maxLength(LIMITS.logLineBytes))).check(z.maxLength(DEFAULTS.logLines)),
+            z.array(z.string().check(z.maxLength(LIMITS.logLineBytes))).check(z.maxLength(LIMITS.logLines)),
           ),
         }),
       )

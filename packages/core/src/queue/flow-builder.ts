@@ -1,9 +1,9 @@
-import { fields } from "../job/checks.ts";
 import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import type { ChildFailure } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
+import { fields } from "../job/option-checks.ts";
 import type { JobDraft } from "./job-preparer.ts";
 
 /** A job of a flow, with the jobs that it waits for. */

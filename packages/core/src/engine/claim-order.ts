@@ -2,8 +2,8 @@ import { keyText, readyLane } from "../job/job-keys.ts";
 import type { JobKey, StoredJob } from "../job/job-record.ts";
 import { isUndelayed } from "../job/transitions.ts";
 import { isStranded } from "./clock-set-back.ts";
-import { after, get, type Range, scan, scanKeys } from "./operations.ts";
 import type { Key, Program } from "./store.ts";
+import { after, get, type Range, scan, scanKeys } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** Of so many jobs it is always worth to read the records before it is known that they are due: it saves a trip to the store. */
