@@ -1,4 +1,4 @@
-import { DEFAULTS, LIMITS, type StoredError } from "@quayside/core";
+import { LIMITS, type StoredError } from "@quayside/core";
 import { NOTHING, verb } from "./support.ts";
 import { BOOM, LEASE_MS, QUEUE } from "./test-worker.ts";
 
