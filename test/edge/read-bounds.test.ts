@@ -269,6 +269,26 @@ describe("R32: bounded steps", () => {
     expect((await deep.object.usage()).rowsWritten).toBe(rowsWritten);
   }, 60_000);
 
+  it("look for 12,000 groups in a shard whose queue grows", async () => {
+    const deep = new Deep();
+    await deep.add(12_000, (n) => ({ group: { key: `group ${n}` } }));
+    const job = (key: string) => ({ queue: "deep", name: "note", payload: "1", group: { key } });
+    const add = (...jobs: ReturnType<typeof job>[]) =>
+      queueStub(env.BARE_QUEUE, "deep").shard("add", {
+        shard: 0,
+        layout: { count: 2, previous: 1 },
+        settings: { deep: {} },
+        jobs,
+        units: jobs.map((_, unit) => unit),
+      });
+    const { answer, step } = await deep.cost(() => add(job("group 11999"), job("another")));
+    expect(answer).toMatchObject({
+      value: { receipts: [{ id: expect.stringMatching(/./), deduplicated: false }, { id: "" }], told: ["deep"] },
+    });
+    expect(step).toBeLessThan(2_000);
+    expect((await deep.cost(() => add(job("group 0")))).read).toBeLessThan(100);
+  }, 60_000);
+
   it("clear 5,000 running jobs", async () => {
     const deep = new Deep();
     await deep.add(5_100);

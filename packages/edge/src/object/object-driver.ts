@@ -85,7 +85,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     this.#store = observed;
     this.#writes = writes;
     this.#options = options;
-    this.#shard = new ObjectShard(shard, (body) => this.run(body));
+    this.#shard = new ObjectShard(shard, (body) => this.run(body), writes);
     super.watch((change) => this.#rounds.heed(change));
   }
 

@@ -1,12 +1,28 @@
 import { QuaysideError } from "@quayside/core";
 import type { NewJob, Program, Transaction } from "@quayside/core/engine";
 import { spendQuota } from "../object/caller-quota.ts";
+import type { JobWrites } from "../object/job-writes.ts";
 import type { ShardVerbs } from "../rpc/queue-rpc.ts";
 import { homeOfId, keysOf, namesNoShard, shardOfKey } from "./route.ts";
-import { addToShard, liveGroups, recallInShard, shardSettings, unrouted } from "./shard-in-store.ts";
+import {
+  addToShard,
+  type GroupsKnown,
+  type GroupsStep,
+  liveGroups,
+  readGroups,
+  recallInShard,
+  type ShardAdded,
+  shardSettings,
+  unrouted,
+} from "./shard-in-store.ts";
 
 /** How long it is taken for granted that a group which had jobs here still has some: a look reads the whole line. */
 const GROUPS_FRESH_MS = 10_000;
+
+// biome-ignore lint/correctness/useYield: it reads the clock alone
+function* now(tx: Transaction): Program<number> {
+  return tx.now;
+}
 
 type Run = <T>(body: (tx: Transaction) => Program<T>) => Promise<T>;
 type Verbs = {
@@ -27,11 +43,13 @@ interface GroupsSeen {
 export class ObjectShard {
   readonly #shard: number;
   readonly #run: Run;
+  readonly #writes: JobWrites;
   readonly #verbs: Verbs;
   readonly #groups = new Map<string, GroupsSeen>();
 
-  constructor(shard: number, run: Run) {
+  constructor(shard: number, run: Run, writes: JobWrites) {
     this.#shard = shard;
+    this.#writes = writes;
     this.#run = run;
     this.#verbs = {
       add: (ask) => this.#add(ask),
@@ -88,10 +106,53 @@ export class ObjectShard {
       looked.set(queue, { at: tx.now, count, live });
       return live;
     }.bind(this);
+    const told = await this.#lookAhead(ask, groups);
+    if (told && !("receipts" in told)) return told;
     const answer = await this.#run((tx) => addToShard(tx, ask, groups));
     // After the commit (R3): until the layout stands here, others may still add new groups.
     for (const [queue, seen] of looked) this.#groups.set(queue, seen);
+    return told?.told && "receipts" in answer ? { ...answer, told: told.told } : answer;
+  }
+
+  /** Takes note of the layout, and then looks for the groups that this add needs to know, in bounded steps (R32). */
+  async #lookAhead(
+    { request: _, ...ask }: ShardVerbs["add"]["ask"],
+    groups: GroupsKnown,
+  ): Promise<ShardAdded | undefined> {
+    if (!ask.units) return undefined;
+    const at = await this.#run(now);
+    const { count } = ask.layout;
+    const unknown = new Set<string>();
+    for (const { queue, group } of ask.jobs) {
+      const seen = this.#groups.get(queue);
+      if (group && !(seen?.count === count && Math.abs(at - seen.at) < GROUPS_FRESH_MS)) unknown.add(queue);
+    }
+    if (unknown.size === 0) return undefined;
+    const queues = [...new Set(ask.jobs.map(({ queue }) => queue))];
+    const answer = await this.#run((tx) => addToShard(tx, { ...ask, queues, jobs: [], units: [] }, groups));
+    if ("receipts" in answer) for (const queue of unknown) await this.#look(queue, count);
     return answer;
+  }
+
+  async #look(queue: string, count: number): Promise<void> {
+    const live = new Set<string>();
+    // A job that moves to a part that was read already is seen as it is written.
+    const stop = this.#writes.listen((operation) => {
+      if (operation.op !== "put" || operation.collection !== "jobs") return;
+      for (const job of operation.records) if (job.group && job.queue === queue) live.add(job.group.key);
+    });
+    try {
+      for (let from: GroupsStep | undefined = { range: 0 }; from; ) {
+        const step: GroupsStep = from;
+        const { next, at } = await this.#run(function* (tx) {
+          return { next: yield* readGroups(queue, step, live), at: tx.now };
+        });
+        from = next;
+        if (!next) this.#groups.set(queue, { at, count, live });
+      }
+    } finally {
+      stop();
+    }
   }
 
   /** Ids would name another shard than the one where their jobs lie. */

@@ -187,25 +187,39 @@ function* isHeld(
 /** Records that one step of the look for live groups reads. */
 const STEP = 1_000;
 
+/** Where the look for live groups goes on: in the line of a queue, then beside it. */
+export interface GroupsStep {
+  readonly range: number;
+  readonly from?: Key;
+}
+
 /**
  * The groups that have a job in line here, running or waiting. Reads the whole line: nothing else knows them, for a job
  * that a claim has not met yet stands in line like any other.
  */
 export function* liveGroups(queue: string): Program<Set<string>> {
   const groups = new Set<string>();
-  for (const range of [startingWith("ready", readyLane(queue)), blockedLanes(queue)]) {
-    for (let from: Key | undefined = range.from; from; ) {
-      const page: readonly { readonly key: Key; readonly group?: NewJob["group"] }[] = yield* scan(
-        "jobs",
-        { from, to: range.to },
-        STEP,
-      );
-      for (const { group } of page) if (group) groups.add(group.key);
-      const last = page[STEP - 1];
-      from = last && after(last.key);
-    }
-  }
+  for (let step: GroupsStep | undefined = { range: 0 }; step; step = yield* readGroups(queue, step, groups));
   return groups;
+}
+
+/** One step of it, of a bounded number of records; answers where to go on. */
+export function* readGroups(
+  queue: string,
+  { range, from }: GroupsStep,
+  groups: Set<string>,
+): Program<GroupsStep | undefined> {
+  const ranges = [startingWith("ready", readyLane(queue)), blockedLanes(queue)];
+  const of = ranges[range];
+  if (!of) return undefined;
+  const page: readonly { readonly key: Key; readonly group?: NewJob["group"] }[] = yield* scan(
+    "jobs",
+    { from: from ?? of.from, to: of.to },
+    STEP,
+  );
+  for (const { group } of page) if (group) groups.add(group.key);
+  const last = page[STEP - 1];
+  return last ? { range, from: after(last.key) } : { range: range + 1 };
 }
 
 /** What the shards that a queue grows into take over. */
