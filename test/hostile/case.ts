@@ -64,6 +64,18 @@ export async function refusedOrDone<T>(home: HostileHome, run: () => Promise<T>,
   }
 }
 
+/** Checks that calls which only read leave the records as they were, but for tallies, and that a refused one has a code. */
+export async function writesNothing(home: HostileHome, reads: readonly (() => Promise<unknown>)[]): Promise<void> {
+  // What a read has counted may be stored: it is derived from the rest.
+  const stored = async () => ({ ...JSON.parse((await home.look()).records), tallies: [] });
+  const before = await stored();
+  for (const read of reads)
+    await read().catch((error: unknown) => {
+      if (!(error instanceof QuaysideError)) throw new Error(`Refused without a code: ${String(error)}`);
+    });
+  same(await stored(), before, "records after reads");
+}
+
 /** Checks that a case has read no more than one call may: all of its calls together. */
 export async function sparing<T>(home: HostileHome, run: () => Promise<T>): Promise<T> {
   const before = (await home.look()).read;

@@ -1,7 +1,7 @@
 import { defineJob, defineJobs, type HandlerContext, type JobOptions, Queue, UnrecoverableError } from "@quayside/core";
 import fc from "fast-check";
 import { BODIES } from "./bodies.ts";
-import { ended, type HostileProperty, property, QUEUE, refusedOrDone, same, sparing } from "./case.ts";
+import { ended, type HostileProperty, property, QUEUE, refusedOrDone, same, sparing, writesNothing } from "./case.ts";
 import { COMPANIONS } from "./companions.ts";
 import type { HostileHome } from "./home.ts";
 import { type Hostile, hostile, isJson, returned } from "./values.ts";
@@ -160,7 +160,7 @@ const text = fc.oneof(
 async function ids(home: HostileHome, given: { readonly id: string; readonly cursor: string; readonly queue: string }) {
   await home.driver.enqueue([{ queue: QUEUE, name: "email", payload: "0", maxAttempts: 2 }]);
   const { driver } = home;
-  const calls: (() => Promise<unknown>)[] = [
+  const reads: (() => Promise<unknown>)[] = [
     () => driver.get(given.queue, given.id),
     () => driver.get(QUEUE, given.id),
     () => driver.list({ queue: QUEUE, cursor: given.cursor }),
@@ -168,11 +168,14 @@ async function ids(home: HostileHome, given: { readonly id: string; readonly cur
     () => driver.counts(given.queue),
     () => driver.schedules(given.queue),
     () => driver.nextWake([given.queue]),
+  ];
+  const commands: (() => Promise<unknown>)[] = [
     () => driver.command({ type: "cancel", queue: given.queue, id: given.id }),
     () => driver.command({ type: "unschedule", queue: QUEUE, key: given.id }),
   ];
   await sparing(home, async () => {
-    for (const call of calls) await refusedOrDone(home, call);
+    await writesNothing(home, reads);
+    for (const command of commands) await refusedOrDone(home, command);
   });
   // What names nothing of this queue has changed nothing in it.
   if (given.queue !== QUEUE) same((await driver.counts(QUEUE)).waiting, 1, "waiting");
