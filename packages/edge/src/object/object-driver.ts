@@ -54,8 +54,6 @@ export interface ObjectDriverOptions {
 export class ObjectDriver extends StoreDriver implements Pages {
   readonly #store: ObjectStore;
   readonly #writes: JobWrites;
-  /** Queues of which the counts are known, or few enough to be counted at once. */
-  readonly #counted = new Set<string>();
   readonly #shard: ObjectShard;
   /** The workers of this life of the object. */
   readonly #alive: ReadonlySet<string>;
@@ -178,7 +176,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
 
   /** Counts a queue of many jobs in several transactions, the first time that it is asked for. */
   override async counts(queue: string): Promise<JobCounts> {
-    if (!this.#counted.has(queue) && !this.#options.transactions.open) await this.#count(queue);
+    if (!this.#options.transactions.open) await this.#count(queue);
     return super.counts(queue);
   }
 
@@ -191,11 +189,9 @@ export class ObjectDriver extends StoreDriver implements Pages {
     try {
       let done = tally !== undefined && PLACES.every((place) => tally[place] !== undefined);
       for (let steps = 0; !done && steps < MOST_STEPS && !transactions.open; steps++) {
-        // Few are counted, and their number is stored, as in every other store.
-        done = await this.run((tx) => (steps === 0 ? pages.step() : pages.learn(tx)));
-        await clock.nextTask();
+        if (steps > 0) await clock.nextTask();
+        done = await this.run((tx) => pages.learn(tx));
       }
-      if (done) this.#counted.add(queue);
     } finally {
       stop();
     }
