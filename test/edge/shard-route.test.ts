@@ -96,6 +96,8 @@ describe("where jobs are added", () => {
     const flow = (key: string) => job({ flow: { parentRef: "top" }, group: { key } });
     for (const jobs of [
       [job({ dedupe: { key: "k", mode: "drop" }, group: { key: "g" } })],
+      [job({ id: "k 7", dedupe: { key: "k", mode: "drop" }, group: { key: "g" } })],
+      [job({ id: "k 12345678", dedupe: { key: "k", mode: "drop" }, group: { key: "g" } })],
       [job({ flow: { ref: "top" } }), flow("a"), flow("b")],
       [job(), job({ id: "twice", group: { key: "a" } }), job({ id: "twice", group: { key: "b" } })],
     ]) {

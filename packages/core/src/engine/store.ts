@@ -251,5 +251,5 @@ export type Answer = unknown;
  */
 export type Step = Operation | readonly (Operation & { readonly reverse?: false })[];
 
-/** A transaction program: yields steps, receives their answers, returns its result. Write it with the helpers of `operations.ts`. */
+/** A transaction program: yields steps, receives their answers, returns its result. Write it with the helpers of `store-operations.ts`. */
 export type Program<T> = Generator<Step, T, Answer>;

@@ -11,7 +11,7 @@ export type EndState = "completed" | "failed" | "cancelled";
 /** Where a job lies: `ready` to be claimed in its turn, `blocked` by something other than time, or `finished` and kept. */
 export type Place = "ready" | "blocked" | "finished";
 
-/** A job's primary key is its place in line: see `place.ts` for how each part is made. */
+/** A job's primary key is its place in line: see `job-keys.ts` for how each part is made. */
 export type JobKey = readonly [place: Place, lane: string, rank: number, at: number, order: number, tag: string];
 
 /** How many ended jobs of each state a queue keeps for inspection; 0 removes a job as it ends. */

@@ -2,6 +2,7 @@ import { type JobMap, type JobRecord, type JobToAdd, QuaysideError, type Queue }
 import { canonicalText, isEncrypted, SEALED, toJsonText } from "@quayside/core/engine";
 import { sha256 } from "../sha256.ts";
 import { type OnceOptions, once } from "./bridge-idempotency.ts";
+import { markedId, TRIGGER } from "./trigger-key.ts";
 
 /**
  * Adds jobs for a cron trigger of the Worker, in one transaction; ids in their order. Cloudflare may fire a trigger more
@@ -27,7 +28,7 @@ export async function fromScheduled<Jobs extends JobMap>(
   const instant = new Date(scheduledTime);
   if (Number.isNaN(instant.getTime()))
     throw refused("scheduledTime", `must be an instant, got ${String(scheduledTime)}`);
-  const trigger = `cron ${cron} ${instant.toISOString()}`;
+  const trigger = `${TRIGGER}${cron} ${instant.toISOString()}`;
   const listed = Array.isArray(jobs) ? (jobs as readonly JobToAdd<Jobs>[]) : [jobs as JobToAdd<Jobs>];
   if (listed.some((job) => typeof job !== "object" || job === null))
     throw refused("jobs", "must be a job, or a list of jobs");
@@ -51,9 +52,9 @@ export async function fromScheduled<Jobs extends JobMap>(
 const refused = (option: string, rule: string) => new QuaysideError("invalid_option", `${option} ${rule}.`, { option });
 
 /**
- * Ends the id of a job with a mark of its payload. The dedupe key, which has none, answers the id of the job that took it:
- * it tells whether that was this one, also when the job is gone. A digest of an encrypted payload would disclose it, so
- * its mark is random.
+ * Ends the id of a job with a mark of its payload. The dedupe key of its trigger has no mark, so a repeated add is answered
+ * with the id of the first job, whose mark tells whether the payload was the same, also when that job is gone. A digest of
+ * an encrypted payload would disclose it: its mark is random, so a repeat after the job is gone is refused as another one.
  */
 async function withMark<Jobs extends JobMap>(
   queue: Queue<Jobs>,
@@ -63,14 +64,12 @@ async function withMark<Jobs extends JobMap>(
   if (job.id !== key || job.dedupe?.key !== key) return job;
   try {
     const mark = (await isEncrypted(queue, job)) ? crypto.randomUUID() : await sha256(textOf(job.payload));
-    return { ...job, id: `${key} ${mark.slice(0, MARK_LENGTH)}` };
+    return { ...job, id: markedId(key, mark) };
   } catch {
     // It cannot be added: `addJobs` refuses it, and says which one it is.
     return job;
   }
 }
-
-const MARK_LENGTH = 8;
 
 interface Added {
   /** The job's id without its mark. */

@@ -78,7 +78,7 @@ export function httpDriver(options: HttpDriverOptions): HttpDriver {
 }
 
 /**
- * What differs from a driver beside its store: each queue is an object of its own, so that `enqueue` is all or none
+ * Differs from a driver beside its store: each queue is an object of its own, so that `enqueue` is all or none
  * for each queue (and for each 1,000 jobs or 1 MiB of them), and a worker of several queues sends one request a queue.
  * Errors: the API's own with their code; `network` when a request or its answer was lost. An add goes under a key of its
  * own (`Idempotency-Key`), so it is sent once more by itself when its answer was lost.

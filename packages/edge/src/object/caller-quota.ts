@@ -43,7 +43,7 @@ export type Admission =
 
 /**
  * `enqueue`, as far as the quota of its caller allows: checked and spent in the transaction that stores the jobs, so
- * that no number of requests at runOnce, by whatever way they come, adds more. A job that stood already, and a request
+ * that no number of requests at once, by whatever way they come, adds more. A job that stood already, and a request
  * that was done before, spend nothing.
  *
  * @returns the receipts; or `rate_limited`, with `details.retryAfterMs`, for the caller to throw: as a value, because

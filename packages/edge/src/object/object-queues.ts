@@ -272,7 +272,9 @@ export class ObjectQueues {
     try {
       const delayMs = await this.#failures.add();
       const now = this.#clock.now();
-      await this.#ctx.storage.setAlarm(Math.max(now + 1, Math.min(now + delayMs, this.#wishedAt())));
+      const wishedAt = this.#wishedAt();
+      // A wish that is due already was not reached either: without the delay the alarm would ring every millisecond.
+      await this.#ctx.storage.setAlarm(wishedAt > now ? Math.min(now + delayMs, wishedAt) : now + delayMs);
     } catch (error) {
       this.#report(error);
     }

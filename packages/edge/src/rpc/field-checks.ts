@@ -94,7 +94,11 @@ export const only =
   (value, option) => {
     object(value, option);
     for (const field of Object.keys(value as object))
-      if (!fields.includes(field)) throw refusal(within(option, field), "left out", "a field that is none");
+      if (!fields.includes(field)) {
+        const name = within(option, field);
+        const message = `${name} must be left out: the fields are ${fields.join(", ")}.`;
+        throw new QuaysideError("invalid_option", message, { option: name });
+      }
   };
 
 /** An object of entries, each of which passes. */

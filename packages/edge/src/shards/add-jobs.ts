@@ -29,7 +29,7 @@ export interface ShardAdderOptions {
   readonly random: () => number;
 }
 
-/** What must be held in the shard for a unit to be added there: one of its keys, or one of its ids. */
+/** The condition under which a unit is added to a shard: one of its keys, or one of its ids, is held there. */
 type How = "held" | "id";
 
 /** Some of a call's jobs that go to one shard together. */

@@ -1,5 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 import { checkName, type NewJob, planFlows, storeOfId } from "@quayside/core/engine";
+import { isKeyOfId } from "../bridges/trigger-key.ts";
 
 /** What `keyOf` sees of a job that is added. `payload` is JSON text. */
 export type RoutedJob = Pick<NewJob, "queue" | "name" | "payload" | "id" | "dedupe" | "group" | "tags">;
@@ -70,11 +71,11 @@ function keyOfUnit(jobs: readonly NewJob[], keyOf: KeyOf | undefined): Pick<Unit
 }
 
 /**
- * The keys of a job by which it may be routed. A dedupe key that is the id, or what it begins with (see `fromScheduled`),
- * says nothing but the id: a group goes before it.
+ * The keys of a job by which it may be routed. A dedupe key that names the same job as the id adds nothing to it: a group
+ * goes before it.
  */
 export const keysOf = ({ id, dedupe, group }: Pick<NewJob, "id" | "dedupe" | "group">): readonly string[] => [
-  ...(dedupe && !(group && `${id} `.startsWith(`${dedupe.key} `)) ? [dedupe.key] : []),
+  ...(dedupe && !(group && id !== undefined && isKeyOfId(dedupe.key, id)) ? [dedupe.key] : []),
   ...(group ? [group.key] : []),
 ];
 
