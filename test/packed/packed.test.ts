@@ -120,7 +120,7 @@ describe.each(PACKERS)("a project outside of the workspace that installs the pac
     await project.write("src/core.ts", await readmeCode(core, "ts"));
     await project.write("src/testing.ts", await readmeCode(testing, "ts"));
     // Its root needs the runtime of Cloudflare.
-    await project.writeEveryImport([core, testing, edge], ["@quayside/edge"]);
+    await project.writeEveryImport([core, testing, edge], ["@quayside/edge", "@quayside/edge/engine"]);
     await compile(project, [], ["node"]);
     for (const runtime of [NODE_20, process.execPath]) {
       expect(await runNode(["out/core.js"], project.folder, runtime)).toBe("cat.jpg is 800 pixels wide");
