@@ -45,30 +45,30 @@ export class IndexedDbDriver extends StoreDriver {
   /** The name that stores, locks and channels of these records share. */
   readonly name: string;
   readonly #store: IndexedDbStore;
-  readonly #attendance: WorkerActivity;
+  readonly #activity: WorkerActivity;
   readonly #options: StoreDriverOptions;
 
   constructor({ clock, random, cron, tabs: mode = "all", probe, ...options }: IndexedDbDriverOptions) {
     checkOption("tabs", mode, mode === "all" || mode === "leader", '"all" or "leader"');
     const store = new IndexedDbStore(options);
-    const attendance = new WorkerActivity(options.name, mode, clock ?? systemClock);
+    const activity = new WorkerActivity(options.name, mode, clock ?? systemClock);
     const own = { plugins: everything(cron), ...(clock && { clock }), ...(random && { random }) };
     super(store, {
       ...webLockLiveness(options.name),
-      onActiveChange: (shift) => attendance.onActiveChange(shift),
+      onActiveChange: (session) => activity.onActiveChange(session),
       connectivity: connectivity({ probe }),
       ...own,
     });
     this.name = options.name;
     this.#store = store;
-    this.#attendance = attendance;
+    this.#activity = activity;
     this.#options = own;
-    store.watchVersion((error) => void attendance.outdate(error));
+    store.watchVersion((error) => void activity.outdate(error));
   }
 
   /** Gives back what workers here hold, and the lead, then closes the store. Workers that were not stopped stop. */
   override async close(): Promise<void> {
-    const stopWorkers = await this.#attendance.close();
+    const stopWorkers = await this.#activity.close();
     await super.close();
     stopWorkers();
   }

@@ -8,11 +8,11 @@ export type TabsOption = "all" | "leader";
 
 /**
  * When the workers of a page may work: while the page is there (not in the back/forward cache, not on its way out) and,
- * where one tab works for all, while it is that tab. An urgent shift (a drain, the next job) does not wait for the lead.
+ * where one tab works for all, while it is that tab. An urgent session (a drain, the next job) does not wait for the lead.
  */
 export class WorkerActivity {
-  /** All shifts; true: it has begun. */
-  readonly #shifts = new Map<WorkerSession, boolean>();
+  /** All sessions; true: it has begun. */
+  readonly #sessions = new Map<WorkerSession, boolean>();
   readonly #leadership: Leadership | undefined;
   #away = false;
   #closed = false;
@@ -26,26 +26,26 @@ export class WorkerActivity {
   }
 
   /** See `Driver.onActiveChange`. */
-  onActiveChange(shift: WorkerSession): () => void {
+  onActiveChange(session: WorkerSession): () => void {
     if (this.#closed) {
       // Is refused by the driver.
-      shift.begin();
+      session.begin();
       return () => {};
     }
-    if (this.#shifts.size === 0) this.#arrive();
-    this.#shifts.set(shift, false);
+    if (this.#sessions.size === 0) this.#arrive();
+    this.#sessions.set(session, false);
     this.#seek();
     // It may not begin: says why.
-    if (this.#outdated !== undefined && !shift.urgent) void shift.end(this.#outdated);
+    if (this.#outdated !== undefined && !session.urgent) void session.end(this.#outdated);
     void this.#decide();
     return () => {
-      if (!this.#shifts.delete(shift)) return;
+      if (!this.#sessions.delete(session)) return;
       this.#seek();
-      if (this.#shifts.size === 0) this.#depart();
+      if (this.#sessions.size === 0) this.#depart();
     };
   }
 
-  /** Ends all shifts and gives up the lead because of this error, which workers report. Undefined: they may work again. */
+  /** Ends all sessions and gives up the lead because of this error, which workers report. Undefined: they may work again. */
   async outdate(error: unknown): Promise<void> {
     this.#outdated = error;
     if (error === undefined) this.#seek();
@@ -53,18 +53,18 @@ export class WorkerActivity {
     if (this.#outdated !== undefined) this.#leadership?.resign();
   }
 
-  /** Ends all shifts and gives up the lead. Answers what stops the workers, once the driver is closed. */
+  /** Ends all sessions and gives up the lead. Answers what stops the workers, once the driver is closed. */
   async close(): Promise<() => void> {
     this.#closed = true;
     this.#away = true;
-    const shifts = [...this.#shifts.keys()];
+    const sessions = [...this.#sessions.keys()];
     const ended = this.#decide();
     this.#leadership?.resign();
     await ended;
     this.#depart();
     return () => {
       // What they ask for now is refused with `closed`, which stops a worker.
-      for (const shift of shifts) if (this.#shifts.has(shift)) shift.begin();
+      for (const session of sessions) if (this.#sessions.has(session)) session.begin();
     };
   }
 
@@ -81,9 +81,9 @@ export class WorkerActivity {
     removeEventListener("pageshow", this.#show);
   }
 
-  /** In line for the lead while a shift needs it. */
+  /** In line for the lead while a session needs it. */
   #seek(): void {
-    const wanted = [...this.#shifts.keys()].some(({ urgent }) => !urgent);
+    const wanted = [...this.#sessions.keys()].some(({ urgent }) => !urgent);
     if (!wanted) this.#leadership?.resign();
     else if (!this.#away && this.#outdated === undefined) this.#leadership?.seek();
   }
@@ -103,16 +103,16 @@ export class WorkerActivity {
     void this.#decide();
   };
 
-  /** Begins or ends the shifts for which that is due. What an end does at once it has done when this returns. */
+  /** Begins or ends the sessions for which that is due. What an end does at once it has done when this returns. */
   async #decide(cause?: unknown): Promise<void> {
     const leading = this.#outdated === undefined && (this.#leadership?.leading ?? true);
     const ending: Promise<void>[] = [];
-    for (const [shift, begun] of [...this.#shifts]) {
-      const may = !this.#away && (leading || shift.urgent === true);
+    for (const [session, begun] of [...this.#sessions]) {
+      const may = !this.#away && (leading || session.urgent === true);
       if (may === begun) continue;
-      this.#shifts.set(shift, may);
-      if (may) shift.begin();
-      else ending.push(shift.end(cause));
+      this.#sessions.set(session, may);
+      if (may) session.begin();
+      else ending.push(session.end(cause));
     }
     await Promise.allSettled(ending);
   }

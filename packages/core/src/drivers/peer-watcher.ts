@@ -9,19 +9,19 @@ export interface PeerWatcherOptions {
   readonly look: () => Promise<void>;
 }
 
-/** A shift, and how the driver is done with it where its worker has stopped without an end. */
+/** A session, and what ends it for a worker that stopped by itself. */
 interface ShownSession extends WorkerSession {
   leave(): void;
 }
 
 /**
- * The workers elsewhere that hold jobs: while somebody works here, the death of one of them is waited for, so that its
+ * The workers elsewhere that hold jobs: while a worker is active here, the exit of each is waited for, so that its
  * jobs are looked for at once and not when a lease would next be judged.
  */
 export class PeerWatcher {
   readonly #watch: LivenessMonitor;
   readonly #options: PeerWatcherOptions;
-  readonly #onDuty = new Set<WorkerSession>();
+  readonly #active = new Set<WorkerSession>();
   readonly #own = new Set<string>();
   #looking = false;
 
@@ -30,8 +30,8 @@ export class PeerWatcher {
     this.#options = options;
   }
 
-  /** A worker of this driver's own, until it leaves: it is none of the neighbours. */
-  enlisted(worker: string, { liveness, leave }: Registration): Registration {
+  /** A worker of this driver's own, until it leaves: not one of the peers. */
+  registered(worker: string, { liveness, leave }: Registration): Registration {
     this.#own.add(worker);
     return {
       liveness,
@@ -42,38 +42,38 @@ export class PeerWatcher {
     };
   }
 
-  /** The shift, with its begin and end seen here. */
-  showTo(shift: WorkerSession): ShownSession {
+  /** The session, with its begin and end seen here. */
+  showTo(session: WorkerSession): ShownSession {
     const leave = () => {
-      this.#onDuty.delete(shift);
-      if (this.#onDuty.size === 0) this.#options.onPeerExit?.([], () => {});
+      this.#active.delete(session);
+      if (this.#active.size === 0) this.#options.onPeerExit?.([], () => {});
     };
     return {
       get urgent() {
-        return shift.urgent === true;
+        return session.urgent === true;
       },
       begin: () => {
-        this.#onDuty.add(shift);
-        shift.begin();
+        this.#active.add(session);
+        session.begin();
       },
       end: (cause) => {
         leave();
-        return shift.end(cause);
+        return session.end(cause);
       },
-      look: () => shift.look(),
+      look: () => session.look(),
       leave,
     };
   }
 
   /** Has the workers of this driver look for work now. */
   wake(): void {
-    for (const shift of [...this.#onDuty]) shift.look();
+    for (const session of [...this.#active]) session.look();
   }
 
-  /** Waits for the death of those seen at the last look. */
+  /** Waits for the exit of those seen at the last look. */
   follow(): void {
     const { onPeerExit } = this.#options;
-    if (!onPeerExit || this.#onDuty.size === 0) return;
+    if (!onPeerExit || this.#active.size === 0) return;
     const others = (this.#watch.workers ?? []).filter(
       ({ worker, liveness }) => liveness === "lock" && !this.#own.has(worker),
     );
@@ -83,9 +83,9 @@ export class PeerWatcher {
     );
   }
 
-  /** Somebody changed the store: one who was not seen yet may hold jobs now. */
+  /** The store was changed: a worker that was not seen yet may hold jobs now. */
   heed(changes: readonly Change[]): void {
-    if (!this.#options.onPeerExit || this.#onDuty.size === 0 || this.#looking) return;
+    if (!this.#options.onPeerExit || this.#active.size === 0 || this.#looking) return;
     const seen = new Set(this.#watch.workers?.map(({ worker }) => worker));
     if (changes.some(({ kind, by }) => kind === "active" && by !== undefined && !seen.has(by))) void this.#lookAround();
   }

@@ -47,7 +47,7 @@ export interface StoreDriverOptions {
   /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
   readonly onPeerExit?: (workers: readonly string[], died: () => void) => void;
   /** When workers may work here: see `Driver.onActiveChange`. Absent: always. */
-  readonly onActiveChange?: (shift: WorkerSession) => () => void;
+  readonly onActiveChange?: (session: WorkerSession) => () => void;
   readonly connectivity?: Connectivity;
   /** Tells this store from others over which a queue is spread, from 0: the ids that it generates carry it. Default 0. */
   readonly storeNumber?: number;
@@ -196,11 +196,11 @@ export class StoreDriver implements Driver {
   async enlist(worker: string): Promise<Registration> {
     if (!this.#closing) throw new QuaysideError("closed", "This driver is closed.");
     const enlistment = await this.#options.enlist?.(worker);
-    return this.#peers.enlisted(worker, enlistment ?? { liveness: "time", leave() {} });
+    return this.#peers.registered(worker, enlistment ?? { liveness: "time", leave() {} });
   }
 
-  onActiveChange(shift: WorkerSession): () => void {
-    const shown = this.#peers.showTo(shift);
+  onActiveChange(session: WorkerSession): () => void {
+    const shown = this.#peers.showTo(session);
     const stop = this.#options.onActiveChange?.(shown);
     if (!stop) shown.begin();
     return () => {

@@ -67,7 +67,7 @@ export interface Driver {
    *
    * @returns what ends it, for a worker that has stopped.
    */
-  onActiveChange?(shift: WorkerSession): () => void;
+  onActiveChange?(session: WorkerSession): () => void;
 
   /** The network, as it is seen from where this driver's workers run. Absent: it counts as there. */
   readonly connectivity?: Connectivity;
