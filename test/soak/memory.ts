@@ -23,6 +23,8 @@ const WORKERS = 4;
 const PRODUCERS = 2;
 /** The queue is stuck when it makes no progress for so long, in simulated ms: longer than any backoff of its jobs. */
 const STUCK_MS = 300_000;
+/** The work that is left when the adds are over takes a tenth of it. */
+const LONGEST_END_MS = 3_600_000;
 /** From this step on the first process that is seen running jobs is killed; other troubles come after it. */
 const FIRST_KILL = 10;
 /** The event loop gets a turn after each step. */
@@ -33,6 +35,9 @@ interface Process {
   readonly label: string;
   readonly faults: FaultyDriver;
   readonly host: Host;
+  /** Resolves when it is killed: from then on its calls are never answered. */
+  readonly killed: Promise<void>;
+  readonly kill: () => void;
 }
 
 /** The memory store on simulated time: processes die, are cut off, lose answers, and the clock jumps. */
@@ -70,8 +75,9 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
     // The handlers of a dead process write nothing more, and never return.
     const sink: Sink = (...notes) => (faults.dead ? new Promise(() => {}) : keep(...notes));
     const host = new Host(stage(faults, sink), label);
-    processes.add({ label, faults, host });
-    await host.run({ concurrency: 20, prefetch: count % 2 === 0 ? 20 : 0 });
+    const { promise: killed, resolve: kill } = Promise.withResolvers<void>();
+    processes.add({ label, faults, host, killed, kill });
+    await Promise.race([host.run({ concurrency: 20, prefetch: count % 2 === 0 ? 20 : 0 }), killed]);
   };
   for (let worker = 0; worker < WORKERS; worker++) void start();
 
@@ -94,6 +100,7 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
   const kill = async (victim: Process) => {
     ledger.disturb(victim.label, "killed");
     victim.faults.dead = true;
+    victim.kill();
     processes.delete(victim);
     await start();
   };
@@ -111,11 +118,11 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
       over();
     },
     async () => {
-      const { host, label } = one();
+      const { faults, host, label, killed } = one();
       const over = ledger.disturbUntil(label, "stopped");
-      await host.queue.stop({ timeout: 0 });
+      await Promise.race([host.queue.stop({ timeout: 0 }), killed]);
       over();
-      await host.run({ concurrency: 20 });
+      if (!faults.dead) await Promise.race([host.run({ concurrency: 20 }), killed]);
     },
     async () => {
       // Out and back again: a clock that was wrong for a while.
@@ -167,8 +174,14 @@ export async function soakMemory({ jobs, until, seed }: SoakOptions): Promise<So
     while ((await unfinished(stage(calm))) > 0) await pause(clock, 1_000);
     over = true;
   })();
-  for (idleMs = 0; !over && idleMs < STUCK_MS; ) {
+  // Recurrences are progress, too: a trouble that does not end must not let them go on for ever.
+  let waitedMs = 0;
+  for (idleMs = 0; !over && idleMs < STUCK_MS; waitedMs += 200) {
     await advance(200);
+    if (waitedMs > LONGEST_END_MS) {
+      ledger.violation("stuck", `${running.size} troubles, or the work that is left, did not end`);
+      break;
+    }
     idleMs = ledger.progress === progress ? idleMs + 200 : 0;
     progress = ledger.progress;
   }
