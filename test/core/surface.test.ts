@@ -25,16 +25,19 @@ function exportsOf(path: string): Export[] {
   );
 }
 
-/** Whether a docblock stands before the declaration of an export. */
-function isDocumented({ path, source }: Export): boolean {
+/** Returns the docblock before the declaration of an export. */
+function docblockOf({ path, source }: Export): string | undefined {
   const text = readFileSync(path, "utf8");
   const declared = new RegExp(
     `^export (?:abstract )?(?:async )?(?:class|function\\*?|const|interface|type) ${source}\\b`,
     "m",
   ).exec(text);
-  if (declared) return text.slice(0, declared.index).trimEnd().endsWith("*/");
+  if (declared) {
+    const before = text.slice(0, declared.index).trimEnd();
+    return before.endsWith("*/") ? before.slice(before.lastIndexOf("/**")) : undefined;
+  }
   const again = exportsOf(path).find(({ name }) => name === source);
-  return again !== undefined && existsSync(again.path) && isDocumented(again);
+  return again && existsSync(again.path) ? docblockOf(again) : undefined;
 }
 
 describe.each([
@@ -52,6 +55,11 @@ describe.each([
   });
 
   it("documents each export", () => {
-    expect(all.filter((one) => !isDocumented(one)).map((one) => one.name)).toEqual([]);
+    expect(all.filter((one) => docblockOf(one) === undefined).map((one) => one.name)).toEqual([]);
+  });
+
+  it('opens no docblock with "What"', () => {
+    const opening = /^\/\*\*\s*(?:\* )?What\b/;
+    expect(all.filter((one) => opening.test(docblockOf(one) ?? "")).map((one) => one.name)).toEqual([]);
   });
 });

@@ -6,7 +6,7 @@ export interface AddedJob extends Omit<NewJob, "payload"> {
   readonly payload: unknown;
 }
 
-/** What an added job has to be like: of objects, the members that are named. */
+/** The fields that an added job must have. Of objects, the members that are named. */
 export interface AddedLike {
   readonly queue?: string;
   readonly name?: string;

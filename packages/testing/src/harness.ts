@@ -1,7 +1,7 @@
 import type { Clock, Driver } from "@quayside/core";
 import type { Program } from "@quayside/core/engine";
 
-/** What the suites need of a test runner: vitest, or anything that has these three. */
+/** The part of a test runner that the suites use: vitest, or anything that has these three. */
 export interface TestRunner {
   describe(name: string, define: () => void): void;
   it(name: string, run: () => Promise<void>): void;

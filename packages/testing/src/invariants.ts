@@ -39,7 +39,7 @@ export function* snapshot(): Program<Snapshot> {
 }
 
 /**
- * What is wrong with the records, one sentence a violation; empty between any two programs of a correct driver.
+ * Lists violations in the records, one sentence each; empty between any two programs of a correct driver.
  * Checks I1 (a lease entry has its job), I2 (one holder a job), I3 (every job is reachable by its id), I4 (a dedupe
  * holder is alive, a successor waits for it), I5 (a group's limit holds, its seats are listed, and with room nothing waits
  * for it), I6 (tallies equal a full scan), I7 (a parent waits for as many as its children live) and R24 (one

@@ -19,7 +19,7 @@ export interface StorageHealth {
 }
 
 /**
- * What the browser tells of its storage. Never throws: what cannot be known is undefined.
+ * Reads what the browser reports of its storage. Never throws: a value that the browser does not report is undefined.
  *
  * @example
  * const { persisted, quota, usage } = await storageHealth();

@@ -2,7 +2,7 @@ import { type Clock, systemClock } from "@quayside/core";
 import { reportUnheard } from "@quayside/core/engine";
 import { shareStructure } from "./structural-sharing.ts";
 
-/** What is known of a value that is read again and again. A failure keeps the last value: it may be shown, and is old. */
+/** The state of a value that is read again after changes. A failure keeps the last value, which may be shown as old. */
 export type LiveState<T> =
   | { readonly status: "loading"; readonly value?: undefined; readonly error?: undefined }
   | { readonly status: "ready"; readonly value: T; readonly error?: undefined }

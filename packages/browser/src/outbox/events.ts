@@ -2,7 +2,7 @@ import type { StoredError } from "@quayside/core";
 import type { EnqueueReceipt } from "@quayside/core/engine";
 import { partsOf } from "./classify-remote-error.ts";
 
-/** What an outbox tells of, in the tab that forwards. */
+/** The events of an outbox, emitted in the tab that forwards. */
 export interface OutboxEvents {
   /** The remote has these jobs: its receipts, in the order of the ids. A receipt of another id: the job was a duplicate of that one. */
   readonly forwarded: {

@@ -2,7 +2,7 @@ import { type Clock, type JobRecord, QuaysideError, type WorkerEvents } from "@q
 import type { WorkPlace } from "@quayside/core/engine";
 import { type RemainingWork, remainingWork } from "./remaining-work.ts";
 
-/** What works jobs until nothing is due: a `Queue`, a `Worker` or a `QueueManager`. */
+/** Works jobs until nothing is due: a `Queue`, a `Worker` or a `QueueManager`. */
 export interface Drainable {
   drain(): Promise<void>;
   on<Name extends keyof WorkerEvents>(name: Name, listener: (event: WorkerEvents[Name]) => void): () => void;

@@ -90,7 +90,7 @@ export interface WorkerSession {
 }
 
 /**
- * What is known of the network. Hints: they wake, and they tell a failure of the network from one of the job. No job is
+ * The state of the network. Hints: they wake workers, and they tell a failure of the network from one of the job. No job is
  * held back because of them.
  */
 export interface Connectivity {

@@ -158,7 +158,7 @@ export function* awaitsVerdict(now: number): Program<boolean> {
 }
 
 /**
- * What a write may bring forward of that instant: the first one after `now` at which what is written needs a process to
+ * Returns the instant to which a write may bring that one forward: the first one after `now` at which what is written needs a process to
  * be awake, infinite where it needs none; undefined where its records do not say and only `attentionAt` can.
  */
 export function attentionOf(operation: Operation, now: number, plugins: Plugins): number | undefined {

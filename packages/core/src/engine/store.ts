@@ -41,7 +41,7 @@ export type ProgramKind = "read" | "add" | "change";
 export const CHANGE_KINDS = ["ready", "active", "progress", "ended", "cancel", "settings"] as const;
 
 /**
- * What a program changed, one entry a queue and kind: `ready` a job may be claimable that was not (or will be, later
+ * A change by a program, one entry per queue and kind: `ready` a job may be claimable that was not (or will be, later
  * than before), `active` jobs were claimed, `progress` running jobs reported progress or lines of their logs, `ended`
  * jobs left the line or were kept, `cancel` a running job is asked to stop, `settings` the queue was paused, resumed or
  * configured.
@@ -121,7 +121,7 @@ export interface DedupeRecord {
   readonly ended?: true;
 }
 
-/** What belongs to a queue and not to a worker. */
+/** Settings of a queue, as they are stored. */
 export interface QueueSettings {
   readonly paused?: boolean;
   readonly keep?: Partial<Keep>;
@@ -245,7 +245,7 @@ export interface ScanOperation<C extends Collection> {
 export type Answer = unknown;
 
 /**
- * What a program yields: one operation, or several that do not need each other's answers. Those are performed in order
+ * A step that a program yields: one operation, or several that do not need each other's answers. Those are performed in order
  * and answered together, in an array: a store that can asks for all of them in one trip. A scan in reverse goes alone:
  * some engines walk it, step by step.
  */

@@ -68,7 +68,7 @@ export interface ExchangeRequest {
   readonly bystander?: boolean;
 }
 
-/** What a running attempt has said since the last exchange. */
+/** Progress and lines of log of a running attempt since the last exchange. */
 export interface AttemptReport {
   readonly token: string;
   readonly value?: Json;
@@ -220,7 +220,7 @@ export interface JobFilter {
   readonly olderThanMs?: number;
 }
 
-/** What belongs to a queue and lives in its store. */
+/** Settings of a queue, kept in its store. */
 export interface QueueConfig {
   readonly keep?: Partial<Keep>;
   /** A bucket of `max` claims, over all workers, that fills again evenly within `perMs`: a burst of `max`, then `max` per `perMs`. */

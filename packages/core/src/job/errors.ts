@@ -46,7 +46,7 @@ export type ErrorCode =
   | "rate_limited"
   | "internal";
 
-/** What an error says besides its message: the field or option that was wrong, the queue or job it is about. */
+/** Details of an error besides its message: the field or option that was wrong, the queue or job it is about. */
 export interface ErrorDetails {
   readonly [field: string]: unknown;
 }

@@ -32,7 +32,7 @@ export interface PublishRequest<Payload = unknown> extends JobOptions {
 }
 
 /**
- * What a handler gets beside its payload.
+ * The second argument of a handler.
  *
  * @example
  * queue.on("job:export", async ({ pages }, ctx) => {

@@ -91,7 +91,7 @@ const NO_DEFAULTS: JobDefaults = Object.freeze({});
 
 const DEFINED: unique symbol = Symbol("quayside.jobs");
 
-/** What `defineJobs` returns: a job map that also exists at run time. */
+/** The result of `defineJobs`: a job map that also exists at run time. */
 export type DefinedJobs<Definitions extends Record<string, JobDefinition> = Record<string, JobDefinition>> =
   Definitions & { readonly [DEFINED]: true };
 
@@ -127,17 +127,17 @@ export type JobMap = object;
 /** The names in a job map. */
 export type JobName<Jobs extends JobMap> = keyof Jobs & string;
 
-/** What `addJob` takes for a name. */
+/** The payload that `addJob` takes for a name. */
 export type PayloadOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
   ? SchemaSide<Jobs[Name], "input">
   : Jobs[Name];
 
-/** What a handler gets: the schema's output, so with its defaults and transformations. */
+/** The payload of a handler: the schema's output, with its defaults and transformations. */
 export type HandledPayloadOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
   ? SchemaSide<Jobs[Name], "output">
   : Jobs[Name];
 
-/** What a job resolves with for `waitFor`: the type of its output schema; unknown without one. */
+/** The result of a job, as `waitFor` resolves with it: the type of its output schema; unknown without one. */
 export type ResultOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
   ? Jobs[Name] extends { readonly "~types"?: infer Types }
     ? NonNullable<Types> extends { readonly result: infer Result }

@@ -6,7 +6,7 @@ import { LIMITS } from "./limits.ts";
 import { fields, integer, oneOf, positiveMs } from "./option-checks.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
 
-/** What a queue or a definition can say once for all of its jobs. */
+/** Job options that a queue or a definition sets for all of its jobs. */
 export interface JobDefaults {
   /** Wait before the job may be claimed. Default none. */
   readonly delay?: Duration | undefined;

@@ -22,7 +22,7 @@ export interface Keep {
 }
 
 /**
- * What an add does whose dedupe key is taken: `drop` keeps the job that stands, `replace` replaces it while it waits,
+ * The effect of an add whose dedupe key is taken: `drop` keeps the job that has the key, `replace` replaces it while it waits,
  * `debounce` also starts its delay again, `throttle` keeps the key for its `ttl`.
  */
 export type DedupeMode = "drop" | "replace" | "debounce" | "throttle";
@@ -49,10 +49,10 @@ export interface Parent {
   readonly onFailure: ChildFailure;
 }
 
-/** What becomes of a parent whose child failed, was cancelled or removed. */
+/** The effect on a parent of a child that failed, was cancelled or was removed. */
 export type ChildFailure = "fail" | "ignore";
 
-/** What a job needs of its surroundings, without which a failure is not its own. */
+/** A condition that a job needs: a failure without it counts against the condition, not against the job. */
 export type Requirement = "network";
 
 /** The options of a job that are stored with it. Absent means the default. */

@@ -56,7 +56,7 @@ export function* runOnce(
 }
 
 /**
- * What was answered to a request that was made before; without `receipts` it has not been.
+ * Finds the answer to a request that was made before. Without `receipts` it was not made.
  *
  * @throws {QuaysideError} `mark_conflict` where the number was used for something else, `stale_exchange` where later
  * ones were made and this one is not remembered.

@@ -5,7 +5,7 @@ import type { JobDefaults, JobOptions } from "../job/job-options.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { BackoffOption } from "../job/retry.ts";
 
-/** What `static options` of a job class can say: job options, and what a definition adds to them. */
+/** The `static options` of a job class: job options, and those of a definition. */
 export type JobClassOptions = Omit<JobDefaults, "backoff"> & {
   readonly backoff?: BackoffOption | BackoffFunction | undefined;
   readonly input?: StandardSchema | undefined;
@@ -13,7 +13,7 @@ export type JobClassOptions = Omit<JobDefaults, "backoff"> & {
   retryIf?(error: unknown, attempt: number): boolean;
 };
 
-/** What instances of a job class may have beside `handle`. */
+/** Optional methods of a job class beside `handle`. */
 export interface JobHooks<Payload> {
   /** Called once the job has failed for good. */
   failed?(error: unknown, job: JobRecord): unknown;

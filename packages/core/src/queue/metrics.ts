@@ -15,7 +15,7 @@ export interface Percentiles {
   readonly max: number;
 }
 
-/** What became of the jobs of one name (or of one queue) in the hands of these workers, since they were made. */
+/** Counts of the jobs of one name, or of one queue, that these workers ran since they were made. */
 export interface JobMetrics {
   /** Completed. */
   readonly processed: number;

@@ -12,7 +12,7 @@ import { JobRunner } from "./job-runner.ts";
 import { Metrics } from "./metrics.ts";
 import type { Telemetry } from "./telemetry.ts";
 
-/** What a queue and a manager are both told. */
+/** Options that a queue and a manager share. */
 export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object = object> {
   /** Job map with schemas and options, from `defineJobs`. */
   readonly jobs?: Jobs | undefined;

@@ -38,7 +38,7 @@ export interface RetryAllOption extends FilterOption {
   readonly state?: "failed" | "cancelled" | undefined;
 }
 
-/** What belongs to a queue and lives in its store, for all of its workers; `null` lifts a limit. */
+/** Settings of a queue, kept in its store for all of its workers. `null` lifts a limit. */
 export interface ConfigureOption {
   readonly keep?: Partial<Keep> | undefined;
   /** At most `max` jobs begin in any `per`. */

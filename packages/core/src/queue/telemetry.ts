@@ -4,7 +4,7 @@ import { Release } from "../job/release-job.ts";
 import { lent, reportUnheard } from "../job/report-error.ts";
 import type { AttemptTracer } from "../worker/options-and-events.ts";
 
-/** What is used of a span of OpenTelemetry. */
+/** The part of a span of OpenTelemetry that is used. */
 export interface TelemetrySpan {
   spanContext(): { readonly traceId: string; readonly spanId: string; readonly traceFlags: number };
   setAttribute(key: string, value: string | number | boolean): unknown;
@@ -20,7 +20,7 @@ export interface TelemetrySpanOptions {
   links?: { context: { traceId: string; spanId: string; traceFlags: number; isRemote?: boolean } }[];
 }
 
-/** What is used of a `Tracer` of `@opentelemetry/api`: pass `trace.getTracer("quayside")`. */
+/** The part of a `Tracer` that is used, of `@opentelemetry/api`: pass `trace.getTracer("quayside")`. */
 export interface TelemetryTracer {
   startActiveSpan<Run extends (span: TelemetrySpan) => ReturnType<Run>>(
     name: string,

@@ -4,13 +4,13 @@ import type { Quota } from "../object/caller-quota.ts";
 import { checkCaps, type OptionCaps } from "./option-caps.ts";
 
 /**
- * What a caller may do. `enqueue`: add jobs, and watch for changes. `work`: claim and settle jobs, and read them.
+ * A right of a caller. `enqueue`: add jobs, and watch for changes. `work`: claim and settle jobs, and read them.
  * `admin`: read jobs and act on them. A producer cannot read: the ids of others' jobs can be guessed from one's own. Yet
  * it changes waiting jobs of others by their dedupe key, and the limit of a group: a grant's `caps` can forbid it.
  */
 export type Scope = "enqueue" | "work" | "admin";
 
-/** What a caller was granted. `queues` absent: all of them. */
+/** The rights of a caller. `queues` absent: all of them. */
 export interface Grant {
   readonly scopes: readonly Scope[];
   readonly queues?: readonly string[];

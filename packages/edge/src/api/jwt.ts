@@ -4,7 +4,7 @@ import type { JWTPayload } from "jose";
 import { type Authenticate, bearerOf, type Grant, type Scope } from "./auth.ts";
 import { type JwtAlgorithm, type JwtKeys, KeyRing } from "./jwt-keys.ts";
 
-/** What a token says of itself; `scope` and `queues` are what the default `grant` reads. */
+/** The claims of a token. The default `grant` reads `scope` and `queues`. */
 export type JwtClaims = JWTPayload;
 
 /** Options of `jwtTokens`. */

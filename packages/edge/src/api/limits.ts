@@ -1,4 +1,4 @@
-/** What one request may bring. */
+/** Limits of one request. */
 export interface ApiLimits {
   /** Bytes of a request's body. Default 1 MiB. */
   readonly bodyBytes: number;

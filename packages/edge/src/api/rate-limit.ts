@@ -1,7 +1,7 @@
 import { QuaysideError } from "@quayside/core";
 import type { Grant } from "./auth.ts";
 
-/** What is used of Cloudflare's rate-limiting binding (`ratelimits` in the wrangler configuration). */
+/** The part that is used of Cloudflare's rate-limiting binding (`ratelimits` in the wrangler configuration). */
 export interface RateLimiter {
   limit(options: { readonly key: string }): Promise<{ readonly success: boolean }>;
 }

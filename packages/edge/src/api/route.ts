@@ -7,7 +7,7 @@ import type { QuerySchema } from "./query.ts";
 import type { QueueDriver } from "./queue-access.ts";
 import type { AnswerName } from "./response-schemas.ts";
 
-/** What there is to know of a route without running it: for the app, for `openapi.json`, for tests. */
+/** A route without its handler: for the app, for `openapi.json`, for tests. */
 export interface RouteInfo {
   /** `operationId` in `openapi.json`. */
   readonly id: string;

@@ -28,7 +28,7 @@ export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOption
   readonly onError?: (error: unknown) => void;
 }
 
-/** What became of the messages of a batch. */
+/** The outcome of the messages of a batch. */
 export interface QueueBatchResult {
   /** Their jobs stand in the queue, from now or from an earlier delivery. */
   readonly added: number;

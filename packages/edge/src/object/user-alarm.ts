@@ -7,7 +7,7 @@ import type { Transactions } from "./user-transactions.ts";
 const RETRIES = 6;
 const FIRST_RETRY_MS = 2_000;
 
-/** What an alarm's handler is told, as Cloudflare tells it. */
+/** The argument of an alarm's handler, as Cloudflare passes it. */
 export interface AlarmInfo {
   readonly isRetry: boolean;
   readonly retryCount: number;

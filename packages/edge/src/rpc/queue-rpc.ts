@@ -24,7 +24,7 @@ import { shardName } from "../shards/names.ts";
 import type { ShardAdd, ShardAdded, ShardStanding } from "../shards/shard-in-store.ts";
 
 /**
- * What a queue's object offers over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that
+ * The methods of a queue's object over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that
  * is thrown across RPC arrives as a bare `Error` without its `code`, so none is: it travels as a value.
  */
 export interface QueueRpc {
@@ -49,7 +49,7 @@ export interface QueueRpc {
   events(queue?: string): Promise<ReadableStream<Uint8Array>>;
 }
 
-/** What the shards of a queue are asked besides the verbs of `Driver`. */
+/** The verbs of a shard besides those of `Driver`. */
 export interface ShardVerbs {
   /** Adds jobs that were routed to this shard: see core's `addToShard`. */
   readonly add: { readonly ask: ShardAdd & { readonly shard: number }; readonly answer: ShardAdded };

@@ -2,7 +2,7 @@ import { QuaysideError } from "@quayside/core";
 import { checkName, type NewJob, planFlows, storeOfId } from "@quayside/core/engine";
 import { isKeyOfId } from "../bridges/trigger-key.ts";
 
-/** What `keyOf` sees of a job that is added. `payload` is JSON text. */
+/** The fields of an added job that `keyOf` receives. `payload` is JSON text. */
 export type RoutedJob = Pick<NewJob, "queue" | "name" | "payload" | "id" | "dedupe" | "group" | "tags">;
 
 /** Makes up the key by which a job is routed; undefined: as its own keys say. */
