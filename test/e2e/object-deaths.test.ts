@@ -200,9 +200,10 @@ describe.concurrent("an object that aborts itself", () => {
       expect(job).toMatchObject({ state: "failed", error: { code: "interrupted" }, attempts: 0 });
     }
     for (const id of ids) {
-      const job = await queue.get(id);
+      // It may have run and not been settled when the object aborted itself: then it runs again.
+      const job = await ended(queue, id);
       expect(job).toMatchObject({ state: "completed", attempts: 1 });
-      expect(job?.interruptions).toBeLessThan(3);
+      expect(job.interruptions).toBeLessThan(3);
     }
   });
 
