@@ -106,7 +106,7 @@ describe("attacks S: jobs that run when a shard begins to be at fault", () => {
     gate.resolve();
     await until(clock, 8_000, () => false);
     faults.set(shard, undefined);
-    // An end that is stored there is told only once the shard has answered.
+    // An end that is stored there is reported only after the shard has answered.
     for (let look = 0; look < 30 && !(completed.length >= 8 && (await counts()).startsWith("w0 a0")); look++)
       await until(clock, 4_000, () => false);
     expect([new Set(began).size, new Set(completed).size, await counts()]).toEqual([8, 8, "w0 a0 c8 f0"]);

@@ -219,7 +219,7 @@ class Deep {
   }
 }
 
-/** What a stream of the attackers' tells, for as long as it is open. */
+/** The events of an attacker's stream, while it is open. */
 class Stream {
   text = "";
 

@@ -15,7 +15,7 @@ const QUEUE = "mail";
 const SHARDS = 4;
 let tried = 0;
 
-/** A key that lies in this shard; each call gives another. */
+/** Returns a key of this shard, a new one at each call. */
 function keyIn(shard: number): string {
   for (;;) {
     const key = `key-${tried++}`;
@@ -160,7 +160,7 @@ describe("beside a shard that never answers", () => {
       const clock = createManualClock();
       const { remote, faults, name } = await open(0);
       const { worker: queue } = remote(clock);
-      // It lies where its group says.
+      // Its group decides its shard.
       const id = keyIn(0);
       await queue.addJob("email", null, { id, group: { key: keyIn(1) } });
       faults.set(3, "hangs");

@@ -18,7 +18,7 @@ export interface RpcCall {
   readonly given: readonly unknown[];
 }
 
-/** What is there to be found, beside what the calls add themselves. */
+/** The records that stand beside those that the calls add. */
 export interface RpcTarget {
   /** Queues that calls may name. */
   readonly queues: readonly string[];

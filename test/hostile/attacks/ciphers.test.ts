@@ -213,7 +213,7 @@ attacks("keys of aesGcm", (row) => {
 type Sealed = { readonly key: string; readonly iv: string; readonly data: string };
 const turned = (text: string) => `${text.startsWith("A") ? "B" : "A"}${text.slice(1)}`;
 
-/** Changes that somebody who writes the disk may make to an envelope. */
+/** Changes to an envelope by an attacker who can write to the disk. */
 const DAMAGES: readonly (readonly [input: string, payload: string, rest: string, of: (whole: Sealed) => unknown])[] = [
   [
     "a bit of the data turned",

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { buildPackages, packages } from "../../../scripts/build-packages.mjs";
 import { pnpm, ROOT, run } from "./commands.ts";
 
-/** What a user gets of one package. */
+/** One package, as a user installs it. */
 export interface Packed {
   /** `@quayside/core` */
   readonly name: string;
@@ -68,7 +68,7 @@ export async function filesOf({ folder }: Packed): Promise<readonly string[]> {
     .sort();
 }
 
-/** What an app imports: `@quayside/core/cron`. */
+/** An entry point that an app imports: `@quayside/core/cron`. */
 export const entryPointsOf = ({ name, manifest }: Packed): readonly string[] =>
   Object.keys(manifest.exports).map((path) => name + path.slice(1));
 

@@ -5,7 +5,7 @@ import type { LivenessMonitor } from "./liveness-monitor.ts";
 export interface PeerWatcherOptions {
   /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
   readonly onPeerExit: ((workers: readonly string[], died: () => void) => void) | undefined;
-  /** Looks over the leases anew. */
+  /** Reads the leases again. */
   readonly look: () => Promise<void>;
 }
 

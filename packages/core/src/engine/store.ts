@@ -131,7 +131,7 @@ export interface QueueSettings {
   readonly blockedNames?: readonly string[];
 }
 
-/** A small named value. Whoever declares its kind knows its type: see `kind`. */
+/** A small named value. The declaration of its kind gives its type: see `kind`. */
 interface CellRecord {
   readonly key: readonly [kind: string, name: string];
   readonly value: unknown;

@@ -35,7 +35,7 @@ export const readyKey = (queue: string, priority: number, stand: QueuePosition):
   stand.tag,
 ];
 
-/** True when nobody asked for a delay, which an even `order` says: see `SequenceGenerator`. */
+/** True when no delay was asked for, which an even `order` records: see `SequenceGenerator`. */
 export const isUndelayed = (key: JobKey): boolean => key[4] % 2 === 0;
 
 /** A job as it is first stored, in line at `stand`. */

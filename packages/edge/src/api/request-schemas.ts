@@ -10,7 +10,7 @@ import { isDeeper, isJson } from "./json-text.ts";
  * Worker's start-up time and size are its users' (4 kB in place of 92).
  */
 
-/** Values that core checks. What it asks of them stands in `core-schemas.ts`, for `openapi.json`. */
+/** Values that core checks. `core-schemas.ts` has their description for `openapi.json`. */
 export const duration = z.union([z.number(), z.string()]);
 export const label = z.string();
 export const priority = z.number();

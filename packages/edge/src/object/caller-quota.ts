@@ -23,7 +23,7 @@ export interface Quota extends RateLimit {
   readonly subject: string;
 }
 
-/** What a caller has used of its quota in a queue, at an instant. */
+/** The amount of its quota that a caller has used in a queue, at an instant. */
 export interface QuotaUse {
   /** In jobs × `perMs`. */
   readonly used: number;

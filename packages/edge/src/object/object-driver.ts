@@ -213,7 +213,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     }
   }
 
-  /** What the object's worker tried last has failed: its next exchange that fails ends it. */
+  /** Notes that the last try of the object's worker failed: its next exchange that fails ends the worker. */
   expectFailure(): void {
     this.#failures = LASTING_FAILURES;
   }

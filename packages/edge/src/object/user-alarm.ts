@@ -18,7 +18,7 @@ export interface AlarmInfo {
 /** Handles an alarm that the object's own code asked for. */
 export type AlarmHandler = (info: AlarmInfo) => unknown;
 
-/** An alarm that somebody asked for. */
+/** An alarm that the object's own code asked for. */
 export interface AlarmWish {
   /** Ms since epoch. */
   readonly at: number;

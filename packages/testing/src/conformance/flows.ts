@@ -732,7 +732,7 @@ export const flowsCases = verb("flows", (it) => {
         parent("top", key),
         child("top", { flow: { ref: "low", parentRef: "top" } }),
         child("low", { payload: "1" }),
-        // A flow lies in one store: all of its keys are one, or there is one.
+        // A flow is kept in one store: all of its keys are the same, or it has one.
         child("low", { payload: "2", ...(key.id && { dedupe: { key: "own", mode: "drop" as const } }) }),
         child("top", { id: "own" }),
       ];
