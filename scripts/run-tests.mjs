@@ -17,8 +17,15 @@ const env = {
 
 /** Takes what a command prints, when it has ended. Absent: it prints by itself, as it goes. @typedef {(text: string) => void} Print */
 
+/** A step takes under 7 minutes in the check on two cores, and under 60 in the nightly run. */
+const LIMIT_MINUTES = process.env.QUAYSIDE_ALL ? 150 : 15;
+/** For output that is still on its way when a command has ended. */
+const GRACE_MS = 5_000;
+
 /**
- * Whether it succeeded.
+ * Runs a command and returns whether it succeeded. A command that takes longer than `LIMIT_MINUTES` is killed and has
+ * failed. Processes that it leaves behind are killed too: one of them that holds the output open would otherwise keep
+ * the check waiting.
  *
  * @param {string} command
  * @param {readonly string[]} args
@@ -28,19 +35,57 @@ const env = {
  */
 export function run(command, args, print, more) {
   return new Promise((resolve, reject) => {
+    const windows = process.platform === "win32";
     const child = spawn(command, args, {
       cwd: root,
       env: { ...process.env, ...env, ...more },
       stdio: print ? ["ignore", "pipe", "pipe"] : "inherit",
-      shell: process.platform === "win32",
+      shell: windows,
+      // A process group of its own, which can be killed as a whole.
+      detached: !windows,
     });
+    const killGroup = () => {
+      try {
+        if (child.pid !== undefined) process.kill(windows ? child.pid : -child.pid, "SIGKILL");
+      } catch {
+        // All have ended.
+      }
+    };
     /** @type {Buffer[]} */
     const printed = [];
     for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk) => printed.push(chunk));
-    child.on("error", reject);
-    child.on("close", (code) => {
+    const limit = setTimeout(() => {
+      printed.push(Buffer.from(`\nKilled: not done after ${LIMIT_MINUTES} minutes.\n`));
+      if (!print) console.error(`Killed: not done after ${LIMIT_MINUTES} minutes.`);
+      killGroup();
+    }, LIMIT_MINUTES * 60_000);
+    const interrupt = () => {
+      killGroup();
+      process.exit(130);
+    };
+    process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
+    let ended = false;
+    const end = (/** @type {number | null} */ code) => {
+      if (ended) return;
+      ended = true;
+      process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+      child.stdout?.destroy();
+      child.stderr?.destroy();
       print?.(Buffer.concat(printed).toString());
       resolve(code === 0);
+    };
+    child.on("error", (error) => {
+      clearTimeout(limit);
+      reject(error);
+    });
+    child.on("exit", (code) => {
+      clearTimeout(limit);
+      killGroup();
+      const late = setTimeout(() => end(code), GRACE_MS);
+      child.on("close", () => {
+        clearTimeout(late);
+        end(code);
+      });
     });
   });
 }
