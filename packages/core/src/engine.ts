@@ -85,6 +85,7 @@ export { canonicalText, toBoundedJson, toJsonText, utf8Bytes } from "./job/json.
 export type { FlowPart, NewJob } from "./job/new-job.ts";
 export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } from "./job/next-occurrence.ts";
 export { integer } from "./job/option-checks.ts";
+export { type JobDraft, type PrepareSettings, prepareJob } from "./job/prepare-job.ts";
 export { failJob, Release, releaseJob } from "./job/release-job.ts";
 export { reportUnheard } from "./job/report-error.ts";
 export { retryAfterMs } from "./job/retry.ts";
@@ -97,7 +98,7 @@ export { type GroupCell, SEATS } from "./plugins/groups.ts";
 export { findOutcome, type Mark, runOnce } from "./plugins/idempotency.ts";
 export { comparePositions } from "./plugins/inspect.ts";
 export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurrences.ts";
-export { INLINE } from "./queue/inline-runner.ts";
+export { setInline } from "./queue/inline-runner.ts";
 export { isEncrypted, prepareNow } from "./queue/prepare-jobs-sync.ts";
 export { partOfRefused, type RefusedPart } from "./worker/exchange-client.ts";
 export type { WorkPlace } from "./worker/options-and-events.ts";

@@ -1,5 +1,5 @@
 import { type Driver, type MemoryDriverOptions, memoryDriver } from "@quayside/core";
-import { handlerScope, INLINE, type StoreDriver } from "@quayside/core/engine";
+import { handlerScope, type StoreDriver, setInline } from "@quayside/core/engine";
 
 /** The workers that work because a job was added, by what has them work. */
 const working = new WeakSet<() => Promise<void>>();
@@ -28,7 +28,8 @@ async function workInline(drain: () => Promise<void>): Promise<void> {
  * const queue = new Queue<Jobs>("mail", inline(memoryDriver({ clock })), { clock });
  */
 export function inline<D extends Driver>(driver: D): D {
-  return Object.assign(driver, { [INLINE]: workInline });
+  setInline(driver, workInline);
+  return driver;
 }
 
 /**

@@ -89,7 +89,11 @@ export function jobDefaultsOf(definition: JobDefinition | undefined): JobDefault
 
 const NO_DEFAULTS: JobDefaults = Object.freeze({});
 
-const DEFINED: unique symbol = Symbol("quayside.jobs");
+/** The job maps that `defineJobs` returned. */
+const defined = new WeakSet<object>();
+
+/** Marks the type of a job map that `defineJobs` returned. There is no such key at run time. */
+declare const DEFINED: unique symbol;
 
 /** The result of `defineJobs`: a job map that also exists at run time. */
 export type DefinedJobs<Definitions extends Record<string, JobDefinition> = Record<string, JobDefinition>> =
@@ -108,7 +112,9 @@ export function defineJobs<const Definitions extends Record<string, JobDefinitio
   definitions: Definitions,
 ): DefinedJobs<Definitions> {
   for (const name in definitions) checkDefinition(name, definitions[name] ?? {});
-  return Object.freeze({ ...definitions, [DEFINED]: true as const });
+  const jobs = Object.freeze({ ...definitions }) as DefinedJobs<Definitions>;
+  defined.add(jobs);
+  return jobs;
 }
 
 /** @throws {QuaysideError} `invalid_option` for a handler, hook or middleware that is no function, or a schema that is none. */
@@ -253,7 +259,6 @@ export function definitionOf(jobs: Record<string, JobDefinition> | undefined, na
 
 /** The definitions in a job map of run time. @throws {QuaysideError} `invalid_option` when it was not made by `defineJobs`. */
 export function definitionsOf(jobs: JobMap): Record<string, JobDefinition> {
-  if (typeof jobs !== "object" || !(DEFINED in jobs))
-    throw refused("jobs", "must be what defineJobs({ … }) returned", jobs);
+  if (!defined.has(jobs)) throw refused("jobs", "must be what defineJobs({ … }) returned", jobs);
   return jobs as Record<string, JobDefinition>;
 }

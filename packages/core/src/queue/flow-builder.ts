@@ -4,7 +4,7 @@ import type { JobOptions } from "../job/job-options.ts";
 import type { ChildFailure } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
 import { fields } from "../job/option-checks.ts";
-import type { JobDraft } from "./job-preparer.ts";
+import type { JobDraft } from "../job/prepare-job.ts";
 
 /** A job of a flow, with the jobs that it waits for. */
 export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {

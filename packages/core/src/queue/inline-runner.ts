@@ -1,9 +1,13 @@
 import type { Driver } from "../engine/driver.ts";
 
-/** On a driver whose jobs run as they are added, what has them run: see `inline` in `@quayside/testing`. */
-export const INLINE: unique symbol = Symbol.for("quayside.inline");
-
+/** Runs `drain`, which works the jobs that were added, before their add resolves. */
 export type WorkInline = (drain: () => Promise<void>) => Promise<void>;
 
-export const inlineOf = (driver: Driver): WorkInline | undefined =>
-  (driver as { readonly [INLINE]?: WorkInline })[INLINE];
+const inlineDrivers = new WeakMap<Driver, WorkInline>();
+
+/** Marks a driver: what is added to it through a queue that has a handler runs before the add resolves. */
+export function setInline(driver: Driver, work: WorkInline): void {
+  inlineDrivers.set(driver, work);
+}
+
+export const inlineOf = (driver: Driver): WorkInline | undefined => inlineDrivers.get(driver);

@@ -2,11 +2,9 @@ import type { Clock } from "../engine/clock.ts";
 import type { Driver } from "../engine/driver.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
 import { isA, QuaysideError, refused } from "../job/errors.ts";
-import { checkName } from "../job/job-keys.ts";
-import { type JobDefinition, jobDefaultsOf, validatePayload } from "../job/job-map.ts";
-import { type JobDefaults, type JobOptions, type OptionParsers, resolveOptions } from "../job/job-options.ts";
-import { toJsonText, utf8Bytes } from "../job/json.ts";
-import type { FlowPart, NewJob } from "../job/new-job.ts";
+import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
+import type { NewJob } from "../job/new-job.ts";
+import { type JobDraft, type PrepareSettings, prepareJob, resolveJob } from "../job/prepare-job.ts";
 import type { Encryption } from "./encryption.ts";
 import { EnqueueBatcher, idOf } from "./enqueue-batcher.ts";
 import type { JobRegistry } from "./job-registry.ts";
@@ -24,17 +22,6 @@ export interface JobPreparerOptions {
   readonly telemetry: Telemetry | undefined;
   /** Options of all jobs of a queue, unless definition or job says otherwise. */
   readonly defaultsOf: (queue: string) => JobDefaults | undefined;
-}
-
-/** A job on its way to a queue. */
-export interface JobDraft {
-  readonly queue: string;
-  readonly name: string;
-  readonly payload: unknown;
-  readonly options?: JobOptions | undefined;
-  readonly flow?: FlowPart;
-  /** Path in its flow, for errors: `children[2]`; empty for the root. */
-  readonly at?: string;
 }
 
 /**
@@ -101,20 +88,27 @@ export class JobPreparer {
     return prepared instanceof Promise ? prepared.then((job) => batcher.addOne(job)) : batcher.addOne(prepared);
   }
 
-  /** Everything about a job before it reaches the driver. Synchronous as far as its schema and encryption allow. */
+  /** Returns the job as its driver takes it. A promise only where its schema or encryption needs one. */
   prepare(draft: JobDraft): NewJob | Promise<NewJob> {
-    const { queue, name, options, flow } = draft;
-    const { registry, encryption } = this.#options;
+    const { queue, name, options } = draft;
+    const { registry, encryption, defaultsOf } = this.#options;
     const definition = registry.definition(name, queue);
-    const resolved = this.resolve(draft, definition);
-    const job = flow ? { ...resolved, flow } : resolved;
-    const encrypted =
-      options?.encrypted ?? definition?.encrypted ?? this.#options.defaultsOf(queue)?.encrypted ?? false;
-    if (encrypted && !encryption) throw missingKey(`Job ${JSON.stringify(name)} is to be encrypted`);
-    // Checked as its handler will get it, and again before it runs: what a schema makes of it is the handler's.
-    const checked = definition?.input && validatePayload(name, definition, JSON.parse(job.payload));
-    if (encrypted && encryption) return Promise.resolve(checked).then(() => encryption.seal(job));
-    return checked instanceof Promise ? checked.then(() => job) : job;
+    const settings = this.#settings(queue);
+    const encrypted = options?.encrypted ?? definition?.encrypted ?? defaultsOf(queue)?.encrypted;
+    if (encrypted !== true) return prepareJob(draft, definition, settings);
+    if (encryption) return Promise.resolve(prepareJob(draft, definition, settings)).then((job) => encryption.seal(job));
+    resolveJob(draft, definition, settings);
+    throw missingKey(`Job ${JSON.stringify(name)} is to be encrypted`);
+  }
+
+  /** As `prepare`, of a job that is not stored: neither checked by its schema nor encrypted. */
+  resolve(draft: JobDraft): NewJob {
+    return resolveJob(draft, this.#options.registry.definition(draft.name, draft.queue), this.#settings(draft.queue));
+  }
+
+  #settings(queue: string): PrepareSettings {
+    const { parsers, payloadLimit, clock, defaultsOf } = this.#options;
+    return { parsers, payloadLimit, defaults: defaultsOf(queue), now: clock.now() };
   }
 
   /** @throws what adding these would throw before anything is stored. */
@@ -136,31 +130,5 @@ export class JobPreparer {
       throw error;
     }
     return prepared;
-  }
-
-  /** Options resolved, payload as JSON text within its limit. */
-  resolve({ queue, name, payload, options }: JobDraft, definition: JobDefinition | undefined): NewJob {
-    checkName(name, "job name");
-    checkName(queue, "queue name");
-    const { clock, parsers } = this.#options;
-    const defaults = this.#options.defaultsOf(queue);
-    // A backoff that is a function is not stored; neither is the one farther away that it overrules.
-    const layers = typeof definition?.backoff === "function" ? { ...defaults, backoff: undefined } : defaults;
-    if (!layers && !definition && !options) return { queue, name, payload: this.text(name, payload) };
-    const resolved = resolveOptions([layers, jobDefaultsOf(definition), options], clock.now(), parsers);
-    return { queue, name, payload: this.text(name, payload), ...resolved };
-  }
-
-  /** @throws {QuaysideError} `invalid_payload`, `payload_too_large`. */
-  text(name: string, payload: unknown): string {
-    const limit = this.#options.payloadLimit;
-    const text = toJsonText(payload, "payload");
-    const bytes = utf8Bytes(text, limit);
-    if (bytes <= limit) return text;
-    throw new QuaysideError(
-      "payload_too_large",
-      `The payload of job ${JSON.stringify(name)} has ${bytes} bytes of JSON; at most ${limit} are allowed. Store large data elsewhere and pass its key.`,
-      { job: name, bytes, limit },
-    );
   }
 }

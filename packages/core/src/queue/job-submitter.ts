@@ -4,10 +4,10 @@ import type { JobRequest, PublishRequest } from "../job/handler.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { fields, list } from "../job/option-checks.ts";
+import type { JobDraft } from "../job/prepare-job.ts";
 import type { Producer, WorkerEvents } from "../worker/options-and-events.ts";
 import { idOf } from "./enqueue-batcher.ts";
 import { inlineOf } from "./inline-runner.ts";
-import type { JobDraft } from "./job-preparer.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { runImmediately } from "./run-immediately.ts";
 
@@ -115,7 +115,7 @@ export class JobSubmitter implements Producer {
   /** As one that is stored, a job of an id that its adder gave runs once. */
   async #runHere(draft: JobDraft): Promise<string> {
     const { context, driver } = this.#options;
-    const job = context.producer.resolve(draft, context.registry.definition(draft.name, draft.queue));
+    const job = context.producer.resolve(draft);
     const { queue, id } = job;
     if (id === undefined) return this.#run(draft, job);
     const known = ranHere.get(driver) ?? new Set();

@@ -1,5 +1,5 @@
 import type { JobRequest } from "../job/handler.ts";
-import type { JobDraft } from "./job-preparer.ts";
+import type { JobDraft } from "../job/prepare-job.ts";
 import type { JobRegistry } from "./job-registry.ts";
 import type { QueueSettings } from "./manager-options.ts";
 

@@ -254,11 +254,9 @@ const failure = (token: string, error: unknown, retryMs: number | undefined): Se
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-const ATTEMPT: unique symbol = Symbol("quayside.attempt");
-
 /** The context of a handler; its attempt adds the functions. All are own properties but the signal, made when it is read. */
 class Context implements Pick<HandlerContext, "signal"> {
-  declare readonly [ATTEMPT]: Attempt;
+  readonly #attempt: Attempt;
   declare readonly job: JobRecord;
   declare readonly id: string;
   declare readonly name: string;
@@ -275,7 +273,7 @@ class Context implements Pick<HandlerContext, "signal"> {
 
   constructor(attempt: Attempt) {
     const { job } = attempt;
-    this[ATTEMPT] = attempt;
+    this.#attempt = attempt;
     this.job = job;
     this.id = job.id;
     this.name = job.name;
@@ -285,7 +283,7 @@ class Context implements Pick<HandlerContext, "signal"> {
   }
 
   get signal(): AbortSignal {
-    return this[ATTEMPT].signal;
+    return this.#attempt.signal;
   }
 }
 

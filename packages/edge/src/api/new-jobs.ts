@@ -5,15 +5,7 @@ import {
   type PayloadIssue,
   QuaysideError,
 } from "@quayside/core";
-import {
-  checkPathName,
-  EVERY_OPTION,
-  jobDefaultsOf,
-  type NewJob,
-  resolveOptions,
-  toJsonText,
-  validatePayload,
-} from "@quayside/core/engine";
+import { checkPathName, EVERY_OPTION, type NewJob, prepareJob } from "@quayside/core/engine";
 import type { Grant } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import { checkAgainst } from "./option-caps.ts";
@@ -55,25 +47,9 @@ export async function readJob(
     const definition = definitionOf(jobs, name);
     if (options?.id !== undefined) checkPathName(options.id, "id");
     checkAgainst(grant.caps, options as JobOptions | undefined, (option) => at("options", option));
-    const resolved = resolveOptions(
-      [jobDefaultsOf(definition), options as JobOptions | undefined],
-      Date.now(),
-      EVERY_OPTION,
-    );
-    const text = toJsonText(payload, "payload");
-    const bytes = new TextEncoder().encode(text).length;
-    if (bytes > limits.payloadBytes) throw tooLarge(bytes, limits.payloadBytes, at("payload"));
-    // What is encrypted its worker checks, who has the key.
-    if (!sealed) await validatePayload(name, definition, JSON.parse(text));
-    return {
-      ...resolved,
-      queue,
-      name,
-      payload: text,
-      ...(flow && { flow }),
-      ...(trace !== undefined && { trace }),
-      ...(sealed && { sealed }),
-    };
+    const draft = { queue, name, payload, options: options as JobOptions | undefined, flow, trace, sealed };
+    const settings = { parsers: EVERY_OPTION, payloadLimit: limits.payloadBytes, now: Date.now() };
+    return await prepareJob(draft, definition, settings);
   } catch (error) {
     throw located(error, at);
   }
@@ -85,11 +61,6 @@ function definitionOf(jobs: DefinedJobs | undefined, name: string): JobDefinitio
   throw new QuaysideError("unknown_job", `There is no job ${JSON.stringify(name)} in the job map.`, { job: name });
 }
 
-const tooLarge = (bytes: number, limit: number, path: string) =>
-  new FieldsError("payload_too_large", `The payload has ${bytes} bytes of JSON; at most ${limit} are taken.`, [
-    { path, message: `At most ${limit} bytes` },
-  ]);
-
 /** What core refused, with the path of the field in the request. */
 function located(error: unknown, at: (...parts: readonly string[]) => string): unknown {
   if (!(error instanceof QuaysideError) || error instanceof FieldsError) return error;
@@ -97,6 +68,8 @@ function located(error: unknown, at: (...parts: readonly string[]) => string): u
   switch (code) {
     case "invalid_option":
       return new FieldsError(code, message, [{ path: at("options", String(details["option"])), message }]);
+    case "payload_too_large":
+      return new FieldsError(code, message, [{ path: at("payload"), message: `At most ${details["limit"]} bytes` }]);
     case "unknown_job":
       return new FieldsError(code, message, [{ path: at("name"), message }]);
     case "invalid_payload": {
