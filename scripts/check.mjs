@@ -79,6 +79,7 @@ await inOrder([
     title: "lint",
     work: () => run("biome", ["ci", "--error-on-warnings", `--colors=${colors ? "force" : "off"}`, "."]),
   },
+  script("words", "scripts/lint-words.mjs"),
   script("declarations", "scripts/declarations.mjs"),
   script("deployable", "scripts/deployable.mjs"),
   // What the step "declarations" has built.
