@@ -1,5 +1,4 @@
 import { IndexedDbStore, type IndexedDbStoreOptions, indexedDbDriver } from "@quayside/browser";
-import { Queue } from "@quayside/core";
 import { deleteDB, openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import {
@@ -60,81 +59,6 @@ describe("IndexedDbStore: records", () => {
     await store.close();
   });
 });
-
-/** The object stores as version 1 had them, with these records. */
-async function writeVersion1(name: string, records: ReadonlyMap<string, readonly unknown[]>): Promise<void> {
-  const database = await openDB(databaseOf(name), 1, {
-    upgrade: (made) => {
-      for (const collection of records.keys()) made.createObjectStore(collection, { keyPath: "key" });
-    },
-  });
-  const transaction = database.transaction([...records.keys()], "readwrite");
-  for (const [collection, of] of records) for (const record of of) void transaction.objectStore(collection).put(record);
-  await transaction.done;
-  database.close();
-}
-
-async function readAll(name: string): Promise<Map<string, readonly unknown[]>> {
-  const database = await openDB(databaseOf(name));
-  const all = [...database.objectStoreNames].map(
-    async (store) => [store as string, await database.getAll(store)] as const,
-  );
-  const records = new Map(await Promise.all(all));
-  database.close();
-  return records;
-}
-
-describe("IndexedDbStore: a database of version 1", () => {
-  it("keeps its records, in their order, whatever their number and their keys", async () => {
-    const [now, before] = [freshName(), freshName()];
-    const made = indexedDbDriver({ name: now });
-    const queue = new Queue("mail", made);
-    // More than an upgrade takes at once.
-    await queue.addJobs(times(2_500, () => ({ name: "email", payload: "x", priority: 0 })));
-    await queue.addJob("email", "urgent", { priority: 9 });
-    await queue.addJob("email", "own", { id: "own \u0000\u0001\u0002 id", dedupe: { key: "\u0001", mode: "drop" } });
-    await queue.addJob("email", "later", { delay: "1h" });
-    expect(await queue.counts()).toMatchObject({ waiting: 2_502, delayed: 1 });
-    await made.close();
-    const records = await readAll(now);
-    await writeVersion1(before, records);
-
-    const driver = indexedDbDriver({ name: before });
-    const upgraded = new Queue("mail", driver);
-    expect(await upgraded.counts()).toMatchObject({ waiting: 2_502, delayed: 1 });
-    expect(await upgraded.get("own \u0000\u0001\u0002 id")).toMatchObject({ payload: "own" });
-    expect(await upgraded.addJob("email", "again", { dedupe: { key: "\u0001", mode: "drop" } })).toBe(
-      "own \u0000\u0001\u0002 id",
-    );
-    await driver.close();
-    expect(await readAll(before)).toEqual(records);
-    await Promise.all([drop(now), drop(before)]);
-  });
-
-  it("that cannot be brought up to date says so and stays as it is", async () => {
-    const name = freshName();
-    const odd = new Map(await emptyRecords()).set("cells", [{ key: 5, value: "nobody wrote this" }]);
-    await writeVersion1(name, odd);
-    const driver = indexedDbDriver({ name });
-    await expect(driver.counts("mail")).rejects.toMatchObject({ code: "storage_unavailable" });
-    await driver.close();
-    const [found] = (await indexedDB.databases()).filter((one) => one.name === databaseOf(name));
-    expect(found?.version).toBe(1);
-    expect(await readAll(name)).toEqual(odd);
-    await drop(name);
-  });
-});
-
-/** As a store makes them. */
-async function emptyRecords(): Promise<Map<string, readonly unknown[]>> {
-  const name = freshName();
-  const store = new IndexedDbStore({ name });
-  await store.transact(count);
-  await store.close();
-  const records = await readAll(name);
-  await drop(name);
-  return records;
-}
 
 describe("IndexedDbStore: a connection", () => {
   it("makes way for an upgrade that another tab wants, after the programs that run; later ones say to reload", async () => {

@@ -87,7 +87,7 @@ export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } 
 export { integer } from "./job/option-checks.ts";
 export { type JobDraft, type PrepareSettings, prepareJob } from "./job/prepare-job.ts";
 export { failJob, Release, releaseJob } from "./job/release-job.ts";
-export { reportUnheard } from "./job/report-error.ts";
+export { lent } from "./job/report-error.ts";
 export { retryAfterMs } from "./job/retry.ts";
 export { isUndelayed } from "./job/transitions.ts";
 export { EVERY_OPTION } from "./plugins/all-options.ts";

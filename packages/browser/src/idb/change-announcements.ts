@@ -1,5 +1,6 @@
+import { systemClock } from "@quayside/core";
 import { CHANGE_KINDS, type Change } from "@quayside/core/engine";
-import { openChannel } from "../tabs/page-lifecycle.ts";
+import { onPageHidden, openChannel } from "../tabs/page-lifecycle.ts";
 import type { UpgradeProgress } from "./connection.ts";
 
 /** Posted while a tab upgrades the database. Older code ignores a message that is no array. */
@@ -23,7 +24,7 @@ export class Announcements {
   readonly #queues = new Set<string>();
   #channel: BroadcastChannel | undefined;
   #closed = false;
-  #self: MessageChannel | undefined;
+  #unhide = () => {};
   /** By what they say, so that each is said once. */
   readonly #unsent = new Map<string, Change>();
   /** The task that posts a message is on its way. */
@@ -35,11 +36,6 @@ export class Announcements {
   constructor(name: string, upgrading: (progress: UpgradeProgress) => void = () => {}) {
     this.#name = name;
     this.#upgrading = upgrading;
-  }
-
-  /** Tells the other tabs how far the upgrade of the database is, so that they wait for it. */
-  tellUpgrade(progress: UpgradeProgress): void {
-    this.#post({ upgrading: progress });
   }
 
   announce(changes: readonly Change[]): void {
@@ -63,37 +59,31 @@ export class Announcements {
     this.#closed = true;
     this.#listeners.clear();
     this.#hangUp();
-    if (typeof document === "undefined") return;
-    removeEventListener("pagehide", this.#hangUp);
-    removeEventListener("pageshow", this.#pickUp);
+    this.#unhide();
   }
 
-  readonly #hangUp = (): void => {
+  #hangUp(): void {
     this.#send();
     clearTimeout(this.#pause);
     this.#pause = undefined;
     this.#posting = false;
     this.#channel?.close();
     this.#channel = undefined;
-    this.#self?.port1.close();
-    this.#self = undefined;
-  };
+  }
 
   /** Nobody knows what was said meanwhile: anything may have changed in any queue that was ever spoken of. */
-  readonly #pickUp = ({ persisted }: PageTransitionEvent): void => {
+  #pickUp(persisted: boolean): void {
     if (!persisted || this.#listeners.size === 0) return;
     this.#open();
     this.#tell([...this.#queues].flatMap((queue) => CHANGE_KINDS.map((kind) => ({ queue, kind }))));
-  };
+  }
 
   /** As a task of its own, after whoever made the change has gone on, into its next transaction perhaps. */
   #afterwards(): void {
     this.#posting = true;
-    if (!this.#self) {
-      this.#self = new MessageChannel();
-      this.#self.port2.onmessage = () => this.#sendAndPause();
-    }
-    this.#self.port1.postMessage(undefined);
+    void systemClock.nextTask().then(() => {
+      if (this.#posting) this.#sendAndPause();
+    });
   }
 
   #sendAndPause(): void {
@@ -133,10 +123,11 @@ export class Announcements {
     this.#channel = openChannel(this.#name);
     if (!this.#channel) return undefined;
     // A message drops its page from the back/forward cache (https://web.dev/articles/bfcache#broadcastchannel).
-    if (typeof document !== "undefined") {
-      addEventListener("pagehide", this.#hangUp);
-      addEventListener("pageshow", this.#pickUp);
-    }
+    this.#unhide();
+    this.#unhide = onPageHidden(
+      () => this.#hangUp(),
+      (persisted) => this.#pickUp(persisted),
+    );
     this.#channel.onmessage = ({ data }) => {
       const progress = (data as Partial<Upgrading> | null)?.upgrading;
       if (progress) this.#upgrading(progress);

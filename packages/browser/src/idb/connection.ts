@@ -2,10 +2,6 @@ import { type QuaysideError, systemClock } from "@quayside/core";
 import { COLLECTION_NAMES } from "@quayside/core/engine";
 import { EngineFailure, nameOf, unavailable } from "./idb-errors.ts";
 import { keepSpaceReserve, spendSpaceReserve } from "./space-reserve.ts";
-import { toText } from "./text-keys.ts";
-
-/** How long an upgrade goes on between two reports of it. */
-const TELL_MS = 1_000;
 
 /** How many of the records an upgrade of the database has brought up to date. */
 export interface UpgradeProgress {
@@ -16,10 +12,11 @@ export interface UpgradeProgress {
 /** Called with the error when newer code has upgraded the database, without one when it can be used again. */
 export type VersionListener = (error: QuaysideError | undefined) => void;
 
-/** Raise it with every change of the object stores, and say in `upgrade` how to get there from each older one. */
-const SCHEMA_VERSION = 2;
-/** Records that an upgrade has in memory at once. */
-const UPGRADE_STEP = 1_000;
+/**
+ * Raise it with every change of the object stores, say in `createStores` how to get there from each older one, and post the
+ * progress of an upgrade (`Upgrading`) about once a second: this version waits for it as long as it is reported.
+ */
+const SCHEMA_VERSION = 1;
 
 /**
  * One connection to one database: opened when it is first needed, and again after the engine or another tab took it
@@ -28,7 +25,6 @@ const UPGRADE_STEP = 1_000;
 export class Connection {
   readonly #name: string;
   readonly #patienceMs: number;
-  readonly #upgrading: (progress: UpgradeProgress) => void;
   /** Each restarts the timeout of one caller that waits for the database to open. */
   readonly #waits = new Set<() => void>();
   #opening: Promise<IDBDatabase> | undefined;
@@ -41,13 +37,12 @@ export class Connection {
   /** From the first opening on, a database that is not there has been deleted, and with it what the queue held. */
   #wasThere = false;
 
-  constructor(name: string, patienceMs: number, upgrading: (progress: UpgradeProgress) => void) {
+  constructor(name: string, patienceMs: number) {
     this.#name = name;
     this.#patienceMs = patienceMs;
-    this.#upgrading = upgrading;
   }
 
-  /** An upgrade goes on, here or in another tab: who waits for the database waits for it, however long it takes. */
+  /** An upgrade goes on in another tab: who waits for the database waits for it, however long it takes. */
   progressed(): void {
     for (const wait of [...this.#waits]) wait();
   }
@@ -113,24 +108,15 @@ export class Connection {
 
   async #connect(): Promise<IDBDatabase> {
     let lost: "deleted" | "damaged" | undefined;
-    let stopTelling = () => {};
-    const progress = { done: 0, total: 0 };
     try {
       const opening = indexedDB.open(this.#name, SCHEMA_VERSION);
       opening.onupgradeneeded = (event) => {
         if (event.oldVersion === 0 && this.#wasThere) lost = "deleted";
         // Chromium's own: it had to throw a damaged database away, and says so this once.
         else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
-        const transaction = opening.transaction as IDBTransaction;
         // Aborts the upgrade, so that a database which was deleted meanwhile stays deleted.
-        if (lost) transaction.abort();
-        else {
-          stopTelling = this.#tellUpgrade(progress);
-          upgrade(transaction, event.oldVersion, progress)
-            .catch(() => transaction.abort())
-            // It was aborted already.
-            .catch(() => {});
-        }
+        if (lost) opening.transaction?.abort();
+        else createStores(opening.result);
       };
       const database = await answered(opening);
       database.onclose = () => this.discard(database);
@@ -152,24 +138,7 @@ export class Connection {
         throw newer;
       }
       throw new EngineFailure(error);
-    } finally {
-      stopTelling();
     }
-  }
-
-  /** Tells how far an upgrade is, again and again while it goes on. A new database has nothing to upgrade. */
-  #tellUpgrade(progress: UpgradeProgress): () => void {
-    let stop = () => {};
-    const tell = () => {
-      if (progress.total > 0) this.#upgrading({ ...progress });
-      this.progressed();
-      stop = systemClock.after(Math.min(TELL_MS, this.#patienceMs / 3), tell);
-    };
-    tell();
-    return () => {
-      stop();
-      if (progress.total > 0) this.#upgrading({ ...progress });
-    };
   }
 
   /**
@@ -204,29 +173,6 @@ const answered = <T>(request: IDBRequest<T>): Promise<T> =>
  * Builds the object stores from core's declaration. A record's key stands beside it, as text: for a key that it would
  * have to look up in the record, Chromium makes another copy of that with every put. And no index.
  */
-async function upgrade(transaction: IDBTransaction, oldVersion: number, progress: UpgradeProgress): Promise<void> {
-  const { db } = transaction;
-  const before = oldVersion === 1 ? COLLECTION_NAMES.map((collection) => transaction.objectStore(collection)) : [];
-  for (const store of before) {
-    progress.total += await answered(store.count());
-    store.name += "/1";
-  }
-  for (const collection of COLLECTION_NAMES) db.createObjectStore(collection);
-  for (const [index, store] of before.entries()) {
-    await copy(store, transaction.objectStore(COLLECTION_NAMES[index] as string), progress);
-    db.deleteObjectStore(store.name);
-  }
-}
-
-/** In version 1 the keys were those of the records themselves. */
-async function copy(from: IDBObjectStore, to: IDBObjectStore, progress: UpgradeProgress): Promise<void> {
-  let range: IDBKeyRange | null = null;
-  for (;;) {
-    const records: readonly { readonly key: (string | number)[] }[] = await answered(from.getAll(range, UPGRADE_STEP));
-    for (const record of records) to.put(record, toText(record.key));
-    progress.done += records.length;
-    const last = records[UPGRADE_STEP - 1];
-    if (!last) return;
-    range = IDBKeyRange.lowerBound(last.key, true);
-  }
+function createStores(database: IDBDatabase): void {
+  for (const collection of COLLECTION_NAMES) database.createObjectStore(collection);
 }

@@ -1,8 +1,8 @@
 import { QuaysideError } from "@quayside/core";
-import { type Change, type Program, type ProgramKind, reportUnheard, type Store } from "@quayside/core/engine";
+import { type Change, lent, type Program, type ProgramKind, type Store } from "@quayside/core/engine";
 import { checkOption } from "../check-option.ts";
 import { Announcements } from "./change-announcements.ts";
-import { Connection, type UpgradeProgress, type VersionListener } from "./connection.ts";
+import { Connection, type VersionListener } from "./connection.ts";
 import { databaseName } from "./database-name.ts";
 import { EngineFailure, isLostConnection, mayBeFull, toQuaysideError } from "./idb-errors.ts";
 import { type Durability, runProgram } from "./run-program.ts";
@@ -78,23 +78,12 @@ export class IndexedDbStore implements Store {
       "whole milliseconds",
     );
     this.#durability = durability;
-    const tell = (progress: UpgradeProgress) => {
-      try {
-        options.onUpgrade?.(progress);
-      } catch (error) {
-        // Does not undo the upgrade.
-        reportUnheard(error);
-      }
-    };
+    this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs);
     this.#announcements = new Announcements(this.#database, (progress) => {
       this.#connection.progressed();
-      tell(progress);
+      // What it throws does not undo the upgrade.
+      lent(() => options.onUpgrade?.(progress));
     });
-    const upgrading = (progress: UpgradeProgress) => {
-      tell(progress);
-      this.#announcements.tellUpgrade(progress);
-    };
-    this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs, upgrading);
   }
 
   /**

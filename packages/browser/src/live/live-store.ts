@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "@quayside/core";
-import { reportUnheard } from "@quayside/core/engine";
+import { lent } from "@quayside/core/engine";
 import { shareStructure } from "./structural-sharing.ts";
 
 /** The state of a value that is read again after changes. A failure keeps the last value, which may be shown as old. */
@@ -174,14 +174,8 @@ export class LiveStore<T> implements Live<T> {
     const state = shareStructure(this.#state, next);
     if (state === this.#state) return;
     this.#state = state;
-    for (const listener of [...this.#listeners]) {
-      try {
-        listener();
-      } catch (error) {
-        // One listener's mistake is not the others'.
-        reportUnheard(error);
-      }
-    }
+    // One listener's mistake is not the others'.
+    for (const listener of [...this.#listeners]) lent(listener);
   }
 }
 

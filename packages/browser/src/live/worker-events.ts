@@ -1,5 +1,5 @@
 import type { StoredError, WorkerEvents } from "@quayside/core";
-import { fromStoredError, reportUnheard, toStoredError } from "@quayside/core/engine";
+import { fromStoredError, lent, toStoredError } from "@quayside/core/engine";
 import { databaseName } from "../idb/database-name.ts";
 import { nameOf } from "../idb/idb-errors.ts";
 import type { Drainable } from "../service-worker/background-drain.ts";
@@ -114,13 +114,7 @@ function listen(name: string, listeners: ReadonlySet<(message: Message) => void>
   channel.onmessage = ({ data }: MessageEvent<Partial<Message> | null>) => {
     // Other code of the site may use the name too.
     if (typeof data?.quayside !== "string" || typeof data.event !== "object") return;
-    for (const listener of [...listeners]) {
-      try {
-        listener(data as Message);
-      } catch (error) {
-        reportUnheard(error);
-      }
-    }
+    for (const listener of [...listeners]) lent(() => listener(data as Message));
   };
   return channel;
 }

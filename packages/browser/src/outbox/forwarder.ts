@@ -57,7 +57,7 @@ export class Forwarder {
       // A lock that other tabs wait for, or a transaction, drops its page from the back/forward cache.
       onPageHidden(
         () => this.#turn.leave(),
-        () => this.#queueUp(),
+        (persisted) => persisted && this.#queueUp(),
       ),
     ];
     this.#news = new StatusChannel(options.lock, {

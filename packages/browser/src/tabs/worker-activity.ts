@@ -2,6 +2,7 @@ import type { Clock } from "@quayside/core";
 import type { WorkerSession } from "@quayside/core/engine";
 import { databaseName } from "../idb/database-name.ts";
 import { Leadership } from "./leadership.ts";
+import { onPageHidden } from "./page-lifecycle.ts";
 
 /** Which tabs run workers: `all`, or one `leader` at a time. */
 export type TabsOption = "all" | "leader";
@@ -16,6 +17,7 @@ export class WorkerActivity {
   readonly #leadership: Leadership | undefined;
   #away = false;
   #closed = false;
+  #depart = () => {};
   /** Why this tab does not work any more: its store was upgraded by newer code. */
   #outdated: unknown;
 
@@ -32,7 +34,11 @@ export class WorkerActivity {
       session.begin();
       return () => {};
     }
-    if (this.#sessions.size === 0) this.#arrive();
+    if (this.#sessions.size === 0)
+      this.#depart = onPageHidden(
+        () => this.#hide(),
+        () => this.#show(),
+      );
     this.#sessions.set(session, false);
     this.#seek();
     // It may not begin: says why.
@@ -68,19 +74,6 @@ export class WorkerActivity {
     };
   }
 
-  #arrive(): void {
-    // Workers have no such events: what a worker holds goes with the page that owns it.
-    if (typeof document === "undefined") return;
-    addEventListener("pagehide", this.#hide);
-    addEventListener("pageshow", this.#show);
-  }
-
-  #depart(): void {
-    if (typeof document === "undefined") return;
-    removeEventListener("pagehide", this.#hide);
-    removeEventListener("pageshow", this.#show);
-  }
-
   /** In line for the lead while a session needs it. */
   #seek(): void {
     const wanted = [...this.#sessions.keys()].some(({ urgent }) => !urgent);
@@ -88,20 +81,20 @@ export class WorkerActivity {
     else if (!this.#away && this.#outdated === undefined) this.#leadership?.seek();
   }
 
-  readonly #hide = (): void => {
+  #hide(): void {
     this.#away = true;
     // The lock that makes it the leader goes last: until then the jobs of the others are not for this tab's taking.
     void this.#decide().finally(() => {
       if (this.#away) this.#leadership?.resign();
     });
-  };
+  }
 
-  readonly #show = (): void => {
+  #show(): void {
     if (!this.#away) return;
     this.#away = false;
     this.#seek();
     void this.#decide();
-  };
+  }
 
   /** Begins or ends the sessions for which that is due. What an end does at once it has done when this returns. */
   async #decide(cause?: unknown): Promise<void> {
