@@ -3,18 +3,27 @@ import { attemptsCases } from "./attempts.ts";
 import { cancelCases } from "./cancel.ts";
 import { claimCases } from "./claim.ts";
 import { clockCases } from "./clock.ts";
+import { clockSetBackCases } from "./clock-set-back.ts";
 import { closeCases } from "./close.ts";
 import { debounceCases } from "./debounce.ts";
 import { dedupeCases } from "./dedupe.ts";
 import { endCases } from "./end.ts";
 import { enqueueCases } from "./enqueue.ts";
 import { filtersCases } from "./filters.ts";
+import { flowExistingChildrenCases } from "./flow-existing-children.ts";
+import { flowFailureCases } from "./flow-failures.ts";
+import { flowParentCases } from "./flow-parents.ts";
+import { flowRepeatCases } from "./flow-repeats.ts";
 import { flowsCases } from "./flows.ts";
+import { groupDepthCases } from "./group-depth.ts";
+import { groupRoomCases } from "./group-room.ts";
 import { groupsCases } from "./groups.ts";
 import { inspectCases } from "./inspect.ts";
 import { interruptionsCases } from "./interruptions.ts";
+import { isolatedJobsCases } from "./isolated-jobs.ts";
 import { keepCases } from "./keep.ts";
 import { leaseCases } from "./leases.ts";
+import { livenessCases } from "./liveness.ts";
 import { marksCases } from "./marks.ts";
 import { maxActiveCases } from "./max-active.ts";
 import { namesCases } from "./names.ts";
@@ -25,15 +34,19 @@ import { prefetchCases } from "./prefetch.ts";
 import { promoteCases } from "./promote.ts";
 import { rateLimitCases } from "./rate-limit.ts";
 import { recoverCases } from "./recover.ts";
+import { recurrenceChangeCases } from "./recurrence-changes.ts";
+import { recurrenceOccurrenceCases } from "./recurrence-occurrences.ts";
 import { recurrencesCases } from "./recurrences.ts";
 import { releaseCases } from "./release.ts";
 import { removeClearCases } from "./remove-clear.ts";
 import { replaceCases } from "./replace.ts";
+import { replaceSuccessorCases } from "./replace-successors.ts";
 import { replayCases } from "./replay.ts";
 import { retryCases } from "./retry.ts";
 import { settleCases } from "./settle.ts";
 import { staleCases } from "./stale.ts";
 import { runCase, type Verb } from "./support.ts";
+import { unknownNamesCases } from "./unknown-names.ts";
 import { updateCases } from "./update.ts";
 import { watchCases } from "./watch.ts";
 
@@ -41,16 +54,26 @@ const VERBS: readonly Verb[] = [
   enqueueCases,
   dedupeCases,
   replaceCases,
+  replaceSuccessorCases,
   debounceCases,
   claimCases,
   orderCases,
   namesCases,
+  unknownNamesCases,
   groupsCases,
+  groupRoomCases,
+  groupDepthCases,
   rateLimitCases,
   maxActiveCases,
   prefetchCases,
   flowsCases,
+  flowFailureCases,
+  flowParentCases,
+  flowExistingChildrenCases,
+  flowRepeatCases,
   recurrencesCases,
+  recurrenceChangeCases,
+  recurrenceOccurrenceCases,
   marksCases,
   attemptsCases,
   updateCases,
@@ -62,9 +85,11 @@ const VERBS: readonly Verb[] = [
   keepCases,
   replayCases,
   recoverCases,
+  livenessCases,
   leaseCases,
   staleCases,
   interruptionsCases,
+  isolatedJobsCases,
   cancelCases,
   removeClearCases,
   pauseCases,
@@ -72,13 +97,14 @@ const VERBS: readonly Verb[] = [
   nextWakeCases,
   inspectCases,
   clockCases,
+  clockSetBackCases,
   watchCases,
   closeCases,
 ];
 
 /**
- * The rules of the queue as named cases, for any driver: whoever writes one runs them all. Each case opens a driver on
- * empty records, and after it the invariants are checked where `transact` lets a test reach the records.
+ * Runs the rules of the queue as named cases against any driver. Each case opens a driver on empty records; after it the
+ * invariants are checked where `transact` lets a test reach the records.
  *
  * @returns how many cases there are.
  * @example

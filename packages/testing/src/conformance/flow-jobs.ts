@@ -1,0 +1,23 @@
+import type { ChildFailure } from "@quayside/core";
+import type { NewJob } from "@quayside/core/engine";
+
+export const parent = (ref: string, job: Partial<NewJob> = {}) => ({
+  name: "parent",
+  ...job,
+  flow: { ref, ...job.flow },
+});
+
+export const child = (parentRef: string, job: Partial<NewJob> = {}) => ({
+  name: "child",
+  ...job,
+  flow: { parentRef, ...job.flow },
+});
+
+/** A tree of so many levels, each of one job. */
+export const chain = (levels: number) =>
+  Array.from({ length: levels }, (_, n) => ({
+    name: n === levels - 1 ? "child" : "parent",
+    flow: { ...(n > 0 && { parentRef: String(n - 1) }), ...(n < levels - 1 && { ref: String(n) }) },
+  }));
+
+export const ignore = { onFailure: "ignore" as ChildFailure };
