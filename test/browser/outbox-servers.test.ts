@@ -357,6 +357,39 @@ describe("R30: what passes", () => {
     expect([...server.stored.keys()]).toEqual(ids);
   });
 
+  const otherVersions: readonly (readonly [string, Answer])[] = [
+    ["refuses it", () => problem(400, "unsupported_version", { details: { supported: 1, retryAfterMs: 60_000 } })],
+    [
+      "answers in a later one",
+      ({ ids }) =>
+        Response.json(
+          ids.map((id) => ({ id, deduplicated: false })),
+          { headers: { "quayside-protocol": "2" } },
+        ),
+    ],
+  ];
+  it.each(otherVersions)(
+    "R39: a server of another protocol %s: the jobs wait, and it is asked once per minute",
+    async (_, answer) => {
+      const { server, clock, outbox, mail, heard } = open();
+      server.outage = answer;
+      const ids = await mail.addJobs(emails(3));
+      for (let asked = 1; asked <= 3; asked++) {
+        await vi.waitFor(() => expect(heard.error).toHaveLength(asked));
+        expect(heard.error.at(-1)).toMatchObject({ retryInMs: 60_000, error: { code: "unsupported_version" } });
+        await clock.advance(59_000);
+        await couldHaveSent(outbox);
+        expect(server.received).toHaveLength(asked);
+        await clock.advance(1_000);
+      }
+      expect(await outbox.state()).toMatchObject({ pending: 3, failed: 0, lastError: { code: "unsupported_version" } });
+      server.outage = undefined;
+      await deliveredInTime(outbox, clock);
+      expect(heard.refused).toEqual([]);
+      expect([...server.stored.keys()]).toEqual(ids);
+    },
+  );
+
   it("an outage of 45 minutes, whatever is said in it, fails nothing for good", async () => {
     const { server, clock, outbox, mail, heard } = open({ token: () => "token" });
     let n = 0;

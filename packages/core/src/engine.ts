@@ -8,6 +8,7 @@ export { addJobs, checkNames, enqueue } from "./engine/enqueue.ts";
 export { checkWorker } from "./engine/exchange.ts";
 export { locate } from "./engine/job-writer.ts";
 export { Plugins } from "./engine/plugin.ts";
+export { checkProtocol, PROTOCOL, PROTOCOL_HEADER } from "./engine/protocol.ts";
 export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, storedQueues } from "./engine/read-queue.ts";
 export type { ReplyRoom } from "./engine/reply-budget.ts";
 export {

@@ -44,6 +44,7 @@ export type ErrorCode =
   | "method_not_allowed"
   | "in_progress"
   | "rate_limited"
+  | "unsupported_version"
   | "internal";
 
 /** Details of an error besides its message: the field or option that was wrong, the queue or job it is about. */

@@ -140,9 +140,9 @@ function askedPauseMs(error: unknown): number {
   return typeof ms === "number" && ms > 0 ? Math.min(ms, LONGEST_ASKED_MS) : 0;
 }
 
-/** Returns whether calls fail at once and do not wait for the store (R33): it is full, deleted, or of a newer version. */
+/** Returns whether calls fail at once and do not wait for the store (R33): it is full, deleted, or of another version. */
 export function isLasting(error: unknown, sends: number): boolean {
-  if (hasCode(error, "storage_full")) return true;
+  if (hasCode(error, "storage_full", "unsupported_version")) return true;
   if (!hasCode(error, "storage_unavailable")) return false;
   const { reason } = error.details;
   return reason === "deleted" || reason === "newer_version" || sends >= LASTING_SENDS;

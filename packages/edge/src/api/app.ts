@@ -1,4 +1,5 @@
 import { type DefinedJobs, QuaysideError } from "@quayside/core";
+import { checkProtocol, PROTOCOL_HEADER } from "@quayside/core/engine";
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import type { QueueNamespace } from "../rpc/queue-rpc.ts";
@@ -38,8 +39,8 @@ export interface QueueApiOptions<Env extends object> {
 
 /** What a driver in a page of another origin sends besides, and what it has to read. */
 const CORS_HEADERS = {
-  allowHeaders: ["authorization", "content-type", "idempotency-key", "quayside-request"],
-  exposeHeaders: ["retry-after"],
+  allowHeaders: ["authorization", "content-type", "idempotency-key", "quayside-request", PROTOCOL_HEADER],
+  exposeHeaders: ["retry-after", PROTOCOL_HEADER],
 };
 
 export type CorsOptions = NonNullable<Parameters<typeof cors>[0]>;
@@ -84,6 +85,10 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
       // Hono hands on what is no Error, to whoever runs it, unanswered.
       throw new QuaysideError("internal", "Something was thrown that is no Error.", {}, thrown);
     }
+  });
+  app.use(async (c, next) => {
+    checkProtocol("request", c.req.header(PROTOCOL_HEADER));
+    await next();
   });
   const { jobs } = options;
   const queues = queueAccess(options.object, options.shards);

@@ -3,6 +3,7 @@ import type { ErrorCode } from "@quayside/core";
 /** The table of codes: what each means to a caller of the API. Its status stands in `problem.ts`. */
 export const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   bad_request: "The request is not of the right shape; `errors` names the fields.",
+  unsupported_version: "The request is of a version of the protocol that the server does not read; nothing was done.",
   invalid_option: "An option has a value that cannot be; `errors` names it.",
   unauthorized: "No valid credentials.",
   forbidden: "The credentials lack the scope, are for other queues, or do not allow an option of a job.",

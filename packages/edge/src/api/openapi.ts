@@ -1,4 +1,5 @@
 import { DEFAULTS, type ErrorCode, LIMITS } from "@quayside/core";
+import { PROTOCOL, PROTOCOL_HEADER } from "@quayside/core/engine";
 import * as z from "zod/mini";
 import { MEANINGS } from "./codes.ts";
 import { DESCRIBED } from "./core-schemas.ts";
@@ -12,11 +13,12 @@ import { routes } from "./routes.ts";
 
 /** Any route that needs credentials may answer these. */
 const GUARDED: readonly ErrorCode[] = [
-  ...(["bad_request", "invalid_option", "unauthorized", "forbidden", "rate_limited"] as const),
+  ...(["bad_request", "unsupported_version", "invalid_option", "unauthorized", "forbidden", "rate_limited"] as const),
   ...(["internal", "network", "storage_unavailable"] as const),
 ];
 const PROBLEM = "application/problem+json";
 const IDEMPOTENCY_KEY = "IdempotencyKey";
+const PROTOCOL_VERSION = "Protocol";
 
 /** The text of `openapi.json` for an API, made when it is first asked for. */
 export function openApiText(options: OpenApiOptions): () => string {
@@ -63,9 +65,19 @@ export function openApiDocument({ jobs, limits }: OpenApiOptions): JsonSchema {
           schema: { type: "string", minLength: 1, maxLength: 512 },
           example: '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
         },
+        [PROTOCOL_VERSION]: {
+          name: PROTOCOL_HEADER,
+          in: "header",
+          description: `The version of the protocol that the request is of; without it, 1. This server reads ${PROTOCOL}.`,
+          schema: { type: "integer", default: 1 },
+        },
       },
       headers: {
         RetryAfter: { description: "Seconds after which to ask again.", schema: { type: "integer", minimum: 0 } },
+        [PROTOCOL_VERSION]: {
+          description: "The version of the protocol that the answer is of; without it, 1.",
+          schema: { type: "integer" },
+        },
         Allow: { description: "The methods that this path takes.", schema: { type: "string" } },
       },
       securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
@@ -81,10 +93,14 @@ function operation(route: Route, limits: ApiLimits): JsonSchema {
     summary,
     ...(scopes && { description: `Needs the scope ${scopes.map((scope) => `\`${scope}\``).join(" or ")}.` }),
     ...(open && { security: [] }),
-    ...(parameters.length > 0 && { parameters }),
+    parameters,
     ...(route.body && { requestBody: requestBody(route, limits) }),
     responses: {
-      [status]: { description: "Done.", content: contentOf(route) },
+      [status]: {
+        description: "Done.",
+        headers: { [PROTOCOL_HEADER]: { $ref: `#/components/headers/${PROTOCOL_VERSION}` } },
+        content: contentOf(route),
+      },
       ...(!open && problems([...GUARDED, ...errors])),
     },
   };
@@ -104,7 +120,9 @@ function parametersOf({ path, query, idempotencyKey }: Route): readonly JsonSche
     required: (required as readonly string[]).includes(name),
     schema,
   }));
-  const inHeader = idempotencyKey ? [{ $ref: `#/components/parameters/${IDEMPOTENCY_KEY}` }] : [];
+  const inHeader = [...(idempotencyKey ? [IDEMPOTENCY_KEY] : []), PROTOCOL_VERSION].map((name) => ({
+    $ref: `#/components/parameters/${name}`,
+  }));
   return [...inPath, ...inQuery, ...inHeader];
 }
 

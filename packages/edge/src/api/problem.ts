@@ -30,6 +30,7 @@ export interface FieldError {
 /** The HTTP status of every error that can leave the API. */
 export const STATUS: Readonly<Record<ErrorCode, number>> = {
   bad_request: 400,
+  unsupported_version: 400,
   invalid_option: 400,
   unauthorized: 401,
   forbidden: 403,

@@ -1,4 +1,5 @@
 import { QuaysideError } from "@quayside/core";
+import { PROTOCOL, PROTOCOL_HEADER } from "@quayside/core/engine";
 import type { Context, MiddlewareHandler } from "hono";
 import { csrf } from "hono/csrf";
 import { secureHeaders } from "hono/secure-headers";
@@ -22,7 +23,8 @@ const HEADERS: NonNullable<Parameters<typeof secureHeaders>[0]> = {
 };
 
 /**
- * Headers for every answer, refusals and preflights too: nobody may guess its type, frame it, embed it or keep it. By
+ * Headers for every answer, refusals and preflights too: the version of the protocol, and that nobody may guess its type,
+ * frame it, embed it or keep it. By
  * https also that the host is to be called by https only, without its subdomains: those are not ours to speak for.
  */
 export function securityHeaders(): MiddlewareHandler {
@@ -30,6 +32,7 @@ export function securityHeaders(): MiddlewareHandler {
   const overTls = secureHeaders({ ...HEADERS, strictTransportSecurity: "max-age=15552000" });
   return async (c, next) => {
     await (c.req.url.startsWith("https:") ? overTls : plain)(c, next);
+    c.res.headers.set(PROTOCOL_HEADER, `${PROTOCOL}`);
     if (!c.res.headers.has("cache-control")) c.res.headers.set("cache-control", "no-store");
   };
 }

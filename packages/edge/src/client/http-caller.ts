@@ -1,5 +1,5 @@
 import { type Clock, type ErrorCode, isA, QuaysideError } from "@quayside/core";
-import { retryAfterMs, toStoredError } from "@quayside/core/engine";
+import { checkProtocol, PROTOCOL, PROTOCOL_HEADER, retryAfterMs, toStoredError } from "@quayside/core/engine";
 import type { Problem } from "../api/problem.ts";
 import { isObject } from "./response-checks.ts";
 
@@ -111,7 +111,11 @@ export class HttpCaller {
     sent: SentToken = {},
   ): Promise<Response> {
     const { url, token, fetch, clock } = this.#options;
-    const headers: Record<string, string> = { accept: "application/json, text/event-stream", ...extra };
+    const headers: Record<string, string> = {
+      accept: "application/json, text/event-stream",
+      [PROTOCOL_HEADER]: `${PROTOCOL}`,
+      ...extra,
+    };
     if (body !== undefined) headers["content-type"] = "application/json";
     const send = async (shown: string | undefined): Promise<Response> => {
       // The time was over while the token was fetched: the caller has been told that nothing was sent.
@@ -136,6 +140,12 @@ export class HttpCaller {
         discard(response);
         response = await send(fresh);
       }
+    }
+    try {
+      checkProtocol("answer", response.headers.get(PROTOCOL_HEADER));
+    } catch (error) {
+      discard(response);
+      throw error;
     }
     if (!response.ok) throw await failureOf(what, response, clock.now(), token !== undefined);
     return response;

@@ -1,31 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
-import type {
-  Clock,
-  Duration,
-  HandledPayloadOf,
-  Handler,
-  JobCounts,
-  JobMap,
-  JobName,
-  JobPage,
-  JobRecord,
-  NextCron,
-  Schedule,
-} from "@quayside/core";
-import type {
-  ChildrenPage,
-  Command,
-  CommandReply,
-  EnqueueReceipt,
-  ExchangeReply,
-  ExchangeRequest,
-  ListQuery,
-  NewJob,
-  NumberedRequest,
-} from "@quayside/core/engine";
+import type { Clock, Duration, HandledPayloadOf, Handler, JobMap, JobName, NextCron } from "@quayside/core";
 import type { Dispatch } from "../dispatch/dispatch.ts";
 import type { QueueRpc, Reply, ShardVerbs } from "../rpc/queue-rpc.ts";
-import type { Quota } from "./caller-quota.ts";
 import { ChangeSockets } from "./change-socket.ts";
 import { ObjectQueues } from "./object-queues.ts";
 
@@ -104,51 +80,48 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     this.#sockets = new ChangeSockets(ctx, (listener) => this.#queues.driver.watch(listener));
   }
 
-  enqueue(
-    jobs: readonly NewJob[],
-    request?: NumberedRequest,
-    quota?: Quota,
-  ): Promise<Reply<readonly EnqueueReceipt[]>> {
-    return this.#queues.rpc.enqueue(jobs, request, quota);
+  enqueue(...call: Parameters<QueueRpc["enqueue"]>): ReturnType<QueueRpc["enqueue"]> {
+    return this.#queues.rpc.enqueue(...call);
   }
 
-  exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>> {
-    return this.#queues.rpc.exchange(request);
+  exchange(...call: Parameters<QueueRpc["exchange"]>): ReturnType<QueueRpc["exchange"]> {
+    return this.#queues.rpc.exchange(...call);
   }
 
-  get(queue: string, id: string): Promise<Reply<JobRecord | undefined>> {
-    return this.#queues.rpc.get(queue, id);
+  get(...call: Parameters<QueueRpc["get"]>): ReturnType<QueueRpc["get"]> {
+    return this.#queues.rpc.get(...call);
   }
 
-  list(query: ListQuery): Promise<Reply<JobPage>> {
-    return this.#queues.rpc.list(query);
+  list(...call: Parameters<QueueRpc["list"]>): ReturnType<QueueRpc["list"]> {
+    return this.#queues.rpc.list(...call);
   }
 
-  counts(queue: string): Promise<Reply<JobCounts>> {
-    return this.#queues.rpc.counts(queue);
+  counts(...call: Parameters<QueueRpc["counts"]>): ReturnType<QueueRpc["counts"]> {
+    return this.#queues.rpc.counts(...call);
   }
 
-  command(command: Command): Promise<Reply<CommandReply>> {
-    return this.#queues.rpc.command(command);
+  command(...call: Parameters<QueueRpc["command"]>): ReturnType<QueueRpc["command"]> {
+    return this.#queues.rpc.command(...call);
   }
 
-  schedules(queue: string, after?: string): Promise<Reply<readonly Schedule[]>> {
-    return this.#queues.rpc.schedules(queue, after);
+  schedules(...call: Parameters<QueueRpc["schedules"]>): ReturnType<QueueRpc["schedules"]> {
+    return this.#queues.rpc.schedules(...call);
   }
 
-  children(queue: string, id: string, after: string): Promise<Reply<ChildrenPage>> {
-    return this.#queues.rpc.children(queue, id, after);
+  children(...call: Parameters<QueueRpc["children"]>): ReturnType<QueueRpc["children"]> {
+    return this.#queues.rpc.children(...call);
   }
 
-  nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {
-    return this.#queues.rpc.nextWake(queues);
+  nextWake(...call: Parameters<QueueRpc["nextWake"]>): ReturnType<QueueRpc["nextWake"]> {
+    return this.#queues.rpc.nextWake(...call);
   }
 
   shard<Verb extends keyof ShardVerbs>(
     verb: Verb,
     ask: ShardVerbs[Verb]["ask"],
+    protocol?: number,
   ): Promise<Reply<ShardVerbs[Verb]["answer"]>> {
-    return this.#queues.rpc.shard(verb, ask);
+    return this.#queues.rpc.shard(verb, ask, protocol);
   }
 
   events(queue?: string): Promise<ReadableStream<Uint8Array>> {

@@ -1,14 +1,15 @@
 import { type Clock, type JobCounts, type JobPage, type JobRecord, QuaysideError, type Schedule } from "@quayside/core";
-import type {
-  ChildrenPage,
-  Command,
-  CommandReply,
-  EnqueueReceipt,
-  ExchangeReply,
-  ExchangeRequest,
-  ListQuery,
-  NewJob,
-  NumberedRequest,
+import {
+  type ChildrenPage,
+  type Command,
+  type CommandReply,
+  checkProtocol,
+  type EnqueueReceipt,
+  type ExchangeReply,
+  type ExchangeRequest,
+  type ListQuery,
+  type NewJob,
+  type NumberedRequest,
 } from "@quayside/core/engine";
 import type { Quota } from "../object/caller-quota.ts";
 import type { ObjectDriver } from "../object/object-driver.ts";
@@ -35,8 +36,10 @@ export class ObjectRpc implements QueueRpc {
     jobs: readonly NewJob[],
     request?: NumberedRequest,
     quota?: Quota,
+    protocol?: number,
   ): Promise<Reply<readonly EnqueueReceipt[]>> {
     return this.#answer(
+      protocol,
       (driver) => driver.enqueue(jobs, request, quota),
       () => {
         checkJobs(jobs, request);
@@ -45,9 +48,9 @@ export class ObjectRpc implements QueueRpc {
     );
   }
 
-  exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>> {
+  exchange(request: ExchangeRequest, protocol?: number): Promise<Reply<ExchangeReply>> {
     // Only this object's own worker lives and dies with it; others show their death by silence, whatever they say.
-    return this.#answer((driver) => {
+    return this.#answer(protocol, (driver) => {
       const round = checkRound(request);
       if (driver.isOwn(round.worker))
         throw new QuaysideError("forbidden", "A worker of the object itself has this key.", { option: "worker" });
@@ -55,54 +58,57 @@ export class ObjectRpc implements QueueRpc {
     });
   }
 
-  get(queue: string, id: string): Promise<Reply<JobRecord | undefined>> {
-    return this.#answer((driver) => {
+  get(queue: string, id: string, protocol?: number): Promise<Reply<JobRecord | undefined>> {
+    return this.#answer(protocol, (driver) => {
       checkTexts({ queue, id });
       return driver.get(queue, id);
     });
   }
 
-  list(query: ListQuery): Promise<Reply<JobPage>> {
-    return this.#answer((driver) => driver.list(checkQuery(query)));
+  list(query: ListQuery, protocol?: number): Promise<Reply<JobPage>> {
+    return this.#answer(protocol, (driver) => driver.list(checkQuery(query)));
   }
 
-  counts(queue: string): Promise<Reply<JobCounts>> {
-    return this.#answer((driver) => {
+  counts(queue: string, protocol?: number): Promise<Reply<JobCounts>> {
+    return this.#answer(protocol, (driver) => {
       checkTexts({ queue });
       return driver.counts(queue);
     });
   }
 
-  command(command: Command): Promise<Reply<CommandReply>> {
+  command(command: Command, protocol?: number): Promise<Reply<CommandReply>> {
     return this.#answer(
+      protocol,
       (driver) => driver.command(command),
       () => [checkCommand(command).queue],
     );
   }
 
-  schedules(queue: string, after?: string): Promise<Reply<readonly Schedule[]>> {
-    return this.#answer((driver) => {
+  schedules(queue: string, after?: string, protocol?: number): Promise<Reply<readonly Schedule[]>> {
+    return this.#answer(protocol, (driver) => {
       checkTexts({ queue, ...(after !== undefined && { after }) });
       return driver.schedulesPage(queue, after);
     });
   }
 
-  children(queue: string, id: string, after: string): Promise<Reply<ChildrenPage>> {
-    return this.#answer((driver) => {
+  children(queue: string, id: string, after: string, protocol?: number): Promise<Reply<ChildrenPage>> {
+    return this.#answer(protocol, (driver) => {
       checkTexts({ queue, id, ...(after !== undefined && { after }) });
       return driver.childrenPage(queue, id, after);
     });
   }
 
-  nextWake(queues: readonly string[]): Promise<Reply<number | undefined>> {
-    return this.#answer((driver) => driver.nextWake(checkQueues(queues)));
+  nextWake(queues: readonly string[], protocol?: number): Promise<Reply<number | undefined>> {
+    return this.#answer(protocol, (driver) => driver.nextWake(checkQueues(queues)));
   }
 
   shard<Verb extends keyof ShardVerbs>(
     verb: Verb,
     ask: ShardVerbs[Verb]["ask"],
+    protocol?: number,
   ): Promise<Reply<ShardVerbs[Verb]["answer"]>> {
     return this.#answer(
+      protocol,
       (driver) => driver.shard(verb, ask),
       () => {
         checkShard(verb, ask);
@@ -118,10 +124,15 @@ export class ObjectRpc implements QueueRpc {
   }
 
   /** @param queues checks the call, and returns the queues that it brings something to. */
-  async #answer<T>(work: (driver: ObjectDriver) => Promise<T>, queues?: () => readonly string[]): Promise<Reply<T>> {
+  async #answer<T>(
+    protocol: number | undefined,
+    work: (driver: ObjectDriver) => Promise<T>,
+    queues?: () => readonly string[],
+  ): Promise<Reply<T>> {
     const { enter, driver } = this.#options;
     let brought: readonly string[] | undefined;
     const checked = await reply(async () => {
+      checkProtocol("request", protocol);
       brought = queues?.();
     });
     if (!checked.ok) return checked;

@@ -11,12 +11,14 @@ import {
   type Command,
   type CommandReply,
   checkName,
+  checkProtocol,
   type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
   type ListQuery,
   type NewJob,
   type NumberedRequest,
+  PROTOCOL,
 } from "@quayside/core/engine";
 import type { Quota } from "../object/caller-quota.ts";
 import { type Fetcher, socketStream } from "../object/change-socket.ts";
@@ -25,25 +27,32 @@ import type { ShardAdd, ShardAdded, ShardStanding } from "../shards/shard-in-sto
 
 /**
  * The methods of a queue's object over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that
- * is thrown across RPC arrives as a bare `Error` without its `code`, so none is: it travels as a value.
+ * is thrown across RPC arrives as a bare `Error` without its `code`, so none is: it travels as a value. Each verb takes the
+ * version of the protocol last, and a reply carries it (see `PROTOCOL`).
  */
 export interface QueueRpc {
   /** `quota`: what the caller may add, checked and spent with the add. */
-  enqueue(jobs: readonly NewJob[], request?: NumberedRequest, quota?: Quota): Promise<Reply<readonly EnqueueReceipt[]>>;
-  exchange(request: ExchangeRequest): Promise<Reply<ExchangeReply>>;
-  get(queue: string, id: string): Promise<Reply<JobRecord | undefined>>;
-  list(query: ListQuery): Promise<Reply<JobPage>>;
-  counts(queue: string): Promise<Reply<JobCounts>>;
-  command(command: Command): Promise<Reply<CommandReply>>;
+  enqueue(
+    jobs: readonly NewJob[],
+    request?: NumberedRequest,
+    quota?: Quota,
+    protocol?: number,
+  ): Promise<Reply<readonly EnqueueReceipt[]>>;
+  exchange(request: ExchangeRequest, protocol?: number): Promise<Reply<ExchangeReply>>;
+  get(queue: string, id: string, protocol?: number): Promise<Reply<JobRecord | undefined>>;
+  list(query: ListQuery, protocol?: number): Promise<Reply<JobPage>>;
+  counts(queue: string, protocol?: number): Promise<Reply<JobCounts>>;
+  command(command: Command, protocol?: number): Promise<Reply<CommandReply>>;
   /** A page: see `Pages.schedulesPage`. */
-  schedules(queue: string, after?: string): Promise<Reply<readonly Schedule[]>>;
+  schedules(queue: string, after?: string, protocol?: number): Promise<Reply<readonly Schedule[]>>;
   /** A page of how the children of a parent ended: see `Pages.childrenPage`. */
-  children(queue: string, id: string, after: string): Promise<Reply<ChildrenPage>>;
-  nextWake(queues: readonly string[]): Promise<Reply<number | undefined>>;
+  children(queue: string, id: string, after: string, protocol?: number): Promise<Reply<ChildrenPage>>;
+  nextWake(queues: readonly string[], protocol?: number): Promise<Reply<number | undefined>>;
   /** What a driver of a split queue asks of one of its shards. */
   shard<Verb extends keyof ShardVerbs>(
     verb: Verb,
     ask: ShardVerbs[Verb]["ask"],
+    protocol?: number,
   ): Promise<Reply<ShardVerbs[Verb]["answer"]>>;
   /** Changes as server-sent events, of one queue or of all that the object holds; ends when the reader cancels. */
   events(queue?: string): Promise<ReadableStream<Uint8Array>>;
@@ -72,7 +81,10 @@ export interface ShardVerbs {
 }
 
 /** A result or a `QuaysideError` as plain data. */
-export type Reply<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: SentError };
+export type Reply<T> = { readonly protocol?: number } & (
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: SentError }
+);
 
 /** An error as it crosses RPC. */
 export interface SentError {
@@ -84,15 +96,17 @@ export interface SentError {
 /** Runs `work` in the object. Errors that are not Quayside's own are thrown as they are: they are bugs, to be logged. */
 export async function reply<T>(work: () => Promise<T>): Promise<Reply<T>> {
   try {
-    return { ok: true, value: await work() };
+    return { ok: true, value: await work(), protocol: PROTOCOL };
   } catch (error) {
     if (!(error instanceof QuaysideError)) throw error;
-    return { ok: false, error: { code: error.code, message: error.message, details: plain(error.details) } };
+    const { code, message, details } = error;
+    return { ok: false, error: { code, message, details: plain(details) }, protocol: PROTOCOL };
   }
 }
 
 /** The value of a reply on the caller's side, or its error thrown again. */
 export function unwrap<T>(answer: Reply<T>): T {
+  checkProtocol("answer", answer.protocol);
   if (answer.ok) return answer.value;
   throw new QuaysideError(answer.error.code, answer.error.message, answer.error.details);
 }
@@ -166,16 +180,16 @@ export function queueStub(namespace: QueueNamespace, queue: string, shard = 0): 
   // The stub's own type maps each method through RPC's rules, which lose `unknown` payloads; this is what it carries.
   const stub = checkNamespace(namespace).get(namespace.idFromName(name)) as QueueRpc & Partial<Fetcher>;
   return {
-    enqueue: (jobs, request, quota) => stub.enqueue(jobs, request, quota),
-    exchange: (request) => stub.exchange(request),
-    get: (queue, id) => stub.get(queue, id),
-    list: (query) => stub.list(query),
-    counts: (queue) => stub.counts(queue),
-    command: (command) => stub.command(command),
-    schedules: (queue, after) => stub.schedules(queue, after),
-    children: (queue, id, after) => stub.children(queue, id, after),
-    nextWake: (queues) => stub.nextWake(queues),
-    shard: (verb, ask) => stub.shard(verb, ask),
+    enqueue: (jobs, request, quota) => stub.enqueue(jobs, request, quota, PROTOCOL),
+    exchange: (request) => stub.exchange(request, PROTOCOL),
+    get: (queue, id) => stub.get(queue, id, PROTOCOL),
+    list: (query) => stub.list(query, PROTOCOL),
+    counts: (queue) => stub.counts(queue, PROTOCOL),
+    command: (command) => stub.command(command, PROTOCOL),
+    schedules: (queue, after) => stub.schedules(queue, after, PROTOCOL),
+    children: (queue, id, after) => stub.children(queue, id, after, PROTOCOL),
+    nextWake: (queues) => stub.nextWake(queues, PROTOCOL),
+    shard: (verb, ask) => stub.shard(verb, ask, PROTOCOL),
     events: async (queue) => {
       // Here, and not in the object: an error that crosses RPC loses its code.
       if (queue !== undefined) checkName(queue, "queue");

@@ -17,6 +17,7 @@ const TROUBLES: ReadonlySet<string> = new Set([
   "storage_unavailable",
   "storage_full",
   "rate_limited",
+  "unsupported_version",
   "timeout",
   "unauthorized",
   "forbidden",

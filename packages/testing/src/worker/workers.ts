@@ -270,6 +270,41 @@ export const workerCases = topic("workers", (it) => {
     reachable = true;
   });
 
+  it("R39: a worker whose server reads another protocol reports it, waits between tries, and works on once it is updated", async ({
+    advance,
+    driver,
+    expect,
+    queue,
+  }) => {
+    let updated = false;
+    let sends = 0;
+    const other = wrap(driver, {
+      exchange(request) {
+        if (updated) return driver.exchange(request);
+        sends++;
+        const details = { supported: 2, retryAfterMs: 60_000 };
+        return Promise.reject(
+          new QuaysideError("unsupported_version", "The request is of protocol version 1.", details),
+        );
+      },
+    });
+    const mail = queue({ driver: other });
+    const faults = gather(mail, "error");
+    mail.on("job:email", () => "done");
+    const id = await mail.addJob("email", null);
+    await mail.run();
+    await expect(mail.drain()).rejects.toMatchObject({ code: "unsupported_version" });
+    for (let minute = 0; minute < 10; minute++) await advance(60_000);
+    expect(sends).toBeGreaterThan(5);
+    expect(sends).toBeLessThanOrEqual(15);
+    expect(faults).toHaveLength(sends);
+    expect(await mail.get(id)).toMatchObject({ state: "waiting", attempts: 0 });
+    updated = true;
+    const completed = next(mail, "completed");
+    await advance(60_000);
+    await completed;
+  });
+
   it("R18: a worker that asks too often asks again when it was told to, yet in time for what it holds", async ({
     advance,
     driver,
