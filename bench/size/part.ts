@@ -4,7 +4,7 @@ import { type BundleSize, bundleSize } from "./bundle-size.ts";
 
 /** What a page imports for an offline queue that it works itself. */
 export const PAGE =
-  'export { Queue, Worker } from "@quayside/core"; export { indexedDbDriver } from "@quayside/browser";';
+  'export { Queue, QueueWorker } from "@quayside/core"; export { indexedDbDriver } from "@quayside/browser";';
 
 /** What a page imports, from each. Peers do less: the least of theirs that is a stored queue. */
 const IMPORTS: Readonly<Record<string, string>> = {
@@ -17,7 +17,7 @@ const IMPORTS: Readonly<Record<string, string>> = {
 
 export async function* cases(): AsyncGenerator<Case> {
   yield {
-    title: "what a page loads: Queue, Worker and indexedDbDriver",
+    title: "what a page loads: Queue, QueueWorker and indexedDbDriver",
     unit: "kB",
     rounds: 1,
     contestants: Object.entries(IMPORTS).map(([name, source]) => ({

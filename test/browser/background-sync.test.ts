@@ -1,5 +1,5 @@
 import { handleBackgroundSync, requestBackgroundSync } from "@quayside/browser";
-import { memoryDriver, QuaysideError, Queue, QueueManager, Worker } from "@quayside/core";
+import { memoryDriver, QuaysideError, Queue, QueueManager, QueueWorker } from "@quayside/core";
 import { createManualClock } from "@quayside/testing";
 import { describe, expect, it, vi } from "vitest";
 
@@ -245,7 +245,7 @@ describe("handleBackgroundSync", () => {
     queue.on("job:upload", fails);
     const manager = new QueueManager<{ upload: string }>({ driver, clock });
     manager.registerJob({ name: "upload", queue: "uploads", handler: fails });
-    const worker = new Worker(driver, { clock, queues: [queue.asWorkerQueue()] });
+    const worker = new QueueWorker(queue);
     await queue.addJob("upload", "a", { backoff: "10m", maxAttempts: 10 });
     for (const drained of [manager, worker]) {
       const scope = new Scope();

@@ -9,7 +9,7 @@ import {
   workerEvents,
 } from "@quayside/browser";
 import { useCounts, useJobs } from "@quayside/browser/react";
-import { defineJobs, type JobCounts, memoryDriver, Queue, QueueManager, Worker } from "@quayside/core";
+import { defineJobs, type JobCounts, memoryDriver, Queue, QueueManager, QueueWorker } from "@quayside/core";
 import { expectTypeOf } from "vitest";
 import * as z from "zod";
 
@@ -58,7 +58,7 @@ for (const worker of [
   queue,
   defined,
   new QueueManager({ driver: memoryDriver() }),
-  new Worker(memoryDriver(), { queues: [] }),
+  new QueueWorker(new Queue("mail", memoryDriver())),
 ]) {
   handleBackgroundSync(worker, { tag: "jobs", patience: "1m" });
   broadcastEvents(worker, "my-app");

@@ -1,5 +1,5 @@
 import { IndexedDbStore, indexedDbDriver } from "@quayside/browser";
-import { Queue, Worker } from "@quayside/core";
+import { Queue, QueueWorker } from "@quayside/core";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { buckets, hasBuckets } from "./support/buckets.ts";
@@ -164,14 +164,14 @@ describe("R33: on a full disk", () => {
   });
 
   it("processNext, and the handler's progress and result, go through", async () => {
-    const { driver, queue } = open();
+    const { queue } = open();
     const id = await queue.addJob("email", 1);
     queue.on("job:email", async (_payload, ctx) => {
       ctx.progress(0.5);
       ctx.log("half");
       return "sent";
     });
-    const worker = new Worker(driver, { queues: [queue.asWorkerQueue()] });
+    const worker = new QueueWorker(queue);
     worker.on("error", () => {});
     closers.push(() => worker.stop({ timeout: 0 }));
     refusePuts({ untilReserveIsSpent: true });

@@ -1,5 +1,6 @@
 import { indexedDbDriver, webLockLiveness } from "@quayside/browser";
-import { Queue, type Worker } from "@quayside/core";
+import { Queue } from "@quayside/core";
+import type { JobWorker } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { freshName } from "./support/databases.ts";
@@ -9,7 +10,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-type Events = Pick<Queue, "on"> | Pick<Worker, "on">;
+type Events = Pick<Queue, "on"> | Pick<JobWorker, "on">;
 
 const once = (source: Events, name: "completed" | "released" | "idle" | "active") =>
   new Promise<{ job?: { payload: unknown } }>((resolve) => {

@@ -1,4 +1,5 @@
-import { QueueManager, Worker } from "@quayside/core";
+import { QueueManager } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { describe, expect, it } from "vitest";
 import { mailQueue, rejection, scene } from "./support.ts";
 
@@ -88,7 +89,7 @@ describe("ctx", () => {
     const { driver, clock } = scene();
     const { queue } = mailQueue({ driver });
     const seen: unknown[] = [];
-    const worker = new Worker(driver, {
+    const worker = new JobWorker(driver, {
       clock,
       queues: [
         {

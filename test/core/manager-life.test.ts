@@ -7,8 +7,8 @@ import {
   Queue,
   QueueManager,
   systemClock,
-  Worker,
 } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { rejection } from "./support.ts";
@@ -291,7 +291,10 @@ describe("R34: the life of a worker in Node", () => {
       },
     });
     const ran: unknown[] = [];
-    const worker = new Worker(slow, { clock, queues: [{ name: "q", run: ({ payload }) => void ran.push(payload) }] });
+    const worker = new JobWorker(slow, {
+      clock,
+      queues: [{ name: "q", run: ({ payload }) => void ran.push(payload) }],
+    });
     const first = worker.start();
     await worker.stop();
     await worker.start();

@@ -6,9 +6,9 @@ import {
   Queue,
   QueueManager,
   type QueueManagerOptions,
-  Worker,
   type WorkerEvents,
 } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { mailQueue, rejection, scene } from "./support.ts";
@@ -149,7 +149,7 @@ describe("a driver that is missing, or is none", () => {
     const driver = value as unknown as Driver;
     const refusal = (what: string) => `${what} needs a driver, such as memoryDriver(), got ${got}.`;
     expect(() => new Queue("mail", driver)).toThrow(refusal('Queue "mail"'));
-    expect(() => new Worker(driver, { queues: [] })).toThrow(refusal("A worker"));
+    expect(() => new JobWorker(driver, { queues: [] })).toThrow(refusal("A worker"));
     expect(() => new QueueManager().addConnection("far", driver)).toThrow(refusal('Connection "far"'));
   });
 
@@ -169,7 +169,7 @@ describe("on()", () => {
 
   it("names the events that there are, and job:NAME", () => {
     const { queue, driver } = mailQueue({ jobs });
-    const worker = new Worker(driver, { queues: [] });
+    const worker = new JobWorker(driver, { queues: [] });
     const manager = new QueueManager({ driver });
     for (const source of [queue, worker, manager])
       for (const event of ["complete", "email", "Job:email"])

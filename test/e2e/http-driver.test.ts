@@ -1,5 +1,5 @@
-import { Queue, Worker } from "@quayside/core";
-import { CHANGE_KINDS } from "@quayside/core/engine";
+import { Queue } from "@quayside/core";
+import { CHANGE_KINDS, JobWorker } from "@quayside/core/engine";
 import { httpDriver } from "@quayside/edge/client";
 import { driverConformance, workerConformance } from "@quayside/testing";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -37,7 +37,7 @@ describe("a worker in Node, on queues at the edge", () => {
       ran.push(`${job.queue} ${job.payload}`);
       return job.payload;
     };
-    const worker = new Worker(driver, { queues: ["mail", "bulk"].map((name) => ({ name, run })) });
+    const worker = new JobWorker(driver, { queues: ["mail", "bulk"].map((name) => ({ name, run })) });
     await worker.start();
     const [mail, bulk] = [new Queue("mail", producer), new Queue("bulk", producer)];
     const id = await mail.addJob("email", 0);
@@ -66,7 +66,7 @@ describe("a worker in Node, on queues at the edge", () => {
     await tells(CHANGE_KINDS.at(-1) as string);
     told.length = 0;
     const queue = new Queue("mail", acting);
-    const worker = new Worker(acting, {
+    const worker = new JobWorker(acting, {
       queues: [
         {
           name: "mail",

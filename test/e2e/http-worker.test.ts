@@ -1,4 +1,5 @@
-import { Queue, Worker } from "@quayside/core";
+import { Queue } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { type HttpDriverOptions, httpDriver } from "@quayside/edge/client";
 import { createManualClock } from "@quayside/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
@@ -54,10 +55,10 @@ function wire() {
   return { exchanges, streams, fetch: fetching };
 }
 
-type Run = ConstructorParameters<typeof Worker>[1]["queues"][number]["run"];
+type Run = ConstructorParameters<typeof JobWorker>[1]["queues"][number]["run"];
 
 async function startWorker(driver: ReturnType<typeof httpDriver>, run: Run, lease: "3s" | "10m" = "10m") {
-  const worker = new Worker(driver, { lease, queues: [{ name: "mail", run }] });
+  const worker = new JobWorker(driver, { lease, queues: [{ name: "mail", run }] });
   closing.push(() => worker.stop());
   const idle = new Promise<void>((resolve) => worker.on("idle", () => resolve()));
   await worker.start();

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Queue, Worker } from "@quayside/core";
+import { Queue, QueueWorker } from "@quayside/core";
 import { type HttpDriver, httpDriver } from "@quayside/edge/client";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Plan, Step } from "../edge/crash-plan.ts";
@@ -64,9 +64,9 @@ async function open(each: number) {
       began.set(id, (began.get(id) ?? 0) + 1);
       await new Promise((resolve) => setTimeout(resolve, 20));
     });
-    return queue.asWorkerQueue();
+    return queue;
   });
-  const worker = new Worker(driver, { queues, concurrency: 8, lease: 10_000 });
+  const worker = new QueueWorker(queues, { concurrency: 8, lease: 10_000 });
   worker.on("completed", ({ job }) => told.push(job.id));
   // An object that is gone is reported as an error.
   worker.on("error", () => {});

@@ -1,4 +1,4 @@
-import { type Driver, everything, Queue, Worker } from "@quayside/core";
+import { type Driver, everything, Queue, QueueWorker } from "@quayside/core";
 import { type EnqueueReceipt, MemoryStore, type NewJob, StoreDriver } from "@quayside/core/engine";
 import { bearerTokens, queueApi } from "@quayside/edge";
 import { httpDriver } from "@quayside/edge/client";
@@ -71,9 +71,9 @@ async function run(seed: number) {
       ran.push(id);
       await new Promise<void>((resolve) => void clock.after(20 + Math.floor(random() * 400), resolve));
     });
-    return queue.asWorkerQueue();
+    return queue;
   });
-  const worker = new Worker(driver, { queues, clock, concurrency: 4, lease: LEASE_MS });
+  const worker = new QueueWorker(queues, { concurrency: 4, lease: LEASE_MS });
   worker.on("error", () => {});
   const checks: Promise<void>[] = [];
   worker.on("completed", ({ job: { queue, id } }) => {

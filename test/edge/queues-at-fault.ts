@@ -1,11 +1,11 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { type Clock, type Driver, type HandlerContext, Queue, Worker } from "@quayside/core";
+import { type Clock, type Driver, type HandlerContext, Queue, QueueWorker } from "@quayside/core";
 import { bearerTokens, queueApi, queueStub, StubDriver } from "@quayside/edge";
 import { httpDriver } from "@quayside/edge/client";
 import { faulty } from "./faulty-shards.ts";
 
-const opened: { readonly drivers: Driver[]; readonly workers: Worker[] } = { drivers: [], workers: [] };
+const opened: { readonly drivers: Driver[]; readonly workers: QueueWorker[] } = { drivers: [], workers: [] };
 
 /** Closes the drivers of the workers that were made here, and deletes every object. */
 export async function closeAll(): Promise<void> {
@@ -18,7 +18,7 @@ let count = 0;
 const QUEUES = 3;
 
 export interface RemoteWorker {
-  readonly worker: Worker;
+  readonly worker: QueueWorker;
   readonly driver: Driver;
   readonly errors: unknown[];
   /** Jobs that handlers began and ended, each run of them. */
@@ -83,9 +83,9 @@ export async function openQueues(each: number | readonly number[], { splitLast =
         noted.ran.push(ctx.id);
         return result;
       });
-      return queue.asWorkerQueue(perQueue);
+      return { queue, concurrency: perQueue };
     });
-    const worker = new Worker(driver, { queues, clock, ...options });
+    const worker = new QueueWorker(queues, options);
     worker.on("error", ({ error }) => noted.errors.push(error));
     for (const event of ["completed", "failed", "retrying"] as const)
       worker.on(event, ({ job }) => noted.told.push(`${event} ${job.id}`));

@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { type JobRecord, Queue, Worker } from "@quayside/core";
+import { type JobRecord, Queue } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { httpDriver } from "@quayside/edge/client";
 import { afterAll, beforeAll, expect, it, onTestFinished, vi } from "vitest";
 import { createTestHarness } from "wrangler";
@@ -93,7 +94,7 @@ it("a Node process that works an edge queue over HTTP and is killed mid-job: eve
     open = resolve;
   });
   const started = new Set<string>();
-  const survivor = new Worker(httpDriver({ url, token: "token-work" }), {
+  const survivor = new JobWorker(httpDriver({ url, token: "token-work" }), {
     concurrency: HANGING,
     lease: LEASE,
     queues: [
@@ -163,7 +164,7 @@ it("a Node process that is stopped for longer than its lease and goes on: it hea
   await vi.waitFor(() => expect(stopped.started).toEqual(new Set([id])), { timeout: 30_000 });
   stopped.child.kill("SIGSTOP");
 
-  const rescuer = new Worker(httpDriver({ url, token: "token-work" }), {
+  const rescuer = new JobWorker(httpDriver({ url, token: "token-work" }), {
     lease: LEASE,
     queues: [{ name: "mail", run: async () => "by the rescuer" }],
   });

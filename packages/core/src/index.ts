@@ -68,7 +68,7 @@ export type {
   QueueSettings,
 } from "./queue/manager-options.ts";
 export type { JobMetrics, Percentiles, QueueMetrics } from "./queue/metrics.ts";
-export { type JobToAdd, Queue, type QueueListener, type QueueOptions, type RunOptions } from "./queue/queue.ts";
+export { type JobToAdd, Queue, type QueueListener, type QueueOptions } from "./queue/queue.ts";
 export type { QueueConnection } from "./queue/queue-connection.ts";
 export type { SharedOptions } from "./queue/queue-context.ts";
 export type {
@@ -80,6 +80,7 @@ export type {
   RetryAllOption,
 } from "./queue/queue-control.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
+export { type AnyQueue, QueueWorker, type WorkedQueue } from "./queue/queue-worker.ts";
 export {
   openTelemetry,
   type Telemetry,
@@ -88,5 +89,4 @@ export {
   type TelemetryTracer,
 } from "./queue/telemetry.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
-export type { Producer, WorkerEvents, WorkerOptions, WorkerQueue, WorkerStatus } from "./worker/options-and-events.ts";
-export { Worker } from "./worker/worker.ts";
+export type { RunOptions, WorkerEvents, WorkerStatus } from "./worker/options-and-events.ts";

@@ -1,4 +1,4 @@
-import { Worker } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { type HourCase, HourObject, type HourWorld, MINUTE_MS } from "./hour.ts";
 
 const email = { name: "email", payload: null } as const;
@@ -133,7 +133,7 @@ export const HOUR_CASES: Readonly<Record<string, HourCase>> = {
   "a worker elsewhere waits for jobs": {
     async prepare(world) {
       const object = new HourObject(world, "elsewhere");
-      const worker = new Worker(object.driver, {
+      const worker = new JobWorker(object.driver, {
         queues: [{ name: "mail", run: async () => {} } as never],
         clock: object.timeline.clock("caller"),
       });

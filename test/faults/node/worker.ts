@@ -1,7 +1,8 @@
 // A process of its own that works queue `mail` of an API: `worker.ts URL TOKEN LEASE CONCURRENCY`. It tells its parent
 // of each handler that starts and of each exchange as it went over the wire. A job whose payload is true does not end here
 // until it is told to, and then tells why.
-import { type Duration, type QuaysideError, Worker } from "@quayside/core";
+import type { Duration, QuaysideError } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { httpDriver } from "@quayside/edge/client";
 
 export type Told =
@@ -32,7 +33,7 @@ export interface Claimed {
 const [url, token, lease, concurrency] = process.argv.slice(2) as [string, string, Duration, string];
 const tell = (what: Told) => process.send?.(what);
 
-const worker = new Worker(
+const worker = new JobWorker(
   httpDriver({
     url,
     token,

@@ -1,4 +1,5 @@
-import { memoryDriver, Queue, QueueManager, Worker } from "@quayside/core";
+import { memoryDriver, Queue, QueueManager } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { attacks, odd, outcome, type Room } from "./kit.ts";
 
 const counts = async ({ queue }: Room): Promise<string> => {
@@ -283,7 +284,7 @@ attacks("G: sequences of run, stop, drain, process and close", (row) => {
     "true; refused conflict: processNext() is for a worker that is not started.; waiting 1, delayed 0, active 0, completed 1, failed 0",
     async (room) => {
       await add(room, 2);
-      const worker = new Worker(room.driver, { clock: room.clock, queues: [{ name: "mail", run: () => "done" }] });
+      const worker = new JobWorker(room.driver, { clock: room.clock, queues: [{ name: "mail", run: () => "done" }] });
       return `${await all(
         () => worker.processNext(),
         () => worker.processNext(),
@@ -295,7 +296,7 @@ attacks("G: sequences of run, stop, drain, process and close", (row) => {
     "false; waiting 1, delayed 0, active 0, completed 0, failed 0",
     async (room) => {
       await add(room, 1);
-      const worker = new Worker(room.driver, { clock: room.clock, queues: [{ name: "mail", run: () => "done" }] });
+      const worker = new JobWorker(room.driver, { clock: room.clock, queues: [{ name: "mail", run: () => "done" }] });
       return `${await outcome(() => worker.processNext("other"))}; ${await counts(room)}`;
     },
   );
@@ -303,7 +304,7 @@ attacks("G: sequences of run, stop, drain, process and close", (row) => {
     "processNext() of a worker that runs",
     "refused conflict: processNext() is for a worker that is not started.",
     async (room) => {
-      const worker = new Worker(room.driver, { clock: room.clock, queues: [{ name: "mail", run: () => "done" }] });
+      const worker = new JobWorker(room.driver, { clock: room.clock, queues: [{ name: "mail", run: () => "done" }] });
       await worker.start();
       const end = await outcome(() => worker.processNext());
       await worker.stop();

@@ -1,13 +1,5 @@
-import {
-  defineJobs,
-  Job,
-  Queue,
-  QueueManager,
-  type QueueManagerOptions,
-  RetryAfterError,
-  toMs,
-  Worker,
-} from "@quayside/core";
+import { defineJobs, Job, Queue, QueueManager, type QueueManagerOptions, RetryAfterError, toMs } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/testing";
 import { attacks, outcome, type Room } from "./kit.ts";
 
@@ -254,41 +246,45 @@ attacks("N: what messages say of wrong arguments", (row) => {
       },
     ],
     [
-      "new Worker() without options",
+      "new JobWorker() without options",
       "refused invalid_option, names options",
-      ({ driver }) => new Worker(driver, odd(undefined)) && "made",
+      ({ driver }) => new JobWorker(driver, odd(undefined)) && "made",
     ],
     [
-      "new Worker() without queues",
+      "new JobWorker() without queues",
       "refused invalid_option, names queues",
-      ({ driver }) => new Worker(driver, odd({})) && "made",
+      ({ driver }) => new JobWorker(driver, odd({})) && "made",
     ],
     [
-      "new Worker() of queues of texts",
+      "new JobWorker() of queues of texts",
       "refused invalid_option, names queues",
-      ({ driver, clock }) => new Worker(driver, { clock, queues: odd(["mail"]) }) && "made",
+      ({ driver, clock }) => new JobWorker(driver, { clock, queues: odd(["mail"]) }) && "made",
     ],
     [
-      "new Worker() of a queue without run",
+      "new JobWorker() of a queue without run",
       "refused invalid_option, names run",
-      ({ driver, clock }) => new Worker(driver, { clock, queues: odd([{ name: "mail" }]) }) && "made",
+      ({ driver, clock }) => new JobWorker(driver, { clock, queues: odd([{ name: "mail" }]) }) && "made",
     ],
     [
-      "new Worker() of a queue without a name",
+      "new JobWorker() of a queue without a name",
       "refused invalid_option, names queue name",
-      ({ driver, clock }) => new Worker(driver, { clock, queues: odd([{ run: () => {} }]) }) && "made",
+      ({ driver, clock }) => new JobWorker(driver, { clock, queues: odd([{ run: () => {} }]) }) && "made",
     ],
     [
-      "new Worker() of a queue of concurrency 0",
+      "new JobWorker() of a queue of concurrency 0",
       "refused invalid_option, names concurrency",
       ({ driver, clock }) =>
-        new Worker(driver, { clock, queues: [{ name: "mail", run: () => {}, concurrency: 0 }] }) && "made",
+        new JobWorker(driver, { clock, queues: [{ name: "mail", run: () => {}, concurrency: 0 }] }) && "made",
     ],
-    ["new Worker() of no queues", "done", ({ driver, clock }) => new Worker(driver, { clock, queues: [] }).drain()],
+    [
+      "new JobWorker() of no queues",
+      "done",
+      ({ driver, clock }) => new JobWorker(driver, { clock, queues: [] }).drain(),
+    ],
     [
       "worker.on() of an event that there is not",
       "refused invalid_option, names event",
-      ({ driver, clock }) => new Worker(driver, { clock, queues: [] }).on(odd("done"), () => {}),
+      ({ driver, clock }) => new JobWorker(driver, { clock, queues: [] }).on(odd("done"), () => {}),
     ],
     ["new QueueManager(null)", "refused invalid_option, names options", () => new QueueManager(odd(null)) && "made"],
     [

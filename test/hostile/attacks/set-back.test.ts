@@ -1,4 +1,5 @@
-import { type JobOptions, Queue, Worker } from "@quayside/core";
+import { type JobOptions, Queue } from "@quayside/core";
+import { JobWorker } from "@quayside/core/engine";
 import { drain } from "@quayside/testing";
 import { attacks, odd, outcome, type Room } from "./kit.ts";
 
@@ -396,7 +397,7 @@ attacks("R23: a clock that was ahead and is set back", (row) => {
     });
     const seen: unknown[] = [];
     const run = (job: { payload: unknown }) => void seen.push(job.payload);
-    const worker = new Worker(driver, { clock, queues: ["mail", "other"].map((name) => ({ name, run })) });
+    const worker = new JobWorker(driver, { clock, queues: ["mail", "other"].map((name) => ({ name, run })) });
     worker.start();
     await clock.advance("10s");
     await worker.stop();

@@ -1,5 +1,5 @@
-import { aesGcm, defineJobs, everything, type JobOptions, Queue, QueueManager, Worker } from "@quayside/core";
-import { StoreDriver } from "@quayside/core/engine";
+import { aesGcm, defineJobs, everything, type JobOptions, Queue, QueueManager } from "@quayside/core";
+import { JobWorker, StoreDriver } from "@quayside/core/engine";
 import { drain } from "@quayside/testing";
 import { attacks, odd, outcome, type Room, said } from "./kit.ts";
 
@@ -249,7 +249,7 @@ attacks("R34: life beside other rules", (row) => {
       const { driver, clock, queue } = room;
       const seen: unknown[] = [];
       await queue.addJobs(many(5));
-      const worker = new Worker(driver, {
+      const worker = new JobWorker(driver, {
         clock,
         queues: [{ name: "mail", run: ({ payload }) => void seen.push(payload) }],
       });

@@ -6,7 +6,7 @@ import type { JobRequest } from "../job/handler.ts";
 import { checkName } from "../job/job-keys.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import type { Producer, WorkerEvents, WorkerOptions } from "../worker/options-and-events.ts";
+import type { JobWorkerOptions, Producer, WorkerEvents } from "../worker/options-and-events.ts";
 import type { Slots } from "../worker/shared-slots.ts";
 import type { PlacedJob, Placement } from "./manager-placement.ts";
 import { QueueConnection } from "./queue-connection.ts";
@@ -19,7 +19,10 @@ export interface ConnectionsOptions {
   readonly events: Emitter<WorkerEvents>;
   /** Room that all workers share. */
   readonly slots: Slots;
-  readonly worker: Pick<WorkerOptions, "prefetch" | "lease" | "name" | "budget" | "sleep" | "alarm" | "connectivity">;
+  readonly worker: Pick<
+    JobWorkerOptions,
+    "prefetch" | "lease" | "name" | "budget" | "sleep" | "alarm" | "connectivity"
+  >;
   readonly defaultQueue: () => string;
   readonly drain: () => Promise<void>;
 }

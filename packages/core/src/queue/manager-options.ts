@@ -3,7 +3,7 @@ import type { Handler, JobRequest, Middleware } from "../job/handler.ts";
 import type { JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobDefaults, JobOptions } from "../job/job-options.ts";
 import type { Keep } from "../job/job-record.ts";
-import type { WorkerOptions } from "../worker/options-and-events.ts";
+import type { JobWorkerOptions } from "../worker/options-and-events.ts";
 import type { SharedOptions } from "./queue-context.ts";
 import type { ConfigureOption } from "./queue-control.ts";
 
@@ -21,7 +21,7 @@ export interface QueueSettings extends ConfigureOption {
 export interface QueueManagerOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx>,
     Pick<
-      WorkerOptions,
+      JobWorkerOptions,
       "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "alarm" | "connectivity"
     > {
   /** The driver of the connection named `default`. */

@@ -6,8 +6,8 @@ import type { JobMap } from "../job/job-map.ts";
 import type { Keep } from "../job/job-record.ts";
 import { fields, integer } from "../job/option-checks.ts";
 import { backoffDelay } from "../job/retry.ts";
+import type { JobWorker } from "../worker/job-worker.ts";
 import type { WorkerStatus } from "../worker/options-and-events.ts";
-import type { Worker } from "../worker/worker.ts";
 import type { Connections } from "./manager-connections.ts";
 import type { Placement } from "./manager-placement.ts";
 import type { Queue } from "./queue.ts";
@@ -215,7 +215,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     });
   }
 
-  get #workers(): readonly Worker[] {
+  get #workers(): readonly JobWorker[] {
     return [...this.#options.connections.all.values()].map(({ worker }) => worker);
   }
 

@@ -3,12 +3,12 @@ import { Emitter } from "../job/emitter.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
 import { reportUnheard } from "../job/report-error.ts";
-import type { Producer, WorkerOptions, WorkerQueue } from "../worker/options-and-events.ts";
+import { JobWorker } from "../worker/job-worker.ts";
+import type { JobWorkerOptions, Producer, WorkerQueue } from "../worker/options-and-events.ts";
 import { WORKER_EVENTS, type WorkerEvents } from "../worker/options-and-events.ts";
-import { Worker } from "../worker/worker.ts";
 import { JobSubmitter } from "./job-submitter.ts";
 import { MANAGED, Queue } from "./queue.ts";
-import type { QueueContext } from "./queue-context.ts";
+import { type QueueContext, workerQueueOf } from "./queue-context.ts";
 
 export interface QueueConnectionOptions {
   readonly context: QueueContext;
@@ -17,7 +17,7 @@ export interface QueueConnectionOptions {
   readonly defaultQueue: () => string;
   /** At most so many jobs of a queue at once. */
   readonly concurrencyOf: (queue: string) => number | undefined;
-  readonly worker: Omit<WorkerOptions, "queues">;
+  readonly worker: Omit<JobWorkerOptions, "queues">;
   readonly drain: () => Promise<void>;
 }
 
@@ -26,7 +26,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
   readonly name: string;
   readonly driver: Driver;
   /** @internal */
-  readonly worker: Worker;
+  readonly worker: JobWorker;
   /** @internal */
   readonly submitter: JobSubmitter;
   readonly #options: QueueConnectionOptions;
@@ -42,7 +42,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     this.#options = options;
     const events = this.#forward(options.events);
     this.submitter = new JobSubmitter({ context, driver, events, drain, producer });
-    this.worker = new Worker(driver, { ...options.worker, events, producer, queues: this.#worked });
+    this.worker = new JobWorker(driver, { ...options.worker, events, producer, queues: this.#worked });
   }
 
   get defaultQueue(): string {
@@ -91,7 +91,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
   /** @internal Has the worker work this queue too. */
   work(name: string): void {
     if (!this.#worked.some((queue) => queue.name === name)) {
-      this.#worked.push(this.queue(name).asWorkerQueue(this.#options.concurrencyOf(name)));
+      this.#worked.push(workerQueueOf(this.queue(name), this.#options.concurrencyOf(name)));
     }
     this.worker.wake();
   }

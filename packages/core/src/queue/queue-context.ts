@@ -1,10 +1,12 @@
 import { type Clock, systemClock } from "../engine/clock.ts";
 import { DEFAULTS } from "../job/defaults.ts";
+import { refused } from "../job/errors.ts";
 import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
 import type { JobDefaults } from "../job/job-options.ts";
 import { able, callables, integer } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
+import type { WorkerQueue } from "../worker/options-and-events.ts";
 import type { Encryption } from "./encryption.ts";
 import { JobPreparer } from "./job-preparer.ts";
 import { JobRegistry } from "./job-registry.ts";
@@ -73,4 +75,23 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
     runner: new JobRunner({ registry, encryption, middleware }),
     metrics: new Metrics(),
   };
+}
+
+const workerQueues = new WeakMap<object, WorkerQueue>();
+
+/** Records how workers work a queue. A queue calls it once, while it is made. */
+export function setWorkerQueue(queue: object, entry: WorkerQueue): void {
+  workerQueues.set(queue, entry);
+}
+
+/**
+ * Returns how a worker works this queue.
+ *
+ * @param concurrency at most so many of its jobs at once, within the worker's own concurrency.
+ * @throws {QuaysideError} `invalid_option` when it is no `Queue`.
+ */
+export function workerQueueOf(queue: object, concurrency?: number): WorkerQueue {
+  const entry = workerQueues.get(queue);
+  if (!entry) throw refused("queues", "must be Queue objects", queue);
+  return { ...entry, concurrency };
 }

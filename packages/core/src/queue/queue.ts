@@ -6,22 +6,28 @@ import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-ma
 import type { JobOptions } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
 import { callable, fields, integer } from "../job/option-checks.ts";
+import { JobWorker } from "../worker/job-worker.ts";
 import type { Producer } from "../worker/options-and-events.ts";
 import {
   CONCURRENCY,
   checkListener,
+  RUN_FIELDS,
+  type RunOptions,
   type WorkerEvents,
-  type WorkerOptions,
-  type WorkerQueue,
   type WorkPlace,
 } from "../worker/options-and-events.ts";
 import { Slots } from "../worker/shared-slots.ts";
-import { Worker } from "../worker/worker.ts";
 import { type FlowIds, type FlowJob, flattenFlow } from "./flow-builder.ts";
 import { JobBuilder } from "./job-builder.ts";
 import { eachJob } from "./job-preparer.ts";
 import { JobSubmitter } from "./job-submitter.ts";
-import { makeQueueContext, type QueueContext, type SharedOptions } from "./queue-context.ts";
+import {
+  makeQueueContext,
+  type QueueContext,
+  type SharedOptions,
+  setWorkerQueue,
+  workerQueueOf,
+} from "./queue-context.ts";
 import { QueueControl } from "./queue-control.ts";
 
 /** Options of `Queue`. */
@@ -49,14 +55,6 @@ export type JobToAdd<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: { readonly name: Name; readonly payload: PayloadOf<Jobs, Name> } & JobOptions;
 }[JobName<Jobs>];
 
-/** Options of `queue.run` and `queue.drain`. */
-export type RunOptions<Ctx extends object = object> = Pick<
-  WorkerOptions<Ctx>,
-  "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "ctx" | "alarm" | "connectivity"
->;
-
-const RUN_FIELDS = "concurrency prefetch lease name maxJobs sleep ctx alarm connectivity".split(" ");
-
 /** The listener of `queue.on` for an event. The last overload takes every event, so that a compiler error names the wrong argument. */
 export type QueueListener<
   Jobs extends JobMap,
@@ -83,8 +81,9 @@ export class Queue<
   readonly #managed: ManagedQueue | undefined;
   readonly #events = new Emitter<WorkerEvents>();
   readonly #submitter: JobSubmitter;
-  readonly #producer: Producer;
-  #worker: Worker | undefined;
+  #worker: JobWorker | undefined;
+  /** Started workers that work this queue, its own among them. */
+  readonly #workers = new Set<{ wake(): void }>();
   /** The `ctx` of its worker's handlers; jobs that run where they are added get it, too. */
   #ctx: object | undefined;
   /** Outlives the workers: a handler that ignores its signal keeps its slot when its worker has stopped. */
@@ -107,7 +106,23 @@ export class Queue<
         ctx: () => this.#ctx,
         drain: () => this.drain(),
       });
-    this.#producer = managed?.producer ?? this.#submitter;
+    const { registry, runner, clock, random, ctx, telemetry, metrics } = this.context;
+    setWorkerQueue(this, {
+      clock,
+      random,
+      ctx,
+      telemetry,
+      metrics,
+      name,
+      names: () => registry.names(name),
+      run: (job, ctx) => runner.run(job, ctx),
+      around: (job, ctx, handle) => runner.run(job, ctx, handle),
+      policy: (job) => runner.policy(job),
+      onFailed: (job, error) => runner.failed(job, error),
+      producer: managed?.producer ?? this.#submitter,
+      events: this.#events,
+      workers: this.#workers,
+    });
   }
 
   /**
@@ -209,7 +224,7 @@ export class Queue<
     checkListener(event, listener, isHandler);
     if (isHandler) {
       const off = this.context.registry.addHandler(event.slice(4), listener as Handler, this.name);
-      this.#worker?.wake();
+      for (const worker of this.#workers) worker.wake();
       this.#managed?.wake();
       return off;
     }
@@ -248,46 +263,26 @@ export class Queue<
     return [{ driver: this.driver, queues: [this.name] }];
   }
 
-  /** How a worker works this queue: for a `Worker` of one's own over several queues. */
-  asWorkerQueue(concurrency?: number): WorkerQueue {
-    const { registry, runner } = this.context;
-    return {
-      name: this.name,
-      concurrency,
-      names: () => registry.names(this.name),
-      run: (job, ctx) => runner.run(job, ctx),
-      around: (job, ctx, handle) => runner.run(job, ctx, handle),
-      policy: (job) => runner.policy(job),
-      onFailed: (job, error) => runner.failed(job, error),
-    };
-  }
-
   /** @internal Emits an event of the manager's worker; answers whether this queue has a listener for it. */
   [MANAGED]<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): boolean {
     return this.#events.emit(name, event);
   }
 
-  #workerFor(options: RunOptions<Ctx>): Worker {
+  #workerFor(options: RunOptions<Ctx>): JobWorker {
     fields(options, "options", RUN_FIELDS);
     if (!this.#worker || this.#worker.unused) this.#worker = this.#makeWorker(options);
     return this.#worker;
   }
 
-  #makeWorker({ ctx, ...options }: RunOptions<Ctx>): Worker {
-    const { clock, random, metrics, telemetry } = this.context;
+  #makeWorker({ ctx, ...options }: RunOptions<Ctx>): JobWorker {
     this.#ctx = { ...this.context.ctx, ...ctx };
     this.#slots.resize(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency"));
-    return new Worker(this.driver, {
+    return new JobWorker(this.driver, {
       ...options,
       slots: this.#slots,
       ctx: this.#ctx,
       events: this.#events,
-      clock,
-      random,
-      metrics,
-      telemetry,
-      producer: this.#producer,
-      queues: [this.asWorkerQueue()],
+      queues: [workerQueueOf(this)],
     });
   }
 }

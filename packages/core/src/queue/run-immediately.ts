@@ -29,7 +29,7 @@ export async function runImmediately(job: NewJob, { context, events, producer, c
   let onFailed: Promise<void> | undefined;
   const reporter = new Reporter({
     events,
-    metrics,
+    metricsOf: () => metrics,
     onFailed: (failed, error) => {
       onFailed = runner.failed(failed, error);
     },

@@ -23,8 +23,7 @@ export interface AttemptOptions {
   readonly producer?: Producer | undefined;
   /** For jobs that require it. */
   readonly network?: Network | undefined;
-  /** The queue of a job, with its retry policy: asked after an error. */
-  readonly queueOf?: (job: JobRecord) => Pick<WorkerQueue, "policy"> | undefined;
+  readonly queueOf?: (job: JobRecord) => Pick<WorkerQueue, "policy" | "ctx" | "producer"> | undefined;
 }
 
 /**
@@ -213,7 +212,6 @@ export class Attempt {
 
   #context(): HandlerContext {
     const { job } = this;
-    const extra: object = this.#options.ctx ?? {};
     // Functions that are assigned, not methods or arrows of a literal: bundlers that keep names (wrangler does) define the
     // name of each of those whenever it is made.
     const context: Writable<HandlerContext> = new Context(this);
@@ -228,18 +226,21 @@ export class Attempt {
     context.enqueue = (request) => this.#producer().enqueue(request, job);
     context.publish = (request) => this.#producer().publish(request, job);
     const all = context as unknown as Record<string, unknown>;
-    for (const name in extra) {
-      if (name !== "signal" && !Object.hasOwn(all, name)) all[name] = extra[name as keyof typeof extra];
-    }
+    const add = (extra: object | undefined) => {
+      for (const name in extra)
+        if (name !== "signal" && !Object.hasOwn(all, name)) all[name] = extra[name as keyof typeof extra];
+    };
+    add(this.#options.ctx);
+    add(this.#options.queueOf?.(job)?.ctx);
     return context;
   }
 
   #producer(): Producer {
-    const { producer } = this.#options;
+    const { producer = this.#options.queueOf?.(this.job)?.producer } = this.#options;
     if (producer) return producer;
     throw new QuaysideError(
       "invalid_option",
-      "This worker cannot add jobs: it has no producer. That of a Queue or QueueManager has one.",
+      "This worker cannot add jobs: it has no producer. A QueueWorker has one.",
       { option: "producer" },
     );
   }

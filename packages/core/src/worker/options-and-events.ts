@@ -4,7 +4,7 @@ import type { Settlement } from "../engine/verbs.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
-import { fromStoredError, LeaseLostError, QuaysideError } from "../job/errors.ts";
+import { fromStoredError, isA, LeaseLostError, QuaysideError } from "../job/errors.ts";
 import type { HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
 import { checkName } from "../job/job-keys.ts";
 import type { JobRecord } from "../job/job-record.ts";
@@ -33,10 +33,22 @@ export interface WorkerQueue<Ctx extends object = object> {
   readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
   /** Called once a job has failed for good, here or under a worker that is gone; what it throws is an `error` event. */
   readonly onFailed?: ((job: JobRecord, error: unknown) => unknown) | undefined;
+  /** Of the worker, where its own option of this name is absent and this is its first queue. */
+  readonly clock?: Clock | undefined;
+  readonly random?: (() => number) | undefined;
+  /** For the jobs of this queue, where the worker's own option of this name is absent; fields of the worker's `ctx` go first. */
+  readonly ctx?: object | undefined;
+  readonly producer?: Producer | undefined;
+  readonly telemetry?: AttemptTracer | undefined;
+  readonly metrics?: AttemptMeter | undefined;
+  /** Gets the events that concern this queue, too. */
+  readonly events?: Emitter<WorkerEvents> | undefined;
+  /** Workers that are started: they look for work when a handler is added. */
+  readonly workers?: Set<{ wake(): void }> | undefined;
 }
 
-/** Options of `Worker`. */
-export interface WorkerOptions<Ctx extends object = object> {
+/** Options of `JobWorker`. */
+export interface JobWorkerOptions<Ctx extends object = object> {
   readonly queues: readonly WorkerQueue<Ctx>[];
   /** Jobs at once, over all queues. Default 10. */
   readonly concurrency?: number | undefined;
@@ -76,6 +88,14 @@ export interface WorkerOptions<Ctx extends object = object> {
   /** False where something else wakes the worker when a job falls due (an object's alarm). Default true. */
   readonly alarm?: boolean | undefined;
 }
+
+/** Options of `QueueWorker`, and of the worker that `queue.run` and `queue.drain` start. */
+export type RunOptions<Ctx extends object = object> = Pick<
+  JobWorkerOptions<Ctx>,
+  "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "ctx" | "alarm" | "connectivity"
+>;
+
+export const RUN_FIELDS = "concurrency prefetch lease name maxJobs sleep ctx alarm connectivity".split(" ");
 
 /** Runs attempts within spans. */
 export interface AttemptTracer {
@@ -134,6 +154,29 @@ export const WORKER_EVENTS = [
   "error",
 ] as const satisfies readonly (keyof WorkerEvents)[];
 
+/** Whether an event concerns a queue: that of its job, else the one that its error names, else all. */
+export function concerns(queue: string, event: { readonly job?: JobRecord; readonly error?: unknown }): boolean {
+  const about = event.job?.queue ?? (isA(QuaysideError, event.error) ? event.error.details["queue"] : undefined);
+  return about === undefined || about === queue;
+}
+
+/** The events of a worker: each is also an event of the queues that it concerns. */
+class QueuesEmitter extends Emitter<WorkerEvents> {
+  readonly #queues: readonly Pick<WorkerQueue, "name" | "events">[];
+
+  constructor(queues: readonly Pick<WorkerQueue, "name" | "events">[]) {
+    super();
+    this.#queues = queues;
+  }
+
+  override emit<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): boolean {
+    let heard = super.emit(name, event);
+    for (const queue of this.#queues)
+      if (queue.events && concerns(queue.name, event)) heard = queue.events.emit(name, event) || heard;
+    return heard;
+  }
+}
+
 /** @throws {QuaysideError} `invalid_option` for an event that there is not, or a listener that is no function. */
 export function checkListener(event: string, listener: unknown, isHandler = false): void {
   const isKnown = isHandler || (WORKER_EVENTS as readonly string[]).includes(event);
@@ -182,7 +225,7 @@ export interface AttemptListener {
 }
 
 /** Options of a worker, checked and with their defaults. */
-export interface WorkerSettings<Ctx extends object> extends WorkerOptions<Ctx> {
+export interface WorkerSettings<Ctx extends object> extends JobWorkerOptions<Ctx> {
   readonly clock: Clock;
   readonly random: () => number;
   readonly events: Emitter<WorkerEvents>;
@@ -193,21 +236,22 @@ export interface WorkerSettings<Ctx extends object> extends WorkerOptions<Ctx> {
 }
 
 /** @throws {QuaysideError} `invalid_option` naming the option that is wrong. */
-export function resolveOptions<Ctx extends object>(options: WorkerOptions<Ctx>): WorkerSettings<Ctx> {
+export function resolveOptions<Ctx extends object>(options: JobWorkerOptions<Ctx>): WorkerSettings<Ctx> {
   for (const queue of list(fields(options, "options").queues, "queues")) {
     checkName(fields(queue, "queues").name, "queue name");
     callable(queue.run, "run");
     if (queue.concurrency !== undefined) integer(queue.concurrency, 1, LIMITS.claim, "concurrency");
   }
   const { name, maxJobs, sleep } = options;
+  const [first] = options.queues;
   const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency");
   if (name !== undefined) checkName(name, "name");
   if (maxJobs !== undefined) integer(maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
   return {
     ...options,
-    clock: options.clock ?? systemClock,
-    random: options.random ?? Math.random,
-    events: options.events ?? new Emitter<WorkerEvents>(),
+    clock: options.clock ?? first?.clock ?? systemClock,
+    random: options.random ?? first?.random ?? Math.random,
+    events: options.events ?? new QueuesEmitter(options.queues),
     slots: options.slots ?? new Slots(concurrency),
     prefetch: integer(options.prefetch ?? 0, 0, LIMITS.claim, "prefetch"),
     sleepMs: sleep === undefined ? Number.POSITIVE_INFINITY : toMs(sleep, "sleep"),
@@ -224,7 +268,8 @@ export type AttemptOutcome = "processed" | "failed" | "retried" | "released" | "
 
 export interface ReporterOptions {
   readonly events: Emitter<WorkerEvents>;
-  readonly metrics?: AttemptMeter | undefined;
+  /** Where to count and time the attempts of a job. */
+  readonly metricsOf: (job: JobRecord) => AttemptMeter | undefined;
   /** Runs the `onFailed` of the job's definition. */
   readonly onFailed: (job: JobRecord, error: unknown) => void;
 }
@@ -242,7 +287,8 @@ export class Reporter {
   }
 
   settled({ attempt: { job }, settlement, end, durationMs }: Settled): void {
-    const { events, metrics } = this.#options;
+    const { events, metricsOf } = this.#options;
+    const metrics = metricsOf(job);
     const { outcome } = settlement;
     if (outcome === "completed") {
       this.processedCount++;
@@ -284,9 +330,9 @@ export class Reporter {
   }
 
   #failed(job: JobRecord, error: unknown, runMs?: number): void {
-    const { events, metrics, onFailed } = this.#options;
+    const { events, metricsOf, onFailed } = this.#options;
     this.failedCount++;
-    metrics?.record(job, "failed", runMs);
+    metricsOf(job)?.record(job, "failed", runMs);
     events.emit("failed", { job, error });
     onFailed(job, error);
   }

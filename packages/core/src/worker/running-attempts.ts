@@ -50,7 +50,11 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     this.#options = options;
     this.#listener = listener;
     this.reports = new Reports(options.clock, () => listener.reportsDue());
-    this.reporter = new Reporter({ ...options, onFailed: (job, error) => void this.#runHook(job, error) });
+    this.reporter = new Reporter({
+      events: options.events,
+      metricsOf: (job) => options.metrics ?? options.queueOf(job)?.metrics,
+      onFailed: (job, error) => void this.#runHook(job, error),
+    });
   }
 
   /** Handlers that have not returned. */
@@ -93,9 +97,11 @@ export class Attempts<Ctx extends object> implements AttemptListener {
       const attempt = new Attempt(claimed, this, this.#options);
       this.#running.add(attempt);
       events.emit("active", { job });
-      const run = (queueOf(job) as WorkerQueue<Ctx>).run as Run;
+      const queue = queueOf(job) as WorkerQueue<Ctx>;
+      const run = queue.run as Run;
       const online = job.requires === "network" ? network : undefined;
-      attempt.start(online || telemetry ? around(run, online, telemetry) : run);
+      const tracer = telemetry ?? queue.telemetry;
+      attempt.start(online || tracer ? around(run, online, tracer) : run);
     }
   }
 

@@ -1,12 +1,5 @@
-import {
-  type HandlerContext,
-  type JobDefinition,
-  type JobMap,
-  type JobRecord,
-  QuaysideError,
-  type WorkerQueue,
-} from "@quayside/core";
-import { validatePayload, validateResult } from "@quayside/core/engine";
+import { type HandlerContext, type JobDefinition, type JobMap, type JobRecord, QuaysideError } from "@quayside/core";
+import { validatePayload, validateResult, type WorkerQueue } from "@quayside/core/engine";
 import { AttemptLink, childrenFrom } from "./attempt-link.ts";
 import type { JobConsumer } from "./job-call.ts";
 import { isTarget, type JobTarget } from "./job-target.ts";

@@ -9,8 +9,8 @@ import {
   memoryDriver,
   Queue,
   type QueueOptions,
-  type WorkerQueue,
 } from "@quayside/core";
+import { type WorkerQueue, workerQueueOf } from "@quayside/core/engine";
 import { ConsumerAttempt } from "./consumer-attempt.ts";
 import type { JobCall, JobOutcome } from "./job-call.ts";
 
@@ -87,7 +87,7 @@ function workerQueue({ jobs = {}, handlers = {}, ...options }: JobConsumerOption
     ...options,
     jobs: defineJobs(definitions),
   } as QueueOptions<Record<string, unknown>>);
-  return queue.asWorkerQueue();
+  return workerQueueOf(queue);
 }
 
 /** One after the other; the result is the first one's. */

@@ -1,13 +1,5 @@
-import {
-  type Clock,
-  type Driver,
-  type Duration,
-  type Handler,
-  type Queue,
-  Worker,
-  type WorkerEvents,
-  type WorkerQueue,
-} from "@quayside/core";
+import type { Clock, Driver, Duration, Handler, Queue, WorkerEvents } from "@quayside/core";
+import { JobWorker, type WorkerQueue, workerQueueOf } from "@quayside/core/engine";
 
 /** Between two looks at a lease that is watched, at least. */
 const SHORTEST_WATCH_MS = 100;
@@ -39,12 +31,12 @@ export class ObjectWorker {
   readonly #handles = new Map<string, Queue>();
   /** The worker goes through this list at every claim, so that a queue is worked from the moment it stands here. */
   readonly #queues: WorkerQueue[] = [];
-  readonly #worker: Worker;
+  readonly #worker: JobWorker;
 
   constructor(options: ObjectWorkerOptions) {
     const { driver, clock, ctx, concurrency, prefetch, lease, report } = options;
     this.#options = options;
-    this.#worker = new Worker(driver, {
+    this.#worker = new JobWorker(driver, {
       queues: this.#queues,
       clock,
       ctx,
@@ -134,7 +126,7 @@ export class ObjectWorker {
     // First of all: a handler that is registered may have all stored queues added, and this one is among them.
     this.#handles.set(name, queue);
     for (const [job, handler] of Object.entries(handlers)) queue.on(`job:${job}`, handler as Handler);
-    const worked = queue.asWorkerQueue();
+    const worked = workerQueueOf(queue);
     this.#queues.push(dispatch ? dispatch(worked) : worked);
     return queue;
   }

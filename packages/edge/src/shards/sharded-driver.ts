@@ -65,7 +65,7 @@ export interface ShardedDriverOptions {
  *
  * @example
  * const driver = shardedDriver(env.MAIL_QUEUE, "mail", { shards: 4 });
- * const worker = new Worker(driver, { queues: [queue.asWorkerQueue()] });
+ * const worker = new QueueWorker(new Queue("mail", driver));
  */
 export function shardedDriver(namespace: QueueNamespace, queue: string, options: ShardedDriverOptions): ShardedDriver {
   checkSplittable(queue);

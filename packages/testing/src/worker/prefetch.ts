@@ -1,5 +1,5 @@
-import type { Driver, HandlerContext, Worker } from "@quayside/core";
-import { Slots } from "@quayside/core/engine";
+import type { Driver, HandlerContext } from "@quayside/core";
+import { type JobWorker, Slots } from "@quayside/core/engine";
 import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
 
 /** Hears of no change: a feed that opens tells of all kinds, and at the one of settings what is held ahead goes back. */
@@ -182,7 +182,7 @@ export const prefetchCases = topic("prefetch", (it) => {
     await b?.start();
     await held.opened;
     const idle = ["a", "b"].map(async (name, index) => {
-      await next([a, b][index] as Worker, "idle");
+      await next([a, b][index] as JobWorker, "idle");
       return order.filter((queue) => queue === name).length;
     });
     first.finish(undefined);

@@ -1,13 +1,5 @@
-import {
-  type Driver,
-  type HandlerContext,
-  Queue,
-  type QueueOptions,
-  Worker,
-  type WorkerEvents,
-  type WorkerOptions,
-} from "@quayside/core";
-import type { ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
+import { type Driver, type HandlerContext, Queue, type QueueOptions, type WorkerEvents } from "@quayside/core";
+import { type ExchangeReply, type ExchangeRequest, JobWorker, type JobWorkerOptions } from "@quayside/core/engine";
 import type { DriverUnderTest, OpenDriver, TestRunner } from "../harness.ts";
 import { checkInvariants } from "../invariants.ts";
 
@@ -18,7 +10,7 @@ export interface WorkerScene {
   readonly driver: Driver;
   readonly advance: (ms: number) => Promise<void>;
   readonly queue: (options?: QueueOptions<Record<string, unknown>> & { readonly driver?: Driver }) => Queue;
-  readonly worker: (driver: Driver, options: Partial<WorkerOptions>) => Worker;
+  readonly worker: (driver: Driver, options: Partial<JobWorkerOptions>) => JobWorker;
 }
 
 export interface WorkerCase {
@@ -61,7 +53,7 @@ export async function runWorkerCase(
         return queue;
       },
       worker(driver, options) {
-        const worker = new Worker(driver, { clock: under.clock, queues: [], ...options });
+        const worker = new JobWorker(driver, { clock: under.clock, queues: [], ...options });
         stops.push(() => worker.stop({ timeout: 0 }));
         return worker;
       },
@@ -75,12 +67,12 @@ export async function runWorkerCase(
 
 /** Resolves with the next event of this name that `test` accepts. Call it before what causes the event. */
 export function next<Name extends keyof WorkerEvents>(
-  source: Pick<Worker, "on"> | Pick<Queue, "on">,
+  source: Pick<JobWorker, "on"> | Pick<Queue, "on">,
   name: Name,
   test: (event: WorkerEvents[Name]) => boolean = () => true,
 ): Promise<WorkerEvents[Name]> {
   return new Promise((resolve) => {
-    const off = (source as Pick<Worker, "on">).on(name, (event) => {
+    const off = (source as Pick<JobWorker, "on">).on(name, (event) => {
       if (!test(event)) return;
       off();
       resolve(event);
@@ -90,11 +82,11 @@ export function next<Name extends keyof WorkerEvents>(
 
 /** All events of a name, as they come. */
 export function gather<Name extends keyof WorkerEvents>(
-  source: Pick<Worker, "on"> | Pick<Queue, "on">,
+  source: Pick<JobWorker, "on"> | Pick<Queue, "on">,
   name: Name,
 ): WorkerEvents[Name][] {
   const events: WorkerEvents[Name][] = [];
-  (source as Pick<Worker, "on">).on(name, (event) => events.push(event));
+  (source as Pick<JobWorker, "on">).on(name, (event) => events.push(event));
   return events;
 }
 

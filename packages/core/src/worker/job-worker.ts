@@ -11,9 +11,9 @@ import { ExchangeLoop } from "./exchange-loop.ts";
 import { Network } from "./network-requirement.ts";
 import {
   checkListener,
+  type JobWorkerOptions,
   resolveOptions,
   type WorkerEvents,
-  type WorkerOptions,
   type WorkerSettings,
   type WorkerStatus,
   type WorkPlace,
@@ -46,14 +46,14 @@ type WorkerEvent = "start" | "stop" | "drain" | "drained" | "process" | "process
 const ENDING: readonly State[] = ["stopping", "restarting"];
 
 /**
- * Claims jobs from one or many queues and runs their handlers. It makes one exchange with its driver at a time, and none
- * while nothing happens.
+ * Claims jobs of one driver, from one or many queues, and runs the functions that it was given for them. It makes one
+ * exchange with its driver at a time, and none while nothing happens. Apps use `QueueWorker`.
  *
  * @example
- * const worker = new Worker(driver, { queues: [{ name: "mail", run: (job) => send(job.payload) }] });
+ * const worker = new JobWorker(driver, { queues: [{ name: "mail", run: (job) => send(job.payload) }] });
  * await worker.start();
  */
-export class Worker<Ctx extends object = object> {
+export class JobWorker<Ctx extends object = object> {
   readonly #driver: Driver;
   readonly #settings: WorkerSettings<Ctx>;
   readonly #events: Emitter<WorkerEvents>;
@@ -72,7 +72,7 @@ export class Worker<Ctx extends object = object> {
   /** Why calls that wait for the store fail. */
   #unusable: unknown;
 
-  constructor(driver: Driver, options: WorkerOptions<Ctx>) {
+  constructor(driver: Driver, options: JobWorkerOptions<Ctx>) {
     this.#driver = checkDriver(driver, "A worker");
     const settings = resolveOptions(options);
     const { clock, random, queues } = settings;
@@ -281,6 +281,7 @@ export class Worker<Ctx extends object = object> {
         ? { left: 1, asked: 0 }
         : (budget ?? { left: maxJobs ?? Number.POSITIVE_INFINITY, asked: 0, spent: () => void this.stop() });
     this.#network?.open();
+    for (const { workers } of this.#settings.queues) workers?.add(this);
     const begun: Promise<void> = this.#session.open(this.#state !== "running").catch((error) => {
       // It was stopped meanwhile.
       if (begun !== this.#begun || this.status !== "running") return;
@@ -311,6 +312,7 @@ export class Worker<Ctx extends object = object> {
 
   #leave(): void {
     for (const disarm of this.#disarms.splice(0)) disarm();
+    for (const { workers } of this.#settings.queues) workers?.delete(this);
     this.#network?.close();
     this.#loop.close();
     this.#session.leave();

@@ -1,0 +1,55 @@
+import { refused } from "../job/errors.ts";
+import { fields } from "../job/option-checks.ts";
+import { JobWorker } from "../worker/job-worker.ts";
+import { RUN_FIELDS, type RunOptions } from "../worker/options-and-events.ts";
+import type { Queue } from "./queue.ts";
+import { workerQueueOf } from "./queue-context.ts";
+
+/** A `Queue` of any job map. */
+export type AnyQueue = Pick<Queue, "name" | "driver" | "counts" | "places">;
+
+/** A queue of a `QueueWorker`, with a bound of its own. */
+export interface WorkedQueue {
+  readonly queue: AnyQueue;
+  /** At most this many jobs of this queue run at once, within the worker's `concurrency`. 1 to 10,000; default: no bound. */
+  readonly concurrency?: number | undefined;
+}
+
+/**
+ * Claims jobs from one or many queues of one driver and runs the handlers of these queues. `queue.run()` is enough for one
+ * queue; a `QueueWorker` shares one number of slots (`concurrency`) and one lease among several.
+ *
+ * Each job runs as its own queue says: with the queue's handlers, middleware, `ctx`, encryption, telemetry and metrics.
+ * Each event is emitted by the worker and by the queue that it concerns.
+ *
+ * @example
+ * const driver = indexedDbDriver({ name: "app" });
+ * const mail = new Queue("mail", driver);
+ * const images = new Queue("images", driver);
+ * mail.on("job:welcome", ({ to }) => send(to));
+ * images.on("job:resize", ({ file }) => resize(file));
+ *
+ * const worker = new QueueWorker([mail, { queue: images, concurrency: 2 }], { concurrency: 5 });
+ * worker.on("failed", ({ job, error }) => report(job.name, error));
+ * await worker.start();
+ */
+export class QueueWorker extends JobWorker {
+  /**
+   * @param queues the queues to work, in the order of the first claim. All must have the same driver.
+   * @throws {QuaysideError} `invalid_option` when there is no queue, one occurs twice, or their drivers differ.
+   */
+  constructor(queues: AnyQueue | readonly (AnyQueue | WorkedQueue)[], options: RunOptions = {}) {
+    const list = [queues].flat() as (AnyQueue | WorkedQueue)[];
+    const isEntry = (entry: AnyQueue | WorkedQueue): entry is WorkedQueue => "queue" in fields(entry, "queues");
+    const entries = list.map((entry): WorkedQueue => (isEntry(entry) ? entry : { queue: entry }));
+    const worked = entries.map(({ queue, concurrency }) => workerQueueOf(queue, concurrency));
+    const [first] = entries;
+    if (!first) throw refused("queues", "must have at least one queue", []);
+    const { driver } = first.queue;
+    const names = worked.map(({ name }) => name);
+    if (new Set(names).size < names.length) throw refused("queues", "must have each queue once", names);
+    if (entries.some(({ queue }) => queue.driver !== driver))
+      throw refused("queues", "must share one driver (make a worker for each driver, or use a QueueManager)", names);
+    super(driver, { ...fields(options, "options", RUN_FIELDS), queues: worked });
+  }
+}
