@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { driverConformance, storeConformance, type TestRunner, workerConformance } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
-// The tables of docs/ say which test shows what. Here each quoted title must be that of a test which exists.
+// The pages of docs/ link the tests of each rule and capability, and quote some of their titles. Both must exist.
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const read = (path: string) => readFileSync(`${root}${path}`, "utf8");
@@ -27,91 +27,87 @@ function titlesOf(declare: (runner: TestRunner) => unknown): Set<string> {
 
 const never = () => Promise.reject(new Error("A suite that is only declared opens nothing."));
 
-/** Titles as they stand in the source, `%s` and all. */
-function titlesIn(folder: string): Set<string> {
-  const titles = new Set<string>();
-  for (const path of globSync(`test/${folder}/**/*.test{,-d}.ts{,x}`, { cwd: root })) {
-    const calls =
-      /\b(?:it|test|describe)(?:\.\w+)*(?:\.(?:each|runIf)(?:<[^(]*>)?\([\s\S]*?\)\s*)?\(\s*("(?:[^"\\]|\\.)*"|'[^']*'|`[^`]*`)/g;
-    for (const [, quoted = ""] of read(path).matchAll(calls))
-      titles.add(quoted.slice(1, -1).replaceAll(/\\(["'`\\])/g, "$1"));
-  }
-  return titles;
+/** Titles as they are written in a file, `%s` and all. */
+function titlesIn(path: string): Set<string> {
+  const calls =
+    /\b(?:it|test|describe)(?:\.\w+)*(?:\.(?:each|runIf)(?:<[^(]*>)?\([\s\S]*?\)\s*)?\(\s*("(?:[^"\\]|\\.)*"|'[^']*'|`[^`]*`)/g;
+  return new Set(
+    [...read(path).matchAll(calls)].map(([, quoted = ""]) => quoted.slice(1, -1).replaceAll(/\\(["'`\\])/g, "$1")),
+  );
 }
 
-const places: Record<string, Set<string>> = {
-  conformance: titlesOf((runner) => driverConformance(runner, never)),
-  worker: titlesOf((runner) => workerConformance(runner, never)),
-  store: titlesOf((runner) => storeConformance(runner, never)),
-  ...Object.fromEntries(
-    ["core", "model", "types", "browser", "edge", "e2e", "faults"].map((folder) => [folder, titlesIn(folder)]),
-  ),
-};
+const ofSuites = new Set([
+  ...titlesOf((runner) => driverConformance(runner, never)),
+  ...titlesOf((runner) => workerConformance(runner, never)),
+  ...titlesOf((runner) => storeConformance(runner, never)),
+]);
 
-interface Row {
-  readonly cells: readonly string[];
-  /** `place: title`, as the last cell quotes them. */
-  readonly quoted: readonly { readonly place: string; readonly title: string }[];
+/** A heading of a page, and the text up to the next one. */
+interface Section {
+  readonly heading: string;
+  readonly text: string;
+  /** Local files that it links, as paths from the root. */
+  readonly links: readonly string[];
 }
 
-/** The rows of all tables of a page, without their heads. */
-function rowsOf(page: string): Row[] {
-  const rows: Row[] = [];
-  let head = true;
-  for (const line of page.split("\n")) {
-    if (!line.startsWith("|")) head = true;
-    else if (/^\|[\s|:-]+$/.test(line)) head = false;
-    else if (!head) {
-      const cells = line
-        .slice(1, -1)
-        .split(/(?<!\\)\|/)
-        .map((cell) => cell.trim());
-      rows.push({ cells, quoted: quotedIn(cells[cells.length - 1] ?? "") });
-    }
-  }
-  return rows;
+function sectionsOf(path: string): Section[] {
+  return read(path)
+    .split(/^(?=#{1,3} )/m)
+    .map((section) => {
+      const [heading = "", ...lines] = section.split("\n");
+      const text = lines.join("\n");
+      const links = [...text.matchAll(/\]\((?!https?:)([^)#\s]+)/g)].map(([, link = ""]) => join(path, "..", link));
+      return { heading, text, links };
+    });
 }
 
-function quotedIn(cell: string): Row["quoted"] {
-  const quoted: { place: string; title: string }[] = [];
-  let place = "";
-  for (const [, named, title] of cell.matchAll(/(\w+): |`([^`]+)`/g)) {
-    if (named !== undefined) place = named;
-    else quoted.push({ place, title: title as string });
-  }
-  return quoted;
-}
+const isTest = (path: string) => /^(?:test\/.*\.test(?:-d)?\.tsx?|packages\/testing\/src\/.*\.ts)$/.test(path);
+
+/** Says whether a file declares a test or suite of a title. Titles of our suites are made when they are declared. */
+const declares = (path: string, title: string) =>
+  path.startsWith("packages/testing/") ? ofSuites.has(title) : titlesIn(path).has(title);
 
 describe.each(["docs/features.md", "docs/rules.md"])("%s", (path) => {
-  const rows = rowsOf(read(path));
+  const sections = sectionsOf(path);
 
-  it("quotes only tests that exist, where it says they are", () => {
-    const missing = rows
-      .flatMap(({ quoted }) => quoted)
-      .filter(({ place, title }) => !places[place]?.has(title) && !(title.includes("/") && existsSync(root + title)))
-      .map(({ place, title }) => `${place}: ${title}`);
+  it("links only files that exist", () => {
+    const missing = sections.flatMap(({ links }) => links).filter((link) => !existsSync(root + link));
     expect(missing).toEqual([]);
   });
 
-  it("leaves no row without a test, or a reason why there is none", () => {
-    const bare = rows
-      .filter(({ quoted, cells }) => quoted.length === 0 && !/^(none|later): \S/.test(cells[cells.length - 1] ?? ""))
-      .map(({ cells }) => cells[0]);
-    expect(rows.length).toBeGreaterThan(30);
-    expect(bare).toEqual([]);
+  it("quotes only tests that exist, in a file that the section links", () => {
+    const quoted = sections.flatMap(({ text, links }) =>
+      [...text.matchAll(/^- `([^`]+)`$/gm)].map(([, title = ""]) => ({ title, links })),
+    );
+    const missing = quoted.filter(({ title, links }) => !links.some((link) => isTest(link) && declares(link, title)));
+    if (path === "docs/rules.md") expect(quoted.length).toBeGreaterThan(40);
+    expect(missing.map(({ title }) => title)).toEqual([]);
   });
 });
 
-it("docs/rules.md has a row for each rule, and the suites a case for each but those that come later", () => {
-  const rows = rowsOf(read("docs/rules.md"));
-  const rules = new Set(rows.map(({ cells }) => /^R\d+/.exec(cells[0] ?? "")?.[0]));
-  const missing = Array.from({ length: 27 }, (_, index) => `R${index + 1}`).filter((rule) => !rules.has(rule));
-  expect(missing).toEqual([]);
-  const tested = new Set(
-    [...(places["conformance"] ?? []), ...(places["worker"] ?? [])].map((t) => /^R\d+/.exec(t)?.[0]),
-  );
+it("docs/rules.md has a section for each rule, which links a test that names the rule", () => {
+  const sections = sectionsOf("docs/rules.md");
+  const untested = Array.from({ length: 42 }, (_, index) => `R${index + 1}`).filter((rule) => {
+    const [section, ...others] = sections.filter(({ heading }) => heading.startsWith(`### ${rule}. `));
+    if (!section || others.length > 0) return true;
+    const names = (link: string) => isTest(link) && new RegExp(`\\b${rule}\\b`).test(read(link));
+    return !/^Later: \S/m.test(section.text) && !section.links.some(names);
+  });
+  expect(untested).toEqual([]);
+});
+
+it("the suites have a case for each rule that holds on every driver", () => {
+  const tested = new Set([...ofSuites].map((title) => /^R\d+/.exec(title)?.[0]));
   const untested = Array.from({ length: 25 }, (_, index) => `R${index + 1}`).filter((rule) => !tested.has(rule));
   expect(untested).toEqual([]);
+});
+
+it("docs/features.md links a test of each capability, or says why there is none", () => {
+  const items = sectionsOf("docs/features.md").flatMap(({ text }) => text.match(/^- (?:.|\n(?! *\n|- ))*/gm) ?? []);
+  const isTested = (item: string) =>
+    [...item.matchAll(/\]\(\.\.\/([^)]+)\)/g)].some(([, link = ""]) => isTest(link)) || /No test:\s+\S/.test(item);
+  expect(items.length).toBeGreaterThan(100);
+  expect(items.filter((item) => !item.startsWith("- `R") && !isTested(item))).toEqual([]);
 });
 
 describe.each([
