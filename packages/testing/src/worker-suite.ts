@@ -1,15 +1,22 @@
 import type { OpenDriver, TestRunner } from "./harness.ts";
 import { attemptCases } from "./worker/attempts.ts";
 import { boundCases } from "./worker/bounds.ts";
+import { handlerCallCases } from "./worker/calls-from-handlers.ts";
 import { closingCases } from "./worker/closing.ts";
 import { encryptionCases } from "./worker/encryption.ts";
+import { encryptionRefusalCases } from "./worker/encryption-refusals.ts";
 import { featureCases } from "./worker/features.ts";
+import { hostileHandlerCases } from "./worker/hostile-handlers.ts";
 import { lifeCases } from "./worker/life.ts";
 import { networkCases } from "./worker/network.ts";
 import { prefetchCases } from "./worker/prefetch.ts";
+import { prefetchReleaseCases } from "./worker/prefetch-release.ts";
 import { refusalCases } from "./worker/refusals.ts";
+import { retryCases } from "./worker/retries.ts";
 import { shiftCases } from "./worker/shifts.ts";
 import { runWorkerCase } from "./worker/support.ts";
+import { workerExchangeCases } from "./worker/worker-exchanges.ts";
+import { workerStopCases } from "./worker/worker-stop.ts";
 import { workerCases } from "./worker/workers.ts";
 
 /**
@@ -21,16 +28,23 @@ import { workerCases } from "./worker/workers.ts";
 export function workerConformance(runner: TestRunner, open: OpenDriver): number {
   const topics = [
     lifeCases,
+    handlerCallCases,
     attemptCases,
+    retryCases,
     boundCases,
+    hostileHandlerCases,
     refusalCases,
     workerCases,
+    workerExchangeCases,
+    workerStopCases,
     prefetchCases,
+    prefetchReleaseCases,
     closingCases,
     shiftCases,
     networkCases,
     featureCases,
     encryptionCases,
+    encryptionRefusalCases,
   ];
   for (const { name, cases } of topics) {
     runner.describe(name, () => {

@@ -1,36 +1,8 @@
-import {
-  aesGcm,
-  type Driver,
-  defineJobs,
-  type JobDefinition,
-  type Queue,
-  RetryAfterError,
-  type StandardSchema,
-} from "@quayside/core";
-import type { NewJob } from "@quayside/core/engine";
-import { gather, QUEUE, topic, type WorkerScene, wrap } from "./support.ts";
+import { defineJobs, type JobDefinition, type Queue, RetryAfterError, type StandardSchema } from "@quayside/core";
+import { atRest, encryptedQueue, encryption, rejected, SECRET } from "./encrypted-queue.ts";
+import { QUEUE, topic } from "./support.ts";
 
-const encryption = aesGcm({ keys: { k1: new Uint8Array(32).fill(1) }, current: "k1" });
-const SECRET = "4111 1111";
 const MINUTE_MS = 60_000;
-const HOUR_MS = 3_600_000;
-
-/** A queue with the key, all of whose jobs are encrypted. */
-const vault = ({ queue }: Pick<WorkerScene, "queue">, driver?: Driver) =>
-  queue({ encryption, defaults: { encrypted: true, backoff: 0 }, ...(driver && { driver }) });
-
-/** The job as it is stored: without a key. */
-const atRest = async (driver: Driver, id: string) => JSON.stringify(await driver.get(QUEUE, id));
-
-/** An envelope made with the queue's own key. */
-const envelope = async (payload: unknown, name = "pay"): Promise<unknown> =>
-  JSON.parse((await encryption.seal({ queue: QUEUE, name, payload: JSON.stringify(payload) })).payload);
-
-const rejected = (promise: Promise<unknown>) =>
-  promise.then(
-    () => undefined,
-    (error: unknown) => error as { code?: string; message: string },
-  );
 
 /** A schema that takes a value or says of it what is wrong. */
 const schema = (issueOf: (value: unknown) => string | undefined): StandardSchema => ({
@@ -89,11 +61,11 @@ const SPEAKERS: readonly (readonly [string, () => Record<string, JobDefinition>,
   ],
 ];
 
-/** R36: what is encrypted is so everywhere, and nothing else runs in its place. */
+/** The parts of a job that are stored encrypted, and their readers. */
 export const encryptionCases = topic("encryption", (it) => {
   it("R36: keeps payload, result, progress and logs encrypted, and who has the key reads them", async (scene) => {
     const { expect, driver } = scene;
-    const mail = vault(scene);
+    const mail = encryptedQueue(scene);
     mail.on("job:pay", (payload, ctx) => {
       const { card } = payload as { card: string };
       ctx.progress({ card });
@@ -120,7 +92,7 @@ export const encryptionCases = topic("encryption", (it) => {
 
   it("R36: keeps message and stack of an error encrypted, also between attempts, and its code in the clear", async (scene) => {
     const { expect, driver } = scene;
-    const mail = vault(scene);
+    const mail = encryptedQueue(scene);
     const stored: string[] = [];
     const thrown: unknown[] = [];
     mail.on("failed", ({ error }) => thrown.push(error));
@@ -156,7 +128,7 @@ export const encryptionCases = topic("encryption", (it) => {
 
   it("R36: events of an encrypted job carry its logs, progress and result encrypted", async (scene) => {
     const { expect } = scene;
-    const mail = vault(scene);
+    const mail = encryptedQueue(scene);
     const told: string[] = [];
     for (const event of ["log", "progress", "completed"] as const)
       mail.on(event, (said: object) => void told.push(`${event} ${JSON.stringify(said)}`));
@@ -173,7 +145,7 @@ export const encryptionCases = topic("encryption", (it) => {
 
   it("R36: an error of an encrypted job decides by itself when it is tried again", async (scene) => {
     const { expect, advance } = scene;
-    const mail = vault(scene);
+    const mail = encryptedQueue(scene);
     mail.on("job:pay", (kind, ctx) => {
       if (kind === "final") ctx.fail(SECRET);
       if (kind === "later" && ctx.attempt === 1) throw new RetryAfterError("5m", SECRET);
@@ -192,137 +164,9 @@ export const encryptionCases = topic("encryption", (it) => {
     expect(await mail.get(later)).toMatchObject({ state: "completed", attempts: 2 });
   });
 
-  for (const [what, payload] of Object.entries({
-    "plain text": SECRET,
-    null: null,
-    "an envelope without a key": { "quayside:sealed": 1 },
-    "an envelope that is no base64": { "quayside:sealed": 1, key: "k1", iv: "!", data: "!" },
-    "an envelope of a later version": { "quayside:sealed": 2, key: "k1", iv: "", data: "" },
-  })) {
-    it(`R36: refuses ${what} in place of an envelope, for good`, async (scene) => {
-      const { expect, driver } = scene;
-      const mail = vault(scene);
-      const ran: unknown[] = [];
-      mail.on("job:pay", (open) => ran.push(open));
-      const id = await mail.addJob("pay", "mine", { delay: "1m" });
-      await driver.command({
-        type: "update",
-        queue: QUEUE,
-        id,
-        payload: JSON.stringify(payload),
-        sealed: true,
-        delayMs: 0,
-      });
-      await mail.drain();
-      expect(ran).toEqual([]);
-      expect(await driver.get(QUEUE, id)).toMatchObject({
-        state: "failed",
-        attempts: 1,
-        error: { code: "decryption_failed" },
-      });
-    });
-  }
-
-  for (const [what, payload] of Object.entries({
-    "is marked as one": { "quayside:sealed": 1 },
-    "names a key that is not here": { "quayside:sealed": 1, key: "other", iv: "AAAA", data: "AAAA" },
-    "does not decrypt": { "quayside:sealed": 1, key: "k1", iv: "AAAAAAAAAAAAAAAA", data: "AAAA" },
-    "holds anything under the mark": { "quayside:sealed": "…" },
-  })) {
-    it(`R36: a plain payload that looks like an envelope and ${what} is only a payload`, async (scene) => {
-      const { expect, queue } = scene;
-      for (const mail of [vault(scene), queue()]) {
-        const ran: unknown[] = [];
-        mail.on("job:pay", (open) => ran.push(open));
-        const id = await mail.addJob("pay", payload, { encrypted: false });
-        await mail.drain();
-        expect(ran).toEqual([payload]);
-        expect(await mail.get(id)).toMatchObject({ state: "completed", payload });
-        await mail.stop();
-      }
-    });
-  }
-
-  it("R36: runs an encrypted job of the first edition, whose record does not say so, and encrypts what it leaves", async (scene) => {
-    const { expect, driver } = scene;
-    const job: NewJob = { queue: QUEUE, name: "pay", payload: JSON.stringify(await envelope({ card: SECRET })) };
-    const [receipt] = await driver.enqueue([job]);
-    const id = receipt?.id as string;
-    const mail = vault(scene);
-    mail.on("job:pay", (payload) => (payload as { card: string }).card);
-    await mail.drain();
-    expect(await mail.get(id)).toMatchObject({ state: "completed", payload: { card: SECRET }, result: SECRET });
-    expect(await atRest(driver, id)).not.toContain(SECRET);
-  });
-
-  it("R36: refuses a plain result in place of an encrypted one", async (scene) => {
-    const { expect, driver } = scene;
-    const swapping = wrap(driver, {
-      exchange: (request) =>
-        driver.exchange({
-          ...request,
-          settle: request.settle.map((one) => (one.outcome === "completed" ? { ...one, result: '"forged"' } : one)),
-        }),
-    });
-    const mail = vault(scene, swapping);
-    mail.on("job:pay", () => "real");
-    const id = await mail.addJob("pay", null);
-    await mail.drain();
-    expect(await rejected(mail.waitFor(id))).toMatchObject({ code: "decryption_failed" });
-    expect(await mail.get(id)).not.toMatchObject({ result: "forged" });
-  });
-
-  it("R36: a result moved from one encrypted job to another is refused", async (scene) => {
-    const { expect, driver } = scene;
-    let other: string | undefined;
-    const swapping = wrap(driver, {
-      exchange: (request) =>
-        driver.exchange({
-          ...request,
-          settle: request.settle.map((one) => {
-            if (one.outcome !== "completed") return one;
-            other ??= one.result;
-            return other === undefined ? one : { ...one, result: other };
-          }),
-        }),
-    });
-    const mail = vault(scene, swapping);
-    mail.on("job:pay", (payload) => payload);
-    const first = await mail.addJob("pay", 1);
-    await mail.drain();
-    const second = await mail.addJob("pay", 2);
-    await mail.drain();
-    expect(await mail.waitFor(first)).toBe(1);
-    expect(await rejected(mail.waitFor(second))).toMatchObject({ code: "decryption_failed" });
-  });
-
-  it("R36, R40: a job whose key is missing is given back uncounted, after growing pauses of at most an hour", async (scene) => {
-    const { expect, advance, queue, driver } = scene;
-    const id = await vault(scene).addJob("pay", SECRET, { maxAttempts: 1 });
-    const keyless = queue();
-    const faults = gather(keyless, "error");
-    keyless.on("job:pay", () => {});
-    const pauses: number[] = [];
-    for (let round = 0; round < 10; round++) {
-      await keyless.drain();
-      const { attempts, state, availableAt } = (await driver.get(QUEUE, id)) ?? {};
-      expect({ attempts, state }).toEqual({ attempts: 0, state: "delayed" });
-      const pause = (availableAt as number) - scene.under.clock.now();
-      pauses.push(Math.round(pause / 1_000));
-      await advance(pause);
-    }
-    expect(pauses).toEqual([60, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]);
-    expect(faults.map(({ error }) => (error as { code?: string }).code)).toEqual(pauses.map(() => "missing_key"));
-    const mail = vault(scene);
-    mail.on("job:pay", (payload) => payload);
-    await mail.drain();
-    expect(await mail.get(id)).toMatchObject({ state: "completed", result: SECRET });
-    expect(pauses.at(-1)).toBe(HOUR_MS / 1_000);
-  });
-
   it("R36: update and replace keep payload and flag together", async (scene) => {
     const { expect, driver } = scene;
-    const mail = vault(scene);
+    const mail = encryptedQueue(scene);
     const seen: unknown[] = [];
     mail.on("job:pay", (payload) => seen.push(payload));
     const key = { key: "a", mode: "replace" } as const;
@@ -342,7 +186,7 @@ export const encryptionCases = topic("encryption", (it) => {
 
   it("R36: an encrypted child's result is read by its parent, encrypted or not", async (scene) => {
     const { expect, driver } = scene;
-    const mail = vault(scene);
+    const mail = encryptedQueue(scene);
     mail.on("job:child", () => SECRET);
     mail.on("job:broken", () => {
       throw new Error(SECRET);
@@ -370,7 +214,7 @@ export const encryptionCases = topic("encryption", (it) => {
 
   it("R36: the occurrences of an encrypted schedule run, and setting it again changes nothing", async (scene) => {
     const { expect, advance, driver } = scene;
-    const mail = vault(scene);
+    const mail = encryptedQueue(scene);
     const seen: unknown[] = [];
     mail.on("job:pay", (payload) => seen.push(payload));
     const set = () => mail.schedule("daily", { every: "1m" }, "pay", { card: SECRET });
@@ -388,7 +232,7 @@ export const encryptionCases = topic("encryption", (it) => {
 
   it("R36: progress and results of an encrypted job are bounded so that their envelopes fit", async (scene) => {
     const { expect } = scene;
-    const mail = vault(scene);
+    const mail = encryptedQueue(scene);
     const codes: unknown[] = [];
     mail.on("job:pay", (payload, ctx) => {
       const size = payload as number;

@@ -159,9 +159,9 @@ export const featureCases = topic("features", (it) => {
     queue,
     advance,
   }) => {
-    const deaf = wrap(driver, { watch: () => () => {} });
+    const withoutChanges = wrap(driver, { watch: () => () => {} });
     const ran: unknown[] = [];
-    const one = worker(deaf, { sleep: "5s", queues: [{ name: QUEUE, run: (job) => ran.push(job.payload) }] });
+    const one = worker(withoutChanges, { sleep: "5s", queues: [{ name: QUEUE, run: (job) => ran.push(job.payload) }] });
     const idle = next(one, "idle");
     await one.start();
     await idle;

@@ -46,12 +46,12 @@ export const refusalCases = topic("refusals", (it) => {
     mail.on("error", () => {});
     const begun = gate();
     const finish = gate();
-    mail.on("job:deaf", async () => {
+    mail.on("job:withoutChanges", async () => {
       broken = true;
       begun.open();
       await finish.opened;
     });
-    const id = await mail.addJob("deaf", null, { maxAttempts: 1, timeout: "1s", requires: "network" });
+    const id = await mail.addJob("withoutChanges", null, { maxAttempts: 1, timeout: "1s", requires: "network" });
     await mail.run({ connectivity });
     await begun.opened;
     const failed = next(mail, "failed");

@@ -1,0 +1,6 @@
+/** Returns a proxy each access of which throws. */
+export const revoked = (): unknown => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+};
