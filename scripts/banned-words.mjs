@@ -41,3 +41,10 @@ export const LINE = 160;
  * @type {readonly { text: RegExp, because: string }[]}
  */
 export const EXCEPTIONS = [{ text: /\bstands for\b/gi, because: "the meaning of a symbol or an abbreviation" }];
+
+/**
+ * Pages in which no words are searched.
+ *
+ * @type {readonly { path: RegExp, because: string }[]}
+ */
+export const RECORDS = [{ path: /^docs\/map-test\//, because: "the answers of readers, as they gave them" }];

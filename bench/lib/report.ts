@@ -68,9 +68,9 @@ export function partSection({ part, machine, date, versions, results, notRun }: 
   return [
     `### ${part}`,
     "",
-    `${date}, ${machine}. ${Object.entries(versions)
-      .map(([name, version]) => `${name} ${version}`)
-      .join(", ")}.`,
+    `${date}, ${machine}.`,
+    "",
+    ...Object.entries(versions).map(([name, version]) => `- ${name} ${version}`),
     "",
     ...results.map(caseTable),
     ...notRun.map((why) => `Not run: ${why}\n`),

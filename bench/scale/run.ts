@@ -57,10 +57,13 @@ function capacityTable(): string {
       ];
     }),
   );
-  return table(["jobs a call", "at once", "a handler takes", "jobs a second", "jobs a minute", "stopped by"], rows);
+  return table(
+    ["jobs per call", "at once", "a handler takes", "jobs per second", "jobs per minute", "stopped by"],
+    rows,
+  );
 }
 
-/** 10 million jobs a minute are simulated for a shorter time: there are enough of them. */
+/** 10 million jobs per minute are simulated for a shorter time: there are enough of them. */
 const span = (jobsPerMinute: number): number => Math.min(seconds, (seconds * 3_000_000) / jobsPerMinute);
 
 const planOf = (jobsPerMinute: number, batch: number) =>
@@ -86,13 +89,13 @@ function costTable(): string {
   );
   return table(
     [
-      "jobs a minute",
-      "jobs a call",
+      "jobs per minute",
+      "jobs per call",
       "shards",
-      "rows written a job",
-      "rows a month",
-      "requests a month",
-      "duration a month",
+      "rows written per job",
+      "rows per month",
+      "requests per month",
+      "duration per month",
       "in all",
       "a million jobs",
     ],
@@ -127,15 +130,15 @@ function simulationTable(): string {
   );
   return table(
     [
-      "jobs a minute",
-      "jobs a call",
+      "jobs per minute",
+      "jobs per call",
       "shards",
-      "Zipf exponent of the keys",
-      "hottest shard's jobs, of an even share",
-      "hottest shard is busy",
-      "its requests a second",
-      "requests a call",
-      "delay, p50",
+      "exponent",
+      "share of the hottest",
+      "its busy time",
+      "requests per s",
+      "per call",
+      "p50",
       "p99",
       "falls behind",
     ],
@@ -150,7 +153,7 @@ const sections: Readonly<Record<string, string>> = {
   simulation: `${table(
     ["what is simulated", ""],
     [
-      ["load", `${seconds} s (less at 10,000,000 jobs a minute), producers calling at random instants`],
+      ["load", `${seconds} s (less at 10,000,000 jobs per minute), producers calling at random instants`],
       ["handlers", `${HANDLERS.concurrency} at once in each object, each ${HANDLERS.handlerMs} ms`],
       ["keys", `${formatNumber(KEYS)}, the k-th chosen in proportion to 1 / k^exponent`],
       ["shards", `so many that each, without keys, does ${percent(PLANNED)} of what it could`],
