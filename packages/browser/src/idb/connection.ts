@@ -1,6 +1,6 @@
 import { type QuaysideError, systemClock } from "@quayside/core";
 import { COLLECTION_NAMES } from "@quayside/core/engine";
-import { EngineFailure, nameOf, unavailable } from "./idb-errors.ts";
+import { EngineFailure, nameOf, unavailable, upgradeFailed } from "./idb-errors.ts";
 import { keepSpaceReserve, spendSpaceReserve } from "./space-reserve.ts";
 
 /** How many of the records an upgrade of the database has brought up to date. */
@@ -13,10 +13,22 @@ export interface UpgradeProgress {
 export type VersionListener = (error: QuaysideError | undefined) => void;
 
 /**
- * Raise it with every change of the object stores, say in `createStores` how to get there from each older one, and post the
- * progress of an upgrade (`Upgrading`) about once a second: this version waits for it as long as it is reported.
+ * One step from a format of the database to the next: changes of object stores, and of the records in them. It awaits
+ * requests of the transaction and nothing else. A step that takes long posts its progress (`Upgrading`) about once per second:
+ * other tabs wait for it as long as it is reported.
  */
-const SCHEMA_VERSION = 1;
+export type Upgrade = (transaction: IDBTransaction) => void | Promise<void>;
+
+/**
+ * The steps from no database to the format of this code. The number of a format is the number of its steps. A released step
+ * is never edited: a change of what is stored is a new step at the end (docs/versions.md).
+ */
+const UPGRADES: readonly Upgrade[] = [
+  // A record's key is stored beside it, as text: for a key inside the record Chromium copies the record with every put.
+  ({ db }) => {
+    for (const collection of COLLECTION_NAMES) db.createObjectStore(collection);
+  },
+];
 
 /**
  * One connection to one database: opened when it is first needed, and again after the engine or another tab took it
@@ -25,6 +37,7 @@ const SCHEMA_VERSION = 1;
 export class Connection {
   readonly #name: string;
   readonly #patienceMs: number;
+  readonly #upgrades: readonly Upgrade[];
   /** Each restarts the timeout of one caller that waits for the database to open. */
   readonly #waits = new Set<() => void>();
   #opening: Promise<IDBDatabase> | undefined;
@@ -37,9 +50,11 @@ export class Connection {
   /** From the first opening on, a database that is not there has been deleted, and with it what the queue held. */
   #wasThere = false;
 
-  constructor(name: string, patienceMs: number) {
+  /** @param upgrades other steps than those of this code: for tests of a step that is being written. */
+  constructor(name: string, patienceMs: number, upgrades: readonly Upgrade[] = UPGRADES) {
     this.#name = name;
     this.#patienceMs = patienceMs;
+    this.#upgrades = upgrades;
   }
 
   /** An upgrade goes on in another tab: who waits for the database waits for it, however long it takes. */
@@ -108,15 +123,24 @@ export class Connection {
 
   async #connect(): Promise<IDBDatabase> {
     let lost: "deleted" | "damaged" | undefined;
+    let failure: unknown;
     try {
-      const opening = indexedDB.open(this.#name, SCHEMA_VERSION);
+      const opening = indexedDB.open(this.#name, this.#upgrades.length);
       opening.onupgradeneeded = (event) => {
         if (event.oldVersion === 0 && this.#wasThere) lost = "deleted";
         // Chromium's own: it had to throw a damaged database away, and says so this once.
         else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
+        const transaction = opening.transaction as IDBTransaction;
         // Aborts the upgrade, so that a database which was deleted meanwhile stays deleted.
-        if (lost) opening.transaction?.abort();
-        else createStores(opening.result);
+        if (lost) transaction.abort();
+        else
+          upgrade(transaction, this.#upgrades.slice(event.oldVersion))
+            .catch((error: unknown) => {
+              failure = error ?? new Error("A step of the upgrade threw nothing.");
+              transaction.abort();
+            })
+            // It was aborted already.
+            .catch(() => {});
       };
       const database = await answered(opening);
       database.onclose = () => this.discard(database);
@@ -137,6 +161,7 @@ export class Connection {
         this.#tellVersion(newer);
         throw newer;
       }
+      if (failure !== undefined) throw upgradeFailed(this.#name, failure);
       throw new EngineFailure(error);
     }
   }
@@ -169,10 +194,6 @@ const answered = <T>(request: IDBRequest<T>): Promise<T> =>
     request.onerror = () => reject(request.error);
   });
 
-/**
- * Builds the object stores from core's declaration. A record's key stands beside it, as text: for a key that it would
- * have to look up in the record, Chromium makes another copy of that with every put. And no index.
- */
-function createStores(database: IDBDatabase): void {
-  for (const collection of COLLECTION_NAMES) database.createObjectStore(collection);
+async function upgrade(transaction: IDBTransaction, steps: readonly Upgrade[]): Promise<void> {
+  for (const step of steps) await step(transaction);
 }

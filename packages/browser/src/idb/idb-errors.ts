@@ -45,6 +45,17 @@ export function unavailable(database: string, reason: keyof typeof EXPLANATIONS,
   return new QuaysideError("storage_unavailable", message, { reason, database }, cause);
 }
 
+/** The error of an upgrade that was undone: the records are of the format before, and whole. */
+export const upgradeFailed = (database: string, cause: unknown): unknown =>
+  mayBeFull(new EngineFailure(cause))
+    ? new EngineFailure(cause)
+    : new QuaysideError(
+        "storage_unavailable",
+        `The database ${database} could not be upgraded and is as it was. The next call tries again; where that fails too, deploy the code before.`,
+        { reason: "failed" satisfies UnavailableReason, database },
+        cause,
+      );
+
 /** What an engine's failure is to the caller. */
 export function toQuaysideError({ cause }: EngineFailure, database: string): QuaysideError {
   // By name: engines disagree on the class.

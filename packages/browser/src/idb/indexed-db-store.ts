@@ -2,7 +2,7 @@ import { QuaysideError } from "@quayside/core";
 import { type Change, lent, type Program, type ProgramKind, type Store } from "@quayside/core/engine";
 import { checkOption } from "../check-option.ts";
 import { Announcements } from "./change-announcements.ts";
-import { Connection, type VersionListener } from "./connection.ts";
+import { Connection, type Upgrade, type VersionListener } from "./connection.ts";
 import { databaseName } from "./database-name.ts";
 import { EngineFailure, isLostConnection, mayBeFull, toQuaysideError } from "./idb-errors.ts";
 import { type Durability, runProgram } from "./run-program.ts";
@@ -63,9 +63,9 @@ export class IndexedDbStore implements Store {
   #closing: Promise<void> | undefined;
 
   constructor(options: IndexedDbStoreOptions);
-  /** @internal See `strict`. */
-  constructor(options: IndexedDbStoreOptions, base: IndexedDbStore);
-  constructor(options: IndexedDbStoreOptions, base?: IndexedDbStore) {
+  /** @internal See `strict`; `upgrades` are for tests. */
+  constructor(options: IndexedDbStoreOptions, base: IndexedDbStore | undefined, upgrades?: readonly Upgrade[]);
+  constructor(options: IndexedDbStoreOptions, base?: IndexedDbStore, upgrades?: readonly Upgrade[]) {
     const { name, durability = "relaxed", openTimeoutMs = OPEN_TIMEOUT_MS } = options;
     this.#options = options;
     this.#base = base;
@@ -78,7 +78,7 @@ export class IndexedDbStore implements Store {
       "whole milliseconds",
     );
     this.#durability = durability;
-    this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs);
+    this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs, upgrades);
     this.#announcements = new Announcements(this.#database, (progress) => {
       this.#connection.progressed();
       // What it throws does not undo the upgrade.

@@ -1,0 +1,186 @@
+import { IndexedDbStore, indexedDbDriver } from "@quayside/browser";
+import { everything, Queue } from "@quayside/core";
+import { COLLECTION_NAMES, StoreDriver } from "@quayside/core/engine";
+import { openDB } from "idb";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { databaseOf, drop, freshName, VERSION } from "./support/databases.ts";
+
+type Upgrade = NonNullable<ConstructorParameters<typeof IndexedDbStore>[2]>[number];
+
+/** The step of today's code, and an invented one to format 2, in which each job has a tag more. */
+const toOne: Upgrade = ({ db }) => {
+  for (const collection of COLLECTION_NAMES) db.createObjectStore(collection);
+};
+const answered = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+const toTwo: Upgrade = async (transaction) => {
+  transaction.db.createObjectStore("extra");
+  const jobs = transaction.objectStore("jobs");
+  for (const key of await answered(jobs.getAllKeys())) {
+    const record = await answered(jobs.get(key));
+    await answered(jobs.put({ ...record, tags: ["two"] }, key));
+  }
+};
+
+const names: string[] = [];
+function named(): string {
+  const name = freshName();
+  names.push(name);
+  return name;
+}
+afterEach(() => Promise.all(names.splice(0).map(drop)));
+
+/** A driver of code that has these steps. */
+function driverOf(name: string, upgrades: readonly Upgrade[]): StoreDriver {
+  return new StoreDriver(new IndexedDbStore({ name }, undefined, upgrades), { plugins: everything() });
+}
+
+/** A database of format 1 with jobs of each kind. */
+async function write(name: string): Promise<void> {
+  const driver = indexedDbDriver({ name });
+  const queue = new Queue("mail", driver);
+  await queue.addJobs(Array.from({ length: 50 }, (_, index) => ({ name: "email", payload: index })));
+  await queue.addJob("email", "own", { id: "own", dedupe: { key: "k", mode: "drop" } });
+  await queue.addJob("email", "later", { delay: "1h" });
+  await driver.close();
+}
+
+/** All records by their object stores, with their keys, and the version of the database. */
+async function contents(name: string): Promise<object> {
+  const database = await openDB(databaseOf(name));
+  const { version } = database;
+  const stores = [...database.objectStoreNames].map(async (store) => [
+    store,
+    await database.getAllKeys(store),
+    await database.getAll(store),
+  ]);
+  const records = await Promise.all(stores);
+  database.close();
+  return { version, records };
+}
+
+const total = async (driver: StoreDriver) => {
+  const { waiting, delayed } = await driver.counts("mail");
+  return waiting + delayed;
+};
+
+it("R39: a new database is of format 1", async () => {
+  const name = named();
+  await write(name);
+  expect(VERSION).toBe(1);
+  expect(await contents(name)).toMatchObject({ version: 1 });
+});
+
+describe("R39: a database of format 1", () => {
+  it("is brought to an invented format 2 with all its records, and worked", async () => {
+    const name = named();
+    await write(name);
+    const driver = driverOf(name, [toOne, toTwo]);
+    expect(await total(driver)).toBe(52);
+    expect(await driver.get("mail", "own")).toMatchObject({ payload: "own", tags: ["two"] });
+    const queue = new Queue("mail", driver);
+    let worked = 0;
+    queue.on("job:email", () => void worked++);
+    await queue.drain();
+    expect(worked).toBe(51);
+    await driver.close();
+    expect(await contents(name)).toMatchObject({ version: 2 });
+  });
+
+  it.each<[how: string, step: Upgrade, cause: object]>([
+    [
+      "throws at once",
+      () => {
+        throw new TypeError("a mistake");
+      },
+      { message: "a mistake" },
+    ],
+    [
+      "throws after it has changed records",
+      async (transaction) => {
+        await toTwo(transaction);
+        await answered(transaction.objectStore("jobs").clear());
+        throw new TypeError("a mistake");
+      },
+      { message: "a mistake" },
+    ],
+    [
+      "makes a store that is there",
+      ({ db }) => {
+        db.createObjectStore("jobs");
+      },
+      { name: "ConstraintError" },
+    ],
+    ["rejects with nothing", () => Promise.reject(undefined), {}],
+  ])("stays as it is where an upgrade %s; the error says so, and the next open works", async (_, step, cause) => {
+    const name = named();
+    await write(name);
+    const before = await contents(name);
+    let mended = false;
+    const driver = driverOf(name, [toOne, (transaction) => (mended ? toTwo : step)(transaction)]);
+    for (let time = 0; time < 2; time++) {
+      const error = await driver.counts("mail").catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({
+        code: "storage_unavailable",
+        details: { reason: "failed" },
+        message: expect.stringMatching(/could not be upgraded and is as it was\. The next call tries again/),
+        cause,
+      });
+    }
+    expect(await contents(name)).toEqual(before);
+    const older = indexedDbDriver({ name });
+    expect(await older.get("mail", "own")).toMatchObject({ payload: "own" });
+    await older.close();
+    mended = true;
+    expect(await total(driver)).toBe(52);
+    await driver.close();
+  });
+});
+
+describe("R39: a database of format 2 under code of format 1", () => {
+  it("is refused, reported and left as it is; what was added is there again for the newer code", async () => {
+    const name = named();
+    await write(name);
+    const newer = driverOf(name, [toOne, toTwo]);
+    expect(await total(newer)).toBe(52);
+    await newer.close();
+    const before = await contents(name);
+
+    const driver = indexedDbDriver({ name });
+    const queue = new Queue("mail", driver);
+    const refusal = { code: "storage_unavailable", details: { reason: "newer_version" } };
+    const errors: unknown[] = [];
+    queue.on("error", ({ error }) => errors.push(error));
+    queue.on("job:email", () => {});
+    await expect(queue.addJob("email", "more")).rejects.toMatchObject(refusal);
+    await expect(queue.counts()).rejects.toMatchObject(refusal);
+    await expect(queue.clear()).rejects.toMatchObject(refusal);
+    await queue.run();
+    await expect(queue.drain()).rejects.toMatchObject(refusal);
+    await vi.waitFor(() => expect(errors[0]).toMatchObject(refusal));
+    await queue.stop();
+    await driver.close();
+    expect(await contents(name)).toEqual(before);
+
+    const again = driverOf(name, [toOne, toTwo]);
+    expect(await total(again)).toBe(52);
+    await again.close();
+  });
+
+  it("is refused by a page that was open before, until its upgrade was undone", async () => {
+    const name = named();
+    await write(name);
+    const older = indexedDbDriver({ name });
+    expect(await total(older)).toBe(52);
+    const failing = driverOf(name, [toOne, () => Promise.reject(new Error("no"))]);
+    await expect(failing.counts("mail")).rejects.toMatchObject({ details: { reason: "failed" } });
+    expect(await total(older)).toBe(52);
+    const newer = driverOf(name, [toOne, toTwo]);
+    expect(await total(newer)).toBe(52);
+    await expect(older.counts("mail")).rejects.toMatchObject({ details: { reason: "newer_version" } });
+    await Promise.all([older.close(), failing.close(), newer.close()]);
+  });
+});
