@@ -170,7 +170,7 @@ describe("R39: a database of format 2 under code of format 1", () => {
     await again.close();
   });
 
-  it("is refused by a page that was open before, until its upgrade was undone", async () => {
+  it("whose upgrade was undone is used on by a page that was open before", async () => {
     const name = named();
     await write(name);
     const older = indexedDbDriver({ name });
@@ -178,9 +178,6 @@ describe("R39: a database of format 2 under code of format 1", () => {
     const failing = driverOf(name, [toOne, () => Promise.reject(new Error("no"))]);
     await expect(failing.counts("mail")).rejects.toMatchObject({ details: { reason: "failed" } });
     expect(await total(older)).toBe(52);
-    const newer = driverOf(name, [toOne, toTwo]);
-    expect(await total(newer)).toBe(52);
-    await expect(older.counts("mail")).rejects.toMatchObject({ details: { reason: "newer_version" } });
-    await Promise.all([older.close(), failing.close(), newer.close()]);
+    await Promise.all([older.close(), failing.close()]);
   });
 });
