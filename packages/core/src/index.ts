@@ -59,6 +59,7 @@ export {
   type JobHooks,
   type JobInstance,
 } from "./queue/job-class.ts";
+export type { JobToAdd } from "./queue/kernel-queue.ts";
 export type { ManagerMetrics } from "./queue/manager-metrics.ts";
 export type {
   JobRegistration,
@@ -68,19 +69,14 @@ export type {
   QueueSettings,
 } from "./queue/manager-options.ts";
 export type { JobMetrics, Percentiles, QueueMetrics } from "./queue/metrics.ts";
-export { type JobToAdd, Queue, type QueueListener, type QueueOptions } from "./queue/queue.ts";
+export type { ClearOption, ConfigureOption, FilterOption, RetryAllOption } from "./queue/operate.ts";
+export { Queue, type QueueListener, type QueueOptions } from "./queue/queue.ts";
 export type { QueueConnection } from "./queue/queue-connection.ts";
 export type { SharedOptions } from "./queue/queue-context.ts";
-export type {
-  ClearOption,
-  ConfigureOption,
-  FilterOption,
-  QueueControl,
-  RecurringOptions,
-  RetryAllOption,
-} from "./queue/queue-control.ts";
+export type { QueueControl } from "./queue/queue-control.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
 export { type AnyQueue, QueueWorker, type WorkedQueue } from "./queue/queue-worker.ts";
+export type { RecurringOptions } from "./queue/recurrences.ts";
 export {
   openTelemetry,
   type Telemetry,

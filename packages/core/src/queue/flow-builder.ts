@@ -5,6 +5,9 @@ import type { ChildFailure } from "../job/job-record.ts";
 import { LIMITS } from "../job/limits.ts";
 import { fields } from "../job/option-checks.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
+import { eachJob } from "./job-submitter.ts";
+import type { JobToAdd, KernelQueue } from "./kernel-queue.ts";
+import { partsOf } from "./queue-context.ts";
 
 /** A job of a flow, with the jobs that it waits for. */
 export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
@@ -32,6 +35,46 @@ export interface FlowIds {
   readonly children: readonly FlowIds[];
 }
 
+/**
+ * Adds a job and the jobs that it waits for, in one transaction. When the last child has ended the parent runs, and gets
+ * their outcomes from `ctx.children()`.
+ *
+ * @example
+ * const { id, children } = await addFlow(queue, {
+ *   name: "album", payload: { title },
+ *   children: urls.map((url) => ({ name: "resize", payload: { url } })),
+ * });
+ */
+export async function addFlow<Jobs extends JobMap>(queue: AddsTo<Jobs>, flow: FlowJob<Jobs>): Promise<FlowIds> {
+  const { context, submitter } = partsOf(queue);
+  const { drafts, read } = flattenFlow(flow, queue.name);
+  for (const draft of drafts) if (draft.queue === queue.name) context.registry.check(draft.name);
+  return read(await submitter.addTogether(drafts));
+}
+
+/**
+ * Adds jobs and one that runs when all of them have ended, however they ended, in one transaction.
+ *
+ * @example
+ * const { id, ids } = await addBatch(queue, rows.map((row) => ({ name: "import", payload: row })), {
+ *   onComplete: { name: "report", payload: { file } },
+ * });
+ */
+export async function addBatch<Jobs extends JobMap>(
+  queue: AddsTo<Jobs>,
+  jobs: readonly JobToAdd<Jobs>[],
+  options: { readonly onComplete: JobToAdd<Jobs> },
+): Promise<{ readonly id: string; readonly ids: readonly string[] }> {
+  const last = fields(fields(options, "options", ["onComplete"]).onComplete, "onComplete");
+  const node = ({ name, payload, ...options }: JobToAdd<Jobs>) => ({ name, payload, options });
+  const children = eachJob(jobs, (job) => ({ ...node(job), onFailure: "ignore" as const }));
+  const flow = await addFlow(queue, { ...node(last), children } as unknown as FlowJob<Jobs>);
+  return { id: flow.id, ids: flow.children.map(({ id }) => id) };
+}
+
+/** A queue that jobs of this map can be added to. */
+type AddsTo<Jobs extends JobMap> = Pick<KernelQueue<Jobs>, "name" | "addJob">;
+
 interface AnyNode {
   readonly name: string;
   readonly payload: unknown;
@@ -43,8 +86,8 @@ interface AnyNode {
 
 const FIELDS = ["name", "payload", "queue", "options", "onFailure", "children"];
 
-/** A flow as the jobs of one `enqueue`, parents first, and how to read the receipts. */
-export function flattenFlow(
+/** Returns a flow as the jobs of one `enqueue`, parents first, and a function that puts their ids into its shape. */
+function flattenFlow(
   root: AnyNode,
   queue: string,
 ): { readonly drafts: readonly JobDraft[]; readonly read: (ids: readonly string[]) => FlowIds } {

@@ -1,12 +1,12 @@
+import { hasCode, QuaysideError } from "../job/errors.ts";
 import type { Handler, HandlerContext, Middleware } from "../job/handler.ts";
 import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
 import type { JobRecord } from "../job/job-record.ts";
+import { Release } from "../job/release-job.ts";
 import type { RetryPolicy } from "../job/retry.ts";
 import type { Run } from "../worker/options-and-events.ts";
 import type { Encryption } from "./encryption.ts";
 import { type JobRegistry, noHandler } from "./job-registry.ts";
-import { compose } from "./middleware.ts";
-import { missingKey, waitForKey } from "./missing-encryption-key.ts";
 
 export interface JobRunnerOptions {
   readonly registry: JobRegistry;
@@ -126,4 +126,47 @@ export class JobRunner {
   #definitionOf(job: JobRecord): JobDefinition | undefined {
     return this.#options.registry.definition(job.name, job.queue);
   }
+}
+
+/**
+ * Makes one function of many middleware, the first outermost, around `inner`. As in Koa, `next` may be called once.
+ *
+ * @see https://github.com/koajs/compose
+ */
+function compose(
+  middleware: readonly Middleware[],
+  inner: (ctx: HandlerContext) => unknown,
+): (ctx: HandlerContext) => Promise<unknown> {
+  return async (ctx) => {
+    let reached = -1;
+    const from = async (index: number): Promise<unknown> => {
+      if (index <= reached) throw new Error("A middleware called next() more than once.");
+      reached = index;
+      const step = middleware[index];
+      return step ? step(ctx, () => from(index + 1)) : inner(ctx);
+    };
+    return from(0);
+  };
+}
+
+/** The shortest and the longest wait of a job whose key this worker lacks, until a worker claims it again. */
+const MISSING_KEY_MS = [60_000, 3_600_000] as const;
+
+/** @param id of the key; absent: there are no keys at all. */
+export const missingKey = (what: string, id?: string): QuaysideError =>
+  new QuaysideError(
+    "missing_key",
+    id === undefined
+      ? `${what}, but there are no keys: give the queue or manager an encryption, as aesGcm({ keys, current }).`
+      : `${what} key ${JSON.stringify(id)}, which is not among encryption.keys here.`,
+    id === undefined ? {} : { key: id },
+  );
+
+/** Returns the error to throw for a job that was not decrypted: where the key is missing, the job is given back. */
+export function waitForKey({ availableAt, addedAt }: JobRecord, error: unknown): unknown {
+  const [least, most] = MISSING_KEY_MS;
+  // As long again as it has waited, by the clock of its store.
+  return hasCode(error, "missing_key")
+    ? new Release(Math.min(Math.max(least, availableAt - addedAt), most), error)
+    : error;
 }

@@ -1,95 +1,45 @@
 import type { Driver } from "../engine/driver.ts";
-import type { Emitter } from "../job/emitter.ts";
+import type { EnqueueReceipt } from "../engine/verbs.ts";
+import { isA, QuaysideError, refused } from "../job/errors.ts";
 import type { JobRequest, PublishRequest } from "../job/handler.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { fields, list } from "../job/option-checks.ts";
-import type { JobDraft } from "../job/prepare-job.ts";
-import type { Producer, WorkerEvents } from "../worker/options-and-events.ts";
-import { idOf } from "./enqueue-batcher.ts";
-import { inlineOf } from "./inline-runner.ts";
+import { type JobDraft, type PrepareSettings, prepareJob, resolveJob } from "../job/prepare-job.ts";
+import type { Producer } from "../worker/options-and-events.ts";
+import { EnqueueBatcher, idOf } from "./enqueue-batcher.ts";
+import { missingKey } from "./job-runner.ts";
 import type { QueueContext } from "./queue-context.ts";
-import { runImmediately } from "./run-immediately.ts";
 
-export interface JobSubmitterOptions {
-  readonly context: QueueContext;
-  readonly driver: Driver;
-  /** Told of jobs that run here instead of being stored. */
-  readonly events: Emitter<WorkerEvents>;
-  /** The `ctx` that its worker gives to handlers. Default: the home's. */
-  readonly ctx?: () => object | undefined;
-  /** Works what was added, on an inline driver. */
-  readonly drain: () => Promise<void>;
-  /** What handlers of jobs that run here add with. Default: this. */
-  readonly producer?: Producer;
-}
-
-/** The ids of jobs that run here, or did lately and did not fail. */
-const ranHere = new WeakMap<Driver, Set<string>>();
-const REMEMBERED = 1_000;
-
-/** Adds jobs to the queues of one driver; runs those here that are not to be queued. */
+/** Adds jobs to the queues of one driver: prepares them, and hands them to the driver in batches. */
 export class JobSubmitter implements Producer {
-  readonly #options: JobSubmitterOptions;
+  /** @internal */
+  protected readonly context: QueueContext;
+  /** @internal */
+  protected readonly driver: Driver;
 
-  constructor(options: JobSubmitterOptions) {
-    this.#options = options;
+  constructor(context: QueueContext, driver: Driver) {
+    this.context = context;
+    this.driver = driver;
   }
 
-  /** What is added most: one job, to be stored. Throws what `prepare` throws. */
+  /** Adds one job; resolves with its id. Throws at once what preparing it throws. Most adds come here: it makes one promise only. */
   addOne(draft: JobDraft): Promise<string> {
-    const { context, driver } = this.#options;
-    const mayRunHere = this.#shouldQueue(draft) || inlineOf(driver);
-    return mayRunHere ? this.add([draft]).then(([id]) => id as string) : context.producer.addOne(driver, draft);
+    const { context, driver } = this;
+    if (context.telemetry) return this.store([draft]).then(([receipt]) => idOf(receipt));
+    const prepared = prepare(context, draft);
+    const batcher = EnqueueBatcher.of(driver);
+    return prepared instanceof Promise ? prepared.then((job) => batcher.addOne(job)) : batcher.addOne(prepared);
   }
 
-  /** Ids in the order of the drafts. */
+  /** Adds jobs, all or none; resolves with their ids in the order of the drafts. */
   async add(drafts: readonly JobDraft[]): Promise<readonly string[]> {
-    // The many are not to wait for a plan.
-    if (!drafts.some((draft) => this.#shouldQueue(draft))) return this.#store(drafts);
-    const store = await this.plan(drafts);
-    return (await store())();
+    return (await this.store(drafts)).map(idOf);
   }
 
-  /**
-   * Adds in three steps, for who adds with others, too. First all drafts are checked. What this returns stores what is to
-   * be stored, in one transaction. What that returns runs the rest here, in order, to the last one: then the first error
-   * of those that failed is thrown.
-   */
-  async plan(drafts: readonly JobDraft[]): Promise<() => Promise<() => Promise<readonly string[]>>> {
-    const { context, driver } = this.#options;
-    const here = new Set(drafts.filter((draft) => this.#shouldQueue(draft)?.(draft.payload) === false));
-    // What is not stored is not sealed either.
-    const unsealed = (draft: JobDraft) => ({ ...draft, options: { ...draft.options, encrypted: false } });
-    await context.producer.check(drafts.map((draft) => (here.has(draft) ? unsealed(draft) : draft)));
-    return async () => {
-      const stored = drafts.filter((draft) => !here.has(draft));
-      const receipts = [...(await context.producer.add(driver, stored))];
-      return async () => {
-        const errors: unknown[] = [];
-        const ids: string[] = [];
-        for (const draft of drafts)
-          try {
-            ids.push(here.has(draft) ? await this.#runHere(draft) : idOf(receipts.shift()));
-          } catch (error) {
-            errors.push(error);
-          }
-        await this.#workInline(drafts);
-        if (errors.length > 0) throw errors[0];
-        return ids;
-      };
-    };
-  }
-
-  /** In a transaction of their own, and none of them here: a flow. */
-  addTogether(drafts: readonly JobDraft[]): Promise<readonly string[]> {
-    return this.#store(drafts, { alone: true });
-  }
-
-  async #store(drafts: readonly JobDraft[], options?: { readonly alone: boolean }): Promise<readonly string[]> {
-    const receipts = await this.#options.context.producer.add(this.#options.driver, drafts, options);
-    await this.#workInline(drafts);
-    return receipts.map(idOf);
+  /** As `add`, in a transaction of their own: a flow. */
+  async addTogether(drafts: readonly JobDraft[]): Promise<readonly string[]> {
+    return (await this.store(drafts, true)).map(idOf);
   }
 
   async enqueue(request: JobRequest, from: JobRecord): Promise<string> {
@@ -101,50 +51,95 @@ export class JobSubmitter implements Producer {
     return this.add(list(queues, "queues").map((queue) => this.#draft({ ...request, queue }, from)));
   }
 
-  #shouldQueue({ name, queue }: JobDraft): ((payload: unknown) => boolean) | undefined {
-    const definition = this.#options.context.registry.definition(name, queue);
-    return definition?.shouldQueue?.bind(definition);
+  /** Stores jobs. Adds of the same turn share one transaction; `alone` asks for one of its own. */
+  protected async store(drafts: readonly JobDraft[], alone = false): Promise<readonly EnqueueReceipt[]> {
+    const [first] = drafts;
+    if (!first) return [];
+    const { context, driver } = this;
+    const prepared = prepareAll(context, drafts);
+    const send = async (trace?: string) => {
+      const ready = await Promise.all(prepared);
+      const jobs = trace === undefined ? ready : ready.map((job) => ({ ...job, trace }));
+      return alone ? driver.enqueue(jobs) : EnqueueBatcher.of(driver).add(jobs);
+    };
+    const span = { queue: first.queue, name: first.name, count: drafts.length };
+    return context.telemetry ? context.telemetry.add(span, send) : send();
   }
 
   #draft(job: JobRequest, from: JobRecord): JobDraft {
     const { name, payload, queue, ...options } = fields(job, "job");
-    const usual = this.#options.context.registry.definition(name)?.queue;
+    const usual = this.context.registry.definition(name)?.queue;
     return { queue: queue ?? usual ?? from.queue, name, payload, options };
   }
+}
 
-  /** As one that is stored, a job of an id that its adder gave runs once. */
-  async #runHere(draft: JobDraft): Promise<string> {
-    const { context, driver } = this.#options;
-    const job = context.producer.resolve(draft);
-    const { queue, id } = job;
-    if (id === undefined) return this.#run(draft, job);
-    const known = ranHere.get(driver) ?? new Set();
-    ranHere.set(driver, known);
-    const key = JSON.stringify([queue, id]);
-    if (known.has(key)) return id;
-    known.add(key);
+/** Returns the job as its driver takes it. A promise only where its schema or encryption needs one. */
+export function prepare(context: QueueContext, draft: JobDraft): NewJob | Promise<NewJob> {
+  const { registry, encryption, defaultsOf } = context;
+  const { queue, name, options } = draft;
+  const definition = registry.definition(name, queue);
+  const settings = settingsOf(context, queue);
+  const encrypted = options?.encrypted ?? definition?.encrypted ?? defaultsOf(queue)?.encrypted;
+  if (encrypted !== true) return prepareJob(draft, definition, settings);
+  if (encryption) return Promise.resolve(prepareJob(draft, definition, settings)).then((job) => encryption.seal(job));
+  resolveJob(draft, definition, settings);
+  throw missingKey(`Job ${JSON.stringify(name)} is to be encrypted`);
+}
+
+/** As `prepare`, of a job that is not stored: neither checked by its schema nor encrypted. */
+export function resolve(context: QueueContext, draft: JobDraft): NewJob {
+  const { queue, name } = draft;
+  return resolveJob(draft, context.registry.definition(name, queue), settingsOf(context, queue));
+}
+
+const settingsOf = ({ parsers, payloadLimit, clock, defaultsOf }: QueueContext, queue: string): PrepareSettings => ({
+  parsers,
+  payloadLimit,
+  defaults: defaultsOf(queue),
+  now: clock.now(),
+});
+
+/** Prepares all jobs. Where one throws at once, rejections of those before it are ignored: none of them is stored. */
+export function prepareAll(context: QueueContext, drafts: readonly JobDraft[]): readonly (NewJob | Promise<NewJob>)[] {
+  const prepared: (NewJob | Promise<NewJob>)[] = [];
+  try {
+    const read = (draft: JobDraft, tell: (error: unknown) => never) => {
+      const job = prepare(context, draft);
+      prepared.push(job instanceof Promise ? job.catch(tell) : job);
+    };
+    eachJob(drafts, read, ({ at }) => at);
+  } catch (error) {
+    for (const job of prepared) if (job instanceof Promise) job.catch(() => {});
+    throw error;
+  }
+  return prepared;
+}
+
+/**
+ * Returns what `read` returns for each job. An error names the job that it is about, also one passed to `tell` later.
+ *
+ * @param placeOf the path of a job, in place of its index.
+ *
+ * @throws {QuaysideError} `invalid_option` for a value that is no list, or holds a value that is no job.
+ */
+export function eachJob<Job extends object, T>(
+  jobs: readonly Job[],
+  read: (job: Job, tell: (error: unknown) => never) => T,
+  placeOf: (job: Job) => string | undefined = () => undefined,
+): T[] {
+  if (!Array.isArray(jobs)) throw refused("jobs", "must be a list of jobs", jobs);
+  return Array.from(jobs as readonly Job[], (job, index) => {
+    const tell = (error: unknown): never => {
+      const at = placeOf(job) ?? (jobs.length > 1 ? `jobs[${index}]` : "");
+      if (at === "" || !isA(QuaysideError, error)) throw error;
+      const { code, message, details } = error;
+      throw new QuaysideError(code, `${at}: ${message}`, { ...details, at }, error);
+    };
     try {
-      if (!(await driver.get(queue, id))) await this.#run(draft, job);
-      for (const oldest of known) if (known.size > REMEMBERED) known.delete(oldest);
+      if (typeof job !== "object" || job === null) throw refused("job", "must be an object with name and payload", job);
+      return read(job, tell);
     } catch (error) {
-      known.delete(key);
-      throw error;
+      return tell(error);
     }
-    return id;
-  }
-
-  async #run(draft: JobDraft, job: NewJob): Promise<string> {
-    const { context, driver, events, ctx, producer = this } = this.#options;
-    const { id, releasedMs } = await runImmediately(job, { context, events, producer, ctx: ctx?.() ?? context.ctx });
-    if (releasedMs === undefined) return id;
-    const options = { ...draft.options, id, availableAt: undefined, delay: releasedMs };
-    await context.producer.add(driver, [{ ...draft, options }]);
-    return id;
-  }
-
-  async #workInline(drafts: readonly JobDraft[]): Promise<void> {
-    const { driver, drain, context } = this.#options;
-    const work = inlineOf(driver);
-    if (work && drafts.some(({ queue }) => context.registry.names(queue).length > 0)) await work(drain);
-  }
+  });
 }

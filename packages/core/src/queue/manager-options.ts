@@ -4,8 +4,8 @@ import type { JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.t
 import type { JobDefaults, JobOptions } from "../job/job-options.ts";
 import type { Keep } from "../job/job-record.ts";
 import type { JobWorkerOptions } from "../worker/options-and-events.ts";
+import type { ConfigureOption } from "./operate.ts";
 import type { SharedOptions } from "./queue-context.ts";
-import type { ConfigureOption } from "./queue-control.ts";
 
 /** One queue of a manager. `rateLimit`, `maxActive` and `keep` are written into its store when the manager starts. */
 export interface QueueSettings extends ConfigureOption {

@@ -1,11 +1,13 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { NewJob } from "../job/new-job.ts";
-import { eachJob } from "./job-preparer.ts";
-import type { JobToAdd, Queue } from "./queue.ts";
+import { eachJob, prepare } from "./job-submitter.ts";
+import type { JobToAdd } from "./kernel-queue.ts";
+import type { Queue } from "./queue.ts";
+import { partsOf } from "./queue-context.ts";
 
 /**
- * The jobs as a driver takes them, prepared at once: for who adds inside a transaction that cannot wait. As in a flow,
+ * Returns the jobs as a driver takes them, prepared at once: for adds inside a transaction that cannot wait. As in a flow,
  * all of them are to be stored, whatever `shouldQueue` says.
  *
  * @throws {QuaysideError} what `addJobs` throws, and `invalid_option` (`details.job` names it) where preparing a job takes
@@ -15,13 +17,12 @@ export function prepareNow<Jobs extends JobMap>(
   queue: Queue<Jobs>,
   jobs: readonly JobToAdd<Jobs>[],
 ): readonly NewJob[] {
-  // Brackets, because it is none of the queue's own methods: a page that never adds in this way does not load it.
-  const { registry, producer } = queue["context"];
+  const { context } = partsOf(queue);
   return eachJob(jobs, ({ name, payload, ...options }) => {
-    registry.check(name);
-    const prepared = producer.prepare({ queue: queue.name, name, payload, options });
+    context.registry.check(name);
+    const prepared = prepare(context, { queue: queue.name, name, payload, options });
     if (!(prepared instanceof Promise)) return prepared;
-    // What becomes of it is nobody's concern any more.
+    // The job is refused, whatever its schema answers later.
     prepared.catch(() => {});
     throw new QuaysideError(
       "invalid_option",
@@ -31,10 +32,10 @@ export function prepareNow<Jobs extends JobMap>(
   });
 }
 
-/** Whether a job that is added to this queue is stored with its payload encrypted. @throws {QuaysideError} what `addJobs` throws. */
+/** Returns whether a job that is added to this queue is stored with its payload encrypted. @throws {QuaysideError} what `addJobs` throws. */
 export async function isEncrypted<Jobs extends JobMap>(queue: Queue<Jobs>, job: JobToAdd<Jobs>): Promise<boolean> {
-  const { registry, producer } = queue["context"];
+  const { context } = partsOf(queue);
   const { name, payload, ...options } = job;
-  if (registry.definition(name, queue.name)?.shouldQueue?.(payload) === false) return false;
-  return (await producer.prepare({ queue: queue.name, name, payload, options })).sealed === true;
+  if (context.registry.definition(name, queue.name)?.shouldQueue?.(payload) === false) return false;
+  return (await prepare(context, { queue: queue.name, name, payload, options })).sealed === true;
 }

@@ -6,9 +6,9 @@ import { reportUnheard } from "../job/report-error.ts";
 import { JobWorker } from "../worker/job-worker.ts";
 import type { JobWorkerOptions, Producer, WorkerQueue } from "../worker/options-and-events.ts";
 import { WORKER_EVENTS, type WorkerEvents } from "../worker/options-and-events.ts";
-import { JobSubmitter } from "./job-submitter.ts";
-import { MANAGED, Queue } from "./queue.ts";
-import { type QueueContext, workerQueueOf } from "./queue-context.ts";
+import { Queue, SharedParts } from "./queue.ts";
+import { partsOf, type QueueContext, workerQueueOf } from "./queue-context.ts";
+import { ImmediateSubmitter } from "./run-immediately.ts";
 
 export interface QueueConnectionOptions {
   readonly context: QueueContext;
@@ -28,7 +28,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
   /** @internal */
   readonly worker: JobWorker;
   /** @internal */
-  readonly submitter: JobSubmitter;
+  readonly submitter: ImmediateSubmitter;
   readonly #options: QueueConnectionOptions;
   readonly #queues = new Map<string, Queue<Jobs, Ctx>>();
   /** The worker goes through this list at every claim. */
@@ -41,7 +41,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     this.driver = driver;
     this.#options = options;
     const events = this.#forward(options.events);
-    this.submitter = new JobSubmitter({ context, driver, events, drain, producer });
+    this.submitter = new ImmediateSubmitter({ context, driver, events, drain, producer });
     this.worker = new JobWorker(driver, { ...options.worker, events, producer, queues: this.#worked });
   }
 
@@ -59,8 +59,13 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     const known = this.#queues.get(name);
     if (known) return known;
     const { context, producer } = this.#options;
-    const managed = { context, producer, submitter: this.submitter, wake: () => this.work(name) };
-    const queue = new Queue<Jobs, Ctx>(name, this.driver, { [MANAGED]: managed });
+    const queue = new Queue<Jobs, Ctx>(
+      name,
+      this.driver,
+      new SharedParts({ context, producer, submitter: this.submitter }),
+    );
+    // A handler that is added to the queue has it worked from then on.
+    partsOf(queue).worked.workers?.add({ wake: () => this.work(name) });
     this.#queues.set(name, queue);
     return queue;
   }
@@ -96,26 +101,31 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     this.worker.wake();
   }
 
-  /** Events of this connection's worker go to the manager and to the queue that they are about. */
+  /** Emits each event of this connection's worker on the manager and on the queue that it is about. */
   #forward(manager: Emitter<WorkerEvents>): Emitter<WorkerEvents> {
     const events = new Emitter<WorkerEvents>();
     for (const name of WORKER_EVENTS) {
       if (name === "error") continue;
       events.on(name, (event) => {
         manager.emit(name, event);
-        if ("job" in event) this.#queues.get(event.job.queue)?.[MANAGED](name, event);
-        else for (const { name: queue } of this.#worked) this.#queues.get(queue)?.[MANAGED](name, event);
+        const about = "job" in event ? [event.job.queue] : this.#worked.map(({ name }) => name);
+        for (const queue of about) this.#emit(queue, name, event);
       });
     }
     events.on("error", ({ error }) => {
       let heard = manager.emit("error", { error });
-      // Of one queue, where it says so; else it concerns every queue that this connection works.
+      // An error that names no queue concerns every queue that this connection works.
       const about = error instanceof QuaysideError ? error.details["queue"] : undefined;
       for (const { name } of this.#worked)
-        if (about === undefined || about === name)
-          heard = this.#queues.get(name)?.[MANAGED]("error", { error }) || heard;
+        if (about === undefined || about === name) heard = this.#emit(name, "error", { error }) || heard;
       if (!heard) reportUnheard(error);
     });
     return events;
+  }
+
+  /** Returns whether the queue has a listener. */
+  #emit<Name extends keyof WorkerEvents>(queue: string, name: Name, event: WorkerEvents[Name]): boolean {
+    const known = this.#queues.get(queue);
+    return known !== undefined && partsOf(known).worked.events?.emit(name, event) === true;
   }
 }

@@ -3,20 +3,19 @@ import { DEFAULTS } from "../job/defaults.ts";
 import { refused } from "../job/errors.ts";
 import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
-import type { JobDefaults } from "../job/job-options.ts";
+import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
 import { able, callables, integer } from "../job/option-checks.ts";
-import { EVERY_OPTION } from "../plugins/all-options.ts";
-import type { WorkerQueue } from "../worker/options-and-events.ts";
+import type { Producer, WorkerQueue } from "../worker/options-and-events.ts";
 import type { Encryption } from "./encryption.ts";
-import { JobPreparer } from "./job-preparer.ts";
 import { JobRegistry } from "./job-registry.ts";
 import { JobRunner } from "./job-runner.ts";
-import { Metrics } from "./metrics.ts";
+import type { JobSubmitter } from "./job-submitter.ts";
+import type { Metrics } from "./metrics.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 /** Options that a queue and a manager share. */
 export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object = object> {
-  /** Job map with schemas and options, from `defineJobs`. */
+  /** Job map with schemas and options, from `defineJobs`. Default: any job name is accepted. */
   readonly jobs?: Jobs | undefined;
   /** Options of all jobs, unless the queue, the definition or the job says otherwise. */
   readonly defaults?: JobDefaults | undefined;
@@ -28,26 +27,39 @@ export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object 
   readonly encryption?: Encryption | undefined;
   /** Spans for adds and attempts: `openTelemetry(tracer)`. */
   readonly telemetry?: Telemetry | undefined;
-  /** Largest payload in bytes of JSON. Default 128 KiB. */
+  /** Largest payload in bytes of JSON, 1 to 64 MiB. Default 128 KiB. */
   readonly payloadLimit?: number | undefined;
   readonly clock?: Clock | undefined;
+  /** Returns a number in [0, 1). Default `Math.random`. */
   readonly random?: (() => number) | undefined;
 }
 
-/** What the queues of a manager share, and a queue by itself has alone. */
+/** What the queues of a manager share. A queue that no manager made has one of its own. */
 export interface QueueContext {
   readonly clock: Clock;
   readonly random: (() => number) | undefined;
   readonly ctx: object | undefined;
+  readonly encryption: Encryption | undefined;
   readonly telemetry: Telemetry | undefined;
+  readonly payloadLimit: number;
+  /** The job options that there are. */
+  readonly parsers: OptionParsers;
+  /** Options of all jobs of a queue, unless definition or job says otherwise. */
+  readonly defaultsOf: (queue: string) => JobDefaults | undefined;
   readonly registry: JobRegistry;
-  readonly producer: JobPreparer;
   readonly runner: JobRunner;
-  readonly metrics: Metrics;
+  readonly metrics: Metrics | undefined;
+}
+
+/** What a preset adds to the kernel of a queue. */
+export interface QueueFeatures {
+  readonly parsers: OptionParsers;
+  readonly metrics?: Metrics;
 }
 
 export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   options: SharedOptions<Jobs, Ctx>,
+  { parsers, metrics }: QueueFeatures,
   defaultsOf: (queue: string) => JobDefaults | undefined = () => options.defaults,
 ): QueueContext {
   const { clock = systemClock, random, ctx, telemetry, encryption } = options;
@@ -57,31 +69,42 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   if (telemetry !== undefined) able(telemetry, "telemetry", "attempt");
   if (encryption !== undefined) able(encryption, "encryption", "seal");
   const payloadLimit = integer(options.payloadLimit ?? DEFAULTS.payloadLimitBytes, 1, 64 * 1024 * 1024, "payloadLimit");
+  const runner = new JobRunner({ registry, encryption, middleware });
   return {
     clock,
     random,
     ctx,
+    encryption,
     telemetry,
+    payloadLimit,
+    parsers,
+    defaultsOf,
     registry,
-    producer: new JobPreparer({
-      registry,
-      clock,
-      parsers: EVERY_OPTION,
-      payloadLimit,
-      encryption,
-      telemetry,
-      defaultsOf,
-    }),
-    runner: new JobRunner({ registry, encryption, middleware }),
-    metrics: new Metrics(),
+    runner,
+    metrics,
   };
 }
 
-const workerQueues = new WeakMap<object, WorkerQueue>();
+/** What a queue is made of, for the functions that do something with a queue. */
+export interface QueueParts {
+  readonly context: QueueContext;
+  readonly submitter: JobSubmitter;
+  /** Adds jobs for the handlers of this queue. Default: the submitter. */
+  readonly producer?: Producer;
+}
 
-/** Records how workers work a queue. A queue calls it once, while it is made. */
-export function setWorkerQueue(queue: object, entry: WorkerQueue): void {
-  workerQueues.set(queue, entry);
+const partsOfQueues = new WeakMap<object, QueueParts & { readonly worked: WorkerQueue }>();
+
+/** Records what a queue is made of, and how workers work it. A queue calls it once, while it is made. */
+export function setParts(queue: object, parts: QueueParts, worked: WorkerQueue): void {
+  partsOfQueues.set(queue, { ...parts, worked });
+}
+
+/** @throws {QuaysideError} `invalid_option` when it is no `Queue`. */
+export function partsOf(queue: object): QueueParts & { readonly worked: WorkerQueue } {
+  const parts = partsOfQueues.get(queue);
+  if (!parts) throw refused("queues", "must be Queue objects", queue);
+  return parts;
 }
 
 /**
@@ -90,8 +113,7 @@ export function setWorkerQueue(queue: object, entry: WorkerQueue): void {
  * @param concurrency at most so many of its jobs at once, within the worker's own concurrency.
  * @throws {QuaysideError} `invalid_option` when it is no `Queue`.
  */
-export function workerQueueOf(queue: object, concurrency?: number): WorkerQueue {
-  const entry = workerQueues.get(queue);
-  if (!entry) throw refused("queues", "must be Queue objects", queue);
-  return { ...entry, concurrency };
-}
+export const workerQueueOf = (queue: object, concurrency?: number): WorkerQueue => ({
+  ...partsOf(queue).worked,
+  concurrency,
+});

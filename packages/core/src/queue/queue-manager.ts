@@ -6,6 +6,7 @@ import { checkDefinition, type JobDefinition, type JobMap } from "../job/job-map
 import { resolveKeep } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
 import { fields, integer, list } from "../job/option-checks.ts";
+import { EVERY_OPTION } from "../plugins/all-options.ts";
 import {
   CONCURRENCY,
   checkListener,
@@ -22,12 +23,13 @@ import {
   payloadOfInstance,
 } from "./job-class.ts";
 import { ClassRegistry } from "./job-class-registry.ts";
-import { eachJob } from "./job-preparer.ts";
+import { eachJob } from "./job-submitter.ts";
 import { Connections } from "./manager-connections.ts";
 import { type ManagerMetrics, readManagerMetrics } from "./manager-metrics.ts";
 import type { JobRegistration, JobToEnqueue, JobToPublish, QueueManagerOptions } from "./manager-options.ts";
 import { Placement } from "./manager-placement.ts";
 import { ManagedWorkers } from "./manager-workers.ts";
+import { Metrics } from "./metrics.ts";
 import type { Queue } from "./queue.ts";
 import type { QueueConnection } from "./queue-connection.ts";
 import { makeQueueContext, type QueueContext } from "./queue-context.ts";
@@ -53,6 +55,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   readonly #maxJobs: number;
   /** Shared by the workers of all connections. */
   readonly #budget = { left: 0, asked: 0, spent: () => void this.stop() };
+  readonly #metrics = new Metrics();
   readonly #context: QueueContext;
   readonly #placement: Placement;
   readonly #classes: ClassRegistry;
@@ -74,7 +77,8 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       defaultQueue: () => this.defaultQueue,
       defaultConnection: () => this.defaultConnection,
     });
-    this.#context = makeQueueContext(options, (queue) => ({
+    const features = { parsers: EVERY_OPTION, metrics: this.#metrics };
+    this.#context = makeQueueContext(options, features, (queue) => ({
       ...defaults,
       ...this.#placement.settings(queue).defaults,
     }));
@@ -279,7 +283,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   // Looking
 
   metrics(): ManagerMetrics {
-    return readManagerMetrics(this.#context.metrics);
+    return readManagerMetrics(this.#metrics);
   }
 
   size(queue?: string): Promise<number> {

@@ -2,58 +2,42 @@ import type { Driver } from "../engine/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
-import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import type { HandledPayloadOf, JobMap, JobName } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
 import { callable, fields, integer } from "../job/option-checks.ts";
+import { EVERY_OPTION } from "../plugins/all-options.ts";
 import { JobWorker } from "../worker/job-worker.ts";
-import type { Producer } from "../worker/options-and-events.ts";
 import {
   CONCURRENCY,
   checkListener,
   RUN_FIELDS,
   type RunOptions,
   type WorkerEvents,
-  type WorkPlace,
 } from "../worker/options-and-events.ts";
 import { Slots } from "../worker/shared-slots.ts";
-import { type FlowIds, type FlowJob, flattenFlow } from "./flow-builder.ts";
 import { JobBuilder } from "./job-builder.ts";
-import { eachJob } from "./job-preparer.ts";
-import { JobSubmitter } from "./job-submitter.ts";
-import {
-  makeQueueContext,
-  type QueueContext,
-  type SharedOptions,
-  setWorkerQueue,
-  workerQueueOf,
-} from "./queue-context.ts";
+import { Metrics } from "./metrics.ts";
+import { makeQueueContext, partsOf, type QueueParts, type SharedOptions, workerQueueOf } from "./queue-context.ts";
 import { QueueControl } from "./queue-control.ts";
+import { ImmediateSubmitter } from "./run-immediately.ts";
 
 /** Options of `Queue`. */
 export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx> {}
 
-/** What a manager gives the queues that it makes. */
-export const MANAGED: unique symbol = Symbol("quayside.managed");
+/** Marks parts that a manager gives its queues in place of options. */
+export class SharedParts implements QueueParts {
+  readonly context: QueueParts["context"];
+  readonly submitter: QueueParts["submitter"];
+  readonly producer: NonNullable<QueueParts["producer"]>;
 
-interface ManagedQueue {
-  readonly context: QueueContext;
-  /** What `ctx.enqueue` does for this queue's handlers. */
-  readonly producer: Producer;
-  readonly submitter: JobSubmitter;
-  /** Called when a handler was added. */
-  readonly wake: () => void;
+  constructor({ context, submitter, producer }: Required<QueueParts>) {
+    this.context = context;
+    this.submitter = submitter;
+    this.producer = producer;
+  }
 }
-
-interface ManagedOptions<Jobs extends JobMap, Ctx extends object> extends QueueOptions<Jobs, Ctx> {
-  readonly [MANAGED]?: ManagedQueue;
-}
-
-/** A job for `addJobs`: name, payload and options in one object. */
-export type JobToAdd<Jobs extends JobMap> = {
-  [Name in JobName<Jobs>]: { readonly name: Name; readonly payload: PayloadOf<Jobs, Name> } & JobOptions;
-}[JobName<Jobs>];
 
 /** The listener of `queue.on` for an event. The last overload takes every event, so that a compiler error names the wrong argument. */
 export type QueueListener<
@@ -74,16 +58,12 @@ export type QueueListener<
  * const id = await queue.addJob("email", { to, subject, body }, { delay: "5m" });
  * await queue.run();
  */
-export class Queue<
-  Jobs extends JobMap = Record<string, unknown>,
-  Ctx extends object = object,
-> extends QueueControl<Jobs> {
-  readonly #managed: ManagedQueue | undefined;
-  readonly #events = new Emitter<WorkerEvents>();
-  readonly #submitter: JobSubmitter;
+export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> extends QueueControl<
+  Jobs,
+  Ctx
+> {
+  readonly #events: Emitter<WorkerEvents>;
   #worker: JobWorker | undefined;
-  /** Started workers that work this queue, its own among them. */
-  readonly #workers = new Set<{ wake(): void }>();
   /** The `ctx` of its worker's handlers; jobs that run where they are added get it, too. */
   #ctx: object | undefined;
   /** Outlives the workers: a handler that ignores its signal keeps its slot when its worker has stopped. */
@@ -92,104 +72,18 @@ export class Queue<
   /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
   constructor(name: string, driver: Driver, options?: QueueOptions<Jobs, Ctx>);
   /** @internal A manager makes its queues so. */
-  constructor(name: string, driver: Driver, options: ManagedOptions<Jobs, Ctx>);
-  constructor(name: string, driver: Driver, options: ManagedOptions<Jobs, Ctx> = {}) {
-    super(name, driver, fields(options, "options")[MANAGED]?.context ?? makeQueueContext(options));
-    const managed = options[MANAGED];
-    this.#managed = managed;
-    this.#submitter =
-      managed?.submitter ??
-      new JobSubmitter({
-        context: this.context,
-        driver,
-        events: this.#events,
-        ctx: () => this.#ctx,
-        drain: () => this.drain(),
-      });
-    const { registry, runner, clock, random, ctx, telemetry, metrics } = this.context;
-    setWorkerQueue(this, {
-      clock,
-      random,
-      ctx,
-      telemetry,
-      metrics,
-      name,
-      names: () => registry.names(name),
-      run: (job, ctx) => runner.run(job, ctx),
-      around: (job, ctx, handle) => runner.run(job, ctx, handle),
-      policy: (job) => runner.policy(job),
-      onFailed: (job, error) => runner.failed(job, error),
-      producer: managed?.producer ?? this.#submitter,
-      events: this.#events,
-      workers: this.#workers,
-    });
-  }
-
-  /**
-   * Adds a job; resolves with its id once it is durable. Adds made in the same turn share one transaction.
-   *
-   * @throws {QuaysideError} `unknown_job`, `invalid_payload` (`details.issues` or `details.path` says where),
-   * `payload_too_large`, `invalid_option`, or what the driver met: `storage_full`, `storage_unavailable`, `network` …
-   */
-  addJob<Name extends JobName<Jobs>>(
-    name: Name,
-    payload: PayloadOf<Jobs, Name>,
-    options?: JobOptions,
-  ): Promise<string> {
-    // Not an asynchronous function, for it would make each add another promise and three more turns.
-    try {
-      this.context.registry.check(name);
-      return this.#submitter.addOne({ queue: this.name, name, payload, options });
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /**
-   * Adds many jobs in one transaction, all or none; ids in the same order. Those that their definition runs here
-   * (`shouldQueue`) run after that, one by one. All of them run; then the first error of those that failed is thrown.
-   */
-  async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly string[]> {
-    const drafts = eachJob(jobs, ({ name, payload, ...options }) => {
-      this.context.registry.check(name);
-      return { queue: this.name, name, payload, options };
-    });
-    return this.#submitter.add(drafts);
-  }
-
-  /**
-   * Adds a job and the jobs that it waits for, in one transaction. When the last child has ended the parent runs, and
-   * gets what became of them from `ctx.children()`.
-   *
-   * @example
-   * const { id, children } = await queue.addFlow({
-   *   name: "album", payload: { title },
-   *   children: urls.map((url) => ({ name: "resize", payload: { url } })),
-   * });
-   */
-  async addFlow(flow: FlowJob<Jobs>): Promise<FlowIds> {
-    const { drafts, read } = flattenFlow(flow, this.name);
-    for (const { name, queue } of drafts) if (queue === this.name) this.context.registry.check(name);
-    return read(await this.#submitter.addTogether(drafts));
-  }
-
-  /**
-   * Adds jobs and one that runs when all of them have ended, however they ended, in one transaction.
-   *
-   * @example
-   * const { id, ids } = await queue.addBatch(rows.map((row) => ({ name: "import", payload: row })), {
-   *   onComplete: { name: "report", payload: { file } },
-   * });
-   */
-  async addBatch(
-    jobs: readonly JobToAdd<Jobs>[],
-    options: { readonly onComplete: JobToAdd<Jobs> },
-  ): Promise<{ readonly id: string; readonly ids: readonly string[] }> {
-    const last = fields(fields(options, "options", ["onComplete"]).onComplete, "onComplete");
-    const node = ({ name, payload, ...options }: JobToAdd<Jobs>) => ({ name, payload, options });
-    const children = eachJob(jobs, (job) => ({ ...node(job), onFailure: "ignore" as const }));
-    const flow = await this.addFlow({ ...node(last), children } as unknown as FlowJob<Jobs>);
-    return { id: flow.id, ids: flow.children.map(({ id }) => id) };
+  constructor(name: string, driver: Driver, options: SharedParts);
+  constructor(name: string, driver: Driver, options: QueueOptions<Jobs, Ctx> | SharedParts = {}) {
+    const events = new Emitter<WorkerEvents>();
+    const parts =
+      options instanceof SharedParts
+        ? options
+        : ownParts(driver, fields(options, "options"), events, {
+            ctx: () => this.#ctx,
+            drain: () => this.drain(),
+          });
+    super(name, driver, {}, parts, { events });
+    this.#events = events;
   }
 
   /** `queue.with({ … }).addJob(…)`: options first. */
@@ -207,28 +101,24 @@ export class Queue<
 
   /** Runs around every job of this queue, inside the middleware given before. Returns the function that takes it out. */
   use(middleware: Middleware<Ctx>): () => void {
-    return this.context.runner.use(this.name, callable(middleware, "middleware") as Middleware);
+    return partsOf(this).context.runner.use(this.name, callable(middleware, "middleware") as Middleware);
   }
 
   /**
    * `"job:NAME"` registers a handler; several for one name run in order, the first that throws fails the attempt, the
    * result is the first one's. Other names are events of this queue's worker. Returns the function that undoes it.
    */
-  on<Name extends keyof WorkerEvents>(event: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
-  on<Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents>(
+  override on<Name extends keyof WorkerEvents>(event: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
+  override on<Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents>(
     event: Event,
     listener: QueueListener<Jobs, Ctx, Event>,
   ): () => void;
-  on(event: string, listener: ((event: never) => void) | Handler<never, never>): () => void {
+  override on(event: string, listener: ((event: never) => void) | Handler<never, never>): () => void {
     const isHandler = typeof event === "string" && event.startsWith("job:");
     checkListener(event, listener, isHandler);
-    if (isHandler) {
-      const off = this.context.registry.addHandler(event.slice(4), listener as Handler, this.name);
-      for (const worker of this.#workers) worker.wake();
-      this.#managed?.wake();
-      return off;
-    }
-    return this.#events.on(event as keyof WorkerEvents, listener as (event: object) => void);
+    return isHandler
+      ? super.on(event as `job:${JobName<Jobs>}`, listener as Handler)
+      : this.#events.on(event as keyof WorkerEvents, listener as (event: object) => void);
   }
 
   /**
@@ -258,16 +148,6 @@ export class Queue<
     }
   }
 
-  /** Where it is worked, for those who ask its store whether there is work left. */
-  get places(): readonly WorkPlace[] {
-    return [{ driver: this.driver, queues: [this.name] }];
-  }
-
-  /** @internal Emits an event of the manager's worker; answers whether this queue has a listener for it. */
-  [MANAGED]<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): boolean {
-    return this.#events.emit(name, event);
-  }
-
   #workerFor(options: RunOptions<Ctx>): JobWorker {
     fields(options, "options", RUN_FIELDS);
     if (!this.#worker || this.#worker.unused) this.#worker = this.#makeWorker(options);
@@ -275,7 +155,7 @@ export class Queue<
   }
 
   #makeWorker({ ctx, ...options }: RunOptions<Ctx>): JobWorker {
-    this.#ctx = { ...this.context.ctx, ...ctx };
+    this.#ctx = { ...partsOf(this).context.ctx, ...ctx };
     this.#slots.resize(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency"));
     return new JobWorker(this.driver, {
       ...options,
@@ -285,4 +165,14 @@ export class Queue<
       queues: [workerQueueOf(this)],
     });
   }
+}
+
+function ownParts<Jobs extends JobMap, Ctx extends object>(
+  driver: Driver,
+  options: QueueOptions<Jobs, Ctx>,
+  events: Emitter<WorkerEvents>,
+  run: { readonly ctx: () => object | undefined; readonly drain: () => Promise<void> },
+): QueueParts {
+  const context = makeQueueContext(options, { parsers: EVERY_OPTION, metrics: new Metrics() });
+  return { context, submitter: new ImmediateSubmitter({ context, driver, events, ...run }) };
 }

@@ -1,10 +1,10 @@
-import type { Clock } from "../engine/clock.ts";
-import type { Driver } from "../engine/driver.ts";
 import { mayConcern } from "../engine/ended-ids.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { fromStoredError, QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import { able } from "../job/option-checks.ts";
+import { able, fields } from "../job/option-checks.ts";
+import { checkId, type SomeQueue } from "./kernel-queue.ts";
+import { partsOf } from "./queue-context.ts";
 
 /** How long `queue.waitFor` waits. */
 export interface WaitOptions {
@@ -13,20 +13,20 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-interface Wait extends WaitOptions {
-  readonly driver: Driver;
-  readonly clock: Clock;
-  readonly queue: string;
-  readonly id: string;
-  /** Reads what is encrypted. */
-  readonly read: (job: JobRecord) => Promise<JobRecord>;
-}
-
 /**
- * Resolves with a job's result when it has ended. Looks once at the start, again whenever the driver tells that it,
- * or any job of its queue, may have ended, and a last time before it gives up; never by the clock.
+ * Resolves with the result of a job, also one that ended before. It needs ended jobs to be kept (`keep`, by default the
+ * last 100). Reads the job once at the start, again whenever the driver reports that it, or any job of its queue, may have
+ * ended, and a last time before the timeout; never by the clock.
+ *
+ * @throws {QuaysideError} the job's own error by its code; `cancelled`; `job_not_found`; `timeout`. Or the signal's reason.
+ * @example
+ * const { width } = await waitFor(queue, id, { timeout: "30s" });
  */
-export function waitFor({ driver, clock, queue, id, read, timeout, signal }: Wait): Promise<unknown> {
+export async function waitFor(target: SomeQueue, id: string, options: WaitOptions = {}): Promise<unknown> {
+  checkId(id);
+  const { timeout, signal } = fields(options, "options", ["timeout", "signal"]);
+  const { driver, name: queue } = target;
+  const { clock, runner } = partsOf(target).context;
   if (signal !== undefined) able(signal, "signal", "addEventListener");
   const timeoutMs = timeout === undefined ? undefined : toMs(timeout, "timeout");
   return new Promise((resolve, reject) => {
@@ -42,7 +42,7 @@ export function waitFor({ driver, clock, queue, id, read, timeout, signal }: Wai
     const get = async () => {
       try {
         const found = await driver.get(queue, id);
-        const job = found?.sealed ? await read(found) : found;
+        const job = found?.sealed ? await runner.ended(found) : found;
         seen ||= job !== undefined;
         const end = outcome(job, id, seen);
         if (end) done(() => ("error" in end ? reject(end.error) : resolve(end.result)));

@@ -1,0 +1,196 @@
+import { checkDriver } from "../drivers/check-driver.ts";
+import type { Driver } from "../engine/driver.ts";
+import type { Plugin } from "../engine/plugin.ts";
+import type { Command, CommandReply, JobCounts } from "../engine/verbs.ts";
+import { refused } from "../job/errors.ts";
+import type { Handler } from "../job/handler.ts";
+import { checkName } from "../job/job-keys.ts";
+import type { HandledPayloadOf, JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import { type JobOptions, KERNEL_OPTIONS } from "../job/job-options.ts";
+import type { JobRecord } from "../job/job-record.ts";
+import { callable, fields } from "../job/option-checks.ts";
+import type { WorkerQueue, WorkPlace } from "../worker/options-and-events.ts";
+import { eachJob, JobSubmitter } from "./job-submitter.ts";
+import { makeQueueContext, type QueueParts, type SharedOptions, setParts } from "./queue-context.ts";
+
+/** Options of the kernel's `Queue`. */
+export interface KernelQueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
+  extends SharedOptions<Jobs, Ctx> {
+  /** The plugins whose job options `addJob` accepts. An option that none of them has is refused. Default none. */
+  readonly plugins?: readonly Pick<Plugin, "options">[] | undefined;
+}
+
+/** A job for `addJobs`: name, payload and options in one object. */
+export type JobToAdd<Jobs extends JobMap> = {
+  [Name in JobName<Jobs>]: { readonly name: Name; readonly payload: PayloadOf<Jobs, Name> } & JobOptions;
+}[JobName<Jobs>];
+
+/**
+ * A named queue with the verbs of the kernel: add and handle jobs, read, cancel and remove them, pause and resume. Verbs of
+ * plugins are functions that take the queue: `addFlow(queue, flow)`. A `QueueWorker` works it.
+ *
+ * @example
+ * const queue = new Queue<Jobs>("mail", indexedDbDriver({ name: "app" }));
+ * queue.on("job:email", async ({ to }) => send(to));
+ * await queue.addJob("email", { to }, { delay: "5m" });
+ * await new QueueWorker([queue]).start();
+ */
+export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> {
+  readonly name: string;
+  readonly driver: Driver;
+  readonly #parts: QueueParts;
+  /** Started workers that work this queue. */
+  readonly #workers = new Set<{ wake(): void }>();
+
+  /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
+  constructor(name: string, driver: Driver, options?: KernelQueueOptions<Jobs, Ctx>);
+  /** @internal A subclass gives the parts, and more of what its workers need. */
+  constructor(name: string, driver: Driver, options: object, parts: QueueParts, more: Partial<WorkerQueue>);
+  constructor(
+    name: string,
+    driver: Driver,
+    options: KernelQueueOptions<Jobs, Ctx> = {},
+    parts?: QueueParts,
+    more?: Partial<WorkerQueue>,
+  ) {
+    this.name = checkName(name, "queue name");
+    this.driver = checkDriver(driver, `Queue ${JSON.stringify(name)}`);
+    this.#parts = parts ?? kernelParts(driver, options);
+    const { context, submitter, producer = submitter } = this.#parts;
+    const { registry, runner, clock, random, ctx, telemetry, metrics } = context;
+    setParts(this, this.#parts, {
+      name,
+      names: () => registry.names(name),
+      run: (job, ctx) => runner.run(job, ctx),
+      around: (job, ctx, handle) => runner.run(job, ctx, handle),
+      policy: (job) => runner.policy(job),
+      onFailed: (job, error) => runner.failed(job, error),
+      clock,
+      random,
+      ctx,
+      telemetry,
+      metrics,
+      producer,
+      workers: this.#workers,
+      ...more,
+    });
+  }
+
+  /**
+   * Adds a job; resolves with its id once it is durable. Adds made in the same turn share one transaction.
+   *
+   * @throws {QuaysideError} `unknown_job`, `invalid_payload` (`details.issues` or `details.path` says where),
+   * `payload_too_large`, `invalid_option`, or what the driver met: `storage_full`, `storage_unavailable`, `network` …
+   */
+  addJob<Name extends JobName<Jobs>>(
+    name: Name,
+    payload: PayloadOf<Jobs, Name>,
+    options?: JobOptions,
+  ): Promise<string> {
+    const { context, submitter } = this.#parts;
+    // Not an asynchronous function: that would make another promise per add, and three more turns.
+    try {
+      context.registry.check(name);
+      return submitter.addOne({ queue: this.name, name, payload, options });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Adds many jobs in one transaction, all or none; ids in the same order. Those that their definition runs here
+   * (`shouldQueue`) run after that, one by one. All of them run; then the first error of those that failed is thrown.
+   */
+  async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly string[]> {
+    const { context, submitter } = this.#parts;
+    const drafts = eachJob(jobs, ({ name, payload, ...options }) => {
+      context.registry.check(name);
+      return { queue: this.name, name, payload, options };
+    });
+    return submitter.add(drafts);
+  }
+
+  /**
+   * Registers a handler for `"job:NAME"`. Several for one name run in order, the first that throws fails the attempt, the
+   * result is the first one's. Returns the function that removes it.
+   */
+  on<Name extends JobName<Jobs>>(
+    event: `job:${Name}`,
+    handler: Handler<HandledPayloadOf<Jobs, Name>, Ctx>,
+  ): () => void {
+    if (typeof event !== "string" || !event.startsWith("job:")) throw refused("event", "must be job:NAME", event);
+    callable(handler, "handler");
+    const off = this.#parts.context.registry.addHandler(event.slice(4), handler as Handler, this.name);
+    for (const worker of this.#workers) worker.wake();
+    return off;
+  }
+
+  /** Returns the job; undefined when there is none, or it has ended and was not kept. */
+  async get<Name extends JobName<Jobs>>(id: string): Promise<JobRecord<PayloadOf<Jobs, Name>> | undefined> {
+    const job = await this.driver.get(this.name, checkId(id));
+    return job && (this.#parts.context.runner.readable(job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
+  }
+
+  counts(): Promise<JobCounts> {
+    return this.driver.counts(this.name);
+  }
+
+  /** Ends a waiting job as `cancelled`; asks a running one to stop. `affected: 0` when it had ended already. */
+  cancel(id: string): Promise<CommandReply> {
+    return command(this, { type: "cancel", id });
+  }
+
+  /** Deletes a job in any state; a running one is asked to stop and then leaves no trace. */
+  remove(id: string): Promise<CommandReply> {
+    return command(this, { type: "remove", id });
+  }
+
+  /** Stops all claims of jobs of this queue until `resume`; running jobs go on. */
+  async pause(): Promise<void> {
+    await command(this, { type: "pause" });
+  }
+
+  async resume(): Promise<void> {
+    await command(this, { type: "resume" });
+  }
+
+  /** Where it is worked, for those who ask its store whether there is work left. */
+  get places(): readonly WorkPlace[] {
+    return [{ driver: this.driver, queues: [this.name] }];
+  }
+}
+
+/** A queue of any job map, in either preset. */
+export type SomeQueue = Pick<KernelQueue, "name" | "driver">;
+
+function kernelParts<Jobs extends JobMap, Ctx extends object>(
+  driver: Driver,
+  options: KernelQueueOptions<Jobs, Ctx>,
+): QueueParts {
+  const { plugins = [], jobs = {} } = fields(options, "options");
+  for (const [name, definition] of Object.entries(jobs as Record<string, JobDefinition>))
+    if (definition?.shouldQueue)
+      throw refused(
+        `${name}.shouldQueue`,
+        "needs the Queue of @quayside/core, which can run jobs itself",
+        "a function",
+      );
+  const parsers = Object.assign({}, KERNEL_OPTIONS, ...plugins.map((plugin) => plugin.options));
+  const context = makeQueueContext(options, { parsers });
+  return { context, submitter: new JobSubmitter(context, driver) };
+}
+
+/** A command without the queue that it is for. */
+type CommandOfQueue<C extends Command = Command> = C extends Command ? Omit<C, "queue"> : never;
+
+/** Sends one operator's action to the driver of a queue. */
+export async function command({ driver, name }: SomeQueue, action: CommandOfQueue): Promise<CommandReply> {
+  if ("id" in action) checkId(action.id);
+  return driver.command({ ...action, queue: name } as Command);
+}
+
+/** Returns `id`, or refuses it when it is no string. */
+export function checkId(id: string): string {
+  if (typeof id !== "string") throw refused("id", "must be a string", id);
+  return id;
+}

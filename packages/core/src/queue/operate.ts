@@ -1,0 +1,153 @@
+import type { CommandReply, JobFilter, JobPage, ListQuery } from "../engine/verbs.ts";
+import { type Duration, toMs } from "../job/duration.ts";
+import { QuaysideError, refused } from "../job/errors.ts";
+import { checkName } from "../job/job-keys.ts";
+import { checkPriority, checkTags, resolveKeep } from "../job/job-options.ts";
+import type { JobState, Keep } from "../job/job-record.ts";
+import { LIMITS } from "../job/limits.ts";
+import type { NewJob } from "../job/new-job.ts";
+import { fields, integer, oneOf, positiveMs } from "../job/option-checks.ts";
+import { STATES } from "../job/transitions.ts";
+import { prepare } from "./job-submitter.ts";
+import { checkId, command, type SomeQueue } from "./kernel-queue.ts";
+import { partsOf } from "./queue-context.ts";
+
+/** Which jobs; all conditions hold together. */
+export interface FilterOption {
+  readonly name?: string | undefined;
+  /** Jobs that bear all of these. */
+  readonly tags?: readonly string[] | undefined;
+  /** Ended longer ago than this; of jobs that have not ended: added longer ago. */
+  readonly olderThan?: Duration | undefined;
+}
+
+/** Which jobs `queue.clear` removes. */
+export interface ClearOption extends FilterOption {
+  readonly state?: JobState | undefined;
+}
+
+/** Which jobs `queue.retryAll` retries. */
+export interface RetryAllOption extends FilterOption {
+  /** Default `failed`. */
+  readonly state?: "failed" | "cancelled" | undefined;
+}
+
+/** Settings of a queue, kept in its store for all of its workers. `null` lifts a limit. */
+export interface ConfigureOption {
+  readonly keep?: Partial<Keep> | undefined;
+  /** At most `max` jobs begin in any `per`. */
+  readonly rateLimit?: { readonly max: number; readonly per: Duration } | null | undefined;
+  /** At most so many jobs at once. */
+  readonly maxActive?: number | null | undefined;
+}
+
+/** A change of a job that waits. */
+export interface JobChange<Payload = unknown> {
+  readonly payload?: Payload;
+  readonly priority?: number;
+  /** From now. */
+  readonly delay?: Duration;
+}
+
+/**
+ * Returns a page of jobs, 100 unless `limit` says otherwise; pass its `cursor` for the next one. Each page shows its own
+ * moment: a job that changes its state between two pages, one that a worker claims above all, may be on neither or on both.
+ */
+export async function list(queue: SomeQueue, query: Omit<ListQuery, "queue"> = {}): Promise<JobPage> {
+  const { tags } = fields(query, "query", ["state", "tags", "limit", "cursor", "positions"]);
+  if (tags !== undefined) checkTags(tags);
+  const page = await queue.driver.list({ ...query, queue: queue.name });
+  const { runner } = partsOf(queue).context;
+  return { ...page, jobs: await Promise.all(page.jobs.map((job) => runner.readable(job))) };
+}
+
+/** Puts a failed or cancelled job back in line, with fresh attempts. @throws {QuaysideError} `job_not_found`, `conflict`. */
+export const retry = (queue: SomeQueue, id: string): Promise<CommandReply> => command(queue, { type: "retry", id });
+
+/** Puts all failed (or all cancelled) jobs back in line, or those that the filter means. */
+export async function retryAll(queue: SomeQueue, filter: RetryAllOption = {}): Promise<CommandReply> {
+  const { state, ...rest } = fields(filter, "filter");
+  if (state !== undefined) oneOf(state, ["failed", "cancelled"], "state");
+  return command(queue, { type: "retryAll", ...(state && { state }), ...filterOf(rest) });
+}
+
+/** Makes a delayed job due now. @throws {QuaysideError} `job_not_found`, `conflict` when it runs or has ended. */
+export const promote = (queue: SomeQueue, id: string): Promise<CommandReply> => command(queue, { type: "promote", id });
+
+/**
+ * Changes a job that waits: its payload (checked as when adding), priority, or delay from now.
+ *
+ * @throws {QuaysideError} `job_not_found`; `conflict` when it runs or has ended; as `addJob` for the payload.
+ */
+export async function update(queue: SomeQueue, id: string, change: JobChange): Promise<CommandReply> {
+  checkId(id);
+  const { payload, priority, delay } = fields(change, "change", ["payload", "priority", "delay"]);
+  const next = payload === undefined ? undefined : await newPayload(queue, id, payload);
+  return command(queue, {
+    type: "update",
+    id,
+    ...next,
+    ...(priority !== undefined && { priority: checkPriority(priority) }),
+    ...(delay !== undefined && { delayMs: toMs(delay, "delay") }),
+  });
+}
+
+/** Removes all jobs, those of one state, or those that a filter means. Thousands go in several transactions. */
+export async function clear(queue: SomeQueue, which: JobState | ClearOption = {}): Promise<CommandReply> {
+  const { state, ...rest } = typeof which === "string" ? { state: which } : fields(which, "filter");
+  if (state !== undefined) oneOf(state, STATES, "state");
+  return command(queue, { type: "clear", ...(state && { state }), ...filterOf(rest) });
+}
+
+/**
+ * Changes the settings of the queue that its store keeps for all workers. The last call wins; a setting that is left out
+ * stays as it is.
+ *
+ * @example
+ * await configure(queue, { rateLimit: { max: 10, per: "1s" }, maxActive: 4, keep: { completed: 1_000 } });
+ */
+export async function configure(queue: SomeQueue, options: ConfigureOption): Promise<void> {
+  const { keep, rateLimit, maxActive } = fields(options, "options", ["keep", "rateLimit", "maxActive"]);
+  await command(queue, {
+    type: "configure",
+    ...(keep !== undefined && { keep: resolveKeep(keep) }),
+    ...(rateLimit !== undefined && { rateLimit: rateLimit === null ? null : resolveRateLimit(rateLimit) }),
+    ...(maxActive !== undefined && {
+      maxActive: maxActive === null ? null : integer(maxActive, 1, LIMITS.maxActive, "maxActive"),
+    }),
+  });
+}
+
+/** Returns a payload checked by the schema of the job's name, and encrypted if the stored one is. */
+async function newPayload(queue: SomeQueue, id: string, payload: unknown): Promise<Pick<NewJob, "payload" | "sealed">> {
+  const { driver, name } = queue;
+  const { context } = partsOf(queue);
+  const job = await driver.get(name, id);
+  if (!job) throw new QuaysideError("job_not_found", `There is no job ${id} in queue ${name}.`, { id });
+  const encrypted = job.sealed ?? (await context.runner.payload(job)) !== job.payload;
+  // With its dedupe key, as when it was added: a payload that may become another job's is not bound to its id.
+  const options = { id, encrypted, ...(job.dedupe && { dedupe: { key: job.dedupe.key } }) };
+  const next = await prepare(context, { queue: name, name: job.name, payload, options });
+  return { payload: next.payload, ...(next.sealed && { sealed: next.sealed }) };
+}
+
+/** @throws {QuaysideError} `invalid_option` for a field that is none, or tags that would mean every job. */
+function filterOf(filter: FilterOption): JobFilter {
+  const { name, tags, olderThan } = fields(filter, "filter", ["state", "name", "tags", "olderThan"]);
+  return {
+    ...(name !== undefined && { name: checkName(name, "name") }),
+    ...(tags !== undefined && { tags: checkFilterTags(tags) }),
+    ...(olderThan !== undefined && { olderThanMs: toMs(olderThan, "olderThan") }),
+  };
+}
+
+function checkFilterTags(tags: readonly string[]): readonly string[] {
+  if (checkTags(tags).length > 0) return tags;
+  throw refused("tags", "must name at least one tag (leave it out to mean all jobs)", "[]");
+}
+
+function resolveRateLimit(rateLimit: NonNullable<ConfigureOption["rateLimit"]>) {
+  const { max, per } = fields(rateLimit, "rateLimit", ["max", "per"], "rateLimit.");
+  const perMs = positiveMs(per, "rateLimit.per");
+  return { max: integer(max, 1, LIMITS.rateLimitMax, "rateLimit.max"), perMs };
+}

@@ -1,0 +1,77 @@
+import type { Schedule } from "../engine/verbs.ts";
+import { refused } from "../job/errors.ts";
+import { checkName } from "../job/job-keys.ts";
+import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import type { JobOptions } from "../job/job-options.ts";
+import { canonicalText, type Json, toJsonText } from "../job/json.ts";
+import { type RecurrenceOption, resolveRecurrence } from "../job/next-occurrence.ts";
+import { prepare } from "./job-submitter.ts";
+import { command, type KernelQueue, type SomeQueue } from "./kernel-queue.ts";
+import { partsOf } from "./queue-context.ts";
+
+/** Job options that a recurrence sets itself. */
+const SET_BY_RECURRENCE: ReadonlySet<string> = new Set(["id", "delay", "availableAt", "dedupe"]);
+
+/** Options of the jobs of a recurrence. */
+export type RecurringOptions = Omit<JobOptions, "id" | "delay" | "availableAt" | "dedupe">;
+
+/**
+ * Has a job recur, under a key: one occurrence at a time is pending, a missed stretch runs once. An app may repeat this at
+ * every start: the same schedule keeps its phase, its count and its pending occurrence; another payload or option changes
+ * the pending one in place; another interval or expression plans again.
+ *
+ * @example
+ * await schedule(queue, "nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna" }, "report", { kind: "daily" });
+ * await schedule(queue, "sync", { every: "5m", limit: 100 }, "sync", null, { maxAttempts: 1 });
+ */
+export async function schedule<Jobs extends JobMap, Name extends JobName<Jobs>>(
+  queue: Pick<KernelQueue<Jobs>, "name" | "driver" | "addJob">,
+  key: string,
+  recurrence: RecurrenceOption,
+  name: Name,
+  payload: PayloadOf<Jobs, Name>,
+  options?: RecurringOptions,
+): Promise<void> {
+  checkName(key, "schedule key");
+  const rule = resolveRecurrence(recurrence);
+  for (const option in options)
+    if (SET_BY_RECURRENCE.has(option))
+      throw refused(option, "is set by the recurrence", options[option as keyof RecurringOptions]);
+  const { context } = partsOf(queue);
+  context.registry.check(name);
+  const job = await prepare(context, { queue: queue.name, name, payload, options });
+  const before = job.sealed && (await sameSealed(queue, key, job.name, payload));
+  await command(queue, { type: "schedule", key, rule, job: before ? { ...job, ...before } : job });
+}
+
+/** Ends a recurrence and takes its pending occurrence away. False when there was none under this key. */
+export async function unschedule(queue: SomeQueue, key: string): Promise<boolean> {
+  return (await command(queue, { type: "unschedule", key })).affected > 0;
+}
+
+/** Returns the recurrences, their payloads decrypted as far as there is a key. */
+export async function schedules(queue: SomeQueue): Promise<readonly Schedule[]> {
+  const all = await queue.driver.schedules(queue.name);
+  return Promise.all(all.map(async (one) => ({ ...one, payload: await payloadOf(queue, one) })));
+}
+
+/** Returns the stored envelope of a schedule that has this payload: encrypted again it would look like another. */
+async function sameSealed(
+  queue: SomeQueue,
+  key: string,
+  name: string,
+  payload: unknown,
+): Promise<{ payload: string } | undefined> {
+  const all = await queue.driver.schedules(queue.name);
+  const before = all.find((one) => one.key === key && one.name === name);
+  // A payload that was stored in the clear is encrypted now.
+  if (!before?.sealed) return undefined;
+  const open = await payloadOf(queue, before);
+  const same = canonicalText(toJsonText(open, "payload")) === canonicalText(toJsonText(payload, "payload"));
+  return same ? { payload: JSON.stringify(before.payload) } : undefined;
+}
+
+function payloadOf(queue: SomeQueue, one: Schedule): Promise<Json> {
+  const { runner } = partsOf(queue).context;
+  return runner.payload({ ...one, id: "" }).catch(() => one.payload) as Promise<Json>;
+}
