@@ -1,13 +1,15 @@
 import type { ChildFailure } from "@quayside/core";
-import type { NewJob } from "@quayside/core/engine";
+import type { FlowPart, NewJob } from "@quayside/core/engine";
 
-export const parent = (ref: string, job: Partial<NewJob> = {}) => ({
+type FlowJob = Partial<NewJob> & { readonly name: string; readonly flow: FlowPart };
+
+export const parent = (ref: string, job: Partial<NewJob> = {}): FlowJob => ({
   name: "parent",
   ...job,
   flow: { ref, ...job.flow },
 });
 
-export const child = (parentRef: string, job: Partial<NewJob> = {}) => ({
+export const child = (parentRef: string, job: Partial<NewJob> = {}): FlowJob => ({
   name: "child",
   ...job,
   flow: { parentRef, ...job.flow },
