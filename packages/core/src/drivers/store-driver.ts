@@ -30,6 +30,7 @@ import { lent } from "../job/report-error.ts";
 import { LivenessMonitor } from "./liveness-monitor.ts";
 import { PeerWatcher } from "./peer-watcher.ts";
 
+/** Options of a `StoreDriver`: plugins, clock, and how workers are watched. */
 export interface StoreDriverOptions {
   /** The capabilities beyond the kernel, in the order in which their hooks run: `everything()`. */
   readonly plugins: readonly Plugin[];

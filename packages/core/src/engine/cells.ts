@@ -12,6 +12,7 @@ export interface CellKind<V> {
   readonly holds?: V;
 }
 
+/** Defines a kind of value that a plugin stores, within a scope such as a queue. */
 export const kind = <V>(name: string, ...scope: readonly string[]): CellKind<V> => ({
   text: [name, ...scope.map(escapePart)].join("/"),
 });
@@ -24,11 +25,13 @@ export function* getCells<V>(of: CellKind<V>, names: readonly string[]): Program
   return cells.map((cell) => cell?.value as V | undefined);
 }
 
+/** Reads one value of a kind by its name. */
 export function* getCell<V>(of: CellKind<V>, name: string): Program<V | undefined> {
   const [value] = yield* getCells(of, [name]);
   return value;
 }
 
+/** Writes values of a kind by their names. */
 export function* putCells<V>(of: CellKind<V>, values: Iterable<readonly [name: string, value: V]>): Program<void> {
   yield* put(
     "cells",
@@ -36,6 +39,7 @@ export function* putCells<V>(of: CellKind<V>, values: Iterable<readonly [name: s
   );
 }
 
+/** Deletes values of a kind by their names. */
 export function* removeCells<V>(of: CellKind<V>, names: readonly string[]): Program<void> {
   yield* remove(
     "cells",

@@ -101,6 +101,7 @@ export interface Connectivity {
   readonly probe?: (() => Promise<boolean>) | undefined;
 }
 
+/** A worker that is registered as alive, until it leaves. */
 export interface Registration {
   readonly liveness: Liveness;
   /** Gives the lock back. */

@@ -63,6 +63,7 @@ export function* countRunning(tx: Transaction, queue: string): Program<number> {
   return running;
 }
 
+/** Returns the range of all blocked jobs of a queue. */
 export const blockedLanes = (queue: string): Range => ({
   from: ["blocked", `${escapePart(queue)}/`],
   to: ["blocked", `${escapePart(queue)}0`],

@@ -10,11 +10,13 @@ export function* get<C extends Collection>(
   return (yield { op: "get", collection, keys }) as readonly (Records[C] | undefined)[];
 }
 
+/** A range of keys, from `from` up to and without `to`. */
 export interface Range {
   readonly from: Key;
   readonly to: Key;
 }
 
+/** Reads at most `limit` records of a range, in the order of their keys. */
 export function* scan<C extends Collection>(
   collection: C,
   range: Range,
@@ -31,6 +33,7 @@ export function* scan<C extends Collection>(
   }) as readonly Records[C][];
 }
 
+/** Reads the keys of at most `limit` records of a range, in order. */
 export function* scanKeys<C extends Collection>(
   collection: C,
   range: Range,
@@ -40,6 +43,7 @@ export function* scanKeys<C extends Collection>(
   return (yield { op: "scan", collection, ...range, limit, keysOnly: true }) as readonly Records[C]["key"][];
 }
 
+/** Inserts records, or overwrites those with the same keys. */
 export function* put<C extends Collection>(
   collection: C,
   records: readonly Records[C][],
@@ -49,10 +53,12 @@ export function* put<C extends Collection>(
   if (records.length > 0) yield { op: "put", collection, records, deferrable } as never;
 }
 
+/** Deletes records by their keys. */
 export function* remove<C extends Collection>(collection: C, keys: readonly Records[C]["key"][]): Program<void> {
   if (keys.length > 0) yield { op: "delete", collection, keys };
 }
 
+/** Deletes all records in a range of keys. */
 export function* removeRange(collection: Collection, range: Range): Program<void> {
   yield { op: "deleteRange", collection, ...range };
 }

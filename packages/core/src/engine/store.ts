@@ -99,6 +99,7 @@ export interface LeaseRecord {
   readonly held: readonly Held[];
 }
 
+/** How the death of a worker is detected: see `LeaseRecord.liveness`. */
 export type Liveness = "lock" | "process" | "time";
 
 /** Where a job is whose id does not spell its key. */
@@ -107,6 +108,7 @@ export interface IdRecord {
   readonly at: JobKey;
 }
 
+/** The record of a dedupe key that is taken: its holder, and for how long. */
 export interface DedupeRecord {
   readonly key: readonly [queue: string, dedupeKey: string];
   readonly holder: string;
@@ -160,8 +162,10 @@ export interface Records {
   tallies: TallyRecord;
 }
 
+/** The name of a collection of a store. */
 export type Collection = keyof Records;
 
+/** All collections, in the order in which a store creates them. */
 export const COLLECTION_NAMES: readonly Collection[] = ["jobs", "leases", "ids", "dedupe", "cells", "tallies"];
 
 /** `key`: the parts of the key, in order, with their types. `derived`: may be kept in memory by a sole owner. */
@@ -200,6 +204,7 @@ export const COLLECTIONS: {
   tallies: { key: [{ name: "queue", type: "text" }], derived: true },
 };
 
+/** One part of a key: its name, for a column of a table, and its type. */
 export interface KeyPart {
   readonly name: string;
   readonly type: "text" | "integer";

@@ -28,12 +28,14 @@ export interface NumberedRequest {
   readonly subject?: string;
 }
 
+/** The receipt of one added job. */
 export interface EnqueueReceipt {
   readonly id: string;
   /** True when a job with this id or dedupe key stood already and nothing was written. */
   readonly deduplicated: boolean;
 }
 
+/** One exchange of a worker: settles attempts, renews its lease and claims jobs, in one transaction. */
 export interface ExchangeRequest {
   /** Random per start of the worker. */
   readonly worker: string;
@@ -93,6 +95,7 @@ export type Settlement = { readonly token: string } & (
   | { readonly outcome: "cancelled" }
 );
 
+/** The reply to an exchange: the claimed jobs, and the state of the jobs that the worker runs. */
 export interface ExchangeReply {
   readonly exchange: number;
   readonly jobs: readonly ClaimedJob[];
@@ -141,6 +144,7 @@ export interface ChildrenPage {
   readonly moreChildren?: string;
 }
 
+/** A query for one page of the jobs of a queue. */
 export interface ListQuery {
   readonly queue: string;
   readonly state?: JobState;
@@ -250,6 +254,7 @@ export interface Schedule {
   readonly count: number;
 }
 
+/** The reply to a command: how many jobs it changed, and the state of a single one. */
 export interface CommandReply {
   /** How many jobs it changed (or asked to stop); 0 also when there was no such job. */
   readonly affected: number;

@@ -48,4 +48,5 @@ function makeScope(): Scope {
   };
 }
 
+/** The attempt whose handler is running in the current call. */
 export const handlerScope: Scope = makeScope();

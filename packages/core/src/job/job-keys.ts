@@ -39,7 +39,9 @@ function remembered(of: (name: string) => string): (name: string) => string {
   };
 }
 
+/** Returns the lane of the waiting jobs of a queue. */
 export const readyLane = remembered(escapePart);
+/** Returns the lane of jobs that are blocked for one reason and value, such as one group. */
 export const blockedLane = (queue: string, reason: BlockReason, value: string): string =>
   `${escapePart(queue)}/${reason}/${escapePart(value)}`;
 export const finishedLane = (queue: string, state: EndState): string => `${escapePart(queue)}/${state}`;
@@ -142,6 +144,7 @@ function digest(text: string, seed: number): string {
   return ((b & 0x3ffff) * 2 ** 32 + (a >>> 0)).toString(36).padStart(10, "0");
 }
 
+/** Returns true for two equal keys. */
 export const sameKey = (a: JobKey, b: JobKey): boolean => a.every((part, index) => part === b[index]);
 
 /** One string a key, for sets and maps in memory. */

@@ -27,6 +27,7 @@ export interface Keep {
  */
 export type DedupeMode = "drop" | "replace" | "debounce" | "throttle";
 
+/** The dedupe option of a job, as it is stored: durations in ms. */
 export interface Dedupe {
   readonly key: string;
   readonly mode: DedupeMode;

@@ -2,6 +2,7 @@
 import { type Duration, toMs } from "./duration.ts";
 import { refused } from "./errors.ts";
 
+/** Returns an integer from `least` to `most`, or refuses the option with `invalid_option`. */
 export function integer(value: number, least: number, most: number, option: string): number {
   if (!Number.isInteger(value) || value < least || value > most)
     throw refused(option, `must be an integer from ${least} to ${most}`, value);

@@ -77,6 +77,7 @@ export const dedupe: Plugin = {
   },
 };
 
+/** Returns the key of a dedupe record. */
 export const dedupeKey = (queue: string, key: string): readonly [string, string] => [escapePart(queue), key];
 
 /**

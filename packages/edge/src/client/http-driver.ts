@@ -48,6 +48,7 @@ import {
 import { sendSafely } from "./send-safely.ts";
 import { SplitExchange } from "./split-exchange.ts";
 
+/** Options of `httpDriver`: where the API is, and how requests to it are made. */
 export interface HttpDriverOptions {
   /** Where the queue API is mounted, e.g. `/api/queues` in a page or `https://app.example/api/queues`. */
   readonly url: string;

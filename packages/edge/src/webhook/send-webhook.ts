@@ -5,6 +5,7 @@ import { keepResult, resultOf, WebhookError } from "./receiver-answer.ts";
 import { type AllowedUrls, receiverUrl } from "./receiver-url.ts";
 import { signersOf } from "./secrets.ts";
 
+/** Options of `webhook`: the receiver, its secrets, and bounds of its answer. */
 export interface WebhookOptions<Env = unknown> {
   /** Where to, by https. A function gets the Worker's `env` and the job. */
   readonly url: string | ((env: Env, job: JobRecord) => string);

@@ -12,6 +12,7 @@ import { type Webhook, WebhookVerificationError } from "standardwebhooks";
 import { readBytes, textOf } from "./read-bytes.ts";
 import { signersOf } from "./secrets.ts";
 
+/** Options of `verifyWebhook`: the job map, and bounds of the body. */
 export interface VerifyOptions<Jobs extends JobMap> {
   /** The job map from `defineJobs`: payloads are checked against its schemas, and `data` is what they make of them. */
   readonly jobs?: Jobs;
