@@ -607,8 +607,8 @@ describe("listeners of an outbox", () => {
     }
     await vi.waitFor(() => expect(server.received.length).toBeGreaterThan(3));
     expect(shown.mock.calls.map(([text]) => text)).toEqual([
-      'An outbox says "error", and no listener hears it:',
-      'An outbox says "paused", and no listener hears it:',
+      'An outbox emitted "error", which has no listener:',
+      'An outbox emitted "paused", which has no listener:',
     ]);
   });
 });

@@ -11,9 +11,8 @@ export interface ConnectivityOptions {
 }
 
 /**
- * The network as a browser knows it: `navigator.onLine` and its events. They are hints (a LAN without internet is "online"),
- * so nothing is held back because of them; a `probe` knows better. `indexedDbDriver` brings it along; with another driver
- * give it to the worker.
+ * Reports the network by `navigator.onLine` and its events. They are hints (a LAN without internet is "online"), so
+ * they hold no job back; a `probe` is exact. `indexedDbDriver` includes it; with another driver pass it to the worker.
  *
  * @example
  * const queue = new Queue<Jobs>("mail", httpDriver({ url, token }));

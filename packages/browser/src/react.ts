@@ -7,8 +7,8 @@ import { type LivePage, type LiveQuery, liveCounts, liveJobs } from "./live/live
 const countsOf = new WeakMap<object, Live<JobCounts>>();
 
 /**
- * A page of a queue's jobs that keeps up with them, in whatever tab or worker they change: see `liveJobs`. The query may
- * be written in place: only another query, not another object, begins anew.
+ * Returns a page of a queue's jobs, read again after changes in any tab or worker: see `liveJobs`. The query may be an
+ * inline object: reading starts again only when its content changes.
  *
  * On a server, and until the first read is done, `status` is `loading`.
  *

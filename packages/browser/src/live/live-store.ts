@@ -9,20 +9,23 @@ export type LiveState<T> =
   | { readonly status: "failed"; readonly value?: T; readonly error: unknown };
 
 /**
- * A value that follows a queue, in whatever tab or worker that changes. It reads only while somebody is subscribed.
+ * A value that is read again after changes to a queue, whichever tab or worker made them. It is read only while it has
+ * a subscriber.
  *
  * It is a readable store by the contract of Svelte (`$counts` works), and its `subscribe` and `getSnapshot` are what
  * React's `useSyncExternalStore` takes.
  */
 export interface Live<T> {
   /**
-   * Calls back with the state at once, and again whenever it changed. Returns the function that stops it; after the last
-   * one nothing is read, listened to or timed any more.
+   * Calls back with the state at once and after each change of it. Returns a function that ends the subscription.
+   * Without subscribers nothing is read, watched or timed.
    */
   readonly subscribe: (listener: (state: LiveState<T>) => void) => () => void;
-  /** The state: the same object until something in it changed, and parts of it that did not change stay the same. */
+  /**
+   * Returns the state: the same object until something in it changes. Parts that did not change keep their identity.
+   */
   readonly getSnapshot: () => LiveState<T>;
-  /** Reads again, as after a change: for a button beside an error. Does nothing while nobody is subscribed. */
+  /** Reads again, as after a change: for a button beside an error. Does nothing without a subscriber. */
   readonly refresh: () => void;
 }
 
@@ -37,14 +40,17 @@ export interface LiveSource<T> {
   read(): Promise<T>;
   /** Calls back when what `read` answers may have changed. */
   watch(listener: () => void): () => void;
-  /** The instant at which `value` becomes another without anybody's doing. */
+  /** The instant at which `value` changes by time alone. */
   changesAt(value: T): number | undefined | Promise<number | undefined>;
 }
 
-/** Least time between the end of a read and the next: a worker at full speed makes hundreds of changes a second. */
+/**
+ * Least time between the end of a read and the next, in ms: a worker at full speed makes hundreds of changes per
+ * second.
+ */
 const REST_MS = 50;
 
-/** Least time until a change of its own is looked for, where the clock of the storage is behind this one. */
+/** Least time, in ms, before a read for a change by time: the clock of the storage may be behind this one. */
 const LEAST_WAIT_MS = 250;
 
 const LOADING = { status: "loading" } as const;
@@ -52,7 +58,7 @@ const LOADING = { status: "loading" } as const;
 /** Before the first read, and on a server, which reads nothing. */
 export const loading = (): LiveState<never> => LOADING;
 
-/** Reads from its source, one read at a time: what changes meanwhile, however often, makes one more. */
+/** Reads from its source, one read at a time. Any number of changes during a read cause one more. */
 export class LiveStore<T> implements Live<T> {
   readonly #source: LiveSource<T>;
   readonly #clock: Clock;
@@ -179,7 +185,7 @@ export class LiveStore<T> implements Live<T> {
   }
 }
 
-/** A page that was frozen, or kept for the way back, has heard of nothing meanwhile. */
+/** Calls back when a page was frozen or in the back/forward cache: it received no change meanwhile. */
 function onReturn(listener: () => void): () => void {
   if (typeof document === "undefined") return () => {};
   const look = () => {

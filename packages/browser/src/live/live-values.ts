@@ -2,7 +2,7 @@ import type { JobCounts, JobMap, JobName, JobRecord, PayloadOf, Queue } from "@q
 import type { ListQuery } from "@quayside/core/engine";
 import { type Live, type LiveOptions, LiveStore } from "./live-store.ts";
 
-/** A job of a job map: its `name` tells the type of its `payload`. */
+/** A job of a job map: its `name` selects the type of its `payload`. */
 export type JobOf<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: JobRecord<PayloadOf<Jobs, Name>> & { readonly name: Name };
 }[JobName<Jobs>];
@@ -19,7 +19,7 @@ export interface LivePage<Jobs extends JobMap> {
 /** Which jobs: those of one state, those that bear tags; at most `limit`, 100 by default. */
 export type LiveQuery = Omit<ListQuery, "queue">;
 
-/** How many delayed jobs are looked at for the one that is due first: they lie by priority, then by time. */
+/** Number of delayed jobs that are read to find the one due first: their order is by priority, then by time. */
 const DELAYED_LOOKED_AT = 10;
 
 /**

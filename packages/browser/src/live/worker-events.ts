@@ -72,7 +72,7 @@ export function broadcastEvents(worker: Pick<Drainable, "on">, name: string): ()
  * The events of all workers that broadcast under this name, wherever they run. An `error` in them is a `QuaysideError`
  * with the code and the message of the one that was thrown; a `result` is what is stored with the job.
  *
- * Best effort: who opens a page late has missed what was told before. What stands is in the store: `liveJobs`.
+ * Best effort: a page receives only the events after it has opened. The present state is in the store: see `liveJobs`.
  *
  * @param name as given to the driver.
  * @example
@@ -121,7 +121,7 @@ function listen(name: string, listeners: ReadonlySet<(message: Message) => void>
 
 const channelOf = (name: string): string => `${databaseName(name)}:events`;
 
-/** What is stored of a result is its JSON; what is stored of an error goes by `toStoredError`. */
+/** Makes an event plain data: its result as JSON, its error by `toStoredError`. */
 function toPlain(event: object): object {
   const { error, result, ...rest } = event as { readonly error?: unknown; readonly result?: unknown };
   return {

@@ -1,11 +1,13 @@
 import type { ClaimedJob } from "@quayside/core/engine";
 
-/** Of the API's 1 MiB, with room for what differs between a job here and in a request. */
+/**
+ * Limit of a batch in bytes: the API's 1 MiB less room for the difference between a stored job and one in a request.
+ */
 const BYTES = 900_000;
-/** What a job's name, id and the like add at most to what is measured, in bytes. */
+/** Most bytes per job beside its payload, id and name. */
 const OVERHEAD = 200;
 
-/** The first jobs of a claim that fit into one request; at least one. The same ones whenever the claim is repeated. */
+/** Returns the first jobs of a claim that fit into one request, at least one. A repeated claim gives the same jobs. */
 export function prefixWithin(claimed: readonly ClaimedJob[], limit = BYTES): readonly ClaimedJob[] {
   const encoder = new TextEncoder();
   let bytes = 0;

@@ -2,12 +2,14 @@ import { type Json, QuaysideError, type StoredError } from "@quayside/core";
 import { type EnqueueReceipt, type NewJob, toStoredError } from "@quayside/core/engine";
 
 /**
- * What an error of the remote means for a batch:
- * - `again`: nobody knows whether it arrived; the same batch is to be sent again, not before `retryAfterMs`.
- * - `auth`: nobody is signed in, as far as the remote or something before it can tell, or not the one for whom the batch
- *   was first sent: the batch waits for that. `subject`: the label of the one who is signed in, where the remote tells it.
- * - `refused`: nothing was stored, and it never will be, because of the jobs named (positions in the batch), or of some.
- * - `barred`: whatever it holds, this sender may not.
+ * The meaning of a remote's error for a batch:
+ * - `again`: the batch may have arrived. It is sent again unchanged, not before `retryAfterMs`.
+ * - `auth`: the remote, or a proxy before it, accepts no token of this page, or the token has another subject than the
+ *   one for whom the batch was first sent. The batch waits. `subject`: the label of the token's subject, where the
+ *   remote answers it.
+ * - `refused`: nothing was stored and never will be, because of the jobs at the positions `jobs`; empty: of unnamed
+ *   ones.
+ * - `barred`: this sender may not add jobs, whatever the batch contains.
  * - `conflict`: its number was used for other jobs.
  */
 export type RemoteErrorClass =
@@ -27,7 +29,7 @@ const REFUSALS: ReadonlySet<unknown> = new Set([
   "bad_request",
 ]);
 
-/** The token is refused as such, or is not that of whom the batch belongs to (R37). */
+/** Codes that refuse the token, or its subject for this batch (R37). */
 const UNSIGNED: ReadonlySet<unknown> = new Set(["unauthorized", "wrong_subject"]);
 
 /** The form of a label from an answer: it is stored, and sent in a header later. */
@@ -40,7 +42,10 @@ interface FieldError {
 
 const AT = /^\[(\d+)\]\.?/;
 
-/** Only the API's own word is final (R30). What is `bare` was said by something on the way, which may change its mind. */
+/**
+ * Classifies an error. Only the API's own problem details are final (R30); a `bare` status may come from a proxy and
+ * change.
+ */
 export function classifyRemoteError(error: unknown): RemoteErrorClass {
   const { code, details } = partsOf(error);
   const bare = details["bare"] === true;
@@ -50,7 +55,7 @@ export function classifyRemoteError(error: unknown): RemoteErrorClass {
     return { kind: "auth", ...(told && { subject }) };
   }
   if (!bare && (code === "mark_conflict" || code === "stale_exchange")) return { kind: "conflict" };
-  // A limit on the size of requests is the same tomorrow, whosever it is.
+  // A limit on the size of requests does not change with time, even that of a proxy.
   if (REFUSALS.has(code) && (!bare || code === "too_large")) {
     const named = fieldsOf(details).flatMap(({ path }) => AT.exec(path)?.[1] ?? []);
     if (code === "forbidden" && named.length === 0) return { kind: "barred" };
@@ -60,10 +65,12 @@ export function classifyRemoteError(error: unknown): RemoteErrorClass {
   return { kind: "again", retryAfterMs: typeof retryAfterMs === "number" ? retryAfterMs : 0 };
 }
 
-/** Most characters of what the server said that are kept with a refused job. */
+/** Most characters of the server's details that are stored with a refused job. */
 const DETAILS_LIMIT = 8_192;
 
-/** What is kept with a refused job: the server's words, its fields by their paths in this job. */
+/**
+ * Returns the error to store with a refused job: the server's message and its field errors, by their paths in this job.
+ */
 export function refusalOf(error: unknown, position: number | undefined, mayHaveArrived: boolean): StoredError {
   const { stack: _, details: __, ...stored } = toStoredError(error);
   const { errors: ___, ...details } = partsOf(error).details;
@@ -75,7 +82,7 @@ export function refusalOf(error: unknown, position: number | undefined, mayHaveA
   return { ...stored, details: said ?? jsonWithin({ status: details["status"], ...arrived }) ?? { ...arrived } };
 }
 
-/** As JSON; undefined when it is none, or too long to keep. */
+/** Returns the value as JSON; undefined when it is not JSON or too long to store. */
 function jsonWithin(value: object): Readonly<Record<string, Json>> | undefined {
   try {
     const text = JSON.stringify(value);
@@ -85,7 +92,9 @@ function jsonWithin(value: object): Readonly<Record<string, Json>> | undefined {
   }
 }
 
-/** By their shape: an error that came over RPC, or from another copy of core, is no instance of ours. */
+/**
+ * Reads code and details by their shape: an error from RPC or another copy of core is no instance of `QuaysideError`.
+ */
 export function partsOf(error: unknown): {
   readonly code: unknown;
   readonly details: Readonly<Record<string, unknown>>;

@@ -2,21 +2,21 @@ import { DEFAULTS, type JobRecord, type Keep } from "@quayside/core";
 import type { NewJob, StoredOptions } from "@quayside/core/engine";
 
 /**
- * A job as it lies in the outbox: a job of the local store whose payload is the job to come. What is the remote's
- * business (groups, dedupe, attempts, the delay) is sealed in, so that the local store does not act on it; what is of
- * use here (name, tags, priority, expiry) stands outside.
+ * The payload of a job in the outbox: it contains the job to send. Options for the remote (groups, dedupe, attempts,
+ * the delay) are inside, so that the local store does not apply them. Name, tags, priority and expiry are also options
+ * of the local job.
  */
 interface Sealed {
-  /** JSON text, to be handed on as it is. */
+  /** JSON text, sent as it is. */
   readonly payload: string;
   readonly options?: Omit<StoredOptions, "tags">;
   readonly delayMs?: number;
-  /** When the delay ends. */
+  /** Instant at which the delay ends. */
   readonly dueAt?: number;
   readonly expiresInMs?: number;
 }
 
-/** A delivered job leaves nothing; a refused one stays until somebody has seen to it. */
+/** Keeps nothing of a delivered job, and a refused one until the app retries or removes it. */
 const KEEP: Keep = { ...DEFAULTS.keep, completed: 0, failed: 1_000_000 };
 
 export function seal(job: NewJob, local: string, now: number): NewJob {
@@ -42,8 +42,8 @@ export function seal(job: NewJob, local: string, now: number): NewJob {
 const sealedIn = (record: JobRecord): Sealed => record.payload as Sealed;
 
 /**
- * The job to send, under the id it has here. Of its delay, and of its time to live, what is left now; after the clock was
- * set back no more than was asked.
+ * Returns the job to send, under its local id, with the rest of its delay and of its time to live. After the clock was
+ * set back they are no longer than when the job was added.
  */
 export function unseal(record: JobRecord, queue: string, now: number): NewJob {
   const { payload, options, delayMs = 0, dueAt = 0, expiresInMs = Number.POSITIVE_INFINITY } = sealedIn(record);
@@ -61,12 +61,12 @@ export function unseal(record: JobRecord, queue: string, now: number): NewJob {
   };
 }
 
-/** What makes a job the job that it is, whenever it is sent: without what time changes. */
+/** Returns the content of a job for the digest of its batch: all fields but those that change with time. */
 export function contentOf({ delayMs: _, expiresInMs: __, ...content }: NewJob): string {
   return JSON.stringify(content);
 }
 
-/** The payload of a sealed job with something changed. */
+/** Returns the envelope with a changed payload or delay. */
 export function reseal(
   record: JobRecord,
   {
@@ -96,8 +96,8 @@ export function reseal(
 export const isDelayed = (record: JobRecord, now: number): boolean => (sealedIn(record).dueAt ?? 0) > now;
 
 /**
- * The job as its owner knows it. One that is not delivered waits, `blockedBy: "outbox"`, whether it lies here or is on
- * its way: no attempt at it has begun.
+ * Returns the job as the app added it. An undelivered one is `waiting`, `blockedBy: "outbox"`, also while it is being
+ * sent: no attempt at it has begun.
  */
 export function shown(record: JobRecord, queue: string): JobRecord {
   const { payload, options = {}, dueAt } = sealedIn(record);

@@ -4,23 +4,26 @@ import { partsOf } from "./classify-remote-error.ts";
 
 /** The events of an outbox, emitted in the tab that forwards. */
 export interface OutboxEvents {
-  /** The remote has these jobs: its receipts, in the order of the ids. A receipt of another id: the job was a duplicate of that one. */
+  /**
+   * The remote has stored these jobs: `receipts` in the order of `ids`. A receipt of another id: the job was a
+   * duplicate of that one.
+   */
   readonly forwarded: {
     readonly queue: string;
     readonly ids: readonly string[];
     readonly receipts: readonly EnqueueReceipt[];
   };
-  /** The remote will not have this job: it stays in the outbox as `failed`, to be retried, removed, or shown. */
+  /** The remote refused this job: it stays in the outbox as `failed`, to be retried, removed, or shown. */
   readonly refused: { readonly queue: string; readonly id: string; readonly error: StoredError };
   /**
-   * It could not be forwarded now; it will be tried again after `retryInMs`, or sooner (`Infinity`: it will not). Without
-   * a `queue`, the local store does not answer, and nothing is known of any queue.
+   * A queue could not be forwarded; it is tried again after `retryInMs` or sooner (`Infinity`: never). Without a
+   * `queue`, the local store cannot be read.
    */
   readonly error: { readonly queue?: string; readonly error: unknown; readonly retryInMs: number };
   /**
-   * The queue is held, none of its jobs has failed. `auth`: there is no token, or the remote refuses it, or (`error.code`
-   * is `wrong_subject`) the next batch may have arrived for another subject, and waits for that one's token. It is tried again
-   * now and then, and at once by `forward()`: call that when somebody has signed in.
+   * The queue is held; none of its jobs has failed. `auth`: there is no token, or the remote refuses it, or
+   * (`error.code` is `wrong_subject`) the next batch may have arrived for another subject, and waits for that one's
+   * token. It is tried again at intervals, and at once by `forward()`: call that after a sign-in.
    */
   readonly paused: { readonly queue: string; readonly reason: "auth"; readonly error: unknown };
   /** A queue that was paused goes on. */
@@ -49,7 +52,7 @@ export class OutboxEmitter {
 
   emit<Name extends keyof OutboxEvents>(name: Name, event: OutboxEvents[Name]): void {
     const listeners = [...(this.#listeners.get(name) ?? [])];
-    if (listeners.length === 0) this.#unheard(name, event);
+    if (listeners.length === 0) this.#warn(name, event);
     for (const listener of listeners) {
       try {
         Promise.resolve((listener as (event: OutboxEvents[Name]) => unknown)(event)).catch(show);
@@ -60,13 +63,13 @@ export class OutboxEmitter {
   }
 
   /** Prints why jobs are not delivered when there is no listener: once per event and cause. */
-  #unheard(name: keyof OutboxEvents, event: OutboxEvents[keyof OutboxEvents]): void {
+  #warn(name: keyof OutboxEvents, event: OutboxEvents[keyof OutboxEvents]): void {
     if (name === "forwarded" || name === "resumed") return;
     const { error, ...rest } = event as { readonly error?: unknown };
     const cause = `${name} ${partsOf(error).code}`;
     if (this.#shown.has(cause)) return;
     this.#shown.add(cause);
-    console.warn(`An outbox says "${name}", and no listener hears it:`, rest, ...(error === undefined ? [] : [error]));
+    console.warn(`An outbox emitted "${name}", which has no listener:`, rest, ...(error === undefined ? [] : [error]));
   }
 }
 

@@ -1,4 +1,4 @@
-/** A starting value and an odd multiplier for each 32 bits, so that the four see different things in the same text. */
+/** A starting value and an odd multiplier for each 32 bits, so that the four hashes of one text differ. */
 const LANES = [
   [0x811c9dc5, 0x01000193],
   [0x9e3779b9, 0x85ebca6b],
@@ -7,8 +7,8 @@ const LANES = [
 ] as const;
 
 /**
- * 128 bits of some texts, in hex: tells whether two batches are the same. Nothing is kept secret by it, so it need not
- * withstand an attacker, and `crypto.subtle`, which is missing on plain HTTP, is not needed.
+ * Returns a hash of 128 bits in hex, by which two batches are compared. It protects no secret, so it need not withstand
+ * an attacker and does without `crypto.subtle`, which is absent on plain HTTP.
  */
 export function fingerprint(...texts: readonly string[]): string {
   // With their lengths, so that ["ab", "c"] is not ["a", "bc"].

@@ -1,21 +1,21 @@
 import { isServer } from "../tabs/page-lifecycle.ts";
 import { lockManager } from "../tabs/web-lock-liveness.ts";
 
-/** A place in the queue for the turn to forward. */
+/** A held or requested lock of the tab that forwards. */
 export interface ForwarderLock {
   readonly taken: boolean;
-  /** Takes it from a tab that has it and does not move: frozen, suspended. That one queues again when it wakes. */
+  /** Takes the lock from a tab that is frozen or suspended. That tab requests it again when it wakes. */
   steal(): void;
   leave(): void;
 }
 
 /**
- * Queues for the turn among the tabs of a site, by a Web Lock. It saves the work of doing everything in every tab, and
- * nothing depends on it: two tabs that both believe to have it send the same batches under the same numbers.
+ * Requests the Web Lock of the one tab of a site that forwards. The lock only saves work: two tabs that forward at once
+ * send the same batches under the same numbers.
  *
- * @param name Absent, as are Web Locks on plain HTTP: the turn is always here. With one, a server never has it: the jobs lie
- * in browsers.
- * @param hold Called whenever the turn comes; answers what to call when it goes.
+ * @param name Absent, or without Web Locks (plain HTTP): this tab always holds the lock. With a name, a server never
+ * gets it, because the jobs are in browsers.
+ * @param hold Called when the lock is granted. Returns a function that is called when the lock is lost.
  */
 export function requestForwarderLock(name: string | undefined, hold: () => () => void): ForwarderLock {
   const locks = lockManager();
@@ -37,7 +37,8 @@ export function requestForwarderLock(name: string | undefined, hold: () => () =>
       try {
         await locks.request(name, { signal: gone.signal }, begin);
       } catch (error) {
-        // Stolen: what it allowed is over, and the queue begins anew. Anything else means that there are no locks here.
+        // Stolen: this tab stops forwarding and requests the lock again. Any other error means that Web Locks do not
+        // work here.
         if (!release && !gone.signal.aborted) return void begin();
         release?.();
         if ((error as { name?: unknown } | undefined)?.name !== "AbortError") return;

@@ -1,27 +1,34 @@
 import { fingerprint } from "./fingerprint.ts";
 
-/** So that the longest local name stays within core's 256 characters. */
+/** Longest part of a local name, in characters: the whole name stays within the 256 of core. */
 const PART_LIMIT = 100;
 
+/** The record of one queue in the register. */
+export interface RegisterEntry {
+  readonly queue: string;
+  /** The sender under which the batches are numbered at the remote. */
+  readonly sender: string;
+  /** Label of the subject for which this batch and the ones after it are sent; absent until the remote answers one. */
+  readonly subject?: string;
+}
+
 /**
- * The local queues of one partition of an outbox: `outbox/PARTITION/QUEUE` holds the jobs on their way to QUEUE,
- * `…/cancels` what is still to be said to the remote about jobs that were in flight, and `outbox/PARTITION`, the
- * register, one job a queue with what its line has to remember. No worker of the app asks for queues of such names.
+ * Names of the local queues of one partition and remote. `outbox/PARTITION@REMOTE`, the register, has one job per queue,
+ * with its `RegisterEntry`. `outbox/PARTITION@REMOTE/QUEUE` has the jobs that are sent to QUEUE, and `…/cancels` the
+ * requests to cancel or remove jobs in flight. No worker of the app claims from queues of such names.
  *
- * Each remote has lanes of its own, under `outbox/PARTITION@REMOTE`, so that two outboxes over one database never send
- * each other's jobs. `outbox/PARTITION@` lists the remotes that there are jobs for.
+ * Each remote has local queues of its own, so that two outboxes on one database never send each other's jobs.
+ * `outbox/PARTITION@` lists the remotes that jobs wait for.
  */
 export class OutboxNames {
   readonly register: string;
-  /** Where the remotes of this partition are listed. */
+  /** The queue that lists the remotes of this partition. */
   readonly remotes: string;
   readonly #targets = new Map<string, string>();
 
-  /** @param remote Undefined: the lanes of earlier versions, which all remotes shared. */
-  constructor(partition: string, remote: string | undefined) {
-    const shared = `outbox/${part(partition)}`;
-    this.remotes = `${shared}@`;
-    this.register = remote === undefined ? shared : `${shared}@${remote === "" ? "unnamed" : fingerprint(remote)}`;
+  constructor(partition: string, remote: string) {
+    this.remotes = `outbox/${part(partition)}@`;
+    this.register = `${this.remotes}${remote === "" ? "unnamed" : fingerprint(remote)}`;
   }
 
   jobs(queue: string): string {
@@ -36,7 +43,7 @@ export class OutboxNames {
     return local;
   }
 
-  /** The worker key under which whoever has the turn forwards to this queue: the same in all tabs (R9). */
+  /** The worker key under which this queue is forwarded: the same in all tabs (R9). */
   worker(queue: string): string {
     return `outbox:${fingerprint(this.jobs(queue))}`;
   }
@@ -46,13 +53,13 @@ export class OutboxNames {
     return local === this.register || local.startsWith(`${this.register}/`);
   }
 
-  /** The queue that a local one stands for, if this object was ever asked about it. */
+  /** The queue whose jobs a local queue holds, if `jobs` or `cancels` of this object has made its name. */
   target(local: string): string | undefined {
     return this.#targets.get(local);
   }
 }
 
-/** Escaped, so that no two names make the same; `#` does not come out of the escaping. */
+/** Escapes a name, so that no two names give the same part; escaping never produces a `#`. */
 function part(name: string): string {
   const escaped = encodeURIComponent(name);
   return escaped.length <= PART_LIMIT ? escaped : `#${fingerprint(name)}`;

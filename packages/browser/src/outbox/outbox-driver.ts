@@ -32,21 +32,22 @@ import type { RemoteStatus } from "./status-channel.ts";
 
 /** Options of `outboxDriver`. */
 export interface OutboxDriverOptions {
-  /** Where jobs lie until the remote has them. An `IndexedDbDriver` is used with strict durability, whatever its own. */
+  /**
+   * Stores jobs until the remote has them. An `IndexedDbDriver` is used with strict durability, whatever its own
+   * setting.
+   */
   readonly local: Driver;
-  /** Where they go: an `httpDriver`, say. */
+  /** Receives the jobs: an `httpDriver`, for example. */
   readonly remote: Driver;
   /**
-   * Whose jobs these are: the signed-in user, say. Jobs of other partitions of the same local store are neither seen nor
-   * forwarded by this driver. Default: one for all.
+   * Name of the owner of the jobs, for example the signed-in user. This driver neither shows nor forwards jobs of other
+   * partitions of the local store. Default: `default`.
    */
   readonly partition?: string;
   /**
    * Name of the remote. Jobs added for one remote are never sent to another: they wait, and `elsewhere` reports them.
    * Default: the URL of an `httpDriver`, `""` for a driver without a `url`. Drivers without a `url` that share a local store
    * and a partition need a name each. When a URL changes, pass the old URL here to send the jobs that wait under it.
-   *
-   * Jobs of an earlier version, which had no names, go to the first outbox that opens on the database.
    */
   readonly remoteName?: string;
   /** For tests: a clock that is moved by hand. */
@@ -56,8 +57,8 @@ export interface OutboxDriverOptions {
 }
 
 /**
- * How things stand, for a page to show. `lastError` says why the last attempt to forward did not get through, in
- * whichever tab, and is absent since one did.
+ * The state of an outbox, for a page to show. `lastError` is the error of the last attempt to reach the remote, of any
+ * tab; absent after a successful one.
  */
 export interface OutboxState extends RemoteStatus {
   /** Jobs that the remote has not received yet. */
@@ -88,21 +89,22 @@ export function outboxDriver(options: OutboxDriverOptions): OutboxDriver {
 
 /**
  * - `enqueue` resolves when the jobs are on disk here. Flows are refused: their jobs must be added together, there.
- * - `get`, `list`, `counts` and commands on jobs ask the outbox for what is not delivered, the remote for the rest. An
- *   undelivered job is `waiting`, `blockedBy: "outbox"`; one that the remote refused is `failed`, with what it said.
- * - All else (`exchange`, `nextWake`, `schedules`, settings) is the remote's, so a `Worker` works the remote queue.
- *   Out of reach, these reject with `network`.
+ * - `get`, `list`, `counts` and commands on jobs use the outbox for undelivered jobs and the remote for all others. An
+ *   undelivered job is `waiting`, `blockedBy: "outbox"`; one that the remote refused is `failed`, with the remote's
+ *   error.
+ * - All else (`exchange`, `nextWake`, `schedules`, settings) is the remote's, so a `Worker` works the remote queue. Out
+ *   of reach, these reject with `network`.
  * - A cancel of a job that is being sent is asked for here and, after the answer, there.
  *
- * A batch whose answer was lost is sent again exactly as it was, and the remote knows it by its mark, for 90 days.
+ * A batch whose answer was lost is sent again unchanged. The remote recognises it by its number for 90 days.
  *
- * Only the API's own word fails a job: problem details that say what is wrong with it, or that this token may not add it
- * (403 `forbidden`), and a limit on the size (413). While nobody is signed in (401, a token function that answers
- * nothing), or something on the way refuses (403 from a firewall, a portal), the queue is held and nothing fails:
- * `state().paused` is `"auth"`, `paused` and `resumed` tell of it. So it is while the token is of another subject than the
- * one for whom a batch was sent whose answer was lost (`wrong_subject`): sent for both, it would be added twice. It is tried
- * again now and then, and at once by `forward()`. All else, whatever it says and however long it lasts, is tried again after 1 s, 2 s, 4 s … up to 5
- * minutes, or later if the server asks for it. `close` closes both drivers.
+ * A job fails only by the API's own problem details: an error in the job, a token that may not add it (403
+ * `forbidden`), or a limit on the size (413). While the user is signed out (401, a token function that returns
+ * nothing), or a firewall or portal answers 403, the queue is held and no job fails: `state().paused` is `"auth"`, with
+ * the events `paused` and `resumed`. The queue is also held while a batch whose answer was lost belongs to another
+ * subject than the token (`wrong_subject`): sent for both, it would be added twice. A held queue is tried again at
+ * intervals, and at once by `forward()`. Any other error is retried without end after 1 s, 2 s, 4 s … up to 5 minutes,
+ * or later if the server asks for it. `close` closes both drivers.
  */
 export class OutboxDriver implements Driver {
   readonly #local: Driver;
@@ -110,7 +112,7 @@ export class OutboxDriver implements Driver {
   readonly #remote: Driver;
   readonly #names: OutboxNames;
   readonly #events = new OutboxEmitter();
-  readonly #undelivered: OutboxStore;
+  readonly #store: OutboxStore;
   readonly #forwarder: Forwarder;
 
   constructor(options: OutboxDriverOptions) {
@@ -123,9 +125,9 @@ export class OutboxDriver implements Driver {
     this.#remote = remote;
     this.#names = new OutboxNames(partition, remoteName);
     const parts = { names: this.#names, local: this.#local, remote, clock, random, events: this.#events };
-    this.#undelivered = new OutboxStore({ ...parts, partition, remoteName });
+    this.#store = new OutboxStore({ ...parts, partition, remoteName });
     const lock = stored ? `${databaseName(local.name)}:${this.#names.register}` : undefined;
-    this.#forwarder = new Forwarder({ ...parts, undelivered: this.#undelivered, lock });
+    this.#forwarder = new Forwarder({ ...parts, store: this.#store, lock });
     if (stored) local.watchVersion((error) => this.#forwarder.outdate(error));
   }
 
@@ -134,25 +136,25 @@ export class OutboxDriver implements Driver {
     return this.#events.on(name, listener);
   }
 
-  /** How things stand now: ask again after an event, or when `watch` calls back. */
+  /** Returns the state. Call it again after an event, or when `watch` calls back. */
   async state(): Promise<OutboxState> {
-    const totals = await this.#undelivered.totals(await this.#undelivered.lanes());
-    const elsewhere = await this.#undelivered.elsewhere();
-    return { ...totals, ...this.#forwarder.reach, ...(elsewhere.length > 0 && { elsewhere }) };
+    const totals = await this.#store.totals();
+    const elsewhere = await this.#store.elsewhere();
+    return { ...totals, ...this.#forwarder.status, ...(elsewhere.length > 0 && { elsewhere }) };
   }
 
   /**
-   * Tries now what waits to be tried again: when somebody has signed in, for a button, or at a sign of the network that
-   * only the app knows. A server that has asked for more time (`Retry-After`) gets it all the same.
+   * Ends the pauses after failures: call it after a sign-in, for a button, or at an event of the network that only the
+   * app receives. A pause that the server asked for (`Retry-After`) is kept.
    */
   forward(): void {
-    this.#forwarder.hurry();
+    this.#forwarder.retryNow();
   }
 
   /**
-   * Removes all that this partition holds here for this remote, at sign-out: what was not delivered will not be, unless
-   * it was being sent at this moment. Other partitions stay, and what waits for other remotes. A job that is added
-   * meanwhile is either removed too, or in the outbox as any other: `state()` says which.
+   * Removes all jobs of this partition for this remote, for a sign-out. None of them is delivered, except those being
+   * sent at this moment. Jobs of other partitions and for other remotes stay. A job that is added meanwhile is removed
+   * too or stays in the outbox: `state()` shows which.
    */
   purge(): Promise<void> {
     return this.#forwarder.purge();
@@ -161,19 +163,19 @@ export class OutboxDriver implements Driver {
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
     if (jobs.length === 0) return [];
     jobs.forEach(checkJob);
-    const receipts = await this.#undelivered.add(jobs, request);
+    const receipts = await this.#store.add(jobs, request);
     this.#forwarder.added();
     return receipts;
   }
 
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
-    return (await this.#undelivered.get(queue, id)) ?? this.#remote.get(queue, id);
+    return (await this.#store.get(queue, id)) ?? this.#remote.get(queue, id);
   }
 
-  /** What is not delivered first, on pages of its own: they need no network. */
+  /** Lists undelivered jobs first, on pages of their own: these need no network. */
   async list({ cursor, ...query }: ListQuery): Promise<JobPage> {
     const { stage, at } = cursor === undefined ? { stage: 0 } : readCursor(cursor);
-    const here = stage === undefined ? undefined : await this.#undelivered.list({ ...query, ...at }, stage);
+    const here = stage === undefined ? undefined : await this.#store.list({ ...query, ...at }, stage);
     if (!here) {
       const page = await this.#remote.list({ ...query, ...(stage === undefined && at) });
       return page.cursor === undefined ? page : { ...page, cursor: writeCursor(undefined, page.cursor) };
@@ -182,7 +184,7 @@ export class OutboxDriver implements Driver {
   }
 
   async counts(queue: string): Promise<JobCounts> {
-    const [here, there] = await Promise.all([this.#undelivered.counts(queue), this.#remote.counts(queue)]);
+    const [here, there] = await Promise.all([this.#store.counts(queue), this.#remote.counts(queue)]);
     return {
       ...there,
       waiting: here.waiting + there.waiting,
@@ -192,9 +194,9 @@ export class OutboxDriver implements Driver {
   }
 
   async command(command: Command): Promise<CommandReply> {
-    if ("id" in command) return (await this.#undelivered.command(command)) ?? this.#remote.command(command);
+    if ("id" in command) return (await this.#store.command(command)) ?? this.#remote.command(command);
     if (command.type !== "clear" && command.type !== "retryAll") return this.#remote.command(command);
-    const here = await this.#undelivered.commandAll(command);
+    const here = await this.#store.commandAll(command);
     const { affected, ...rest } = await this.#remote.command(command);
     return { ...rest, affected: here + affected };
   }
@@ -219,7 +221,7 @@ export class OutboxDriver implements Driver {
     const unwatch = [
       this.#remote.watch(listener, closed),
       this.#local.watch(({ queue: local, kind }) => {
-        const queue = this.#undelivered.namesOf(local)?.target(local);
+        const queue = this.#names.target(local);
         if (queue !== undefined && kind !== "active") listener({ queue, kind });
       }),
     ];
@@ -245,7 +247,7 @@ function urlOf(remote: Driver): string {
   }
 }
 
-/** What the remote would refuse later, said now. */
+/** Refuses when adding what the remote would refuse later. */
 function checkJob({ queue, flow, dedupe, group }: NewJob): void {
   checkPathName(queue, "queue");
   if (dedupe) checkName(dedupe.key, "dedupe.key");

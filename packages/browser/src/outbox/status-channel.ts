@@ -1,25 +1,25 @@
 import type { StoredError } from "@quayside/core";
 import { onPageHidden, openChannel } from "../tabs/page-lifecycle.ts";
 
-/** What was last heard of the remote. */
+/** The result of the last attempt to reach the remote. */
 export interface RemoteStatus {
   readonly lastError?: StoredError;
-  /** Since when no attempt has got through, in ms since epoch. */
+  /** Instant since which no attempt has reached the remote, in ms since epoch. */
   readonly unreachableSince?: number;
   /** Why jobs are held. `auth`: the remote refuses the token, or there is none. */
   readonly paused?: "auth";
 }
 
-type Message = { readonly reach: RemoteStatus } | { readonly wake: true } | { readonly ask: true };
+type Message = { readonly status: RemoteStatus } | { readonly wake: true } | { readonly requestStatus: true };
 
 export interface StatusListener {
-  readonly reach: (reach: RemoteStatus) => void;
+  readonly status: (status: RemoteStatus) => void;
   readonly wake: () => void;
-  /** A tab that has just opened asks for the present state. */
-  readonly asked: () => void;
+  /** A tab that was just opened requests the present status. */
+  readonly statusRequested: () => void;
 }
 
-/** What the tabs of an outbox tell each other: the one that forwards, how it goes; the others, to try again now. */
+/** Messages between the tabs of an outbox: the forwarding tab posts its status, the others ask it to try again now. */
 export class StatusChannel {
   readonly #name: string | undefined;
   readonly #listener: StatusListener;
@@ -38,11 +38,11 @@ export class StatusChannel {
     );
   }
 
-  tell(message: Message): void {
+  post(message: Message): void {
     try {
       this.#channel?.postMessage(message);
     } catch {
-      // A page that is going away.
+      // The page is being closed.
     }
   }
 
@@ -54,14 +54,14 @@ export class StatusChannel {
   #open(): void {
     this.#channel = this.#name === undefined ? undefined : openChannel(this.#name);
     if (!this.#channel) return;
-    const { reach, wake, asked } = this.#listener;
+    const { status, wake, statusRequested } = this.#listener;
     this.#channel.onmessage = ({
       data,
-    }: MessageEvent<Partial<{ reach: RemoteStatus; wake: true; ask: true }> | null>) => {
+    }: MessageEvent<(Partial<Record<"wake" | "requestStatus", true>> & { status?: RemoteStatus }) | null>) => {
       if (data?.wake) wake();
-      else if (data?.ask) asked();
-      else if (data?.reach) reach(data.reach);
+      else if (data?.requestStatus) statusRequested();
+      else if (data?.status) status(data.status);
     };
-    this.tell({ ask: true });
+    this.post({ requestStatus: true });
   }
 }

@@ -1,7 +1,7 @@
-/** What hints that the remote may be in reach again, or that time has passed unnoticed. Hints wake; they never gate. */
+/** Events after which the remote may be in reach again, or after which time has passed in a suspended page. */
 const SIGNS = ["online", "pageshow", "focus"] as const;
 
-/** Calls back at every such hint. Returns the function that stops it. */
+/** Calls back at each of these events. Returns a function that stops it. */
 export function onWakeUp(wake: () => void): () => void {
   const scope = globalThis as Partial<Pick<Window, "addEventListener" | "removeEventListener">>;
   const seen = () => {

@@ -4,7 +4,7 @@ import { BackgroundDrain, type Drainable } from "./background-drain.ts";
 /** The tag where none is given. */
 export const SYNC_TAG = "quayside";
 
-/** What a page sends where there is no Background Sync: see `requestBackgroundSync`. */
+/** The message of a page to its service worker where there is no Background Sync: see `requestBackgroundSync`. */
 export interface DrainMessage {
   readonly quayside: "drain";
   readonly tag: string;

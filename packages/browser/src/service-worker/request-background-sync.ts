@@ -7,14 +7,14 @@ export interface RequestSyncOptions {
   readonly tag?: string | undefined;
   /** Asks for periodic syncs too, no more often than this. Browsers grant them to installed apps only. */
   readonly every?: Duration | undefined;
-  /** Default: the one that this page belongs to. */
+  /** Default: the registration of this page. */
   readonly registration?: ServiceWorkerRegistration | undefined;
 }
 
 /**
- * How it was asked for: `sync` the browser will start the service worker when there is a network, the page closed or not;
- * `message` the service worker was told to work now, as Background Sync is missing or not allowed; `none` there is no
- * service worker, so the jobs wait for a page that works them.
+ * The way in which the work was requested. `sync`: the browser starts the service worker when there is a network, also
+ * after the page has closed. `message`: Background Sync is absent or not allowed, so the service worker received a
+ * message to work now. `none`: there is no service worker; the jobs wait for a page with a worker.
  */
 export type SyncRequest = "sync" | "message" | "none";
 
@@ -45,10 +45,7 @@ export async function requestBackgroundSync(options: RequestSyncOptions = {}): P
   return (await succeeds(() => Promise.resolve(worker.postMessage(message)))) ? "message" : "none";
 }
 
-/**
- * Absent on insecure origins, on servers and in private windows of some engines. Sandboxed frames refuse to tell, by an
- * exception.
- */
+/** Returns undefined on insecure origins, on servers and in private windows of some engines. Sandboxed frames throw. */
 async function registrationOfPage(): Promise<ServiceWorkerRegistration | undefined> {
   try {
     return await navigator.serviceWorker.getRegistration();
