@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Queue } from "@quayside/core";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 import type { Case, Contestant } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
 import { BullQueue } from "./bullmq.ts";

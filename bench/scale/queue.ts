@@ -1,4 +1,4 @@
-import { shardOfKey } from "@quayside/edge/client";
+import { shardOfKey } from "@quayside/edge/shards";
 import { seededRandom } from "@quayside/testing";
 import type { ServiceTimes } from "./figures.ts";
 import { type Arrival, type Load, runObject } from "./object.ts";

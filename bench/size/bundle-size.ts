@@ -5,11 +5,13 @@ import { gzipSync } from "node:zlib";
 import { build, type Rollup } from "vite";
 import { fromSources } from "../../scripts/sources.mjs";
 
-/** Bytes of what was built. */
+/** Bytes of what was built. Code that is loaded later, by `import()`, counts as `later` alone. */
 export interface BundleSize {
   readonly minified: number;
   /** At level 9, as a server compresses files beforehand. */
   readonly gzip: number;
+  /** What may be loaded later, gzipped; 0 where there is nothing. */
+  readonly later: number;
   /** Modules with their share of the code, before it is minified. */
   readonly shares: ReadonlyMap<string, number>;
 }
@@ -74,13 +76,24 @@ export async function bundleSize(
     },
   });
   const chunks = (output as Rollup.RollupOutput).output.filter((chunk) => chunk.type === "chunk");
-  const code = chunks.map((chunk) => chunk.code).join("\n");
+  const first = loadedFirst(chunks);
+  const codeOf = (some: readonly Rollup.OutputChunk[]) => some.map((chunk) => chunk.code).join("\n");
+  const code = codeOf(first);
+  const later = codeOf(chunks.filter((chunk) => !first.includes(chunk)));
   if (code.length < 100) throw new Error("Nothing was bundled.");
-  const modules = chunks.flatMap((chunk) => Object.entries(chunk.modules));
+  const modules = first.flatMap((chunk) => Object.entries(chunk.modules));
   const rendered = modules.reduce((sum, [, { renderedLength }]) => sum + renderedLength, 0);
   return {
     minified: Buffer.byteLength(code),
     gzip: gzipSync(code, { level: 9 }).byteLength,
+    later: later === "" ? 0 : gzipSync(later, { level: 9 }).byteLength,
     shares: new Map(modules.map(([id, { renderedLength }]) => [id, renderedLength / rendered])),
   };
+}
+
+/** The entry and all that it imports statically, directly or not. */
+function loadedFirst(chunks: readonly Rollup.OutputChunk[]): readonly Rollup.OutputChunk[] {
+  const first = new Set(chunks.filter(({ isEntry }) => isEntry));
+  for (const { imports } of first) for (const chunk of chunks) if (imports.includes(chunk.fileName)) first.add(chunk);
+  return [...first];
 }

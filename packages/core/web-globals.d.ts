@@ -59,7 +59,7 @@ interface TextEncoder {
 declare const TextEncoder: { prototype: TextEncoder; new (): TextEncoder };
 
 interface TextDecoder {
-  decode(input?: ArrayBuffer | ArrayBufferView<ArrayBuffer>): string;
+  decode(input?: ArrayBuffer | ArrayBufferView<ArrayBuffer>, options?: { stream?: boolean }): string;
 }
 declare const TextDecoder: { prototype: TextDecoder; new (label?: string, options?: { fatal?: boolean }): TextDecoder };
 
@@ -109,12 +109,36 @@ interface RequestInit {
   body?: string;
   signal?: AbortSignal;
 }
+interface ReadableStreamReader {
+  read(): Promise<
+    | { readonly done: false; readonly value: Uint8Array<ArrayBuffer> }
+    | { readonly done: true; readonly value?: undefined }
+  >;
+  cancel(): Promise<void>;
+}
+/** One of bytes. */
+interface ReadableStream<R = Uint8Array> {
+  getReader(): ReadableStreamReader;
+  cancel(): Promise<void>;
+  readonly "a stream of"?: R;
+}
 interface Response {
   readonly ok: boolean;
   readonly status: number;
+  readonly redirected: boolean;
+  readonly url: string;
   readonly headers: Headers;
+  readonly body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
   text(): Promise<string>;
   // biome-ignore lint/suspicious/noExplicitAny: as in lib.dom; the caller says what it expects
   json(): Promise<any>;
 }
 declare function fetch(input: string, init?: RequestInit): Promise<Response>;
+
+interface URLSearchParams {
+  toString(): string;
+}
+declare const URLSearchParams: {
+  prototype: URLSearchParams;
+  new (init: Record<string, string> | readonly (readonly string[])[]): URLSearchParams;
+};

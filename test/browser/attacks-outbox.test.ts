@@ -1,4 +1,4 @@
-import type { HttpDriverOptions } from "@quayside/edge/client";
+import type { HttpDriverOptions } from "@quayside/core/http";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { databaseOf } from "./support/databases.ts";

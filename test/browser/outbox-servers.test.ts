@@ -1,6 +1,6 @@
 import type { OutboxDriver, OutboxEvents } from "@quayside/browser";
 import { type Driver, QuaysideError } from "@quayside/core";
-import type { HttpDriverOptions } from "@quayside/edge/client";
+import type { HttpDriverOptions } from "@quayside/core/http";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { couldHaveSent, delivered, emails, Site } from "./support/outbox.ts";
 import { type Answer, page, problem, Server } from "./support/server.ts";

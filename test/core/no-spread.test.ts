@@ -20,9 +20,9 @@ const BOUNDED: readonly string[] = [
   "core/src/engine/store-operations.ts: together(...programs",
   "core/src/engine/transaction.ts: together(...others",
   "core/src/queue/base64.ts: fromCharCode(...bytes",
-  "edge/src/client/http-driver.ts: Math.min(...wakes",
+  "core/src/drivers/http/http-driver.ts: Math.min(...wakes",
   "edge/src/object/durable-alarm.ts: Math.min(...instants",
-  "edge/src/shards/exchange-parts.ts: Math.min(...wakes",
+  "core/src/drivers/places/exchange-parts.ts: Math.min(...wakes",
   "edge/src/shards/sharded-driver.ts: Math.min(...wakes",
 ];
 

@@ -1,5 +1,5 @@
 import { type JobRecord, Queue } from "@quayside/core";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createTestHarness } from "wrangler";
 import { jobs } from "../edge/bridge-jobs.ts";

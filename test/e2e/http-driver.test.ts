@@ -1,6 +1,6 @@
 import { Queue } from "@quayside/core";
 import { CHANGE_KINDS, JobWorker } from "@quayside/core/engine";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 import { driverConformance, workerConformance } from "@quayside/testing";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createTestHarness } from "wrangler";

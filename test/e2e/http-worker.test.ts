@@ -1,6 +1,6 @@
 import { Queue } from "@quayside/core";
 import { JobWorker } from "@quayside/core/engine";
-import { type HttpDriverOptions, httpDriver } from "@quayside/edge/client";
+import { type HttpDriverOptions, httpDriver } from "@quayside/core/http";
 import { createManualClock } from "@quayside/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { createTestHarness } from "wrangler";

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { Queue } from "@quayside/core";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchOptions } from "../support/chromium.ts";

@@ -1,7 +1,7 @@
 import { createHmac } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { type JobRecord, Queue } from "@quayside/core";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 import { verifyWebhook } from "@quayside/edge/webhook";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";

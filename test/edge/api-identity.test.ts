@@ -1,8 +1,8 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { defineJobs, Queue } from "@quayside/core";
+import { httpDriver } from "@quayside/core/http";
 import { bearerTokens, type Grant, jwtTokens, type QueueNamespace, queueApi, queueStub } from "@quayside/edge";
-import { httpDriver } from "@quayside/edge/client";
 import { SqlStore } from "@quayside/edge/engine";
 import { snapshot } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";

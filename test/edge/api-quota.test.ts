@@ -1,7 +1,7 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { httpDriver } from "@quayside/core/http";
 import { anyOf, bearerTokens, type Grant, jwtTokens, queueApi, queueStub, StubDriver } from "@quayside/edge";
-import { httpDriver } from "@quayside/edge/client";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { inSeconds, signHmac } from "./tokens.ts";
 

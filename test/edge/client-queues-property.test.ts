@@ -1,9 +1,10 @@
 import { type Driver, everything, Queue, QueueWorker } from "@quayside/core";
 import { type EnqueueReceipt, MemoryStore, type NewJob, StoreDriver } from "@quayside/core/engine";
+import { httpDriver } from "@quayside/core/http";
 import { bearerTokens, queueApi } from "@quayside/edge";
-import { httpDriver } from "@quayside/edge/client";
 import { createManualClock, type ManualClock, seededRandom } from "@quayside/testing";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
+import { loadExchanges } from "./fake-api.ts";
 
 const QUEUES = ["a", "b", "c"];
 const JOBS = 12;
@@ -132,6 +133,8 @@ async function run(seed: number) {
     untoldElsewhere: untouched.length * JOBS - doneBeside,
   };
 }
+
+beforeAll(loadExchanges);
 
 describe("a worker of three queues over HTTP, two of them under faults that come and go (R41)", () => {
   it.each(Array.from({ length: SEEDS }, (_, seed) => seed))(

@@ -1,6 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 import type { NewJob } from "@quayside/core/engine";
-import type { HttpDriver } from "@quayside/edge/client";
+import type { HttpDriver } from "@quayside/core/http";
 import { createManualClock } from "@quayside/testing";
 import { describe, expect, it, vi } from "vitest";
 import { type Answer, open, pausing } from "./fake-api.ts";

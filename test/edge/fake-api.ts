@@ -1,4 +1,4 @@
-import { type HttpDriver, type HttpDriverOptions, httpDriver } from "@quayside/edge/client";
+import { type HttpDriver, type HttpDriverOptions, httpDriver } from "@quayside/core/http";
 import { createManualClock } from "@quayside/testing";
 import { expect, vi } from "vitest";
 
@@ -33,6 +33,22 @@ export function open(
     return answer(request, init);
   };
   return { driver: httpDriver({ url: "https://api.test/queues/", fetch, ...options }), sent };
+}
+
+/** Loads the code of exchanges, which a driver loads with its first one: where a clock is moved by hand, that takes no time. */
+export async function loadExchanges(): Promise<void> {
+  const { driver } = open(() => new Response(null, { status: 500 }));
+  const claim = { limit: 0, queues: [{ queue: "mail" }] };
+  const request = {
+    worker: "w",
+    liveness: "time",
+    leaseMs: 1_000,
+    exchange: 1,
+    settle: [],
+    running: [],
+    claim,
+  } as const;
+  await driver.exchange(request).catch(() => {});
 }
 
 /** Longest run of a request, which has a timer too. */

@@ -1,6 +1,7 @@
 import { createExecutionContext, reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { memoryDriver, Queue } from "@quayside/core";
+import { httpDriver } from "@quayside/core/http";
 import {
   bearerTokens,
   edgeQueue,
@@ -10,7 +11,6 @@ import {
   queueStub,
   shardedDriver,
 } from "@quayside/edge";
-import { httpDriver } from "@quayside/edge/client";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { problem } from "./api-call.ts";
 

@@ -1,8 +1,8 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { type Driver, Queue } from "@quayside/core";
+import { httpDriver } from "@quayside/core/http";
 import { bearerTokens, type QueueRpc, queueApi, queueStub, StubDriver } from "@quayside/edge";
-import { httpDriver } from "@quayside/edge/client";
 import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 

@@ -1,8 +1,8 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { type Clock, type Driver, type HandlerContext, Queue, QueueWorker } from "@quayside/core";
+import { httpDriver } from "@quayside/core/http";
 import { bearerTokens, queueApi, queueStub, StubDriver } from "@quayside/edge";
-import { httpDriver } from "@quayside/edge/client";
 import { faulty } from "./faulty-shards.ts";
 
 const opened: { readonly drivers: Driver[]; readonly workers: QueueWorker[] } = { drivers: [], workers: [] };

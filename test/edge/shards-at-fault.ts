@@ -1,8 +1,8 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { type Clock, type Driver, type HandlerContext, Queue, systemClock } from "@quayside/core";
+import { httpDriver } from "@quayside/core/http";
 import { bearerTokens, queueApi, queueStub, StubDriver, shardedDriver, shardOfKey } from "@quayside/edge";
-import { httpDriver } from "@quayside/edge/client";
 import type { ManualClock } from "@quayside/testing";
 import { expect } from "vitest";
 import { type Fault, faulty } from "./faulty-shards.ts";

@@ -1,8 +1,8 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { Queue } from "@quayside/core";
+import { httpDriver } from "@quayside/core/http";
 import { bearerTokens, edgeQueue, queueApi } from "@quayside/edge";
-import { httpDriver } from "@quayside/edge/client";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { jobs } from "./queues.ts";
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { type JobRecord, Queue } from "@quayside/core";
 import { JobWorker } from "@quayside/core/engine";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 import { afterAll, beforeAll, expect, it, onTestFinished, vi } from "vitest";
 import { createTestHarness } from "wrangler";
 import type { Exchanged, Told } from "./node/worker.ts";

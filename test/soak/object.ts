@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "@quayside/core";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 import { seededRandom } from "@quayside/testing";
 import { Runtime, type Workerd } from "../e2e/support/workerd.ts";
 import { Host, Operator, Producer, pause, prepare, type Stage, untilDone } from "./actors.ts";

@@ -1,6 +1,29 @@
 // For authors of stores, drivers and plugins. Experimental: any release may change it.
 
 export { MemoryStore } from "./drivers/memory-store.ts";
+export {
+  holdsAfter,
+  homeOfToken,
+  isBusyElsewhere,
+  type Late,
+  leftAfter,
+  merge,
+  named,
+  type Part,
+  partFor,
+  queuesLeft,
+  type RecallingReply,
+  type RecallingRequest,
+} from "./drivers/places/exchange-parts.ts";
+export { PATIENCE_MS } from "./drivers/places/late-place.ts";
+export { WorkerPlaces, type WorkerPlacesOptions } from "./drivers/places/worker-places.ts";
+export { ChangeFeed, type ChangeFeedOptions } from "./drivers/remote/change-feed.ts";
+export { parseChange } from "./drivers/remote/change-stream.ts";
+export { Closable } from "./drivers/remote/closable.ts";
+export { Outcomes, storedInPart } from "./drivers/remote/partial-outcomes.ts";
+export { allSchedules, type Pages, withAllChildren } from "./drivers/remote/reply-pages.ts";
+export { isTrouble, within } from "./drivers/remote/time-limits.ts";
+export { shown, spellWorker } from "./drivers/remote/worker-label.ts";
 export { StoreDriver, type StoreDriverOptions } from "./drivers/store-driver.ts";
 export { type CellKind, getCell, kind, putCells, removeCells, sweepCells } from "./engine/cells.ts";
 export type { Registration, WorkerSession } from "./engine/driver.ts";
@@ -10,6 +33,7 @@ export { locate } from "./engine/job-writer.ts";
 export { Plugins } from "./engine/plugin.ts";
 export { checkProtocol, PROTOCOL, PROTOCOL_HEADER } from "./engine/protocol.ts";
 export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, storedQueues } from "./engine/read-queue.ts";
+export { partOfRefused, type RefusedPart } from "./engine/refused-part.ts";
 export type { ReplyRoom } from "./engine/reply-budget.ts";
 export {
   CHANGE_KINDS,
@@ -102,7 +126,6 @@ export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurren
 export { isEncrypted, prepareNow } from "./queue/prepare-jobs-sync.ts";
 export { workerQueueOf } from "./queue/queue-context.ts";
 export { setInline } from "./queue/run-immediately.ts";
-export { partOfRefused, type RefusedPart } from "./worker/exchange-client.ts";
 export { JobWorker } from "./worker/job-worker.ts";
 export type { JobWorkerOptions, Producer, WorkerQueue, WorkPlace } from "./worker/options-and-events.ts";
 export { Slots } from "./worker/shared-slots.ts";

@@ -1,4 +1,4 @@
-import { type HttpDriver, type HttpDriverOptions, httpDriver } from "@quayside/edge/client";
+import { type HttpDriver, type HttpDriverOptions, httpDriver } from "@quayside/core/http";
 
 export type Answer = (request: Received) => Response | Promise<Response>;
 

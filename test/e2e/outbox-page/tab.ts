@@ -1,6 +1,6 @@
 import { indexedDbDriver, type OutboxEvents, type OutboxState, outboxDriver } from "@quayside/browser";
 import { Queue } from "@quayside/core";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 
 /** What the tests of the outbox call from outside. */
 export interface OutboxTab {

@@ -1,4 +1,4 @@
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 import { createManualClock, type DriverUnderTest } from "@quayside/testing";
 
 let opened = 0;

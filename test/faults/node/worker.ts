@@ -3,7 +3,7 @@
 // until it is told to, and then tells why.
 import type { Duration, QuaysideError } from "@quayside/core";
 import { JobWorker } from "@quayside/core/engine";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 
 export type Told =
   | { readonly started: string }

@@ -1,9 +1,10 @@
+import type { RefusedPart } from "../engine/refused-part.ts";
 import type { Change } from "../engine/store.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply } from "../engine/verbs.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import { Waiters } from "../job/waiters.ts";
 import { type Claim, Claims, type ClaimsListener, type ClaimsOptions } from "./claims.ts";
-import type { ExchangeClient, RefusedPart } from "./exchange-client.ts";
+import type { ExchangeClient } from "./exchange-client.ts";
 import type { Settled, WorkerQueue } from "./options-and-events.ts";
 import { Attempts, type AttemptsListener, type AttemptsOptions } from "./running-attempts.ts";
 

@@ -1,7 +1,6 @@
 import { QuaysideError } from "@quayside/core";
-import { checkWorker, type NumberedRequest } from "@quayside/core/engine";
+import { checkWorker, type NumberedRequest, spellWorker } from "@quayside/core/engine";
 import { sha256 } from "../sha256.ts";
-import { spellWorker } from "../streams/worker-label.ts";
 import { canonicalJson } from "./json-text.ts";
 import { FieldsError } from "./problem.ts";
 import { readQuery } from "./query.ts";

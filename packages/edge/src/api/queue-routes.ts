@@ -1,6 +1,6 @@
 import type { ExchangeRequest } from "@quayside/core/engine";
-import { unlessLost } from "../client/lost-exchange.ts";
 import { endingAt } from "../streams/ending-stream.ts";
+import { unlessLost } from "./lost-exchange.ts";
 import { clearQuery, exchangeBody, retryQuery, settingsBody } from "./request-schemas.ts";
 import { type Route, route } from "./route.ts";
 

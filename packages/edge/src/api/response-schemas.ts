@@ -136,6 +136,7 @@ function make() {
       z.array(
         z.strictObject({
           place: z.string(),
+          kind: z.string(),
           code: z.string(),
           message: z.string(),
           alone: z.exactOptional(z.literal(true)),

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "@quayside/core";
 import type { Change } from "@quayside/core/engine";
-import { changeStream, parseChange, spellChange } from "../streams/change-stream.ts";
+import { parseChange } from "@quayside/core/engine";
+import { changeStream, spellChange } from "../streams/change-stream.ts";
 
 /** Marks the sockets of queues among others that the object's class may hold. */
 const TAG = "quayside";

@@ -1,5 +1,6 @@
 import { type Clock, type JobCounts, type Plugin, QuaysideError, type Schedule } from "@quayside/core";
 import {
+  allSchedules,
   type Change,
   type ChildrenPage,
   type Command,
@@ -12,14 +13,15 @@ import {
   type Liveness,
   type NewJob,
   type NumberedRequest,
+  type Pages,
   type Program,
   type Store,
   StoreDriver,
+  withAllChildren,
 } from "@quayside/core/engine";
 import { jsonBytes } from "../json-bytes.ts";
 import type { ShardVerbs } from "../rpc/queue-rpc.ts";
 import { Reply } from "../rpc/reply-budget.ts";
-import { allSchedules, type Pages, withAllChildren } from "../rpc/reply-pages.ts";
 import { ObjectShard } from "../shards/object-shard.ts";
 import { type Admission, enqueueWithin, type Quota } from "./caller-quota.ts";
 import { JobWrites } from "./job-writes.ts";

@@ -20,12 +20,10 @@ import type {
   NumberedRequest,
   Registration,
 } from "@quayside/core/engine";
-import { Closable } from "../client/closable.ts";
+import { allSchedules, ChangeFeed, Closable, withAllChildren } from "@quayside/core/engine";
 import type { Quota } from "../object/caller-quota.ts";
 import type { ShardPort } from "../shards/shard-port.ts";
-import { ChangeFeed } from "../streams/change-feed.ts";
 import { type QueueRpc, type Reply, type ShardVerbs, unwrap } from "./queue-rpc.ts";
-import { allSchedules, withAllChildren } from "./reply-pages.ts";
 
 /** Error properties by which the runtime says that the object, and not the call, had a problem. */
 interface RuntimeError {

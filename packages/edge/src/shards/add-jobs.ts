@@ -2,19 +2,20 @@ import { QuaysideError } from "@quayside/core";
 import {
   checkNames,
   type EnqueueReceipt,
+  isTrouble,
   type NewJob,
   type NumberedRequest,
+  type Outcomes,
   Plugins,
+  storedInPart,
   storeOfId,
 } from "@quayside/core/engine";
 import { objectPlugins } from "../object/object-plugins.ts";
 import type { ShardVerbs } from "../rpc/queue-rpc.ts";
 import type { Layout } from "./layout.ts";
-import { type Outcomes, storedInPart } from "./partial-outcomes.ts";
 import { homeOfUnit, shardOfKey, type Unit, unitsOf } from "./route.ts";
 import { NOT_HELD, type ShardSettings } from "./shard-in-store.ts";
 import type { ShardPort } from "./shard-port.ts";
-import { isTrouble } from "./time-limits.ts";
 
 /** Those of the shards. */
 const PLUGINS = new Plugins(objectPlugins());

@@ -1,6 +1,6 @@
 import { type Clock, QuaysideError } from "@quayside/core";
+import { isTrouble, within } from "@quayside/core/engine";
 import type { ShardPort } from "./shard-port.ts";
-import { isTrouble, within } from "./time-limits.ts";
 
 /** Longest wait for one shard's answer to a read, and to an add or a command, as so many times the patience. */
 const READS = 10;

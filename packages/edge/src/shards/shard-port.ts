@@ -1,6 +1,6 @@
 import type { Driver } from "@quayside/core";
+import type { Pages } from "@quayside/core/engine";
 import type { ShardVerbs } from "../rpc/queue-rpc.ts";
-import type { Pages } from "../rpc/reply-pages.ts";
 
 /** One shard, as the driver of the whole queue sees it: a driver that answers what only shards are asked. */
 export interface ShardPort extends Driver, Pages {

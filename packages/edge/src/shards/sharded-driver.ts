@@ -11,38 +11,41 @@ import {
   toMs,
 } from "@quayside/core";
 import {
+  allSchedules,
   type Change,
   type ChildrenPage,
+  Closable,
   type Command,
   type CommandReply,
   type EnqueueReceipt,
+  homeOfToken,
   type ListQuery,
   type NewJob,
   type NumberedRequest,
+  Outcomes,
+  PATIENCE_MS,
+  type Pages,
+  type RecallingReply,
+  type RecallingRequest,
   type Registration,
   storeOfId,
+  WorkerPlaces,
+  withAllChildren,
+  within,
 } from "@quayside/core/engine";
-import { Closable } from "../client/closable.ts";
 import type { Quota } from "../object/caller-quota.ts";
 import { checkNamespace, type QueueNamespace, queueStub } from "../rpc/queue-rpc.ts";
-import { allSchedules, type Pages, withAllChildren } from "../rpc/reply-pages.ts";
 import { StubDriver } from "../rpc/stub-driver.ts";
 import { ShardAdder } from "./add-jobs.ts";
 import { boundedShard } from "./bounded-shard.ts";
-import type { RecallingReply, RecallingRequest } from "./exchange-parts.ts";
-import { PATIENCE_MS } from "./late-place.ts";
 import { Layout, type ShardsOption } from "./layout.ts";
 import { mergeList } from "./merge-list.ts";
 import { mergeSchedules } from "./merge-schedules.ts";
 import { checkSplittable } from "./names.ts";
-import { Outcomes } from "./partial-outcomes.ts";
 import { homeOfId, shardOfKey } from "./route.ts";
 import { ShardCommands } from "./shard-commands.ts";
-import { homeOfToken } from "./shard-of-token.ts";
 import type { ShardPort } from "./shard-port.ts";
-import { within } from "./time-limits.ts";
 import { ShardExchange } from "./worker-exchange.ts";
-import { WorkerPlaces } from "./worker-places.ts";
 
 /** Options of `shardedDriver`. */
 export interface ShardedDriverOptions {
@@ -134,7 +137,6 @@ export class ShardedDriver implements Driver, Pages {
     if (options.memos) return;
     this.#places = new WorkerPlaces({
       clock,
-      kind: "shard",
       patienceMs,
       random,
       main: (request) => this.#exchange.exchange(request),

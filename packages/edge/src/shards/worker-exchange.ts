@@ -1,10 +1,10 @@
 import { type ClaimQueue, type Clock, hasCode, QuaysideError } from "@quayside/core";
-import { type ClaimedJob, type ExchangeReply, type ExchangeRequest, partOfRefused } from "@quayside/core/engine";
-import { jsonBytes } from "../json-bytes.ts";
-import { REPLY_BYTES } from "../rpc/reply-budget.ts";
-import { type Memo, readMemo, type ShardSeen, spellMemo } from "./continuation.ts";
 import {
+  type ClaimedJob,
+  type ExchangeReply,
+  type ExchangeRequest,
   holdsAfter,
+  homeOfToken,
   isBusyElsewhere,
   type Late,
   leftAfter,
@@ -12,13 +12,16 @@ import {
   named,
   type Part,
   partFor,
+  partOfRefused,
   queuesLeft,
   type RecallingReply,
   type RecallingRequest,
-} from "./exchange-parts.ts";
+  within,
+} from "@quayside/core/engine";
+import { jsonBytes } from "../json-bytes.ts";
+import { REPLY_BYTES } from "../rpc/reply-budget.ts";
+import { type Memo, readMemo, type ShardSeen, spellMemo } from "./continuation.ts";
 import { shardOfKey } from "./route.ts";
-import { homeOfToken } from "./shard-of-token.ts";
-import { within } from "./time-limits.ts";
 
 /**
  * Exchanges for which a worker begins at the same shard: what it settles and what it claims then lie in one lease record,
@@ -172,6 +175,7 @@ class Round {
     if (this.#options.memos) console.error(error);
     return {
       place: `${shard}`,
+      kind: "shard",
       code,
       message: partOfRefused(this.#request, error)
         ? `Shard ${shard} refuses its part of the exchange (${code}): ${message}`

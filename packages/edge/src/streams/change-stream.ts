@@ -1,6 +1,5 @@
 import type { Clock } from "@quayside/core";
-import type { Change } from "@quayside/core/engine";
-import { shown } from "./worker-label.ts";
+import { type Change, shown } from "@quayside/core/engine";
 
 /** How often a silent stream says that it is alive: under the idle limits of proxies (60 s and more). */
 const HEARTBEAT_MS = 25_000;
@@ -68,51 +67,10 @@ export function changeStream(
   });
 }
 
-/** Reads such a stream until it ends or `signal` aborts. Comments and other fields are passed over. */
-export async function readChanges(
-  stream: ReadableStream<Uint8Array>,
-  signal: AbortSignal,
-  onChange: (change: Change) => void,
-): Promise<void> {
-  const decoder = new TextDecoder();
-  const reader = stream.getReader();
-  const cancel = () => void reader.cancel().catch(() => {});
-  signal.addEventListener("abort", cancel, { once: true });
-  if (signal.aborted) cancel();
-  try {
-    let rest = "";
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        const change = line.startsWith("data:") ? parseChange(line.slice(5)) : undefined;
-        if (change && !signal.aborted) onChange(change);
-      }
-    }
-  } finally {
-    signal.removeEventListener("abort", cancel);
-  }
-}
-
 /** Jobs that one change names as ended; of more it says that any may have, so that a slow reader is not cut off. */
 const ENDED_NAMED = 1_000;
 
 export function spellChange(change: Change): string {
   const { ended, ...rest } = change;
   return JSON.stringify(shown(ended && ended.length > ENDED_NAMED ? rest : change));
-}
-
-export function parseChange(text: string): Change | undefined {
-  try {
-    const value = JSON.parse(text) as Partial<Change> | null;
-    if (typeof value?.queue !== "string" || typeof value.kind !== "string") return undefined;
-    // From a server: a list that is none means any job.
-    if (value.ended === undefined || Array.isArray(value.ended)) return value as Change;
-    const { ended: _, ...rest } = value;
-    return rest as Change;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,6 @@
 import { indexedDbDriver } from "@quayside/browser";
 import { Queue } from "@quayside/core";
-import { httpDriver } from "@quayside/edge/client";
+import { httpDriver } from "@quayside/core/http";
 import { edgeJobs, tabJobs } from "../../jobs.ts";
 import { fetchThroughSwitch } from "../state/network.ts";
 

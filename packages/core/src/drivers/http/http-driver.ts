@@ -1,52 +1,34 @@
-import {
-  type Clock,
-  type Driver,
-  type Duration,
-  type JobCounts,
-  type JobPage,
-  type JobRecord,
-  LIMITS,
-  QuaysideError,
-  type Schedule,
-  systemClock,
-  toMs,
-} from "@quayside/core";
-import {
-  type Change,
-  type Command,
-  type CommandReply,
-  checkName,
-  checkPathName,
-  type EnqueueReceipt,
-  type ExchangeReply,
-  type ExchangeRequest,
-  type ListQuery,
-  type NewJob,
-  type NumberedRequest,
-  type Registration,
-} from "@quayside/core/engine";
-import { allSchedules, withAllChildren } from "../rpc/reply-pages.ts";
-import type { RecallingReply, RecallingRequest } from "../shards/exchange-parts.ts";
-import { Outcomes, storedInPart } from "../shards/partial-outcomes.ts";
-import { ChangeFeed } from "../streams/change-feed.ts";
-import { Closable } from "./closable.ts";
-import { type Fetch, HttpCaller, type SentToken, type Token } from "./http-caller.ts";
+import { type Clock, systemClock } from "../../engine/clock.ts";
+import type { Driver, Registration } from "../../engine/driver.ts";
+import type { Change } from "../../engine/store.ts";
+import type {
+  Command,
+  CommandReply,
+  EnqueueReceipt,
+  ExchangeReply,
+  ExchangeRequest,
+  JobCounts,
+  JobPage,
+  ListQuery,
+  NumberedRequest,
+  Schedule,
+} from "../../engine/verbs.ts";
+import { type Duration, toMs } from "../../job/duration.ts";
+import { hasCode, QuaysideError, refused } from "../../job/errors.ts";
+import { checkName } from "../../job/job-keys.ts";
+import type { JobRecord } from "../../job/job-record.ts";
+import type { NewJob } from "../../job/new-job.ts";
+import { ChangeFeed } from "../remote/change-feed.ts";
+import { Closable } from "../remote/closable.ts";
+import { Outcomes, storedInPart } from "../remote/partial-outcomes.ts";
+import { allSchedules } from "../remote/reply-pages.ts";
+import { type Fetch, HttpCaller, network, reasonOf, type SentToken, type Token } from "./http-caller.ts";
 import { idempotencyKey, numberedHeaders, randomKey } from "./idempotency-key.ts";
 import { bodiesOf, jobText, repositioned } from "./job-bodies.ts";
-import { replyOf } from "./lost-exchange.ts";
-import {
-  isChildren,
-  isCounts,
-  isExchangeReply,
-  isJob,
-  isJobPage,
-  isNextWake,
-  isObject,
-  isSchedules,
-  receiptsFor,
-} from "./response-checks.ts";
+import { idPart, part, path, queryOf } from "./paths.ts";
+import type { QueueExchange } from "./queue-exchange.ts";
+import { isCounts, isJob, isJobPage, isNextWake, isObject, isSchedules, receiptsFor } from "./response-checks.ts";
 import { sendSafely } from "./send-safely.ts";
-import { SplitExchange } from "./split-exchange.ts";
 
 /** Options of `httpDriver`: where the API is, and how requests to it are made. */
 export interface HttpDriverOptions {
@@ -56,7 +38,7 @@ export interface HttpDriverOptions {
    * Sent as `Authorization: Bearer …`; a function is asked before every request, so it can renew a token. When the
    * server answers 401 it is asked once more, with the token that was refused, and the request sent again with the new one.
    * An add whose answer was lost is sent again with the token that it was sent with.
-   * While nobody is signed in it answers nothing: requests then fail with `unauthorized` and are not sent.
+   * While no person is signed in it answers nothing: requests then fail with `unauthorized` and are not sent.
    */
   readonly token?: Token;
   /** Default: the platform's. */
@@ -91,7 +73,7 @@ export class HttpDriver implements Driver {
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
   readonly #outcomes = new Outcomes();
-  readonly #split: SplitExchange;
+  #exchanges: Promise<QueueExchange> | undefined;
   readonly #life = new Closable();
 
   constructor(options: HttpDriverOptions) {
@@ -99,11 +81,7 @@ export class HttpDriver implements Driver {
     this.#clock = clock;
     const { url } = options as { readonly url?: unknown };
     if (typeof url !== "string" || /[?#]/.test(url))
-      throw new QuaysideError(
-        "invalid_option",
-        `url must say where the queue API is mounted, such as https://app.example/api/queues, got ${String(url)}.`,
-        { option: "url" },
-      );
+      throw refused("url", "must say where the queue API is mounted, such as https://app.example/api/queues", url);
     this.url = url.replace(/\/+$/, "");
     this.#http = new HttpCaller({
       url: this.url,
@@ -119,14 +97,6 @@ export class HttpDriver implements Driver {
       open: (signal, queue) => this.#http.stream(path(queue as string, "events"), signal),
     });
     for (const queue of options.queues ?? []) this.#feed.follow(queue);
-    this.#split = new SplitExchange({
-      clock,
-      heard: (queue) => this.#feed.heard(queue),
-      wake: (queue) => {
-        for (const kind of ["cancel", "ready"] as const) this.#feed.tell({ queue, kind });
-      },
-      exchangeOne: (queue, request) => this.#exchangeOne(queue, request),
-    });
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
@@ -180,35 +150,21 @@ export class HttpDriver implements Driver {
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     this.#feed.recognise(request);
     for (const { queue } of request.claim.queues) this.#feed.follow(queue);
-    return this.#split.exchange(request);
+    const exchanges = await this.#load();
+    this.#life.check();
+    return exchanges.exchange(request);
   }
 
-  async #exchangeOne(
-    queue: string,
-    { claim: { queues, ...claim }, liveness: _, ...rest }: RecallingRequest & { readonly only?: string },
-  ): Promise<RecallingReply> {
-    const names = queues[0]?.names;
-    const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
-    // R9 does the rest on the server; on the way, others know a round that is sent again by its key.
-    const { worker, exchange, only } = rest;
-    const key = idempotencyKey(worker, exchange, queue, ...(only === undefined ? [] : [only]));
-    const headers = { "idempotency-key": key };
-    const text = JSON.stringify(body);
-    const {
-      settled: _settled,
-      troubles: _troubles,
-      ...reply
-    }: RecallingReply = await this.#call<RecallingReply>(
-      "POST",
-      queue,
-      "exchange",
-      isExchangeReply,
-      text,
-      headers,
-    ).catch(replyOf);
-    return withAllChildren(reply, (of, id, after) =>
-      this.#call("GET", of, `jobs/${idPart(id)}/children${queryOf({ after })}`, isChildren),
+  /** Loads the code of exchanges once: only workers use it. After a failure, the next call loads it again. */
+  #load(): Promise<QueueExchange> {
+    this.#exchanges ??= import("./queue-exchange.ts").then(
+      ({ QueueExchange }) => new QueueExchange(this.#clock, this.#feed, (...call) => this.#call(...call)),
+      (cause: unknown) => {
+        this.#exchanges = undefined;
+        throw network(`The code for workers could not be loaded${reasonOf(cause)}.`, {}, cause);
+      },
     );
+    return this.#exchanges;
   }
 
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
@@ -277,12 +233,17 @@ export class HttpDriver implements Driver {
   }
 
   enlist(): Promise<Registration> {
+    // The worker's first exchange is about to follow. It reports a failure.
+    this.#load().catch(() => {});
     return this.#life.enlist();
   }
 
   async close(): Promise<void> {
     this.#life.close();
-    this.#split.close();
+    void this.#exchanges?.then(
+      (exchanges) => exchanges.close(),
+      () => {},
+    );
     this.#feed.close();
     this.#life.tell();
   }
@@ -310,27 +271,9 @@ export class HttpDriver implements Driver {
 
   /** Undefined where the API says that there is no such job. */
   async #found<T>(call: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await call();
-    } catch (error) {
-      if (error instanceof QuaysideError && error.code === "job_not_found") return undefined;
+    return call().catch((error: unknown) => {
+      if (hasCode(error, "job_not_found")) return undefined;
       throw error;
-    }
+    });
   }
-}
-
-const path = (queue: string, rest: string): string => `/${part(queue, "queue")}/${rest}`;
-
-/** A name as a part of a path; others than core allows cannot stand in a URL, or name something else there. */
-const part = (name: string, option: string): string => encodeURIComponent(checkPathName(name, option));
-/** An id of any length may be asked for; one that no address can spell, or that leads elsewhere, is refused. */
-const idPart = (id: string): string =>
-  id.length > LIMITS.nameLength && id.isWellFormed() ? encodeURIComponent(id) : part(id, "id");
-
-function queryOf(values: Readonly<Record<string, string | number | readonly string[] | undefined>>): string {
-  const present = Object.entries(values).flatMap(([name, value]) => {
-    if (value === undefined) return [];
-    return typeof value === "object" ? value.map((item) => [name, item]) : [[name, `${value}`]];
-  });
-  return present.length > 0 ? `?${new URLSearchParams(present)}` : "";
 }

@@ -1,4 +1,5 @@
-import { type Clock, QuaysideError } from "@quayside/core";
+import type { Clock } from "../../engine/clock.ts";
+import { QuaysideError } from "../../job/errors.ts";
 import type { SentToken } from "./http-caller.ts";
 
 /** Between a lost answer and the next try. */
@@ -14,7 +15,7 @@ const QUESTIONS = 5;
 const CREDENTIALS: ReadonlySet<string> = new Set(["unauthorized", "forbidden", "subject_required"]);
 
 /**
- * Sends a request under an `Idempotency-Key`, and once more when nobody knows what became of it: no answer came. The
+ * Sends a request under an `Idempotency-Key`, and once more when no answer came, so that its outcome is not known. The
  * server may still be at work on the first one (`in_progress`): then it is asked again after a while, a few times. A key
  * is its caller's own (R37), so each send has the same token.
  *

@@ -14,11 +14,3 @@ export function unlessLost(reply: ExchangeReply): ExchangeReply {
     ...reply,
   });
 }
-
-/** The reply in such an error, for the driver's caller, who reads `lost`; any other error is thrown again. */
-export function replyOf(error: unknown): ExchangeReply {
-  if (!(error instanceof QuaysideError) || error.code !== "lease_lost" || !Array.isArray(error.details["lost"]))
-    throw error;
-  const { status: _, ...reply } = error.details;
-  return reply as unknown as ExchangeReply;
-}

@@ -1,4 +1,4 @@
-import type { Change } from "@quayside/core/engine";
+import type { Change } from "../../engine/store.ts";
 
 /**
  * A worker's key is a secret: who has it speaks for the worker. Changes leave an object with a label in its place, the

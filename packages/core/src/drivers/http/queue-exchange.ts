@@ -1,7 +1,10 @@
-import { type ClaimQueue, type Clock, hasCode, isA, QuaysideError } from "@quayside/core";
-import { type ExchangeReply, type ExchangeRequest, partOfRefused } from "@quayside/core/engine";
+import type { Clock } from "../../engine/clock.ts";
+import { partOfRefused } from "../../engine/refused-part.ts";
+import type { ClaimQueue, ExchangeReply, ExchangeRequest } from "../../engine/verbs.ts";
+import { hasCode, isA, QuaysideError } from "../../job/errors.ts";
 import {
   holdsAfter,
+  homeOfToken,
   isBusyElsewhere,
   type Late,
   leftAfter,
@@ -12,29 +15,30 @@ import {
   placeOfToken,
   type RecallingReply,
   type RecallingRequest,
-} from "../shards/exchange-parts.ts";
-import { PATIENCE_MS } from "../shards/late-place.ts";
-import { homeOfToken } from "../shards/shard-of-token.ts";
-import { within } from "../shards/time-limits.ts";
-import { WorkerPlaces } from "../shards/worker-places.ts";
+} from "../places/exchange-parts.ts";
+import { PATIENCE_MS } from "../places/late-place.ts";
+import { WorkerPlaces } from "../places/worker-places.ts";
+import type { ChangeFeed } from "../remote/change-feed.ts";
+import { withAllChildren } from "../remote/reply-pages.ts";
+import { within } from "../remote/time-limits.ts";
+import { idempotencyKey } from "./idempotency-key.ts";
+import { idPart, queryOf } from "./paths.ts";
+import { isChildren, isExchangeReply } from "./response-checks.ts";
 
-/** How long an exchange with several queues waits for one. The server of a split queue waits half as long for a shard. */
+/** How long an exchange with several queues waits for one. The server of a split queue waits half as long for a part of it. */
 const QUEUE_PATIENCE_MS = 2 * PATIENCE_MS;
 
-export interface SplitExchangeOptions {
-  readonly clock: Clock;
-  /** See `ChangeFeed.heard`. */
-  readonly heard: (queue: string) => number | undefined;
-  /** A worker of this queue has to look. */
-  readonly wake: (queue: string) => void;
-  /** One round with one queue. `only`: with one of its shards. */
-  readonly exchangeOne: (
-    queue: string,
-    request: RecallingRequest & { readonly only?: string },
-  ) => Promise<RecallingReply>;
-}
+/** One call of the API; see `HttpCaller.json`. */
+type Call = <T>(
+  method: string,
+  queue: string,
+  rest: string,
+  isAnswer: (answer: unknown) => boolean,
+  body?: string,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<T>;
 
-/** What a worker has to do with a queue. */
+/** The state between one worker and one queue. */
 interface Standing {
   /** Its object may hold something for the worker, or has settlements that a part of it has not answered. */
   holds: boolean;
@@ -43,7 +47,7 @@ interface Standing {
   /** The exchange that was sent last; with `answered`, its memo. */
   sent: number;
   memo: string | undefined;
-  /** What had been heard of the queue when it was sent: see `ChangeFeed.heard`. */
+  /** The count of news of the queue when it was sent: see `ChangeFeed.heard`. */
   heard: number | undefined;
 }
 
@@ -51,41 +55,45 @@ interface Standing {
  * A worker's exchange over queues that lie in objects of their own: one exchange with each, in the order in which the
  * worker looks, the limit shared out as it goes.
  *
- * A queue that fails, or answers late, is asked apart from the others (R41), as is a shard of a split queue. The exchange
+ * A queue that fails, or answers late, is asked apart from the others (R41), as is a part of a split queue. The exchange
  * fails as a whole only when each of the worker's queues fails at once: then it is the server, or the network.
  *
  * A repeat of the exchange after a lost answer asks the same objects in the same order, and each answers as before. Where
  * there are several it claims nothing new: one that had nothing before might have something now, and together they would
  * give more than the worker has room for.
  */
-export class SplitExchange {
+export class QueueExchange {
   /** For each worker, the queues it has asked. */
   readonly #asked = new Map<string, Map<string, Standing>>();
-  readonly #options: SplitExchangeOptions;
+  readonly #clock: Clock;
+  readonly #feed: ChangeFeed;
+  readonly #call: Call;
   readonly #queues: WorkerPlaces;
-  /** Queues of which the server takes exchanges with one shard. */
+  /** Queues of which the server takes exchanges with one part. */
   readonly #split = new Set<string>();
-  /** By queue: its shards that are asked one by one. */
-  readonly #shards = new Map<string, WorkerPlaces>();
+  /** By queue: its parts that are asked one by one. */
+  readonly #parts = new Map<string, WorkerPlaces>();
 
-  constructor(options: SplitExchangeOptions) {
-    this.#options = options;
-    const { clock, wake } = options;
+  constructor(clock: Clock, feed: ChangeFeed, call: Call) {
+    this.#clock = clock;
+    this.#feed = feed;
+    this.#call = call;
     this.#queues = new WorkerPlaces({
       clock,
-      kind: "queue",
       patienceMs: QUEUE_PATIENCE_MS,
       random: Math.random,
       home: (token) => placeOfToken(token) ?? "",
       main: (request) => this.#all(request),
       only: (queue, request, ms) => this.#only(queue, request, ms),
-      wake: (queues) => queues.forEach(wake),
+      wake: (queues) => {
+        for (const queue of queues) this.#wake(queue);
+      },
     });
   }
 
   close(): void {
     this.#queues.close();
-    for (const places of this.#shards.values()) places.close();
+    for (const places of this.#parts.values()) places.close();
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
@@ -98,7 +106,7 @@ export class SplitExchange {
 
   /** An exchange with all queues but those in `apart`. */
   async #all({ apart = [], ...request }: RecallingRequest): Promise<RecallingReply> {
-    const { clock } = this.#options;
+    const clock = this.#clock;
     const asked = this.#asked.get(request.worker) ?? new Map<string, Standing>();
     this.#asked.set(request.worker, asked);
     const isAlone = ({ place }: Part) => asked.get(place)?.alone === true;
@@ -145,7 +153,7 @@ export class SplitExchange {
     if (late.length === parts.length && apart.length === 0 && late.length > 0 && !hangs)
       throw (late.find(({ error }) => partOfRefused(request, error)) ?? late[0])?.error;
     if (request.leave) this.#asked.delete(request.worker);
-    // Nobody was there to ask: what a worker says it holds in no queue is held in none.
+    // There was no queue to ask: tokens of no queue are lost.
     const tokens = [...request.settle.map(({ token }) => token), ...request.running];
     const reply = merge(request, replies, parts.length + apart.length > 0 ? [] : tokens);
     if (late.length === 0) return reply;
@@ -173,7 +181,7 @@ export class SplitExchange {
   ): Promise<ExchangeReply> {
     const { place, send } = part;
     const before = asked.get(place);
-    const heard = this.#options.heard(place);
+    const heard = this.#feed.heard(place);
     const standing: Standing = {
       holds: true,
       alone: before?.alone === true,
@@ -189,41 +197,87 @@ export class SplitExchange {
       ...(before?.sent === request.exchange && { again: true }),
       ...(heard !== undefined && heard === before?.heard && { quiet: true }),
     };
-    const { memo, ...reply } = await this.#shardsOf(place).exchange(sent, ms);
+    const { memo, ...reply } = await this.#partsOf(place).exchange(sent, ms);
     standing.memo = memo;
     standing.holds = holdsAfter(part, reply);
     standing.alone = reply.alone === true;
     return named(part, reply);
   }
 
-  #shardsOf(queue: string): WorkerPlaces {
-    const { clock, exchangeOne, wake } = this.#options;
-    const known = this.#shards.get(queue);
+  #partsOf(queue: string): WorkerPlaces {
+    const clock = this.#clock;
+    const known = this.#parts.get(queue);
     if (known) return known;
     const places = new WorkerPlaces({
       clock,
-      kind: "shard",
       patienceMs: PATIENCE_MS,
       random: Math.random,
       home: homeOfToken,
       main: async ({ apart = [], ...request }, ms) => {
-        const asking = exchangeOne(queue, { ...request, ...(this.#split.has(queue) && { apart }) });
+        const asking = this.#exchangeOne(queue, { ...request, ...(this.#split.has(queue) && { apart }) });
         const reply = await (ms === undefined ? asking : within(clock, ms, `Queue ${JSON.stringify(queue)}`, asking));
         if (reply.late) this.#split.add(queue);
         return reply;
       },
-      only: (only, request, ms) => within(clock, ms, `Shard ${only}`, exchangeOne(queue, { ...request, only })),
-      wake: () => wake(queue),
+      only: (only, request, ms) =>
+        within(
+          clock,
+          ms,
+          `Part ${only} of queue ${JSON.stringify(queue)}`,
+          this.#exchangeOne(queue, { ...request, only }),
+        ),
+      wake: () => this.#wake(queue),
     });
-    this.#shards.set(queue, places);
+    this.#parts.set(queue, places);
     return places;
   }
+
+  /** Tells the workers of this queue to look. */
+  #wake(queue: string): void {
+    for (const kind of ["cancel", "ready"] as const) this.#feed.tell({ queue, kind });
+  }
+
+  /** One round with one queue. `only`: with one of its parts. */
+  async #exchangeOne(
+    queue: string,
+    { claim: { queues, ...claim }, liveness: _, ...rest }: RecallingRequest & { readonly only?: string },
+  ): Promise<RecallingReply> {
+    const names = queues[0]?.names;
+    const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
+    // R9 does the rest on the server; on the way, others know a round that is sent again by its key.
+    const { worker, exchange, only } = rest;
+    const key = idempotencyKey(worker, exchange, queue, ...(only === undefined ? [] : [only]));
+    const headers = { "idempotency-key": key };
+    const {
+      settled: _settled,
+      troubles: _troubles,
+      ...reply
+    }: RecallingReply = await this.#call<RecallingReply>(
+      "POST",
+      queue,
+      "exchange",
+      isExchangeReply,
+      JSON.stringify(body),
+      headers,
+    ).catch(replyOf);
+    return withAllChildren(reply, (of, id, after) =>
+      this.#call("GET", of, `jobs/${idPart(id)}/children${queryOf({ after })}`, isChildren),
+    );
+  }
+}
+
+/** The reply in an error that says that the whole exchange came too late; any other error is thrown again. */
+function replyOf(error: unknown): ExchangeReply {
+  if (!hasCode(error, "lease_lost") || !Array.isArray(error.details["lost"])) throw error;
+  const { status: _, ...reply } = error.details;
+  return reply as unknown as ExchangeReply;
 }
 
 function lateOf(request: ExchangeRequest, queue: string, error: unknown, alone: boolean): Late {
   const { code, message } = isA(QuaysideError, error) ? error : new QuaysideError("internal", String(error));
   return {
     place: queue,
+    kind: "queue",
     code,
     message: `Queue ${JSON.stringify(queue)} ${partOfRefused(request, error) ? "refuses its part of the exchange" : "does not answer"} (${code}): ${message}`,
     error,
@@ -231,7 +285,7 @@ function lateOf(request: ExchangeRequest, queue: string, error: unknown, alone: 
   };
 }
 
-/** What one queue may give of what is left. One with a limit of its own gives nothing for later (R18). */
+/** Returns how many of the jobs that are left to claim one queue may give. One with a limit of its own gives nothing for later (R18). */
 function shareOf(left: number, claim: ClaimQueue | undefined, prefetch = 0): { limit: number; prefetch: number } {
   if (!claim) return { limit: 0, prefetch: 0 };
   if (claim.limit === undefined) return { limit: left, prefetch: Math.min(left, prefetch) };

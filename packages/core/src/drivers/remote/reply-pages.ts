@@ -1,7 +1,6 @@
-import type { Schedule } from "@quayside/core";
-import type { ChildrenPage, ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
+import type { ChildrenPage, ExchangeReply, ExchangeRequest, Schedule } from "../../engine/verbs.ts";
 
-/** The verbs that a driver of an object asks page by page, since a reply holds 8 MiB (R31). `Driver`'s own verbs put the pages together. */
+/** The verbs that a remote driver asks page by page, since a reply holds 8 MiB (R31). `Driver`'s own verbs put the pages together. */
 export interface Pages {
   /** One round, with as many outcomes of children as the reply holds: `moreChildren` says where to go on. */
   exchangePage(request: ExchangeRequest): Promise<ExchangeReply>;
@@ -41,7 +40,7 @@ export async function allSchedules(
   const all: Schedule[] = [];
   for (;;) {
     const next = await page(all[all.length - 1]?.key);
-    // An API that answers all at once begins anew.
+    // An API that answers all at once begins again.
     if (!next[0] || next[0].key === all[0]?.key) return all;
     for (const schedule of next) all.push(schedule);
   }

@@ -1,5 +1,5 @@
-import type { QuaysideError } from "@quayside/core";
-import type { ExchangeReply, Settlement } from "@quayside/core/engine";
+import type { ExchangeReply, Settlement } from "../../engine/verbs.ts";
+import type { QuaysideError } from "../../job/errors.ts";
 import { openTokens } from "./exchange-parts.ts";
 
 /** A place's news for its worker, since they were last collected. */

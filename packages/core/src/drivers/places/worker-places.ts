@@ -1,9 +1,10 @@
-import { type Clock, isA, QuaysideError } from "@quayside/core";
-import type { ClaimedJob, ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
+import type { Clock } from "../../engine/clock.ts";
+import type { ClaimedJob, ExchangeReply, ExchangeRequest } from "../../engine/verbs.ts";
+import { isA, QuaysideError } from "../../job/errors.ts";
+import { within } from "../remote/time-limits.ts";
 import { type Late, openTokens, queuesLeft, type RecallingReply, type RecallingRequest } from "./exchange-parts.ts";
 import { LatePlace } from "./late-place.ts";
 import type { Arrived } from "./place-news.ts";
-import { within } from "./time-limits.ts";
 
 /** Workers remembered by one driver. */
 const WORKERS_MOST = 1_000;
@@ -11,10 +12,9 @@ const WORKERS_MOST = 1_000;
 const FORGIVEN_MS = 60_000;
 const PROMPT_ANSWERS_MOST = 64;
 
+/** Options of `WorkerPlaces`. */
 export interface WorkerPlacesOptions {
   readonly clock: Clock;
-  /** The name of a place's kind, under which errors name it: `details.shard`, say. */
-  readonly kind: "shard" | "queue";
   /** How long `main` waits for one place. */
   readonly patienceMs: number;
   /** In [0, 1). */
@@ -132,8 +132,12 @@ export class WorkerPlaces {
   }
 
   /** Asks a place that is late apart from the others, from now on. Returns its error. */
-  #setApart(known: Known, request: RecallingRequest, { place, code, message, alone, error }: Late): QuaysideError {
-    const { clock, kind, only, patienceMs, random, wake, home } = this.#options;
+  #setApart(
+    known: Known,
+    request: RecallingRequest,
+    { place, kind, code, message, alone, error }: Late,
+  ): QuaysideError {
+    const { clock, only, patienceMs, random, wake, home } = this.#options;
     const queues = request.claim.queues.map(({ queue }) => queue);
     const details = isA(QuaysideError, error) ? error.details : {};
     const trouble = new QuaysideError(code, message, { ...details, [kind]: place }, error);

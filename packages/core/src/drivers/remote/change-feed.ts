@@ -1,5 +1,7 @@
-import { type Clock, QuaysideError } from "@quayside/core";
-import { CHANGE_KINDS, type Change, type ExchangeRequest } from "@quayside/core/engine";
+import type { Clock } from "../../engine/clock.ts";
+import { CHANGE_KINDS, type Change } from "../../engine/store.ts";
+import type { ExchangeRequest } from "../../engine/verbs.ts";
+import { QuaysideError } from "../../job/errors.ts";
 import { readChanges } from "./change-stream.ts";
 import { labelOf } from "./worker-label.ts";
 
@@ -8,6 +10,7 @@ const LONGEST_RETRY_MS = 30_000;
 /** Longest that a server is heeded which asks for more. */
 const LONGEST_ASKED_MS = 300_000;
 
+/** Options of a `ChangeFeed`. */
 export interface ChangeFeedOptions {
   readonly clock: Clock;
   /** True: one stream tells of all queues. False: one stream for each queue that is followed. */
@@ -17,7 +20,7 @@ export interface ChangeFeedOptions {
 }
 
 /**
- * A remote driver's `watch`: keeps its streams open as long as somebody listens, and opens them again when they break,
+ * A remote driver's `watch`: keeps its streams open while there is a listener, and opens them again when they break,
  * after one second, then twice that, up to half a minute. Whenever a stream opens, it reports the queue as changed in
  * every way, since something may have been missed before.
  */
@@ -45,7 +48,7 @@ export class ChangeFeed {
 
   /**
    * A number that changes whenever there may be more to claim of this queue; undefined while no stream tells. The same
-   * number twice: nothing has come in between, as far as it has been told yet.
+   * number twice: no change has arrived in between.
    */
   heard(queue: string): number | undefined {
     return this.#connected.has(this.#options.shared ? undefined : queue) ? (this.#heard.get(queue) ?? 0) : undefined;
@@ -107,7 +110,7 @@ export class ChangeFeed {
         }
         await readChanges(stream, signal, (change) => this.tell(change));
       } catch (error) {
-        // Watching is best effort: workers look by themselves too, and a listener asks when it wants to be sure.
+        // Watching is best effort: workers look by themselves too, and a listener asks again when it must be sure.
         const asked = error instanceof QuaysideError ? Number(error.details["retryAfterMs"]) : 0;
         if (asked > 0) askedMs = Math.min(asked, LONGEST_ASKED_MS);
       }

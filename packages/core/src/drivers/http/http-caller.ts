@@ -1,6 +1,7 @@
-import { type Clock, type ErrorCode, isA, QuaysideError } from "@quayside/core";
-import { checkProtocol, PROTOCOL, PROTOCOL_HEADER, retryAfterMs, toStoredError } from "@quayside/core/engine";
-import type { Problem } from "../api/problem.ts";
+import type { Clock } from "../../engine/clock.ts";
+import { checkProtocol, PROTOCOL, PROTOCOL_HEADER } from "../../engine/protocol.ts";
+import { type ErrorCode, isA, QuaysideError, toStoredError } from "../../job/errors.ts";
+import { retryAfterMs } from "../../job/retry.ts";
 import { isObject } from "./response-checks.ts";
 
 /** The part of `fetch` that is used, so that anything like it will do (a Worker's service binding, Hono's `request`). */
@@ -10,7 +11,7 @@ type MaybeToken = string | null | undefined;
 
 /**
  * A bearer token, or a function that answers it: called before every request, and once more when the server refused what
- * it said. While nobody is signed in it answers nothing; then the request is not sent and fails with `unauthorized`.
+ * it said. While no person is signed in it answers nothing; then the request is not sent and fails with `unauthorized`.
  */
 export type Token = string | ((refused?: string) => MaybeToken | Promise<MaybeToken>);
 
@@ -118,7 +119,7 @@ export class HttpCaller {
     };
     if (body !== undefined) headers["content-type"] = "application/json";
     const send = async (shown: string | undefined): Promise<Response> => {
-      // The time was over while the token was fetched: the caller has been told that nothing was sent.
+      // The time was over while the token was fetched: its caller has an error that says that nothing was sent.
       if (signal.aborted) throw network(`${what} was not sent in time.`);
       if (shown !== undefined) {
         headers["authorization"] = `Bearer ${shown}`;
@@ -155,12 +156,13 @@ export class HttpCaller {
 const HINT = "Is its URL right, does the server run, and does it let this page in (cors)?";
 
 /** Returns the reason that `fetch` gives. Node puts it into the error's cause. */
-function reasonOf(cause: unknown): string {
+export function reasonOf(cause: unknown): string {
   const said = [cause, (cause as { readonly cause?: unknown } | undefined)?.cause].filter((error) => isA(Error, error));
   return said.length > 0 ? ` (${said.map((error) => toStoredError(error).message).join(": ")})` : "";
 }
 
-const network = (message: string, details: Readonly<Record<string, unknown>> = {}, cause?: unknown) =>
+/** Returns the error of a request that did not get an answer of the API. */
+export const network = (message: string, details: Readonly<Record<string, unknown>> = {}, cause?: unknown) =>
   new QuaysideError("network", message, details, cause);
 
 /** Its body is not read: the connection is free for the next request. */
@@ -238,7 +240,7 @@ async function failureOf(what: string, response: Response, now: number, hasToken
   // A date is of the server's clock; this one may be fast or slow.
   const sentAt = Date.parse(headers.get("date") ?? "");
   const asked = retryAfterMs(headers.get("retry-after"), Number.isNaN(sentAt) ? now : sentAt);
-  const { code, detail, errors, details } = (isObject(problem) ? problem : {}) as Partial<Problem>;
+  const { code, detail, errors, details } = (isObject(problem) ? problem : {}) as Readonly<Record<string, unknown>>;
   const more = typeof code === "string" && isObject(details) ? details : {};
   // The details may say to the millisecond what the header says in whole seconds.
   const exact = more["retryAfterMs"];
@@ -262,11 +264,11 @@ async function failureOf(what: string, response: Response, now: number, hasToken
         : "";
   const message = `${typeof detail === "string" ? detail : code}${hint}`;
   // The server's driver is closed, not this one: it will be there again.
-  if ((code as string) === "closed") return network(message, said);
-  return new QuaysideError(code, message, { ...said, ...(Array.isArray(errors) && { errors }) });
+  if (code === "closed") return network(message, said);
+  return new QuaysideError(code as ErrorCode, message, { ...said, ...(Array.isArray(errors) && { errors }) });
 }
 
-/** What a bare status means to a caller: whether another try may help is what matters. */
+/** Returns the code for an answer that has a status alone. It says whether another try may help. */
 function codeOf(status: number): ErrorCode {
   if (status === 401) return "unauthorized";
   if (status === 403) return "forbidden";

@@ -1,5 +1,5 @@
-import type { ClaimQueue, ErrorCode } from "@quayside/core";
-import type { ClaimedJob, ExchangeReply, ExchangeRequest } from "@quayside/core/engine";
+import type { ClaimedJob, ClaimQueue, ExchangeReply, ExchangeRequest } from "../../engine/verbs.ts";
+import type { ErrorCode } from "../../job/errors.ts";
 
 /**
  * A worker's exchange over several objects, each of which mints its own tokens: how it is cut into a part for each object
@@ -7,13 +7,13 @@ import type { ClaimedJob, ExchangeReply, ExchangeRequest } from "@quayside/core/
  * loses it on the way back.
  */
 
-/** What a worker keeps with an object between its exchanges, as a driver that is made anew for each one needs it. */
+/** The state that a worker keeps for a store between its exchanges, for a driver that is made for each one. */
 export interface Recall {
-  /** What the reply to the last exchange said to send along with the next one. */
+  /** A text of the last reply, to be sent with the next exchange. */
   readonly memo?: string;
   /** An exchange of this number was sent before. */
   readonly again?: boolean;
-  /** Nothing was told of the queue since the last exchange, by a stream that was open all the time. */
+  /** A stream of changes was open since the last exchange and named no change of the queue. */
   readonly quiet?: boolean;
   /** Places that the worker asks apart from the others; given, it takes a reply that names more of them: `late`. */
   readonly apart?: readonly string[];
@@ -22,6 +22,8 @@ export interface Recall {
 /** A place that did not answer an exchange, or not in time. */
 export interface Late {
   readonly place: string;
+  /** Under which errors name it: with `queue`, `details.queue` is the place. */
+  readonly kind: string;
   readonly code: ErrorCode;
   readonly message: string;
   /** A job of this place runs alone, or waits to. */
@@ -30,13 +32,16 @@ export interface Late {
   readonly error?: unknown;
 }
 
+/** An exchange of a worker over several places. */
 export type RecallingRequest = ExchangeRequest & Recall;
+/** A reply to a `RecallingRequest`. */
 export type RecallingReply = ExchangeReply & {
   readonly memo?: string;
   /** Places of which nothing is known after this exchange: the worker asks them again, apart from the others. */
   readonly late?: readonly Late[];
 };
 
+/** The part of an exchange for one place. */
 export interface Part {
   readonly place: string;
   /** Tokens of what runs there. */
@@ -49,7 +54,7 @@ export interface Part {
   readonly sent: ReadonlyMap<string, string>;
 }
 
-/** What an exchange has to say to one place. `home` tells the place of a token. */
+/** Returns the part of an exchange for one place. `home` returns the place of a token. */
 export function partFor(
   { claim: _, ...request }: ExchangeRequest,
   place: string,
@@ -82,7 +87,7 @@ export function holdsAfter({ running }: Part, reply: ExchangeReply): boolean {
 export const openTokens = (settled: ExchangeReply["settled"]): readonly string[] =>
   [...(settled ?? [])].flatMap(([token, stored]) => (stored === null ? [token] : []));
 
-/** Whether the worker runs anything but what it is told of by `part`: a job that must be alone waits for that. */
+/** Returns whether the worker runs anything besides the jobs of `part`: a job that must be alone waits for that. */
 export const isBusyElsewhere = (
   request: ExchangeRequest,
   part: Part,
@@ -105,7 +110,7 @@ export function queuesLeft(
   });
 }
 
-/** What is left to claim after a reply to a claim of `limit`, its last `prefetch` for later. */
+/** Returns how many jobs are left to claim after a reply to a claim of `limit`, its last `prefetch` for later. */
 export function leftAfter(
   { limit, prefetch = 0 }: Pick<ExchangeRequest["claim"], "limit" | "prefetch">,
   { jobs, alone, nextWakeMs }: ExchangeReply,
@@ -126,10 +131,16 @@ export function placeOfToken(token: string): string | undefined {
   try {
     return decodeURIComponent(token.slice(0, end));
   } catch {
-    // Nobody named it: it is lost wherever it is asked for.
+    // It is no name that was given to a place: the token is lost wherever it is asked for.
     return undefined;
   }
 }
+
+/** The number of a place in a token's name. A token without one is of the first: its queue lay in one place when it was claimed. */
+export const homeOfToken = (token: string): string => {
+  const place = placeOfToken(token);
+  return place !== undefined && /^\d{1,4}$/.test(place) ? place : "0";
+};
 
 /** A reply in the words of the worker. A token that it sent comes back as it sent it. */
 export function named({ place, sent }: Part, reply: ExchangeReply): ExchangeReply {

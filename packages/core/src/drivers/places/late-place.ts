@@ -1,12 +1,14 @@
-import { type ClaimQueue, type Clock, hasCode, isA, QuaysideError } from "@quayside/core";
-import {
-  type AttemptReport,
-  type ClaimedJob,
-  type ExchangeReply,
-  type ExchangeRequest,
-  partOfRefused,
-  type Settlement,
-} from "@quayside/core/engine";
+import type { Clock } from "../../engine/clock.ts";
+import { partOfRefused } from "../../engine/refused-part.ts";
+import type {
+  AttemptReport,
+  ClaimedJob,
+  ClaimQueue,
+  ExchangeReply,
+  ExchangeRequest,
+  Settlement,
+} from "../../engine/verbs.ts";
+import { hasCode, isA, QuaysideError } from "../../job/errors.ts";
 import { type Arrived, PlaceNews } from "./place-news.ts";
 
 /** How long an exchange waits for one place among several. What answers later is asked apart from the others. */
@@ -47,7 +49,7 @@ export interface LatePlaceOptions {
 }
 
 /**
- * A worker's exchanges with one place (a shard, say) that answers late, not at all, or with a refusal. They go on beside the
+ * A worker's exchanges with one place that answers late, not at all, or with a refusal. They go on beside the
  * worker's exchanges with other places, one at a time, each sent again unchanged until it is answered (R9). Meanwhile the
  * worker's settlements for the place are kept for the next one.
  */

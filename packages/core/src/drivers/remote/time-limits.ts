@@ -1,4 +1,5 @@
-import { type Clock, isA, QuaysideError } from "@quayside/core";
+import type { Clock } from "../../engine/clock.ts";
+import { isA, QuaysideError } from "../../job/errors.ts";
 
 /** The result of `work`; rejects with `network` when there is none after `ms`. A later result is ignored. */
 export function within<T>(clock: Clock, ms: number, what: string, work: Promise<T>): Promise<T> {

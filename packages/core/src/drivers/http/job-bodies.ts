@@ -1,5 +1,7 @@
-import { type Backoff, type BackoffOption, type JobOptions, QuaysideError } from "@quayside/core";
-import type { NewJob } from "@quayside/core/engine";
+import { QuaysideError } from "../../job/errors.ts";
+import type { JobOptions } from "../../job/job-options.ts";
+import type { NewJob } from "../../job/new-job.ts";
+import type { Backoff, BackoffOption } from "../../job/retry.ts";
 
 /** Most jobs and bytes that the API takes at once, with some room for the brackets. */
 const JOBS_LIMIT = 1_000;

@@ -1,5 +1,5 @@
-import { QuaysideError } from "@quayside/core";
-import type { Registration } from "@quayside/core/engine";
+import type { Registration } from "../../engine/driver.ts";
+import { QuaysideError } from "../../job/errors.ts";
 
 /** Whether a driver is closed, and the functions to call when it is: what `watch`, `enlist` and `close` of every client share. */
 export class Closable {

@@ -1,5 +1,6 @@
-import { QuaysideError } from "@quayside/core";
-import type { EnqueueReceipt, NewJob } from "@quayside/core/engine";
+import type { EnqueueReceipt } from "../../engine/verbs.ts";
+import { QuaysideError } from "../../job/errors.ts";
+import type { NewJob } from "../../job/new-job.ts";
 import { isTrouble } from "./time-limits.ts";
 
 /** A job's receipt, or the error by which it is not known whether the job is stored. */
@@ -52,7 +53,7 @@ const STORED = / Of the call's jobs \d+ are stored.*$/;
 export function storedInPart(error: unknown, receipts: readonly (EnqueueReceipt | undefined)[]): unknown {
   const stored = [...receipts.keys()].filter((index) => receipts[index] !== undefined);
   const { code, message, details } =
-    error instanceof QuaysideError ? error : new QuaysideError("internal", "A shard failed.");
+    error instanceof QuaysideError ? error : new QuaysideError("internal", "A part of the call failed.");
   const { stored: others, ids: _, cause = code, ...rest } = details;
   if (stored.length === 0)
     return others === undefined ? error : new QuaysideError(code, message.replace(STORED, ""), rest, error);

@@ -1,9 +1,9 @@
-import type { NumberedRequest } from "@quayside/core/engine";
+import type { NumberedRequest } from "../../engine/verbs.ts";
 
 /** Characters of a key that any server takes. */
 const KEY_LIMIT = 255;
 
-/** A key that nobody has used before. Not `randomUUID`, which is missing on plain HTTP. */
+/** Returns a random key, which no other request has. Not `randomUUID`, which is missing on plain HTTP. */
 export function randomKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,0 +1,2 @@
+export type { Fetch, Token } from "./drivers/http/http-caller.ts";
+export { HttpDriver, type HttpDriverOptions, httpDriver } from "./drivers/http/http-driver.ts";
