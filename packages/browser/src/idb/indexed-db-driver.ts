@@ -10,16 +10,16 @@ import { IndexedDbStore, type IndexedDbStoreOptions } from "./indexed-db-store.t
 /** Options of `indexedDbDriver`. */
 export interface IndexedDbDriverOptions extends IndexedDbStoreOptions, ConnectivityOptions {
   /**
-   * Which of the site's tabs run the workers of this name: `all` that have one (the default), or one `leader` at a time.
-   * The others stand in line, and the next takes over when the leader is closed, crashes, navigates away, is put aside or
-   * stays frozen for 40 s. One driver a tab is meant, with as many queues as you like.
+   * Which tabs of the site run the workers of this database: `all` that have one, or one `leader` at a time. Default
+   * `all`. With `leader` the next tab takes over when the leader is closed, crashes, navigates away, enters the
+   * back/forward cache or stays frozen for 40 s. Make one driver per tab, for as many queues as you like.
    */
   readonly tabs?: TabsOption;
-  /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */
+  /** Reads cron rules: `cron` from `@quayside/core/cron`. Default none; recurrences by cron are then refused. */
   readonly cron?: NextCron;
-  /** For tests: a clock that is moved by hand. */
+  /** A clock that is moved by hand, for tests. Default: the system clock. */
   readonly clock?: Clock;
-  /** For tests: in [0, 1); a seeded one repeats a run. */
+  /** Returns a number in [0, 1), for tests; a seeded function repeats a run. Default `Math.random`. */
   readonly random?: () => number;
 }
 

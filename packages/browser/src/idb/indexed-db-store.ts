@@ -9,18 +9,18 @@ import { type Durability, runProgram } from "./run-program.ts";
 
 /** Options of `IndexedDbStore`. */
 export interface IndexedDbStoreOptions {
-  /** Names the records: stores with the same name share them, in every tab and worker of the site. */
+  /** Names the database. Stores with the same name share its records, in every tab and worker of the site. */
   readonly name: string;
   /**
-   * `relaxed` (the default, and every engine's) survives a crash of the browser, and may lose the last seconds when the
-   * power fails; `strict` waits for the disk.
+   * `relaxed` survives a crash of the browser, and may lose the last seconds when the power fails. `strict` waits for
+   * the disk at each write. Default `relaxed`. An outbox always writes strictly.
    */
   readonly durability?: Durability;
-  /** How long to wait for a database that other tabs keep from being opened, in ms. Default 10,000. */
+  /** How long to wait for a database that other tabs keep from being opened, in whole ms from 0. Default 10,000. */
   readonly openTimeoutMs?: number;
   /**
-   * Called about once a second while a new version of the page brings the stored records up to date, in this tab or in
-   * another one. Calls wait for that, however long it takes.
+   * Called about once a second while a new version of the page upgrades the stored records, in this tab or in another
+   * one. Calls of the driver wait for the upgrade, however long it takes. Default none.
    */
   readonly onUpgrade?: (progress: { readonly done: number; readonly total: number }) => void;
 }

@@ -8,55 +8,104 @@ import { type BackoffOption, resolveBackoff } from "./retry.ts";
 
 /** Job options that a queue or a definition sets for all of its jobs. */
 export interface JobDefaults {
-  /** Wait before the job may be claimed. Default none. */
+  /**
+   * Time from the add until the job may be claimed, by the clock of the store: 0 to 100 years. Default 0. An
+   * `availableAt` of the job goes before a delay of its definition or queue. A job with a delay is `delayed` until it
+   * is due.
+   */
   readonly delay?: Duration | undefined;
-  /** Integer from −100 to 100, higher first. Default 0. */
+  /**
+   * Integer from −100 to 100; higher goes first. Default 0. Among equal priorities, the earlier instant goes first,
+   * then the order of adding.
+   */
   readonly priority?: number | undefined;
-  /** Attempts in all, from 1. Default 3. */
+  /** Attempts in all: integer from 1 to 1,000,000. Default 3. Releases and interruptions count no attempt. */
   readonly maxAttempts?: number | undefined;
-  /** Default exponential from 1 s, doubled, at most 1 h, full jitter. */
+  /**
+   * The wait before each further attempt: see `BackoffOption`. Default: exponential from 1 s, doubled up to 1 h, with
+   * full jitter. An error that asks for a delay (`RetryAfterError`, the header `Retry-After`) goes first.
+   */
   readonly backoff?: BackoffOption | undefined;
-  /** Longest run of one attempt; then its signal is aborted. Default none. */
+  /**
+   * Longest run of one attempt, from 1 ms. Default none. When it is over, `ctx.signal` is aborted; the attempt fails
+   * when the handler returns, or 5 s later. A timeout spends an attempt, and does not count for `maxExceptions`.
+   */
   readonly timeout?: Duration | undefined;
-  /** Errors thrown (timeouts are none) after which it fails for good, whatever attempts are left. Default no limit. */
+  /**
+   * Errors thrown after which the job fails for good, even if attempts are left: integer from 1 to 1,000,000.
+   * Default: no limit. Timeouts do not count.
+   */
   readonly maxExceptions?: number | undefined;
-  /** Runs cut off by a crash, a closed tab or an eviction after which it fails for good: 1 never runs it again. Default 10. */
+  /**
+   * The number of runs cut off by a crash, a closed tab or an eviction at which the job fails for good, with code
+   * `interrupted`: integer from 1 to 1,000,000. Default 10. With 1 a job that was cut off never runs again. With 1 or
+   * 2 the job is never claimed ahead (`prefetch`).
+   */
   readonly maxInterruptions?: number | undefined;
-  /** Jobs with this key share a limit (default 1) on how many of them run at once; the last limit given is in force. */
+  /**
+   * Limits how many jobs with the same `key` (1 to 256 characters) run at once in their queue, over all workers.
+   * `limit` is an integer from 1 to 10,000, default 1; the last one given is in force for the whole group. Jobs of a
+   * group are never claimed ahead.
+   */
   readonly group?: { readonly key: string; readonly limit?: number | undefined } | undefined;
-  /** Keep its payload encrypted at rest; the queue needs keys for it. Default false. */
+  /**
+   * Encrypts payload, result, progress, logs and errors of the job. Default false. The queue needs `encryption`:
+   * without it the add fails with `missing_key`. Names, tags, ids and dedupe keys stay readable.
+   */
   readonly encrypted?: boolean | undefined;
-  /** Words to find it by: at most 32, of 1 to 128 characters each. */
+  /** Labels for `list`, `clear` and `retryAll`: at most 32, of 1 to 128 characters each. Default none. */
   readonly tags?: readonly string[] | undefined;
-  /** How many ended jobs to keep when this one ends; 0 keeps none. Default: what the queue says. */
+  /**
+   * How many ended jobs of each state the queue keeps when this job ends: integers from 0 to 1,000,000. 0 deletes the
+   * job as it ends. Default: the setting of the queue, else 100 completed, 1,000 failed and 100 cancelled.
+   */
   readonly keep?: Partial<Keep> | undefined;
   /**
-   * `network`: a failure while the network is away (see `Connectivity`) gives the job back and spends no attempt; it is
-   * tried again after a delay, and at once when the network is back. Default none.
+   * `network`: a failure while the network is away (see `Connectivity`) releases the job and spends no attempt. It
+   * runs again after a delay that grows up to 1 min, and at once when the network is back. Default none.
    */
   readonly requires?: Requirement | undefined;
-  /** Not worth starting after this long: it then ends as `failed`, code `expired`. */
+  /**
+   * Time from the add after which the job is not started any more, from 1 ms; retries are starts, too. It then ends
+   * as `failed`, code `expired`, when a claim meets it. Default none. A run that has started goes on.
+   */
   readonly expiresIn?: Duration | undefined;
 }
 
 /** The dedupe key of a job: while the key is taken, `mode` decides what a further add does (R6). */
 export interface DedupeOption {
+  /** The key, of 1 to 256 characters, within the queue. */
   readonly key: string;
+  /** Effect of an add while the key is taken. Default `drop`. */
   readonly mode?: DedupeMode | undefined;
+  /**
+   * Time from the add for which the key stays taken although its job has ended, from 1 ms. `throttle` needs it.
+   * Default: the key is free when the job ends.
+   */
   readonly ttl?: Duration | undefined;
+  /**
+   * `debounce` only: longest wait from the first add, from 1 ms, however often the delay starts again. Default: no
+   * limit.
+   */
   readonly maxWait?: Duration | undefined;
 }
 
 /** The options of one job. The nearest word wins: job, then definition, then queue. */
 export interface JobOptions extends JobDefaults {
-  /** Your own id; also the idempotency key: adding it again changes nothing. */
+  /**
+   * Your own id, of 1 to 256 characters, unique in the queue. Default: a generated one. It is the idempotency key: an
+   * add of an id that exists answers that job with `deduplicated: true` and writes nothing.
+   */
   readonly id?: string | undefined;
-  /** The earliest instant to run at: ms since epoch or a Date. Instead of `delay`. */
+  /**
+   * The earliest instant to run at: ms since epoch, or a Date; a past one means now. It is turned into a delay by the
+   * clock of the caller. It goes before a `delay` of the definition or the queue. Give a job one of the two.
+   */
   readonly availableAt?: number | Date | undefined;
   /**
-   * No second job while one with this key stands. `drop` (default): while it lives, or until `ttl`; `throttle`: for `ttl`
-   * from the add, whatever becomes of it; `replace`: a waiting one takes the new payload and options, a running one gets
-   * one successor; `debounce`: as replace, and its delay starts anew, up to `maxWait` from the first add.
+   * Adds no second job while the key is taken. `drop` answers the job that has the key. `replace` gives a waiting job
+   * the new payload and options, and a running one a successor. `debounce` also starts the delay again. `throttle`
+   * keeps the key for `ttl` after the add, even if the job ends.
    */
   readonly dedupe?: DedupeOption | undefined;
 }

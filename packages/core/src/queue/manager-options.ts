@@ -9,11 +9,14 @@ import type { SharedOptions } from "./queue-context.ts";
 
 /** One queue of a manager. `rateLimit`, `maxActive` and `keep` are written into its store when the manager starts. */
 export interface QueueSettings extends ConfigureOption {
-  /** Jobs of this queue at once in this manager, within its total. Default: the total. */
+  /** Jobs of this queue at once in this manager: integer from 1 to 10,000, within the total. Default: the total. */
   readonly concurrency?: number | undefined;
-  /** Default: the default connection. */
+  /** The name of the connection that stores the queue. Default: the default connection. */
   readonly connection?: string | undefined;
-  /** Options of its jobs, unless definition or job says otherwise. */
+  /**
+   * Options of its jobs; a definition or a job goes before them, and they go before those of the manager. Default
+   * none.
+   */
   readonly defaults?: JobDefaults | undefined;
 }
 
@@ -24,15 +27,18 @@ export interface QueueManagerOptions<Jobs extends JobMap = JobMap, Ctx extends o
       JobWorkerOptions,
       "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "alarm" | "connectivity"
     > {
-  /** The driver of the connection named `default`. */
+  /** The driver of the connection named `default`. Default none; then `connections` or `addConnection` gives one. */
   readonly driver?: Driver | undefined;
-  /** Further connections by name; the first is the default one where there is no `driver`. */
+  /** Further connections by name. Default none. Without `driver`, the first one is the default connection. */
   readonly connections?: { readonly [name: string]: Driver } | undefined;
-  /** The queues to work, with their settings; those of registered jobs are worked too. */
+  /** The queues to work, with their settings. Default none; queues of registered jobs are worked, too. */
   readonly queues?: { readonly [name: string]: QueueSettings } | undefined;
-  /** Where jobs go that name no queue. Default `default`. */
+  /** The queue of jobs that name none, of 1 to 256 characters. Default `default`. */
   readonly defaultQueue?: string | undefined;
-  /** How many ended jobs every queue keeps, unless its settings say otherwise. */
+  /**
+   * How many ended jobs of each state every queue keeps: integers from 0 to 1,000,000. It is written into the stores
+   * when the manager starts. The settings of a queue go before it. Default: what each store has.
+   */
   readonly keep?: Partial<Keep> | undefined;
 }
 

@@ -34,10 +34,20 @@ export interface RetryAllOption extends FilterOption {
 
 /** Settings of a queue, kept in its store for all of its workers. `null` lifts a limit. */
 export interface ConfigureOption {
+  /**
+   * How many ended jobs of each state the queue keeps: integers from 0 to 1,000,000. States that are absent keep
+   * their number. Default 100 completed, 1,000 failed, 100 cancelled.
+   */
   readonly keep?: Partial<Keep> | undefined;
-  /** At most `max` jobs begin in any `per`. */
+  /**
+   * At most `max` jobs (1 to 1,000,000) start in any `per` (from 1 ms), over all workers. `null` lifts it. Default
+   * none.
+   */
   readonly rateLimit?: { readonly max: number; readonly per: Duration } | null | undefined;
-  /** At most so many jobs at once. */
+  /**
+   * At most so many jobs of the queue run at once, over all workers: integer from 1 to 1,000,000. `null` lifts it.
+   * Default none.
+   */
   readonly maxActive?: number | null | undefined;
 }
 

@@ -15,22 +15,44 @@ import type { Telemetry } from "./telemetry.ts";
 
 /** Options that a queue and a manager share. */
 export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object = object> {
-  /** Job map with schemas and options, from `defineJobs`. Default: any job name is accepted. */
+  /**
+   * The job map from `defineJobs`: schemas, options and functions of each job. Default: any name and any JSON
+   * payload.
+   */
   readonly jobs?: Jobs | undefined;
-  /** Options of all jobs, unless the queue, the definition or the job says otherwise. */
+  /**
+   * Options of all jobs. Those of a manager's queue, of a definition and of a job go before them, option by option.
+   * Default none.
+   */
   readonly defaults?: JobDefaults | undefined;
-  /** Merged into the `ctx` of every handler and middleware. */
+  /** Fields that are added to the `ctx` of every handler and middleware. Default none. */
   readonly ctx?: Ctx | undefined;
-  /** Runs around all handlers, outermost first. */
+  /**
+   * Functions that run around every attempt, the first one outermost; those of `queue.use` and of a definition run
+   * inside. Default none.
+   */
   readonly middleware?: readonly Middleware<Ctx>[] | undefined;
-  /** Encrypts the jobs that are `encrypted`: `aesGcm({ keys, current })`. */
+  /**
+   * Encrypts the jobs that are `encrypted`: `aesGcm({ keys, current })`. Default none; such jobs are then refused
+   * with `missing_key`, and a worker gives them back.
+   */
   readonly encryption?: Encryption | undefined;
-  /** Spans for adds and attempts: `openTelemetry(tracer)`. */
+  /** Makes spans for adds and attempts: `openTelemetry(tracer)`. Default none. */
   readonly telemetry?: Telemetry | undefined;
-  /** Largest payload in bytes of JSON, 1 to 64 MiB. Default 128 KiB. */
+  /**
+   * Largest payload in bytes of JSON: integer from 1 to 67,108,864 (64 MiB). Default 131,072 (128 KiB). Larger ones
+   * are refused when adding. An HTTP API has a limit of its own: `ApiLimits.payloadBytes`.
+   */
   readonly payloadLimit?: number | undefined;
+  /**
+   * The clock of delays, timeouts and waits in this process; for tests, a manual one. Default: the system clock. The
+   * store has its own.
+   */
   readonly clock?: Clock | undefined;
-  /** Returns a number in [0, 1). Default `Math.random`. */
+  /**
+   * Returns a number in [0, 1), for jitter and keys of workers. Default `Math.random`; a seeded function repeats a
+   * run.
+   */
   readonly random?: (() => number) | undefined;
 }
 

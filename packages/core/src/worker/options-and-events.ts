@@ -49,29 +49,45 @@ export interface WorkerQueue<Ctx extends object = object> {
 
 /** Options of `JobWorker`. */
 export interface JobWorkerOptions<Ctx extends object = object> {
+  /** The queues to work. Every claim begins with another one, so that none starves. */
   readonly queues: readonly WorkerQueue<Ctx>[];
-  /** Jobs at once, over all queues. Default 10. */
+  /**
+   * Jobs at once, over all queues: integer from 1 to 10,000. Default 10. Each queue may have a lower number of its
+   * own.
+   */
   readonly concurrency?: number | undefined;
   /**
-   * Jobs claimed ahead, beyond `concurrency`, so that a slot that falls free has its next job at once and fewer, larger
-   * rounds are made. They wait here where no other worker can take them, ahead of what is added meanwhile whatever its
-   * priority, and a crash counts as an interruption for them, too. Never those of a group or of a queue with limits
-   * (R18). 0 to 10,000; default 0.
+   * Jobs claimed ahead, beyond `concurrency`: integer from 0 to 10,000. Default 0. A free slot then starts its next
+   * job at once, and exchanges are fewer and larger. Jobs that are claimed ahead wait where no other worker can take
+   * them, before jobs that are added later with a higher priority, and a crash counts as an interruption for them.
+   * Jobs of a group, of a queue with a rate limit or `maxActive`, and jobs with a `maxInterruptions` of 1 or 2 are
+   * never claimed ahead.
    */
   readonly prefetch?: number | undefined;
-  /** How long a claim holds without renewal; renewed at a third. Default 30 s. */
+  /**
+   * How long a claim holds without renewal, from 100 ms. Default 30 s. The worker renews it at a third of that. A
+   * worker that cannot reach its store for this long aborts its handlers.
+   */
   readonly lease?: Duration | undefined;
-  /** A label for people; need not be unique. */
+  /** A label for people, of 1 to 256 characters; it need not be unique. Default none. */
   readonly name?: string | undefined;
-  /** Stops by itself after so many jobs. */
+  /** Jobs to run before the worker stops: integer from 1. Default: no limit. */
   readonly maxJobs?: number | undefined;
-  /** Looks for work at least this often while idle: for a driver whose `watch` may miss things. Default: only when told. */
+  /**
+   * Looks for work at least this often while idle, for a driver whose `watch` may miss changes. Default: only at
+   * changes and when a job is due.
+   */
   readonly sleep?: Duration | undefined;
-  /** Merged into every handler's `ctx`. */
+  /**
+   * Fields that are added to the `ctx` of every handler. Default none. Fields with the same name go before those of a
+   * queue.
+   */
   readonly ctx?: Ctx | undefined;
-  /** Makes `ctx.enqueue` and `ctx.publish` work. */
+  /** Makes `ctx.enqueue` and `ctx.publish` work. Default: that of the queue. */
   readonly producer?: Producer | undefined;
-  /** The state of the network, for jobs that require it. Default: that of its driver; without one, online. */
+  /**
+   * The state of the network, for jobs with `requires: "network"`. Default: that of the driver; without one, online.
+   */
   readonly connectivity?: Connectivity | undefined;
   /** @internal Room shared with other workers, in place of `concurrency`. */
   readonly slots?: Slots | undefined;
@@ -79,13 +95,18 @@ export interface JobWorkerOptions<Ctx extends object = object> {
   readonly budget?: JobBudget | undefined;
   /** @internal Where to count and time attempts. */
   readonly metrics?: AttemptMeter | undefined;
-  /** Opens a span for each attempt: `openTelemetry(tracer)`. */
+  /** Opens a span for each attempt: `openTelemetry(tracer)`. Default: that of the queue. */
   readonly telemetry?: AttemptTracer | undefined;
+  /** The clock of timeouts, leases and waits. Default: that of the first queue, else the system clock. */
   readonly clock?: Clock | undefined;
+  /**
+   * Returns a number in [0, 1), for jitter and the key of the worker. Default: that of the first queue, else
+   * `Math.random`.
+   */
   readonly random?: (() => number) | undefined;
   /** @internal Where its events go, when they are somebody else's too. */
   readonly events?: Emitter<WorkerEvents> | undefined;
-  /** False where something else wakes the worker when a job falls due (an object's alarm). Default true. */
+  /** False: something else wakes the worker when a job falls due, such as an alarm of the platform. Default true. */
   readonly alarm?: boolean | undefined;
 }
 

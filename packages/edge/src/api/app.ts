@@ -17,22 +17,33 @@ import { discardBody } from "./unread-body.ts";
 
 /** Options of `queueApi`. */
 export interface QueueApiOptions<Env extends object> {
-  /** The namespace whose objects hold the queues: each queue its own object, named like it. */
+  /** Returns the namespace whose objects hold the queues. Each queue is in the object of its name. */
   readonly object: (env: Env) => QueueNamespace;
-  /** Queues that are split over several objects, and over how many: see `edgeQueue`. */
+  /**
+   * By queue name, over how many objects the queue is split: the same number as in `edgeQueue`. Default: one object.
+   */
   readonly shards?: Readonly<Record<string, ShardsOption>>;
-  /** The jobs that may be added, checked by their schemas. Absent: any name, any payload. */
+  /**
+   * The job map: only its jobs may be added, and payloads are checked by their schemas. Default: any name, any JSON.
+   */
   readonly jobs?: DefinedJobs;
-  /** Who may do what. Absent: nobody anything. */
+  /**
+   * Says who calls, and what the caller may do: `bearerTokens`, `jwtTokens`, `anyOf` or a function of yours. Default:
+   * every route but `GET /health` answers 401.
+   */
   readonly auth?: Authenticate<Env>;
-  /** For pages of other origins. Absent: none. See `hono/cors`. */
+  /** Allows pages of other origins: the options of `hono/cors`. Default: none. */
   readonly cors?: CorsOptions;
+  /**
+   * Limits of one request. Default: `API_LIMITS` (1 MiB per body, 128 KiB per payload, 1,000 jobs, keys kept for 24
+   * h). Fields that are absent keep their default.
+   */
   readonly limits?: Partial<ApiLimits>;
   /**
-   * Cloudflare's rate-limiting binding: whoever calls more often than it lets them is answered 429 `rate_limited`.
-   * Requests are counted by subject (by address where there is none); those without valid credentials by address, IPv6
-   * by its first 64 bits. Right credentials are let in whatever others at their address do. The binding counts in each of
-   * Cloudflare's places by itself, roughly: for exact numbers of jobs give a grant a `quota`. Absent: no limit.
+   * Returns Cloudflare's rate-limiting binding. A caller over its limit is answered 429 `rate_limited`. Requests are
+   * counted per subject, or per address where there is none; those without valid credentials per address, IPv6 by its
+   * first 64 bits. The binding counts roughly, in each of Cloudflare's places by itself; for exact numbers of jobs
+   * give a grant a `quota`. Default: no limit.
    */
   readonly rateLimit?: (env: Env) => RateLimiter;
 }

@@ -1,12 +1,12 @@
 /** Limits of one request. */
 export interface ApiLimits {
-  /** Bytes of a request's body. Default 1 MiB. */
+  /** Bytes of the body of a request. Default 1,048,576 (1 MiB). A larger one is answered 413. */
   readonly bodyBytes: number;
-  /** Bytes of one job's payload as JSON. Default 128 KiB. */
+  /** Bytes of the payload of one job, as JSON. Default 131,072 (128 KiB). */
   readonly payloadBytes: number;
   /** Jobs in one request. Default 1,000. */
   readonly jobs: number;
-  /** Ms for which the outcome of an add with an `Idempotency-Key` is remembered. Default 24 h. */
+  /** How long the outcome of an add with an `Idempotency-Key` is kept, in ms. Default 86,400,000 (24 h). */
   readonly keyMs: number;
 }
 

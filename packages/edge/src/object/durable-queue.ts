@@ -8,8 +8,8 @@ import { ObjectQueues } from "./object-queues.ts";
 /** Options of `durableQueue`. */
 export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   /**
-   * What to do with the jobs, by name. Absent, and `dispatch` too: the object only keeps them, and others work them (over
-   * HTTP, say).
+   * The handlers of the jobs, by name; `ctx.env` is the `env` of the object. Default none. Without `handlers` and
+   * `dispatch` the object only stores jobs, for workers elsewhere (over HTTP, for example).
    */
   readonly handlers?: {
     readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
@@ -23,19 +23,22 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
    * durableQueue<typeof jobs, Env>({ jobs, dispatch: (env) => env.CONSUMER })
    */
   readonly dispatch?: Dispatch<Env>;
-  /** The job map from `defineJobs`: payloads are checked against its schemas before they run. */
+  /** The job map from `defineJobs`: payloads are checked by its schemas before they run. Default: any payload. */
   readonly jobs?: Jobs;
-  /** Jobs at once in an object, over all of its queues. Default 10. */
+  /** Jobs at once in an object, over all of its queues: integer from 1 to 10,000. Default 10. */
   readonly concurrency?: number;
-  /** Jobs claimed ahead, beyond `concurrency`: while one claim is being written to disk, these run. 0 to 10,000; default 0. */
+  /**
+   * Jobs claimed ahead, beyond `concurrency`: integer from 0 to 10,000. Default 0. They run while the next claim is
+   * written to disk. See `prefetch` of a worker for jobs that are never claimed ahead.
+   */
   readonly prefetch?: number;
-  /** How long the object's claims hold without renewal. Default 30 s. */
+  /** How long a claim of the object holds without renewal, from 100 ms. Default 30 s. */
   readonly lease?: Duration;
-  /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */
+  /** Reads cron rules: `cron` from `@quayside/core/cron`. Default none; recurrences by cron are then refused. */
   readonly cron?: NextCron;
-  /** Gets what goes wrong beside the jobs. Default: the log. */
+  /** Called with errors that belong to no job. Default: they are logged. */
   readonly onError?: (error: unknown) => void;
-  /** Makes an object's clock. Default: the platform's. */
+  /** Makes the clock of an object, for tests. Default: the system clock. */
   readonly clock?: (ctx: DurableObjectState) => Clock;
 }
 

@@ -32,21 +32,25 @@ import { sendSafely } from "./send-safely.ts";
 
 /** Options of `httpDriver`: where the API is, and how requests to it are made. */
 export interface HttpDriverOptions {
-  /** Where the queue API is mounted, e.g. `/api/queues` in a page or `https://app.example/api/queues`. */
+  /** Where the queue API is mounted: `/api/queues` in a page, or `https://app.example/api/queues`. */
   readonly url: string;
   /**
-   * Sent as `Authorization: Bearer …`; a function is asked before every request, so it can renew a token. When the
-   * server answers 401 it is asked once more, with the token that was refused, and the request sent again with the new one.
-   * An add whose answer was lost is sent again with the token that it was sent with.
-   * While no person is signed in it answers nothing: requests then fail with `unauthorized` and are not sent.
+   * Sent as `Authorization: Bearer …`. A function is called before every request, so that it can renew a token. After
+   * a 401 it is called once more, with the token that was refused, and the request is sent again with the new one. An
+   * add whose answer was lost is sent again with the token of its first send. A function that returns nothing means
+   * that no user is signed in: requests fail with `unauthorized` and are not sent. Default none.
    */
   readonly token?: Token;
-  /** Default: the platform's. */
+  /** Sends the requests. Default: the `fetch` of the platform. */
   readonly fetch?: Fetch;
+  /** The clock of timeouts and of streams that are opened again. Default: the system clock. */
   readonly clock?: Clock;
-  /** How long a request may take, with its token and its answer, before it counts as failed (`network`). Default 30 s. */
+  /** How long a request may take, with its token and its answer. Default 30 s. A longer one fails with `network`. */
   readonly timeout?: Duration;
-  /** Queues to watch for changes besides those that this driver is used for. */
+  /**
+   * Queues whose changes are watched from the start. Default none; queues that the driver is used for are watched as
+   * well.
+   */
   readonly queues?: readonly string[];
 }
 
