@@ -16,7 +16,7 @@ type Listener = (changes: readonly Change[]) => void;
  */
 const PAUSE_MS = 10;
 
-/** Tells the other tabs and workers of the site what changed. Where there is no `BroadcastChannel`, nobody is told. */
+/** Posts changes to the other tabs and workers of the site. Without a `BroadcastChannel` it posts none. */
 export class Announcements {
   readonly #name: string;
   readonly #upgrading: (progress: UpgradeProgress) => void;
@@ -71,14 +71,14 @@ export class Announcements {
     this.#channel = undefined;
   }
 
-  /** Nobody knows what was said meanwhile: anything may have changed in any queue that was ever spoken of. */
+  /** Messages were missed meanwhile, so any queue that a message has named may have changed. */
   #pickUp(persisted: boolean): void {
     if (!persisted || this.#listeners.size === 0) return;
     this.#open();
     this.#tell([...this.#queues].flatMap((queue) => CHANGE_KINDS.map((kind) => ({ queue, kind }))));
   }
 
-  /** As a task of its own, after whoever made the change has gone on, into its next transaction perhaps. */
+  /** Runs as a task of its own, so that the caller that made the change continues first. */
   #afterwards(): void {
     this.#posting = true;
     void systemClock.nextTask().then(() => {

@@ -6,7 +6,7 @@ const PATIENCE_MS = 10_000;
 
 /**
  * Deletes the database of a name, with all jobs in it: the way out when it cannot be used any more, or at sign-out.
- * Drivers that are using it say `storage_unavailable`, reason `deleted`, from then on; a new driver begins anew.
+ * Drivers that are using it say `storage_unavailable`, reason `deleted`, from then on; a new driver makes a new database.
  *
  * @throws {QuaysideError} `storage_unavailable`: reason `blocked` when a frozen tab or a foreign connection holds on to it
  * (it is deleted when that lets go), else `failed`.

@@ -18,7 +18,7 @@ export class EngineFailure {
  * - `InvalidStateError`: the connection was closed before the transaction began.
  * - `AbortError`: the connection was closed by force (https://w3c.github.io/IndexedDB/#close-a-database-connection).
  * - `UnknownError`: in WebKit "Connection to Indexed Database server lost"; elsewhere an I/O error, that may pass too.
- *   It comes from outside the transaction, so once the program has finished nobody knows how that ended, and running it
+ *   It comes from outside the transaction, so once the program has finished its outcome is unknown, and running it
  *   again could add its jobs twice.
  */
 export function isLostConnection({ cause, finished }: EngineFailure): boolean {
@@ -56,7 +56,7 @@ export const upgradeFailed = (database: string, cause: unknown): unknown =>
         cause,
       );
 
-/** What an engine's failure is to the caller. */
+/** Turns an engine's failure into the error for the caller. */
 export function toQuaysideError({ cause }: EngineFailure, database: string): QuaysideError {
   // By name: engines disagree on the class.
   if (nameOf(cause) === "QuotaExceededError") {

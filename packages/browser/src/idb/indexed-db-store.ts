@@ -40,10 +40,10 @@ const OPEN_TIMEOUT_MS = 10_000;
  *   256 KiB in a database of their own (`quayside-reserve`) are given up so that jobs can still be settled, cancelled,
  *   removed and cleared and queues paused. Reading writes nothing.
  * - `storage_unavailable`: `details.reason` is `deleted` (the database was deleted while this store was in use; it is
- *   not made anew behind your back, a new store object does that), `damaged` (the browser found it broken and threw it
- *   away; said once, then it is begun anew), `newer_version` (another tab runs a newer version: reload), `blocked`
+ *   not made again by this store object, only by a new one), `damaged` (the browser found it broken and threw it
+ *   away; reported once, then a new one is made), `newer_version` (another tab runs a newer version: reload), `blocked`
  *   (another tab holds an old version open) or `failed` (see `cause`; where that lasts, `deleteDatabase` and a new
- *   driver begin anew).
+ *   driver open it again).
  * - `closed`: after `close()`.
  *
  * @example

@@ -10,7 +10,7 @@ export type Durability = "relaxed" | "strict";
  * undone by then.
  *
  * The program is advanced from the events of its own requests and from nothing else, so the transaction never commits
- * by itself under it. A write has no answer to wait for: the program goes on at once, and what it reads next stands
+ * by itself under it. A write has no answer to wait for: the program goes on at once, and its next read waits
  * behind the write in the transaction's queue.
  */
 export async function runProgram<T>(
@@ -55,7 +55,7 @@ export async function runProgram<T>(
       stranded.delete(strand);
       settle();
     };
-    // A connection closed by force has aborted its transactions when it says so. Chromium forgets those that were made
+    // A connection closed by force has aborted its transactions when it says so. Chromium misses those that were made
     // while it was on its way to say so: they never fire an event of their own.
     const strand = () => {
       abort(transaction);
@@ -71,7 +71,7 @@ export async function runProgram<T>(
 
 const strands = new WeakMap<IDBDatabase, Set<() => void>>();
 
-/** What to call when this connection is closed by force: one listener for all of its transactions. */
+/** The functions to call when this connection is closed by force: one listener for all of its transactions. */
 function strandedBy(database: IDBDatabase): Set<() => void> {
   let all = strands.get(database);
   if (!all) {

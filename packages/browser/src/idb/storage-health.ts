@@ -45,7 +45,7 @@ export async function storageHealth(): Promise<StorageHealth> {
 export async function requestPersistence(): Promise<boolean> {
   try {
     const storage = storageManager();
-    // Not asked again, so that nobody is prompted twice.
+    // Not asked again, so that the user is prompted once.
     return (await storage?.persisted?.()) || ((await storage?.persist?.()) ?? false);
   } catch {
     return false;

@@ -31,7 +31,7 @@ export function fromText(text: string): Key {
 
 /** Ends a text: before whatever a longer one goes on with. */
 const END = "\u0001";
-/** Stands before what a text may not contain as it is, which is moved out of the way of `END` and of this. */
+/** Precedes an escaped character: texts may contain neither `END` nor this one as they are. */
 const ESCAPE = "\u0002";
 const MOVED = 3;
 /** Numbers sort before texts, as in IndexedDB's own keys. */

@@ -2,7 +2,7 @@ import type { Clock } from "@quayside/core";
 import { openChannel } from "./page-lifecycle.ts";
 import { lockManager } from "./web-lock-liveness.ts";
 
-/** How often one who stands in line asks whether the leader is still there. */
+/** How often a tab that waits to lead asks whether the leader is still there. */
 const ASK_MS = 10_000;
 /** Questions in a row without an answer after which it is not: it is frozen, and would hold its lock for ever. */
 const PATIENCE = 3;
@@ -21,7 +21,7 @@ export class Leadership {
   readonly #clock: Clock;
   readonly #changed: () => unknown;
   #leading = false;
-  /** What ends the present request: standing in line, or leading. */
+  /** Ends the current request, whether it waits or leads. */
   #quit: (() => void) | undefined;
   #channel: BroadcastChannel | undefined;
   #unanswered = 0;
@@ -38,7 +38,7 @@ export class Leadership {
     return this.#leading;
   }
 
-  /** Stands in line. */
+  /** Waits for the lead. */
   seek(): void {
     if (this.#quit) return;
     if (!lockManager()) {
@@ -90,7 +90,7 @@ export class Leadership {
           this.#leadAlone();
           return;
         }
-        // Taken from it while it was silent. It stands in line again, behind who has it now.
+        // Another tab took the lead while this one was silent. This one waits again, behind the new leader.
         this.#quit = undefined;
         this.#lead(false);
         this.#request(false);
@@ -117,7 +117,7 @@ export class Leadership {
       this.#say("are you there");
       this.#stopAsking = this.#clock.after(ASK_MS, ask);
     };
-    // Without a channel nobody could answer.
+    // Without a channel no tab could answer.
     if (this.#channel) this.#stopAsking = this.#clock.after(ASK_MS, ask);
   }
 

@@ -18,7 +18,7 @@ export interface WebLockLiveness {
  * closed, crashes or navigates away. So a dead tab's jobs need not wait for the end of its lease. A frozen tab keeps
  * its lock; what that can hold up is bounded by the cap on silent workers.
  *
- * Where Web Locks are missing workers are `liveness: "time"`, and nobody is known to be dead.
+ * Where Web Locks are missing workers are `liveness: "time"`, and no worker counts as dead.
  *
  * @param name The name given to the store whose workers these are.
  * @example
@@ -41,7 +41,7 @@ export function webLockLiveness(name: string): WebLockLiveness {
         waits.delete(worker);
         wait.abort();
       }
-      // One whose death was told stays here until it is meant no longer: it is not told again.
+      // A dead worker stays here until it is watched no longer, so that its death is reported once.
       for (const worker of meant) if (!waits.has(worker)) waits.set(worker, awaitLock(prefix + worker, died));
     },
   };
@@ -61,7 +61,7 @@ function holdLock(name: string): Promise<Registration> {
 }
 
 /**
- * Stands in line for a lock that is not wanted, to learn when its holder lets go; shared, so that all who wait learn it
+ * Waits for a lock only to learn when its holder lets go; shared, so that it resolves for all waiting callers
  * at once.
  */
 function awaitLock(name: string, free: () => void): AbortController {
@@ -76,7 +76,7 @@ function awaitLock(name: string, free: () => void): AbortController {
   return wait;
 }
 
-/** Undefined where nobody can tell. */
+/** Returns the locks that are held; undefined where the platform cannot tell. */
 async function heldLocks(): Promise<ReadonlySet<string> | undefined> {
   try {
     const snapshot = await lockManager()?.query();

@@ -20,7 +20,7 @@ import { type QueueRpc, type Reply, reply, type ShardVerbs } from "./queue-rpc.t
 export interface ObjectRpcOptions {
   readonly driver: ObjectDriver;
   readonly clock: Clock;
-  /** What every call does first; never rejects. `queues`: those that the call brings something to. */
+  /** Runs first in every call; never rejects. `queues`: those that the call writes to. */
   readonly enter: (queues?: readonly string[]) => Promise<void>;
 }
 

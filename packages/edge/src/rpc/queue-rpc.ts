@@ -48,7 +48,7 @@ export interface QueueRpc {
   /** A page of how the children of a parent ended: see `Pages.childrenPage`. */
   children(queue: string, id: string, after: string, protocol?: number): Promise<Reply<ChildrenPage>>;
   nextWake(queues: readonly string[], protocol?: number): Promise<Reply<number | undefined>>;
-  /** What a driver of a split queue asks of one of its shards. */
+  /** Calls a verb of one shard, for the driver of a split queue. */
   shard<Verb extends keyof ShardVerbs>(
     verb: Verb,
     ask: ShardVerbs[Verb]["ask"],
@@ -62,7 +62,7 @@ export interface QueueRpc {
 export interface ShardVerbs {
   /** Adds jobs that were routed to this shard: see core's `addToShard`. */
   readonly add: { readonly ask: ShardAdd & { readonly shard: number }; readonly answer: ShardAdded };
-  /** What a numbered request put here when it was routed over `count` shards, if it did. */
+  /** Returns the jobs that a numbered request stored here when it was routed over `count` shards. */
   readonly recall: {
     readonly ask: { readonly jobs: readonly NewJob[]; readonly request: NumberedRequest; readonly count: number };
     readonly answer: readonly EnqueueReceipt[] | undefined;
@@ -111,7 +111,7 @@ export function unwrap<T>(answer: Reply<T>): T {
   throw new QuaysideError(answer.error.code, answer.error.message, answer.error.details);
 }
 
-/** What of the details survives JSON: one that cannot be sent must not turn an error into another. */
+/** Returns the details that JSON can carry: one that cannot be sent must not turn an error into another. */
 function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   try {
     return JSON.parse(JSON.stringify(details)) as Record<string, unknown>;

@@ -102,7 +102,7 @@ class Call {
     return this.#receipts as EnqueueReceipt[];
   }
 
-  /** Adds what is left to add. Answers a number of shards when one of them was told of another layout. */
+  /** Adds what is left to add. Returns a number of shards when one of them has stored another layout. */
   async run(anywhere: () => number): Promise<number | undefined> {
     const { count, previous } = this.#options.layout;
     if (!isOfOutbox(this.#request)) {
@@ -131,8 +131,8 @@ class Call {
   }
 
   /**
-   * A numbered request is known first where its sender's name lies: sent again with other jobs, which may lie elsewhere, it
-   * is refused there (R7). While that shard has trouble, each shard knows its own part.
+   * A numbered request is recorded first in the shard of its sender's name: sent again with jobs of other shards, it
+   * is refused there (R7). While that shard does not answer, each shard has a record of its own part.
    */
   async #sendFirst(request: NumberedRequest, shares: readonly Share[], count: number): Promise<number | undefined> {
     const gate = shardOfKey(request.sender, count);
@@ -162,7 +162,7 @@ class Call {
     return this.#units.filter(({ indices }) => this.#receipts[indices[0] as number] === undefined);
   }
 
-  /** What may lie anywhere goes along with the first that may not: then the call is all or none more often. */
+  /** Jobs that may go to any shard go with the first that may not, so that the call is all or none more often. */
   #shares(units: readonly Unit[], count: number, anywhere: () => number): readonly Share[] {
     const first = this.#units.find(({ key }) => key !== undefined);
     let free: number | undefined;
@@ -178,7 +178,7 @@ class Call {
     });
   }
 
-  /** What the request has done already, by the layout before. */
+  /** Returns the outcome that the request has by the layout before. */
   async #recall(request: NumberedRequest, count: number): Promise<void> {
     const gate = shardOfKey(request.sender, count);
     const shares = this.#shares(this.#units, count, () => 0);
@@ -277,7 +277,7 @@ export async function askShard(
     const answer = await shard(index).shard("add", ask);
     if ("count" in answer) return answer.count;
     if ("other" in answer) {
-      // The first shard is told of every change. One that nothing was added to since may have missed it.
+      // The first shard gets every change. A shard that no job was added to since may have missed it.
       const { count } =
         index === 0 ? { count: answer.other } : await shard(0).shard("settings", { queue: answer.queue });
       if (count !== layout.count || ask.layout.previous === answer.other)
@@ -301,7 +301,7 @@ export async function askShard(
 /**
  * The settings that a shard takes over where these queues are new to it: those of the first one.
  *
- * @returns a number of shards, where the first one was told of a newer layout.
+ * @returns a number of shards, where the first one has stored a newer layout.
  */
 async function settingsOf(
   { layout, shard }: Pick<ShardAdderOptions, "layout" | "shard">,

@@ -1,16 +1,16 @@
-/** What was last heard of a shard when it was asked for jobs. */
+/** The last answer of a shard that was asked for jobs. */
 export interface ShardSeen {
   /** It may hold something for the worker. */
   readonly holds: boolean;
   /** It may keep a lease record of the worker, of which to take leave. */
   readonly leased: boolean;
-  /** It gave less than it was asked for: `later`, with something to come; `empty`, with nothing until it is told of. */
+  /** It gave less than it was asked for: `later`, with something to come; `empty`, with nothing until a change. */
   readonly had: "more" | "later" | "empty";
   /** See `ChangeFeed.heard`. */
   readonly heard?: number | undefined;
 }
 
-/** What a worker's exchange with a split queue has to know of the one before. */
+/** The state that a worker's exchange with a split queue takes over from the one before. */
 export interface Memo {
   readonly exchange: number;
   readonly seen: readonly ShardSeen[];

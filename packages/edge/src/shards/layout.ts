@@ -3,7 +3,7 @@ import { SHARDS_LIMIT } from "./names.ts";
 import type { KeyOf } from "./route.ts";
 import { conflictOf, type ShardLayout } from "./shard-in-store.ts";
 
-/** Over how many objects a queue is split: a number, or with it how that came to be and what decides where a job lies. */
+/** Over how many objects a queue is split: a number, or with it the previous number and `keyOf`, the key of a job. */
 export type ShardsOption = number | ShardsOptions;
 
 /** Over how many objects a queue is split, with what decides where a job belongs. */
@@ -23,7 +23,7 @@ export interface ShardsOptions {
   readonly keyOf?: KeyOf;
 }
 
-/** How a queue is split, as far as a driver knows by now. */
+/** How a queue is split, by the last answer that a driver has. */
 export class Layout {
   readonly keyOf: KeyOf | undefined;
   #count: number;
@@ -61,7 +61,7 @@ export class Layout {
   }
 
   /**
-   * Compares with what a shard was told of.
+   * Compares with the layout that a shard has stored.
    *
    * @returns the number that this layout's own has become since.
    * @throws {QuaysideError} `invalid_option` for a number of which `previous` says nothing.
@@ -83,7 +83,7 @@ export class Layout {
     );
   }
 
-  /** A shard was told of another number: somebody has a newer version of the application. */
+  /** A shard has stored another number: a newer version of the application is deployed. */
   adopt(count: number): void {
     this.#previous = this.#count;
     this.#count = checkCount(count, "shards");

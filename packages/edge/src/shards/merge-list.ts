@@ -17,7 +17,7 @@ interface Source {
   taken: string | null | 0;
 }
 
-/** A page of a queue that lies in several shards, in the order of the list of one. */
+/** A page of a queue over several shards, in the order of the list of one. */
 export async function mergeList(
   query: ListQuery,
   shards: number,

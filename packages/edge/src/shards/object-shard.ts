@@ -39,7 +39,7 @@ interface GroupsSeen {
   readonly live: Set<string>;
 }
 
-/** What an object does as a shard of its queues, besides what every object does. */
+/** The part of an object that makes it a shard of its queues. */
 export class ObjectShard {
   readonly #shard: number;
   readonly #run: Run;
@@ -68,9 +68,9 @@ export class ObjectShard {
   }
 
   /**
-   * Adds what somebody brings who knows of no shards: a handler of this object, or a version of the app from before.
+   * Adds jobs of a caller without shards: a handler of this object, or an earlier version of the app.
    *
-   * @throws {QuaysideError} `invalid_option` for a job with a key that lies in another shard.
+   * @throws {QuaysideError} `invalid_option` for a job with a key of another shard.
    */
   unrouted<T>(jobs: readonly NewJob[], work: () => Program<T>): Program<T> {
     return unrouted(
@@ -109,7 +109,7 @@ export class ObjectShard {
     const told = await this.#lookAhead(ask, groups);
     if (told && !("receipts" in told)) return told;
     const answer = await this.#run((tx) => addToShard(tx, ask, groups));
-    // After the commit (R3): until the layout stands here, others may still add new groups.
+    // After the commit (R3): until the layout is stored here, others may still add new groups.
     for (const [queue, seen] of looked) this.#groups.set(queue, seen);
     return told?.told && "receipts" in answer ? { ...answer, told: told.told } : answer;
   }

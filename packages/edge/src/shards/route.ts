@@ -12,15 +12,15 @@ export type KeyOf = (job: RoutedJob) => string | undefined;
 export interface Unit {
   /** Where they stand in the call, in order. */
   readonly indices: readonly number[];
-  /** What decides; absent: it may lie anywhere. */
+  /** The text that decides; absent: any shard will do. */
   readonly key?: string;
   /** The key is an id, of which a generated one names its shard itself. */
   readonly byId?: boolean;
 }
 
 /**
- * What of a call's jobs lies together, and by which key: the one made up by `keyOf`, else the dedupe key or group, else
- * the id (of a flow: its root's).
+ * Groups the jobs of a call that belong together, with their key: the one made up by `keyOf`, else the dedupe key or
+ * group, else the id (of a flow: its root's).
  *
  * @throws {QuaysideError} `invalid_option` where two keys may lead to two shards.
  */
@@ -100,8 +100,8 @@ export const homeOfUnit = ({ key = "", byId }: Unit, count: number): number =>
   byId ? homeOfId(key, count) : shardOfKey(key, count);
 
 /**
- * Where a job with an id of its caller's lies, if nothing else decides: a generated id given again, where it was made. One
- * that names no shard was made by the first shard or elsewhere (in an outbox): it goes by its text.
+ * Returns the shard of a job with an id of its caller's, if nothing else decides: a generated id given again, where it was
+ * made. One that names no shard was made by the first shard or elsewhere (in an outbox): it goes by its text.
  */
 export function homeOfId(id: string, count: number): number {
   const shard = storeOfId(id);

@@ -80,7 +80,7 @@ export class ShardCommands {
     }
   }
 
-  /** A recurrence lies where its key says. What an earlier layout has of it goes when the new one stands. */
+  /** A recurrence is in the shard of its key. The one of an earlier layout is deleted once the new one is stored. */
   async #schedule(command: Extract<Command, { readonly type: "schedule" }>): Promise<CommandReply> {
     const { layout, shard } = this.#options;
     const { key, queue, job } = command;
@@ -92,7 +92,7 @@ export class ShardCommands {
         { option: "group", queue, key },
       );
     }
-    // Each shard is told of the layout first: then nobody sets the recurrence by an older one any more.
+    // Each shard gets the layout first: then no caller can set the recurrence by an older one.
     for (let time = 0; time < LAYOUTS_MOST; time++) {
       const home = shardOfKey(key, layout.count);
       const before = layout.previous === undefined ? home : shardOfKey(key, layout.previous);
@@ -107,7 +107,7 @@ export class ShardCommands {
     throw new QuaysideError("conflict", "The number of shards changes faster than this call can follow.", {});
   }
 
-  /** Tells a shard of the layout and of the queue's settings. Answers a newer number of shards, where it was told of one. */
+  /** Sends a shard the layout and the settings of the queue. Returns a newer number of shards, where it has stored one. */
   async #join(index: number, queue: string): Promise<number | undefined> {
     const ask = { shard: index, jobs: [], queues: [queue], layout: this.#options.layout.asSent };
     const answer = await askShard(this.#options, ask);

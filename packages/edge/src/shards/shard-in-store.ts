@@ -27,9 +27,9 @@ import {
 } from "@quayside/core/engine";
 
 /**
- * What a store does as one shard of a queue that is split over several. Whoever adds decides by a hash where a job lies;
+ * One shard of a split queue, in its store. The caller that adds decides by a hash to which shard a job goes;
  * the shard remembers by how many shards that was, so that two who reckon with different numbers cannot add one key in
- * two places: once it has been told of a new number, it takes nothing more that was routed by another.
+ * two places: once it has stored a new number, it refuses what was routed by another.
  */
 
 /** By what its sender routes: over `count` shards, after having routed over `previous`. */
@@ -59,7 +59,7 @@ export interface ShardAdd {
   readonly settings?: Readonly<Record<string, ShardSettings>>;
   /**
    * For each job which unit it belongs to: units of whose keys (id, dedupe key, group) none is held here are not added,
-   * and answered with `NOT_HELD`. A key that is free here stays so: nobody adds it here any more but this way.
+   * and answered with `NOT_HELD`. A key that is free here stays so: it is added here only in this way.
    */
   readonly units?: readonly number[];
   /** Of the keys of a unit only its ids count. */
@@ -67,8 +67,8 @@ export interface ShardAdd {
 }
 
 /**
- * Done (`told`: queues of which this shard did not know the number before); or the number of shards that the sender's own number has become; or another number, of which the sender does not
- * say that it was its own before; or the queues whose settings this shard wants first.
+ * Done (`told`: queues whose number this shard had not stored before); or the number of shards that replaced the sender's; or
+ * another number, of which the sender does not say that it was its own before; or the queues whose settings this shard needs first.
  */
 export type ShardAdded =
   | { readonly receipts: readonly EnqueueReceipt[]; readonly told?: readonly string[] }
@@ -110,7 +110,7 @@ function* agree(
     const given = settings?.[queue];
     if (!given) return { wants: [queue] };
     const standing = yield* tx.settings(queue);
-    // What somebody has set here since is newer.
+    // A setting that was made here since is newer.
     const merged = { ...given, ...standing, ...(standing?.keep && { keep: { ...given.keep, ...standing.keep } }) };
     if (Object.keys(given).length > 0) yield* tx.configure(queue, merged);
   }
@@ -134,7 +134,7 @@ export function conflictOf(
 const marksOf = (count: number, part?: "held" | "id"): CellKind<Mark> =>
   count === 1 && !part ? kind<Mark>("mark") : kind<Mark>("mark", `${count}`, ...(part ? [part] : []));
 
-/** What became of the part of a numbered request that a layout of `count` shards had put here; undefined: nothing yet. */
+/** Returns the outcome of the part of a numbered request that a layout of `count` shards put here; undefined: none yet. */
 export function* recallInShard(
   tx: Transaction,
   jobs: readonly NewJob[],
@@ -194,8 +194,8 @@ export interface GroupsStep {
 }
 
 /**
- * The groups that have a job in line here, running or waiting. Reads the whole line: nothing else knows them, for a job
- * that a claim has not met yet stands in line like any other.
+ * The groups that have a job in line here, running or waiting. Reads the whole line, because no record lists them: a job
+ * that a claim has not met yet is in line like any other.
  */
 export function* liveGroups(queue: string): Program<Set<string>> {
   const groups = new Set<string>();
@@ -222,7 +222,7 @@ export function* readGroups(
   return last ? { range, from: after(last.key) } : { range: range + 1 };
 }
 
-/** What the shards that a queue grows into take over. */
+/** Returns the settings that the shards that a queue grows into take over. */
 export function* shardSettings(tx: Transaction, queue: string): Program<ShardStanding> {
   const { blockedNames: _, ...settings } = yield* tx.settings(queue);
   const layout = yield* getCell(LAYOUTS, queue);
@@ -233,9 +233,9 @@ export function* shardSettings(tx: Transaction, queue: string): Program<ShardSta
 }
 
 /**
- * An add by somebody who knows of no shards.
+ * An add by a caller without shards.
  *
- * @param check throws for a job that has a key and lies elsewhere, as its queue is said to be routed: else the key would
+ * @param check throws for a job that has a key of another shard, as its queue is said to be routed: else the key would
  * be held in two places.
  * @param work the add itself.
  */

@@ -59,7 +59,7 @@ export interface ShardedDriverOptions {
   readonly patience?: Duration;
   /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
   readonly random?: () => number;
-  /** What has to be known from one exchange of a worker to the next goes with its replies: for a driver of one call. */
+  /** Sends the state between two exchanges of a worker with its replies: for a driver of one call. */
   readonly memos?: boolean;
 }
 

@@ -42,7 +42,7 @@ export interface ShardExchangeOptions {
   readonly clock: Clock;
   /** How long an exchange waits for one shard. */
   readonly patienceMs: number;
-  /** The memory stays with the caller, who brings it along: this driver is made anew for each call. */
+  /** The caller keeps the state and sends it along, because this driver is made for one call. */
   readonly memos: boolean;
 }
 
@@ -82,7 +82,7 @@ export class ShardExchange {
       apart,
       ...this.#options,
     });
-    // Until it is answered, nobody knows what the shards hold for the worker.
+    // Until it is answered, it is unknown what the shards hold for the worker.
     this.#memos.delete(request.worker);
     this.#memos.set(request.worker, { exchange: request.exchange, seen: [] });
     const reply = await round.run();
@@ -184,7 +184,7 @@ class Round {
     };
   }
 
-  /** What is to start now comes before what is for later. */
+  /** Returns the claimed jobs: those to start now, then those for later. */
   #inOrder(): readonly ClaimedJob[] {
     const pick = (part: (reply: ExchangeReply, now: number) => readonly ClaimedJob[]) =>
       this.#replies.flatMap(({ reply, now }) => part(reply, now)).sort(byClaimOrder);
@@ -201,7 +201,7 @@ class Round {
     };
   }
 
-  /** What may still be claimed. */
+  /** The queues and numbers that may still be claimed. */
   get #queues(): readonly ClaimQueue[] {
     return queuesLeft(this.#request.claim.queues, this.#taken);
   }
