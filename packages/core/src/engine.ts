@@ -29,7 +29,7 @@ export { type CellKind, getCell, kind, putCells, removeCells, sweepCells } from 
 export type { Registration, WorkerSession } from "./engine/driver.ts";
 export { addJobs, checkNames, enqueue } from "./engine/enqueue.ts";
 export { checkWorker } from "./engine/exchange.ts";
-export { locate } from "./engine/job-writer.ts";
+export { locate, moveEachJob } from "./engine/job-writer.ts";
 export { Plugins } from "./engine/plugin.ts";
 export { checkProtocol, PROTOCOL, PROTOCOL_HEADER } from "./engine/protocol.ts";
 export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, storedQueues } from "./engine/read-queue.ts";
@@ -114,7 +114,7 @@ export { type JobDraft, type PrepareSettings, prepareJob } from "./job/prepare-j
 export { failJob, Release, releaseJob } from "./job/release-job.ts";
 export { lent } from "./job/report-error.ts";
 export { retryAfterMs } from "./job/retry.ts";
-export { isUndelayed } from "./job/transitions.ts";
+export { again, isUndelayed } from "./job/transitions.ts";
 export { EVERY_OPTION } from "./plugins/all-options.ts";
 export { dedupeKey, isTaken } from "./plugins/dedupe.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
