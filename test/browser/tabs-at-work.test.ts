@@ -27,8 +27,8 @@ describe("awaiting the death of a worker", () => {
   it("tells all who wait at once, however many, and only of those who are meant", async () => {
     const name = freshName();
     const [a, b] = [webLockLiveness(name), webLockLiveness(name)];
-    const { leave } = await webLockLiveness(name).enlist("theirs");
-    const { leave: stay } = await webLockLiveness(name).enlist("stays");
+    const { leave } = await webLockLiveness(name).register("theirs");
+    const { leave: stay } = await webLockLiveness(name).register("stays");
     const deaths = [a, b].map((one) => new Promise<void>((resolve) => one.onPeerExit(["theirs", "stays"], resolve)));
     const spared = webLockLiveness(name);
     const told = vi.fn();

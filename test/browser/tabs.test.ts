@@ -119,9 +119,9 @@ describe("announcements", () => {
 
 describe("a worker", () => {
   it("is alive from its enlisting on, until it leaves", async () => {
-    const { enlist, deadWorkers } = webLockLiveness(freshName());
+    const { register, deadWorkers } = webLockLiveness(freshName());
     expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set(["a", "b"]));
-    const [a, b] = await Promise.all([enlist("a"), enlist("b")]);
+    const [a, b] = await Promise.all([register("a"), register("b")]);
     expect([a.liveness, b.liveness]).toEqual(["lock", "lock"]);
     expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set());
     a.leave();
@@ -131,7 +131,7 @@ describe("a worker", () => {
 
   it("of another name is another worker", async () => {
     const [mine, theirs] = [webLockLiveness(freshName()), webLockLiveness(freshName())];
-    const { leave } = await mine.enlist("a");
+    const { leave } = await mine.register("a");
     expect(await theirs.deadWorkers([lock("a")])).toEqual(new Set(["a"]));
     leave();
   });
@@ -140,7 +140,7 @@ describe("a worker", () => {
     const name = freshName();
     const { deadWorkers } = webLockLiveness(name);
     const tab = new OtherTab();
-    expect(await tab.ask({ do: "enlist", name, worker: "theirs" })).toBe("lock");
+    expect(await tab.ask({ do: "register", name, worker: "theirs" })).toBe("lock");
     expect(await deadWorkers([lock("theirs")])).toEqual(new Set());
     tab.crash();
     await eventually(async () => expect(await deadWorkers([lock("theirs")])).toEqual(new Set(["theirs"])));
@@ -168,8 +168,8 @@ describe("a worker", () => {
 
   it("lives by time where there are no Web Locks, and nobody is known to be dead", async () => {
     vi.spyOn(navigator, "locks", "get").mockReturnValue(undefined as never);
-    const { enlist, deadWorkers } = webLockLiveness(freshName());
-    const { liveness, leave } = await enlist("a");
+    const { register, deadWorkers } = webLockLiveness(freshName());
+    const { liveness, leave } = await register("a");
     leave();
     expect(liveness).toBe("time");
     expect(await deadWorkers([lock("a"), lock("b")])).toEqual(new Set());
@@ -179,17 +179,17 @@ describe("a worker", () => {
     const denied = new DOMException("denied", "SecurityError");
     vi.spyOn(navigator.locks, "request").mockRejectedValue(denied);
     vi.spyOn(navigator.locks, "query").mockRejectedValue(denied);
-    const { enlist, deadWorkers } = webLockLiveness(freshName());
-    expect((await enlist("a")).liveness).toBe("time");
+    const { register, deadWorkers } = webLockLiveness(freshName());
+    expect((await register("a")).liveness).toBe("time");
     expect(await deadWorkers([lock("a")])).toEqual(new Set());
   });
 });
 
 describe("indexedDbDriver", () => {
-  it("enlists its workers with the name's locks", async () => {
+  it("registers its workers with the name's locks", async () => {
     const name = freshName();
     const driver = indexedDbDriver({ name });
-    const { liveness, leave } = await driver.enlist("a");
+    const { liveness, leave } = await driver.register("a");
     expect(liveness).toBe("lock");
     expect(await webLockLiveness(name).deadWorkers([lock("a")])).toEqual(new Set());
     leave();

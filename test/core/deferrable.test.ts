@@ -48,7 +48,7 @@ async function scene(more: (tokens: readonly string[]) => Partial<ExchangeReques
   const driver = new StoreDriver(store, {
     plugins: everything(),
     clock: createManualClock(),
-    enlist: async () => ({ liveness, leave() {} }),
+    register: async () => ({ liveness, leave() {} }),
   });
   const exchange = (number: number, rest: Partial<ExchangeRequest>) =>
     driver.exchange({

@@ -25,7 +25,7 @@ const openWith =
 function locks(): MemoryDriverOptions {
   const held = new Set<string>();
   return {
-    async enlist(worker): Promise<Registration> {
+    async register(worker): Promise<Registration> {
       held.add(worker);
       return { liveness: "lock", leave: () => void held.delete(worker) };
     },

@@ -73,7 +73,7 @@ describe("the code of exchanges, which HttpDriver loads with the first one", () 
 
   it("is loaded for a worker that is about to begin; a failure is reported by its first exchange alone", async () => {
     failures.left = 2;
-    expect(await driver.enlist()).toMatchObject({ liveness: "time" });
+    expect(await driver.register()).toMatchObject({ liveness: "time" });
     await vi.waitFor(() => expect(failures.left).toBe(1));
     await expect(driver.exchange(request(1))).rejects.toMatchObject({ code: "network" });
   });

@@ -70,7 +70,7 @@ describe("R34: the life of a manager", () => {
     expect(ran).toEqual([1]);
     await manager.stop();
 
-    const bad = broken(memoryDriver({ clock }), ["command", "enlist"]);
+    const bad = broken(memoryDriver({ clock }), ["command", "register"]);
     const other = new QueueManager({ driver: bad.driver, clock, keep: { completed: 1 } });
     other.registerJob({ name: "a", queue: "q", handler });
     const both = await Promise.allSettled([other.start(), other.start()]);
@@ -80,7 +80,7 @@ describe("R34: the life of a manager", () => {
 
   it("a connection that does not open is reported and opened later; the others work meanwhile", async () => {
     const clock = createManualClock();
-    const bad = broken(memoryDriver({ clock }), ["enlist"]);
+    const bad = broken(memoryDriver({ clock }), ["register"]);
     const { manager, ran, handler } = open();
     manager.addConnection("bad", bad.driver);
     const faults: unknown[] = [];
@@ -88,7 +88,7 @@ describe("R34: the life of a manager", () => {
     manager.registerJob({ name: "a", queue: "q", handler });
     manager.registerJob({ name: "b", queue: "r", connection: "bad", handler });
     await manager.start();
-    expect([manager.status, faults]).toEqual(["running", ["enlist is broken"]]);
+    expect([manager.status, faults]).toEqual(["running", ["register is broken"]]);
     await manager.enqueue({ name: "a", payload: "good" });
     await manager.enqueue({ name: "b", payload: "bad" });
     await manager.stop();
@@ -97,7 +97,7 @@ describe("R34: the life of a manager", () => {
 
   it("opens a connection again after a pause", async () => {
     const { clock, manager, ran, handler } = open();
-    const bad = broken(memoryDriver({ clock }), ["enlist"]);
+    const bad = broken(memoryDriver({ clock }), ["register"]);
     manager.addConnection("bad", bad.driver);
     manager.on("error", () => {});
     manager.registerJob({ name: "b", queue: "r", connection: "bad", handler });
@@ -285,7 +285,7 @@ describe("R34: the life of a worker in Node", () => {
     const fails: ((error: Error) => void)[] = [];
     const slow = new Proxy(driver, {
       get: (target, verb) => {
-        if (verb === "enlist" && fails.length === 0) return () => new Promise((_, reject) => fails.push(reject));
+        if (verb === "register" && fails.length === 0) return () => new Promise((_, reject) => fails.push(reject));
         const member = Reflect.get(target, verb) as unknown;
         return typeof member === "function" ? member.bind(target) : member;
       },

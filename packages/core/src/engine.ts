@@ -26,7 +26,7 @@ export { isTrouble, within } from "./drivers/remote/time-limits.ts";
 export { shown, spellWorker } from "./drivers/remote/worker-label.ts";
 export { StoreDriver, type StoreDriverOptions } from "./drivers/store-driver.ts";
 export { type CellKind, getCell, kind, putCells, removeCells, sweepCells } from "./engine/cells.ts";
-export type { Registration, WorkerSession } from "./engine/driver.ts";
+export { alwaysActive, type Registration, timeLiveness, type WorkerSession } from "./engine/driver.ts";
 export { addJobs, checkNames, enqueue } from "./engine/enqueue.ts";
 export { checkWorker } from "./engine/exchange.ts";
 export { locate, moveEachJob } from "./engine/job-writer.ts";

@@ -3,7 +3,7 @@ import type { Change } from "@quayside/core/engine";
 import { increment } from "./programs.ts";
 
 export type Ask =
-  | { readonly do: "enlist"; readonly name: string; readonly worker: string }
+  | { readonly do: "register"; readonly name: string; readonly worker: string }
   | { readonly do: "claim"; readonly name: string; readonly worker: string; readonly queue: string }
   | { readonly do: "watch"; readonly name: string }
   | { readonly do: "announce"; readonly name: string; readonly changes: readonly Change[] }
@@ -14,7 +14,7 @@ export type Told = { readonly answer: unknown } | { readonly heard: readonly Cha
 const tell = (told: Told): void => self.postMessage(told);
 
 async function answer(ask: Ask): Promise<unknown> {
-  if (ask.do === "enlist") return (await webLockLiveness(ask.name).enlist(ask.worker)).liveness;
+  if (ask.do === "register") return (await webLockLiveness(ask.name).register(ask.worker)).liveness;
   if (ask.do === "claim") return claim(ask);
   const store = new IndexedDbStore({ name: ask.name });
   switch (ask.do) {
@@ -32,7 +32,7 @@ async function answer(ask: Ask): Promise<unknown> {
 /** Takes all that is due, to work on it for ever. Answers the ids. */
 async function claim({ name, worker, queue }: Extract<Ask, { do: "claim" }>): Promise<readonly string[]> {
   const driver = indexedDbDriver({ name });
-  const { liveness } = await driver.enlist(worker);
+  const { liveness } = await driver.register(worker);
   const { jobs } = await driver.exchange({
     worker,
     liveness,

@@ -9,6 +9,7 @@ import {
   systemClock,
 } from "@quayside/core";
 import {
+  alwaysActive,
   type Change,
   type Command,
   type CommandReply,
@@ -21,6 +22,7 @@ import {
   type NewJob,
   type NumberedRequest,
   type Registration,
+  type WorkerSession,
 } from "@quayside/core/engine";
 import { databaseName } from "../idb/database-name.ts";
 import { IndexedDbDriver } from "../idb/indexed-db-driver.ts";
@@ -107,6 +109,7 @@ export function outboxDriver(options: OutboxDriverOptions): OutboxDriver {
  * or later if the server asks for it. `close` closes both drivers.
  */
 export class OutboxDriver implements Driver {
+  readonly connectivity = undefined;
   readonly #local: Driver;
   readonly #opened: readonly Driver[];
   readonly #remote: Driver;
@@ -213,8 +216,12 @@ export class OutboxDriver implements Driver {
     return this.#remote.nextWake(queues);
   }
 
-  async enlist(worker: string): Promise<Registration> {
-    return (await this.#remote.enlist?.(worker)) ?? { liveness: "time", leave() {} };
+  register(worker: string): Promise<Registration> {
+    return this.#remote.register(worker);
+  }
+
+  onActiveChange(session: WorkerSession): () => void {
+    return alwaysActive(session);
   }
 
   watch(listener: (change: Change) => void, closed?: () => void): () => void {

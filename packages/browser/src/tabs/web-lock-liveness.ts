@@ -4,7 +4,7 @@ import { databaseName } from "../idb/database-name.ts";
 /** How a store's workers show that they live, and who of them does not. */
 export interface WebLockLiveness {
   /** Resolves once the worker's lock is held. */
-  enlist(worker: string): Promise<Registration>;
+  register(worker: string): Promise<Registration>;
   /** Those of the workers whose tab, frame or worker thread is gone. */
   deadWorkers(
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
@@ -28,7 +28,7 @@ export function webLockLiveness(name: string): WebLockLiveness {
   const prefix = `${databaseName(name)}:`;
   const waits = new Map<string, AbortController>();
   return {
-    enlist: (worker) => holdLock(prefix + worker),
+    register: (worker) => holdLock(prefix + worker),
     async deadWorkers(workers) {
       const lockers = workers.filter(({ liveness }) => liveness === "lock").map(({ worker }) => worker);
       const held = lockers.length > 0 ? await heldLocks() : undefined;

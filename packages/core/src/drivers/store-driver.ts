@@ -1,5 +1,12 @@
 import { type Clock, systemClock } from "../engine/clock.ts";
-import type { Connectivity, Driver, Registration, WorkerSession } from "../engine/driver.ts";
+import {
+  alwaysActive,
+  type Connectivity,
+  type Driver,
+  type Registration,
+  timeLiveness,
+  type WorkerSession,
+} from "../engine/driver.ts";
 import { enqueue } from "../engine/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../engine/exchange.ts";
 import { command, type Step } from "../engine/kernel-commands.ts";
@@ -40,7 +47,7 @@ export interface StoreDriverOptions {
   /** Makes what bounds an answer that leaves the process (R31). Absent: nothing does. */
   readonly reply?: () => ReplyRoom;
   /** Takes what shows a worker alive (a Web Lock). Absent: its lease alone does. */
-  readonly enlist?: (worker: string) => Promise<Registration>;
+  readonly register?: (worker: string) => Promise<Registration>;
   /** Which of these workers, of this liveness, are certainly gone. */
   readonly deadWorkers?: (
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
@@ -56,7 +63,7 @@ export interface StoreDriverOptions {
 
 /** The driver of everything that has a `Store`: each verb is one program in one transaction. */
 export class StoreDriver implements Driver {
-  readonly connectivity?: Connectivity;
+  readonly connectivity: Connectivity | undefined;
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: () => number;
@@ -90,7 +97,7 @@ export class StoreDriver implements Driver {
     this.#sequence = new SequenceGenerator(this.#random, options.storeNumber);
     this.plugins = new Plugins(options.plugins);
     this.#watch = new LivenessMonitor(() => this.#clock.monotonic());
-    if (options.connectivity) this.connectivity = options.connectivity;
+    this.connectivity = options.connectivity;
     this.#peers = new PeerWatcher(this.#watch, {
       onPeerExit: options.onPeerExit,
       look: () => this.#look(),
@@ -194,18 +201,16 @@ export class StoreDriver implements Driver {
     };
   }
 
-  async enlist(worker: string): Promise<Registration> {
+  async register(worker: string): Promise<Registration> {
     if (!this.#closing) throw new QuaysideError("closed", "This driver is closed.");
-    const enlistment = await this.#options.enlist?.(worker);
-    return this.#peers.registered(worker, enlistment ?? { liveness: "time", leave() {} });
+    return this.#peers.registered(worker, await (this.#options.register ?? timeLiveness)(worker));
   }
 
   onActiveChange(session: WorkerSession): () => void {
     const shown = this.#peers.showTo(session);
-    const stop = this.#options.onActiveChange?.(shown);
-    if (!stop) shown.begin();
+    const stop = (this.#options.onActiveChange ?? alwaysActive)(shown);
     return () => {
-      stop?.();
+      stop();
       shown.leave();
     };
   }

@@ -59,18 +59,18 @@ export interface Driver {
   watch(listener: (change: Change) => void, closed?: () => void): () => void;
 
   /** Takes the lock that shows this worker alive, where there is such a thing; answers how its death will show. */
-  enlist?(worker: string): Promise<Registration>;
+  register(worker: string): Promise<Registration>;
 
   /**
    * Tells a worker when it may work here and when it must let go at once: where a page can be put aside while it lives, or
-   * one tab works for all. Where it may work now, `begin` is called before this returns. Absent: it always may.
+   * one tab works for all. Where it may work now, `begin` is called before this returns. See `alwaysActive`.
    *
    * @returns what ends it, for a worker that has stopped.
    */
-  onActiveChange?(session: WorkerSession): () => void;
+  onActiveChange(session: WorkerSession): () => void;
 
-  /** The network, as it is seen from where this driver's workers run. Absent: it counts as there. */
-  readonly connectivity?: Connectivity;
+  /** The network, as it is seen from where this driver's workers run. Undefined: it counts as there. */
+  readonly connectivity: Connectivity | undefined;
 
   close(): Promise<void>;
 }
@@ -107,3 +107,12 @@ export interface Registration {
   /** Gives the lock back. */
   leave(): void;
 }
+
+/** `Driver.onActiveChange` of a driver whose workers may always work. */
+export function alwaysActive(session: WorkerSession): () => void {
+  session.begin();
+  return () => {};
+}
+
+/** `Driver.register` of a driver that takes no locks: the lease of a worker shows whether it lives. */
+export const timeLiveness = async (): Promise<Registration> => ({ liveness: "time", leave() {} });

@@ -92,7 +92,7 @@ export class Session implements WorkerSession {
     const session = this.#current;
     if (!session || !wanted()) return undefined;
     const worker = Array.from({ length: KEY_LENGTH }, () => Math.floor(random() * 36).toString(36)).join("");
-    const lock = (await driver.enlist?.(worker)) ?? NO_LOCK;
+    const lock = await driver.register(worker);
     if (session !== this.#current || !wanted()) {
       lock.leave();
       return undefined;
@@ -155,9 +155,7 @@ export class Session implements WorkerSession {
   }
 
   #onActiveChange(): void {
-    const { driver } = this.#options;
-    if (driver.onActiveChange) this.#unwatchActive = driver.onActiveChange(this);
-    else this.begin();
+    this.#unwatchActive = this.#options.driver.onActiveChange(this);
   }
 
   #unlock(): void {

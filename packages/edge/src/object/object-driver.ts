@@ -51,7 +51,7 @@ export interface ObjectDriverOptions {
 
 /**
  * The driver inside a queue's object. Workers of this process live and die with it, so whoever holds a lease of that
- * kind and did not enlist here belongs to an earlier life of the object: its jobs are taken back at once.
+ * kind and did not register here belongs to an earlier life of the object: its jobs are taken back at once.
  */
 export class ObjectDriver extends StoreDriver implements Pages {
   readonly #store: ObjectStore;
@@ -74,7 +74,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
       storeNumber: shard,
       plugins,
       reply: () => new Reply(),
-      enlist: async (worker) => {
+      register: async (worker) => {
         alive.add(worker);
         return { liveness: "process", leave: () => void alive.delete(worker) };
       },

@@ -20,7 +20,14 @@ import type {
   NumberedRequest,
   Registration,
 } from "@quayside/core/engine";
-import { allSchedules, ChangeFeed, Closable, withAllChildren } from "@quayside/core/engine";
+import {
+  allSchedules,
+  alwaysActive,
+  ChangeFeed,
+  Closable,
+  type WorkerSession,
+  withAllChildren,
+} from "@quayside/core/engine";
 import type { Quota } from "../object/caller-quota.ts";
 import type { ShardPort } from "../shards/shard-port.ts";
 import { type QueueRpc, type Reply, type ShardVerbs, unwrap } from "./queue-rpc.ts";
@@ -41,6 +48,7 @@ interface RuntimeError {
  * const driver = new StubDriver(() => queueStub(env.MAIL_QUEUE, "mail"));
  */
 export class StubDriver implements ShardPort {
+  readonly connectivity = undefined;
   readonly #stub: () => QueueRpc;
   readonly #feed: ChangeFeed;
   readonly #life = new Closable();
@@ -129,8 +137,12 @@ export class StubDriver implements ShardPort {
     return this.#life.watch(closed, this.#feed.listen(listener));
   }
 
-  enlist(): Promise<Registration> {
-    return this.#life.enlist();
+  onActiveChange(session: WorkerSession): () => void {
+    return alwaysActive(session);
+  }
+
+  register(): Promise<Registration> {
+    return this.#life.register();
   }
 
   async close(): Promise<void> {

@@ -47,6 +47,9 @@ export function boundedShard(port: ShardPort, { clock, patienceMs, shard }: Boun
     heard: (queue) => port.heard(queue),
     touch: (queue) => port.touch(queue),
     watch: (...given) => port.watch(...given),
+    connectivity: port.connectivity,
+    register: (worker) => port.register(worker),
+    onActiveChange: (session) => port.onActiveChange(session),
     close: () => port.close(),
   };
 }

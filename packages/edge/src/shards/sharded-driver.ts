@@ -12,6 +12,7 @@ import {
 } from "@quayside/core";
 import {
   allSchedules,
+  alwaysActive,
   type Change,
   type ChildrenPage,
   Closable,
@@ -30,6 +31,7 @@ import {
   type Registration,
   storeOfId,
   WorkerPlaces,
+  type WorkerSession,
   withAllChildren,
   within,
 } from "@quayside/core/engine";
@@ -90,6 +92,7 @@ export function shardedDriver(namespace: QueueNamespace, queue: string, options:
  * `invalid_option`: a rate limit, `maxActive`, a job or flow whose keys may lie in two shards.
  */
 export class ShardedDriver implements Driver, Pages {
+  readonly connectivity = undefined;
   readonly #open: (shard: number) => ShardPort;
   readonly #layout: Layout;
   readonly #adder: ShardAdder;
@@ -259,8 +262,12 @@ export class ShardedDriver implements Driver, Pages {
     });
   }
 
-  enlist(): Promise<Registration> {
-    return this.#life.enlist();
+  onActiveChange(session: WorkerSession): () => void {
+    return alwaysActive(session);
+  }
+
+  register(): Promise<Registration> {
+    return this.#life.register();
   }
 
   async close(): Promise<void> {

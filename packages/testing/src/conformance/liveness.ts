@@ -155,8 +155,8 @@ export const livenessCases = verb("recover", (it) => {
     untilDue,
     worker,
   }) => {
-    const enlistment = await driver.enlist?.("locked");
-    if (enlistment?.liveness !== "lock") return enlistment?.leave();
+    const registration = await driver.register("locked");
+    if (registration.liveness !== "lock") return registration.leave();
     const [id] = await add({});
     const one = worker({ key: "locked", liveness: "lock" });
     const [held] = await one.take(1);
@@ -168,7 +168,7 @@ export const livenessCases = verb("recover", (it) => {
     await rescuer.look();
     expect(await job(id)).toMatchObject({ state: "active", interruptions: 0 });
     expect((await one.look()).lost).toEqual([]);
-    enlistment.leave();
+    registration.leave();
     // A lock is let go a moment after it was asked to be.
     for (let looks = 0; looks < 100 && (await job(id)).state === "active"; looks++) await rescuer.look();
     expect((await job(id)).interruptions).toBe(1);
@@ -187,8 +187,8 @@ export const livenessCases = verb("recover", (it) => {
     jump,
     worker,
   }) => {
-    const enlistment = await driver.enlist?.("throttled");
-    if (enlistment?.liveness !== "lock") return enlistment?.leave();
+    const registration = await driver.register("throttled");
+    if (registration.liveness !== "lock") return registration.leave();
     const [id] = await add({});
     const one = worker({ key: "throttled", liveness: "lock" });
     const [held] = await one.take(1);
@@ -202,7 +202,7 @@ export const livenessCases = verb("recover", (it) => {
     await rescuer.look();
     expect(await job(id)).toMatchObject({ state: "active", interruptions: 0 });
     expect((await one.complete(held)).lost).toEqual([]);
-    enlistment.leave();
+    registration.leave();
   });
 
   it("R10: a worker whose lock lives but that stays silent is given up after the cap", async ({
@@ -214,8 +214,8 @@ export const livenessCases = verb("recover", (it) => {
     job,
     worker,
   }) => {
-    const enlistment = await driver.enlist?.("frozen");
-    if (enlistment?.liveness !== "lock") return enlistment?.leave();
+    const registration = await driver.register("frozen");
+    if (registration.liveness !== "lock") return registration.leave();
     const [id] = await add({});
     await worker({ key: "frozen", liveness: "lock" }).take(1);
     const rescuer = worker({ driver: await another() });
@@ -225,6 +225,6 @@ export const livenessCases = verb("recover", (it) => {
     }
     await rescuer.look();
     expect((await job(id)).interruptions).toBe(1);
-    enlistment.leave();
+    registration.leave();
   });
 });

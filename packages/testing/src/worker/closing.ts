@@ -64,7 +64,7 @@ export const closingCases = topic("closing", (it) => {
     const rescuer = new TestWorker(driver);
     let late: string | undefined;
     const slow = wrap(driver, {
-      enlist: async () => ({ liveness: "time", leave() {} }),
+      register: async () => ({ liveness: "time", leave() {} }),
       async exchange(request) {
         // On its way to the store the result takes longer than the lease, and another worker has judged it meanwhile.
         if (late === undefined && request.settle.length > 0) {

@@ -9,9 +9,9 @@ function steered(driver: Driver, { begun }: { readonly begun: boolean }) {
   return {
     locks,
     driver: wrap(driver, {
-      async enlist(worker) {
+      async register(worker) {
         locks.push("taken");
-        const { liveness, leave } = (await driver.enlist?.(worker)) ?? { liveness: "time", leave() {} };
+        const { liveness, leave } = (await driver.register(worker)) ?? { liveness: "time", leave() {} };
         return {
           liveness,
           leave() {

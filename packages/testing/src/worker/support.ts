@@ -121,7 +121,7 @@ export function heldHandler({ heeds = false }: { readonly heeds?: boolean } = {}
 /** The driver with some verbs replaced: to count, delay or break what goes through. */
 export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
   return {
-    ...(driver.connectivity && { connectivity: driver.connectivity }),
+    connectivity: driver.connectivity,
     enqueue: (jobs, request) => driver.enqueue(jobs, request),
     exchange: (request) => driver.exchange(request),
     get: (queue, id) => driver.get(queue, id),
@@ -131,12 +131,8 @@ export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
     schedules: (queue) => driver.schedules(queue),
     nextWake: (queues) => driver.nextWake(queues),
     watch: (listener) => driver.watch(listener),
-    enlist: async (worker) => (await driver.enlist?.(worker)) ?? { liveness: "time", leave() {} },
-    onActiveChange: (shift) => {
-      if (driver.onActiveChange) return driver.onActiveChange(shift);
-      shift.begin();
-      return () => {};
-    },
+    register: (worker) => driver.register(worker),
+    onActiveChange: (session) => driver.onActiveChange(session),
     close: () => driver.close(),
     ...verbs,
   };

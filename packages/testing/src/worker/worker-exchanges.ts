@@ -22,7 +22,7 @@ export const workerExchangeCases = topic("workers", (it) => {
   }) => {
     const order: string[] = [];
     const locking = wrap(driver, {
-      async enlist() {
+      async register() {
         order.push("lock");
         return { liveness: "time", leave: () => order.push("leave") };
       },
@@ -110,7 +110,7 @@ export const workerExchangeCases = topic("workers", (it) => {
     const failing = wrap(driver, {
       exchange: (request) =>
         reachable ? driver.exchange(request) : Promise.reject(new QuaysideError("storage_unavailable", "gone")),
-      enlist: async (worker) => ({ liveness: "time", leave: () => left.push(worker) }),
+      register: async (worker) => ({ liveness: "time", leave: () => left.push(worker) }),
     });
     const mail = queue({ driver: failing });
     const faults = gather(mail, "error");

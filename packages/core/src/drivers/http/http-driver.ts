@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from "../../engine/clock.ts";
-import type { Driver, Registration } from "../../engine/driver.ts";
+import { alwaysActive, type Driver, type Registration, type WorkerSession } from "../../engine/driver.ts";
 import type { Change } from "../../engine/store.ts";
 import type {
   Command,
@@ -71,6 +71,7 @@ export function httpDriver(options: HttpDriverOptions): HttpDriver {
  * own (`Idempotency-Key`), so it is sent once more by itself when its answer was lost.
  */
 export class HttpDriver implements Driver {
+  readonly connectivity = undefined;
   /** Where the API is mounted. */
   readonly url: string;
   readonly #http: HttpCaller;
@@ -236,10 +237,14 @@ export class HttpDriver implements Driver {
     return this.#life.watch(closed, this.#feed.listen(listener));
   }
 
-  enlist(): Promise<Registration> {
+  onActiveChange(session: WorkerSession): () => void {
+    return alwaysActive(session);
+  }
+
+  register(): Promise<Registration> {
     // The worker's first exchange is about to follow. It reports a failure.
     this.#load().catch(() => {});
-    return this.#life.enlist();
+    return this.#life.register();
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
-import type { Registration } from "../../engine/driver.ts";
+import { type Registration, timeLiveness } from "../../engine/driver.ts";
 import { QuaysideError } from "../../job/errors.ts";
 
-/** Whether a driver is closed, and the functions to call when it is: what `watch`, `enlist` and `close` of every client share. */
+/** Whether a driver is closed, and the functions to call when it is: what `watch`, `register` and `close` of every client share. */
 export class Closable {
   readonly #listeners = new Set<() => void>();
   #closed = false;
@@ -32,8 +32,8 @@ export class Closable {
   }
 
   /** How a worker of a remote driver shows that it is alive: by the time of its lease alone. */
-  async enlist(): Promise<Registration> {
+  async register(): Promise<Registration> {
     this.check();
-    return { liveness: "time", leave() {} };
+    return timeLiveness();
   }
 }
