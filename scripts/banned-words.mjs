@@ -24,7 +24,7 @@ export const BANNED = [
   { pattern: /\bcosts? dear\b|\bdearer\b|\bdearly\b/gi, instead: '"costly", or the number' },
   {
     pattern:
-      /\b(?:rows|records|reads|writes|requests|operations|bytes|transactions|exchanges|jobs|times) an? (?:job|exchange|call|worker|queue|second|minute|hour|day|month)\b/gi,
+      /\b(?:rows|records|reads|writes|requests|operations|bytes|transactions|exchanges|jobs|times) an? (?:job|exchange|call|second|minute|hour|day|month)\b/gi,
     instead: '"per" before a unit',
   },
 ];

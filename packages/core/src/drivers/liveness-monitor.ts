@@ -8,7 +8,7 @@ interface Sighting {
 }
 
 /**
- * What this process has seen of other workers' leases. A lease is condemned by its silence only after this process
+ * The leases of other workers, as this process has seen them. A lease is condemned by its silence only after this process
  * has itself watched it, by its monotonic clock, unrenewed for half a lease: a live owner renews at a third, so neither
  * a jump of the wall clock nor a suspended machine makes anyone steal from the living (R23).
  *
@@ -35,7 +35,7 @@ export class LivenessMonitor {
     return this.#seen.has(worker);
   }
 
-  /** Looks once over all leases; what is gone is forgotten. */
+  /** Looks once over all leases; deletes its notes of those that are gone. */
   look(leases: readonly LeaseRecord[]): void {
     const now = this.#monotonic();
     const gap = now - this.#lastLook;

@@ -107,7 +107,7 @@ export class MemoryStore implements Store {
 
 const keyOf = ({ key }: AnyRecord): Key => key;
 
-/** What is stored is a copy: the writer keeps its object. Records are plain data, so this is ten times faster than `structuredClone`. Keys are never changed. */
+/** Copies what is stored: the writer keeps its object. Records are plain data, so this is ten times faster than `structuredClone`. Keys are never changed. */
 function copy<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(copy) as T;

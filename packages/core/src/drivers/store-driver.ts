@@ -124,7 +124,7 @@ export class StoreDriver implements Driver {
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
-    // Who leaves may have little time, and judges nobody.
+    // A worker that leaves may have little time, and judges no other.
     const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
     const { worker } = request;
     const stretch = this.#claimed.get(worker);
@@ -277,7 +277,7 @@ export class StoreDriver implements Driver {
       throw new QuaysideError("internal", `The clock answered ${now}: it must give whole ms since epoch.`);
     if (now < this.#latest - SET_BACK_MS) {
       this.#sweep = new Map();
-      // An idle worker has been told to wake at an instant that is far away by now.
+      // An idle worker waits for an instant that is far away by now.
       queueMicrotask(() => this.#peers.wake());
     }
     this.#latest = now;

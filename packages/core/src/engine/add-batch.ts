@@ -61,7 +61,7 @@ export class Adding {
     return this.#taken.get(memberName(named));
   }
 
-  /** Takes the id of a job that has ended and belongs to nobody any more. */
+  /** Takes an id whose job has ended and is no longer kept. */
   renew(ended: StoredJob): void {
     this.stale.push(ended);
     this.#taken.delete(memberName(ended));
@@ -78,7 +78,7 @@ export class Adding {
     return this.#changes.get(memberName(named))?.job;
   }
 
-  /** Changes a job: one that is to be stored, or one that stands. */
+  /** Changes a job that is to be stored, or that is stored already. */
   change(before: StoredJob, job: StoredJob): void {
     const index = this.placed.indexOf(before);
     if (index >= 0) this.placed[index] = job;

@@ -16,7 +16,7 @@ const SEARCH = 100;
 type Keyed = Pick<StoredJob, "key"> & Partial<StoredJob>;
 
 /**
- * The due jobs of a queue that nobody runs, best first, read a few at a time. The head of the line is read as if all of
+ * The due jobs of a queue that no worker runs, best first, read a few at a time. The head of the line is read as if all of
  * it were due, which it mostly is; from the first job that is not, one seek finds the first key of each priority present.
  * Running jobs, which stay where they stand, are read over. The backlog is never read.
  */
@@ -110,7 +110,7 @@ export class DueJobs {
     return this.#due(page);
   }
 
-  /** The due ones of a page that nobody runs. Mostly nothing runs that is read here, and spelling a key is costly. */
+  /** Returns the due jobs of a page that no worker runs. Mostly nothing runs that is read here, and spelling a key is costly. */
   #due(page: readonly Keyed[]): Keyed[] {
     return page.filter(
       ({ key }) => this.#isDue(key) && !(this.#running.size > 0 && this.#running.delete(keyText(key))),
@@ -149,7 +149,7 @@ export class DueJobs {
   }
 
   /**
-   * A job that nobody delayed and that is not due yet shows that the clock was set back since: it shall not wait out the
+   * A job that has no delay and is not due yet shows that the clock was set back since: it shall not wait out the
    * jump (R23), so this transaction looks as far ahead as that job.
    */
   #reaches(key: JobKey): boolean {
@@ -162,7 +162,7 @@ export class DueJobs {
     return true;
   }
 
-  /** Between `now` and the horizon only what nobody delayed is due. */
+  /** Between `now` and the horizon only jobs without a delay are due. */
   #isDue(key: JobKey): boolean {
     if (key[3] <= this.#tx.now || isUndelayed(key)) return true;
     this.#readOver++;

@@ -35,7 +35,7 @@ export interface QueueClaim {
 export interface ClaimPart {
   /** How many jobs may start now. Absent: any number. */
   readonly capacity?: number;
-  /** The first instant at which another may start when so many have started now. Absent: whoever frees room looks again. */
+  /** The first instant at which another may start when so many have started now. Absent: the worker that frees room looks again. */
   nextAt?(started: number): number;
   /** Reads what it needs to know of these jobs. */
   read?(page: readonly StoredJob[]): Program<void>;
@@ -115,7 +115,7 @@ class Taking implements Claimed {
 
   /** @param startsOnly it must not be taken ahead. */
   take(job: StoredJob, startsOnly: boolean): boolean {
-    // It is the next to start: what stands behind it, in any queue, is not to be taken ahead of it (R18). So is one for
+    // It is the next to start: what is behind it, in any queue, is not to be taken ahead of it (R18). So is one for
     // which the reply has no room (R31).
     if ((this.left <= this.#prefetch && (startsOnly || isNeverAhead(job))) || this.tx.reply?.refusesClaim(job)) {
       this.left = 0;
@@ -177,14 +177,14 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   const taken = taking.jobs.length - before;
   for (const part of parts) if (part.finish) yield* part.finish(taken);
   if (due.stranded) {
-    // One that runs stays where it stands: to look again at once would find it again, until it ends.
+    // One that runs stays where it is: to look again at once would find it again, until it ends.
     const { moved } = yield* bringBack(tx, queue, due.stranded, isStranded);
     if (moved > 0) taking.wakeAt = tx.now;
   }
 
   const spent = limits.filter((part) => taken >= (part.capacity ?? 0));
   const timed = spent.filter((part) => part.nextAt);
-  // Whoever frees a slot looks again by itself: that needs no wake-up.
+  // A worker that frees a slot looks again by itself: that needs no wake-up.
   if (spent.length > 0 && capacity <= 0 && timed.length < spent.length) return;
   if (isFull() || taking.left <= 0) taking.wakeAt = tx.now;
   else if (timed.length > 0) {
@@ -202,7 +202,7 @@ function takeWith(taking: Taking, parts: readonly ClaimPart[], job: StoredJob, l
 }
 
 /**
- * It is taken only to start at once: of one that few interruptions end, or that was interrupted before, nobody could tell
+ * It is taken only to start at once: of one that few interruptions end, or that was interrupted before, no worker could tell
  * after a crash whether it had started (R10).
  */
 const isNeverAhead = (job: StoredJob): boolean =>

@@ -22,7 +22,7 @@ import type {
 export interface Driver {
   /**
    * Stores the jobs, all or none, and answers one receipt a job, in order, once they are durable. A job whose id or
-   * dedupe key is taken is not stored: its receipt names the job that stands (`deduplicated: true`). A `request` that
+   * dedupe key is taken is not stored: its receipt names the job that exists (`deduplicated: true`). A `request` that
    * was made before answers as it did then; the same number with another digest is refused with `mark_conflict`.
    */
   enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]>;

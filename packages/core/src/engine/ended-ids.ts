@@ -17,7 +17,7 @@ type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 /** Returns whether a change may be about this job: true when it does not say which jobs ended. */
 export const mayConcern = ({ ended }: Change, id: string): boolean => ended?.includes(markOf(id)) ?? true;
 
-/** 32 bits of an id: short, and no id is told to those who may only watch. Two ids of one mark cost a read. */
+/** 32 bits of an id: short, and no id is sent to callers that may only watch. Two ids of one mark cost a read. */
 function markOf(id: string): number {
   let mark = 0;
   for (let index = 0; index < id.length; index++) mark = (Math.imul(mark, 31) + id.charCodeAt(index)) | 0;

@@ -10,7 +10,7 @@ import type { Transaction } from "./transaction.ts";
 import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
 /**
- * Stores new jobs, all or none; one receipt a job, in order. Ids that are taken answer the job that stands. A numbered
+ * Stores new jobs, all or none; one receipt a job, in order. Ids that are taken answer the job that exists. A numbered
  * request that was done before answers as it did then.
  */
 export function* enqueue(

@@ -89,7 +89,7 @@ export function* exchange(
     held: [...lease.held, ...fresh],
     ...(interrupted.length > 0 && { interrupted: interrupted.map(memberName) }),
   };
-  // An idle look, of which nobody will have to remember anything, costs no write; nor does the round of an owner who has
+  // An idle look, of which nothing has to be stored, costs no write; nor does the round of an owner who has
   // lost all: a repeat finds it lost again.
   const idle = next.held.length + interrupted.length + (before?.held.length ?? 0) === 0;
   // A worker that dies with its process sends nothing again, and who finds its lease takes back what is there of its jobs:
@@ -104,7 +104,7 @@ export function* exchange(
   else leases.set(next, deferrable);
   for (const job of claimed.jobs) tx.changed(job.queue, "active");
 
-  // What the claim itself set free (a parent of a job that expired, say) is told to nobody else than this worker.
+  // What the claim itself set free (a parent of a job that expired, say) is reported to this worker alone.
   const more = yield* effects(tx);
   const lookAt = lookAgainAt(leases.all(), request.worker, tx.now, judge);
   const wakeAt = more || swept || unrecovered ? tx.now : Math.min(claimed.wakeAt, followsAt, lookAt);
@@ -145,7 +145,7 @@ export interface ClaimedStretch {
   readonly jobs: number;
 }
 
-/** Read ahead by whoever made the claim, this saves the next exchange a trip to the store. */
+/** Read ahead by the claim, this saves the next exchange a trip to the store. */
 export function claimedStretch(jobs: readonly ClaimedJob[]): ClaimedStretch | undefined {
   const [first, last] = [jobs[0], jobs[jobs.length - 1]].map((claimed) => claimed && keyOf(claimed));
   return first && last && first[1] === last[1] && first[2] === last[2] ? { first, last, jobs: jobs.length } : undefined;
@@ -166,7 +166,7 @@ function checkQueues(queues: ExchangeRequest["claim"]["queues"]): void {
     throw invalidOption("claim.queues", "claim.queues names a queue twice.");
 }
 
-/** What running attempts said since the last exchange stands in the lease, never in the job's record. */
+/** Adds the reports of running attempts since the last exchange to the lease, never to the job's record. */
 function withReports(tx: Transaction, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
   if (reports.length === 0) return held;
   const byToken = new Map(reports.map((report) => [report.token, report]));

@@ -20,7 +20,7 @@ import type { TallyPlace, Transaction } from "./transaction.ts";
 
 /**
  * The one door (R1): `insertJobs`, `moveJobs`, `endJobs` and `deleteFinished` are the only code that writes `jobs`, and each keeps `ids`,
- * and the tallies true as it does, and tells the plugins. Lease entries of jobs that move or end are dropped by the caller, who knows
+ * and the tallies true as it does, and tells the plugins. Lease entries of jobs that move or end are dropped by the caller, which has
  * the lease, in the same program.
  */
 
@@ -229,7 +229,7 @@ export function* pruneAll(tx: Transaction, queue: string): Program<boolean> {
 
 const laneOf = (queue: string, state: EndState): Range => startingWith("finished", finishedLane(queue, state));
 
-/** Forgets the oldest ended jobs over the limit, one step of them; returns how many were over it. */
+/** Deletes the oldest ended jobs over the limit, one step of them; returns how many were over it. */
 function* prune(tx: Transaction, { queue, state, limit }: Limit): Program<number> {
   const lane = laneOf(queue, state);
   const excess = (yield* tx.tallied(queue, state, () => countKeys(lane))) - limit;

@@ -67,7 +67,7 @@ export class Leases {
     return this.#byKey.get(keyText(key));
   }
 
-  /** What runs of a queue. */
+  /** Returns the running jobs of a queue. */
   heldOf(queue: string): Held[] {
     const running: Held[] = [];
     for (const { held } of this.#leases.values()) {

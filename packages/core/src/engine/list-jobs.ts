@@ -11,7 +11,7 @@ import type { Transaction } from "./transaction.ts";
 /** A part of the queue that a list walks through. */
 interface Stretch {
   readonly range: Range;
-  /** Only what runs, which stands in line with the rest. */
+  /** Only running jobs, which are in line with the rest. */
   readonly running?: boolean;
   readonly shows?: "waiting" | "delayed";
 }

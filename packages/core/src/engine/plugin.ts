@@ -19,9 +19,9 @@ export interface Plugin {
   readonly name: string;
   /** The job options that belong to it, as a caller writes them. */
   readonly options?: OptionParsers;
-  /** The fields of a new job that belong to it. A job with a field that nobody owns is refused. */
+  /** The fields of a new job that belong to it. A job with a field that no plugin owns is refused. */
   readonly fields?: readonly string[];
-  /** The settings of a queue that belong to it. A setting that nobody owns is refused. */
+  /** The settings of a queue that belong to it. A setting that no plugin owns is refused. */
   readonly settings?: readonly string[];
   /** The kinds of cells whose records never decide when a job is due. */
   readonly quietCells?: readonly string[];
@@ -58,7 +58,7 @@ export interface Plugin {
   deleted?(tx: Transaction, jobs: readonly StoredJob[]): Program<void>;
   /** Leases no longer list these attempts. */
   attemptsEnded?(tx: Transaction, held: readonly Held[]): Program<void>;
-  /** Does what follows from what it was told in this transaction; returns whether there was any. Called until nothing follows. */
+  /** Does what follows from its other hooks in this transaction; returns whether there was any. Called until nothing follows. */
   effects?(tx: Transaction): Program<boolean>;
   /** Writes what it kept back; the last step of a transaction. */
   flush?(tx: Transaction): Program<void>;
@@ -133,7 +133,7 @@ export class Plugins {
     for (const name in fields) if (!this.#owned[what].has(name)) throw missingPlugin(what, name);
   }
 
-  /** Returns the program that answers a question. @throws {QuaysideError} `invalid_option` where no plugin knows it. */
+  /** Returns the program that answers a question. @throws {QuaysideError} `invalid_option` where no plugin has it. */
   read<T>(tx: Transaction, name: string, query: unknown): Program<T> {
     for (const { reads } of this.with("reads")) if (reads[name]) return reads[name](tx, query as never) as Program<T>;
     throw missingPlugin("read", name);

@@ -116,7 +116,7 @@ function* firstDue(tx: Transaction, queues: readonly string[]): Program<number> 
     if ((yield* tx.settings(queue)).paused) continue;
     let opensAt = tx.now;
     for (const plugin of tx.plugins.with("opensAt")) opensAt = Math.max(opensAt, yield* plugin.opensAt(tx, queue));
-    // Whoever frees a slot of a full queue looks again by itself.
+    // A worker that frees a slot of a full queue looks again by itself.
     if (opensAt === Number.POSITIVE_INFINITY) continue;
     const due = new DueJobs(tx, queue);
     const dueAt = (yield* due.next(1)).length > 0 ? tx.now : due.wakeAt;
@@ -142,7 +142,7 @@ export function* attentionAt(now: number, plugins: Plugins): Program<number | un
   return wakeAt === Number.POSITIVE_INFINITY ? undefined : Math.ceil(wakeAt);
 }
 
-/** What a process left behind may list jobs that were gone before it was: see `deferrable` of `Operation`. */
+/** Returns true if a lease lists jobs. That of a process may list jobs that were gone before: see `deferrable` of `Operation`. */
 function* holdsAny({ liveness, held }: LeaseRecord): Program<boolean> {
   if (liveness !== "process") return held.length > 0;
   for (const { key } of held) if ((yield* get("jobs", [key]))[0]) return true;
@@ -151,7 +151,7 @@ function* holdsAny({ liveness, held }: LeaseRecord): Program<boolean> {
 
 /**
  * Whether a lease that holds jobs has run out, and only awaits that its silence is proved: by a process that stays awake
- * until then, since what it has seen is forgotten with it.
+ * until then, since what it has seen is gone with it.
  */
 export function* awaitsVerdict(now: number): Program<boolean> {
   const leases = yield* everyLease();

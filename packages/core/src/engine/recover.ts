@@ -9,15 +9,15 @@ import { get } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
-/** What a process knows of other workers that their lease records do not say. */
+/** Decides which workers are gone, by what a process has seen beside their lease records. */
 export interface Judge {
-  /** Takes note of the leases as they stand; called first. */
+  /** Takes note of the leases as they are; called first. */
   look(leases: readonly LeaseRecord[]): void;
   /** It is certain that this worker is gone: its lock is free, or its process was replaced. */
   isDead(lease: LeaseRecord): boolean;
   /**
    * This process has itself watched the lease go without renewal long enough for its owner, if alive, to have renewed
-   * it: so a jump of the wall clock alone condemns nobody (R23).
+   * it: so a jump of the wall clock alone condemns no worker (R23).
    */
   isSilent(lease: LeaseRecord): boolean;
   /** Ms from now after which `isSilent` will be true if nothing is renewed. */
@@ -36,7 +36,7 @@ export interface Recovered {
 
 /**
  * Takes back the jobs of workers that are gone: the dead at once, those judged by time after their lease, those that are
- * alive by their lock but silent after the cap. An empty lease goes by the clock alone: nobody loses a job by it, and a
+ * alive by their lock but silent after the cap. An empty lease goes by the clock alone: no worker loses a job by it, and a
  * process that sleeps most of the time would never watch it for long enough.
  */
 export function* recover(tx: Transaction, { worker: self, claim }: ExchangeRequest, judge: Judge): Program<Recovered> {
@@ -62,7 +62,7 @@ export function* recover(tx: Transaction, { worker: self, claim }: ExchangeReque
   return { interrupted, more: room <= 0 };
 }
 
-/** A job that was interrupted too often ends, as this worker (which runs its `onFailed`) is told. */
+/** A job that was interrupted too often ends, and is reported to this worker (which runs its `onFailed`). */
 export const overEnd = (job: StoredJob, run?: Held): End => ({
   job,
   ending: { state: "failed", error: interruptedError(job), ...(run && seenOf(run)) },

@@ -11,7 +11,7 @@ import type { Settlement } from "./verbs.ts";
 
 /**
  * Ends attempts. What the lease no longer lists is lost and changes nothing. Answers what is still held, the tokens that
- * were lost, and whether a job that was held stays where it stands; the caller writes the lease.
+ * were lost, and whether a job that was held stays where it is; the caller writes the lease.
  *
  * @param present the keys among which the held jobs lie, where these were read ahead.
  */
@@ -84,14 +84,14 @@ export function* settle(
   return { left: entries.filter((entry) => entry !== undefined), lost, stays };
 }
 
-/** What an attempt leaves behind, however it ended. */
+/** The fields that an attempt leaves in its job, however it ended. */
 export const seenOf = ({ startedAt, progress, logs }: Held): Seen & { readonly progress?: Json } => ({
   startedAt,
   ...(progress !== undefined && { progress }),
   ...(logs && { logs }),
 });
 
-/** What becomes of a job after its attempt: an end, or the record that goes back in line (with the same key: it stays where it stands). */
+/** Decides how a job goes on after its attempt: an end, or the record that goes back in line (with the same key: in its place). */
 function decide(
   tx: Transaction,
   job: StoredJob,

@@ -3,8 +3,8 @@ import type { Json } from "../job/json.ts";
 import type { RateLimit } from "./verbs.ts";
 
 /**
- * The storage port. A store keeps six ordered collections of records and runs *programs* on them. It knows no queue
- * rule: whoever writes a new store implements four operations, several of which may be asked for at once, and one
+ * The storage port. A store keeps six ordered collections of records and runs *programs* on them. It has no queue
+ * rule: the author of a new store implements four operations, several of which may be asked for at once, and one
  * promise, and calls the conformance suite.
  */
 export interface Store {
@@ -75,7 +75,7 @@ export interface Held {
   /** Bytes of `progress` and `logs` as JSON; absent: 0. */
   readonly reportBytes?: number;
   readonly progress?: Json;
-  /** Somebody asked for the job's end: it becomes `cancelled`, or leaves without a trace (`remove`). */
+  /** The job's end was requested: it becomes `cancelled`, or leaves without a trace (`remove`). */
   readonly cancel?: "cancel" | "remove";
 }
 
@@ -140,7 +140,7 @@ interface CellRecord {
 }
 
 /**
- * How many jobs lie in each place of a queue; a place that nobody has counted yet is absent. Derivable by a scan, so a
+ * How many jobs are in each place of a queue; a place that was not counted yet is absent. Derivable by a scan, so a
  * store that only one process uses may keep this collection in memory and lose it on restart.
  */
 export interface TallyRecord {
@@ -243,7 +243,7 @@ export interface ScanOperation<C extends Collection> {
 }
 
 /**
- * What the store answers to an operation: `get` an array as long as `keys`, with undefined where nothing is; `scan`
+ * The answer of the store to an operation: `get` an array as long as `keys`, with undefined where nothing is; `scan`
  * an array of records (or keys) in key order; the writing ones undefined. Records that come back are the program's to
  * read, not to change, and a store never hands out the object that it was given.
  */

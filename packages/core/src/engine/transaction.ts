@@ -12,7 +12,7 @@ import type { SequenceGenerator } from "./sequence-generator.ts";
 import type { Change, Held, Program, QueueSettings, TallyRecord } from "./store.ts";
 import { get, put, together } from "./store-operations.ts";
 
-/** What the process that owns the store gives to each program it runs. */
+/** The values that the process that owns the store gives to each program it runs. */
 export interface TransactionContext {
   readonly now: number;
   /** The latest instant this process has seen: ahead of `now` only after the clock was set back. */

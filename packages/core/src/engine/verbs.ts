@@ -6,7 +6,7 @@ import type { NewJob } from "../job/new-job.ts";
 import type { RecurrenceRule } from "../job/next-occurrence.ts";
 import type { Liveness } from "./store.ts";
 
-/** What the verbs of a driver take and answer: plain data, the same in process, over RPC and over HTTP. */
+/** Requests and replies of the verbs of a driver: plain data, the same in process, over RPC and over HTTP. */
 
 /**
  * Marks an `enqueue` as one of a sender's numbered requests (R7): the outcome is remembered for 90 days or as long as it
@@ -101,7 +101,7 @@ export interface ExchangeReply {
   readonly jobs: readonly ClaimedJob[];
   /** Tokens of settlements and of `running` that are no longer held: another may run these jobs. */
   readonly lost: readonly string[];
-  /** Tokens of running jobs whose end somebody asked for. */
+  /** Tokens of running jobs whose end was requested. */
   readonly cancel: readonly string[];
   /**
    * Jobs that this exchange took back from workers that are gone, as they now stand. The `failed` among them had been
@@ -153,7 +153,7 @@ export interface ListQuery {
   /** 1 to 1,000; default 100. */
   readonly limit?: number;
   readonly cursor?: string;
-  /** Where each job of the page stands, too. */
+  /** Adds the position of each job of the page. */
   readonly positions?: true;
   /** Most bytes of the page, unless its one job has more, where other stores have a share in it: see `Reply`. */
   readonly bytes?: number;
@@ -239,7 +239,7 @@ export interface RateLimit {
   readonly perMs: number;
 }
 
-/** A recurrence as it stands. */
+/** A recurrence in its current state. */
 export interface Schedule {
   readonly key: string;
   readonly queue: string;

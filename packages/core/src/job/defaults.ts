@@ -6,9 +6,9 @@ export const DEFAULTS = {
   leaseMs: 30_000,
   /** A live worker (it holds its lock) that stays silent is given up after this long. */
   silenceCapMs: 600_000,
-  /** What a worker waits for its handlers at `stop()` before it aborts them. */
+  /** How long a worker waits for its handlers at `stop()` before it aborts them. */
   stopTimeoutMs: 30_000,
-  /** What a handler has, after its signal was aborted, to come back before its attempt is settled without it. */
+  /** How long a handler may run on after its signal was aborted, before its attempt is settled without it. */
   graceMs: 5_000,
   /** Crashes of its process that a job survives. */
   maxInterruptions: 10,

@@ -1,6 +1,6 @@
 import { lent, reportUnheard } from "./report-error.ts";
 
-/** Every emitter can tell of an error that is nobody's answer. */
+/** Events of every emitter: an error that no call rejects with. */
 interface Faulty {
   readonly error: { readonly error: unknown };
 }

@@ -146,7 +146,7 @@ export interface StoredError {
   /** Class name of the thrown error, where it was not a plain `Error`. */
   readonly name?: string;
   readonly stack?: string;
-  /** What it says besides, where that is worth keeping: the fields that a server refused, say. */
+  /** Further fields worth keeping, such as those that a server refused. */
   readonly details?: Readonly<Record<string, Json>>;
 }
 

@@ -83,7 +83,7 @@ export type Handler<Payload = unknown, Ctx extends object = object> = ((
 };
 
 /**
- * Runs around handlers, as in Koa: what stands before `next()` runs before, what stands after runs after. What it returns
+ * Runs around handlers, as in Koa: code before `next()` runs before, code after it runs after. What it returns
  * is the result, so `return next()` passes it on. A middleware that does not call `next` ends the job in its own way.
  *
  * @example

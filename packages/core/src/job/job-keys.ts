@@ -3,7 +3,7 @@ import type { EndState, JobKey, StoredJob } from "./job-record.ts";
 import { LIMITS } from "./limits.ts";
 
 /**
- * Keys. A job lies where it will be claimed from:
+ * Keys. A job is stored where it will be claimed from:
  *
  * | place | lane | rank | at |
  * |---|---|---|---|

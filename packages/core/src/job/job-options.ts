@@ -153,7 +153,7 @@ export function resolveOptions(
   }
 }
 
-/** What most jobs come with. */
+/** The options of most jobs: none. */
 const NO_OPTIONS: ResolvedOptions = Object.freeze({});
 
 const attempts =
@@ -177,7 +177,7 @@ export const KERNEL_OPTIONS: OptionParsers = {
   requires: (requires) => ({ requires: oneOf<Requirement>(requires, ["network"], "requires") }),
 };
 
-/** Whoever prepares the job encrypts it. */
+/** Checks the option alone: the code that prepares the job encrypts it. */
 function checkEncrypted(encrypted: boolean): object {
   if (typeof encrypted !== "boolean") throw refused("encrypted", "must be true or false", encrypted);
   return {};

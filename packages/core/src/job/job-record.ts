@@ -8,7 +8,7 @@ export type JobState = "waiting" | "delayed" | "active" | "completed" | "failed"
 /** The states in which a job has ended. */
 export type EndState = "completed" | "failed" | "cancelled";
 
-/** Where a job lies: `ready` to be claimed in its turn, `blocked` by something other than time, or `finished` and kept. */
+/** The place of a job: `ready` to be claimed in its turn, `blocked` by something other than time, or `finished` and kept. */
 export type Place = "ready" | "blocked" | "finished";
 
 /** A job's primary key is its place in line: see `job-keys.ts` for how each part is made. */
@@ -153,7 +153,7 @@ export interface JobRecord<Payload = unknown> {
   readonly hasChildren?: true;
   readonly recurrence?: string;
   /**
-   * Why it waits although it may be due: `name` no worker knows its name, `group` its group is full, `successor` the job
+   * Why it waits although it may be due: `name` no worker handles its name, `group` its group is full, `successor` the job
    * it replaces still runs, `children` its children have not ended.
    */
   readonly blockedBy?: string;

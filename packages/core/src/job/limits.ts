@@ -18,7 +18,7 @@ export const LIMITS = {
   tags: 32,
   /** Longest tag, in UTF-16 units. */
   tagLength: 128,
-  /** A priority lies between minus this and this. */
+  /** Highest priority; the lowest is minus this. */
   priority: 100,
   /** `maxAttempts`, `maxExceptions`, `maxInterruptions`. */
   attempts: 1_000_000,

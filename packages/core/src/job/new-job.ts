@@ -17,11 +17,11 @@ export interface NewJob extends StoredOptions {
 
 /**
  * Binds jobs of one `enqueue` into a tree: a parent waits until all of its children have ended. Names (`ref`) hold
- * within the call only; a parent stands before its children or after them.
+ * within the call only; a parent comes before its children or after them.
  */
 export interface FlowPart {
   readonly ref?: string;
   readonly parentRef?: string;
-  /** What becomes of the parent when this child fails, is cancelled or removed. Default `fail`. */
+  /** The effect on the parent when this child fails, is cancelled or removed. Default `fail`. */
   readonly onFailure?: ChildFailure;
 }

@@ -20,7 +20,7 @@ export interface JobDraft {
   readonly at?: string;
 }
 
-/** What `prepareJob` needs besides the job and its definition. */
+/** Settings of `prepareJob`, besides the job and its definition. */
 export interface PrepareSettings {
   /** The job options that there are, by name. */
   readonly parsers: OptionParsers;

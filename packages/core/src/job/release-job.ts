@@ -6,7 +6,7 @@ import { isA, UnrecoverableError } from "./errors.ts";
 export class Release extends Error {
   override readonly name = "Release";
   readonly delayMs: number;
-  /** What kept the job from running here, to be told as an `error` event; absent when its handler gave it back. */
+  /** The error that kept the job from running here, for an `error` event; absent when its handler gave it back. */
   readonly fault: unknown;
   constructor(delayMs: number, fault?: unknown) {
     super("This attempt gave its job back (ctx.release). Let it pass.");

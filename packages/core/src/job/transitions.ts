@@ -18,7 +18,7 @@ import { backoffDelay } from "./retry.ts";
 
 /** Pure decisions: a record, what happened, now; out comes the next record. Programs write it, nothing else decides. */
 
-/** Where a job stands in line: instant, and what orders it among equal instants. */
+/** The position of a job in line: instant, and what orders it among equal instants. */
 export interface QueuePosition {
   readonly at: number;
   readonly order: number;
@@ -81,7 +81,7 @@ function copyDefined<From extends object>(from: From, to: object, names: Readonl
 
 /**
  * A waiting job with the payload and options of another, under its own id and at its own place in line; at `stand` where
- * its delay begins anew. What it waits for besides time it still waits for, unless that was its name or group.
+ * its delay begins again. What it waits for besides time it still waits for, unless that was its name or group.
  */
 export function replaced(job: StoredJob, by: NewJob, now: number, stand: QueuePosition | undefined): StoredJob {
   const [place, lane, , at, order, tag] = job.key;
@@ -147,7 +147,7 @@ export function retried(
   return { ...next, ...counted(job, error), error, startedAt: run.startedAt };
 }
 
-/** What an attempt leaves behind. */
+/** The fields that an attempt leaves in its job. */
 export interface Seen {
   readonly startedAt: number;
   readonly logs?: readonly string[];
@@ -280,7 +280,7 @@ export function stateOf(key: JobKey, now: number, running: boolean): JobState {
   return key[0] === "ready" && key[3] > now && !isUndelayed(key) ? "delayed" : "waiting";
 }
 
-/** What people see of a stored job. `run` is its lease entry while it runs. */
+/** Returns the public record of a stored job. `run` is its lease entry while it runs. */
 export function toJobRecord(job: StoredJob, now: number, run?: Seen & { readonly progress?: Json }): JobRecord {
   const { key, result, tags = [], logs = [] } = job;
   const record: Writable<JobRecord> = {
@@ -308,7 +308,7 @@ export function toJobRecord(job: StoredJob, now: number, run?: Seen & { readonly
   return record;
 }
 
-/** What a record shows as it is stored, where it is. */
+/** Fields that a record shows as they are stored, where they are present. */
 const SHOWN_IF_THERE = namesOf<
   keyof typeof SHOWN_OPTIONS | Exclude<Extract<OptionalName<JobRecord>, keyof StoredJob>, "result">
 >({

@@ -63,7 +63,7 @@ class FlowAdd implements AddPart {
     });
   }
 
-  /** Parents come first: the children of a parent that stands already are not added again. */
+  /** Parents come first: the children of a parent that exists already are not added again. */
   *next(index: number, given: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }> {
     const { receipts } = this.#add;
     const parent = this.#plan.parentOf(index);
@@ -91,7 +91,7 @@ class FlowAdd implements AddPart {
   /** Where a child that joins runs, its lease says that it is no plain job any more. */
   *save(): Program<void> {
     const leases = yield* this.#add.tx.leases();
-    // First all are found: a lease that changes has the index of all made anew.
+    // First all are found: a lease that changes has the index of all made again.
     const runs = this.#bound?.joined.map(({ key }) => leases.holderOf(key));
     for (const { worker, held } of runs?.filter((run) => run !== undefined) ?? [])
       if (held.plain) leases.amend(worker, held.token, ({ plain: _, ...rest }) => rest);

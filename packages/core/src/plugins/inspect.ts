@@ -32,7 +32,7 @@ function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
   if (state !== undefined) oneOf(state, STATES, "state");
   const leases = yield* tx.leases();
   let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
-  // The caller may have made it up: one that lies elsewhere would show other states, or the jobs of other queues (R32).
+  // The caller may have made it up: one outside of the query would show other states, or the jobs of other queues (R32).
   const range = stretchesOf(queue, state)[at.stretch]?.range;
   if (!range || (at.key && (compareKeys(at.key, range.from) < 0 || compareKeys(at.key, range.to) >= 0))) throw madeUp();
   tx.reply?.atMost(bytes);

@@ -184,7 +184,7 @@ function* pendingOf(tx: Transaction, queue: string, { nextId }: ScheduleCell): P
   return job;
 }
 
-/** The pending occurrence with another payload and other options, where it stands. */
+/** The pending occurrence with another payload and other options, in its place. */
 function occurrenceOf(pending: StoredJob, job: NewJob, at: number, now: number): StoredJob {
   const { expiresInMs, ...rest } = job;
   const next = replaced(pending, { ...rest, queue: pending.queue }, now, undefined);

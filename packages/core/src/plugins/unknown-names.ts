@@ -41,7 +41,7 @@ export const unknownNames: Plugin = {
           blockedNames: [...new Set([...(settings.blockedNames ?? []), ...unknown])],
         });
         for (const name of unknown) foundUnknown(name);
-        // A worker that knows these names may be waiting.
+        // A worker that handles these names may be waiting.
         tx.changed(queue, "ready");
       },
     };

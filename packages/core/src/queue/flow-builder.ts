@@ -16,7 +16,7 @@ export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
   /** Default: the queue that the flow is added to. All queues of a flow have the same driver. */
   readonly queue?: string;
   readonly options?: JobOptions;
-  /** What becomes of its parent when this job fails, is cancelled or removed. Default `fail`. */
+  /** The effect on its parent when this job fails, is cancelled or removed. Default `fail`. */
   readonly onFailure?: ChildFailure;
   /**
    * They all end before this job runs; its handler gets their results from `ctx.children()`. A child that exists already,

@@ -3,7 +3,7 @@ import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import type { BackoffOption } from "../job/retry.ts";
 
-/** What a builder ends in: a queue, seen from here. */
+/** The methods of a queue that end a builder. */
 export interface JobSink<Jobs extends JobMap> {
   addJob<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>, options?: JobOptions): Promise<string>;
 }

@@ -50,7 +50,7 @@ export interface DispatchOptions extends JobOptions {
   readonly connection?: string | undefined;
 }
 
-/** What a job class is registered with. */
+/** The manager that a job class is registered with. */
 export interface Dispatcher {
   dispatchAll(jobClass: JobClass, payloads: readonly unknown[], options?: DispatchOptions): Promise<readonly string[]>;
 }
@@ -83,7 +83,7 @@ export function unbind(jobClass: object, dispatcher: Dispatcher): void {
  * await SendWelcomeEmail.dispatch({ userId }, { delay: "5m" });
  */
 export abstract class Job<Payload = unknown, Ctx extends object = object> {
-  /** What it was made with: stored when the instance is dispatched, unless the class has a `toJSON`. */
+  /** The payload that it was made with: stored when the instance is dispatched, unless the class has a `toJSON`. */
   readonly payload: Payload;
 
   constructor(payload?: Payload) {
@@ -164,7 +164,7 @@ export function instantiate(jobClass: JobClass, payload: unknown): LiveJob {
   return new (jobClass as unknown as new (payload: unknown) => LiveJob)(payload);
 }
 
-/** What is stored of an instance: its `toJSON()` where it has one, else its `payload`. */
+/** Returns the payload that is stored of an instance: its `toJSON()` where it has one, else its `payload`. */
 export const payloadOfInstance = (job: JobInstance & JobHooks<unknown>): unknown =>
   job.toJSON ? job.toJSON() : job.payload;
 

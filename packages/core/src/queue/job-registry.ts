@@ -9,7 +9,7 @@ interface Scoped<T> {
 }
 
 /**
- * What is known here of jobs by name: definitions from a job map or registered one by one, and handlers. A definition
+ * The jobs by name: definitions from a job map or registered one by one, and handlers. A definition
  * registered for a queue goes before others in that queue, and serves the rest where they have none of their own.
  */
 export class JobRegistry {
@@ -33,7 +33,7 @@ export class JobRegistry {
     return () => this.#remove(this.#definitions, name, entry);
   }
 
-  /** Forgets all definitions registered for a name. */
+  /** Removes all definitions registered for a name. */
   undefine(name: string): boolean {
     this.#found.clear();
     return this.#definitions.delete(name);

@@ -127,7 +127,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
     return ids;
   }
 
-  /** What handlers add with: to their own connection and queue, unless something says otherwise. */
+  /** Returns the producer of handlers: it adds to their own connection and queue, unless a call names others. */
   #producerOf(connection: string): Producer {
     const place = (request: JobRequest, { queue }: JobRecord) =>
       this.#options.placement.place(request, { queue, connection });

@@ -31,7 +31,7 @@ export class Placement {
     return (queues && Object.hasOwn(queues, queue) && queues[queue]) || {};
   }
 
-  /** What the job says itself, then its definition, then its queue's settings, then who adds it, then the defaults. */
+  /** Places a job by its own options, then its definition, its queue's settings, the caller that adds it, and the defaults. */
   place(request: JobRequest & { readonly connection?: string | undefined }, from?: Place): PlacedJob {
     const { name, payload, queue: asked, connection, ...options } = request;
     const { defaultQueue, defaultConnection } = this.#options;

@@ -41,7 +41,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #drains = 0;
-  /** Counts calls that say what is wanted: one ends a `process` that is under way. */
+  /** Counts calls that set the target state: one ends a `process` that is under way. */
   #calls = 0;
   /** Queues whose settings are in their stores, or on their way there. */
   readonly #configured = new Map<Queue<Jobs, Ctx>, Promise<void>>();

@@ -83,7 +83,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     await this.queue(queue).clear();
   }
 
-  /** Removes all jobs of all queues that this connection knows: see `queues`. */
+  /** Removes all jobs of all queues of this connection: see `queues`. */
   async clearAll(): Promise<void> {
     for (const queue of this.#queues.values()) await queue.clear();
   }

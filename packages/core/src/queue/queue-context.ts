@@ -56,7 +56,7 @@ export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object 
   readonly random?: (() => number) | undefined;
 }
 
-/** What the queues of a manager share. A queue that no manager made has one of its own. */
+/** The parts that the queues of a manager share. A queue that no manager made has its own. */
 export interface QueueContext {
   readonly clock: Clock;
   readonly random: (() => number) | undefined;
@@ -73,7 +73,7 @@ export interface QueueContext {
   readonly metrics: Metrics | undefined;
 }
 
-/** What a preset adds to the kernel of a queue. */
+/** The parts that a preset adds to the kernel of a queue. */
 export interface QueueFeatures {
   readonly parsers: OptionParsers;
   readonly metrics?: Metrics;
@@ -107,7 +107,7 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   };
 }
 
-/** What a queue is made of, for the functions that do something with a queue. */
+/** The parts of a queue, for the functions that work with it. */
 export interface QueueParts {
   readonly context: QueueContext;
   readonly submitter: JobSubmitter;

@@ -36,7 +36,7 @@ import { makeQueueContext, type QueueContext } from "./queue-context.ts";
 
 /**
  * Many queues, one pool of room for handlers. Each connection (driver) has one worker over all of its queues; together
- * they never run more than `concurrency` jobs, and whoever has work takes the room that others leave.
+ * they never run more than `concurrency` jobs, and a queue with work takes the room that others leave.
  *
  * @example
  * const manager = new QueueManager({
@@ -233,7 +233,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return this.#connections.enqueue(requests.map((request) => this.#placement.place(request)));
   }
 
-  /** What `JobClass.dispatch` does. */
+  /** Adds jobs of a class: the work of `JobClass.dispatch`. */
   async dispatchAll(
     { jobName }: JobClass,
     payloads: readonly unknown[],

@@ -50,7 +50,7 @@ export class Network {
 
   /** Runs a handler of such a job. @throws {Release} in place of its error, when that is the network's. */
   async run(job: JobRecord, handle: () => unknown): Promise<unknown> {
-    // One that comes back is not sent into a network that does not answer; without a probe nobody knows.
+    // One that comes back is not sent into a network that does not answer; without a probe that is unknown.
     if (this.#waiting.has(memberName(job)) && (await this.#probe()) === false) throw this.#release(job);
     const startedAt = this.#options.clock.monotonic();
     try {

@@ -104,7 +104,7 @@ export interface JobWorkerOptions<Ctx extends object = object> {
    * `Math.random`.
    */
   readonly random?: (() => number) | undefined;
-  /** @internal Where its events go, when they are somebody else's too. */
+  /** @internal The emitter of its events, where it is shared. */
   readonly events?: Emitter<WorkerEvents> | undefined;
   /** False: something else wakes the worker when a job falls due, such as an alarm of the platform. Default true. */
   readonly alarm?: boolean | undefined;
