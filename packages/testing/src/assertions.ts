@@ -24,7 +24,7 @@ export interface RecordedDriver {
   added(like?: AddedLike): readonly AddedJob[];
   /** @throws {Error} saying what was added, when no job (or not exactly `times` jobs) like this was. */
   expectAdded(like: AddedLike, times?: number): void;
-  /** Forgets what was added. */
+  /** Clears the list of added jobs. */
   reset(): void;
 }
 

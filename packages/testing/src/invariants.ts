@@ -70,8 +70,8 @@ export function* checkInvariants({ lowered = false }: { readonly lowered?: boole
 const EVERYTHING = 1_000_000;
 
 /**
- * All records of a collection. Engines order text by UTF-16 units (IndexedDB) or by code points (SQLite), and the
- * greatest text of the one is not that of the other: what lies below either bound is everything.
+ * All records of a collection. Engines order text by UTF-16 units (IndexedDB) or by code points (SQLite), so their
+ * greatest texts differ: the range up to both bounds has all records.
  */
 function* all<C extends Collection>(collection: C): Program<readonly Records[C][]> {
   const found = new Map<string, Records[C]>();
@@ -163,7 +163,10 @@ function* dedupe(records: Snapshot): Iterable<string> {
   }
 }
 
-/** Whoever waits to succeed the holder of a key is known to the key, and lies where the end of the holder will find it. */
+/**
+ * Checks that the record of a dedupe key names the successor of its holder, and that the successor is blocked by that
+ * key.
+ */
 function* successors({ jobs, dedupe }: Snapshot): Iterable<string> {
   const known = new Map(
     dedupe.flatMap(({ key, holder, successor }) =>
@@ -274,7 +277,7 @@ function* blockedNames({ jobs, cells }: Snapshot): Iterable<string> {
   }
 }
 
-/** A place that nobody has counted yet is absent from the tally and so not compared. */
+/** Compares the tallies with the records. A place that was not counted yet has no tally. */
 function* tallies(records: Snapshot): Iterable<string> {
   for (const tally of records.tallies) {
     const queue = tally.key[0];

@@ -1,7 +1,7 @@
 import { type Clock, type Duration, toMs } from "@quayside/core";
 import { integer, LAST_INSTANT } from "@quayside/core/engine";
 
-/** A clock that stands still until it is moved. */
+/** A clock whose time changes only by its methods. */
 export interface ManualClock extends Clock {
   /**
    * Moves time forward by a duration, in whole ms, firing each timer at its instant and letting the work it starts go on before the next.

@@ -18,7 +18,7 @@ export interface StoreUnderTest {
 export type StoreCase = (sentence: string, run: (store: Store, under: StoreUnderTest) => Promise<void>) => void;
 
 /**
- * The contract of `Store` as tests: whoever writes a store calls this first, and the driver suite after it.
+ * The contract of `Store` as tests. The author of a store runs this suite first, then the driver suite.
  *
  * @example
  * import { describe, expect, it } from "vitest";

@@ -4,7 +4,7 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import type { QueueNamespace } from "../rpc/queue-rpc.ts";
 import type { ShardsOption } from "../shards/layout.ts";
-import { type Authenticate, authenticated, nobody, unauthorized } from "./auth.ts";
+import { type Authenticate, authenticated, grantNothing, unauthorized } from "./auth.ts";
 import { API_LIMITS, type ApiLimits } from "./limits.ts";
 import { openApiText } from "./openapi.ts";
 import { problemResponse } from "./problem.ts";
@@ -48,7 +48,7 @@ export interface QueueApiOptions<Env extends object> {
   readonly rateLimit?: (env: Env) => RateLimiter;
 }
 
-/** What a driver in a page of another origin sends besides, and what it has to read. */
+/** Headers that a driver in a page of another origin sends and reads. */
 const CORS_HEADERS = {
   allowHeaders: ["authorization", "content-type", "idempotency-key", "quayside-request", PROTOCOL_HEADER],
   exposeHeaders: ["retry-after", PROTOCOL_HEADER],
@@ -70,7 +70,7 @@ export type CorsOptions = NonNullable<Parameters<typeof cors>[0]>;
  */
 export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hono<ApiEnv<Env>> {
   const limits = { ...API_LIMITS, ...options.limits };
-  const auth: Authenticate<Env> = options.auth ?? nobody;
+  const auth: Authenticate<Env> = options.auth ?? grantNothing;
   const app = new Hono<ApiEnv<Env>>();
   let isReported = options.auth !== undefined;
   app.onError((error) => {
@@ -93,7 +93,7 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     try {
       await next();
     } catch (thrown) {
-      // Hono hands on what is no Error, to whoever runs it, unanswered.
+      // Hono rethrows a value that is no Error, so the request would have no answer.
       throw new QuaysideError("internal", "Something was thrown that is no Error.", {}, thrown);
     }
   });
@@ -140,7 +140,7 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
   return app;
 }
 
-/** A part of the path that cannot be decoded would be taken as it stands, and name another job than it seems to. */
+/** Refuses a path that cannot be decoded: Hono would use its undecoded text, the id of another job. */
 function checkPath(url: string): void {
   const { pathname } = new URL(url);
   try {

@@ -69,7 +69,7 @@ export type Tokens<Env = unknown> =
   | ((env: Env) => Readonly<Record<string, StaticGrant>>);
 
 /**
- * The grant of the first of these that knows the caller.
+ * Combines several ways of authentication: the first one that returns a grant decides.
  *
  * @example
  * queueApi({ …, auth: anyOf(jwtTokens({ … }), bearerTokens((env: Env) => ({ [env.WORKER_TOKEN]: { subject: "worker", scopes: ["work"] } }))) });
@@ -144,11 +144,11 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0;
 }
 
-/** Closed by default: without `auth` nobody is anybody. */
-export const nobody: Authenticate = () => undefined;
+/** The default of `auth`: grants nothing, so every request is answered 401. */
+export const grantNothing: Authenticate = () => undefined;
 
 /**
- * What a request may do. A mistake in how the server is set up is not for the caller to hear of.
+ * Returns the grant of a request. A mistake in the configuration is not shown to the caller.
  *
  * @throws {QuaysideError} `internal` where `auth` throws `invalid_option`, or grants what cannot be.
  */
@@ -174,7 +174,7 @@ function checkGranted(grant: Grant): void {
 }
 
 /**
- * The subject of a grant, by which it is told whether two requests are of one caller (R37).
+ * Returns the subject of a grant: two requests with the same subject have the same caller (R37).
  *
  * @throws {QuaysideError} `subject_required` where it has none.
  */
@@ -206,9 +206,9 @@ export function checkGrant(grant: Grant, scopes: readonly Scope[], queue: string
 }
 
 /**
- * What the caller may add, as the queue's object takes it.
+ * Returns the quota of a grant in the form that the queue's object takes.
  *
- * @throws {QuaysideError} `invalid_option` when the grant has a quota and nobody whose it is, or the quota cannot be.
+ * @throws {QuaysideError} `invalid_option` when the grant has a quota without a subject, or an invalid quota.
  */
 export function quotaOf({ quota, subject }: Grant): Quota | undefined {
   if (!quota) return undefined;

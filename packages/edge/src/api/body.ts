@@ -1,7 +1,7 @@
 import { DEFAULTS, QuaysideError } from "@quayside/core";
 import { isDeeper } from "./json-text.ts";
 
-/** Levels of arrays and objects in a body: those of a payload, and what stands around it. */
+/** Most levels of arrays and objects in a body: those of a payload and of the request around it. */
 const NESTING_LIMIT = DEFAULTS.nestingLimit + 8;
 
 /**

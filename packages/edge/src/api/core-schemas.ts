@@ -14,7 +14,7 @@ import {
   worker,
 } from "./request-schemas.ts";
 
-/** What core asks of the values that it checks itself, as `openapi.json` says it: the request's schema has their type. */
+/** The constraints that core checks, as JSON Schema for `openapi.json`. The request's schema has only the types. */
 export const DESCRIBED: ReadonlyMap<z.core.$ZodType, JsonSchema> = new Map<z.core.$ZodType, JsonSchema>([
   [
     duration,

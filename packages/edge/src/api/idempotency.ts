@@ -12,7 +12,7 @@ const KEY_LIMIT = 255;
 const LABEL_LENGTH = 32;
 /** A structured field string (RFC 9651): printable ASCII in quotes, with `\"` and `\\`. */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/;
-/** What is sent without quotes by those who do not know better: no spaces, quotes, commas, semicolons or backslashes. */
+/** A key that is sent without the required quotes: no spaces, quotes, commas, semicolons or backslashes. */
 const BARE = /^[!#-+\--:<-[\]-~]+$/;
 
 /**
@@ -87,7 +87,7 @@ export async function keyedRequest(sender: string, body: unknown, ttlMs: number)
   return { sender, number: 1, digest: await sha256(canonicalJson(body)), ttlMs };
 }
 
-/** What core says of a sender and its number, said of the key. */
+/** Rewords core's errors about a sender and its number as errors about the key. */
 export function inWordsOfKeys(error: unknown): unknown {
   if (!(error instanceof QuaysideError) || error.code !== "mark_conflict") return error;
   const message = "This Idempotency-Key was used for another request.";

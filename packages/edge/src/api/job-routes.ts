@@ -8,7 +8,7 @@ import { type Route, route } from "./route.ts";
 
 const READ = ["work", "admin"] as const;
 const ADMIN = ["admin"] as const;
-/** What a job may be refused for. */
+/** Codes with which a job can be refused. */
 const JOB_ERRORS: readonly ErrorCode[] = ["unknown_job", "invalid_payload", "payload_too_large", "too_large"];
 
 /** Rewords an error that only the server's operator can mend, so that it makes sense to a caller of the API. */

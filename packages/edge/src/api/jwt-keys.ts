@@ -117,12 +117,12 @@ const KEY_TYPES: Readonly<Record<string, string>> = { HS: "oct", RS: "RSA", PS: 
 const suits = ({ kty, alg, use }: JWK, algorithm: JwtAlgorithm): boolean =>
   kty === KEY_TYPES[algorithm.slice(0, 2)] && (alg ?? algorithm) === algorithm && (use ?? "sig") === "sig";
 
-/** Nothing of a key is told: the message may end up in a log. */
+/** Checks a key. The message contains no part of the key, because it may be logged. */
 function checkKey(key: JwtKey | null | undefined, algorithm: JwtAlgorithm): void {
   if (typeof key !== "object" || key === null) checkSecret(key ?? undefined);
   const text = typeof key === "string" ? key : "";
   if (isSecret(algorithm)) {
-    // Whoever checks RS256 with this key knows it: signed with it as a secret, anybody's token would be good.
+    // A public key is not secret: with it as an HMAC secret, any caller could sign a valid token.
     if (text.includes("-----BEGIN")) throw wrong(`A key in PEM is no secret for ${algorithm}.`);
     if (typeof key === "object" && !suits(key as JWK, algorithm))
       throw wrong(`This JWK is no secret for ${algorithm}.`);

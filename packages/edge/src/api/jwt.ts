@@ -12,10 +12,10 @@ export interface JwtOptions<Env = unknown> {
   /** The one algorithm: what a token's header says must be this. `HS…` takes a secret, the others public keys. */
   readonly algorithm: JwtAlgorithm;
   /**
-   * What tokens are checked with, or how to get it from the Worker's secrets: a key, several (while they are being
-   * changed), a key set, or the address of one, which is fetched when it is needed, kept for ten minutes, and fetched
-   * again for a `kid` that it lacks, every 30 seconds at most. A token that names a `kid` is held against the keys of
-   * that name and those without one.
+   * The keys that verify tokens, or a function that returns them from the Worker's secrets: one key, several (during a
+   * rotation), a key set, or the URL of a key set. A URL is fetched when it is needed, kept for ten minutes, and
+   * fetched again for an unknown `kid`, at most every 30 seconds. A token with a `kid` is verified with the keys of
+   * that `kid` and those without one.
    */
   readonly keys: JwtKeys | ((env: Env) => JwtKeys);
   /** `iss` must be (one of) these. Absent: not looked at. */
@@ -25,8 +25,9 @@ export interface JwtOptions<Env = unknown> {
   /** How far the issuer's clock may be off: `exp` and `nbf` are taken so much less strictly. Default 0, at most 5 min. */
   readonly clockTolerance?: Duration;
   /**
-   * What a valid token grants; undefined: nothing, as if there were none. Default: `scope`, a string of scopes with
-   * spaces between (others than ours count for nothing), on `queues`, an array of names, or on all where there is none.
+   * Returns the grant of a valid token; undefined: 401, as without a token. Default: the scopes in the claim `scope`,
+   * separated by spaces (unknown ones are ignored), on the names in the claim `queues`, or on all queues without that
+   * claim.
    */
   readonly grant?: (claims: JwtClaims, env: Env) => Grant | undefined | Promise<Grant | undefined>;
 }
@@ -62,7 +63,7 @@ export function jwtTokens<Env = unknown>(options: JwtOptions<Env>): Authenticate
     ...(audience !== undefined && { audience: namesOf(audience, "auth.audience") }),
   };
   let last: { readonly text: string; readonly ring: KeyRing } | undefined;
-  // Made anew only when the secrets are others: what was imported and fetched stays good.
+  // Made again only when the secrets change: imported and fetched keys are kept.
   const ringOf = (given: JwtKeys): KeyRing => {
     const text = given instanceof URL ? given.href : (JSON.stringify(given) ?? "");
     if (last?.text !== text) last = { text, ring: new KeyRing(algorithm, given) };

@@ -61,7 +61,7 @@ function definitionOf(jobs: DefinedJobs | undefined, name: string): JobDefinitio
   throw new QuaysideError("unknown_job", `There is no job ${JSON.stringify(name)} in the job map.`, { job: name });
 }
 
-/** What core refused, with the path of the field in the request. */
+/** Adds the path of the field in the request to an error of core. */
 function located(error: unknown, at: (...parts: readonly string[]) => string): unknown {
   if (!(error instanceof QuaysideError) || error instanceof FieldsError) return error;
   const { code, message, details } = error;

@@ -161,7 +161,7 @@ function problems(codes: readonly ErrorCode[]): Record<string, unknown> {
 
 const reference = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });
 
-/** What requests are called among the components. */
+/** Names of the request schemas among the components. */
 const NAMES = new Map<z.ZodMiniType, string>([
   [requests.jobBody, "NewJob"],
   [requests.updateBody, "JobUpdate"],
@@ -171,7 +171,7 @@ const NAMES = new Map<z.ZodMiniType, string>([
 ]);
 const nameOf = (schema: z.ZodMiniType): string => NAMES.get(schema) as string;
 
-/** What core asks of a value, in place of its bare type. */
+/** Replaces the bare type of a value by the constraints that core checks. */
 const override: NonNullable<z.core.JSONSchemaGeneratorParams["override"]> = ({ zodSchema, jsonSchema }) => {
   const described = DESCRIBED.get(zodSchema);
   if (!described) return;

@@ -31,7 +31,7 @@ export function newJobSchemas(base: JsonSchema, { jobs }: PayloadSource): Record
   return components;
 }
 
-/** What a definition's schema takes, where it can say so in JSON Schema. */
+/** Returns the JSON Schema of a definition's payload, where its schema library can make one. */
 function payloadSchema({ input }: JobDefinition): JsonSchema | undefined {
   if (!input) return undefined;
   try {
@@ -51,7 +51,7 @@ interface StandardJsonSchema {
 
 const isZod = (schema: object): schema is z.core.$ZodType => "_zod" in schema;
 
-/** A schema that stands elsewhere than at the root: its references within itself led from there. */
+/** Moves a schema below the root of the document: prefixes its internal references with `to`. */
 function moved(schema: JsonSchema, to: string): JsonSchema {
   const { $schema: _, $id: __, "~standard": ___, ...rest } = schema;
   return rebased(rest, to) as JsonSchema;

@@ -17,7 +17,7 @@ export interface Problem {
   readonly detail: string;
   /** Which fields of the request were wrong. */
   readonly errors?: readonly FieldError[];
-  /** What the error says besides: the job or option it is about. */
+  /** More fields of the error: its job or option. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 

@@ -6,8 +6,8 @@ import { FieldsError, joinPath } from "./problem.ts";
 export type QuerySchema = z.ZodMiniObject<z.core.$ZodShape>;
 
 /**
- * The query as its schema understands it. What a parameter may be stands in the schema alone: one that is a list may
- * stand in the query several times, one that is a number is read as one (in digits: an empty text is no 0 here).
+ * Reads a query by its schema. A list parameter may occur several times. A number parameter is read from digits: an
+ * empty text is an error, not 0.
  *
  * @param root of the parameters' paths, where it is not the URL's query that is read.
  * @throws {FieldsError} `bad_request`, naming each wrong parameter.
@@ -32,7 +32,7 @@ export function readQuery<Schema extends QuerySchema>(
   return check(schema, Object.fromEntries(values), root);
 }
 
-/** What the schema says of a parameter: `array`, `number`, `string`, `enum` … */
+/** Returns the type of a parameter in the schema: `array`, `number`, `string`, `enum` … */
 function kindOf(schema: QuerySchema, name: string): string | undefined {
   const { shape } = schema._zod.def;
   if (!Object.hasOwn(shape, name)) return undefined;

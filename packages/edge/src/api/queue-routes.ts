@@ -120,7 +120,7 @@ export const queueRoutes: readonly Route[] = [
     answer: "events",
     errors: [],
     handle: async ({ method, events, grant }) => {
-      // A stream that nobody reads would stay open for ever.
+      // A stream without a reader would stay open for ever.
       const stream = method === "HEAD" ? null : endingAt(await events(), grant.expiresAt);
       return new Response(stream, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
     },

@@ -6,7 +6,7 @@ export interface RateLimiter {
   limit(options: { readonly key: string }): Promise<{ readonly success: boolean }>;
 }
 
-/** The shorter of the two periods that the binding knows; it does not say when its own is over. */
+/** The shorter of the two periods of the binding, in ms; the binding does not return when its period ends. */
 const RETRY_MS = 10_000;
 
 /** @throws {QuaysideError} `internal` when there is no such binding: a limit that was asked for is not left out. */
@@ -44,7 +44,7 @@ async function count(limiter: RateLimiter, key: string): Promise<void> {
 
 const addressKey = (request: Request): string => `address ${networkOf(request.headers.get("cf-connecting-ip") ?? "")}`;
 
-/** Of an IPv6 address the first 64 bits: whoever has one address of such a network has them all. */
+/** Returns an address, of IPv6 the first 64 bits: a caller with one address of such a network can use all of them. */
 function networkOf(address: string): string {
   if (!address.includes(":") || address.includes(".")) return address;
   const [head = "", tail = ""] = address.split("::");

@@ -5,9 +5,9 @@ import { CALL_BOUNDS } from "../rpc/call-bounds.ts";
 import { isDeeper, isJson } from "./json-text.ts";
 
 /**
- * The shape of what comes in: the one source of the checks, of the types and of what `openapi.json` says. Core checks the
- * values (durations, names, what goes with what) where it resolves them: a rule stands in one place. zod/mini, because a
- * Worker's start-up time and size are its users' (4 kB in place of 92).
+ * Schemas of the requests: the source of the checks, the types and `openapi.json`. Core checks the values (durations,
+ * names, combinations of options) where it resolves them, so each rule is in one place. They use zod/mini, which adds 4
+ * kB to a Worker in place of 92.
  */
 
 /** Values that core checks. `core-schemas.ts` has their description for `openapi.json`. */
@@ -28,7 +28,7 @@ const upTo = (most: number) => z.int().check(z.minimum(1), z.maximum(most));
 const ms = z.int().check(z.minimum(0), z.maximum(LONGEST_DURATION_MS));
 const period = upTo(LONGEST_DURATION_MS);
 const instant = z.int().check(z.minimum(0), z.maximum(LAST_INSTANT));
-/** What came as JSON is JSON: there is nothing to look for. */
+/** Accepts any value: a parsed body contains only JSON. */
 const json = z.unknown() as unknown as z.ZodMiniType<Json, Json>;
 /** JSON as text, as a job's result travels. */
 const jsonText = z.string().check(
@@ -105,7 +105,7 @@ export const jobBody = z.strictObject({
 
 export const jobBodies = z.array(jobBody);
 
-/** What of a waiting job to change. */
+/** The fields of a waiting job that can be changed. */
 export const updateBody = z.strictObject({
   payload: z.exactOptional(z.unknown()),
   sealed: z.exactOptional(z.literal(true)),

@@ -23,7 +23,7 @@ export interface RouteInfo {
   readonly status: 200 | 201;
   /** Codes that it may answer besides those that any route may. */
   readonly errors: readonly ErrorCode[];
-  /** What it takes of an `Idempotency-Key`: its syntax is checked, or it is honoured as a mark (R7). */
+  /** The use of an `Idempotency-Key`: only its syntax is checked, or it identifies the request (R7). */
   readonly idempotencyKey?: "checked" | "honoured";
 }
 
@@ -31,7 +31,7 @@ export interface RouteInfo {
 export interface Route extends RouteInfo {
   readonly query?: QuerySchema;
   readonly body?: z.ZodMiniType;
-  /** What an array as body has to be, where it may be one. */
+  /** Schema of a body that is an array, where the route accepts one. */
   readonly many?: z.ZodMiniType;
   /** The name of its answer's schema; `events`: a stream of server-sent events; `openapi`: the document. */
   readonly answer: AnswerName | "events" | "openapi";

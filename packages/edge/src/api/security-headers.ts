@@ -5,7 +5,7 @@ import { csrf } from "hono/csrf";
 import { secureHeaders } from "hono/secure-headers";
 import type { CorsOptions } from "./app.ts";
 
-/** What of Hono's headers is about answers that are data, and never a page. */
+/** The headers of Hono that concern data; no answer is a page. */
 const HEADERS: NonNullable<Parameters<typeof secureHeaders>[0]> = {
   contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
   crossOriginResourcePolicy: "same-origin",
@@ -18,14 +18,14 @@ const HEADERS: NonNullable<Parameters<typeof secureHeaders>[0]> = {
   xDownloadOptions: false,
   xPermittedCrossDomainPolicies: false,
   xXssProtection: false,
-  // What a handler says itself stands.
+  // Headers that a handler sets are kept.
   overwrite: false,
 };
 
 /**
- * Headers for every answer, refusals and preflights too: the version of the protocol, and that nobody may guess its type,
- * frame it, embed it or keep it. By
- * https also that the host is to be called by https only, without its subdomains: those are not ours to speak for.
+ * Sets headers on every answer, refusals and preflights too: the version of the protocol, and no sniffing, framing,
+ * embedding or caching. Over https also `Strict-Transport-Security`, without subdomains, which may belong to other
+ * services.
  */
 export function securityHeaders(): MiddlewareHandler {
   const plain = secureHeaders({ ...HEADERS, strictTransportSecurity: false });

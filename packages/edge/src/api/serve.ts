@@ -21,7 +21,7 @@ import { readQuery } from "./query.ts";
 import type { QueueAccess } from "./queue-access.ts";
 import type { Call, Route } from "./route.ts";
 
-/** What the handlers of the API have at hand. */
+/** Values that Hono passes to the handlers of the API. */
 export interface ApiEnv<Env extends object> {
   Bindings: Env;
   Variables: { grant: Grant };
@@ -61,7 +61,7 @@ export function serve<Env extends object>(
       const body = route.body
         ? checkBody(route, await readBody(c.req.raw, limits.bodyBytes), limits)
         : await refuseBody(c.req.raw, limits.bodyBytes);
-      // A driver that numbers its requests knows best which of them is which.
+      // The numbers of a driver identify its requests; the key is not needed.
       const keyed = sender === undefined ? undefined : await keyedRequest(sender, body, limits.keyMs);
       const request = numbered ?? keyed;
       const call: Call<unknown, unknown> = {

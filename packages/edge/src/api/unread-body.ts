@@ -4,9 +4,9 @@ import type { Context } from "hono";
 const LIMIT_MS = 10_000;
 
 /**
- * Reads the rest of a request's body beside its answer, and drops it. A connection that is cut while the body is still on
- * its way shows as a broken one to the client or proxy, in place of the answer (RFC 9112 §9.6). The answer does not wait:
- * a body may take as long as its sender wants. More than `limit` bytes, or 10 s, are not worth a connection: it is cut.
+ * Reads the rest of a request's body beside its answer, and drops it. A connection that is cut while the body is still
+ * on its way shows as a broken one to the client or proxy, in place of the answer (RFC 9112 §9.6). The answer does not
+ * wait, because a body may take any time. After more than `limit` bytes, or 10 s, the connection is cut.
  */
 export function discardBody(c: Context, limit: number): void {
   const { bodyUsed, body } = c.req.raw;

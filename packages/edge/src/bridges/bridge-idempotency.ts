@@ -6,8 +6,8 @@ const REMEMBER_MS = 86_400_000;
 /** Options of bridges whose source may deliver twice. */
 export interface OnceOptions {
   /**
-   * How long a repeated delivery is known to be one, also when its job has ended and was not kept: a row each. 0: as long
-   * as the queue knows the job, and not longer. Default a day.
+   * Time during which a repeated delivery is recognised, also after its job has ended and was not kept. Costs one row
+   * per delivery. 0: only while the queue has a record of the job. Default: a day.
    */
   readonly rememberFor?: Duration;
 }

@@ -13,13 +13,13 @@ import { type OnceOptions, once } from "./bridge-idempotency.ts";
 /** Options of `fromQueueBatch`. */
 export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOptions {
   /**
-   * Returns the job that a message means, or null where it means none: it is then acknowledged. `undefined`, which a
-   * forgotten `return` answers too, is an invalid message. Default: its body is the job, `{ name, payload, … }`.
+   * Returns the job of a message, or null for none: the message is then acknowledged. `undefined`, the result of a
+   * missing `return`, makes the message invalid. Default: its body is the job, `{ name, payload, … }`.
    */
   readonly job?: (body: Body, message: Message<Body>) => JobToAdd<Jobs> | null;
   /**
-   * What to do with a message that is no job that this queue takes. `retry` has Cloudflare deliver it again, and in the
-   * end move it to the dead letter queue, where there is one. Default: the log, and `retry`.
+   * Called with a message that is no valid job of this queue. `retry`: Cloudflare delivers it again, and at last moves
+   * it to the dead letter queue, if there is one. Default: logs the error and returns `retry`.
    */
   readonly onInvalid?: (message: Message<Body>, error: unknown) => "ack" | "retry" | Promise<"ack" | "retry">;
   /** How long until a message whose job could not be added is delivered again. Default 10 s, at most 24 h. */
@@ -128,7 +128,7 @@ function checked<Jobs extends JobMap>(job: JobToAdd<Jobs> | null): JobToAdd<Jobs
   return job;
 }
 
-/** What `job` throws is about the message. */
+/** Marks an error that `job` throws as one of the message. */
 function read<T>(work: () => T): T {
   try {
     return work();

@@ -103,7 +103,7 @@ async function call(consumer: JobConsumer, job: JobRecord, ctx: HandlerContext):
   }
 }
 
-/** What a handler throws arrives as an answer: whatever else comes is about the consumer. It spends an attempt. */
+/** The error of an attempt whose consumer failed. A handler's own error arrives as an answer. Spends an attempt. */
 const lost = ({ name }: JobRecord, cause: unknown) =>
   new QuaysideError(
     "network",

@@ -2,7 +2,7 @@ import type { ChildOutcome, JobRecord, JobRequest, Json, PublishRequest } from "
 import type { Reply } from "../rpc/queue-rpc.ts";
 import type { SentFailure } from "./sent-failure.ts";
 
-/** What a queue's object calls a consumer with: one attempt of a job. */
+/** The argument of a call to a consumer: one attempt of a job. */
 export interface JobCall {
   readonly job: JobRecord;
   /** How the children of the job ended, as many as one call carries. */
@@ -13,7 +13,7 @@ export interface JobCall {
   readonly link: JobLink;
 }
 
-/** What a handler elsewhere can ask of its attempt in the object. */
+/** Calls that a handler outside the object makes on its attempt inside it. */
 export interface JobLink {
   report(report: JobReport): Promise<void>;
   /** Children from this one on, as many as one answer carries. */

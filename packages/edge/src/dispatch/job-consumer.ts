@@ -17,7 +17,7 @@ import type { JobCall, JobOutcome } from "./job-call.ts";
 /** Options of `jobConsumer`. */
 export interface JobConsumerOptions<Jobs extends JobMap, Env>
   extends Pick<QueueOptions<Jobs, { readonly env: Env }>, "middleware" | "encryption"> {
-  /** What to do with the jobs, by name; after the handlers that the definitions have. */
+  /** Handlers by job name, run after the handlers of the definitions. */
   readonly handlers?: {
     readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
   };

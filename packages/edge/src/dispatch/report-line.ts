@@ -2,12 +2,12 @@ import { type Json, LIMITS } from "@quayside/core";
 import { cutText, describe } from "@quayside/core/engine";
 import type { JobReport } from "./job-call.ts";
 
-/** Of what a handler logs in one go, so many lines are kept, the last: no more are kept with a job. */
+/** Most log lines per report, the last ones: a job stores no more. */
 const LINES = 100;
 
 /**
- * Progress and logs on their way to the object, one call at a time: what is said while one is under way goes with the
- * next, so that a handler that talks a lot does not make a call of each word.
+ * Sends progress and logs to the object, one call at a time. Reports made during a call go with the next one, so that a
+ * handler that reports often does not make a call for each report.
  */
 export class ReportLine {
   readonly #send: (report: JobReport) => Promise<void>;
@@ -24,14 +24,14 @@ export class ReportLine {
     this.#flush();
   }
 
-  /** A line that is no text is described; a long one is cut. */
+  /** Adds a log line. A value that is no text is described; a long line is cut. */
   logged(line: unknown): void {
     this.#lines.push(cutText(describe(line), LIMITS.logLineBytes));
     if (this.#lines.length > LINES) this.#lines.shift();
     this.#flush();
   }
 
-  /** Resolves when all of it has arrived. */
+  /** Resolves when all reports have arrived. */
   async arrived(): Promise<void> {
     await this.#sending;
   }
@@ -41,14 +41,14 @@ export class ReportLine {
   }
 
   async #drain(): Promise<void> {
-    // What is said in the same breath goes together.
+    // Reports of one task go together.
     await undefined;
     try {
       for (let report = this.#take(); report; report = this.#take()) await this.#send(report);
     } catch {
-      // The object is gone, and so is the attempt: its handler learns it from its signal.
+      // The object is gone, and with it the attempt: its signal aborts the handler.
     }
-    // In the same step as the look that found nothing more: what is said from now on is sent anew.
+    // In the same step as the last `#take`: a later report starts the next call.
     this.#sending = undefined;
   }
 

@@ -11,8 +11,8 @@ import {
 import { SEALED, thrownIn, toStoredError } from "@quayside/core/engine";
 
 /**
- * What a handler threw, as plain data. An error that is thrown across RPC arrives as a bare `Error`: its code, its class
- * and what it says of the next attempt would be lost, and with them the job's retry rules.
+ * The error of a handler as plain data. An error thrown across RPC arrives as a bare `Error`, without its code, its
+ * class and its delay of the next attempt, which the job's retry rules read.
  */
 export interface SentFailure {
   readonly code: ErrorCode;
@@ -24,7 +24,7 @@ export interface SentFailure {
   readonly sealed?: Readonly<Record<string, Json>>;
   /** Of a `RetryAfterError`, as it was given. */
   readonly delay?: Json;
-  /** What it carries besides (`status`, say), as far as JSON holds it: `retryIf` and `backoff` may ask for it. */
+  /** Its other fields, for example `status`, as far as JSON can hold them: `retryIf` and `backoff` may read them. */
   readonly fields?: Readonly<Record<string, Json>>;
   /** The `Retry-After` of the response that it carries. */
   readonly retryAfter?: string;
@@ -86,7 +86,10 @@ const OWN: ReadonlySet<string> = new Set(["name", "message", "stack", "code", "d
 /** As an assignment makes them; but one to `__proto__` would give the error another prototype. */
 const PLAIN = { enumerable: true, configurable: true, writable: true } as const;
 
-/** What of these survives JSON, and is no longer than it may be: what cannot be sent must not turn an error into another. */
+/**
+ * Returns the entries that JSON can hold, within the limit of size. The others are left out, so that they cannot
+ * replace the error.
+ */
 function plain(entries: readonly (readonly [string, read: () => unknown])[]): Record<string, Json> {
   const kept: Record<string, Json> = {};
   for (const [key, read] of entries) {

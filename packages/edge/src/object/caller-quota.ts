@@ -33,7 +33,7 @@ export interface QuotaUse {
   readonly until: number;
 }
 
-/** Quotas are checked by whoever owns the store: see `enqueueWithin`. Their records decide over no job. */
+/** Keeps the records of quotas, which no program of the kernel reads. `enqueueWithin` checks them. */
 export const quota: Plugin = { name: "quota", quietCells: ["quota"] };
 
 /** How an add within a quota went. Nothing of a refused one was stored. */
@@ -59,8 +59,8 @@ export const enqueueWithin = (
 ): Program<Admission> => within(tx, quota, (admit) => enqueue(tx, jobs, request, admit));
 
 /**
- * Spends a quota for jobs of these queues that are added elsewhere afterwards: to the shards of a split queue. A request
- * that was made before spends nothing; a job that stands already does.
+ * Spends a quota for jobs that are added afterwards to the shards of a split queue. A repeated request spends nothing;
+ * a job that exists already does.
  */
 export const spendQuota = (
   tx: Transaction,
@@ -104,7 +104,7 @@ function* within(
   }
 }
 
-/** What a call adds to one queue, and what of that queue's bucket was used before. */
+/** The number of jobs that a call adds to one queue, and the used part of that queue's bucket. */
 interface Use {
   readonly of: CellKind<QuotaUse>;
   readonly before: QuotaUse | undefined;

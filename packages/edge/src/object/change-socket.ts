@@ -13,7 +13,7 @@ const PING_HEADER = "quayside-ping";
 /** How often a Worker asks whether its socket still leads anywhere; the runtime answers without waking the object. */
 const PING_MS = 30_000;
 
-/** What a socket is for, kept with it while the object sleeps. */
+/** The queue that a socket reports, stored with it while the object hibernates. */
 interface Attachment {
   readonly queue?: string;
 }
@@ -52,13 +52,13 @@ export class ChangeSockets {
       try {
         socket.send(spellChange(change));
       } catch {
-        // It is closing. Whoever told of the change must not suffer for it.
+        // The socket is closing. The code that reported the change must not fail because of it.
       }
     }
   }
 }
 
-/** What is needed of an object's stub. */
+/** The method of an object's stub that is called. */
 export interface Fetcher {
   fetch(url: string, init: RequestInit): Promise<Response>;
 }

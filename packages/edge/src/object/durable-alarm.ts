@@ -31,7 +31,7 @@ export interface DurableAlarmOptions {
   readonly plugins: Plugins;
   /** Whether the object works its jobs, so that they need it awake: asked each time. */
   readonly works: () => boolean;
-  /** When somebody besides the jobs needs the object awake: see `UserAlarm`. */
+  /** Returns the instant of the user's own alarm: see `UserAlarm`. */
   readonly wish?: () => Program<number | undefined>;
 }
 
@@ -49,7 +49,7 @@ export class DurableAlarm implements Store {
   readonly #storage: AlarmStorage;
   readonly #options: DurableAlarmOptions;
   #armedAt: number | undefined;
-  /** What the alarm that is being dealt with was armed for. */
+  /** The instant for which the alarm that runs now was set. */
   #rangAt: number | undefined;
   #ringing = false;
   #alarmsSet = 0;
@@ -118,8 +118,8 @@ export class DurableAlarm implements Store {
   }
 
   /**
-   * Arms anew when the alarm is not what it is taken for, or should have rung long ago: alarms are said to be sure, and
-   * have been seen missing. Reading it costs a few microseconds and nothing else.
+   * Sets the alarm again when its instant is not the expected one or is long past: alarms are guaranteed, but have been
+   * missing in practice. Reading the alarm takes a few microseconds and is not billed.
    */
   async heal(): Promise<void> {
     if (this.#ringing) return;
@@ -172,7 +172,9 @@ export class DurableAlarm implements Store {
     return result;
   }
 
-  /** An alarm is undone with the program that set it: what is armed now, nobody knows, so the next program looks at all. */
+  /**
+   * Discards the cached instant when a program was undone: its alarm was undone with it, so the next program reads all.
+   */
   #forgetUndone(): void {
     const { undone } = this.#store;
     if (undone === this.#undone) return;
@@ -186,7 +188,7 @@ export class DurableAlarm implements Store {
       if (!this.#options.works()) return;
       if (this.#armedAt !== undefined && this.#armedAt <= Math.min(need, now + GUARD_MS)) return;
     }
-    // A door that adds has refused (`check`); what lies here from before must not fail whatever else is written.
+    // `check` refuses adds; jobs that were stored before must not make other writes fail.
     if (this.#impossible) return;
     let instant = need === "soon" ? now + 1 : yield* this.#needed(now, need === "late");
     if (instant === undefined) return;

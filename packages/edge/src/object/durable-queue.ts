@@ -131,7 +131,7 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     return this.#queues.rpc.events(queue);
   }
 
-  /** What this object has done of what is billed by the row, since it was last started. */
+  /** Returns the rows read and written, and the alarms set, since this object was last started. */
   async usage(): Promise<Usage> {
     return this.#queues.usage();
   }

@@ -89,9 +89,9 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /**
-   * Adds a job now, and answers its id. Inside `ctx.storage.transactionSync` or `transaction` it is a part of that
-   * transaction: the job starts and is told of when it is committed. If it is undone, there is no job, no alarm, and nothing
-   * of it in memory. It is stored whatever `shouldQueue` says.
+   * Adds a job now and returns its id. Inside `ctx.storage.transactionSync` or `transaction` the add is a part of that
+   * transaction: the job starts, and its change is reported, after the commit. When the transaction is undone, no job,
+   * alarm or state in memory remains. The job is stored whatever `shouldQueue` returns.
    *
    * @throws {QuaysideError} as `addJob`; `invalid_option` when the job's schema validates asynchronously.
    */
@@ -197,7 +197,7 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
     return callVerb(this.#queues.rpc, call);
   }
 
-  /** What this object's queues have cost since it was last started. */
+  /** Returns the rows read and written, and the alarms set, since this object was last started. */
   usage(): Usage {
     return this.#queues.usage();
   }

@@ -1,11 +1,11 @@
 import { isOperation, type Operation, type Program, type Store } from "@quayside/core/engine";
 import type { ObjectStore } from "./object-driver.ts";
 
-/** The writes to the jobs of a store, told as its programs make them: also of those that are undone. */
+/** Observes the writes to the jobs of a store while programs make them, also those that are undone later. */
 export class JobWrites {
   readonly #listeners = new Set<(operation: Operation) => void>();
 
-  /** The store with its writes observed. */
+  /** Returns the store with its writes observed. */
   over(store: ObjectStore): ObjectStore {
     const observed: Store & Pick<ObjectStore, "run"> = {
       transact: (start, kind) => store.transact(() => this.#observed(start()), kind),
@@ -17,7 +17,7 @@ export class JobWrites {
     return observed;
   }
 
-  /** Returns what ends it. */
+  /** Returns a function that ends the observation. */
   listen(listener: (operation: Operation) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

@@ -50,8 +50,8 @@ export interface ObjectDriverOptions {
 }
 
 /**
- * The driver inside a queue's object. Workers of this process live and die with it, so whoever holds a lease of that
- * kind and did not register here belongs to an earlier life of the object: its jobs are taken back at once.
+ * The driver inside a queue's object. A worker of this process dies with the object. So a lease of such a worker that
+ * did not register here is of an earlier start of the object: its jobs are recovered at once.
  */
 export class ObjectDriver extends StoreDriver implements Pages {
   readonly #store: ObjectStore;
@@ -104,8 +104,8 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 
   /**
-   * Within a quota, where one is given: refused with `rate_limited` when it is used up. Of a queue that is split, only what
-   * belongs here: whoever adds past the sharded driver is told of it.
+   * Adds jobs within a quota, if there is one: refused with `rate_limited` when it is used up. Of a split queue only
+   * jobs of this shard are accepted; the error for others names the right number of shards.
    */
   override async enqueue(
     jobs: readonly NewJob[],
@@ -124,8 +124,8 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 
   /**
-   * `enqueue` at once, as a part of the transaction that the caller has open, if any. Listeners are told when that is
-   * committed, in a turn of their own.
+   * Adds jobs synchronously, as a part of the caller's open transaction, if any. Listeners are called after its commit,
+   * in a task of their own.
    */
   enqueueNow(jobs: readonly NewJob[]): readonly EnqueueReceipt[] {
     if (jobs.length === 0) return [];

@@ -13,18 +13,20 @@ import { ObjectWorker } from "./object-worker.ts";
 import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
 import { Transactions } from "./user-transactions.ts";
 
-/** An alarm may run for 15 minutes (Cloudflare's limit); what is still at work then is handed to the next one. */
+/**
+ * Time that one alarm may take, below Cloudflare's limit of 15 minutes. Jobs that still run then go to the next alarm.
+ */
 const ALARM_BUDGET_MS = 14 * 60_000;
 
-/** What is left to say where the class is not the queue's own. */
+/** Options of an object whose class is the user's own. */
 export interface GuestOptions {
   /** Makes the handle of a queue. */
   readonly makeQueue: (name: string, queues: ObjectQueues, options: QueueOptions<Record<string, unknown>>) => Queue;
 }
 
 /**
- * All that a Durable Object has of queues: their store, alarm, driver and worker. Make it in the object's constructor: no
- * call gets in before the alarm is known.
+ * The queues of a Durable Object: their store, alarm, driver and worker. Construct it in the object's constructor:
+ * calls wait until the alarm has been read.
  */
 export class ObjectQueues {
   readonly driver: ObjectDriver;
@@ -46,7 +48,7 @@ export class ObjectQueues {
   #cancelStandIn: () => void = () => {};
   readonly #handles = new Map<string, Queue>();
 
-  /** @param guest present: the object is its user's own, with transactions and an alarm of theirs. */
+  /** @param guest present for a class of the user's own, which has its own transactions and alarm. */
   constructor(
     ctx: DurableObjectState,
     env: unknown,
@@ -63,12 +65,12 @@ export class ObjectQueues {
     this.#report = (error) => report(options.onError, error);
     this.#transactions = Transactions.of(storage);
     this.#failures = new AlarmFailures(storage);
-    // What runs for jobs that are gone is told so.
+    // Aborts handlers whose jobs were deleted.
     this.#transactions.onDeleted = () => this.worker?.wake();
     this.#sql = new SqlStore(storage, { nested: guest !== undefined, transactions: this.#transactions });
     this.#sql.onDamaged(this.#report);
     this.#sql.onUnobserved(() => this.#report(unobserved()));
-    // Without handlers there is nothing to wake for: the workers are elsewhere, and each has a clock of its own.
+    // Without handlers the object needs no alarm: its workers are elsewhere and have timers of their own.
     if (works || guest)
       this.#alarm = new DurableAlarm(this.#sql, storage, {
         clock,
@@ -114,16 +116,16 @@ export class ObjectQueues {
         report: this.#report,
       });
     this.#able = this.worker?.able === true;
-    // What the object's own code does to a queue starts its worker, as a call from outside does.
+    // A change by the object's own code starts the worker, as a call from outside does.
     this.driver.watch(({ queue, kind }) => {
       if ((kind === "ready" || kind === "settings") && this.worker?.works(queue) === false) void this.enter([queue]);
     });
-    // Beside the other and not within it: there it would wait for itself in an object that exists already.
+    // Not inside `#begin`: there it would wait for itself in an object that exists already.
     if (guest) void this.#alarm?.probe().catch(this.#report);
     void ctx.blockConcurrencyWhile(() => this.#begin().catch(this.#report));
   }
 
-  /** A queue of this object, the same handle each time. */
+  /** Returns a queue of this object, the same handle each time. */
   queue(name: string): Queue {
     const known = this.worker?.queue(name) ?? this.#handles.get(name);
     if (known) return known;
@@ -132,18 +134,18 @@ export class ObjectQueues {
     return queue;
   }
 
-  /** A handler was added: what waited for one is looked at. */
+  /** Runs the jobs that waited for the handler that was just added. */
   handle(): void {
     this.worker?.wake();
     if (this.#able || !this.worker?.able) return;
     this.#able = true;
-    // Without any handler the alarm was not armed for jobs.
+    // Without any handler the alarm was not set for jobs.
     this.#begin()
       .then(() => this.#alarm?.rearm())
       .catch(this.#report);
   }
 
-  /** Stores jobs at once: see `ObjectDriver.enqueueNow`. */
+  /** Stores jobs synchronously: see `ObjectDriver.enqueueNow`. */
   enqueueNow(jobs: readonly NewJob[]): readonly EnqueueReceipt[] {
     const queues = jobs.map(({ queue }) => queue);
     const receipts = this.driver.enqueueNow(jobs);
@@ -152,10 +154,10 @@ export class ObjectQueues {
     return receipts;
   }
 
-  /** What every call does first: the worker runs and knows these queues, and an alarm that was lost is set again. */
+  /** Runs before every call: starts the worker on these queues, and sets a lost alarm again. */
   async enter(queues: readonly string[] = []): Promise<void> {
     const transactions = this.#transactions;
-    // The caller's own, which waits for this call: what it does starts nothing before it is committed.
+    // The caller's own transaction waits for this call; its jobs start after the commit.
     if (transactions.open) return transactions.afterCommit(() => void this.enter(queues));
     try {
       await this.#begin();
@@ -163,7 +165,7 @@ export class ObjectQueues {
       this.worker?.add(queues);
       await this.worker?.start();
     } catch (error) {
-      // The call itself may well succeed, and the alarm starts the worker another time.
+      // The call itself can succeed, and the alarm starts the worker later.
       this.#report(error);
     }
   }
@@ -186,10 +188,10 @@ export class ObjectQueues {
   }
 
   /**
-   * The guarantee behind the work that each call starts by itself: runs what is due. Never throws: Cloudflare repeats a
-   * failed alarm six times and then drops it for good.
+   * Runs the jobs that are due, in case no call has started them. Never throws: Cloudflare repeats a failed alarm six
+   * times and then drops it for good.
    *
-   * @param handler the user's, for an alarm of theirs.
+   * @param handler the user's alarm handler.
    */
   async alarm(handler?: AlarmHandler): Promise<void> {
     const alarm = this.#alarm;
@@ -202,13 +204,13 @@ export class ObjectQueues {
     try {
       this.refuseInTransaction("alarm()");
       await this.#begin();
-      // First the guard for what comes now: should the object die below, the next alarm is set.
+      // Sets the next alarm first, in case the object dies below.
       alarm.rearm();
       this.#ringing = true;
       if (await this.#failures.any()) this.driver.expectFailure();
       const again = await this.#ring(handler, over);
       done();
-      // What still runs goes on by itself, in this object and under its lease; the next alarm, at once, waits for it again.
+      // Running jobs go on in this object under their lease; the next alarm, at once, waits for them again.
       alarm.rearm(again ? "soon" : "late");
       await this.#failures.clear();
     } catch (error) {
@@ -222,11 +224,11 @@ export class ObjectQueues {
     }
   }
 
-  /** Answers whether the next alarm is to ring at once: what runs goes on, or the user's own alarm is due (again). */
+  /** Returns whether the next alarm must run at once: jobs still run, or the user's own alarm is due. */
   async #ring(handler: AlarmHandler | undefined, over: Promise<false>): Promise<boolean> {
     const { userAlarm } = this;
     const drained = this.#drain(over);
-    // Its error is thrown below, unless an earlier one is.
+    // Its error is thrown below, unless an earlier one was.
     drained.catch(() => {});
     if (!userAlarm) return (await drained) === false;
     const called = await userAlarm.ring(handler, over);
@@ -241,14 +243,17 @@ export class ObjectQueues {
     }
   }
 
-  /** While an alarm rings no other does: a timer stands in for it. */
+  /** Sets a timer for the next job while the alarm handler runs, because no other alarm starts meanwhile. */
   #standIn(nextWakeMs: number | undefined): void {
     this.#cancelStandIn();
     this.#cancelStandIn =
       this.#ringing && nextWakeMs ? this.#clock.after(nextWakeMs, () => this.worker?.wake()) : () => {};
   }
 
-  /** Learns what the object holds. Where that cannot be read, each call and each alarm tries again, and says why not. */
+  /**
+   * Reads the queues and the alarm of the object once. After a failure each call and each alarm tries again and reports
+   * the error.
+   */
   #begin(): Promise<void> {
     this.#begun ??= this.#learn().catch((error: unknown) => {
       this.#begun = undefined;
@@ -267,20 +272,20 @@ export class ObjectQueues {
     return this.worker?.drain(over);
   }
 
-  /** Later, and not at once: what failed now would fail again. The user's own alarm rings when it is due all the same. */
+  /** Sets an alarm after a delay: at once it would fail again. The user's own alarm still runs when it is due. */
   async #tryAgain(): Promise<void> {
     try {
       const delayMs = await this.#failures.add();
       const now = this.#clock.now();
       const wishedAt = this.#wishedAt();
-      // A wish that is due already was not reached either: without the delay the alarm would ring every millisecond.
+      // A user's alarm that is due already has failed too: without the delay it would run every millisecond.
       await this.#ctx.storage.setAlarm(wishedAt > now ? Math.min(now + delayMs, wishedAt) : now + delayMs);
     } catch (error) {
       this.#report(error);
     }
   }
 
-  /** When the user's own alarm is due; never, where that cannot be read. */
+  /** Returns the instant of the user's own alarm; `Infinity` where it cannot be read. */
   #wishedAt(): number {
     try {
       return this.userAlarm?.get() ?? Number.POSITIVE_INFINITY;
@@ -300,7 +305,7 @@ const unobserved = () =>
     "What a queue had stored was undone or deleted by a call that Quayside could not observe; a job that is gone may have run. Call transaction(), transactionSync() and deleteAll() on ctx.storage: a function that was taken from it before embedQueue() is not observed.",
   );
 
-/** A report that fails must not turn into what it reports. */
+/** Reports an error. An error of `onError` itself is printed. */
 function report(onError: ((error: unknown) => void) | undefined, error: unknown): void {
   try {
     if (onError) onError(error);

@@ -23,13 +23,13 @@ export interface ObjectWorkerOptions {
 }
 
 /**
- * The worker inside a queue's object. It works every queue that the object has heard of, is started by the first call
- * that reaches the object, and has no timer for what is due later: the object's alarm calls it.
+ * The worker inside a queue's object. It works every queue that is stored or was called, and starts with the first call
+ * to the object. It has no timer for delayed jobs: the object's alarm calls it.
  */
 export class ObjectWorker {
   readonly #options: ObjectWorkerOptions;
   readonly #handles = new Map<string, Queue>();
-  /** The worker goes through this list at every claim, so that a queue is worked from the moment it stands here. */
+  /** The worker reads this list at every claim, so a queue that is added here is worked at once. */
   readonly #queues: WorkerQueue[] = [];
   readonly #worker: JobWorker;
 
@@ -93,8 +93,8 @@ export class ObjectWorker {
   }
 
   /**
-   * A lease that has run out is judged only by a process that has watched it for a while, and an object that is let go
-   * between two looks would begin anew at each: so it stays until the verdict.
+   * Waits until expired leases are recovered. Only a process that has watched a lease for a time may recover its jobs,
+   * and an object that is evicted in between would start again each time.
    */
   async #drain(limit: Promise<false>): Promise<boolean> {
     let over = false;

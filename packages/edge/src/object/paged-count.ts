@@ -17,20 +17,20 @@ const ENDS = ["completed", "failed", "cancelled"] as const;
 export const PLACES = ["ready", "blocked", ...ENDS] as const;
 type Place = (typeof PLACES)[number];
 
-/** A part of a queue's jobs; without a count: it has to be counted, or counted again. */
+/** A range of a queue's jobs. Without a count it must be counted, or counted again. */
 interface Page extends Range {
   readonly place: Place;
   count: number | undefined;
 }
 
-/** Keys that one step reads, at most (R32). */
+/** Most keys that one step reads (R32). */
 const COUNT_STEP = 8_000;
-/** Keys of a page: those of a few pages are counted again in one step. */
+/** Keys per page: one step can count a few pages again. */
 const PAGE = 2_000;
 
 /**
- * The number of a queue's jobs in each place, counted page by page in several transactions. A page that a program writes
- * to meanwhile is counted again, so that all pages are true at the same moment: that of the last step.
+ * Counts a queue's jobs in each place, page by page, in several transactions. A page to which a program writes
+ * meanwhile is counted again, so that all counts are exact at the last step.
  */
 export class PagedCount {
   readonly #queue: string;
@@ -46,7 +46,7 @@ export class PagedCount {
     this.#pages = places.map(([place, range]) => ({ place, ...range, count: undefined }));
   }
 
-  /** A program writes to the jobs. */
+  /** Discards the counts of the pages to which a program writes. */
   heed(operation: Operation): void {
     if (operation.op === "get" || operation.op === "scan") return;
     if (operation.op === "deleteRange") {
@@ -62,7 +62,7 @@ export class PagedCount {
     }
   }
 
-  /** One step: counts what is not counted. Answers whether all is. */
+  /** Counts some of the uncounted pages. Returns whether all are counted. */
   *step(): Program<boolean> {
     let left = COUNT_STEP;
     const pages: Page[] = [];
@@ -86,7 +86,7 @@ export class PagedCount {
     return pages.every(({ count }) => count !== undefined);
   }
 
-  /** One step, and the last one writes the sums down. Answers whether it was that. */
+  /** Takes one step. The last one stores the sums. Returns whether it was the last. */
   *learn(tx: Transaction): Program<boolean> {
     if (!(yield* this.step())) return false;
     for (const place of PLACES) {

@@ -10,35 +10,35 @@ import {
   scanKeys,
 } from "@quayside/core/engine";
 
-/** Queues that one exchange of an object's worker claims from, at most about: it reads some records of each. */
+/** Number of queues from which one exchange of an object's worker claims: it reads some records of each. */
 const QUEUES = 100;
 
 /**
- * The claims of an object's worker from more queues than one exchange should read over. Each exchange asks some of the
- * queues that have jobs in line or beside it, in the order of their names, and the next one goes on behind them. A round is
- * over when all of them were asked; only then does the worker have nothing to do.
+ * Divides the claims of an object's worker over many queues. Each exchange claims from some of the queues that have
+ * ready or blocked jobs, in the order of their names, and the next exchange goes on after them. Only when a round over
+ * all of them is complete may the worker wait.
  */
 export class QueueRounds {
-  /** Where the round goes on; undefined: the next exchange begins one. */
+  /** Key at which the round goes on; undefined: the next exchange begins a round. */
   #from: Key | undefined;
-  /** Where it goes on after the exchange that is on its way. */
+  /** Key at which it goes on after the exchange in flight. */
   #next: Key | undefined;
   /** The first instant at which a claim from one of the queues of this round could succeed. */
   #wakeAt = Number.POSITIVE_INFINITY;
-  /** A queue that the round has passed may have jobs now. */
+  /** Whether a queue that the round has passed may have new jobs. */
   #changed = false;
 
-  /** A change of the store: a round that is under way is repeated. */
+  /** Repeats the round after a change that may have made a job ready. */
   heed({ kind }: Change): void {
     if (kind === "ready" || kind === "settings") this.#changed = true;
   }
 
-  /** Whether a claim is from more queues than one exchange asks. */
+  /** Whether a claim is over more queues than one exchange reads. */
   concern({ limit, queues }: ExchangeRequest["claim"]): boolean {
     return limit > 0 && queues.length > QUEUES;
   }
 
-  /** The queues that the next exchange asks. */
+  /** Returns the queues from which the next exchange claims. */
   *next(queues: ExchangeRequest["claim"]["queues"]): Program<ExchangeRequest["claim"]["queues"]> {
     if (this.#from === undefined) {
       this.#wakeAt = Number.POSITIVE_INFINITY;
@@ -49,7 +49,7 @@ export class QueueRounds {
     return queues.filter(({ queue }) => found.has(queue));
   }
 
-  /** The reply to that exchange, with the instant at which the worker is to look again. */
+  /** Returns the reply to that exchange, with the time until the worker's next claim. */
   answered({ nextWakeMs = Number.POSITIVE_INFINITY, ...reply }: ExchangeReply, now: number): ExchangeReply {
     this.#from = this.#next;
     this.#wakeAt = Math.min(this.#wakeAt, now + nextWakeMs);
@@ -57,13 +57,13 @@ export class QueueRounds {
     return wakeAt === Number.POSITIVE_INFINITY ? reply : { ...reply, nextWakeMs: Math.max(0, wakeAt - now) };
   }
 
-  /** That exchange has failed: the next one begins a round. */
+  /** Begins a new round after a failed exchange. */
   failed(): void {
     this.#from = undefined;
   }
 }
 
-/** Queues with jobs in line, then those with jobs beside it, from a key on: one seek each. */
+/** Returns the queues with ready jobs, then those with blocked jobs, from a key on, by one seek each. */
 function* queuesInLine(from: Key): Program<{ readonly found: ReadonlySet<string>; readonly next: Key | undefined }> {
   const found = new Set<string>();
   let next: Key | undefined = from;

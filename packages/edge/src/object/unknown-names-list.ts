@@ -2,12 +2,12 @@ import type { Plugin } from "@quayside/core";
 import { after, blockedLane, blockOf, type Key, type Program, scanKeys, type Transaction } from "@quayside/core/engine";
 
 /**
- * Names that stepped aside which an object keeps with the settings of their queue, at most: a row of its database holds
- * 2 MB. Of a full list it is not known which other names wait: they are then looked for in the line.
+ * Most blocked names in the settings of a queue, because a row of an object's database holds 2 MB. When the list is
+ * full, other blocked names are looked up in the jobs.
  */
 const LISTED = 100;
 
-/** The plugin of unknown names, with a list that is bounded. */
+/** The plugin `unknownNames` with a bounded list. */
 export function withListedNames(inner: Plugin): Plugin {
   return {
     ...inner,
@@ -42,7 +42,7 @@ function* cut(tx: Transaction, queue: string): Program<void> {
     yield* tx.configure(queue, { ...settings, blockedNames: blockedNames.slice(0, LISTED) });
 }
 
-/** Those of the names of which jobs have stepped aside, by one seek each. */
+/** Returns those of the names that have blocked jobs, by one seek each. */
 function* waiting(queue: string, names: readonly string[]): Program<readonly string[]> {
   const found: string[] = [];
   for (const name of names) {
@@ -52,13 +52,13 @@ function* waiting(queue: string, names: readonly string[]): Program<readonly str
   return found;
 }
 
-/** The first names of which jobs have stepped aside, by one seek each. */
+/** Returns the first names that have blocked jobs, by one seek each. */
 function* namesAside(queue: string, limit: number): Program<readonly string[]> {
   const names: string[] = [];
   const lane = blockedLane(queue, "name", "");
   let from: Key = ["blocked", lane];
   while (names.length < limit) {
-    // Behind the `/` that ends the prefix of their lanes.
+    // Up to the character after the `/` that ends the prefix of their lanes.
     const [key] = yield* scanKeys("jobs", { from, to: ["blocked", `${lane.slice(0, -1)}0`] }, 1);
     if (!key) break;
     names.push(blockOf(key)?.[1] ?? "");

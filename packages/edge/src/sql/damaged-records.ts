@@ -2,7 +2,7 @@ import { QuaysideError } from "@quayside/core";
 import type { Collection, Key } from "@quayside/core/engine";
 import { tableName } from "./sql-table.ts";
 
-/** Thrown when a row holds no record: somebody else has written to it. */
+/** Thrown when a row holds no record: other code has written to it. */
 export class DamagedRecord extends Error {
   override readonly name = "DamagedRecord";
   readonly key: Key;
@@ -14,16 +14,16 @@ export class DamagedRecord extends Error {
   }
 }
 
-/** The table that keeps what was set aside, for whoever can mend it. Made when there is something to keep. */
+/** The table that keeps damaged records for repair. Created with the first one. */
 const DAMAGED = "quayside_damaged";
 
 /**
- * Takes a damaged job or lease out of its table, so that it holds up nothing behind it: of a job nothing is known but its
- * place, and the jobs of a lease that is gone are claimed anew, as they would be after its time.
+ * Moves a damaged job or lease out of its table, so that it blocks no jobs after it. Of such a job only the position is
+ * readable; the jobs of such a lease are claimed again, as after its expiry.
  *
- * @returns what to report.
- * @throws {QuaysideError} `storage_unavailable`, `details.reason: "damaged"`, for any other record: without a setting, a
- * dedupe key or a mark the queue would do what it must not. Only what needs that record fails.
+ * @returns the error to report.
+ * @throws {QuaysideError} `storage_unavailable`, `details.reason: "damaged"`, for any other record: without a setting,
+ * a dedupe key or an idempotency record the queue would break a rule. Only calls that need this record fail.
  */
 export function setAside(sql: SqlStorage, collection: Collection, damaged: DamagedRecord): QuaysideError {
   const { key, text } = damaged;

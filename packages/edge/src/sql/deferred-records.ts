@@ -42,7 +42,7 @@ export class DeferredRecords {
     for (const layer of this.#layers.values()) layer.rollback();
   }
 
-  /** Forgets all: what is in the tables is then true again, as after a crash. */
+  /** Discards all deferred records: those in the tables count again, as after a crash. */
   clear(): void {
     this.#layers.clear();
   }

@@ -3,8 +3,8 @@ import type { Collection, Key, Records } from "@quayside/core/engine";
 type AnyRecord = Records[Collection];
 
 /**
- * A derived collection, kept in memory: at the edge a row written costs a thousand times a row read, so what a scan can
- * restore is not written. Changes stand aside until the transaction that made them has committed.
+ * A derived collection in memory: a row written costs a thousand times a row read, so records that a scan can restore
+ * are not written. Changes are kept apart until their transaction has committed.
  */
 export class DerivedRecords {
   readonly #committed = new Map<string, AnyRecord>();
@@ -23,7 +23,10 @@ export class DerivedRecords {
     this.#changed.set(JSON.stringify(key), undefined);
   }
 
-  /** In the order of the keys. Sorts what it finds: such a collection has a record a queue, not a record a job. */
+  /**
+   * Returns the records of a range in the order of their keys. Sorts them: such a collection has a record per queue,
+   * not per job.
+   */
   range(from: Key, to: Key): AnyRecord[] {
     const found: AnyRecord[] = [];
     for (const record of new Map([...this.#committed, ...this.#changed]).values()) {
@@ -44,14 +47,14 @@ export class DerivedRecords {
     this.#changed.clear();
   }
 
-  /** Forgets all of it. */
+  /** Deletes all records. */
   clear(): void {
     this.#committed.clear();
     this.#changed.clear();
   }
 }
 
-/** Part by part; a prefix comes before what it begins. */
+/** Compares two keys part by part; a prefix comes before longer keys. */
 function compare(a: Key, b: Key): number {
   const shared = Math.min(a.length, b.length);
   for (let index = 0; index < shared; index++) {

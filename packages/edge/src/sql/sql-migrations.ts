@@ -22,8 +22,8 @@ export const hasTables = (sql: SqlStorage): boolean =>
 
 /**
  * Brings the database up to date, each step in a transaction of its own: one that fails leaves the number before it,
- * and the next call goes on from there. The number lies in a table of its own: `PRAGMA user_version` is refused inside
- * a Durable Object (`SQLITE_AUTH`).
+ * and the next call goes on from there. The number is in a table of its own, because `PRAGMA user_version` is refused
+ * inside a Durable Object (`SQLITE_AUTH`).
  *
  * @param steps others than this version's: for tests of a step that is being written.
  * @returns how many steps it took.

@@ -24,9 +24,9 @@ type WriteOperation = Exclude<Operation, { readonly op: "get" | "scan" }>;
 const CHUNK_LENGTH = 600_000;
 
 export interface SqlRecordsOptions {
-  /** Programs may run inside transactions of somebody else's, which may undo them afterwards. Default false. */
+  /** Programs may run inside transactions of the user's code, which may undo them afterwards. Default false. */
   readonly nested?: boolean;
-  /** Those of the object's own code, where they are observed. */
+  /** Transactions of the object's own code, where they are observed. */
   readonly transactions?: Transactions | undefined;
 }
 
@@ -45,23 +45,23 @@ export class SqlRecords {
   readonly #deferred = new DeferredRecords();
   /** Whether the tables are there, of this version. */
   #there = false;
-  /** What the program that runs has set aside. */
+  /** Damaged records that the running program has moved out of their tables. */
   #damaged: QuaysideError[] = [];
   readonly #nested: boolean;
   readonly #transactions: Transactions | undefined;
   /** Transactions that were undone before the last program ran. */
   #undoneBefore = 0;
-  /** The last write of the program that runs, as far as it can tell whether it stands. */
+  /** The write of the running program by which a later check sees whether the program was undone. */
   #written: WriteOperation | undefined;
-  /** The same of the last program that wrote. */
+  /** The same write of the last program that wrote. */
   #witness: WriteOperation | undefined;
   rowsRead = 0;
   rowsWritten = 0;
   /** How often it was found that what had been written is not there any more: undone from outside, or deleted. */
   undone = 0;
-  /** Is told of each record that was found damaged and set aside. */
+  /** Called with the error of each damaged record that was moved out of its table. */
   onDamaged: (error: QuaysideError) => void = () => {};
-  /** Is told when what a program wrote was undone, or all was deleted, by a call that was not observed. */
+  /** Called when the writes of a program were undone, or all was deleted, by a call that was not observed. */
   onUnobserved: () => void = () => {};
 
   constructor(storage: DurableObjectStorage, { nested = false, transactions }: SqlRecordsOptions = {}) {
@@ -75,8 +75,8 @@ export class SqlRecords {
     try {
       this.#look();
     } catch {
-      // Each program tries again, and says why not: an object that cannot be made says nothing to its callers, and its
-      // alarm fails until Cloudflare drops it.
+      // Each program tries again and reports the error. An object whose constructor throws cannot report it to its
+      // callers, and its alarm fails until Cloudflare drops it.
     }
   }
 
@@ -124,14 +124,14 @@ export class SqlRecords {
     }
   }
 
-  /** Finds out whether there are tables, and brings them up to date. */
+  /** Reads whether the tables exist, and migrates them. */
   #look(): void {
     if (this.#there || !hasTables(this.#storage.sql)) return;
     migrate(this.#storage);
     this.#there = true;
   }
 
-  /** Forgets what is known of the tables where an observed transaction was undone since the last program. */
+  /** Clears what is cached of the tables when an observed transaction was undone since the last program. */
   #forgetUndone(): void {
     const { undone } = this.#transactions ?? { undone: 0 };
     if (undone === this.#undoneBefore) return;
@@ -139,7 +139,7 @@ export class SqlRecords {
     this.#forget();
   }
 
-  /** Forgets all that was learnt or is derived from the tables: it is read again. */
+  /** Clears all that is cached or derived from the tables: it is read again. */
   #forget(): void {
     for (const records of this.#derived.values()) records.clear();
     this.#deferred.clear();
@@ -149,8 +149,8 @@ export class SqlRecords {
   }
 
   /**
-   * Forgets what is derived when the last program that wrote has been undone. One is enough to ask: transactions end in
-   * the reverse order of their beginnings, so whatever undoes an earlier program undoes those that came after it.
+   * Clears what is derived when the last program that wrote was undone. Checking that one is enough: transactions end
+   * in the reverse order of their beginnings, so an undo of an earlier program undoes the later ones too.
    */
   #confirm(witness: WriteOperation): void {
     if (this.#stands(witness)) return;
@@ -177,7 +177,7 @@ export class SqlRecords {
 
   #tellDamage(): void {
     if (this.#damaged.length === 0) return;
-    // What was derived from it has to be derived anew.
+    // What was derived from it must be derived again.
     for (const records of this.#derived.values()) records.clear();
     for (const error of this.#damaged.splice(0)) this.onDamaged(error);
   }
@@ -219,7 +219,7 @@ export class SqlRecords {
     }
   }
 
-  /** Reads until what is read is whole. */
+  /** Reads, and repeats the read after each damaged record. */
   #read<T>(table: SqlTable, collection: Collection, read: () => T): T {
     for (;;) {
       try {
@@ -232,7 +232,7 @@ export class SqlRecords {
     }
   }
 
-  /** A record that was put says most: nobody else writes the same one. */
+  /** Prefers a record that was put: no other code writes the same one. */
   #note(operation: Operation): void {
     if (operation.op === "get" || operation.op === "scan") return;
     if (operation.op === "put" || this.#written?.op !== "put") this.#written = operation;
@@ -275,7 +275,7 @@ export class SqlRecords {
       this.#exec(table.putOne, [...key, JSON.stringify(rest)]);
       return;
     }
-    // The record goes in as text within the JSON, which SQLite takes over as it is instead of rendering it anew.
+    // The record is text within the JSON, which SQLite stores as it is instead of serialising it again.
     const rows = records.map(({ key, ...rest }) => [...key, JSON.stringify(rest)]);
     for (const { json } of chunks(rows)) this.#exec(table.putMany, [json]);
   }

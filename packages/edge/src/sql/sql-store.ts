@@ -3,7 +3,7 @@ import type { Change, Program, Store } from "@quayside/core/engine";
 import type { Transactions } from "../object/user-transactions.ts";
 import { SqlRecords } from "./sql-records.ts";
 
-/** What the stores on one database have in common. */
+/** The records that all stores on one database share. */
 interface SharedRecords {
   readonly records: SqlRecords;
   readonly connections: Set<SqlStore>;
@@ -20,9 +20,9 @@ export interface SqlStoreOptions {
 }
 
 /**
- * A store in a Durable Object's SQLite database. What is resolved is committed to the object's own disk; the runtime
- * holds back every answer and request that leaves the object until the rows are replicated too (output gates), so
- * nobody outside learns of a write that can still be lost.
+ * A store in a Durable Object's SQLite database. A resolved transaction is committed to the object's own disk. The
+ * runtime holds back every answer and request of the object until the rows are replicated too (output gates), so no
+ * code outside reads a write that can still be lost.
  *
  * Make it where nothing else runs yet: in the object's constructor, inside `blockConcurrencyWhile`.
  *

@@ -8,10 +8,10 @@ const HEARTBEAT_MS = 25_000;
 const BACKLOG_LIMIT = 64 * 1024;
 
 /**
- * Changes as server-sent events (`data: {"queue":"mail","kind":"ready"}`), from now on. The stream begins with a
- * comment, so that its reader knows when it is listening.
+ * Returns the changes from now on as server-sent events (`data: {"queue":"mail","kind":"ready"}`). The stream begins
+ * with a comment, which shows its reader that it is open.
  *
- * @param watch the source of the changes, which may tell that it has come to its end.
+ * @param watch the source of the changes; it may report its end.
  * @param queue absent: those of all queues.
  */
 export function changeStream(
@@ -38,7 +38,7 @@ export function changeStream(
           if ((controller.desiredSize ?? 0) > -BACKLOG_LIMIT) return;
           controller.close();
         } catch {
-          // The reader has gone. Whoever told of the change must not suffer for it.
+          // The reader has gone. The code that reported the change must not fail because of it.
         }
         stop();
       };

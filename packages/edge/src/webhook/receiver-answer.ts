@@ -3,15 +3,15 @@ import { describe, toBoundedJson } from "@quayside/core/engine";
 import { readBytes, textOf, type Unread } from "./read-bytes.ts";
 
 /**
- * Thrown when a webhook was not taken: its receiver answered other than 2xx, or not at all. The job is tried again as
- * its options say; a `Retry-After` of the answer goes before its backoff. `retryIf: (error) => error.status !== 400` in a
- * definition makes a status final.
+ * Thrown when a webhook was not accepted: its receiver gave no answer, or one other than 2xx. The job is retried by its
+ * options; a `Retry-After` of the answer takes precedence over its backoff. `retryIf: (error) => error.status !== 400`
+ * in a definition makes a status final.
  */
 export class WebhookError extends Error {
   override readonly name = "WebhookError";
-  /** Of the answer; undefined when there was none. */
+  /** Status of the answer; undefined when there was none. */
   readonly status: number | undefined;
-  /** Of the answer: its `Retry-After` is heeded. */
+  /** Headers of the answer: a retry waits for its `Retry-After`. */
   readonly headers: Headers | undefined;
 
   constructor(message: string, answer?: Pick<Response, "status" | "headers">, cause?: unknown) {
@@ -21,7 +21,7 @@ export class WebhookError extends Error {
   }
 }
 
-/** Bytes up to which the text of an answer that refuses is told. */
+/** Most bytes of a refusal's text that the error quotes. */
 const EXCERPT_BYTES = 1_024;
 
 /** Bytes of a result that an encrypted job may have: its envelope is a third longer. */
@@ -36,10 +36,11 @@ export interface AnswerOptions {
 }
 
 /**
- * What an answer means, by Standard Webhooks: 2xx is success, 410 that nothing more is wanted, and all the rest, whether
- * redirect or error, that it is to be tried again.
+ * Reads an answer by Standard Webhooks: 2xx is success, 410 ends the job, and any other status, redirects too, is
+ * retried.
  *
- * @returns the job's result: what a 2xx says in JSON, where it can be kept; else undefined, and a line of log says why.
+ * @returns the job's result: the JSON of a 2xx, where it can be stored; otherwise undefined, and a log line has the
+ * reason.
  */
 export async function resultOf(response: Response, options: AnswerOptions): Promise<unknown> {
   if (response.ok) return keptOf(response, options);

@@ -4,7 +4,7 @@ import { Webhook } from "standardwebhooks";
 /** Of the key itself: what the standard asks for at least. */
 const LEAST_BYTES = 24;
 
-/** What signs and verifies with each of these secrets. */
+/** Makes a signer and verifier for each of these secrets. */
 export function signersOf(secrets: string | readonly string[]): readonly Webhook[] {
   const listed = typeof secrets === "string" ? [secrets] : secrets;
   if (!Array.isArray(listed) || listed.length === 0)

@@ -16,8 +16,8 @@ export interface WebhookOptions<Env = unknown> {
    */
   readonly allow?: AllowedUrls;
   /**
-   * `whsec_` and the base64 of 24 bytes or more, shared with the receiver. Several: each signs, so that a receiver that
-   * knows any of them is content, and secrets can be changed without a gap. Keep them in the Worker's secrets.
+   * `whsec_` and the base64 of 24 bytes or more, shared with the receiver. With several, each signs, so that a receiver
+   * with any of them accepts the request and secrets can be rotated without a gap. Keep them in the Worker's secrets.
    */
   readonly secrets: string | readonly string[] | ((env: Env, job: JobRecord) => string | readonly string[]);
   /** Sent besides. Those that a webhook sets itself (`content-type`, `webhook-*`, `quayside-attempt`) stay its own. */

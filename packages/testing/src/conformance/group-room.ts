@@ -3,7 +3,7 @@ import { inGroup, many } from "./group-jobs.ts";
 import { KEEP_NONE, type Scene, verb } from "./support.ts";
 import { LEASE_MS, QUEUE, type TestWorker } from "./test-worker.ts";
 
-/** What a running job of a full group may come to, and so make room. */
+/** Each end of a running job that makes room in its group. */
 const CAUSES: readonly (readonly [string, (scene: Scene, one: TestWorker, held: ClaimedJob) => Promise<unknown>])[] = [
   ["completes", (_, one, held) => one.complete(held)],
   ["fails for good", (_, one, held) => one.fail(held)],
@@ -58,8 +58,8 @@ const CAUSES: readonly (readonly [string, (scene: Scene, one: TestWorker, held: 
   ],
 ];
 
-/** What may become of the job that was let back in line for its group, before anybody claims it. */
-const STANDS: readonly (readonly [string, (scene: Scene, id: string) => Promise<unknown>])[] = [
+/** Each end of a job that its group has made ready, before any worker claims it. */
+const ENDS_AFTER_RETURN: readonly (readonly [string, (scene: Scene, id: string) => Promise<unknown>])[] = [
   ["is cancelled", ({ command }, id) => command("cancel", id)],
   ["is removed", ({ command }, id) => command("remove", id)],
   ["is delayed", ({ driver }, id) => driver.command({ type: "update", queue: QUEUE, id, delayMs: 60_000 })],
@@ -68,7 +68,7 @@ const STANDS: readonly (readonly [string, (scene: Scene, id: string) => Promise<
     "expires",
     async ({ advance, worker, expect }) => {
       await advance(10_000);
-      // The claim that finds it expired makes the room, so it is told to look again.
+      // The claim that finds it expired makes the room, and its reply asks for another claim at once.
       expect(await worker().exchange({ limit: 9 })).toMatchObject({ jobs: [], nextWakeMs: 0 });
     },
   ],
@@ -128,7 +128,7 @@ export const groupRoomCases = verb("groups", (it) => {
     expect(await one.claimIds(9)).toEqual([b]);
   });
 
-  for (const [fate, happens] of STANDS) {
+  for (const [fate, happens] of ENDS_AFTER_RETURN) {
     it(`R16: when the job that was let back in line ${fate}, the next comes`, async (scene) => {
       const { add, expect, job, worker } = scene;
       const [, b, c] = await add(
@@ -240,7 +240,7 @@ export const groupRoomCases = verb("groups", (it) => {
     const [, b, c] = await add(inGroup("g"), { ...inGroup("g"), ...replace }, inGroup("g"));
     const one = worker();
     await one.complete((await one.claim(9))[0] as ClaimedJob);
-    // `b` stands in line for the group now.
+    // `b` waits for the group now.
     await add({ ...inGroup("h"), ...replace });
     expect(await one.claimIds(9)).toEqual([b, c]);
   });

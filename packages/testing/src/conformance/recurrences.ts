@@ -213,7 +213,7 @@ export const recurrencesCases = verb("recurrences", (it) => {
     } catch (error) {
       code = (error as { code?: string }).code;
     }
-    // A driver that knows cron has placed it.
+    // A driver with cron has placed it.
     if (code === undefined) expect(await counts()).toEqual({ ...NOTHING, delayed: 1 });
     else {
       expect(code).toBe("invalid_option");

@@ -4,7 +4,7 @@ import type { DriverUnderTest, OpenDriver, TestRunner } from "../harness.ts";
 import { checkInvariants, type Snapshot, snapshot } from "../invariants.ts";
 import { QUEUE, TestWorker, type TestWorkerOptions } from "./test-worker.ts";
 
-/** What a case has to work with: an empty store, its driver, its clock, and short words for the frequent things. */
+/** The arguments of a case: the driver and clock of an empty store, and short functions for frequent calls. */
 export interface Scene {
   readonly expect: TestRunner["expect"];
   readonly driver: Driver;
@@ -12,7 +12,7 @@ export interface Scene {
   readonly now: () => number;
   readonly advance: (ms: number) => Promise<void>;
   readonly jump: (ms: number) => Promise<void>;
-  /** Adds jobs in one call; answers their ids. What a job does not say is plain: see `newJob`. */
+  /** Adds jobs in one call and returns their ids. Missing fields are those of `newJob`. */
   readonly add: <J extends readonly Partial<NewJob>[]>(...jobs: J) => Promise<{ [K in keyof J]: string }>;
   readonly worker: (options?: TestWorkerOptions) => TestWorker;
   /** The job, which must exist. */
@@ -27,7 +27,7 @@ export interface Scene {
   readonly refused: (promise: Promise<unknown>, code: string) => Promise<void>;
   /** Moves the clock until the job may be claimed. */
   readonly untilDue: (id: string, queue?: string) => Promise<void>;
-  /** One crash: a worker claims the first job and is heard of no more, until `rescuer` has taken it back. */
+  /** Simulates a crash: a worker claims the first job and then sends nothing, until `rescuer` has recovered the job. */
   readonly interrupt: (rescuer: TestWorker) => Promise<void>;
   /** Runs a program on the records, where a test can reach them. */
   readonly transact: DriverUnderTest["transact"];
@@ -70,7 +70,7 @@ export const newJob = (job: Partial<NewJob> = {}): NewJob => ({
   ...job,
 });
 
-/** Counts of a queue in which nothing is. */
+/** Counts of an empty queue. */
 export const NOTHING: JobCounts = {
   waiting: 0,
   delayed: 0,
@@ -81,7 +81,7 @@ export const NOTHING: JobCounts = {
   paused: false,
 };
 
-/** Keeps nothing of a job that ended. */
+/** Keeps no job that ended. */
 export const KEEP_NONE = { completed: 0, failed: 0, cancelled: 0 } as const;
 
 function sceneOf(under: DriverUnderTest, expect: TestRunner["expect"]): Scene {

@@ -19,7 +19,7 @@ export interface TestWorkerOptions {
   readonly queues?: readonly (string | ClaimQueue)[];
 }
 
-/** What an exchange of a `TestWorker` may say; the rest it knows itself. */
+/** The fields of an exchange that a case sets; the `TestWorker` fills in the others. */
 export interface Round {
   readonly settle?: readonly Settlement[];
   /** Default: all that it holds, but for what is settled. */

@@ -3,7 +3,10 @@ import type { AttemptReport, Change } from "@quayside/core/engine";
 import { type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** What `driver` tells while `act` is done, until it has told of all `kinds`. A driver may tell late, so time goes on. */
+/**
+ * Collects the changes that `driver` reports during and after `act`, until all `kinds` have come. Moves the clock,
+ * because a driver may report late.
+ */
 async function tells(
   { advance, counts }: Scene,
   driver: Driver,

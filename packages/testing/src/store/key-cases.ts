@@ -7,7 +7,7 @@ import { ALL, idRecord, type JobPart, job, lease, readAll, write } from "./recor
 const LAST_INSTANT = 8_640_000_000_000_000;
 
 /**
- * In order. None of them beyond U+FFFF stands beside one of U+E000 to U+FFFF: engines order these by UTF-16 units
+ * Texts in their order. None above U+FFFF is compared with one of U+E000 to U+FFFF: engines order these by UTF-16 units
  * (IndexedDB) or by code points (SQLite), and no rule depends on it.
  */
 const TEXTS = [
@@ -39,7 +39,7 @@ const TEXTS = [
   "😀",
 ];
 
-/** Legal names, and hard on whoever builds keys by gluing strings or by JSON. */
+/** Legal names that break keys made by joining strings or by JSON. */
 const AWKWARD = [
   "\u0000",
   "\u0001",

@@ -1,7 +1,7 @@
 import { defineJobs, type JobRecord } from "@quayside/core";
 import { gather, next, QUEUE, topic, wrap } from "./support.ts";
 
-/** What a queue and its worker do beyond running jobs, where the driver has a part in it. */
+/** Capabilities of a queue and its worker beside running jobs, as far as they use the driver. */
 export const featureCases = topic("features", (it) => {
   it("what a handler logs is kept with the job, also what it logs last", async ({ expect, queue }) => {
     const mail = queue();

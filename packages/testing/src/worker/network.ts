@@ -5,7 +5,7 @@ const unreachable = () => {
   throw new TypeError("Failed to fetch");
 };
 
-/** A network that is there or not as the case says, and says so unless it is told to `lie`. */
+/** A network that the case switches on and off. With `lies` it always reports that it is online. */
 function network({ online = true, lies = false }: { readonly online?: boolean; readonly lies?: boolean } = {}) {
   const listeners = new Set<() => void>();
   const state = { online };
@@ -39,7 +39,7 @@ function network({ online = true, lies = false }: { readonly online?: boolean; r
 
 const job = { requires: "network" } as const;
 
-/** What becomes of jobs that require the network when it is away. */
+/** Jobs that require the network while there is none. */
 export const networkCases = topic("network", (it) => {
   it("R28: a connectivity that throws, or rejects, is reported and stops no worker", async ({ expect, queue }) => {
     const broken = () => {

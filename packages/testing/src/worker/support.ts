@@ -3,7 +3,9 @@ import { type ExchangeReply, type ExchangeRequest, JobWorker, type JobWorkerOpti
 import type { DriverUnderTest, OpenDriver, TestRunner } from "../harness.ts";
 import { checkInvariants } from "../invariants.ts";
 
-/** What a case has: an empty store, its driver and clock, and queues and workers that are stopped after it. */
+/**
+ * The arguments of a case: the driver and clock of an empty store, and queues and workers that are stopped after it.
+ */
 export interface WorkerScene {
   readonly expect: TestRunner["expect"];
   readonly under: DriverUnderTest;
@@ -90,7 +92,7 @@ export function gather<Name extends keyof WorkerEvents>(
   return events;
 }
 
-/** Something that happens once, to be awaited by the test and opened by a handler, or the other way round. */
+/** A promise and the function that resolves it. */
 export interface Gate<T = void> {
   readonly opened: Promise<T>;
   open(value: T): void;
@@ -104,7 +106,7 @@ export function gate<T = void>(): Gate<T> {
   return { opened, open };
 }
 
-/** A handler that says it has begun, and ends when it is told to: by `finish`, or by its signal if it heeds that. */
+/** Returns a handler that reports its start and ends by `finish`, or by its signal with `heeds`. */
 export function heldHandler({ heeds = false }: { readonly heeds?: boolean } = {}) {
   const begun = gate<HandlerContext>();
   const finish = gate<unknown>();

@@ -20,16 +20,15 @@ export interface ChangeFeedOptions {
 }
 
 /**
- * A remote driver's `watch`: keeps its streams open while there is a listener, and opens them again when they break,
- * after one second, then twice that, up to half a minute. Whenever a stream opens, it reports the queue as changed in
- * every way, since something may have been missed before.
+ * The `watch` of a remote driver: keeps its streams open while it has listeners, and opens a broken one again after 1
+ * s, 2 s, 4 s … up to 30 s. When a stream opens, it reports every kind of change, because changes may have been missed.
  */
 export class ChangeFeed {
   readonly #options: ChangeFeedOptions;
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #queues = new Set<string>();
   readonly #streams = new Map<string | undefined, AbortController>();
-  /** Streams that are open now, and how often each queue was said to have something new to claim. */
+  /** Open streams, and how often each queue was reported to have more to claim. */
   readonly #connected = new Set<string | undefined>();
   readonly #heard = new Map<string, number>();
   /** The workers that use this driver, by their labels. */
@@ -47,14 +46,14 @@ export class ChangeFeed {
   }
 
   /**
-   * A number that changes whenever there may be more to claim of this queue; undefined while no stream tells. The same
-   * number twice: no change has arrived in between.
+   * Returns a number that changes whenever there may be more to claim from this queue; undefined while its stream is
+   * closed. The same number twice: no change was received in between.
    */
   heard(queue: string): number | undefined {
     return this.#connected.has(this.#options.shared ? undefined : queue) ? (this.#heard.get(queue) ?? 0) : undefined;
   }
 
-  /** Something was done to this queue from here: what the stream will tell of it is not waited for. */
+  /** Counts a change that this driver made, without waiting for its message on the stream. */
   touch(queue: string): void {
     this.#heard.set(queue, (this.#heard.get(queue) ?? 0) + 1);
   }
@@ -110,7 +109,7 @@ export class ChangeFeed {
         }
         await readChanges(stream, signal, (change) => this.tell(change));
       } catch (error) {
-        // Watching is best effort: workers look by themselves too, and a listener asks again when it must be sure.
+        // Watching is best effort: workers also poll, and a listener can read the queue.
         const asked = error instanceof QuaysideError ? Number(error.details["retryAfterMs"]) : 0;
         if (asked > 0) askedMs = Math.min(asked, LONGEST_ASKED_MS);
       }
