@@ -22,7 +22,7 @@ const chromium = await findBrowser("chromium");
  * the conformance of the driver. `pnpm nightly` and `pnpm test:browsers` run all of test/browser in each.
  */
 const WHERE_ENGINES_DIFFER =
-  "test/browser/{conformance,formats,quota,smoke,storage-faults,storage-health,store-indexed-db,tabs,tabs-at-work,transaction}.test.ts";
+  "test/browser/{conformance,formats,mini,quota,smoke,storage-faults,storage-health,store-indexed-db,tabs,tabs-at-work,transaction}.test.ts";
 
 /** The tests of test/browser in one engine. */
 const browserTests = (

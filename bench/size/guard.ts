@@ -2,7 +2,7 @@
 // It builds the packages first; with --built it takes those that are there. Raise a limit on purpose only.
 import { buildPackages } from "../../scripts/build-packages.mjs";
 import { bundleSize } from "./bundle-size.ts";
-import { PAGE } from "./part.ts";
+import { MINI, PAGE } from "./part.ts";
 
 interface Bundle {
   readonly title: string;
@@ -24,7 +24,8 @@ const BUNDLES: readonly Bundle[] = [
     limit: 33_400,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
-  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_300 },
+  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 52_000 },
+  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 37_500 },
 ];
 
 if (!process.argv.includes("--built")) await buildPackages();

@@ -6,6 +6,10 @@ import { type BundleSize, bundleSize } from "./bundle-size.ts";
 export const PAGE =
   'export { Queue, QueueWorker } from "@quayside/core"; export { indexedDbDriver } from "@quayside/browser";';
 
+/** The same of the presets without plugins. */
+export const MINI =
+  'export { Queue, QueueWorker } from "@quayside/core/mini"; export { indexedDbDriver } from "@quayside/browser/mini";';
+
 /** What a page imports, from each. Peers do less: the least of theirs that is a stored queue. */
 const IMPORTS: Readonly<Record<string, string>> = {
   Quayside: PAGE,

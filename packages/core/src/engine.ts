@@ -122,6 +122,7 @@ export { type Family, type Member, membersOf } from "./plugins/flows.ts";
 export { type GroupCell, SEATS } from "./plugins/groups.ts";
 export { findOutcome, type Mark, runOnce } from "./plugins/idempotency.ts";
 export { comparePositions } from "./plugins/inspect.ts";
+export { adviseImport, inHookOrder } from "./plugins/plugin-imports.ts";
 export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurrences.ts";
 export { isEncrypted, prepareNow } from "./queue/prepare-jobs-sync.ts";
 export { workerQueueOf } from "./queue/queue-context.ts";

@@ -1,5 +1,5 @@
 export { type AddedJob, type AddedLike, type RecordedDriver, recorded } from "./assertions.ts";
-export { driverConformance } from "./conformance/driver-suite.ts";
+export { type ConformanceOptions, driverConformance } from "./conformance/driver-suite.ts";
 export { type Drainable, drain } from "./drain.ts";
 export type { DriverUnderTest, Matchers, OpenDriver, TestRunner } from "./harness.ts";
 export { inline, inlineDriver } from "./inline.ts";

@@ -36,8 +36,8 @@ export interface IndexedDbDriverOptions extends IndexedDbStoreOptions, Connectiv
  * const queue = new Queue<Jobs>("uploads", driver);
  * await queue.addJob("resize", { url, width: 640 });
  */
-export function indexedDbDriver(options: IndexedDbDriverOptions): IndexedDbDriver {
-  return new IndexedDbDriver(options);
+export function indexedDbDriver({ cron, ...options }: IndexedDbDriverOptions): IndexedDbDriver {
+  return new IndexedDbDriver(options, { plugins: everything(cron), readOwners: "first" });
 }
 
 /** See `indexedDbDriver`. */
@@ -48,11 +48,14 @@ export class IndexedDbDriver extends StoreDriver {
   readonly #activity: WorkerActivity;
   readonly #options: StoreDriverOptions;
 
-  constructor({ clock, random, cron, tabs: mode = "all", probe, ...options }: IndexedDbDriverOptions) {
+  constructor(
+    { clock, random, tabs: mode = "all", probe, ...options }: Omit<IndexedDbDriverOptions, "cron">,
+    engine: Pick<StoreDriverOptions, "plugins" | "advise" | "readOwners">,
+  ) {
     checkOption("tabs", mode, mode === "all" || mode === "leader", '"all" or "leader"');
     const store = new IndexedDbStore(options);
     const activity = new WorkerActivity(options.name, mode, clock ?? systemClock);
-    const own = { plugins: everything(cron), ...(clock && { clock }), ...(random && { random }) };
+    const own = { ...engine, ...(clock && { clock }), ...(random && { random }) };
     super(store, {
       ...webLockLiveness(options.name),
       onActiveChange: (session) => activity.onActiveChange(session),

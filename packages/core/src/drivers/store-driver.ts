@@ -41,6 +41,14 @@ import { PeerWatcher } from "./peer-watcher.ts";
 export interface StoreDriverOptions {
   /** The capabilities beyond the kernel, in the order in which their hooks run: `everything()`. */
   readonly plugins: readonly Plugin[];
+  /** Says which import has a plugin, an option, a setting, a command or a read: for the errors of what is missing. */
+  readonly advise?: (name: string) => string | undefined;
+  /**
+   * For a store that drivers with other plugins may use: it records which plugins own records, and this driver refuses to
+   * work where one of them is not among its own. Read in the first transaction (`first`), or in `each`: then another
+   * driver's first use of a plugin is noticed at the next call.
+   */
+  readonly readOwners?: "first" | "each";
   readonly clock?: Clock;
   /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
   readonly random?: () => number;
@@ -79,6 +87,7 @@ export class StoreDriver implements Driver {
   readonly #toCount = new Set<string>();
   readonly plugins: Plugins;
   readonly #memory: TransactionContext["memory"] = new Map();
+  #owners: TransactionContext["owners"];
   #horizon = 0;
   #latest = 0;
   /**
@@ -95,7 +104,8 @@ export class StoreDriver implements Driver {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#sequence = new SequenceGenerator(this.#random, options.storeNumber);
-    this.plugins = new Plugins(options.plugins);
+    this.plugins = new Plugins(options.plugins, options.advise);
+    this.#forgetOwners();
     this.#watch = new LivenessMonitor(() => this.#clock.monotonic());
     this.connectivity = options.connectivity;
     this.#peers = new PeerWatcher(this.#watch, {
@@ -247,9 +257,20 @@ export class StoreDriver implements Driver {
   }
 
   async #perform<T>(body: (current: Transaction) => Program<T>, kind: ProgramKind): Promise<TransactionResult<T>> {
-    const done = await this.#store.transact(() => runTransaction(this.#surroundings(), body), kind);
+    const done = await this.#store
+      .transact(() => runTransaction(this.#surroundings(), body), kind)
+      .catch((error: unknown) => {
+        // It may have been deleted, and be another one by now.
+        this.#forgetOwners();
+        throw error;
+      });
+    if (this.#options.readOwners === "first") this.#owners = done.owners;
     if (done.setBack) this.#sweep ??= new Map();
     return done;
+  }
+
+  #forgetOwners(): void {
+    this.#owners = this.#options.readOwners && "unread";
   }
 
   /** The same program, which also writes the tallies that were asked for, if it writes anything. */
@@ -289,6 +310,7 @@ export class StoreDriver implements Driver {
       random: this.#random,
       plugins: this.plugins,
       memory: this.#memory,
+      owners: this.#owners,
       reply: this.#options.reply?.(),
     };
   }

@@ -4,7 +4,7 @@ import type { StoredJob } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { Adding, type AddPart, storedNow } from "./add-batch.ts";
 import { deleteFinished, insertJobs, moveJobs } from "./job-writer.ts";
-import { missingPlugin, type Plugins } from "./plugin.ts";
+import type { Plugins } from "./plugin.ts";
 import type { Program } from "./store.ts";
 import type { Transaction } from "./transaction.ts";
 import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
@@ -19,11 +19,11 @@ export function* enqueue(
   request?: NumberedRequest,
   admit?: Admit,
 ): Program<readonly EnqueueReceipt[]> {
-  for (const job of jobs) checkNames(tx.plugins, job);
+  for (const job of jobs) checkNames(tx.plugins, job, tx.used);
   const work = () => addJobs(tx, jobs, admit);
   if (!request) return yield* work();
   const [idempotency] = tx.plugins.with("once");
-  if (!idempotency) throw missingPlugin("numbered", "request");
+  if (!idempotency) throw tx.plugins.missing("numbered", "request");
   return yield* idempotency.once(tx, jobs, request, work);
 }
 
@@ -31,8 +31,8 @@ export function* enqueue(
 export type Admit = (placed: readonly StoredJob[]) => Program<void>;
 
 /** Names become keys (R4), and not every caller is a `Queue` that has checked them. */
-export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">): void {
-  plugins.checkOwned("job option", job);
+export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">, used?: Set<string>): void {
+  plugins.checkOwned("job option", job, used);
   checkPathName(job.queue, "queue");
   checkName(job.name, "name");
   if (job.id !== undefined) checkPathName(job.id, "id");

@@ -1,5 +1,4 @@
 import { describe } from "../job/cut-text.ts";
-import { invalidOption } from "../job/errors.ts";
 import { keyText } from "../job/job-keys.ts";
 import type { JobKey, JobState, StoredJob } from "../job/job-record.ts";
 import { type Ending, stateOf } from "../job/transitions.ts";
@@ -59,7 +58,7 @@ export function command(tx: Transaction, request: Command, from?: Step): Program
   const { type } = request;
   for (const commands of [KERNEL_COMMANDS, ...tx.plugins.with("commands").map((plugin) => plugin.commands)])
     if (Object.hasOwn(commands, type)) return (commands[type] as CommandHandler)(tx, request as never, from);
-  throw invalidOption("type", `type is no command of this driver: ${describe(type)}.`);
+  throw tx.plugins.missing("command", describe(type));
 }
 
 /** A job with its state and, while it runs, its lease entry. */
@@ -135,7 +134,7 @@ function* configure(
   const { keep } = config;
   // The next steps only prune: another call may have changed the settings since.
   if (!from) {
-    tx.plugins.checkOwned("setting", config);
+    tx.plugins.checkOwned("setting", config, tx.used);
     const before = yield* tx.settings(queue);
     const said = Object.entries({ ...before, ...config, ...(keep && { keep: { ...before.keep, ...keep } }) });
     yield* tx.configure(queue, Object.fromEntries(said.filter(([, value]) => value !== null)) as QueueSettings);

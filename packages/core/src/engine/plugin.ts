@@ -106,37 +106,53 @@ const JOB_FIELDS =
     " ",
   );
 
-/** A driver was asked for something that belongs to a plugin which it was not given. */
-export const missingPlugin = (what: string, name: string): QuaysideError =>
-  new QuaysideError(
-    "invalid_option",
-    `No plugin of this driver has the ${what} ${name}: add the one that does to its plugins.`,
-    { option: name },
-  );
-
 /** The plugins of a driver, in order. */
 export class Plugins {
   readonly all: readonly Plugin[];
   readonly #byHook = new Map<Hook, readonly Plugin[]>();
-  readonly #owned: Readonly<Record<"job option" | "setting", ReadonlySet<string>>>;
+  /** The name of the plugin that has each; empty: the kernel has it. */
+  readonly #owners: Readonly<Record<"job option" | "setting", ReadonlyMap<string, string>>>;
+  readonly #advise: (name: string) => string | undefined;
 
-  constructor(all: readonly Plugin[]) {
+  /** @param advise says which import has a plugin, an option, a setting, a command or a read. */
+  constructor(all: readonly Plugin[], advise: (name: string) => string | undefined = () => undefined) {
     this.all = all;
-    this.#owned = {
-      "job option": new Set([...JOB_FIELDS, ...all.flatMap(({ fields = [] }) => fields)]),
-      setting: new Set(["keep", ...all.flatMap(({ settings = [] }) => settings)]),
+    this.#advise = advise;
+    this.#owners = {
+      "job option": owners(all, "fields", JOB_FIELDS),
+      setting: owners(all, "settings", ["keep"]),
     };
   }
 
-  /** @throws {QuaysideError} `invalid_option` where one of these belongs to a plugin that is not here. */
-  checkOwned(what: "job option" | "setting", fields: object): void {
-    for (const name in fields) if (!this.#owned[what].has(name)) throw missingPlugin(what, name);
+  /**
+   * @param used takes the names of the plugins that have one of these.
+   * @throws {QuaysideError} `invalid_option` where one of these belongs to a plugin that is not here.
+   */
+  checkOwned(what: "job option" | "setting", fields: object, used?: Set<string>): void {
+    for (const name in fields) {
+      const owner = this.#owners[what].get(name);
+      if (owner === undefined) throw this.missing(what, name);
+      if (owner) used?.add(owner);
+    }
+  }
+
+  /** Says how to add a plugin of this name. */
+  advice(name: string): string {
+    return this.#advise(name) ?? `Add ${name} to the driver's plugins.`;
+  }
+
+  /** The error for what belongs to a plugin that is not here. */
+  missing(what: string, name: string): QuaysideError {
+    const advice = this.#advise(name) ?? "Add the one that does to its plugins.";
+    return new QuaysideError("invalid_option", `No plugin of this driver has the ${what} ${name}. ${advice}`, {
+      option: name,
+    });
   }
 
   /** Returns the program that answers a question. @throws {QuaysideError} `invalid_option` where no plugin has it. */
   read<T>(tx: Transaction, name: string, query: unknown): Program<T> {
     for (const { reads } of this.with("reads")) if (reads[name]) return reads[name](tx, query as never) as Program<T>;
-    throw missingPlugin("read", name);
+    throw this.missing("read", name);
   }
 
   /** Returns those that have a hook. */
@@ -149,3 +165,13 @@ export class Plugins {
     return found as readonly With<H>[];
   }
 }
+
+const owners = (
+  all: readonly Plugin[],
+  part: "fields" | "settings",
+  kernel: readonly string[],
+): ReadonlyMap<string, string> =>
+  new Map([
+    ...kernel.map((name) => [name, ""] as const),
+    ...all.flatMap((plugin) => (plugin[part] ?? []).map((name) => [name, plugin.name] as const)),
+  ]);

@@ -1,3 +1,4 @@
+import { addOwners, type RecordOwners, readOwners } from "./record-owners.ts";
 import type { Change, Program } from "./store.ts";
 import { Transaction, type TransactionContext } from "./transaction.ts";
 
@@ -23,6 +24,7 @@ export interface TransactionResult<T> {
   /** See `Transaction`, also of `setBack`. */
   readonly newlyCounted: ReadonlySet<string>;
   readonly setBack: boolean;
+  readonly owners: RecordOwners | undefined;
 }
 
 /** Runs `body` as a program of one transaction, with all that follows from it; answers what it changed besides its result. */
@@ -31,8 +33,11 @@ export function* runTransaction<T>(
   body: (tx: Transaction) => Program<T>,
 ): Program<TransactionResult<T>> {
   const tx = new Transaction(surroundings);
+  let { owners } = surroundings;
+  if (owners === "unread") owners = yield* readOwners(tx.plugins);
   const result = yield* body(tx);
   yield* effects(tx);
   yield* tx.flush();
-  return { result, changes: tx.changes, newlyCounted: tx.newlyCounted, setBack: tx.setBack };
+  if (owners) owners = yield* addOwners(owners, tx.used);
+  return { result, changes: tx.changes, newlyCounted: tx.newlyCounted, setBack: tx.setBack, owners };
 }

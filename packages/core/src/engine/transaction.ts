@@ -7,6 +7,7 @@ import { noteEnded } from "./ended-ids.ts";
 import type { End } from "./job-writer.ts";
 import { everyLease, Leases } from "./leases.ts";
 import type { Plugin, Plugins } from "./plugin.ts";
+import type { RecordOwners } from "./record-owners.ts";
 import type { ReplyRoom } from "./reply-budget.ts";
 import type { SequenceGenerator } from "./sequence-generator.ts";
 import type { Change, Held, Program, QueueSettings, TallyRecord } from "./store.ts";
@@ -23,6 +24,11 @@ export interface TransactionContext {
   readonly plugins: Plugins;
   /** State of plugins that outlives a transaction, in this process, by the plugin's name. */
   readonly memory: Map<string, unknown>;
+  /**
+   * Which plugins own records in the store, as far as is known; `unread`: they are to be read first. Absent: no driver with
+   * other plugins uses the store.
+   */
+  readonly owners?: RecordOwners | "unread" | undefined;
   /** The room in an answer that leaves the process; absent: there is no bound. */
   readonly reply?: ReplyRoom | undefined;
 }
@@ -49,6 +55,8 @@ export class Transaction {
   readonly #tallies = new Map<string, Partial<Record<TallyPlace, number>>>();
   /** This transaction found a job whose instant was computed from a clock that was ahead and was set back since. */
   setBack = false;
+  /** Names of plugins that own what this transaction writes. */
+  readonly used = new Set<string>();
   /** Queues of which a tally was not known: a program of kind `read` may not have written it. */
   readonly newlyCounted = new Set<string>();
   readonly #counted = new Map<string, Partial<Record<TallyPlace, number>>>();

@@ -12,7 +12,10 @@ import type { NewJob } from "../job/new-job.ts";
 export const idempotency: Plugin = {
   name: "idempotency",
   quietCells: ["mark"],
-  once: (tx, jobs, request, work) => runOnce(tx, jobs, request, work),
+  once(tx, jobs, request, work) {
+    tx.used.add(idempotency.name);
+    return runOnce(tx, jobs, request, work);
+  },
 };
 
 /** The outcome of the last numbered request of a sender (R7). */

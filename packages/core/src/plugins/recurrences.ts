@@ -79,7 +79,8 @@ class Recurrences implements Plugin {
    */
   *#schedule(tx: Transaction, { queue, key, rule, job }: CommandOf<"schedule">): Program<CommandReply> {
     checkPathName(key, "key");
-    checkNames(tx.plugins, { ...job, queue });
+    checkNames(tx.plugins, { ...job, queue }, tx.used);
+    tx.used.add(this.name);
     const before = yield* getCell(recurrencesOf(queue), key);
     if (!before || !isSameTiming(before, rule, tx.now)) {
       const first = nextOccurrence(rule, undefined, tx.now, 0, this.#cron);

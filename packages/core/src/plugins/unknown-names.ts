@@ -33,6 +33,7 @@ export const unknownNames: Plugin = {
       },
       *finish() {
         if (aside.length === 0) return;
+        tx.used.add(unknownNames.name);
         yield* moveEachJob(tx, aside, (job) => blocked(job, "name", job.name));
         const unknown = new Set(aside.map(({ name }) => name));
         const settings = yield* tx.settings(queue);

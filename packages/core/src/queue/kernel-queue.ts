@@ -1,6 +1,6 @@
 import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
-import type { Plugin } from "../engine/plugin.ts";
+import type { Plugin, Plugins } from "../engine/plugin.ts";
 import type { Command, CommandReply, JobCounts } from "../engine/verbs.ts";
 import { refused } from "../job/errors.ts";
 import type { Handler } from "../job/handler.ts";
@@ -16,7 +16,7 @@ import { makeQueueContext, type QueueParts, type SharedOptions, setParts } from 
 /** Options of the kernel's `Queue`. */
 export interface KernelQueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx> {
-  /** The plugins whose job options `addJob` accepts. An option that none of them has is refused. Default none. */
+  /** The plugins whose job options `addJob` accepts. An option that none of them has is refused. Default: the driver's. */
   readonly plugins?: readonly Pick<Plugin, "options">[] | undefined;
 }
 
@@ -167,7 +167,7 @@ function kernelParts<Jobs extends JobMap, Ctx extends object>(
   driver: Driver,
   options: KernelQueueOptions<Jobs, Ctx>,
 ): QueueParts {
-  const { plugins = [], jobs = {} } = fields(options, "options");
+  const { plugins = pluginsOf(driver), jobs = {} } = fields(options, "options");
   for (const [name, definition] of Object.entries(jobs as Record<string, JobDefinition>))
     if (definition?.shouldQueue)
       throw refused(
@@ -179,6 +179,9 @@ function kernelParts<Jobs extends JobMap, Ctx extends object>(
   const context = makeQueueContext(options, { parsers });
   return { context, submitter: new JobSubmitter(context, driver) };
 }
+
+/** A driver over a store has plugins; one that reaches a store elsewhere has none to show. */
+const pluginsOf = (driver: Driver & { readonly plugins?: Plugins }): readonly Plugin[] => driver.plugins?.all ?? [];
 
 /** A command without the queue that it is for. */
 type CommandOfQueue<C extends Command = Command> = C extends Command ? Omit<C, "queue"> : never;

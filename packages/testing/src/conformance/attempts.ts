@@ -4,7 +4,7 @@ import { BOOM, LEASE_MS, QUEUE } from "./test-worker.ts";
 
 const TIMEOUT: StoredError = { code: "timeout", message: "The attempt took too long." };
 
-export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
+export const attemptsCases = verb("exceptions, expiry and logs", (it, needs) => {
   it("R13: a job fails for good at its maxExceptions, whatever attempts are left", async ({
     add,
     expect,
@@ -54,6 +54,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
     expect(await job(id)).toMatchObject({ state: "failed", attempts: 2 });
   });
 
+  needs("admin");
   it("R13: an operator's retry counts exceptions anew", async ({ add, command, expect, job, worker }) => {
     const [id] = await add({ maxAttempts: 9, maxExceptions: 1 });
     const one = worker();
@@ -64,6 +65,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
     expect((await job(id)).state).toBe("completed");
   });
 
+  needs("expiry");
   it("R1: a job that nobody started in its time ends as failed, code expired", async ({
     add,
     advance,
@@ -143,6 +145,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, active: 1, failed: 600 });
   });
 
+  needs("dedupe", "expiry");
   it("R20: expiry frees the dedupe key", async ({ add, advance, expect, worker }) => {
     const dedupe = { key: "k", mode: "drop" } as const;
     const [id] = await add({ dedupe, expiresInMs: 10 });
@@ -152,6 +155,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
     expect(next === id).toBe(false);
   });
 
+  needs("admin", "expiry");
   it("R13: an expired job that an operator retries does not expire again", async ({
     add,
     advance,
@@ -168,6 +172,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
     expect(await one.claimIds(1)).toEqual([id]);
   });
 
+  needs();
   it("R9: lines logged by a running job are seen while it runs, and kept when it ends", async ({
     add,
     expect,
@@ -188,6 +193,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
     expect(await job(id)).toMatchObject({ state: "completed", logs: ["one", "two", "three"], progress: 1 });
   });
 
+  needs("admin");
   it("R9: the log goes on over attempts, whatever they came to", async ({
     add,
     advance,
@@ -213,6 +219,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it) => {
     expect((await job(id)).logs).toEqual(["retried", "released", "released to later", "failed", "completed"]);
   });
 
+  needs();
   it("R10: what an attempt logged before its worker died is kept", async ({
     add,
     advance,

@@ -1,7 +1,7 @@
 import { NOTHING, verb } from "./support.ts";
 import { LEASE_MS } from "./test-worker.ts";
 
-export const cancelCases = verb("cancel", (it) => {
+export const cancelCases = verb("cancel", (it, needs) => {
   it("R11: a cancel ends a waiting job", async ({ add, command, counts, expect, job, now, worker }) => {
     const [id] = await add({});
     expect(await command("cancel", id)).toEqual({ affected: 1, state: "cancelled" });
@@ -178,6 +178,7 @@ export const cancelCases = verb("cancel", (it) => {
     expect((await job(b)).state).toBe("cancelled");
   });
 
+  needs("admin");
   it("R11: a request to stop concerns the running attempt, not a later life of the job", async ({
     add,
     command,

@@ -1,7 +1,7 @@
 import { NOTHING, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-export const claimCases = verb("claim", (it) => {
+export const claimCases = verb("claim", (it, needs) => {
   it("R8: a claimed job is active, its attempt counted, and says when it started", async ({
     add,
     advance,
@@ -165,6 +165,7 @@ export const claimCases = verb("claim", (it) => {
     expect(await worker().claimIds(100)).toEqual(ids.slice(200));
   });
 
+  needs("expiry");
   it("R1: a job that expired before it was started ends as failed, and the next one is taken", async ({
     add,
     advance,

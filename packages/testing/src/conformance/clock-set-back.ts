@@ -4,7 +4,7 @@ import { QUEUE } from "./test-worker.ts";
 const HOUR_MS = 3_600_000;
 
 /** Waiting and ended jobs after the clock was set back. */
-export const clockSetBackCases = verb("clock", (it) => {
+export const clockSetBackCases = verb("clock", (it, needs) => {
   it("R23: jobs without a delay do not wait out a clock that was set back", async ({
     add,
     advance,
@@ -26,6 +26,7 @@ export const clockSetBackCases = verb("clock", (it) => {
     expect(new Set(claimed)).toEqual(new Set([...before, after]));
   });
 
+  needs("inspect");
   it("R23: neither do they in another process, which has not seen the later time", async ({
     add,
     another,
@@ -45,6 +46,7 @@ export const clockSetBackCases = verb("clock", (it) => {
     expect(await counts()).toEqual(await driver.counts(QUEUE));
   });
 
+  needs();
   it("R23: a delayed job does not become due by a clock that is set back, and keeps nobody waiting", async ({
     add,
     advance,
@@ -92,6 +94,7 @@ export const clockSetBackCases = verb("clock", (it) => {
     expect(await one.claim(2)).toHaveLength(2);
   });
 
+  needs("groups");
   it("R24: a delayed job that finds room in its group after the clock was set back does not wait out the jump", async ({
     add,
     advance,
@@ -113,6 +116,7 @@ export const clockSetBackCases = verb("clock", (it) => {
     expect(await one.claim(1)).toHaveLength(1);
   });
 
+  needs();
   it("R23: what a clock set back has stranded is brought back to the last job, also behind jobs that are due sooner", async (scene) => {
     const { advance, another, driver, expect, jump, worker } = scene;
     await jump(24 * HOUR_MS);
@@ -128,6 +132,7 @@ export const clockSetBackCases = verb("clock", (it) => {
   });
 
   for (const mode of ["drop", "throttle"] as const) {
+    needs("dedupe");
     it(`R23: a dedupe key (${mode}) with a time is not taken until a clock that was set back`, async (scene) => {
       const { add, expect, jump, worker } = scene;
       await jump(HOUR_MS);
@@ -143,6 +148,7 @@ export const clockSetBackCases = verb("clock", (it) => {
     });
   }
 
+  needs("dedupe");
   it("R23: a debounced job waits maxWait at most after the clock was set back", async (scene) => {
     const { add, advance, expect, job, jump, now } = scene;
     const dedupe = { key: "k", mode: "debounce", maxWaitMs: 90_000 } as const;
@@ -156,6 +162,7 @@ export const clockSetBackCases = verb("clock", (it) => {
     expect((await job(id)).availableAt).toBe(from + 90_000);
   });
 
+  needs("inspect");
   it("R23: jobs that ended before the clock was set back are forgotten before those that end after", async (scene) => {
     const { add, driver, expect, job, jump, worker } = scene;
     await driver.command({ type: "configure", queue: QUEUE, keep: { failed: 2 } });
@@ -177,6 +184,7 @@ export const clockSetBackCases = verb("clock", (it) => {
     expect(ids).toEqual([second, first]);
   });
 
+  needs("admin");
   it("R23: waiting jobs of before a clock set back are cleared as such, in another process too", async ({
     add,
     another,
@@ -193,6 +201,7 @@ export const clockSetBackCases = verb("clock", (it) => {
     expect(await counts()).toEqual(NOTHING);
   });
 
+  needs();
   it("R23: what one claimed before the clock was set back is not claimed again", async ({
     add,
     counts,

@@ -4,7 +4,8 @@ import { LEASE_MS, QUEUE } from "./test-worker.ts";
 const HOUR_MS = 3_600_000;
 
 /** Delays, leases and running jobs while the clock is set forward or back. */
-export const clockCases = verb("clock", (it) => {
+export const clockCases = verb("clock", (it, needs) => {
+  needs("expiry");
   it("R22: delays count from the clock of the store, in adds, retries, releases and expiries", async ({
     add,
     advance,
@@ -32,6 +33,7 @@ export const clockCases = verb("clock", (it) => {
     ["forward", HOUR_MS],
     ["back", -HOUR_MS],
   ] as const) {
+    needs();
     it(`R22: after the clock was set ${what} a new delay is as long as it says`, async ({
       add,
       advance,
@@ -67,6 +69,7 @@ export const clockCases = verb("clock", (it) => {
     });
   }
 
+  needs();
   it("R23: a clock set forward makes delayed jobs due and robs nobody", async ({
     add,
     another,
@@ -176,6 +179,7 @@ export const clockCases = verb("clock", (it) => {
     expect((await one.complete(held)).lost).toEqual([]);
   });
 
+  needs("inspect");
   it("R23: a job that runs is no delayed one, whatever the clock says of its instant", async ({
     add,
     advance,

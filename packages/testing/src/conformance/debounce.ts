@@ -7,7 +7,8 @@ const debounce = (key: string, payload = "0", maxWaitMs?: number) =>
     dedupe: { key, mode: "debounce", ...(maxWaitMs !== undefined && { maxWaitMs }) },
   }) as const;
 
-export const debounceCases = verb("dedupe by debouncing", (it) => {
+export const debounceCases = verb("dedupe by debouncing", (it, needs) => {
+  needs("dedupe");
   it("R20: debounce starts the delay again, with the latest payload", async ({
     add,
     advance,

@@ -5,7 +5,8 @@ const drop = (key: string, ttlMs?: number) =>
   ({ dedupe: { key, mode: "drop", ...(ttlMs !== undefined && { ttlMs }) } }) as const;
 const throttle = (key: string, ttlMs: number) => ({ dedupe: { key, mode: "throttle", ttlMs } }) as const;
 
-export const dedupeCases = verb("dedupe", (it) => {
+export const dedupeCases = verb("dedupe", (it, needs) => {
+  needs("dedupe");
   it("R20: drop answers the job that holds the key and writes nothing", async ({
     add,
     counts,
@@ -151,6 +152,7 @@ export const dedupeCases = verb("dedupe", (it) => {
   });
 
   for (const end of ["completed", "failed", "cancelled", "removed", "cleared"] as const) {
+    needs("admin", "dedupe");
     it(`R21: a key that went to another job is not freed when the first is ${end}`, async ({
       add,
       advance,
@@ -173,6 +175,7 @@ export const dedupeCases = verb("dedupe", (it) => {
     });
   }
 
+  needs("dedupe");
   it("R20: a taken id goes before the dedupe key, and a refused add takes no key", async ({ add, driver, expect }) => {
     await add({ id: "own" });
     expect(await driver.enqueue([newJob({ id: "own", ...drop("k") })])).toEqual([{ id: "own", deduplicated: true }]);

@@ -102,11 +102,17 @@ const VERBS: readonly Verb[] = [
   closeCases,
 ];
 
+/** Which cases of `driverConformance` to run. */
+export interface ConformanceOptions {
+  /** The names of the driver's plugins: only cases that need no other are run. Absent: all. */
+  readonly plugins?: readonly string[];
+}
+
 /**
  * Runs the rules of the queue as named cases against any driver. Each case opens a driver on empty records; after it the
  * invariants are checked where `transact` lets a test reach the records.
  *
- * @returns how many cases there are.
+ * @returns how many cases are run.
  * @example
  * import { describe, expect, it } from "vitest";
  * const cases = driverConformance({ describe, it, expect }, async () => {
@@ -116,12 +122,14 @@ const VERBS: readonly Verb[] = [
  *   return { driver: open(), another: async () => open(), clock, … };
  * });
  */
-export function driverConformance(runner: TestRunner, open: OpenDriver): number {
+export function driverConformance(runner: TestRunner, open: OpenDriver, { plugins }: ConformanceOptions = {}): number {
   let count = 0;
   for (const { name, cases } of VERBS) {
-    count += cases.length;
+    const fit = plugins ? cases.filter((one) => one.plugins.every((plugin) => plugins.includes(plugin))) : cases;
+    count += fit.length;
+    if (fit.length === 0) continue;
     runner.describe(name, () => {
-      for (const one of cases) runner.it(one.name, () => runCase(one, open, runner.expect));
+      for (const one of fit) runner.it(one.name, () => runCase(one, open, runner.expect));
     });
   }
   return count;

@@ -148,8 +148,9 @@ async function work(
 
 const A_DAY = { expiresInMs: 86_400_000 };
 
-export const endCases = verb("end", (it) => {
+export const endCases = verb("end", (it, needs) => {
   for (const { cause, state, traceless, end } of CAUSES) {
+    needs("admin", "expiry", "inspect");
     it(`R1: ${cause} leaves nothing of a plain job of which nothing is to be kept`, async (scene) => {
       await scene.driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
       const [id] = await scene.add(A_DAY);
@@ -157,6 +158,7 @@ export const endCases = verb("end", (it) => {
       await expectNothing(scene, id);
     });
 
+    needs("admin", "dedupe", "expiry", "inspect");
     it(`R1: ${cause} leaves no entry of a job with its own id and a dedupe key`, async (scene) => {
       await scene.driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
       const job = newJob({
@@ -171,6 +173,7 @@ export const endCases = verb("end", (it) => {
     });
 
     if (traceless) continue;
+    needs("dedupe", "expiry");
     it(`R1: ${cause} frees the dedupe key of a job that is kept`, async (scene) => {
       const { counts, driver, expect, job, records } = scene;
       const own = newJob({ ...A_DAY, id: "own", dedupe: { key: "k", mode: "drop" } });

@@ -2,7 +2,7 @@ import { spellId } from "@quayside/core/engine";
 import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-export const enqueueCases = verb("enqueue", (it) => {
+export const enqueueCases = verb("enqueue", (it, needs) => {
   it("R6: each job gets a receipt, in order, and is there when the call resolves", async ({ driver, expect, job }) => {
     const receipts = await driver.enqueue([
       newJob({ payload: "1" }),
@@ -38,6 +38,7 @@ export const enqueueCases = verb("enqueue", (it) => {
     });
   });
 
+  needs("dedupe", "expiry");
   it("R6: the options of a job are stored with it", async ({ add, expect, job, now }) => {
     const backoff = { kind: "list", delaysMs: [1, 2], jitter: 0 } as const;
     const dedupe = { key: "k", mode: "throttle", ttlMs: 60_000 } as const;
@@ -64,6 +65,7 @@ export const enqueueCases = verb("enqueue", (it) => {
     });
   });
 
+  needs();
   it("R6: a payload comes back as it went in, whatever its characters", async ({ add, expect, job, worker }) => {
     const payload = { "a/b%\u0000": ["\u{1f600}", "é", "\ud800", null, 0.1, -0.5, { deep: [[]] }] };
     const [id] = await add({ payload: JSON.stringify(payload) });
@@ -90,6 +92,7 @@ export const enqueueCases = verb("enqueue", (it) => {
   });
 
   for (const state of ["delayed", "active", "completed", "failed", "cancelled"] as const) {
+    needs();
     it(`R6: the id of a job that is ${state} is taken`, async ({ add, command, driver, expect, job, worker }) => {
       await add({ id: "invoice-1", payload: '"first"', ...(state === "delayed" && { delayMs: 60_000 }) });
       const one = worker();
@@ -108,6 +111,7 @@ export const enqueueCases = verb("enqueue", (it) => {
     });
   }
 
+  needs();
   it("R6: an id twice in one call is one job, the first", async ({ driver, counts, expect, job }) => {
     const receipts = await driver.enqueue([
       newJob({ id: "twin", payload: "1" }),
@@ -184,6 +188,7 @@ export const enqueueCases = verb("enqueue", (it) => {
     expect((await counts("b")).waiting).toBe(1);
   });
 
+  needs("admin");
   it("R5: a generated id leads to its job in its own queue only", async ({ add, command, driver, expect, refused }) => {
     const [id] = await add({});
     expect(await driver.get("another queue", id)).toBeUndefined();
@@ -193,6 +198,7 @@ export const enqueueCases = verb("enqueue", (it) => {
     expect((await driver.get(QUEUE, id))?.state).toBe("waiting");
   });
 
+  needs();
   it("R5: a generated id of one queue may be a caller's own id in another", async ({ add, driver, expect, job }) => {
     const [id] = await add({ payload: "1" });
     expect(await driver.enqueue([newJob({ queue: "copies", id, payload: "2" })])).toEqual([
@@ -253,6 +259,7 @@ export const enqueueCases = verb("enqueue", (it) => {
     expect((await job("same", "b")).state).toBe("waiting");
   });
 
+  needs("admin");
   it("R5: the place of a job with another id is not found by the id that would spell it", async ({
     add,
     command,
@@ -276,6 +283,7 @@ export const enqueueCases = verb("enqueue", (it) => {
     expect((await job(moved)).state).toBe("waiting");
   });
 
+  needs();
   it("R5: a job that moved is still found by the id it got first", async ({ add, expect, job, untilDue, worker }) => {
     const [id] = await add({});
     const one = worker();

@@ -51,7 +51,8 @@ async function tagged(
   return ids;
 }
 
-export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
+export const filtersCases = verb("retryAll, clear and list by filter", (it, needs) => {
+  needs("admin");
   it("R13: retryAll puts all failed jobs back in line with fresh attempts, and leaves the rest", async (scene) => {
     const { counts, expect, job } = scene;
     const failed = await ended(scene, "failed", [{}, { id: "own" }, { priority: 4 }]);
@@ -95,6 +96,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await retryAll(scene, { olderThanMs: 0 })).toEqual({ affected: 1 });
   });
 
+  needs("admin", "dedupe");
   it("R13: a job whose dedupe key is another's by now stays as it is, and the rest are retried", async (scene) => {
     const { add, counts, driver, expect, job } = scene;
     const drop = (key: string) => ({ dedupe: { key, mode: "drop" } }) as const;
@@ -114,6 +116,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 1, failed: 1 });
   });
 
+  needs("admin");
   it("R13: retryAll of a long history takes all, each once", async (scene) => {
     const { counts, driver, expect } = scene;
     await driver.command({ type: "configure", queue: QUEUE, keep: { failed: 5_000 } });
@@ -128,6 +131,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 2_300 });
   });
 
+  needs("admin", "groups");
   it("R13: retryAll puts the jobs of a full group back oldest first", async (scene) => {
     const { expect, worker } = scene;
     const ids = await ended(
@@ -145,6 +149,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(order).toEqual(ids);
   });
 
+  needs("admin");
   it("R13: retryAll puts jobs back oldest first, over several transactions too", async (scene) => {
     const { expect, worker } = scene;
     await scene.driver.command({ type: "configure", queue: QUEUE, keep: { failed: 5_000 } });
@@ -162,6 +167,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(again).toEqual(failed);
   });
 
+  needs("admin", "groups");
   it("R16: what retryAll brings back still goes by its groups", async (scene) => {
     const { expect, worker } = scene;
     await ended(scene, "cancelled", [{ group: { key: "g" } }, { group: { key: "g" } }]);
@@ -169,6 +175,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await worker().claim(9)).toHaveLength(1);
   });
 
+  needs("admin", "inspect");
   it("R11: clear goes by name, tags and age, all of which must fit, in whatever state", async (scene) => {
     const { add, advance, counts, driver, expect } = scene;
     await ended(scene, "failed", [{ name: "a", tags: ["x"] }]);
@@ -189,6 +196,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await clear(scene, { olderThanMs: 0 })).toEqual({ affected: 2 });
   });
 
+  needs("admin");
   it("R11: clear by filter asks only those running jobs to stop that it means", async (scene) => {
     const { add, counts, expect, worker } = scene;
     await add({ name: "a" }, { name: "b", tags: ["x"] }, { name: "b" });
@@ -211,6 +219,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await driver.get(QUEUE, ids[1] ?? "")).toBeUndefined();
   });
 
+  needs("admin", "inspect");
   it("R23: after the clock was set back, list and clear still tell the waiting from the delayed", async (scene) => {
     const { add, counts, driver, expect, jump } = scene;
     const [waiting, delayed, late] = await add({}, { delayMs: 3_600_000 }, { delayMs: 7_200_000 });
@@ -228,6 +237,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await counts()).toEqual(NOTHING);
   });
 
+  needs("admin", "groups", "unknownNames");
   it("R11: clear takes what waits for its group or its name as well", async (scene) => {
     const { add, counts, expect, worker } = scene;
     const group = { group: { key: "g" } };
@@ -240,6 +250,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await worker().claim(9)).toEqual([]);
   });
 
+  needs("inspect");
   it("R5: list by tags gives those that bear all of them, in pages of any size", async (scene) => {
     const { add, expect } = scene;
     const ids: readonly string[] = await add(
@@ -259,6 +270,7 @@ export const filtersCases = verb("retryAll, clear and list by filter", (it) => {
     expect(await tagged(scene, ["od"], 7)).toEqual([]);
   });
 
+  needs("groups", "inspect");
   it("R5: list by tags goes through all states: running, in line, ended", async (scene) => {
     const { add, expect, worker } = scene;
     const tags = { tags: ["t"] };

@@ -4,7 +4,7 @@ import { KEEP_NONE, NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE, type TestWorker } from "./test-worker.ts";
 
 /** Children that exist before their flow is added. */
-export const flowExistingChildrenCases = verb("flows", (it) => {
+export const flowExistingChildrenCases = verb("flows", (it, needs) => {
   for (const [by, key] of [
     ["id", { id: "standing" }],
     ["dedupe key", { dedupe: { key: "k", mode: "drop" } }],
@@ -14,6 +14,7 @@ export const flowExistingChildrenCases = verb("flows", (it) => {
       ["waits", async () => []],
       ["runs", (one: TestWorker) => one.take(1)],
     ] as readonly (readonly [string, (one: TestWorker) => Promise<readonly ClaimedJob[]>])[]) {
+      needs("dedupe", "flows");
       it(`R25: a child that exists already by its ${by}, and ${state}, is waited for`, async ({
         add,
         driver,
@@ -37,6 +38,7 @@ export const flowExistingChildrenCases = verb("flows", (it) => {
       });
     }
 
+    needs("dedupe", "flows");
     it(`R25: a child that has ended already, and is kept under its ${by}, gives its outcome at once`, async ({
       add,
       driver,
@@ -54,6 +56,7 @@ export const flowExistingChildrenCases = verb("flows", (it) => {
     });
   }
 
+  needs("flows");
   it("R25: a running child whose id was generated is waited for too", async ({ add, driver, expect, worker }) => {
     const [standing] = await add({});
     const one = worker();
@@ -87,6 +90,7 @@ export const flowExistingChildrenCases = verb("flows", (it) => {
     expect(run.children).toMatchObject([{ id: standing, state: "failed" }]);
   });
 
+  needs("dedupe", "flows");
   it("R25: many parents may wait for one child, each by its own policy", async ({
     add,
     driver,
@@ -130,6 +134,7 @@ export const flowExistingChildrenCases = verb("flows", (it) => {
     expect(await counts()).toEqual(NOTHING);
   });
 
+  needs("flows");
   it("R25: a child named twice in a flow is one child, whoever its parents are", async ({
     add,
     expect,
@@ -176,6 +181,7 @@ export const flowExistingChildrenCases = verb("flows", (it) => {
       ],
     ],
   ] as readonly (readonly [string, readonly Partial<NewJob>[]])[]) {
+    needs();
     it(`R25: a child that is ${wrong} is refused, and nothing is stored`, async ({
       counts,
       driver,

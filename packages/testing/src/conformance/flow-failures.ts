@@ -54,8 +54,9 @@ const FAILURES: readonly (readonly [
 ];
 
 /** Children that end without a result, and the policy of their parent. */
-export const flowFailureCases = verb("flows", (it) => {
+export const flowFailureCases = verb("flows", (it, needs) => {
   for (const [fate, state, happens] of FAILURES) {
+    needs("admin", "expiry", "flows");
     it(`R25: a child that ${fate} ends its parent as failed`, async (scene) => {
       const { add, expect, job, worker } = scene;
       const [top, id, sibling] = await add(
@@ -78,6 +79,7 @@ export const flowFailureCases = verb("flows", (it) => {
       expect(await one.claimIds(9)).toEqual([]);
     });
 
+    needs("admin", "expiry", "flows");
     it(`R25: a child that ${fate} may be ignored: its parent runs and sees it`, async (scene) => {
       const { add, expect, job, worker } = scene;
       const [top, id] = await add(parent("top"), child("top", { tags: ["the"], expiresInMs: 20_000, flow: ignore }));
@@ -91,6 +93,7 @@ export const flowFailureCases = verb("flows", (it) => {
   }
 
   for (const onFailure of ["fail", "ignore"] as const) {
+    needs("flows");
     it(`R25: a child interrupted too often counts as failed (${onFailure})`, async ({
       add,
       expect,
@@ -115,6 +118,7 @@ export const flowFailureCases = verb("flows", (it) => {
     });
   }
 
+  needs("flows");
   it("R25: a failed child ends its parents up the tree, as far as each policy says", async ({
     add,
     expect,
@@ -157,6 +161,7 @@ export const flowFailureCases = verb("flows", (it) => {
     expect((await one.take(1))[0].job.id).toBe(top);
   });
 
+  needs("admin", "flows");
   it("R25: a failed child that an operator retries settles nothing a second time", async ({
     add,
     command,
@@ -202,6 +207,7 @@ export const flowFailureCases = verb("flows", (it) => {
     expect((await job(top)).state).toBe("completed");
   });
 
+  needs("flows");
   it("R25: in a tree of 100 levels the failure of the last ends them all", async ({
     add,
     counts,

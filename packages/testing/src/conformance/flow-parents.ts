@@ -4,8 +4,9 @@ import { NOTHING, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** Commands on the parents of a flow, and the records that a flow leaves. */
-export const flowParentCases = verb("flows", (it) => {
+export const flowParentCases = verb("flows", (it, needs) => {
   for (const verb of ["cancel", "remove"] as const) {
+    needs("flows");
     it(`R25: ${verb} of a waiting parent leaves its children to themselves`, async ({
       add,
       command,
@@ -25,6 +26,7 @@ export const flowParentCases = verb("flows", (it) => {
     });
   }
 
+  needs("admin", "flows");
   it("R25: a cancelled parent that an operator retries waits for its children again", async ({
     add,
     command,
@@ -53,6 +55,7 @@ export const flowParentCases = verb("flows", (it) => {
   });
 
   for (const verb of ["retry", "retryAll"] as const) {
+    needs("admin", "flows");
     it(`R25: a failed parent keeps the outcomes of its children through ${verb}, each time`, async ({
       add,
       command,
@@ -81,6 +84,7 @@ export const flowParentCases = verb("flows", (it) => {
     });
   }
 
+  needs("admin", "flows");
   it("R25: a parent that failed for one child and is retried waits for the others, and sees them all", async ({
     add,
     command,
@@ -105,6 +109,7 @@ export const flowParentCases = verb("flows", (it) => {
     );
   });
 
+  needs("flows");
   it("R25: the outcomes of children go with the record of their parent", async ({
     add,
     command,
@@ -126,6 +131,7 @@ export const flowParentCases = verb("flows", (it) => {
     if (found) expect(found.cells.filter(({ key }) => /^(family|member)/.test(key[0]))).toEqual([]);
   });
 
+  needs("admin", "flows");
   it("R25: a parent that waits is neither promoted nor let go by an update", async ({
     add,
     command,
@@ -154,6 +160,7 @@ export const flowParentCases = verb("flows", (it) => {
     if (found) expect(found.cells.filter(({ key }) => /^(family|member)/.test(key[0]))).toEqual([]);
   });
 
+  needs("flows");
   it("R25: what a flow has written down goes with its parent", async ({ add, expect, records, worker }) => {
     await add(parent("top"), child("top"), child("top"));
     const one = worker();
@@ -163,6 +170,7 @@ export const flowParentCases = verb("flows", (it) => {
     if (found) expect(found.cells.filter(({ key }) => /^(family|member)/.test(key[0]))).toEqual([]);
   });
 
+  needs("dedupe", "flows");
   it("R25: a waiting child that is replaced is still waited for", async ({ add, expect, job, worker }) => {
     const [top, id] = await add(parent("top"), child("top", { dedupe: { key: "k", mode: "drop" } }));
     await add({ payload: "1", dedupe: { key: "k", mode: "replace" } });

@@ -4,7 +4,8 @@ import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** Flows that are added again, and flows that are refused. */
-export const flowRepeatCases = verb("flows", (it) => {
+export const flowRepeatCases = verb("flows", (it, needs) => {
+  needs("flows");
   it("R6: a flow of own ids that is added again adds nothing", async ({ add, counts, driver, expect, worker }) => {
     const flow = () => [
       newJob(parent("top", { id: "top" })),
@@ -41,6 +42,7 @@ export const flowRepeatCases = verb("flows", (it) => {
     ["id", { id: "top" }],
     ["dedupe key", { dedupe: { key: "k", mode: "throttle", ttlMs: 60_000 } }],
   ] as readonly (readonly [string, Partial<NewJob>])[]) {
+    needs("dedupe", "flows");
     it(`R25: a flow that is added again under its ${by} answers the same ids, child by child`, async ({
       add,
       counts,
@@ -73,6 +75,7 @@ export const flowRepeatCases = verb("flows", (it) => {
     });
   }
 
+  needs("flows");
   it("R25: a flow whose root was removed is added again whole, with children that run", async ({
     add,
     command,
@@ -107,6 +110,7 @@ export const flowRepeatCases = verb("flows", (it) => {
     ["a parent that others may replace", [parent("top", { dedupe: { key: "k", mode: "replace" } }), child("top")]],
     ["a child that debounces", [parent("top"), child("top", { dedupe: { key: "k", mode: "debounce" } })]],
   ] as readonly (readonly [string, readonly Partial<NewJob>[]])[]) {
+    needs();
     it(`R6: ${wrong} is refused, and nothing of the call is stored`, async ({ counts, driver, expect, refused }) => {
       await refused(driver.enqueue([newJob({ id: "good" }), ...jobs.map(newJob)]), "invalid_option");
       expect(await counts()).toEqual(NOTHING);

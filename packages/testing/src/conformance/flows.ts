@@ -4,7 +4,8 @@ import { KEEP_NONE, NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** The order in which the jobs of a flow run, and the outcomes that a parent gets. */
-export const flowsCases = verb("flows", (it) => {
+export const flowsCases = verb("flows", (it, needs) => {
+  needs("flows");
   it("R25: a parent waits until all of its children have ended, and gets how they did", async ({
     add,
     counts,
@@ -148,6 +149,7 @@ export const flowsCases = verb("flows", (it) => {
     expect(again.length).toBeGreaterThan(0);
   });
 
+  needs("flows", "groups");
   it("R16: children of one group run one by one, and their parent after them", async ({ add, expect, worker }) => {
     const group = { group: { key: "g" } };
     const [top, a, b] = await add(parent("top", group), child("top", group), child("top", group));
@@ -161,6 +163,7 @@ export const flowsCases = verb("flows", (it) => {
     expect(order).toEqual([a, b, top]);
   });
 
+  needs("flows");
   it("R25: a flow of many children runs its parent once", async ({ add, counts, driver, expect, worker }) => {
     await driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
     const [top] = await add(parent("top"), ...Array.from({ length: 600 }, () => child("top")));

@@ -3,7 +3,8 @@ import { verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** Groups with many jobs at the head of a queue. */
-export const groupDepthCases = verb("groups", (it) => {
+export const groupDepthCases = verb("groups", (it, needs) => {
+  needs("groups");
   it("R16: more than 100 jobs of full groups at the head step aside in several claims, each of which says so", async ({
     add,
     advance,
@@ -30,6 +31,7 @@ export const groupDepthCases = verb("groups", (it) => {
     ["in calls of 10", 10],
     ["one by one", 1],
   ] as const) {
+    needs("groups");
     it(`R16: behind 300 jobs of a group that were added ${how}, another group's job starts within one claim`, async ({
       add,
       expect,
@@ -49,6 +51,7 @@ export const groupDepthCases = verb("groups", (it) => {
     });
   }
 
+  needs("groups");
   it("R16: of a group with a limit of 300 at most 256 wait in line, and as many run as the limit says", async ({
     add,
     expect,
@@ -68,6 +71,7 @@ export const groupDepthCases = verb("groups", (it) => {
     expect((await job(ids[300] as string)).blockedBy).toBe("group");
   });
 
+  needs("admin", "groups");
   it("R15: whenever they were added, the jobs of a group that go first are in line", async ({
     add,
     driver,
@@ -93,6 +97,7 @@ export const groupDepthCases = verb("groups", (it) => {
     expect(order).toEqual([high, low, highest]);
   });
 
+  needs("admin", "dedupe", "groups");
   it("R16: a job that is promoted, retried by hand or given to a full group waits for its room, too", async ({
     add,
     command,
@@ -122,6 +127,7 @@ export const groupDepthCases = verb("groups", (it) => {
     expect(order).toEqual([first, given, later, failed]);
   });
 
+  needs("groups");
   it("R16: a delayed job takes no room from its group before it is due", async ({ add, advance, expect, worker }) => {
     const [later, now] = await add({ ...inGroup("g"), delayMs: 1_000 }, inGroup("g"));
     const one = worker();

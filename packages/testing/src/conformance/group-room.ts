@@ -79,8 +79,9 @@ const ENDS_AFTER_RETURN: readonly (readonly [string, (scene: Scene, id: string) 
 ];
 
 /** Every cause that makes room in a group returns the jobs that wait for it. */
-export const groupRoomCases = verb("groups", (it) => {
+export const groupRoomCases = verb("groups", (it, needs) => {
   for (const [cause, happens] of CAUSES) {
+    needs("admin", "groups");
     it(`R16: there is room again when a running job ${cause}`, async (scene) => {
       const { add, expect, job, worker } = scene;
       const [a, b, c] = await add(inGroup("g"), inGroup("g"), inGroup("g"));
@@ -95,6 +96,7 @@ export const groupRoomCases = verb("groups", (it) => {
   }
 
   for (const keep of ["kept", "not kept"] as const) {
+    needs("groups");
     it(`R16: room returns for all that waits, jobs that ended being ${keep}`, async ({
       add,
       driver,
@@ -114,6 +116,7 @@ export const groupRoomCases = verb("groups", (it) => {
     });
   }
 
+  needs("groups");
   it("R16: a job given back unstarted goes before those that wait for its group", async ({ add, expect, worker }) => {
     const [a, b] = await add(inGroup("g"), inGroup("g"));
     const one = worker();
@@ -129,6 +132,7 @@ export const groupRoomCases = verb("groups", (it) => {
   });
 
   for (const [fate, happens] of ENDS_AFTER_RETURN) {
+    needs("admin", "expiry", "groups", "unknownNames");
     it(`R16: when the job that was let back in line ${fate}, the next comes`, async (scene) => {
       const { add, expect, job, worker } = scene;
       const [, b, c] = await add(
@@ -146,6 +150,7 @@ export const groupRoomCases = verb("groups", (it) => {
     });
   }
 
+  needs("groups", "inspect");
   it("R16: as many come back as there is room, not more", async ({ add, driver, expect, worker }) => {
     await add(...many(9, inGroup("g", 3)));
     const one = worker();
@@ -160,6 +165,7 @@ export const groupRoomCases = verb("groups", (it) => {
     expect((await waiting()).length).toBeLessThanOrEqual(3);
   });
 
+  needs("groups");
   it("R16: a raised limit makes room at once", async ({ add, expect, worker }) => {
     const [, b, c] = await add(inGroup("g"), inGroup("g"), inGroup("g"));
     const one = worker();
@@ -184,6 +190,7 @@ export const groupRoomCases = verb("groups", (it) => {
       },
     ],
   ] as const) {
+    needs("groups");
     it(`R16: a job in line that is gone without a word is found by ${finder}`, async (scene) => {
       const { add, expect, job, transact, worker } = scene;
       // Only where a test can reach the records.
@@ -203,6 +210,7 @@ export const groupRoomCases = verb("groups", (it) => {
     });
   }
 
+  needs("admin", "groups");
   it("R16: a job delayed while it waits for its group lets the others of the group by", async ({
     add,
     advance,
@@ -231,6 +239,7 @@ export const groupRoomCases = verb("groups", (it) => {
     expect(await one.claimIds(9)).toEqual([b]);
   });
 
+  needs("dedupe", "groups");
   it("R16: a waiting job that is given another group makes room in the one it leaves", async ({
     add,
     expect,

@@ -5,7 +5,8 @@ import { verb } from "./support.ts";
 import { LEASE_MS, QUEUE } from "./test-worker.ts";
 
 /** The limit of a group, and the order of its jobs. */
-export const groupsCases = verb("groups", (it) => {
+export const groupsCases = verb("groups", (it, needs) => {
+  needs("groups");
   it("R16: of a group without a limit one job runs at a time, whichever worker asks", async ({
     add,
     expect,

@@ -55,7 +55,7 @@ async function fill({ add, advance, command, worker }: Scene, state: JobState): 
   return state === "active" ? inLine : inLine.reverse();
 }
 
-export const inspectCases = verb("get, list and counts", (it) => {
+export const inspectCases = verb("get, list and counts", (it, needs) => {
   it("R5: get of a job that is not there answers nothing", async ({ driver, expect }) => {
     expect(await driver.get(QUEUE, "nobody")).toBeUndefined();
     expect(await driver.get(QUEUE, "2s-0-0-aaaaaaaa")).toBeUndefined();
@@ -81,6 +81,7 @@ export const inspectCases = verb("get, list and counts", (it) => {
     expect(await job(id)).toMatchObject({ state: "active", attempts: 2, startedAt, progress: [1, { of: 2 }] });
   });
 
+  needs("inspect");
   it("R5: a delayed job becomes a waiting one by the passing of time alone", async ({
     add,
     advance,
@@ -105,6 +106,7 @@ export const inspectCases = verb("get, list and counts", (it) => {
   });
 
   for (const state of ["waiting", "delayed", "active", "completed", "failed", "cancelled"] as const) {
+    needs("inspect");
     it(`R15: pages of the ${state} jobs give each once, in order`, async (scene) => {
       const { counts, driver, expect } = scene;
       const ids = await fill(scene, state);
@@ -120,6 +122,7 @@ export const inspectCases = verb("get, list and counts", (it) => {
     });
   }
 
+  needs("inspect");
   it("R15: pages of all states give each job once", async (scene) => {
     const { expect } = scene;
     const ids: string[] = [];
@@ -144,6 +147,7 @@ export const inspectCases = verb("get, list and counts", (it) => {
     }
   });
 
+  needs("inspect", "unknownNames");
   it("R17: jobs that stepped aside are waiting ones, and are listed with them", async (scene) => {
     const { add, counts, expect, worker } = scene;
     const ids = await add(...Array.from({ length: 12 }, (_, n) => ({ name: n % 2 ? "strange" : "email" })));
@@ -161,6 +165,7 @@ export const inspectCases = verb("get, list and counts", (it) => {
     }
   });
 
+  needs("inspect");
   it("R15: a page taken while jobs come and go gives no job twice and misses none that stayed", async (scene) => {
     const { add, advance, expect, worker } = scene;
     const ids = await add(...Array.from({ length: 20 }, () => ({})));
@@ -189,12 +194,14 @@ export const inspectCases = verb("get, list and counts", (it) => {
     expect(rest.cursor).toBeUndefined();
   });
 
+  needs();
   it("R15: a limit out of bounds and a cursor that nobody gave are refused", async ({ add, driver, refused }) => {
     await add({});
     for (const limit of [0, -1, 1_001, 1.5]) await refused(driver.list({ queue: QUEUE, limit }), "invalid_option");
     await refused(driver.list({ queue: QUEUE, cursor: "made up" }), "invalid_option");
   });
 
+  needs("inspect");
   it("R32: a cursor of another queue, or of another state, is refused", async ({ add, driver, refused }) => {
     for (const queue of [QUEUE, "other"]) {
       const ids = await add({ queue }, { queue }, { queue }, { queue });
@@ -213,6 +220,7 @@ export const inspectCases = verb("get, list and counts", (it) => {
     }
   });
 
+  needs();
   it("R19: counts split what waits from what is delayed, in every priority", async ({
     add,
     advance,
@@ -235,6 +243,7 @@ export const inspectCases = verb("get, list and counts", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 1, delayed: 2, active: 3 });
   });
 
+  needs("admin");
   it("R1: counts are right from the first time they are asked for, and from then on", async ({
     add,
     counts,
@@ -254,6 +263,7 @@ export const inspectCases = verb("get, list and counts", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 4, delayed: 1, completed: 1, cancelled: 1 });
   });
 
+  needs("inspect");
   it("R1: reading changes nothing", async ({ add, counts, driver, expect, records }) => {
     await add({}, { delayMs: 1_000 });
     await counts();

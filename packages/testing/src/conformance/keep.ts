@@ -23,8 +23,9 @@ async function endMany(
 const kept = async ({ driver }: Scene, state: "completed" | "failed" | "cancelled") =>
   (await driver.list({ queue: QUEUE, state })).jobs.map(({ id }) => id);
 
-export const keepCases = verb("keep", (it) => {
+export const keepCases = verb("keep", (it, needs) => {
   for (const state of ["completed", "failed", "cancelled"] as const) {
+    needs("inspect");
     it(`R1: of the ${state} jobs exactly the newest are kept, as many as the queue says`, async (scene) => {
       const { counts, driver, expect, records } = scene;
       await driver.command({ type: "configure", queue: QUEUE, keep: { [state]: 3 } });
@@ -36,6 +37,7 @@ export const keepCases = verb("keep", (it) => {
       if (found) expect(found.ids).toHaveLength(3);
     });
 
+    needs();
     it(`R1: a queue that keeps no ${state} jobs forgets each as it ends`, async (scene) => {
       const { counts, driver, expect } = scene;
       await driver.command({ type: "configure", queue: QUEUE, keep: { [state]: 0 } });
@@ -44,6 +46,7 @@ export const keepCases = verb("keep", (it) => {
     });
   }
 
+  needs();
   it("R1: a limit counts its own state and its own queue alone", async (scene) => {
     const { add, counts, driver, expect, worker } = scene;
     await driver.command({ type: "configure", queue: QUEUE, keep: { completed: 1 } });
@@ -56,6 +59,7 @@ export const keepCases = verb("keep", (it) => {
     expect(await counts("other")).toEqual({ ...NOTHING, completed: 2 });
   });
 
+  needs("inspect");
   it("R1: a batch that ends at once is pruned to the limit, its first jobs first", async (scene) => {
     const { add, counts, driver, expect, worker } = scene;
     await driver.command({ type: "configure", queue: QUEUE, keep: { completed: 4 } });
@@ -75,6 +79,7 @@ export const keepCases = verb("keep", (it) => {
     expect((await counts()).completed).toBe(2);
   });
 
+  needs();
   it("R1: a limit that is lowered to none holds from the next end on", async (scene) => {
     const { counts, driver, expect } = scene;
     await endMany(scene, "completed", 3);
@@ -83,6 +88,7 @@ export const keepCases = verb("keep", (it) => {
     expect(await counts()).toEqual(NOTHING);
   });
 
+  needs("inspect");
   it("R1: what a job says of its own keeping goes before what the queue says", async (scene) => {
     const { add, counts, driver, expect, worker } = scene;
     await driver.command({ type: "configure", queue: QUEUE, keep: { completed: 0, failed: 0 } });
@@ -96,6 +102,7 @@ export const keepCases = verb("keep", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, completed: 1 });
   });
 
+  needs();
   it("R1: a job that asks to be forgotten goes without a trace, and the others stay", async (scene) => {
     const { add, counts, driver, expect, worker } = scene;
     await endMany(scene, "completed", 2);
@@ -106,6 +113,7 @@ export const keepCases = verb("keep", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, completed: 2 });
   });
 
+  needs("inspect");
   it("R1: configure changes what it names, and the last writer wins", async (scene) => {
     const { another, driver, expect } = scene;
     await driver.command({ type: "configure", queue: QUEUE, keep: { completed: 2, failed: 1 } });

@@ -4,7 +4,8 @@ import { QUEUE } from "./test-worker.ts";
 
 const request = (number: number, digest = `digest ${number}`, sender = "outbox-1") => ({ sender, number, digest });
 
-export const marksCases = verb("numbered requests", (it) => {
+export const marksCases = verb("numbered requests", (it, needs) => {
+  needs("dedupe", "idempotency");
   it("R7: a request sent again answers the same and adds nothing", async ({ counts, driver, expect }) => {
     const jobs = [newJob(), newJob({ id: "own" }), newJob({ dedupe: { key: "k", mode: "drop" } })];
     const receipts = await driver.enqueue(jobs, request(1));
@@ -13,6 +14,7 @@ export const marksCases = verb("numbered requests", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 3 });
   });
 
+  needs("idempotency");
   it("R7: a repeat is recognised although its jobs have long ended and nothing is kept of them", async ({
     advance,
     another,
@@ -111,12 +113,14 @@ export const marksCases = verb("numbered requests", (it) => {
     await refused(driver.enqueue([newJob({ id: "1" })], request(1)), "stale_exchange");
   });
 
+  needs();
   it("R4: a sender whose name cannot be a key is refused", async ({ counts, driver, expect, refused }) => {
     for (const sender of ["", "\ud800"])
       await refused(driver.enqueue([newJob()], request(1, "x", sender)), "invalid_option");
     expect(await counts()).toEqual(NOTHING);
   });
 
+  needs("idempotency");
   it("R7: senders number for themselves", async ({ counts, driver, expect }) => {
     await driver.enqueue([newJob()], request(1, "x", "a"));
     await driver.enqueue([newJob()], request(1, "y", "b"));
@@ -193,6 +197,7 @@ export const marksCases = verb("numbered requests", (it) => {
     ["a name that is too long", { name: "x".repeat(257) }],
     ["a parent of another call", { flow: { parentRef: "elsewhere" } }],
   ] as const) {
+    needs("dedupe", "groups");
     it(`R6: a call refused for ${wrong} has changed nothing: no job, no key, no limit`, async ({
       add,
       counts,

@@ -5,7 +5,8 @@ const atMost = ({ driver }: Pick<Scene, "driver">, maxActive: number | null, que
   driver.command({ type: "configure", queue, maxActive });
 const jobs = (count: number): object[] => Array.from({ length: count }, () => ({}));
 
-export const maxActiveCases = verb("max active", (it) => {
+export const maxActiveCases = verb("max active", (it, needs) => {
+  needs("maxActive");
   it("R18: at most so many jobs of a queue run at once, over all workers and drivers", async (scene) => {
     const { add, another, counts, expect, worker } = scene;
     await atMost(scene, 3);
@@ -101,6 +102,7 @@ export const maxActiveCases = verb("max active", (it) => {
     expect(claimed.map(({ job }) => job.queue)).toEqual([QUEUE, "other", "other"]);
   });
 
+  needs("maxActive", "rateLimit");
   it("R18: with a rate limit too, both hold", async (scene) => {
     const { add, advance, driver, expect, worker } = scene;
     await driver.command({ type: "configure", queue: QUEUE, maxActive: 3, rateLimit: { max: 2, perMs: 1_000 } });
@@ -113,6 +115,7 @@ export const maxActiveCases = verb("max active", (it) => {
     expect(await one.claim(9)).toEqual([]);
   });
 
+  needs();
   it("I2: a queue named twice in one claim gives each job once", async ({ add, expect, refused, worker }) => {
     const ids = await add(...jobs(3));
     const one = worker();

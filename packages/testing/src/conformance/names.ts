@@ -66,7 +66,8 @@ const IN_ADDRESSES = [
 ];
 
 /** The characters of names, ids and keys. */
-export const namesCases = verb("names", (it) => {
+export const namesCases = verb("names", (it, needs) => {
+  needs("admin", "inspect");
   it("R4: queues whose names differ in any character are different queues", async ({
     add,
     counts,
@@ -95,6 +96,7 @@ export const namesCases = verb("names", (it) => {
     }
   });
 
+  needs("dedupe");
   it("R4: ids and dedupe keys that differ in any character are different", async ({ driver, expect, job }) => {
     const receipts = await driver.enqueue(ODD.map((id) => newJob({ id, dedupe: { key: id, mode: "drop" } })));
     expect(receipts).toEqual(ODD.map((id) => ({ id, deduplicated: false })));
@@ -119,6 +121,7 @@ export const namesCases = verb("names", (it) => {
     for (const [queue, id] of pairs) expect(await job(id, queue)).toMatchObject({ queue, id });
   });
 
+  needs("unknownNames");
   it("R4: job names of any characters are claimed, step aside and come back", async ({ add, expect, worker }) => {
     const ids = await add(...ODD.map((name) => ({ name })));
     const stranger = await worker().exchange({ limit: 50, queues: [{ queue: QUEUE, names: ["something else"] }] });
@@ -128,6 +131,7 @@ export const namesCases = verb("names", (it) => {
       expect(await worker().claimIds(50, [{ queue: QUEUE, names: [name] }]), name).toEqual([ids[index]]);
   });
 
+  needs("admin");
   it("R32: an id of any characters that may be added is reached by every verb", async ({
     add,
     command,
@@ -155,6 +159,7 @@ export const namesCases = verb("names", (it) => {
     expect(await job(failed[0])).toMatchObject({ state: "failed" });
   });
 
+  needs("recurrences");
   it("R32: a schedule key of any characters that may be set is reached by every verb", async ({ driver, expect }) => {
     for (const key of IN_ADDRESSES) {
       const rule = { kind: "every", everyMs: 60_000 } as const;
@@ -167,6 +172,7 @@ export const namesCases = verb("names", (it) => {
   });
 
   for (const dots of [".", ".."]) {
+    needs("dedupe", "groups");
     it(`R32: ${dots} is refused as an id, a queue and a schedule key: a URL loses it`, async ({
       add,
       counts,
@@ -203,6 +209,7 @@ export const namesCases = verb("names", (it) => {
     ["no character", ""],
     ["over 256 characters", "a".repeat(257)],
   ] as const) {
+    needs();
     it(`R4: a name of ${what} is refused, wherever it stands`, async ({ counts, driver, expect, refused }) => {
       await refused(driver.enqueue([newJob({ queue: bad })]), "invalid_option");
       await refused(driver.enqueue([newJob({ name: bad })]), "invalid_option");

@@ -18,7 +18,7 @@ interface PerDay {
 const perDay = (max: number): { rateLimit: PerDay } => ({ rateLimit: { max, perMs: 86_400_000 } });
 
 /** The jobs that a worker may hold beyond its free slots. */
-export const prefetchCases = verb("prefetch", (it) => {
+export const prefetchCases = verb("prefetch", (it, needs) => {
   it("R18: beyond what can start, a claim takes jobs that nothing limits, and no more than it is told", async ({
     add,
     counts,
@@ -32,6 +32,7 @@ export const prefetchCases = verb("prefetch", (it) => {
     expect(await counts()).toMatchObject({ active: 7, waiting: 2 });
   });
 
+  needs("groups");
   it("R18: a job of a group is not taken ahead, nor what stands behind it; it is the next to start", async ({
     add,
     expect,
@@ -52,6 +53,7 @@ export const prefetchCases = verb("prefetch", (it) => {
     expect(await ids(one, { limit: 2, prefetch: 2 })).toEqual([plain]);
   });
 
+  needs("rateLimit");
   it("R18: a queue with a rate limit gives nothing ahead, nor does one behind it while one of its jobs could start", async (scene) => {
     const { add, expect, worker } = scene;
     await configure(scene, perDay(4));
@@ -77,6 +79,7 @@ export const prefetchCases = verb("prefetch", (it) => {
     expect(await ids(one, { limit: 2, prefetch: 2, queues })).toEqual([b]);
   });
 
+  needs("maxActive");
   it("R18: a queue with a limit on its active jobs gives nothing ahead", async (scene) => {
     const { add, expect, worker } = scene;
     await configure(scene, { maxActive: 7 });
@@ -84,6 +87,7 @@ export const prefetchCases = verb("prefetch", (it) => {
     expect(await ids(worker(), { limit: 5, prefetch: 3, queues: [QUEUE, "other"] })).toHaveLength(2);
   });
 
+  needs();
   it("R18: a queue of which the worker runs a limited number gives nothing ahead", async ({ add, expect, worker }) => {
     await add(...jobs(9), { queue: "other" });
     const queues = [{ queue: QUEUE, limit: 7 }, "other"];
@@ -101,6 +105,7 @@ export const prefetchCases = verb("prefetch", (it) => {
     expect(await ids(rescuer, { limit: 2, prefetch: 1 })).toEqual([suspect]);
   });
 
+  needs();
   for (const maxInterruptions of [1, 2])
     it(`R10: a job that ${maxInterruptions} interruptions end is not taken ahead: after a crash nobody could tell whether it had started`, async ({
       add,
@@ -116,6 +121,7 @@ export const prefetchCases = verb("prefetch", (it) => {
       expect(await claim(3, 1)).toEqual(ids.slice(1));
     });
 
+  needs();
   it("R9: a repeat of an exchange gives the same jobs, those for later too", async ({ add, expect, worker }) => {
     await add(...jobs(5));
     const one = worker();

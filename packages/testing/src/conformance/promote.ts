@@ -1,6 +1,7 @@
 import { NOTHING, newJob, verb } from "./support.ts";
 
-export const promoteCases = verb("promote", (it) => {
+export const promoteCases = verb("promote", (it, needs) => {
+  needs("admin");
   it("R15: promote makes a delayed job due now", async ({
     add,
     advance,
@@ -44,6 +45,7 @@ export const promoteCases = verb("promote", (it) => {
     expect(held.job).toMatchObject({ id, attempts: 2 });
   });
 
+  needs("admin", "dedupe");
   it("R5: a promoted job keeps its id and its dedupe key", async ({ command, driver, expect, job, worker }) => {
     await driver.enqueue([newJob({ id: "own", delayMs: 60_000, dedupe: { key: "k", mode: "drop" } })]);
     await command("promote", "own");
@@ -58,6 +60,7 @@ export const promoteCases = verb("promote", (it) => {
     ]);
   });
 
+  needs("admin");
   it("R15: promote leaves a job alone that waits already", async ({ add, command, expect, worker }) => {
     const [a, b] = await add({}, {});
     expect(await command("promote", a)).toEqual({ affected: 0, state: "waiting" });

@@ -9,7 +9,8 @@ const limit = ({ driver }: Pick<Scene, "driver">, rateLimit: RateLimit | null, q
   driver.command({ type: "configure", queue, rateLimit });
 const jobs = (count: number): object[] => Array.from({ length: count }, () => ({}));
 
-export const rateLimitCases = verb("rate limit", (it) => {
+export const rateLimitCases = verb("rate limit", (it, needs) => {
+  needs("rateLimit");
   it("R18: a queue with a rate limit gives max jobs at once, and the next when the first of them is a period old", async (scene) => {
     const { add, advance, expect, worker } = scene;
     await limit(scene, FOUR_A_SECOND);
@@ -54,6 +55,7 @@ export const rateLimitCases = verb("rate limit", (it) => {
       expect(starts.length).toBeGreaterThanOrEqual(0.9 * max * periods);
     });
 
+  needs("rateLimit");
   it("R18: no more than max start at once, however long nobody came", async (scene) => {
     const { add, advance, expect, worker } = scene;
     await limit(scene, FOUR_A_SECOND);
@@ -88,6 +90,7 @@ export const rateLimitCases = verb("rate limit", (it) => {
     expect(await one.claim(9)).toEqual([]);
   });
 
+  needs("expiry", "groups", "rateLimit");
   it("R18: jobs that step aside or have expired do not count as started, nor does a repeat", async (scene) => {
     const { add, advance, expect, worker } = scene;
     await limit(scene, FOUR_A_SECOND);
@@ -102,6 +105,7 @@ export const rateLimitCases = verb("rate limit", (it) => {
     expect(await one.claim(9)).toHaveLength(3);
   });
 
+  needs("rateLimit");
   it("R18: a limit belongs to its queue", async (scene) => {
     const { add, expect, worker } = scene;
     await limit(scene, { max: 1, perMs: 1_000 });

@@ -2,7 +2,7 @@ import { newJob, verb } from "./support.ts";
 import { LEASE_MS } from "./test-worker.ts";
 
 /** The jobs of an expired lease. */
-export const recoverCases = verb("recover", (it) => {
+export const recoverCases = verb("recover", (it, needs) => {
   it("R10: the job of a worker that fell silent is taken back: an interruption, not an attempt", async ({
     add,
     advance,
@@ -100,6 +100,7 @@ export const recoverCases = verb("recover", (it) => {
     expect(await job(id)).toMatchObject({ state: "completed", attempts: 4, interruptions: 3 });
   });
 
+  needs("dedupe");
   it("R10: all that the worker held comes back, with ids and dedupe keys as they were", async ({
     advance,
     driver,
@@ -124,6 +125,7 @@ export const recoverCases = verb("recover", (it) => {
     ]);
   });
 
+  needs();
   it("R10: an expired lease is recovered once", async ({ add, advance, another, expect, job, untilDue, worker }) => {
     const [id] = await add({});
     await worker().take(1);

@@ -4,7 +4,8 @@ import { NOTHING, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** Schedules that are set again, changed or removed. */
-export const recurrenceChangeCases = verb("recurrences", (it) => {
+export const recurrenceChangeCases = verb("recurrences", (it, needs) => {
+  needs("expiry", "groups", "recurrences");
   it("R24: another payload or option changes the pending occurrence in place: phase, id and count stay", async (scene) => {
     const { advance, expect, job, now, worker } = scene;
     const start = now();
@@ -29,6 +30,7 @@ export const recurrenceChangeCases = verb("recurrences", (it) => {
     expect((await only(scene)).nextAt).toBe(start + 2 * HOUR_MS);
   });
 
+  needs("recurrences");
   it("R24: the order of keys in payload and options is no change", async (scene) => {
     const { advance, expect, now } = scene;
     const start = now();

@@ -3,7 +3,8 @@ import { KEEP_NONE, NOTHING, type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** The end of an occurrence, and the one that follows it. */
-export const recurrenceOccurrenceCases = verb("recurrences", (it) => {
+export const recurrenceOccurrenceCases = verb("recurrences", (it, needs) => {
+  needs("recurrences");
   it("R24: with overlap skip nothing is placed while an occurrence has not ended, its retries included", async (scene) => {
     const { advance, expect, now, worker } = scene;
     const one = worker({ leaseMs: 10 * HOUR_MS });
@@ -59,6 +60,7 @@ export const recurrenceOccurrenceCases = verb("recurrences", (it) => {
     ["removed", ({ command }, id) => command("remove", id)],
     ["cleared away", ({ driver }) => driver.command({ type: "clear", queue: QUEUE })],
   ] as readonly (readonly [string, (scene: Scene, id: string) => Promise<unknown>])[]) {
+    needs("admin", "recurrences");
     it(`R24: when the pending occurrence is ${end}, the next is placed`, async (scene) => {
       const { advance, driver, expect, now, worker } = scene;
       const start = now();
@@ -78,6 +80,7 @@ export const recurrenceOccurrenceCases = verb("recurrences", (it) => {
     });
   }
 
+  needs("expiry", "recurrences");
   it("R24: when the pending occurrence expires, the next is placed", async (scene) => {
     const { advance, counts, expect, now, worker } = scene;
     const start = now();
@@ -91,6 +94,7 @@ export const recurrenceOccurrenceCases = verb("recurrences", (it) => {
     expect(await one.claim(9)).toHaveLength(1);
   });
 
+  needs("admin", "recurrences");
   it("R24: an operator's retry of an old occurrence places no other", async (scene) => {
     const { advance, command, expect, worker } = scene;
     await schedule(scene);
@@ -112,6 +116,7 @@ export const recurrenceOccurrenceCases = verb("recurrences", (it) => {
     expect(await pending(scene)).toBe(1);
   });
 
+  needs("recurrences");
   it("R24: retries, releases and crashes of an occurrence place no other", async (scene) => {
     const { advance, expect, interrupt, untilDue, worker } = scene;
     await schedule(scene, { kind: "every", everyMs: 100 * HOUR_MS });
@@ -178,6 +183,7 @@ export const recurrenceOccurrenceCases = verb("recurrences", (it) => {
     }
   });
 
+  needs("admin", "recurrences");
   it("R24: a promoted occurrence runs now, and the next at its own instant", async (scene) => {
     const { command, expect, now, worker } = scene;
     const start = now();
@@ -189,6 +195,7 @@ export const recurrenceOccurrenceCases = verb("recurrences", (it) => {
     expect(await pending(scene)).toBe(1);
   });
 
+  needs("recurrences");
   it("R24: with the clock set back, an occurrence is placed once and not twice", async (scene) => {
     const { advance, expect, jump, worker } = scene;
     await schedule(scene);

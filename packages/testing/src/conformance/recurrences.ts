@@ -4,7 +4,8 @@ import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** The instants at which a recurrence runs. */
-export const recurrencesCases = verb("recurrences", (it) => {
+export const recurrencesCases = verb("recurrences", (it, needs) => {
+  needs("recurrences");
   it("R24: a recurrence runs at its instants, one occurrence pending at a time", async (scene) => {
     const { advance, counts, expect, job, now, worker } = scene;
     const start = now();
@@ -181,6 +182,7 @@ export const recurrencesCases = verb("recurrences", (it) => {
     await one.complete(jobs);
   });
 
+  needs("groups", "recurrences");
   it("R16: occurrences keep their group and its limit", async (scene) => {
     const { add, advance, expect, worker } = scene;
     const group = (limit?: number) => ({ group: { key: "g", ...(limit && { limit }) } });
@@ -191,6 +193,7 @@ export const recurrencesCases = verb("recurrences", (it) => {
     expect(held).toHaveLength(2);
   });
 
+  needs("recurrences");
   it("R24: other keys and queues recur by themselves", async (scene) => {
     const { advance, driver, expect, worker } = scene;
     await schedule(scene, hourly, {}, "a/b");
@@ -229,6 +232,7 @@ export const recurrencesCases = verb("recurrences", (it) => {
     ["job name", { job: newJob({ name: "\ud800" }) }],
     ["group key", { job: newJob({ group: { key: "\ud800" } }) }],
   ] as readonly (readonly [string, object])[]) {
+    needs("recurrences");
     it(`R4: a schedule is refused whose ${part} cannot be stored: ${JSON.stringify(change)}`, async (scene) => {
       const { driver, expect, refused } = scene;
       await refused(
@@ -240,6 +244,7 @@ export const recurrencesCases = verb("recurrences", (it) => {
     });
   }
 
+  needs("recurrences");
   it("R24: an occurrence belongs to the queue of its recurrence", async (scene) => {
     const { advance, expect, worker } = scene;
     await schedule(scene, hourly, { queue: "elsewhere" });

@@ -27,9 +27,10 @@ const OUTCOMES: readonly (readonly [string, (token: string) => Round])[] = [
   ["is given back unknown", () => ({ running: [] })],
 ];
 
-export const removeClearCases = verb("remove and clear", (it) => {
+export const removeClearCases = verb("remove and clear", (it, needs) => {
   for (const state of STATES) {
     if (state === "active") continue;
+    needs();
     it(`R11: remove deletes a job that is ${state}`, async (scene) => {
       const { command, counts, driver, expect } = scene;
       const { ids } = await oneOfEach(scene);
@@ -40,6 +41,7 @@ export const removeClearCases = verb("remove and clear", (it) => {
     });
   }
 
+  needs();
   it("R11: remove asks a running job to stop first", async (scene) => {
     const { command, counts, expect, job } = scene;
     const { ids, one, held } = await oneOfEach(scene);
@@ -50,6 +52,7 @@ export const removeClearCases = verb("remove and clear", (it) => {
   });
 
   for (const [outcome, round] of OUTCOMES) {
+    needs("dedupe");
     it(`R11: a job removed while it runs leaves without a trace when it ${outcome}`, async ({
       add,
       command,
@@ -73,6 +76,7 @@ export const removeClearCases = verb("remove and clear", (it) => {
     });
   }
 
+  needs();
   it("R11: a job removed while it runs leaves without a trace when its worker dies", async ({
     add,
     advance,
@@ -120,6 +124,7 @@ export const removeClearCases = verb("remove and clear", (it) => {
 
   for (const state of STATES) {
     if (state === "active") continue;
+    needs("admin");
     it(`R11: clear of the ${state} jobs leaves all others`, async (scene) => {
       const { add, counts, driver, expect } = scene;
       const { ids } = await oneOfEach(scene);
@@ -132,6 +137,7 @@ export const removeClearCases = verb("remove and clear", (it) => {
     });
   }
 
+  needs("admin");
   it("R11: clear of the active jobs asks them to stop and leaves all others", async (scene) => {
     const { counts, driver, expect } = scene;
     const { one, held } = await oneOfEach(scene);
@@ -194,6 +200,7 @@ export const removeClearCases = verb("remove and clear", (it) => {
       expect(await driver.command({ type: "clear", queue: QUEUE, state })).toEqual({ affected: 0 });
   });
 
+  needs("admin", "dedupe");
   it("R11: a cleared queue is as good as new", async ({ add, driver, expect, worker }) => {
     await add({ id: "own", dedupe: { key: "k", mode: "drop" } }, {});
     await driver.command({ type: "clear", queue: QUEUE });

@@ -54,7 +54,8 @@ const ENDS: readonly (readonly [string, (scene: Scene, one: TestWorker, held: Cl
 ];
 
 /** The successor of a job that runs. */
-export const replaceSuccessorCases = verb("dedupe by replacing", (it) => {
+export const replaceSuccessorCases = verb("dedupe by replacing", (it, needs) => {
+  needs("dedupe");
   it("R21: a running holder is not touched: it gets one successor, which later adds replace", async ({
     add,
     counts,
@@ -81,6 +82,7 @@ export const replaceSuccessorCases = verb("dedupe by replacing", (it) => {
   });
 
   for (const [end, happens] of ENDS) {
+    needs("admin", "dedupe", "expiry");
     it(`R20: the successor runs when the holder ${end}, and not before`, async (scene) => {
       const { add, driver, expect, worker } = scene;
       await add({ ...replace("k"), name: "holder", expiresInMs: 30_000 });
@@ -101,6 +103,7 @@ export const replaceSuccessorCases = verb("dedupe by replacing", (it) => {
     });
   }
 
+  needs("dedupe");
   it("R20: the successor waits while the holder waits for its retry, is released or interrupted", async ({
     add,
     expect,
@@ -173,6 +176,7 @@ export const replaceSuccessorCases = verb("dedupe by replacing", (it) => {
   });
 
   for (const verb of ["cancel", "remove"] as const) {
+    needs("dedupe");
     it(`R21: after ${verb} of the successor the key is its holder's alone, and a new successor may come`, async ({
       add,
       command,
@@ -194,6 +198,7 @@ export const replaceSuccessorCases = verb("dedupe by replacing", (it) => {
     });
   }
 
+  needs("dedupe");
   it("R20: a successor may have an id of its own, by which it is found", async ({ add, expect, job, worker }) => {
     await add(replace("k"));
     const one = worker();
@@ -215,6 +220,7 @@ export const replaceSuccessorCases = verb("dedupe by replacing", (it) => {
     expect(await one.claimIds(9)).toEqual([successor]);
   });
 
+  needs("dedupe", "groups");
   it("R16: a successor waits for its group as well", async ({ add, expect, worker }) => {
     const group = { group: { key: "g" } };
     await add({ ...replace("k"), priority: 9 }, { ...group, priority: 1 });
@@ -227,6 +233,7 @@ export const replaceSuccessorCases = verb("dedupe by replacing", (it) => {
     expect(await one.claimIds(9)).toEqual([successor]);
   });
 
+  needs("admin", "dedupe");
   it("R13: who was succeeded cannot be retried while the successor lives", async ({
     add,
     command,

@@ -3,7 +3,8 @@ import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** Replacing a job that has not started. */
-export const replaceCases = verb("dedupe by replacing", (it) => {
+export const replaceCases = verb("dedupe by replacing", (it, needs) => {
+  needs("dedupe", "expiry");
   it("R20: replace gives a waiting holder the new payload and options, under its id", async ({
     add,
     advance,
@@ -39,6 +40,7 @@ export const replaceCases = verb("dedupe by replacing", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 1 });
   });
 
+  needs("dedupe", "expiry", "groups");
   it("R20: what the new one does not say, the old one said in vain", async ({ add, expect, job }) => {
     const [id] = await add({ ...replace("k"), tags: ["old"], priority: 5, expiresInMs: 5_000, group: { key: "g" } });
     await add(replace("k", "1"));
@@ -51,6 +53,7 @@ export const replaceCases = verb("dedupe by replacing", (it) => {
     });
   });
 
+  needs("dedupe");
   it("R20: a replaced job keeps its place in line, and its delay", async ({
     add,
     advance,
@@ -67,6 +70,7 @@ export const replaceCases = verb("dedupe by replacing", (it) => {
     expect(await worker().claimIds(9)).toEqual([first, second]);
   });
 
+  needs("dedupe", "inspect");
   it("R20: a replaced job goes where its new priority puts it", async ({ add, driver, expect, job, worker }) => {
     const [a, b, c] = await add({ ...replace("a"), priority: 5 }, {}, replace("c"));
     await add({ ...replace("a"), priority: -5 }, { ...replace("c"), priority: 9 });
@@ -75,6 +79,7 @@ export const replaceCases = verb("dedupe by replacing", (it) => {
     expect(await worker().claimIds(9)).toEqual([c, b, a]);
   });
 
+  needs("dedupe");
   it("R20: a replaced job that waits for a retry keeps its counts", async ({ add, expect, interrupt, job, worker }) => {
     const [id] = await add({ ...replace("k"), maxAttempts: 9 });
     const one = worker();
@@ -159,6 +164,7 @@ export const replaceCases = verb("dedupe by replacing", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, waiting: 1, active: 1 });
   });
 
+  needs("dedupe", "unknownNames");
   it("R17: a holder that stepped aside for its name comes back when replaced by a known one", async ({
     add,
     expect,
@@ -171,6 +177,7 @@ export const replaceCases = verb("dedupe by replacing", (it) => {
     expect(await one.claimIds(9)).toEqual([id]);
   });
 
+  needs("dedupe");
   it("R20: a throttle that is replaced while it runs ends with its time, and its successor still runs", async ({
     add,
     advance,

@@ -1,7 +1,7 @@
 import { NOTHING, newJob, verb } from "./support.ts";
 import { BOOM } from "./test-worker.ts";
 
-export const retryCases = verb("retry", (it) => {
+export const retryCases = verb("retry", (it, needs) => {
   it("R13: a failed attempt that will be tried again spends an attempt and shows its error", async ({
     add,
     counts,
@@ -49,6 +49,7 @@ export const retryCases = verb("retry", (it) => {
     ["a generated id", {}],
     ["the caller's own id", { id: "own" }],
   ] as const) {
+    needs("admin");
     it(`R13: an operator's retry puts a failed job of ${what} back in line as if it had never run`, async ({
       add,
       advance,
@@ -83,6 +84,7 @@ export const retryCases = verb("retry", (it) => {
     });
   }
 
+  needs("admin");
   it("R13: an operator's retry takes back a cancelled job", async ({ add, command, expect, worker }) => {
     const [id] = await add({ delayMs: 60_000 });
     await command("cancel", id);
@@ -109,6 +111,7 @@ export const retryCases = verb("retry", (it) => {
     expect(await job(id)).toMatchObject({ state: "waiting", interruptions: 0, attempts: 0 });
   });
 
+  needs("admin", "expiry");
   it("R13: an operator's retry of an expired job lets it run", async ({ add, advance, command, expect, worker }) => {
     const [id] = await add({ expiresInMs: 1_000 });
     const one = worker();
@@ -118,6 +121,7 @@ export const retryCases = verb("retry", (it) => {
     expect(await one.claimIds(1)).toEqual([id]);
   });
 
+  needs("admin");
   it("R13: an operator cannot retry a running job", async ({ add, command, expect, job, refused, worker }) => {
     const [id] = await add({});
     const one = worker();
@@ -150,6 +154,7 @@ export const retryCases = verb("retry", (it) => {
     await refused(command("retry", "never was"), "job_not_found");
   });
 
+  needs("admin", "dedupe");
   it("R13: an operator's retry takes the dedupe key again", async ({ command, driver, expect, worker }) => {
     await driver.enqueue([newJob({ id: "first", dedupe: { key: "k", mode: "drop" } })]);
     const one = worker();

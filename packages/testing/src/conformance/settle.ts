@@ -1,7 +1,7 @@
 import { KEEP_NONE, NOTHING, verb } from "./support.ts";
 import { BOOM, QUEUE } from "./test-worker.ts";
 
-export const settleCases = verb("settle", (it) => {
+export const settleCases = verb("settle", (it, needs) => {
   it("R9: a completed job keeps its result and says when it ran", async ({
     add,
     advance,
@@ -211,6 +211,7 @@ export const settleCases = verb("settle", (it) => {
   });
 
   for (const keep of [0, 100]) {
+    needs();
     it(`R2: what another worker holds between the jobs being settled stays its own, with ${keep} kept`, async ({
       add,
       counts,
@@ -235,6 +236,7 @@ export const settleCases = verb("settle", (it) => {
     });
   }
 
+  needs("unknownNames");
   it("R2: what waits between the jobs being settled stays, whatever kept it from the claim", async ({
     add,
     counts,
@@ -253,6 +255,7 @@ export const settleCases = verb("settle", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, active: 1 });
   });
 
+  needs();
   it("R2: a long batch settles whole, and nothing else goes with it", async ({
     add,
     counts,

@@ -37,6 +37,8 @@ export interface Scene {
 
 export interface Case {
   readonly name: string;
+  /** Names of the plugins that it needs. */
+  readonly plugins: readonly string[];
   readonly run: (scene: Scene) => Promise<void>;
 }
 
@@ -45,10 +47,22 @@ export interface Verb {
   readonly cases: readonly Case[];
 }
 
-/** The cases of one verb, collected at once so that they can be counted before a runner has run anything. */
-export function verb(name: string, define: (it: (sentence: string, run: Case["run"]) => void) => void): Verb {
+/**
+ * The cases of one verb, collected at once so that they can be counted before a runner has run anything. `needs` names the
+ * plugins that the cases after it need, up to the next call.
+ */
+export function verb(
+  name: string,
+  define: (it: (sentence: string, run: Case["run"]) => void, needs: (...plugins: readonly string[]) => void) => void,
+): Verb {
   const cases: Case[] = [];
-  define((sentence, run) => cases.push({ name: sentence, run }));
+  let plugins: readonly string[] = [];
+  define(
+    (sentence, run) => cases.push({ name: sentence, plugins, run }),
+    (...names) => {
+      plugins = names;
+    },
+  );
   return { name, cases };
 }
 

@@ -2,9 +2,10 @@ import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /** Jobs whose name a worker does not declare. */
-export const unknownNamesCases = verb("names", (it) => {
+export const unknownNamesCases = verb("names", (it, needs) => {
   const knows = (...names: string[]) => [{ queue: QUEUE, names }];
 
+  needs("inspect", "unknownNames");
   it("R17: a job whose name the worker does not know steps aside, and is reported once", async ({
     add,
     counts,
@@ -24,6 +25,7 @@ export const unknownNamesCases = verb("names", (it) => {
     expect((await driver.list({ queue: QUEUE, state: "waiting" })).jobs.map(({ id }) => id)).toEqual([strange]);
   });
 
+  needs("unknownNames");
   it("R17: it comes back, to the place it had, when a worker declares its name", async ({
     add,
     advance,
@@ -121,6 +123,7 @@ export const unknownNamesCases = verb("names", (it) => {
     expect(await counts()).toMatchObject({ waiting: 0, active: 6, completed: 100 });
   });
 
+  needs("admin", "unknownNames");
   it("R17: a job that stepped aside can be cancelled, removed and cleared", async ({
     add,
     command,
@@ -139,6 +142,7 @@ export const unknownNamesCases = verb("names", (it) => {
     expect(await counts()).toEqual({ ...NOTHING, cancelled: 1 });
   });
 
+  needs("dedupe");
   it("R17: a job that stepped aside keeps its id and its dedupe key", async ({ driver, expect, worker }) => {
     await driver.enqueue([newJob({ name: "strange", id: "own", dedupe: { key: "k", mode: "drop" } })]);
     await worker({ queues: knows("known") }).claim(1);
@@ -148,6 +152,7 @@ export const unknownNamesCases = verb("names", (it) => {
     ]);
   });
 
+  needs("expiry", "unknownNames");
   it("R17: a job that expired while it stood aside does not run when it comes back", async ({
     add,
     advance,
@@ -162,6 +167,7 @@ export const unknownNamesCases = verb("names", (it) => {
     expect(await job(late)).toMatchObject({ state: "failed", error: { code: "expired" } });
   });
 
+  needs("unknownNames");
   it("R17: a name that stepped aside in one queue is of no concern to another", async ({ add, expect, worker }) => {
     const [a, b] = await add({ queue: "a", name: "x" }, { queue: "b", name: "x" });
     const one = worker({
@@ -174,6 +180,7 @@ export const unknownNamesCases = verb("names", (it) => {
     expect(await worker().claimIds(9, [{ queue: "a", names: ["x"] }])).toEqual([a]);
   });
 
+  needs();
   it("R17: a worker does not spin on names that it does not know", async ({ add, expect, worker }) => {
     await add({ name: "strange" });
     const one = worker({ queues: knows("known") });

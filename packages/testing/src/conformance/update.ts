@@ -8,9 +8,10 @@ const update = (
   queue = QUEUE,
 ) => driver.command({ type: "update", queue, id, ...change });
 
-export const updateCases = verb("update", (it) => {
+export const updateCases = verb("update", (it, needs) => {
   for (const id of ["own", undefined]) {
     const whose = id ? "the caller's own id" : "a generated id";
+    needs("admin");
     it(`R1: update changes the payload of a waiting job of ${whose} and nothing else`, async (scene) => {
       const { add, advance, expect, job } = scene;
       const [found] = await add({ ...(id && { id }), tags: ["t"], priority: 3 });
@@ -20,6 +21,7 @@ export const updateCases = verb("update", (it) => {
       expect(await job(found)).toEqual({ ...before, payload: { n: 1 } });
     });
 
+    needs("admin");
     it(`R15: update of the priority moves a job of ${whose} to its new place, by its adding`, async (scene) => {
       const { add, expect, job, worker } = scene;
       const [found, a] = await add({ ...(id && { id }) }, { priority: 5 });
@@ -29,6 +31,7 @@ export const updateCases = verb("update", (it) => {
       expect(await worker().claimIds(9)).toEqual([found, a, b]);
     });
 
+    needs("admin");
     it(`R15: update of the delay of a job of ${whose} counts from now`, async (scene) => {
       const { add, advance, counts, expect, job, now, worker } = scene;
       const [found] = await add({ ...(id && { id }), delayMs: 60_000 });
@@ -44,6 +47,7 @@ export const updateCases = verb("update", (it) => {
     });
   }
 
+  needs("admin");
   it("R15: a delay of nothing makes it due now, behind those that were", async (scene) => {
     const { add, expect, worker } = scene;
     const [late, b] = await add({ delayMs: 60_000 }, {});
@@ -92,6 +96,7 @@ export const updateCases = verb("update", (it) => {
     await refused(update(scene, a, { payload: "1" }, "another queue"), "job_not_found");
   });
 
+  needs("admin", "dedupe");
   it("R20: an updated job keeps its dedupe key", async (scene) => {
     const { add, expect, worker } = scene;
     const [id] = await add({ dedupe: { key: "k", mode: "drop" } });
@@ -108,6 +113,7 @@ export const updateCases = verb("update", (it) => {
     ["its name", { name: "unknown" }],
     ["its group", { group: { key: "g" } }],
   ] as const) {
+    needs("admin", "groups", "unknownNames");
     it(`R17: a job that waits for ${reason} may be updated, and comes back as it then is`, async (scene) => {
       const { add, expect, job, worker } = scene;
       await add({ group: { key: "g" }, priority: 9 });
@@ -129,6 +135,7 @@ export const updateCases = verb("update", (it) => {
     ["name", { name: "unknown" }],
     ["group", { group: { key: "g" } }],
   ] as const) {
+    needs("admin", "groups", "unknownNames");
     it(`R19: promote of a job that waits for its ${reason} changes nothing`, async (scene) => {
       const { add, command, expect, job, worker } = scene;
       await add({ group: { key: "g" }, priority: 9 });
@@ -144,6 +151,7 @@ export const updateCases = verb("update", (it) => {
     });
   }
 
+  needs("admin", "dedupe");
   it("R20: promote of a successor does not let it run beside its holder", async (scene) => {
     const { add, command, expect, worker } = scene;
     const dedupe = { key: "k", mode: "replace" } as const;

@@ -26,11 +26,12 @@ async function tells(
   return kinds.filter((kind) => told.has(kind));
 }
 
-export const watchCases = verb("watch", (it) => {
+export const watchCases = verb("watch", (it, needs) => {
   for (const [side, other] of [
     ["the driver that did it", false],
     ["another driver on the same records", true],
   ] as const) {
+    needs();
     it(`R11: ${side} tells of jobs added, claimed, asked to stop and ended, and of settings`, async (scene) => {
       const { add, another, command, driver, expect, worker } = scene;
       const listening = other ? await another() : driver;
@@ -56,6 +57,7 @@ export const watchCases = verb("watch", (it) => {
     ["the driver that wrote it", false],
     ["another driver on the same records", true],
   ] as const) {
+    needs();
     it(`R9: ${side} tells of progress and of log lines, when they can be read`, async (scene) => {
       const { add, another, driver, expect, job, worker } = scene;
       const listening = other ? await another() : driver;
@@ -71,6 +73,7 @@ export const watchCases = verb("watch", (it) => {
     });
   }
 
+  needs();
   it("R11: who stopped listening is told nothing", async ({ add, driver, expect }) => {
     const told: Change[] = [];
     const stop = driver.watch((change) => void told.push(change));
@@ -80,6 +83,7 @@ export const watchCases = verb("watch", (it) => {
     expect(told).toEqual([]);
   });
 
+  needs("admin", "groups", "unknownNames");
   it("R11: what is given back, comes out of a full queue's or a group's way, or is forgotten, is told of", async (scene) => {
     const { add, driver, expect, worker, command } = scene;
     const one = worker();

@@ -1,0 +1,37 @@
+import { QuaysideError } from "../job/errors.ts";
+import { getCell, kind, putCells } from "./cells.ts";
+import type { Plugins } from "./plugin.ts";
+import type { Program } from "./store.ts";
+
+/** Names of the plugins that own records in a store: jobs, settings or cells that only they understand. */
+export type RecordOwners = ReadonlySet<string>;
+
+/** The names, in one cell of the store. */
+const OWNERS = kind<readonly string[]>("plugins");
+
+/**
+ * Reads which plugins own records here.
+ *
+ * @throws {QuaysideError} `storage_unavailable`, reason `missing_plugins`, where one of them is not among `plugins`: this
+ * code would run the jobs without their limits, keys or parents.
+ */
+export function* readOwners(plugins: Plugins): Program<RecordOwners> {
+  const names = (yield* getCell(OWNERS, "")) ?? [];
+  const missing = names.filter((name) => !plugins.all.some((plugin) => plugin.name === name));
+  if (missing.length === 0) return new Set(names);
+  throw new QuaysideError(
+    "storage_unavailable",
+    `Other pages have stored records of plugins that this driver does not have. ${missing.map((name) => plugins.advice(name)).join(" ")}`,
+    { reason: "missing_plugins", missing },
+  );
+}
+
+/** Adds plugins that own records from now on. Returns all of them. */
+export function* addOwners(known: RecordOwners, used: RecordOwners): Program<RecordOwners> {
+  const fresh = [...used].filter((name) => !known.has(name));
+  if (fresh.length === 0) return known;
+  // Another page may have added some since these were read.
+  const all = new Set([...((yield* getCell(OWNERS, "")) ?? []), ...fresh]);
+  yield* putCells(OWNERS, [["", [...all].sort()]]);
+  return all;
+}
