@@ -8,8 +8,10 @@ interface Bundle {
   readonly title: string;
   /** The module that an app would write. */
   readonly source: string;
-  /** Bytes, minified and gzipped. */
+  /** Bytes, minified and gzipped, of what is loaded first. */
   readonly limit: number;
+  /** Bytes, gzipped, of what it loads later with `import()`. Default 0. */
+  readonly later?: number;
 }
 
 const BUNDLES: readonly Bundle[] = [
@@ -21,7 +23,15 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 33_400,
+    limit: 30_700,
+    later: 5_900,
+  },
+  {
+    // With 0.5 kB of the bundler's own code for `import()`. What is loaded later is for workers: exchanges.
+    title: "httpDriver alone, without Queue",
+    source: 'export { httpDriver } from "@quayside/core/http";',
+    limit: 9_200,
+    later: 6_100,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
   { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 52_000 },
@@ -29,8 +39,10 @@ const BUNDLES: readonly Bundle[] = [
 ];
 
 if (!process.argv.includes("--built")) await buildPackages();
-for (const { title, source, limit } of BUNDLES) {
-  const { gzip, minified } = await bundleSize(source, { built: true });
+for (const { title, source, limit, later = 0 } of BUNDLES) {
+  const size = await bundleSize(source, { built: true });
+  const { gzip, minified } = size;
   console.log(`${title}: ${gzip} bytes gzipped of ${minified} minified; the limit is ${limit}.`);
-  if (gzip > limit) process.exitCode = 1;
+  if (later > 0) console.log(`  loaded later by it: ${size.later} bytes gzipped; the limit is ${later}.`);
+  if (gzip > limit || size.later > later) process.exitCode = 1;
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -18,6 +18,7 @@ const NODE_20 = fileURLToPath(new URL("../node-20/node_modules/nodejs/bin/node",
 const WRANGLER = createRequire(import.meta.url)
   .resolve("wrangler/package.json")
   .replace("package.json", "bin/wrangler.js");
+const HTTP_SCRIPT = fileURLToPath(new URL("./projects/page/src/http.ts", import.meta.url));
 const bin = (name: string) => join(ROOT, "node_modules/.bin", name);
 
 let folder: string;
@@ -119,19 +120,24 @@ describe.each(PACKERS)("a project outside of the workspace that installs the pac
     const [core, testing, edge] = packages("core", "testing", "edge") as [Packed, Packed, Packed];
     await project.write("src/core.ts", await readmeCode(core, "ts"));
     await project.write("src/testing.ts", await readmeCode(testing, "ts"));
+    await project.write("src/http.ts", await readFile(HTTP_SCRIPT, "utf8"));
     // Its root needs the runtime of Cloudflare.
     await project.writeEveryImport([core, testing, edge], ["@quayside/edge", "@quayside/edge/engine"]);
     await compile(project, [], ["node"]);
     for (const runtime of [NODE_20, process.execPath]) {
       expect(await runNode(["out/core.js"], project.folder, runtime)).toBe("cat.jpg is 800 pixels wide");
       expect(await runNode(["out/testing.js"], project.folder, runtime)).toBe("0\n1");
+      expect(await runNode(["out/http.js"], project.folder, runtime)).toBe("exchange 1 is answered");
       await runNode(["out/every.js"], project.folder, runtime);
     }
   });
 
-  it("is a page that Vite builds, in Chromium: the code of the browser package's README, and the hooks of React", async () => {
+  it("is a page that Vite builds, in Chromium: the code of the browser package's README, the hooks of React, and httpDriver", async () => {
     const project = await install("page", "core", "browser");
     const [core, browser] = packages("core", "browser") as [Packed, Packed];
+    // What the edge depends on, and httpDriver does not.
+    const installed = ["hono", "jose", "zod"].filter((name) => existsSync(join(project.folder, "node_modules", name)));
+    expect(installed).toEqual([]);
     await project.write("src/readme.ts", await readmeCode(browser, "ts"));
     await project.writeEveryImport([core, browser]);
     await compile(project, ["DOM", "DOM.Iterable"], ["react"]);
@@ -141,9 +147,11 @@ describe.each(PACKERS)("a project outside of the workspace that installs the pac
     const chrome = await chromium.launch(await launchOptions());
     try {
       const page = await chrome.newPage();
+      const answered = page.waitForEvent("console", (message) => message.text() === "exchange 1 is answered");
       await page.goto(server.resolvedUrls?.local[0] as string);
       await page.getByText("cat.jpg is 800 pixels wide.").waitFor();
       await page.getByText("2 jobs are waiting").waitFor();
+      await answered;
     } finally {
       await chrome.close();
       await server.close();
