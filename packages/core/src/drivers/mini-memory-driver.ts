@@ -6,7 +6,7 @@ import { StoreDriver } from "./store-driver.ts";
 
 /** Options of the `memoryDriver` of `@quayside/core/mini`. */
 export interface MiniMemoryDriverOptions extends Omit<MemoryDriverOptions, "cron"> {
-  /** What the queues can do besides the kernel, in any order. Default nothing. */
+  /** The capabilities of the queues beside the kernel, in any order. Default: none. */
   readonly plugins?: readonly Plugin[];
 }
 

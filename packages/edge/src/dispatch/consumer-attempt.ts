@@ -10,18 +10,18 @@ import {
 import { failJob, Release, releaseJob, toBoundedJson, toJsonText } from "@quayside/core/engine";
 import { unwrap } from "../rpc/queue-rpc.ts";
 import type { JobCall, JobOutcome } from "./job-call.ts";
-import { ReportLine } from "./report-line.ts";
+import { ReportSender } from "./report-sender.ts";
 import { reviveFailure, sendFailure } from "./sent-failure.ts";
 
 /** An attempt where its handler runs: what the handler's `ctx` does here, and what it asks of the object. */
 export class ConsumerAttempt {
   readonly #call: JobCall;
   readonly #controller = new AbortController();
-  readonly #reports: ReportLine;
+  readonly #reports: ReportSender;
 
   constructor(call: JobCall) {
     this.#call = call;
-    this.#reports = new ReportLine((report) => call.link.report(report));
+    this.#reports = new ReportSender((report) => call.link.report(report));
   }
 
   /** Never rejects: how the attempt ended is the answer. */

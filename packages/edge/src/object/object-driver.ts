@@ -24,7 +24,7 @@ import type { ShardVerbs } from "../rpc/queue-rpc.ts";
 import { Reply } from "../rpc/reply-budget.ts";
 import { ObjectShard } from "../shards/object-shard.ts";
 import { type Admission, enqueueWithin, type Quota } from "./caller-quota.ts";
-import { JobWrites } from "./job-writes.ts";
+import { JobWriteObserver } from "./job-write-observer.ts";
 import { PagedCount, PLACES } from "./paged-count.ts";
 import { QueueRounds } from "./queue-rounds.ts";
 import type { Transactions } from "./user-transactions.ts";
@@ -55,7 +55,7 @@ export interface ObjectDriverOptions {
  */
 export class ObjectDriver extends StoreDriver implements Pages {
   readonly #store: ObjectStore;
-  readonly #writes: JobWrites;
+  readonly #writes: JobWriteObserver;
   readonly #shard: ObjectShard;
   /** The workers of this life of the object. */
   readonly #alive: ReadonlySet<string>;
@@ -67,7 +67,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
   constructor(store: ObjectStore, options: ObjectDriverOptions) {
     const { clock, plugins, shard = 0 } = options;
     const alive = new Set<string>();
-    const writes = new JobWrites();
+    const writes = new JobWriteObserver();
     const observed = writes.over(store);
     super(observed, {
       clock,

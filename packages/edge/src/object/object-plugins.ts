@@ -1,6 +1,6 @@
 import { everything, type NextCron, type Plugin } from "@quayside/core";
+import { withListedNames } from "./bounded-unknown-names.ts";
 import { quota } from "./caller-quota.ts";
-import { withListedNames } from "./unknown-names-list.ts";
 
 /** The plugins of a queue's object. */
 export const objectPlugins = (cron?: NextCron): readonly Plugin[] => [

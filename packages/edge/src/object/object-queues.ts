@@ -10,6 +10,7 @@ import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectDriver } from "./object-driver.ts";
 import { objectPlugins } from "./object-plugins.ts";
 import { ObjectWorker } from "./object-worker.ts";
+import { report, unobserved } from "./report-errors.ts";
 import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
 import { Transactions } from "./user-transactions.ts";
 
@@ -18,9 +19,8 @@ import { Transactions } from "./user-transactions.ts";
  */
 const ALARM_BUDGET_MS = 14 * 60_000;
 
-/** Options of an object whose class is the user's own. */
+/** Options of an object whose class is the user's own: makes the handle of a queue. */
 export interface GuestOptions {
-  /** Makes the handle of a queue. */
   readonly makeQueue: (name: string, queues: ObjectQueues, options: QueueOptions<Record<string, unknown>>) => Queue;
 }
 
@@ -296,21 +296,5 @@ export class ObjectQueues {
 
   async #verdictMs(): Promise<number | undefined> {
     return this.#sql.run(() => awaitsVerdict(this.#clock.now())) ? this.driver.nextWake([]) : undefined;
-  }
-}
-
-const unobserved = () =>
-  new QuaysideError(
-    "conflict",
-    "What a queue had stored was undone or deleted by a call that Quayside could not observe; a job that is gone may have run. Call transaction(), transactionSync() and deleteAll() on ctx.storage: a function that was taken from it before embedQueue() is not observed.",
-  );
-
-/** Reports an error. An error of `onError` itself is printed. */
-function report(onError: ((error: unknown) => void) | undefined, error: unknown): void {
-  try {
-    if (onError) onError(error);
-    else console.error(error);
-  } catch (fault) {
-    console.error(fault, error);
   }
 }

@@ -1,7 +1,7 @@
 import { QuaysideError } from "@quayside/core";
 import type { NewJob, Program, Transaction } from "@quayside/core/engine";
 import { spendQuota } from "../object/caller-quota.ts";
-import type { JobWrites } from "../object/job-writes.ts";
+import type { JobWriteObserver } from "../object/job-write-observer.ts";
 import type { ShardVerbs } from "../rpc/queue-rpc.ts";
 import { homeOfId, keysOf, namesNoShard, shardOfKey } from "./route.ts";
 import {
@@ -43,11 +43,11 @@ interface GroupsSeen {
 export class ObjectShard {
   readonly #shard: number;
   readonly #run: Run;
-  readonly #writes: JobWrites;
+  readonly #writes: JobWriteObserver;
   readonly #verbs: Verbs;
   readonly #groups = new Map<string, GroupsSeen>();
 
-  constructor(shard: number, run: Run, writes: JobWrites) {
+  constructor(shard: number, run: Run, writes: JobWriteObserver) {
     this.#shard = shard;
     this.#writes = writes;
     this.#run = run;

@@ -1,4 +1,4 @@
-import type { Collection, Key, Records } from "@quayside/core/engine";
+import type { Collection, Key, Operation, Records } from "@quayside/core/engine";
 
 type AnyRecord = Records[Collection];
 
@@ -33,6 +33,29 @@ export class DerivedRecords {
       if (record && compare(record.key, from) >= 0 && compare(record.key, to) < 0) found.push(record);
     }
     return found.sort((a, b) => compare(a.key, b.key));
+  }
+
+  /** Runs an operation. */
+  perform(operation: Operation): unknown {
+    switch (operation.op) {
+      case "get":
+        return operation.keys.map((key) => this.get(key));
+      case "scan": {
+        const found = this.range(operation.from, operation.to);
+        if (operation.reverse) found.reverse();
+        const page = found.slice(0, operation.limit);
+        return operation.keysOnly ? page.map((record) => record.key) : page;
+      }
+      case "put":
+        for (const record of operation.records) this.put(record);
+        return undefined;
+      case "delete":
+        for (const key of operation.keys) this.delete(key);
+        return undefined;
+      case "deleteRange":
+        for (const record of this.range(operation.from, operation.to)) this.delete(record.key);
+        return undefined;
+    }
   }
 
   commit(): void {

@@ -1,9 +1,8 @@
-import { QuaysideError } from "@quayside/core";
+import type { QuaysideError } from "@quayside/core";
 import {
   COLLECTIONS,
   type Collection,
   isOperation,
-  type Key,
   type Operation,
   type Program,
   type Records,
@@ -14,14 +13,11 @@ import { DamagedRecord, setAside } from "./damaged-records.ts";
 import { DeferredRecords } from "./deferred-records.ts";
 import { DerivedRecords } from "./derived-records.ts";
 import { hasTables, migrate } from "./sql-migrations.ts";
+import { SqlStatements, TablesGone } from "./sql-statements.ts";
 import { type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";
 
 type AnyRecord = Records[Collection];
-type ScanOperation = Extract<Operation, { readonly op: "scan" }>;
 type WriteOperation = Exclude<Operation, { readonly op: "get" | "scan" }>;
-
-/** A bound value is at most 2 MB. UTF-16 units: each is at most 3 bytes in UTF-8. */
-const CHUNK_LENGTH = 600_000;
 
 export interface SqlRecordsOptions {
   /** Programs may run inside transactions of the user's code, which may undo them afterwards. Default false. */
@@ -30,9 +26,6 @@ export interface SqlRecordsOptions {
   readonly transactions?: Transactions | undefined;
 }
 
-/** The tables are not there any more: the object's code has called `deleteAll()`. */
-class TablesGone extends Error {}
-
 /**
  * The records in a Durable Object's database, and how programs run on them: straight through, inside
  * `transactionSync`. The derived collections are in memory: the object is the only owner of its records. The tables are
@@ -40,6 +33,7 @@ class TablesGone extends Error {}
  */
 export class SqlRecords {
   readonly #storage: DurableObjectStorage;
+  readonly statements: SqlStatements;
   readonly #tables = new Map<Collection, SqlTable>();
   readonly #derived = new Map<Collection, DerivedRecords>();
   readonly #deferred = new DeferredRecords();
@@ -55,8 +49,6 @@ export class SqlRecords {
   #written: WriteOperation | undefined;
   /** The same write of the last program that wrote. */
   #witness: WriteOperation | undefined;
-  rowsRead = 0;
-  rowsWritten = 0;
   /** How often it was found that what had been written is not there any more: undone from outside, or deleted. */
   undone = 0;
   /** Called with the error of each damaged record that was moved out of its table. */
@@ -66,6 +58,7 @@ export class SqlRecords {
 
   constructor(storage: DurableObjectStorage, { nested = false, transactions }: SqlRecordsOptions = {}) {
     this.#storage = storage;
+    this.statements = new SqlStatements(storage.sql);
     this.#nested = nested;
     this.#transactions = transactions;
     for (const [name, { derived }] of Object.entries(COLLECTIONS) as [Collection, { derived?: true }][]) {
@@ -165,13 +158,13 @@ export class SqlRecords {
     switch (witness.op) {
       case "put": {
         const { key, ...rest } = witness.records[witness.records.length - 1] as AnyRecord;
-        const [row] = this.#exec(table.getOne, key);
+        const [row] = this.statements.exec(table.getOne, key);
         return row?.[0] === JSON.stringify(rest);
       }
       case "delete":
-        return this.#get(table, witness.keys).every((record) => record === undefined);
+        return this.statements.get(table, witness.keys).every((record) => record === undefined);
       case "deleteRange":
-        return this.#scan(table, { ...witness, op: "scan", limit: 1, keysOnly: true }).length === 0;
+        return this.statements.scan(table, { ...witness, op: "scan", limit: 1, keysOnly: true }).length === 0;
     }
   }
 
@@ -188,7 +181,7 @@ export class SqlRecords {
 
   #operate(operation: Operation): unknown {
     const derived = this.#derived.get(operation.collection);
-    if (derived) return performInMemory(derived, operation);
+    if (derived) return derived.perform(operation);
     return this.#deferred.perform(operation, (written) => this.#onTable(written));
   }
 
@@ -204,16 +197,16 @@ export class SqlRecords {
     this.#note(operation);
     switch (operation.op) {
       case "get":
-        return this.#read(table, operation.collection, () => this.#get(table, operation.keys));
+        return this.#read(table, operation.collection, () => this.statements.get(table, operation.keys));
       case "scan":
-        return this.#read(table, operation.collection, () => this.#scan(table, operation));
+        return this.#read(table, operation.collection, () => this.statements.scan(table, operation));
       case "put":
-        return this.#put(table, operation.records);
+        return this.statements.put(table, operation.records);
       case "delete":
-        return this.#delete(table, operation.keys);
+        return this.statements.delete(table, operation.keys);
       case "deleteRange": {
         const range = sqlRange(operation.collection, operation.from, operation.to);
-        if (range) this.#exec(table.deleteRange(range), range.bindings);
+        if (range) this.statements.exec(table.deleteRange(range), range.bindings);
         return undefined;
       }
     }
@@ -227,7 +220,7 @@ export class SqlRecords {
       } catch (error) {
         if (!(error instanceof DamagedRecord)) throw error;
         this.#damaged.push(setAside(this.#storage.sql, collection, error));
-        this.#exec(table.deleteOne, error.key);
+        this.statements.exec(table.deleteOne, error.key);
       }
     }
   }
@@ -237,127 +230,4 @@ export class SqlRecords {
     if (operation.op === "get" || operation.op === "scan") return;
     if (operation.op === "put" || this.#written?.op !== "put") this.#written = operation;
   }
-
-  #get(table: SqlTable, keys: readonly Key[]): (AnyRecord | undefined)[] {
-    if (keys.length === 1) {
-      const key = keys[0] as Key;
-      const [row] = this.#exec(table.getOne, key);
-      return [row && parse(key, row[0] as string)];
-    }
-    const found = new Array<AnyRecord | undefined>(keys.length).fill(undefined);
-    let offset = 0;
-    for (const chunk of chunks(keys)) {
-      for (const [position, record] of this.#exec(table.getMany, [chunk.json])) {
-        const index = offset + (position as number);
-        found[index] = parse(keys[index] as Key, record as string);
-      }
-      offset += chunk.count;
-    }
-    return found;
-  }
-
-  #scan(table: SqlTable, { collection, from, to, limit, reverse, keysOnly }: ScanOperation): unknown[] {
-    const range = sqlRange(collection, from, to);
-    if (!range) return [];
-    // A negative LIMIT is none (SQLite).
-    const most = Number.isFinite(limit) ? limit : -1;
-    const rows = this.#exec(table.scan(range, reverse ?? false, keysOnly ?? false), [...range.bindings, most]);
-    return rows.map((row) => {
-      if (keysOnly) return [...range.shared, ...row];
-      const record = row.pop() as string;
-      return parse([...range.shared, ...row] as Key, record);
-    });
-  }
-
-  #put(table: SqlTable, records: readonly AnyRecord[]): void {
-    if (records.length === 1) {
-      const [{ key, ...rest }] = records as readonly [AnyRecord];
-      this.#exec(table.putOne, [...key, JSON.stringify(rest)]);
-      return;
-    }
-    // The record is text within the JSON, which SQLite stores as it is instead of serialising it again.
-    const rows = records.map(({ key, ...rest }) => [...key, JSON.stringify(rest)]);
-    for (const { json } of chunks(rows)) this.#exec(table.putMany, [json]);
-  }
-
-  #delete(table: SqlTable, keys: readonly Key[]): void {
-    if (keys.length === 1) this.#exec(table.deleteOne, keys[0] as Key);
-    else for (const { json } of chunks(keys)) this.#exec(table.deleteMany, [json]);
-  }
-
-  #exec(statement: string, bindings: readonly (string | number)[]): SqlStorageValue[][] {
-    try {
-      const cursor = this.#storage.sql.exec(statement, ...bindings);
-      const rows = [...cursor.raw()];
-      this.rowsRead += cursor.rowsRead;
-      this.rowsWritten += cursor.rowsWritten;
-      return rows;
-    } catch (cause) {
-      if (String(cause).includes("no such table") && !hasTables(this.#storage.sql)) throw new TablesGone();
-      throw storageError(cause);
-    }
-  }
-}
-
-function parse(key: Key, json: string): AnyRecord {
-  let record: object | null;
-  try {
-    record = JSON.parse(json);
-  } catch (cause) {
-    throw new DamagedRecord(key, json, cause);
-  }
-  if (typeof record !== "object" || record === null) throw new DamagedRecord(key, json);
-  // Set, not spread: the engine shares one shape among all that it parses.
-  const whole = record as { key: Key };
-  whole.key = key;
-  return whole as AnyRecord;
-}
-
-/** JSON arrays of consecutive rows, each short enough to be bound. */
-function* chunks(rows: readonly (readonly unknown[])[]): Generator<{ json: string; count: number }> {
-  let texts: string[] = [];
-  let length = 0;
-  for (const row of rows) {
-    const text = JSON.stringify(row);
-    if (texts.length > 0 && length + text.length > CHUNK_LENGTH) {
-      yield { json: `[${texts.join(",")}]`, count: texts.length };
-      texts = [];
-      length = 0;
-    }
-    texts.push(text);
-    length += text.length + 1;
-  }
-  if (texts.length > 0) yield { json: `[${texts.join(",")}]`, count: texts.length };
-}
-
-function performInMemory(records: DerivedRecords, operation: Operation): unknown {
-  switch (operation.op) {
-    case "get":
-      return operation.keys.map((key) => records.get(key));
-    case "scan": {
-      const found = records.range(operation.from, operation.to);
-      if (operation.reverse) found.reverse();
-      const page = found.slice(0, operation.limit);
-      return operation.keysOnly ? page.map((record) => record.key) : page;
-    }
-    case "put":
-      for (const record of operation.records) records.put(record);
-      return undefined;
-    case "delete":
-      for (const key of operation.keys) records.delete(key);
-      return undefined;
-    case "deleteRange":
-      for (const record of records.range(operation.from, operation.to)) records.delete(record.key);
-      return undefined;
-  }
-}
-
-/** SQLite's own words say what failed; there is no other field that does. */
-function storageError(cause: unknown): QuaysideError {
-  const text = String(cause);
-  if (text.includes("SQLITE_FULL"))
-    return new QuaysideError("storage_full", "The object's database is full.", {}, cause);
-  if (text.includes("SQLITE_TOOBIG"))
-    return new QuaysideError("too_large", "A record is larger than a row may be.", {}, cause);
-  return new QuaysideError("storage_unavailable", "The object's database refused a statement.", {}, cause);
 }

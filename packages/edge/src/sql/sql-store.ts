@@ -59,12 +59,12 @@ export class SqlStore implements Store {
 
   /** Rows read in this database so far, as they are billed. */
   get rowsRead(): number {
-    return this.#shared.records.rowsRead;
+    return this.#shared.records.statements.rowsRead;
   }
 
   /** Rows written so far, as they are billed: puts and deletes. An alarm that was set is one more, not counted here. */
   get rowsWritten(): number {
-    return this.#shared.records.rowsWritten;
+    return this.#shared.records.statements.rowsWritten;
   }
 
   /**

@@ -9,7 +9,7 @@ const LINES = 100;
  * Sends progress and logs to the object, one call at a time. Reports made during a call go with the next one, so that a
  * handler that reports often does not make a call for each report.
  */
-export class ReportLine {
+export class ReportSender {
   readonly #send: (report: JobReport) => Promise<void>;
   #progress: Json | undefined;
   #lines: string[] = [];

@@ -2,7 +2,7 @@ import { isOperation, type Operation, type Program, type Store } from "@quayside
 import type { ObjectStore } from "./object-driver.ts";
 
 /** Observes the writes to the jobs of a store while programs make them, also those that are undone later. */
-export class JobWrites {
+export class JobWriteObserver {
   readonly #listeners = new Set<(operation: Operation) => void>();
 
   /** Returns the store with its writes observed. */
