@@ -244,19 +244,6 @@ function pathText(path: NonNullable<SchemaIssue["path"]>): string {
   }, "");
 }
 
-/** The definition of `name`; undefined when the map is one of types alone. @throws {QuaysideError} `unknown_job`. */
-export function definitionOf(jobs: Record<string, JobDefinition> | undefined, name: string): JobDefinition | undefined {
-  if (!jobs) return undefined;
-  if (!Object.hasOwn(jobs, name)) {
-    throw new QuaysideError(
-      "unknown_job",
-      `There is no job ${JSON.stringify(name)} in the job map. Known are ${Object.keys(jobs).join(", ")}.`,
-      { job: name },
-    );
-  }
-  return jobs[name];
-}
-
 /** The definitions in a job map of run time. @throws {QuaysideError} `invalid_option` when it was not made by `defineJobs`. */
 export function definitionsOf(jobs: JobMap): Record<string, JobDefinition> {
   if (!defined.has(jobs)) throw refused("jobs", "must be what defineJobs({ … }) returned", jobs);

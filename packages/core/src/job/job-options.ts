@@ -1,5 +1,6 @@
+import { describe } from "./cut-text.ts";
 import { type Duration, toMs } from "./duration.ts";
-import { isA, QuaysideError, refused, toStoredError } from "./errors.ts";
+import { isA, QuaysideError, refused } from "./errors.ts";
 import { checkName } from "./job-keys.ts";
 import type { DedupeMode, Keep, Requirement, StoredOptions } from "./job-record.ts";
 import { LIMITS } from "./limits.ts";
@@ -144,12 +145,7 @@ export function resolveOptions(
     return resolved;
   } catch (error) {
     if (isA(QuaysideError, error)) throw error;
-    throw new QuaysideError(
-      "invalid_option",
-      `A job option cannot be read: ${toStoredError(error).message}`,
-      {},
-      error,
-    );
+    throw new QuaysideError("invalid_option", `A job option cannot be read: ${describe(error)}`, {}, error);
   }
 }
 

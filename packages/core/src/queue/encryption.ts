@@ -18,7 +18,8 @@ import { fields } from "../job/option-checks.ts";
 import { Release } from "../job/release-job.ts";
 import type { Run } from "../worker/options-and-events.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
-import { missingKey, waitForKey } from "./job-runner.ts";
+import { waitForKey } from "./job-runner.ts";
+import { missingKey } from "./sealed-jobs.ts";
 
 /** Encrypts what jobs bear. Made by `aesGcm`. */
 export interface Encryption {

@@ -10,15 +10,15 @@ import {
   nameOfClass,
   unbind,
 } from "./job-class.ts";
-import type { JobRegistry } from "./job-registry.ts";
+import type { ManagerRegistry } from "./manager-registry.ts";
 
 /** The job classes of a manager, by the names under which their jobs are stored. */
 export class ClassRegistry {
-  readonly #registry: JobRegistry;
+  readonly #registry: ManagerRegistry;
   readonly #dispatcher: Dispatcher;
   readonly #classes = new Map<string, JobClass>();
 
-  constructor(registry: JobRegistry, dispatcher: Dispatcher) {
+  constructor(registry: ManagerRegistry, dispatcher: Dispatcher) {
     this.#registry = registry;
     this.#dispatcher = dispatcher;
   }

@@ -1,26 +1,76 @@
 import { hasCode, QuaysideError } from "../job/errors.ts";
-import type { Handler, HandlerContext, Middleware } from "../job/handler.ts";
+import type { Handler, HandlerContext, JobRequest, Middleware } from "../job/handler.ts";
 import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
 import type { JobRecord } from "../job/job-record.ts";
+import { fields, list } from "../job/option-checks.ts";
+import type { JobDraft } from "../job/prepare-job.ts";
 import { Release } from "../job/release-job.ts";
 import type { RetryPolicy } from "../job/retry.ts";
-import type { Run } from "../worker/options-and-events.ts";
-import type { Encryption } from "./encryption.ts";
-import { type JobRegistry, noHandler } from "./job-registry.ts";
+import type { Producer, Run, WorkerQueue } from "../worker/options-and-events.ts";
+import type { JobSubmitter } from "./job-submitter.ts";
+import { partsOf, type QueueContext } from "./queue-context.ts";
+import { missingKey, readable } from "./sealed-jobs.ts";
 
-export interface JobRunnerOptions {
-  readonly registry: JobRegistry;
-  /** Of the manager; runs outermost. */
-  readonly middleware: readonly Middleware[];
-  readonly encryption: Encryption | undefined;
+const runners = new WeakMap<QueueContext, JobRunner>();
+
+/** Returns the runner of the queues that share this context. */
+export function runnerOf(context: QueueContext): JobRunner {
+  const runner = runners.get(context) ?? new JobRunner(context);
+  runners.set(context, runner);
+  return runner;
+}
+
+/**
+ * Returns how a worker works this queue.
+ *
+ * @param concurrency at most so many of its jobs at once, within the worker's own concurrency.
+ * @throws {QuaysideError} `invalid_option` when it is no `Queue`.
+ */
+export function workerQueueOf(queue: { readonly name: string }, concurrency?: number): WorkerQueue {
+  const { context, submitter, producer = producerOf(context, submitter), events, workers } = partsOf(queue);
+  const { clock, random, ctx, telemetry, metrics, registry } = context;
+  const { name } = queue;
+  const runner = runnerOf(context);
+  return {
+    name,
+    concurrency,
+    names: () => registry.names(name),
+    run: (job, ctx) => runner.run(job, ctx),
+    around: (job, ctx, handle) => runner.run(job, ctx, handle),
+    policy: (job) => runner.policy(job),
+    onFailed: (job, error) => runner.failed(job, error),
+    clock,
+    random,
+    ctx,
+    telemetry,
+    metrics,
+    producer,
+    events,
+    workers,
+  };
+}
+
+/** Returns the part of `ctx` that adds jobs: to the queue of their definition, else to the queue of the running job. */
+export function producerOf({ registry }: QueueContext, submitter: JobSubmitter): Producer {
+  const draft = (job: JobRequest, from: JobRecord): JobDraft => {
+    const { name, payload, queue, ...options } = fields(job, "job");
+    return { queue: queue ?? registry.definition(name)?.queue ?? from.queue, name, payload, options };
+  };
+  return {
+    enqueue: async (request, from) => submitter.addOne(draft(request, from)),
+    async publish(job, from) {
+      const { queues, ...request } = fields(job, "job");
+      return submitter.add(list(queues, "queues").map((queue) => draft({ ...request, queue }, from)));
+    },
+  };
 }
 
 /** How a job runs: decrypted, through its middleware, checked, by its handlers, its result checked. */
 export class JobRunner {
-  readonly #options: JobRunnerOptions;
+  readonly #options: QueueContext;
   readonly #byQueue = new Map<string, Middleware[]>();
 
-  constructor(options: JobRunnerOptions) {
+  constructor(options: QueueContext) {
     this.#options = options;
   }
 
@@ -82,33 +132,17 @@ export class JobRunner {
 
   async failed(job: JobRecord, error: unknown): Promise<void> {
     const definition = this.#definitionOf(job);
-    if (definition?.onFailed) await definition.onFailed(await this.readable(job), error);
-  }
-
-  /** The payload in the clear. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
-  async payload(job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">): Promise<unknown> {
-    const { encryption } = this.#options;
-    if (!encryption && job.sealed) throw missingKey("The job is encrypted");
-    return encryption ? encryption.payload(job) : job.payload;
-  }
-
-  /** The job with all decrypted for which there is a key. */
-  async readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>> {
-    return this.#options.encryption?.readable(job) ?? job;
-  }
-
-  /** As `readable`, for who relies on the result. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
-  async ended(job: JobRecord): Promise<JobRecord> {
-    const { encryption } = this.#options;
-    if (!encryption && job.sealed && job.result !== undefined) throw missingKey("The result is encrypted");
-    return encryption ? encryption.ended(job) : job;
+    if (definition?.onFailed) await definition.onFailed(await readable(this.#options.encryption, job), error);
   }
 
   /** One after the other; the first that throws fails the attempt; the result is the first one's. */
   #handle(job: JobRecord, definition: JobDefinition | undefined, ctx: HandlerContext): unknown {
     const handlers = this.#options.registry.handlers(job.name, job.queue);
     const first = handlers[0];
-    if (!first) throw noHandler(job.name);
+    if (!first) {
+      const message = `No handler is registered for job ${JSON.stringify(job.name)}.`;
+      throw new QuaysideError("unknown_job", message, { job: job.name });
+    }
     const payload = validatePayload(job.name, definition, job.payload);
     return handlers.length === 1 && !(payload instanceof Promise)
       ? first(payload, ctx)
@@ -151,16 +185,6 @@ function compose(
 
 /** The shortest and the longest wait of a job whose key this worker lacks, until a worker claims it again. */
 const MISSING_KEY_MS = [60_000, 3_600_000] as const;
-
-/** @param id of the key; absent: there are no keys at all. */
-export const missingKey = (what: string, id?: string): QuaysideError =>
-  new QuaysideError(
-    "missing_key",
-    id === undefined
-      ? `${what}, but there are no keys: give the queue or manager an encryption, as aesGcm({ keys, current }).`
-      : `${what} key ${JSON.stringify(id)}, which is not among encryption.keys here.`,
-    id === undefined ? {} : { key: id },
-  );
 
 /** Returns the error to throw for a job that was not decrypted: where the key is missing, the job is given back. */
 export function waitForKey({ availableAt, addedAt }: JobRecord, error: unknown): unknown {

@@ -9,14 +9,18 @@ import type { HandledPayloadOf, JobDefinition, JobMap, JobName, PayloadOf } from
 import { type JobOptions, KERNEL_OPTIONS } from "../job/job-options.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { callable, fields } from "../job/option-checks.ts";
-import type { WorkerQueue, WorkPlace } from "../worker/options-and-events.ts";
+import type { WorkPlace } from "../worker/options-and-events.ts";
 import { eachJob, JobSubmitter } from "./job-submitter.ts";
 import { makeQueueContext, type QueueParts, type SharedOptions, setParts } from "./queue-context.ts";
+import { readable } from "./sealed-jobs.ts";
 
 /** Options of the kernel's `Queue`. */
 export interface KernelQueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx> {
-  /** The plugins whose job options `addJob` accepts. An option that none of them has is refused. Default: the driver's. */
+  /**
+   * The plugins whose job options `addJob` accepts. An option that none of them has is refused. Default: the plugins of the
+   * driver, where the jobs are stored in this process, else none.
+   */
   readonly plugins?: readonly Pick<Plugin, "options">[] | undefined;
 }
 
@@ -39,41 +43,16 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
   readonly name: string;
   readonly driver: Driver;
   readonly #parts: QueueParts;
-  /** Started workers that work this queue. */
-  readonly #workers = new Set<{ wake(): void }>();
 
   /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
   constructor(name: string, driver: Driver, options?: KernelQueueOptions<Jobs, Ctx>);
-  /** @internal A subclass gives the parts, and more of what its workers need. */
-  constructor(name: string, driver: Driver, options: object, parts: QueueParts, more: Partial<WorkerQueue>);
-  constructor(
-    name: string,
-    driver: Driver,
-    options: KernelQueueOptions<Jobs, Ctx> = {},
-    parts?: QueueParts,
-    more?: Partial<WorkerQueue>,
-  ) {
+  /** @internal A subclass gives the parts. */
+  constructor(name: string, driver: Driver, options: object, parts: QueueParts);
+  constructor(name: string, driver: Driver, options: KernelQueueOptions<Jobs, Ctx> = {}, parts?: QueueParts) {
     this.name = checkName(name, "queue name");
     this.driver = checkDriver(driver, `Queue ${JSON.stringify(name)}`);
     this.#parts = parts ?? kernelParts(driver, options);
-    const { context, submitter, producer = submitter } = this.#parts;
-    const { registry, runner, clock, random, ctx, telemetry, metrics } = context;
-    setParts(this, this.#parts, {
-      name,
-      names: () => registry.names(name),
-      run: (job, ctx) => runner.run(job, ctx),
-      around: (job, ctx, handle) => runner.run(job, ctx, handle),
-      policy: (job) => runner.policy(job),
-      onFailed: (job, error) => runner.failed(job, error),
-      clock,
-      random,
-      ctx,
-      telemetry,
-      metrics,
-      producer,
-      workers: this.#workers,
-      ...more,
-    });
+    setParts(this, this.#parts);
   }
 
   /**
@@ -121,14 +100,14 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
     if (typeof event !== "string" || !event.startsWith("job:")) throw refused("event", "must be job:NAME", event);
     callable(handler, "handler");
     const off = this.#parts.context.registry.addHandler(event.slice(4), handler as Handler, this.name);
-    for (const worker of this.#workers) worker.wake();
+    for (const worker of this.#parts.workers) worker.wake();
     return off;
   }
 
   /** Returns the job; undefined when there is none, or it has ended and was not kept. */
   async get<Name extends JobName<Jobs>>(id: string): Promise<JobRecord<PayloadOf<Jobs, Name>> | undefined> {
     const job = await this.driver.get(this.name, checkId(id));
-    return job && (this.#parts.context.runner.readable(job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
+    return job && (readable(this.#parts.context.encryption, job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
   }
 
   counts(): Promise<JobCounts> {
@@ -177,11 +156,11 @@ function kernelParts<Jobs extends JobMap, Ctx extends object>(
       );
   const parsers = Object.assign({}, KERNEL_OPTIONS, ...plugins.map((plugin) => plugin.options));
   const context = makeQueueContext(options, { parsers });
-  return { context, submitter: new JobSubmitter(context, driver) };
+  return { context, submitter: new JobSubmitter(context, driver), workers: new Set() };
 }
 
-/** A driver over a store has plugins; one that reaches a store elsewhere has none to show. */
-const pluginsOf = (driver: Driver & { readonly plugins?: Plugins }): readonly Plugin[] => driver.plugins?.all ?? [];
+const pluginsOf = (driver: Driver): readonly Pick<Plugin, "options">[] =>
+  (driver as { readonly plugins?: Plugins }).plugins?.all ?? [];
 
 /** A command without the queue that it is for. */
 type CommandOfQueue<C extends Command = Command> = C extends Command ? Omit<C, "queue"> : never;

@@ -1,7 +1,7 @@
 import type { JobRequest } from "../job/handler.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
-import type { JobRegistry } from "./job-registry.ts";
 import type { QueueSettings } from "./manager-options.ts";
+import type { ManagerRegistry } from "./manager-registry.ts";
 
 /** A queue on a connection. */
 export interface Place {
@@ -12,7 +12,7 @@ export interface Place {
 export type PlacedJob = JobDraft & Place;
 
 export interface PlacementOptions {
-  readonly registry: () => JobRegistry;
+  readonly registry: () => ManagerRegistry;
   readonly queues: { readonly [name: string]: QueueSettings } | undefined;
   readonly defaultQueue: () => string;
   readonly defaultConnection: () => string;

@@ -11,6 +11,7 @@ import { STATES } from "../job/transitions.ts";
 import { prepare } from "./job-submitter.ts";
 import { checkId, command, type SomeQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
+import { openPayload, readable } from "./sealed-jobs.ts";
 
 /** Which jobs; all conditions hold together. */
 export interface FilterOption {
@@ -67,8 +68,8 @@ export async function list(queue: SomeQueue, query: Omit<ListQuery, "queue"> = {
   const { tags } = fields(query, "query", ["state", "tags", "limit", "cursor", "positions"]);
   if (tags !== undefined) checkTags(tags);
   const page = await queue.driver.list({ ...query, queue: queue.name });
-  const { runner } = partsOf(queue).context;
-  return { ...page, jobs: await Promise.all(page.jobs.map((job) => runner.readable(job))) };
+  const { encryption } = partsOf(queue).context;
+  return { ...page, jobs: await Promise.all(page.jobs.map((job) => readable(encryption, job))) };
 }
 
 /** Puts a failed or cancelled job back in line, with fresh attempts. @throws {QuaysideError} `job_not_found`, `conflict`. */
@@ -134,7 +135,7 @@ async function newPayload(queue: SomeQueue, id: string, payload: unknown): Promi
   const { context } = partsOf(queue);
   const job = await driver.get(name, id);
   if (!job) throw new QuaysideError("job_not_found", `There is no job ${id} in queue ${name}.`, { id });
-  const encrypted = job.sealed ?? (await context.runner.payload(job)) !== job.payload;
+  const encrypted = job.sealed ?? (await openPayload(context.encryption, job)) !== job.payload;
   // With its dedupe key, as when it was added: a payload that may become another job's is not bound to its id.
   const options = { id, encrypted, ...(job.dedupe && { dedupe: { key: job.dedupe.key } }) };
   const next = await prepare(context, { queue: name, name: job.name, payload, options });

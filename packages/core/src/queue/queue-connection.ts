@@ -6,8 +6,9 @@ import { reportUnheard } from "../job/report-error.ts";
 import { JobWorker } from "../worker/job-worker.ts";
 import type { JobWorkerOptions, Producer, WorkerQueue } from "../worker/options-and-events.ts";
 import { WORKER_EVENTS, type WorkerEvents } from "../worker/options-and-events.ts";
+import { workerQueueOf } from "./job-runner.ts";
 import { Queue, SharedParts } from "./queue.ts";
-import { partsOf, type QueueContext, workerQueueOf } from "./queue-context.ts";
+import { partsOf, type QueueContext } from "./queue-context.ts";
 import { ImmediateSubmitter } from "./run-immediately.ts";
 
 export interface QueueConnectionOptions {
@@ -65,7 +66,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
       new SharedParts({ context, producer, submitter: this.submitter }),
     );
     // A handler that is added to the queue has it worked from then on.
-    partsOf(queue).worked.workers?.add({ wake: () => this.work(name) });
+    partsOf(queue).workers.add({ wake: () => this.work(name) });
     this.#queues.set(name, queue);
     return queue;
   }
@@ -126,6 +127,6 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
   /** Returns whether the queue has a listener. */
   #emit<Name extends keyof WorkerEvents>(queue: string, name: Name, event: WorkerEvents[Name]): boolean {
     const known = this.#queues.get(queue);
-    return known !== undefined && partsOf(known).worked.events?.emit(name, event) === true;
+    return known !== undefined && partsOf(known).events?.emit(name, event) === true;
   }
 }

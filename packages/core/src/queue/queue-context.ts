@@ -1,14 +1,14 @@
-import { type Clock, systemClock } from "../engine/clock.ts";
+import type { Clock } from "../engine/clock.ts";
 import { DEFAULTS } from "../job/defaults.ts";
+import type { Emitter } from "../job/emitter.ts";
 import { refused } from "../job/errors.ts";
 import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
 import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
 import { able, callables, integer } from "../job/option-checks.ts";
-import type { Producer, WorkerQueue } from "../worker/options-and-events.ts";
+import type { Producer, WorkerEvents } from "../worker/options-and-events.ts";
 import type { Encryption } from "./encryption.ts";
 import { JobRegistry } from "./job-registry.ts";
-import { JobRunner } from "./job-runner.ts";
 import type { JobSubmitter } from "./job-submitter.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Telemetry } from "./telemetry.ts";
@@ -56,9 +56,10 @@ export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object 
   readonly random?: (() => number) | undefined;
 }
 
-/** The parts that the queues of a manager share. A queue that no manager made has its own. */
+/** What the queues of a manager share. A queue that no manager made has one of its own. */
 export interface QueueContext {
-  readonly clock: Clock;
+  /** Absent: the system's. */
+  readonly clock: Clock | undefined;
   readonly random: (() => number) | undefined;
   readonly ctx: object | undefined;
   readonly encryption: Encryption | undefined;
@@ -67,31 +68,27 @@ export interface QueueContext {
   /** The job options that there are. */
   readonly parsers: OptionParsers;
   /** Options of all jobs of a queue, unless definition or job says otherwise. */
-  readonly defaultsOf: (queue: string) => JobDefaults | undefined;
+  readonly defaultsOf: ((queue: string) => JobDefaults | undefined) | undefined;
   readonly registry: JobRegistry;
-  readonly runner: JobRunner;
+  /** Outermost first. */
+  readonly middleware: readonly Middleware[];
   readonly metrics: Metrics | undefined;
 }
 
-/** The parts that a preset adds to the kernel of a queue. */
-export interface QueueFeatures {
-  readonly parsers: OptionParsers;
-  readonly metrics?: Metrics;
-}
+/** The parts of a context that differ between presets, and between a queue and a manager. */
+type OwnParts = Pick<QueueContext, "parsers"> & Partial<Pick<QueueContext, "metrics" | "defaultsOf" | "registry">>;
 
 export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   options: SharedOptions<Jobs, Ctx>,
-  { parsers, metrics }: QueueFeatures,
-  defaultsOf: (queue: string) => JobDefaults | undefined = () => options.defaults,
+  own: OwnParts,
 ): QueueContext {
-  const { clock = systemClock, random, ctx, telemetry, encryption } = options;
-  able(clock, "clock", "now");
+  const { clock, random, ctx, telemetry, encryption } = options;
+  if (clock !== undefined) able(clock, "clock", "now");
   const middleware = callables(options.middleware ?? [], "middleware") as readonly Middleware[];
-  const registry = new JobRegistry(options.jobs && definitionsOf(options.jobs));
+  const registry = own.registry ?? new JobRegistry(options.jobs && definitionsOf(options.jobs));
   if (telemetry !== undefined) able(telemetry, "telemetry", "attempt");
   if (encryption !== undefined) able(encryption, "encryption", "seal");
   const payloadLimit = integer(options.payloadLimit ?? DEFAULTS.payloadLimitBytes, 1, 64 * 1024 * 1024, "payloadLimit");
-  const runner = new JobRunner({ registry, encryption, middleware });
   return {
     clock,
     random,
@@ -99,43 +96,36 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
     encryption,
     telemetry,
     payloadLimit,
-    parsers,
-    defaultsOf,
+    defaultsOf: options.defaults && (() => options.defaults),
+    metrics: undefined,
+    ...own,
     registry,
-    runner,
-    metrics,
+    middleware,
   };
 }
 
-/** The parts of a queue, for the functions that work with it. */
+/** What a queue is made of, for the functions that do something with a queue. */
 export interface QueueParts {
   readonly context: QueueContext;
   readonly submitter: JobSubmitter;
   /** Adds jobs for the handlers of this queue. Default: the submitter. */
   readonly producer?: Producer;
+  /** Gets the events of the workers of this queue that concern it. */
+  readonly events?: Emitter<WorkerEvents>;
+  /** Started workers that work this queue: they look for work when a handler is added. */
+  readonly workers: Set<{ wake(): void }>;
 }
 
-const partsOfQueues = new WeakMap<object, QueueParts & { readonly worked: WorkerQueue }>();
+const partsOfQueues = new WeakMap<object, QueueParts>();
 
-/** Records what a queue is made of, and how workers work it. A queue calls it once, while it is made. */
-export function setParts(queue: object, parts: QueueParts, worked: WorkerQueue): void {
-  partsOfQueues.set(queue, { ...parts, worked });
+/** Records what a queue is made of. A queue calls it once, while it is made. */
+export function setParts(queue: object, parts: QueueParts): void {
+  partsOfQueues.set(queue, parts);
 }
 
 /** @throws {QuaysideError} `invalid_option` when it is no `Queue`. */
-export function partsOf(queue: object): QueueParts & { readonly worked: WorkerQueue } {
+export function partsOf(queue: object): QueueParts {
   const parts = partsOfQueues.get(queue);
   if (!parts) throw refused("queues", "must be Queue objects", queue);
   return parts;
 }
-
-/**
- * Returns how a worker works this queue.
- *
- * @param concurrency at most so many of its jobs at once, within the worker's own concurrency.
- * @throws {QuaysideError} `invalid_option` when it is no `Queue`.
- */
-export const workerQueueOf = (queue: object, concurrency?: number): WorkerQueue => ({
-  ...partsOf(queue).worked,
-  concurrency,
-});

@@ -1,8 +1,9 @@
+import { systemClock } from "../engine/clock.ts";
 import type { Driver } from "../engine/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import { checkName } from "../job/job-keys.ts";
-import { checkDefinition, type JobDefinition, type JobMap } from "../job/job-map.ts";
+import { checkDefinition, definitionsOf, type JobDefinition, type JobMap } from "../job/job-map.ts";
 import { resolveKeep } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
 import { fields, integer, list } from "../job/option-checks.ts";
@@ -28,6 +29,7 @@ import { Connections } from "./manager-connections.ts";
 import { type ManagerMetrics, readManagerMetrics } from "./manager-metrics.ts";
 import type { JobRegistration, JobToEnqueue, JobToPublish, QueueManagerOptions } from "./manager-options.ts";
 import { Placement } from "./manager-placement.ts";
+import { ManagerRegistry } from "./manager-registry.ts";
 import { ManagedWorkers } from "./manager-workers.ts";
 import { Metrics } from "./metrics.ts";
 import type { Queue } from "./queue.ts";
@@ -56,6 +58,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   /** Shared by the workers of all connections. */
   readonly #budget = { left: 0, asked: 0, spent: () => void this.stop() };
   readonly #metrics = new Metrics();
+  readonly #registry: ManagerRegistry;
   readonly #context: QueueContext;
   readonly #placement: Placement;
   readonly #classes: ClassRegistry;
@@ -72,17 +75,19 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       if (settings?.concurrency !== undefined) integer(settings.concurrency, 1, LIMITS.claim, "concurrency");
     }
     this.#placement = new Placement({
-      registry: () => this.#context.registry,
+      registry: () => this.#registry,
       queues,
       defaultQueue: () => this.defaultQueue,
       defaultConnection: () => this.defaultConnection,
     });
-    const features = { parsers: EVERY_OPTION, metrics: this.#metrics };
-    this.#context = makeQueueContext(options, features, (queue) => ({
-      ...defaults,
-      ...this.#placement.settings(queue).defaults,
-    }));
-    this.#classes = new ClassRegistry(this.#context.registry, this);
+    this.#registry = new ManagerRegistry(options.jobs && definitionsOf(options.jobs));
+    this.#context = makeQueueContext(options, {
+      parsers: EVERY_OPTION,
+      metrics: this.#metrics,
+      registry: this.#registry,
+      defaultsOf: (queue) => ({ ...defaults, ...this.#placement.settings(queue).defaults }),
+    });
+    this.#classes = new ClassRegistry(this.#registry, this);
     this.#maxJobs =
       options.maxJobs === undefined
         ? Number.POSITIVE_INFINITY
@@ -100,7 +105,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       connections: this.#connections,
       placement: this.#placement,
       keep,
-      clock: this.#context.clock,
+      clock: this.#context.clock ?? systemClock,
       report: (error) => this.#events.fault(error),
       begin: () => {
         this.#budget.left = this.#maxJobs;
@@ -161,7 +166,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     const { name, ...definition } = fields(registration, "registration");
     checkName(name, "job name");
     checkDefinition(name, definition as unknown as JobDefinition);
-    const off = this.#context.registry.define(name, definition as unknown as JobDefinition);
+    const off = this.#registry.define(name, definition as unknown as JobDefinition);
     this.#workers.work();
     return off;
   }
@@ -178,7 +183,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   /** Whether a job class, a registered job or the job map has this name. */
   has(name: string): boolean {
-    return this.#context.registry.has(name);
+    return this.#registry.has(name);
   }
 
   /** The job class of a name. */

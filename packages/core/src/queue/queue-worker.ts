@@ -2,11 +2,11 @@ import { refused } from "../job/errors.ts";
 import { fields } from "../job/option-checks.ts";
 import { JobWorker } from "../worker/job-worker.ts";
 import { RUN_FIELDS, type RunOptions } from "../worker/options-and-events.ts";
-import type { Queue } from "./queue.ts";
-import { workerQueueOf } from "./queue-context.ts";
+import { workerQueueOf } from "./job-runner.ts";
+import type { KernelQueue } from "./kernel-queue.ts";
 
 /** A `Queue` of any job map. */
-export type AnyQueue = Pick<Queue, "name" | "driver" | "counts" | "places">;
+export type AnyQueue = Pick<KernelQueue, "name" | "driver" | "counts" | "places">;
 
 /** A queue of a `QueueWorker`, with a bound of its own. */
 export interface WorkedQueue {

@@ -17,8 +17,9 @@ import {
 } from "../worker/options-and-events.ts";
 import { Slots } from "../worker/shared-slots.ts";
 import { JobBuilder } from "./job-builder.ts";
+import { runnerOf, workerQueueOf } from "./job-runner.ts";
 import { Metrics } from "./metrics.ts";
-import { makeQueueContext, partsOf, type QueueParts, type SharedOptions, workerQueueOf } from "./queue-context.ts";
+import { makeQueueContext, partsOf, type QueueParts, type SharedOptions } from "./queue-context.ts";
 import { QueueControl } from "./queue-control.ts";
 import { ImmediateSubmitter } from "./run-immediately.ts";
 
@@ -27,15 +28,11 @@ export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object =
   extends SharedOptions<Jobs, Ctx> {}
 
 /** Marks parts that a manager gives its queues in place of options. */
-export class SharedParts implements QueueParts {
-  readonly context: QueueParts["context"];
-  readonly submitter: QueueParts["submitter"];
-  readonly producer: NonNullable<QueueParts["producer"]>;
+export class SharedParts {
+  readonly parts: Omit<QueueParts, "events" | "workers">;
 
-  constructor({ context, submitter, producer }: Required<QueueParts>) {
-    this.context = context;
-    this.submitter = submitter;
-    this.producer = producer;
+  constructor(parts: SharedParts["parts"]) {
+    this.parts = parts;
   }
 }
 
@@ -75,14 +72,10 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
   constructor(name: string, driver: Driver, options: SharedParts);
   constructor(name: string, driver: Driver, options: QueueOptions<Jobs, Ctx> | SharedParts = {}) {
     const events = new Emitter<WorkerEvents>();
+    const own = { ctx: () => this.#ctx, drain: () => this.drain() };
     const parts =
-      options instanceof SharedParts
-        ? options
-        : ownParts(driver, fields(options, "options"), events, {
-            ctx: () => this.#ctx,
-            drain: () => this.drain(),
-          });
-    super(name, driver, {}, parts, { events });
+      options instanceof SharedParts ? options.parts : ownParts(driver, fields(options, "options"), events, own);
+    super(name, driver, {}, { ...parts, events, workers: new Set() });
     this.#events = events;
   }
 
@@ -101,7 +94,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
 
   /** Runs around every job of this queue, inside the middleware given before. Returns the function that takes it out. */
   use(middleware: Middleware<Ctx>): () => void {
-    return partsOf(this).context.runner.use(this.name, callable(middleware, "middleware") as Middleware);
+    return runnerOf(partsOf(this).context).use(this.name, callable(middleware, "middleware") as Middleware);
   }
 
   /**
@@ -172,7 +165,7 @@ function ownParts<Jobs extends JobMap, Ctx extends object>(
   options: QueueOptions<Jobs, Ctx>,
   events: Emitter<WorkerEvents>,
   run: { readonly ctx: () => object | undefined; readonly drain: () => Promise<void> },
-): QueueParts {
+): SharedParts["parts"] {
   const context = makeQueueContext(options, { parsers: EVERY_OPTION, metrics: new Metrics() });
   return { context, submitter: new ImmediateSubmitter({ context, driver, events, ...run }) };
 }

@@ -8,6 +8,7 @@ import { type RecurrenceOption, resolveRecurrence } from "../job/next-occurrence
 import { prepare } from "./job-submitter.ts";
 import { command, type KernelQueue, type SomeQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
+import { openPayload } from "./sealed-jobs.ts";
 
 /** Job options that a recurrence sets itself. */
 const SET_BY_RECURRENCE: ReadonlySet<string> = new Set(["id", "delay", "availableAt", "dedupe"]);
@@ -72,6 +73,5 @@ async function sameSealed(
 }
 
 function payloadOf(queue: SomeQueue, one: Schedule): Promise<Json> {
-  const { runner } = partsOf(queue).context;
-  return runner.payload({ ...one, id: "" }).catch(() => one.payload) as Promise<Json>;
+  return openPayload(partsOf(queue).context.encryption, { ...one, id: "" }).catch(() => one.payload) as Promise<Json>;
 }

@@ -1,3 +1,4 @@
+import { systemClock } from "../engine/clock.ts";
 import type { Driver } from "../engine/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import type { Emitter } from "../job/emitter.ts";
@@ -7,8 +8,8 @@ import type { NewJob } from "../job/new-job.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
 import { Attempt } from "../worker/attempt.ts";
 import { type Producer, Reporter, type Settled, type WorkerEvents } from "../worker/options-and-events.ts";
-import { idOf } from "./enqueue-batcher.ts";
-import { JobSubmitter, prepareAll, resolve } from "./job-submitter.ts";
+import { producerOf, runnerOf } from "./job-runner.ts";
+import { idOf, JobSubmitter, prepareAll, resolve } from "./job-submitter.ts";
 import type { QueueContext } from "./queue-context.ts";
 
 /** Runs `drain`, which works the jobs that were added, before their add resolves. */
@@ -30,7 +31,7 @@ export interface ImmediateOptions {
   readonly ctx?: () => object | undefined;
   /** Works what was added, on an inline driver. */
   readonly drain: () => Promise<void>;
-  /** Adds jobs for handlers of jobs that run here. Default: this. */
+  /** Adds jobs for handlers of jobs that run here. Default: this submitter. */
   readonly producer?: Producer;
 }
 
@@ -124,7 +125,7 @@ export class ImmediateSubmitter extends JobSubmitter {
   }
 
   async #run(draft: JobDraft, job: NewJob): Promise<string> {
-    const { context, events, ctx, producer = this } = this.#options;
+    const { context, events, ctx, producer = producerOf(context, this) } = this.#options;
     const { id, releasedMs } = await runImmediately(job, { context, events, producer, ctx: ctx?.() ?? context.ctx });
     if (releasedMs === undefined) return id;
     const options = { ...draft.options, id, availableAt: undefined, delay: releasedMs };
@@ -158,7 +159,8 @@ type RanHere = { readonly id: string; readonly releasedMs?: number };
  * `onFailed`. @throws what its attempt threw.
  */
 export async function runImmediately(job: NewJob, { context, events, producer, ctx }: RunHere): Promise<RanHere> {
-  const { clock, random = Math.random, runner, metrics } = context;
+  const { clock = systemClock, random = Math.random, metrics } = context;
+  const runner = runnerOf(context);
   const record = recordOf(job, clock.now());
   const { id } = record;
   let onFailed: Promise<void> | undefined;

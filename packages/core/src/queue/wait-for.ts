@@ -1,3 +1,4 @@
+import { systemClock } from "../engine/clock.ts";
 import { mayConcern } from "../engine/ended-ids.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { fromStoredError, QuaysideError } from "../job/errors.ts";
@@ -5,6 +6,7 @@ import type { JobRecord } from "../job/job-record.ts";
 import { able, fields } from "../job/option-checks.ts";
 import { checkId, type SomeQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
+import { openEnded } from "./sealed-jobs.ts";
 
 /** How long `queue.waitFor` waits. */
 export interface WaitOptions {
@@ -26,7 +28,7 @@ export async function waitFor(target: SomeQueue, id: string, options: WaitOption
   checkId(id);
   const { timeout, signal } = fields(options, "options", ["timeout", "signal"]);
   const { driver, name: queue } = target;
-  const { clock, runner } = partsOf(target).context;
+  const { clock = systemClock, encryption } = partsOf(target).context;
   if (signal !== undefined) able(signal, "signal", "addEventListener");
   const timeoutMs = timeout === undefined ? undefined : toMs(timeout, "timeout");
   return new Promise((resolve, reject) => {
@@ -42,7 +44,7 @@ export async function waitFor(target: SomeQueue, id: string, options: WaitOption
     const get = async () => {
       try {
         const found = await driver.get(queue, id);
-        const job = found?.sealed ? await runner.ended(found) : found;
+        const job = found?.sealed ? await openEnded(encryption, found) : found;
         seen ||= job !== undefined;
         const end = outcome(job, id, seen);
         if (end) done(() => ("error" in end ? reject(end.error) : resolve(end.result)));

@@ -1,0 +1,61 @@
+import type { JobDefinition } from "../job/job-map.ts";
+import { JobRegistry, type Scoped } from "./job-registry.ts";
+
+/**
+ * The jobs of all queues of a manager: those of its job map, and definitions that are registered one by one. A definition
+ * registered for a queue is used first in that queue, and in other queues where they have none of their own.
+ */
+export class ManagerRegistry extends JobRegistry {
+  readonly #definitions = new Map<string, readonly Scoped<JobDefinition>[]>();
+
+  /** Returns the function that removes it. A second one for the same name and queue replaces the first one. */
+  define(name: string, definition: JobDefinition): () => void {
+    const entry = { queue: definition.queue, value: definition };
+    const others = (this.#definitions.get(name) ?? []).filter(({ queue }) => queue !== definition.queue);
+    this.#definitions.set(name, [...others, entry]);
+    this.changed();
+    return () => {
+      const left = (this.#definitions.get(name) ?? []).filter((other) => other !== entry);
+      if (left.length > 0) this.#definitions.set(name, left);
+      else this.#definitions.delete(name);
+      this.changed();
+    };
+  }
+
+  /** Removes all definitions registered for a name. */
+  undefine(name: string): boolean {
+    this.changed();
+    return this.#definitions.delete(name);
+  }
+
+  has(name: string): boolean {
+    return this.#definitions.has(name) || super.definition(name) !== undefined;
+  }
+
+  override definition(name: string, queue?: string): JobDefinition | undefined {
+    const scoped = this.#definitions.get(name);
+    const mapped = super.definition(name);
+    return scoped ? (nearest(scoped, queue) ?? mapped ?? scoped[0]?.value) : mapped;
+  }
+
+  override check(name: string): void {
+    if (!this.#definitions.has(name)) super.check(name);
+  }
+
+  protected override known(): Set<string> {
+    return new Set([...super.known(), ...this.#definitions.keys()]);
+  }
+
+  /** Returns the queues that definitions with a handler name, with the connection that they name. */
+  places(): readonly { readonly queue: string | undefined; readonly connection: string | undefined }[] {
+    return [...this.mapped, ...[...this.#definitions.values()].flat().map(({ value }) => value)]
+      .filter(({ handler }) => handler !== undefined)
+      .map(({ queue, connection }) => ({ queue, connection }));
+  }
+}
+
+/** The value of the queue, else the one of every queue. */
+function nearest<T>(scoped: readonly Scoped<T>[], queue: string | undefined): T | undefined {
+  const of = (wanted: string | undefined) => scoped.find((entry) => entry.queue === wanted)?.value;
+  return of(queue) ?? of(undefined);
+}

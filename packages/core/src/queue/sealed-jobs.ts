@@ -1,0 +1,36 @@
+import { QuaysideError } from "../job/errors.ts";
+import type { JobRecord } from "../job/job-record.ts";
+import type { Encryption } from "./encryption.ts";
+
+/** @param id of the key; absent: there are no keys at all. */
+export const missingKey = (what: string, id?: string): QuaysideError =>
+  new QuaysideError(
+    "missing_key",
+    id === undefined
+      ? `${what}, but there are no keys: give the queue or manager an encryption, as aesGcm({ keys, current }).`
+      : `${what} key ${JSON.stringify(id)}, which is not among encryption.keys here.`,
+    id === undefined ? {} : { key: id },
+  );
+
+/** Returns the job with all decrypted for which there is a key. */
+export async function readable<Payload>(
+  encryption: Encryption | undefined,
+  job: JobRecord<Payload>,
+): Promise<JobRecord<Payload>> {
+  return encryption?.readable(job) ?? job;
+}
+
+/** Returns the payload in the clear. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+export async function openPayload(
+  encryption: Encryption | undefined,
+  job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">,
+): Promise<unknown> {
+  if (!encryption && job.sealed) throw missingKey("The job is encrypted");
+  return encryption ? encryption.payload(job) : job.payload;
+}
+
+/** As `readable`, for a caller that relies on the result. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+export async function openEnded(encryption: Encryption | undefined, job: JobRecord): Promise<JobRecord> {
+  if (!encryption && job.sealed && job.result !== undefined) throw missingKey("The result is encrypted");
+  return encryption ? encryption.ended(job) : job;
+}
