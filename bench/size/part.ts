@@ -71,10 +71,8 @@ const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   ],
   "fluent jobs, middleware, hooks, marks, jobs run here": [
     "queue/job-builder.ts",
-    "queue/middleware.ts",
     "plugins/idempotency.ts",
     "queue/run-immediately.ts",
-    "queue/inline-runner.ts",
   ],
 };
 

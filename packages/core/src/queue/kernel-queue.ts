@@ -1,58 +1,35 @@
 import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
-import type { Plugin, Plugins } from "../engine/plugin.ts";
 import type { Command, CommandReply, JobCounts } from "../engine/verbs.ts";
 import { refused } from "../job/errors.ts";
 import type { Handler } from "../job/handler.ts";
 import { checkName } from "../job/job-keys.ts";
-import type { HandledPayloadOf, JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
-import { type JobOptions, KERNEL_OPTIONS } from "../job/job-options.ts";
+import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import type { JobOptions } from "../job/job-options.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import { callable, fields } from "../job/option-checks.ts";
+import { callable } from "../job/option-checks.ts";
 import type { WorkPlace } from "../worker/options-and-events.ts";
-import { eachJob, JobSubmitter } from "./job-submitter.ts";
-import { makeQueueContext, type QueueParts, type SharedOptions, setParts } from "./queue-context.ts";
+import { eachJob } from "./job-submitter.ts";
+import { type QueueParts, setParts } from "./queue-context.ts";
 import { readable } from "./sealed-jobs.ts";
-
-/** Options of the kernel's `Queue`. */
-export interface KernelQueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
-  extends SharedOptions<Jobs, Ctx> {
-  /**
-   * The plugins whose job options `addJob` accepts. An option that none of them has is refused. Default: the plugins of the
-   * driver, where the jobs are stored in this process, else none.
-   */
-  readonly plugins?: readonly Pick<Plugin, "options">[] | undefined;
-}
 
 /** A job for `addJobs`: name, payload and options in one object. */
 export type JobToAdd<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: { readonly name: Name; readonly payload: PayloadOf<Jobs, Name> } & JobOptions;
 }[JobName<Jobs>];
 
-/**
- * A named queue with the verbs of the kernel: add and handle jobs, read, cancel and remove them, pause and resume. Verbs of
- * plugins are functions that take the queue: `addFlow(queue, flow)`. A `QueueWorker` works it.
- *
- * @example
- * const queue = new Queue<Jobs>("mail", indexedDbDriver({ name: "app" }));
- * queue.on("job:email", async ({ to }) => send(to));
- * await queue.addJob("email", { to }, { delay: "5m" });
- * await new QueueWorker([queue]).start();
- */
+/** The verbs of the kernel: add and handle jobs, read, cancel and remove them, pause and resume. Both presets extend it. */
 export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> {
   readonly name: string;
   readonly driver: Driver;
   readonly #parts: QueueParts;
 
-  /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
-  constructor(name: string, driver: Driver, options?: KernelQueueOptions<Jobs, Ctx>);
-  /** @internal A subclass gives the parts. */
-  constructor(name: string, driver: Driver, options: object, parts: QueueParts);
-  constructor(name: string, driver: Driver, options: KernelQueueOptions<Jobs, Ctx> = {}, parts?: QueueParts) {
+  /** @internal `new Queue` makes one. */
+  protected constructor(name: string, driver: Driver, parts: QueueParts) {
     this.name = checkName(name, "queue name");
     this.driver = checkDriver(driver, `Queue ${JSON.stringify(name)}`);
-    this.#parts = parts ?? kernelParts(driver, options);
-    setParts(this, this.#parts);
+    this.#parts = parts;
+    setParts(this, parts);
   }
 
   /**
@@ -141,26 +118,6 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
 
 /** A queue of any job map, in either preset. */
 export type SomeQueue = Pick<KernelQueue, "name" | "driver">;
-
-function kernelParts<Jobs extends JobMap, Ctx extends object>(
-  driver: Driver,
-  options: KernelQueueOptions<Jobs, Ctx>,
-): QueueParts {
-  const { plugins = pluginsOf(driver), jobs = {} } = fields(options, "options");
-  for (const [name, definition] of Object.entries(jobs as Record<string, JobDefinition>))
-    if (definition?.shouldQueue)
-      throw refused(
-        `${name}.shouldQueue`,
-        "needs the Queue of @quayside/core, which can run jobs itself",
-        "a function",
-      );
-  const parsers = Object.assign({}, KERNEL_OPTIONS, ...plugins.map((plugin) => plugin.options));
-  const context = makeQueueContext(options, { parsers });
-  return { context, submitter: new JobSubmitter(context, driver), workers: new Set() };
-}
-
-const pluginsOf = (driver: Driver): readonly Pick<Plugin, "options">[] =>
-  (driver as { readonly plugins?: Plugins }).plugins?.all ?? [];
 
 /** A command without the queue that it is for. */
 type CommandOfQueue<C extends Command = Command> = C extends Command ? Omit<C, "queue"> : never;

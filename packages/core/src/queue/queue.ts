@@ -75,7 +75,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
     const own = { ctx: () => this.#ctx, drain: () => this.drain() };
     const parts =
       options instanceof SharedParts ? options.parts : ownParts(driver, fields(options, "options"), events, own);
-    super(name, driver, {}, { ...parts, events, workers: new Set() });
+    super(name, driver, { ...parts, events, workers: new Set() });
     this.#events = events;
   }
 

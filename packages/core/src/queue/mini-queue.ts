@@ -1,0 +1,47 @@
+import type { Driver } from "../engine/driver.ts";
+import type { Plugin, Plugins } from "../engine/plugin.ts";
+import { refused } from "../job/errors.ts";
+import type { JobDefinition, JobMap } from "../job/job-map.ts";
+import { KERNEL_OPTIONS } from "../job/job-options.ts";
+import { fields } from "../job/option-checks.ts";
+import { JobSubmitter } from "./job-submitter.ts";
+import { KernelQueue } from "./kernel-queue.ts";
+import { makeQueueContext, type SharedOptions } from "./queue-context.ts";
+
+/** Options of the small `Queue`. */
+export interface MiniQueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
+  extends SharedOptions<Jobs, Ctx> {
+  /**
+   * The plugins whose job options `addJob` accepts. An option that none of them has is refused. Default: the plugins of the
+   * driver, where the jobs are stored in this process, else none.
+   */
+  readonly plugins?: readonly Pick<Plugin, "options">[] | undefined;
+}
+
+/**
+ * A named queue with the verbs of the kernel: add and handle jobs, read, cancel and remove them, pause and resume. Verbs of
+ * plugins are functions that take the queue: `addFlow(queue, flow)`. A `QueueWorker` works it.
+ *
+ * @example
+ * const queue = new Queue<Jobs>("mail", indexedDbDriver({ name: "app" }));
+ * queue.on("job:email", async ({ to }) => send(to));
+ * await queue.addJob("email", { to }, { delay: "5m" });
+ * await new QueueWorker([queue]).start();
+ */
+export class MiniQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> extends KernelQueue<
+  Jobs,
+  Ctx
+> {
+  /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
+  constructor(name: string, driver: Driver, options: MiniQueueOptions<Jobs, Ctx> = {}) {
+    const { plugins = pluginsOf(driver), jobs = {} } = fields(options, "options");
+    for (const [job, { shouldQueue }] of Object.entries(jobs as Record<string, JobDefinition>))
+      if (shouldQueue) throw refused(`${job}.shouldQueue`, "needs the Queue of @quayside/core", shouldQueue);
+    const parsers = Object.assign({}, KERNEL_OPTIONS, ...plugins.map((plugin) => plugin.options));
+    const context = makeQueueContext(options, { parsers });
+    super(name, driver, { context, submitter: new JobSubmitter(context, driver), workers: new Set() });
+  }
+}
+
+const pluginsOf = (driver: Driver): readonly Pick<Plugin, "options">[] =>
+  (driver as Driver & { readonly plugins?: Plugins })?.plugins?.all ?? [];
