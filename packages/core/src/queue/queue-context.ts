@@ -56,7 +56,7 @@ export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object 
   readonly random?: (() => number) | undefined;
 }
 
-/** What the queues of a manager share. A queue that no manager made has one of its own. */
+/** State that the queues of a manager share. A queue that no manager made has one of its own. */
 export interface QueueContext {
   /** Absent: the system's. */
   readonly clock: Clock | undefined;
@@ -104,7 +104,7 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   };
 }
 
-/** What a queue is made of, for the functions that do something with a queue. */
+/** The parts of a queue, for the functions that do something with a queue. */
 export interface QueueParts {
   readonly context: QueueContext;
   readonly submitter: JobSubmitter;
