@@ -1,5 +1,5 @@
 import { memoryDriver, QueueWorker } from "@quayside/core";
-import { addFlow, MiniQueue } from "@quayside/core/engine";
+import { addFlow, Queue as MiniQueue } from "@quayside/core/mini";
 import { expect, it } from "vitest";
 
 it("the small queue adds jobs, and a QueueWorker runs them with its handlers", async () => {

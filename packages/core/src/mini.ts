@@ -21,7 +21,8 @@ export {
 } from "./plugins/named-plugins.ts";
 export { recurrences } from "./plugins/recurrences.ts";
 export { addBatch, addFlow } from "./queue/flow-builder.ts";
-export { type JobToAdd, KernelQueue as Queue, type KernelQueueOptions as QueueOptions } from "./queue/kernel-queue.ts";
+export type { JobToAdd } from "./queue/kernel-queue.ts";
+export { MiniQueue as Queue, type MiniQueueOptions as QueueOptions } from "./queue/mini-queue.ts";
 export { clear, configure, list, promote, retry, retryAll, update } from "./queue/operate.ts";
 export { QueueWorker } from "./queue/queue-worker.ts";
 export { schedule, schedules, unschedule } from "./queue/recurrences.ts";
