@@ -4,7 +4,7 @@ import { IndexedDbDriver, type IndexedDbDriverOptions } from "./indexed-db-drive
 
 /** Options of the `indexedDbDriver` of `@quayside/browser/mini`. */
 export interface MiniIndexedDbDriverOptions extends Omit<IndexedDbDriverOptions, "cron"> {
-  /** What the queues can do besides the kernel, in any order: see `@quayside/core/mini`. Default nothing. */
+  /** The capabilities of the queues beside the kernel, in any order: see `@quayside/core/mini`. Default: none. */
   readonly plugins?: readonly Plugin[];
 }
 
