@@ -23,7 +23,7 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 30_700,
+    limit: 30_000,
     later: 5_900,
   },
   {
@@ -33,6 +33,7 @@ const BUNDLES: readonly Bundle[] = [
     limit: 14_100,
     later: 6_100,
   },
+  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_600 },
   {
     // With 0.5 kB of the bundler's own code for `import()`. What is loaded later is for workers: exchanges.
     title: "httpDriver alone, without Queue",
@@ -41,8 +42,8 @@ const BUNDLES: readonly Bundle[] = [
     later: 6_100,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
-  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 52_000 },
-  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 37_500 },
+  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_800 },
+  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 37_200 },
 ];
 
 if (!process.argv.includes("--built")) await buildPackages();
