@@ -9,7 +9,8 @@ const JOBS = 100_000;
 const ROOMS: Readonly<Record<string, string>> = {
   "core/engine: the rules, as programs": "/core/src/engine/",
   "core/job: records, options, retry policy": "/core/src/job/",
-  "core/worker: claims, attempts, leases": "/core/src/worker/",
+  "core/attempt: handlers, settlements, reports": "/core/src/attempt/",
+  "core/worker: claims, exchanges, leases": "/core/src/worker/",
   "core/queue: the add, and the way to the handler": "/core/src/queue/",
   "core/drivers": "/core/src/drivers/",
 };

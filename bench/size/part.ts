@@ -63,7 +63,7 @@ const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   "commands: cancel, retry, update, clear, pause, configure …": ["engine/kernel-commands.ts", "queue/queue-control.ts"],
   "inspection: lists, counts, waitFor": ["engine/list-jobs.ts", "engine/read-queue.ts", "queue/wait-for.ts"],
   metrics: ["queue/metrics.ts"],
-  "jobs that need the network": ["worker/network-requirement.ts"],
+  "jobs that need the network": ["attempt/network-requirement.ts"],
   "leading tabs, cross-tab events, pages put aside": [
     "tabs/leadership.ts",
     "idb/change-announcements.ts",
@@ -81,7 +81,8 @@ const FOLDERS: Readonly<Record<string, string>> = {
   "core/engine: the kernel, as programs": "/core/src/engine/",
   "core/plugins: capabilities": "/core/src/plugins/",
   "core/job: records, options, retry policy": "/core/src/job/",
-  "core/worker: claims, attempts, leases, limits": "/core/src/worker/",
+  "core/attempt: handlers, settlements, reports, events": "/core/src/attempt/",
+  "core/worker: states, exchanges, claims": "/core/src/worker/",
   "core/queue: Queue and what it is made of": "/core/src/queue/",
   "core/drivers": "/core/src/drivers/",
   "browser: IndexedDB, locks, tabs, network": "/browser/src/",

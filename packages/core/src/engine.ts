@@ -1,5 +1,6 @@
 // For authors of stores, drivers and plugins. Experimental: any release may change it.
 
+export type { Producer } from "./attempt/handler-context.ts";
 export { MemoryStore } from "./drivers/memory-store.ts";
 export {
   holdsAfter,
@@ -127,6 +128,6 @@ export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurren
 export { workerQueueOf } from "./queue/job-runner.ts";
 export { isEncrypted, prepareNow } from "./queue/prepare-jobs-sync.ts";
 export { setInline } from "./queue/run-immediately.ts";
+export { Slots } from "./worker/claims.ts";
 export { JobWorker } from "./worker/job-worker.ts";
-export type { JobWorkerOptions, Producer, WorkerQueue, WorkPlace } from "./worker/options-and-events.ts";
-export { Slots } from "./worker/shared-slots.ts";
+export type { JobWorkerOptions, WorkerQueue, WorkPlace } from "./worker/worker-options.ts";

@@ -1,3 +1,4 @@
+export type { WorkerEvents } from "./attempt/worker-events.ts";
 export { type MemoryDriverOptions, memoryDriver } from "./drivers/memory-driver.ts";
 export { type Clock, systemClock } from "./engine/clock.ts";
 export type { Connectivity, Driver } from "./engine/driver.ts";
@@ -85,4 +86,4 @@ export {
   type TelemetryTracer,
 } from "./queue/telemetry.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
-export type { RunOptions, WorkerEvents, WorkerStatus } from "./worker/options-and-events.ts";
+export type { RunOptions, WorkerStatus } from "./worker/worker-options.ts";

@@ -1,3 +1,4 @@
+import type { Run } from "../attempt/attempt.ts";
 import { cutText, describe } from "../job/cut-text.ts";
 import {
   invalidOption,
@@ -16,7 +17,6 @@ import { LIMITS } from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { fields } from "../job/option-checks.ts";
 import { Release } from "../job/release-job.ts";
-import type { Run } from "../worker/options-and-events.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { waitForKey } from "./job-runner.ts";
 import { missingKey } from "./sealed-jobs.ts";

@@ -1,3 +1,5 @@
+import type { Run } from "../attempt/attempt.ts";
+import type { Producer } from "../attempt/handler-context.ts";
 import { hasCode, QuaysideError } from "../job/errors.ts";
 import type { Handler, HandlerContext, JobRequest, Middleware } from "../job/handler.ts";
 import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
@@ -6,7 +8,7 @@ import { fields, list } from "../job/option-checks.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
 import { Release } from "../job/release-job.ts";
 import type { RetryPolicy } from "../job/retry.ts";
-import type { Producer, Run, WorkerQueue } from "../worker/options-and-events.ts";
+import type { WorkerQueue } from "../worker/worker-options.ts";
 import type { JobSubmitter } from "./job-submitter.ts";
 import { partsOf, type QueueContext } from "./queue-context.ts";
 import { missingKey, readable } from "./sealed-jobs.ts";

@@ -8,7 +8,7 @@ import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-ma
 import type { JobOptions } from "../job/job-options.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { callable } from "../job/option-checks.ts";
-import type { WorkPlace } from "../worker/options-and-events.ts";
+import type { WorkPlace } from "../worker/worker-options.ts";
 import { eachJob } from "./job-submitter.ts";
 import { type QueueParts, setParts } from "./queue-context.ts";
 import { readable } from "./sealed-jobs.ts";

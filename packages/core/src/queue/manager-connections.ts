@@ -1,3 +1,5 @@
+import type { Producer } from "../attempt/handler-context.ts";
+import type { WorkerEvents } from "../attempt/worker-events.ts";
 import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
 import type { Emitter } from "../job/emitter.ts";
@@ -6,8 +8,8 @@ import type { JobRequest } from "../job/handler.ts";
 import { checkName } from "../job/job-keys.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import type { JobWorkerOptions, Producer, WorkerEvents } from "../worker/options-and-events.ts";
-import type { Slots } from "../worker/shared-slots.ts";
+import type { Slots } from "../worker/claims.ts";
+import type { JobWorkerOptions } from "../worker/worker-options.ts";
 import type { PlacedJob, Placement } from "./manager-placement.ts";
 import { QueueConnection } from "./queue-connection.ts";
 import type { QueueContext } from "./queue-context.ts";
@@ -56,7 +58,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
     checkName(name, "connection");
     checkDriver(driver, `Connection ${JSON.stringify(name)}`);
     const { context, events, placement, slots, worker, defaultQueue, drain } = this.#options;
-    const { clock, random, ctx, metrics, telemetry } = context;
+    const { clock, random } = context;
     const { prefetch, lease, name: label, budget, sleep, alarm, connectivity } = worker;
     const connection = new QueueConnection<Jobs, Ctx>(name, driver, {
       context,
@@ -74,9 +76,6 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
         connectivity,
         clock,
         random,
-        ctx,
-        metrics,
-        telemetry,
         slots,
       },
       drain,

@@ -3,7 +3,7 @@ import type { Handler, JobRequest, Middleware } from "../job/handler.ts";
 import type { JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobDefaults, JobOptions } from "../job/job-options.ts";
 import type { Keep } from "../job/job-record.ts";
-import type { JobWorkerOptions } from "../worker/options-and-events.ts";
+import type { JobWorkerOptions } from "../worker/worker-options.ts";
 import type { ConfigureOption } from "./operate.ts";
 import type { SharedOptions } from "./queue-context.ts";
 

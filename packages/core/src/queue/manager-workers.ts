@@ -7,7 +7,7 @@ import type { Keep } from "../job/job-record.ts";
 import { fields, integer } from "../job/option-checks.ts";
 import { backoffDelay } from "../job/retry.ts";
 import type { JobWorker } from "../worker/job-worker.ts";
-import type { WorkerStatus } from "../worker/options-and-events.ts";
+import type { WorkerStatus } from "../worker/worker-options.ts";
 import type { Connections } from "./manager-connections.ts";
 import type { Placement } from "./manager-placement.ts";
 import type { Queue } from "./queue.ts";

@@ -1,5 +1,5 @@
+import type { AttemptMeter, AttemptOutcome } from "../attempt/worker-events.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import type { AttemptMeter, AttemptOutcome } from "../worker/options-and-events.ts";
 
 /** Each bucket is a tenth wider than the one before: a percentile is at most 10 % too high. */
 const GROWTH = Math.log(1.1);

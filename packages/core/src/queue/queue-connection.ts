@@ -1,11 +1,12 @@
+import type { Producer } from "../attempt/handler-context.ts";
+import { WORKER_EVENTS, type WorkerEvents } from "../attempt/worker-events.ts";
 import type { Driver } from "../engine/driver.ts";
 import { Emitter } from "../job/emitter.ts";
 import { QuaysideError } from "../job/errors.ts";
 import type { JobMap } from "../job/job-map.ts";
 import { reportUnheard } from "../job/report-error.ts";
 import { JobWorker } from "../worker/job-worker.ts";
-import type { JobWorkerOptions, Producer, WorkerQueue } from "../worker/options-and-events.ts";
-import { WORKER_EVENTS, type WorkerEvents } from "../worker/options-and-events.ts";
+import type { JobWorkerOptions, WorkerQueue } from "../worker/worker-options.ts";
 import { workerQueueOf } from "./job-runner.ts";
 import { Queue, SharedParts } from "./queue.ts";
 import { partsOf, type QueueContext } from "./queue-context.ts";
@@ -43,7 +44,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     this.#options = options;
     const events = this.#forward(options.events);
     this.submitter = new ImmediateSubmitter({ context, driver, events, drain, producer });
-    this.worker = new JobWorker(driver, { ...options.worker, events, producer, queues: this.#worked });
+    this.worker = new JobWorker(driver, { ...options.worker, events, queues: this.#worked });
   }
 
   get defaultQueue(): string {

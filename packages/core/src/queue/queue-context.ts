@@ -1,3 +1,5 @@
+import type { Producer } from "../attempt/handler-context.ts";
+import type { WorkerEvents } from "../attempt/worker-events.ts";
 import type { Clock } from "../engine/clock.ts";
 import { DEFAULTS } from "../job/defaults.ts";
 import type { Emitter } from "../job/emitter.ts";
@@ -6,7 +8,6 @@ import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
 import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
 import { able, callables, integer } from "../job/option-checks.ts";
-import type { Producer, WorkerEvents } from "../worker/options-and-events.ts";
 import type { Encryption } from "./encryption.ts";
 import { JobRegistry } from "./job-registry.ts";
 import type { JobSubmitter } from "./job-submitter.ts";

@@ -1,3 +1,4 @@
+import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
 import { systemClock } from "../engine/clock.ts";
 import type { Driver } from "../engine/driver.ts";
 import type { Duration } from "../job/duration.ts";
@@ -8,14 +9,8 @@ import { resolveKeep } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
 import { fields, integer, list } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
-import {
-  CONCURRENCY,
-  checkListener,
-  type WorkerEvents,
-  type WorkerStatus,
-  type WorkPlace,
-} from "../worker/options-and-events.ts";
-import { Slots } from "../worker/shared-slots.ts";
+import { Slots } from "../worker/claims.ts";
+import { CONCURRENCY, type WorkerStatus, type WorkPlace } from "../worker/worker-options.ts";
 import {
   type Dispatcher,
   type DispatchOptions,

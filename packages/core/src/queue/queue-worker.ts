@@ -1,7 +1,7 @@
 import { refused } from "../job/errors.ts";
 import { fields } from "../job/option-checks.ts";
 import { JobWorker } from "../worker/job-worker.ts";
-import { RUN_FIELDS, type RunOptions } from "../worker/options-and-events.ts";
+import { RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
 import { workerQueueOf } from "./job-runner.ts";
 import type { KernelQueue } from "./kernel-queue.ts";
 

@@ -1,3 +1,4 @@
+import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
 import type { Driver } from "../engine/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
@@ -7,15 +8,9 @@ import type { JobOptions } from "../job/job-options.ts";
 import { LIMITS } from "../job/limits.ts";
 import { callable, fields, integer } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
+import { Slots } from "../worker/claims.ts";
 import { JobWorker } from "../worker/job-worker.ts";
-import {
-  CONCURRENCY,
-  checkListener,
-  RUN_FIELDS,
-  type RunOptions,
-  type WorkerEvents,
-} from "../worker/options-and-events.ts";
-import { Slots } from "../worker/shared-slots.ts";
+import { CONCURRENCY, RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
 import { JobBuilder } from "./job-builder.ts";
 import { runnerOf, workerQueueOf } from "./job-runner.ts";
 import { Metrics } from "./metrics.ts";

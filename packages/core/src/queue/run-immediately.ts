@@ -1,3 +1,6 @@
+import { Attempt, type Settled } from "../attempt/attempt.ts";
+import type { Producer } from "../attempt/handler-context.ts";
+import { Reporter, type WorkerEvents } from "../attempt/worker-events.ts";
 import { systemClock } from "../engine/clock.ts";
 import type { Driver } from "../engine/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
@@ -6,8 +9,6 @@ import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
-import { Attempt } from "../worker/attempt.ts";
-import { type Producer, Reporter, type Settled, type WorkerEvents } from "../worker/options-and-events.ts";
 import { producerOf, runnerOf } from "./job-runner.ts";
 import { idOf, JobSubmitter, prepareAll, resolve } from "./job-submitter.ts";
 import type { QueueContext } from "./queue-context.ts";
@@ -175,6 +176,7 @@ export async function runImmediately(job: NewJob, { context, events, producer, c
   const settled = await new Promise<Settled>((resolve) => {
     const attempt = new Attempt(
       { token: "here", job: record },
+      {},
       {
         settled: resolve,
         returned: () => {},

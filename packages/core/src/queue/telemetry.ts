@@ -1,8 +1,8 @@
+import type { AttemptTracer } from "../attempt/worker-events.ts";
 import { isA, toStoredError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { Release } from "../job/release-job.ts";
 import { lent, reportUnheard } from "../job/report-error.ts";
-import type { AttemptTracer } from "../worker/options-and-events.ts";
 
 /** The part of a span of OpenTelemetry that is used. */
 export interface TelemetrySpan {

@@ -1,12 +1,13 @@
+import type { Settled } from "../attempt/attempt.ts";
 import type { RefusedPart } from "../engine/refused-part.ts";
 import type { Change } from "../engine/store.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply } from "../engine/verbs.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import { Waiters } from "../job/waiters.ts";
 import { type Claim, Claims, type ClaimsListener, type ClaimsOptions } from "./claims.ts";
-import type { ExchangeClient } from "./exchange-client.ts";
-import type { Settled, WorkerQueue } from "./options-and-events.ts";
 import { Attempts, type AttemptsListener, type AttemptsOptions } from "./running-attempts.ts";
+import type { ExchangeClient } from "./session.ts";
+import type { WorkerQueue } from "./worker-options.ts";
 
 /** Microtask turns before an exchange, so that handlers that end together are settled together. */
 const GATHER_TURNS = 8;
@@ -17,6 +18,13 @@ export interface ExchangeLoopOptions<Ctx extends object> extends AttemptsOptions
   readonly wanted: () => boolean;
   /** Called when the store did not answer for longer than the lease. Returns a new client, unless the worker ends. */
   readonly storeLost: (error: unknown) => Promise<ExchangeClient | undefined>;
+}
+
+/** One run of the loop: from a reason for an exchange until there is none. */
+interface LoopRun {
+  /** It waits for a turn of the event loop, or for the reply of an exchange. */
+  waitsFor?: "turn" | "reply" | undefined;
+  ended?: Promise<void>;
 }
 
 /**
@@ -30,9 +38,8 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Calls that wait for this loop. */
   readonly waiters = new Waiters();
   #client: ExchangeClient | undefined;
-  #looping: Promise<void> | undefined;
-  /** The loop waits for a turn of the event loop, or for the reply of an exchange. */
-  #waitsFor: "turn" | "reply" | undefined;
+  /** The run of the loop; undefined while it has no reason to run. */
+  #run: LoopRun | undefined;
   /** Resolves once the event loop has had a turn since the last exchange (R40). */
   #turned: Promise<void> | undefined;
   /** The driver is to get the list of running jobs and their reports, or to say which are cancelled. */
@@ -50,39 +57,37 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
 
   // The loop
 
-  /** Makes exchanges while there is a reason. Called whenever there may be a new one. */
+  /** Starts what may start, and makes exchanges while there is a reason. Called whenever there may be a new one. */
   #pump(): void {
-    const { attempts } = this;
     if (!this.#client) return;
-    if (this.#looping) {
-      if (this.#waitsFor === "reply") attempts.start(this.#startable());
-    } else if (this.#hasReason()) this.#begin();
-    else {
-      attempts.start(this.#startable());
-      if (this.#claiming) this.claims.wait();
-      this.#settleDown();
-    }
+    if (!this.#run && this.#hasReason()) this.#begin();
+    else if (!this.#run || this.#run.waitsFor === "reply") this.attempts.start(this.#startable());
+    if (this.#run) return;
+    if (this.#claiming) this.claims.wait();
+    this.#settleDown();
   }
 
   /** A method of its own: it keeps this closure out of `#pump`, which runs twice per job. */
   #begin(): void {
+    const run: LoopRun = {};
+    this.#run = run;
     // Its cause may be a handler (one that adds a job): the loop is not part of that handler.
-    this.#looping = handlerScope.run(undefined, () =>
-      this.#loop().finally(() => {
-        this.#looping = undefined;
+    run.ended = handlerScope.run(undefined, () =>
+      this.#loop(run).finally(() => {
+        this.#run = undefined;
         this.#pump();
       }),
     );
   }
 
-  async #loop(): Promise<void> {
+  async #loop(run: LoopRun): Promise<void> {
     for (let client = this.#client; client && this.#hasReason(); client = this.#client) {
-      this.#waitsFor = "turn";
+      run.waitsFor = "turn";
       await this.#turned;
-      this.#waitsFor = undefined;
+      run.waitsFor = undefined;
       for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
       // Other workers may have taken the slots meanwhile, or the client was given up.
-      if (client === this.#client && this.#hasReason()) await this.#exchange(client);
+      if (client === this.#client && this.#hasReason()) await this.#exchange(client, run);
     }
   }
 
@@ -90,41 +95,44 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     return this.attempts.haveEnded || this.#renew || (this.#mayClaim && this.claims.isDue);
   }
 
-  /** One exchange. Over a client that the loop has given up it is the last one: it claims nothing and starts nothing. */
-  async #exchange(client: ExchangeClient): Promise<void> {
+  /**
+   * Makes one exchange: settles what ended, renews what runs, claims more, and runs what it brought. Over a client that the
+   * loop has given up it is the last one: it claims nothing and starts nothing.
+   */
+  async #exchange(client: ExchangeClient, run: LoopRun = {}): Promise<void> {
     const { attempts, claims } = this;
     const ended = attempts.takeEnded(this.#most);
-    const progress = attempts.reports.take(ended.map(({ attempt }) => attempt.token));
-    const unsettled = attempts.endedTokens;
+    const reports = attempts.reports.take(ended.map(({ attempt }) => attempt.token));
     const starting = this.#startable();
     const claim = claims.begin(this.#mayClaim);
-    const [known] = this.#options.queues;
-    if (known && claim.request.limit > 0 && this.#options.queues.every(({ names }) => names?.().length === 0))
-      attempts.reporter.unknown(known.name);
+    const { limit, queues } = claim.request;
+    const first = claims.only ?? this.#options.queues[0]?.name;
+    if (limit > 0 && queues.length === 0 && first !== undefined) attempts.reporter.noHandler(first);
     this.#renew = false;
-    const waitsFor = this.#waitsFor;
-    let reply: ExchangeReply | RefusedPart | undefined;
     let jobs: readonly ClaimedJob[] = [];
     try {
+      let reply: ExchangeReply | RefusedPart;
       try {
         const sent = client.send({
           settle: ended.map(({ settlement }) => settlement),
-          running: [...attempts.live, ...starting, ...claims.held].map(({ token }) => token).concat(unsettled),
-          ...(progress.length > 0 && { progress }),
+          running: [...attempts.live, ...starting, ...claims.held]
+            .map(({ token }) => token)
+            .concat(attempts.endedTokens),
+          ...(reports.length > 0 && { progress: reports }),
           claim: claim.request,
-          ...(client !== this.#client && unsettled.length === 0 && { leave: true }),
+          ...(client !== this.#client && !attempts.haveEnded && { leave: true }),
         });
-        this.#waitsFor = "reply";
+        run.waitsFor = "reply";
         // Only now: the handlers run while the store is at work.
         attempts.start(starting);
         reply = await sent;
         // Over a client that was given up nothing is started: the next exchange does not name these jobs, so they are released.
         if ("jobs" in reply && client === this.#client) jobs = reply.jobs;
       } finally {
-        this.#waitsFor = waitsFor;
+        run.waitsFor = undefined;
         jobs = claims.end(claim, jobs);
       }
-      if ("refusedBy" in reply) this.#divide(reply, ended, progress, claim);
+      if ("refusedBy" in reply) this.#divide(reply, ended, reports, claim);
       else this.#apply(reply, ended, jobs, claim);
     } catch (error) {
       await this.#storeLost(error, ended);
@@ -300,7 +308,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     do {
       attempts.stop();
       await this.waiters.until(() => attempts.live.length === 0);
-      while (this.#looping) await this.#looping;
+      while (this.#run) await this.#run.ended;
     } while (attempts.live.length > 0);
     const client = this.#giveUp();
     if (client) await this.#leave(client);
@@ -317,9 +325,9 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     client.leave();
     this.attempts.abortNow();
     const dropped = this.claims.drop();
-    const holds = dropped > 0 || this.#looping !== undefined || this.attempts.haveEnded;
+    const holds = dropped > 0 || this.#run !== undefined || this.attempts.haveEnded;
     // A page that is put aside may have no other task: a loop that waits for one is not waited for.
-    while (this.#looping && this.#waitsFor !== "turn") await this.#looping;
+    while (this.#run && this.#run.waitsFor !== "turn") await this.#run.ended;
     // A page that is put aside with a transaction on its way is not kept: a worker that holds nothing makes none.
     if (holds) await this.#leave(client);
     this.close();

@@ -1,3 +1,5 @@
+import { Network } from "../attempt/network-requirement.ts";
+import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
 import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
 import { DEFAULTS } from "../job/defaults.ts";
@@ -6,19 +8,15 @@ import type { Emitter } from "../job/emitter.ts";
 import { hasCode, QuaysideError } from "../job/errors.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import { able, fields } from "../job/option-checks.ts";
-import { type ExchangeClient, isLasting } from "./exchange-client.ts";
 import { ExchangeLoop } from "./exchange-loop.ts";
-import { Network } from "./network-requirement.ts";
+import { type ExchangeClient, isLasting, Session } from "./session.ts";
 import {
-  checkListener,
   type JobWorkerOptions,
   resolveOptions,
-  type WorkerEvents,
   type WorkerSettings,
   type WorkerStatus,
   type WorkPlace,
-} from "./options-and-events.ts";
-import { Session } from "./worker-session.ts";
+} from "./worker-options.ts";
 
 /**
  * The states of a worker and what leads from each to the next: the last call wins (R34). An event that a state does not

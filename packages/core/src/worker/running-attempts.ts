@@ -1,25 +1,19 @@
-import { type Clock, Timer } from "../engine/clock.ts";
+import type { Run } from "../attempt/attempt.ts";
+import { Attempt, type AttemptListener, type AttemptOptions, type Settled } from "../attempt/attempt.ts";
+import { Reports } from "../attempt/attempt-reports.ts";
+import type { Network } from "../attempt/network-requirement.ts";
+import type { AttemptTracer } from "../attempt/worker-events.ts";
+import { Reporter, type WorkerEvents } from "../attempt/worker-events.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply, Settlement } from "../engine/verbs.ts";
-import { cutText, describe } from "../job/cut-text.ts";
+import type { Emitter } from "../job/emitter.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import { type Json, jsonBytes } from "../job/json.ts";
+import type { Json } from "../job/json.ts";
 import { LIMITS } from "../job/limits.ts";
-import { Attempt, type AttemptOptions } from "./attempt.ts";
-import type { Network } from "./network-requirement.ts";
-import {
-  type AttemptListener,
-  type AttemptTracer,
-  Reporter,
-  type Run,
-  type Settled,
-  type WorkerQueue,
-  type WorkerSettings,
-} from "./options-and-events.ts";
+import type { WorkerQueue } from "./worker-options.ts";
 
-type Reported = Pick<WorkerSettings<object>, "events" | "telemetry" | "metrics">;
-
-export interface AttemptsOptions<Ctx extends object> extends AttemptOptions, Reported {
+export interface AttemptsOptions<Ctx extends object> extends AttemptOptions {
+  readonly events: Emitter<WorkerEvents>;
   readonly queueOf: (job: JobRecord) => WorkerQueue<Ctx> | undefined;
 }
 
@@ -52,7 +46,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     this.reports = new Reports(options.clock, () => listener.reportsDue());
     this.reporter = new Reporter({
       events: options.events,
-      metricsOf: (job) => options.metrics ?? options.queueOf(job)?.metrics,
+      metricsOf: (job) => options.queueOf(job)?.metrics,
       onFailed: (job, error) => void this.#runHook(job, error),
     });
   }
@@ -91,17 +85,16 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   }
 
   start(jobs: readonly ClaimedJob[]): void {
-    const { events, queueOf, network, telemetry } = this.#options;
+    const { events, queueOf, network } = this.#options;
     for (const claimed of jobs) {
       const { job } = claimed;
-      const attempt = new Attempt(claimed, this, this.#options);
+      const queue = queueOf(job) as WorkerQueue<Ctx>;
+      const attempt = new Attempt(claimed, queue, this, this.#options);
       this.#running.add(attempt);
       events.emit("active", { job });
-      const queue = queueOf(job) as WorkerQueue<Ctx>;
       const run = queue.run as Run;
       const online = job.requires === "network" ? network : undefined;
-      const tracer = telemetry ?? queue.telemetry;
-      attempt.start(online || tracer ? around(run, online, tracer) : run);
+      attempt.start(online || queue.telemetry ? around(run, online, queue.telemetry) : run);
     }
   }
 
@@ -141,7 +134,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     });
     for (const attempt of this.#named(cancel)) attempt.cancel();
     for (const job of interrupted) reporter.stalled(job);
-    for (const { queue, name } of unknown) reporter.unknown(queue, name);
+    for (const { queue, name } of unknown) reporter.unknownName(queue, name);
     for (const error of troubles) reporter.fault(error);
   }
 
@@ -233,88 +226,4 @@ function bytesOf(settlement: Settlement): number {
 function around(handle: Run, network: Network | undefined, telemetry: AttemptTracer | undefined): Run {
   const run: Run = network ? (job, context) => network.run(job, () => handle(job, context)) : handle;
   return telemetry ? (job, context) => telemetry.attempt(job, async () => run(job, context)) : run;
-}
-
-/** Reports are sent at most this often, and with other exchanges. */
-const REPORT_MS = 1_000;
-
-/** Progress and log lines of running attempts, until an exchange takes them. */
-class Reports {
-  readonly #reports = new Map<string, AttemptReport>();
-  readonly #timer: Timer;
-  readonly #due: () => void;
-
-  constructor(clock: Clock, due: () => void) {
-    this.#timer = new Timer(clock);
-    this.#due = due;
-  }
-
-  progressed(token: string, value: Json): void {
-    this.#add(token, { value });
-  }
-
-  /** Returns the line as it is kept. */
-  logged(token: string, text: unknown): string {
-    let line = cutText(describe(text), LIMITS.logLineBytes);
-    // Control characters take six bytes in JSON: what is stored is bounded as JSON, too.
-    if (jsonBytes(line) > LIMITS.logLineBytes + 20) line = cutText(line, LIMITS.logLineBytes / 6);
-    this.#add(token, { log: [line] });
-    return line;
-  }
-
-  /** About how many bytes the report of an attempt takes in an exchange. */
-  bytesOf(token: string): number {
-    const report = this.#reports.get(token);
-    return report ? jsonBytes(report) : 0;
-  }
-
-  /** Takes the reports of `first`, and of the other attempts as many as fit beside them into one exchange. */
-  take(first: readonly string[]): readonly AttemptReport[] {
-    if (this.#reports.size === 0) return [];
-    const taken: AttemptReport[] = [];
-    let bytes = 0;
-    for (const token of new Set([...first, ...this.#reports.keys()])) {
-      const report = this.#reports.get(token);
-      if (!report) continue;
-      bytes += jsonBytes(report);
-      if (taken.length > 0 && bytes > LIMITS.exchangeBytes && !first.includes(token)) break;
-      taken.push(report);
-      this.#reports.delete(token);
-    }
-    if (this.#reports.size > 0) this.#arm();
-    return taken;
-  }
-
-  /** Puts back reports that were not stored, before what came since. */
-  restore(reports: readonly AttemptReport[]): void {
-    for (const report of reports) {
-      const since = this.#reports.get(report.token);
-      this.#reports.set(report.token, report);
-      this.#add(report.token, since ?? {});
-    }
-  }
-
-  clear(): void {
-    this.#reports.clear();
-  }
-
-  close(): void {
-    this.#timer.disarm();
-  }
-
-  #add(token: string, report: Partial<AttemptReport>): void {
-    const before = this.#reports.get(token);
-    // Of an attempt that logs faster than exchanges go the last lines are kept, as of its job.
-    const log = [...(before?.log ?? []), ...(report.log ?? [])].slice(-LIMITS.logLines);
-    this.#reports.set(token, { ...before, ...report, token, ...(log.length > 0 && { log }) });
-    this.#arm();
-  }
-
-  #arm(): void {
-    if (this.#timer.armed) return;
-    this.#timer.arm(REPORT_MS, () => {
-      // Another exchange may have taken all of them.
-      if (this.#reports.size > 0) this.#due();
-    });
-  }
 }

@@ -7,10 +7,51 @@ import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
-import { failJob, Release, releaseJob } from "../job/release-job.ts";
-import { decideRetry, retryDelay } from "../job/retry.ts";
+import { Release } from "../job/release-job.ts";
+import { decideRetry, type RetryPolicy, retryDelay } from "../job/retry.ts";
+import { makeContext, type Producer } from "./handler-context.ts";
 import type { Network } from "./network-requirement.ts";
-import type { AttemptEnd, AttemptListener, Producer, Run, Settled, WorkerQueue } from "./options-and-events.ts";
+
+/** Runs a job's handlers: gets the job as stored, returns the result. */
+export type Run<Ctx extends object = object> = (job: JobRecord, ctx: HandlerContext & Ctx) => unknown;
+
+/** An attempt that has ended, on its way to the store. */
+export interface Settled {
+  readonly attempt: Attempt;
+  readonly settlement: Settlement;
+  readonly end: AttemptEnd;
+  readonly durationMs: number;
+}
+
+/** The handler's result, or the error that it threw or was interrupted by. */
+export interface AttemptEnd {
+  readonly error?: unknown;
+  readonly result?: unknown;
+}
+
+/** Receives what happens in an attempt. */
+export interface AttemptListener {
+  /** The attempt has ended, or its grace is over: its worker sends this. At most once, and not after `lose`. */
+  settled(settled: Settled): void;
+  /** The handler has returned: its slot is free. Exactly once. */
+  returned(attempt: Attempt): void;
+  progressed(attempt: Attempt, value: Json): void;
+  logged(attempt: Attempt, line: string): void;
+  /** The handler has not returned within the grace after its signal was aborted. Once. */
+  stuck(attempt: Attempt, durationMs: number): void;
+  /** Something went wrong beside the job. */
+  fault(error: unknown): void;
+}
+
+/** The part of a queue that an attempt uses: fields for `ctx`, a producer, a retry policy. */
+export interface AttemptQueue {
+  /** Merged into the `ctx` of its handlers; fields of the worker's `ctx` go first. */
+  readonly ctx?: object | undefined;
+  /** Adds the jobs of `ctx.enqueue` and `ctx.publish`, unless the worker has a producer. */
+  readonly producer?: Producer | undefined;
+  /** Returns the functions that decide, beside the stored options, whether and when a job is tried again. */
+  readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
+}
 
 /** Options that the attempts of a worker share. */
 export interface AttemptOptions {
@@ -23,7 +64,6 @@ export interface AttemptOptions {
   readonly producer?: Producer | undefined;
   /** For jobs that require it. */
   readonly network?: Network | undefined;
-  readonly queueOf?: (job: JobRecord) => Pick<WorkerQueue, "policy" | "ctx" | "producer"> | undefined;
 }
 
 /**
@@ -36,6 +76,7 @@ export class Attempt {
   readonly startedAt: number;
   readonly #listener: AttemptListener;
   readonly #options: AttemptOptions;
+  readonly #queue: AttemptQueue;
   readonly #children: readonly ChildOutcome[] | undefined;
   #controller: AbortController | undefined;
   /** The reason of the interruption, if there was one. */
@@ -46,9 +87,15 @@ export class Attempt {
   #stopTimeout = nothing;
   #stopGrace = nothing;
 
-  constructor({ token, job, children }: ClaimedJob, listener: AttemptListener, options: AttemptOptions) {
+  constructor(
+    { token, job, children }: ClaimedJob,
+    queue: AttemptQueue,
+    listener: AttemptListener,
+    options: AttemptOptions,
+  ) {
     this.token = token;
     this.job = job;
+    this.#queue = queue;
     this.#children = children;
     this.startedAt = options.clock.now();
     this.#listener = listener;
@@ -77,7 +124,14 @@ export class Attempt {
     try {
       // The built-in `then`: the `then` of what a handler returns may throw, or call back twice.
       Promise.prototype.then.call(
-        Promise.resolve(handlerScope.run(scope, run, this.job, this.#context())),
+        Promise.resolve(
+          handlerScope.run(
+            scope,
+            run,
+            this.job,
+            makeContext(this, this.#children, this.#queue, this.#listener, this.#options),
+          ),
+        ),
         (result) => this.#finish({ result }),
         (error) => this.#finish({ error }),
       );
@@ -192,10 +246,10 @@ export class Attempt {
 
   /** A policy that throws costs the job no attempt: it is then as if there were none. So is an error that cannot be read. */
   #retryMs(error: unknown, timedOut: boolean): number | undefined {
-    const { queueOf, random, clock } = this.#options;
+    const { random, clock } = this.#options;
     const { job } = this;
     const failed = { job, error, timedOut, now: clock.now(), random: random() };
-    const tries = [() => decideRetry(failed, queueOf?.(job)?.policy?.(job)), () => decideRetry(failed, undefined)];
+    const tries = [() => decideRetry(failed, this.#queue.policy?.(job)), () => decideRetry(failed, undefined)];
     for (const decide of tries) {
       try {
         return decide();
@@ -209,41 +263,6 @@ export class Attempt {
   get #durationMs(): number {
     return this.#options.clock.now() - this.startedAt;
   }
-
-  #context(): HandlerContext {
-    const { job } = this;
-    // Functions that are assigned, not methods or arrows of a literal: bundlers that keep names (wrangler does) define the
-    // name of each of those whenever it is made.
-    const context: Writable<HandlerContext> = new Context(this);
-    context.progress = (value) => {
-      const copy = JSON.parse(toBoundedJson(value, "progress", "invalid_option")) as Json;
-      if (!this.#settled) this.#listener.progressed(this, copy);
-    };
-    context.log = (line) => {
-      if (!this.#settled) this.#listener.logged(this, line);
-    };
-    context.children = () => this.#children ?? [];
-    context.enqueue = (request) => this.#producer().enqueue(request, job);
-    context.publish = (request) => this.#producer().publish(request, job);
-    const all = context as unknown as Record<string, unknown>;
-    const add = (extra: object | undefined) => {
-      for (const name in extra)
-        if (name !== "signal" && !Object.hasOwn(all, name)) all[name] = extra[name as keyof typeof extra];
-    };
-    add(this.#options.ctx);
-    add(this.#options.queueOf?.(job)?.ctx);
-    return context;
-  }
-
-  #producer(): Producer {
-    const { producer = this.#options.queueOf?.(this.job)?.producer } = this.#options;
-    if (producer) return producer;
-    throw new QuaysideError(
-      "invalid_option",
-      "This worker cannot add jobs: it has no producer. A QueueWorker has one.",
-      { option: "producer" },
-    );
-  }
 }
 
 const failure = (token: string, error: unknown, retryMs: number | undefined): Settlement => ({
@@ -252,41 +271,6 @@ const failure = (token: string, error: unknown, retryMs: number | undefined): Se
   error: toStoredError(error),
   ...(retryMs !== undefined && { retryMs }),
 });
-
-type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
-
-/** The context of a handler; its attempt adds the functions. All are own properties but the signal, made when it is read. */
-class Context implements Pick<HandlerContext, "signal"> {
-  readonly #attempt: Attempt;
-  declare readonly job: JobRecord;
-  declare readonly id: string;
-  declare readonly name: string;
-  declare readonly queue: string;
-  declare readonly attempt: number;
-  declare readonly maxAttempts: number;
-  readonly release = releaseJob;
-  readonly fail = failJob;
-  declare progress: HandlerContext["progress"];
-  declare log: HandlerContext["log"];
-  declare children: HandlerContext["children"];
-  declare enqueue: HandlerContext["enqueue"];
-  declare publish: HandlerContext["publish"];
-
-  constructor(attempt: Attempt) {
-    const { job } = attempt;
-    this.#attempt = attempt;
-    this.job = job;
-    this.id = job.id;
-    this.name = job.name;
-    this.queue = job.queue;
-    this.attempt = job.attempts;
-    this.maxAttempts = job.maxAttempts;
-  }
-
-  get signal(): AbortSignal {
-    return this.#attempt.signal;
-  }
-}
 
 /** Shared: most attempts have no timer to stop, and need no function of their own. */
 const nothing = (): void => {};

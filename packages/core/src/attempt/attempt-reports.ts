@@ -1,0 +1,89 @@
+import { type Clock, Timer } from "../engine/clock.ts";
+import type { AttemptReport } from "../engine/verbs.ts";
+import { cutText, describe } from "../job/cut-text.ts";
+import { type Json, jsonBytes } from "../job/json.ts";
+import { LIMITS } from "../job/limits.ts";
+
+/** Reports are sent at most this often, and with other exchanges. */
+const REPORT_MS = 1_000;
+
+/** Progress and log lines of running attempts, until an exchange takes them. */
+export class Reports {
+  readonly #reports = new Map<string, AttemptReport>();
+  readonly #timer: Timer;
+  readonly #due: () => void;
+
+  constructor(clock: Clock, due: () => void) {
+    this.#timer = new Timer(clock);
+    this.#due = due;
+  }
+
+  progressed(token: string, value: Json): void {
+    this.#add(token, { value });
+  }
+
+  /** Returns the line as it is kept. */
+  logged(token: string, text: unknown): string {
+    let line = cutText(describe(text), LIMITS.logLineBytes);
+    // Control characters take six bytes in JSON: what is stored is bounded as JSON, too.
+    if (jsonBytes(line) > LIMITS.logLineBytes + 20) line = cutText(line, LIMITS.logLineBytes / 6);
+    this.#add(token, { log: [line] });
+    return line;
+  }
+
+  /** About how many bytes the report of an attempt takes in an exchange. */
+  bytesOf(token: string): number {
+    const report = this.#reports.get(token);
+    return report ? jsonBytes(report) : 0;
+  }
+
+  /** Takes the reports of `first`, and of the other attempts as many as fit beside them into one exchange. */
+  take(first: readonly string[]): readonly AttemptReport[] {
+    if (this.#reports.size === 0) return [];
+    const taken: AttemptReport[] = [];
+    let bytes = 0;
+    for (const token of new Set([...first, ...this.#reports.keys()])) {
+      const report = this.#reports.get(token);
+      if (!report) continue;
+      bytes += jsonBytes(report);
+      if (taken.length > 0 && bytes > LIMITS.exchangeBytes && !first.includes(token)) break;
+      taken.push(report);
+      this.#reports.delete(token);
+    }
+    if (this.#reports.size > 0) this.#arm();
+    return taken;
+  }
+
+  /** Puts back reports that were not stored, before what came since. */
+  restore(reports: readonly AttemptReport[]): void {
+    for (const report of reports) {
+      const since = this.#reports.get(report.token);
+      this.#reports.set(report.token, report);
+      this.#add(report.token, since ?? {});
+    }
+  }
+
+  clear(): void {
+    this.#reports.clear();
+  }
+
+  close(): void {
+    this.#timer.disarm();
+  }
+
+  #add(token: string, report: Partial<AttemptReport>): void {
+    const before = this.#reports.get(token);
+    // Of an attempt that logs faster than exchanges go the last lines are kept, as of its job.
+    const log = [...(before?.log ?? []), ...(report.log ?? [])].slice(-LIMITS.logLines);
+    this.#reports.set(token, { ...before, ...report, token, ...(log.length > 0 && { log }) });
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#timer.armed) return;
+    this.#timer.arm(REPORT_MS, () => {
+      // Another exchange may have taken all of them.
+      if (this.#reports.size > 0) this.#due();
+    });
+  }
+}

@@ -1,0 +1,88 @@
+import { QuaysideError } from "../job/errors.ts";
+import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
+import type { JobRecord } from "../job/job-record.ts";
+import { type Json, toBoundedJson } from "../job/json.ts";
+import { failJob, releaseJob } from "../job/release-job.ts";
+import type { Attempt, AttemptListener, AttemptOptions, AttemptQueue } from "./attempt.ts";
+
+/** Adds jobs for a handler, seen from the job that it runs. */
+export interface Producer {
+  enqueue(request: JobRequest, from: JobRecord): Promise<string>;
+  publish(request: PublishRequest, from: JobRecord): Promise<readonly string[]>;
+}
+
+/** Returns the `ctx` of an attempt's handlers. Fields of the worker's own `ctx` go before those of the queue's. */
+export function makeContext(
+  attempt: Attempt,
+  children: readonly ChildOutcome[] = [],
+  queue: AttemptQueue,
+  listener: AttemptListener,
+  options: AttemptOptions,
+): HandlerContext {
+  const { job } = attempt;
+  const producer = (): Producer => options.producer ?? queue.producer ?? refuseToAdd();
+  // Functions that are assigned, not methods or arrows of a literal: bundlers that keep names (wrangler does) define the
+  // name of each of those whenever it is made.
+  const context: Writable<HandlerContext> = new Context(attempt);
+  context.progress = (value) => {
+    const copy = JSON.parse(toBoundedJson(value, "progress", "invalid_option")) as Json;
+    if (!attempt.over) listener.progressed(attempt, copy);
+  };
+  context.log = (line) => {
+    if (!attempt.over) listener.logged(attempt, line);
+  };
+  context.children = () => children;
+  context.enqueue = (request) => producer().enqueue(request, job);
+  context.publish = (request) => producer().publish(request, job);
+  addFields(context, options.ctx);
+  addFields(context, queue.ctx);
+  return context;
+}
+
+/** Adds the fields that `context` lacks. */
+function addFields(context: object, extra: object | undefined): void {
+  const all = context as Record<string, unknown>;
+  for (const name in extra)
+    if (name !== "signal" && !Object.hasOwn(all, name)) all[name] = extra[name as keyof typeof extra];
+}
+
+function refuseToAdd(): never {
+  throw new QuaysideError("invalid_option", "This worker cannot add jobs: it has no producer. A QueueWorker has one.", {
+    option: "producer",
+  });
+}
+
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+
+/** The context of a handler; its attempt adds the functions. All are own properties but the signal, made when it is read. */
+class Context implements Pick<HandlerContext, "signal"> {
+  readonly #attempt: Attempt;
+  declare readonly job: JobRecord;
+  declare readonly id: string;
+  declare readonly name: string;
+  declare readonly queue: string;
+  declare readonly attempt: number;
+  declare readonly maxAttempts: number;
+  readonly release = releaseJob;
+  readonly fail = failJob;
+  declare progress: HandlerContext["progress"];
+  declare log: HandlerContext["log"];
+  declare children: HandlerContext["children"];
+  declare enqueue: HandlerContext["enqueue"];
+  declare publish: HandlerContext["publish"];
+
+  constructor(attempt: Attempt) {
+    const { job } = attempt;
+    this.#attempt = attempt;
+    this.job = job;
+    this.id = job.id;
+    this.name = job.name;
+    this.queue = job.queue;
+    this.attempt = job.attempts;
+    this.maxAttempts = job.maxAttempts;
+  }
+
+  get signal(): AbortSignal {
+    return this.#attempt.signal;
+  }
+}

@@ -1,0 +1,184 @@
+import { Emitter } from "../job/emitter.ts";
+import { type ErrorDetails, fromStoredError, isA, LeaseLostError, QuaysideError } from "../job/errors.ts";
+import type { JobRecord } from "../job/job-record.ts";
+import type { Json } from "../job/json.ts";
+import type { Attempt, Settled } from "./attempt.ts";
+
+/** Events of a worker. `job` is the record as it was claimed. */
+export interface WorkerEvents {
+  readonly active: { readonly job: JobRecord };
+  readonly completed: { readonly job: JobRecord; readonly result: unknown; readonly durationMs: number };
+  /** Failed for good. */
+  readonly failed: { readonly job: JobRecord; readonly error: unknown };
+  /** Failed, and will be tried again. */
+  readonly retrying: { readonly job: JobRecord; readonly error: unknown; readonly delayMs: number };
+  readonly released: { readonly job: JobRecord; readonly delayMs: number };
+  readonly cancelled: { readonly job: JobRecord };
+  readonly progress: { readonly job: JobRecord; readonly progress: Json };
+  readonly log: { readonly job: JobRecord; readonly line: string };
+  /** Taken back from a worker that is gone; `failed` when it was interrupted too often. */
+  readonly stalled: { readonly job: JobRecord };
+  /**
+   * A handler ignores its signal: its attempt was settled without it, `durationMs` after it began. Until it returns it
+   * keeps its slot here, but the limits of its queue and group count it no longer.
+   */
+  readonly stuck: { readonly job: JobRecord; readonly durationMs: number };
+  /** Nothing runs and nothing is due. */
+  readonly idle: Record<never, never>;
+  /**
+   * Something went wrong beside the jobs: the store out of reach, a lease lost, a job of unknown name, a listener that
+   * threw. Without a listener it is shown as an uncaught error is, or logged with `console.error` (Node).
+   */
+  readonly error: { readonly error: unknown };
+}
+
+export const WORKER_EVENTS = [
+  "active",
+  "completed",
+  "failed",
+  "retrying",
+  "released",
+  "cancelled",
+  "progress",
+  "log",
+  "stalled",
+  "stuck",
+  "idle",
+  "error",
+] as const satisfies readonly (keyof WorkerEvents)[];
+
+/** Whether an event concerns a queue: that of its job, else the one that its error names, else all. */
+export function concerns(queue: string, event: { readonly job?: JobRecord; readonly error?: unknown }): boolean {
+  const about = event.job?.queue ?? (isA(QuaysideError, event.error) ? event.error.details["queue"] : undefined);
+  return about === undefined || about === queue;
+}
+
+/** A queue that gets the events that concern it. */
+interface WithEvents {
+  readonly name: string;
+  readonly events?: Emitter<WorkerEvents> | undefined;
+}
+
+/** The events of a worker: each is also an event of the queues that it concerns. */
+export class QueuesEmitter extends Emitter<WorkerEvents> {
+  readonly #queues: readonly WithEvents[];
+
+  constructor(queues: readonly WithEvents[]) {
+    super();
+    this.#queues = queues;
+  }
+
+  override emit<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): boolean {
+    let heard = super.emit(name, event);
+    for (const queue of this.#queues)
+      if (queue.events && concerns(queue.name, event)) heard = queue.events.emit(name, event) || heard;
+    return heard;
+  }
+}
+
+/** @throws {QuaysideError} `invalid_option` for an event that there is not, or a listener that is no function. */
+export function checkListener(event: string, listener: unknown, isHandler = false): void {
+  const isKnown = isHandler || (WORKER_EVENTS as readonly string[]).includes(event);
+  if (isKnown && typeof listener === "function") return;
+  const message = isKnown
+    ? `on(${JSON.stringify(event)}) needs a function, got ${typeof listener}.`
+    : `There is no event ${JSON.stringify(event)}. There are job:NAME for handlers, and ${WORKER_EVENTS.join(", ")}.`;
+  throw new QuaysideError("invalid_option", message, { option: isKnown ? "listener" : "event" });
+}
+
+/** Runs attempts within spans. */
+export interface AttemptTracer {
+  attempt(job: JobRecord, run: () => Promise<unknown>): Promise<unknown>;
+}
+
+/** Counts and times attempts. */
+export interface AttemptMeter {
+  record(job: JobRecord, outcome: AttemptOutcome, runMs?: number): void;
+}
+
+export type AttemptOutcome = "processed" | "failed" | "retried" | "released" | "cancelled";
+
+export interface ReporterOptions {
+  readonly events: Emitter<WorkerEvents>;
+  readonly metricsOf: (job: JobRecord) => AttemptMeter | undefined;
+  /** Runs the `onFailed` of the job's definition. */
+  readonly onFailed: (job: JobRecord, error: unknown) => void;
+}
+
+/** Counts and emits what the store has accepted. */
+export class Reporter {
+  processedCount = 0;
+  failedCount = 0;
+  readonly #options: ReporterOptions;
+  /** Queues and names that were reported. */
+  readonly #unknown = new Set<string>();
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+  }
+
+  settled({ attempt: { job }, settlement, end, durationMs }: Settled): void {
+    const { events, metricsOf } = this.#options;
+    const { error, result } = end;
+    const count = (outcome: AttemptOutcome) => metricsOf(job)?.record(job, outcome, durationMs);
+    switch (settlement.outcome) {
+      case "completed":
+        this.processedCount++;
+        count("processed");
+        events.emit("completed", { job, result, durationMs });
+        break;
+      case "released":
+        count("released");
+        events.emit("released", { job, delayMs: settlement.delayMs });
+        break;
+      case "cancelled":
+        count("cancelled");
+        events.emit("cancelled", { job });
+        break;
+      default:
+        if (settlement.retryMs === undefined) this.#failed(job, error, durationMs);
+        else {
+          count("retried");
+          events.emit("retrying", { job, error, delayMs: settlement.retryMs });
+        }
+    }
+  }
+
+  stalled(job: JobRecord): void {
+    this.#options.events.emit("stalled", { job });
+    if (job.state === "failed") this.#failed(job, job.error && fromStoredError(job.error));
+  }
+
+  /** Reports once that a queue holds jobs of this name. */
+  unknownName(queue: string, name: string): void {
+    const text = `Queue ${queue} holds jobs named ${JSON.stringify(name)}: they wait for a worker that has a handler for them.`;
+    this.#once(text, { queue, name });
+  }
+
+  /** Reports once that a queue has no handler at all. */
+  noHandler(queue: string): void {
+    this.#once(`This worker of queue ${queue} has no handler: it runs nothing until one is registered.`, { queue });
+  }
+
+  lost({ job }: Attempt): void {
+    this.fault(new LeaseLostError(job.id));
+  }
+
+  fault(error: unknown): void {
+    this.#options.events.fault(error);
+  }
+
+  #once(message: string, details: ErrorDetails): void {
+    if (this.#unknown.has(message)) return;
+    this.#unknown.add(message);
+    this.fault(new QuaysideError("unknown_job", message, details));
+  }
+
+  #failed(job: JobRecord, error: unknown, runMs?: number): void {
+    const { events, metricsOf, onFailed } = this.#options;
+    this.failedCount++;
+    metricsOf(job)?.record(job, "failed", runMs);
+    events.emit("failed", { job, error });
+    onFailed(job, error);
+  }
+}
