@@ -25,6 +25,17 @@ describe("ctx", () => {
     expect(heard).toHaveLength(2);
   });
 
+  it("signal can be read through an object made of the context, and through a proxy", async () => {
+    const { queue } = mailQueue();
+    const seen: boolean[] = [];
+    queue.on("job:email", (_, ctx) => {
+      for (const copy of [Object.create(ctx) as typeof ctx, new Proxy(ctx, {})]) seen.push(copy.signal === ctx.signal);
+    });
+    await queue.addJob("email", null);
+    await queue.drain();
+    expect(seen).toEqual([true, true]);
+  });
+
   it("log keeps the last 100 lines", async () => {
     const { queue } = mailQueue();
     queue.on("job:email", (_, ctx) => {

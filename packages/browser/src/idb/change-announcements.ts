@@ -24,7 +24,7 @@ export class Announcements {
   readonly #queues = new Set<string>();
   #channel: BroadcastChannel | undefined;
   #closed = false;
-  #unhide = () => {};
+  #unhide: (() => void) | undefined;
   /** By what they say, so that each is said once. */
   readonly #unsent = new Map<string, Change>();
   /** The task that posts a message is on its way. */
@@ -59,7 +59,7 @@ export class Announcements {
     this.#closed = true;
     this.#listeners.clear();
     this.#hangUp();
-    this.#unhide();
+    this.#unhide?.();
   }
 
   #hangUp(): void {
@@ -72,8 +72,8 @@ export class Announcements {
   }
 
   /** Messages were missed meanwhile, so any queue that a message has named may have changed. */
-  #pickUp(persisted: boolean): void {
-    if (!persisted || this.#listeners.size === 0) return;
+  #pickUp(): void {
+    if (this.#listeners.size === 0) return;
     this.#open();
     this.#tell([...this.#queues].flatMap((queue) => CHANGE_KINDS.map((kind) => ({ queue, kind }))));
   }
@@ -123,10 +123,9 @@ export class Announcements {
     this.#channel = openChannel(this.#name);
     if (!this.#channel) return undefined;
     // A message drops its page from the back/forward cache (https://web.dev/articles/bfcache#broadcastchannel).
-    this.#unhide();
-    this.#unhide = onPageHidden(
+    this.#unhide ??= onPageHidden(
       () => this.#hangUp(),
-      (persisted) => this.#pickUp(persisted),
+      () => this.#pickUp(),
     );
     this.#channel.onmessage = ({ data }) => {
       const progress = (data as Partial<Upgrading> | null)?.upgrading;

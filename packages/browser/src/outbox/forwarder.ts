@@ -54,7 +54,7 @@ export class Forwarder {
       // A lock that other tabs wait for, or a transaction, drops its page from the back/forward cache.
       onPageHidden(
         () => this.#lock.leave(),
-        (persisted) => persisted && this.#requestLock(),
+        () => this.#requestLock(),
       ),
     ];
     this.#channel = new StatusChannel(options.lock, {

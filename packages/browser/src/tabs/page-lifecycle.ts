@@ -1,10 +1,12 @@
 /**
- * Calls `hide` when the page goes away, and `show` when it is shown: `persisted` where it comes back out of the back/forward
- * cache. Returns the function that stops it. Workers have no such events, and neither has a server.
+ * Calls `hide` when the page goes away, and `show` when it comes back out of the back/forward cache; not when it is loaded.
+ * Returns the function that stops it. Workers have no such events, and neither has a server.
  */
-export function onPageHidden(hide: () => void, show: (persisted: boolean) => unknown): () => void {
+export function onPageHidden(hide: () => void, show: () => void): () => void {
   if (typeof document === "undefined") return () => {};
-  const shown = ({ persisted }: PageTransitionEvent) => show(persisted);
+  const shown = ({ persisted }: PageTransitionEvent) => {
+    if (persisted) show();
+  };
   addEventListener("pagehide", hide);
   addEventListener("pageshow", shown);
   return () => {

@@ -56,7 +56,8 @@ type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 /** The context of a handler; its attempt adds the functions. All are own properties but the signal, made when it is read. */
 class Context implements Pick<HandlerContext, "signal"> {
-  readonly #attempt: Attempt;
+  // An ordinary property, so that `Object.create(ctx)` and a `Proxy` of the context can read the signal.
+  private readonly source: Attempt;
   declare readonly job: JobRecord;
   declare readonly id: string;
   declare readonly name: string;
@@ -73,7 +74,7 @@ class Context implements Pick<HandlerContext, "signal"> {
 
   constructor(attempt: Attempt) {
     const { job } = attempt;
-    this.#attempt = attempt;
+    this.source = attempt;
     this.job = job;
     this.id = job.id;
     this.name = job.name;
@@ -83,6 +84,6 @@ class Context implements Pick<HandlerContext, "signal"> {
   }
 
   get signal(): AbortSignal {
-    return this.#attempt.signal;
+    return this.source.signal;
   }
 }
