@@ -508,7 +508,7 @@ describe("attacks T: answers of dispatch", () => {
     ],
     [
       "a revoked Proxy",
-      "failed 2; handler_failed: Cannot perform 'getOwnPropertyDescriptor' on a proxy that has been revoked",
+      "failed 2; handler_failed: Cannot perform 'get' on a proxy that has been revoked",
       () => {
         const { proxy, revoke } = Proxy.revocable({}, {});
         revoke();

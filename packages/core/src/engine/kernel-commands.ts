@@ -58,7 +58,7 @@ export function command(tx: Transaction, request: Command, from?: Step): Program
   const { type } = request;
   for (const commands of [KERNEL_COMMANDS, ...tx.plugins.with("commands").map((plugin) => plugin.commands)])
     if (Object.hasOwn(commands, type)) return (commands[type] as CommandHandler)(tx, request as never, from);
-  throw tx.plugins.missing("command", describe(type));
+  throw tx.plugins.missing("command of type", describe(type), "type");
 }
 
 /** A job with its state and, while it runs, its lease entry. */

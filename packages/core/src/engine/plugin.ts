@@ -141,11 +141,11 @@ export class Plugins {
     return this.#advise(name) ?? `Add ${name} to the driver's plugins.`;
   }
 
-  /** The error for what belongs to a plugin that is not here. */
-  missing(what: string, name: string): QuaysideError {
+  /** The error for what belongs to a plugin that is not here. `option`: the field to blame, where `name` is its value. */
+  missing(what: string, name: string, option = name): QuaysideError {
     const advice = this.#advise(name) ?? "Add the one that does to its plugins.";
     return new QuaysideError("invalid_option", `No plugin of this driver has the ${what} ${name}. ${advice}`, {
-      option: name,
+      option,
     });
   }
 
