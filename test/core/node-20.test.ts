@@ -22,9 +22,12 @@ async function bundle(entry: string): Promise<string> {
   });
   const [first] = Array.isArray(output) ? output : [];
   const file = join(folder, `${entry.replace(/\W+/g, "-")}.mjs`);
-  const chunk = first?.output[0];
+  const [chunk, ...others] = first?.output ?? [];
   if (chunk?.type !== "chunk") throw new Error(`${entry} did not bundle.`);
   await writeFile(file, chunk.code);
+  // What the entry imports, at once or later.
+  await writeFile(join(folder, "package.json"), '{ "type": "module" }');
+  for (const other of others) if (other.type === "chunk") await writeFile(join(folder, other.fileName), other.code);
   return pathToFileURL(file).href;
 }
 
@@ -66,7 +69,7 @@ describe("Node 20", () => {
   });
 
   it("loads the client of the HTTP API", async () => {
-    const client = await bundle("../../packages/edge/src/client.ts");
+    const client = await bundle("../../packages/core/src/http.ts");
     const names = runInNode20(`
       import * as client from ${JSON.stringify(client)};
       console.log(JSON.stringify(Object.keys(client)));

@@ -1,11 +1,12 @@
 /**
  * Calls `hide` when the page goes away, and `show` when it comes back out of the back/forward cache; not when it is loaded.
+ * With `always` it calls `show` also where a page that went away is shown without having been kept.
  * Returns the function that stops it. Workers have no such events, and neither has a server.
  */
-export function onPageHidden(hide: () => void, show: () => void): () => void {
+export function onPageHidden(hide: () => void, show: () => void, always = false): () => void {
   if (typeof document === "undefined") return () => {};
   const shown = ({ persisted }: PageTransitionEvent) => {
-    if (persisted) show();
+    if (persisted || always) show();
   };
   addEventListener("pagehide", hide);
   addEventListener("pageshow", shown);
