@@ -1,18 +1,15 @@
 // Refuses banned words in comments and docs, docblocks that open with "What", and Markdown lines over 160 characters.
 //
-//   node scripts/lint-words.mjs           fails on violations that scripts/words-left.json does not list
-//   node scripts/lint-words.mjs --list    prints all violations
-//   node scripts/lint-words.mjs --write   lowers the numbers of words-left.json to those found; it raises none
+//   node scripts/lint-words.mjs
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { argv } from "node:process";
 import { fileURLToPath } from "node:url";
 import { BANNED, EXCEPTIONS, LINE, OPENING, RECORDS } from "./banned-words.mjs";
 import { ts } from "./typescript.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const LEFT = join(root, "scripts/words-left.json");
 
 /** @typedef {{ line: number, found: string, instead: string }} Violation */
 
@@ -88,56 +85,12 @@ function filesOf() {
     .filter((path) => existsSync(join(root, path)));
 }
 
-/** All violations, by file. */
-export function lint() {
-  /** @type {Map<string, Violation[]>} */
-  const found = new Map();
-  for (const path of filesOf()) {
-    const violations = violationsIn(path, readFileSync(join(root, path), "utf8"));
-    if (violations.length > 0) found.set(path, violations);
-  }
-  return found;
-}
-
-/**
- * Holds what was found against what may be left in each folder.
- *
- * @param {ReadonlyMap<string, readonly Violation[]>} found
- * @param {Readonly<Record<string, number>>} left
- * @returns {{ counts: Record<string, number>, wrong: string[] }}
- */
-export function compare(found, left) {
-  /** @type {Record<string, number>} */
-  const counts = {};
-  for (const [path, violations] of found) counts[dirname(path)] = (counts[dirname(path)] ?? 0) + violations.length;
-  const wrong = [...new Set([...Object.keys(counts), ...Object.keys(left)])].sort().flatMap((folder) => {
-    const [now, allowed] = [counts[folder] ?? 0, left[folder] ?? 0];
-    if (now > allowed)
-      return [
-        `${folder}: ${now}, of which ${allowed} may be left`,
-        ...[...found]
-          .filter(([path]) => dirname(path) === folder)
-          .flatMap(([path, list]) => list.map((one) => `  ${path}:${one.line}: ${one.found}. Write: ${one.instead}`)),
-      ];
-    return now < allowed ? [`${folder}: ${now} instead of ${allowed}. Run: node scripts/lint-words.mjs --write`] : [];
-  });
-  return { counts, wrong };
-}
-
 if (import.meta.main ?? argv[1] === fileURLToPath(import.meta.url)) {
-  const found = lint();
-  /** @type {Record<string, number>} */
-  const left = existsSync(LEFT) ? JSON.parse(readFileSync(LEFT, "utf8")) : {};
-  const { counts, wrong } = compare(found, left);
-  if (argv.includes("--list"))
-    for (const [path, list] of found) for (const one of list) console.log(`${path}:${one.line}: ${one.found}`);
-  else if (argv.includes("--write")) {
-    const kept = Object.keys(counts)
-      .sort()
-      .map((folder) => [folder, Math.min(counts[folder] ?? 0, left[folder] ?? 0)]);
-    writeFileSync(LEFT, `${JSON.stringify(Object.fromEntries(kept.filter(([, count]) => count !== 0)), null, 2)}\n`);
-  } else {
-    console.log(wrong.length > 0 ? wrong.join("\n") : `Words: ${[...found.values()].flat().length} left, none new.`);
-    process.exitCode = wrong.length > 0 ? 1 : 0;
-  }
+  const wrong = filesOf().flatMap((path) =>
+    violationsIn(path, readFileSync(join(root, path), "utf8")).map(
+      ({ line, found, instead }) => `${path}:${line}: ${found}. Write: ${instead}`,
+    ),
+  );
+  console.log(wrong.length > 0 ? wrong.join("\n") : "Words: none to change.");
+  process.exitCode = wrong.length > 0 ? 1 : 0;
 }

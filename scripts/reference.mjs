@@ -63,7 +63,7 @@ function bare(text) {
     .trim();
 }
 
-/** What a user may use: neither `#private` nor `private` nor `@internal`. @param {Node & { name?: any, modifiers?: any }} member */
+/** Returns whether users may use a member: neither `#private` nor `private` nor `@internal`. @param {Node & { name?: any, modifiers?: any }} member */
 const isPublic = (member) =>
   !(member.name && ts.isPrivateIdentifier(member.name)) &&
   !(

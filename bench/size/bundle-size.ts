@@ -10,7 +10,7 @@ export interface BundleSize {
   readonly minified: number;
   /** At level 9, as a server compresses files beforehand. */
   readonly gzip: number;
-  /** What may be loaded later, gzipped; 0 where there is nothing. */
+  /** Bytes of the chunks that are loaded later, gzipped; 0 where there are none. */
   readonly later: number;
   /** Modules with their share of the code, before it is minified. */
   readonly shares: ReadonlyMap<string, number>;

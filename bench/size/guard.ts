@@ -27,7 +27,7 @@ const BUNDLES: readonly Bundle[] = [
     later: 5_900,
   },
   {
-    // What a page loads that adds and steers jobs of a server. Agreed are 13,000.
+    // A page that adds and manages jobs of a server. The target is 13,000.
     title: "Queue of /mini, and httpDriver",
     source: 'export { Queue } from "@quayside/core/mini"; export { httpDriver } from "@quayside/core/http";',
     limit: 14_100,

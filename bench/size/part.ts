@@ -2,7 +2,7 @@ import type { Case } from "../lib/case.ts";
 import { versionsOf } from "../lib/versions.ts";
 import { type BundleSize, bundleSize } from "./bundle-size.ts";
 
-/** What a page imports for an offline queue that it works itself. */
+/** The imports of a page with an offline queue that it works itself. */
 export const PAGE =
   'export { Queue, QueueWorker } from "@quayside/core"; export { indexedDbDriver } from "@quayside/browser";';
 
@@ -10,7 +10,7 @@ export const PAGE =
 export const MINI =
   'export { Queue, QueueWorker } from "@quayside/core/mini"; export { indexedDbDriver } from "@quayside/browser/mini";';
 
-/** What a page imports, from each. Peers do less: the least of theirs that is a stored queue. */
+/** The imports of a page, by project. Peers do less: the smallest part of each that is a stored queue. */
 const IMPORTS: Readonly<Record<string, string>> = {
   Quayside: PAGE,
   "TanStack offline-transactions": 'export { startOfflineExecutor } from "@tanstack/offline-transactions";',
@@ -55,7 +55,7 @@ export async function* cases(): AsyncGenerator<Case> {
   };
 }
 
-/** What an app could do without, if it could be left out, by the modules that are there for nothing else. */
+/** Capabilities, each with the modules that serve it alone. */
 const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
   "flows: parents and children": ["plugins/flow-plan.ts", "plugins/flows.ts", "queue/flow-builder.ts"],
   recurrences: ["plugins/recurrences.ts", "job/next-occurrence.ts"],

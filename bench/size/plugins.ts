@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { bundleSize } from "./bundle-size.ts";
 import { MINI, PAGE } from "./part.ts";
 
-/** What a page imports to use each plugin. */
+/** The imports of a page for each plugin. */
 const PLUGINS: Readonly<Record<string, readonly string[]>> = {
   admin: ["admin", "retry", "retryAll", "promote", "update", "clear"],
   dedupe: ["dedupe"],

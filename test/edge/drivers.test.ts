@@ -1,13 +1,12 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { everything } from "@quayside/core";
-import { StoreDriver } from "@quayside/core/engine";
 import { queueStub, StubDriver } from "@quayside/edge";
 import { SqlStore } from "@quayside/edge/engine";
 import { createManualClock, driverConformance, type OpenDriver, workerConformance } from "@quayside/testing";
 import { afterEach, describe } from "vitest";
 import { sampled } from "../support/sampled.ts";
-import { recordsIn } from "./in-object.ts";
+import { driversInObject } from "./in-object.ts";
 import { runner } from "./runner.ts";
 
 afterEach(reset);
@@ -15,27 +14,7 @@ afterEach(reset);
 let opened = 0;
 
 describe("StoreDriver on a SqlStore", () => {
-  const open: OpenDriver = async () => {
-    const clock = createManualClock();
-    const records = await recordsIn(env.SMOKE.get(env.SMOKE.newUniqueId()));
-    const drivers: StoreDriver[] = [];
-    const another = async () => {
-      const driver = new StoreDriver(records.open(), { plugins: everything(), clock });
-      drivers.push(driver);
-      return driver;
-    };
-    return {
-      driver: await another(),
-      another,
-      clock,
-      advance: (ms) => clock.advance(ms),
-      jump: async (ms) => clock.jump(ms),
-      transact: (start) => records.open().transact(start),
-      close: async () => {
-        for (const driver of drivers) await driver.close();
-      },
-    };
-  };
+  const open = driversInObject(env.SMOKE, everything);
   const cases = driverConformance(runner, open);
   console.info(`driver conformance on a Durable Object's store: ${cases} cases`);
   workerConformance(runner, open);

@@ -1,7 +1,8 @@
 import { runInDurableObject } from "cloudflare:test";
-import { QuaysideError } from "@quayside/core";
-import type { Store } from "@quayside/core/engine";
+import { type Plugin, QuaysideError } from "@quayside/core";
+import { type Store, StoreDriver } from "@quayside/core/engine";
 import { SqlStore } from "@quayside/edge/engine";
+import { createManualClock, type OpenDriver } from "@quayside/testing";
 
 /** The records of an object: `open` makes a store on them, each of which is closed by itself. */
 export interface ObjectRecords {
@@ -34,6 +35,31 @@ export async function recordsIn(stub: DurableObjectStub): Promise<ObjectRecords>
     },
   };
 }
+
+/** Opens drivers with these plugins on the records of a new object, for the suites. */
+export const driversInObject =
+  (namespace: DurableObjectNamespace, plugins: () => readonly Plugin[]): OpenDriver =>
+  async () => {
+    const clock = createManualClock();
+    const records = await recordsIn(namespace.get(namespace.newUniqueId()));
+    const drivers: StoreDriver[] = [];
+    const another = async () => {
+      const driver = new StoreDriver(records.open(), { plugins: plugins(), clock });
+      drivers.push(driver);
+      return driver;
+    };
+    return {
+      driver: await another(),
+      another,
+      clock,
+      advance: (ms) => clock.advance(ms),
+      jump: async (ms) => clock.jump(ms),
+      transact: (start) => records.open().transact(start),
+      close: async () => {
+        for (const driver of drivers) await driver.close();
+      },
+    };
+  };
 
 /** Storage that notes each statement run on it. */
 export function noting(storage: DurableObjectStorage): {

@@ -1,36 +1,15 @@
 import { reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { StoreDriver } from "@quayside/core/engine";
-import { createManualClock, driverConformance, type OpenDriver, workerConformance } from "@quayside/testing";
+import { driverConformance, workerConformance } from "@quayside/testing";
 import { afterEach, describe } from "vitest";
 import { officeHoursCases, withOfficeHours } from "../plugins/office-hours-cases.ts";
 import { sampled } from "../support/sampled.ts";
-import { recordsIn } from "./in-object.ts";
+import { driversInObject } from "./in-object.ts";
 import { runner } from "./runner.ts";
 
 afterEach(reset);
 
-const open: OpenDriver = async () => {
-  const clock = createManualClock();
-  const records = await recordsIn(env.SMOKE.get(env.SMOKE.newUniqueId()));
-  const drivers: StoreDriver[] = [];
-  const another = async () => {
-    const driver = new StoreDriver(records.open(), { plugins: withOfficeHours(), clock });
-    drivers.push(driver);
-    return driver;
-  };
-  return {
-    driver: await another(),
-    another,
-    clock,
-    advance: (ms) => clock.advance(ms),
-    jump: async (ms) => clock.jump(ms),
-    transact: (start) => records.open().transact(start),
-    close: async () => {
-      for (const driver of drivers) await driver.close();
-    },
-  };
-};
+const open = driversInObject(env.SMOKE, withOfficeHours);
 
 describe("a plugin from outside, on a Durable Object's store", () => {
   officeHoursCases(runner, open);

@@ -1,17 +1,22 @@
 /**
- * Calls `hide` when the page goes away, and `show` when it comes back out of the back/forward cache; not when it is loaded.
- * With `always` it calls `show` also where a page that went away is shown without having been kept.
- * Returns the function that stops it. Workers have no such events, and neither has a server.
+ * Calls `hide` when the page goes away, and `show` when a page that went away is shown again; not when it is loaded. Returns
+ * the function that stops it. Workers have no such events, and neither has a server.
  */
-export function onPageHidden(hide: () => void, show: () => void, always = false): () => void {
+export function onPageHidden(hide: () => void, show: () => void): () => void {
   if (typeof document === "undefined") return () => {};
-  const shown = ({ persisted }: PageTransitionEvent) => {
-    if (persisted || always) show();
+  let away = false;
+  const hidden = () => {
+    away = true;
+    hide();
   };
-  addEventListener("pagehide", hide);
+  const shown = () => {
+    if (away) show();
+    away = false;
+  };
+  addEventListener("pagehide", hidden);
   addEventListener("pageshow", shown);
   return () => {
-    removeEventListener("pagehide", hide);
+    removeEventListener("pagehide", hidden);
     removeEventListener("pageshow", shown);
   };
 }

@@ -38,7 +38,6 @@ export class WorkerActivity {
       this.#depart = onPageHidden(
         () => this.#hide(),
         () => this.#show(),
-        true,
       );
     this.#sessions.set(session, false);
     this.#seek();
