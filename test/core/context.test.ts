@@ -36,6 +36,15 @@ describe("ctx", () => {
     expect(seen).toEqual([true, true]);
   });
 
+  it("signal stays where a field of the queue's ctx is named __proto__", async () => {
+    const { queue } = mailQueue();
+    const seen: unknown[] = [];
+    queue.on("job:email", (_, ctx) => void seen.push(ctx.signal instanceof AbortSignal));
+    await queue.addJob("email", null);
+    await queue.drain({ ctx: JSON.parse('{ "__proto__": { "x": 1 } }') });
+    expect(seen).toEqual([true]);
+  });
+
   it("log keeps the last 100 lines", async () => {
     const { queue } = mailQueue();
     queue.on("job:email", (_, ctx) => {

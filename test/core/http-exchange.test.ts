@@ -78,3 +78,58 @@ describe("the code of exchanges, which HttpDriver loads with the first one", () 
     await expect(driver.exchange(request(1))).rejects.toMatchObject({ code: "network" });
   });
 });
+
+describe("HttpDriver, when the server answers", () => {
+  const answering = (answer: (url: string) => Promise<Response> | Response): [HttpDriver, string[]] => {
+    const urls: string[] = [];
+    const fetch = async (url: string) => {
+      urls.push(url);
+      return url.endsWith("/events") ? new Response(null, { status: 404 }) : answer(url);
+    };
+    return [httpDriver({ url: "https://api.test/queues", clock: createManualClock(), fetch }), urls];
+  };
+
+  it.each([
+    ["null in unknown", { unknown: [null] }],
+    ["null in interrupted", { interrupted: [null] }],
+    ["a number in lost", { lost: [1] }],
+    ["a number for late", { late: 5 }],
+    ["null in late", { late: [null] }],
+  ])("an exchange with %s, fails it with network", async (_, odd) => {
+    const [driver] = answering(() => Response.json({ exchange: 1, ...nothing, ...odd }));
+    await expect(driver.exchange(request(1))).rejects.toMatchObject({ code: "network" });
+    await driver.close();
+  });
+
+  it("lease_lost without a whole reply, fails the exchange with lease_lost", async () => {
+    const problem = { code: "lease_lost", detail: "Lost.", details: { lost: ["t"] }, lost: ["t"] };
+    const headers = { "content-type": "application/problem+json" };
+    const [driver] = answering(() => new Response(JSON.stringify(problem), { status: 409, headers }));
+    await expect(driver.exchange(request(1))).rejects.toMatchObject({ code: "lease_lost" });
+    await driver.close();
+  });
+
+  it("an exchange after close, hands out none of its jobs", async () => {
+    const answers: (() => void)[] = [];
+    const asked = Promise.withResolvers<void>();
+    const [driver] = answering(async () => {
+      asked.resolve();
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return Response.json({ exchange: 1, ...nothing, jobs: [{ token: "t", job: { id: "1", queue: "mail" } }] });
+    });
+    const exchange = driver.exchange(request(1));
+    await asked.promise;
+    await driver.close();
+    for (const answer of answers) answer();
+    await expect(exchange).rejects.toMatchObject({ code: "closed" });
+  });
+
+  it("opens no stream for a listener that comes after close", async () => {
+    const [driver, urls] = answering(() => Response.json({}));
+    await driver.counts("mail").catch(() => {});
+    urls.length = 0;
+    await driver.close();
+    driver.watch(() => {})();
+    expect(urls).toEqual([]);
+  });
+});

@@ -156,6 +156,9 @@ describe("QueueWorker", () => {
     expect(() => new QueueWorker({ name: "mail" } as unknown as Queue)).toThrow(refusal(/must be Queue objects/));
     expect(() => new QueueWorker([{ queue: mail, concurrency: 0 }])).toThrow(/concurrency must be an integer/);
     expect(() => new QueueWorker(mail, { slots: 1 } as object)).toThrow(/slots is no option/);
+    expect(() => new QueueWorker([{ queue: mail, concurency: 1 } as object as Queue])).toThrow(
+      /concurency is no option/,
+    );
     expect(() => new QueueWorker(undefined as unknown as Queue)).toThrow(QuaysideError);
   });
 });

@@ -42,8 +42,10 @@ export function makeContext(
 /** Adds the fields that `context` lacks. */
 function addFields(context: object, extra: object | undefined): void {
   const all = context as Record<string, unknown>;
+  // An assignment to `__proto__` would replace the prototype, which has the signal.
   for (const name in extra)
-    if (name !== "signal" && !Object.hasOwn(all, name)) all[name] = extra[name as keyof typeof extra];
+    if (name !== "signal" && name !== "__proto__" && !Object.hasOwn(all, name))
+      all[name] = extra[name as keyof typeof extra];
 }
 
 function refuseToAdd(): never {

@@ -41,7 +41,9 @@ export class QueueWorker extends JobWorker {
   constructor(queues: AnyQueue | readonly (AnyQueue | WorkedQueue)[], options: RunOptions = {}) {
     const list = [queues].flat() as (AnyQueue | WorkedQueue)[];
     const isEntry = (entry: AnyQueue | WorkedQueue): entry is WorkedQueue => "queue" in fields(entry, "queues");
-    const entries = list.map((entry): WorkedQueue => (isEntry(entry) ? entry : { queue: entry }));
+    const entries = list.map(
+      (entry): WorkedQueue => (isEntry(entry) ? fields(entry, "queues", ["queue", "concurrency"]) : { queue: entry }),
+    );
     const worked = entries.map(({ queue, concurrency }) => workerQueueOf(queue, concurrency));
     const [first] = entries;
     if (!first) throw refused("queues", "must have at least one queue", []);

@@ -157,7 +157,10 @@ export class HttpDriver implements Driver {
     for (const { queue } of request.claim.queues) this.#feed.follow(queue);
     const exchanges = await this.#load();
     this.#life.check();
-    return exchanges.exchange(request);
+    const reply = await exchanges.exchange(request);
+    // Closed meanwhile: jobs that it brings could not be settled.
+    this.#life.check();
+    return reply;
   }
 
   /** Loads the code of exchanges once: only workers use it. After a failure, the next call loads it again. */

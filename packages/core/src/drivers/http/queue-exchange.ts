@@ -268,8 +268,9 @@ export class QueueExchange {
 
 /** The reply in an error that says that the whole exchange came too late; any other error is thrown again. */
 function replyOf(error: unknown): ExchangeReply {
-  if (!hasCode(error, "lease_lost") || !Array.isArray(error.details["lost"])) throw error;
+  if (!hasCode(error, "lease_lost")) throw error;
   const { status: _, ...reply } = error.details;
+  if (!isExchangeReply(reply)) throw error;
   return reply as unknown as ExchangeReply;
 }
 

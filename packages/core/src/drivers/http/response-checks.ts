@@ -11,6 +11,8 @@ export const isObject = (value: unknown): value is Fields =>
 const isList = (value: unknown, isItem: (item: unknown) => boolean): boolean =>
   Array.isArray(value) && value.every(isItem);
 
+const isText = (value: unknown): boolean => typeof value === "string";
+
 export const isJob = (value: unknown): boolean => isObject(value) && typeof value["id"] === "string";
 
 export const isJobPage = (value: unknown): boolean => isObject(value) && isList(value["jobs"], isJob);
@@ -34,4 +36,8 @@ export const receiptsFor =
 export const isExchangeReply = (value: unknown): boolean =>
   isObject(value) &&
   isList(value["jobs"], (each) => isObject(each) && typeof each["token"] === "string" && isJob(each["job"])) &&
-  ["lost", "cancel", "interrupted", "unknown"].every((field) => Array.isArray(value[field]));
+  isList(value["lost"], isText) &&
+  isList(value["cancel"], isText) &&
+  isList(value["interrupted"], isJob) &&
+  isList(value["unknown"], isObject) &&
+  isList(value["late"] ?? [], isObject);

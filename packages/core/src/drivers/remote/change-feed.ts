@@ -31,6 +31,7 @@ export class ChangeFeed {
   /** Open streams, and how often each queue was reported to have more to claim. */
   readonly #connected = new Set<string | undefined>();
   readonly #heard = new Map<string, number>();
+  #closed = false;
   /** The workers that use this driver, by their labels. */
   readonly #workers = new Map<string, string>();
 
@@ -78,11 +79,13 @@ export class ChangeFeed {
   }
 
   close(): void {
+    this.#closed = true;
     this.#listeners.clear();
     this.#close();
   }
 
   #open(): void {
+    if (this.#closed) return;
     for (const queue of this.#options.shared ? [undefined] : this.#queues) {
       if (this.#streams.has(queue)) continue;
       const controller = new AbortController();
