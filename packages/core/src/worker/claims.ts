@@ -1,9 +1,12 @@
 import { type Clock, Timer } from "../engine/clock.ts";
-import type { ClaimedJob, ClaimQueue, ExchangeRequest } from "../engine/verbs.ts";
+import type { ClaimedJob, ClaimQueue, ExchangeReply, ExchangeRequest } from "../engine/verbs.ts";
 import { LIMITS } from "../job/limits.ts";
 import { backoffDelay } from "../job/retry.ts";
 import { RESEND } from "./session.ts";
 import type { WorkerQueue } from "./worker-options.ts";
+
+/** Claims in a row, at once, whose replies bring nothing and say that more is due. A store answers so while it moves jobs. */
+const EMPTY_AT_ONCE = 100;
 
 /** How many more jobs may be claimed: by one worker, or by all that share this. */
 export interface JobBudget {
@@ -61,10 +64,10 @@ export class Claims implements SlotMember {
   readonly #running: RunningJobs;
   readonly #listener: ClaimsListener;
   readonly #wakeTimer: Timer;
-  /** Armed while no claims are made because they were refused. */
+  /** Armed while no claims are made because they were fruitless. */
   readonly #pause: Timer;
-  /** Claims in a row that were refused. */
-  #refusals = 0;
+  /** Claims in a row that were refused, lost, or answered with nothing while more is due. */
+  #fruitless = 0;
   /** In the order in which they were claimed. */
   #held: readonly ClaimedJob[] = [];
   /** Counts claims that brought jobs: the next claim begins with another queue. */
@@ -104,7 +107,7 @@ export class Claims implements SlotMember {
     return this.budget.left <= 0;
   }
 
-  /** No claims are made because they were refused. */
+  /** No claims are made because they were fruitless. */
   get isPaused(): boolean {
     return this.#pause.armed;
   }
@@ -163,19 +166,24 @@ export class Claims implements SlotMember {
   }
 
   /** The claim was answered with these jobs. Where they are fewer than its slots, looks again when there may be more. */
-  answered({ slots, request }: Claim, count: number, nextWakeMs = Number.POSITIVE_INFINITY): void {
+  answered({ slots, request }: Claim, count: number, reply: ExchangeReply): void {
     const { alarm, sleepMs } = this.#options;
-    if (request.limit > 0) this.#refusals = 0;
+    const { nextWakeMs = Number.POSITIVE_INFINITY, unknown, interrupted } = reply;
+    const goesOn = count + unknown.length + interrupted.length > 0;
+    if (request.limit > 0 && (goesOn || count >= slots || nextWakeMs > 0)) this.#fruitless = 0;
     if (count >= slots) return;
-    if (nextWakeMs === 0) this.mayBeDue = true;
+    if (nextWakeMs === 0) {
+      this.mayBeDue = true;
+      this.fruitless(EMPTY_AT_ONCE);
+    }
     const ms = alarm === false ? sleepMs : Math.min(nextWakeMs, sleepMs);
     if (nextWakeMs > 0 && ms < Number.POSITIVE_INFINITY) this.#wakeTimer.arm(ms, () => this.#listener.wake());
   }
 
-  /** The claim alone was refused: the next one waits. */
-  refused(): void {
-    const { random } = this.#options;
-    this.#pause.arm(backoffDelay(RESEND, ++this.#refusals, random()), () => this.#listener.wake());
+  /** The claim brought nothing, and there may be something: the next one waits if that many in a row were fruitless before. */
+  fruitless(before = 0): void {
+    const count = ++this.#fruitless - before;
+    if (count > 0) this.#pause.arm(backoffDelay(RESEND, count, this.#options.random()), () => this.#listener.wake());
   }
 
   /** Does not wake by itself until the next claim is answered. */

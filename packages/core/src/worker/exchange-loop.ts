@@ -148,7 +148,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     if (starting.length + claims.held.length > 0) this.#idle = false;
     attempts.start(starting);
     if (!this.#claiming) this.#release();
-    claims.answered(claim, starting.length, reply.nextWakeMs);
+    claims.answered(claim, starting.length, reply);
     if (attempts.running + claims.held.length > 0) this.#client?.renewLater(() => this.#renewHeld());
     this.#most = attempts.haveEnded ? this.#most * 2 : Number.POSITIVE_INFINITY;
   }
@@ -160,7 +160,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     claims.mayBeDue ||= request.limit > 0;
     if (progress.length < reports.length || settle.length + reports.length === 0) attempts.fault(refusedBy);
     if (ended.length + reports.length === 0) {
-      claims.refused();
+      claims.fruitless();
       // An exchange without a claim renews what the worker holds.
       this.#renew = this.#client?.isRenewalDue === true;
       return;
@@ -182,7 +182,8 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.claims.drop();
     this.#giveUp();
     this.#client = await this.#options.storeLost(error);
-    if (this.#client) this.claims.mayBeDue = true;
+    this.claims.mayBeDue = true;
+    if (this.#client) this.claims.fruitless(1);
   }
 
   /** Emits `idle` when nothing is left to do. */

@@ -239,7 +239,7 @@ export class ExchangeClient {
         )
           throw error;
         report(error, sends);
-        const askedMs = askedPauseMs(error);
+        const askedMs = this.#leaving ? 0 : askedPauseMs(error);
         // A pause that a server asks for does not make the lease expire.
         const pauseMs = holds ? Math.min(askedMs, leaseMs / 3) : askedMs;
         await this.#pause(Math.max(pauseMs, backoffDelay(RESEND, sends, random())));

@@ -256,10 +256,10 @@ export class QueueExchange {
       "POST",
       queue,
       "exchange",
-      isExchangeReply,
+      isExchangeReply(queue),
       JSON.stringify(body),
       headers,
-    ).catch(replyOf);
+    ).catch((error: unknown) => replyOf(error, queue));
     return withAllChildren(reply, (of, id, after) =>
       this.#call("GET", of, `jobs/${idPart(id)}/children${queryOf({ after })}`, isChildren),
     );
@@ -267,10 +267,10 @@ export class QueueExchange {
 }
 
 /** The reply in an error that says that the whole exchange came too late; any other error is thrown again. */
-function replyOf(error: unknown): ExchangeReply {
+function replyOf(error: unknown, queue: string): ExchangeReply {
   if (!hasCode(error, "lease_lost")) throw error;
   const { status: _, ...reply } = error.details;
-  if (!isExchangeReply(reply)) throw error;
+  if (!isExchangeReply(queue)(reply)) throw error;
   return reply as unknown as ExchangeReply;
 }
 

@@ -33,11 +33,18 @@ export const receiptsFor =
     isList(value, (each) => isJob(each) && typeof (each as Fields)["deduplicated"] === "boolean") &&
     (value as readonly unknown[]).length === count;
 
-export const isExchangeReply = (value: unknown): boolean =>
-  isObject(value) &&
-  isList(value["jobs"], (each) => isObject(each) && typeof each["token"] === "string" && isJob(each["job"])) &&
-  isList(value["lost"], isText) &&
-  isList(value["cancel"], isText) &&
-  isList(value["interrupted"], isJob) &&
-  isList(value["unknown"], isObject) &&
-  isList(value["late"] ?? [], isObject);
+/** The reply of an exchange with this queue. */
+export const isExchangeReply =
+  (queue: string) =>
+  (value: unknown): boolean =>
+    isObject(value) &&
+    isList(
+      value["jobs"],
+      (each) =>
+        isObject(each) && isText(each["token"]) && isJob(each["job"]) && (each["job"] as Fields)["queue"] === queue,
+    ) &&
+    isList(value["lost"], isText) &&
+    isList(value["cancel"], isText) &&
+    isList(value["interrupted"], isJob) &&
+    isList(value["unknown"], isObject) &&
+    isList(value["late"] ?? [], isObject);
