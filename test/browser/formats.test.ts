@@ -1,8 +1,10 @@
 import { IndexedDbStore, indexedDbDriver } from "@quayside/browser";
 import { everything, Queue } from "@quayside/core";
 import { COLLECTION_NAMES, StoreDriver } from "@quayside/core/engine";
+import { createManualClock } from "@quayside/testing";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { expectAllThere, expectAllWorked, fill } from "../support/recorded-database.ts";
 import { databaseOf, drop, freshName, VERSION } from "./support/databases.ts";
 
 type Upgrade = NonNullable<ConstructorParameters<typeof IndexedDbStore>[2]>[number];
@@ -49,17 +51,36 @@ async function write(name: string): Promise<void> {
 }
 
 /** All records by their object stores, with their keys, and the version of the database. */
-async function contents(name: string): Promise<object> {
+async function contents(name: string) {
   const database = await openDB(databaseOf(name));
   const { version } = database;
-  const stores = [...database.objectStoreNames].map(async (store) => [
-    store,
-    await database.getAllKeys(store),
-    await database.getAll(store),
-  ]);
+  const stores = [...database.objectStoreNames].map(
+    async (store) => [store, await database.getAllKeys(store), await database.getAll(store)] as const,
+  );
   const records = await Promise.all(stores);
   database.close();
   return { version, records };
+}
+
+/** What a database of each released format holds, as `contents` gives it. */
+const fixtures = import.meta.glob<Awaited<ReturnType<typeof contents>>>("./fixtures/database-*.json", {
+  import: "default",
+  eager: true,
+});
+
+/** Makes the database that a fixture describes. */
+async function restore(name: string, { version, records }: Awaited<ReturnType<typeof contents>>): Promise<void> {
+  const database = await openDB(databaseOf(name), version, {
+    upgrade: (made) => {
+      for (const [store] of records) made.createObjectStore(store);
+    },
+  });
+  for (const [store, keys, values] of records) {
+    const { store: open, done } = database.transaction(store, "readwrite");
+    for (const [index, key] of keys.entries()) await open.put(values[index], key);
+    await done;
+  }
+  database.close();
 }
 
 const total = async (driver: StoreDriver) => {
@@ -72,6 +93,29 @@ it("R39: a new database is of format 1", async () => {
   await write(name);
   expect(VERSION).toBe(1);
   expect(await contents(name)).toMatchObject({ version: 1 });
+});
+
+it("R39: the newest format has a fixture, which is what today's code stores", async () => {
+  const name = named();
+  const store = new IndexedDbStore({ name });
+  await fill(store, "time");
+  await store.close();
+  const stored = JSON.parse(JSON.stringify(await contents(name)));
+  const path = `./fixtures/database-${VERSION}.json`;
+  expect(fixtures[path], `Format ${VERSION} needs a fixture, ${path}:\n${JSON.stringify(stored)}`).toEqual(stored);
+});
+
+describe.each(Object.entries(fixtures))("R39: the database of %s", (_, recorded) => {
+  it("is opened with all that it holds, and each of its jobs is worked", async () => {
+    const name = named();
+    await restore(name, recorded);
+    const clock = createManualClock();
+    const driver = new StoreDriver(new IndexedDbStore({ name }), { plugins: everything(), clock });
+    await clock.advance("1s");
+    await expectAllThere(driver);
+    await expectAllWorked(driver, (ms) => clock.advance(ms));
+    await driver.close();
+  });
 });
 
 describe("R39: a database of format 1", () => {

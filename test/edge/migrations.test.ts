@@ -1,11 +1,11 @@
 import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { ExchangeReply } from "@quayside/core/engine";
 import { edgeQueue, queueStub, StubDriver } from "@quayside/edge";
 import { MIGRATIONS, type Migration, migrate, SqlStore } from "@quayside/edge/engine";
 import { checkInvariants } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { dump, fill, REQUEST, REQUESTED } from "./fixtures/fill.ts";
+import { expectAllThere, expectAllWorked, fill } from "../support/recorded-database.ts";
+import { dump } from "./fixtures/dump.ts";
 import { ended, open } from "./work-queue.ts";
 
 afterEach(reset);
@@ -33,7 +33,7 @@ const layoutOf = (sql: SqlStorage) =>
 it("every version of the tables has a fixture, and the newest is what objects of today store", async () => {
   const newest = MIGRATIONS.length;
   await runInDurableObject(env.SMOKE.getByName("newest"), async (_, { storage }) => {
-    await fill(storage);
+    await fill(new SqlStore(storage), "process");
     const missing = `Version ${newest} needs a fixture: test/edge/fixtures/version-${newest}.sql\n${dump(storage.sql)}`;
     expect(fixtureOf(newest), missing).toBeDefined();
     const layout = layoutOf(storage.sql);
@@ -66,44 +66,12 @@ describe.each(Object.entries(fixtures))("an object as %s left it", (path, text) 
 
   it("keeps what it knew: ended jobs, settings, recurrences, dedupe keys, numbered requests", async () => {
     const { driver } = await opened();
-    expect(await driver.counts("mail")).toMatchObject({ completed: 1, failed: 1, cancelled: 1, active: 6 });
-    expect(await driver.counts("paused")).toMatchObject({ waiting: 1, paused: true });
-    expect(await driver.get("mail", "own id")).toMatchObject({ tags: ["tagged"], state: "delayed" });
-    expect(await driver.schedules("mail")).toMatchObject([{ key: "hourly", count: 1 }]);
-    const [again] = await driver.enqueue(REQUESTED, REQUEST);
-    expect(await driver.get("mail", again?.id as string)).toMatchObject({ payload: { to: "requested@example.com" } });
-    const taken = { queue: "mail", name: "email", payload: "{}", dedupe: { key: "key", mode: "drop" as const } };
-    expect(await driver.enqueue([taken])).toMatchObject([{ deduplicated: true }]);
+    await expectAllThere(driver);
   });
 
   it("has every job worked to its end: held, blocked, delayed, retried, of groups, flows and recurrences", async () => {
     const { object, driver } = await opened();
-    await driver.command({ type: "resume", queue: "paused" });
-    const worked: string[] = [];
-    let jobs: ExchangeReply["jobs"] = [];
-    // Nearly two hours on the object's own clock. At first in steps in which it can see that leases of a second are not renewed.
-    for (let round = 1; round <= 32; round++) {
-      ({ jobs } = await driver.exchange({
-        worker: "today",
-        liveness: "time",
-        leaseMs: 600_000,
-        exchange: round,
-        settle: jobs.map(({ token }) => ({ token, outcome: "completed" })),
-        running: [],
-        claim: { limit: 50, queues: [{ queue: "mail" }, { queue: "paused" }] },
-      }));
-      worked.push(...jobs.map(({ job }) => (job.payload as { to?: string }).to?.split("@")[0] ?? job.name));
-      await object.advance(round <= 10 ? 600 : 300_000);
-    }
-    expect([...new Set(worked)].sort()).toEqual(
-      [
-        ...["waiting", "first", "delayed", "tried", "held.1", "held.2", "held.3", "own-id", "held-key", "requested"],
-        ...["group-1", "group-2", "group-3", "replaced", "successor", "parent", "child", "fax", "hourly", "paused"],
-      ].sort(),
-    );
-    expect(worked.filter((to) => to !== "hourly")).toHaveLength(19);
-    expect(worked.indexOf("parent")).toBeGreaterThan(worked.indexOf("child"));
-    expect(await driver.counts("mail")).toMatchObject({ waiting: 0, active: 0, delayed: 1, failed: 1, cancelled: 1 });
+    await expectAllWorked(driver, (ms) => object.advance(ms));
   });
 });
 
