@@ -5,6 +5,7 @@ import { createManualClock } from "@quayside/testing";
 import { openDB } from "idb";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { expectAllThere, expectAllWorked, fill } from "../support/recorded-database.ts";
+import databaseOne from "./fixtures/database-1.json";
 import { databaseOf, drop, freshName, VERSION } from "./support/databases.ts";
 
 type Upgrade = NonNullable<ConstructorParameters<typeof IndexedDbStore>[2]>[number];
@@ -50,6 +51,8 @@ async function write(name: string): Promise<void> {
   await driver.close();
 }
 
+type Contents = Awaited<ReturnType<typeof contents>>;
+
 /** All records by their object stores, with their keys, and the version of the database. */
 async function contents(name: string) {
   const database = await openDB(databaseOf(name));
@@ -63,13 +66,10 @@ async function contents(name: string) {
 }
 
 /** What a database of each released format holds, as `contents` gives it. */
-const fixtures = import.meta.glob<Awaited<ReturnType<typeof contents>>>("./fixtures/database-*.json", {
-  import: "default",
-  eager: true,
-});
+const fixtures: ReadonlyMap<number, Contents> = new Map([[1, databaseOne as unknown as Contents]]);
 
 /** Makes the database that a fixture describes. */
-async function restore(name: string, { version, records }: Awaited<ReturnType<typeof contents>>): Promise<void> {
+async function restore(name: string, { version, records }: Contents): Promise<void> {
   const database = await openDB(databaseOf(name), version, {
     upgrade: (made) => {
       for (const [store] of records) made.createObjectStore(store);
@@ -101,11 +101,11 @@ it("R39: the newest format has a fixture, which is what today's code stores", as
   await fill(store, "time");
   await store.close();
   const stored = JSON.parse(JSON.stringify(await contents(name)));
-  const path = `./fixtures/database-${VERSION}.json`;
-  expect(fixtures[path], `Format ${VERSION} needs a fixture, ${path}:\n${JSON.stringify(stored)}`).toEqual(stored);
+  const missing = `Format ${VERSION} needs a fixture, fixtures/database-${VERSION}.json:\n${JSON.stringify(stored)}`;
+  expect(fixtures.get(VERSION), missing).toEqual(stored);
 });
 
-describe.each(Object.entries(fixtures))("R39: the database of %s", (_, recorded) => {
+describe.each([...fixtures])("R39: a recorded database of format %i", (_, recorded) => {
   it("is opened with all that it holds, and each of its jobs is worked", async () => {
     const name = named();
     await restore(name, recorded);

@@ -115,8 +115,8 @@ export interface DedupeRecord {
   /** Waits for the running holder to end, then holds the key. */
   readonly successor?: string;
   readonly mode: DedupeMode;
-  /** When its holder, the first of a `debounce`, was added. Absent in records of the first edition. */
-  readonly since?: number;
+  /** When its holder was added; of a `debounce`, the first holder. */
+  readonly since: number;
   /** The key stays taken until then, whatever the holder does. */
   readonly until?: number;
   /** The holder has ended; `until` alone keeps the key. */

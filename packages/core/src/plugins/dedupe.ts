@@ -85,7 +85,7 @@ export const dedupeKey = (queue: string, key: string): readonly [string, string]
  * until its time where it has one. A time reckoned from a clock that was ahead and was set back since does not count.
  */
 export function isTaken(record: DedupeRecord, now: number): boolean {
-  const timed = record.until !== undefined && record.until > now && !isAhead(record.since ?? 0, now);
+  const timed = record.until !== undefined && record.until > now && !isAhead(record.since, now);
   return timed || (record.mode !== "throttle" && !record.ended);
 }
 
@@ -153,7 +153,7 @@ class AddedKeys implements AddPart {
       return { id: successor.id, deduplicated: false };
     }
     const { now } = this.#tx;
-    const since = record.since ?? standing.addedAt;
+    const { since } = record;
     const after = this.#asOf(record, dedupe, isAhead(since, now) ? now : since);
     const stand = dedupe.mode === "debounce" ? this.#startAnew(job, dedupe, after) : undefined;
     this.#add.change(standing, replaced(standing, job, now, stand));
@@ -169,7 +169,7 @@ class AddedKeys implements AddPart {
   /** The delay begins again, but does not reach past `maxWait` after the first add. */
   #startAnew(job: NewJob, { maxWaitMs = Number.POSITIVE_INFINITY }: Dedupe, { since }: DedupeRecord) {
     const { now } = this.#tx;
-    return this.#tx.nextPosition(Math.max(0, Math.min(job.delayMs ?? 0, (since ?? now) + maxWaitMs - now)));
+    return this.#tx.nextPosition(Math.max(0, Math.min(job.delayMs ?? 0, since + maxWaitMs - now)));
   }
 
   #write(record: DedupeRecord): void {

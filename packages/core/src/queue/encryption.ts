@@ -123,7 +123,7 @@ class AesGcm implements Encryption {
   }
 
   concerns(job: JobRecord, ctx: HandlerContext): boolean {
-    return job.sealed === true || isSealed(job.payload) || ctx.children().some(({ sealed }) => sealed);
+    return job.sealed === true || ctx.children().some(({ sealed }) => sealed);
   }
 
   async run(stored: JobRecord, ctx: HandlerContext, handle: Run): Promise<unknown> {
@@ -166,10 +166,7 @@ class AesGcm implements Encryption {
   }
 
   async payload(job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">): Promise<unknown> {
-    const { payload, sealed } = job;
-    if (sealed) return this.#decrypt(payload, job);
-    // The first edition did not flag its jobs. What does not decrypt is a payload that only looks like an envelope.
-    return isSealed(payload) ? this.#decrypt(payload, job).catch(() => payload) : payload;
+    return job.sealed ? this.#decrypt(job.payload, job) : job.payload;
   }
 
   async readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>> {

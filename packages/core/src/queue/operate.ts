@@ -11,7 +11,7 @@ import { STATES } from "../job/transitions.ts";
 import { prepare } from "./job-submitter.ts";
 import { checkId, command, type SomeQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
-import { openPayload, readable } from "./sealed-jobs.ts";
+import { readable } from "./sealed-jobs.ts";
 
 /** Which jobs; all conditions hold together. */
 export interface FilterOption {
@@ -135,7 +135,7 @@ async function newPayload(queue: SomeQueue, id: string, payload: unknown): Promi
   const { context } = partsOf(queue);
   const job = await driver.get(name, id);
   if (!job) throw new QuaysideError("job_not_found", `There is no job ${id} in queue ${name}.`, { id });
-  const encrypted = job.sealed ?? (await openPayload(context.encryption, job)) !== job.payload;
+  const encrypted = job.sealed === true;
   // With its dedupe key, as when it was added: a payload that may become another job's is not bound to its id.
   const options = { id, encrypted, ...(job.dedupe && { dedupe: { key: job.dedupe.key } }) };
   const next = await prepare(context, { queue: name, name: job.name, payload, options });

@@ -61,7 +61,7 @@ export const oneOfEach = (tag: string): { readonly [C in Collection]: Records[C]
   jobs: job({ tag: tag.padEnd(8, "0").slice(0, 8) }),
   leases: lease(tag),
   ids: idRecord("mail", tag),
-  dedupe: { key: ["mail", tag], holder: "1", mode: "throttle", until: 2_000 },
+  dedupe: { key: ["mail", tag], holder: "1", mode: "throttle", since: 1, until: 2_000 },
   cells: { key: ["queue", tag], value: { paused: true, blockedNames: ["email"] } },
   tallies: { key: [tag], ready: 1, failed: 2 },
 });
