@@ -49,7 +49,10 @@ function programOf(files) {
 
 /** The text of a docblock, without its marks. @param {Node} node */
 function docblockOf(node) {
-  const block = ts.getJSDocCommentsAndTags(node).filter(ts.isJSDoc).at(-1);
+  // A module's own docblock is the first of those before its first statement.
+  const block = ts.isSourceFile(node)
+    ? /** @type {any} */ (node.statements[0])?.jsDoc?.[0]
+    : ts.getJSDocCommentsAndTags(node).filter(ts.isJSDoc).at(-1);
   const text = block?.getText().replace(/^\/\*\*|\*\/$/g, "") ?? "";
   return text.replaceAll(/^[ \t]*\* ?/gm, "").trim();
 }
@@ -112,6 +115,16 @@ function describe(node) {
       kind: "type",
       signature: strip(bare(node.getText(file))),
       members: ts.isTypeLiteralNode(type) ? [...type.members] : [],
+    };
+  }
+  if (ts.isSourceFile(node)) {
+    const members = node.statements
+      .filter(ts.isVariableStatement)
+      .flatMap(({ declarationList: { declarations } }) => declarations);
+    return {
+      kind: "namespace",
+      signature: members.map((one) => `const ${bare(one.getText(file))};`).join("\n"),
+      members,
     };
   }
   return { kind: "export", signature: strip(headOf(node, file)), members: [] };

@@ -4,7 +4,7 @@ export { type Clock, systemClock } from "./engine/clock.ts";
 export type { Connectivity, Driver } from "./engine/driver.ts";
 export type { Plugin } from "./engine/plugin.ts";
 export type { ClaimQueue, JobCounts, JobFilter, JobPage, QueueConfig, RateLimit, Schedule } from "./engine/verbs.ts";
-export { DEFAULTS } from "./job/defaults.ts";
+export * as DEFAULTS from "./job/defaults.ts";
 export { type Duration, toMs } from "./job/duration.ts";
 export {
   type ErrorCode,
@@ -45,7 +45,7 @@ export {
 export type { DedupeOption, JobDefaults, JobOptions } from "./job/job-options.ts";
 export type { ChildFailure, DedupeMode, EndState, JobRecord, JobState, Keep, Requirement } from "./job/job-record.ts";
 export type { Json } from "./job/json.ts";
-export { LIMITS } from "./job/limits.ts";
+export * as LIMITS from "./job/limits.ts";
 export type { NextCron, RecurrenceOption } from "./job/next-occurrence.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
 export { everything } from "./plugins/all-plugins.ts";

@@ -2,7 +2,7 @@ import { type Clock, Timer } from "../engine/clock.ts";
 import type { AttemptReport } from "../engine/verbs.ts";
 import { cutText, describe } from "../job/cut-text.ts";
 import { type Json, jsonBytes } from "../job/json.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 
 /** Reports are sent at most this often, and with other exchanges. */
 const REPORT_MS = 1_000;

@@ -1,6 +1,6 @@
 import type { Clock } from "../engine/clock.ts";
 import type { ClaimedJob, Settlement } from "../engine/verbs.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 import { toMs } from "../job/duration.ts";
 import { isA, LeaseLostError, QuaysideError, thrownIn, toStoredError } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext } from "../job/handler.ts";

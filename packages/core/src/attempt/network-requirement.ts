@@ -1,6 +1,6 @@
 import type { Clock } from "../engine/clock.ts";
 import type { Connectivity, Driver } from "../engine/driver.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 import { hasCode, isA, thrownIn } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";

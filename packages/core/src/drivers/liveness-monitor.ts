@@ -1,6 +1,6 @@
 import type { Judge } from "../engine/recover.ts";
 import type { LeaseRecord, Liveness } from "../engine/store.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 
 interface Sighting {
   readonly renewal: string;

@@ -4,7 +4,7 @@ import { decodeId, queueOf } from "../job/job-keys.ts";
 import type { JobKey, JobRecord, StoredJob } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";
 import { type Json, utf8Bytes } from "../job/json.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import { toJobRecord } from "../job/transitions.ts";
 import { claim } from "./claim.ts";
 import { bringBack } from "./clock-set-back.ts";

@@ -1,5 +1,5 @@
 import { append } from "../job/append-to-list.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 import type { StoredJob } from "../job/job-record.ts";
 import { interrupted, interruptedError, interruptionDelay, interruptionsOf, isOver } from "../job/transitions.ts";
 import { type End, endJobs, type Move, moveJobs } from "./job-writer.ts";

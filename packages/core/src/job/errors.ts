@@ -1,7 +1,7 @@
 import { cutText, describe } from "./cut-text.ts";
 import { type Duration, toMs } from "./duration.ts";
 import type { Json } from "./json.ts";
-import { LIMITS } from "./limits.ts";
+import * as LIMITS from "./limits.ts";
 
 /**
  * Every error that Quayside throws or stores carries one of these codes. Branch on `code`: it is stable and survives

@@ -1,6 +1,6 @@
 import { refused } from "./errors.ts";
 import type { EndState, JobKey, StoredJob } from "./job-record.ts";
-import { LIMITS } from "./limits.ts";
+import * as LIMITS from "./limits.ts";
 
 /**
  * Keys. A job is stored where it will be claimed from:

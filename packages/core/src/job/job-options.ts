@@ -3,7 +3,7 @@ import { type Duration, toMs } from "./duration.ts";
 import { isA, QuaysideError, refused } from "./errors.ts";
 import { checkName } from "./job-keys.ts";
 import type { DedupeMode, Keep, Requirement, StoredOptions } from "./job-record.ts";
-import { LIMITS } from "./limits.ts";
+import * as LIMITS from "./limits.ts";
 import { fields, integer, oneOf, positiveMs } from "./option-checks.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
 

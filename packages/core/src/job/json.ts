@@ -1,7 +1,7 @@
 import { describe } from "./cut-text.ts";
-import { DEFAULTS } from "./defaults.ts";
+import * as DEFAULTS from "./defaults.ts";
 import { type ErrorCode, QuaysideError } from "./errors.ts";
-import { LIMITS } from "./limits.ts";
+import * as LIMITS from "./limits.ts";
 
 /** A value that survives JSON: what payloads, results and progress are made of. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };

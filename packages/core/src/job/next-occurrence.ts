@@ -1,6 +1,6 @@
 import type { Duration } from "./duration.ts";
 import { invalidOption, isA, QuaysideError, refused } from "./errors.ts";
-import { LIMITS } from "./limits.ts";
+import * as LIMITS from "./limits.ts";
 import { fields, integer, positiveMs } from "./option-checks.ts";
 
 /** When a job recurs, as it is stored. Instants are ms since epoch. */

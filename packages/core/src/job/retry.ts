@@ -1,9 +1,9 @@
-import { DEFAULTS } from "./defaults.ts";
+import * as DEFAULTS from "./defaults.ts";
 import { type Duration, toMs } from "./duration.ts";
 import { hasCode, invalidOption, isA, RetryAfterError, refused } from "./errors.ts";
 import type { BackoffFunction } from "./handler.ts";
 import type { JobRecord } from "./job-record.ts";
-import { LIMITS } from "./limits.ts";
+import * as LIMITS from "./limits.ts";
 import { fields } from "./option-checks.ts";
 
 /** A resolved, storable retry delay rule. */

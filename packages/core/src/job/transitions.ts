@@ -1,4 +1,4 @@
-import { DEFAULTS } from "./defaults.ts";
+import * as DEFAULTS from "./defaults.ts";
 import type { StoredError } from "./errors.ts";
 import {
   type BlockReason,
@@ -12,7 +12,7 @@ import {
 } from "./job-keys.ts";
 import type { EndState, JobKey, JobRecord, JobState, Keep, Place, StoredJob, StoredOptions } from "./job-record.ts";
 import type { Json } from "./json.ts";
-import { LIMITS } from "./limits.ts";
+import * as LIMITS from "./limits.ts";
 import type { NewJob } from "./new-job.ts";
 import { backoffDelay } from "./retry.ts";
 

@@ -2,7 +2,7 @@ import type { EnqueueReceipt } from "../engine/verbs.ts";
 import { invalidOption, QuaysideError } from "../job/errors.ts";
 import type { Parent, StoredJob } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { blocked } from "../job/transitions.ts";
 import type { EndedChild } from "./flows.ts";

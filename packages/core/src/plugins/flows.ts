@@ -11,7 +11,7 @@ import type { ChildOutcome } from "../job/handler.ts";
 import { childId, endStateOf } from "../job/job-keys.ts";
 import type { ChildFailure, EndState, Parent, StoredJob } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { blocked, type Ending, keepOf, returned } from "../job/transitions.ts";
 import { type BoundFlows, type FlowPlan, planFlows } from "./flow-plan.ts";

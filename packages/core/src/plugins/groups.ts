@@ -9,7 +9,7 @@ import type { Transaction } from "../engine/transaction.ts";
 import { blockedLane, blockOf, checkName, keyText, queueOf, readyLane, sameKey } from "../job/job-keys.ts";
 import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
 import type { JobKey, StoredJob, StoredOptions } from "../job/job-record.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import { fields, integer } from "../job/option-checks.ts";
 import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
 

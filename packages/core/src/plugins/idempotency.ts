@@ -3,7 +3,7 @@ import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt, NumberedRequest } from "../engine/verbs.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 import { QuaysideError } from "../job/errors.ts";
 import { checkName } from "../job/job-keys.ts";
 import type { NewJob } from "../job/new-job.ts";

@@ -4,10 +4,10 @@ import type { Program } from "../engine/store.ts";
 import { compareKeys } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { JobPage, ListQuery } from "../engine/verbs.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 import { invalidOption } from "../job/errors.ts";
 import type { JobKey, JobRecord } from "../job/job-record.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import { integer, oneOf } from "../job/option-checks.ts";
 import { STATES, toJobRecord } from "../job/transitions.ts";
 

@@ -13,7 +13,7 @@ import {
 import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { fields } from "../job/option-checks.ts";
 import { Release } from "../job/release-job.ts";

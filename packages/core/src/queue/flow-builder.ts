@@ -2,7 +2,7 @@ import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
 import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import type { ChildFailure } from "../job/job-record.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import { fields } from "../job/option-checks.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
 import { eachJob } from "./job-submitter.ts";

@@ -4,7 +4,7 @@ import { QuaysideError, refused } from "../job/errors.ts";
 import { checkName } from "../job/job-keys.ts";
 import { checkPriority, checkTags, resolveKeep } from "../job/job-options.ts";
 import type { JobState, Keep } from "../job/job-record.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { fields, integer, oneOf, positiveMs } from "../job/option-checks.ts";
 import { STATES } from "../job/transitions.ts";

@@ -1,7 +1,7 @@
 import type { Producer } from "../attempt/handler-context.ts";
 import type { WorkerEvents } from "../attempt/worker-events.ts";
 import type { Clock } from "../engine/clock.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 import type { Emitter } from "../job/emitter.ts";
 import { refused } from "../job/errors.ts";
 import type { Middleware } from "../job/handler.ts";

@@ -6,7 +6,7 @@ import { Emitter } from "../job/emitter.ts";
 import { checkName } from "../job/job-keys.ts";
 import { checkDefinition, definitionsOf, type JobDefinition, type JobMap } from "../job/job-map.ts";
 import { resolveKeep } from "../job/job-options.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import { fields, integer, list } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
 import { Slots } from "../worker/claims.ts";

@@ -5,7 +5,7 @@ import { Emitter } from "../job/emitter.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import { callable, fields, integer } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
 import { Slots } from "../worker/claims.ts";

@@ -3,7 +3,7 @@ import type { Producer } from "../attempt/handler-context.ts";
 import { Reporter, type WorkerEvents } from "../attempt/worker-events.ts";
 import { systemClock } from "../engine/clock.ts";
 import type { Driver } from "../engine/driver.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 import type { Emitter } from "../job/emitter.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";

@@ -1,6 +1,6 @@
 import { type Clock, Timer } from "../engine/clock.ts";
 import type { ClaimedJob, ClaimQueue, ExchangeReply, ExchangeRequest } from "../engine/verbs.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import { backoffDelay } from "../job/retry.ts";
 import { RESEND } from "./session.ts";
 import type { WorkerQueue } from "./worker-options.ts";

@@ -2,7 +2,7 @@ import { Network } from "../attempt/network-requirement.ts";
 import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
 import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import type { Emitter } from "../job/emitter.ts";
 import { hasCode, QuaysideError } from "../job/errors.ts";

@@ -9,7 +9,7 @@ import type { Emitter } from "../job/emitter.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { Json } from "../job/json.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import type { WorkerQueue } from "./worker-options.ts";
 
 export interface AttemptsOptions<Ctx extends object> extends AttemptOptions {

@@ -3,13 +3,13 @@ import type { Producer } from "../attempt/handler-context.ts";
 import { type AttemptMeter, type AttemptTracer, QueuesEmitter, type WorkerEvents } from "../attempt/worker-events.ts";
 import { type Clock, systemClock } from "../engine/clock.ts";
 import type { Connectivity, Driver } from "../engine/driver.ts";
-import { DEFAULTS } from "../job/defaults.ts";
+import * as DEFAULTS from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import type { Emitter } from "../job/emitter.ts";
 import type { HandlerContext } from "../job/handler.ts";
 import { checkName } from "../job/job-keys.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import { LIMITS } from "../job/limits.ts";
+import * as LIMITS from "../job/limits.ts";
 import { callable, fields, integer, list, positiveMs } from "../job/option-checks.ts";
 import { type JobBudget, Slots } from "./claims.ts";
 

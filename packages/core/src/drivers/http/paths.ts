@@ -1,5 +1,5 @@
 import { checkPathName } from "../../job/job-keys.ts";
-import { LIMITS } from "../../job/limits.ts";
+import * as LIMITS from "../../job/limits.ts";
 
 export const path = (queue: string, rest: string): string => `/${part(queue, "queue")}/${rest}`;
 
