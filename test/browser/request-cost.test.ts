@@ -1,7 +1,7 @@
 import { indexedDbDriver } from "@quayside/browser";
 import { Queue } from "@quayside/core";
 import type { Settlement, StoreDriver } from "@quayside/core/engine";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { drop, freshName } from "./support/databases.ts";
 import { meterRequests, type Requests } from "./support/request-meter.ts";
 
@@ -177,5 +177,46 @@ describe("a worker asks IndexedDB", () => {
     });
     await queue.stop();
     expectAtMost(asked, { transactions: 3, reads: 11, trips: 5, writes: 4 });
+  });
+});
+
+describe("a page that reads 10,000 jobs", () => {
+  it("delays each claim by at most one of its transactions", async () => {
+    const { queue, round, add } = await open();
+    await add(10_000);
+    const reading = new Set<IDBTransaction>();
+    /** For each transaction that writes: those that only read and that it had to wait for. */
+    const waited: number[] = [];
+    const { transaction } = IDBDatabase.prototype;
+    // Around the meter, which has a spy there.
+    IDBDatabase.prototype.transaction = function (this: IDBDatabase, ...args) {
+      const begun = transaction.apply(this, args);
+      if (begun.mode === "readonly") {
+        reading.add(begun);
+        begun.addEventListener("complete", () => reading.delete(begun));
+      } else waited.push(reading.size);
+      return begun;
+    };
+    onTestFinished(() => {
+      IDBDatabase.prototype.transaction = transaction;
+    });
+    let read = 0;
+    let done = false;
+    const pages = (async () => {
+      for (let cursor: string | undefined; ; ) {
+        const page = await queue.list({ limit: 1_000, ...(cursor !== undefined && { cursor }) });
+        read += page.jobs.length;
+        ({ cursor } = page);
+        if (cursor === undefined) break;
+      }
+      done = true;
+    })();
+    let claims = 0;
+    for (; !done; claims++) await round(1);
+    await pages;
+    // Each claim may complete a job that the page has not read yet.
+    expect(read).toBeGreaterThanOrEqual(10_000 - claims);
+    expect(waited.length).toBeGreaterThanOrEqual(claims);
+    expect(Math.max(...waited)).toBe(1);
   });
 });
