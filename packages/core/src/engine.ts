@@ -20,10 +20,11 @@ export { PATIENCE_MS } from "./drivers/places/late-place.ts";
 export { WorkerPlaces, type WorkerPlacesOptions } from "./drivers/places/worker-places.ts";
 export { ChangeFeed, type ChangeFeedOptions } from "./drivers/remote/change-feed.ts";
 export { parseChange } from "./drivers/remote/change-stream.ts";
+export { withAllChildren } from "./drivers/remote/child-pages.ts";
 export { Closable } from "./drivers/remote/closable.ts";
-export { Outcomes, storedInPart } from "./drivers/remote/partial-outcomes.ts";
-export { allSchedules, type Pages, withAllChildren } from "./drivers/remote/reply-pages.ts";
-export { isTrouble, within } from "./drivers/remote/time-limits.ts";
+export { isTrouble, Outcomes, storedInPart } from "./drivers/remote/partial-outcomes.ts";
+export { allSchedules, type Pages } from "./drivers/remote/reply-pages.ts";
+export { within } from "./drivers/remote/time-limits.ts";
 export { shown, spellWorker } from "./drivers/remote/worker-label.ts";
 export { StoreDriver, type StoreDriverOptions } from "./drivers/store-driver.ts";
 export { type CellKind, getCell, kind, putCells, removeCells, sweepCells } from "./engine/cells.ts";
@@ -87,7 +88,6 @@ export type {
 } from "./engine/verbs.ts";
 export { cutText, describe } from "./job/cut-text.ts";
 export { LONGEST_DURATION_MS } from "./job/duration.ts";
-export { fromStoredError, SEALED, thrownIn, toStoredError } from "./job/errors.ts";
 export { handlerScope } from "./job/handler-scope.ts";
 export {
   blockedLane,
@@ -115,6 +115,7 @@ export { type JobDraft, type PrepareSettings, prepareJob } from "./job/prepare-j
 export { failJob, Release, releaseJob } from "./job/release-job.ts";
 export { lent } from "./job/report-error.ts";
 export { retryAfterMs } from "./job/retry.ts";
+export { fromStoredError, SEALED, thrownIn, toStoredError } from "./job/stored-error.ts";
 export { again, isUndelayed } from "./job/transitions.ts";
 export { EVERY_OPTION } from "./plugins/all-options.ts";
 export { dedupeKey, isTaken } from "./plugins/dedupe.ts";

@@ -14,9 +14,7 @@ export {
   LeaseLostError,
   QuaysideError,
   RetryAfterError,
-  SealedError,
   StorageFullError,
-  type StoredError,
   UnrecoverableError,
 } from "./job/errors.ts";
 export type {
@@ -48,6 +46,7 @@ export type { Json } from "./job/json.ts";
 export * as LIMITS from "./job/limits.ts";
 export type { NextCron, RecurrenceOption } from "./job/next-occurrence.ts";
 export type { Backoff, BackoffOption } from "./job/retry.ts";
+export { SealedError, type StoredError } from "./job/stored-error.ts";
 export { everything } from "./plugins/all-plugins.ts";
 export { type AesGcmKeys, type AesKey, aesGcm, type Encryption } from "./queue/encryption.ts";
 export type { FlowIds, FlowJob, FlowNode } from "./queue/flow-builder.ts";

@@ -2,13 +2,14 @@ import type { Clock } from "../engine/clock.ts";
 import type { ClaimedJob, Settlement } from "../engine/verbs.ts";
 import * as DEFAULTS from "../job/defaults.ts";
 import { toMs } from "../job/duration.ts";
-import { isA, LeaseLostError, QuaysideError, thrownIn, toStoredError } from "../job/errors.ts";
+import { isA, LeaseLostError, QuaysideError } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
 import { Release } from "../job/release-job.ts";
 import { decideRetry, type RetryPolicy, retryDelay } from "../job/retry.ts";
+import { thrownIn, toStoredError } from "../job/stored-error.ts";
 import { makeContext, type Producer } from "./handler-context.ts";
 import type { Network } from "./network-requirement.ts";
 

@@ -1,12 +1,13 @@
 import type { Clock } from "../engine/clock.ts";
 import type { Connectivity, Driver } from "../engine/driver.ts";
 import * as DEFAULTS from "../job/defaults.ts";
-import { hasCode, isA, thrownIn } from "../job/errors.ts";
+import { hasCode, isA } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";
 import { Release } from "../job/release-job.ts";
 import { lent } from "../job/report-error.ts";
 import { backoffDelay, isFinal } from "../job/retry.ts";
+import { thrownIn } from "../job/stored-error.ts";
 
 export interface NetworkOptions {
   readonly clock: Clock;

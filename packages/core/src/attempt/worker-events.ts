@@ -1,7 +1,8 @@
 import { Emitter } from "../job/emitter.ts";
-import { type ErrorDetails, fromStoredError, isA, LeaseLostError, QuaysideError } from "../job/errors.ts";
+import { type ErrorDetails, isA, LeaseLostError, QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { Json } from "../job/json.ts";
+import { fromStoredError } from "../job/stored-error.ts";
 import type { Attempt, Settled } from "./attempt.ts";
 
 /** Events of a worker. `job` is the record as it was claimed. */

@@ -1,4 +1,5 @@
-import { type ErrorCode, isA, QuaysideError, toStoredError } from "../job/errors.ts";
+import { type ErrorCode, isA, QuaysideError } from "../job/errors.ts";
+import { toStoredError } from "../job/stored-error.ts";
 import type { AttemptReport, ExchangeRequest, Settlement } from "./verbs.ts";
 
 /** The part of a refused exchange to send first, without its claim. The rest of `settle` is sent later. */

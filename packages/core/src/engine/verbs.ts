@@ -1,9 +1,9 @@
-import type { StoredError } from "../job/errors.ts";
 import type { ChildOutcome } from "../job/handler.ts";
 import type { JobRecord, JobState, Keep } from "../job/job-record.ts";
 import type { Json } from "../job/json.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { RecurrenceRule } from "../job/next-occurrence.ts";
+import type { StoredError } from "../job/stored-error.ts";
 import type { Liveness } from "./store.ts";
 
 /** Requests and replies of the verbs of a driver: plain data, the same in process, over RPC and over HTTP. */

@@ -1,6 +1,5 @@
 import { cutText, describe } from "./cut-text.ts";
 import { type Duration, toMs } from "./duration.ts";
-import type { Json } from "./json.ts";
 import * as LIMITS from "./limits.ts";
 
 /**
@@ -125,53 +124,6 @@ export const refused = (option: string, rule: string, value: unknown): QuaysideE
     `${option} ${rule}, got ${cutText(typeof value === "string" ? JSON.stringify(value) : describe(value), 200)}.`,
   );
 
-/** Marks an envelope: an encrypted value. */
-export const SEALED = "quayside:sealed";
-
-/** An error of an encrypted job's handler (`cause`), with the envelope that is stored in place of message and stack. */
-export class SealedError extends QuaysideError {
-  constructor(cause: unknown, sealed: Json) {
-    const message = "An error of an encrypted job: its key reads it.";
-    super(toStoredError(cause).code, message, { [SEALED]: sealed }, cause);
-  }
-}
-
-/** Returns the error that a handler threw, before it was encrypted. */
-export const thrownIn = (error: unknown): unknown => (isA(SealedError, error) ? error.cause : error);
-
-/** An error as it is stored with a job and sent over HTTP. */
-export interface StoredError {
-  readonly code: ErrorCode;
-  readonly message: string;
-  /** Class name of the thrown error, where it was not a plain `Error`. */
-  readonly name?: string;
-  readonly stack?: string;
-  /** Further fields worth keeping, such as those that a server refused. */
-  readonly details?: Readonly<Record<string, Json>>;
-}
-
-/**
- * Turns whatever a handler threw into what is stored with the job: texts only, message and stack at most
- * `LIMITS.errorTextBytes` each. Never throws, whatever the thrown value does when it is read.
- */
-export function toStoredError(thrown: unknown): StoredError {
-  if (isA(SealedError, thrown))
-    return { code: thrown.code, message: thrown.message, details: thrown.details as StoredError["details"] & {} };
-  if (!isA(Error, thrown)) return { code: "handler_failed", message: stored(describe(thrown)) };
-  const code = isA(QuaysideError, thrown) ? textOf(thrown, "code") : undefined;
-  const name = textOf(thrown, "name");
-  const stack = textOf(thrown, "stack");
-  return {
-    code: (code === undefined ? "handler_failed" : label(code)) as ErrorCode,
-    message: stored(textOf(thrown, "message") ?? describe(read(thrown, "message"))),
-    ...(name !== undefined && name !== "Error" && { name: label(name) }),
-    ...(stack !== undefined && { stack: stored(stack) }),
-  };
-}
-
-const label = (text: string): string => text.slice(0, LIMITS.nameLength).toWellFormed();
-const stored = (text: string): string => cutText(text, LIMITS.errorTextBytes);
-
 /** `instanceof` for a value that may refuse to be looked at (a revoked proxy throws). */
 export function isA<T>(type: abstract new (...args: never) => T, value: unknown): value is T {
   try {
@@ -181,20 +133,15 @@ export function isA<T>(type: abstract new (...args: never) => T, value: unknown)
   }
 }
 
-function textOf(thrown: Error, field: "code" | "name" | "message" | "stack"): string | undefined {
-  const value = read(thrown, field);
-  return typeof value === "string" ? value : undefined;
-}
+/** Returns the message of a thrown value, at most `LIMITS.errorTextBytes` long. Never throws. */
+export const messageOf = (thrown: unknown): string =>
+  cutText(describe(isA(Error, thrown) ? fieldOf(thrown, "message") : thrown), LIMITS.errorTextBytes);
 
-function read(thrown: Error, field: string): unknown {
+/** Returns a field of a thrown error; undefined where its getter throws. */
+export function fieldOf(thrown: Error, field: string): unknown {
   try {
     return (thrown as unknown as Record<string, unknown>)[field];
   } catch {
     return undefined;
   }
-}
-
-/** The error that was stored with a job, to be thrown: its code, message and details, and what it was called. */
-export function fromStoredError({ code, message, name, details }: StoredError): QuaysideError {
-  return new QuaysideError(code, message, { ...details, ...(name !== undefined && { name }) });
 }

@@ -1,8 +1,8 @@
 import type { Duration } from "./duration.ts";
-import type { StoredError } from "./errors.ts";
 import type { JobOptions } from "./job-options.ts";
 import type { EndState, JobRecord } from "./job-record.ts";
 import type { Json } from "./json.ts";
+import type { StoredError } from "./stored-error.ts";
 
 /** Of a child of the running job: what `ctx.children()` answers. */
 export interface ChildOutcome {

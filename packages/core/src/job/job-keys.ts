@@ -40,7 +40,7 @@ function remembered(of: (name: string) => string): (name: string) => string {
 }
 
 /** Returns the lane of the waiting jobs of a queue. */
-export const readyLane = remembered(escapePart);
+export const readyLane = /* @__PURE__ */ remembered(escapePart);
 /** Returns the lane of jobs that are blocked for one reason and value, such as one group. */
 export const blockedLane = (queue: string, reason: BlockReason, value: string): string =>
   `${escapePart(queue)}/${reason}/${escapePart(value)}`;
@@ -49,7 +49,7 @@ export const finishedLane = (queue: string, state: EndState): string => `${escap
 /** The queue a key belongs to, whatever its place. */
 export const queueOf = (key: JobKey): string => queueOfLane(key[1]);
 
-const queueOfLane = remembered((lane) => {
+const queueOfLane = /* @__PURE__ */ remembered((lane) => {
   const slash = lane.indexOf("/");
   return unescapePart(slash < 0 ? lane : lane.slice(0, slash));
 });

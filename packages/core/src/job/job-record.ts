@@ -1,6 +1,6 @@
-import type { StoredError } from "./errors.ts";
 import type { Json } from "./json.ts";
 import type { Backoff } from "./retry.ts";
+import type { StoredError } from "./stored-error.ts";
 
 /** `delayed` is `waiting` with a future `availableAt`; `active` is a job that a lease lists. */
 export type JobState = "waiting" | "delayed" | "active" | "completed" | "failed" | "cancelled";

@@ -1,5 +1,4 @@
 import * as DEFAULTS from "./defaults.ts";
-import type { StoredError } from "./errors.ts";
 import {
   type BlockReason,
   blockedLane,
@@ -15,6 +14,7 @@ import type { Json } from "./json.ts";
 import * as LIMITS from "./limits.ts";
 import type { NewJob } from "./new-job.ts";
 import { backoffDelay } from "./retry.ts";
+import type { StoredError } from "./stored-error.ts";
 
 /** Pure decisions: a record, what happened, now; out comes the next record. Programs write it, nothing else decides. */
 

@@ -6,13 +6,13 @@ import type { Program } from "../engine/store.ts";
 import { done, removeRange, startingWith } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
-import type { StoredError } from "../job/errors.ts";
 import type { ChildOutcome } from "../job/handler.ts";
 import { childId, endStateOf } from "../job/job-keys.ts";
 import type { ChildFailure, EndState, Parent, StoredJob } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";
 import * as LIMITS from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
+import type { StoredError } from "../job/stored-error.ts";
 import { blocked, type Ending, keepOf, returned } from "../job/transitions.ts";
 import { type BoundFlows, type FlowPlan, planFlows } from "./flow-plan.ts";
 

@@ -1,15 +1,6 @@
 import type { Run } from "../attempt/attempt.ts";
 import { cutText, describe } from "../job/cut-text.ts";
-import {
-  invalidOption,
-  isA,
-  QuaysideError,
-  refused,
-  SEALED,
-  SealedError,
-  type StoredError,
-  toStoredError,
-} from "../job/errors.ts";
+import { invalidOption, isA, QuaysideError, refused } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
@@ -17,6 +8,7 @@ import * as LIMITS from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { fields } from "../job/option-checks.ts";
 import { Release } from "../job/release-job.ts";
+import { SEALED, SealedError, type StoredError, toStoredError } from "../job/stored-error.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { waitForKey } from "./job-runner.ts";
 import { missingKey } from "./sealed-jobs.ts";

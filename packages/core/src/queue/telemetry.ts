@@ -1,5 +1,5 @@
 import type { AttemptTracer } from "../attempt/worker-events.ts";
-import { isA, toStoredError } from "../job/errors.ts";
+import { isA, messageOf } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { Release } from "../job/release-job.ts";
 import { lent, reportUnheard } from "../job/report-error.ts";
@@ -134,7 +134,7 @@ async function marked<T>(working: Promise<T>, span: TelemetrySpan): Promise<T> {
   } catch (error) {
     if (isA(Release, error)) lent(() => span.setAttribute("quayside.job.released", true));
     else {
-      const { message } = toStoredError(error);
+      const message = messageOf(error);
       lent(() => span.recordException(isA(Error, error) ? error : message));
       lent(() => span.setStatus({ code: ERROR, message }));
     }

@@ -1,9 +1,10 @@
 import { systemClock } from "../engine/clock.ts";
 import { mayConcern } from "../engine/ended-ids.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { fromStoredError, QuaysideError } from "../job/errors.ts";
+import { QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { able, fields } from "../job/option-checks.ts";
+import { fromStoredError } from "../job/stored-error.ts";
 import { checkId, type SomeQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
 import { openEnded } from "./sealed-jobs.ts";

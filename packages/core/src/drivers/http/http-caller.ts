@@ -1,6 +1,6 @@
 import type { Clock } from "../../engine/clock.ts";
 import { checkProtocol, PROTOCOL, PROTOCOL_HEADER } from "../../engine/protocol.ts";
-import { type ErrorCode, isA, QuaysideError, toStoredError } from "../../job/errors.ts";
+import { type ErrorCode, hasCode, isA, messageOf, QuaysideError } from "../../job/errors.ts";
 import { retryAfterMs } from "../../job/retry.ts";
 import { isObject } from "./response-checks.ts";
 
@@ -158,7 +158,7 @@ const HINT = "Is its URL right, does the server run, and does it let this page i
 /** Returns the reason that `fetch` gives. Node puts it into the error's cause. */
 export function reasonOf(cause: unknown): string {
   const said = [cause, (cause as { readonly cause?: unknown } | undefined)?.cause].filter((error) => isA(Error, error));
-  return said.length > 0 ? ` (${said.map((error) => toStoredError(error).message).join(": ")})` : "";
+  return said.length > 0 ? ` (${said.map(messageOf).join(": ")})` : "";
 }
 
 /** Returns the error of a request that did not get an answer of the API. */
@@ -178,9 +178,8 @@ async function tokenFrom(token: Token, refused?: string): Promise<string> {
     try {
       shown = await token(...(refused === undefined ? [] : [refused]));
     } catch (cause) {
-      const { code, message } = toStoredError(cause);
-      if (code === "unauthorized") throw cause;
-      throw network(`The token function failed: ${message}`, { reason: "token" }, cause);
+      if (hasCode(cause, "unauthorized")) throw cause;
+      throw network(`The token function failed: ${messageOf(cause)}`, { reason: "token" }, cause);
     }
   }
   const text = typeof shown === "string" ? shown.trim() : "";

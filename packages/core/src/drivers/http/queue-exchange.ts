@@ -19,11 +19,11 @@ import {
 import { PATIENCE_MS } from "../places/late-place.ts";
 import { WorkerPlaces } from "../places/worker-places.ts";
 import type { ChangeFeed } from "../remote/change-feed.ts";
-import { withAllChildren } from "../remote/reply-pages.ts";
+import { withAllChildren } from "../remote/child-pages.ts";
 import { within } from "../remote/time-limits.ts";
+import { isChildren, isExchangeReply } from "./exchange-checks.ts";
 import { idempotencyKey } from "./idempotency-key.ts";
 import { idPart, queryOf } from "./paths.ts";
-import { isChildren, isExchangeReply } from "./response-checks.ts";
 
 /** How long an exchange with several queues waits for one. The server of a split queue waits half as long for a part of it. */
 const QUEUE_PATIENCE_MS = 2 * PATIENCE_MS;

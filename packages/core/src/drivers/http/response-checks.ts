@@ -8,18 +8,14 @@ type Fields = Readonly<Record<string, unknown>>;
 export const isObject = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const isList = (value: unknown, isItem: (item: unknown) => boolean): boolean =>
+export const isList = (value: unknown, isItem: (item: unknown) => boolean): boolean =>
   Array.isArray(value) && value.every(isItem);
-
-const isText = (value: unknown): boolean => typeof value === "string";
 
 export const isJob = (value: unknown): boolean => isObject(value) && typeof value["id"] === "string";
 
 export const isJobPage = (value: unknown): boolean => isObject(value) && isList(value["jobs"], isJob);
 
 export const isCounts = (value: unknown): boolean => isObject(value) && typeof value["waiting"] === "number";
-
-export const isChildren = (value: unknown): boolean => isObject(value) && isList(value["children"], isObject);
 
 export const isSchedules = (value: unknown): boolean => isList(value, isObject);
 
@@ -34,17 +30,3 @@ export const receiptsFor =
     (value as readonly unknown[]).length === count;
 
 /** The reply of an exchange with this queue. */
-export const isExchangeReply =
-  (queue: string) =>
-  (value: unknown): boolean =>
-    isObject(value) &&
-    isList(
-      value["jobs"],
-      (each) =>
-        isObject(each) && isText(each["token"]) && isJob(each["job"]) && (each["job"] as Fields)["queue"] === queue,
-    ) &&
-    isList(value["lost"], isText) &&
-    isList(value["cancel"], isText) &&
-    isList(value["interrupted"], isJob) &&
-    isList(value["unknown"], isObject) &&
-    isList(value["late"] ?? [], isObject);

@@ -1,7 +1,6 @@
 import type { EnqueueReceipt } from "../../engine/verbs.ts";
-import { QuaysideError } from "../../job/errors.ts";
+import { isA, QuaysideError } from "../../job/errors.ts";
 import type { NewJob } from "../../job/new-job.ts";
-import { isTrouble } from "./time-limits.ts";
 
 /** A job's receipt, or the error by which it is not known whether the job is stored. */
 type Outcome = { readonly receipt: EnqueueReceipt } | { readonly error: unknown };
@@ -65,3 +64,22 @@ export function storedInPart(error: unknown, receipts: readonly (EnqueueReceipt 
     error,
   );
 }
+
+/** Codes of errors that come from the place that was asked, not from the request. */
+const TROUBLES: ReadonlySet<string> = new Set([
+  "network",
+  "internal",
+  "storage_unavailable",
+  "storage_full",
+  "rate_limited",
+  "unsupported_version",
+  "timeout",
+  "unauthorized",
+  "forbidden",
+]);
+
+/** Returns whether an error comes from the place that was asked: the same request may succeed later, or at another place. */
+export const isTrouble = (error: unknown): boolean =>
+  isA(QuaysideError, error) ? TROUBLES.has(error.code) || error.details["bare"] === true : !isUnclonable(error);
+
+const isUnclonable = (error: unknown): boolean => isA(Error, error) && error.name === "DataCloneError";

@@ -10,29 +10,6 @@ export interface Pages {
   schedulesPage(queue: string, after?: string): Promise<readonly Schedule[]>;
 }
 
-/**
- * The reply with all that became of the children of each parent.
- *
- * @param page as `Pages.childrenPage`, and with it the token of the parent.
- */
-export async function withAllChildren<Reply extends ExchangeReply>(
-  reply: Reply,
-  page: (queue: string, id: string, after: string, token: string) => Promise<ChildrenPage>,
-): Promise<Reply> {
-  if (reply.jobs.every(({ moreChildren }) => moreChildren === undefined)) return reply;
-  const jobs: ExchangeReply["jobs"][number][] = [];
-  for (const { moreChildren, children = [], ...claimed } of reply.jobs) {
-    const all = [...children];
-    for (let after = moreChildren; after !== undefined; ) {
-      const next = await page(claimed.job.queue, claimed.job.id, after, claimed.token);
-      for (const child of next.children) all.push(child);
-      after = next.moreChildren;
-    }
-    jobs.push(claimed.job.hasChildren ? { ...claimed, children: all } : claimed);
-  }
-  return { ...reply, jobs };
-}
-
 /** All pages of a queue's recurrences. */
 export async function allSchedules(
   page: (after?: string) => Promise<readonly Schedule[]>,

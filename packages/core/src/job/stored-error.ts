@@ -1,0 +1,61 @@
+import { cutText } from "./cut-text.ts";
+import { type ErrorCode, fieldOf, isA, messageOf, QuaysideError } from "./errors.ts";
+import type { Json } from "./json.ts";
+import * as LIMITS from "./limits.ts";
+
+/** Name of the field that marks an envelope, which is an encrypted value. */
+export const SEALED = "quayside:sealed";
+
+/** Thrown for an error of an encrypted job's handler (`cause`). Its details hold the envelope that is stored in place of the message and the stack. */
+export class SealedError extends QuaysideError {
+  constructor(cause: unknown, sealed: Json) {
+    const message = "An error of an encrypted job: its key reads it.";
+    super(toStoredError(cause).code, message, { [SEALED]: sealed }, cause);
+  }
+}
+
+/** Returns the error that a handler threw: the cause of a `SealedError`, or else the error itself. */
+export const thrownIn = (error: unknown): unknown => (isA(SealedError, error) ? error.cause : error);
+
+/** The error of a job, in the form in which a store keeps it and HTTP carries it. */
+export interface StoredError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** Class name of the thrown error; absent for a plain `Error`. */
+  readonly name?: string;
+  readonly stack?: string;
+  /** Other fields of the error, such as the fields that a server refused. */
+  readonly details?: Readonly<Record<string, Json>>;
+}
+
+/**
+ * Turns a thrown value into the error that is stored with the job: texts only, message and stack at most
+ * `LIMITS.errorTextBytes` each. Never throws: a field whose getter throws is left out.
+ */
+export function toStoredError(thrown: unknown): StoredError {
+  if (isA(SealedError, thrown))
+    return { code: thrown.code, message: thrown.message, details: thrown.details as StoredError["details"] & {} };
+  const message = messageOf(thrown);
+  if (!isA(Error, thrown)) return { code: "handler_failed", message };
+  const code = isA(QuaysideError, thrown) ? textOf(thrown, "code") : undefined;
+  const name = textOf(thrown, "name");
+  const stack = textOf(thrown, "stack");
+  return {
+    code: (code === undefined ? "handler_failed" : label(code)) as ErrorCode,
+    message,
+    ...(name !== undefined && name !== "Error" && { name: label(name) }),
+    ...(stack !== undefined && { stack: cutText(stack, LIMITS.errorTextBytes) }),
+  };
+}
+
+const label = (text: string): string => text.slice(0, LIMITS.nameLength).toWellFormed();
+
+function textOf(thrown: Error, field: "code" | "name" | "stack"): string | undefined {
+  const value = fieldOf(thrown, field);
+  return typeof value === "string" ? value : undefined;
+}
+
+/** Returns a stored error as one that can be thrown, with its code, message, details and name. */
+export function fromStoredError({ code, message, name, details }: StoredError): QuaysideError {
+  return new QuaysideError(code, message, { ...details, ...(name !== undefined && { name }) });
+}
