@@ -23,23 +23,23 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 29_900,
+    limit: 29_500,
     later: 5_900,
   },
   {
     // A page that adds and manages jobs of a server. The target is 13,000.
     title: "Queue of /mini, and httpDriver",
     source: 'export { Queue } from "@quayside/core/mini"; export { httpDriver } from "@quayside/core/http";',
-    limit: 13_800,
-    later: 6_100,
+    limit: 13_250,
+    later: 6_550,
   },
-  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_200 },
+  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_050 },
   {
     // With 0.5 kB of the bundler's own code for `import()`. What is loaded later is for workers: exchanges.
     title: "httpDriver alone, without Queue",
     source: 'export { httpDriver } from "@quayside/core/http";',
-    limit: 9_200,
-    later: 6_100,
+    limit: 8_500,
+    later: 6_550,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
   { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_500 },
