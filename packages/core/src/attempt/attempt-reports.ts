@@ -1,11 +1,18 @@
 import { type Clock, Timer } from "../engine/clock.ts";
 import type { AttemptReport } from "../engine/verbs.ts";
 import { cutText, describe } from "../job/cut-text.ts";
-import { type Json, jsonBytes } from "../job/json.ts";
+import { jsonBytes } from "../job/json.ts";
 import * as LIMITS from "../job/limits.ts";
 
 /** Reports are sent at most this often, and with other exchanges. */
 const REPORT_MS = 1_000;
+
+/** Returns a log line as it is stored: as text, and cut where it is too long. */
+export function logLine(text: unknown): string {
+  const line = cutText(describe(text), LIMITS.logLineBytes);
+  // Control characters take six bytes in JSON. The line as JSON is bounded, too.
+  return jsonBytes(line) > LIMITS.logLineBytes + 20 ? cutText(line, LIMITS.logLineBytes / 6) : line;
+}
 
 /** Progress and log lines of running attempts, until an exchange takes them. */
 export class Reports {
@@ -16,19 +23,6 @@ export class Reports {
   constructor(clock: Clock, due: () => void) {
     this.#timer = new Timer(clock);
     this.#due = due;
-  }
-
-  progressed(token: string, value: Json): void {
-    this.#add(token, { value });
-  }
-
-  /** Returns the line as it is kept. */
-  logged(token: string, text: unknown): string {
-    let line = cutText(describe(text), LIMITS.logLineBytes);
-    // Control characters take six bytes in JSON: what is stored is bounded as JSON, too.
-    if (jsonBytes(line) > LIMITS.logLineBytes + 20) line = cutText(line, LIMITS.logLineBytes / 6);
-    this.#add(token, { log: [line] });
-    return line;
   }
 
   /** About how many bytes the report of an attempt takes in an exchange. */
@@ -59,7 +53,7 @@ export class Reports {
     for (const report of reports) {
       const since = this.#reports.get(report.token);
       this.#reports.set(report.token, report);
-      this.#add(report.token, since ?? {});
+      this.add(report.token, since ?? {});
     }
   }
 
@@ -71,7 +65,8 @@ export class Reports {
     this.#timer.disarm();
   }
 
-  #add(token: string, report: Partial<AttemptReport>): void {
+  /** Adds to the report of an attempt: a new value replaces the one before, lines follow the lines before. */
+  add(token: string, report: Partial<AttemptReport>): void {
     const before = this.#reports.get(token);
     // Of an attempt that logs faster than exchanges go the last lines are kept, as of its job.
     const log = [...(before?.log ?? []), ...(report.log ?? [])].slice(-LIMITS.logLines);

@@ -1,17 +1,19 @@
 import type { Clock } from "../engine/clock.ts";
-import type { ClaimedJob, Settlement } from "../engine/verbs.ts";
+import type { AttemptReport, ClaimedJob, Settlement } from "../engine/verbs.ts";
 import * as DEFAULTS from "../job/defaults.ts";
 import { toMs } from "../job/duration.ts";
+import type { Emitter } from "../job/emitter.ts";
 import { isA, LeaseLostError, QuaysideError } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import { type Json, toBoundedJson } from "../job/json.ts";
+import { toBoundedJson } from "../job/json.ts";
 import { Release } from "../job/release-job.ts";
 import { decideRetry, type RetryPolicy, retryDelay } from "../job/retry.ts";
 import { thrownIn, toStoredError } from "../job/stored-error.ts";
 import { makeContext, type Producer } from "./handler-context.ts";
 import type { Network } from "./network-requirement.ts";
+import type { WorkerEvents } from "./worker-events.ts";
 
 /** Runs a job's handlers: gets the job as stored, returns the result. */
 export type Run<Ctx extends object = object> = (job: JobRecord, ctx: HandlerContext & Ctx) => unknown;
@@ -30,18 +32,14 @@ export interface AttemptEnd {
   readonly result?: unknown;
 }
 
-/** Receives what happens in an attempt. */
+/** The calls that an attempt makes of its worker. */
 export interface AttemptListener {
-  /** The attempt has ended, or its grace is over: its worker sends this. At most once, and not after `lose`. */
+  /** Sends this settlement: the attempt has ended, or its grace is over. Called at most once, and not after `lose`. */
   settled(settled: Settled): void;
-  /** The handler has returned: its slot is free. Exactly once. */
+  /** Frees the slot: the handler has returned. Called exactly once. */
   returned(attempt: Attempt): void;
-  progressed(attempt: Attempt, value: Json): void;
-  logged(attempt: Attempt, line: string): void;
-  /** The handler has not returned within the grace after its signal was aborted. Once. */
-  stuck(attempt: Attempt, durationMs: number): void;
-  /** Something went wrong beside the job. */
-  fault(error: unknown): void;
+  /** Stores progress or log lines with the job. */
+  reported(attempt: Attempt, report: Partial<AttemptReport>): void;
 }
 
 /** The part of a queue that an attempt uses: fields for `ctx`, a producer, a retry policy. */
@@ -57,6 +55,8 @@ export interface AttemptQueue {
 /** Options that the attempts of a worker share. */
 export interface AttemptOptions {
   readonly clock: Clock;
+  /** Emits `progress`, `log`, `stuck`, and `error` for what went wrong beside the job. */
+  readonly events: Emitter<WorkerEvents>;
   /** In [0, 1). */
   readonly random: () => number;
   /** The user's part of `ctx`. */
@@ -177,7 +177,7 @@ export class Attempt {
     if (this.#settled || this.#interruption) return;
     this.#stopGrace = this.#options.clock.after(DEFAULTS.graceMs, () => {
       this.#end({ error: reason });
-      this.#listener.stuck(this, this.#durationMs);
+      this.#options.events.emit("stuck", { job: this.job, durationMs: this.#durationMs });
     });
     this.#abort(reason);
   }
@@ -207,7 +207,7 @@ export class Attempt {
     try {
       settled = "error" in end ? this.#thrown(end.error) : this.#returned(end);
     } catch (cause) {
-      this.#listener.fault(cause);
+      this.#options.events.fault(cause);
       const retryMs = retryDelay(job, job.attempts, undefined, this.#options.random());
       settled = { settlement: failure(token, cause, retryMs), end };
     }
@@ -232,7 +232,7 @@ export class Attempt {
     const end = { error: thrownIn(error) };
     const released = (delayMs: number) => ({ settlement: { token, outcome: "released", delayMs } as const, end });
     if (isA(Release, error)) {
-      if (error.fault !== undefined) this.#listener.fault(error.fault);
+      if (error.fault !== undefined) this.#options.events.fault(error.fault);
       return released(toMs(error.delayMs, "release"));
     }
     const interrupted = error === this.#interruption ? this.#interruption?.code : undefined;
@@ -247,7 +247,7 @@ export class Attempt {
 
   /** A policy that throws costs the job no attempt: it is then as if there were none. So is an error that cannot be read. */
   #retryMs(error: unknown, timedOut: boolean): number | undefined {
-    const { random, clock } = this.#options;
+    const { random, clock, events } = this.#options;
     const { job } = this;
     const failed = { job, error, timedOut, now: clock.now(), random: random() };
     const tries = [() => decideRetry(failed, this.#queue.policy?.(job)), () => decideRetry(failed, undefined)];
@@ -255,7 +255,7 @@ export class Attempt {
       try {
         return decide();
       } catch (cause) {
-        this.#listener.fault(cause);
+        events.fault(cause);
       }
     }
     return decideRetry({ ...failed, error: undefined }, undefined);

@@ -4,6 +4,7 @@ import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
 import { failJob, releaseJob } from "../job/release-job.ts";
 import type { Attempt, AttemptListener, AttemptOptions, AttemptQueue } from "./attempt.ts";
+import { logLine } from "./attempt-reports.ts";
 
 /** Adds jobs for a handler, seen from the job that it runs. */
 export interface Producer {
@@ -20,16 +21,22 @@ export function makeContext(
   options: AttemptOptions,
 ): HandlerContext {
   const { job } = attempt;
+  const { events } = options;
   const producer = (): Producer => options.producer ?? queue.producer ?? refuseToAdd();
   // Functions that are assigned, not methods or arrows of a literal: bundlers that keep names (wrangler does) define the
   // name of each of those whenever it is made.
   const context: Writable<HandlerContext> = new Context(attempt);
   context.progress = (value) => {
     const copy = JSON.parse(toBoundedJson(value, "progress", "invalid_option")) as Json;
-    if (!attempt.over) listener.progressed(attempt, copy);
+    if (attempt.over) return;
+    listener.reported(attempt, { value: copy });
+    events.emit("progress", { job, progress: copy });
   };
-  context.log = (line) => {
-    if (!attempt.over) listener.logged(attempt, line);
+  context.log = (text) => {
+    if (attempt.over) return;
+    const line = logLine(text);
+    listener.reported(attempt, { log: [line] });
+    events.emit("log", { job, line });
   };
   context.children = () => children;
   context.enqueue = (request) => producer().enqueue(request, job);

@@ -180,12 +180,9 @@ export async function runImmediately(job: NewJob, { context, events, producer, c
       {
         settled: resolve,
         returned: () => {},
-        progressed: (_, progress) => events.emit("progress", { job: record, progress }),
-        logged: (_, line) => events.emit("log", { job: record, line }),
-        stuck: (_, durationMs) => events.emit("stuck", { job: record, durationMs }),
-        fault: (error) => events.fault(error),
+        reported: () => {},
       },
-      { clock, random, ctx, producer },
+      { clock, random, events, ctx, producer },
     );
     // Where a handler adds it, that handler waits for it.
     attempt.start((stored, context) => runner.run(stored, context), handlerScope.current());

@@ -3,17 +3,14 @@ import { Attempt, type AttemptListener, type AttemptOptions, type Settled } from
 import { Reports } from "../attempt/attempt-reports.ts";
 import type { Network } from "../attempt/network-requirement.ts";
 import type { AttemptTracer } from "../attempt/worker-events.ts";
-import { Reporter, type WorkerEvents } from "../attempt/worker-events.ts";
+import { Reporter } from "../attempt/worker-events.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply, Settlement } from "../engine/verbs.ts";
-import type { Emitter } from "../job/emitter.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import type { Json } from "../job/json.ts";
 import * as LIMITS from "../job/limits.ts";
 import type { WorkerQueue } from "./worker-options.ts";
 
 export interface AttemptsOptions<Ctx extends object> extends AttemptOptions {
-  readonly events: Emitter<WorkerEvents>;
   readonly queueOf: (job: JobRecord) => WorkerQueue<Ctx> | undefined;
 }
 
@@ -173,18 +170,8 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     this.#listener.returned();
   }
 
-  progressed({ token, job }: Attempt, progress: Json): void {
-    this.reports.progressed(token, progress);
-    this.#options.events.emit("progress", { job, progress });
-  }
-
-  logged({ token, job }: Attempt, text: string): void {
-    const line = this.reports.logged(token, text);
-    this.#options.events.emit("log", { job, line });
-  }
-
-  stuck({ job }: Attempt, durationMs: number): void {
-    this.#options.events.emit("stuck", { job, durationMs });
+  reported({ token }: Attempt, report: Partial<AttemptReport>): void {
+    this.reports.add(token, report);
   }
 
   fault(error: unknown): void {
