@@ -13,8 +13,6 @@ export interface Scoped<T> {
 export class JobRegistry {
   readonly #map: Record<string, JobDefinition> | undefined;
   readonly #handlers = new Map<string, readonly Scoped<Handler>[]>();
-  /** Handlers by queue and name as they were last looked up: every attempt asks, and they seldom change. */
-  readonly #found = new Map<string, Map<string, readonly Handler[]>>();
 
   /** @param map a job map of run time: names that are neither in it nor registered are then refused. */
   constructor(map?: Record<string, JobDefinition>) {
@@ -39,26 +37,17 @@ export class JobRegistry {
     this.check(name);
     const entry = { queue, value: handler };
     this.#handlers.set(name, [...(this.#handlers.get(name) ?? []), entry]);
-    this.changed();
     return () => {
       this.#handlers.set(name, this.#handlers.get(name)?.filter((other) => other !== entry) ?? []);
-      this.changed();
     };
   }
 
   /** Returns the handler of the definition, then those registered, in order. */
   handlers(name: string, queue: string): readonly Handler[] {
-    const ofQueue = this.#found.get(queue) ?? new Map<string, readonly Handler[]>();
-    this.#found.set(queue, ofQueue);
-    let found = ofQueue.get(name);
-    if (!found) {
-      const definition = this.definition(name, queue);
-      const own: Handler[] = definition?.handler ? [(payload, ctx) => definition.handler?.(payload, ctx)] : [];
-      const registered = this.#handlers.get(name)?.filter((entry) => (entry.queue ?? queue) === queue) ?? [];
-      found = [...own, ...registered.map(({ value }) => value)];
-      ofQueue.set(name, found);
-    }
-    return found;
+    const definition = this.definition(name, queue);
+    const own: Handler[] = definition?.handler ? [(payload, ctx) => definition.handler?.(payload, ctx)] : [];
+    const registered = this.#handlers.get(name)?.filter((entry) => (entry.queue ?? queue) === queue) ?? [];
+    return [...own, ...registered.map(({ value }) => value)];
   }
 
   /** Returns the names that jobs of this queue may have here. */
@@ -74,10 +63,5 @@ export class JobRegistry {
   /** The definitions of the job map. */
   protected get mapped(): readonly JobDefinition[] {
     return Object.values(this.#map ?? {});
-  }
-
-  /** Definitions or handlers have changed. */
-  protected changed(): void {
-    this.#found.clear();
   }
 }

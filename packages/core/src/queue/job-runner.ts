@@ -13,15 +13,6 @@ import type { JobSubmitter } from "./job-submitter.ts";
 import { partsOf, type QueueContext } from "./queue-context.ts";
 import { missingKey, readable } from "./sealed-jobs.ts";
 
-const runners = new WeakMap<QueueContext, JobRunner>();
-
-/** Returns the runner of the queues that share this context. */
-export function runnerOf(context: QueueContext): JobRunner {
-  const runner = runners.get(context) ?? new JobRunner(context);
-  runners.set(context, runner);
-  return runner;
-}
-
 /**
  * Returns how a worker works this queue.
  *
@@ -30,25 +21,19 @@ export function runnerOf(context: QueueContext): JobRunner {
  */
 export function workerQueueOf(queue: { readonly name: string }, concurrency?: number): WorkerQueue {
   const { context, submitter, producer = producerOf(context, submitter), events, workers } = partsOf(queue);
-  const { clock, random, ctx, telemetry, metrics, registry } = context;
   const { name } = queue;
-  const runner = runnerOf(context);
   return {
+    ...context,
     name,
     concurrency,
-    names: () => registry.names(name),
-    run: (job, ctx) => runner.run(job, ctx),
-    around: (job, ctx, handle) => runner.run(job, ctx, handle),
-    policy: (job) => runner.policy(job),
-    onFailed: (job, error) => runner.failed(job, error),
-    clock,
-    random,
-    ctx,
-    telemetry,
-    metrics,
     producer,
     events,
     workers,
+    names: () => context.registry.names(name),
+    run: (job, ctx) => runJob(context, job, ctx),
+    around: (job, ctx, handle) => runJob(context, job, ctx, handle),
+    policy: (job) => policyOf(context, job),
+    onFailed: (job, error) => reportFailed(context, job, error),
   };
 }
 
@@ -67,102 +52,77 @@ export function producerOf({ registry }: QueueContext, submitter: JobSubmitter):
   };
 }
 
-/** How a job runs: decrypted, through its middleware, checked, by its handlers, its result checked. */
-export class JobRunner {
-  readonly #options: QueueContext;
-  readonly #byQueue = new Map<string, Middleware[]>();
+/**
+ * Runs a job: decrypts it, calls its middleware around its handlers, checks payload and result by its schemas. Returns the
+ * result or a promise of it. The result of a plain job is its handler's own: an asynchronous function in between takes
+ * some 700 bytes.
+ *
+ * @param handle runs in place of middleware and handlers.
+ */
+export function runJob(
+  context: QueueContext,
+  job: JobRecord,
+  ctx: HandlerContext,
+  handle: Run = (open, inner) => runOpen(context, open, inner),
+): unknown {
+  const { encryption } = context;
+  if (encryption?.concerns(job, ctx)) return encryption.run(job, ctx, handle);
+  if (job.sealed) throw waitForKey(job, missingKey("The job is encrypted"));
+  return handle(job, ctx);
+}
 
-  constructor(options: QueueContext) {
-    this.#options = options;
-  }
+function runOpen(context: QueueContext, job: JobRecord, ctx: HandlerContext): unknown {
+  const definition = definitionOf(context, job);
+  const handlers = context.registry.handlers(job.name, job.queue);
+  const steps = [...context.middleware, ...(context.used.get(job.queue) ?? []), ...(definition?.middleware ?? [])];
+  const handle = (inner: HandlerContext) => runHandlers(job, handlers, definition, inner);
+  if (steps.length === 0 && !definition?.output) return handle(ctx);
+  return compose(
+    steps,
+    handle,
+  )(ctx).then((result) => {
+    const check = () => validateResult(job.name, definition, result);
+    const first = definition?.handler ?? handlers[0];
+    return (first as Handler | undefined)?.keepResult?.(check, ctx) ?? check();
+  });
+}
 
-  /** Middleware of one queue. Returns the function that takes it out again. */
-  use(queue: string, middleware: Middleware): () => void {
-    this.#byQueue.set(queue, [...(this.#byQueue.get(queue) ?? []), middleware]);
-    return () => {
-      this.#byQueue.set(
-        queue,
-        (this.#byQueue.get(queue) ?? []).filter((other) => other !== middleware),
-      );
-    };
-  }
-
-  /**
-   * Answers the result or a promise of it, throws or rejects. A plain job's is its handler's own: an asynchronous function
-   * in between takes some 700 bytes, and there were two.
-   */
-  run(
-    job: JobRecord,
-    ctx: HandlerContext,
-    handle: Run = (open, inner) => this.#runOpen(open, this.#definitionOf(open), inner),
-  ): unknown {
-    const { encryption } = this.#options;
-    if (encryption?.concerns(job, ctx)) return encryption.run(job, ctx, handle);
-    if (job.sealed) throw waitForKey(job, missingKey("The job is encrypted"));
-    return handle(job, ctx);
-  }
-
-  #runOpen(job: JobRecord, definition: JobDefinition | undefined, ctx: HandlerContext): unknown {
-    const steps = this.#stepsAround(job, definition);
-    if (!steps && !definition?.output) return this.#handle(job, definition, ctx);
-    return compose(steps ?? [], (inner) => this.#handle(job, definition, inner))(ctx).then((result) => {
-      const check = () => validateResult(job.name, definition, result);
-      const first = (definition?.handler ?? this.#options.registry.handlers(job.name, job.queue)[0]) as
-        | Handler
-        | undefined;
-      return first?.keepResult ? first.keepResult(check, ctx) : check();
-    });
-  }
-
-  /** Undefined where there is none, as mostly: every attempt asks. */
-  #stepsAround(job: JobRecord, definition: JobDefinition | undefined): readonly Middleware[] | undefined {
-    const { middleware } = this.#options;
-    const ofQueue = this.#byQueue.get(job.queue);
-    if (middleware.length === 0 && !ofQueue && !definition?.middleware) return undefined;
-    return [...middleware, ...(ofQueue ?? []), ...(definition?.middleware ?? [])];
-  }
-
-  policy(job: JobRecord): RetryPolicy | undefined {
-    const definition = this.#definitionOf(job);
-    if (!definition) return undefined;
-    const { backoff } = definition;
-    return {
-      retryIf: definition.retryIf && ((error, attempt) => definition.retryIf?.(error, attempt) ?? true),
-      backoff: typeof backoff === "function" ? backoff : undefined,
-    };
-  }
-
-  async failed(job: JobRecord, error: unknown): Promise<void> {
-    const definition = this.#definitionOf(job);
-    if (definition?.onFailed) await definition.onFailed(await readable(this.#options.encryption, job), error);
-  }
-
-  /** One after the other; the first that throws fails the attempt; the result is the first one's. */
-  #handle(job: JobRecord, definition: JobDefinition | undefined, ctx: HandlerContext): unknown {
-    const handlers = this.#options.registry.handlers(job.name, job.queue);
-    const first = handlers[0];
-    if (!first) {
-      const message = `No handler is registered for job ${JSON.stringify(job.name)}.`;
-      throw new QuaysideError("unknown_job", message, { job: job.name });
-    }
-    const payload = validatePayload(job.name, definition, job.payload);
-    return handlers.length === 1 && !(payload instanceof Promise)
-      ? first(payload, ctx)
-      : this.#handleInTurn(handlers, payload, ctx);
-  }
-
-  async #handleInTurn(handlers: readonly Handler[], checked: unknown, ctx: HandlerContext): Promise<unknown> {
+/** Calls handlers one after the other. The first that throws fails the attempt; the result is the first one's. */
+function runHandlers(
+  { name, payload: stored }: JobRecord,
+  [first, ...others]: readonly Handler[],
+  definition: JobDefinition | undefined,
+  ctx: HandlerContext,
+): unknown {
+  if (!first)
+    throw new QuaysideError("unknown_job", `No handler is registered for job ${JSON.stringify(name)}.`, { job: name });
+  const checked = validatePayload(name, definition, stored);
+  if (others.length === 0 && !(checked instanceof Promise)) return first(checked, ctx);
+  return (async () => {
     const payload = await checked;
-    const [first, ...others] = handlers as readonly [Handler, ...Handler[]];
     const result = await first(payload, ctx);
     for (const handler of others) await handler(payload, ctx);
     return result;
-  }
-
-  #definitionOf(job: JobRecord): JobDefinition | undefined {
-    return this.#options.registry.definition(job.name, job.queue);
-  }
+  })();
 }
+
+function policyOf(context: QueueContext, job: JobRecord): RetryPolicy | undefined {
+  const definition = definitionOf(context, job);
+  if (!definition) return undefined;
+  const { backoff } = definition;
+  return {
+    retryIf: definition.retryIf && ((error, attempt) => definition.retryIf?.(error, attempt) ?? true),
+    backoff: typeof backoff === "function" ? backoff : undefined,
+  };
+}
+
+/** Calls the `onFailed` hook of the job's definition, with the job decrypted. */
+export async function reportFailed(context: QueueContext, job: JobRecord, error: unknown): Promise<void> {
+  const definition = definitionOf(context, job);
+  if (definition?.onFailed) await definition.onFailed(await readable(context.encryption, job), error);
+}
+
+const definitionOf = ({ registry }: QueueContext, job: JobRecord) => registry.definition(job.name, job.queue);
 
 /**
  * Makes one function of many middleware, the first outermost, around `inner`. As in Koa, `next` may be called once.

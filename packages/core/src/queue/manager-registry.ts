@@ -13,18 +13,15 @@ export class ManagerRegistry extends JobRegistry {
     const entry = { queue: definition.queue, value: definition };
     const others = (this.#definitions.get(name) ?? []).filter(({ queue }) => queue !== definition.queue);
     this.#definitions.set(name, [...others, entry]);
-    this.changed();
     return () => {
       const left = (this.#definitions.get(name) ?? []).filter((other) => other !== entry);
       if (left.length > 0) this.#definitions.set(name, left);
       else this.#definitions.delete(name);
-      this.changed();
     };
   }
 
   /** Removes all definitions registered for a name. */
   undefine(name: string): boolean {
-    this.changed();
     return this.#definitions.delete(name);
   }
 

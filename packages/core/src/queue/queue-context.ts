@@ -73,6 +73,8 @@ export interface QueueContext {
   readonly registry: JobRegistry;
   /** Outermost first. */
   readonly middleware: readonly Middleware[];
+  /** Middleware of single queues, inside the others: that of `queue.use`. */
+  readonly used: Map<string, readonly Middleware[]>;
   readonly metrics: Metrics | undefined;
 }
 
@@ -102,6 +104,7 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
     ...own,
     registry,
     middleware,
+    used: new Map(),
   };
 }
 

@@ -12,7 +12,7 @@ import { Slots } from "../worker/claims.ts";
 import { JobWorker } from "../worker/job-worker.ts";
 import { CONCURRENCY, RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
 import { JobBuilder } from "./job-builder.ts";
-import { runnerOf, workerQueueOf } from "./job-runner.ts";
+import { workerQueueOf } from "./job-runner.ts";
 import { Metrics } from "./metrics.ts";
 import { makeQueueContext, partsOf, type QueueParts, type SharedOptions } from "./queue-context.ts";
 import { QueueControl } from "./queue-control.ts";
@@ -89,7 +89,15 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
 
   /** Runs around every job of this queue, inside the middleware given before. Returns the function that takes it out. */
   use(middleware: Middleware<Ctx>): () => void {
-    return runnerOf(partsOf(this).context).use(this.name, callable(middleware, "middleware") as Middleware);
+    const own = callable(middleware, "middleware") as Middleware;
+    const { used } = partsOf(this).context;
+    const all = () => used.get(this.name) ?? [];
+    used.set(this.name, [...all(), own]);
+    return () =>
+      void used.set(
+        this.name,
+        all().filter((other) => other !== own),
+      );
   }
 
   /**

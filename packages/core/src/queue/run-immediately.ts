@@ -9,7 +9,7 @@ import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
-import { producerOf, runnerOf } from "./job-runner.ts";
+import { producerOf, reportFailed, runJob } from "./job-runner.ts";
 import { idOf, JobSubmitter, prepareAll, resolve } from "./job-submitter.ts";
 import type { QueueContext } from "./queue-context.ts";
 
@@ -161,7 +161,6 @@ type RanHere = { readonly id: string; readonly releasedMs?: number };
  */
 export async function runImmediately(job: NewJob, { context, events, producer, ctx }: RunHere): Promise<RanHere> {
   const { clock = systemClock, random = Math.random, metrics } = context;
-  const runner = runnerOf(context);
   const record = recordOf(job, clock.now());
   const { id } = record;
   let onFailed: Promise<void> | undefined;
@@ -169,7 +168,7 @@ export async function runImmediately(job: NewJob, { context, events, producer, c
     events,
     metricsOf: () => metrics,
     onFailed: (failed, error) => {
-      onFailed = runner.failed(failed, error);
+      onFailed = reportFailed(context, failed, error);
     },
   });
   events.emit("active", { job: record });
@@ -185,7 +184,7 @@ export async function runImmediately(job: NewJob, { context, events, producer, c
       { clock, random, events, ctx, producer },
     );
     // Where a handler adds it, that handler waits for it.
-    attempt.start((stored, context) => runner.run(stored, context), handlerScope.current());
+    attempt.start((stored, own) => runJob(context, stored, own), handlerScope.current());
   });
   reporter.settled(settled);
   await onFailed;
