@@ -68,13 +68,25 @@ describe("Node 20", () => {
     expect(ran).toEqual({ node: "v20", results: [4, 6, 2] });
   });
 
-  it("loads the client of the HTTP API", async () => {
+  it("adds jobs to a server over HTTP", async () => {
+    const core = await bundle("../../packages/core/src/index.ts");
     const client = await bundle("../../packages/core/src/http.ts");
-    const names = runInNode20(`
-      import * as client from ${JSON.stringify(client)};
-      console.log(JSON.stringify(Object.keys(client)));
+    const added = runInNode20(`
+      import { createServer } from "node:http";
+      import { Queue } from ${JSON.stringify(core)};
+      import { httpDriver } from ${JSON.stringify(client)};
+      const server = createServer(async (request, response) => {
+        let body = "";
+        for await (const chunk of request) body += chunk;
+        const ids = JSON.parse(body).map(({ name }) => ({ id: "id of " + name, deduplicated: false }));
+        response.writeHead(201, { "content-type": "application/json" }).end(JSON.stringify(ids));
+      });
+      await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+      const driver = httpDriver({ url: "http://127.0.0.1:" + server.address().port });
+      const ids = await Promise.all(["a", "b"].map((name) => new Queue("mail", driver).addJob(name, 1)));
+      process.stdout.write(JSON.stringify(ids), () => process.exit());
     `);
-    expect(names).toContain("httpDriver");
+    expect(added).toEqual(["id of a", "id of b"]);
   });
 
   it("describes the HTTP API", async () => {
