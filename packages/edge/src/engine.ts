@@ -1,4 +1,5 @@
-// For authors of object classes that keep jobs in a store of their own. Experimental: any release may change it.
+// For authors of Durable Object classes that keep jobs in a store of their own. Experimental: any release may change
+// it.
 
 export { MIGRATIONS, type Migration, migrate } from "./sql/sql-migrations.ts";
 export { SqlStore } from "./sql/sql-store.ts";

@@ -1,2 +1,2 @@
-/** Bytes of a value as JSON. */
+/** Returns the number of bytes of a value as JSON. */
 export const jsonBytes = (value: unknown): number => new TextEncoder().encode(JSON.stringify(value)).length;

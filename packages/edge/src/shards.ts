@@ -1,2 +1,2 @@
-// For code outside of Workers that has to find the object of a job.
+// For code outside Workers that computes which object holds a job.
 export { shardOfKey } from "./shards/route.ts";

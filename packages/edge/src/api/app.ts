@@ -17,22 +17,24 @@ import { discardBody } from "./unread-body.ts";
 
 /** Options of `queueApi`. */
 export interface QueueApiOptions<Env extends object> {
-  /** Returns the namespace whose objects hold the queues. Each queue is in the object of its name. */
+  /** Returns the Durable Object namespace of the queues. Each queue is in the object that has the queue's name. */
   readonly object: (env: Env) => QueueNamespace;
   /**
-   * By queue name, over how many objects the queue is split: the same number as in `edgeQueue`. Default: one object.
+   * Number of objects that each split queue is divided over, by queue name. Must equal the number in `edgeQueue`.
+   * Default: one object per queue.
    */
   readonly shards?: Readonly<Record<string, ShardsOption>>;
   /**
-   * The job map: only its jobs may be added, and payloads are checked by their schemas. Default: any name, any JSON.
+   * The job map. Only jobs in the map can be added, and their payloads are checked by its schemas. Default: any job
+   * name and any JSON payload.
    */
   readonly jobs?: DefinedJobs;
   /**
-   * Says who calls, and what the caller may do: `bearerTokens`, `jwtTokens`, `anyOf` or a function of yours. Default:
-   * every route but `GET /health` answers 401.
+   * Returns the caller's rights for a request: `bearerTokens`, `jwtTokens`, `anyOf`, or a function of your own.
+   * Default: every route except `GET /health` answers 401.
    */
   readonly auth?: Authenticate<Env>;
-  /** Allows pages of other origins: the options of `hono/cors`. Default: none. */
+  /** Allows requests from pages of other origins: the options of `hono/cors`. Default: none are allowed. */
   readonly cors?: CorsOptions;
   /**
    * Limits of one request. Default: `API_LIMITS` (1 MiB per body, 128 KiB per payload, 1,000 jobs, keys kept for 24
@@ -40,15 +42,15 @@ export interface QueueApiOptions<Env extends object> {
    */
   readonly limits?: Partial<ApiLimits>;
   /**
-   * Returns Cloudflare's rate-limiting binding. A caller over its limit is answered 429 `rate_limited`. Requests are
-   * counted per subject, or per address where there is none; those without valid credentials per address, IPv6 by its
-   * first 64 bits. The binding counts roughly, in each of Cloudflare's places by itself; for exact numbers of jobs
-   * give a grant a `quota`. Default: no limit.
+   * Returns Cloudflare's rate-limiting binding. A caller over the limit gets 429 `rate_limited`. Requests are counted
+   * per subject, or per IP address for callers without a subject or valid credentials (for IPv6, per first 64 bits).
+   * The binding counts approximately, and separately in each Cloudflare location; to limit jobs exactly, set a grant's
+   * `quota`. Default: no limit.
    */
   readonly rateLimit?: (env: Env) => RateLimiter;
 }
 
-/** Headers that a driver in a page of another origin sends and reads. */
+/** CORS headers that `httpDriver` sends and reads in a page of another origin. */
 const CORS_HEADERS = {
   allowHeaders: ["authorization", "content-type", "idempotency-key", "quayside-request", PROTOCOL_HEADER],
   exposeHeaders: ["retry-after", PROTOCOL_HEADER],
@@ -57,8 +59,8 @@ const CORS_HEADERS = {
 export type CorsOptions = NonNullable<Parameters<typeof cors>[0]>;
 
 /**
- * The HTTP API of the queues in a namespace, to be mounted where you like. Closed by default: without `auth` everything
- * but `/health` answers 401. Errors are problem details with a stable `code`.
+ * Creates the HTTP API of the queues in a namespace, as a Hono app that you mount in yours. Without `auth`, every route
+ * except `/health` answers 401. Errors are problem details with a stable `code`.
  *
  * @example
  * const app = new Hono<{ Bindings: Env }>();
@@ -78,7 +80,7 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
       error,
       error instanceof QuaysideError && error.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {},
     );
-    // The answer does not say what broke, so the log must.
+    // Logs the error, because the response does not contain its cause.
     if (response.status >= 500) console.error(error);
     return response;
   });
@@ -87,13 +89,13 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     await next();
     discardBody(c, limits.bodyBytes);
   });
-  // Before authentication: a browser asks for permission without credentials.
+  // CORS runs before authentication, because browsers send preflight requests without credentials.
   if (options.cors) app.use(cors({ ...CORS_HEADERS, ...options.cors }));
   app.use(async (_, next) => {
     try {
       await next();
     } catch (thrown) {
-      // Hono rethrows a value that is no Error, so the request would have no answer.
+      // Hono rethrows a thrown value that is not an Error; the request would then get no response.
       throw new QuaysideError("internal", "Something was thrown that is no Error.", {}, thrown);
     }
   });
@@ -109,12 +111,13 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     routes.filter(({ open }) => open),
     served,
   );
-  // Before anything is read: who may not call learns nothing, and costs little.
+  // Authenticates before the request is read, so that an unauthorized request is cheap and reveals nothing.
   app.use(async (c, next) => {
     const grant = await authenticated(auth, c.req.raw, c.env);
     const limiter = options.rateLimit && limiterOf(options.rateLimit, c.env);
     if (!grant) {
-      // The caller is answered as with a wrong token. Once, so that strangers cannot fill the log.
+      // The caller gets the same answer as for a wrong token. Logged once, so that unauthorized requests cannot fill
+      // the log.
       if (!isReported) console.error("queueApi has no auth: every route but /health answers 401 until you set it.");
       isReported = true;
       if (limiter) await limitStranger(limiter, c.req.raw);
@@ -140,7 +143,10 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
   return app;
 }
 
-/** Refuses a path that cannot be decoded: Hono would use its undecoded text, the id of another job. */
+/**
+ * Refuses a path that cannot be percent-decoded. Hono would pass on the undecoded text, which could be the id of
+ * another job.
+ */
 function checkPath(url: string): void {
   const { pathname } = new URL(url);
   try {

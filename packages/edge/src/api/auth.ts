@@ -4,41 +4,45 @@ import type { Quota } from "../object/caller-quota.ts";
 import { checkCaps, type OptionCaps } from "./option-caps.ts";
 
 /**
- * A right of a caller. `enqueue`: add jobs, and watch for changes. `work`: claim and settle jobs, and read them.
- * `admin`: read jobs and act on them. A producer cannot read: the ids of others' jobs can be guessed from one's own. Yet
- * it changes waiting jobs of others by their dedupe key, and the limit of a group: a grant's `caps` can forbid it.
+ * A right of a caller. `enqueue`: add jobs and watch for changes. `work`: claim, settle and read jobs. `admin`: read
+ * and change jobs. `enqueue` does not include reading, because a caller could guess the ids of other callers' jobs. A
+ * caller with `enqueue` can still replace other callers' waiting jobs by dedupe key and change the limit of a group;
+ * `caps` of the grant can forbid both.
  */
 export type Scope = "enqueue" | "work" | "admin";
 
-/** The rights of a caller. `queues` absent: all of them. */
+/** The rights of a caller. Without `queues`, they hold for all queues. */
 export interface Grant {
   readonly scopes: readonly Scope[];
   readonly queues?: readonly string[];
   /**
-   * A stable name of the caller, of at most 256 characters and never a secret: its quota, its rate, its idempotency keys,
-   * its numbered requests and its workers go by it, so it stays when a token is renewed. Without one a request that has a
-   * key or a number, and each exchange of a worker, is refused with `subject_required`. `jwtTokens` takes it from `sub`.
+   * A stable, non-secret name of the caller, at most 256 characters. Quotas, rate limits, idempotency keys, numbered
+   * requests and workers are counted or stored under this name, so keep it when you renew a token. Without a subject,
+   * requests with a key or a number and exchanges of workers are refused with `subject_required`. `jwtTokens` reads it
+   * from `sub`.
    */
   readonly subject?: string;
-  /** How many jobs it may add. Absent: any number. */
+  /** Limits the number of jobs that the caller adds. Default: no limit. */
   readonly quota?: QuotaOption;
-  /** Bounds of the options of its jobs. Absent: those of core. */
+  /** Limits the job options that the caller sets. Default: the limits of core. */
   readonly caps?: OptionCaps;
-  /** When the credentials end, in ms since epoch: streams that they opened end with them. `jwtTokens` takes it from `exp`. */
+  /**
+   * Time when the credentials expire, in ms since epoch. Event streams opened with the credentials end at this time.
+   * `jwtTokens` reads it from `exp`.
+   */
   readonly expiresAt?: number;
 }
 
-/** The grant of a token that is the same for a long time. */
+/** The grant of a long-lived token. `subject` is required. */
 export interface StaticGrant extends Grant {
   readonly subject: string;
 }
 
 /**
- * A bucket of `jobs` that fills again evenly within `per`, each subject's own in each queue: so many at once, and as many
- * per `per` from then on. The queue's object checks and spends it in the transaction of the add, so it holds exactly,
- * however many requests come at once and from wherever. An add that it has no room for is refused as a whole, with 429
- * `rate_limited` and `Retry-After`; one of more jobs than `jobs` with 413 `too_large`. Jobs that stood already cost
- * nothing, and neither does a request that is sent again.
+ * A token bucket per subject and queue. It holds at most `jobs`, and refills evenly: `jobs` per `per`. The queue's
+ * object checks and spends it in the transaction of the add, so the limit is exact under concurrent requests. An add
+ * that exceeds the remaining quota is refused as a whole with 429 `rate_limited` and `Retry-After`; an add of more than
+ * `jobs` jobs is refused with 413 `too_large`. Jobs that exist already and repeated requests do not count.
  *
  * @example { jobs: 1_000, per: "1h" }
  */
@@ -48,8 +52,8 @@ export interface QuotaOption {
 }
 
 /**
- * Says what a request may do: undefined when it carries no valid credentials. Write your own for cookies or signed
- * tokens. `env` is the Worker's.
+ * Returns the rights of a request's caller, or undefined without valid credentials. Write a function of this type for
+ * cookies or signed tokens. `env` is the Worker's environment.
  *
  * @example
  * const auth: Authenticate<Env> = async (request, env) =>
@@ -63,13 +67,13 @@ export type Authenticate<Env = unknown> = (
   env: Env,
 ) => Grant | undefined | Promise<Grant | undefined>;
 
-/** The tokens that are known and what each grants, or how to get them from the Worker's secrets. */
+/** The accepted tokens, each with its grant, or a function that returns them from the Worker's `env`. */
 export type Tokens<Env = unknown> =
   | Readonly<Record<string, StaticGrant>>
   | ((env: Env) => Readonly<Record<string, StaticGrant>>);
 
 /**
- * Combines several ways of authentication: the first one that returns a grant decides.
+ * Combines several `Authenticate` functions: the first that returns a grant decides.
  *
  * @example
  * queueApi({ …, auth: anyOf(jwtTokens({ … }), bearerTokens((env: Env) => ({ [env.WORKER_TOKEN]: { subject: "worker", scopes: ["work"] } }))) });
@@ -84,22 +88,15 @@ export function anyOf<Env = unknown>(...ways: readonly Authenticate<Env>[]): Aut
   };
 }
 
-/** The token of `Authorization: Bearer …`. */
+/** Returns the token of the header `Authorization: Bearer …`. */
 export const bearerOf = (request: Request): string | undefined =>
   /^Bearer +([^ ]+) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
 
 /**
- * Grants by `Authorization: Bearer …`. Tokens are compared in constant time. Keep them in secrets, not in the code. Each
- * names the `subject` that it is of: the old and the new token of one caller name the same.
+ * Authenticates by the header `Authorization: Bearer …`. Compares tokens in constant time. Keep the tokens in secrets,
+ * not in code. When you replace a caller's token, give the new one the same `subject`.
  *
- * @throws {QuaysideError} `invalid_option` at a token that is empty or stands for a missing secret.
- * @example
- * queueApi({
- *   …,
- *   auth: bearerTokens((env: Env) => ({
- *     [env.WORKER_TOKEN]: { subject: "worker", scopes: ["work"], queues: ["mail"] },
- *   })),
- * });
+ * @throws {QuaysideError} `invalid_option` if a token is empty or the text of a missing secret (`undefined`, `null`).
  */
 export function bearerTokens<Env = unknown>(tokens: Tokens<Env>): Authenticate<Env> {
   const known = typeof tokens === "function" ? tokens : () => tokens;
@@ -111,7 +108,7 @@ export function bearerTokens<Env = unknown>(tokens: Tokens<Env>): Authenticate<E
     checkTokens(grants);
     const digest = await sha256(shown);
     let granted: Grant | undefined;
-    // All are compared, and whole: how long it takes tells nothing of how much was right.
+    // Compares every token in full, so that the response time does not reveal how much of a token was right.
     for (const [token, grant] of Object.entries(grants)) {
       if (isEqual(digest, await sha256(token))) granted = grant;
     }
@@ -126,7 +123,11 @@ function checkTokens(grants: Readonly<Record<string, Grant>>): void {
   }
 }
 
-/** @throws {QuaysideError} `invalid_option`: a secret that was never set would be a key that anyone can guess. */
+/**
+ * Checks that a secret or token is set.
+ *
+ * @throws {QuaysideError} `invalid_option` if it is missing, because an empty secret could be guessed.
+ */
 export function checkSecret(secret: string | undefined): asserts secret is string {
   if (secret !== undefined && secret !== "" && secret !== "undefined" && secret !== "null") return;
   throw new QuaysideError("invalid_option", "auth has an empty secret or token: is a secret missing?", {
@@ -148,9 +149,9 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
 export const grantNothing: Authenticate = () => undefined;
 
 /**
- * Returns the grant of a request. A mistake in the configuration is not shown to the caller.
+ * Returns the grant of a request. Reports a configuration mistake as `internal`, so that the caller does not see it.
  *
- * @throws {QuaysideError} `internal` where `auth` throws `invalid_option`, or grants what cannot be.
+ * @throws {QuaysideError} `internal` if `auth` throws `invalid_option` or returns an invalid grant.
  */
 export async function authenticated<Env>(
   auth: Authenticate<Env>,
@@ -174,9 +175,9 @@ function checkGranted(grant: Grant): void {
 }
 
 /**
- * Returns the subject of a grant: two requests with the same subject have the same caller (R37).
+ * Returns the subject of a grant. Requests with the same subject have the same caller (R37).
  *
- * @throws {QuaysideError} `subject_required` where it has none.
+ * @throws {QuaysideError} `subject_required` if the grant has none.
  */
 export function subjectOf({ subject }: Grant): string {
   if (subject !== undefined) return subject;
@@ -187,11 +188,11 @@ export function subjectOf({ subject }: Grant): string {
   );
 }
 
-/** Who are you? */
+/** Creates the error for a request without valid credentials. */
 export const unauthorized = () => new QuaysideError("unauthorized", "This request carries no valid credentials.");
 
 /**
- * You may not.
+ * Checks that a grant has one of the scopes, for the given queue.
  *
  * @param scopes any one of these is enough.
  * @throws {QuaysideError} `forbidden`.
@@ -206,9 +207,9 @@ export function checkGrant(grant: Grant, scopes: readonly Scope[], queue: string
 }
 
 /**
- * Returns the quota of a grant in the form that the queue's object takes.
+ * Returns the quota of a grant in the form that the queue's object expects.
  *
- * @throws {QuaysideError} `invalid_option` when the grant has a quota without a subject, or an invalid quota.
+ * @throws {QuaysideError} `invalid_option` if the grant has an invalid quota, or a quota without a subject.
  */
 export function quotaOf({ quota, subject }: Grant): Quota | undefined {
   if (!quota) return undefined;

@@ -1,14 +1,14 @@
 import { DEFAULTS, QuaysideError } from "@quayside/core";
 import { isDeeper } from "./json-text.ts";
 
-/** Most levels of arrays and objects in a body: those of a payload and of the request around it. */
+/** Maximum nesting depth of a request body: the payload's limit plus the levels of the request around the payload. */
 const NESTING_LIMIT = DEFAULTS.nestingLimit + 8;
 
 /**
- * The body as JSON. It must say that it is: a form of another site can post any text, but not with this type, so an
- * `auth` that goes by cookies cannot be used by it.
+ * Reads a request body as JSON. Requires a JSON content type: HTML forms of other sites cannot send it, so a site
+ * cannot misuse a visitor's cookies.
  *
- * @throws {QuaysideError} `bad_request` when it is not JSON in UTF-8, or nested too deep to be looked at safely.
+ * @throws {QuaysideError} `bad_request` if the body is not JSON in UTF-8, or is nested too deep.
  */
 export async function readBody(request: Request, limit: number): Promise<unknown> {
   if (!/^application\/(?:[^;]+\+)?json\b/i.test(request.headers.get("content-type") ?? "")) {
@@ -27,9 +27,9 @@ export async function readBody(request: Request, limit: number): Promise<unknown
 }
 
 /**
- * Refuses a body where none is read: a filter in it would be ignored, and `clear` would remove every job.
+ * Refuses a body on a route that takes none. A filter in the body would be ignored, and `clear` would remove every job.
  *
- * @throws {QuaysideError} `bad_request` when it is neither empty nor `{}`.
+ * @throws {QuaysideError} `bad_request` if the body is neither empty nor `{}`.
  */
 export async function refuseBody(request: Request, limit: number): Promise<undefined> {
   const text = new TextDecoder().decode(await bytesOf(request, limit)).trim();
@@ -38,9 +38,9 @@ export async function refuseBody(request: Request, limit: number): Promise<undef
 }
 
 /**
- * Reads the body, which may come in pieces and without a length.
+ * Reads a body that may arrive in chunks and without a length.
  *
- * @throws {QuaysideError} `too_large` when it has more than `limit` bytes.
+ * @throws {QuaysideError} `too_large` if the body has more than `limit` bytes.
  */
 async function bytesOf({ body, headers }: Request, limit: number): Promise<Uint8Array> {
   const tooLarge = () => new QuaysideError("too_large", `The body is larger than ${limit} bytes.`, { limit });
@@ -68,7 +68,7 @@ async function bytesOf({ body, headers }: Request, limit: number): Promise<Uint8
   return bytes;
 }
 
-/** A replacement character in place of what was sent would be stored for good: better say so. */
+/** Decodes UTF-8. Refuses invalid bytes, which would otherwise be stored as replacement characters. */
 function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);

@@ -4,11 +4,11 @@ import { type FieldError, FieldsError, joinPath, summary } from "./problem.ts";
 
 const english = en().localeError;
 
-/** Wrong fields that an answer names: a body of a megabyte must not be answered with ten. */
+/** Maximum number of wrong fields in an error response: keeps the response smaller than the request. */
 const ERRORS_NAMED = 100;
 
 /**
- * `value` as `schema` understands it.
+ * Checks a value against a schema and returns the schema's output.
  *
  * @param root path of `value` in the request, e.g. `[3]`.
  * @throws {FieldsError} `bad_request`, naming each wrong field.
@@ -25,7 +25,7 @@ function parse<Schema extends z.ZodMiniType>(schema: Schema, value: unknown, roo
   try {
     return schema.safeParse(value, { error: english });
   } catch (cause) {
-    // The parser passes all that is wrong in a list as arguments of one call, of which an engine takes some 100,000.
+    // The parser passes all issues of a list as arguments of one call; JavaScript engines accept about 100,000.
     if (!(cause instanceof RangeError)) throw cause;
     const message = "More is wrong with it than can be named.";
     throw new FieldsError("bad_request", `The request is not of the right shape: ${message}`, [

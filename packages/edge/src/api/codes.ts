@@ -1,6 +1,6 @@
 import type { ErrorCode } from "@quayside/core";
 
-/** The meaning of each code for a caller of the API. Its status is in `problem.ts`. */
+/** Descriptions of the error codes for callers of the API. `problem.ts` has the HTTP status of each code. */
 export const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   bad_request: "The request is not of the right shape; `errors` names the fields.",
   unsupported_version: "The request is of a version of the protocol that the server does not read; nothing was done.",

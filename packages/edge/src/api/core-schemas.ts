@@ -14,7 +14,7 @@ import {
   worker,
 } from "./request-schemas.ts";
 
-/** The constraints that core checks, as JSON Schema for `openapi.json`. The request's schema has only the types. */
+/** JSON Schemas for `openapi.json` of the values that core checks. The request schemas contain only their types. */
 export const DESCRIBED: ReadonlyMap<z.core.$ZodType, JsonSchema> = new Map<z.core.$ZodType, JsonSchema>([
   [
     duration,

@@ -6,19 +6,20 @@ import { FieldsError } from "./problem.ts";
 import { readQuery } from "./query.ts";
 import { requestHeader } from "./request-schemas.ts";
 
-/** Characters of a key. */
+/** Maximum number of characters of an idempotency key. */
 const KEY_LIMIT = 255;
-/** Characters of a subject's label: 128 bits in hex. */
+/** Number of characters of a subject's label: 128 bits in hex. */
 const LABEL_LENGTH = 32;
-/** A structured field string (RFC 9651): printable ASCII in quotes, with `\"` and `\\`. */
+/** A structured field string (RFC 9651): printable ASCII in quotes, with `\"` and `\\` as escapes. */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/;
-/** A key that is sent without the required quotes: no spaces, quotes, commas, semicolons or backslashes. */
+/** An idempotency key sent without the required quotes: no spaces, quotes, commas, semicolons or backslashes. */
 const BARE = /^[!#-+\--:<-[\]-~]+$/;
 
 /**
- * The key in an `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header); undefined without the header.
+ * Returns the key in an `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header), or undefined without the
+ * header.
  *
- * @throws {FieldsError} `bad_request` when it is malformed.
+ * @throws {FieldsError} `bad_request` if the header is malformed.
  */
 export function readIdempotencyKey(header: string | undefined): string | undefined {
   if (header === undefined) return undefined;
@@ -32,28 +33,29 @@ export function readIdempotencyKey(header: string | undefined): string | undefin
 }
 
 /**
- * The number that a driver gave the request itself (`quayside-request`), as an outbox does; undefined without the header.
+ * Returns the request number that an outbox or a driver sends in the header `quayside-request`, or undefined without
+ * the header.
  *
- * @throws {FieldsError} `bad_request`, naming what is wrong.
+ * @throws {FieldsError} `bad_request`, naming each wrong field.
  */
 export function readNumber(header: string | undefined): NumberedRequest | undefined {
   return header === undefined ? undefined : readQuery(requestHeader, new URLSearchParams(header), "quayside-request");
 }
 
-/** Whose a name is that a caller gives, and of which queue: the same name of another caller is another (R37). */
+/** The caller and queue that a key or sender belongs to. Two callers that use the same name do not share it (R37). */
 export interface Owner {
   readonly subject: string;
   readonly queue: string;
 }
 
-/** The sender of a request under this key, as marks name senders (R7): a hash, for the key is the caller's own. */
+/** Returns the sender under which a keyed request is recorded (R7): a hash of the key, its caller and its queue. */
 export const keySender = async (key: string, { subject, queue }: Owner): Promise<string> =>
   `key/${await sha256(JSON.stringify(["subject", subject, queue, key]))}`;
 
 /**
- * A numbered request as its caller's own: none can name the sender of a key, or another caller's sender.
+ * Binds a numbered request to its caller, so that a caller cannot name another caller's sender or a key's sender.
  *
- * @throws {QuaysideError} `wrong_subject` where the request says for whom it was first sent, and that is another caller.
+ * @throws {QuaysideError} `wrong_subject` if the request was first sent for another subject.
  */
 export async function ownRequest(
   { subject: sentFor, ...request }: NumberedRequest,
@@ -74,41 +76,48 @@ export async function ownRequest(
 }
 
 /**
- * The key of a caller's worker in the queue's object. Its lease holds jobs of this queue alone, whatever else the object
- * holds, and no caller can name a worker of another's, or of the object itself.
+ * Returns the key under which the queue's object stores a remote worker. It depends on caller and queue, so the
+ * worker's lease holds jobs of this queue only, and a caller cannot name the worker of another caller or of the object
+ * itself.
  */
 export async function ownWorker(worker: string, { subject, queue }: Owner): Promise<string> {
   checkWorker(worker);
   return spellWorker(worker, await sha256(JSON.stringify([subject, queue, worker])));
 }
 
-/** The numbered request that a key stands for: `body` is what the caller sent. */
+/** Creates the numbered request for an idempotency key. `body` is the request body, of which the digest is taken. */
 export async function keyedRequest(sender: string, body: unknown, ttlMs: number): Promise<NumberedRequest> {
   return { sender, number: 1, digest: await sha256(canonicalJson(body)), ttlMs };
 }
 
-/** Rewords core's errors about a sender and its number as errors about the key. */
+/** Rewords a `mark_conflict` error of core as an error about the `Idempotency-Key`. */
 export function inWordsOfKeys(error: unknown): unknown {
   if (!(error instanceof QuaysideError) || error.code !== "mark_conflict") return error;
   const message = "This Idempotency-Key was used for another request.";
   return new FieldsError("mark_conflict", message, [{ path: "Idempotency-Key", message }]);
 }
 
-/** A request whose caller hung up is dropped by the platform without a word: after this long it counts as gone. */
+/**
+ * Time after which a request counts as disconnected, in ms: the platform drops requests of disconnected callers without
+ * an event.
+ */
 const GONE_MS = 60_000;
-/** When to ask again for what is in progress. */
+/** Value of `Retry-After` for a key whose request is in progress, in seconds. */
 const RETRY_AFTER_S = 1;
 
 /**
- * The keys whose requests are being worked on in this isolate, from their headers to their answer. A repeat that comes
- * meanwhile is refused (409): which of the two is done first, and whether that one is valid, is not known yet. Where the
- * two meet elsewhere, in different isolates, the queue's object takes one after the other, and the second gets the
- * receipts of the first.
+ * The idempotency keys of the requests in progress in this isolate. A repeated request that arrives meanwhile is
+ * refused with 409, because the first one may still fail. Between isolates, the queue's object runs both requests in
+ * turn, and the second gets the receipts of the first.
  */
 export class KeysInProgress {
   readonly #begun = new Map<string, { readonly at: number }>();
 
-  /** @throws {QuaysideError} `in_progress`. */
+  /**
+   * Runs `work` while no other request with this key runs.
+   *
+   * @throws {QuaysideError} `in_progress` if another request with this key runs.
+   */
   async run<T>(sender: string, work: () => Promise<T>): Promise<T> {
     const now = Date.now();
     this.#dropGone(now);
@@ -126,7 +135,7 @@ export class KeysInProgress {
     }
   }
 
-  /** They stand in the order in which they began. */
+  /** Removes requests that count as disconnected. The map is in the order in which requests began. */
   #dropGone(now: number): void {
     for (const [sender, { at }] of this.#begun) {
       if (now - at < GONE_MS) return;

@@ -8,17 +8,17 @@ import { type Route, route } from "./route.ts";
 
 const READ = ["work", "admin"] as const;
 const ADMIN = ["admin"] as const;
-/** Codes with which a job can be refused. */
+/** Error codes with which a job can be refused. */
 const JOB_ERRORS: readonly ErrorCode[] = ["unknown_job", "invalid_payload", "payload_too_large", "too_large"];
 
-/** Rewords an error that only the server's operator can mend, so that it makes sense to a caller of the API. */
+/** Rewords a missing-plugin error, which only the server's operator can correct, for a caller of the API. */
 function inWordsOfCallers(error: unknown): never {
   if (!(error instanceof QuaysideError) || error.details["missing"] !== "cron") throw error;
   const message = "This server takes no cron rules. Use a rule of kind every.";
   throw new FieldsError("invalid_option", message, [{ path: "rule.kind", message }]);
 }
 
-/** A command on the job that the path names. */
+/** Creates a route that runs a command on the job in the path. */
 const jobCommand = (type: "cancel" | "retry" | "promote" | "remove", summary: string) =>
   route({
     id: `${type}Job`,
@@ -36,7 +36,7 @@ const jobCommand = (type: "cancel" | "retry" | "promote" | "remove", summary: st
     },
   });
 
-/** The routes of single jobs, and of the recurrences that make them. */
+/** Routes of single jobs and of recurrences. */
 export const jobRoutes: readonly Route[] = [
   route({
     id: "addJobs",

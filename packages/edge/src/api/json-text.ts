@@ -3,8 +3,8 @@ const [QUOTE, BACKSLASH, BRACKET, CLOSING_BRACKET, BRACE, CLOSING_BRACE] = [...'
 );
 
 /**
- * Whether JSON text nests arrays and objects deeper than `limit`. Looked at as text: whatever walks through the value
- * itself (a schema, `JSON.stringify`, an RPC) may run out of stack.
+ * Returns whether JSON text nests arrays and objects deeper than `limit`. Scans the text, because parsed values that
+ * are nested too deep overflow the stack of a schema check, `JSON.stringify` or an RPC.
  */
 export function isDeeper(text: string, limit: number): boolean {
   let depth = 0;
@@ -22,7 +22,10 @@ export function isDeeper(text: string, limit: number): boolean {
   return false;
 }
 
-/** The same text for the same value, whatever the order of its members: what a digest is taken of. `value` is JSON. */
+/**
+ * Returns the JSON text of a value with sorted object keys, so that equal values give equal digests. `value` must be
+ * JSON.
+ */
 export function canonicalJson(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;

@@ -14,7 +14,7 @@ import {
 } from "jose";
 import { checkSecret } from "./auth.ts";
 
-/** Signatures (RFC 7518, 3.1; RFC 8037). There is no `none`. */
+/** Signature algorithms (RFC 7518, 3.1; RFC 8037). `none` is not supported. */
 export type JwtAlgorithm =
   | "HS256"
   | "HS384"
@@ -30,10 +30,12 @@ export type JwtAlgorithm =
   | "ES512"
   | "EdDSA";
 
-/** A secret as text for `HS…`, a public key in PEM (`-----BEGIN PUBLIC KEY-----`) for the others; or either as a JWK. */
+/**
+ * A key: for `HS…`, a secret as text; otherwise, a public key in PEM (`-----BEGIN PUBLIC KEY-----`). Both may be a JWK.
+ */
 export type JwtKey = string | JWK;
 
-/** One key, several, a key set, or the address of one. */
+/** One key, several keys, a key set, or the URL of a key set. */
 export type JwtKeys = JwtKey | readonly JwtKey[] | { readonly keys: readonly JWK[] } | URL;
 
 interface OwnKey {
@@ -41,17 +43,21 @@ interface OwnKey {
   readonly key: Uint8Array | CryptoKey;
 }
 
-/** Least bits of an RSA key (RFC 7518, 3.3). */
+/** Minimum number of bits of an RSA key (RFC 7518, 3.3). */
 const RSA_BITS = 2_048;
 
-/** The keys that tokens of one algorithm are held against. */
+/** The keys that verify tokens of one algorithm. */
 export class KeyRing {
   readonly #algorithm: JwtAlgorithm;
   readonly #keys: readonly JwtKey[];
   readonly #remote: JWTVerifyGetKey | undefined;
   #imported: readonly OwnKey[] | undefined;
 
-  /** @throws {QuaysideError} `invalid_option`, as far as that can be said without importing the keys. */
+  /**
+   * Checks the keys without importing them.
+   *
+   * @throws {QuaysideError} `invalid_option` if a key is missing, unsuitable or too weak.
+   */
   constructor(algorithm: JwtAlgorithm, keys: JwtKeys) {
     this.#algorithm = algorithm;
     if (keys instanceof URL) {
@@ -64,7 +70,7 @@ export class KeyRing {
     }
   }
 
-  /** The claims of a token that is valid; undefined when it is not, for whatever reason. */
+  /** Verifies a token and returns its claims, or undefined if the token is invalid. */
   async verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload | undefined> {
     const pinned = { ...options, algorithms: [this.#algorithm] };
     try {
@@ -73,19 +79,19 @@ export class KeyRing {
         try {
           return (await jwtVerify(token, key, pinned)).payload;
         } catch (error) {
-          // Another of the keys may be the one.
+          // Another key may match the signature.
           if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error;
         }
       }
       return undefined;
     } catch (error) {
-      // What is wrong with the token. Anything else is wrong with the keys.
+      // A JOSEError means that the token is invalid. Any other error means that the keys are.
       if (error instanceof errors.JOSEError) return undefined;
       throw error;
     }
   }
 
-  /** The keys of the name that the token says, and those that have none. Its header decides nothing else. */
+  /** Returns the keys with the token's `kid` and the keys without one. No other field of the token's header is used. */
   async #candidates(token: string): Promise<readonly OwnKey[]> {
     this.#imported ??= await Promise.all(this.#keys.map((key) => importKey(key, this.#algorithm)));
     const asked = kidOf(token);
@@ -101,7 +107,7 @@ function kidOf(token: string): string | undefined {
     const { kid } = decodeProtectedHeader(token);
     return typeof kid === "string" ? kid : undefined;
   } catch {
-    // Not a token at all: checking it will say so.
+    // The text is not a token; verification refuses it.
     return undefined;
   }
 }
@@ -113,16 +119,16 @@ const isSecret = (algorithm: JwtAlgorithm): boolean => algorithm.startsWith("HS"
 
 const KEY_TYPES: Readonly<Record<string, string>> = { HS: "oct", RS: "RSA", PS: "RSA", ES: "EC", Ed: "OKP" };
 
-/** Of a published set, which may hold keys for other ends: those for these signatures. */
+/** Returns whether a key of a published set is for signatures of this algorithm; a set may hold keys for other uses. */
 const suits = ({ kty, alg, use }: JWK, algorithm: JwtAlgorithm): boolean =>
   kty === KEY_TYPES[algorithm.slice(0, 2)] && (alg ?? algorithm) === algorithm && (use ?? "sig") === "sig";
 
-/** Checks a key. The message contains no part of the key, because it may be logged. */
+/** Checks a key. The error message contains no part of the key, because it may be logged. */
 function checkKey(key: JwtKey | null | undefined, algorithm: JwtAlgorithm): void {
   if (typeof key !== "object" || key === null) checkSecret(key ?? undefined);
   const text = typeof key === "string" ? key : "";
   if (isSecret(algorithm)) {
-    // A public key is not secret: with it as an HMAC secret, any caller could sign a valid token.
+    // A public key is not secret: used as an HMAC secret, it would let any caller sign a valid token.
     if (text.includes("-----BEGIN")) throw wrong(`A key in PEM is no secret for ${algorithm}.`);
     if (typeof key === "object" && !suits(key as JWK, algorithm))
       throw wrong(`This JWK is no secret for ${algorithm}.`);

@@ -4,12 +4,15 @@ import type { JWTPayload } from "jose";
 import { type Authenticate, bearerOf, type Grant, type Scope } from "./auth.ts";
 import { type JwtAlgorithm, type JwtKeys, KeyRing } from "./jwt-keys.ts";
 
-/** The claims of a token. The default `grant` reads `scope` and `queues`. */
+/** The claims of a token. The default of `grant` reads `scope` and `queues`. */
 export type JwtClaims = JWTPayload;
 
 /** Options of `jwtTokens`. */
 export interface JwtOptions<Env = unknown> {
-  /** The one algorithm: what a token's header says must be this. `HS…` takes a secret, the others public keys. */
+  /**
+   * The only accepted algorithm. Tokens with another algorithm in their header are invalid. `HS…` requires a secret;
+   * the others require public keys.
+   */
   readonly algorithm: JwtAlgorithm;
   /**
    * The keys that verify tokens, or a function that returns them from the Worker's secrets: one key, several (during a
@@ -18,16 +21,19 @@ export interface JwtOptions<Env = unknown> {
    * that `kid` and those without one.
    */
   readonly keys: JwtKeys | ((env: Env) => JwtKeys);
-  /** `iss` must be (one of) these. Absent: not looked at. */
+  /** Accepted values of `iss`. Default: any issuer. */
   readonly issuer?: string | readonly string[];
-  /** `aud` must be, or hold one of, these. Absent: not looked at, and a token for another service is good here too. */
+  /** Accepted values of `aud`. Default: any audience, including tokens that were issued for another service. */
   readonly audience?: string | readonly string[];
-  /** How far the issuer's clock may be off: `exp` and `nbf` are taken so much less strictly. Default 0, at most 5 min. */
+  /**
+   * Maximum difference between the issuer's clock and this one. Extends the range of `exp` and `nbf` by this time.
+   * Default: 0; at most 5 minutes.
+   */
   readonly clockTolerance?: Duration;
   /**
-   * Returns the grant of a valid token; undefined: 401, as without a token. Default: the scopes in the claim `scope`,
-   * separated by spaces (unknown ones are ignored), on the names in the claim `queues`, or on all queues without that
-   * claim.
+   * Returns the grant for the claims of a valid token, or undefined to answer 401. Default: the scopes in the claim
+   * `scope`, separated by spaces (unknown scopes are ignored), for the queues in the claim `queues`, or for all queues
+   * without that claim.
    */
   readonly grant?: (claims: JwtClaims, env: Env) => Grant | undefined | Promise<Grant | undefined>;
 }
@@ -35,24 +41,13 @@ export interface JwtOptions<Env = unknown> {
 const MOST_TOLERANCE_MS = 300_000;
 
 /**
- * Grants by a signed token (JWT) in `Authorization: Bearer …`. It must be signed with `algorithm` by one of `keys`, say
- * when it ends (`exp`), have begun (`nbf`), and come from `issuer` for `audience` where these are given. The subject of
- * the grant is made of `iss` and `sub` unless `grant` says one; without either, a grant with a quota counts as none.
+ * Authenticates by a signed token (JWT) in the header `Authorization: Bearer …`. The token must be signed with
+ * `algorithm` by one of `keys`, must have an expiry (`exp`), must have begun (`nbf`), and must have the `issuer` and
+ * `audience` if they are set. Unless `grant` returns a subject, the grant's subject is made of `iss` and `sub`; without
+ * `sub`, a grant with a quota is refused.
  *
- * @throws {QuaysideError} `invalid_option` at a key that is missing, does not suit the algorithm, or is too weak for it
- * (RFC 7518, 3.2 and 3.3), at once where `keys` stand in the code; `network` while a key set cannot be fetched.
- * @example
- * const auth = jwtTokens({
- *   algorithm: "RS256",
- *   keys: new URL("https://login.example/.well-known/jwks.json"),
- *   issuer: "https://login.example",
- *   audience: "https://api.example",
- *   grant: ({ sub, plan }) => ({
- *     scopes: ["enqueue"],
- *     queues: [`user-${sub}`],
- *     quota: { jobs: plan === "pro" ? 10_000 : 100, per: "1h" },
- *   }),
- * });
+ * @throws {QuaysideError} `invalid_option` if a key is missing, does not suit the algorithm, or is too weak
+ * (RFC 7518, 3.2 and 3.3), immediately if `keys` is not a function; `network` while a key set cannot be fetched.
  */
 export function jwtTokens<Env = unknown>(options: JwtOptions<Env>): Authenticate<Env> {
   const { algorithm, keys, issuer, audience, grant = grantOfClaims } = options;
@@ -63,7 +58,7 @@ export function jwtTokens<Env = unknown>(options: JwtOptions<Env>): Authenticate
     ...(audience !== undefined && { audience: namesOf(audience, "auth.audience") }),
   };
   let last: { readonly text: string; readonly ring: KeyRing } | undefined;
-  // Made again only when the secrets change: imported and fetched keys are kept.
+  // Creates a new key ring only when the secrets change, so that imported and fetched keys are reused.
   const ringOf = (given: JwtKeys): KeyRing => {
     const text = given instanceof URL ? given.href : (JSON.stringify(given) ?? "");
     if (last?.text !== text) last = { text, ring: new KeyRing(algorithm, given) };
@@ -88,7 +83,7 @@ function toleranceSeconds(tolerance: Duration): number {
   });
 }
 
-/** An empty name or list would be one that every token has, or none. */
+/** Returns the names of an option. Refuses an empty list or name, which would accept every token or none. */
 const namesOf = (given: string | readonly string[], option: string): string[] => {
   const names = [given].flat();
   if (names.length === 0) throw new QuaysideError("invalid_option", `${option} must not be empty.`, { option });
@@ -97,7 +92,7 @@ const namesOf = (given: string | readonly string[], option: string): string[] =>
 
 const SCOPES: ReadonlySet<string> = new Set<Scope>(["enqueue", "work", "admin"]);
 
-/** A claim of a wrong type grants nothing: it must not be taken for one that is absent. */
+/** Returns the default grant for claims. A claim of a wrong type grants nothing; it does not count as absent. */
 function grantOfClaims({ scope, queues }: JwtClaims): Grant | undefined {
   if (typeof scope !== "string") return undefined;
   const scopes = scope.split(" ").filter((one): one is Scope => SCOPES.has(one));
@@ -108,7 +103,7 @@ function grantOfClaims({ scope, queues }: JwtClaims): Grant | undefined {
 
 function withSubject(grant: Grant | undefined, { iss, sub }: JwtClaims): Grant | undefined {
   if (!grant || grant.subject !== undefined) return grant;
-  // Who issued it is part of the name: two issuers may well have an `ada` each (OpenID Connect Core, 5.7).
+  // The issuer is part of the subject, because two issuers may use the same `sub` (OpenID Connect Core, 5.7).
   const subject = sub === undefined ? undefined : `jwt:${iss ?? ""} ${sub}`;
   if (subject === undefined) return grant.quota ? undefined : grant;
   const isName = typeof sub === "string" && sub !== "" && subject.length <= 256 && subject.isWellFormed();

@@ -2,11 +2,11 @@ import { QuaysideError } from "@quayside/core";
 import type { ExchangeReply } from "@quayside/core/engine";
 
 /**
- * The reply, unless all that was asked came too late: every token that the request settles or renews is lost, and it
- * claims nothing and does not take its leave. Then nothing was changed, and over HTTP that is a 409 and no success. An
- * exchange of which any part took effect stays a success, and `lost` names the tokens that did not.
+ * Returns the reply of an exchange, or throws if the exchange changed nothing: all its tokens are lost, and it neither
+ * claimed jobs nor ended the worker's lease. An exchange of which any part took effect succeeds; its reply lists the
+ * lost tokens in `lost`.
  *
- * @throws {QuaysideError} `lease_lost`; `details` are the reply, for a client to go on with.
+ * @throws {QuaysideError} `lease_lost` (HTTP 409); `details` is the reply.
  */
 export function unlessLost(reply: ExchangeReply): ExchangeReply {
   if (!reply.futile) return reply;

@@ -20,10 +20,10 @@ export interface ReadJobsOptions {
 }
 
 /**
- * The jobs of a request's body, one or many, checked as `Queue` checks them when they are added: options resolved,
- * payloads held against the job map.
+ * Reads the jobs of a request body (one job or a list) and checks them as `Queue` does: resolves their options and
+ * checks their payloads by the job map.
  *
- * @throws {FieldsError} naming the fields: `invalid_option`, `unknown_job`, `invalid_payload`, `payload_too_large`.
+ * @throws {FieldsError} `invalid_option`, `unknown_job`, `invalid_payload` or `payload_too_large`, naming the fields.
  */
 export async function readJobs(
   body: JobBody | readonly JobBody[],
@@ -35,7 +35,12 @@ export async function readJobs(
 
 const isMany = (body: JobBody | readonly JobBody[]): body is readonly JobBody[] => Array.isArray(body);
 
-/** @param root path of the job in the body, e.g. `[3]`. */
+/**
+ * Reads and checks one job of a request body.
+ *
+ * @param root path of the job in the body, e.g. `[3]`.
+ * @throws {FieldsError} `invalid_option`, `unknown_job`, `invalid_payload` or `payload_too_large`, naming the fields.
+ */
 export async function readJob(
   body: JobBody,
   root: string,
@@ -55,13 +60,13 @@ export async function readJob(
   }
 }
 
-/** `jobs` absent: any name will do. */
+/** Returns the definition of a job name. Without a job map, every name is accepted. */
 function definitionOf(jobs: DefinedJobs | undefined, name: string): JobDefinition | undefined {
   if (!jobs || Object.hasOwn(jobs, name)) return jobs?.[name];
   throw new QuaysideError("unknown_job", `There is no job ${JSON.stringify(name)} in the job map.`, { job: name });
 }
 
-/** Adds the path of the field in the request to an error of core. */
+/** Converts an error of core to an error with the field's path in the request. */
 function located(error: unknown, at: (...parts: readonly string[]) => string): unknown {
   if (!(error instanceof QuaysideError) || error instanceof FieldsError) return error;
   const { code, message, details } = error;
@@ -74,7 +79,7 @@ function located(error: unknown, at: (...parts: readonly string[]) => string): u
       return new FieldsError(code, message, [{ path: at("name"), message }]);
     case "invalid_payload": {
       const issues = details["issues"] as readonly PayloadIssue[] | undefined;
-      // JSON that cannot be stored as it is: core says where in the payload.
+      // The payload is not JSON that can be stored; core gives its path.
       if (!issues) return new FieldsError(code, message, [{ path: at(String(details["path"])), message }]);
       const errors = issues.map((issue) => ({ path: nested(at("payload"), issue.path), message: issue.message }));
       return new FieldsError(code, `The payload does not fit the schema of its job: ${summary(errors)}.`, errors);

@@ -11,7 +11,7 @@ import { answers } from "./response-schemas.ts";
 import type { Route } from "./route.ts";
 import { routes } from "./routes.ts";
 
-/** Any route that needs credentials may answer these. */
+/** Error codes of every route that requires credentials. */
 const GUARDED: readonly ErrorCode[] = [
   ...(["bad_request", "unsupported_version", "invalid_option", "unauthorized", "forbidden", "rate_limited"] as const),
   ...(["internal", "network", "storage_unavailable"] as const),
@@ -20,7 +20,7 @@ const PROBLEM = "application/problem+json";
 const IDEMPOTENCY_KEY = "IdempotencyKey";
 const PROTOCOL_VERSION = "Protocol";
 
-/** The text of `openapi.json` for an API, made when it is first asked for. */
+/** Returns a function that creates the text of `openapi.json` at its first call. */
 export function openApiText(options: OpenApiOptions): () => string {
   let text: string | undefined;
   return () => {
@@ -34,7 +34,7 @@ export interface OpenApiOptions extends PayloadSource {
   readonly limits: ApiLimits;
 }
 
-/** The API as an OpenAPI 3.1 document, made from the table of routes and their schemas. */
+/** Creates the OpenAPI 3.1 document from the table of routes and their schemas. */
 export function openApiDocument({ jobs, limits }: OpenApiOptions): JsonSchema {
   const schemas = componentSchemas();
   const newJobs = newJobSchemas(schemas["NewJob"] as JsonSchema, { jobs });
@@ -51,7 +51,7 @@ export function openApiDocument({ jobs, limits }: OpenApiOptions): JsonSchema {
       description:
         "Queues of jobs: to add to, to look into, to work. Durations are ms, or texts with a unit (`5m`); instants are ms since epoch. Errors are problem details (RFC 9457); branch on `code`.",
     },
-    // Relative to this document, so it holds wherever the API is mounted.
+    // Relative to the document's URL, so the path at which the API is mounted does not matter.
     servers: [{ url: "." }],
     security: [{ bearer: [] }],
     paths,
@@ -141,7 +141,7 @@ function contentOf({ answer }: Route): JsonSchema {
   return { "application/json": { schema: answer === "openapi" ? { type: "object" } : reference(answer) } };
 }
 
-/** The codes by their status, each with what it means. */
+/** Groups error codes by HTTP status and describes each. */
 function problems(codes: readonly ErrorCode[]): Record<string, unknown> {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of new Set(codes)) byStatus.set(STATUS[code], [...(byStatus.get(STATUS[code]) ?? []), code]);
@@ -161,7 +161,7 @@ function problems(codes: readonly ErrorCode[]): Record<string, unknown> {
 
 const reference = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });
 
-/** Names of the request schemas among the components. */
+/** Names of the request schemas in `components`. */
 const NAMES = new Map<z.ZodMiniType, string>([
   [requests.jobBody, "NewJob"],
   [requests.updateBody, "JobUpdate"],
@@ -171,7 +171,7 @@ const NAMES = new Map<z.ZodMiniType, string>([
 ]);
 const nameOf = (schema: z.ZodMiniType): string => NAMES.get(schema) as string;
 
-/** Replaces the bare type of a value by the constraints that core checks. */
+/** Replaces the type of a value by the constraints that core checks. */
 const override: NonNullable<z.core.JSONSchemaGeneratorParams["override"]> = ({ zodSchema, jsonSchema }) => {
   const described = DESCRIBED.get(zodSchema);
   if (!described) return;
@@ -191,7 +191,7 @@ function componentSchemas(): Record<string, JsonSchema> {
   return Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, plain(schema as JsonSchema)]));
 }
 
-/** Without what has no place inside another document. */
+/** Removes the fields that are only valid at the root of a schema document. */
 function plain({ $schema: _, $id: __, "~standard": ___, ...schema }: JsonSchema): JsonSchema {
   return schema;
 }

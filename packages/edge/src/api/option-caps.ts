@@ -3,31 +3,36 @@ import { EVERY_OPTION, type ResolvedOptions, resolveOptions } from "@quayside/co
 import { FieldsError } from "./problem.ts";
 
 /**
- * Bounds of the options that a caller may give its jobs (R40). An option that is not given is core's default or the job
- * definition's, which nothing here bounds: three attempts, from 1 s to 1 h apart, no delay, priority 0, no end.
+ * Limits of the job options that a caller may set (R40). They do not apply to options that a request leaves out, which
+ * take the defaults of the job definition or of core: three attempts, 1 s to 1 h apart, no delay, priority 0, no
+ * expiry.
  *
  * @example
  * { maxAttempts: 5, priority: 0, delay: "7d", dedupe: ["drop", "throttle"], groupLimit: false }
  */
 export interface OptionCaps {
   readonly maxAttempts?: number;
-  /** The highest. */
+  /** Highest priority. */
   readonly priority?: number;
-  /** The longest wait of a job, by `delay` or `availableAt`. */
+  /** Longest delay of a job, given as `delay` or `availableAt`. */
   readonly delay?: Duration;
   readonly expiresIn?: Duration;
-  /** The shortest and the longest time between two attempts, before jitter. */
+  /** Shortest and longest wait between two attempts, before jitter. */
   readonly backoff?: { readonly least?: Duration; readonly most?: Duration };
   /**
-   * The modes of `dedupe` that may be used. `replace` and `debounce` change a waiting job of the same dedupe key, whosever
-   * it is. Default: all.
+   * Permitted modes of `dedupe`. `replace` and `debounce` change the waiting job with the same dedupe key, also another
+   * caller's. Default: all modes.
    */
   readonly dedupe?: readonly DedupeMode[];
-  /** False: `group.limit`, which holds for all jobs of the group from then on, may not be given. */
+  /** If false, `group.limit` is refused. It would change the limit for all jobs of the group. */
   readonly groupLimit?: boolean;
 }
 
-/** @throws {QuaysideError} `invalid_option` for caps that cannot be. */
+/**
+ * Checks the caps of a grant.
+ *
+ * @throws {QuaysideError} `invalid_option` if a cap is invalid.
+ */
 export function checkCaps(caps: OptionCaps): void {
   checkNames(caps, CAPS, "auth.caps");
   if (caps.backoff !== undefined) checkNames(caps.backoff, ["least", "most"], "auth.caps.backoff");
@@ -52,7 +57,7 @@ export function checkCaps(caps: OptionCaps): void {
 const CAPS = ["maxAttempts", "priority", "delay", "expiresIn", "backoff", "dedupe", "groupLimit"];
 const MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
 
-/** A cap of another name would bound nothing, in silence. */
+/** Refuses unknown field names: a misspelt cap would limit nothing. */
 function checkNames(caps: unknown, names: readonly string[], option: string): void {
   if (typeof caps !== "object" || caps === null || Array.isArray(caps)) throw refused(option, "must be an object");
   const other = Object.keys(caps).find((name) => !names.includes(name));
@@ -65,10 +70,10 @@ const msOf = (duration: Duration | undefined, option: string): number | undefine
   duration === undefined ? undefined : toMs(duration, `auth.caps.${option}`);
 
 /**
- * Holds the options that a caller gives a job against its grant.
+ * Checks the options of a job against the caps of its caller's grant.
  *
- * @param at the path of an option in the request.
- * @throws {FieldsError} `forbidden`, naming the options that the grant does not allow.
+ * @param at returns the path of an option in the request.
+ * @throws {FieldsError} `forbidden`, naming the options that exceed a cap.
  */
 export function checkAgainst(
   caps: OptionCaps | undefined,
@@ -83,7 +88,7 @@ export function checkAgainst(
   throw new FieldsError("forbidden", `These credentials do not allow it: ${said}.`, errors);
 }
 
-/** The options that are over their bounds, each with what is allowed. */
+/** Yields each option that exceeds its cap, with a message that states the cap. */
 function* exceeded(caps: OptionCaps, options: ResolvedOptions): Generator<readonly [option: string, message: string]> {
   const { maxAttempts = 0, priority = 0, delayMs = 0, expiresInMs = 0, dedupe, group, backoff } = options;
   if (caps.maxAttempts !== undefined && maxAttempts > caps.maxAttempts)
@@ -102,10 +107,10 @@ function* exceeded(caps: OptionCaps, options: ResolvedOptions): Generator<readon
   if (longest > (msOf(most, "backoff.most") ?? longest)) yield ["backoff", `must wait at most ${most}`];
 }
 
-/** The shortest and the longest wait of a backoff. */
+/** Returns the shortest and the longest wait of a backoff. */
 function rangeOf(backoff: Backoff): readonly [shortest: number, longest: number] {
   if (backoff.kind !== "list") return [Math.min(backoff.delayMs, backoff.maxMs), backoff.maxMs];
-  // Not spread into a call: a list from outside may be longer than a call takes.
+  // Sorted, because `Math.min(...list)` fails for lists that are longer than a call's arguments.
   const waits = [...backoff.delaysMs].sort((a, b) => a - b);
   return [waits[0] ?? 0, waits[waits.length - 1] ?? 0];
 }

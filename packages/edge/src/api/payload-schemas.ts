@@ -8,8 +8,8 @@ export interface PayloadSource {
 }
 
 /**
- * The schemas of jobs to add, by the job map: `NewJob` is one of the map's jobs, each with its own payload. Without a job
- * map any name and any payload will do, as `base` has it.
+ * Creates the schemas of new jobs from the job map: `NewJob` is one of the map's jobs, each with its own payload.
+ * Without a job map, `base` describes any job.
  */
 export function newJobSchemas(base: JsonSchema, { jobs }: PayloadSource): Record<string, JsonSchema> {
   if (!jobs) return {};
@@ -26,12 +26,12 @@ export function newJobSchemas(base: JsonSchema, { jobs }: PayloadSource): Record
     };
     one.push({ ...base, title: name, properties, required: payload ? ["name", "payload"] : ["name"] });
   }
-  // Of no jobs none can be added.
+  // An empty job map accepts no job.
   components["NewJob"] = one.length > 0 ? { oneOf: one } : { not: {} };
   return components;
 }
 
-/** Returns the JSON Schema of a definition's payload, where its schema library can make one. */
+/** Returns the JSON Schema of a job's payload, or undefined if its schema library cannot create one. */
 function payloadSchema({ input }: JobDefinition): JsonSchema | undefined {
   if (!input) return undefined;
   try {
@@ -39,7 +39,7 @@ function payloadSchema({ input }: JobDefinition): JsonSchema | undefined {
     const standard = input["~standard"] as StandardJsonSchema;
     return standard.jsonSchema?.input({ target: "draft-2020-12" });
   } catch {
-    // A schema that cannot be said in JSON Schema is still checked, when a job is added.
+    // A schema without an equivalent in JSON Schema still checks payloads when jobs are added.
     return undefined;
   }
 }
@@ -51,7 +51,7 @@ interface StandardJsonSchema {
 
 const isZod = (schema: object): schema is z.core.$ZodType => "_zod" in schema;
 
-/** Moves a schema below the root of the document: prefixes its internal references with `to`. */
+/** Moves a schema below the root of a document: prefixes its internal references with `to`. */
 function moved(schema: JsonSchema, to: string): JsonSchema {
   const { $schema: _, $id: __, "~standard": ___, ...rest } = schema;
   return rebased(rest, to) as JsonSchema;

@@ -1,7 +1,8 @@
 import { type ErrorCode, QuaysideError } from "@quayside/core";
 
 /**
- * An error as the API answers it: problem details (RFC 9457). Branch on `code`; `title` and `detail` are for people.
+ * An error response of the API: problem details (RFC 9457). Branch on `code`; `title` and `detail` are texts for
+ * people.
  *
  * @example
  * { "type": "about:blank", "title": "Unprocessable Content", "status": 422, "code": "invalid_payload",
@@ -9,25 +10,28 @@ import { type ErrorCode, QuaysideError } from "@quayside/core";
  *   "errors": [{ "path": "payload.to", "message": "Invalid email address" }] }
  */
 export interface Problem {
-  /** `about:blank`: the problem has no more to it than its status and its `code`. */
+  /** Always `about:blank`: `status` and `code` identify the problem. */
   readonly type: string;
   readonly title: string;
   readonly status: number;
   readonly code: ErrorCode;
   readonly detail: string;
-  /** Which fields of the request were wrong. */
+  /** The wrong fields of the request. */
   readonly errors?: readonly FieldError[];
-  /** More fields of the error: its job or option. */
+  /** More fields of the error, such as its job or option. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** `path` leads from the body's root: `payload.to`, `[3].options.delay`; empty means the body as a whole. */
+/**
+ * A wrong field of a request. `path` starts at the body's root: `payload.to`, `[3].options.delay`; empty means the
+ * whole body.
+ */
 export interface FieldError {
   readonly path: string;
   readonly message: string;
 }
 
-/** The HTTP status of every error that can leave the API. */
+/** The HTTP status of each error code that the API answers. */
 export const STATUS: Readonly<Record<ErrorCode, number>> = {
   bad_request: 400,
   unsupported_version: 400,
@@ -86,10 +90,13 @@ export const TITLES: Readonly<Record<number, string>> = {
   507: "Insufficient Storage",
 };
 
-/** Codes whose message was written for the caller. Others may tell of the server's inside: their message stays here. */
+/**
+ * Returns whether errors of a status have messages for callers. Other messages may reveal server internals and are not
+ * sent.
+ */
 const isForCallers = (status: number) => status < 500 || status === 507;
 
-/** Thrown when fields of a request are wrong; the API names each of them. */
+/** Thrown when fields of a request are wrong. The API lists them in `errors`. */
 export class FieldsError extends QuaysideError {
   override readonly name = "FieldsError";
   readonly errors: readonly FieldError[];
@@ -99,7 +106,7 @@ export class FieldsError extends QuaysideError {
   }
 }
 
-/** The answer to whatever was thrown. Never a stack, never the message of an error that is not Quayside's own. */
+/** Converts a thrown value to problem details. Includes no stack, and no message of errors that are not Quayside's. */
 function problemOf(thrown: unknown): Problem {
   const error = thrown instanceof QuaysideError ? thrown : new QuaysideError("internal", "");
   const status = STATUS[error.code] ?? 500;
@@ -117,7 +124,7 @@ function problemOf(thrown: unknown): Problem {
   };
 }
 
-/** Details that say which part of a call was done all the same: which jobs are stored, which shards have done it. */
+/** Fields of `details` that describe the part of a call that was done: the stored jobs, the shards that succeeded. */
 const PARTS = ["stored", "ids", "done", "shards", "cause"];
 
 function partsOf({ details }: QuaysideError): Pick<Problem, "details"> {
@@ -125,14 +132,18 @@ function partsOf({ details }: QuaysideError): Pick<Problem, "details"> {
   return { details: Object.fromEntries(Object.entries(details).filter(([name]) => PARTS.includes(name))) };
 }
 
-/** The fields that were wrong: as the API found them, or the option that core names. */
+/** Returns the wrong fields of an error: those of a `FieldsError`, or the option that core names. */
 function fieldsOf(error: QuaysideError): readonly FieldError[] | undefined {
   if (error instanceof FieldsError) return error.errors;
   const { option } = error.details;
   return typeof option === "string" ? [{ path: option, message: error.message }] : undefined;
 }
 
-/** @param headers more headers, e.g. `WWW-Authenticate`. */
+/**
+ * Creates the HTTP response for a thrown value.
+ *
+ * @param headers more headers, e.g. `WWW-Authenticate`.
+ */
 export function problemResponse(thrown: unknown, headers: Readonly<Record<string, string>> = {}): Response {
   const problem = problemOf(thrown);
   const retryAfterMs = problem.details?.["retryAfterMs"];
@@ -141,14 +152,14 @@ export function problemResponse(thrown: unknown, headers: Readonly<Record<string
     headers: {
       "content-type": "application/problem+json",
       "cache-control": "no-store",
-      // In whole seconds (RFC 9110, 10.2.3): the details say it to the millisecond.
+      // `Retry-After` is in whole seconds (RFC 9110, 10.2.3); `details` has the milliseconds.
       ...(typeof retryAfterMs === "number" && { "retry-after": `${Math.ceil(retryAfterMs / 1_000)}` }),
       ...headers,
     },
   });
 }
 
-/** `[3].options.delay` from its parts. */
+/** Joins the parts of a field's path, for example to `[3].options.delay`. */
 export function joinPath(root: string, parts: readonly PropertyKey[]): string {
   return parts.reduce<string>((path, part) => {
     if (typeof part === "number") return `${path}[${part}]`;
@@ -156,7 +167,7 @@ export function joinPath(root: string, parts: readonly PropertyKey[]): string {
   }, root);
 }
 
-/** The first few of the errors, for `detail`. */
+/** Describes the first three errors, for `detail`. */
 export function summary(errors: readonly FieldError[]): string {
   const shown = errors.slice(0, 3).map(({ path, message }) => (path === "" ? message : `${path}: ${message}`));
   return errors.length > 3 ? `${shown.join("; ")}; and ${errors.length - 3} more` : shown.join("; ");

@@ -2,14 +2,14 @@ import type * as z from "zod/mini";
 import { check } from "./check-request.ts";
 import { FieldsError, joinPath } from "./problem.ts";
 
-/** A query's schema: flat, of texts, whole numbers and lists of texts. */
+/** The schema of a query: flat, with texts, numbers and lists of texts as fields. */
 export type QuerySchema = z.ZodMiniObject<z.core.$ZodShape>;
 
 /**
- * Reads a query by its schema. A list parameter may occur several times. A number parameter is read from digits: an
+ * Reads query parameters by a schema. A list parameter may occur several times. A number parameter must be digits:
  * empty text is an error, not 0.
  *
- * @param root of the parameters' paths, where it is not the URL's query that is read.
+ * @param root prefix of the parameters' paths in errors. Default: none, for the query of the URL.
  * @throws {FieldsError} `bad_request`, naming each wrong parameter.
  */
 export function readQuery<Schema extends QuerySchema>(
@@ -28,11 +28,11 @@ export function readQuery<Schema extends QuerySchema>(
       throw new FieldsError("bad_request", `The request is ambiguous: ${path}: ${message}`, [{ path, message }]);
     } else values.push([name, kind === "number" ? numberOf(texts[0] as string) : texts[0]]);
   }
-  // From entries, so that a parameter called __proto__ is one like any other.
+  // `Object.fromEntries` treats a parameter named `__proto__` as any other.
   return check(schema, Object.fromEntries(values), root);
 }
 
-/** Returns the type of a parameter in the schema: `array`, `number`, `string`, `enum` … */
+/** Returns the type of a parameter in the schema, for example `array`, `number`, `string` or `enum`. */
 function kindOf(schema: QuerySchema, name: string): string | undefined {
   const { shape } = schema._zod.def;
   if (!Object.hasOwn(shape, name)) return undefined;
@@ -41,5 +41,5 @@ function kindOf(schema: QuerySchema, name: string): string | undefined {
   return def.type;
 }
 
-/** A text that is no number stays one, for the schema to refuse. */
+/** Converts digits to a number. Returns other text unchanged, so that the schema refuses it. */
 const numberOf = (text: string): number | string => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text);

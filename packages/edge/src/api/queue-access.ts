@@ -8,14 +8,18 @@ import { changeStream } from "../streams/change-stream.ts";
 
 export type QueueDriver = StubDriver | ShardedDriver;
 
-/** How the API gets at the object of a queue, or at the objects over which it is split. */
+/** Creates drivers and event streams for the objects of a queue. */
 export interface QueueAccess<Env extends object> {
   driver(env: Env, queue: string): QueueDriver;
-  /** Changes of the queue as server-sent events. */
+  /** Opens a stream of the queue's changes as server-sent events. */
   events(env: Env, queue: string): Promise<ReadableStream<Uint8Array>>;
 }
 
-/** @throws {QuaysideError} `invalid_option` for `shards` that cannot be. */
+/**
+ * Creates the access to the queues of a namespace.
+ *
+ * @throws {QuaysideError} `invalid_option` if `shards` is invalid.
+ */
 export function queueAccess<Env extends object>(
   object: (env: Env) => QueueNamespace,
   shards: Readonly<Record<string, ShardsOption>> = {},
@@ -29,7 +33,7 @@ export function queueAccess<Env extends object>(
     try {
       return checkNamespace(object(env));
     } catch (cause) {
-      // For the log: the API's caller cannot add a binding.
+      // Reported as `internal`: a missing binding is a mistake of the server's operator, not of the caller.
       throw new QuaysideError("internal", "queueApi: object(env) gave no namespace.", {}, cause);
     }
   };

@@ -7,7 +7,7 @@ import { type Route, route } from "./route.ts";
 const READ = ["work", "admin"] as const;
 const ADMIN = ["admin"] as const;
 
-/** The routes of a queue as a whole: for its operators, and for workers. */
+/** Routes of a whole queue, for operators and workers. */
 export const queueRoutes: readonly Route[] = [
   route({
     id: "pauseQueue",
@@ -95,7 +95,8 @@ export const queueRoutes: readonly Route[] = [
       const queues = [{ queue, ...(names && { names }) }];
       const own = { ...round, worker: await worker(round.worker), liveness: "time" };
       const reply = await driver.exchangePage({ ...own, claim: { ...rest, queues } } as ExchangeRequest);
-      // It may take back jobs of workers that are gone in all queues of the object; this caller sees those of its own.
+      // An exchange may recover jobs of dead workers in all queues of the object. The caller sees only those of its own
+      // queue.
       return unlessLost({ ...reply, interrupted: reply.interrupted.filter((job) => job.queue === queue) });
     },
   }),
@@ -120,7 +121,7 @@ export const queueRoutes: readonly Route[] = [
     answer: "events",
     errors: [],
     handle: async ({ method, events, grant }) => {
-      // A stream without a reader would stay open for ever.
+      // A HEAD request gets no stream: without a reader, the stream would stay open.
       const stream = method === "HEAD" ? null : endingAt(await events(), grant.expiresAt);
       return new Response(stream, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
     },

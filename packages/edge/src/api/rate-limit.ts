@@ -1,15 +1,22 @@
 import { QuaysideError } from "@quayside/core";
 import type { Grant } from "./auth.ts";
 
-/** The part that is used of Cloudflare's rate-limiting binding (`ratelimits` in the wrangler configuration). */
+/** The part that is used of Cloudflare's rate-limiting binding (`ratelimits` in the Wrangler configuration). */
 export interface RateLimiter {
   limit(options: { readonly key: string }): Promise<{ readonly success: boolean }>;
 }
 
-/** The shorter of the two periods of the binding, in ms; the binding does not return when its period ends. */
+/**
+ * `Retry-After` of a limited request, in ms: the shorter of the binding's two periods. The binding does not return when
+ * its period ends.
+ */
 const RETRY_MS = 10_000;
 
-/** @throws {QuaysideError} `internal` when there is no such binding: a limit that was asked for is not left out. */
+/**
+ * Returns the rate-limiting binding.
+ *
+ * @throws {QuaysideError} `internal` if the binding is missing, so that a configured limit is never skipped.
+ */
 export function limiterOf<Env>(of: (env: Env) => RateLimiter | undefined, env: Env): RateLimiter {
   const limiter = of(env);
   if (limiter) return limiter;
@@ -17,7 +24,7 @@ export function limiterOf<Env>(of: (env: Env) => RateLimiter | undefined, env: E
 }
 
 /**
- * Counts a request against its caller's rate: the subject, or the address of a caller without one.
+ * Counts a request against the rate limit of the caller's subject, or of the IP address without a subject.
  *
  * @throws {QuaysideError} `rate_limited`, with `details.retryAfterMs`.
  */
@@ -25,7 +32,7 @@ export function limitCaller(limiter: RateLimiter, { subject }: Grant, request: R
   return count(limiter, subject === undefined ? addressKey(request) : `subject ${subject}`);
 }
 
-/** Counts a request without valid credentials against the address it came from. */
+/** Counts a request without valid credentials against its IP address. */
 export const limitStranger = (limiter: RateLimiter, request: Request): Promise<void> =>
   count(limiter, addressKey(request));
 
@@ -34,7 +41,7 @@ async function count(limiter: RateLimiter, key: string): Promise<void> {
   try {
     ({ success } = await limiter.limit({ key }));
   } catch (error) {
-    // It protects the queues; the queues shall not stand still for it.
+    // A failed rate limiter does not block requests.
     console.error("The rate limiter failed:", error);
     return;
   }
@@ -44,7 +51,10 @@ async function count(limiter: RateLimiter, key: string): Promise<void> {
 
 const addressKey = (request: Request): string => `address ${networkOf(request.headers.get("cf-connecting-ip") ?? "")}`;
 
-/** Returns an address, of IPv6 the first 64 bits: a caller with one address of such a network can use all of them. */
+/**
+ * Returns an IPv4 address, or the first 64 bits of an IPv6 address: a caller with one address of such a network can use
+ * all of them.
+ */
 function networkOf(address: string): string {
   if (!address.includes(":") || address.includes(".")) return address;
   const [head = "", tail = ""] = address.split("::");

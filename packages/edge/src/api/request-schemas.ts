@@ -5,12 +5,12 @@ import { CALL_BOUNDS } from "../rpc/call-bounds.ts";
 import { isDeeper, isJson } from "./json-text.ts";
 
 /**
- * Schemas of the requests: the source of the checks, the types and `openapi.json`. Core checks the values (durations,
- * names, combinations of options) where it resolves them, so each rule is in one place. They use zod/mini, which adds 4
- * kB to a Worker in place of 92.
+ * Schemas of the requests, from which the checks, the types and `openapi.json` are made. Core checks the values
+ * (durations, names, combinations of options), so each rule is in one place. The schemas use zod/mini, which adds 4 kB
+ * to a Worker; zod adds 92 kB.
  */
 
-/** Values that core checks. `core-schemas.ts` has their description for `openapi.json`. */
+/** Values that core checks. `core-schemas.ts` describes them for `openapi.json`. */
 export const duration = z.union([z.number(), z.string()]);
 export const label = z.string();
 export const priority = z.number();
@@ -20,7 +20,7 @@ export const factor = z.number();
 export const jitter = z.number();
 export const worker = z.string();
 export const pageLimit = z.number();
-/** Longest lease that a remote worker may ask for. */
+/** Longest lease that a remote worker may request, in ms. */
 const WEEK_MS = 604_800_000;
 const count = z.int().check(z.minimum(0));
 const atLeastOne = z.int().check(z.minimum(1));
@@ -30,7 +30,7 @@ const period = upTo(LONGEST_DURATION_MS);
 const instant = z.int().check(z.minimum(0), z.maximum(LAST_INSTANT));
 /** Accepts any value: a parsed body contains only JSON. */
 const json = z.unknown() as unknown as z.ZodMiniType<Json, Json>;
-/** JSON as text, as a job's result travels. */
+/** JSON as text: the form of a job's result in requests. */
 const jsonText = z.string().check(
   z.refine((text) => !isDeeper(text, DEFAULTS.nestingLimit), `Nested more than ${DEFAULTS.nestingLimit} levels deep`),
   z.refine(isJson, "Not JSON text"),
@@ -84,12 +84,12 @@ const jobOptions = z.strictObject({
   expiresIn: z.exactOptional(duration),
 });
 
-/** A job to add: `options` are core's `JobOptions`, durations as ms or with a unit, `availableAt` in ms since epoch. */
+/** A job to add. `options` are core's `JobOptions`: durations in ms or with a unit, `availableAt` in ms since epoch. */
 export const jobBody = z.strictObject({
   name: label,
   payload: z.exactOptional(z.unknown()),
   options: z.exactOptional(jobOptions),
-  /** Its place in a tree of jobs, all of one request. */
+  /** The job's place in a tree of jobs that one request adds. */
   flow: z.exactOptional(
     z.strictObject({
       ref: z.exactOptional(z.string()),
@@ -97,15 +97,15 @@ export const jobBody = z.strictObject({
       onFailure: z.exactOptional(z.enum(["fail", "ignore"])),
     }),
   ),
-  /** W3C trace context of who adds it. */
+  /** W3C trace context of the caller. */
   trace: z.exactOptional(z.string().check(z.maxLength(256))),
-  /** The payload is an envelope: `encryption` of a queue made it. */
+  /** The payload is encrypted: an envelope made by the queue's `encryption`. */
   sealed: z.exactOptional(z.literal(true)),
 });
 
 export const jobBodies = z.array(jobBody);
 
-/** The fields of a waiting job that can be changed. */
+/** Fields that an update of a waiting job can change. */
 export const updateBody = z.strictObject({
   payload: z.exactOptional(z.unknown()),
   sealed: z.exactOptional(z.literal(true)),
@@ -121,7 +121,7 @@ const bounds = {
   overlap: z.exactOptional(z.literal("skip")),
 };
 
-/** A recurrence: its rule, as core resolves it, and the job it makes. */
+/** A recurrence: its resolved rule and the job that it adds. */
 export const scheduleBody = z.strictObject({
   rule: z.discriminatedUnion("kind", [
     z.strictObject({
@@ -135,7 +135,7 @@ export const scheduleBody = z.strictObject({
 });
 
 export const storedError = z.strictObject({
-  // Any code: a newer worker may know more of them.
+  // Any code, because newer workers may use codes that this version does not define.
   code: name,
   message: errorText,
   name: z.exactOptional(name),
@@ -157,7 +157,7 @@ const settlement = z.discriminatedUnion("outcome", [
   z.strictObject({ token, outcome: z.literal("cancelled") }),
 ]);
 
-/** A worker's round with one queue: core's `ExchangeRequest` without what the server says itself. */
+/** An exchange of a worker with one queue: core's `ExchangeRequest` without the fields that the server adds. */
 export const exchangeBody = z.strictObject({
   worker,
   name: z.exactOptional(name),
@@ -181,19 +181,25 @@ export const exchangeBody = z.strictObject({
   claim: z.strictObject({
     limit: z.int().check(z.minimum(0), z.maximum(LIMITS.claim)),
     names: z.exactOptional(z.array(z.string())),
-    /** The last so many of `limit` are not to start at once: nothing of a group, or of a queue with limits. */
+    /**
+     * Number of claimed jobs, out of `limit`, that wait in the worker before they start. Excludes jobs with a group and
+     * queues with limits.
+     */
     prefetch: z.exactOptional(z.int().check(z.minimum(0), z.maximum(LIMITS.claim))),
     busy: z.exactOptional(z.boolean()),
   }),
-  /** Of a queue that is split: what the reply to the last exchange said to bring along. */
+  /** For a split queue: `memo` of the reply to the last exchange. */
   memo: z.exactOptional(z.string().check(z.maxLength(2_000))),
-  /** This exchange was sent before. */
+  /** This exchange is a repeat. */
   again: z.exactOptional(z.boolean()),
-  /** Shards that the worker asks one by one (`only`): this exchange is with the others, and may name more of them (`late`). */
+  /**
+   * Shards with which the worker has exchanges of their own (`only`). This exchange skips them, and its reply may add
+   * shards (`late`).
+   */
   apart: z.exactOptional(z.array(z.string().check(z.maxLength(4))).check(z.maxLength(1_000))),
-  /** The one shard that this exchange is with. */
+  /** The only shard of this exchange. */
   only: z.exactOptional(z.string().check(z.maxLength(4))),
-  /** The stream of events told of nothing since the last exchange. */
+  /** The event stream has reported no change since the last exchange. */
   quiet: z.exactOptional(z.boolean()),
   leave: z.exactOptional(z.boolean()),
   bystander: z.exactOptional(z.boolean()),
@@ -201,7 +207,7 @@ export const exchangeBody = z.strictObject({
 
 export const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "cancelled"]);
 
-/** A job has no more. */
+/** Tags to filter by. A job has at most this many. */
 const tags = z.array(z.string()).check(z.maxLength(LIMITS.tags));
 
 export const listQuery = z.strictObject({
@@ -211,7 +217,7 @@ export const listQuery = z.strictObject({
   tags: z.exactOptional(tags),
 });
 
-/** Where the page before ended. */
+/** A page request: `after` is the position at which the previous page ended. */
 export const afterQuery = z.strictObject({ after: z.exactOptional(z.string()) });
 
 const filter = {
@@ -230,9 +236,12 @@ export const settingsBody = z.strictObject({
   maxActive: z.exactOptional(z.nullable(upTo(LIMITS.maxActive))),
 });
 
-/** The header by which a driver numbers its requests (R7), so that one sent again adds nothing. */
+/**
+ * Fields of the header `quayside-request`, with which a driver numbers its requests (R7): a repeated request adds
+ * nothing.
+ */
 export const requestHeader = z.strictObject({
-  // A driver adds the number of the part to its name.
+  // Longer than a name, because a driver appends the number of the request's part.
   sender: z.string().check(z.minLength(1), z.maxLength(300)),
   number: count,
   digest: z.string().check(z.minLength(1), z.maxLength(256)),
@@ -240,15 +249,15 @@ export const requestHeader = z.strictObject({
   subject: z.exactOptional(z.string().check(z.maxLength(64))),
 });
 
-/** Body of a job that is added over HTTP. */
+/** Body of a request that adds a job. */
 export type JobBody = z.output<typeof jobBody>;
-/** Body of a change to a waiting job. */
+/** Body of a request that updates a waiting job. */
 export type UpdateBody = z.output<typeof updateBody>;
-/** Body of a recurrence. */
+/** Body of a request that sets a recurrence. */
 export type ScheduleBody = z.output<typeof scheduleBody>;
-/** Body of an exchange over HTTP. */
+/** Body of an exchange. */
 export type ExchangeBody = z.output<typeof exchangeBody>;
-/** Body of the settings of a queue. */
+/** Body of a request that sets a queue's settings. */
 export type SettingsBody = z.output<typeof settingsBody>;
 /** Query of `GET /:queue/jobs`. */
 export type ListParameters = z.output<typeof listQuery>;

@@ -4,8 +4,8 @@ import { MEANINGS } from "./codes.ts";
 import { state, storedError } from "./request-schemas.ts";
 
 /**
- * The shape of what goes out, for `openapi.json`: answers are core's own records and are not checked on their way. Made
- * when it is first asked for, which most Workers never are: nothing of it costs start-up time.
+ * Returns the schemas of the API's responses, for `openapi.json`. Responses are records of core and are not checked.
+ * Created at the first call, because most Workers never serve the document.
  */
 export function answers(): Answers {
   made ??= make();

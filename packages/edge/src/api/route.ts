@@ -7,58 +7,61 @@ import type { QuerySchema } from "./query.ts";
 import type { QueueDriver } from "./queue-access.ts";
 import type { AnswerName } from "./response-schemas.ts";
 
-/** A route without its handler: for the app, for `openapi.json`, for tests. */
+/** A route without its handler, for the app, `openapi.json` and tests. */
 export interface RouteInfo {
   /** `operationId` in `openapi.json`. */
   readonly id: string;
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  /** With `:queue`, `:id` and `:key` for its parameters. */
+  /** Path with the parameters `:queue`, `:id` and `:key`. */
   readonly path: string;
-  /** Any one of these is enough. Absent: whatever the grant. */
+  /** Scopes of which the caller needs one. Absent: any grant is enough. */
   readonly scopes?: readonly Scope[];
-  /** Needs no credentials. */
+  /** The route requires no credentials. */
   readonly open?: true;
   readonly summary: string;
-  /** Of an answer that went well. */
+  /** HTTP status of a successful response. */
   readonly status: 200 | 201;
-  /** Codes that it may answer besides those that any route may. */
+  /** Error codes of this route, besides those of every route. */
   readonly errors: readonly ErrorCode[];
-  /** The use of an `Idempotency-Key`: only its syntax is checked, or it identifies the request (R7). */
+  /**
+   * Use of an `Idempotency-Key` by this route. `checked`: only its syntax is checked. `honoured`: it identifies the
+   * request (R7).
+   */
   readonly idempotencyKey?: "checked" | "honoured";
 }
 
-/** A route: what it takes and answers, and which verb of the driver it is. */
+/** A route with its schemas and its handler. */
 export interface Route extends RouteInfo {
   readonly query?: QuerySchema;
   readonly body?: z.ZodMiniType;
-  /** Schema of a body that is an array, where the route accepts one. */
+  /** Schema of an array body, if the route accepts one. */
   readonly many?: z.ZodMiniType;
-  /** The name of its answer's schema; `events`: a stream of server-sent events; `openapi`: the document. */
+  /** Name of the response's schema. `events`: a stream of server-sent events. `openapi`: the OpenAPI document. */
   readonly answer: AnswerName | "events" | "openapi";
   readonly handle: (call: Call<never, never>) => Promise<unknown>;
 }
 
-/** A request that may be made, its parts checked. */
+/** An authorized request with its checked parts. */
 export interface Call<Query, Body> {
-  /** As it came: `HEAD` for a `GET` of which only the head is asked. */
+  /** HTTP method as sent: a `GET` route also receives `HEAD`. */
   readonly method: string;
   readonly grant: Grant;
   readonly queue: string;
-  /** Of the job or of the recurrence that the path names. */
+  /** Id of the job or key of the recurrence in the path. */
   readonly id: string;
   readonly query: Query;
   readonly body: Body;
-  /** Set where the caller numbered the request, or gave it an `Idempotency-Key`. */
+  /** Number of the request, if the caller sent one or an `Idempotency-Key`. */
   readonly request: NumberedRequest | undefined;
-  /** The key in the queue's object of a worker of this caller. */
+  /** Returns the key under which the queue's object stores this caller's worker. */
   readonly worker: (key: string) => Promise<string>;
-  /** Speaks with the queue's object. */
+  /** The driver of the queue's object. */
   readonly driver: QueueDriver;
-  /** Changes of the queue as server-sent events. */
+  /** Opens a stream of the queue's changes as server-sent events. */
   readonly events: () => Promise<ReadableStream<Uint8Array>>;
   readonly jobs: DefinedJobs | undefined;
   readonly limits: ApiLimits;
-  /** The text of `openapi.json`. */
+  /** Returns the text of `openapi.json`. */
   readonly openapi: () => string;
 }
 
@@ -66,7 +69,7 @@ type QueryOf<Schema> = Schema extends QuerySchema ? z.output<Schema> : undefined
 type BodyOf<Schema> = Schema extends z.ZodMiniType ? z.output<Schema> : undefined;
 type ManyOf<Schema> = Schema extends z.ZodMiniType ? z.output<Schema> : never;
 
-/** A route whose handler is typed by its schemas. A handler that answers a `Response` has it sent as it is. */
+/** Creates a route whose handler is typed by its schemas. A `Response` that the handler returns is sent unchanged. */
 export function route<
   Query extends QuerySchema | undefined = undefined,
   Body extends z.ZodMiniType | undefined = undefined,
@@ -79,6 +82,6 @@ export function route<
     readonly handle: (call: Call<QueryOf<Query>, BodyOf<Body> | ManyOf<Many>>) => Promise<unknown>;
   },
 ): Route {
-  // The types of its call are known here alone; the app hands over what it has checked by the same schemas.
+  // The types of the call exist only here; the app checks the call by the same schemas.
   return spec as unknown as Route;
 }

@@ -2,7 +2,7 @@ import { jobRoutes } from "./job-routes.ts";
 import { queueRoutes } from "./queue-routes.ts";
 import { type Route, type RouteInfo, route } from "./route.ts";
 
-/** The routes of the API itself, which touch no queue. */
+/** Routes that use no queue. */
 const ownRoutes: readonly Route[] = [
   route({
     id: "getHealth",
@@ -28,10 +28,10 @@ const ownRoutes: readonly Route[] = [
 ];
 
 /**
- * The API as a table: who may call what, what it takes, what it answers, and which verb of the driver it is. The app is
- * made from it (`serve.ts`), and so is `openapi.json` (`openapi.ts`).
+ * The HTTP API as a table: scopes, request, response and handler of each route. `serve.ts` makes the app from it, and
+ * `openapi.ts` makes `openapi.json`.
  */
 export const routes: readonly Route[] = [...ownRoutes, ...jobRoutes, ...queueRoutes];
 
-/** The table of routes, for tests and tools: method, path, who may call. */
+/** The table of routes without handlers, for tests and tools. */
 export const API_ROUTES: readonly RouteInfo[] = routes;

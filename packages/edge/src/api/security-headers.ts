@@ -5,7 +5,7 @@ import { csrf } from "hono/csrf";
 import { secureHeaders } from "hono/secure-headers";
 import type { CorsOptions } from "./app.ts";
 
-/** The headers of Hono that concern data; no answer is a page. */
+/** Hono's security headers for responses that are data. The API serves no HTML pages. */
 const HEADERS: NonNullable<Parameters<typeof secureHeaders>[0]> = {
   contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
   crossOriginResourcePolicy: "same-origin",
@@ -18,14 +18,14 @@ const HEADERS: NonNullable<Parameters<typeof secureHeaders>[0]> = {
   xDownloadOptions: false,
   xPermittedCrossDomainPolicies: false,
   xXssProtection: false,
-  // Headers that a handler sets are kept.
+  // Keeps headers that a handler sets.
   overwrite: false,
 };
 
 /**
- * Sets headers on every answer, refusals and preflights too: the version of the protocol, and no sniffing, framing,
- * embedding or caching. Over https also `Strict-Transport-Security`, without subdomains, which may belong to other
- * services.
+ * Sets headers on every response, including errors and preflights: the protocol version, and headers that forbid
+ * sniffing, framing, embedding and caching. Over HTTPS, also sets `Strict-Transport-Security`, without subdomains,
+ * which may belong to other services.
  */
 export function securityHeaders(): MiddlewareHandler {
   const plain = secureHeaders({ ...HEADERS, strictTransportSecurity: false });
@@ -38,12 +38,11 @@ export function securityHeaders(): MiddlewareHandler {
 }
 
 /**
- * Refuses what a page of another site makes a visitor's browser do with credentials that it sends by itself (cookies,
- * Basic): a request that changes something and needs no preflight, such as a POST without a body. What a page cannot
- * send unasked is not looked at: a JSON body, a bearer token. Nor is what does not come from a browser: those say
- * where a request comes from (`Sec-Fetch-Site`, or `Origin`), and others need no protection from themselves.
+ * Refuses cross-site requests that a browser sends without a preflight and with the visitor's cookies or Basic
+ * credentials, such as a POST without a body. Other requests pass: a JSON body or a bearer token requires a preflight,
+ * and a request without `Sec-Fetch-Site` and `Origin` does not come from a browser.
  *
- * @param cors its origins may, where it lets them send credentials.
+ * @param cors origins that may send credentials are exempt.
  */
 export function refuseOtherSites(cors: CorsOptions | undefined): MiddlewareHandler {
   const guard = csrf({

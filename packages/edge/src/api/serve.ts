@@ -34,7 +34,10 @@ export interface ServeOptions<Env extends object> {
   readonly openapi: () => string;
 }
 
-/** Serves the routes: of each request the grant is checked first, then its parts, and then its handler is called. */
+/**
+ * Adds the routes to a Hono app. For each request, checks the grant, then the parts of the request, then calls the
+ * handler.
+ */
 export function serve<Env extends object>(
   app: Hono<ApiEnv<Env>>,
   routes: readonly Route[],
@@ -53,7 +56,7 @@ export function serve<Env extends object>(
     const number = route.idempotencyKey === "honoured" ? readNumber(c.req.header("quayside-request")) : undefined;
 
     const owner = (): Owner => ({ subject: subjectOf(grant), queue });
-    // Refused before anything of the body is read. A route that only checks the key is a worker's.
+    // Refused before the body is read. Routes that only check the key are for workers, which also need a subject.
     if (key !== undefined || route.idempotencyKey === "checked") owner();
     const numbered = number && (await ownRequest(number, owner()));
 
@@ -61,7 +64,7 @@ export function serve<Env extends object>(
       const body = route.body
         ? checkBody(route, await readBody(c.req.raw, limits.bodyBytes), limits)
         : await refuseBody(c.req.raw, limits.bodyBytes);
-      // The numbers of a driver identify its requests; the key is not needed.
+      // The driver's number identifies the request; the key is ignored.
       const keyed = sender === undefined ? undefined : await keyedRequest(sender, body, limits.keyMs);
       const request = numbered ?? keyed;
       const call: Call<unknown, unknown> = {
@@ -107,7 +110,7 @@ function checkBody({ body: schema, many }: Route, value: unknown, limits: ApiLim
   return check(many, value);
 }
 
-/** The `Allow` of each path. */
+/** Returns the `Allow` header of each path. */
 function methodsOf(routes: readonly Route[]): ReadonlyMap<string, string> {
   const allow = new Map<string, string>();
   for (const { method, path } of routes) {

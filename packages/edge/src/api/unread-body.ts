@@ -1,12 +1,12 @@
 import type { Context } from "hono";
 
-/** Time in which the rest of a refused request's body is read. */
+/** Longest time for reading the rest of a refused request's body, in ms. */
 const LIMIT_MS = 10_000;
 
 /**
- * Reads the rest of a request's body beside its answer, and drops it. A connection that is cut while the body is still
- * on its way shows as a broken one to the client or proxy, in place of the answer (RFC 9112 §9.6). The answer does not
- * wait, because a body may take any time. After more than `limit` bytes, or 10 s, the connection is cut.
+ * Reads and drops the rest of a request's body while the response is sent. If the connection were closed during the
+ * upload, the client or proxy would report a broken connection in place of the response (RFC 9112 §9.6). Closes the
+ * connection after `limit` bytes or 10 s.
  */
 export function discardBody(c: Context, limit: number): void {
   const { bodyUsed, body } = c.req.raw;
@@ -15,7 +15,7 @@ export function discardBody(c: Context, limit: number): void {
   try {
     c.executionCtx.waitUntil(reading);
   } catch {
-    // Hono outside a Worker, as in a test: there is nothing to keep alive.
+    // Outside a Worker, as in a test, Hono has no execution context, and none is needed.
   }
 }
 
@@ -29,7 +29,7 @@ async function discard(reader: ReadableStreamDefaultReader<Uint8Array>, limit: n
     }
     await reader.cancel();
   } catch {
-    // The caller has hung up.
+    // The caller has disconnected.
   } finally {
     clearTimeout(timer);
   }

@@ -1,23 +1,23 @@
 import { systemClock } from "@quayside/core";
 
-/** Chunks without a byte in them that are read: a body of nothing else would never end, nor let a timer fire. */
+/** Maximum number of empty chunks that are read: a body of empty chunks would never end and would block timers. */
 const EMPTY_CHUNKS = 1_000;
 
-/** Why a body was not read to its end. */
+/** The reason why a body was not read to its end. */
 export type Unread = "too_large" | "too_slow" | "broken";
 
 export interface ReadLimits {
   readonly bytes: number;
-  /** For the whole of the body. */
+  /** Time limit for the whole body, in ms. */
   readonly ms: number;
-  /** Ends the reading at once. */
+  /** Aborts the reading. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * The bytes of a body, or why they were not read to their end. Never rejects, and leaves the rest of the body unread.
+ * Reads the bytes of a body, or returns the reason why it was not read to its end. Never rejects.
  *
- * @param body of a request or an answer that nothing has read from.
+ * @param body an unread body of a request or a response.
  */
 export async function readBytes(
   body: ReadableStream<Uint8Array> | null,
@@ -40,7 +40,7 @@ export async function readBytes(
   signal?.addEventListener("abort", abort, { once: true });
   try {
     const read = await Promise.race([stopped, readAll(reader, limit)]);
-    // Not awaited: to cancel a stream may take as long as to read it.
+    // Not awaited: cancelling a stream may take as long as reading it.
     if (typeof read === "string") void reader.cancel().catch(() => {});
     return read;
   } catch {
@@ -73,6 +73,6 @@ async function readAll(
   return bytes;
 }
 
-/** The text of UTF-8, as it is to the byte. @throws {TypeError} when it is none. */
+/** Decodes UTF-8 without changes. @throws {TypeError} if the bytes are not UTF-8. */
 export const textOf = (bytes: Uint8Array): string =>
   new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -3,15 +3,15 @@ import { describe, toBoundedJson } from "@quayside/core/engine";
 import { readBytes, textOf, type Unread } from "./read-bytes.ts";
 
 /**
- * Thrown when a webhook was not accepted: its receiver gave no answer, or one other than 2xx. The job is retried by its
- * options; a `Retry-After` of the answer takes precedence over its backoff. `retryIf: (error) => error.status !== 400`
- * in a definition makes a status final.
+ * Thrown when a webhook's receiver did not respond, or responded with a status other than 2xx. The job is retried by
+ * its options; a `Retry-After` header takes precedence over the backoff. To make a status final, set `retryIf: (error)
+ * => error.status !== 400` in the job's definition.
  */
 export class WebhookError extends Error {
   override readonly name = "WebhookError";
-  /** Status of the answer; undefined when there was none. */
+  /** Status of the response; undefined without a response. */
   readonly status: number | undefined;
-  /** Headers of the answer: a retry waits for its `Retry-After`. */
+  /** Headers of the response. A retry waits for its `Retry-After`. */
   readonly headers: Headers | undefined;
 
   constructor(message: string, answer?: Pick<Response, "status" | "headers">, cause?: unknown) {
@@ -21,25 +21,25 @@ export class WebhookError extends Error {
   }
 }
 
-/** Most bytes of a refusal's text that the error quotes. */
+/** Maximum bytes of the response's body that the error message quotes. */
 const EXCERPT_BYTES = 1_024;
 
-/** Bytes of a result that an encrypted job may have: its envelope is a third longer. */
+/** Maximum bytes of an encrypted job's result: encryption makes it a third longer. */
 const SEALED_RESULT_BYTES = 95 * 1024;
 
 export interface AnswerOptions {
   readonly origin: string;
   readonly ctx: HandlerContext;
   readonly resultBytes: number;
-  /** Ms that the body may take: where the head says that the job is done, its body must not undo that. */
+  /** Longest time for reading the body, in ms. A slow body must not fail a job that the status reports as done. */
   readonly bodyMs: number;
 }
 
 /**
- * Reads an answer by Standard Webhooks: 2xx is success, 410 ends the job, and any other status, redirects too, is
- * retried.
+ * Reads the response of a receiver by Standard Webhooks: 2xx is success, 410 fails the job for good, any other status,
+ * including redirects, is retried.
  *
- * @returns the job's result: the JSON of a 2xx, where it can be stored; otherwise undefined, and a log line has the
+ * @returns the job's result: the JSON body of a 2xx, or undefined if it cannot be stored; a log line then has the
  * reason.
  */
 export async function resultOf(response: Response, options: AnswerOptions): Promise<unknown> {
@@ -53,11 +53,11 @@ export async function resultOf(response: Response, options: AnswerOptions): Prom
   throw new WebhookError(answered, response);
 }
 
-/** Never rejects: the receiver has taken the job, whatever its answer is. */
+/** Returns the JSON body of a 2xx response. Never rejects, because the receiver has accepted the job. */
 async function keptOf(response: Response, { origin, ctx, resultBytes, bodyMs }: AnswerOptions): Promise<unknown> {
   const drop = (why: string): void => ctx.log(`The answer of ${origin} ${why}: it is not kept.`);
   if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(response.headers.get("content-type") ?? "")) {
-    // Not awaited: how the rest of the body ends is of no concern.
+    // Not awaited: the rest of the body is not needed.
     void response.body?.cancel().catch(() => {});
     return undefined;
   }
@@ -77,14 +77,21 @@ const UNREAD: Readonly<Record<Unread, (limit: number) => string>> = {
   broken: () => "broke off",
 };
 
-/** @throws where the store would refuse it: 1e999, nesting, size. */
+/**
+ * Checks that a value can be stored as the job's result.
+ *
+ * @throws if it cannot: 1e999, nested too deep, too large.
+ */
 function storable(value: unknown, { job }: HandlerContext): unknown {
   if (value !== undefined)
     toBoundedJson(value, "result", "invalid_result", job.sealed ? SEALED_RESULT_BYTES : LIMITS.resultBytes);
   return value;
 }
 
-/** The result as the output schema makes it; undefined where that refuses it, fails, or makes what cannot be stored. */
+/**
+ * Returns the result after the output schema, or undefined if the schema refuses it, fails, or returns a value that
+ * cannot be stored.
+ */
 export async function keepResult(check: () => unknown, ctx: HandlerContext): Promise<unknown> {
   try {
     return storable(await check(), ctx);

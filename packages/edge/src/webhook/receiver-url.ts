@@ -1,22 +1,22 @@
 import { QuaysideError } from "@quayside/core";
 
 /**
- * Which receivers a webhook may be sent to: hosts as a URL has them (`"books.example"`, `"books.example:8443"`,
- * `"*.books.example"`, `"127.0.0.1"`), or a function that answers true for a URL that is allowed.
+ * Receivers to which a webhook may be sent: hosts as in a URL (`"books.example"`, `"books.example:8443"`,
+ * `"*.books.example"`, `"127.0.0.1"`), or a function that returns true for an allowed URL.
  */
 export type AllowedUrls = readonly string[] | ((url: URL) => boolean);
 
 /**
- * The check of a receiver's URL: https, without credentials, at a host that `allow` takes. Without `allow` each host is
- * taken but this machine. Literal addresses that are not public are refused whatever `allow` says, but for this machine,
- * which it may name; to it http will do. Host names are not resolved.
+ * Creates the check of receivers' URLs. A URL must use HTTPS, have no credentials, and have an allowed host. Without
+ * `allow`, every host except this machine is allowed. This machine must be named in `allow`, and may then use HTTP.
+ * Non-public IP addresses are always refused. Host names are not resolved.
  *
- * @throws {QuaysideError} `invalid_option` at an `allow` that is none; the check throws it for a URL that is refused.
+ * @throws {QuaysideError} `invalid_option` if `allow` is invalid. The returned function throws it for a refused URL.
  */
 export function receiverUrl(allow: AllowedUrls | undefined): (text: unknown) => URL {
   const isAllowed = allow === undefined ? undefined : typeof allow === "function" ? answering(allow) : among(allow);
   return (text) => {
-    // Only a text: what else has a toString() could say something else when it is read again.
+    // Only accepts a text: an object's `toString()` could return another URL at the next call.
     const url = parsed(text);
     if (!url) throw refused("url", `must be a URL, got ${shown(text)}`);
     if (url.username !== "" || url.password !== "") throw refused("url", "must carry no credentials: set headers");
@@ -30,10 +30,14 @@ export function receiverUrl(allow: AllowedUrls | undefined): (text: unknown) => 
   };
 }
 
-/** @throws {QuaysideError} for any answer but true and false: a promise, above all, would allow everything. */
+/**
+ * Wraps the function `allow`.
+ *
+ * @throws {QuaysideError} if `allow` does not return a boolean. A promise would count as true and allow every URL.
+ */
 function answering(allow: (url: URL) => boolean): (url: URL) => boolean {
   return (url) => {
-    // A copy: what it does to the URL must not change where the job goes.
+    // Passes a copy, so that `allow` cannot change the URL to which the job is sent.
     const answer: unknown = allow(new URL(url));
     if (typeof answer !== "boolean")
       throw refused("allow", `must answer true or false at once, got a ${typeof answer}`);
@@ -58,7 +62,7 @@ function among(allow: readonly string[]): (url: URL) => boolean {
     hosts.has(host) || hosts.has(hostname) || parents.some((parent) => hostname.endsWith(parent));
 }
 
-/** A host, with its port if any, as a URL says it; undefined for anything more, or else. */
+/** Returns the host (with its port, if any) of an entry, or undefined if the entry is not a host. */
 function hostOf(entry: unknown): string | undefined {
   return typeof entry === "string" && !/[/\\?#@*]/.test(entry) ? parsed(`https://${entry}/`)?.host : undefined;
 }
@@ -73,7 +77,10 @@ function parsed(text: unknown): URL | undefined {
 
 type Reach = "loopback" | "private" | "public";
 
-/** Of a host name as the URL parser leaves it: decimal, octal, hexadecimal and short addresses are dotted by then. */
+/**
+ * Returns whether a host is this machine, a private address, or public. The URL parser has already converted decimal,
+ * octal, hexadecimal and short IPv4 addresses to dotted form.
+ */
 function reachOf(hostname: string): Reach {
   if (hostname.startsWith("[")) return reachOfIpv6(ipv6Groups(hostname.slice(1, -1)));
   if (/^[\d.]+$/.test(hostname)) return reachOfIpv4(hostname.split(".").map(Number));
@@ -82,7 +89,7 @@ function reachOf(hostname: string): Reach {
 }
 
 /**
- * First octets of addresses that are not public.
+ * Classifies an IPv4 address by its first octets.
  *
  * @see https://www.iana.org/assignments/iana-ipv4-special-registry
  */
@@ -105,22 +112,22 @@ function reachOfIpv4([a = 0, b = 0, c = 0]: readonly number[]): Reach {
 }
 
 /**
- * Public are global unicast addresses (2000::/3) only, without those that carry an IPv4 address (6to4, Teredo) and those
- * for documentation.
+ * Classifies an IPv6 address. Public addresses are global unicast (2000::/3), except documentation addresses and those
+ * that contain an IPv4 address (6to4, Teredo).
  *
  * @see https://www.iana.org/assignments/iana-ipv6-special-registry
  */
 function reachOfIpv6(groups: readonly number[]): Reach {
   const [a = 0, b = 0] = groups;
   if (groups.slice(0, 7).every((group) => group === 0) && groups[7] === 1) return "loopback";
-  // ::ffff:127.0.0.1 is this machine as well.
+  // ::ffff:127.0.0.1 is this machine, too.
   if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff && (groups[6] ?? 0) >> 8 === 127)
     return "loopback";
   const isSpecial = (a === 0x2001 && (b < 0x200 || b === 0xdb8)) || a === 0x2002 || (a === 0x3fff && b < 0x1000);
   return a >> 13 === 1 && !isSpecial ? "public" : "private";
 }
 
-/** The eight groups of an address as the URL parser writes it, which never ends in a dotted one. */
+/** Returns the eight groups of an IPv6 address as written by the URL parser, which uses no dotted form. */
 function ipv6Groups(text: string): readonly number[] {
   const [head = "", tail] = text.split("::");
   const read = (part: string) => (part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16)));
@@ -128,7 +135,7 @@ function ipv6Groups(text: string): readonly number[] {
   return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
 }
 
-/** Whatever it is: a BigInt, or what holds itself, has no JSON. */
+/** Describes a value for an error message. Not as JSON, which fails for BigInts and circular objects. */
 const shown = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : `a ${typeof value}`);
 
 const refused = (option: string, why: string) => new QuaysideError("invalid_option", `${option} ${why}.`, { option });

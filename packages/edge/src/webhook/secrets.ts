@@ -1,10 +1,10 @@
 import { QuaysideError } from "@quayside/core";
 import { Webhook } from "standardwebhooks";
 
-/** Of the key itself: what the standard asks for at least. */
+/** Minimum bytes of a decoded secret, as Standard Webhooks requires. */
 const LEAST_BYTES = 24;
 
-/** Makes a signer and verifier for each of these secrets. */
+/** Creates a signer and verifier for each secret. */
 export function signersOf(secrets: string | readonly string[]): readonly Webhook[] {
   const listed = typeof secrets === "string" ? [secrets] : secrets;
   if (!Array.isArray(listed) || listed.length === 0)
@@ -12,7 +12,11 @@ export function signersOf(secrets: string | readonly string[]): readonly Webhook
   return listed.map((secret, index) => signerOf(secret, typeof secrets === "string" ? "secrets" : `secrets[${index}]`));
 }
 
-/** @throws {QuaysideError} `invalid_option`, without the secret in it. */
+/**
+ * Creates the signer and verifier of one secret.
+ *
+ * @throws {QuaysideError} `invalid_option`; the message does not contain the secret.
+ */
 function signerOf(secret: unknown, option: string): Webhook {
   if (typeof secret !== "string" || !secret.startsWith("whsec_")) throw refused(option, 'must begin with "whsec_".');
   try {

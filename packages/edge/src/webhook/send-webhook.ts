@@ -5,47 +5,52 @@ import { keepResult, resultOf, WebhookError } from "./receiver-answer.ts";
 import { type AllowedUrls, receiverUrl } from "./receiver-url.ts";
 import { signersOf } from "./secrets.ts";
 
-/** Options of `webhook`: the receiver, its secrets, and bounds of its answer. */
+/** Options of `webhook`: the receiver, the secrets, and limits of the response. */
 export interface WebhookOptions<Env = unknown> {
-  /** Where to, by https. A function gets the Worker's `env` and the job. */
+  /** URL of the receiver (HTTPS), or a function that returns it from the Worker's `env` and the job. */
   readonly url: string | ((env: Env, job: JobRecord) => string);
   /**
-   * Which URLs are taken: hosts (`"books.example"`, `"*.books.example"`), or a function that answers true. Set it where
-   * URLs come from payloads. Default: every host but this machine, which is reached only if it is named here, also by
-   * http (`["127.0.0.1"]`). Other literal addresses that are not public are never taken. Host names are not resolved.
+   * Allowed receivers: hosts (`"books.example"`, `"*.books.example"`), or a function that returns true for an allowed
+   * URL. Set it if URLs come from payloads. Default: every host except this machine. This machine must be named here,
+   * and may then use HTTP (`["127.0.0.1"]`). Other non-public IP addresses are always refused. Host names are not
+   * resolved.
    */
   readonly allow?: AllowedUrls;
   /**
-   * `whsec_` and the base64 of 24 bytes or more, shared with the receiver. With several, each signs, so that a receiver
-   * with any of them accepts the request and secrets can be rotated without a gap. Keep them in the Worker's secrets.
+   * Secrets shared with the receiver: `whsec_` followed by at least 24 bytes in base64. Each secret signs the request,
+   * so a receiver with any one of them accepts it, and secrets can be rotated without downtime. Keep them in the
+   * Worker's secrets.
    */
   readonly secrets: string | readonly string[] | ((env: Env, job: JobRecord) => string | readonly string[]);
-  /** Sent besides. Those that a webhook sets itself (`content-type`, `webhook-*`, `quayside-attempt`) stay its own. */
+  /**
+   * Additional headers. They cannot replace the webhook's own headers (`content-type`, `webhook-*`,
+   * `quayside-attempt`).
+   */
   readonly headers?: Readonly<Record<string, string>>;
-  /** How long the whole answer may take. Default 30 s. */
+  /** Longest time for the whole response. Default: 30 s. */
   readonly timeout?: Duration;
-  /** Bytes of an answer that are kept as the job's result. Default 64 KiB. */
+  /** Maximum bytes of the response body that are stored as the job's result. Default: 64 KiB. */
   readonly resultBytes?: number;
-  /** Default: the platform's. A service binding's, for a receiver in another Worker. */
+  /** The `fetch` to use, for example a service binding's for a receiver in another Worker. Default: the platform's. */
   readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
 }
 
 const RESULT_BYTES = 64 * 1024;
 
-/** Longest time that the body of an answer may take, after its head has said what became of the job. */
+/** Longest time for reading the response's body after its head, in ms. */
 const BODY_MS = 5_000;
 
 /**
- * A handler that POSTs its jobs to a receiver anywhere, signed as Standard Webhooks 1.0 has it; also for `dispatch`. The
- * body is JSON: `type` (the job's name), `timestamp` (when it was added), `data` (its payload), `id` and `queue`. The
- * `webhook-id` is the same for all attempts of a job, so a receiver that remembers it takes each once; the attempt is in
- * `quayside-attempt`.
+ * Creates a handler that POSTs each job to a receiver, signed by Standard Webhooks 1.0. Also usable with `dispatch`.
+ * The body is JSON: `type` (the job's name), `timestamp` (when it was added), `data` (its payload), `id` and `queue`.
+ * All attempts of a job have the same `webhook-id`, so a receiver can ignore repeats; `quayside-attempt` is the number
+ * of the attempt.
  *
- * Taken is what is answered 2xx, whatever its body is (its JSON is the job's result, where it can be kept); 410 fails the job for good; all else, redirects and
- * silence too, fails the attempt (see `WebhookError`).
+ * A 2xx response completes the job, whatever its body (a JSON body becomes the job's result if it can be stored). 410
+ * fails the job for good. Any other response, and no response, fails the attempt (see `WebhookError`).
  *
  * @see https://www.standardwebhooks.com
- * @throws {QuaysideError} `invalid_option` at a URL or a secret that will not do.
+ * @throws {QuaysideError} `invalid_option` if a URL or a secret is invalid.
  * @example
  * durableQueue<typeof jobs, Env>({
  *   jobs,
@@ -82,13 +87,13 @@ export function webhook<Env = unknown>(options: WebhookOptions<Env>): JobTarget<
         "quayside-attempt": String(ctx.attempt),
       },
       body,
-      // A redirect could lead anywhere, also to where a job of this Worker's should not be sent.
+      // A followed redirect could send the job to a host that `allow` refuses.
       redirect: "manual",
       signal: AbortSignal.any([signal, timeout]),
     };
     try {
       const response = await send(to.href, init);
-      // Half of what is left: the answer has to be read before the request, or the job, is cut off.
+      // Half of the remaining time, so that the body is read before the request or the job times out.
       const leftMs = Math.min(timeoutMs, job.timeoutMs ?? timeoutMs) - (Date.now() - now.getTime());
       const bodyMs = Math.min(BODY_MS, Math.max(0, leftMs / 2));
       return await resultOf(response, { origin: to.origin, ctx: ctx as HandlerContext, resultBytes, bodyMs });
@@ -102,13 +107,13 @@ export function webhook<Env = unknown>(options: WebhookOptions<Env>): JobTarget<
   }, keepResult);
 }
 
-/** Longest delay of `AbortSignal.timeout`: a longer one ends at once. */
+/** Longest delay of `AbortSignal.timeout`, in ms: a longer one fires immediately. */
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
 
 /**
- * The headers by their names in small letters, so that one in another case does not stand beside a webhook's own.
+ * Returns the headers with lower-case names, so that a header in another case cannot duplicate the webhook's own.
  *
- * @throws {QuaysideError} `invalid_option` for what is no header.
+ * @throws {QuaysideError} `invalid_option` if a header is invalid.
  */
 function headersOf(headers: unknown): Record<string, string> {
   try {
@@ -118,11 +123,17 @@ function headersOf(headers: unknown): Record<string, string> {
   }
 }
 
-/** An id says which job of its queue is meant, so the queue belongs to it. Free of what headers and signatures mind. */
+/**
+ * Returns the `webhook-id`: queue and id of the job, percent-encoded for headers and signatures. Ids are unique only
+ * within their queue.
+ */
 const webhookId = ({ queue, id }: JobRecord): string =>
   [queue, id].map((part) => encodeURIComponent(part).replaceAll(".", "%2E")).join("/");
 
-/** The payload as it was stored, and not what a schema made of it: the receiver may hold it against the same schema. */
+/**
+ * Creates the request body. `data` is the stored payload, before the schema's transformations, so that the receiver can
+ * check it by the same schema.
+ */
 function bodyOf({ name, addedAt, payload, id, queue }: JobRecord): string {
   return JSON.stringify({ type: name, timestamp: new Date(addedAt).toISOString(), data: payload, id, queue });
 }

@@ -12,28 +12,31 @@ import { type Webhook, WebhookVerificationError } from "standardwebhooks";
 import { readBytes, textOf } from "./read-bytes.ts";
 import { signersOf } from "./secrets.ts";
 
-/** Options of `verifyWebhook`: the job map, and bounds of the body. */
+/** Options of `verifyWebhook`: the job map, and limits of the request's body. */
 export interface VerifyOptions<Jobs extends JobMap> {
-  /** The job map from `defineJobs`: payloads are checked against its schemas, and `data` is what they make of them. */
+  /** The job map from `defineJobs`. Payloads are checked by its schemas, and `data` is the output of the schema. */
   readonly jobs?: Jobs;
-  /** Longest body taken, in bytes. Default 1 MiB. */
+  /** Maximum bytes of the body. Default: 1 MiB. */
   readonly bodyBytes?: number;
-  /** How long the body may take to arrive: it is read before it is known to be signed. Default 10 s. */
+  /**
+   * Longest time for the body to arrive. Limited because the body is read before its signature is checked. Default: 10
+   * s.
+   */
   readonly bodyTimeout?: Duration;
 }
 
-/** A job that came by webhook: `type` says which it is, and so what `data` is. */
+/** A job received by webhook. `type` is its name and determines the type of `data`. */
 export type WebhookEvent<Jobs extends JobMap = Record<string, unknown>> = {
   [Name in JobName<Jobs>]: {
-    /** The same in all attempts of a job: remember it to take each once. */
+    /** The same for all attempts of a job. Store it to ignore repeats. */
     readonly webhookId: string;
-    /** When it was sent. */
+    /** Time when the sender signed the request. */
     readonly sentAt: Date;
-    /** From 1, as the sender counts; not signed. */
+    /** Number of the attempt, from 1. Not signed. */
     readonly attempt: number;
     /** The job's name. */
     readonly type: Name;
-    /** When it was added. */
+    /** Time when the job was added, as ISO 8601. */
     readonly timestamp: string;
     readonly data: HandledPayloadOf<Jobs, Name>;
     readonly id: string;
@@ -44,12 +47,12 @@ export type WebhookEvent<Jobs extends JobMap = Record<string, unknown>> = {
 const BODY_BYTES = 1024 * 1024;
 
 /**
- * The job in a webhook's request, once its signature is found to be of one of these secrets and no older than five
- * minutes. Runs wherever there are `Request` and `crypto`: Workers, Node, Deno, Bun.
+ * Verifies a webhook request and returns its job. Requires a signature by one of the secrets that is at most five
+ * minutes old. Runs wherever `Request` and `crypto` exist: Workers, Node, Deno, Bun.
  *
- * @throws {QuaysideError} `unauthorized` when it is not signed so; `too_large`, `timeout` when its body is longer than
- * `bodyBytes` or takes longer than `bodyTimeout`; `bad_request` when it breaks off or is no job; `unknown_job`,
- * `invalid_payload` by `jobs`; `invalid_option` at a secret that will not do.
+ * @throws {QuaysideError} `unauthorized` without a valid signature; `too_large` or `timeout` if the body exceeds
+ * `bodyBytes` or `bodyTimeout`; `bad_request` if the body breaks off or is no job; `unknown_job` or
+ * `invalid_payload` if `jobs` does not allow the job; `invalid_option` if a secret is invalid.
  * @example
  * app.post("/hooks", async (c) => {
  *   const { type, data, webhookId } = await verifyWebhook<typeof jobs>(c.req.raw, c.env.HOOK_SECRETS.split(" "), { jobs });
@@ -70,7 +73,7 @@ export async function verifyWebhook<Jobs extends JobMap = Record<string, unknown
   const timeoutMs = toMs(bodyTimeout, "bodyTimeout");
   const { headers } = request;
   const shown = Object.fromEntries(SIGNED.map((name) => [name, headers.get(name) ?? ""]));
-  // Before a body is read that cannot be taken.
+  // Checked before the body is read.
   const missing = SIGNED.filter((name) => shown[name] === "");
   if (missing.length > 0) throw unsigned(`it has no ${missing.join(", ")}`);
   checkTime(shown["webhook-timestamp"] ?? "");
@@ -93,17 +96,24 @@ export async function verifyWebhook<Jobs extends JobMap = Record<string, unknown
 
 const SIGNED = ["webhook-id", "webhook-timestamp", "webhook-signature"] as const;
 
-/** Seconds by which the clocks of sender and receiver may differ, as Standard Webhooks says. */
+/** Maximum difference between the clocks of sender and receiver, in seconds, as Standard Webhooks says. */
 const TOLERANCE_S = 5 * 60;
 
-/** The reference library reads no further than the digits go, and so signs for what was not sent. */
+/**
+ * Checks the timestamp's syntax and age. The library's verifier ignores text after the digits, so it would accept a
+ * changed header.
+ */
 function checkTime(timestamp: string): void {
   const age = Date.now() / 1_000 - Number(timestamp);
   if (!/^[1-9]\d{0,11}$/.test(timestamp)) throw unsigned("its webhook-timestamp is not a whole number of seconds");
   if (Math.abs(age) > TOLERANCE_S + 1) throw unsigned(`its webhook-timestamp is too ${age > 0 ? "old" : "new"}`);
 }
 
-/** @throws {QuaysideError} `bad_request` for what no sender counts. */
+/**
+ * Reads the number of the attempt.
+ *
+ * @throws {QuaysideError} `bad_request` if the header is not a whole number from 1.
+ */
 function attemptOf(header: string | null): number {
   if (header === null) return 1;
   if (/^[1-9]\d{0,8}$/.test(header)) return Number(header);
@@ -133,7 +143,7 @@ async function bodyOf(request: Request, limit: number, timeoutMs: number): Promi
   }
 }
 
-/** One secret that fits is enough. */
+/** Checks that one of the secrets verifies the signature. */
 function checkSignature(signers: readonly Webhook[], body: string, headers: Record<string, string>): void {
   let why = "";
   for (const signer of signers) {
