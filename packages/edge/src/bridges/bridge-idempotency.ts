@@ -1,18 +1,21 @@
 import { type Duration, type JobMap, type JobToAdd, toMs } from "@quayside/core";
 
-/** How long what brought a job is known again: longer than anything is delivered again after. */
+/** Default of `rememberFor`, in ms: longer than Cloudflare redelivers a message or trigger. */
 const REMEMBER_MS = 86_400_000;
 
-/** Options of bridges whose source may deliver twice. */
+/** Options of bridges whose source may deliver a message more than once. */
 export interface OnceOptions {
   /**
-   * Time during which a repeated delivery is recognised, also after its job has ended and was not kept. Costs one row
-   * per delivery. 0: only while the queue has a record of the job. Default: a day.
+   * Time during which a repeated delivery is ignored, even if its job has ended and is no longer stored. Costs one
+   * written row per delivery. 0: repeats are ignored only while the job is stored. Default: one day.
    */
   readonly rememberFor?: Duration;
 }
 
-/** The job under an id that its cause gives it, so that the same cause adds it once. What the job says itself stays. */
+/**
+ * Returns the job with `key` as its id, so that repeated deliveries add it once. Fields that the job sets itself are
+ * kept.
+ */
 export function once<Jobs extends JobMap>(
   job: JobToAdd<Jobs>,
   key: string,

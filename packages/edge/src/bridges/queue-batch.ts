@@ -13,35 +13,36 @@ import { type OnceOptions, once } from "./bridge-idempotency.ts";
 /** Options of `fromQueueBatch`. */
 export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOptions {
   /**
-   * Returns the job of a message, or null for none: the message is then acknowledged. `undefined`, the result of a
-   * missing `return`, makes the message invalid. Default: its body is the job, `{ name, payload, … }`.
+   * Returns the job for a message, or null to acknowledge the message without a job. `undefined`, the result of a
+   * missing `return`, makes the message invalid. Default: the message's body is the job, `{ name, payload, … }`.
    */
   readonly job?: (body: Body, message: Message<Body>) => JobToAdd<Jobs> | null;
   /**
-   * Called with a message that is no valid job of this queue. `retry`: Cloudflare delivers it again, and at last moves
-   * it to the dead letter queue, if there is one. Default: logs the error and returns `retry`.
+   * Called for a message that is not a valid job of this queue; returns whether to acknowledge it (`ack`) or to have
+   * Cloudflare deliver it again (`retry`), until it moves to the dead letter queue, if there is one. Default: logs the
+   * error and returns `retry`.
    */
   readonly onInvalid?: (message: Message<Body>, error: unknown) => "ack" | "retry" | Promise<"ack" | "retry">;
-  /** How long until a message whose job could not be added is delivered again. Default 10 s, at most 24 h. */
+  /** Delay before a message whose job could not be added is delivered again. Default: 10 s; at most 24 h. */
   readonly retryDelay?: Duration;
-  /** Gets what kept jobs from being added. Default: the log. */
+  /** Called with each error that prevented jobs from being added. Default: `console.error`. */
   readonly onError?: (error: unknown) => void;
 }
 
-/** The outcome of the messages of a batch. */
+/** Numbers of messages of a batch by outcome. */
 export interface QueueBatchResult {
-  /** Their jobs stand in the queue, from now or from an earlier delivery. */
+  /** Messages whose jobs are stored, by this delivery or an earlier one. */
   readonly added: number;
-  /** Acknowledged without a job, because `job` returned null. */
+  /** Messages acknowledged without a job, because `job` returned null. */
   readonly skipped: number;
   readonly invalid: number;
-  /** To be delivered again: their jobs could not be stored. */
+  /** Messages to be delivered again, because their jobs could not be stored. */
   readonly retried: number;
 }
 
 /**
- * Adds a job for each message of a Cloudflare Queues batch, in one transaction, and acknowledges each message once its
- * job is durable. A message that is delivered again adds nothing: its id is the job's.
+ * Adds a job for each message of a Cloudflare Queues batch, in one transaction, and acknowledges each message when its
+ * job is durable. A redelivered message adds nothing, because the message's id is the job's id.
  *
  * @example
  * async queue(batch, env) {
@@ -74,7 +75,7 @@ export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
     await queue.addJob(name as JobName<Jobs>, payload, rest);
     return "added";
   };
-  /** Asks `onInvalid`; where it fails, the message is delivered again, so that none is lost. */
+  /** Calls `onInvalid`. If the call fails, the message is retried, so that no message is lost. */
   const verdict = async (message: Message<Body>, error: unknown): Promise<"ack" | "retry"> => {
     try {
       return await onInvalid(message, error);
@@ -83,7 +84,7 @@ export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
       return "retry";
     }
   };
-  /** A report that fails must not keep other messages from being settled. */
+  /** An error thrown by `onError` must not prevent other messages from being settled. */
   const tell = (error: unknown): void => {
     try {
       onError(error);
@@ -108,15 +109,19 @@ export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
       }
     }
   };
-  // Adds of one turn share a transaction; one that is refused falls out of it alone.
+  // Adds made in the same microtask share a transaction; a refused add does not affect the others.
   await Promise.all(batch.messages.map(settle));
   return result;
 }
 
-/** Of a message that Cloudflare Queues is asked to deliver again. */
+/** Longest delay of a redelivery in Cloudflare Queues, in seconds. */
 const LONGEST_RETRY_S = 86_400;
 
-/** @throws {QuaysideError} for a promise and for what is no job: nothing is acknowledged whose job was not added. */
+/**
+ * Checks the result of `job`.
+ *
+ * @throws {QuaysideError} if it is a promise or not a job: the message would be acknowledged without a job.
+ */
 function checked<Jobs extends JobMap>(job: JobToAdd<Jobs> | null): JobToAdd<Jobs> | null {
   if (job === null) return null;
   const refuse = (what: string, hint: string): never => {
@@ -128,7 +133,7 @@ function checked<Jobs extends JobMap>(job: JobToAdd<Jobs> | null): JobToAdd<Jobs
   return job;
 }
 
-/** Marks an error that `job` throws as one of the message. */
+/** Runs `work` and marks an error that it throws as an error of the message. */
 function read<T>(work: () => T): T {
   try {
     return work();
@@ -149,7 +154,7 @@ function refuse(message: Message<unknown>, error: unknown): "retry" {
   return "retry";
 }
 
-/** No other delivery of the same message will do better. */
+/** Error codes that every further delivery of the message would also cause. */
 const INVALID: ReadonlySet<ErrorCode> = new Set([
   "bad_request",
   "invalid_option",

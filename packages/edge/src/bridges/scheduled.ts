@@ -5,13 +5,13 @@ import { type OnceOptions, once } from "./bridge-idempotency.ts";
 import { markedId, TRIGGER } from "./trigger-key.ts";
 
 /**
- * Adds jobs for a cron trigger of the Worker, in one transaction; ids in their order. Cloudflare may fire a trigger more
- * than once: its rule, its instant and the job's name are the job's dedupe key, so that each instant adds them once. So
- * make payloads of `scheduledTime` and not of the clock, and pass all jobs of one name in one call. For rules that change
- * while the app runs, and for missed instants, there is `queue.schedule`.
+ * Adds jobs for a cron trigger of the Worker, in one transaction, and returns their ids in order. Cloudflare may fire a
+ * trigger more than once: the dedupe key of each job is the trigger's cron rule, its scheduled time and the job's name,
+ * so repeats add nothing. Therefore compute payloads from `scheduledTime`, not from the clock, and pass all jobs of one
+ * name in one call. For rules that change at run time, and for missed runs, use `queue.schedule`.
  *
- * @throws {QuaysideError} `conflict` where this trigger has added another payload under the same name, also when that job
- * has ended: such a job is not added, the others are. As `addJobs` for the rest, and then none is.
+ * @throws {QuaysideError} `conflict` if this trigger has added a job of the same name with another payload, even if
+ * that job has ended: the new job is not added, the others are. Other errors as `addJobs`; then no job is added.
  * @example
  * async scheduled(controller, env) {
  *   await fromScheduled(controller, edgeQueue<typeof jobs>(env.MAIL_QUEUE, "mail", { jobs }), {
@@ -41,7 +41,7 @@ export async function fromScheduled<Jobs extends JobMap>(
   });
   const marked = await Promise.all(planned.map(({ job, key }) => withMark(queue, once(job, key, options), key)));
   const ids = await queue.addJobs(marked);
-  // A job that names its own id, or was dropped for a dedupe key of its own, is the caller's matter.
+  // Jobs with an id of their own, or dropped for a dedupe key of their own, are not checked.
   const checks = planned.map(({ job, key }, index) =>
     job.id === undefined ? checkAdded(queue, job, { key, id: marked[index]?.id, answer: ids[index] }) : undefined,
   );
@@ -52,9 +52,9 @@ export async function fromScheduled<Jobs extends JobMap>(
 const refused = (option: string, rule: string) => new QuaysideError("invalid_option", `${option} ${rule}.`, { option });
 
 /**
- * Ends the id of a job with a mark of its payload. The dedupe key of its trigger has no mark, so a repeated add is answered
- * with the id of the first job, whose mark tells whether the payload was the same, also when that job is gone. A digest of
- * an encrypted payload would disclose it: its mark is random, so a repeat after the job is gone is refused as another one.
+ * Appends a hash of the payload to the job's id. A repeated add returns the id of the first job, whose hash shows
+ * whether the payload was the same, even if that job is no longer stored. For an encrypted payload a hash would
+ * disclose information, so the suffix is random, and a repeat after the job is deleted is refused as a different job.
  */
 async function withMark<Jobs extends JobMap>(
   queue: Queue<Jobs>,
@@ -66,27 +66,31 @@ async function withMark<Jobs extends JobMap>(
     const mark = (await isEncrypted(queue, job)) ? crypto.randomUUID() : await sha256(textOf(job.payload));
     return { ...job, id: markedId(key, mark) };
   } catch {
-    // It cannot be added: `addJobs` refuses it, and says which one it is.
+    // The payload is not JSON; `addJobs` refuses the job and names it.
     return job;
   }
 }
 
 interface Added {
-  /** The job's id without its mark. */
+  /** The job's id without the suffix. */
   readonly key: string;
-  /** The id that it was to have. */
+  /** The id that the job should get. */
   readonly id: string | undefined;
-  /** The id of the job that was answered. */
+  /** The id that `addJobs` returned. */
   readonly answer: string | undefined;
 }
 
-/** @throws {QuaysideError} `conflict` when another job was added in place of this one. */
+/**
+ * Checks that a job was not replaced by a job with another payload.
+ *
+ * @throws {QuaysideError} `conflict` if it was.
+ */
 async function checkAdded<Jobs extends JobMap>(
   queue: Queue<Jobs>,
   job: JobToAdd<Jobs>,
   { key, id, answer = "" }: Added,
 ): Promise<void> {
-  // With its mark, it is this job; without, it was dropped for a dedupe key of its own.
+  // Equal ids with a suffix: this job was added. An id without a suffix: the job has a dedupe key of its own.
   if ((answer === id) !== (id === key)) return;
   const stored = await queue.get(answer);
   if (stored ? isSame(stored, job) : answer === key) return;
@@ -98,7 +102,10 @@ async function checkAdded<Jobs extends JobMap>(
   );
 }
 
-/** A payload that is still encrypted cannot be compared: there is no key for it here. */
+/**
+ * Returns whether a stored job has the same name and payload. Encrypted payloads count as equal, because this code has
+ * no key.
+ */
 const isSame = (stored: Pick<JobRecord, "name" | "payload">, { name, payload }: { name: string; payload: unknown }) =>
   stored.name === name && (isEnvelope(stored.payload) || textOf(stored.payload) === textOf(payload));
 

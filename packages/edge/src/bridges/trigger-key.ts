@@ -1,15 +1,15 @@
-/** Hex digits of the mark that ends the id of a job of a trigger. */
+/** Number of hex digits of the suffix of a trigger's job id. */
 const MARK_LENGTH = 8;
 
-/** The dedupe keys of jobs of cron triggers begin with it. */
+/** Prefix of the dedupe keys of jobs added by cron triggers. */
 export const TRIGGER = "cron ";
 
-/** The id of a job of a trigger: its key, and a mark of its payload. */
+/** Returns the id of a trigger's job: its key and a hash of its payload. */
 export const markedId = (key: string, mark: string): string => `${key} ${mark.slice(0, MARK_LENGTH)}`;
 
 /**
- * Whether a dedupe key names the same job as an id: it is the id, or the key of the trigger whose mark ends the id. Called
- * before the object has checked the job, so neither need be a text.
+ * Returns whether a dedupe key belongs to the job with this id: the key equals the id, or the id without its suffix.
+ * Called before the job is checked, so both values may have any type.
  */
 export function isKeyOfId(key: string, id: string): boolean {
   if (key === id) return true;

@@ -6,7 +6,7 @@ import { REPLY_BYTES } from "../rpc/reply-budget.ts";
 import type { JobLink, JobReport } from "./job-call.ts";
 import { type SentFailure, sendFailure } from "./sent-failure.ts";
 
-/** Those from one on that one call carries (R31): 8 MiB, and at least one. */
+/** Returns the outcomes of children from index `from` that fit into one reply (8 MiB), but at least one (R31). */
 export function childrenFrom(children: readonly ChildOutcome[], from: number): readonly ChildOutcome[] {
   let bytes = 0;
   let end = from;
@@ -19,14 +19,18 @@ export function childrenFrom(children: readonly ChildOutcome[], from: number): r
 }
 
 /**
- * The attempt's end of a call to a consumer. An `AbortSignal` crosses RPC only where a compatibility flag allows it, and
- * its reason arrives without a code, so the consumer asks when to stop (`aborted`), and has its answer when it is time.
+ * The object that a consumer calls back for the attempt it runs. An `AbortSignal` crosses RPC only with a compatibility
+ * flag, and its reason loses its code; so the consumer calls `aborted`, which returns when the attempt should stop.
  */
 export class AttemptLink extends RpcTarget implements JobLink {
   readonly #ctx: HandlerContext;
   readonly #stopped: Promise<SentFailure | undefined>;
 
-  /** @param ended aborted when the call is over, so that no question stays open. */
+  /**
+   * Creates the link of one attempt.
+   *
+   * @param ended aborted when the call to the consumer is over, so that a pending `aborted` returns.
+   */
   constructor(ctx: HandlerContext, ended: AbortSignal) {
     super();
     this.#ctx = ctx;

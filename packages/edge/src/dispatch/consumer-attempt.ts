@@ -13,7 +13,7 @@ import type { JobCall, JobOutcome } from "./job-call.ts";
 import { ReportSender } from "./report-sender.ts";
 import { reviveFailure, sendFailure } from "./sent-failure.ts";
 
-/** An attempt where its handler runs: what the handler's `ctx` does here, and what it asks of the object. */
+/** Runs a job's handler in a consumer and connects the handler's `ctx` with the queue's object. */
 export class ConsumerAttempt {
   readonly #call: JobCall;
   readonly #controller = new AbortController();
@@ -24,7 +24,7 @@ export class ConsumerAttempt {
     this.#reports = new ReportSender((report) => call.link.report(report));
   }
 
-  /** Never rejects: how the attempt ended is the answer. */
+  /** Runs the handler and returns the outcome. Never rejects. */
   async run(handle: (ctx: HandlerContext) => unknown): Promise<JobOutcome> {
     this.#listen();
     const end = await this.#end(handle);
@@ -36,7 +36,7 @@ export class ConsumerAttempt {
     try {
       const result = await handle(this.#context(await this.#children()));
       if (result === undefined) return { outcome: "completed" };
-      // As text: RPC would turn functions into stubs, and refuse what has a `toJSON`.
+      // Sent as text, because RPC would replace functions by stubs and refuse objects with `toJSON`.
       return { outcome: "completed", result: toBoundedJson(result, "result", "invalid_result") };
     } catch (error) {
       if (!isA(Release, error)) return { outcome: "failed", failure: sendFailure(error) };
@@ -45,7 +45,7 @@ export class ConsumerAttempt {
     }
   }
 
-  /** The answer comes when it is time to stop; none comes when the object is gone, and then it is time, too. */
+  /** Aborts the handler when the object asks for it, and when the connection to the object is lost. */
   #listen(): void {
     const { link, job } = this.#call;
     link.aborted().then(
@@ -83,7 +83,7 @@ export class ConsumerAttempt {
   }
 }
 
-/** Its payload as JSON makes it: RPC takes other things than JSON does. */
+/** Returns a request whose payload is plain JSON. RPC carries more types than JSON. */
 const plain = <Request extends { readonly payload: unknown }>(request: Request): Request => ({
   ...request,
   payload: JSON.parse(toJsonText(request.payload, "payload")) as unknown,

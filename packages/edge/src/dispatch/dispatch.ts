@@ -5,7 +5,7 @@ import type { JobConsumer } from "./job-call.ts";
 import { isTarget, type JobTarget } from "./job-target.ts";
 import { type ReadOutcome, readOutcome } from "./read-outcome.ts";
 
-/** A job whose name its consumer does not know waits so long before that is asked again. */
+/** Delay of a job whose name the consumer does not handle, in ms, before the consumer is called again. */
 const UNKNOWN_DELAY_MS = 60_000;
 
 /** A binding to an entrypoint made by `jobConsumer`: a service binding, or `exports.Consumer` of the same Worker. */
@@ -13,24 +13,24 @@ export interface ConsumerBinding {
   readonly runJob: unknown;
 }
 
-/** Says where a job runs: a consumer, or a webhook. */
+/** Chooses where a job runs: returns a consumer or a webhook. */
 export type Dispatch<Env> = (env: Env, job: JobRecord) => ConsumerBinding | JobTarget<Env>;
 
 export interface DispatchOptions<Env> {
   readonly dispatch: Dispatch<Env>;
   readonly env: Env;
   readonly jobs: JobMap | undefined;
-  /** Jobs of these names run here. */
+  /** Handlers of jobs that run in the object itself. */
   readonly handlers: object | undefined;
   readonly report: (error: unknown) => void;
 }
 
-/** The queue as its worker works it, with the jobs that have no handler here sent to where `dispatch` says. */
+/** Wraps a worker's queue: jobs without a handler in the object are sent to the target that `dispatch` returns. */
 export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQueue) => WorkerQueue {
   const { dispatch, env, handlers, report } = options;
   const jobs = options.jobs as Readonly<Record<string, JobDefinition>> | undefined;
   const here = new Set(Object.keys(handlers ?? {}));
-  // With a job map of types alone it is the consumer who says which names there are.
+  // If the job map has only types, the consumer decides which job names exist.
   const names = jobs && [...new Set([...Object.keys(jobs), ...here])];
   const unknown = new Set<string>();
 
@@ -44,7 +44,7 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
       const result = await target(payload, { ...inner, signal: inner.signal, env });
       return target.keepResult(() => validateResult(job.name, definition, result), inner);
     };
-    // It is delivered as it was before it was encrypted.
+    // The job is delivered decrypted to `deliver`, as to a handler.
     return queue.around ? queue.around(job, ctx, deliver) : deliver(job, ctx);
   };
 
@@ -58,7 +58,7 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
         if (answer.fault) report(answer.fault);
         return ctx.release(answer.delayMs);
       case "unknown":
-        // Told once, as of a name that is unknown here.
+        // Reported once per name, as for an unknown name in this object.
         if (!unknown.has(job.name)) report(unknownJob(job));
         unknown.add(job.name);
         return ctx.release(UNKNOWN_DELAY_MS);
@@ -72,10 +72,12 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
   });
 }
 
-/** Every property of a binding's stub can be called, whatever its entrypoint has. */
+/**
+ * Checks that a target is a consumer. Every property of an RPC stub is callable, whatever methods its entrypoint has.
+ */
 function consumerOf(target: unknown): JobConsumer {
   if (typeof (target as Partial<JobConsumer>).runJob === "function") return target as JobConsumer;
-  // It is refused here: a rejection of its own has nowhere to go.
+  // Handles the promise's rejection, so that it is not reported as unhandled.
   if (target instanceof Promise) target.catch(() => {});
   throw new QuaysideError(
     "invalid_option",
@@ -103,7 +105,10 @@ async function call(consumer: JobConsumer, job: JobRecord, ctx: HandlerContext):
   }
 }
 
-/** The error of an attempt whose consumer failed. A handler's own error arrives as an answer. Spends an attempt. */
+/**
+ * Returns the error of an attempt whose consumer failed. Counts as an attempt. Errors of the handler itself arrive as
+ * an outcome.
+ */
 const lost = ({ name }: JobRecord, cause: unknown) =>
   new QuaysideError(
     "network",

@@ -2,43 +2,43 @@ import type { ChildOutcome, JobRecord, JobRequest, Json, PublishRequest } from "
 import type { Reply } from "../rpc/queue-rpc.ts";
 import type { SentFailure } from "./sent-failure.ts";
 
-/** The argument of a call to a consumer: one attempt of a job. */
+/** The argument of a call to a consumer: a job for one attempt. */
 export interface JobCall {
   readonly job: JobRecord;
-  /** How the children of the job ended, as many as one call carries. */
+  /** Outcomes of the job's children, as many as fit into one call. */
   readonly children: readonly ChildOutcome[];
-  /** How many there are, where those are not all: the link has the others. */
+  /** Total number of children, if `children` has not all of them; `link.children` returns the others. */
   readonly allChildren?: number;
-  /** Back to the attempt, for as long as the call lasts. */
+  /** The object that the consumer calls back during the attempt. */
   readonly link: JobLink;
 }
 
-/** Calls that a handler outside the object makes on its attempt inside it. */
+/** Calls that a consumer makes on its attempt in the queue's object. */
 export interface JobLink {
   report(report: JobReport): Promise<void>;
-  /** Children from this one on, as many as one answer carries. */
+  /** Returns outcomes of children from index `from`, as many as fit into one reply. */
   children(from: number): Promise<readonly ChildOutcome[]>;
   enqueue(request: JobRequest): Promise<Reply<string>>;
   publish(request: PublishRequest): Promise<Reply<readonly string[]>>;
-  /** Answers when the attempt should stop, with the reason, or when it has ended: undefined. */
+  /** Returns the reason when the attempt should stop, or undefined when it has ended. */
   aborted(): Promise<SentFailure | undefined>;
 }
 
-/** The last progress and the lines of the log since the last report. */
+/** Progress and log lines since the last report. */
 export interface JobReport {
   readonly progress?: Json;
   readonly lines: readonly string[];
 }
 
-/** How an attempt ended elsewhere. */
+/** The outcome of an attempt in a consumer. */
 export type JobOutcome =
   | { readonly outcome: "completed" /** JSON text. */; readonly result?: string }
   | { readonly outcome: "failed"; readonly failure: SentFailure }
   | { readonly outcome: "released"; readonly delayMs: number; readonly fault?: SentFailure }
-  /** Nothing there runs jobs of this name. */
+  /** The consumer has no handler for this job name. */
   | { readonly outcome: "unknown" };
 
-/** A consumer's entrypoint, as an object calls it. */
+/** The RPC interface of a consumer's entrypoint. */
 export interface JobConsumer {
   runJob(call: JobCall): Promise<JobOutcome>;
 }

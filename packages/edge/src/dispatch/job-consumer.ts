@@ -17,20 +17,20 @@ import type { JobCall, JobOutcome } from "./job-call.ts";
 /** Options of `jobConsumer`. */
 export interface JobConsumerOptions<Jobs extends JobMap, Env>
   extends Pick<QueueOptions<Jobs, { readonly env: Env }>, "middleware" | "encryption"> {
-  /** Handlers by job name, run after the handlers of the definitions. */
+  /** Handlers by job name. Each runs after the handler of the job's definition. */
   readonly handlers?: {
     readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
   };
-  /** The job map from `defineJobs`: payloads and results are checked against its schemas here, where they are handled. */
+  /** The job map from `defineJobs`. Payloads and results are checked by its schemas in the consumer. */
   readonly jobs?: Jobs;
 }
 
 /**
- * Makes the Worker entrypoint that runs the jobs which a queue's object dispatches: in the same Worker or another, with
- * CPU time, memory and connections of its own for each attempt. The object claims, retries and settles.
+ * Creates the Worker entrypoint that runs the jobs which a queue's object dispatches, in the same Worker or another.
+ * Each attempt has its own CPU time, memory and connections. The object claims, retries and settles the jobs.
  *
- * With `encryption` here the object needs no key. It then gets only the code of an encrypted job's error, and the delay that
- * the error asks for: `retryIf` and `backoff` cannot read its message or fields.
+ * With `encryption` set here, the object needs no key. It then receives only the code and the retry delay of an
+ * encrypted job's error, so `retryIf` and `backoff` cannot read the error's message or fields.
  *
  * @example
  * export class Consumer extends jobConsumer<typeof jobs, Env>({
@@ -48,14 +48,14 @@ export function jobConsumer<Jobs extends JobMap = Record<string, unknown>, Env =
   let queue: WorkerQueue | undefined;
   return class extends JobConsumerEntrypoint<Env> {
     constructor(ctx: ExecutionContext, env: Env) {
-      // With the first instance: while its module is loaded a Worker may not do everything yet.
+      // Created with the first instance, because Workers forbid some operations while modules load.
       queue ??= workerQueue(options as unknown as JobConsumerOptions<JobMap, unknown>);
       super(ctx, env, queue);
     }
   };
 }
 
-/** An entrypoint that runs jobs; `jobConsumer` makes one. */
+/** The Worker entrypoint class from which `jobConsumer` derives. */
 export class JobConsumerEntrypoint<Env = unknown> extends WorkerEntrypoint<Env> {
   readonly #queue: WorkerQueue;
 
@@ -65,8 +65,8 @@ export class JobConsumerEntrypoint<Env = unknown> extends WorkerEntrypoint<Env> 
   }
 
   /**
-   * Runs one attempt for a queue's object. What the two say to each other is their own matter, and of no type that RPC
-   * would map (their JSON has no depth that a type could end at).
+   * Runs one attempt for a queue's object. Parameter and result are typed `object`, because RPC cannot map the
+   * recursive JSON type of `JobCall` and `JobOutcome`.
    */
   async runJob(call: object): Promise<object> {
     const { job } = call as JobCall;
@@ -76,13 +76,13 @@ export class JobConsumerEntrypoint<Env = unknown> extends WorkerEntrypoint<Env> 
   }
 }
 
-/** The jobs run as those of any `Queue` do; nothing is ever put into this one. */
+/** Creates the queue that runs the jobs. No jobs are added to it. */
 function workerQueue({ jobs = {}, handlers = {}, ...options }: JobConsumerOptions<JobMap, unknown>): WorkerQueue {
   const definitions: Record<string, JobDefinition> = { ...jobs };
   for (const [name, handler] of Object.entries(handlers as Record<string, Handler>)) {
     definitions[name] = withHandler(definitions[name] ?? {}, handler);
   }
-  // A definition's handler is for jobs of any queue, one that `Queue.on` registers for those of its own.
+  // Definition handlers run for jobs of any queue; handlers registered with `Queue.on` only for this queue's name.
   const queue = new Queue("consumer", memoryDriver(), {
     ...options,
     jobs: defineJobs(definitions),
@@ -90,7 +90,7 @@ function workerQueue({ jobs = {}, handlers = {}, ...options }: JobConsumerOption
   return workerQueueOf(queue);
 }
 
-/** One after the other; the result is the first one's. */
+/** Combines two handlers: they run in order, and the first one's return value is the result. */
 function withHandler(definition: JobDefinition, handler: Handler): JobDefinition {
   if (!definition.handler) return { ...definition, handler };
   return {

@@ -1,14 +1,18 @@
 import type { Handler, HandlerContext } from "@quayside/core";
 
-/** The handlers that `asTarget` marked: an RPC stub may be a function too, so its type alone does not tell them apart. */
+/** Handlers marked by `asTarget`. An RPC stub may be a function, too, so the type does not distinguish them. */
 const targets = new WeakSet<object>();
 
-/** A handler that `dispatch` may return in place of a consumer. */
+/** A handler that `dispatch` may return in place of a consumer, such as a webhook. */
 export type JobTarget<Env> = Handler<unknown, { readonly env: Env }> & {
   readonly keepResult: (check: () => unknown, ctx: HandlerContext) => unknown;
 };
 
-/** @param keepResult the job is done once the handler has returned: see `Handler`. */
+/**
+ * Marks a handler as a target.
+ *
+ * @param keepResult the job is done once the handler has returned: see `Handler`.
+ */
 export function asTarget<Env>(
   handler: (payload: unknown, ctx: HandlerContext & { readonly env: Env }) => unknown,
   keepResult: JobTarget<Env>["keepResult"],

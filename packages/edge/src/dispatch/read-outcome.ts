@@ -2,7 +2,7 @@ import { type JobRecord, LIMITS, QuaysideError } from "@quayside/core";
 import { LONGEST_DURATION_MS } from "@quayside/core/engine";
 import { reviveFailure, type SentFailure } from "./sent-failure.ts";
 
-/** How an attempt ended elsewhere, with errors that can be thrown and a result that can be stored. */
+/** The outcome of an attempt in a consumer, with the error as an `Error` and the result as a JSON value. */
 export type ReadOutcome =
   | { readonly outcome: "completed"; readonly result: unknown }
   | { readonly outcome: "failed"; readonly error: Error }
@@ -10,10 +10,10 @@ export type ReadOutcome =
   | { readonly outcome: "unknown" };
 
 /**
- * Checks a consumer's answer: a binding may lead to any entrypoint, and to one of another version. A release without a
- * delay is one of 0 ms, which the store makes longer when it is repeated (R40).
+ * Checks a consumer's reply, which may come from any entrypoint or another version. `delayMs` of a released job
+ * defaults to 0; the store lengthens the delay of repeated releases (R40).
  *
- * @throws {QuaysideError} `network` for any other answer than a `JobOutcome`: it fails the attempt, and counts.
+ * @throws {QuaysideError} `network` if the reply is not a `JobOutcome`; the attempt then fails and counts.
  */
 export function readOutcome(answer: unknown, job: JobRecord): ReadOutcome {
   if (typeof answer !== "object" || answer === null) throw unreadable(job, named(answer));
@@ -41,7 +41,7 @@ function resultOf(text: unknown, job: JobRecord): unknown {
   try {
     if (typeof text === "string") return JSON.parse(text);
   } catch {
-    // Refused below.
+    // Invalid JSON is refused below.
   }
   throw unreadable(job, "a result that is no JSON text");
 }
@@ -52,12 +52,12 @@ function errorOf(failure: unknown, job: JobRecord): Error {
     if (typeof sent?.code === "string" && sent.code.length <= LIMITS.nameLength && typeof sent.message === "string")
       return reviveFailure(sent as SentFailure);
   } catch {
-    // A delay or a header that is none: refused below.
+    // An invalid delay or header is refused below.
   }
   throw unreadable(job, "a failure without a readable error");
 }
 
-/** The kind of the value and not the value, which may be in the clear where the job is encrypted (R36). */
+/** Returns the type of a value, not the value, which may be plaintext of an encrypted job (R36). */
 const named = (answer: unknown): string =>
   answer === undefined ? "nothing" : answer === null ? "null" : `a ${typeof answer}`;
 

@@ -2,12 +2,12 @@ import { type Json, LIMITS } from "@quayside/core";
 import { cutText, describe } from "@quayside/core/engine";
 import type { JobReport } from "./job-call.ts";
 
-/** Most log lines per report, the last ones: a job stores no more. */
+/** Maximum number of log lines per report; the oldest are dropped, because a job stores no more. */
 const LINES = 100;
 
 /**
- * Sends progress and logs to the object, one call at a time. Reports made during a call go with the next one, so that a
- * handler that reports often does not make a call for each report.
+ * Sends progress and log lines to the object, one call at a time. Reports made during a call are sent together in the
+ * next call.
  */
 export class ReportSender {
   readonly #send: (report: JobReport) => Promise<void>;
@@ -24,14 +24,14 @@ export class ReportSender {
     this.#flush();
   }
 
-  /** Adds a log line. A value that is no text is described; a long line is cut. */
+  /** Adds a log line. Converts a value that is not text, and cuts a long line. */
   logged(line: unknown): void {
     this.#lines.push(cutText(describe(line), LIMITS.logLineBytes));
     if (this.#lines.length > LINES) this.#lines.shift();
     this.#flush();
   }
 
-  /** Resolves when all reports have arrived. */
+  /** Resolves when all reports have been sent. */
   async arrived(): Promise<void> {
     await this.#sending;
   }
@@ -41,14 +41,14 @@ export class ReportSender {
   }
 
   async #drain(): Promise<void> {
-    // Reports of one task go together.
+    // Reports made in the same task are sent together.
     await undefined;
     try {
       for (let report = this.#take(); report; report = this.#take()) await this.#send(report);
     } catch {
-      // The object is gone, and with it the attempt: its signal aborts the handler.
+      // The connection to the object is lost; the attempt's signal aborts the handler.
     }
-    // In the same step as the last `#take`: a later report starts the next call.
+    // Runs synchronously after the last `#take`, so a later report starts the next call.
     this.#sending = undefined;
   }
 

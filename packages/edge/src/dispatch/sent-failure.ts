@@ -11,8 +11,8 @@ import {
 import { SEALED, thrownIn, toStoredError } from "@quayside/core/engine";
 
 /**
- * The error of a handler as plain data. An error thrown across RPC arrives as a bare `Error`, without its code, its
- * class and its delay of the next attempt, which the job's retry rules read.
+ * A handler's error as plain data. An error thrown across RPC loses its code, class and retry delay, which the job's
+ * retry rules read.
  */
 export interface SentFailure {
   readonly code: ErrorCode;
@@ -20,17 +20,17 @@ export interface SentFailure {
   readonly name?: string;
   readonly stack?: string;
   readonly details?: Readonly<Record<string, Json>>;
-  /** The stored form of an encrypted job's error; `details` and `fields` are then absent (R36). */
+  /** The stored form of an encrypted job's error. `details` and `fields` are then absent (R36). */
   readonly sealed?: Readonly<Record<string, Json>>;
-  /** Of a `RetryAfterError`, as it was given. */
+  /** `delay` of a `RetryAfterError`, unconverted. */
   readonly delay?: Json;
-  /** Its other fields, for example `status`, as far as JSON can hold them: `retryIf` and `backoff` may read them. */
+  /** Other fields of the error that are JSON, such as `status`, for `retryIf` and `backoff`. */
   readonly fields?: Readonly<Record<string, Json>>;
-  /** The `Retry-After` of the response that it carries. */
+  /** The `Retry-After` header of the response in the error. */
   readonly retryAfter?: string;
 }
 
-/** Longest field that travels, in characters of JSON. */
+/** Maximum length of a sent field, in characters of JSON. */
 const FIELD_LIMIT = 2_000;
 
 export function sendFailure(failure: unknown): SentFailure {
@@ -54,7 +54,7 @@ export function sendFailure(failure: unknown): SentFailure {
   };
 }
 
-/** The error again, of the class that core's rules know it by. */
+/** Restores an error, with the class that core's retry rules check. */
 export function reviveFailure(sent: SentFailure): Error {
   const error = errorOf(sent);
   const { name = "Error", stack, fields, retryAfter } = sent;
@@ -73,22 +73,25 @@ function errorOf({ code, message, details, delay }: SentFailure): Error {
     case "unrecoverable":
       return new UnrecoverableError(message);
     case "retry_after":
-      // Its delay could not be read: then it is a failure like any other.
+      // The delay is invalid, so the error is an ordinary failure.
       return delay === undefined ? new Error(message) : new RetryAfterError(delay as number, message);
     default:
       return new QuaysideError(code, message, details);
   }
 }
 
-/** Fields that travel by themselves, or not at all. */
+/** Fields that are sent separately or not at all. */
 const OWN: ReadonlySet<string> = new Set(["name", "message", "stack", "code", "details", "delay", "cause", "headers"]);
 
-/** As an assignment makes them; but one to `__proto__` would give the error another prototype. */
+/**
+ * Descriptor of an assigned property. `defineProperty` is used because assigning `__proto__` would change the
+ * prototype.
+ */
 const PLAIN = { enumerable: true, configurable: true, writable: true } as const;
 
 /**
- * Returns the entries that JSON can hold, within the limit of size. The others are left out, so that they cannot
- * replace the error.
+ * Returns the entries that are JSON within the size limit. Skips the others, so that they do not prevent the error from
+ * being sent.
  */
 function plain(entries: readonly (readonly [string, read: () => unknown])[]): Record<string, Json> {
   const kept: Record<string, Json> = {};
@@ -97,13 +100,13 @@ function plain(entries: readonly (readonly [string, read: () => unknown])[]): Re
       const text = JSON.stringify(read()) as string | undefined;
       if (text !== undefined && text.length <= FIELD_LIMIT) kept[key] = JSON.parse(text) as Json;
     } catch {
-      // A cycle, a bigint, a getter that throws: it stays behind.
+      // Skips a cycle, a bigint, or a getter that throws.
     }
   }
   return kept;
 }
 
-/** Undefined where reading throws: what a handler threw may refuse to be looked at. */
+/** Returns undefined if reading throws, as a proxy or getter in a thrown value may. */
 function readable<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -116,12 +119,12 @@ interface HasHeaders {
   readonly headers?: { get?(name: string): unknown };
 }
 
-/** Of an error that carries a response, or of a response that was thrown itself. */
+/** Returns the `Retry-After` header of a thrown response or of the response in an error. */
 function retryAfterOf(thrown: unknown): string | undefined {
   if (typeof thrown !== "object" || thrown === null) return undefined;
   const { headers, response } = thrown as HasHeaders & { readonly response?: HasHeaders };
   const bearer = headers ?? response?.headers;
   const header = typeof bearer?.get === "function" ? bearer.get("retry-after") : undefined;
-  // What `Headers` would refuse is no header.
+  // Accepts only text that `Headers` accepts.
   return typeof header === "string" && /^[ -~]{1,100}$/.test(header) ? header : undefined;
 }

@@ -1,10 +1,13 @@
-/** Beside the queue's tables, which may be what cannot be read. There only after an alarm that failed. */
+/**
+ * Storage key of the failure count. Not in the queue's tables, because an alarm may fail when they are unreadable.
+ * Exists only after a failed alarm.
+ */
 const KEY = "quayside:alarm-failures";
 
 const FIRST_DELAY_MS = 10_000;
 const LONGEST_DELAY_MS = 600_000;
 
-/** How often the object's alarm has failed since it last succeeded, over all lives of the object. */
+/** Counts how often the object's alarm has failed since its last success. The count survives restarts of the object. */
 export class AlarmFailures {
   readonly #storage: DurableObjectStorage;
   #count: number | undefined;
@@ -13,27 +16,28 @@ export class AlarmFailures {
     this.#storage = storage;
   }
 
-  /** Whether the last alarm has failed. */
+  /** Returns whether the last alarm failed. */
   async any(): Promise<boolean> {
     try {
       this.#count ??= (await this.#storage.get<number>(KEY)) ?? 0;
     } catch {
-      // The count of this life has to do.
+      // If the count cannot be read, the count in memory is used.
     }
     return (this.#count ?? 0) > 0;
   }
 
-  /** Counts a failure. Resolves with the ms until the next try: 10 s, then twice that, up to ten minutes. */
+  /** Counts a failure. Returns the ms until the next try: 10 s, doubled each time, up to ten minutes. */
   async add(): Promise<number> {
     await this.any();
     const count = (this.#count ?? 0) + 1;
     this.#count = count;
-    // Not awaited: it is written with the alarm. A storage that refuses it refuses that, too, which is reported.
+    // Not awaited: written in the same transaction as the alarm. If storage refuses both, the alarm's error is
+    // reported.
     this.#storage.put(KEY, count).catch(() => {});
     return Math.min(FIRST_DELAY_MS * 2 ** (count - 1), LONGEST_DELAY_MS);
   }
 
-  /** An alarm has succeeded. */
+  /** Resets the count after a successful alarm. */
   async clear(): Promise<void> {
     if (await this.any()) await this.#storage.delete(KEY);
     this.#count = 0;

@@ -2,12 +2,12 @@ import type { Plugin } from "@quayside/core";
 import { after, blockedLane, blockOf, type Key, type Program, scanKeys, type Transaction } from "@quayside/core/engine";
 
 /**
- * Most blocked names in the settings of a queue, because a row of an object's database holds 2 MB. When the list is
- * full, other blocked names are looked up in the jobs.
+ * Maximum number of blocked job names in a queue's settings, because a row of the database holds at most 2 MB. When the
+ * list is full, other blocked names are looked up in the jobs.
  */
 const LISTED = 100;
 
-/** The plugin `unknownNames` with a bounded list. */
+/** Returns the plugin `unknownNames` with a limit on the list of blocked names. */
 export function withListedNames(inner: Plugin): Plugin {
   return {
     ...inner,
@@ -42,7 +42,7 @@ function* cut(tx: Transaction, queue: string): Program<void> {
     yield* tx.configure(queue, { ...settings, blockedNames: blockedNames.slice(0, LISTED) });
 }
 
-/** Returns those of the names that have blocked jobs, by one seek each. */
+/** Returns those of the names that have blocked jobs, with one index search per name. */
 function* waiting(queue: string, names: readonly string[]): Program<readonly string[]> {
   const found: string[] = [];
   for (const name of names) {
@@ -52,13 +52,13 @@ function* waiting(queue: string, names: readonly string[]): Program<readonly str
   return found;
 }
 
-/** Returns the first names that have blocked jobs, by one seek each. */
+/** Returns the first names that have blocked jobs, with one index search per name. */
 function* namesAside(queue: string, limit: number): Program<readonly string[]> {
   const names: string[] = [];
   const lane = blockedLane(queue, "name", "");
   let from: Key = ["blocked", lane];
   while (names.length < limit) {
-    // Up to the character after the `/` that ends the prefix of their lanes.
+    // Up to the character after the `/` that ends the lanes' prefix.
     const [key] = yield* scanKeys("jobs", { from, to: ["blocked", `${lane.slice(0, -1)}0`] }, 1);
     if (!key) break;
     names.push(blockOf(key)?.[1] ?? "");

@@ -17,39 +17,41 @@ import {
   type Transaction,
 } from "@quayside/core/engine";
 
-/** How many jobs a caller may add to each queue: a bucket of `max` that fills again evenly within `perMs`. */
+/**
+ * The number of jobs that a caller may add to each queue: a token bucket of `max` jobs that refills evenly within
+ * `perMs`.
+ */
 export interface Quota extends RateLimit {
-  /** Whose it is: all who say the same share it. */
+  /** The caller. Callers with the same subject share the quota. */
   readonly subject: string;
 }
 
-/** The amount of its quota that a caller has used in a queue, at an instant. */
+/** The used part of a caller's quota in a queue at an instant. */
 export interface QuotaUse {
   /** In jobs × `perMs`. */
   readonly used: number;
   readonly perMs: number;
   readonly at: number;
-  /** From then on it has used nothing. */
+  /** Time at which the quota is unused again, in ms since epoch. */
   readonly until: number;
 }
 
-/** Keeps the records of quotas, which no program of the kernel reads. `enqueueWithin` checks them. */
+/** Plugin that declares the records of quotas. `enqueueWithin` reads and writes them. */
 export const quota: Plugin = { name: "quota", quietCells: ["quota"] };
 
-/** How an add within a quota went. Nothing of a refused one was stored. */
+/** The outcome of an add within a quota. A refused add stores nothing. */
 export type Admission =
   | { readonly receipts: readonly EnqueueReceipt[]; readonly refused?: never }
   | { readonly refused: QuaysideError };
 
 /**
- * `enqueue`, as far as the quota of its caller allows: checked and spent in the transaction that stores the jobs, so
- * that no number of requests at once, by whatever way they come, adds more. A job that stood already, and a request
- * that was done before, spend nothing.
+ * Adds jobs if the caller's quota allows it. Checks and spends the quota in the transaction that stores the jobs, so
+ * the limit holds under concurrent requests. Jobs that exist already and repeated requests spend nothing.
  *
- * @returns the receipts; or `rate_limited`, with `details.retryAfterMs`, for the caller to throw: as a value, because
- * the bucket may have to be set right even then.
- * @throws {QuaysideError} `too_large` when the call adds more jobs to a queue than its bucket ever holds;
- * `invalid_option` when the quota itself is wrong.
+ * @returns the receipts, or the error `rate_limited` with `details.retryAfterMs`. The error is a value, not thrown,
+ * because the transaction may have to correct the bucket.
+ * @throws {QuaysideError} `too_large` if the call adds more jobs to a queue than its bucket can hold;
+ * `invalid_option` if the quota itself is invalid.
  */
 export const enqueueWithin = (
   tx: Transaction,
@@ -59,7 +61,7 @@ export const enqueueWithin = (
 ): Program<Admission> => within(tx, quota, (admit) => enqueue(tx, jobs, request, admit));
 
 /**
- * Spends a quota for jobs that are added afterwards to the shards of a split queue. A repeated request spends nothing;
+ * Spends a quota for jobs that are added to the shards of a split queue afterwards. A repeated request spends nothing;
  * a job that exists already does.
  */
 export const spendQuota = (
@@ -89,7 +91,8 @@ function* within(
       const uses = yield* usesOf(tx, quota, placed);
       const waitMs = uses.reduce((most, use) => Math.max(most, waitFor(use, quota)), 0);
       if (waitMs > 0) {
-        // After the clock was set back: begins to fill from now on, or it would not until the clock is there again.
+        // After the clock was set back, refilling starts from now; otherwise it would wait until the clock reaches `at`
+        // again.
         corrections = uses.filter(({ before }) => before && before.at > tx.now).map((use) => ({ ...use, count: 0 }));
         refused = exceeded(quota, waitMs);
         throw refused;
@@ -108,7 +111,7 @@ function* within(
 interface Use {
   readonly of: CellKind<QuotaUse>;
   readonly before: QuotaUse | undefined;
-  /** In jobs × `perMs`, as of now. */
+  /** In jobs × `perMs`, at the time of the call. */
   readonly used: number;
   readonly count: number;
 }
@@ -127,18 +130,18 @@ function* usesOf(tx: Transaction, quota: Quota, placed: readonly Pick<StoredJob,
 }
 
 /**
- * In whole numbers: a job uses `perMs` of `max` × `perMs`, and each millisecond gives `max` back, so nothing is won or
- * lost by rounding. Time that runs backwards counts as none (R18).
+ * Returns the part of the bucket that is still used. In integers: a job uses `perMs` of `max` × `perMs`, and each
+ * millisecond returns `max`, so no rounding errors add up. Time that runs backwards counts as 0 (R18).
  */
 function usedNow(use: QuotaUse | undefined, { max, perMs }: Quota, now: number): number {
   if (!use) return 0;
   const elapsed = Math.min(Math.max(0, now - use.at), perMs);
-  // The quota in force is the last one given.
+  // The last given quota applies.
   const used = use.perMs === perMs ? use.used : Math.ceil((use.used / use.perMs) * perMs);
   return Math.max(0, Math.min(used, max * perMs) - elapsed * max);
 }
 
-/** Ms until the bucket has room for all of them: 0 when it has. */
+/** Returns the ms until the bucket has room for all jobs of the call; 0 if it has now. */
 const waitFor = ({ used, count }: Use, { max, perMs }: Quota): number =>
   Math.ceil(Math.max(0, used + count * perMs - max * perMs) / max);
 

@@ -3,24 +3,24 @@ import type { Change } from "@quayside/core/engine";
 import { parseChange } from "@quayside/core/engine";
 import { changeStream, spellChange } from "../streams/change-stream.ts";
 
-/** Marks the sockets of queues among others that the object's class may hold. */
+/** Tag of Quayside's WebSockets, which distinguishes them from others of the object's class. */
 const TAG = "quayside";
 const PATH = "/quayside/changes";
 const PING = "quayside:ping";
 const PONG = "quayside:pong";
-/** Header of the answer: the text to ask with, where the object's class has an automatic answer of its own. */
+/** Response header with the text of the ping, if the object's class has an automatic response of its own. */
 const PING_HEADER = "quayside-ping";
-/** How often a Worker asks whether its socket still leads anywhere; the runtime answers without waking the object. */
+/** Interval between a Worker's pings of its socket, in ms. The runtime answers them without waking the object. */
 const PING_MS = 30_000;
 
-/** The queue that a socket reports, stored with it while the object hibernates. */
+/** The queue whose changes a socket reports. Stored with the socket while the object hibernates. */
 interface Attachment {
   readonly queue?: string;
 }
 
 /**
- * The sockets on which an object tells of changes. They outlive the object's memory (WebSocket hibernation): who only
- * listens does not keep it awake, and a change happens while it is awake for something else.
+ * WebSockets on which an object reports changes. They survive hibernation, so a listener does not keep the object
+ * awake; changes occur only while the object is awake for other reasons.
  */
 export class ChangeSockets {
   readonly #ctx: DurableObjectState;
@@ -30,12 +30,12 @@ export class ChangeSockets {
     watch((change) => this.#tell(change));
   }
 
-  /** The answer to a request for such a socket; undefined for any other request. */
+  /** Accepts a request for a socket of changes. Returns undefined for any other request. */
   accept(request: Request): Response | undefined {
     const { pathname, searchParams } = new URL(request.url);
     if (pathname !== PATH || request.headers.get("upgrade") !== "websocket") return undefined;
     const { 0: client, 1: server } = new WebSocketPair();
-    // An object has one automatic answer. That of a class that extends Quayside's is kept, and asked for.
+    // An object has one automatic WebSocket response. If the user's class has set it, its text is used as the ping.
     const theirs = this.#ctx.getWebSocketAutoResponse()?.request;
     if (theirs === undefined) this.#ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     this.#ctx.acceptWebSocket(server, [TAG]);
@@ -52,20 +52,20 @@ export class ChangeSockets {
       try {
         socket.send(spellChange(change));
       } catch {
-        // The socket is closing. The code that reported the change must not fail because of it.
+        // The socket is closing. The code that reported the change must not fail.
       }
     }
   }
 }
 
-/** The method of an object's stub that is called. */
+/** The `fetch` method of an object's stub. */
 export interface Fetcher {
   fetch(url: string, init: RequestInit): Promise<Response>;
 }
 
 /**
- * Changes of an object as server-sent events, brought by a socket and so without keeping the object awake. Undefined
- * when its class does not offer it.
+ * Opens a stream of an object's changes as server-sent events, over a WebSocket that does not keep the object awake.
+ * Returns undefined if the object's class does not support it.
  */
 export async function socketStream(
   object: Fetcher,
@@ -111,7 +111,7 @@ function follow(
     try {
       socket.close(1000);
     } catch {
-      // It is closed already.
+      // The socket is closed already.
     }
   };
 }

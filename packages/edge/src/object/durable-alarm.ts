@@ -13,15 +13,15 @@ import {
 import type { SqlStore } from "../sql/sql-store.ts";
 
 /**
- * How long after a job falls due the alarm rings for it. The object begins at once by itself: the alarm is for when it
- * dies before, and one then covers all the jobs of these seconds (each `setAlarm` is a billed row).
+ * Delay of the alarm after a job is due, in ms. The object starts the job itself when it is due; the alarm is for the
+ * case that the object was evicted. One alarm covers all jobs of this time, because each `setAlarm` bills a row.
  */
 const GUARD_MS = 10_000;
 
-/** An alarm that is this late is taken for lost: while an object is moved, one may be up to a minute late. */
+/** Time after which an alarm counts as lost, in ms. While an object is moved, alarms may be a minute late. */
 const LOST_AFTER_MS = 90_000;
 
-/** The last instant that Cloudflare takes for an alarm: it refuses dates after 2189. */
+/** The latest time for which Cloudflare accepts an alarm, in ms since epoch: the end of 2189. */
 export const LAST_ALARM = Date.UTC(2190, 0, 1) - 1;
 
 type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "transaction">;
@@ -29,16 +29,16 @@ type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "transa
 export interface DurableAlarmOptions {
   readonly clock: Clock;
   readonly plugins: Plugins;
-  /** Whether the object works its jobs, so that they need it awake: asked each time. */
+  /** Returns whether the object works its jobs, so that it must be awake when they are due. */
   readonly works: () => boolean;
-  /** Returns the instant of the user's own alarm: see `UserAlarm`. */
+  /** Returns the time of the user's own alarm: see `UserAlarm`. */
   readonly wish?: () => Program<number | undefined>;
 }
 
 /**
- * A store that keeps the object's alarm in step with what it holds: every program that writes ends by arming it, in the
- * same transaction, so a job is never stored without what will wake the object for it. It is armed only for something
- * earlier than what it is armed for: an alarm that rings in vain costs less than one that is set again and again.
+ * A store that sets the object's alarm in the same transaction as the jobs that need it, so that no job is stored
+ * without an alarm that wakes the object. Sets the alarm only if it is needed earlier than it is set: an alarm without
+ * work costs less than setting it repeatedly.
  *
  * @example
  * const store = new DurableAlarm(new SqlStore(ctx.storage), ctx.storage, { clock: systemClock, works: () => true });
@@ -49,12 +49,12 @@ export class DurableAlarm implements Store {
   readonly #storage: AlarmStorage;
   readonly #options: DurableAlarmOptions;
   #armedAt: number | undefined;
-  /** The instant for which the alarm that runs now was set. */
+  /** The time for which the running alarm was set. */
   #rangAt: number | undefined;
   #ringing = false;
   #alarmsSet = 0;
   #undone = 0;
-  /** The object's class has no `alarm()`: setting one is refused. */
+  /** Whether the object's class has no `alarm()`, so that setting an alarm fails. */
   #impossible = false;
 
   constructor(store: SqlStore, storage: AlarmStorage, options: DurableAlarmOptions) {
@@ -63,22 +63,22 @@ export class DurableAlarm implements Store {
     this.#options = options;
   }
 
-  /** Learns what is armed, and arms what should be and is not. Once, in the object's constructor. */
+  /** Reads the current alarm, and sets it if it is missing. Called once, in the object's constructor. */
   async start(): Promise<void> {
     await this.heal();
     this.rearm();
   }
 
-  /** Finds out whether the object's class has `alarm()`. No event reaches the object before it has. */
+  /** Checks whether the object's class has `alarm()`. The object receives no events before it returns. */
   async probe(): Promise<void> {
     this.#impossible = await isImpossible(this.#storage);
   }
 
   /**
-   * Refuses what would be stored without anything to wake the object for it (R3b).
+   * Refuses an add for which the object could not be woken (R3b).
    *
-   * @param at the instant for which it would be needed.
-   * @throws {QuaysideError} `invalid_option` when the object's class has no `alarm()`, or the instant is after 2189.
+   * @param at the time at which the object must be woken.
+   * @throws {QuaysideError} `invalid_option` if the object's class has no `alarm()`, or `at` is after 2189.
    */
   check(at = 0): void {
     if (this.#impossible)
@@ -99,27 +99,27 @@ export class DurableAlarm implements Store {
     return this.run(start);
   }
 
-  /** `transact`, at once: see `SqlStore.run`. */
+  /** Runs a program synchronously: see `SqlStore.run`. */
   run<T>(start: () => Program<T>): T {
     return this.#run((arm, now) => guarded(start(), now, this.#options.plugins, arm));
   }
 
   /**
-   * Arms for what the store holds now. `soon`: whatever it holds, as soon as possible. `late`: no earlier either, when it
-   * is armed as a guard for jobs that have ended since. Where nothing is needed, or a job is due, an alarm that is set stays.
+   * Sets the alarm for the jobs in the store. `soon`: as early as possible. `late`: may also move it to a later time,
+   * if the jobs that needed it have ended. Never removes an alarm.
    */
   rearm(how?: "soon" | "late"): void {
     this.#run((arm) => arm(how));
   }
 
-  /** How often an alarm was set, each a row written. */
+  /** Number of alarms set so far. Each bills a written row. */
   get alarmsSet(): number {
     return this.#alarmsSet;
   }
 
   /**
-   * Sets the alarm again when its instant is not the expected one or is long past: alarms are guaranteed, but have been
-   * missing in practice. Reading the alarm takes a few microseconds and is not billed.
+   * Sets the alarm again if its time is not the expected one or is long past: Cloudflare guarantees alarms, but has
+   * lost some in practice. Reading the alarm takes a few microseconds and is not billed.
    */
   async heal(): Promise<void> {
     if (this.#ringing) return;
@@ -127,7 +127,7 @@ export class DurableAlarm implements Store {
     const remembered = this.#armedAt;
     const sets = this.#alarmsSet;
     const armedAt = (await this.#storage.getAlarm()) ?? undefined;
-    // What was read is older than what happened meanwhile.
+    // Writes during the read have made its result obsolete.
     if (this.#ringing || sets !== this.#alarmsSet || remembered !== this.#armedAt) return;
     const lost = armedAt !== undefined && clock.now() > armedAt + LOST_AFTER_MS;
     if (!lost && armedAt === remembered) return;
@@ -135,7 +135,7 @@ export class DurableAlarm implements Store {
     this.rearm(lost ? "soon" : undefined);
   }
 
-  /** The alarm has gone off: nothing is armed any more. Call what it returns when all is done. */
+  /** Records that the alarm has fired. Call the returned function when all due work is done. */
   ring(): () => void {
     this.#rangAt = this.#armedAt;
     this.#armedAt = undefined;
@@ -158,7 +158,7 @@ export class DurableAlarm implements Store {
   }
 
   #run<T>(start: (arm: Arm, now: number) => Program<T>): T {
-    // Read before the program reads it: what the program takes for future is then future here too, and gets its alarm.
+    // Read before the program reads the clock, so that jobs which the program considers delayed get an alarm.
     const now = this.#options.clock.now();
     let armed: number | undefined;
     const result = this.#store.run(() => {
@@ -166,14 +166,15 @@ export class DurableAlarm implements Store {
       armed = this.#armedAt;
       return start((need) => this.#arm(now, need, (instant) => (armed = instant)), now);
     });
-    // After the commit (R3) and in its own turn, so that no other program has run on the older memory.
+    // After the commit (R3) and synchronously, so that no other program runs with the old value.
     if (armed !== this.#armedAt) this.#alarmsSet++;
     this.#armedAt = armed;
     return result;
   }
 
   /**
-   * Discards the cached instant when a program was undone: its alarm was undone with it, so the next program reads all.
+   * Discards the cached alarm time after a rollback, which also rolled the alarm back. The next program reads the
+   * store.
    */
   #forgetUndone(): void {
     const { undone } = this.#store;
@@ -183,21 +184,21 @@ export class DurableAlarm implements Store {
   }
 
   *#arm(now: number, need: Need, set: (instant: number) => void): Program<void> {
-    // What is due by now is guarded already, and nothing that was written falls due before that guard rings: no need to look.
+    // Due jobs have an alarm already, and no job that was written is due before it.
     if (typeof need === "number") {
       if (!this.#options.works()) return;
       if (this.#armedAt !== undefined && this.#armedAt <= Math.min(need, now + GUARD_MS)) return;
     }
-    // `check` refuses adds; jobs that were stored before must not make other writes fail.
+    // `check` refuses adds; jobs stored earlier must not make other writes fail.
     if (this.#impossible) return;
     let instant = need === "soon" ? now + 1 : yield* this.#needed(now, need === "late");
     if (instant === undefined) return;
-    // Set for the very instant of the ring that is going on, it could count as rung.
+    // An alarm for the same time as the running one could count as fired.
     if (instant === this.#rangAt) instant++;
     instant = Math.min(instant, LAST_ALARM);
     const armedAt = this.#armedAt ?? Number.POSITIVE_INFINITY;
     if (need === "late" ? armedAt === instant : armedAt <= instant) return;
-    // Not awaited: it belongs to the transaction that is open, and is undone with it.
+    // Not awaited: it belongs to the open transaction and rolls back with it.
     void this.#storage.setAlarm(instant);
     set(instant);
   }
@@ -206,19 +207,19 @@ export class DurableAlarm implements Store {
     const { works, wish } = this.#options;
     const job = works() ? yield* attentionAt(now, this.#options.plugins) : undefined;
     const asked = wish && (yield* wish());
-    // A job that fell due since the last look keeps its alarm.
+    // A job that became due since the last check keeps its alarm.
     if (late && [job, asked].some((at) => at !== undefined && at <= now)) return undefined;
     const instants: number[] = [];
     if (job !== undefined) instants.push(job > now ? job : now + GUARD_MS);
-    // What is due while the alarm rings is being seen to: it needs a guard alone.
+    // Due work is already being done while the alarm handler runs, so it needs only the guard.
     if (asked !== undefined) instants.push(asked > now ? asked : now + (this.#ringing ? GUARD_MS : 1));
     return instants.length > 0 ? Math.min(...instants) : undefined;
   }
 }
 
 /**
- * Whether the class lacks `alarm()`. Nothing answers that at once, and `setAlarm` rejects later than an add returns. In a
- * transaction that is rolled back it sets nothing and costs nothing, and is refused for one reason or the other.
+ * Returns whether the class lacks `alarm()`. Sets an alarm in a transaction and rolls back, which costs nothing:
+ * `setAlarm` outside one would reject only after the add has returned.
  */
 async function isImpossible(storage: AlarmStorage): Promise<boolean> {
   return storage.transaction(async (txn) => {
@@ -232,11 +233,11 @@ async function isImpossible(storage: AlarmStorage): Promise<boolean> {
   });
 }
 
-/** The first instant at which the alarm is needed; undefined: read the store to find it. See `rearm`. */
+/** The time at which the alarm is needed; undefined: read it from the store. See `rearm` for `soon` and `late`. */
 type Need = "soon" | "late" | number | undefined;
 type Arm = (need: Need) => Program<void>;
 
-/** The program, and if it wrote anything that lasts, the arming of the alarm. */
+/** Runs a program and, if it has written durable records, sets the alarm. */
 function* guarded<T>(program: Program<T>, now: number, plugins: Plugins, arm: Arm): Program<T> {
   let wrote = false;
   let next: number | undefined = Number.POSITIVE_INFINITY;

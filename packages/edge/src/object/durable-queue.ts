@@ -8,42 +8,42 @@ import { ObjectQueues } from "./object-queues.ts";
 /** Options of `durableQueue`. */
 export interface DurableQueueOptions<Jobs extends JobMap, Env> {
   /**
-   * The handlers of the jobs, by name; `ctx.env` is the `env` of the object. Default none. Without `handlers` and
-   * `dispatch` the object only stores jobs, for workers elsewhere (over HTTP, for example).
+   * Handlers by job name. `ctx.env` is the object's `env`. Default: none. Without `handlers` and `dispatch` the object
+   * only stores jobs, for workers elsewhere (for example over HTTP).
    */
   readonly handlers?: {
     readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
   };
   /**
-   * Where the jobs without a handler here run: in a Worker entrypoint made by `jobConsumer`, or at a `webhook`. The object
-   * claims, retries and settles all the same. What the functions of a definition decide (`retryIf`, `backoff`, `onFailed`)
-   * is decided in the object, by the error's name, code, message and plain fields.
+   * Chooses where jobs without a handler in the object run: in a Worker entrypoint made by `jobConsumer`, or at a
+   * `webhook`. The object still claims, retries and settles them. The functions of a definition (`retryIf`, `backoff`,
+   * `onFailed`) run in the object and receive the error's name, code, message and plain fields.
    *
    * @example
    * durableQueue<typeof jobs, Env>({ jobs, dispatch: (env) => env.CONSUMER })
    */
   readonly dispatch?: Dispatch<Env>;
-  /** The job map from `defineJobs`: payloads are checked by its schemas before they run. Default: any payload. */
+  /** The job map from `defineJobs`. Payloads are checked by its schemas before they run. Default: any payload. */
   readonly jobs?: Jobs;
-  /** Jobs at once in an object, over all of its queues: integer from 1 to 10,000. Default 10. */
+  /** Maximum number of running jobs in an object, over all of its queues. Integer from 1 to 10,000. Default: 10. */
   readonly concurrency?: number;
   /**
-   * Jobs claimed ahead, beyond `concurrency`: integer from 0 to 10,000. Default 0. They run while the next claim is
-   * written to disk. See `prefetch` of a worker for jobs that are never claimed ahead.
+   * Number of jobs claimed ahead, beyond `concurrency`. They start while the next claim is written to disk. Integer
+   * from 0 to 10,000. Default: 0. See `prefetch` of a worker for jobs that are never claimed ahead.
    */
   readonly prefetch?: number;
-  /** How long a claim of the object holds without renewal, from 100 ms. Default 30 s. */
+  /** Time after which a claim of the object expires without renewal, at least 100 ms. Default: 30 s. */
   readonly lease?: Duration;
-  /** Reads cron rules: `cron` from `@quayside/core/cron`. Default none; recurrences by cron are then refused. */
+  /** Evaluates cron rules: `cron` from `@quayside/core/cron`. Default: none; recurrences by cron are refused. */
   readonly cron?: NextCron;
-  /** Called with errors that belong to no job. Default: they are logged. */
+  /** Called with errors that belong to no job. Default: `console.error`. */
   readonly onError?: (error: unknown) => void;
-  /** Makes the clock of an object, for tests. Default: the system clock. */
+  /** Returns the clock of an object, for tests. Default: the system clock. */
   readonly clock?: (ctx: DurableObjectState) => Clock;
 }
 
 /**
- * Makes the Durable Object class that keeps queues and works them. It needs a SQLite-backed namespace
+ * Creates the Durable Object class that stores queues and works their jobs. Requires a SQLite-backed namespace
  * (`new_sqlite_classes`).
  *
  * @example
@@ -65,14 +65,17 @@ export function durableQueue<Jobs extends JobMap = Record<string, unknown>, Env 
   };
 }
 
-/** Rows as Cloudflare counts them; an alarm that is set is one more row written. */
+/** Numbers of rows that Cloudflare bills. Each alarm that is set adds one written row. */
 export interface Usage {
   readonly rowsRead: number;
   readonly rowsWritten: number;
   readonly alarmsSet: number;
 }
 
-/** An object that holds queues: over RPC the verbs of `Driver` (see `StubDriver`), inside a worker and its alarm. */
+/**
+ * A Durable Object that holds queues. Serves the verbs of `Driver` over RPC (see `StubDriver`), and works jobs by
+ * itself.
+ */
 export class DurableQueue<Env = unknown> extends DurableObject<Env> implements QueueRpc {
   readonly #queues: ObjectQueues;
   readonly #sockets: ChangeSockets;
@@ -136,19 +139,19 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     return this.#queues.usage();
   }
 
-  /** Opens a socket for changes (see `queueStub`); all else is for a class that extends this one. */
+  /** Opens a WebSocket for changes (see `queueStub`). A class that extends this one may handle other requests. */
   override async fetch(request: Request): Promise<Response> {
     const response = this.#sockets.accept(request);
     if (response) await this.#queues.enter();
     return response ?? new Response("This object has no such page.", { status: 404 });
   }
 
-  /** The other end has gone: this one follows. */
+  /** Closes this end of the socket when the other end has closed. */
   override webSocketClose(socket: WebSocket): void {
     socket.close();
   }
 
-  /** Runs what is due; never throws. */
+  /** Runs the jobs that are due. Never throws. */
   override alarm(): Promise<void> {
     return this.#queues.alarm();
   }

@@ -6,16 +6,18 @@ import { shardedDriver } from "../shards/sharded-driver.ts";
 
 /** Options of `edgeQueue`. */
 export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs> {
-  /** Name of the object that holds the queue, where it is not that of the queue. Not with `shards`. */
+  /** Name of the object that holds the queue. Default: the queue's name. Not with `shards`. */
   readonly object?: string;
-  /** Over how many objects the queue is split. Absent: it has one. The same wherever the queue is used. */
+  /**
+   * Number of objects that the queue is split over. Must be the same wherever the queue is used. Default: one object.
+   */
   readonly shards?: ShardsOption;
 }
 
 /**
- * The queue `name` in an object of its own, or in several, to be used from any Worker that has the binding.
+ * Creates a `Queue` whose jobs are stored in a Durable Object (or several), for any Worker that has the binding.
  *
- * @throws {QuaysideError} `invalid_option` for `shards` that cannot be, and where the binding is missing.
+ * @throws {QuaysideError} `invalid_option` if `shards` is invalid or the binding is missing.
  * @example
  * const queue = edgeQueue<Jobs>(env.MAIL_QUEUE, "mail");
  * await queue.addJob("email", { to, subject, body });

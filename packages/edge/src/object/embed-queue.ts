@@ -21,21 +21,21 @@ import type { AlarmHandler } from "./user-alarm.ts";
 
 /** Options of `embedQueue`. */
 export interface EmbedQueueOptions<Jobs extends JobMap, Env> extends DurableQueueOptions<Jobs, Env> {
-  /** The object's `this.env`: what handlers find as `ctx.env`. */
+  /** The object's `this.env`, passed to handlers as `ctx.env`. */
   readonly env?: Env;
-  /** Name of the queue. Default `default`. */
+  /** Name of the queue. Default: `default`. */
   readonly name?: string;
 }
 
 /**
- * Puts a queue into a Durable Object class of your own (SQLite-backed). Jobs are added in the same transaction as your
- * rows, and the object's one alarm is shared: call `alarm()` in the class's `alarm()`, and set your own alarm with
- * `setAlarm()` of the queue instead of that of `ctx.storage`.
+ * Adds a queue to a Durable Object class of your own (SQLite-backed). Jobs are added in the same transaction as your
+ * rows. The queue shares the object's one alarm: call the queue's `alarm()` in the class's `alarm()`, and set your own
+ * alarm with the queue's `setAlarm()` instead of `ctx.storage`'s.
  *
- * Call it once, in the object's constructor or a field of it, before anything takes `transaction` or `transactionSync` from
- * `ctx.storage`; further queues come from `queue(name)`.
+ * Call it once, in the object's constructor or a field initialiser, before other code takes `transaction` or
+ * `transactionSync` from `ctx.storage`. Further queues come from `queue(name)`.
  *
- * @throws {QuaysideError} `conflict` when the object has a queue already.
+ * @throws {QuaysideError} `conflict` if the object has a queue already.
  * @example
  * export class Shop extends DurableObject<Env> {
  *   readonly #mail = embedQueue(this.ctx, {
@@ -43,14 +43,12 @@ export interface EmbedQueueOptions<Jobs extends JobMap, Env> extends DurableQueu
  *     jobs,
  *     handlers: { receipt: async ({ order }, { env }) => send(env.MAIL_KEY, order) },
  *   });
- *
  *   order(id: string): void {
  *     this.ctx.storage.transactionSync(() => {
  *       this.ctx.storage.sql.exec("INSERT INTO orders VALUES (?)", id);
  *       this.#mail.addJobSync("receipt", { order: id });
  *     });
  *   }
- *
  *   override alarm() {
  *     return this.#mail.alarm(() => this.closeShop());
  *   }
@@ -73,8 +71,8 @@ export function embedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
 const embedded = new WeakSet<DurableObjectState>();
 
 /**
- * A queue in an object of its user's own: a `Queue` whose worker is the object's, with what belongs to the object besides.
- * All queues of an object share its worker and its alarm.
+ * A queue in a Durable Object class of the user's: a `Queue` whose jobs the object itself works. All queues of an
+ * object share one worker and one alarm.
  */
 export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = unknown> extends Queue<
   Jobs,
@@ -82,36 +80,40 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
 > {
   readonly #queues: ObjectQueues;
 
-  /** @internal `embedQueue` makes one. */
+  /**
+   * Creates the queue. Use `embedQueue`.
+   *
+   * @internal
+   */
   constructor(name: string, queues: ObjectQueues, options: QueueOptions<Jobs>) {
     super(name, queues.driver, options as QueueOptions<Jobs, { readonly env: Env }>);
     this.#queues = queues;
   }
 
   /**
-   * Adds a job now and returns its id. Inside `ctx.storage.transactionSync` or `transaction` the add is a part of that
-   * transaction: the job starts, and its change is reported, after the commit. When the transaction is undone, no job,
-   * alarm or state in memory remains. The job is stored whatever `shouldQueue` returns.
+   * Adds a job synchronously and returns its id. Inside `ctx.storage.transactionSync` or `transaction`, the add is part
+   * of that transaction: the job starts, and its change is reported, after the commit; a rollback leaves no job, alarm
+   * or cached state. Ignores `shouldQueue`.
    *
-   * @throws {QuaysideError} as `addJob`; `invalid_option` when the job's schema validates asynchronously.
+   * @throws {QuaysideError} as `addJob`; `invalid_option` if the job's schema validates asynchronously.
    */
   addJobSync<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>, options?: JobOptions): string {
     const [id] = this.addJobsSync([{ ...options, name, payload } as unknown as JobToAdd<Jobs>]);
     return id as string;
   }
 
-  /** As `addJobSync`, of many jobs: all or none; ids in the same order. */
+  /** Adds many jobs like `addJobSync`, all or none. Returns their ids in the same order. */
   addJobsSync(jobs: readonly JobToAdd<Jobs>[]): readonly string[] {
     const receipts = this.#queues.enqueueNow(prepareNow(this as unknown as Queue<Jobs>, jobs));
     return receipts.map(({ id }) => id);
   }
 
-  /** Another queue of this object, with the same jobs and handlers. */
+  /** Returns another queue of this object, with the same jobs and handlers. */
   queue(name: string): EmbeddedQueue<Jobs, Env> {
     return this.#queues.queue(name) as unknown as EmbeddedQueue<Jobs, Env>;
   }
 
-  /** `"job:NAME"` registers a further handler; other names are events of the object's worker, about this queue's jobs. */
+  /** Registers a handler for `"job:NAME"`, or a listener for worker events about this queue's jobs. */
   override on<Name extends keyof WorkerEvents>(event: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
   override on<Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents>(
     event: Event,
@@ -130,16 +132,16 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
     });
   }
 
-  /** The object works its queues by itself; this has it look now. */
+  /** Makes the object's worker check for jobs now. The worker runs without this call, too. */
   override async run(_options?: RunOptions<{ readonly env: Env }>): Promise<void> {
     await this.#queues.enter([this.name]);
     this.#queues.worker?.wake();
   }
 
   /**
-   * Works all queues of the object until nothing is due.
+   * Works all queues of the object until no job is due.
    *
-   * @throws {QuaysideError} `conflict` inside a transaction of the object's: jobs run when it is committed.
+   * @throws {QuaysideError} `conflict` inside a transaction of the object's code: its jobs only run after the commit.
    */
   override async drain(_options?: RunOptions<{ readonly env: Env }>): Promise<void> {
     this.#queues.refuseInTransaction("drain()");
@@ -148,9 +150,9 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /**
-   * As `waitFor` of every `Queue`.
+   * Waits for a job like `Queue.waitFor`.
    *
-   * @throws {QuaysideError} `conflict` inside a transaction of the object's: jobs run when it is committed.
+   * @throws {QuaysideError} `conflict` inside a transaction of the object's code: its jobs only run after the commit.
    */
   override async waitFor<Name extends JobName<Jobs>>(id: string, options?: WaitOptions): Promise<ResultOf<Jobs, Name>> {
     this.#queues.refuseInTransaction("waitFor()");
@@ -158,26 +160,29 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /**
-   * For the class's `alarm()`: runs what is due, and calls `handler` once if the alarm set with `setAlarm` is due. Never
-   * throws; a handler that does, or that ends with its object, is called again after 2 s, then twice that, six times in
-   * all, as the platform does it. Its errors go to `onError`. Jobs that fall due while it runs are started; one that has
-   * not returned after 14 minutes counts as failed.
+   * Runs due jobs, and calls `handler` once if the alarm set with `setAlarm` is due. Call it in the class's `alarm()`.
+   * Never throws. If the handler throws or the object dies, it is called again after 2 s, doubled each time, six times
+   * in all, like an alarm of the platform; its errors go to `onError`. A handler that runs for 14 minutes counts as
+   * failed. Jobs that become due meanwhile are started.
    */
   alarm(handler?: AlarmHandler): Promise<void> {
     return this.#queues.alarm(handler);
   }
 
   /**
-   * Sets your own alarm, in place of the one that was set before: ms since epoch or a Date. A row of its own; a part of
-   * the transaction that is open, if one is.
+   * Sets your own alarm, replacing the one set before: ms since epoch or a Date. Stored as a row, in the open
+   * transaction if there is one.
    *
-   * @throws {QuaysideError} `invalid_option` when it is no instant or after 2189, or the class has no `alarm()`.
+   * @throws {QuaysideError} `invalid_option` if `at` is invalid or after 2189, or the class has no `alarm()`.
    */
   setAlarm(at: number | Date): void {
     this.#queues.userAlarm?.set(at);
   }
 
-  /** When your own alarm is due; null when there is none, or it is ringing and was not set again. */
+  /**
+   * Returns the time of your own alarm in ms since epoch; null if none is set, or while its handler runs and has not
+   * set it again.
+   */
   getAlarm(): number | null {
     return this.#queues.userAlarm?.get() ?? null;
   }
@@ -187,8 +192,8 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /**
-   * The verbs of the object's queues, for other Workers. A method of the class passes them on, and `edgeQueue` and
-   * `queueApi` reach the queue by `embeddedQueues(env.SHOP)`.
+   * Runs a verb of the object's queues for another Worker. Add a method to your class that passes its arguments on;
+   * `edgeQueue` and `queueApi` reach the queue through `embeddedQueues(env.SHOP)`.
    *
    * @example
    * queues(...call: QueueCall) { return this.#mail.call(...call); }
@@ -204,10 +209,10 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
 }
 
 /**
- * The objects of a class that embeds a queue, as `edgeQueue`, `queueStub` and `queueApi` take them.
+ * Adapts the namespace of a class that embeds queues for `edgeQueue`, `queueStub` and `queueApi`.
  *
- * @throws {QuaysideError} `invalid_option` where the binding is missing.
- * @param method the method of the class that passes on to `call`. Default `queues`.
+ * @throws {QuaysideError} `invalid_option` if the binding is missing.
+ * @param method the method of the class that passes on to `call`. Default: `queues`.
  * @example
  * const mail = edgeQueue<typeof jobs>(embeddedQueues(env.SHOP), "default", { object: "shop-1" });
  */

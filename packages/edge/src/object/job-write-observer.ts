@@ -1,7 +1,7 @@
 import { isOperation, type Operation, type Program, type Store } from "@quayside/core/engine";
 import type { ObjectStore } from "./object-driver.ts";
 
-/** Observes the writes to the jobs of a store while programs make them, also those that are undone later. */
+/** Reports writes to the jobs of a store while programs run, including writes that are rolled back later. */
 export class JobWriteObserver {
   readonly #listeners = new Set<(operation: Operation) => void>();
 
@@ -17,7 +17,7 @@ export class JobWriteObserver {
     return observed;
   }
 
-  /** Returns a function that ends the observation. */
+  /** Adds a listener for write operations. Returns a function that removes it. */
   listen(listener: (operation: Operation) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

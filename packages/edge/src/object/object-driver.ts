@@ -29,7 +29,7 @@ import { PagedCount, PLACES } from "./paged-count.ts";
 import { QueueRounds } from "./queue-rounds.ts";
 import type { Transactions } from "./user-transactions.ts";
 
-/** A store that can run a program at once, so that others of its object's writes may stand in the same transaction. */
+/** A store that can run a program synchronously, inside a transaction of the object's own code. */
 export interface ObjectStore extends Store {
   run<T>(start: () => Program<T>): T;
 }
@@ -37,31 +37,31 @@ export interface ObjectStore extends Store {
 export interface ObjectDriverOptions {
   readonly clock: Clock;
   readonly plugins: readonly Plugin[];
-  /** Those of the object's own code. */
+  /** Transactions of the object's own code. */
   readonly transactions: Transactions;
-  /** Refuses what the object could not be woken for at this instant: see `DurableAlarm.check`. */
+  /** Throws if the object could not be woken at this time: see `DurableAlarm.check`. */
   readonly check: (at: number) => void;
-  /** Told when the next claim of the object's own worker could succeed, in ms, after each of its claims. */
+  /** Called after each claim of the object's own worker with the ms until its next claim could succeed. */
   readonly claimed: (nextWakeMs: number | undefined) => void;
-  /** Resolves when all that was written is on disk. */
+  /** Resolves when all written records are on disk. */
   readonly sync: () => Promise<void>;
-  /** Which shard of its queues the object is: see `shardOfName`. Default 0. */
+  /** Number of the shard that this object is: see `shardOfName`. Default: 0. */
   readonly shard?: number;
 }
 
 /**
- * The driver inside a queue's object. A worker of this process dies with the object. So a lease of such a worker that
- * did not register here is of an earlier start of the object: its jobs are recovered at once.
+ * The driver inside a queue's object. Its own worker dies with the object, so a lease of a worker that has not
+ * registered since the object started belongs to an earlier start, and its jobs are recovered at once.
  */
 export class ObjectDriver extends StoreDriver implements Pages {
   readonly #store: ObjectStore;
   readonly #writes: JobWriteObserver;
   readonly #shard: ObjectShard;
-  /** The workers of this life of the object. */
+  /** Keys of the workers registered since the object started. */
   readonly #alive: ReadonlySet<string>;
   readonly #options: ObjectDriverOptions;
   readonly #rounds = new QueueRounds();
-  /** Exchanges of the object's worker that have failed since the last one that did not. */
+  /** Number of successive failed exchanges of the object's worker. */
   #failures = 0;
 
   constructor(store: ObjectStore, options: ObjectDriverOptions) {
@@ -89,12 +89,12 @@ export class ObjectDriver extends StoreDriver implements Pages {
     super.watch((change) => this.#rounds.heed(change));
   }
 
-  /** Whether a worker of the object itself has this key. */
+  /** Returns whether a worker of the object itself has this key. */
   isOwn(worker: string): boolean {
     return this.#alive.has(worker);
   }
 
-  /** Answers what only shards are asked. */
+  /** Runs a verb that exists only on shards. */
   async shard<Verb extends keyof ShardVerbs>(
     verb: Verb,
     ask: ShardVerbs[Verb]["ask"],
@@ -104,8 +104,10 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 
   /**
-   * Adds jobs within a quota, if there is one: refused with `rate_limited` when it is used up. Of a split queue only
-   * jobs of this shard are accepted; the error for others names the right number of shards.
+   * Adds jobs, within a quota if one is given. A shard refuses jobs that belong to another shard; the error has the
+   * right number of shards.
+   *
+   * @throws {QuaysideError} `rate_limited` if the quota is used up.
    */
   override async enqueue(
     jobs: readonly NewJob[],
@@ -124,8 +126,8 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 
   /**
-   * Adds jobs synchronously, as a part of the caller's open transaction, if any. Listeners are called after its commit,
-   * in a task of their own.
+   * Adds jobs synchronously, inside the caller's open transaction, if any. Listeners are called in a task of their own
+   * after the commit.
    */
   enqueueNow(jobs: readonly NewJob[]): readonly EnqueueReceipt[] {
     if (jobs.length === 0) return [];
@@ -153,7 +155,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     }
   }
 
-  /** Tells of a change when it is committed, and never of one that was undone. */
+  /** Reports changes after their commit, and never those that were rolled back. */
   override watch(listener: (change: Change) => void, closed?: () => void): () => void {
     const { transactions } = this.#options;
     return super.watch((change) => {
@@ -163,9 +165,9 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 
   /**
-   * A claim is on disk before its first handler starts (R10): a job that kills the object must be found in a lease
-   * afterwards, or it would kill it again and again, uncounted. The object's own worker makes no exchange inside a
-   * transaction of the object's code (R3): its claims and settlements would be undone with it.
+   * Runs an exchange. Writes a claim to disk before its first handler starts (R10), so that a job that kills the object
+   * is counted as interrupted. Waits for transactions of the object's code to end (R3), because a rollback would undo
+   * the claim.
    */
   async exchangePage(request: ExchangeRequest): Promise<ExchangeReply> {
     const isOwn = request.liveness === "process";
@@ -176,13 +178,13 @@ export class ObjectDriver extends StoreDriver implements Pages {
     return reply;
   }
 
-  /** Counts a queue of many jobs in several transactions, the first time that it is asked for. */
+  /** Returns the counts of a queue. The first call counts a large queue in several transactions. */
   override async counts(queue: string): Promise<JobCounts> {
     if (!this.#options.transactions.open) await this.#count(queue);
     return super.counts(queue);
   }
 
-  /** Not in a transaction of the object's own code: it may be undone, and with it what was counted. */
+  /** Counts a queue's jobs, except in a transaction of the object's code, whose rollback would undo the counts. */
   async #count(queue: string): Promise<void> {
     const { clock, transactions } = this.#options;
     const [tally] = await this.run(() => get("tallies", [[queue]]), undefined, "read");
@@ -199,7 +201,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     }
   }
 
-  /** An exchange of the object's worker, which has every queue that the object keeps. */
+  /** Runs an exchange for the object's own worker, which works all queues of the object. */
   async #exchangeOwn(request: ExchangeRequest): Promise<ExchangeReply> {
     const rounds = this.#rounds;
     const { claim } = request;
@@ -215,14 +217,14 @@ export class ObjectDriver extends StoreDriver implements Pages {
     }
   }
 
-  /** Notes that the last try of the object's worker failed: its next exchange that fails ends the worker. */
+  /** Makes the next failed exchange of the object's worker stop the worker. Called when its last attempt failed. */
   expectFailure(): void {
     this.#failures = LASTING_FAILURES;
   }
 
   /**
-   * Ends the object's worker where its exchanges go on failing and it holds no jobs: it would send the next one every ten
-   * seconds, and its timer would keep the object in memory. The next call, or the alarm, starts it again.
+   * Stops the object's worker when its exchanges keep failing and it holds no jobs. Otherwise it would retry every ten
+   * seconds, and its timer would keep the object in memory. The next call or alarm starts it again.
    */
   #failed({ settle, running }: ExchangeRequest, cause: unknown): unknown {
     this.#failures++;
@@ -248,16 +250,20 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 }
 
-/** Steps of the first count of a queue; what is not counted by then is counted at once. */
+/** Maximum number of steps of a queue's first count; the rest is counted in one step. */
 const MOST_STEPS = 1_000;
 
-/** Exchanges that fail, one after the other, until the object's worker waits for the next call or alarm. */
+/** Number of successive failed exchanges after which the object's worker stops. */
 const LASTING_FAILURES = 3;
 
-/** Of a payload as a record holds it: with result, progress and logs its job fits into a reply, without which no worker gets it. */
+/** Maximum bytes of a stored payload: with result, progress and logs, the job must fit into a reply. */
 const PAYLOAD_MOST = 7 * 1024 * 1024;
 
-/** @throws {QuaysideError} `payload_too_large` for a payload whose job no reply could carry. */
+/**
+ * Checks a payload's size.
+ *
+ * @throws {QuaysideError} `payload_too_large` if a job with this payload would not fit into a reply.
+ */
 function checkSize(payload: string): void {
   // A UTF-16 unit takes at most six bytes, as an escape.
   if (payload.length * 6 <= PAYLOAD_MOST) return;

@@ -15,23 +15,24 @@ import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
 import { Transactions } from "./user-transactions.ts";
 
 /**
- * Time that one alarm may take, below Cloudflare's limit of 15 minutes. Jobs that still run then go to the next alarm.
+ * Longest time for one alarm, in ms, below Cloudflare's limit of 15 minutes. Jobs that still run are left to the next
+ * alarm.
  */
 const ALARM_BUDGET_MS = 14 * 60_000;
 
-/** Options of an object whose class is the user's own: makes the handle of a queue. */
+/** Options of an object whose class is the user's: creates the `Queue` of a name. */
 export interface GuestOptions {
   readonly makeQueue: (name: string, queues: ObjectQueues, options: QueueOptions<Record<string, unknown>>) => Queue;
 }
 
 /**
- * The queues of a Durable Object: their store, alarm, driver and worker. Construct it in the object's constructor:
- * calls wait until the alarm has been read.
+ * The queues of a Durable Object: their store, alarm, driver and worker. Create it in the object's constructor; it
+ * blocks calls until the alarm has been read.
  */
 export class ObjectQueues {
   readonly driver: ObjectDriver;
   readonly rpc: ObjectRpc;
-  /** The alarm of the object's user, where the class is not the queue's own. */
+  /** The user's alarm, if the object's class is the user's. */
   readonly userAlarm: UserAlarm | undefined;
   readonly worker: ObjectWorker | undefined;
   readonly #ctx: DurableObjectState;
@@ -48,7 +49,11 @@ export class ObjectQueues {
   #cancelStandIn: () => void = () => {};
   readonly #handles = new Map<string, Queue>();
 
-  /** @param guest present for a class of the user's own, which has its own transactions and alarm. */
+  /**
+   * Creates the queues of an object.
+   *
+   * @param guest set if the class is the user's, and has transactions and an alarm of its own.
+   */
   constructor(
     ctx: DurableObjectState,
     env: unknown,
@@ -70,7 +75,7 @@ export class ObjectQueues {
     this.#sql = new SqlStore(storage, { nested: guest !== undefined, transactions: this.#transactions });
     this.#sql.onDamaged(this.#report);
     this.#sql.onUnobserved(() => this.#report(unobserved()));
-    // Without handlers the object needs no alarm: its workers are elsewhere and have timers of their own.
+    // An object without handlers needs no alarm: its workers are elsewhere and have timers.
     if (works || guest)
       this.#alarm = new DurableAlarm(this.#sql, storage, {
         clock,
@@ -120,12 +125,12 @@ export class ObjectQueues {
     this.driver.watch(({ queue, kind }) => {
       if ((kind === "ready" || kind === "settings") && this.worker?.works(queue) === false) void this.enter([queue]);
     });
-    // Not inside `#begin`: there it would wait for itself in an object that exists already.
+    // Not inside `#begin`, where the probe would wait for itself if the object exists already.
     if (guest) void this.#alarm?.probe().catch(this.#report);
     void ctx.blockConcurrencyWhile(() => this.#begin().catch(this.#report));
   }
 
-  /** Returns a queue of this object, the same handle each time. */
+  /** Returns a queue of this object. Returns the same `Queue` for the same name. */
   queue(name: string): Queue {
     const known = this.worker?.queue(name) ?? this.#handles.get(name);
     if (known) return known;
@@ -134,12 +139,12 @@ export class ObjectQueues {
     return queue;
   }
 
-  /** Runs the jobs that waited for the handler that was just added. */
+  /** Starts jobs that waited for a handler which was just added. */
   handle(): void {
     this.worker?.wake();
     if (this.#able || !this.worker?.able) return;
     this.#able = true;
-    // Without any handler the alarm was not set for jobs.
+    // Without any handler, no alarm was set for jobs.
     this.#begin()
       .then(() => this.#alarm?.rearm())
       .catch(this.#report);
@@ -154,10 +159,10 @@ export class ObjectQueues {
     return receipts;
   }
 
-  /** Runs before every call: starts the worker on these queues, and sets a lost alarm again. */
+  /** Runs before every call: starts the worker on these queues, and restores a lost alarm. */
   async enter(queues: readonly string[] = []): Promise<void> {
     const transactions = this.#transactions;
-    // The caller's own transaction waits for this call; its jobs start after the commit.
+    // Waiting here would deadlock with the caller's transaction; its jobs start after the commit.
     if (transactions.open) return transactions.afterCommit(() => void this.enter(queues));
     try {
       await this.#begin();
@@ -165,14 +170,16 @@ export class ObjectQueues {
       this.worker?.add(queues);
       await this.worker?.start();
     } catch (error) {
-      // The call itself can succeed, and the alarm starts the worker later.
+      // The call itself can still succeed, and the alarm starts the worker later.
       this.#report(error);
     }
   }
 
   /**
-   * @throws {QuaysideError} `conflict` while a transaction of the object's own code is open that can wait for this call: the
-   * call would wait for its end.
+   * Throws inside an asynchronous transaction of the object's code, because the call would wait for the transaction's
+   * end.
+   *
+   * @throws {QuaysideError} `conflict`.
    */
   refuseInTransaction(call: string): void {
     if (this.#transactions.waiting)
@@ -188,8 +195,8 @@ export class ObjectQueues {
   }
 
   /**
-   * Runs the jobs that are due, in case no call has started them. Never throws: Cloudflare repeats a failed alarm six
-   * times and then drops it for good.
+   * Runs the jobs that are due, in case no call has started them. Never throws, because Cloudflare retries a failed
+   * alarm six times and then drops it.
    *
    * @param handler the user's alarm handler.
    */
@@ -204,13 +211,13 @@ export class ObjectQueues {
     try {
       this.refuseInTransaction("alarm()");
       await this.#begin();
-      // Sets the next alarm first, in case the object dies below.
+      // Sets the next alarm first, in case the object dies meanwhile.
       alarm.rearm();
       this.#ringing = true;
       if (await this.#failures.any()) this.driver.expectFailure();
       const again = await this.#ring(handler, over);
       done();
-      // Running jobs go on in this object under their lease; the next alarm, at once, waits for them again.
+      // Running jobs continue under their lease; an immediate next alarm waits for them.
       alarm.rearm(again ? "soon" : "late");
       await this.#failures.clear();
     } catch (error) {
@@ -224,7 +231,10 @@ export class ObjectQueues {
     }
   }
 
-  /** Returns whether the next alarm must run at once: jobs still run, or the user's own alarm is due. */
+  /**
+   * Runs due jobs and the user's alarm. Returns whether the next alarm must fire at once, because jobs still run or the
+   * user's alarm is due.
+   */
   async #ring(handler: AlarmHandler | undefined, over: Promise<false>): Promise<boolean> {
     const { userAlarm } = this;
     const drained = this.#drain(over);
@@ -234,7 +244,7 @@ export class ObjectQueues {
     const called = await userAlarm.ring(handler, over);
     const next = userAlarm.awaitDue();
     try {
-      // Jobs may have fallen due while the handler ran.
+      // Jobs may have become due while the handler ran.
       const idle = called ? drained.then(() => this.#drain(over)) : drained;
       idle.catch(() => {});
       return await Promise.race([idle.then((end) => end === false), next.due.then(() => true)]);
@@ -251,8 +261,8 @@ export class ObjectQueues {
   }
 
   /**
-   * Reads the queues and the alarm of the object once. After a failure each call and each alarm tries again and reports
-   * the error.
+   * Reads the object's queues and alarm once. After a failure, each call and each alarm tries again and reports the
+   * error.
    */
   #begin(): Promise<void> {
     this.#begun ??= this.#learn().catch((error: unknown) => {
@@ -272,20 +282,20 @@ export class ObjectQueues {
     return this.worker?.drain(over);
   }
 
-  /** Sets an alarm after a delay: at once it would fail again. The user's own alarm still runs when it is due. */
+  /** Sets an alarm with a delay after a failure. The user's own alarm still fires when it is due. */
   async #tryAgain(): Promise<void> {
     try {
       const delayMs = await this.#failures.add();
       const now = this.#clock.now();
       const wishedAt = this.#wishedAt();
-      // A user's alarm that is due already has failed too: without the delay it would run every millisecond.
+      // A due user's alarm has failed, too: without the delay it would fire every millisecond.
       await this.#ctx.storage.setAlarm(wishedAt > now ? Math.min(now + delayMs, wishedAt) : now + delayMs);
     } catch (error) {
       this.#report(error);
     }
   }
 
-  /** Returns the instant of the user's own alarm; `Infinity` where it cannot be read. */
+  /** Returns the time of the user's own alarm; `Infinity` if it cannot be read. */
   #wishedAt(): number {
     try {
       return this.userAlarm?.get() ?? Number.POSITIVE_INFINITY;

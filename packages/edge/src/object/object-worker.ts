@@ -1,35 +1,35 @@
 import type { Clock, Driver, Duration, Handler, Queue, WorkerEvents } from "@quayside/core";
 import { JobWorker, type WorkerQueue, workerQueueOf } from "@quayside/core/engine";
 
-/** Between two looks at a lease that is watched, at least. */
+/** Shortest interval between two reads of a lease that may expire, in ms. */
 const SHORTEST_WATCH_MS = 100;
 
 export interface ObjectWorkerOptions {
   readonly driver: Driver;
   readonly clock: Clock;
   readonly handlers: Readonly<Record<string, (payload: never, ctx: never) => unknown>>;
-  /** Makes the handle of a queue of this object. */
+  /** Creates the `Queue` of a name. */
   readonly makeQueue: (name: string) => Queue;
-  /** Ms until a lease that has run out can be judged; undefined when none has. */
+  /** Returns the ms until an expired lease can be recovered; undefined if none has expired. */
   readonly verdictMs: () => Promise<number | undefined>;
   /** Merged into every handler's `ctx`. */
   readonly ctx: object;
   readonly concurrency: number | undefined;
   readonly prefetch: number | undefined;
   readonly lease: Duration | undefined;
-  /** Has the jobs of a queue run elsewhere (see `dispatching`). */
+  /** Wraps a queue so that its jobs run elsewhere (see `dispatching`). */
   readonly dispatch: ((queue: WorkerQueue) => WorkerQueue) | undefined;
   readonly report: (error: unknown) => void;
 }
 
 /**
- * The worker inside a queue's object. It works every queue that is stored or was called, and starts with the first call
- * to the object. It has no timer for delayed jobs: the object's alarm calls it.
+ * The worker inside a queue's object. Works every queue that is stored or was called, and starts with the first call to
+ * the object. Sets no timer for delayed jobs, because the object's alarm wakes it.
  */
 export class ObjectWorker {
   readonly #options: ObjectWorkerOptions;
   readonly #handles = new Map<string, Queue>();
-  /** The worker reads this list at every claim, so a queue that is added here is worked at once. */
+  /** Queues of the worker, which reads this list at every claim. */
   readonly #queues: WorkerQueue[] = [];
   readonly #worker: JobWorker;
 
@@ -43,12 +43,12 @@ export class ObjectWorker {
       concurrency,
       prefetch,
       lease,
-      // The object's alarm wakes it.
+      // The object's alarm wakes the worker.
       alarm: false,
       producer: {
         enqueue: ({ queue, name, payload, ...rest }, from) =>
           this.queue(queue ?? from.queue).addJob(name, payload, rest),
-        // Adds of one turn share a transaction: all of the queues get theirs, or none does.
+        // Adds made in the same microtask share a transaction: all queues get their jobs, or none.
         publish: ({ queues, name, payload, ...rest }) =>
           Promise.all(queues.map((queue) => this.queue(queue).addJob(name, payload, rest))),
       },
@@ -56,17 +56,17 @@ export class ObjectWorker {
     this.#worker.on("error", ({ error }) => report(error));
   }
 
-  /** Works these queues too. */
+  /** Adds queues to the worker. */
   add(queues: Iterable<string>): void {
     for (const name of queues) this.queue(name);
   }
 
-  /** Whether it is started and works this queue. */
+  /** Returns whether the worker is running and works this queue. */
   works(queue: string): boolean {
     return this.#worker.status === "running" && this.#handles.has(queue);
   }
 
-  /** Looks for work now, as it does by itself when its driver tells of some. */
+  /** Makes the worker check for jobs now. */
   wake(): void {
     this.#worker.wake();
   }
@@ -79,22 +79,22 @@ export class ObjectWorker {
     await this.#worker.start();
   }
 
-  /** Whether it has a handler for anything. */
+  /** Whether the worker has a handler for any job. */
   get able(): boolean {
     return this.#queues.some(({ names }) => names?.().length !== 0);
   }
 
   /**
-   * Works until nothing is due and nothing runs, but only until `over` has settled. True when it got there; what runs is
-   * not cut short.
+   * Works until no job is due or running, or until `over` settles. Returns true in the first case. Running jobs are not
+   * aborted.
    */
   drain(over: Promise<false> = new Promise(() => {})): Promise<boolean> {
     return Promise.race([this.#drain(over), over]);
   }
 
   /**
-   * Waits until expired leases are recovered. Only a process that has watched a lease for a time may recover its jobs,
-   * and an object that is evicted in between would start again each time.
+   * Drains the worker, including the recovery of expired leases. Only a process that has watched a lease for some time
+   * may recover its jobs; an object that is evicted meanwhile would have to start again.
    */
   async #drain(limit: Promise<false>): Promise<boolean> {
     let over = false;
@@ -117,13 +117,13 @@ export class ObjectWorker {
     cancel();
   }
 
-  /** A queue of this object: who asks for it has it worked, and its jobs run as those of any other `Queue` do. */
+  /** Returns a queue of this object and makes the worker work it. */
   queue(name: string): Queue {
     const known = this.#handles.get(name);
     if (known) return known;
     const { makeQueue, handlers, dispatch } = this.#options;
     const queue = makeQueue(name);
-    // First of all: a handler that is registered may have all stored queues added, and this one is among them.
+    // Stored first, because registering a handler may add all stored queues, including this one.
     this.#handles.set(name, queue);
     for (const [job, handler] of Object.entries(handlers)) queue.on(`job:${job}`, handler as Handler);
     const worked = workerQueueOf(queue);

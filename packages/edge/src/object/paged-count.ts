@@ -17,20 +17,20 @@ const ENDS = ["completed", "failed", "cancelled"] as const;
 export const PLACES = ["ready", "blocked", ...ENDS] as const;
 type Place = (typeof PLACES)[number];
 
-/** A range of a queue's jobs. Without a count it must be counted, or counted again. */
+/** A range of a queue's jobs. `count` is undefined until the range is counted, and after a write to the range. */
 interface Page extends Range {
   readonly place: Place;
   count: number | undefined;
 }
 
-/** Most keys that one step reads (R32). */
+/** Maximum number of keys that one step reads (R32). */
 const COUNT_STEP = 8_000;
-/** Keys per page: one step can count a few pages again. */
+/** Keys per page, small enough that one step can count several pages again. */
 const PAGE = 2_000;
 
 /**
- * Counts a queue's jobs in each place, page by page, in several transactions. A page to which a program writes
- * meanwhile is counted again, so that all counts are exact at the last step.
+ * Counts a queue's jobs in each place, page by page, in several transactions. Counts a page again after a write to it,
+ * so that all counts are exact at the last step.
  */
 export class PagedCount {
   readonly #queue: string;
@@ -46,7 +46,7 @@ export class PagedCount {
     this.#pages = places.map(([place, range]) => ({ place, ...range, count: undefined }));
   }
 
-  /** Discards the counts of the pages to which a program writes. */
+  /** Discards the counts of the pages to which an operation writes. */
   heed(operation: Operation): void {
     if (operation.op === "get" || operation.op === "scan") return;
     if (operation.op === "deleteRange") {
@@ -62,7 +62,7 @@ export class PagedCount {
     }
   }
 
-  /** Counts some of the uncounted pages. Returns whether all are counted. */
+  /** Counts some of the uncounted pages. Returns whether all pages are counted. */
   *step(): Program<boolean> {
     let left = COUNT_STEP;
     const pages: Page[] = [];
@@ -86,7 +86,7 @@ export class PagedCount {
     return pages.every(({ count }) => count !== undefined);
   }
 
-  /** Takes one step. The last one stores the sums. Returns whether it was the last. */
+  /** Runs one step. The last step stores the sums. Returns whether it was the last. */
   *learn(tx: Transaction): Program<boolean> {
     if (!(yield* this.step())) return false;
     for (const place of PLACES) {

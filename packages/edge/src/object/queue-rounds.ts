@@ -10,20 +10,20 @@ import {
   scanKeys,
 } from "@quayside/core/engine";
 
-/** Number of queues from which one exchange of an object's worker claims: it reads some records of each. */
+/** Maximum number of queues from which one exchange claims; each costs a few reads. */
 const QUEUES = 100;
 
 /**
- * Divides the claims of an object's worker over many queues. Each exchange claims from some of the queues that have
- * ready or blocked jobs, in the order of their names, and the next exchange goes on after them. Only when a round over
- * all of them is complete may the worker wait.
+ * Divides the claims of an object's worker over many queues. Each exchange claims from up to 100 of the queues that
+ * have ready or blocked jobs, in the order of their names; the next exchange continues after them. The worker waits
+ * only after a complete round over all queues.
  */
 export class QueueRounds {
-  /** Key at which the round goes on; undefined: the next exchange begins a round. */
+  /** Key at which the next exchange continues the round; undefined: it begins a new round. */
   #from: Key | undefined;
-  /** Key at which it goes on after the exchange in flight. */
+  /** Key at which the round continues after the running exchange. */
   #next: Key | undefined;
-  /** The first instant at which a claim from one of the queues of this round could succeed. */
+  /** The first time at which a claim from one of this round's queues could succeed. */
   #wakeAt = Number.POSITIVE_INFINITY;
   /** Whether a queue that the round has passed may have new jobs. */
   #changed = false;
@@ -33,7 +33,7 @@ export class QueueRounds {
     if (kind === "ready" || kind === "settings") this.#changed = true;
   }
 
-  /** Whether a claim is over more queues than one exchange reads. */
+  /** Returns whether a claim names more queues than one exchange reads. */
   concern({ limit, queues }: ExchangeRequest["claim"]): boolean {
     return limit > 0 && queues.length > QUEUES;
   }
@@ -49,7 +49,7 @@ export class QueueRounds {
     return queues.filter(({ queue }) => found.has(queue));
   }
 
-  /** Returns the reply to that exchange, with the time until the worker's next claim. */
+  /** Returns the reply of the exchange with `nextWakeMs` adjusted to the round. */
   answered({ nextWakeMs = Number.POSITIVE_INFINITY, ...reply }: ExchangeReply, now: number): ExchangeReply {
     this.#from = this.#next;
     this.#wakeAt = Math.min(this.#wakeAt, now + nextWakeMs);
@@ -63,7 +63,10 @@ export class QueueRounds {
   }
 }
 
-/** Returns the queues with ready jobs, then those with blocked jobs, from a key on, by one seek each. */
+/**
+ * Returns up to 100 queues with ready or blocked jobs, starting at a key, with one index search per queue; and the key
+ * at which to continue.
+ */
 function* queuesInLine(from: Key): Program<{ readonly found: ReadonlySet<string>; readonly next: Key | undefined }> {
   const found = new Set<string>();
   let next: Key | undefined = from;

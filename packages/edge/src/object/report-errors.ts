@@ -1,13 +1,13 @@
 import { QuaysideError } from "@quayside/core";
 
-/** The error for writes that were undone or deleted by a call that was not observed. */
+/** Creates the error for writes that unobserved code has rolled back or deleted. */
 export const unobserved = () =>
   new QuaysideError(
     "conflict",
     "What a queue had stored was undone or deleted by a call that Quayside could not observe; a job that is gone may have run. Call transaction(), transactionSync() and deleteAll() on ctx.storage: a function that was taken from it before embedQueue() is not observed.",
   );
 
-/** Reports an error. An error of `onError` itself is printed. */
+/** Reports an error to `onError`, or to the console. An error thrown by `onError` goes to the console. */
 export function report(onError: ((error: unknown) => void) | undefined, error: unknown): void {
   try {
     if (onError) onError(error);

@@ -3,61 +3,64 @@ import { getCell, kind, type Program, putCells, removeCells } from "@quayside/co
 import { LAST_ALARM } from "./durable-alarm.ts";
 import type { Transactions } from "./user-transactions.ts";
 
-/** As Cloudflare repeats an alarm whose handler throws: six times, after 2 s, then twice that, and so on. */
+/** Number of retries of a failed alarm handler: six, the first after 2 s, then doubled, as on Cloudflare. */
 const RETRIES = 6;
 const FIRST_RETRY_MS = 2_000;
 
-/** The argument of an alarm's handler, as Cloudflare passes it. */
+/** The argument of an alarm handler, as Cloudflare passes it. */
 export interface AlarmInfo {
   readonly isRetry: boolean;
   readonly retryCount: number;
-  /** The instant it was set for, or set to be tried again at: ms since epoch. */
+  /** The time for which the alarm or its retry was set, in ms since epoch. */
   readonly scheduledTime: number;
 }
 
-/** Handles an alarm that the object's own code asked for. */
+/** A handler of the user's alarm. */
 export type AlarmHandler = (info: AlarmInfo) => unknown;
 
-/** An alarm that the object's own code asked for. */
+/** The stored alarm of the object's own code. */
 export interface AlarmWish {
-  /** Ms since epoch. */
+  /** Time of the alarm, in ms since epoch. */
   readonly at: number;
-  /** Tells this wish from one that took its place. */
+  /** Distinguishes this alarm from one that replaced it. */
   readonly tag: string;
-  /** How often its handler has failed. */
+  /** Number of times that its handler has failed. */
   readonly failures: number;
 }
 
-/** One, without a name. */
+/** The record of the alarm. There is one, with an empty name. */
 const ALARM = kind<AlarmWish>("alarm");
 
-/** When the user's alarm is to ring; undefined when there is none. */
+/** Returns the time of the user's alarm, or undefined if none is set. */
 export function* wishedAt(): Program<number | undefined> {
   return (yield* getCell(ALARM, ""))?.at;
 }
 
 export interface UserAlarmOptions {
   readonly clock: Clock;
-  /** Runs a program at once, and arms the object's alarm for what it wrote. */
+  /** Runs a program synchronously and sets the object's alarm for the records that it writes. */
   readonly run: <T>(start: () => Program<T>) => T;
-  /** @throws {QuaysideError} where no alarm can be set. */
+  /**
+   * Throws if no alarm can be set.
+   *
+   * @throws {QuaysideError} where no alarm can be set.
+   */
   readonly check: () => void;
-  /** Resolves when all that was written is on disk. */
+  /** Resolves when all written records are on disk. */
   readonly sync: () => Promise<void>;
-  /** Those of the object's own code. */
+  /** Transactions of the object's own code. */
   readonly transactions: Transactions;
   readonly report: (error: unknown) => void;
 }
 
 /**
- * The alarm that an object's user would have if there were no queue in it. It is a record of its own: the one alarm that
- * the platform gives to an object is armed for whatever comes first. At least once: each try is counted, and the next one
- * placed, on disk before the handler is called; the record goes when the handler has returned. After six retries that
- * threw, or that ended with their object, it goes, too.
+ * The user's own alarm in an object with queues. Stored as a record; the platform's one alarm is set to the earliest
+ * time that the user or a job needs. The handler runs at least once: before each call, the next retry is stored on
+ * disk, and the record is deleted when the handler has returned or after six failed retries.
  */
 export class UserAlarm {
   readonly #options: UserAlarmOptions;
-  /** Tag of the wish whose handler runs. */
+  /** Tag of the alarm whose handler runs. */
   #running: string | undefined;
   #look: () => void = () => {};
 
@@ -65,7 +68,7 @@ export class UserAlarm {
     this.#options = options;
   }
 
-  /** As the platform's own: null when none is set, or it is ringing and was not set again. */
+  /** Returns the time of the alarm; null if none is set, or while its handler runs and has not set it again. */
   get(): number | null {
     const wish = this.#wish();
     return wish && wish.tag !== this.#running ? wish.at : null;
@@ -89,8 +92,8 @@ export class UserAlarm {
   }
 
   /**
-   * Calls `handler` if the alarm is due: once, however often it sets it to now. Resolves when it has returned, or `over`
-   * has settled. Answers whether it was called.
+   * Calls `handler` if the alarm is due, at most once. Resolves when the handler has returned or `over` has settled,
+   * with whether the handler was called.
    */
   async ring(handler: AlarmHandler | undefined, over: Promise<unknown>): Promise<boolean> {
     const { clock, report, sync, transactions } = this.#options;
@@ -125,7 +128,7 @@ export class UserAlarm {
     return true;
   }
 
-  /** Resolves when it is due, until `cancel` is called. */
+  /** Returns a promise that resolves when the alarm is due, and a function that cancels the wait. */
   awaitDue(): { readonly due: Promise<void>; readonly cancel: () => void } {
     const { clock } = this.#options;
     let cancelTimer: () => void = () => {};
@@ -146,13 +149,13 @@ export class UserAlarm {
     return { due, cancel };
   }
 
-  /** The next try of it, where this one does not come to its end. */
+  /** Returns the alarm with its next retry, for the case that the handler fails. */
   #again(wish: AlarmWish): AlarmWish {
     const { failures } = wish;
     return { ...wish, at: this.#options.clock.now() + FIRST_RETRY_MS * 2 ** failures, failures: failures + 1 };
   }
 
-  /** Unless the handler has set or deleted the alarm itself: that is then what holds, as it is on the platform. */
+  /** Replaces or deletes the stored alarm, unless the handler has set or deleted it itself. */
   #replace(tag: string, by: AlarmWish | undefined): void {
     this.#options.run(function* () {
       if ((yield* getCell(ALARM, ""))?.tag !== tag) return;

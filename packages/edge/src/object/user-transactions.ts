@@ -1,12 +1,12 @@
-/** One transaction of the object's own code that has not ended. */
+/** An open transaction of the object's own code. */
 interface OpenTransaction {
-  /** Whether its callback may wait: `transaction`, and not `transactionSync`. */
+  /** Whether it is an asynchronous `transaction`, whose callback may wait. */
   readonly waits: boolean;
-  /** Whether a program of Quayside's has written in it. */
+  /** Whether a program of Quayside has written in it. */
   written: boolean;
-  /** Whether `txn.rollback()` was called in it: what is written afterwards stays. */
+  /** Whether `txn.rollback()` was called in it. Later writes are kept. */
   rolledBack: boolean;
-  /** Called once it is committed. */
+  /** Functions to call after the commit. */
   readonly pending: (() => void)[];
 }
 
@@ -16,24 +16,23 @@ type Callback = (txn: DurableObjectTransaction) => Promise<unknown>;
 
 const observed = new WeakMap<DurableObjectStorage, Transactions>();
 const patched = new WeakSet<object>();
-/** Callbacks that an observed call has wrapped: the function below is not to wrap them again. */
+/** Callbacks wrapped by an observed call; the inner function must not wrap them again. */
 const wrapped = new WeakSet<object>();
 
 /**
- * The transactions that an object's own code has open in its storage. A Durable Object has no commit hook, so `transaction`
- * and `transactionSync` are replaced by functions that call the original ones: on the storage itself, and on its prototype
- * for code that took them from there.
+ * Observes the open transactions of an object's own code. Durable Objects have no commit hook, so `transaction` and
+ * `transactionSync` of the storage and of its prototype are replaced by functions that call the original ones.
  */
 export class Transactions {
-  /** From the first that began. They end in the reverse order. */
+  /** Open transactions, the outermost first. They end in reverse order. */
   readonly #open: OpenTransaction[] = [];
   #waiting: (() => void)[] = [];
   #own = false;
-  /** Called when all that the object stores was deleted. */
+  /** Called when the object's code has deleted all of its storage. */
   onDeleted: () => void = () => {};
   #undone = 0;
 
-  /** Those of this storage; observes them from now on. */
+  /** Returns the transactions of a storage. The first call starts to observe them. */
   static of(storage: DurableObjectStorage): Transactions {
     const known = observed.get(storage);
     if (known) return known;
@@ -58,17 +57,17 @@ export class Transactions {
     return this.#open.length > 0;
   }
 
-  /** Whether one is open whose callback may wait: what it waits for must not wait for its end. */
+  /** Whether an asynchronous transaction is open. Code that it awaits must not wait for its end. */
   get waiting(): boolean {
     return this.#open.some(({ waits }) => waits);
   }
 
-  /** How often what programs had written was undone by one of them, or deleted with all that the object stores. */
+  /** Number of times that a transaction has rolled back a program's writes, or that all storage was deleted. */
   get undone(): number {
     return this.#undone;
   }
 
-  /** Runs a program of Quayside's, which sees to its own undoing. */
+  /** Runs a program of Quayside, whose own transaction is not observed. */
   own<T>(run: () => T): T {
     const before = this.#own;
     this.#own = true;
@@ -79,25 +78,29 @@ export class Transactions {
     }
   }
 
-  /** A program has written, within the innermost transaction if one is open. */
+  /** Records that a program has written, in the innermost open transaction if any. */
   wrote(): void {
     const innermost = this.#open.at(-1);
     if (innermost) innermost.written = true;
   }
 
-  /** Calls `run` in a turn of its own once what was written so far is committed, and never if it is undone. */
+  /** Calls `run` in a task of its own after the open transaction has committed; never after a rollback. */
   afterCommit(run: () => void): void {
     const innermost = this.#open.at(-1);
     if (innermost) innermost.pending.push(run);
     else queueMicrotask(run);
   }
 
-  /** Resolves when none is open. */
+  /** Resolves when no transaction is open. */
   async ended(): Promise<void> {
     while (this.open) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** @internal `transactionSync` of this storage. */
+  /**
+   * Runs `transactionSync` of this storage.
+   *
+   * @internal
+   */
   runSync<T>(original: SyncTransaction, storage: DurableObjectStorage, callback: () => T): T {
     if (this.#own || wrapped.has(callback)) return original.call(storage, callback) as T;
     let transaction: OpenTransaction | undefined;
@@ -170,10 +173,10 @@ export class Transactions {
   }
 }
 
-/** Has code that takes the functions from the prototype observed too, where the storage that it calls them on is. */
+/** Observes transactions started with functions taken from the storage's prototype. */
 function patchPrototype(storage: DurableObjectStorage): void {
   const prototype = Object.getPrototypeOf(storage) as DurableObjectStorage | null;
-  // One of Quayside's own tests, or of a user's: plain objects have no prototype of their own.
+  // Tests may use plain objects, which have no prototype of their own.
   if (!prototype || prototype === Object.prototype || patched.has(prototype)) return;
   patched.add(prototype);
   const { transaction, transactionSync } = prototype;

@@ -33,8 +33,8 @@ import {
 import type { ShardVerbs } from "./queue-rpc.ts";
 
 /**
- * Checks of what an object is asked over RPC. Over HTTP schemas have looked at it; another Worker may send anything, and
- * one record that cannot be read again would stop lists and claims of the whole queue.
+ * Checks of the arguments of RPC calls. HTTP requests are checked by schemas; another Worker may send anything, and one
+ * unreadable record would block lists and claims of the whole queue.
  */
 
 const delay = between(0, LONGEST_DURATION_MS);
@@ -168,7 +168,7 @@ const query = record(
 );
 
 const count = whole(1, SHARDS_LIMIT);
-/** Settings that a queue brings to a new shard: a field that is none would be stored with them. */
+/** Settings that a split queue copies to a new shard. Unknown fields are refused, because they would be stored. */
 const standing = both(
   record({ paused: flag, keep, maxActive, rateLimit }),
   only("paused", "keep", "maxActive", "rateLimit"),
@@ -188,7 +188,7 @@ const SHARD: Readonly<Record<keyof ShardVerbs, Check>> = {
     ["shard", "jobs", "layout"],
   ),
   recall: record({ jobs, request, count }, ["jobs", "request", "count"]),
-  // A queue for each job: each that is named for the first time costs some reads.
+  // One queue per job: each queue's first use costs reads.
   spend: record({ queues: both(list(name), distinct(CALL_BOUNDS.queues)), request, quota: object }, [
     "queues",
     "quota",
@@ -196,13 +196,21 @@ const SHARD: Readonly<Record<keyof ShardVerbs, Check>> = {
   settings: record({ queue: name }, ["queue"]),
 };
 
-/** @throws {QuaysideError} `invalid_option` for what cannot be stored, or not be read again. */
+/**
+ * Checks jobs to add.
+ *
+ * @throws {QuaysideError} `invalid_option` for a job that could not be stored or read back.
+ */
 export function checkJobs(given: readonly NewJob[], sent?: NumberedRequest): void {
   jobs(given, "jobs");
   if (sent !== undefined) request(sent, "request");
 }
 
-/** @throws {QuaysideError} `invalid_option` for a round that no worker makes, or that says more than one can have to say. */
+/**
+ * Checks the request of an exchange.
+ *
+ * @throws {QuaysideError} `invalid_option` for a malformed request, or one with more tokens than a worker can hold.
+ */
 export function checkRound(asked: ExchangeRequest): ExchangeRequest {
   object(asked, "request");
   round(asked, "");
@@ -210,7 +218,11 @@ export function checkRound(asked: ExchangeRequest): ExchangeRequest {
   return asked;
 }
 
-/** @throws {QuaysideError} `invalid_option` for what no operator asks. A type that is unknown is left to the driver. */
+/**
+ * Checks a command. Leaves unknown command types to the driver.
+ *
+ * @throws {QuaysideError} `invalid_option` for a malformed command.
+ */
 export function checkCommand(command: Command): Command {
   object(command, "command");
   if (Object.hasOwn(COMMANDS, command.type)) COMMANDS[command.type](command, "");
@@ -218,27 +230,40 @@ export function checkCommand(command: Command): Command {
   return command;
 }
 
-/** @throws {QuaysideError} `invalid_option` for a list that cannot be answered within the bounds of a reply. */
+/**
+ * Checks the query of a list of jobs.
+ *
+ * @throws {QuaysideError} `invalid_option` for a malformed query, or one whose result could exceed a reply's limits.
+ */
 export function checkQuery(asked: ListQuery): ListQuery {
   object(asked, "query");
   query(asked, "");
   return asked;
 }
 
-/** @throws {QuaysideError} `invalid_option` for what are no queues, or more than one call may ask for. */
+/**
+ * Checks a list of queue names.
+ *
+ * @throws {QuaysideError} `invalid_option` for values that are not text, or too many names.
+ */
 export function checkQueues(queues: readonly string[]): readonly string[] {
   list(anyText, CALL_BOUNDS.queues)(queues, "queues");
   return queues;
 }
 
-/** @throws {QuaysideError} `invalid_option` for names that are no texts. */
+/**
+ * Checks that each argument is text.
+ *
+ * @throws {QuaysideError} `invalid_option`, naming the argument.
+ */
 export function checkTexts(texts: Readonly<Record<string, unknown>>): void {
   for (const option in texts) anyText(texts[option], option);
 }
 
 /**
- * @throws {QuaysideError} `bad_request` where a shard has no such verb; `invalid_option` for what no driver of a split
- * queue asks.
+ * Checks a call from the driver of a split queue to one shard.
+ *
+ * @throws {QuaysideError} `bad_request` for an unknown verb; `invalid_option` for malformed arguments.
  */
 export function checkShard<Verb extends keyof ShardVerbs>(verb: Verb, ask: ShardVerbs[Verb]["ask"]): void {
   if (!Object.hasOwn(SHARD, verb)) throw new QuaysideError("bad_request", `A shard has no verb ${String(verb)}.`);

@@ -2,7 +2,7 @@ import { DEFAULTS, QuaysideError } from "@quayside/core";
 import { describe } from "@quayside/core/engine";
 import { isDeeper, isJson } from "../api/json-text.ts";
 
-/** Throws `invalid_option`, naming the option, for a value that it may not have. */
+/** Checks one value. Throws `invalid_option` with the option's name if the value is invalid. */
 export type Check = (value: unknown, option: string) => void;
 
 export const must = (rule: string, holds: (value: unknown) => boolean): Check => {
@@ -26,7 +26,7 @@ export const whole = (least: number, most: number): Check =>
 export const text = (most: number): Check =>
   must(`a text of at most ${most} characters`, (value) => typeof value === "string" && value.length <= most);
 
-/** A text of any length, which may name nothing. */
+/** Requires text of any length. */
 export const anyText: Check = must("a text", (value) => typeof value === "string");
 
 export const flag: Check = must("true or false", (value) => typeof value === "boolean");
@@ -39,7 +39,7 @@ export const object: Check = must(
   (value) => typeof value === "object" && value !== null && !Array.isArray(value),
 );
 
-/** JSON as text, as payloads and results travel. */
+/** Requires JSON text, the form of payloads and results in calls. */
 export const json: Check = must(
   `JSON text, nested at most ${DEFAULTS.nestingLimit} levels deep`,
   (value) => typeof value === "string" && !isDeeper(value, DEFAULTS.nestingLimit) && isJson(value),
@@ -69,15 +69,15 @@ export const list =
         `${option} has ${entries.length} entries; at most ${most} are allowed in one call.`,
         { option },
       );
-    // Not forEach, which leaves out holes.
+    // `forEach` would skip holes.
     for (let index = 0; index < entries.length; index++) of(entries[index], `${option}[${index}]`);
   };
 
-/** A list that names at most so many. */
+/** Requires a list with at most `most` different names. */
 export const distinct = (most: number): Check =>
   must(`a list of at most ${most} different names`, (value) => new Set(value as readonly unknown[]).size <= most);
 
-/** An object whose fields, where they are present, pass. */
+/** Requires an object whose present fields pass their checks. */
 export const record =
   (checks: Readonly<Record<string, Check>>, needed: readonly string[] = []): Check =>
   (value, option) => {
@@ -88,7 +88,7 @@ export const record =
     }
   };
 
-/** An object that has no other fields than these. */
+/** Refuses an object with fields other than these. */
 export const only =
   (...fields: readonly string[]): Check =>
   (value, option) => {
@@ -101,7 +101,7 @@ export const only =
       }
   };
 
-/** An object of entries, each of which passes. */
+/** Requires an object of which each entry passes the check. */
 export const entriesOf =
   (check: Check): Check =>
   (value, option) => {
@@ -112,8 +112,8 @@ export const entriesOf =
 const within = (option: string, field: string) => (option ? `${option}.${field}` : field);
 
 /**
- * Refuses what JSON does not take, or would change: a record is stored as JSON, and RPC carries functions, maps, dates
- * and integers of any size as well.
+ * Refuses values that JSON cannot hold or would change. Records are stored as JSON; RPC also carries functions, maps,
+ * dates and bigints.
  */
 export const data: Check = (value, option) => {
   const fault = faultIn(value, DEFAULTS.nestingLimit);
@@ -157,7 +157,7 @@ function faultInFields(fields: object, levels: number): Fault | undefined {
   return undefined;
 }
 
-/** An object of a literal: no date, map, error or stub of another object. */
+/** Returns whether a value is a plain object, not a date, map, error or RPC stub. */
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || prototype === Object.prototype;

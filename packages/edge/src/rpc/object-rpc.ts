@@ -20,11 +20,11 @@ import { type QueueRpc, type Reply, reply, type ShardVerbs } from "./queue-rpc.t
 export interface ObjectRpcOptions {
   readonly driver: ObjectDriver;
   readonly clock: Clock;
-  /** Runs first in every call; never rejects. `queues`: those that the call writes to. */
+  /** Runs at the start of every call. Never rejects. `queues`: the queues to which the call writes. */
   readonly enter: (queues?: readonly string[]) => Promise<void>;
 }
 
-/** The verbs of an object's queues for who calls from outside: each answers a `Reply`. */
+/** The RPC methods of an object's queues. Each returns a `Reply`. */
 export class ObjectRpc implements QueueRpc {
   readonly #options: ObjectRpcOptions;
 
@@ -49,7 +49,8 @@ export class ObjectRpc implements QueueRpc {
   }
 
   exchange(request: ExchangeRequest, protocol?: number): Promise<Reply<ExchangeReply>> {
-    // Only this object's own worker lives and dies with it; others show their death by silence, whatever they say.
+    // Only the object's own worker dies with the object. Other workers are detected as dead by time, whatever they
+    // send.
     return this.#answer(protocol, (driver) => {
       const round = checkRound(request);
       if (driver.isOwn(round.worker))
@@ -123,7 +124,11 @@ export class ObjectRpc implements QueueRpc {
     return changeStream((listener) => driver.watch(listener), clock, queue);
   }
 
-  /** @param queues checks the call, and returns the queues that it brings something to. */
+  /**
+   * Runs a verb and returns its `Reply`.
+   *
+   * @param queues checks the call and returns the queues to which it writes.
+   */
   async #answer<T>(
     protocol: number | undefined,
     work: (driver: ObjectDriver) => Promise<T>,

@@ -26,12 +26,12 @@ import { shardName } from "../shards/names.ts";
 import type { ShardAdd, ShardAdded, ShardStanding } from "../shards/shard-in-store.ts";
 
 /**
- * The methods of a queue's object over RPC: the verbs of `Driver`, each answering a `Reply`, and `events`. An error that
- * is thrown across RPC arrives as a bare `Error` without its `code`, so none is: it travels as a value. Each verb takes the
- * version of the protocol last, and a reply carries it (see `PROTOCOL`).
+ * The RPC methods of a queue's object: the verbs of `Driver`, each returning a `Reply`, and `events`. Errors travel as
+ * values, because an error thrown across RPC loses its `code`. The last parameter of each verb is the protocol version,
+ * which the reply carries as well (see `PROTOCOL`).
  */
 export interface QueueRpc {
-  /** `quota`: what the caller may add, checked and spent with the add. */
+  /** Adds jobs. `quota` is the caller's quota, which the object checks and spends in the same transaction. */
   enqueue(
     jobs: readonly NewJob[],
     request?: NumberedRequest,
@@ -43,9 +43,9 @@ export interface QueueRpc {
   list(query: ListQuery, protocol?: number): Promise<Reply<JobPage>>;
   counts(queue: string, protocol?: number): Promise<Reply<JobCounts>>;
   command(command: Command, protocol?: number): Promise<Reply<CommandReply>>;
-  /** A page: see `Pages.schedulesPage`. */
+  /** Returns a page of recurrences: see `Pages.schedulesPage`. */
   schedules(queue: string, after?: string, protocol?: number): Promise<Reply<readonly Schedule[]>>;
-  /** A page of how the children of a parent ended: see `Pages.childrenPage`. */
+  /** Returns a page of outcomes of a parent's children: see `Pages.childrenPage`. */
   children(queue: string, id: string, after: string, protocol?: number): Promise<Reply<ChildrenPage>>;
   nextWake(queues: readonly string[], protocol?: number): Promise<Reply<number | undefined>>;
   /** Calls a verb of one shard, for the driver of a split queue. */
@@ -54,20 +54,25 @@ export interface QueueRpc {
     ask: ShardVerbs[Verb]["ask"],
     protocol?: number,
   ): Promise<Reply<ShardVerbs[Verb]["answer"]>>;
-  /** Changes as server-sent events, of one queue or of all that the object holds; ends when the reader cancels. */
+  /**
+   * Opens a stream of changes as server-sent events, of one queue or of all queues of the object. Ends when the reader
+   * cancels it.
+   */
   events(queue?: string): Promise<ReadableStream<Uint8Array>>;
 }
 
-/** The verbs of a shard besides those of `Driver`. */
+/** Verbs of a shard besides those of `Driver`. */
 export interface ShardVerbs {
-  /** Adds jobs that were routed to this shard: see core's `addToShard`. */
+  /** Adds jobs that were routed to this shard: see `addToShard`. */
   readonly add: { readonly ask: ShardAdd & { readonly shard: number }; readonly answer: ShardAdded };
-  /** Returns the jobs that a numbered request stored here when it was routed over `count` shards. */
+  /**
+   * Returns the receipts of jobs that a numbered request stored in this shard when it was routed over `count` shards.
+   */
   readonly recall: {
     readonly ask: { readonly jobs: readonly NewJob[]; readonly request: NumberedRequest; readonly count: number };
     readonly answer: readonly EnqueueReceipt[] | undefined;
   };
-  /** Spends what a caller may add, for jobs of these queues that are added to the shards afterwards: see core's `spendQuota`. */
+  /** Spends a caller's quota for jobs that are added to the shards afterwards: see `spendQuota`. */
   readonly spend: {
     readonly ask: {
       readonly queues: readonly string[];
@@ -76,7 +81,7 @@ export interface ShardVerbs {
     };
     readonly answer: Record<never, never>;
   };
-  /** The queue's settings here. */
+  /** Returns the queue's settings in this shard. */
   readonly settings: { readonly ask: { readonly queue: string }; readonly answer: ShardStanding };
 }
 
@@ -86,14 +91,17 @@ export type Reply<T> = { readonly protocol?: number } & (
   | { readonly ok: false; readonly error: SentError }
 );
 
-/** An error as it crosses RPC. */
+/** A `QuaysideError` as plain data. */
 export interface SentError {
   readonly code: ErrorCode;
   readonly message: string;
   readonly details: Readonly<Record<string, unknown>>;
 }
 
-/** Runs `work` in the object. Errors that are not Quayside's own are thrown as they are: they are bugs, to be logged. */
+/**
+ * Runs `work` in the object and returns a `Reply`. Errors that are not Quayside's are bugs and are rethrown, so that
+ * they are logged.
+ */
 export async function reply<T>(work: () => Promise<T>): Promise<Reply<T>> {
   try {
     return { ok: true, value: await work(), protocol: PROTOCOL };
@@ -104,14 +112,14 @@ export async function reply<T>(work: () => Promise<T>): Promise<Reply<T>> {
   }
 }
 
-/** The value of a reply on the caller's side, or its error thrown again. */
+/** Returns the value of a reply, or throws its error. */
 export function unwrap<T>(answer: Reply<T>): T {
   checkProtocol("answer", answer.protocol);
   if (answer.ok) return answer.value;
   throw new QuaysideError(answer.error.code, answer.error.message, answer.error.details);
 }
 
-/** Returns the details that JSON can carry: one that cannot be sent must not turn an error into another. */
+/** Returns the details that are JSON, so that a value RPC cannot send does not replace the error. */
 function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   try {
     return JSON.parse(JSON.stringify(details)) as Record<string, unknown>;
@@ -120,12 +128,12 @@ function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<stri
   }
 }
 
-/** One call of a verb, as the one method of a class that embeds a queue takes it: see `embeddedQueues`. */
+/** A call of a verb as a tuple, for classes that embed queues and have one RPC method: see `embeddedQueues`. */
 export type QueueCall = {
   [Verb in keyof QueueRpc]: readonly [verb: Verb, ...given: Parameters<QueueRpc[Verb]>];
 }[keyof QueueRpc];
 
-/** Named one by one: what comes over RPC is any text, and must reach nothing else. */
+/** The permitted verbs. RPC callers can send any text, which must not reach other methods. */
 const VERBS: { readonly [Verb in keyof QueueRpc]: true } = {
   enqueue: true,
   exchange: true,
@@ -140,13 +148,13 @@ const VERBS: { readonly [Verb in keyof QueueRpc]: true } = {
   events: true,
 };
 
-/** Makes the call. @throws {QuaysideError} `bad_request` when there is no such verb. */
+/** Calls a verb. @throws {QuaysideError} `bad_request` if there is no such verb. */
 export function callVerb(rpc: QueueRpc, [verb, ...given]: QueueCall): Promise<unknown> {
   if (!Object.hasOwn(VERBS, verb)) throw new QuaysideError("bad_request", `A queue has no verb ${String(verb)}.`);
   return (rpc[verb] as (...given: readonly unknown[]) => Promise<unknown>).apply(rpc, given);
 }
 
-/** The verbs, each made a call. */
+/** Creates a `QueueRpc` whose verbs all go through one function. */
 export function verbsOver(call: (...call: QueueCall) => Promise<unknown>): QueueRpc {
   const verbs = Object.keys(VERBS).map((verb) => [
     verb,
@@ -155,13 +163,17 @@ export function verbsOver(call: (...call: QueueCall) => Promise<unknown>): Queue
   return Object.fromEntries(verbs) as QueueRpc;
 }
 
-/** A namespace of queue objects, as a binding gives it. */
+/** A Durable Object namespace of queue objects, as a binding provides it. */
 export interface QueueNamespace {
   idFromName(name: string): DurableObjectId;
   get(id: DurableObjectId): unknown;
 }
 
-/** @throws {QuaysideError} `invalid_option` for what is no namespace: mostly a binding that the Worker does not have. */
+/**
+ * Checks a namespace.
+ *
+ * @throws {QuaysideError} `invalid_option` if it is none: usually the Worker lacks the binding.
+ */
 export function checkNamespace(namespace: QueueNamespace): QueueNamespace {
   if (typeof (namespace as Partial<QueueNamespace> | null | undefined)?.idFromName === "function") return namespace;
   throw new QuaysideError(
@@ -172,12 +184,13 @@ export function checkNamespace(namespace: QueueNamespace): QueueNamespace {
 }
 
 /**
- * The object that holds a queue: by default each queue has its own, named like it. Of a queue that is split, the object
- * of one shard. Its `events` come on a socket that lets the object sleep, where its class offers one.
+ * Returns the stub of the object that holds a queue, or one shard of a split queue. By default, each queue has an
+ * object of the same name. `events` uses a WebSocket, which lets the object hibernate, if the object's class supports
+ * it.
  */
 export function queueStub(namespace: QueueNamespace, queue: string, shard = 0): QueueRpc {
   const name = shardName(queue, shard);
-  // The stub's own type maps each method through RPC's rules, which lose `unknown` payloads; this is what it carries.
+  // The stub's own type loses `unknown` payloads; this type has the values that RPC really carries.
   const stub = checkNamespace(namespace).get(namespace.idFromName(name)) as QueueRpc & Partial<Fetcher>;
   return {
     enqueue: (jobs, request, quota) => stub.enqueue(jobs, request, quota, PROTOCOL),
@@ -191,7 +204,7 @@ export function queueStub(namespace: QueueNamespace, queue: string, shard = 0): 
     nextWake: (queues) => stub.nextWake(queues, PROTOCOL),
     shard: (verb, ask) => stub.shard(verb, ask, PROTOCOL),
     events: async (queue) => {
-      // Here, and not in the object: an error that crosses RPC loses its code.
+      // Checked here, because an error that crosses RPC loses its code.
       if (queue !== undefined) checkName(queue, "queue");
       return (stub.fetch && (await socketStream(stub as Fetcher, queue))) ?? (await stub.events(queue));
     },

@@ -16,26 +16,30 @@ import {
   utf8Bytes,
 } from "@quayside/core/engine";
 
-/** A page of a list, or what one exchange answers, in bytes of JSON. A call over RPC takes 32 MiB. */
+/** Maximum bytes of JSON of a page or of an exchange's reply. RPC accepts 32 MiB per call. */
 export const REPLY_BYTES = 8 * 1024 * 1024;
-/** Jobs are shown with some fields more than they are stored with. */
+/** Extra bytes per job: a job in a reply has some fields more than its stored record. */
 const MORE_BYTES = 200;
-/** Cells read at a time: each may have a result, or a payload, of 128 KiB. */
+/** Values read at once: each may have a result or payload of 128 KiB. */
 const STEP = 256;
-/** Outcomes of children, or recurrences, in one reply. */
+/** Maximum number of child outcomes or recurrences in a reply. */
 const ROWS = 4_000;
-/** Jobs that one exchange claims, at most. */
+/** Maximum number of jobs that one exchange claims. */
 const CLAIMED = 3_000;
-/** Jobs of one store that run, at most about: a claim reads over those of its queue, within 10,000 records. */
+/**
+ * Approximate maximum number of running jobs per store. A claim reads past those of its queue, within 10,000 records.
+ */
 const RUNNING = 5_000;
-/** Keys and ids of the jobs in one lease, at most about. With their reports, of 1 MiB, it is one row, of at most 2 MB. */
+/**
+ * Approximate maximum bytes of job keys and ids in a lease. With reports (1 MiB), a lease is one row of at most 2 MB.
+ */
 const LEASE_BYTES = 800_000;
-/** An entry of a lease has some fields more. */
+/** Extra bytes per lease entry, for its other fields. */
 const HELD_BYTES = 100;
-/** Room that is less may be too little for any job: its worker would ask again and again. */
+/** Minimum remaining bytes for a claim. Less might fit no job, and the worker would repeat the exchange without end. */
 const LONGEST_ENTRY = 10_000;
 
-/** See `ReplyRoom`: 8 MiB, and a bounded number of cells. For a driver in a process of its own. */
+/** Implements `ReplyRoom` for a remote driver: 8 MiB and a limited number of values per reply. */
 export class Reply implements ReplyRoom {
   #bytes = REPLY_BYTES;
   #rows = ROWS;
@@ -71,7 +75,7 @@ export class Reply implements ReplyRoom {
     return end < 0 ? held : held.slice(0, end);
   }
 
-  /** How the children of a parent ended, in the order of their names, from behind `after` on. */
+  /** Returns outcomes of a parent's children, in the order of their names, after `after`. */
   *children(parent: { readonly queue: string; readonly id: string }, after = ""): Program<ChildrenPage> {
     const children: ChildOutcome[] = [];
     for (;;) {
@@ -90,7 +94,7 @@ export class Reply implements ReplyRoom {
     }
   }
 
-  /** Recurrences of a queue, in the order of their keys, from behind `after` on; none at the end. */
+  /** Returns recurrences of a queue, in the order of their keys, after `after`; an empty list at the end. */
   *schedules(queue: string, after = ""): Program<readonly Schedule[]> {
     const found: Schedule[] = [];
     for (let last = after; this.#rows > 0; this.#rows -= STEP) {
@@ -106,12 +110,12 @@ export class Reply implements ReplyRoom {
   }
 }
 
-/** Bytes that a running job adds to the lease of its worker. */
+/** Returns the bytes that a running job adds to its worker's lease. */
 function heldBytes({ key, id, group }: Pick<StoredJob, "key" | "id"> & { readonly group?: unknown }): number {
   return utf8Bytes(JSON.stringify([key, id, group]), 0) + HELD_BYTES;
 }
 
-/** Cells of a kind in the order of their names, from behind one on. */
+/** Reads values of one kind in the order of their names, after `after`. */
 function* cellsAfter<V>(
   of: CellKind<V>,
   after: string,

@@ -32,7 +32,7 @@ import type { Quota } from "../object/caller-quota.ts";
 import type { ShardPort } from "../shards/shard-port.ts";
 import { type QueueRpc, type Reply, type ShardVerbs, unwrap } from "./queue-rpc.ts";
 
-/** Error properties by which the runtime says that the object, and not the call, had a problem. */
+/** Properties of an error with which the Workers runtime marks a failure of the object rather than of the call. */
 interface RuntimeError {
   readonly retryable?: boolean;
   readonly overloaded?: boolean;
@@ -40,9 +40,9 @@ interface RuntimeError {
 }
 
 /**
- * A driver over the RPC stub of a queue's object, for any Worker that has its binding.
+ * A driver over the RPC stub of a queue's object, for Workers that have its binding.
  *
- * A stub may break for good when a call on it fails, so it is given as a function that makes a fresh one.
+ * Takes a function that creates a stub, because a stub may be unusable after a failed call.
  *
  * @example
  * const driver = new StubDriver(() => queueStub(env.MAIL_QUEUE, "mail"));
@@ -63,8 +63,10 @@ export class StubDriver implements ShardPort {
   }
 
   /**
-   * @param quota what the caller may add, each subject in each queue; the object checks and spends it with the add.
-   * @throws {QuaysideError} `rate_limited` when it is used up, with `details.retryAfterMs`; nothing was added then.
+   * Adds jobs.
+   *
+   * @param quota the caller's quota per subject and queue, which the object checks and spends in the same transaction.
+   * @throws {QuaysideError} `rate_limited` if the quota is used up, with `details.retryAfterMs`; no job was added then.
    */
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest, quota?: Quota): Promise<readonly EnqueueReceipt[]> {
     for (const { queue } of jobs) this.#feed.follow(queue);
@@ -153,7 +155,7 @@ export class StubDriver implements ShardPort {
 
   async #call<T>(work: (stub: QueueRpc) => Promise<Reply<T>>): Promise<T> {
     this.#life.check();
-    // Outside the try: a binding that is missing is no matter of the network.
+    // Outside the `try`: a missing binding is not a network error.
     const stub = this.#stub();
     let reply: Reply<T>;
     try {
@@ -165,7 +167,7 @@ export class StubDriver implements ShardPort {
   }
 }
 
-/** `network`: the call did not get through, or its answer did not get back; anything else is a bug in the object. */
+/** Returns `network` if the call or its reply was lost, and `internal` for a bug in the object. */
 function unreachable(cause: unknown): QuaysideError {
   const { remote, retryable, overloaded } = cause as RuntimeError;
   return remote && !retryable && !overloaded

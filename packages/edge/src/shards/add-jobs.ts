@@ -17,31 +17,33 @@ import { homeOfUnit, shardOfKey, type Unit, unitsOf } from "./route.ts";
 import { NOT_HELD, type ShardSettings } from "./shard-in-store.ts";
 import type { ShardPort } from "./shard-port.ts";
 
-/** Those of the shards. */
+/** The plugins of the shards' objects. */
 const PLUGINS = new Plugins(objectPlugins());
-/** Times that one call learns of a new layout: it changes by a deployment, and not often. */
+/** Maximum number of layout changes that one call follows. A layout changes with a deployment, so rarely. */
 export const LAYOUTS_MOST = 3;
 
 export interface ShardAdderOptions {
   readonly layout: Layout;
   readonly shard: (index: number) => ShardPort;
   readonly outcomes: Outcomes;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
 }
 
-/** The condition under which a unit is added to a shard: one of its keys, or one of its ids, is held there. */
+/**
+ * The condition for adding a unit to a shard: the shard has a job with one of the unit's keys (`held`) or ids (`id`).
+ */
 type How = "held" | "id";
 
-/** Some of a call's jobs that go to one shard together. */
+/** The units of a call that go to the same shard. */
 interface Share {
   readonly shard: number;
   readonly units: readonly Unit[];
 }
 
 /**
- * Adds jobs to the shards where they belong. What goes to one shard is stored all or none, and with it all that may lie
- * anywhere; where jobs belong in several, each shard's are.
+ * Adds jobs to the shards to which they belong. All jobs for one shard are stored together or not at all. Jobs without
+ * a key go to the same shard as others of the call.
  */
 export class ShardAdder {
   readonly #options: ShardAdderOptions;
@@ -53,7 +55,7 @@ export class ShardAdder {
 
   async add(jobs: readonly NewJob[], request: NumberedRequest | undefined): Promise<readonly EnqueueReceipt[]> {
     const { layout } = this.#options;
-    // Refused before anything is stored anywhere.
+    // Refused before any job is stored.
     for (const job of jobs) checkNames(PLUGINS, job);
     const known = request ? undefined : this.#options.outcomes.take(jobs);
     if (known) return known;
@@ -69,14 +71,14 @@ export class ShardAdder {
     );
   }
 
-  /** The shards take turns at jobs that may lie anywhere, each driver beginning somewhere else. */
+  /** Chooses the shard for jobs without a key: round robin, from a random start. */
   #next(count: number): number {
     this.#turn = (this.#turn ?? Math.floor(this.#options.random() * count)) + 1;
     return this.#turn % count;
   }
 }
 
-/** One call of `enqueue` on its way. */
+/** One running call of `enqueue`. */
 class Call {
   readonly #jobs: readonly NewJob[];
   readonly #units: readonly Unit[];
@@ -102,11 +104,12 @@ class Call {
     return this.#receipts as EnqueueReceipt[];
   }
 
-  /** Adds what is left to add. Returns a number of shards when one of them has stored another layout. */
+  /** Adds the remaining jobs. Returns the new number of shards if a shard has stored another layout. */
   async run(anywhere: () => number): Promise<number | undefined> {
     const { count, previous } = this.#options.layout;
     if (!isOfOutbox(this.#request)) {
-      // A generated id that is given again: where it was made, its job may be. Then it is not added again elsewhere.
+      // A generated id that is given again names the shard where its job may exist. If the job exists there, it is not
+      // added elsewhere.
       const minted = (unit: Unit) => this.#mintedAt(unit) ?? homeOfUnit(unit, count);
       const again = this.#left.filter((unit) => unit.key !== undefined && minted(unit) !== homeOfUnit(unit, count));
       const found = await this.#send(shareOut(again, minted), "id");
@@ -131,8 +134,8 @@ class Call {
   }
 
   /**
-   * A numbered request is recorded first in the shard of its sender's name: sent again with jobs of other shards, it
-   * is refused there (R7). While that shard does not answer, each shard has a record of its own part.
+   * Sends a numbered request first to the shard of its sender, so that a repeat with jobs of other shards is refused
+   * there (R7). If that shard does not respond, each shard records its own part.
    */
   async #sendFirst(request: NumberedRequest, shares: readonly Share[], count: number): Promise<number | undefined> {
     const gate = shardOfKey(request.sender, count);
@@ -148,7 +151,7 @@ class Call {
     return undefined;
   }
 
-  /** The shard that made the first generated id in the unit; undefined: there is none, or no such shard. */
+  /** Returns the shard that the first generated id of a unit names, or undefined. */
   #mintedAt({ indices }: Unit): number | undefined {
     for (const at of indices) {
       const { id } = this.#jobs[at] as NewJob;
@@ -162,13 +165,16 @@ class Call {
     return this.#units.filter(({ indices }) => this.#receipts[indices[0] as number] === undefined);
   }
 
-  /** Jobs that may go to any shard go with the first that may not, so that the call is all or none more often. */
+  /**
+   * Divides the units over shards. Jobs without a key go to the shard of the first job with one, so that more calls are
+   * all or none.
+   */
   #shares(units: readonly Unit[], count: number, anywhere: () => number): readonly Share[] {
     const first = this.#units.find(({ key }) => key !== undefined);
     let free: number | undefined;
     const somewhere = () => {
       if (first) return homeOfUnit(first, count);
-      // A repeat has to find what the first send has done.
+      // A repeated request must go to the same shard.
       return this.#request ? shardOfKey(this.#request.sender, count) : anywhere();
     };
     return shareOut(units, (unit) => {
@@ -178,7 +184,7 @@ class Call {
     });
   }
 
-  /** Returns the outcome that the request has by the layout before. */
+  /** Reads the receipts that the request has under the previous layout. */
   async #recall(request: NumberedRequest, count: number): Promise<void> {
     const gate = shardOfKey(request.sender, count);
     const shares = this.#shares(this.#units, count, () => 0);
@@ -234,9 +240,9 @@ class Call {
     }
   }
 
-  /** The error, and where some of the jobs are stored nevertheless, which. */
+  /** Returns the error of the call. If some jobs are stored, the error lists them. */
   failed(error: unknown): unknown {
-    // A numbered call is sent again as it is.
+    // A numbered request is repeated as a whole.
     if (!this.#request) this.#options.outcomes.note(this.#jobs, this.#receipts, this.#errors);
     return storedInPart(error, Array.from(this.#receipts));
   }
@@ -253,7 +259,10 @@ function shareOut(units: readonly Unit[], home: (unit: Unit) => number): readonl
   return [...shares].map(([shard, share]) => ({ shard, units: share }));
 }
 
-/** Outboxes number their requests from 1 on, and make the ids in them. A request under an `Idempotency-Key` lasts a while. */
+/**
+ * Returns whether a request comes from an outbox, which numbers its requests from 1 and generates the ids. A request
+ * with an `Idempotency-Key` has a `ttlMs`.
+ */
 const isOfOutbox = (request: NumberedRequest | undefined): boolean =>
   request !== undefined && request.ttlMs === undefined;
 
@@ -261,10 +270,11 @@ const indicesOf = (units: readonly Unit[]): readonly number[] =>
   units.flatMap(({ indices }) => indices).sort((a, b) => a - b);
 
 /**
- * Has a shard take in what goes to it, and settles with it by how many shards that is routed.
+ * Adds units to a shard and reconciles the caller's layout with the one that the shard has stored.
  *
- * @returns its receipts; or a number of shards, where this layout's own has become that since.
- * @throws {QuaysideError} `invalid_option` where the queue is split over another number, of which the layout says nothing.
+ * @returns the shard's receipts, or the new number of shards if the layout has changed.
+ * @throws {QuaysideError} `invalid_option` if the shard's number of shards is neither the layout's `count` nor
+ * its `previous`.
  */
 export async function askShard(
   options: Pick<ShardAdderOptions, "layout" | "shard">,
@@ -277,7 +287,7 @@ export async function askShard(
     const answer = await shard(index).shard("add", ask);
     if ("count" in answer) return answer.count;
     if ("other" in answer) {
-      // The first shard gets every change. A shard that no job was added to since may have missed it.
+      // The first shard gets every layout change. A shard to which no job was added since may have missed it.
       const { count } =
         index === 0 ? { count: answer.other } : await shard(0).shard("settings", { queue: answer.queue });
       if (count !== layout.count || ask.layout.previous === answer.other)
@@ -289,7 +299,7 @@ export async function askShard(
       ask = { ...ask, settings: { ...ask.settings, ...given } };
     } else {
       if (answer.told && index > 0) {
-        // The jobs are stored, whatever becomes of this.
+        // The jobs are stored, whether or not this call succeeds.
         const first = { shard: 0, jobs: [], queues: answer.told, layout: layout.asSent };
         await askShard(options, first).catch(() => {});
       }
@@ -299,9 +309,9 @@ export async function askShard(
 }
 
 /**
- * The settings that a shard takes over where these queues are new to it: those of the first one.
+ * Returns the settings that a shard copies from the first one for queues that are new to it.
  *
- * @returns a number of shards, where the first one has stored a newer layout.
+ * @returns the new number of shards, if the first shard has stored a newer layout.
  */
 async function settingsOf(
   { layout, shard }: Pick<ShardAdderOptions, "layout" | "shard">,
@@ -317,7 +327,11 @@ async function settingsOf(
   return settings;
 }
 
-/** @throws {QuaysideError} `invalid_option` where the queue has limits that its shards cannot hold together. */
+/**
+ * Checks the settings that a shard copies.
+ *
+ * @throws {QuaysideError} `invalid_option` if the queue has limits that would have to hold over all shards.
+ */
 function checked(queue: string, settings: ShardSettings): ShardSettings {
   const { rateLimit, maxActive, ...rest } = settings;
   if (rateLimit === undefined && maxActive === undefined) return rest;

@@ -2,7 +2,7 @@ import { type Clock, QuaysideError } from "@quayside/core";
 import { isTrouble, within } from "@quayside/core/engine";
 import type { ShardPort } from "./shard-port.ts";
 
-/** Longest wait for one shard's answer to a read, and to an add or a command, as so many times the patience. */
+/** Longest waits for one shard, as multiples of `patience`: for reads, and for adds and commands. */
 const READS = 10;
 const WRITES = 30;
 
@@ -13,8 +13,8 @@ export interface BoundedShardOptions {
 }
 
 /**
- * A shard that no call waits for without end: a call over several shards ends although one of them hangs. An error names
- * the shard. Exchanges are not bounded here: see `WorkerPlaces`.
+ * Limits the time that a call waits for one shard, so that a call over several shards ends although one of them hangs.
+ * The error names the shard. Does not limit exchanges: see `WorkerPlaces`.
  */
 export function boundedShard(port: ShardPort, { clock, patienceMs, shard }: BoundedShardOptions): ShardPort {
   const bounded = async <T>(times: number, advice: string, work: Promise<T>): Promise<T> => {

@@ -1,33 +1,33 @@
-/** The last answer of a shard that was asked for jobs. */
+/** A shard's state after its last exchange with a worker. */
 export interface ShardSeen {
-  /** It may hold something for the worker. */
+  /** Whether the shard may hold jobs or reports of the worker. */
   readonly holds: boolean;
-  /** It may keep a lease record of the worker, of which to take leave. */
+  /** Whether the shard may have a lease record of the worker, which must be ended. */
   readonly leased: boolean;
-  /** It gave less than it was asked for: `later`, with something to come; `empty`, with nothing until a change. */
+  /** Whether the shard may have more jobs. `later`: none now, but delayed ones. `empty`: none until a change. */
   readonly had: "more" | "later" | "empty";
   /** See `ChangeFeed.heard`. */
   readonly heard?: number | undefined;
 }
 
-/** The state that a worker's exchange with a split queue takes over from the one before. */
+/** The state between two exchanges of a worker with a split queue. */
 export interface Memo {
   readonly exchange: number;
   readonly seen: readonly ShardSeen[];
-  /** The shard of which a job runs alone, or waits to. */
+  /** The shard with an isolated job that runs or waits to run. */
   readonly alone?: number | undefined;
 }
 
 const HAD = ["more", "later", "empty"] as const;
 
-/** A memo as it travels with a remote worker: `exchange:marks[:alone]`, a mark a shard. */
+/** Encodes a memo for a remote worker as `exchange:shards[:alone]`, with one hex digit per shard. */
 export const spellMemo = ({ exchange, seen, alone }: Memo): string =>
   `${exchange}:${seen.map(spellSeen).join("")}${alone === undefined ? "" : `:${alone}`}`;
 
 const spellSeen = ({ holds, leased, had }: ShardSeen): string =>
   (HAD.indexOf(had) * 4 + Number(leased) * 2 + Number(holds)).toString(16);
 
-/** The memo that was spelled for so many shards; undefined for any other text: then all of them are asked. */
+/** Decodes a memo for this number of shards. Returns undefined for other text; the exchange then asks all shards. */
 export function readMemo(text: string, shards: number): Memo | undefined {
   const [, exchange, marks = "", alone] = /^(\d{1,15}):([0-9ab]*)(?::(\d{1,4}))?$/.exec(text) ?? [];
   if (exchange === undefined || marks.length !== shards) return undefined;

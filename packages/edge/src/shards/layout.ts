@@ -3,33 +3,38 @@ import { SHARDS_LIMIT } from "./names.ts";
 import type { KeyOf } from "./route.ts";
 import { conflictOf, type ShardLayout } from "./shard-in-store.ts";
 
-/** Over how many objects a queue is split: a number, or with it the previous number and `keyOf`, the key of a job. */
+/** Number of objects that a queue is split over, or an object with the number, the previous number, and `keyOf`. */
 export type ShardsOption = number | ShardsOptions;
 
-/** Over how many objects a queue is split, with what decides where a job belongs. */
+/** Number of objects that a queue is split over, and the key by which jobs are assigned to them. */
 export interface ShardsOptions {
-  /** 1 to 1,000. */
+  /** Number of objects: 1 to 1,000. */
   readonly count: number;
   /**
-   * How many there were before, while anything of then is left: its jobs are worked and found, and a job whose key is
-   * still held where it used to lie is added there. 1 for a queue that was not split.
+   * The previous number of objects, while jobs added under it may remain. They are still worked and found, and a job
+   * whose key is in use in its previous object is added there. Set 1 for a queue that was not split.
    */
   readonly previous?: number;
   /**
-   * Makes up the key by which a job is routed, e.g. the customer's. Jobs of one key lie in one shard, in the order of
-   * their adding; ids, dedupe keys and groups then hold among the jobs of a key. Undefined: the job's dedupe key or
-   * group decides, else its id; without any of them it goes anywhere. The same function wherever jobs are added.
+   * Returns the key by which a job is assigned to an object, for example the customer. Jobs with the same key are in
+   * the same object, in the order in which they were added. If it returns undefined, the dedupe key or group decides,
+   * else the id; a job without any goes to any object. Ids, dedupe keys and groups are unique per object only. Use the
+   * same function wherever jobs are added.
    */
   readonly keyOf?: KeyOf;
 }
 
-/** How a queue is split, by the last answer that a driver has. */
+/** The number of objects of a split queue, as last reported by an object. */
 export class Layout {
   readonly keyOf: KeyOf | undefined;
   #count: number;
   #previous: number | undefined;
 
-  /** @throws {QuaysideError} `invalid_option`. */
+  /**
+   * Checks and stores the option.
+   *
+   * @throws {QuaysideError} `invalid_option`.
+   */
   constructor(option: ShardsOption) {
     const { count, previous, keyOf } = typeof option === "number" ? { count: option } : option;
     this.#count = checkCount(count, "shards");
@@ -47,7 +52,7 @@ export class Layout {
     return this.#previous;
   }
 
-  /** Shards that may hold something. */
+  /** Number of shards that may have jobs. */
   get reach(): number {
     return Math.max(this.#count, this.#previous ?? 0);
   }
@@ -61,10 +66,10 @@ export class Layout {
   }
 
   /**
-   * Compares with the layout that a shard has stored.
+   * Compares this layout with the one that a shard has stored.
    *
-   * @returns the number that this layout's own has become since.
-   * @throws {QuaysideError} `invalid_option` for a number of which `previous` says nothing.
+   * @returns the shard's number of shards, if it is newer.
+   * @throws {QuaysideError} `invalid_option` if the numbers conflict and `previous` does not explain it.
    */
   newerOf(queue: string, known: Pick<ShardLayout, "count" | "previous">): number | undefined {
     const conflict = conflictOf(known, this.#count, this.#previous);
@@ -72,7 +77,7 @@ export class Layout {
     return conflict?.count;
   }
 
-  /** The error of a queue that is split over another number of objects than this layout says, or said before. */
+  /** Creates the error for a queue that is split over another number of objects than `count` and `previous`. */
   refused(queue: string, other: number): QuaysideError {
     const now = other === 1 ? "has jobs in one object" : `is split over ${other} objects`;
     return new QuaysideError(
@@ -83,7 +88,7 @@ export class Layout {
     );
   }
 
-  /** A shard has stored another number: a newer version of the application is deployed. */
+  /** Adopts a shard's newer number of shards: a newer version of the application is deployed. */
   adopt(count: number): void {
     this.#previous = this.#count;
     this.#count = checkCount(count, "shards");

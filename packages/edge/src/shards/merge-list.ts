@@ -3,32 +3,32 @@ import { comparePositions, type ListQuery } from "@quayside/core/engine";
 import { jsonBytes } from "../json-bytes.ts";
 import { REPLY_BYTES } from "../rpc/reply-budget.ts";
 
-/** Where a list over shards goes on: each shard's cursor; null where it is read to its end, `0` where it is not begun. */
+/** The position of a list over shards: a cursor per shard; null: read to the end; `0`: not begun. */
 type Cursors = readonly (string | null | 0)[];
 
-/** A shard's jobs on their way into the page. */
+/** A shard's jobs that are not yet in the page. */
 interface Source {
   jobs: readonly JobRecord[];
   positions: readonly string[];
   at: number;
-  /** Where to read on in the shard: see `Cursors`. */
+  /** Position at which to continue reading the shard: see `Cursors`. */
   cursor: string | null | 0;
-  /** Where to read on after what was taken. */
+  /** Position after the last job that the page took. */
   taken: string | null | 0;
 }
 
-/** A page of a queue over several shards, in the order of the list of one. */
+/** Returns a page of jobs of a queue over several shards, in the same order as the list of one. */
 export async function mergeList(
   query: ListQuery,
   shards: number,
   list: (shard: number, query: ListQuery) => Promise<JobPage>,
 ): Promise<JobPage> {
   const { limit = DEFAULTS.pageLimit, cursor: from, positions: _, ...rest } = query;
-  // A shard says what is wrong with it.
+  // The shard reports the error in the query.
   if (!Number.isInteger(limit) || limit < 1 || limit > LIMITS.page) return list(0, { ...rest, limit });
   const cursors = from === undefined ? new Array<0>(shards).fill(0) : decode(from, shards);
   const sources = cursors.map((cursor): Source => ({ jobs: [], positions: [], at: 0, cursor, taken: cursor }));
-  // A share of the page and some more of each: for an even spread one look is enough.
+  // Twice each shard's part of the page, so that evenly spread jobs need one read per shard.
   const step = Math.max(1, Math.min(limit, Math.ceil((2 * limit) / shards)));
   const fill = async (source: Source, shard: number) => {
     const { cursor } = source;
@@ -37,7 +37,7 @@ export async function mergeList(
       ...rest,
       limit: step,
       positions: true,
-      // All of them are in memory at once.
+      // The pages of all shards are in memory at once.
       bytes: Math.floor(REPLY_BYTES / shards),
       ...(cursor !== 0 && { cursor }),
     });
@@ -45,7 +45,7 @@ export async function mergeList(
     source.positions = page.positions ?? [];
     source.at = 0;
     source.cursor = page.cursor ?? null;
-    // A page without jobs (seldom tags) is behind us.
+    // A page without jobs (rare tags) is skipped.
     if (page.jobs.length === 0) source.taken = source.cursor;
   };
   const jobs: JobRecord[] = [];
@@ -70,8 +70,8 @@ export async function mergeList(
 }
 
 /**
- * The shard whose next job comes first; undefined where none has one, or where a shard has looked at as many as a page may
- * and found none: what it has further on may come before the others'.
+ * Returns the shard whose next job comes first in the page. Returns undefined if no shard has one, or if a shard
+ * stopped its search early: its next job may come before the others'.
  */
 function first(sources: readonly Source[]): number | undefined {
   let best: number | undefined;
@@ -87,7 +87,7 @@ function first(sources: readonly Source[]): number | undefined {
   return best;
 }
 
-/** A shard's cursor is URI-encoded: encoded twice it would be long. */
+/** Encodes the cursors of all shards as one. Decodes each first, because encoding twice would make it long. */
 const encode = (cursors: Cursors): string =>
   encodeURIComponent(JSON.stringify(cursors.map((cursor) => (cursor ? decodeURIComponent(cursor) : cursor))));
 
@@ -95,14 +95,14 @@ function decode(cursor: string, shards: number): Cursors {
   try {
     const cursors = JSON.parse(decodeURIComponent(cursor)) as unknown;
     const isCursor = (one: unknown) => one === null || one === 0 || typeof one === "string";
-    // Of fewer shards than there are: those that came since are read from their beginning.
+    // Shards missing from the cursor were added since and are read from the beginning.
     if (Array.isArray(cursors) && cursors.length <= shards && cursors.every(isCursor))
       return [
         ...(cursors as Cursors).map((one) => (one ? encodeURIComponent(one) : one)),
         ...new Array<0>(shards - cursors.length).fill(0),
       ];
   } catch {
-    // Falls through to the error below, which says more.
+    // Continues with the error below, which is clearer.
   }
   throw new QuaysideError("invalid_option", "cursor is not one that a list call has answered.", { option: "cursor" });
 }

@@ -1,22 +1,26 @@
 import { QuaysideError } from "@quayside/core";
 
-/** Shards of one queue, at most: each is asked where a queue is looked at as a whole. */
+/** Maximum number of shards of a queue. Calls about the whole queue ask each of them. */
 export const SHARDS_LIMIT = 1_000;
 
 /**
- * The name of a shard's object. The first bears the queue's own name, so that a queue in one piece is the first shard of
- * the queue that it grows into. A queue named like another's shard (`mail#1`) shares an object with it, and nothing else:
- * an object may hold several queues.
+ * Returns the name of a shard's object. The first shard's object has the queue's name, so an unsplit queue is the first
+ * shard when it is split. A queue named like a shard (`mail#1`) shares the object with the shard but no jobs, because
+ * an object can hold several queues.
  */
 export const shardName = (queue: string, shard: number): string => (shard === 0 ? queue : `${queue}#${shard}`);
 
-/** Which shard of its queue the object of this name is. */
+/** Returns which shard the object with this name is. */
 export function shardOfName(name: string | undefined): number {
   const shard = Number(/#([1-9]\d{0,2})$/.exec(name ?? "")?.[1] ?? 0);
   return shard < SHARDS_LIMIT ? shard : 0;
 }
 
-/** @throws {QuaysideError} `invalid_option` for a queue whose own name says that it is a shard. */
+/**
+ * Checks that a queue can be split.
+ *
+ * @throws {QuaysideError} `invalid_option` if the queue's name has the form of a shard's.
+ */
 export function checkSplittable(queue: string): void {
   if (shardOfName(queue) === 0) return;
   throw new QuaysideError(

@@ -16,7 +16,7 @@ import {
   unrouted,
 } from "./shard-in-store.ts";
 
-/** How long it is taken for granted that a group which had jobs here still has some: a look reads the whole line. */
+/** Time for which groups with jobs in this shard are cached, in ms: finding them reads all waiting jobs. */
 const GROUPS_FRESH_MS = 10_000;
 
 // biome-ignore lint/correctness/useYield: it reads the clock alone
@@ -30,8 +30,8 @@ type Verbs = {
 };
 
 /**
- * The groups of a queue that had jobs here when they were last looked for, and those that were added since: what is not
- * among them has none, for nothing else adds a new one once the layout is known here.
+ * The groups of a queue that had jobs in this shard when they were last read, plus those added since. Other groups have
+ * no jobs here, because only this shard's adds create them once the layout is stored.
  */
 interface GroupsSeen {
   readonly at: number;
@@ -68,7 +68,7 @@ export class ObjectShard {
   }
 
   /**
-   * Adds jobs of a caller without shards: a handler of this object, or an earlier version of the app.
+   * Adds jobs of a caller that does not route by shards: a handler of this object, or an earlier version of the app.
    *
    * @throws {QuaysideError} `invalid_option` for a job with a key of another shard.
    */
@@ -109,12 +109,12 @@ export class ObjectShard {
     const told = await this.#lookAhead(ask, groups);
     if (told && !("receipts" in told)) return told;
     const answer = await this.#run((tx) => addToShard(tx, ask, groups));
-    // After the commit (R3): until the layout is stored here, others may still add new groups.
+    // After the commit (R3): until the layout is stored, other callers may add new groups.
     for (const [queue, seen] of looked) this.#groups.set(queue, seen);
     return told?.told && "receipts" in answer ? { ...answer, told: told.told } : answer;
   }
 
-  /** Takes note of the layout, and then looks for the groups that this add needs to know, in bounded steps (R32). */
+  /** Stores the layout, then reads the groups that this add needs, in limited steps (R32). */
   async #lookAhead(
     { request: _, ...ask }: ShardVerbs["add"]["ask"],
     groups: GroupsKnown,
@@ -136,7 +136,7 @@ export class ObjectShard {
 
   async #look(queue: string, count: number): Promise<void> {
     const live = new Set<string>();
-    // A job that moves to a part that was read already is seen as it is written.
+    // Also records jobs that move to a part already read.
     const stop = this.#writes.listen((operation) => {
       if (operation.op !== "put" || operation.collection !== "jobs") return;
       for (const job of operation.records) if (job.group && job.queue === queue) live.add(job.group.key);
@@ -155,7 +155,7 @@ export class ObjectShard {
     }
   }
 
-  /** Ids would name another shard than the one where their jobs lie. */
+  /** Refuses a call for another shard's number, which would generate ids that name the wrong shard. */
   #checkNumber(shard: number): void {
     if (shard === this.#shard) return;
     throw new QuaysideError(

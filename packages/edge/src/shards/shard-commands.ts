@@ -8,17 +8,18 @@ import type { ShardPort } from "./shard-port.ts";
 export interface ShardCommandsOptions {
   readonly layout: Layout;
   readonly shard: (index: number) => ShardPort;
-  /** The shard that made this id: its job is nowhere else. Undefined where the id does not say. */
+  /** Returns the shard that generated an id and has its job, or undefined if the id does not name one. */
   readonly madeBy: (id: string) => number | undefined;
-  /** The shards that have a job of this id, in the order in which `get` looks. */
+  /** Returns the shards that have a job with this id, in the order in which `get` reads them. */
   readonly holders: (queue: string, id: string) => Promise<readonly number[]>;
 }
 
 type JobCommand = Extract<Command, { readonly id: string }>;
 
 /**
- * An operator's commands to the shards of a queue: those about one job to the shard that has it, those about the queue to
- * all. The latter are not one action: should a shard fail, the others have done it. Each may be sent again.
+ * Sends an operator's commands to the shards of a queue: commands about a job to the shard that has it, commands about
+ * the queue to all shards. The latter are not atomic: if a shard fails, others may have done it. Every command may be
+ * repeated.
  */
 export class ShardCommands {
   readonly #options: ShardCommandsOptions;
@@ -32,7 +33,7 @@ export class ShardCommands {
       case "schedule":
         return this.#schedule(command);
       case "configure":
-        // What is kept, each shard keeps: so the newest of all are kept, and some more.
+        // `keep` applies per shard, so more jobs are kept than the number says.
         this.#checkLimits(command);
         return this.#all(command);
       case "unschedule":
@@ -47,10 +48,10 @@ export class ShardCommands {
   }
 
   /**
-   * To the shard that has the job. The same id with another key is another job, and may lie in another shard: `cancel` and
-   * `remove` take both.
+   * Sends a command to the shard that has the job. Jobs with the same id and different keys may exist in several
+   * shards: `cancel` and `remove` apply to all of them.
    *
-   * @throws {QuaysideError} `conflict` for other commands to an id that has jobs in two shards; `details.shards` are those.
+   * @throws {QuaysideError} `conflict` for other commands if several shards have the id; `details.shards` lists them.
    */
   async #onJob(command: JobCommand): Promise<CommandReply> {
     const { shard, madeBy, holders } = this.#options;
@@ -61,7 +62,7 @@ export class ShardCommands {
       if (done) return done;
     }
     const [first, ...others] = await holders(queue, id);
-    // It answers, or refuses, as one that does not have the job.
+    // The shard answers as for a job that does not exist.
     if (first === undefined) return shard(maker ?? 0).command(command);
     if (others.length === 0) return shard(first).command(command);
     const shards = [first, ...others];
@@ -69,7 +70,7 @@ export class ShardCommands {
     return this.#inAll(command, shards);
   }
 
-  /** The shard's reply; undefined where it has no such job. */
+  /** Returns the shard's reply, or undefined if it has no such job. */
   async #at(index: number, command: JobCommand): Promise<CommandReply | undefined> {
     try {
       const reply = await this.#options.shard(index).command(command);
@@ -80,7 +81,7 @@ export class ShardCommands {
     }
   }
 
-  /** A recurrence is in the shard of its key. The one of an earlier layout is deleted once the new one is stored. */
+  /** Sets a recurrence in the shard of its key, then deletes the one of the previous layout. */
   async #schedule(command: Extract<Command, { readonly type: "schedule" }>): Promise<CommandReply> {
     const { layout, shard } = this.#options;
     const { key, queue, job } = command;
@@ -92,7 +93,7 @@ export class ShardCommands {
         { option: "group", queue, key },
       );
     }
-    // Each shard gets the layout first: then no caller can set the recurrence by an older one.
+    // Each shard gets the layout first, so that no caller can set the recurrence under an older one.
     for (let time = 0; time < LAYOUTS_MOST; time++) {
       const home = shardOfKey(key, layout.count);
       const before = layout.previous === undefined ? home : shardOfKey(key, layout.previous);
@@ -107,16 +108,20 @@ export class ShardCommands {
     throw new QuaysideError("conflict", "The number of shards changes faster than this call can follow.", {});
   }
 
-  /** Sends a shard the layout and the settings of the queue. Returns a newer number of shards, where it has stored one. */
+  /** Sends the layout and the queue's settings to a shard. Returns the shard's number of shards if it is newer. */
   async #join(index: number, queue: string): Promise<number | undefined> {
     const ask = { shard: index, jobs: [], queues: [queue], layout: this.#options.layout.asSent };
     const answer = await askShard(this.#options, ask);
     return typeof answer === "number" ? answer : undefined;
   }
 
-  /** @throws {QuaysideError} `invalid_option` for limits that the shards cannot hold together. */
+  /**
+   * Checks the limits of a `configure` command.
+   *
+   * @throws {QuaysideError} `invalid_option` for limits that would have to hold over all shards.
+   */
   #checkLimits(command: Extract<Command, { readonly type: "configure" }>): void {
-    // Shrinking, too: until those that go are empty, they count for themselves.
+    // Also while shrinking: until the removed shards are empty, limits would apply to each of them.
     const { reach: count } = this.#options.layout;
     if (count === 1) return;
     for (const option of ["rateLimit", "maxActive"] as const) {
@@ -135,7 +140,7 @@ export class ShardCommands {
     return { affected };
   }
 
-  /** The state is that of the first of these shards. */
+  /** Sends a command to all of these shards. Returns the state of the first. */
   async #inAll(command: Command, shards: readonly number[]): Promise<CommandReply> {
     const { shard } = this.#options;
     const replies = await Promise.allSettled(shards.map((index) => shard(index).command(command)));
@@ -157,7 +162,7 @@ const ambiguous = ({ type, queue, id }: JobCommand, shards: readonly number[]): 
     { id, queue, shards },
   );
 
-/** The error of one shard, saying which of them have done it. */
+/** Creates the error of a command that failed in one shard, with the shards that have done it. */
 function failed({ type, queue }: Command, error: unknown, done: readonly number[], shards: number): unknown {
   if (done.length === 0 || !(error instanceof QuaysideError)) return error;
   return new QuaysideError(

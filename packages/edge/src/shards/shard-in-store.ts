@@ -27,48 +27,48 @@ import {
 } from "@quayside/core/engine";
 
 /**
- * One shard of a split queue, in its store. The caller that adds decides by a hash to which shard a job goes;
- * the shard remembers by how many shards that was, so that two who reckon with different numbers cannot add one key in
- * two places: once it has stored a new number, it refuses what was routed by another.
+ * One shard of a split queue in its store. The caller chooses the shard by a hash; the shard stores the number of
+ * shards that the caller used. Once it has stored a new number, it refuses calls with another, so that callers with
+ * different numbers cannot add the same key in two shards.
  */
 
-/** By what its sender routes: over `count` shards, after having routed over `previous`. */
+/** The layout that a caller used: `count` shards, and before `previous`. */
 export interface ShardLayout {
   readonly count: number;
   readonly previous?: number;
-  /** Some jobs are routed by keys that the application makes up: where they belong, the shard cannot tell. */
+  /** Whether `keyOf` decides the shard of some jobs, so that the shard itself cannot tell where they belong. */
   readonly custom?: true;
 }
 
-/** Of queues of which this store is a shard, by queue. */
+/** The layout of each queue of which this store is a shard. */
 const LAYOUTS = kind<ShardLayout>("shards");
 
-/** Settings that a shard takes over from the queue's first shard when the queue comes to it. */
+/** Settings that a shard copies from the first shard when the queue is new to it. */
 export type ShardSettings = Pick<StoredSettings, "paused" | "keep" | "rateLimit" | "maxActive">;
 
-/** A queue's settings in a shard, and by what its jobs there were routed. `count: 1`: they are of a queue that was whole. */
+/** A queue's settings in a shard and the stored layout. `count: 1`: the queue was not split. */
 export type ShardStanding = ShardSettings & Partial<Pick<ShardLayout, "count" | "previous">>;
 
 export interface ShardAdd {
   readonly jobs: readonly NewJob[];
   readonly request?: NumberedRequest | undefined;
   readonly layout: ShardLayout;
-  /** Queues that come to this shard without a job yet. */
+  /** Queues that are new to this shard and have no job yet. */
   readonly queues?: readonly string[];
-  /** By queue. Without those of a queue that is new here, the shard asks for them. */
+  /** Settings by queue. If those of a new queue are missing, the shard asks for them. */
   readonly settings?: Readonly<Record<string, ShardSettings>>;
   /**
-   * For each job which unit it belongs to: units of whose keys (id, dedupe key, group) none is held here are not added,
-   * and answered with `NOT_HELD`. A key that is free here stays so: it is added here only in this way.
+   * The unit of each job. A unit is only added if this shard has a job with one of its keys (id, dedupe key, group);
+   * otherwise its receipts are `NOT_HELD`.
    */
   readonly units?: readonly number[];
-  /** Of the keys of a unit only its ids count. */
+  /** Only the ids of a unit count, not its other keys. */
   readonly byId?: boolean;
 }
 
 /**
- * Done (`told`: queues whose number this shard had not stored before); or the number of shards that replaced the sender's; or
- * another number, of which the sender does not say that it was its own before; or the queues whose settings this shard needs first.
+ * The outcome of `addToShard`: receipts (`told`: queues whose layout was new to this shard); the shard's newer number
+ * of shards; another number, which conflicts with the caller's; or the queues whose settings the shard needs.
  */
 export type ShardAdded =
   | { readonly receipts: readonly EnqueueReceipt[]; readonly told?: readonly string[] }
@@ -76,10 +76,13 @@ export type ShardAdded =
   | { readonly other: number; readonly queue: string }
   | { readonly wants: readonly string[] };
 
-/** In place of a receipt: no key of its unit is held here. No job has an empty id. */
+/**
+ * Receipt of a job that was not added, because the shard has no job with a key of its unit. No stored job has an empty
+ * id.
+ */
 export const NOT_HELD: EnqueueReceipt = { id: "", deduplicated: false };
 
-/** The groups that have live jobs in a shard, as far as anybody remembers: see `liveGroups`. */
+/** Returns the groups that have jobs in a shard, from a cache if possible: see `liveGroups`. */
 export type GroupsKnown = (tx: Transaction, queue: string) => Program<Set<string>>;
 
 export function* addToShard(tx: Transaction, ask: ShardAdd, groups: GroupsKnown): Program<ShardAdded> {
@@ -96,7 +99,7 @@ export function* addToShard(tx: Transaction, ask: ShardAdd, groups: GroupsKnown)
   return told.length > 0 ? { receipts, told } : { receipts };
 }
 
-/** Takes note of the layout and, where the queue is new here, of its settings; else says what is in the way. */
+/** Stores the layout and the settings of a new queue. Returns the conflict if there is one. */
 function* agree(
   tx: Transaction,
   queue: string,
@@ -110,7 +113,7 @@ function* agree(
     const given = settings?.[queue];
     if (!given) return { wants: [queue] };
     const standing = yield* tx.settings(queue);
-    // A setting that was made here since is newer.
+    // A setting made in this shard is newer.
     const merged = { ...given, ...standing, ...(standing?.keep && { keep: { ...given.keep, ...standing.keep } }) };
     if (Object.keys(given).length > 0) yield* tx.configure(queue, merged);
   }
@@ -119,22 +122,25 @@ function* agree(
   return "told";
 }
 
-/** Finds why jobs may not be routed over `count` shards, after `previous`; the queue is split otherwise already. */
+/** Compares a caller's layout with a stored one. Returns undefined if they are equal. */
 export function conflictOf(
   known: Pick<ShardLayout, "count" | "previous">,
   count: number,
   previous: number | undefined,
 ): { readonly count: number } | { readonly other: number } | undefined {
   if (known.count === count || known.count === previous) return undefined;
-  // The sender is of a version from before the last change.
+  // The caller has a version from before the last change.
   return known.previous === count ? { count: known.count } : { other: known.count };
 }
 
-/** Numbers of different layouts are kept apart: their requests were cut into other parts. */
+/**
+ * Returns the kind of idempotency record for a layout. Requests under different layouts are divided differently, so
+ * their records are separate.
+ */
 const marksOf = (count: number, part?: "held" | "id"): CellKind<Mark> =>
   count === 1 && !part ? kind<Mark>("mark") : kind<Mark>("mark", `${count}`, ...(part ? [part] : []));
 
-/** Returns the outcome of the part of a numbered request that a layout of `count` shards put here; undefined: none yet. */
+/** Returns the receipts of a numbered request's part in this shard under a layout of `count` shards, or undefined. */
 export function* recallInShard(
   tx: Transaction,
   jobs: readonly NewJob[],
@@ -169,7 +175,11 @@ function* addHeld(
   return all;
 }
 
-/** @param groups absent where the id alone counts. */
+/**
+ * Returns whether this shard has a job with a key of the given job.
+ *
+ * @param groups absent if only the id counts.
+ */
 function* isHeld(
   tx: Transaction,
   { queue, id, dedupe, group }: NewJob,
@@ -184,18 +194,18 @@ function* isHeld(
   return group !== undefined && (yield* groups(tx, queue)).has(group.key);
 }
 
-/** Records that one step of the look for live groups reads. */
+/** Maximum number of records that one step of `readGroups` reads. */
 const STEP = 1_000;
 
-/** Where the look for live groups goes on: in the line of a queue, then beside it. */
+/** The position of `readGroups`: the number of the range and the key in it. */
 export interface GroupsStep {
   readonly range: number;
   readonly from?: Key;
 }
 
 /**
- * The groups that have a job in line here, running or waiting. Reads the whole line, because no record lists them: a job
- * that a claim has not met yet is in line like any other.
+ * Returns the groups that have a waiting or running job in this shard. Reads all of the queue's live jobs, because no
+ * record lists the groups.
  */
 export function* liveGroups(queue: string): Program<Set<string>> {
   const groups = new Set<string>();
@@ -203,7 +213,7 @@ export function* liveGroups(queue: string): Program<Set<string>> {
   return groups;
 }
 
-/** One step of it, of a bounded number of records; answers where to go on. */
+/** Reads some jobs of a queue and adds their groups to `groups`. Returns where to continue, or undefined at the end. */
 export function* readGroups(
   queue: string,
   { range, from }: GroupsStep,
@@ -222,7 +232,7 @@ export function* readGroups(
   return last ? { range, from: after(last.key) } : { range: range + 1 };
 }
 
-/** Returns the settings that the shards that a queue grows into take over. */
+/** Returns the settings that new shards of a queue copy. */
 export function* shardSettings(tx: Transaction, queue: string): Program<ShardStanding> {
   const { blockedNames: _, ...settings } = yield* tx.settings(queue);
   const layout = yield* getCell(LAYOUTS, queue);
@@ -233,10 +243,9 @@ export function* shardSettings(tx: Transaction, queue: string): Program<ShardSta
 }
 
 /**
- * An add by a caller without shards.
+ * Adds jobs of a caller that does not route by shards.
  *
- * @param check throws for a job that has a key of another shard, as its queue is said to be routed: else the key would
- * be held in two places.
+ * @param check throws for a job with a key of another shard.
  * @param work the add itself.
  */
 export function* unrouted<T>(

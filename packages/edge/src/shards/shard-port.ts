@@ -2,10 +2,10 @@ import type { Driver } from "@quayside/core";
 import type { Pages } from "@quayside/core/engine";
 import type { ShardVerbs } from "../rpc/queue-rpc.ts";
 
-/** One shard, as the driver of the whole queue sees it: a driver that answers what only shards are asked. */
+/** The driver of one shard, with the verbs that exist only on shards. */
 export interface ShardPort extends Driver, Pages {
   shard<Verb extends keyof ShardVerbs>(verb: Verb, ask: ShardVerbs[Verb]["ask"]): Promise<ShardVerbs[Verb]["answer"]>;
-  /** Tells of this queue too: see `watch`. */
+  /** Adds a queue whose changes are reported to the listeners of `watch`. */
   follow(queue: string): void;
   /** See `ChangeFeed.heard`. */
   heard(queue: string): number | undefined;

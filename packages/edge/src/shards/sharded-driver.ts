@@ -52,21 +52,22 @@ import { ShardExchange } from "./worker-exchange.ts";
 /** Options of `shardedDriver`. */
 export interface ShardedDriverOptions {
   readonly shards: ShardsOption;
-  /** For the pauses between attempts to watch. Default: the platform's. */
+  /** Clock for the pauses between attempts to watch. Default: the platform's. */
   readonly clock?: Clock;
   /**
-   * How long an exchange waits for one shard, before it goes on without it. Default 1 s. Reads (`counts`, `list`, …) wait ten
-   * times as long for one, adds and commands thirty times, then fail with `network`; `details.shard` names it.
+   * Longest time that an exchange waits for one shard before it continues without it. Default: 1 s. Reads (`counts`,
+   * `list`, …) wait ten times as long for a shard, adds and commands thirty times, and then fail with `network`;
+   * `details.shard` is the shard.
    */
   readonly patience?: Duration;
-  /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
+  /** Returns a number in [0, 1). Default: `Math.random`; pass a seeded generator to repeat a run. */
   readonly random?: () => number;
-  /** Sends the state between two exchanges of a worker with its replies: for a driver of one call. */
+  /** Whether replies carry the worker's state between exchanges (`memo`), for a driver that lives for one call. */
   readonly memos?: boolean;
 }
 
 /**
- * The driver of a queue that is split over several objects of a namespace.
+ * Creates the driver of a queue that is split over several objects of a namespace.
  *
  * @example
  * const driver = shardedDriver(env.MAIL_QUEUE, "mail", { shards: 4 });
@@ -86,10 +87,10 @@ export function shardedDriver(namespace: QueueNamespace, queue: string, options:
 }
 
 /**
- * One queue over several objects, each a whole store: made of a driver for each of them. What one object promises holds in
- * each shard: a call is all or none, jobs come in their order, keys are unique. A job's key (see `ShardsOptions.keyOf`)
- * says which shard that is, and a generated id names it. What would have to hold over all shards is refused, with
- * `invalid_option`: a rate limit, `maxActive`, a job or flow whose keys may lie in two shards.
+ * The driver of a queue over several objects, each with a store and a driver of its own. Guarantees of one object hold
+ * per shard: a call is all or none, jobs keep their order, keys are unique. A job's key (see `ShardsOptions.keyOf`)
+ * decides its shard; a generated id contains it. Options that would have to hold over all shards are refused with
+ * `invalid_option`: a rate limit, `maxActive`, and a job or flow whose keys may belong to two shards.
  */
 export class ShardedDriver implements Driver, Pages {
   readonly connectivity = undefined;
@@ -97,7 +98,7 @@ export class ShardedDriver implements Driver, Pages {
   readonly #layout: Layout;
   readonly #adder: ShardAdder;
   readonly #exchange: ShardExchange;
-  /** Absent: each exchange is a driver of its own, and its caller remembers. */
+  /** State of workers between exchanges. Absent with `memos`, because the caller keeps the state. */
   readonly #places: WorkerPlaces | undefined;
   readonly #commands: ShardCommands;
   readonly #shards: ShardPort[] = [];
@@ -108,7 +109,11 @@ export class ShardedDriver implements Driver, Pages {
   readonly #patienceMs: number;
   readonly #life = new Closable();
 
-  /** @param open makes the driver of a shard, once for each. */
+  /**
+   * Creates the driver.
+   *
+   * @param open creates the driver of a shard; called once per shard.
+   */
   constructor(open: (shard: number) => ShardPort, options: ShardedDriverOptions) {
     this.#open = open;
     this.#layout = new Layout(options.shards);
@@ -150,8 +155,10 @@ export class ShardedDriver implements Driver, Pages {
   }
 
   /**
-   * @param quota what the caller may add, each subject in each queue: spent in one shard, by the subject, before the jobs are
-   * added. Jobs that stand already, or cannot be stored, are spent, too.
+   * Adds jobs.
+   *
+   * @param quota the caller's quota per subject and queue. Spent in one shard, chosen by the subject, before the jobs
+   * are added; jobs that exist already or are refused are spent, too.
    */
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest, quota?: Quota): Promise<readonly EnqueueReceipt[]> {
     this.#check();
@@ -167,13 +174,17 @@ export class ShardedDriver implements Driver, Pages {
   }
 
   async exchange(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
-    // By its token, for another job of the same id may be a parent, too.
+    // Found by its token, because a job with the same id in another shard may be a parent, too.
     return withAllChildren(await this.exchangePage(request), (queue, id, after, token) =>
       this.#shard(Number(homeOfToken(token))).childrenPage(queue, id, after),
     );
   }
 
-  /** @param request `only`: one shard, which the worker asks apart from the others. */
+  /**
+   * Runs one exchange with all shards, or with one.
+   *
+   * @param request `only`: the one shard to ask.
+   */
   async exchangePage(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
     this.#check();
     for (const { queue } of request.claim.queues) this.#follow(queue);
@@ -201,7 +212,7 @@ export class ShardedDriver implements Driver, Pages {
     const all = await this.#all((shard) => shard.counts(queue));
     const isPaused = async (index: number) =>
       all[index]?.paused === true ||
-      // The queue has not come to this shard yet: it is paused there as it is in the first one, once it does.
+      // The queue has no layout in this shard yet; it will copy the paused state from the first shard.
       (index > 0 && (await this.#shard(index).shard("settings", { queue })).count === undefined);
     const paused = all[0]?.paused === true || all.every((one) => one.paused);
     const sum = (state: Exclude<keyof JobCounts, "paused">) => all.reduce((count, one) => count + one[state], 0);
@@ -232,7 +243,7 @@ export class ShardedDriver implements Driver, Pages {
       const page = await this.#shard(maker).childrenPage(queue, id, after);
       if (page.children.length > 0 || page.moreChildren !== undefined) return page;
     }
-    // Of the job that `get` answers, page by page: two jobs of one id may have children.
+    // Reads the children of the job that `get` returns, because jobs with the same id in two shards may have children.
     const [parent] = await this.#find(queue, id, places);
     return parent ? this.#shard(parent[0]).childrenPage(queue, id, after) : { children: [] };
   }
@@ -250,7 +261,7 @@ export class ShardedDriver implements Driver, Pages {
   }
 
   watch(listener: (change: Change) => void, closed?: () => void): () => void {
-    // An entry of its own for each call, so that the same function may listen twice.
+    // An entry per call, so that the same function may listen twice.
     const entry = (change: Change) => listener(change);
     this.#watches.set(
       entry,
@@ -274,33 +285,33 @@ export class ShardedDriver implements Driver, Pages {
     this.#life.close();
     this.#places?.close();
     this.#watches.clear();
-    // An add asks a shard more than once: what was asked for before this is done.
+    // An add may ask a shard several times; calls already begun complete first.
     const added = Promise.allSettled([...this.#adding]);
     await within(this.#clock, this.#patienceMs, "It", added).catch(() => {});
     await Promise.all(this.#shards.map((shard) => shard.close()));
     this.#life.tell();
   }
 
-  /** Where a job of this id may lie, in the order in which `get` looks: mostly in the first; by a group or dedupe key, in any. */
+  /** Returns the shards that may have a job with this id, in the order in which `get` reads them. */
   #placesOf(id: string): readonly number[] {
     const { count, previous, reach } = this.#layout;
     const minted = storeOfId(id);
-    // One that names no shard was made by the first, or elsewhere: it is looked for in the first one first.
+    // An id without a shard number was generated by the first shard or elsewhere; the shard of its hash comes first.
     const first = minted !== undefined && minted < reach ? minted : homeOfId(id, count);
     const places = new Set([first, homeOfId(id, count), ...(previous === undefined ? [] : [homeOfId(id, previous)])]);
     for (let shard = 0; shard < reach; shard++) places.add(shard);
     return [...places];
   }
 
-  /** The shard that an id names. One without a number may be of the first shard, or have been made elsewhere. */
+  /** Returns the shard that an id names, or undefined for an id without a shard number. */
   #madeBy(id: string): number | undefined {
     const minted = storeOfId(id);
     return minted !== undefined && minted > 0 && minted < this.#layout.reach ? minted : undefined;
   }
 
   /**
-   * The jobs of this id and where they lie, in the order of these shards. One that does not answer in time is not waited
-   * for where another has the job.
+   * Finds the jobs with this id and their shards, in the order of the shards. Does not wait for a slow shard if another
+   * one has the job.
    */
   async #find(
     queue: string,
@@ -342,14 +353,14 @@ export class ShardedDriver implements Driver, Pages {
     return Promise.all(this.#everyShard().map(work));
   }
 
-  /** Tells those who watch of this queue in every shard. */
+  /** Reports changes of this queue in every shard to the listeners. */
   #follow(queue: string): void {
     if (this.#queues.has(queue)) return;
     this.#queues.add(queue);
     for (const shard of this.#shards) shard.follow(queue);
   }
 
-  /** A shard has answered apart from the others: workers look, and renew. */
+  /** Reports a change to all listeners, so that workers exchange again. Called when a shard has answered late. */
   #wake(queues: readonly string[]): void {
     for (const listener of [...this.#watches.keys()])
       for (const queue of queues) for (const kind of ["cancel", "ready"] as const) listener({ queue, kind });
@@ -370,7 +381,11 @@ function heardOf(shard: ShardPort, queues: readonly string[]): number | undefine
   return sum;
 }
 
-/** @throws {QuaysideError} `invalid_option` for a shard that there is not. */
+/**
+ * Reads the number of a shard.
+ *
+ * @throws {QuaysideError} `invalid_option` if there is no such shard.
+ */
 function checkShard(text: string, reach: number): number {
   if (/^\d{1,4}$/.test(text) && Number(text) < reach) return Number(text);
   throw new QuaysideError("invalid_option", `There is no shard ${JSON.stringify(text)}: they are 0 to ${reach - 1}.`, {

@@ -24,37 +24,36 @@ import { type Memo, readMemo, type ShardSeen, spellMemo } from "./continuation.t
 import { shardOfKey } from "./route.ts";
 
 /**
- * Exchanges for which a worker begins at the same shard: what it settles and what it claims then lie in one lease record,
- * which is one row; after that, it is the next shard's turn.
+ * Number of successive exchanges that begin at the same shard, so that settled and newly claimed jobs are in one lease
+ * record, which is one row.
  */
 const STAY = 8;
-/** Bytes that one job may take in a reply, with its result and its logs: so much each shard may always give. */
+/** Bytes that one job may take in a reply, with result and logs. Every shard may return at least this many. */
 const LARGEST_JOB = 1024 * 1024;
-/** Workers remembered by one driver. */
+/** Maximum number of workers whose state a driver keeps. */
 const WORKERS_MOST = 1_000;
 
 export interface ShardExchangeOptions {
-  /** How many shards there are to ask. */
+  /** Returns the number of shards to ask. */
   readonly reach: () => number;
   readonly exchange: (shard: number, request: ExchangeRequest) => Promise<ExchangeReply>;
   /** See `ChangeFeed.heard`. */
   readonly heard: (shard: number, queues: readonly string[]) => number | undefined;
   readonly clock: Clock;
-  /** How long an exchange waits for one shard. */
+  /** Longest time that an exchange waits for one shard, in ms. */
   readonly patienceMs: number;
-  /** The caller keeps the state and sends it along, because this driver is made for one call. */
+  /** Whether the caller keeps the state and sends it along, because this driver lives for one call. */
   readonly memos: boolean;
 }
 
 /**
- * A worker's exchange over the shards of a queue. Each is asked with what the ones before left of the limit, one after
- * the other, so that together they give no more: first the one whose turn it is, then those that have to be asked anyway
- * (something of theirs ends or runs), then the rest, those that are known to be empty not at all. Once the limit is
- * reached, only those are asked that have to be, side by side.
+ * A worker's exchanges with all shards of a queue. Asks the shards in turn, each for the jobs that are still wanted:
+ * first the shard whose turn it is, then shards with jobs of the worker, then the rest, except those that are empty.
+ * Once the limit is reached, asks only shards with jobs of the worker, in parallel.
  *
- * A shard that fails, or answers late, is named in the reply (`late`): the others' part is done all the same (R41).
+ * Lists a shard that fails or is slow in `late` of the reply; the other shards' parts still take effect (R41).
  *
- * Sent again after a lost answer, an exchange asks every shard and claims nothing new: each answers as before.
+ * A repeated exchange asks every shard and claims nothing new: each shard answers as before.
  */
 export class ShardExchange {
   readonly #options: ShardExchangeOptions;
@@ -64,7 +63,7 @@ export class ShardExchange {
     this.#options = options;
   }
 
-  /** An exchange with one shard, of a worker that asks it apart from the others. */
+  /** Runs an exchange with one shard. */
   async only(shard: number, request: ExchangeRequest): Promise<ExchangeReply> {
     const part = partFor(request, `${shard}`, homeOfToken);
     return named(part, await this.#options.exchange(shard, { ...part.send, claim: request.claim }));
@@ -82,7 +81,7 @@ export class ShardExchange {
       apart,
       ...this.#options,
     });
-    // Until it is answered, it is unknown what the shards hold for the worker.
+    // Unknown until the reply: the shards may hold jobs of the worker.
     this.#memos.delete(request.worker);
     this.#memos.set(request.worker, { exchange: request.exchange, seen: [] });
     const reply = await round.run();
@@ -105,7 +104,7 @@ interface RoundOptions extends ShardExchangeOptions {
   readonly apart: readonly string[] | undefined;
 }
 
-/** One exchange on its way over the shards. */
+/** One running exchange over the shards. */
 class Round {
   readonly #request: ExchangeRequest;
   readonly #options: RoundOptions;
@@ -114,11 +113,11 @@ class Round {
   readonly #replies: { readonly shard: number; readonly reply: ExchangeReply; readonly now: number }[] = [];
   readonly #apart: ReadonlySet<number>;
   readonly #late = new Map<number, unknown>();
-  /** A shard has not answered in time. */
+  /** Whether a shard has not answered in time. */
   #hangs = false;
   #alone: number | undefined;
   #left: number;
-  /** Bytes left of the reply: together the shards give no more than one object would (R31). */
+  /** Remaining bytes of the reply: all shards together return no more than one object would (R31). */
   #bytes = REPLY_BYTES;
 
   constructor(request: ExchangeRequest, shards: number, options: RoundOptions) {
@@ -128,7 +127,7 @@ class Round {
     this.#seen = [...(options.memo?.seen ?? [])];
     this.#alone = options.memo?.alone;
     this.#apart = new Set(options.apart?.map(Number));
-    // What it gave then, it gives again; more might be more than there is room for.
+    // A repeat returns the same jobs; new ones might exceed the limit.
     this.#left = options.again ? 0 : request.claim.limit;
   }
 
@@ -155,13 +154,13 @@ class Round {
   }
 
   /**
-   * The reply, naming the shards that have not answered.
+   * Returns the reply with the shards that have not answered in `late`.
    *
-   * @throws the error of the first of them where all fail at once, or where the caller would not send its part again.
+   * @throws the error of the first of them if all fail at once, or if repeating the request could not succeed.
    */
   #withLate({ futile: _, ...reply }: ExchangeReply, parts: readonly Part[]): RecallingReply {
     const { apart, memos } = this.#options;
-    // One that is refused again as it is comes before one that may be answered later: the worker then sends less.
+    // A final refusal comes before an error that may pass: the worker then sends less.
     const errors = [...this.#late.values()];
     const error = errors.find((error) => partOfRefused(this.#request, error)) ?? errors[0];
     if (this.#late.size >= this.#shards && !this.#hangs) throw error;
@@ -171,7 +170,7 @@ class Round {
 
   #lateOf(shard: number, error: unknown): Late {
     const { code, message } = error instanceof QuaysideError ? error : new QuaysideError("internal", String(error));
-    // Over HTTP a caller learns no more of the server's inside than elsewhere: its log does.
+    // Logged here, because an HTTP caller does not get internal errors.
     if (this.#options.memos) console.error(error);
     return {
       place: `${shard}`,
@@ -184,7 +183,7 @@ class Round {
     };
   }
 
-  /** Returns the claimed jobs: those to start now, then those for later. */
+  /** Returns the claimed jobs: first those to start now, then those for later. */
   #inOrder(): readonly ClaimedJob[] {
     const pick = (part: (reply: ExchangeReply, now: number) => readonly ClaimedJob[]) =>
       this.#replies.flatMap(({ reply, now }) => part(reply, now)).sort(byClaimOrder);
@@ -201,7 +200,7 @@ class Round {
     };
   }
 
-  /** The queues and numbers that may still be claimed. */
+  /** The queues with the number of jobs that may still be claimed from each. */
   get #queues(): readonly ClaimQueue[] {
     return queuesLeft(this.#request.claim.queues, this.#taken);
   }
@@ -213,7 +212,7 @@ class Round {
   #mustAsk(shard: number, part: Part): boolean {
     const { memo, again } = this.#options;
     const { leave, exchange, claim } = this.#request;
-    // A look without a claim sees after those who died, in every shard.
+    // An exchange without a claim still recovers jobs of dead workers, in every shard.
     const looks = claim.limit === 0 && claim.queues.length > 0;
     if (part.needed || again || looks) return true;
     const seen = memo?.seen[shard];
@@ -238,7 +237,7 @@ class Round {
     return turns.sort((a, b) => rank(a) - rank(b));
   }
 
-  /** When it was last asked it had less than there was room for, and nothing is known to have come since. */
+  /** Returns whether the shard returned fewer jobs than requested last time and has reported no change since. */
   #hadLess(shard: number): boolean {
     const seen = this.#seen[shard];
     return seen !== undefined && seen.had !== "more" && this.#isQuiet(shard, seen);
@@ -288,19 +287,19 @@ class Round {
     this.#bytes = Math.max(0, this.#bytes - jsonBytes(reply));
     if (reply.alone) this.#alone = shard;
     else if (this.#alone === shard) this.#alone = undefined;
-    // The others that are asked now are asked for nothing.
+    // Shards that are asked from now on are asked for no jobs.
     if (asked) this.#left = leftAfter({ limit, prefetch }, reply);
     this.#replies.push({ shard, reply: named(part, reply), now: limit - prefetch });
   }
 
-  /** The shard's reply; undefined where it has trouble, takes too long, or refuses its part (R30). */
+  /** Returns the shard's reply, or undefined if it fails, is too slow, or refuses its part (R30). */
   async #send(shard: number, request: ExchangeRequest): Promise<ExchangeReply | undefined> {
     const { clock, exchange, patienceMs } = this.#options;
     const began = clock.monotonic();
     try {
       return await within(clock, patienceMs, `Shard ${shard}`, exchange(shard, request));
     } catch (error) {
-      // Not about this shard, but about the worker, or this driver.
+      // These errors are about the worker or this driver, not about the shard.
       if (hasCode(error, "stale_exchange", "closed")) throw error;
       this.#late.set(shard, error);
       this.#hangs ||= clock.monotonic() - began >= patienceMs;

@@ -2,7 +2,7 @@ import { QuaysideError } from "@quayside/core";
 import type { Collection, Key } from "@quayside/core/engine";
 import { tableName } from "./sql-table.ts";
 
-/** Thrown when a row holds no record: other code has written to it. */
+/** Thrown when a row does not contain a valid record, because other code has changed it. */
 export class DamagedRecord extends Error {
   override readonly name = "DamagedRecord";
   readonly key: Key;
@@ -14,12 +14,12 @@ export class DamagedRecord extends Error {
   }
 }
 
-/** The table that keeps damaged records for repair. Created with the first one. */
+/** Table that keeps damaged records for repair. Created with the first one. */
 const DAMAGED = "quayside_damaged";
 
 /**
- * Moves a damaged job or lease out of its table, so that it blocks no jobs after it. Of such a job only the position is
- * readable; the jobs of such a lease are claimed again, as after its expiry.
+ * Moves a damaged job or lease to another table, so that it does not block the jobs after it. Jobs of a damaged lease
+ * are claimed again, as after its expiry.
  *
  * @returns the error to report.
  * @throws {QuaysideError} `storage_unavailable`, `details.reason: "damaged"`, for any other record: without a setting,

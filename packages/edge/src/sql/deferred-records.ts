@@ -4,14 +4,18 @@ import { DerivedRecords } from "./derived-records.ts";
 type AnyRecord = Records[Collection];
 
 /**
- * Records that were put and need not be written at once (`deferrable`, see `Operation`), over those in the tables: a row
- * that is written costs, and the worker of an idle object would write one for every job to say that it holds none. They
- * are written when their record is next put, or never. Changes stand aside until their transaction has committed.
+ * Records of the SQL store whose puts are delayed (`deferrable`, see `Operation`), as a layer over the tables. Written
+ * rows are billed: without this layer, an idle object's worker would write its empty lease after every job. A deferred
+ * record is written with its next non-deferrable put, or never. Changes take effect when their transaction commits.
  */
 export class DeferredRecords {
   readonly #layers = new Map<Collection, DerivedRecords>();
 
-  /** @param below the same on the tables. */
+  /**
+   * Runs an operation on the deferred records and the tables.
+   *
+   * @param below runs an operation on the tables.
+   */
   perform(operation: Operation, below: (operation: Operation) => unknown): unknown {
     if (operation.op === "put" && operation.deferrable && this.#defer(operation, below)) return undefined;
     const answer = below(operation);
@@ -42,12 +46,12 @@ export class DeferredRecords {
     for (const layer of this.#layers.values()) layer.rollback();
   }
 
-  /** Discards all deferred records: those in the tables count again, as after a crash. */
+  /** Discards all deferred records. The records in the tables apply again, as after a crash. */
   clear(): void {
     this.#layers.clear();
   }
 
-  /** A record that is in no table could not be found there: it is written after all. */
+  /** Defers a put. Returns false for a record without a row in its table: a scan of the table could not find it. */
   #defer(
     { collection, records }: Extract<Operation, { op: "put" }>,
     below: (operation: Operation) => unknown,

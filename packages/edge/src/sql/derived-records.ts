@@ -3,8 +3,8 @@ import type { Collection, Key, Operation, Records } from "@quayside/core/engine"
 type AnyRecord = Records[Collection];
 
 /**
- * A derived collection in memory: a row written costs a thousand times a row read, so records that a scan can restore
- * are not written. Changes are kept apart until their transaction has committed.
+ * The records of a collection that is kept in memory because a scan of the tables can restore it: a written row costs a
+ * thousand times as much as a read one. Changes take effect when their transaction commits.
  */
 export class DerivedRecords {
   readonly #committed = new Map<string, AnyRecord>();
@@ -24,8 +24,8 @@ export class DerivedRecords {
   }
 
   /**
-   * Returns the records of a range in the order of their keys. Sorts them: such a collection has a record per queue,
-   * not per job.
+   * Returns the records of a range in the order of their keys. Sorts all records: a derived collection has one record
+   * per queue, not per job.
    */
   range(from: Key, to: Key): AnyRecord[] {
     const found: AnyRecord[] = [];
@@ -35,7 +35,7 @@ export class DerivedRecords {
     return found.sort((a, b) => compare(a.key, b.key));
   }
 
-  /** Runs an operation. */
+  /** Runs a store operation. */
   perform(operation: Operation): unknown {
     switch (operation.op) {
       case "get":
@@ -70,14 +70,13 @@ export class DerivedRecords {
     this.#changed.clear();
   }
 
-  /** Deletes all records. */
   clear(): void {
     this.#committed.clear();
     this.#changed.clear();
   }
 }
 
-/** Compares two keys part by part; a prefix comes before longer keys. */
+/** Compares two keys part by part. A key that is a prefix of another is less. */
 function compare(a: Key, b: Key): number {
   const shared = Math.min(a.length, b.length);
   for (let index = 0; index < shared; index++) {

@@ -1,13 +1,13 @@
 import { QuaysideError } from "@quayside/core";
 import { sqlTable } from "./sql-table.ts";
 
-/** One step of the layout of an object's tables to the next. Runs in a transaction of its own, and must not await. */
+/** Upgrades the tables by one version. Runs in a transaction of its own and must be synchronous. */
 export type Migration = (sql: SqlStorage) => void;
 
 /**
- * The steps from an empty database to the tables that this version works with, numbered from 1. A released step is
- * never edited, nor the statements that it runs: a change of the layout is a new step at the end, and comes with what an
- * object of its number holds, in `test/edge/fixtures`, from which every later version is tested.
+ * Upgrades from an empty database to the tables of this version, numbered from 1. Never edit a released migration or
+ * the statements that it runs: append a new one, and add a database of its version to `test/edge/fixtures`, from which
+ * later versions are tested.
  */
 export const MIGRATIONS: readonly Migration[] = [
   (sql) => {
@@ -16,19 +16,18 @@ export const MIGRATIONS: readonly Migration[] = [
   },
 ];
 
-/** Whether an object has tables of Quayside's, of whatever version. */
+/** Returns whether the database contains Quayside's tables, of any version. */
 export const hasTables = (sql: SqlStorage): boolean =>
   [...sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'quayside_migrations'")].length > 0;
 
 /**
- * Brings the database up to date, each step in a transaction of its own: one that fails leaves the number before it,
- * and the next call goes on from there. The number is in a table of its own, because `PRAGMA user_version` is refused
- * inside a Durable Object (`SQLITE_AUTH`).
+ * Upgrades the database, each step in a transaction of its own. After a failed step, the next call continues from
+ * there. The version is in a table, because Durable Objects refuse `PRAGMA user_version` (`SQLITE_AUTH`).
  *
- * @param steps others than this version's: for tests of a step that is being written.
- * @returns how many steps it took.
- * @throws {QuaysideError} `storage_unavailable`, `details.reason`: `newer_version` where newer code was here before (a
- * deploy was rolled back), `failed` where a step threw. Either way the records are as they were.
+ * @param steps other migrations, for tests of a new one.
+ * @returns the number of steps that ran.
+ * @throws {QuaysideError} `storage_unavailable` with `details.reason`: `newer_version` if newer code has upgraded the
+ * database (a deployment was rolled back), `failed` if a step threw. The records are unchanged in both cases.
  */
 export function migrate(storage: DurableObjectStorage, steps = MIGRATIONS): number {
   const { sql } = storage;

@@ -20,16 +20,16 @@ type AnyRecord = Records[Collection];
 type WriteOperation = Exclude<Operation, { readonly op: "get" | "scan" }>;
 
 export interface SqlRecordsOptions {
-  /** Programs may run inside transactions of the user's code, which may undo them afterwards. Default false. */
+  /** Whether programs may run inside transactions of the user's code, which may roll back. Default: false. */
   readonly nested?: boolean;
-  /** Transactions of the object's own code, where they are observed. */
+  /** Transactions of the object's own code, if they are observed. */
   readonly transactions?: Transactions | undefined;
 }
 
 /**
- * The records in a Durable Object's database, and how programs run on them: straight through, inside
- * `transactionSync`. The derived collections are in memory: the object is the only owner of its records. The tables are
- * made by the first put: an object that holds nothing stores nothing, and is gone for good after `deleteAll()`.
+ * The records in a Durable Object's database. Runs programs synchronously inside `transactionSync`. Derived collections
+ * are in memory, because the object is the only owner of its records. The first put creates the tables, so that an
+ * object without jobs stores nothing and is deleted by `deleteAll()`.
  */
 export class SqlRecords {
   readonly #storage: DurableObjectStorage;
@@ -37,23 +37,23 @@ export class SqlRecords {
   readonly #tables = new Map<Collection, SqlTable>();
   readonly #derived = new Map<Collection, DerivedRecords>();
   readonly #deferred = new DeferredRecords();
-  /** Whether the tables are there, of this version. */
+  /** Whether the tables exist in this version. */
   #there = false;
   /** Damaged records that the running program has moved out of their tables. */
   #damaged: QuaysideError[] = [];
   readonly #nested: boolean;
   readonly #transactions: Transactions | undefined;
-  /** Transactions that were undone before the last program ran. */
+  /** Number of observed rollbacks before the last program ran. */
   #undoneBefore = 0;
-  /** The write of the running program by which a later check sees whether the program was undone. */
+  /** A write of the running program. A later check reads its record to detect whether the program was rolled back. */
   #written: WriteOperation | undefined;
   /** The same write of the last program that wrote. */
   #witness: WriteOperation | undefined;
-  /** How often it was found that what had been written is not there any more: undone from outside, or deleted. */
+  /** Number of times that written records were found missing: rolled back or deleted by other code. */
   undone = 0;
   /** Called with the error of each damaged record that was moved out of its table. */
   onDamaged: (error: QuaysideError) => void = () => {};
-  /** Called when the writes of a program were undone, or all was deleted, by a call that was not observed. */
+  /** Called when unobserved code has rolled back a program's writes or deleted all records. */
   onUnobserved: () => void = () => {};
 
   constructor(storage: DurableObjectStorage, { nested = false, transactions }: SqlRecordsOptions = {}) {
@@ -68,8 +68,8 @@ export class SqlRecords {
     try {
       this.#look();
     } catch {
-      // Each program tries again and reports the error. An object whose constructor throws cannot report it to its
-      // callers, and its alarm fails until Cloudflare drops it.
+      // Ignored here: each program tries the migration again and reports its error. If the constructor threw, callers
+      // would not get the error, and Cloudflare would drop the alarm after some failures.
     }
   }
 
@@ -117,14 +117,14 @@ export class SqlRecords {
     }
   }
 
-  /** Reads whether the tables exist, and migrates them. */
+  /** Checks whether the tables exist, and migrates them. */
   #look(): void {
     if (this.#there || !hasTables(this.#storage.sql)) return;
     migrate(this.#storage);
     this.#there = true;
   }
 
-  /** Clears what is cached of the tables when an observed transaction was undone since the last program. */
+  /** Clears the caches if an observed transaction was rolled back since the last program. */
   #forgetUndone(): void {
     const { undone } = this.#transactions ?? { undone: 0 };
     if (undone === this.#undoneBefore) return;
@@ -132,7 +132,7 @@ export class SqlRecords {
     this.#forget();
   }
 
-  /** Clears all that is cached or derived from the tables: it is read again. */
+  /** Clears everything that is cached or derived from the tables. */
   #forget(): void {
     for (const records of this.#derived.values()) records.clear();
     this.#deferred.clear();
@@ -142,8 +142,8 @@ export class SqlRecords {
   }
 
   /**
-   * Clears what is derived when the last program that wrote was undone. Checking that one is enough: transactions end
-   * in the reverse order of their beginnings, so an undo of an earlier program undoes the later ones too.
+   * Clears the caches if the last writing program was rolled back. Checking the last one is enough, because a rollback
+   * of an earlier program includes the later ones.
    */
   #confirm(witness: WriteOperation): void {
     if (this.#stands(witness)) return;
@@ -170,7 +170,7 @@ export class SqlRecords {
 
   #tellDamage(): void {
     if (this.#damaged.length === 0) return;
-    // What was derived from it must be derived again.
+    // Records derived from the damaged one are derived again.
     for (const records of this.#derived.values()) records.clear();
     for (const error of this.#damaged.splice(0)) this.onDamaged(error);
   }
@@ -212,7 +212,7 @@ export class SqlRecords {
     }
   }
 
-  /** Reads, and repeats the read after each damaged record. */
+  /** Reads, and repeats the read after setting aside each damaged record. */
   #read<T>(table: SqlTable, collection: Collection, read: () => T): T {
     for (;;) {
       try {
@@ -225,7 +225,7 @@ export class SqlRecords {
     }
   }
 
-  /** Prefers a record that was put: no other code writes the same one. */
+  /** Chooses the write for the rollback check. Prefers a put, because no other code writes an equal record. */
   #note(operation: Operation): void {
     if (operation.op === "get" || operation.op === "scan") return;
     if (operation.op === "put" || this.#written?.op !== "put") this.#written = operation;

@@ -7,13 +7,13 @@ import { type SqlTable, sqlRange } from "./sql-table.ts";
 type AnyRecord = Records[Collection];
 type ScanOperation = Extract<Operation, { readonly op: "scan" }>;
 
-/** A bound value is at most 2 MB. UTF-16 units: each is at most 3 bytes in UTF-8. */
+/** Maximum length of a bound text, in UTF-16 units (each at most 3 bytes of UTF-8): SQLite accepts 2 MB per value. */
 const CHUNK_LENGTH = 600_000;
 
-/** The tables are not there any more: the object's code has called `deleteAll()`. */
+/** Thrown when the tables no longer exist, because the object's code has called `deleteAll()`. */
 export class TablesGone extends Error {}
 
-/** Runs the statements of operations on the tables of an object's database, and counts the rows that are billed. */
+/** Runs store operations as SQL statements, and counts the billed rows. */
 export class SqlStatements {
   readonly #sql: SqlStorage;
   rowsRead = 0;
@@ -44,7 +44,7 @@ export class SqlStatements {
   scan(table: SqlTable, { collection, from, to, limit, reverse, keysOnly }: ScanOperation): unknown[] {
     const range = sqlRange(collection, from, to);
     if (!range) return [];
-    // A negative LIMIT is none (SQLite).
+    // In SQLite, a negative LIMIT means no limit.
     const most = Number.isFinite(limit) ? limit : -1;
     const rows = this.exec(table.scan(range, reverse ?? false, keysOnly ?? false), [...range.bindings, most]);
     return rows.map((row) => {
@@ -60,7 +60,7 @@ export class SqlStatements {
       this.exec(table.putOne, [...key, JSON.stringify(rest)]);
       return;
     }
-    // The record is text within the JSON, which SQLite stores as it is instead of serialising it again.
+    // The record is text inside the JSON, so SQLite stores it unchanged instead of serialising it again.
     const rows = records.map(({ key, ...rest }) => [...key, JSON.stringify(rest)]);
     for (const { json } of chunks(rows)) this.exec(table.putMany, [json]);
   }
@@ -92,13 +92,13 @@ function parse(key: Key, json: string): AnyRecord {
     throw new DamagedRecord(key, json, cause);
   }
   if (typeof record !== "object" || record === null) throw new DamagedRecord(key, json);
-  // Set, not spread: the engine shares one shape among all that it parses.
+  // Assigned, not spread: V8 shares one hidden class among all parsed records.
   const whole = record as { key: Key };
   whole.key = key;
   return whole as AnyRecord;
 }
 
-/** JSON arrays of consecutive rows, each short enough to be bound. */
+/** Splits rows into JSON arrays that are short enough to bind. */
 function* chunks(rows: readonly (readonly unknown[])[]): Generator<{ json: string; count: number }> {
   let texts: string[] = [];
   let length = 0;
@@ -115,7 +115,7 @@ function* chunks(rows: readonly (readonly unknown[])[]): Generator<{ json: strin
   if (texts.length > 0) yield { json: `[${texts.join(",")}]`, count: texts.length };
 }
 
-/** SQLite's own words say what failed; there is no other field that does. */
+/** Converts an error of SQLite. Only its text identifies the cause. */
 function storageError(cause: unknown): QuaysideError {
   const text = String(cause);
   if (text.includes("SQLITE_FULL"))

@@ -11,20 +11,24 @@ interface SharedRecords {
 
 export interface SqlStoreOptions {
   /**
-   * Programs may run inside transactions of the object's own code, which may undo them after they have run: what is kept
-   * in memory beside the records is then held against them before each program, one row read. Default false.
+   * Whether programs may run inside transactions of the object's own code, which may roll back. Cached records are then
+   * checked before each program, which costs one read row. Default: false.
    */
   readonly nested?: boolean;
-  /** @internal Those of the object's own code, where they are observed. */
+  /**
+   * Transactions of the object's own code, if they are observed.
+   *
+   * @internal
+   */
   readonly transactions?: Transactions | undefined;
 }
 
 /**
- * A store in a Durable Object's SQLite database. A resolved transaction is committed to the object's own disk. The
- * runtime holds back every answer and request of the object until the rows are replicated too (output gates), so no
- * code outside reads a write that can still be lost.
+ * A store in a Durable Object's SQLite database. When a transaction resolves, it is on the object's disk. Until its
+ * rows are replicated, the runtime's output gates hold back all responses and requests of the object, so no other code
+ * sees a write that can still be lost.
  *
- * Make it where nothing else runs yet: in the object's constructor, inside `blockConcurrencyWhile`.
+ * Create it in the object's constructor, inside `blockConcurrencyWhile`, before other code runs.
  *
  * @example
  * const store = new SqlStore(ctx.storage);
@@ -36,7 +40,11 @@ export class SqlStore implements Store {
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
   #closed = false;
 
-  /** @param shared for `connect`: leave it out. */
+  /**
+   * Creates the store of a database.
+   *
+   * @param shared used by `connect`; omit it.
+   */
   constructor(
     storage: DurableObjectStorage,
     options: SqlStoreOptions = {},
@@ -47,35 +55,41 @@ export class SqlStore implements Store {
     shared.connections.add(this);
   }
 
-  /** Another store on the same records, as another driver in the object has: each is closed by itself. */
+  /** Creates another store on the same records, for another driver in the object. Each store is closed separately. */
   connect(): SqlStore {
     return new SqlStore(this.#storage, {}, this.#shared);
   }
 
-  /** How often it was found that what programs had written is not there any more: undone from outside, or deleted. */
+  /** Number of times that written records were found missing: rolled back or deleted by other code. */
   get undone(): number {
     return this.#shared.records.undone;
   }
 
-  /** Rows read in this database so far, as they are billed. */
+  /** Number of billed rows read from this database so far. */
   get rowsRead(): number {
     return this.#shared.records.statements.rowsRead;
   }
 
-  /** Rows written so far, as they are billed: puts and deletes. An alarm that was set is one more, not counted here. */
+  /**
+   * Number of billed rows written so far, by puts and deletes. Setting an alarm also bills a row, which is not counted.
+   */
   get rowsWritten(): number {
     return this.#shared.records.statements.rowsWritten;
   }
 
   /**
-   * Calls back with each job or lease that was found damaged and set aside, in the table `quayside_damaged`: a
-   * `storage_unavailable` error whose `details` name the table and the key.
+   * Sets the listener for damaged jobs and leases, which are moved to the table `quayside_damaged`. The error is
+   * `storage_unavailable`; its `details` name the table and the key.
    */
   onDamaged(listener: (error: QuaysideError) => void): void {
     this.#shared.records.onDamaged = listener;
   }
 
-  /** @internal Calls back when what a program wrote was undone, or all was deleted, by a call that was not observed. */
+  /**
+   * Sets the listener for rollbacks of a program's writes, and deletion of all records, by unobserved code.
+   *
+   * @internal
+   */
   onUnobserved(listener: () => void): void {
     this.#shared.records.onUnobserved = listener;
   }
@@ -85,8 +99,8 @@ export class SqlStore implements Store {
   }
 
   /**
-   * `transact`, at once: for callers that must do something in the same turn as the commit. Inside a transaction of the
-   * caller's own it is a savepoint of it.
+   * Runs a program synchronously, for callers that continue in the same task as the commit. Inside a transaction of the
+   * caller's, it is a savepoint.
    */
   run<T>(start: () => Program<T>): T {
     if (this.#closed) throw new QuaysideError("closed", "This store is closed.");

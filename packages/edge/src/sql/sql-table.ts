@@ -1,8 +1,8 @@
 import { COLLECTIONS, type Collection, type Key } from "@quayside/core/engine";
 
 /**
- * The SQL of one collection: a `WITHOUT ROWID` table whose primary key is the collection's key, plus one column with
- * the JSON of the rest. Such a table is its own only index, so a put or a delete is one billed row.
+ * The SQL statements of one collection. Its table is `WITHOUT ROWID`, with the collection's key as primary key and one
+ * column for the rest of the record as JSON. The table is its own index, so a put or delete bills one row.
  */
 export interface SqlTable {
   readonly create: string;
@@ -12,23 +12,23 @@ export interface SqlTable {
   readonly putMany: string;
   readonly deleteOne: string;
   readonly deleteMany: string;
-  /** Answers what varies of the key, and the record. */
+  /** Returns the SQL of a scan, which selects the key parts that vary and the record. */
   scan(range: SqlRange, reverse: boolean, keysOnly: boolean): string;
   deleteRange(range: SqlRange): string;
 }
 
-/** The condition of a range of keys and what to bind to it. */
+/** The SQL condition for a range of keys, and its bindings. */
 export interface SqlRange {
   readonly where: string;
-  /** The first parts of a key, as far as all in the range have the same: a scan need not read them. */
+  /** The leading key parts that are equal in the whole range. A scan does not select them. */
   readonly shared: Key;
   readonly bindings: readonly (string | number)[];
 }
 
-/** `order` is a word of SQL, and other parts may become one: every name is quoted. */
+/** Quotes a column name: `order` is an SQL keyword. */
 const quote = (name: string) => `"${name}"`;
 
-/** Quayside may share an object's database with its user's own tables. */
+/** Returns a collection's table name. The prefix avoids conflicts with the user's own tables. */
 export const tableName = (collection: Collection): string => `quayside_${collection}`;
 
 export function sqlTable(collection: Collection): SqlTable {
@@ -37,7 +37,7 @@ export function sqlTable(collection: Collection): SqlTable {
   const columns = parts.map((part) => quote(part.name));
   const key = columns.join(", ");
   const keyIs = columns.map((column) => `${column} = ?`).join(" AND ");
-  // The many-statements take one JSON array of rows: an object's statement has at most 100 parameters.
+  // Statements for many rows take one JSON array, because Durable Objects allow at most 100 parameters per statement.
   const elements = parts.map((_, index) => `value ->> ${index}`).join(", ");
   const joined = columns.map((column, index) => `t.${column} = k.value ->> ${index}`).join(" AND ");
   const backwards = columns.map((column) => `${column} DESC`).join(", ");
@@ -46,7 +46,7 @@ export function sqlTable(collection: Collection): SqlTable {
       .map((part) => `${quote(part.name)} ${part.type.toUpperCase()} NOT NULL`)
       .join(", ")}, record TEXT NOT NULL, PRIMARY KEY (${key})) WITHOUT ROWID`,
     getOne: `SELECT record FROM ${table} WHERE ${keyIs}`,
-    // CROSS JOIN pins the order of the loops: the keys outside, a primary-key search inside.
+    // CROSS JOIN fixes the join order: the keys in the outer loop, a primary-key search in the inner one.
     getMany: `SELECT k.key, t.record FROM json_each(?) AS k CROSS JOIN ${table} AS t WHERE ${joined}`,
     putOne: `INSERT OR REPLACE INTO ${table} VALUES (${"?, ".repeat(columns.length)}?)`,
     putMany: `INSERT OR REPLACE INTO ${table} SELECT ${elements}, value ->> ${columns.length} FROM json_each(?)`,
@@ -61,9 +61,8 @@ export function sqlTable(collection: Collection): SqlTable {
 }
 
 /**
- * The condition for the keys from `from` (inclusive) to `to` (exclusive, with all that it begins): equality on the
- * parts they share, comparisons on the rest, which SQLite turns into one search of the primary key. Undefined when no
- * key can match.
+ * Returns the condition for the keys from `from` (inclusive) to `to` (exclusive): equality of the shared parts and
+ * comparisons of the rest, which SQLite runs as one primary-key search. Returns undefined if no key can match.
  */
 export function sqlRange(collection: Collection, from: Key, to: Key): SqlRange | undefined {
   const columns = COLLECTIONS[collection].key.map((part) => quote(part.name));
@@ -80,7 +79,7 @@ export function sqlRange(collection: Collection, from: Key, to: Key): SqlRange |
   };
 }
 
-/** A tuple that is a prefix of a key compares as the key's own first parts do, so only these are compared. */
+/** Returns an SQL comparison of the first key parts with a tuple. A longer key compares equal on these parts. */
 function comparison(columns: readonly string[], operator: ">=" | "<"): string {
   if (columns.length === 1) return `${columns[0]} ${operator} ?`;
   return `(${columns.join(", ")}) ${operator} (${columns.map(() => "?").join(", ")})`;

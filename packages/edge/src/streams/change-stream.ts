@@ -1,18 +1,21 @@
 import type { Clock } from "@quayside/core";
 import { type Change, shown } from "@quayside/core/engine";
 
-/** How often a silent stream says that it is alive: under the idle limits of proxies (60 s and more). */
+/** Interval between heartbeats of a silent stream, in ms: less than the idle limits of proxies (60 s and more). */
 const HEARTBEAT_MS = 25_000;
 
-/** Bytes that a slow reader may be behind before the stream is closed on it: it opens another, and looks again at all. */
+/**
+ * Maximum unread bytes of a slow reader. Beyond it, the stream is closed; the reader then opens another and reads the
+ * queue again.
+ */
 const BACKLOG_LIMIT = 64 * 1024;
 
 /**
- * Returns the changes from now on as server-sent events (`data: {"queue":"mail","kind":"ready"}`). The stream begins
- * with a comment, which shows its reader that it is open.
+ * Creates a stream of changes as server-sent events (`data: {"queue":"mail","kind":"ready"}`). It begins with a
+ * comment, which shows the reader that it is open.
  *
- * @param watch the source of the changes; it may report its end.
- * @param queue absent: those of all queues.
+ * @param watch subscribes to the changes; may report that they end.
+ * @param queue only changes of this queue. Default: all queues.
  */
 export function changeStream(
   watch: (listener: (change: Change) => void, end: () => void) => () => void,
@@ -28,7 +31,7 @@ export function changeStream(
     unwatch();
     cancelHeartbeat();
   };
-  // A byte stream: only such a one crosses RPC.
+  // RPC carries only byte streams.
   return new ReadableStream({
     type: "bytes",
     start(controller) {
@@ -38,7 +41,7 @@ export function changeStream(
           if ((controller.desiredSize ?? 0) > -BACKLOG_LIMIT) return;
           controller.close();
         } catch {
-          // The reader has gone. The code that reported the change must not fail because of it.
+          // The reader has cancelled. The code that reported the change must not fail.
         }
         stop();
       };
@@ -47,7 +50,7 @@ export function changeStream(
         try {
           controller.close();
         } catch {
-          // The reader has gone, or it was closed before.
+          // The reader has cancelled, or the stream was closed before.
         }
       };
       unwatch = watch((change) => {
@@ -55,7 +58,7 @@ export function changeStream(
       }, end);
       const beat = () => {
         send(":\n\n");
-        // It may have been closed on a reader that is behind, or by its source.
+        // The write may have closed the stream, if the reader is too slow.
         if (!stopped) cancelHeartbeat = clock.after(HEARTBEAT_MS, beat);
       };
       if (stopped) unwatch();
@@ -67,7 +70,10 @@ export function changeStream(
   });
 }
 
-/** Jobs that one change names as ended; of more it says that any may have, so that a slow reader is not cut off. */
+/**
+ * Maximum number of ended jobs that a change names. A change with more omits their ids, so that a slow reader is not
+ * cut off.
+ */
 const ENDED_NAMED = 1_000;
 
 export function spellChange(change: Change): string {

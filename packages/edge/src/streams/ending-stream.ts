@@ -1,6 +1,9 @@
 import { systemClock } from "@quayside/core";
 
-/** The same stream, which ends at an instant: what credentials opened ends with them (R37). Absent: it does not. */
+/**
+ * Returns the stream, limited to end at `instant` (ms since epoch), when the reader's credentials expire (R37). Without
+ * `instant`, returns it unchanged.
+ */
 export function endingAt(stream: ReadableStream<Uint8Array>, instant: number | undefined): ReadableStream<Uint8Array> {
   if (instant === undefined) return stream;
   const reader = stream.getReader();
@@ -11,7 +14,7 @@ export function endingAt(stream: ReadableStream<Uint8Array>, instant: number | u
     over = true;
     cancelTimer();
     controller.close();
-    // A read that waits needs an answer, or the stream would not count as closed.
+    // A pending BYOB read must be answered for the stream to close.
     controller.byobRequest?.respond(0);
     reader.cancel().catch(() => {});
   };
