@@ -1,6 +1,10 @@
 import { QuaysideError } from "@quayside/core";
 
-/** @throws {QuaysideError} `invalid_option`, when an option is not as it must be. */
+/**
+ * Checks an option's value.
+ *
+ * @throws {QuaysideError} `invalid_option` if `valid` is false.
+ */
 export function checkOption(option: string, value: unknown, valid: boolean, expected: string): void {
   if (valid) return;
   throw new QuaysideError(

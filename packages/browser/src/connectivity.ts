@@ -3,16 +3,17 @@ import type { Connectivity } from "@quayside/core";
 /** Options of `connectivity`. */
 export interface ConnectivityOptions {
   /**
-   * Asks a server of yours whether it can be reached. Asked after a job that `requires: "network"` failed, and before one
-   * is tried again, so that networks which only look like one (captive portals) cost no attempts. What throws, or takes
-   * longer than 5 s, is a no.
+   * Asks a server of yours whether it can be reached. Called after a job with `requires: "network"` failed, and before
+   * a retry, so that networks without internet access (captive portals) cost no attempts. An error, or no result within
+   * 5 s, counts as offline.
    */
   readonly probe?: (() => Promise<boolean>) | undefined;
 }
 
 /**
- * Reports the network by `navigator.onLine` and its events. They are hints (a LAN without internet is "online"), so
- * they hold no job back; a `probe` is exact. `indexedDbDriver` includes it; with another driver pass it to the worker.
+ * Detects the network by `navigator.onLine` and its events. These are hints (a LAN without internet is "online"), so
+ * they do not hold jobs back; a `probe` is exact. `indexedDbDriver` includes it; with another driver, pass it to the
+ * worker.
  *
  * @example
  * const queue = new Queue<Jobs>("mail", httpDriver({ url, token }));

@@ -3,12 +3,12 @@ import { useMemo, useSyncExternalStore } from "react";
 import { type Live, type LiveState, loading } from "./live/live-store.ts";
 import { type LivePage, type LiveQuery, liveCounts, liveJobs } from "./live/live-values.ts";
 
-/** One for all components that count a queue: they show the same numbers, read once. Goes when its queue does. */
+/** The live counts of each queue, shared by all components and read once. */
 const countsOf = new WeakMap<object, Live<JobCounts>>();
 
 /**
  * Returns a page of a queue's jobs, read again after changes in any tab or worker: see `liveJobs`. The query may be an
- * inline object: reading starts again only when its content changes.
+ * inline object; reading starts again only when its content changes.
  *
  * On a server, and until the first read is done, `status` is `loading`.
  *
@@ -23,14 +23,14 @@ export function useJobs<Jobs extends JobMap, Ctx extends object>(
   queue: Queue<Jobs, Ctx>,
   query: LiveQuery = {},
 ): LiveState<LivePage<Jobs>> {
-  // All of it, in whatever order it is written.
+  // The query as text, independent of the order of its fields.
   const key = JSON.stringify(Object.entries(query).sort());
   // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the query, which is another object each time.
   return useLive(useMemo(() => liveJobs(queue, query), [queue, key]));
 }
 
 /**
- * How many jobs of a queue are in each state, kept up to date: see `liveCounts`.
+ * Returns the numbers of a queue's jobs by state, updated after changes: see `liveCounts`.
  *
  * @example
  * function Badge() {
@@ -47,6 +47,9 @@ export function useCounts<Jobs extends JobMap, Ctx extends object>(queue: Queue<
   return useLive(counts);
 }
 
-/** A live value is lazy, so one made while rendering, for a rendering that React then drops, costs nothing. */
+/**
+ * Subscribes a component to a live value. Creating a live value reads nothing, so a rendering that React discards has
+ * no cost.
+ */
 const useLive = <T>({ subscribe, getSnapshot }: Live<T>): LiveState<T> =>
   useSyncExternalStore(subscribe, getSnapshot, loading);

@@ -3,17 +3,17 @@ import { QuaysideError } from "./job/errors.ts";
 import type { NextCron } from "./job/next-occurrence.ts";
 
 const HOUR_MS = 3_600_000;
-/** More wall-clock instants than this are not stepped over: an hour that is repeated has 3,600. */
+/** Longest run of wall-clock times that is skipped: a repeated hour has 3,600. */
 const MOST_STEPS = 10_000;
 
 /**
- * Cron rules for a store's driver, on croner: five fields, or six with seconds in front; IANA time zones. A subpath of its
- * own, so that only its users load it.
+ * Evaluates cron rules for a store's driver, with croner: five fields, or six with seconds first; IANA time zones. A
+ * separate entry, so that only apps that use it load it.
  *
- * Daylight saving: a rule that names its hours runs at a time that the clocks skip when they have skipped it (2:00 and 2:30
- * once, at 3:00), and once at a time that they repeat, the first time. A rule for every hour goes by elapsed time.
+ * Daylight saving: if the clock skips a rule's time, the rule runs right after the skip (2:00 and 2:30 run once, at
+ * 3:00); if the clock repeats it, the rule runs once, the first time. A rule for every hour follows elapsed time.
  *
- * @throws {QuaysideError} `invalid_option` when the expression or the time zone is wrong.
+ * @throws {QuaysideError} `invalid_option` if the expression or the time zone is invalid.
  * @example
  * import { cron } from "@quayside/core/cron";
  * const queue = new Queue<Jobs>("mail", memoryDriver({ cron }));
@@ -21,7 +21,7 @@ const MOST_STEPS = 10_000;
  */
 export const cron: NextCron = ({ cron: expression, timeZone = "UTC" }, after) => {
   try {
-    // Paused: it is asked for instants and never runs anything.
+    // Paused, because it only computes times and runs nothing.
     const ruleIn = (timezone: string) => new Cron(expression, { timezone, paused: true, mode: "5-or-6-parts" });
     const fields = expression.trim().split(/\s+/);
     if (timeZone === "UTC" || fields[fields.length - 4]?.startsWith("*"))
@@ -38,9 +38,9 @@ export const cron: NextCron = ({ cron: expression, timeZone = "UTC" }, after) =>
   }
 };
 
-/** The first instant after `after` at which the wall clock shows a time of the rule, or has just skipped one. */
+/** Returns the first time after `after` at which the wall clock shows a time of the rule, or has just skipped one. */
 function nextByWall(rule: Cron, clock: WallClock, after: number): number | undefined {
-  // From the hour before: what the clocks show twice, or skip, is around the change.
+  // Starts one hour earlier, because the clock repeats or skips times around a change.
   let wall: Date | null = new Date(clock.shownAt(after) - 2 * HOUR_MS);
   for (let step = 0; step < MOST_STEPS; step++) {
     wall = rule.nextRun(wall);
@@ -51,7 +51,7 @@ function nextByWall(rule: Cron, clock: WallClock, after: number): number | undef
   return rule.nextRun(new Date(after))?.getTime();
 }
 
-/** The clock on the wall of a time zone. What it shows is held as the ms since epoch that UTC would show so. */
+/** The wall clock of a time zone. Its times are in ms since epoch, as if they were UTC. */
 class WallClock {
   readonly #format: Intl.DateTimeFormat;
 
@@ -76,9 +76,9 @@ class WallClock {
     return shown + (((instant % 1_000) + 1_000) % 1_000);
   }
 
-  /** The first instant at which it shows `wall`; where it skips that, the instant at which it has done so. */
+  /** Returns the first time at which the clock shows `wall`, or the time right after a skip that contains `wall`. */
   instantOf(wall: number): number {
-    // The offsets in force on either side of any change nearby.
+    // The offsets before and after any change nearby.
     const offsets = [-24, 24].map((hours) => {
       const instant = wall + hours * HOUR_MS;
       return this.shownAt(instant) - instant;
@@ -89,7 +89,7 @@ class WallClock {
     return this.#firstAfter(wall, candidates[0] as number, candidates[candidates.length - 1] as number);
   }
 
-  /** The first instant of a range after which it shows more than `wall`, by bisection. */
+  /** Returns the first time of a range after which the clock shows more than `wall`, by bisection. */
   #firstAfter(wall: number, from: number, to: number): number {
     let [low, high] = [from, to];
     while (high - low > 1) {

@@ -1,4 +1,4 @@
-// The kernel, and the plugins that an app names. What is not imported is not loaded.
+// The kernel, and the plugins that an app imports. Bundles contain only imported plugins.
 export { type MiniMemoryDriverOptions, memoryDriver } from "./drivers/mini-memory-driver.ts";
 export type { Driver } from "./engine/driver.ts";
 export type { Plugin } from "./engine/plugin.ts";

@@ -3,7 +3,7 @@ import { CHANGE_KINDS, type Change } from "@quayside/core/engine";
 import { onPageHidden, openChannel } from "../tabs/page-lifecycle.ts";
 import type { UpgradeProgress } from "./connection.ts";
 
-/** Posted while a tab upgrades the database. Older code ignores a message that is no array. */
+/** Message that a tab posts while it upgrades the database. Older code ignores messages that are not arrays. */
 interface Upgrading {
   readonly upgrading: UpgradeProgress;
 }
@@ -11,12 +11,12 @@ interface Upgrading {
 type Listener = (changes: readonly Change[]) => void;
 
 /**
- * Least time from one message to the next, in ms: to post one costs a tenth of an awaited add. What is announced
- * meanwhile goes with the next message, and what is announced again goes once.
+ * Shortest interval between two messages, in ms, because a message costs a tenth of an awaited add. Changes announced
+ * meanwhile go with the next message; repeated ones are sent once.
  */
 const PAUSE_MS = 10;
 
-/** Posts changes to the other tabs and workers of the site. Without a `BroadcastChannel` it posts none. */
+/** Announces changes to the other tabs and workers of the site. Without a `BroadcastChannel`, announces nothing. */
 export class Announcements {
   readonly #name: string;
   readonly #upgrading: (progress: UpgradeProgress) => void;
@@ -25,14 +25,18 @@ export class Announcements {
   #channel: BroadcastChannel | undefined;
   #closed = false;
   #unhide: (() => void) | undefined;
-  /** By what they say, so that each is said once. */
+  /** Changes to post, by their JSON text, so that equal changes are posted once. */
   readonly #unsent = new Map<string, Change>();
-  /** The task that posts a message is on its way. */
+  /** Whether a task that posts a message is scheduled. */
   #posting = false;
-  /** Runs while the last message is too recent for another. */
+  /** Timer that runs while the last message is too recent for another. */
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param upgrading told of the progress of an upgrade in another tab. */
+  /**
+   * Creates the announcements of a database.
+   *
+   * @param upgrading called with the progress of an upgrade in another tab.
+   */
   constructor(name: string, upgrading: (progress: UpgradeProgress) => void = () => {}) {
     this.#name = name;
     this.#upgrading = upgrading;
@@ -43,12 +47,12 @@ export class Announcements {
     this.#remember(changes);
     if (!this.#open()) return;
     for (const change of changes) this.#unsent.set(JSON.stringify(change), change);
-    // A hidden page does not pause: its timers wait a second, or a minute.
+    // A hidden page posts without a pause, because browsers delay its timers by a second or a minute.
     if (!this.#posting && (this.#pause === undefined || isHidden())) this.#afterwards();
   }
 
   watch(listener: Listener): () => void {
-    // Its own function for each call, so that stopping one of two equal listeners leaves the other.
+    // A function per call, so that stopping one of two equal listeners keeps the other.
     const own: Listener = (changes) => listener(changes);
     this.#listeners.add(own);
     this.#open();
@@ -71,14 +75,14 @@ export class Announcements {
     this.#channel = undefined;
   }
 
-  /** Messages were missed meanwhile, so any queue that a message has named may have changed. */
+  /** Reports a change for every queue that was ever named, because the page missed messages while it was hidden. */
   #pickUp(): void {
     if (this.#listeners.size === 0) return;
     this.#open();
     this.#tell([...this.#queues].flatMap((queue) => CHANGE_KINDS.map((kind) => ({ queue, kind }))));
   }
 
-  /** Runs as a task of its own, so that the caller that made the change continues first. */
+  /** Posts in a task of its own, so that the caller that made the change continues first. */
   #afterwards(): void {
     this.#posting = true;
     void systemClock.nextTask().then(() => {
@@ -106,7 +110,7 @@ export class Announcements {
     try {
       this.#channel?.postMessage(message);
     } catch {
-      // A page that is going away: best effort is the contract.
+      // The page is being closed; the message is dropped.
     }
   }
 
@@ -122,7 +126,8 @@ export class Announcements {
     if (this.#closed || this.#channel) return this.#channel;
     this.#channel = openChannel(this.#name);
     if (!this.#channel) return undefined;
-    // A message drops its page from the back/forward cache (https://web.dev/articles/bfcache#broadcastchannel).
+    // Closes the channel of a hidden page: a message would evict it from the back/forward cache
+    // (https://web.dev/articles/bfcache#broadcastchannel).
     this.#unhide ??= onPageHidden(
       () => this.#hangUp(),
       () => this.#pickUp(),
@@ -130,7 +135,7 @@ export class Announcements {
     this.#channel.onmessage = ({ data }) => {
       const progress = (data as Partial<Upgrading> | null)?.upgrading;
       if (progress) this.#upgrading(progress);
-      // Other code of the site may use the name too.
+      // Other code of the site may use the same channel name.
       if (!Array.isArray(data)) return;
       this.#remember(data);
       this.#tell(data);

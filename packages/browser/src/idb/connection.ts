@@ -3,75 +3,83 @@ import { COLLECTION_NAMES } from "@quayside/core/engine";
 import { EngineFailure, nameOf, unavailable, upgradeFailed } from "./idb-errors.ts";
 import { keepSpaceReserve, spendSpaceReserve } from "./space-reserve.ts";
 
-/** How many of the records an upgrade of the database has brought up to date. */
+/** Progress of an upgrade of the database: number of upgraded records and of all records. */
 export interface UpgradeProgress {
   done: number;
   total: number;
 }
 
-/** Called with the error when newer code has upgraded the database, without one when it can be used again. */
+/**
+ * Called with an error when newer code has upgraded the database, and with undefined when the database can be used
+ * again.
+ */
 export type VersionListener = (error: QuaysideError | undefined) => void;
 
 /**
- * One step from a format of the database to the next: changes of object stores, and of the records in them. It awaits
- * requests of the transaction and nothing else. A step that takes long posts its progress (`Upgrading`) about once per second:
- * other tabs wait for it as long as it is reported.
+ * An upgrade from one version of the database to the next: changes object stores and their records. May only await
+ * requests of the transaction. A long upgrade posts its progress (`Upgrading`) about once per second, so that other
+ * tabs keep waiting.
  */
 export type Upgrade = (transaction: IDBTransaction) => void | Promise<void>;
 
 /**
- * The steps from no database to the format of this code. The number of a format is the number of its steps. A released step
- * is never edited: a change of what is stored is a new step at the end (docs/versions.md).
+ * Upgrades from no database to the version of this code, which is the number of upgrades. Never edit a released
+ * upgrade: append a new one (docs/versions.md).
  */
 const UPGRADES: readonly Upgrade[] = [
-  // A record's key is stored beside it, as text: for a key inside the record Chromium copies the record with every put.
+  // A record's key is stored beside it, as text: with a key inside the record, Chromium would copy the record at every
+  // put.
   ({ db }) => {
     for (const collection of COLLECTION_NAMES) db.createObjectStore(collection);
   },
 ];
 
 /**
- * One connection to one database: opened when it is first needed, and again after the engine or another tab took it
- * away. It never keeps another tab from upgrading or deleting the database.
+ * The connection to a database. Opens when first used, and again after the browser or another tab has closed it. Never
+ * blocks another tab's upgrade or deletion of the database.
  */
 export class Connection {
   readonly #name: string;
   readonly #patienceMs: number;
   readonly #upgrades: readonly Upgrade[];
-  /** Each restarts the timeout of one caller that waits for the database to open. */
+  /** Each function restarts the timeout of a caller that waits for the database to open. */
   readonly #waits = new Set<() => void>();
   #opening: Promise<IDBDatabase> | undefined;
   #open: IDBDatabase | undefined;
-  /** The reserve was given up, and is to be made again before jobs are added. */
+  /** Whether the space reserve was released and must be restored before jobs are added. */
   reserveSpent = false;
-  /** Told when newer code has upgraded the database, and when it can be used again. */
+  /** Called when newer code has upgraded the database, and when the database can be used again. */
   readonly #versionListeners = new Set<VersionListener>();
   #outdated = false;
-  /** From the first opening on, a database that is not there has been deleted, and with it what the queue held. */
+  /** Whether the database was opened before. If it is then missing, it was deleted, with its jobs. */
   #wasThere = false;
 
-  /** @param upgrades other steps than those of this code: for tests of a step that is being written. */
+  /**
+   * Creates a connection, without opening it.
+   *
+   * @param upgrades other upgrades than those of this code, for tests of a new one.
+   */
   constructor(name: string, patienceMs: number, upgrades: readonly Upgrade[] = UPGRADES) {
     this.#name = name;
     this.#patienceMs = patienceMs;
     this.#upgrades = upgrades;
   }
 
-  /** An upgrade goes on in another tab: who waits for the database waits for it, however long it takes. */
+  /** Restarts the timeouts of waiting callers, because an upgrade in another tab has made progress. */
   progressed(): void {
     for (const wait of [...this.#waits]) wait();
   }
 
-  /** The connection, where there is one. */
+  /** The open connection, if there is one. */
   get opened(): IDBDatabase | undefined {
     return this.#open;
   }
 
   /**
-   * Answers the open connection or makes one. After a failure the next call tries again.
+   * Returns the open connection or opens one. After a failure, the next call tries again.
    *
-   * @throws {QuaysideError} when the database is deleted, of a newer version, or kept from being opened.
-   * @throws {EngineFailure} when the engine failed.
+   * @throws {QuaysideError} if the database is deleted, of a newer version, or blocked.
+   * @throws {EngineFailure} if the browser's database engine failed.
    */
   async open(): Promise<IDBDatabase> {
     if (this.#open) return this.#open;
@@ -82,13 +90,17 @@ export class Connection {
     return this.#patiently(this.#opening);
   }
 
-  /** Makes room on a full disk; answers whether it may have. */
+  /** Releases the space reserve on a full disk. Returns whether that may have freed space. */
   spendSpaceReserve(): Promise<boolean> {
     this.reserveSpent = true;
     return spendSpaceReserve();
   }
 
-  /** @throws {EngineFailure} while there is no room for the reserve that was given up. */
+  /**
+   * Restores the space reserve after it was released.
+   *
+   * @throws {EngineFailure} if there is not enough space.
+   */
   async restoreReserve(): Promise<void> {
     if (!(await keepSpaceReserve()))
       throw new EngineFailure(new DOMException("No reserve is left.", "QuotaExceededError"));
@@ -107,7 +119,7 @@ export class Connection {
     for (const listener of [...this.#versionListeners]) listener(error);
   }
 
-  /** Lets this connection go, unless a newer one has taken its place already. Its transactions finish first. */
+  /** Closes a connection after its transactions. A newer connection stays open. */
   discard(database: IDBDatabase): void {
     database.close();
     if (this.#open !== database) return;
@@ -115,9 +127,9 @@ export class Connection {
     this.#opening = undefined;
   }
 
-  /** Lets go of whatever connection there is, or is going to be. */
+  /** Closes the connection that is open or being opened. */
   close(): void {
-    // One that fails to open needs no closing, and has told its caller why.
+    // A connection that fails to open needs no closing; its caller gets the error.
     this.#opening?.then((database) => this.discard(database)).catch(() => {});
   }
 
@@ -128,10 +140,10 @@ export class Connection {
       const opening = indexedDB.open(this.#name, this.#upgrades.length);
       opening.onupgradeneeded = (event) => {
         if (event.oldVersion === 0 && this.#wasThere) lost = "deleted";
-        // Chromium's own: it had to throw a damaged database away, and says so this once.
+        // Chromium only: reports once that it has discarded a damaged database.
         else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
         const transaction = opening.transaction as IDBTransaction;
-        // Aborts the upgrade, so that a database which was deleted meanwhile stays deleted.
+        // Aborts the upgrade, so that a deleted database is not created again.
         if (lost) transaction.abort();
         else
           upgrade(transaction, this.#upgrades.slice(event.oldVersion))
@@ -139,14 +151,15 @@ export class Connection {
               failure = error ?? new Error("A step of the upgrade threw nothing.");
               transaction.abort();
             })
-            // It was aborted already.
+            // The upgrade was aborted already.
             .catch(() => {});
       };
       const database = await answered(opening);
       database.onclose = () => this.discard(database);
       database.onversionchange = ({ newVersion }) => {
         this.discard(database);
-        // Opened again it is open again if that fails, and refused once it is done.
+        // Another tab upgrades the database: opening again succeeds if the upgrade fails, and is refused once it is
+        // done.
         if (newVersion !== null && this.#versionListeners.size > 0) this.open().catch(() => {});
       };
       this.#open = database;
@@ -167,8 +180,8 @@ export class Connection {
   }
 
   /**
-   * An open request waits without end while another tab deletes or upgrades the database and a third does not let go of
-   * it (a frozen one, say); engines have had bugs of that kind too. The request stays, for the next who asks.
+   * Waits for an open request with a timeout. The request may never end, if another tab deletes or upgrades the
+   * database and a third (frozen) tab blocks it, or by a browser bug. The request stays pending for the next caller.
    */
   #patiently(opening: Promise<IDBDatabase>): Promise<IDBDatabase> {
     return new Promise((resolve, reject) => {

@@ -1,15 +1,15 @@
 import { databaseName } from "./database-name.ts";
 import { EngineFailure, toQuaysideError, unavailable } from "./idb-errors.ts";
 
-/** How long other tabs have to let go of it. Those of Quayside do at once. */
+/** Time in which other tabs must close the database, in ms. Quayside's tabs close it at once. */
 const PATIENCE_MS = 10_000;
 
 /**
- * Deletes the database of a name, with all jobs in it: the way out when it cannot be used any more, or at sign-out.
- * Drivers that are using it say `storage_unavailable`, reason `deleted`, from then on; a new driver makes a new database.
+ * Deletes a database with all its jobs, for example at sign-out or if it is damaged. Drivers that use the database then
+ * reject with `storage_unavailable`, reason `deleted`; a new driver creates a new database.
  *
- * @throws {QuaysideError} `storage_unavailable`: reason `blocked` when a frozen tab or a foreign connection holds on to it
- * (it is deleted when that lets go), else `failed`.
+ * @throws {QuaysideError} `storage_unavailable`: reason `blocked` if a frozen tab or foreign code keeps the database
+ * open (it is deleted when the connection closes), else `failed`.
  * @example
  * await driver.close();
  * await deleteDatabase("my-app");

@@ -1,9 +1,12 @@
 import { QuaysideError, StorageFullError } from "@quayside/core";
 
-/** Thrown when the engine, and not the program, failed. The store decides whether to try again. */
+/** Thrown when the browser's database engine failed, not the program. The store decides whether to try again. */
 export class EngineFailure {
   readonly cause: unknown;
-  /** The program had said everything: a connection lost from here on leaves open whether it was committed. */
+  /**
+   * Whether the program had issued all its requests. If the connection is lost afterwards, the program may have been
+   * committed.
+   */
   readonly finished: boolean;
 
   constructor(cause: unknown, finished = false) {
@@ -13,24 +16,23 @@ export class EngineFailure {
 }
 
 /**
- * Whether a new connection may help, and the program has certainly not been committed.
+ * Returns whether the connection was lost and the program was certainly not committed.
  *
  * - `InvalidStateError`: the connection was closed before the transaction began.
  * - `AbortError`: the connection was closed by force (https://w3c.github.io/IndexedDB/#close-a-database-connection).
- * - `UnknownError`: in WebKit "Connection to Indexed Database server lost"; elsewhere an I/O error, that may pass too.
- *   It comes from outside the transaction, so once the program has finished its outcome is unknown, and running it
- *   again could add its jobs twice.
+ * - `UnknownError`: in WebKit "Connection to Indexed Database server lost", in other browsers an I/O error. Once the
+ *   program has finished, the outcome is unknown, and running the program again could add its jobs twice.
  */
 export function isLostConnection({ cause, finished }: EngineFailure): boolean {
   const name = nameOf(cause);
   return name === "InvalidStateError" || name === "AbortError" || (name === "UnknownError" && !finished);
 }
 
-/** Whether there may be no room left. WebKit aborts without an error when the disk is full. */
+/** Returns whether the disk may be full. WebKit aborts without an error when it is. */
 export const mayBeFull = ({ cause }: EngineFailure): boolean =>
   nameOf(cause) === "QuotaExceededError" || cause === null;
 
-/** Why a database cannot be used: `details.reason` of a `storage_unavailable` error. */
+/** The reason why a database cannot be used: `details.reason` of a `storage_unavailable` error. */
 export type UnavailableReason = "deleted" | "damaged" | "newer_version" | "blocked" | "failed";
 
 const EXPLANATIONS: Readonly<Record<Exclude<UnavailableReason, "failed">, string>> = {
@@ -45,7 +47,7 @@ export function unavailable(database: string, reason: keyof typeof EXPLANATIONS,
   return new QuaysideError("storage_unavailable", message, { reason, database }, cause);
 }
 
-/** The error of an upgrade that was undone: the records are of the format before, and whole. */
+/** Creates the error of a failed upgrade. The upgrade was rolled back; the records are unchanged. */
 export const upgradeFailed = (database: string, cause: unknown): unknown =>
   mayBeFull(new EngineFailure(cause))
     ? new EngineFailure(cause)
@@ -56,9 +58,9 @@ export const upgradeFailed = (database: string, cause: unknown): unknown =>
         cause,
       );
 
-/** Turns an engine's failure into the error for the caller. */
+/** Converts a failure of the database engine to the error for the caller. */
 export function toQuaysideError({ cause }: EngineFailure, database: string): QuaysideError {
-  // By name: engines disagree on the class.
+  // Compared by name, because browsers use different classes.
   if (nameOf(cause) === "QuotaExceededError") {
     return new StorageFullError("The site's storage quota is used up; nothing was written.", { database }, cause);
   }

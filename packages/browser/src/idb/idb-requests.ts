@@ -2,16 +2,19 @@ import { isOperation, type Key, type Operation, type Step } from "@quayside/core
 import { EngineFailure } from "./idb-errors.ts";
 import { fromText, toText } from "./text-keys.ts";
 
-/** An operation whose requests are under way. */
+/** The running requests of an operation. */
 export interface Issued {
-  /** Calls back once the answer is there. Absent: there is nothing to wait for. */
+  /** Calls `done` when the answer is available. Absent: there is nothing to wait for. */
   readonly wait?: (done: () => void) => void;
   readonly answer: () => unknown;
 }
 
 type Scan = Extract<Operation, { op: "scan" }>;
 
-/** `getAllRecords` (Chrome 141, Firefox 153) reads backwards in one request; TypeScript's DOM does not know it yet. */
+/**
+ * The part of `IDBObjectStore` that reads backwards in one request: `getAllRecords` (Chrome 141, Firefox 153), which
+ * TypeScript's DOM types lack.
+ */
 interface BackwardReader {
   getAllRecords(options: {
     query: IDBKeyRange;
@@ -23,7 +26,7 @@ interface BackwardReader {
 const nothing: Issued = { answer: () => undefined };
 const noRows: Issued = { answer: () => [] };
 
-/** Issues the requests of a step at once: those of all of its operations. */
+/** Issues the requests of all operations of a step. */
 export function issue(transaction: IDBTransaction, step: Step): Issued {
   return isOperation(step)
     ? issueOne(transaction, step)
@@ -44,10 +47,10 @@ function allOf(issued: readonly Issued[]): Issued {
 }
 
 /**
- * Issues all requests of an operation at once, in the order of the batch. Requests of a transaction succeed in the
- * order in which they were made, so the last one speaks for all; a failed one aborts the transaction, which tells.
+ * Issues all requests of an operation, in order. Requests of a transaction succeed in the order in which they were
+ * made, so it is enough to wait for the last; a failed request aborts the transaction.
  *
- * @throws {EngineFailure} when the engine refuses a request on the spot.
+ * @throws {EngineFailure} if the browser refuses a request immediately.
  */
 function issueOne(transaction: IDBTransaction, operation: Operation): Issued {
   try {
@@ -58,7 +61,7 @@ function issueOne(transaction: IDBTransaction, operation: Operation): Issued {
       case "scan":
         return scan(store, operation);
       case "put":
-        // What a program that only reads puts can be derived again.
+        // A read-only program only puts records that can be derived again.
         if (transaction.mode === "readonly") return nothing;
         for (const record of operation.records) store.put(record, toText(record.key));
         return nothing;
@@ -92,7 +95,7 @@ function once(request: IDBRequest, answer: () => unknown): Issued {
 
 function scan(store: IDBObjectStore, { from, to, limit, reverse, keysOnly }: Scan): Issued {
   const range = halfOpen(from, to);
-  // A count of 0 would mean "all".
+  // IndexedDB takes a count of 0 as no limit.
   if (!range || limit < 1) return noRows;
   if (reverse)
     return keysOnly || !("getAllRecords" in store)
@@ -115,7 +118,7 @@ function readBack(store: IDBObjectStore, query: IDBKeyRange, limit: number): Iss
 
 function walkBack(store: IDBObjectStore, range: IDBKeyRange, limit: number, keysOnly = false): Issued {
   const rows: unknown[] = [];
-  // Both are the same event with the same property; the types keep them apart.
+  // Both requests have the same `success` event; the cast unites their types.
   const request = (
     keysOnly ? store.openKeyCursor(range, "prev") : store.openCursor(range, "prev")
   ) as IDBRequest<IDBCursor | null>;
@@ -133,11 +136,11 @@ function walkBack(store: IDBObjectStore, range: IDBKeyRange, limit: number, keys
   };
 }
 
-/** `[from, to)`; undefined where nothing can lie in it, for which IndexedDB has no range but an exception. */
+/** Returns the key range `[from, to)`, or undefined for an empty range, for which IndexedDB would throw. */
 function halfOpen(from: Key, to: Key): IDBKeyRange | undefined {
   const [lower, upper] = [toText(from), toText(to)];
   return lower < upper ? IDBKeyRange.bound(lower, upper, false, true) : undefined;
 }
 
-/** The largest count is 2^32 − 1 (WebIDL `unsigned long`); beyond it there is no limit to speak of. */
+/** Returns a count for IndexedDB, whose maximum is 2^32 − 1 (WebIDL `unsigned long`), or undefined for no limit. */
 const toCount = (limit: number): number | undefined => (limit < 2 ** 32 ? limit : undefined);

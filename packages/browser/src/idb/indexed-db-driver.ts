@@ -10,24 +10,24 @@ import { IndexedDbStore, type IndexedDbStoreOptions } from "./indexed-db-store.t
 /** Options of `indexedDbDriver`. */
 export interface IndexedDbDriverOptions extends IndexedDbStoreOptions, ConnectivityOptions {
   /**
-   * Which tabs of the site run the workers of this database: `all` that have one, or one `leader` at a time. Default
-   * `all`. With `leader` the next tab takes over when the leader is closed, crashes, navigates away, enters the
-   * back/forward cache or stays frozen for 40 s. Make one driver per tab, for as many queues as you like.
+   * Tabs that run workers of this database: `all`, or one `leader` at a time. Default: `all`. With `leader`, another
+   * tab takes over when the leader is closed, crashes, navigates away, enters the back/forward cache or stays frozen
+   * for 40 s. Create one driver per tab, for all queues.
    */
   readonly tabs?: TabsOption;
-  /** Reads cron rules: `cron` from `@quayside/core/cron`. Default none; recurrences by cron are then refused. */
+  /** Evaluates cron rules: `cron` from `@quayside/core/cron`. Default: none; recurrences by cron are refused. */
   readonly cron?: NextCron;
-  /** A clock that is moved by hand, for tests. Default: the system clock. */
+  /** The clock, for tests. Default: the system clock. */
   readonly clock?: Clock;
-  /** Returns a number in [0, 1), for tests; a seeded function repeats a run. Default `Math.random`. */
+  /** Returns a number in [0, 1), for tests; a seeded function repeats a run. Default: `Math.random`. */
   readonly random?: () => number;
 }
 
 /**
- * A driver that keeps its jobs in IndexedDB: they survive reload, crash and closed tabs. All tabs and workers of the
- * site that use the same name work on the same jobs; each may run workers of its own. What a tab that crashed was working
- * on is taken up by the others within moments; a page that goes away or into the back/forward cache aborts its handlers
- * and gives their jobs back, and works on when it is shown again.
+ * Creates a driver that stores jobs in IndexedDB: they survive reloads, crashes and closed tabs. Tabs and workers of
+ * the site that use the same name share the jobs; each may run workers. The jobs of a crashed tab are recovered by
+ * others within moments. A page that is closed or enters the back/forward cache aborts its handlers and releases their
+ * jobs, and continues when it is shown again.
  *
  * Its errors are those of `IndexedDbStore`: `storage_full`, `storage_unavailable`, `closed`.
  *
@@ -40,9 +40,9 @@ export function indexedDbDriver({ cron, ...options }: IndexedDbDriverOptions): I
   return new IndexedDbDriver(options, { plugins: everything(cron), readOwners: "first" });
 }
 
-/** See `indexedDbDriver`. */
+/** A driver that stores jobs in IndexedDB: see `indexedDbDriver`. */
 export class IndexedDbDriver extends StoreDriver {
-  /** The name that stores, locks and channels of these records share. */
+  /** Name of the database, from which the names of its locks and channels are made. */
   readonly name: string;
   readonly #store: IndexedDbStore;
   readonly #activity: WorkerActivity;
@@ -69,7 +69,7 @@ export class IndexedDbDriver extends StoreDriver {
     store.watchVersion((error) => void activity.outdate(error));
   }
 
-  /** Gives back what workers here hold, and the lead, then closes the store. Workers that were not stopped stop. */
+  /** Stops this tab's workers, releases their jobs and the leadership, then closes the store. */
   override async close(): Promise<void> {
     const stopWorkers = await this.#activity.close();
     await super.close();
@@ -81,7 +81,7 @@ export class IndexedDbDriver extends StoreDriver {
     return this.#store.watchVersion(listener);
   }
 
-  /** A driver on the same jobs and the same connection of which every call is on disk before it resolves. */
+  /** Returns a driver on the same jobs and connection, whose calls resolve when the data is on disk. */
   strict(): StoreDriver {
     return new StoreDriver(this.#store.strict(), this.#options);
   }

@@ -9,41 +9,40 @@ import { type Durability, runProgram } from "./run-program.ts";
 
 /** Options of `IndexedDbStore`. */
 export interface IndexedDbStoreOptions {
-  /** Names the database. Stores with the same name share its records, in every tab and worker of the site. */
+  /** Name of the database. Stores with the same name share its records, in every tab and worker of the site. */
   readonly name: string;
   /**
-   * `relaxed` survives a crash of the browser, and may lose the last seconds when the power fails. `strict` waits for
-   * the disk at each write. Default `relaxed`. An outbox always writes strictly.
+   * Durability of writes. `relaxed` survives a crash of the browser, but a power failure may lose the last seconds.
+   * `strict` waits for the disk at each write. Default: `relaxed`. An outbox always uses `strict`.
    */
   readonly durability?: Durability;
-  /** How long to wait for a database that other tabs keep from being opened, in whole ms from 0. Default 10,000. */
+  /** Longest wait for a database that other tabs block, in ms, an integer from 0. Default: 10,000. */
   readonly openTimeoutMs?: number;
   /**
-   * Called about once a second while a new version of the page upgrades the stored records, in this tab or in another
-   * one. Calls of the driver wait for the upgrade, however long it takes. Default none.
+   * Called about once per second while this or another tab upgrades the stored records to a new version. Calls of the
+   * driver wait for the upgrade, however long it takes. Default: none.
    */
   readonly onUpgrade?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
-/** A transaction whose connection was lost is tried so often in all, as Firestore does. */
+/** Maximum number of tries of a transaction whose connection was lost. */
 const TRIES = 3;
 
 const OPEN_TIMEOUT_MS = 10_000;
 
 /**
- * Records in IndexedDB: one object store a collection, one `readwrite` transaction a program. All tabs and workers of
- * the site that use the same name share the records. The database is called `quayside:<name>`.
+ * A store of records in IndexedDB: one object store per collection, one `readwrite` transaction per program. Tabs and
+ * workers of the site that use the same name share the records. The database is named `quayside:<name>`.
  *
- * A connection that the engine or another tab takes away is opened again, and the program run again, up to three tries.
- * Rejects with a `QuaysideError`:
- * - `storage_full` (a `StorageFullError`): the site's quota is used up. Nothing was written. Adding jobs is refused first:
- *   256 KiB in a database of their own (`quayside-reserve`) are given up so that jobs can still be settled, cancelled,
- *   removed and cleared and queues paused. Reading writes nothing.
- * - `storage_unavailable`: `details.reason` is `deleted` (the database was deleted while this store was in use; it is
- *   not made again by this store object, only by a new one), `damaged` (the browser found it broken and threw it
- *   away; reported once, then a new one is made), `newer_version` (another tab runs a newer version: reload), `blocked`
- *   (another tab holds an old version open) or `failed` (see `cause`; where that lasts, `deleteDatabase` and a new
- *   driver open it again).
+ * If the browser or another tab closes the connection, the store opens it again and repeats the program, up to three
+ * times. Rejects with a `QuaysideError`:
+ * - `storage_full` (a `StorageFullError`): the site's quota is used up. Nothing was written. Adds are refused first:
+ *   the store then releases 256 KiB, reserved in the database `quayside-reserve`, so that jobs can still be settled,
+ *   cancelled, removed and cleared and queues paused. Reads write nothing.
+ * - `storage_unavailable`, with `details.reason`: `deleted` (the database was deleted while this store was in use; only
+ *   a new store creates it again), `damaged` (the browser has discarded the damaged database; reported once, then a new
+ *   one is created), `newer_version` (another tab runs a newer version: reload), `blocked` (another tab keeps an old
+ *   version open) or `failed` (see `cause`; if it persists, call `deleteDatabase` and create a new driver).
  * - `closed`: after `close()`.
  *
  * @example
@@ -58,12 +57,16 @@ export class IndexedDbStore implements Store {
   readonly #connection: Connection;
   readonly #announcements: Announcements;
   #running = 0;
-  /** Called when the last program that runs has ended. */
+  /** Called when the last running program has ended. */
   #atRest: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: IndexedDbStoreOptions);
-  /** @internal See `strict`; `upgrades` are for tests. */
+  /**
+   * Creates a store on the connection of another one.
+   *
+   * @internal `base`: see `strict`; `upgrades`: for tests.
+   */
   constructor(options: IndexedDbStoreOptions, base: IndexedDbStore | undefined, upgrades?: readonly Upgrade[]);
   constructor(options: IndexedDbStoreOptions, base?: IndexedDbStore, upgrades?: readonly Upgrade[]) {
     const { name, durability = "relaxed", openTimeoutMs = OPEN_TIMEOUT_MS } = options;
@@ -81,14 +84,14 @@ export class IndexedDbStore implements Store {
     this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs, upgrades);
     this.#announcements = new Announcements(this.#database, (progress) => {
       this.#connection.progressed();
-      // What it throws does not undo the upgrade.
+      // An error thrown by `onUpgrade` does not abort the upgrade.
       lent(() => options.onUpgrade?.(progress));
     });
   }
 
   /**
-   * The same records over the same connection, but every program waits for the disk: for data that moves to another
-   * store. Closing it leaves this store open; closing this one closes both.
+   * Returns a store on the same records and connection whose programs wait for the disk, for data that moves to another
+   * store. Closing it keeps this store open; closing this one closes both.
    */
   strict(): IndexedDbStore {
     return new IndexedDbStore({ ...this.#options, durability: "strict" }, this);
@@ -112,8 +115,8 @@ export class IndexedDbStore implements Store {
   }
 
   /**
-   * Calls back with the error once newer code, in another tab, has upgraded the database beyond this code, and without one
-   * when it can be used again. Returns the function that stops it.
+   * Adds a listener for the database's version: called with an error when newer code in another tab has upgraded the
+   * database, and without one when the database can be used again. Returns a function that removes it.
    */
   watchVersion(listener: VersionListener): () => void {
     return this.#connection.watchVersion(listener);
@@ -129,7 +132,7 @@ export class IndexedDbStore implements Store {
       await new Promise<void>((resolve) => {
         this.#atRest = resolve;
       });
-    // Not before: what these programs changed is still to be announced.
+    // Closed last, because the running programs still announce their changes.
     this.#announcements.close();
     if (!this.#base) this.#connection.close();
   }
@@ -149,7 +152,7 @@ export class IndexedDbStore implements Store {
       let database: IDBDatabase | undefined;
       try {
         database = this.#connection.opened ?? (await this.#connection.open());
-        // What was given up for others must be there again before more is added.
+        // A released space reserve must be restored before jobs are added.
         if (kind === "add" && this.#connection.reserveSpent) await this.#connection.restoreReserve();
         return await runProgram(database, this.#durability, start(), mode);
       } catch (failure) {

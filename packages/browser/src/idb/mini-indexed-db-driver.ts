@@ -4,16 +4,17 @@ import { IndexedDbDriver, type IndexedDbDriverOptions } from "./indexed-db-drive
 
 /** Options of the `indexedDbDriver` of `@quayside/browser/mini`. */
 export interface MiniIndexedDbDriverOptions extends Omit<IndexedDbDriverOptions, "cron"> {
-  /** The capabilities of the queues beside the kernel, in any order: see `@quayside/core/mini`. Default: none. */
+  /** Plugins of the queues besides the kernel, in any order: see `@quayside/core/mini`. Default: none. */
   readonly plugins?: readonly Plugin[];
 }
 
 /**
- * As the `indexedDbDriver` of `@quayside/browser`, with the plugins that it is given and no others. A job option, a setting
- * or a command that belongs to another plugin is refused, with the import that is missing.
+ * Creates the `indexedDbDriver` of `@quayside/browser` with only the given plugins. A job option, setting or command of
+ * another plugin is refused; the error names the missing import.
  *
- * The database records which plugins own records in it. Where one of them is not given, each call rejects with
- * `storage_unavailable`, `details.reason` `missing_plugins`: also when another page stores the first such record later.
+ * The database records which plugins own records in it. If one of them is missing, each call rejects with
+ * `storage_unavailable`, `details.reason` `missing_plugins`, even if another page stores the plugin's first record
+ * later.
  *
  * @example
  * const driver = indexedDbDriver({ name: "my-app", plugins: [dedupe(), flows()] });

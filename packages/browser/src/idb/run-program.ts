@@ -5,13 +5,12 @@ import { issue } from "./idb-requests.ts";
 export type Durability = "relaxed" | "strict";
 
 /**
- * Runs a program inside one transaction over all object stores (`readonly` for a program that only reads). Resolves when
- * the transaction has completed. Rejects with what the program threw, or with an `EngineFailure`; the transaction is
- * undone by then.
+ * Runs a program in one transaction over all object stores (`readonly` for a read-only program). Resolves when the
+ * transaction has completed. Rejects with the program's error or an `EngineFailure` after the transaction was rolled
+ * back.
  *
- * The program is advanced from the events of its own requests and from nothing else, so the transaction never commits
- * by itself under it. A write has no answer to wait for: the program goes on at once, and its next read waits
- * behind the write in the transaction's queue.
+ * Continues the program only in events of its own requests, so that the transaction does not commit early. Does not
+ * wait for writes: the next read is queued behind them in the transaction.
  */
 export async function runProgram<T>(
   database: IDBDatabase,
@@ -19,8 +18,8 @@ export async function runProgram<T>(
   program: Program<T>,
   mode: IDBTransactionMode,
 ): Promise<T> {
-  // Up to its first operation a program has seen nothing of the store, so that much may run before the transaction is
-  // made. From there to the first request nothing else may happen: Safari commits a transaction that has none.
+  // Runs the program up to its first operation before the transaction begins. From the beginning to the first request
+  // no other code may run: Safari commits a transaction without requests.
   const first = program.next();
   if (first.done) return first.value;
   const transaction = begin(database, durability, mode);
@@ -55,8 +54,8 @@ export async function runProgram<T>(
       stranded.delete(strand);
       settle();
     };
-    // A connection closed by force has aborted its transactions when it says so. Chromium misses those that were made
-    // while it was on its way to say so: they never fire an event of their own.
+    // Fires when the connection was closed by force, which aborts its transactions. Chromium sends no events to
+    // transactions that were begun during the closing.
     const strand = () => {
       abort(transaction);
       end(() => reject(thrown ? thrown.error : new EngineFailure(closedByForce(), finished)));
@@ -71,7 +70,10 @@ export async function runProgram<T>(
 
 const strands = new WeakMap<IDBDatabase, Set<() => void>>();
 
-/** The functions to call when this connection is closed by force: one listener for all of its transactions. */
+/**
+ * Returns the functions to call when a connection is closed by force. Adds one `close` listener per connection, not per
+ * transaction.
+ */
 function strandedBy(database: IDBDatabase): Set<() => void> {
   let all = strands.get(database);
   if (!all) {
@@ -85,7 +87,7 @@ function strandedBy(database: IDBDatabase): Set<() => void> {
   return all;
 }
 
-/** Named as Chromium names it in the transactions that it does abort. */
+/** Creates the error that Chromium gives to transactions of a connection closed by force. */
 const closedByForce = () => new DOMException("The connection was closed by force.", "UnknownError");
 
 function begin(database: IDBDatabase, durability: Durability, mode: IDBTransactionMode): IDBTransaction {
@@ -96,12 +98,15 @@ function begin(database: IDBDatabase, durability: Durability, mode: IDBTransacti
   }
 }
 
-/** Saves the engine the wait for the last request's event. It would commit anyway, so a failure here says nothing. */
+/**
+ * Commits early, to save the wait for the last request's event. The browser commits in any case, so an error is
+ * ignored.
+ */
 function commit(transaction: IDBTransaction): void {
   try {
     transaction.commit?.();
   } catch {
-    // Aborted already: its event is on the way.
+    // The transaction is aborted already; its event follows.
   }
 }
 
@@ -109,6 +114,6 @@ function abort(transaction: IDBTransaction): void {
   try {
     transaction.abort();
   } catch {
-    // The engine was faster: its event is on the way.
+    // The transaction has ended already; its event follows.
   }
 }

@@ -1,14 +1,17 @@
-/** Holds one record, which is space that can be given up. One per site: a quota is for all of its databases. */
+/**
+ * Name of the database with the space reserve: one record that can be deleted. One per site, because the quota is for
+ * all of a site's databases.
+ */
 const DATABASE = "quayside-reserve";
 const BYTES = 256 * 1024;
 
-/** By factory: each has a quota of its own. Resolves with whether the reserve is there. */
+/** For each IndexedDB factory (each has a quota of its own), whether the reserve exists. */
 const kept = new WeakMap<IDBFactory, Promise<boolean>>();
 
 /**
- * Keeps space back, unless that is done already; answers whether it is kept. Once the site's quota is used up, engines
- * refuse each transaction that puts anything, however small and whatever it deletes. Deleting a database of its own makes
- * room at once.
+ * Creates the space reserve unless it exists; resolves with whether it exists. When a site's quota is used up, browsers
+ * refuse every transaction that puts a record, even if it also deletes some. Deleting a whole database frees space at
+ * once.
  */
 export async function keepSpaceReserve(factory = indexedDB): Promise<boolean> {
   const keeping = kept.get(factory) ?? make(factory);
@@ -18,9 +21,9 @@ export async function keepSpaceReserve(factory = indexedDB): Promise<boolean> {
   return made;
 }
 
-/** Gives the space up; answers whether that may have made room. */
+/** Deletes the space reserve; resolves with whether that may have freed space. */
 export async function spendSpaceReserve(factory = indexedDB): Promise<boolean> {
-  // One that is on its way is as full as the rest.
+  // Waits for a reserve that is being created.
   await kept.get(factory);
   kept.delete(factory);
   return settled(() => factory.deleteDatabase(DATABASE));
@@ -31,7 +34,7 @@ const make = (factory: IDBFactory): Promise<boolean> =>
     () => {
       const request = factory.open(DATABASE, 1);
       request.onupgradeneeded = () => {
-        // Random: zeros would be compressed. In parts, as random bytes are to be had 64 KiB at a time.
+        // Random bytes, because zeros would be compressed. In parts, because `getRandomValues` returns at most 64 KiB.
         const bytes = new Uint8Array(BYTES);
         for (let at = 0; at < BYTES; at += 65_536) crypto.getRandomValues(bytes.subarray(at, at + 65_536));
         request.result.createObjectStore("reserve").put(bytes, 0);
@@ -41,7 +44,7 @@ const make = (factory: IDBFactory): Promise<boolean> =>
     (database) => database.close(),
   );
 
-/** Whether the request succeeded. False as soon as others hold it up. */
+/** Resolves with whether a request succeeded; false if other connections block it. */
 function settled<T>(ask: () => IDBRequest<T>, use: (result: T) => void = () => {}): Promise<boolean> {
   return new Promise((resolve) => {
     try {

@@ -1,25 +1,25 @@
 import { systemClock } from "@quayside/core";
 import { nameOf } from "./idb-errors.ts";
 
-/** How safe the jobs of this site are in this browser. What an engine does not tell is undefined. */
+/** How well the browser keeps the site's jobs. Values that the browser does not report are undefined. */
 export interface StorageHealth {
-  /** Whether databases can be opened here: not in some private windows, sandboxed frames, or with site data blocked. */
+  /** Whether databases can be opened: not in some private windows, in sandboxed frames, or with site data blocked. */
   readonly available: boolean;
-  /** Whether the browser keeps the site's data when the disk runs low: see `requestPersistence`. */
+  /** Whether the browser keeps the site's data when the disk is nearly full: see `requestPersistence`. */
   readonly persisted: boolean | undefined;
-  /** Bytes that the site may store, as estimated: browsers round, and pad against fingerprinting. */
+  /** Estimated bytes that the site may store. Browsers round the number, and add noise against fingerprinting. */
   readonly quota: number | undefined;
-  /** Bytes that it stores, by all means together, as estimated. */
+  /** Estimated bytes that the site stores, including other storage than databases. */
   readonly usage: number | undefined;
   /**
-   * `private`: what is stored ends with the window. Browsers hide that as well as they can (Chromium altogether), so there
-   * is no "regular" to be had, only `unknown`.
+   * `private`: the data is deleted when the window is closed. Browsers hide private windows (Chromium completely), so
+   * the other value is `unknown`.
    */
   readonly mode: "private" | "unknown";
 }
 
 /**
- * Reads what the browser reports of its storage. Never throws: a value that the browser does not report is undefined.
+ * Reads the state of the browser's storage. Never throws: values that the browser does not report are undefined.
  *
  * @example
  * const { persisted, quota, usage } = await storageHealth();
@@ -33,26 +33,30 @@ export async function storageHealth(): Promise<StorageHealth> {
     answerOf(() => storage?.estimate?.()),
     refusesDirectory(storage),
   ]);
-  // Where nothing can be stored at all (sandboxed frames, blocked cookies) the refusal says nothing of the window.
+  // If nothing can be stored (sandboxed frames, blocked cookies), the refusal does not show a private window.
   const mode = available && refused ? "private" : "unknown";
   return { available, persisted, quota: estimate?.quota, usage: estimate?.usage, mode };
 }
 
 /**
- * Asks the browser to keep the site's data until the user deletes it. Firefox asks the user; others decide by how the site
- * is used. Ask when the user has just entrusted it with something. True when it is granted, now or before.
+ * Asks the browser to keep the site's data until the user deletes it. Firefox asks the user; other browsers decide by
+ * how the site is used. Call it when the user has just stored something of value. Resolves with whether the browser
+ * agreed, now or before.
  */
 export async function requestPersistence(): Promise<boolean> {
   try {
     const storage = storageManager();
-    // Not asked again, so that the user is prompted once.
+    // Not requested again if granted, so that the user is asked once.
     return (await storage?.persisted?.()) || ((await storage?.persist?.()) ?? false);
   } catch {
     return false;
   }
 }
 
-/** Absent on insecure origins and in older engines, whatever the types say; so may be each of its methods. */
+/**
+ * Returns the storage manager. It and each of its methods may be missing on insecure origins and in older browsers,
+ * unlike its type says.
+ */
 function storageManager(): Partial<StorageManager> | undefined {
   try {
     return navigator.storage;
@@ -61,7 +65,7 @@ function storageManager(): Partial<StorageManager> | undefined {
   }
 }
 
-/** Undefined where there is no answer. */
+/** Returns the result of a call, or undefined if the call fails or the method is missing. */
 async function answerOf<T>(ask: () => Promise<T> | undefined): Promise<T | undefined> {
   try {
     return await ask();
@@ -70,12 +74,12 @@ async function answerOf<T>(ask: () => Promise<T> | undefined): Promise<T | undef
   }
 }
 
-/** Drivers prefix the names of theirs with `quayside:`, so this is none of theirs. */
+/** Name of the database that is opened as a test. Drivers' databases begin with `quayside:`, so the name is unused. */
 const PROBE = "quayside-probe";
-/** A request that was not answered by then counts as refused. */
+/** Time after which an unanswered request counts as refused, in ms. */
 const PATIENCE_MS = 10_000;
 
-/** Only opening one tells. It is deleted again. */
+/** Returns whether a database can be opened, by opening and deleting one. */
 function canOpen(): Promise<boolean> {
   return new Promise((resolve) => {
     const stop = systemClock.after(PATIENCE_MS, () => resolve(false));
@@ -98,7 +102,9 @@ function canOpen(): Promise<boolean> {
 }
 
 /**
- * Firefox refuses the site's private file system in private windows, with a `SecurityError`.
+ * Returns whether the browser refuses the site's private file system, as Firefox does in private windows with a
+ * `SecurityError`.
+ *
  * @see https://developer.mozilla.org/docs/Web/API/StorageManager/getDirectory#exceptions
  */
 async function refusesDirectory(storage: Partial<StorageManager> | undefined): Promise<boolean> {

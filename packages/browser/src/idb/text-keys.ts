@@ -1,10 +1,10 @@
 import type { Key } from "@quayside/core/engine";
 
 /**
- * A key as one text that sorts as the key does. With arrays of six parts for keys, reading jobs and deleting them takes
- * Chromium two thirds longer: each part goes to the database's process by itself, and back.
+ * Encodes a key as one text that sorts like the key. With arrays of six parts as keys, Chromium needs two thirds more
+ * time for reading and deleting jobs, because it transfers each part to the database process separately.
  *
- * No unit is a surrogate but those of the parts' own texts, and none is U+0000.
+ * The text contains no surrogates except those of the parts' texts, and no U+0000.
  */
 export function toText(key: Key): string {
   let text = "";
@@ -12,7 +12,7 @@ export function toText(key: Key): string {
   return text;
 }
 
-/** The key of a text from `toText`. */
+/** Decodes a text from `toText`. */
 export function fromText(text: string): Key {
   const key: (string | number)[] = [];
   for (let at = 0; at < text.length; ) {
@@ -29,16 +29,16 @@ export function fromText(text: string): Key {
   return key;
 }
 
-/** Ends a text: before whatever a longer one goes on with. */
+/** End of a text part. Sorts before any character with which a longer text continues. */
 const END = "\u0001";
-/** Precedes an escaped character: texts may contain neither `END` nor this one as they are. */
+/** Precedes an escaped character. Escaped parts contain neither `END` nor `ESCAPE`. */
 const ESCAPE = "\u0002";
 const MOVED = 3;
-/** Numbers sort before texts, as in IndexedDB's own keys. */
+/** Marks a number, which sorts before texts, as in IndexedDB's own keys. */
 const NUMBER = "\u0003";
 const TEXT = "\u0004";
 
-/** A number has four digits of 15 bits, each moved by one off U+0000: enough for every safe integer, and one beyond. */
+/** Number of digits of an encoded number, of 15 bits each, plus one to avoid U+0000: enough for every safe integer. */
 const DIGITS = 4;
 const DIGIT = 2 ** 15;
 const LOWER = 2 ** 30;

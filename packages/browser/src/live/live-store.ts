@@ -2,75 +2,71 @@ import { type Clock, systemClock } from "@quayside/core";
 import { lent } from "@quayside/core/engine";
 import { shareStructure } from "./structural-sharing.ts";
 
-/** The state of a value that is read again after changes. A failure keeps the last value, which may be shown as old. */
+/** The state of a live value. After a failed read, it keeps the last value along with the error. */
 export type LiveState<T> =
   | { readonly status: "loading"; readonly value?: undefined; readonly error?: undefined }
   | { readonly status: "ready"; readonly value: T; readonly error?: undefined }
   | { readonly status: "failed"; readonly value?: T; readonly error: unknown };
 
 /**
- * A value that is read again after changes to a queue, whichever tab or worker made them. It is read only while it has
- * a subscriber.
+ * A value that is read again after changes to a queue in any tab or worker. Read only while it has subscribers.
  *
- * It is a readable store by the contract of Svelte (`$counts` works), and its `subscribe` and `getSnapshot` are what
- * React's `useSyncExternalStore` takes.
+ * Implements Svelte's store contract (`$counts` works); `subscribe` and `getSnapshot` are the arguments of React's
+ * `useSyncExternalStore`.
  */
 export interface Live<T> {
   /**
-   * Calls back with the state at once and after each change of it. Returns a function that ends the subscription.
-   * Without subscribers nothing is read, watched or timed.
+   * Calls the listener with the state immediately and after each change. Returns a function that ends the subscription.
+   * Without subscribers, nothing is read, watched or timed.
    */
   readonly subscribe: (listener: (state: LiveState<T>) => void) => () => void;
-  /**
-   * Returns the state: the same object until something in it changes. Parts that did not change keep their identity.
-   */
+  /** Returns the state: the same object until it changes. Parts that did not change keep their identity. */
   readonly getSnapshot: () => LiveState<T>;
-  /** Reads again, as after a change: for a button beside an error. Does nothing without a subscriber. */
+  /** Reads the value again, for example for a button beside an error. Does nothing without subscribers. */
   readonly refresh: () => void;
 }
 
 /** Options of a live value. */
 export interface LiveOptions {
-  /** For tests: a clock that is moved by hand. */
+  /** The clock, for tests. Default: the system clock. */
   readonly clock?: Clock | undefined;
 }
 
-/** Where a live value comes from. */
+/** The source of a live value. */
 export interface LiveSource<T> {
   read(): Promise<T>;
-  /** Calls back when what `read` answers may have changed. */
+  /** Calls the listener when the result of `read` may have changed. */
   watch(listener: () => void): () => void;
-  /** The instant at which `value` changes by time alone. */
+  /** Returns the time at which `value` changes without a write, or undefined. */
   changesAt(value: T): number | undefined | Promise<number | undefined>;
 }
 
-/**
- * Least time between the end of a read and the next, in ms: a worker at full speed makes hundreds of changes per
- * second.
- */
+/** Shortest pause between two reads, in ms: a busy worker makes hundreds of changes per second. */
 const REST_MS = 50;
 
-/** Least time, in ms, before a read for a change by time: the clock of the storage may be behind this one. */
+/** Shortest wait before a read for a change by time, in ms, because the storage's clock may be behind this one. */
 const LEAST_WAIT_MS = 250;
 
 const LOADING = { status: "loading" } as const;
 
-/** Before the first read, and on a server, which reads nothing. */
+/** Returns the state before the first read, and on a server, where nothing is read. */
 export const loading = (): LiveState<never> => LOADING;
 
-/** Reads from its source, one read at a time. Any number of changes during a read cause one more. */
+/** A live value of a source. Runs one read at a time; changes during a read cause one more. */
 export class LiveStore<T> implements Live<T> {
   readonly #source: LiveSource<T>;
   readonly #clock: Clock;
   readonly #listeners = new Set<() => void>();
   #state: LiveState<T> = LOADING;
   #reading = false;
-  /** Something may have changed since the last read began. */
+  /** Whether the value may have changed since the last read began. */
   #wanted = false;
   #restsUntil = Number.NEGATIVE_INFINITY;
   #stopWatching: (() => void) | undefined;
   #stopReturn: (() => void) | undefined;
-  /** A listener may call `refresh` while a failure is reported; that call must not open the value again, or it would loop. */
+  /**
+   * Whether the source is being watched now. Prevents a loop if a listener calls `refresh` while an error is reported.
+   */
   #opening = false;
   #stopTimer: () => void = () => {};
 
@@ -79,11 +75,11 @@ export class LiveStore<T> implements Live<T> {
     this.#clock = clock;
   }
 
-  // Bound, as all three are: they are passed on by themselves.
+  // Bound functions, because they are passed on without their object.
   readonly getSnapshot = (): LiveState<T> => this.#state;
 
   readonly subscribe = (listener: (state: LiveState<T>) => void): (() => void) => {
-    // Its own function for each call, so that the same listener may subscribe twice.
+    // A function per call, so that the same listener may subscribe twice.
     const own = () => listener(this.#state);
     const leave = () => {
       if (this.#listeners.delete(own) && this.#listeners.size === 0) this.#close();
@@ -93,7 +89,7 @@ export class LiveStore<T> implements Live<T> {
     try {
       own();
     } catch (error) {
-      // The caller gets no function with which to stop it.
+      // The caller gets no function with which to unsubscribe.
       leave();
       throw error;
     }
@@ -109,8 +105,8 @@ export class LiveStore<T> implements Live<T> {
   };
 
   /**
-   * Begins to watch while there are listeners. A source that cannot be watched has failed; the next listener, `refresh`
-   * or return to the page tries again.
+   * Starts watching while there are listeners. If the source cannot be watched, the next listener, `refresh` or return
+   * to the page tries again.
    */
   #open(): void {
     if (this.#stopWatching || this.#opening || this.#listeners.size === 0) return;
@@ -142,7 +138,7 @@ export class LiveStore<T> implements Live<T> {
     return { status: "failed", ...(value !== undefined && { value }), error };
   }
 
-  /** Not at once: all that happens in this turn, a first listener that leaves and comes again too, is one read. */
+  /** Schedules a read in a later task, so that several changes in one task cause one read. */
   #schedule(): void {
     this.#stopTimer();
     const ms = this.#restsUntil - this.#clock.monotonic();
@@ -180,12 +176,12 @@ export class LiveStore<T> implements Live<T> {
     const state = shareStructure(this.#state, next);
     if (state === this.#state) return;
     this.#state = state;
-    // One listener's mistake is not the others'.
+    // An error of one listener does not affect the others.
     for (const listener of [...this.#listeners]) lent(listener);
   }
 }
 
-/** Calls back when a page was frozen or in the back/forward cache: it received no change meanwhile. */
+/** Calls the listener when a page leaves the back/forward cache or a frozen state, in which it missed changes. */
 function onReturn(listener: () => void): () => void {
   if (typeof document === "undefined") return () => {};
   const look = () => {

@@ -10,21 +10,24 @@ export type JobOf<Jobs extends JobMap> = {
 /** One page of a live list of jobs. */
 export interface LivePage<Jobs extends JobMap> {
   readonly jobs: readonly JobOf<Jobs>[];
-  /** There are more: pass it in a query for the next page. */
+  /** Cursor of the next page; pass it in the query. Absent on the last page. */
   readonly cursor?: string;
-  /** For each job the cursor of what comes after it, where the query asks for `positions`. */
+  /** For each job, the cursor of the jobs after it, if the query has `positions`. */
   readonly positions?: readonly string[];
 }
 
-/** Which jobs: those of one state, those that bear tags; at most `limit`, 100 by default. */
+/** Filters of a live list: by state or tags. `limit`: at most this many jobs; default 100. */
 export type LiveQuery = Omit<ListQuery, "queue">;
 
-/** Number of delayed jobs that are read to find the one due first: their order is by priority, then by time. */
+/**
+ * Number of delayed jobs that are read to find the earliest one. They are sorted by priority first, so the result is
+ * approximate.
+ */
 const DELAYED_LOOKED_AT = 10;
 
 /**
- * A page of a queue's jobs that keeps up with them: those added, claimed and ended in any tab, the progress of those that
- * run, the delayed ones as they fall due.
+ * Creates a live page of a queue's jobs, updated when jobs are added, claimed, ended, report progress or become due, in
+ * any tab.
  *
  * @example
  * const failed = liveJobs(queue, { state: "failed", limit: 20 });
@@ -41,14 +44,14 @@ export function liveJobs<Jobs extends JobMap, Ctx extends object>(
   const source = {
     read: () => queue.list(query) as Promise<LivePage<Jobs>>,
     watch: (listener: () => void) => queue.watch(listener),
-    // Those that fall due come to a page of waiting jobs from elsewhere.
+    // Jobs on the page of waiting jobs also come from the delayed ones.
     changesAt: ({ jobs }: LivePage<Jobs>) => (query.state === "waiting" ? nextDue(queue) : firstDue(jobs)),
   };
   return new LiveStore(source, options);
 }
 
 /**
- * How many jobs of a queue are in each state, kept up to date: see `liveJobs`.
+ * Creates the live numbers of a queue's jobs by state: see `liveJobs`.
  *
  * @example
  * const counts = liveCounts(queue);
@@ -68,7 +71,10 @@ export function liveCounts<Jobs extends JobMap, Ctx extends object>(
   return new LiveStore(source, options);
 }
 
-/** When the first delayed job of a queue is due. Asks the driver: an encrypted payload need not be read for this. */
+/**
+ * Returns when the first delayed job of a queue is due. Calls the driver directly, because payloads need not be
+ * decrypted.
+ */
 async function nextDue({ name, driver }: Pick<Queue, "name" | "driver">): Promise<number | undefined> {
   return firstDue((await driver.list({ queue: name, state: "delayed", limit: DELAYED_LOOKED_AT })).jobs);
 }

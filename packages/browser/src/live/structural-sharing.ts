@@ -1,6 +1,6 @@
 /**
- * `after`, with every part that equals its counterpart in `before` taken from there: who compares by reference sees what
- * changed and nothing else. Looks into arrays and plain objects.
+ * Returns `after`, with every part that equals its counterpart in `before` replaced by that counterpart, so that
+ * unchanged parts are identical. Compares arrays and plain objects.
  */
 export function shareStructure<T>(before: unknown, after: T): T {
   if (Array.isArray(before) && Array.isArray(after)) {

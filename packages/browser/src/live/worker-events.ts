@@ -5,10 +5,10 @@ import { nameOf } from "../idb/idb-errors.ts";
 import type { Drainable } from "../service-worker/background-drain.ts";
 import { onPageHidden, openChannel } from "../tabs/page-lifecycle.ts";
 
-/** The events that go from one context to others: all but `error`, which is for where the worker runs. */
+/** Worker events that are broadcast to other contexts: all except `error`. */
 export type BroadcastEvents = Omit<WorkerEvents, "error">;
 
-/** Spelled out, and checked to be complete. */
+/** The names of the broadcast events. The type checker ensures that none is missing. */
 const NAMES = Object.keys({
   active: true,
   completed: true,
@@ -23,25 +23,28 @@ const NAMES = Object.keys({
   idle: true,
 } satisfies Record<keyof BroadcastEvents, true>) as readonly (keyof BroadcastEvents)[];
 
-/** An event on its way: JSON and no more, for a class or a function does not get through. */
+/** A broadcast event as plain JSON. */
 interface Message {
   readonly quayside: keyof BroadcastEvents;
   readonly event: object;
 }
 
-/** Events of workers in other contexts, as `workerEvents` receives them. */
+/** Worker events from other contexts, as returned by `workerEvents`. */
 export interface RemoteEvents {
-  /** Calls back with an event of a worker elsewhere. Returns the function that stops it; after the last one nothing listens. */
+  /**
+   * Adds a listener for an event of workers in other contexts. Returns a function that removes it; without listeners,
+   * the channel is closed.
+   */
   on<Name extends keyof BroadcastEvents>(name: Name, listener: (event: BroadcastEvents[Name]) => void): () => void;
 }
 
 /**
- * Tells the other tabs and workers of the site what this worker does, for their `workerEvents(name)`. For a service
- * worker, a shared or a dedicated one, whose events would otherwise stay with it.
+ * Sends the events of this worker to other tabs and workers of the site, which receive them with `workerEvents(name)`.
+ * For service, shared and dedicated workers.
  *
- * @param worker a queue, a `Worker` or a `QueueManager`.
- * @param name as given to the driver.
- * @returns the function that stops it.
+ * @param worker a `Queue`, a `QueueWorker` or a `QueueManager`.
+ * @param name the name given to the driver.
+ * @returns a function that stops it.
  * @example
  * broadcastEvents(queue, "my-app");
  */
@@ -57,7 +60,7 @@ export function broadcastEvents(worker: Pick<Drainable, "on">, name: string): ()
       try {
         channel?.postMessage({ quayside, event: toPlain(event) } satisfies Message);
       } catch (error) {
-        // On a page that is put aside the channel is closed.
+        // The channel of a hidden page is closed.
         if (nameOf(error) !== "InvalidStateError") throw error;
       }
     }),
@@ -69,12 +72,12 @@ export function broadcastEvents(worker: Pick<Drainable, "on">, name: string): ()
 }
 
 /**
- * The events of all workers that broadcast under this name, wherever they run. An `error` in them is a `QuaysideError`
- * with the code and the message of the one that was thrown; a `result` is what is stored with the job.
+ * Receives the events of all workers that broadcast under this name, in any context of the site. An event's `error` is
+ * a `QuaysideError` with the code and message of the thrown one; `result` is the stored result.
  *
- * Best effort: a page receives only the events after it has opened. The present state is in the store: see `liveJobs`.
+ * A page misses events before it was opened. For the current state, use `liveJobs`.
  *
- * @param name as given to the driver.
+ * @param name the name given to the driver.
  * @example
  * const stop = workerEvents("my-app").on("progress", ({ job, progress }) => show(job.id, progress));
  */
@@ -83,7 +86,7 @@ export function workerEvents(name: string): RemoteEvents {
   const listeners = new Set<(message: Message) => void>();
   let channel: BroadcastChannel | undefined;
   let stop = () => {};
-  // An open channel that is written to drops its page from the back/forward cache.
+  // A message to an open channel evicts its page from the back/forward cache.
   const close = () => {
     channel?.close();
     channel = undefined;
@@ -112,7 +115,7 @@ function listen(name: string, listeners: ReadonlySet<(message: Message) => void>
   const channel = openChannel(name);
   if (!channel) return undefined;
   channel.onmessage = ({ data }: MessageEvent<Partial<Message> | null>) => {
-    // Other code of the site may use the name too.
+    // Other code of the site may use the same channel name.
     if (typeof data?.quayside !== "string" || typeof data.event !== "object") return;
     for (const listener of [...listeners]) lent(() => listener(data as Message));
   };
@@ -121,7 +124,7 @@ function listen(name: string, listeners: ReadonlySet<(message: Message) => void>
 
 const channelOf = (name: string): string => `${databaseName(name)}:events`;
 
-/** Makes an event plain data: its result as JSON, its error by `toStoredError`. */
+/** Converts an event to plain data: its result as JSON, its error by `toStoredError`. */
 function toPlain(event: object): object {
   const { error, result, ...rest } = event as { readonly error?: unknown; readonly result?: unknown };
   return {

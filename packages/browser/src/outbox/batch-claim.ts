@@ -3,11 +3,11 @@ import type { ClaimedJob, ExchangeReply, ExchangeRequest, Settlement } from "@qu
 import { partsOf } from "./classify-remote-error.ts";
 import type { OutboxNames } from "./local-queue-names.ts";
 
-/** Most jobs in a batch, so that it fits into one request of the API (1,000 jobs, 1 MiB). */
+/** Maximum number of jobs per batch, so that a batch fits into one request of the API (1,000 jobs, 1 MiB). */
 export const BATCH = 200;
-/** Most requests to cancel or remove a job that one batch carries. */
+/** Maximum number of requests to cancel or remove jobs per batch. */
 const CANCELS = 100;
-/** Lease of a batch: 100 years, so that no worker recovers it. The user may be offline for any time. */
+/** Lease of a batch in ms: 100 years, so that no worker recovers its jobs while the user is offline. */
 const LEASE_MS = 100 * 365 * 86_400_000;
 
 export interface BatchClaimOptions {
@@ -16,30 +16,32 @@ export interface BatchClaimOptions {
   readonly local: Driver;
 }
 
-/** The next step for the jobs that were claimed last. */
+/** The state of the last batch. */
 type Batch =
-  /** Nothing is claimed. */
+  /** There is no batch. */
   | { readonly kind: "none" }
-  /** The remote has not answered: until it does, the same exchange is repeated. `unsure`: it may have been sent before. */
+  /**
+   * The remote has not answered, so the next exchange repeats the batch. `unsure`: the batch may have been sent before.
+   */
   | { readonly kind: "inFlight"; readonly unsure: boolean }
-  /** The outcomes are decided: the next exchange settles them. */
+  /** The outcomes are known; the next exchange settles the jobs. */
   | { readonly kind: "decided"; readonly settle: readonly Settlement[] };
 
 const NONE: Batch = { kind: "none" };
 const UNSURE: Batch = { kind: "inFlight", unsure: true };
 
 /**
- * The batch of one queue that is on its way to the remote: the claim of a worker whose key all tabs share.
+ * The batch of one queue that is being sent to the remote: the jobs claimed under a worker key that all tabs share.
  *
- * `local.exchange` writes a lease record with the number and the jobs of the batch before anything is sent (R26). A tab
- * that starts, or that failed, reads the number from the exchange that is refused, repeats that exchange and gets the
- * same jobs (R9). The exchange after it settles the outcomes and claims the next batch in one transaction.
+ * Before sending, `local.exchange` writes a lease record with the batch's number and jobs (R26). A tab that starts, or
+ * has failed, gets an error with the last number from its first exchange, repeats the exchange of that number, and gets
+ * the same jobs (R9). The next exchange settles the outcomes and claims the next batch in one transaction.
  */
 export class BatchClaim {
   readonly #options: BatchClaimOptions;
-  /** The last exchange that is stored, as far as this tab has read. */
+  /** Number of the last stored exchange that this tab has seen. */
   #last = 0;
-  /** Whether this tab has read the number of the last exchange: an earlier page may have used the first ones. */
+  /** Whether this tab has read the number of the last exchange, which an earlier page may have stored. */
   #asked = false;
   #batch: Batch = NONE;
 
@@ -58,14 +60,13 @@ export class BatchClaim {
   }
 
   /**
-   * Claims the next batch, or the one in flight again.
+   * Claims the next batch, or the running one again.
    *
-   * @returns undefined: call again at once, because another tab was ahead or has taken the batch in flight. An empty
-   * list: nothing waits.
+   * @returns the jobs; undefined if another tab was faster: call again at once. An empty list: no jobs wait.
    */
   async next(limit: number): Promise<readonly ClaimedJob[] | undefined> {
     if (!this.#asked) {
-      // Claims nothing. Where an exchange is stored, this one is refused, and the stored one is in flight.
+      // Claims nothing. If an exchange is stored, this one fails with its number, and its batch is the running one.
       await this.#exchange(0, 0);
       this.#asked = true;
     }
@@ -80,17 +81,17 @@ export class BatchClaim {
     return reply.jobs;
   }
 
-  /** Stores these outcomes with the next exchange. */
+  /** Sets the outcomes that the next exchange stores. */
   settle(settle: readonly Settlement[]): void {
     this.#batch = { kind: "decided", settle };
   }
 
-  /** The answer to the batch is lost: repeats it with the next exchange. */
+  /** Records that the remote's answer is lost. The next exchange repeats the batch. */
   lost(): void {
     this.#batch = UNSURE;
   }
 
-  /** Releases the batch, whichever tab has claimed it. Jobs that were removed meanwhile are deleted. */
+  /** Releases the batch, whichever tab has claimed it. Jobs removed meanwhile are deleted. */
   async release(): Promise<void> {
     for (let reply: ExchangeReply | undefined; !reply || reply.jobs.length > 0; ) {
       if (this.#batch.kind === "inFlight") this.#batch = NONE;
@@ -98,7 +99,10 @@ export class BatchClaim {
     }
   }
 
-  /** Returns undefined when another tab was ahead: the batch of its last exchange is then in flight. */
+  /**
+   * Runs an exchange. Returns undefined if another tab was faster; the batch of its last exchange is then the running
+   * one.
+   */
   async #exchange(
     limit: number,
     number = this.#batch.kind === "inFlight" ? this.#last : this.#last + 1,
@@ -125,7 +129,7 @@ export class BatchClaim {
     try {
       const reply = await local.exchange(request);
       if (kind === "inFlight") return reply;
-      // An exchange that found nothing and changed nothing is not stored, and its number not used.
+      // An exchange that found and changed nothing is not stored; its number is free.
       if (kind === "decided" || reply.jobs.length > 0) this.#last = number;
       this.#batch = NONE;
       return reply;

@@ -1,13 +1,11 @@
 import type { ClaimedJob } from "@quayside/core/engine";
 
-/**
- * Limit of a batch in bytes: the API's 1 MiB less room for the difference between a stored job and one in a request.
- */
+/** Maximum bytes of a batch: the API's 1 MiB minus a margin, because a job in a request is larger than a stored one. */
 const BYTES = 900_000;
-/** Most bytes per job beside its payload, id and name. */
+/** Bytes per job besides its payload, id and name, at most. */
 const OVERHEAD = 200;
 
-/** Returns the first jobs of a claim that fit into one request, at least one. A repeated claim gives the same jobs. */
+/** Returns the first claimed jobs that fit into one request, at least one. A repeated claim gives the same jobs. */
 export function prefixWithin(claimed: readonly ClaimedJob[], limit = BYTES): readonly ClaimedJob[] {
   const encoder = new TextEncoder();
   let bytes = 0;

@@ -3,14 +3,13 @@ import { type EnqueueReceipt, type NewJob, toStoredError } from "@quayside/core/
 
 /**
  * The meaning of a remote's error for a batch:
- * - `again`: the batch may have arrived. It is sent again unchanged, not before `retryAfterMs`.
- * - `auth`: the remote, or a proxy before it, accepts no token of this page, or the token has another subject than the
- *   one for whom the batch was first sent. The batch waits. `subject`: the label of the token's subject, where the
- *   remote answers it.
- * - `refused`: nothing was stored and never will be, because of the jobs at the positions `jobs`; empty: of unnamed
- *   ones.
- * - `barred`: this sender may not add jobs, whatever the batch contains.
- * - `conflict`: its number was used for other jobs.
+ * - `again`: the batch may have arrived. Send it again unchanged, after `retryAfterMs`.
+ * - `auth`: the remote or a proxy refuses the page's token, or the token's subject is not the one for which the batch
+ *   was first sent. The batch waits. `subject`: label of the token's subject, if the remote returns it.
+ * - `refused`: nothing was stored, because of the jobs at the positions `jobs` (empty: the remote does not say which).
+ *   Final.
+ * - `barred`: this sender may not add any jobs.
+ * - `conflict`: the batch's number was used for other jobs.
  */
 export type RemoteErrorClass =
   | { readonly kind: "again"; readonly retryAfterMs: number }
@@ -29,10 +28,10 @@ const REFUSALS: ReadonlySet<unknown> = new Set([
   "bad_request",
 ]);
 
-/** Codes that refuse the token, or its subject for this batch (R37). */
+/** Error codes that refuse the token, or its subject for this batch (R37). */
 const UNSIGNED: ReadonlySet<unknown> = new Set(["unauthorized", "wrong_subject"]);
 
-/** The form of a label from an answer: it is stored, and sent in a header later. */
+/** The syntax of a subject's label. Checked because the label is stored and later sent in a header. */
 const LABEL = /^[!-~]{1,64}$/;
 
 interface FieldError {
@@ -43,8 +42,8 @@ interface FieldError {
 const AT = /^\[(\d+)\]\.?/;
 
 /**
- * Classifies an error. Only the API's own problem details are final (R30); a `bare` status may come from a proxy and
- * change.
+ * Classifies an error of the remote. Only the API's own problem details are final (R30); a `bare` status may come from
+ * a proxy and change.
  */
 export function classifyRemoteError(error: unknown): RemoteErrorClass {
   const { code, details } = partsOf(error);
@@ -55,7 +54,7 @@ export function classifyRemoteError(error: unknown): RemoteErrorClass {
     return { kind: "auth", ...(told && { subject }) };
   }
   if (!bare && (code === "mark_conflict" || code === "stale_exchange")) return { kind: "conflict" };
-  // A limit on the size of requests does not change with time, even that of a proxy.
+  // A size limit does not change with time, even if a proxy reports it.
   if (REFUSALS.has(code) && (!bare || code === "too_large")) {
     const named = fieldsOf(details).flatMap(({ path }) => AT.exec(path)?.[1] ?? []);
     if (code === "forbidden" && named.length === 0) return { kind: "barred" };
@@ -65,12 +64,10 @@ export function classifyRemoteError(error: unknown): RemoteErrorClass {
   return { kind: "again", retryAfterMs: typeof retryAfterMs === "number" ? retryAfterMs : 0 };
 }
 
-/** Most characters of the server's details that are stored with a refused job. */
+/** Maximum number of characters of the server's details that are stored with a refused job. */
 const DETAILS_LIMIT = 8_192;
 
-/**
- * Returns the error to store with a refused job: the server's message and its field errors, by their paths in this job.
- */
+/** Returns the error to store with a refused job: the server's message and its field errors, with paths in this job. */
 export function refusalOf(error: unknown, position: number | undefined, mayHaveArrived: boolean): StoredError {
   const { stack: _, details: __, ...stored } = toStoredError(error);
   const { errors: ___, ...details } = partsOf(error).details;
@@ -82,7 +79,7 @@ export function refusalOf(error: unknown, position: number | undefined, mayHaveA
   return { ...stored, details: said ?? jsonWithin({ status: details["status"], ...arrived }) ?? { ...arrived } };
 }
 
-/** Returns the value as JSON; undefined when it is not JSON or too long to store. */
+/** Returns the value if it is JSON and short enough to store; otherwise undefined. */
 function jsonWithin(value: object): Readonly<Record<string, Json>> | undefined {
   try {
     const text = JSON.stringify(value);
@@ -93,7 +90,8 @@ function jsonWithin(value: object): Readonly<Record<string, Json>> | undefined {
 }
 
 /**
- * Reads code and details by their shape: an error from RPC or another copy of core is no instance of `QuaysideError`.
+ * Reads code and details of an error without `instanceof`, because errors from RPC or another copy of core have other
+ * classes.
  */
 export function partsOf(error: unknown): {
   readonly code: unknown;
@@ -113,8 +111,9 @@ function fieldsOf({ errors }: Readonly<Record<string, unknown>>): readonly Field
 }
 
 /**
- * @throws {QuaysideError} `network`, when the answer cannot be the remote's: a portal on the way may say 200 to anything.
- * A job is answered for under its own id, or, as a duplicate by its dedupe key, under that of another.
+ * Checks the receipts of a batch. A receipt must have the job's own id or, for a duplicate by dedupe key, another id.
+ *
+ * @throws {QuaysideError} `network` if they cannot come from the remote: a captive portal may answer 200.
  */
 export function checkReceipts(receipts: unknown, jobs: readonly NewJob[]): void {
   const fits = (job: NewJob, receipt: EnqueueReceipt | null | undefined) =>

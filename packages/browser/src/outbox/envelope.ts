@@ -2,21 +2,21 @@ import { DEFAULTS, type JobRecord, type Keep } from "@quayside/core";
 import type { NewJob, StoredOptions } from "@quayside/core/engine";
 
 /**
- * The payload of a job in the outbox: it contains the job to send. Options for the remote (groups, dedupe, attempts,
- * the delay) are inside, so that the local store does not apply them. Name, tags, priority and expiry are also options
- * of the local job.
+ * Payload of a job in the outbox, which contains the job to send. Options for the remote (groups, dedupe, attempts, the
+ * delay) are inside, so that the local store does not apply them. Name, tags, priority and expiry are also options of
+ * the local job.
  */
 interface Sealed {
-  /** JSON text, sent as it is. */
+  /** JSON text, sent unchanged. */
   readonly payload: string;
   readonly options?: Omit<StoredOptions, "tags">;
   readonly delayMs?: number;
-  /** Instant at which the delay ends. */
+  /** Time at which the delay ends, in ms since epoch. */
   readonly dueAt?: number;
   readonly expiresInMs?: number;
 }
 
-/** Keeps nothing of a delivered job, and a refused one until the app retries or removes it. */
+/** Deletes delivered jobs, and keeps refused ones until the app retries or removes them. */
 const KEEP: Keep = { ...DEFAULTS.keep, completed: 0, failed: 1_000_000 };
 
 export function seal(job: NewJob, local: string, now: number): NewJob {
@@ -42,8 +42,8 @@ export function seal(job: NewJob, local: string, now: number): NewJob {
 const sealedIn = (record: JobRecord): Sealed => record.payload as Sealed;
 
 /**
- * Returns the job to send, under its local id, with the rest of its delay and of its time to live. After the clock was
- * set back they are no longer than when the job was added.
+ * Returns the job to send, with its local id and the remaining delay and time to live. After the clock was set back,
+ * these are at most as long as when the job was added.
  */
 export function unseal(record: JobRecord, queue: string, now: number): NewJob {
   const { payload, options, delayMs = 0, dueAt = 0, expiresInMs = Number.POSITIVE_INFINITY } = sealedIn(record);
@@ -61,7 +61,7 @@ export function unseal(record: JobRecord, queue: string, now: number): NewJob {
   };
 }
 
-/** Returns the content of a job for the digest of its batch: all fields but those that change with time. */
+/** Returns the text of which a batch's digest is made: all fields of a job except those that change with time. */
 export function contentOf({ delayMs: _, expiresInMs: __, ...content }: NewJob): string {
   return JSON.stringify(content);
 }
@@ -96,8 +96,8 @@ export function reseal(
 export const isDelayed = (record: JobRecord, now: number): boolean => (sealedIn(record).dueAt ?? 0) > now;
 
 /**
- * Returns the job as the app added it. An undelivered one is `waiting`, `blockedBy: "outbox"`, also while it is being
- * sent: no attempt at it has begun.
+ * Returns the job as the app added it. An undelivered job is `waiting` with `blockedBy: "outbox"`, even while it is
+ * being sent, because no attempt has begun.
  */
 export function shown(record: JobRecord, queue: string): JobRecord {
   const { payload, options = {}, dueAt } = sealedIn(record);

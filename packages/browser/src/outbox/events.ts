@@ -2,42 +2,42 @@ import type { StoredError } from "@quayside/core";
 import type { EnqueueReceipt } from "@quayside/core/engine";
 import { partsOf } from "./classify-remote-error.ts";
 
-/** The events of an outbox, emitted in the tab that forwards. */
+/** Events of an outbox, emitted in the tab that forwards. */
 export interface OutboxEvents {
   /**
-   * The remote has stored these jobs: `receipts` in the order of `ids`. A receipt of another id: the job was a
-   * duplicate of that one.
+   * The remote has stored these jobs. `receipts` are in the order of `ids`; a receipt with another id means that the
+   * job was a duplicate of that one.
    */
   readonly forwarded: {
     readonly queue: string;
     readonly ids: readonly string[];
     readonly receipts: readonly EnqueueReceipt[];
   };
-  /** The remote refused this job: it stays in the outbox as `failed`, to be retried, removed, or shown. */
+  /** The remote refused this job. It stays in the outbox as `failed`, to be retried or removed. */
   readonly refused: { readonly queue: string; readonly id: string; readonly error: StoredError };
   /**
-   * A queue could not be forwarded; it is tried again after `retryInMs` or sooner (`Infinity`: never). Without a
-   * `queue`, the local store cannot be read.
+   * A queue could not be forwarded. It is tried again after at most `retryInMs` (`Infinity`: never). Without `queue`,
+   * the local store cannot be read.
    */
   readonly error: { readonly queue?: string; readonly error: unknown; readonly retryInMs: number };
   /**
-   * The queue is held; none of its jobs has failed. `auth`: there is no token, or the remote refuses it, or
-   * (`error.code` is `wrong_subject`) the next batch may have arrived for another subject, and waits for that one's
-   * token. It is tried again at intervals, and at once by `forward()`: call that after a sign-in.
+   * The queue is held; none of its jobs has failed. `auth`: there is no token, the remote refuses it, or (`error.code`
+   * is `wrong_subject`) the next batch may have arrived for another subject and waits for that subject's token. The
+   * queue is tried again at intervals, and at once by `forward()`, which you call after a sign-in.
    */
   readonly paused: { readonly queue: string; readonly reason: "auth"; readonly error: unknown };
-  /** A queue that was paused goes on. */
+  /** A paused queue continues. */
   readonly resumed: { readonly queue: string };
   /**
-   * Jobs of this partition wait for another remote, and are not sent to this one. If this one has taken its place (its
-   * URL changed, say), give the old name as `remoteName`.
+   * Jobs of this partition wait for another remote and are not sent to this one. If this remote replaces the other (for
+   * example its URL changed), pass the old name as `remoteName`.
    */
   readonly elsewhere: { readonly remote: string; readonly pending: number };
 }
 
 type Listener = (event: never) => unknown;
 
-/** Typed listeners. The error of a listener that throws or rejects is reported; the other listeners still run. */
+/** Typed event listeners. An error of one listener is reported and does not affect the others. */
 export class OutboxEmitter {
   readonly #listeners = new Map<keyof OutboxEvents, Set<Listener>>();
   readonly #shown = new Set<string>();
@@ -62,7 +62,7 @@ export class OutboxEmitter {
     }
   }
 
-  /** Prints why jobs are not delivered when there is no listener: once per event and cause. */
+  /** Logs the reason why jobs are not delivered, if there is no listener, once per event and cause. */
   #warn(name: keyof OutboxEvents, event: OutboxEvents[keyof OutboxEvents]): void {
     if (name === "forwarded" || name === "resumed") return;
     const { error, ...rest } = event as { readonly error?: unknown };

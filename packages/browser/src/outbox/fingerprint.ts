@@ -1,4 +1,4 @@
-/** A starting value and an odd multiplier for each 32 bits, so that the four hashes of one text differ. */
+/** Start value and odd multiplier of each 32-bit hash, so that the four hashes of a text differ. */
 const LANES = [
   [0x811c9dc5, 0x01000193],
   [0x9e3779b9, 0x85ebca6b],
@@ -7,11 +7,11 @@ const LANES = [
 ] as const;
 
 /**
- * Returns a hash of 128 bits in hex, by which two batches are compared. It protects no secret, so it need not withstand
- * an attacker and does without `crypto.subtle`, which is absent on plain HTTP.
+ * Returns a 128-bit hash in hex, by which batches are compared. Not cryptographic: `crypto.subtle` is missing on plain
+ * HTTP, and the hash protects no secret.
  */
 export function fingerprint(...texts: readonly string[]): string {
-  // With their lengths, so that ["ab", "c"] is not ["a", "bc"].
+  // Includes the lengths, so that ["ab", "c"] and ["a", "bc"] differ.
   const whole = texts.map((text) => `${text.length}:${text}`).join("");
   return LANES.map(([start, factor]) => mix(whole, start, factor).toString(16).padStart(8, "0")).join("");
 }
@@ -20,7 +20,7 @@ function mix(text: string, start: number, factor: number): number {
   let hash = start;
   for (let index = 0; index < text.length; index++) {
     hash = Math.imul(hash ^ text.charCodeAt(index), factor);
-    // Multiplication carries upwards only: this brings it down again.
+    // Multiplication only spreads bits upwards; this spreads them down.
     hash ^= hash >>> 15;
   }
   hash = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b);

@@ -1,21 +1,21 @@
 import { isServer } from "../tabs/page-lifecycle.ts";
 import { lockManager } from "../tabs/web-lock-liveness.ts";
 
-/** A held or requested lock of the tab that forwards. */
+/** The lock of the tab that forwards, held or requested. */
 export interface ForwarderLock {
   readonly taken: boolean;
-  /** Takes the lock from a tab that is frozen or suspended. That tab requests it again when it wakes. */
+  /** Takes the lock from a frozen or suspended tab. That tab requests it again when it resumes. */
   steal(): void;
   leave(): void;
 }
 
 /**
- * Requests the Web Lock of the one tab of a site that forwards. The lock only saves work: two tabs that forward at once
- * send the same batches under the same numbers.
+ * Requests the Web Lock of the one tab of a site that forwards. The lock only saves work: two forwarding tabs send the
+ * same batches under the same numbers.
  *
- * @param name Absent, or without Web Locks (plain HTTP): this tab always holds the lock. With a name, a server never
- * gets it, because the jobs are in browsers.
- * @param hold Called when the lock is granted. Returns a function that is called when the lock is lost.
+ * @param name name of the lock. Absent, or without Web Locks (plain HTTP): this tab always holds the lock. With a
+ * name, a server never gets the lock, because the jobs are in browsers.
+ * @param hold called when the lock is granted. Returns a function that is called when the lock is lost.
  */
 export function requestForwarderLock(name: string | undefined, hold: () => () => void): ForwarderLock {
   const locks = lockManager();
@@ -37,8 +37,7 @@ export function requestForwarderLock(name: string | undefined, hold: () => () =>
       try {
         await locks.request(name, { signal: gone.signal }, begin);
       } catch (error) {
-        // Stolen: this tab stops forwarding and requests the lock again. Any other error means that Web Locks do not
-        // work here.
+        // Another tab has stolen the lock: requests it again. Any other error means that Web Locks do not work here.
         if (!release && !gone.signal.aborted) return void begin();
         release?.();
         if ((error as { name?: unknown } | undefined)?.name !== "AbortError") return;

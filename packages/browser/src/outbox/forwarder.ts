@@ -11,13 +11,13 @@ import { Pause, retryDelayMs } from "./retry-pause.ts";
 import { type RemoteStatus, StatusChannel } from "./status-channel.ts";
 import { onWakeUp } from "./wake-ups.ts";
 
-/** Time after which a tab whose own jobs still wait takes the lock from the tab that holds it, which may be frozen. */
+/** Time after which a tab whose jobs still wait takes the lock from the holding tab, which may be frozen, in ms. */
 const STEAL_AFTER_MS = 60_000;
-/** After a failure, a new job shortens the pause to this at least: an app may add many jobs per second. */
+/** Shortest pause after a failure when jobs are added, in ms: an app may add many jobs per second. */
 const ADDED_MS = 10_000;
-/** The same for an event of the network or the page, of which several may come at once. */
+/** Shortest pause after a failure when the network or page reports an event, in ms: several events may come at once. */
 const SIGN_MS = 1_000;
-/** Most rounds of a purge: each removes the jobs that were added during the one before. */
+/** Maximum number of rounds of a purge. Each removes the jobs that were added during the previous one. */
 const PURGE_ROUNDS = 5;
 
 export interface ForwarderOptions {
@@ -32,7 +32,9 @@ export interface ForwarderOptions {
   readonly lock: string | undefined;
 }
 
-/** Forwards all queues of a partition while this tab holds the lock, by one `QueueForwarder` each: none waits for another. */
+/**
+ * Forwards all queues of a partition while this tab holds the lock, with one independent `QueueForwarder` per queue.
+ */
 export class Forwarder {
   status: RemoteStatus = {};
   readonly #options: ForwarderOptions;
@@ -41,7 +43,7 @@ export class Forwarder {
   readonly #channel: StatusChannel;
   readonly #unwatch: readonly (() => void)[];
   #cancelSteal: (() => void) | undefined;
-  /** The pause between two searches for queues with jobs; present while this tab holds the lock. */
+  /** The pause between two searches for queues with jobs. Set while this tab holds the lock. */
   #search: Pause | undefined;
   #outdated = false;
   #stopped = false;
@@ -51,7 +53,7 @@ export class Forwarder {
     this.#unwatch = [
       options.local.watch((change) => this.#seen(change)),
       onWakeUp(() => this.#wake(SIGN_MS)),
-      // A lock that other tabs wait for, or a transaction, drops its page from the back/forward cache.
+      // A lock that other tabs wait for, or an open transaction, evicts its page from the back/forward cache.
       onPageHidden(
         () => this.#lock.leave(),
         () => this.#requestLock(),
@@ -70,8 +72,8 @@ export class Forwarder {
   }
 
   /**
-   * Releases the lock to a tab with newer code after that has upgraded the local store, and reports the error. Without an
-   * error the store can be used again.
+   * Releases the lock after newer code has upgraded the local store, and reports the error. Without an error, the store
+   * can be used again.
    */
   outdate(error: unknown): void {
     this.#outdated = error !== undefined;
@@ -89,7 +91,7 @@ export class Forwarder {
     if (!this.#outdated && !this.#stopped) this.#lock = requestForwarderLock(this.#options.lock, () => this.#begin());
   }
 
-  /** Takes the lock later if jobs that this tab has added are not forwarded by then. */
+  /** Starts a timer that takes the lock if the jobs which this tab has added are not forwarded by then. */
   added(): void {
     if (this.#lock.taken || this.#cancelSteal) return;
     this.#cancelSteal = this.#options.clock.after(STEAL_AFTER_MS, () => {
@@ -105,12 +107,11 @@ export class Forwarder {
   }
 
   /**
-   * Stops forwarding, removes all jobs and entries, and releases the batches in flight. Queues start again with the next
-   * add.
+   * Stops forwarding, removes all jobs and register entries, and releases the running batches. Queues start again with
+   * the next add.
    *
-   * A job may be added between any two of these steps, in any tab. Either its queue's entry was present, which is removed
-   * after it, and the second clearing removes the job; or it brings a new entry, which the next round finds; or it was
-   * added after the purge.
+   * Jobs added during the purge by any tab: if the queue's entry exists, the second clearing removes the job after the
+   * entry; if the add creates a new entry, the next round finds it; otherwise it was added after the purge.
    */
   async purge(): Promise<void> {
     const { store } = this.#options;
@@ -162,7 +163,10 @@ export class Forwarder {
     };
   }
 
-  /** Starts a forwarder for each queue that has jobs, and again whenever there may be others, until the lock is released. */
+  /**
+   * Starts a forwarder for each queue with jobs, and searches again when there may be others, until the lock is
+   * released.
+   */
   async #searchFor(search: Pause): Promise<void> {
     const { store, events, random } = this.#options;
     let reported = false;

@@ -1,24 +1,24 @@
 import { fingerprint } from "./fingerprint.ts";
 
-/** Longest part of a local name, in characters: the whole name stays within the 256 of core. */
+/** Maximum number of characters of a part of a local queue name, so that the name has at most core's 256. */
 const PART_LIMIT = 100;
 
-/** The record of one queue in the register. */
+/** The register's entry of one queue. */
 export interface RegisterEntry {
   readonly queue: string;
-  /** The sender under which the batches are numbered at the remote. */
+  /** The sender under which batches are numbered at the remote. */
   readonly sender: string;
-  /** Label of the subject for which this batch and the ones after it are sent; absent until the remote answers one. */
+  /** Label of the subject for which this batch and later ones are sent. Absent until the remote returns one. */
   readonly subject?: string;
 }
 
 /**
- * Names of the local queues of one partition and remote. `outbox/PARTITION@REMOTE`, the register, has one job per queue,
- * with its `RegisterEntry`. `outbox/PARTITION@REMOTE/QUEUE` has the jobs that are sent to QUEUE, and `…/cancels` the
- * requests to cancel or remove jobs in flight. No worker of the app claims from queues of such names.
+ * Names of the local queues of one partition and remote. `outbox/PARTITION@REMOTE` is the register, with one job
+ * (`RegisterEntry`) per queue. `outbox/PARTITION@REMOTE/QUEUE` has the jobs to send to QUEUE, and `…/cancels` the
+ * requests to cancel or remove jobs that are being sent. Workers of the app do not claim from these queues.
  *
- * Each remote has local queues of its own, so that two outboxes on one database never send each other's jobs.
- * `outbox/PARTITION@` lists the remotes that jobs wait for.
+ * Each remote has local queues of its own, so that outboxes on one database do not send each other's jobs.
+ * `outbox/PARTITION@` lists the remotes for which jobs wait.
  */
 export class OutboxNames {
   readonly register: string;
@@ -43,23 +43,23 @@ export class OutboxNames {
     return local;
   }
 
-  /** The worker key under which this queue is forwarded: the same in all tabs (R9). */
+  /** Returns the worker key under which this queue is forwarded, the same in all tabs (R9). */
   worker(queue: string): string {
     return `outbox:${fingerprint(this.jobs(queue))}`;
   }
 
-  /** Whether a local queue is one of these. */
+  /** Returns whether a local queue belongs to this partition and remote. */
   has(local: string): boolean {
     return local === this.register || local.startsWith(`${this.register}/`);
   }
 
-  /** The queue whose jobs a local queue holds, if `jobs` or `cancels` of this object has made its name. */
+  /** Returns the queue to which the jobs of a local queue are sent, if this object has created the local name. */
   target(local: string): string | undefined {
     return this.#targets.get(local);
   }
 }
 
-/** Escapes a name, so that no two names give the same part; escaping never produces a `#`. */
+/** Escapes a name. Different names give different parts; only hashed names contain a `#`. */
 function part(name: string): string {
   const escaped = encodeURIComponent(name);
   return escaped.length <= PART_LIMIT ? escaped : `#${fingerprint(name)}`;

@@ -34,46 +34,43 @@ import type { RemoteStatus } from "./status-channel.ts";
 
 /** Options of `outboxDriver`. */
 export interface OutboxDriverOptions {
-  /**
-   * Stores jobs until the remote has them. An `IndexedDbDriver` is used with strict durability, whatever its own
-   * setting.
-   */
+  /** Stores jobs until the remote has them. An `IndexedDbDriver` is always used with strict durability. */
   readonly local: Driver;
-  /** Receives the jobs: an `httpDriver`, for example. */
+  /** The driver to which jobs are forwarded, for example an `httpDriver`. */
   readonly remote: Driver;
   /**
-   * Name of the owner of the jobs, for example the signed-in user. This driver neither shows nor forwards jobs of other
-   * partitions of the local store. Default: `default`.
+   * Name of the jobs' owner, for example the signed-in user. This driver neither shows nor forwards jobs of other
+   * partitions. Default: `default`.
    */
   readonly partition?: string;
   /**
    * Name of the remote. Jobs added for one remote are never sent to another: they wait, and `elsewhere` reports them.
-   * Default: the URL of an `httpDriver`, `""` for a driver without a `url`. Drivers without a `url` that share a local store
-   * and a partition need a name each. When a URL changes, pass the old URL here to send the jobs that wait under it.
+   * Default: the URL of an `httpDriver`, `""` for a driver without a `url`. Drivers without a `url` that share a local
+   * store and a partition need different names. When a URL changes, pass the old URL here to send the waiting jobs.
    */
   readonly remoteName?: string;
-  /** For tests: a clock that is moved by hand. */
+  /** The clock, for tests. Default: the system clock. */
   readonly clock?: Clock;
-  /** For tests: in [0, 1). */
+  /** Returns a number in [0, 1), for tests. Default: `Math.random`. */
   readonly random?: () => number;
 }
 
 /**
- * The state of an outbox, for a page to show. `lastError` is the error of the last attempt to reach the remote, of any
- * tab; absent after a successful one.
+ * The state of an outbox. `lastError` is the error of the last attempt to reach the remote in any tab; absent after a
+ * successful one.
  */
 export interface OutboxState extends RemoteStatus {
-  /** Jobs that the remote has not received yet. */
+  /** Number of jobs that the remote has not received yet. */
   readonly pending: number;
-  /** Jobs that the remote refused. */
+  /** Number of jobs that the remote refused. */
   readonly failed: number;
-  /** Other remotes that jobs of this partition wait for, where there are any. */
+  /** Other remotes for which jobs of this partition wait, if any. */
   readonly elsewhere?: readonly { readonly remote: string; readonly pending: number }[];
 }
 
 /**
- * A driver made of two: jobs are added to a local store, durably and without a network, and forwarded to a remote, in
- * the order of the queue, each once, under the ids that they were given here. See `OutboxDriver`.
+ * Creates a driver that adds jobs to a local store, durably and offline, and forwards them to a remote, in order, each
+ * once and with the same id. See `OutboxDriver`.
  *
  * @example
  * const driver = outboxDriver({
@@ -90,23 +87,24 @@ export function outboxDriver(options: OutboxDriverOptions): OutboxDriver {
 }
 
 /**
- * - `enqueue` resolves when the jobs are on disk here. Flows are refused: their jobs must be added together, there.
+ * A driver of a local store and a remote.
+ * - `enqueue` resolves when the jobs are on the local disk. Flows are refused, because their jobs must be added
+ *   together at the remote.
  * - `get`, `list`, `counts` and commands on jobs use the outbox for undelivered jobs and the remote for all others. An
- *   undelivered job is `waiting`, `blockedBy: "outbox"`; one that the remote refused is `failed`, with the remote's
- *   error.
- * - All else (`exchange`, `nextWake`, `schedules`, settings) is the remote's, so a `Worker` works the remote queue. Out
- *   of reach, these reject with `network`.
- * - A cancel of a job that is being sent is asked for here and, after the answer, there.
+ *   undelivered job is `waiting` with `blockedBy: "outbox"`; a refused job is `failed` with the remote's error.
+ * - All other verbs (`exchange`, `nextWake`, `schedules`, settings) go to the remote, so a `QueueWorker` works the
+ *   remote queue. Offline, they reject with `network`.
+ * - A cancel of a job that is being sent is stored locally and forwarded after the remote's answer.
  *
- * A batch whose answer was lost is sent again unchanged. The remote recognises it by its number for 90 days.
+ * A batch whose answer was lost is sent again unchanged. The remote recognises its number for 90 days.
  *
  * A job fails only by the API's own problem details: an error in the job, a token that may not add it (403
- * `forbidden`), or a limit on the size (413). While the user is signed out (401, a token function that returns
- * nothing), or a firewall or portal answers 403, the queue is held and no job fails: `state().paused` is `"auth"`, with
- * the events `paused` and `resumed`. The queue is also held while a batch whose answer was lost belongs to another
- * subject than the token (`wrong_subject`): sent for both, it would be added twice. A held queue is tried again at
- * intervals, and at once by `forward()`. Any other error is retried without end after 1 s, 2 s, 4 s … up to 5 minutes,
- * or later if the server asks for it. `close` closes both drivers.
+ * `forbidden`), or a size limit (413). While the user is signed out (401, or no token), or a firewall or captive portal
+ * answers 403, the queue is held and no job fails: `state().paused` is `"auth"`, with the events `paused` and
+ * `resumed`. The queue is also held while a batch whose answer was lost belongs to another subject than the token
+ * (`wrong_subject`), because sending it for both would add its jobs twice. A held queue is tried again at intervals,
+ * and at once by `forward()`. Any other error is retried without end after 1 s, 2 s, 4 s … up to 5 minutes, or later if
+ * the server asks for it. `close` closes both drivers.
  */
 export class OutboxDriver implements Driver {
   readonly connectivity = undefined;
@@ -134,12 +132,12 @@ export class OutboxDriver implements Driver {
     if (stored) local.watchVersion((error) => this.#forwarder.outdate(error));
   }
 
-  /** Returns the function that stops it. Events are of the tab that forwards. */
+  /** Adds an event listener. Returns a function that removes it. Events are emitted in the tab that forwards. */
   on<Name extends keyof OutboxEvents>(name: Name, listener: (event: OutboxEvents[Name]) => void): () => void {
     return this.#events.on(name, listener);
   }
 
-  /** Returns the state. Call it again after an event, or when `watch` calls back. */
+  /** Returns the state. Call it again after an event or a call of a `watch` listener. */
   async state(): Promise<OutboxState> {
     const totals = await this.#store.totals();
     const elsewhere = await this.#store.elsewhere();
@@ -147,8 +145,8 @@ export class OutboxDriver implements Driver {
   }
 
   /**
-   * Ends the pauses after failures: call it after a sign-in, for a button, or at an event of the network that only the
-   * app receives. A pause that the server asked for (`Retry-After`) is kept.
+   * Ends the pauses after failures. Call it after a sign-in, for a button, or when only the app detects that the
+   * network is back. A pause that the server asked for (`Retry-After`) is kept.
    */
   forward(): void {
     this.#forwarder.retryNow();
@@ -156,8 +154,8 @@ export class OutboxDriver implements Driver {
 
   /**
    * Removes all jobs of this partition for this remote, for a sign-out. None of them is delivered, except those being
-   * sent at this moment. Jobs of other partitions and for other remotes stay. A job that is added meanwhile is removed
-   * too or stays in the outbox: `state()` shows which.
+   * sent at this moment. Jobs of other partitions and remotes stay. A job added meanwhile is removed or stays in the
+   * outbox: see `state()`.
    */
   purge(): Promise<void> {
     return this.#forwarder.purge();
@@ -175,7 +173,7 @@ export class OutboxDriver implements Driver {
     return (await this.#store.get(queue, id)) ?? this.#remote.get(queue, id);
   }
 
-  /** Lists undelivered jobs first, on pages of their own: these need no network. */
+  /** Lists undelivered jobs first, on pages of their own, which need no network. */
   async list({ cursor, ...query }: ListQuery): Promise<JobPage> {
     const { stage, at } = cursor === undefined ? { stage: 0 } : readCursor(cursor);
     const here = stage === undefined ? undefined : await this.#store.list({ ...query, ...at }, stage);
@@ -243,7 +241,7 @@ export class OutboxDriver implements Driver {
   }
 }
 
-/** The URL of a driver that has one, in full: the same for all pages of the site. */
+/** Returns the absolute URL of a driver that has one, so that it is equal on all pages of the site. */
 function urlOf(remote: Driver): string {
   const { url } = remote as { readonly url?: unknown };
   if (typeof url !== "string") return "";
@@ -254,7 +252,7 @@ function urlOf(remote: Driver): string {
   }
 }
 
-/** Refuses when adding what the remote would refuse later. */
+/** Refuses a job that the remote would refuse later. */
 function checkJob({ queue, flow, dedupe, group }: NewJob): void {
   checkPathName(queue, "queue");
   if (dedupe) checkName(dedupe.key, "dedupe.key");
@@ -268,7 +266,7 @@ function checkJob({ queue, flow, dedupe, group }: NewJob): void {
   }
 }
 
-/** `stage` undefined: the remote's. */
+/** Creates a cursor. `stage` undefined: a page of the remote. */
 const writeCursor = (stage: number | undefined, cursor: string | undefined): string =>
   `${stage ?? "remote"}:${cursor ?? ""}`;
 

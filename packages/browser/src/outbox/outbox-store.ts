@@ -29,14 +29,14 @@ export interface OutboxStoreOptions {
   readonly clock: Clock;
 }
 
-/** The states of the local job, by the state that its `JobRecord` shows. */
+/** States of the local job for each state that the outbox shows. */
 const LOCAL_STATES: Readonly<Partial<Record<JobState, readonly JobState[]>>> = {
   waiting: ["active", "waiting"],
   failed: ["failed"],
   cancelled: ["cancelled"],
 };
 
-/** The jobs that the remote has not received or has refused: adds them, lists them and runs commands on them. */
+/** The jobs that the remote has not received or has refused: adds and lists them, and runs commands on them. */
 export class OutboxStore {
   readonly #names: OutboxNames;
   readonly #partition: string;
@@ -52,7 +52,7 @@ export class OutboxStore {
     this.#clock = clock;
   }
 
-  /** Adds jobs, and in the same transaction the entries of their queues: any tab that opens the outbox finds them. */
+  /** Adds jobs and, in the same transaction, the register entries of their queues, so that any tab finds them. */
   async add(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
     const { register, remotes } = this.#names;
     const here: RemoteEntry = { remote: this.#remoteName };
@@ -66,12 +66,12 @@ export class OutboxStore {
     return receipts.slice(entries.length);
   }
 
-  /** The queues that have jobs, or had some. */
+  /** Returns the queues that have or had jobs. */
   async queues({ register } = this.#names): Promise<readonly string[]> {
     return (await this.#entries<RegisterEntry>(register)).map(({ queue }) => queue);
   }
 
-  /** The number of jobs in all queues: pending and refused. */
+  /** Returns the numbers of pending and refused jobs in all queues. */
   async totals(names = this.#names): Promise<{ readonly pending: number; readonly failed: number }> {
     let [pending, failed] = [0, 0];
     for (const queue of await this.queues(names)) {
@@ -82,7 +82,7 @@ export class OutboxStore {
     return { pending, failed };
   }
 
-  /** The number of pending jobs of this partition that wait for other remotes. */
+  /** Returns the numbers of this partition's jobs that wait for other remotes. */
   async elsewhere(): Promise<readonly { readonly remote: string; readonly pending: number }[]> {
     const found: { remote: string; pending: number }[] = [];
     for (const { remote } of await this.#entries<RemoteEntry>(this.#names.remotes)) {
@@ -109,8 +109,8 @@ export class OutboxStore {
   }
 
   /**
-   * Returns a page of the jobs that show this state; undefined when no local job can. `stage` is the `next` of the page
-   * before, 0 for the first.
+   * Returns a page of the jobs with this state; undefined if no local job can have it. `stage`: the `next` of the
+   * previous page, 0 for the first.
    */
   async list(
     { queue, state, ...query }: ListQuery,
@@ -125,13 +125,16 @@ export class OutboxStore {
     return { jobs, ...(stage + 1 < states.length && { next: stage + 1 }) };
   }
 
-  /** Counts the jobs that have not ended as waiting: no attempt at them has begun. */
+  /** Returns the counts of a queue. All unfinished jobs count as waiting, because no attempt has begun. */
   async counts(queue: string, names = this.#names): Promise<Pick<JobCounts, "waiting" | "failed" | "cancelled">> {
     const { waiting, delayed, active, failed, cancelled } = await this.#local.counts(names.jobs(queue));
     return { waiting: waiting + delayed + active, failed, cancelled };
   }
 
-  /** Returns undefined for a job that is not in the outbox: the command is then for the remote. */
+  /**
+   * Runs a command on a job of the outbox. Returns undefined if the job is not in the outbox; the command is then for
+   * the remote.
+   */
   async command(command: JobCommand): Promise<CommandReply | undefined> {
     const { type, queue, id } = command;
     const local = this.#names.jobs(queue);
@@ -161,44 +164,46 @@ export class OutboxStore {
         payload: reseal(record, { delayMs: 0 }, now),
       });
     } catch (error) {
-      // Delivered since the record was read.
+      // The job was delivered since its record was read.
       if (partsOf(error).code === "job_not_found") return undefined;
       throw error;
     }
   }
 
-  /** Runs a bulk command on the jobs of the outbox. Returns the number of jobs that it changed. */
+  /** Runs a bulk command on the jobs of the outbox. Returns the number of changed jobs. */
   async commandAll({ queue, ...command }: BulkCommand): Promise<number> {
     const local = this.#names.jobs(queue);
     if (command.type === "retryAll") return (await this.#local.command({ ...command, queue: local })).affected;
     const { state, ...filter } = command;
     let affected = 0;
     for (const each of state === undefined ? (["active", undefined] as const) : (LOCAL_STATES[state] ?? [])) {
-      // Jobs in flight are removed one by one, because each needs a request to the remote.
+      // Jobs that are being sent are removed one by one, because each needs a request to the remote.
       if (each === "active") affected += await this.#removeInFlight(queue, filter);
       else affected += (await this.#local.command({ ...filter, queue: local, ...(each && { state: each }) })).affected;
     }
     return affected;
   }
 
-  /** Removes all jobs of a queue. Those in flight are deleted when the forwarder releases their batch. */
+  /** Removes all jobs of a queue. Those being sent are deleted when the forwarder releases their batch. */
   async clear(queue: string): Promise<void> {
     for (const local of [this.#names.jobs(queue), this.#names.cancels(queue)])
       await this.#local.command({ type: "clear", queue: local });
   }
 
-  /** Removes the entry of a queue: no tab forwards the queue until the next job is added with a new entry. */
+  /** Removes the register entry of a queue. No tab forwards the queue until a job is added with a new entry. */
   async removeEntry(queue: string): Promise<void> {
     await this.#local.command({ type: "remove", queue: this.#names.register, id: queue });
   }
 
-  /** Removes this remote from the list of remotes that jobs wait for. */
+  /** Removes this remote from the list of remotes for which jobs wait. */
   async removeRemote(): Promise<void> {
     const { register, remotes } = this.#names;
     await this.#local.command({ type: "remove", queue: remotes, id: register });
   }
 
-  /** Cancels or removes a job here. For one in flight it stores a request for the remote too, sent after the answer. */
+  /**
+   * Cancels or removes a job. For a job that is being sent, also stores a request to the remote, sent after its answer.
+   */
   async #end(type: "cancel" | "remove", queue: string, id: string): Promise<CommandReply | undefined> {
     const reply = await this.#local.command({ type, queue: this.#names.jobs(queue), id });
     if (reply.state === "active" && reply.affected > 0) {
@@ -223,6 +228,6 @@ export class OutboxStore {
 
 const KEEP_NONE = { ...DEFAULTS.keep, completed: 0 };
 
-/** Replaces `randomUUID`, which is absent on plain HTTP. */
+/** Returns a random name. Replaces `randomUUID`, which is missing on plain HTTP. */
 const randomName = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -15,9 +15,9 @@ import { fingerprint } from "./fingerprint.ts";
 import type { OutboxNames, RegisterEntry } from "./local-queue-names.ts";
 import { boundedRetryAfter, Pause, retryDelayMs } from "./retry-pause.ts";
 
-/** Most changes of sender or subject that are tried for one batch, before it waits as after a failure. */
+/** Maximum number of changes of sender or subject for one batch before it waits as after a failure. */
 const MAX_REBINDS = 5;
-/** Time after which an unanswered request is sent again, whatever the remote's own timeout: its number marks the repeat. */
+/** Time after which an unanswered request is sent again, in ms. The batch's number marks it as a repeat. */
 const ANSWER_MS = 600_000;
 
 export interface QueueForwarderOptions {
@@ -28,13 +28,15 @@ export interface QueueForwarderOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly events: OutboxEmitter;
-  /** Called after each attempt to reach the remote, with its error or undefined, and when the queue is held or resumed. */
+  /**
+   * Called after each attempt to reach the remote, with the error or undefined, and when the queue is held or resumed.
+   */
   readonly attempted: (error: unknown) => void;
-  /** Called when the remote accepts a token again: other queues that are held can try theirs. */
+  /** Called when the remote accepts a token again, so that other held queues try theirs. */
   readonly resumed: () => void;
 }
 
-/** A failure or refusal of the remote, as opposed to one of the local store. */
+/** A failure or refusal of the remote, as opposed to an error of the local store. */
 class RemoteFailure {
   readonly cause: unknown;
   readonly verdict: RemoteErrorClass;
@@ -48,15 +50,14 @@ class RemoteFailure {
 /**
  * Forwards the jobs of one queue, one batch at a time, in order.
  *
- * A batch (`BatchClaim`) is sent under its number and a digest of its jobs. When any tab sends it again, the remote
- * recognises both and answers as before (R7). So when several tabs forward at once, they send the same batches under the
- * same numbers, and each batch is executed once (R27).
+ * A batch (`BatchClaim`) is sent with its number and a digest of its jobs. If any tab sends it again, the remote
+ * recognises both and answers as before (R7). So when several tabs forward at once, each batch is executed once (R27).
  */
 export class QueueForwarder {
   readonly #options: QueueForwarderOptions;
   readonly #pause: Pause;
   readonly #claim: BatchClaim;
-  /** Number of the first jobs among which one is that the remote refuses without naming it. */
+  /** Number of first jobs of which the remote refuses at least one without saying which. */
   #suspects = 0;
   #failures = 0;
   #rebinds = 0;
@@ -68,7 +69,7 @@ export class QueueForwarder {
     this.#claim = new BatchClaim(options);
   }
 
-  /** Whether the remote refuses the token: the queue is held, and tried again at intervals. */
+  /** Whether the remote refuses the token, so that the queue is only tried at intervals. */
   get held(): boolean {
     return this.#mode === "held";
   }
@@ -87,14 +88,14 @@ export class QueueForwarder {
       } catch (failure) {
         if (this.#stopped) return;
         const remote = failure instanceof RemoteFailure ? failure : undefined;
-        // The app has closed the local store: nothing can be read any more.
+        // The app has closed the local store: no job can be read any more.
         if (!remote && partsOf(failure).code === "closed") return this.#end(failure);
         await this.#waitAfterFailure(remote?.cause ?? failure, remote?.verdict);
       }
     }
   }
 
-  /** Tries again, for new jobs or a remote in reach: at the earliest `afterMs` after the last failure. */
+  /** Tries again because jobs were added or the network is back, at the earliest `afterMs` after the last failure. */
   wake(afterMs: number): void {
     this.#pause.wake(afterMs);
   }
@@ -104,12 +105,12 @@ export class QueueForwarder {
     this.#pause.stop();
   }
 
-  /** Releases the batch in flight, whichever tab has claimed it. Jobs that were removed meanwhile are deleted. */
+  /** Releases the running batch, whichever tab has claimed it. Jobs removed meanwhile are deleted. */
   releaseBatch(): Promise<void> {
     return this.#claim.release();
   }
 
-  /** Sends one batch, or the batch in flight again. Returns whether to go on at once. */
+  /** Sends a new batch, or the running one again. Returns whether to continue at once. */
   async #round(): Promise<boolean> {
     const claimed = await this.#claim.next(this.#suspects > 0 ? Math.ceil(this.#suspects / 2) : BATCH);
     if (!claimed || this.#stopped) return true;
@@ -127,7 +128,10 @@ export class QueueForwarder {
     return true;
   }
 
-  /** Returns the outcomes of the jobs; undefined: send them again at once, from another sender or for another subject. */
+  /**
+   * Returns the outcomes of the jobs; undefined: send the batch again at once, from another sender or for another
+   * subject.
+   */
   async #send(claimed: readonly ClaimedJob[]): Promise<readonly Settlement[] | undefined> {
     const { clock, events, attempted, queue, remote } = this.#options;
     const now = clock.now();
@@ -159,8 +163,8 @@ export class QueueForwarder {
           return undefined;
         case "conflict":
           if (++this.#rebinds > MAX_REBINDS) throw new RemoteFailure(error, verdict);
-          // This database is a copy, and the original has sent other jobs under this number. The copy takes a sender of its
-          // own from here on. The sender follows from the batch, so that two tabs choose the same one.
+          // This database is a copy, and the original has sent other jobs under this number. The copy takes a new
+          // sender, computed from the batch, so that two tabs compute the same one.
           await this.#change(entry, { sender: fingerprint(sender, `${this.#claim.number}`, digest) });
           return undefined;
         case "barred":
@@ -171,10 +175,10 @@ export class QueueForwarder {
     }
   }
 
-  /** Refuses the jobs that the remote named; the others of the batch, of which nothing was stored, wait for the next one. */
+  /** Refuses the jobs that the remote named. The batch's other jobs were not stored and go with the next batch. */
   #refuseNamed(claimed: readonly ClaimedJob[], named: readonly number[], error: unknown): readonly Settlement[] {
     const culprits = claimed.length === 1 ? claimed : named.flatMap((position) => claimed[position] ?? []);
-    // The remote named none: sends half of them, until one is left.
+    // The remote named no job: sends half of them until one is left.
     this.#suspects = culprits.length > 0 ? 0 : claimed.length;
     return culprits.flatMap((job) => this.#refuse([job], error, claimed.indexOf(job)));
   }
@@ -186,7 +190,7 @@ export class QueueForwarder {
     return claimed.map(({ token }) => ({ token, outcome: "failed", error }));
   }
 
-  /** Sends the request to cancel or remove a job that was made while the job was in flight. */
+  /** Sends a stored request to cancel or remove a job. */
   async #sendCancel({ payload }: JobRecord): Promise<void> {
     const { events, queue, remote } = this.#options;
     const { type, id } = payload as { readonly type: "cancel" | "remove"; readonly id: string };
@@ -207,7 +211,10 @@ export class QueueForwarder {
     });
   }
 
-  /** Reads the register. For each batch, after its claim: another tab may have changed the sender before this batch. */
+  /**
+   * Reads the queue's register entry. Called after each claim, because another tab may have changed the sender before
+   * this batch.
+   */
   async #entry(): Promise<RegisterEntry> {
     const { local, names, queue } = this.#options;
     const record = await local.get(names.register, queue);
@@ -216,14 +223,15 @@ export class QueueForwarder {
   }
 
   /**
-   * Whether the batch may be sent for another subject than before (R37): only while no send of it may have arrived. A batch
-   * that was refused for its subject did not arrive. The first batch is sent for no subject; the remote answers the subject.
+   * Returns whether the batch may be sent for another subject than before (R37): only if no send of it may have
+   * arrived. A batch that was refused for its subject did not arrive. The first batch is sent without a subject; the
+   * remote returns the subject.
    */
   #bindable({ subject }: RegisterEntry): boolean {
     return (subject === undefined || !this.#claim.unsure) && ++this.#rebinds <= MAX_REBINDS;
   }
 
-  /** Changes the entry in the register, unless another tab has changed it meanwhile. */
+  /** Changes the register entry, unless another tab has changed it meanwhile. */
   async #change(before: RegisterEntry, change: Partial<RegisterEntry>): Promise<void> {
     const { local, names, queue } = this.#options;
     const { sender, subject } = await this.#entry();
@@ -245,7 +253,7 @@ export class QueueForwarder {
     await this.#pause.wait(ms, askedMs);
   }
 
-  /** Ends the failures: the remote took the batch or refused it for good, or nothing is left to send. */
+  /** Resets the failures: the remote stored or finally refused the batch, or there are no jobs to send. */
   #answered(): void {
     const { events, attempted, queue, resumed } = this.#options;
     this.#failures = 0;

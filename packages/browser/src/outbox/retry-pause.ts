@@ -2,22 +2,25 @@ import type { Clock } from "@quayside/core";
 
 const FIRST_MS = 1_000;
 const LONGEST_MS = 300_000;
-/** Longest accepted `Retry-After`: a mistaken one must not hold jobs back for ever. */
+/** Longest accepted `Retry-After`, in ms: a wrong value must not hold jobs back forever. */
 const LONGEST_ASKED_MS = 86_400_000;
 
-/** Delay after so many failures: 1 s, 2 s, 4 s … up to 5 min, half of it random, or longer if the server asks for it. */
+/**
+ * Returns the delay after this many failures: 1 s, 2 s, 4 s … up to 5 min, half of it random, or longer if the server
+ * asks for it.
+ */
 export function retryDelayMs(failures: number, askedMs: number, random: number): number {
   const own = Math.round(Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_MS) * (0.5 + 0.5 * random));
   return Math.max(own, boundedRetryAfter(askedMs));
 }
 
-/** The delay that a server asked for, at most one day. */
+/** Returns the delay that a server asked for, at most one day. */
 export const boundedRetryAfter = (askedMs: number): number => (askedMs > 0 ? Math.min(askedMs, LONGEST_ASKED_MS) : 0);
 
-/** The pause between two rounds. A wake-up during a round shortens the pause after it. */
+/** The pause between two rounds. A wake-up during a round shortens the following pause. */
 export class Pause {
   readonly #clock: Clock;
-  /** The shortest pause that a wake-up has asked for since `reset`, in ms. */
+  /** The shortest pause of a wake-up since `reset`, in ms. */
   #shortestMs = Number.POSITIVE_INFINITY;
   #stopped = false;
   #check: (() => void) | undefined;
@@ -42,7 +45,7 @@ export class Pause {
     this.#check?.();
   }
 
-  /** Waits without a limit: any wake-up ends it at once. */
+  /** Waits until the next wake-up. */
   untilWoken(): Promise<void> {
     return this.#wait(() => (this.#shortestMs < Number.POSITIVE_INFINITY ? 0 : Number.POSITIVE_INFINITY));
   }

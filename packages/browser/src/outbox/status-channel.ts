@@ -4,9 +4,9 @@ import { onPageHidden, openChannel } from "../tabs/page-lifecycle.ts";
 /** The result of the last attempt to reach the remote. */
 export interface RemoteStatus {
   readonly lastError?: StoredError;
-  /** Instant since which no attempt has reached the remote, in ms since epoch. */
+  /** Time since which no attempt has reached the remote, in ms since epoch. */
   readonly unreachableSince?: number;
-  /** Why jobs are held. `auth`: the remote refuses the token, or there is none. */
+  /** The reason why jobs are held. `auth`: the remote refuses the token, or there is none. */
   readonly paused?: "auth";
 }
 
@@ -15,23 +15,27 @@ type Message = { readonly status: RemoteStatus } | { readonly wake: true } | { r
 export interface StatusListener {
   readonly status: (status: RemoteStatus) => void;
   readonly wake: () => void;
-  /** A tab that was just opened requests the present status. */
+  /** Called when a newly opened tab requests the current status. */
   readonly statusRequested: () => void;
 }
 
-/** Messages between the tabs of an outbox: the forwarding tab posts its status, the others ask it to try again now. */
+/** Messages between the tabs of an outbox: the forwarding tab posts its status; other tabs ask it to try again now. */
 export class StatusChannel {
   readonly #name: string | undefined;
   readonly #listener: StatusListener;
   #channel: BroadcastChannel | undefined;
   readonly #stop: () => void;
 
-  /** @param name Absent: there are no other tabs. */
+  /**
+   * Opens the channel.
+   *
+   * @param name name of the channel. Absent: there are no other tabs.
+   */
   constructor(name: string | undefined, listener: StatusListener) {
     this.#name = name;
     this.#listener = listener;
     this.#open();
-    // An open channel that is written to drops its page from the back/forward cache.
+    // A message to an open channel evicts its page from the back/forward cache.
     this.#stop = onPageHidden(
       () => this.#channel?.close(),
       () => this.#open(),

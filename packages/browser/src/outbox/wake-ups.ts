@@ -1,7 +1,7 @@
-/** Events after which the remote may be in reach again, or after which time has passed in a suspended page. */
+/** Events after which the remote may be reachable again, or after which a suspended page continues. */
 const SIGNS = ["online", "pageshow", "focus"] as const;
 
-/** Calls back at each of these events. Returns a function that stops it. */
+/** Calls `wake` at each of these events. Returns a function that stops it. */
 export function onWakeUp(wake: () => void): () => void {
   const scope = globalThis as Partial<Pick<Window, "addEventListener" | "removeEventListener">>;
   const seen = () => {

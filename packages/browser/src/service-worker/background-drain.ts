@@ -2,22 +2,25 @@ import { type Clock, type JobRecord, QuaysideError, type WorkerEvents } from "@q
 import type { WorkPlace } from "@quayside/core/engine";
 import { type RemainingWork, remainingWork } from "./remaining-work.ts";
 
-/** Works jobs until nothing is due: a `Queue`, a `Worker` or a `QueueManager`. */
+/** The part of a `Queue`, `QueueWorker` or `QueueManager` that works jobs until none is due. */
 export interface Drainable {
   drain(): Promise<void>;
   on<Name extends keyof WorkerEvents>(name: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
-  /** Where it works: asked for what is left after a drain. Absent: only what the drain itself put off is known. */
+  /**
+   * Drivers and queues of the worker, read after a drain for the remaining jobs. Absent: only jobs that the drain
+   * itself delayed are counted.
+   */
   readonly places?: readonly WorkPlace[];
 }
 
-/** A timer may be early by a part of a millisecond: a job must be due when it is looked for. */
+/** Added to waits, in ms, because a timer may fire a fraction of a millisecond early. */
 const SLACK_MS = 10;
-/** Pause before the next drain where jobs are left that the last one could have claimed, and did not. */
+/** Pause before the next drain if claimable jobs are left, in ms. */
 const PAUSE_MS = 1_000;
 
 /**
- * Drains for events that may come all at once: one drain runs, and one more begins after it for all who came meanwhile,
- * since it may have looked for the last time already.
+ * Drains the worker for events that may arrive at once: one drain runs, and one more follows for all events that
+ * arrived meanwhile, because the running one may have made its last claim.
  */
 export class BackgroundDrain {
   readonly #worker: Drainable;
@@ -32,7 +35,7 @@ export class BackgroundDrain {
     this.#clock = clock;
   }
 
-  /** Resolves when no work is left; rejects when work is due so late that another sync has to do it. */
+  /** Resolves when no work is left. Rejects if work is due too late, so that another sync must do it. */
   run(): Promise<void> {
     this.#next ??= this.#running
       .catch(() => {})
@@ -46,7 +49,7 @@ export class BackgroundDrain {
 
   async #drain(): Promise<void> {
     const clock = this.#clock;
-    /** When jobs that this drain could not finish are due again. */
+    /** For jobs that this drain has delayed, the time at which they are due again. */
     const dueAt = new Map<string, number>();
     const again = (job: JobRecord, delayMs: number) => dueAt.set(keyOf(job), clock.monotonic() + delayMs);
     const stops = [
@@ -59,18 +62,18 @@ export class BackgroundDrain {
       for (;;) {
         await this.#worker.drain();
         const { places } = this.#worker;
-        // An earlier event, or a page that is closed by now, may have left work as well: the stores say what there is.
+        // An earlier event, or a page that is closed by now, may have left jobs as well, so the stores are read.
         const seen = () => leftOf(dueAt, clock.monotonic());
         const left = places ? await remainingWork(places).catch((error) => unlessForbidden(error, seen)) : seen();
         if (left.jobs === 0) return;
         const now = clock.monotonic();
         deadline ??= now + this.#patienceMs;
         const dueInMs = left.dueInMs > 0 ? left.dueInMs : PAUSE_MS;
-        // What is held elsewhere may end at any time.
+        // Jobs held by other workers may end at any time.
         const waitMs = left.held > 0 ? Math.min(dueInMs, deadline - now) : dueInMs;
         if (now >= deadline || now + waitMs > deadline) throw new Error(describe(left));
         await this.#wait(waitMs + SLACK_MS, places);
-        // Another worker may have them by now, or this drain had them again already: those that fail again tell so.
+        // Due jobs may be held by other workers by now, or were run again; if they fail again, they are recorded again.
         for (const [key, at] of dueAt) if (at <= clock.monotonic()) dueAt.delete(key);
       }
     } finally {
@@ -78,7 +81,7 @@ export class BackgroundDrain {
     }
   }
 
-  /** Until the time is over, or a job of these queues has ended elsewhere. */
+  /** Waits for a time, or until another worker ends a job of these queues. */
   async #wait(ms: number, places: readonly WorkPlace[] = []): Promise<void> {
     const stops: (() => void)[] = [];
     await new Promise<void>((resolve) => {
@@ -90,7 +93,7 @@ export class BackgroundDrain {
   }
 }
 
-/** A token that may only work cannot read counts and jobs: only what the drain itself put off is known then. */
+/** Returns the jobs that the drain itself delayed if the token may not read counts and jobs. */
 function unlessForbidden(error: unknown, seen: () => RemainingWork): RemainingWork {
   if (error instanceof QuaysideError && error.code === "forbidden") return seen();
   throw error;

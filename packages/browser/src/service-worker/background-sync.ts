@@ -1,10 +1,10 @@
 import { type Clock, type Duration, systemClock, toMs } from "@quayside/core";
 import { BackgroundDrain, type Drainable } from "./background-drain.ts";
 
-/** The tag where none is given. */
+/** The default tag. */
 export const SYNC_TAG = "quayside";
 
-/** The message of a page to its service worker where there is no Background Sync: see `requestBackgroundSync`. */
+/** The message of a page to its service worker if Background Sync is missing: see `requestBackgroundSync`. */
 export interface DrainMessage {
   readonly quayside: "drain";
   readonly tag: string;
@@ -12,42 +12,42 @@ export interface DrainMessage {
 
 /** Options of `handleBackgroundSync`. */
 export interface BackgroundSyncOptions {
-  /** Of the syncs, as the page requests them. Default `quayside`. */
+  /** Tag of the syncs that the page requests. Default: `quayside`. */
   readonly tag?: string | undefined;
   /**
-   * How long an event waits, in all, for jobs that are to be tried again. When they are due later the event fails, and
-   * the browser comes back in its own time: after minutes, and a few times at most. Default 30 s.
+   * Longest time that an event waits for jobs to be retried. If they are due later, the event fails and the browser
+   * repeats it: after minutes, and a few times at most. Default: 30 s.
    */
   readonly patience?: Duration | undefined;
-  /** For tests: a clock that is moved by hand. */
+  /** The clock, for tests. Default: the system clock. */
   readonly clock?: Clock | undefined;
-  /** For tests: the global scope of the service worker. */
+  /** The global scope of the service worker, for tests. */
   readonly scope?: EventTarget | undefined;
 }
 
 const PATIENCE: Duration = "30s";
 
-/** The events of a service worker, as far as they are needed: the DOM's types have none of them. */
+/** The part of a service worker's events that is used; the DOM's types lack them. */
 type WorkerEvent = Event & { waitUntil(work: Promise<unknown>): void; readonly tag?: string; readonly data?: unknown };
 
-/** The parts of `ServiceWorkerGlobalScope` that tell its state; `serviceWorker` is the younger one. */
+/** The parts of `ServiceWorkerGlobalScope` that show its state. `serviceWorker` is the newer one. */
 interface WorkerScope {
   readonly serviceWorker?: { readonly state: string };
   readonly registration?: { readonly active: object | null; readonly installing: object | null };
 }
 
 /**
- * Works a queue in a service worker, with the page closed too: whenever the browser sends a `sync` or `periodicsync`, a
- * page asks for it, or the service worker starts. Call it while the script of the service worker first runs, as all of
- * its listeners have to be there by then. `import()` is not allowed in service workers: import handlers statically.
+ * Works a queue in a service worker, even if no page is open: when the browser sends a `sync` or `periodicsync` event,
+ * a page asks for it, or the service worker starts. Call it while the service worker's script first runs, because
+ * listeners must be added then. Service workers forbid `import()`: import handlers statically.
  *
- * A sync fails while work is left that is due later than `patience`, so that the browser repeats it: jobs with a delay, a
- * retry or a rate limit, and jobs that another worker holds (its page may be closed by now). It asks the store, so it
- * does not matter which event or page left them. Paused queues, jobs that wait for other jobs, and the next run of a
- * recurrence do not count. Browsers allow an event some minutes; a job that is cut off goes back in line, as after a crash.
+ * A sync fails, so that the browser repeats it, while jobs remain that are due later than `patience`: jobs with a
+ * delay, a retry or a rate limit, and jobs that another worker holds (its page may be closed). It reads the store, so
+ * it counts jobs of any event or page. Paused queues, jobs that wait for other jobs, and the next run of a recurrence
+ * do not count. Browsers limit an event to some minutes; an interrupted job is recovered, as after a crash.
  *
- * @param worker a queue with its handlers, a `Worker` or a `QueueManager`.
- * @returns the function that undoes it.
+ * @param worker a `Queue` with its handlers, a `QueueWorker` or a `QueueManager`.
+ * @returns a function that removes the listeners.
  * @throws {QuaysideError} `invalid_option`.
  * @example
  * // service-worker.ts
@@ -67,12 +67,13 @@ export function handleBackgroundSync(worker: Drainable, options: BackgroundSyncO
     const message = event.data as Partial<DrainMessage> | null | undefined;
     if (message?.quayside === "drain" && message.tag === tag) event.waitUntil(drain.run());
   };
-  // Nothing waits for it: held up by `activate`, pages would wait for their first answer. What it leaves, a sync finds.
+  // `activate` does not wait for the drain, because pages would wait for their first response. A later sync does the
+  // rest.
   const onStart = () => void drain.run().catch(() => {});
 
   const listeners = { sync: onSync, periodicsync: onSync, message: onMessage, activate: onStart };
   for (const [name, listener] of Object.entries(listeners)) scope.addEventListener(name, listener as EventListener);
-  // One that is being installed leaves the jobs to the one before it.
+  // A service worker that is being installed leaves the jobs to the active one.
   if (isActive(scope as WorkerScope)) onStart();
   return () => {
     for (const [name, listener] of Object.entries(listeners))

@@ -1,22 +1,22 @@
 import type { Driver, JobRecord } from "@quayside/core";
 import type { ListQuery, WorkPlace } from "@quayside/core/engine";
 
-/** Work that a drain left undone. */
+/** Jobs that a drain left. */
 export interface RemainingWork {
   readonly jobs: number;
-  /** How many of them workers elsewhere hold. */
+  /** Number of these jobs that other workers hold. */
   readonly held: number;
-  /** Ms until the first may be claimed, or taken back from a worker that is gone; infinite where that is not known. */
+  /** Ms until the first can be claimed or recovered from a dead worker; infinite if unknown. */
   readonly dueInMs: number;
 }
 
-/** Jobs read for one answer, per queue. */
+/** Number of jobs read per page of a queue. */
 const PAGE = 100;
 
 /**
- * Asks the stores for the jobs that need another drain: those that wait for a retry, a delay or a rate limit,
- * and those that other workers hold, which may be closed with their page. Not: paused queues, jobs that wait for other
- * jobs, and the next occurrences of recurrences, of which there is always one.
+ * Reads the jobs that need another drain from the stores: those that wait for a retry, a delay or a rate limit, and
+ * those that other workers hold, whose page may be closed. Excludes paused queues, jobs that wait for other jobs, and
+ * the next occurrences of recurrences.
  */
 export async function remainingWork(places: readonly WorkPlace[]): Promise<RemainingWork> {
   const all: RemainingWork[] = [];
@@ -42,7 +42,7 @@ async function leftOf(driver: Driver, queue: string): Promise<RemainingWork> {
 const isNextOccurrence = ({ recurrence, attempts, interruptions }: JobRecord): boolean =>
   recurrence !== undefined && attempts + interruptions === 0;
 
-/** How many of the jobs are meant, on the first page on which any is. */
+/** Counts the matching jobs on the first page that has any. */
 async function countFirst(driver: Driver, query: ListQuery, means: (job: JobRecord) => boolean): Promise<number> {
   for (let cursor: string | undefined; ; ) {
     const page = await driver.list({ ...query, limit: PAGE, ...(cursor !== undefined && { cursor }) });

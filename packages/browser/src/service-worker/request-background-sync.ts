@@ -3,30 +3,30 @@ import { type DrainMessage, SYNC_TAG } from "./background-sync.ts";
 
 /** Options of `requestBackgroundSync`. */
 export interface RequestSyncOptions {
-  /** As given to `handleBackgroundSync`. Default `quayside`. */
+  /** The tag given to `handleBackgroundSync`. Default: `quayside`. */
   readonly tag?: string | undefined;
-  /** Asks for periodic syncs too, no more often than this. Browsers grant them to installed apps only. */
+  /** Also requests periodic syncs, with at least this interval. Browsers grant them to installed apps only. */
   readonly every?: Duration | undefined;
-  /** Default: the registration of this page. */
+  /** The service worker's registration. Default: the page's. */
   readonly registration?: ServiceWorkerRegistration | undefined;
 }
 
 /**
- * The way in which the work was requested. `sync`: the browser starts the service worker when there is a network, also
- * after the page has closed. `message`: Background Sync is absent or not allowed, so the service worker received a
- * message to work now. `none`: there is no service worker; the jobs wait for a page with a worker.
+ * How the work was requested. `sync`: the browser starts the service worker when there is a network, even after the
+ * page is closed. `message`: Background Sync is missing or not allowed, so the service worker got a message to work
+ * now. `none`: there is no service worker; the jobs wait for a page with a worker.
  */
 export type SyncRequest = "sync" | "message" | "none";
 
-/** Background Sync and Periodic Background Sync, which only Chromium has and the DOM's types have not. */
+/** Background Sync and Periodic Background Sync, which only Chromium has and the DOM's types lack. */
 interface SyncRegistration {
   readonly sync?: { register(tag: string): Promise<void> };
   readonly periodicSync?: { register(tag: string, options: { minInterval: number }): Promise<void> };
 }
 
 /**
- * Asks for the queue to be worked in the service worker, now or as soon as there is a network. For a page, after it added
- * jobs; asking again is cheap. Never rejects for what a browser lacks.
+ * Requests that the service worker works the queue, now or as soon as there is a network. Call it in a page after
+ * adding jobs; repeated calls are cheap. Does not reject if the browser lacks a feature.
  *
  * @example
  * await queue.addJob("upload", { fileId });
@@ -45,7 +45,10 @@ export async function requestBackgroundSync(options: RequestSyncOptions = {}): P
   return (await succeeds(() => Promise.resolve(worker.postMessage(message)))) ? "message" : "none";
 }
 
-/** Returns undefined on insecure origins, on servers and in private windows of some engines. Sandboxed frames throw. */
+/**
+ * Returns the registration of the page's service worker; undefined on insecure origins, on servers, in private windows
+ * of some browsers and in sandboxed frames, which throw.
+ */
 async function registrationOfPage(): Promise<ServiceWorkerRegistration | undefined> {
   try {
     return await navigator.serviceWorker.getRegistration();
@@ -54,7 +57,7 @@ async function registrationOfPage(): Promise<ServiceWorkerRegistration | undefin
   }
 }
 
-/** The active service worker, also of a registration that is on its way there. */
+/** Returns the active service worker. Waits for one that is being installed. */
 async function activeWorker(registration: ServiceWorkerRegistration): Promise<ServiceWorker | undefined> {
   const coming = registration.installing ?? registration.waiting;
   if (registration.active || !coming) return registration.active ?? undefined;
@@ -70,7 +73,7 @@ async function activeWorker(registration: ServiceWorkerRegistration): Promise<Se
   });
 }
 
-/** False for what there is not, and for what the user or the browser does not allow. */
+/** Returns whether a registration succeeded; false if the browser lacks it, or it or the user refuses. */
 async function succeeds(register: () => Promise<void> | undefined): Promise<boolean> {
   try {
     const registering = register();

@@ -2,19 +2,19 @@ import type { Clock } from "@quayside/core";
 import { openChannel } from "./page-lifecycle.ts";
 import { lockManager } from "./web-lock-liveness.ts";
 
-/** How often a tab that waits to lead asks whether the leader is still there. */
+/** Interval at which a waiting tab asks whether the leader is responsive, in ms. */
 const ASK_MS = 10_000;
-/** Questions in a row without an answer after which it is not: it is frozen, and would hold its lock for ever. */
+/** Number of unanswered questions after which the leader counts as frozen, and its lock is taken. */
 const PATIENCE = 3;
 
 type Message = "are you there" | "here";
 
 /**
- * One leader among the tabs of a site: who holds the Web Lock. The others stand in line for it, so that the next one has
- * it the moment the leader goes. A frozen tab keeps its lock; it is found out by its silence, and the lock taken from it.
- * Answering takes no timer, so a hidden, throttled leader is not found silent.
+ * Elects one leading tab of a site: the holder of a Web Lock. Other tabs queue for the lock, so the next one leads as
+ * soon as the leader is gone. A frozen tab keeps its lock; other tabs detect it by unanswered messages and take the
+ * lock. Answering needs no timer, so a hidden, throttled leader still answers.
  *
- * Where Web Locks are missing or denied (blocked cookies, a sandboxed frame) every tab leads: claims are safe without.
+ * Without Web Locks (blocked cookies, a sandboxed frame), every tab leads; claims stay safe.
  */
 export class Leadership {
   readonly #name: string;
@@ -27,7 +27,11 @@ export class Leadership {
   #unanswered = 0;
   #stopAsking: () => void = () => {};
 
-  /** @param changed called after `leading` changed. */
+  /**
+   * Creates the tab's part in the election.
+   *
+   * @param changed called after `leading` changed.
+   */
   constructor(name: string, clock: Clock, changed: () => unknown) {
     this.#name = name;
     this.#clock = clock;
@@ -38,7 +42,7 @@ export class Leadership {
     return this.#leading;
   }
 
-  /** Waits for the lead. */
+  /** Requests the leadership. */
   seek(): void {
     if (this.#quit) return;
     if (!lockManager()) {
@@ -50,7 +54,7 @@ export class Leadership {
     this.#askLater();
   }
 
-  /** Leaves the line, or the lead. */
+  /** Withdraws the request, or gives up the leadership. */
   resign(): void {
     this.#stopAsking();
     this.#channel?.close();
@@ -73,24 +77,24 @@ export class Leadership {
       new Promise<void>((resolve) => {
         granted = true;
         leave = resolve;
-        // Called off while it was being granted.
+        // Withdrawn while the lock was being granted.
         if (this.#quit !== quit) return resolve();
         this.#stopAsking();
         this.#lead(true);
         this.#say("here");
       });
-    // The standard allows no signal with `steal`, which does not wait anyway.
+    // The standard allows no signal with `steal`, which does not wait.
     const options = steal ? { steal } : { signal: line.signal };
     lockManager()
       ?.request(this.#name, options, hold)
       .catch(() => {
         if (this.#quit !== quit) return;
-        // Denied: asked again, it would be denied again, at once and without end.
+        // Refused by the browser: repeating the request would be refused at once, without end.
         if (!granted) {
           this.#leadAlone();
           return;
         }
-        // Another tab took the lead while this one was silent. This one waits again, behind the new leader.
+        // Another tab took the leadership while this one was unresponsive. This tab requests it again.
         this.#quit = undefined;
         this.#lead(false);
         this.#request(false);
@@ -98,7 +102,7 @@ export class Leadership {
       });
   }
 
-  /** Without locks there is no line to stand in. */
+  /** Leads without a lock, because the browser has no Web Locks. */
   #leadAlone(): void {
     this.#stopAsking();
     this.#quit = () => {};

@@ -1,6 +1,6 @@
 /**
- * Calls `hide` when the page goes away, and `show` when a page that went away is shown again; not when it is loaded. Returns
- * the function that stops it. Workers have no such events, and neither has a server.
+ * Calls `hide` when the page goes away (closed or put into the back/forward cache), and `show` when such a page is
+ * shown again; not when it is first loaded. Returns a function that stops it. Does nothing in workers and on servers.
  */
 export function onPageHidden(hide: () => void, show: () => void): () => void {
   if (typeof document === "undefined") return () => {};
@@ -21,10 +21,16 @@ export function onPageHidden(hide: () => void, show: () => void): () => void {
   };
 }
 
-/** A server that renders pages has no storage to share: an open channel or a lock there would keep Node from ending. */
+/**
+ * Returns whether this code runs on a server that renders pages, where an open channel or lock would keep Node from
+ * exiting.
+ */
 export const isServer = (): boolean => typeof indexedDB === "undefined";
 
-/** Undefined on a server, and where the browser has no channels or denies them: Firefox does when cookies are blocked. */
+/**
+ * Opens a broadcast channel. Returns undefined on a server, and if the browser has none or refuses it, as Firefox does
+ * when cookies are blocked.
+ */
 export function openChannel(name: string): BroadcastChannel | undefined {
   if (typeof BroadcastChannel === "undefined" || isServer()) return undefined;
   try {

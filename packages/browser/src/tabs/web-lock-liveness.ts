@@ -1,26 +1,26 @@
 import type { Liveness, Registration } from "@quayside/core/engine";
 import { databaseName } from "../idb/database-name.ts";
 
-/** How a store's workers show that they live, and who of them does not. */
+/** Registers a store's workers as alive and detects dead ones. */
 export interface WebLockLiveness {
   /** Resolves once the worker's lock is held. */
   register(worker: string): Promise<Registration>;
-  /** Those of the workers whose tab, frame or worker thread is gone. */
+  /** Returns those workers whose tab, frame or worker thread is gone. */
   deadWorkers(
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
   ): Promise<ReadonlySet<string>>;
-  /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
+  /** Calls `died` as soon as one of these workers is gone. Each call replaces the list of the previous one. */
   onPeerExit(workers: readonly string[], died: () => void): void;
 }
 
 /**
- * Liveness by Web Locks: a worker holds a lock for as long as it lives, and the engine takes it back when its tab is
- * closed, crashes or navigates away. So a dead tab's jobs need not wait for the end of its lease. A frozen tab keeps
- * its lock; what that can hold up is bounded by the cap on silent workers.
+ * Detects dead workers by Web Locks: a worker holds a lock while it lives, and the browser releases it when the
+ * worker's tab is closed, crashes or navigates away. So a dead tab's jobs are recovered before its lease expires. A
+ * frozen tab keeps its lock; the cap on silent workers limits how long.
  *
- * Where Web Locks are missing workers are `liveness: "time"`, and no worker counts as dead.
+ * Without Web Locks, workers have `liveness: "time"`, and no worker is reported as dead.
  *
- * @param name The name given to the store whose workers these are.
+ * @param name the name given to the workers' store.
  * @example
  * const driver = new StoreDriver(new IndexedDbStore({ name: "my-app" }), { plugins: everything(), ...tabs("my-app") });
  */
@@ -41,13 +41,13 @@ export function webLockLiveness(name: string): WebLockLiveness {
         waits.delete(worker);
         wait.abort();
       }
-      // A dead worker stays here until it is watched no longer, so that its death is reported once.
+      // A dead worker stays in the map until it is no longer watched, so that its death is reported once.
       for (const worker of meant) if (!waits.has(worker)) waits.set(worker, awaitLock(prefix + worker, died));
     },
   };
 }
 
-/** Lives by its lease alone. */
+/** Registration of a worker without a lock, whose lease shows whether it lives. */
 const byTime: Registration = { liveness: "time", leave() {} };
 
 function holdLock(name: string): Promise<Registration> {
@@ -55,19 +55,16 @@ function holdLock(name: string): Promise<Registration> {
   if (!locks) return Promise.resolve(byTime);
   return new Promise((resolve) => {
     const hold = () => new Promise<void>((leave) => resolve({ liveness: "lock", leave }));
-    // Refused where the page may not use locks (a sandboxed frame, a page going away): then time has to do.
+    // Refused if the page may not use locks (a sandboxed frame, a page being closed): uses the lease instead.
     locks.request(name, hold).catch(() => resolve(byTime));
   });
 }
 
-/**
- * Waits for a lock only to learn when its holder lets go; shared, so that it resolves for all waiting callers
- * at once.
- */
+/** Waits for a lock in order to detect that its holder is gone. Shared, so that all waiting callers get it at once. */
 function awaitLock(name: string, free: () => void): AbortController {
   const wait = new AbortController();
   const { signal } = wait;
-  // Refused, or called off: then others, or the next look at the leases, must do.
+  // Refused or cancelled: another tab, or the next read of the leases, detects the death.
   lockManager()
     ?.request(name, { mode: "shared", signal }, () => {
       if (!signal.aborted) free();
@@ -76,11 +73,11 @@ function awaitLock(name: string, free: () => void): AbortController {
   return wait;
 }
 
-/** Returns the locks that are held; undefined where the platform cannot tell. */
+/** Returns the held locks; undefined if the browser does not report them. */
 async function heldLocks(): Promise<ReadonlySet<string> | undefined> {
   try {
     const snapshot = await lockManager()?.query();
-    // Shared ones are held, for a moment, by those who waited for the end of the worker.
+    // Shared locks are held briefly by the code that waited for the worker's end.
     const lives = snapshot?.held?.filter(({ mode }) => mode === "exclusive");
     return lives && new Set(lives.map(({ name = "" }) => name));
   } catch {
@@ -88,7 +85,7 @@ async function heldLocks(): Promise<ReadonlySet<string> | undefined> {
   }
 }
 
-/** Absent on insecure origins and in older engines, whatever the types say. */
+/** Returns the lock manager, which is missing on insecure origins and in older browsers, unlike its type says. */
 export function lockManager(): LockManager | undefined {
   return typeof navigator === "undefined" ? undefined : (navigator.locks as LockManager | undefined);
 }

@@ -8,17 +8,18 @@ import { onPageHidden } from "./page-lifecycle.ts";
 export type TabsOption = "all" | "leader";
 
 /**
- * When the workers of a page may work: while the page is there (not in the back/forward cache, not on its way out) and,
- * where one tab works for all, while it is that tab. An urgent session (a drain, the next job) does not wait for the lead.
+ * Decides when the workers of a page are active: while the page is shown (not in the back/forward cache or being
+ * closed) and, with `leader`, while this tab leads. An urgent session (a drain, `processNext`) does not wait for the
+ * leadership.
  */
 export class WorkerActivity {
-  /** All sessions; true: it has begun. */
+  /** All sessions; true: active. */
   readonly #sessions = new Map<WorkerSession, boolean>();
   readonly #leadership: Leadership | undefined;
   #away = false;
   #closed = false;
   #depart = () => {};
-  /** Why this tab does not work any more: its store was upgraded by newer code. */
+  /** The error because of which this tab no longer works: newer code has upgraded its store. */
   #outdated: unknown;
 
   constructor(name: string, mode: TabsOption, clock: Clock) {
@@ -30,7 +31,7 @@ export class WorkerActivity {
   /** See `Driver.onActiveChange`. */
   onActiveChange(session: WorkerSession): () => void {
     if (this.#closed) {
-      // Is refused by the driver.
+      // The driver refuses its calls.
       session.begin();
       return () => {};
     }
@@ -41,7 +42,7 @@ export class WorkerActivity {
       );
     this.#sessions.set(session, false);
     this.#seek();
-    // It may not begin: says why.
+    // The session may not begin; reports the reason.
     if (this.#outdated !== undefined && !session.urgent) void session.end(this.#outdated);
     void this.#decide();
     return () => {
@@ -51,7 +52,7 @@ export class WorkerActivity {
     };
   }
 
-  /** Ends all sessions and gives up the lead because of this error, which workers report. Undefined: they may work again. */
+  /** Ends all sessions and gives up the leadership. Workers report `error`. Undefined: they may be active again. */
   async outdate(error: unknown): Promise<void> {
     this.#outdated = error;
     if (error === undefined) this.#seek();
@@ -59,7 +60,10 @@ export class WorkerActivity {
     if (this.#outdated !== undefined) this.#leadership?.resign();
   }
 
-  /** Ends all sessions and gives up the lead. Answers what stops the workers, once the driver is closed. */
+  /**
+   * Ends all sessions and gives up the leadership. Returns a function that stops the workers, to be called once the
+   * driver is closed.
+   */
   async close(): Promise<() => void> {
     this.#closed = true;
     this.#away = true;
@@ -69,12 +73,12 @@ export class WorkerActivity {
     await ended;
     this.#depart();
     return () => {
-      // What they ask for now is refused with `closed`, which stops a worker.
+      // The driver now refuses the worker's calls with `closed`, which stops the worker.
       for (const session of sessions) if (this.#sessions.has(session)) session.begin();
     };
   }
 
-  /** In line for the lead while a session needs it. */
+  /** Requests the leadership while a session needs it, and otherwise gives it up. */
   #seek(): void {
     const wanted = [...this.#sessions.keys()].some(({ urgent }) => !urgent);
     if (!wanted) this.#leadership?.resign();
@@ -83,7 +87,7 @@ export class WorkerActivity {
 
   #hide(): void {
     this.#away = true;
-    // The lock that makes it the leader goes last: until then the jobs of the others are not for this tab's taking.
+    // The leader's lock is released last, so that other tabs start only after this tab's sessions have ended.
     void this.#decide().finally(() => {
       if (this.#away) this.#leadership?.resign();
     });
@@ -96,7 +100,7 @@ export class WorkerActivity {
     void this.#decide();
   }
 
-  /** Begins or ends the sessions for which that is due. What an end does at once it has done when this returns. */
+  /** Begins or ends the sessions whose condition has changed. Synchronous parts of an end are done on return. */
   async #decide(cause?: unknown): Promise<void> {
     const leading = this.#outdated === undefined && (this.#leadership?.leading ?? true);
     const ending: Promise<void>[] = [];

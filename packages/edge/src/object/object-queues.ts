@@ -15,8 +15,7 @@ import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
 import { Transactions } from "./user-transactions.ts";
 
 /**
- * Longest time for one alarm, in ms, below Cloudflare's limit of 15 minutes. Jobs that still run are left to the next
- * alarm.
+ * Longest time for one alarm, in ms, below Cloudflare's limit of 15 minutes. Longer jobs continue in the next alarm.
  */
 const ALARM_BUDGET_MS = 14 * 60_000;
 
@@ -49,11 +48,7 @@ export class ObjectQueues {
   #cancelStandIn: () => void = () => {};
   readonly #handles = new Map<string, Queue>();
 
-  /**
-   * Creates the queues of an object.
-   *
-   * @param guest set if the class is the user's, and has transactions and an alarm of its own.
-   */
+  /** Creates the queues of an object, for a class of the user's if `guest` is set. */
   constructor(
     ctx: DurableObjectState,
     env: unknown,
@@ -130,7 +125,7 @@ export class ObjectQueues {
     void ctx.blockConcurrencyWhile(() => this.#begin().catch(this.#report));
   }
 
-  /** Returns a queue of this object. Returns the same `Queue` for the same name. */
+  /** Returns a queue of this object, the same one for the same name. */
   queue(name: string): Queue {
     const known = this.worker?.queue(name) ?? this.#handles.get(name);
     if (known) return known;
@@ -176,8 +171,7 @@ export class ObjectQueues {
   }
 
   /**
-   * Throws inside an asynchronous transaction of the object's code, because the call would wait for the transaction's
-   * end.
+   * Throws inside an asynchronous transaction of the object's code, for whose end the call would wait.
    *
    * @throws {QuaysideError} `conflict`.
    */
@@ -195,8 +189,7 @@ export class ObjectQueues {
   }
 
   /**
-   * Runs the jobs that are due, in case no call has started them. Never throws, because Cloudflare retries a failed
-   * alarm six times and then drops it.
+   * Runs due jobs, in case no call has started them. Never throws: Cloudflare drops an alarm that fails six times.
    *
    * @param handler the user's alarm handler.
    */
@@ -231,10 +224,7 @@ export class ObjectQueues {
     }
   }
 
-  /**
-   * Runs due jobs and the user's alarm. Returns whether the next alarm must fire at once, because jobs still run or the
-   * user's alarm is due.
-   */
+  /** Runs due jobs and the user's alarm. Returns whether the next alarm must fire at once, because work is left. */
   async #ring(handler: AlarmHandler | undefined, over: Promise<false>): Promise<boolean> {
     const { userAlarm } = this;
     const drained = this.#drain(over);
@@ -260,10 +250,7 @@ export class ObjectQueues {
       this.#ringing && nextWakeMs ? this.#clock.after(nextWakeMs, () => this.worker?.wake()) : () => {};
   }
 
-  /**
-   * Reads the object's queues and alarm once. After a failure, each call and each alarm tries again and reports the
-   * error.
-   */
+  /** Reads the object's queues and alarm once. After a failure, each call tries again and reports the error. */
   #begin(): Promise<void> {
     this.#begun ??= this.#learn().catch((error: unknown) => {
       this.#begun = undefined;
