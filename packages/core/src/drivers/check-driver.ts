@@ -2,8 +2,10 @@ import type { Driver } from "../engine/driver.ts";
 import { QuaysideError } from "../job/errors.ts";
 
 /**
- * @param owner what the driver is for, as the message names it.
- * @throws {QuaysideError} `invalid_option` where it is missing or something else, such as a promise of one.
+ * Checks that a value is a driver.
+ *
+ * @param owner the name of the object that uses the driver, for the error message.
+ * @throws {QuaysideError} `invalid_option` if it is not a driver, for example a promise of one.
  */
 export function checkDriver<D extends Driver>(driver: D, owner: string): D {
   if (typeof (driver as Partial<Driver> | null | undefined)?.exchange === "function") return driver;

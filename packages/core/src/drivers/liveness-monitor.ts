@@ -8,11 +8,11 @@ interface Sighting {
 }
 
 /**
- * The leases of other workers, as this process has seen them. A lease is condemned by its silence only after this process
- * has itself watched it, by its monotonic clock, unrenewed for half a lease: a live owner renews at a third, so neither
- * a jump of the wall clock nor a suspended machine makes anyone steal from the living (R23).
+ * Decides which leases of other workers may be recovered. A silent lease is given up only after this process itself has
+ * watched it for half a lease without a renewal, by its monotonic clock. A live worker renews after a third, so neither
+ * a clock change nor a suspended machine takes jobs from it (R23).
  *
- * Sightings are of committed records, so they stay true when the program that made them is undone.
+ * Only committed records are watched, so a rollback does not affect the result.
  */
 export class LivenessMonitor {
   readonly #monotonic: () => number;
@@ -24,18 +24,18 @@ export class LivenessMonitor {
     this.#monotonic = monotonic;
   }
 
-  /** Workers with a lease, as of the last look. Undefined before the first. */
+  /** Workers that had a lease at the last `look`. Undefined before the first. */
   get workers(): readonly { readonly worker: string; readonly liveness: Liveness }[] | undefined {
     if (this.#lastLook === Number.NEGATIVE_INFINITY) return undefined;
     return [...this.#seen].map(([worker, liveness]) => ({ worker, liveness }));
   }
 
-  /** Whether this worker had a lease as of the last look. */
+  /** Returns whether this worker had a lease at the last `look`. */
   knows(worker: string): boolean {
     return this.#seen.has(worker);
   }
 
-  /** Looks once over all leases; deletes its notes of those that are gone. */
+  /** Reads all leases once, and removes the notes of those that no longer exist. */
   look(leases: readonly LeaseRecord[]): void {
     const now = this.#monotonic();
     const gap = now - this.#lastLook;
@@ -43,19 +43,19 @@ export class LivenessMonitor {
     this.#seen = new Map(leases.map((lease) => [lease.key[0], lease.liveness]));
     for (const lease of leases) {
       const renewal = `${lease.exchange} ${lease.renewedAt}`;
-      // A process that did not look for so long was itself suspended: what it remembers proves nothing.
+      // A process that has not looked for so long was itself suspended, so its notes are discarded.
       if (this.#sightings.get(lease.key[0])?.renewal !== renewal || gap > 2 * lease.leaseMs)
         this.#sightings.set(lease.key[0], { renewal, since: now });
     }
     for (const worker of this.#sightings.keys()) if (!this.#seen.has(worker)) this.#sightings.delete(worker);
   }
 
-  /** `dead`: the workers known to be gone, found among `workers`. */
+  /** Returns the judge of leases for one exchange. `dead`: the workers of `workers` that are gone. */
   judge(dead: ReadonlySet<string>): Judge {
     const silentInMs = (lease: LeaseRecord) => {
       const sighting = this.#sightings.get(lease.key[0]);
       const watched = sighting ? this.#monotonic() - sighting.since : 0;
-      // One that is alive by its lock, or by its process, is given up only after the cap.
+      // A worker that is alive by its lock or process is given up only after the cap.
       const patience = lease.liveness === "time" ? lease.leaseMs / 2 : DEFAULTS.silenceCapMs;
       return Math.max(0, patience - watched);
     };

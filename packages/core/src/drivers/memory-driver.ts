@@ -5,14 +5,14 @@ import { StoreDriver, type StoreDriverOptions } from "./store-driver.ts";
 
 /** Options of `memoryDriver`. */
 export interface MemoryDriverOptions extends Omit<StoreDriverOptions, "plugins"> {
-  /** Several drivers given one `MemoryStore` work on the same jobs. Default: a store of its own. */
+  /** Records of the driver. Drivers with the same `MemoryStore` work on the same jobs. Default: a new store. */
   readonly store?: MemoryStore;
-  /** Reads cron rules: `cron` from `@quayside/core/cron`. Absent: recurrences by cron are refused. */
+  /** Evaluates cron rules: `cron` from `@quayside/core/cron`. Default: none; recurrences by cron are refused. */
   readonly cron?: NextCron;
 }
 
 /**
- * A driver whose jobs live in memory and die with the process: for tests and scripts.
+ * Creates a driver that keeps jobs in memory, for tests and scripts. The jobs are lost when the process ends.
  *
  * @example
  * const queue = new Queue<Jobs>("mail", memoryDriver());

@@ -20,8 +20,8 @@ interface Shared {
 }
 
 /**
- * A store in memory: for tests, for Node scripts and for work that may die with the process. A program runs straight
- * through, so serial is what it is; a program that throws is undone from a log of what it replaced.
+ * A store in memory, for tests, scripts and work that may be lost with the process. Programs run synchronously, one
+ * after the other. The writes of a program that throws are undone from a log.
  */
 export class MemoryStore implements Store {
   #shared: Shared = {
@@ -31,7 +31,7 @@ export class MemoryStore implements Store {
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
   #closed = false;
 
-  /** Another store on the same records, as another tab would have: each is closed by itself. */
+  /** Returns another store on the same records, like that of another tab. Each is closed separately. */
   connect(): MemoryStore {
     const store = new MemoryStore();
     store.#shared = this.#shared;
@@ -107,7 +107,10 @@ export class MemoryStore implements Store {
 
 const keyOf = ({ key }: AnyRecord): Key => key;
 
-/** Copies what is stored: the writer keeps its object. Records are plain data, so this is ten times faster than `structuredClone`. Keys are never changed. */
+/**
+ * Copies a record, because the writer may change its object later. Records are plain data, so this is ten times faster
+ * than `structuredClone`. Keys are not copied, because they never change.
+ */
 function copy<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(copy) as T;
@@ -116,7 +119,7 @@ function copy<T>(value: T): T {
   return copied;
 }
 
-/** Records in the order of their keys, in runs of bounded length so that an insert moves few of them. */
+/** Records in the order of their keys, in arrays of limited length, so that an insert moves few of them. */
 class SortedRecords {
   static readonly #RUN = 512;
   readonly #runs: AnyRecord[][] = [[]];
@@ -127,9 +130,9 @@ class SortedRecords {
     return record && compareKeys(record.key, key) === 0 ? record : undefined;
   }
 
-  /** Stores, replaces or (undefined) deletes; answers what stood there. */
+  /** Puts a record, or deletes it if `record` is undefined. Returns the previous record. */
   set(key: Key, record: AnyRecord | undefined): AnyRecord | undefined {
-    // New jobs come last: one comparison tells.
+    // New jobs usually come last, which one comparison shows.
     const tail = this.#runs[this.#runs.length - 1] as AnyRecord[];
     const last = tail[tail.length - 1];
     if (record && last && tail.length < SortedRecords.#RUN && compareKeys(last.key, key) < 0) {
@@ -150,12 +153,12 @@ class SortedRecords {
     return before;
   }
 
-  /** Puts back what stood at these keys; the last one first, for a key may be there twice. */
+  /** Restores previous records, the last first, because a key may occur twice. */
   restore(keys: readonly Key[], before: readonly (AnyRecord | undefined)[]): void {
     for (let index = keys.length - 1; index >= 0; index--) this.set(keys[index] as Key, before[index]);
   }
 
-  /** Takes out all from `from` to before `to`. */
+  /** Removes and returns the records from `from` (inclusive) to `to` (exclusive). */
   cut(from: Key, to: Key): AnyRecord[] {
     const gone: AnyRecord[] = [];
     const [first, start] = this.#find(from);
@@ -197,7 +200,7 @@ class SortedRecords {
     return found;
   }
 
-  /** Where the first record at or after `key` is, or would be: binary search over the runs, then inside one. */
+  /** Returns the position of the first record at or after `key`, by binary search. */
   #find(key: Key): [run: number, index: number] {
     let low = 0;
     let high = this.#runs.length - 1;

@@ -6,13 +6,13 @@ import { StoreDriver } from "./store-driver.ts";
 
 /** Options of the `memoryDriver` of `@quayside/core/mini`. */
 export interface MiniMemoryDriverOptions extends Omit<MemoryDriverOptions, "cron"> {
-  /** The capabilities of the queues beside the kernel, in any order. Default: none. */
+  /** Plugins of the queues besides the kernel, in any order. Default: none. */
   readonly plugins?: readonly Plugin[];
 }
 
 /**
- * A driver whose jobs live in memory, with the plugins that it is given and no others. A job option, a setting or a command
- * that belongs to another plugin is refused, with the import that is missing.
+ * Creates a driver that keeps jobs in memory, with only the given plugins. A job option, setting or command of another
+ * plugin is refused; the error names the missing import.
  *
  * @example
  * const queue = new Queue<Jobs>("mail", memoryDriver({ plugins: [dedupe()] }));

@@ -3,20 +3,20 @@ import type { Change } from "../engine/store.ts";
 import type { LivenessMonitor } from "./liveness-monitor.ts";
 
 export interface PeerWatcherOptions {
-  /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
+  /** Calls `died` as soon as one of these workers is gone. Each call replaces the list of the previous one. */
   readonly onPeerExit: ((workers: readonly string[], died: () => void) => void) | undefined;
   /** Reads the leases again. */
   readonly look: () => Promise<void>;
 }
 
-/** A session, and what ends it for a worker that stopped by itself. */
+/** A worker's session, and a function that ends its watching. */
 interface ShownSession extends WorkerSession {
   leave(): void;
 }
 
 /**
- * The workers elsewhere that hold jobs: while a worker is active here, the exit of each is waited for, so that its
- * jobs are looked for at once and not when a lease would next be judged.
+ * Watches workers of other tabs that hold jobs. While a worker is active here, it recovers the jobs of a dead one at
+ * once, not when the lease expires.
  */
 export class PeerWatcher {
   readonly #watch: LivenessMonitor;
@@ -30,7 +30,7 @@ export class PeerWatcher {
     this.#options = options;
   }
 
-  /** A worker of this driver's own, until it leaves: not one of the peers. */
+  /** Records a worker of this driver, which is not watched, until it leaves. */
   registered(worker: string, { liveness, leave }: Registration): Registration {
     this.#own.add(worker);
     return {
@@ -42,7 +42,7 @@ export class PeerWatcher {
     };
   }
 
-  /** The session, with its begin and end seen here. */
+  /** Wraps a session, so that its begin and end are observed. */
   showTo(session: WorkerSession): ShownSession {
     const leave = () => {
       this.#active.delete(session);
@@ -65,12 +65,12 @@ export class PeerWatcher {
     };
   }
 
-  /** Has the workers of this driver look for work now. */
+  /** Makes the active workers of this driver exchange now. */
   wake(): void {
     for (const session of [...this.#active]) session.look();
   }
 
-  /** Waits for the exit of those seen at the last look. */
+  /** Watches the workers that were found at the last look. */
   follow(): void {
     const { onPeerExit } = this.#options;
     if (!onPeerExit || this.#active.size === 0) return;
@@ -83,7 +83,7 @@ export class PeerWatcher {
     );
   }
 
-  /** The store was changed: a worker that was not seen yet may hold jobs now. */
+  /** Handles changes of the store: a worker that was not seen yet may hold jobs now. */
   heed(changes: readonly Change[]): void {
     if (!this.#options.onPeerExit || this.#active.size === 0 || this.#looking) return;
     const seen = new Set(this.#watch.workers?.map(({ worker }) => worker));
@@ -96,7 +96,7 @@ export class PeerWatcher {
       await this.#options.look();
       this.follow();
     } catch {
-      // The next exchange looks again, and tells its worker why it cannot.
+      // The next exchange reads the leases again and reports the error.
     } finally {
       this.#looking = false;
     }

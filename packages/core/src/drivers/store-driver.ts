@@ -37,39 +37,39 @@ import { lent } from "../job/report-error.ts";
 import { LivenessMonitor } from "./liveness-monitor.ts";
 import { PeerWatcher } from "./peer-watcher.ts";
 
-/** Options of a `StoreDriver`: plugins, clock, and how workers are watched. */
+/** Options of a `StoreDriver`: plugins, clock, and how dead workers are detected. */
 export interface StoreDriverOptions {
-  /** The capabilities beyond the kernel, in the order in which their hooks run: `everything()`. */
+  /** Plugins besides the kernel, in the order in which their hooks run: `everything()`. */
   readonly plugins: readonly Plugin[];
-  /** Says which import has a plugin, an option, a setting, a command or a read: for the errors of what is missing. */
+  /** Returns the import that provides a missing plugin, option, setting, command or read, for error messages. */
   readonly advise?: (name: string) => string | undefined;
   /**
-   * For a store that drivers with other plugins may use: it records which plugins own records, and this driver refuses to
-   * work where one of them is not among its own. Read in the first transaction (`first`), or in `each`: then another
-   * driver's first use of a plugin is noticed at the next call.
+   * Whether the store records which plugins own records, so that this driver refuses to work without one of them. Read
+   * in the first transaction (`first`) or in `each`, which notices another driver's first use of a plugin at the next
+   * call.
    */
   readonly readOwners?: "first" | "each";
   readonly clock?: Clock;
-  /** In [0, 1). Default `Math.random`; give a seeded one to repeat a run. */
+  /** Returns a number in [0, 1). Default: `Math.random`; pass a seeded generator to repeat a run. */
   readonly random?: () => number;
-  /** Makes what bounds an answer that leaves the process (R31). Absent: nothing does. */
+  /** Creates the byte limit of a reply that leaves the process (R31). Default: no limit. */
   readonly reply?: () => ReplyRoom;
-  /** Takes what shows a worker alive (a Web Lock). Absent: its lease alone does. */
+  /** Registers a worker as alive, for example by a Web Lock. Default: only its lease shows that it lives. */
   readonly register?: (worker: string) => Promise<Registration>;
-  /** Which of these workers, of this liveness, are certainly gone. */
+  /** Returns those of the workers that are certainly gone. */
   readonly deadWorkers?: (
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
   ) => Promise<ReadonlySet<string>>;
-  /** Calls `died` as soon as one of these workers is gone. Each call replaces those meant before. */
+  /** Calls `died` as soon as one of these workers is gone. Each call replaces the list of the previous one. */
   readonly onPeerExit?: (workers: readonly string[], died: () => void) => void;
-  /** When workers may work here: see `Driver.onActiveChange`. Absent: always. */
+  /** Decides when workers may be active: see `Driver.onActiveChange`. Default: always. */
   readonly onActiveChange?: (session: WorkerSession) => () => void;
   readonly connectivity?: Connectivity;
-  /** Tells this store from others over which a queue is spread, from 0: the ids that it generates carry it. Default 0. */
+  /** Number of this store among those of a split queue, from 0. Part of the ids that it generates. Default: 0. */
   readonly storeNumber?: number;
 }
 
-/** The driver of everything that has a `Store`: each verb is one program in one transaction. */
+/** The driver on top of a `Store`: runs each verb as one program in one transaction. */
 export class StoreDriver implements Driver {
   readonly connectivity: Connectivity | undefined;
   readonly #store: Store;
@@ -81,9 +81,9 @@ export class StoreDriver implements Driver {
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #unwatch: () => void;
   readonly #peers: PeerWatcher;
-  /** Where the last claims of the workers here lie, as long as they have a lease. */
+  /** For each worker with a lease, the key range of its last claim. */
   readonly #claimed = new Map<string, ClaimedStretch>();
-  /** Queues whose tallies a read had to count. */
+  /** Queues whose counts a read had to compute. */
   readonly #toCount = new Set<string>();
   readonly plugins: Plugins;
   readonly #memory: TransactionContext["memory"] = new Map();
@@ -91,11 +91,11 @@ export class StoreDriver implements Driver {
   #horizon = 0;
   #latest = 0;
   /**
-   * Present once the clock was set back, or a job was met that an earlier set-back stranded: what has been looked through
-   * since for such jobs.
+   * The progress of the search for jobs that are too far in the future after the clock was set back. Undefined: no such
+   * search.
    */
   #sweep: Sweep | undefined;
-  /** Absent: this driver is closed. */
+  /** Functions to call when this driver is closed. Undefined: it is closed. */
   #closing: Set<() => void> | undefined = new Set();
 
   constructor(store: Store, options: StoreDriverOptions) {
@@ -122,7 +122,10 @@ export class StoreDriver implements Driver {
     return jobs.length === 0 ? [] : this.run((current) => enqueue(current, jobs, request), undefined, "add");
   }
 
-  /** The program of `enqueue` and what to call after its commit: for a store that runs it in its caller's own transaction. */
+  /**
+   * Returns the program of `enqueue` and the function to call after its commit, for a store that runs it in its
+   * caller's transaction.
+   */
   protected enqueueing(jobs: readonly NewJob[]): {
     readonly start: () => Program<{ readonly result: readonly EnqueueReceipt[]; readonly changes: readonly Change[] }>;
     readonly tell: (changes: readonly Change[]) => void;
@@ -134,14 +137,14 @@ export class StoreDriver implements Driver {
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
-    // A worker that leaves may have little time, and judges no other.
+    // A worker that leaves may have little time, and recovers no other worker's jobs.
     const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
     const { worker } = request;
     const stretch = this.#claimed.get(worker);
     const sweep = this.#sweep;
     const reply = await this.run((current) => exchange(current, request, judge, stretch, sweep), worker).catch(
       (error: unknown) => {
-        // What the failed program had looked through is looked through again.
+        // The search repeats the part that the failed program has done.
         sweep?.clear();
         throw error;
       },
@@ -149,7 +152,8 @@ export class StoreDriver implements Driver {
     const claimed = request.leave ? undefined : claimedStretch(reply.jobs);
     if (claimed) this.#claimed.set(worker, claimed);
     else this.#claimed.delete(worker);
-    // A worker that died without leaving sends no other exchange. Those two have not looked who has a lease.
+    // Removes the ranges of workers that died without leaving. The two excluded kinds of exchange have not read the
+    // leases.
     if (!request.bystander && !reply.futile) {
       for (const other of this.#claimed.keys())
         if (other !== worker && !this.#watch.knows(other)) this.#claimed.delete(other);
@@ -166,7 +170,10 @@ export class StoreDriver implements Driver {
     return this.#read((current) => this.plugins.read(current, "list", query));
   }
 
-  /** Counts more than some thousand delayed jobs in several transactions: what changes meanwhile may be counted or not. */
+  /**
+   * Returns the counts of a queue. Counts thousands of delayed jobs in several transactions; changes made meanwhile may
+   * be included or not.
+   */
   async counts(queue: string): Promise<JobCounts> {
     for (let before: Counting | undefined; ; ) {
       const from = before;
@@ -181,7 +188,7 @@ export class StoreDriver implements Driver {
     return this.#read((current) => this.plugins.read(current, "schedules", queue));
   }
 
-  /** A command over many jobs takes several transactions, each of a bounded part. */
+  /** Runs a command. A command over many jobs takes several transactions of limited size. */
   async command(request: Command): Promise<CommandReply> {
     let affected = 0;
     for (let from: Step | undefined; ; ) {
@@ -189,7 +196,7 @@ export class StoreDriver implements Driver {
       affected += reply.affected;
       if (!next) return { ...reply, affected };
       from = next;
-      // Other workers' exchanges have their turn between two steps (R32).
+      // Exchanges of other workers run between two steps (R32).
       await this.#clock.nextTask();
     }
   }
@@ -237,7 +244,7 @@ export class StoreDriver implements Driver {
     }
   }
 
-  /** Runs one program and, after its commit (R3), tells what it changed. */
+  /** Runs one program and reports its changes after its commit (R3). */
   protected async run<T>(
     body: (current: Transaction) => Program<T>,
     by?: string,
@@ -249,7 +256,7 @@ export class StoreDriver implements Driver {
     return result;
   }
 
-  /** Runs a program that writes nothing (R33). Tallies that it had to count are written by the next one that writes. */
+  /** Runs a read-only program (R33). Counts that it had to compute are stored by the next program that writes. */
   async #read<T>(body: (current: Transaction) => Program<T>): Promise<T> {
     const { result, newlyCounted } = await this.#perform(body, "read");
     for (const queue of newlyCounted) this.#toCount.add(queue);
@@ -260,7 +267,7 @@ export class StoreDriver implements Driver {
     const done = await this.#store
       .transact(() => runTransaction(this.#surroundings(), body), kind)
       .catch((error: unknown) => {
-        // It may have been deleted, and be another one by now.
+        // The database may have been deleted and created again.
         this.#forgetOwners();
         throw error;
       });
@@ -273,14 +280,14 @@ export class StoreDriver implements Driver {
     this.#owners = this.#options.readOwners && "unread";
   }
 
-  /** The same program, which also writes the tallies that were asked for, if it writes anything. */
+  /** Returns the program extended to store the computed counts, if it writes at all. */
   #countAlong<T>(body: (current: Transaction) => Program<T>): (current: Transaction) => Program<T> {
     const toCount = this.#toCount;
     return function* (current) {
       const result = yield* body(current);
       if (current.changes.length === 0) return result;
       for (const queue of toCount) yield* tallies(current, queue);
-      // If the program fails, the next call of `counts` counts again.
+      // If the program fails, the next call of `counts` computes them again.
       toCount.clear();
       return result;
     };
@@ -298,7 +305,7 @@ export class StoreDriver implements Driver {
       throw new QuaysideError("internal", `The clock answered ${now}: it must give whole ms since epoch.`);
     if (now < this.#latest - SET_BACK_MS) {
       this.#sweep = new Map();
-      // An idle worker waits for an instant that is far away by now.
+      // The clock was set back: an idle worker may wait for a time that is now far away.
       queueMicrotask(() => this.#peers.wake());
     }
     this.#latest = now;
@@ -316,8 +323,8 @@ export class StoreDriver implements Driver {
   }
 
   /**
-   * The dead among the workers of the last look. Only those: a worker that came since may have taken its lock after we
-   * asked who holds one, but one that had a lease before we asked held its lock by then.
+   * Returns the dead workers among those of the last look. A worker that came later may have taken its lock after the
+   * locks were read, so only workers that had a lease before are checked.
    */
   async #deadWorkers(): Promise<ReadonlySet<string>> {
     const { deadWorkers } = this.#options;
@@ -335,7 +342,7 @@ export class StoreDriver implements Driver {
   }
 
   #tell(changes: readonly Change[]): void {
-    // What was done is done and committed: a listener's mistake must not look like the caller's.
+    // The transaction is committed, so a listener's error must not reject the call.
     for (const change of changes) for (const listener of [...this.#listeners]) lent(() => listener(change));
   }
 }

@@ -3,7 +3,7 @@ import { refused } from "./errors.ts";
 type Unit = "ms" | "s" | "m" | "h" | "d" | "w";
 
 /**
- * A length of time: a number is milliseconds, a string carries its unit: `"250ms"`, `"10s"`, `"5m"`, `"2h"`, `"7d"`, `"1w"`.
+ * A duration: a number of milliseconds, or a string with a unit: `"250ms"`, `"10s"`, `"5m"`, `"2h"`, `"7d"`, `"1w"`.
  *
  * @example
  * await queue.addJob("email", payload, { delay: "5m" });
@@ -12,13 +12,13 @@ export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 const UNIT_MS: Record<Unit, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
-/** Longest duration accepted: 100 years. A larger one is a mistake (a timestamp given as a delay, say). */
+/** Longest accepted duration: 100 years. Larger values are mistakes, such as a timestamp given as a delay. */
 export const LONGEST_DURATION_MS = 100 * 365 * UNIT_MS.d;
 
 /**
- * Milliseconds of `duration`, rounded to whole ones.
+ * Converts a duration to milliseconds, rounded to an integer.
  *
- * @throws {QuaysideError} `invalid_option` naming `option` when it is negative, not finite, over 100 years or malformed.
+ * @throws {QuaysideError} `invalid_option` naming `option` if it is negative, not finite, over 100 years or malformed.
  */
 export function toMs(duration: Duration, option: string): number {
   const ms = typeof duration === "number" ? duration : parse(duration);

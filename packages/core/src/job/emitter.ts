@@ -1,15 +1,15 @@
 import { lent, reportUnheard } from "./report-error.ts";
 
-/** Events of every emitter: an error that no call rejects with. */
+/** The event that every emitter has: an error with which no call rejects. */
 interface Faulty {
   readonly error: { readonly error: unknown };
 }
 
-/** Typed events. A listener that throws or rejects harms neither the emitter nor the other listeners: its error becomes an `error` event. */
+/** Typed event listeners. An error of a listener becomes an `error` event and does not affect the other listeners. */
 export class Emitter<Events extends Faulty> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
 
-  /** Returns the function that stops it. */
+  /** Adds a listener. Returns a function that removes it. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners);
@@ -17,7 +17,7 @@ export class Emitter<Events extends Faulty> {
     return () => listeners.delete(listener);
   }
 
-  /** Answers whether there was a listener. */
+  /** Calls the listeners of an event. Returns whether there was one. */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): boolean {
     const listeners = this.#listeners.get(name);
     if (!listeners?.size) return false;
@@ -26,7 +26,7 @@ export class Emitter<Events extends Faulty> {
     return true;
   }
 
-  /** Emits `error`; without a listener the error is reported: see `reportUnheard`. */
+  /** Emits `error`. Without a listener, the error goes to `reportUnheard`. */
   fault(error: unknown): void {
     if (!this.emit("error", { error } as Events["error"])) reportUnheard(error);
   }

@@ -3,8 +3,8 @@ import { type Duration, toMs } from "./duration.ts";
 import * as LIMITS from "./limits.ts";
 
 /**
- * Every error that Quayside throws or stores carries one of these codes. Branch on `code`: it is stable and survives
- * HTTP, RPC and storage, where `instanceof` does not.
+ * Codes of the errors that Quayside throws or stores. Branch on `code`: it is stable and is kept by HTTP, RPC and
+ * storage, unlike the class.
  */
 export type ErrorCode =
   | "invalid_option"
@@ -46,13 +46,13 @@ export type ErrorCode =
   | "unsupported_version"
   | "internal";
 
-/** Details of an error besides its message: the field or option that was wrong, the queue or job it is about. */
+/** Further fields of an error: the wrong field or option, the queue or job concerned. */
 export interface ErrorDetails {
   readonly [field: string]: unknown;
 }
 
 /**
- * Thrown when Quayside itself refuses or cannot do something. `code` says what, `details` where.
+ * Thrown when Quayside refuses or cannot do something. `code` is the cause; `details` has further fields.
  *
  * @example
  * try { await queue.addJob("email", payload) } catch (error) {
@@ -71,7 +71,7 @@ export class QuaysideError extends Error {
   }
 }
 
-/** Thrown when a settlement or a renewal comes from an attempt that no longer holds its job. The job is untouched. */
+/** Thrown when an attempt settles or renews a job that it no longer holds. The job is unchanged. */
 export class LeaseLostError extends QuaysideError {
   override readonly name = "LeaseLostError";
   constructor(id: string) {
@@ -79,7 +79,7 @@ export class LeaseLostError extends QuaysideError {
   }
 }
 
-/** Thrown when the site's storage is full. Nothing of what was to be written is there: it can be tried again. */
+/** Thrown when the site's storage is full. Nothing was written; the call may be repeated. */
 export class StorageFullError extends QuaysideError {
   override readonly name = "StorageFullError";
   constructor(message: string, details?: ErrorDetails, cause?: unknown) {
@@ -87,7 +87,7 @@ export class StorageFullError extends QuaysideError {
   }
 }
 
-/** Thrown by a handler to end its job as `failed` at once, whatever attempts are left. */
+/** Throw it in a handler to end the job as `failed` at once, even if attempts are left. */
 export class UnrecoverableError extends QuaysideError {
   override readonly name = "UnrecoverableError";
   constructor(message: string, cause?: unknown) {
@@ -96,8 +96,8 @@ export class UnrecoverableError extends QuaysideError {
 }
 
 /**
- * Thrown by a handler to have its job tried again after `delay`, whatever its backoff says. Making one with a delay that
- * is not a duration throws `invalid_option`, which then is the attempt's failure.
+ * Throw it in a handler to retry the job after `delay`, in place of its backoff. The constructor throws
+ * `invalid_option` for an invalid delay, which then is the attempt's failure.
  */
 export class RetryAfterError extends QuaysideError {
   override readonly name = "RetryAfterError";
@@ -109,22 +109,22 @@ export class RetryAfterError extends QuaysideError {
   }
 }
 
-/** Whether it is an error of Quayside's with one of these codes. */
+/** Returns whether an error is a `QuaysideError` with one of these codes. */
 export const hasCode = (error: unknown, ...codes: readonly ErrorCode[]): error is QuaysideError =>
   isA(QuaysideError, error) && codes.includes(error.code);
 
-/** The error for an option that cannot be meant. */
+/** Creates the error of an invalid option. */
 export const invalidOption = (option: string, message: string): QuaysideError =>
   new QuaysideError("invalid_option", message, { option });
 
-/** The error for a value that an option may not have: it names the option, says what is allowed, and shows the value. */
+/** Creates the error of an invalid option value. The message contains the option, the rule and the value. */
 export const refused = (option: string, rule: string, value: unknown): QuaysideError =>
   invalidOption(
     option,
     `${option} ${rule}, got ${cutText(typeof value === "string" ? JSON.stringify(value) : describe(value), 200)}.`,
   );
 
-/** `instanceof` for a value that may refuse to be looked at (a revoked proxy throws). */
+/** Returns whether a value is an instance of a class; false if the check throws, as for a revoked proxy. */
 export function isA<T>(type: abstract new (...args: never) => T, value: unknown): value is T {
   try {
     return value instanceof type;

@@ -1,8 +1,8 @@
-/** Which attempt (or `onFailed` hook) the running code belongs to. */
+/** The attempt (or `onFailed` hook) to which the running code belongs. */
 interface Scope {
-  /** Whether it follows asynchronous calls. */
+  /** Whether the scope includes asynchronous calls. */
   readonly follows: boolean;
-  /** Calls `act` as part of this attempt, or of none. Arguments are passed on: no closure per job. */
+  /** Calls `act` as part of an attempt, or of none. Passes the arguments on, so that no closure is needed per job. */
   run<T, Args extends readonly unknown[]>(attempt: object | undefined, act: (...args: Args) => T, ...args: Args): T;
   current(): object | undefined;
 }
@@ -19,8 +19,8 @@ interface NodeGlobals {
 }
 
 /**
- * Where the platform can follow asynchronous calls (Node), a handler's whole run belongs to its attempt; elsewhere its
- * first synchronous part does.
+ * Creates the scope. On Node, all of a handler's asynchronous calls belong to its attempt; on other platforms, only its
+ * first synchronous part.
  */
 function makeScope(): Scope {
   const Storage = (globalThis as NodeGlobals).process?.getBuiltinModule?.("node:async_hooks")?.AsyncLocalStorage;

@@ -4,7 +4,7 @@ import type { EndState, JobRecord } from "./job-record.ts";
 import type { Json } from "./json.ts";
 import type { StoredError } from "./stored-error.ts";
 
-/** Of a child of the running job: what `ctx.children()` answers. */
+/** The outcome of a child of the running job, as returned by `ctx.children()`. */
 export interface ChildOutcome {
   readonly queue: string;
   readonly id: string;
@@ -12,19 +12,22 @@ export interface ChildOutcome {
   readonly state: EndState;
   readonly result?: Json;
   readonly error?: StoredError;
-  /** It was added with `encrypted`. */
+  /** The child is encrypted. */
   readonly sealed?: true;
 }
 
-/** A job to add, said in one object: name, payload, where to, and any job option. */
+/** A job to add, as one object: name, payload, queue and job options. */
 export interface JobRequest<Payload = unknown> extends JobOptions {
   readonly name: string;
   readonly payload: Payload;
-  /** Default: the queue of its definition, else (inside a handler) that of the running job, else the default queue. */
+  /**
+   * Queue of the job. Default: the queue of its definition, else (inside a handler) that of the running job, else the
+   * default queue.
+   */
   readonly queue?: string | undefined;
 }
 
-/** One job for several queues. */
+/** A job to add to several queues. */
 export interface PublishRequest<Payload = unknown> extends JobOptions {
   readonly name: string;
   readonly payload: Payload;
@@ -49,42 +52,46 @@ export interface HandlerContext<Payload = unknown> {
   readonly id: string;
   readonly name: string;
   readonly queue: string;
-  /** This attempt, counted from 1. */
+  /** Number of this attempt, from 1. */
   readonly attempt: number;
   readonly maxAttempts: number;
   /**
-   * Aborted when the attempt should stop: cancelled, timed out, lease lost, worker stopping. `reason` says which. It is made
-   * when it is read, and a copy of the context is without it: `{ ...ctx, signal: ctx.signal }`.
+   * Aborted when the attempt should stop: cancelled, timed out, lease lost, worker stopping; `reason` is the cause.
+   * Created when read, so a spread copy lacks it: `{ ...ctx, signal: ctx.signal }`.
    */
   readonly signal: AbortSignal;
-  /** Tells how far it is; stored with the job while it runs. */
+  /** Stores a progress value with the running job. */
   progress(value: Json): void;
-  /** Adds a line to the job's log: of a job the last 100 lines are kept, of a line the first 4 KiB. */
+  /** Adds a line to the job's log. A job keeps its last 100 lines, and the first 4 KiB of each. */
   log(line: string): void;
-  /** How the children of this job ended, where it is the parent of a flow or a batch; else empty. */
+  /** Returns the outcomes of this job's children, if it is the parent of a flow or batch; otherwise an empty list. */
   children(): readonly ChildOutcome[];
-  /** Ends this attempt without counting it; the job runs again after `delay` (default: at once). */
+  /** Ends this attempt without counting it; the job runs again after `delay`. Default: at once. */
   release(delay?: Duration): never;
-  /** Ends the job as `failed`, whatever attempts are left. */
+  /** Ends the job as `failed`, even if attempts are left. */
   fail(reason: string | Error): never;
-  /** Adds a job, by default to this job's queue; resolves with its id once it is durable. */
+  /** Adds a job, by default to this job's queue. Resolves with its id when it is stored. */
   enqueue(request: JobRequest): Promise<string>;
-  /** Adds one job to each of several queues, all or none; ids in their order. */
+  /** Adds one job to each of several queues, all or none. Resolves with their ids in order. */
   publish(request: PublishRequest): Promise<readonly string[]>;
 }
 
-/** Runs a job. What it returns (JSON) is the job's result; what it throws fails the attempt. */
+/** Runs a job. Its return value (JSON) is the job's result; a thrown error fails the attempt. */
 export type Handler<Payload = unknown, Ctx extends object = object> = ((
   payload: Payload,
   ctx: HandlerContext<Payload> & Ctx,
 ) => unknown) & {
-  /** For a handler whose job is done whatever its result is: makes the check by the output schema, and answers what is kept. */
+  /**
+   * For a handler whose job is done whatever its result: calls `check`, which applies the output schema, and returns
+   * the result to store.
+   */
   readonly keepResult?: (check: () => unknown, ctx: HandlerContext) => unknown;
 };
 
 /**
- * Runs around handlers, as in Koa: code before `next()` runs before, code after it runs after. What it returns
- * is the result, so `return next()` passes it on. A middleware that does not call `next` ends the job in its own way.
+ * Wraps handlers, as in Koa: code before `next()` runs before the handler, code after it runs after. The return value
+ * is the result, so use `return next()`. A middleware that does not call `next` skips the handler and ends the job with
+ * its own result or error.
  *
  * @example
  * const timed: Middleware = async (ctx, next) => {
@@ -102,7 +109,7 @@ export type Middleware<Ctx extends object = object> = (
 ) => unknown;
 
 /**
- * A delay rule of one's own: what follows the `attempt`-th attempt (from 1), which threw `error`. A function cannot be
- * stored: it is said in a definition, and applied by the workers that have it.
+ * Returns the delay after the failed attempt number `attempt` (from 1), or `"fail"`. Functions cannot be stored, so it
+ * is part of a definition and applies in workers with that definition.
  */
 export type BackoffFunction = (attempt: number, error: unknown) => Duration | "fail";

@@ -3,7 +3,9 @@ import type { EndState, JobKey, StoredJob } from "./job-record.ts";
 import * as LIMITS from "./limits.ts";
 
 /**
- * Keys. A job is stored where it will be claimed from:
+ * The reason why a job is blocked.
+ *
+ * A job is stored under a key that is its position in line:
  *
  * | place | lane | rank | at |
  * |---|---|---|---|
@@ -11,12 +13,15 @@ import * as LIMITS from "./limits.ts";
  * | `blocked` | queue/reason/value | as in ready | as in ready |
  * | `finished` | queue/state | 0 | `finishedAt` |
  *
- * then `order` (monotone in the process that minted it) and `tag` (random per process), so no two jobs share a key.
+ * then `order` (increases within a process) and `tag` (random per process), so that no two jobs share a key.
  */
 
 export type BlockReason = "name" | "group" | "successor" | "children";
 
-/** Escapes what structures a lane, so that no two different names can make the same one. Control characters too: `after` relies on it. */
+/**
+ * Escapes the separators of a lane, so that different names give different lanes. Also escapes control characters, on
+ * which `after` relies.
+ */
 export function escapePart(part: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is escaped
   return part.replace(/[%/\u0000-\u001f]/g, (char) => `%${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
@@ -27,7 +32,7 @@ function unescapePart(part: string): string {
   return part.replace(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-/** With the last answer kept: every job of a batch asks the same. */
+/** Caches the last result, because all jobs of a batch have the same queue. */
 function remembered(of: (name: string) => string): (name: string) => string {
   let last = "";
   let answer = of(last);
@@ -39,14 +44,14 @@ function remembered(of: (name: string) => string): (name: string) => string {
   };
 }
 
-/** Returns the lane of the waiting jobs of a queue. */
+/** Returns the lane of a queue's waiting jobs. */
 export const readyLane = /* @__PURE__ */ remembered(escapePart);
-/** Returns the lane of jobs that are blocked for one reason and value, such as one group. */
+/** Returns the lane of a queue's jobs that are blocked for the same reason and value, such as one group. */
 export const blockedLane = (queue: string, reason: BlockReason, value: string): string =>
   `${escapePart(queue)}/${reason}/${escapePart(value)}`;
 export const finishedLane = (queue: string, state: EndState): string => `${escapePart(queue)}/${state}`;
 
-/** The queue a key belongs to, whatever its place. */
+/** Returns the queue of a key in any place. */
 export const queueOf = (key: JobKey): string => queueOfLane(key[1]);
 
 const queueOfLane = /* @__PURE__ */ remembered((lane) => {
@@ -54,18 +59,19 @@ const queueOfLane = /* @__PURE__ */ remembered((lane) => {
   return unescapePart(slash < 0 ? lane : lane.slice(0, slash));
 });
 
-/** Why the job at a blocked key waits, e.g. `["name", "email"]`. */
+/** Returns the reason and value of a blocked key, for example `["name", "email"]`. */
 export function blockOf(key: JobKey): readonly [reason: BlockReason, value: string] | undefined {
   if (key[0] !== "blocked") return undefined;
   const [, reason, value] = key[1].split("/");
   return [reason as BlockReason, unescapePart(value ?? "")];
 }
 
-/** The state of the job at a finished key. */
+/** Returns the state of a job from its key in `finished`. */
 export const endStateOf = (key: JobKey): EndState => key[1].slice(key[1].indexOf("/") + 1) as EndState;
 
 /**
- * The id that spells a job's first place in line, so that it can be found without an index entry. `rank` is never −0.
+ * Returns the generated id of a job: its first key as text, so that the job is found without an index. `rank` is never
+ * −0.
  */
 export function spellId(key: JobKey): string {
   const [, , rank, at, order, tag] = key;
@@ -78,17 +84,20 @@ export function spellId(key: JobKey): string {
   return `${spelt.text}${upper === 0 ? low : low.padStart(5, "0")}-${tag}`;
 }
 
-/** Engines spell 31 bits quickly and larger numbers five times slower: the upper digits are spelled when they change. */
+/**
+ * Split of `order` into upper and lower digits. JavaScript engines convert 31-bit integers fast and larger ones five
+ * times slower, so the upper digits are converted only when they change.
+ */
 const LOW = 36 ** 5;
 
-/** How the last id began, up to the last five digits of the order: jobs of a batch share it. */
+/** The start of the last id, up to the last five digits of `order`; jobs of a batch share it. */
 let spelt = { rank: 0, at: 0, upper: -1, text: "" };
 
 const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,11})-([0-9a-z]{1,11})-([0-9a-z]{8,11})$/;
 
 /**
- * The ready key that a generated id spells, always under the queue asked (R5); undefined for ids that were not
- * generated. A caller's own id may look like this: the record found must bear the id, and the `ids` entry decides.
+ * Returns the ready key in a generated id, always in the given queue (R5); undefined for other ids. A caller's own id
+ * may look generated, so the record found must have the id, and the `ids` entry decides.
  */
 export function decodeId(queue: string, id: string): JobKey | undefined {
   const match = SPELT.exec(id);
@@ -102,28 +111,30 @@ export function decodeId(queue: string, id: string): JobKey | undefined {
   return ["ready", readyLane(queue), rank - 100, at, order, match[4] as string];
 }
 
-/** Characters of a tag that are random; what follows is the number of the store that minted it, absent for 0. */
+/**
+ * Number of random characters of a tag. They are followed by the number of the store that generated it, unless it is 0.
+ */
 export const TAG_LENGTH = 8;
 
-/** How the tags of a store end: nothing for number 0. */
+/** Returns the end of a store's tags: its number, or nothing for 0. */
 export const tagEnd = (store: number): string => (store === 0 ? "" : store.toString(36));
 
 /**
- * Returns the number of the store that minted a generated id: see `StoreDriverOptions.storeNumber`. Undefined for ids that
- * do not look generated.
+ * Returns the number of the store that generated an id: see `StoreDriverOptions.storeNumber`. Undefined for ids that do
+ * not look generated.
  */
 export function storeOfId(id: string): number | undefined {
   const tag = SPELT.exec(id)?.[4];
   if (tag === undefined) return undefined;
   const end = tag.slice(TAG_LENGTH);
   const store = end === "" ? 0 : Number.parseInt(end, 36);
-  // Spelled as a store spells it: no leading zeros.
+  // A store writes its number without leading zeros.
   return tagEnd(store) === end ? store : undefined;
 }
 
 /**
- * The id of a child whose flow may be added again: the same each time, for it depends on the queue and id of an ancestor and
- * the position below that. It looks like a generated id, so that it leads to the store of its flow.
+ * Returns the id of a child in a flow that may be added again: computed from the queue and id of an ancestor and the
+ * position below it. It looks generated, so that it names the store of its flow.
  */
 export function childId(anchor: Pick<StoredJob, "queue" | "id">, position: number, tagEnd: string): string {
   const text = JSON.stringify([position, anchor.queue, anchor.id]);
@@ -131,7 +142,7 @@ export function childId(anchor: Pick<StoredJob, "queue" | "id">, position: numbe
   return `0-${at}-${order}-${tag?.slice(-TAG_LENGTH)}${tagEnd}`;
 }
 
-/** 50 bits of a text, as ten digits of base 36 (cyrb53, which is fast and not for secrets). */
+/** Returns a 50-bit hash as ten digits of base 36 (cyrb53, fast, not cryptographic). */
 function digest(text: string, seed: number): string {
   let a = 0xdeadbeef ^ seed;
   let b = 0x41c6ce57 ^ seed;
@@ -144,13 +155,17 @@ function digest(text: string, seed: number): string {
   return ((b & 0x3ffff) * 2 ** 32 + (a >>> 0)).toString(36).padStart(10, "0");
 }
 
-/** Returns true for two equal keys. */
+/** Returns whether two keys are equal. */
 export const sameKey = (a: JobKey, b: JobKey): boolean => a.every((part, index) => part === b[index]);
 
-/** One string a key, for sets and maps in memory. */
+/** Returns a key as text, for sets and maps. */
 export const keyText = (key: JobKey): string => key.join("\n");
 
-/** @throws {QuaysideError} `invalid_option` when a name is empty, over `most` (256) characters or not well-formed Unicode. */
+/**
+ * Checks a name.
+ *
+ * @throws {QuaysideError} `invalid_option` if it is empty, over `most` (256) characters or not well-formed Unicode.
+ */
 export function checkName(name: string, option: string, most: number = LIMITS.nameLength): string {
   if (typeof name !== "string" || !name || name.length > most || !name.isWellFormed()) {
     const rule = `must be a string of 1 to ${most} characters of well-formed Unicode`;
@@ -159,7 +174,7 @@ export function checkName(name: string, option: string, most: number = LIMITS.na
   return name;
 }
 
-/** Checks a name that is a part of a URL's path: URLs drop `.` and `..`, however they are escaped. */
+/** Checks a name that is a segment of a URL's path. Refuses `.` and `..`, which URLs resolve even if escaped. */
 export function checkPathName(name: string, option: string): string {
   if (name === "." || name === "..") throw refused(option, "must not be . or ..", name);
   return checkName(name, option);

@@ -6,7 +6,8 @@ import { able, callable, callables } from "./option-checks.ts";
 import type { BackoffOption } from "./retry.ts";
 
 /**
- * A schema of any library that speaks Standard Schema v1 (zod, valibot, arktype …).
+ * A schema of any library that implements Standard Schema v1 (zod, valibot, arktype …).
+ *
  * @see https://standardschema.dev
  */
 export interface StandardSchema<Input = unknown, Output = Input> {
@@ -28,44 +29,46 @@ export interface SchemaIssue {
 }
 
 /**
- * A job by its schema, its own defaults and, where the place that declares it also works it, its behaviour. Handlers
- * written here are typed by `defineJob`.
+ * The definition of a job: its schemas, its default options and, where its handlers run, its functions. `defineJob`
+ * types the handler.
  */
 export interface JobDefinition<Input = unknown, Output = unknown, Result = unknown>
   extends Omit<JobDefaults, "backoff"> {
-  /** Checked when a job is added and again before it runs; handlers get its output. */
+  /** Schema of the payload. Checked when a job is added and before it runs; handlers get its output. */
   readonly input?: StandardSchema<Input, Output> | undefined;
-  /** Checked on what the handlers return: its output is the result; a violation fails the job, code `invalid_result`. */
+  /**
+   * Schema of the result. Its output is stored as the result; an invalid result fails the job with `invalid_result`.
+   */
   readonly output?: StandardSchema<unknown, Result> | undefined;
-  /** As everywhere, or a function of the attempt and its error, applied by the workers that have this definition. */
+  /** Backoff of the jobs, or a function of the attempt and its error, which applies in workers with this definition. */
   readonly backoff?: BackoffOption | BackoffFunction | undefined;
-  /** Its queue in a `QueueManager`, unless the job says otherwise. Default: the manager's default queue. */
+  /** Queue of the jobs in a `QueueManager`. Default: the manager's default queue. A job may name another. */
   readonly queue?: string | undefined;
-  /** Its connection in a `QueueManager`, by name. Default: the manager's default connection. */
+  /** Connection of the jobs in a `QueueManager`, by name. Default: the manager's default connection. */
   readonly connection?: string | undefined;
-  /** Runs around the handler, inside the middleware of the manager and the queue. */
+  /** Middleware around the handler, inside that of the manager and the queue. */
   readonly middleware?: readonly Middleware[] | undefined;
-  /** Runs the job. `queue.on("job:NAME")` may add further handlers, which run after it. */
+  /** Runs the job. Further handlers, added by `queue.on("job:NAME")`, run after it. */
   handler?(payload: Output, ctx: HandlerContext<Output>): unknown;
   /**
-   * False: the job is not stored but runs here and now, through the same middleware and handlers, before `addJob`
-   * resolves. It has one attempt; what that throws, `addJob` throws; if it gives itself back (`ctx.release`), it is stored.
-   * A job with an `id` that its adder gave runs once here, as in a store: the last 1,000 are remembered, failed ones are not.
+   * Returns false to run the job immediately in this process, instead of storing it: through the same middleware and
+   * handlers, before `addJob` resolves. It has one attempt, whose error `addJob` throws; `ctx.release` stores the job.
+   * A job with an `id` runs once, as in a store: the last 1,000 ids of successful runs are remembered.
    */
   shouldQueue?(payload: Input): boolean;
-  /** False: this error ends the job as `failed`, whatever attempts are left. `attempt` counts from 1. */
+  /** Returns false to end the job as `failed` on this error, even if attempts are left. `attempt` counts from 1. */
   retryIf?(error: unknown, attempt: number): boolean;
-  /** Called once where the job failed for good: by the worker that ran or recovered it last. */
+  /** Called once when a job has failed for good, in the worker that ran or recovered it last. */
   onFailed?(job: JobRecord, error: unknown): unknown;
 }
 
-/** A definition whose types are known although its schemas may be absent. */
+/** A definition with known types, even without schemas. */
 export type TypedDefinition<Input, Output, Result> = JobDefinition<Input, Output, Result> & {
   readonly "~types"?: { readonly input: Input; readonly output: Output; readonly result: Result };
 };
 
 /**
- * One definition with its handler typed by its schema, or by the payload type given.
+ * Defines one job. Its handler is typed by its schema or by the given payload type.
  *
  * @example
  * const jobs = defineJobs({
@@ -79,7 +82,7 @@ export function defineJob<Input = unknown, Output = Input, Result = unknown>(
   return definition;
 }
 
-/** The part of a definition that is options of its jobs. A backoff that is a function is not: it cannot be stored. */
+/** Returns the job options of a definition. Excludes a backoff function, which cannot be stored. */
 export function jobDefaultsOf(definition: JobDefinition | undefined): JobDefaults {
   if (!definition) return NO_DEFAULTS;
   const { input, output, queue, connection, middleware, handler, shouldQueue, retryIf, onFailed, ...rest } = definition;
@@ -89,10 +92,10 @@ export function jobDefaultsOf(definition: JobDefinition | undefined): JobDefault
 
 const NO_DEFAULTS: JobDefaults = Object.freeze({});
 
-/** The job maps that `defineJobs` returned. */
+/** Job maps that `defineJobs` returned. */
 const defined = new WeakSet<object>();
 
-/** Marks the type of a job map that `defineJobs` returned. There is no such key at run time. */
+/** Marks the type of a job map made by `defineJobs`. The key does not exist at run time. */
 declare const DEFINED: unique symbol;
 
 /** The result of `defineJobs`: a job map that also exists at run time. */
@@ -100,7 +103,7 @@ export type DefinedJobs<Definitions extends Record<string, JobDefinition> = Reco
   Definitions & { readonly [DEFINED]: true };
 
 /**
- * Declares jobs with schemas and options, to be shared by those who add and those who work.
+ * Declares jobs with schemas and options, to share between code that adds and code that works them.
  *
  * @example
  * export const jobs = defineJobs({
@@ -117,7 +120,11 @@ export function defineJobs<const Definitions extends Record<string, JobDefinitio
   return jobs;
 }
 
-/** @throws {QuaysideError} `invalid_option` for a handler, hook or middleware that is no function, or a schema that is none. */
+/**
+ * Checks a definition.
+ *
+ * @throws {QuaysideError} `invalid_option` for a handler, hook or middleware that is no function, or an invalid schema.
+ */
 export function checkDefinition(name: string, definition: JobDefinition): void {
   const { input, output, middleware } = definition;
   if (input) able(input["~standard"], `${name}.input`, "validate");
@@ -127,23 +134,23 @@ export function checkDefinition(name: string, definition: JobDefinition): void {
   if (middleware) callables(middleware, `${name}.middleware`);
 }
 
-/** Job name → payload (an interface of the user's), or what `defineJobs` returned. */
+/** The payload type of each job name: an interface of the user's, or the result of `defineJobs`. */
 export type JobMap = object;
 
-/** The names in a job map. */
+/** The job names of a job map. */
 export type JobName<Jobs extends JobMap> = keyof Jobs & string;
 
-/** The payload that `addJob` takes for a name. */
+/** The payload that `addJob` takes for a job name. */
 export type PayloadOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
   ? SchemaSide<Jobs[Name], "input">
   : Jobs[Name];
 
-/** The payload of a handler: the schema's output, with its defaults and transformations. */
+/** The payload that a handler receives: the schema's output, with its defaults and transformations. */
 export type HandledPayloadOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
   ? SchemaSide<Jobs[Name], "output">
   : Jobs[Name];
 
-/** The result of a job, as `waitFor` resolves with it: the type of its output schema; unknown without one. */
+/** The result of a job, as returned by `waitFor`: the type of its output schema; unknown without one. */
 export type ResultOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
   ? Jobs[Name] extends { readonly "~types"?: infer Types }
     ? NonNullable<Types> extends { readonly result: infer Result }
@@ -166,17 +173,17 @@ type SchemaSide<Definition, Side extends "input" | "output"> = Definition extend
       : unknown
     : unknown;
 
-/** A schema's refusal, one path and message each: `details.issues` of an `invalid_payload` error. */
+/** One issue that a schema found: an entry of `details.issues` of an `invalid_payload` error. */
 export interface PayloadIssue {
-  /** Such as `to` or `items[2].price`; empty for the payload as a whole. */
+  /** Path of the wrong value, such as `to` or `items[2].price`; empty for the whole payload. */
   readonly path: string;
   readonly message: string;
 }
 
 /**
- * The payload as its schema returns it.
+ * Checks a payload and returns the schema's output.
  *
- * @throws {QuaysideError} `invalid_payload`, with `details.issues`, when the schema refuses.
+ * @throws {QuaysideError} `invalid_payload`, with `details.issues`, if the schema refuses it.
  */
 export function validatePayload(
   name: string,
@@ -187,9 +194,9 @@ export function validatePayload(
 }
 
 /**
- * The result as its schema returns it.
+ * Checks a result and returns the schema's output.
  *
- * @throws {QuaysideError} `invalid_result`, with `details.issues`, when the schema refuses.
+ * @throws {QuaysideError} `invalid_result`, with `details.issues`, if the schema refuses it.
  */
 export function validateResult(
   name: string,
@@ -208,11 +215,11 @@ function validate(
   if (!schema) return value;
   const ask = (candidate: unknown) => {
     const result = schema["~standard"].validate(candidate);
-    // Anything that looks like a promise is one: its `issues` would otherwise be looked for on the promise itself.
+    // Any object with `then` is treated as a promise; its `issues` would be missing.
     return "then" in result ? Promise.resolve(result) : result;
   };
   const finish = (result: SchemaResult<unknown>) => {
-    // JSON has no `undefined`: a payload that was left out is stored as null.
+    // JSON has no `undefined`: an omitted payload is stored as null.
     if (!result.issues || value !== null || what !== "payload") return unwrap(name, result, what);
     const left = ask(undefined);
     const second = (other: SchemaResult<unknown>) => unwrap(name, other.issues ? result : other, what);
@@ -233,7 +240,7 @@ function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "
   );
 }
 
-/** Why a payload may be refused that its schema takes as it was given. */
+/** Hint in an error: the schema may accept the given payload but not its JSON. */
 const HINT = " It is checked as JSON: a Date is a text (z.coerce.date() reads it).";
 
 function pathText(path: NonNullable<SchemaIssue["path"]>): string {
@@ -244,7 +251,7 @@ function pathText(path: NonNullable<SchemaIssue["path"]>): string {
   }, "");
 }
 
-/** The definitions in a job map of run time. @throws {QuaysideError} `invalid_option` when it was not made by `defineJobs`. */
+/** Returns the definitions of a job map. @throws {QuaysideError} `invalid_option` if `defineJobs` has not made it. */
 export function definitionsOf(jobs: JobMap): Record<string, JobDefinition> {
   if (!defined.has(jobs)) throw refused("jobs", "must be what defineJobs({ … }) returned", jobs);
   return jobs as Record<string, JobDefinition>;

@@ -7,111 +7,109 @@ import * as LIMITS from "./limits.ts";
 import { fields, integer, oneOf, positiveMs } from "./option-checks.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
 
-/** Job options that a queue or a definition sets for all of its jobs. */
+/** Job options that a queue or a definition can set for all of its jobs. */
 export interface JobDefaults {
   /**
-   * Time from the add until the job may be claimed, by the clock of the store: 0 to 100 years. Default 0. An
-   * `availableAt` of the job goes before a delay of its definition or queue. A job with a delay is `delayed` until it
-   * is due.
+   * Time from the add until the job may be claimed, by the store's clock: 0 to 100 years. Default: 0. A job's
+   * `availableAt` takes precedence over a delay of its definition or queue. Until it is due, the job is `delayed`.
    */
   readonly delay?: Duration | undefined;
   /**
-   * Integer from −100 to 100; higher goes first. Default 0. Among equal priorities, the earlier instant goes first,
-   * then the order of adding.
+   * Priority: integer from −100 to 100; higher runs first. Default: 0. Jobs of equal priority run by `availableAt`,
+   * then in the order of adding.
    */
   readonly priority?: number | undefined;
-  /** Attempts in all: integer from 1 to 1,000,000. Default 3. Releases and interruptions count no attempt. */
+  /** Maximum number of attempts: integer from 1 to 1,000,000. Default: 3. Releases and interruptions do not count. */
   readonly maxAttempts?: number | undefined;
   /**
-   * The wait before each further attempt: see `BackoffOption`. Default: exponential from 1 s, doubled up to 1 h, with
-   * full jitter. An error that asks for a delay (`RetryAfterError`, the header `Retry-After`) goes first.
+   * Wait before each further attempt: see `BackoffOption`. Default: exponential from 1 s, doubled up to 1 h, with full
+   * jitter. An error with a delay (`RetryAfterError`, the header `Retry-After`) takes precedence.
    */
   readonly backoff?: BackoffOption | undefined;
   /**
-   * Longest run of one attempt, from 1 ms. Default none. When it is over, `ctx.signal` is aborted; the attempt fails
-   * when the handler returns, or 5 s later. A timeout spends an attempt, and does not count for `maxExceptions`.
+   * Longest run of one attempt, from 1 ms. Default: none. At the timeout, `ctx.signal` is aborted; the attempt fails
+   * when the handler returns, or 5 s later. A timeout counts as an attempt, but not for `maxExceptions`.
    */
   readonly timeout?: Duration | undefined;
   /**
-   * Errors thrown after which the job fails for good, even if attempts are left: integer from 1 to 1,000,000.
+   * Number of thrown errors after which the job fails for good, even if attempts are left: integer from 1 to 1,000,000.
    * Default: no limit. Timeouts do not count.
    */
   readonly maxExceptions?: number | undefined;
   /**
-   * The number of runs cut off by a crash, a closed tab or an eviction at which the job fails for good, with code
-   * `interrupted`: integer from 1 to 1,000,000. Default 10. With 1 a job that was cut off never runs again. With 1 or
-   * 2 the job is never claimed ahead (`prefetch`).
+   * Number of interruptions (a crash, a closed tab or an eviction) after which the job fails for good with code
+   * `interrupted`: integer from 1 to 1,000,000. Default: 10. With 1, an interrupted job never runs again. With 1 or 2,
+   * the job is never claimed ahead (`prefetch`).
    */
   readonly maxInterruptions?: number | undefined;
   /**
    * Limits how many jobs with the same `key` (1 to 256 characters) run at once in their queue, over all workers.
-   * `limit` is an integer from 1 to 10,000, default 1; the last one given is in force for the whole group. Jobs of a
+   * `limit` is an integer from 1 to 10,000; default: 1; the last given limit applies to the whole group. Jobs of a
    * group are never claimed ahead.
    */
   readonly group?: { readonly key: string; readonly limit?: number | undefined } | undefined;
   /**
-   * Encrypts payload, result, progress, logs and errors of the job. Default false. The queue needs `encryption`:
-   * without it the add fails with `missing_key`. Names, tags, ids and dedupe keys stay readable.
+   * Whether payload, result, progress, logs and errors of the job are encrypted. Default: false. Requires `encryption`
+   * of the queue; without it, the add fails with `missing_key`. Names, tags, ids and dedupe keys are not encrypted.
    */
   readonly encrypted?: boolean | undefined;
-  /** Labels for `list`, `clear` and `retryAll`: at most 32, of 1 to 128 characters each. Default none. */
+  /** Labels for `list`, `clear` and `retryAll`: at most 32, of 1 to 128 characters each. Default: none. */
   readonly tags?: readonly string[] | undefined;
   /**
-   * How many ended jobs of each state the queue keeps when this job ends: integers from 0 to 1,000,000. 0 deletes the
-   * job as it ends. Default: the setting of the queue, else 100 completed, 1,000 failed and 100 cancelled.
+   * Number of ended jobs of each state that the queue keeps when this job ends: integers from 0 to 1,000,000. 0 deletes
+   * the job when it ends. Default: the queue's setting, else 100 completed, 1,000 failed and 100 cancelled.
    */
   readonly keep?: Partial<Keep> | undefined;
   /**
-   * `network`: a failure while the network is away (see `Connectivity`) releases the job and spends no attempt. It
-   * runs again after a delay that grows up to 1 min, and at once when the network is back. Default none.
+   * `network`: if the job fails while offline (see `Connectivity`), it is released without counting an attempt. It runs
+   * again after a delay that grows up to 1 min, or at once when the network is back. Default: none.
    */
   readonly requires?: Requirement | undefined;
   /**
-   * Time from the add after which the job is not started any more, from 1 ms; retries are starts, too. It then ends
-   * as `failed`, code `expired`, when a claim meets it. Default none. A run that has started goes on.
+   * Time from the add after which the job is no longer started, from 1 ms; this includes retries. It then ends as
+   * `failed`, code `expired`, at the next claim that reaches it. Default: none. A running attempt continues.
    */
   readonly expiresIn?: Duration | undefined;
 }
 
-/** The dedupe key of a job: while the key is taken, `mode` decides what a further add does (R6). */
+/** The dedupe key of a job. While the key is taken, `mode` decides about further adds (R6). */
 export interface DedupeOption {
-  /** The key, of 1 to 256 characters, within the queue. */
+  /** The key, of 1 to 256 characters, unique within the queue. */
   readonly key: string;
-  /** Effect of an add while the key is taken. Default `drop`. */
+  /** Effect of an add while the key is taken. Default: `drop`. */
   readonly mode?: DedupeMode | undefined;
   /**
-   * Time from the add for which the key stays taken although its job has ended, from 1 ms. `throttle` needs it.
-   * Default: the key is free when the job ends.
+   * Time from the add for which the key stays taken even if its job has ended, from 1 ms. Required for `throttle`.
+   * Default: the key is released when the job ends.
    */
   readonly ttl?: Duration | undefined;
   /**
-   * `debounce` only: longest wait from the first add, from 1 ms, however often the delay starts again. Default: no
-   * limit.
+   * For `debounce`: longest delay from the first add, from 1 ms, however often it is added again. Default: no limit.
    */
   readonly maxWait?: Duration | undefined;
 }
 
-/** The options of one job. The nearest word wins: job, then definition, then queue. */
+/** Options of one job. They take precedence over those of its definition, which take precedence over the queue's. */
 export interface JobOptions extends JobDefaults {
   /**
-   * Your own id, of 1 to 256 characters, unique in the queue. Default: a generated one. It is the idempotency key: an
-   * add of an id that exists answers that job with `deduplicated: true` and writes nothing.
+   * Your own id, of 1 to 256 characters, unique in the queue. Default: generated. Adding an id that exists returns the
+   * existing job with `deduplicated: true` and writes nothing.
    */
   readonly id?: string | undefined;
   /**
-   * The earliest instant to run at: ms since epoch, or a Date; a past one means now. It is turned into a delay by the
-   * clock of the caller. It goes before a `delay` of the definition or the queue. Give a job one of the two.
+   * Earliest time to run: ms since epoch, or a Date; a past one means now. Converted to a delay by the caller's clock.
+   * Takes precedence over a `delay` of the definition or queue. Do not set it together with `delay`.
    */
   readonly availableAt?: number | Date | undefined;
   /**
-   * Adds no second job while the key is taken. `drop` answers the job that has the key. `replace` gives a waiting job
-   * the new payload and options, and a running one a successor. `debounce` also starts the delay again. `throttle`
+   * Prevents a second job while the key is taken. `drop` returns the job that has the key. `replace` gives a waiting
+   * job the new payload and options, and a running one a successor. `debounce` also restarts the delay. `throttle`
    * keeps the key for `ttl` after the add, even if the job ends.
    */
   readonly dedupe?: DedupeOption | undefined;
 }
 
-/** Options as a driver takes them. */
+/** Resolved options, as a driver takes them. */
 export interface ResolvedOptions extends StoredOptions {
   readonly id?: string;
   readonly delayMs?: number;
@@ -119,16 +117,16 @@ export interface ResolvedOptions extends StoredOptions {
   readonly expiresInMs?: number;
 }
 
-/** Reads one option of a job: checks its value, and returns the fields of the new job that it becomes. */
+/** Checks the value of one job option and returns the fields of the new job. */
 export type OptionParser = (value: never, now: number) => object;
 
-/** By the name of the option. */
+/** Parsers by option name. */
 export type OptionParsers = Readonly<Record<string, OptionParser>>;
 
 /**
- * Merges layers of options, nearest last, and checks each value. `now` turns `availableAt` into a delay.
+ * Merges layers of options, the last taking precedence, and checks each value. `now` converts `availableAt` to a delay.
  *
- * @param parsers one for each option that there is.
+ * @param parsers a parser for each known option.
  * @throws {QuaysideError} `invalid_option` naming the option.
  */
 export function resolveOptions(
@@ -149,14 +147,14 @@ export function resolveOptions(
   }
 }
 
-/** The options of most jobs: none. */
+/** The resolved options of a job without any; most jobs have none. */
 const NO_OPTIONS: ResolvedOptions = Object.freeze({});
 
 const attempts =
   (option: string): OptionParser =>
   (value) => ({ [option]: integer(value, 1, LIMITS.attempts, option) });
 
-/** The options that belong to no plugin. */
+/** Parsers of the options that belong to no plugin. */
 export const KERNEL_OPTIONS: OptionParsers = {
   id: (id) => ({ id: checkName(id, "id") }),
   delay: (delay) => delayed(toMs(delay, "delay")),
@@ -173,7 +171,7 @@ export const KERNEL_OPTIONS: OptionParsers = {
   requires: (requires) => ({ requires: oneOf<Requirement>(requires, ["network"], "requires") }),
 };
 
-/** Checks the option alone: the code that prepares the job encrypts it. */
+/** Checks the option only; the code that prepares the job encrypts it. */
 function checkEncrypted(encrypted: boolean): object {
   if (typeof encrypted !== "boolean") throw refused("encrypted", "must be true or false", encrypted);
   return {};
@@ -181,7 +179,10 @@ function checkEncrypted(encrypted: boolean): object {
 
 const delayed = (delayMs: number): object => (delayMs > 0 ? { delayMs } : {});
 
-/** The nearest defined value of each option; undefined when there is none. A delay and an instant said in different layers do not mix: the nearer wins. */
+/**
+ * Returns the value of each option from the last layer that defines it; undefined without options. Of a delay and an
+ * instant in different layers, only the later layer's is kept.
+ */
 function merge(layers: readonly (JobOptions | undefined)[], parsers: OptionParsers): JobOptions | undefined {
   let merged: Record<string, unknown> | undefined;
   for (const layer of layers) {
@@ -206,11 +207,15 @@ function delayUntil(instant: number | Date, now: number): number {
   return toMs(Math.max(0, Math.round(at - now)), "availableAt");
 }
 
-/** @throws {QuaysideError} `invalid_option` when they are not a list of at most 32 texts of 1 to 128 characters each. */
+/**
+ * Checks tags.
+ *
+ * @throws {QuaysideError} `invalid_option` if they are not a list of at most 32 texts of 1 to 128 characters each.
+ */
 export function checkTags(tags: readonly string[]): readonly string[] {
   if (!Array.isArray(tags) || tags.length > LIMITS.tags)
     throw refused("tags", `must be a list of at most ${LIMITS.tags} texts`, Array.isArray(tags) ? tags.length : tags);
-  // Not tags.forEach, which leaves out holes.
+  // `tags.forEach` would skip holes.
   [...tags].forEach((tag, index) => void checkName(tag, `tags[${index}]`, LIMITS.tagLength));
   return tags;
 }
@@ -218,7 +223,11 @@ export function checkTags(tags: readonly string[]): readonly string[] {
 export const checkPriority = (priority: number): number =>
   integer(priority, -LIMITS.priority, LIMITS.priority, "priority");
 
-/** @throws {QuaysideError} `invalid_option` when a state is unknown or a number is not a whole one from 0. */
+/**
+ * Checks a `keep` option.
+ *
+ * @throws {QuaysideError} `invalid_option` if a state is unknown or a number is not an integer from 0.
+ */
 export function resolveKeep(keep: Partial<Keep>): Partial<Keep> {
   for (const [state, count] of Object.entries(fields(keep, "keep", ["completed", "failed", "cancelled"], "keep.")))
     integer(count, 0, LIMITS.keep, `keep.${state}`);

@@ -2,19 +2,22 @@ import type { Json } from "./json.ts";
 import type { Backoff } from "./retry.ts";
 import type { StoredError } from "./stored-error.ts";
 
-/** `delayed` is `waiting` with a future `availableAt`; `active` is a job that a lease lists. */
+/** The state of a job. `delayed`: waiting, with a future `availableAt`. `active`: held by a worker's lease. */
 export type JobState = "waiting" | "delayed" | "active" | "completed" | "failed" | "cancelled";
 
-/** The states in which a job has ended. */
+/** The states of an ended job. */
 export type EndState = "completed" | "failed" | "cancelled";
 
-/** The place of a job: `ready` to be claimed in its turn, `blocked` by something other than time, or `finished` and kept. */
+/**
+ * The place of a job: `ready` (may be claimed when due), `blocked` (waits for something other than time) or `finished`
+ * (ended and kept).
+ */
 export type Place = "ready" | "blocked" | "finished";
 
-/** A job's primary key is its place in line: see `job-keys.ts` for how each part is made. */
+/** A job's primary key, which is its position in line. See `job-keys.ts` for the parts. */
 export type JobKey = readonly [place: Place, lane: string, rank: number, at: number, order: number, tag: string];
 
-/** How many ended jobs of each state a queue keeps for inspection; 0 removes a job as it ends. */
+/** Number of ended jobs of each state that a queue keeps. 0 deletes a job when it ends. */
 export interface Keep {
   readonly completed: number;
   readonly failed: number;
@@ -22,25 +25,25 @@ export interface Keep {
 }
 
 /**
- * The effect of an add whose dedupe key is taken: `drop` keeps the job that has the key, `replace` replaces it while it waits,
- * `debounce` also starts its delay again, `throttle` keeps the key for its `ttl`.
+ * Effect of an add whose dedupe key is taken: `drop` keeps the job that has the key; `replace` replaces it while it
+ * waits; `debounce` also restarts its delay; `throttle` keeps the key for its `ttl`.
  */
 export type DedupeMode = "drop" | "replace" | "debounce" | "throttle";
 
-/** The dedupe option of a job, as it is stored: durations in ms. */
+/** The dedupe option of a job as stored, with durations in ms. */
 export interface Dedupe {
   readonly key: string;
   readonly mode: DedupeMode;
-  /** How long the key stays taken, counted from the add. `throttle` needs one. */
+  /** Time from the add for which the key stays taken. Required for `throttle`. */
   readonly ttlMs?: number;
-  /** `debounce`: however often it is added again, it waits no longer than this from the first add. */
+  /** For `debounce`: longest delay from the first add. */
   readonly maxWaitMs?: number;
 }
 
-/** Jobs that share a key; at most `limit` of them run at once, in all workers together. */
+/** The group of a job: at most `limit` jobs with the same key run at once, over all workers. */
 export interface Group {
   readonly key: string;
-  /** The last one given is in force. Default 1. */
+  /** The last given limit applies. Default: 1. */
   readonly limit?: number;
 }
 
@@ -50,34 +53,34 @@ export interface Parent {
   readonly onFailure: ChildFailure;
 }
 
-/** The effect on a parent of a child that failed, was cancelled or was removed. */
+/** Effect on a parent of a child that failed, was cancelled or was removed. */
 export type ChildFailure = "fail" | "ignore";
 
-/** A condition that a job needs: a failure without it counts against the condition, not against the job. */
+/** A condition that a job needs. If the job fails while the condition is not met, no attempt is counted. */
 export type Requirement = "network";
 
-/** The options of a job that are stored with it. Absent means the default. */
+/** Options that are stored with a job. Absent means the default. */
 export interface StoredOptions {
   readonly maxAttempts?: number;
   readonly backoff?: Backoff;
   readonly timeoutMs?: number;
   readonly dedupe?: Dedupe;
   readonly group?: Group;
-  /** Errors thrown (timeouts are none) after which it fails for good, whatever attempts are left. */
+  /** Number of thrown errors (excluding timeouts) after which the job fails for good. */
   readonly maxExceptions?: number;
-  /** Interruptions after which it fails for good. */
+  /** Number of interruptions after which the job fails for good. */
   readonly maxInterruptions?: number;
   readonly tags?: readonly string[];
   readonly keep?: Partial<Keep>;
   readonly requires?: Requirement;
-  /** W3C trace context (`traceparent`) of who added it. */
+  /** W3C trace context (`traceparent`) of the code that added the job. */
   readonly trace?: string;
-  /** Its payload, result, progress, logs and error are encrypted: see `aesGcm`. */
+  /** Payload, result, progress, logs and error are encrypted: see `aesGcm`. */
   readonly sealed?: true;
 }
 
 /**
- * A job as a store keeps it. Never changed while a lease lists it: progress and cancel requests of a running job stand
+ * A job as stored. The record does not change while a lease lists it: progress and cancel requests of a running job are
  * in the lease.
  */
 export interface StoredJob extends StoredOptions {
@@ -85,27 +88,27 @@ export interface StoredJob extends StoredOptions {
   readonly id: string;
   readonly queue: string;
   readonly name: string;
-  /** How often in a row it was released or retried almost at once: see `DEFAULTS.freeRepeats`. */
+  /** Number of successive releases or retries with a short delay: see `DEFAULTS.freeRepeats`. */
   readonly repeats?: number;
   /** JSON text. */
   readonly payload: string;
   readonly priority: number;
   readonly addedAt: number;
   readonly availableAt: number;
-  /** Instant after which it is not worth running any more. */
+  /** Time after which the job is no longer started, in ms since epoch. */
   readonly expiresAt?: number;
-  /** Counted attempts that have ended. */
+  /** Number of ended attempts that count. */
   readonly attempts?: number;
   readonly interruptions?: number;
-  /** Attempts that ended by an error thrown. */
+  /** Number of attempts that ended with a thrown error. */
   readonly exceptions?: number;
-  /** The parent that waits for it. */
+  /** The parent that waits for this job. */
   readonly parent?: Parent;
-  /** Parents added later that wait for it too. */
+  /** Parents added later that also wait for this job. */
   readonly otherParents?: readonly Parent[];
-  /** It waits, or has waited, for children. */
+  /** The job waits, or has waited, for children. */
   readonly hasChildren?: true;
-  /** The recurrence whose occurrence it is. */
+  /** Key of the recurrence that added this job. */
   readonly recurrence?: string;
   readonly error?: StoredError;
   readonly logs?: readonly string[];
@@ -116,23 +119,23 @@ export interface StoredJob extends StoredOptions {
   readonly finishedAt?: number;
 }
 
-/** A job as people see it: what `get`, `list`, events and `ctx.job` give. Instants are ms since epoch. */
+/** A job as returned by `get`, `list`, events and `ctx.job`. Times are in ms since epoch. */
 export interface JobRecord<Payload = unknown> {
   readonly id: string;
   readonly queue: string;
   readonly name: string;
   readonly payload: Payload;
   readonly state: JobState;
-  /** −100 to 100, higher first. */
+  /** Priority: −100 to 100; higher runs first. */
   readonly priority: number;
   readonly addedAt: number;
-  /** The earliest instant at which it may be claimed. */
+  /** Earliest time at which the job may be claimed. */
   readonly availableAt: number;
   readonly expiresAt?: number;
-  /** Attempts that have counted, the running one included. */
+  /** Number of attempts that count, including the running one. */
   readonly attempts: number;
   readonly maxAttempts: number;
-  /** Attempts cut off by a crash, a closed tab or an eviction; they do not count as attempts. */
+  /** Number of attempts interrupted by a crash, a closed tab or an eviction. They do not count as attempts. */
   readonly interruptions: number;
   readonly timeoutMs?: number;
   readonly backoff?: Backoff;
@@ -143,23 +146,23 @@ export interface JobRecord<Payload = unknown> {
   readonly maxInterruptions?: number;
   readonly requires?: Requirement;
   readonly trace?: string;
-  /** It was added with `encrypted`. */
+  /** The job is encrypted. */
   readonly sealed?: true;
   readonly tags: readonly string[];
-  /** Lines that its handlers logged, the last 100. */
+  /** The last 100 lines that its handlers logged. */
   readonly logs: readonly string[];
-  /** The parent that waits for it. */
+  /** The parent that waits for this job. */
   readonly parent?: Parent;
   readonly hasChildren?: true;
   readonly recurrence?: string;
   /**
-   * Why it waits although it may be due: `name` no worker handles its name, `group` its group is full, `successor` the job
-   * it replaces still runs, `children` its children have not ended.
+   * Why the job waits although it may be due: `name` (no worker handles its name), `group` (its group is full),
+   * `successor` (the job that it replaces still runs), `children` (its children have not ended).
    */
   readonly blockedBy?: string;
   readonly progress?: Json;
   readonly result?: Json;
-  /** The last failure, also of a job that will be tried again. */
+  /** Error of the last failed attempt, also if the job will be retried. */
   readonly error?: StoredError;
   readonly startedAt?: number;
   readonly finishedAt?: number;

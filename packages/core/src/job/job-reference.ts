@@ -1,4 +1,4 @@
-/** Names a job among those of all queues. */
+/** Identifies a job among all queues. */
 interface Named {
   readonly queue: string;
   readonly id: string;

@@ -3,21 +3,22 @@ import * as DEFAULTS from "./defaults.ts";
 import { type ErrorCode, QuaysideError } from "./errors.ts";
 import * as LIMITS from "./limits.ts";
 
-/** A value that survives JSON: what payloads, results and progress are made of. */
+/** A JSON value: the type of payloads, results and progress. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
 
 /**
- * The JSON text of `value`, refusing what JSON would silently change or drop: functions, symbols, bigints, NaN and
- * infinities, invalid dates, `undefined` and holes in arrays, cycles, instances of classes without `toJSON` (Promise, Error,
- * RegExp, Map …), and what is nested deeper than 100 levels, on which others that walk through it may break. `undefined` as
- * a whole is stored as null; a `toJSON` method (dates) is used.
+ * Converts a value to JSON text. Refuses values that JSON would silently change or drop: functions, symbols, bigints,
+ * NaN and infinities, invalid dates, `undefined` and holes in arrays, cycles, instances of classes without `toJSON`
+ * (Promise, Error, RegExp, Map …), and nesting deeper than 100 levels, which may overflow the stack elsewhere. A
+ * top-level `undefined` becomes null; `toJSON` methods (dates) are called.
  *
- * @throws {QuaysideError} with `code`, naming the path of the offending value under `what`.
+ * @throws {QuaysideError} with `code`, naming the path of the refused value under `what`.
  */
 export function toJsonText(value: unknown, what: string, code: ErrorCode = "invalid_payload"): string {
   if (value === undefined) return "null";
   try {
-    // The plain call is several times faster than one with a replacer: walk only when something looks wrong.
+    // `JSON.stringify` without a replacer is several times faster, so values are only walked if it may have lost
+    // something.
     const text = JSON.stringify(value);
     if (text !== undefined && !mayHideLoss(value, 0)) return text;
   } catch (cause) {
@@ -26,7 +27,9 @@ export function toJsonText(value: unknown, what: string, code: ErrorCode = "inva
   return JSON.stringify(copyOf(value, what, code, new Set()));
 }
 
-/** True when a value is met that JSON would change; deep values are left to the careful walk. */
+/**
+ * Returns whether a value may contain something that JSON would change. Returns true for deep values, which are walked.
+ */
 function mayHideLoss(value: unknown, depth: number): boolean {
   if (value === null) return false;
   switch (typeof value) {
@@ -38,7 +41,7 @@ function mayHideLoss(value: unknown, depth: number): boolean {
     case "object": {
       if (depth > 8) return true;
       if (Array.isArray(value)) {
-        // Not by `some`, which skips holes.
+        // `some` would skip holes.
         for (let index = 0; index < value.length; index++) if (mayHideLoss(value[index], depth + 1)) return true;
         return false;
       }
@@ -55,10 +58,10 @@ function mayHideLoss(value: unknown, depth: number): boolean {
   }
 }
 
-/** Characters of a path that an error message shows. */
+/** Maximum number of characters of a path in an error message. */
 const PATH_SHOWN = 200;
 
-/** A copy made of plain objects and arrays; each member is read once, so what was checked is what is stored. */
+/** Copies a value to plain objects and arrays. Reads each member once, so that the checked value is the stored one. */
 function copyOf(value: unknown, path: string, code: ErrorCode, above: Set<object>): Json {
   const refuse = (why: string): never => {
     const shown = path.length > PATH_SHOWN ? `${path.slice(0, PATH_SHOWN)}…` : path;
@@ -101,7 +104,7 @@ function membersOf(object: object, path: string, code: ErrorCode, above: Set<obj
     return copyOf(toJSON.call(object), path, code, above);
   }
   const prototype = Object.getPrototypeOf(object);
-  // A prototype without one of its own is that of plain objects, in whatever realm they were made.
+  // A prototype without a prototype is that of plain objects, of any realm.
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
     const name = describe(prototype.constructor?.name || "a class without a name");
     const what = `${path} is an instance of ${name}, which JSON would not keep. Pass its data`;
@@ -113,7 +116,7 @@ function membersOf(object: object, path: string, code: ErrorCode, above: Set<obj
   return copy;
 }
 
-/** JSON text with the keys of its objects in order: equal for values that JSON takes for equal. */
+/** Returns JSON text with sorted object keys: equal for equal values. */
 export function canonicalText(text: string): string {
   return JSON.stringify(JSON.parse(text), (_, value: unknown) =>
     typeof value === "object" && value !== null && !Array.isArray(value)
@@ -122,16 +125,19 @@ export function canonicalText(text: string): string {
   );
 }
 
-/** Bytes of `text` in UTF-8, without encoding it when it is too short to matter. */
+/**
+ * Returns the bytes of UTF-8 of a text. If the text is certainly within `limit`, returns its length without encoding
+ * it.
+ */
 export function utf8Bytes(text: string, limit: number): number {
-  // A UTF-16 unit is at most 3 bytes in UTF-8.
+  // A UTF-16 unit is at most 3 bytes of UTF-8.
   return text.length * 3 <= limit ? text.length : new TextEncoder().encode(text).length;
 }
 
 /**
- * JSON text of a result or a report of progress.
+ * Converts a result or progress value to JSON text.
  *
- * @throws {QuaysideError} with `code` for what JSON cannot hold; `result_too_large` for what is longer than may be stored.
+ * @throws {QuaysideError} with `code` for values that JSON cannot hold; `result_too_large` if the text is too long.
  */
 export function toBoundedJson(
   value: unknown,
@@ -146,5 +152,5 @@ export function toBoundedJson(
   throw new QuaysideError("result_too_large", message, { bytes, limit });
 }
 
-/** Bytes of the JSON text of a value that JSON can hold. */
+/** Returns the bytes of a value as JSON. */
 export const jsonBytes = (value: unknown): number => utf8Bytes(JSON.stringify(value), 0);

@@ -3,7 +3,7 @@
  * module as a namespace, `LIMITS`: a bundle then holds only those bounds that it uses.
  */
 
-/** Longest name of a queue, a job, a group, a tag, a dedupe key or an id, in UTF-16 units. */
+/** Length of a name of a queue, job or group, a dedupe key or an id, in UTF-16 units. */
 export const nameLength = 256;
 /** The message and the stack of a stored error, each in bytes of UTF-8. Longer ones are cut. */
 export const errorTextBytes = 8 * 1024;
@@ -19,7 +19,7 @@ export const reportBytes = 1024 * 1024;
 export const exchangeBytes = 256 * 1024;
 /** Number of tags of a job. */
 export const tags = 32;
-/** Longest tag, in UTF-16 units. */
+/** Length of a tag, in UTF-16 units. */
 export const tagLength = 128;
 /** Highest priority. The lowest is its negative. */
 export const priority = 100;
@@ -27,7 +27,7 @@ export const priority = 100;
 export const attempts = 1_000_000;
 /** Number of jobs that one job of a flow waits for, directly or through its children. */
 export const flowJobs = 10_000;
-/** Levels of a flow: a job, its children, their children … */
+/** Number of levels of a flow. */
 export const flowDepth = 100;
 /** Largest `limit` of a group. */
 export const groupLimit = 10_000;

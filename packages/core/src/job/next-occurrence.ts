@@ -3,7 +3,7 @@ import { invalidOption, isA, QuaysideError, refused } from "./errors.ts";
 import * as LIMITS from "./limits.ts";
 import { fields, integer, positiveMs } from "./option-checks.ts";
 
-/** When a job recurs, as it is stored. Instants are ms since epoch. */
+/** The stored rule of a recurrence. Times are in ms since epoch. */
 export type RecurrenceRule = RecurrenceBounds &
   (
     | { readonly kind: "every"; readonly everyMs: number }
@@ -11,40 +11,47 @@ export type RecurrenceRule = RecurrenceBounds &
   );
 
 interface RecurrenceBounds {
-  /** A first run at once, when the recurrence is made; it means nothing for one that is there already. */
+  /** Whether a first job runs immediately when the recurrence is created. No effect on an existing one. */
   readonly immediately?: true;
-  /** An occurrence that would begin while the one before has not ended is left out. */
+  /** Skips an occurrence while the previous one has not ended. */
   readonly overlap?: "skip";
-  /** Occurrences in all; then the recurrence ends. */
+  /** Total number of occurrences, after which the recurrence ends. */
   readonly limit?: number;
   readonly startAt?: number;
   readonly endAt?: number;
 }
 
-/** How a job recurs: a fixed interval, or a cron expression (the driver then needs `cron` from `@quayside/core/cron`). */
+/**
+ * The rule of a recurrence: a fixed interval, or a cron expression (the driver then needs `cron` from
+ * `@quayside/core/cron`).
+ */
 export type RecurrenceOption = (
   | { readonly every: Duration; readonly cron?: undefined }
   | {
-      /** Five fields (minute … day of week) or six with seconds in front. */
+      /** Five fields (minute … day of week), or six with seconds first. */
       readonly cron: string;
-      /** IANA name. Default UTC. */
+      /** IANA time zone. Default: UTC. */
       readonly timeZone?: string | undefined;
       readonly every?: undefined;
     }
 ) & {
-  /** Occurrences in all, from 1; then the recurrence ends. Default: no limit. */
+  /** Total number of occurrences, from 1; then the recurrence ends. Default: no limit. */
   readonly limit?: number | undefined;
-  /** No occurrence before this instant. For `every` it is the first one, and those after it keep its phase. */
+  /** No occurrence before this time. With `every`, it is the first occurrence, from which the interval counts. */
   readonly startAt?: number | Date | undefined;
-  /** No occurrence after this instant. */
+  /** No occurrence after this time. */
   readonly endAt?: number | Date | undefined;
-  /** Runs a first time at once when the recurrence is made, and not again when it is repeated. Default false. */
+  /**
+   * Whether a first job runs immediately when the recurrence is created; repeating the call adds none. Default: false.
+   */
   readonly immediately?: boolean | undefined;
-  /** `skip`: what would begin while the last occurrence has not ended (its retries too) is left out. Default `allow`. */
+  /** `skip`: no occurrence begins while the previous one (including its retries) has not ended. Default: `allow`. */
   readonly overlap?: "allow" | "skip" | undefined;
 };
 
-/** The first nominal instant of a cron rule after `after`; undefined when there is none. Throws on a bad expression. */
+/**
+ * Returns the first time of a cron rule after `after`; undefined if there is none. Throws for an invalid expression.
+ */
 export type NextCron = (
   rule: { readonly cron: string; readonly timeZone?: string },
   after: number,
@@ -52,7 +59,11 @@ export type NextCron = (
 
 const FIELDS = ["every", "cron", "timeZone", "limit", "startAt", "endAt", "immediately", "overlap"];
 
-/** @throws {QuaysideError} `invalid_option` naming what is wrong. */
+/**
+ * Checks and resolves a recurrence's option.
+ *
+ * @throws {QuaysideError} `invalid_option` naming the wrong part.
+ */
 export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
   fields(option, "recurrence", FIELDS);
   const { limit, startAt, endAt, immediately = false, overlap = "allow" } = option;
@@ -92,8 +103,8 @@ function instant(value: number | Date, option: string): number {
 }
 
 /**
- * The nominal instant that follows both `last` (absent: none yet) and `now`: the occurrence that was pending stands for
- * all of a missed stretch, so that it runs once and not a hundred times. Undefined when the recurrence is over.
+ * Returns the next time of a recurrence after both `last` (absent: none yet) and `now`, so that missed occurrences run
+ * once, not many times. Undefined when the recurrence has ended.
  */
 export function nextOccurrence(
   rule: RecurrenceRule,
@@ -107,21 +118,21 @@ export function nextOccurrence(
   return next === undefined || next > (rule.endAt ?? LAST_INSTANT) ? undefined : next;
 }
 
-/** Beyond it nothing is a date (ECMAScript, time values). */
+/** The latest time of a JavaScript date. */
 export const LAST_INSTANT = 8_640_000_000_000_000;
 
-/** From nominal time: a late run does not shift those after it. */
+/** Returns the next time of an `every` rule. Counts from scheduled times, so a late run does not shift later ones. */
 function nextEvery(
   { everyMs, startAt }: Extract<RecurrenceRule, { kind: "every" }>,
   last: number | undefined,
   now: number,
 ): number {
   const whole = (since: number) => Math.max(0, Math.floor((now - since) / everyMs));
-  // Further away than its period: the clock was set back since. The phase stays.
+  // More than one period away: the clock was set back. The phase is kept.
   if (last !== undefined && last > now + everyMs) return last - everyMs * Math.floor((last - now - 1) / everyMs);
-  // One that came before the start was the first run at once (`immediately`): the phase is that of the start.
+  // A last time before `startAt` was the immediate first run; the phase is that of `startAt`.
   if (last !== undefined && last >= (startAt ?? 0)) return last + everyMs * (whole(last) + 1);
-  // One that should have begun before now has missed a stretch as well: its last instant runs at once.
+  // A `startAt` in the past counts as missed occurrences: the last missed one runs at once.
   return startAt === undefined ? now + everyMs : startAt + everyMs * whole(startAt);
 }
 
@@ -145,6 +156,6 @@ function nextByCron(
   };
   const from = Math.max((rule.startAt ?? 0) - 1, now);
   const next = ask(from);
-  // An instant before the last one shows that the clock was set back since.
+  // A time before `last` shows that the clock was set back.
   return last === undefined || last <= from || (next !== undefined && next < last) ? next : ask(last);
 }

@@ -1,22 +1,22 @@
-// Checks of arguments from outside: each answers its value, or refuses the option by its name.
+// Checks of arguments. Each returns the value or throws `invalid_option` with the option's name.
 import { type Duration, toMs } from "./duration.ts";
 import { refused } from "./errors.ts";
 
-/** Returns an integer from `least` to `most`, or refuses the option with `invalid_option`. */
+/** Checks an integer from `least` to `most`. */
 export function integer(value: number, least: number, most: number, option: string): number {
   if (!Number.isInteger(value) || value < least || value > most)
     throw refused(option, `must be an integer from ${least} to ${most}`, value);
   return value;
 }
 
-/** One of the words listed, or the option is refused. */
+/** Checks that a value is one of the listed words. */
 export function oneOf<T extends string>(value: T, words: readonly string[], option: string): T {
   if (!words.includes(value)) throw refused(option, `must be one of ${words.join(", ")}`, value);
   return value;
 }
 
 /**
- * Returns `value`, or refuses the option when it is no object or has a field that is not in `known`.
+ * Checks that a value is an object with only the fields in `known`.
  *
  * @param known the names of all allowed fields; absent: any field is allowed.
  * @param prefix put before the name of a field in the error, such as `dedupe.`.
@@ -31,31 +31,31 @@ export function fields<T extends object>(value: T, option: string, known?: reado
   return value;
 }
 
-/** An object with this method, or the option is refused. */
+/** Checks that a value is an object with this method. */
 export function able(value: object | null | undefined, option: string, method: string): void {
   if (typeof (value as Record<string, unknown> | null | undefined)?.[method] !== "function")
     throw refused(option, `must have a method ${method}()`, value);
 }
 
-/** A function, or the option is refused. */
+/** Checks that a value is a function. */
 export function callable<T>(value: T, option: string): T {
   if (typeof value !== "function") throw refused(option, "must be a function", value);
   return value;
 }
 
-/** A list, or the option is refused. */
+/** Checks that a value is a list. */
 export function list<T>(value: readonly T[], option: string): readonly T[] {
   if (!Array.isArray(value)) throw refused(option, "must be a list", value);
   return value;
 }
 
-/** A list of functions, or the option is refused. */
+/** Checks that a value is a list of functions. */
 export function callables<T>(values: readonly T[], option: string): readonly T[] {
   list(values, option).forEach((value, index) => void callable(value, `${option}[${index}]`));
   return values;
 }
 
-/** Milliseconds of a duration, or the option is refused when it is shorter than `least` ms. */
+/** Converts a duration to milliseconds and checks that it is at least `least` ms. */
 export function positiveMs(duration: Duration, option: string, least = 1): number {
   const ms = toMs(duration, option);
   if (ms < least) throw refused(option, `must be at least ${least} ms`, ms);

@@ -5,7 +5,7 @@ import { type JobDefaults, type JobOptions, type OptionParsers, resolveOptions }
 import { toJsonText, utf8Bytes } from "./json.ts";
 import type { FlowPart, NewJob } from "./new-job.ts";
 
-/** A job as its caller writes it, on its way to a queue. */
+/** A job as its caller passes it. */
 export interface JobDraft {
   readonly queue: string;
   readonly name: string;
@@ -14,27 +14,28 @@ export interface JobDraft {
   readonly flow?: FlowPart | undefined;
   /** W3C trace context of the add. */
   readonly trace?: string | undefined;
-  /** The payload is encrypted already: its schema is checked where it is decrypted. */
+  /** The payload is already encrypted, so its schema is checked after decryption, before it runs. */
   readonly sealed?: true | undefined;
-  /** Path in its flow, for errors: `children[2]`; empty for the root. */
+  /** Path of the job in its flow, for errors: `children[2]`; empty for the root. */
   readonly at?: string;
 }
 
 /** Settings of `prepareJob`, besides the job and its definition. */
 export interface PrepareSettings {
-  /** The job options that there are, by name. */
+  /** Parsers of the known job options, by name. */
   readonly parsers: OptionParsers;
-  /** Largest payload in bytes of JSON. */
+  /** Maximum bytes of the payload as JSON. */
   readonly payloadLimit: number;
-  /** Options of all jobs of the queue, unless definition or job says otherwise. */
+  /** Options of all jobs of the queue, over which the definition's and the job's take precedence. */
   readonly defaults?: JobDefaults | undefined;
-  /** The current time, by the clock of the caller: it turns `availableAt` into a delay. */
+  /** Current time by the caller's clock, which converts `availableAt` to a delay. */
   readonly now: number;
 }
 
 /**
- * Turns a draft into the job that a driver takes: names checked, options resolved, payload as JSON text within its limit
- * and accepted by its schema. Returns a promise only where the schema does. Queues and the HTTP API both call it.
+ * Converts a draft to a job that a driver takes: checks names, resolves options, converts the payload to JSON text
+ * within its limit and checks it by its schema. Returns a promise only if the schema does. Called by queues and by the
+ * HTTP API.
  *
  * @throws {QuaysideError} `invalid_option`, `invalid_payload`, `payload_too_large`.
  */
@@ -45,7 +46,7 @@ export function prepareJob(
 ): NewJob | Promise<NewJob> {
   const job = resolveJob(draft, definition, settings);
   if (!definition?.input || draft.sealed) return job;
-  // Checks what the handler will get. The worker checks again, and gives the handler what the schema returns.
+  // Checks the payload only. The worker checks again and passes the schema's output to the handler.
   const checked = validatePayload(draft.name, definition, JSON.parse(job.payload));
   return checked instanceof Promise ? checked.then(() => job) : job;
 }
@@ -58,7 +59,7 @@ export function resolveJob(
 ): NewJob {
   checkName(name, "job name");
   checkName(queue, "queue name");
-  // A backoff that is a function is not stored. It overrules the default of the queue, so that one is not stored either.
+  // A backoff function is not stored. It takes precedence over the queue's default, which is not stored either.
   const outer = typeof definition?.backoff === "function" ? { ...defaults, backoff: undefined } : defaults;
   const resolved =
     outer || definition || options

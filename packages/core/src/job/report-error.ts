@@ -6,20 +6,20 @@ interface Reporting {
 }
 
 /**
- * Shows an error that no caller and no `error` listener gets: as an uncaught one where that does not end the program
- * (browsers, workerd, Deno), else with `console.error` (Node).
+ * Reports an error that no caller and no `error` listener receives: as an uncaught error where it does not end the
+ * program (browsers, workerd, Deno), else with `console.error` (Node).
  */
 export function reportUnheard(error: unknown): void {
   const { reportError, console } = globalThis as Reporting;
   try {
     (reportError ?? console?.error)?.(error);
   } catch {
-    // Its stack may throw when it is read.
+    // Reading the error's stack may throw.
     console?.error(describe(error));
   }
 }
 
-/** Calls a function of the application. An error that it throws, or a rejection that it returns, goes to `failed` only. */
+/** Calls a function of the application. Passes an error that it throws or rejects with to `failed`. */
 export function lent<T>(call: () => T, failed: (error: unknown) => void = reportUnheard): T | undefined {
   try {
     const answer = call();

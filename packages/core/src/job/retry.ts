@@ -6,7 +6,7 @@ import type { JobRecord } from "./job-record.ts";
 import * as LIMITS from "./limits.ts";
 import { fields } from "./option-checks.ts";
 
-/** A resolved, storable retry delay rule. */
+/** A resolved retry delay, as stored. */
 export type Backoff =
   | { readonly kind: "fixed" | "linear"; readonly delayMs: number; readonly maxMs: number; readonly jitter: number }
   | {
@@ -19,8 +19,8 @@ export type Backoff =
   | { readonly kind: "list"; readonly delaysMs: readonly number[]; readonly jitter: number };
 
 /**
- * How long a failed job waits before its next attempt. A duration is `fixed`; a list gives the delay after the first,
- * second … failure, the last repeating. `jitter` is the share of the delay (0 to 1) that is random.
+ * The wait of a failed job before its next attempt. A duration is `fixed`; a list has the delay after each failure, the
+ * last one repeating. `jitter` is the random share of the delay (0 to 1).
  *
  * @example
  * { kind: "exponential", delay: "1s", max: "1h", jitter: 0.5 }   // 1 s, 2 s, 4 s … each between half and whole
@@ -32,15 +32,22 @@ export type BackoffOption =
   | {
       readonly kind: "fixed" | "linear" | "exponential";
       readonly delay: Duration;
-      /** Multiplier of `exponential`. Default 2. */
+      /** Multiplier of `exponential`. Default: 2. */
       readonly factor?: number;
-      /** Longest delay. Default one hour. */
+      /** Longest delay. Default: one hour. */
       readonly max?: Duration;
-      /** 0 (none) to 1 (anything from 0 to the delay). Default 0, and 1 for the default policy. */
+      /**
+       * Random share of the delay: 0 (none) to 1 (from 0 to the whole delay). Default: 0, or 1 without a `backoff`
+       * option.
+       */
       readonly jitter?: number;
     };
 
-/** @throws {QuaysideError} `invalid_option` naming the part of `backoff` that is wrong. */
+/**
+ * Checks and resolves a `backoff` option.
+ *
+ * @throws {QuaysideError} `invalid_option` naming the wrong part of `backoff`.
+ */
 export function resolveBackoff(option: BackoffOption): Backoff {
   if (typeof option === "number" || typeof option === "string") {
     return { kind: "fixed", delayMs: toMs(option, "backoff"), maxMs: DEFAULTS.backoff.maxMs, jitter: 0 };
@@ -83,7 +90,7 @@ function within(value: number, least: number, most: number, option: string): num
   return value;
 }
 
-/** Delay in ms after the `failures`-th failure (from 1). `random` is a number in [0, 1). */
+/** Returns the delay in ms after failure number `failures` (from 1). `random` is a number in [0, 1). */
 export function backoffDelay(backoff: Backoff, failures: number, random: number): number {
   const whole = wholeDelay(backoff, Math.max(1, failures));
   return Math.round(whole * (1 - backoff.jitter) + whole * backoff.jitter * random);
@@ -102,13 +109,13 @@ function wholeDelay(backoff: Backoff, failures: number): number {
   }
 }
 
-/** Whether another attempt cannot go better. */
+/** Returns whether an error makes further attempts useless. */
 export const isFinal = (error: unknown): boolean =>
   hasCode(error, "unrecoverable", "invalid_payload", "invalid_result", "unknown_job");
 
 /**
- * Ms until the next attempt of a job whose attempt just failed, or undefined when it has failed for good.
- * `attempt` counts from 1; `random` is in [0, 1).
+ * Returns the ms until the next attempt after a failed one; undefined if the job has failed for good. `attempt` counts
+ * from 1; `random` is in [0, 1).
  */
 export function retryDelay(
   job: { readonly maxAttempts: number; readonly backoff?: Backoff | undefined },
@@ -122,7 +129,7 @@ export function retryDelay(
   return backoffDelay(job.backoff ?? DEFAULTS.backoff, attempt, random);
 }
 
-/** Functions of a definition that decide about the errors of its jobs. They are not stored. */
+/** Functions of a definition that decide about retries. They are not stored. */
 export interface RetryPolicy {
   readonly retryIf?: ((error: unknown, attempt: number) => boolean) | undefined;
   readonly backoff?: BackoffFunction | undefined;
@@ -131,24 +138,24 @@ export interface RetryPolicy {
 export interface FailedAttempt {
   readonly job: JobRecord;
   readonly error: unknown;
-  /** A timeout counts as an attempt but not as an exception. */
+  /** Whether the attempt timed out. A timeout counts as an attempt but not as an exception. */
   readonly timedOut: boolean;
   readonly now: number;
-  /** In [0, 1). */
+  /** A random number in [0, 1). */
   readonly random: number;
 }
 
 /**
- * Ms until the next attempt; undefined when the job has failed for good. What ends a job goes before what delays it; of
- * the delays the error's own word (`RetryAfterError`, an HTTP `Retry-After`) goes first, then a backoff stored with the
- * job, then the definition's function, then the default.
+ * Returns the ms until the next attempt, or undefined if the job has failed for good. Checks first whether the job has
+ * failed for good. Then takes the delay of the error (`RetryAfterError`, an HTTP `Retry-After`), else the backoff
+ * stored with the job, else the definition's function, else the default.
  *
- * @throws what the policy's functions throw.
+ * @throws the error of the policy's functions.
  */
 export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefined): number | undefined {
   const { job, error, timedOut, now, random } = failed;
   if (!timedOut && job.maxExceptions !== undefined && job.exceptions + 1 >= job.maxExceptions) return undefined;
-  // The payload will not become readable by trying again, nor the result smaller.
+  // A retry would neither decrypt the payload nor shorten the result.
   if (hasCode(error, "decryption_failed", "result_too_large")) return undefined;
   const retryMs = retryDelay(job, job.attempts, error, random);
   if (retryMs === undefined || atOnce(policy?.retryIf?.(error, job.attempts), "retryIf") === false) return undefined;
@@ -160,7 +167,11 @@ export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefin
   return delay === "fail" ? undefined : toMs(delay, "backoff");
 }
 
-/** @throws {QuaysideError} for a promise: its answer would come too late, and its rejection would be unhandled. */
+/**
+ * Refuses a promise returned by a function of the policy.
+ *
+ * @throws {QuaysideError} because the result would be too late, and a rejection would be unhandled.
+ */
 function atOnce<T>(answer: T, name: string): T {
   if (typeof (answer as { then?: unknown } | undefined)?.then !== "function") return answer;
   Promise.resolve(answer).catch(() => {});
@@ -171,12 +182,12 @@ interface HasHeaders {
   readonly headers?: { get?(name: string): unknown };
 }
 
-/** Longest wait that a server may ask for. */
+/** Longest accepted `Retry-After`, in ms. */
 const LONGEST_MS = 86_400_000;
 
 /**
- * The wait that a server asked for, where the error carries its response (or is one). An error that cannot be read, and a
- * header that is neither whole seconds nor a date, ask for nothing.
+ * Returns the ms that a server asked to wait, if the error has its response or is one. Undefined for an unreadable
+ * error or header.
  */
 function httpRetryAfter(error: unknown, now: number): number | undefined {
   try {
@@ -193,8 +204,8 @@ function httpRetryAfter(error: unknown, now: number): number | undefined {
 }
 
 /**
- * Ms that a `Retry-After` header asks for: whole seconds, or the time until an HTTP date (0 when it is past). Undefined
- * for anything else, which `Date.parse` would take for a year.
+ * Parses a `Retry-After` header to ms: whole seconds, or the time until an HTTP date (0 if past). Undefined for other
+ * text, some of which `Date.parse` would accept.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
  */

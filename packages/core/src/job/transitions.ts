@@ -16,16 +16,16 @@ import type { NewJob } from "./new-job.ts";
 import { backoffDelay } from "./retry.ts";
 import type { StoredError } from "./stored-error.ts";
 
-/** Pure decisions: a record, what happened, now; out comes the next record. Programs write it, nothing else decides. */
+/** Pure decisions about jobs: each takes a record and an event and returns the next record, which programs write. */
 
-/** The position of a job in line: instant, and what orders it among equal instants. */
+/** The part of a job's key that orders it among jobs of equal priority: time and order of adding. */
 export interface QueuePosition {
   readonly at: number;
   readonly order: number;
   readonly tag: string;
 }
 
-/** `0 - priority`, because −0 is not the same key part as 0 everywhere. */
+/** Returns the key of a waiting job. `0 - priority` avoids −0, which some stores treat as another key than 0. */
 export const readyKey = (queue: string, priority: number, stand: QueuePosition): JobKey => [
   "ready",
   readyLane(queue),
@@ -35,10 +35,10 @@ export const readyKey = (queue: string, priority: number, stand: QueuePosition):
   stand.tag,
 ];
 
-/** True when no delay was asked for, which an even `order` records: see `SequenceGenerator`. */
+/** Returns whether a job was added without a delay; its `order` is then even: see `SequenceGenerator`. */
 export const isUndelayed = (key: JobKey): boolean => key[4] % 2 === 0;
 
-/** A job as it is first stored, in line at `stand`. */
+/** Creates the record of a new waiting job at the position `stand`. */
 export function readyStored(job: NewJob, stand: QueuePosition, now: number): StoredJob {
   const { queue, name, payload, priority = 0, expiresInMs } = job;
   const key = readyKey(queue, priority, stand);
@@ -70,8 +70,8 @@ const SHOWN_OPTIONS: Record<Exclude<keyof StoredOptions, "keep">, true> = {
 const STORED_OPTIONS = namesOf<keyof StoredOptions>({ ...SHOWN_OPTIONS, keep: true });
 
 /**
- * Of every job that is added and claimed: many times faster than spreading what may be there, and than asking for each of
- * `names`, for a plain job has none of them.
+ * Copies the defined fields in `names`. Runs for every added and claimed job: a loop over the present fields is many
+ * times faster than spreading or checking each name, because plain jobs have few of them.
  */
 function copyDefined<From extends object>(from: From, to: object, names: ReadonlySet<string>): void {
   for (const name in from) {
@@ -80,8 +80,8 @@ function copyDefined<From extends object>(from: From, to: object, names: Readonl
 }
 
 /**
- * A waiting job with the payload and options of another, under its own id and at its own place in line; at `stand` where
- * its delay begins again. What it waits for besides time it still waits for, unless that was its name or group.
+ * Returns a waiting job with the payload and options of another, its own id and position, or the position `stand` if
+ * its delay restarts. It stays blocked, unless by its name or group.
  */
 export function replaced(job: StoredJob, by: NewJob, now: number, stand: QueuePosition | undefined): StoredJob {
   const [place, lane, , at, order, tag] = job.key;
@@ -106,24 +106,27 @@ const KEPT_WHEN_REPLACED: ReadonlySet<string> = new Set<keyof StoredJob>([
 const waitsFor = (key: JobKey, ...reasons: readonly BlockReason[]): boolean =>
   reasons.some((reason) => reason === blockOf(key)?.[0]);
 
-/** The job elsewhere, with the same rank and order. */
+/** Returns the job in another lane, with the same rank and order. */
 function inLane(job: StoredJob, place: Place, lane: string): StoredJob {
   const [, , ...rest] = job.key;
   return { ...job, key: [place, lane, ...rest] };
 }
 
-/** The job back in line at `stand`, its counts as they are. */
+/** Returns the job waiting at the position `stand`, with unchanged counts. */
 export function again(job: StoredJob, stand: QueuePosition): StoredJob {
   return { ...job, key: readyKey(job.queue, job.priority, stand), availableAt: stand.at };
 }
 
-/** How long a job really waits that is given back, or tried again, after so long, and how often in a row that was short. */
+/** The delay of a released or retried job, and its number of successive short delays. */
 export interface Pace {
   readonly delayMs: number;
   readonly repeats: number;
 }
 
-/** Slows down a job that comes back again and again without a pause, so that it does not keep its worker busy (R40). */
+/**
+ * Lengthens the delay of a job that is repeatedly released or retried with a short one, so that it does not occupy its
+ * worker (R40).
+ */
 export function paceOf({ repeats: before = 0 }: StoredJob, delayMs: number): Pace {
   if (delayMs >= DEFAULTS.shortRepeatMs) return { delayMs, repeats: 0 };
   const repeats = before + 1;
@@ -135,7 +138,7 @@ function withRepeats({ repeats: _, ...job }: StoredJob, repeats: number): Stored
   return repeats > 0 ? { ...job, repeats } : job;
 }
 
-/** After a failed attempt that will be tried again. */
+/** Returns the job after a failed attempt that will be retried. */
 export function retried(
   job: StoredJob,
   stand: QueuePosition,
@@ -147,13 +150,13 @@ export function retried(
   return { ...next, ...counted(job, error), error, startedAt: run.startedAt };
 }
 
-/** The fields that an attempt leaves in its job. */
+/** Fields that an attempt adds to its job. */
 export interface Seen {
   readonly startedAt: number;
   readonly logs?: readonly string[];
 }
 
-/** One attempt more; one exception more, unless it was cut off by its timeout. */
+/** Returns the counts with one more attempt and, unless it timed out, one more exception. */
 function counted(job: StoredJob, error: StoredError | undefined): Pick<StoredJob, "attempts" | "exceptions"> {
   const exceptions = exceptionsOf(job) + (error && error.code !== "timeout" ? 1 : 0);
   return { attempts: attemptsOf(job) + 1, ...(exceptions > 0 && { exceptions }) };
@@ -163,26 +166,26 @@ function withLog(job: StoredJob, { logs }: { readonly logs?: readonly string[] |
   return logs ? { ...job, logs: [...(job.logs ?? []), ...logs].slice(-LIMITS.logLines) } : job;
 }
 
-/** Whether a failed attempt was the last that counts, whatever its backoff says. */
+/** Returns whether a failed attempt was the last one that the job's limits allow. */
 export const isSpent = (job: StoredJob, error: StoredError): boolean => {
   const { attempts = 0, exceptions = 0 } = counted(job, error);
   return attempts >= maxAttemptsOf(job) || exceptions >= (job.maxExceptions ?? Number.POSITIVE_INFINITY);
 };
 
-/** Given back by its handler: the attempt does not count. */
+/** Returns the job after its handler released it. The attempt does not count. */
 export const released = (job: StoredJob, stand: QueuePosition | undefined, { repeats }: Pace, run: Seen): StoredJob => {
   const next = withRepeats(withLog(job, run), repeats);
   return stand ? again(next, stand) : next;
 };
 
-/** After its worker died under it. Its attempts stay, and what was logged. */
+/** Returns the job after its worker died. Attempts and logs are kept. */
 export const interrupted = (job: StoredJob, stand: QueuePosition, run: Seen): StoredJob =>
   withLog(again(job, stand), run);
 
 export const interruptionDelay = (interruptions: number, random: number): number =>
   backoffDelay(DEFAULTS.interruptionBackoff, interruptions, random);
 
-/** Put back in line by an operator, as if it had never run; the last error stays to be read. */
+/** Returns the job reset by an operator's retry, as if it had never run. Its last error is kept. */
 export function reset(job: StoredJob, stand: QueuePosition): StoredJob {
   const { attempts, interruptions, exceptions, repeats, finishedAt, startedAt, result, progress, expiresAt, ...rest } =
     job;
@@ -190,8 +193,8 @@ export function reset(job: StoredJob, stand: QueuePosition): StoredJob {
 }
 
 /**
- * With another payload, priority or (with `stand`) delay. It still waits for what it waits for besides time, but in line
- * when a new delay has taken it out of the way of its group or name: there it must not stand before those that are due.
+ * Returns the job with another payload, priority or (with `stand`) delay. It stays blocked, except by its group or name
+ * after a new delay: it must not come before other jobs of the group that are due.
  */
 export function updated(
   { sealed: before, ...job }: StoredJob,
@@ -214,7 +217,7 @@ export function updated(
   return stand && waitsFor(job.key, "group", "name") ? next : inLane(next, place, lane);
 }
 
-/** Out of the way of the claims; `returned` takes it back to the very place it had. */
+/** Returns the job moved to the blocked place. `returned` moves it back to the same position. */
 export function blocked(job: StoredJob, reason: BlockReason, value: string): StoredJob {
   return inLane(job, "blocked", blockedLane(job.queue, reason, value));
 }
@@ -223,7 +226,7 @@ export function returned(job: StoredJob): StoredJob {
   return inLane(job, "ready", readyLane(job.queue));
 }
 
-/** How a job ended, and what is to be remembered of it. */
+/** How a job ended, with the fields to store. */
 export interface Ending {
   readonly state: EndState;
   readonly error?: StoredError;
@@ -232,11 +235,11 @@ export interface Ending {
   readonly progress?: Json;
   readonly startedAt?: number;
   readonly logs?: readonly string[];
-  /** Whether the attempt that ended it counts. */
+  /** Whether the attempt that ended the job counts. */
   readonly counted?: boolean;
 }
 
-/** The record that is kept of an ended job. */
+/** Creates the record of an ended job. */
 export function ended(job: StoredJob, ending: Ending, stand: QueuePosition): StoredJob {
   const { error, result, progress, startedAt } = ending;
   return {
@@ -257,12 +260,14 @@ const exceptionsOf = (job: StoredJob): number => job.exceptions ?? 0;
 export const interruptionsOf = (job: StoredJob): number => job.interruptions ?? 0;
 export const isExpired = (job: StoredJob, now: number): boolean => job.expiresAt !== undefined && job.expiresAt <= now;
 
-/** How many ended jobs of a state to keep when this one ends: the job's own word, else the queue's, else the default. */
+/**
+ * Returns the number of ended jobs to keep in a state: the job's option, else the queue's setting, else the default.
+ */
 export const keepOf = (job: StoredJob | undefined, settings: Partial<Keep> | undefined, state: EndState): number =>
   job?.keep?.[state] ?? settings?.[state] ?? DEFAULTS.keep[state];
 
 export const EXPIRED: StoredError = { code: "expired", message: "The job was not started before it expired." };
-/** How many interruptions a job survives no longer. */
+/** Returns the number of interruptions at which a job fails. */
 export const maxInterruptionsOf = (job: StoredJob): number => job.maxInterruptions ?? DEFAULTS.maxInterruptions;
 export const isOver = (job: StoredJob): boolean => interruptionsOf(job) >= maxInterruptionsOf(job);
 export const interruptedError = (job: StoredJob): StoredError => ({
@@ -273,7 +278,7 @@ export const interruptedError = (job: StoredJob): StoredError => ({
 export const END_STATES: readonly EndState[] = ["completed", "failed", "cancelled"];
 export const STATES: readonly JobState[] = ["waiting", "delayed", "active", ...END_STATES];
 
-/** The state of a job at its key; `running` when a lease lists it. */
+/** Returns the state of a job from its key. `running`: a lease lists it. */
 export function stateOf(key: JobKey, now: number, running: boolean): JobState {
   if (key[0] === "finished") return endStateOf(key);
   if (running) return "active";
@@ -308,7 +313,7 @@ export function toJobRecord(job: StoredJob, now: number, run?: Seen & { readonly
   return record;
 }
 
-/** Fields that a record shows as they are stored, where they are present. */
+/** Fields that a public record copies unchanged from the stored job if present. */
 const SHOWN_IF_THERE = namesOf<
   keyof typeof SHOWN_OPTIONS | Exclude<Extract<OptionalName<JobRecord>, keyof StoredJob>, "result">
 >({

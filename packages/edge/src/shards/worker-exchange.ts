@@ -47,7 +47,7 @@ export interface ShardExchangeOptions {
 }
 
 /**
- * A worker's exchanges with all shards of a queue. Asks the shards in turn, each for the jobs that are still wanted:
+ * A worker's exchanges with all shards of a queue. Asks the shards in turn, each for the rest of the limit:
  * first the shard whose turn it is, then shards with jobs of the worker, then the rest, except those that are empty.
  * Once the limit is reached, asks only shards with jobs of the worker, in parallel.
  *

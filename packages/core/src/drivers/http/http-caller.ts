@@ -4,14 +4,15 @@ import { type ErrorCode, hasCode, isA, messageOf, QuaysideError } from "../../jo
 import { retryAfterMs } from "../../job/retry.ts";
 import { isObject } from "./response-checks.ts";
 
-/** The part of `fetch` that is used, so that anything like it will do (a Worker's service binding, Hono's `request`). */
+/** The part of `fetch` that is used. A Worker's service binding or Hono's `request` can replace it. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 type MaybeToken = string | null | undefined;
 
 /**
- * A bearer token, or a function that answers it: called before every request, and once more when the server refused what
- * it said. While no person is signed in it answers nothing; then the request is not sent and fails with `unauthorized`.
+ * A bearer token, or a function that returns it. The function is called before every request, and once more with the
+ * token that the server refused. If it returns nothing, because no user is signed in, the request is not sent and fails
+ * with `unauthorized`.
  */
 export type Token = string | ((refused?: string) => MaybeToken | Promise<MaybeToken>);
 
@@ -23,17 +24,19 @@ export interface HttpCallerOptions {
   readonly timeoutMs: number;
 }
 
-/** The token with which a request was sent first: it is sent again with no other, which may be another person's. */
+/**
+ * The token with which a request was first sent. Repeats use the same one, because another may belong to another user.
+ */
 export interface SentToken {
   shown?: string;
 }
 
-/** Longest answer that is read. The API's own end at 8 MiB; anything far longer is not from it. */
+/** Maximum bytes of a response that are read. The API's own responses have at most 8 MiB. */
 const LONGEST_BODY = 64 * 1024 * 1024;
-/** Longest body of an error. */
+/** Maximum bytes of an error response that are read. */
 const LONGEST_PROBLEM = 1024 * 1024;
 
-/** Speaks HTTP with the API: sends the token, turns every failure into a `QuaysideError`. */
+/** Sends HTTP requests to the API: adds the token and converts failures to `QuaysideError`. */
 export class HttpCaller {
   readonly #options: HttpCallerOptions;
 
@@ -42,10 +45,10 @@ export class HttpCaller {
   }
 
   /**
-   * Sends `body` (JSON text) and answers the parsed answer. The timeout covers all of it: the token, the request, and the
-   * answer to its last byte.
+   * Sends `body` (JSON text) and returns the parsed response. The timeout includes the token, the request and the whole
+   * response.
    *
-   * @param isAnswer whether a value is what the API answers here. Anything else comes from something on the way.
+   * @param isAnswer returns whether a value is a valid response of the API; others come from a proxy.
    * @param sent the same object for each send of one request.
    */
   json<T>(
@@ -68,7 +71,7 @@ export class HttpCaller {
     });
   }
 
-  /** Opens a stream of server-sent events, for as long as `signal` lets it. */
+  /** Opens a stream of server-sent events until `signal` aborts. */
   stream(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
     return this.#within(
       this.#name("GET", path),
@@ -86,7 +89,7 @@ export class HttpCaller {
     return `${method} ${this.#options.url}${path}`;
   }
 
-  /** Fails when the time is over, whether or not what `run` waits for listens to the signal. */
+  /** Runs `run` with a timeout. Rejects at the timeout even if `run` ignores its signal. */
   #within<T>(what: string, run: (what: string, signal: AbortSignal) => Promise<T>, outer?: AbortSignal): Promise<T> {
     const { clock, timeoutMs } = this.#options;
     const controller = new AbortController();
@@ -119,7 +122,7 @@ export class HttpCaller {
     };
     if (body !== undefined) headers["content-type"] = "application/json";
     const send = async (shown: string | undefined): Promise<Response> => {
-      // The time was over while the token was fetched: its caller has an error that says that nothing was sent.
+      // The timeout passed while the token was fetched; the caller already has an error that says so.
       if (signal.aborted) throw network(`${what} was not sent in time.`);
       if (shown !== undefined) {
         headers["authorization"] = `Bearer ${shown}`;
@@ -135,7 +138,8 @@ export class HttpCaller {
     const shown = sent.shown ?? (token === undefined ? undefined : await tokenFrom(token));
     let response = await send(shown);
     if (response.status === 401 && typeof token === "function" && !isRepeat) {
-      // It may have run out on the way, or hours ago: a fresh one gets one more chance. Nothing was done with the first.
+      // The token may have expired, so the request is sent once more with a new one. The server did nothing for the
+      // first.
       const fresh = await tokenFrom(token, shown);
       if (fresh !== shown) {
         discard(response);
@@ -155,22 +159,24 @@ export class HttpCaller {
 
 const HINT = "Is its URL right, does the server run, and does it let this page in (cors)?";
 
-/** Returns the reason that `fetch` gives. Node puts it into the error's cause. */
+/** Returns the reason in an error of `fetch`. Node puts it into the error's cause. */
 export function reasonOf(cause: unknown): string {
   const said = [cause, (cause as { readonly cause?: unknown } | undefined)?.cause].filter((error) => isA(Error, error));
   return said.length > 0 ? ` (${said.map(messageOf).join(": ")})` : "";
 }
 
-/** Returns the error of a request that did not get an answer of the API. */
+/** Creates the error of a request without a response from the API. */
 export const network = (message: string, details: Readonly<Record<string, unknown>> = {}, cause?: unknown) =>
   new QuaysideError("network", message, details, cause);
 
-/** Its body is not read: the connection is free for the next request. */
+/** Cancels the unread body, so that the connection is free for the next request. */
 const discard = (response: Response): void => void response.body?.cancel().catch(() => {});
 
 /**
- * @throws {QuaysideError} `unauthorized` when there is none that a header can carry; `network` when the function failed,
- * unless it said `unauthorized` itself.
+ * Returns the token for a request.
+ *
+ * @throws {QuaysideError} `unauthorized` if there is no valid token; `network` if the token function failed
+ * with another error than `unauthorized`.
  */
 async function tokenFrom(token: Token, refused?: string): Promise<string> {
   let shown: unknown = token;
@@ -189,9 +195,9 @@ async function tokenFrom(token: Token, refused?: string): Promise<string> {
   throw new QuaysideError("unauthorized", fault, { reason: "token", bare: true });
 }
 
-/** The body's text; undefined when it is longer than `limit` bytes. */
+/** Reads the body as text; returns undefined if it is longer than `limit` bytes. */
 async function textOf(response: Response, limit: number): Promise<string | undefined> {
-  // Not every platform that has `fetch` has streams.
+  // Some platforms with `fetch` have no streams.
   if (!response.body) return response.text();
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
@@ -216,32 +222,32 @@ function parse(text: string): unknown {
   }
 }
 
-/** A server that asks for more is asked again after a day: its clock, or what it says, may be wrong. */
+/** Longest `Retry-After` that is obeyed, in ms: one day. */
 const LONGEST_WAIT_MS = 86_400_000;
 
 const mediaType = (response: Response): string =>
   (response.headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
 
-/** `200 (text/html, from https://login.example/)`: what a person needs to see who answered. */
+/** Describes who answered, for error messages: `200 (text/html, from https://login.example/)`. */
 function describe(response: Response): string {
   const type = mediaType(response) || "no content type";
   return `${response.status} (${type}${response.redirected ? `, from ${response.url}` : ""})`;
 }
 
 /**
- * The error that a failed answer tells of. It is the API's own word if it is problem details, by media type and `code`;
- * otherwise it comes from something on the way, or may: `details.bare`. `details.retryAfterMs` is what was asked for.
+ * Converts an error response to an error. Problem details (by media type and `code`) come from the API; for other
+ * responses, which may come from a proxy, sets `details.bare`. `details.retryAfterMs` is the requested delay.
  */
 async function failureOf(what: string, response: Response, now: number, hasToken: boolean): Promise<QuaysideError> {
   const text = await textOf(response, LONGEST_PROBLEM).catch(() => undefined);
   const problem = text === undefined ? undefined : parse(text);
   const { status, headers } = response;
-  // A date is of the server's clock; this one may be fast or slow.
+  // A date in `Retry-After` is compared with the server's clock, because this one may be wrong.
   const sentAt = Date.parse(headers.get("date") ?? "");
   const asked = retryAfterMs(headers.get("retry-after"), Number.isNaN(sentAt) ? now : sentAt);
   const { code, detail, errors, details } = (isObject(problem) ? problem : {}) as Readonly<Record<string, unknown>>;
   const more = typeof code === "string" && isObject(details) ? details : {};
-  // The details may say to the millisecond what the header says in whole seconds.
+  // The details have milliseconds; the header has whole seconds.
   const exact = more["retryAfterMs"];
   const wait = typeof exact === "number" && exact >= 0 ? exact : asked;
   const waitMs = wait === undefined ? undefined : Math.min(wait, LONGEST_WAIT_MS);
@@ -262,12 +268,12 @@ async function failureOf(what: string, response: Response, now: number, hasToken
         ? " The driver was made without a token."
         : "";
   const message = `${typeof detail === "string" ? detail : code}${hint}`;
-  // The server's driver is closed, not this one: it will be there again.
+  // The server's driver is closed, not this one; a later request may succeed.
   if (code === "closed") return network(message, said);
   return new QuaysideError(code as ErrorCode, message, { ...said, ...(Array.isArray(errors) && { errors }) });
 }
 
-/** Returns the code for an answer that has a status alone. It says whether another try may help. */
+/** Returns the error code for a response that has only a status. The code shows whether a repeat may succeed. */
 function codeOf(status: number): ErrorCode {
   if (status === 401) return "unauthorized";
   if (status === 403) return "forbidden";

@@ -32,30 +32,34 @@ import { sendSafely } from "./send-safely.ts";
 
 /** Options of `httpDriver`: where the API is, and how requests to it are made. */
 export interface HttpDriverOptions {
-  /** Where the queue API is mounted: `/api/queues` in a page, or `https://app.example/api/queues`. */
+  /** URL at which the queue API is mounted: `/api/queues` in a page, or `https://app.example/api/queues`. */
   readonly url: string;
   /**
-   * Sent as `Authorization: Bearer …`. A function is called before every request, so that it can renew a token. After
-   * a 401 it is called once more, with the token that was refused, and the request is sent again with the new one. An
-   * add whose answer was lost is sent again with the token of its first send. A function that returns nothing means
-   * that no user is signed in: requests fail with `unauthorized` and are not sent. Default none.
+   * Token sent as `Authorization: Bearer …`. A function is called before every request, so that it can renew the token.
+   * After a 401 it is called once more, with the refused token, and the request is repeated with the new one. An add
+   * whose answer was lost is repeated with the same token. If the function returns nothing, no user is signed in:
+   * requests are not sent and fail with `unauthorized`. Default: none.
    */
   readonly token?: Token;
-  /** Sends the requests. Default: the `fetch` of the platform. */
+  /** The `fetch` that sends the requests. Default: the platform's. */
   readonly fetch?: Fetch;
-  /** The clock of timeouts and of streams that are opened again. Default: the system clock. */
+  /** The clock of timeouts and reconnects. Default: the system clock. */
   readonly clock?: Clock;
-  /** How long a request may take, with its token and its answer. Default 30 s. A longer one fails with `network`. */
+  /**
+   * Longest time of a request, including the token and the response. Default: 30 s. After it, the request fails with
+   * `network`.
+   */
   readonly timeout?: Duration;
   /**
-   * Queues whose changes are watched from the start. Default none; queues that the driver is used for are watched as
-   * well.
+   * Queues whose changes are watched from the start. Queues that the driver is used for are watched as well. Default:
+   * none.
    */
   readonly queues?: readonly string[];
 }
 
 /**
- * A driver over HTTP: queues of a remote `queueApi`, to add to and to work from anywhere that has `fetch`.
+ * Creates a driver that reaches the queues of a `queueApi` over HTTP, to add and work jobs from any platform with
+ * `fetch`.
  *
  * @example
  * const queue = new Queue("mail", httpDriver({ url: "https://app.example/api/queues", token }), { jobs });
@@ -65,14 +69,14 @@ export function httpDriver(options: HttpDriverOptions): HttpDriver {
 }
 
 /**
- * Differs from a driver beside its store: each queue is an object of its own, so that `enqueue` is all or none
- * for each queue (and for each 1,000 jobs or 1 MiB of them), and a worker of several queues sends one request a queue.
- * Errors: the API's own with their code; `network` when a request or its answer was lost. An add goes under a key of its
- * own (`Idempotency-Key`), so it is sent once more by itself when its answer was lost.
+ * A driver over HTTP. Each queue is a Durable Object of its own: `enqueue` is all or none per queue (and per 1,000 jobs
+ * or 1 MiB), and a worker of several queues sends one request per queue. Rejects with the API's error codes, or with
+ * `network` if a request or its response was lost. Adds have an `Idempotency-Key` and are repeated once if the response
+ * was lost.
  */
 export class HttpDriver implements Driver {
   readonly connectivity = undefined;
-  /** Where the API is mounted. */
+  /** The API's URL. */
   readonly url: string;
   readonly #http: HttpCaller;
   readonly #clock: Clock;
@@ -90,7 +94,7 @@ export class HttpDriver implements Driver {
     this.url = url.replace(/\/+$/, "");
     this.#http = new HttpCaller({
       url: this.url,
-      // Called as a bare function: a browser's fetch refuses any other `this`.
+      // Called as a plain function, because browsers refuse another `this` for `fetch`.
       fetch: options.fetch ?? ((url, init) => fetch(url, init)),
       clock,
       timeoutMs: toMs(options.timeout ?? "30s", "timeout"),
@@ -121,7 +125,7 @@ export class HttpDriver implements Driver {
             throw this.#storedInPart(jobs, receipts, positions, moved);
           },
         );
-      // Who numbers its requests sends them again by itself, when and as often as it sees fit.
+      // A caller that numbers its requests repeats them itself.
       const answers = request
         ? await send(numberedHeaders(request, index))
         : await sendSafely(this.#clock, (sent) => send({ "idempotency-key": idempotencyKey(`${call}`, index) }, sent));
@@ -130,7 +134,10 @@ export class HttpDriver implements Driver {
     return receipts;
   }
 
-  /** The error, once it is noted for each job what became of it: of those in this request as its answer says. */
+  /**
+   * Records the outcome of each job of a failed call, and returns the error. The response has the outcome of its
+   * request's jobs.
+   */
   #storedInPart(
     jobs: readonly NewJob[],
     receipts: EnqueueReceipt[],
@@ -158,12 +165,15 @@ export class HttpDriver implements Driver {
     const exchanges = await this.#load();
     this.#life.check();
     const reply = await exchanges.exchange(request);
-    // Closed meanwhile: jobs that it brings could not be settled.
+    // The driver was closed meanwhile; the reply's jobs could not be settled.
     this.#life.check();
     return reply;
   }
 
-  /** Loads the code of exchanges once: only workers use it. After a failure, the next call loads it again. */
+  /**
+   * Loads the code of exchanges at its first use, because only workers need it. After a failure, the next call tries
+   * again.
+   */
   #load(): Promise<QueueExchange> {
     this.#exchanges ??= import("./queue-exchange.ts").then(
       ({ QueueExchange }) => new QueueExchange(this.#clock, this.#feed, (...call) => this.#call(...call)),
@@ -245,7 +255,7 @@ export class HttpDriver implements Driver {
   }
 
   register(): Promise<Registration> {
-    // The worker's first exchange is about to follow. It reports a failure.
+    // Loads the code early, for the worker's first exchange, which reports a failure.
     this.#load().catch(() => {});
     return this.#life.register();
   }
@@ -281,7 +291,7 @@ export class HttpDriver implements Driver {
       : this.#call("POST", queue, `${job}/${type}`, isObject);
   }
 
-  /** Undefined where the API says that there is no such job. */
+  /** Returns undefined if the API answers `job_not_found`. */
   async #found<T>(call: () => Promise<T>): Promise<T | undefined> {
     return call().catch((error: unknown) => {
       if (hasCode(error, "job_not_found")) return undefined;

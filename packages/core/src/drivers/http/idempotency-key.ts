@@ -1,24 +1,24 @@
 import type { NumberedRequest } from "../../engine/verbs.ts";
 
-/** Characters of a key that any server takes. */
+/** Maximum number of characters of an idempotency key. */
 const KEY_LIMIT = 255;
 
-/** Returns a random key, which no other request has. Not `randomUUID`, which is missing on plain HTTP. */
+/** Returns a unique random key. Replaces `randomUUID`, which is missing on plain HTTP. */
 export function randomKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /**
- * An `Idempotency-Key` (a structured field string) made of `parts`, of whatever characters: the same for the same parts,
- * another for others. What would be too long ends in a hash of the whole.
+ * Creates an `Idempotency-Key` (a structured field string) from texts and numbers. Equal parts give equal keys. A key
+ * that would be too long ends in a hash.
  */
 export function idempotencyKey(...parts: readonly (string | number)[]): string {
   const key = parts.map((part) => encodeURIComponent(`${part}`.toWellFormed())).join("/");
   return key.length <= KEY_LIMIT ? `"${key}"` : `"${key.slice(0, KEY_LIMIT - 33)}~${hash(key)}"`;
 }
 
-/** The parts of a request are numbered as one, each under a sender of its own. */
+/** Returns the headers of one part of a numbered request. Each part has a sender of its own. */
 export function numberedHeaders(request: NumberedRequest, part: number): Readonly<Record<string, string>> {
   const { number, digest, ttlMs, subject } = request;
   const sender = `${request.sender}/${part}`;
@@ -32,7 +32,10 @@ export function numberedHeaders(request: NumberedRequest, part: number): Readonl
   return { "quayside-request": `${new URLSearchParams(said)}`, "idempotency-key": idempotencyKey(sender, number) };
 }
 
-/** FNV-1a with four starting values, 128 bits in hex: `crypto.subtle` is missing on plain HTTP. Nothing secret hangs on it. */
+/**
+ * Returns a 128-bit hash in hex: FNV-1a with four start values. Not cryptographic, because `crypto.subtle` is missing
+ * on plain HTTP and the hash protects no secret.
+ */
 function hash(text: string): string {
   return [0x811c9dc5, 0x9e3779b9, 0x7f4a7c15, 0x165667b1]
     .map((start) => {

@@ -3,11 +3,11 @@ import type { JobOptions } from "../../job/job-options.ts";
 import type { NewJob } from "../../job/new-job.ts";
 import type { Backoff, BackoffOption } from "../../job/retry.ts";
 
-/** Most jobs and bytes that the API takes at once, with some room for the brackets. */
+/** Maximum number of jobs per request of the API, and of bytes with a margin. */
 const JOBS_LIMIT = 1_000;
 const BYTES_LIMIT = 1_000_000;
 
-/** A request body with jobs of one queue, and where these stood in the call. */
+/** A request body with jobs of one queue, and their indices in the call. */
 export interface JobsBody {
   readonly queue: string;
   readonly body: string;
@@ -15,9 +15,9 @@ export interface JobsBody {
 }
 
 /**
- * The request bodies for jobs, which may be of several queues: as few as the API's limits allow.
+ * Divides jobs into request bodies, one queue per body, as few as the API's limits allow.
  *
- * @throws {QuaysideError} `invalid_option` for a flow that does not fit into one: its jobs are stored all or none.
+ * @throws {QuaysideError} `invalid_option` for a flow that does not fit into one body: its jobs are stored all or none.
  */
 export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
   const encoder = new TextEncoder();
@@ -52,7 +52,7 @@ export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
   return bodies;
 }
 
-/** One job of a body. Its payload is JSON text already, and goes in as it is. */
+/** Returns the JSON of one job. The payload is JSON text already and is inserted unchanged. */
 export function jobText({ queue: _, name, payload, flow, trace, sealed, ...resolved }: NewJob): string {
   const options = optionsOf(resolved);
   const rest = JSON.stringify({
@@ -64,7 +64,7 @@ export function jobText({ queue: _, name, payload, flow, trace, sealed, ...resol
   return `{"name":${JSON.stringify(name)},"payload":${payload}${rest === "{}" ? "" : `,${rest.slice(1, -1)}`}}`;
 }
 
-/** Resolved options as a person would write them, which is what the API takes. */
+/** Converts resolved options back to `JobOptions`, which the API takes. */
 function optionsOf(job: Omit<NewJob, "queue" | "name" | "payload" | "flow" | "trace" | "sealed">): JobOptions {
   const { delayMs, timeoutMs, expiresInMs, backoff, dedupe, ...same } = job;
   return {
@@ -83,7 +83,7 @@ function backoffOption(backoff: Backoff): BackoffOption {
   return { kind, delay: delayMs, max: maxMs, jitter, ...(kind === "exponential" && { factor: backoff.factor }) };
 }
 
-/** An error about a request's jobs in the words of the call: the API counts them within the request. */
+/** Changes the job indices in an error's fields from positions in the request to positions in the call. */
 export function repositioned(error: unknown, positions: readonly number[]): unknown {
   if (!(error instanceof QuaysideError)) return error;
   const { errors } = error.details;

@@ -3,9 +3,9 @@ import * as LIMITS from "../../job/limits.ts";
 
 export const path = (queue: string, rest: string): string => `/${part(queue, "queue")}/${rest}`;
 
-/** A name as a part of a path; others than core allows cannot stand in a URL, or name something else there. */
+/** Encodes a name as a path segment. Refuses names that core does not allow or that a URL cannot contain. */
 export const part = (name: string, option: string): string => encodeURIComponent(checkPathName(name, option));
-/** An id of any length may be asked for; one that no address can spell, or that leads elsewhere, is refused. */
+/** Encodes an id as a path segment. Ids may be longer than names. */
 export const idPart = (id: string): string =>
   id.length > LIMITS.nameLength && id.isWellFormed() ? encodeURIComponent(id) : part(id, "id");
 

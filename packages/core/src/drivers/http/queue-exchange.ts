@@ -25,10 +25,13 @@ import { isChildren, isExchangeReply } from "./exchange-checks.ts";
 import { idempotencyKey } from "./idempotency-key.ts";
 import { idPart, queryOf } from "./paths.ts";
 
-/** How long an exchange with several queues waits for one. The server of a split queue waits half as long for a part of it. */
+/**
+ * Longest time that an exchange with several queues waits for one, in ms. The server waits half as long for a shard of
+ * a split queue.
+ */
 const QUEUE_PATIENCE_MS = 2 * PATIENCE_MS;
 
-/** One call of the API; see `HttpCaller.json`. */
+/** Sends one request to the API; see `HttpCaller.json`. */
 type Call = <T>(
   method: string,
   queue: string,
@@ -40,38 +43,39 @@ type Call = <T>(
 
 /** The state between one worker and one queue. */
 interface Standing {
-  /** Its object may hold something for the worker, or has settlements that a part of it has not answered. */
+  /**
+   * Whether the queue's object may hold jobs of the worker, or has settlements that one of its shards has not answered.
+   */
   holds: boolean;
-  /** A job of it runs alone, or waits to. */
+  /** Whether an isolated job of the queue runs or waits to run. */
   alone: boolean;
-  /** The exchange that was sent last; with `answered`, its memo. */
+  /** Number of the last exchange that was sent. If it was answered, `memo` is from its reply. */
   sent: number;
   memo: string | undefined;
-  /** The count of news of the queue when it was sent: see `ChangeFeed.heard`. */
+  /** The queue's `ChangeFeed.heard` at the last exchange. */
   heard: number | undefined;
 }
 
 /**
- * A worker's exchange over queues that lie in objects of their own: one exchange with each, in the order in which the
- * worker looks, the limit shared out as it goes.
+ * A worker's exchanges with queues that are in separate objects: one request per queue, in the worker's order; each is
+ * asked for the jobs that are still missing.
  *
- * A queue that fails, or answers late, is asked apart from the others (R41), as is a part of a split queue. The exchange
- * fails as a whole only when each of the worker's queues fails at once: then it is the server, or the network.
+ * A queue that fails or is slow is asked separately from then on (R41), and so is a shard of a split queue. The
+ * exchange as a whole fails only if all queues fail immediately, because then the server or the network is the cause.
  *
- * A repeat of the exchange after a lost answer asks the same objects in the same order, and each answers as before. Where
- * there are several it claims nothing new: one that had nothing before might have something now, and together they would
- * give more than the worker has room for.
+ * A repeated exchange asks the same objects in the same order, and each answers as before. With several objects, it
+ * claims no new jobs, which might exceed the worker's limit.
  */
 export class QueueExchange {
-  /** For each worker, the queues it has asked. */
+  /** For each worker, the queues that it has asked. */
   readonly #asked = new Map<string, Map<string, Standing>>();
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
   readonly #call: Call;
   readonly #queues: WorkerPlaces;
-  /** Queues of which the server takes exchanges with one part. */
+  /** Split queues, whose shards the server can ask separately. */
   readonly #split = new Set<string>();
-  /** By queue: its parts that are asked one by one. */
+  /** For each queue, its shards that are asked separately. */
   readonly #parts = new Map<string, WorkerPlaces>();
 
   constructor(clock: Clock, feed: ChangeFeed, call: Call) {
@@ -104,13 +108,13 @@ export class QueueExchange {
     return this.#queues.exchange(request);
   }
 
-  /** An exchange with all queues but those in `apart`. */
+  /** Runs an exchange with all queues except those in `apart`. */
   async #all({ apart = [], ...request }: RecallingRequest): Promise<RecallingReply> {
     const clock = this.#clock;
     const asked = this.#asked.get(request.worker) ?? new Map<string, Standing>();
     this.#asked.set(request.worker, asked);
     const isAlone = ({ place }: Part) => asked.get(place)?.alone === true;
-    // Who must be alone is asked first: until it has run, nothing else is claimed.
+    // A queue with an isolated job is asked first: until the job has run, no other job is claimed.
     const parts = [...partsOf(request, asked)]
       .filter(({ place }) => !apart.includes(place))
       .sort((a, b) => Number(isAlone(b)) - Number(isAlone(a)));
@@ -125,9 +129,9 @@ export class QueueExchange {
       const { limit, prefetch } = shareOf(left, claim, request.claim.prefetch);
       const standing = asked.get(part.place);
       const needed = part.needed || standing?.holds || (request.leave && standing);
-      // It may have a job that is to start before anything is taken for later.
+      // The queue may have a job that must start before others are claimed ahead.
       if (limit === 0 && claim?.limit) left = 0;
-      // Full by what the queues before gave: there is no reason to ask this one.
+      // The queues before have used up the limit, so this one need not be asked.
       if (limit === 0 && !needed && !(again && standing?.sent === request.exchange) && request.claim.limit > 0)
         continue;
       const began = clock.monotonic();
@@ -142,18 +146,18 @@ export class QueueExchange {
         left = leftAfter({ ...request.claim, limit: left }, reply);
         replies.push(reply);
       } catch (error) {
-        // Not about this queue, but about the worker, or this driver; or there is no other queue.
+        // The error is about the worker or this driver, or there is no other queue.
         if (ms === undefined || hasCode(error, "stale_exchange", "closed")) throw error;
         hangs ||= clock.monotonic() - began >= ms;
         late.push(lateOf(request, part.place, error, isAlone(part)));
         if (isAlone(part)) left = 0;
       }
     }
-    // A queue that hangs says nothing about the server: the others may be at work already.
+    // A queue that does not answer says nothing about the server: other queues may have answered.
     if (late.length === parts.length && apart.length === 0 && late.length > 0 && !hangs)
       throw (late.find(({ error }) => partOfRefused(request, error)) ?? late[0])?.error;
     if (request.leave) this.#asked.delete(request.worker);
-    // There was no queue to ask: tokens of no queue are lost.
+    // Without a queue to ask, all tokens are lost.
     const tokens = [...request.settle.map(({ token }) => token), ...request.running];
     const reply = merge(request, replies, parts.length + apart.length > 0 ? [] : tokens);
     if (late.length === 0) return reply;
@@ -161,7 +165,7 @@ export class QueueExchange {
     return { ...rest, late };
   }
 
-  /** An exchange with a queue that the worker asks apart from the others. */
+  /** Runs an exchange with a queue that is asked separately. */
   #only(queue: string, request: ExchangeRequest, ms: number): Promise<ExchangeReply> {
     const asked = this.#asked.get(request.worker) ?? new Map<string, Standing>();
     const part = partFor(request, queue, placeOfToken);
@@ -171,7 +175,11 @@ export class QueueExchange {
     return this.#ask(request, part, asked, { limit, queues: [claim ?? { queue }], ...(busy && { busy }) }, ms);
   }
 
-  /** @param ms how long it may take, where that is not left to the caller of HTTP. */
+  /**
+   * Sends an exchange to one queue.
+   *
+   * @param ms longest time; absent: the timeout of the HTTP caller.
+   */
   async #ask(
     request: ExchangeRequest,
     part: Part,
@@ -232,19 +240,19 @@ export class QueueExchange {
     return places;
   }
 
-  /** Tells the workers of this queue to look. */
+  /** Makes the workers of this queue exchange again. */
   #wake(queue: string): void {
     for (const kind of ["cancel", "ready"] as const) this.#feed.tell({ queue, kind });
   }
 
-  /** One round with one queue. `only`: with one of its parts. */
+  /** Sends one exchange to one queue. `only`: to one of its shards. */
   async #exchangeOne(
     queue: string,
     { claim: { queues, ...claim }, liveness: _, ...rest }: RecallingRequest & { readonly only?: string },
   ): Promise<RecallingReply> {
     const names = queues[0]?.names;
     const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
-    // R9 does the rest on the server; on the way, others know a round that is sent again by its key.
+    // The server recognises a repeat by its number (R9); the key is for proxies.
     const { worker, exchange, only } = rest;
     const key = idempotencyKey(worker, exchange, queue, ...(only === undefined ? [] : [only]));
     const headers = { "idempotency-key": key };
@@ -266,7 +274,7 @@ export class QueueExchange {
   }
 }
 
-/** The reply in an error that says that the whole exchange came too late; any other error is thrown again. */
+/** Returns the reply contained in a `lease_lost` error. Throws any other error. */
 function replyOf(error: unknown, queue: string): ExchangeReply {
   if (!hasCode(error, "lease_lost")) throw error;
   const { status: _, ...reply } = error.details;
@@ -286,7 +294,10 @@ function lateOf(request: ExchangeRequest, queue: string, error: unknown, alone: 
   };
 }
 
-/** Returns how many of the jobs that are left to claim one queue may give. One with a limit of its own gives nothing for later (R18). */
+/**
+ * Returns how many of the remaining jobs to claim from one queue. A queue with a limit of its own claims none ahead
+ * (R18).
+ */
 function shareOf(left: number, claim: ClaimQueue | undefined, prefetch = 0): { limit: number; prefetch: number } {
   if (!claim) return { limit: 0, prefetch: 0 };
   if (claim.limit === undefined) return { limit: left, prefetch: Math.min(left, prefetch) };

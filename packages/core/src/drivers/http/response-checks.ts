@@ -1,6 +1,6 @@
 /**
- * Shapes of the API's answers, as far as a client relies on them. A portal on the way may answer 200 with a page or with JSON
- * of its own. An answer of another shape is therefore a `network` error.
+ * Checks of the API's responses. A captive portal may answer 200 with HTML or other JSON, so a response of another
+ * shape is a `network` error.
  */
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -22,7 +22,7 @@ export const isSchedules = (value: unknown): boolean => isList(value, isObject);
 export const isNextWake = (value: unknown): boolean =>
   isObject(value) && (value["nextWakeMs"] === null || typeof value["nextWakeMs"] === "number");
 
-/** One receipt for each of `count` jobs. */
+/** Returns a check for a list of `count` receipts. */
 export const receiptsFor =
   (count: number) =>
   (value: unknown): boolean =>

@@ -2,24 +2,24 @@ import type { Clock } from "../../engine/clock.ts";
 import { QuaysideError } from "../../job/errors.ts";
 import type { SentToken } from "./http-caller.ts";
 
-/** Between a lost answer and the next try. */
+/** Pause between a lost response and the repeat, in ms. */
 const REPEAT_MS = 250;
-/** Between two questions after a request that is still in progress, at least. */
+/** Shortest pause before asking again for a request in progress, in ms. */
 const IN_PROGRESS_MS = 1_000;
-/** Longest that a caller is kept waiting for the next question. */
+/** Longest pause before asking again, in ms. */
 const LONGEST_WAIT_MS = 60_000;
-/** So often is asked after it. */
+/** Maximum number of repeats for a request in progress. */
 const QUESTIONS = 5;
 
-/** Codes of refusals for the credentials alone: they say nothing of what an earlier send has done. */
+/** Error codes that refuse only the credentials, so an earlier send may have succeeded. */
 const CREDENTIALS: ReadonlySet<string> = new Set(["unauthorized", "forbidden", "subject_required"]);
 
 /**
- * Sends a request under an `Idempotency-Key`, and once more when no answer came, so that its outcome is not known. The
- * server may still be at work on the first one (`in_progress`): then it is asked again after a while, a few times. A key
- * is its caller's own (R37), so each send has the same token.
+ * Sends a request with an `Idempotency-Key`, and once more if there was no response. If the server still works on the
+ * first send (`in_progress`), asks again a few times. Each send has the same token, because keys belong to their caller
+ * (R37).
  *
- * @throws the error of the lost send, where the token is not taken any more: the request may have been done.
+ * @throws the error of the lost send if the token is no longer accepted: the request may have been done.
  */
 export async function sendSafely<T>(clock: Clock, send: (sent: SentToken) => Promise<T>): Promise<T> {
   const sent: SentToken = {};
@@ -37,7 +37,7 @@ export async function sendSafely<T>(clock: Clock, send: (sent: SentToken) => Pro
   }
 }
 
-/** Ms until the same may be sent again; undefined when it may not. */
+/** Returns the ms until the request may be repeated; undefined: it may not. */
 function waitOf(error: unknown, lost: boolean, questions: number): number | undefined {
   if (!(error instanceof QuaysideError)) return undefined;
   const { code, details } = error;
@@ -46,7 +46,8 @@ function waitOf(error: unknown, lost: boolean, questions: number): number | unde
     if (questions >= QUESTIONS || asked > LONGEST_WAIT_MS) return undefined;
     return Math.max(IN_PROGRESS_MS, asked);
   }
-  // With a status something has answered: an overloaded gateway is not helped by more. Without a token nothing was sent.
+  // A status shows that a server responded; repeating would not help an overloaded gateway. Without a token, no request
+  // was sent.
   const unheard = details["status"] === undefined && details["reason"] !== "token";
   return code === "network" && unheard && !lost ? REPEAT_MS : undefined;
 }

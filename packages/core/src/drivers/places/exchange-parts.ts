@@ -2,55 +2,54 @@ import type { ClaimedJob, ClaimQueue, ExchangeReply, ExchangeRequest } from "../
 import type { ErrorCode } from "../../job/errors.ts";
 
 /**
- * A worker's exchange over several objects, each of which mints its own tokens: how it is cut into a part for each object
- * and how their replies become one. A token is given the name of its object (its *place*) on the way to the worker and
- * loses it on the way back.
+ * Divides a worker's exchange over several objects (*places*) into one part per object, and merges their replies. Each
+ * object creates its own tokens; the worker receives them prefixed with the object's name.
  */
 
-/** The state that a worker keeps for a store between its exchanges, for a driver that is made for each one. */
+/** State that a worker keeps for a driver that lives for one exchange. */
 export interface Recall {
-  /** A text of the last reply, to be sent with the next exchange. */
+  /** Text from the last reply, sent with the next exchange. */
   readonly memo?: string;
-  /** An exchange of this number was sent before. */
+  /** This exchange is a repeat. */
   readonly again?: boolean;
-  /** A stream of changes was open since the last exchange and named no change of the queue. */
+  /** A stream of changes was open since the last exchange and reported no change of the queue. */
   readonly quiet?: boolean;
-  /** Places that the worker asks apart from the others; given, it takes a reply that names more of them: `late`. */
+  /** Places that the worker asks separately. If set, the reply may name more of them in `late`. */
   readonly apart?: readonly string[];
 }
 
-/** A place that did not answer an exchange, or not in time. */
+/** A place that failed, or did not answer an exchange in time. */
 export interface Late {
   readonly place: string;
-  /** Under which errors name it: with `queue`, `details.queue` is the place. */
+  /** The kind of the place, such as `queue`: errors then name it in `details.queue`. */
   readonly kind: string;
   readonly code: ErrorCode;
   readonly message: string;
-  /** A job of this place runs alone, or waits to. */
+  /** An isolated job of this place runs or waits to run. */
   readonly alone?: true;
-  /** The error itself, in the process that met it. */
+  /** The error, in the process where it occurred. */
   readonly error?: unknown;
 }
 
-/** An exchange of a worker over several places. */
+/** The request of an exchange over several places. */
 export type RecallingRequest = ExchangeRequest & Recall;
 /** A reply to a `RecallingRequest`. */
 export type RecallingReply = ExchangeReply & {
   readonly memo?: string;
-  /** Places of which nothing is known after this exchange: the worker asks them again, apart from the others. */
+  /** Places that did not answer this exchange. The worker asks them again separately. */
   readonly late?: readonly Late[];
 };
 
 /** The part of an exchange for one place. */
 export interface Part {
   readonly place: string;
-  /** Tokens of what runs there. */
+  /** Tokens of the running jobs of this place. */
   readonly running: readonly string[];
-  /** There is more to say than a claim. */
+  /** Whether the part has more than a claim. */
   readonly needed: boolean;
-  /** The request for this place, but for its claim. */
+  /** The request for this place without its claim. */
   readonly send: Omit<ExchangeRequest, "claim">;
-  /** How the worker calls the tokens that are sent. */
+  /** The worker's name of each token that is sent. */
   readonly sent: ReadonlyMap<string, string>;
 }
 
@@ -77,17 +76,17 @@ export function partFor(
   };
 }
 
-/** Whether the place may hold something for the worker after this reply. */
+/** Returns whether the place may hold jobs of the worker after this reply. */
 export function holdsAfter({ running }: Part, reply: ExchangeReply): boolean {
   const lost = new Set(reply.lost);
   return reply.jobs.length > 0 || running.some((token) => !lost.has(token)) || openTokens(reply.settled).length > 0;
 }
 
-/** Tokens of settlements that a part of the place has not answered. */
+/** Returns the tokens of settlements that a shard of the place has not answered. */
 export const openTokens = (settled: ExchangeReply["settled"]): readonly string[] =>
   [...(settled ?? [])].flatMap(([token, stored]) => (stored === null ? [token] : []));
 
-/** Returns whether the worker runs anything besides the jobs of `part`: a job that must be alone waits for that. */
+/** Returns whether the worker runs jobs besides those of `part`; an isolated job waits for them. */
 export const isBusyElsewhere = (
   request: ExchangeRequest,
   part: Part,
@@ -97,7 +96,7 @@ export const isBusyElsewhere = (
   request.running.length > part.running.length ||
   taken.some(({ jobs }) => jobs.length > 0);
 
-/** The queues of a claim with what is left of each queue's own limit after these jobs. */
+/** Returns the queues of a claim, with each queue's limit reduced by the jobs already claimed. */
 export function queuesLeft(
   queues: readonly ClaimQueue[],
   taken: readonly Pick<ExchangeReply, "jobs">[],
@@ -110,39 +109,45 @@ export function queuesLeft(
   });
 }
 
-/** Returns how many jobs are left to claim after a reply to a claim of `limit`, its last `prefetch` for later. */
+/**
+ * Returns how many jobs are left to claim after a reply to a claim of `limit`, of which the last `prefetch` are claimed
+ * ahead.
+ */
 export function leftAfter(
   { limit, prefetch = 0 }: Pick<ExchangeRequest["claim"], "limit" | "prefetch">,
   { jobs, alone, nextWakeMs }: ExchangeReply,
 ): number {
   if (alone) return 0;
   const left = limit - jobs.length;
-  // A job that may not be held ahead is the next to start: nothing is taken ahead of it from elsewhere (R18).
+  // A job that may not be claimed ahead is the next to start, so no other place is asked for jobs ahead of it (R18).
   return nextWakeMs === 0 && left <= prefetch ? 0 : left;
 }
 
 const nameToken = (place: string, token: string): string => `${encodeURIComponent(place)}:${token}`;
 const bareToken = (token: string): string => token.slice(token.indexOf(":") + 1);
 
-/** The place in a token's name; undefined where it has none. */
+/** Returns the place in a token's prefix, or undefined without one. */
 export function placeOfToken(token: string): string | undefined {
   const end = token.indexOf(":");
   if (end < 0) return undefined;
   try {
     return decodeURIComponent(token.slice(0, end));
   } catch {
-    // It is no name that was given to a place: the token is lost wherever it is asked for.
+    // Not the prefix of any place: the token is lost.
     return undefined;
   }
 }
 
-/** The number of a place in a token's name. A token without one is of the first: its queue lay in one place when it was claimed. */
+/**
+ * Returns the number of the place in a token's prefix. A token without one is of the first place, because its queue was
+ * not split when it was claimed.
+ */
 export const homeOfToken = (token: string): string => {
   const place = placeOfToken(token);
   return place !== undefined && /^\d{1,4}$/.test(place) ? place : "0";
 };
 
-/** A reply in the words of the worker. A token that it sent comes back as it sent it. */
+/** Returns a reply with the tokens renamed for the worker. Tokens that the worker has sent keep its names. */
 export function named({ place, sent }: Part, reply: ExchangeReply): ExchangeReply {
   const own = (token: string) => sent.get(token) ?? nameToken(place, token);
   return {
@@ -154,7 +159,11 @@ export function named({ place, sent }: Part, reply: ExchangeReply): ExchangeRepl
   };
 }
 
-/** @param nowhere tokens that belong to no place: what a worker says it holds in none is lost. */
+/**
+ * Merges the replies of several places.
+ *
+ * @param nowhere tokens that belong to no place, which are lost.
+ */
 export function merge(
   { exchange }: ExchangeRequest,
   replies: readonly ExchangeReply[],

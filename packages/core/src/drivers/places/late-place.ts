@@ -11,57 +11,63 @@ import type {
 import { hasCode, isA, QuaysideError } from "../../job/errors.ts";
 import { type Arrived, PlaceNews } from "./place-news.ts";
 
-/** How long an exchange waits for one place among several. What answers later is asked apart from the others. */
+/**
+ * Longest time that an exchange waits for one of several places, in ms. A slower place is asked separately from then
+ * on.
+ */
 export const PATIENCE_MS = 1_000;
-/** How long a place that is asked apart may take for its answer, at most; a call that it has dropped is not missed so long. */
+/** Longest time for an answer of a place that is asked separately, in ms; a call that was lost is repeated after it. */
 const ANSWER_MS = 30_000;
-/** At first: so many times the patience. Doubled with each send that fails. */
+/** The first such time, in multiples of the patience. Doubled with each failed send. */
 const FIRST_ANSWER = 4;
-/** How long a place is sent the leave of a worker that has left: once more after a request that it does not answer. */
+/** Time for which the end of a worker's session is sent to a place, in ms. */
 const LEAVE_MS = 2 * ANSWER_MS;
-/** Between two sends of one exchange: doubled each time. */
+/** First pause between two sends of one exchange, in ms. Doubled each time. */
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
-/** Longest pause that a place may ask for. */
+/** Longest pause that a place may request, in ms. */
 const LONGEST_ASKED_MS = 300_000;
-/** Log lines of one attempt that wait for a place to answer. */
+/** Maximum number of log lines per attempt that are kept for a place. */
 const LOG_LINES_MOST = 100;
 
 export interface LatePlaceOptions {
   readonly place: string;
   readonly clock: Clock;
-  /** How long an exchange with it and others waits for it. Within half of that, it answers at once. */
+  /**
+   * Longest time that an exchange with several places waits for this one, in ms. A place that answers within half of it
+   * is prompt.
+   */
   readonly patienceMs: number;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
-  /** An exchange with it, that may take so long: it then rejects with `network`. */
+  /** Runs an exchange with the place. Rejects with `network` after `ms`. */
   readonly exchange: (request: ExchangeRequest, ms: number) => Promise<ExchangeReply>;
-  /** Called when there is something to collect. */
+  /** Called when there are results to collect. */
   readonly arrived: () => void;
-  /** By the monotonic clock: when the place last answered the worker, as far as is known. */
+  /** Time of the place's last answer to the worker, by the monotonic clock. */
   readonly answeredAt: number;
-  /** After so many answers at once it is asked together with the others again. */
+  /** Number of prompt answers after which the place is asked together with the others again. */
   readonly promptAnswers: number;
-  /** A job of it runs alone, or waits to. */
+  /** Whether an isolated job of the place runs or waits to run. */
   readonly isAlone: boolean;
-  /** Tokens of settlements that it took in, and that a part of it has not answered yet. */
+  /** Tokens of settlements that the place has received and that one of its shards has not answered. */
   readonly open: readonly string[];
 }
 
 /**
- * A worker's exchanges with one place that answers late, not at all, or with a refusal. They go on beside the
- * worker's exchanges with other places, one at a time, each sent again unchanged until it is answered (R9). Meanwhile the
- * worker's settlements for the place are kept for the next one.
+ * A worker's exchanges with one place that is slow, unreachable or refuses a request. They run independently of the
+ * other places, one at a time, and each is repeated unchanged until it is answered (R9). The worker's settlements for
+ * the place wait for the next exchange.
  */
 export class LatePlace {
   readonly #options: LatePlaceOptions;
-  /** Sent, and not answered yet. */
+  /** The exchange that was sent and not answered yet. */
   #pending: ExchangeRequest | undefined;
-  /** The worker's last exchange that has not been sent. */
+  /** The worker's last exchange, not sent yet. */
   #next: ExchangeRequest | undefined;
   #settle: Settlement[] = [];
   #reports = new Map<string, AttemptReport>();
-  /** Number of the last exchange that was taken in. */
+  /** Number of the last exchange that `take` accepted. */
   #taken: number;
   #sending: Promise<void> | undefined;
   #closed = false;
@@ -69,19 +75,20 @@ export class LatePlace {
   #answeredAt: number;
   #said = new Set<string>();
   #jobs: ClaimedJob[] = [];
-  /** Tokens of jobs that the worker has and that the last exchange taken in does not name yet. */
+  /** Tokens of jobs that the worker has collected and that its last exchange does not list yet. */
   #collected: string[] = [];
   #alone: boolean;
   #isLost = false;
   readonly #news: PlaceNews;
-  /** Sends that failed in a row. */
+  /** Number of successive failed sends. */
   #fails = 0;
-  /** Answers at once until it is asked with the others again. */
+  /** Number of prompt answers until the place is asked together with the others again. */
   #toWait: number;
 
   /**
-   * @param first the exchange that the place did not answer: it is sent again at once, as a slow place has done it by now,
-   * unless `trouble` asks for a pause.
+   * Creates the exchanges with a late place.
+   *
+   * @param first the exchange that the place did not answer. It is repeated at once, unless `trouble` requests a pause.
    */
   constructor(options: LatePlaceOptions, first: ExchangeRequest, trouble: unknown) {
     this.#options = options;
@@ -99,32 +106,32 @@ export class LatePlace {
     return this.#options.promptAnswers;
   }
 
-  /** It answers at once: it claims nothing more here, so that it is asked with the others again. */
+  /** Whether the place is prompt again. It claims no more jobs separately. */
   get isReady(): boolean {
     return this.#toWait <= 0;
   }
 
-  /** It answers at once, and nothing is left to send or to collect. */
+  /** Whether the place is prompt and no exchange or result is left. */
   get isPrompt(): boolean {
     return this.isReady && !this.#pending && !this.#next && this.#settle.length + this.#jobs.length === 0;
   }
 
-  /** Resolves when nothing is on its way. */
+  /** Resolves when no exchange is running. */
   async idle(): Promise<void> {
     await this.#sending;
   }
 
-  /** It has not answered at once after all. */
+  /** Requires another prompt answer, because the place was slow again. */
   late(): void {
     this.#toWait = Math.max(1, this.#toWait);
   }
 
-  /** A job of this place runs alone, or waits to. */
+  /** Returns whether an isolated job of this place runs or waits to run. */
   isAlone(running: readonly string[]): boolean {
     return this.#alone && (this.#jobs.length > 0 || running.length > 0);
   }
 
-  /** Takes jobs that wait here for the worker, as many as it has room for: they are its own from now on. */
+  /** Returns claimed jobs of this place, as many as fit into the limits. They belong to the worker from now on. */
   collectJobs(limit: number, queues: readonly ClaimQueue[]): readonly ClaimedJob[] {
     const room = new Map(queues.map(({ queue, limit = Number.POSITIVE_INFINITY }) => [queue, limit]));
     const jobs: ClaimedJob[] = [];
@@ -141,7 +148,7 @@ export class LatePlace {
     return jobs;
   }
 
-  /** They were not taken over after all. */
+  /** Takes back jobs that the worker did not take. */
   putBack(jobs: readonly ClaimedJob[]): void {
     this.#collected = [];
     this.#jobs = [...jobs, ...this.#jobs];
@@ -151,7 +158,7 @@ export class LatePlace {
     return this.#news.collect([...(this.#pending?.settle ?? []), ...this.#settle]);
   }
 
-  /** The place was silent for longer than the lease: others may have what the worker holds there (R14). */
+  /** Whether the place was silent for longer than the lease, so that other workers may have its jobs (R14). */
   get isLost(): boolean {
     return this.#isLost;
   }
@@ -161,7 +168,7 @@ export class LatePlace {
     if (this.#isLost) this.#jobs = [];
   }
 
-  /** Takes in a worker's exchange, as far as it is about this place, to be sent after the one that has no answer yet. */
+  /** Accepts the worker's part of an exchange for this place. It is sent after the running one is answered. */
   take(request: ExchangeRequest): void {
     if (request.exchange <= this.#taken) return;
     this.#taken = request.exchange;
@@ -179,7 +186,7 @@ export class LatePlace {
     this.#send();
   }
 
-  /** Its worker has left: resolves once all that was taken in is answered. What is not in a minute is given up. */
+  /** Ends the worker's lease at the place. Resolves when all accepted exchanges are answered, or after a minute. */
   async leave(): Promise<void> {
     this.#stopPause();
     const stop = this.#options.clock.after(LEAVE_MS, () => this.close());
@@ -223,7 +230,7 @@ export class LatePlace {
         const less = this.#lessThan(request, error);
         this.#pending = less;
         if (less && less !== request) continue;
-        // Nothing is left out that would help: it may be taken later.
+        // The same request may succeed later.
         this.#report(error);
         await this.#pause(Math.max(askedMs(error, request), retryMs(++this.#fails, random())));
       }
@@ -242,7 +249,7 @@ export class LatePlace {
     const progress = [...this.#reports.values()];
     this.#settle = [];
     this.#reports.clear();
-    // A worker that has left takes over nothing more.
+    // A worker that has left takes no more jobs.
     if (next.leave) this.#jobs = [];
     const waiting = this.#jobs.map(({ token }) => token);
     return {
@@ -254,7 +261,7 @@ export class LatePlace {
     };
   }
 
-  /** Returns whether the worker has to look. */
+  /** Records a reply. Returns whether the worker must exchange again. */
   #receive(reply: ExchangeReply, request: ExchangeRequest): boolean {
     this.#alone = reply.alone === true;
     this.#jobs = this.#jobs.concat(reply.jobs);
@@ -262,13 +269,14 @@ export class LatePlace {
   }
 
   /**
-   * Returns the part of the request that is sent again after this error: all of it, unless it was refused and would be again (R30). Then it
-   * goes in part, as an exchange with one object does. The rest is named as running, and settled later.
+   * Returns the part of a request to send again after this error: all of it, unless the error is final (R30). In that
+   * case the refused part is left out, as in an exchange with one object, and the rest is listed as running and settled
+   * later.
    */
   #lessThan(request: ExchangeRequest, error: unknown): ExchangeRequest | undefined {
     const { progress: _, ...rest } = request;
     const { settle, running } = rest;
-    // A later one was answered: whether this one was is not known, or its worker is another's by now.
+    // A later exchange was answered: it is unknown whether this one took effect.
     if (hasCode(error, "stale_exchange")) {
       this.#news.lose(settle);
       return undefined;
@@ -288,7 +296,7 @@ export class LatePlace {
     };
   }
 
-  /** Once for each cause, until the place is asked with the others again. */
+  /** Reports an error once per cause, until the place is asked together with the others again. */
   #report(error: unknown): void {
     const cause = causeOf(error);
     if (this.#said.has(cause)) return;
@@ -296,7 +304,7 @@ export class LatePlace {
     this.#news.trouble(error);
   }
 
-  /** Joins an attempt's earlier report, which no exchange has taken, with this one. */
+  /** Merges an attempt's unsent report with this one. */
   #joined(report: AttemptReport): AttemptReport {
     const log = [...(this.#reports.get(report.token)?.log ?? []), ...(report.log ?? [])].slice(-LOG_LINES_MOST);
     return { ...this.#reports.get(report.token), ...report, ...(log.length > 0 && { log }) };
@@ -315,7 +323,7 @@ export class LatePlace {
 
 const causeOf = (error: unknown): string => (isA(QuaysideError, error) ? error.code : String(error));
 
-/** The pause that the place asked for, in ms; else 0. One that would let the lease expire is cut. */
+/** Returns the pause that the place requested, in ms, or 0. Shortened so that the lease does not expire. */
 function askedMs(error: unknown, { running, settle, leaseMs }: ExchangeRequest): number {
   const ms = isA(QuaysideError, error) ? error.details["retryAfterMs"] : undefined;
   if (typeof ms !== "number" || !(ms > 0)) return 0;

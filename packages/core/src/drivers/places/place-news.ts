@@ -2,7 +2,7 @@ import type { ExchangeReply, Settlement } from "../../engine/verbs.ts";
 import type { QuaysideError } from "../../job/errors.ts";
 import { openTokens } from "./exchange-parts.ts";
 
-/** A place's news for its worker, since they were last collected. */
+/** Results of a place since the worker last collected them. */
 export type Arrived = Pick<ExchangeReply, "lost" | "cancel" | "interrupted" | "unknown"> & {
   readonly troubles: readonly unknown[];
   /** See `ExchangeReply.settled`. */
@@ -12,24 +12,24 @@ export type Arrived = Pick<ExchangeReply, "lost" | "cancel" | "interrupted" | "u
 /** A settlement that was stored in place of a refused one. */
 type Stored = NonNullable<NonNullable<ReturnType<NonNullable<ExchangeReply["settled"]>["get"]>>>;
 
-/** Gathers what a place that is asked apart has answered, until its worker collects it. */
+/** Collects the answers of a place that is asked separately, until its worker reads them. */
 export class PlaceNews {
   #news = noNews();
-  /** By token: what is sent in place of a settlement that was refused. */
+  /** By token, the settlement that is sent in place of a refused one. */
   readonly #replaced = new Map<string, Stored>();
-  /** Tokens of settlements that the place took in, and that a part of it has not answered yet. */
+  /** Tokens of settlements that the place has received and that one of its shards has not answered. */
   #open: ReadonlySet<string>;
 
   constructor(open: readonly string[]) {
     this.#open = new Set(open);
   }
 
-  /** How many settlements a part of the place has not answered yet. */
+  /** Number of settlements that a shard of the place has not answered. */
   get open(): number {
     return this.#open.size;
   }
 
-  /** Takes in the reply to an exchange that settled these. Returns whether the worker has to look. */
+  /** Records the reply to an exchange with these settlements. Returns whether the worker must exchange again. */
   receive(reply: ExchangeReply, settle: readonly Settlement[]): boolean {
     const { lost, cancel, interrupted, unknown, troubles = [], settled } = reply;
     const waited = [...this.#open, ...settle.map(({ token }) => token)];
@@ -52,12 +52,12 @@ export class PlaceNews {
     return lost.length + cancel.length + interrupted.length + waited.length > 0;
   }
 
-  /** These were sent in an exchange of which it is not known whether it was stored. */
+  /** Records settlements as lost, because it is unknown whether their exchange was stored. */
   lose(settle: readonly Settlement[]): void {
     this.#news.lost = this.#news.lost.concat(settle.map(({ token }) => token));
   }
 
-  /** This failure takes the place of how the attempt ended, which was refused. */
+  /** Replaces a refused settlement by a failure with this error. */
   replace(settlement: Settlement, error: QuaysideError): void {
     this.#replaced.set(settlement.token, { settlement, end: { error } });
   }
@@ -66,7 +66,11 @@ export class PlaceNews {
     this.#news.troubles.push(error);
   }
 
-  /** @param unanswered settlements that the place has not answered. */
+  /**
+   * Returns and clears the collected results.
+   *
+   * @param unanswered settlements that the place has not answered.
+   */
   collect(unanswered: readonly Settlement[]): Arrived {
     const news = this.#news;
     this.#news = noNews();

@@ -6,60 +6,64 @@ import { type Late, openTokens, queuesLeft, type RecallingReply, type RecallingR
 import { LatePlace } from "./late-place.ts";
 import type { Arrived } from "./place-news.ts";
 
-/** Workers remembered by one driver. */
+/** Maximum number of workers whose state a driver keeps. */
 const WORKERS_MOST = 1_000;
-/** A place that is late again within this has to answer at once more often before it is asked with the others. */
+/** A place that is late again within this time, in ms, needs more prompt answers before it is asked with the others. */
 const FORGIVEN_MS = 60_000;
 const PROMPT_ANSWERS_MOST = 64;
 
 /** Options of `WorkerPlaces`. */
 export interface WorkerPlacesOptions {
   readonly clock: Clock;
-  /** How long `main` waits for one place. */
+  /** Longest time that `main` waits for one place, in ms. */
   readonly patienceMs: number;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
   /**
-   * An exchange with all places but those in `apart`. The reply names those that did not answer in time: `late`.
+   * Runs an exchange with all places except those in `apart`. The reply names slow places in `late`.
    *
-   * @param ms how long it may take, where its caller does not wait longer: it then rejects with `network`.
+   * @param ms longest time, if the caller has a limit: rejects with `network` after it.
    */
   readonly main: (request: RecallingRequest, ms: number | undefined) => Promise<RecallingReply>;
-  /** An exchange with one place alone, that may take so long: it then rejects with `network`. */
+  /** Runs an exchange with one place. Rejects with `network` after `ms`. */
   readonly only: (place: string, request: ExchangeRequest, ms: number) => Promise<ExchangeReply>;
-  /** The place that a token names. */
+  /** Returns the place of a token. */
   readonly home: (token: string) => string;
-  /** Called when a worker of these queues has to look: a late place has answered. */
+  /** Called when the workers of these queues must exchange again, because a late place has answered. */
   readonly wake: (queues: readonly string[]) => void;
 }
 
 interface Known {
   readonly late: Map<string, LatePlace>;
-  /** When each place was asked together with the others again, and after how many prompt answers. */
+  /** For each place, when it was last asked with the others again, and after how many prompt answers. */
   readonly forgiven: Map<string, { readonly at: number; readonly promptAnswers: number }>;
-  /** By the monotonic clock: the last exchange that was answered. */
+  /** Time of the last answered exchange, by the monotonic clock. */
   answeredAt: number | undefined;
-  /** Of places that are asked with the others again, and not told yet. */
+  /** Results of places that are asked with the others again, not yet returned to the worker. */
   news: Arrived[];
-  /** Tokens of settlements that the last reply named as not answered. */
+  /** Tokens of settlements that the last reply listed as unanswered. */
   open: readonly string[];
 }
 
 /**
- * The exchanges of workers over several places, each on its own (R41): a place that fails or is late is asked apart from the
- * others, beside them, until it answers at once again. What it gives meanwhile comes with a later exchange.
+ * A worker's exchanges over several places, independent of each other (R41): a place that fails or is slow is asked
+ * separately, in parallel, until it is prompt again. Its results come with a later exchange.
  */
 export class WorkerPlaces {
   readonly #options: WorkerPlacesOptions;
   readonly #workers = new Map<string, Known>();
-  /** Places that workers which have left have not taken leave of yet. */
+  /** Places that have not yet answered the leave of a worker that has stopped. */
   readonly #leaving = new Set<LatePlace>();
 
   constructor(options: WorkerPlacesOptions) {
     this.#options = options;
   }
 
-  /** @param ms see `WorkerPlacesOptions.main`. */
+  /**
+   * Runs one exchange with all places.
+   *
+   * @param ms see `WorkerPlacesOptions.main`.
+   */
   async exchange(request: RecallingRequest, ms?: number): Promise<RecallingReply> {
     const known = this.#known(request.worker);
     await this.#forgivePrompt(known);
@@ -77,7 +81,7 @@ export class WorkerPlaces {
     this.#leaving.clear();
   }
 
-  /** Places that answer at once are asked with the others from now on. What is on its way to them is waited for. */
+  /** Asks prompt places together with the others again. Waits for their running exchanges. */
   async #forgivePrompt(known: Known): Promise<void> {
     const { clock, patienceMs } = this.#options;
     for (const [name, place] of [...known.late]) {
@@ -87,8 +91,8 @@ export class WorkerPlaces {
   }
 
   /**
-   * The worker does not wait long for a late place to take its leave. That is sent all the same, for a while: what the
-   * place has leased to this worker would else wait until its lease is over.
+   * Ends the worker's leases at late places. Does not wait long for them, but repeats the request for a while:
+   * otherwise their jobs would wait for the end of the lease.
    */
   async #leave(worker: string, known: Known): Promise<void> {
     this.#workers.delete(worker);
@@ -121,7 +125,9 @@ export class WorkerPlaces {
     this.#workers.delete(worker);
   }
 
-  /** With all places but those in `apart`; those that are late from now on get their part again, apart. */
+  /**
+   * Runs an exchange with all places except those in `apart`; places that are late now get their part again separately.
+   */
   async #main(known: Known, request: RecallingRequest, ms: number | undefined): Promise<RecallingReply> {
     const { late = [], ...reply } = await this.#options.main({ ...request, apart: request.apart ?? [] }, ms);
     const troubles = late
@@ -131,7 +137,7 @@ export class WorkerPlaces {
     return troubles.length > 0 ? { ...reply, troubles: [...(reply.troubles ?? []), ...troubles] } : reply;
   }
 
-  /** Asks a place that is late apart from the others, from now on. Returns its error. */
+  /** Asks a late place separately from now on. Returns its error. */
   #setApart(
     known: Known,
     request: RecallingRequest,
@@ -158,7 +164,7 @@ export class WorkerPlaces {
     return trouble;
   }
 
-  /** An exchange while there are late places. */
+  /** Runs an exchange while there are late places. */
   async #beside(known: Known, request: RecallingRequest, ms: number | undefined): Promise<RecallingReply> {
     const { home } = this.#options;
     const places = [...known.late];
@@ -208,7 +214,7 @@ export class WorkerPlaces {
     };
   }
 
-  /** Jobs that late places have given, as many as there is room for; one that runs alone only beside nothing else. */
+  /** Returns jobs claimed from late places, within the limit. An isolated job is returned only if no other job runs. */
   #bring(known: Known, { claim, running }: ExchangeRequest, alone: LatePlace | undefined): readonly Brought[] {
     const brought: Brought[] = [];
     let left = claim.limit - (claim.prefetch ?? 0);
@@ -252,7 +258,7 @@ interface Brought {
   readonly jobs: readonly ClaimedJob[];
 }
 
-/** The reply with what late places have answered. */
+/** Returns the reply with the results of late places added. */
 function withNews(reply: RecallingReply, news: readonly Arrived[]): RecallingReply {
   if (news.length === 0) return reply;
   const troubles = [...(reply.troubles ?? []), ...news.flatMap(({ troubles }) => troubles)];

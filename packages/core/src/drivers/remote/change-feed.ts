@@ -7,39 +7,39 @@ import { labelOf } from "./worker-label.ts";
 
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
-/** Longest that a server is heeded which asks for more. */
+/** Longest pause that a server may request, in ms. */
 const LONGEST_ASKED_MS = 300_000;
 
 /** Options of a `ChangeFeed`. */
 export interface ChangeFeedOptions {
   readonly clock: Clock;
-  /** True: one stream tells of all queues. False: one stream for each queue that is followed. */
+  /** True: one stream reports all queues. False: one stream per followed queue. */
   readonly shared: boolean;
-  /** Opens a stream of changes; `queue` is absent when it is shared. */
+  /** Opens a stream of changes. `queue` is absent if the stream is shared. */
   readonly open: (signal: AbortSignal, queue?: string) => Promise<ReadableStream<Uint8Array>>;
 }
 
 /**
- * The `watch` of a remote driver: keeps its streams open while it has listeners, and opens a broken one again after 1
- * s, 2 s, 4 s … up to 30 s. When a stream opens, it reports every kind of change, because changes may have been missed.
+ * The `watch` of a remote driver. Keeps streams open while there are listeners, and reconnects a broken one after 1 s,
+ * 2 s, 4 s … up to 30 s. When a stream opens, it reports every kind of change, because changes may have been missed.
  */
 export class ChangeFeed {
   readonly #options: ChangeFeedOptions;
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #queues = new Set<string>();
   readonly #streams = new Map<string | undefined, AbortController>();
-  /** Open streams, and how often each queue was reported to have more to claim. */
+  /** Queues with open streams. */
   readonly #connected = new Set<string | undefined>();
   readonly #heard = new Map<string, number>();
   #closed = false;
-  /** The workers that use this driver, by their labels. */
+  /** For each worker, its key by its label. */
   readonly #workers = new Map<string, string>();
 
   constructor(options: ChangeFeedOptions) {
     this.#options = options;
   }
 
-  /** Tells of this queue too. */
+  /** Also reports changes of this queue. */
   follow(queue: string): void {
     if (this.#queues.has(queue)) return;
     this.#queues.add(queue);
@@ -47,19 +47,22 @@ export class ChangeFeed {
   }
 
   /**
-   * Returns a number that changes whenever there may be more to claim from this queue; undefined while its stream is
-   * closed. The same number twice: no change was received in between.
+   * Returns a number that changes whenever there may be more jobs to claim from this queue; undefined while its stream
+   * is closed. An equal number means that no change was received in between.
    */
   heard(queue: string): number | undefined {
     return this.#connected.has(this.#options.shared ? undefined : queue) ? (this.#heard.get(queue) ?? 0) : undefined;
   }
 
-  /** Counts a change that this driver made, without waiting for its message on the stream. */
+  /** Counts a change made by this driver, without waiting for its message on the stream. */
   touch(queue: string): void {
     this.#heard.set(queue, (this.#heard.get(queue) ?? 0) + 1);
   }
 
-  /** Names changes of this worker by its key again, until it leaves: outside its object only its label is known. */
+  /**
+   * Replaces this worker's label in changes by its key, until the worker leaves: outside the object, changes contain
+   * only labels.
+   */
   recognise({ worker, leave }: Pick<ExchangeRequest, "worker" | "leave">): void {
     const label = labelOf(worker);
     if (label === undefined) return;
@@ -68,7 +71,7 @@ export class ChangeFeed {
   }
 
   listen(listener: (change: Change) => void): () => void {
-    // An entry of its own for each call, so that the same function may listen twice.
+    // An entry per call, so that the same function may listen twice.
     const entry = (change: Change) => listener(change);
     this.#listeners.add(entry);
     this.#open();
@@ -112,7 +115,7 @@ export class ChangeFeed {
         }
         await readChanges(stream, signal, (change) => this.tell(change));
       } catch (error) {
-        // Watching is best effort: workers also poll, and a listener can read the queue.
+        // The stream is opened again after a pause. Workers also poll, so a missed change only delays them.
         const asked = error instanceof QuaysideError ? Number(error.details["retryAfterMs"]) : 0;
         if (asked > 0) askedMs = Math.min(asked, LONGEST_ASKED_MS);
       }
@@ -134,7 +137,7 @@ export class ChangeFeed {
     });
   }
 
-  /** Calls the listeners, as for a change of a stream. */
+  /** Calls the listeners with a change. */
   tell(told: Change): void {
     const worker = told.by === undefined ? undefined : this.#workers.get(told.by);
     const change = worker === undefined ? told : { ...told, by: worker };

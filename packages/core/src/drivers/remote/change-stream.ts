@@ -1,6 +1,9 @@
 import type { Change } from "../../engine/store.ts";
 
-/** Reads a stream of changes, as server-sent events, until it ends or `signal` aborts. Comments and other fields are passed over. */
+/**
+ * Reads changes from a stream of server-sent events until it ends or `signal` aborts. Ignores comments and other
+ * fields.
+ */
 export async function readChanges(
   stream: ReadableStream<Uint8Array>,
   signal: AbortSignal,
@@ -28,12 +31,12 @@ export async function readChanges(
   }
 }
 
-/** Returns the change that a text tells of; undefined for any other text. */
+/** Parses a change; returns undefined for any other text. */
 export function parseChange(text: string): Change | undefined {
   try {
     const value = JSON.parse(text) as Partial<Change> | null;
     if (typeof value?.queue !== "string" || typeof value.kind !== "string") return undefined;
-    // From a server: a list that is none means any job.
+    // An invalid list from a server is dropped, which means that any job may have ended.
     if (value.ended === undefined || Array.isArray(value.ended)) return value as Change;
     const { ended: _, ...rest } = value;
     return rest as Change;

@@ -1,17 +1,21 @@
 import { type Registration, timeLiveness } from "../../engine/driver.ts";
 import { QuaysideError } from "../../job/errors.ts";
 
-/** Whether a driver is closed, and the functions to call when it is: what `watch`, `register` and `close` of every client share. */
+/** Records that a remote driver is closed, and calls the listeners of `watch`. Shared by all remote drivers. */
 export class Closable {
   readonly #listeners = new Set<() => void>();
   #closed = false;
 
-  /** @throws {QuaysideError} `closed` once the driver is closed. */
+  /**
+   * Throws once the driver is closed.
+   *
+   * @throws {QuaysideError} `closed`.
+   */
   check(): void {
     if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
   }
 
-  /** Refuses every call from now on. Tell the listeners, with `tell`, when all parts of the driver are closed. */
+  /** Refuses every further call. Call `tell` when all parts of the driver are closed, to call the listeners. */
   close(): void {
     this.#closed = true;
   }
@@ -21,7 +25,7 @@ export class Closable {
     this.#listeners.clear();
   }
 
-  /** Calls `closed`, where there is one, when the driver is closed. Returns the function that stops it, and `stop`. */
+  /** Calls `closed` when the driver is closed. Returns a function that removes the listener and calls `stop`. */
   watch(closed: (() => void) | undefined, stop: () => void): () => void {
     if (!closed) return stop;
     this.#listeners.add(closed);
@@ -31,7 +35,7 @@ export class Closable {
     };
   }
 
-  /** How a worker of a remote driver shows that it is alive: by the time of its lease alone. */
+  /** Registers a worker of a remote driver, whose lease alone shows that it is alive. */
   async register(): Promise<Registration> {
     this.check();
     return timeLiveness();

@@ -2,20 +2,20 @@ import type { EnqueueReceipt } from "../../engine/verbs.ts";
 import { isA, QuaysideError } from "../../job/errors.ts";
 import type { NewJob } from "../../job/new-job.ts";
 
-/** A job's receipt, or the error by which it is not known whether the job is stored. */
+/** A job's receipt, or the error after which it is unknown whether the job is stored. */
 type Outcome = { readonly receipt: EnqueueReceipt } | { readonly error: unknown };
 
 /**
- * The outcome of each job of a call that was stored in part. Several callers may share such a call: each asks again with
- * its own jobs, the same objects, and gets what became of those. Nothing is sent again.
+ * The outcome of each job of a call that was partly stored. Several callers may share a call: each asks again with its
+ * own job objects and gets their outcomes. Nothing is sent again.
  */
 export class Outcomes {
   readonly #outcomes = new WeakMap<NewJob, Outcome>();
 
   /**
-   * Notes the outcomes of a call, by position. A job that was refused, or not sent, has none: it may be sent again.
+   * Records the outcomes of a call, by position. A job that was refused or not sent has none and may be sent again.
    *
-   * @param errors of the jobs that were sent and have no receipt.
+   * @param errors errors of the jobs that were sent and have no receipt.
    */
   note(
     jobs: readonly NewJob[],
@@ -31,9 +31,9 @@ export class Outcomes {
   }
 
   /**
-   * The receipts of jobs that were noted, once; undefined where some were not.
+   * Returns the receipts of recorded jobs, once; undefined if some are not recorded.
    *
-   * @throws the error of the first that has no receipt; `details.stored` are those that have, by position in `jobs`.
+   * @throws the error of the first job without a receipt; `details.stored` lists the stored jobs by position in `jobs`.
    */
   take(jobs: readonly NewJob[]): readonly EnqueueReceipt[] | undefined {
     const outcomes = jobs.map((job) => this.#outcomes.get(job));
@@ -48,7 +48,7 @@ export class Outcomes {
 
 const STORED = / Of the call's jobs \d+ are stored.*$/;
 
-/** The error, and where some of the jobs are stored nevertheless, which. */
+/** Returns the error, extended by the jobs that are stored nevertheless. */
 export function storedInPart(error: unknown, receipts: readonly (EnqueueReceipt | undefined)[]): unknown {
   const stored = [...receipts.keys()].filter((index) => receipts[index] !== undefined);
   const { code, message, details } =
@@ -57,7 +57,7 @@ export function storedInPart(error: unknown, receipts: readonly (EnqueueReceipt 
   if (stored.length === 0)
     return others === undefined ? error : new QuaysideError(code, message.replace(STORED, ""), rest, error);
   return new QuaysideError(
-    // Not for what the jobs are: some of them stand, and who tries again without a number adds them twice.
+    // Not the original code: some jobs are stored, and repeating the call without a number would add them twice.
     code === "network" ? code : "internal",
     `${message.replace(STORED, "")} Of the call's jobs ${stored.length} are stored.`,
     { ...rest, cause, stored, ids: stored.map((index) => receipts[index]?.id) },
