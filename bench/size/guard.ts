@@ -30,15 +30,15 @@ const BUNDLES: readonly Bundle[] = [
     // A page that adds and manages jobs of a server. The target is 13,000.
     title: "Queue of /mini, and httpDriver",
     source: 'export { Queue } from "@quayside/core/mini"; export { httpDriver } from "@quayside/core/http";',
-    limit: 13_250,
+    limit: 13_345,
     later: 6_550,
   },
-  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_050 },
+  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_060 },
   {
     // With 0.5 kB of the bundler's own code for `import()`. What is loaded later is for workers: exchanges.
     title: "httpDriver alone, without Queue",
     source: 'export { httpDriver } from "@quayside/core/http";',
-    limit: 8_500,
+    limit: 8_690,
     later: 6_550,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.

@@ -1,7 +1,8 @@
-import { QuaysideError } from "../job/errors.ts";
+import { QuaysideError, refused } from "../job/errors.ts";
 import type { OptionParsers } from "../job/job-options.ts";
 import type { StoredJob } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
+import { list } from "../job/option-checks.ts";
 import type { Adding, AddPart } from "./add-batch.ts";
 import type { ClaimPart, QueueClaim } from "./claim.ts";
 import type { End } from "./job-writer.ts";
@@ -106,6 +107,14 @@ const JOB_FIELDS =
     " ",
   );
 
+/** A list of plugins, or the option `plugins` is refused. */
+export function checkPlugins<P extends Pick<Plugin, "name">>(plugins: readonly P[]): readonly P[] {
+  for (const [index, plugin] of list(plugins, "plugins").entries())
+    if (typeof plugin !== "object" || typeof plugin?.name !== "string")
+      throw refused(`plugins[${index}]`, "must be a plugin, such as dedupe() (a call)", plugin);
+  return plugins;
+}
+
 /** The plugins of a driver, in order. */
 export class Plugins {
   readonly all: readonly Plugin[];
@@ -151,7 +160,8 @@ export class Plugins {
 
   /** Returns the program that answers a question. @throws {QuaysideError} `invalid_option` where no plugin has it. */
   read<T>(tx: Transaction, name: string, query: unknown): Program<T> {
-    for (const { reads } of this.with("reads")) if (reads[name]) return reads[name](tx, query as never) as Program<T>;
+    for (const { reads } of this.with("reads"))
+      if (Object.hasOwn(reads, name)) return reads[name]?.(tx, query as never) as Program<T>;
     throw this.missing("read", name);
   }
 

@@ -21,7 +21,7 @@ export function checkProtocol(carrier: "request" | "answer", version: unknown): 
   if ((version ?? PROTOCOL) === PROTOCOL || version === `${PROTOCOL}`) return;
   throw new QuaysideError(
     "unsupported_version",
-    `The ${carrier} is of protocol version ${describe(version)}; this ${carrier === "request" ? "server" : "client"} reads version ${PROTOCOL}. Update the older side.${carrier === "answer" ? " The request may have been done." : ""}`,
+    `The ${carrier} is of protocol version ${typeof version === "string" ? JSON.stringify(version) : describe(version)}; this ${carrier === "request" ? "server" : "client"} reads version ${PROTOCOL}. Update the older side.${carrier === "answer" ? " The request may have been done." : ""}`,
     { supported: PROTOCOL, retryAfterMs: RETRY_MS },
   );
 }

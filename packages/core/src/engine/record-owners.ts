@@ -21,7 +21,7 @@ export function* readOwners(plugins: Plugins): Program<RecordOwners> {
   if (missing.length === 0) return new Set(names);
   throw new QuaysideError(
     "storage_unavailable",
-    `Other pages have stored records of plugins that this driver does not have. ${missing.map((name) => plugins.advice(name)).join(" ")}`,
+    `This store has records of plugins that this driver does not have. ${missing.map((name) => plugins.advice(name)).join(" ")}`,
     { reason: "missing_plugins", missing },
   );
 }

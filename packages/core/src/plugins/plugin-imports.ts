@@ -1,4 +1,4 @@
-import type { Plugin } from "../engine/plugin.ts";
+import { checkPlugins, type Plugin } from "../engine/plugin.ts";
 import { invalidOption } from "../job/errors.ts";
 import type { OptionParser, OptionParsers } from "../job/job-options.ts";
 
@@ -39,7 +39,7 @@ export function adviseImport(name: string): string | undefined {
  */
 export const inHookOrder = (plugins: readonly Plugin[]): readonly Plugin[] => [
   { name: "", options: REFUSED_OPTIONS },
-  ...[...plugins].sort((a, b) => rank(a) - rank(b)),
+  ...[...checkPlugins(plugins)].sort((a, b) => rank(a) - rank(b)),
 ];
 
 const rank = ({ name }: Plugin): number => (NAMES.indexOf(name) + NAMES.length + 1) % (NAMES.length + 1);

@@ -128,8 +128,5 @@ export async function command({ driver, name }: SomeQueue, action: CommandOfQueu
   return driver.command({ ...action, queue: name } as Command);
 }
 
-/** Returns `id`, or refuses it when it is no string. */
-export function checkId(id: string): string {
-  if (typeof id !== "string") throw refused("id", "must be a string", id);
-  return id;
-}
+/** Returns `id`, or refuses it when no job can have it. */
+export const checkId = (id: string): string => checkName(id, "id");

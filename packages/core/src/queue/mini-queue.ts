@@ -1,5 +1,5 @@
 import type { Driver } from "../engine/driver.ts";
-import type { Plugin, Plugins } from "../engine/plugin.ts";
+import { checkPlugins, type Plugin, type Plugins } from "../engine/plugin.ts";
 import { refused } from "../job/errors.ts";
 import type { JobDefinition, JobMap } from "../job/job-map.ts";
 import { KERNEL_OPTIONS } from "../job/job-options.ts";
@@ -15,7 +15,7 @@ export interface MiniQueueOptions<Jobs extends JobMap = JobMap, Ctx extends obje
    * The plugins whose job options `addJob` accepts. An option that none of them has is refused. Default: the plugins of the
    * driver, where the jobs are stored in this process, else none.
    */
-  readonly plugins?: readonly Pick<Plugin, "options">[] | undefined;
+  readonly plugins?: readonly Pick<Plugin, "name" | "options">[] | undefined;
 }
 
 /**
@@ -35,13 +35,13 @@ export class MiniQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extend
   /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
   constructor(name: string, driver: Driver, options: MiniQueueOptions<Jobs, Ctx> = {}) {
     const { plugins = pluginsOf(driver), jobs = {} } = fields(options, "options");
+    const parsers = Object.assign({}, KERNEL_OPTIONS, ...checkPlugins(plugins).map((plugin) => plugin.options));
+    const context = makeQueueContext(options, { parsers });
     for (const [job, { shouldQueue }] of Object.entries(jobs as Record<string, JobDefinition>))
       if (shouldQueue) throw refused(`${job}.shouldQueue`, "needs the Queue of @quayside/core", shouldQueue);
-    const parsers = Object.assign({}, KERNEL_OPTIONS, ...plugins.map((plugin) => plugin.options));
-    const context = makeQueueContext(options, { parsers });
     super(name, driver, { context, submitter: new JobSubmitter(context, driver), workers: new Set() });
   }
 }
 
-const pluginsOf = (driver: Driver): readonly Pick<Plugin, "options">[] =>
+const pluginsOf = (driver: Driver): readonly Pick<Plugin, "name" | "options">[] =>
   (driver as Driver & { readonly plugins?: Plugins })?.plugins?.all ?? [];

@@ -7,7 +7,7 @@ import { refused } from "../job/errors.ts";
 import type { Middleware } from "../job/handler.ts";
 import { definitionsOf, type JobMap } from "../job/job-map.ts";
 import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
-import { able, callables, integer } from "../job/option-checks.ts";
+import { able, callables, fields, integer } from "../job/option-checks.ts";
 import type { Encryption } from "./encryption.ts";
 import { JobRegistry } from "./job-registry.ts";
 import type { JobSubmitter } from "./job-submitter.ts";
@@ -87,8 +87,10 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
 ): QueueContext {
   const { clock, random, ctx, telemetry, encryption } = options;
   if (clock !== undefined) able(clock, "clock", "now");
+  if (ctx !== undefined) fields(ctx, "ctx");
   const middleware = callables(options.middleware ?? [], "middleware") as readonly Middleware[];
-  const registry = own.registry ?? new JobRegistry(options.jobs && definitionsOf(options.jobs));
+  const registry =
+    own.registry ?? new JobRegistry(options.jobs !== undefined ? definitionsOf(options.jobs) : undefined);
   if (telemetry !== undefined) able(telemetry, "telemetry", "attempt");
   if (encryption !== undefined) able(encryption, "encryption", "seal");
   const payloadLimit = integer(options.payloadLimit ?? DEFAULTS.payloadLimitBytes, 1, 64 * 1024 * 1024, "payloadLimit");
@@ -130,6 +132,6 @@ export function setParts(queue: object, parts: QueueParts): void {
 /** @throws {QuaysideError} `invalid_option` when it is no `Queue`. */
 export function partsOf(queue: object): QueueParts {
   const parts = partsOfQueues.get(queue);
-  if (!parts) throw refused("queues", "must be Queue objects", queue);
+  if (!parts) throw refused("queues", "must be Queue objects, no proxies of them", queue);
   return parts;
 }

@@ -49,9 +49,9 @@ export class QueueWorker extends JobWorker {
     if (!first) throw refused("queues", "must have at least one queue", []);
     const { driver } = first.queue;
     const names = worked.map(({ name }) => name);
-    if (new Set(names).size < names.length) throw refused("queues", "must have each queue once", names);
     if (entries.some(({ queue }) => queue.driver !== driver))
       throw refused("queues", "must share one driver (make a worker for each driver, or use a QueueManager)", names);
+    if (new Set(names).size < names.length) throw refused("queues", "must have each queue once", names);
     super(driver, { ...fields(options, "options", RUN_FIELDS), queues: worked });
   }
 }

@@ -12,6 +12,8 @@ export const RESEND = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 10_
 const LEAVING_SENDS = 3;
 /** Sends after which calls that wait for the store fail (R33). */
 const LASTING_SENDS = 3;
+/** Reasons for which a store cannot be used that do not pass. */
+const LASTING_REASONS: readonly unknown[] = ["deleted", "newer_version", "missing_plugins"];
 /** Longest pause that a server may ask for. */
 const LONGEST_ASKED_MS = 300_000;
 
@@ -295,10 +297,14 @@ function askedPauseMs(error: unknown): number {
   return typeof ms === "number" && ms > 0 ? Math.min(ms, LONGEST_ASKED_MS) : 0;
 }
 
-/** Returns whether calls fail at once and do not wait for the store (R33): it is full, deleted, or of another version. */
+/**
+ * Returns whether calls fail and do not wait for the store (R33). At once: it is full, deleted, of another version, or lacks
+ * plugins. After a few sends: it cannot be used, or does not let this caller in.
+ */
 export function isLasting(error: unknown, sends: number): boolean {
   if (hasCode(error, "storage_full", "unsupported_version")) return true;
-  if (!hasCode(error, "storage_unavailable")) return false;
-  const { reason } = error.details;
-  return reason === "deleted" || reason === "newer_version" || sends >= LASTING_SENDS;
+  return (
+    hasCode(error, "storage_unavailable", "unauthorized", "forbidden", "subject_required", "wrong_subject") &&
+    (sends >= LASTING_SENDS || LASTING_REASONS.includes(error.details["reason"]))
+  );
 }

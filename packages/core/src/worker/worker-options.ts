@@ -130,15 +130,16 @@ export interface WorkerSettings<Ctx extends object> extends JobWorkerOptions<Ctx
 
 /** @throws {QuaysideError} `invalid_option` naming the option that is wrong. */
 export function resolveOptions<Ctx extends object>(options: JobWorkerOptions<Ctx>): WorkerSettings<Ctx> {
-  for (const queue of list(fields(options, "options").queues, "queues")) {
+  for (const [index, queue] of list(fields(options, "options").queues, "queues").entries()) {
     checkName(fields(queue, "queues").name, "queue name");
     callable(queue.run, "run");
-    if (queue.concurrency !== undefined) integer(queue.concurrency, 1, LIMITS.claim, "concurrency");
+    if (queue.concurrency !== undefined) integer(queue.concurrency, 1, LIMITS.claim, `queues[${index}].concurrency`);
   }
-  const { name, maxJobs, sleep } = options;
+  const { name, maxJobs, sleep, ctx } = options;
   const [first] = options.queues;
   const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency");
   if (name !== undefined) checkName(name, "name");
+  if (ctx !== undefined) fields(ctx, "ctx");
   if (maxJobs !== undefined) integer(maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
   return {
     ...options,

@@ -1,3 +1,4 @@
+import { claimedQueues } from "../../engine/claimed-queues.ts";
 import { type Clock, systemClock } from "../../engine/clock.ts";
 import { alwaysActive, type Driver, type Registration, type WorkerSession } from "../../engine/driver.ts";
 import type { Change } from "../../engine/store.ts";
@@ -13,11 +14,12 @@ import type {
   NumberedRequest,
   Schedule,
 } from "../../engine/verbs.ts";
-import { type Duration, toMs } from "../../job/duration.ts";
+import type { Duration } from "../../job/duration.ts";
 import { hasCode, QuaysideError, refused } from "../../job/errors.ts";
 import { checkName } from "../../job/job-keys.ts";
 import type { JobRecord } from "../../job/job-record.ts";
 import type { NewJob } from "../../job/new-job.ts";
+import { able, callable, fields, list, positiveMs } from "../../job/option-checks.ts";
 import { ChangeFeed } from "../remote/change-feed.ts";
 import { Closable } from "../remote/closable.ts";
 import { Outcomes, storedInPart } from "../remote/partial-outcomes.ts";
@@ -57,6 +59,8 @@ export interface HttpDriverOptions {
   readonly queues?: readonly string[];
 }
 
+const OPTIONS = "url token fetch clock timeout queues".split(" ");
+
 /**
  * Creates a driver that reaches the queues of a `queueApi` over HTTP, to add and work jobs from any platform with
  * `fetch`.
@@ -86,26 +90,36 @@ export class HttpDriver implements Driver {
   readonly #life = new Closable();
 
   constructor(options: HttpDriverOptions) {
-    const clock = options.clock ?? systemClock;
+    const {
+      url,
+      token,
+      fetch,
+      clock = systemClock,
+      timeout = "30s",
+      queues = [],
+    } = fields(options, "options", OPTIONS);
     this.#clock = clock;
-    const { url } = options as { readonly url?: unknown };
     if (typeof url !== "string" || /[?#]/.test(url))
       throw refused("url", "must say where the queue API is mounted, such as https://app.example/api/queues", url);
     this.url = url.replace(/\/+$/, "");
+    if (token !== undefined && typeof token !== "string" && typeof token !== "function")
+      throw refused("token", "must be a string or a function", token);
+    if (fetch !== undefined) callable(fetch, "fetch");
+    able(clock, "clock", "after");
     this.#http = new HttpCaller({
       url: this.url,
       // Called as a plain function, because browsers refuse another `this` for `fetch`.
-      fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+      fetch: fetch ?? ((url, init) => globalThis.fetch(url, init)),
       clock,
-      timeoutMs: toMs(options.timeout ?? "30s", "timeout"),
-      ...(options.token !== undefined && { token: options.token }),
+      timeoutMs: positiveMs(timeout, "timeout"),
+      ...(token !== undefined && { token }),
     });
     this.#feed = new ChangeFeed({
       clock,
       shared: false,
       open: (signal, queue) => this.#http.stream(path(queue as string, "events"), signal),
     });
-    for (const queue of options.queues ?? []) this.#feed.follow(queue);
+    for (const queue of list(queues, "queues")) this.#feed.follow(checkName(queue, "queues"));
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
@@ -161,7 +175,7 @@ export class HttpDriver implements Driver {
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     this.#feed.recognise(request);
-    for (const { queue } of request.claim.queues) this.#feed.follow(queue);
+    for (const queue of claimedQueues(request)) this.#feed.follow(queue);
     const exchanges = await this.#load();
     this.#life.check();
     const reply = await exchanges.exchange(request);

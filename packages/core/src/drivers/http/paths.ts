@@ -1,13 +1,10 @@
 import { checkPathName } from "../../job/job-keys.ts";
-import * as LIMITS from "../../job/limits.ts";
 
 export const path = (queue: string, rest: string): string => `/${part(queue, "queue")}/${rest}`;
 
 /** Encodes a name as a path segment. Refuses names that core does not allow or that a URL cannot contain. */
 export const part = (name: string, option: string): string => encodeURIComponent(checkPathName(name, option));
-/** Encodes an id as a path segment. Ids may be longer than names. */
-export const idPart = (id: string): string =>
-  id.length > LIMITS.nameLength && id.isWellFormed() ? encodeURIComponent(id) : part(id, "id");
+export const idPart = (id: string): string => part(id, "id");
 
 export function queryOf(values: Readonly<Record<string, string | number | readonly string[] | undefined>>): string {
   const present = Object.entries(values).flatMap(([name, value]): [string, string][] => {
