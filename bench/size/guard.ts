@@ -42,8 +42,8 @@ const BUNDLES: readonly Bundle[] = [
     later: 6_550,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
-  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_500 },
-  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 36_950 },
+  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_150 },
+  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 36_650 },
 ];
 
 if (!process.argv.includes("--built")) await buildPackages();

@@ -14,8 +14,6 @@ export interface OfficeHoursOptions {
 
 const MINUTE_MS = 60_000;
 const DAY = 24 * 60;
-/** Jobs that one claim puts off, at most. */
-const STEP = 100;
 
 /** Jobs with a tag start only between two local times: what comes earlier is put off until then. */
 export function officeHours({ from, to, timeZone, tag = "office hours" }: OfficeHoursOptions): Plugin {
@@ -41,21 +39,12 @@ export function officeHours({ from, to, timeZone, tag = "office hours" }: Office
       const putOffMs = waitMs(tx.now);
       // A job that is held for later could start after the hours.
       if (putOffMs === 0) return { startsOnly: isTagged };
-      const early: StoredJob[] = [];
-      let moved = false;
       return {
-        // The worker looks again at once, and finds when the jobs that were put off are due.
-        get full() {
-          return moved || early.length >= STEP;
-        },
-        takes(job) {
-          if (!isTagged(job)) return true;
-          early.push(job);
-          return false;
-        },
-        *finish() {
+        takes: (job) => !isTagged(job),
+        *finish(_, early) {
           yield* moveEachJob(tx, early, (job) => again(job, tx.nextPosition(putOffMs)));
-          moved = early.length > 0;
+          // The worker looks again at once, and finds when the jobs that were put off are due.
+          return early.length > 0;
         },
       };
     },

@@ -62,7 +62,6 @@ export class LivenessMonitor {
     return {
       look: (leases) => this.look(leases),
       isDead: (lease) => dead.has(lease.key[0]),
-      isSilent: (lease) => silentInMs(lease) === 0,
       silentInMs,
     };
   }

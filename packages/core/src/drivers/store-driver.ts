@@ -87,7 +87,6 @@ export class StoreDriver implements Driver {
   /** Queues whose counts a read had to compute. */
   readonly #toCount = new Set<string>();
   readonly plugins: Plugins;
-  readonly #memory: TransactionContext["memory"] = new Map();
   #owners: TransactionContext["owners"];
   #horizon = 0;
   #latest = 0;
@@ -318,7 +317,6 @@ export class StoreDriver implements Driver {
       sequence: this.#sequence,
       random: this.#random,
       plugins: this.plugins,
-      memory: this.#memory,
       owners: this.#owners,
       reply: this.#options.reply?.(),
     };

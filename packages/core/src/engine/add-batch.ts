@@ -2,7 +2,7 @@ import type { StoredJob } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { readyStored } from "../job/transitions.ts";
-import { locate, type Move } from "./job-writer.ts";
+import { locate, type Move, type Named } from "./job-writer.ts";
 import type { Program } from "./store.ts";
 import type { Transaction } from "./transaction.ts";
 import type { EnqueueReceipt } from "./verbs.ts";
@@ -11,8 +11,8 @@ import type { EnqueueReceipt } from "./verbs.ts";
 export interface AddPart {
   /** The indexes of the jobs, in the order in which they are to be added. */
   readonly order?: readonly number[];
-  /** Jobs that may stand already, beside those with ids of the caller's: they are looked up together. */
-  readonly mayStand?: readonly Named[];
+  /** Jobs that may exist already, beside those with ids of the caller's: they are looked up together. */
+  readonly mayExist?: readonly Named[];
   /** Adds the next job: answers its receipt, or the job as it is to be added. */
   next?(index: number, job: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }>;
   /** Answers for a job that is not to be stored, because another stands for it; undefined: it is to be stored. */
@@ -26,8 +26,6 @@ export interface AddPart {
   /** The jobs are stored. */
   stored?(): Program<void>;
 }
-
-type Named = Pick<StoredJob, "queue" | "id">;
 
 /** One add in the making: what it stores, and what it changes of jobs that stand. */
 export class Adding {
@@ -53,7 +51,7 @@ export class Adding {
   /** Looks up which of the ids are taken. */
   *load(): Program<void> {
     const own = this.jobs.flatMap(({ queue, id }) => (id === undefined ? [] : { queue, id }));
-    this.#taken = yield* locateAll([...own, ...this.parts.flatMap(({ mayStand = [] }) => mayStand)]);
+    this.#taken = yield* locateAll([...own, ...this.parts.flatMap(({ mayExist = [] }) => mayExist)]);
   }
 
   /** The job that had this id when the add began; undefined also where this add took it. */
@@ -70,7 +68,7 @@ export class Adding {
   /** A job as this add leaves it. */
   *standing(named: Named): Program<StoredJob | undefined> {
     const own = this.placed.find((job) => job.queue === named.queue && job.id === named.id);
-    return own ?? this.changed(named) ?? (yield* locate(named.queue, [named.id]))[0];
+    return own ?? this.changed(named) ?? (yield* locate([named]))[0];
   }
 
   /** A job that stood before, as this add has changed it. */
@@ -123,12 +121,8 @@ export class Adding {
 export const storedNow = (tx: Transaction, job: NewJob): StoredJob =>
   readyStored(job, tx.nextPosition(job.delayMs), tx.now);
 
-/** The jobs that stand among these, ended ones that are kept included, by `memberName`. */
+/** Finds those of these jobs that exist, kept ones that have ended included, by `memberName`. */
 export function* locateAll(asked: readonly Named[]): Program<Map<string, StoredJob>> {
-  const found = new Map<string, StoredJob>();
-  for (const queue of new Set(asked.map((one) => one.queue))) {
-    const ids = asked.filter((one) => one.queue === queue).map(({ id }) => id);
-    for (const job of yield* locate(queue, ids)) if (job) found.set(memberName(job), job);
-  }
-  return found;
+  const jobs = yield* locate(asked);
+  return new Map(jobs.flatMap((job) => (job ? [[memberName(job), job]] : [])));
 }

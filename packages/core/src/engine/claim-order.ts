@@ -83,7 +83,7 @@ export class DueJobs {
       const to = ["ready", this.#lane, this.#rank as number, this.#tx.horizon + 1];
       const page: readonly Keyed[] = yield* this.#scan({ from: this.#from, to }, limit);
       const last = page[limit - 1];
-      if (!last) yield* this.#leaveRank(to);
+      if (!last) this.#seekFrom(to);
       else if (this.#readOver < READ_OVER) this.#from = after(last.key);
       else this.#leave(this.#rank as number);
       const due = this.#due(page);
@@ -119,11 +119,16 @@ export class DueJobs {
 
   /** Nothing more is due of this rank. */
   #leave(rank: number): void {
-    this.#from = ["ready", this.#lane, rank + 1];
+    this.#seekFrom(["ready", this.#lane, rank + 1]);
+  }
+
+  /** The rank to read next is that of the first due job at or after this key. */
+  #seekFrom(key: Key): void {
+    this.#from = key;
     this.#rank = undefined;
   }
 
-  /** Finds the first rank at or after the cursor that has a due job. */
+  /** Finds the first rank at or after the cursor that has a due job; notes when the first job of each rank before it is due. */
   *#seek(): Program<boolean> {
     const end = after(["ready", this.#lane]);
     while (this.#from) {
@@ -138,14 +143,6 @@ export class DueJobs {
     }
     this.#from = undefined;
     return false;
-  }
-
-  /** All that is due of this rank was read: note when its next job will be, go on with the next rank. */
-  *#leaveRank(to: Key): Program<void> {
-    const rank = this.#rank as number;
-    const [key] = yield* scanKeys("jobs", { from: to, to: ["ready", this.#lane, rank + 1] }, 1);
-    if (key && this.#reaches(key)) this.#from = key;
-    else this.#leave(rank);
   }
 
   /**

@@ -39,20 +39,25 @@ export interface ClaimPart {
   nextAt?(started: number): number;
   /** Reads what it needs to know of these jobs. */
   read?(page: readonly StoredJob[]): Program<void>;
-  /** Whether this job may be taken. One that may not be is the plugin's to see to, in `finish`. */
+  /** Returns whether this job may be taken. A job that may not be is passed to `finish`. */
   takes?(job: StoredJob): boolean;
-  /** Whether this job may be taken only to start at once. */
+  /** Jobs that it puts aside in one claim, at most. Default 100. */
+  readonly asideStep?: number;
+  /** Returns whether this job may be taken only to start at once. */
   startsOnly?(job: StoredJob): boolean;
   /** The job was taken. */
   taken?(job: StoredJob): void;
-  /** As many jobs were not taken as one claim may see to. */
-  readonly full?: boolean;
-  /** So many jobs were taken: writes what follows. */
-  finish?(started: number): Program<void>;
+  /**
+   * Writes what follows from the claim: `started` jobs were taken, and `takes` refused the jobs `aside`, which must not stay
+   * where they are. Returns true if a worker is to claim again at once.
+   */
+  finish?(started: number, aside: readonly StoredJob[]): Program<unknown>;
 }
 
 /** Due jobs that are read at a time: each may be large. */
 const READ_STEP = 256;
+/** Jobs of one plugin that one claim from a queue puts aside, at most (R32). Default of `asideStep`. */
+const ASIDE_STEP = 100;
 /** After this a worker looks again whether there is room for more leases. */
 const FULL_MS = 1_000;
 /** From this interruption on a job is claimed alone: it may be what kills its process. */
@@ -163,31 +168,37 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   for (const limit of limits) capacity = Math.min(capacity, limit.capacity ?? 0);
   const due = new DueJobs(tx, queue, taking.settled);
   const before = taking.jobs.length;
-  const isFull = () => parts.some((part) => part.full);
-  while (!taking.done && !isFull()) {
+  const aside = parts.map((): StoredJob[] => []);
+  let full = false;
+  while (!taking.done && !full) {
     const want = Math.min(taking.wanted(limits.length > 0), capacity - (taking.jobs.length - before), READ_STEP);
     const page = want > 0 ? yield* due.next(want) : [];
     if (page.length === 0) break;
     for (const part of parts) if (part.read) yield* part.read(page);
     for (const job of page) {
-      if (parts.every((part) => part.takes?.(job) ?? true)) takeWith(taking, parts, job, limits.length > 0);
-      if (taking.done || isFull()) break;
+      const refusing = parts.findIndex((part) => part.takes?.(job) === false);
+      const refused = aside[refusing];
+      if (refused) full = refused.push(job) >= (parts[refusing]?.asideStep ?? ASIDE_STEP);
+      else takeWith(taking, parts, job, limits.length > 0);
+      if (taking.done || full) break;
     }
   }
   const taken = taking.jobs.length - before;
-  for (const part of parts) if (part.finish) yield* part.finish(taken);
-  if (due.stranded) {
-    // One that runs stays where it is: to look again at once would find it again, until it ends.
-    const { moved } = yield* bringBack(tx, queue, due.stranded, isStranded);
-    if (moved > 0) taking.wakeAt = tx.now;
+  let again = full || taking.left <= 0;
+  for (const [index, part] of parts.entries())
+    if (part.finish && (yield* part.finish(taken, aside[index] ?? []))) again = true;
+  // One that runs stays where it is: to look again at once would find it again, until it ends.
+  if (due.stranded && (yield* bringBack(tx, queue, due.stranded, isStranded)).moved > 0) again = true;
+  if (again) {
+    taking.wakeAt = tx.now;
+    return;
   }
 
   const spent = limits.filter((part) => taken >= (part.capacity ?? 0));
   const timed = spent.filter((part) => part.nextAt);
   // A worker that frees a slot looks again by itself: that needs no wake-up.
   if (spent.length > 0 && capacity <= 0 && timed.length < spent.length) return;
-  if (isFull() || taking.left <= 0) taking.wakeAt = tx.now;
-  else if (timed.length > 0) {
+  if (timed.length > 0) {
     // The next start is of use only to a job that is due by then.
     let free = tx.now;
     for (const part of timed) free = Math.max(free, part.nextAt?.(taken) ?? free);

@@ -1,9 +1,9 @@
 import { append } from "../job/append-to-list.ts";
 import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
 import { decodeId, queueOf } from "../job/job-keys.ts";
-import type { JobKey, JobRecord, StoredJob } from "../job/job-record.ts";
+import type { JobKey, StoredJob } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";
-import { type Json, utf8Bytes } from "../job/json.ts";
+import { utf8Bytes } from "../job/json.ts";
 import * as LIMITS from "../job/limits.ts";
 import { toJobRecord } from "../job/transitions.ts";
 import { claim } from "./claim.ts";
@@ -175,17 +175,12 @@ function withReports(tx: Transaction, held: readonly Held[], reports: readonly A
     if (!report) return entry;
     tx.changed(queueOf(entry.key), "progress");
     const logs = report.log && [...(entry.logs ?? []), ...report.log].slice(-LIMITS.logLines);
-    return measured({ ...entry, ...(report.value !== undefined && { progress: report.value }), ...(logs && { logs }) });
+    return { ...entry, ...(report.value !== undefined && { progress: report.value }), ...(logs && { logs }) };
   });
   return withinBounds(next);
 }
 
-const measured = (entry: Held): Held => ({
-  ...entry,
-  reportBytes: jsonBytes(entry.logs ?? []) + (entry.progress === undefined ? 0 : jsonBytes(entry.progress)),
-});
-
-const jsonBytes = (value: Json): number => utf8Bytes(JSON.stringify(value), 0);
+const reportBytes = ({ logs = [], progress = null }: Held): number => utf8Bytes(JSON.stringify([logs, progress]), 0);
 
 const CUT_LINES = "… (cut: the jobs of this worker log more than is kept)";
 const CUT_PROGRESS = "… (cut: the jobs of this worker report more than is kept)";
@@ -195,17 +190,17 @@ const CUT_PROGRESS = "… (cut: the jobs of this worker report more than is kept
  * The lines of the attempts that were claimed first go first, then their progress.
  */
 function withinBounds(held: readonly Held[]): readonly Held[] {
-  let over = held.reduce((bytes, { reportBytes = 0 }) => bytes + reportBytes, 0) - LIMITS.reportBytes;
-  if (over <= 0) return held;
+  let over = held.reduce((bytes, entry) => bytes + reportBytes(entry), -LIMITS.reportBytes);
   const next = [...held];
   for (const cut of [{ logs: [CUT_LINES] }, { progress: CUT_PROGRESS }]) {
-    for (let index = 0; index < next.length && over > 0; index++) {
-      const entry = next[index] as Held;
-      const [field] = Object.keys(cut) as [keyof typeof cut];
-      if (entry[field] === undefined) continue;
-      const shorter = measured({ ...entry, ...cut });
-      over -= Math.max(0, (entry.reportBytes ?? 0) - (shorter.reportBytes ?? 0));
-      next[index] = shorter;
+    for (const [index, entry] of next.entries()) {
+      if (over <= 0) return next;
+      const shorter = { ...entry, ...cut };
+      const saved = reportBytes(entry) - reportBytes(shorter);
+      if (saved > 0) {
+        over -= saved;
+        next[index] = shorter;
+      }
     }
   }
   return next;
@@ -224,18 +219,18 @@ function* repeat(tx: Transaction, request: ExchangeRequest, lease: LeaseRecord):
     "jobs",
     claimed.map((held) => held.key),
   );
-  const interrupted: JobRecord[] = [];
-  for (const name of lease.interrupted ?? []) {
-    const [queue, id] = JSON.parse(name) as [string, string];
-    const [job] = yield* locate(queue, [id]);
-    if (job) interrupted.push(toJobRecord(job, tx.now));
-  }
+  const interrupted = yield* locate(
+    (lease.interrupted ?? []).map((name) => {
+      const [queue, id] = JSON.parse(name) as [string, string];
+      return { queue, id };
+    }),
+  );
   return {
     exchange: request.exchange,
     jobs: yield* toClaimed(tx, jobs, claimed),
     lost: lease.lost ?? [],
     cancel: lease.held.filter((held) => held.cancel).map((held) => held.token),
-    interrupted,
+    interrupted: interrupted.flatMap((job) => (job ? toJobRecord(job, tx.now) : [])),
     unknown: [],
     ...(lease.held.some(({ alone }) => alone) && { alone: true }),
     nextWakeMs: 0,

@@ -1,10 +1,11 @@
 import { describe } from "../job/cut-text.ts";
 import { keyText } from "../job/job-keys.ts";
-import type { JobKey, JobState, StoredJob } from "../job/job-record.ts";
-import { type Ending, stateOf } from "../job/transitions.ts";
-import { deleteFinished, endJobs, locate, pruneAll } from "./job-writer.ts";
+import type { JobKey, StoredJob } from "../job/job-record.ts";
+import type { Ending } from "../job/transitions.ts";
+import { deleteFinished, endJobs, pruneAll } from "./job-writer.ts";
 import type { Position } from "./list-jobs.ts";
-import type { Held, Program, QueueSettings } from "./store.ts";
+import { lookUp } from "./read-queue.ts";
+import type { Program, QueueSettings } from "./store.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Command, CommandReply } from "./verbs.ts";
 
@@ -34,17 +35,17 @@ export type CommandOf<Type extends Command["type"], C extends Command = Command>
 
 /** The commands that belong to no plugin. */
 const KERNEL_COMMANDS: Readonly<Record<string, CommandHandler>> = {
-  *cancel(tx, { queue, id }: CommandOf<"cancel">) {
-    const { job, run, state } = yield* lookUp(tx, queue, id);
+  *cancel(tx, named: CommandOf<"cancel">) {
+    const { job, run, state } = yield* lookUp(tx, named);
     if (!job || job.key[0] === "finished") return { affected: 0, ...(state && { state }) };
-    if (run) return yield* requestCancel(tx, queue, [job], "cancel");
+    if (run) return yield* requestCancel(tx, job.queue, [job], "cancel");
     yield* endJobs(tx, [{ job, ending: CANCELLED }]);
     return { affected: 1, state: "cancelled" };
   },
-  *remove(tx, { queue, id }: CommandOf<"remove">) {
-    const { job, run } = yield* lookUp(tx, queue, id);
+  *remove(tx, named: CommandOf<"remove">) {
+    const { job, run } = yield* lookUp(tx, named);
     if (!job) return { affected: 0 };
-    if (run) return yield* requestCancel(tx, queue, [job], "remove");
+    if (run) return yield* requestCancel(tx, job.queue, [job], "remove");
     yield* eraseJobs(tx, [job]);
     return { affected: 1 };
   },
@@ -59,24 +60,6 @@ export function command(tx: Transaction, request: Command, from?: Step): Program
   for (const commands of [KERNEL_COMMANDS, ...tx.plugins.with("commands").map((plugin) => plugin.commands)])
     if (Object.hasOwn(commands, type)) return (commands[type] as CommandHandler)(tx, request as never, from);
   throw tx.plugins.missing("command of type", describe(type), "type");
-}
-
-/** A job with its state and, while it runs, its lease entry. */
-export function* lookUp(
-  tx: Transaction,
-  queue: string,
-  id: string,
-): Program<{ readonly job?: StoredJob; readonly run?: Run | undefined; readonly state?: JobState }> {
-  const [job] = yield* locate(queue, [id]);
-  if (!job) return {};
-  const run = (yield* tx.leases()).holderOf(job.key);
-  return { job, run, state: stateOf(job.key, tx.now, run !== undefined) };
-}
-
-/** An attempt that runs. */
-export interface Run {
-  readonly worker: string;
-  readonly held: Held;
 }
 
 /** Running jobs are never touched: their lease entries tell their workers, and whatever becomes of the attempts honours it. */

@@ -103,9 +103,13 @@ type With<H extends Hook> = Plugin & Required<Pick<Plugin, H>>;
 
 /** Fields of a new job that belong to no plugin. */
 const JOB_FIELDS =
-  "queue name payload id delayMs priority maxAttempts maxExceptions maxInterruptions backoff timeoutMs tags keep requires trace sealed".split(
-    " ",
-  );
+  "queue name payload id delayMs priority maxAttempts maxExceptions maxInterruptions backoff timeoutMs tags keep requires trace sealed";
+
+/** Where a plugin names the options, or settings, that belong to it, and those that belong to none. */
+const OWNED = {
+  "job option": { part: "fields", kernel: new Set(JOB_FIELDS.split(" ")) },
+  setting: { part: "settings", kernel: new Set(["keep"]) },
+} as const;
 
 /** A list of plugins, or the option `plugins` is refused. */
 export function checkPlugins<P extends Pick<Plugin, "name">>(plugins: readonly P[]): readonly P[] {
@@ -119,29 +123,25 @@ export function checkPlugins<P extends Pick<Plugin, "name">>(plugins: readonly P
 export class Plugins {
   readonly all: readonly Plugin[];
   readonly #byHook = new Map<Hook, readonly Plugin[]>();
-  /** The name of the plugin that has each; empty: the kernel has it. */
-  readonly #owners: Readonly<Record<"job option" | "setting", ReadonlyMap<string, string>>>;
   readonly #advise: (name: string) => string | undefined;
 
   /** @param advise says which import has a plugin, an option, a setting, a command or a read. */
   constructor(all: readonly Plugin[], advise: (name: string) => string | undefined = () => undefined) {
     this.all = all;
     this.#advise = advise;
-    this.#owners = {
-      "job option": owners(all, "fields", JOB_FIELDS),
-      setting: owners(all, "settings", ["keep"]),
-    };
   }
 
   /**
    * @param used takes the names of the plugins that have one of these.
    * @throws {QuaysideError} `invalid_option` where one of these belongs to a plugin that is not here.
    */
-  checkOwned(what: "job option" | "setting", fields: object, used?: Set<string>): void {
+  checkOwned(what: keyof typeof OWNED, fields: object, used?: Set<string>): void {
+    const { part, kernel } = OWNED[what];
     for (const name in fields) {
-      const owner = this.#owners[what].get(name);
-      if (owner === undefined) throw this.missing(what, name);
-      if (owner) used?.add(owner);
+      if (kernel.has(name)) continue;
+      const owner = this.all.find((plugin) => plugin[part]?.includes(name));
+      if (!owner) throw this.missing(what, name);
+      used?.add(owner.name);
     }
   }
 
@@ -175,13 +175,3 @@ export class Plugins {
     return found as readonly With<H>[];
   }
 }
-
-const owners = (
-  all: readonly Plugin[],
-  part: "fields" | "settings",
-  kernel: readonly string[],
-): ReadonlyMap<string, string> =>
-  new Map([
-    ...kernel.map((name) => [name, ""] as const),
-    ...all.flatMap((plugin) => (plugin[part] ?? []).map((name) => [name, plugin.name] as const)),
-  ]);

@@ -1,22 +1,37 @@
 import { escapePart, finishedLane, queueOf, readyLane } from "../job/job-keys.ts";
-import type { EndState, JobRecord, StoredJob } from "../job/job-record.ts";
-import { END_STATES, isUndelayed, toJobRecord } from "../job/transitions.ts";
+import type { EndState, JobRecord, JobState, StoredJob } from "../job/job-record.ts";
+import { END_STATES, isUndelayed, stateOf, toJobRecord } from "../job/transitions.ts";
 import { DueJobs } from "./claim-order.ts";
-import { countKeys, locate } from "./job-writer.ts";
+import { locate, type Named } from "./job-writer.ts";
 import { everyLease } from "./leases.ts";
 import type { Plugins } from "./plugin.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
 import { SequenceGenerator } from "./sequence-generator.ts";
-import type { Key, LeaseRecord, Operation, Program } from "./store.ts";
-import { after, get, type Range, scanKeys, startingWith } from "./store-operations.ts";
+import type { Held, Key, LeaseRecord, Operation, Program } from "./store.ts";
+import { after, countKeys, get, type Range, scanKeys, startingWith } from "./store-operations.ts";
 import { Transaction } from "./transaction.ts";
 import type { JobCounts } from "./verbs.ts";
 
+/** An attempt that runs, and its worker. */
+export interface Run {
+  readonly worker: string;
+  readonly held: Held;
+}
+
+/** Finds a job and, while it runs, its lease entry. */
+export function* lookUp(
+  tx: Transaction,
+  named: Named,
+): Program<{ readonly job?: StoredJob | undefined; readonly run?: Run | undefined; readonly state?: JobState }> {
+  const [job] = yield* locate([named]);
+  const run = job && (yield* tx.leases()).holderOf(job.key);
+  return job ? { job, run, state: stateOf(job.key, tx.now, run !== undefined) } : {};
+}
+
+/** Returns the public record of a job. */
 export function* getJob(tx: Transaction, queue: string, id: string): Program<JobRecord | undefined> {
-  const [job] = yield* locate(queue, [id]);
-  if (!job) return undefined;
-  const leases = yield* tx.leases();
-  return toJobRecord(job, tx.now, leases.holderOf(job.key)?.held);
+  const { job, run } = yield* lookUp(tx, { queue, id });
+  return job && toJobRecord(job, tx.now, run?.held);
 }
 
 /** Keys of delayed jobs that one program reads, at most (R32). */
@@ -69,38 +84,22 @@ export const blockedLanes = (queue: string): Range => ({
   to: ["blocked", `${escapePart(queue)}0`],
 });
 
-/** Reads the keys after now of each priority present. */
+/** Counts the keys after now of each priority present, which one seek each finds. */
 function* countDelayed(tx: Transaction, queue: string, before?: Counting): Program<number | Counting> {
   const leases = yield* tx.leases();
-  const lane = readyLane(queue);
-  let delayed = before?.delayed ?? 0;
-  let left = COUNT_STEP;
-  for (const rank of yield* ranks(lane)) {
-    const start = before?.from;
-    if (start && (start[2] as number) > rank) continue;
-    let from: Key = start?.[2] === rank ? start : ["ready", lane, rank, tx.now + 1];
-    for (;;) {
-      if (left <= 0) return { delayed, from };
-      const keys = yield* scanKeys("jobs", { from, to: ["ready", lane, rank + 1] }, 1_000);
-      left -= keys.length;
-      delayed += keys.filter((key) => !isUndelayed(key) && !leases.holderOf(key)).length;
-      const last = keys[999];
-      if (!last) break;
-      from = after(last);
-    }
+  const lane: Key = ["ready", readyLane(queue)];
+  let { delayed, from } = before ?? { delayed: 0, from: lane };
+  for (let left = COUNT_STEP; left > 0; ) {
+    const [first] = yield* scanKeys("jobs", { from, to: after(lane) }, 1);
+    if (!first) return delayed;
+    const rank = [...lane, first[2]];
+    const range = { from: first[3] > tx.now ? first : [...rank, tx.now + 1], to: after(rank) };
+    const keys = yield* scanKeys("jobs", range, 1_000);
+    left -= keys.length;
+    delayed += keys.filter((key) => !isUndelayed(key) && !leases.holderOf(key)).length;
+    from = after(keys[999] ?? rank);
   }
-  return delayed;
-}
-
-/** The ranks present in a lane, by one seek each. */
-function* ranks(lane: string): Program<readonly number[]> {
-  const found: number[] = [];
-  for (let from: Key = ["ready", lane]; ; ) {
-    const [key] = yield* scanKeys("jobs", { from, to: after(["ready", lane]) }, 1);
-    if (!key) return found;
-    found.push(key[2]);
-    from = ["ready", lane, key[2] + 1];
-  }
+  return { delayed, from };
 }
 
 /** The first instant at which a claim on one of the queues could succeed, or another worker's jobs may have to be taken back (R19). */
@@ -132,7 +131,7 @@ function* firstDue(tx: Transaction, queues: readonly string[]): Program<number> 
  */
 export function* attentionAt(now: number, plugins: Plugins): Program<number | undefined> {
   const sequence = new SequenceGenerator(() => 0);
-  const current = new Transaction({ now, horizon: now, sequence, random: () => 0, plugins, memory: new Map() });
+  const current = new Transaction({ now, horizon: now, sequence, random: () => 0, plugins });
   let wakeAt = yield* firstDue(current, yield* readyQueues());
   for (const lease of (yield* current.leases()).all()) {
     // A lease that has run out is judged at the next look but one: no use in looking all the time.

@@ -16,11 +16,10 @@ export interface Judge {
   /** It is certain that this worker is gone: its lock is free, or its process was replaced. */
   isDead(lease: LeaseRecord): boolean;
   /**
-   * This process has itself watched the lease go without renewal long enough for its owner, if alive, to have renewed
-   * it: so a jump of the wall clock alone condemns no worker (R23).
+   * Returns in how many ms the owner of a lease counts as silent if the lease is not renewed; 0: it counts as silent now. By
+   * then this process has watched the lease for so long that a live owner would have renewed it: so a jump of the wall clock
+   * alone condemns no worker (R23).
    */
-  isSilent(lease: LeaseRecord): boolean;
-  /** Ms from now after which `isSilent` will be true if nothing is renewed. */
   silentInMs(lease: LeaseRecord): number;
 }
 
@@ -48,7 +47,7 @@ export function* recover(tx: Transaction, { worker: self, claim }: ExchangeReque
     if (found.key[0] === self) continue;
     const lease = clamp(found, tx.now);
     const isOver =
-      judge.isDead(lease) || (tx.now >= endOf(lease) && (lease.held.length === 0 || judge.isSilent(lease)));
+      judge.isDead(lease) || (tx.now >= endOf(lease) && (lease.held.length === 0 || judge.silentInMs(lease) === 0));
     if (lease === found && !isOver) continue;
     if (room <= 0) break;
     let taken: readonly Held[] = isOver ? lease.held.slice(0, room) : [];

@@ -43,6 +43,21 @@ export function* scanKeys<C extends Collection>(
   return (yield { op: "scan", collection, ...range, limit, keysOnly: true }) as readonly Records[C]["key"][];
 }
 
+/** Keys read at a time by `countKeys`. */
+const COUNT_STEP = 10_000;
+
+/** Counts jobs by reading each key in the range: for lanes that are short, or once, before a tally exists. */
+export function* countKeys(range: Range): Program<number> {
+  let count = 0;
+  for (let from = range.from; ; ) {
+    const keys = yield* scanKeys("jobs", { from, to: range.to }, COUNT_STEP);
+    count += keys.length;
+    const last = keys[COUNT_STEP - 1];
+    if (!last) return count;
+    from = after(last);
+  }
+}
+
 /** Inserts records, or overwrites those with the same keys. */
 export function* put<C extends Collection>(
   collection: C,

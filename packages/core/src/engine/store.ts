@@ -72,8 +72,6 @@ export interface Held {
   /** Key of its group. */
   readonly group?: string;
   readonly logs?: readonly string[];
-  /** Bytes of `progress` and `logs` as JSON; absent: 0. */
-  readonly reportBytes?: number;
   readonly progress?: Json;
   /** The job's end was requested: it becomes `cancelled`, or leaves without a trace (`remove`). */
   readonly cancel?: "cancel" | "remove";

@@ -6,7 +6,7 @@ import { getCell, kind, putCells } from "./cells.ts";
 import { noteEnded } from "./ended-ids.ts";
 import type { End } from "./job-writer.ts";
 import { everyLease, Leases } from "./leases.ts";
-import type { Plugin, Plugins } from "./plugin.ts";
+import type { Plugins } from "./plugin.ts";
 import type { RecordOwners } from "./record-owners.ts";
 import type { ReplyRoom } from "./reply-budget.ts";
 import type { SequenceGenerator } from "./sequence-generator.ts";
@@ -22,8 +22,6 @@ export interface TransactionContext {
   /** In [0, 1). */
   readonly random: () => number;
   readonly plugins: Plugins;
-  /** State of plugins that outlives a transaction, in this process, by the plugin's name. */
-  readonly memory: Map<string, unknown>;
   /**
    * Which plugins own records in the store, as far as is known; `unread`: they are to be read first. Absent: no driver with
    * other plugins uses the store.
@@ -45,9 +43,6 @@ export class Transaction {
   horizon: number;
   readonly plugins: Plugins;
   readonly reply: ReplyRoom | undefined;
-  readonly #memory: TransactionContext["memory"];
-  /** State of plugins in this transaction. */
-  readonly #parts = new Map<Plugin, unknown>();
   readonly #sequence: SequenceGenerator;
   #leases: Leases | undefined;
   #ends: End[] = [];
@@ -65,11 +60,10 @@ export class Transaction {
 
   constructor(surroundings: TransactionContext) {
     this.now = surroundings.now;
-    this.horizon = Math.max(surroundings.now, surroundings.horizon);
+    this.horizon = surroundings.horizon;
     this.random = surroundings.random;
     this.plugins = surroundings.plugins;
     this.reply = surroundings.reply;
-    this.#memory = surroundings.memory;
     this.#sequence = surroundings.sequence;
   }
 
@@ -106,26 +100,6 @@ export class Transaction {
       this.#settings.set(queue, settings);
     }
     return settings;
-  }
-
-  /** Returns a plugin's state in this transaction; made at the first call. */
-  part<T>(plugin: Plugin, create: () => T): T {
-    let part = this.#parts.get(plugin);
-    if (part === undefined) {
-      part = create();
-      this.#parts.set(plugin, part);
-    }
-    return part as T;
-  }
-
-  /** Returns a plugin's state in this process: it is lost with the process, and not undone with a transaction. */
-  memory<T>(plugin: Plugin, create: () => T): T {
-    let known = this.#memory.get(plugin.name);
-    if (known === undefined) {
-      known = create();
-      this.#memory.set(plugin.name, known);
-    }
-    return known as T;
   }
 
   /** Notes that jobs ended: others may have waited for it. */

@@ -1,14 +1,8 @@
-import { moveEachJob } from "../engine/job-writer.ts";
-import {
-  type CommandOf,
-  type CommandStep,
-  eraseJobs,
-  lookUp,
-  requestCancel,
-  type Step,
-} from "../engine/kernel-commands.ts";
+import { moveEachJob, type Named } from "../engine/job-writer.ts";
+import { type CommandOf, type CommandStep, eraseJobs, requestCancel, type Step } from "../engine/kernel-commands.ts";
 import { walk } from "../engine/list-jobs.ts";
 import type { Plugin } from "../engine/plugin.ts";
+import { lookUp } from "../engine/read-queue.ts";
 import type { Program } from "../engine/store.ts";
 import { after, scan, startingWith } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
@@ -22,20 +16,22 @@ import { again, reset, stateOf, updated } from "../job/transitions.ts";
 export const admin: Plugin = {
   name: "admin",
   commands: {
-    *retry(tx, { queue, id }: CommandOf<"retry">) {
-      const { job, state } = yield* existing(tx, queue, id);
-      return yield* retry(tx, job, state);
+    *retry(tx, named: CommandOf<"retry">) {
+      const { job, state } = yield* existing(tx, named);
+      const reply = yield* retry(tx, job, state);
+      if (reply instanceof Error) throw reply;
+      return reply;
     },
-    *promote(tx, { queue, id }: CommandOf<"promote">) {
-      const { job, state } = yield* existing(tx, queue, id);
+    *promote(tx, named: CommandOf<"promote">) {
+      const { job, state } = yield* existing(tx, named);
       if (state === "waiting") return { affected: 0, state };
       if (state !== "delayed") throw refusal("promoted", job, state, "delayed");
       yield* moveEachJob(tx, [job], () => again(job, tx.nextPosition()));
       return { affected: 1, state: "waiting" };
     },
     /** Changes a job that waits: what runs keeps what it was given, what has ended is history. */
-    *update(tx, { queue, id, delayMs, ...change }: CommandOf<"update">) {
-      const { job, state } = yield* existing(tx, queue, id);
+    *update(tx, { delayMs, ...change }: CommandOf<"update">) {
+      const { job, state } = yield* existing(tx, change);
       if (state !== "waiting" && state !== "delayed") throw refusal("updated", job, state, "waiting or delayed");
       const next = updated(job, change, delayMs === undefined ? undefined : tx.nextPosition(delayMs));
       yield* moveEachJob(tx, [job], () => next);
@@ -49,32 +45,24 @@ export const admin: Plugin = {
 
 function* existing(
   tx: Transaction,
-  queue: string,
-  id: string,
+  { queue, id }: Named,
 ): Program<{ readonly job: StoredJob; readonly state: JobState }> {
-  const { job, state } = yield* lookUp(tx, queue, id);
+  const { job, state } = yield* lookUp(tx, { queue, id });
   if (job && state) return { job, state };
   throw new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
 }
 
-/** An operator's retry: as if the job had never run. */
-function* retry(tx: Transaction, job: StoredJob, state: JobState): Program<CommandReply> {
-  if (state !== "failed" && state !== "cancelled") throw refusal("retried", job, state, "failed or cancelled");
-  const refused = yield* refusesRetry(tx, job);
-  if (refused) throw refused;
-  let next = reset(job, tx.nextPosition());
-  for (const plugin of tx.plugins.with("retrying")) next = yield* plugin.retrying(tx, next);
-  yield* moveEachJob(tx, [job], () => next);
-  return { affected: 1, state: "waiting" };
-}
-
-/** Why a plugin does not let this job be retried. */
-function* refusesRetry(tx: Transaction, job: StoredJob): Program<Error | undefined> {
+/** Puts a job back in line for an operator, as if it had never run. Returns an error, and does nothing, if that is refused. */
+function* retry(tx: Transaction, job: StoredJob, state: JobState): Program<CommandReply | Error> {
+  if (state !== "failed" && state !== "cancelled") return refusal("retried", job, state, "failed or cancelled");
   for (const plugin of tx.plugins.with("refusesRetry")) {
     const refused = yield* plugin.refusesRetry(tx, job);
     if (refused) return refused;
   }
-  return undefined;
+  let next = reset(job, tx.nextPosition());
+  for (const plugin of tx.plugins.with("retrying")) next = yield* plugin.retrying(tx, next);
+  yield* moveEachJob(tx, [job], () => next);
+  return { affected: 1, state: "waiting" };
 }
 
 const refusal = (verb: string, job: StoredJob, state: JobState, wanted: string): QuaysideError =>
@@ -122,9 +110,8 @@ function* retryAll(tx: Transaction, request: CommandOf<"retryAll">, from: Step |
   let affected = 0;
   for (const job of found) {
     if (!fits(job, request, tx.now)) continue;
-    // One that cannot be retried stays as it is: the rest shall not fail for it.
-    if (yield* refusesRetry(tx, job)) continue;
-    affected += (yield* retry(tx, job, state)).affected;
+    // A job that cannot be retried stays as it is; the others are retried.
+    if (!((yield* retry(tx, job, state)) instanceof Error)) affected++;
   }
   const last = found[STEP - 1];
   return { affected, ...(last && { next: { stretch: 0, key: last.key, until: until as JobKey } }) };

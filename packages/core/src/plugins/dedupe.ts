@@ -56,10 +56,12 @@ export const dedupe: Plugin = {
       tx,
       ends.map(({ job }) => job),
     );
-    for (const { queue, id } of successors) {
-      const [job] = yield* locate(queue, [id]);
-      if (job?.key[0] === "blocked") yield* moveEachJob(tx, [job], returned);
-    }
+    const jobs = yield* locate(successors);
+    yield* moveEachJob(
+      tx,
+      jobs.filter((job) => job?.key[0] === "blocked").flatMap((job) => job ?? []),
+      returned,
+    );
   },
   *refusesRetry(tx, job) {
     if (!job.dedupe) return undefined;

@@ -55,7 +55,7 @@ class FlowAdd implements AddPart {
     return this.#plan.order;
   }
 
-  get mayStand(): readonly Pick<StoredJob, "queue" | "id">[] {
+  get mayExist(): readonly Pick<StoredJob, "queue" | "id">[] {
     const { jobs } = this.#add;
     return jobs.flatMap((job, index) => {
       const id = job.id ?? this.#idBelow(index, (anchor) => jobs[anchor]?.id);
@@ -215,7 +215,7 @@ function* settleFamily(tx: Transaction, parent: Parent, children: readonly EndOf
     settled.map(({ job, ending }) => [memberName(job), { outcome: outcomeOf(job, ending) } satisfies Member] as const),
   );
   yield* putCells(families(parent.queue), [[parent.id, left]]);
-  const [record] = yield* locate(parent.queue, [parent.id]);
+  const [record] = yield* locate([parent]);
   if (record?.key[0] !== "blocked") return;
   const failed = settled.find(({ ending, onFailure }) => ending.state !== "completed" && onFailure === "fail");
   if (failed)

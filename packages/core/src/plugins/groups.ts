@@ -2,7 +2,7 @@ import { getCell, kind, putCells, removeCells } from "../engine/cells.ts";
 import type { ClaimPart, QueueClaim } from "../engine/claim.ts";
 import { standsAhead } from "../engine/clock-set-back.ts";
 import { moveEachJob, moveJobs } from "../engine/job-writer.ts";
-import type { Plugin } from "../engine/plugin.ts";
+import type { Plugin, Plugins } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
 import { compareKeys, done, get, scan, scanKeys, startingWith, together } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
@@ -57,7 +57,7 @@ export const groups: Plugin = {
   },
   flush,
   prepare: suspectNext,
-  claiming: (claim) => done(new GroupClaim(claim)),
+  claiming: claimOf,
   held: ({ group }) => group && { group: group.key },
 };
 
@@ -88,8 +88,6 @@ export interface GroupCell {
 /** The groups of a queue, by their keys. */
 const cellsOf = (queue: string) => kind<GroupCell>("group", queue);
 
-/** Jobs of full groups that one claim moves out of the way, at most. */
-const ASIDE_STEP = 100;
 /** Jobs of a group that have a seat and do not run, at most, whatever its limit: so its cell stays small. */
 export const SEATS = 256;
 /** Seats that one check reads, oldest first: a seat whose job is gone stays until it is removed, so it becomes one of these. */
@@ -104,7 +102,13 @@ interface Known {
   rooms: { readonly group: Group; readonly freed?: JobKey }[];
 }
 
-const knownIn = (tx: Transaction): Known => tx.part(groups, () => ({ groups: new Map(), rooms: [] }));
+const KNOWN = new WeakMap<Transaction, Known>();
+
+function knownIn(tx: Transaction): Known {
+  const known = KNOWN.get(tx) ?? { groups: new Map(), rooms: [] };
+  KNOWN.set(tx, known);
+  return known;
+}
 
 function groupOf(tx: Transaction, queue: string, key: string): Group {
   const { groups } = knownIn(tx);
@@ -225,6 +229,9 @@ function suspect(tx: Transaction, group: Group): void {
   room(tx, group);
 }
 
+/** By driver and queue, the lane of the blocked jobs of the group to check next. */
+const CURSORS = new WeakMap<Plugins, Map<string, string | undefined>>();
+
 /**
  * Has the next group of the queue for which jobs wait checked, one per exchange in turn: nothing else would find that all
  * of its seats are those of jobs that are gone.
@@ -232,7 +239,8 @@ function suspect(tx: Transaction, group: Group): void {
 function* suspectNext(tx: Transaction, queue: string): Program<void> {
   const lane = `${readyLane(queue)}/group`;
   // "0" is the next character after "/".
-  const cursors = tx.memory(groups, () => new Map<string, string | undefined>());
+  const cursors = CURSORS.get(tx.plugins) ?? new Map<string, string | undefined>();
+  CURSORS.set(tx.plugins, cursors);
   const range = { from: ["blocked", cursors.get(queue) ?? `${lane}/`], to: ["blocked", `${lane}0`] };
   const [at] = yield* scanKeys("jobs", range, 1);
   cursors.set(queue, at && `${at[1]}\u0001`);
@@ -294,53 +302,28 @@ function* flush(tx: Transaction): Program<void> {
 }
 
 /** Keeps jobs of full groups out of a claim. */
-class GroupClaim implements ClaimPart {
-  readonly #claim: QueueClaim;
-  readonly #aside: StoredJob[] = [];
-  #groups = new Map<StoredJob, Group>();
+function* claimOf({ tx, queue }: QueueClaim): Program<ClaimPart> {
+  let groups = new Map<StoredJob, Group>();
   /** How many jobs of each group run. */
-  #running: Map<string, number> | undefined;
-
-  constructor(claim: QueueClaim) {
-    this.#claim = claim;
-  }
-
-  get full(): boolean {
-    return this.#aside.length >= ASIDE_STEP;
-  }
-
-  *read(page: readonly StoredJob[]): Program<void> {
-    this.#groups = yield* groupsOf(this.#claim.tx, page);
-    if (this.#groups.size === 0 || this.#running) return;
-    this.#running = new Map();
-    const leases = yield* this.#claim.tx.leases();
-    for (const { group } of leases.heldOf(this.#claim.queue)) if (group !== undefined) this.#count(group);
-  }
-
-  takes(job: StoredJob): boolean {
-    const group = this.#groups.get(job);
-    if (!group || (this.#running?.get(group.key) ?? 0) < group.limit) return true;
-    this.#aside.push(job);
-    return false;
-  }
-
-  /** It would take room from others. */
-  startsOnly(job: StoredJob): boolean {
-    return job.group !== undefined;
-  }
-
-  taken(job: StoredJob): void {
-    const group = this.#groups.get(job);
-    if (!group) return;
-    this.#count(group.key);
-    if (group.limit > SEATS) room(this.#claim.tx, group);
-  }
-
-  *finish(): Program<void> {
-    yield* moveEachJob(this.#claim.tx, this.#aside, toBlocked);
-  }
-
-  #count(key: string): void {
-    this.#running?.set(key, (this.#running.get(key) ?? 0) + 1);
-  }
+  const running = new Map<string, number>();
+  const count = (key: string) => running.set(key, (running.get(key) ?? 0) + 1);
+  for (const { group } of (yield* tx.leases()).heldOf(queue)) if (group !== undefined) count(group);
+  return {
+    *read(page) {
+      groups = yield* groupsOf(tx, page);
+    },
+    takes(job) {
+      const group = groups.get(job);
+      return !group || (running.get(group.key) ?? 0) < group.limit;
+    },
+    // A job that is held for later would take room from others.
+    startsOnly: ({ group }) => group !== undefined,
+    taken(job) {
+      const group = groups.get(job);
+      if (!group) return;
+      count(group.key);
+      if (group.limit > SEATS) room(tx, group);
+    },
+    finish: (_, aside) => moveEachJob(tx, aside, toBlocked),
+  };
 }

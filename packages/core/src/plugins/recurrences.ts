@@ -180,7 +180,7 @@ function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now:
 /** The pending occurrence while it waits; undefined once it runs or has ended. */
 function* pendingOf(tx: Transaction, queue: string, { nextId }: ScheduleCell): Program<StoredJob | undefined> {
   if (nextId === undefined) return undefined;
-  const [job] = yield* locate(queue, [nextId]);
+  const [job] = yield* locate([{ queue, id: nextId }]);
   if (!job || job.key[0] === "finished" || (yield* tx.leases()).holderOf(job.key)) return undefined;
   return job;
 }

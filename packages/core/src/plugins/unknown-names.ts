@@ -4,11 +4,8 @@ import type { Program } from "../engine/store.ts";
 import { scan, startingWith } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import { blockedLane } from "../job/job-keys.ts";
-import type { StoredJob } from "../job/job-record.ts";
 import { blocked, returned } from "../job/transitions.ts";
 
-/** Jobs that one claim moves out of the way, at most. */
-const ASIDE_STEP = 100;
 /** Jobs that come back in one exchange, of all names, at most (R32). */
 const RETURN_STEP = 256;
 
@@ -21,17 +18,9 @@ export const unknownNames: Plugin = {
   *claiming({ tx, queue, names, foundUnknown }) {
     if (!names) return undefined;
     const known = new Set(names);
-    const aside: StoredJob[] = [];
     return {
-      get full() {
-        return aside.length >= ASIDE_STEP;
-      },
-      takes(job) {
-        if (known.has(job.name)) return true;
-        aside.push(job);
-        return false;
-      },
-      *finish() {
+      takes: ({ name }) => known.has(name),
+      *finish(_, aside) {
         if (aside.length === 0) return;
         tx.used.add(unknownNames.name);
         yield* moveEachJob(tx, aside, (job) => blocked(job, "name", job.name));

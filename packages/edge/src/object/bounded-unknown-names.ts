@@ -26,8 +26,8 @@ export function withListedNames(inner: Plugin): Plugin {
       const part = yield* inner.claiming?.(claim) ?? [];
       const finish = part?.finish?.bind(part);
       if (!part || !finish) return part;
-      part.finish = function* (started) {
-        yield* finish(started);
+      part.finish = function* (started, aside) {
+        yield* finish(started, aside);
         yield* cut(claim.tx, claim.queue);
       };
       return part;

@@ -185,7 +185,7 @@ function* isHeld(
   { queue, id, dedupe, group }: NewJob,
   groups: GroupsKnown | undefined,
 ): Program<boolean> {
-  if (id !== undefined && (yield* locate(queue, [id]))[0]) return true;
+  if (id !== undefined && (yield* locate([{ queue, id }]))[0]) return true;
   if (!groups) return false;
   if (dedupe) {
     const [record] = yield* get("dedupe", [dedupeKey(queue, dedupe.key)]);
