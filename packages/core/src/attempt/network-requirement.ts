@@ -14,10 +14,16 @@ export interface NetworkOptions {
   readonly random: () => number;
   readonly connectivity: Connectivity;
   readonly driver: Pick<Driver, "command">;
-  /** The network may be back: `retryNow` sends what waits to be sent again, `wake` looks for work. */
-  readonly loop: { retryNow(): void; wake(): void };
   /** A function of `connectivity` threw. */
   readonly report: (error: unknown) => void;
+}
+
+/** The worker's exchanges, for when the network may be back. */
+interface NetworkLoop {
+  /** Sends now the exchange that waits to be sent again. */
+  retryNow(): void;
+  /** Looks for work. */
+  wake(): void;
 }
 
 /**
@@ -39,9 +45,9 @@ export class Network {
     this.#options = options;
   }
 
-  open(): void {
+  open(loop: NetworkLoop): void {
     this.#away = !this.#online();
-    this.#unwatch ??= this.#lent((network) => network.watch(() => void this.#look()));
+    this.#unwatch ??= this.#lent((network) => network.watch(() => void this.#look(loop)));
   }
 
   close(): void {
@@ -119,8 +125,8 @@ export class Network {
     return new Release(backoffDelay(DEFAULTS.offlineBackoff, times, this.#options.random()));
   }
 
-  async #look(): Promise<void> {
-    const { clock, driver, loop } = this.#options;
+  async #look(loop: NetworkLoop): Promise<void> {
+    const { clock, driver } = this.#options;
     const online = this.#online();
     if (!online || this.#away) this.#awayAt = clock.monotonic();
     this.#away = !online;

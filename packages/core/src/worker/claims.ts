@@ -32,15 +32,11 @@ export interface ClaimsOptions {
   readonly alarm?: boolean | undefined;
 }
 
-export interface ClaimsListener {
+/** The worker's exchanges, as its claims see them. */
+export interface ClaimsListener extends SlotMember {
   /** Looks for work now. */
   wake(): void;
-  /** There may be a free slot again. */
-  changed(): void;
-}
-
-interface RunningJobs {
-  /** How many jobs of a queue run now. */
+  /** Returns how many jobs of a queue run now. */
   runningOf(queue: string): number;
 }
 
@@ -53,7 +49,7 @@ export interface Claim {
 }
 
 /** Decides how many jobs a worker may claim, by its slots and its budget. Holds the jobs that are claimed and not started. */
-export class Claims implements SlotMember {
+export class Claims {
   /** Set at each start of the worker. */
   budget: JobBudget = { left: 0, asked: 0 };
   /** The one queue to claim from; undefined: all. Set at each start. */
@@ -61,7 +57,6 @@ export class Claims implements SlotMember {
   /** There may be something to claim. */
   mayBeDue = false;
   readonly #options: ClaimsOptions;
-  readonly #running: RunningJobs;
   readonly #listener: ClaimsListener;
   readonly #wakeTimer: Timer;
   /** Armed while no claims are made because they were fruitless. */
@@ -73,21 +68,15 @@ export class Claims implements SlotMember {
   /** Counts claims that brought jobs: the next claim begins with another queue. */
   #turn = 0;
 
-  constructor(options: ClaimsOptions, running: RunningJobs, listener: ClaimsListener) {
+  constructor(options: ClaimsOptions, listener: ClaimsListener) {
     this.#options = options;
-    this.#running = running;
     this.#listener = listener;
     this.#wakeTimer = new Timer(options.clock);
     this.#pause = new Timer(options.clock);
   }
 
-  /** See `SlotMember`. */
-  onFree(): void {
-    this.#listener.changed();
-  }
-
   open(): void {
-    this.#options.slots.join(this);
+    this.#options.slots.join(this.#listener);
   }
 
   /** Drops the held jobs, and does not wake until the next claim. */
@@ -95,7 +84,7 @@ export class Claims implements SlotMember {
     this.#held = [];
     this.rest();
     this.#pause.disarm();
-    this.#options.slots.leave(this);
+    this.#options.slots.leave(this.#listener);
   }
 
   /** Jobs that are claimed and not started. */
@@ -121,20 +110,21 @@ export class Claims implements SlotMember {
   /** Waits in line for a slot, where it needs one. */
   wait(): void {
     const wants = this.#held.length > 0 || (this.mayBeDue && !this.isPaused);
-    if (wants && !this.isSpent) this.#options.slots.wait(this);
+    if (wants && !this.isSpent) this.#options.slots.wait(this.#listener);
   }
 
   /** Takes a slot for each of the held jobs, as far as there are some; returns these jobs. */
   start(): readonly ClaimedJob[] {
-    const count = this.#options.slots.take(this, this.#held.length);
+    const count = this.#options.slots.take(this.#listener, this.#held.length);
     const jobs = this.#held.slice(0, count);
     this.#held = this.#held.slice(count);
     return jobs;
   }
 
   /** Drops held jobs: all, or those of these tokens; returns how many. The next exchange does not name them. */
-  drop(tokens?: ReadonlySet<string>): number {
-    const left = tokens ? this.#held.filter(({ token }) => !tokens.has(token)) : [];
+  drop(tokens?: readonly string[]): number {
+    const dropped = tokens && new Set(tokens);
+    const left = dropped ? this.#held.filter(({ token }) => !dropped.has(token)) : [];
     const count = this.#held.length - left.length;
     this.#held = left;
     return count;
@@ -144,7 +134,7 @@ export class Claims implements SlotMember {
   begin(may: boolean): Claim {
     const { budget } = this;
     const claims = may && !this.isPaused;
-    const slots = claims ? this.#options.slots.take(this, this.#free) : 0;
+    const slots = claims ? this.#options.slots.take(this.#listener, this.#free) : 0;
     const prefetch = claims ? this.#ahead(slots) : 0;
     const limit = slots + prefetch;
     budget.asked += limit;
@@ -196,7 +186,7 @@ export class Claims implements SlotMember {
   }
 
   get #free(): number {
-    return Math.max(0, Math.min(this.#options.slots.freeFor(this), this.#left));
+    return Math.max(0, Math.min(this.#options.slots.freeFor(this.#listener), this.#left));
   }
 
   /** How many jobs it may claim beside `free`, to be started later. */
@@ -213,7 +203,7 @@ export class Claims implements SlotMember {
       const known = names?.();
       // Without any handler there is nothing to claim, and no name that is unknown.
       if (known?.length === 0) return [];
-      const limit = concurrency && { limit: Math.max(0, concurrency - this.#running.runningOf(name)) };
+      const limit = concurrency && { limit: Math.max(0, concurrency - this.#listener.runningOf(name)) };
       return [{ queue: name, ...limit, ...(known && { names: known }) }];
     });
   }
@@ -279,11 +269,11 @@ export class Slots {
   }
 
   #announce(): void {
-    for (const member of [...this.#members]) member.onFree();
+    for (const member of [...this.#members]) member.changed();
   }
 }
 
 export interface SlotMember {
   /** Called when there may be a free slot again. */
-  onFree(): void;
+  changed(): void;
 }

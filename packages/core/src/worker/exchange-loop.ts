@@ -16,15 +16,8 @@ export interface ExchangeLoopOptions<Ctx extends object> extends AttemptsOptions
   readonly queues: readonly WorkerQueue<Ctx>[];
   /** Whether the worker is started, and not stopping. */
   readonly wanted: () => boolean;
-  /** Called when the store did not answer for longer than the lease. Returns a new client, unless the worker ends. */
-  readonly storeLost: (error: unknown) => Promise<ExchangeClient | undefined>;
-}
-
-/** One run of the loop: from a reason for an exchange until there is none. */
-interface LoopRun {
-  /** It waits for a turn of the event loop, or for the reply of an exchange. */
-  waitsFor?: "turn" | "reply" | undefined;
-  ended?: Promise<void>;
+  /** Called when the store did not answer for longer than the lease. Calls `open`, unless the worker ends. */
+  readonly storeLost: (error: unknown) => Promise<void>;
 }
 
 /**
@@ -38,8 +31,10 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Calls that wait for this loop. */
   readonly waiters = new Waiters();
   #client: ExchangeClient | undefined;
-  /** The run of the loop; undefined while it has no reason to run. */
-  #run: LoopRun | undefined;
+  /** The phase of the loop: it waits for a turn of the event loop, gathers ends, or waits for a reply. Undefined: it rests. */
+  #phase: "turn" | "gather" | "reply" | undefined;
+  /** Resolves when the loop rests. */
+  #rested: Promise<void> | undefined;
   /** Resolves once the event loop has had a turn since the last exchange (R40). */
   #turned: Promise<void> | undefined;
   /** The driver is to get the list of running jobs and their reports, or to say which are cancelled. */
@@ -52,7 +47,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   constructor(options: ExchangeLoopOptions<Ctx>) {
     this.#options = options;
     this.attempts = new Attempts(options, this);
-    this.claims = new Claims(options, this.attempts, this);
+    this.claims = new Claims(options, this);
   }
 
   // The loop
@@ -60,35 +55,28 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Starts what may start, and makes exchanges while there is a reason. Called whenever there may be a new one. */
   #pump(): void {
     if (!this.#client) return;
-    if (!this.#run && this.#hasReason()) this.#begin();
-    else if (!this.#run || this.#run.waitsFor === "reply") this.attempts.start(this.#startable());
-    if (this.#run) return;
-    if (this.#claiming) this.claims.wait();
-    this.#settleDown();
+    if (!this.#phase && this.#hasReason()) this.#begin();
+    else if (!this.#phase || this.#phase === "reply") this.attempts.start(this.#startable());
+    if (!this.#phase && this.#claiming) this.#settleDown();
   }
 
   /** A method of its own: it keeps this closure out of `#pump`, which runs twice per job. */
   #begin(): void {
-    const run: LoopRun = {};
-    this.#run = run;
     // Its cause may be a handler (one that adds a job): the loop is not part of that handler.
-    run.ended = handlerScope.run(undefined, () =>
-      this.#loop(run).finally(() => {
-        this.#run = undefined;
-        this.#pump();
-      }),
-    );
+    this.#rested = handlerScope.run(undefined, () => this.#loop());
   }
 
-  async #loop(run: LoopRun): Promise<void> {
+  async #loop(): Promise<void> {
     for (let client = this.#client; client && this.#hasReason(); client = this.#client) {
-      run.waitsFor = "turn";
+      this.#phase = "turn";
       await this.#turned;
-      run.waitsFor = undefined;
+      this.#phase = "gather";
       for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
       // Other workers may have taken the slots meanwhile, or the client was given up.
-      if (client === this.#client && this.#hasReason()) await this.#exchange(client, run);
+      if (client === this.#client && this.#hasReason()) await this.#exchange(client);
     }
+    this.#phase = undefined;
+    this.#pump();
   }
 
   #hasReason(): boolean {
@@ -99,15 +87,17 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
    * Makes one exchange: settles what ended, renews what runs, claims more, and runs what it brought. Over a client that the
    * loop has given up it is the last one: it claims nothing and starts nothing.
    */
-  async #exchange(client: ExchangeClient, run: LoopRun = {}): Promise<void> {
+  async #exchange(client: ExchangeClient): Promise<void> {
     const { attempts, claims } = this;
+    const { queues, clock } = this.#options;
+    const isLast = client !== this.#client;
     const ended = attempts.takeEnded(this.#most);
     const reports = attempts.reports.take(ended.map(({ attempt }) => attempt.token));
     const starting = this.#startable();
     const claim = claims.begin(this.#mayClaim);
-    const { limit, queues } = claim.request;
-    const first = claims.only ?? this.#options.queues[0]?.name;
-    if (limit > 0 && queues.length === 0 && first !== undefined) attempts.reporter.noHandler(first);
+    const { request } = claim;
+    const first = claims.only ?? queues[0]?.name;
+    if (request.limit > 0 && request.queues.length === 0 && first !== undefined) attempts.reporter.noHandler(first);
     this.#renew = false;
     let jobs: readonly ClaimedJob[] = [];
     try {
@@ -119,17 +109,16 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
             .map(({ token }) => token)
             .concat(attempts.endedTokens),
           ...(reports.length > 0 && { progress: reports }),
-          claim: claim.request,
-          ...(client !== this.#client && !attempts.haveEnded && { leave: true }),
+          claim: request,
+          ...(isLast && !attempts.haveEnded && { leave: true }),
         });
-        run.waitsFor = "reply";
+        if (!isLast) this.#phase = "reply";
         // Only now: the handlers run while the store is at work.
         attempts.start(starting);
         reply = await sent;
         // Over a client that was given up nothing is started: the next exchange does not name these jobs, so they are released.
         if ("jobs" in reply && client === this.#client) jobs = reply.jobs;
       } finally {
-        run.waitsFor = undefined;
         jobs = claims.end(claim, jobs);
       }
       if ("refusedBy" in reply) this.#divide(reply, ended, reports, claim);
@@ -137,19 +126,19 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     } catch (error) {
       await this.#storeLost(error, ended);
     }
-    this.#turned = this.#options.clock.nextTask();
+    this.#turned = clock.nextTask();
   }
 
   #apply(reply: ExchangeReply, ended: readonly Settled[], starting: readonly ClaimedJob[], claim: Claim): void {
     const { attempts, claims } = this;
     attempts.apply(reply, ended);
-    claims.drop(new Set(reply.lost));
-    this.#release(new Set(reply.cancel));
+    claims.drop(reply.lost);
+    this.#release(reply.cancel);
     if (starting.length + claims.held.length > 0) this.#idle = false;
     attempts.start(starting);
     if (!this.#claiming) this.#release();
     claims.answered(claim, starting.length, reply);
-    if (attempts.running + claims.held.length > 0) this.#client?.renewLater(() => this.#renewHeld());
+    if (attempts.live.length + claims.held.length > 0) this.#client?.renewLater(() => this.reportsDue());
     this.#most = attempts.haveEnded ? this.#most * 2 : Number.POSITIVE_INFINITY;
   }
 
@@ -158,11 +147,11 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     const { attempts, claims } = this;
     const { refusedBy, settle, progress, failure } = part;
     claims.mayBeDue ||= request.limit > 0;
-    if (progress.length < reports.length || settle.length + reports.length === 0) attempts.fault(refusedBy);
+    if (progress.length < reports.length || settle.length + reports.length === 0) this.#options.events.fault(refusedBy);
     if (ended.length + reports.length === 0) {
       claims.fruitless();
       // An exchange without a claim renews what the worker holds.
-      this.#renew = this.#client?.isRenewalDue === true;
+      this.#renew = this.#client?.renewInMs === 0;
       return;
     }
     this.#most = Math.max(1, settle.length);
@@ -177,32 +166,27 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
 
   /** Other workers may have what this one held (R14). */
   async #storeLost(error: unknown, ended: readonly Settled[]): Promise<void> {
-    this.attempts.fault(error);
+    this.#options.events.fault(error);
     this.attempts.loseAll(ended);
     this.claims.drop();
     this.#giveUp();
-    this.#client = await this.#options.storeLost(error);
-    this.claims.mayBeDue = true;
-    if (this.#client) this.claims.fruitless(1);
+    await this.#options.storeLost(error);
   }
 
-  /** Emits `idle` when nothing is left to do. */
+  /** Waits for a slot, or emits `idle` when nothing is left to do. */
   #settleDown(): void {
     const { attempts, claims } = this;
+    claims.wait();
     const holds = attempts.running + attempts.hooks + claims.held.length > 0;
     // Other workers have all slots: there may be work.
     const mayBeDue = claims.mayBeDue && !claims.isSpent;
-    if (this.#idle || holds || mayBeDue || !this.#claiming) return;
+    if (this.#idle || holds || mayBeDue) return;
     this.#idle = true;
     // There is nothing to renew, and where memory is billed by the second a timer alone keeps the process in it.
     this.#client?.renewNoMore();
     this.#options.events.emit("idle", {});
     this.changed();
     if (claims.isSpent) claims.budget.spent?.();
-  }
-
-  #renewHeld(): void {
-    if (this.attempts.live.length + this.claims.held.length > 0) this.reportsDue();
   }
 
   /** Gives up the client: no reason (the death of another worker, say) causes an exchange any more. */
@@ -226,7 +210,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   }
 
   /** Gives back jobs that were not started: all, or those of these tokens. */
-  #release(tokens?: ReadonlySet<string>): void {
+  #release(tokens?: readonly string[]): void {
     const count = this.claims.drop(tokens);
     this.claims.budget.left += count;
     this.#renew ||= count > 0;
@@ -234,11 +218,12 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
 
   // Reasons for an exchange
 
-  /** Makes exchanges over this client, from the first reason on. */
+  /** Makes exchanges over this client, and looks for work. */
   open(client: ExchangeClient): void {
     this.#client = client;
     this.#idle = false;
     this.claims.open();
+    this.wake();
   }
 
   /** Looks for work now. */
@@ -275,6 +260,10 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.changed();
   }
 
+  runningOf(queue: string): number {
+    return this.attempts.runningOf(queue);
+  }
+
   reportsDue(): void {
     this.#renew = true;
     this.#pump();
@@ -309,28 +298,31 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     do {
       attempts.stop();
       await this.waiters.until(() => attempts.live.length === 0);
-      while (this.#run) await this.#run.ended;
+      while (this.#phase) await this.#rested;
     } while (attempts.live.length > 0);
-    const client = this.#giveUp();
-    if (client) await this.#leave(client);
+    await this.abort(true);
   }
 
   /**
    * Interrupts the handlers without a grace, and gives back all jobs, uncounted, in one last exchange. That is on its way
    * when this returns, unless an earlier one still is.
+   *
+   * @param always makes that exchange even if the worker holds nothing: it gives up the lease.
    */
-  async abort(): Promise<void> {
+  async abort(always = false): Promise<void> {
     // First of all: what ends now belongs into the last exchange, and no other is to begin.
     const client = this.#giveUp();
     if (!client) return;
     client.leave();
     this.attempts.abortNow();
     const dropped = this.claims.drop();
-    const holds = dropped > 0 || this.#run !== undefined || this.attempts.haveEnded;
+    const holds = dropped > 0 || this.#phase !== undefined || this.attempts.haveEnded;
     // A page that is put aside may have no other task: a loop that waits for one is not waited for.
-    while (this.#run && this.#run.waitsFor !== "turn") await this.#run.ended;
+    while (this.#phase && this.#phase !== "turn") await this.#rested;
     // A page that is put aside with a transaction on its way is not kept: a worker that holds nothing makes none.
-    if (holds) await this.#leave(client);
+    if (holds || always)
+      do await this.#exchange(client);
+      while (this.attempts.haveEnded);
     this.close();
   }
 
@@ -341,10 +333,5 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.claims.close();
     this.attempts.reports.close();
     this.#most = Number.POSITIVE_INFINITY;
-  }
-
-  async #leave(client: ExchangeClient): Promise<void> {
-    do await this.#exchange(client);
-    while (this.attempts.haveEnded);
   }
 }

@@ -9,7 +9,7 @@ import { hasCode, QuaysideError } from "../job/errors.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import { able, fields } from "../job/option-checks.ts";
 import { ExchangeLoop } from "./exchange-loop.ts";
-import { type ExchangeClient, isLasting, Session } from "./session.ts";
+import { isLasting, Session } from "./session.ts";
 import {
   type JobWorkerOptions,
   resolveOptions,
@@ -63,7 +63,7 @@ export class JobWorker<Ctx extends object = object> {
   #begun: Promise<void> = Promise.resolve();
   /** Calls of `drain` that have not resolved. */
   #drains = 0;
-  /** Whether `stop` has waited long enough for the handlers. */
+  /** Whether `stop` has waited long enough. */
   #waited = false;
   /** Disarm the timers of `stop`: one left armed would keep a Node process alive. */
   #disarms: (() => void)[] = [];
@@ -80,8 +80,7 @@ export class JobWorker<Ctx extends object = object> {
     const fault = (error: unknown) => this.#events.fault(error);
     this.#settings = settings;
     this.#events = settings.events;
-    const loop = { retryNow: () => this.#loop.retryNow(), wake: () => this.wake() };
-    this.#network = connectivity && new Network({ clock, random, connectivity, driver, loop, report: fault });
+    this.#network = connectivity && new Network({ clock, random, connectivity, driver, report: fault });
     this.#loop = new ExchangeLoop<Ctx>({
       ...settings,
       network: this.#network,
@@ -169,14 +168,7 @@ export class JobWorker<Ctx extends object = object> {
       return Promise.reject(error);
     }
     this.#to("stop");
-    if (this.status === "stopping") {
-      const endWait = () => {
-        this.#waited = true;
-        this.#loop.waiters.ask();
-      };
-      if (timeoutMs === 0) endWait();
-      else this.#disarms.push(this.#settings.clock.after(timeoutMs, endWait));
-    }
+    if (this.status === "stopping") this.#waitAtMost(timeoutMs);
     return this.refuseOwn("stop()") ?? this.#while(...ENDING) ?? Promise.resolve();
   }
 
@@ -278,7 +270,7 @@ export class JobWorker<Ctx extends object = object> {
       this.#state === "processing"
         ? { left: 1, asked: 0 }
         : (budget ?? { left: maxJobs ?? Number.POSITIVE_INFINITY, asked: 0, spent: () => void this.stop() });
-    this.#network?.open();
+    this.#network?.open(loop);
     for (const { workers } of this.#settings.queues) workers?.add(this);
     const begun: Promise<void> = this.#session.open(this.#state !== "running").catch((error) => {
       // It was stopped meanwhile.
@@ -292,24 +284,34 @@ export class JobWorker<Ctx extends object = object> {
 
   async #end(): Promise<void> {
     const loop = this.#loop;
-    const { attempts } = loop;
+    const { attempts, waiters } = loop;
     this.#waited = false;
     loop.stopClaiming();
-    await loop.waiters.until(() => this.#waited || attempts.running === 0);
+    await waiters.until(() => this.#waited || attempts.running === 0);
     await loop.leave();
-    await this.#session.ended();
-    let waited = attempts.hooks === 0;
-    const end = () => {
-      waited = true;
-      loop.waiters.ask();
-    };
-    if (!waited) this.#disarms.push(this.#settings.clock.after(DEFAULTS.graceMs, end));
-    await loop.waiters.until(() => waited || attempts.hooks === 0);
+    await this.#session.ending;
+    this.#disarm();
+    this.#waited = false;
+    this.#waitAtMost(DEFAULTS.graceMs);
+    await waiters.until(() => this.#waited || attempts.hooks === 0);
     this.#to("ended");
   }
 
-  #leave(): void {
+  #waitAtMost(ms: number): void {
+    const endWait = () => {
+      this.#waited = true;
+      this.#loop.waiters.ask();
+    };
+    if (ms === 0) endWait();
+    else this.#disarms.push(this.#settings.clock.after(ms, endWait));
+  }
+
+  #disarm(): void {
     for (const disarm of this.#disarms.splice(0)) disarm();
+  }
+
+  #leave(): void {
+    this.#disarm();
     for (const { workers } of this.#settings.queues) workers?.delete(this);
     this.#network?.close();
     this.#loop.close();
@@ -329,7 +331,7 @@ export class JobWorker<Ctx extends object = object> {
   }
 
   /** Other workers may have its jobs now: goes on as a new worker (R14), unless it is stopping or its driver is closed. */
-  async #storeLost(error: unknown): Promise<ExchangeClient | undefined> {
+  async #storeLost(error: unknown): Promise<void> {
     const closed = hasCode(error, "closed");
     try {
       if (!closed || this.status !== "running") return await this.#session.renew();
@@ -338,6 +340,5 @@ export class JobWorker<Ctx extends object = object> {
     }
     if (closed) this.#unusable = error;
     this.#to("lost");
-    return undefined;
   }
 }

@@ -8,6 +8,7 @@ import type { AttemptReport, ClaimedJob, ExchangeReply, Settlement } from "../en
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import * as LIMITS from "../job/limits.ts";
+import type { StoredError } from "../job/stored-error.ts";
 import type { WorkerQueue } from "./worker-options.ts";
 
 export interface AttemptsOptions<Ctx extends object> extends AttemptOptions {
@@ -115,24 +116,27 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     if (reports.length > 0) this.reports.restore(reports);
   }
 
-  /** Does what the reply to an exchange says of these attempts, which it settled, of those that run, and of other jobs. */
+  /** Applies the reply to an exchange that settled these attempts. */
   apply(reply: ExchangeReply, ended: readonly Settled[]): void {
-    const { lost, cancel, interrupted, unknown, troubles = [], settled } = reply;
+    const { interrupted, unknown, troubles = [], settled } = reply;
     const { reporter } = this;
-    const lostTokens = new Set(lost);
-    for (const attempt of this.#named(lost)) this.#lose(attempt);
+    const lost = new Set(reply.lost);
+    const cancelled = new Set(reply.cancel);
+    for (const attempt of this.live) {
+      if (lost.has(attempt.token)) this.#lose(attempt);
+      else if (cancelled.has(attempt.token)) attempt.cancel();
+    }
     this.#unsettled = this.#unsettled.concat(ended).filter((one) => {
       const { token } = one.attempt;
       const stored = settled?.get(token);
       if (stored === null) return true;
-      if (lostTokens.has(token)) reporter.lost(one.attempt);
+      if (lost.has(token)) reporter.lost(one.attempt);
       else reporter.settled({ ...one, ...stored });
       return false;
     });
-    for (const attempt of this.#named(cancel)) attempt.cancel();
     for (const job of interrupted) reporter.stalled(job);
     for (const { queue, name } of unknown) reporter.unknownName(queue, name);
-    for (const error of troubles) reporter.fault(error);
+    for (const error of troubles) this.#options.events.fault(error);
   }
 
   /** Interrupts all of them: their worker has waited long enough for them. */
@@ -174,16 +178,6 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     this.reports.add(token, report);
   }
 
-  fault(error: unknown): void {
-    this.reporter.fault(error);
-  }
-
-  /** The attempts of these tokens that still hold their jobs. */
-  #named(tokens: readonly string[]): readonly Attempt[] {
-    const named = new Set(tokens);
-    return named.size > 0 ? this.live.filter(({ token }) => named.has(token)) : [];
-  }
-
   #lose(attempt: Attempt): void {
     attempt.lose();
     this.reporter.lost(attempt);
@@ -195,7 +189,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     try {
       await handlerScope.run(scope, () => this.#options.queueOf(job)?.onFailed?.(job, error));
     } catch (cause) {
-      this.fault(cause);
+      this.#options.events.fault(cause);
     } finally {
       this.#hooks.delete(scope);
       this.#listener.changed();
@@ -205,9 +199,8 @@ export class Attempts<Ctx extends object> implements AttemptListener {
 
 /** About how many bytes a settlement takes in an exchange. Its texts travel as JSON within JSON: quotes are doubled. */
 function bytesOf(settlement: Settlement): number {
-  if (settlement.outcome === "completed") return 200 + 2 * (settlement.result?.length ?? 0);
-  if (settlement.outcome !== "failed") return 200;
-  return 200 + 2 * (settlement.error.message.length + (settlement.error.stack?.length ?? 0));
+  const { result = "", error } = settlement as { readonly result?: string; readonly error?: StoredError };
+  return 200 + 2 * (result.length + (error ? error.message.length + (error.stack?.length ?? 0) : 0));
 }
 
 function around(handle: Run, network: Network | undefined, telemetry: AttemptTracer | undefined): Run {

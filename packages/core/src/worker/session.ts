@@ -19,9 +19,6 @@ const LONGEST_ASKED_MS = 300_000;
 
 const KEY_LENGTH = 16;
 
-/** Where the driver has no lock for workers: a worker that is silent for its lease is gone. */
-const NO_LOCK: Registration = { liveness: "time", leave() {} };
-
 /** The worker that an exchange is from: the same in all of its exchanges. */
 type Identity = Pick<ExchangeRequest, "worker" | "name" | "liveness" | "leaseMs">;
 
@@ -51,7 +48,6 @@ export interface SessionOptions extends ExchangeClientOptions {
 /** The calls that a session makes of the worker's exchanges. */
 interface SessionLoop {
   open(client: ExchangeClient): void;
-  wake(): void;
   poll(): void;
   onChange(change: Change): void;
   abort(): Promise<void>;
@@ -67,14 +63,15 @@ export class Session implements WorkerSession {
   id = "";
   /** Whether the worker works whichever tab leads: a call waits for it. */
   urgent = false;
+  /** Resolves when the last session has ended. */
+  ending: Promise<void> | undefined;
   readonly #options: SessionOptions;
   /** Identifies the session; undefined between sessions. */
   #current: object | undefined;
   #beginning: Promise<void> | undefined;
-  #ending: Promise<void> | undefined;
   /** Whether `open` gets the error of a session that does not begin. */
   #opening = false;
-  #lock = NO_LOCK;
+  #lock: Registration | undefined;
   #unwatch: () => void = () => {};
   #unwatchActive: () => void = () => {};
 
@@ -89,52 +86,41 @@ export class Session implements WorkerSession {
    */
   async open(urgent: boolean): Promise<void> {
     this.urgent = urgent;
+    this.#unwatchActive();
     this.#beginning = undefined;
     this.#opening = true;
-    this.#onActiveChange();
+    this.#unwatchActive = this.#options.driver.onActiveChange(this);
     this.#opening = false;
     await this.#beginning;
   }
 
   /** Begins a session now, whichever tab leads. */
   async urge(): Promise<void> {
-    if (this.#current || !this.#options.wanted()) return;
-    this.urgent = true;
-    this.#unwatchActive();
-    this.#onActiveChange();
-    await this.#beginning;
+    if (!this.#current && this.#options.wanted()) await this.open(true);
   }
 
-  /** Ends what `urge` began: from now on the worker works only while its tab leads. */
+  /** Ends the session that `urge` began: from now on the worker works only while its tab leads. */
   async calm(): Promise<void> {
-    if (!this.urgent || !this.#options.wanted()) return;
-    this.urgent = false;
+    const { wanted, failed } = this.#options;
+    if (!this.urgent || !wanted()) return;
     this.#unwatchActive();
     await this.end();
-    if (this.#options.wanted()) this.#onActiveChange();
+    if (wanted()) void this.open(false).catch(failed);
   }
 
-  /** Registers the worker under a new key. Undefined when the session is over by then. */
-  async renew(): Promise<ExchangeClient | undefined> {
-    const { driver, name, leaseMs, random, wanted } = this.#options;
+  /** Registers the worker under a new key, and opens its exchanges. Does neither when the session is over by then. */
+  async renew(): Promise<void> {
+    const { driver, name, leaseMs, random, wanted, loop } = this.#options;
     this.#unlock();
     const session = this.#current;
-    if (!session || !wanted()) return undefined;
+    if (!session || !wanted()) return;
     const worker = Array.from({ length: KEY_LENGTH }, () => Math.floor(random() * 36).toString(36)).join("");
     const lock = await driver.register(worker);
-    if (session !== this.#current || !wanted()) {
-      lock.leave();
-      return undefined;
-    }
+    if (session !== this.#current || !wanted()) return lock.leave();
     this.id = worker;
     this.#lock = lock;
     const identity = { worker, ...(name !== undefined && { name }), liveness: lock.liveness, leaseMs };
-    return new ExchangeClient(driver, identity, this.#options);
-  }
-
-  /** Resolves when no session is being ended. */
-  async ended(): Promise<void> {
-    await this.#ending;
+    loop.open(new ExchangeClient(driver, identity, this.#options));
   }
 
   /** Gives up the lock and asks for no more sessions. */
@@ -156,11 +142,11 @@ export class Session implements WorkerSession {
     if (cause !== undefined) report(cause, 0);
     this.#current = undefined;
     this.#unwatch();
-    this.#ending = loop.abort();
+    this.ending = loop.abort();
     // Beside the last exchange and not after it: a page that holds a lock others wait for is not kept in the back/forward
     // cache. A worker that finds this one gone comes after the last exchange, or takes back the jobs that are still held.
     this.#unlock();
-    return this.#ending;
+    return this.ending;
   }
 
   look(): void {
@@ -171,25 +157,19 @@ export class Session implements WorkerSession {
     const { driver, loop } = this.#options;
     const session = {};
     this.#current = session;
-    if (this.#ending) await this.#ending;
+    if (this.ending) await this.ending;
     if (session !== this.#current) return;
-    const client = await this.renew();
-    if (!client) return;
-    loop.open(client);
+    await this.renew();
+    if (session !== this.#current) return;
     this.#unwatch = driver.watch((change) => {
       // The reply of its exchange has said what this worker changed.
       if (change.by !== this.id) loop.onChange(change);
     });
-    loop.wake();
-  }
-
-  #onActiveChange(): void {
-    this.#unwatchActive = this.#options.driver.onActiveChange(this);
   }
 
   #unlock(): void {
-    this.#lock.leave();
-    this.#lock = NO_LOCK;
+    this.#lock?.leave();
+    this.#lock = undefined;
   }
 }
 
@@ -250,19 +230,15 @@ export class ExchangeClient {
   }
 
   /** Ms until the lease is to be renewed: a third of it after the last reply. */
-  get #renewInMs(): number {
+  get renewInMs(): number {
     return Math.max(0, this.#answeredAt + this.#identity.leaseMs / 3 - this.#options.clock.monotonic());
-  }
-
-  get isRenewalDue(): boolean {
-    return this.#renewInMs === 0;
   }
 
   /** Calls `renew` when the lease is to be renewed. Every exchange renews it. */
   renewLater(renew: () => void): void {
     if (this.#renewalTimer.armed) return;
-    // Not armed again by each exchange: it asks when it rings how long ago the last one was.
-    this.#renewalTimer.arm(this.#renewInMs, () => (this.isRenewalDue ? renew() : this.renewLater(renew)));
+    // Exchanges do not arm it again: when it rings, it is armed for the rest of the time since the last exchange.
+    this.#renewalTimer.arm(this.renewInMs, () => (this.renewInMs > 0 ? this.renewLater(renew) : renew()));
   }
 
   renewNoMore(): void {
