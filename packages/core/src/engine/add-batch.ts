@@ -7,40 +7,40 @@ import type { Program } from "./store.ts";
 import type { Transaction } from "./transaction.ts";
 import type { EnqueueReceipt } from "./verbs.ts";
 
-/** A plugin's part in one add. The engine calls its methods in this order. */
+/** A plugin's part in one add. The engine calls the methods in the order of their declaration. */
 export interface AddPart {
-  /** The indexes of the jobs, in the order in which they are to be added. */
+  /** Indices of the jobs in the order in which they are added. */
   readonly order?: readonly number[];
   /** Jobs that may exist already, beside those with ids of the caller's: they are looked up together. */
   readonly mayExist?: readonly Named[];
-  /** Adds the next job: answers its receipt, or the job as it is to be added. */
+  /** Handles the next job. Returns its receipt, or the job to add. */
   next?(index: number, job: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }>;
-  /** Answers for a job that is not to be stored, because another stands for it; undefined: it is to be stored. */
+  /** Returns the receipt of an existing job that replaces this one, or undefined to store it. */
   answer?(job: NewJob): Program<EnqueueReceipt | undefined>;
-  /** A job is to be stored. */
+  /** Called with a job that will be stored. */
   added?(job: StoredJob): void;
-  /** All receipts are known, nothing is written yet: may change what is to be stored. */
+  /** Called when all receipts are known, before any write. May change the jobs to store. */
   bind?(): Program<void>;
-  /** Writes its own records, before the jobs are stored. */
+  /** Writes the plugin's records, before the jobs are stored. */
   save?(): Program<void>;
-  /** The jobs are stored. */
+  /** Called after the jobs are stored. */
   stored?(): Program<void>;
 }
 
-/** One add in the making: what it stores, and what it changes of jobs that stand. */
+/** A running add: the jobs that it stores, and the existing jobs that it changes. */
 export class Adding {
   readonly tx: Transaction;
   readonly jobs: readonly NewJob[];
-  /** One for each job, as far as they are known. */
+  /** Receipts so far, by index of the job. */
   readonly receipts: EnqueueReceipt[] = [];
   /** Jobs to be stored. */
   placed: StoredJob[] = [];
   parts: readonly AddPart[] = [];
-  /** Ended jobs whose ids are to be given to new ones. */
+  /** Ended jobs whose ids new jobs take over. */
   readonly stale: StoredJob[] = [];
-  /** Jobs that stand and are changed, by `memberName`. */
+  /** Existing jobs that the add changes, by `memberName`. */
   readonly #changes = new Map<string, Move>();
-  /** Jobs that stand, or (undefined) that this add stores, by `memberName`. */
+  /** Existing jobs by `memberName`; undefined for jobs that this add stores. */
   #taken = new Map<string, StoredJob | undefined>();
 
   constructor(tx: Transaction, jobs: readonly NewJob[]) {
@@ -48,35 +48,35 @@ export class Adding {
     this.jobs = jobs;
   }
 
-  /** Looks up which of the ids are taken. */
+  /** Reads which ids are taken. */
   *load(): Program<void> {
     const own = this.jobs.flatMap(({ queue, id }) => (id === undefined ? [] : { queue, id }));
     this.#taken = yield* locateAll([...own, ...this.parts.flatMap(({ mayExist = [] }) => mayExist)]);
   }
 
-  /** The job that had this id when the add began; undefined also where this add took it. */
+  /** Returns the job that had this id when the add began; undefined if there was none. */
   taken(named: Named): StoredJob | undefined {
     return this.#taken.get(memberName(named));
   }
 
-  /** Takes an id whose job has ended and is no longer kept. */
+  /** Takes over the id of an ended job, which is deleted. */
   renew(ended: StoredJob): void {
     this.stale.push(ended);
     this.#taken.delete(memberName(ended));
   }
 
-  /** A job as this add leaves it. */
+  /** Returns a job as this add leaves it, new or existing. */
   *standing(named: Named): Program<StoredJob | undefined> {
     const own = this.placed.find((job) => job.queue === named.queue && job.id === named.id);
     return own ?? this.changed(named) ?? (yield* locate([named]))[0];
   }
 
-  /** A job that stood before, as this add has changed it. */
+  /** Returns an existing job as this add has changed it. */
   changed(named: Named): StoredJob | undefined {
     return this.#changes.get(memberName(named))?.job;
   }
 
-  /** Changes a job that is to be stored, or that is stored already. */
+  /** Replaces the record of a new or existing job. */
   change(before: StoredJob, job: StoredJob): void {
     const index = this.placed.indexOf(before);
     if (index >= 0) this.placed[index] = job;
@@ -90,7 +90,7 @@ export class Adding {
     return [...this.#changes.values()];
   }
 
-  /** Adds a job, unless another stands for it. */
+  /** Adds a job, unless an existing job replaces it. */
   *add(job: NewJob): Program<EnqueueReceipt> {
     const { queue, id } = job;
     const name = id !== undefined && memberName({ queue, id });
@@ -100,7 +100,7 @@ export class Adding {
     return receipt;
   }
 
-  /** Asks the plugins for the receipt of a job that is not to be stored. */
+  /** Asks the plugins for the receipt of an existing job that replaces this one. */
   *answer(job: NewJob): Program<EnqueueReceipt | undefined> {
     for (const part of this.parts) {
       const receipt = part.answer && (yield* part.answer(job));
@@ -117,7 +117,7 @@ export class Adding {
   }
 }
 
-/** A new job as it is first stored. */
+/** Creates the record of a new job. */
 export const storedNow = (tx: Transaction, job: NewJob): StoredJob =>
   readyStored(job, tx.nextPosition(job.delayMs), tx.now);
 

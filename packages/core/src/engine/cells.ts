@@ -2,13 +2,13 @@ import { escapePart } from "../job/job-keys.ts";
 import type { Program } from "./store.ts";
 import { after, get, put, remove, scan, startingWith } from "./store-operations.ts";
 
-/** Lapsed cells looked for beside each new one. */
+/** Number of expired values that are looked for at each new one. */
 const SWEEP_STEP = 8;
 
-/** Names a kind of cell, within a queue (and parent) where it is listed by them. */
+/** A kind of value that a plugin stores, identified by its name and scope. */
 export interface CellKind<V> {
   readonly text: string;
-  /** Carries the type of the value; never there. */
+  /** Has the type of the value. Never set. */
   readonly holds?: V;
 }
 
@@ -47,7 +47,7 @@ export function* removeCells<V>(of: CellKind<V>, names: readonly string[]): Prog
   );
 }
 
-/** All cells of a kind, by name, at most `limit`. */
+/** Reads all values of a kind, at most `limit`, in the order of their names. */
 export function* listCells<V>(
   of: CellKind<V>,
   limit: number,
@@ -56,7 +56,10 @@ export function* listCells<V>(
   return cells.map(({ key, value }) => ({ name: key[1], value: value as V }));
 }
 
-/** Removes cells that have lapsed: among those after `name`, as random as it is itself, or else the first. */
+/**
+ * Deletes some expired values: of those after `name`, or else of the first. `name` is random, so all are reached in
+ * time.
+ */
 export function* sweepCells(of: CellKind<{ readonly until: number }>, name: string, now: number): Program<void> {
   const all = startingWith(of.text);
   let next = yield* scan("cells", { from: after([...all.from, name]), to: all.to }, SWEEP_STEP);

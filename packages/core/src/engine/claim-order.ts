@@ -6,41 +6,48 @@ import type { Key, Program } from "./store.ts";
 import { after, get, type Range, scan, scanKeys } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 
-/** Of so many jobs it is always worth to read the records before it is known that they are due: it saves a trip to the store. */
+/** Number of jobs whose records are read before it is known whether they are due, because that saves a read. */
 const LIKELY = 10;
-/** Delayed jobs that one claim reads over, at most about, in search of others behind them: see `horizon` of `Transaction`. */
+/**
+ * Approximate maximum number of delayed jobs that one claim reads past to find due ones behind them: see `horizon` of
+ * `Transaction`.
+ */
 const READ_OVER = 1_000;
-/** Records read at a time in that search. */
+/** Number of records per read in that search. */
 const SEARCH = 100;
 
 type Keyed = Pick<StoredJob, "key"> & Partial<StoredJob>;
 
 /**
- * The due jobs of a queue that no worker runs, best first, read a few at a time. The head of the line is read as if all of
- * it were due, which it mostly is; from the first job that is not, one seek finds the first key of each priority present.
- * Running jobs, which stay where they stand, are read over. The backlog is never read.
+ * Finds the due jobs of a queue that no worker runs, in claim order, a few per read. Reads the first jobs as if all
+ * were due, which is usual; after a job that is not due, one index search finds the first key of each priority. Skips
+ * running jobs, which keep their position. Never reads the whole queue.
  */
 export class DueJobs {
-  /** The first instant at which a job that is not due yet will be, as far as was read. */
+  /** The earliest time at which a delayed job will be due, as far as was read. */
   wakeAt = Number.POSITIVE_INFINITY;
-  /** A job was met whose instant was reckoned from a clock that was ahead: see `bringBack`. */
+  /** The key of a job whose time was computed from a clock that was ahead: see `bringBack`. */
   stranded: Key | undefined;
   readonly #tx: Transaction;
   readonly #lane: string;
   readonly #queue: string;
   readonly #likely: number;
-  /** The running jobs that were not met yet, by `keyText`. */
+  /** Running jobs that were not reached yet, by `keyText`. */
   readonly #running = new Set<string>();
-  /** Where to read on; undefined when the lane is exhausted. */
+  /** Key at which to continue reading; undefined at the end of the lane. */
   #from: Key | undefined;
-  /** The rank being read; undefined when the next one has to be sought. */
+  /** The rank that is being read; undefined: the next one must be found. */
   #rank: number | undefined;
   #begun = false;
-  /** Read already, and not answered yet: to read them again would cost a page for each job that is set aside. */
+  /** Jobs read but not returned yet, kept to avoid reading them again. */
   #unused: Keyed[] = [];
   #readOver = 0;
 
-  /** @param likely how many jobs are likely to be due. */
+  /**
+   * Creates the reader of a queue.
+   *
+   * @param likely expected number of due jobs.
+   */
   constructor(tx: Transaction, queue: string, likely = 0) {
     this.#tx = tx;
     this.#likely = Math.max(LIKELY, likely);
@@ -48,7 +55,7 @@ export class DueJobs {
     this.#lane = readyLane(queue);
   }
 
-  /** The next jobs, at most `want`, in order; empty at the end. */
+  /** Returns the next due jobs, at most `want`, in order; empty at the end. */
   *next(want: number): Program<readonly StoredJob[]> {
     if (!this.#unused[0]) this.#unused = yield* this.#page(want);
     const jobs = this.#unused.splice(0, want);
@@ -62,14 +69,14 @@ export class DueJobs {
     ) as readonly StoredJob[];
   }
 
-  /** Where many run, their keys are read over, and not their records: each may be large. */
+  /** Reads a range. If many jobs run, reads their keys instead of their records, which may be large. */
   *#scan(range: Range, limit: number): Program<readonly Keyed[]> {
     return this.#running.size > SEARCH
       ? (yield* scanKeys("jobs", range, limit)).map((key) => ({ key }))
       : yield* scan("jobs", range, limit);
   }
 
-  /** Reads on until a page holds due jobs; empty at the end. */
+  /** Reads on until a page has due jobs. Returns an empty page at the end. */
   *#page(want: number): Program<Keyed[]> {
     if (!this.#begun) {
       this.#begun = true;
@@ -77,7 +84,7 @@ export class DueJobs {
       const due = yield* this.#head(Math.min(want, this.#likely) + this.#running.size);
       if (due[0]) return due;
     }
-    // More at a time once a page held nothing that is due, but not before: each may be large.
+    // Larger pages only after a page without due jobs, because records may be large.
     for (let limit = want + this.#running.size; this.#from; limit = Math.max(limit, SEARCH)) {
       if (this.#rank === undefined && !(yield* this.#seek())) return [];
       const to = ["ready", this.#lane, this.#rank as number, this.#tx.horizon + 1];
@@ -92,7 +99,7 @@ export class DueJobs {
     return [];
   }
 
-  /** The first of the line, whatever their ranks, up to where one is not due. */
+  /** Reads the first jobs of the queue, of any rank, up to one that is not due. */
   *#head(limit: number): Program<Keyed[]> {
     const from = ["ready", this.#lane];
     const page = yield* this.#scan({ from, to: after(from) }, limit);
@@ -110,14 +117,14 @@ export class DueJobs {
     return this.#due(page);
   }
 
-  /** Returns the due jobs of a page that no worker runs. Mostly nothing runs that is read here, and spelling a key is costly. */
+  /** Returns the due jobs of a page that no worker runs. Skips the costly key text if no job runs, which is usual. */
   #due(page: readonly Keyed[]): Keyed[] {
     return page.filter(
       ({ key }) => this.#isDue(key) && !(this.#running.size > 0 && this.#running.delete(keyText(key))),
     );
   }
 
-  /** Nothing more is due of this rank. */
+  /** Continues after this rank, which has no more due jobs. */
   #leave(rank: number): void {
     this.#seekFrom(["ready", this.#lane, rank + 1]);
   }
@@ -146,8 +153,8 @@ export class DueJobs {
   }
 
   /**
-   * A job that has no delay and is not due yet shows that the clock was set back since: it shall not wait out the
-   * jump (R23), so this transaction looks as far ahead as that job.
+   * Returns whether a job is due. A job without a delay that is not due shows that the clock was set back: the horizon
+   * is extended to it, so that it does not wait (R23).
    */
   #reaches(key: JobKey): boolean {
     if (key[3] <= this.#tx.horizon) return true;
@@ -159,7 +166,7 @@ export class DueJobs {
     return true;
   }
 
-  /** Between `now` and the horizon only jobs without a delay are due. */
+  /** Returns whether a job is due now. Between `now` and the horizon, only jobs without a delay are due. */
   #isDue(key: JobKey): boolean {
     if (key[3] <= this.#tx.now || isUndelayed(key)) return true;
     this.#readOver++;
@@ -167,7 +174,7 @@ export class DueJobs {
     return false;
   }
 
-  /** Notes when a delayed job will be due. A running one keeps its key until its attempt ends. */
+  /** Records when a delayed job will be due. Excludes running jobs, which keep their key until their attempt ends. */
   #await(key: JobKey): void {
     const stranded = isStranded(key, this.#tx.now) && !this.#running.has(keyText(key));
     if (stranded) {

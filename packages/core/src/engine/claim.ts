@@ -10,34 +10,40 @@ import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
 export interface Claimed {
   readonly jobs: readonly StoredJob[];
-  /** It was interrupted before, so it is the only one. */
+  /** Whether the claimed job is isolated: it was interrupted before and is the only one. */
   readonly alone: boolean;
-  /** A job that was interrupted before runs, or must wait until this worker runs nothing else. */
+  /**
+   * Whether the worker may claim no other job, because an isolated job runs or waits until the worker runs nothing
+   * else.
+   */
   readonly closed: boolean;
-  /** When the next claim could succeed; infinite when nothing is known to come. */
+  /** When the next claim could succeed, in ms since epoch; infinite if unknown. */
   readonly wakeAt: number;
   readonly unknown: readonly { readonly queue: string; readonly name: string }[];
-  /** Jobs that another worker has taken back for the last time, for this one to end: see `recover`. */
+  /** Jobs with too many interruptions, recovered by another worker, that this worker ends: see `recover`. */
   readonly over: readonly End[];
 }
 
-/** The claim from one queue, as its plugins see it. */
+/** The claim from one queue, as plugins receive it. */
 export interface QueueClaim {
   readonly tx: Transaction;
   readonly queue: string;
   readonly names: readonly string[] | undefined;
   readonly settings: QueueSettings;
-  /** Tells the worker that it does not know this name. */
+  /** Records that the worker has no handler for this name. */
   readonly foundUnknown: (name: string) => void;
 }
 
 /** A plugin's part in the claim from one queue. */
 export interface ClaimPart {
-  /** How many jobs may start now. Absent: any number. */
+  /** Maximum number of jobs that may start now. Absent: no limit. */
   readonly capacity?: number;
-  /** The first instant at which another may start when so many have started now. Absent: the worker that frees room looks again. */
+  /**
+   * Returns the earliest time at which another job may start after `started` have started now. Absent: a worker that
+   * frees capacity claims again.
+   */
   nextAt?(started: number): number;
-  /** Reads what it needs to know of these jobs. */
+  /** Reads the plugin's records for these jobs. */
   read?(page: readonly StoredJob[]): Program<void>;
   /** Returns whether this job may be taken. A job that may not be is passed to `finish`. */
   takes?(job: StoredJob): boolean;
@@ -45,7 +51,7 @@ export interface ClaimPart {
   readonly asideStep?: number;
   /** Returns whether this job may be taken only to start at once. */
   startsOnly?(job: StoredJob): boolean;
-  /** The job was taken. */
+  /** Called with a claimed job. */
   taken?(job: StoredJob): void;
   /**
    * Writes what follows from the claim: `started` jobs were taken, and `takes` refused the jobs `aside`, which must not stay
@@ -54,18 +60,18 @@ export interface ClaimPart {
   finish?(started: number, aside: readonly StoredJob[]): Program<unknown>;
 }
 
-/** Due jobs that are read at a time: each may be large. */
+/** Number of due jobs per read, because records may be large. */
 const READ_STEP = 256;
 /** Jobs of one plugin that one claim from a queue puts aside, at most (R32). Default of `asideStep`. */
 const ASIDE_STEP = 100;
-/** After this a worker looks again whether there is room for more leases. */
+/** Delay before a worker checks again whether the reply has room for more jobs, in ms. */
 const FULL_MS = 1_000;
-/** From this interruption on a job is claimed alone: it may be what kills its process. */
+/** Number of interruptions from which a job is claimed isolated, because it may crash its process. */
 const ALONE_FROM = 2;
 
 /**
- * Takes the first due jobs of the queues, in the order given. `held` is what the worker already runs; it has settled so
- * many in this round: as many more are likely to be due.
+ * Claims the first due jobs of the queues, in the given order. `held`: the worker's running jobs. `settled`: the number
+ * of jobs that it has just settled, which is about the number to claim.
  */
 export function* claim(
   tx: Transaction,
@@ -79,7 +85,7 @@ export function* claim(
   return taking;
 }
 
-/** A claim in the making. */
+/** A running claim. */
 class Taking implements Claimed {
   readonly tx: Transaction;
   readonly jobs: StoredJob[] = [];
@@ -89,9 +95,9 @@ class Taking implements Claimed {
   alone = false;
   left: number;
   readonly settled: number;
-  /** Of what is left, the last so many are not to start yet. */
+  /** Number of jobs, the last of the limit, that are claimed ahead. */
   readonly #prefetch: number;
-  /** A job that was interrupted before and must wait until this worker runs nothing else. */
+  /** Whether an isolated job waits until this worker runs nothing else. */
   closed: boolean;
   readonly #busy: boolean;
 
@@ -113,15 +119,22 @@ class Taking implements Claimed {
     return this.closed || this.left <= 0;
   }
 
-  /** How many jobs to look for in a queue. Of one with limits, one more than can start shows whether any has to wait. */
+  /**
+   * Returns the number of jobs to look for in a queue. With limits, one more than can start, to see whether a job must
+   * wait.
+   */
   wanted(limited: boolean): number {
     return limited ? Math.max(this.left - this.#prefetch, Math.min(1, this.left)) : this.left;
   }
 
-  /** @param startsOnly it must not be taken ahead. */
+  /**
+   * Claims a job if the limits allow it. Returns whether it did.
+   *
+   * @param startsOnly the job must not be claimed ahead.
+   */
   take(job: StoredJob, startsOnly: boolean): boolean {
-    // It is the next to start: what is behind it, in any queue, is not to be taken ahead of it (R18). So is one for
-    // which the reply has no room (R31).
+    // This job is the next to start, so no job behind it may be claimed ahead of it (R18). Also ends the claim if the
+    // reply has no room (R31).
     if ((this.left <= this.#prefetch && (startsOnly || isNeverAhead(job))) || this.tx.reply?.refusesClaim(job)) {
       this.left = 0;
       return false;
@@ -187,7 +200,7 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   let again = full || taking.left <= 0;
   for (const [index, part] of parts.entries())
     if (part.finish && (yield* part.finish(taken, aside[index] ?? []))) again = true;
-  // One that runs stays where it is: to look again at once would find it again, until it ends.
+  // Running jobs keep their key, so searching again now would find them again.
   if (due.stranded && (yield* bringBack(tx, queue, due.stranded, isStranded)).moved > 0) again = true;
   if (again) {
     taking.wakeAt = tx.now;
@@ -196,10 +209,10 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
 
   const spent = limits.filter((part) => taken >= (part.capacity ?? 0));
   const timed = spent.filter((part) => part.nextAt);
-  // A worker that frees a slot looks again by itself: that needs no wake-up.
+  // A worker that frees a slot claims again without a wake-up.
   if (spent.length > 0 && capacity <= 0 && timed.length < spent.length) return;
   if (timed.length > 0) {
-    // The next start is of use only to a job that is due by then.
+    // The next possible start matters only if a job is due by then.
     let free = tx.now;
     for (const part of timed) free = Math.max(free, part.nextAt?.(taken) ?? free);
     const more = (yield* due.next(1)).length > 0;
@@ -213,8 +226,8 @@ function takeWith(taking: Taking, parts: readonly ClaimPart[], job: StoredJob, l
 }
 
 /**
- * It is taken only to start at once: of one that few interruptions end, or that was interrupted before, no worker could tell
- * after a crash whether it had started (R10).
+ * Returns whether a job must not be claimed ahead: it was interrupted before or allows few interruptions, and after a
+ * crash it would be unknown whether it had started (R10).
  */
 const isNeverAhead = (job: StoredJob): boolean =>
   interruptionsOf(job) >= ALONE_FROM || maxInterruptionsOf(job) <= ALONE_FROM;

@@ -8,28 +8,29 @@ import { after, get, scanKeys } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 
 /**
- * A clock that was ahead and was set back leaves jobs behind whose instants are far away: a retry of 7 s may then wait a
- * year. The order in a job's key tells when it was placed, so its own delay is known: the job is placed again, that delay
+ * Repairs jobs after a clock that was ahead was set back: a retry of 7 s might otherwise wait a year. The `order` in a
+ * job's key has the time at which it was placed, so its delay is known, and the job is placed again with that delay
  * from now (R24).
  */
 
-/** Keys looked at in one program. */
+/** Number of keys read per program. */
 const STEP = 256;
 
 const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
 
-/** Whether a delayed job waits for an instant that was computed from a clock far ahead of this one. */
+/** Returns whether a delayed job has a time computed from a clock far ahead of this one. */
 export const isStranded = (key: JobKey, now: number): boolean => standsAhead(key, now) && !isUndelayed(key);
 
-/** Whether a job was placed by a clock far ahead of this one. */
+/** Returns whether a job was placed by a clock far ahead of this one. */
 export const standsAhead = (key: JobKey, now: number): boolean =>
   isAhead(placedAt(key), now) && key[3] >= placedAt(key);
 
 /**
- * Places such jobs again, among the next 256 keys of a queue. Answers how many, and where to go on; `null` at the end.
+ * Places such jobs again, among the next 256 keys of a queue. Returns their number and the key at which to continue;
+ * `null` at the end.
  *
- * @param fits which jobs. `isStranded` in a claim: it has taken undelayed jobs that no lease holds yet, and to move one would
- * have it claimed twice. Absent: undelayed jobs too, so that claims need not search for them behind delayed ones.
+ * @param fits selects jobs. `isStranded` in a claim: it may have claimed jobs without a delay, which no lease lists
+ * yet and which would be claimed twice if they moved. Absent: all such jobs.
  */
 export function* bringBack(
   tx: Transaction,
@@ -54,7 +55,7 @@ export function* bringBack(
   return { moved: moves.length, next: last ? after(last) : null };
 }
 
-/** When a job is due by the clock as it is now. */
+/** Returns when a job is due by the current clock. */
 function* homeOf(tx: Transaction, job: StoredJob): Program<number> {
   let at = tx.now + job.key[3] - placedAt(job.key);
   for (const plugin of tx.plugins.with("dueAgain")) at = yield* plugin.dueAgain(tx, job, at);

@@ -1,25 +1,23 @@
-/**
- * The one door to time and timers. Pass `createManualClock()` from `@quayside/testing` to move it by hand.
- */
+/** Time and timers. Tests pass `createManualClock()` from `@quayside/testing`. */
 export interface Clock {
-  /** Ms since epoch. May jump, back too. */
+  /** Returns the ms since epoch. May jump in both directions. */
   now(): number;
-  /** Ms that only ever go forward, from any origin. */
+  /** Returns ms from any origin that never decrease. */
   monotonic(): number;
-  /** Calls `run` once after `ms` (at least 0); returns the function that prevents it. */
+  /** Calls `run` once after `ms` (at least 0). Returns a function that prevents the call. */
   after(ms: number, run: () => void): () => void;
-  /** Resolves in a later task of the event loop, so that timers, I/O and other tasks have their turn before. */
+  /** Resolves in a later task of the event loop, so that timers, I/O and other tasks run before. */
   nextTask(): Promise<void>;
 }
 
-/** Longest delay of `setTimeout`: 2^31 − 1 ms; a longer one fires at once (HTML standard). */
+/** Longest delay of `setTimeout`, in ms (2^31 − 1). A longer one fires at once (HTML standard). */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
-/** Ways to another task of the event loop that not every platform has. */
+/** Globals of some platforms that start a task of the event loop. */
 interface TaskGlobals {
-  /** Node. */
+  /** Node only. */
   readonly setImmediate?: (run: () => void) => unknown;
-  /** Browsers: pages and workers. */
+  /** Browsers only. */
   readonly document?: unknown;
   readonly importScripts?: unknown;
   readonly MessageChannel?: new () => { readonly port1: TaskPort; readonly port2: TaskPort };
@@ -31,10 +29,10 @@ interface TaskPort {
   close(): void;
 }
 
-/** Read once: a test's fake timers, installed later, must not keep workers from going on. */
+/** Read when the module loads, so that a test's fake timers do not affect workers. */
 const { setImmediate, document, importScripts, MessageChannel } = globalThis as unknown as TaskGlobals;
 
-/** Takes the fastest way to another task: a timer of 0 ms takes 4 ms in browsers and 1 ms in Node. */
+/** Resolves in another task as fast as possible: a timer of 0 ms takes 4 ms in browsers and 1 ms on Node. */
 function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     if (setImmediate) setImmediate(resolve);
@@ -65,7 +63,7 @@ export const systemClock: Clock = {
   nextTask,
 };
 
-/** One thing to do later: arming it again replaces what it was armed for. */
+/** A timer for one function. Starting it again replaces the previous start. */
 export class Timer {
   readonly #clock: Clock;
   #stop: (() => void) | undefined;

@@ -15,104 +15,114 @@ import type {
 } from "./verbs.ts";
 
 /**
- * The job port: what a queue and a worker need, and no more. It is spoken in process, over RPC and over HTTP, so
- * everything in it is plain data. **No call carries an absolute time**: the process that owns the storage owns the
- * clock, and callers send delays in ms. Every call is atomic. Errors are `QuaysideError`s with a stable `code`.
+ * The port between queues or workers and the place where jobs are stored. Called in process, over RPC and over HTTP, so
+ * all arguments and results are plain data. **No call carries an absolute time**: the process that owns the storage
+ * owns the clock, and callers send delays in ms. Every call is atomic. Errors are `QuaysideError`s with a stable
+ * `code`.
  */
 export interface Driver {
   /**
-   * Stores the jobs, all or none, and answers one receipt a job, in order, once they are durable. A job whose id or
-   * dedupe key is taken is not stored: its receipt names the job that exists (`deduplicated: true`). A `request` that
-   * was made before answers as it did then; the same number with another digest is refused with `mark_conflict`.
+   * Stores the jobs, all or none, and returns one receipt per job, in order, when they are durable. A job whose id or
+   * dedupe key is taken is not stored: its receipt has the id of the existing job (`deduplicated: true`). A repeated
+   * `request` returns the same receipts; the same number with another digest is refused with `mark_conflict`.
    */
   enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]>;
 
   /**
-   * One round of a worker: settle what ended, renew what runs, claim more. A worker has one exchange in flight,
-   * numbered from 1; sent again with the same number after a lost answer, it changes nothing and answers the same.
-   * A number lower than the last one is refused with `stale_exchange`.
+   * Runs one exchange of a worker: settles ended attempts, renews running ones, claims more. A worker has one exchange
+   * in flight, numbered from 1. A repeat with the same number, after a lost reply, changes nothing and returns the
+   * same. A number lower than the last one is refused with `stale_exchange`.
    */
   exchange(request: ExchangeRequest): Promise<ExchangeReply>;
 
   get(queue: string, id: string): Promise<JobRecord | undefined>;
 
-  /** A page of jobs of one state (or of all), in claim order, ended ones newest first. */
+  /** Returns a page of jobs of one state (or of all) in claim order; ended jobs newest first. */
   list(query: ListQuery): Promise<JobPage>;
 
-  /** Does not scan the backlog, apart from delayed jobs: of those it reads the keys, some thousand at a time. */
+  /**
+   * Returns the counts of a queue. Reads the keys of delayed jobs, some thousands per transaction, and no other jobs.
+   */
   counts(queue: string): Promise<JobCounts>;
 
-  /** The recurrences of a queue. */
+  /** Returns the recurrences of a queue. */
   schedules(queue: string): Promise<readonly Schedule[]>;
 
-  /** One operator's action; see `Command`. */
+  /** Runs an operator's command; see `Command`. */
   command(command: Command): Promise<CommandReply>;
 
-  /** Ms until a claim on one of these queues could first succeed (0: now); undefined when nothing is to come. */
+  /**
+   * Returns the ms until a claim from one of these queues could first succeed (0: now); undefined if nothing is to
+   * come.
+   */
   nextWake(queues: readonly string[]): Promise<number | undefined>;
 
   /**
-   * Calls back after something changed, here or elsewhere. May tell too much, and late; never too little for long.
+   * Calls the listener after changes, in this or another process. May report too much or late, and misses no change for
+   * long.
    *
-   * @param closed called once when this driver is closed: what waits for a change then asks again, and is refused.
+   * @param closed called once when this driver is closed, so that waiting callers call again and are refused.
    */
   watch(listener: (change: Change) => void, closed?: () => void): () => void;
 
-  /** Takes the lock that shows this worker alive, where there is such a thing; answers how its death will show. */
+  /** Registers a worker as alive, for example by a lock. Returns how its death is detected. */
   register(worker: string): Promise<Registration>;
 
   /**
-   * Tells a worker when it may work here and when it must let go at once: where a page can be put aside while it lives, or
-   * one tab works for all. Where it may work now, `begin` is called before this returns. See `alwaysActive`.
+   * Tells a worker when it may be active: a page may be put into the back/forward cache, or one tab works for all.
+   * Calls `begin` before it returns if the worker may be active now. See `alwaysActive`.
    *
-   * @returns what ends it, for a worker that has stopped.
+   * @returns a function for a worker that has stopped, which ends the session.
    */
   onActiveChange(session: WorkerSession): () => void;
 
-  /** The network, as it is seen from where this driver's workers run. Undefined: it counts as there. */
+  /** The network of this driver's workers. Undefined: counts as online. */
   readonly connectivity: Connectivity | undefined;
 
   close(): Promise<void>;
 }
 
-/** A worker's time at work, as its driver steers it. `begin` and `end` take turns. */
+/** The active time of a worker, controlled by its driver. `begin` and `end` alternate. */
 export interface WorkerSession {
-  /** It was asked for by a call that waits for it, such as `drain`: where one tab works for all, it need not be that tab. */
+  /**
+   * Whether a waiting call such as `drain` requested the session. Such a session does not wait for the leadership of
+   * the tab.
+   */
   readonly urgent?: boolean;
   begin(): void;
   /**
-   * Aborts what runs and gives it back. What must happen before the page is put aside has begun when this returns. An
-   * error that is the cause is reported by the worker.
+   * Aborts the running handlers and releases their jobs. The synchronous part, which must happen before a page is
+   * hidden, is done when this returns. The worker reports `cause`.
    */
   end(cause?: unknown): Promise<void>;
-  /** Another worker is gone: looks now for the jobs that it held. */
+  /** Checks for jobs of a dead worker now. */
   look(): void;
 }
 
 /**
- * The state of the network. Hints: they wake workers, and they tell a failure of the network from one of the job. No job is
- * held back because of them.
+ * The state of the network. A hint: it wakes workers, and distinguishes failures of the network from failures of a job.
+ * It does not hold jobs back.
  */
 export interface Connectivity {
   isOnline(): boolean;
-  /** Calls back when `isOnline` may have changed. */
+  /** Calls the listener when the result of `isOnline` may have changed. */
   watch(listener: () => void): () => void;
-  /** Asks a server whether it can be reached: for networks that only look as if they were there. */
+  /** Asks a server whether it can be reached, for networks without internet access. */
   readonly probe?: (() => Promise<boolean>) | undefined;
 }
 
-/** A worker that is registered as alive, until it leaves. */
+/** A worker that is registered as alive until it leaves. */
 export interface Registration {
   readonly liveness: Liveness;
-  /** Gives the lock back. */
+  /** Releases the lock. */
   leave(): void;
 }
 
-/** `Driver.onActiveChange` of a driver whose workers may always work. */
+/** `Driver.onActiveChange` of a driver whose workers are always active. */
 export function alwaysActive(session: WorkerSession): () => void {
   session.begin();
   return () => {};
 }
 
-/** `Driver.register` of a driver that takes no locks: the lease of a worker shows whether it lives. */
+/** `Driver.register` of a driver without locks: a worker's lease shows whether it lives. */
 export const timeLiveness = async (): Promise<Registration> => ({ liveness: "time", leave() {} });

@@ -3,7 +3,7 @@ import { spellId } from "../job/job-keys.ts";
 import type { JobKey } from "../job/job-record.ts";
 import type { Change } from "./store.ts";
 
-/** Records which jobs ended, given by id or by the key that spells it, so that `waitFor` reads only its own job. */
+/** Records in a change which jobs ended, given by id or key, so that `waitFor` reads only its own job. */
 export function noteEnded(change: Writable<Change>, jobs: readonly (JobKey | string)[]): void {
   change.ended ??= [];
   append(
@@ -14,10 +14,10 @@ export function noteEnded(change: Writable<Change>, jobs: readonly (JobKey | str
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/** Returns whether a change may be about this job: true when it does not say which jobs ended. */
+/** Returns whether a change may concern this job. True if the change does not list the ended jobs. */
 export const mayConcern = ({ ended }: Change, id: string): boolean => ended?.includes(markOf(id)) ?? true;
 
-/** 32 bits of an id: short, and no id is sent to callers that may only watch. Two ids of one mark cost a read. */
+/** Returns a 32-bit hash of an id, so that callers that may only watch get no ids. A collision costs one read. */
 function markOf(id: string): number {
   let mark = 0;
   for (let index = 0; index < id.length; index++) mark = (Math.imul(mark, 31) + id.charCodeAt(index)) | 0;

@@ -10,8 +10,8 @@ import type { Transaction } from "./transaction.ts";
 import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
 /**
- * Stores new jobs, all or none; one receipt a job, in order. Ids that are taken answer the job that exists. A numbered
- * request that was done before answers as it did then.
+ * Stores new jobs, all or none. Returns one receipt per job, in order. For a taken id, the receipt is that of the
+ * existing job. A repeated numbered request returns the same receipts.
  */
 export function* enqueue(
   tx: Transaction,
@@ -27,10 +27,10 @@ export function* enqueue(
   return yield* idempotency.once(tx, jobs, request, work);
 }
 
-/** Throws when these may not be stored. Asked with the jobs that are new, before anything is written. */
+/** Throws if new jobs may not be stored. Called with the new jobs before any write. */
 export type Admit = (placed: readonly StoredJob[]) => Program<void>;
 
-/** Names become keys (R4), and not every caller is a `Queue` that has checked them. */
+/** Checks the names of a job, which become parts of keys (R4). Not every caller is a `Queue` that has checked them. */
 export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">, used?: Set<string>): void {
   plugins.checkOwned("job option", job, used);
   checkPathName(job.queue, "queue");
@@ -40,7 +40,7 @@ export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">, used?
   for (const plugin of plugins.with("check")) plugin.check(job as NewJob);
 }
 
-/** Adds what is not there yet. */
+/** Adds the jobs that do not exist yet. */
 export function* addJobs(tx: Transaction, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
   const plugins = tx.plugins.with("adding").filter(({ needs }) => !needs || jobs.some(needs));
   if (plugins.length === 0 && jobs.every(({ id }) => id === undefined)) {
@@ -79,7 +79,7 @@ function* addOne(adding: Adding, index: number): Program<EnqueueReceipt> {
   return yield* adding.add(job);
 }
 
-/** Applies what the options of jobs say of more than the jobs themselves. */
+/** Applies options of jobs that concern more than the jobs themselves. */
 export function* accept(tx: Transaction, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void> {
   for (const plugin of tx.plugins.with("accepted")) yield* plugin.accepted(tx, jobs);
 }

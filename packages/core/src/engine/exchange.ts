@@ -18,8 +18,9 @@ import type { Transaction } from "./transaction.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply, ExchangeRequest } from "./verbs.ts";
 
 /**
- * One round of a worker, in the order that keeps a live worker's jobs its own: answer a repeat as before, settle what it
- * finished, give back what it does not know, renew the rest, and only then judge other workers' leases and claim.
+ * Runs one exchange of a worker: answers a repeat as before, settles ended attempts, releases jobs that the worker does
+ * not list, renews the rest, and only then recovers jobs of other workers and claims. In this order, a live worker
+ * keeps its jobs.
  */
 export function* exchange(
   tx: Transaction,
@@ -47,7 +48,7 @@ export function* exchange(
   const before = leases.of(request.worker);
   if (before && request.exchange <= before.exchange) return yield* repeat(tx, request, before);
 
-  // Reports first: an attempt that ends in this exchange has its last words kept.
+  // Reports come first, so that an attempt that ends in this exchange keeps its last ones.
   const reported = withReports(tx, before?.held ?? [], request.progress ?? []);
   const { left, lost, stays } = yield* settle(tx, request.settle, reported, ahead);
   const running = new Set(request.running);
@@ -75,7 +76,7 @@ export function* exchange(
   const { interrupted, more: unrecovered } = request.bystander
     ? { interrupted: [], more: false }
     : yield* recover(tx, request, judge);
-  // Parents whose last child just ended, and jobs that found room in their group, can be claimed in this very round.
+  // Parents whose last child has ended, and jobs whose group has room again, can be claimed in this exchange.
   yield* effects(tx);
   const swept = sweep ? yield* sweepNext(tx, queues, sweep) : false;
   const claimed = yield* claim(tx, request.claim, lease.held, request.settle.length);
@@ -89,11 +90,10 @@ export function* exchange(
     held: [...lease.held, ...fresh],
     ...(interrupted.length > 0 && { interrupted: interrupted.map(memberName) }),
   };
-  // An idle look, of which nothing has to be stored, costs no write; nor does the round of an owner who has
-  // lost all: a repeat finds it lost again.
+  // An idle exchange writes nothing. Neither does one whose tokens are all lost: a repeat finds them lost again.
   const idle = next.held.length + interrupted.length + (before?.held.length ?? 0) === 0;
-  // A worker that dies with its process sends nothing again, and who finds its lease takes back what is there of its jobs:
-  // where it has only lost jobs that are there no more, the lease before says the same.
+  // A worker that dies with its process repeats no exchange. If it has only lost jobs that no longer exist, the
+  // previous lease record is equivalent, so this one need not be written.
   const deferrable =
     request.liveness === "process" &&
     !stays &&
@@ -104,7 +104,7 @@ export function* exchange(
   else leases.set(next, deferrable);
   for (const job of claimed.jobs) tx.changed(job.queue, "active");
 
-  // What the claim itself set free (a parent of a job that expired, say) is reported to this worker alone.
+  // Effects of the claim itself (such as a parent of an expired job) are reported to this worker only.
   const more = yield* effects(tx);
   const lookAt = lookAgainAt(leases.all(), request.worker, tx.now, judge);
   const wakeAt = more || swept || unrecovered ? tx.now : Math.min(claimed.wakeAt, followsAt, lookAt);
@@ -120,10 +120,10 @@ export function* exchange(
   };
 }
 
-/** Progress of the search for stranded jobs after the clock was set back, by queue: the next key, `null` at the end. */
+/** Progress of the search for jobs to repair after the clock was set back: the next key by queue; `null` at the end. */
 export type Sweep = Map<string, Key | null>;
 
-/** Brings back stranded jobs, a bounded number of keys per exchange. True when there is more to look through. */
+/** Repairs jobs after the clock was set back, a limited number of keys per exchange. Returns whether more is left. */
 function* sweepNext(tx: Transaction, queues: readonly string[], sweep: Sweep): Program<boolean> {
   for (const queue of queues) {
     const from = sweep.get(queue);
@@ -134,18 +134,18 @@ function* sweepNext(tx: Transaction, queues: readonly string[], sweep: Sweep): P
   return queues.some((queue) => sweep.get(queue) !== null);
 }
 
-/** All that it settles or renews is lost, and it asks for nothing else. */
+/** Returns whether an exchange changed nothing: all its tokens are lost, and it neither claims nor leaves. */
 const isFutile = ({ settle, running, claim, leave }: ExchangeRequest, lost: readonly string[]): boolean =>
   lost.length > 0 && lost.length === settle.length + running.length && claim.limit === 0 && !leave;
 
-/** Where the jobs of one claim lie, when all are of one lane and rank and their ids spell it: see `claimedStretch`. */
+/** The key range of one claim's jobs, if all have the same lane and rank and generated ids: see `claimedStretch`. */
 export interface ClaimedStretch {
   readonly first: JobKey;
   readonly last: JobKey;
   readonly jobs: number;
 }
 
-/** Read ahead by the claim, this saves the next exchange a trip to the store. */
+/** Returns the key range of claimed jobs. The next exchange reads it together with the lease, which saves a read. */
 export function claimedStretch(jobs: readonly ClaimedJob[]): ClaimedStretch | undefined {
   const [first, last] = [jobs[0], jobs[jobs.length - 1]].map((claimed) => claimed && keyOf(claimed));
   return first && last && first[1] === last[1] && first[2] === last[2] ? { first, last, jobs: jobs.length } : undefined;
@@ -153,20 +153,20 @@ export function claimedStretch(jobs: readonly ClaimedJob[]): ClaimedStretch | un
 
 const keyOf = ({ job }: ClaimedJob): JobKey | undefined => decodeId(job.queue, job.id);
 
-/** A key in the leases, which are scanned as one range: so within printable ASCII, as random keys are. */
+/** Checks a worker key: printable ASCII, because leases are read as one range of keys. */
 export function checkWorker(worker: string): void {
   if (!/^[!-~]{1,128}$/.test(worker)) {
     throw refused("worker", "must be 1 to 128 characters of printable ASCII", worker);
   }
 }
 
-/** A queue named twice would be read twice, before its jobs stand in the lease: each could be claimed twice. */
+/** Refuses a queue that is named twice: its jobs could be claimed twice. */
 function checkQueues(queues: ExchangeRequest["claim"]["queues"]): void {
   if (new Set(queues.map(({ queue }) => queue)).size < queues.length)
     throw invalidOption("claim.queues", "claim.queues names a queue twice.");
 }
 
-/** Adds the reports of running attempts since the last exchange to the lease, never to the job's record. */
+/** Adds the reports of running attempts to the lease. The jobs' records do not change. */
 function withReports(tx: Transaction, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
   if (reports.length === 0) return held;
   const byToken = new Map(reports.map((report) => [report.token, report]));
@@ -186,8 +186,8 @@ const CUT_LINES = "… (cut: the jobs of this worker log more than is kept)";
 const CUT_PROGRESS = "… (cut: the jobs of this worker report more than is kept)";
 
 /**
- * A lease is one record, which some stores bound (R29): of all reports together at most `LIMITS.reportBytes` are kept.
- * The lines of the attempts that were claimed first go first, then their progress.
+ * Keeps at most `LIMITS.reportBytes` of reports in a lease, which is one record with a size limit (R29). Drops the log
+ * lines of the earliest claimed attempts first, then their progress.
  */
 function withinBounds(held: readonly Held[]): readonly Held[] {
   let over = held.reduce((bytes, entry) => bytes + reportBytes(entry), -LIMITS.reportBytes);
@@ -206,7 +206,10 @@ function withinBounds(held: readonly Held[]): readonly Held[] {
   return next;
 }
 
-/** The same answer to the same number (R9): the tokens name the exchange that claimed them, held jobs never change. */
+/**
+ * Returns the same reply for a repeated exchange (R9): tokens contain the number of their exchange, and held jobs do
+ * not change.
+ */
 function* repeat(tx: Transaction, request: ExchangeRequest, lease: LeaseRecord): Program<ExchangeReply> {
   if (request.exchange < lease.exchange) {
     throw new QuaysideError("stale_exchange", `Exchange ${request.exchange} came after exchange ${lease.exchange}.`, {
@@ -237,7 +240,7 @@ function* repeat(tx: Transaction, request: ExchangeRequest, lease: LeaseRecord):
   };
 }
 
-/** Claimed jobs as their worker gets them. */
+/** Converts claimed jobs to the form that the worker gets. */
 function* toClaimed(
   tx: Transaction,
   jobs: readonly (StoredJob | undefined)[],

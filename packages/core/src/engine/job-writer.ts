@@ -28,13 +28,15 @@ import type { TallyPlace, Transaction } from "./transaction.ts";
 
 const idKey = ({ queue, id }: Named): IdRecord["key"] => [escapePart(queue), id];
 
-/** True when the job's id leads to its key, so that it needs no entry in `ids`. */
+/** Returns whether a job's id contains its key, so that it needs no entry in `ids`. */
 const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boolean =>
   job.key[0] === "ready" && spellId(job.key) === job.id;
 
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
 
-/** A plain job has no record besides its own: no `ids` entry, nothing of a plugin, no `keep`. */
+/**
+ * Returns whether a job is plain: it has no record besides its own (no `ids` entry, no record of a plugin, no `keep`).
+ */
 export const isPlain = (tx: Transaction, job: StoredJob): boolean =>
   spellsItsKey(job) && !job.keep && !tx.plugins.with("marks").some((plugin) => plugin.marks(job));
 
@@ -154,7 +156,7 @@ function* replace(
   }
 }
 
-/** Moves each of these jobs to where `change` puts it. */
+/** Moves each job to the key that `change` returns. */
 export function* moveEachJob(
   tx: Transaction,
   jobs: readonly StoredJob[],
@@ -180,7 +182,7 @@ export function* endPlainJobs(tx: Transaction, keys: readonly JobKey[], ahead?: 
   }
 }
 
-/** A job and how it ends; `trace: false` keeps nothing of it, whatever the queue says. */
+/** A job and how it ends. `trace: false`: the job is not kept, whatever the queue's setting. */
 export interface End {
   readonly job: StoredJob;
   readonly ending: Ending;
@@ -220,7 +222,7 @@ export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Pr
   for (const { queue, id } of jobs) tx.changedEnded(queue, [id]);
 }
 
-/** Most ended jobs that one program prunes, so that a limit set low on a long history does not make one long transaction. */
+/** Maximum number of ended jobs that one program prunes, so that lowering a limit causes no long transaction. */
 const PRUNE_STEP = 256;
 
 /** Prunes each state to what the queue keeps now, one step of it; returns true if more is to be pruned. */
@@ -254,7 +256,7 @@ function* prune(tx: Transaction, queue: string, state: EndState, limit: number):
   return excess;
 }
 
-/** How many foreign keys between the first and the last are read at most to find runs, per key to delete. */
+/** Number of other keys per key to delete that may be read to find runs of keys. */
 const SPARSE = 2;
 
 /** Reads the keys from the first to the last of so many jobs of one lane and rank; not all where many others lie among them. */

@@ -9,24 +9,24 @@ import type { Program, QueueSettings } from "./store.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Command, CommandReply } from "./verbs.ts";
 
-/** The result of a command. A long one acts on a bounded number of jobs in each transaction, and says where it goes on. */
+/** The result of one step of a command. A long command changes a limited number of jobs per transaction. */
 export interface CommandStep extends CommandReply {
-  /** Absent: it is done. */
+  /** Where to continue. Absent: the command is done. */
   readonly next?: Step;
 }
 
-/** Where the next step of a command goes on. */
+/** Where the next step of a command continues. */
 export interface Step extends Position {
-  /** When the command began. */
+  /** Position in the queue when the command began. */
   readonly began?: Transaction["standing"];
-  /** The last job of an ended state when the command began. */
+  /** The last ended job when the command began. */
   readonly until?: JobKey;
 }
 
 /** Runs a command, or the next step of a long one. */
 export type CommandHandler = (tx: Transaction, request: never, from?: Step) => Program<CommandStep>;
 
-/** The commands of a type. */
+/** The command of a type. */
 export type CommandOf<Type extends Command["type"], C extends Command = Command> = C extends unknown
   ? Type extends C["type"]
     ? C
@@ -62,7 +62,10 @@ export function command(tx: Transaction, request: Command, from?: Step): Program
   throw tx.plugins.missing("command of type", describe(type), "type");
 }
 
-/** Running jobs are never touched: their lease entries tell their workers, and whatever becomes of the attempts honours it. */
+/**
+ * Requests the end of running jobs in their lease entries. The jobs' records do not change: their workers read the
+ * request and settle the attempts.
+ */
 export function* requestCancel(
   tx: Transaction,
   queue: string,
@@ -72,7 +75,7 @@ export function* requestCancel(
   const keys = new Set(jobs.map(({ key }) => keyText(key)));
   const leases = yield* tx.leases();
   let affected = 0;
-  // Each lease is changed once, however many of the jobs it lists.
+  // Each lease is changed once, whatever number of the jobs it lists.
   for (const lease of leases.all()) {
     const before = affected;
     const held = lease.held.map((entry) =>
@@ -86,7 +89,7 @@ export function* requestCancel(
   return { affected, state: "active" };
 }
 
-/** Deletes jobs that do not run, without a trace. */
+/** Deletes jobs that do not run, without keeping them. */
 export function* eraseJobs(tx: Transaction, jobs: readonly StoredJob[]): Program<void> {
   yield* deleteFinished(
     tx,
@@ -115,7 +118,7 @@ function* configure(
   from: Step | undefined,
 ): Program<CommandStep> {
   const { keep } = config;
-  // The next steps only prune: another call may have changed the settings since.
+  // Later steps only prune, because another call may have changed the settings since.
   if (!from) {
     tx.plugins.checkOwned("setting", config, tx.used);
     const before = yield* tx.settings(queue);

@@ -4,10 +4,10 @@ import type { JobKey } from "../job/job-record.ts";
 import type { Held, Key, LeaseRecord, Program } from "./store.ts";
 import { after, put, remove, scan } from "./store-operations.ts";
 
-/** Leases that are read in one operation. */
+/** Number of leases per read. */
 const PAGE = 1_000;
 
-/** Reads all leases, in pages. A claim that missed one would take the jobs which that worker runs. */
+/** Reads all leases, in pages. If a claim missed one, it would claim that worker's running jobs. */
 export function* everyLease(): Program<LeaseRecord[]> {
   const found: LeaseRecord[] = [];
   for (let from: Key = [""]; ; ) {
@@ -19,11 +19,11 @@ export function* everyLease(): Program<LeaseRecord[]> {
   }
 }
 
-/** The leases as a program found them, with what it has changed since. */
+/** The leases that a program has read, with its changes. */
 export class Leases {
   readonly #leases: Map<string, LeaseRecord>;
   readonly #touched = new Set<string>();
-  /** Of those that were touched, the ones that need not be written at once. */
+  /** Changed leases that need not be written at once. */
   readonly #deferrable = new Set<string>();
   #byKey: Map<string, { worker: string; held: Held }> | undefined;
   #freed: Held[] = [];
@@ -40,10 +40,14 @@ export class Leases {
     return this.#leases.get(worker);
   }
 
-  /** @param deferrable what it no longer lists is gone from its place, and it lists nothing new: see `Operation`. */
+  /**
+   * Replaces a worker's lease.
+   *
+   * @param deferrable the jobs that it no longer lists are gone, and it lists no new ones: see `Operation`.
+   */
   set(lease: LeaseRecord, deferrable = false): void {
     const before = this.#leases.get(lease.key[0])?.held ?? [];
-    // Each exchange sets its lease twice, and mostly one of the two lists nothing.
+    // Each exchange sets its lease twice, and usually one of the two is empty.
     const now = new Set(before.length > 0 ? lease.held.map(({ token }) => token) : []);
     for (const held of before) if (!now.has(held.token)) this.#freed.push(held);
     this.#leases.set(lease.key[0], lease);
@@ -59,7 +63,7 @@ export class Leases {
     this.#byKey = undefined;
   }
 
-  /** Who runs the job at this key. */
+  /** Returns the worker and lease entry of the job at this key. */
   holderOf(key: JobKey): { worker: string; held: Held } | undefined {
     this.#byKey ??= new Map(
       this.all().flatMap((lease) => lease.held.map((held) => [keyText(held.key), { worker: lease.key[0], held }])),
@@ -76,7 +80,7 @@ export class Leases {
     return running;
   }
 
-  /** Undoes what this program did to a lease, so that nothing is written of it. */
+  /** Restores a lease to its state before this program, so that it is not written. */
   restore(worker: string, before: LeaseRecord | undefined): void {
     if (before) this.#leases.set(worker, before);
     else this.#leases.delete(worker);
@@ -84,14 +88,14 @@ export class Leases {
     this.#byKey = undefined;
   }
 
-  /** Changes or (undefined) drops the entry of a running job. */
+  /** Changes the lease entry of a running job, or removes it if `change` returns undefined. */
   amend(worker: string, token: string, change: (held: Held) => Held | undefined): void {
     const lease = this.#leases.get(worker);
     if (!lease) return;
     this.set({ ...lease, held: lease.held.flatMap((held) => (held.token === token ? (change(held) ?? []) : held)) });
   }
 
-  /** The entries that were dropped since the last call. */
+  /** Returns the entries that were removed since the last call. */
   takeFreed(): readonly Held[] {
     const freed = this.#freed;
     this.#freed = [];

@@ -8,15 +8,15 @@ import type { Program } from "./store.ts";
 import { after, compareKeys, get, type Range, scan, startingWith } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 
-/** A part of the queue that a list walks through. */
+/** A key range of a queue that a list reads. */
 interface Stretch {
   readonly range: Range;
-  /** Only running jobs, which are in line with the rest. */
+  /** Whether only the running jobs in the range are listed. */
   readonly running?: boolean;
   readonly shows?: "waiting" | "delayed";
 }
 
-/** Where a walk over a queue's jobs goes on: after `key` in this stretch. */
+/** The position of a list: the number of the range, and the key after which to continue. */
 export interface Position {
   readonly stretch: number;
   readonly key?: JobKey;
@@ -35,8 +35,8 @@ export interface Walked {
 }
 
 /**
- * Reads at most `want` records of a queue, or of one state of it, and answers the jobs among them; `next` is where to go
- * on, absent at the end.
+ * Reads at most `want` records of a queue, or of one state, and returns the listed jobs. `next`: where to continue;
+ * absent at the end.
  */
 export function* walk(
   tx: Transaction,
@@ -84,12 +84,12 @@ export function stretchesOf(queue: string, state: JobState | undefined): readonl
 
 interface Read {
   readonly jobs: readonly StoredJob[];
-  /** Where to read on: absent when the stretch is done. */
+  /** The last key read; absent at the end of the range. */
   readonly last?: JobKey | undefined;
   readonly count: number;
 }
 
-/** Reads up to `want` records of a stretch after `key`. */
+/** Reads up to `want` records of a range after `key`. */
 function* readStretch(
   tx: Transaction,
   leases: Leases,
@@ -120,8 +120,8 @@ function* readStretch(
     const [place, lane, rank, due] = job.key;
     const delayed = due > tx.now && !isUndelayed(job.key);
     if (stretch.shows && delayed !== (stretch.shows === "delayed")) {
-      // In a priority, what is due comes before what is not: leap over the part that is not shown. Where the clock was
-      // set back, up to where it had been, both lie mixed.
+      // Within a priority, due jobs come before delayed ones, so the part that is not listed is skipped. After the
+      // clock was set back, both are mixed up to the previous time.
       const leap: JobKey = [place, lane, rank, delayed && due > tx.horizon ? MOST : tx.now, MOST, ""];
       if (compareKeys(leap, job.key) > 0) return { jobs, last: leap, count };
     } else if (!leases.holderOf(job.key)) jobs.push(job);

@@ -12,27 +12,30 @@ import type { Transaction } from "./transaction.ts";
 import type { ClaimedJob, ClaimQueue, EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
 /**
- * One capability of the queue, in one file. Every hook is optional and runs inside the engine's transaction; the hooks
- * of several plugins run in the order in which the plugins are listed. Hooks that return a program are given many jobs at
- * once, so that the number of operations does not grow with the number of jobs.
+ * One capability of the queue, in one file. Every hook is optional and runs inside the engine's transaction; hooks of
+ * several plugins run in the order of the plugins. Hooks that return a program get many jobs at once, so that the
+ * number of operations does not grow with the number of jobs.
  */
 export interface Plugin {
   readonly name: string;
-  /** The job options that belong to it, as a caller writes them. */
+  /** Parsers of the plugin's job options. */
   readonly options?: OptionParsers;
-  /** The fields of a new job that belong to it. A job with a field that no plugin owns is refused. */
+  /** Fields of a new job that belong to the plugin. A job with a field that no plugin owns is refused. */
   readonly fields?: readonly string[];
-  /** The settings of a queue that belong to it. A setting that no plugin owns is refused. */
+  /** Settings of a queue that belong to the plugin. A setting that no plugin owns is refused. */
   readonly settings?: readonly string[];
-  /** The kinds of cells whose records never decide when a job is due. */
+  /** Kinds of values that do not affect when a job is due. */
   readonly quietCells?: readonly string[];
 
-  /** Returns whether the end of this job concerns it. A job that concerns no plugin is deleted by its key alone. */
+  /**
+   * Returns whether the plugin must handle the end of this job. A job that no plugin must handle is deleted by its key
+   * alone.
+   */
   marks?(job: StoredJob): boolean;
 
   // Add
 
-  /** Throws when the fields that belong to it are not as a driver takes them. */
+  /** Throws if the plugin's fields of a new job are invalid. */
   check?(job: NewJob): void;
   /** Runs `work` once for a numbered request. */
   once?(
@@ -41,61 +44,64 @@ export interface Plugin {
     request: NumberedRequest,
     work: () => Program<readonly EnqueueReceipt[]>,
   ): Program<readonly EnqueueReceipt[]>;
-  /** Takes part in an add. Called where `needs` is true for any of its jobs. */
+  /** Takes part in an add. Called if `needs` returns true for any of its jobs. */
   adding?(add: Adding): Program<AddPart>;
   needs?(job: NewJob): boolean;
-  /** Applies what the options of these jobs say of more than the jobs themselves. */
+  /** Applies options of jobs that concern more than the jobs themselves. */
   accepted?(tx: Transaction, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void>;
 
   // Jobs that move
 
-  /** Jobs on their way to a place: returns where they really go. */
+  /** Called with jobs that are stored or moved. Returns the jobs with their final keys. */
   placing?(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]>;
-  /** A job leaves its place: to the place of `next`, or for good. */
+  /** Called when a job leaves its place: for the place of `next`, or for good. */
   leaving?(tx: Transaction, job: StoredJob, next?: StoredJob): void;
-  /** Jobs have ended, from whatever cause. */
+  /** Called when jobs have ended for any cause. */
   ended?(tx: Transaction, ends: readonly End[]): Program<void>;
-  /** Ended jobs were deleted. */
+  /** Called when ended jobs were deleted. */
   deleted?(tx: Transaction, jobs: readonly StoredJob[]): Program<void>;
-  /** Leases no longer list these attempts. */
+  /** Called when leases no longer list these attempts. */
   attemptsEnded?(tx: Transaction, held: readonly Held[]): Program<void>;
-  /** Does what follows from its other hooks in this transaction; returns whether there was any. Called until nothing follows. */
+  /**
+   * Applies changes that follow from the plugin's other hooks in this transaction. Returns whether it changed anything.
+   * Called until no plugin does.
+   */
   effects?(tx: Transaction): Program<boolean>;
-  /** Writes what it kept back; the last step of a transaction. */
+  /** Writes the plugin's delayed records. Called at the end of a transaction. */
   flush?(tx: Transaction): Program<void>;
 
   // Claim
 
-  /** Reads what claims from this queue will need, in the first trip of an exchange. */
+  /** Reads the plugin's records for claims from this queue, together with the first reads of an exchange. */
   prepare?(tx: Transaction, queue: string): Program<void>;
-  /** Brings jobs back that this worker may take. Called before each claim from a queue that is not paused. */
+  /** Unblocks jobs that this worker may claim. Called before each claim from a queue that is not paused. */
   beforeClaim?(tx: Transaction, claim: ClaimQueue): Program<void>;
   /** Takes part in the claim from one queue. */
   claiming?(claim: QueueClaim): Program<ClaimPart | undefined>;
-  /** Returns fields of its own for the lease entry of a claimed job. */
+  /** Returns the plugin's fields in the lease entry of a claimed job. */
   held?(job: StoredJob): Partial<Held> | undefined;
-  /** Jobs begin to run. Returns the first instant at which something that it placed is due. */
+  /** Called when jobs start. Returns the earliest time at which a record that it has stored is due. */
   claimed?(tx: Transaction, jobs: readonly StoredJob[]): Program<number>;
-  /** Returns fields of its own for a claimed job as its worker gets it. */
+  /** Returns the plugin's fields of a claimed job in the worker's reply. */
   reply?(tx: Transaction, job: StoredJob): Program<Partial<ClaimedJob> | undefined>;
-  /** Returns the first instant at which a job of this queue may start, where one is due. */
+  /** Returns the earliest time at which a due job of this queue may start. */
   opensAt?(tx: Transaction, queue: string): Program<number>;
 
   // Operators
 
-  /** Why an operator cannot retry this job. */
+  /** Returns the reason why an operator cannot retry this job, if there is one. */
   refusesRetry?(tx: Transaction, job: StoredJob): Program<Error | undefined>;
-  /** An operator retries a job: returns it as it goes back in line. */
+  /** Called when an operator retries a job. Returns the job as it is stored. */
   retrying?(tx: Transaction, job: StoredJob): Program<StoredJob>;
-  /** The instant at which a job is due that a clock far ahead had placed; `at` is what its delay says. */
+  /** Returns when a job is due that a clock far ahead had placed. `at`: the time by the job's delay. */
   dueAgain?(tx: Transaction, job: StoredJob, at: number): Program<number>;
-  /** Its commands, by their `type`. */
+  /** The plugin's commands by `type`. */
   readonly commands?: Readonly<Record<string, CommandHandler>>;
-  /** Its questions, by name: programs that write nothing. */
+  /** The plugin's read-only queries by name. */
   readonly reads?: Readonly<Record<string, ReadHandler>>;
 }
 
-/** Answers a question with a program that writes nothing. */
+/** Runs a read-only query. */
 export type ReadHandler = (tx: Transaction, query: never) => Program<unknown>;
 
 type Hook = Exclude<keyof Plugin, "name" | "options" | "fields" | "settings" | "quietCells">;
@@ -119,21 +125,27 @@ export function checkPlugins<P extends Pick<Plugin, "name">>(plugins: readonly P
   return plugins;
 }
 
-/** The plugins of a driver, in order. */
+/** The plugins of a driver, in the order of their hooks. */
 export class Plugins {
   readonly all: readonly Plugin[];
   readonly #byHook = new Map<Hook, readonly Plugin[]>();
   readonly #advise: (name: string) => string | undefined;
 
-  /** @param advise says which import has a plugin, an option, a setting, a command or a read. */
+  /**
+   * Creates the list of plugins.
+   *
+   * @param advise returns the import that provides a plugin, option, setting, command or read.
+   */
   constructor(all: readonly Plugin[], advise: (name: string) => string | undefined = () => undefined) {
     this.all = all;
     this.#advise = advise;
   }
 
   /**
-   * @param used takes the names of the plugins that have one of these.
-   * @throws {QuaysideError} `invalid_option` where one of these belongs to a plugin that is not here.
+   * Checks that the fields of a job or of settings belong to these plugins.
+   *
+   * @param used receives the names of the plugins that own one of the fields.
+   * @throws {QuaysideError} `invalid_option` if a field belongs to a missing plugin.
    */
   checkOwned(what: keyof typeof OWNED, fields: object, used?: Set<string>): void {
     const { part, kernel } = OWNED[what];
@@ -145,12 +157,12 @@ export class Plugins {
     }
   }
 
-  /** Says how to add a plugin of this name. */
+  /** Returns the advice on how to add a plugin. */
   advice(name: string): string {
     return this.#advise(name) ?? `Add ${name} to the driver's plugins.`;
   }
 
-  /** The error for what belongs to a plugin that is not here. `option`: the field to blame, where `name` is its value. */
+  /** Creates the error for a missing plugin. `option`: the field to name, if `name` is its value. */
   missing(what: string, name: string, option = name): QuaysideError {
     const advice = this.#advise(name) ?? "Add the one that does to its plugins.";
     return new QuaysideError("invalid_option", `No plugin of this driver has the ${what} ${name}. ${advice}`, {
@@ -158,14 +170,14 @@ export class Plugins {
     });
   }
 
-  /** Returns the program that answers a question. @throws {QuaysideError} `invalid_option` where no plugin has it. */
+  /** Returns the program of a query. @throws {QuaysideError} `invalid_option` if no plugin has it. */
   read<T>(tx: Transaction, name: string, query: unknown): Program<T> {
     for (const { reads } of this.with("reads"))
       if (Object.hasOwn(reads, name)) return reads[name]?.(tx, query as never) as Program<T>;
     throw this.missing("read", name);
   }
 
-  /** Returns those that have a hook. */
+  /** Returns the plugins that have a hook. */
   with<H extends Hook>(hook: H): readonly With<H>[] {
     let found = this.#byHook.get(hook);
     if (!found) {

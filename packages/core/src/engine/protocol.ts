@@ -1,21 +1,21 @@
 import { describe } from "../job/cut-text.ts";
 import { QuaysideError } from "../job/errors.ts";
 
-/** The version of the protocol of requests and their answers, over HTTP and RPC. One that carries none is of version 1. */
+/** Version of the protocol of requests and replies, over HTTP and RPC. A message without a version has version 1. */
 export const PROTOCOL = 1;
 
-/** The HTTP header that carries the version, on requests and on answers. */
+/** HTTP header with the protocol version, in requests and responses. */
 export const PROTOCOL_HEADER = "quayside-protocol";
 
-/** How long a client keeps what it could not send before it tries again, in ms: one of the two sides is to be updated. */
+/** Pause before a client repeats a request that was refused for its version, in ms. */
 const RETRY_MS = 60_000;
 
 /**
- * Refuses a version of the protocol that this code does not read (R39). A server calls it before it does anything, so what
- * it refuses was not done; a client keeps the request and sends it again later.
+ * Refuses a protocol version that this code does not support (R39). A server checks it first, so a refused request has
+ * no effect; a client keeps the request and repeats it later.
  *
- * @param version as it arrived: a number, the text of a header, or nothing.
- * @throws {QuaysideError} `unsupported_version`; `details.supported` is the version that the thrower has.
+ * @param version as received: a number, the text of a header, or undefined.
+ * @throws {QuaysideError} `unsupported_version`; `details.supported` is this code's version.
  */
 export function checkProtocol(carrier: "request" | "answer", version: unknown): void {
   if ((version ?? PROTOCOL) === PROTOCOL || version === `${PROTOCOL}`) return;

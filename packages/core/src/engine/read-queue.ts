@@ -34,16 +34,16 @@ export function* getJob(tx: Transaction, queue: string, id: string): Program<Job
   return job && toJobRecord(job, tx.now, run?.held);
 }
 
-/** Keys of delayed jobs that one program reads, at most (R32). */
+/** Maximum number of keys of delayed jobs that one program reads (R32). */
 const COUNT_STEP = 8_000;
 
-/** A count of delayed jobs that has to go on, in another program. */
+/** An unfinished count of delayed jobs, which another program continues. */
 export interface Counting {
   readonly delayed: number;
   readonly from: Key;
 }
 
-/** The counts of a queue; or where to go on, when more is delayed than one program may read. */
+/** Returns the counts of a queue, or where to continue if more jobs are delayed than one program may read. */
 export function* counts(tx: Transaction, queue: string, before?: Counting): Program<JobCounts | Counting> {
   const delayed = yield* countDelayed(tx, queue, before);
   if (typeof delayed === "object") return delayed;
@@ -53,7 +53,7 @@ export function* counts(tx: Transaction, queue: string, before?: Counting): Prog
   return { waiting: Math.max(0, ready + blocked - held - delayed), delayed, active: held, ...finished, paused };
 }
 
-/** How many jobs lie in each place. In a program that may write, they are known from then on. */
+/** Returns the numbers of jobs by place. A program that may write also stores them. */
 export function* tallies(
   tx: Transaction,
   queue: string,
@@ -68,7 +68,10 @@ export function* tallies(
   return { ready, blocked, finished };
 }
 
-/** The lease of a process that died may list jobs that had ended before: see `deferrable` of `Operation`. */
+/**
+ * Returns the number of running jobs. The lease of a dead process may list jobs that had already ended: see
+ * `deferrable` of `Operation`.
+ */
 export function* countRunning(tx: Transaction, queue: string): Program<number> {
   let running = 0;
   for (const { held, liveness } of (yield* tx.leases()).all()) {
@@ -78,7 +81,7 @@ export function* countRunning(tx: Transaction, queue: string): Program<number> {
   return running;
 }
 
-/** Returns the range of all blocked jobs of a queue. */
+/** Returns the key range of all blocked jobs of a queue. */
 export const blockedLanes = (queue: string): Range => ({
   from: ["blocked", `${escapePart(queue)}/`],
   to: ["blocked", `${escapePart(queue)}0`],
@@ -102,7 +105,10 @@ function* countDelayed(tx: Transaction, queue: string, before?: Counting): Progr
   return { delayed, from };
 }
 
-/** The first instant at which a claim on one of the queues could succeed, or another worker's jobs may have to be taken back (R19). */
+/**
+ * Returns the earliest time at which a claim from one of the queues could succeed, or at which another worker's jobs
+ * may have to be recovered (R19).
+ */
 export function* wakeInstant(tx: Transaction, queues: readonly string[], judge: Judge): Program<number> {
   const leases = (yield* tx.leases()).all();
   judge.look(leases);
@@ -115,7 +121,7 @@ function* firstDue(tx: Transaction, queues: readonly string[]): Program<number> 
     if ((yield* tx.settings(queue)).paused) continue;
     let opensAt = tx.now;
     for (const plugin of tx.plugins.with("opensAt")) opensAt = Math.max(opensAt, yield* plugin.opensAt(tx, queue));
-    // A worker that frees a slot of a full queue looks again by itself.
+    // A worker that frees a slot of a full queue claims again without a wake-up.
     if (opensAt === Number.POSITIVE_INFINITY) continue;
     const due = new DueJobs(tx, queue);
     const dueAt = (yield* due.next(1)).length > 0 ? tx.now : due.wakeAt;
@@ -125,23 +131,26 @@ function* firstDue(tx: Transaction, queues: readonly string[]): Program<number> 
 }
 
 /**
- * The first instant at which anything in the store needs a process to be awake: a job that is due (`now` if one is), the
- * end of a lease that holds jobs. Undefined when nothing does. A store with an alarm sets it to this instant, in the transaction
- * of the write that made it so.
+ * Returns the earliest time at which the process must be awake: when a job is due (`now` if one is) or a lease with
+ * jobs expires. Undefined if never. A store with an alarm sets the alarm to this time, in the same transaction as the
+ * write.
  */
 export function* attentionAt(now: number, plugins: Plugins): Program<number | undefined> {
   const sequence = new SequenceGenerator(() => 0);
   const current = new Transaction({ now, horizon: now, sequence, random: () => 0, plugins });
   let wakeAt = yield* firstDue(current, yield* readyQueues());
   for (const lease of (yield* current.leases()).all()) {
-    // A lease that has run out is judged at the next look but one: no use in looking all the time.
+    // An expired lease is judged after some time, so it needs no immediate wake-up.
     if (yield* holdsAny(lease))
       wakeAt = Math.min(wakeAt, lease.expiresAt > now ? lease.expiresAt : now + lease.leaseMs / 3);
   }
   return wakeAt === Number.POSITIVE_INFINITY ? undefined : Math.ceil(wakeAt);
 }
 
-/** Returns true if a lease lists jobs. That of a process may list jobs that were gone before: see `deferrable` of `Operation`. */
+/**
+ * Returns whether a lease lists jobs that exist. A process's lease may list jobs that are gone: see `deferrable` of
+ * `Operation`.
+ */
 function* holdsAny({ liveness, held }: LeaseRecord): Program<boolean> {
   if (liveness !== "process") return held.length > 0;
   for (const { key } of held) if ((yield* get("jobs", [key]))[0]) return true;
@@ -149,8 +158,8 @@ function* holdsAny({ liveness, held }: LeaseRecord): Program<boolean> {
 }
 
 /**
- * Whether a lease that holds jobs has run out, and only awaits that its silence is proved: by a process that stays awake
- * until then, since what it has seen is gone with it.
+ * Returns whether a lease with jobs has expired and only its worker's silence must still be observed. The process must
+ * stay awake for that, because its observations are in memory.
  */
 export function* awaitsVerdict(now: number): Program<boolean> {
   const leases = yield* everyLease();
@@ -158,12 +167,12 @@ export function* awaitsVerdict(now: number): Program<boolean> {
 }
 
 /**
- * Returns the instant to which a write may bring that one forward: the first one after `now` at which what is written needs a process to
- * be awake, infinite where it needs none; undefined where its records do not say and only `attentionAt` can.
+ * Returns the time to which a write may move `attentionAt` forward: the earliest time after `now` at which the written
+ * records need a process awake; infinite: never; undefined: read `attentionAt` again.
  */
 export function attentionOf(operation: Operation, now: number, plugins: Plugins): number | undefined {
   const { op, collection } = operation;
-  // Settings decide over jobs that were there before: paused or not, how many at once, how often.
+  // Settings affect existing jobs: paused or not, concurrency, rate.
   if (collection === "cells" && !isQuiet(operation, plugins)) return undefined;
   let first = Number.POSITIVE_INFINITY;
   if (op !== "put") return first;
@@ -178,7 +187,7 @@ export function attentionOf(operation: Operation, now: number, plugins: Plugins)
   return first;
 }
 
-/** Whether these cells decide over no job that is in line. */
+/** Returns whether these values do not affect when jobs are due. */
 function isQuiet(operation: Operation, plugins: Plugins): boolean {
   const { op } = operation;
   const keys = op === "put" ? operation.records.map(({ key }) => key) : op === "delete" ? operation.keys : [[""]];
@@ -186,7 +195,7 @@ function isQuiet(operation: Operation, plugins: Plugins): boolean {
   return keys.every(([name]) => quiet.some((kind) => name === kind || String(name).startsWith(`${kind}/`)));
 }
 
-/** The queues that have jobs in line, by one seek each. */
+/** Returns the queues with ready jobs, with one index search each. */
 function* readyQueues(): Program<readonly string[]> {
   const queues: string[] = [];
   for (let from: Key = ["ready"]; ; ) {
@@ -197,7 +206,7 @@ function* readyQueues(): Program<readonly string[]> {
   }
 }
 
-/** The queues that have jobs in line, or waiting beside it (for a name, a group, a child …): what a process that owns the store has to work. */
+/** Returns the queues with ready or blocked jobs, which the owner of the store must work. */
 export function* storedQueues(): Program<ReadonlySet<string>> {
   const queues = new Set(yield* readyQueues());
   for (let from: Key = ["blocked"]; ; ) {

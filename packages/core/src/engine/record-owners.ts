@@ -3,17 +3,17 @@ import { getCell, kind, putCells } from "./cells.ts";
 import type { Plugins } from "./plugin.ts";
 import type { Program } from "./store.ts";
 
-/** Names of the plugins that own records in a store: jobs, settings or cells that only they understand. */
+/** Names of the plugins that own records in a store (jobs, settings or values). */
 export type RecordOwners = ReadonlySet<string>;
 
-/** The names, in one cell of the store. */
+/** The record of these names. */
 const OWNERS = kind<readonly string[]>("plugins");
 
 /**
- * Reads which plugins own records here.
+ * Reads which plugins own records in the store.
  *
- * @throws {QuaysideError} `storage_unavailable`, reason `missing_plugins`, where one of them is not among `plugins`: this
- * code would run the jobs without their limits, keys or parents.
+ * @throws {QuaysideError} `storage_unavailable`, reason `missing_plugins`, if one of them is not in `plugins`: this
+ * driver would run the jobs without their limits, keys or parents.
  */
 export function* readOwners(plugins: Plugins): Program<RecordOwners> {
   const names = (yield* getCell(OWNERS, "")) ?? [];
@@ -26,11 +26,11 @@ export function* readOwners(plugins: Plugins): Program<RecordOwners> {
   );
 }
 
-/** Adds plugins that own records from now on. Returns all of them. */
+/** Adds plugins that own records. Returns all of them. */
 export function* addOwners(known: RecordOwners, used: RecordOwners): Program<RecordOwners> {
   const fresh = [...used].filter((name) => !known.has(name));
   if (fresh.length === 0) return known;
-  // Another page may have added some since these were read.
+  // Another page may have added some since the last read.
   const all = new Set([...((yield* getCell(OWNERS, "")) ?? []), ...fresh]);
   yield* putCells(OWNERS, [["", [...all].sort()]]);
   return all;

@@ -9,11 +9,11 @@ import { get } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
-/** Decides which workers are gone, by what a process has seen beside their lease records. */
+/** Decides which workers are dead, from observations of one process and from leases. */
 export interface Judge {
-  /** Takes note of the leases as they are; called first. */
+  /** Records the current leases. Called first. */
   look(leases: readonly LeaseRecord[]): void;
-  /** It is certain that this worker is gone: its lock is free, or its process was replaced. */
+  /** Returns whether a worker is certainly dead: its lock is free, or its process was replaced. */
   isDead(lease: LeaseRecord): boolean;
   /**
    * Returns in how many ms the owner of a lease counts as silent if the lease is not renewed; 0: it counts as silent now. By
@@ -23,20 +23,20 @@ export interface Judge {
   silentInMs(lease: LeaseRecord): number;
 }
 
-/** Jobs that one exchange takes back, and leases that it changes or removes, at most (R32). */
+/** Maximum number of jobs that one exchange recovers, and of leases that it changes or removes (R32). */
 export const RECOVER_STEP = 256;
 
 export interface Recovered {
-  /** The jobs that were taken back, as they now stand. */
+  /** The recovered jobs after the change. */
   readonly interrupted: StoredJob[];
-  /** The next exchange has to go on. */
+  /** Whether the next exchange must continue. */
   readonly more: boolean;
 }
 
 /**
- * Takes back the jobs of workers that are gone: the dead at once, those judged by time after their lease, those that are
- * alive by their lock but silent after the cap. An empty lease goes by the clock alone: no worker loses a job by it, and a
- * process that sleeps most of the time would never watch it for long enough.
+ * Recovers the jobs of dead workers: those known to be dead at once, those judged by time after their lease expires,
+ * those with a lock but silent after the cap. Empty leases are removed by the clock alone, because no job is lost, and
+ * a process that sleeps most of the time could not watch them.
  */
 export function* recover(tx: Transaction, { worker: self, claim }: ExchangeRequest, judge: Judge): Program<Recovered> {
   const leases = yield* tx.leases();
@@ -61,15 +61,15 @@ export function* recover(tx: Transaction, { worker: self, claim }: ExchangeReque
   return { interrupted, more: room <= 0 };
 }
 
-/** A job that was interrupted too often ends, and is reported to this worker (which runs its `onFailed`). */
+/** Returns the end of a job that was interrupted too often. This worker gets the job and runs its `onFailed`. */
 export const overEnd = (job: StoredJob, run?: Held): End => ({
   job,
   ending: { state: "failed", error: interruptedError(job), ...(run && seenOf(run)) },
 });
 
 /**
- * A job that was interrupted too often ends here if this worker can run its `onFailed`. Otherwise it goes back in line too,
- * and ends when a worker of its queue and name meets it there.
+ * Recovers jobs. A job that was interrupted too often ends here only if this worker can run its `onFailed`; otherwise
+ * it waits until a worker with a handler for its name claims it.
  */
 function* takeBack(
   tx: Transaction,
@@ -102,14 +102,14 @@ function* takeBack(
   return [...moves.map(({ job }) => job), ...(yield* endJobs(tx, ends))];
 }
 
-/** After the clock was set back, a lease still ends one lease from now at the latest (R23). */
+/** Limits a lease's expiry to one lease from now, after the clock was set back (R23). */
 function clamp(lease: LeaseRecord, now: number): LeaseRecord {
   return lease.expiresAt > now + lease.leaseMs ? { ...lease, renewedAt: now, expiresAt: now + lease.leaseMs } : lease;
 }
 
 /**
- * The instant from which silence counts as death. An empty lease stays as long as its worker said it may be silent, and
- * no less than the cap: it answers repeats, and keeps the numbers going on.
+ * Returns the time from which a silent worker counts as dead. An empty lease is kept for at least the cap, because it
+ * answers repeated exchanges and keeps their numbers.
  */
 function endOf({ liveness, held, expiresAt, renewedAt }: LeaseRecord): number {
   const cap = renewedAt + DEFAULTS.silenceCapMs;
@@ -117,12 +117,12 @@ function endOf({ liveness, held, expiresAt, renewedAt }: LeaseRecord): number {
   return held.length > 0 ? expiresAt : Math.max(expiresAt, cap);
 }
 
-/** When there is next a reason to look at the other workers' leases. */
+/** Returns when the other workers' leases must be checked next. */
 export function lookAgainAt(leases: readonly LeaseRecord[], self: string, now: number, judge: Judge): number {
   let wakeAt = Number.POSITIVE_INFINITY;
   for (const lease of leases) {
     if (lease.key[0] === self || lease.held.length === 0) continue;
-    // Nothing tells of a lock that was let go: look as often as its owner would renew.
+    // Releasing a lock causes no event, so leases with locks are checked as often as they are renewed.
     const at =
       lease.liveness === "lock" ? now + lease.leaseMs / 3 : Math.max(endOf(lease), now + judge.silentInMs(lease));
     wakeAt = Math.min(wakeAt, at);

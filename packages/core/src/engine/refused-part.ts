@@ -2,16 +2,16 @@ import { type ErrorCode, isA, QuaysideError } from "../job/errors.ts";
 import { toStoredError } from "../job/stored-error.ts";
 import type { AttemptReport, ExchangeRequest, Settlement } from "./verbs.ts";
 
-/** The part of a refused exchange to send first, without its claim. The rest of `settle` is sent later. */
+/** The part of a refused exchange to send first, without a claim. The rest of `settle` is sent later. */
 export interface RefusedPart {
   readonly refusedBy: unknown;
   readonly settle: readonly Settlement[];
   readonly progress: readonly AttemptReport[];
-  /** The failure that takes the place of the one end in `settle`, which was refused. */
+  /** The failure that replaces the refused settlement in `settle`. */
   readonly failure?: QuaysideError;
 }
 
-/** Codes of refusals of an exchange as it is: sent again, it would be refused again. */
+/** Error codes of final refusals: the same exchange would be refused again. */
 const REFUSALS: readonly ErrorCode[] = [
   "bad_request",
   "invalid_option",
@@ -22,12 +22,12 @@ const REFUSALS: readonly ErrorCode[] = [
 ];
 
 /**
- * Returns the part to send of an exchange that was refused and would be again (R30): without its claim and with half of
- * its settlements; with one settlement, without its reports; at last with a failed attempt in place of that one. Undefined
- * when the error is no refusal, or nothing is left to leave out.
+ * Returns the part of a finally refused exchange to send (R30): without its claim and with half of its settlements;
+ * with one settlement, without its reports; at last with a failed attempt in place of the settlement. Undefined if the
+ * error is not final, or no part is left to omit.
  *
- * A refusal that is not from the API (from a portal, or a route that is not deployed yet) says nothing about the exchange,
- * unless it is too large. `forbidden` is about the claim.
+ * A refusal that is not from the API (from a captive portal, or a missing route) is not final, unless the exchange is
+ * too large. `forbidden` concerns the claim.
  */
 export function partOfRefused(
   { settle, running, progress = [], claim }: Pick<ExchangeRequest, "settle" | "running" | "progress" | "claim">,
@@ -49,8 +49,8 @@ export function partOfRefused(
 const NOT_STORED = "How this attempt ended could not be stored: ";
 
 /**
- * Returns the end of an attempt whose own end was refused: failed, for good unless it was to be tried again; for good when
- * that is refused as well. Undefined when that is refused, too.
+ * Returns the settlement that replaces a refused one: failed, for good unless a retry was intended; for good if that is
+ * refused as well. Undefined if that is refused, too.
  */
 function failed(settlement: Settlement, refusedBy: unknown): RefusedPart | undefined {
   const end = settlement.outcome === "failed" ? settlement : undefined;

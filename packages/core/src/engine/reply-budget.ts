@@ -3,20 +3,20 @@ import type { Held, LeaseRecord, Program } from "./store.ts";
 import type { ChildrenPage } from "./verbs.ts";
 
 /**
- * The room that is left in an answer that leaves its process (R31). What does not fit is left for the next call: nothing is
- * claimed that the reply does not carry, and a page says where to go on.
+ * The remaining bytes of a reply that leaves its process (R31). Records that do not fit are left to the next call: no
+ * job is claimed that the reply does not contain, and a page has a cursor.
  */
 export interface ReplyRoom {
-  /** Leaves room for what others put into the same answer. */
+  /** Limits the reply to `bytes`, if other parts share the same reply. */
   atMost(bytes: number | undefined): void;
-  /** Whether a worker that runs these jobs, or its store, has no room for the lease of another. */
+  /** Returns whether the lease or its store has no room for another running job. */
   full(held: readonly Held[], leases: readonly LeaseRecord[]): boolean;
-  /** Takes room for a record. True when there was none. */
+  /** Reserves room for a record. Returns true if there is none. */
   refuses(record: object): boolean;
-  /** Takes room for a job that is claimed, in the answer and in the lease. True when there was none. */
+  /** Reserves room for a claimed job, in the reply and in the lease. Returns true if there is none. */
   refusesClaim(job: StoredJob): boolean;
-  /** Those of these jobs for which there is room, the first ones. */
+  /** Returns the first of these jobs, as many as fit. */
   fitting(jobs: readonly Held[]): Program<readonly Held[]>;
-  /** How the children of a parent ended, as far as there is room. */
+  /** Returns the outcomes of a parent's children, as many as fit. */
   children(parent: { readonly queue: string; readonly id: string }): Program<ChildrenPage>;
 }

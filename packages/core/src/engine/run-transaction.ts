@@ -3,8 +3,8 @@ import type { Change, Program } from "./store.ts";
 import { Transaction, type TransactionContext } from "./transaction.ts";
 
 /**
- * Does what follows from jobs that ended and attempts that are over in this transaction. One thing may lead to another,
- * so until nothing is left. Returns whether there was any.
+ * Applies the effects of ended jobs and attempts in this transaction, until no further effect follows. Returns whether
+ * there was any.
  */
 export function* effects(tx: Transaction): Program<boolean> {
   for (let any = false; ; any = true) {
@@ -21,13 +21,13 @@ export function* effects(tx: Transaction): Program<boolean> {
 export interface TransactionResult<T> {
   readonly result: T;
   readonly changes: readonly Change[];
-  /** See `Transaction`, also of `setBack`. */
+  /** See `Transaction`, also for `setBack`. */
   readonly newlyCounted: ReadonlySet<string>;
   readonly setBack: boolean;
   readonly owners: RecordOwners | undefined;
 }
 
-/** Runs `body` as a program of one transaction, with all that follows from it; answers what it changed besides its result. */
+/** Runs `body` as the program of one transaction, with all effects. Returns its result and its changes. */
 export function* runTransaction<T>(
   surroundings: TransactionContext,
   body: (tx: Transaction) => Program<T>,

@@ -1,41 +1,45 @@
 import { TAG_LENGTH, tagEnd } from "../job/job-keys.ts";
 import type { QueuePosition } from "../job/transitions.ts";
 
-/** Orders in a millisecond before a process borrows from the next one: 2^53 / 1024 ms lasts until the year 2248. */
+/** Number of orders per millisecond. 2^53 / 1024 ms lasts until the year 2248. */
 export const ORDERS_PER_MS = 1024;
 
-/** How far a clock may go back, or be ahead of others, and not count as set back: clocks of tabs differ a little. */
+/** Difference between clocks, in ms, that does not count as set back: clocks of tabs differ slightly. */
 export const SET_BACK_MS = 60_000;
 
-/** Whether an instant in the past of a record is in the future: the clock was set back since. */
+/** Returns whether a stored past time is in the future, because the clock was set back. */
 export const isAhead = (at: number, now: number): boolean => at > now + SET_BACK_MS;
 
 /**
- * Mints what orders jobs of equal instants: `order` only ever grows in a process, `tag` is random per process, so no two
- * adds share a key, in whatever tabs. An odd `order` says that a delay was asked for: after the clock was set back, that
- * tells a job that has to wait from one that does not. The tag is made at first use: Workers forbid randomness at module scope.
+ * Generates `order` and `tag` of keys: `order` increases within a process, `tag` is random per process, so keys are
+ * unique across tabs. An odd `order` marks a delayed job, to distinguish it after the clock was set back. The tag is
+ * generated at first use, because Workers forbid randomness while modules load.
  */
 export class SequenceGenerator {
-  /** The last order, made even. */
+  /** The last order, as an even number. */
   #last = 0;
   #tag: string | undefined;
   readonly #random: () => number;
   readonly store: number;
 
-  /** @param store the number that its ids carry: see `storeOfId`. */
+  /**
+   * Creates a generator.
+   *
+   * @param store number of the store, part of the ids: see `storeOfId`.
+   */
   constructor(random: () => number, store = 0) {
     this.#random = random;
     this.store = store;
   }
 
-  /** The last order that was minted. */
+  /** The last generated order. */
   get last(): number {
     return this.#last;
   }
 
   nextPosition(now: number, delayMs = 0): QueuePosition {
-    // A clock that was set back: orders follow it, so that they tell when a job was placed. Under a tag of their own, for
-    // the same instants come again.
+    // After the clock was set back, orders follow it, so that they show when a job was placed. A new tag keeps keys
+    // unique when the same times recur.
     if (isAhead(this.#last / ORDERS_PER_MS, now)) {
       this.#last = 0;
       this.#tag = undefined;

@@ -10,10 +10,10 @@ import type { Transaction } from "./transaction.ts";
 import type { Settlement } from "./verbs.ts";
 
 /**
- * Ends attempts. What the lease no longer lists is lost and changes nothing. Answers what is still held, the tokens that
- * were lost, and whether a job that was held stays where it is; the caller writes the lease.
+ * Settles attempts. Tokens that the lease does not list are lost and change nothing. Returns the remaining entries, the
+ * lost tokens, and whether a released job keeps its position. The caller writes the lease.
  *
- * @param present the keys among which the held jobs lie, where these were read ahead.
+ * @param present the keys in the range of the held jobs, if already read.
  */
 export function* settle(
   tx: Transaction,
@@ -29,7 +29,7 @@ export function* settle(
   const rest: { entry: Held; settlement: Settlement }[] = [];
   const keepsNone = new Map<string, boolean>();
   for (const settlement of settlements) {
-    // Attempts mostly end in the order in which they were claimed: then there is nothing to look up.
+    // Attempts usually end in the order in which they were claimed, which needs no lookup.
     if (entries[next]?.token !== settlement.token) {
       positions ??= new Map(held.map(({ token }, index) => [token, index]));
       next = positions.get(settlement.token) ?? held.length;
@@ -40,7 +40,7 @@ export function* settle(
       continue;
     }
     entries[next++] = undefined;
-    // The common case needs no look at the record: done, nothing kept, nothing else to clean.
+    // A plain, completed job that is not kept is ended without reading its record.
     if (entry.plain && settlement.outcome === "completed") {
       const queue = queueOf(entry.key);
       if (!keepsNone.has(queue))
@@ -84,14 +84,16 @@ export function* settle(
   return { left: entries.filter((entry) => entry !== undefined), lost, stays };
 }
 
-/** The fields that an attempt leaves in its job, however it ended. */
+/** Returns the fields that an attempt adds to its job. */
 export const seenOf = ({ startedAt, progress, logs }: Held): Seen & { readonly progress?: Json } => ({
   startedAt,
   ...(progress !== undefined && { progress }),
   ...(logs && { logs }),
 });
 
-/** Decides how a job goes on after its attempt: an end, or the record that goes back in line (with the same key: in its place). */
+/**
+ * Decides what follows an attempt: the end of the job, or its next record (with the same key: it keeps its position).
+ */
 function decide(
   tx: Transaction,
   job: StoredJob,
@@ -122,7 +124,7 @@ function decide(
     case "released": {
       if (entry.cancel) return finish({ state: "cancelled" });
       const pace = paceOf(job, settlement.delayMs);
-      // Without a delay it keeps its place.
+      // Without a delay, the job keeps its position.
       return { job: released(job, pace.delayMs === 0 ? undefined : tx.nextPosition(pace.delayMs), pace, entry) };
     }
     default:
@@ -130,7 +132,7 @@ function decide(
   }
 }
 
-/** Gives back what its worker does not know of: it never started, so it is as if it had not been claimed. */
+/** Releases held jobs that their worker does not list: they have not started, so the claim has no effect. */
 export function* release(tx: Transaction, held: readonly Held[]): Program<void> {
   for (const entry of held) tx.changed(queueOf(entry.key), "ready");
   yield* endCancelled(
@@ -139,7 +141,7 @@ export function* release(tx: Transaction, held: readonly Held[]): Program<void> 
   );
 }
 
-/** Ends running jobs whose end was asked for, without waiting for their handlers. */
+/** Ends running jobs whose cancellation was requested, without waiting for their handlers. */
 export function* endCancelled(tx: Transaction, held: readonly Held[]): Program<void> {
   const jobs = yield* get(
     "jobs",

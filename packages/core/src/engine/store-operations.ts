@@ -1,6 +1,6 @@
 import type { Answer, Collection, Key, Operation, Program, Records, Step } from "./store.ts";
 
-/** Typed helpers: `const [lease] = yield* get("leases", [[worker]]);` */
+/** Reads records by key: `const [lease] = yield* get("leases", [[worker]]);` */
 
 export function* get<C extends Collection>(
   collection: C,
@@ -10,7 +10,7 @@ export function* get<C extends Collection>(
   return (yield { op: "get", collection, keys }) as readonly (Records[C] | undefined)[];
 }
 
-/** A range of keys, from `from` up to and without `to`. */
+/** A range of keys, from `from` (inclusive) to `to` (exclusive). */
 export interface Range {
   readonly from: Key;
   readonly to: Key;
@@ -64,7 +64,7 @@ export function* put<C extends Collection>(
   records: readonly Records[C][],
   deferrable = false,
 ): Program<void> {
-  // A generic C cannot be matched with the union's members; the signature above has already checked the pair.
+  // TypeScript cannot match the generic `C` with the union's members; the signature has already checked the pair.
   if (records.length > 0) yield { op: "put", collection, records, deferrable } as never;
 }
 
@@ -78,12 +78,12 @@ export function* removeRange(collection: Collection, range: Range): Program<void
   yield { op: "deleteRange", collection, ...range };
 }
 
-/** All keys that begin with `prefix`. */
+/** Returns the range of all keys that begin with `prefix`. */
 export const startingWith = (...prefix: Key): Range => ({ from: prefix, to: after(prefix) });
 
 /**
- * The first key after all those that begin with `prefix`. A text part is bounded by U+0001, which no stored part that
- * is scanned by prefix contains: `escapePart` removes control characters.
+ * Returns the first key after all keys that begin with `prefix`. A text part ends with U+0001, which no stored part
+ * contains, because `escapePart` removes control characters.
  */
 export function after(prefix: Key): Key {
   const last = prefix[prefix.length - 1];
@@ -91,8 +91,8 @@ export function after(prefix: Key): Key {
 }
 
 /**
- * Runs programs side by side, step by step: what they ask for in the same step goes to the store in one trip. For reads
- * that do not need each other's answers.
+ * Runs programs in parallel, step by step: their operations of one step go to the store together. For reads that are
+ * independent of each other.
  */
 export function* together(...programs: readonly Program<unknown>[]): Program<void> {
   let running = programs.map((program) => ({ program, step: program.next() }));
@@ -114,16 +114,16 @@ export function* together(...programs: readonly Program<unknown>[]): Program<voi
   }
 }
 
-/** A program that asks for nothing. */
+/** Returns a program without operations. */
 // biome-ignore lint/correctness/useYield: that is its purpose
 export function* done<T>(value: T): Program<T> {
   return value;
 }
 
-/** One operation, not several. */
+/** Returns whether a step is a single operation. */
 export const isOperation = (step: Step): step is Operation => !Array.isArray(step);
 
-/** Part by part; a prefix comes before what it begins. */
+/** Compares two keys part by part. A key that is a prefix of another is less. */
 export function compareKeys(a: Key, b: Key): number {
   const shared = Math.min(a.length, b.length);
   for (let index = 0; index < shared; index++) {

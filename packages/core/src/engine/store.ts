@@ -3,96 +3,100 @@ import type { Json } from "../job/json.ts";
 import type { RateLimit } from "./verbs.ts";
 
 /**
- * The storage port. A store keeps six ordered collections of records and runs *programs* on them. It has no queue
- * rule: the author of a new store implements four operations, several of which may be asked for at once, and one
- * promise, and calls the conformance suite.
+ * The storage port. A store keeps six ordered collections of records and runs *programs* on them. It contains no rule
+ * of the queue: the author of a store implements four operations and atomic programs, and runs the conformance suite.
  */
 export interface Store {
   /**
-   * Runs the program that `start` makes, **atomically and serially with every other program on these records**, in
-   * whatever process or tab: all of its writes or none, and it sees no half of another's. Resolves after the writes are
-   * durable (in IndexedDB the transaction's `complete`, never a request's success); rejects with all of them undone.
+   * Runs the program that `start` creates, **atomically and serially with every other program on these records**, in
+   * any process or tab: all of its writes or none, and no partial writes of another program are visible. Resolves when
+   * the writes are durable (in IndexedDB on the transaction's `complete` event); rejects with all of them rolled back.
    *
-   * `start` is called again when the transaction has to be repeated (a lost connection), so a program keeps all of its
-   * state inside itself. A program that throws aborts its transaction and rejects with what it threw.
+   * `start` is called again if the transaction must be repeated (a lost connection), so a program keeps all of its
+   * state inside itself. A program that throws aborts its transaction; the promise rejects with its error.
    *
-   * A store whose space can run out keeps some of it back from programs of kind `add`, so that those of kind `change`
-   * still have room (R33).
+   * A store with limited space reserves some that programs of kind `add` cannot use, so that those of kind `change`
+   * still succeed (R33).
    */
   transact<T>(start: () => Program<T>, kind?: ProgramKind): Promise<T>;
 
-  /** Tells other contexts that share these records what a committed program changed. Best effort, never throws. */
+  /**
+   * Announces the changes of a committed program to other contexts that share these records. Best effort; never throws.
+   */
   announce(changes: readonly Change[]): void;
 
-  /** Calls back with what another context announced. Returns the function that stops it. */
+  /** Calls the listener with changes that another context has announced. Returns a function that removes it. */
   watch(listener: (changes: readonly Change[]) => void): () => void;
 
-  /** Lets go of the records; running programs finish first. Further calls reject with `closed`. Idempotent. */
+  /**
+   * Closes the store after the running programs have finished. Further calls reject with `closed`. May be called again.
+   */
   close(): Promise<void>;
 }
 
 /**
- * The kind of a program. `read` writes derived records only, which the store may leave out. `add` (the default) may add jobs.
- * `change` acts on stored jobs, and must succeed on a full disk.
+ * The kind of a program. `read` only writes derived records, which the store may skip. `add` (the default) may add
+ * jobs. `change` changes stored jobs, and must succeed on a full disk.
  */
 export type ProgramKind = "read" | "add" | "change";
 
-/** The kinds of {@link Change}: all of them, for who may have missed some. */
+/** All kinds of {@link Change}, to report after changes may have been missed. */
 export const CHANGE_KINDS = ["ready", "active", "progress", "ended", "cancel", "settings"] as const;
 
 /**
- * A change by a program, one entry per queue and kind: `ready` a job may be claimable that was not (or will be, later
- * than before), `active` jobs were claimed, `progress` running jobs reported progress or lines of their logs, `ended`
- * jobs left the line or were kept, `cancel` a running job is asked to stop, `settings` the queue was paused, resumed or
- * configured.
+ * A change by a program, one per queue and kind. `ready`: a job may have become claimable, or will be later than
+ * before. `active`: jobs were claimed. `progress`: running jobs reported progress or log lines. `ended`: jobs ended or
+ * were deleted. `cancel`: a running job was asked to stop. `settings`: the queue was paused, resumed or configured.
  */
 export interface Change {
   readonly queue: string;
   readonly kind: (typeof CHANGE_KINDS)[number];
-  /** The worker whose exchange it was, where it was one. */
+  /** The worker whose exchange caused the change. */
   readonly by?: string;
-  /** Of kind `ended`: a number for each job that ended, made of its id. Absent: any job of the queue may have ended. */
+  /**
+   * For kind `ended`: a number for each ended job, computed from its id. Absent: any job of the queue may have ended.
+   */
   readonly ended?: readonly number[];
 }
 
-/** Keys are tuples, compared part by part; a tuple that is a prefix of another comes first. Numbers are safe integers. */
+/** A key: a tuple, compared part by part; a prefix of another key is less. Numbers are safe integers. */
 export type Key = readonly (string | number)[];
 
-/** A running job, as its worker's lease lists it. */
+/** The entry of a running job in its worker's lease. */
 export interface Held {
   readonly key: JobKey;
   readonly id: string;
-  /** Fences the attempt: a settlement that does not name it changes nothing. Unique within the worker. */
+  /** Identifies the attempt: a settlement without this token changes nothing. Unique within the worker. */
   readonly token: string;
   readonly startedAt: number;
-  /** Nothing but the job itself has to go when it ends: see `isPlain`. */
+  /** The job has no other records that must be deleted at its end: see `isPlain`. */
   readonly plain?: true;
-  /** Interrupted before, so it runs by itself. */
+  /** The job is isolated: it was interrupted before, so its worker runs no other job meanwhile. */
   readonly alone?: true;
-  /** Key of its group. */
+  /** Key of the job's group. */
   readonly group?: string;
   readonly logs?: readonly string[];
   readonly progress?: Json;
-  /** The job's end was requested: it becomes `cancelled`, or leaves without a trace (`remove`). */
+  /** The requested end of the job: it becomes `cancelled`, or is deleted (`remove`). */
   readonly cancel?: "cancel" | "remove";
 }
 
-/** Everything that one worker holds, in one record. An idle worker's is empty. */
+/** All running and prefetched jobs of one worker, in one record. Empty for an idle worker. */
 export interface LeaseRecord {
   readonly key: readonly [worker: string];
   readonly name?: string;
   /**
-   * How its death shows: `lock` a Web Lock it holds while alive, `process` it lives and dies with the process that owns
-   * the store, `time` only by silence.
+   * How the worker's death is detected: `lock` (it holds a Web Lock while alive), `process` (it dies with the process
+   * that owns the store), `time` (only by silence).
    */
   readonly liveness: Liveness;
   readonly leaseMs: number;
   readonly expiresAt: number;
   readonly renewedAt: number;
-  /** Number of its last exchange, and which tokens that one found lost, so that a repeat answers the same. */
+  /** Number of the last exchange and the tokens that it found lost, so that a repeat returns the same. */
   readonly exchange: number;
   readonly lost?: readonly string[];
-  /** Jobs that exchange took back from workers that are gone: `[queue, id]` as JSON text. */
+  /** Jobs that the last exchange recovered from dead workers: `[queue, id]` as JSON text. */
   readonly interrupted?: readonly string[];
   readonly held: readonly Held[];
 }
@@ -100,46 +104,46 @@ export interface LeaseRecord {
 /** How the death of a worker is detected: see `LeaseRecord.liveness`. */
 export type Liveness = "lock" | "process" | "time";
 
-/** Where a job is whose id does not spell its key. */
+/** The key of a job whose id does not contain it. */
 export interface IdRecord {
   readonly key: readonly [queue: string, id: string];
   readonly at: JobKey;
 }
 
-/** The record of a dedupe key that is taken: its holder, and for how long. */
+/** The record of a taken dedupe key: the job that holds it, and until when. */
 export interface DedupeRecord {
   readonly key: readonly [queue: string, dedupeKey: string];
   readonly holder: string;
-  /** Waits for the running holder to end, then holds the key. */
+  /** A job that waits for the running holder to end, and then holds the key. */
   readonly successor?: string;
   readonly mode: DedupeMode;
   /** When its holder was added; of a `debounce`, the first holder. */
   readonly since: number;
-  /** The key stays taken until then, whatever the holder does. */
+  /** The key stays taken until this time, even if the holder ends. */
   readonly until?: number;
-  /** The holder has ended; `until` alone keeps the key. */
+  /** The holder has ended; the key is taken until `until`. */
   readonly ended?: true;
 }
 
-/** Settings of a queue, as they are stored. */
+/** The stored settings of a queue. */
 export interface QueueSettings {
   readonly paused?: boolean;
   readonly keep?: Partial<Keep>;
   readonly rateLimit?: RateLimit;
   readonly maxActive?: number;
-  /** Names that stepped aside because the worker that met them did not know them. */
+  /** Job names without a handler, whose jobs are blocked. */
   readonly blockedNames?: readonly string[];
 }
 
-/** A small named value. The declaration of its kind gives its type: see `kind`. */
+/** A small named value of a plugin. `kind` declares its type. */
 interface CellRecord {
   readonly key: readonly [kind: string, name: string];
   readonly value: unknown;
 }
 
 /**
- * How many jobs are in each place of a queue; a place that was not counted yet is absent. Derivable by a scan, so a
- * store that only one process uses may keep this collection in memory and lose it on restart.
+ * Numbers of jobs by place in a queue; absent if not counted yet. Can be restored by a scan, so a store with a single
+ * owner may keep this collection in memory.
  */
 export interface TallyRecord {
   readonly key: readonly [queue: string];
@@ -150,7 +154,10 @@ export interface TallyRecord {
   readonly cancelled?: number;
 }
 
-/** The collections and what they hold. Each store builds its tables or object stores from their names, or from `COLLECTIONS`. */
+/**
+ * The collections and their record types. Stores create their tables or object stores from the names, or from
+ * `COLLECTIONS`.
+ */
 export interface Records {
   jobs: StoredJob;
   leases: LeaseRecord;
@@ -166,7 +173,9 @@ export type Collection = keyof Records;
 /** All collections, in the order in which a store creates them. */
 export const COLLECTION_NAMES: readonly Collection[] = ["jobs", "leases", "ids", "dedupe", "cells", "tallies"];
 
-/** `key`: the parts of the key, in order, with their types. `derived`: may be kept in memory by a sole owner. */
+/**
+ * `key`: names and types of the key's parts. `derived`: a store with a single owner may keep the collection in memory.
+ */
 export const COLLECTIONS: {
   readonly [C in Collection]: { readonly key: readonly KeyPart[]; readonly derived?: true };
 } = {
@@ -208,7 +217,7 @@ export interface KeyPart {
   readonly type: "text" | "integer";
 }
 
-/** One step of a program. Every operation is a batch, so that a store can pipeline it. */
+/** One operation of a program. Every operation is a batch, so that a store can pipeline it. */
 export type Operation = {
   [C in Collection]:
     | { readonly op: "get"; readonly collection: C; readonly keys: readonly Key[] }
@@ -218,8 +227,8 @@ export type Operation = {
         readonly collection: C;
         readonly records: readonly Records[C][];
         /**
-         * Of records that are there: after a crash, those before these would do as well. So a store that no other process
-         * uses may keep these in memory, until they are next put or deleted.
+         * The put may be delayed: the previous version of the records would be equivalent after a crash. A store with a
+         * single owner may keep these in memory until they are next put or deleted.
          */
         readonly deferrable?: boolean;
       }
@@ -232,27 +241,29 @@ export interface ScanOperation<C extends Collection> {
   readonly collection: C;
   /** Inclusive; may be a prefix. */
   readonly from: Key;
-  /** Exclusive; may be a prefix, which then excludes every key that begins with it. */
+  /** Exclusive; may be a prefix, which excludes every key that begins with it. */
   readonly to: Key;
   readonly limit: number;
   readonly reverse?: boolean;
-  /** Answer keys instead of records. */
+  /** Returns keys instead of records. */
   readonly keysOnly?: boolean;
 }
 
 /**
- * The answer of the store to an operation: `get` an array as long as `keys`, with undefined where nothing is; `scan`
- * an array of records (or keys) in key order; the writing ones undefined. Records that come back are the program's to
- * read, not to change, and a store never hands out the object that it was given.
+ * The answer of an operation. `get`: an array as long as `keys`, with undefined for missing records. `scan`: an array
+ * of records (or keys) in key order. Writes: undefined. Programs must not change returned records; a store never
+ * returns the object that it was given.
  */
 export type Answer = unknown;
 
 /**
- * A step that a program yields: one operation, or several that do not need each other's answers. Those are performed in order
- * and answered together, in an array: a store that can asks for all of them in one trip. A scan in reverse goes alone:
- * some engines walk it, step by step.
+ * A step that a program yields: one operation, or several that are independent of each other. Those run in order and
+ * are answered together, in an array; a store may send them in one request. A reverse scan must be a step of its own.
  */
 export type Step = Operation | readonly (Operation & { readonly reverse?: false })[];
 
-/** A transaction program: yields steps, receives their answers, returns its result. Write it with the helpers of `store-operations.ts`. */
+/**
+ * The program of a transaction: yields steps, receives their answers, returns its result. Use the helpers of
+ * `store-operations.ts`.
+ */
 export type Program<T> = Generator<Step, T, Answer>;

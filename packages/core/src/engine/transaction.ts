@@ -13,30 +13,30 @@ import type { SequenceGenerator } from "./sequence-generator.ts";
 import type { Change, Held, Program, QueueSettings, TallyRecord } from "./store.ts";
 import { get, put, together } from "./store-operations.ts";
 
-/** The values that the process that owns the store gives to each program it runs. */
+/** Values that the owner of the store passes to each program. */
 export interface TransactionContext {
   readonly now: number;
-  /** The latest instant this process has seen: ahead of `now` only after the clock was set back. */
+  /** The latest time that this process has seen. Later than `now` only after the clock was set back. */
   readonly horizon: number;
   readonly sequence: SequenceGenerator;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
   readonly plugins: Plugins;
   /**
-   * Which plugins own records in the store, as far as is known; `unread`: they are to be read first. Absent: no driver with
-   * other plugins uses the store.
+   * The plugins that own records in the store, as far as known; `unread`: read them first. Absent: no driver with other
+   * plugins uses the store.
    */
   readonly owners?: RecordOwners | "unread" | undefined;
-  /** The room in an answer that leaves the process; absent: there is no bound. */
+  /** The byte limit of a reply that leaves the process. Absent: no limit. */
   readonly reply?: ReplyRoom | undefined;
 }
 
-/** The settings of queues, by name. */
+/** The settings of queues, by queue name. */
 const SETTINGS = kind<QueueSettings>("queue");
 
 export type TallyPlace = Exclude<keyof TallyRecord, "key">;
 
-/** One run of a program: the instant it happens at, what it has read so far, what it has changed. */
+/** One run of a program: its time, its cached reads, its changes. */
 export class Transaction {
   readonly now: number;
   readonly random: () => number;
@@ -48,11 +48,11 @@ export class Transaction {
   #ends: End[] = [];
   readonly #settings = new Map<string, QueueSettings>();
   readonly #tallies = new Map<string, Partial<Record<TallyPlace, number>>>();
-  /** This transaction found a job whose instant was computed from a clock that was ahead and was set back since. */
+  /** Whether a job was found whose time was computed from a clock that was ahead and has been set back since. */
   setBack = false;
-  /** Names of plugins that own what this transaction writes. */
+  /** Names of the plugins that own records which this transaction writes. */
   readonly used = new Set<string>();
-  /** Queues of which a tally was not known: a program of kind `read` may not have written it. */
+  /** Queues with an unknown tally, which a program of kind `read` could not store. */
   readonly newlyCounted = new Set<string>();
   readonly #counted = new Map<string, Partial<Record<TallyPlace, number>>>();
   readonly #changes = new Map<string, Change>();
@@ -71,12 +71,12 @@ export class Transaction {
     return this.#sequence.nextPosition(this.now, delayMs);
   }
 
-  /** How the tags of this store end: see `tagEnd`. */
+  /** The end of this store's tags: see `tagEnd`. */
   get tagEnd(): string {
     return tagEnd(this.#sequence.store);
   }
 
-  /** The highest order that this process has given out: a job that it places from now on has a higher one. */
+  /** The highest position that this process has generated. Jobs placed later have higher ones. */
   get standing(): { readonly at: number; readonly order: number } {
     // A delayed job has the odd order after the even one.
     return { at: this.now, order: this.#sequence.last + 1 };
@@ -87,12 +87,12 @@ export class Transaction {
     return this.#leases;
   }
 
-  /** Reads in one trip what an exchange over these queues is going to need, and what else is asked. */
+  /** Reads all records that an exchange over these queues needs in one step, together with other programs. */
   *prepare(queues: readonly string[], ...others: readonly Program<unknown>[]): Program<void> {
     yield* together(...others, this.leases(), ...queues.map((queue) => this.settings(queue)), this.readTallies(queues));
   }
 
-  /** Settings of a queue; an unconfigured queue has empty ones. */
+  /** Returns the settings of a queue; empty if it was never configured. */
   *settings(queue: string): Program<QueueSettings> {
     let settings = this.#settings.get(queue);
     if (!settings) {
@@ -102,12 +102,12 @@ export class Transaction {
     return settings;
   }
 
-  /** Notes that jobs ended: others may have waited for it. */
+  /** Records that jobs ended, for the effects on other jobs. */
   ended(ends: readonly End[]): void {
     append(this.#ends, ends);
   }
 
-  /** Takes what was noted since the last call: jobs that ended, attempts that no lease lists any more. */
+  /** Returns and clears the recorded ends of jobs and attempts. */
   takeEnded(): { readonly ends: readonly End[]; readonly attempts: readonly Held[] } {
     const ends = this.#ends;
     this.#ends = [];
@@ -120,7 +120,7 @@ export class Transaction {
   }
 
   changed(queue: string, kind: Change["kind"]): Change {
-    // Most calls repeat the one before: a batch is of one queue.
+    // Usually the same queue and kind as the last call, because a batch is of one queue.
     if (this.#lastChange?.queue === queue && this.#lastChange.kind === kind) return this.#lastChange;
     const name = `${kind}\n${queue}`;
     const change = this.#changes.get(name) ?? { queue, kind };
@@ -129,7 +129,7 @@ export class Transaction {
     return change;
   }
 
-  /** Notes that these jobs ended, each given by its id or by the key that spells it. */
+  /** Records that these jobs ended, each given by its id or by the key in it. */
   changedEnded(queue: string, jobs: readonly (JobKey | string)[]): void {
     noteEnded(this.changed(queue, "ended"), jobs);
   }
@@ -138,14 +138,14 @@ export class Transaction {
     return [...this.#changes.values()];
   }
 
-  /** Notes that so many jobs came to (or left) a place; written once, by `flush`. */
+  /** Records that jobs entered or left a place. Written once, by `flush`. */
   tally(queue: string, place: TallyPlace, difference: number): void {
     const sums = this.#tallies.get(queue) ?? {};
     sums[place] = (sums[place] ?? 0) + difference;
     this.#tallies.set(queue, sums);
   }
 
-  /** Reads the tallies of queues, in one trip, before they are needed. */
+  /** Reads the tallies of queues in one step. */
   *readTallies(queues: Iterable<string>): Program<void> {
     const unread = [...queues].filter((queue) => !this.#counted.has(queue));
     const records = yield* get(
@@ -158,7 +158,10 @@ export class Transaction {
     });
   }
 
-  /** How many jobs are in a place by now: known, or counted by `count` (before this transaction's changes) and then known. */
+  /**
+   * Returns the number of jobs in a place. If unknown, `count` counts it (without this transaction's changes), and it
+   * is stored.
+   */
   *tallied(queue: string, place: TallyPlace, count: () => Program<number>): Program<number> {
     const known = yield* this.#known(queue);
     if (known[place] === undefined) {
@@ -168,7 +171,7 @@ export class Transaction {
     return known[place] + (this.#tallies.get(queue)?.[place] ?? 0);
   }
 
-  /** Writes what was kept back: what plugins kept back, leases, tallies. Last step of every writing program. */
+  /** Writes the delayed records of plugins, leases and tallies. The last step of every writing program. */
   *flush(): Program<void> {
     for (const plugin of this.plugins.with("flush")) yield* plugin.flush(this);
     if (this.#leases) yield* this.#leases.flush();

@@ -6,24 +6,24 @@ import type { RecurrenceRule } from "../job/next-occurrence.ts";
 import type { StoredError } from "../job/stored-error.ts";
 import type { Liveness } from "./store.ts";
 
-/** Requests and replies of the verbs of a driver: plain data, the same in process, over RPC and over HTTP. */
+/** Requests and replies of a driver's verbs: plain data, the same in process, over RPC and over HTTP. */
 
 /**
- * Marks an `enqueue` as one of a sender's numbered requests (R7): the outcome is remembered for 90 days or as long as it
- * says, so that a request sent again, its answer lost, answers the same and adds nothing.
+ * Identifies an `enqueue` as one of a sender's numbered requests (R7). Its outcome is stored for 90 days or `ttlMs`; a
+ * repeat, after a lost reply, returns the same and adds nothing.
  */
 export interface NumberedRequest {
-  /** Who numbers: an outbox, a worker, the hash of an `Idempotency-Key`. */
+  /** The sender that counts the requests: an outbox, a worker, the hash of an `Idempotency-Key`. */
   readonly sender: string;
   readonly number: number;
-  /** Of the content: the same number with another content is refused. */
+  /** Digest of the content. The same number with another digest is refused. */
   readonly digest: string;
-  /** Ms for which the outcome is remembered, where 90 days are more than it takes. */
+  /** Time for which the outcome is stored, in ms. Default: 90 days. */
   readonly ttlMs?: number;
   /**
-   * For whom the request was first sent, where callers have subjects: the label that a refusal with `wrong_subject` tells
-   * (`details.subject`). With another subject's credentials the request is refused so, and nothing is done. Empty: not
-   * known yet; it is refused too, and the refusal tells the label.
+   * Label of the subject for which the request was first sent. With credentials of another subject, the request is
+   * refused with `wrong_subject` and has no effect; `details.subject` of the error is the label of the credentials.
+   * Empty: unknown; also refused, to get the label.
    */
   readonly subject?: string;
 }
@@ -31,46 +31,49 @@ export interface NumberedRequest {
 /** The receipt of one added job. */
 export interface EnqueueReceipt {
   readonly id: string;
-  /** True when a job with this id or dedupe key stood already and nothing was written. */
+  /** Whether a job with this id or dedupe key existed already, so that nothing was written. */
   readonly deduplicated: boolean;
 }
 
 /** One exchange of a worker: settles attempts, renews its lease and claims jobs, in one transaction. */
 export interface ExchangeRequest {
-  /** Random per start of the worker. */
+  /** Key of the worker, random per start. */
   readonly worker: string;
   /** A label for people. */
   readonly name?: string;
   readonly liveness: Liveness;
   readonly leaseMs: number;
-  /** 1, 2, 3 … */
+  /** Number of the exchange: 1, 2, 3 … */
   readonly exchange: number;
   readonly settle: readonly Settlement[];
-  /** Tokens of what still runs; what the lease lists beyond these and `settle` is released, not counted. */
+  /**
+   * Tokens of the running attempts. Jobs of the lease that are neither here nor in `settle` are released, without
+   * counting an attempt.
+   */
   readonly running: readonly string[];
   readonly progress?: readonly AttemptReport[];
   readonly claim: {
-    /** How many jobs at most, over all queues. */
+    /** Maximum number of jobs to claim, over all queues. */
     readonly limit: number;
     /**
-     * The last so many of them are to wait in the worker's hands: only jobs that nothing limits (R18), up to the first due
-     * one that something does. Default 0.
+     * How many of them, the last, are claimed ahead and wait in the worker. Only jobs without limits (R18), up to the
+     * first due job with one. Default: 0.
      */
     readonly prefetch?: number;
-    /** In the order in which to look. */
+    /** Queues in the order in which to claim from them. */
     readonly queues: readonly ClaimQueue[];
-    /** It runs jobs of other stores, too: what must be the only one that runs is not for it now. */
+    /** Whether the worker also runs jobs of other stores, so that it cannot run an isolated job now. */
     readonly busy?: boolean;
-    /** Bytes left of the reply, where other stores have a share in it: see `Reply`. */
+    /** Remaining bytes of the reply, if other stores share it: see `Reply`. */
     readonly bytes?: number;
   };
-  /** The worker is leaving: its lease goes when it holds nothing more. */
+  /** Whether the worker is stopping: its lease is deleted when it holds no jobs. */
   readonly leave?: boolean;
-  /** It runs no handlers: it takes nothing back from workers that are gone, and leaves that to those who can. */
+  /** Whether the worker has no handlers, so that it does not recover jobs of dead workers. */
   readonly bystander?: boolean;
 }
 
-/** Progress and lines of log of a running attempt since the last exchange. */
+/** Progress and log lines of a running attempt since the last exchange. */
 export interface AttemptReport {
   readonly token: string;
   readonly value?: Json;
@@ -78,16 +81,19 @@ export interface AttemptReport {
   readonly log?: readonly string[];
 }
 
-/** A queue that a worker claims from, as one exchange names it. */
+/** A queue in the claim of an exchange. */
 export interface ClaimQueue {
   readonly queue: string;
-  /** At most so many of this queue. */
+  /** Maximum number of jobs to claim from this queue. */
   readonly limit?: number;
-  /** The names it has handlers for; absent: any. Others step aside until a worker declares them. */
+  /**
+   * Job names for which the worker has handlers. Absent: any. Jobs of other names are blocked until a worker lists the
+   * name.
+   */
   readonly names?: readonly string[];
 }
 
-/** How an attempt ended. `retryMs` absent: for good. */
+/** The outcome of an attempt. `failed` without `retryMs`: the job has failed for good. */
 export type Settlement = { readonly token: string } & (
   | { readonly outcome: "completed"; readonly result?: string }
   | { readonly outcome: "failed"; readonly error: StoredError; readonly retryMs?: number }
@@ -95,35 +101,32 @@ export type Settlement = { readonly token: string } & (
   | { readonly outcome: "cancelled" }
 );
 
-/** The reply to an exchange: the claimed jobs, and the state of the jobs that the worker runs. */
+/** The reply of an exchange: the claimed jobs, and changes of the worker's running jobs. */
 export interface ExchangeReply {
   readonly exchange: number;
   readonly jobs: readonly ClaimedJob[];
-  /** Tokens of settlements and of `running` that are no longer held: another may run these jobs. */
+  /** Tokens of settlements and of `running` that the worker no longer holds: other workers may run these jobs. */
   readonly lost: readonly string[];
-  /** Tokens of running jobs whose end was requested. */
+  /** Tokens of running jobs that are to be cancelled. */
   readonly cancel: readonly string[];
   /**
-   * Jobs that this exchange took back from workers that are gone, as they now stand. The `failed` among them had been
-   * interrupted too often: their `onFailed` is this worker's to run.
+   * Jobs that this exchange recovered from dead workers. Those that are `failed` were interrupted too often; this
+   * worker runs their `onFailed`.
    */
   readonly interrupted: readonly JobRecord[];
-  /** Names met that this worker does not know, now out of its way. */
+  /** Job names without a handler in this worker, whose jobs are now blocked. */
   readonly unknown: readonly { readonly queue: string; readonly name: string }[];
-  /**
-   * A job that was interrupted before is, or waits to be, the only one that its worker runs: it takes nothing else, here
-   * or elsewhere, until that is over.
-   */
+  /** An isolated job runs or waits to run: the worker must claim no other job, from any store, until it has ended. */
   readonly alone?: true;
-  /** Ms until the next claim could succeed; absent: nothing is known to come. */
+  /** Ms until the next claim could succeed. Absent: unknown. */
   readonly nextWakeMs?: number;
-  /** All that it settles or renews is lost, and it asked for nothing else: nothing was changed. */
+  /** Nothing was changed: all tokens are lost, and the exchange claimed nothing. */
   readonly futile?: true;
-  /** Errors of parts of the queue that have not answered; they are asked again, and the others' part of the exchange is done. */
+  /** Errors of parts of the queue that have not answered. They are asked again; the other parts have done theirs. */
   readonly troubles?: readonly unknown[];
   /**
-   * By token, what is otherwise than the worker sent it, in this exchange or an earlier one: `null` for a settlement that a
-   * part of the queue has not answered, until a later reply no longer names it; what was stored in place of one that it refused.
+   * By token, settlements that differ from what the worker sent, in this exchange or an earlier one. `null`: a part of
+   * the queue has not answered; a later reply removes it. Otherwise: what was stored in place of a refused settlement.
    */
   readonly settled?: ReadonlyMap<
     string,
@@ -131,16 +134,16 @@ export interface ExchangeReply {
   >;
 }
 
-/** `children` and `moreChildren`: where it is the parent of a flow. */
+/** A claimed job. `children` and `moreChildren` are set for the parent of a flow. */
 export interface ClaimedJob extends Partial<ChildrenPage> {
   readonly token: string;
   readonly job: JobRecord;
 }
 
-/** How the children of a parent ended, as many as one reply carries (R31). */
+/** Outcomes of a parent's children, as many as fit into one reply (R31). */
 export interface ChildrenPage {
   readonly children: readonly ChildOutcome[];
-  /** Where to go on: see `Reply.children`. Absent: these are the last. */
+  /** The position of the next page: see `Reply.children`. Absent on the last page. */
   readonly moreChildren?: string;
 }
 
@@ -148,27 +151,27 @@ export interface ChildrenPage {
 export interface ListQuery {
   readonly queue: string;
   readonly state?: JobState;
-  /** Only jobs that bear all of these tags. */
+  /** Only jobs that have all of these tags. */
   readonly tags?: readonly string[];
-  /** 1 to 1,000; default 100. */
+  /** Number of jobs: 1 to 1,000. Default: 100. */
   readonly limit?: number;
   readonly cursor?: string;
-  /** Adds the position of each job of the page. */
+  /** Adds the cursor after each job. */
   readonly positions?: true;
-  /** Most bytes of the page, unless its one job has more, where other stores have a share in it: see `Reply`. */
+  /** Maximum bytes of the page (unless one job has more), if other stores share the reply: see `Reply`. */
   readonly bytes?: number;
 }
 
 /** One page of a list of jobs. */
 export interface JobPage {
   readonly jobs: readonly JobRecord[];
-  /** Pass to the next call; absent on the last page. */
+  /** Cursor of the next page. Absent on the last page. */
   readonly cursor?: string;
-  /** For each job the cursor of what comes after it; see `comparePositions`. */
+  /** For each job, the cursor of the jobs after it; see `comparePositions`. */
   readonly positions?: readonly string[];
 }
 
-/** Jobs of a queue, by state. */
+/** Numbers of a queue's jobs by state. */
 export interface JobCounts {
   readonly waiting: number;
   readonly delayed: number;
@@ -180,15 +183,16 @@ export interface JobCounts {
 }
 
 /**
- * - `cancel` ends a waiting job as `cancelled`; asks a running one to stop.
- * - `retry` puts a failed or cancelled job back in line with fresh attempts.
+ * A command to a queue.
+ * - `cancel` ends a waiting job as `cancelled`, or asks a running one to stop.
+ * - `retry` puts a failed or cancelled job back with new attempts.
  * - `promote` makes a delayed job due now.
  * - `remove` deletes a job in any state (a running one is asked to stop first).
  * - `update` changes a waiting job: its payload, priority or delay (from now).
- * - `retryAll` puts all failed (or cancelled) jobs back in line, as far as a filter says.
- * - `clear` removes all jobs of the queue, or as far as a filter says.
- * - `pause` and `resume` stop and restart claiming; running jobs go on.
- * - `configure` sets what belongs to the queue; the last writer wins. `null` lifts a limit.
+ * - `retryAll` retries all failed (or cancelled) jobs that match a filter.
+ * - `clear` removes all jobs of the queue that match a filter.
+ * - `pause` and `resume` stop and restart claiming; running jobs continue.
+ * - `configure` changes settings of the queue; the last call applies. `null` removes a limit.
  * - `schedule` sets a recurrence under a key, `unschedule` ends it.
  */
 export type Command =
@@ -198,7 +202,7 @@ export type Command =
       readonly queue: string;
       readonly id: string;
       readonly payload?: string;
-      /** Of the payload: it is encrypted. */
+      /** The payload is encrypted. */
       readonly sealed?: true;
       readonly priority?: number;
       readonly delayMs?: number;
@@ -216,20 +220,20 @@ export type Command =
     }
   | { readonly type: "unschedule"; readonly queue: string; readonly key: string };
 
-/** Which jobs a command is about. */
+/** A filter of jobs for a command. */
 export interface JobFilter {
   readonly name?: string;
   readonly tags?: readonly string[];
-  /** Only jobs that ended (or, not ended, were added) longer ago than this. */
+  /** Only jobs that ended (or, unfinished ones, were added) longer ago than this. */
   readonly olderThanMs?: number;
 }
 
-/** Settings of a queue, kept in its store. */
+/** Stored settings of a queue. */
 export interface QueueConfig {
   readonly keep?: Partial<Keep>;
-  /** A bucket of `max` claims, over all workers, that fills again evenly within `perMs`: a burst of `max`, then `max` per `perMs`. */
+  /** At most `max` jobs start within any interval of `perMs` ms, over all workers. */
   readonly rateLimit?: RateLimit | null;
-  /** At most so many jobs at once, over all workers. */
+  /** Maximum number of jobs that run at once, over all workers. */
   readonly maxActive?: number | null;
 }
 
@@ -247,17 +251,17 @@ export interface Schedule {
   readonly name: string;
   readonly payload: Json;
   readonly sealed?: true;
-  /** The pending occurrence: its nominal instant and its job. Absent when the rule has none left. */
+  /** Time of the pending occurrence, in ms since epoch, and id of its job. Absent when the recurrence has ended. */
   readonly nextAt?: number;
   readonly nextId?: string;
-  /** Occurrences placed so far. */
+  /** Number of occurrences placed so far. */
   readonly count: number;
 }
 
 /** The reply to a command: how many jobs it changed, and the state of a single one. */
 export interface CommandReply {
-  /** How many jobs it changed (or asked to stop); 0 also when there was no such job. */
+  /** Number of jobs that were changed or asked to stop; 0 if no such job exists. */
   readonly affected: number;
-  /** The state in which a single job now is; absent when it is gone. */
+  /** New state of a single job; absent if it was deleted. */
   readonly state?: JobState;
 }

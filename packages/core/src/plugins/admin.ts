@@ -12,7 +12,9 @@ import { finishedLane } from "../job/job-keys.ts";
 import type { JobKey, JobState, StoredJob } from "../job/job-record.ts";
 import { again, reset, stateOf, updated } from "../job/transitions.ts";
 
-/** Commands of an operator, besides those that cancel or remove one job: retry, start earlier, change, act on many. */
+/**
+ * The commands of an operator, except those that cancel or remove one job: retry, promote, update, retry all, clear.
+ */
 export const admin: Plugin = {
   name: "admin",
   commands: {
@@ -29,7 +31,7 @@ export const admin: Plugin = {
       yield* moveEachJob(tx, [job], () => again(job, tx.nextPosition()));
       return { affected: 1, state: "waiting" };
     },
-    /** Changes a job that waits: what runs keeps what it was given, what has ended is history. */
+    /** Changes a waiting job. A running job keeps the payload that it was given, and an ended job does not change. */
     *update(tx, { delayMs, ...change }: CommandOf<"update">) {
       const { job, state } = yield* existing(tx, change);
       if (state !== "waiting" && state !== "delayed") throw refusal("updated", job, state, "waiting or delayed");
@@ -71,13 +73,12 @@ const refusal = (verb: string, job: StoredJob, state: JobState, wanted: string):
     state,
   });
 
-/** Jobs that one program looks at, so that other workers' claims run between two steps (R32). */
+/** Number of jobs per step, so that other workers' claims run between two steps (R32). */
 const STEP = 256;
 
 /**
- * Whether a job stood already when a command of several steps began: it does not take what was added behind its back.
- * Within one
- * millisecond the order of placing tells; what seems to be of the future was added before the clock was set back.
+ * Returns whether a job existed when a command of several steps began; later jobs are not affected. Within one
+ * millisecond, `order` decides. A job with a future time was added before the clock was set back.
  */
 const stoodBy = (job: StoredJob, { at, order }: Transaction["standing"], now: number): boolean =>
   job.addedAt < at || job.addedAt > now || (job.addedAt === at && job.key[4] <= order);
@@ -99,7 +100,7 @@ function* clear(tx: Transaction, request: CommandOf<"clear">, from: Step | undef
 function* retryAll(tx: Transaction, request: CommandOf<"retryAll">, from: Step | undefined): Program<CommandStep> {
   const { queue, state = "failed" } = request;
   const lane = startingWith("finished", finishedLane(queue, state));
-  // Oldest first, and none twice that failed again meanwhile.
+  // Oldest first, and without jobs that fail again meanwhile.
   const until = from?.until ?? (yield* scan("jobs", lane, 1, "reverse"))[0]?.key;
   if (!until) return { affected: 0 };
   const found: readonly StoredJob[] = yield* scan(
@@ -117,7 +118,7 @@ function* retryAll(tx: Transaction, request: CommandOf<"retryAll">, from: Step |
   return { affected, ...(last && { next: { stretch: 0, key: last.key, until: until as JobKey } }) };
 }
 
-/** Whether a filter means this job. */
+/** Returns whether a job matches a filter. */
 function fits(job: StoredJob, { name, tags, olderThanMs }: JobFilter, now: number): boolean {
   return (
     (name === undefined || job.name === name) &&

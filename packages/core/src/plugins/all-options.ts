@@ -3,7 +3,7 @@ import { DEDUPE_OPTIONS } from "./dedupe.ts";
 import { EXPIRY_OPTIONS } from "./expiry.ts";
 import { GROUP_OPTIONS } from "./groups.ts";
 
-/** The job options of the kernel and of all plugins. */
+/** Parsers of the job options of the kernel and all plugins. */
 export const EVERY_OPTION: OptionParsers = {
   ...KERNEL_OPTIONS,
   ...DEDUPE_OPTIONS,

@@ -16,7 +16,7 @@ import { blocked, replaced, returned } from "../job/transitions.ts";
 
 const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
 
-/** The job option of this plugin. */
+/** Parser of the job option `dedupe`. */
 export const DEDUPE_OPTIONS: OptionParsers = {
   dedupe(option: DedupeOption): { readonly dedupe: Dedupe } {
     const { key, mode = "drop", ttl, maxWait } = fields(option, "dedupe", ["key", "mode", "ttl", "maxWait"], "dedupe.");
@@ -36,7 +36,10 @@ export const DEDUPE_OPTIONS: OptionParsers = {
   },
 };
 
-/** Dedupe keys (R20 to R22): while the job that holds a key lives, or for a time, no second job with that key is added. */
+/**
+ * Dedupe keys (R20 to R22): while the job that holds a key has not ended, or until a given time, no second job with the
+ * key is added.
+ */
 export const dedupe: Plugin = {
   name: "dedupe",
   options: DEDUPE_OPTIONS,
@@ -83,8 +86,8 @@ export const dedupe: Plugin = {
 export const dedupeKey = (queue: string, key: string): readonly [string, string] => [escapePart(queue), key];
 
 /**
- * `throttle`: the key is taken until its time, whatever the holder does. Every other mode: while its holder lives, and
- * until its time where it has one. A time reckoned from a clock that was ahead and was set back since does not count.
+ * Returns whether a dedupe key is taken. `throttle`: until its time. Other modes: while the holder has not ended, and
+ * until its time if it has one. A time from before the clock was set back does not count.
  */
 export function isTaken(record: DedupeRecord, now: number): boolean {
   const timed = record.until !== undefined && record.until > now && !isAhead(record.since, now);
@@ -103,7 +106,7 @@ export function dedupeRecord(tx: Transaction, job: StoredJob, { key, mode, ttlMs
 
 export const dedupeKeyText = (key: DedupeRecord["key"]): string => JSON.stringify(key);
 
-/** The dedupe keys that one add meets or takes: those that are stored, and those that the add itself takes. */
+/** The dedupe keys of one add: those that are stored, and those that the add itself takes. */
 class AddedKeys implements AddPart {
   readonly #add: Adding;
   readonly #tx: Transaction;
@@ -121,7 +124,7 @@ class AddedKeys implements AddPart {
     for (const record of yield* get("dedupe", keys)) if (record) this.#records.set(dedupeKeyText(record.key), record);
   }
 
-  /** Answers for a job whose key is taken (R20); undefined when the key is free. */
+  /** Returns the receipt of a job whose key is taken (R20); undefined if the key is free. */
   *answer(job: NewJob): Program<EnqueueReceipt | undefined> {
     if (!job.dedupe) return undefined;
     const record = this.#records.get(dedupeKeyText(dedupeKey(job.queue, job.dedupe.key)));
@@ -131,7 +134,7 @@ class AddedKeys implements AddPart {
     return yield* this.#supersede(job, job.dedupe, record);
   }
 
-  /** A new job takes its key. */
+  /** Records that a new job takes its key. */
   added(job: StoredJob): void {
     if (job.dedupe) this.#write(dedupeRecord(this.#tx, job, job.dedupe));
   }
@@ -142,7 +145,10 @@ class AddedKeys implements AddPart {
     yield* sweepAfter(this.#tx, records);
   }
 
-  /** A waiting holder is given the new payload and options; a running one gets a successor, of which there is one (R21). */
+  /**
+   * Gives a waiting holder the new payload and options, or a running one a successor, of which there is at most one
+   * (R21).
+   */
   *#supersede(job: NewJob, dedupe: Dedupe, record: DedupeRecord): Program<EnqueueReceipt | undefined> {
     const id = record.successor ?? record.holder;
     const standing = yield* this.#add.standing({ queue: job.queue, id });
@@ -163,12 +169,12 @@ class AddedKeys implements AddPart {
     return { id, deduplicated: true };
   }
 
-  /** The key under the rule of the job that holds it, or will: it is taken while that lives, and `since` its first add. */
+  /** Returns the record of a key with another mode and time of its first add. */
   #asOf(record: DedupeRecord, { mode }: Dedupe, since: number): DedupeRecord {
     return { ...record, mode, since };
   }
 
-  /** The delay begins again, but does not reach past `maxWait` after the first add. */
+  /** Returns the position of a job whose delay restarts, at most `maxWait` after the first add. */
   #startAnew(job: NewJob, { maxWaitMs = Number.POSITIVE_INFINITY }: Dedupe, { since }: DedupeRecord) {
     const { now } = this.#tx;
     return this.#tx.nextPosition(Math.max(0, Math.min(job.delayMs ?? 0, since + maxWaitMs - now)));
@@ -180,18 +186,21 @@ class AddedKeys implements AddPart {
   }
 }
 
-/** Keys looked at beside each batch of adds that use keys, at least, and for each key that it takes: enough to outrun the adds. */
+/**
+ * Minimum number of keys that each add with keys checks for expiry, and number per taken key: enough to delete expired
+ * keys faster than new ones are added.
+ */
 const SWEEP_LEAST = 8;
 const SWEEP_EACH = 2;
 
-/** Removes lapsed keys that stand after the last of these, and from the first of the queue on where that is the end. */
+/** Deletes expired keys after the last of these records, and from the queue's first key on at the end. */
 export function* sweepAfter(tx: Transaction, saved: readonly DedupeRecord[]): Program<void> {
   const last = saved[saved.length - 1];
   if (!last) return;
   const [queue, key] = last.key;
   const step = Math.max(SWEEP_LEAST, SWEEP_EACH * saved.length);
   const after = yield* scan("dedupe", { from: [queue, key], to: [`${queue}\u0001`] }, step);
-  // Keys that grow (they tell a time, say) always end the line: those that lapse stand at its beginning.
+  // Increasing keys (such as times) are always last; those that expire are at the beginning.
   const before =
     after.length < step ? yield* scan("dedupe", { from: [queue], to: [queue, key] }, step - after.length) : [];
   yield* remove(
@@ -201,8 +210,8 @@ export function* sweepAfter(tx: Transaction, saved: readonly DedupeRecord[]): Pr
 }
 
 /**
- * Frees the keys of jobs that have ended: only their holder does (compare and delete), and a key stays while its time
- * has not run out. Answers the successors that now hold their keys and may run.
+ * Frees the keys of ended jobs. Only the holder frees its key (compare and delete), and a key with a time stays taken
+ * until then. Returns the successors that now hold their keys and may run.
  */
 export function* freeKeys(
   tx: Transaction,
@@ -216,7 +225,7 @@ export function* freeKeys(
     "dedupe",
     ended.map(({ key }) => key),
   );
-  // A holder and its successor may end together: the second finds the record as the first has left it.
+  // A holder and its successor may end together: the second reads the record as changed by the first.
   const records = new Map(found.map((record) => [record && dedupeKeyText(record.key), record]));
   const changed = new Map<string, DedupeRecord["key"]>();
   const successors: { queue: string; id: string }[] = [];

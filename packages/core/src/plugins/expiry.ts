@@ -5,12 +5,15 @@ import type { OptionParsers } from "../job/job-options.ts";
 import { positiveMs } from "../job/option-checks.ts";
 import { EXPIRED, isExpired } from "../job/transitions.ts";
 
-/** The job option of this plugin. */
+/** Parser of the job option `expiresIn`. */
 export const EXPIRY_OPTIONS: OptionParsers = {
   expiresIn: (expiresIn: Duration) => ({ expiresInMs: positiveMs(expiresIn, "expiresIn") }),
 };
 
-/** `expiresIn`: a job that was not started in time ends as failed, code `expired`, when a claim meets it. */
+/**
+ * The job option `expiresIn`: a job that was not started in time ends as failed, code `expired`, at the next claim that
+ * reaches it.
+ */
 export const expiry: Plugin = {
   name: "expiry",
   options: EXPIRY_OPTIONS,

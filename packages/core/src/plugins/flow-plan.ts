@@ -8,16 +8,16 @@ import { blocked } from "../job/transitions.ts";
 import type { EndedChild } from "./flows.ts";
 
 export interface FlowPlan {
-  /** Indices of the jobs, parents before their children, else as given. */
+  /** Indices of the jobs, with parents before their children, otherwise in the given order. */
   readonly order: readonly number[];
   parentOf(index: number): number | undefined;
-  /** The nearest ancestor with a key of the caller's (id or dedupe key), and the position below it. */
+  /** Returns the nearest ancestor with an id or dedupe key of the caller's, and the job's position below it. */
   anchorOf(index: number): { readonly index: number; readonly position: number } | undefined;
   /**
-   * Binds children to their parents.
+   * Connects children with their parents.
    *
-   * @param existing the jobs that receipts name and that this call does not add, by `memberName`.
-   * @throws {QuaysideError} `child_exists` when a child exists that cannot be waited for.
+   * @param existing the existing jobs named by receipts, by `memberName`.
+   * @throws {QuaysideError} `child_exists` if a child exists for which the parent cannot wait.
    */
   bind(
     placed: readonly StoredJob[],
@@ -27,24 +27,24 @@ export interface FlowPlan {
 }
 
 export interface BoundFlows {
-  /** The jobs as they are to be stored. */
+  /** The jobs to store. */
   readonly placed: readonly StoredJob[];
-  /** Jobs that existed and now have a parent, or one more. */
+  /** Existing jobs that got a parent, or a further one. */
   readonly joined: readonly StoredJob[];
-  /** Children that have ended already. */
+  /** Children that have already ended. */
   readonly ended: readonly EndedChild[];
-  /** Which children each new parent waits for, by `memberName`. */
+  /** The children of each new parent, by `memberName`. */
   readonly families: ReadonlyMap<StoredJob, readonly string[]>;
 }
 
-/** Parents that may wait for one child. */
+/** Maximum number of parents that wait for one child. */
 const PARENTS_LIMIT = 100;
 
 /**
- * Reads the trees in a call of `enqueue`.
+ * Reads the trees of jobs in a call of `enqueue`.
  *
- * @throws {QuaysideError} `invalid_option` when a name is given twice or unknown, when jobs wait for each other in a
- * circle, when a tree has too many levels, a parent too many children, or a dedupe mode that would change it while it
+ * @throws {QuaysideError} `invalid_option` if a name is used twice or unknown, jobs wait for each other in a circle, a
+ * tree has too many levels, a parent has too many children, or a dedupe mode would change a job of the tree while it
  * waits.
  */
 export function planFlows(jobs: readonly NewJob[]): FlowPlan {
@@ -90,7 +90,7 @@ function anchorsIn(
   return anchors;
 }
 
-/** A job and its ancestors, the eldest first. */
+/** Returns the indices of a job and its ancestors, the root first. */
 function lineOf(index: number, parents: readonly (number | undefined)[]): readonly number[] {
   const line = [index];
   for (let at = parents[index]; at !== undefined; at = parents[at]) {
@@ -120,7 +120,7 @@ function bind(
     const name = nameAt(index);
     const { queue, id } = byName.get(nameAt(above)) as StoredJob;
     const names = children.get(nameAt(above)) ?? new Set();
-    // The same child twice under one parent is one child.
+    // A parent that names the same child twice has it once.
     if (names.has(name)) continue;
     children.set(nameAt(above), names.add(name));
     const parent: Parent = { queue, id, onFailure: jobs[index]?.flow?.onFailure ?? "fail" };
@@ -150,7 +150,7 @@ function withParent(child: StoredJob, parent: Parent): StoredJob {
   return { ...child, otherParents: [...others, parent] };
 }
 
-/** Counts for each job the parents that wait for it, and takes away those for which none is left: a circle remains. */
+/** Checks for circles: removes jobs for which no parent waits, until none is left; a remaining job is in a circle. */
 function checkAcyclic(children: ReadonlyMap<string, ReadonlySet<string>>): void {
   const waiting = new Map<string, number>();
   for (const names of children.values()) for (const name of names) waiting.set(name, (waiting.get(name) ?? 0) + 1);

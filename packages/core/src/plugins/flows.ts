@@ -16,7 +16,7 @@ import type { StoredError } from "../job/stored-error.ts";
 import { blocked, type Ending, keepOf, returned } from "../job/transitions.ts";
 import { type BoundFlows, type FlowPlan, planFlows } from "./flow-plan.ts";
 
-/** Flows (R25): a parent waits until all of its children have ended, and is given how they ended. */
+/** Flows (R25): a parent waits until all of its children have ended, and gets their outcomes. */
 export const flows: Plugin = {
   name: "flows",
   fields: ["flow"],
@@ -63,7 +63,7 @@ class FlowAdd implements AddPart {
     });
   }
 
-  /** Parents come first: the children of a parent that exists already are not added again. */
+  /** Handles the next job, parents first. Children of a parent that exists already are not added again. */
   *next(index: number, given: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }> {
     const { receipts } = this.#add;
     const parent = this.#plan.parentOf(index);
@@ -74,7 +74,7 @@ class FlowAdd implements AddPart {
       const held = given.id === undefined ? yield* this.#add.answer(job) : undefined;
       return { receipt: held ?? { id: id as string, deduplicated: true } };
     }
-    // The id is not the caller's: what has ended under it belonged to a flow that is gone.
+    // The id was generated from an ancestor's: an ended job with it belonged to a flow that has ended.
     const before = given.id === undefined && id !== undefined ? this.#add.taken({ queue: job.queue, id }) : undefined;
     if (before?.key[0] === "finished") this.#add.renew(before);
     return { job };
@@ -88,10 +88,10 @@ class FlowAdd implements AddPart {
     for (const job of this.#bound.joined) this.#add.change(existing.get(memberName(job)) ?? job, job);
   }
 
-  /** Where a child that joins runs, its lease says that it is no plain job any more. */
+  /** Marks the lease entries of running children that join, so that they no longer count as plain. */
   *save(): Program<void> {
     const leases = yield* this.#add.tx.leases();
-    // First all are found: a lease that changes has the index of all made again.
+    // All entries are found first, because changing a lease invalidates the index of all leases.
     const runs = this.#bound?.joined.map(({ key }) => leases.holderOf(key));
     for (const { worker, held } of runs?.filter((run) => run !== undefined) ?? [])
       if (held.plain) leases.amend(worker, held.token, ({ plain: _, ...rest }) => rest);
@@ -103,7 +103,7 @@ class FlowAdd implements AddPart {
     yield* settleEnded(this.#add.tx, this.#bound.ended);
   }
 
-  /** The id of a child without one of its own, below an ancestor that has this one. */
+  /** Returns the id of a child without one of its own, computed from an ancestor's. */
   #idBelow(index: number, idOf: (anchor: number) => string | undefined): string | undefined {
     const anchor = this.#plan.anchorOf(index);
     const id = anchor && idOf(anchor.index);
@@ -112,7 +112,7 @@ class FlowAdd implements AddPart {
     return childId({ queue, id }, anchor.position, this.#add.tx.tagEnd);
   }
 
-  /** The jobs that were not added because they exist, and which a new parent has as a child. */
+  /** Reads the existing jobs that a new parent has as children. */
   *#existingChildren(): Program<ReadonlyMap<string, StoredJob>> {
     const { jobs, receipts } = this.#add;
     const asked = jobs.flatMap(({ queue }, index) => {
@@ -126,31 +126,30 @@ class FlowAdd implements AddPart {
   }
 }
 
-/** The cells that hold the children of one parent, by `memberName`. */
-/** How many children a waiting parent still waits for. */
+/** The number of unfinished children of a waiting parent. */
 export interface Family {
   readonly pending: number;
 }
 
-/** A child's membership: pending, then how it ended. It settles once (R25). */
+/** A child's record under its parent: pending, then its outcome, set once (R25). */
 export interface Member {
   readonly pending?: true;
   readonly outcome?: ChildOutcome;
 }
 
-/** The families of a queue, by the id of the parent. */
+/** The records of waiting parents in a queue, by the parent's id. */
 const families = (queue: string) => kind<Family>("family", queue);
 
-/** The children of a parent, by their queue and id. */
+/** The records of a parent's children, by their queue and id. */
 export const membersOf = (parent: Pick<StoredJob, "queue" | "id">) => kind<Member>("member", parent.queue, parent.id);
 
-/** Removes what is stored about the children of a parent; those that have not ended go on by themselves. */
+/** Deletes the records of a parent's children. Unfinished children continue without the parent. */
 function* removeFamily(parent: Pick<StoredJob, "queue" | "id">): Program<void> {
   yield* removeCells(families(parent.queue), [parent.id]);
   yield* removeRange("cells", startingWith(membersOf(parent).text));
 }
 
-/** Stores which children each new parent waits for, by `memberName`. */
+/** Stores the children of each new parent, by `memberName`. */
 function* createChildren(waiting: ReadonlyMap<StoredJob, readonly string[]>): Program<void> {
   for (const [parent, children] of waiting) {
     yield* putCells(families(parent.queue), [[parent.id, { pending: children.length }]]);
@@ -161,13 +160,13 @@ function* createChildren(waiting: ReadonlyMap<StoredJob, readonly string[]>): Pr
   }
 }
 
-/** A child that had ended, and is still kept, when a parent was added that waits for it. */
+/** A child that had ended, and is kept, when its parent was added. */
 export interface EndedChild {
   readonly parent: Parent;
   readonly job: StoredJob;
 }
 
-/** Settles the membership of children that had ended before their parent was added, with the outcome that is kept. */
+/** Records the outcomes of children that had ended before their parent was added. */
 function* settleEnded(tx: Transaction, children: readonly EndedChild[]): Program<void> {
   for (const { parent, job } of children) {
     const { error, result } = job;
@@ -183,8 +182,8 @@ interface EndOfChild {
 }
 
 /**
- * Settles the membership of children that have ended (R25), each once: a parent whose children have all ended goes back
- * in line, one whose child failed ends with it, unless the child says otherwise.
+ * Records the outcomes of ended children (R25), once per child. A parent whose children have all ended becomes ready; a
+ * parent whose child failed ends as well, unless the child's `onFailure` is `ignore`.
  */
 function* settleMembers(
   tx: Transaction,
@@ -240,8 +239,8 @@ function outcomeOf(job: StoredJob, { state, result, error }: Ending): ChildOutco
 }
 
 /**
- * Removes what is stored about the children of parents that have ended. It stays while an operator can retry the parent
- * (R25): until then outcomes are added to it, and `forget` removes it with the parent.
+ * Deletes the children's records of ended parents. Keeps them while an operator can retry the parent (R25); they are
+ * then deleted with it.
  */
 function* disband(tx: Transaction, ends: readonly End[]): Program<void> {
   for (const { job, ending, trace = true } of ends) {
@@ -252,13 +251,13 @@ function* disband(tx: Transaction, ends: readonly End[]): Program<void> {
   }
 }
 
-/** How the children of a parent ended, in the order of their names. */
+/** Returns the outcomes of a parent's children, in the order of their names. */
 function* outcomes(parent: StoredJob): Program<readonly ChildOutcome[]> {
   const cells = yield* listCells(membersOf(parent), LIMITS.flowJobs);
   return cells.flatMap(({ value }) => value.outcome ?? []);
 }
 
-/** The error of a parent whose child failed or was cancelled. */
+/** Creates the error of a parent whose child failed or was cancelled. */
 const childFailed = (child: StoredJob, state: EndState): StoredError => ({
   code: "child_failed",
   message: `Its child ${child.name} (${child.id}) ended as ${state}.`,

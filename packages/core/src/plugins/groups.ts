@@ -13,7 +13,7 @@ import * as LIMITS from "../job/limits.ts";
 import { fields, integer } from "../job/option-checks.ts";
 import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
 
-/** The job option of this plugin. */
+/** Parser of the job option `group`. */
 export const GROUP_OPTIONS: OptionParsers = {
   group(option: NonNullable<JobDefaults["group"]>): Pick<StoredOptions, "group"> {
     const { key, limit } = fields(option, "group", ["key", "limit"], "group.");
@@ -24,7 +24,7 @@ export const GROUP_OPTIONS: OptionParsers = {
   },
 };
 
-/** Groups (R16): of the jobs that share a key, at most a number run at once, in all workers together. */
+/** Groups (R16): at most `limit` jobs with the same group key run at once, over all workers. */
 export const groups: Plugin = {
   name: "groups",
   options: GROUP_OPTIONS,
@@ -62,24 +62,26 @@ export const groups: Plugin = {
 };
 
 /**
- * R16. A job of a group takes a seat when it comes in line, and has it until it leaves its place. Of the jobs that wait for
- * a seat, the first by place get the next ones. A delayed job has a seat only while it runs, or after it waited for one.
- * The cell of a group lists the seats of jobs in line, as their keys; the leases list those of running jobs. A list, and not
- * a number, can be checked: see `check`.
+ * A group's state in this transaction (R16). A ready job of a group needs a seat, which it has until it leaves its
+ * place; the first blocked jobs get the next free seats. A delayed job has a seat only while it runs, or after it
+ * waited for one. The stored record lists the seats of ready jobs by key, which can be checked (see `check`); leases
+ * list those of running jobs.
  */
 export interface Group {
   readonly queue: string;
   readonly key: string;
   limit: number;
-  /** As it is stored; absent: not read yet. */
+  /** The stored record; absent: not read yet. */
   cell?: GroupCell;
-  /** Places in line that changed in this transaction, by `keyText`: the key of the job that took one; undefined: a job left it. */
+  /**
+   * Changes of seats in this transaction, by `keyText`: the key of the job that took a seat; undefined: a job left it.
+   */
   readonly places: Map<string, JobKey | undefined>;
-  /** Its seats are to be checked. */
+  /** Whether its seats must be checked. */
   suspect?: boolean;
 }
 
-/** As a group is stored: a limit other than 1, the keys of its jobs in line. */
+/** The stored record of a group: a limit other than 1, and the keys of its ready jobs. */
 export interface GroupCell {
   readonly limit?: number;
   readonly seats?: readonly JobKey[];
@@ -88,9 +90,12 @@ export interface GroupCell {
 /** The groups of a queue, by their keys. */
 const cellsOf = (queue: string) => kind<GroupCell>("group", queue);
 
-/** Jobs of a group that have a seat and do not run, at most, whatever its limit: so its cell stays small. */
+/** Maximum number of a group's ready jobs, whatever its limit, so that its record stays small. */
 export const SEATS = 256;
-/** Seats that one check reads, oldest first: a seat whose job is gone stays until it is removed, so it becomes one of these. */
+/**
+ * Number of seats that one check reads, oldest first. The seat of a deleted job stays until it is removed, so a check
+ * reaches it.
+ */
 const CHECK_STEP = 16;
 
 type Grouped = Pick<StoredJob, "queue" | "group">;
@@ -98,7 +103,7 @@ type Grouped = Pick<StoredJob, "queue" | "group">;
 /** The plugin's state in one transaction. */
 interface Known {
   readonly groups: Map<string, Group>;
-  /** Groups that may have room; `freed`: the place of a job that runs no more. */
+  /** Groups that may have free seats. `freed`: the key of a job that no longer runs. */
   rooms: { readonly group: Group; readonly freed?: JobKey }[];
 }
 
@@ -118,7 +123,7 @@ function groupOf(tx: Transaction, queue: string, key: string): Group {
   return group;
 }
 
-/** Reads, in one trip, the group of each of these jobs that has one. */
+/** Reads the groups of these jobs in one step. */
 function* groupsOf<J extends Grouped>(tx: Transaction, jobs: readonly J[]): Program<Map<J, Group>> {
   const groups = new Map<J, Group>();
   for (const job of jobs) if (job.group) groups.set(job, groupOf(tx, job.queue, job.group.key));
@@ -133,15 +138,15 @@ function* open(group: Group): Program<void> {
 }
 
 interface Seats {
-  /** The keys of jobs in line that have a seat, by `keyText`. Some of them run. */
+  /** The keys of ready jobs with a seat, by `keyText`. Some of them run. */
   readonly line: ReadonlyMap<string, JobKey>;
   readonly running: ReadonlySet<string>;
-  /** Those in line that do not run, and how many of these there may be. */
+  /** The ready jobs that do not run, and the maximum number of them. */
   readonly waiting: readonly JobKey[];
   readonly room: number;
 }
 
-/** Answers the seats of a group, with the changes of this transaction. */
+/** Returns the seats of a group, with the changes of this transaction. */
 function* seatsOf(tx: Transaction, { queue, key, limit, cell, places }: Group): Program<Seats> {
   const line = new Map(cell?.seats?.map((at) => [keyText(at), at]));
   const running = new Set<string>();
@@ -157,17 +162,17 @@ function* seatsOf(tx: Transaction, { queue, key, limit, cell, places }: Group): 
   return { line, running, waiting, room: Math.min(SEATS, limit - running.size) };
 }
 
-/** Notes that a job took (or left) its place in line. */
+/** Records that a job took or left a seat. */
 function note(tx: Transaction, { queue, group, key }: Grouped & Pick<StoredJob, "key">, taken: boolean): void {
   if (group && key[0] === "ready") groupOf(tx, queue, group.key).places.set(keyText(key), taken ? key : undefined);
 }
 
-/** Notes that a group may have room. */
+/** Records that a group may have free seats. */
 function room(tx: Transaction, group: Group, freed?: JobKey): void {
   knownIn(tx).rooms.push(freed ? { group, freed } : { group });
 }
 
-/** Notes the limits that new jobs bring. A raised one may make room. */
+/** Stores the limits that new jobs set. A higher one may free seats. */
 function* setLimits(tx: Transaction, jobs: readonly Grouped[]): Program<void> {
   for (const [job, group] of yield* groupsOf(
     tx,
@@ -180,8 +185,8 @@ function* setLimits(tx: Transaction, jobs: readonly Grouped[]): Program<void> {
 }
 
 /**
- * Gives jobs that come in line the free seats of their groups. Those without one wait in `blocked`; one that goes before
- * a job with a seat that does not run takes that (R15).
+ * Gives jobs that become ready the free seats of their groups. Jobs without a seat become blocked; a job that comes
+ * before a ready job takes its seat (R15).
  */
 function* seat(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]> {
   const coming = new Map<Group, Map<string, StoredJob>>();
@@ -223,7 +228,7 @@ const toBlocked = (job: StoredJob): StoredJob => blocked(job, "group", job.group
 
 const laneOf = ({ queue, key }: Group) => startingWith("blocked", blockedLane(queue, "group", key));
 
-/** Has the seats of a group checked before the transaction is over. */
+/** Makes the seats of a group be checked before the transaction ends. */
 function suspect(tx: Transaction, group: Group): void {
   group.suspect = true;
   room(tx, group);
@@ -233,8 +238,8 @@ function suspect(tx: Transaction, group: Group): void {
 const CURSORS = new WeakMap<Plugins, Map<string, string | undefined>>();
 
 /**
- * Has the next group of the queue for which jobs wait checked, one per exchange in turn: nothing else would find that all
- * of its seats are those of jobs that are gone.
+ * Checks the next group of the queue with blocked jobs, one per exchange in turn. Otherwise seats of deleted jobs could
+ * block a group for ever.
  */
 function* suspectNext(tx: Transaction, queue: string): Program<void> {
   const lane = `${readyLane(queue)}/group`;
@@ -247,7 +252,7 @@ function* suspectNext(tx: Transaction, queue: string): Program<void> {
   if (at) suspect(tx, groupOf(tx, queue, (blockOf(at) as [string, string])[1]));
 }
 
-/** Gives free seats to the jobs that wait for them, which come back to the places they had (R16). */
+/** Gives free seats to blocked jobs, which return to their previous positions (R16). */
 function* returnToRoom(tx: Transaction, rooms: Known["rooms"]): Program<void> {
   const groups = new Set<Group>();
   const freed: JobKey[] = [];
@@ -255,17 +260,17 @@ function* returnToRoom(tx: Transaction, rooms: Known["rooms"]): Program<void> {
     groups.add(group);
     if (at && !group.places.has(keyText(at))) freed.push(at);
   }
-  // One that was given back, and not moved, is in line again.
+  // A job that was released without moving is ready again.
   for (const job of yield* get("jobs", freed)) if (job) note(tx, job, true);
   let left = SEATS;
   for (const group of groups) {
     yield* open(group);
     if (group.suspect) yield* check(tx, group);
     const { waiting, room } = yield* seatsOf(tx, group);
-    // One of each group at least, so that the end of its attempt fills the rest of the room.
+    // At least one job per group, whose end then frees the remaining seats.
     const jobs = yield* scan("jobs", laneOf(group), Math.min(room - waiting.length, Math.max(1, left)));
     left -= jobs.length;
-    // They were due when they left the line. Where the clock was set back since, their old places are far in the future.
+    // They were due when they were blocked. After the clock was set back, their positions may be far in the future.
     const moves = jobs.map((job) => ({
       before: job,
       job: standsAhead(job.key, tx.now) ? again(job, tx.nextPosition()) : returned(job),
@@ -275,7 +280,10 @@ function* returnToRoom(tx: Transaction, rooms: Known["rooms"]): Program<void> {
   }
 }
 
-/** Removes seats whose jobs are gone, which happens where a damaged record was set aside or older code removed the job. */
+/**
+ * Removes the seats of jobs that no longer exist: a damaged record was moved out of its table, or older code deleted
+ * the job.
+ */
 function* check(tx: Transaction, group: Group): Program<void> {
   group.suspect = false;
   const waiting = (yield* seatsOf(tx, group)).waiting.slice(0, CHECK_STEP);
@@ -284,7 +292,7 @@ function* check(tx: Transaction, group: Group): Program<void> {
     if (jobs[index]?.group?.key !== group.key) group.places.set(keyText(at), undefined);
 }
 
-/** Writes the cells that changed. The seat of a running job stays listed: to remove it would cost a write at each claim. */
+/** Writes the changed records. Keeps the seats of running jobs, because removing them would cost a write per claim. */
 function* flush(tx: Transaction): Program<void> {
   for (const group of knownIn(tx).groups.values()) {
     const { queue, key, places } = group;
@@ -304,7 +312,7 @@ function* flush(tx: Transaction): Program<void> {
 /** Keeps jobs of full groups out of a claim. */
 function* claimOf({ tx, queue }: QueueClaim): Program<ClaimPart> {
   let groups = new Map<StoredJob, Group>();
-  /** How many jobs of each group run. */
+  /** Number of running jobs of each group. */
   const running = new Map<string, number>();
   const count = (key: string) => running.set(key, (running.get(key) ?? 0) + 1);
   for (const { group } of (yield* tx.leases()).heldOf(queue)) if (group !== undefined) count(group);

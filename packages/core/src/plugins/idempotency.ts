@@ -8,7 +8,7 @@ import { QuaysideError } from "../job/errors.ts";
 import { checkName } from "../job/job-keys.ts";
 import type { NewJob } from "../job/new-job.ts";
 
-/** Idempotency records (R7): a numbered request that is sent again is answered as before, and adds nothing. */
+/** Idempotency records (R7): a repeated numbered request returns the same receipts and adds nothing. */
 export const idempotency: Plugin = {
   name: "idempotency",
   quietCells: ["mark"],
@@ -18,26 +18,26 @@ export const idempotency: Plugin = {
   },
 };
 
-/** The outcome of the last numbered request of a sender (R7). */
+/** The record of a sender's last numbered request (R7). */
 export interface Mark {
   readonly number: number;
   readonly digest: string;
   readonly receipts: readonly EnqueueReceipt[];
   readonly until: number;
-  /** The requests before the last one, oldest first, a bounded number of them. */
+  /** Requests before the last one, oldest first, limited in number. */
   readonly past?: readonly (readonly [number: number, digest: string])[];
 }
 
 /** The records of numbered requests, by sender. */
 const MARKS = kind<Mark>("mark");
 
-/** Requests before the last one that a mark remembers, by number and digest: what a restored profile may send again. */
+/** Maximum number of earlier requests that a record lists, which a restored browser profile may repeat. */
 const PAST = 100;
 
 /**
- * Does the work of a numbered request once (R7): a repeat of the last number with the same digest answers the same and
- * does nothing; with another digest, or an older number, it is refused. An older one that is remembered, of jobs with
- * ids of their sender's, has been done: a profile restored from a copy goes through its numbers again (R27).
+ * Runs the work of a numbered request once (R7). A repeat of the last number with the same digest returns the same;
+ * with another digest or an older number, it is refused. A listed older request whose jobs have ids of the sender's
+ * counts as done, because a restored browser profile repeats its requests (R27).
  */
 export function* runOnce(
   tx: Transaction,
@@ -59,10 +59,10 @@ export function* runOnce(
 }
 
 /**
- * Finds the answer to a request that was made before. Without `receipts` it was not made.
+ * Finds the receipts of a repeated request. Without `receipts`, the request is new.
  *
- * @throws {QuaysideError} `mark_conflict` where the number was used for something else, `stale_exchange` where later
- * ones were made and this one is not remembered.
+ * @throws {QuaysideError} `mark_conflict` if the number was used for other jobs, `stale_exchange` if later requests
+ * were made and this one is not listed.
  */
 export function* findOutcome(
   tx: Transaction,

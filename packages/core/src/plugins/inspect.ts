@@ -11,20 +11,20 @@ import * as LIMITS from "../job/limits.ts";
 import { integer, oneOf } from "../job/option-checks.ts";
 import { STATES, toJobRecord } from "../job/transitions.ts";
 
-/** Pages of the jobs of a queue. */
+/** Lists pages of a queue's jobs. */
 export const inspect: Plugin = { name: "inspect", reads: { list } };
 
 /**
- * Records read before a page is returned short, with a cursor. The last step may add some: both together stay below the
- * 10,000 records that one call may read (R32).
+ * Number of records read before a page ends early, with a cursor. With the last step, the total stays below the 10,000
+ * records that one call may read (R32).
  */
 const READ_LIMIT = 8_000;
-/** Records read at a time: each may be large, and a filter may leave out most of them. */
+/** Number of records per read, because records may be large and a filter may exclude most of them. */
 const SEARCH = 100;
 
 /**
- * A page of jobs: running ones first, then those in line in claim order, then the ended ones, newest first. It is cut short
- * where the reply has no room for more (R31), but has one job.
+ * Returns a page of jobs: running ones first, then ready and delayed ones in claim order, then ended ones, newest
+ * first. Ends early if the reply has no more room (R31), but has at least one job.
  */
 function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
   const { queue, state, tags, limit = DEFAULTS.pageLimit, cursor, positions, bytes } = query;
@@ -32,14 +32,14 @@ function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
   if (state !== undefined) oneOf(state, STATES, "state");
   const leases = yield* tx.leases();
   let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
-  // The caller may have made it up: one outside of the query would show other states, or the jobs of other queues (R32).
+  // A made-up cursor outside of the query's ranges would show other states, or jobs of other queues (R32).
   const range = stretchesOf(queue, state)[at.stretch]?.range;
   if (!range || (at.key && (compareKeys(at.key, range.from) < 0 || compareKeys(at.key, range.to) >= 0))) throw madeUp();
   tx.reply?.atMost(bytes);
   const jobs: JobRecord[] = [];
   const shown: string[] = [];
   let last: Position | undefined;
-  // One more than asked tells whether there is another page.
+  // Reads one more than requested, to see whether there is another page.
   let least = tags ? SEARCH : 1;
   for (let total = 0; at && at !== last && total < READ_LIMIT; ) {
     const want = Math.min(Math.max(limit + 1 - jobs.length, least), SEARCH + 1);
@@ -62,10 +62,7 @@ function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
   return { jobs, ...(at && { cursor: encodeCursor(at) }), ...(positions && { positions: shown }) };
 }
 
-/**
- * Which of two positions of a list comes first (negative: `a`): the order of the list itself, also between pages of
- * different stores.
- */
+/** Compares two positions of a list (negative: `a` is first), also of lists of different stores. */
 export function comparePositions(a: string, b: string): number {
   const [one, other] = [decodeCursor(a), decodeCursor(b)];
   if (one.stretch !== other.stretch || !one.key || !other.key) return one.stretch - other.stretch;
@@ -85,7 +82,7 @@ function decodeCursor(cursor: string): Position {
     const [stretch, ...key] = parts;
     if (/^n(ttnnnt)?$/.test(types)) return key.length > 0 ? { stretch, key } : { stretch };
   } catch {
-    // Falls through to the error below, which says more.
+    // Continues with the error below, which is clearer.
   }
   throw madeUp();
 }

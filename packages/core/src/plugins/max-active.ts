@@ -2,7 +2,10 @@ import type { Plugin } from "../engine/plugin.ts";
 import { countRunning } from "../engine/read-queue.ts";
 import { queueOf } from "../job/job-keys.ts";
 
-/** The limit of a queue on how many of its jobs run at once, over all workers. Who frees a slot tells the others. */
+/**
+ * The setting `maxActive`: limits how many of a queue's jobs run at once, over all workers. A worker that frees a slot
+ * notifies the others.
+ */
 export const maxActive: Plugin = {
   name: "maxActive",
   settings: ["maxActive"],

@@ -1,4 +1,4 @@
-// The plugins as functions, for drivers whose plugins an app names: an app loads those that it calls.
+// The plugins as functions, for drivers whose plugins an app names. Bundles contain only the imported ones.
 import type { Plugin } from "../engine/plugin.ts";
 import { admin as adminPlugin } from "./admin.ts";
 import { dedupe as dedupePlugin } from "./dedupe.ts";
@@ -17,17 +17,17 @@ export const admin = (): Plugin => adminPlugin;
 export const dedupe = (): Plugin => dedupePlugin;
 /** The job option `expiresIn`. */
 export const expiry = (): Plugin => expiryPlugin;
-/** Parents that wait for their children. */
+/** Flows: parents that wait for their children. */
 export const flows = (): Plugin => flowsPlugin;
 /** The job option `group`. */
 export const groups = (): Plugin => groupsPlugin;
-/** Numbered requests that are answered as before when they are sent again: an outbox needs it. */
+/** Recognises repeated numbered requests. An outbox needs it. */
 export const idempotency = (): Plugin => idempotencyPlugin;
-/** Lists of jobs. */
+/** Lists of a queue's jobs. */
 export const inspect = (): Plugin => inspectPlugin;
 /** The setting `maxActive` of a queue. */
 export const maxActive = (): Plugin => maxActivePlugin;
 /** The setting `rateLimit` of a queue. */
 export const rateLimit = (): Plugin => rateLimitPlugin;
-/** Jobs whose names no worker here has a handler for wait for one that has. Without it they fail. */
+/** Blocks jobs whose names have no handler in a worker until a worker has one. Without this plugin, such jobs fail. */
 export const unknownNames = (): Plugin => unknownNamesPlugin;

@@ -2,10 +2,10 @@ import { checkPlugins, type Plugin } from "../engine/plugin.ts";
 import { invalidOption } from "../job/errors.ts";
 import type { OptionParser, OptionParsers } from "../job/job-options.ts";
 
-/** Where apps that name their plugins import them from. */
+/** The entry from which apps import plugins. */
 const ENTRY = "@quayside/core/mini";
 
-/** The plugins of Quayside, in the order in which their hooks run, with what is refused without each. */
+/** The plugins of Quayside, in the order of their hooks, with the options, settings, commands and reads of each. */
 const PLUGINS: Readonly<Record<string, string>> = {
   idempotency: "request",
   flows: "flow",
@@ -23,10 +23,10 @@ const PLUGINS: Readonly<Record<string, string>> = {
 const NAMES = Object.keys(PLUGINS);
 
 /**
- * Says which import is missing.
+ * Returns the advice on which import is missing.
  *
- * @param name of a plugin, or of an option, setting, command or read that is refused without one.
- * @returns undefined where no plugin of Quayside has it.
+ * @param name of a plugin, or of an option, setting, command or read of one.
+ * @returns undefined if no plugin of Quayside has this name.
  */
 export function adviseImport(name: string): string | undefined {
   const plugin = NAMES.find((one) => one === name || PLUGINS[one]?.split(" ").includes(name));
@@ -34,8 +34,8 @@ export function adviseImport(name: string): string | undefined {
 }
 
 /**
- * The plugins of a driver in the order in which their hooks have to run; others than those of Quayside come last, as they
- * are given. Before all comes one that refuses each job option of those that are not given.
+ * Sorts plugins by the order of their hooks; plugins from outside come last. Adds a first plugin, which refuses the job
+ * options of missing plugins.
  */
 export const inHookOrder = (plugins: readonly Plugin[]): readonly Plugin[] => [
   { name: "", options: REFUSED_OPTIONS },
@@ -50,7 +50,7 @@ const refuse =
     throw invalidOption(option, `No plugin of this queue has the job option ${option}. ${adviseImport(option)}`);
   };
 
-/** The job options of plugins, each of which refuses its value. */
+/** Parsers that refuse the job options of missing plugins. */
 const REFUSED_OPTIONS: OptionParsers = {
   dedupe: refuse("dedupe"),
   group: refuse("group"),

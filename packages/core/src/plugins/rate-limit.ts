@@ -4,7 +4,7 @@ import type { Program } from "../engine/store.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { RateLimit } from "../engine/verbs.ts";
 
-/** The rate limit of a queue (R18): at most so many jobs start within a time, over all workers. */
+/** The rate limit of a queue (R18): at most `max` jobs start within a time, over all workers. */
 export const rateLimit: Plugin = {
   name: "rateLimit",
   settings: ["rateLimit"],
@@ -19,31 +19,33 @@ export const rateLimit: Plugin = {
   },
 };
 
-/** Jobs that a rate limit counts together: when the first and the last of them started. */
+/** Starts that are counted together: their number and the times of the first and the last. */
 interface Slice {
   readonly first: number;
   readonly last: number;
   readonly count: number;
 }
 
-/** Starts that a rate limit counts, oldest first, by queue. */
+/** The counted starts of a queue, oldest first. */
 const STARTS = kind<{ readonly slices?: readonly Slice[] }>("rate");
 
-/** Starts within this part of a period are counted together, until the last of them is a whole period ago. */
+/**
+ * Number of slices per period. Starts within one slice are counted together until the last of them is one period ago.
+ */
 const SLICES = 20;
 
-/** Reads how many jobs a queue's rate limit allows to start now, and counts those that a claim starts. */
+/** The number of starts that a queue's rate limit allows now, and functions to use them. */
 interface Allowance {
-  /** How many jobs may start now. */
+  /** Number of jobs that may start now. */
   readonly free: number;
-  /** The first instant at which another may start when so many have started now. */
+  /** Returns the earliest time at which another job may start after `started` have started now. */
   readonly nextAt: (started: number) => number;
   readonly take: (started: number) => Program<void>;
 }
 
 /**
- * At most `max` jobs start in any interval of `per` (R18): what started less than one period ago is counted, in slices of
- * a twentieth, in one record. After the clock was set back, what started "later" counts as started now.
+ * Reads the starts of the last period, of which at most `max` are allowed (R18). They are in one record, in slices of a
+ * twentieth of a period. After the clock was set back, starts in the future count as now.
  */
 function* allowance(tx: Transaction, queue: string, { max, perMs }: RateLimit): Program<Allowance> {
   const { now } = tx;

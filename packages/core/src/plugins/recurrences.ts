@@ -15,13 +15,13 @@ import { type NextCron, nextOccurrence, type RecurrenceRule } from "../job/next-
 import { readyStored, replaced } from "../job/transitions.ts";
 
 /**
- * Recurrences (R24): jobs that are added again and again, at an interval or by a cron rule.
+ * Creates the plugin of recurrences (R24): jobs that are added at an interval or by a cron rule.
  *
- * @param cron reads cron rules; absent: recurrences by cron are refused.
+ * @param cron evaluates cron rules; absent: recurrences by cron are refused.
  */
 export const recurrences = (cron?: NextCron): Plugin => new Recurrences(cron);
 
-/** A recurrence: its rule, the job it makes, and the occurrence that is pending. */
+/** The stored recurrence: its rule, its job, and the pending occurrence. */
 export interface ScheduleCell {
   readonly rule: RecurrenceRule;
   readonly job: NewJob;
@@ -33,7 +33,9 @@ export interface ScheduleCell {
 /** The recurrences of a queue, by their keys. */
 export const recurrencesOf = (queue: string) => kind<ScheduleCell>("schedule", queue);
 
-/** How much a caller's clock may be ahead of the store's for its `startAt` still to mean "now". */
+/**
+ * Time by which `startAt` may be in the past and still mean now, in ms: the caller's clock may differ from the store's.
+ */
 const START_SLACK_MS = 60_000;
 
 class Recurrences implements Plugin {
@@ -61,7 +63,7 @@ class Recurrences implements Plugin {
     return this.#placeNext(tx, jobs);
   }
 
-  /** The pending occurrence of a recurrence is at most its period away. */
+  /** Returns when a pending occurrence is due, at most one period from now. */
   *dueAgain(tx: Transaction, { queue, id, recurrence }: StoredJob, at: number): Program<number> {
     if (recurrence === undefined) return at;
     const cell = yield* getCell(recurrencesOf(queue), recurrence);
@@ -73,9 +75,9 @@ class Recurrences implements Plugin {
   }
 
   /**
-   * Sets a recurrence; every start of an app may repeat it (R24). The same schedule keeps its phase, its count and its
-   * pending occurrence. Another payload, option, limit or end changes the pending occurrence in place. Another interval or
-   * cron expression plans again; an occurrence that is due already still runs.
+   * Creates or changes a recurrence; an app may repeat the call at every start (R24). An unchanged one keeps its phase,
+   * count and pending occurrence. A new payload, option, limit or end changes the pending occurrence in place. A new
+   * interval or cron expression schedules it again; an occurrence that is already due still runs.
    */
   *#schedule(tx: Transaction, { queue, key, rule, job }: CommandOf<"schedule">): Program<CommandReply> {
     checkPathName(key, "key");
@@ -94,7 +96,10 @@ class Recurrences implements Plugin {
     return { affected: yield* this.#reschedule(tx, queue, key, before, rule, job) };
   }
 
-  /** Applies a schedule with the timing that it has: what is pending changes in place. @returns 1 when anything changed. */
+  /**
+   * Changes a recurrence with unchanged timing: the pending occurrence changes in place. @returns 1 if anything
+   * changed.
+   */
   *#reschedule(
     tx: Transaction,
     queue: string,
@@ -103,7 +108,7 @@ class Recurrences implements Plugin {
     { startAt: _, ...bounds }: RecurrenceRule,
     job: NewJob,
   ): Program<0 | 1> {
-    // A start that has been honoured stays: it is the phase.
+    // A `startAt` in the past is kept, because it is the phase.
     const { startAt } = before.rule;
     const rule: RecurrenceRule = { ...bounds, ...(startAt !== undefined && { startAt }) };
     const { nextAt, nextId } = before;
@@ -121,7 +126,7 @@ class Recurrences implements Plugin {
     } else if (pending && nextAt !== undefined) {
       yield* moveEachJob(tx, [pending], () => occurrenceOf(pending, job, nextAt, tx.now));
     }
-    // The occurrence that is placed in a stranded one's stead is the same one: it does not count again.
+    // The occurrence that replaces a misplaced one does not count again.
     const cell = { rule, job, count: before.count - (stranded ? 1 : 0) };
     if (stranded || goesOn) {
       yield* placeOccurrence(tx, queue, key, cell, nextOccurrence(rule, nextAt, tx.now, cell.count, this.#cron));
@@ -135,11 +140,11 @@ class Recurrences implements Plugin {
   }
 
   /**
-   * Places what follows these jobs, where they are the occurrence that is pending (compare and set): so an operator's
-   * retry of an old one places nothing, and of two workers with clocks apart only one does (R24). Answers the first
-   * instant at which one of those placed is due.
+   * Places the next occurrence after each of these jobs that is the pending one (compare and set). So an operator's
+   * retry of an old occurrence places nothing, and of two workers only one does (R24). Returns the earliest time at
+   * which a placed one is due.
    *
-   * @param ended whether the jobs have ended; else they begin.
+   * @param ended whether the jobs have ended; otherwise they start.
    */
   *#placeNext(tx: Transaction, jobs: readonly StoredJob[], ended = false): Program<number> {
     let first = Number.POSITIVE_INFINITY;
@@ -147,7 +152,8 @@ class Recurrences implements Plugin {
       if (key === undefined) continue;
       const cell = yield* getCell(recurrencesOf(queue), key);
       if (!cell || cell.nextId !== id) continue;
-      // The one that runs stays the pending one until it has ended: what follows is placed then.
+      // With `overlap: "skip"`, the running occurrence stays the pending one until it has ended; then the next is
+      // placed.
       if (!ended && cell.rule.overlap === "skip") continue;
       const { nextAt = availableAt, nextId: _, ...rest } = cell;
       const at = nextOccurrence(cell.rule, nextAt, tx.now, cell.count, this.#cron);
@@ -169,7 +175,7 @@ function* unschedule(tx: Transaction, queue: string, key: string): Program<Comma
 const canonicalJson = (rule: RecurrenceRule, { payload, ...job }: NewJob): string =>
   canonicalText(JSON.stringify([rule, job, JSON.parse(payload)]));
 
-/** Whether a schedule recurs at the same instants, apart from a `startAt` and a first run that have been honoured. */
+/** Returns whether a rule has the same times as before, except a past `startAt` and a past first run. */
 function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now: number): boolean {
   const timing = ({ limit, endAt, overlap, immediately, startAt, ...rest }: RecurrenceRule) => JSON.stringify(rest);
   if (timing(before) !== timing(rule)) return false;
@@ -177,7 +183,7 @@ function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now:
   return begun ? (rule.startAt ?? 0) <= now + START_SLACK_MS : before.startAt === rule.startAt;
 }
 
-/** The pending occurrence while it waits; undefined once it runs or has ended. */
+/** Returns the pending occurrence while it waits; undefined if it runs or has ended. */
 function* pendingOf(tx: Transaction, queue: string, { nextId }: ScheduleCell): Program<StoredJob | undefined> {
   if (nextId === undefined) return undefined;
   const [job] = yield* locate([{ queue, id: nextId }]);
@@ -185,20 +191,20 @@ function* pendingOf(tx: Transaction, queue: string, { nextId }: ScheduleCell): P
   return job;
 }
 
-/** The pending occurrence with another payload and other options, in its place. */
+/** Returns the pending occurrence with another payload and options, at the same position. */
 function occurrenceOf(pending: StoredJob, job: NewJob, at: number, now: number): StoredJob {
   const { expiresInMs, ...rest } = job;
   const next = replaced(pending, { ...rest, queue: pending.queue }, now, undefined);
   return expiresInMs === undefined ? next : { ...next, expiresAt: at + expiresInMs };
 }
 
-/** All recurrences of a queue, in the order of their keys. */
+/** Returns all recurrences of a queue, in the order of their keys. */
 function* schedules(queue: string): Program<readonly Schedule[]> {
   const cells = yield* listCells(recurrencesOf(queue), Number.POSITIVE_INFINITY);
   return cells.map(({ name, value }) => toSchedule(queue, name, value));
 }
 
-/** A recurrence as people see it. */
+/** Converts a stored recurrence to its public form. */
 export const toSchedule = (queue: string, key: string, { job, ...cell }: ScheduleCell): Schedule => ({
   ...cell,
   key,
@@ -228,9 +234,9 @@ function* placeOccurrence(
 }
 
 /**
- * The recurrence is gone or another: its pending occurrence goes without a trace, a running one goes on.
+ * Deletes the waiting occurrence of a recurrence that was removed or replaced. A running one continues.
  *
- * @param dueBy one that is due by then stays, and runs.
+ * @param dueBy an occurrence that is due by this time is kept, and runs.
  */
 function* endPending(tx: Transaction, queue: string, cell: ScheduleCell, dueBy?: number): Program<void> {
   const job = yield* pendingOf(tx, queue, cell);

@@ -6,10 +6,10 @@ import type { Transaction } from "../engine/transaction.ts";
 import { blockedLane } from "../job/job-keys.ts";
 import { blocked, returned } from "../job/transitions.ts";
 
-/** Jobs that come back in one exchange, of all names, at most (R32). */
+/** Maximum number of jobs of all names that one exchange unblocks (R32). */
 const RETURN_STEP = 256;
 
-/** Jobs whose names a worker does not know wait beside the line until a worker declares the name. */
+/** Blocks jobs whose names have no handler in a worker, until a worker has one. */
 export const unknownNames: Plugin = {
   name: "unknownNames",
   *beforeClaim(tx, { queue, names }) {
@@ -31,14 +31,14 @@ export const unknownNames: Plugin = {
           blockedNames: [...new Set([...(settings.blockedNames ?? []), ...unknown])],
         });
         for (const name of unknown) foundUnknown(name);
-        // A worker that handles these names may be waiting.
+        // A worker with handlers for these names may be waiting.
         tx.changed(queue, "ready");
       },
     };
   },
 };
 
-/** Brings jobs back in line for a worker that declares their name, or that takes any. */
+/** Unblocks jobs for a worker that has a handler for their names, or that takes any name. */
 function* returnKnown(tx: Transaction, queue: string, names: readonly string[] | undefined): Program<void> {
   const { blockedNames = [], ...rest } = yield* tx.settings(queue);
   const left: string[] = [];
