@@ -4,7 +4,7 @@ import { cutText, describe } from "../job/cut-text.ts";
 import { jsonBytes } from "../job/json.ts";
 import * as LIMITS from "../job/limits.ts";
 
-/** Reports are sent at most this often, and with other exchanges. */
+/** Shortest interval between exchanges that are made only for reports, in ms. */
 const REPORT_MS = 1_000;
 
 /** Returns a log line as it is stored: as text, and cut where it is too long. */
@@ -14,7 +14,7 @@ export function logLine(text: unknown): string {
   return jsonBytes(line) > LIMITS.logLineBytes + 20 ? cutText(line, LIMITS.logLineBytes / 6) : line;
 }
 
-/** Progress and log lines of running attempts, until an exchange takes them. */
+/** Progress and log lines of running attempts that are not yet sent. */
 export class Reports {
   readonly #reports = new Map<string, AttemptReport>();
   readonly #timer: Timer;
@@ -25,13 +25,13 @@ export class Reports {
     this.#due = due;
   }
 
-  /** About how many bytes the report of an attempt takes in an exchange. */
+  /** Returns the approximate bytes that an attempt's report takes in an exchange. */
   bytesOf(token: string): number {
     const report = this.#reports.get(token);
     return report ? jsonBytes(report) : 0;
   }
 
-  /** Takes the reports of `first`, and of the other attempts as many as fit beside them into one exchange. */
+  /** Removes and returns the reports of `first`, and as many of other attempts as fit into one exchange. */
   take(first: readonly string[]): readonly AttemptReport[] {
     if (this.#reports.size === 0) return [];
     const taken: AttemptReport[] = [];
@@ -48,7 +48,7 @@ export class Reports {
     return taken;
   }
 
-  /** Puts back reports that were not stored, before what came since. */
+  /** Puts back reports that were not stored, before newer ones. */
   restore(reports: readonly AttemptReport[]): void {
     for (const report of reports) {
       const since = this.#reports.get(report.token);
@@ -68,7 +68,7 @@ export class Reports {
   /** Adds to the report of an attempt: a new value replaces the one before, lines follow the lines before. */
   add(token: string, report: Partial<AttemptReport>): void {
     const before = this.#reports.get(token);
-    // Of an attempt that logs faster than exchanges go the last lines are kept, as of its job.
+    // An attempt that logs faster than exchanges are sent keeps its last lines, like its job.
     const log = [...(before?.log ?? []), ...(report.log ?? [])].slice(-LIMITS.logLines);
     this.#reports.set(token, { ...before, ...report, token, ...(log.length > 0 && { log }) });
     this.#arm();
@@ -77,7 +77,7 @@ export class Reports {
   #arm(): void {
     if (this.#timer.armed) return;
     this.#timer.arm(REPORT_MS, () => {
-      // Another exchange may have taken all of them.
+      // Another exchange may have sent all reports.
       if (this.#reports.size > 0) this.#due();
     });
   }

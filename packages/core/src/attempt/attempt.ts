@@ -15,10 +15,10 @@ import { makeContext, type Producer } from "./handler-context.ts";
 import type { Network } from "./network-requirement.ts";
 import type { WorkerEvents } from "./worker-events.ts";
 
-/** Runs a job's handlers: gets the job as stored, returns the result. */
+/** Runs a job's handlers: takes the stored job, returns the result. */
 export type Run<Ctx extends object = object> = (job: JobRecord, ctx: HandlerContext & Ctx) => unknown;
 
-/** An attempt that has ended, on its way to the store. */
+/** The settlement of an ended attempt. */
 export interface Settled {
   readonly attempt: Attempt;
   readonly settlement: Settlement;
@@ -44,32 +44,33 @@ export interface AttemptListener {
 
 /** The part of a queue that an attempt uses: fields for `ctx`, a producer, a retry policy. */
 export interface AttemptQueue {
-  /** Merged into the `ctx` of its handlers; fields of the worker's `ctx` go first. */
+  /** Merged into the `ctx` of its handlers. Fields of the worker's `ctx` take precedence. */
   readonly ctx?: object | undefined;
   /** Adds the jobs of `ctx.enqueue` and `ctx.publish`, unless the worker has a producer. */
   readonly producer?: Producer | undefined;
-  /** Returns the functions that decide, beside the stored options, whether and when a job is tried again. */
+  /** Returns the functions of a job's definition that decide about retries. */
   readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
 }
 
-/** Options that the attempts of a worker share. */
+/** Options shared by the attempts of a worker. */
 export interface AttemptOptions {
   readonly clock: Clock;
   /** Emits `progress`, `log`, `stuck`, and `error` for what went wrong beside the job. */
   readonly events: Emitter<WorkerEvents>;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
-  /** The user's part of `ctx`. */
+  /** Fields that the user adds to `ctx`. */
   readonly ctx?: object | undefined;
   /** Adds the jobs of `ctx.enqueue` and `ctx.publish`. */
   readonly producer?: Producer | undefined;
-  /** For jobs that require it. */
+  /** Handles failures of jobs that require the network. */
   readonly network?: Network | undefined;
 }
 
 /**
- * One run of a job's handler. An interruption (timeout, cancel, stop) aborts its signal and gives it a grace to return.
- * After the grace its settlement is sent without it, and its slot stays taken until it returns (R12).
+ * One run of a job's handler. An interruption (timeout, cancel, stop) aborts its signal and starts a grace period.
+ * After it, the attempt is settled without the handler's result, and its slot stays taken until the handler returns
+ * (R12).
  */
 export class Attempt {
   readonly token: string;
@@ -83,7 +84,7 @@ export class Attempt {
   /** The reason of the interruption, if there was one. */
   #interruption: QuaysideError | undefined;
   #settled = false;
-  /** By the monotonic clock. */
+  /** Start of the attempt, by the monotonic clock. */
   #begunAt = 0;
   #stopTimeout = nothing;
   #stopGrace = nothing;
@@ -103,27 +104,30 @@ export class Attempt {
     this.#options = options;
   }
 
-  /** Made when it is first read: most handlers do not read it, and in workerd it was the slowest part of an attempt (2 µs). */
+  /**
+   * The signal of `ctx`. Created when first read, because most handlers do not read it and creating it was the slowest
+   * part of an attempt in workerd (2 µs).
+   */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
     if (this.#interruption) this.#controller.abort(this.#interruption);
     return this.#controller.signal;
   }
 
-  /** Settled or lost: the worker no longer renews its lease on the job. */
+  /** Whether the attempt is settled or lost, so that the worker no longer renews its lease. */
   get over(): boolean {
     return this.#settled;
   }
 
   /**
-   * Runs the handler. Not an asynchronous function: that would allocate 200 bytes more per job.
+   * Runs the handler. Not an asynchronous function, which would allocate 200 bytes more per job.
    *
-   * @param scope what `handlerScope` names while the handler runs: another attempt where that one waits for this.
+   * @param scope the attempt that `handlerScope` names meanwhile: another one if that one waits for this.
    */
   start(run: Run, scope: object = this): void {
     if (this.job.timeoutMs !== undefined) this.#limit(this.job.timeoutMs);
     try {
-      // The built-in `then`: the `then` of what a handler returns may throw, or call back twice.
+      // Uses the built-in `then`, because a `then` of the handler's own result may throw or call back twice.
       Promise.prototype.then.call(
         Promise.resolve(
           handlerScope.run(
@@ -151,13 +155,13 @@ export class Attempt {
     this.#interrupt(new QuaysideError("closed", "The worker is stopping."));
   }
 
-  /** Interrupts the attempt and gives its job back at once, without a grace. */
+  /** Interrupts the attempt and releases its job at once, without a grace period. */
   abortNow(): void {
     this.stop();
     this.#end({ error: this.#interruption });
   }
 
-  /** Ends the attempt without a settlement: another worker may be running the job. */
+  /** Ends the attempt without a settlement, because another worker may run the job. */
   lose(): void {
     if (this.#settled) return;
     this.#settled = true;
@@ -190,7 +194,7 @@ export class Attempt {
   #finish(end: AttemptEnd): void {
     const reason = this.#interruption;
     try {
-      // Interrupted, the handler's error says nothing of its own. Its result counts only when it was the worker that stopped.
+      // After an interruption, the handler's error is ignored. Its result counts only if the worker was stopping.
       this.#end(reason && ("error" in end || reason.code !== "closed") ? { error: reason } : end);
     } finally {
       this.#stopTimeout();
@@ -199,7 +203,7 @@ export class Attempt {
     }
   }
 
-  /** Settles the attempt, once. An error in here is itself the end of an attempt that failed, and counts (R28). */
+  /** Settles the attempt, once. An error thrown here fails the attempt, which counts (R28). */
   #end(end: AttemptEnd): void {
     if (this.#settled) return;
     const { token, job } = this;
@@ -245,7 +249,10 @@ export class Attempt {
     return { settlement: failure(token, error, this.#retryMs(end.error, timedOut)), end };
   }
 
-  /** A policy that throws costs the job no attempt: it is then as if there were none. So is an error that cannot be read. */
+  /**
+   * Returns the ms until the retry. If the policy throws, or the error is unreadable, the job is retried as without a
+   * policy.
+   */
   #retryMs(error: unknown, timedOut: boolean): number | undefined {
     const { random, clock, events } = this.#options;
     const { job } = this;
@@ -273,5 +280,5 @@ const failure = (token: string, error: unknown, retryMs: number | undefined): Se
   ...(retryMs !== undefined && { retryMs }),
 });
 
-/** Shared: most attempts have no timer to stop, and need no function of their own. */
+/** Shared by attempts without a timer. */
 const nothing = (): void => {};

@@ -6,13 +6,13 @@ import { failJob, releaseJob } from "../job/release-job.ts";
 import type { Attempt, AttemptListener, AttemptOptions, AttemptQueue } from "./attempt.ts";
 import { logLine } from "./attempt-reports.ts";
 
-/** Adds jobs for a handler, seen from the job that it runs. */
+/** Adds jobs for the handler of a running job (`from`). */
 export interface Producer {
   enqueue(request: JobRequest, from: JobRecord): Promise<string>;
   publish(request: PublishRequest, from: JobRecord): Promise<readonly string[]>;
 }
 
-/** Returns the `ctx` of an attempt's handlers. Fields of the worker's own `ctx` go before those of the queue's. */
+/** Creates the `ctx` of an attempt's handlers. Fields of the worker's `ctx` take precedence over the queue's. */
 export function makeContext(
   attempt: Attempt,
   children: readonly ChildOutcome[] = [],
@@ -23,8 +23,8 @@ export function makeContext(
   const { job } = attempt;
   const { events } = options;
   const producer = (): Producer => options.producer ?? queue.producer ?? refuseToAdd();
-  // Functions that are assigned, not methods or arrows of a literal: bundlers that keep names (wrangler does) define the
-  // name of each of those whenever it is made.
+  // Assigned functions instead of methods or literal properties: bundlers that keep names (Wrangler) set the name of
+  // those at each creation.
   const context: Writable<HandlerContext> = new Context(attempt);
   context.progress = (value) => {
     const copy = JSON.parse(toBoundedJson(value, "progress", "invalid_option")) as Json;
@@ -49,7 +49,7 @@ export function makeContext(
 /** Adds the fields that `context` lacks. */
 function addFields(context: object, extra: object | undefined): void {
   const all = context as Record<string, unknown>;
-  // An assignment to `__proto__` would replace the prototype, which has the signal.
+  // Assigning `__proto__` would replace the prototype, which has the signal.
   for (const name in extra)
     if (name !== "signal" && name !== "__proto__" && !Object.hasOwn(all, name))
       all[name] = extra[name as keyof typeof extra];
@@ -63,9 +63,12 @@ function refuseToAdd(): never {
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/** The context of a handler; its attempt adds the functions. All are own properties but the signal, made when it is read. */
+/**
+ * The context of a handler, to which its attempt adds functions. All fields are own properties except `signal`, which
+ * is created when read.
+ */
 class Context implements Pick<HandlerContext, "signal"> {
-  // An ordinary property, so that `Object.create(ctx)` and a `Proxy` of the context can read the signal.
+  // An ordinary property, so that `Object.create(ctx)` and proxies of the context can read the signal.
   private readonly source: Attempt;
   declare readonly job: JobRecord;
   declare readonly id: string;

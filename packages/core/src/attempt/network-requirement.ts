@@ -14,7 +14,7 @@ export interface NetworkOptions {
   readonly random: () => number;
   readonly connectivity: Connectivity;
   readonly driver: Pick<Driver, "command">;
-  /** A function of `connectivity` threw. */
+  /** Called when a function of `connectivity` throws. */
   readonly report: (error: unknown) => void;
 }
 
@@ -27,17 +27,16 @@ interface NetworkLoop {
 }
 
 /**
- * The rule of jobs that `require` the network: a failure while it is away is the network's, so it gives the job back and
- * spends no attempt. They are tried again after growing delays, whatever the platform says of the network, and at once
- * when it says that it is back.
+ * Handles jobs that `require` the network: if such a job fails while offline, it is released and no attempt is counted.
+ * It runs again after growing delays, and at once when the platform reports that the network is back.
  */
 export class Network {
   readonly #options: NetworkOptions;
-  /** Jobs given back, and how often in a row. */
+  /** Released jobs, with the number of successive releases. */
   readonly #waiting = new Map<string, { readonly job: JobRecord; readonly times: number }>();
   #unwatch: (() => void) | undefined;
   #away = false;
-  /** When it was last known to be away. */
+  /** Last time at which the network was known to be offline. */
   #awayAt = Number.NEGATIVE_INFINITY;
   #probing: Promise<boolean> | undefined;
 
@@ -55,9 +54,9 @@ export class Network {
     this.#unwatch = undefined;
   }
 
-  /** Runs a handler of such a job. @throws {Release} in place of its error, when that is the network's. */
+  /** Runs the handler of such a job. @throws {Release} in place of its error if the network was offline. */
   async run(job: JobRecord, handle: () => unknown): Promise<unknown> {
-    // One that comes back is not sent into a network that does not answer; without a probe that is unknown.
+    // A released job does not run again while the probe fails. Without a probe, it runs.
     if (this.#waiting.has(memberName(job)) && (await this.#probe()) === false) throw this.#release(job);
     const startedAt = this.#options.clock.monotonic();
     try {
@@ -70,12 +69,12 @@ export class Network {
     }
   }
 
-  /** Ms to give a job back for whose time ran out, when the network was away meanwhile. */
+  /** Returns the delay for releasing a job that timed out, if the network was offline meanwhile. */
   timedOut(job: JobRecord, sinceMs: number): number | undefined {
     return this.#awaySince(sinceMs) ? this.#release(job).delayMs : undefined;
   }
 
-  /** Whether it was away at some time since then, or is now. */
+  /** Returns whether the network was offline at any time since `startedAt`. */
   async #wasAway(startedAt: number): Promise<boolean> {
     return this.#awaySince(startedAt) || (await this.#probe()) === false;
   }
@@ -84,18 +83,18 @@ export class Network {
     return !this.#online() || this.#awayAt >= startedAt;
   }
 
-  /** A platform that cannot say is taken to be online. */
+  /** Returns whether the platform reports the network as online, or does not report it. */
   #online(): boolean {
     return this.#lent((network) => network.isOnline()) ?? true;
   }
 
-  /** Asks something of the application's object. Its failures are reported and stop no worker. */
+  /** Calls a function of `connectivity`. Its errors are reported and do not stop the worker. */
   #lent<T>(ask: (network: Connectivity) => T): T | undefined {
     const { connectivity, report } = this.#options;
     return lent(() => ask(connectivity), report);
   }
 
-  /** Undefined where there is nothing to ask. Those who ask at the same time share an answer. */
+  /** Calls the probe; undefined without one. Concurrent callers share the result. */
   #probe(): Promise<boolean | undefined> {
     const probe = this.#lent((network) => network.probe);
     if (!probe) return Promise.resolve(undefined);
@@ -108,7 +107,7 @@ export class Network {
   #ask(probe: () => Promise<boolean>): Promise<boolean> {
     return new Promise((resolve) => {
       const stop = this.#options.clock.after(DEFAULTS.graceMs, () => resolve(false));
-      // Called within a promise, so that one that throws at once is a no too.
+      // Called in a promise, so that a synchronous error counts as offline, too.
       Promise.resolve()
         .then(probe)
         .then(
@@ -134,11 +133,11 @@ export class Network {
     const jobs = [...this.#waiting.values()].map(({ job }) => job);
     this.#waiting.clear();
     loop.retryNow();
-    // One that cannot be promoted (it is gone, it runs, this worker may not) runs when its delay is over.
+    // A job that cannot be promoted (deleted, running, or not permitted) runs after its delay.
     for (const { queue, id } of jobs) await driver.command({ type: "promote", queue, id }).catch(() => {});
     loop.wake();
   }
 }
 
-/** Whether a handler failed or postponed its job on purpose: a better network changes nothing about that. */
+/** Returns whether a handler failed or postponed its job on purpose, independently of the network. */
 const isDecision = (error: unknown): boolean => isFinal(error) || hasCode(error, "retry_after");

@@ -5,30 +5,30 @@ import type { Json } from "../job/json.ts";
 import { fromStoredError } from "../job/stored-error.ts";
 import type { Attempt, Settled } from "./attempt.ts";
 
-/** Events of a worker. `job` is the record as it was claimed. */
+/** Events of a worker. `job` is the record as claimed. */
 export interface WorkerEvents {
   readonly active: { readonly job: JobRecord };
   readonly completed: { readonly job: JobRecord; readonly result: unknown; readonly durationMs: number };
-  /** Failed for good. */
+  /** The job has failed for good. */
   readonly failed: { readonly job: JobRecord; readonly error: unknown };
-  /** Failed, and will be tried again. */
+  /** The attempt has failed and the job will be retried. */
   readonly retrying: { readonly job: JobRecord; readonly error: unknown; readonly delayMs: number };
   readonly released: { readonly job: JobRecord; readonly delayMs: number };
   readonly cancelled: { readonly job: JobRecord };
   readonly progress: { readonly job: JobRecord; readonly progress: Json };
   readonly log: { readonly job: JobRecord; readonly line: string };
-  /** Taken back from a worker that is gone; `failed` when it was interrupted too often. */
+  /** The job was recovered from a dead worker. It is `failed` if it was interrupted too often. */
   readonly stalled: { readonly job: JobRecord };
   /**
-   * A handler ignores its signal: its attempt was settled without it, `durationMs` after it began. Until it returns it
-   * keeps its slot here, but the limits of its queue and group count it no longer.
+   * A handler ignores its signal: its attempt was settled without it, `durationMs` after it began. It keeps its slot
+   * until it returns, but no longer counts for the limits of its queue and group.
    */
   readonly stuck: { readonly job: JobRecord; readonly durationMs: number };
-  /** Nothing runs and nothing is due. */
+  /** No job runs or is due. */
   readonly idle: Record<never, never>;
   /**
-   * Something went wrong beside the jobs: the store out of reach, a lease lost, a job of unknown name, a listener that
-   * threw. Without a listener it is shown as an uncaught error is, or logged with `console.error` (Node).
+   * An error outside a job: the store is unreachable, a lease was lost, a job name is unknown, a listener threw.
+   * Without a listener, it is reported as an uncaught error, or with `console.error` on Node.
    */
   readonly error: { readonly error: unknown };
 }
@@ -48,19 +48,19 @@ export const WORKER_EVENTS = [
   "error",
 ] as const satisfies readonly (keyof WorkerEvents)[];
 
-/** Whether an event concerns a queue: that of its job, else the one that its error names, else all. */
+/** Returns whether an event concerns a queue: the queue of its job, else the one that its error names, else all. */
 export function concerns(queue: string, event: { readonly job?: JobRecord; readonly error?: unknown }): boolean {
   const about = event.job?.queue ?? (isA(QuaysideError, event.error) ? event.error.details["queue"] : undefined);
   return about === undefined || about === queue;
 }
 
-/** A queue that gets the events that concern it. */
+/** A queue that receives the events that concern it. */
 interface WithEvents {
   readonly name: string;
   readonly events?: Emitter<WorkerEvents> | undefined;
 }
 
-/** The events of a worker: each is also an event of the queues that it concerns. */
+/** Emits the events of a worker, and again on the queues that they concern. */
 export class QueuesEmitter extends Emitter<WorkerEvents> {
   readonly #queues: readonly WithEvents[];
 
@@ -77,7 +77,11 @@ export class QueuesEmitter extends Emitter<WorkerEvents> {
   }
 }
 
-/** @throws {QuaysideError} `invalid_option` for an event that there is not, or a listener that is no function. */
+/**
+ * Checks the arguments of `on`.
+ *
+ * @throws {QuaysideError} `invalid_option` for an unknown event, or a listener that is no function.
+ */
 export function checkListener(event: string, listener: unknown, isHandler = false): void {
   const isKnown = isHandler || (WORKER_EVENTS as readonly string[]).includes(event);
   if (isKnown && typeof listener === "function") return;
@@ -106,12 +110,12 @@ export interface ReporterOptions {
   readonly onFailed: (job: JobRecord, error: unknown) => void;
 }
 
-/** Counts and emits what the store has accepted. */
+/** Counts and emits the outcomes of attempts after the store has accepted them. */
 export class Reporter {
   processedCount = 0;
   failedCount = 0;
   readonly #options: ReporterOptions;
-  /** Queues and names that were reported. */
+  /** Texts already reported. */
   readonly #unknown = new Set<string>();
 
   constructor(options: ReporterOptions) {
@@ -150,13 +154,13 @@ export class Reporter {
     if (job.state === "failed") this.#failed(job, job.error && fromStoredError(job.error));
   }
 
-  /** Reports once that a queue holds jobs of this name. */
+  /** Reports once that a queue has jobs of a name without a handler. */
   unknownName(queue: string, name: string): void {
     const text = `Queue ${queue} holds jobs named ${JSON.stringify(name)}: they wait for a worker that has a handler for them.`;
     this.#once(text, { queue, name });
   }
 
-  /** Reports once that a queue has no handler at all. */
+  /** Reports once that a queue has no handler. */
   noHandler(queue: string): void {
     this.#once(`This worker of queue ${queue} has no handler: it runs nothing until one is registered.`, { queue });
   }

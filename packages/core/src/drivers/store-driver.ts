@@ -90,10 +90,7 @@ export class StoreDriver implements Driver {
   #owners: TransactionContext["owners"];
   #horizon = 0;
   #latest = 0;
-  /**
-   * The progress of the search for jobs that are too far in the future after the clock was set back. Undefined: no such
-   * search.
-   */
+  /** The progress of the search for jobs to repair after the clock was set back; undefined: none. */
   #sweep: Sweep | undefined;
   /** Functions to call when this driver is closed. Undefined: it is closed. */
   #closing: Set<() => void> | undefined = new Set();
@@ -122,10 +119,7 @@ export class StoreDriver implements Driver {
     return jobs.length === 0 ? [] : this.run((current) => enqueue(current, jobs, request), undefined, "add");
   }
 
-  /**
-   * Returns the program of `enqueue` and the function to call after its commit, for a store that runs it in its
-   * caller's transaction.
-   */
+  /** Returns the program of `enqueue` and a function to call after its commit, for a caller's own transaction. */
   protected enqueueing(jobs: readonly NewJob[]): {
     readonly start: () => Program<{ readonly result: readonly EnqueueReceipt[]; readonly changes: readonly Change[] }>;
     readonly tell: (changes: readonly Change[]) => void;
@@ -172,8 +166,7 @@ export class StoreDriver implements Driver {
   }
 
   /**
-   * Returns the counts of a queue. Counts thousands of delayed jobs in several transactions; changes made meanwhile may
-   * be included or not.
+   * Returns the counts of a queue, for thousands of delayed jobs in several transactions, during which jobs may change.
    */
   async counts(queue: string): Promise<JobCounts> {
     for (let before: Counting | undefined; ; ) {

@@ -34,9 +34,7 @@ const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boole
 
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
 
-/**
- * Returns whether a job is plain: it has no record besides its own (no `ids` entry, no record of a plugin, no `keep`).
- */
+/** Returns whether a job has no record besides its own: no `ids` entry, no record of a plugin, no `keep`. */
 export const isPlain = (tx: Transaction, job: StoredJob): boolean =>
   spellsItsKey(job) && !job.keep && !tx.plugins.with("marks").some((plugin) => plugin.marks(job));
 
@@ -222,7 +220,7 @@ export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Pr
   for (const { queue, id } of jobs) tx.changedEnded(queue, [id]);
 }
 
-/** Maximum number of ended jobs that one program prunes, so that lowering a limit causes no long transaction. */
+/** Maximum number of ended jobs that one program prunes (R32). */
 const PRUNE_STEP = 256;
 
 /** Prunes each state to what the queue keeps now, one step of it; returns true if more is to be pruned. */

@@ -16,7 +16,7 @@ import type { NewJob } from "./new-job.ts";
 import { backoffDelay } from "./retry.ts";
 import type { StoredError } from "./stored-error.ts";
 
-/** Pure decisions about jobs: each takes a record and an event and returns the next record, which programs write. */
+/** Pure decisions about jobs: each takes a record and an event and returns the next record. */
 
 /** The part of a job's key that orders it among jobs of equal priority: time and order of adding. */
 export interface QueuePosition {
@@ -69,20 +69,14 @@ const SHOWN_OPTIONS: Record<Exclude<keyof StoredOptions, "keep">, true> = {
 
 const STORED_OPTIONS = namesOf<keyof StoredOptions>({ ...SHOWN_OPTIONS, keep: true });
 
-/**
- * Copies the defined fields in `names`. Runs for every added and claimed job: a loop over the present fields is many
- * times faster than spreading or checking each name, because plain jobs have few of them.
- */
+/** Copies the defined fields in `names`. Runs for every job; a loop over the present fields is the fastest way. */
 function copyDefined<From extends object>(from: From, to: object, names: ReadonlySet<string>): void {
   for (const name in from) {
     if (names.has(name) && from[name] !== undefined) (to as Partial<From>)[name] = from[name];
   }
 }
 
-/**
- * Returns a waiting job with the payload and options of another, its own id and position, or the position `stand` if
- * its delay restarts. It stays blocked, unless by its name or group.
- */
+/** Returns a waiting job with the payload and options of another. `stand`: its new position, if its delay restarts. */
 export function replaced(job: StoredJob, by: NewJob, now: number, stand: QueuePosition | undefined): StoredJob {
   const [place, lane, , at, order, tag] = job.key;
   const next: Writable<StoredJob> = readyStored({ ...by, id: job.id }, stand ?? { at, order, tag }, now);
@@ -123,10 +117,7 @@ export interface Pace {
   readonly repeats: number;
 }
 
-/**
- * Lengthens the delay of a job that is repeatedly released or retried with a short one, so that it does not occupy its
- * worker (R40).
- */
+/** Lengthens the delay of a job that is repeatedly released or retried with a short one (R40). */
 export function paceOf({ repeats: before = 0 }: StoredJob, delayMs: number): Pace {
   if (delayMs >= DEFAULTS.shortRepeatMs) return { delayMs, repeats: 0 };
   const repeats = before + 1;
@@ -260,9 +251,7 @@ const exceptionsOf = (job: StoredJob): number => job.exceptions ?? 0;
 export const interruptionsOf = (job: StoredJob): number => job.interruptions ?? 0;
 export const isExpired = (job: StoredJob, now: number): boolean => job.expiresAt !== undefined && job.expiresAt <= now;
 
-/**
- * Returns the number of ended jobs to keep in a state: the job's option, else the queue's setting, else the default.
- */
+/** Returns the number of ended jobs to keep: the job's option, else the queue's setting, else the default. */
 export const keepOf = (job: StoredJob | undefined, settings: Partial<Keep> | undefined, state: EndState): number =>
   job?.keep?.[state] ?? settings?.[state] ?? DEFAULTS.keep[state];
 

@@ -73,9 +73,7 @@ export interface Group {
   limit: number;
   /** The stored record; absent: not read yet. */
   cell?: GroupCell;
-  /**
-   * Changes of seats in this transaction, by `keyText`: the key of the job that took a seat; undefined: a job left it.
-   */
+  /** Seats that changed in this transaction, by `keyText`: the new job's key; undefined: a job left the seat. */
   readonly places: Map<string, JobKey | undefined>;
   /** Whether its seats must be checked. */
   suspect?: boolean;
@@ -92,10 +90,7 @@ const cellsOf = (queue: string) => kind<GroupCell>("group", queue);
 
 /** Maximum number of a group's ready jobs, whatever its limit, so that its record stays small. */
 export const SEATS = 256;
-/**
- * Number of seats that one check reads, oldest first. The seat of a deleted job stays until it is removed, so a check
- * reaches it.
- */
+/** Number of seats that one check reads, oldest first, so that it reaches the seats of deleted jobs. */
 const CHECK_STEP = 16;
 
 type Grouped = Pick<StoredJob, "queue" | "group">;
@@ -185,8 +180,7 @@ function* setLimits(tx: Transaction, jobs: readonly Grouped[]): Program<void> {
 }
 
 /**
- * Gives jobs that become ready the free seats of their groups. Jobs without a seat become blocked; a job that comes
- * before a ready job takes its seat (R15).
+ * Gives jobs that become ready the free seats of their groups, or the seat of a later ready job (R15). Blocks the rest.
  */
 function* seat(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]> {
   const coming = new Map<Group, Map<string, StoredJob>>();
@@ -237,10 +231,7 @@ function suspect(tx: Transaction, group: Group): void {
 /** By driver and queue, the lane of the blocked jobs of the group to check next. */
 const CURSORS = new WeakMap<Plugins, Map<string, string | undefined>>();
 
-/**
- * Checks the next group of the queue with blocked jobs, one per exchange in turn. Otherwise seats of deleted jobs could
- * block a group for ever.
- */
+/** Checks the next group with blocked jobs, one per exchange: seats of deleted jobs could block it for ever. */
 function* suspectNext(tx: Transaction, queue: string): Program<void> {
   const lane = `${readyLane(queue)}/group`;
   // "0" is the next character after "/".
@@ -280,10 +271,7 @@ function* returnToRoom(tx: Transaction, rooms: Known["rooms"]): Program<void> {
   }
 }
 
-/**
- * Removes the seats of jobs that no longer exist: a damaged record was moved out of its table, or older code deleted
- * the job.
- */
+/** Removes the seats of jobs that no longer exist: damaged records, or jobs deleted by older code. */
 function* check(tx: Transaction, group: Group): Program<void> {
   group.suspect = false;
   const waiting = (yield* seatsOf(tx, group)).waiting.slice(0, CHECK_STEP);
@@ -292,7 +280,7 @@ function* check(tx: Transaction, group: Group): Program<void> {
     if (jobs[index]?.group?.key !== group.key) group.places.set(keyText(at), undefined);
 }
 
-/** Writes the changed records. Keeps the seats of running jobs, because removing them would cost a write per claim. */
+/** Writes the changed records. Keeps the seats of running jobs: removing one would cost a write per claim. */
 function* flush(tx: Transaction): Program<void> {
   for (const group of knownIn(tx).groups.values()) {
     const { queue, key, places } = group;

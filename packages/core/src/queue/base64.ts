@@ -1,4 +1,4 @@
-/** Characters of one `fromCharCode` call: well under every engine's limit of arguments. */
+/** Number of characters per `fromCharCode` call, well below the engines' limits of arguments. */
 const STEP = 8_192;
 
 export function toBase64(bytes: Uint8Array): string {

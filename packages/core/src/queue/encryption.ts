@@ -13,48 +13,47 @@ import { fromBase64, toBase64 } from "./base64.ts";
 import { waitForKey } from "./job-runner.ts";
 import { missingKey } from "./sealed-jobs.ts";
 
-/** Encrypts what jobs bear. Made by `aesGcm`. */
+/** Encrypts the contents of jobs. Made by `aesGcm`. */
 export interface Encryption {
   /** Returns the job with its payload encrypted. */
   seal(job: NewJob): Promise<NewJob>;
-  /** Whether this job, or one of its children, is encrypted. */
+  /** Returns whether this job or one of its children is encrypted. */
   concerns(job: JobRecord, ctx: HandlerContext): boolean;
-  /** Runs a job in the clear; what it answers, reports, logs and throws is encrypted. */
+  /** Runs a job decrypted, and encrypts its result, progress, logs and error. */
   run(job: JobRecord, ctx: HandlerContext, handle: Run): Promise<unknown>;
-  /** The payload in the clear. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+  /** Decrypts a payload. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
   payload(job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">): Promise<unknown>;
-  /** The job with all decrypted for which there is a key. What is there in place of an envelope is left out. */
+  /** Returns the job with each field decrypted for which there is a key. Drops plaintext in an encrypted job. */
   readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>>;
-  /** As `readable`, for who relies on the result. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+  /** As `readable`, but throws if it cannot decrypt. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
   ended(job: JobRecord): Promise<JobRecord>;
 }
 
-/** A key as WebCrypto holds it. */
+/** A `CryptoKey` of WebCrypto. */
 export type AesKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 
 /** The keys of `aesGcm`. */
 export interface AesGcmKeys {
   readonly keys: { readonly [id: string]: AesKey | Uint8Array<ArrayBuffer> };
-  /** The id of the key for new payloads. */
+  /** The id of the key that encrypts new payloads. */
   readonly current: string;
 }
 
 /**
- * Encrypts jobs at rest: AES-GCM with keys of 16, 24 or 32 bytes raw, or `CryptoKey`s. What is new is encrypted with `current`; any of
- * the keys decrypts, so a key is rotated by adding the next one, naming it `current`, and removing the old one when no job
- * bears it any more.
+ * Encrypts stored jobs with AES-GCM, by raw keys of 16, 24 or 32 bytes or by `CryptoKey`s. The key `current` encrypts;
+ * every key decrypts. To rotate keys, add a new one, make it `current`, and remove the old one when no job uses it.
  *
- * Encrypted are payload, result, progress, logs, and message and stack of errors; names, options, tags and the codes of
- * errors are not. Events carry payload, result, progress and logs as stored. Results and progress may have 95 KiB, lines of
- * the log 2 KiB. Anything else in place of what was encrypted fails the attempt for good, with `decryption_failed`.
+ * Encrypts payload, result, progress, logs, and message and stack of errors; not names, options, tags and error codes.
+ * Events have payload, result, progress and logs as stored. Limits: 95 KiB for a result or progress, 2 KiB for a log
+ * line. Plaintext in an encrypted job fails the attempt for good with `decryption_failed`.
  *
- * A worker that meets a job whose key it lacks gives it back (not counted, for a minute, then for as long as it has waited,
- * at most an hour) and emits an `error` with code `missing_key`: the job waits for a worker that has the key, or for the key.
+ * A worker without the key of a job releases it without counting an attempt (for a minute, then for as long as the job
+ * has waited, at most an hour) and emits an `error` with code `missing_key`.
  *
- * Raw bytes are copied: overwrite yours once they are handed over.
+ * Raw bytes are copied: overwrite yours afterwards.
  *
- * @throws {QuaysideError} `missing_key` when `current` is none of the keys; `invalid_option` when one has a wrong length or
- * type, or is a `CryptoKey` that may not do what it is for.
+ * @throws {QuaysideError} `missing_key` if `current` is none of the keys; `invalid_option` if a key has a wrong length or
+ * type, or is a `CryptoKey` without the needed usages.
  * @example
  * const queue = new Queue("mail", driver, {
  *   encryption: aesGcm({ keys: { "2026-01": keyOfJanuary, "2026-07": keyOfJuly }, current: "2026-07" }),
@@ -63,13 +62,13 @@ export interface AesGcmKeys {
  */
 export const aesGcm = (keys: AesGcmKeys): Encryption => new AesGcm(keys);
 
-/** The envelope that is stored in place of a value. A type and not an interface, so that it is assignable to `Json`. */
+/** An envelope, stored in place of an encrypted value. A type, not an interface, so that it is assignable to `Json`. */
 type Sealed = {
   readonly [SEALED]: 1;
   readonly key: string;
   readonly iv: string;
   readonly data: string;
-  /** The job's own id is bound in too: it was known when the payload was encrypted. */
+  /** The envelope is also bound to the job's own id. */
   readonly bound?: true;
 };
 
@@ -81,14 +80,14 @@ interface Bound {
   readonly field?: "result" | "progress" | "log" | "error";
 }
 
-/** Recommended length of an initialisation vector of AES-GCM (NIST SP 800-38D, 8.2). */
+/** Recommended length of an AES-GCM initialisation vector (NIST SP 800-38D, 8.2). */
 const IV_BYTES = 12;
 
-/** Bytes of a result or progress whose envelope is within `LIMITS.resultBytes`: it is a third longer. */
+/** Maximum bytes of a result or progress value, whose envelope is a third longer and has the limit `resultBytes`. */
 const SEALED_BYTES = 95 * 1024;
 
 class AesGcm implements Encryption {
-  /** Copied: a caller may overwrite its bytes, or change its list, once they are handed over. */
+  /** Copied, because a caller may overwrite its bytes or change its list afterwards. */
   readonly #keys = new Map<string, AesKey | Uint8Array<ArrayBuffer>>();
   readonly #current: string;
   readonly #imported = new Map<string, Promise<AesKey>>();
@@ -109,7 +108,7 @@ class AesGcm implements Encryption {
 
   async seal(job: NewJob): Promise<NewJob> {
     const { queue, name, payload } = job;
-    // With a dedupe key the payload may become another job's: it is then bound to queue and name alone.
+    // With a dedupe key, another job may take over the payload, so it is bound to queue and name only.
     const id = job.dedupe ? undefined : job.id;
     return { ...job, payload: JSON.stringify(await this.#encrypt(payload, { queue, name, id })), sealed: true };
   }
@@ -162,7 +161,7 @@ class AesGcm implements Encryption {
   }
 
   async readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>> {
-    // Also of a job that is not sealed: one that it replaced may have left its log.
+    // Also in unencrypted jobs: an encrypted job that one has replaced may have left its log.
     const clear = async (field: Field, value: unknown) =>
       isSealed(value) ? this.#open(job, field, value).catch(() => value) : job.sealed ? undefined : value;
     const readable = {
@@ -193,7 +192,7 @@ class AesGcm implements Encryption {
     };
   }
 
-  /** The engine's own errors are not encrypted: a timeout, an interruption. */
+  /** Decrypts an error. Errors of the engine (a timeout, an interruption) are not encrypted. */
   async #error(job: Bound, error: StoredError): Promise<StoredError> {
     const sealed = error.details?.[SEALED];
     return sealed ? (this.#open(job, "error", sealed).catch(() => error) as Promise<StoredError>) : error;
@@ -203,7 +202,11 @@ class AesGcm implements Encryption {
     return this.#decrypt(value, { queue, name, id, field });
   }
 
-  /** @param text JSON text. */
+  /**
+   * Encrypts a text and returns its envelope.
+   *
+   * @param text JSON text.
+   */
   async #encrypt(text: string, bound: Bound): Promise<Sealed> {
     const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
     const algorithm = { name: "AES-GCM", iv, additionalData: boundTo(bound) } as const;
@@ -218,7 +221,10 @@ class AesGcm implements Encryption {
     };
   }
 
-  /** The value in the clear. @throws {QuaysideError} `missing_key`; `decryption_failed` for what does not decrypt, or is no envelope. */
+  /**
+   * Decrypts an envelope. @throws {QuaysideError} `missing_key`; `decryption_failed` if it is no envelope or does not
+   * decrypt.
+   */
   async #decrypt(sealed: unknown, bound: Bound): Promise<unknown> {
     if (!isSealed(sealed)) throw unreadable(bound, "is not encrypted, though its job is");
     const key = await this.#key(sealed.key);
@@ -245,7 +251,7 @@ class AesGcm implements Encryption {
   }
 }
 
-/** As `fields`, with a refusal that tells the kind of a value and not the value: it may be a key. */
+/** As `fields`, but the error has only the type of a wrong value, which may be a key. */
 function discreetFields<T extends object>(value: T, option: string, known?: readonly string[]): T {
   const kind = Array.isArray(value) ? "list" : typeof value;
   fields((kind === "object" ? value : kind) as T, option);
@@ -255,7 +261,7 @@ function discreetFields<T extends object>(value: T, option: string, known?: read
   return value;
 }
 
-/** A key that decrypts, and encrypts where it is the current one. Its refusal tells nothing of the key. */
+/** Checks that a key can decrypt and, if it is the current one, encrypt. The error contains nothing of the key. */
 function checkKey(key: AesKey | Uint8Array<ArrayBuffer>, option: string, encrypts: boolean) {
   if (key instanceof Uint8Array) {
     if (![16, 24, 32].includes(key.length)) throw refused(option, "must have 16, 24 or 32 bytes", key.length);
@@ -267,7 +273,10 @@ function checkKey(key: AesKey | Uint8Array<ArrayBuffer>, option: string, encrypt
   return key;
 }
 
-/** The authenticated data of an envelope: it does not decrypt under another queue, job name, field or (where known) job. */
+/**
+ * Returns the authenticated data of an envelope. It does not decrypt for another queue, job name, field or (if bound)
+ * job.
+ */
 const boundTo = ({ queue, name, id, field }: Bound): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(new TextEncoder().encode(JSON.stringify([queue, name, ...[id ?? [], field ?? []].flat()])));
 
@@ -288,7 +297,7 @@ function unreadable({ id = "", field }: Bound, why: string, cause?: unknown): Qu
 type Field = Bound["field"] & {};
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/** A line of a log as the envelope that it may be. */
+/** Parses a log line, which may be an envelope. */
 function parsed(line: string): unknown {
   try {
     return JSON.parse(line);

@@ -13,15 +13,17 @@ import { partsOf } from "./queue-context.ts";
 export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
   readonly name: Name;
   readonly payload: PayloadOf<Jobs, Name>;
-  /** Default: the queue that the flow is added to. All queues of a flow have the same driver. */
+  /**
+   * Queue of the job. Default: the queue to which the flow is added. All queues of a flow must have the same driver.
+   */
   readonly queue?: string;
   readonly options?: JobOptions;
-  /** The effect on its parent when this job fails, is cancelled or removed. Default `fail`. */
+  /** Effect on the parent if this job fails, is cancelled or removed. Default: `fail`. */
   readonly onFailure?: ChildFailure;
   /**
-   * They all end before this job runs; its handler gets their results from `ctx.children()`. A child that exists already,
-   * by its id or dedupe key, is waited for; one that has ended and is not kept refuses the flow with `child_exists`.
-   * A flow has at most 100 levels, and at most 10,000 jobs below its root.
+   * Jobs that must end before this one runs; its handler gets their outcomes from `ctx.children()`. The parent waits
+   * for a child that exists already, by id or dedupe key; if that child has ended and was not kept, the flow is refused
+   * with `child_exists`. A flow has at most 100 levels, and at most 10,000 jobs below its root.
    */
   readonly children?: readonly FlowJob<Jobs>[];
 }
@@ -29,15 +31,15 @@ export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
 /** A job of a flow, of any name in the job map, with its children. */
 export type FlowJob<Jobs extends JobMap> = { [Name in JobName<Jobs>]: FlowNode<Jobs, Name> }[JobName<Jobs>];
 
-/** The ids of a flow, in its own shape. */
+/** The ids of a flow's jobs, in the shape of the flow. */
 export interface FlowIds {
   readonly id: string;
   readonly children: readonly FlowIds[];
 }
 
 /**
- * Adds a job and the jobs that it waits for, in one transaction. When the last child has ended the parent runs, and gets
- * their outcomes from `ctx.children()`.
+ * Adds a job and its children, in one transaction. When the last child has ended, the parent runs and gets the outcomes
+ * from `ctx.children()`.
  *
  * @example
  * const { id, children } = await addFlow(queue, {
@@ -53,7 +55,7 @@ export async function addFlow<Jobs extends JobMap>(queue: AddsTo<Jobs>, flow: Fl
 }
 
 /**
- * Adds jobs and one that runs when all of them have ended, however they ended, in one transaction.
+ * Adds jobs and a further job that runs when all of them have ended, successfully or not, in one transaction.
  *
  * @example
  * const { id, ids } = await addBatch(queue, rows.map((row) => ({ name: "import", payload: row })), {
@@ -72,7 +74,7 @@ export async function addBatch<Jobs extends JobMap>(
   return { id: flow.id, ids: flow.children.map(({ id }) => id) };
 }
 
-/** A queue that jobs of this map can be added to. */
+/** A queue to which jobs of this map can be added. */
 type AddsTo<Jobs extends JobMap> = Pick<KernelQueue<Jobs>, "name" | "addJob">;
 
 interface AnyNode {
@@ -86,7 +88,10 @@ interface AnyNode {
 
 const FIELDS = ["name", "payload", "queue", "options", "onFailure", "children"];
 
-/** Returns a flow as the jobs of one `enqueue`, parents first, and a function that puts their ids into its shape. */
+/**
+ * Converts a flow to the jobs of one `enqueue`, parents first, and returns a function that arranges their ids as the
+ * flow.
+ */
 function flattenFlow(
   root: AnyNode,
   queue: string,

@@ -3,13 +3,13 @@ import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import type { BackoffOption } from "../job/retry.ts";
 
-/** The methods of a queue that end a builder. */
+/** The part of a queue that a builder calls. */
 export interface JobSink<Jobs extends JobMap> {
   addJob<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>, options?: JobOptions): Promise<string>;
 }
 
 /**
- * Options said one after the other. Immutable: each call returns a new builder, so one can be kept and used again.
+ * A chain of job options. Immutable: each call returns a new builder, so that a builder can be reused.
  *
  * @example
  * const urgent = queue.priority(10).maxAttempts(5);
@@ -25,7 +25,7 @@ export class JobBuilder<Jobs extends JobMap> {
     this.#options = options;
   }
 
-  /** Any options at once. */
+  /** Adds several options. */
   with(options: JobOptions): JobBuilder<Jobs> {
     return new JobBuilder(this.#sink, { ...this.#options, ...options });
   }
@@ -58,7 +58,7 @@ export class JobBuilder<Jobs extends JobMap> {
     return this.with({ tags });
   }
 
-  /** Adds a job with these options; resolves with its id once it is durable. */
+  /** Adds a job with these options. Resolves with its id when it is stored. */
   addJob<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>): Promise<string> {
     return this.#sink.addJob(name, payload, this.#options);
   }

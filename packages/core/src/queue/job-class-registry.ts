@@ -23,7 +23,11 @@ export class ClassRegistry {
     this.#dispatcher = dispatcher;
   }
 
-  /** @throws {QuaysideError} `invalid_option` when a class has no `jobName`; `conflict` when another one has it. */
+  /**
+   * Registers a class.
+   *
+   * @throws {QuaysideError} `invalid_option` if the class has no `jobName`; `conflict` if another class has it.
+   */
   register(jobClass: JobClass): void {
     const name = nameOfClass(jobClass);
     const other = this.#classes.get(name);
@@ -38,7 +42,7 @@ export class ClassRegistry {
     bind(jobClass, this.#dispatcher);
   }
 
-  /** False when there was none of this name. */
+  /** Removes a class. Returns false if there is none of this name. */
   unregister(name: string): boolean {
     const jobClass = this.#classes.get(name);
     if (!jobClass) return false;
@@ -60,7 +64,11 @@ export class ClassRegistry {
     return this.#classes;
   }
 
-  /** @throws {QuaysideError} `unknown_job`. */
+  /**
+   * Creates an instance of the class of this name.
+   *
+   * @throws {QuaysideError} `unknown_job` if there is none.
+   */
   make(name: string, payload: unknown): JobInstance {
     const jobClass = this.#classes.get(name);
     if (jobClass) return instantiate(jobClass, payload);

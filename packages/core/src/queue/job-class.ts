@@ -5,7 +5,7 @@ import type { JobDefaults, JobOptions } from "../job/job-options.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { BackoffOption } from "../job/retry.ts";
 
-/** The `static options` of a job class: job options, and those of a definition. */
+/** The `static options` of a job class: job options and fields of a definition. */
 export type JobClassOptions = Omit<JobDefaults, "backoff"> & {
   readonly backoff?: BackoffOption | BackoffFunction | undefined;
   readonly input?: StandardSchema | undefined;
@@ -13,17 +13,17 @@ export type JobClassOptions = Omit<JobDefaults, "backoff"> & {
   retryIf?(error: unknown, attempt: number): boolean;
 };
 
-/** Optional methods of a job class beside `handle`. */
+/** Optional methods of a job class besides `handle`. */
 export interface JobHooks<Payload> {
-  /** Called once the job has failed for good. */
+  /** Called once when the job has failed for good. */
   failed?(error: unknown, job: JobRecord): unknown;
-  /** False: the job is not stored but runs where it was dispatched, before `dispatch` resolves. */
+  /** Returns false to run the job immediately in this process, before `dispatch` resolves, instead of storing it. */
   shouldQueue?(payload: Payload): boolean;
-  /** The payload, for classes with fields of their own; goes with `static fromJSON`. */
+  /** Returns the payload to store, for classes with fields of their own. `static fromJSON` restores the instance. */
   toJSON?(): unknown;
 }
 
-/** An instance of a job class, whatever its handler makes of its `ctx`. */
+/** An instance of a job class, with any type of `ctx`. */
 export interface JobInstance<Payload = unknown> {
   readonly payload: Payload;
   handle(payload: never, ctx: never): unknown;
@@ -32,44 +32,44 @@ export interface JobInstance<Payload = unknown> {
 /** A class that extends `Job`. */
 export interface JobClass<Payload = unknown> {
   new (...args: never[]): JobInstance<Payload> & JobHooks<NoInfer<Payload>>;
-  /** The name under which its jobs are stored. Required: minifiers rename classes. */
+  /** The name under which its jobs are stored. Required, because minifiers rename classes. */
   readonly jobName: string;
-  /** Default: the manager's default queue. */
+  /** Queue of its jobs. Default: the manager's default queue. */
   readonly queueName?: string;
-  /** Default: the manager's default connection. */
+  /** Connection of its jobs. Default: the manager's default connection. */
   readonly connection?: string;
   readonly options?: JobClassOptions;
   readonly middleware?: readonly Middleware[];
-  /** Makes an instance of what its `toJSON` gave. Default: `new Class(payload)`. */
+  /** Creates an instance from the stored payload. Default: `new Class(payload)`. */
   fromJSON?(payload: NoInfer<Payload>): JobInstance;
 }
 
-/** Options of `JobClass.dispatch`: those of a job, and where it goes. */
+/** Options of `JobClass.dispatch`: job options, queue and connection. */
 export interface DispatchOptions extends JobOptions {
   readonly queue?: string | undefined;
   readonly connection?: string | undefined;
 }
 
-/** The manager that a job class is registered with. */
+/** The manager in which a job class is registered. */
 export interface Dispatcher {
   dispatchAll(jobClass: JobClass, payloads: readonly unknown[], options?: DispatchOptions): Promise<readonly string[]>;
 }
 
 const dispatchers = new WeakMap<object, Dispatcher>();
 
-/** Makes `jobClass.dispatch` go to this manager; the last one it was registered with. */
+/** Makes `jobClass.dispatch` use this manager. The last call applies. */
 export function bind(jobClass: object, dispatcher: Dispatcher): void {
   dispatchers.set(jobClass, dispatcher);
 }
 
-/** Undoes `bind`, unless the class was registered with another manager since. */
+/** Undoes `bind`, unless another manager has registered the class since. */
 export function unbind(jobClass: object, dispatcher: Dispatcher): void {
   if (dispatchers.get(jobClass) === dispatcher) dispatchers.delete(jobClass);
 }
 
 /**
- * A job as a class: what it is called, where it goes and how it runs, in one place. Register it with a `QueueManager`,
- * then dispatch it from anywhere. Each attempt runs on a fresh instance.
+ * The base of job classes, which have a job's name, queue, options and handler in one place. Register the class with a
+ * `QueueManager`, then dispatch it from anywhere. Each attempt runs on a new instance.
  *
  * @example
  * class SendWelcomeEmail extends Job<{ userId: string }> {
@@ -83,7 +83,7 @@ export function unbind(jobClass: object, dispatcher: Dispatcher): void {
  * await SendWelcomeEmail.dispatch({ userId }, { delay: "5m" });
  */
 export abstract class Job<Payload = unknown, Ctx extends object = object> {
-  /** The payload that it was made with: stored when the instance is dispatched, unless the class has a `toJSON`. */
+  /** The payload passed to the constructor. Stored when the instance is dispatched, unless the class has a `toJSON`. */
   readonly payload: Payload;
 
   constructor(payload?: Payload) {
@@ -92,7 +92,7 @@ export abstract class Job<Payload = unknown, Ctx extends object = object> {
 
   abstract handle(payload: Payload, ctx: HandlerContext<Payload> & Ctx): unknown;
 
-  /** Adds one job of this class; resolves with its id once it is durable. */
+  /** Adds one job of this class. Resolves with its id when it is stored. */
   static async dispatch<Payload>(
     this: JobClass<Payload>,
     payload: NoInfer<Payload>,
@@ -103,7 +103,7 @@ export abstract class Job<Payload = unknown, Ctx extends object = object> {
     return id as string;
   }
 
-  /** Adds many, in one transaction; ids in their order. */
+  /** Adds many jobs of this class in one transaction. Resolves with their ids in order. */
   static dispatchBatch<Payload>(
     this: JobClass<Payload>,
     payloads: readonly NoInfer<Payload>[],
@@ -129,7 +129,11 @@ async function dispatchAs(
   );
 }
 
-/** @throws {QuaysideError} `invalid_option` naming the class, when it has no name to be stored under or cannot be restored. */
+/**
+ * Returns the `jobName` of a class.
+ *
+ * @throws {QuaysideError} `invalid_option` naming the class, if it has no `jobName` or cannot be restored.
+ */
 export function nameOfClass(jobClass: JobClass): string {
   const { jobName, name, prototype, fromJSON } = (jobClass ?? {}) as unknown as Omit<JobClass, "new"> & {
     readonly name: string;
@@ -152,23 +156,23 @@ export function nameOfClass(jobClass: JobClass): string {
   return jobName;
 }
 
-/** An instance as the worker uses it. */
+/** An instance of a job class, as the worker calls it. */
 export type LiveJob = JobHooks<unknown> & {
   readonly payload: unknown;
   handle(payload: unknown, ctx: HandlerContext): unknown;
 };
 
-/** An instance for a stored payload. */
+/** Creates an instance for a stored payload. */
 export function instantiate(jobClass: JobClass, payload: unknown): LiveJob {
   if (jobClass.fromJSON) return jobClass.fromJSON(payload) as LiveJob;
   return new (jobClass as unknown as new (payload: unknown) => LiveJob)(payload);
 }
 
-/** Returns the payload that is stored of an instance: its `toJSON()` where it has one, else its `payload`. */
+/** Returns the payload to store for an instance: its `toJSON()` if it has one, else its `payload`. */
 export const payloadOfInstance = (job: JobInstance & JobHooks<unknown>): unknown =>
   job.toJSON ? job.toJSON() : job.payload;
 
-/** A class as a definition, so that all else treats both alike. */
+/** Converts a job class to a definition. */
 export function definitionOfClass(jobClass: JobClass): JobDefinition {
   const { prototype } = jobClass as unknown as { prototype: LiveJob };
   return {

@@ -2,19 +2,23 @@ import { QuaysideError } from "../job/errors.ts";
 import type { Handler } from "../job/handler.ts";
 import type { JobDefinition } from "../job/job-map.ts";
 
-/** A value of one queue, or of every queue. */
+/** A value for one queue, or for every queue. */
 export interface Scoped<T> {
-  /** Absent: of every queue. */
+  /** Absent: for every queue. */
   readonly queue: string | undefined;
   readonly value: T;
 }
 
-/** The jobs of a queue by name: definitions from its job map, and handlers. */
+/** The jobs of a queue by name: definitions from the job map, and handlers. */
 export class JobRegistry {
   readonly #map: Record<string, JobDefinition> | undefined;
   readonly #handlers = new Map<string, readonly Scoped<Handler>[]>();
 
-  /** @param map a job map of run time: names that are neither in it nor registered are then refused. */
+  /**
+   * Creates a registry.
+   *
+   * @param map a job map made by `defineJobs`. If set, names outside it are refused unless registered.
+   */
   constructor(map?: Record<string, JobDefinition>) {
     this.#map = map;
   }
@@ -23,7 +27,11 @@ export class JobRegistry {
     return this.#map && Object.hasOwn(this.#map, name) ? this.#map[name] : undefined;
   }
 
-  /** @throws {QuaysideError} `unknown_job` when there is a job map that lacks the name. */
+  /**
+   * Checks a job name.
+   *
+   * @throws {QuaysideError} `unknown_job` if there is a job map without this name.
+   */
   check(name: string): void {
     const map = this.#map;
     if (!map || Object.hasOwn(map, name)) return;
@@ -32,7 +40,10 @@ export class JobRegistry {
     throw new QuaysideError("unknown_job", message, { job: name });
   }
 
-  /** Returns the function that removes it. @throws {QuaysideError} `unknown_job` when the job map lacks the name. */
+  /**
+   * Adds a handler. Returns a function that removes it. @throws {QuaysideError} `unknown_job` if the job map lacks the
+   * name.
+   */
   addHandler(name: string, handler: Handler, queue?: string): () => void {
     this.check(name);
     const entry = { queue, value: handler };
@@ -42,7 +53,7 @@ export class JobRegistry {
     };
   }
 
-  /** Returns the handler of the definition, then those registered, in order. */
+  /** Returns the handler of the definition, then the registered ones, in order. */
   handlers(name: string, queue: string): readonly Handler[] {
     const definition = this.definition(name, queue);
     const own: Handler[] = definition?.handler ? [(payload, ctx) => definition.handler?.(payload, ctx)] : [];
@@ -50,12 +61,12 @@ export class JobRegistry {
     return [...own, ...registered.map(({ value }) => value)];
   }
 
-  /** Returns the names that jobs of this queue may have here. */
+  /** Returns the names of jobs that have a handler for this queue. */
   names(queue: string): readonly string[] {
     return [...this.known()].filter((name) => this.handlers(name, queue).length > 0);
   }
 
-  /** All names of definitions and handlers. */
+  /** Returns the names of all definitions and handlers. */
   protected known(): Set<string> {
     return new Set([...Object.keys(this.#map ?? {}), ...this.#handlers.keys()]);
   }

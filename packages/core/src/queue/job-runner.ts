@@ -14,10 +14,10 @@ import { partsOf, type QueueContext } from "./queue-context.ts";
 import { missingKey, readable } from "./sealed-jobs.ts";
 
 /**
- * Returns how a worker works this queue.
+ * Returns a queue in the form that a worker uses.
  *
- * @param concurrency at most so many of its jobs at once, within the worker's own concurrency.
- * @throws {QuaysideError} `invalid_option` when it is no `Queue`.
+ * @param concurrency maximum number of its jobs that run at once, within the worker's own concurrency.
+ * @throws {QuaysideError} `invalid_option` if it is not a `Queue`.
  */
 export function workerQueueOf(queue: { readonly name: string }, concurrency?: number): WorkerQueue {
   const { context, submitter, producer = producerOf(context, submitter), events, workers } = partsOf(queue);
@@ -37,7 +37,10 @@ export function workerQueueOf(queue: { readonly name: string }, concurrency?: nu
   };
 }
 
-/** Returns the part of `ctx` that adds jobs: to the queue of their definition, else to the queue of the running job. */
+/**
+ * Returns the functions of `ctx` that add jobs, by default to the queue of their definition, else to that of the
+ * running job.
+ */
 export function producerOf({ registry }: QueueContext, submitter: JobSubmitter): Producer {
   const draft = (job: JobRequest, from: JobRecord): JobDraft => {
     const { name, payload, queue, ...options } = fields(job, "job");
@@ -125,7 +128,7 @@ export async function reportFailed(context: QueueContext, job: JobRecord, error:
 const definitionOf = ({ registry }: QueueContext, job: JobRecord) => registry.definition(job.name, job.queue);
 
 /**
- * Makes one function of many middleware, the first outermost, around `inner`. As in Koa, `next` may be called once.
+ * Combines middleware into one function around `inner`, the first outermost. As in Koa, `next` may be called once.
  *
  * @see https://github.com/koajs/compose
  */
@@ -145,13 +148,13 @@ function compose(
   };
 }
 
-/** The shortest and the longest wait of a job whose key this worker lacks, until a worker claims it again. */
+/** Shortest and longest delay of a job whose key this worker lacks, in ms. */
 const MISSING_KEY_MS = [60_000, 3_600_000] as const;
 
-/** Returns the error to throw for a job that was not decrypted: where the key is missing, the job is given back. */
+/** Returns the error to throw for a job that was not decrypted. If the key is missing, the error releases the job. */
 export function waitForKey({ availableAt, addedAt }: JobRecord, error: unknown): unknown {
   const [least, most] = MISSING_KEY_MS;
-  // As long again as it has waited, by the clock of its store.
+  // The delay equals the time that the job has waited, by the clock of its store.
   return hasCode(error, "missing_key")
     ? new Release(Math.min(Math.max(least, availableAt - addedAt), most), error)
     : error;

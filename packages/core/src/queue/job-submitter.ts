@@ -6,7 +6,7 @@ import { type JobDraft, type PrepareSettings, prepareJob, resolveJob } from "../
 import type { QueueContext } from "./queue-context.ts";
 import { missingKey } from "./sealed-jobs.ts";
 
-/** Adds jobs to the queues of one driver: prepares them, and hands them to the driver in batches. */
+/** Adds jobs to the queues of one driver: prepares them and passes them to the driver in batches. */
 export class JobSubmitter {
   /** @internal */
   protected readonly context: QueueContext;
@@ -18,7 +18,10 @@ export class JobSubmitter {
     this.driver = driver;
   }
 
-  /** Adds one job; resolves with its id. Throws at once what preparing it throws. Most adds come here: it makes one promise only. */
+  /**
+   * Adds one job. Resolves with its id. Throws synchronously what preparing the job throws. Optimised to create one
+   * promise, because most adds use it.
+   */
   addOne(draft: JobDraft): Promise<string> {
     const { context, driver } = this;
     if (context.telemetry) return this.store([draft]).then(([receipt]) => idOf(receipt));
@@ -26,17 +29,17 @@ export class JobSubmitter {
     return prepared instanceof Promise ? prepared.then((job) => enqueue(driver, job)) : enqueue(driver, prepared);
   }
 
-  /** Adds jobs, all or none; resolves with their ids in the order of the drafts. */
+  /** Adds jobs, all or none. Resolves with their ids in order. */
   async add(drafts: readonly JobDraft[]): Promise<readonly string[]> {
     return (await this.store(drafts)).map(idOf);
   }
 
-  /** As `add`, in a transaction of their own: a flow. */
+  /** Adds the jobs of a flow in a transaction of their own, all or none. Resolves with their ids in order. */
   async addTogether(drafts: readonly JobDraft[]): Promise<readonly string[]> {
     return (await this.store(drafts, true)).map(idOf);
   }
 
-  /** Stores jobs. Adds of the same turn share one transaction; `alone` asks for one of its own. */
+  /** Stores jobs. Adds made in the same microtasks share a transaction, unless `alone` is true. */
   protected async store(drafts: readonly JobDraft[], alone = false): Promise<readonly EnqueueReceipt[]> {
     const [first] = drafts;
     if (!first) return [];
@@ -52,7 +55,7 @@ export class JobSubmitter {
   }
 }
 
-/** Returns the job as its driver takes it. A promise only where its schema or encryption needs one. */
+/** Prepares a job for its driver. Returns a promise only if its schema or encryption is asynchronous. */
 export function prepare(context: QueueContext, draft: JobDraft): NewJob | Promise<NewJob> {
   const { registry, encryption, defaultsOf } = context;
   const { queue, name, options } = draft;
@@ -65,7 +68,7 @@ export function prepare(context: QueueContext, draft: JobDraft): NewJob | Promis
   throw missingKey(`Job ${JSON.stringify(name)} is to be encrypted`);
 }
 
-/** As `prepare`, of a job that is not stored: neither checked by its schema nor encrypted. */
+/** As `prepare`, for a job that is not stored: without the schema and encryption. */
 export function resolve(context: QueueContext, draft: JobDraft): NewJob {
   const { queue, name } = draft;
   return resolveJob(draft, context.registry.definition(name, queue), settingsOf(context, queue));
@@ -78,7 +81,7 @@ const settingsOf = ({ parsers, payloadLimit, clock, defaultsOf }: QueueContext, 
   now: clock ? clock.now() : Date.now(),
 });
 
-/** Prepares all jobs. Where one throws at once, rejections of those before it are ignored: none of them is stored. */
+/** Prepares all jobs. If one throws, rejections of earlier ones are ignored, because no job is stored. */
 export function prepareAll(context: QueueContext, drafts: readonly JobDraft[]): readonly (NewJob | Promise<NewJob>)[] {
   const prepared: (NewJob | Promise<NewJob>)[] = [];
   try {
@@ -95,11 +98,10 @@ export function prepareAll(context: QueueContext, drafts: readonly JobDraft[]): 
 }
 
 /**
- * Returns what `read` returns for each job. An error names the job that it is about, also one passed to `tell` later.
+ * Calls `read` for each job and returns the results. Errors, including those passed to `tell` later, name their job.
  *
- * @param placeOf the path of a job, in place of its index.
- *
- * @throws {QuaysideError} `invalid_option` for a value that is no list, or holds a value that is no job.
+ * @param placeOf returns the path of a job for errors. Default: its index.
+ * @throws {QuaysideError} `invalid_option` if the value is not a list of objects.
  */
 export function eachJob<Job extends object, T>(
   jobs: readonly Job[],
@@ -123,12 +125,12 @@ export function eachJob<Job extends object, T>(
   });
 }
 
-/** Jobs in one call of a driver, at most, unless one `addJobs` brings more: what the HTTP API takes at once. */
+/** Maximum number of jobs per call of a driver, unless one `addJobs` has more: the HTTP API's limit per request. */
 const BATCH = 1_000;
-/** Microtask turns that adds of one turn of the event loop have to gather: schemas may answer asynchronously. */
+/** Number of microtasks for which adds are collected, because schemas may be asynchronous. */
 const GATHER_TURNS = 2;
 
-/** A call of `enqueue`. Thousands wait at a time: no closures, no arrays of one. */
+/** A pending call of `enqueue`. Without closures and arrays, because thousands may be pending. */
 interface Caller {
   readonly jobs: NewJob | readonly NewJob[];
   readonly resolve: (answer: never) => void;
@@ -138,13 +140,13 @@ interface Caller {
 const sizeOf = ({ jobs }: Caller): number => (isList(jobs) ? jobs.length : 1);
 const isList = (jobs: NewJob | readonly NewJob[]): jobs is readonly NewJob[] => Array.isArray(jobs);
 
-/** The adds of this turn, by driver: all queues on a driver share them. */
+/** The adds that are being collected, by driver; all queues of a driver share a transaction. */
 const gathering = new WeakMap<Driver, Caller[]>();
 
 /**
- * Adds jobs; resolves when they are durable: for one job with its id, for a list with one receipt per job. Group commit:
- * adds made in the same turn share one transaction. The jobs of one caller stay together. A refusal that is about a job of
- * one caller rejects only that caller, and where a call was stored in part each caller gets the outcome of its own jobs.
+ * Adds jobs. Resolves when they are stored: for one job with its id, for a list with a receipt per job. Adds made at
+ * the same time share one transaction; the jobs of one caller stay together. If a job is refused, only its caller's
+ * promise rejects. If a call was partly stored, each caller gets the outcome of its own jobs.
  */
 function enqueue(driver: Driver, jobs: NewJob): Promise<string>;
 function enqueue(driver: Driver, jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]>;
@@ -197,8 +199,8 @@ function batches(callers: readonly Caller[]): Caller[][] {
 }
 
 /**
- * Whether each caller may ask alone: the call was refused for a job and nothing was stored, or the driver noted which jobs
- * it stored (`details.stored`) and answers for the same jobs what became of them.
+ * Returns whether each caller may repeat its part alone: the call was refused for one job and nothing was stored, or
+ * the driver has recorded the stored jobs (`details.stored`) and returns their outcomes.
  */
 const isDivisible = (error: unknown): boolean =>
   !!(error as Partial<QuaysideError> | undefined)?.details?.["stored"] ||

@@ -18,13 +18,20 @@ export type JobToAdd<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: { readonly name: Name; readonly payload: PayloadOf<Jobs, Name> } & JobOptions;
 }[JobName<Jobs>];
 
-/** The verbs of the kernel: add and handle jobs, read, cancel and remove them, pause and resume. Both presets extend it. */
+/**
+ * The queue methods of the kernel: add and handle jobs, read, cancel and remove them, pause and resume. Base of the
+ * `Queue` of both presets.
+ */
 export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> {
   readonly name: string;
   readonly driver: Driver;
   readonly #parts: QueueParts;
 
-  /** @internal `new Queue` makes one. */
+  /**
+   * Creates the queue. Use `new Queue`.
+   *
+   * @internal
+   */
   protected constructor(name: string, driver: Driver, parts: QueueParts) {
     this.name = checkName(name, "queue name");
     this.driver = checkDriver(driver, `Queue ${JSON.stringify(name)}`);
@@ -33,10 +40,10 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
   }
 
   /**
-   * Adds a job; resolves with its id once it is durable. Adds made in the same turn share one transaction.
+   * Adds a job. Resolves with its id when it is stored. Adds made in the same microtasks share one transaction.
    *
-   * @throws {QuaysideError} `unknown_job`, `invalid_payload` (`details.issues` or `details.path` says where),
-   * `payload_too_large`, `invalid_option`, or what the driver met: `storage_full`, `storage_unavailable`, `network` …
+   * @throws {QuaysideError} `unknown_job`, `invalid_payload` (with `details.issues` or `details.path`),
+   * `payload_too_large`, `invalid_option`, or an error of the driver: `storage_full`, `storage_unavailable`, `network` …
    */
   addJob<Name extends JobName<Jobs>>(
     name: Name,
@@ -44,7 +51,7 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
     options?: JobOptions,
   ): Promise<string> {
     const { context, submitter } = this.#parts;
-    // Not an asynchronous function: that would make another promise per add, and three more turns.
+    // Not an asynchronous function, which would create one more promise and three more microtasks per add.
     try {
       context.registry.check(name);
       return submitter.addOne({ queue: this.name, name, payload, options });
@@ -54,8 +61,8 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
   }
 
   /**
-   * Adds many jobs in one transaction, all or none; ids in the same order. Those that their definition runs here
-   * (`shouldQueue`) run after that, one by one. All of them run; then the first error of those that failed is thrown.
+   * Adds many jobs in one transaction, all or none. Resolves with their ids in order. Jobs that run immediately
+   * (`shouldQueue`) run afterwards, one by one; all of them run, then the first error is thrown.
    */
   async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly string[]> {
     const { context, submitter } = this.#parts;
@@ -67,8 +74,8 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
   }
 
   /**
-   * Registers a handler for `"job:NAME"`. Several for one name run in order, the first that throws fails the attempt, the
-   * result is the first one's. Returns the function that removes it.
+   * Registers a handler for `"job:NAME"`. Several handlers of one name run in order: the first that throws fails the
+   * attempt; the result is the first one's. Returns a function that removes the handler.
    */
   on<Name extends JobName<Jobs>>(
     event: `job:${Name}`,
@@ -81,7 +88,7 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
     return off;
   }
 
-  /** Returns the job; undefined when there is none, or it has ended and was not kept. */
+  /** Returns a job, or undefined if it does not exist or has ended and was not kept. */
   async get<Name extends JobName<Jobs>>(id: string): Promise<JobRecord<PayloadOf<Jobs, Name>> | undefined> {
     const job = await this.driver.get(this.name, checkId(id));
     return job && (readable(this.#parts.context.encryption, job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
@@ -91,17 +98,17 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
     return this.driver.counts(this.name);
   }
 
-  /** Ends a waiting job as `cancelled`; asks a running one to stop. `affected: 0` when it had ended already. */
+  /** Ends a waiting job as `cancelled`, or asks a running one to stop. `affected: 0` if it has already ended. */
   cancel(id: string): Promise<CommandReply> {
     return command(this, { type: "cancel", id });
   }
 
-  /** Deletes a job in any state; a running one is asked to stop and then leaves no trace. */
+  /** Deletes a job in any state. A running job is asked to stop first. */
   remove(id: string): Promise<CommandReply> {
     return command(this, { type: "remove", id });
   }
 
-  /** Stops all claims of jobs of this queue until `resume`; running jobs go on. */
+  /** Stops all claims of this queue's jobs until `resume`. Running jobs continue. */
   async pause(): Promise<void> {
     await command(this, { type: "pause" });
   }
@@ -110,7 +117,7 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
     await command(this, { type: "resume" });
   }
 
-  /** Where it is worked, for those who ask its store whether there is work left. */
+  /** The queue and its driver, for code that reads whether jobs are left. */
   get places(): readonly WorkPlace[] {
     return [{ driver: this.driver, queues: [this.name] }];
   }
@@ -119,10 +126,10 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
 /** A queue of any job map, in either preset. */
 export type SomeQueue = Pick<KernelQueue, "name" | "driver">;
 
-/** A command without the queue that it is for. */
+/** A command without its `queue` field. */
 type CommandOfQueue<C extends Command = Command> = C extends Command ? Omit<C, "queue"> : never;
 
-/** Sends one operator's action to the driver of a queue. */
+/** Sends a command to the driver of a queue. */
 export async function command({ driver, name }: SomeQueue, action: CommandOfQueue): Promise<CommandReply> {
   if ("id" in action) checkId(action.id);
   return driver.command({ ...action, queue: name } as Command);

@@ -17,9 +17,9 @@ import type { QueueContext } from "./queue-context.ts";
 export interface ConnectionsOptions {
   readonly context: QueueContext;
   readonly placement: Placement;
-  /** Where the events of all workers go. */
+  /** Receives the events of all workers. */
   readonly events: Emitter<WorkerEvents>;
-  /** Room that all workers share. */
+  /** Slots shared by all workers. */
   readonly slots: Slots;
   readonly worker: Pick<
     JobWorkerOptions,
@@ -29,7 +29,7 @@ export interface ConnectionsOptions {
   readonly drain: () => Promise<void>;
 }
 
-/** The connections of a manager, by name, and the way of jobs into them. */
+/** The connections of a manager by name, and the adding of jobs to them. */
 export class Connections<Jobs extends JobMap, Ctx extends object> {
   readonly #options: ConnectionsOptions;
   readonly #connections = new Map<string, QueueConnection<Jobs, Ctx>>();
@@ -51,7 +51,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
     this.#default = this.get(name).name;
   }
 
-  /** The first one added is the default one. @throws {QuaysideError} `conflict` when there is one of this name. */
+  /** Adds a connection. The first is the default one. @throws {QuaysideError} `conflict` if the name is taken. */
   add(name: string, driver: Driver): QueueConnection<Jobs, Ctx> {
     if (this.#connections.has(name))
       throw new QuaysideError("conflict", `There is a connection named ${JSON.stringify(name)} already.`, { name });
@@ -85,7 +85,11 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
     return connection;
   }
 
-  /** @throws {QuaysideError} `invalid_option` when there is none of this name. */
+  /**
+   * Returns a connection.
+   *
+   * @throws {QuaysideError} `invalid_option` if there is none of this name.
+   */
   get(name: string): QueueConnection<Jobs, Ctx> {
     const connection = this.#connections.get(name);
     if (connection) return connection;
@@ -97,8 +101,8 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
   }
 
   /**
-   * Adds jobs where they belong, in one transaction per connection; ids in their order. All are checked before any is
-   * stored; where a connection fails to store its own, what the connections before it stored stays.
+   * Adds jobs to their connections, in one transaction per connection. Resolves with their ids in order. Checks all
+   * jobs before it stores any; if a connection fails, the jobs stored on earlier ones stay.
    */
   async enqueue(placed: readonly PlacedJob[]): Promise<readonly string[]> {
     const names = new Set(placed.map(({ connection }) => connection));
@@ -108,7 +112,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
     }));
     if (parts.length < 2) return parts[0]?.submitter.add(placed) ?? [];
     const draftAt = (index: number) => ({ ...(placed[index] as PlacedJob), at: `jobs[${index}]` });
-    // All that can be known to be wrong is found before the first connection has stored anything.
+    // Reports every invalid job before the first connection stores any.
     const planned = await Promise.all(
       parts.map(async ({ submitter, places }) => ({ places, store: await submitter.plan(places.map(draftAt)) })),
     );
@@ -126,7 +130,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
     return ids;
   }
 
-  /** Returns the producer of handlers: it adds to their own connection and queue, unless a call names others. */
+  /** Returns the functions with which handlers add jobs, by default to their own connection and queue. */
   #producerOf(connection: string): Producer {
     const place = (request: JobRequest, { queue }: JobRecord) =>
       this.#options.placement.place(request, { queue, connection });

@@ -1,6 +1,6 @@
 import type { JobMetrics, Metrics, QueueMetrics } from "./metrics.ts";
 
-/** Counts of a manager's workers since it was made: in all, and by queue. */
+/** Counts of a manager's jobs since the manager was created, in total and by queue. */
 export interface ManagerMetrics extends Pick<JobMetrics, "processed" | "failed" | "retried"> {
   readonly queues: { readonly [name: string]: QueueMetrics };
 }

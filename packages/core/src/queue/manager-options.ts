@@ -7,15 +7,18 @@ import type { JobWorkerOptions } from "../worker/worker-options.ts";
 import type { ConfigureOption } from "./operate.ts";
 import type { SharedOptions } from "./queue-context.ts";
 
-/** One queue of a manager. `rateLimit`, `maxActive` and `keep` are written into its store when the manager starts. */
+/** Settings of one queue of a manager. `rateLimit`, `maxActive` and `keep` are stored when the manager starts. */
 export interface QueueSettings extends ConfigureOption {
-  /** Jobs of this queue at once in this manager: integer from 1 to 10,000, within the total. Default: the total. */
+  /**
+   * Maximum number of this queue's jobs that run at once in this manager: integer from 1 to 10,000. Default: the
+   * manager's `concurrency`.
+   */
   readonly concurrency?: number | undefined;
   /** The name of the connection that stores the queue. Default: the default connection. */
   readonly connection?: string | undefined;
   /**
-   * Options of its jobs; a definition or a job goes before them, and they go before those of the manager. Default
-   * none.
+   * Options of its jobs. They take precedence over the manager's; those of a definition or job take precedence over
+   * them. Default: none.
    */
   readonly defaults?: JobDefaults | undefined;
 }
@@ -27,17 +30,17 @@ export interface QueueManagerOptions<Jobs extends JobMap = JobMap, Ctx extends o
       JobWorkerOptions,
       "concurrency" | "prefetch" | "lease" | "name" | "maxJobs" | "sleep" | "alarm" | "connectivity"
     > {
-  /** The driver of the connection named `default`. Default none; then `connections` or `addConnection` gives one. */
+  /** The driver of the connection named `default`. Default: none; then pass `connections` or call `addConnection`. */
   readonly driver?: Driver | undefined;
-  /** Further connections by name. Default none. Without `driver`, the first one is the default connection. */
+  /** Further connections by name. Default: none. Without `driver`, the first one is the default connection. */
   readonly connections?: { readonly [name: string]: Driver } | undefined;
-  /** The queues to work, with their settings. Default none; queues of registered jobs are worked, too. */
+  /** The queues to work, with their settings. Queues of registered jobs are worked as well. Default: none. */
   readonly queues?: { readonly [name: string]: QueueSettings } | undefined;
-  /** The queue of jobs that name none, of 1 to 256 characters. Default `default`. */
+  /** Queue of jobs that name none, 1 to 256 characters. Default: `default`. */
   readonly defaultQueue?: string | undefined;
   /**
-   * How many ended jobs of each state every queue keeps: integers from 0 to 1,000,000. It is written into the stores
-   * when the manager starts. The settings of a queue go before it. Default: what each store has.
+   * Number of ended jobs of each state that every queue keeps: integers from 0 to 1,000,000. Stored when the manager
+   * starts. A queue's own settings take precedence. Default: each store's setting.
    */
   readonly keep?: Partial<Keep> | undefined;
 }
@@ -54,12 +57,12 @@ export interface JobRegistration<Payload, Ctx extends object, Input = Payload, R
 export type JobToEnqueue<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: Omit<JobRequest<PayloadOf<Jobs, Name>>, "name"> & {
     readonly name: Name;
-    /** Default: that of its definition, else of its queue's settings, else the default one. */
+    /** Connection of the job. Default: that of its definition, else of its queue's settings, else the default one. */
     readonly connection?: string | undefined;
   };
 }[JobName<Jobs>];
 
-/** A job for `publish`: into each of several queues. */
+/** A job for `publish`, which adds it to several queues. */
 export type JobToPublish<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: JobOptions & {
     readonly name: Name;

@@ -3,7 +3,7 @@ import type { JobDraft } from "../job/prepare-job.ts";
 import type { QueueSettings } from "./manager-options.ts";
 import type { ManagerRegistry } from "./manager-registry.ts";
 
-/** A queue on a connection. */
+/** The queue and connection of a job. */
 export interface Place {
   readonly queue: string;
   readonly connection: string;
@@ -18,7 +18,9 @@ export interface PlacementOptions {
   readonly defaultConnection: () => string;
 }
 
-/** Where jobs go, and which queues are worked: what a manager's settings and its registered jobs say. */
+/**
+ * Decides the queue and connection of jobs, and which queues are worked, from a manager's settings and registered jobs.
+ */
 export class Placement {
   readonly #options: PlacementOptions;
 
@@ -31,7 +33,10 @@ export class Placement {
     return (queues && Object.hasOwn(queues, queue) && queues[queue]) || {};
   }
 
-  /** Places a job by its own options, then its definition, its queue's settings, the caller that adds it, and the defaults. */
+  /**
+   * Chooses a job's queue and connection by its options, else its definition, its queue's settings, the job that adds
+   * it, or the defaults.
+   */
   place(request: JobRequest & { readonly connection?: string | undefined }, from?: Place): PlacedJob {
     const { name, payload, queue: asked, connection, ...options } = request;
     const { defaultQueue, defaultConnection } = this.#options;
@@ -44,7 +49,7 @@ export class Placement {
     return { connection: via, queue, name, payload, options };
   }
 
-  /** Queues that settings or registered jobs name. */
+  /** Returns the queues named by settings or registered jobs. */
   worked(): readonly Place[] {
     const { queues, registry, defaultQueue, defaultConnection } = this.#options;
     const configured = Object.keys(queues ?? {}).map((queue) => ({ queue, connection: undefined }));

@@ -2,13 +2,13 @@ import type { JobDefinition } from "../job/job-map.ts";
 import { JobRegistry, type Scoped } from "./job-registry.ts";
 
 /**
- * The jobs of all queues of a manager: those of its job map, and definitions that are registered one by one. A definition
- * registered for a queue is used first in that queue, and in other queues where they have none of their own.
+ * The jobs of all queues of a manager: those of the job map, and definitions registered one by one. A definition for a
+ * queue takes precedence in that queue; other queues use it if they have none of their own.
  */
 export class ManagerRegistry extends JobRegistry {
   readonly #definitions = new Map<string, readonly Scoped<JobDefinition>[]>();
 
-  /** Returns the function that removes it. A second one for the same name and queue replaces the first one. */
+  /** Registers a definition, replacing one of the same name and queue. Returns a function that removes it. */
   define(name: string, definition: JobDefinition): () => void {
     const entry = { queue: definition.queue, value: definition };
     const others = (this.#definitions.get(name) ?? []).filter(({ queue }) => queue !== definition.queue);
@@ -43,7 +43,7 @@ export class ManagerRegistry extends JobRegistry {
     return new Set([...super.known(), ...this.#definitions.keys()]);
   }
 
-  /** Returns the queues that definitions with a handler name, with the connection that they name. */
+  /** Returns the queues and connections of definitions with a handler. */
   places(): readonly { readonly queue: string | undefined; readonly connection: string | undefined }[] {
     return [...this.mapped, ...[...this.#definitions.values()].flat().map(({ value }) => value)]
       .filter(({ handler }) => handler !== undefined)
@@ -51,7 +51,7 @@ export class ManagerRegistry extends JobRegistry {
   }
 }
 
-/** The value of the queue, else the one of every queue. */
+/** Returns the value for the queue, else the one for every queue. */
 function nearest<T>(scoped: readonly Scoped<T>[], queue: string | undefined): T | undefined {
   const of = (wanted: string | undefined) => scoped.find((entry) => entry.queue === wanted)?.value;
   return of(queue) ?? of(undefined);

@@ -18,32 +18,32 @@ export interface ProcessOptions {
   readonly count?: number;
 }
 
-/** Waits between tries to open a connection that did not open while others did. */
+/** Delays between tries to open a connection that failed to open while others succeeded. */
 const REOPEN = { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 } as const;
 
 export interface ManagedWorkersOptions<Jobs extends JobMap, Ctx extends object> {
   readonly connections: Connections<Jobs, Ctx>;
   readonly placement: Placement;
-  /** How many ended jobs a queue keeps whose settings do not say. */
+  /** Number of ended jobs that a queue keeps without a setting of its own. */
   readonly keep: Partial<Keep> | undefined;
   readonly clock: Clock;
   readonly report: (error: unknown) => void;
-  /** Called before they start. */
+  /** Called before the workers start. */
   readonly begin: () => void;
 }
 
-/** The workers of a manager, one per connection: they start, stop and drain together. */
+/** The workers of a manager, one per connection. They start, stop and drain together. */
 export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   readonly #options: ManagedWorkersOptions<Jobs, Ctx>;
-  /** The state that the last call asked for (R34). */
+  /** The state that the last call of `start`, `stop` or `drain` requested (R34). */
   #wanted: "running" | "stopped" = "stopped";
   #status: WorkerStatus = "stopped";
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #drains = 0;
-  /** Counts calls that set the target state: one ends a `process` that is under way. */
+  /** Counts calls of `start`, `stop` and `drain`, which end a running `process`. */
   #calls = 0;
-  /** Queues whose settings are in their stores, or on their way there. */
+  /** Queues whose settings are stored or being stored. */
   readonly #configured = new Map<Queue<Jobs, Ctx>, Promise<void>>();
 
   constructor(options: ManagedWorkersOptions<Jobs, Ctx>) {
@@ -54,7 +54,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     return this.#status;
   }
 
-  /** Has them work every queue that settings or registered jobs name, also those that are named since they started. */
+  /** Makes the workers work every queue named by settings or registered jobs. */
   work(): void {
     const { connections, placement, report } = this.#options;
     for (const { queue, connection } of placement.worked()) {
@@ -66,13 +66,13 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
       else void this.#configure(connection.name).catch(report);
   }
 
-  /** Writes the queues' settings into their stores and starts working them. While they stop: once that is over. */
+  /** Stores the queues' settings and starts the workers. If they are stopping, starts them afterwards. */
   start(): Promise<void> {
     this.#calls++;
     this.#wanted = "running";
     const started = this.#start();
     if (!this.#workers.some((worker) => worker.hasScope())) return started;
-    // What it waits for may be the handler that calls it.
+    // The call would wait for the handler that makes it.
     started.catch(this.#options.report);
     return Promise.resolve();
   }
@@ -85,7 +85,11 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     }
   }
 
-  /** @throws what the timeout is refused with, before anything is stopped. */
+  /**
+   * Stops the workers.
+   *
+   * @throws {QuaysideError} `invalid_option` for the timeout, before any worker is stopped.
+   */
   stop(options: { readonly timeout?: Duration }): Promise<void> {
     try {
       const { timeout } = fields(options, "options");
@@ -93,7 +97,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     } catch (error) {
       return Promise.reject(error);
     }
-    // The workers are stopped even where their handler may not wait for it.
+    // The workers stop even if the calling handler may not wait for it.
     const stopped = handlerScope.run(undefined, () => this.#stop(options));
     return this.#refuseOwn("stop()") ?? stopped;
   }
@@ -105,7 +109,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     if (this.#status === "stopped") return stopped.then(() => {});
     this.#status = "stopping";
     this.#stopping ??= stopped
-      // A connection that was being opened when this began may have opened since.
+      // A connection that was being opened may have opened since.
       .then(() => this.#starting?.catch(() => {}))
       .then(() => Promise.all(this.#workers.map((worker) => worker.stop({ timeout: 0 }))))
       .then(() => {})
@@ -116,7 +120,10 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     return this.#stopping.then(() => stopped).then(() => {});
   }
 
-  /** Works until nothing runs and nothing is due on any connection; they are then as they were, or as told meanwhile. */
+  /**
+   * Works until no job runs or is due on any connection. Then restores the previous state, or the one requested
+   * meanwhile.
+   */
   drain(): Promise<void> {
     return this.#refuseOwn("drain()") ?? this.#drain();
   }
@@ -130,7 +137,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
       else await this.#starting;
       const workers = this.#workers.filter((worker) => worker.status === "running");
       const done = () => workers.reduce((sum, worker) => sum + worker.processedCount + worker.failedCount, 0);
-      // What runs on one connection may add to another that was idle already.
+      // Jobs of one connection may add jobs to another that was idle already.
       for (let before = -1; before !== done() && this.#status === "running"; ) {
         before = done();
         await Promise.all(workers.map((worker) => worker.drain()));
@@ -142,8 +149,8 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   }
 
   /**
-   * Runs up to `count` due jobs, of one queue or of any, one after the other; answers how many. A `start`, `stop` or `drain`
-   * meanwhile ends it after the job that runs.
+   * Runs up to `count` due jobs, of one queue or of any, one after the other. Returns their number. `start`, `stop` or
+   * `drain` ends it after the running job.
    */
   async process(options: ProcessOptions): Promise<number> {
     const { queue, count = Number.POSITIVE_INFINITY } = fields(options, "options");
@@ -176,7 +183,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     return starting;
   }
 
-  /** Opens every connection. Throws when none opens; where some do, the others are reported and tried again. */
+  /** Opens every connection. Throws if none opens; if some do, reports the others and tries them again. */
   async #openAll(): Promise<void> {
     const { connections, report } = this.#options;
     const all = [...connections.all.values()];
@@ -227,7 +234,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     return undefined;
   }
 
-  /** Writes the settings of the queues of one connection that were not written since the start. */
+  /** Stores those settings of one connection's queues that were not stored since the start. */
   async #configure(connection: string): Promise<void> {
     const { connections, placement } = this.#options;
     for (const { queue: name, connection: own } of placement.worked()) {

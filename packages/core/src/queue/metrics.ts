@@ -1,12 +1,12 @@
 import type { AttemptMeter, AttemptOutcome } from "../attempt/worker-events.ts";
 import type { JobRecord } from "../job/job-record.ts";
 
-/** Each bucket is a tenth wider than the one before: a percentile is at most 10 % too high. */
+/** Each bucket is 10 % wider than the previous one, so a percentile is at most 10 % too high. */
 const GROWTH = Math.log(1.1);
-/** Up to 1.1^256 ms, which is over a thousand years. */
+/** Number of buckets: up to 1.1^256 ms, over a thousand years. */
 const BUCKETS = 256;
 
-/** In ms; 0 while nothing was measured. */
+/** Percentiles in ms; 0 without measurements. */
 export interface Percentiles {
   readonly count: number;
   readonly p50: number;
@@ -15,23 +15,23 @@ export interface Percentiles {
   readonly max: number;
 }
 
-/** Counts of the jobs of one name, or of one queue, that these workers ran since they were made. */
+/** Counts and times of the jobs of one name or queue since the metrics were created. */
 export interface JobMetrics {
-  /** Completed. */
+  /** Number of completed jobs. */
   readonly processed: number;
-  /** Failed for good. */
+  /** Number of jobs that failed for good. */
   readonly failed: number;
-  /** Attempts that failed and were followed by another. */
+  /** Number of failed attempts that were followed by another. */
   readonly retried: number;
-  /** From the instant at which a job was due to the start of its attempt, in ms, of every attempt. */
+  /** Time from when a job was due to the start of its attempt, in ms, for every attempt. */
   readonly waitMs: Percentiles;
-  /** Length of an attempt in ms. */
+  /** Duration of an attempt, in ms. */
   readonly runMs: Percentiles;
 }
 
 /** Metrics of a queue, as a whole and by job name. */
 export interface QueueMetrics extends JobMetrics {
-  /** By job name. */
+  /** Metrics by job name. */
   readonly jobs: { readonly [name: string]: JobMetrics };
 }
 
@@ -53,7 +53,7 @@ class Meter {
   }
 }
 
-/** Counts and times attempts by queue and name, in memory, in a few kilobytes a name. */
+/** Counts and times of attempts by queue and job name, in memory, with a few kilobytes per name. */
 export class Metrics implements AttemptMeter {
   readonly #queues = new Map<string, { readonly all: Meter; readonly byName: Map<string, Meter> }>();
 
@@ -76,7 +76,7 @@ export class Metrics implements AttemptMeter {
   }
 }
 
-/** Times in buckets that grow with them: of fixed size, however many are added. */
+/** A histogram of fixed size, whose buckets grow with the times. */
 class Histogram {
   readonly #buckets = new Uint32Array(BUCKETS);
   #count = 0;
@@ -95,7 +95,7 @@ class Histogram {
     return { count: this.#count, p50: this.#at(0.5), p95: this.#at(0.95), p99: this.#at(0.99), max: this.#max };
   }
 
-  /** The upper edge of the bucket in which the share is reached. */
+  /** Returns the upper bound of the bucket that contains a percentile. */
   #at(share: number): number {
     let left = Math.ceil(this.#count * share);
     for (const [index, count] of this.#buckets.entries()) {

@@ -8,19 +8,19 @@ import { JobSubmitter } from "./job-submitter.ts";
 import { KernelQueue } from "./kernel-queue.ts";
 import { makeQueueContext, type SharedOptions } from "./queue-context.ts";
 
-/** Options of the small `Queue`. */
+/** Options of the `Queue` of `@quayside/core/mini`. */
 export interface MiniQueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx> {
   /**
-   * The plugins whose job options `addJob` accepts. An option that none of them has is refused. Default: the plugins of the
-   * driver, where the jobs are stored in this process, else none.
+   * Plugins whose job options `addJob` accepts; other options are refused. Default: the plugins of the driver, if it
+   * has a store in this process, else none.
    */
   readonly plugins?: readonly Pick<Plugin, "name" | "options">[] | undefined;
 }
 
 /**
- * A named queue with the verbs of the kernel: add and handle jobs, read, cancel and remove them, pause and resume. Verbs of
- * plugins are functions that take the queue: `addFlow(queue, flow)`. A `QueueWorker` works it.
+ * A named queue with the methods of the kernel: add and handle jobs, read, cancel and remove them, pause and resume.
+ * Plugins add functions that take the queue: `addFlow(queue, flow)`. A `QueueWorker` works it.
  *
  * @example
  * const queue = new Queue<Jobs>("mail", indexedDbDriver({ name: "app" }));
@@ -32,7 +32,11 @@ export class MiniQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extend
   Jobs,
   Ctx
 > {
-  /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
+  /**
+   * Creates a queue.
+   *
+   * @throws {QuaysideError} `invalid_option` if the name is empty, too long or not well-formed Unicode.
+   */
   constructor(name: string, driver: Driver, options: MiniQueueOptions<Jobs, Ctx> = {}) {
     const { plugins = pluginsOf(driver), jobs = {} } = fields(options, "options");
     const parsers = Object.assign({}, KERNEL_OPTIONS, ...checkPlugins(plugins).map((plugin) => plugin.options));

@@ -13,56 +13,56 @@ import { checkId, command, type SomeQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
 import { readable } from "./sealed-jobs.ts";
 
-/** Which jobs; all conditions hold together. */
+/** A filter of jobs. All conditions must match. */
 export interface FilterOption {
   readonly name?: string | undefined;
-  /** Jobs that bear all of these. */
+  /** Jobs that have all of these tags. */
   readonly tags?: readonly string[] | undefined;
-  /** Ended longer ago than this; of jobs that have not ended: added longer ago. */
+  /** Jobs that ended longer ago than this; for unfinished jobs, were added longer ago. */
   readonly olderThan?: Duration | undefined;
 }
 
-/** Which jobs `queue.clear` removes. */
+/** A filter for `queue.clear`. */
 export interface ClearOption extends FilterOption {
   readonly state?: JobState | undefined;
 }
 
-/** Which jobs `queue.retryAll` retries. */
+/** A filter for `queue.retryAll`. */
 export interface RetryAllOption extends FilterOption {
-  /** Default `failed`. */
+  /** State of the jobs. Default: `failed`. */
   readonly state?: "failed" | "cancelled" | undefined;
 }
 
-/** Settings of a queue, kept in its store for all of its workers. `null` lifts a limit. */
+/** Settings of a queue, stored for all of its workers. `null` removes a limit. */
 export interface ConfigureOption {
   /**
-   * How many ended jobs of each state the queue keeps: integers from 0 to 1,000,000. States that are absent keep
-   * their number. Default 100 completed, 1,000 failed, 100 cancelled.
+   * Number of ended jobs of each state that the queue keeps: integers from 0 to 1,000,000. Omitted states are
+   * unchanged. Default: 100 completed, 1,000 failed, 100 cancelled.
    */
   readonly keep?: Partial<Keep> | undefined;
   /**
-   * At most `max` jobs (1 to 1,000,000) start in any `per` (from 1 ms), over all workers. `null` lifts it. Default
-   * none.
+   * At most `max` jobs (1 to 1,000,000) start in any interval of `per` (from 1 ms), over all workers. `null` removes
+   * the limit. Default: none.
    */
   readonly rateLimit?: { readonly max: number; readonly per: Duration } | null | undefined;
   /**
-   * At most so many jobs of the queue run at once, over all workers: integer from 1 to 1,000,000. `null` lifts it.
-   * Default none.
+   * Maximum number of the queue's jobs that run at once, over all workers: integer from 1 to 1,000,000. `null` removes
+   * the limit. Default: none.
    */
   readonly maxActive?: number | null | undefined;
 }
 
-/** A change of a job that waits. */
+/** A change of a waiting job. */
 export interface JobChange<Payload = unknown> {
   readonly payload?: Payload;
   readonly priority?: number;
-  /** From now. */
+  /** Delay from now. */
   readonly delay?: Duration;
 }
 
 /**
- * Returns a page of jobs, 100 unless `limit` says otherwise; pass its `cursor` for the next one. Each page shows its own
- * moment: a job that changes its state between two pages, one that a worker claims above all, may be on neither or on both.
+ * Returns a page of jobs, by default 100; pass its `cursor` to get the next page. Pages are read at different times: a
+ * job whose state changes in between may be on neither or on both.
  */
 export async function list(queue: SomeQueue, query: Omit<ListQuery, "queue"> = {}): Promise<JobPage> {
   const { tags } = fields(query, "query", ["state", "tags", "limit", "cursor", "positions"]);
@@ -72,23 +72,23 @@ export async function list(queue: SomeQueue, query: Omit<ListQuery, "queue"> = {
   return { ...page, jobs: await Promise.all(page.jobs.map((job) => readable(encryption, job))) };
 }
 
-/** Puts a failed or cancelled job back in line, with fresh attempts. @throws {QuaysideError} `job_not_found`, `conflict`. */
+/** Retries a failed or cancelled job with new attempts. @throws {QuaysideError} `job_not_found`, `conflict`. */
 export const retry = (queue: SomeQueue, id: string): Promise<CommandReply> => command(queue, { type: "retry", id });
 
-/** Puts all failed (or all cancelled) jobs back in line, or those that the filter means. */
+/** Retries all failed (or all cancelled) jobs, or those that match the filter. */
 export async function retryAll(queue: SomeQueue, filter: RetryAllOption = {}): Promise<CommandReply> {
   const { state, ...rest } = fields(filter, "filter");
   if (state !== undefined) oneOf(state, ["failed", "cancelled"], "state");
   return command(queue, { type: "retryAll", ...(state && { state }), ...filterOf(rest) });
 }
 
-/** Makes a delayed job due now. @throws {QuaysideError} `job_not_found`, `conflict` when it runs or has ended. */
+/** Makes a delayed job due now. @throws {QuaysideError} `job_not_found`; `conflict` if it runs or has ended. */
 export const promote = (queue: SomeQueue, id: string): Promise<CommandReply> => command(queue, { type: "promote", id });
 
 /**
- * Changes a job that waits: its payload (checked as when adding), priority, or delay from now.
+ * Changes a waiting job: its payload (checked as in `addJob`), priority, or delay from now.
  *
- * @throws {QuaysideError} `job_not_found`; `conflict` when it runs or has ended; as `addJob` for the payload.
+ * @throws {QuaysideError} `job_not_found`; `conflict` if it runs or has ended; as `addJob` for the payload.
  */
 export async function update(queue: SomeQueue, id: string, change: JobChange): Promise<CommandReply> {
   checkId(id);
@@ -103,7 +103,7 @@ export async function update(queue: SomeQueue, id: string, change: JobChange): P
   });
 }
 
-/** Removes all jobs, those of one state, or those that a filter means. Thousands go in several transactions. */
+/** Removes all jobs, those of one state, or those that match a filter. Removes thousands in several transactions. */
 export async function clear(queue: SomeQueue, which: JobState | ClearOption = {}): Promise<CommandReply> {
   const { state, ...rest } = typeof which === "string" ? { state: which } : fields(which, "filter");
   if (state !== undefined) oneOf(state, STATES, "state");
@@ -111,8 +111,8 @@ export async function clear(queue: SomeQueue, which: JobState | ClearOption = {}
 }
 
 /**
- * Changes the settings of the queue that its store keeps for all workers. The last call wins; a setting that is left out
- * stays as it is.
+ * Changes the stored settings of a queue, which apply to all workers. The last call applies; omitted settings are
+ * unchanged.
  *
  * @example
  * await configure(queue, { rateLimit: { max: 10, per: "1s" }, maxActive: 4, keep: { completed: 1_000 } });
@@ -129,20 +129,26 @@ export async function configure(queue: SomeQueue, options: ConfigureOption): Pro
   });
 }
 
-/** Returns a payload checked by the schema of the job's name, and encrypted if the stored one is. */
+/**
+ * Prepares a new payload for a stored job: checked by the schema of the job's name, and encrypted if the stored one is.
+ */
 async function newPayload(queue: SomeQueue, id: string, payload: unknown): Promise<Pick<NewJob, "payload" | "sealed">> {
   const { driver, name } = queue;
   const { context } = partsOf(queue);
   const job = await driver.get(name, id);
   if (!job) throw new QuaysideError("job_not_found", `There is no job ${id} in queue ${name}.`, { id });
   const encrypted = job.sealed === true;
-  // With its dedupe key, as when it was added: a payload that may become another job's is not bound to its id.
+  // With the job's dedupe key, as in `addJob`: a payload that another job may take over is not bound to this job's id.
   const options = { id, encrypted, ...(job.dedupe && { dedupe: { key: job.dedupe.key } }) };
   const next = await prepare(context, { queue: name, name: job.name, payload, options });
   return { payload: next.payload, ...(next.sealed && { sealed: next.sealed }) };
 }
 
-/** @throws {QuaysideError} `invalid_option` for a field that is none, or tags that would mean every job. */
+/**
+ * Converts a filter option to a filter of the driver.
+ *
+ * @throws {QuaysideError} `invalid_option` for an unknown field, or an empty list of tags, which would match every job.
+ */
 function filterOf(filter: FilterOption): JobFilter {
   const { name, tags, olderThan } = fields(filter, "filter", ["state", "name", "tags", "olderThan"]);
   return {

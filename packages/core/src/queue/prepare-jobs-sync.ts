@@ -7,11 +7,11 @@ import type { Queue } from "./queue.ts";
 import { partsOf } from "./queue-context.ts";
 
 /**
- * Returns the jobs as a driver takes them, prepared at once: for adds inside a transaction that cannot wait. As in a flow,
- * all of them are to be stored, whatever `shouldQueue` says.
+ * Prepares jobs synchronously, for adds inside a transaction that cannot wait. Ignores `shouldQueue`: all jobs are
+ * stored.
  *
- * @throws {QuaysideError} what `addJobs` throws, and `invalid_option` (`details.job` names it) where preparing a job takes
- * a promise: an asynchronous schema, or encryption.
+ * @throws {QuaysideError} as `addJobs`, and `invalid_option` (`details.job` names the job) if preparing a job is
+ * asynchronous: by an asynchronous schema, or encryption.
  */
 export function prepareNow<Jobs extends JobMap>(
   queue: Queue<Jobs>,
@@ -22,7 +22,7 @@ export function prepareNow<Jobs extends JobMap>(
     context.registry.check(name);
     const prepared = prepare(context, { queue: queue.name, name, payload, options });
     if (!(prepared instanceof Promise)) return prepared;
-    // The job is refused, whatever its schema answers later.
+    // The job is refused, so its schema's result is ignored.
     prepared.catch(() => {});
     throw new QuaysideError(
       "invalid_option",
@@ -32,7 +32,7 @@ export function prepareNow<Jobs extends JobMap>(
   });
 }
 
-/** Returns whether a job that is added to this queue is stored with its payload encrypted. @throws {QuaysideError} what `addJobs` throws. */
+/** Returns whether a job added to this queue is stored encrypted. @throws {QuaysideError} as `addJobs`. */
 export async function isEncrypted<Jobs extends JobMap>(queue: Queue<Jobs>, job: JobToAdd<Jobs>): Promise<boolean> {
   const { context } = partsOf(queue);
   const { name, payload, ...options } = job;

@@ -17,13 +17,13 @@ export interface QueueConnectionOptions {
   readonly events: Emitter<WorkerEvents>;
   readonly producer: Producer;
   readonly defaultQueue: () => string;
-  /** At most so many jobs of a queue at once. */
+  /** Returns the maximum number of a queue's jobs that run at once. */
   readonly concurrencyOf: (queue: string) => number | undefined;
   readonly worker: Omit<JobWorkerOptions, "queues">;
   readonly drain: () => Promise<void>;
 }
 
-/** One driver of a manager, by name: its queues, and the worker that works them. */
+/** One connection (driver) of a manager: its queues, and their worker. */
 export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> {
   readonly name: string;
   readonly driver: Driver;
@@ -33,10 +33,14 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
   readonly submitter: ImmediateSubmitter;
   readonly #options: QueueConnectionOptions;
   readonly #queues = new Map<string, Queue<Jobs, Ctx>>();
-  /** The worker goes through this list at every claim. */
+  /** Queues of the worker, which reads this list at every claim. */
   readonly #worked: WorkerQueue[] = [];
 
-  /** @internal A manager makes these: see `addConnection`. */
+  /**
+   * Creates a connection. Use `addConnection` of the manager.
+   *
+   * @internal
+   */
   constructor(name: string, driver: Driver, options: QueueConnectionOptions) {
     const { context, producer, drain } = options;
     this.name = name;
@@ -51,12 +55,12 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     return this.#options.defaultQueue();
   }
 
-  /** Names of the queues that it works or has been asked for. */
+  /** Names of the queues that this connection works or has returned. */
   get queues(): readonly string[] {
     return [...this.#queues.keys()];
   }
 
-  /** A queue on this connection; the same object each time. Without a name: the default queue. */
+  /** Returns a queue of this connection, the same object for the same name. Default: the default queue. */
   queue(name: string = this.defaultQueue): Queue<Jobs, Ctx> {
     const known = this.#queues.get(name);
     if (known) return known;
@@ -66,13 +70,13 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
       this.driver,
       new SharedParts({ context, producer, submitter: this.submitter }),
     );
-    // A handler that is added to the queue has it worked from then on.
+    // Adding a handler to the queue makes the worker work it.
     partsOf(queue).workers.add({ wake: () => this.work(name) });
     this.#queues.set(name, queue);
     return queue;
   }
 
-  /** Jobs of a queue that have not ended. */
+  /** Returns the number of a queue's unfinished jobs. */
   size(queue?: string): Promise<number> {
     return this.queue(queue).size();
   }
@@ -90,12 +94,20 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     for (const queue of this.#queues.values()) await queue.clear();
   }
 
-  /** @internal Whether its worker has any queue. */
+  /**
+   * Whether its worker has any queue.
+   *
+   * @internal
+   */
   get works(): boolean {
     return this.#worked.length > 0;
   }
 
-  /** @internal Has the worker work this queue too. */
+  /**
+   * Adds a queue to the worker.
+   *
+   * @internal
+   */
   work(name: string): void {
     if (!this.#worked.some((queue) => queue.name === name)) {
       this.#worked.push(workerQueueOf(this.queue(name), this.#options.concurrencyOf(name)));
@@ -103,7 +115,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     this.worker.wake();
   }
 
-  /** Emits each event of this connection's worker on the manager and on the queue that it is about. */
+  /** Emits each event of this connection's worker on the manager and on the queue concerned. */
   #forward(manager: Emitter<WorkerEvents>): Emitter<WorkerEvents> {
     const events = new Emitter<WorkerEvents>();
     for (const name of WORKER_EVENTS) {
@@ -116,7 +128,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     }
     events.on("error", ({ error }) => {
       let heard = manager.emit("error", { error });
-      // An error that names no queue concerns every queue that this connection works.
+      // An error without a queue concerns every queue of this connection.
       const about = error instanceof QuaysideError ? error.details["queue"] : undefined;
       for (const { name } of this.#worked)
         if (about === undefined || about === name) heard = this.#emit(name, "error", { error }) || heard;
@@ -125,7 +137,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     return events;
   }
 
-  /** Returns whether the queue has a listener. */
+  /** Emits an event on a queue. Returns whether the queue has a listener. */
   #emit<Name extends keyof WorkerEvents>(queue: string, name: Name, event: WorkerEvents[Name]): boolean {
     const known = this.#queues.get(queue);
     return known !== undefined && partsOf(known).events?.emit(name, event) === true;

@@ -14,64 +14,63 @@ import type { JobSubmitter } from "./job-submitter.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Telemetry } from "./telemetry.ts";
 
-/** Options that a queue and a manager share. */
+/** Options of both a queue and a manager. */
 export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object = object> {
   /**
-   * The job map from `defineJobs`: schemas, options and functions of each job. Default: any name and any JSON
+   * The job map from `defineJobs`: schemas, options and functions of each job. Default: any job name and any JSON
    * payload.
    */
   readonly jobs?: Jobs | undefined;
   /**
-   * Options of all jobs. Those of a manager's queue, of a definition and of a job go before them, option by option.
-   * Default none.
+   * Default options of all jobs. For each option, those of a manager's queue, of a definition and of a job take
+   * precedence. Default: none.
    */
   readonly defaults?: JobDefaults | undefined;
-  /** Fields that are added to the `ctx` of every handler and middleware. Default none. */
+  /** Fields added to the `ctx` of every handler and middleware. Default: none. */
   readonly ctx?: Ctx | undefined;
   /**
-   * Functions that run around every attempt, the first one outermost; those of `queue.use` and of a definition run
-   * inside. Default none.
+   * Middleware around every attempt, the first one outermost; that of `queue.use` and of definitions runs inside.
+   * Default: none.
    */
   readonly middleware?: readonly Middleware<Ctx>[] | undefined;
   /**
-   * Encrypts the jobs that are `encrypted`: `aesGcm({ keys, current })`. Default none; such jobs are then refused
-   * with `missing_key`, and a worker gives them back.
+   * Encrypts jobs with the option `encrypted`: `aesGcm({ keys, current })`. Default: none; adding such jobs fails with
+   * `missing_key`, and a worker releases them.
    */
   readonly encryption?: Encryption | undefined;
-  /** Makes spans for adds and attempts: `openTelemetry(tracer)`. Default none. */
+  /** Creates spans for adds and attempts: `openTelemetry(tracer)`. Default: none. */
   readonly telemetry?: Telemetry | undefined;
   /**
-   * Largest payload in bytes of JSON: integer from 1 to 67,108,864 (64 MiB). Default 131,072 (128 KiB). Larger ones
-   * are refused when adding. An HTTP API has a limit of its own: `ApiLimits.payloadBytes`.
+   * Maximum bytes of a payload as JSON: integer from 1 to 67,108,864 (64 MiB). Default: 131,072 (128 KiB). Adding a
+   * larger one fails. An HTTP API has a limit of its own: `ApiLimits.payloadBytes`.
    */
   readonly payloadLimit?: number | undefined;
   /**
-   * The clock of delays, timeouts and waits in this process; for tests, a manual one. Default: the system clock. The
-   * store has its own.
+   * The clock of delays, timeouts and waits in this process, for tests. Default: the system clock. The store has a
+   * clock of its own.
    */
   readonly clock?: Clock | undefined;
   /**
-   * Returns a number in [0, 1), for jitter and keys of workers. Default `Math.random`; a seeded function repeats a
-   * run.
+   * Returns a number in [0, 1), for jitter and worker keys. Default: `Math.random`; a seeded function repeats a run.
    */
   readonly random?: (() => number) | undefined;
 }
 
-/** State that the queues of a manager share. A queue that no manager made has one of its own. */
+/** Settings and state shared by the queues of a manager. A queue without a manager has its own. */
 export interface QueueContext {
-  /** Absent: the system's. */
+  /** Absent: the system clock. */
   readonly clock: Clock | undefined;
   readonly random: (() => number) | undefined;
   readonly ctx: object | undefined;
   readonly encryption: Encryption | undefined;
   readonly telemetry: Telemetry | undefined;
   readonly payloadLimit: number;
-  /** The job options that there are. */
+  /** Parsers of the known job options. */
   readonly parsers: OptionParsers;
-  /** Options of all jobs of a queue, unless definition or job says otherwise. */
+  /** Returns the default options of a queue's jobs. */
   readonly defaultsOf: ((queue: string) => JobDefaults | undefined) | undefined;
   readonly registry: JobRegistry;
-  /** Outermost first. */
+  /** Middleware, the outermost first. */
   readonly middleware: readonly Middleware[];
   /** Middleware of single queues, inside the others: that of `queue.use`. */
   readonly used: Map<string, readonly Middleware[]>;
@@ -110,26 +109,30 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   };
 }
 
-/** The parts of a queue, for the functions that do something with a queue. */
+/** The internal parts of a queue, for functions that take a queue. */
 export interface QueueParts {
   readonly context: QueueContext;
   readonly submitter: JobSubmitter;
   /** Adds jobs for the handlers of this queue. Default: the submitter. */
   readonly producer?: Producer;
-  /** Gets the events of the workers of this queue that concern it. */
+  /** Receives the events of workers that concern this queue. */
   readonly events?: Emitter<WorkerEvents>;
-  /** Started workers that work this queue: they look for work when a handler is added. */
+  /** Started workers of this queue. They check for jobs when a handler is added. */
   readonly workers: Set<{ wake(): void }>;
 }
 
 const partsOfQueues = new WeakMap<object, QueueParts>();
 
-/** Records what a queue is made of. A queue calls it once, while it is made. */
+/** Stores the parts of a queue. Called once, by its constructor. */
 export function setParts(queue: object, parts: QueueParts): void {
   partsOfQueues.set(queue, parts);
 }
 
-/** @throws {QuaysideError} `invalid_option` when it is no `Queue`. */
+/**
+ * Returns the parts of a queue.
+ *
+ * @throws {QuaysideError} `invalid_option` if it is not a `Queue`.
+ */
 export function partsOf(queue: object): QueueParts {
   const parts = partsOfQueues.get(queue);
   if (!parts) throw refused("queues", "must be Queue objects, no proxies of them", queue);

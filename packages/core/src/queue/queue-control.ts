@@ -24,14 +24,14 @@ import { partsOf } from "./queue-context.ts";
 import { type RecurringOptions, schedule, schedules, unschedule } from "./recurrences.ts";
 import { type WaitOptions, waitFor } from "./wait-for.ts";
 
-/** The verbs of all plugins, as methods: they inspect and steer a queue, wherever its jobs are kept. */
+/** The methods of a queue that plugins implement: flows, lists, changes of jobs, settings and recurrences. */
 export class QueueControl<
   Jobs extends JobMap = Record<string, unknown>,
   Ctx extends object = object,
 > extends KernelQueue<Jobs, Ctx> {
   /**
-   * Adds a job and the jobs that it waits for, in one transaction. When the last child has ended the parent runs, and gets
-   * their outcomes from `ctx.children()`.
+   * Adds a job and its children, in one transaction. When the last child has ended, the parent runs and gets the
+   * outcomes from `ctx.children()`.
    *
    * @example
    * const { id, children } = await queue.addFlow({
@@ -44,7 +44,7 @@ export class QueueControl<
   }
 
   /**
-   * Adds jobs and one that runs when all of them have ended, however they ended, in one transaction.
+   * Adds jobs and a further job that runs when all of them have ended, successfully or not, in one transaction.
    *
    * @example
    * const { id, ids } = await queue.addBatch(rows.map((row) => ({ name: "import", payload: row })), {
@@ -59,14 +59,14 @@ export class QueueControl<
   }
 
   /**
-   * Returns a page of jobs, 100 unless `limit` says otherwise; pass its `cursor` for the next one. Each page shows its own
-   * moment: a job that changes its state between two pages, one that a worker claims above all, may be on neither or on both.
+   * Returns a page of jobs, by default 100; pass its `cursor` to get the next page. Pages are read at different times:
+   * a job whose state changes in between may be on neither or on both.
    */
   list(query: Omit<ListQuery, "queue"> = {}): Promise<JobPage> {
     return list(this, query);
   }
 
-  /** Returns the number of jobs that have not ended: waiting, delayed and active. */
+  /** Returns the number of unfinished jobs: waiting, delayed and active. */
   async size(): Promise<number> {
     const { waiting, delayed, active } = await this.counts();
     return waiting + delayed + active;
@@ -76,16 +76,16 @@ export class QueueControl<
     return (await this.counts()).delayed;
   }
 
-  /** Returns counts and times of the attempts that workers of this object made since it was made. */
+  /** Returns counts and times of the attempts that workers of this object have made. */
   metrics(): QueueMetrics {
     return partsOf(this).context.metrics?.read(this.name) as QueueMetrics;
   }
 
   /**
-   * Resolves with the result of a job, also one that ended before. It needs ended jobs to be kept (`keep`, by default the
-   * last 100), and does not poll.
+   * Resolves with the result of a job, also if it has already ended. Requires that ended jobs are kept (`keep`, by
+   * default the last 100). Does not poll.
    *
-   * @throws {QuaysideError} the job's own error by its code; `cancelled`; `job_not_found`; `timeout`. Or the signal's reason.
+   * @throws {QuaysideError} the job's own error; `cancelled`; `job_not_found`; `timeout`. Or the signal's reason.
    * @example
    * const id = await queue.addJob("resize", { url });
    * const { width } = await queue.waitFor<"resize">(id, { timeout: "30s" });
@@ -94,25 +94,25 @@ export class QueueControl<
     return waitFor(this, id, options) as Promise<ResultOf<Jobs, Name>>;
   }
 
-  /** Puts a failed or cancelled job back in line, with fresh attempts. @throws {QuaysideError} `job_not_found`, `conflict`. */
+  /** Retries a failed or cancelled job with new attempts. @throws {QuaysideError} `job_not_found`, `conflict`. */
   retry(id: string): Promise<CommandReply> {
     return retry(this, id);
   }
 
-  /** Puts all failed (or all cancelled) jobs back in line, or those that the filter means. */
+  /** Retries all failed (or all cancelled) jobs, or those that match the filter. */
   retryAll(filter?: RetryAllOption): Promise<CommandReply> {
     return retryAll(this, filter);
   }
 
-  /** Makes a delayed job due now. @throws {QuaysideError} `job_not_found`, `conflict` when it runs or has ended. */
+  /** Makes a delayed job due now. @throws {QuaysideError} `job_not_found`; `conflict` if it runs or has ended. */
   promote(id: string): Promise<CommandReply> {
     return promote(this, id);
   }
 
   /**
-   * Changes a job that waits: its payload (checked as when adding), priority, or delay from now.
+   * Changes a waiting job: its payload (checked as in `addJob`), priority, or delay from now.
    *
-   * @throws {QuaysideError} `job_not_found`; `conflict` when it runs or has ended; as `addJob` for the payload.
+   * @throws {QuaysideError} `job_not_found`; `conflict` if it runs or has ended; as `addJob` for the payload.
    */
   update<Name extends JobName<Jobs>>(
     id: string,
@@ -121,14 +121,14 @@ export class QueueControl<
     return update(this, id, change);
   }
 
-  /** Removes all jobs, those of one state, or those that a filter means. Thousands go in several transactions. */
+  /** Removes all jobs, those of one state, or those that match a filter. Removes thousands in several transactions. */
   clear(which?: JobState | ClearOption): Promise<CommandReply> {
     return clear(this, which);
   }
 
   /**
-   * Changes the settings of the queue that its store keeps for all workers. The last call wins; a setting that is left out
-   * stays as it is.
+   * Changes the stored settings of the queue, which apply to all workers. The last call applies; omitted settings are
+   * unchanged.
    *
    * @example
    * await queue.configure({ rateLimit: { max: 10, per: "1s" }, maxActive: 4, keep: { completed: 1_000 } });
@@ -138,9 +138,9 @@ export class QueueControl<
   }
 
   /**
-   * Has a job recur, under a key: one occurrence at a time is pending, a missed stretch runs once. An app may repeat this
-   * at every start: the same schedule keeps its phase, its count and its pending occurrence; another payload or option
-   * changes the pending one in place; another interval or expression plans again.
+   * Creates or changes a recurrence: adds a job at regular times, one pending at a time; missed times run once. An app
+   * may repeat the call at every start: an unchanged recurrence keeps its phase, count and pending job; a new payload
+   * or option changes the pending job in place; a new interval or expression schedules it again.
    *
    * @example
    * await queue.schedule("nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna" }, "report", { kind: "daily" });
@@ -156,17 +156,17 @@ export class QueueControl<
     return schedule<Jobs, Name>(this, key, recurrence, name, payload, options);
   }
 
-  /** Ends a recurrence and takes its pending occurrence away. False when there was none under this key. */
+  /** Ends a recurrence and removes its pending job. Returns false if there is none under this key. */
   unschedule(key: string): Promise<boolean> {
     return unschedule(this, key);
   }
 
-  /** Returns the recurrences, their payloads decrypted as far as there is a key. */
+  /** Returns the recurrences. Payloads are decrypted if there is a key. */
   schedules(): Promise<readonly Schedule[]> {
     return schedules(this);
   }
 
-  /** Calls back after something in this queue changed, here or in another tab. Returns the function that stops it. */
+  /** Calls the listener after changes in this queue, in any tab. Returns a function that removes it. */
   watch(listener: (change: Change) => void): () => void {
     callable(listener, "listener");
     return this.driver.watch((change) => {

@@ -32,8 +32,8 @@ import type { QueueConnection } from "./queue-connection.ts";
 import { makeQueueContext, type QueueContext } from "./queue-context.ts";
 
 /**
- * Many queues, one pool of room for handlers. Each connection (driver) has one worker over all of its queues; together
- * they never run more than `concurrency` jobs, and a queue with work takes the room that others leave.
+ * Works many queues with a shared limit of running jobs (`concurrency`). Each connection (driver) has one worker for
+ * all of its queues; a busy queue uses the slots that others leave free.
  *
  * @example
  * const manager = new QueueManager({
@@ -50,7 +50,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 {
   #defaultQueue: string;
   readonly #maxJobs: number;
-  /** Shared by the workers of all connections. */
+  /** Number of jobs left to run by `process`, shared by the workers of all connections. */
   readonly #budget = { left: 0, asked: 0, spent: () => void this.stop() };
   readonly #metrics = new Metrics();
   readonly #registry: ManagerRegistry;
@@ -110,7 +110,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     for (const [name, driver] of Object.entries(fields(connections, "connections"))) this.addConnection(name, driver);
   }
 
-  /** Where jobs go that name no queue. A running manager works the new one from then on. */
+  /** The queue of jobs that name none. If it changes, a running manager works the new one as well. */
   get defaultQueue(): string {
     return this.#defaultQueue;
   }
@@ -122,14 +122,14 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   // Connections
 
-  /** The first one added is the default one. @throws {QuaysideError} `conflict` when there is one of this name. */
+  /** Adds a connection; the first is the default one. @throws {QuaysideError} `conflict` if the name is taken. */
   addConnection(name: string, driver: Driver): QueueConnection<Jobs, Ctx> {
     const connection = this.#connections.add(name, driver);
     this.#workers.work();
     return connection;
   }
 
-  /** @throws {QuaysideError} `invalid_option` when there is none of this name. */
+  /** Returns a connection. @throws {QuaysideError} `invalid_option` if there is none of this name. */
   connection(name: string = this.defaultConnection): QueueConnection<Jobs, Ctx> {
     return this.#connections.get(name);
   }
@@ -147,14 +147,14 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return this.#connections.all;
   }
 
-  /** A queue by name, to inspect and steer, to add to and to handle; the same object each time. */
+  /** Returns a queue, the same object for the same name. */
   queue(name: string = this.defaultQueue, connection?: string): Queue<Jobs, Ctx> {
     return this.connection(connection ?? this.#placement.settings(name).connection).queue(name);
   }
 
   // Jobs and their handlers
 
-  /** Registers a job with its handler; its queue is worked here. Returns the function that undoes it. */
+  /** Registers a job with its handler and works its queue. Returns a function that undoes it. */
   registerJob<Payload = unknown, Input = Payload, Result = unknown>(
     registration: JobRegistration<Payload, Ctx, Input, Result>,
   ): () => void {
@@ -166,7 +166,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return off;
   }
 
-  /** Registers job classes; their queues are worked here. */
+  /** Registers job classes and works their queues. */
   register(...jobClasses: readonly JobClass[]): void {
     for (const jobClass of jobClasses) this.#classes.register(jobClass);
     this.#workers.work();
@@ -176,40 +176,40 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return this.#classes.unregister(name);
   }
 
-  /** Whether a job class, a registered job or the job map has this name. */
+  /** Returns whether a job class, a registered job or the job map has this name. */
   has(name: string): boolean {
     return this.#registry.has(name);
   }
 
-  /** The job class of a name. */
+  /** Returns the job class of a name. */
   get(name: string): JobClass | undefined {
     return this.#classes.get(name);
   }
 
-  /** All job classes, by name. */
+  /** Returns all job classes by name. */
   all(): ReadonlyMap<string, JobClass> {
     return this.#classes.all();
   }
 
-  /** An instance of a job class, as a worker makes it for a stored payload. @throws {QuaysideError} `unknown_job`. */
+  /** Creates an instance of a job class for a stored payload. @throws {QuaysideError} `unknown_job`. */
   make(name: string, payload: unknown): JobInstance {
     return this.#classes.make(name, payload);
   }
 
   // Adding
 
-  /** Adds one job; resolves with its id once it is durable. */
+  /** Adds one job. Resolves with its id when it is stored. */
   async enqueue(request: JobToEnqueue<Jobs>): Promise<string> {
     const [id] = await this.enqueueAll([request]);
     return id as string;
   }
 
-  /** Adds many, in one transaction per connection; ids in their order. All are checked before any is stored. */
+  /** Adds many jobs, in one transaction per connection, after checking all. Resolves with their ids in order. */
   async enqueueAll(requests: readonly JobToEnqueue<Jobs>[]): Promise<readonly string[]> {
     return this.#connections.enqueue(eachJob(requests, (request) => this.#placement.place(request)));
   }
 
-  /** Adds one job to each of several queues: all or none, where the queues share a connection. Ids in their order. */
+  /** Adds one job to each of several queues, all or none per connection. Resolves with their ids in order. */
   async publish(job: JobToPublish<Jobs>): Promise<readonly string[]> {
     const { queues, ...request } = fields(job, "job");
     return this.#connections.enqueue(
@@ -217,13 +217,13 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     );
   }
 
-  /** Adds an instance of a job class, which is registered if it is not yet. Stored is its `toJSON()`, else its `payload`. */
+  /** Adds an instance of a job class, and registers the class. Stores its `toJSON()`, else its `payload`. */
   async dispatch(job: JobInstance, options?: DispatchOptions): Promise<string> {
     const [id] = await this.dispatchBatch([job], options);
     return id as string;
   }
 
-  /** Adds instances of job classes, in one transaction a connection. */
+  /** Adds instances of job classes, in one transaction per connection. */
   async dispatchBatch(jobs: readonly JobInstance[], options: DispatchOptions = {}): Promise<readonly string[]> {
     const requests = jobs.map((job) => {
       const jobClass = fields(job, "job").constructor as unknown as JobClass;
@@ -233,7 +233,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return this.#connections.enqueue(requests.map((request) => this.#placement.place(request)));
   }
 
-  /** Adds jobs of a class: the work of `JobClass.dispatch`. */
+  /** Adds jobs of a class, for `JobClass.dispatch`. */
   async dispatchAll(
     { jobName }: JobClass,
     payloads: readonly unknown[],
@@ -255,32 +255,32 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return this.#events.on(name, listener);
   }
 
-  /** Writes the queues' settings into their stores and starts working them. */
+  /** Stores the queues' settings and starts working them. */
   start(): Promise<void> {
     return this.#workers.start();
   }
 
-  /** Stops claiming, waits for running handlers up to `timeout` (default 30 s), then gives their jobs back. */
+  /** Stops claiming, waits for running handlers up to `timeout` (default: 30 s), then releases their jobs. */
   stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
     return this.#workers.stop(options);
   }
 
-  /** Where it works: each connection's driver with the queues that are worked there. */
+  /** The driver of each connection with the queues that are worked there. */
   get places(): readonly WorkPlace[] {
     return [...this.#connections.all.values()].flatMap(({ worker }) => worker.places);
   }
 
-  /** Works until nothing runs and nothing is due on any connection; a manager that was stopped is stopped again. */
+  /** Works until no job runs or is due on any connection. A stopped manager is stopped again afterwards. */
   drain(): Promise<void> {
     return this.#workers.drain();
   }
 
-  /** Runs up to `count` due jobs, of one queue or of any, one after the other; answers how many. For a stopped manager. */
+  /** Runs up to `count` due jobs, one after the other. Returns their number. For a stopped manager. */
   process(options: { readonly queue?: string; readonly count?: number } = {}): Promise<number> {
     return this.#workers.process(options);
   }
 
-  // Looking
+  // Inspection
 
   metrics(): ManagerMetrics {
     return readManagerMetrics(this.#metrics);
@@ -298,7 +298,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     await this.queue(queue).clear();
   }
 
-  /** Removes all jobs of all queues that this manager works or has been asked for. */
+  /** Removes all jobs of all queues that this manager works or has returned. */
   async clearAll(): Promise<void> {
     this.#workers.work();
     for (const connection of this.#connections.all.values()) await connection.clearAll();

@@ -8,19 +8,22 @@ import type { KernelQueue } from "./kernel-queue.ts";
 /** A `Queue` of any job map. */
 export type AnyQueue = Pick<KernelQueue, "name" | "driver" | "counts" | "places">;
 
-/** A queue of a `QueueWorker`, with a bound of its own. */
+/** A queue of a `QueueWorker`, with a limit of its own. */
 export interface WorkedQueue {
   readonly queue: AnyQueue;
-  /** At most this many jobs of this queue run at once, within the worker's `concurrency`. 1 to 10,000; default: no bound. */
+  /**
+   * Maximum number of this queue's jobs that run at once, within the worker's `concurrency`: 1 to 10,000. Default: no
+   * limit.
+   */
   readonly concurrency?: number | undefined;
 }
 
 /**
- * Claims jobs from one or many queues of one driver and runs the handlers of these queues. `queue.run()` is enough for one
- * queue; a `QueueWorker` shares one number of slots (`concurrency`) and one lease among several.
+ * Claims jobs from one or several queues of one driver and runs the handlers of these queues. For one queue,
+ * `queue.run()` is enough; a `QueueWorker` shares its slots (`concurrency`) and lease among several.
  *
- * Each job runs as its own queue says: with the queue's handlers, middleware, `ctx`, encryption, telemetry and metrics.
- * Each event is emitted by the worker and by the queue that it concerns.
+ * A job runs with its queue's handlers, middleware, `ctx`, encryption, telemetry and metrics. Events are emitted by the
+ * worker and by the queue concerned.
  *
  * @example
  * const driver = indexedDbDriver({ name: "app" });
@@ -35,8 +38,10 @@ export interface WorkedQueue {
  */
 export class QueueWorker extends JobWorker {
   /**
+   * Creates a worker.
+   *
    * @param queues the queues to work, in the order of the first claim. All must have the same driver.
-   * @throws {QuaysideError} `invalid_option` when there is no queue, one occurs twice, or their drivers differ.
+   * @throws {QuaysideError} `invalid_option` if there is no queue, one occurs twice, or their drivers differ.
    */
   constructor(queues: AnyQueue | readonly (AnyQueue | WorkedQueue)[], options: RunOptions = {}) {
     const list = [queues].flat() as (AnyQueue | WorkedQueue)[];

@@ -22,7 +22,7 @@ import { ImmediateSubmitter } from "./run-immediately.ts";
 export interface QueueOptions<Jobs extends JobMap = JobMap, Ctx extends object = object>
   extends SharedOptions<Jobs, Ctx> {}
 
-/** Marks parts that a manager gives its queues in place of options. */
+/** Internal parts that a manager passes to its queues in place of options. */
 export class SharedParts {
   readonly parts: Omit<QueueParts, "events" | "workers">;
 
@@ -31,7 +31,10 @@ export class SharedParts {
   }
 }
 
-/** The listener of `queue.on` for an event. The last overload takes every event, so that a compiler error names the wrong argument. */
+/**
+ * The listener type of `queue.on` for an event. The last overload takes every event, so that compiler errors name the
+ * wrong argument.
+ */
 export type QueueListener<
   Jobs extends JobMap,
   Ctx extends object,
@@ -41,7 +44,7 @@ export type QueueListener<
   : (event: WorkerEvents[Event & keyof WorkerEvents]) => void;
 
 /**
- * A named queue: add jobs, handle them, inspect and steer them.
+ * A named queue: adds, handles and inspects jobs, and works them in this process.
  *
  * @example
  * interface Jobs { email: { to: string; subject: string; body: string } }
@@ -56,14 +59,22 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
 > {
   readonly #events: Emitter<WorkerEvents>;
   #worker: JobWorker | undefined;
-  /** The `ctx` of its worker's handlers; jobs that run where they are added get it, too. */
+  /** The `ctx` of its worker's handlers, also used for jobs that run immediately. */
   #ctx: object | undefined;
-  /** Outlives the workers: a handler that ignores its signal keeps its slot when its worker has stopped. */
+  /** Kept when the worker stops, because a handler that ignores its signal keeps its slot. */
   readonly #slots = new Slots(CONCURRENCY);
 
-  /** @throws {QuaysideError} `invalid_option` when the name is empty, too long or not well-formed Unicode. */
+  /**
+   * Creates a queue.
+   *
+   * @throws {QuaysideError} `invalid_option` if the name is empty, too long or not well-formed Unicode.
+   */
   constructor(name: string, driver: Driver, options?: QueueOptions<Jobs, Ctx>);
-  /** @internal A manager makes its queues so. */
+  /**
+   * Creates a queue of a manager.
+   *
+   * @internal
+   */
   constructor(name: string, driver: Driver, options: SharedParts);
   constructor(name: string, driver: Driver, options: QueueOptions<Jobs, Ctx> | SharedParts = {}) {
     const events = new Emitter<WorkerEvents>();
@@ -74,7 +85,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
     this.#events = events;
   }
 
-  /** `queue.with({ … }).addJob(…)`: options first. */
+  /** Returns a builder with these options: `queue.with({ … }).addJob(…)`. */
   with(options: JobOptions): JobBuilder<Jobs> {
     return new JobBuilder<Jobs>(this, options);
   }
@@ -87,7 +98,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
     return this.with({ priority });
   }
 
-  /** Runs around every job of this queue, inside the middleware given before. Returns the function that takes it out. */
+  /** Adds middleware for this queue, inside the middleware added before. Returns a function that removes it. */
   use(middleware: Middleware<Ctx>): () => void {
     const own = callable(middleware, "middleware") as Middleware;
     const { used } = partsOf(this).context;
@@ -101,8 +112,9 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
   }
 
   /**
-   * `"job:NAME"` registers a handler; several for one name run in order, the first that throws fails the attempt, the
-   * result is the first one's. Other names are events of this queue's worker. Returns the function that undoes it.
+   * Registers a handler for `"job:NAME"`, or a listener for an event of this queue's worker. Several handlers of one
+   * name run in order: the first that throws fails the attempt; the result is the first one's. Returns a function that
+   * removes the handler or listener.
    */
   override on<Name extends keyof WorkerEvents>(event: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
   override on<Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents>(
@@ -118,8 +130,8 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
   }
 
   /**
-   * Starts working this queue here. While it runs or stops, its options are those of the first call; while it stops, it
-   * starts again once that is over. In one of this queue's own handlers it resolves at once.
+   * Starts working this queue in this process. While it runs or stops, the options of the first call apply; a call
+   * while it stops starts it again afterwards. Inside one of its own handlers, resolves at once.
    *
    * @throws {QuaysideError} `closed` on a closed driver; `invalid_option`.
    */
@@ -128,14 +140,14 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
   }
 
   /**
-   * Stops working it here: waits for running handlers up to `timeout` (default 30 s), then gives their jobs back. A
+   * Stops working this queue: waits for running handlers up to `timeout` (default: 30 s), then releases their jobs. A
    * further call with a shorter timeout shortens the wait.
    */
   stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
     return this.#worker?.stop(options) ?? Promise.resolve();
   }
 
-  /** Works until nothing is due, then resolves: for tests, scripts and service workers. */
+  /** Works until no job is due, then resolves. For tests, scripts and service workers. */
   drain(options: RunOptions<Ctx> = {}): Promise<void> {
     try {
       return this.#workerFor(options).drain();

@@ -17,9 +17,9 @@ const SET_BY_RECURRENCE: ReadonlySet<string> = new Set(["id", "delay", "availabl
 export type RecurringOptions = Omit<JobOptions, "id" | "delay" | "availableAt" | "dedupe">;
 
 /**
- * Has a job recur, under a key: one occurrence at a time is pending, a missed stretch runs once. An app may repeat this at
- * every start: the same schedule keeps its phase, its count and its pending occurrence; another payload or option changes
- * the pending one in place; another interval or expression plans again.
+ * Creates or changes a recurrence: adds a job at regular times, one pending at a time; missed times run once. An app
+ * may repeat the call at every start: an unchanged recurrence keeps its phase, count and pending job; a new payload or
+ * option changes the pending job in place; a new interval or expression schedules it again.
  *
  * @example
  * await schedule(queue, "nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna" }, "report", { kind: "daily" });
@@ -45,18 +45,18 @@ export async function schedule<Jobs extends JobMap, Name extends JobName<Jobs>>(
   await command(queue, { type: "schedule", key, rule, job: before ? { ...job, ...before } : job });
 }
 
-/** Ends a recurrence and takes its pending occurrence away. False when there was none under this key. */
+/** Ends a recurrence and removes its pending job. Returns false if there is none under this key. */
 export async function unschedule(queue: SomeQueue, key: string): Promise<boolean> {
   return (await command(queue, { type: "unschedule", key })).affected > 0;
 }
 
-/** Returns the recurrences, their payloads decrypted as far as there is a key. */
+/** Returns the recurrences. Payloads are decrypted if there is a key. */
 export async function schedules(queue: SomeQueue): Promise<readonly Schedule[]> {
   const all = await queue.driver.schedules(queue.name);
   return Promise.all(all.map(async (one) => ({ ...one, payload: await payloadOf(queue, one) })));
 }
 
-/** Returns the stored envelope of a schedule that has this payload: encrypted again it would look like another. */
+/** Returns the stored envelope of a recurrence if it has this payload. Encrypted again, it would look changed. */
 async function sameSealed(
   queue: SomeQueue,
   key: string,
@@ -65,7 +65,7 @@ async function sameSealed(
 ): Promise<{ payload: string } | undefined> {
   const all = await queue.driver.schedules(queue.name);
   const before = all.find((one) => one.key === key && one.name === name);
-  // A payload that was stored in the clear is encrypted now.
+  // A payload that was stored unencrypted is now encrypted.
   if (!before?.sealed) return undefined;
   const open = await payloadOf(queue, before);
   const same = canonicalText(toJsonText(open, "payload")) === canonicalText(toJsonText(payload, "payload"));

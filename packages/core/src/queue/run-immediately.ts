@@ -13,12 +13,12 @@ import { producerOf, reportFailed, runJob } from "./job-runner.ts";
 import { idOf, JobSubmitter, prepareAll, resolve } from "./job-submitter.ts";
 import type { QueueContext } from "./queue-context.ts";
 
-/** Runs `drain`, which works the jobs that were added, before their add resolves. */
+/** Runs `drain`, which works the added jobs, before their add resolves. */
 export type WorkInline = (drain: () => Promise<void>) => Promise<void>;
 
 const inlineDrivers = new WeakMap<Driver, WorkInline>();
 
-/** Marks a driver: a job added to it through a queue that has a handler runs before the add resolves. */
+/** Marks a driver as inline: a job added through a queue that has a handler runs before the add resolves. */
 export function setInline(driver: Driver, work: WorkInline): void {
   inlineDrivers.set(driver, work);
 }
@@ -26,21 +26,24 @@ export function setInline(driver: Driver, work: WorkInline): void {
 export interface ImmediateOptions {
   readonly context: QueueContext;
   readonly driver: Driver;
-  /** Gets the events of jobs that run here instead of being stored. */
+  /** Receives the events of jobs that run immediately. */
   readonly events: Emitter<WorkerEvents>;
-  /** Returns the `ctx` that its worker gives to handlers. Default: the one of the context. */
+  /** Returns the `ctx` that the queue's worker gives to handlers. Default: that of the context. */
   readonly ctx?: () => object | undefined;
-  /** Works what was added, on an inline driver. */
+  /** Works the added jobs, on an inline driver. */
   readonly drain: () => Promise<void>;
-  /** Adds jobs for handlers of jobs that run here. Default: this submitter. */
+  /** Adds jobs for the handlers of jobs that run immediately. Default: this submitter. */
   readonly producer?: Producer;
 }
 
-/** The ids of jobs that run here, or ran here lately and did not fail. */
+/** By driver, the ids of jobs that run immediately or have lately done so without failing. */
 const ranHere = new WeakMap<Driver, Set<string>>();
 const REMEMBERED = 1_000;
 
-/** Adds jobs. Runs those at once whose definition says so (`shouldQueue`), and works what it added to an inline driver. */
+/**
+ * Adds jobs. Runs those immediately whose definition says so (`shouldQueue`), and works the jobs added to an inline
+ * driver.
+ */
 export class ImmediateSubmitter extends JobSubmitter {
   readonly #options: ImmediateOptions;
 
@@ -55,25 +58,25 @@ export class ImmediateSubmitter extends JobSubmitter {
   }
 
   override async add(drafts: readonly JobDraft[]): Promise<readonly string[]> {
-    // Most adds need no plan.
+    // Most adds have no job that runs immediately.
     if (!drafts.some((draft) => this.#shouldQueue(draft))) return this.#working(drafts, super.add(drafts));
     const store = await this.plan(drafts);
     return (await store())();
   }
 
-  /** All of these jobs are stored, whatever `shouldQueue` says. */
+  /** Stores all of these jobs, whatever `shouldQueue` returns. */
   override addTogether(drafts: readonly JobDraft[]): Promise<readonly string[]> {
     return this.#working(drafts, super.addTogether(drafts));
   }
 
   /**
-   * Adds in three steps, for a manager that adds to several drivers. First all drafts are checked. The function returned
-   * stores the jobs that are to be stored, in one transaction. The function that it returns runs the others here, in order,
-   * to the last one: then the first error of those that failed is thrown.
+   * Adds jobs in three steps, for a manager with several drivers. First checks all drafts. The returned function stores
+   * the jobs in one transaction. The function that it returns runs the immediate jobs in order; all run, then the first
+   * error is thrown.
    */
   async plan(drafts: readonly JobDraft[]): Promise<() => Promise<() => Promise<readonly string[]>>> {
     const here = new Set(drafts.filter((draft) => this.#shouldQueue(draft)?.(draft.payload) === false));
-    // A job that is not stored is not encrypted either.
+    // A job that is not stored is not encrypted.
     const unsealed = (draft: JobDraft) => ({ ...draft, options: { ...draft.options, encrypted: false } });
     await Promise.all(
       prepareAll(
@@ -104,7 +107,7 @@ export class ImmediateSubmitter extends JobSubmitter {
     return definition?.shouldQueue?.bind(definition);
   }
 
-  /** Runs a job. As one that is stored, a job of an id that its adder gave runs once. */
+  /** Runs a job immediately. A job with an id runs once, as in a store. */
   async #runHere(draft: JobDraft): Promise<string> {
     const { driver } = this;
     const job = resolve(this.context, draft);
@@ -134,7 +137,7 @@ export class ImmediateSubmitter extends JobSubmitter {
     return id;
   }
 
-  /** Waits for `added`; on an inline driver then works these jobs, where there is a handler. */
+  /** Waits for `added`, then works the jobs if the driver is inline and they have a handler. */
   async #working<T>(drafts: readonly JobDraft[], added: Promise<T> | T): Promise<T> {
     const answer = await added;
     const work = inlineDrivers.get(this.driver);
@@ -152,12 +155,12 @@ interface RunHere {
   readonly ctx: object | undefined;
 }
 
-/** How a job that ran here ended: done, or given back, to be stored after all. */
+/** The outcome of a job that ran immediately. `releasedMs`: its handler released it, so it must be stored. */
 type RanHere = { readonly id: string; readonly releasedMs?: number };
 
 /**
- * Runs a job that is not to be queued (`shouldQueue`), once, as a worker would: middleware, timeout, events and
- * `onFailed`. @throws what its attempt threw.
+ * Runs a job immediately (`shouldQueue`), once, as a worker would: with middleware, timeout, events and `onFailed`.
+ * @throws the error of its attempt.
  */
 export async function runImmediately(job: NewJob, { context, events, producer, ctx }: RunHere): Promise<RanHere> {
   const { clock = systemClock, random = Math.random, metrics } = context;
@@ -183,7 +186,7 @@ export async function runImmediately(job: NewJob, { context, events, producer, c
       },
       { clock, random, events, ctx, producer },
     );
-    // Where a handler adds it, that handler waits for it.
+    // If a handler adds the job, the handler waits for it.
     attempt.start((stored, own) => runJob(context, stored, own), handlerScope.current());
   });
   reporter.settled(settled);
@@ -194,7 +197,7 @@ export async function runImmediately(job: NewJob, { context, events, producer, c
   return { id };
 }
 
-/** The job as a worker would have claimed it. */
+/** Returns the record of a job as if a worker had claimed it. */
 function recordOf(job: NewJob, now: number): JobRecord {
   const { id = randomId(), queue, name, priority = 0, tags = [], timeoutMs } = job;
   return {
@@ -218,6 +221,6 @@ function recordOf(job: NewJob, now: number): JobRecord {
   };
 }
 
-/** Not `crypto.randomUUID`: a page that is no secure context lacks it. */
+/** Returns a random id. Replaces `crypto.randomUUID`, which is missing outside secure contexts. */
 const randomId = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

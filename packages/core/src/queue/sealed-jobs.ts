@@ -2,7 +2,11 @@ import { QuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { Encryption } from "./encryption.ts";
 
-/** @param id of the key; absent: there are no keys at all. */
+/**
+ * Creates the error of a missing encryption key.
+ *
+ * @param id id of the key; absent: no keys are configured.
+ */
 export const missingKey = (what: string, id?: string): QuaysideError =>
   new QuaysideError(
     "missing_key",
@@ -12,7 +16,7 @@ export const missingKey = (what: string, id?: string): QuaysideError =>
     id === undefined ? {} : { key: id },
   );
 
-/** Returns the job with all decrypted for which there is a key. */
+/** Returns the job with each field decrypted for which there is a key. */
 export async function readable<Payload>(
   encryption: Encryption | undefined,
   job: JobRecord<Payload>,
@@ -20,7 +24,7 @@ export async function readable<Payload>(
   return encryption?.readable(job) ?? job;
 }
 
-/** Returns the payload in the clear. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+/** Decrypts a payload. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
 export async function openPayload(
   encryption: Encryption | undefined,
   job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">,
@@ -29,7 +33,9 @@ export async function openPayload(
   return encryption ? encryption.payload(job) : job.payload;
 }
 
-/** As `readable`, for a caller that relies on the result. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+/**
+ * As `readable`, but throws if a field cannot be decrypted. @throws {QuaysideError} `missing_key`, `decryption_failed`.
+ */
 export async function openEnded(encryption: Encryption | undefined, job: JobRecord): Promise<JobRecord> {
   if (!encryption && job.sealed && job.result !== undefined) throw missingKey("The result is encrypted");
   return encryption ? encryption.ended(job) : job;

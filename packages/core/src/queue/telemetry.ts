@@ -4,7 +4,7 @@ import type { JobRecord } from "../job/job-record.ts";
 import { Release } from "../job/release-job.ts";
 import { lent, reportUnheard } from "../job/report-error.ts";
 
-/** The part of a span of OpenTelemetry that is used. */
+/** The part of an OpenTelemetry span that is used. */
 export interface TelemetrySpan {
   spanContext(): { readonly traceId: string; readonly spanId: string; readonly traceFlags: number };
   setAttribute(key: string, value: string | number | boolean): unknown;
@@ -13,14 +13,14 @@ export interface TelemetrySpan {
   end(): void;
 }
 
-/** Options of a span, as a tracer of OpenTelemetry takes them. */
+/** Options of a span, as an OpenTelemetry tracer takes them. */
 export interface TelemetrySpanOptions {
   kind?: number;
   attributes?: Record<string, string | number | boolean>;
   links?: { context: { traceId: string; spanId: string; traceFlags: number; isRemote?: boolean } }[];
 }
 
-/** The part of a `Tracer` that is used, of `@opentelemetry/api`: pass `trace.getTracer("quayside")`. */
+/** The part of a `Tracer` of `@opentelemetry/api` that is used: pass `trace.getTracer("quayside")`. */
 export interface TelemetryTracer {
   startActiveSpan<Run extends (span: TelemetrySpan) => ReturnType<Run>>(
     name: string,
@@ -29,9 +29,9 @@ export interface TelemetryTracer {
   ): ReturnType<Run>;
 }
 
-/** Tells of adds and attempts as they begin and end. Made by `openTelemetry`. */
+/** Traces adds and attempts. Made by `openTelemetry`. */
 export interface Telemetry extends AttemptTracer {
-  /** Runs an add; it gets the trace context to store with the jobs. */
+  /** Runs an add within a span. `add` gets the trace context to store with the jobs. */
   add<T>(of: AddSpan, add: (trace: string | undefined) => Promise<T>): Promise<T>;
 }
 
@@ -42,7 +42,7 @@ interface AddSpan {
 }
 
 /**
- * Spans for adds and attempts. Each attempt links to the span that added its job, in whatever process that was: the
+ * Creates spans for adds and attempts. Each attempt links to the span that added its job, in any process, because the
  * trace context is stored with the job.
  *
  * @example
@@ -56,12 +56,12 @@ export function openTelemetry(tracer: TelemetryTracer): Telemetry {
   };
 }
 
-/** `SpanKind` and `SpanStatusCode` of OpenTelemetry, whose values are part of its API. */
+/** Values of OpenTelemetry's `SpanKind` and `SpanStatusCode`, which are part of its API. */
 const PRODUCER = 3;
 const CONSUMER = 4;
 const ERROR = 2;
 
-/** Names and attributes follow the semantic conventions for messaging. */
+/** Names and attributes follow OpenTelemetry's semantic conventions for messaging. */
 const SYSTEM = { "messaging.system": "quayside" } as const;
 
 function traceAdd<T>(
@@ -81,7 +81,7 @@ function traceAdd<T>(
   return traced(tracer, span, (open) => add(open && traceparent(open)));
 }
 
-/** In a span that links to the job's add. */
+/** Runs an attempt within a span that links to the job's add. */
 function traceAttempt(tracer: TelemetryTracer, job: JobRecord, run: () => Promise<unknown>): Promise<unknown> {
   const context = job.trace === undefined ? undefined : readTraceparent(job.trace);
   const attributes = {
@@ -98,8 +98,8 @@ function traceAttempt(tracer: TelemetryTracer, job: JobRecord, run: () => Promis
 }
 
 /**
- * Runs `work` once, within a span where the tracer can open one. What the tracer itself throws is reported and changes
- * nothing: work that is done stays done.
+ * Runs `work` once, within a span if the tracer can open one. Errors of the tracer are reported and do not affect the
+ * work.
  */
 function traced<T>(
   tracer: TelemetryTracer,
@@ -109,14 +109,14 @@ function traced<T>(
   let working: Promise<T> | undefined;
   const start = (span?: TelemetrySpan): Promise<T> => {
     if (working) return working;
-    // Not in a promise's turn: what the tracer holds active is so only while its function runs.
+    // Called synchronously, because the tracer's context is active only while its function runs.
     working = startNow(() => work(span));
     if (span) working = marked(working, span).finally(() => void lent(() => span.end()));
     return working;
   };
   lent(() =>
     Promise.resolve(tracer.startActiveSpan(name, options, start)).catch((cause) => {
-      // The same rejection as the work's own is not the tracer's.
+      // A rejection with the work's own error is not the tracer's.
       if (!working) reportUnheard(cause);
     }),
   );
@@ -127,7 +127,7 @@ async function startNow<T>(work: () => Promise<T>): Promise<T> {
   return work();
 }
 
-/** Notes a failure in the span, and passes it on. */
+/** Records a failure in the span and passes it on. */
 async function marked<T>(working: Promise<T>, span: TelemetrySpan): Promise<T> {
   try {
     return await working;
@@ -144,7 +144,11 @@ async function marked<T>(working: Promise<T>, span: TelemetrySpan): Promise<T> {
 
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
 
-/** @see https://www.w3.org/TR/trace-context/#traceparent-header */
+/**
+ * Returns the `traceparent` header of a span.
+ *
+ * @see https://www.w3.org/TR/trace-context/#traceparent-header
+ */
 function traceparent(span: TelemetrySpan): string | undefined {
   const text = lent(() => {
     const { traceId, spanId, traceFlags } = lent(() => span.spanContext()) as ReturnType<TelemetrySpan["spanContext"]>;

@@ -9,19 +9,19 @@ import { checkId, type SomeQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
 import { openEnded } from "./sealed-jobs.ts";
 
-/** How long `queue.waitFor` waits. */
+/** Options of `queue.waitFor`. */
 export interface WaitOptions {
-  /** Default: as long as it takes. */
+  /** Longest wait. Default: no limit. */
   readonly timeout?: Duration | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Resolves with the result of a job, also one that ended before. It needs ended jobs to be kept (`keep`, by default the
- * last 100). Reads the job once at the start, again whenever the driver reports that it, or any job of its queue, may have
- * ended, and a last time before the timeout; never by the clock.
+ * Resolves with the result of a job, also if it has already ended. Requires that ended jobs are kept (`keep`, by
+ * default the last 100). Reads the job at the start, when the driver reports that it (or any job of its queue) may have
+ * ended, and before the timeout; does not poll.
  *
- * @throws {QuaysideError} the job's own error by its code; `cancelled`; `job_not_found`; `timeout`. Or the signal's reason.
+ * @throws {QuaysideError} the job's own error; `cancelled`; `job_not_found`; `timeout`. Or the signal's reason.
  * @example
  * const { width } = await waitFor(queue, id, { timeout: "30s" });
  */
@@ -53,7 +53,7 @@ export async function waitFor(target: SomeQueue, id: string, options: WaitOption
         done(() => reject(error));
       }
     };
-    /** One look at a time; what happens meanwhile is a reason for another. */
+    /** Runs one read at a time; a change during a read causes another. */
     const look = (): Promise<void> => {
       again = looking !== undefined;
       looking ??= get().then(() => {

@@ -8,53 +8,55 @@ import type { WorkerQueue } from "./worker-options.ts";
 /** Claims in a row, at once, whose replies bring nothing and say that more is due. A store answers so while it moves jobs. */
 const EMPTY_AT_ONCE = 100;
 
-/** How many more jobs may be claimed: by one worker, or by all that share this. */
+/** The number of jobs that may still be claimed, by one worker or by all that share the budget. */
 export interface JobBudget {
   left: number;
-  /** Of those, asked for by exchanges that are on their way. */
+  /** The part of `left` that running exchanges claim. */
   asked: number;
-  /** Called when nothing is left and nothing runs. */
+  /** Called when the budget is used up and no job runs. */
   readonly spent?: () => void;
 }
 
 export interface ClaimsOptions {
   readonly clock: Clock;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
   readonly slots: Slots;
-  /** In the order of the first claim. */
+  /** Queues in the order of the first claim. */
   readonly queues: readonly Pick<WorkerQueue, "name" | "concurrency" | "names">[];
-  /** How many jobs to hold beyond those that run. */
+  /** Number of jobs to hold beyond the running ones. */
   readonly prefetch: number;
-  /** Looks for work at least this often. */
+  /** Longest time between two claims, in ms. */
   readonly sleepMs: number;
-  /** False where something else wakes the worker for jobs that fall due. */
+  /** False if something else wakes the worker for jobs that become due. */
   readonly alarm?: boolean | undefined;
 }
 
 /** The worker's exchanges, as its claims see them. */
 export interface ClaimsListener extends SlotMember {
-  /** Looks for work now. */
+  /** Makes the worker claim now. */
   wake(): void;
   /** Returns how many jobs of a queue run now. */
   runningOf(queue: string): number;
 }
 
-/** A claim on its way to the store. */
+/** A claim that is being sent. */
 export interface Claim {
-  /** Slots that were taken for it. */
+  /** Number of slots taken for the claim. */
   readonly slots: number;
   readonly budget: JobBudget;
   readonly request: ExchangeRequest["claim"];
 }
 
-/** Decides how many jobs a worker may claim, by its slots and its budget. Holds the jobs that are claimed and not started. */
+/**
+ * Decides how many jobs a worker may claim, by its slots and budget. Holds the jobs that are claimed and not started.
+ */
 export class Claims {
   /** Set at each start of the worker. */
   budget: JobBudget = { left: 0, asked: 0 };
-  /** The one queue to claim from; undefined: all. Set at each start. */
+  /** The only queue to claim from; undefined: all. Set at each start. */
   only: string | undefined;
-  /** There may be something to claim. */
+  /** Whether there may be jobs to claim. */
   mayBeDue = false;
   readonly #options: ClaimsOptions;
   readonly #listener: ClaimsListener;
@@ -63,9 +65,9 @@ export class Claims {
   readonly #pause: Timer;
   /** Claims in a row that were refused, lost, or answered with nothing while more is due. */
   #fruitless = 0;
-  /** In the order in which they were claimed. */
+  /** Held jobs, in the order in which they were claimed. */
   #held: readonly ClaimedJob[] = [];
-  /** Counts claims that brought jobs: the next claim begins with another queue. */
+  /** Counts claims that returned jobs, after which the next claim begins with another queue. */
   #turn = 0;
 
   constructor(options: ClaimsOptions, listener: ClaimsListener) {
@@ -101,19 +103,19 @@ export class Claims {
     return this.#pause.armed;
   }
 
-  /** Whether there may be something to claim, and room for it. */
+  /** Whether there may be jobs to claim, and free slots for them. */
   get isDue(): boolean {
     const free = this.#free;
     return this.mayBeDue && !this.isPaused && free + this.#ahead(free) > 0;
   }
 
-  /** Waits in line for a slot, where it needs one. */
+  /** Queues for a slot, if the worker needs one. */
   wait(): void {
     const wants = this.#held.length > 0 || (this.mayBeDue && !this.isPaused);
     if (wants && !this.isSpent) this.#options.slots.wait(this.#listener);
   }
 
-  /** Takes a slot for each of the held jobs, as far as there are some; returns these jobs. */
+  /** Takes a slot for each held job, as far as slots are free. Returns these jobs. */
   start(): readonly ClaimedJob[] {
     const count = this.#options.slots.take(this.#listener, this.#held.length);
     const jobs = this.#held.slice(0, count);
@@ -121,7 +123,7 @@ export class Claims {
     return jobs;
   }
 
-  /** Drops held jobs: all, or those of these tokens; returns how many. The next exchange does not name them. */
+  /** Drops all held jobs, or those with these tokens. Returns their number. The next exchange does not list them. */
   drop(tokens?: readonly string[]): number {
     const dropped = tokens && new Set(tokens);
     const left = dropped ? this.#held.filter(({ token }) => !dropped.has(token)) : [];
@@ -130,7 +132,7 @@ export class Claims {
     return count;
   }
 
-  /** Takes the slots for a claim of all that it may claim; of nothing, where it may not claim now. */
+  /** Takes the slots for the next claim. If `may` is false, the claim asks for no jobs. */
   begin(may: boolean): Claim {
     const { budget } = this;
     const claims = may && !this.isPaused;
@@ -144,7 +146,7 @@ export class Claims {
     return { slots, budget, request: { limit, ...(prefetch > 0 && { prefetch }), queues } };
   }
 
-  /** Ends a claim that brought these jobs. Returns those to start, and holds the others. */
+  /** Ends a claim that returned these jobs. Returns the jobs to start, and holds the others. */
   end({ slots, budget, request }: Claim, jobs: readonly ClaimedJob[]): readonly ClaimedJob[] {
     const { length } = jobs;
     budget.asked -= request.limit;
@@ -155,7 +157,7 @@ export class Claims {
     return jobs.slice(0, slots);
   }
 
-  /** The claim was answered with these jobs. Where they are fewer than its slots, looks again when there may be more. */
+  /** Records the reply to a claim. If it has fewer jobs than slots, sets a timer for the next possible claim. */
   answered({ slots, request }: Claim, count: number, reply: ExchangeReply): void {
     const { alarm, sleepMs } = this.#options;
     const { nextWakeMs = Number.POSITIVE_INFINITY, unknown, interrupted } = reply;
@@ -176,7 +178,7 @@ export class Claims {
     if (count > 0) this.#pause.arm(backoffDelay(RESEND, count, this.#options.random()), () => this.#listener.wake());
   }
 
-  /** Does not wake by itself until the next claim is answered. */
+  /** Sets no timer until the next claim is answered. */
   rest(): void {
     this.#wakeTimer.disarm();
   }
@@ -189,19 +191,19 @@ export class Claims {
     return Math.max(0, Math.min(this.#options.slots.freeFor(this.#listener), this.#left));
   }
 
-  /** How many jobs it may claim beside `free`, to be started later. */
+  /** Returns the number of jobs to claim ahead, besides `free`. */
   #ahead(free: number): number {
     const wanted = this.#options.prefetch - this.#held.length;
     return Math.max(0, Math.min(wanted, this.#left - free, LIMITS.claim - free));
   }
 
-  /** After each claim that brought jobs another queue comes first, so that none is always last. */
+  /** Returns the queues of a claim. After each claim that returned jobs, another queue comes first. */
   #queues(): readonly ClaimQueue[] {
     const queues = this.#options.queues.filter(({ name }) => this.only === undefined || name === this.only);
     const first = this.#turn % Math.max(1, queues.length);
     return [...queues.slice(first), ...queues.slice(0, first)].flatMap(({ name, concurrency, names }) => {
       const known = names?.();
-      // Without any handler there is nothing to claim, and no name that is unknown.
+      // Without a handler, no job can be claimed and no name is unknown.
       if (known?.length === 0) return [];
       const limit = concurrency && { limit: Math.max(0, concurrency - this.#listener.runningOf(name)) };
       return [{ queue: name, ...limit, ...(known && { names: known }) }];
@@ -210,8 +212,8 @@ export class Claims {
 }
 
 /**
- * Room for so many handlers at once, shared by workers: together they never run more. A worker that found no slot waits in
- * line and goes before those that come later, so that none of them starves.
+ * Slots for running handlers, shared by workers, which together never run more. A worker without a free slot queues and
+ * comes before later ones.
  */
 export class Slots {
   readonly #members = new Set<SlotMember>();
@@ -223,7 +225,7 @@ export class Slots {
     this.#size = this.#free = size;
   }
 
-  /** Changes how many there are. Those that are taken stay taken, even if they are more. */
+  /** Changes the number of slots. Taken slots stay taken, even if they are more. */
   resize(size: number): void {
     this.give(size - this.#size);
     this.#size = size;
@@ -239,7 +241,7 @@ export class Slots {
     this.#announce();
   }
 
-  /** Slots that a worker may take now: each worker before it in line has a claim to one. */
+  /** Returns the number of slots that a worker may take now: one is reserved for each worker before it. */
   freeFor(member: SlotMember): number {
     let free = this.#free;
     for (const other of this.#line) {
@@ -249,7 +251,7 @@ export class Slots {
     return Math.max(0, free);
   }
 
-  /** Takes up to `wanted` slots; returns how many it got. */
+  /** Takes up to `wanted` slots. Returns the number taken. */
   take(member: SlotMember, wanted: number): number {
     const taken = Math.max(0, Math.min(wanted, this.freeFor(member)));
     this.#free -= taken;
@@ -257,7 +259,7 @@ export class Slots {
     return taken;
   }
 
-  /** Gives back slots, also of a worker that has left. */
+  /** Returns slots, also those of a worker that has left. */
   give(count: number): void {
     if (count === 0) return;
     this.#free += count;
@@ -274,6 +276,6 @@ export class Slots {
 }
 
 export interface SlotMember {
-  /** Called when there may be a free slot again. */
+  /** Called when a slot may be free again. */
   changed(): void;
 }

@@ -9,39 +9,39 @@ import { Attempts, type AttemptsListener, type AttemptsOptions } from "./running
 import type { ExchangeClient } from "./session.ts";
 import type { WorkerQueue } from "./worker-options.ts";
 
-/** Microtask turns before an exchange, so that handlers that end together are settled together. */
+/** Number of microtasks before an exchange, so that handlers that end together are settled together. */
 const GATHER_TURNS = 8;
 
 export interface ExchangeLoopOptions<Ctx extends object> extends AttemptsOptions<Ctx>, ClaimsOptions {
   readonly queues: readonly WorkerQueue<Ctx>[];
-  /** Whether the worker is started, and not stopping. */
+  /** Returns whether the worker is started and not stopping. */
   readonly wanted: () => boolean;
   /** Called when the store did not answer for longer than the lease. Calls `open`, unless the worker ends. */
   readonly storeLost: (error: unknown) => Promise<void>;
 }
 
 /**
- * A worker's exchanges with its driver. One exchange settles what ended, renews what runs and claims more. There is never
- * more than one in flight, and none without a reason.
+ * A worker's exchanges with its driver. Each exchange settles ended attempts, renews running ones and claims more. At
+ * most one is in flight, and none is made without a reason.
  */
 export class ExchangeLoop<Ctx extends object> implements AttemptsListener, ClaimsListener {
   readonly attempts: Attempts<Ctx>;
   readonly claims: Claims;
   readonly #options: ExchangeLoopOptions<Ctx>;
-  /** Calls that wait for this loop. */
+  /** Calls that wait for a state of the worker. */
   readonly waiters = new Waiters();
   #client: ExchangeClient | undefined;
   /** The phase of the loop: it waits for a turn of the event loop, gathers ends, or waits for a reply. Undefined: it rests. */
   #phase: "turn" | "gather" | "reply" | undefined;
   /** Resolves when the loop rests. */
   #rested: Promise<void> | undefined;
-  /** Resolves once the event loop has had a turn since the last exchange (R40). */
+  /** Resolves when the event loop has had a turn since the last exchange (R40). */
   #turned: Promise<void> | undefined;
-  /** The driver is to get the list of running jobs and their reports, or to say which are cancelled. */
+  /** Whether an exchange must be made to renew the lease, to send reports, or to learn of cancelled jobs. */
   #renew = false;
-  /** `idle` was emitted, and nothing was claimed since. */
+  /** Whether `idle` was emitted and no job was claimed since. */
   #idle = false;
-  /** Most attempts that one exchange settles. Finite after a refusal, until all that ended is settled: no claims meanwhile. */
+  /** Maximum number of attempts per exchange. Finite, and no claims are made, after a refusal until all are settled. */
   #most = Number.POSITIVE_INFINITY;
 
   constructor(options: ExchangeLoopOptions<Ctx>) {
@@ -52,7 +52,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
 
   // The loop
 
-  /** Starts what may start, and makes exchanges while there is a reason. Called whenever there may be a new one. */
+  /** Starts held jobs, and begins the loop if there is a reason for an exchange. Called whenever there may be one. */
   #pump(): void {
     if (!this.#client) return;
     if (!this.#phase && this.#hasReason()) this.#begin();
@@ -60,9 +60,9 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     if (!this.#phase && this.#claiming) this.#settleDown();
   }
 
-  /** A method of its own: it keeps this closure out of `#pump`, which runs twice per job. */
+  /** A separate method, to keep this closure out of `#pump`, which runs twice per job. */
   #begin(): void {
-    // Its cause may be a handler (one that adds a job): the loop is not part of that handler.
+    // A handler (that adds a job) may have caused the run, but the loop is not part of the handler's scope.
     this.#rested = handlerScope.run(undefined, () => this.#loop());
   }
 
@@ -72,7 +72,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
       await this.#turned;
       this.#phase = "gather";
       for (let turn = 0; turn < GATHER_TURNS; turn++) await undefined;
-      // Other workers may have taken the slots meanwhile, or the client was given up.
+      // Other workers may have taken the slots meanwhile, or the client may have been dropped.
       if (client === this.#client && this.#hasReason()) await this.#exchange(client);
     }
     this.#phase = undefined;
@@ -83,10 +83,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     return this.attempts.haveEnded || this.#renew || (this.#mayClaim && this.claims.isDue);
   }
 
-  /**
-   * Makes one exchange: settles what ended, renews what runs, claims more, and runs what it brought. Over a client that the
-   * loop has given up it is the last one: it claims nothing and starts nothing.
-   */
+  /** Makes one exchange and starts the jobs that it returned. With a dropped client, it claims and starts no jobs. */
   async #exchange(client: ExchangeClient): Promise<void> {
     const { attempts, claims } = this;
     const { queues, clock } = this.#options;
@@ -113,10 +110,10 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
           ...(isLast && !attempts.haveEnded && { leave: true }),
         });
         if (!isLast) this.#phase = "reply";
-        // Only now: the handlers run while the store is at work.
+        // Started now, so that the handlers run while the store works.
         attempts.start(starting);
         reply = await sent;
-        // Over a client that was given up nothing is started: the next exchange does not name these jobs, so they are released.
+        // Jobs from a dropped client are not started. The next exchange does not list them, so they are released.
         if ("jobs" in reply && client === this.#client) jobs = reply.jobs;
       } finally {
         jobs = claims.end(claim, jobs);
@@ -142,7 +139,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.#most = attempts.haveEnded ? this.#most * 2 : Number.POSITIVE_INFINITY;
   }
 
-  /** Sends a part of a refused exchange next (R30). Where the claim alone was refused, the next claim waits. */
+  /** Prepares the part of a refused exchange to send next (R30). If only the claim was refused, pauses claims. */
   #divide(part: RefusedPart, ended: readonly Settled[], reports: readonly AttemptReport[], { request }: Claim): void {
     const { attempts, claims } = this;
     const { refusedBy, settle, progress, failure } = part;
@@ -150,7 +147,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     if (progress.length < reports.length || settle.length + reports.length === 0) this.#options.events.fault(refusedBy);
     if (ended.length + reports.length === 0) {
       claims.fruitless();
-      // An exchange without a claim renews what the worker holds.
+      // An exchange without a claim renews the lease.
       this.#renew = this.#client?.renewInMs === 0;
       return;
     }
@@ -164,7 +161,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     );
   }
 
-  /** Other workers may have what this one held (R14). */
+  /** Ends all attempts, because other workers may have their jobs (R14), and continues with a new client. */
   async #storeLost(error: unknown, ended: readonly Settled[]): Promise<void> {
     this.#options.events.fault(error);
     this.attempts.loseAll(ended);
@@ -178,18 +175,18 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     const { attempts, claims } = this;
     claims.wait();
     const holds = attempts.running + attempts.hooks + claims.held.length > 0;
-    // Other workers have all slots: there may be work.
+    // Other workers have all slots: jobs may be due.
     const mayBeDue = claims.mayBeDue && !claims.isSpent;
     if (this.#idle || holds || mayBeDue) return;
     this.#idle = true;
-    // There is nothing to renew, and where memory is billed by the second a timer alone keeps the process in it.
+    // No lease needs renewal, and a timer would keep the process in memory, which some platforms bill.
     this.#client?.renewNoMore();
     this.#options.events.emit("idle", {});
     this.changed();
     if (claims.isSpent) claims.budget.spent?.();
   }
 
-  /** Gives up the client: no reason (the death of another worker, say) causes an exchange any more. */
+  /** Drops the client, so that no event causes an exchange any more. */
   #giveUp(): ExchangeClient | undefined {
     const client = this.#client;
     this.#client = undefined;
@@ -209,7 +206,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     return this.#claiming ? this.claims.start() : [];
   }
 
-  /** Gives back jobs that were not started: all, or those of these tokens. */
+  /** Releases jobs that were not started: all, or those with these tokens. */
   #release(tokens?: readonly string[]): void {
     const count = this.claims.drop(tokens);
     this.claims.budget.left += count;
@@ -226,29 +223,29 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.wake();
   }
 
-  /** Looks for work now. */
+  /** Claims now. */
   wake(): void {
     this.claims.mayBeDue = true;
     this.#pump();
   }
 
-  /** Makes an exchange now, with or without slots: it takes back the jobs of workers that are gone. */
+  /** Makes an exchange now, even without free slots, to recover the jobs of dead workers. */
   poll(): void {
     this.#renew = true;
     this.wake();
   }
 
-  /** Another client changed the store. */
+  /** Handles a change of the store by another client. */
   onChange({ queue, kind }: Change): void {
     if (!this.#options.queues.some(({ name }) => name === queue)) return;
     if (kind === "cancel") this.#renew ||= this.attempts.running > 0;
     else if (kind === "ready" || kind === "settings") this.claims.mayBeDue = true;
-    // The queue may be paused now, or limited: what has not started is claimed again if it may be.
+    // The queue may be paused or limited now: held jobs are released, and claimed again if they may be.
     if (kind === "settings") this.#release();
     this.#pump();
   }
 
-  /** Wakes the calls that wait, and looks for a reason. See `AttemptsListener`, as the next two. */
+  /** Wakes the waiting calls, and makes an exchange if there is a reason for one. */
   changed(): void {
     this.waiters.ask();
     this.#pump();
@@ -269,12 +266,12 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.#pump();
   }
 
-  /** Sends now the exchange that waits to be sent again. */
+  /** Repeats an exchange without a reply now. */
   retryNow(): void {
     this.#client?.retryNow();
   }
 
-  /** Looks for work, and resolves once nothing runs and nothing is due, or `over` holds. */
+  /** Claims now, and resolves when no job runs or is due, or when `over` returns true. */
   untilIdle(over: () => boolean): Promise<void> {
     this.#idle = false;
     this.wake();
@@ -283,18 +280,18 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
 
   // Ending
 
-  /** Gives back what has not started, and claims nothing more. */
+  /** Releases jobs that have not started, and claims no more. */
   stopClaiming(): void {
     this.claims.rest();
     this.#release();
     this.#pump();
   }
 
-  /** Interrupts the handlers, settles all, and gives up the lease. */
+  /** Interrupts the handlers, settles all attempts, and deletes the lease. */
   async leave(): Promise<void> {
     const { attempts } = this;
     this.#client?.leave();
-    // A claim that was on its way brings more attempts.
+    // A claim that was in flight brings further attempts.
     do {
       attempts.stop();
       await this.waiters.until(() => attempts.live.length === 0);
@@ -310,16 +307,16 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
    * @param always makes that exchange even if the worker holds nothing: it gives up the lease.
    */
   async abort(always = false): Promise<void> {
-    // First of all: what ends now belongs into the last exchange, and no other is to begin.
+    // First, so that attempts that end now are settled in the last exchange, and no other begins.
     const client = this.#giveUp();
     if (!client) return;
     client.leave();
     this.attempts.abortNow();
     const dropped = this.claims.drop();
     const holds = dropped > 0 || this.#phase !== undefined || this.attempts.haveEnded;
-    // A page that is put aside may have no other task: a loop that waits for one is not waited for.
+    // A hidden page may have no further task, so a loop that waits for one is not awaited.
     while (this.#phase && this.#phase !== "turn") await this.#rested;
-    // A page that is put aside with a transaction on its way is not kept: a worker that holds nothing makes none.
+    // A transaction would keep the page out of the back/forward cache, so a worker without jobs makes none.
     if (holds || always)
       do await this.#exchange(client);
       while (this.attempts.haveEnded);

@@ -19,33 +19,34 @@ import {
 } from "./worker-options.ts";
 
 /**
- * The states of a worker and what leads from each to the next: the last call wins (R34). An event that a state does not
+ * The states of a worker and the transitions between them; the last call wins (R34). An event that a state does not
  * list changes nothing.
  *
- * Calls: `start`, `stop`, `drain`, `process` (one job). Events: `drained` (the last drain has ended), `processed` (the one
- * job has), `ended` (all handlers have returned after a stop), `lost` (it could not begin, or its driver is closed).
+ * Calls: `start`, `stop`, `drain`, `process` (one job). Events: `drained` (the last drain has ended), `processed` (the
+ * one job has), `ended` (all handlers have returned after a stop), `lost` (the worker could not begin, or its driver is
+ * closed).
  */
 const STATES = {
   stopped: { status: "stopped", start: "running", drain: "draining", process: "processing" },
   running: { status: "running", stop: "stopping", lost: "stopped" },
   draining: { status: "running", start: "running", stop: "stopping", drained: "stopping", lost: "stopped" },
   processing: { status: "running", start: "processingFirst", stop: "stopping", processed: "stopping", lost: "stopped" },
-  /** Processing, and `start` was called meanwhile. */
+  /** Processing; `start` was called meanwhile. */
   processingFirst: { status: "running", stop: "stopping", processed: "restarting", lost: "stopped" },
   stopping: { status: "stopping", start: "restarting", ended: "stopped" },
-  /** Stopping, and `start` was called meanwhile. */
+  /** Stopping; `start` was called meanwhile. */
   restarting: { status: "stopping", stop: "stopping", lost: "stopping", ended: "running" },
 } as const satisfies Record<string, { readonly status: WorkerStatus } & Partial<Record<WorkerEvent, string>>>;
 
 type State = keyof typeof STATES;
 type WorkerEvent = "start" | "stop" | "drain" | "drained" | "process" | "processed" | "ended" | "lost";
 
-/** States from which a stop leads on. */
+/** The states of a stopping worker. */
 const ENDING: readonly State[] = ["stopping", "restarting"];
 
 /**
- * Claims jobs of one driver, from one or many queues, and runs the functions that it was given for them. It makes one
- * exchange with its driver at a time, and none while nothing happens. Apps use `QueueWorker`.
+ * Claims jobs of one driver, from one or several queues, and runs them with the given functions. Makes one exchange
+ * with its driver at a time, and none while idle. Apps use `QueueWorker`.
  *
  * @example
  * const worker = new JobWorker(driver, { queues: [{ name: "mail", run: (job) => send(job.payload) }] });
@@ -59,15 +60,15 @@ export class JobWorker<Ctx extends object = object> {
   readonly #session: Session;
   readonly #network: Network | undefined;
   #state: State = "stopped";
-  /** Resolves when the worker has begun, after its last start. */
+  /** Resolves when the worker has begun after its last start. */
   #begun: Promise<void> = Promise.resolve();
-  /** Calls of `drain` that have not resolved. */
+  /** Number of calls of `drain` that have not resolved. */
   #drains = 0;
   /** Whether `stop` has waited long enough. */
   #waited = false;
-  /** Disarm the timers of `stop`: one left armed would keep a Node process alive. */
+  /** Functions that stop the timers of `stop`. A running timer would keep a Node process alive. */
   #disarms: (() => void)[] = [];
-  /** Why calls that wait for the store fail. */
+  /** The error with which calls that wait for the store fail. */
   #unusable: unknown;
 
   constructor(driver: Driver, options: JobWorkerOptions<Ctx>) {
@@ -106,7 +107,7 @@ export class JobWorker<Ctx extends object = object> {
     });
   }
 
-  /** Random per start; empty before the first. */
+  /** Key of the worker, random per start; empty before the first. */
   get id(): string {
     return this.#session.id;
   }
@@ -115,22 +116,22 @@ export class JobWorker<Ctx extends object = object> {
     return STATES[this.#state].status;
   }
 
-  /** Where it works: its driver, and its queues. */
+  /** The driver and the queues of this worker. */
   get places(): readonly WorkPlace[] {
     return [{ driver: this.#driver, queues: this.#settings.queues.map(({ name }) => name) }];
   }
 
-  /** Jobs that it completed since construction. */
+  /** Number of jobs completed since construction. */
   get processedCount(): number {
     return this.#loop.attempts.reporter.processedCount;
   }
 
-  /** Jobs that failed for good in its hands since construction. */
+  /** Number of jobs that have failed for good since construction. */
   get failedCount(): number {
     return this.#loop.attempts.reporter.failedCount;
   }
 
-  /** Attempts whose handlers have not returned yet. */
+  /** Number of attempts whose handlers have not returned. */
   get activeCount(): number {
     return this.#loop.attempts.running;
   }
@@ -141,24 +142,25 @@ export class JobWorker<Ctx extends object = object> {
   }
 
   /**
-   * Starts claiming. Resolves when it may claim (its lock is held), or waits for its tab to lead where one tab works for
-   * all, or when a later `stop()` has overruled it. While it stops, it starts once that is over. Throws `closed` on a closed
-   * driver. In one of this worker's own handlers it resolves at once.
+   * Starts claiming. Resolves when the worker may claim (its lock is held), when it waits for its tab to lead, or when
+   * a later `stop()` has overruled it. If it is stopping, starts afterwards. Throws `closed` on a closed driver. Inside
+   * one of this worker's own handlers, resolves at once.
    */
   start(): Promise<void> {
     this.#to("start");
     const other = this.#while("processingFirst", "restarting") ?? Promise.resolve();
     const started = other.then(() => (this.#state === "running" ? this.#begun : undefined));
     if (!this.hasScope()) return started;
-    // What it waits for may be that handler.
+    // It may have to wait for the handler that calls it.
     started.catch((error) => this.#events.fault(error));
     return Promise.resolve();
   }
 
   /**
-   * Stops claiming, waits for running handlers up to `timeout` (default 30 s), then aborts them and gives their jobs
-   * back. Resolves when all is settled. A further call with a shorter timeout shortens the wait. Called by one of this
-   * worker's own handlers it stops the worker, too, but awaiting it throws `conflict`: it would wait for itself.
+   * Stops claiming, waits for running handlers up to `timeout` (default: 30 s), then aborts them and releases their
+   * jobs. Resolves when all are settled. A further call with a shorter timeout shortens the wait. Called inside one of
+   * this worker's own handlers, it stops the worker, but rejects with `conflict`, because it would wait for the handler
+   * itself.
    */
   stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
     let timeoutMs: number;
@@ -173,9 +175,9 @@ export class JobWorker<Ctx extends object = object> {
   }
 
   /**
-   * Works until nothing runs and nothing is due, then resolves; the worker is then as it was before, or as the last call
-   * said. Throws `closed` on a closed driver, and `conflict` in one of this worker's own handlers: in Node at any time,
-   * elsewhere before the handler's first `await`. After that it would wait until the handler's `timeout`.
+   * Works until no job runs or is due, then resolves; the worker returns to its previous state, or to that of the last
+   * call. Throws `closed` on a closed driver, and `conflict` inside one of this worker's own handlers: on Node always,
+   * on other platforms before the handler's first `await`. After that it would wait until the handler's `timeout`.
    */
   drain(): Promise<void> {
     return this.refuseOwn("drain()") ?? this.#drain();
@@ -200,7 +202,7 @@ export class JobWorker<Ctx extends object = object> {
     }
   }
 
-  /** Runs the next due job, of `queue` or of any, and settles it. False when none was due. For a stopped worker. */
+  /** Runs the next due job, of `queue` or of any. Returns false if none is due. Only for a stopped worker. */
   async processNext(queue?: string): Promise<boolean> {
     if (this.#state !== "stopped")
       throw new QuaysideError("conflict", "processNext() is for a worker that is not started.");
@@ -220,24 +222,24 @@ export class JobWorker<Ctx extends object = object> {
     return ran;
   }
 
-  /** Looks for work now, as it does by itself when its driver reports some. */
+  /** Claims now. The worker also claims when its driver reports a change. */
   wake(): void {
     this.#loop.wake();
   }
 
-  /** @internal Stopped, and no call is about to start it. */
+  /** @internal Whether the worker is stopped and no call is about to start it. */
   get unused(): boolean {
     return this.#state === "stopped" && this.#drains === 0;
   }
 
-  /** @internal Whether the caller is a handler or an `onFailed` hook of this worker that has not returned yet. */
+  /** @internal Returns whether the caller is a handler or `onFailed` hook of this worker that has not returned. */
   hasScope(): boolean {
     return this.#loop.attempts.has(handlerScope.current());
   }
 
   /**
-   * @internal A handler that waited for its own worker would wait for itself. The rejection is marked as handled: one that
-   * does not await the call must not end its process.
+   * @internal Rejects a call inside one of this worker's own handlers, for which it would wait. Marked as handled, so
+   * that a call that is not awaited does not end the process.
    */
   refuseOwn(call: string): Promise<void> | undefined {
     if (!this.hasScope()) return undefined;
@@ -248,7 +250,7 @@ export class JobWorker<Ctx extends object = object> {
     return refused;
   }
 
-  /** The one place where the state changes. @param only the queue of `process`. */
+  /** Changes the state; no other code does. @param only the queue of `process`. */
   #to(event: WorkerEvent, only?: string): void {
     const before = this.status;
     const next: Partial<Record<WorkerEvent, State>> = STATES[this.#state];
@@ -273,7 +275,7 @@ export class JobWorker<Ctx extends object = object> {
     this.#network?.open(loop);
     for (const { workers } of this.#settings.queues) workers?.add(this);
     const begun: Promise<void> = this.#session.open(this.#state !== "running").catch((error) => {
-      // It was stopped meanwhile.
+      // The worker was stopped meanwhile.
       if (begun !== this.#begun || this.status !== "running") return;
       this.#to("lost");
       throw error;
@@ -318,19 +320,19 @@ export class JobWorker<Ctx extends object = object> {
     this.#session.leave();
   }
 
-  /** Resolves when the worker is in none of these states. Undefined when it is in none of them now. */
+  /** Resolves when the worker is in none of these states; undefined if that is so already. */
   #while(...states: readonly State[]): Promise<void> | undefined {
     const left = () => !states.includes(this.#state);
     return left() ? undefined : this.#loop.waiters.until(left).then(() => this.#while(...states));
   }
 
-  /** Throws when the driver is closed, or its store cannot be used: nothing hangs (R33). */
+  /** Waits until no job runs or is due. Throws if the driver is closed or its store cannot be used (R33). */
   async #untilIdle(): Promise<void> {
     await this.#loop.untilIdle(() => this.#unusable !== undefined || this.status !== "running");
     if (this.#unusable !== undefined) throw this.#unusable;
   }
 
-  /** Other workers may have its jobs now: goes on as a new worker (R14), unless it is stopping or its driver is closed. */
+  /** Continues as a new worker (R14), because others may have its jobs, unless it is stopping or closed. */
   async #storeLost(error: unknown): Promise<void> {
     const closed = hasCode(error, "closed");
     try {

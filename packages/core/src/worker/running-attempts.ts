@@ -16,26 +16,26 @@ export interface AttemptsOptions<Ctx extends object> extends AttemptOptions {
 }
 
 export interface AttemptsListener {
-  /** An attempt has to be settled, or an `onFailed` hook has returned. */
+  /** Called when an attempt must be settled, or an `onFailed` hook has returned. */
   changed(): void;
-  /** A handler has returned. */
+  /** Called when a handler has returned. */
   returned(): void;
-  /** It is time to send progress and log lines. */
+  /** Called when progress and log lines must be sent. */
   reportsDue(): void;
 }
 
-/** The attempts of a worker: those that run, those that wait to be settled, and what they report. */
+/** The attempts of a worker: running ones, ended ones that are to be settled, and their reports. */
 export class Attempts<Ctx extends object> implements AttemptListener {
   readonly reporter: Reporter;
   readonly #options: AttemptsOptions<Ctx>;
   readonly #listener: AttemptsListener;
   readonly #running = new Set<Attempt>();
-  /** A scope for each `onFailed` hook that runs. */
+  /** A scope for each running `onFailed` hook. */
   readonly #hooks = new Set<object>();
   /** Progress and log lines to send. */
   readonly reports: Reports;
   #ended: Settled[] = [];
-  /** Sent, and not known to be stored. */
+  /** Settlements that were sent and are not confirmed. */
   #unsettled: readonly Settled[] = [];
 
   constructor(options: AttemptsOptions<Ctx>, listener: AttemptsListener) {
@@ -49,17 +49,17 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     });
   }
 
-  /** Handlers that have not returned. */
+  /** Number of handlers that have not returned. */
   get running(): number {
     return this.#running.size;
   }
 
-  /** `onFailed` hooks that have not returned. */
+  /** Number of `onFailed` hooks that have not returned. */
   get hooks(): number {
     return this.#hooks.size;
   }
 
-  /** The attempts that still hold their jobs. */
+  /** Attempts that still hold their jobs. */
   get live(): readonly Attempt[] {
     return [...this.#running].filter((attempt) => !attempt.over);
   }
@@ -68,7 +68,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     return this.#ended.length > 0;
   }
 
-  /** Tokens of the attempts that wait to be settled: their jobs are still held. */
+  /** Tokens of ended attempts that are to be settled and still hold their jobs. */
   get endedTokens(): readonly string[] {
     return this.#ended.map(({ attempt }) => attempt.token);
   }
@@ -77,7 +77,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     return [...this.#running].filter(({ job }) => job.queue === queue).length;
   }
 
-  /** Whether this is the scope of a handler or a hook that has not returned. */
+  /** Returns whether a scope is that of a handler or hook that has not returned. */
   has(scope: object | undefined): boolean {
     return this.#running.has(scope as Attempt) || this.#hooks.has(scope as object);
   }
@@ -96,7 +96,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     }
   }
 
-  /** Takes the first attempts to be settled: at most so many, and as many as fit into one exchange. */
+  /** Removes and returns the first attempts to settle: at most `most`, and as many as fit into one exchange. */
   takeEnded(most: number): readonly Settled[] {
     const ended = this.#ended;
     let bytes = 0;
@@ -110,7 +110,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     return ended.slice(0, count);
   }
 
-  /** Puts back what an exchange has not settled or stored: it is the first to be taken again. */
+  /** Puts back attempts and reports that an exchange has not stored, before later ones. */
   restore(ended: readonly Settled[], reports: readonly AttemptReport[]): void {
     this.#ended = [...ended, ...this.#ended];
     if (reports.length > 0) this.reports.restore(reports);
@@ -139,23 +139,23 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     for (const error of troubles) this.#options.events.fault(error);
   }
 
-  /** Interrupts all of them: their worker has waited long enough for them. */
+  /** Interrupts all attempts, because the worker's stop timeout has passed. */
   stop(): void {
     for (const attempt of this.#running) attempt.stop();
   }
 
-  /** Interrupts all of them without a grace: their worker cannot wait. */
+  /** Interrupts all attempts without a grace period. */
   abortNow(): void {
     for (const attempt of this.live) attempt.abortNow();
   }
 
-  /** Their worker ends before it is known whether they are stored. */
+  /** Reports unconfirmed settlements as lost, because the worker ends. */
   loseUnsettled(): void {
     for (const { attempt } of this.#unsettled) this.reporter.lost(attempt);
     this.#unsettled = [];
   }
 
-  /** Ends all attempts: other workers may have their jobs, and those of `sent`, which are not known to be settled. */
+  /** Ends all attempts, including the unconfirmed ones of `sent`, because other workers may have their jobs. */
   loseAll(sent: readonly Settled[]): void {
     this.loseUnsettled();
     for (const { attempt } of [...sent, ...this.#ended]) this.reporter.lost(attempt);
@@ -197,7 +197,9 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   }
 }
 
-/** About how many bytes a settlement takes in an exchange. Its texts travel as JSON within JSON: quotes are doubled. */
+/**
+ * Returns the approximate bytes of a settlement in an exchange. Its texts are JSON within JSON, so quotes are doubled.
+ */
 function bytesOf(settlement: Settlement): number {
   const { result = "", error } = settlement as { readonly result?: string; readonly error?: StoredError };
   return 200 + 2 * (result.length + (error ? error.message.length + (error.stack?.length ?? 0) : 0));

@@ -6,30 +6,30 @@ import type { ExchangeReply, ExchangeRequest } from "../engine/verbs.ts";
 import { hasCode, isA, QuaysideError } from "../job/errors.ts";
 import { backoffDelay } from "../job/retry.ts";
 
-/** Waits between sends of one exchange without an answer, and between claims that alone are refused. */
+/** Delays between sends of an unanswered exchange, and between claims that are refused. */
 export const RESEND = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 10_000, jitter: 0.5 } as const;
-/** Sends of one exchange by a worker that is leaving, when its store does not answer. */
+/** Maximum number of sends of one exchange by a worker that is leaving. */
 const LEAVING_SENDS = 3;
-/** Sends after which calls that wait for the store fail (R33). */
+/** Number of failed sends after which calls that wait for the store fail (R33). */
 const LASTING_SENDS = 3;
 /** Reasons for which a store cannot be used that do not pass. */
 const LASTING_REASONS: readonly unknown[] = ["deleted", "newer_version", "missing_plugins"];
-/** Longest pause that a server may ask for. */
+/** Longest pause that a server may request, in ms. */
 const LONGEST_ASKED_MS = 300_000;
 
 const KEY_LENGTH = 16;
 
-/** The worker that an exchange is from: the same in all of its exchanges. */
+/** Fields that identify the worker, equal in all of its exchanges. */
 type Identity = Pick<ExchangeRequest, "worker" | "name" | "liveness" | "leaseMs">;
 
-/** An exchange without its sender and number. */
+/** An exchange without its worker and number. */
 type ExchangeBody = Omit<ExchangeRequest, keyof Identity | "exchange">;
 
 export interface ExchangeClientOptions {
   readonly clock: Clock;
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
-  /** Reports a send that failed, and how many sends of this exchange have failed so far. */
+  /** Called with the error of a failed send and the number of failed sends of this exchange. */
   readonly report: (error: unknown, sends: number) => void;
 }
 
@@ -39,13 +39,13 @@ export interface SessionOptions extends ExchangeClientOptions {
   readonly name?: string | undefined;
   readonly leaseMs: number;
   readonly loop: SessionLoop;
-  /** Whether the worker is started, and not stopping. */
+  /** Returns whether the worker is started and not stopping. */
   readonly wanted: () => boolean;
-  /** Reports that a session after the first did not begin. */
+  /** Called when a session after the first could not begin. */
   readonly failed: (error: unknown) => void;
 }
 
-/** The calls that a session makes of the worker's exchanges. */
+/** The part of the exchange loop that a session calls. */
 interface SessionLoop {
   open(client: ExchangeClient): void;
   poll(): void;
@@ -54,14 +54,13 @@ interface SessionLoop {
 }
 
 /**
- * The sessions of a worker: the times in which its driver lets it work (a page is shown, its tab leads). Each has an
- * identity of its own, as another worker has: a key, a lock, and exchanges numbered from 1. Nothing of one session
- * continues in the next.
+ * The sessions of a worker: the times in which its driver lets it be active (the page is shown, its tab leads). Each
+ * session has a new worker key, a new lock, and exchanges numbered from 1. No state continues in the next session.
  */
 export class Session implements WorkerSession {
-  /** The key of the last session; empty before the first. */
+  /** The worker key of the last session; empty before the first. */
   id = "";
-  /** Whether the worker works whichever tab leads: a call waits for it. */
+  /** Whether the worker is active even if its tab does not lead, because a call waits for it. */
   urgent = false;
   /** Resolves when the last session has ended. */
   ending: Promise<void> | undefined;
@@ -69,7 +68,7 @@ export class Session implements WorkerSession {
   /** Identifies the session; undefined between sessions. */
   #current: object | undefined;
   #beginning: Promise<void> | undefined;
-  /** Whether `open` gets the error of a session that does not begin. */
+  /** Whether an error at the begin of a session goes to `open`. */
   #opening = false;
   #lock: Registration | undefined;
   #unwatch: () => void = () => {};
@@ -80,9 +79,9 @@ export class Session implements WorkerSession {
   }
 
   /**
-   * Asks the driver for sessions. Resolves when the first one has begun, or has to wait for its tab to lead.
+   * Requests sessions from the driver. Resolves when the first one has begun or waits for its tab to lead.
    *
-   * @throws what keeps the first one from beginning.
+   * @throws the error that prevents the first session.
    */
   async open(urgent: boolean): Promise<void> {
     this.urgent = urgent;
@@ -94,7 +93,7 @@ export class Session implements WorkerSession {
     await this.#beginning;
   }
 
-  /** Begins a session now, whichever tab leads. */
+  /** Begins a session now, even if its tab does not lead. */
   async urge(): Promise<void> {
     if (!this.#current && this.#options.wanted()) await this.open(true);
   }
@@ -123,7 +122,7 @@ export class Session implements WorkerSession {
     loop.open(new ExchangeClient(driver, identity, this.#options));
   }
 
-  /** Gives up the lock and asks for no more sessions. */
+  /** Releases the lock and requests no more sessions. */
   leave(): void {
     this.#current = undefined;
     this.#unwatchActive();
@@ -131,7 +130,7 @@ export class Session implements WorkerSession {
     this.#unlock();
   }
 
-  /** See `WorkerSession`, as the next two. */
+  /** Begins a session: see `WorkerSession`. */
   begin(): void {
     this.#beginning = this.#begin();
     if (!this.#opening) this.#beginning.catch(this.#options.failed);
@@ -143,8 +142,8 @@ export class Session implements WorkerSession {
     this.#current = undefined;
     this.#unwatch();
     this.ending = loop.abort();
-    // Beside the last exchange and not after it: a page that holds a lock others wait for is not kept in the back/forward
-    // cache. A worker that finds this one gone comes after the last exchange, or takes back the jobs that are still held.
+    // In parallel with the last exchange: a held lock that others wait for keeps the page out of the back/forward
+    // cache. A worker that detects the end comes after the last exchange, or recovers the remaining jobs.
     this.#unlock();
     return this.ending;
   }
@@ -162,7 +161,7 @@ export class Session implements WorkerSession {
     await this.renew();
     if (session !== this.#current) return;
     this.#unwatch = driver.watch((change) => {
-      // The reply of its exchange has said what this worker changed.
+      // The reply of its exchange has already reported this worker's own changes.
       if (change.by !== this.id) loop.onChange(change);
     });
   }
@@ -174,8 +173,8 @@ export class Session implements WorkerSession {
 }
 
 /**
- * Sends a worker's exchanges, numbered from 1, one at a time. An exchange without an answer is sent again unchanged under
- * its number until it is answered: the driver answers the same whether or not it had received it before (R9).
+ * Sends a worker's exchanges, numbered from 1, one at a time. An unanswered exchange is repeated unchanged until it is
+ * answered; the driver answers every repeat the same (R9).
  */
 export class ExchangeClient {
   readonly #driver: Driver;
@@ -196,10 +195,10 @@ export class ExchangeClient {
   }
 
   /**
-   * Returns the reply, or the part to send in place of an exchange that was refused.
+   * Sends an exchange. Returns the reply, or the part to send in place of a refused exchange.
    *
-   * @throws the last error of the driver, where sending again is useless: the number was overtaken, the driver is closed,
-   * the lease has expired meanwhile (R14), or the worker is leaving.
+   * @throws the last error of the driver if a repeat is useless: the number was overtaken, the driver is closed, the
+   * lease has expired meanwhile (R14), or the worker is leaving.
    */
   async send(body: ExchangeBody): Promise<ExchangeReply | RefusedPart> {
     const { clock, random, report } = this.#options;
@@ -222,19 +221,19 @@ export class ExchangeClient {
           throw error;
         report(error, sends);
         const askedMs = this.#leaving ? 0 : askedPauseMs(error);
-        // A pause that a server asks for does not make the lease expire.
+        // A pause that a server requests must not let the lease expire.
         const pauseMs = holds ? Math.min(askedMs, leaseMs / 3) : askedMs;
         await this.#pause(Math.max(pauseMs, backoffDelay(RESEND, sends, random())));
       }
     }
   }
 
-  /** Ms until the lease is to be renewed: a third of it after the last reply. */
+  /** Ms until the lease must be renewed: a third of it after the last reply. */
   get renewInMs(): number {
     return Math.max(0, this.#answeredAt + this.#identity.leaseMs / 3 - this.#options.clock.monotonic());
   }
 
-  /** Calls `renew` when the lease is to be renewed. Every exchange renews it. */
+  /** Calls `renew` when the lease must be renewed. Every exchange renews it. */
   renewLater(renew: () => void): void {
     if (this.#renewalTimer.armed) return;
     // Exchanges do not arm it again: when it rings, it is armed for the rest of the time since the last exchange.
@@ -245,12 +244,12 @@ export class ExchangeClient {
     this.#renewalTimer.disarm();
   }
 
-  /** Sends the exchange that waits to be sent again, if there is one. */
+  /** Repeats the unanswered exchange now, if there is one. */
   retryNow(): void {
     this.#endPause();
   }
 
-  /** Sends an exchange without an answer only a few times more, the next time now. */
+  /** Limits the repeats of an unanswered exchange, and makes the next one now. */
   leave(): void {
     this.#leaving = true;
     this.#endPause();
@@ -267,7 +266,7 @@ export class ExchangeClient {
   }
 }
 
-/** The pause that the driver asked for after too many requests, in ms; else 0. */
+/** Returns the pause that the driver requested after too many requests, in ms, or 0. */
 function askedPauseMs(error: unknown): number {
   const ms = isA(QuaysideError, error) ? error.details["retryAfterMs"] : 0;
   return typeof ms === "number" && ms > 0 ? Math.min(ms, LONGEST_ASKED_MS) : 0;

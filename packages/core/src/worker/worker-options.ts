@@ -13,90 +13,102 @@ import * as LIMITS from "../job/limits.ts";
 import { callable, fields, integer, list, positiveMs } from "../job/option-checks.ts";
 import { type JobBudget, Slots } from "./claims.ts";
 
-/** Most jobs at once where the user does not say. */
+/** Default of `concurrency`. */
 export const CONCURRENCY = 10;
 
-/** A queue as its worker sees it: how its jobs run. */
+/** A queue in the form that a worker uses, with the functions that run its jobs. */
 export interface WorkerQueue<Ctx extends object = object> extends AttemptQueue {
   readonly name: string;
-  /** At most so many of this queue at once, within the worker's concurrency. */
+  /** Maximum number of this queue's jobs that run at once, within the worker's concurrency. */
   readonly concurrency?: number | undefined;
-  /** The job names it can run, asked at every claim; absent: all. */
+  /** Returns the job names with a handler, called at every claim. Absent: all names. */
   readonly names?: (() => readonly string[]) | undefined;
   readonly run: Run<Ctx>;
-  /** Runs something else in place of its handlers: with the job decrypted, and what it answers encrypted. */
+  /** Runs a job in another way than by its handlers: `handle` gets the decrypted job, and its result is encrypted. */
   readonly around?: ((job: JobRecord, ctx: HandlerContext & Ctx, handle: Run<Ctx>) => unknown) | undefined;
-  /** Called once a job has failed for good, here or under a worker that is gone; what it throws is an `error` event. */
+  /**
+   * Called once when a job has failed for good, in this worker or a dead one. An error that it throws becomes an
+   * `error` event.
+   */
   readonly onFailed?: ((job: JobRecord, error: unknown) => unknown) | undefined;
-  /** Of the worker, where its own option of this name is absent and this is its first queue. */
+  /** Defaults of the worker's options of these names, if this is its first queue. */
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   /** Opens a span for each attempt. */
   readonly telemetry?: AttemptTracer | undefined;
   /** Counts and times attempts. */
   readonly metrics?: AttemptMeter | undefined;
-  /** Gets the events that concern this queue, too. */
+  /** Also receives the events that concern this queue. */
   readonly events?: Emitter<WorkerEvents> | undefined;
-  /** Workers that are started: they look for work when a handler is added. */
+  /** Started workers of this queue. They check for jobs when a handler is added. */
   readonly workers?: Set<{ wake(): void }> | undefined;
 }
 
 /** Options of `JobWorker`. */
 export interface JobWorkerOptions<Ctx extends object = object> {
-  /** The queues to work. Every claim begins with another one, so that none starves. */
+  /** The queues to work. Each claim begins with another one. */
   readonly queues: readonly WorkerQueue<Ctx>[];
   /**
-   * Jobs at once, over all queues: integer from 1 to 10,000. Default 10. Each queue may have a lower number of its
-   * own.
+   * Maximum number of running jobs over all queues: integer from 1 to 10,000. Default: 10. Each queue may have a lower
+   * limit.
    */
   readonly concurrency?: number | undefined;
   /**
-   * Jobs claimed ahead, beyond `concurrency`: integer from 0 to 10,000. Default 0. A free slot then starts its next
-   * job at once, and exchanges are fewer and larger. Jobs that are claimed ahead wait where no other worker can take
-   * them, before jobs that are added later with a higher priority, and a crash counts as an interruption for them.
-   * Jobs of a group, of a queue with a rate limit or `maxActive`, and jobs with a `maxInterruptions` of 1 or 2 are
-   * never claimed ahead.
+   * Number of jobs claimed ahead, beyond `concurrency`: integer from 0 to 10,000. Default: 0. A free slot then starts
+   * its next job at once, and exchanges are fewer and larger. Jobs claimed ahead cannot be run by other workers, come
+   * before jobs added later with a higher priority, and count a crash as an interruption. Jobs of a group, of a queue
+   * with a rate limit or `maxActive`, and jobs with a `maxInterruptions` of 1 or 2 are never claimed ahead.
    */
   readonly prefetch?: number | undefined;
   /**
-   * How long a claim holds without renewal, from 100 ms. Default 30 s. The worker renews it at a third of that. A
+   * Time after which a claim expires without renewal, from 100 ms. Default: 30 s. The worker renews it after a third. A
    * worker that cannot reach its store for this long aborts its handlers.
    */
   readonly lease?: Duration | undefined;
-  /** A label for people, of 1 to 256 characters; it need not be unique. Default none. */
+  /** A label for people, of 1 to 256 characters; need not be unique. Default: none. */
   readonly name?: string | undefined;
-  /** Jobs to run before the worker stops: integer from 1. Default: no limit. */
+  /** Number of jobs to run before the worker stops: integer from 1. Default: no limit. */
   readonly maxJobs?: number | undefined;
   /**
-   * Looks for work at least this often while idle, for a driver whose `watch` may miss changes. Default: only at
+   * Longest time between two claims while idle, for a driver whose `watch` may miss changes. Default: claims only at
    * changes and when a job is due.
    */
   readonly sleep?: Duration | undefined;
-  /**
-   * Fields that are added to the `ctx` of every handler. Default none. Fields with the same name go before those of a
-   * queue.
-   */
+  /** Fields added to the `ctx` of every handler. They take precedence over those of a queue. Default: none. */
   readonly ctx?: Ctx | undefined;
-  /** Makes `ctx.enqueue` and `ctx.publish` work. Default: that of the queue. */
+  /** Adds the jobs of `ctx.enqueue` and `ctx.publish`. Default: that of the queue. */
   readonly producer?: Producer | undefined;
   /**
    * The state of the network, for jobs with `requires: "network"`. Default: that of the driver; without one, online.
    */
   readonly connectivity?: Connectivity | undefined;
-  /** @internal Room shared with other workers, in place of `concurrency`. */
+  /**
+   * Slots shared with other workers, in place of `concurrency`.
+   *
+   * @internal
+   */
   readonly slots?: Slots | undefined;
-  /** @internal Jobs that several workers may claim together, in place of `maxJobs`. */
+  /**
+   * Number of jobs that several workers may claim together, in place of `maxJobs`.
+   *
+   * @internal
+   */
   readonly budget?: JobBudget | undefined;
   /** The clock of timeouts, leases and waits. Default: that of the first queue, else the system clock. */
   readonly clock?: Clock | undefined;
   /**
-   * Returns a number in [0, 1), for jitter and the key of the worker. Default: that of the first queue, else
-   * `Math.random`.
+   * Returns a number in [0, 1), for jitter and the worker's key. Default: that of the first queue, else `Math.random`.
    */
   readonly random?: (() => number) | undefined;
-  /** @internal The emitter of its events, where it is shared. */
+  /**
+   * A shared emitter for the worker's events.
+   *
+   * @internal
+   */
   readonly events?: Emitter<WorkerEvents> | undefined;
-  /** False: something else wakes the worker when a job falls due, such as an alarm of the platform. Default true. */
+  /**
+   * False if something else wakes the worker when a job becomes due, such as an alarm of the platform. Default: true.
+   */
   readonly alarm?: boolean | undefined;
 }
 
@@ -111,13 +123,13 @@ export const RUN_FIELDS = "concurrency prefetch lease name maxJobs sleep ctx ala
 /** The state of a worker. `stopping`: it waits for running handlers. */
 export type WorkerStatus = "stopped" | "running" | "stopping";
 
-/** Queues that are worked on one driver. */
+/** A driver with the queues that are worked on it. */
 export interface WorkPlace {
   readonly driver: Driver;
   readonly queues: readonly string[];
 }
 
-/** Options of a worker, checked and with their defaults. */
+/** The checked options of a worker, with defaults. */
 export interface WorkerSettings<Ctx extends object> extends JobWorkerOptions<Ctx> {
   readonly clock: Clock;
   readonly random: () => number;
@@ -128,7 +140,11 @@ export interface WorkerSettings<Ctx extends object> extends JobWorkerOptions<Ctx
   readonly leaseMs: number;
 }
 
-/** @throws {QuaysideError} `invalid_option` naming the option that is wrong. */
+/**
+ * Checks the options of a worker and adds defaults.
+ *
+ * @throws {QuaysideError} `invalid_option` naming the wrong option.
+ */
 export function resolveOptions<Ctx extends object>(options: JobWorkerOptions<Ctx>): WorkerSettings<Ctx> {
   for (const [index, queue] of list(fields(options, "options").queues, "queues").entries()) {
     checkName(fields(queue, "queues").name, "queue name");

@@ -47,15 +47,9 @@ export interface HttpDriverOptions {
   readonly fetch?: Fetch;
   /** The clock of timeouts and reconnects. Default: the system clock. */
   readonly clock?: Clock;
-  /**
-   * Longest time of a request, including the token and the response. Default: 30 s. After it, the request fails with
-   * `network`.
-   */
+  /** Longest time of a request and its response, after which it fails with `network`. Default: 30 s. */
   readonly timeout?: Duration;
-  /**
-   * Queues whose changes are watched from the start. Queues that the driver is used for are watched as well. Default:
-   * none.
-   */
+  /** Queues whose changes are watched from the start, besides those that the driver is used for. Default: none. */
   readonly queues?: readonly string[];
 }
 
@@ -148,10 +142,7 @@ export class HttpDriver implements Driver {
     return receipts;
   }
 
-  /**
-   * Records the outcome of each job of a failed call, and returns the error. The response has the outcome of its
-   * request's jobs.
-   */
+  /** Records the outcome of each job of a failed call, and returns the error. */
   #storedInPart(
     jobs: readonly NewJob[],
     receipts: EnqueueReceipt[],
@@ -184,10 +175,7 @@ export class HttpDriver implements Driver {
     return reply;
   }
 
-  /**
-   * Loads the code of exchanges at its first use, because only workers need it. After a failure, the next call tries
-   * again.
-   */
+  /** Loads the code of exchanges at its first use. After a failure, the next call tries again. */
   #load(): Promise<QueueExchange> {
     this.#exchanges ??= import("./queue-exchange.ts").then(
       ({ QueueExchange }) => new QueueExchange(this.#clock, this.#feed, (...call) => this.#call(...call)),

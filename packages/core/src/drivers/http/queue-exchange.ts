@@ -26,8 +26,8 @@ import { idempotencyKey } from "./idempotency-key.ts";
 import { idPart, queryOf } from "./paths.ts";
 
 /**
- * Longest time that an exchange with several queues waits for one, in ms. The server waits half as long for a shard of
- * a split queue.
+ * Longest time that an exchange with several queues waits for one, in ms: twice the time that a server waits for a
+ * shard.
  */
 const QUEUE_PATIENCE_MS = 2 * PATIENCE_MS;
 
@@ -43,9 +43,7 @@ type Call = <T>(
 
 /** The state between one worker and one queue. */
 interface Standing {
-  /**
-   * Whether the queue's object may hold jobs of the worker, or has settlements that one of its shards has not answered.
-   */
+  /** Whether the queue's object may hold jobs of the worker, or unanswered settlements. */
   holds: boolean;
   /** Whether an isolated job of the queue runs or waits to run. */
   alone: boolean;
@@ -294,10 +292,7 @@ function lateOf(request: ExchangeRequest, queue: string, error: unknown, alone: 
   };
 }
 
-/**
- * Returns how many of the remaining jobs to claim from one queue. A queue with a limit of its own claims none ahead
- * (R18).
- */
+/** Returns how many jobs to claim from one queue. A queue with a limit of its own claims none ahead (R18). */
 function shareOf(left: number, claim: ClaimQueue | undefined, prefetch = 0): { limit: number; prefetch: number } {
   if (!claim) return { limit: 0, prefetch: 0 };
   if (claim.limit === undefined) return { limit: left, prefetch: Math.min(left, prefetch) };

@@ -11,12 +11,9 @@ import type {
 import { hasCode, isA, QuaysideError } from "../../job/errors.ts";
 import { type Arrived, PlaceNews } from "./place-news.ts";
 
-/**
- * Longest time that an exchange waits for one of several places, in ms. A slower place is asked separately from then
- * on.
- */
+/** Longest time that an exchange waits for one of several places, in ms. A slower place is asked separately. */
 export const PATIENCE_MS = 1_000;
-/** Longest time for an answer of a place that is asked separately, in ms; a call that was lost is repeated after it. */
+/** Longest time for an answer of a place that is asked separately, in ms. Then the call is repeated. */
 const ANSWER_MS = 30_000;
 /** The first such time, in multiples of the patience. Doubled with each failed send. */
 const FIRST_ANSWER = 4;
@@ -33,10 +30,7 @@ const LOG_LINES_MOST = 100;
 export interface LatePlaceOptions {
   readonly place: string;
   readonly clock: Clock;
-  /**
-   * Longest time that an exchange with several places waits for this one, in ms. A place that answers within half of it
-   * is prompt.
-   */
+  /** Longest time that an exchange with several places waits for this one, in ms. Prompt: within half of it. */
   readonly patienceMs: number;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
@@ -85,11 +79,7 @@ export class LatePlace {
   /** Number of prompt answers until the place is asked together with the others again. */
   #toWait: number;
 
-  /**
-   * Creates the exchanges with a late place.
-   *
-   * @param first the exchange that the place did not answer. It is repeated at once, unless `trouble` requests a pause.
-   */
+  /** Creates the exchanges with a late place. Repeats `first` at once, unless `trouble` requests a pause. */
   constructor(options: LatePlaceOptions, first: ExchangeRequest, trouble: unknown) {
     this.#options = options;
     this.#answeredAt = options.answeredAt;
@@ -131,7 +121,7 @@ export class LatePlace {
     return this.#alone && (this.#jobs.length > 0 || running.length > 0);
   }
 
-  /** Returns claimed jobs of this place, as many as fit into the limits. They belong to the worker from now on. */
+  /** Returns claimed jobs of this place, up to the limits. They belong to the worker from now on. */
   collectJobs(limit: number, queues: readonly ClaimQueue[]): readonly ClaimedJob[] {
     const room = new Map(queues.map(({ queue, limit = Number.POSITIVE_INFINITY }) => [queue, limit]));
     const jobs: ClaimedJob[] = [];
@@ -168,7 +158,7 @@ export class LatePlace {
     if (this.#isLost) this.#jobs = [];
   }
 
-  /** Accepts the worker's part of an exchange for this place. It is sent after the running one is answered. */
+  /** Accepts the worker's part of an exchange for this place, sent after the running one is answered. */
   take(request: ExchangeRequest): void {
     if (request.exchange <= this.#taken) return;
     this.#taken = request.exchange;
@@ -186,7 +176,7 @@ export class LatePlace {
     this.#send();
   }
 
-  /** Ends the worker's lease at the place. Resolves when all accepted exchanges are answered, or after a minute. */
+  /** Ends the lease at the place. Resolves when all accepted exchanges are answered, or after a minute. */
   async leave(): Promise<void> {
     this.#stopPause();
     const stop = this.#options.clock.after(LEAVE_MS, () => this.close());
