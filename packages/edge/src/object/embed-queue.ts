@@ -14,7 +14,7 @@ import {
   type WorkerEvents,
 } from "@quayside/core";
 import { prepareNow } from "@quayside/core/engine";
-import { callVerb, checkNamespace, type QueueCall, type QueueNamespace, verbsOver } from "../rpc/queue-rpc.ts";
+import { callVerb, checkNamespace, forward, type QueueCall, type QueueNamespace } from "../rpc/queue-rpc.ts";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectQueues } from "./object-queues.ts";
 import type { AlarmHandler } from "./user-alarm.ts";
@@ -222,7 +222,7 @@ export function embeddedQueues(namespace: QueueNamespace, method = "queues"): Qu
     idFromName: (name) => namespace.idFromName(name),
     get: (id) => {
       const stub = namespace.get(id) as Record<string, (...call: QueueCall) => Promise<unknown>>;
-      return verbsOver((...call) => (stub[method] as (...call: QueueCall) => Promise<unknown>)(...call));
+      return forward((...call) => (stub[method] as (...call: QueueCall) => Promise<unknown>)(...call));
     },
   };
 }

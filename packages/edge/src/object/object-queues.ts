@@ -1,7 +1,8 @@
 import { type Clock, type JobMap, QuaysideError, Queue, type QueueOptions, systemClock } from "@quayside/core";
 import { awaitsVerdict, type EnqueueReceipt, type NewJob, Plugins, storedQueues } from "@quayside/core/engine";
 import { dispatching } from "../dispatch/dispatch.ts";
-import { ObjectRpc } from "../rpc/object-rpc.ts";
+import { objectRpc } from "../rpc/object-rpc.ts";
+import type { QueueRpc } from "../rpc/queue-rpc.ts";
 import { shardOfName } from "../shards/names.ts";
 import { SqlStore } from "../sql/sql-store.ts";
 import { AlarmFailures } from "./alarm-failures.ts";
@@ -30,7 +31,7 @@ export interface GuestOptions {
  */
 export class ObjectQueues {
   readonly driver: ObjectDriver;
-  readonly rpc: ObjectRpc;
+  readonly rpc: QueueRpc;
   /** The user's alarm, if the object's class is the user's. */
   readonly userAlarm: UserAlarm | undefined;
   readonly worker: ObjectWorker | undefined;
@@ -97,7 +98,7 @@ export class ObjectQueues {
       shard: guest ? 0 : shardOfName(ctx.id.name),
       plugins,
     });
-    this.rpc = new ObjectRpc({ driver: this.driver, clock, enter: (queues) => this.enter(queues) });
+    this.rpc = objectRpc({ driver: this.driver, clock, enter: (queues) => this.enter(queues) });
     const queueOptions = { clock, ctx: { env }, ...(jobs && { jobs }) } as QueueOptions<Record<string, unknown>>;
     this.#makeQueue = (name) =>
       guest ? guest.makeQueue(name, this, queueOptions) : new Queue(name, this.driver, queueOptions);

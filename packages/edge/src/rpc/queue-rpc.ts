@@ -133,32 +133,40 @@ export type QueueCall = {
   [Verb in keyof QueueRpc]: readonly [verb: Verb, ...given: Parameters<QueueRpc[Verb]>];
 }[keyof QueueRpc];
 
-/** The permitted verbs. RPC callers can send any text, which must not reach other methods. */
-const VERBS: { readonly [Verb in keyof QueueRpc]: true } = {
-  enqueue: true,
-  exchange: true,
-  get: true,
-  list: true,
-  counts: true,
-  command: true,
-  schedules: true,
-  children: true,
-  nextWake: true,
-  shard: true,
-  events: true,
+/**
+ * The permitted verbs, and how many arguments each takes before the version of the protocol. RPC callers can send any
+ * text, which must not reach other methods.
+ */
+export const VERBS: { readonly [Verb in keyof QueueRpc]: number } = {
+  enqueue: 3,
+  exchange: 1,
+  get: 2,
+  list: 1,
+  counts: 1,
+  command: 1,
+  schedules: 2,
+  children: 3,
+  nextWake: 1,
+  shard: 2,
+  events: 1,
 };
 
 /** Calls a verb. @throws {QuaysideError} `bad_request` if there is no such verb. */
 export function callVerb(rpc: QueueRpc, [verb, ...given]: QueueCall): Promise<unknown> {
   if (!Object.hasOwn(VERBS, verb)) throw new QuaysideError("bad_request", `A queue has no verb ${String(verb)}.`);
-  return (rpc[verb] as (...given: readonly unknown[]) => Promise<unknown>).apply(rpc, given);
+  // Called as a method: `apply` of a stub's method would be a property in the object.
+  const callable = rpc as unknown as Record<typeof verb, (...given: readonly unknown[]) => Promise<unknown>>;
+  return callable[verb](...given);
 }
 
-/** Creates a `QueueRpc` whose verbs all go through one function. */
-export function verbsOver(call: (...call: QueueCall) => Promise<unknown>): QueueRpc {
-  const verbs = Object.keys(VERBS).map((verb) => [
+/** Creates a `QueueRpc` whose verbs all go through one function, with the version of the protocol as last argument. */
+export function forward(call: (...call: QueueCall) => Promise<unknown>): QueueRpc {
+  const verbs = Object.entries(VERBS).map(([verb, count]) => [
     verb,
-    (...given: readonly unknown[]) => call(...([verb, ...given] as unknown as QueueCall)),
+    (...given: readonly unknown[]) => {
+      const all = Array.from({ length: count }, (_, index) => given[index]);
+      return call(...([verb, ...all, ...(verb === "events" ? [] : [PROTOCOL])] as unknown as QueueCall));
+    },
   ]);
   return Object.fromEntries(verbs) as QueueRpc;
 }
@@ -193,16 +201,7 @@ export function queueStub(namespace: QueueNamespace, queue: string, shard = 0): 
   // The stub's own type loses `unknown` payloads; this type has the values that RPC really carries.
   const stub = checkNamespace(namespace).get(namespace.idFromName(name)) as QueueRpc & Partial<Fetcher>;
   return {
-    enqueue: (jobs, request, quota) => stub.enqueue(jobs, request, quota, PROTOCOL),
-    exchange: (request) => stub.exchange(request, PROTOCOL),
-    get: (queue, id) => stub.get(queue, id, PROTOCOL),
-    list: (query) => stub.list(query, PROTOCOL),
-    counts: (queue) => stub.counts(queue, PROTOCOL),
-    command: (command) => stub.command(command, PROTOCOL),
-    schedules: (queue, after) => stub.schedules(queue, after, PROTOCOL),
-    children: (queue, id, after) => stub.children(queue, id, after, PROTOCOL),
-    nextWake: (queues) => stub.nextWake(queues, PROTOCOL),
-    shard: (verb, ask) => stub.shard(verb, ask, PROTOCOL),
+    ...forward((...call) => callVerb(stub, call)),
     events: async (queue) => {
       // Checked here, because an error that crosses RPC loses its code.
       if (queue !== undefined) checkName(queue, "queue");

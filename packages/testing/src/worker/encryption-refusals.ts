@@ -1,12 +1,7 @@
-import type { NewJob } from "@quayside/core/engine";
-import { atRest, encryptedQueue, encryption, rejected, SECRET } from "./encrypted-queue.ts";
+import { encryptedQueue, rejected, SECRET } from "./encrypted-queue.ts";
 import { gather, QUEUE, topic, wrap } from "./support.ts";
 
 const HOUR_MS = 3_600_000;
-
-/** An envelope made with the queue's own key. */
-const envelope = async (payload: unknown, name = "pay"): Promise<unknown> =>
-  JSON.parse((await encryption.seal({ queue: QUEUE, name, payload: JSON.stringify(payload) })).payload);
 
 /** Envelopes and plain values in each other's place, and missing keys. */
 export const encryptionRefusalCases = topic("encryption", (it) => {
@@ -60,18 +55,6 @@ export const encryptionRefusalCases = topic("encryption", (it) => {
       }
     });
   }
-
-  it("R36: runs an encrypted job of the first edition, whose record does not say so, and encrypts what it leaves", async (scene) => {
-    const { expect, driver } = scene;
-    const job: NewJob = { queue: QUEUE, name: "pay", payload: JSON.stringify(await envelope({ card: SECRET })) };
-    const [receipt] = await driver.enqueue([job]);
-    const id = receipt?.id as string;
-    const mail = encryptedQueue(scene);
-    mail.on("job:pay", (payload) => (payload as { card: string }).card);
-    await mail.drain();
-    expect(await mail.get(id)).toMatchObject({ state: "completed", payload: { card: SECRET }, result: SECRET });
-    expect(await atRest(driver, id)).not.toContain(SECRET);
-  });
 
   it("R36: refuses a plain result in place of an encrypted one", async (scene) => {
     const { expect, driver } = scene;
