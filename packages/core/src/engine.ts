@@ -88,6 +88,7 @@ export type {
 } from "./engine/verbs.ts";
 export { cutText, describe } from "./job/cut-text.ts";
 export { LONGEST_DURATION_MS } from "./job/duration.ts";
+export { refused } from "./job/errors.ts";
 export { handlerScope } from "./job/handler-scope.ts";
 export {
   blockedLane,
@@ -110,7 +111,7 @@ export type { Dedupe, JobKey, StoredJob, StoredOptions } from "./job/job-record.
 export { canonicalText, toBoundedJson, toJsonText, utf8Bytes } from "./job/json.ts";
 export type { FlowPart, NewJob } from "./job/new-job.ts";
 export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } from "./job/next-occurrence.ts";
-export { integer } from "./job/option-checks.ts";
+export { integer, oneOf } from "./job/option-checks.ts";
 export { type JobDraft, type PrepareSettings, prepareJob } from "./job/prepare-job.ts";
 export { failJob, Release, releaseJob } from "./job/release-job.ts";
 export { lent } from "./job/report-error.ts";

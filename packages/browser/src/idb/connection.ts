@@ -1,6 +1,7 @@
 import { type QuaysideError, systemClock } from "@quayside/core";
 import { COLLECTION_NAMES } from "@quayside/core/engine";
-import { EngineFailure, nameOf, unavailable, upgradeFailed } from "./idb-errors.ts";
+import { EngineFailure, nameOf, storageFull, unavailable, upgradeFailed } from "./idb-errors.ts";
+import { abort } from "./run-program.ts";
 import { keepSpaceReserve, spendSpaceReserve } from "./space-reserve.ts";
 
 /** Progress of an upgrade of the database: number of upgraded records and of all records. */
@@ -102,8 +103,7 @@ export class Connection {
    * @throws {EngineFailure} if there is not enough space.
    */
   async restoreReserve(): Promise<void> {
-    if (!(await keepSpaceReserve()))
-      throw new EngineFailure(new DOMException("No reserve is left.", "QuotaExceededError"));
+    if (!(await keepSpaceReserve())) throw storageFull(this.#name);
     this.reserveSpent = false;
   }
 
@@ -134,25 +134,23 @@ export class Connection {
   }
 
   async #connect(): Promise<IDBDatabase> {
-    let lost: "deleted" | "damaged" | undefined;
     let failure: unknown;
     try {
       const opening = indexedDB.open(this.#name, this.#upgrades.length);
       opening.onupgradeneeded = (event) => {
-        if (event.oldVersion === 0 && this.#wasThere) lost = "deleted";
-        // Chromium only: reports once that it has discarded a damaged database.
-        else if ((event as { dataLoss?: string }).dataLoss === "total") lost = "damaged";
         const transaction = opening.transaction as IDBTransaction;
-        // Aborts the upgrade, so that a deleted database is not created again.
-        if (lost) transaction.abort();
+        const fail = (error: unknown) => {
+          failure = error;
+          // Undoes the upgrade, so that a database which was deleted meanwhile stays deleted.
+          abort(transaction);
+        };
+        if (event.oldVersion === 0 && this.#wasThere) fail(unavailable(this.#name, "deleted"));
+        // A property of Chromium: it deleted a damaged database, and reports that once.
+        else if ((event as { dataLoss?: string }).dataLoss === "total") fail(unavailable(this.#name, "damaged"));
         else
-          upgrade(transaction, this.#upgrades.slice(event.oldVersion))
-            .catch((error: unknown) => {
-              failure = error ?? new Error("A step of the upgrade threw nothing.");
-              transaction.abort();
-            })
-            // The upgrade was aborted already.
-            .catch(() => {});
+          upgrade(transaction, this.#upgrades.slice(event.oldVersion)).catch((error: unknown) =>
+            fail(upgradeFailed(this.#name, error ?? new Error("A step of the upgrade threw nothing."))),
+          );
       };
       const database = await answered(opening);
       database.onclose = () => this.discard(database);
@@ -168,14 +166,10 @@ export class Connection {
       this.#tellVersion();
       return database;
     } catch (error) {
-      if (lost) throw unavailable(this.#name, lost);
-      if (nameOf(error) === "VersionError") {
-        const newer = unavailable(this.#name, "newer_version", error);
-        this.#tellVersion(newer);
-        throw newer;
-      }
-      if (failure !== undefined) throw upgradeFailed(this.#name, failure);
-      throw new EngineFailure(error);
+      if (nameOf(error) !== "VersionError") throw failure ?? new EngineFailure(error);
+      const newer = unavailable(this.#name, "newer_version", error);
+      this.#tellVersion(newer);
+      throw newer;
     }
   }
 

@@ -42,31 +42,33 @@ const EXPLANATIONS: Readonly<Record<Exclude<UnavailableReason, "failed">, string
   blocked: "could not be opened: another tab has an old version open. Close the other tabs",
 };
 
-export function unavailable(database: string, reason: keyof typeof EXPLANATIONS, cause?: unknown): QuaysideError {
-  const message = `The database ${database} ${EXPLANATIONS[reason]}.`;
-  return new QuaysideError("storage_unavailable", message, { reason, database }, cause);
-}
+export const unavailable = (database: string, reason: keyof typeof EXPLANATIONS, cause?: unknown): QuaysideError =>
+  unusable(database, reason, `The database ${database} ${EXPLANATIONS[reason]}.`, cause);
 
-/** Creates the error of a failed upgrade. The upgrade was rolled back; the records are unchanged. */
+const unusable = (database: string, reason: UnavailableReason, message: string, cause: unknown): QuaysideError =>
+  new QuaysideError("storage_unavailable", message, { reason, database }, cause);
+
+/** Returns the error of a write for which there is no room. */
+export const storageFull = (database: string, cause?: unknown): QuaysideError =>
+  new StorageFullError("The site's storage quota is used up; nothing was written.", { database }, cause);
+
+/** Returns the error of an upgrade that was undone: the records are complete, and of the format before. */
 export const upgradeFailed = (database: string, cause: unknown): unknown =>
   mayBeFull(new EngineFailure(cause))
     ? new EngineFailure(cause)
-    : new QuaysideError(
-        "storage_unavailable",
+    : unusable(
+        database,
+        "failed",
         `The database ${database} could not be upgraded and is as it was. The next call tries again; where that fails too, deploy the code before.`,
-        { reason: "failed" satisfies UnavailableReason, database },
         cause,
       );
 
 /** Converts a failure of the database engine to the error for the caller. */
 export function toQuaysideError({ cause }: EngineFailure, database: string): QuaysideError {
-  // Compared by name, because browsers use different classes.
-  if (nameOf(cause) === "QuotaExceededError") {
-    return new StorageFullError("The site's storage quota is used up; nothing was written.", { database }, cause);
-  }
+  // By name: engines disagree on the class.
+  if (nameOf(cause) === "QuotaExceededError") return storageFull(database, cause);
   const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : "the transaction was aborted";
-  const reason: UnavailableReason = "failed";
-  return new QuaysideError("storage_unavailable", `IndexedDB failed: ${what}`, { reason, database }, cause);
+  return unusable(database, "failed", `IndexedDB failed: ${what}`, cause);
 }
 
 export const nameOf = (error: unknown): unknown => (error as { name?: unknown } | null | undefined)?.name;

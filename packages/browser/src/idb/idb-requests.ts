@@ -28,22 +28,10 @@ const noRows: Issued = { answer: () => [] };
 
 /** Issues the requests of all operations of a step. */
 export function issue(transaction: IDBTransaction, step: Step): Issued {
-  return isOperation(step)
-    ? issueOne(transaction, step)
-    : allOf(step.map((operation) => issueOne(transaction, operation)));
-}
-
-function allOf(issued: readonly Issued[]): Issued {
-  const waits = issued.flatMap(({ wait }) => wait ?? []);
-  const answer = () => issued.map((one) => one.answer());
-  if (waits.length === 0) return { answer };
-  let left = waits.length;
-  return {
-    answer,
-    wait: (done) => {
-      for (const wait of waits) wait(() => --left === 0 && done());
-    },
-  };
+  if (isOperation(step)) return issueOne(transaction, step);
+  const issued = step.map((operation) => issueOne(transaction, operation));
+  const wait = issued.findLast((one) => one.wait)?.wait;
+  return { answer: () => issued.map((one) => one.answer()), ...(wait && { wait }) };
 }
 
 /**

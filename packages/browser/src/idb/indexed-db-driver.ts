@@ -1,6 +1,5 @@
 import { type Clock, everything, type NextCron, systemClock } from "@quayside/core";
-import { StoreDriver, type StoreDriverOptions } from "@quayside/core/engine";
-import { checkOption } from "../check-option.ts";
+import { oneOf, StoreDriver, type StoreDriverOptions } from "@quayside/core/engine";
 import { type ConnectivityOptions, connectivity } from "../connectivity.ts";
 import { webLockLiveness } from "../tabs/web-lock-liveness.ts";
 import { type TabsOption, WorkerActivity } from "../tabs/worker-activity.ts";
@@ -52,7 +51,7 @@ export class IndexedDbDriver extends StoreDriver {
     { clock, random, tabs: mode = "all", probe, ...options }: Omit<IndexedDbDriverOptions, "cron">,
     engine: Pick<StoreDriverOptions, "plugins" | "advise" | "readOwners">,
   ) {
-    checkOption("tabs", mode, mode === "all" || mode === "leader", '"all" or "leader"');
+    oneOf(mode, ["all", "leader"], "tabs");
     const store = new IndexedDbStore(options);
     const activity = new WorkerActivity(options.name, mode, clock ?? systemClock);
     const own = { ...engine, ...(clock && { clock }), ...(random && { random }) };

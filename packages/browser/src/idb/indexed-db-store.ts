@@ -1,6 +1,5 @@
 import { QuaysideError } from "@quayside/core";
-import { type Change, lent, type Program, type ProgramKind, type Store } from "@quayside/core/engine";
-import { checkOption } from "../check-option.ts";
+import { type Change, integer, lent, oneOf, type Program, type ProgramKind, type Store } from "@quayside/core/engine";
 import { Announcements } from "./change-announcements.ts";
 import { Connection, type Upgrade, type VersionListener } from "./connection.ts";
 import { databaseName } from "./database-name.ts";
@@ -73,13 +72,8 @@ export class IndexedDbStore implements Store {
     this.#options = options;
     this.#base = base;
     this.#database = databaseName(name);
-    checkOption("durability", durability, durability === "relaxed" || durability === "strict", '"relaxed" or "strict"');
-    checkOption(
-      "openTimeoutMs",
-      openTimeoutMs,
-      openTimeoutMs >= 0 && Number.isSafeInteger(openTimeoutMs),
-      "whole milliseconds",
-    );
+    oneOf(durability, ["relaxed", "strict"], "durability");
+    integer(openTimeoutMs, 0, Number.MAX_SAFE_INTEGER, "openTimeoutMs");
     this.#durability = durability;
     this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs, upgrades);
     this.#announcements = new Announcements(this.#database, (progress) => {
@@ -97,9 +91,14 @@ export class IndexedDbStore implements Store {
     return new IndexedDbStore({ ...this.#options, durability: "strict" }, this);
   }
 
-  transact<T>(start: () => Program<T>, kind: ProgramKind = "add"): Promise<T> {
-    if (this.#closed) return Promise.reject(new QuaysideError("closed", "This store is closed."));
-    return this.#run(start, kind);
+  async transact<T>(start: () => Program<T>, kind: ProgramKind = "add"): Promise<T> {
+    if (this.#closed) throw new QuaysideError("closed", "This store is closed.");
+    this.#running++;
+    try {
+      return await this.#run(start, kind);
+    } finally {
+      if (--this.#running === 0) this.#atRest?.();
+    }
   }
 
   get #closed(): boolean {
@@ -138,15 +137,6 @@ export class IndexedDbStore implements Store {
   }
 
   async #run<T>(start: () => Program<T>, kind: ProgramKind): Promise<T> {
-    this.#running++;
-    try {
-      return await this.#tryRun(start, kind);
-    } finally {
-      if (--this.#running === 0) this.#atRest?.();
-    }
-  }
-
-  async #tryRun<T>(start: () => Program<T>, kind: ProgramKind): Promise<T> {
     const mode = kind === "read" ? "readonly" : "readwrite";
     for (let tries = 1; ; tries++) {
       let database: IDBDatabase | undefined;

@@ -49,45 +49,25 @@ export async function runProgram<T>(
       }
     };
 
-    const stranded = strandedBy(database);
     const end = (settle: () => void) => {
-      stranded.delete(strand);
+      database.removeEventListener("close", strand);
       settle();
     };
-    // Fires when the connection was closed by force, which aborts its transactions. Chromium sends no events to
-    // transactions that were begun during the closing.
+    const fail = (cause: unknown) => end(() => reject(thrown ? thrown.error : new EngineFailure(cause, finished)));
+    // A connection closed by force has aborted its transactions when it says so. Chromium misses those that were made
+    // while it was on its way to say so: they never fire an event of their own.
     const strand = () => {
       abort(transaction);
-      end(() => reject(thrown ? thrown.error : new EngineFailure(closedByForce(), finished)));
+      fail(closedByForce());
     };
     transaction.oncomplete = () => end(() => resolve(result));
-    transaction.onabort = () =>
-      end(() => reject(thrown ? thrown.error : new EngineFailure(transaction.error, finished)));
-    stranded.add(strand);
+    transaction.onabort = () => fail(transaction.error);
+    database.addEventListener("close", strand);
     advance(() => first);
   });
 }
 
-const strands = new WeakMap<IDBDatabase, Set<() => void>>();
-
-/**
- * Returns the functions to call when a connection is closed by force. Adds one `close` listener per connection, not per
- * transaction.
- */
-function strandedBy(database: IDBDatabase): Set<() => void> {
-  let all = strands.get(database);
-  if (!all) {
-    const made = new Set<() => void>();
-    database.addEventListener("close", () => {
-      for (const strand of [...made]) strand();
-    });
-    strands.set(database, made);
-    all = made;
-  }
-  return all;
-}
-
-/** Creates the error that Chromium gives to transactions of a connection closed by force. */
+/** Returns an error with the name that Chromium gives to the error of a transaction that it does abort. */
 const closedByForce = () => new DOMException("The connection was closed by force.", "UnknownError");
 
 function begin(database: IDBDatabase, durability: Durability, mode: IDBTransactionMode): IDBTransaction {
@@ -110,7 +90,8 @@ function commit(transaction: IDBTransaction): void {
   }
 }
 
-function abort(transaction: IDBTransaction): void {
+/** Aborts a transaction, unless the engine has aborted it already. */
+export function abort(transaction: IDBTransaction): void {
   try {
     transaction.abort();
   } catch {

@@ -1,38 +1,34 @@
-/**
- * Name of the database with the space reserve: one record that can be deleted. One per site, because the quota is for
- * all of a site's databases.
- */
+/** Database with one record, whose space can be given up. There is one per site, because all databases share its quota. */
 const DATABASE = "quayside-reserve";
 const BYTES = 256 * 1024;
 
-/** For each IndexedDB factory (each has a quota of its own), whether the reserve exists. */
-const kept = new WeakMap<IDBFactory, Promise<boolean>>();
+/** Resolves with whether the reserve is kept. Absent: it was not asked for, or given up. */
+let kept: Promise<boolean> | undefined;
 
 /**
- * Creates the space reserve unless it exists; resolves with whether it exists. When a site's quota is used up, browsers
- * refuse every transaction that puts a record, even if it also deletes some. Deleting a whole database frees space at
- * once.
+ * Keeps space back, unless that is done already; answers whether it is kept. Once the site's quota is used up, engines
+ * refuse each transaction that puts a record, however small the record is and whatever the transaction deletes. Deleting
+ * a whole database makes room at once.
  */
-export async function keepSpaceReserve(factory = indexedDB): Promise<boolean> {
-  const keeping = kept.get(factory) ?? make(factory);
-  kept.set(factory, keeping);
-  const made = await keeping;
-  if (!made) kept.delete(factory);
+export async function keepSpaceReserve(): Promise<boolean> {
+  kept ??= make();
+  const made = await kept;
+  if (!made) kept = undefined;
   return made;
 }
 
-/** Deletes the space reserve; resolves with whether that may have freed space. */
-export async function spendSpaceReserve(factory = indexedDB): Promise<boolean> {
-  // Waits for a reserve that is being created.
-  await kept.get(factory);
-  kept.delete(factory);
-  return settled(() => factory.deleteDatabase(DATABASE));
+/** Gives the space up; answers whether that may have made room. */
+export async function spendSpaceReserve(): Promise<boolean> {
+  // A reserve that is being made is awaited first: deleting it before would leave it there.
+  await kept;
+  kept = undefined;
+  return settled(() => indexedDB.deleteDatabase(DATABASE));
 }
 
-const make = (factory: IDBFactory): Promise<boolean> =>
+const make = (): Promise<boolean> =>
   settled(
     () => {
-      const request = factory.open(DATABASE, 1);
+      const request = indexedDB.open(DATABASE, 1);
       request.onupgradeneeded = () => {
         // Random bytes, because zeros would be compressed. In parts, because `getRandomValues` returns at most 64 KiB.
         const bytes = new Uint8Array(BYTES);

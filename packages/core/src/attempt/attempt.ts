@@ -212,7 +212,7 @@ export class Attempt {
       settled = "error" in end ? this.#thrown(end.error) : this.#returned(end);
     } catch (cause) {
       this.#options.events.fault(cause);
-      const retryMs = retryDelay(job, job.attempts, undefined, this.#options.random());
+      const retryMs = retryDelay(job, this.#options.random());
       settled = { settlement: failure(token, cause, retryMs), end };
     }
     this.#settled = true;

@@ -26,32 +26,24 @@ export type Backoff =
  * { kind: "exponential", delay: "1s", max: "1h", jitter: 0.5 }   // 1 s, 2 s, 4 s … each between half and whole
  * ["1s", "10s", "1m"]
  */
-export type BackoffOption =
-  | Duration
-  | readonly Duration[]
-  | {
-      readonly kind: "fixed" | "linear" | "exponential";
-      readonly delay: Duration;
-      /** Multiplier of `exponential`. Default: 2. */
-      readonly factor?: number;
-      /** Longest delay. Default: one hour. */
-      readonly max?: Duration;
-      /**
-       * Random share of the delay: 0 (none) to 1 (from 0 to the whole delay). Default: 0, or 1 without a `backoff`
-       * option.
-       */
-      readonly jitter?: number;
-    };
+export type BackoffOption = Duration | readonly Duration[] | BackoffRule;
 
-/**
- * Checks and resolves a `backoff` option.
- *
- * @throws {QuaysideError} `invalid_option` naming the wrong part of `backoff`.
- */
+/** A backoff whose delay may grow: see `BackoffOption`. */
+export interface BackoffRule {
+  /** `fixed` repeats `delay`, `linear` adds it once more for each failure, `exponential` multiplies it by `factor`. */
+  readonly kind: "fixed" | "linear" | "exponential";
+  /** Delay after the first failure: 0 to 100 years. */
+  readonly delay: Duration;
+  /** Multiplier of `exponential`: 1 to 100. Default 2. */
+  readonly factor?: number;
+  /** Longest delay. Default one hour. */
+  readonly max?: Duration;
+  /** The random share of the delay: 0 (none) to 1 (all of it). Default 0. */
+  readonly jitter?: number;
+}
+
+/** Checks a backoff and returns it as it is stored. @throws {QuaysideError} `invalid_option` naming the part that is wrong. */
 export function resolveBackoff(option: BackoffOption): Backoff {
-  if (typeof option === "number" || typeof option === "string") {
-    return { kind: "fixed", delayMs: toMs(option, "backoff"), maxMs: DEFAULTS.backoff.maxMs, jitter: 0 };
-  }
   if (Array.isArray(option)) {
     const delays = option as readonly Duration[];
     if (delays.length === 0) throw refused("backoff", "must list at least one delay", "[]");
@@ -61,27 +53,25 @@ export function resolveBackoff(option: BackoffOption): Backoff {
       jitter: 0,
     };
   }
-  const rule = option as Exclude<BackoffOption, Duration | readonly Duration[]>;
-  if (rule === null || typeof rule !== "object" || !["fixed", "linear", "exponential"].includes(rule.kind)) {
+  const isDuration = typeof option === "number" || typeof option === "string";
+  const rule = isDuration ? { kind: "fixed" as const, delay: option } : (option as Partial<BackoffRule> | null);
+  if (!["fixed", "linear", "exponential"].includes(rule?.kind as string)) {
     throw refused(
       "backoff",
       'must be a duration, a list of durations, or { kind: "fixed" | "linear" | "exponential", delay }',
       option,
     );
   }
-  fields(rule, "backoff", ["kind", "delay", "factor", "max", "jitter"], "backoff.");
-  const delayMs = toMs(rule.delay, "backoff.delay");
-  const maxMs = toMs(rule.max ?? DEFAULTS.backoff.maxMs, "backoff.max");
-  const jitter = within(rule.jitter ?? 0, 0, 1, "backoff.jitter");
-  if (rule.kind !== "exponential") return { kind: rule.kind, delayMs, maxMs, jitter };
-  return {
-    kind: "exponential",
-    delayMs,
-    factor: within(rule.factor ?? 2, 1, LIMITS.backoffFactor, "backoff.factor"),
-    maxMs,
-    jitter,
-  };
+  const { kind, delay, factor, max, jitter = 0 } = fields(rule as BackoffRule, "backoff", BACKOFF_FIELDS, "backoff.");
+  const delayMs = toMs(delay, isDuration ? "backoff" : "backoff.delay");
+  const maxMs = toMs(max ?? DEFAULTS.backoff.maxMs, "backoff.max");
+  const shared = { delayMs, maxMs, jitter: within(jitter, 0, 1, "backoff.jitter") };
+  return kind === "exponential"
+    ? { kind, factor: within(factor ?? 2, 1, LIMITS.backoffFactor, "backoff.factor"), ...shared }
+    : { kind, ...shared };
 }
+
+const BACKOFF_FIELDS = ["kind", "delay", "factor", "max", "jitter"];
 
 function within(value: number, least: number, most: number, option: string): number {
   if (typeof value !== "number" || !(value >= least && value <= most)) {
@@ -97,39 +87,21 @@ export function backoffDelay(backoff: Backoff, failures: number, random: number)
 }
 
 function wholeDelay(backoff: Backoff, failures: number): number {
-  switch (backoff.kind) {
-    case "fixed":
-      return Math.min(backoff.delayMs, backoff.maxMs);
-    case "linear":
-      return Math.min(backoff.delayMs * failures, backoff.maxMs);
-    case "exponential":
-      return Math.min(backoff.delayMs * backoff.factor ** (failures - 1), backoff.maxMs);
-    case "list":
-      return backoff.delaysMs[Math.min(failures, backoff.delaysMs.length) - 1] ?? 0;
-  }
+  if (backoff.kind === "list") return backoff.delaysMs[Math.min(failures, backoff.delaysMs.length) - 1] ?? 0;
+  const { kind, delayMs, maxMs } = backoff;
+  const growth = kind === "linear" ? failures : kind === "exponential" ? backoff.factor ** (failures - 1) : 1;
+  return Math.min(delayMs * growth, maxMs);
 }
 
-/** Returns whether an error makes further attempts useless. */
+/** Returns whether an error would repeat at each further attempt. */
 export const isFinal = (error: unknown): boolean =>
   hasCode(error, "unrecoverable", "invalid_payload", "invalid_result", "unknown_job");
 
-/**
- * Returns the ms until the next attempt after a failed one; undefined if the job has failed for good. `attempt` counts
- * from 1; `random` is in [0, 1).
- */
-export function retryDelay(
-  job: { readonly maxAttempts: number; readonly backoff?: Backoff | undefined },
-  attempt: number,
-  error: unknown,
-  random: number,
-): number | undefined {
-  if (attempt >= job.maxAttempts) return undefined;
-  if (isA(RetryAfterError, error)) return toMs(error.delay, "RetryAfterError.delay");
-  if (isFinal(error)) return undefined;
-  return backoffDelay(job.backoff ?? DEFAULTS.backoff, attempt, random);
-}
+/** Returns the wait in ms by the job's own backoff; undefined when it has no attempt left. `random` is in [0, 1). */
+export const retryDelay = (job: JobRecord, random: number): number | undefined =>
+  job.attempts < job.maxAttempts ? backoffDelay(job.backoff ?? DEFAULTS.backoff, job.attempts, random) : undefined;
 
-/** Functions of a definition that decide about retries. They are not stored. */
+/** The functions of a definition that decide about failed attempts of its jobs. They are not stored. */
 export interface RetryPolicy {
   readonly retryIf?: ((error: unknown, attempt: number) => boolean) | undefined;
   readonly backoff?: BackoffFunction | undefined;
@@ -155,13 +127,14 @@ export interface FailedAttempt {
 export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefined): number | undefined {
   const { job, error, timedOut, now, random } = failed;
   if (!timedOut && job.maxExceptions !== undefined && job.exceptions + 1 >= job.maxExceptions) return undefined;
-  // A retry would neither decrypt the payload nor shorten the result.
-  if (hasCode(error, "decryption_failed", "result_too_large")) return undefined;
-  const retryMs = retryDelay(job, job.attempts, error, random);
+  // The payload will not become readable by trying again, nor the result smaller.
+  if (isFinal(error) || hasCode(error, "decryption_failed", "result_too_large")) return undefined;
+  const retryMs = retryDelay(job, random);
   if (retryMs === undefined || atOnce(policy?.retryIf?.(error, job.attempts), "retryIf") === false) return undefined;
-  if (isA(RetryAfterError, error)) return retryMs;
+  if (isA(RetryAfterError, error)) return toMs(error.delay, "RetryAfterError.delay");
   const asked = httpRetryAfter(error, now);
-  if (asked !== undefined) return asked;
+  // No header, or one that cannot be read, is not a number.
+  if (asked >= 0) return Math.min(asked, LONGEST_MS);
   if (!policy?.backoff || job.backoff) return retryMs;
   const delay = atOnce(policy.backoff(job.attempts, error), "backoff");
   return delay === "fail" ? undefined : toMs(delay, "backoff");
@@ -189,17 +162,13 @@ const LONGEST_MS = 86_400_000;
  * Returns the ms that a server asked to wait, if the error has its response or is one. Undefined for an unreadable
  * error or header.
  */
-function httpRetryAfter(error: unknown, now: number): number | undefined {
+function httpRetryAfter(error: unknown, now: number): number {
   try {
-    if (hasCode(error, "rate_limited")) {
-      const asked = Number(error.details["retryAfterMs"]);
-      return asked >= 0 ? Math.min(asked, LONGEST_MS) : undefined;
-    }
+    if (hasCode(error, "rate_limited")) return Number(error.details["retryAfterMs"]);
     const { headers, response } = error as HasHeaders & { readonly response?: HasHeaders };
-    const ms = retryAfterMs((headers ?? response?.headers)?.get?.("retry-after"), now);
-    return ms === undefined ? undefined : Math.min(ms, LONGEST_MS);
+    return Number(retryAfterMs((headers ?? response?.headers)?.get?.("retry-after"), now));
   } catch {
-    return undefined;
+    return Number.NaN;
   }
 }
 
