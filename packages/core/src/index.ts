@@ -45,7 +45,7 @@ export type { ChildFailure, DedupeMode, EndState, JobRecord, JobState, Keep, Req
 export type { Json } from "./job/json.ts";
 export * as LIMITS from "./job/limits.ts";
 export type { NextCron, RecurrenceOption } from "./job/next-occurrence.ts";
-export type { Backoff, BackoffOption } from "./job/retry.ts";
+export type { Backoff, BackoffOption, BackoffRule } from "./job/retry.ts";
 export { SealedError, type StoredError } from "./job/stored-error.ts";
 export { everything } from "./plugins/all-plugins.ts";
 export { type AesGcmKeys, type AesKey, aesGcm, type Encryption } from "./queue/encryption.ts";

@@ -100,7 +100,7 @@ export class Connection {
   /**
    * Restores the space reserve after it was released.
    *
-   * @throws {EngineFailure} if there is not enough space.
+   * @throws {StorageFullError} if there is not enough space.
    */
   async restoreReserve(): Promise<void> {
     if (!(await keepSpaceReserve())) throw storageFull(this.#name);
@@ -141,11 +141,11 @@ export class Connection {
         const transaction = opening.transaction as IDBTransaction;
         const fail = (error: unknown) => {
           failure = error;
-          // Undoes the upgrade, so that a database which was deleted meanwhile stays deleted.
+          // Aborts the upgrade, so that a deleted database is not created again.
           abort(transaction);
         };
         if (event.oldVersion === 0 && this.#wasThere) fail(unavailable(this.#name, "deleted"));
-        // A property of Chromium: it deleted a damaged database, and reports that once.
+        // Chromium only: reports once that it has discarded a damaged database.
         else if ((event as { dataLoss?: string }).dataLoss === "total") fail(unavailable(this.#name, "damaged"));
         else
           upgrade(transaction, this.#upgrades.slice(event.oldVersion)).catch((error: unknown) =>

@@ -48,11 +48,11 @@ export const unavailable = (database: string, reason: keyof typeof EXPLANATIONS,
 const unusable = (database: string, reason: UnavailableReason, message: string, cause: unknown): QuaysideError =>
   new QuaysideError("storage_unavailable", message, { reason, database }, cause);
 
-/** Returns the error of a write for which there is no room. */
+/** Creates the error of a write for which there is no space. */
 export const storageFull = (database: string, cause?: unknown): QuaysideError =>
   new StorageFullError("The site's storage quota is used up; nothing was written.", { database }, cause);
 
-/** Returns the error of an upgrade that was undone: the records are complete, and of the format before. */
+/** Creates the error of a failed upgrade. The upgrade was rolled back; the records are unchanged. */
 export const upgradeFailed = (database: string, cause: unknown): unknown =>
   mayBeFull(new EngineFailure(cause))
     ? new EngineFailure(cause)
@@ -65,7 +65,7 @@ export const upgradeFailed = (database: string, cause: unknown): unknown =>
 
 /** Converts a failure of the database engine to the error for the caller. */
 export function toQuaysideError({ cause }: EngineFailure, database: string): QuaysideError {
-  // By name: engines disagree on the class.
+  // Compared by name, because browsers use different classes.
   if (nameOf(cause) === "QuotaExceededError") return storageFull(database, cause);
   const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : "the transaction was aborted";
   return unusable(database, "failed", `IndexedDB failed: ${what}`, cause);

@@ -54,8 +54,8 @@ export async function runProgram<T>(
       settle();
     };
     const fail = (cause: unknown) => end(() => reject(thrown ? thrown.error : new EngineFailure(cause, finished)));
-    // A connection closed by force has aborted its transactions when it says so. Chromium misses those that were made
-    // while it was on its way to say so: they never fire an event of their own.
+    // Called when the connection was closed by force, which aborts its transactions. Chromium sends no events to
+    // transactions that were begun during the closing.
     const strand = () => {
       abort(transaction);
       fail(closedByForce());
@@ -67,7 +67,7 @@ export async function runProgram<T>(
   });
 }
 
-/** Returns an error with the name that Chromium gives to the error of a transaction that it does abort. */
+/** Creates the error that Chromium gives to transactions of a connection closed by force. */
 const closedByForce = () => new DOMException("The connection was closed by force.", "UnknownError");
 
 function begin(database: IDBDatabase, durability: Durability, mode: IDBTransactionMode): IDBTransaction {

@@ -1,14 +1,17 @@
-/** Database with one record, whose space can be given up. There is one per site, because all databases share its quota. */
+/**
+ * Name of the database with the space reserve: one record that can be deleted. One per site, because the quota is for
+ * all of a site's databases.
+ */
 const DATABASE = "quayside-reserve";
 const BYTES = 256 * 1024;
 
-/** Resolves with whether the reserve is kept. Absent: it was not asked for, or given up. */
+/** Whether the reserve exists. Undefined before it is created and after it was deleted. */
 let kept: Promise<boolean> | undefined;
 
 /**
- * Keeps space back, unless that is done already; answers whether it is kept. Once the site's quota is used up, engines
- * refuse each transaction that puts a record, however small the record is and whatever the transaction deletes. Deleting
- * a whole database makes room at once.
+ * Creates the space reserve unless it exists; resolves with whether it exists. When a site's quota is used up, browsers
+ * refuse every transaction that puts a record, even if it also deletes some. Deleting a whole database frees space at
+ * once.
  */
 export async function keepSpaceReserve(): Promise<boolean> {
   kept ??= make();
@@ -17,9 +20,9 @@ export async function keepSpaceReserve(): Promise<boolean> {
   return made;
 }
 
-/** Gives the space up; answers whether that may have made room. */
+/** Deletes the space reserve; resolves with whether that may have freed space. */
 export async function spendSpaceReserve(): Promise<boolean> {
-  // A reserve that is being made is awaited first: deleting it before would leave it there.
+  // Waits for a reserve that is being created.
   await kept;
   kept = undefined;
   return settled(() => indexedDB.deleteDatabase(DATABASE));

@@ -42,7 +42,11 @@ export interface BackoffRule {
   readonly jitter?: number;
 }
 
-/** Checks a backoff and returns it as it is stored. @throws {QuaysideError} `invalid_option` naming the part that is wrong. */
+/**
+ * Checks and resolves a `backoff` option.
+ *
+ * @throws {QuaysideError} `invalid_option` naming the wrong part of `backoff`.
+ */
 export function resolveBackoff(option: BackoffOption): Backoff {
   if (Array.isArray(option)) {
     const delays = option as readonly Duration[];
@@ -62,10 +66,10 @@ export function resolveBackoff(option: BackoffOption): Backoff {
       option,
     );
   }
-  const { kind, delay, factor, max, jitter = 0 } = fields(rule as BackoffRule, "backoff", BACKOFF_FIELDS, "backoff.");
+  const { kind, delay, factor, max, jitter } = fields(rule as BackoffRule, "backoff", BACKOFF_FIELDS, "backoff.");
   const delayMs = toMs(delay, isDuration ? "backoff" : "backoff.delay");
   const maxMs = toMs(max ?? DEFAULTS.backoff.maxMs, "backoff.max");
-  const shared = { delayMs, maxMs, jitter: within(jitter, 0, 1, "backoff.jitter") };
+  const shared = { delayMs, maxMs, jitter: within(jitter ?? 0, 0, 1, "backoff.jitter") };
   return kind === "exponential"
     ? { kind, factor: within(factor ?? 2, 1, LIMITS.backoffFactor, "backoff.factor"), ...shared }
     : { kind, ...shared };
@@ -93,15 +97,15 @@ function wholeDelay(backoff: Backoff, failures: number): number {
   return Math.min(delayMs * growth, maxMs);
 }
 
-/** Returns whether an error would repeat at each further attempt. */
+/** Returns whether an error makes further attempts useless. */
 export const isFinal = (error: unknown): boolean =>
   hasCode(error, "unrecoverable", "invalid_payload", "invalid_result", "unknown_job");
 
-/** Returns the wait in ms by the job's own backoff; undefined when it has no attempt left. `random` is in [0, 1). */
+/** Returns the ms until the next attempt by the job's own backoff; undefined if no attempt is left. `random` is in [0, 1). */
 export const retryDelay = (job: JobRecord, random: number): number | undefined =>
   job.attempts < job.maxAttempts ? backoffDelay(job.backoff ?? DEFAULTS.backoff, job.attempts, random) : undefined;
 
-/** The functions of a definition that decide about failed attempts of its jobs. They are not stored. */
+/** Functions of a definition that decide about retries. They are not stored. */
 export interface RetryPolicy {
   readonly retryIf?: ((error: unknown, attempt: number) => boolean) | undefined;
   readonly backoff?: BackoffFunction | undefined;
@@ -127,7 +131,7 @@ export interface FailedAttempt {
 export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefined): number | undefined {
   const { job, error, timedOut, now, random } = failed;
   if (!timedOut && job.maxExceptions !== undefined && job.exceptions + 1 >= job.maxExceptions) return undefined;
-  // The payload will not become readable by trying again, nor the result smaller.
+  // A retry would neither decrypt the payload nor shorten the result.
   if (isFinal(error) || hasCode(error, "decryption_failed", "result_too_large")) return undefined;
   const retryMs = retryDelay(job, random);
   if (retryMs === undefined || atOnce(policy?.retryIf?.(error, job.attempts), "retryIf") === false) return undefined;
@@ -159,7 +163,7 @@ interface HasHeaders {
 const LONGEST_MS = 86_400_000;
 
 /**
- * Returns the ms that a server asked to wait, if the error has its response or is one. Undefined for an unreadable
+ * Returns the ms that a server asked to wait, if the error has its response or is one. NaN for an unreadable
  * error or header.
  */
 function httpRetryAfter(error: unknown, now: number): number {
