@@ -1,12 +1,12 @@
 import type { Driver } from "@quayside/core";
 import type { NewJob } from "@quayside/core/engine";
 
-/** A job as it was added. */
+/** An added job with its payload as a value. */
 export interface AddedJob extends Omit<NewJob, "payload"> {
   readonly payload: unknown;
 }
 
-/** The fields that an added job must have. Of objects, the members that are named. */
+/** Fields that an added job must have. Objects are compared by the given members only. */
 export interface AddedLike {
   readonly queue?: string;
   readonly name?: string;
@@ -16,20 +16,24 @@ export interface AddedLike {
   readonly tags?: readonly string[];
 }
 
-/** A driver that records the jobs that are added to it, with assertions. */
+/** A driver that records the added jobs, with assertions about them. */
 export interface RecordedDriver {
-  /** To be used in place of the one given. */
+  /** The driver to use in place of the given one. */
   readonly driver: Driver;
-  /** Jobs added so far that are like this, in order; also those that were deduplicated. */
+  /** Returns the added jobs with these fields, in order, including deduplicated ones. */
   added(like?: AddedLike): readonly AddedJob[];
-  /** @throws {Error} saying what was added, when no job (or not exactly `times` jobs) like this was. */
+  /**
+   * Checks that a job with these fields was added.
+   *
+   * @throws {Error} listing the added jobs, if there is no such job (or not exactly `times`).
+   */
   expectAdded(like: AddedLike, times?: number): void;
   /** Clears the list of added jobs. */
   reset(): void;
 }
 
 /**
- * A driver that remembers what is added to it, to be asked in a test. Works with every test runner: it throws.
+ * Wraps a driver to record the jobs that are added. Works with every test runner, because assertions throw.
  *
  * @example
  * const { driver, expectAdded } = recorded(memoryDriver());
@@ -75,7 +79,7 @@ function readable({ payload, ...job }: NewJob): AddedJob {
   return { ...job, payload: job.sealed ? "(encrypted)" : value };
 }
 
-/** Deeply equal; of objects, as far as `wanted` has members. */
+/** Returns whether values are deeply equal. Objects are compared by the members of `wanted` only. */
 function isLike(actual: unknown, wanted: unknown): boolean {
   if (typeof wanted !== "object" || wanted === null) return Object.is(actual, wanted);
   if (typeof actual !== "object" || actual === null) return false;

@@ -1,22 +1,22 @@
 import type { Driver } from "@quayside/core";
 import type { ManualClock } from "./manual-clock.ts";
 
-/** A `Queue`, or anything alike. */
+/** The part of a `Queue` that `drain` uses. */
 export interface Drainable {
   readonly name: string;
   readonly driver: Driver;
   drain(): Promise<void>;
 }
 
-/** Rounds after which it gives up: something makes work for itself. */
+/** Maximum number of rounds, after which jobs are assumed to add jobs without end. */
 const ROUNDS = 10_000;
 
 /**
- * Works queues until nothing is left that is to run, moving the clock through delays, backoffs and rate limits on the way.
- * A recurrence without an end would never end: `until` stops it.
+ * Works queues until no job is left to run, moving the clock through delays, backoffs and rate limits. A recurrence
+ * without an end needs `until`.
  *
- * @param options.clock the clock that queues and driver were given. Without it, only what is due now is worked.
- * @param options.until the furthest to move the clock in all, in ms. Default one year.
+ * @param options.clock the clock of queues and driver. Without it, only jobs that are due now are worked.
+ * @param options.until the maximum total time to move the clock, in ms. Default: one year.
  * @example
  * const clock = createManualClock();
  * const queue = new Queue<Jobs>("mail", memoryDriver({ clock }), { clock });

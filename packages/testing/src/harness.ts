@@ -1,11 +1,11 @@
 import type { Clock, Driver } from "@quayside/core";
 import type { Program } from "@quayside/core/engine";
 
-/** The part of a test runner that the suites use: vitest, or anything that has these three. */
+/** The part of a test runner that the suites use: vitest, or any runner with these three functions. */
 export interface TestRunner {
   describe(name: string, define: () => void): void;
   it(name: string, run: () => Promise<void>): void;
-  // The matchers of vitest and jest are alike and too many to restate.
+  // The matchers of vitest and jest are alike and too many to declare.
   readonly expect: (value: unknown, message?: string) => Matchers;
 }
 
@@ -29,21 +29,21 @@ export interface Matchers {
   readonly resolves: { toEqual(expected: unknown): Promise<void>; toMatchObject(expected: object): Promise<void> };
 }
 
-/** One empty set of records and the drivers that work on it. Opened afresh for every case. */
+/** The records of one case and the drivers on them. Created for every case. */
 export interface DriverUnderTest {
   readonly driver: Driver;
-  /** The clock that `Worker`s and `Queue`s of the test use: the same instants as the store's. */
+  /** The clock for workers and queues of the test, which shows the store's time. */
   readonly clock: Clock;
-  /** Another driver on the same records, as another tab or process would have. */
+  /** Returns another driver on the same records, like that of another tab or process. */
   another(): Promise<Driver>;
-  /** Moves time forward: wall clock, monotonic clock and timers. */
+  /** Moves the wall clock, the monotonic clock and timers forward. */
   advance(ms: number): Promise<void>;
-  /** Sets the wall clock forward or back (negative) and nothing else, as a user or a time server does. */
+  /** Sets only the wall clock forward or (negative) back, as a user or a time server does. */
   jump(ms: number): Promise<void>;
-  /** Runs a program on the records themselves, to check the invariants; absent where no test can reach them (HTTP). */
+  /** Runs a program on the records, to check the invariants. Absent if the test has no access to them (HTTP). */
   readonly transact?: <T>(start: () => Program<T>) => Promise<T>;
   close(): Promise<void>;
 }
 
-/** Makes the `DriverUnderTest` of a case. */
+/** Creates the `DriverUnderTest` of a case. */
 export type OpenDriver = () => Promise<DriverUnderTest>;

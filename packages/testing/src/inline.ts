@@ -1,12 +1,12 @@
 import { type Driver, type MemoryDriverOptions, memoryDriver } from "@quayside/core";
 import { handlerScope, type StoreDriver, setInline } from "@quayside/core/engine";
 
-/** The workers that work because a job was added, by what has them work. */
+/** The `drain` functions that are running because a job was added. */
 const working = new WeakSet<() => Promise<void>>();
 
 /**
- * Works what was added. What a handler adds to a worker that is at work runs in the same go: it cannot wait for that.
- * Others wait, where the platform can tell them from a handler.
+ * Works the added jobs. A job that a handler adds to its own worker runs in the same `drain`, because the handler
+ * cannot wait for it. Other callers wait, where the platform can distinguish them from a handler.
  */
 async function workInline(drain: () => Promise<void>): Promise<void> {
   const first = !working.has(drain);
@@ -20,9 +20,9 @@ async function workInline(drain: () => Promise<void>): Promise<void> {
 }
 
 /**
- * Marks a driver: a job added to it through a `Queue` or a `QueueManager` that has its handler runs before the add
- * resolves, through the real worker and the real rules. A job that fails is kept as it failed (`addJob` does not throw
- * its error); one that is delayed, or that is to be tried again later, waits as ever: see `drain`.
+ * Makes a driver run jobs before their add resolves, if they are added through a `Queue` or `QueueManager` with a
+ * handler. They run in the real worker by the real rules. A failed job is kept as failed (`addJob` does not throw its
+ * error); a delayed job, or one to be retried, waits as usual: see `drain`.
  *
  * @example
  * const queue = new Queue<Jobs>("mail", inline(memoryDriver({ clock })), { clock });
@@ -33,7 +33,7 @@ export function inline<D extends Driver>(driver: D): D {
 }
 
 /**
- * A driver in memory on which a job runs as it is added: for tests of code that adds jobs.
+ * Creates a driver in memory that runs jobs before their add resolves, for tests of code that adds jobs.
  *
  * @example
  * const queue = new Queue<Jobs>("mail", inlineDriver());

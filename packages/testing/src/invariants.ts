@@ -23,10 +23,10 @@ import {
   type TallyRecord,
 } from "@quayside/core/engine";
 
-/** Everything that a store holds. */
+/** All records of a store. */
 export type Snapshot = { readonly [C in Collection]: readonly Records[C][] };
 
-/** Reads all collections. For tests: it scans everything. */
+/** Reads all collections, for tests. */
 export function* snapshot(): Program<Snapshot> {
   return {
     jobs: yield* all("jobs"),
@@ -39,13 +39,13 @@ export function* snapshot(): Program<Snapshot> {
 }
 
 /**
- * Lists violations in the records, one sentence each; empty between any two programs of a correct driver.
- * Checks I1 (a lease entry has its job), I2 (one holder a job), I3 (every job is reachable by its id), I4 (a dedupe
- * holder is alive, a successor waits for it), I5 (a group's limit holds, its seats are listed, and with room nothing waits
- * for it), I6 (tallies equal a full scan), I7 (a parent waits for as many as its children live) and R24 (one
- * occurrence a recurrence is pending), and what they rest on: that a key says where its job is.
+ * Checks the records between two programs and returns one sentence per violation. Checks I1 (a lease entry has its
+ * job), I2 (one holder per job), I3 (every job is reachable by its id), I4 (a dedupe holder is alive, and a successor
+ * waits for it), I5 (a group's limit holds, its seats are listed, and no job waits while a seat is free), I6 (tallies
+ * equal a full scan), I7 (a parent waits for as many children as are unfinished) and R24 (one pending occurrence per
+ * recurrence), and that every key matches its job.
  *
- * A limit lowered while more of the group run is not told from one exceeded: pass `{ lowered: true }` where that happens.
+ * A group whose limit was lowered while more of its jobs ran would be reported: pass `{ lowered: true }` in that case.
  *
  * @example
  * expect(await store.transact(checkInvariants)).toEqual([]);
@@ -66,12 +66,12 @@ export function* checkInvariants({ lowered = false }: { readonly lowered?: boole
   ];
 }
 
-/** Far more than a test stores. */
+/** Limit of a scan, far more than a test stores. */
 const EVERYTHING = 1_000_000;
 
 /**
- * All records of a collection. Engines order text by UTF-16 units (IndexedDB) or by code points (SQLite), so their
- * greatest texts differ: the range up to both bounds has all records.
+ * Reads all records of a collection. Stores sort text by UTF-16 units (IndexedDB) or by code points (SQLite), so the
+ * range up to both maximum texts is read.
  */
 function* all<C extends Collection>(collection: C): Program<readonly Records[C][]> {
   const found = new Map<string, Records[C]>();
@@ -84,10 +84,10 @@ function* all<C extends Collection>(collection: C): Program<readonly Records[C][
 
 const isLive = (job: StoredJob): boolean => job.key[0] !== "finished";
 const show = (job: StoredJob): string => `job ${JSON.stringify(job.id)} of ${JSON.stringify(job.queue)}`;
-/** One string for two, whatever characters they have. */
+/** Combines two texts to one, unambiguously. */
 const pair = (queue: string, name: string): string => JSON.stringify([queue, name]);
 
-/** A key says the queue, the priority and the instant of its job. */
+/** Checks that a key matches the queue, priority and time of its job. */
 function* places({ jobs }: Snapshot): Iterable<string> {
   for (const job of jobs) {
     const [place, , rank, at] = job.key;
@@ -129,7 +129,7 @@ function* heldBy(lease: LeaseRecord, jobs: ReadonlyMap<string, StoredJob>): Iter
   if (tokens.size < lease.held.length) yield `I2: two lease entries of ${worker} have the same token`;
 }
 
-/** Ended jobs that are kept are reachable too; and no entry outlives its job. */
+/** Checks that all jobs, including kept ended ones, are reachable by id, and that no entry remains without a job. */
 function* ids({ jobs, ids }: Snapshot): Iterable<string> {
   const entries = new Map(ids.map((entry) => [pair(...entry.key), entry]));
   const seen = new Set<string>();
@@ -151,7 +151,7 @@ function* dedupe(records: Snapshot): Iterable<string> {
     entries.set(pair(lane, key), entry);
     const alive = live.get(pair(lane, entry.holder))?.dedupe?.key === key;
     const name = `dedupe key ${JSON.stringify(key)}`;
-    // One with `until` may outlive its holder, and once lapsed waits to be swept.
+    // An entry with `until` may outlive its holder, and is deleted some time after it has expired.
     if (!alive && entry.until === undefined) yield `I4: ${name} is held by ${entry.holder}, which is not alive`;
     else if (!alive && !entry.ended) yield `I4: ${name} does not know that its holder ${entry.holder} has ended`;
     else if (alive && entry.ended) yield `I4: ${name} takes its living holder ${entry.holder} for ended`;
@@ -163,10 +163,7 @@ function* dedupe(records: Snapshot): Iterable<string> {
   }
 }
 
-/**
- * Checks that the record of a dedupe key names the successor of its holder, and that the successor is blocked by that
- * key.
- */
+/** Checks that the record of a dedupe key names the successor of its holder, and that the key blocks the successor. */
 function* successors({ jobs, dedupe }: Snapshot): Iterable<string> {
   const known = new Map(
     dedupe.flatMap(({ key, holder, successor }) =>
@@ -239,14 +236,14 @@ function* families({ jobs, cells }: Snapshot): Iterable<string> {
     const blocked = reason === "children" && id === job.id;
     const waiting = (waits.get(name) ?? 0) > 0;
     waits.delete(name);
-    // One that an operator may retry is not live, and waits when it is retried.
+    // A job that an operator may retry is not unfinished, and waits after a retry.
     if (blocked !== waiting && isLive(job))
       yield `I7: ${show(job)} ${blocked ? "waits" : "does not wait"} for its children`;
   }
   for (const name of waits.keys()) yield `I7: the children of ${name} are stored, and the parent is not`;
 }
 
-/** Of a recurrence one occurrence is pending at most: the one its cell names. Others have been claimed, or put back by hand. */
+/** Checks that at most one occurrence of a recurrence is pending, the recorded one. Others were claimed or retried. */
 function* recurrences({ jobs, cells }: Snapshot): Iterable<string> {
   const live = new Map(jobs.filter(isLive).map((job) => [pair(escapePart(job.queue), job.id), job]));
   for (const { key, value } of cells) {
@@ -260,7 +257,7 @@ function* recurrences({ jobs, cells }: Snapshot): Iterable<string> {
   }
 }
 
-/** A blocked name that its queue does not list would never come back, unless the list is full. */
+/** Checks that a queue lists its blocked names, unless the list is full. Unlisted names would never be unblocked. */
 function* blockedNames({ jobs, cells }: Snapshot): Iterable<string> {
   const listed = new Set<string>();
   const full = new Set<string>();

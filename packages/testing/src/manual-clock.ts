@@ -1,25 +1,27 @@
 import { type Clock, type Duration, toMs } from "@quayside/core";
 import { integer, LAST_INSTANT } from "@quayside/core/engine";
 
-/** A clock whose time changes only by its methods. */
+/** A clock that only its methods move. */
 export interface ManualClock extends Clock {
   /**
-   * Moves time forward by a duration, in whole ms, firing each timer at its instant and letting the work it starts go on before the next.
-   * Work that waits for real I/O (a database, HTTP) goes on in its own time: wait for its result, not for the clock.
+   * Moves the time forward by a duration, in whole ms. Fires each timer at its time, and lets the work that it starts
+   * continue before the next one. Work that waits for real I/O (a database, HTTP) needs real time: wait for its result.
    */
   advance(duration: Duration): Promise<void>;
-  /** Sets the wall clock forward, or back by a negative number; timers and `monotonic` do not notice. */
+  /** Sets the wall clock forward, or back by a negative number. Timers and `monotonic` are not affected. */
   jump(duration: Duration): void;
-  /** Timers that are armed. */
+  /** Number of running timers. */
   readonly pending: number;
 }
 
-/** Turns of the microtask queue granted after each timer: enough for the longest await chain of an in-memory round. */
+/** Number of microtask turns after each timer, enough for the longest chain of awaits in memory. */
 const TASKS = 200;
 
 /**
- * @param start wall-clock time in whole ms since epoch. Default 2026-01-01T00:00:00Z.
- * @throws {QuaysideError} `invalid_option` here and in its methods for what is no instant or duration.
+ * Creates a clock that only its methods move.
+ *
+ * @param start wall-clock time in whole ms since epoch. Default: 2026-01-01T00:00:00Z.
+ * @throws {QuaysideError} `invalid_option`, also in its methods, for an invalid time or duration.
  * @example
  * const clock = createManualClock();
  * const queue = new Queue<Jobs>("mail", memoryDriver({ clock }), { clock });
@@ -43,7 +45,7 @@ export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualC
   };
 
   return {
-    // Whole, as `Date.now()` is: a timer of a third of a lease may fire between two ms.
+    // Whole, like `Date.now()`: a timer of a third of a lease may fire between two ms.
     now: () => Math.floor(offset + elapsed),
     monotonic: () => elapsed,
     after(ms, run) {

@@ -1,5 +1,5 @@
 /**
- * A repeatable source of numbers in [0, 1), for everything that takes `random` (mulberry32).
+ * Returns a function that generates repeatable numbers in [0, 1), for options named `random` (mulberry32).
  *
  * @example
  * const queue = new Queue<Jobs>("mail", memoryDriver({ random: seededRandom(42) }));

@@ -5,16 +5,18 @@ import { operationCases } from "./store/operation-cases.ts";
 import { programCases } from "./store/program-cases.ts";
 import { rangeCases } from "./store/range-cases.ts";
 
-/** One empty set of records. Opened afresh for every case. */
+/** The records of one case and the stores on them. Created for every case. */
 export interface StoreUnderTest {
   readonly store: Store;
-  /** Another store object on the same records, as another tab would have; the same one where there can be no other. */
+  /**
+   * Returns another store on the same records, like that of another tab, or the same store if there can be no other.
+   */
   another(): Promise<Store>;
-  /** Also after the case has closed a store itself. */
+  /** Closes the store, also if the case has already closed it. */
   close(): Promise<void>;
 }
 
-/** Declares one case: a sentence about the store, and what shows that it is true. */
+/** Declares one case: a sentence about the store, and its test. */
 export type StoreCase = (sentence: string, run: (store: Store, under: StoreUnderTest) => Promise<void>) => void;
 
 /**

@@ -20,10 +20,10 @@ import { workerStopCases } from "./worker/worker-stop.ts";
 import { workerCases } from "./worker/workers.ts";
 
 /**
- * `Queue` and `Worker` on a driver: how attempts end, what is renewed, how a worker stops, what it does without its
- * store. For any driver that passes `driverConformance`.
+ * Runs the rules of `Queue` and workers as cases on a driver: the ends of attempts, renewal, stopping, an unreachable
+ * store. For drivers that pass `driverConformance`.
  *
- * @returns how many cases there are.
+ * @returns the number of cases.
  */
 export function workerConformance(runner: TestRunner, open: OpenDriver): number {
   const topics = [

@@ -11,23 +11,23 @@ import { maxActive as maxActivePlugin } from "./max-active.ts";
 import { rateLimit as rateLimitPlugin } from "./rate-limit.ts";
 import { unknownNames as unknownNamesPlugin } from "./unknown-names.ts";
 
-/** The commands of an operator: retry, promote, update, retry all, clear. */
+/** Returns the plugin with the commands of an operator: retry, promote, update, retry all, clear. */
 export const admin = (): Plugin => adminPlugin;
-/** The job option `dedupe`. */
+/** Returns the plugin of the job option `dedupe`. */
 export const dedupe = (): Plugin => dedupePlugin;
-/** The job option `expiresIn`. */
+/** Returns the plugin of the job option `expiresIn`. */
 export const expiry = (): Plugin => expiryPlugin;
-/** Flows: parents that wait for their children. */
+/** Returns the plugin of flows: parents that wait for their children. */
 export const flows = (): Plugin => flowsPlugin;
-/** The job option `group`. */
+/** Returns the plugin of the job option `group`. */
 export const groups = (): Plugin => groupsPlugin;
-/** Recognises repeated numbered requests. An outbox needs it. */
+/** Returns the plugin that recognises repeated numbered requests. An outbox needs it. */
 export const idempotency = (): Plugin => idempotencyPlugin;
-/** Lists of a queue's jobs. */
+/** Returns the plugin that lists a queue's jobs. */
 export const inspect = (): Plugin => inspectPlugin;
-/** The setting `maxActive` of a queue. */
+/** Returns the plugin of the queue setting `maxActive`. */
 export const maxActive = (): Plugin => maxActivePlugin;
-/** The setting `rateLimit` of a queue. */
+/** Returns the plugin of the queue setting `rateLimit`. */
 export const rateLimit = (): Plugin => rateLimitPlugin;
-/** Blocks jobs whose names have no handler in a worker until a worker has one. Without this plugin, such jobs fail. */
+/** Returns the plugin that blocks jobs without a handler until a worker has one. Without the plugin, such jobs fail. */
 export const unknownNames = (): Plugin => unknownNamesPlugin;

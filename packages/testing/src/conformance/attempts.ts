@@ -136,7 +136,7 @@ export const attemptsCases = verb("exceptions, expiry and logs", (it, needs) => 
       const { jobs, nextWakeMs } = await one.exchange({ limit: 9 });
       claimed.push(...jobs.map(({ job }) => job.id));
       const now = (await counts()).failed;
-      // Each part of a split queue has a bound of its own.
+      // Each shard of a split queue has a limit of its own.
       expect(now - failed).toBeLessThanOrEqual(256 * 4);
       expect(now === 600 || nextWakeMs === 0 || now > failed).toBe(true);
       failed = now;

@@ -75,7 +75,7 @@ export const clockSetBackCases = verb("clock", (it, needs) => {
     const waits: (number | undefined)[] = [];
     for (const other of [worker(), worker({ driver: await another() })])
       for (let looks = 0; looks < 5; looks++) waits.push((await other.exchange({ limit: 1 })).nextWakeMs);
-    // The first looks may go through what the jump has stranded.
+    // The first exchanges may repair jobs after the clock change.
     expect(waits.filter((ms, index) => ms === 0 && index % 5 > 1)).toEqual([]);
     expect((await one.complete(held)).lost).toEqual([]);
   });
@@ -108,7 +108,7 @@ export const clockSetBackCases = verb("clock", (it, needs) => {
     const one = worker();
     const [held] = await one.take(1);
     await advance(2_000);
-    // It is due, and steps aside.
+    // The job is due and becomes blocked.
     expect(await one.claim(1)).toHaveLength(0);
     await jump(-24 * HOUR_MS);
     for (let looks = 0; looks < 3; looks++) await one.exchange({ limit: 1 });

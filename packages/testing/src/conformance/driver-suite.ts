@@ -102,17 +102,17 @@ const VERBS: readonly Verb[] = [
   closeCases,
 ];
 
-/** Which cases of `driverConformance` to run. */
+/** Selects the cases that `driverConformance` runs. */
 export interface ConformanceOptions {
-  /** The names of the driver's plugins: only cases that need no other are run. Absent: all. */
+  /** Names of the driver's plugins. Only cases that need no other plugin run. Absent: all cases. */
   readonly plugins?: readonly string[];
 }
 
 /**
- * Runs the rules of the queue as named cases against any driver. Each case opens a driver on empty records; after it the
- * invariants are checked where `transact` lets a test reach the records.
+ * Runs the rules of the queue as named cases against a driver. Each case opens a driver on empty records, and checks
+ * the invariants afterwards if `transact` gives access to the records.
  *
- * @returns how many cases are run.
+ * @returns the number of cases.
  * @example
  * import { describe, expect, it } from "vitest";
  * const cases = driverConformance({ describe, it, expect }, async () => {

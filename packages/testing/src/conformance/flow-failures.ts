@@ -4,7 +4,7 @@ import { chain, child, ignore, parent } from "./flow-jobs.ts";
 import { NOTHING, type Scene, verb } from "./support.ts";
 import { QUEUE, type TestWorker } from "./test-worker.ts";
 
-/** How a child may end other than well, and as what its parent sees it. */
+/** Ways in which a child can fail, with the state that its parent gets. */
 const FAILURES: readonly (readonly [
   string,
   "failed" | "cancelled",
@@ -70,7 +70,7 @@ export const flowFailureCases = verb("flows", (it, needs) => {
       expect(ended).toMatchObject({ state: "failed", error: { code: "child_failed" }, attempts: 0 });
       expect(ended.error?.message).toContain(id);
       expect(ended.error?.message).toContain(state);
-      // Its other children go on by themselves.
+      // The other children continue.
       expect(["waiting", "active"]).toContain((await job(sibling)).state);
       await one.exchange({ running: [] });
       const [held] = await one.claim(9);

@@ -15,7 +15,7 @@ export const child = (parentRef: string, job: Partial<NewJob> = {}): FlowJob => 
   flow: { parentRef, ...job.flow },
 });
 
-/** A tree of so many levels, each of one job. */
+/** Creates a flow with this many levels of one job each. */
 export const chain = (levels: number) =>
   Array.from({ length: levels }, (_, n) => ({
     name: n === levels - 1 ? "child" : "parent",

@@ -55,7 +55,7 @@ export const flowRepeatCases = verb("flows", (it, needs) => {
         parent("top", key),
         child("top", { flow: { ref: "low", parentRef: "top" } }),
         child("low", { payload: "1" }),
-        // A flow is kept in one store: all of its keys are the same, or it has one.
+        // A flow must be in one shard: all of its keys are equal, or it has one key.
         child("low", { payload: "2", ...(key.id && { dedupe: { key: "own", mode: "drop" as const } }) }),
         child("top", { id: "own" }),
       ];

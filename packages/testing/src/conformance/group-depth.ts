@@ -11,7 +11,7 @@ export const groupDepthCases = verb("groups", (it, needs) => {
     expect,
     worker,
   }) => {
-    // Delayed ones: the others wait from the start.
+    // Delayed jobs, because others wait from the start.
     const ids = await add(...many(250, { ...inGroup("g"), delayMs: 1_000 }), { delayMs: 1_000 });
     await advance(1_000);
     const one = worker();
@@ -85,7 +85,7 @@ export const groupDepthCases = verb("groups", (it, needs) => {
     const [highest] = await add({ ...inGroup("g"), priority: 9 });
     expect((await job(high)).blockedBy).toBe("group");
     expect((await job(highest)).blockedBy).toBeUndefined();
-    // It goes behind those that wait.
+    // The job moves behind the waiting ones.
     await driver.command({ type: "update", queue: QUEUE, id: highest, priority: -1 });
     expect((await job(highest)).blockedBy).toBe("group");
     const one = worker();
@@ -123,7 +123,7 @@ export const groupDepthCases = verb("groups", (it, needs) => {
       order.push(...held.map(({ job }) => job.id));
       await one.complete(held);
     }
-    // In the order of their places: the one that was given to the group kept the place it had.
+    // In the order of their positions: the job that got the group kept its position.
     expect(order).toEqual([first, given, later, failed]);
   });
 

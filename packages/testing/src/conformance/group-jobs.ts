@@ -1,5 +1,5 @@
-/** The option `group` of a new job. */
+/** Returns the option `group` of a new job. */
 export const inGroup = (key: string, limit?: number) => ({ group: { key, ...(limit !== undefined && { limit }) } });
 
-/** The same new job, `count` times. */
+/** Returns a list with the same new job `count` times. */
 export const many = <J>(count: number, job: J): J[] => Array.from({ length: count }, () => job);

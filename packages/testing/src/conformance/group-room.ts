@@ -3,7 +3,7 @@ import { inGroup, many } from "./group-jobs.ts";
 import { KEEP_NONE, type Scene, verb } from "./support.ts";
 import { LEASE_MS, QUEUE, type TestWorker } from "./test-worker.ts";
 
-/** Each end of a running job that makes room in its group. */
+/** Every way in which the end of a running job frees a slot of its group. */
 const CAUSES: readonly (readonly [string, (scene: Scene, one: TestWorker, held: ClaimedJob) => Promise<unknown>])[] = [
   ["completes", (_, one, held) => one.complete(held)],
   ["fails for good", (_, one, held) => one.fail(held)],
@@ -58,7 +58,7 @@ const CAUSES: readonly (readonly [string, (scene: Scene, one: TestWorker, held: 
   ],
 ];
 
-/** Each end of a job that its group has made ready, before any worker claims it. */
+/** Every way in which a job that its group has unblocked can end before it is claimed. */
 const ENDS_AFTER_RETURN: readonly (readonly [string, (scene: Scene, id: string) => Promise<unknown>])[] = [
   ["is cancelled", ({ command }, id) => command("cancel", id)],
   ["is removed", ({ command }, id) => command("remove", id)],
@@ -68,7 +68,7 @@ const ENDS_AFTER_RETURN: readonly (readonly [string, (scene: Scene, id: string) 
     "expires",
     async ({ advance, worker, expect }) => {
       await advance(10_000);
-      // The claim that finds it expired makes the room, and its reply asks for another claim at once.
+      // The claim that finds the job expired frees the slot, and its reply asks for another claim at once.
       expect(await worker().exchange({ limit: 9 })).toMatchObject({ jobs: [], nextWakeMs: 0 });
     },
   ],
@@ -78,7 +78,7 @@ const ENDS_AFTER_RETURN: readonly (readonly [string, (scene: Scene, id: string) 
   ],
 ];
 
-/** Every cause that makes room in a group returns the jobs that wait for it. */
+/** Cases in which blocked jobs return when their group has a free slot. */
 export const groupRoomCases = verb("groups", (it, needs) => {
   for (const [cause, happens] of CAUSES) {
     needs("admin", "groups");
@@ -161,7 +161,7 @@ export const groupRoomCases = verb("groups", (it, needs) => {
     await one.complete(held.slice(0, 2));
     expect(await waiting()).toHaveLength(4);
     await one.complete(held.slice(2));
-    // Those let in before are not held yet: room is counted by what runs.
+    // Unblocked jobs are not held yet; only running jobs count.
     expect((await waiting()).length).toBeLessThanOrEqual(3);
   });
 
@@ -193,7 +193,7 @@ export const groupRoomCases = verb("groups", (it, needs) => {
     needs("groups");
     it(`R16: a job in line that is gone without a word is found by ${finder}`, async (scene) => {
       const { add, expect, job, transact, worker } = scene;
-      // Only where a test can reach the records.
+      // Only if the test has access to the records.
       if (!transact) return;
       const one = worker();
       await add(inGroup("a"), inGroup("a"), inGroup("b"), inGroup("b"));
@@ -249,7 +249,7 @@ export const groupRoomCases = verb("groups", (it, needs) => {
     const [, b, c] = await add(inGroup("g"), { ...inGroup("g"), ...replace }, inGroup("g"));
     const one = worker();
     await one.complete((await one.claim(9))[0] as ClaimedJob);
-    // `b` waits for the group now.
+    // `b` is blocked by the group now.
     await add({ ...inGroup("h"), ...replace });
     expect(await one.claimIds(9)).toEqual([b, c]);
   });

@@ -2,7 +2,7 @@ import type { JobState } from "@quayside/core";
 import { NOTHING, type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** All pages of a state, a few jobs each. */
+/** Returns all jobs in a state, read in small pages. */
 async function pages(
   { driver, expect }: Scene,
   state: JobState | undefined,
@@ -28,7 +28,7 @@ async function pages(
   return ids;
 }
 
-/** 23 jobs in `state`, of two priorities; their ids in the order in which `list` is to give them. */
+/** Adds 23 jobs in `state`, of two priorities. Returns their ids in the expected order of `list`. */
 async function fill({ add, advance, command, worker }: Scene, state: JobState): Promise<string[]> {
   const delay = state === "delayed" ? { delayMs: 60_000 } : {};
   const low: string[] = [];

@@ -50,7 +50,7 @@ export const interruptionsCases = verb("interruptions", (it) => {
     untilDue,
     worker,
   }) => {
-    // Its wait is random, and may be over.
+    // The delay is random and may have passed.
     const standing = async (id: string) => {
       const { state, interruptions } = (await job(id)) as JobRecord;
       return [state === "delayed" || state === "waiting", interruptions];

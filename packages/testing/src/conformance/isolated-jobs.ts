@@ -1,7 +1,7 @@
 import { verb } from "./support.ts";
 import { LEASE_MS, QUEUE } from "./test-worker.ts";
 
-/** A job that was interrupted twice is claimed alone. */
+/** Jobs that were interrupted twice are claimed alone. */
 export const isolatedJobsCases = verb("interruptions", (it) => {
   it("R10: a job interrupted once is claimed with others", async ({ add, expect, interrupt, untilDue, worker }) => {
     const [suspect] = await add({});
@@ -120,7 +120,7 @@ export const isolatedJobsCases = verb("interruptions", (it) => {
       await rescuer.look();
       for (const id of [suspect, innocent]) await untilDue(id);
     }
-    // Both are under suspicion now, and run by themselves until the innocent one is done.
+    // Both jobs were interrupted twice, so each runs alone until the harmless one is done.
     const first = worker();
     const [one] = await first.claim(9);
     if (one?.job.id === innocent) await first.complete(one);

@@ -1,7 +1,7 @@
 import { NOTHING, type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Ends `count` jobs in `state`, one a millisecond; answers their ids, oldest first. */
+/** Ends `count` jobs in `state`, one per millisecond. Returns their ids, oldest first. */
 async function endMany(
   { add, advance, command, worker }: Scene,
   state: "completed" | "failed" | "cancelled",

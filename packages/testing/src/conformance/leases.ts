@@ -3,7 +3,7 @@ import { type LeaseRecord, put } from "@quayside/core/engine";
 import { verb } from "./support.ts";
 import { LEASE_MS } from "./test-worker.ts";
 
-/** Leases without jobs, as workers leave them behind. */
+/** Creates leases without jobs, as stopped workers leave them. */
 const emptyLeases = (count: number, now: number): LeaseRecord[] =>
   Array.from({ length: count }, (_, index) => ({
     key: [`a${index}`],
@@ -15,7 +15,7 @@ const emptyLeases = (count: number, now: number): LeaseRecord[] =>
     held: [],
   }));
 
-/** Leases: all are read, empty ones are removed, and one exchange takes back a bounded number of jobs. */
+/** Leases: all are read, empty ones are removed, and one exchange recovers a limited number of jobs. */
 export const leaseCases = verb("leases", (it) => {
   it("R42: behind 10,050 other leases a worker sees its own, and others see what it runs", async ({
     add,
@@ -49,7 +49,7 @@ export const leaseCases = verb("leases", (it) => {
     if (!transact) return;
     await transact(() => put("leases", emptyLeases(300, now())));
     await advance(DEFAULTS.silenceCapMs);
-    // Neither process has seen these leases before, as after an object has slept.
+    // Neither process has seen these leases before, as after an object was evicted.
     const first = await worker({ driver: await another() }).exchange({ limit: 1 });
     expect(first).toMatchObject({ jobs: [], interrupted: [], nextWakeMs: 0 });
     const second = await worker({ driver: await another() }).exchange({ limit: 1 });

@@ -2,7 +2,7 @@ import { DEFAULTS } from "@quayside/core";
 import { verb } from "./support.ts";
 import { LEASE_MS } from "./test-worker.ts";
 
-/** When a silent worker counts as dead. */
+/** The conditions under which a silent worker counts as dead. */
 export const livenessCases = verb("recover", (it) => {
   it("R10: a lease that is renewed is not taken", async ({ add, advance, another, expect, job, worker }) => {
     const [id] = await add({});
@@ -169,7 +169,7 @@ export const livenessCases = verb("recover", (it) => {
     expect(await job(id)).toMatchObject({ state: "active", interruptions: 0 });
     expect((await one.look()).lost).toEqual([]);
     registration.leave();
-    // A lock is let go a moment after it was asked to be.
+    // A lock is released a moment after the request.
     for (let looks = 0; looks < 100 && (await job(id)).state === "active"; looks++) await rescuer.look();
     expect((await job(id)).interruptions).toBe(1);
     await untilDue(id);
@@ -193,7 +193,7 @@ export const livenessCases = verb("recover", (it) => {
     const one = worker({ key: "throttled", liveness: "lock" });
     const [held] = await one.take(1);
     const rescuer = worker({ driver: await another() });
-    // A hidden page may get one turn a minute.
+    // A hidden page may get one task per minute.
     for (let n = 0; n < 5; n++) {
       await rescuer.look();
       await advance(LEASE_MS / 3);

@@ -50,7 +50,7 @@ export const marksCases = verb("numbered requests", (it, needs) => {
     await refused(driver.enqueue([newJob()], brief("b")), "mark_conflict");
     await advance(1);
     expect(await driver.enqueue([newJob()], brief("b"))).toMatchObject([{ deduplicated: false }]);
-    // The other's time is the usual one.
+    // The other request has the default time.
     await refused(driver.enqueue([newJob()], request(1, "other")), "mark_conflict");
     expect((await counts()).waiting).toBe(3);
   });
@@ -181,7 +181,7 @@ export const marksCases = verb("numbered requests", (it, needs) => {
     for (let n = 0; n < 10; n++) await driver.enqueue([newJob()], request(1, "x", `outbox-${n}`));
     const marks = async () => (await records())?.cells.filter(({ key }) => key[0] === "mark").length ?? 0;
     for (let n = 0; n < 120; n++) {
-      // In no order, as hashes are.
+      // In random order, like hashes.
       await driver.enqueue([newJob()], { ...request(1, "x", `key-${(n * 67) % 997}`), ttlMs: 10_000 });
       await advance(1_000);
       expect(await marks()).toBeLessThanOrEqual(10 + 10 + 10);

@@ -1,7 +1,10 @@
 import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Names that a key must not confuse: what structures a lane, what escapes it, what bounds a scan, what engines order apart. */
+/**
+ * Names that a key must not confuse: separators of a lane, escape characters, bounds of a scan, and texts that stores
+ * sort differently.
+ */
 const ODD = [
   "a",
   "a/b",
@@ -25,7 +28,7 @@ const ODD = [
   "__proto__",
 ];
 
-/** Texts that an address must not read as anything but an id, a key or a queue; `€` takes nine characters in a URL. */
+/** Texts that a URL must not change or interpret. `€` takes nine characters in a URL. */
 const IN_ADDRESSES = [
   ...ODD,
   "...",
@@ -189,7 +192,7 @@ export const namesCases = verb("names", (it, needs) => {
       await refused(driver.command(set), "invalid_option");
       expect(await counts()).toEqual(NOTHING);
 
-      // Of a failed job beside it nothing is changed by what would be its neighbour's address.
+      // A failed job must not be changed by a request that names its neighbour.
       const [failed] = await add({ maxAttempts: 1 });
       const one = worker();
       for (const held of await one.claim(1)) await one.fail(held);
@@ -199,7 +202,7 @@ export const namesCases = verb("names", (it, needs) => {
       await driver.get(QUEUE, dots).catch(() => {});
       expect(await job(failed)).toMatchObject({ state: "failed" });
       expect(await counts()).toEqual({ ...NOTHING, failed: 1 });
-      // A name, a group and a dedupe key stand in no path.
+      // Names, groups and dedupe keys are not part of a path.
       await add({ name: dots, group: { key: dots }, dedupe: { key: dots, mode: "drop" }, tags: [dots] });
     });
   }

@@ -62,7 +62,7 @@ export const prefetchCases = verb("prefetch", (it, needs) => {
     const queues = [QUEUE, "other"];
     expect(await ids(one, { limit: 5, prefetch: 3, queues })).toHaveLength(2);
     expect(await ids(one, { limit: 3, prefetch: 3, queues })).toEqual([]);
-    // What was not taken cost no token.
+    // Jobs that were not claimed used no token.
     expect(await one.claim(9)).toHaveLength(2);
   });
 

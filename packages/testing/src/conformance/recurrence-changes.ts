@@ -84,7 +84,7 @@ export const recurrenceChangeCases = verb("recurrences", (it, needs) => {
     }
     expect(runs).toBe(1);
     expect((await only(scene)).nextAt).toBe(start + HOUR_MS);
-    // A start that is still to come is a change.
+    // A start in the future is a change.
     expect(await schedule(scene, { ...hourly, startAt: now() + 3 * HOUR_MS })).toEqual({ affected: 1 });
     expect((await only(scene)).nextAt).toBe(now() + 3 * HOUR_MS);
   });

@@ -20,7 +20,7 @@ export const recurrenceOccurrenceCases = verb("recurrences", (it, needs) => {
     const [again] = await one.take(1);
     const nominal = now() - 1_000 - 2.5 * HOUR_MS;
     await one.complete([again]);
-    // In phase, after what was left out.
+    // In phase, after the skipped occurrences.
     expect((await only(scene)).nextAt).toBe(nominal + 3 * HOUR_MS);
   });
 

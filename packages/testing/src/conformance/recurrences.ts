@@ -3,7 +3,7 @@ import { HOUR_MS, hourly, only, pending, schedule } from "./recurrence-schedules
 import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** The instants at which a recurrence runs. */
+/** The times at which a recurrence runs. */
 export const recurrencesCases = verb("recurrences", (it, needs) => {
   needs("recurrences");
   it("R24: a recurrence runs at its instants, one occurrence pending at a time", async (scene) => {
@@ -25,7 +25,7 @@ export const recurrencesCases = verb("recurrences", (it, needs) => {
         recurrence: "tidy",
         availableAt: start + n * HOUR_MS,
       });
-      // The claim has placed the next.
+      // The claim has placed the next occurrence.
       const { nextAt, nextId, count } = await only(scene);
       expect(nextAt).toBe(start + (n + 1) * HOUR_MS);
       expect(count).toBe(n + 1);
@@ -127,7 +127,7 @@ export const recurrencesCases = verb("recurrences", (it, needs) => {
     expect(await counts()).toEqual({ ...NOTHING, completed: 3 });
     const { nextAt, nextId, count } = await only(scene);
     expect({ nextAt, nextId, count }).toEqual({ nextAt: undefined, nextId: undefined, count: 3 });
-    // Said again, it does not begin again; another rule does.
+    // Setting the same rule again does not restart the recurrence; another rule does.
     expect(await schedule(scene, { ...hourly, limit: 3 })).toEqual({ affected: 0 });
     expect(await schedule(scene, { ...hourly, limit: 4 })).toEqual({ affected: 1 });
     expect(await pending(scene)).toBe(1);
@@ -216,7 +216,7 @@ export const recurrencesCases = verb("recurrences", (it, needs) => {
     } catch (error) {
       code = (error as { code?: string }).code;
     }
-    // A driver with cron has placed it.
+    // A driver with cron has placed the occurrence.
     if (code === undefined) expect(await counts()).toEqual({ ...NOTHING, delayed: 1 });
     else {
       expect(code).toBe("invalid_option");

@@ -1,7 +1,7 @@
 import { NOTHING, type Scene, verb } from "./support.ts";
 import { BOOM, LEASE_MS, QUEUE, type Round } from "./test-worker.ts";
 
-/** One job in each state; the running one's worker and token. */
+/** Adds one job in each state. Returns their ids, and the worker and token of the running one. */
 async function oneOfEach({ add, command, worker }: Scene) {
   const one = worker();
   const [completed, failed, cancelled] = await add({}, {}, {});

@@ -1,2 +1,2 @@
-/** A new job with a dedupe key of the mode `replace`. */
+/** Returns the fields of a new job with a dedupe key and the mode `replace`. */
 export const replace = (key: string, payload = "0") => ({ payload, dedupe: { key, mode: "replace" } }) as const;

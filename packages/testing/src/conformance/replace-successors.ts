@@ -4,7 +4,7 @@ import { replace } from "./replace-jobs.ts";
 import { NOTHING, newJob, type Scene, verb } from "./support.ts";
 import { QUEUE, type TestWorker } from "./test-worker.ts";
 
-/** Whatever ends the running holder of a key lets its successor run. */
+/** Every way in which the running holder of a key can end, after which its successor runs. */
 const ENDS: readonly (readonly [string, (scene: Scene, one: TestWorker, held: ClaimedJob) => Promise<unknown>])[] = [
   ["completes", (_, one, held) => one.complete(held)],
   ["fails for good", (_, one, held) => one.fail(held)],
@@ -53,7 +53,7 @@ const ENDS: readonly (readonly [string, (scene: Scene, one: TestWorker, held: Cl
   ],
 ];
 
-/** The successor of a job that runs. */
+/** The successor of a running job. */
 export const replaceSuccessorCases = verb("dedupe by replacing", (it, needs) => {
   needs("dedupe");
   it("R21: a running holder is not touched: it gets one successor, which later adds replace", async ({
@@ -94,7 +94,7 @@ export const replaceSuccessorCases = verb("dedupe by replacing", (it, needs) => 
       const two = worker();
       const [next] = await two.take(1);
       expect(next.job).toMatchObject({ id: successor, payload: 1 });
-      // It holds the key now, until it ends in its turn.
+      // The successor holds the key now, until it ends.
       expect(await driver.enqueue([newJob({ dedupe: { key: "k", mode: "drop" } })])).toEqual([
         { id: successor, deduplicated: true },
       ]);
@@ -119,7 +119,7 @@ export const replaceSuccessorCases = verb("dedupe by replacing", (it, needs) => 
     expect(await one.claimIds(9)).toEqual([]);
     await untilDue(holder);
     await one.release(await one.take(1));
-    // Its wait is random, and may be none: what is claimed is the holder alone, whenever that is.
+    // The delay is random and may be 0: only the holder is claimed in any case.
     await interrupt(one);
     await untilDue(holder);
     const [again, ...none] = await one.claim(9);

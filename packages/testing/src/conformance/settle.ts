@@ -105,7 +105,7 @@ export const settleCases = verb("settle", (it, needs) => {
     const one = worker();
     const [held] = await one.take(1);
     const answer = await one.exchange({ settle: [{ token: held.token, outcome: "exploded" as never }] }).then(
-      // A split queue answers for the shards that did not refuse.
+      // A split queue answers for the shards that have not refused.
       ({ lost }) => (lost.length > 0 ? "lost" : "answered in part"),
       ({ code }) => code,
     );
@@ -249,7 +249,7 @@ export const settleCases = verb("settle", (it, needs) => {
     const one = worker({ queues: [{ queue: QUEUE, names: ["email"] }] });
     const batch = await one.claim(9);
     expect(batch).toHaveLength(4);
-    // Back to its place, in the middle of what is being settled.
+    // Back at its position, in the middle of the settled jobs.
     expect(await worker().claimIds(1, [{ queue: QUEUE, names: ["strange"] }])).toEqual([b]);
     await one.complete(batch);
     expect(await counts()).toEqual({ ...NOTHING, active: 1 });

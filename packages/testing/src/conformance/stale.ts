@@ -1,7 +1,7 @@
 import { NOTHING, verb } from "./support.ts";
 import { BOOM, LEASE_MS } from "./test-worker.ts";
 
-/** A worker that comes back after its jobs were taken from it. */
+/** A worker that returns after its jobs were recovered by another. */
 export const staleCases = verb("stale owner", (it) => {
   for (const [what, settle] of [
     ["complete", (token: string) => ({ settle: [{ token, outcome: "completed" as const }] })],

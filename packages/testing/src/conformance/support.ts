@@ -15,7 +15,7 @@ export interface Scene {
   /** Adds jobs in one call and returns their ids. Missing fields are those of `newJob`. */
   readonly add: <J extends readonly Partial<NewJob>[]>(...jobs: J) => Promise<{ [K in keyof J]: string }>;
   readonly worker: (options?: TestWorkerOptions) => TestWorker;
-  /** The job, which must exist. */
+  /** Returns a job, which must exist. */
   readonly job: (id: string, queue?: string) => Promise<JobRecord>;
   readonly counts: (queue?: string) => Promise<JobCounts>;
   readonly command: (
@@ -29,15 +29,15 @@ export interface Scene {
   readonly untilDue: (id: string, queue?: string) => Promise<void>;
   /** Simulates a crash: a worker claims the first job and then sends nothing, until `rescuer` has recovered the job. */
   readonly interrupt: (rescuer: TestWorker) => Promise<void>;
-  /** Runs a program on the records, where a test can reach them. */
+  /** Runs a program on the records, if the test has access to them. */
   readonly transact: DriverUnderTest["transact"];
-  /** All records, where a test can reach them. */
+  /** Returns all records, if the test has access to them. */
   readonly records: () => Promise<Snapshot | undefined>;
 }
 
 export interface Case {
   readonly name: string;
-  /** Names of the plugins that it needs. */
+  /** Names of the plugins that the case needs. */
   readonly plugins: readonly string[];
   readonly run: (scene: Scene) => Promise<void>;
 }
@@ -48,8 +48,8 @@ export interface Verb {
 }
 
 /**
- * The cases of one verb, collected at once so that they can be counted before a runner has run anything. `needs` names the
- * plugins that the cases after it need, up to the next call.
+ * Collects the cases of one verb, so that they can be counted before the runner starts. `needs` names the plugins of
+ * the following cases, up to the next call.
  */
 export function verb(
   name: string,
@@ -66,7 +66,7 @@ export function verb(
   return { name, cases };
 }
 
-/** Runs a case on records of its own, and checks the invariants after it. */
+/** Runs a case on records of its own, and checks the invariants afterwards. */
 export async function runCase({ run }: Case, open: OpenDriver, expect: TestRunner["expect"]): Promise<void> {
   const under = await open();
   try {
@@ -95,7 +95,7 @@ export const NOTHING: JobCounts = {
   paused: false,
 };
 
-/** Keeps no job that ended. */
+/** Settings that keep no ended job. */
 export const KEEP_NONE = { completed: 0, failed: 0, cancelled: 0 } as const;
 
 function sceneOf(under: DriverUnderTest, expect: TestRunner["expect"]): Scene {

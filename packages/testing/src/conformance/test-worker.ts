@@ -10,19 +10,19 @@ import type {
 
 export interface TestWorkerOptions {
   readonly driver?: Driver;
-  /** Its key; random otherwise. */
+  /** The worker's key. Default: random. */
   readonly key?: string;
   readonly name?: string;
   readonly liveness?: Liveness;
   readonly leaseMs?: number;
-  /** Default: the suite's queue, any name. */
+  /** Queues of its claims. Default: the suite's queue, with any job name. */
   readonly queues?: readonly (string | ClaimQueue)[];
 }
 
 /** The fields of an exchange that a case sets; the `TestWorker` fills in the others. */
 export interface Round {
   readonly settle?: readonly Settlement[];
-  /** Default: all that it holds, but for what is settled. */
+  /** Tokens of the running jobs. Default: all held jobs except the settled ones. */
   readonly running?: readonly string[];
   readonly progress?: readonly AttemptReport[];
   readonly limit?: number;
@@ -40,7 +40,10 @@ export const BOOM: StoredError = { code: "handler_failed", message: "boom" };
 
 let started = 0;
 
-/** A worker without handlers and timers: it numbers its exchanges, remembers what it holds and does as the case says. */
+/**
+ * A worker without handlers and timers: numbers its exchanges, records the jobs that it holds, and acts only when the
+ * case calls it.
+ */
 export class TestWorker {
   readonly key: string;
   readonly leaseMs: number;
@@ -64,7 +67,7 @@ export class TestWorker {
     };
   }
 
-  /** The last request, to send again or to change. */
+  /** The last request, to be repeated or changed. */
   get last(): ExchangeRequest {
     if (!this.#last) throw new Error("This worker has not exchanged yet.");
     return this.#last;
@@ -90,7 +93,7 @@ export class TestWorker {
     return this.#send(this.#last);
   }
 
-  /** Sends the last exchange again, number and all, as after a lost answer. */
+  /** Sends the last exchange again with the same number, as after a lost reply. */
   repeat(): Promise<ExchangeReply> {
     return this.#send(this.last);
   }
@@ -104,24 +107,24 @@ export class TestWorker {
     return reply;
   }
 
-  /** Up to `limit` jobs. */
+  /** Claims up to `limit` jobs. */
   async claim(limit: number, queues?: readonly (string | ClaimQueue)[]): Promise<readonly ClaimedJob[]> {
     return (await this.exchange({ limit, ...(queues && { queues }) })).jobs;
   }
 
-  /** The ids of up to `limit` jobs, claimed in this order. */
+  /** Claims up to `limit` jobs. Returns their ids in the order of the claim. */
   async claimIds(limit: number, queues?: readonly (string | ClaimQueue)[]): Promise<readonly string[]> {
     return (await this.claim(limit, queues)).map(({ job }) => job.id);
   }
 
-  /** Exactly so many jobs, in one claim. */
+  /** Claims exactly `count` jobs in one claim. */
   async take<N extends 1 | 2 | 3>(count: N): Promise<Taken[N]> {
     const jobs = await this.claim(count);
     if (jobs.length !== count) throw new Error(`Claimed ${jobs.length} jobs where the case needs ${count}.`);
     return jobs as unknown as Taken[N];
   }
 
-  /** Renews, and sees what has become of the others' leases; claims nothing. */
+  /** Renews the lease and recovers jobs of dead workers, without a claim. */
   look(): Promise<ExchangeReply> {
     return this.exchange();
   }
@@ -132,7 +135,7 @@ export class TestWorker {
     });
   }
 
-  /** For good. */
+  /** Fails jobs for good. */
   fail(jobs: ClaimedJob | readonly ClaimedJob[], error: StoredError = BOOM): Promise<ExchangeReply> {
     return this.exchange({ settle: list(jobs).map(({ token }) => ({ token, outcome: "failed", error })) });
   }
@@ -147,7 +150,7 @@ export class TestWorker {
     return this.exchange({ settle: list(jobs).map(({ token }) => ({ token, outcome: "released", delayMs })) });
   }
 
-  /** As after a request to stop. */
+  /** Settles jobs as cancelled, as after a request to stop. */
   stopped(jobs: ClaimedJob | readonly ClaimedJob[]): Promise<ExchangeReply> {
     return this.exchange({ settle: list(jobs).map(({ token }) => ({ token, outcome: "cancelled" })) });
   }

@@ -1,7 +1,7 @@
 import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Jobs whose name a worker does not declare. */
+/** Jobs whose names have no handler in a worker. */
 export const unknownNamesCases = verb("names", (it, needs) => {
   const knows = (...names: string[]) => [{ queue: QUEUE, names }];
 
@@ -77,7 +77,7 @@ export const unknownNamesCases = verb("names", (it, needs) => {
     await add(...Array.from({ length: 350 }, () => ({ name: "strange" })));
     const [id] = await add({ name: "known" });
     const one = worker({ queues: knows("known") });
-    // A claim moves a bounded number aside; until it is through it says that the next look is due at once.
+    // A claim blocks a limited number of jobs; until it is done, its reply asks for another claim at once.
     for (let round = 0; round < 20; round++) {
       const reply = await one.exchange({ limit: 1 });
       if (reply.jobs.length > 0) {
@@ -98,7 +98,10 @@ export const unknownNamesCases = verb("names", (it, needs) => {
     const ids = await add(...Array.from({ length: 250 }, (_, n) => ({ name: `strange ${n}` })));
     const [known] = await add({ name: "known" });
     const one = worker({ queues: knows("known") });
-    /** One claim moves a bounded number of jobs aside, and where a queue is split some of them stand before each job. */
+    /**
+     * Repeats a claim until it returns jobs: one claim blocks a limited number of jobs, and in a split queue several
+     * may come before each job.
+     */
     const claimNext = async (by: typeof one): Promise<readonly string[]> => {
       let claimed: readonly string[] = [];
       for (let round = 0; claimed.length === 0 && round < 20; round++) claimed = await by.claimIds(1);
@@ -116,7 +119,7 @@ export const unknownNamesCases = verb("names", (it, needs) => {
       await any.complete(jobs);
     }
     expect(seen.size).toBe(246);
-    // Nothing waits any more: what steps aside now is listed again.
+    // No job waits any more, so newly blocked names are listed again.
     await add({ name: "late" });
     expect(await one.claimIds(1)).toEqual([]);
     expect(await worker({ queues: knows("late") }).claimIds(1)).toHaveLength(1);

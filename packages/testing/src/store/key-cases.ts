@@ -3,12 +3,12 @@ import type { TestRunner } from "../harness.ts";
 import type { StoreCase } from "../store-suite.ts";
 import { ALL, idRecord, type JobPart, job, lease, readAll, write } from "./records.ts";
 
-/** As far as an instant goes in JavaScript: ±8.64e15 ms (ECMA-262, Time Values). */
+/** The latest time of a JavaScript date: ±8.64e15 ms (ECMA-262, Time Values). */
 const LAST_INSTANT = 8_640_000_000_000_000;
 
 /**
- * Texts in their order. None above U+FFFF is compared with one of U+E000 to U+FFFF: engines order these by UTF-16 units
- * (IndexedDB) or by code points (SQLite), and no rule depends on it.
+ * Texts in ascending order. Does not compare texts above U+FFFF with those from U+E000 to U+FFFF, which stores sort by
+ * UTF-16 units (IndexedDB) or by code points (SQLite); no rule depends on their order.
  */
 const TEXTS = [
   " ",
@@ -65,7 +65,7 @@ const AWKWARD = [
   "\uffff",
 ];
 
-/** How keys compare, part by part. */
+/** The order of keys, part by part. */
 export function keyCases(check: StoreCase, expect: TestRunner["expect"]): void {
   check("compare part by part: text, then numbers by value, negative ones first", async (store) => {
     const line: JobPart[] = [
@@ -124,7 +124,7 @@ export function keyCases(check: StoreCase, expect: TestRunner["expect"]): void {
       keys.map(([queue, id]) => idRecord(queue, id)),
     );
     expect(await store.transact(() => get("ids", keys))).toEqual(keys.map(([queue, id]) => idRecord(queue, id)));
-    // Beyond that, engines differ in what comes first.
+    // Beyond this, stores sort differently.
     const found = await store.transact(() => scanKeys("ids", { from: [""], to: ["\ud000"] }, 100));
     const spelled = (some: readonly Key[]) => new Set(some.map((key) => JSON.stringify(key)));
     expect(spelled(found)).toEqual(spelled(keys.filter(([text]) => text < "\ud000")));
@@ -148,7 +148,7 @@ export function keyCases(check: StoreCase, expect: TestRunner["expect"]): void {
   });
 }
 
-/** A fixed disorder, the same in every run. */
+/** Returns the items in a fixed mixed order. */
 function shuffled<T>(items: readonly T[]): T[] {
   const step = 7;
   const left = [...items];

@@ -3,7 +3,7 @@ import type { TestRunner } from "../harness.ts";
 import type { StoreCase } from "../store-suite.ts";
 import { ALL, idRecord, job, jobs, lease, readAll, write } from "./records.ts";
 
-/** Changes a record that is known to be the case's own, or frozen: then the attempt fails, which is as good. */
+/** Changes a record that belongs to the case, or is frozen, in which case the change throws. */
 function attempt(change: () => void): void {
   try {
     change();

@@ -14,7 +14,10 @@ import {
   spellId,
 } from "@quayside/core/engine";
 
-/** Records for the store suite: valid in every field, because a store may keep fields that its keys tell only once. */
+/**
+ * Fields of a job of the store suite. All records are valid, because a store may not keep a field that the key
+ * contains.
+ */
 
 export interface JobPart {
   readonly queue?: string;
@@ -33,12 +36,12 @@ export function job({
   tag = "aaaaaaaa",
   payload = "{}",
 }: JobPart = {}): StoredJob {
-  // 0 − 0 and not −0, which JSON does not keep.
+  // `0 - priority`, because JSON does not keep −0.
   const key: JobKey = ["ready", readyLane(queue), 0 - priority, at, order, tag];
   return { key, id: spellId(key), queue, name: "email", payload, priority, addedAt: 500, availableAt: at };
 }
 
-/** Jobs of one queue, in the order of their numbers. */
+/** Creates jobs of one queue, in the order of their numbers. */
 export const jobs = (count: number, part: JobPart = {}): StoredJob[] =>
   Array.from({ length: count }, (_, order) => job({ ...part, order, payload: JSON.stringify(order) }));
 
@@ -56,7 +59,7 @@ export function lease(worker: string, exchange = 0): LeaseRecord {
 
 export const idRecord = (queue: string, id: string): IdRecord => ({ key: [queue, id], at: job().key });
 
-/** One record of every collection. */
+/** Creates one record of every collection. */
 export const oneOfEach = (tag: string): { readonly [C in Collection]: Records[C] } => ({
   jobs: job({ tag: tag.padEnd(8, "0").slice(0, 8) }),
   leases: lease(tag),
@@ -72,13 +75,13 @@ export const write = <C extends Collection>(
   records: readonly Records[C][],
 ): Promise<void> => store.transact(() => put(collection, records));
 
-/** Everything in the collection, whose keys the case has chosen to lie within. */
+/** The range of all keys of a collection that the cases use. */
 export const ALL: Range = { from: [""], to: ["\u{10ffff}"] };
 
 export const readAll = <C extends Collection>(store: Store, collection: C): Promise<readonly Records[C][]> =>
   store.transact(() => scan(collection, ALL, 100_000));
 
-/** The program that asks the store for nothing and answers `value`. */
+/** Returns a program without operations that returns `value`. */
 // biome-ignore lint/correctness/useYield: a program that ends without an operation is what it is for
 export function* answer<T>(value: T): Program<T> {
   return value;

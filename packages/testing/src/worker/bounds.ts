@@ -5,7 +5,7 @@ import { gate, gather, next, spyOnExchanges, topic, wrap } from "./support.ts";
 
 const text = (bytes: number): string => "x".repeat(bytes);
 
-/** The bounds of results, progress, logs and errors, and of requests that are refused. */
+/** The limits of results, progress, logs and errors, and refused requests. */
 export const boundCases = topic("bounds", (it) => {
   it("R29: a result of more than 128 KiB of JSON fails its job for good, and its neighbours complete", async ({
     expect,
@@ -38,7 +38,7 @@ export const boundCases = topic("bounds", (it) => {
     let runs = 0;
     mail.on("job:large", () => {
       runs++;
-      // Double quotes are the worst: they are escaped twice on their way.
+      // Double quotes are the worst case: they are escaped twice.
       return '"'.repeat(60_000);
     });
     const ids = await mail.addJobs(Array.from({ length: 20 }, () => ({ name: "large", payload: null })));
@@ -163,7 +163,7 @@ export const boundCases = topic("bounds", (it) => {
       expect(jobs.filter((job) => job?.state === "completed")).toHaveLength(19);
       expect(jobs[7]).toMatchObject({ state: "failed", attempts: 1 });
       expect(runs).toHaveLength(20);
-      // Fewer each time: nothing is sent unchanged.
+      // Fewer each time: no request is repeated unchanged.
       const refused = sent.filter(poisoned).map(({ settle }) => JSON.stringify(settle));
       expect(refused.length).toBeLessThanOrEqual(10);
       expect(new Set(refused).size).toBe(refused.length);

@@ -37,7 +37,7 @@ export const closingCases = topic("closing", (it) => {
     for (let second = 0; second < 10; second++) await advance(1_000);
     await stopped;
     expect(await mail.get(id)).toMatchObject({ state: "waiting", attempts: 0 });
-    // Not to start it is as good; to start it and leave it running is not.
+    // Not starting the job is allowed; leaving it running is not.
     if (seen.length > 0) expect(seen).toEqual(["begun", "aborted"]);
   });
 
@@ -66,7 +66,7 @@ export const closingCases = topic("closing", (it) => {
     const slow = wrap(driver, {
       register: async () => ({ liveness: "time", leave() {} }),
       async exchange(request) {
-        // On its way to the store the result takes longer than the lease, and another worker has judged it meanwhile.
+        // The result takes longer than the lease to reach the store; another worker has recovered the job meanwhile.
         if (late === undefined && request.settle.length > 0) {
           late = request.settle[0]?.token;
           await rescuer.look();

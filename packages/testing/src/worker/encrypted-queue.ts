@@ -5,11 +5,11 @@ export const encryption = aesGcm({ keys: { k1: new Uint8Array(32).fill(1) }, cur
 
 export const SECRET = "4111 1111";
 
-/** A queue with the key, all of whose jobs are encrypted. */
+/** Creates a queue that encrypts all jobs. */
 export const encryptedQueue = ({ queue }: Pick<WorkerScene, "queue">, driver?: Driver) =>
   queue({ encryption, defaults: { encrypted: true, backoff: 0 }, ...(driver && { driver }) });
 
-/** The job as it is stored: without a key. */
+/** Returns the JSON of a job as stored, without decryption. */
 export const atRest = async (driver: Driver, id: string) => JSON.stringify(await driver.get(QUEUE, id));
 
 export const rejected = (promise: Promise<unknown>) =>

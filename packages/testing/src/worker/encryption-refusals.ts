@@ -3,7 +3,7 @@ import { gather, QUEUE, topic, wrap } from "./support.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** Envelopes and plain values in each other's place, and missing keys. */
+/** Swapped envelopes and plain values, and missing keys. */
 export const encryptionRefusalCases = topic("encryption", (it) => {
   for (const [what, payload] of Object.entries({
     "plain text": SECRET,

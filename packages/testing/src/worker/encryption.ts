@@ -4,7 +4,7 @@ import { QUEUE, topic } from "./support.ts";
 
 const MINUTE_MS = 60_000;
 
-/** A schema that takes a value or says of it what is wrong. */
+/** Creates a schema that accepts a value or returns an issue. */
 const schema = (issueOf: (value: unknown) => string | undefined): StandardSchema => ({
   "~standard": {
     version: 1,
@@ -16,13 +16,13 @@ const schema = (issueOf: (value: unknown) => string | undefined): StandardSchema
   },
 });
 
-/** A schema that takes what it checks when a job is added, and refuses it when it runs. */
+/** Creates a schema that accepts a payload when the job is added, and refuses it when it runs. */
 const changed = (): StandardSchema => {
   let checks = 0;
   return schema((value) => (++checks > 1 ? `not ${value}` : undefined));
 };
 
-/** Ways by which the payload gets into the job's record besides the text of its handler. */
+/** Ways in which the payload could get into other fields of the job's record. */
 const SPEAKERS: readonly (readonly [string, () => Record<string, JobDefinition>, (mail: Queue) => void])[] = [
   ["what a schema says of the payload", () => ({ pay: { input: changed() } }), (mail) => mail.on("job:pay", () => 1)],
   [

@@ -1,7 +1,7 @@
 import { defineJobs, type JobRecord } from "@quayside/core";
 import { gather, next, QUEUE, topic, wrap } from "./support.ts";
 
-/** Capabilities of a queue and its worker beside running jobs, as far as they use the driver. */
+/** Features of queues and workers that use the driver, besides running jobs. */
 export const featureCases = topic("features", (it) => {
   it("what a handler logs is kept with the job, also what it logs last", async ({ expect, queue }) => {
     const mail = queue();
@@ -28,7 +28,7 @@ export const featureCases = topic("features", (it) => {
   it("handlers add jobs: ctx.enqueue to one queue, ctx.publish to several", async ({ expect, queue, driver }) => {
     const mail = queue();
     const added: string[] = [];
-    // The child has no handler here, and says so.
+    // The child has no handler, so an `error` event is expected.
     gather(mail, "error");
     mail.on("job:user", async (_, ctx) => {
       added.push(await ctx.enqueue({ name: "audit", payload: 1 }));

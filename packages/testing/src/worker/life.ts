@@ -193,7 +193,7 @@ export const lifeCases = topic("life cycle", (it) => {
           () => one.processNext(),
         ];
         const ends = (acts[pick] as () => Promise<unknown>)();
-        // It is for a worker that is not started, and says so to others.
+        // The call is only for a stopped worker; otherwise it rejects.
         calls.push(pick === 4 ? codeOf(ends).then((end) => (end === "conflict" ? "fulfilled" : end)) : codeOf(ends));
         if (pick === 1) wanted = "running";
         if (pick === 2) wanted = "stopped";

@@ -5,7 +5,7 @@ const unreachable = () => {
   throw new TypeError("Failed to fetch");
 };
 
-/** A network that the case switches on and off. With `lies` it always reports that it is online. */
+/** Creates a network that the case switches on and off. With `lies`, it always reports online. */
 function network({ online = true, lies = false }: { readonly online?: boolean; readonly lies?: boolean } = {}) {
   const listeners = new Set<() => void>();
   const state = { online };
@@ -39,7 +39,7 @@ function network({ online = true, lies = false }: { readonly online?: boolean; r
 
 const job = { requires: "network" } as const;
 
-/** Jobs that require the network while there is none. */
+/** Jobs that require the network, while offline. */
 export const networkCases = topic("network", (it) => {
   it("R28: a connectivity that throws, or rejects, is reported and stops no worker", async ({ expect, queue }) => {
     const broken = () => {

@@ -76,7 +76,7 @@ export const prefetchReleaseCases = topic("prefetch", (it) => {
     mail.on("job:email", async (payload) => {
       if (payload !== 1) return;
       await told.opened;
-      // Until the worker has received the answer, too.
+      // Until the worker has received the reply.
       for (let round = 0; round < 20; round++) await undefined;
     });
     await mail.addJobs(many(3));

@@ -146,7 +146,7 @@ export const prefetchCases = topic("prefetch", (it) => {
     });
     await one.drain();
     expect(order).toHaveLength(plain + 5);
-    // Each of its jobs waits for a few rounds at most.
+    // Each of its jobs waits for a few exchanges at most.
     expect(order.lastIndexOf("limited") < plain / 2).toBe(true);
   });
 });

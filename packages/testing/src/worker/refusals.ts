@@ -4,7 +4,7 @@ import { gate, gather, next, topic, wrap } from "./support.ts";
 
 const refusal = (code: "bad_request" | "forbidden") => new QuaysideError(code, `Refused: ${code}.`);
 
-/** More ends of attempts, and more refused exchanges, that must not stall or repeat anything (R28 to R30). */
+/** Ends of attempts, and refused exchanges, that must not block or repeat other work (R28 to R30). */
 export const refusalCases = topic("refusals", (it) => {
   for (const delayMs of [Number.NaN, -5, Number.POSITIVE_INFINITY, "soon", null]) {
     it(`R28: a release whose delay the handler changed to ${delayMs} counts as a failure`, async ({
@@ -195,7 +195,7 @@ export const refusalCases = topic("refusals", (it) => {
       refusing = true;
       await first;
       const rest = [1, 2].map((n) => next(mail, "completed", ({ job }) => job.payload === n));
-      // Longer than a lease: what still runs is renewed without a claim.
+      // Longer than a lease: running jobs are renewed without a claim.
       for (let second = 0; second < 40; second++) {
         await advance(1_000);
         await mail.counts();

@@ -1,4 +1,4 @@
-/** Returns a proxy each access of which throws. */
+/** Returns a proxy that throws at each access. */
 export const revoked = (): unknown => {
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();

@@ -2,7 +2,9 @@ import type { Driver } from "@quayside/core";
 import type { WorkerSession } from "@quayside/core/engine";
 import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
 
-/** A driver that has its worker begin and end when the case says so: from the start only with `begun`. */
+/**
+ * Wraps a driver so that the case begins and ends its worker's sessions. With `begun`, the first one begins at once.
+ */
 function steered(driver: Driver, { begun }: { readonly begun: boolean }) {
   const shifts = new Set<WorkerSession>();
   const locks: string[] = [];
@@ -39,7 +41,7 @@ function steered(driver: Driver, { begun }: { readonly begun: boolean }) {
   };
 }
 
-/** Workers whose driver says when they may work: pages that are put aside, tabs that take turns. */
+/** Workers whose driver decides when they are active: hidden pages, tabs that take turns. */
 export const shiftCases = topic("shifts", (it) => {
   it("R8: a worker that may not work yet takes no lock and claims nothing; it starts when it may", async ({
     driver,

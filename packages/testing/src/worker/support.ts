@@ -67,7 +67,7 @@ export async function runWorkerCase(
   }
 }
 
-/** Resolves with the next event of this name that `test` accepts. Call it before what causes the event. */
+/** Resolves with the next event of this name that `test` accepts. Call it before the code that causes the event. */
 export function next<Name extends keyof WorkerEvents>(
   source: Pick<JobWorker, "on"> | Pick<Queue, "on">,
   name: Name,
@@ -82,7 +82,7 @@ export function next<Name extends keyof WorkerEvents>(
   });
 }
 
-/** All events of a name, as they come. */
+/** Collects all events of a name. */
 export function gather<Name extends keyof WorkerEvents>(
   source: Pick<JobWorker, "on"> | Pick<Queue, "on">,
   name: Name,
@@ -120,7 +120,7 @@ export function heldHandler({ heeds = false }: { readonly heeds?: boolean } = {}
   return { run, begun: begun.opened, aborted: aborted.opened, finish: finish.open };
 }
 
-/** The driver with some verbs replaced: to count, delay or break what goes through. */
+/** Returns the driver with some verbs replaced, to count, delay or break calls. */
 export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
   return {
     connectivity: driver.connectivity,
@@ -140,7 +140,7 @@ export function wrap(driver: Driver, verbs: Partial<Driver>): Driver {
   };
 }
 
-/** Exchanges as they go through, and the answer each got. */
+/** Records exchanges with their replies. */
 export function spyOnExchanges(driver: Driver): {
   readonly driver: Driver;
   readonly seen: { request: ExchangeRequest; reply: ExchangeReply }[];

@@ -195,7 +195,7 @@ export const workerExchangeCases = topic("workers", (it) => {
     const renewal = next(mail, "error");
     await advance(10_000);
     await renewal;
-    // A change that the driver tells late may have made it look, and be refused, before.
+    // A late change of the driver may have caused an earlier exchange, which was refused.
     const sent = sends.length;
     const again = next(mail, "error");
     await advance(9_999);

@@ -43,7 +43,8 @@ export const workerCases = topic("workers", (it) => {
     mail.on("job:email", () => {});
     await mail.addJobs(Array.from({ length: 100 }, (_, n) => ({ name: "email", payload: n })));
     await mail.drain({ concurrency: 10 });
-    // Ten batches: each but the first settles the one before; then one that settles the last, and the farewell.
+    // Ten batches: each except the first settles the previous one; then one exchange settles the last, and one ends the
+    // lease.
     expect(spy.seen.length).toBeLessThanOrEqual(13);
   });
 
@@ -53,7 +54,7 @@ export const workerCases = topic("workers", (it) => {
     for (const tab of tabs) tab.on("job:email", (payload) => ran.push(payload));
     await tabs[0]?.addJobs(Array.from({ length: 60 }, (_, n) => ({ name: "email", payload: n })));
     await Promise.all(tabs.map((tab) => tab.drain({ concurrency: 3 })));
-    // The one that drained first may have left jobs to the other, and both have stopped by now.
+    // The worker that drained first may have left jobs to the other; both have stopped by now.
     expect(ran.length).toBe(60);
     expect(new Set(ran).size).toBe(60);
   });
