@@ -128,12 +128,42 @@ export class ImmediateSubmitter extends JobSubmitter {
     return id;
   }
 
+  /**
+   * Runs a job once, as a worker would: with middleware, timeout, events and `onFailed`. Stores it when its handler gave it
+   * back. Returns its id.
+   *
+   * @throws what its attempt threw.
+   */
   async #run(draft: JobDraft, job: NewJob): Promise<string> {
     const { context, events, ctx, producer = producerOf(context, this) } = this.#options;
-    const { id, releasedMs } = await runImmediately(job, { context, events, producer, ctx: ctx?.() ?? context.ctx });
-    if (releasedMs === undefined) return id;
-    const options = { ...draft.options, id, availableAt: undefined, delay: releasedMs };
-    await this.store([{ ...draft, options }]);
+    const { clock = systemClock, random = Math.random, metrics } = context;
+    const record = recordOf(job, clock.now());
+    const { id } = record;
+    let onFailed: Promise<void> | undefined;
+    const reporter = new Reporter({
+      events,
+      metricsOf: () => metrics,
+      onFailed: (failed, error) => {
+        onFailed = reportFailed(context, failed, error);
+      },
+    });
+    events.emit("active", { job: record });
+    const settled = await new Promise<Settled>((resolve) => {
+      const listener = { settled: resolve, returned() {}, reported() {} };
+      const options = { clock, random, events, ctx: ctx?.() ?? context.ctx, producer };
+      // Where a handler adds it, that handler waits for it.
+      new Attempt({ token: "here", job: record }, {}, listener, options).start(
+        (stored, own) => runJob(context, stored, own),
+        handlerScope.current(),
+      );
+    });
+    reporter.settled(settled);
+    await onFailed;
+    const { settlement, end } = settled;
+    if (settlement.outcome === "released") {
+      const options = { ...draft.options, id, availableAt: undefined, delay: settlement.delayMs };
+      await this.store([{ ...draft, options }]);
+    } else if ("error" in end) throw end.error;
     return id;
   }
 
@@ -145,56 +175,6 @@ export class ImmediateSubmitter extends JobSubmitter {
       await work(this.#options.drain);
     return answer;
   }
-}
-
-interface RunHere {
-  readonly context: QueueContext;
-  readonly events: Emitter<WorkerEvents>;
-  readonly producer: Producer;
-  /** Merged into the handler's `ctx`. */
-  readonly ctx: object | undefined;
-}
-
-/** The outcome of a job that ran immediately. `releasedMs`: its handler released it, so it must be stored. */
-type RanHere = { readonly id: string; readonly releasedMs?: number };
-
-/**
- * Runs a job immediately (`shouldQueue`), once, as a worker would: with middleware, timeout, events and `onFailed`.
- * @throws the error of its attempt.
- */
-export async function runImmediately(job: NewJob, { context, events, producer, ctx }: RunHere): Promise<RanHere> {
-  const { clock = systemClock, random = Math.random, metrics } = context;
-  const record = recordOf(job, clock.now());
-  const { id } = record;
-  let onFailed: Promise<void> | undefined;
-  const reporter = new Reporter({
-    events,
-    metricsOf: () => metrics,
-    onFailed: (failed, error) => {
-      onFailed = reportFailed(context, failed, error);
-    },
-  });
-  events.emit("active", { job: record });
-  const settled = await new Promise<Settled>((resolve) => {
-    const attempt = new Attempt(
-      { token: "here", job: record },
-      {},
-      {
-        settled: resolve,
-        returned: () => {},
-        reported: () => {},
-      },
-      { clock, random, events, ctx, producer },
-    );
-    // If a handler adds the job, the handler waits for it.
-    attempt.start((stored, own) => runJob(context, stored, own), handlerScope.current());
-  });
-  reporter.settled(settled);
-  await onFailed;
-  const { settlement, end } = settled;
-  if (settlement.outcome === "released") return { id, releasedMs: settlement.delayMs };
-  if ("error" in end) throw end.error;
-  return { id };
 }
 
 /** Returns the record of a job as if a worker had claimed it. */
