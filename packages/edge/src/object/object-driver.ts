@@ -24,9 +24,9 @@ import type { ShardVerbs } from "../rpc/queue-rpc.ts";
 import { Reply } from "../rpc/reply-budget.ts";
 import { ObjectShard } from "../shards/object-shard.ts";
 import { type Admission, enqueueWithin, type Quota } from "./caller-quota.ts";
+import { QueueRounds } from "./claim-rotation.ts";
+import { PagedCount, PLACES } from "./count-jobs.ts";
 import { JobWriteObserver } from "./job-write-observer.ts";
-import { PagedCount, PLACES } from "./paged-count.ts";
-import { QueueRounds } from "./queue-rounds.ts";
 import type { Transactions } from "./user-transactions.ts";
 
 /** A store that can run a program synchronously, inside a transaction of the object's own code. */

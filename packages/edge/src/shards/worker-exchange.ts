@@ -20,7 +20,7 @@ import {
 } from "@quayside/core/engine";
 import { jsonBytes } from "../json-bytes.ts";
 import { REPLY_BYTES } from "../rpc/reply-budget.ts";
-import { type Memo, readMemo, type ShardSeen, spellMemo } from "./continuation.ts";
+import { type Memo, readMemo, type ShardSeen, spellMemo } from "./exchange-memo.ts";
 import { shardOfKey } from "./route.ts";
 
 /**

@@ -1,5 +1,5 @@
 import type { Collection, Key, Operation, Records } from "@quayside/core/engine";
-import { DerivedRecords } from "./derived-records.ts";
+import { DerivedRecords } from "./in-memory-records.ts";
 
 type AnyRecord = Records[Collection];
 
