@@ -161,6 +161,15 @@ describe("R32: an exchange that says too much", () => {
     expect(body.lost).toHaveLength(20_000);
   });
 
+  it("of more jobs to add than the largest flow has over RPC is refused, and stores nothing", async () => {
+    const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, "mail"));
+    const jobs = Array.from({ length: 10_002 }, (_, n) => job("mail", n));
+    const refused = { code: "invalid_option", details: { option: "jobs" } };
+    await expect(driver.enqueue(jobs)).rejects.toMatchObject(refused);
+    expect(await driver.counts("mail")).toMatchObject({ waiting: 0 });
+    expect(await driver.enqueue(jobs.slice(1))).toHaveLength(10_001);
+  });
+
   it("of queues to look after over RPC is refused, and named", async () => {
     const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, "mail"));
     const names = Array.from({ length: 150_000 }, (_, n) => `${n}`);

@@ -1,5 +1,6 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { Queue } from "@quayside/core";
 import { edgeQueue, queueStub, StubDriver } from "@quayside/edge";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ran, reported } from "./queues.ts";
@@ -97,22 +98,40 @@ describe("another damaged record", () => {
     expect(await storage((inside) => damagedIn(inside).toArray())).toMatchObject([{ collection: "leases" }]);
   });
 
-  it("of a queue's settings stops that queue alone, by an error that names table and key", async () => {
+  it("of the settings of a queue are set aside, and pause that queue alone", async () => {
     const { queue, driver, storage, exchange } = bare("settings");
     await queue.pause();
     const id = await queue.addJob("email", {});
     await driver.enqueue([{ queue: "other", name: "email", payload: "{}" }]);
     await storage(({ sql }) => void sql.exec("UPDATE quayside_cells SET record = 'paused'"));
-    const refused = {
-      code: "storage_unavailable",
-      message: expect.stringContaining('["queue","settings"]'),
-      details: { reason: "damaged", table: "quayside_cells", key: ["queue", "settings"] },
-    };
-    // Nobody knows that it was paused: what it holds is not to be claimed.
-    await expect(exchange("one", 1)).rejects.toMatchObject(refused);
-    await expect(queue.counts()).rejects.toMatchObject(refused);
+    // It may have been paused, so its jobs are not claimed.
+    const queues = [{ queue: "settings" }, { queue: "other" }];
+    const { jobs } = await exchange("one", 1, { claim: { limit: 10, queues } });
+    expect(jobs.map(({ job }) => job.queue)).toEqual(["other"]);
+    expect(await queue.counts()).toMatchObject({ waiting: 1, paused: true });
     expect(await queue.get(id)).toMatchObject({ state: "waiting" });
-    const { jobs } = await exchange("one", 1, { claim: { limit: 10, queues: [{ queue: "other" }] } });
-    expect(jobs).toHaveLength(1);
+    expect(await storage((inside) => damagedIn(inside).toArray())).toMatchObject([
+      { collection: "cells", record: "paused" },
+    ]);
+    await queue.resume();
+    expect((await exchange("one", 2)).jobs.map(({ job }) => job.id)).toEqual([id]);
+  });
+
+  it("of a queue's settings does not stop the object's worker for its other queues", async () => {
+    const { name, queue, storage } = open();
+    await queue.pause();
+    await queue.addJob("email", { to: "ada@example.com" });
+    await storage(({ sql }) => void sql.exec("UPDATE quayside_cells SET record = '{' WHERE record LIKE '%paused%'"));
+    const other = new Queue("other", new StubDriver(() => queueStub(env.WORK_QUEUE, name)));
+    await other.addJob("email", { to: "bob@example.com" });
+    await vi.waitFor(() => expect(ran).toEqual(["bob@example.com"]), { timeout: 5_000 });
+    expect(await queue.counts()).toMatchObject({ waiting: 1, paused: true });
+    expect(reported).toMatchObject([
+      {
+        code: "storage_unavailable",
+        message: expect.stringContaining(`["queue","${name}"]`),
+        details: { reason: "damaged", table: "quayside_cells", key: ["queue", name] },
+      },
+    ]);
   });
 });

@@ -8,4 +8,6 @@ export const CALL_BOUNDS = {
   /** UTF-16 units of a token, which has numbers and the number of a shard. */
   tokenLength: 64,
   queues: 1_000,
+  /** Jobs of one add, which are stored in one transaction: the root of the largest flow, and those below it. */
+  jobs: 10_001,
 } as const;

@@ -64,7 +64,7 @@ const JOB: Readonly<Record<string, Check>> = {
   flow: object,
 };
 const job = both(record({ payload: json, ...JOB }, ["payload"]), data);
-const jobs = list(job);
+const jobs = list(job, CALL_BOUNDS.jobs);
 const request = record(
   {
     number: whole(0, Number.MAX_SAFE_INTEGER),

@@ -17,13 +17,17 @@ export class DamagedRecord extends Error {
 /** Table that keeps damaged records for repair. Created with the first one. */
 const DAMAGED = "quayside_damaged";
 
+/** Returns whether this is the key of a queue's settings. */
+export const isSettings = (collection: Collection, key: Key): boolean => collection === "cells" && key[0] === "queue";
+
 /**
- * Moves a damaged job or lease to another table, so that it does not block the jobs after it. Jobs of a damaged lease
- * are claimed again, as after its expiry.
+ * Moves a damaged record to another table: a job or a lease, so that it does not block the jobs after it, or the settings
+ * of a queue, so that they do not block the object's other queues. Jobs of a damaged lease are claimed again, as after its
+ * expiry. A queue whose settings are damaged is paused, because it may have been.
  *
  * @returns the error to report.
- * @throws {QuaysideError} `storage_unavailable`, `details.reason: "damaged"`, for any other record: without a setting,
- * a dedupe key or an idempotency record the queue would break a rule. Only calls that need this record fail.
+ * @throws {QuaysideError} `storage_unavailable`, `details.reason: "damaged"`, for any other record: without a dedupe key
+ * or an idempotency record the queue would break a rule. Only calls that need this record fail.
  */
 export function setAside(sql: SqlStorage, collection: Collection, damaged: DamagedRecord): QuaysideError {
   const { key, text } = damaged;
@@ -35,7 +39,8 @@ export function setAside(sql: SqlStorage, collection: Collection, damaged: Damag
       { reason: "damaged", table: tableName(collection), key },
       damaged,
     );
-  if (collection !== "jobs" && collection !== "leases") throw error(": what needs it cannot be done.");
+  const settings = isSettings(collection, key);
+  if (collection !== "jobs" && collection !== "leases" && !settings) throw error(": what needs it cannot be done.");
   sql.exec(
     `CREATE TABLE IF NOT EXISTS ${DAMAGED} (collection TEXT NOT NULL, key TEXT NOT NULL, record TEXT NOT NULL,
       found_at INTEGER NOT NULL DEFAULT (unixepoch()), PRIMARY KEY (collection, key)) WITHOUT ROWID`,
@@ -46,5 +51,7 @@ export function setAside(sql: SqlStorage, collection: Collection, damaged: Damag
     JSON.stringify(key),
     text,
   );
-  return error(`, and was set aside in ${DAMAGED}.`);
+  return error(
+    `, and was set aside in ${DAMAGED}.${settings ? " The queue is paused: configure it again, then resume it." : ""}`,
+  );
 }

@@ -9,7 +9,7 @@ import {
   type Step,
 } from "@quayside/core/engine";
 import type { Transactions } from "../object/user-transactions.ts";
-import { DamagedRecord, setAside } from "./damaged-records.ts";
+import { DamagedRecord, isSettings, setAside } from "./damaged-records.ts";
 import { DeferredRecords } from "./deferred-records.ts";
 import { DerivedRecords } from "./in-memory-records.ts";
 import { hasTables, migrate } from "./sql-migrations.ts";
@@ -219,8 +219,10 @@ export class SqlRecords {
         return read();
       } catch (error) {
         if (!(error instanceof DamagedRecord)) throw error;
+        const { key } = error;
         this.#damaged.push(setAside(this.#storage.sql, collection, error));
-        this.statements.exec(table.deleteOne, error.key);
+        if (isSettings(collection, key)) this.statements.put(table, [{ key, value: { paused: true } }]);
+        else this.statements.exec(table.deleteOne, key);
       }
     }
   }
