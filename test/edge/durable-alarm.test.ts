@@ -2,7 +2,7 @@ import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } 
 import { env } from "cloudflare:workers";
 import { edgeQueue, type QueueRpc, queueStub } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { ahead, hasty, ran, ticking, timersOf, type WorkQueue } from "./queues.ts";
+import { ahead, hasty, ran, strides, ticking, timersOf, type WorkQueue } from "./queues.ts";
 import { ended, open } from "./work-queue.ts";
 
 afterEach(reset);
@@ -118,6 +118,27 @@ describe("the alarm of a queue's object", () => {
     await runInDurableObject(object, (instance: WorkQueue) => instance.alarm());
     expect(await queue.get(id)).toMatchObject({ interruptions: 1 });
     expect(timersOf(name).size).toBe(0);
+  });
+
+  it("leaves no job behind that falls due while it ends, whatever the instant", async () => {
+    const left: string[] = [];
+    for (let before = 0; before < 1_000; before += 50) {
+      const { name, queue, object, alarm } = open(`ends-${before}`);
+      ticking.set(name, 0);
+      await queue.addJob("email", { to: "bob@example.com" }, { delay: "50s" });
+      const id = await queue.addJob("email", { to: "ada@example.com" }, { delay: "1m" });
+      // Each read of the clock takes 100 ms: some of these jobs fall due between the last claim and the end.
+      strides.set(name, 100);
+      ahead.set(name, 60_000 - before);
+      await runInDurableObject(object, (instance: WorkQueue) => instance.alarm());
+      strides.set(name, 0);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const armedAt = (await alarm()) ?? Number.POSITIVE_INFINITY;
+      const job = await queue.get(id);
+      const waits = armedAt - (job?.availableAt ?? 0);
+      if (job?.state !== "completed" && waits > 1_000) left.push(`${before} ms before it was due: ${waits} ms`);
+    }
+    expect(left).toEqual([]);
   });
 
   it("that was lost is found missing by the next object", async () => {

@@ -29,15 +29,16 @@ export const ahead = new Map<string, number>();
 /** Names of objects to whom a time of many minutes is a moment. */
 export const hasty = new Set<string>();
 
-/** Names of objects whose clock goes on by a millisecond whenever it is read. */
+/** Names of objects whose clock goes on by a millisecond whenever it is read, or by a stride. */
 export const ticking = new Map<string, number>();
+export const strides = new Map<string, number>();
 
 const oddClock = ({ id: { name = "" } }: DurableObjectState): Clock => ({
   monotonic: systemClock.monotonic,
   nextTask: systemClock.nextTask,
   now: () => {
     const ticks = ticking.get(name);
-    if (ticks !== undefined) ticking.set(name, ticks + 1);
+    if (ticks !== undefined) ticking.set(name, ticks + (strides.get(name) ?? 1));
     return Date.now() + (ahead.get(name) ?? 0) + (ticks ?? 0);
   },
   after: (ms, run) => {

@@ -107,9 +107,11 @@ export class DurableAlarm implements Store {
   /**
    * Sets the alarm for the jobs in the store. `soon`: as early as possible. `late`: may also move it to a later time,
    * if the jobs that needed it have ended. Never removes an alarm.
+   *
+   * @returns whether it was to move it, and a job is due, so that the alarm stays.
    */
-  rearm(how?: "soon" | "late"): void {
-    this.#run((arm) => arm(how));
+  rearm(how?: "soon" | "late"): boolean {
+    return this.#run((arm) => arm(how)) === true;
   }
 
   /** Number of alarms set so far. Each bills a written row. */
@@ -183,32 +185,34 @@ export class DurableAlarm implements Store {
     this.#armedAt = undefined;
   }
 
-  *#arm(now: number, need: Need, set: (instant: number) => void): Program<void> {
+  *#arm(now: number, need: Need, set: (instant: number) => void): Program<true | undefined> {
     // Due jobs have an alarm already, and no job that was written is due before it.
     if (typeof need === "number") {
-      if (!this.#options.works()) return;
-      if (this.#armedAt !== undefined && this.#armedAt <= Math.min(need, now + GUARD_MS)) return;
+      if (!this.#options.works()) return undefined;
+      if (this.#armedAt !== undefined && this.#armedAt <= Math.min(need, now + GUARD_MS)) return undefined;
     }
     // `check` refuses adds; jobs stored earlier must not make other writes fail.
-    if (this.#impossible) return;
+    if (this.#impossible) return undefined;
     let instant = need === "soon" ? now + 1 : yield* this.#needed(now, need === "late");
-    if (instant === undefined) return;
+    if (instant === undefined) return undefined;
+    // A job that became due since the last check keeps its alarm.
+    if (need === "late" && instant <= now) return true;
     // An alarm for the same time as the running one could count as fired.
     if (instant === this.#rangAt) instant++;
     instant = Math.min(instant, LAST_ALARM);
     const armedAt = this.#armedAt ?? Number.POSITIVE_INFINITY;
-    if (need === "late" ? armedAt === instant : armedAt <= instant) return;
+    if (need === "late" ? armedAt === instant : armedAt <= instant) return undefined;
     // Not awaited: it belongs to the open transaction and rolls back with it.
     void this.#storage.setAlarm(instant);
     set(instant);
+    return undefined;
   }
 
   *#needed(now: number, late: boolean): Program<number | undefined> {
     const { works, wish } = this.#options;
     const job = works() ? yield* attentionAt(now, this.#options.plugins) : undefined;
     const asked = wish && (yield* wish());
-    // A job that became due since the last check keeps its alarm.
-    if (late && [job, asked].some((at) => at !== undefined && at <= now)) return undefined;
+    if (late && [job, asked].some((at) => at !== undefined && at <= now)) return now;
     const instants: number[] = [];
     if (job !== undefined) instants.push(job > now ? job : now + GUARD_MS);
     // Due work is already being done while the alarm handler runs, so it needs only the guard.
@@ -235,7 +239,7 @@ async function isImpossible(storage: AlarmStorage): Promise<boolean> {
 
 /** The time at which the alarm is needed; undefined: read it from the store. See `rearm` for `soon` and `late`. */
 type Need = "soon" | "late" | number | undefined;
-type Arm = (need: Need) => Program<void>;
+type Arm = (need: Need) => Program<true | undefined>;
 
 /** Runs a program and, if it has written durable records, sets the alarm. */
 function* guarded<T>(program: Program<T>, now: number, plugins: Plugins, arm: Arm): Program<T> {

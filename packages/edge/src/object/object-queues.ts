@@ -212,7 +212,8 @@ export class ObjectQueues {
       const again = await this.#ring(handler, over);
       done();
       // Running jobs continue under their lease; an immediate next alarm waits for them.
-      alarm.rearm(again ? "soon" : "late");
+      // A job that fell due meanwhile starts now: its alarm is the guard.
+      if (alarm.rearm(again ? "soon" : "late")) this.worker?.wake();
       await this.#failures.clear();
     } catch (error) {
       this.#report(error);

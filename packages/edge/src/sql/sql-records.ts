@@ -221,7 +221,7 @@ export class SqlRecords {
         if (!(error instanceof DamagedRecord)) throw error;
         const { key } = error;
         this.#damaged.push(setAside(this.#storage.sql, collection, error));
-        if (isSettings(collection, key)) this.statements.put(table, [{ key, value: { paused: true } }]);
+        if (isSettings(collection, key)) this.statements.put(table, [{ key: key as never, value: { paused: true } }]);
         else this.statements.exec(table.deleteOne, key);
       }
     }
