@@ -7,7 +7,7 @@ import * as LIMITS from "../job/limits.ts";
 /** Shortest interval between exchanges that are made only for reports, in ms. */
 const REPORT_MS = 1_000;
 
-/** Returns a log line as it is stored: as text, and cut where it is too long. */
+/** Converts a logged value to the text that is stored, cut to its limit. */
 export function logLine(text: unknown): string {
   const line = cutText(describe(text), LIMITS.logLineBytes);
   // Control characters take six bytes in JSON. The line as JSON is bounded, too.
@@ -65,7 +65,7 @@ export class Reports {
     this.#timer.disarm();
   }
 
-  /** Adds to the report of an attempt: a new value replaces the one before, lines follow the lines before. */
+  /** Adds a value and log lines to the report of an attempt. A new progress value replaces the previous one. */
   add(token: string, report: Partial<AttemptReport>): void {
     const before = this.#reports.get(token);
     // An attempt that logs faster than exchanges are sent keeps its last lines, like its job.

@@ -32,11 +32,14 @@ export interface AttemptEnd {
   readonly result?: unknown;
 }
 
-/** The calls that an attempt makes of its worker. */
+/** Calls of an attempt on its worker. */
 export interface AttemptListener {
-  /** Sends this settlement: the attempt has ended, or its grace is over. Called at most once, and not after `lose`. */
+  /**
+   * Sends the settlement of an attempt that has ended or whose grace period is over. Called at most once, and not after
+   * `lose`.
+   */
   settled(settled: Settled): void;
-  /** Frees the slot: the handler has returned. Called exactly once. */
+  /** Frees the slot of an attempt whose handler has returned. Called exactly once. */
   returned(attempt: Attempt): void;
   /** Stores progress or log lines with the job. */
   reported(attempt: Attempt, report: Partial<AttemptReport>): void;
@@ -55,7 +58,7 @@ export interface AttemptQueue {
 /** Options shared by the attempts of a worker. */
 export interface AttemptOptions {
   readonly clock: Clock;
-  /** Emits `progress`, `log`, `stuck`, and `error` for what went wrong beside the job. */
+  /** Receives `progress`, `log` and `stuck` events, and `error` for errors outside the job. */
   readonly events: Emitter<WorkerEvents>;
   /** Returns a number in [0, 1). */
   readonly random: () => number;

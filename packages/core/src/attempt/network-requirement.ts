@@ -18,11 +18,11 @@ export interface NetworkOptions {
   readonly report: (error: unknown) => void;
 }
 
-/** The worker's exchanges, for when the network may be back. */
+/** The part of the worker's exchange loop that is called when the network may be back. */
 interface NetworkLoop {
-  /** Sends now the exchange that waits to be sent again. */
+  /** Repeats an unanswered exchange now. */
   retryNow(): void;
-  /** Looks for work. */
+  /** Makes the worker claim now. */
   wake(): void;
 }
 

@@ -65,7 +65,7 @@ export class PeerWatcher {
     };
   }
 
-  /** Makes the active workers of this driver exchange now. */
+  /** Makes the active workers of this driver run an exchange now. */
   wake(): void {
     for (const session of [...this.#active]) session.look();
   }

@@ -11,7 +11,7 @@ import type { EnqueueReceipt } from "./verbs.ts";
 export interface AddPart {
   /** Indices of the jobs in the order in which they are added. */
   readonly order?: readonly number[];
-  /** Jobs that may exist already, beside those with ids of the caller's: they are looked up together. */
+  /** Jobs that may exist already, besides those with caller's ids. They are read in one batch. */
   readonly mayExist?: readonly Named[];
   /** Handles the next job. Returns its receipt, or the job to add. */
   next?(index: number, job: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }>;
@@ -121,7 +121,7 @@ export class Adding {
 export const storedNow = (tx: Transaction, job: NewJob): StoredJob =>
   readyStored(job, tx.nextPosition(job.delayMs), tx.now);
 
-/** Finds those of these jobs that exist, kept ones that have ended included, by `memberName`. */
+/** Reads those of the jobs that exist, including kept ended ones, by `memberName`. */
 export function* locateAll(asked: readonly Named[]): Program<Map<string, StoredJob>> {
   const jobs = yield* locate(asked);
   return new Map(jobs.flatMap((job) => (job ? [[memberName(job), job]] : [])));

@@ -8,7 +8,7 @@ const SWEEP_STEP = 8;
 /** A kind of value that a plugin stores, identified by its name and scope. */
 export interface CellKind<V> {
   readonly text: string;
-  /** Has the type of the value. Never set. */
+  /** Carries the type of the value for the compiler. Never set at run time. */
   readonly holds?: V;
 }
 

@@ -129,13 +129,16 @@ export class DueJobs {
     this.#seekFrom(["ready", this.#lane, rank + 1]);
   }
 
-  /** The rank to read next is that of the first due job at or after this key. */
+  /** Sets the key at which the search for the next rank with a due job starts. */
   #seekFrom(key: Key): void {
     this.#from = key;
     this.#rank = undefined;
   }
 
-  /** Finds the first rank at or after the cursor that has a due job; notes when the first job of each rank before it is due. */
+  /**
+   * Finds the first rank at or after the current key that has a due job. Records when the first job of each earlier
+   * rank is due.
+   */
   *#seek(): Program<boolean> {
     const end = after(["ready", this.#lane]);
     while (this.#from) {

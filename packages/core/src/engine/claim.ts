@@ -45,24 +45,24 @@ export interface ClaimPart {
   nextAt?(started: number): number;
   /** Reads the plugin's records for these jobs. */
   read?(page: readonly StoredJob[]): Program<void>;
-  /** Returns whether this job may be taken. A job that may not be is passed to `finish`. */
+  /** Returns whether a job may be claimed. A refused job is passed to `finish`. */
   takes?(job: StoredJob): boolean;
-  /** Jobs that it puts aside in one claim, at most. Default 100. */
+  /** Maximum number of jobs that the plugin refuses in one claim. Default: 100. */
   readonly asideStep?: number;
-  /** Returns whether this job may be taken only to start at once. */
+  /** Returns whether a job may only be claimed to start at once, not ahead. */
   startsOnly?(job: StoredJob): boolean;
   /** Called with a claimed job. */
   taken?(job: StoredJob): void;
   /**
-   * Writes what follows from the claim: `started` jobs were taken, and `takes` refused the jobs `aside`, which must not stay
-   * where they are. Returns true if a worker is to claim again at once.
+   * Writes the plugin's changes after `started` jobs were claimed. `aside`: the jobs that `takes` refused, which must
+   * be moved. Returns true if a worker should claim again at once.
    */
   finish?(started: number, aside: readonly StoredJob[]): Program<unknown>;
 }
 
 /** Number of due jobs per read, because records may be large. */
 const READ_STEP = 256;
-/** Jobs of one plugin that one claim from a queue puts aside, at most (R32). Default of `asideStep`. */
+/** Default of `asideStep`: maximum number of jobs that one plugin refuses in a claim from one queue (R32). */
 const ASIDE_STEP = 100;
 /** Delay before a worker checks again whether the reply has room for more jobs, in ms. */
 const FULL_MS = 1_000;

@@ -21,9 +21,9 @@ import {
 import type { TallyPlace, Transaction } from "./transaction.ts";
 
 /**
- * The one door (R1): only `insertJobs`, `moveJobs`, `endJobs`, `endPlainJobs` and `deleteFinished` write `jobs`. Each of them
- * also keeps `ids` and the tallies true, and calls the plugins. Their caller has the lease of a job that moves or ends, and
- * drops the job's lease entry in the same program.
+ * The only functions that write `jobs` (R1): `insertJobs`, `moveJobs`, `endJobs`, `endPlainJobs` and `deleteFinished`.
+ * Each also updates `ids` and the tallies, and calls the plugins. The caller removes the lease entries of jobs that
+ * move or end, in the same program.
  */
 
 const idKey = ({ queue, id }: Named): IdRecord["key"] => [escapePart(queue), id];
@@ -38,12 +38,12 @@ const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf
 export const isPlain = (tx: Transaction, job: StoredJob): boolean =>
   spellsItsKey(job) && !job.keep && !tx.plugins.with("marks").some((plugin) => plugin.marks(job));
 
-/** A queue, and the id of a job of that queue. */
+/** The queue and id of a job. */
 export type Named = Pick<StoredJob, "queue" | "id">;
 
 /**
- * Finds jobs by their ids, in any place: at the key in `ids`, else at the key that a generated id spells, if the job there
- * has that id (R5).
+ * Finds jobs by id in any place: at the key in `ids`, else at the key in a generated id, if the job there has that id
+ * (R5).
  */
 export function* locate(named: readonly Named[]): Program<readonly (StoredJob | undefined)[]> {
   const entries = yield* get("ids", named.map(idKey));
@@ -60,8 +60,8 @@ export function* locate(named: readonly Named[]): Program<readonly (StoredJob | 
 }
 
 /**
- * Stores new jobs. The tallies of their queues are read in the same trip, before the jobs are written: an engine answers in
- * order, so the program need not wait for the writes.
+ * Stores new jobs. Reads the tallies of their queues in the same step, so that the program need not wait for the
+ * writes.
  *
  * @param spelt whether their ids spell their keys, as they come.
  */
@@ -79,7 +79,7 @@ export function* insertJobs(tx: Transaction, added: readonly StoredJob[], spelt 
   }
 }
 
-/** Stores where the jobs are whose ids do not spell their keys. */
+/** Stores the keys of jobs whose ids do not contain their key. */
 const putIds = (jobs: readonly StoredJob[]): Program<void> =>
   put(
     "ids",
@@ -96,7 +96,7 @@ const keyOf = ({ key }: StoredJob): JobKey => key;
 
 type Lane = readonly [JobKey, ...JobKey[]];
 
-/** Splits a list of keys where one of another place, lane or rank follows: a batch is mostly of one lane. */
+/** Splits a list of keys into runs of the same place, lane and rank. A batch usually has one lane. */
 function lanesOf(keys: readonly JobKey[]): readonly Lane[] {
   const lanes: [JobKey, ...JobKey[]][] = [];
   let lane: [JobKey, ...JobKey[]] | undefined;
@@ -116,7 +116,7 @@ export interface Move {
   readonly job: StoredJob;
 }
 
-/** Takes jobs to other keys, with the other changes in their records. */
+/** Moves jobs to other keys, with other changes of their records. */
 export function* moveJobs(tx: Transaction, moves: readonly Move[]): Program<void> {
   for (const plugin of tx.plugins.with("leaving")) for (const { before, job } of moves) plugin.leaving(tx, before, job);
   const jobs = yield* placing(
@@ -130,7 +130,7 @@ export function* moveJobs(tx: Transaction, moves: readonly Move[]): Program<void
   );
 }
 
-/** Stores each job in place of the one before, or (undefined) deletes that. Keeps `ids` and the tallies true. */
+/** Replaces each job's record, or deletes it if the new one is undefined. Updates `ids` and the tallies. */
 function* replace(
   tx: Transaction,
   changes: readonly { readonly before: StoredJob; readonly job?: StoredJob | undefined }[],
@@ -167,7 +167,7 @@ export function* moveEachJob(
 }
 
 /**
- * Ends plain jobs of which nothing is kept, by their keys alone.
+ * Ends plain jobs that are not kept, by their keys. `ahead`: keys in their range that are already read.
  *
  * @param ahead keys of one stretch of one lane that this program has read already.
  */
@@ -187,12 +187,12 @@ export interface End {
   readonly trace?: boolean;
 }
 
-/** Ends jobs, whatever the cause. A kept job goes to its finished lane, which is then pruned to its limit. */
+/** Ends jobs for any cause. Jobs to keep move to their finished lane, which is then pruned to its limit. */
 export function* endJobs(tx: Transaction, ends: readonly End[]): Program<readonly StoredJob[]> {
   if (ends.length === 0) return [];
   const records = ends.map(({ job, ending }) => ended(job, ending, tx.nextPosition()));
   const changes: { before: StoredJob; job: StoredJob | undefined }[] = [];
-  /** By lane, the program that prunes it. The last job of a lane decides to what. */
+  /** For each lane, the program that prunes it. The last job of a lane decides its limit. */
   const pruning = new Map<string, Program<number>>();
   for (const [index, { job, ending, trace = true }] of ends.entries()) {
     const { queue, id } = job;
@@ -210,7 +210,7 @@ export function* endJobs(tx: Transaction, ends: readonly End[]): Program<readonl
   return records;
 }
 
-/** Deletes jobs that have ended already, with their entries. */
+/** Deletes ended jobs, with their entries. */
 export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Program<void> {
   yield* replace(
     tx,
@@ -223,7 +223,7 @@ export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Pr
 /** Maximum number of ended jobs that one program prunes (R32). */
 const PRUNE_STEP = 256;
 
-/** Prunes each state to what the queue keeps now, one step of it; returns true if more is to be pruned. */
+/** Prunes the ended jobs of every state to the queue's setting, one step. Returns whether more is left. */
 export function* pruneAll(tx: Transaction, queue: string): Program<boolean> {
   const { keep } = yield* tx.settings(queue);
   for (const state of END_STATES) {
@@ -237,8 +237,8 @@ export function* pruneAll(tx: Transaction, queue: string): Program<boolean> {
 const laneOf = (queue: string, state: EndState): Range => startingWith("finished", finishedLane(queue, state));
 
 /**
- * Deletes the oldest ended jobs over the limit, one step of them; returns how many were over it. Jobs with an instant ahead
- * of the clock ended before it was set back: they go first.
+ * Deletes one step of the oldest ended jobs over the limit. Returns how many were over it. Jobs with a future time,
+ * from before the clock was set back, are deleted first.
  */
 function* prune(tx: Transaction, queue: string, state: EndState, limit: number): Program<number> {
   const lane = laneOf(queue, state);
@@ -257,13 +257,13 @@ function* prune(tx: Transaction, queue: string, state: EndState, limit: number):
 /** Number of other keys per key to delete that may be read to find runs of keys. */
 const SPARSE = 2;
 
-/** Reads the keys from the first to the last of so many jobs of one lane and rank; not all where many others lie among them. */
+/** Reads the keys from one job to another of one lane and rank, unless too many other keys are between them. */
 export const readStretch = (first: JobKey, last: JobKey, jobs: number): Program<readonly JobKey[]> =>
   scanKeys("jobs", { from: first, to: after(last) }, jobs * SPARSE + 1);
 
 /**
- * Deletes jobs by key, as range deletes where they lie side by side: nearly free in every engine. A run is trusted only
- * after its keys, read in this program, are exactly those meant (R2): a job may have been added in between.
+ * Deletes jobs by key, runs of adjacent keys by range, which is nearly free in every store. A run is used only if its
+ * keys, read in this program, are exactly those to delete (R2), because a job may have been added in between.
  *
  * @param ahead keys of one stretch of one lane that this program has read already.
  */

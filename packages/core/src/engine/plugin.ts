@@ -111,13 +111,13 @@ type With<H extends Hook> = Plugin & Required<Pick<Plugin, H>>;
 const JOB_FIELDS =
   "queue name payload id delayMs priority maxAttempts maxExceptions maxInterruptions backoff timeoutMs tags keep requires trace sealed";
 
-/** Where a plugin names the options, or settings, that belong to it, and those that belong to none. */
+/** Names of the plugin fields that list its job options and settings, with the kernel's own. */
 const OWNED = {
   "job option": { part: "fields", kernel: new Set(JOB_FIELDS.split(" ")) },
   setting: { part: "settings", kernel: new Set(["keep"]) },
 } as const;
 
-/** A list of plugins, or the option `plugins` is refused. */
+/** Checks a list of plugins. Throws `invalid_option` for the option `plugins`. */
 export function checkPlugins<P extends Pick<Plugin, "name">>(plugins: readonly P[]): readonly P[] {
   for (const [index, plugin] of list(plugins, "plugins").entries())
     if (typeof plugin !== "object" || typeof plugin?.name !== "string")

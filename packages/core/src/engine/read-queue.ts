@@ -12,13 +12,13 @@ import { after, countKeys, get, type Range, scanKeys, startingWith } from "./sto
 import { Transaction } from "./transaction.ts";
 import type { JobCounts } from "./verbs.ts";
 
-/** An attempt that runs, and its worker. */
+/** A running attempt of a job, and its worker. */
 export interface Run {
   readonly worker: string;
   readonly held: Held;
 }
 
-/** Finds a job and, while it runs, its lease entry. */
+/** Reads a job and, while it runs, its lease entry. */
 export function* lookUp(
   tx: Transaction,
   named: Named,
@@ -87,7 +87,7 @@ export const blockedLanes = (queue: string): Range => ({
   to: ["blocked", `${escapePart(queue)}0`],
 });
 
-/** Counts the keys after now of each priority present, which one seek each finds. */
+/** Counts the keys of each priority after the current time. */
 function* countDelayed(tx: Transaction, queue: string, before?: Counting): Program<number | Counting> {
   const leases = yield* tx.leases();
   const lane: Key = ["ready", readyLane(queue)];

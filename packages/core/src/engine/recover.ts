@@ -16,9 +16,9 @@ export interface Judge {
   /** Returns whether a worker is certainly dead: its lock is free, or its process was replaced. */
   isDead(lease: LeaseRecord): boolean;
   /**
-   * Returns in how many ms the owner of a lease counts as silent if the lease is not renewed; 0: it counts as silent now. By
-   * then this process has watched the lease for so long that a live owner would have renewed it: so a jump of the wall clock
-   * alone condemns no worker (R23).
+   * Returns the ms until a lease that is not renewed counts as silent; 0 if it does now. This process itself must have
+   * watched the lease for so long that a live owner would have renewed it, so a clock change alone makes no lease
+   * silent (R23).
    */
   silentInMs(lease: LeaseRecord): number;
 }

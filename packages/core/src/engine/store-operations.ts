@@ -43,10 +43,10 @@ export function* scanKeys<C extends Collection>(
   return (yield { op: "scan", collection, ...range, limit, keysOnly: true }) as readonly Records[C]["key"][];
 }
 
-/** Keys read at a time by `countKeys`. */
+/** Number of keys per read of `countKeys`. */
 const COUNT_STEP = 10_000;
 
-/** Counts jobs by reading each key in the range: for lanes that are short, or once, before a tally exists. */
+/** Counts the keys of a range by reading each. For short lanes, or once, before a tally exists. */
 export function* countKeys(range: Range): Program<number> {
   let count = 0;
   for (let from = range.from; ; ) {

@@ -117,7 +117,7 @@ export interface DedupeRecord {
   /** A job that waits for the running holder to end, and then holds the key. */
   readonly successor?: string;
   readonly mode: DedupeMode;
-  /** When its holder was added; of a `debounce`, the first holder. */
+  /** When the holder was added; for `debounce`, the first holder. */
   readonly since: number;
   /** The key stays taken until this time, even if the holder ends. */
   readonly until?: number;

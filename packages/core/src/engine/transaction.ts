@@ -76,7 +76,7 @@ export class Transaction {
     return tagEnd(this.#sequence.store);
   }
 
-  /** The highest position that this process has generated. Jobs placed later have higher ones. */
+  /** Queues with a tally that was counted in this program. A program of kind `read` may be unable to store it. */
   get standing(): { readonly at: number; readonly order: number } {
     // A delayed job has the odd order after the even one.
     return { at: this.now, order: this.#sequence.last + 1 };
@@ -102,7 +102,9 @@ export class Transaction {
     return settings;
   }
 
-  /** Records that jobs ended, for the effects on other jobs. */
+  /**
+   * Reads the leases, settings and tallies that an exchange over these queues needs, and runs `others`, in one step.
+   */
   ended(ends: readonly End[]): void {
     append(this.#ends, ends);
   }

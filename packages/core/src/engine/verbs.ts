@@ -56,8 +56,8 @@ export interface ExchangeRequest {
     /** Maximum number of jobs to claim, over all queues. */
     readonly limit: number;
     /**
-     * How many of them, the last, are claimed ahead and wait in the worker. Only jobs without limits (R18), up to the
-     * first due job with one. Default: 0.
+     * Number of jobs, out of `limit`, that are claimed ahead and wait in the worker. Only jobs without limits (R18), up
+     * to the first due job with one. Default: 0.
      */
     readonly prefetch?: number;
     /** Queues in the order in which to claim from them. */

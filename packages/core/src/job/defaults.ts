@@ -1,40 +1,40 @@
 /**
- * The defaults of the engine. A name that ends in `Ms` is in milliseconds. Import this module as a namespace, `DEFAULTS`: a
- * bundle then holds only those defaults that it uses.
+ * The defaults of the engine. Names that end in `Ms` are milliseconds. Import the module as a namespace, `DEFAULTS`, so
+ * that bundles contain only the used ones.
  */
 
-/** Attempts of a job. */
+/** Maximum number of attempts of a job. */
 export const maxAttempts = 3;
-/** The wait before each further attempt. */
+/** Wait before each further attempt. */
 export const backoff = { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 3_600_000, jitter: 1 } as const;
-/** How long a lease holds without a renewal. A worker renews it after a third of this. */
+/** Time after which a claim expires without renewal. Workers renew after a third of it. */
 export const leaseMs = 30_000;
-/** How long a worker that holds its lock may send nothing before its jobs are taken from it. */
+/** Time after which a silent worker's jobs are recovered although the worker still holds its lock. */
 export const silenceCapMs = 600_000;
-/** How long `stop()` lets handlers run before it aborts them. */
+/** Time that `stop()` waits for running handlers before it aborts them. */
 export const stopTimeoutMs = 30_000;
-/** How long a handler may go on after its signal was aborted. Then its attempt is settled without its result. */
+/** Time that a handler may run after its signal was aborted, before its attempt is settled without its result. */
 export const graceMs = 5_000;
 /** Number of interruptions at which a job fails for good. */
 export const maxInterruptions = 10;
-/** The wait of a job whose worker died while it ran it: short at first, because the job causes few of these crashes. */
+/** Delay of a job whose worker died. Short at first, because most crashes are not the job's fault. */
 export const interruptionBackoff = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 300_000, jitter: 1 } as const;
-/** The wait of a job that `requires` the network and failed while the network was away. It ends when the network is back. */
+/** Delay of a job that `requires` the network and failed offline. Ends early when the network is back. */
 export const offlineBackoff = { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 } as const;
 /**
- * Number of releases and retries in a row, each after less than `shortRepeatMs`, that a job makes without a further wait.
- * After more of them it waits by `repeatBackoff`, until it ends or asks for a wait of at least `shortRepeatMs`.
+ * Number of successive short releases or retries (less than `shortRepeatMs`) of a job without an additional delay.
+ * After more, the delay is `repeatBackoff`, until a delay is longer or the job ends.
  */
 export const freeRepeats = 10;
 export const shortRepeatMs = 100;
 export const repeatBackoff = { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0 } as const;
-/** How long the outcome of a numbered request is kept, unless the request says how long. */
+/** Time for which the outcome of a numbered request is stored, unless the request sets another. */
 export const markMs = 90 * 86_400_000;
-/** Number of ended jobs that a queue keeps of each state. */
+/** Number of ended jobs that a queue keeps in each state. */
 export const keep = { completed: 100, failed: 1_000, cancelled: 100 } as const;
-/** Largest payload, in bytes of JSON. */
+/** Maximum bytes of a payload as JSON. */
 export const payloadLimitBytes = 128 * 1024;
-/** Levels of arrays and objects within one another in a payload, a result or a report of progress. */
+/** Maximum nesting of arrays and objects in a payload, a result or a progress value. */
 export const nestingLimit = 100;
-/** Number of jobs in a page of a list. */
+/** Number of jobs per page of a list. */
 export const pageLimit = 100;

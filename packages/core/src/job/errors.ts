@@ -137,7 +137,7 @@ export function isA<T>(type: abstract new (...args: never) => T, value: unknown)
 export const messageOf = (thrown: unknown): string =>
   cutText(describe(isA(Error, thrown) ? fieldOf(thrown, "message") : thrown), LIMITS.errorTextBytes);
 
-/** Returns a field of a thrown error; undefined where its getter throws. */
+/** Returns a field of a thrown error, or undefined if its getter throws. */
 export function fieldOf(thrown: Error, field: string): unknown {
   try {
     return (thrown as unknown as Record<string, unknown>)[field];

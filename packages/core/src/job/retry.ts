@@ -28,9 +28,12 @@ export type Backoff =
  */
 export type BackoffOption = Duration | readonly Duration[] | BackoffRule;
 
-/** A backoff whose delay may grow: see `BackoffOption`. */
+/** A backoff with a growing delay: see `BackoffOption`. */
 export interface BackoffRule {
-  /** `fixed` repeats `delay`, `linear` adds it once more for each failure, `exponential` multiplies it by `factor`. */
+  /**
+   * Growth of the delay: `fixed` repeats it, `linear` adds it once more per failure, `exponential` multiplies it by
+   * `factor`.
+   */
   readonly kind: "fixed" | "linear" | "exponential";
   /** Delay after the first failure: 0 to 100 years. */
   readonly delay: Duration;
@@ -101,7 +104,10 @@ function wholeDelay(backoff: Backoff, failures: number): number {
 export const isFinal = (error: unknown): boolean =>
   hasCode(error, "unrecoverable", "invalid_payload", "invalid_result", "unknown_job");
 
-/** Returns the ms until the next attempt by the job's own backoff; undefined if no attempt is left. `random` is in [0, 1). */
+/**
+ * Returns the ms until the next attempt by the job's own backoff, or undefined if no attempt is left. `random` is in
+ * [0, 1).
+ */
 export const retryDelay = (job: JobRecord, random: number): number | undefined =>
   job.attempts < job.maxAttempts ? backoffDelay(job.backoff ?? DEFAULTS.backoff, job.attempts, random) : undefined;
 
@@ -163,7 +169,7 @@ interface HasHeaders {
 const LONGEST_MS = 86_400_000;
 
 /**
- * Returns the ms that a server asked to wait, if the error has its response or is one. NaN for an unreadable
+ * Returns the ms that a server asked to wait, if the error has its response or is one. Returns NaN for an unreadable
  * error or header.
  */
 function httpRetryAfter(error: unknown, now: number): number {

@@ -3,10 +3,10 @@ import { type ErrorCode, fieldOf, isA, messageOf, QuaysideError } from "./errors
 import type { Json } from "./json.ts";
 import * as LIMITS from "./limits.ts";
 
-/** Name of the field that marks an envelope, which is an encrypted value. */
+/** Name of the field that marks an envelope, the form of an encrypted value. */
 export const SEALED = "quayside:sealed";
 
-/** Thrown for an error of an encrypted job's handler (`cause`). Its details hold the envelope that is stored in place of the message and the stack. */
+/** An error (`cause`) of an encrypted job's handler, with the envelope that is stored in place of message and stack. */
 export class SealedError extends QuaysideError {
   constructor(cause: unknown, sealed: Json) {
     const message = "An error of an encrypted job: its key reads it.";
@@ -14,10 +14,10 @@ export class SealedError extends QuaysideError {
   }
 }
 
-/** Returns the error that a handler threw: the cause of a `SealedError`, or else the error itself. */
+/** Returns the error that a handler threw, before encryption. */
 export const thrownIn = (error: unknown): unknown => (isA(SealedError, error) ? error.cause : error);
 
-/** The error of a job, in the form in which a store keeps it and HTTP carries it. */
+/** An error as stored with a job and sent over HTTP. */
 export interface StoredError {
   readonly code: ErrorCode;
   readonly message: string;
@@ -29,8 +29,8 @@ export interface StoredError {
 }
 
 /**
- * Turns a thrown value into the error that is stored with the job: texts only, message and stack at most
- * `LIMITS.errorTextBytes` each. Never throws: a field whose getter throws is left out.
+ * Converts a thrown value to a storable error: texts only, message and stack cut to `LIMITS.errorTextBytes` each. Never
+ * throws; fields whose getters throw are left out.
  */
 export function toStoredError(thrown: unknown): StoredError {
   if (isA(SealedError, thrown))
@@ -55,7 +55,7 @@ function textOf(thrown: Error, field: "code" | "name" | "stack"): string | undef
   return typeof value === "string" ? value : undefined;
 }
 
-/** Returns a stored error as one that can be thrown, with its code, message, details and name. */
+/** Converts a stored error to an `Error`, with its code, message, details and name. */
 export function fromStoredError({ code, message, name, details }: StoredError): QuaysideError {
   return new QuaysideError(code, message, { ...details, ...(name !== undefined && { name }) });
 }

@@ -54,7 +54,7 @@ function* existing(
   throw new QuaysideError("job_not_found", `Queue ${queue} has no job ${id}.`, { queue, id });
 }
 
-/** Puts a job back in line for an operator, as if it had never run. Returns an error, and does nothing, if that is refused. */
+/** Retries a job for an operator, as if it had never run. Returns an error without a change if the retry is refused. */
 function* retry(tx: Transaction, job: StoredJob, state: JobState): Program<CommandReply | Error> {
   if (state !== "failed" && state !== "cancelled") return refusal("retried", job, state, "failed or cancelled");
   for (const plugin of tx.plugins.with("refusesRetry")) {

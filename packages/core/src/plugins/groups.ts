@@ -222,13 +222,13 @@ const toBlocked = (job: StoredJob): StoredJob => blocked(job, "group", job.group
 
 const laneOf = ({ queue, key }: Group) => startingWith("blocked", blockedLane(queue, "group", key));
 
-/** Makes the seats of a group be checked before the transaction ends. */
+/** Marks the seats of a group to be checked before the transaction ends. */
 function suspect(tx: Transaction, group: Group): void {
   group.suspect = true;
   room(tx, group);
 }
 
-/** By driver and queue, the lane of the blocked jobs of the group to check next. */
+/** For each driver and queue, the lane of the blocked jobs of the group that is checked next. */
 const CURSORS = new WeakMap<Plugins, Map<string, string | undefined>>();
 
 /** Checks the next group with blocked jobs, one per exchange: seats of deleted jobs could block it for ever. */

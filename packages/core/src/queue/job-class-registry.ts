@@ -12,7 +12,7 @@ import {
 } from "./job-class.ts";
 import type { ManagerRegistry } from "./manager-registry.ts";
 
-/** The job classes of a manager, by the names under which their jobs are stored. */
+/** The job classes of a manager, by `jobName`. */
 export class ClassRegistry {
   readonly #registry: ManagerRegistry;
   readonly #dispatcher: Dispatcher;

@@ -8,9 +8,9 @@ import { missingKey } from "./sealed-jobs.ts";
 
 /** Adds jobs to the queues of one driver: prepares them and passes them to the driver in batches. */
 export class JobSubmitter {
-  /** @internal */
+  /** @internal Settings and state shared by the queues of a manager. */
   protected readonly context: QueueContext;
-  /** @internal */
+  /** @internal The driver of the queues. */
   protected readonly driver: Driver;
 
   constructor(context: QueueContext, driver: Driver) {

@@ -135,5 +135,5 @@ export async function command({ driver, name }: SomeQueue, action: CommandOfQueu
   return driver.command({ ...action, queue: name } as Command);
 }
 
-/** Returns `id`, or refuses it when no job can have it. */
+/** Checks a job id. Throws `invalid_option` if no job can have it. */
 export const checkId = (id: string): string => checkName(id, "id");

@@ -27,9 +27,9 @@ export interface QueueConnectionOptions {
 export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> {
   readonly name: string;
   readonly driver: Driver;
-  /** @internal */
+  /** @internal The worker of the connection. */
   readonly worker: JobWorker;
-  /** @internal */
+  /** @internal Adds jobs to the queues of the connection. */
   readonly submitter: ImmediateSubmitter;
   readonly #options: QueueConnectionOptions;
   readonly #queues = new Map<string, Queue<Jobs, Ctx>>();

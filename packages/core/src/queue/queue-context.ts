@@ -72,7 +72,7 @@ export interface QueueContext {
   readonly registry: JobRegistry;
   /** Middleware, the outermost first. */
   readonly middleware: readonly Middleware[];
-  /** Middleware of single queues, inside the others: that of `queue.use`. */
+  /** Middleware of single queues, added by `queue.use`, which runs inside the shared middleware. */
   readonly used: Map<string, readonly Middleware[]>;
   readonly metrics: Metrics | undefined;
 }

@@ -129,8 +129,8 @@ export class ImmediateSubmitter extends JobSubmitter {
   }
 
   /**
-   * Runs a job once, as a worker would: with middleware, timeout, events and `onFailed`. Stores it when its handler gave it
-   * back. Returns its id.
+   * Runs a job once, as a worker would: with middleware, timeout, events and `onFailed`. Stores the job if its handler
+   * releases it. Returns its id.
    *
    * @throws what its attempt threw.
    */

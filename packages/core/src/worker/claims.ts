@@ -5,7 +5,10 @@ import { backoffDelay } from "../job/retry.ts";
 import { RESEND } from "./session.ts";
 import type { WorkerQueue } from "./worker-options.ts";
 
-/** Claims in a row, at once, whose replies bring nothing and say that more is due. A store answers so while it moves jobs. */
+/**
+ * Maximum number of successive empty claims without a pause. A store that moves blocked jobs answers such claims with a
+ * request for another.
+ */
 const EMPTY_AT_ONCE = 100;
 
 /** The number of jobs that may still be claimed, by one worker or by all that share the budget. */
@@ -32,11 +35,11 @@ export interface ClaimsOptions {
   readonly alarm?: boolean | undefined;
 }
 
-/** The worker's exchanges, as its claims see them. */
+/** Calls of a worker's claims on its exchange loop. */
 export interface ClaimsListener extends SlotMember {
   /** Makes the worker claim now. */
   wake(): void;
-  /** Returns how many jobs of a queue run now. */
+  /** Returns the number of a queue's running jobs. */
   runningOf(queue: string): number;
 }
 
@@ -61,9 +64,9 @@ export class Claims {
   readonly #options: ClaimsOptions;
   readonly #listener: ClaimsListener;
   readonly #wakeTimer: Timer;
-  /** Armed while no claims are made because they were fruitless. */
+  /** Timer that runs while claims are paused after fruitless ones. */
   readonly #pause: Timer;
-  /** Claims in a row that were refused, lost, or answered with nothing while more is due. */
+  /** Number of successive claims that were refused, lost, or empty although more is due. */
   #fruitless = 0;
   /** Held jobs, in the order in which they were claimed. */
   #held: readonly ClaimedJob[] = [];
@@ -98,7 +101,7 @@ export class Claims {
     return this.budget.left <= 0;
   }
 
-  /** No claims are made because they were fruitless. */
+  /** Whether claims are paused after fruitless ones. */
   get isPaused(): boolean {
     return this.#pause.armed;
   }
@@ -172,7 +175,7 @@ export class Claims {
     if (nextWakeMs > 0 && ms < Number.POSITIVE_INFINITY) this.#wakeTimer.arm(ms, () => this.#listener.wake());
   }
 
-  /** The claim brought nothing, and there may be something: the next one waits if that many in a row were fruitless before. */
+  /** Counts a fruitless claim, and pauses claims if at least `before` were fruitless before it. */
   fruitless(before = 0): void {
     const count = ++this.#fruitless - before;
     if (count > 0) this.#pause.arm(backoffDelay(RESEND, count, this.#options.random()), () => this.#listener.wake());

@@ -31,9 +31,12 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Calls that wait for a state of the worker. */
   readonly waiters = new Waiters();
   #client: ExchangeClient | undefined;
-  /** The phase of the loop: it waits for a turn of the event loop, gathers ends, or waits for a reply. Undefined: it rests. */
+  /**
+   * State of the loop: waits for a turn of the event loop, gathers ended attempts, or waits for a reply. Undefined:
+   * idle.
+   */
   #phase: "turn" | "gather" | "reply" | undefined;
-  /** Resolves when the loop rests. */
+  /** Resolves when the loop is idle. */
   #rested: Promise<void> | undefined;
   /** Resolves when the event loop has had a turn since the last exchange (R40). */
   #turned: Promise<void> | undefined;
@@ -170,7 +173,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     await this.#options.storeLost(error);
   }
 
-  /** Waits for a slot, or emits `idle` when nothing is left to do. */
+  /** Waits for a slot, or emits `idle` if no job runs or may be due. */
   #settleDown(): void {
     const { attempts, claims } = this;
     claims.wait();
@@ -215,7 +218,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
 
   // Reasons for an exchange
 
-  /** Makes exchanges over this client, and looks for work. */
+  /** Makes exchanges with this client from now on, and claims. */
   open(client: ExchangeClient): void {
     this.#client = client;
     this.#idle = false;
@@ -301,8 +304,8 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   }
 
   /**
-   * Interrupts the handlers without a grace, and gives back all jobs, uncounted, in one last exchange. That is on its way
-   * when this returns, unless an earlier one still is.
+   * Interrupts the handlers without a grace period, and releases all jobs, uncounted, in a last exchange. The exchange
+   * has been sent when this returns, unless an earlier one is in flight.
    *
    * @param always makes that exchange even if the worker holds nothing: it gives up the lease.
    */

@@ -64,7 +64,7 @@ export class JobWorker<Ctx extends object = object> {
   #begun: Promise<void> = Promise.resolve();
   /** Number of calls of `drain` that have not resolved. */
   #drains = 0;
-  /** Whether `stop` has waited long enough. */
+  /** Whether the timeout of `stop` has passed. */
   #waited = false;
   /** Functions that stop the timers of `stop`. A running timer would keep a Node process alive. */
   #disarms: (() => void)[] = [];

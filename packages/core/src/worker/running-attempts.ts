@@ -116,7 +116,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     if (reports.length > 0) this.reports.restore(reports);
   }
 
-  /** Applies the reply to an exchange that settled these attempts. */
+  /** Applies the reply of an exchange that settled these attempts. */
   apply(reply: ExchangeReply, ended: readonly Settled[]): void {
     const { interrupted, unknown, troubles = [], settled } = reply;
     const { reporter } = this;

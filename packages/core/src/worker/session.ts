@@ -12,7 +12,7 @@ export const RESEND = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 10_
 const LEAVING_SENDS = 3;
 /** Number of failed sends after which calls that wait for the store fail (R33). */
 const LASTING_SENDS = 3;
-/** Reasons for which a store cannot be used that do not pass. */
+/** Reasons of `storage_unavailable` that do not pass with time. */
 const LASTING_REASONS: readonly unknown[] = ["deleted", "newer_version", "missing_plugins"];
 /** Longest pause that a server may request, in ms. */
 const LONGEST_ASKED_MS = 300_000;
@@ -98,7 +98,7 @@ export class Session implements WorkerSession {
     if (!this.#current && this.#options.wanted()) await this.open(true);
   }
 
-  /** Ends the session that `urge` began: from now on the worker works only while its tab leads. */
+  /** Ends a session begun by `urge`: from now on, the worker is only active while its tab leads. */
   async calm(): Promise<void> {
     const { wanted, failed } = this.#options;
     if (!this.urgent || !wanted()) return;
@@ -107,7 +107,7 @@ export class Session implements WorkerSession {
     if (wanted()) void this.open(false).catch(failed);
   }
 
-  /** Registers the worker under a new key, and opens its exchanges. Does neither when the session is over by then. */
+  /** Registers the worker under a new key and opens its exchanges, unless the session has ended meanwhile. */
   async renew(): Promise<void> {
     const { driver, name, leaseMs, random, wanted, loop } = this.#options;
     this.#unlock();
@@ -273,8 +273,8 @@ function askedPauseMs(error: unknown): number {
 }
 
 /**
- * Returns whether calls fail and do not wait for the store (R33). At once: it is full, deleted, of another version, or lacks
- * plugins. After a few sends: it cannot be used, or does not let this caller in.
+ * Returns whether waiting calls fail now (R33): at once if the store is full, deleted, of another version or lacks
+ * plugins; after a few sends if it is unavailable or refuses this caller.
  */
 export function isLasting(error: unknown, sends: number): boolean {
   if (hasCode(error, "storage_full", "unsupported_version")) return true;

@@ -193,8 +193,8 @@ export const exchangeBody = z.strictObject({
   /** This exchange is a repeat. */
   again: z.exactOptional(z.boolean()),
   /**
-   * Shards with which the worker has exchanges of their own (`only`). This exchange skips them, and its reply may add
-   * shards (`late`).
+   * Shards that this exchange skips, because the worker exchanges with each of them separately (`only`). The reply may
+   * name more such shards (`late`).
    */
   apart: z.exactOptional(z.array(z.string().check(z.maxLength(4))).check(z.maxLength(1_000))),
   /** The only shard of this exchange. */

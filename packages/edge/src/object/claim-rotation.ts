@@ -28,7 +28,7 @@ export class QueueRounds {
   /** Whether a queue that the round has passed may have new jobs. */
   #changed = false;
 
-  /** Repeats the round after a change that may have made a job ready. */
+  /** Makes the worker claim from all queues again after a change that may have made a job ready. */
   heed({ kind }: Change): void {
     if (kind === "ready" || kind === "settings") this.#changed = true;
   }

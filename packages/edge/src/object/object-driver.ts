@@ -217,7 +217,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     }
   }
 
-  /** Makes the next failed exchange of the object's worker stop the worker. Called when its last attempt failed. */
+  /** Makes the next failed exchange of the object's worker stop the worker. Called after a failed alarm. */
   expectFailure(): void {
     this.#failures = LASTING_FAILURES;
   }

@@ -146,7 +146,7 @@ export class ObjectQueues {
       .catch(this.#report);
   }
 
-  /** Stores jobs synchronously: see `ObjectDriver.enqueueNow`. */
+  /** Adds jobs synchronously, inside the caller's open transaction, if any: see `ObjectDriver.enqueueNow`. */
   enqueueNow(jobs: readonly NewJob[]): readonly EnqueueReceipt[] {
     const queues = jobs.map(({ queue }) => queue);
     const receipts = this.driver.enqueueNow(jobs);

@@ -8,15 +8,15 @@ import { type QueueRpc, type Reply, reply, VERBS } from "./queue-rpc.ts";
 export interface ObjectRpcOptions {
   readonly driver: ObjectDriver;
   readonly clock: Clock;
-  /** Runs first in every call; never rejects. `queues`: those that the call writes to. */
+  /** Runs at the start of every call. Never rejects. `queues`: the queues to which the call writes. */
   readonly enter: (queues?: readonly string[]) => Promise<void>;
 }
 
 type AnsweredVerb = Exclude<keyof QueueRpc, "events">;
 
-/** How an object answers a verb. Each argument may be anything: another Worker sent it. */
+/** The implementation of one verb. Arguments may have any type, because another Worker sends them. */
 interface Answer<Verb extends AnsweredVerb> {
-  /** Checks a call that writes, and returns the queues that it writes to. */
+  /** Checks a call that writes, and returns the queues to which it writes. */
   readonly queues?: (...given: Parameters<QueueRpc[Verb]>) => readonly string[];
   readonly run: (driver: ObjectDriver, ...given: Parameters<QueueRpc[Verb]>) => Promise<unknown>;
 }
@@ -77,7 +77,7 @@ const ANSWERS: { readonly [Verb in AnsweredVerb]: Answer<Verb> } = {
   },
 };
 
-/** Makes the verbs of an object's queues for callers from outside: each answers a `Reply`. */
+/** Creates the RPC methods of an object's queues. Each returns a `Reply`. */
 export function objectRpc({ driver, clock, enter }: ObjectRpcOptions): QueueRpc {
   const answer = async (verb: AnsweredVerb, given: readonly unknown[]): Promise<Reply<unknown>> => {
     const { queues, run } = ANSWERS[verb] as {

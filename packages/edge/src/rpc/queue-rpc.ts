@@ -134,8 +134,8 @@ export type QueueCall = {
 }[keyof QueueRpc];
 
 /**
- * The permitted verbs, and how many arguments each takes before the version of the protocol. RPC callers can send any
- * text, which must not reach other methods.
+ * The permitted verbs, with the number of arguments before the protocol version. RPC callers can send any text, which
+ * must not reach other methods.
  */
 export const VERBS: { readonly [Verb in keyof QueueRpc]: number } = {
   enqueue: 3,
@@ -159,7 +159,7 @@ export function callVerb(rpc: QueueRpc, [verb, ...given]: QueueCall): Promise<un
   return callable[verb](...given);
 }
 
-/** Creates a `QueueRpc` whose verbs all go through one function, with the version of the protocol as last argument. */
+/** Creates a `QueueRpc` whose verbs all call one function, with the protocol version as the last argument. */
 export function forward(call: (...call: QueueCall) => Promise<unknown>): QueueRpc {
   const verbs = Object.entries(VERBS).map(([verb, count]) => [
     verb,

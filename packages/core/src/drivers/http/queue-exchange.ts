@@ -238,7 +238,7 @@ export class QueueExchange {
     return places;
   }
 
-  /** Makes the workers of this queue exchange again. */
+  /** Makes the workers of this queue run an exchange. */
   #wake(queue: string): void {
     for (const kind of ["cancel", "ready"] as const) this.#feed.tell({ queue, kind });
   }

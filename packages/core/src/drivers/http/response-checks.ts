@@ -29,4 +29,4 @@ export const receiptsFor =
     isList(value, (each) => isJob(each) && typeof (each as Fields)["deduplicated"] === "boolean") &&
     (value as readonly unknown[]).length === count;
 
-/** The reply of an exchange with this queue. */
+/** Checks the reply of an exchange with this queue. */

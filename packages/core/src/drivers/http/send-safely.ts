@@ -37,7 +37,7 @@ export async function sendSafely<T>(clock: Clock, send: (sent: SentToken) => Pro
   }
 }
 
-/** Returns the ms until the request may be repeated; undefined: it may not. */
+/** Returns the ms until the request may be repeated, or undefined if it must not be. */
 function waitOf(error: unknown, lost: boolean, questions: number): number | undefined {
   if (!(error instanceof QuaysideError)) return undefined;
   const { code, details } = error;

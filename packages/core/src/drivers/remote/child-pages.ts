@@ -1,7 +1,7 @@
 import type { ChildrenPage, ExchangeReply } from "../../engine/verbs.ts";
 
 /**
- * Returns the reply with the outcomes of all children of each parent: it reads the pages that the reply had no room for.
+ * Returns an exchange's reply with all child outcomes of each parent. Reads the pages that did not fit into the reply.
  *
  * @param page as `Pages.childrenPage`, with the token of the parent's attempt as last argument.
  */

@@ -65,7 +65,7 @@ export function storedInPart(error: unknown, receipts: readonly (EnqueueReceipt 
   );
 }
 
-/** Codes of errors that come from the place that was asked, not from the request. */
+/** Error codes that concern the called server or object, not the request. */
 const TROUBLES: ReadonlySet<string> = new Set([
   "network",
   "internal",
@@ -78,7 +78,7 @@ const TROUBLES: ReadonlySet<string> = new Set([
   "forbidden",
 ]);
 
-/** Returns whether an error comes from the place that was asked: the same request may succeed later, or at another place. */
+/** Returns whether an error concerns the called server or object: the same request may succeed later or elsewhere. */
 export const isTrouble = (error: unknown): boolean =>
   isA(QuaysideError, error) ? TROUBLES.has(error.code) || error.details["bare"] === true : !isUnclonable(error);
 
