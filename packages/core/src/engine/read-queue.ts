@@ -18,7 +18,7 @@ export interface Run {
   readonly held: Held;
 }
 
-/** Reads a job and, while it runs, its lease entry. */
+/** Finds a job and, while it runs, its lease entry. */
 export function* lookUp(
   tx: Transaction,
   named: Named,
