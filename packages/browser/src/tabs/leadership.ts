@@ -21,7 +21,7 @@ export class Leadership {
   readonly #clock: Clock;
   readonly #changed: () => unknown;
   #leading = false;
-  /** Ends the current request, whether it waits or leads. */
+  /** Function that withdraws the request for the lock, or releases the lock. */
   #quit: (() => void) | undefined;
   #channel: BroadcastChannel | undefined;
   #unanswered = 0;

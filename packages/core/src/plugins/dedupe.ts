@@ -146,7 +146,7 @@ class AddedKeys implements AddPart {
   }
 
   /**
-   * Gives a waiting holder the new payload and options, or a running one a successor, of which there is at most one
+   * Gives the waiting job that holds the dedupe key the new payload and options. If that job runs, adds one successor
    * (R21).
    */
   *#supersede(job: NewJob, dedupe: Dedupe, record: DedupeRecord): Program<EnqueueReceipt | undefined> {

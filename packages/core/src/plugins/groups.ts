@@ -167,7 +167,7 @@ function room(tx: Transaction, group: Group, freed?: JobKey): void {
   knownIn(tx).rooms.push(freed ? { group, freed } : { group });
 }
 
-/** Stores the limits that new jobs set. A higher one may free seats. */
+/** Stores the limits that new jobs set. A higher limit may free seats (see `Group`). */
 function* setLimits(tx: Transaction, jobs: readonly Grouped[]): Program<void> {
   for (const [job, group] of yield* groupsOf(
     tx,

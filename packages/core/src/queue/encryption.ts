@@ -23,7 +23,7 @@ export interface Encryption {
   run(job: JobRecord, ctx: HandlerContext, handle: Run): Promise<unknown>;
   /** Decrypts a payload. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
   payload(job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">): Promise<unknown>;
-  /** Returns the job with each field decrypted for which there is a key. Drops plaintext in an encrypted job. */
+  /** Decrypts each field of a job for which there is a key. Drops values of an encrypted job that are not encrypted. */
   readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>>;
   /** As `readable`, but throws if it cannot decrypt. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
   ended(job: JobRecord): Promise<JobRecord>;

@@ -39,7 +39,7 @@ const HELD_BYTES = 100;
 /** Minimum remaining bytes for a claim. Less might fit no job, and the worker would repeat the exchange without end. */
 const LONGEST_ENTRY = 10_000;
 
-/** Implements `ReplyRoom` for a remote driver: 8 MiB and a limited number of values per reply. */
+/** Limits a reply that leaves the process to 8 MiB and a number of values. Implements `ReplyRoom`. */
 export class Reply implements ReplyRoom {
   #bytes = REPLY_BYTES;
   #rows = ROWS;

@@ -360,7 +360,9 @@ export class ShardedDriver implements Driver, Pages {
     for (const shard of this.#shards) shard.follow(queue);
   }
 
-  /** Reports a change to all listeners, so that workers exchange again. Called when a shard has answered late. */
+  /**
+   * Reports a change to all listeners, so that workers make another exchange. Called when a shard has answered late.
+   */
   #wake(queues: readonly string[]): void {
     for (const listener of [...this.#watches.keys()])
       for (const queue of queues) for (const kind of ["cancel", "ready"] as const) listener({ queue, kind });

@@ -3,7 +3,7 @@ import { QUEUE } from "./test-worker.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** Waiting and ended jobs after the clock was set back. */
+/** Test cases about waiting and ended jobs after the clock was set back. */
 export const clockSetBackCases = verb("clock", (it, needs) => {
   it("R23: jobs without a delay do not wait out a clock that was set back", async ({
     add,

@@ -3,7 +3,7 @@ import { LEASE_MS, QUEUE } from "./test-worker.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** Delays, leases and running jobs while the clock is set forward or back. */
+/** Test cases about delays, leases and running jobs while the clock is set forward or back. */
 export const clockCases = verb("clock", (it, needs) => {
   needs("expiry");
   it("R22: delays count from the clock of the store, in adds, retries, releases and expiries", async ({

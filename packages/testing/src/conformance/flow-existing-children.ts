@@ -3,7 +3,7 @@ import { child, ignore, parent } from "./flow-jobs.ts";
 import { KEEP_NONE, NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE, type TestWorker } from "./test-worker.ts";
 
-/** Children that exist before their flow is added. */
+/** Test cases about children that exist before their flow is added. */
 export const flowExistingChildrenCases = verb("flows", (it, needs) => {
   for (const [by, key] of [
     ["id", { id: "standing" }],

@@ -53,7 +53,7 @@ const FAILURES: readonly (readonly [
   ],
 ];
 
-/** Children that end without a result, and the policy of their parent. */
+/** Test cases about children that end without a result, and the policy of their parent. */
 export const flowFailureCases = verb("flows", (it, needs) => {
   for (const [fate, state, happens] of FAILURES) {
     needs("admin", "expiry", "flows");

@@ -3,7 +3,7 @@ import { child, parent } from "./flow-jobs.ts";
 import { NOTHING, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Commands on the parents of a flow, and the records that a flow leaves. */
+/** Test cases about commands on the parents of a flow, and the records that a flow leaves. */
 export const flowParentCases = verb("flows", (it, needs) => {
   for (const verb of ["cancel", "remove"] as const) {
     needs("flows");

@@ -3,7 +3,7 @@ import { chain, child, parent } from "./flow-jobs.ts";
 import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Flows that are added again, and flows that are refused. */
+/** Test cases about flows that are added again, and flows that are refused. */
 export const flowRepeatCases = verb("flows", (it, needs) => {
   needs("flows");
   it("R6: a flow of own ids that is added again adds nothing", async ({ add, counts, driver, expect, worker }) => {

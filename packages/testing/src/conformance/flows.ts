@@ -3,7 +3,7 @@ import { child, parent } from "./flow-jobs.ts";
 import { KEEP_NONE, NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** The order in which the jobs of a flow run, and the outcomes that a parent gets. */
+/** Test cases about the order in which the jobs of a flow run, and the outcomes that a parent gets. */
 export const flowsCases = verb("flows", (it, needs) => {
   needs("flows");
   it("R25: a parent waits until all of its children have ended, and gets how they did", async ({

@@ -2,7 +2,7 @@ import { inGroup, many } from "./group-jobs.ts";
 import { verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Groups with many jobs at the head of a queue. */
+/** Test cases about groups with many jobs at the head of a queue. */
 export const groupDepthCases = verb("groups", (it, needs) => {
   needs("groups");
   it("R16: more than 100 jobs of full groups at the head step aside in several claims, each of which says so", async ({

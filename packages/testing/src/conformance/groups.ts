@@ -4,7 +4,7 @@ import { inGroup, many } from "./group-jobs.ts";
 import { verb } from "./support.ts";
 import { LEASE_MS, QUEUE } from "./test-worker.ts";
 
-/** The limit of a group, and the order of its jobs. */
+/** Test cases about the limit of a group, and the order of its jobs. */
 export const groupsCases = verb("groups", (it, needs) => {
   needs("groups");
   it("R16: of a group without a limit one job runs at a time, whichever worker asks", async ({

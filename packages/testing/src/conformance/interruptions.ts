@@ -2,7 +2,7 @@ import { DEFAULTS, type JobRecord } from "@quayside/core";
 import { NOTHING, verb } from "./support.ts";
 import { LEASE_MS } from "./test-worker.ts";
 
-/** The limit of interruptions. */
+/** Test cases about the limit of interruptions. */
 export const interruptionsCases = verb("interruptions", (it) => {
   it("R10: at the limit of interruptions a job ends as failed, and who recovers it is told", async ({
     add,

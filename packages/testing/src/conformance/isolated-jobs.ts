@@ -1,7 +1,7 @@
 import { verb } from "./support.ts";
 import { LEASE_MS, QUEUE } from "./test-worker.ts";
 
-/** Jobs that were interrupted twice are claimed alone. */
+/** Test cases about jobs that were interrupted twice and are claimed alone. */
 export const isolatedJobsCases = verb("interruptions", (it) => {
   it("R10: a job interrupted once is claimed with others", async ({ add, expect, interrupt, untilDue, worker }) => {
     const [suspect] = await add({});

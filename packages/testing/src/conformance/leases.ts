@@ -15,7 +15,9 @@ const emptyLeases = (count: number, now: number): LeaseRecord[] =>
     held: [],
   }));
 
-/** Leases: all are read, empty ones are removed, and one exchange recovers a limited number of jobs. */
+/**
+ * Test cases about leases: all are read, empty ones are removed, and one exchange recovers a limited number of jobs.
+ */
 export const leaseCases = verb("leases", (it) => {
   it("R42: behind 10,050 other leases a worker sees its own, and others see what it runs", async ({
     add,

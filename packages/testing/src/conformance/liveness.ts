@@ -2,7 +2,7 @@ import { DEFAULTS } from "@quayside/core";
 import { verb } from "./support.ts";
 import { LEASE_MS } from "./test-worker.ts";
 
-/** The conditions under which a silent worker counts as dead. */
+/** Test cases about the conditions under which a silent worker counts as dead. */
 export const livenessCases = verb("recover", (it) => {
   it("R10: a lease that is renewed is not taken", async ({ add, advance, another, expect, job, worker }) => {
     const [id] = await add({});

@@ -68,7 +68,7 @@ const IN_ADDRESSES = [
   "€".repeat(256),
 ];
 
-/** The characters of names, ids and keys. */
+/** Test cases about the characters of names, ids and keys. */
 export const namesCases = verb("names", (it, needs) => {
   needs("admin", "inspect");
   it("R4: queues whose names differ in any character are different queues", async ({

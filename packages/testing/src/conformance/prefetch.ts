@@ -17,7 +17,7 @@ interface PerDay {
 
 const perDay = (max: number): { rateLimit: PerDay } => ({ rateLimit: { max, perMs: 86_400_000 } });
 
-/** The jobs that a worker may hold beyond its free slots. */
+/** Test cases about the jobs that a worker may hold beyond its free slots. */
 export const prefetchCases = verb("prefetch", (it, needs) => {
   it("R18: beyond what can start, a claim takes jobs that nothing limits, and no more than it is told", async ({
     add,

@@ -1,7 +1,7 @@
 import { newJob, verb } from "./support.ts";
 import { LEASE_MS } from "./test-worker.ts";
 
-/** The jobs of an expired lease. */
+/** Test cases about the jobs of an expired lease. */
 export const recoverCases = verb("recover", (it, needs) => {
   it("R10: the job of a worker that fell silent is taken back: an interruption, not an attempt", async ({
     add,

@@ -3,7 +3,7 @@ import { HOUR_MS, hourly, only, pending, schedule } from "./recurrence-schedules
 import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** The times at which a recurrence runs. */
+/** Test cases about the times at which a recurrence runs. */
 export const recurrencesCases = verb("recurrences", (it, needs) => {
   needs("recurrences");
   it("R24: a recurrence runs at its instants, one occurrence pending at a time", async (scene) => {

@@ -53,7 +53,7 @@ const ENDS: readonly (readonly [string, (scene: Scene, one: TestWorker, held: Cl
   ],
 ];
 
-/** The successor of a running job. */
+/** Test cases about the successor of a running job. */
 export const replaceSuccessorCases = verb("dedupe by replacing", (it, needs) => {
   needs("dedupe");
   it("R21: a running holder is not touched: it gets one successor, which later adds replace", async ({

@@ -2,7 +2,7 @@ import { replace } from "./replace-jobs.ts";
 import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Replacing a job that has not started. */
+/** Test cases about replacing a job that has not started. */
 export const replaceCases = verb("dedupe by replacing", (it, needs) => {
   needs("dedupe", "expiry");
   it("R20: replace gives a waiting holder the new payload and options, under its id", async ({

@@ -1,7 +1,7 @@
 import { NOTHING, verb } from "./support.ts";
 import { BOOM, LEASE_MS } from "./test-worker.ts";
 
-/** A worker that returns after its jobs were recovered by another. */
+/** Test cases about a worker that returns after its jobs were recovered by another. */
 export const staleCases = verb("stale owner", (it) => {
   for (const [what, settle] of [
     ["complete", (token: string) => ({ settle: [{ token, outcome: "completed" as const }] })],

@@ -93,7 +93,7 @@ export class TestWorker {
     return this.#send(this.#last);
   }
 
-  /** Sends the last exchange again with the same number, as after a lost reply. */
+  /** Repeats the last exchange with the same number, as after a lost reply. */
   repeat(): Promise<ExchangeReply> {
     return this.#send(this.last);
   }

@@ -1,7 +1,7 @@
 import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Jobs whose names have no handler in a worker. */
+/** Test cases about jobs whose names have no handler in a worker. */
 export const unknownNamesCases = verb("names", (it, needs) => {
   const knows = (...names: string[]) => [{ queue: QUEUE, names }];
 

@@ -65,7 +65,7 @@ const AWKWARD = [
   "\uffff",
 ];
 
-/** The order of keys, part by part. */
+/** Test cases about the order of keys, part by part. */
 export function keyCases(check: StoreCase, expect: TestRunner["expect"]): void {
   check("compare part by part: text, then numbers by value, negative ones first", async (store) => {
     const line: JobPart[] = [

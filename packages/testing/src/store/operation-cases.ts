@@ -12,7 +12,7 @@ function attempt(change: () => void): void {
   }
 }
 
-/** The effect of each operation on its records. */
+/** Test cases about the effect of each operation on its records. */
 export function operationCases(check: StoreCase, expect: TestRunner["expect"]): void {
   check(
     "get answers in the order of the keys, undefined where nothing is, twice what is asked for twice",

@@ -44,7 +44,10 @@ const failing = async (run: Promise<unknown>): Promise<unknown> => {
   throw new Error("The program should have failed.");
 };
 
-/** The guarantees of a store for whole programs: atomic, serial, durable when resolved, refused after `close`. */
+/**
+ * Test cases about the guarantees of a store for whole programs: atomic, serial, durable when resolved, refused after
+ * `close`.
+ */
 export function programCases(check: StoreCase, expect: TestRunner["expect"]): void {
   check("answers what it returns, also when it asks the store for nothing", async (store) => {
     expect(await store.transact(() => answer("done"))).toBe("done");

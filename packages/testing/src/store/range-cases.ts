@@ -29,7 +29,7 @@ function* raw<T>(operation: Operation): Program<T> {
   return (yield operation) as T;
 }
 
-/** Half-open ranges, whose bounds may be prefixes, and the ways to read them. */
+/** Test cases about half-open ranges, whose bounds may be prefixes, and the ways to read them. */
 export function rangeCases(check: StoreCase, expect: TestRunner["expect"]): void {
   check("includes its beginning and excludes its end", async (store) => {
     await write(store, "jobs", jobs(6));

@@ -1,7 +1,7 @@
 import { QuaysideError } from "@quayside/core";
 import { gather, heldHandler, next, spyOnExchanges, topic } from "./support.ts";
 
-/** One attempt: its handlers, timeout, cancellation, progress and result. */
+/** Test cases about one attempt: its handlers, timeout, cancellation, progress and result. */
 export const attemptCases = topic("attempts", (it) => {
   it("a job added to an idle worker is taken at once, without the clock moving", async ({ expect, queue }) => {
     const mail = queue();

@@ -5,7 +5,7 @@ import { gate, gather, next, spyOnExchanges, topic, wrap } from "./support.ts";
 
 const text = (bytes: number): string => "x".repeat(bytes);
 
-/** The limits of results, progress, logs and errors, and refused requests. */
+/** Test cases about the limits of results, progress, logs and errors, and refused requests. */
 export const boundCases = topic("bounds", (it) => {
   it("R29: a result of more than 128 KiB of JSON fails its job for good, and its neighbours complete", async ({
     expect,

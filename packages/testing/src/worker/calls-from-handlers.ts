@@ -1,7 +1,7 @@
 import { codeOf } from "./error-code.ts";
 import { gate, next, topic } from "./support.ts";
 
-/** Calls from handlers and listeners on their own queue or worker. */
+/** Test cases about calls from handlers and listeners on their own queue or worker. */
 export const handlerCallCases = topic("life cycle", (it) => {
   it("a handler that awaits drain() or stop() of its own queue gets conflict, and the queue works on or stops", async ({
     expect,

@@ -2,7 +2,9 @@ import { LeaseLostError, type QuaysideError } from "@quayside/core";
 import { LEASE_MS, TestWorker } from "../conformance/test-worker.ts";
 import { gate, gather, heldHandler, next, topic, wrap } from "./support.ts";
 
-/** Events around the end of a worker or of its lease: a claim in flight, a rate limit, a late result. */
+/**
+ * Test cases about events around the end of a worker or of its lease: a claim in flight, a rate limit, a late result.
+ */
 export const closingCases = topic("closing", (it) => {
   it("R12: stop() during a claim leaves no handler running behind it, and what was claimed goes back uncounted", async ({
     advance,

@@ -61,7 +61,7 @@ const SPEAKERS: readonly (readonly [string, () => Record<string, JobDefinition>,
   ],
 ];
 
-/** The parts of a job that are stored encrypted, and their readers. */
+/** Test cases about the parts of a job that are stored encrypted, and their readers. */
 export const encryptionCases = topic("encryption", (it) => {
   it("R36: keeps payload, result, progress and logs encrypted, and who has the key reads them", async (scene) => {
     const { expect, driver } = scene;

@@ -1,7 +1,7 @@
 import { defineJobs, type JobRecord } from "@quayside/core";
 import { gather, next, QUEUE, topic, wrap } from "./support.ts";
 
-/** Features of queues and workers that use the driver, besides running jobs. */
+/** Test cases about features of queues and workers that use the driver, besides running jobs. */
 export const featureCases = topic("features", (it) => {
   it("what a handler logs is kept with the job, also what it logs last", async ({ expect, queue }) => {
     const mail = queue();

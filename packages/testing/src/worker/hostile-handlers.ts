@@ -90,7 +90,7 @@ const RETURNED: Readonly<Record<string, () => unknown>> = {
   "a rejected promise with a revoked proxy": () => Promise.reject(revoked()),
 };
 
-/** Handlers that throw or return values of any kind. */
+/** Test cases about handlers that throw or return values of any kind. */
 export const hostileHandlerCases = topic("bounds", (it) => {
   for (const [name, thrown] of Object.entries(THROWN)) {
     it(`R28: an attempt that throws ${name} counts, and its job fails after its last attempt`, async ({

@@ -2,7 +2,7 @@ import { seededRandom } from "../seeded-random.ts";
 import { codeOf } from "./error-code.ts";
 import { gather, heldHandler, next, topic } from "./support.ts";
 
-/** Calls of `run`, `start`, `stop` and `drain` in any order. */
+/** Test cases about calls of `run`, `start`, `stop` and `drain` in any order. */
 export const lifeCases = topic("life cycle", (it) => {
   it("R34: run() during a drain keeps the queue worked after it", async ({ expect, queue }) => {
     const mail = queue();

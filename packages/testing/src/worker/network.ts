@@ -39,7 +39,7 @@ function network({ online = true, lies = false }: { readonly online?: boolean; r
 
 const job = { requires: "network" } as const;
 
-/** Jobs that require the network, while offline. */
+/** Test cases about jobs that require the network, while offline. */
 export const networkCases = topic("network", (it) => {
   it("R28: a connectivity that throws, or rejects, is reported and stops no worker", async ({ expect, queue }) => {
     const broken = () => {

@@ -1,7 +1,7 @@
 import { many, withoutChanges } from "./prefetch-jobs.ts";
 import { gate, gather, heldHandler, next, QUEUE, topic, wrap } from "./support.ts";
 
-/** Jobs that were claimed ahead and do not start. */
+/** Test cases about jobs that were claimed ahead and do not start. */
 export const prefetchReleaseCases = topic("prefetch", (it) => {
   it("R13: stop() gives back at once what has not started, not counted", async ({ driver, expect, queue, under }) => {
     let stopping = false;

@@ -3,7 +3,7 @@ import { type JobWorker, Slots } from "@quayside/core/engine";
 import { many, withoutChanges } from "./prefetch-jobs.ts";
 import { gate, gather, heldHandler, next, spyOnExchanges, topic, wrap } from "./support.ts";
 
-/** Jobs that a worker claims before it has a free slot. */
+/** Test cases about jobs that a worker claims before it has a free slot. */
 export const prefetchCases = topic("prefetch", (it) => {
   it("a slot that falls free has its next job while an exchange is on its way", async ({ driver, expect, queue }) => {
     const answer = gate();

@@ -4,7 +4,7 @@ import { gate, gather, next, topic, wrap } from "./support.ts";
 
 const refusal = (code: "bad_request" | "forbidden") => new QuaysideError(code, `Refused: ${code}.`);
 
-/** Ends of attempts, and refused exchanges, that must not block or repeat other work (R28 to R30). */
+/** Test cases about ends of attempts, and refused exchanges, that must not block or repeat other work (R28 to R30). */
 export const refusalCases = topic("refusals", (it) => {
   for (const delayMs of [Number.NaN, -5, Number.POSITIVE_INFINITY, "soon", null]) {
     it(`R28: a release whose delay the handler changed to ${delayMs} counts as a failure`, async ({

@@ -1,7 +1,7 @@
 import { defineJobs, RetryAfterError, UnrecoverableError } from "@quayside/core";
 import { gather, next, topic } from "./support.ts";
 
-/** Failed attempts and the delay before the next one. */
+/** Test cases about failed attempts and the delay before the next one. */
 export const retryCases = topic("attempts", (it) => {
   it("a handler that throws spends an attempt and runs again after its backoff, not before", async ({
     expect,

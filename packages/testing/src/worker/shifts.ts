@@ -41,7 +41,7 @@ function steered(driver: Driver, { begun }: { readonly begun: boolean }) {
   };
 }
 
-/** Workers whose driver decides when they are active: hidden pages, tabs that take turns. */
+/** Test cases about workers whose driver decides when they are active: hidden pages, tabs that take turns. */
 export const shiftCases = topic("shifts", (it) => {
   it("R8: a worker that may not work yet takes no lock and claims nothing; it starts when it may", async ({
     driver,

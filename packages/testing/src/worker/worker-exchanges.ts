@@ -1,7 +1,7 @@
 import { QuaysideError } from "@quayside/core";
 import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
 
-/** The key, the lease and the exchanges of a worker. */
+/** Test cases about the key, the lease and the exchanges of a worker. */
 export const workerExchangeCases = topic("workers", (it) => {
   it("R8: a worker's key is random per start; its name is only a label", async ({ expect, worker, driver }) => {
     const spy = spyOnExchanges(driver);

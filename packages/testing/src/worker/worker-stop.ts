@@ -1,6 +1,6 @@
 import { gate, heldHandler, next, spyOnExchanges, topic, wrap } from "./support.ts";
 
-/** The end of a worker by `stop()`. */
+/** Test cases about the end of a worker by `stop()`. */
 export const workerStopCases = topic("workers", (it) => {
   it("R12: stop() stops claiming and waits for what runs; its result counts", async ({ expect, queue }) => {
     const mail = queue();

@@ -1,7 +1,7 @@
 import type { QuaysideError } from "@quayside/core";
 import { gather, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
 
-/** Adds, claims and the number of jobs that run at once. */
+/** Test cases about adds, claims and the number of jobs that run at once. */
 export const workerCases = topic("workers", (it) => {
   it("adds made in the same turn share one transaction, each caller with its own id", async ({
     expect,

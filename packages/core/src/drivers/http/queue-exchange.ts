@@ -71,7 +71,7 @@ export class QueueExchange {
   readonly #feed: ChangeFeed;
   readonly #call: Call;
   readonly #queues: WorkerPlaces;
-  /** Split queues, whose shards the server can ask separately. */
+  /** Split queues of which the server accepts exchanges with a single shard. */
   readonly #split = new Set<string>();
   /** For each queue, its shards that are asked separately. */
   readonly #parts = new Map<string, WorkerPlaces>();

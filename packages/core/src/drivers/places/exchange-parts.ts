@@ -14,46 +14,46 @@ export interface Recall {
   readonly again?: boolean;
   /** A stream of changes was open since the last exchange and reported no change of the queue. */
   readonly quiet?: boolean;
-  /** Places that the worker asks separately. If set, the reply may name more of them in `late`. */
+  /** Shards or queues that the worker asks separately. If set, the reply may name more of them in `late`. */
   readonly apart?: readonly string[];
 }
 
-/** A place that failed, or did not answer an exchange in time. */
+/** A shard or queue that failed, or did not answer an exchange in time. */
 export interface Late {
   readonly place: string;
-  /** The kind of the place, such as `queue`: errors then name it in `details.queue`. */
+  /** The kind of the shard or queue, such as `queue`: errors then name it in `details.queue`. */
   readonly kind: string;
   readonly code: ErrorCode;
   readonly message: string;
-  /** An isolated job of this place runs or waits to run. */
+  /** An isolated job of this shard or queue runs or waits to run. */
   readonly alone?: true;
   /** The error, in the process where it occurred. */
   readonly error?: unknown;
 }
 
-/** The request of an exchange over several places. */
+/** The request of an exchange over several shards or queues. */
 export type RecallingRequest = ExchangeRequest & Recall;
 /** A reply to a `RecallingRequest`. */
 export type RecallingReply = ExchangeReply & {
   readonly memo?: string;
-  /** Places that did not answer this exchange. The worker asks them again separately. */
+  /** Shards or queues that did not answer this exchange. The worker asks them again separately. */
   readonly late?: readonly Late[];
 };
 
-/** The part of an exchange for one place. */
+/** The part of an exchange for one shard or queue. */
 export interface Part {
   readonly place: string;
-  /** Tokens of the running jobs of this place. */
+  /** Tokens of the running jobs of this shard or queue. */
   readonly running: readonly string[];
   /** Whether the part has more than a claim. */
   readonly needed: boolean;
-  /** The request for this place without its claim. */
+  /** The request for this shard or queue without its claim. */
   readonly send: Omit<ExchangeRequest, "claim">;
   /** The worker's name of each token that is sent. */
   readonly sent: ReadonlyMap<string, string>;
 }
 
-/** Returns the part of an exchange for one place. `home` returns the place of a token. */
+/** Returns the part of an exchange for one shard or queue. `home` returns the shard or queue of a token. */
 export function partFor(
   { claim: _, ...request }: ExchangeRequest,
   place: string,
@@ -76,13 +76,13 @@ export function partFor(
   };
 }
 
-/** Returns whether the place may hold jobs of the worker after this reply. */
+/** Returns whether the shard or queue may hold jobs of the worker after this reply. */
 export function holdsAfter({ running }: Part, reply: ExchangeReply): boolean {
   const lost = new Set(reply.lost);
   return reply.jobs.length > 0 || running.some((token) => !lost.has(token)) || openTokens(reply.settled).length > 0;
 }
 
-/** Returns the tokens of settlements that a shard of the place has not answered. */
+/** Returns the tokens of settlements that a shard of the queue has not answered. */
 export const openTokens = (settled: ExchangeReply["settled"]): readonly string[] =>
   [...(settled ?? [])].flatMap(([token, stored]) => (stored === null ? [token] : []));
 
@@ -126,7 +126,7 @@ export function leftAfter(
 const nameToken = (place: string, token: string): string => `${encodeURIComponent(place)}:${token}`;
 const bareToken = (token: string): string => token.slice(token.indexOf(":") + 1);
 
-/** Returns the place in a token's prefix, or undefined without one. */
+/** Returns the shard or queue in a token's prefix, or undefined without one. */
 export function placeOfToken(token: string): string | undefined {
   const end = token.indexOf(":");
   if (end < 0) return undefined;
@@ -139,8 +139,8 @@ export function placeOfToken(token: string): string | undefined {
 }
 
 /**
- * Returns the number of the place in a token's prefix. A token without one is of the first place, because its queue was
- * not split when it was claimed.
+ * Returns the number of the shard or queue in a token's prefix. A token without one is of the first shard, because its
+ * queue was not split when it was claimed.
  */
 export const homeOfToken = (token: string): string => {
   const place = placeOfToken(token);
@@ -160,7 +160,7 @@ export function named({ place, sent }: Part, reply: ExchangeReply): ExchangeRepl
 }
 
 /**
- * Merges the replies of several places.
+ * Merges the replies of several shards or queues.
  *
  * @param nowhere tokens that belong to no place, which are lost.
  */

@@ -251,7 +251,7 @@ export class LatePlace {
     };
   }
 
-  /** Records a reply. Returns whether the worker must exchange again. */
+  /** Records a reply. Returns whether the worker must make another exchange. */
   #receive(reply: ExchangeReply, request: ExchangeRequest): boolean {
     this.#alone = reply.alone === true;
     this.#jobs = this.#jobs.concat(reply.jobs);

@@ -2,7 +2,7 @@ import type { ExchangeReply, Settlement } from "../../engine/verbs.ts";
 import type { QuaysideError } from "../../job/errors.ts";
 import { openTokens } from "./exchange-parts.ts";
 
-/** Results of a place since the worker last collected them. */
+/** Results of a shard or queue since the worker last collected them. */
 export type Arrived = Pick<ExchangeReply, "lost" | "cancel" | "interrupted" | "unknown"> & {
   readonly troubles: readonly unknown[];
   /** See `ExchangeReply.settled`. */
@@ -12,24 +12,24 @@ export type Arrived = Pick<ExchangeReply, "lost" | "cancel" | "interrupted" | "u
 /** A settlement that was stored in place of a refused one. */
 type Stored = NonNullable<NonNullable<ReturnType<NonNullable<ExchangeReply["settled"]>["get"]>>>;
 
-/** Collects the answers of a place that is asked separately, until its worker reads them. */
+/** Collects the answers of a shard or queue that is asked separately, until its worker reads them. */
 export class PlaceNews {
   #news = noNews();
   /** By token, the settlement that is sent in place of a refused one. */
   readonly #replaced = new Map<string, Stored>();
-  /** Tokens of settlements that the place has received and that one of its shards has not answered. */
+  /** Tokens of settlements that the shard or queue has received and not yet answered in full. */
   #open: ReadonlySet<string>;
 
   constructor(open: readonly string[]) {
     this.#open = new Set(open);
   }
 
-  /** Number of settlements that a shard of the place has not answered. */
+  /** Number of settlements that a shard of the queue has not answered. */
   get open(): number {
     return this.#open.size;
   }
 
-  /** Records the reply to an exchange with these settlements. Returns whether the worker must exchange again. */
+  /** Records the reply to an exchange with these settlements. Returns whether the worker must make another exchange. */
   receive(reply: ExchangeReply, settle: readonly Settlement[]): boolean {
     const { lost, cancel, interrupted, unknown, troubles = [], settled } = reply;
     const waited = [...this.#open, ...settle.map(({ token }) => token)];

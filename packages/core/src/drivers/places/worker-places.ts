@@ -8,34 +8,40 @@ import type { Arrived } from "./place-news.ts";
 
 /** Maximum number of workers whose state a driver keeps. */
 const WORKERS_MOST = 1_000;
-/** A place that is late again within this time, in ms, needs more prompt answers before it is asked with the others. */
+/**
+ * A shard or queue that is late again within this time, in ms, must answer promptly more often before it is asked
+ * together with the others.
+ */
 const FORGIVEN_MS = 60_000;
 const PROMPT_ANSWERS_MOST = 64;
 
 /** Options of `WorkerPlaces`. */
 export interface WorkerPlacesOptions {
   readonly clock: Clock;
-  /** Longest time that `main` waits for one place, in ms. */
+  /** Longest time that `main` waits for one shard or queue, in ms. */
   readonly patienceMs: number;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
   /**
-   * Runs an exchange with all places except those in `apart`. The reply names slow places in `late`.
+   * Runs an exchange with all shards or queues except those in `apart`. The reply names slow shards or queues in
+   * `late`.
    *
    * @param ms longest time, if the caller has a limit: rejects with `network` after it.
    */
   readonly main: (request: RecallingRequest, ms: number | undefined) => Promise<RecallingReply>;
-  /** Runs an exchange with one place. Rejects with `network` after `ms`. */
+  /** Runs an exchange with one shard or queue. Rejects with `network` after `ms`. */
   readonly only: (place: string, request: ExchangeRequest, ms: number) => Promise<ExchangeReply>;
-  /** Returns the place of a token. */
+  /** Returns the shard or queue of a token. */
   readonly home: (token: string) => string;
-  /** Called when the workers of these queues must exchange again, because a late place has answered. */
+  /** Called when the workers of these queues must make another exchange, because a slow shard or queue has answered. */
   readonly wake: (queues: readonly string[]) => void;
 }
 
 interface Known {
   readonly late: Map<string, LatePlace>;
-  /** For each place, when it was last asked with the others again, and after how many prompt answers. */
+  /**
+   * For each shard or queue, when it was last asked together with the others again, and after how many prompt answers.
+   */
   readonly forgiven: Map<string, { readonly at: number; readonly promptAnswers: number }>;
   /** Time of the last answered exchange, by the monotonic clock. */
   answeredAt: number | undefined;
@@ -46,13 +52,13 @@ interface Known {
 }
 
 /**
- * A worker's exchanges over several places, independent of each other (R41): a place that fails or is slow is asked
- * separately, in parallel, until it is prompt again. Its results come with a later exchange.
+ * A worker's exchanges over several shards or queues, independent of each other (R41): a shard or queue that fails or
+ * is slow is asked separately, in parallel, until it is prompt again. Its results come with a later exchange.
  */
 export class WorkerPlaces {
   readonly #options: WorkerPlacesOptions;
   readonly #workers = new Map<string, Known>();
-  /** Places that have not yet answered the leave of a worker that has stopped. */
+  /** Shards or queues that have not yet answered the leave of a worker that has stopped. */
   readonly #leaving = new Set<LatePlace>();
 
   constructor(options: WorkerPlacesOptions) {
@@ -60,7 +66,7 @@ export class WorkerPlaces {
   }
 
   /**
-   * Runs one exchange with all places.
+   * Runs one exchange with all shards or queues.
    *
    * @param ms see `WorkerPlacesOptions.main`.
    */
@@ -81,7 +87,7 @@ export class WorkerPlaces {
     this.#leaving.clear();
   }
 
-  /** Asks prompt places together with the others again. Waits for their running exchanges. */
+  /** Asks prompt shards or queues together with the others again. Waits for their running exchanges. */
   async #forgivePrompt(known: Known): Promise<void> {
     const { clock, patienceMs } = this.#options;
     for (const [name, place] of [...known.late]) {
@@ -91,8 +97,8 @@ export class WorkerPlaces {
   }
 
   /**
-   * Ends the worker's leases at late places. Does not wait long for them, but repeats the request for a while:
-   * otherwise their jobs would wait for the end of the lease.
+   * Ends the worker's leases at late shards or queues. Does not wait long for them, but repeats the request for a
+   * while: otherwise their jobs would wait for the end of the lease.
    */
   async #leave(worker: string, known: Known): Promise<void> {
     this.#workers.delete(worker);
@@ -126,7 +132,8 @@ export class WorkerPlaces {
   }
 
   /**
-   * Runs an exchange with all places except those in `apart`; places that are late now get their part again separately.
+   * Runs an exchange with all shards or queues except those in `apart`. Those that are slow get their part again
+   * separately.
    */
   async #main(known: Known, request: RecallingRequest, ms: number | undefined): Promise<RecallingReply> {
     const { late = [], ...reply } = await this.#options.main({ ...request, apart: request.apart ?? [] }, ms);
@@ -164,7 +171,7 @@ export class WorkerPlaces {
     return trouble;
   }
 
-  /** Runs an exchange while there are late places. */
+  /** Runs an exchange while there are late shards or queues. */
   async #beside(known: Known, request: RecallingRequest, ms: number | undefined): Promise<RecallingReply> {
     const { home } = this.#options;
     const places = [...known.late];
@@ -214,7 +221,10 @@ export class WorkerPlaces {
     };
   }
 
-  /** Returns jobs claimed from late places, within the limit. An isolated job is returned only if no other job runs. */
+  /**
+   * Returns jobs claimed from late shards or queues, within the limit. An isolated job is returned only if no other job
+   * runs.
+   */
   #bring(known: Known, { claim, running }: ExchangeRequest, alone: LatePlace | undefined): readonly Brought[] {
     const brought: Brought[] = [];
     let left = claim.limit - (claim.prefetch ?? 0);
@@ -258,7 +268,7 @@ interface Brought {
   readonly jobs: readonly ClaimedJob[];
 }
 
-/** Returns the reply with the results of late places added. */
+/** Returns the reply with the results of late shards or queues added. */
 function withNews(reply: RecallingReply, news: readonly Arrived[]): RecallingReply {
   if (news.length === 0) return reply;
   const troubles = [...(reply.troubles ?? []), ...news.flatMap(({ troubles }) => troubles)];
