@@ -11,20 +11,14 @@ import {
   storeOfId,
 } from "@quayside/core/engine";
 import { objectPlugins } from "../object/object-plugins.ts";
-import type { ShardVerbs } from "../rpc/queue-rpc.ts";
-import type { Layout } from "./layout.ts";
+import { askShard, LAYOUTS_MOST, type ShardAsker } from "./ask-shard.ts";
 import { homeOfUnit, shardOfKey, type Unit, unitsOf } from "./route.ts";
-import { NOT_HELD, type ShardSettings } from "./shard-in-store.ts";
-import type { ShardPort } from "./shard-port.ts";
+import { NOT_HELD } from "./shard-in-store.ts";
 
 /** The plugins of the shards' objects. */
 const PLUGINS = new Plugins(objectPlugins());
-/** Maximum number of layout changes that one call follows. A layout changes with a deployment, so rarely. */
-export const LAYOUTS_MOST = 3;
 
-export interface ShardAdderOptions {
-  readonly layout: Layout;
-  readonly shard: (index: number) => ShardPort;
+export interface ShardAdderOptions extends ShardAsker {
   readonly outcomes: Outcomes;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
@@ -268,77 +262,3 @@ const isOfOutbox = (request: NumberedRequest | undefined): boolean =>
 
 const indicesOf = (units: readonly Unit[]): readonly number[] =>
   units.flatMap(({ indices }) => indices).sort((a, b) => a - b);
-
-/**
- * Adds units to a shard and reconciles the caller's layout with the one that the shard has stored.
- *
- * @returns the shard's receipts, or the new number of shards if the layout has changed.
- * @throws {QuaysideError} `invalid_option` if the shard's number of shards is neither the layout's `count` nor
- * its `previous`.
- */
-export async function askShard(
-  options: Pick<ShardAdderOptions, "layout" | "shard">,
-  first: ShardVerbs["add"]["ask"],
-): Promise<readonly EnqueueReceipt[] | number> {
-  const { layout, shard } = options;
-  const { shard: index } = first;
-  let ask = first;
-  for (;;) {
-    const answer = await shard(index).shard("add", ask);
-    if ("count" in answer) return answer.count;
-    if ("other" in answer) {
-      // The first shard gets every layout change. A shard to which no job was added since may have missed it.
-      const { count } =
-        index === 0 ? { count: answer.other } : await shard(0).shard("settings", { queue: answer.queue });
-      if (count !== layout.count || ask.layout.previous === answer.other)
-        throw layout.refused(answer.queue, answer.other);
-      ask = { ...ask, layout: { ...ask.layout, previous: answer.other } };
-    } else if ("wants" in answer) {
-      const given = await settingsOf(options, answer.wants);
-      if (typeof given === "number") return given;
-      ask = { ...ask, settings: { ...ask.settings, ...given } };
-    } else {
-      if (answer.told && index > 0) {
-        // The jobs are stored, whether or not this call succeeds.
-        const first = { shard: 0, jobs: [], queues: answer.told, layout: layout.asSent };
-        await askShard(options, first).catch(() => {});
-      }
-      return answer.receipts;
-    }
-  }
-}
-
-/**
- * Returns the settings that a shard copies from the first one for queues that are new to it.
- *
- * @returns the new number of shards, if the first shard has stored a newer layout.
- */
-async function settingsOf(
-  { layout, shard }: Pick<ShardAdderOptions, "layout" | "shard">,
-  queues: readonly string[],
-): Promise<Readonly<Record<string, ShardSettings>> | number> {
-  const settings: Record<string, ShardSettings> = {};
-  for (const queue of queues) {
-    const { count, previous, ...given } = await shard(0).shard("settings", { queue });
-    const newer = count === undefined ? undefined : layout.newerOf(queue, { count, ...(previous && { previous }) });
-    if (newer !== undefined) return newer;
-    settings[queue] = layout.reach > 1 ? checked(queue, given) : given;
-  }
-  return settings;
-}
-
-/**
- * Checks the settings that a shard copies.
- *
- * @throws {QuaysideError} `invalid_option` if the queue has limits that would have to hold over all shards.
- */
-function checked(queue: string, settings: ShardSettings): ShardSettings {
-  const { rateLimit, maxActive, ...rest } = settings;
-  if (rateLimit === undefined && maxActive === undefined) return rest;
-  const option = rateLimit === undefined ? "maxActive" : "rateLimit";
-  throw new QuaysideError(
-    "invalid_option",
-    `Queue ${queue} has a ${option}, which cannot hold over several shards. Lift it before the queue is split.`,
-    { option, queue },
-  );
-}

@@ -1,17 +1,11 @@
 import { QuaysideError } from "@quayside/core";
 import type { Command, CommandReply } from "@quayside/core/engine";
-import { askShard, LAYOUTS_MOST } from "./add-jobs.ts";
-import type { Layout } from "./layout.ts";
+import { askShard, LAYOUTS_MOST, type ShardAsker } from "./ask-shard.ts";
+import type { JobFinder } from "./find-job.ts";
 import { shardOfKey } from "./route.ts";
-import type { ShardPort } from "./shard-port.ts";
 
-export interface ShardCommandsOptions {
-  readonly layout: Layout;
-  readonly shard: (index: number) => ShardPort;
-  /** Returns the shard that generated an id and has its job, or undefined if the id does not name one. */
-  readonly madeBy: (id: string) => number | undefined;
-  /** Returns the shards that have a job with this id, in the order in which `get` reads them. */
-  readonly holders: (queue: string, id: string) => Promise<readonly number[]>;
+export interface ShardCommandsOptions extends ShardAsker {
+  readonly finder: JobFinder;
 }
 
 type JobCommand = Extract<Command, { readonly id: string }>;
@@ -54,14 +48,15 @@ export class ShardCommands {
    * @throws {QuaysideError} `conflict` for other commands if several shards have the id; `details.shards` lists them.
    */
   async #onJob(command: JobCommand): Promise<CommandReply> {
-    const { shard, madeBy, holders } = this.#options;
+    const { shard, finder } = this.#options;
     const { queue, id, type } = command;
-    const maker = madeBy(id);
+    const maker = finder.madeBy(id);
     if (maker !== undefined) {
       const done = await this.#at(maker, command);
       if (done) return done;
     }
-    const [first, ...others] = await holders(queue, id);
+    const found = await finder.find(queue, id, finder.shardsOf(id));
+    const [first, ...others] = found.map(([place]) => place);
     // The shard answers as for a job that does not exist.
     if (first === undefined) return shard(maker ?? 0).command(command);
     if (others.length === 0) return shard(first).command(command);

@@ -29,7 +29,6 @@ import {
   type RecallingReply,
   type RecallingRequest,
   type Registration,
-  storeOfId,
   WorkerPlaces,
   type WorkerSession,
   withAllChildren,
@@ -40,11 +39,14 @@ import { checkNamespace, type QueueNamespace, queueStub } from "../rpc/queue-rpc
 import { StubDriver } from "../rpc/stub-driver.ts";
 import { ShardAdder } from "./add-jobs.ts";
 import { boundedShard } from "./bounded-shard.ts";
+import { JobFinder } from "./find-job.ts";
 import { Layout, type ShardsOption } from "./layout.ts";
+import { mergeCounts } from "./merge-counts.ts";
 import { mergeList } from "./merge-list.ts";
 import { mergeSchedules } from "./merge-schedules.ts";
 import { checkSplittable } from "./names.ts";
-import { homeOfId, shardOfKey } from "./route.ts";
+import { OpenShards } from "./open-shards.ts";
+import { shardOfKey } from "./route.ts";
 import { ShardCommands } from "./shard-commands.ts";
 import type { ShardPort } from "./shard-port.ts";
 import { ShardExchange } from "./worker-exchange.ts";
@@ -94,16 +96,14 @@ export function shardedDriver(namespace: QueueNamespace, queue: string, options:
  */
 export class ShardedDriver implements Driver, Pages {
   readonly connectivity = undefined;
-  readonly #open: (shard: number) => ShardPort;
   readonly #layout: Layout;
   readonly #adder: ShardAdder;
   readonly #exchange: ShardExchange;
   /** State of workers between exchanges. Absent with `memos`, because the caller keeps the state. */
   readonly #places: WorkerPlaces | undefined;
+  readonly #finder: JobFinder;
   readonly #commands: ShardCommands;
-  readonly #shards: ShardPort[] = [];
-  readonly #queues = new Set<string>();
-  readonly #watches = new Map<(change: Change) => void, (() => void)[]>();
+  readonly #shards: OpenShards;
   readonly #adding = new Set<Promise<unknown>>();
   readonly #clock: Clock;
   readonly #patienceMs: number;
@@ -115,31 +115,30 @@ export class ShardedDriver implements Driver, Pages {
    * @param open creates the driver of a shard; called once per shard.
    */
   constructor(open: (shard: number) => ShardPort, options: ShardedDriverOptions) {
-    this.#open = open;
     this.#layout = new Layout(options.shards);
-    const shard = (index: number) => this.#shard(index);
-    this.#adder = new ShardAdder({
-      layout: this.#layout,
-      shard,
-      outcomes: new Outcomes(),
-      random: options.random ?? Math.random,
-    });
-    this.#commands = new ShardCommands({
-      layout: this.#layout,
-      shard,
-      madeBy: (id) => this.#madeBy(id),
-      holders: async (queue, id) => (await this.#find(queue, id, this.#placesOf(id))).map(([place]) => place),
-    });
     const { clock = systemClock, random = Math.random } = options;
     const patienceMs = options.patience === undefined ? PATIENCE_MS : toMs(options.patience, "patience");
     this.#clock = clock;
     this.#patienceMs = patienceMs;
+    this.#shards = new OpenShards({
+      reach: () => this.#layout.reach,
+      open: (shard) => boundedShard(open(shard), { clock, patienceMs, shard }),
+    });
+    const shard = (index: number) => this.#shards.at(index);
+    this.#adder = new ShardAdder({
+      layout: this.#layout,
+      shard,
+      outcomes: new Outcomes(),
+      random,
+    });
+    this.#finder = new JobFinder({ layout: this.#layout, shard, clock, patienceMs });
+    this.#commands = new ShardCommands({ layout: this.#layout, shard, finder: this.#finder });
     this.#exchange = new ShardExchange({
       clock,
       patienceMs,
       reach: () => this.#layout.reach,
       exchange: (index, request) => shard(index).exchangePage(request),
-      heard: (index, queues) => heardOf(shard(index), queues),
+      heard: (index, queues) => this.#shards.heard(index, queues),
       memos: options.memos === true,
     });
     if (options.memos) return;
@@ -150,7 +149,7 @@ export class ShardedDriver implements Driver, Pages {
       main: (request) => this.#exchange.exchange(request),
       only: (place, request, ms) => within(clock, ms, `Shard ${place}`, this.#exchange.only(Number(place), request)),
       home: homeOfToken,
-      wake: (queues) => this.#wake(queues),
+      wake: (queues) => this.#shards.wake(queues),
     });
   }
 
@@ -162,9 +161,9 @@ export class ShardedDriver implements Driver, Pages {
    */
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest, quota?: Quota): Promise<readonly EnqueueReceipt[]> {
     this.#check();
-    for (const { queue } of jobs) this.#follow(queue);
+    for (const { queue } of jobs) this.#shards.follow(queue);
     if (quota && jobs.length > 0) {
-      const shard = this.#shard(shardOfKey(quota.subject, this.#layout.count));
+      const shard = this.#shards.at(shardOfKey(quota.subject, this.#layout.count));
       await shard.shard("spend", { queues: jobs.map(({ queue }) => queue), quota, ...(request && { request }) });
     }
     if (jobs.length === 0) return [];
@@ -176,7 +175,7 @@ export class ShardedDriver implements Driver, Pages {
   async exchange(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
     // Found by its token, because a job with the same id in another shard may be a parent, too.
     return withAllChildren(await this.exchangePage(request), (queue, id, after, token) =>
-      this.#shard(Number(homeOfToken(token))).childrenPage(queue, id, after),
+      this.#shards.at(Number(homeOfToken(token))).childrenPage(queue, id, after),
     );
   }
 
@@ -187,7 +186,7 @@ export class ShardedDriver implements Driver, Pages {
    */
   async exchangePage(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
     this.#check();
-    for (const { queue } of request.claim.queues) this.#follow(queue);
+    for (const { queue } of request.claim.queues) this.#shards.follow(queue);
     if (this.#places) return this.#places.exchange(request);
     const { only, ...rest } = request;
     return only === undefined
@@ -197,34 +196,21 @@ export class ShardedDriver implements Driver, Pages {
 
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
     this.#check();
-    this.#follow(queue);
-    const [first = 0, ...rest] = this.#placesOf(id);
-    const found = await this.#shard(first).get(queue, id);
-    return found ?? (await this.#find(queue, id, rest))[0]?.[1];
+    this.#shards.follow(queue);
+    const [first = 0, ...rest] = this.#finder.shardsOf(id);
+    const found = await this.#shards.at(first).get(queue, id);
+    return found ?? (await this.#finder.find(queue, id, rest))[0]?.[1];
   }
 
   async list(query: ListQuery): Promise<JobPage> {
     this.#check();
-    return mergeList(query, this.#layout.reach, (shard, one) => this.#shard(shard).list(one));
+    return mergeList(query, this.#layout.reach, (shard, one) => this.#shards.at(shard).list(one));
   }
 
   async counts(queue: string): Promise<JobCounts> {
-    const all = await this.#all((shard) => shard.counts(queue));
-    const isPaused = async (index: number) =>
-      all[index]?.paused === true ||
-      // The queue has no layout in this shard yet; it will copy the paused state from the first shard.
-      (index > 0 && (await this.#shard(index).shard("settings", { queue })).count === undefined);
-    const paused = all[0]?.paused === true || all.every((one) => one.paused);
-    const sum = (state: Exclude<keyof JobCounts, "paused">) => all.reduce((count, one) => count + one[state], 0);
-    return {
-      waiting: sum("waiting"),
-      delayed: sum("delayed"),
-      active: sum("active"),
-      completed: sum("completed"),
-      failed: sum("failed"),
-      cancelled: sum("cancelled"),
-      paused: paused && (await Promise.all(all.map((_, index) => isPaused(index)))).every(Boolean),
-    };
+    return mergeCounts(await this.#all((shard) => shard.counts(queue)), (shard) =>
+      this.#shards.at(shard).shard("settings", { queue }),
+    );
   }
 
   schedules(queue: string): Promise<readonly Schedule[]> {
@@ -237,20 +223,20 @@ export class ShardedDriver implements Driver, Pages {
 
   async childrenPage(queue: string, id: string, after: string): Promise<ChildrenPage> {
     this.#check();
-    const places = this.#placesOf(id);
-    const maker = this.#madeBy(id);
+    const places = this.#finder.shardsOf(id);
+    const maker = this.#finder.madeBy(id);
     if (maker !== undefined) {
-      const page = await this.#shard(maker).childrenPage(queue, id, after);
+      const page = await this.#shards.at(maker).childrenPage(queue, id, after);
       if (page.children.length > 0 || page.moreChildren !== undefined) return page;
     }
     // Reads the children of the job that `get` returns, because jobs with the same id in two shards may have children.
-    const [parent] = await this.#find(queue, id, places);
-    return parent ? this.#shard(parent[0]).childrenPage(queue, id, after) : { children: [] };
+    const [parent] = await this.#finder.find(queue, id, places);
+    return parent ? this.#shards.at(parent[0]).childrenPage(queue, id, after) : { children: [] };
   }
 
   async command(command: Command): Promise<CommandReply> {
     this.#check();
-    for (const shard of this.#everyShard()) shard.touch(command.queue);
+    for (const shard of this.#shards.all()) shard.touch(command.queue);
     return this.#commands.run(command);
   }
 
@@ -261,16 +247,7 @@ export class ShardedDriver implements Driver, Pages {
   }
 
   watch(listener: (change: Change) => void, closed?: () => void): () => void {
-    // An entry per call, so that the same function may listen twice.
-    const entry = (change: Change) => listener(change);
-    this.#watches.set(
-      entry,
-      this.#everyShard().map((shard) => shard.watch(entry)),
-    );
-    return this.#life.watch(closed, () => {
-      for (const stop of this.#watches.get(entry) ?? []) stop();
-      this.#watches.delete(entry);
-    });
+    return this.#life.watch(closed, this.#shards.watch(listener));
   }
 
   onActiveChange(session: WorkerSession): () => void {
@@ -284,103 +261,22 @@ export class ShardedDriver implements Driver, Pages {
   async close(): Promise<void> {
     this.#life.close();
     this.#places?.close();
-    this.#watches.clear();
+    this.#shards.unwatch();
     // An add may ask a shard several times; calls already begun complete first.
     const added = Promise.allSettled([...this.#adding]);
     await within(this.#clock, this.#patienceMs, "It", added).catch(() => {});
-    await Promise.all(this.#shards.map((shard) => shard.close()));
+    await this.#shards.close();
     this.#life.tell();
-  }
-
-  /** Returns the shards that may have a job with this id, in the order in which `get` reads them. */
-  #placesOf(id: string): readonly number[] {
-    const { count, previous, reach } = this.#layout;
-    const minted = storeOfId(id);
-    // An id without a shard number was generated by the first shard or elsewhere; the shard of its hash comes first.
-    const first = minted !== undefined && minted < reach ? minted : homeOfId(id, count);
-    const places = new Set([first, homeOfId(id, count), ...(previous === undefined ? [] : [homeOfId(id, previous)])]);
-    for (let shard = 0; shard < reach; shard++) places.add(shard);
-    return [...places];
-  }
-
-  /** Returns the shard that an id names, or undefined for an id without a shard number. */
-  #madeBy(id: string): number | undefined {
-    const minted = storeOfId(id);
-    return minted !== undefined && minted > 0 && minted < this.#layout.reach ? minted : undefined;
-  }
-
-  /**
-   * Finds the jobs with this id and their shards, in the order of the shards. Does not wait for a slow shard if another
-   * one has the job.
-   */
-  async #find(
-    queue: string,
-    id: string,
-    shards: readonly number[],
-  ): Promise<readonly (readonly [shard: number, job: JobRecord])[]> {
-    const found = new Map<number, JobRecord>();
-    const looks = shards.map(async (shard) => {
-      const job = await this.#shard(shard).get(queue, id);
-      if (job) found.set(shard, job);
-    });
-    const all = Promise.allSettled(looks);
-    await within(this.#clock, this.#patienceMs, "It", all).catch(() => {});
-    const broken = found.size > 0 ? undefined : (await all).find(({ status }) => status === "rejected");
-    if (broken && found.size === 0) throw (broken as PromiseRejectedResult).reason;
-    return shards.flatMap((shard) => {
-      const job = found.get(shard);
-      return job ? [[shard, job] as const] : [];
-    });
-  }
-
-  #shard(index: number): ShardPort {
-    for (let next = this.#shards.length; next <= index; next++) {
-      const options = { clock: this.#clock, patienceMs: this.#patienceMs, shard: next };
-      const shard = boundedShard(this.#open(next), options);
-      for (const queue of this.#queues) shard.follow(queue);
-      for (const [entry, stops] of this.#watches) stops.push(shard.watch(entry));
-      this.#shards.push(shard);
-    }
-    return this.#shards[index] as ShardPort;
-  }
-
-  #everyShard(): readonly ShardPort[] {
-    return Array.from({ length: this.#layout.reach }, (_, shard) => this.#shard(shard));
   }
 
   async #all<T>(work: (shard: ShardPort) => Promise<T>): Promise<readonly T[]> {
     this.#check();
-    return Promise.all(this.#everyShard().map(work));
-  }
-
-  /** Reports changes of this queue in every shard to the listeners. */
-  #follow(queue: string): void {
-    if (this.#queues.has(queue)) return;
-    this.#queues.add(queue);
-    for (const shard of this.#shards) shard.follow(queue);
-  }
-
-  /**
-   * Reports a change to all listeners, so that workers make another exchange. Called when a shard has answered late.
-   */
-  #wake(queues: readonly string[]): void {
-    for (const listener of [...this.#watches.keys()])
-      for (const queue of queues) for (const kind of ["cancel", "ready"] as const) listener({ queue, kind });
+    return Promise.all(this.#shards.all().map(work));
   }
 
   #check(): void {
     this.#life.check();
   }
-}
-
-function heardOf(shard: ShardPort, queues: readonly string[]): number | undefined {
-  let sum = 0;
-  for (const queue of queues) {
-    const heard = shard.heard(queue);
-    if (heard === undefined) return undefined;
-    sum += heard;
-  }
-  return sum;
 }
 
 /**
