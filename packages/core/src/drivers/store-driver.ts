@@ -13,7 +13,7 @@ import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../en
 import { command, type Step } from "../engine/kernel-commands.ts";
 import { everyLease } from "../engine/leases.ts";
 import { type Plugin, Plugins } from "../engine/plugin.ts";
-import { type Counting, counts, getJob, tallies, wakeInstant } from "../engine/read-queue.ts";
+import { type Counting, counts, getJob, wakeInstant } from "../engine/read-queue.ts";
 import type { ReplyRoom } from "../engine/reply-budget.ts";
 import { runTransaction, type TransactionResult } from "../engine/run-transaction.ts";
 import { SET_BACK_MS, SequenceGenerator } from "../engine/sequence-generator.ts";
@@ -102,7 +102,7 @@ export class StoreDriver implements Driver {
     this.#random = options.random ?? Math.random;
     this.#sequence = new SequenceGenerator(this.#random, options.storeNumber);
     this.plugins = new Plugins(options.plugins, options.advise);
-    this.#forgetOwners();
+    this.#owners = this.#unread;
     this.#watch = new LivenessMonitor(() => this.#clock.monotonic());
     this.connectivity = options.connectivity;
     this.#peers = new PeerWatcher(this.#watch, {
@@ -116,18 +116,7 @@ export class StoreDriver implements Driver {
   }
 
   async enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
-    return jobs.length === 0 ? [] : this.run((current) => enqueue(current, jobs, request), undefined, "add");
-  }
-
-  /** Returns the program of `enqueue` and a function to call after its commit, for a caller's own transaction. */
-  protected enqueueing(jobs: readonly NewJob[]): {
-    readonly start: () => Program<{ readonly result: readonly EnqueueReceipt[]; readonly changes: readonly Change[] }>;
-    readonly tell: (changes: readonly Change[]) => void;
-  } {
-    return {
-      start: () => runTransaction(this.#surroundings(), (current) => enqueue(current, jobs)),
-      tell: (changes) => this.#tellAll(changes),
-    };
+    return jobs.length === 0 ? [] : this.run((current) => enqueue(current, jobs, request), "add");
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
@@ -137,7 +126,7 @@ export class StoreDriver implements Driver {
     const { worker } = request;
     const stretch = this.#claimed.get(worker);
     const sweep = this.#sweep;
-    const reply = await this.run((current) => exchange(current, request, judge, stretch, sweep), worker).catch(
+    const reply = await this.run((current) => exchange(current, request, judge, stretch, sweep)).catch(
       (error: unknown) => {
         // The search repeats the part that the failed program has done.
         sweep?.clear();
@@ -239,58 +228,39 @@ export class StoreDriver implements Driver {
   }
 
   /** Runs one program and reports its changes after its commit (R3). */
-  protected async run<T>(
-    body: (current: Transaction) => Program<T>,
-    by?: string,
-    kind: ProgramKind = "change",
-  ): Promise<T> {
-    const counted = this.#toCount.size > 0 ? this.#countAlong(body) : body;
-    const { result, changes: made } = await this.#perform(counted, kind);
-    this.#tellAll(by === undefined ? made : made.map((change) => ({ ...change, by })));
-    return result;
-  }
-
-  /** Runs a read-only program (R33). Counts that it had to compute are stored by the next program that writes. */
-  async #read<T>(body: (current: Transaction) => Program<T>): Promise<T> {
-    const { result, newlyCounted } = await this.#perform(body, "read");
-    for (const queue of newlyCounted) this.#toCount.add(queue);
-    return result;
-  }
-
-  async #perform<T>(body: (current: Transaction) => Program<T>, kind: ProgramKind): Promise<TransactionResult<T>> {
-    const done = await this.#store
-      .transact(() => runTransaction(this.#surroundings(), body), kind)
+  protected async run<T>(body: (current: Transaction) => Program<T>, kind: ProgramKind = "change"): Promise<T> {
+    const { result, changes, setBack, owners } = await this.#store
+      .transact(() => this.program(body), kind)
       .catch((error: unknown) => {
         // The database may have been deleted and created again.
-        this.#forgetOwners();
+        this.#owners = this.#unread;
         throw error;
       });
-    if (this.#options.readOwners === "first") this.#owners = done.owners;
-    if (done.setBack) this.#sweep ??= new Map();
-    return done;
+    if (this.#options.readOwners === "first") this.#owners = owners;
+    if (setBack) this.#sweep ??= new Map();
+    this.announce(changes);
+    return result;
   }
 
-  #forgetOwners(): void {
-    this.#owners = this.#options.readOwners && "unread";
+  /** Returns the program of one transaction. Pass its changes to `announce` after its commit. */
+  protected program<T>(body: (current: Transaction) => Program<T>): Program<TransactionResult<T>> {
+    return runTransaction(this.#surroundings(), body);
   }
 
-  /** Returns the program extended to store the computed counts, if it writes at all. */
-  #countAlong<T>(body: (current: Transaction) => Program<T>): (current: Transaction) => Program<T> {
-    const toCount = this.#toCount;
-    return function* (current) {
-      const result = yield* body(current);
-      if (current.changes.length === 0) return result;
-      for (const queue of toCount) yield* tallies(current, queue);
-      // If the program fails, the next call of `counts` computes them again.
-      toCount.clear();
-      return result;
-    };
-  }
-
-  #tellAll(changes: readonly Change[]): void {
+  /** Reports changes here and in other contexts. */
+  protected announce(changes: readonly Change[]): void {
     if (changes.length === 0) return;
     this.#store.announce(changes);
     this.#tell(changes);
+  }
+
+  /** Runs a read-only program (R33). Counts that it had to compute are stored by the next program that writes. */
+  #read<T>(body: (current: Transaction) => Program<T>): Promise<T> {
+    return this.run(body, "read");
+  }
+
+  get #unread(): TransactionContext["owners"] {
+    return this.#options.readOwners && "unread";
   }
 
   #surroundings(): TransactionContext {
@@ -310,6 +280,7 @@ export class StoreDriver implements Driver {
       sequence: this.#sequence,
       random: this.#random,
       plugins: this.plugins,
+      toCount: this.#toCount,
       owners: this.#owners,
       reply: this.#options.reply?.(),
     };
@@ -327,9 +298,9 @@ export class StoreDriver implements Driver {
     return others.length > 0 ? deadWorkers(others) : new Set();
   }
 
-  async #look(): Promise<void> {
+  #look(): Promise<void> {
     const watch = this.#watch;
-    await this.#read(function* () {
+    return this.#read(function* () {
       watch.look(yield* everyLease());
     });
   }

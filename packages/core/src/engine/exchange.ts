@@ -32,6 +32,7 @@ export function* exchange(
   checkWorker(request.worker);
   checkQueues(request.claim.queues);
   const queues = request.claim.queues.map(({ queue }) => queue);
+  tx.by = request.worker;
   let ahead: readonly JobKey[] | undefined;
   function* readAhead({ first, last, jobs }: ClaimedStretch): Program<void> {
     ahead = yield* readStretch(first, last, jobs);

@@ -1,3 +1,4 @@
+import { tallies } from "./read-queue.ts";
 import { addOwners, type RecordOwners, readOwners } from "./record-owners.ts";
 import type { Change, Program } from "./store.ts";
 import { Transaction, type TransactionContext } from "./transaction.ts";
@@ -21,8 +22,7 @@ export function* effects(tx: Transaction): Program<boolean> {
 export interface TransactionResult<T> {
   readonly result: T;
   readonly changes: readonly Change[];
-  /** See `Transaction`, also for `setBack`. */
-  readonly newlyCounted: ReadonlySet<string>;
+  /** See `Transaction.setBack`. */
   readonly setBack: boolean;
   readonly owners: RecordOwners | undefined;
 }
@@ -33,11 +33,17 @@ export function* runTransaction<T>(
   body: (tx: Transaction) => Program<T>,
 ): Program<TransactionResult<T>> {
   const tx = new Transaction(surroundings);
+  const { toCount } = surroundings;
   let { owners } = surroundings;
   if (owners === "unread") owners = yield* readOwners(tx.plugins);
   const result = yield* body(tx);
   yield* effects(tx);
+  if (tx.changes.length > 0) {
+    for (const queue of toCount) yield* tallies(tx, queue);
+    // If this program fails, the next call of `counts` computes them again.
+    toCount.clear();
+  } else for (const queue of tx.newlyCounted) toCount.add(queue);
   yield* tx.flush();
   if (owners) owners = yield* addOwners(owners, tx.used);
-  return { result, changes: tx.changes, newlyCounted: tx.newlyCounted, setBack: tx.setBack, owners };
+  return { result, changes: tx.changes, setBack: tx.setBack, owners };
 }

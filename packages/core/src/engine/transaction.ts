@@ -22,6 +22,8 @@ export interface TransactionContext {
   /** Returns a number in [0, 1). */
   readonly random: () => number;
   readonly plugins: Plugins;
+  /** Queues whose tallies a read had to count, but could not write. The next program that changes anything writes them. */
+  readonly toCount: Set<string>;
   /**
    * The plugins that own records in the store, as far as known; `unread`: read them first. Absent: no driver with other
    * plugins uses the store.
@@ -36,6 +38,12 @@ const SETTINGS = kind<QueueSettings>("queue");
 
 export type TallyPlace = Exclude<keyof TallyRecord, "key">;
 
+/** The tallies of a queue: as they are stored, if they were read, and what this transaction adds to each. */
+interface Tallies {
+  known?: Partial<Record<TallyPlace, number>>;
+  readonly sums: Partial<Record<TallyPlace, number>>;
+}
+
 /** One run of a program: its time, its cached reads, its changes. */
 export class Transaction {
   readonly now: number;
@@ -47,24 +55,25 @@ export class Transaction {
   #leases: Leases | undefined;
   #ends: End[] = [];
   readonly #settings = new Map<string, QueueSettings>();
-  readonly #tallies = new Map<string, Partial<Record<TallyPlace, number>>>();
+  readonly #tallies = new Map<string, Tallies>();
   /** Whether a job was found whose time was computed from a clock that was ahead and has been set back since. */
   setBack = false;
-  /** Names of the plugins that own records which this transaction writes. */
-  readonly used = new Set<string>();
+  /** The worker whose exchange this is, if it is one. */
+  by: string | undefined;
   /** Queues with an unknown tally, which a program of kind `read` could not store. */
   readonly newlyCounted = new Set<string>();
-  readonly #counted = new Map<string, Partial<Record<TallyPlace, number>>>();
+  /** Names of plugins that own records that this transaction writes. */
+  readonly used = new Set<string>();
   readonly #changes = new Map<string, Change>();
   #lastChange: Change | undefined;
 
-  constructor(surroundings: TransactionContext) {
-    this.now = surroundings.now;
-    this.horizon = surroundings.horizon;
-    this.random = surroundings.random;
-    this.plugins = surroundings.plugins;
-    this.reply = surroundings.reply;
-    this.#sequence = surroundings.sequence;
+  constructor({ now, horizon, random, plugins, reply, sequence }: Omit<TransactionContext, "toCount">) {
+    this.now = now;
+    this.horizon = horizon;
+    this.random = random;
+    this.plugins = plugins;
+    this.reply = reply;
+    this.#sequence = sequence;
   }
 
   nextPosition(delayMs = 0): QueuePosition {
@@ -125,7 +134,7 @@ export class Transaction {
     // Usually the same queue and kind as the last call, because a batch is of one queue.
     if (this.#lastChange?.queue === queue && this.#lastChange.kind === kind) return this.#lastChange;
     const name = `${kind}\n${queue}`;
-    const change = this.#changes.get(name) ?? { queue, kind };
+    const change = this.#changes.get(name) ?? { queue, kind, ...(this.by !== undefined && { by: this.by }) };
     this.#changes.set(name, change);
     this.#lastChange = change;
     return change;
@@ -142,22 +151,21 @@ export class Transaction {
 
   /** Records that jobs entered or left a place. Written once, by `flush`. */
   tally(queue: string, place: TallyPlace, difference: number): void {
-    const sums = this.#tallies.get(queue) ?? {};
+    const { sums } = this.#talliesOf(queue);
     sums[place] = (sums[place] ?? 0) + difference;
-    this.#tallies.set(queue, sums);
   }
 
   /** Reads the tallies of queues in one step. */
   *readTallies(queues: Iterable<string>): Program<void> {
-    const unread = [...queues].filter((queue) => !this.#counted.has(queue));
+    const unread = [...queues].filter((queue) => !this.#talliesOf(queue).known);
     const records = yield* get(
       "tallies",
       unread.map((queue) => [queue] as const),
     );
-    unread.forEach((queue, index) => {
-      const { key: _, ...places } = records[index] ?? { key: [queue] as const };
-      this.#counted.set(queue, places);
-    });
+    for (const [index, queue] of unread.entries()) {
+      const { key: _, ...known } = records[index] ?? { key: [queue] };
+      this.#talliesOf(queue).known = known;
+    }
   }
 
   /**
@@ -165,30 +173,30 @@ export class Transaction {
    * is stored.
    */
   *tallied(queue: string, place: TallyPlace, count: () => Program<number>): Program<number> {
-    const known = yield* this.#known(queue);
+    yield* this.readTallies([queue]);
+    const { known = {}, sums } = this.#talliesOf(queue);
+    const difference = sums[place] ?? 0;
     if (known[place] === undefined) {
-      known[place] = (yield* count()) - (this.#tallies.get(queue)?.[place] ?? 0);
+      known[place] = (yield* count()) - difference;
       this.newlyCounted.add(queue);
     }
-    return known[place] + (this.#tallies.get(queue)?.[place] ?? 0);
+    return known[place] + difference;
   }
 
   /** Writes the delayed records of plugins, leases and tallies. The last step of every writing program. */
   *flush(): Program<void> {
     for (const plugin of this.plugins.with("flush")) yield* plugin.flush(this);
     if (this.#leases) yield* this.#leases.flush();
-    for (const queue of new Set([...this.#tallies.keys(), ...this.#counted.keys()])) {
-      const known = yield* this.#known(queue);
-      const sums = this.#tallies.get(queue) ?? {};
-      const places = Object.keys(known) as TallyPlace[];
-      if (places.length === 0) continue;
-      const totals = Object.fromEntries(places.map((place) => [place, (known[place] ?? 0) + (sums[place] ?? 0)]));
-      yield* put("tallies", [{ key: [queue], ...totals }]);
+    yield* this.readTallies(this.#tallies.keys());
+    for (const [queue, { known = {}, sums }] of this.#tallies) {
+      const totals = Object.entries(known).map(([place, count]) => [place, count + (sums[place as TallyPlace] ?? 0)]);
+      if (totals.length > 0) yield* put("tallies", [{ key: [queue], ...Object.fromEntries(totals) }]);
     }
   }
 
-  *#known(queue: string): Program<Partial<Record<TallyPlace, number>>> {
-    if (!this.#counted.has(queue)) yield* this.readTallies([queue]);
-    return this.#counted.get(queue) as Partial<Record<TallyPlace, number>>;
+  #talliesOf(queue: string): Tallies {
+    const tallies = this.#tallies.get(queue) ?? { sums: {} };
+    this.#tallies.set(queue, tallies);
+    return tallies;
   }
 }

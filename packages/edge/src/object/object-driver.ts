@@ -132,9 +132,8 @@ export class ObjectDriver extends StoreDriver implements Pages {
   enqueueNow(jobs: readonly NewJob[]): readonly EnqueueReceipt[] {
     if (jobs.length === 0) return [];
     this.#check(jobs);
-    const { start, tell } = this.enqueueing(jobs);
-    const { result, changes } = this.#store.run(start);
-    this.#options.transactions.afterCommit(() => tell(changes));
+    const { result, changes } = this.#store.run(() => this.program((tx) => enqueue(tx, jobs)));
+    this.#options.transactions.afterCommit(() => this.announce(changes));
     return result;
   }
 
@@ -187,7 +186,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
   /** Counts a queue's jobs, except in a transaction of the object's code, whose rollback would undo the counts. */
   async #count(queue: string): Promise<void> {
     const { clock, transactions } = this.#options;
-    const [tally] = await this.run(() => get("tallies", [[queue]]), undefined, "read");
+    const [tally] = await this.run(() => get("tallies", [[queue]]), "read");
     const pages = new PagedCount(queue);
     const stop = this.#writes.listen((operation) => pages.heed(operation));
     try {
@@ -207,7 +206,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     const { claim } = request;
     const part = rounds.concern(claim);
     try {
-      const queues = part ? await this.run(() => rounds.next(claim.queues), undefined, "read") : claim.queues;
+      const queues = part ? await this.run(() => rounds.next(claim.queues), "read") : claim.queues;
       const reply = await super.exchange({ ...request, claim: { ...claim, queues } });
       this.#failures = 0;
       return part ? rounds.answered(reply, this.#options.clock.now()) : reply;
