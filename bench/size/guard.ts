@@ -23,27 +23,27 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 29_500,
-    later: 5_900,
+    limit: 29_200,
+    later: 5_950,
   },
   {
     // A page that adds and manages jobs of a server. The target is 13,000.
     title: "Queue of /mini, and httpDriver",
     source: 'export { Queue } from "@quayside/core/mini"; export { httpDriver } from "@quayside/core/http";',
-    limit: 13_345,
-    later: 6_550,
+    limit: 13_400,
+    later: 6_600,
   },
-  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_060 },
+  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 5_950 },
   {
     // With 0.5 kB of the bundler's own code for `import()`. What is loaded later is for workers: exchanges.
     title: "httpDriver alone, without Queue",
     source: 'export { httpDriver } from "@quayside/core/http";',
-    limit: 8_690,
-    later: 6_550,
+    limit: 8_740,
+    later: 6_600,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
-  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_150 },
-  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 36_650 },
+  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 50_450 },
+  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 36_050 },
 ];
 
 if (!process.argv.includes("--built")) await buildPackages();

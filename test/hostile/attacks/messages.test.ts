@@ -272,7 +272,7 @@ attacks("N: what messages say of wrong arguments", (row) => {
     ],
     [
       "new JobWorker() of a queue of concurrency 0",
-      "refused invalid_option, names concurrency",
+      "refused invalid_option, names queues[0].concurrency",
       ({ driver, clock }) =>
         new JobWorker(driver, { clock, queues: [{ name: "mail", run: () => {}, concurrency: 0 }] }) && "made",
     ],

@@ -14,8 +14,8 @@ export interface NetworkOptions {
   readonly random: () => number;
   readonly connectivity: Connectivity;
   readonly driver: Pick<Driver, "command">;
-  /** Called when a function of `connectivity` throws. */
-  readonly report: (error: unknown) => void;
+  /** Gets the errors that functions of `connectivity` throw. */
+  readonly events: { fault(error: unknown): void };
 }
 
 /** The part of the worker's exchange loop that is called when the network may be back. */
@@ -90,8 +90,11 @@ export class Network {
 
   /** Calls a function of `connectivity`. Its errors are reported and do not stop the worker. */
   #lent<T>(ask: (network: Connectivity) => T): T | undefined {
-    const { connectivity, report } = this.#options;
-    return lent(() => ask(connectivity), report);
+    const { connectivity, events } = this.#options;
+    return lent(
+      () => ask(connectivity),
+      (error) => events.fault(error),
+    );
   }
 
   /** Calls the probe; undefined without one. Concurrent callers share the result. */

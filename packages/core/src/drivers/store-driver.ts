@@ -1,4 +1,3 @@
-import { claimedQueues } from "../engine/claimed-queues.ts";
 import { type Clock, systemClock } from "../engine/clock.ts";
 import {
   alwaysActive,
@@ -120,7 +119,6 @@ export class StoreDriver implements Driver {
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
-    claimedQueues(request);
     // A worker that leaves may have little time, and recovers no other worker's jobs.
     const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
     const { worker } = request;

@@ -1,5 +1,5 @@
 import { append } from "../job/append-to-list.ts";
-import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
+import { QuaysideError, refused } from "../job/errors.ts";
 import { decodeId, queueOf } from "../job/job-keys.ts";
 import type { JobKey, StoredJob } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";
@@ -7,6 +7,7 @@ import { utf8Bytes } from "../job/json.ts";
 import * as LIMITS from "../job/limits.ts";
 import { toJobRecord } from "../job/transitions.ts";
 import { claim } from "./claim.ts";
+import { claimedQueues } from "./claimed-queues.ts";
 import { bringBack } from "./clock-set-back.ts";
 import { endJobs, isPlain, locate, readStretch } from "./job-writer.ts";
 import { type Judge, lookAgainAt, recover } from "./recover.ts";
@@ -30,8 +31,7 @@ export function* exchange(
   sweep?: Sweep,
 ): Program<ExchangeReply> {
   checkWorker(request.worker);
-  checkQueues(request.claim.queues);
-  const queues = request.claim.queues.map(({ queue }) => queue);
+  const queues = claimedQueues(request);
   tx.by = request.worker;
   let ahead: readonly JobKey[] | undefined;
   function* readAhead({ first, last, jobs }: ClaimedStretch): Program<void> {
@@ -162,11 +162,6 @@ export function checkWorker(worker: string): void {
 }
 
 /** Refuses a queue that is named twice: its jobs could be claimed twice. */
-function checkQueues(queues: ExchangeRequest["claim"]["queues"]): void {
-  if (new Set(queues.map(({ queue }) => queue)).size < queues.length)
-    throw invalidOption("claim.queues", "claim.queues names a queue twice.");
-}
-
 /** Adds the reports of running attempts to the lease. The jobs' records do not change. */
 function withReports(tx: Transaction, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
   if (reports.length === 0) return held;

@@ -108,12 +108,28 @@ type Hook = Exclude<keyof Plugin, "name" | "options" | "fields" | "settings" | "
 type With<H extends Hook> = Plugin & Required<Pick<Plugin, H>>;
 
 /** Fields of a new job that belong to no plugin. */
-const JOB_FIELDS =
-  "queue name payload id delayMs priority maxAttempts maxExceptions maxInterruptions backoff timeoutMs tags keep requires trace sealed";
+const JOB_FIELDS: ReadonlySet<string> = new Set([
+  "queue",
+  "name",
+  "payload",
+  "id",
+  "delayMs",
+  "priority",
+  "maxAttempts",
+  "maxExceptions",
+  "maxInterruptions",
+  "backoff",
+  "timeoutMs",
+  "tags",
+  "keep",
+  "requires",
+  "trace",
+  "sealed",
+]);
 
 /** Names of the plugin fields that list its job options and settings, with the kernel's own. */
 const OWNED = {
-  "job option": { part: "fields", kernel: new Set(JOB_FIELDS.split(" ")) },
+  "job option": { part: "fields", kernel: JOB_FIELDS },
   setting: { part: "settings", kernel: new Set(["keep"]) },
 } as const;
 

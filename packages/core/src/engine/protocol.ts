@@ -22,6 +22,6 @@ export function checkProtocol(carrier: "request" | "answer", version: unknown): 
   throw new QuaysideError(
     "unsupported_version",
     `The ${carrier} is of protocol version ${typeof version === "string" ? JSON.stringify(version) : describe(version)}; this ${carrier === "request" ? "server" : "client"} reads version ${PROTOCOL}. Update the older side.${carrier === "answer" ? " The request may have been done." : ""}`,
-    { supported: PROTOCOL, retryAfterMs: RETRY_MS },
+    { supported: PROTOCOL, retryAfterMs: RETRY_MS, ...(carrier === "answer" && { uncertain: true }) },
   );
 }

@@ -21,41 +21,32 @@ export function toJsonText(value: unknown, what: string, code: ErrorCode = "inva
     // something.
     const text = JSON.stringify(value);
     if (text !== undefined && !mayHideLoss(value, 0)) return text;
-  } catch (cause) {
-    if (cause instanceof QuaysideError) throw cause;
+  } catch {
+    // The walk below throws an error with the path.
   }
   return JSON.stringify(copyOf(value, what, code, new Set()));
 }
+
+const isScalar = (value: unknown): value is string | number | boolean | null =>
+  value === null || typeof value === "string" || typeof value === "boolean" || Number.isFinite(value);
 
 /**
  * Returns whether a value may contain something that JSON would change. Returns true for deep values, which are walked.
  */
 function mayHideLoss(value: unknown, depth: number): boolean {
-  if (value === null) return false;
-  switch (typeof value) {
-    case "string":
-    case "boolean":
-      return false;
-    case "number":
-      return !Number.isFinite(value);
-    case "object": {
-      if (depth > 8) return true;
-      if (Array.isArray(value)) {
-        // `some` would skip holes.
-        for (let index = 0; index < value.length; index++) if (mayHideLoss(value[index], depth + 1)) return true;
-        return false;
-      }
-      const prototype = Object.getPrototypeOf(value);
-      if (prototype !== Object.prototype && prototype !== null) return true;
-      for (const key in value as object) {
-        const member = (value as Record<string, unknown>)[key];
-        if (member !== undefined && mayHideLoss(member, depth + 1)) return true;
-      }
-      return false;
-    }
-    default:
-      return true;
+  if (isScalar(value)) return false;
+  if (typeof value !== "object" || value === null || depth > 8) return true;
+  if (Array.isArray(value)) {
+    for (const member of value) if (mayHideLoss(member, depth + 1)) return true;
+    return false;
   }
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return true;
+  for (const key in value) {
+    const member = (value as Record<string, unknown>)[key];
+    if (member !== undefined && mayHideLoss(member, depth + 1)) return true;
+  }
+  return false;
 }
 
 /** Maximum number of characters of a path in an error message. */
@@ -63,28 +54,21 @@ const PATH_SHOWN = 200;
 
 /** Copies a value to plain objects and arrays. Reads each member once, so that the checked value is the stored one. */
 function copyOf(value: unknown, path: string, code: ErrorCode, above: Set<object>): Json {
+  if (isScalar(value)) return value;
   const refuse = (why: string): never => {
     const shown = path.length > PATH_SHOWN ? `${path.slice(0, PATH_SHOWN)}…` : path;
     throw new QuaysideError(code, `${shown} ${why}.`, { path });
   };
-  switch (typeof value) {
-    case "string":
-    case "boolean":
-      return value;
-    case "number":
-      return Number.isFinite(value) ? value : refuse(`is ${value}, which JSON cannot hold`);
-    case "object":
-      break;
-    default:
-      return refuse(`is ${typeof value === "undefined" ? "" : "a "}${typeof value}, which JSON cannot hold`);
+  if (typeof value !== "object" || value === null) {
+    const what = value === undefined || typeof value === "number" ? value : `a ${typeof value}`;
+    return refuse(`is ${what}, which JSON cannot hold`);
   }
-  if (value === null) return null;
   if (above.has(value)) return refuse("refers back to an object that contains it");
   if (above.size >= DEFAULTS.nestingLimit) return refuse(`is nested more than ${DEFAULTS.nestingLimit} levels deep`);
   above.add(value);
   let copy: Json;
   try {
-    copy = membersOf(value, path, code, above);
+    copy = membersOf(value, refuse, (member, step) => copyOf(member, path + step, code, above));
   } catch (cause) {
     if (cause instanceof QuaysideError) throw cause;
     return refuse(`cannot be read (${describe(cause)})`);
@@ -93,27 +77,27 @@ function copyOf(value: unknown, path: string, code: ErrorCode, above: Set<object
   return copy;
 }
 
-function membersOf(object: object, path: string, code: ErrorCode, above: Set<object>): Json {
-  if (Array.isArray(object)) {
-    return Array.from(object, (item, index) => copyOf(item, `${path}[${index}]`, code, above));
-  }
+function membersOf(
+  object: object,
+  refuse: (why: string) => never,
+  copy: (member: unknown, step: string) => Json,
+): Json {
+  if (Array.isArray(object)) return Array.from(object, (item, index) => copy(item, `[${index}]`));
   const { toJSON } = object as { readonly toJSON?: unknown };
   if (typeof toJSON === "function") {
-    if (object instanceof Date && Number.isNaN(object.getTime()))
-      throw new QuaysideError(code, `${path} is an invalid date.`, { path });
-    return copyOf(toJSON.call(object), path, code, above);
+    if (object instanceof Date && Number.isNaN(object.getTime())) refuse("is an invalid date");
+    return copy(toJSON.call(object), "");
   }
   const prototype = Object.getPrototypeOf(object);
   // A prototype without a prototype is that of plain objects, of any realm.
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
     const name = describe(prototype.constructor?.name || "a class without a name");
-    const what = `${path} is an instance of ${name}, which JSON would not keep. Pass its data`;
-    throw new QuaysideError(code, `${what}${name === "Promise" ? " (await it first)" : ""}.`, { path });
+    const hint = name === "Promise" ? " (await it first)" : "";
+    refuse(`is an instance of ${name}, which JSON would not keep. Pass its data${hint}`);
   }
-  const copy: Record<string, Json> = Object.create(null);
-  for (const [key, member] of Object.entries(object))
-    if (member !== undefined) copy[key] = copyOf(member, `${path}.${key}`, code, above);
-  return copy;
+  const members: Record<string, Json> = Object.create(null);
+  for (const [key, member] of Object.entries(object)) if (member !== undefined) members[key] = copy(member, `.${key}`);
+  return members;
 }
 
 /** Returns JSON text with sorted object keys: equal for equal values. */

@@ -53,7 +53,7 @@ type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 const namesOf = <Name extends string>(names: Record<Name, true>): ReadonlySet<string> => new Set(Object.keys(names));
 
-const SHOWN_OPTIONS: Record<Exclude<keyof StoredOptions, "keep">, true> = {
+const STORED_OPTIONS = namesOf<keyof StoredOptions>({
   maxAttempts: true,
   backoff: true,
   timeoutMs: true,
@@ -62,12 +62,11 @@ const SHOWN_OPTIONS: Record<Exclude<keyof StoredOptions, "keep">, true> = {
   maxExceptions: true,
   maxInterruptions: true,
   tags: true,
+  keep: true,
   requires: true,
   trace: true,
   sealed: true,
-};
-
-const STORED_OPTIONS = namesOf<keyof StoredOptions>({ ...SHOWN_OPTIONS, keep: true });
+});
 
 /** Copies the defined fields in `names`. Runs for every job; a loop over the present fields is the fastest way. */
 function copyDefined<From extends object>(from: From, to: object, names: ReadonlySet<string>): void {
@@ -130,15 +129,8 @@ function withRepeats({ repeats: _, ...job }: StoredJob, repeats: number): Stored
 }
 
 /** Returns the job after a failed attempt that will be retried. */
-export function retried(
-  job: StoredJob,
-  stand: QueuePosition,
-  { repeats }: Pace,
-  error: StoredError,
-  run: Seen,
-): StoredJob {
-  const next = withRepeats(withLog(again(job, stand), run), repeats);
-  return { ...next, ...counted(job, error), error, startedAt: run.startedAt };
+export function retried(job: StoredJob, stand: QueuePosition, pace: Pace, error: StoredError, run: Seen): StoredJob {
+  return { ...released(job, stand, pace, run), ...counted(job, error), error, startedAt: run.startedAt };
 }
 
 /** Fields that an attempt adds to its job. */
@@ -232,16 +224,13 @@ export interface Ending {
 
 /** Creates the record of an ended job. */
 export function ended(job: StoredJob, ending: Ending, stand: QueuePosition): StoredJob {
-  const { error, result, progress, startedAt } = ending;
+  const { state, counted: counts, logs: _, ...outcome } = ending;
   return {
     ...withLog(job, ending),
-    ...(ending.counted && counted(job, error)),
-    key: ["finished", finishedLane(job.queue, ending.state), 0, stand.at, stand.order, stand.tag],
+    ...(counts && counted(job, ending.error)),
+    ...outcome,
+    key: ["finished", finishedLane(job.queue, state), 0, stand.at, stand.order, stand.tag],
     finishedAt: stand.at,
-    ...(error && { error }),
-    ...(result !== undefined && { result }),
-    ...(progress !== undefined && { progress }),
-    ...(startedAt !== undefined && { startedAt }),
   };
 }
 
@@ -293,7 +282,10 @@ export function toJobRecord(job: StoredJob, now: number, run?: Seen & { readonly
     tags,
     logs: run?.logs ? [...logs, ...run.logs] : logs,
   };
-  copyDefined(job, record, SHOWN_IF_THERE);
+  for (const name in job) {
+    const value = job[name as keyof StoredJob];
+    if (!(name in record || HIDDEN.has(name)) && value !== undefined) (record as Record<string, unknown>)[name] = value;
+  }
   const block = blockOf(key);
   if (block) [record.blockedBy] = block;
   if (result !== undefined) record.result = JSON.parse(result) as Json;
@@ -302,19 +294,11 @@ export function toJobRecord(job: StoredJob, now: number, run?: Seen & { readonly
   return record;
 }
 
-/** Fields that a public record copies unchanged from the stored job if present. */
-const SHOWN_IF_THERE = namesOf<
-  keyof typeof SHOWN_OPTIONS | Exclude<Extract<OptionalName<JobRecord>, keyof StoredJob>, "result">
->({
-  ...SHOWN_OPTIONS,
-  expiresAt: true,
-  parent: true,
-  hasChildren: true,
-  recurrence: true,
-  progress: true,
-  error: true,
-  startedAt: true,
-  finishedAt: true,
+/** Fields of a stored job that a public record does not copy. */
+const HIDDEN = namesOf<Exclude<keyof StoredJob, keyof JobRecord> | "result">({
+  key: true,
+  keep: true,
+  repeats: true,
+  otherParents: true,
+  result: true,
 });
-
-type OptionalName<T> = { [Name in keyof T]-?: object extends Pick<T, Name> ? Name : never }[keyof T];

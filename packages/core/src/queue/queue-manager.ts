@@ -83,10 +83,8 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       defaultsOf: (queue) => ({ ...defaults, ...this.#placement.settings(queue).defaults }),
     });
     this.#classes = new ClassRegistry(this.#registry, this);
-    this.#maxJobs =
-      options.maxJobs === undefined
-        ? Number.POSITIVE_INFINITY
-        : integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
+    if (options.maxJobs !== undefined) integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
+    this.#maxJobs = options.maxJobs ?? Number.POSITIVE_INFINITY;
     this.#connections = new Connections({
       context: this.#context,
       placement: this.#placement,

@@ -39,8 +39,10 @@ export interface ClaimsOptions {
 export interface ClaimsListener extends SlotMember {
   /** Makes the worker claim now. */
   wake(): void;
-  /** Returns the number of a queue's running jobs. */
-  runningOf(queue: string): number;
+  readonly attempts: {
+    /** Returns the number of a queue's running jobs. */
+    runningOf(queue: string): number;
+  };
 }
 
 /** A claim that is being sent. */
@@ -208,7 +210,7 @@ export class Claims {
       const known = names?.();
       // Without a handler, no job can be claimed and no name is unknown.
       if (known?.length === 0) return [];
-      const limit = concurrency && { limit: Math.max(0, concurrency - this.#listener.runningOf(name)) };
+      const limit = concurrency && { limit: Math.max(0, concurrency - this.#listener.attempts.runningOf(name)) };
       return [{ queue: name, ...limit, ...(known && { names: known }) }];
     });
   }

@@ -58,15 +58,11 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Starts held jobs, and begins the loop if there is a reason for an exchange. Called whenever there may be one. */
   #pump(): void {
     if (!this.#client) return;
-    if (!this.#phase && this.#hasReason()) this.#begin();
+    // The cause may be a handler (one that adds a job): the loop is not part of that handler. Bound, since a closure in
+    // here would take memory at each call, twice per job.
+    if (!this.#phase && this.#hasReason()) this.#rested = handlerScope.run(undefined, this.#loop.bind(this));
     else if (!this.#phase || this.#phase === "reply") this.attempts.start(this.#startable());
     if (!this.#phase && this.#claiming) this.#settleDown();
-  }
-
-  /** A separate method, to keep this closure out of `#pump`, which runs twice per job. */
-  #begin(): void {
-    // A handler (that adds a job) may have caused the run, but the loop is not part of the handler's scope.
-    this.#rested = handlerScope.run(undefined, () => this.#loop());
   }
 
   async #loop(): Promise<void> {
@@ -89,7 +85,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Makes one exchange and starts the jobs that it returned. With a dropped client, it claims and starts no jobs. */
   async #exchange(client: ExchangeClient): Promise<void> {
     const { attempts, claims } = this;
-    const { queues, clock } = this.#options;
+    const { queues, clock, events, storeLost } = this.#options;
     const isLast = client !== this.#client;
     const ended = attempts.takeEnded(this.#most);
     const reports = attempts.reports.take(ended.map(({ attempt }) => attempt.token));
@@ -124,7 +120,13 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
       if ("refusedBy" in reply) this.#divide(reply, ended, reports, claim);
       else this.#apply(reply, ended, jobs, claim);
     } catch (error) {
-      await this.#storeLost(error, ended);
+      // Other workers may have the jobs that this one held (R14).
+      events.fault(error);
+      attempts.loseAll(ended);
+      claims.drop();
+      this.#giveUp();
+      await storeLost(error);
+      if (this.#client) claims.fruitless(1);
     }
     this.#turned = clock.nextTask();
   }
@@ -145,7 +147,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Prepares the part of a refused exchange to send next (R30). If only the claim was refused, pauses claims. */
   #divide(part: RefusedPart, ended: readonly Settled[], reports: readonly AttemptReport[], { request }: Claim): void {
     const { attempts, claims } = this;
-    const { refusedBy, settle, progress, failure } = part;
+    const { refusedBy, settle, progress } = part;
     claims.mayBeDue ||= request.limit > 0;
     if (progress.length < reports.length || settle.length + reports.length === 0) this.#options.events.fault(refusedBy);
     if (ended.length + reports.length === 0) {
@@ -156,21 +158,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     }
     this.#most = Math.max(1, settle.length);
     this.#renew = true;
-    const [settlement] = settle;
-    const failed = failure && settlement ? { settlement, end: { error: failure } } : {};
-    attempts.restore(
-      ended.map((one) => ({ ...one, ...failed })),
-      progress,
-    );
-  }
-
-  /** Ends all attempts, because other workers may have their jobs (R14), and continues with a new client. */
-  async #storeLost(error: unknown, ended: readonly Settled[]): Promise<void> {
-    this.#options.events.fault(error);
-    this.attempts.loseAll(ended);
-    this.claims.drop();
-    this.#giveUp();
-    await this.#options.storeLost(error);
+    attempts.restore(ended, part);
   }
 
   /** Waits for a slot, or emits `idle` if no job runs or may be due. */
@@ -258,10 +246,6 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.claims.mayBeDue = true;
     this.#options.slots.give(1);
     this.changed();
-  }
-
-  runningOf(queue: string): number {
-    return this.attempts.runningOf(queue);
   }
 
   reportsDue(): void {

@@ -13,33 +13,13 @@ import { isLasting, Session } from "./session.ts";
 import {
   type JobWorkerOptions,
   resolveOptions,
+  STATES,
+  type State,
+  type WorkerEvent,
   type WorkerSettings,
   type WorkerStatus,
   type WorkPlace,
 } from "./worker-options.ts";
-
-/**
- * The states of a worker and the transitions between them; the last call wins (R34). An event that a state does not
- * list changes nothing.
- *
- * Calls: `start`, `stop`, `drain`, `process` (one job). Events: `drained` (the last drain has ended), `processed` (the
- * one job has), `ended` (all handlers have returned after a stop), `lost` (the worker could not begin, or its driver is
- * closed).
- */
-const STATES = {
-  stopped: { status: "stopped", start: "running", drain: "draining", process: "processing" },
-  running: { status: "running", stop: "stopping", lost: "stopped" },
-  draining: { status: "running", start: "running", stop: "stopping", drained: "stopping", lost: "stopped" },
-  processing: { status: "running", start: "processingFirst", stop: "stopping", processed: "stopping", lost: "stopped" },
-  /** Processing; `start` was called meanwhile. */
-  processingFirst: { status: "running", stop: "stopping", processed: "restarting", lost: "stopped" },
-  stopping: { status: "stopping", start: "restarting", ended: "stopped" },
-  /** Stopping; `start` was called meanwhile. */
-  restarting: { status: "stopping", stop: "stopping", lost: "stopping", ended: "running" },
-} as const satisfies Record<string, { readonly status: WorkerStatus } & Partial<Record<WorkerEvent, string>>>;
-
-type State = keyof typeof STATES;
-type WorkerEvent = "start" | "stop" | "drain" | "drained" | "process" | "processed" | "ended" | "lost";
 
 /** The states of a stopping worker. */
 const ENDING: readonly State[] = ["stopping", "restarting"];
@@ -74,14 +54,13 @@ export class JobWorker<Ctx extends object = object> {
   constructor(driver: Driver, options: JobWorkerOptions<Ctx>) {
     this.#driver = checkDriver(driver, "A worker");
     const settings = resolveOptions(options);
-    const { clock, random, queues } = settings;
+    const { queues, events } = settings;
     const connectivity = options.connectivity ?? driver.connectivity;
     if (connectivity) able(connectivity, "connectivity", "isOnline");
     const wanted = () => this.status === "running";
-    const fault = (error: unknown) => this.#events.fault(error);
     this.#settings = settings;
-    this.#events = settings.events;
-    this.#network = connectivity && new Network({ clock, random, connectivity, driver, report: fault });
+    this.#events = events;
+    this.#network = connectivity && new Network({ ...settings, connectivity, driver });
     this.#loop = new ExchangeLoop<Ctx>({
       ...settings,
       network: this.#network,
@@ -95,13 +74,13 @@ export class JobWorker<Ctx extends object = object> {
       wanted,
       loop: this.#loop,
       report: (error, sends) => {
-        fault(error);
+        events.fault(error);
         if (!isLasting(error, sends)) return;
         this.#unusable = error;
         this.#loop.waiters.ask();
       },
       failed: (error) => {
-        fault(error);
+        events.fault(error);
         if (hasCode(error, "closed")) void this.#storeLost(error);
       },
     });
@@ -206,20 +185,18 @@ export class JobWorker<Ctx extends object = object> {
   async processNext(queue?: string): Promise<boolean> {
     if (this.#state !== "stopped")
       throw new QuaysideError("conflict", "processNext() is for a worker that is not started.");
-    let ran = false;
-    const off = this.on("active", () => (ran = true));
     this.#unusable = undefined;
     this.#to("process", queue);
     const begun = this.#begun;
+    const { budget } = this.#loop.claims;
     try {
       await begun;
       await this.#untilIdle();
     } finally {
       if (begun === this.#begun) this.#to("processed");
       await this.#while(...ENDING);
-      off();
     }
-    return ran;
+    return budget.left === 0;
   }
 
   /** Claims now. The worker also claims when its driver reports a change. */

@@ -4,6 +4,7 @@ import { Reports } from "../attempt/attempt-reports.ts";
 import type { Network } from "../attempt/network-requirement.ts";
 import type { AttemptTracer } from "../attempt/worker-events.ts";
 import { Reporter } from "../attempt/worker-events.ts";
+import type { RefusedPart } from "../engine/refused-part.ts";
 import type { AttemptReport, ClaimedJob, ExchangeReply, Settlement } from "../engine/verbs.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
@@ -110,10 +111,14 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     return ended.slice(0, count);
   }
 
-  /** Puts back attempts and reports that an exchange has not stored, before later ones. */
-  restore(ended: readonly Settled[], reports: readonly AttemptReport[]): void {
-    this.#ended = [...ended, ...this.#ended];
-    if (reports.length > 0) this.reports.restore(reports);
+  /**
+   * Puts back what a refused exchange has not settled or stored, to be taken first. A failure replaces the refused end of
+   * the one attempt that it settled.
+   */
+  restore(ended: readonly Settled[], { settle: [settlement], progress, failure }: RefusedPart): void {
+    const failed = failure && settlement ? { settlement, end: { error: failure } } : {};
+    this.#ended = [...ended.map((one) => ({ ...one, ...failed })), ...this.#ended];
+    this.reports.restore(progress);
   }
 
   /** Applies the reply of an exchange that settled these attempts. */

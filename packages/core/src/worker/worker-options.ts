@@ -123,6 +123,29 @@ export const RUN_FIELDS = "concurrency prefetch lease name maxJobs sleep ctx ala
 /** The state of a worker. `stopping`: it waits for running handlers. */
 export type WorkerStatus = "stopped" | "running" | "stopping";
 
+/**
+ * The states of a worker and the transitions between them; the last call wins (R34). An event that a state does not
+ * list changes nothing.
+ *
+ * Calls: `start`, `stop`, `drain`, `process` (one job). Events: `drained` (the last drain has ended), `processed` (the
+ * one job has), `ended` (all handlers have returned after a stop), `lost` (the worker could not begin, or its driver is
+ * closed).
+ */
+export const STATES = {
+  stopped: { status: "stopped", start: "running", drain: "draining", process: "processing" },
+  running: { status: "running", stop: "stopping", lost: "stopped" },
+  draining: { status: "running", start: "running", stop: "stopping", drained: "stopping", lost: "stopped" },
+  processing: { status: "running", start: "processingFirst", stop: "stopping", processed: "stopping", lost: "stopped" },
+  /** Processing; `start` was called meanwhile. */
+  processingFirst: { status: "running", stop: "stopping", processed: "restarting", lost: "stopped" },
+  stopping: { status: "stopping", start: "restarting", ended: "stopped" },
+  /** Stopping; `start` was called meanwhile. */
+  restarting: { status: "stopping", stop: "stopping", lost: "stopping", ended: "running" },
+} as const satisfies Record<string, { readonly status: WorkerStatus } & Partial<Record<WorkerEvent, string>>>;
+
+export type State = keyof typeof STATES;
+export type WorkerEvent = "start" | "stop" | "drain" | "drained" | "process" | "processed" | "ended" | "lost";
+
 /** A driver with the queues that are worked on it. */
 export interface WorkPlace {
   readonly driver: Driver;

@@ -42,7 +42,7 @@ export interface ShardExchangeOptions {
   readonly memos: boolean;
 }
 
-/** What an exchange knows from the one before it, and how it is repeated. */
+/** State from the previous exchange of the same worker, and how to repeat this one. */
 export interface ShardRoundOptions extends ShardExchangeOptions {
   readonly memo: Memo | undefined;
   readonly again: boolean;

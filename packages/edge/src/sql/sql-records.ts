@@ -10,8 +10,7 @@ import {
 } from "@quayside/core/engine";
 import type { Transactions } from "../object/user-transactions.ts";
 import { DamagedRecord, isSettings, setAside } from "./damaged-records.ts";
-import { DeferredRecords } from "./deferred-records.ts";
-import { DerivedRecords } from "./in-memory-records.ts";
+import { DeferredRecords, DerivedRecords } from "./in-memory-records.ts";
 import { hasTables, migrate } from "./sql-migrations.ts";
 import { SqlStatements, TablesGone } from "./sql-statements.ts";
 import { type SqlTable, sqlRange, sqlTable } from "./sql-table.ts";

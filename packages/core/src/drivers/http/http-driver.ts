@@ -1,4 +1,3 @@
-import { claimedQueues } from "../../engine/claimed-queues.ts";
 import { type Clock, systemClock } from "../../engine/clock.ts";
 import { alwaysActive, type Driver, type Registration, type WorkerSession } from "../../engine/driver.ts";
 import type { Change } from "../../engine/store.ts";
@@ -84,14 +83,7 @@ export class HttpDriver implements Driver {
   readonly #life = new Closable();
 
   constructor(options: HttpDriverOptions) {
-    const {
-      url,
-      token,
-      fetch,
-      clock = systemClock,
-      timeout = "30s",
-      queues = [],
-    } = fields(options, "options", OPTIONS);
+    const { url, token, fetch, clock = systemClock, timeout, queues = [] } = fields(options, "options", OPTIONS);
     this.#clock = clock;
     if (typeof url !== "string" || /[?#]/.test(url))
       throw refused("url", "must say where the queue API is mounted, such as https://app.example/api/queues", url);
@@ -105,7 +97,7 @@ export class HttpDriver implements Driver {
       // Called as a plain function, because browsers refuse another `this` for `fetch`.
       fetch: fetch ?? ((url, init) => globalThis.fetch(url, init)),
       clock,
-      timeoutMs: positiveMs(timeout, "timeout"),
+      timeoutMs: positiveMs(timeout ?? "30s", "timeout"),
       ...(token !== undefined && { token }),
     });
     this.#feed = new ChangeFeed({
@@ -166,7 +158,6 @@ export class HttpDriver implements Driver {
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     this.#feed.recognise(request);
-    for (const queue of claimedQueues(request)) this.#feed.follow(queue);
     const exchanges = await this.#load();
     this.#life.check();
     const reply = await exchanges.exchange(request);

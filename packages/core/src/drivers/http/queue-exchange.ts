@@ -1,3 +1,4 @@
+import { claimedQueues } from "../../engine/claimed-queues.ts";
 import type { Clock } from "../../engine/clock.ts";
 import { partOfRefused } from "../../engine/refused-part.ts";
 import type { ClaimQueue, ExchangeReply, ExchangeRequest } from "../../engine/verbs.ts";
@@ -40,6 +41,9 @@ type Call = <T>(
   body?: string,
   headers?: Readonly<Record<string, string>>,
 ) => Promise<T>;
+
+/** An exchange with one queue; `only`: with one of its shards. */
+type OneRequest = RecallingRequest & { readonly only?: string };
 
 /** The state between one worker and one queue. */
 interface Standing {
@@ -99,10 +103,7 @@ export class QueueExchange {
   }
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
-    const names = request.claim.queues.map(({ queue }) => queue);
-    if (new Set(names).size < names.length) {
-      throw new QuaysideError("invalid_option", "A claim names each queue once.", { option: "claim.queues" });
-    }
+    for (const queue of claimedQueues(request)) this.#feed.follow(queue);
     return this.#queues.exchange(request);
   }
 
@@ -186,21 +187,16 @@ export class QueueExchange {
     ms: number | undefined,
   ): Promise<ExchangeReply> {
     const { place, send } = part;
+    const { exchange } = request;
     const before = asked.get(place);
     const heard = this.#feed.heard(place);
-    const standing: Standing = {
-      holds: true,
-      alone: before?.alone === true,
-      sent: request.exchange,
-      memo: undefined,
-      heard,
-    };
+    const standing: Standing = { holds: true, alone: before?.alone === true, sent: exchange, memo: undefined, heard };
     asked.set(place, standing);
     const sent = {
       ...send,
       claim,
       ...(before?.memo !== undefined && { memo: before.memo }),
-      ...(before?.sent === request.exchange && { again: true }),
+      ...(before?.sent === exchange && { again: true }),
       ...(heard !== undefined && heard === before?.heard && { quiet: true }),
     };
     const { memo, ...reply } = await this.#partsOf(place).exchange(sent, ms);
@@ -220,18 +216,11 @@ export class QueueExchange {
       random: Math.random,
       home: homeOfToken,
       main: async ({ apart = [], ...request }, ms) => {
-        const asking = this.#exchangeOne(queue, { ...request, ...(this.#split.has(queue) && { apart }) });
-        const reply = await (ms === undefined ? asking : within(clock, ms, `Queue ${JSON.stringify(queue)}`, asking));
+        const reply = await this.#exchangeOne(queue, { ...request, ...(this.#split.has(queue) && { apart }) }, ms);
         if (reply.late) this.#split.add(queue);
         return reply;
       },
-      only: (only, request, ms) =>
-        within(
-          clock,
-          ms,
-          `Part ${only} of queue ${JSON.stringify(queue)}`,
-          this.#exchangeOne(queue, { ...request, only }),
-        ),
+      only: (only, request, ms) => this.#exchangeOne(queue, { ...request, only }, ms),
       wake: () => this.#wake(queue),
     });
     this.#parts.set(queue, places);
@@ -243,10 +232,16 @@ export class QueueExchange {
     for (const kind of ["cancel", "ready"] as const) this.#feed.tell({ queue, kind });
   }
 
-  /** Sends one exchange to one queue. `only`: to one of its shards. */
-  async #exchangeOne(
+  /** Sends one exchange to one queue. Rejects with `network` after `ms`, if given. */
+  #exchangeOne(queue: string, request: OneRequest, ms: number | undefined): Promise<RecallingReply> {
+    const asking = this.#send(queue, request);
+    const what = `${request.only === undefined ? "Queue" : `Part ${request.only} of queue`} ${JSON.stringify(queue)}`;
+    return ms === undefined ? asking : within(this.#clock, ms, what, asking);
+  }
+
+  async #send(
     queue: string,
-    { claim: { queues, ...claim }, liveness: _, ...rest }: RecallingRequest & { readonly only?: string },
+    { claim: { queues, ...claim }, liveness: _, ...rest }: OneRequest,
   ): Promise<RecallingReply> {
     const names = queues[0]?.names;
     const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
@@ -254,6 +249,7 @@ export class QueueExchange {
     const { worker, exchange, only } = rest;
     const key = idempotencyKey(worker, exchange, queue, ...(only === undefined ? [] : [only]));
     const headers = { "idempotency-key": key };
+    const text = JSON.stringify(body);
     const {
       settled: _settled,
       troubles: _troubles,
@@ -263,7 +259,7 @@ export class QueueExchange {
       queue,
       "exchange",
       isExchangeReply(queue),
-      JSON.stringify(body),
+      text,
       headers,
     ).catch((error: unknown) => replyOf(error, queue));
     return withAllChildren(reply, (of, id, after) =>

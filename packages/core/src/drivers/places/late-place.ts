@@ -9,6 +9,8 @@ import type {
   Settlement,
 } from "../../engine/verbs.ts";
 import { hasCode, isA, QuaysideError } from "../../job/errors.ts";
+import * as LIMITS from "../../job/limits.ts";
+import { backoffDelay } from "../../job/retry.ts";
 import { type Arrived, PlaceNews } from "./place-news.ts";
 
 /** Longest time that an exchange waits for one of several places, in ms. A slower place is asked separately. */
@@ -19,13 +21,10 @@ const ANSWER_MS = 30_000;
 const FIRST_ANSWER = 4;
 /** Time for which the end of a worker's session is sent to a place, in ms. */
 const LEAVE_MS = 2 * ANSWER_MS;
-/** First pause between two sends of one exchange, in ms. Doubled each time. */
-const FIRST_RETRY_MS = 500;
-const LONGEST_RETRY_MS = 30_000;
+/** Pauses between two sends of one exchange. */
+const RETRY = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 30_000, jitter: 0.5 } as const;
 /** Longest pause that a place may request, in ms. */
 const LONGEST_ASKED_MS = 300_000;
-/** Maximum number of log lines per attempt that are kept for a place. */
-const LOG_LINES_MOST = 100;
 
 export interface LatePlaceOptions {
   readonly place: string;
@@ -72,10 +71,12 @@ export class LatePlace {
   /** Tokens of jobs that the worker has collected and that its last exchange does not list yet. */
   #collected: string[] = [];
   #alone: boolean;
-  #isLost = false;
+  /** Whether the place was silent for longer than the lease, so that other workers may have its jobs (R14). */
+  isLost = false;
   readonly #news: PlaceNews;
   /** Number of successive failed sends. */
   #fails = 0;
+  readonly promptAnswers: number;
   /** Number of prompt answers until the place is asked together with the others again. */
   #toWait: number;
 
@@ -84,16 +85,12 @@ export class LatePlace {
     this.#options = options;
     this.#answeredAt = options.answeredAt;
     this.#taken = first.exchange;
-    this.#toWait = options.promptAnswers;
+    this.promptAnswers = this.#toWait = options.promptAnswers;
     this.#pending = first;
     this.#alone = options.isAlone;
     this.#news = new PlaceNews(options.open);
     this.#said.add(causeOf(trouble));
     this.#send(askedMs(trouble, first));
-  }
-
-  get promptAnswers(): number {
-    return this.#options.promptAnswers;
   }
 
   /** Whether the place is prompt again. It claims no more jobs separately. */
@@ -148,14 +145,9 @@ export class LatePlace {
     return this.#news.collect([...(this.#pending?.settle ?? []), ...this.#settle]);
   }
 
-  /** Whether the place was silent for longer than the lease, so that other workers may have its jobs (R14). */
-  get isLost(): boolean {
-    return this.#isLost;
-  }
-
   expire(leaseMs: number): void {
-    this.#isLost = this.#options.clock.monotonic() - this.#answeredAt > leaseMs;
-    if (this.#isLost) this.#jobs = [];
+    this.isLost = this.#options.clock.monotonic() - this.#answeredAt > leaseMs;
+    if (this.isLost) this.#jobs = [];
   }
 
   /** Accepts the worker's part of an exchange for this place, sent after the running one is answered. */
@@ -165,13 +157,10 @@ export class LatePlace {
     this.#settle = this.#settle.concat(request.settle);
     for (const report of request.progress ?? []) this.#reports.set(report.token, this.#joined(report));
     this.#collected = [];
-    const running = this.#isLost ? [] : request.running;
+    const running = this.isLost ? [] : request.running;
     const { settle: _, progress: __, ...rest } = request;
-    const says =
-      this.#settle.length + running.length + this.#jobs.length + this.#news.open > 0 ||
-      request.claim.limit > 0 ||
-      request.leave === true;
-    if (!says) return;
+    const holds = this.#settle.length + running.length + this.#jobs.length + this.#news.open;
+    if (holds + request.claim.limit === 0 && !request.leave) return;
     this.#next = { ...rest, settle: [], running };
     this.#send();
   }
@@ -205,15 +194,17 @@ export class LatePlace {
       if (!request) return;
       const began = clock.monotonic();
       try {
-        const reply = await exchange(request, this.#answerMs);
+        const reply = await exchange(request, Math.min(ANSWER_MS, patienceMs * FIRST_ANSWER * 2 ** this.#fails));
         if (this.#closed) return;
         this.#pending = undefined;
         this.#answeredAt = began;
         if (clock.monotonic() - began <= patienceMs / 2) this.#toWait--;
         else this.late();
-        const news = this.#receive(reply, request) || this.#fails > 0 || this.isPrompt || this.#settle.length > 0;
+        this.#alone = reply.alone === true;
+        this.#jobs = this.#jobs.concat(reply.jobs);
+        const hasNews = this.#news.receive(reply, request.settle) || this.#fails > 0 || this.isPrompt;
         this.#fails = 0;
-        if (news) arrived();
+        if (hasNews || reply.jobs.length + this.#settle.length > 0) arrived();
       } catch (error) {
         if (this.#closed) return;
         this.late();
@@ -222,13 +213,9 @@ export class LatePlace {
         if (less && less !== request) continue;
         // The same request may succeed later.
         this.#report(error);
-        await this.#pause(Math.max(askedMs(error, request), retryMs(++this.#fails, random())));
+        await this.#pause(Math.max(askedMs(error, request), backoffDelay(RETRY, ++this.#fails, random())));
       }
     }
-  }
-
-  get #answerMs(): number {
-    return Math.min(ANSWER_MS, this.#options.patienceMs * FIRST_ANSWER * 2 ** Math.min(this.#fails, 10));
   }
 
   #compose(): ExchangeRequest | undefined {
@@ -249,13 +236,6 @@ export class LatePlace {
       claim: waiting.length + this.#collected.length > 0 || this.isReady ? { ...next.claim, limit: 0 } : next.claim,
       ...(progress.length > 0 && { progress }),
     };
-  }
-
-  /** Records a reply. Returns whether the worker must make another exchange. */
-  #receive(reply: ExchangeReply, request: ExchangeRequest): boolean {
-    this.#alone = reply.alone === true;
-    this.#jobs = this.#jobs.concat(reply.jobs);
-    return this.#news.receive(reply, request.settle) || reply.jobs.length > 0;
   }
 
   /**
@@ -296,7 +276,7 @@ export class LatePlace {
 
   /** Merges an attempt's unsent report with this one. */
   #joined(report: AttemptReport): AttemptReport {
-    const log = [...(this.#reports.get(report.token)?.log ?? []), ...(report.log ?? [])].slice(-LOG_LINES_MOST);
+    const log = [...(this.#reports.get(report.token)?.log ?? []), ...(report.log ?? [])].slice(-LIMITS.logLines);
     return { ...this.#reports.get(report.token), ...report, ...(log.length > 0 && { log }) };
   }
 
@@ -319,6 +299,3 @@ function askedMs(error: unknown, { running, settle, leaseMs }: ExchangeRequest):
   if (typeof ms !== "number" || !(ms > 0)) return 0;
   return Math.min(ms, running.length + settle.length > 0 ? leaseMs / 3 : LONGEST_ASKED_MS);
 }
-
-const retryMs = (fails: number, random: number): number =>
-  Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(fails - 1, 10)) * (0.5 + random / 2);

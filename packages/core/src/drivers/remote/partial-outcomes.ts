@@ -2,8 +2,11 @@ import type { EnqueueReceipt } from "../../engine/verbs.ts";
 import { isA, QuaysideError } from "../../job/errors.ts";
 import type { NewJob } from "../../job/new-job.ts";
 
-/** A job's receipt, or the error after which it is unknown whether the job is stored. */
-type Outcome = { readonly receipt: EnqueueReceipt } | { readonly error: unknown };
+/** A job's receipt, or else the error after which it is unknown whether the job is stored. */
+interface Outcome {
+  readonly receipt: EnqueueReceipt | undefined;
+  readonly error: unknown;
+}
 
 /**
  * The outcome of each job of a call that was partly stored. Several callers may share a call: each asks again with its
@@ -25,8 +28,7 @@ export class Outcomes {
     for (const [index, job] of jobs.entries()) {
       const receipt = receipts[index];
       const error = errors[index];
-      if (receipt) this.#outcomes.set(job, { receipt });
-      else if (error !== undefined && isTrouble(error)) this.#outcomes.set(job, { error });
+      if (receipt ?? (error !== undefined && isTrouble(error))) this.#outcomes.set(job, { receipt, error });
     }
   }
 
@@ -39,9 +41,9 @@ export class Outcomes {
     const outcomes = jobs.map((job) => this.#outcomes.get(job));
     if (outcomes.length === 0 || outcomes.includes(undefined)) return undefined;
     for (const job of jobs) this.#outcomes.delete(job);
-    const receipts = outcomes.map((outcome) => (outcome && "receipt" in outcome ? outcome.receipt : undefined));
-    const broken = outcomes.find((outcome) => outcome && "error" in outcome);
-    if (broken && "error" in broken) throw storedInPart(broken.error, receipts);
+    const receipts = outcomes.map((outcome) => outcome?.receipt);
+    const broken = outcomes.find((outcome) => !outcome?.receipt);
+    if (broken) throw storedInPart(broken.error, receipts);
     return receipts as readonly EnqueueReceipt[];
   }
 }
