@@ -12,11 +12,17 @@ import { ts } from "./typescript.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
+/** Returns the first line of a declaration, with the further lines of its parameters. @param {string} text */
+function headOf(text) {
+  const head = /^[^{=;]*?\([\s\S]*?\)[^{;]*|^[^\n{;]*/.exec(text)?.[0] ?? "";
+  return head.replaceAll(/\s+/g, " ").slice(0, 300).trim();
+}
+
 /** The declarations of a file that have a docblock. @param {string} path */
 function documented(path) {
   const text = readFileSync(join(root, path), "utf8");
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
-  /** @type {{ path: string, line: number, name: string, docblock: string }[]} */
+  /** @type {{ path: string, line: number, name: string, docblock: string, declaration: string }[]} */
   const all = [];
   /** @param {import("./typescript.mjs").Node} node @param {string} parent */
   const visit = (node, parent) => {
@@ -30,6 +36,7 @@ function documented(path) {
         line: source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1,
         name: parent ? `${parent}.${name}` : name,
         docblock: docblock.getText(source).replaceAll(/^\s+\*/gm, " *"),
+        declaration: headOf(node.getText(source)),
       });
     const inside = ts.isClassDeclaration(node) || ts.isInterfaceDeclaration(node) ? (name ?? "") : parent;
     ts.forEachChild(node, (child) => visit(child, inside));
@@ -45,5 +52,6 @@ const random = seededRandom(seed);
 console.log(`${count} of ${all.length} docblocks, seed ${seed}`);
 for (let left = count; left > 0 && all.length > 0; left--) {
   const [one] = all.splice(Math.floor(random() * all.length), 1);
-  if (one) console.log(`\n${count - left + 1}. ${one.path}:${one.line}: ${one.name}\n${one.docblock}`);
+  if (one)
+    console.log(`\n${count - left + 1}. ${one.path}:${one.line}: ${one.name}\n${one.docblock}\n${one.declaration}`);
 }
