@@ -1,7 +1,7 @@
 import { getCell, kind, putCells, removeCells } from "../engine/cells.ts";
 import type { ClaimPart, QueueClaim } from "../engine/claim.ts";
 import { standsAhead } from "../engine/clock-set-back.ts";
-import { moveEachJob, moveJobs } from "../engine/job-writer.ts";
+import { moveEachJob } from "../engine/job-writer.ts";
 import type { Plugin, Plugins } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
 import { compareKeys, done, get, scan, scanKeys, startingWith, together } from "../engine/store-operations.ts";
@@ -18,9 +18,8 @@ export const GROUP_OPTIONS: OptionParsers = {
   group(option: NonNullable<JobDefaults["group"]>): Pick<StoredOptions, "group"> {
     const { key, limit } = fields(option, "group", ["key", "limit"], "group.");
     checkName(key, "group.key");
-    return {
-      group: { key, ...(limit !== undefined && { limit: integer(limit, 1, LIMITS.groupLimit, "group.limit") }) },
-    };
+    if (limit !== undefined) integer(limit, 1, LIMITS.groupLimit, "group.limit");
+    return { group: { key, ...(limit !== undefined && { limit }) } };
   },
 };
 
@@ -31,29 +30,24 @@ export const groups: Plugin = {
   fields: ["group"],
   quietCells: ["group"],
   marks: (job) => job.group !== undefined,
-  check({ group }) {
-    if (group) checkName(group.key, "group.key");
-  },
+  check: ({ group }) => void (group && checkName(group.key, "group.key")),
   accepted: setLimits,
   placing: seat,
   leaving(tx, job, next) {
     if (!job.group) return;
-    const stays = next && next.group?.key === job.group.key && (job.key[0] !== "ready" || sameKey(job.key, next.key));
-    if (stays) return;
+    const sameGroup = next?.group?.key === job.group.key;
+    if (next && sameGroup && (job.key[0] !== "ready" || sameKey(job.key, next.key))) return;
     note(tx, job, false);
-    room(tx, groupOf(tx, job.queue, job.group.key));
+    room(groupOf(tx, job.queue, job.group.key));
   },
   attemptsEnded(tx, attempts) {
-    for (const { key, group } of attempts) if (group !== undefined) room(tx, groupOf(tx, queueOf(key), group), key);
+    for (const { key, group } of attempts) if (group !== undefined) room(groupOf(tx, queueOf(key), group), key);
     return done(undefined);
   },
   *effects(tx) {
-    const known = knownIn(tx);
-    const { rooms } = known;
-    if (rooms.length === 0) return false;
-    known.rooms = [];
-    yield* returnToRoom(tx, rooms);
-    return true;
+    const groups = [...groupsIn(tx).values()].filter(({ freed }) => freed);
+    if (groups.length > 0) yield* returnToRoom(tx, groups);
+    return groups.length > 0;
   },
   flush,
   prepare: suspectNext,
@@ -75,6 +69,8 @@ export interface Group {
   cell?: GroupCell;
   /** Seats that changed in this transaction, by `keyText`: the new job's key; undefined: a job left the seat. */
   readonly places: Map<string, JobKey | undefined>;
+  /** Present: the group may have free seats. The keys of its jobs that no longer run. */
+  freed?: JobKey[] | undefined;
   /** Whether its seats must be checked. */
   suspect?: boolean;
 }
@@ -95,23 +91,14 @@ const CHECK_STEP = 16;
 
 type Grouped = Pick<StoredJob, "queue" | "group">;
 
-/** The plugin's state in one transaction. */
-interface Known {
-  readonly groups: Map<string, Group>;
-  /** Groups that may have free seats. `freed`: the key of a job that no longer runs. */
-  rooms: { readonly group: Group; readonly freed?: JobKey }[];
-}
+/** The groups in each transaction, by queue and key. */
+const GROUPS = new WeakMap<Transaction, Map<string, Group>>();
 
-const KNOWN = new WeakMap<Transaction, Known>();
-
-function knownIn(tx: Transaction): Known {
-  const known = KNOWN.get(tx) ?? { groups: new Map(), rooms: [] };
-  KNOWN.set(tx, known);
-  return known;
-}
+const groupsIn = (tx: Transaction): ReadonlyMap<string, Group> => GROUPS.get(tx) ?? new Map();
 
 function groupOf(tx: Transaction, queue: string, key: string): Group {
-  const { groups } = knownIn(tx);
+  const groups = GROUPS.get(tx) ?? new Map<string, Group>();
+  GROUPS.set(tx, groups);
   const name = JSON.stringify([queue, key]);
   const group = groups.get(name) ?? { queue, key, limit: 1, places: new Map() };
   groups.set(name, group);
@@ -162,19 +149,18 @@ function note(tx: Transaction, { queue, group, key }: Grouped & Pick<StoredJob, 
   if (group && key[0] === "ready") groupOf(tx, queue, group.key).places.set(keyText(key), taken ? key : undefined);
 }
 
-/** Records that a group may have free seats. */
-function room(tx: Transaction, group: Group, freed?: JobKey): void {
-  knownIn(tx).rooms.push(freed ? { group, freed } : { group });
+/** Records that a group may have free seats. `freed`: the key of a job that no longer runs. */
+function room(group: Group, freed?: JobKey): void {
+  group.freed ??= [];
+  if (freed) group.freed.push(freed);
 }
 
 /** Stores the limits that new jobs set. A higher limit may free seats (see `Group`). */
 function* setLimits(tx: Transaction, jobs: readonly Grouped[]): Program<void> {
-  for (const [job, group] of yield* groupsOf(
-    tx,
-    jobs.filter((job) => job.group?.limit),
-  )) {
+  const setting = jobs.filter((job) => job.group?.limit);
+  for (const [job, group] of yield* groupsOf(tx, setting)) {
     const { limit = 1 } = job.group ?? {};
-    if (group.limit !== limit) room(tx, group);
+    if (group.limit !== limit) room(group);
     group.limit = limit;
   }
 }
@@ -204,28 +190,24 @@ function* seat(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Pro
     );
     const first = [...waiting, ...added].sort(compareKeys);
     const late = first.splice(Math.max(waiting.length, crowded.has(group) ? 0 : room));
-    if (late.length > 0) suspect(tx, group);
+    if (late.length > 0) suspect(group);
     if (added.length > 0) for (const at of first) group.places.set(keyText(at), at);
-    const displaced: JobKey[] = [];
-    for (const at of late) {
-      const job = mine.get(keyText(at));
-      group.places.set(keyText(at), undefined);
-      if (job) aside.add(job);
-      else displaced.push(at);
-    }
+    for (const at of late) group.places.set(keyText(at), undefined);
+    const refused = late.map((at) => mine.get(keyText(at)));
+    for (const job of refused) if (job) aside.add(job);
+    const displaced = late.filter((_, index) => !refused[index]);
     for (const job of yield* get("jobs", displaced)) if (job) yield* moveEachJob(tx, [job], toBlocked);
   }
   return aside.size > 0 ? jobs.map((job) => (aside.has(job) ? toBlocked(job) : job)) : jobs;
 }
 
 const toBlocked = (job: StoredJob): StoredJob => blocked(job, "group", job.group?.key as string);
-
 const laneOf = ({ queue, key }: Group) => startingWith("blocked", blockedLane(queue, "group", key));
 
 /** Marks the seats of a group to be checked before the transaction ends. */
-function suspect(tx: Transaction, group: Group): void {
+function suspect(group: Group): void {
   group.suspect = true;
-  room(tx, group);
+  room(group);
 }
 
 /** For each driver and queue, the lane of the blocked jobs of the group that is checked next. */
@@ -240,17 +222,13 @@ function* suspectNext(tx: Transaction, queue: string): Program<void> {
   const range = { from: ["blocked", cursors.get(queue) ?? `${lane}/`], to: ["blocked", `${lane}0`] };
   const [at] = yield* scanKeys("jobs", range, 1);
   cursors.set(queue, at && `${at[1]}\u0001`);
-  if (at) suspect(tx, groupOf(tx, queue, (blockOf(at) as [string, string])[1]));
+  if (at) suspect(groupOf(tx, queue, (blockOf(at) as [string, string])[1]));
 }
 
 /** Gives free seats to blocked jobs, which return to their previous positions (R16). */
-function* returnToRoom(tx: Transaction, rooms: Known["rooms"]): Program<void> {
-  const groups = new Set<Group>();
-  const freed: JobKey[] = [];
-  for (const { group, freed: at } of rooms) {
-    groups.add(group);
-    if (at && !group.places.has(keyText(at))) freed.push(at);
-  }
+function* returnToRoom(tx: Transaction, groups: readonly Group[]): Program<void> {
+  const freed = groups.flatMap(({ freed = [], places }) => freed.filter((at) => !places.has(keyText(at))));
+  for (const group of groups) group.freed = undefined;
   // A job that was released without moving is ready again.
   for (const job of yield* get("jobs", freed)) if (job) note(tx, job, true);
   let left = SEATS;
@@ -261,13 +239,12 @@ function* returnToRoom(tx: Transaction, rooms: Known["rooms"]): Program<void> {
     // At least one job per group, whose end then frees the remaining seats.
     const jobs = yield* scan("jobs", laneOf(group), Math.min(room - waiting.length, Math.max(1, left)));
     left -= jobs.length;
-    // They were due when they were blocked. After the clock was set back, their positions may be far in the future.
-    const moves = jobs.map((job) => ({
-      before: job,
-      job: standsAhead(job.key, tx.now) ? again(job, tx.nextPosition()) : returned(job),
-    }));
-    for (const { job } of moves) note(tx, job, true);
-    yield* moveJobs(tx, moves);
+    yield* moveEachJob(tx, jobs, (job) => {
+      // It was due when it was blocked. After the clock was set back, its position may be far in the future.
+      const ready = standsAhead(job.key, tx.now) ? again(job, tx.nextPosition()) : returned(job);
+      note(tx, ready, true);
+      return ready;
+    });
   }
 }
 
@@ -282,16 +259,14 @@ function* check(tx: Transaction, group: Group): Program<void> {
 
 /** Writes the changed records. Keeps the seats of running jobs: removing one would cost a write per claim. */
 function* flush(tx: Transaction): Program<void> {
-  for (const group of knownIn(tx).groups.values()) {
-    const { queue, key, places } = group;
-    if (places.size > 0) yield* open(group);
-    const { cell = {}, limit } = group;
-    const { seats: before = [] } = cell;
+  for (const group of groupsIn(tx).values()) {
+    if (group.places.size > 0) yield* open(group);
+    const { queue, key, limit, cell: { limit: stored = 1, seats: before = [] } = {} } = group;
     const { line, running } = yield* seatsOf(tx, group);
     const seats = [...line].flatMap(([place, at]) =>
       !running.has(place) || (limit <= SEATS && before.includes(at)) ? [at] : [],
     );
-    if (limit === (cell.limit ?? 1) && JSON.stringify(seats) === JSON.stringify(before)) continue;
+    if (limit === stored && JSON.stringify(seats) === JSON.stringify(before)) continue;
     if (limit === 1 && seats.length === 0) yield* removeCells(cellsOf(queue), [key]);
     else yield* putCells(cellsOf(queue), [[key, { limit, seats }]]);
   }
@@ -316,9 +291,8 @@ function* claimOf({ tx, queue }: QueueClaim): Program<ClaimPart> {
     startsOnly: ({ group }) => group !== undefined,
     taken(job) {
       const group = groups.get(job);
-      if (!group) return;
-      count(group.key);
-      if (group.limit > SEATS) room(tx, group);
+      if (group) count(group.key);
+      if (group && group.limit > SEATS) room(group);
     },
     finish: (_, aside) => moveEachJob(tx, aside, toBlocked),
   };
