@@ -33,8 +33,8 @@ export class Adding {
   readonly jobs: readonly NewJob[];
   /** Receipts so far, by index of the job. */
   readonly receipts: EnqueueReceipt[] = [];
-  /** Jobs to be stored. */
-  placed: StoredJob[] = [];
+  /** Jobs to be stored, by `memberName`. */
+  placed = new Map<string, StoredJob>();
   parts: readonly AddPart[] = [];
   /** Ended jobs whose ids new jobs take over. */
   readonly stale: StoredJob[] = [];
@@ -67,8 +67,7 @@ export class Adding {
 
   /** Returns a job as this add leaves it, new or existing. */
   *standing(named: Named): Program<StoredJob | undefined> {
-    const own = this.placed.find((job) => job.queue === named.queue && job.id === named.id);
-    return own ?? this.changed(named) ?? (yield* locate([named]))[0];
+    return this.placed.get(memberName(named)) ?? this.changed(named) ?? (yield* locate([named]))[0];
   }
 
   /** Returns an existing job as this add has changed it. */
@@ -78,12 +77,14 @@ export class Adding {
 
   /** Replaces the record of a new or existing job. */
   change(before: StoredJob, job: StoredJob): void {
-    const index = this.placed.indexOf(before);
-    if (index >= 0) this.placed[index] = job;
-    else {
-      const name = memberName(job);
-      this.#changes.set(name, { before: this.#changes.get(name)?.before ?? before, job });
-    }
+    const name = memberName(job);
+    if (this.placed.has(name)) this.placed.set(name, job);
+    else this.#changes.set(name, { before: this.#changes.get(name)?.before ?? before, job });
+  }
+
+  /** Stores a job with the others. */
+  place(job: StoredJob): void {
+    this.placed.set(memberName(job), job);
   }
 
   get moves(): readonly Move[] {
@@ -111,7 +112,7 @@ export class Adding {
 
   store(job: NewJob): EnqueueReceipt {
     const stored = storedNow(this.tx, job);
-    this.placed.push(stored);
+    this.place(stored);
     for (const part of this.parts) part.added?.(stored);
     return { id: stored.id, deduplicated: false };
   }

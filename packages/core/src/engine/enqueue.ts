@@ -58,12 +58,13 @@ export function* addJobs(tx: Transaction, jobs: readonly NewJob[], admit?: Admit
   const order = parts.find((part) => part.order)?.order ?? jobs.keys();
   for (const index of order) adding.receipts[index] = yield* addOne(adding, index);
   for (const part of parts) if (part.bind) yield* part.bind();
-  if (admit) yield* admit(adding.placed);
+  const placed = [...adding.placed.values()];
+  if (admit) yield* admit(placed);
   yield* deleteFinished(tx, adding.stale);
   yield* accept(tx, jobs);
   yield* moveJobs(tx, adding.moves);
   for (const part of parts) if (part.save) yield* part.save();
-  yield* insertJobs(tx, adding.placed);
+  yield* insertJobs(tx, placed);
   for (const part of parts) if (part.stored) yield* part.stored();
   return adding.receipts;
 }

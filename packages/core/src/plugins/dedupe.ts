@@ -156,7 +156,7 @@ class AddedKeys implements AddPart {
     const leases = yield* this.#tx.leases();
     if (leases.holderOf(standing.key)) {
       const successor = storedNow(this.#tx, job);
-      this.#add.placed.push(blocked(successor, "successor", standing.id));
+      this.#add.place(blocked(successor, "successor", standing.id));
       this.#write({ ...this.#asOf(record, dedupe, this.#tx.now), successor: successor.id });
       return { id: successor.id, deduplicated: false };
     }

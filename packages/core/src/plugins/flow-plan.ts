@@ -20,15 +20,15 @@ export interface FlowPlan {
    * @throws {QuaysideError} `child_exists` if a child exists for which the parent cannot wait.
    */
   bind(
-    placed: readonly StoredJob[],
+    placed: ReadonlyMap<string, StoredJob>,
     receipts: readonly EnqueueReceipt[],
     existing: ReadonlyMap<string, StoredJob>,
   ): BoundFlows;
 }
 
 export interface BoundFlows {
-  /** The jobs to store. */
-  readonly placed: readonly StoredJob[];
+  /** The jobs to store, by `memberName`. */
+  readonly placed: Map<string, StoredJob>;
   /** Existing jobs that got a parent, or a further one. */
   readonly joined: readonly StoredJob[];
   /** Children that have already ended. */
@@ -106,11 +106,11 @@ function lineOf(index: number, parents: readonly (number | undefined)[]): readon
 function bind(
   jobs: readonly NewJob[],
   parents: readonly (number | undefined)[],
-  placed: readonly StoredJob[],
+  placed: ReadonlyMap<string, StoredJob>,
   receipts: readonly EnqueueReceipt[],
   existing: ReadonlyMap<string, StoredJob>,
 ): BoundFlows {
-  const byName = new Map(placed.map((job) => [memberName(job), job]));
+  const byName = new Map(placed);
   const joined = new Map<string, StoredJob>();
   const ended: EndedChild[] = [];
   const nameAt = (index: number): string => JSON.stringify([jobs[index]?.queue, receipts[index]?.id]);
@@ -139,7 +139,7 @@ function bind(
     byName.set(name, parent);
     families.set(parent, [...names]);
   }
-  return { placed: [...byName.values()], joined: [...joined.values()], ended, families };
+  return { placed: byName, joined: [...joined.values()], ended, families };
 }
 
 function withParent(child: StoredJob, parent: Parent): StoredJob {

@@ -84,7 +84,7 @@ class FlowAdd implements AddPart {
     const { placed, receipts } = this.#add;
     const existing = yield* this.#existingChildren();
     this.#bound = this.#plan.bind(placed, receipts, existing);
-    this.#add.placed = [...this.#bound.placed];
+    this.#add.placed = this.#bound.placed;
     for (const job of this.#bound.joined) this.#add.change(existing.get(memberName(job)) ?? job, job);
   }
 
