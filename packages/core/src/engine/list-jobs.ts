@@ -109,11 +109,13 @@ function* readStretch(
   }
   const { from, to } = stretch.range;
   const ended = from[0] === "finished";
+  // After a leap, one record shows whether the next priority has a job to list.
+  const limit = key?.[4] === MOST ? 1 : want;
   const page: readonly StoredJob[] = yield* ended
-    ? scan("jobs", { from, to: key ?? to }, want, "reverse")
-    : scan("jobs", { from: key ? after(key) : from, to }, want);
+    ? scan("jobs", { from, to: key ?? to }, limit, "reverse")
+    : scan("jobs", { from: key ? after(key) : from, to }, limit);
   const count = page.length;
-  const last = page[want - 1]?.key;
+  const last = page[limit - 1]?.key;
   if (ended) return { jobs: page, last, count };
   const jobs: StoredJob[] = [];
   for (const job of page) {
