@@ -1,5 +1,5 @@
-import { everything } from "@quayside/core";
-import { type JobPage, type ListQuery, type NewJob, StoreDriver } from "@quayside/core/engine";
+import { everything, type JobPage } from "@quayside/core";
+import { type ListQuery, type NewJob, StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/testing";
 import { expect, it } from "vitest";
 import { Metered } from "./metered-store.ts";
