@@ -122,7 +122,7 @@ export { EVERY_OPTION } from "./plugins/all-options.ts";
 export { dedupeKey, isTaken } from "./plugins/dedupe.ts";
 export { planFlows } from "./plugins/flow-plan.ts";
 export { type Family, type Member, membersOf } from "./plugins/flows.ts";
-export { type GroupCell, SEATS } from "./plugins/groups.ts";
+export { type GroupCell, SEATS } from "./plugins/group-seats.ts";
 export { findOutcome, type Mark, runOnce } from "./plugins/idempotency.ts";
 export { comparePositions } from "./plugins/inspect.ts";
 export { adviseImport, inHookOrder } from "./plugins/plugin-imports.ts";

@@ -43,14 +43,14 @@ export function issue(transaction: IDBTransaction, step: Step): Issued {
 function issueOne(transaction: IDBTransaction, operation: Operation): Issued {
   try {
     const store = transaction.objectStore(operation.collection);
+    // A read-only program only writes records that can be derived again.
+    if (transaction.mode === "readonly" && (operation.op === "put" || operation.op === "delete")) return nothing;
     switch (operation.op) {
       case "get":
         return each(operation.keys.map((key) => store.get(toText(key))));
       case "scan":
         return scan(store, operation);
       case "put":
-        // A read-only program only puts records that can be derived again.
-        if (transaction.mode === "readonly") return nothing;
         for (const record of operation.records) store.put(record, toText(record.key));
         return nothing;
       case "delete":

@@ -2,7 +2,7 @@ import { append } from "../job/append-to-list.ts";
 import { tagEnd } from "../job/job-keys.ts";
 import type { JobKey } from "../job/job-record.ts";
 import type { QueuePosition } from "../job/transitions.ts";
-import { getCell, kind, putCells } from "./cells.ts";
+import { getCell, kind, putCells, removeCells } from "./cells.ts";
 import { noteEnded } from "./ended-ids.ts";
 import type { End } from "./job-writer.ts";
 import { everyLease, Leases } from "./leases.ts";
@@ -11,7 +11,7 @@ import type { RecordOwners } from "./record-owners.ts";
 import type { ReplyRoom } from "./reply-budget.ts";
 import type { SequenceGenerator } from "./sequence-generator.ts";
 import type { Change, Held, Program, QueueSettings, TallyRecord } from "./store.ts";
-import { get, put, together } from "./store-operations.ts";
+import { get, put, remove, together } from "./store-operations.ts";
 
 /** Values that the owner of the store passes to each program. */
 export interface TransactionContext {
@@ -125,9 +125,11 @@ export class Transaction {
     return { ends, attempts: this.#leases?.takeFreed() ?? [] };
   }
 
+  /** Stores the settings of a queue. Empty settings are deleted. */
   *configure(queue: string, value: QueueSettings): Program<void> {
     this.#settings.set(queue, value);
-    yield* putCells(SETTINGS, [[queue, value]]);
+    if (Object.keys(value).length > 0) yield* putCells(SETTINGS, [[queue, value]]);
+    else yield* removeCells(SETTINGS, [queue]);
   }
 
   changed(queue: string, kind: Change["kind"]): Change {
@@ -190,7 +192,9 @@ export class Transaction {
     yield* this.readTallies(this.#tallies.keys());
     for (const [queue, { known = {}, sums }] of this.#tallies) {
       const totals = Object.entries(known).map(([place, count]) => [place, count + (sums[place as TallyPlace] ?? 0)]);
-      if (totals.length > 0) yield* put("tallies", [{ key: [queue], ...Object.fromEntries(totals) }]);
+      // An empty queue has no tallies: counting it again reads nothing.
+      if (totals.some(([, count]) => count)) yield* put("tallies", [{ key: [queue], ...Object.fromEntries(totals) }]);
+      else if (totals.length > 0) yield* remove("tallies", [[queue]]);
     }
   }
 

@@ -1,4 +1,4 @@
-import { getCell, kind, putCells, removeCells } from "../engine/cells.ts";
+import { putCells, removeCells } from "../engine/cells.ts";
 import type { ClaimPart, QueueClaim } from "../engine/claim.ts";
 import { standsAhead } from "../engine/clock-set-back.ts";
 import { moveEachJob } from "../engine/job-writer.ts";
@@ -12,6 +12,7 @@ import type { JobKey, StoredJob, StoredOptions } from "../job/job-record.ts";
 import * as LIMITS from "../job/limits.ts";
 import { fields, integer } from "../job/option-checks.ts";
 import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
+import { adopt, cellsOf, type Group, type Grouped, groupOf, groupsIn, groupsOf, limitTo, note, open, room, SEATS, seatsOf } from "./group-seats.ts";
 
 /** Parser of the job option `group`. */
 export const GROUP_OPTIONS: OptionParsers = {
@@ -55,114 +56,10 @@ export const groups: Plugin = {
   held: ({ group }) => group && { group: group.key },
 };
 
-/**
- * A group's state in this transaction (R16). A ready job of a group needs a seat, which it has until it leaves its
- * place; the first blocked jobs get the next free seats. A delayed job has a seat only while it runs, or after it
- * waited for one. The stored record lists the seats of ready jobs by key, which can be checked (see `check`); leases
- * list those of running jobs.
- */
-export interface Group {
-  readonly queue: string;
-  readonly key: string;
-  limit: number;
-  /** The stored record; absent: not read yet. */
-  cell?: GroupCell;
-  /** Seats that changed in this transaction, by `keyText`: the new job's key; undefined: a job left the seat. */
-  readonly places: Map<string, JobKey | undefined>;
-  /** Present: the group may have free seats. The keys of its jobs that no longer run. */
-  freed?: JobKey[] | undefined;
-  /** Whether its seats must be checked. */
-  suspect?: boolean;
-}
-
-/** The stored record of a group: a limit other than 1, and the keys of its ready jobs. */
-export interface GroupCell {
-  readonly limit?: number;
-  readonly seats?: readonly JobKey[];
-}
-
-/** The groups of a queue, by their keys. */
-const cellsOf = (queue: string) => kind<GroupCell>("group", queue);
-
-/** Maximum number of a group's ready jobs, whatever its limit, so that its record stays small. */
-export const SEATS = 256;
-/** Number of seats that one check reads, oldest first, so that it reaches the seats of deleted jobs. */
-const CHECK_STEP = 16;
-
-type Grouped = Pick<StoredJob, "queue" | "group">;
-
-/** The groups in each transaction, by queue and key. */
-const GROUPS = new WeakMap<Transaction, Map<string, Group>>();
-
-const groupsIn = (tx: Transaction): ReadonlyMap<string, Group> => GROUPS.get(tx) ?? new Map();
-
-function groupOf(tx: Transaction, queue: string, key: string): Group {
-  const groups = GROUPS.get(tx) ?? new Map<string, Group>();
-  GROUPS.set(tx, groups);
-  const name = JSON.stringify([queue, key]);
-  const group = groups.get(name) ?? { queue, key, limit: 1, places: new Map() };
-  groups.set(name, group);
-  return group;
-}
-
-/** Reads the groups of these jobs in one step. */
-function* groupsOf<J extends Grouped>(tx: Transaction, jobs: readonly J[]): Program<Map<J, Group>> {
-  const groups = new Map<J, Group>();
-  for (const job of jobs) if (job.group) groups.set(job, groupOf(tx, job.queue, job.group.key));
-  yield* together(...[...new Set(groups.values())].map(open));
-  return groups;
-}
-
-function* open(group: Group): Program<void> {
-  if (group.cell) return;
-  group.cell = (yield* getCell(cellsOf(group.queue), group.key)) ?? {};
-  group.limit = group.cell.limit ?? 1;
-}
-
-interface Seats {
-  /** The keys of ready jobs with a seat, by `keyText`. Some of them run. */
-  readonly line: ReadonlyMap<string, JobKey>;
-  readonly running: ReadonlySet<string>;
-  /** The ready jobs that do not run, and the maximum number of them. */
-  readonly waiting: readonly JobKey[];
-  readonly room: number;
-}
-
-/** Returns the seats of a group, with the changes of this transaction. */
-function* seatsOf(tx: Transaction, { queue, key, limit, cell, places }: Group): Program<Seats> {
-  const line = new Map(cell?.seats?.map((at) => [keyText(at), at]));
-  const running = new Set<string>();
-  for (const held of (yield* tx.leases()).heldOf(queue)) if (held.group === key) running.add(keyText(held.key));
-  for (const [place, at] of places) {
-    if (at) line.set(place, at);
-    else {
-      line.delete(place);
-      running.delete(place);
-    }
-  }
-  const waiting = [...line].flatMap(([place, at]) => (running.has(place) ? [] : [at]));
-  return { line, running, waiting, room: Math.min(SEATS, limit - running.size) };
-}
-
-/** Records that a job took or left a seat. */
-function note(tx: Transaction, { queue, group, key }: Grouped & Pick<StoredJob, "key">, taken: boolean): void {
-  if (group && key[0] === "ready") groupOf(tx, queue, group.key).places.set(keyText(key), taken ? key : undefined);
-}
-
-/** Records that a group may have free seats. `freed`: the key of a job that no longer runs. */
-function room(group: Group, freed?: JobKey): void {
-  group.freed ??= [];
-  if (freed) group.freed.push(freed);
-}
-
 /** Stores the limits that new jobs set. A higher limit may free seats (see `Group`). */
 function* setLimits(tx: Transaction, jobs: readonly Grouped[]): Program<void> {
   const setting = jobs.filter((job) => job.group?.limit);
-  for (const [job, group] of yield* groupsOf(tx, setting)) {
-    const { limit = 1 } = job.group ?? {};
-    if (group.limit !== limit) room(group);
-    group.limit = limit;
-  }
+  for (const [job, group] of yield* groupsOf(tx, setting)) limitTo(group, job.group?.limit ?? 1);
 }
 
 /**
@@ -184,6 +81,7 @@ function* seat(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Pro
   yield* together(tx.leases(), ...[...coming.keys()].flatMap((group) => [open(group), lookBehind(group)]));
   const aside = new Set<StoredJob>();
   for (const [group, mine] of coming) {
+    if (!isNew) for (const job of mine.values()) adopt(group, job);
     const { line, running, waiting, room } = yield* seatsOf(tx, group);
     const added = [...mine].flatMap(([place, { key }]) =>
       isUndelayed(key) && !line.has(place) && !running.has(place) ? [key] : [],
@@ -248,6 +146,9 @@ function* returnToRoom(tx: Transaction, groups: readonly Group[]): Program<void>
   }
 }
 
+/** Number of seats that one check reads, oldest first, so that it reaches the seats of deleted jobs. */
+const CHECK_STEP = 16;
+
 /** Removes the seats of jobs that no longer exist: damaged records, or jobs deleted by older code. */
 function* check(tx: Transaction, group: Group): Program<void> {
   group.suspect = false;
@@ -261,14 +162,16 @@ function* check(tx: Transaction, group: Group): Program<void> {
 function* flush(tx: Transaction): Program<void> {
   for (const group of groupsIn(tx).values()) {
     if (group.places.size > 0) yield* open(group);
-    const { queue, key, limit, cell: { limit: stored = 1, seats: before = [] } = {} } = group;
+    const { queue, key, limit, given, cell: { limit: stored, seats: before } = {} } = group;
     const { line, running } = yield* seatsOf(tx, group);
     const seats = [...line].flatMap(([place, at]) =>
-      !running.has(place) || (limit <= SEATS && before.includes(at)) ? [at] : [],
+      !running.has(place) || (limit <= SEATS && before?.includes(at)) ? [at] : [],
     );
-    if (limit === stored && JSON.stringify(seats) === JSON.stringify(before)) continue;
-    if (limit === 1 && seats.length === 0) yield* removeCells(cellsOf(queue), [key]);
-    else yield* putCells(cellsOf(queue), [[key, { limit, seats }]]);
+    // The record of a group without jobs in line or running is deleted, with its limit (R42).
+    if (seats.length === 0 && (limit === 1 || running.size === 0)) {
+      if (before ?? stored) yield* removeCells(cellsOf(queue), [key]);
+    } else if (limit !== (stored ?? 1) || JSON.stringify(seats) !== JSON.stringify(before ?? []))
+      yield* putCells(cellsOf(queue), [[key, { ...(given && { limit }), seats }]]);
   }
 }
 
@@ -282,6 +185,7 @@ function* claimOf({ tx, queue }: QueueClaim): Program<ClaimPart> {
   return {
     *read(page) {
       groups = yield* groupsOf(tx, page);
+      for (const [job, group] of groups) adopt(group, job);
     },
     takes(job) {
       const group = groups.get(job);

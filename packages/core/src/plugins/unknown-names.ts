@@ -1,9 +1,9 @@
 import { moveEachJob } from "../engine/job-writer.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import { scan, startingWith } from "../engine/store-operations.ts";
+import { scan, scanKeys, startingWith } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
-import { blockedLane } from "../job/job-keys.ts";
+import { blockedLane, blockOf } from "../job/job-keys.ts";
 import { blocked, returned } from "../job/transitions.ts";
 
 /** Maximum number of jobs of all names that one exchange unblocks (R32). */
@@ -12,6 +12,13 @@ const RETURN_STEP = 256;
 /** Blocks jobs whose names have no handler in a worker, until a worker has one. */
 export const unknownNames: Plugin = {
   name: "unknownNames",
+  leaving(tx, { queue, key }) {
+    const [reason, name = ""] = blockOf(key) ?? [];
+    if (reason === "name") LEFT.set(tx, (LEFT.get(tx) ?? new Map()).set(key[1], { queue, name }));
+  },
+  *flush(tx) {
+    for (const { queue, name } of LEFT.get(tx)?.values() ?? []) yield* unlist(tx, queue, name);
+  },
   *beforeClaim(tx, { queue, names }) {
     yield* returnKnown(tx, queue, names);
   },
@@ -37,6 +44,18 @@ export const unknownNames: Plugin = {
     };
   },
 };
+
+/** Names of blocked jobs that left in this transaction, by lane. */
+const LEFT = new WeakMap<Transaction, Map<string, { readonly queue: string; readonly name: string }>>();
+
+/** Removes a name from the list of blocked names when its last blocked job has left. */
+function* unlist(tx: Transaction, queue: string, name: string): Program<void> {
+  const { blockedNames = [], ...rest } = yield* tx.settings(queue);
+  if (!blockedNames.includes(name)) return;
+  if ((yield* scanKeys("jobs", startingWith("blocked", blockedLane(queue, "name", name)), 1)).length > 0) return;
+  const left = blockedNames.filter((other) => other !== name);
+  yield* tx.configure(queue, left.length > 0 ? { ...rest, blockedNames: left } : rest);
+}
 
 /** Unblocks jobs for a worker that has a handler for their names, or that takes any name. */
 function* returnKnown(tx: Transaction, queue: string, names: readonly string[] | undefined): Program<void> {

@@ -113,11 +113,36 @@ export const groupsCases = verb("groups", (it, needs) => {
     expect(await one.claim(9)).toHaveLength(1);
   });
 
-  it("R16: a limit outlives the jobs that gave it", async ({ add, expect, worker }) => {
+  it("R16: a limit outlives the job that gave it, and ends with the last of its group", async ({
+    add,
+    expect,
+    worker,
+  }) => {
     const one = worker();
-    await add(inGroup("g", 2));
+    await add(inGroup("g", 2), inGroup("g"));
     await one.complete(await one.take(1));
     await add(...many(3, inGroup("g")));
+    for (let held = await one.claim(9); held.length > 0; held = await one.claim(9)) {
+      expect(held).toHaveLength(2);
+      await one.complete(held);
+    }
+    await add(...many(3, inGroup("g")));
+    expect(await one.claim(9)).toHaveLength(1);
+  });
+
+  it("R16: a delayed job brings its limit when it is due, though its group has been empty", async ({
+    add,
+    advance,
+    expect,
+    worker,
+  }) => {
+    const one = worker();
+    await add(...many(5, { ...inGroup("g", 3), delayMs: 1_000 }), inGroup("g", 3));
+    await one.complete(await one.take(1));
+    await advance(1_000);
+    const held = await one.claim(9);
+    expect(held).toHaveLength(3);
+    await one.complete(held);
     expect(await one.claim(9)).toHaveLength(2);
   });
 
@@ -157,18 +182,24 @@ export const groupsCases = verb("groups", (it, needs) => {
     expect(await two.claimIds(2)).toEqual([b, second]);
   });
 
-  it("R42: of a group without a limit nothing is left behind its last job", async ({
-    add,
-    expect,
-    records,
-    worker,
-  }) => {
-    await add(inGroup("g"), inGroup("g"), inGroup("h"));
-    const one = worker();
-    for (let held = await one.claim(9); held.length > 0; held = await one.claim(9)) await one.complete(held);
-    const { cells = [] } = (await records()) ?? {};
-    expect(cells.filter(({ key }) => key[0].startsWith("group/"))).toEqual([]);
-  });
+  for (const limit of [undefined, 1, 2, 300])
+    it(`R42: of a group with the limit ${limit} nothing is left behind its last job`, async ({
+      add,
+      advance,
+      expect,
+      records,
+      worker,
+    }) => {
+      await add(...many(4, inGroup("g", limit)), { ...inGroup("g", limit), delayMs: 1_000 }, inGroup("h", limit));
+      const one = worker();
+      for (let round = 0; round < 2; round++) {
+        for (let held = await one.claim(9); held.length > 0; held = await one.claim(9)) await one.complete(held);
+        await advance(1_000);
+      }
+      const { cells = [], jobs = [] } = (await records()) ?? {};
+      expect(jobs.filter(({ key }) => key[0] !== "finished")).toEqual([]);
+      expect(cells.filter(({ key }) => key[0].startsWith("group/"))).toEqual([]);
+    });
 
   it("R16: a group belongs to its queue", async ({ add, expect, worker }) => {
     const [a, b] = await add(

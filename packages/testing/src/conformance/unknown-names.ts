@@ -26,6 +26,27 @@ export const unknownNamesCases = verb("names", (it, needs) => {
   });
 
   needs("unknownNames");
+  it("R42: a name is no longer listed when the last job of it was removed, and a queue without settings has no record", async ({
+    add,
+    command,
+    driver,
+    expect,
+    records,
+    worker,
+  }) => {
+    const [a, b, c] = await add({ name: "a" }, { name: "b" }, { name: "a" });
+    expect(await worker({ queues: knows("other") }).claim(9)).toEqual([]);
+    const settings = async () => (await records())?.cells.filter(({ key }) => key[0] === "queue");
+    await command("cancel", a);
+    await command("remove", b);
+    const left = await settings();
+    if (left) expect(left).toMatchObject([{ value: { blockedNames: ["a"] } }]);
+    await command("remove", c);
+    await driver.command({ type: "pause", queue: QUEUE });
+    await driver.command({ type: "resume", queue: QUEUE });
+    expect((await settings()) ?? []).toEqual([]);
+  });
+
   it("R17: it comes back, to the place it had, when a worker declares its name", async ({
     add,
     advance,

@@ -1,0 +1,120 @@
+import { getCell, kind } from "../engine/cells.ts";
+import type { Program } from "../engine/store.ts";
+import { together } from "../engine/store-operations.ts";
+import type { Transaction } from "../engine/transaction.ts";
+import { keyText } from "../job/job-keys.ts";
+import type { JobKey, StoredJob } from "../job/job-record.ts";
+
+/**
+ * A group's state in this transaction (R16). A ready job of a group needs a seat, which it has until it leaves its
+ * place; the first blocked jobs get the next free seats. A delayed job has a seat only while it runs, or after it
+ * waited for one. The stored record lists the seats of ready jobs by key, which can be checked (see `check`); leases
+ * list those of running jobs.
+ */
+export interface Group {
+  readonly queue: string;
+  readonly key: string;
+  limit: number;
+  /** Whether a job gave the limit. */
+  given?: boolean;
+  /** The stored record; absent: not read yet. */
+  cell?: GroupCell;
+  /** Seats that changed in this transaction, by `keyText`: the new job's key; undefined: a job left the seat. */
+  readonly places: Map<string, JobKey | undefined>;
+  /** Present: the group may have free seats. The keys of its jobs that no longer run. */
+  freed?: JobKey[] | undefined;
+  /** Whether its seats must be checked. */
+  suspect?: boolean;
+}
+
+/** The stored record of a group: the limit that a job gave, and the keys of its ready jobs. */
+export interface GroupCell {
+  readonly limit?: number;
+  readonly seats?: readonly JobKey[];
+}
+
+/** The groups of a queue, by their keys. */
+export const cellsOf = (queue: string) => kind<GroupCell>("group", queue);
+
+/** Maximum number of a group's ready jobs, whatever its limit, so that its record stays small. */
+export const SEATS = 256;
+
+export type Grouped = Pick<StoredJob, "queue" | "group">;
+
+/** The groups in each transaction, by queue and key. */
+const GROUPS = new WeakMap<Transaction, Map<string, Group>>();
+
+export const groupsIn = (tx: Transaction): ReadonlyMap<string, Group> => GROUPS.get(tx) ?? new Map();
+
+export function groupOf(tx: Transaction, queue: string, key: string): Group {
+  const groups = GROUPS.get(tx) ?? new Map<string, Group>();
+  GROUPS.set(tx, groups);
+  const name = JSON.stringify([queue, key]);
+  const group = groups.get(name) ?? { queue, key, limit: 1, places: new Map() };
+  groups.set(name, group);
+  return group;
+}
+
+/** Reads the groups of these jobs in one step. */
+export function* groupsOf<J extends Grouped>(tx: Transaction, jobs: readonly J[]): Program<Map<J, Group>> {
+  const groups = new Map<J, Group>();
+  for (const job of jobs) if (job.group) groups.set(job, groupOf(tx, job.queue, job.group.key));
+  yield* together(...[...new Set(groups.values())].map(open));
+  return groups;
+}
+
+export function* open(group: Group): Program<void> {
+  if (group.cell) return;
+  group.cell = (yield* getCell(cellsOf(group.queue), group.key)) ?? {};
+  const { limit } = group.cell;
+  group.limit = limit ?? 1;
+  group.given = limit !== undefined;
+}
+
+/** Gives a group without a limit that of a job that was delayed. */
+export function adopt(group: Group, { group: own }: Grouped): void {
+  if (!group.given && own?.limit) limitTo(group, own.limit);
+}
+
+/** Sets the limit of a group. A higher limit may free seats. */
+export function limitTo(group: Group, limit: number): void {
+  if (group.limit !== limit) room(group);
+  group.limit = limit;
+  group.given = true;
+}
+
+interface Seats {
+  /** The keys of ready jobs with a seat, by `keyText`. Some of them run. */
+  readonly line: ReadonlyMap<string, JobKey>;
+  readonly running: ReadonlySet<string>;
+  /** The ready jobs that do not run, and the maximum number of them. */
+  readonly waiting: readonly JobKey[];
+  readonly room: number;
+}
+
+/** Returns the seats of a group, with the changes of this transaction. */
+export function* seatsOf(tx: Transaction, { queue, key, limit, cell, places }: Group): Program<Seats> {
+  const line = new Map(cell?.seats?.map((at) => [keyText(at), at]));
+  const running = new Set<string>();
+  for (const held of (yield* tx.leases()).heldOf(queue)) if (held.group === key) running.add(keyText(held.key));
+  for (const [place, at] of places) {
+    if (at) line.set(place, at);
+    else {
+      line.delete(place);
+      running.delete(place);
+    }
+  }
+  const waiting = [...line].flatMap(([place, at]) => (running.has(place) ? [] : [at]));
+  return { line, running, waiting, room: Math.min(SEATS, limit - running.size) };
+}
+
+/** Records that a job took or left a seat. */
+export function note(tx: Transaction, { queue, group, key }: Grouped & Pick<StoredJob, "key">, taken: boolean): void {
+  if (group && key[0] === "ready") groupOf(tx, queue, group.key).places.set(keyText(key), taken ? key : undefined);
+}
+
+/** Records that a group may have free seats. `freed`: the key of a job that no longer runs. */
+export function room(group: Group, freed?: JobKey): void {
+  group.freed ??= [];
+  if (freed) group.freed.push(freed);
+}
