@@ -8,11 +8,25 @@ import { compareKeys, done, get, scan, scanKeys, startingWith, together } from "
 import type { Transaction } from "../engine/transaction.ts";
 import { blockedLane, blockOf, checkName, keyText, queueOf, readyLane, sameKey } from "../job/job-keys.ts";
 import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
-import type { JobKey, StoredJob, StoredOptions } from "../job/job-record.ts";
+import type { StoredJob, StoredOptions } from "../job/job-record.ts";
 import * as LIMITS from "../job/limits.ts";
 import { fields, integer } from "../job/option-checks.ts";
 import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
-import { adopt, cellsOf, type Group, type Grouped, groupOf, groupsIn, groupsOf, limitTo, note, open, room, SEATS, seatsOf } from "./group-seats.ts";
+import {
+  adopt,
+  cellsOf,
+  type Group,
+  type Grouped,
+  groupOf,
+  groupsIn,
+  groupsOf,
+  limitTo,
+  note,
+  open,
+  room,
+  SEATS,
+  seatsOf,
+} from "./group-seats.ts";
 
 /** Parser of the job option `group`. */
 export const GROUP_OPTIONS: OptionParsers = {
