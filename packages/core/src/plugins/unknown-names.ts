@@ -14,10 +14,10 @@ export const unknownNames: Plugin = {
   name: "unknownNames",
   leaving(tx, { queue, key }) {
     const [reason, name = ""] = blockOf(key) ?? [];
-    if (reason === "name") LEFT.set(tx, (LEFT.get(tx) ?? new Map()).set(key[1], { queue, name }));
+    if (reason === "name") noteLeft(tx, queue, name);
   },
   *flush(tx) {
-    for (const { queue, name } of LEFT.get(tx)?.values() ?? []) yield* unlist(tx, queue, name);
+    for (const [queue, name] of LEFT.get(tx)?.values() ?? []) yield* unlist(tx, queue, name);
   },
   *beforeClaim(tx, { queue, names }) {
     yield* returnKnown(tx, queue, names);
@@ -45,32 +45,31 @@ export const unknownNames: Plugin = {
   },
 };
 
-/** Names of blocked jobs that left in this transaction, by lane. */
-const LEFT = new WeakMap<Transaction, Map<string, { readonly queue: string; readonly name: string }>>();
+/** Names with blocked jobs that may all have left in this transaction, by queue and name. */
+const LEFT = new WeakMap<Transaction, Map<string, readonly [queue: string, name: string]>>();
 
-/** Removes a name from the list of blocked names when its last blocked job has left. */
+function noteLeft(tx: Transaction, queue: string, name: string): void {
+  LEFT.set(tx, (LEFT.get(tx) ?? new Map()).set(blockedLane(queue, "name", name), [queue, name]));
+}
+
+/** Unblocks jobs for a worker that has a handler for their names, or that takes any name. */
+function* returnKnown(tx: Transaction, queue: string, names: readonly string[] | undefined): Program<void> {
+  const { blockedNames = [] } = yield* tx.settings(queue);
+  let room = RETURN_STEP;
+  for (const name of blockedNames) {
+    if (names && !names.includes(name)) continue;
+    const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "name", name)), room);
+    yield* moveEachJob(tx, jobs, returned);
+    room -= jobs.length;
+    noteLeft(tx, queue, name);
+  }
+}
+
+/** Removes a name from the list of blocked names if no job of it is left. */
 function* unlist(tx: Transaction, queue: string, name: string): Program<void> {
   const { blockedNames = [], ...rest } = yield* tx.settings(queue);
   if (!blockedNames.includes(name)) return;
   if ((yield* scanKeys("jobs", startingWith("blocked", blockedLane(queue, "name", name)), 1)).length > 0) return;
   const left = blockedNames.filter((other) => other !== name);
   yield* tx.configure(queue, left.length > 0 ? { ...rest, blockedNames: left } : rest);
-}
-
-/** Unblocks jobs for a worker that has a handler for their names, or that takes any name. */
-function* returnKnown(tx: Transaction, queue: string, names: readonly string[] | undefined): Program<void> {
-  const { blockedNames = [], ...rest } = yield* tx.settings(queue);
-  const left: string[] = [];
-  let room = RETURN_STEP;
-  for (const name of blockedNames) {
-    if (!names || names.includes(name)) {
-      const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "name", name)), room);
-      yield* moveEachJob(tx, jobs, returned);
-      room -= jobs.length;
-      if (room > 0) continue;
-    }
-    left.push(name);
-  }
-  if (left.length < blockedNames.length)
-    yield* tx.configure(queue, left.length > 0 ? { ...rest, blockedNames: left } : rest);
 }
