@@ -8,11 +8,11 @@ interface Sighting {
 }
 
 /**
- * Decides which leases of other workers may be recovered. A silent lease is given up only after this process itself has
- * watched it for half a lease without a renewal, by its monotonic clock. A live worker renews after a third, so neither
- * a clock change nor a suspended machine takes jobs from it (R23).
+ * Decides which workers' leases have expired for good, so that their jobs are run again. A lease that is not renewed is
+ * given up only after this process itself has watched it for half a lease, by its monotonic clock. A live worker renews
+ * after a third of its lease, so neither a clock change nor a suspended machine takes jobs from it (rule R23).
  *
- * Only committed records are watched, so a rollback does not affect the result.
+ * Watches only leases of committed transactions, so a rollback does not affect the result.
  */
 export class LivenessMonitor {
   readonly #monotonic: () => number;

@@ -9,15 +9,24 @@ import type { EnqueueReceipt } from "./verbs.ts";
 
 /** A plugin's part in one add. The engine calls the methods in the order of their declaration. */
 export interface AddPart {
-  /** Indices of the jobs in the order in which they are added. */
+  /** Indices of the jobs in the order in which to add them. */
   readonly order?: readonly number[];
-  /** Jobs that may exist already, besides those with caller's ids. They are read in one batch. */
+  /**
+   * Jobs that may exist already, in addition to those with ids from the caller. The engine reads all of them in one
+   * batch.
+   */
   readonly mayExist?: readonly Named[];
-  /** Handles the next job. Returns its receipt, or the job to add. */
+  /**
+   * Handles the job at this index. Returns a receipt if it is not to be added; otherwise the job to add, possibly
+   * changed.
+   */
   next?(index: number, job: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }>;
-  /** Returns the receipt of an existing job that replaces this one, or undefined to store it. */
+  /**
+   * Returns the receipt of an existing job that takes the place of this new one; undefined if the new job is to be
+   * stored.
+   */
   answer?(job: NewJob): Program<EnqueueReceipt | undefined>;
-  /** Called with a job that will be stored. */
+  /** Called with the record of each job that will be stored. */
   added?(job: StoredJob): void;
   /** Called when all receipts are known, before any write. May change the jobs to store. */
   bind?(): Program<void>;
@@ -27,7 +36,7 @@ export interface AddPart {
   stored?(): Program<void>;
 }
 
-/** A running add: the jobs that it stores, and the existing jobs that it changes. */
+/** An add in progress: the jobs that it will store, and the existing jobs that it changes. */
 export class Adding {
   readonly tx: Transaction;
   readonly jobs: readonly NewJob[];
@@ -38,9 +47,9 @@ export class Adding {
   parts: readonly AddPart[] = [];
   /** Ended jobs whose ids new jobs take over. */
   readonly stale: StoredJob[] = [];
-  /** Existing jobs that the add changes, by `memberName`. */
+  /** Existing jobs that the add changes, before and after, by `memberName`. */
   readonly #changes = new Map<string, Move>();
-  /** Existing jobs by `memberName`; undefined for jobs that this add stores. */
+  /** Jobs that had a taken id when the add began, by `memberName`. Undefined as value: this add stores the job. */
   #taken = new Map<string, StoredJob | undefined>();
 
   constructor(tx: Transaction, jobs: readonly NewJob[]) {
@@ -48,7 +57,7 @@ export class Adding {
     this.jobs = jobs;
   }
 
-  /** Reads which ids are taken. */
+  /** Reads which of the new jobs' ids are taken by existing jobs. */
   *load(): Program<void> {
     const own = this.jobs.flatMap(({ queue, id }) => (id === undefined ? [] : { queue, id }));
     this.#taken = yield* locateAll([...own, ...this.parts.flatMap(({ mayExist = [] }) => mayExist)]);
@@ -59,23 +68,23 @@ export class Adding {
     return this.#taken.get(memberName(named));
   }
 
-  /** Takes over the id of an ended job, which is deleted. */
+  /** Frees the id of an ended job for a new one. The add deletes the ended job. */
   renew(ended: StoredJob): void {
     this.stale.push(ended);
     this.#taken.delete(memberName(ended));
   }
 
-  /** Returns a job as this add leaves it, new or existing. */
+  /** Returns a new or existing job as it will be after this add; undefined if there is none. */
   *standing(named: Named): Program<StoredJob | undefined> {
     return this.placed.get(memberName(named)) ?? this.changed(named) ?? (yield* locate([named]))[0];
   }
 
-  /** Returns an existing job as this add has changed it. */
+  /** Returns an existing job with the changes of this add; undefined if the add does not change it. */
   changed(named: Named): StoredJob | undefined {
     return this.#changes.get(memberName(named))?.job;
   }
 
-  /** Replaces the record of a new or existing job. */
+  /** Replaces the record of a new job, or changes an existing one. `before`: the record until now. */
   change(before: StoredJob, job: StoredJob): void {
     const name = memberName(job);
     if (this.placed.has(name)) this.placed.set(name, job);
@@ -91,7 +100,7 @@ export class Adding {
     return [...this.#changes.values()];
   }
 
-  /** Adds a job, unless an existing job replaces it. */
+  /** Adds a job and returns its receipt. If an existing job takes its place, nothing is stored. */
   *add(job: NewJob): Program<EnqueueReceipt> {
     const { queue, id } = job;
     const name = id !== undefined && memberName({ queue, id });
@@ -101,7 +110,7 @@ export class Adding {
     return receipt;
   }
 
-  /** Asks the plugins for the receipt of an existing job that replaces this one. */
+  /** Returns the receipt of an existing job that takes the place of this new one, by the first plugin that has one. */
   *answer(job: NewJob): Program<EnqueueReceipt | undefined> {
     for (const part of this.parts) {
       const receipt = part.answer && (yield* part.answer(job));
@@ -118,11 +127,11 @@ export class Adding {
   }
 }
 
-/** Creates the record of a new job. */
+/** Returns the record of a new job that is placed now, or after its delay. */
 export const storedNow = (tx: Transaction, job: NewJob): StoredJob =>
   readyStored(job, tx.nextPosition(job.delayMs), tx.now);
 
-/** Reads those of the jobs that exist, including kept ended ones, by `memberName`. */
+/** Reads those of the named jobs that exist, including kept ended ones. The map is by `memberName`. */
 export function* locateAll(asked: readonly Named[]): Program<Map<string, StoredJob>> {
   const jobs = yield* locate(asked);
   return new Map(jobs.flatMap((job) => (job ? [[memberName(job), job]] : [])));

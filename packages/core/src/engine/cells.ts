@@ -2,17 +2,17 @@ import { escapePart } from "../job/job-keys.ts";
 import type { Program } from "./store.ts";
 import { after, get, put, remove, scan, startingWith } from "./store-operations.ts";
 
-/** Number of expired values that are looked for at each new one. */
+/** Number of values that one call of `sweepCells` checks for expiry. */
 const SWEEP_STEP = 8;
 
-/** A kind of value that a plugin stores, identified by its name and scope. */
+/** Names a kind of value that plugins store, and its scope such as a queue. Made by `kind`. */
 export interface CellKind<V> {
   readonly text: string;
   /** Carries the type of the value for the compiler. Never set at run time. */
   readonly holds?: V;
 }
 
-/** Defines a kind of value that a plugin stores, within a scope such as a queue. */
+/** Returns the key of a kind of value that a plugin stores, within a scope such as a queue. */
 export const kind = <V>(name: string, ...scope: readonly string[]): CellKind<V> => ({
   text: [name, ...scope.map(escapePart)].join("/"),
 });
@@ -25,7 +25,7 @@ export function* getCells<V>(of: CellKind<V>, names: readonly string[]): Program
   return cells.map((cell) => cell?.value as V | undefined);
 }
 
-/** Reads one value of a kind by its name. */
+/** Reads one value of a kind. Undefined if it is not stored. */
 export function* getCell<V>(of: CellKind<V>, name: string): Program<V | undefined> {
   const [value] = yield* getCells(of, [name]);
   return value;
@@ -57,8 +57,8 @@ export function* listCells<V>(
 }
 
 /**
- * Deletes some expired values: of those after `name`, or else of the first. `name` is random, so all are reached in
- * time.
+ * Checks the next few values after `name`, and deletes the expired ones; at the end, continues with the first. `name`
+ * is random, so repeated calls reach all values.
  */
 export function* sweepCells(of: CellKind<{ readonly until: number }>, name: string, now: number): Program<void> {
   const all = startingWith(of.text);

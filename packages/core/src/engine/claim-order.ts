@@ -6,14 +6,17 @@ import type { Key, Program } from "./store.ts";
 import { after, get, type Range, scan, scanKeys } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 
-/** Number of jobs whose records are read before it is known whether they are due, because that saves a read. */
+/**
+ * Maximum number of jobs that are read with their records before it is certain that they are due. Saves a read if they
+ * are.
+ */
 const LIKELY = 10;
 /**
- * Approximate maximum number of delayed jobs that one claim reads past to find due ones behind them: see `horizon` of
+ * Approximate maximum number of delayed jobs that one claim reads past to find due jobs behind them: see `horizon` of
  * `Transaction`.
  */
 const READ_OVER = 1_000;
-/** Number of records per read in that search. */
+/** Number of records per read while a claim searches past delayed jobs. */
 const SEARCH = 100;
 
 type Keyed = Pick<StoredJob, "key"> & Partial<StoredJob>;
@@ -24,7 +27,7 @@ type Keyed = Pick<StoredJob, "key"> & Partial<StoredJob>;
  * running jobs, which keep their position. Never reads the whole queue.
  */
 export class DueJobs {
-  /** The earliest time at which a delayed job will be due, as far as was read. */
+  /** The earliest time at which one of the delayed jobs that were read will be due; infinite if none was read. */
   wakeAt = Number.POSITIVE_INFINITY;
   /** The key of a job whose time was computed from a clock that was ahead: see `bringBack`. */
   stranded: Key | undefined;
@@ -36,7 +39,7 @@ export class DueJobs {
   readonly #running = new Set<string>();
   /** Key at which to continue reading; undefined at the end of the lane. */
   #from: Key | undefined;
-  /** The rank that is being read; undefined: the next one must be found. */
+  /** The rank that is being read. Undefined: the next rank with a due job must be found. */
   #rank: number | undefined;
   #begun = false;
   /** Jobs read but not returned yet, kept to avoid reading them again. */
@@ -76,7 +79,7 @@ export class DueJobs {
       : yield* scan("jobs", range, limit);
   }
 
-  /** Reads on until a page has due jobs. Returns an empty page at the end. */
+  /** Reads pages until one has due jobs, and returns these. Empty at the end of the lane. */
   *#page(want: number): Program<Keyed[]> {
     if (!this.#begun) {
       this.#begun = true;
@@ -117,7 +120,10 @@ export class DueJobs {
     return this.#due(page);
   }
 
-  /** Returns the due jobs of a page that no worker runs. Skips the costly key text if no job runs, which is usual. */
+  /**
+   * Returns the due jobs of a page that no worker runs. Skips the costly text of the keys if no job runs, which is
+   * usual.
+   */
   #due(page: readonly Keyed[]): Keyed[] {
     return page.filter(
       ({ key }) => this.#isDue(key) && !(this.#running.size > 0 && this.#running.delete(keyText(key))),
@@ -129,7 +135,7 @@ export class DueJobs {
     this.#seekFrom(["ready", this.#lane, rank + 1]);
   }
 
-  /** Sets the key at which the search for the next rank with a due job starts. */
+  /** Sets the key from which to search for the next rank with a due job. */
   #seekFrom(key: Key): void {
     this.#from = key;
     this.#rank = undefined;
@@ -177,7 +183,10 @@ export class DueJobs {
     return false;
   }
 
-  /** Records when a delayed job will be due. Excludes running jobs, which keep their key until their attempt ends. */
+  /**
+   * Lowers `wakeAt` to the time at which a delayed job will be due. Ignores running jobs, which keep their key until
+   * their attempt ends.
+   */
   #await(key: JobKey): void {
     const stranded = isStranded(key, this.#tx.now) && !this.#running.has(keyText(key));
     if (stranded) {

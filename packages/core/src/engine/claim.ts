@@ -10,7 +10,7 @@ import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
 export interface Claimed {
   readonly jobs: readonly StoredJob[];
-  /** Whether the claimed job is isolated: it was interrupted before and is the only one. */
+  /** Whether the claimed job is isolated: it was interrupted before, so the worker runs no other job with it. */
   readonly alone: boolean;
   /**
    * Whether the worker may claim no other job, because an isolated job runs or waits until the worker runs nothing
@@ -30,26 +30,26 @@ export interface QueueClaim {
   readonly queue: string;
   readonly names: readonly string[] | undefined;
   readonly settings: QueueSettings;
-  /** Records that the worker has no handler for this name. */
+  /** Called when a job's name has no handler in the worker. The name is listed in `unknown` of the reply. */
   readonly foundUnknown: (name: string) => void;
 }
 
 /** A plugin's part in the claim from one queue. */
 export interface ClaimPart {
-  /** Maximum number of jobs that may start now. Absent: no limit. */
+  /** Maximum number of jobs of this queue that may start now. Absent: no limit. */
   readonly capacity?: number;
   /**
-   * Returns the earliest time at which another job may start after `started` have started now. Absent: a worker that
-   * frees capacity claims again.
+   * Returns the earliest time at which another job may start after `started` jobs have started now. Absent: the next
+   * job can start when a running one ends, and that worker claims again.
    */
   nextAt?(started: number): number;
-  /** Reads the plugin's records for these jobs. */
+  /** Reads the plugin's records for the jobs of this page, before `takes` is called with them. */
   read?(page: readonly StoredJob[]): Program<void>;
   /** Returns whether a job may be claimed. A refused job is passed to `finish`. */
   takes?(job: StoredJob): boolean;
   /** Maximum number of jobs that the plugin refuses in one claim. Default: 100. */
   readonly asideStep?: number;
-  /** Returns whether a job may only be claimed to start at once, not ahead. */
+  /** Returns whether a job must start at once when it is claimed, so that it is never claimed ahead. */
   startsOnly?(job: StoredJob): boolean;
   /** Called with a claimed job. */
   taken?(job: StoredJob): void;
@@ -60,13 +60,13 @@ export interface ClaimPart {
   finish?(started: number, aside: readonly StoredJob[]): Program<unknown>;
 }
 
-/** Number of due jobs per read, because records may be large. */
+/** Maximum number of due jobs per read, because records may be large. */
 const READ_STEP = 256;
 /** Default of `asideStep`: maximum number of jobs that one plugin refuses in a claim from one queue (R32). */
 const ASIDE_STEP = 100;
-/** Delay before a worker checks again whether the reply has room for more jobs, in ms. */
+/** Delay before a worker claims again because the reply had no room for more jobs, in ms. */
 const FULL_MS = 1_000;
-/** Number of interruptions from which a job is claimed isolated, because it may crash its process. */
+/** Number of interruptions from which a job is isolated when it is claimed, because it may crash its process. */
 const ALONE_FROM = 2;
 
 /**
@@ -85,7 +85,7 @@ export function* claim(
   return taking;
 }
 
-/** A running claim. */
+/** The state of a claim that is in progress. */
 class Taking implements Claimed {
   readonly tx: Transaction;
   readonly jobs: StoredJob[] = [];
@@ -95,9 +95,9 @@ class Taking implements Claimed {
   alone = false;
   left: number;
   readonly settled: number;
-  /** Number of jobs, the last of the limit, that are claimed ahead. */
+  /** Number of jobs, the last of the limit, that may be claimed ahead. */
   readonly #prefetch: number;
-  /** Whether an isolated job waits until this worker runs nothing else. */
+  /** Whether the worker may claim no other job: an isolated job runs, or waits until this worker runs nothing else. */
   closed: boolean;
   readonly #busy: boolean;
 
@@ -120,15 +120,15 @@ class Taking implements Claimed {
   }
 
   /**
-   * Returns the number of jobs to look for in a queue. With limits, one more than can start, to see whether a job must
-   * wait.
+   * Returns the number of jobs to look for in a queue. If a plugin limits the queue, it is one more than can start, to
+   * see whether a job must wait.
    */
   wanted(limited: boolean): number {
     return limited ? Math.max(this.left - this.#prefetch, Math.min(1, this.left)) : this.left;
   }
 
   /**
-   * Claims a job if the limits allow it. Returns whether it did.
+   * Claims a job if the limits allow it. Returns whether the job was claimed.
    *
    * @param startsOnly the job must not be claimed ahead.
    */
@@ -226,8 +226,8 @@ function takeWith(taking: Taking, parts: readonly ClaimPart[], job: StoredJob, l
 }
 
 /**
- * Returns whether a job must not be claimed ahead: it was interrupted before or allows few interruptions, and after a
- * crash it would be unknown whether it had started (R10).
+ * Returns whether a job must not be claimed ahead: it was interrupted before, or it allows few interruptions. After a
+ * crash it would be unknown whether a job that was claimed ahead had started (R10).
  */
 const isNeverAhead = (job: StoredJob): boolean =>
   interruptionsOf(job) >= ALONE_FROM || maxInterruptionsOf(job) <= ALONE_FROM;

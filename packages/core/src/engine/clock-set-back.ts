@@ -18,19 +18,20 @@ const STEP = 256;
 
 const placedAt = (key: JobKey): number => Math.floor(key[4] / ORDERS_PER_MS);
 
-/** Returns whether a delayed job has a time computed from a clock far ahead of this one. */
+/** Returns whether a delayed job has a time that was computed while the clock was far ahead of `now`. */
 export const isStranded = (key: JobKey, now: number): boolean => standsAhead(key, now) && !isUndelayed(key);
 
-/** Returns whether a job was placed by a clock far ahead of this one. */
+/** Returns whether a job's key was created while the clock was far ahead of `now`. */
 export const standsAhead = (key: JobKey, now: number): boolean =>
   isAhead(placedAt(key), now) && key[3] >= placedAt(key);
 
 /**
- * Places such jobs again, among the next 256 keys of a queue. Returns their number and the key at which to continue;
- * `null` at the end.
+ * Moves the jobs that were placed by a clock far ahead to their delay from now, among the next 256 keys of a queue.
+ * Returns the number of moved jobs and the key at which to continue; `null` at the end.
  *
- * @param fits selects jobs. `isStranded` in a claim: it may have claimed jobs without a delay, which no lease lists
- * yet and which would be claimed twice if they moved. Absent: all such jobs.
+ * @param fits selects jobs by key. A claim passes `isStranded`: jobs without a delay may be claimed by the same program
+ * but not yet listed in a lease, and would be claimed twice if they moved. Default: all jobs placed by a clock far
+ * ahead.
  */
 export function* bringBack(
   tx: Transaction,
@@ -55,7 +56,10 @@ export function* bringBack(
   return { moved: moves.length, next: last ? after(last) : null };
 }
 
-/** Returns when a job is due by the current clock. */
+/**
+ * Returns the time at which a job that was placed by a clock far ahead is due: now and its delay, or what a plugin
+ * says.
+ */
 function* homeOf(tx: Transaction, job: StoredJob): Program<number> {
   let at = tx.now + job.key[3] - placedAt(job.key);
   for (const plugin of tx.plugins.with("dueAgain")) at = yield* plugin.dueAgain(tx, job, at);

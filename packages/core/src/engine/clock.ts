@@ -4,7 +4,7 @@ export interface Clock {
   now(): number;
   /** Returns ms from any origin that never decrease. */
   monotonic(): number;
-  /** Calls `run` once after `ms` (at least 0). Returns a function that prevents the call. */
+  /** Calls `run` once after `ms` (at least 0). Returns a function that cancels the call. */
   after(ms: number, run: () => void): () => void;
   /** Resolves in a later task of the event loop, so that timers, I/O and other tasks run before. */
   nextTask(): Promise<void>;
@@ -13,11 +13,11 @@ export interface Clock {
 /** Longest delay of `setTimeout`, in ms (2^31 − 1). A longer one fires at once (HTML standard). */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
-/** Globals of some platforms that start a task of the event loop. */
+/** Globals that start a task of the event loop, on the platforms that have them. */
 interface TaskGlobals {
-  /** Node only. */
+  /** Exists only on Node. */
   readonly setImmediate?: (run: () => void) => unknown;
-  /** Browsers only. */
+  /** Exists only in browsers. */
   readonly document?: unknown;
   readonly importScripts?: unknown;
   readonly MessageChannel?: new () => { readonly port1: TaskPort; readonly port2: TaskPort };
@@ -32,7 +32,7 @@ interface TaskPort {
 /** Read when the module loads, so that a test's fake timers do not affect workers. */
 const { setImmediate, document, importScripts, MessageChannel } = globalThis as unknown as TaskGlobals;
 
-/** Resolves in another task as fast as possible: a timer of 0 ms takes 4 ms in browsers and 1 ms on Node. */
+/** Resolves in a later task as fast as the platform allows: a timer of 0 ms takes 4 ms in browsers and 1 ms on Node. */
 function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     if (setImmediate) setImmediate(resolve);
@@ -63,7 +63,7 @@ export const systemClock: Clock = {
   nextTask,
 };
 
-/** A timer for one function. Starting it again replaces the previous start. */
+/** A timer that calls one function. Starting it again replaces the earlier start. */
 export class Timer {
   readonly #clock: Clock;
   #stop: (() => void) | undefined;

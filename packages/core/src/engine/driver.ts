@@ -24,14 +24,15 @@ export interface Driver {
   /**
    * Stores the jobs, all or none, and returns one receipt per job, in order, when they are durable. A job whose id or
    * dedupe key is taken is not stored: its receipt has the id of the existing job (`deduplicated: true`). A repeated
-   * `request` returns the same receipts; the same number with another digest is refused with `mark_conflict`.
+   * `request` gets the same receipts as before; a request with the same number and another digest is refused with
+   * `mark_conflict`.
    */
   enqueue(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]>;
 
   /**
-   * Runs one exchange of a worker: settles ended attempts, renews running ones, claims more. A worker has one exchange
-   * in flight, numbered from 1. A repeat with the same number, after a lost reply, changes nothing and returns the
-   * same. A number lower than the last one is refused with `stale_exchange`.
+   * Runs one exchange of a worker: settles ended attempts, renews running ones, claims more. A worker runs one exchange
+   * at a time, numbered from 1. A repeat with the same number, after a lost reply, changes nothing and gets the same
+   * reply. A lower number than the last is refused with `stale_exchange`.
    */
   exchange(request: ExchangeRequest): Promise<ExchangeReply>;
 
@@ -52,14 +53,14 @@ export interface Driver {
   command(command: Command): Promise<CommandReply>;
 
   /**
-   * Returns the ms until a claim from one of these queues could first succeed (0: now); undefined if nothing is to
-   * come.
+   * Returns the ms until a claim from one of these queues could first succeed (0: now). Undefined if no waiting job
+   * will become due.
    */
   nextWake(queues: readonly string[]): Promise<number | undefined>;
 
   /**
-   * Calls the listener after changes, in this or another process. May report too much or late, and misses no change for
-   * long.
+   * Calls the listener after changes, by this process or another. The listener may be called too often or late, but no
+   * change stays unreported for long.
    *
    * @param closed called once when this driver is closed, so that waiting callers call again and are refused.
    */
@@ -69,20 +70,21 @@ export interface Driver {
   register(worker: string): Promise<Registration>;
 
   /**
-   * Tells a worker when it may be active: a page may be put into the back/forward cache, or one tab works for all.
-   * Calls `begin` before it returns if the worker may be active now. See `alwaysActive`.
+   * Calls `begin` and `end` of the session when the worker may become active and must stop: a page may be put into the
+   * back/forward cache, or one tab works for all. Calls `begin` before it returns if the worker may be active now. See
+   * `alwaysActive`.
    *
    * @returns a function for a worker that has stopped, which ends the session.
    */
   onActiveChange(session: WorkerSession): () => void;
 
-  /** The network of this driver's workers. Undefined: counts as online. */
+  /** The state of the network for this driver's workers. Undefined: they count as online. */
   readonly connectivity: Connectivity | undefined;
 
   close(): Promise<void>;
 }
 
-/** The active time of a worker, controlled by its driver. `begin` and `end` alternate. */
+/** The callbacks of a worker that its driver starts and stops. `begin` and `end` alternate. */
 export interface WorkerSession {
   /**
    * Whether a waiting call such as `drain` requested the session. Such a session does not wait for the leadership of
@@ -95,7 +97,7 @@ export interface WorkerSession {
    * hidden, is done when this returns. The worker reports `cause`.
    */
   end(cause?: unknown): Promise<void>;
-  /** Checks for jobs of a dead worker now. */
+  /** Runs an exchange now, to check for jobs of a dead worker. */
   look(): void;
 }
 
@@ -107,22 +109,22 @@ export interface Connectivity {
   isOnline(): boolean;
   /** Calls the listener when the result of `isOnline` may have changed. */
   watch(listener: () => void): () => void;
-  /** Asks a server whether it can be reached, for networks without internet access. */
+  /** Asks a server whether it can be reached. Recognises networks that are connected but have no internet access. */
   readonly probe?: (() => Promise<boolean>) | undefined;
 }
 
-/** A worker that is registered as alive until it leaves. */
+/** A worker's registration as alive, until `leave`. */
 export interface Registration {
   readonly liveness: Liveness;
-  /** Releases the lock. */
+  /** Ends the registration: releases the worker's lock, if it has one. */
   leave(): void;
 }
 
-/** `Driver.onActiveChange` of a driver whose workers are always active. */
+/** `Driver.onActiveChange` for drivers whose workers are always active: begins the session and never ends it. */
 export function alwaysActive(session: WorkerSession): () => void {
   session.begin();
   return () => {};
 }
 
-/** `Driver.register` of a driver without locks: a worker's lease shows whether it lives. */
+/** `Driver.register` for drivers without locks. Only the renewals of a worker's lease show that it is alive. */
 export const timeLiveness = async (): Promise<Registration> => ({ liveness: "time", leave() {} });

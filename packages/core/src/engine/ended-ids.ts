@@ -3,7 +3,10 @@ import { spellId } from "../job/job-keys.ts";
 import type { JobKey } from "../job/job-record.ts";
 import type { Change } from "./store.ts";
 
-/** Records in a change which jobs ended, given by id or key, so that `waitFor` reads only its own job. */
+/**
+ * Adds the ended jobs, given by id or key, to a change notice, so that a `waitFor` reads its job again only when that
+ * job may have ended.
+ */
 export function noteEnded(change: Writable<Change>, jobs: readonly (JobKey | string)[]): void {
   change.ended ??= [];
   append(
@@ -14,10 +17,16 @@ export function noteEnded(change: Writable<Change>, jobs: readonly (JobKey | str
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/** Returns whether a change may concern this job. True if the change does not list the ended jobs. */
+/**
+ * Returns whether the job with this id may have ended by a change: it is listed, or the change does not list the ended
+ * jobs.
+ */
 export const mayConcern = ({ ended }: Change, id: string): boolean => ended?.includes(markOf(id)) ?? true;
 
-/** Returns a 32-bit hash of an id, so that callers that may only watch get no ids. A collision costs one read. */
+/**
+ * Returns a 32-bit hash of an id: change notices list hashes, so that callers that may only watch get no ids. A
+ * collision costs one read.
+ */
 function markOf(id: string): number {
   let mark = 0;
   for (let index = 0; index < id.length; index++) mark = (Math.imul(mark, 31) + id.charCodeAt(index)) | 0;

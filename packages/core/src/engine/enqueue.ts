@@ -10,8 +10,10 @@ import type { Transaction } from "./transaction.ts";
 import type { EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
 /**
- * Stores new jobs, all or none. Returns one receipt per job, in order. For a taken id, the receipt is that of the
- * existing job. A repeated numbered request returns the same receipts.
+ * Stores new jobs, all or none. Returns one receipt per job, in order; for a taken id, it names the existing job. A
+ * repeated numbered request gets the same receipts as before.
+ *
+ * @param admit called with the new records before any write; throws to refuse them.
  */
 export function* enqueue(
   tx: Transaction,
@@ -27,10 +29,13 @@ export function* enqueue(
   return yield* idempotency.once(tx, jobs, request, work);
 }
 
-/** Throws if new jobs may not be stored. Called with the new jobs before any write. */
+/** Throws if a store refuses new jobs, for example because it is full. Called with their records before any write. */
 export type Admit = (placed: readonly StoredJob[]) => Program<void>;
 
-/** Checks the names of a job, which become parts of keys (R4). Not every caller is a `Queue` that has checked them. */
+/**
+ * Checks the fields of a new job that become parts of keys, and those of the plugins (R4). A caller need not be a
+ * `Queue`, which would have checked them. `used` receives the names of the plugins that own fields.
+ */
 export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">, used?: Set<string>): void {
   plugins.checkOwned("job option", job, used);
   checkPathName(job.queue, "queue");
@@ -40,7 +45,7 @@ export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">, used?
   for (const plugin of plugins.with("check")) plugin.check(job as NewJob);
 }
 
-/** Adds the jobs that do not exist yet. */
+/** Adds those of the jobs that do not exist yet. Returns a receipt for each, in order. */
 export function* addJobs(tx: Transaction, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
   const plugins = tx.plugins.with("adding").filter(({ needs }) => !needs || jobs.some(needs));
   if (plugins.length === 0 && jobs.every(({ id }) => id === undefined)) {
@@ -80,7 +85,9 @@ function* addOne(adding: Adding, index: number): Program<EnqueueReceipt> {
   return yield* adding.add(job);
 }
 
-/** Applies options of jobs that concern more than the jobs themselves. */
+/**
+ * Applies job options that affect more than their own job, such as the limit of a group: calls the plugins' `accepted`.
+ */
 export function* accept(tx: Transaction, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void> {
   for (const plugin of tx.plugins.with("accepted")) yield* plugin.accepted(tx, jobs);
 }

@@ -121,10 +121,15 @@ export function* exchange(
   };
 }
 
-/** Progress of the search for jobs to repair after the clock was set back: the next key by queue; `null` at the end. */
+/**
+ * By queue, the key at which the repair after a clock that was set back continues; `null` when it has reached the end.
+ */
 export type Sweep = Map<string, Key | null>;
 
-/** Repairs jobs after the clock was set back, a limited number of keys per exchange. Returns whether more is left. */
+/**
+ * Moves jobs with times from before the clock was set back, a limited number of keys per exchange. Returns whether more
+ * keys are left.
+ */
 function* sweepNext(tx: Transaction, queues: readonly string[], sweep: Sweep): Program<boolean> {
   for (const queue of queues) {
     const from = sweep.get(queue);
@@ -135,18 +140,25 @@ function* sweepNext(tx: Transaction, queues: readonly string[], sweep: Sweep): P
   return queues.some((queue) => sweep.get(queue) !== null);
 }
 
-/** Returns whether an exchange changed nothing: all its tokens are lost, and it neither claims nor leaves. */
+/**
+ * Returns whether an exchange changed nothing: every token of the request is lost, and it neither claims nor leaves.
+ */
 const isFutile = ({ settle, running, claim, leave }: ExchangeRequest, lost: readonly string[]): boolean =>
   lost.length > 0 && lost.length === settle.length + running.length && claim.limit === 0 && !leave;
 
-/** The key range of one claim's jobs, if all have the same lane and rank and generated ids: see `claimedStretch`. */
+/**
+ * The key range of the jobs of one claim, if all have the same lane and rank and generated ids: see `claimedStretch`.
+ */
 export interface ClaimedStretch {
   readonly first: JobKey;
   readonly last: JobKey;
   readonly jobs: number;
 }
 
-/** Returns the key range of claimed jobs. The next exchange reads it together with the lease, which saves a read. */
+/**
+ * Returns the key range of claimed jobs; undefined if they do not have one. The worker's next exchange reads the range
+ * together with the lease, which saves a read.
+ */
 export function claimedStretch(jobs: readonly ClaimedJob[]): ClaimedStretch | undefined {
   const [first, last] = [jobs[0], jobs[jobs.length - 1]].map((claimed) => claimed && keyOf(claimed));
   return first && last && first[1] === last[1] && first[2] === last[2] ? { first, last, jobs: jobs.length } : undefined;
@@ -162,7 +174,7 @@ export function checkWorker(worker: string): void {
 }
 
 /** Refuses a queue that is named twice: its jobs could be claimed twice. */
-/** Adds the reports of running attempts to the lease. The jobs' records do not change. */
+/** Adds the progress and log lines of running attempts to their lease entries. The jobs' records do not change. */
 function withReports(tx: Transaction, held: readonly Held[], reports: readonly AttemptReport[]): readonly Held[] {
   if (reports.length === 0) return held;
   const byToken = new Map(reports.map((report) => [report.token, report]));
@@ -182,8 +194,8 @@ const CUT_LINES = "… (cut: the jobs of this worker log more than is kept)";
 const CUT_PROGRESS = "… (cut: the jobs of this worker report more than is kept)";
 
 /**
- * Keeps at most `LIMITS.reportBytes` of reports in a lease, which is one record with a size limit (R29). Drops the log
- * lines of the earliest claimed attempts first, then their progress.
+ * Shortens the reports in a lease to `LIMITS.reportBytes`, because a lease is one record with a size limit (R29). Drops
+ * the log lines of the earliest claimed attempts first, then their progress.
  */
 function withinBounds(held: readonly Held[]): readonly Held[] {
   let over = held.reduce((bytes, entry) => bytes + reportBytes(entry), -LIMITS.reportBytes);
@@ -203,8 +215,8 @@ function withinBounds(held: readonly Held[]): readonly Held[] {
 }
 
 /**
- * Returns the same reply for a repeated exchange (R9): tokens contain the number of their exchange, and held jobs do
- * not change.
+ * Answers a repeated exchange with the reply of the first one (R9). Tokens contain the number of their exchange, and
+ * the records of held jobs do not change, so the reply can be built again.
  */
 function* repeat(tx: Transaction, request: ExchangeRequest, lease: LeaseRecord): Program<ExchangeReply> {
   if (request.exchange < lease.exchange) {
@@ -236,7 +248,7 @@ function* repeat(tx: Transaction, request: ExchangeRequest, lease: LeaseRecord):
   };
 }
 
-/** Converts claimed jobs to the form that the worker gets. */
+/** Returns claimed jobs in the form in which the worker gets them. */
 function* toClaimed(
   tx: Transaction,
   jobs: readonly (StoredJob | undefined)[],

@@ -34,7 +34,7 @@ const spellsItsKey = (job: { readonly key: JobKey; readonly id: string }): boole
 
 const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf(key) : key[0]);
 
-/** Returns whether a job has no record besides its own: no `ids` entry, no record of a plugin, no `keep`. */
+/** Returns whether a job has no record in addition to its own: no `ids` entry, no record of a plugin, no `keep`. */
 export const isPlain = (tx: Transaction, job: StoredJob): boolean =>
   spellsItsKey(job) && !job.keep && !tx.plugins.with("marks").some((plugin) => plugin.marks(job));
 
@@ -42,8 +42,8 @@ export const isPlain = (tx: Transaction, job: StoredJob): boolean =>
 export type Named = Pick<StoredJob, "queue" | "id">;
 
 /**
- * Finds jobs by id in any place: at the key in `ids`, else at the key in a generated id, if the job there has that id
- * (R5).
+ * Reads jobs by id, in any place; undefined for those that do not exist. Reads at the key in `ids`, else at the key
+ * that a generated id contains, if the job there has that id (R5).
  */
 export function* locate(named: readonly Named[]): Program<readonly (StoredJob | undefined)[]> {
   const entries = yield* get("ids", named.map(idKey));
@@ -59,12 +59,7 @@ export function* locate(named: readonly Named[]): Program<readonly (StoredJob | 
   });
 }
 
-/**
- * Stores new jobs. Reads the tallies of their queues in the same step, so that the program need not wait for the
- * writes.
- *
- * @param spelt whether their ids spell their keys, as they come.
- */
+/** Stores new jobs. `spelt`: the ids of all these jobs contain their keys, so that no entry in `ids` is needed. */
 export function* insertJobs(tx: Transaction, added: readonly StoredJob[], spelt = false): Program<void> {
   const jobs = yield* placing(tx, added, true);
   yield* together(
@@ -79,7 +74,7 @@ export function* insertJobs(tx: Transaction, added: readonly StoredJob[], spelt 
   }
 }
 
-/** Stores the keys of jobs whose ids do not contain their key. */
+/** Writes the `ids` entries of those jobs whose ids do not contain their key. */
 const putIds = (jobs: readonly StoredJob[]): Program<void> =>
   put(
     "ids",
@@ -110,7 +105,7 @@ function lanesOf(keys: readonly JobKey[]): readonly Lane[] {
   return lanes;
 }
 
-/** A job before and after a move. */
+/** A job's record before and after a move to another key. */
 export interface Move {
   readonly before: StoredJob;
   readonly job: StoredJob;
@@ -130,7 +125,9 @@ export function* moveJobs(tx: Transaction, moves: readonly Move[]): Program<void
   );
 }
 
-/** Replaces each job's record, or deletes it if the new one is undefined. Updates `ids` and the tallies. */
+/**
+ * Replaces each job's record (`before`) by `job`, or deletes it if `job` is undefined. Updates `ids` and the counts.
+ */
 function* replace(
   tx: Transaction,
   changes: readonly { readonly before: StoredJob; readonly job?: StoredJob | undefined }[],
@@ -154,7 +151,7 @@ function* replace(
   }
 }
 
-/** Moves each job to the key that `change` returns. */
+/** Moves each job to the key of the record that `change` returns. Returns the moved jobs. */
 export function* moveEachJob(
   tx: Transaction,
   jobs: readonly StoredJob[],
@@ -167,7 +164,7 @@ export function* moveEachJob(
 }
 
 /**
- * Ends plain jobs that are not kept, by their keys. `ahead`: keys in their range that are already read.
+ * Ends plain jobs that are not kept: deletes them by their keys, without reading them.
  *
  * @param ahead keys of one stretch of one lane that this program has read already.
  */
@@ -180,7 +177,7 @@ export function* endPlainJobs(tx: Transaction, keys: readonly JobKey[], ahead?: 
   }
 }
 
-/** A job and how it ends. `trace: false`: the job is not kept, whatever the queue's setting. */
+/** A job, and how it ends. `trace: false`: the job is deleted, even if the queue's setting keeps ended jobs. */
 export interface End {
   readonly job: StoredJob;
   readonly ending: Ending;
@@ -210,7 +207,7 @@ export function* endJobs(tx: Transaction, ends: readonly End[]): Program<readonl
   return records;
 }
 
-/** Deletes ended jobs, with their entries. */
+/** Deletes ended jobs, with their `ids` entries and the records of plugins. */
 export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Program<void> {
   yield* replace(
     tx,
@@ -223,7 +220,7 @@ export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Pr
 /** Maximum number of ended jobs that one program prunes (R32). */
 const PRUNE_STEP = 256;
 
-/** Prunes the ended jobs of every state to the queue's setting, one step. Returns whether more is left. */
+/** Prunes a queue's ended jobs to its setting `keep`, one step per state. Returns whether more are left. */
 export function* pruneAll(tx: Transaction, queue: string): Program<boolean> {
   const { keep } = yield* tx.settings(queue);
   for (const state of END_STATES) {
@@ -237,8 +234,8 @@ export function* pruneAll(tx: Transaction, queue: string): Program<boolean> {
 const laneOf = (queue: string, state: EndState): Range => startingWith("finished", finishedLane(queue, state));
 
 /**
- * Deletes one step of the oldest ended jobs over the limit. Returns how many were over it. Jobs with a future time,
- * from before the clock was set back, are deleted first.
+ * Deletes one step of a state's oldest ended jobs over the limit. Returns how many were over the limit. Jobs with a
+ * future time, from before the clock was set back, are deleted first.
  */
 function* prune(tx: Transaction, queue: string, state: EndState, limit: number): Program<number> {
   const lane = laneOf(queue, state);
@@ -254,7 +251,7 @@ function* prune(tx: Transaction, queue: string, state: EndState, limit: number):
   return excess;
 }
 
-/** Number of other keys per key to delete that may be read to find runs of keys. */
+/** When looking for runs of adjacent keys: the maximum number of keys to read per key to delete. */
 const SPARSE = 2;
 
 /** Reads the keys from one job to another of one lane and rank, unless too many other keys are between them. */
@@ -262,8 +259,8 @@ export const readStretch = (first: JobKey, last: JobKey, jobs: number): Program<
   scanKeys("jobs", { from: first, to: after(last) }, jobs * SPARSE + 1);
 
 /**
- * Deletes jobs by key, runs of adjacent keys by range, which is nearly free in every store. A run is used only if its
- * keys, read in this program, are exactly those to delete (R2), because a job may have been added in between.
+ * Deletes jobs by key. Deletes runs of adjacent keys by range, which is nearly free in every store, but only if the
+ * keys in the range, read in this program, are exactly those to delete (R2): a job may have been added in between.
  *
  * @param ahead keys of one stretch of one lane that this program has read already.
  */

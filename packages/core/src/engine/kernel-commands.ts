@@ -9,24 +9,27 @@ import type { Program, QueueSettings } from "./store.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Command, CommandReply } from "./verbs.ts";
 
-/** The result of one step of a command. A long command changes a limited number of jobs per transaction. */
+/**
+ * The reply of one step of a command. A long command changes a limited number of jobs per transaction, and takes
+ * several steps.
+ */
 export interface CommandStep extends CommandReply {
-  /** Where to continue. Absent: the command is done. */
+  /** Where to continue. Absent: the command has finished. */
   readonly next?: Step;
 }
 
-/** Where the next step of a command continues. */
+/** The state of an unfinished command: where its next step continues. */
 export interface Step extends Position {
-  /** Position in the queue when the command began. */
+  /** The newest position of a job when the command began: later jobs are not affected. */
   readonly began?: Transaction["standing"];
-  /** The last ended job when the command began. */
+  /** The last ended job when the command began: jobs that ended later are not affected. */
   readonly until?: JobKey;
 }
 
 /** Runs a command, or the next step of a long one. */
 export type CommandHandler = (tx: Transaction, request: never, from?: Step) => Program<CommandStep>;
 
-/** The command of a type. */
+/** The command with this `type`. */
 export type CommandOf<Type extends Command["type"], C extends Command = Command> = C extends unknown
   ? Type extends C["type"]
     ? C
@@ -63,8 +66,8 @@ export function command(tx: Transaction, request: Command, from?: Step): Program
 }
 
 /**
- * Requests the end of running jobs in their lease entries. The jobs' records do not change: their workers read the
- * request and settle the attempts.
+ * Requests the end of running jobs in their lease entries: `cancel` or, to delete them as well, `remove`. The jobs'
+ * records do not change: their workers read the request and settle the attempts.
  */
 export function* requestCancel(
   tx: Transaction,
@@ -89,7 +92,7 @@ export function* requestCancel(
   return { affected, state: "active" };
 }
 
-/** Deletes jobs that do not run, without keeping them. */
+/** Deletes jobs that do not run. They are not kept as ended. */
 export function* eraseJobs(tx: Transaction, jobs: readonly StoredJob[]): Program<void> {
   yield* deleteFinished(
     tx,

@@ -7,7 +7,9 @@ import { after, put, remove, scan } from "./store-operations.ts";
 /** Number of leases per read. */
 const PAGE = 1_000;
 
-/** Reads all leases, in pages. If a claim missed one, it would claim that worker's running jobs. */
+/**
+ * Reads all leases, in pages. A claim must read every lease: it would claim the running jobs of a lease that it missed.
+ */
 export function* everyLease(): Program<LeaseRecord[]> {
   const found: LeaseRecord[] = [];
   for (let from: Key = [""]; ; ) {
@@ -19,11 +21,11 @@ export function* everyLease(): Program<LeaseRecord[]> {
   }
 }
 
-/** The leases that a program has read, with its changes. */
+/** All leases as one program has read and changed them. The changes are written when the program ends. */
 export class Leases {
   readonly #leases: Map<string, LeaseRecord>;
   readonly #touched = new Set<string>();
-  /** Changed leases that need not be written at once. */
+  /** Workers whose changed leases need not be written at once. */
   readonly #deferrable = new Set<string>();
   #byKey: Map<string, { worker: string; held: Held }> | undefined;
   #freed: Held[] = [];
@@ -43,7 +45,8 @@ export class Leases {
   /**
    * Replaces a worker's lease.
    *
-   * @param deferrable the jobs that it no longer lists are gone, and it lists no new ones: see `Operation`.
+   * @param deferrable the write may be delayed: the jobs that the lease no longer lists are deleted, and it lists no
+   * new ones. See `Operation`.
    */
   set(lease: LeaseRecord, deferrable = false): void {
     const before = this.#leases.get(lease.key[0])?.held ?? [];
@@ -63,7 +66,7 @@ export class Leases {
     this.#byKey = undefined;
   }
 
-  /** Returns the worker and lease entry of the job at this key. */
+  /** Returns the worker that runs the job at this key, and the job's lease entry; undefined if the job does not run. */
   holderOf(key: JobKey): { worker: string; held: Held } | undefined {
     this.#byKey ??= new Map(
       this.all().flatMap((lease) => lease.held.map((held) => [keyText(held.key), { worker: lease.key[0], held }])),
@@ -71,7 +74,7 @@ export class Leases {
     return this.#byKey.get(keyText(key));
   }
 
-  /** Returns the running jobs of a queue. */
+  /** Returns the lease entries of a queue's running jobs, of all workers. */
   heldOf(queue: string): Held[] {
     const running: Held[] = [];
     for (const { held } of this.#leases.values()) {
@@ -80,7 +83,7 @@ export class Leases {
     return running;
   }
 
-  /** Restores a lease to its state before this program, so that it is not written. */
+  /** Undoes this program's changes of a lease, so that it is not written. */
   restore(worker: string, before: LeaseRecord | undefined): void {
     if (before) this.#leases.set(worker, before);
     else this.#leases.delete(worker);
@@ -95,7 +98,7 @@ export class Leases {
     this.set({ ...lease, held: lease.held.flatMap((held) => (held.token === token ? (change(held) ?? []) : held)) });
   }
 
-  /** Returns the entries that were removed since the last call. */
+  /** Returns the entries that were removed from leases since the last call of `takeFreed`. */
   takeFreed(): readonly Held[] {
     const freed = this.#freed;
     this.#freed = [];

@@ -8,7 +8,7 @@ import type { Program } from "./store.ts";
 import { after, compareKeys, get, type Range, scan, startingWith } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 
-/** A key range of a queue that a list reads. */
+/** A key range of a queue; a list reads several of them in order. */
 interface Stretch {
   readonly range: Range;
   /** Whether only the running jobs in the range are listed. */
@@ -16,7 +16,7 @@ interface Stretch {
   readonly shows?: "waiting" | "delayed";
 }
 
-/** The position of a list: the number of the range, and the key after which to continue. */
+/** A position in a list: the number of the key range, and the key after which to continue. */
 export interface Position {
   readonly stretch: number;
   readonly key?: JobKey;
@@ -35,8 +35,8 @@ export interface Walked {
 }
 
 /**
- * Reads at most `want` records of a queue, or of one state, and returns the listed jobs. `next`: where to continue;
- * absent at the end.
+ * Reads at most `want` records of a queue, or of one state, from a position. Returns those that are in the list, and
+ * `next`: where to continue; absent at the end.
  */
 export function* walk(
   tx: Transaction,

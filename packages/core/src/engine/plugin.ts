@@ -12,9 +12,9 @@ import type { Transaction } from "./transaction.ts";
 import type { ClaimedJob, ClaimQueue, EnqueueReceipt, NumberedRequest } from "./verbs.ts";
 
 /**
- * One capability of the queue, in one file. Every hook is optional and runs inside the engine's transaction; hooks of
- * several plugins run in the order of the plugins. Hooks that return a program get many jobs at once, so that the
- * number of operations does not grow with the number of jobs.
+ * One capability of the queue, such as groups, in one file. Every hook (method) is optional and runs inside the
+ * engine's transaction; hooks of several plugins run in the order of the plugins. Hooks that return a program get many
+ * jobs at once, so that the number of operations does not grow with the number of jobs.
  */
 export interface Plugin {
   readonly name: string;
@@ -24,76 +24,82 @@ export interface Plugin {
   readonly fields?: readonly string[];
   /** Settings of a queue that belong to the plugin. A setting that no plugin owns is refused. */
   readonly settings?: readonly string[];
-  /** Kinds of values that do not affect when a job is due. */
+  /** Names of kinds of the plugin's values whose changes do not affect when a job is due. */
   readonly quietCells?: readonly string[];
 
   /**
-   * Returns whether the plugin must handle the end of this job. A job that no plugin must handle is deleted by its key
-   * alone.
+   * Returns whether the plugin must be called when this job ends. A job for which no plugin returns true can be deleted
+   * by its key alone.
    */
   marks?(job: StoredJob): boolean;
 
   // Add
 
-  /** Throws if the plugin's fields of a new job are invalid. */
+  /** Throws if the plugin's own fields of a new job are invalid. */
   check?(job: NewJob): void;
-  /** Runs `work` once for a numbered request. */
+  /** Runs `work` for a numbered request, or returns the receipts of an earlier run. Only one plugin has this hook. */
   once?(
     tx: Transaction,
     jobs: readonly NewJob[],
     request: NumberedRequest,
     work: () => Program<readonly EnqueueReceipt[]>,
   ): Program<readonly EnqueueReceipt[]>;
-  /** Takes part in an add. Called if `needs` returns true for any of its jobs. */
+  /** Takes part in an add: called if `needs` returns true for any of its jobs, or is absent. */
   adding?(add: Adding): Program<AddPart>;
   needs?(job: NewJob): boolean;
-  /** Applies options of jobs that concern more than the jobs themselves. */
+  /** Applies the plugin's job options that affect more than their own job, such as the limit of a group. */
   accepted?(tx: Transaction, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void>;
 
   // Jobs that move
 
   /** Called with jobs that are stored or moved. Returns the jobs with their final keys. */
   placing?(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]>;
-  /** Called when a job leaves its place: for the place of `next`, or for good. */
+  /**
+   * Called when a job leaves its place in the queue. `next`: its record in the new place; undefined: the job is
+   * deleted.
+   */
   leaving?(tx: Transaction, job: StoredJob, next?: StoredJob): void;
   /** Called when jobs have ended for any cause. */
   ended?(tx: Transaction, ends: readonly End[]): Program<void>;
   /** Called when ended jobs were deleted. */
   deleted?(tx: Transaction, jobs: readonly StoredJob[]): Program<void>;
-  /** Called when leases no longer list these attempts. */
+  /** Called when leases no longer list these attempts, because they ended or were recovered. */
   attemptsEnded?(tx: Transaction, held: readonly Held[]): Program<void>;
   /**
    * Applies changes that follow from the plugin's other hooks in this transaction. Returns whether it changed anything.
-   * Called until no plugin does.
+   * Called repeatedly until no plugin has changed anything.
    */
   effects?(tx: Transaction): Program<boolean>;
-  /** Writes the plugin's delayed records. Called at the end of a transaction. */
+  /** Writes the plugin's records whose writes it has delayed. Called at the end of a transaction. */
   flush?(tx: Transaction): Program<void>;
 
   // Claim
 
   /** Reads the plugin's records for claims from this queue, together with the first reads of an exchange. */
   prepare?(tx: Transaction, queue: string): Program<void>;
-  /** Unblocks jobs that this worker may claim. Called before each claim from a queue that is not paused. */
+  /**
+   * Unblocks jobs that this worker may claim, for example by their name. Called before each claim from a queue that is
+   * not paused.
+   */
   beforeClaim?(tx: Transaction, claim: ClaimQueue): Program<void>;
-  /** Takes part in the claim from one queue. */
+  /** Takes part in the claim from one queue. Returns the plugin's limits and filters for the claim; undefined: none. */
   claiming?(claim: QueueClaim): Program<ClaimPart | undefined>;
-  /** Returns the plugin's fields in the lease entry of a claimed job. */
+  /** Returns the fields that the plugin adds to the lease entry of a claimed job. */
   held?(job: StoredJob): Partial<Held> | undefined;
-  /** Called when jobs start. Returns the earliest time at which a record that it has stored is due. */
+  /** Called when jobs start. May store records, and returns the earliest time at which one of them is due. */
   claimed?(tx: Transaction, jobs: readonly StoredJob[]): Program<number>;
-  /** Returns the plugin's fields of a claimed job in the worker's reply. */
+  /** Returns the fields that the plugin adds to a claimed job in the reply to its worker. */
   reply?(tx: Transaction, job: StoredJob): Program<Partial<ClaimedJob> | undefined>;
-  /** Returns the earliest time at which a due job of this queue may start. */
+  /** Returns the earliest time at which the plugin lets a due job of this queue start; infinite: unknown. */
   opensAt?(tx: Transaction, queue: string): Program<number>;
 
   // Operators
 
   /** Returns the reason why an operator cannot retry this job, if there is one. */
   refusesRetry?(tx: Transaction, job: StoredJob): Program<Error | undefined>;
-  /** Called when an operator retries a job. Returns the job as it is stored. */
+  /** Called when an operator retries a job. Returns the record to store. */
   retrying?(tx: Transaction, job: StoredJob): Program<StoredJob>;
-  /** Returns when a job is due that a clock far ahead had placed. `at`: the time by the job's delay. */
+  /** Returns when a job is due that was placed by a clock far ahead. `at`: now and the job's delay. */
   dueAgain?(tx: Transaction, job: StoredJob, at: number): Program<number>;
   /** The plugin's commands by `type`. */
   readonly commands?: Readonly<Record<string, CommandHandler>>;
@@ -127,13 +133,13 @@ const JOB_FIELDS: ReadonlySet<string> = new Set([
   "sealed",
 ]);
 
-/** Names of the plugin fields that list its job options and settings, with the kernel's own. */
+/** For job options and for settings: the plugin field that lists the names, and the kernel's own names. */
 const OWNED = {
   "job option": { part: "fields", kernel: JOB_FIELDS },
   setting: { part: "settings", kernel: new Set(["keep"]) },
 } as const;
 
-/** Checks a list of plugins. Throws `invalid_option` for the option `plugins`. */
+/** Checks that a list has only plugins, and returns it. Throws `invalid_option` for the option `plugins`. */
 export function checkPlugins<P extends Pick<Plugin, "name">>(plugins: readonly P[]): readonly P[] {
   for (const [index, plugin] of list(plugins, "plugins").entries())
     if (typeof plugin !== "object" || typeof plugin?.name !== "string")
@@ -173,12 +179,15 @@ export class Plugins {
     }
   }
 
-  /** Returns the advice on how to add a plugin. */
+  /** Returns the advice on how to add a plugin, given by its name. */
   advice(name: string): string {
     return this.#advise(name) ?? `Add ${name} to the driver's plugins.`;
   }
 
-  /** Creates the error for a missing plugin. `option`: the field to name, if `name` is its value. */
+  /**
+   * Creates the error for something that no plugin has, such as a setting. `option`: the name of the field in the
+   * error, if `name` is the field's value.
+   */
   missing(what: string, name: string, option = name): QuaysideError {
     const advice = this.#advise(name) ?? "Add the one that does to its plugins.";
     return new QuaysideError("invalid_option", `No plugin of this driver has the ${what} ${name}. ${advice}`, {
@@ -186,14 +195,18 @@ export class Plugins {
     });
   }
 
-  /** Returns the program of a query. @throws {QuaysideError} `invalid_option` if no plugin has it. */
+  /**
+   * Returns the program of the read-only query with this name.
+   *
+   * @throws {QuaysideError} `invalid_option` if no plugin has it.
+   */
   read<T>(tx: Transaction, name: string, query: unknown): Program<T> {
     for (const { reads } of this.with("reads"))
       if (Object.hasOwn(reads, name)) return reads[name]?.(tx, query as never) as Program<T>;
     throw this.missing("read", name);
   }
 
-  /** Returns the plugins that have a hook. */
+  /** Returns the plugins that have this hook, in order. */
   with<H extends Hook>(hook: H): readonly With<H>[] {
     let found = this.#byHook.get(hook);
     if (!found) {

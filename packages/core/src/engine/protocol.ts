@@ -1,7 +1,9 @@
 import { describe } from "../job/cut-text.ts";
 import { QuaysideError } from "../job/errors.ts";
 
-/** Version of the protocol of requests and replies, over HTTP and RPC. A message without a version has version 1. */
+/**
+ * Version of the protocol of requests and replies over HTTP and RPC. A message without a version counts as version 1.
+ */
 export const PROTOCOL = 1;
 
 /** HTTP header with the protocol version, in requests and responses. */

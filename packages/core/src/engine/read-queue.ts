@@ -12,13 +12,13 @@ import { after, countKeys, get, type Range, scanKeys, startingWith } from "./sto
 import { Transaction } from "./transaction.ts";
 import type { JobCounts } from "./verbs.ts";
 
-/** A running attempt of a job, and its worker. */
+/** A running attempt: the lease entry of its job, and the worker that has the lease. */
 export interface Run {
   readonly worker: string;
   readonly held: Held;
 }
 
-/** Finds a job and, while it runs, its lease entry. */
+/** Finds a job by queue and id, and its lease entry while it runs. */
 export function* lookUp(
   tx: Transaction,
   named: Named,
@@ -37,7 +37,7 @@ export function* getJob(tx: Transaction, queue: string, id: string): Program<Job
 /** Maximum number of keys of delayed jobs that one program reads (R32). */
 const COUNT_STEP = 8_000;
 
-/** An unfinished count of delayed jobs, which another program continues. */
+/** Where an unfinished count of delayed jobs stopped. Another program continues it. */
 export interface Counting {
   readonly delayed: number;
   readonly from: Key;
@@ -53,7 +53,10 @@ export function* counts(tx: Transaction, queue: string, before?: Counting): Prog
   return { waiting: Math.max(0, ready + blocked - held - delayed), delayed, active: held, ...finished, paused };
 }
 
-/** Returns the numbers of jobs by place. A program that may write also stores them. */
+/**
+ * Returns the numbers of a queue's jobs by place. A program that may write also stores the numbers that it had to
+ * count.
+ */
 export function* tallies(
   tx: Transaction,
   queue: string,
@@ -69,8 +72,8 @@ export function* tallies(
 }
 
 /**
- * Returns the number of running jobs. The lease of a dead process may list jobs that had already ended: see
- * `deferrable` of `Operation`.
+ * Returns the number of a queue's running jobs. Checks the jobs of a `process` lease, because it may list jobs that had
+ * already ended: see `deferrable` of `Operation`.
  */
 export function* countRunning(tx: Transaction, queue: string): Program<number> {
   let running = 0;
@@ -87,7 +90,9 @@ export const blockedLanes = (queue: string): Range => ({
   to: ["blocked", `${escapePart(queue)}0`],
 });
 
-/** Counts the keys of each priority after the current time. */
+/**
+ * Counts the delayed jobs of a queue: for each priority, the keys after the current time. Continues the count `before`.
+ */
 function* countDelayed(tx: Transaction, queue: string, before?: Counting): Program<number | Counting> {
   const leases = yield* tx.leases();
   const lane: Key = ["ready", readyLane(queue)];
@@ -148,8 +153,8 @@ export function* attentionAt(now: number, plugins: Plugins): Program<number | un
 }
 
 /**
- * Returns whether a lease lists jobs that exist. A process's lease may list jobs that are gone: see `deferrable` of
- * `Operation`.
+ * Returns whether a lease lists jobs that exist. The lease of a worker in the store's own process may list deleted
+ * jobs: see `deferrable` of `Operation`.
  */
 function* holdsAny({ liveness, held }: LeaseRecord): Program<boolean> {
   if (liveness !== "process") return held.length > 0;
@@ -187,7 +192,10 @@ export function attentionOf(operation: Operation, now: number, plugins: Plugins)
   return first;
 }
 
-/** Returns whether these values do not affect when jobs are due. */
+/**
+ * Returns whether an operation on `cells` writes only values that cannot change when a job is due: `quietCells` of the
+ * plugins.
+ */
 function isQuiet(operation: Operation, plugins: Plugins): boolean {
   const { op } = operation;
   const keys = op === "put" ? operation.records.map(({ key }) => key) : op === "delete" ? operation.keys : [[""]];

@@ -6,13 +6,13 @@ import type { Program } from "./store.ts";
 /** Names of the plugins that own records in a store (jobs, settings or values). */
 export type RecordOwners = ReadonlySet<string>;
 
-/** The record of these names. */
+/** The stored list of the names of plugins that own records. */
 const OWNERS = kind<readonly string[]>("plugins");
 
 /**
- * Reads which plugins own records in the store.
+ * Reads the names of the plugins that own records in the store.
  *
- * @throws {QuaysideError} `storage_unavailable`, reason `missing_plugins`, if one of them is not in `plugins`: this
+ * @throws {QuaysideError} `storage_unavailable`, reason `missing_plugins`, if one of them is not in `plugins`: the
  * driver would run the jobs without their limits, keys or parents.
  */
 export function* readOwners(plugins: Plugins): Program<RecordOwners> {
@@ -26,7 +26,7 @@ export function* readOwners(plugins: Plugins): Program<RecordOwners> {
   );
 }
 
-/** Adds plugins that own records. Returns all of them. */
+/** Stores the names of further plugins that own records. Returns the names of all owners. */
 export function* addOwners(known: RecordOwners, used: RecordOwners): Program<RecordOwners> {
   const fresh = [...used].filter((name) => !known.has(name));
   if (fresh.length === 0) return known;

@@ -9,34 +9,34 @@ import { get } from "./store-operations.ts";
 import type { Transaction } from "./transaction.ts";
 import type { ClaimQueue, ExchangeRequest } from "./verbs.ts";
 
-/** Decides which workers are dead, from observations of one process and from leases. */
+/** Decides which workers are dead, from their leases and from the observations of one process. */
 export interface Judge {
-  /** Records the current leases. Called first. */
+  /** Records the current leases. Called before the other methods. */
   look(leases: readonly LeaseRecord[]): void;
   /** Returns whether a worker is certainly dead: its lock is free, or its process was replaced. */
   isDead(lease: LeaseRecord): boolean;
   /**
-   * Returns the ms until a lease that is not renewed counts as silent; 0 if it does now. This process itself must have
-   * watched the lease for so long that a live owner would have renewed it, so a clock change alone makes no lease
-   * silent (R23).
+   * Returns the ms until the worker of a lease that is not renewed counts as dead; 0: now. This process itself must
+   * have watched the lease for so long that a live worker would have renewed it, so a clock change alone ends no lease
+   * (R23).
    */
   silentInMs(lease: LeaseRecord): number;
 }
 
-/** Maximum number of jobs that one exchange recovers, and of leases that it changes or removes (R32). */
+/** Maximum number of jobs that one exchange recovers, and maximum number of leases that it changes or removes (R32). */
 export const RECOVER_STEP = 256;
 
 export interface Recovered {
-  /** The recovered jobs after the change. */
+  /** The recovered jobs, as they are stored after the recovery. */
   readonly interrupted: StoredJob[];
-  /** Whether the next exchange must continue. */
+  /** Whether jobs are left that the next exchange must recover. */
   readonly more: boolean;
 }
 
 /**
- * Recovers the jobs of dead workers: those known to be dead at once, those judged by time after their lease expires,
- * those with a lock but silent after the cap. Empty leases are removed by the clock alone, because no job is lost, and
- * a process that sleeps most of the time could not watch them.
+ * Recovers the jobs of dead workers. A worker that is known to be dead is dead at once; one judged by time, after its
+ * lease expires; one with a lock, when it is silent for longer than the cap. A lease without jobs is removed by the
+ * clock alone: no job is lost, and a process that sleeps most of the time could not watch it.
  */
 export function* recover(tx: Transaction, { worker: self, claim }: ExchangeRequest, judge: Judge): Program<Recovered> {
   const leases = yield* tx.leases();
@@ -61,15 +61,18 @@ export function* recover(tx: Transaction, { worker: self, claim }: ExchangeReque
   return { interrupted, more: room <= 0 };
 }
 
-/** Returns the end of a job that was interrupted too often. This worker gets the job and runs its `onFailed`. */
+/**
+ * Returns the end of a job that was interrupted too often. The worker of this exchange gets the job and runs its
+ * `onFailed`.
+ */
 export const overEnd = (job: StoredJob, run?: Held): End => ({
   job,
   ending: { state: "failed", error: interruptedError(job), ...(run && seenOf(run)) },
 });
 
 /**
- * Recovers jobs. A job that was interrupted too often ends here only if this worker can run its `onFailed`; otherwise
- * it waits until a worker with a handler for its name claims it.
+ * Returns the jobs of dead workers to the queue. A job that was interrupted too often ends here only if this worker can
+ * run its `onFailed`; otherwise it waits until a worker with a handler for its name claims it.
  */
 function* takeBack(
   tx: Transaction,
@@ -102,14 +105,17 @@ function* takeBack(
   return [...moves.map(({ job }) => job), ...(yield* endJobs(tx, ends))];
 }
 
-/** Limits a lease's expiry to one lease from now, after the clock was set back (R23). */
+/**
+ * Returns the lease with an expiry of at most one lease period from now. A later expiry is from before the clock was
+ * set back (R23).
+ */
 function clamp(lease: LeaseRecord, now: number): LeaseRecord {
   return lease.expiresAt > now + lease.leaseMs ? { ...lease, renewedAt: now, expiresAt: now + lease.leaseMs } : lease;
 }
 
 /**
- * Returns the time from which a silent worker counts as dead. An empty lease is kept for at least the cap, because it
- * answers repeated exchanges and keeps their numbers.
+ * Returns the time from which a worker that does not renew its lease counts as dead. A lease without jobs is kept for
+ * at least the cap, because it is needed to answer repeated exchanges and keeps their numbers.
  */
 function endOf({ liveness, held, expiresAt, renewedAt }: LeaseRecord): number {
   const cap = renewedAt + DEFAULTS.silenceCapMs;
@@ -117,7 +123,7 @@ function endOf({ liveness, held, expiresAt, renewedAt }: LeaseRecord): number {
   return held.length > 0 ? expiresAt : Math.max(expiresAt, cap);
 }
 
-/** Returns when the other workers' leases must be checked next. */
+/** Returns the time at which the leases of the other workers must be checked next. */
 export function lookAgainAt(leases: readonly LeaseRecord[], self: string, now: number, judge: Judge): number {
   let wakeAt = Number.POSITIVE_INFINITY;
   for (const lease of leases) {

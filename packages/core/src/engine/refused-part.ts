@@ -2,16 +2,16 @@ import { type ErrorCode, isA, QuaysideError } from "../job/errors.ts";
 import { toStoredError } from "../job/stored-error.ts";
 import type { AttemptReport, ExchangeRequest, Settlement } from "./verbs.ts";
 
-/** The part of a refused exchange to send first, without a claim. The rest of `settle` is sent later. */
+/** The part of a refused exchange to send first, without a claim. The worker sends the other settlements later. */
 export interface RefusedPart {
   readonly refusedBy: unknown;
   readonly settle: readonly Settlement[];
   readonly progress: readonly AttemptReport[];
-  /** The failure that replaces the refused settlement in `settle`. */
+  /** The error of the attempt that `settle` reports as failed in place of the refused settlement. */
   readonly failure?: QuaysideError;
 }
 
-/** Error codes of final refusals: the same exchange would be refused again. */
+/** Error codes of final refusals: the same exchange would be refused again each time. */
 const REFUSALS: readonly ErrorCode[] = [
   "bad_request",
   "invalid_option",
@@ -22,12 +22,12 @@ const REFUSALS: readonly ErrorCode[] = [
 ];
 
 /**
- * Returns the part of a finally refused exchange to send (R30): without its claim and with half of its settlements;
- * with one settlement, without its reports; at last with a failed attempt in place of the settlement. Undefined if the
- * error is not final, or no part is left to omit.
+ * Returns the part to send of an exchange that was finally refused (R30): first without its claim and with half of its
+ * settlements; with one settlement, without its reports; at last with a failed attempt in place of the settlement.
+ * Undefined if the error is not final, or nothing is left to omit.
  *
  * A refusal that is not from the API (from a captive portal, or a missing route) is not final, unless the exchange is
- * too large. `forbidden` concerns the claim.
+ * too large. `forbidden` concerns the claim only.
  */
 export function partOfRefused(
   { settle, running, progress = [], claim }: Pick<ExchangeRequest, "settle" | "running" | "progress" | "claim">,
@@ -49,8 +49,8 @@ export function partOfRefused(
 const NOT_STORED = "How this attempt ended could not be stored: ";
 
 /**
- * Returns the settlement that replaces a refused one: failed, for good unless a retry was intended; for good if that is
- * refused as well. Undefined if that is refused, too.
+ * Returns the settlement that replaces a refused one: the attempt failed, for good unless a retry was intended. If that
+ * settlement is refused as well: failed for good. Undefined if the latter is refused, too.
  */
 function failed(settlement: Settlement, refusedBy: unknown): RefusedPart | undefined {
   const end = settlement.outcome === "failed" ? settlement : undefined;

@@ -4,8 +4,8 @@ import type { Change, Program } from "./store.ts";
 import { Transaction, type TransactionContext } from "./transaction.ts";
 
 /**
- * Applies the effects of ended jobs and attempts in this transaction, until no further effect follows. Returns whether
- * there was any.
+ * Applies the effects of jobs and attempts that ended in this transaction, again and again until no further effect
+ * follows. Returns whether there was any effect.
  */
 export function* effects(tx: Transaction): Program<boolean> {
   for (let any = false; ; any = true) {
@@ -22,12 +22,15 @@ export function* effects(tx: Transaction): Program<boolean> {
 export interface TransactionResult<T> {
   readonly result: T;
   readonly changes: readonly Change[];
-  /** See `Transaction.setBack`. */
+  /** Whether a job with a time from before the clock was set back was found: see `Transaction.setBack`. */
   readonly setBack: boolean;
   readonly owners: RecordOwners | undefined;
 }
 
-/** Runs `body` as the program of one transaction, with all effects. Returns its result and its changes. */
+/**
+ * Runs `body` as the program of one transaction, then applies the effects of ended jobs and writes all records. Returns
+ * the result of `body`, and the changes to announce.
+ */
 export function* runTransaction<T>(
   surroundings: TransactionContext,
   body: (tx: Transaction) => Program<T>,

@@ -1,22 +1,25 @@
 import { TAG_LENGTH, tagEnd } from "../job/job-keys.ts";
 import type { QueuePosition } from "../job/transitions.ts";
 
-/** Number of orders per millisecond. 2^53 / 1024 ms lasts until the year 2248. */
+/** Number of `order` values per millisecond. With it, `order` stays below 2^53 until the year 2248. */
 export const ORDERS_PER_MS = 1024;
 
-/** Difference between clocks, in ms, that does not count as set back: clocks of tabs differ slightly. */
+/**
+ * Largest difference of a stored time from the clock, in ms, that does not count as a clock set back: the clocks of
+ * tabs differ slightly.
+ */
 export const SET_BACK_MS = 60_000;
 
 /** Returns whether a stored past time is in the future, because the clock was set back. */
 export const isAhead = (at: number, now: number): boolean => at > now + SET_BACK_MS;
 
 /**
- * Generates `order` and `tag` of keys: `order` increases within a process, `tag` is random per process, so keys are
- * unique across tabs. An odd `order` marks a delayed job, to distinguish it after the clock was set back. The tag is
- * generated at first use, because Workers forbid randomness while modules load.
+ * Generates `order` and `tag`, the last parts of a job's key: `order` increases within a process, `tag` is random per
+ * process, so keys are unique across tabs. An odd `order` marks a delayed job, so that it can be recognised after the
+ * clock was set back. The tag is generated at first use, because Workers forbid randomness while modules load.
  */
 export class SequenceGenerator {
-  /** The last order, as an even number. */
+  /** The `order` that was generated last, as an even number. */
   #last = 0;
   #tag: string | undefined;
   readonly #random: () => number;
@@ -32,7 +35,7 @@ export class SequenceGenerator {
     this.store = store;
   }
 
-  /** The last generated order. */
+  /** The `order` that was generated last. */
   get last(): number {
     return this.#last;
   }

@@ -10,10 +10,10 @@ import type { Transaction } from "./transaction.ts";
 import type { Settlement } from "./verbs.ts";
 
 /**
- * Settles attempts. Tokens that the lease does not list are lost and change nothing. Returns the remaining entries, the
- * lost tokens, and whether a released job keeps its position. The caller writes the lease.
+ * Settles attempts of a worker. A token that the lease does not list is lost and changes nothing. Returns the remaining
+ * lease entries, the lost tokens, and whether a released job keeps its position. The caller writes the lease.
  *
- * @param present the keys in the range of the held jobs, if already read.
+ * @param present keys of the stored jobs in the range of the held jobs, if the caller has read them.
  */
 export function* settle(
   tx: Transaction,
@@ -84,7 +84,7 @@ export function* settle(
   return { left: entries.filter((entry) => entry !== undefined), lost, stays };
 }
 
-/** Returns the fields that an attempt adds to its job. */
+/** Returns the fields that an attempt adds to its job's record, such as its log lines. */
 export const seenOf = ({ startedAt, progress, logs }: Held): Seen & { readonly progress?: Json } => ({
   startedAt,
   ...(progress !== undefined && { progress }),
@@ -92,7 +92,8 @@ export const seenOf = ({ startedAt, progress, logs }: Held): Seen & { readonly p
 });
 
 /**
- * Decides what follows an attempt: the end of the job, or its next record (with the same key: it keeps its position).
+ * Decides the effect of an attempt's outcome on its job: the end of the job, or its next record. A record with the same
+ * key keeps its position.
  */
 function decide(
   tx: Transaction,
@@ -132,7 +133,10 @@ function decide(
   }
 }
 
-/** Releases held jobs that their worker does not list: they have not started, so the claim has no effect. */
+/**
+ * Releases jobs that are in the worker's lease, but not in the worker: their handlers have not started, so no attempt
+ * counts.
+ */
 export function* release(tx: Transaction, held: readonly Held[]): Program<void> {
   for (const entry of held) tx.changed(queueOf(entry.key), "ready");
   yield* endCancelled(
@@ -141,7 +145,7 @@ export function* release(tx: Transaction, held: readonly Held[]): Program<void> 
   );
 }
 
-/** Ends running jobs whose cancellation was requested, without waiting for their handlers. */
+/** Ends running jobs as `cancelled` whose cancellation was requested, without waiting for their handlers. */
 export function* endCancelled(tx: Transaction, held: readonly Held[]): Program<void> {
   const jobs = yield* get(
     "jobs",

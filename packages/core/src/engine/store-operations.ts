@@ -43,10 +43,10 @@ export function* scanKeys<C extends Collection>(
   return (yield { op: "scan", collection, ...range, limit, keysOnly: true }) as readonly Records[C]["key"][];
 }
 
-/** Number of keys per read of `countKeys`. */
+/** Number of keys per read in `countKeys`. */
 const COUNT_STEP = 10_000;
 
-/** Counts the keys of a range by reading each. For short lanes, or once, before a tally exists. */
+/** Counts the keys in a range by reading each. Use it for short lanes, or once, before a stored count exists. */
 export function* countKeys(range: Range): Program<number> {
   let count = 0;
   for (let from = range.from; ; ) {
@@ -91,8 +91,8 @@ export function after(prefix: Key): Key {
 }
 
 /**
- * Runs programs in parallel, step by step: their operations of one step go to the store together. For reads that are
- * independent of each other.
+ * Runs independent programs side by side: the operations of their first steps go to the store in one step, then those
+ * of their second steps, and so on. Saves round trips for reads.
  */
 export function* together(...programs: readonly Program<unknown>[]): Program<void> {
   let running = programs.map((program) => ({ program, step: program.next() }));
@@ -114,7 +114,7 @@ export function* together(...programs: readonly Program<unknown>[]): Program<voi
   }
 }
 
-/** Returns a program without operations. */
+/** Returns a program that does nothing and returns `value`. */
 // biome-ignore lint/correctness/useYield: that is its purpose
 export function* done<T>(value: T): Program<T> {
   return value;

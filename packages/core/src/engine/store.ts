@@ -35,12 +35,12 @@ export interface Store {
 }
 
 /**
- * The kind of a program. `read` only writes derived records, which the store may skip. `add` (the default) may add
- * jobs. `change` changes stored jobs, and must succeed on a full disk.
+ * The kind of a program. `read` writes only records that can be computed again, so the store may skip the writes. `add`
+ * (the default) may add jobs. `change` changes stored jobs, and must succeed even on a full disk.
  */
 export type ProgramKind = "read" | "add" | "change";
 
-/** All kinds of {@link Change}, to report after changes may have been missed. */
+/** All kinds of a {@link Change}. Reported together when changes may have been missed. */
 export const CHANGE_KINDS = ["ready", "active", "progress", "ended", "cancel", "settings"] as const;
 
 /**
@@ -69,15 +69,15 @@ export interface Held {
   /** Identifies the attempt: a settlement without this token changes nothing. Unique within the worker. */
   readonly token: string;
   readonly startedAt: number;
-  /** The job has no other records that must be deleted at its end: see `isPlain`. */
+  /** Set if the job has no other records that must be deleted at its end: see `isPlain`. */
   readonly plain?: true;
-  /** The job is isolated: it was interrupted before, so its worker runs no other job meanwhile. */
+  /** Set if the job is isolated: it was interrupted before, so its worker runs no other job with it. */
   readonly alone?: true;
   /** Key of the job's group. */
   readonly group?: string;
   readonly logs?: readonly string[];
   readonly progress?: Json;
-  /** The requested end of the job: it becomes `cancelled`, or is deleted (`remove`). */
+  /** How the job is to end, if that was requested: it becomes `cancelled`, or it is deleted (`remove`). */
   readonly cancel?: "cancel" | "remove";
 }
 
@@ -93,7 +93,9 @@ export interface LeaseRecord {
   readonly leaseMs: number;
   readonly expiresAt: number;
   readonly renewedAt: number;
-  /** Number of the last exchange and the tokens that it found lost, so that a repeat returns the same. */
+  /**
+   * Number of the worker's last exchange, and the tokens that were lost in it, so that a repeat gets the same reply.
+   */
   readonly exchange: number;
   readonly lost?: readonly string[];
   /** Jobs that the last exchange recovered from dead workers: `[queue, id]` as JSON text. */
@@ -104,7 +106,7 @@ export interface LeaseRecord {
 /** How the death of a worker is detected: see `LeaseRecord.liveness`. */
 export type Liveness = "lock" | "process" | "time";
 
-/** The key of a job whose id does not contain it. */
+/** An entry of `ids`: the key of a job whose id does not contain the key. */
 export interface IdRecord {
   readonly key: readonly [queue: string, id: string];
   readonly at: JobKey;
@@ -114,14 +116,14 @@ export interface IdRecord {
 export interface DedupeRecord {
   readonly key: readonly [queue: string, dedupeKey: string];
   readonly holder: string;
-  /** A job that waits for the running holder to end, and then holds the key. */
+  /** Id of a job that waits for the running holder to end, and then holds the key. */
   readonly successor?: string;
   readonly mode: DedupeMode;
-  /** When the holder was added; for `debounce`, the first holder. */
+  /** Time at which the holder was added; for `debounce`, at which the first holder was added. */
   readonly since: number;
-  /** The key stays taken until this time, even if the holder ends. */
+  /** Time until which the key stays taken, even if the holder has ended. */
   readonly until?: number;
-  /** The holder has ended; the key is taken until `until`. */
+  /** Set if the holder has ended; the key stays taken until `until`. */
   readonly ended?: true;
 }
 
@@ -142,8 +144,8 @@ interface CellRecord {
 }
 
 /**
- * Numbers of jobs by place in a queue; absent if not counted yet. Can be restored by a scan, so a store with a single
- * owner may keep this collection in memory.
+ * Numbers of a queue's jobs by place; a place is absent if its jobs were not counted yet. The record can be computed
+ * again by a scan, so a store with a single owner may keep this collection in memory.
  */
 export interface TallyRecord {
   readonly key: readonly [queue: string];
@@ -174,7 +176,8 @@ export type Collection = keyof Records;
 export const COLLECTION_NAMES: readonly Collection[] = ["jobs", "leases", "ids", "dedupe", "cells", "tallies"];
 
 /**
- * `key`: names and types of the key's parts. `derived`: a store with a single owner may keep the collection in memory.
+ * The key of each collection: names and types of its parts. `derived`: the records can be computed again, so a store
+ * with a single owner may keep the collection in memory.
  */
 export const COLLECTIONS: {
   readonly [C in Collection]: { readonly key: readonly KeyPart[]; readonly derived?: true };
@@ -227,8 +230,8 @@ export type Operation = {
         readonly collection: C;
         readonly records: readonly Records[C][];
         /**
-         * The put may be delayed: the previous version of the records would be equivalent after a crash. A store with a
-         * single owner may keep these in memory until they are next put or deleted.
+         * Whether the put may be delayed: after a crash, the previous version of the records would serve as well. A
+         * store with a single owner may keep such records in memory until they are next put or deleted.
          */
         readonly deferrable?: boolean;
       }
@@ -239,13 +242,13 @@ export type Operation = {
 export interface ScanOperation<C extends Collection> {
   readonly op: "scan";
   readonly collection: C;
-  /** Inclusive; may be a prefix. */
+  /** The first key of the range (inclusive). May be a prefix of keys. */
   readonly from: Key;
-  /** Exclusive; may be a prefix, which excludes every key that begins with it. */
+  /** The end of the range (exclusive). May be a prefix, which excludes every key that begins with it. */
   readonly to: Key;
   readonly limit: number;
   readonly reverse?: boolean;
-  /** Returns keys instead of records. */
+  /** Whether the answer has keys in place of records. */
   readonly keysOnly?: boolean;
 }
 
@@ -257,8 +260,9 @@ export interface ScanOperation<C extends Collection> {
 export type Answer = unknown;
 
 /**
- * A step that a program yields: one operation, or several that are independent of each other. Those run in order and
- * are answered together, in an array; a store may send them in one request. A reverse scan must be a step of its own.
+ * A step that a program yields: one operation, or several that are independent of each other. Several operations run in
+ * order and are answered together, in an array; a store may send them in one request. A reverse scan must be a step of
+ * its own.
  */
 export type Step = Operation | readonly (Operation & { readonly reverse?: false })[];
 

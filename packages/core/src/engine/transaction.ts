@@ -22,11 +22,14 @@ export interface TransactionContext {
   /** Returns a number in [0, 1). */
   readonly random: () => number;
   readonly plugins: Plugins;
-  /** Queues whose tallies a read had to count, but could not write. The next program that changes anything writes them. */
+  /**
+   * Queues whose jobs by place a `read` program had to count but could not store. The next program that writes stores
+   * the counts.
+   */
   readonly toCount: Set<string>;
   /**
-   * The plugins that own records in the store, as far as known; `unread`: read them first. Absent: no driver with other
-   * plugins uses the store.
+   * Names of the plugins that own records in the store. `unread`: they must be read first. Absent: no driver with a
+   * smaller set of plugins uses the store.
    */
   readonly owners?: RecordOwners | "unread" | undefined;
   /** The byte limit of a reply that leaves the process. Absent: no limit. */
@@ -38,7 +41,7 @@ const SETTINGS = kind<QueueSettings>("queue");
 
 export type TallyPlace = Exclude<keyof TallyRecord, "key">;
 
-/** The tallies of a queue: as they are stored, if they were read, and what this transaction adds to each. */
+/** The stored counts of a queue's jobs by place, if they were read, and the changes by this transaction. */
 interface Tallies {
   known?: Partial<Record<TallyPlace, number>>;
   readonly sums: Partial<Record<TallyPlace, number>>;
@@ -56,11 +59,16 @@ export class Transaction {
   #ends: End[] = [];
   readonly #settings = new Map<string, QueueSettings>();
   readonly #tallies = new Map<string, Tallies>();
-  /** Whether a job was found whose time was computed from a clock that was ahead and has been set back since. */
+  /**
+   * Whether the transaction met a job whose time was computed from a clock that was ahead and has been set back since.
+   */
   setBack = false;
-  /** The worker whose exchange this is, if it is one. */
+  /** The key of the worker whose exchange this transaction runs, if it runs one. */
   by: string | undefined;
-  /** Queues with an unknown tally, which a program of kind `read` could not store. */
+  /**
+   * Queues whose jobs by place this transaction had to count. A program of kind `read` may be unable to store the
+   * counts.
+   */
   readonly newlyCounted = new Set<string>();
   /** Names of plugins that own records that this transaction writes. */
   readonly used = new Set<string>();
@@ -80,12 +88,12 @@ export class Transaction {
     return this.#sequence.nextPosition(this.now, delayMs);
   }
 
-  /** The end of this store's tags: see `tagEnd`. */
+  /** The end of the tags in the keys of this store's jobs: see `tagEnd` of the job keys. */
   get tagEnd(): string {
     return tagEnd(this.#sequence.store);
   }
 
-  /** Queues with a tally that was counted in this program. A program of kind `read` may be unable to store it. */
+  /** The newest position that a job has now. A long command uses it to leave jobs that are added later unchanged. */
   get standing(): { readonly at: number; readonly order: number } {
     // A delayed job has the odd order after the even one.
     return { at: this.now, order: this.#sequence.last + 1 };
@@ -96,7 +104,7 @@ export class Transaction {
     return this.#leases;
   }
 
-  /** Reads all records that an exchange over these queues needs in one step, together with other programs. */
+  /** Reads the leases, settings and counts that an exchange over these queues needs, and runs `others`, in one step. */
   *prepare(queues: readonly string[], ...others: readonly Program<unknown>[]): Program<void> {
     yield* together(...others, this.leases(), ...queues.map((queue) => this.settings(queue)), this.readTallies(queues));
   }
@@ -111,9 +119,7 @@ export class Transaction {
     return settings;
   }
 
-  /**
-   * Reads the leases, settings and tallies that an exchange over these queues needs, and runs `others`, in one step.
-   */
+  /** Records that jobs ended. The plugins apply the effects before the transaction ends. */
   ended(ends: readonly End[]): void {
     append(this.#ends, ends);
   }
@@ -142,7 +148,7 @@ export class Transaction {
     return change;
   }
 
-  /** Records that these jobs ended, each given by its id or by the key in it. */
+  /** Adds ended jobs to the queue's change notice, each given by its id or by its key. */
   changedEnded(queue: string, jobs: readonly (JobKey | string)[]): void {
     noteEnded(this.changed(queue, "ended"), jobs);
   }
@@ -151,13 +157,13 @@ export class Transaction {
     return [...this.#changes.values()];
   }
 
-  /** Records that jobs entered or left a place. Written once, by `flush`. */
+  /** Records that `difference` jobs entered (negative: left) a place. `flush` writes the new count. */
   tally(queue: string, place: TallyPlace, difference: number): void {
     const { sums } = this.#talliesOf(queue);
     sums[place] = (sums[place] ?? 0) + difference;
   }
 
-  /** Reads the tallies of queues in one step. */
+  /** Reads the stored counts of queues in one step. */
   *readTallies(queues: Iterable<string>): Program<void> {
     const unread = [...queues].filter((queue) => !this.#talliesOf(queue).known);
     const records = yield* get(
@@ -171,8 +177,8 @@ export class Transaction {
   }
 
   /**
-   * Returns the number of jobs in a place. If unknown, `count` counts it (without this transaction's changes), and it
-   * is stored.
+   * Returns the number of jobs in a place. If it is not stored, runs `count` (which must not include this transaction's
+   * changes) and stores the result.
    */
   *tallied(queue: string, place: TallyPlace, count: () => Program<number>): Program<number> {
     yield* this.readTallies([queue]);
@@ -185,7 +191,10 @@ export class Transaction {
     return known[place] + difference;
   }
 
-  /** Writes the delayed records of plugins, leases and tallies. The last step of every writing program. */
+  /**
+   * Writes the records whose writes were delayed: of plugins, leases and counts. The last step of every writing
+   * program.
+   */
   *flush(): Program<void> {
     for (const plugin of this.plugins.with("flush")) yield* plugin.flush(this);
     if (this.#leases) yield* this.#leases.flush();

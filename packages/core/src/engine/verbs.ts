@@ -9,21 +9,22 @@ import type { Liveness } from "./store.ts";
 /** Requests and replies of a driver's verbs: plain data, the same in process, over RPC and over HTTP. */
 
 /**
- * Identifies an `enqueue` as one of a sender's numbered requests (R7). Its outcome is stored for 90 days or `ttlMs`; a
- * repeat, after a lost reply, returns the same and adds nothing.
+ * Marks a call of `enqueue` as one of a sender's numbered requests (R7). Its outcome is stored for 90 days, or for
+ * `ttlMs`. A repeat after a lost reply gets the same receipts and adds nothing.
  */
 export interface NumberedRequest {
-  /** The sender that counts the requests: an outbox, a worker, the hash of an `Idempotency-Key`. */
+  /** The sender that numbers the requests: an outbox, a worker, or the hash of an `Idempotency-Key`. */
   readonly sender: string;
   readonly number: number;
-  /** Digest of the content. The same number with another digest is refused. */
+  /** Digest of the jobs. A request with the same number and another digest is refused. */
   readonly digest: string;
   /** Time for which the outcome is stored, in ms. Default: 90 days. */
   readonly ttlMs?: number;
   /**
-   * Label of the subject for which the request was first sent. With credentials of another subject, the request is
-   * refused with `wrong_subject` and has no effect; `details.subject` of the error is the label of the credentials.
-   * Empty: unknown; also refused, to get the label.
+   * Label of the subject (the user of the credentials) for which the request was first sent. With credentials of
+   * another subject, the request is refused with `wrong_subject` and has no effect; `details.subject` of the error is
+   * the label of the present credentials. Empty: unknown; the request is refused as well, so that the sender gets the
+   * label.
    */
   readonly subject?: string;
 }
@@ -39,7 +40,7 @@ export interface EnqueueReceipt {
 export interface ExchangeRequest {
   /** Key of the worker, random per start. */
   readonly worker: string;
-  /** A label for people. */
+  /** Name of the worker for people, as the dashboard shows it. */
   readonly name?: string;
   readonly liveness: Liveness;
   readonly leaseMs: number;
@@ -47,8 +48,8 @@ export interface ExchangeRequest {
   readonly exchange: number;
   readonly settle: readonly Settlement[];
   /**
-   * Tokens of the running attempts. Jobs of the lease that are neither here nor in `settle` are released, without
-   * counting an attempt.
+   * Tokens of the running attempts. Jobs that the worker's lease lists, and neither `running` nor `settle` names, are
+   * released without counting an attempt.
    */
   readonly running: readonly string[];
   readonly progress?: readonly AttemptReport[];
@@ -56,15 +57,15 @@ export interface ExchangeRequest {
     /** Maximum number of jobs to claim, over all queues. */
     readonly limit: number;
     /**
-     * Number of jobs, out of `limit`, that are claimed ahead and wait in the worker. Only jobs without limits (R18), up
-     * to the first due job with one. Default: 0.
+     * Number of jobs, out of `limit`, that may be claimed ahead and wait in the worker. Only jobs without limits (R18)
+     * are claimed ahead, up to the first due job with a limit. Default: 0.
      */
     readonly prefetch?: number;
     /** Queues in the order in which to claim from them. */
     readonly queues: readonly ClaimQueue[];
-    /** Whether the worker also runs jobs of other stores, so that it cannot run an isolated job now. */
+    /** Whether the worker also runs jobs of other stores. If so, the exchange claims no isolated job. */
     readonly busy?: boolean;
-    /** Remaining bytes of the reply, if other stores share it: see `Reply`. */
+    /** Remaining bytes of the reply, if replies of other stores share it: see `ReplyRoom`. */
     readonly bytes?: number;
   };
   /** Whether the worker is stopping: its lease is deleted when it holds no jobs. */
@@ -73,7 +74,7 @@ export interface ExchangeRequest {
   readonly bystander?: boolean;
 }
 
-/** Progress and log lines of a running attempt since the last exchange. */
+/** Progress and log lines that a running attempt reported since the worker's last exchange. */
 export interface AttemptReport {
   readonly token: string;
   readonly value?: Json;
@@ -87,13 +88,16 @@ export interface ClaimQueue {
   /** Maximum number of jobs to claim from this queue. */
   readonly limit?: number;
   /**
-   * Job names for which the worker has handlers. Absent: any. Jobs of other names are blocked until a worker lists the
-   * name.
+   * Job names for which the worker has handlers. Absent: any name. Jobs of other names are blocked until a worker lists
+   * their name.
    */
   readonly names?: readonly string[];
 }
 
-/** The outcome of an attempt. `failed` without `retryMs`: the job has failed for good. */
+/**
+ * The outcome of an attempt. `failed` with `retryMs`: the job is tried again after that time; without: the job has
+ * failed for good.
+ */
 export type Settlement = { readonly token: string } & (
   | { readonly outcome: "completed"; readonly result?: string }
   | { readonly outcome: "failed"; readonly error: StoredError; readonly retryMs?: number }
@@ -105,7 +109,10 @@ export type Settlement = { readonly token: string } & (
 export interface ExchangeReply {
   readonly exchange: number;
   readonly jobs: readonly ClaimedJob[];
-  /** Tokens of settlements and of `running` that the worker no longer holds: other workers may run these jobs. */
+  /**
+   * Tokens in the request, of its `settle` or `running`, that the worker's lease no longer lists. Other workers may run
+   * these jobs, so this worker must stop them.
+   */
   readonly lost: readonly string[];
   /** Tokens of running jobs that are to be cancelled. */
   readonly cancel: readonly string[];
@@ -120,13 +127,17 @@ export interface ExchangeReply {
   readonly alone?: true;
   /** Ms until the next claim could succeed. Absent: unknown. */
   readonly nextWakeMs?: number;
-  /** Nothing was changed: all tokens are lost, and the exchange claimed nothing. */
+  /** Nothing was changed: every token of the request is lost, and the exchange claimed nothing. */
   readonly futile?: true;
-  /** Errors of parts of the queue that have not answered. They are asked again; the other parts have done theirs. */
+  /**
+   * Errors of shards that have not answered, for a queue that is divided over several stores. The worker asks them
+   * again; the exchange took effect on the other shards.
+   */
   readonly troubles?: readonly unknown[];
   /**
-   * By token, settlements that differ from what the worker sent, in this exchange or an earlier one. `null`: a part of
-   * the queue has not answered; a later reply removes it. Otherwise: what was stored in place of a refused settlement.
+   * Settlements that were stored differently from what the worker sent, in this exchange or an earlier one, by token.
+   * `null`: the shard of the job has not answered; a later reply removes the entry. Otherwise: the settlement that was
+   * stored in place of a refused one.
    */
   readonly settled?: ReadonlyMap<
     string,
@@ -134,7 +145,7 @@ export interface ExchangeReply {
   >;
 }
 
-/** A claimed job. `children` and `moreChildren` are set for the parent of a flow. */
+/** A claimed job with its payload and token. `children` and `moreChildren` are set for the parent of a flow. */
 export interface ClaimedJob extends Partial<ChildrenPage> {
   readonly token: string;
   readonly job: JobRecord;
@@ -143,7 +154,7 @@ export interface ClaimedJob extends Partial<ChildrenPage> {
 /** Outcomes of a parent's children, as many as fit into one reply (R31). */
 export interface ChildrenPage {
   readonly children: readonly ChildOutcome[];
-  /** The position of the next page: see `Reply.children`. Absent on the last page. */
+  /** The position of the next page of outcomes: see `children` of `Reply`. Absent on the last page. */
   readonly moreChildren?: string;
 }
 
@@ -156,9 +167,11 @@ export interface ListQuery {
   /** Number of jobs: 1 to 1,000. Default: 100. */
   readonly limit?: number;
   readonly cursor?: string;
-  /** Adds the cursor after each job. */
+  /** Whether the page lists a cursor for each job: see `JobPage.positions`. */
   readonly positions?: true;
-  /** Maximum bytes of the page (unless one job has more), if other stores share the reply: see `Reply`. */
+  /**
+   * Maximum bytes of the page, if pages of other stores share the reply; a page has at least one job. See `ReplyRoom`.
+   */
   readonly bytes?: number;
 }
 
@@ -167,7 +180,7 @@ export interface JobPage {
   readonly jobs: readonly JobRecord[];
   /** Cursor of the next page. Absent on the last page. */
   readonly cursor?: string;
-  /** For each job, the cursor of the jobs after it; see `comparePositions`. */
+  /** For each job, the cursor of the page that begins after it. `comparePositions` compares these cursors. */
   readonly positions?: readonly string[];
 }
 
@@ -202,7 +215,7 @@ export type Command =
       readonly queue: string;
       readonly id: string;
       readonly payload?: string;
-      /** The payload is encrypted. */
+      /** Whether the payload is encrypted. */
       readonly sealed?: true;
       readonly priority?: number;
       readonly delayMs?: number;
@@ -220,11 +233,14 @@ export type Command =
     }
   | { readonly type: "unschedule"; readonly queue: string; readonly key: string };
 
-/** A filter of jobs for a command. */
+/** Selects the jobs of a command such as `retryAll` or `clear`. */
 export interface JobFilter {
   readonly name?: string;
   readonly tags?: readonly string[];
-  /** Only jobs that ended (or, unfinished ones, were added) longer ago than this. */
+  /**
+   * Only jobs that ended longer ago than this, in ms; jobs that have not ended count from the time when they were
+   * added.
+   */
   readonly olderThanMs?: number;
 }
 
@@ -243,7 +259,7 @@ export interface RateLimit {
   readonly perMs: number;
 }
 
-/** A recurrence in its current state. */
+/** The current state of a recurrence. */
 export interface Schedule {
   readonly key: string;
   readonly queue: string;

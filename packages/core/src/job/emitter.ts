@@ -1,6 +1,6 @@
 import { lent, reportUnheard } from "./report-error.ts";
 
-/** The event that every emitter has: an error with which no call rejects. */
+/** The event that every emitter has: `error`, for errors with which no call rejects. */
 interface Faulty {
   readonly error: { readonly error: unknown };
 }
@@ -17,7 +17,7 @@ export class Emitter<Events extends Faulty> {
     return () => listeners.delete(listener);
   }
 
-  /** Calls the listeners of an event. Returns whether there was one. */
+  /** Calls the listeners of an event. Returns whether the event has a listener. */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): boolean {
     const listeners = this.#listeners.get(name);
     if (!listeners?.size) return false;

@@ -46,7 +46,7 @@ export type ErrorCode =
   | "unsupported_version"
   | "internal";
 
-/** Further fields of an error: the wrong field or option, the queue or job concerned. */
+/** Further fields of an error, such as the refused field or option, or the queue or job. */
 export interface ErrorDetails {
   readonly [field: string]: unknown;
 }
@@ -113,18 +113,18 @@ export class RetryAfterError extends QuaysideError {
 export const hasCode = (error: unknown, ...codes: readonly ErrorCode[]): error is QuaysideError =>
   isA(QuaysideError, error) && codes.includes(error.code);
 
-/** Creates the error of an invalid option. */
+/** Creates the error for an option that is invalid. */
 export const invalidOption = (option: string, message: string): QuaysideError =>
   new QuaysideError("invalid_option", message, { option });
 
-/** Creates the error of an invalid option value. The message contains the option, the rule and the value. */
+/** Creates the error for an invalid value of an option. Its message has the option, the rule and the value. */
 export const refused = (option: string, rule: string, value: unknown): QuaysideError =>
   invalidOption(
     option,
     `${option} ${rule}, got ${cutText(typeof value === "string" ? JSON.stringify(value) : describe(value), 200)}.`,
   );
 
-/** Returns whether a value is an instance of a class; false if the check throws, as for a revoked proxy. */
+/** Returns whether a value is an instance of a class. False if the check itself throws, as for a revoked proxy. */
 export function isA<T>(type: abstract new (...args: never) => T, value: unknown): value is T {
   try {
     return value instanceof type;

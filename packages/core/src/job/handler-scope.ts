@@ -1,8 +1,10 @@
-/** The attempt (or `onFailed` hook) to which the running code belongs. */
+/** Records which attempt (or `onFailed` hook) the running code belongs to. */
 interface Scope {
-  /** Whether the scope includes asynchronous calls. */
+  /** Whether asynchronous calls of a handler also belong to its attempt. */
   readonly follows: boolean;
-  /** Calls `act` as part of an attempt, or of none. Passes the arguments on, so that no closure is needed per job. */
+  /**
+   * Calls `act(...args)` as part of an attempt, or (undefined) of none. The separate arguments save a closure per job.
+   */
   run<T, Args extends readonly unknown[]>(attempt: object | undefined, act: (...args: Args) => T, ...args: Args): T;
   current(): object | undefined;
 }
@@ -48,5 +50,5 @@ function makeScope(): Scope {
   };
 }
 
-/** The attempt whose handler is running in the current call. */
+/** The scope of this process: gives the attempt whose handler is running in the current call. */
 export const handlerScope: Scope = makeScope();

@@ -12,7 +12,7 @@ export interface ChildOutcome {
   readonly state: EndState;
   readonly result?: Json;
   readonly error?: StoredError;
-  /** The child is encrypted. */
+  /** Set if the child is encrypted. */
   readonly sealed?: true;
 }
 
@@ -21,13 +21,13 @@ export interface JobRequest<Payload = unknown> extends JobOptions {
   readonly name: string;
   readonly payload: Payload;
   /**
-   * Queue of the job. Default: the queue of its definition, else (inside a handler) that of the running job, else the
-   * default queue.
+   * Queue of the job. Default: the queue of the job's definition, else (inside a handler) the queue of the running job,
+   * else the default queue.
    */
   readonly queue?: string | undefined;
 }
 
-/** A job to add to several queues. */
+/** A job to add to several queues at once. */
 export interface PublishRequest<Payload = unknown> extends JobOptions {
   readonly name: string;
   readonly payload: Payload;
@@ -72,7 +72,7 @@ export interface HandlerContext<Payload = unknown> {
   fail(reason: string | Error): never;
   /** Adds a job, by default to this job's queue. Resolves with its id when it is stored. */
   enqueue(request: JobRequest): Promise<string>;
-  /** Adds one job to each of several queues, all or none. Resolves with their ids in order. */
+  /** Adds one job to each of several queues, all or none. Resolves with their ids, in the order of the queues. */
   publish(request: PublishRequest): Promise<readonly string[]>;
 }
 
@@ -82,8 +82,8 @@ export type Handler<Payload = unknown, Ctx extends object = object> = ((
   ctx: HandlerContext<Payload> & Ctx,
 ) => unknown) & {
   /**
-   * For a handler whose job is done whatever its result: calls `check`, which applies the output schema, and returns
-   * the result to store.
+   * For a handler whose work is done even if its result is invalid: calls `check`, which applies the output schema, and
+   * returns the result to store.
    */
   readonly keepResult?: (check: () => unknown, ctx: HandlerContext) => unknown;
 };
@@ -109,7 +109,7 @@ export type Middleware<Ctx extends object = object> = (
 ) => unknown;
 
 /**
- * Returns the delay after the failed attempt number `attempt` (from 1), or `"fail"`. Functions cannot be stored, so it
- * is part of a definition and applies in workers with that definition.
+ * Computes the delay after the failed attempt number `attempt` (from 1), or returns `"fail"` to end the job. Functions
+ * cannot be stored, so a backoff function is part of a definition and applies only in workers with that definition.
  */
 export type BackoffFunction = (attempt: number, error: unknown) => Duration | "fail";

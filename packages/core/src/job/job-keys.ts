@@ -5,7 +5,7 @@ import * as LIMITS from "./limits.ts";
 /**
  * The reason why a job is blocked.
  *
- * A job is stored under a key that is its position in line:
+ * A job is stored under a key that is its position in the queue:
  *
  * | place | lane | rank | at |
  * |---|---|---|---|
@@ -13,7 +13,7 @@ import * as LIMITS from "./limits.ts";
  * | `blocked` | queue/reason/value | as in ready | as in ready |
  * | `finished` | queue/state | 0 | `finishedAt` |
  *
- * then `order` (increases within a process) and `tag` (random per process), so that no two jobs share a key.
+ * then `order` (increases within a process) and `tag` (random per process), so that no two jobs have the same key.
  */
 
 export type BlockReason = "name" | "group" | "successor" | "children";
@@ -32,7 +32,7 @@ function unescapePart(part: string): string {
   return part.replace(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-/** Caches the last result, because all jobs of a batch have the same queue. */
+/** Returns `of` with a cache of its last result: all jobs of a batch have the same queue. */
 function remembered(of: (name: string) => string): (name: string) => string {
   let last = "";
   let answer = of(last);
@@ -85,19 +85,21 @@ export function spellId(key: JobKey): string {
 }
 
 /**
- * Split of `order` into upper and lower digits. JavaScript engines convert 31-bit integers fast and larger ones five
- * times slower, so the upper digits are converted only when they change.
+ * Value of `order` at which it is split into upper and lower digits. JavaScript engines convert 31-bit integers fast
+ * and larger ones five times slower, so the upper digits are converted only when they change.
  */
 const LOW = 36 ** 5;
 
-/** The start of the last id, up to the last five digits of `order`; jobs of a batch share it. */
+/**
+ * The first part of the id that was spelt last, up to the last five digits of `order`; the jobs of a batch share it.
+ */
 let spelt = { rank: 0, at: 0, upper: -1, text: "" };
 
 const SPELT = /^([0-9a-z]{1,2})-([0-9a-z]{1,11})-([0-9a-z]{1,11})-([0-9a-z]{8,11})$/;
 
 /**
- * Returns the ready key in a generated id, always in the given queue (R5); undefined for other ids. A caller's own id
- * may look generated, so the record found must have the id, and the `ids` entry decides.
+ * Returns the ready key that a generated id contains, with the given queue (R5); undefined for other ids. A caller's
+ * own id may look generated, so a caller must check that the record at the key has the id.
  */
 export function decodeId(queue: string, id: string): JobKey | undefined {
   const match = SPELT.exec(id);
@@ -112,11 +114,11 @@ export function decodeId(queue: string, id: string): JobKey | undefined {
 }
 
 /**
- * Number of random characters of a tag. They are followed by the number of the store that generated it, unless it is 0.
+ * Number of random characters of a tag. The number of the store that generated the tag follows them, unless it is 0.
  */
 export const TAG_LENGTH = 8;
 
-/** Returns the end of a store's tags: its number, or nothing for 0. */
+/** Returns the end of the tags that a store generates: its number as text, empty for 0. */
 export const tagEnd = (store: number): string => (store === 0 ? "" : store.toString(36));
 
 /**
@@ -133,8 +135,8 @@ export function storeOfId(id: string): number | undefined {
 }
 
 /**
- * Returns the id of a child in a flow that may be added again: computed from the queue and id of an ancestor and the
- * position below it. It looks generated, so that it names the store of its flow.
+ * Returns the id of a child in a flow that may be added again: computed from the queue and id of an ancestor (`anchor`)
+ * and the child's position below it. It looks generated, so that it contains the number of the store of its flow.
  */
 export function childId(anchor: Pick<StoredJob, "queue" | "id">, position: number, tagEnd: string): string {
   const text = JSON.stringify([position, anchor.queue, anchor.id]);
@@ -164,7 +166,8 @@ export const keyText = (key: JobKey): string => key.join("\n");
 /**
  * Checks a name.
  *
- * @throws {QuaysideError} `invalid_option` if it is empty, over `most` (256) characters or not well-formed Unicode.
+ * @throws {QuaysideError} `invalid_option` if it is empty, longer than `most` (256) characters or not well-formed
+ * Unicode.
  */
 export function checkName(name: string, option: string, most: number = LIMITS.nameLength): string {
   if (typeof name !== "string" || !name || name.length > most || !name.isWellFormed()) {
@@ -174,7 +177,7 @@ export function checkName(name: string, option: string, most: number = LIMITS.na
   return name;
 }
 
-/** Checks a name that is a segment of a URL's path. Refuses `.` and `..`, which URLs resolve even if escaped. */
+/** Checks a name that becomes a segment of a URL's path. Refuses `.` and `..`, which URLs resolve even if escaped. */
 export function checkPathName(name: string, option: string): string {
   if (name === "." || name === "..") throw refused(option, "must not be . or ..", name);
   return checkName(name, option);

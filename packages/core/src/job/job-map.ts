@@ -40,29 +40,35 @@ export interface JobDefinition<Input = unknown, Output = unknown, Result = unkno
    * Schema of the result. Its output is stored as the result; an invalid result fails the job with `invalid_result`.
    */
   readonly output?: StandardSchema<unknown, Result> | undefined;
-  /** Backoff of the jobs, or a function of the attempt and its error, which applies in workers with this definition. */
+  /**
+   * Wait before each further attempt: an option that can be stored, or a function of the attempt and its error. A
+   * function applies only in workers with this definition.
+   */
   readonly backoff?: BackoffOption | BackoffFunction | undefined;
   /** Queue of the jobs in a `QueueManager`. Default: the manager's default queue. A job may name another. */
   readonly queue?: string | undefined;
   /** Connection of the jobs in a `QueueManager`, by name. Default: the manager's default connection. */
   readonly connection?: string | undefined;
-  /** Middleware around the handler, inside that of the manager and the queue. */
+  /** Middleware around the handler. It runs inside the middleware of the manager and of the queue. */
   readonly middleware?: readonly Middleware[] | undefined;
-  /** Runs the job. Further handlers, added by `queue.on("job:NAME")`, run after it. */
+  /** Runs the job. Further handlers of the job, added by `queue.on("job:NAME")`, run after this one. */
   handler?(payload: Output, ctx: HandlerContext<Output>): unknown;
   /**
    * Returns false to run the job immediately in this process, instead of storing it: through the same middleware and
-   * handlers, before `addJob` resolves. It has one attempt, whose error `addJob` throws; `ctx.release` stores the job.
-   * A job with an `id` runs once, as in a store: the last 1,000 ids of successful runs are remembered.
+   * handlers, before `addJob` resolves. The job has one attempt, whose error `addJob` throws; `ctx.release` stores the
+   * job. A job with an `id` runs once, as in a store: the last 1,000 ids of successful runs are remembered.
    */
   shouldQueue?(payload: Input): boolean;
-  /** Returns false to end the job as `failed` on this error, even if attempts are left. `attempt` counts from 1. */
+  /**
+   * Decides about a retry after an error: returns false to end the job as `failed`, even if attempts are left.
+   * `attempt` counts from 1.
+   */
   retryIf?(error: unknown, attempt: number): boolean;
   /** Called once when a job has failed for good, in the worker that ran or recovered it last. */
   onFailed?(job: JobRecord, error: unknown): unknown;
 }
 
-/** A definition with known types, even without schemas. */
+/** A definition whose payload and result types the compiler can read, even if it has no schemas. */
 export type TypedDefinition<Input, Output, Result> = JobDefinition<Input, Output, Result> & {
   readonly "~types"?: { readonly input: Input; readonly output: Output; readonly result: Result };
 };
@@ -92,10 +98,10 @@ export function jobDefaultsOf(definition: JobDefinition | undefined): JobDefault
 
 const NO_DEFAULTS: JobDefaults = Object.freeze({});
 
-/** Job maps that `defineJobs` returned. */
+/** The job maps that `defineJobs` returned, to recognise them. */
 const defined = new WeakSet<object>();
 
-/** Marks the type of a job map made by `defineJobs`. The key does not exist at run time. */
+/** Marks the types of job maps made by `defineJobs`. No value has this key. */
 declare const DEFINED: unique symbol;
 
 /** The result of `defineJobs`: a job map that also exists at run time. */
@@ -140,7 +146,7 @@ export type JobMap = object;
 /** The job names of a job map. */
 export type JobName<Jobs extends JobMap> = keyof Jobs & string;
 
-/** The payload that `addJob` takes for a job name. */
+/** The payload that `addJob` takes for a job name: the schema's input. */
 export type PayloadOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
   ? SchemaSide<Jobs[Name], "input">
   : Jobs[Name];
@@ -173,9 +179,9 @@ type SchemaSide<Definition, Side extends "input" | "output"> = Definition extend
       : unknown
     : unknown;
 
-/** One issue that a schema found: an entry of `details.issues` of an `invalid_payload` error. */
+/** One issue that a schema found: an entry of `details.issues` of an `invalid_payload` or `invalid_result` error. */
 export interface PayloadIssue {
-  /** Path of the wrong value, such as `to` or `items[2].price`; empty for the whole payload. */
+  /** Path of the refused value, such as `to` or `items[2].price`; empty for the whole payload. */
   readonly path: string;
   readonly message: string;
 }
@@ -240,7 +246,7 @@ function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "
   );
 }
 
-/** Hint in an error: the schema may accept the given payload but not its JSON. */
+/** Hint for an error whose cause may be that schemas check the JSON form of a payload, for example of a Date. */
 const HINT = " It is checked as JSON: a Date is a text (z.coerce.date() reads it).";
 
 function pathText(path: NonNullable<SchemaIssue["path"]>): string {

@@ -23,7 +23,7 @@ export interface JobDefaults {
   readonly maxAttempts?: number | undefined;
   /**
    * Wait before each further attempt: see `BackoffOption`. Default: exponential from 1 s, doubled up to 1 h, with full
-   * jitter. An error with a delay (`RetryAfterError`, the header `Retry-After`) takes precedence.
+   * jitter. A delay that the error names (`RetryAfterError`, the header `Retry-After`) takes precedence.
    */
   readonly backoff?: BackoffOption | undefined;
   /**
@@ -56,8 +56,8 @@ export interface JobDefaults {
   /** Labels for `list`, `clear` and `retryAll`: at most 32, of 1 to 128 characters each. Default: none. */
   readonly tags?: readonly string[] | undefined;
   /**
-   * Number of ended jobs of each state that the queue keeps when this job ends: integers from 0 to 1,000,000. 0 deletes
-   * the job when it ends. Default: the queue's setting, else 100 completed, 1,000 failed and 100 cancelled.
+   * Number of ended jobs of each state that the queue keeps when this job ends: integers from 0 to 1,000,000. With 0,
+   * the job is deleted when it ends. Default: the queue's setting, else 100 completed, 1,000 failed and 100 cancelled.
    */
   readonly keep?: Partial<Keep> | undefined;
   /**
@@ -72,24 +72,30 @@ export interface JobDefaults {
   readonly expiresIn?: Duration | undefined;
 }
 
-/** The dedupe key of a job. While the key is taken, `mode` decides about further adds (R6). */
+/**
+ * The option `dedupe` of a job: prevents a second job with the same key. While the key is taken, `mode` decides about
+ * further adds (R6).
+ */
 export interface DedupeOption {
   /** The key, of 1 to 256 characters, unique within the queue. */
   readonly key: string;
-  /** Effect of an add while the key is taken. Default: `drop`. */
+  /** Effect of an add while the key is taken: see `DedupeMode`. Default: `drop`. */
   readonly mode?: DedupeMode | undefined;
   /**
    * Time from the add for which the key stays taken even if its job has ended, from 1 ms. Required for `throttle`.
-   * Default: the key is released when the job ends.
+   * Default: the key is free when the job ends.
    */
   readonly ttl?: Duration | undefined;
   /**
-   * For `debounce`: longest delay from the first add, from 1 ms, however often it is added again. Default: no limit.
+   * For `debounce`: longest delay from the first add, from 1 ms, however often the job is added again. Default: no
+   * limit.
    */
   readonly maxWait?: Duration | undefined;
 }
 
-/** Options of one job. They take precedence over those of its definition, which take precedence over the queue's. */
+/**
+ * Options of one job. They take precedence over the options of its definition; those take precedence over the queue's.
+ */
 export interface JobOptions extends JobDefaults {
   /**
    * Your own id, of 1 to 256 characters, unique in the queue. Default: generated. Adding an id that exists returns the
@@ -109,7 +115,7 @@ export interface JobOptions extends JobDefaults {
   readonly dedupe?: DedupeOption | undefined;
 }
 
-/** Resolved options, as a driver takes them. */
+/** The options of a job after their check, in the form in which drivers take them. */
 export interface ResolvedOptions extends StoredOptions {
   readonly id?: string;
   readonly delayMs?: number;
@@ -117,14 +123,15 @@ export interface ResolvedOptions extends StoredOptions {
   readonly expiresInMs?: number;
 }
 
-/** Checks the value of one job option and returns the fields of the new job. */
+/** Checks the value of one job option and returns the fields of the new job that it sets. `now`: the caller's clock. */
 export type OptionParser = (value: never, now: number) => object;
 
-/** Parsers by option name. */
+/** Parsers of job options, by the name of the option. */
 export type OptionParsers = Readonly<Record<string, OptionParser>>;
 
 /**
- * Merges layers of options, the last taking precedence, and checks each value. `now` converts `availableAt` to a delay.
+ * Merges layers of options (a later layer takes precedence), checks each value and returns the fields for the new job.
+ * `now` converts `availableAt` to a delay.
  *
  * @param parsers a parser for each known option.
  * @throws {QuaysideError} `invalid_option` naming the option.
@@ -147,7 +154,7 @@ export function resolveOptions(
   }
 }
 
-/** The resolved options of a job without any; most jobs have none. */
+/** The resolved options of a job without options. One object, because most jobs have none. */
 const NO_OPTIONS: ResolvedOptions = Object.freeze({});
 
 const attempts =
@@ -171,7 +178,7 @@ export const KERNEL_OPTIONS: OptionParsers = {
   requires: (requires) => ({ requires: oneOf<Requirement>(requires, ["network"], "requires") }),
 };
 
-/** Checks the option only; the code that prepares the job encrypts it. */
+/** Checks the option `encrypted`; it sets no field. The code that prepares the job encrypts the job. */
 function checkEncrypted(encrypted: boolean): object {
   if (typeof encrypted !== "boolean") throw refused("encrypted", "must be true or false", encrypted);
   return {};
@@ -180,8 +187,8 @@ function checkEncrypted(encrypted: boolean): object {
 const delayed = (delayMs: number): object => (delayMs > 0 ? { delayMs } : {});
 
 /**
- * Returns the value of each option from the last layer that defines it; undefined without options. Of a delay and an
- * instant in different layers, only the later layer's is kept.
+ * Returns the value of each option from the last layer that defines it; undefined if no layer has options. If one layer
+ * has a delay and another `availableAt`, only the later layer's is kept.
  */
 function merge(layers: readonly (JobOptions | undefined)[], parsers: OptionParsers): JobOptions | undefined {
   let merged: Record<string, unknown> | undefined;

@@ -30,20 +30,20 @@ export interface Keep {
  */
 export type DedupeMode = "drop" | "replace" | "debounce" | "throttle";
 
-/** The dedupe option of a job as stored, with durations in ms. */
+/** The option `dedupe` of a job in stored form, with durations in ms. */
 export interface Dedupe {
   readonly key: string;
   readonly mode: DedupeMode;
   /** Time from the add for which the key stays taken. Required for `throttle`. */
   readonly ttlMs?: number;
-  /** For `debounce`: longest delay from the first add. */
+  /** For `debounce`: longest delay from the first add, in ms. */
   readonly maxWaitMs?: number;
 }
 
 /** The group of a job: at most `limit` jobs with the same key run at once, over all workers. */
 export interface Group {
   readonly key: string;
-  /** The last given limit applies. Default: 1. */
+  /** Maximum number of the group's running jobs. The last given limit applies. Default: 1. */
   readonly limit?: number;
 }
 
@@ -53,13 +53,15 @@ export interface Parent {
   readonly onFailure: ChildFailure;
 }
 
-/** Effect on a parent of a child that failed, was cancelled or was removed. */
+/**
+ * Effect on the parent when a child failed, was cancelled or was removed: the parent fails, or the child is ignored.
+ */
 export type ChildFailure = "fail" | "ignore";
 
 /** A condition that a job needs. If the job fails while the condition is not met, no attempt is counted. */
 export type Requirement = "network";
 
-/** Options that are stored with a job. Absent means the default. */
+/** Options that are stored with a job. An absent option has its default. */
 export interface StoredOptions {
   readonly maxAttempts?: number;
   readonly backoff?: Backoff;
@@ -75,7 +77,7 @@ export interface StoredOptions {
   readonly requires?: Requirement;
   /** W3C trace context (`traceparent`) of the code that added the job. */
   readonly trace?: string;
-  /** Payload, result, progress, logs and error are encrypted: see `aesGcm`. */
+  /** Set if payload, result, progress, logs and error are encrypted: see `aesGcm`. */
   readonly sealed?: true;
 }
 
@@ -90,7 +92,7 @@ export interface StoredJob extends StoredOptions {
   readonly name: string;
   /** Number of successive releases or retries with a short delay: see `DEFAULTS.freeRepeats`. */
   readonly repeats?: number;
-  /** JSON text. */
+  /** The payload as JSON text. */
   readonly payload: string;
   readonly priority: number;
   readonly addedAt: number;
@@ -104,15 +106,15 @@ export interface StoredJob extends StoredOptions {
   readonly exceptions?: number;
   /** The parent that waits for this job. */
   readonly parent?: Parent;
-  /** Parents added later that also wait for this job. */
+  /** Further parents that wait for this job, added later than `parent`. */
   readonly otherParents?: readonly Parent[];
-  /** The job waits, or has waited, for children. */
+  /** Set if the job waits, or has waited, for children. */
   readonly hasChildren?: true;
   /** Key of the recurrence that added this job. */
   readonly recurrence?: string;
   readonly error?: StoredError;
   readonly logs?: readonly string[];
-  /** JSON text. */
+  /** The result as JSON text. */
   readonly result?: string;
   readonly progress?: Json;
   readonly startedAt?: number;
@@ -146,7 +148,7 @@ export interface JobRecord<Payload = unknown> {
   readonly maxInterruptions?: number;
   readonly requires?: Requirement;
   readonly trace?: string;
-  /** The job is encrypted. */
+  /** Set if the job is encrypted. */
   readonly sealed?: true;
   readonly tags: readonly string[];
   /** The last 100 lines that its handlers logged. */

@@ -1,4 +1,4 @@
-/** Identifies a job among all queues. */
+/** Names a job of any queue. */
 interface Named {
   readonly queue: string;
   readonly id: string;

@@ -9,10 +9,10 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 /**
  * Converts a value to JSON text. Refuses values that JSON would silently change or drop: functions, symbols, bigints,
  * NaN and infinities, invalid dates, `undefined` and holes in arrays, cycles, instances of classes without `toJSON`
- * (Promise, Error, RegExp, Map …), and nesting deeper than 100 levels, which may overflow the stack elsewhere. A
+ * (Promise, Error, RegExp, Map …), and nesting deeper than 100 levels, which may overflow the stack of other code. A
  * top-level `undefined` becomes null; `toJSON` methods (dates) are called.
  *
- * @throws {QuaysideError} with `code`, naming the path of the refused value under `what`.
+ * @throws {QuaysideError} with `code`; its message has the path of the refused value, beginning with `what`.
  */
 export function toJsonText(value: unknown, what: string, code: ErrorCode = "invalid_payload"): string {
   if (value === undefined) return "null";
@@ -31,7 +31,8 @@ const isScalar = (value: unknown): value is string | number | boolean | null =>
   value === null || typeof value === "string" || typeof value === "boolean" || Number.isFinite(value);
 
 /**
- * Returns whether a value may contain something that JSON would change. Returns true for deep values, which are walked.
+ * Returns whether a value may contain something that JSON would change or drop, so that it must be checked in full.
+ * Also true for deeply nested values.
  */
 function mayHideLoss(value: unknown, depth: number): boolean {
   if (isScalar(value)) return false;
@@ -110,8 +111,8 @@ export function canonicalText(text: string): string {
 }
 
 /**
- * Returns the bytes of UTF-8 of a text. If the text is certainly within `limit`, returns its length without encoding
- * it.
+ * Returns the number of bytes of a text in UTF-8. If the text is certainly within `limit`, returns its length in place
+ * of the exact number, without encoding it.
  */
 export function utf8Bytes(text: string, limit: number): number {
   // A UTF-16 unit is at most 3 bytes of UTF-8.
@@ -136,5 +137,5 @@ export function toBoundedJson(
   throw new QuaysideError("result_too_large", message, { bytes, limit });
 }
 
-/** Returns the bytes of a value as JSON. */
+/** Returns the number of bytes of a value as JSON. */
 export const jsonBytes = (value: unknown): number => utf8Bytes(JSON.stringify(value), 0);

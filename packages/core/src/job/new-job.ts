@@ -1,12 +1,15 @@
 import type { ChildFailure, StoredOptions } from "./job-record.ts";
 
-/** A job to add: options resolved, payload checked and converted to JSON text. Made by `prepareJob`. */
+/**
+ * A job to add, in the form in which drivers take it: options resolved, payload checked and converted to JSON text.
+ * Made by `prepareJob`.
+ */
 export interface NewJob extends StoredOptions {
   readonly queue: string;
   readonly name: string;
-  /** JSON text within the size limit. */
+  /** The payload as JSON text, within the size limit. */
   readonly payload: string;
-  /** The caller's own id, which is also the idempotency key. */
+  /** The caller's own id. It is also the idempotency key: a second add with the id adds nothing. Absent: generated. */
   readonly id?: string;
   readonly delayMs?: number;
   readonly priority?: number;

@@ -13,7 +13,7 @@ export type RecurrenceRule = RecurrenceBounds &
 interface RecurrenceBounds {
   /** Whether a first job runs immediately when the recurrence is created. No effect on an existing one. */
   readonly immediately?: true;
-  /** Skips an occurrence while the previous one has not ended. */
+  /** Set if no occurrence begins while the previous one has not ended. */
   readonly overlap?: "skip";
   /** Total number of occurrences, after which the recurrence ends. */
   readonly limit?: number;
@@ -22,15 +22,15 @@ interface RecurrenceBounds {
 }
 
 /**
- * The rule of a recurrence: a fixed interval, or a cron expression (the driver then needs `cron` from
+ * The rule of a recurrence: a fixed interval (`every`), or a cron expression (`cron`; the driver then needs `cron` from
  * `@quayside/core/cron`).
  */
 export type RecurrenceOption = (
   | { readonly every: Duration; readonly cron?: undefined }
   | {
-      /** Five fields (minute … day of week), or six with seconds first. */
+      /** Cron expression: five fields (minute … day of week), or six with seconds first. */
       readonly cron: string;
-      /** IANA time zone. Default: UTC. */
+      /** IANA time zone in which the cron expression is read. Default: UTC. */
       readonly timeZone?: string | undefined;
       readonly every?: undefined;
     }
@@ -42,7 +42,8 @@ export type RecurrenceOption = (
   /** No occurrence after this time. */
   readonly endAt?: number | Date | undefined;
   /**
-   * Whether a first job runs immediately when the recurrence is created; repeating the call adds none. Default: false.
+   * Whether a first job runs immediately when the recurrence is created. Repeating the call of `schedule` adds no job.
+   * Default: false.
    */
   readonly immediately?: boolean | undefined;
   /** `skip`: no occurrence begins while the previous one (including its retries) has not ended. Default: `allow`. */
@@ -50,7 +51,8 @@ export type RecurrenceOption = (
 };
 
 /**
- * Returns the first time of a cron rule after `after`; undefined if there is none. Throws for an invalid expression.
+ * Evaluates cron rules: returns the first time of a rule after `after`; undefined if there is none. Throws for an
+ * invalid expression.
  */
 export type NextCron = (
   rule: { readonly cron: string; readonly timeZone?: string },
@@ -60,9 +62,9 @@ export type NextCron = (
 const FIELDS = ["every", "cron", "timeZone", "limit", "startAt", "endAt", "immediately", "overlap"];
 
 /**
- * Checks and resolves a recurrence's option.
+ * Checks a `RecurrenceOption` and converts it to the stored form.
  *
- * @throws {QuaysideError} `invalid_option` naming the wrong part.
+ * @throws {QuaysideError} `invalid_option` naming the refused part.
  */
 export function resolveRecurrence(option: RecurrenceOption): RecurrenceRule {
   fields(option, "recurrence", FIELDS);
@@ -103,8 +105,8 @@ function instant(value: number | Date, option: string): number {
 }
 
 /**
- * Returns the next time of a recurrence after both `last` (absent: none yet) and `now`, so that missed occurrences run
- * once, not many times. Undefined when the recurrence has ended.
+ * Returns the next time of a recurrence that is after both `last` (absent: none yet) and `now`, so that missed
+ * occurrences run once, not many times. Undefined when the recurrence has ended.
  */
 export function nextOccurrence(
   rule: RecurrenceRule,
@@ -118,10 +120,13 @@ export function nextOccurrence(
   return next === undefined || next > (rule.endAt ?? LAST_INSTANT) ? undefined : next;
 }
 
-/** The latest time of a JavaScript date. */
+/** The latest time of a JavaScript date, in ms since epoch. */
 export const LAST_INSTANT = 8_640_000_000_000_000;
 
-/** Returns the next time of an `every` rule. Counts from scheduled times, so a late run does not shift later ones. */
+/**
+ * Returns the next time of a rule with an interval. Counts from the scheduled times, so a late run does not shift later
+ * occurrences.
+ */
 function nextEvery(
   { everyMs, startAt }: Extract<RecurrenceRule, { kind: "every" }>,
   last: number | undefined,

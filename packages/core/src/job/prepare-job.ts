@@ -5,28 +5,28 @@ import { type JobDefaults, type JobOptions, type OptionParsers, resolveOptions }
 import { toJsonText, utf8Bytes } from "./json.ts";
 import type { FlowPart, NewJob } from "./new-job.ts";
 
-/** A job as its caller passes it. */
+/** A job as its caller passes it, before its options and payload are checked. */
 export interface JobDraft {
   readonly queue: string;
   readonly name: string;
   readonly payload: unknown;
   readonly options?: JobOptions | undefined;
   readonly flow?: FlowPart | undefined;
-  /** W3C trace context of the add. */
+  /** W3C trace context (`traceparent`) of the code that adds the job. */
   readonly trace?: string | undefined;
-  /** The payload is already encrypted, so its schema is checked after decryption, before it runs. */
+  /** Set if the payload is already encrypted. Its schema is then checked after decryption, before the job runs. */
   readonly sealed?: true | undefined;
   /** Path of the job in its flow, for errors: `children[2]`; empty for the root. */
   readonly at?: string;
 }
 
-/** Settings of `prepareJob`, besides the job and its definition. */
+/** Settings of `prepareJob`, in addition to the job and its definition. */
 export interface PrepareSettings {
   /** Parsers of the known job options, by name. */
   readonly parsers: OptionParsers;
   /** Maximum bytes of the payload as JSON. */
   readonly payloadLimit: number;
-  /** Options of all jobs of the queue, over which the definition's and the job's take precedence. */
+  /** Options of all jobs of the queue. Options of the definition and of the job take precedence. */
   readonly defaults?: JobDefaults | undefined;
   /** Current time by the caller's clock, which converts `availableAt` to a delay. */
   readonly now: number;
@@ -34,8 +34,8 @@ export interface PrepareSettings {
 
 /**
  * Converts a draft to a job that a driver takes: checks names, resolves options, converts the payload to JSON text
- * within its limit and checks it by its schema. Returns a promise only if the schema does. Called by queues and by the
- * HTTP API.
+ * within its limit and checks it by its schema. Returns a promise only if the schema returns one. Called by queues and
+ * by the HTTP API.
  *
  * @throws {QuaysideError} `invalid_option`, `invalid_payload`, `payload_too_large`.
  */
@@ -51,7 +51,7 @@ export function prepareJob(
   return checked instanceof Promise ? checked.then(() => job) : job;
 }
 
-/** As `prepareJob`, without the schema. */
+/** Converts a draft as `prepareJob` does, without checking the payload by its schema. */
 export function resolveJob(
   { queue, name, payload, options, flow, trace, sealed }: JobDraft,
   definition: JobDefinition | undefined,

@@ -6,7 +6,7 @@ import type { JobRecord } from "./job-record.ts";
 import * as LIMITS from "./limits.ts";
 import { fields } from "./option-checks.ts";
 
-/** A resolved retry delay, as stored. */
+/** The backoff of a job in stored form: the delays in ms. */
 export type Backoff =
   | { readonly kind: "fixed" | "linear"; readonly delayMs: number; readonly maxMs: number; readonly jitter: number }
   | {
@@ -105,8 +105,8 @@ export const isFinal = (error: unknown): boolean =>
   hasCode(error, "unrecoverable", "invalid_payload", "invalid_result", "unknown_job");
 
 /**
- * Returns the ms until the next attempt by the job's own backoff, or undefined if no attempt is left. `random` is in
- * [0, 1).
+ * Returns the ms until the next attempt by the backoff stored with the job; undefined if no attempt is left. `random`
+ * is in [0, 1).
  */
 export const retryDelay = (job: JobRecord, random: number): number | undefined =>
   job.attempts < job.maxAttempts ? backoffDelay(job.backoff ?? DEFAULTS.backoff, job.attempts, random) : undefined;
@@ -128,9 +128,9 @@ export interface FailedAttempt {
 }
 
 /**
- * Returns the ms until the next attempt, or undefined if the job has failed for good. Checks first whether the job has
- * failed for good. Then takes the delay of the error (`RetryAfterError`, an HTTP `Retry-After`), else the backoff
- * stored with the job, else the definition's function, else the default.
+ * Returns the ms until the next attempt, or undefined if the job has failed for good: the error is final, no attempt is
+ * left, or `retryIf` returned false. The delay is that of the error (`RetryAfterError`, an HTTP `Retry-After`), else
+ * the backoff stored with the job, else the definition's function, else the default.
  *
  * @throws the error of the policy's functions.
  */
@@ -151,9 +151,9 @@ export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefin
 }
 
 /**
- * Refuses a promise returned by a function of the policy.
+ * Returns the answer of a function of the policy, unless it is a promise.
  *
- * @throws {QuaysideError} because the result would be too late, and a rejection would be unhandled.
+ * @throws {QuaysideError} for a promise: its result would be too late, and its rejection would be unhandled.
  */
 function atOnce<T>(answer: T, name: string): T {
   if (typeof (answer as { then?: unknown } | undefined)?.then !== "function") return answer;
@@ -169,8 +169,8 @@ interface HasHeaders {
 const LONGEST_MS = 86_400_000;
 
 /**
- * Returns the ms that a server asked to wait, if the error has its response or is one. Returns NaN for an unreadable
- * error or header.
+ * Returns the ms that a server asked to wait, if the error is an HTTP response or has one. NaN: the error or its header
+ * could not be read.
  */
 function httpRetryAfter(error: unknown, now: number): number {
   try {
@@ -183,8 +183,8 @@ function httpRetryAfter(error: unknown, now: number): number {
 }
 
 /**
- * Parses a `Retry-After` header to ms: whole seconds, or the time until an HTTP date (0 if past). Undefined for other
- * text, some of which `Date.parse` would accept.
+ * Parses a `Retry-After` header to ms: whole seconds, or the time until an HTTP date (0 if it is past). Undefined for
+ * any other text, even if `Date.parse` would accept it.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
  */

@@ -3,10 +3,13 @@ import { type ErrorCode, fieldOf, isA, messageOf, QuaysideError } from "./errors
 import type { Json } from "./json.ts";
 import * as LIMITS from "./limits.ts";
 
-/** Name of the field that marks an envelope, the form of an encrypted value. */
+/** Name of the field that marks an envelope. An envelope is the form of an encrypted value. */
 export const SEALED = "quayside:sealed";
 
-/** An error (`cause`) of an encrypted job's handler, with the envelope that is stored in place of message and stack. */
+/**
+ * The error of an encrypted job: its `cause` is the error that the handler threw, and its envelope is stored in place
+ * of message and stack.
+ */
 export class SealedError extends QuaysideError {
   constructor(cause: unknown, sealed: Json) {
     const message = "An error of an encrypted job: its key reads it.";
@@ -14,7 +17,7 @@ export class SealedError extends QuaysideError {
   }
 }
 
-/** Returns the error that a handler threw, before encryption. */
+/** Returns the error that a handler threw: the cause of a `SealedError`, else the error itself. */
 export const thrownIn = (error: unknown): unknown => (isA(SealedError, error) ? error.cause : error);
 
 /** An error as stored with a job and sent over HTTP. */
@@ -24,7 +27,7 @@ export interface StoredError {
   /** Class name of the thrown error; absent for a plain `Error`. */
   readonly name?: string;
   readonly stack?: string;
-  /** Other fields of the error, such as the fields that a server refused. */
+  /** Other fields of the error, such as the path of a refused value. */
   readonly details?: Readonly<Record<string, Json>>;
 }
 

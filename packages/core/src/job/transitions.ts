@@ -18,7 +18,7 @@ import type { StoredError } from "./stored-error.ts";
 
 /** Pure decisions about jobs: each takes a record and an event and returns the next record. */
 
-/** The part of a job's key that orders it among jobs of equal priority: time and order of adding. */
+/** The part of a job's key that orders jobs of equal priority: their time, and the order of adding. */
 export interface QueuePosition {
   readonly at: number;
   readonly order: number;
@@ -99,13 +99,13 @@ const KEPT_WHEN_REPLACED: ReadonlySet<string> = new Set<keyof StoredJob>([
 const waitsFor = (key: JobKey, ...reasons: readonly BlockReason[]): boolean =>
   reasons.some((reason) => reason === blockOf(key)?.[0]);
 
-/** Returns the job in another lane, with the same rank and order. */
+/** Returns the job with a key in another place and lane, and the same rank, time and order. */
 function inLane(job: StoredJob, place: Place, lane: string): StoredJob {
   const [, , ...rest] = job.key;
   return { ...job, key: [place, lane, ...rest] };
 }
 
-/** Returns the job waiting at the position `stand`, with unchanged counts. */
+/** Returns the job, waiting at the position `stand`, with unchanged counts. */
 export function again(job: StoredJob, stand: QueuePosition): StoredJob {
   return { ...job, key: readyKey(job.queue, job.priority, stand), availableAt: stand.at };
 }
@@ -128,12 +128,12 @@ function withRepeats({ repeats: _, ...job }: StoredJob, repeats: number): Stored
   return repeats > 0 ? { ...job, repeats } : job;
 }
 
-/** Returns the job after a failed attempt that will be retried. */
+/** Returns the job after a failed attempt that will be retried: it waits at the position `stand`. */
 export function retried(job: StoredJob, stand: QueuePosition, pace: Pace, error: StoredError, run: Seen): StoredJob {
   return { ...released(job, stand, pace, run), ...counted(job, error), error, startedAt: run.startedAt };
 }
 
-/** Fields that an attempt adds to its job. */
+/** Fields that an attempt adds to its job's record. */
 export interface Seen {
   readonly startedAt: number;
   readonly logs?: readonly string[];
@@ -155,20 +155,20 @@ export const isSpent = (job: StoredJob, error: StoredError): boolean => {
   return attempts >= maxAttemptsOf(job) || exceptions >= (job.maxExceptions ?? Number.POSITIVE_INFINITY);
 };
 
-/** Returns the job after its handler released it. The attempt does not count. */
+/** Returns a job that its handler released: it waits at `stand`, or keeps its position. The attempt does not count. */
 export const released = (job: StoredJob, stand: QueuePosition | undefined, { repeats }: Pace, run: Seen): StoredJob => {
   const next = withRepeats(withLog(job, run), repeats);
   return stand ? again(next, stand) : next;
 };
 
-/** Returns the job after its worker died. Attempts and logs are kept. */
+/** Returns the job after its worker died: it waits at `stand`. Attempts and logs are kept. */
 export const interrupted = (job: StoredJob, stand: QueuePosition, run: Seen): StoredJob =>
   withLog(again(job, stand), run);
 
 export const interruptionDelay = (interruptions: number, random: number): number =>
   backoffDelay(DEFAULTS.interruptionBackoff, interruptions, random);
 
-/** Returns the job reset by an operator's retry, as if it had never run. Its last error is kept. */
+/** Returns the job as new, waiting at `stand`, after an operator's retry. Its last error is kept. */
 export function reset(job: StoredJob, stand: QueuePosition): StoredJob {
   const { attempts, interruptions, exceptions, repeats, finishedAt, startedAt, result, progress, expiresAt, ...rest } =
     job;
@@ -209,11 +209,11 @@ export function returned(job: StoredJob): StoredJob {
   return inLane(job, "ready", readyLane(job.queue));
 }
 
-/** How a job ended, with the fields to store. */
+/** How a job ends, with the fields to store. */
 export interface Ending {
   readonly state: EndState;
   readonly error?: StoredError;
-  /** JSON text. */
+  /** The result as JSON text. */
   readonly result?: string;
   readonly progress?: Json;
   readonly startedAt?: number;
@@ -222,7 +222,7 @@ export interface Ending {
   readonly counted?: boolean;
 }
 
-/** Creates the record of an ended job. */
+/** Creates the record of an ended job, at the position `stand` of its finished lane. */
 export function ended(job: StoredJob, ending: Ending, stand: QueuePosition): StoredJob {
   const { state, counted: counts, logs: _, ...outcome } = ending;
   return {
@@ -256,7 +256,7 @@ export const interruptedError = (job: StoredJob): StoredError => ({
 export const END_STATES: readonly EndState[] = ["completed", "failed", "cancelled"];
 export const STATES: readonly JobState[] = ["waiting", "delayed", "active", ...END_STATES];
 
-/** Returns the state of a job from its key. `running`: a lease lists it. */
+/** Returns the state of a job from its key at the time `now`. `running`: a lease lists the job. */
 export function stateOf(key: JobKey, now: number, running: boolean): JobState {
   if (key[0] === "finished") return endStateOf(key);
   if (running) return "active";

@@ -1,8 +1,8 @@
-/** Calls that wait for a condition. Code that may have changed the condition calls `ask`. */
+/** Calls that wait for a condition. Code that may have made a condition true calls `ask`. */
 export class Waiters {
   readonly #waiters = new Set<() => void>();
 
-  /** Resolves when `test` returns true, now or at a later `ask`. */
+  /** Resolves when `test` returns true, now or at a later call of `ask`. */
   until(test: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       const waiter = () => {

@@ -31,7 +31,7 @@ export const admin: Plugin = {
       yield* moveEachJob(tx, [job], () => again(job, tx.nextPosition()));
       return { affected: 1, state: "waiting" };
     },
-    /** Changes a waiting job. A running job keeps the payload that it was given, and an ended job does not change. */
+    /** Changes a waiting job's payload, priority or delay. A running or ended job is not changed. */
     *update(tx, { delayMs, ...change }: CommandOf<"update">) {
       const { job, state } = yield* existing(tx, change);
       if (state !== "waiting" && state !== "delayed") throw refusal("updated", job, state, "waiting or delayed");
@@ -73,12 +73,12 @@ const refusal = (verb: string, job: StoredJob, state: JobState, wanted: string):
     state,
   });
 
-/** Number of jobs per step, so that other workers' claims run between two steps (R32). */
+/** Number of jobs that one step of a long command changes. Other workers' claims run between two steps (R32). */
 const STEP = 256;
 
 /**
- * Returns whether a job existed when a command of several steps began; later jobs are not affected. Within one
- * millisecond, `order` decides. A job with a future time was added before the clock was set back.
+ * Returns whether a job existed when a command of several steps began (`began`); the command changes no later job.
+ * Within one millisecond, `order` decides. A job with a future time was added before the clock was set back.
  */
 const stoodBy = (job: StoredJob, { at, order }: Transaction["standing"], now: number): boolean =>
   job.addedAt < at || job.addedAt > now || (job.addedAt === at && job.key[4] <= order);

@@ -12,7 +12,10 @@ import { rateLimit } from "./rate-limit.ts";
 import { recurrences } from "./recurrences.ts";
 import { unknownNames } from "./unknown-names.ts";
 
-/** All plugins, in the order in which their hooks run. */
+/**
+ * Returns all plugins, in the order in which their hooks run. `cron` evaluates cron rules; without it, recurrences by
+ * cron are refused.
+ */
 export const everything = (cron?: NextCron): readonly Plugin[] => [
   idempotency,
   flows,

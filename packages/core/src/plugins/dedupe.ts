@@ -16,7 +16,7 @@ import { blocked, replaced, returned } from "../job/transitions.ts";
 
 const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
 
-/** Parser of the job option `dedupe`. */
+/** Parser of the job option `dedupe`, for `addJob` and the other methods that read job options. */
 export const DEDUPE_OPTIONS: OptionParsers = {
   dedupe(option: DedupeOption): { readonly dedupe: Dedupe } {
     const { key, mode = "drop", ttl, maxWait } = fields(option, "dedupe", ["key", "mode", "ttl", "maxWait"], "dedupe.");
@@ -86,8 +86,9 @@ export const dedupe: Plugin = {
 export const dedupeKey = (queue: string, key: string): readonly [string, string] => [escapePart(queue), key];
 
 /**
- * Returns whether a dedupe key is taken. `throttle`: until its time. Other modes: while the holder has not ended, and
- * until its time if it has one. A time from before the clock was set back does not count.
+ * Returns whether a dedupe key is taken. Mode `throttle`: until the record's time. Other modes: while the job that
+ * holds the key has not ended, and until the record's time if it has one. A time from before the clock was set back
+ * does not count.
  */
 export function isTaken(record: DedupeRecord, now: number): boolean {
   const timed = record.until !== undefined && record.until > now && !isAhead(record.since, now);
@@ -169,12 +170,15 @@ class AddedKeys implements AddPart {
     return { id, deduplicated: true };
   }
 
-  /** Returns the record of a key with another mode and time of its first add. */
+  /** Returns the record of a key with the mode of a new job, and `since` as the time of the key's first add. */
   #asOf(record: DedupeRecord, { mode }: Dedupe, since: number): DedupeRecord {
     return { ...record, mode, since };
   }
 
-  /** Returns the position of a job whose delay restarts, at most `maxWait` after the first add. */
+  /**
+   * Returns the new position of a debounced job, whose delay restarts now. The job is due at most `maxWaitMs` after the
+   * key's first add (`since`).
+   */
   #startAnew(job: NewJob, { maxWaitMs = Number.POSITIVE_INFINITY }: Dedupe, { since }: DedupeRecord) {
     const { now } = this.#tx;
     return this.#tx.nextPosition(Math.max(0, Math.min(job.delayMs ?? 0, since + maxWaitMs - now)));
@@ -187,13 +191,16 @@ class AddedKeys implements AddPart {
 }
 
 /**
- * Minimum number of keys that each add with keys checks for expiry, and number per taken key: enough to delete expired
- * keys faster than new ones are added.
+ * Minimum number of keys that an add with dedupe keys checks for expiry, and number of checks per key that it takes:
+ * enough to delete expired keys faster than new ones are added.
  */
 const SWEEP_LEAST = 8;
 const SWEEP_EACH = 2;
 
-/** Deletes expired keys after the last of these records, and from the queue's first key on at the end. */
+/**
+ * Deletes expired keys of the queues of these records, from the keys that follow theirs; at the end of a queue, from
+ * its first key on.
+ */
 export function* sweepAfter(tx: Transaction, saved: readonly DedupeRecord[]): Program<void> {
   const last = saved[saved.length - 1];
   if (!last) return;

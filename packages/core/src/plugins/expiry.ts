@@ -5,14 +5,14 @@ import type { OptionParsers } from "../job/job-options.ts";
 import { positiveMs } from "../job/option-checks.ts";
 import { EXPIRED, isExpired } from "../job/transitions.ts";
 
-/** Parser of the job option `expiresIn`. */
+/** Parser of the job option `expiresIn`, for `addJob` and the other methods that read job options. */
 export const EXPIRY_OPTIONS: OptionParsers = {
   expiresIn: (expiresIn: Duration) => ({ expiresInMs: positiveMs(expiresIn, "expiresIn") }),
 };
 
 /**
- * The job option `expiresIn`: a job that was not started in time ends as failed, code `expired`, at the next claim that
- * reaches it.
+ * Enforces the job option `expiresIn`: a job that was not started in time fails with the code `expired`, at the next
+ * claim that reaches it.
  */
 export const expiry: Plugin = {
   name: "expiry",

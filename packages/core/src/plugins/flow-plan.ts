@@ -8,10 +8,12 @@ import { blocked } from "../job/transitions.ts";
 import type { EndedChild } from "./flows.ts";
 
 export interface FlowPlan {
-  /** Indices of the jobs, with parents before their children, otherwise in the given order. */
+  /**
+   * Indices of the jobs in the order in which to add them: parents before their children, otherwise the given order.
+   */
   readonly order: readonly number[];
   parentOf(index: number): number | undefined;
-  /** Returns the nearest ancestor with an id or dedupe key of the caller's, and the job's position below it. */
+  /** Returns the nearest ancestor whose id or dedupe key was given by the caller, and the job's position below it. */
   anchorOf(index: number): { readonly index: number; readonly position: number } | undefined;
   /**
    * Connects children with their parents.
@@ -29,7 +31,7 @@ export interface FlowPlan {
 export interface BoundFlows {
   /** The jobs to store, by `memberName`. */
   readonly placed: Map<string, StoredJob>;
-  /** Existing jobs that got a parent, or a further one. */
+  /** Existing jobs that become children: they got their first parent, or another one. */
   readonly joined: readonly StoredJob[];
   /** Children that have already ended. */
   readonly ended: readonly EndedChild[];
@@ -41,7 +43,7 @@ export interface BoundFlows {
 const PARENTS_LIMIT = 100;
 
 /**
- * Reads the trees of jobs in a call of `enqueue`.
+ * Plans the flows among the jobs of a call of `enqueue`: their order, and the parent of each child.
  *
  * @throws {QuaysideError} `invalid_option` if a name is used twice or unknown, jobs wait for each other in a circle, a
  * tree has too many levels, a parent has too many children, or a dedupe mode would change a job of the tree while it
@@ -150,7 +152,10 @@ function withParent(child: StoredJob, parent: Parent): StoredJob {
   return { ...child, otherParents: [...others, parent] };
 }
 
-/** Checks for circles: removes jobs for which no parent waits, until none is left; a remaining job is in a circle. */
+/**
+ * Throws if parents and children form a circle. Removes the jobs for which no parent waits, again and again; jobs that
+ * remain are in a circle.
+ */
 function checkAcyclic(children: ReadonlyMap<string, ReadonlySet<string>>): void {
   const waiting = new Map<string, number>();
   for (const names of children.values()) for (const name of names) waiting.set(name, (waiting.get(name) ?? 0) + 1);

@@ -40,7 +40,7 @@ export const flows: Plugin = {
   },
 };
 
-/** The flows of one add. */
+/** The flows plugin's part in one add: gives children their ids and parents, and stores the records of the flows. */
 class FlowAdd implements AddPart {
   readonly #add: Adding;
   readonly #plan: FlowPlan;
@@ -63,7 +63,7 @@ class FlowAdd implements AddPart {
     });
   }
 
-  /** Handles the next job, parents first. Children of a parent that exists already are not added again. */
+  /** Handles the next job of the plan, parents first. Does not add the children of a parent that exists already. */
   *next(index: number, given: NewJob): Program<{ readonly receipt: EnqueueReceipt } | { readonly job: NewJob }> {
     const { receipts } = this.#add;
     const parent = this.#plan.parentOf(index);
@@ -88,7 +88,10 @@ class FlowAdd implements AddPart {
     for (const job of this.#bound.joined) this.#add.change(existing.get(memberName(job)) ?? job, job);
   }
 
-  /** Marks the lease entries of running children that join, so that they no longer count as plain. */
+  /**
+   * Marks the lease entries of running jobs that become children, so that their records in the flow are updated when
+   * they end (see `isPlain`).
+   */
   *save(): Program<void> {
     const leases = yield* this.#add.tx.leases();
     // All entries are found first, because changing a lease invalidates the index of all leases.
@@ -103,7 +106,10 @@ class FlowAdd implements AddPart {
     yield* settleEnded(this.#add.tx, this.#bound.ended);
   }
 
-  /** Returns the id of a child without one of its own, computed from an ancestor's. */
+  /**
+   * Returns an id for a child that has none: computed from the id of its nearest ancestor, so that a repeated add finds
+   * the child.
+   */
   #idBelow(index: number, idOf: (anchor: number) => string | undefined): string | undefined {
     const anchor = this.#plan.anchorOf(index);
     const id = anchor && idOf(anchor.index);
@@ -126,12 +132,12 @@ class FlowAdd implements AddPart {
   }
 }
 
-/** The number of unfinished children of a waiting parent. */
+/** The number of unfinished children of a waiting parent, stored under the parent's id. */
 export interface Family {
   readonly pending: number;
 }
 
-/** A child's record under its parent: pending, then its outcome, set once (R25). */
+/** A child's record under its parent: pending at first, then the child's outcome, which is set once (R25). */
 export interface Member {
   readonly pending?: true;
   readonly outcome?: ChildOutcome;
@@ -149,7 +155,7 @@ function* removeFamily(parent: Pick<StoredJob, "queue" | "id">): Program<void> {
   yield* removeRange("cells", startingWith(membersOf(parent).text));
 }
 
-/** Stores the children of each new parent, by `memberName`. */
+/** Stores a record for each child of each new parent. `waiting`: the children by `memberName`. */
 function* createChildren(waiting: ReadonlyMap<StoredJob, readonly string[]>): Program<void> {
   for (const [parent, children] of waiting) {
     yield* putCells(families(parent.queue), [[parent.id, { pending: children.length }]]);

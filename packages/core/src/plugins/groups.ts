@@ -28,7 +28,7 @@ import {
   seatsOf,
 } from "./group-seats.ts";
 
-/** Parser of the job option `group`. */
+/** Parser of the job option `group`, for `addJob` and the other methods that read job options. */
 export const GROUP_OPTIONS: OptionParsers = {
   group(option: NonNullable<JobDefaults["group"]>): Pick<StoredOptions, "group"> {
     const { key, limit } = fields(option, "group", ["key", "limit"], "group.");
@@ -116,7 +116,7 @@ function* seat(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Pro
 const toBlocked = (job: StoredJob): StoredJob => blocked(job, "group", job.group?.key as string);
 const laneOf = ({ queue, key }: Group) => startingWith("blocked", blockedLane(queue, "group", key));
 
-/** Marks the seats of a group to be checked before the transaction ends. */
+/** Requests a check of the group's seats before the transaction ends: see `check`. */
 function suspect(group: Group): void {
   group.suspect = true;
   room(group);
@@ -172,7 +172,7 @@ function* check(tx: Transaction, group: Group): Program<void> {
     if (jobs[index]?.group?.key !== group.key) group.places.set(keyText(at), undefined);
 }
 
-/** Writes the changed records. Keeps the seats of running jobs: removing one would cost a write per claim. */
+/** Writes the changed records of groups. Keeps the seats of running jobs: removing one would cost a write per claim. */
 function* flush(tx: Transaction): Program<void> {
   for (const group of groupsIn(tx).values()) {
     if (group.places.size > 0) yield* open(group);
@@ -189,7 +189,7 @@ function* flush(tx: Transaction): Program<void> {
   }
 }
 
-/** Keeps jobs of full groups out of a claim. */
+/** Limits a claim to jobs whose groups have room: blocks the jobs of full groups. */
 function* claimOf({ tx, queue }: QueueClaim): Program<ClaimPart> {
   let groups = new Map<StoredJob, Group>();
   /** Number of running jobs of each group. */

@@ -31,13 +31,13 @@ export interface Mark {
 /** The records of numbered requests, by sender. */
 const MARKS = kind<Mark>("mark");
 
-/** Maximum number of earlier requests that a record lists, which a restored browser profile may repeat. */
+/** Maximum number of earlier requests in `Mark.past`. A restored browser profile may repeat them. */
 const PAST = 100;
 
 /**
- * Runs the work of a numbered request once (R7). A repeat of the last number with the same digest returns the same;
- * with another digest or an older number, it is refused. A listed older request whose jobs have ids of the sender's
- * counts as done, because a restored browser profile repeats its requests (R27).
+ * Runs the work of a numbered request once (R7). A repeat of the last number with the same digest gets the same
+ * receipts; with another digest or an older number, the request is refused. An older request that is listed in `past`,
+ * and whose jobs have the sender's ids, counts as done, because a restored browser profile repeats its requests (R27).
  */
 export function* runOnce(
   tx: Transaction,
@@ -59,10 +59,10 @@ export function* runOnce(
 }
 
 /**
- * Finds the receipts of a repeated request. Without `receipts`, the request is new.
+ * Finds the receipts of a request that was already done. Without `receipts`, the request is new.
  *
  * @throws {QuaysideError} `mark_conflict` if the number was used for other jobs, `stale_exchange` if later requests
- * were made and this one is not listed.
+ * were made and this request is not listed in `past`.
  */
 export function* findOutcome(
   tx: Transaction,

@@ -11,12 +11,12 @@ import * as LIMITS from "../job/limits.ts";
 import { integer, oneOf } from "../job/option-checks.ts";
 import { STATES, toJobRecord } from "../job/transitions.ts";
 
-/** Lists pages of a queue's jobs. */
+/** Lists a queue's jobs in pages: the read `list`. */
 export const inspect: Plugin = { name: "inspect", reads: { list } };
 
 /**
- * Number of records read before a page ends early, with a cursor. With the last step, the total stays below the 10,000
- * records that one call may read (R32).
+ * Number of records that one page may read. A page that reaches it ends early, with a cursor. With the last read, the
+ * total stays below the 10,000 records that one call may read (R32).
  */
 const READ_LIMIT = 8_000;
 /** Number of records per read, because records may be large and a filter may exclude most of them. */
@@ -24,7 +24,7 @@ const SEARCH = 100;
 
 /**
  * Returns a page of jobs: running ones first, then ready and delayed ones in claim order, then ended ones, newest
- * first. Ends early if the reply has no more room (R31), but has at least one job.
+ * first. The page ends early if the reply has no more room (R31), but has at least one job.
  */
 function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
   const { queue, state, tags, limit = DEFAULTS.pageLimit, cursor, positions, bytes } = query;
@@ -62,7 +62,10 @@ function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
   return { jobs, ...(at && { cursor: encodeCursor(at) }), ...(positions && { positions: shown }) };
 }
 
-/** Compares two positions of a list (negative: `a` is first), also of lists of different stores. */
+/**
+ * Compares two cursors of a list by the order of the list (negative: `a` is first). Used to merge lists of several
+ * stores.
+ */
 export function comparePositions(a: string, b: string): number {
   const [one, other] = [decodeCursor(a), decodeCursor(b)];
   if (one.stretch !== other.stretch || !one.key || !other.key) return one.stretch - other.stretch;

@@ -3,8 +3,8 @@ import { countRunning } from "../engine/read-queue.ts";
 import { queueOf } from "../job/job-keys.ts";
 
 /**
- * The setting `maxActive`: limits how many of a queue's jobs run at once, over all workers. A worker that frees a slot
- * notifies the others.
+ * Enforces the setting `maxActive`: limits how many of a queue's jobs run at once, over all workers. When a job of such
+ * a queue ends, notifies the other workers.
  */
 export const maxActive: Plugin = {
   name: "maxActive",

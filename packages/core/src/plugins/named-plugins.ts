@@ -11,23 +11,49 @@ import { maxActive as maxActivePlugin } from "./max-active.ts";
 import { rateLimit as rateLimitPlugin } from "./rate-limit.ts";
 import { unknownNames as unknownNamesPlugin } from "./unknown-names.ts";
 
-/** Returns the plugin with the commands of an operator: retry, promote, update, retry all, clear. */
+/**
+ * Returns the plugin of the operator's commands: retry, promote, update, retry all, clear. Without it, a driver refuses
+ * these commands with `invalid_option`.
+ */
 export const admin = (): Plugin => adminPlugin;
-/** Returns the plugin of the job option `dedupe`. */
+/**
+ * Returns the plugin that enforces the job option `dedupe`: adds no second job with a taken key. Without it, a driver
+ * refuses jobs with the option.
+ */
 export const dedupe = (): Plugin => dedupePlugin;
-/** Returns the plugin of the job option `expiresIn`. */
+/**
+ * Returns the plugin that enforces the job option `expiresIn`: fails jobs that did not start in time. Without it, a
+ * driver refuses jobs with the option.
+ */
 export const expiry = (): Plugin => expiryPlugin;
-/** Returns the plugin of flows: parents that wait for their children. */
+/**
+ * Returns the plugin of flows: a parent job waits for its children. Without it, a driver refuses jobs with children.
+ */
 export const flows = (): Plugin => flowsPlugin;
-/** Returns the plugin of the job option `group`. */
+/**
+ * Returns the plugin that enforces the job option `group`: limits how many jobs of one group run at once. Without it, a
+ * driver refuses jobs with the option.
+ */
 export const groups = (): Plugin => groupsPlugin;
-/** Returns the plugin that recognises repeated numbered requests. An outbox needs it. */
+/**
+ * Returns the plugin that adds the jobs of a numbered request only once, although the request is repeated. An outbox
+ * needs it at the remote: a driver without it refuses numbered requests.
+ */
 export const idempotency = (): Plugin => idempotencyPlugin;
-/** Returns the plugin that lists a queue's jobs. */
+/** Returns the plugin that lists a queue's jobs (`list`). Without it, a driver refuses `list`. */
 export const inspect = (): Plugin => inspectPlugin;
-/** Returns the plugin of the queue setting `maxActive`. */
+/**
+ * Returns the plugin that enforces the queue setting `maxActive`: limits how many jobs of a queue run at once. Without
+ * it, a driver refuses the setting.
+ */
 export const maxActive = (): Plugin => maxActivePlugin;
-/** Returns the plugin of the queue setting `rateLimit`. */
+/**
+ * Returns the plugin that enforces the queue setting `rateLimit`: limits how many jobs of a queue start within a time.
+ * Without it, a driver refuses the setting.
+ */
 export const rateLimit = (): Plugin => rateLimitPlugin;
-/** Returns the plugin that blocks jobs without a handler until a worker has one. Without the plugin, such jobs fail. */
+/**
+ * Returns the plugin that blocks jobs whose names have no handler in the worker, until a worker has one. Without it,
+ * such jobs fail.
+ */
 export const unknownNames = (): Plugin => unknownNamesPlugin;

@@ -2,10 +2,13 @@ import { checkPlugins, type Plugin } from "../engine/plugin.ts";
 import { invalidOption } from "../job/errors.ts";
 import type { OptionParser, OptionParsers } from "../job/job-options.ts";
 
-/** The entry from which apps import plugins. */
+/** The module from which the advice says to import plugins. */
 const ENTRY = "@quayside/core/mini";
 
-/** The plugins of Quayside, in the order of their hooks, with the options, settings, commands and reads of each. */
+/**
+ * The plugins of Quayside by name, in the order of their hooks. Values: the options, settings, commands and reads of
+ * each.
+ */
 const PLUGINS: Readonly<Record<string, string>> = {
   idempotency: "request",
   flows: "flow",
@@ -23,9 +26,9 @@ const PLUGINS: Readonly<Record<string, string>> = {
 const NAMES = Object.keys(PLUGINS);
 
 /**
- * Returns the advice on which import is missing.
+ * Returns the advice that names the missing import.
  *
- * @param name of a plugin, or of an option, setting, command or read of one.
+ * @param name of a plugin, or of an option, setting, command or read of a plugin.
  * @returns undefined if no plugin of Quayside has this name.
  */
 export function adviseImport(name: string): string | undefined {
@@ -34,8 +37,8 @@ export function adviseImport(name: string): string | undefined {
 }
 
 /**
- * Sorts plugins by the order of their hooks; plugins from outside come last. Adds a first plugin, which refuses the job
- * options of missing plugins.
+ * Sorts plugins by the order of their hooks; plugins of other authors come last. Adds a plugin in front that refuses
+ * the job options of missing plugins.
  */
 export const inHookOrder = (plugins: readonly Plugin[]): readonly Plugin[] => [
   { name: "", options: REFUSED_OPTIONS },
@@ -50,7 +53,7 @@ const refuse =
     throw invalidOption(option, `No plugin of this queue has the job option ${option}. ${adviseImport(option)}`);
   };
 
-/** Parsers that refuse the job options of missing plugins. */
+/** Parsers that throw for a job option whose plugin is missing, with the advice on the import. */
 const REFUSED_OPTIONS: OptionParsers = {
   dedupe: refuse("dedupe"),
   group: refuse("group"),

@@ -4,7 +4,7 @@ import type { Program } from "../engine/store.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { RateLimit } from "../engine/verbs.ts";
 
-/** The rate limit of a queue (R18): at most `max` jobs start within a time, over all workers. */
+/** Enforces the setting `rateLimit` of a queue (R18): at most `max` jobs start within `perMs` ms, over all workers. */
 export const rateLimit: Plugin = {
   name: "rateLimit",
   settings: ["rateLimit"],
@@ -19,7 +19,7 @@ export const rateLimit: Plugin = {
   },
 };
 
-/** Starts that are counted together: their number and the times of the first and the last. */
+/** Starts of jobs that are counted together: their number, and the times of the first and the last. */
 interface Slice {
   readonly first: number;
   readonly last: number;
@@ -29,9 +29,7 @@ interface Slice {
 /** The counted starts of a queue, oldest first. */
 const STARTS = kind<{ readonly slices?: readonly Slice[] }>("rate");
 
-/**
- * Number of slices per period. Starts within one slice are counted together until the last of them is one period ago.
- */
+/** Number of slices per period of the limit. Starts within one slice count until the last of them is one period ago. */
 const SLICES = 20;
 
 /** The number of starts that a queue's rate limit allows now, and functions to use them. */
@@ -44,8 +42,9 @@ interface Allowance {
 }
 
 /**
- * Reads the starts of the last period, of which at most `max` are allowed (R18). They are in one record, in slices of a
- * twentieth of a period. After the clock was set back, starts in the future count as now.
+ * Returns how many jobs may start now, from the starts of the last period, of which at most `max` are allowed (R18).
+ * The starts are in one record, in slices of a twentieth of a period. After the clock was set back, starts in the
+ * future count as now.
  */
 function* allowance(tx: Transaction, queue: string, { max, perMs }: RateLimit): Program<Allowance> {
   const { now } = tx;

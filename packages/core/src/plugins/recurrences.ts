@@ -21,7 +21,7 @@ import { readyStored, replaced } from "../job/transitions.ts";
  */
 export const recurrences = (cron?: NextCron): Plugin => new Recurrences(cron);
 
-/** The stored recurrence: its rule, its job, and the pending occurrence. */
+/** The stored record of a recurrence: its rule, its job, and the id of the pending occurrence. */
 export interface ScheduleCell {
   readonly rule: RecurrenceRule;
   readonly job: NewJob;
@@ -34,7 +34,8 @@ export interface ScheduleCell {
 export const recurrencesOf = (queue: string) => kind<ScheduleCell>("schedule", queue);
 
 /**
- * Time by which `startAt` may be in the past and still mean now, in ms: the caller's clock may differ from the store's.
+ * Tolerance for a `startAt` in the past, in ms: within it, `startAt` means now, because the caller's clock may differ
+ * from the store's.
  */
 const START_SLACK_MS = 60_000;
 
@@ -63,7 +64,7 @@ class Recurrences implements Plugin {
     return this.#placeNext(tx, jobs);
   }
 
-  /** Returns when a pending occurrence is due, at most one period from now. */
+  /** Returns when a pending occurrence is due after the clock was set back: at most one period from now. */
   *dueAgain(tx: Transaction, { queue, id, recurrence }: StoredJob, at: number): Program<number> {
     if (recurrence === undefined) return at;
     const cell = yield* getCell(recurrencesOf(queue), recurrence);
@@ -75,9 +76,9 @@ class Recurrences implements Plugin {
   }
 
   /**
-   * Creates or changes a recurrence; an app may repeat the call at every start (R24). An unchanged one keeps its phase,
-   * count and pending occurrence. A new payload, option, limit or end changes the pending occurrence in place. A new
-   * interval or cron expression schedules it again; an occurrence that is already due still runs.
+   * Creates or changes a recurrence; an app may repeat the call at every start (R24). An unchanged recurrence keeps its
+   * phase, count and pending occurrence. A new payload, option, limit or end changes the pending occurrence in place. A
+   * new interval or cron expression schedules the occurrence again; one that is already due still runs.
    */
   *#schedule(tx: Transaction, { queue, key, rule, job }: CommandOf<"schedule">): Program<CommandReply> {
     checkPathName(key, "key");
@@ -140,9 +141,9 @@ class Recurrences implements Plugin {
   }
 
   /**
-   * Places the next occurrence after each of these jobs that is the pending one (compare and set). So an operator's
-   * retry of an old occurrence places nothing, and of two workers only one does (R24). Returns the earliest time at
-   * which a placed one is due.
+   * Adds the next occurrence of a recurrence after its pending occurrence started or ended; other jobs are skipped. So
+   * an operator's retry of an old occurrence adds nothing, and of two workers only one adds the next (R24). Returns the
+   * earliest time at which an added occurrence is due.
    *
    * @param ended whether the jobs have ended; otherwise they start.
    */
@@ -175,7 +176,10 @@ function* unschedule(tx: Transaction, queue: string, key: string): Program<Comma
 const canonicalJson = (rule: RecurrenceRule, { payload, ...job }: NewJob): string =>
   canonicalText(JSON.stringify([rule, job, JSON.parse(payload)]));
 
-/** Returns whether a rule has the same times as before, except a past `startAt` and a past first run. */
+/**
+ * Returns whether a new rule gives the same times as the stored one. Ignores a `startAt` in the past and a first run
+ * that is over.
+ */
 function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now: number): boolean {
   const timing = ({ limit, endAt, overlap, immediately, startAt, ...rest }: RecurrenceRule) => JSON.stringify(rest);
   if (timing(before) !== timing(rule)) return false;
@@ -191,7 +195,7 @@ function* pendingOf(tx: Transaction, queue: string, { nextId }: ScheduleCell): P
   return job;
 }
 
-/** Returns the pending occurrence with another payload and options, at the same position. */
+/** Returns the pending occurrence with the payload and options of `job`, at the same position. */
 function occurrenceOf(pending: StoredJob, job: NewJob, at: number, now: number): StoredJob {
   const { expiresInMs, ...rest } = job;
   const next = replaced(pending, { ...rest, queue: pending.queue }, now, undefined);

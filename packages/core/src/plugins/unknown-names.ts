@@ -6,10 +6,10 @@ import type { Transaction } from "../engine/transaction.ts";
 import { blockedLane, blockOf } from "../job/job-keys.ts";
 import { blocked, returned } from "../job/transitions.ts";
 
-/** Maximum number of jobs of all names that one exchange unblocks (R32). */
+/** Maximum number of jobs that one exchange unblocks, over all names (R32). */
 const RETURN_STEP = 256;
 
-/** Blocks jobs whose names have no handler in a worker, until a worker has one. */
+/** Blocks jobs whose names have no handler in the claiming worker, and unblocks them when a worker has one. */
 export const unknownNames: Plugin = {
   name: "unknownNames",
   leaving(tx, { queue, key }) {
