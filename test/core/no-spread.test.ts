@@ -17,8 +17,6 @@ const BOUNDED: readonly string[] = [
   "browser/src/service-worker/remaining-work.ts: Math.min(...all",
   "core/src/engine/claim.ts: Math.max(...frees",
   "core/src/engine/claim.ts: Math.min(...limits",
-  "core/src/engine/store-operations.ts: together(...programs",
-  "core/src/engine/transaction.ts: together(...others",
   "core/src/queue/base64.ts: fromCharCode(...bytes",
   "core/src/drivers/http/http-driver.ts: Math.min(...wakes",
   "edge/src/object/durable-alarm.ts: Math.min(...instants",

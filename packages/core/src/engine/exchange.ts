@@ -37,13 +37,12 @@ export function* exchange(
   function* readAhead({ first, last, jobs }: ClaimedStretch): Program<void> {
     ahead = yield* readStretch(first, last, jobs);
   }
-  yield* tx.prepare(
-    queues,
+  yield* tx.prepare(queues, [
     ...(stretch && request.settle.length > 2 ? [readAhead(stretch)] : []),
     ...(request.claim.limit > 0
       ? tx.plugins.with("prepare").flatMap((plugin) => queues.map((queue) => plugin.prepare(tx, queue)))
       : []),
-  );
+  ]);
   tx.reply?.atMost(request.claim.bytes);
   const leases = yield* tx.leases();
   const before = leases.of(request.worker);

@@ -62,11 +62,11 @@ export function* locate(named: readonly Named[]): Program<readonly (StoredJob | 
 /** Stores new jobs. `spelt`: the ids of all these jobs contain their keys, so that no entry in `ids` is needed. */
 export function* insertJobs(tx: Transaction, added: readonly StoredJob[], spelt = false): Program<void> {
   const jobs = yield* placing(tx, added, true);
-  yield* together(
+  yield* together([
     tx.readTallies(new Set(jobs.map(({ queue }) => queue))),
     put("jobs", jobs),
     putIds(spelt && jobs === added ? [] : jobs),
-  );
+  ]);
   for (const lane of lanesOf(jobs.map(keyOf))) {
     const queue = queueOf(lane[0]);
     tx.tally(queue, placeOf(lane[0]), lane.length);
@@ -246,7 +246,7 @@ function* prune(tx: Transaction, queue: string, state: EndState, limit: number):
   function* read(start: Key): Program<void> {
     append(found, yield* scan("jobs", { from: start, to }, step));
   }
-  yield* together(read([...from, 0, tx.now + SET_BACK_MS]), read(from));
+  yield* together([read([...from, 0, tx.now + SET_BACK_MS]), read(from)]);
   yield* deleteFinished(tx, found.slice(0, step));
   return excess;
 }

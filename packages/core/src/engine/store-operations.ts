@@ -94,7 +94,7 @@ export function after(prefix: Key): Key {
  * Runs independent programs side by side: the operations of their first steps go to the store in one step, then those
  * of their second steps, and so on. Saves round trips for reads.
  */
-export function* together(...programs: readonly Program<unknown>[]): Program<void> {
+export function* together(programs: readonly Program<unknown>[]): Program<void> {
   let running = programs.map((program) => ({ program, step: program.next() }));
   for (;;) {
     running = running.filter(({ step }) => !step.done);

@@ -105,8 +105,13 @@ export class Transaction {
   }
 
   /** Reads the leases, settings and counts that an exchange over these queues needs, and runs `others`, in one step. */
-  *prepare(queues: readonly string[], ...others: readonly Program<unknown>[]): Program<void> {
-    yield* together(...others, this.leases(), ...queues.map((queue) => this.settings(queue)), this.readTallies(queues));
+  *prepare(queues: readonly string[], others: readonly Program<unknown>[]): Program<void> {
+    yield* together([
+      ...others,
+      this.leases(),
+      ...queues.map((queue) => this.settings(queue)),
+      this.readTallies(queues),
+    ]);
   }
 
   /** Returns the settings of a queue; empty if it was never configured. */

@@ -59,7 +59,7 @@ export function groupOf(tx: Transaction, queue: string, key: string): Group {
 export function* groupsOf<J extends Grouped>(tx: Transaction, jobs: readonly J[]): Program<Map<J, Group>> {
   const groups = new Map<J, Group>();
   for (const job of jobs) if (job.group) groups.set(job, groupOf(tx, job.queue, job.group.key));
-  yield* together(...[...new Set(groups.values())].map(open));
+  yield* together([...new Set(groups.values())].map(open));
   return groups;
 }
 

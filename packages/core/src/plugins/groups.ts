@@ -92,7 +92,7 @@ function* seat(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Pro
   function* lookBehind(group: Group): Program<void> {
     if ((yield* scanKeys("jobs", laneOf(group), 1)).length > 0) crowded.add(group);
   }
-  yield* together(tx.leases(), ...[...coming.keys()].flatMap((group) => [open(group), lookBehind(group)]));
+  yield* together([tx.leases(), ...[...coming.keys()].flatMap((group) => [open(group), lookBehind(group)])]);
   const aside = new Set<StoredJob>();
   for (const [group, mine] of coming) {
     if (!isNew) for (const job of mine.values()) adopt(group, job);
