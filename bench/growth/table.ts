@@ -17,7 +17,7 @@ export function growthTable(pairs: readonly Pair[]): string {
     `${number(pairs.length)} pairs of a verb and a population: ${number(constant.length)} are constant, ${number(growing.length)} are not.`,
     "#### Not constant: records read / written per call",
     growingTable(growing),
-    "#### Constant: records per call, whatever lies beside",
+    "#### Constant: records per call",
     constantTable(constant),
     "",
   ].join("\n\n");
@@ -33,14 +33,16 @@ function growingTable(pairs: readonly Pair[]): string {
     `${reasons.indexOf(acceptedFor(pair)?.why ?? "not accepted") + 1}`,
   ]);
   const head = ["beside", "verb", ...SIZES.map(number), "growth", "why"];
-  const notes = reasons.map((why, index) => `${index + 1}. ${why}.`);
+  const notes = reasons.map((why, index) => `${index + 1}. ${why.replace(" Bound: ", "\n   Bound: ")}.`);
   return `${table([head, head.map((_, index) => (index > 1 && index < 6 ? "---:" : "---")), ...rows])}\n\n${notes.join("\n")}`;
 }
 
 function growthText(pair: Pair): string {
   const one = POPULATIONS.find(({ name }) => name === pair.population)?.one;
-  const slope = slopesOf(pair).at(-1) ?? 0;
-  return growthOf(pair) === "grows" ? `${number(Number(slope.toPrecision(2)))} per ${one}` : growthOf(pair);
+  if (growthOf(pair) !== "grows") return growthOf(pair);
+  const [before, last] = [...pair.costs.values()].slice(-2).map(({ read, written }) => read + written);
+  if (before !== undefined && before === last) return `at most ${number(last)}`;
+  return `${number(Number((slopesOf(pair).at(-1) ?? 0).toPrecision(2)))} per ${one}`;
 }
 
 function constantTable(pairs: readonly Pair[]): string {
