@@ -3,7 +3,7 @@ import { QuaysideError } from "./job/errors.ts";
 import type { NextCron } from "./job/next-occurrence.ts";
 
 const HOUR_MS = 3_600_000;
-/** Longest run of wall-clock times that is skipped: a repeated hour has 3,600. */
+/** Maximum number of times of a rule that a search skips because the clock repeats them: a repeated hour has 3,600. */
 const MOST_STEPS = 10_000;
 
 /**
@@ -76,7 +76,9 @@ class WallClock {
     return shown + (((instant % 1_000) + 1_000) % 1_000);
   }
 
-  /** Returns the first time at which the clock shows `wall`, or the time right after a skip that contains `wall`. */
+  /**
+   * Returns the first time at which the clock shows `wall`. If the clock skips `wall`, the time right after the skip.
+   */
   instantOf(wall: number): number {
     // The offsets before and after any change nearby.
     const offsets = [-24, 24].map((hours) => {
@@ -89,7 +91,7 @@ class WallClock {
     return this.#firstAfter(wall, candidates[0] as number, candidates[candidates.length - 1] as number);
   }
 
-  /** Returns the first time of a range after which the clock shows more than `wall`, by bisection. */
+  /** Returns the first time between `from` and `to` after which the clock shows more than `wall`, by bisection. */
   #firstAfter(wall: number, from: number, to: number): number {
     let [low, high] = [from, to];
     while (high - low > 1) {

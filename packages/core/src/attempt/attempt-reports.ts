@@ -4,7 +4,7 @@ import { cutText, describe } from "../job/cut-text.ts";
 import { jsonBytes } from "../job/json.ts";
 import * as LIMITS from "../job/limits.ts";
 
-/** Shortest interval between exchanges that are made only for reports, in ms. */
+/** Shortest interval between exchanges that are made only to send reports, in ms. */
 const REPORT_MS = 1_000;
 
 /** Converts a logged value to the text that is stored, cut to its limit. */
@@ -14,7 +14,7 @@ export function logLine(text: unknown): string {
   return jsonBytes(line) > LIMITS.logLineBytes + 20 ? cutText(line, LIMITS.logLineBytes / 6) : line;
 }
 
-/** Progress and log lines of running attempts that are not yet sent. */
+/** Progress and log lines of running attempts that were not sent yet. */
 export class Reports {
   readonly #reports = new Map<string, AttemptReport>();
   readonly #timer: Timer;
@@ -25,13 +25,13 @@ export class Reports {
     this.#due = due;
   }
 
-  /** Returns the approximate bytes that an attempt's report takes in an exchange. */
+  /** Returns the approximate number of bytes that an attempt's report takes in an exchange. */
   bytesOf(token: string): number {
     const report = this.#reports.get(token);
     return report ? jsonBytes(report) : 0;
   }
 
-  /** Removes and returns the reports of `first`, and as many of other attempts as fit into one exchange. */
+  /** Removes and returns reports: those of the attempts `first`, and as many others as fit into one exchange. */
   take(first: readonly string[]): readonly AttemptReport[] {
     if (this.#reports.size === 0) return [];
     const taken: AttemptReport[] = [];
@@ -48,7 +48,7 @@ export class Reports {
     return taken;
   }
 
-  /** Puts back reports that were not stored, before newer ones. */
+  /** Puts back reports that an exchange did not store. They come before newer ones. */
   restore(reports: readonly AttemptReport[]): void {
     for (const report of reports) {
       const since = this.#reports.get(report.token);
@@ -65,7 +65,7 @@ export class Reports {
     this.#timer.disarm();
   }
 
-  /** Adds a value and log lines to the report of an attempt. A new progress value replaces the previous one. */
+  /** Adds progress and log lines to the report of an attempt. A new progress value replaces the previous one. */
   add(token: string, report: Partial<AttemptReport>): void {
     const before = this.#reports.get(token);
     // An attempt that logs faster than exchanges are sent keeps its last lines, like its job.

@@ -18,7 +18,7 @@ import type { WorkerEvents } from "./worker-events.ts";
 /** Runs a job's handlers: takes the stored job, returns the result. */
 export type Run<Ctx extends object = object> = (job: JobRecord, ctx: HandlerContext & Ctx) => unknown;
 
-/** The settlement of an ended attempt. */
+/** An ended attempt, and the settlement that reports its outcome to the store. */
 export interface Settled {
   readonly attempt: Attempt;
   readonly settlement: Settlement;
@@ -26,30 +26,30 @@ export interface Settled {
   readonly durationMs: number;
 }
 
-/** The handler's result, or the error that it threw or was interrupted by. */
+/** How an attempt ended: the handler's result, or the error that it threw or that interrupted it. */
 export interface AttemptEnd {
   readonly error?: unknown;
   readonly result?: unknown;
 }
 
-/** Calls of an attempt on its worker. */
+/** The methods of a worker that its attempts call. */
 export interface AttemptListener {
   /**
-   * Sends the settlement of an attempt that has ended or whose grace period is over. Called at most once, and not after
-   * `lose`.
+   * Called with the settlement to send when an attempt has ended, or its grace period is over. Called at most once, and
+   * not after `lose`.
    */
   settled(settled: Settled): void;
-  /** Frees the slot of an attempt whose handler has returned. Called exactly once. */
+  /** Called exactly once, when the attempt's handler has returned, so that its slot is free. */
   returned(attempt: Attempt): void;
-  /** Stores progress or log lines with the job. */
+  /** Called with progress or log lines to store with the job. */
   reported(attempt: Attempt, report: Partial<AttemptReport>): void;
 }
 
 /** The part of a queue that an attempt uses: fields for `ctx`, a producer, a retry policy. */
 export interface AttemptQueue {
-  /** Merged into the `ctx` of its handlers. Fields of the worker's `ctx` take precedence. */
+  /** Merged into the `ctx` of the queue's handlers. Fields of the worker's `ctx` take precedence. */
   readonly ctx?: object | undefined;
-  /** Adds the jobs of `ctx.enqueue` and `ctx.publish`, unless the worker has a producer. */
+  /** Adds the jobs of `ctx.enqueue` and `ctx.publish`, if the worker has no producer of its own. */
   readonly producer?: Producer | undefined;
   /** Returns the functions of a job's definition that decide about retries. */
   readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
@@ -66,7 +66,7 @@ export interface AttemptOptions {
   readonly ctx?: object | undefined;
   /** Adds the jobs of `ctx.enqueue` and `ctx.publish`. */
   readonly producer?: Producer | undefined;
-  /** Handles failures of jobs that require the network. */
+  /** Handles failures of jobs that require the network (`requires`). Absent: such jobs fail as others do. */
   readonly network?: Network | undefined;
 }
 
@@ -84,7 +84,7 @@ export class Attempt {
   readonly #queue: AttemptQueue;
   readonly #children: readonly ChildOutcome[] | undefined;
   #controller: AbortController | undefined;
-  /** The reason of the interruption, if there was one. */
+  /** The error that interrupted the attempt, such as a timeout; undefined if none did. */
   #interruption: QuaysideError | undefined;
   #settled = false;
   /** Start of the attempt, by the monotonic clock. */
@@ -125,7 +125,8 @@ export class Attempt {
   /**
    * Runs the handler. Not an asynchronous function, which would allocate 200 bytes more per job.
    *
-   * @param scope the attempt that `handlerScope` names meanwhile: another one if that one waits for this.
+   * @param scope the attempt that the handler's code counts as part of. A job that runs immediately inside another
+   * job's handler passes that job's attempt, which waits for it.
    */
   start(run: Run, scope: object = this): void {
     if (this.job.timeoutMs !== undefined) this.#limit(this.job.timeoutMs);
@@ -206,7 +207,7 @@ export class Attempt {
     }
   }
 
-  /** Settles the attempt, once. An error thrown here fails the attempt, which counts (R28). */
+  /** Settles the attempt, once. An error while it is settled fails the attempt, which counts (R28). */
   #end(end: AttemptEnd): void {
     if (this.#settled) return;
     const { token, job } = this;
@@ -253,8 +254,8 @@ export class Attempt {
   }
 
   /**
-   * Returns the ms until the retry. If the policy throws, or the error is unreadable, the job is retried as without a
-   * policy.
+   * Returns the ms until the next attempt; undefined if the job has failed for good. If the policy throws, or the error
+   * cannot be read, the job is retried as without a policy.
    */
   #retryMs(error: unknown, timedOut: boolean): number | undefined {
     const { random, clock, events } = this.#options;
@@ -283,5 +284,5 @@ const failure = (token: string, error: unknown, retryMs: number | undefined): Se
   ...(retryMs !== undefined && { retryMs }),
 });
 
-/** Shared by attempts without a timer. */
+/** Does nothing. Shared by attempts without a timer, in place of a function that stops it. */
 const nothing = (): void => {};

@@ -6,7 +6,7 @@ import { failJob, releaseJob } from "../job/release-job.ts";
 import type { Attempt, AttemptListener, AttemptOptions, AttemptQueue } from "./attempt.ts";
 import { logLine } from "./attempt-reports.ts";
 
-/** Adds jobs for the handler of a running job (`from`). */
+/** Adds jobs for `ctx.enqueue` and `ctx.publish`. `from` is the running job whose handler adds them. */
 export interface Producer {
   enqueue(request: JobRequest, from: JobRecord): Promise<string>;
   publish(request: PublishRequest, from: JobRecord): Promise<readonly string[]>;
@@ -46,7 +46,7 @@ export function makeContext(
   return context;
 }
 
-/** Adds the fields that `context` lacks. */
+/** Adds the fields of `extra` that `context` does not have. */
 function addFields(context: object, extra: object | undefined): void {
   const all = context as Record<string, unknown>;
   // Assigning `__proto__` would replace the prototype, which has the signal.
@@ -64,8 +64,8 @@ function refuseToAdd(): never {
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 /**
- * The context of a handler, to which its attempt adds functions. All fields are own properties except `signal`, which
- * is created when read.
+ * The `ctx` of a handler; its attempt adds the functions. All fields are own properties, except `signal`, which is
+ * created when it is first read.
  */
 class Context implements Pick<HandlerContext, "signal"> {
   // An ordinary property, so that `Object.create(ctx)` and proxies of the context can read the signal.

@@ -14,7 +14,7 @@ export interface NetworkOptions {
   readonly random: () => number;
   readonly connectivity: Connectivity;
   readonly driver: Pick<Driver, "command">;
-  /** Gets the errors that functions of `connectivity` throw. */
+  /** Receives the errors that functions of `connectivity` throw. */
   readonly events: { fault(error: unknown): void };
 }
 
@@ -32,11 +32,11 @@ interface NetworkLoop {
  */
 export class Network {
   readonly #options: NetworkOptions;
-  /** Released jobs, with the number of successive releases. */
+  /** Jobs that were released while offline, with the number of successive releases of each. */
   readonly #waiting = new Map<string, { readonly job: JobRecord; readonly times: number }>();
   #unwatch: (() => void) | undefined;
   #away = false;
-  /** Last time at which the network was known to be offline. */
+  /** The last time at which the network was offline, as far as is known. */
   #awayAt = Number.NEGATIVE_INFINITY;
   #probing: Promise<boolean> | undefined;
 
@@ -54,7 +54,10 @@ export class Network {
     this.#unwatch = undefined;
   }
 
-  /** Runs the handler of such a job. @throws {Release} in place of its error if the network was offline. */
+  /**
+   * Runs the handler of a job that requires the network. @throws {Release} in place of its error if the network was
+   * offline.
+   */
   async run(job: JobRecord, handle: () => unknown): Promise<unknown> {
     // A released job does not run again while the probe fails. Without a probe, it runs.
     if (this.#waiting.has(memberName(job)) && (await this.#probe()) === false) throw this.#release(job);
@@ -69,12 +72,12 @@ export class Network {
     }
   }
 
-  /** Returns the delay for releasing a job that timed out, if the network was offline meanwhile. */
+  /** Returns the delay with which to release a job that timed out, if the network was offline during its attempt. */
   timedOut(job: JobRecord, sinceMs: number): number | undefined {
     return this.#awaySince(sinceMs) ? this.#release(job).delayMs : undefined;
   }
 
-  /** Returns whether the network was offline at any time since `startedAt`. */
+  /** Returns whether the network was offline at any time since `startedAt`, the start of the attempt. */
   async #wasAway(startedAt: number): Promise<boolean> {
     return this.#awaySince(startedAt) || (await this.#probe()) === false;
   }
@@ -88,7 +91,7 @@ export class Network {
     return this.#lent((network) => network.isOnline()) ?? true;
   }
 
-  /** Calls a function of `connectivity`. Its errors are reported and do not stop the worker. */
+  /** Calls a function of `connectivity`. Reports its error and returns undefined, so that the worker continues. */
   #lent<T>(ask: (network: Connectivity) => T): T | undefined {
     const { connectivity, events } = this.#options;
     return lent(
@@ -97,7 +100,10 @@ export class Network {
     );
   }
 
-  /** Calls the probe; undefined without one. Concurrent callers share the result. */
+  /**
+   * Asks the server, by `probe` of `connectivity`, whether it can be reached; undefined without one. Concurrent callers
+   * share the answer.
+   */
   #probe(): Promise<boolean | undefined> {
     const probe = this.#lent((network) => network.probe);
     if (!probe) return Promise.resolve(undefined);
@@ -142,5 +148,5 @@ export class Network {
   }
 }
 
-/** Returns whether a handler failed or postponed its job on purpose, independently of the network. */
+/** Returns whether a handler failed or postponed its job on purpose, so that the network is not the cause. */
 const isDecision = (error: unknown): boolean => isFinal(error) || hasCode(error, "retry_after");

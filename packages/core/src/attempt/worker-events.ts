@@ -17,18 +17,18 @@ export interface WorkerEvents {
   readonly cancelled: { readonly job: JobRecord };
   readonly progress: { readonly job: JobRecord; readonly progress: Json };
   readonly log: { readonly job: JobRecord; readonly line: string };
-  /** The job was recovered from a dead worker. It is `failed` if it was interrupted too often. */
+  /** The job was recovered from a dead worker. Its state is `failed` if it was interrupted too often. */
   readonly stalled: { readonly job: JobRecord };
   /**
-   * A handler ignores its signal: its attempt was settled without it, `durationMs` after it began. It keeps its slot
-   * until it returns, but no longer counts for the limits of its queue and group.
+   * A handler ignores its signal: its attempt was settled without its result, `durationMs` after it began. The handler
+   * keeps its slot until it returns, but no longer counts for the limits of its queue and group.
    */
   readonly stuck: { readonly job: JobRecord; readonly durationMs: number };
   /** No job runs or is due. */
   readonly idle: Record<never, never>;
   /**
-   * An error outside a job: the store is unreachable, a lease was lost, a job name is unknown, a listener threw.
-   * Without a listener, it is reported as an uncaught error, or with `console.error` on Node.
+   * An error outside of a job: the store is unreachable, a lease was lost, a job name is unknown, a listener threw.
+   * Without a listener, the error is reported as an uncaught error, or with `console.error` on Node.
    */
   readonly error: { readonly error: unknown };
 }
@@ -54,7 +54,7 @@ export function concerns(queue: string, event: { readonly job?: JobRecord; reado
   return about === undefined || about === queue;
 }
 
-/** A queue that receives the events that concern it. */
+/** A queue that receives the events of workers that concern it. */
 interface WithEvents {
   readonly name: string;
   readonly events?: Emitter<WorkerEvents> | undefined;
@@ -91,7 +91,7 @@ export function checkListener(event: string, listener: unknown, isHandler = fals
   throw new QuaysideError("invalid_option", message, { option: isKnown ? "listener" : "event" });
 }
 
-/** Runs attempts within spans. */
+/** Runs attempts within trace spans. */
 export interface AttemptTracer {
   attempt(job: JobRecord, run: () => Promise<unknown>): Promise<unknown>;
 }
@@ -115,7 +115,7 @@ export class Reporter {
   processedCount = 0;
   failedCount = 0;
   readonly #options: ReporterOptions;
-  /** Texts already reported. */
+  /** The unknown names and queues without a handler that were already reported, as texts. */
   readonly #unknown = new Set<string>();
 
   constructor(options: ReporterOptions) {
@@ -154,13 +154,13 @@ export class Reporter {
     if (job.state === "failed") this.#failed(job, job.error && fromStoredError(job.error));
   }
 
-  /** Reports once that a queue has jobs of a name without a handler. */
+  /** Reports that a queue has jobs of a name without a handler. Once per queue and name. */
   unknownName(queue: string, name: string): void {
     const text = `Queue ${queue} holds jobs named ${JSON.stringify(name)}: they wait for a worker that has a handler for them.`;
     this.#once(text, { queue, name });
   }
 
-  /** Reports once that a queue has no handler. */
+  /** Reports that a queue has no handler. Once per queue. */
   noHandler(queue: string): void {
     this.#once(`This worker of queue ${queue} has no handler: it runs nothing until one is registered.`, { queue });
   }

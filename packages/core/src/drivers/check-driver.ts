@@ -2,7 +2,7 @@ import type { Driver } from "../engine/driver.ts";
 import { QuaysideError } from "../job/errors.ts";
 
 /**
- * Checks that a value is a driver.
+ * Checks that a value is a driver, and returns it.
  *
  * @param owner the name of the object that uses the driver, for the error message.
  * @throws {QuaysideError} `invalid_option` if it is not a driver, for example a promise of one.

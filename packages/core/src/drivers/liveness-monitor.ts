@@ -24,18 +24,18 @@ export class LivenessMonitor {
     this.#monotonic = monotonic;
   }
 
-  /** Workers that had a lease at the last `look`. Undefined before the first. */
+  /** Workers that had a lease at the last call of `look`. Undefined before the first call. */
   get workers(): readonly { readonly worker: string; readonly liveness: Liveness }[] | undefined {
     if (this.#lastLook === Number.NEGATIVE_INFINITY) return undefined;
     return [...this.#seen].map(([worker, liveness]) => ({ worker, liveness }));
   }
 
-  /** Returns whether this worker had a lease at the last `look`. */
+  /** Returns whether this worker had a lease at the last call of `look`. */
   knows(worker: string): boolean {
     return this.#seen.has(worker);
   }
 
-  /** Reads all leases once, and removes the notes of those that no longer exist. */
+  /** Records which leases exist and when each was last renewed. Removes the notes about leases that no longer exist. */
   look(leases: readonly LeaseRecord[]): void {
     const now = this.#monotonic();
     const gap = now - this.#lastLook;
@@ -50,7 +50,7 @@ export class LivenessMonitor {
     for (const worker of this.#sightings.keys()) if (!this.#seen.has(worker)) this.#sightings.delete(worker);
   }
 
-  /** Returns the judge of leases for one exchange. `dead`: the workers of `workers` that are gone. */
+  /** Returns the judge for one exchange. `dead`: workers that are certainly gone. */
   judge(dead: ReadonlySet<string>): Judge {
     const silentInMs = (lease: LeaseRecord) => {
       const sighting = this.#sightings.get(lease.key[0]);

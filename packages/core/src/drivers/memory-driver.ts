@@ -5,7 +5,7 @@ import { StoreDriver, type StoreDriverOptions } from "./store-driver.ts";
 
 /** Options of `memoryDriver`. */
 export interface MemoryDriverOptions extends Omit<StoreDriverOptions, "plugins"> {
-  /** Records of the driver. Drivers with the same `MemoryStore` work on the same jobs. Default: a new store. */
+  /** The records of the driver. Drivers with the same `MemoryStore` work on the same jobs. Default: a new store. */
   readonly store?: MemoryStore;
   /** Evaluates cron rules: `cron` from `@quayside/core/cron`. Default: none; recurrences by cron are refused. */
   readonly cron?: NextCron;

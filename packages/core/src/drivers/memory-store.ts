@@ -31,7 +31,7 @@ export class MemoryStore implements Store {
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
   #closed = false;
 
-  /** Returns another store on the same records, like that of another tab. Each is closed separately. */
+  /** Returns another store on the same records, as a second tab would have. Each store is closed separately. */
   connect(): MemoryStore {
     const store = new MemoryStore();
     store.#shared = this.#shared;
@@ -119,7 +119,7 @@ function copy<T>(value: T): T {
   return copied;
 }
 
-/** Records in the order of their keys, in arrays of limited length, so that an insert moves few of them. */
+/** Records in the order of their keys, in arrays of limited length, so that an insert moves few records. */
 class SortedRecords {
   static readonly #RUN = 512;
   readonly #runs: AnyRecord[][] = [[]];
@@ -153,7 +153,7 @@ class SortedRecords {
     return before;
   }
 
-  /** Restores previous records, the last first, because a key may occur twice. */
+  /** Restores the previous records of these keys, the last key first, because a key may occur twice. */
   restore(keys: readonly Key[], before: readonly (AnyRecord | undefined)[]): void {
     for (let index = keys.length - 1; index >= 0; index--) this.set(keys[index] as Key, before[index]);
   }
@@ -200,7 +200,7 @@ class SortedRecords {
     return found;
   }
 
-  /** Returns the position of the first record at or after `key`, by binary search. */
+  /** Finds the first record at or after `key` by binary search. Returns its array (`run`) and its index there. */
   #find(key: Key): [run: number, index: number] {
     let low = 0;
     let high = this.#runs.length - 1;

@@ -6,13 +6,13 @@ import { StoreDriver } from "./store-driver.ts";
 
 /** Options of the `memoryDriver` of `@quayside/core/mini`. */
 export interface MiniMemoryDriverOptions extends Omit<MemoryDriverOptions, "cron"> {
-  /** Plugins of the queues besides the kernel, in any order. Default: none. */
+  /** Plugins of the queues, such as `dedupe()`, in any order. Default: none; the driver has only the kernel. */
   readonly plugins?: readonly Plugin[];
 }
 
 /**
- * Creates a driver that keeps jobs in memory, with only the given plugins. A job option, setting or command of another
- * plugin is refused; the error names the missing import.
+ * Creates a driver that keeps jobs in memory, with only the given plugins. A job option, setting or command of a plugin
+ * that is not given is refused; the error names the missing import.
  *
  * @example
  * const queue = new Queue<Jobs>("mail", memoryDriver({ plugins: [dedupe()] }));

@@ -3,13 +3,16 @@ import type { Change } from "../engine/store.ts";
 import type { LivenessMonitor } from "./liveness-monitor.ts";
 
 export interface PeerWatcherOptions {
-  /** Calls `died` as soon as one of these workers is gone. Each call replaces the list of the previous one. */
+  /**
+   * Calls `died` as soon as one of these workers of other tabs is gone. Each call replaces the workers of the previous
+   * call.
+   */
   readonly onPeerExit: ((workers: readonly string[], died: () => void) => void) | undefined;
-  /** Reads the leases again. */
+  /** Reads all leases again, to find the workers that hold jobs. */
   readonly look: () => Promise<void>;
 }
 
-/** A worker's session, and a function that ends its watching. */
+/** A worker's session, and a function that ends the observation of the session. */
 interface ShownSession extends WorkerSession {
   leave(): void;
 }
@@ -30,7 +33,7 @@ export class PeerWatcher {
     this.#options = options;
   }
 
-  /** Records a worker of this driver, which is not watched, until it leaves. */
+  /** Adds a worker of this driver, which must not be watched, until it leaves. */
   registered(worker: string, { liveness, leave }: Registration): Registration {
     this.#own.add(worker);
     return {
@@ -42,7 +45,7 @@ export class PeerWatcher {
     };
   }
 
-  /** Wraps a session, so that its begin and end are observed. */
+  /** Wraps a session, to observe when it begins and ends. */
   showTo(session: WorkerSession): ShownSession {
     const leave = () => {
       this.#active.delete(session);
@@ -70,7 +73,7 @@ export class PeerWatcher {
     for (const session of [...this.#active]) session.look();
   }
 
-  /** Watches the workers that were found at the last look. */
+  /** Watches the workers that had a lease at the last look. */
   follow(): void {
     const { onPeerExit } = this.#options;
     if (!onPeerExit || this.#active.size === 0) return;

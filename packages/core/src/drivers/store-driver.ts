@@ -39,7 +39,7 @@ import { PeerWatcher } from "./peer-watcher.ts";
 
 /** Options of a `StoreDriver`: plugins, clock, and how dead workers are detected. */
 export interface StoreDriverOptions {
-  /** Plugins besides the kernel, in the order in which their hooks run: `everything()`. */
+  /** Plugins in the order in which their hooks run, in addition to the kernel. `everything()` returns all. */
   readonly plugins: readonly Plugin[];
   /** Returns the import that provides a missing plugin, option, setting, command or read, for error messages. */
   readonly advise?: (name: string) => string | undefined;
@@ -54,18 +54,18 @@ export interface StoreDriverOptions {
   readonly random?: () => number;
   /** Creates the byte limit of a reply that leaves the process (R31). Default: no limit. */
   readonly reply?: () => ReplyRoom;
-  /** Registers a worker as alive, for example by a Web Lock. Default: only its lease shows that it lives. */
+  /** Registers a worker as alive, for example by a Web Lock. Default: only its lease shows that it is alive. */
   readonly register?: (worker: string) => Promise<Registration>;
-  /** Returns those of the workers that are certainly gone. */
+  /** Returns those of the given workers that are certainly gone. */
   readonly deadWorkers?: (
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
   ) => Promise<ReadonlySet<string>>;
-  /** Calls `died` as soon as one of these workers is gone. Each call replaces the list of the previous one. */
+  /** Calls `died` as soon as one of these workers is gone. Each call replaces the workers of the previous call. */
   readonly onPeerExit?: (workers: readonly string[], died: () => void) => void;
   /** Decides when workers may be active: see `Driver.onActiveChange`. Default: always. */
   readonly onActiveChange?: (session: WorkerSession) => () => void;
   readonly connectivity?: Connectivity;
-  /** Number of this store among those of a split queue, from 0. Part of the ids that it generates. Default: 0. */
+  /** Number of this store among the stores of a split queue, from 0. Part of the ids that it generates. Default: 0. */
   readonly storeNumber?: number;
 }
 
@@ -81,15 +81,15 @@ export class StoreDriver implements Driver {
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #unwatch: () => void;
   readonly #peers: PeerWatcher;
-  /** For each worker with a lease, the key range of its last claim. */
+  /** By worker, the key range of its last claim, which its next exchange reads with the lease. */
   readonly #claimed = new Map<string, ClaimedStretch>();
-  /** Queues whose counts a read had to compute. */
+  /** Queues whose jobs a read has counted. The next program that writes stores the counts. */
   readonly #toCount = new Set<string>();
   readonly plugins: Plugins;
   #owners: TransactionContext["owners"];
   #horizon = 0;
   #latest = 0;
-  /** The progress of the search for jobs to repair after the clock was set back; undefined: none. */
+  /** The progress of the repair of jobs after the clock was set back. Undefined: no repair runs. */
   #sweep: Sweep | undefined;
   /** Functions to call when this driver is closed. Undefined: it is closed. */
   #closing: Set<() => void> | undefined = new Set();
@@ -240,12 +240,12 @@ export class StoreDriver implements Driver {
     return result;
   }
 
-  /** Returns the program of one transaction. Pass its changes to `announce` after its commit. */
+  /** Returns `body` as the program of one transaction. After its commit, pass its changes to `announce`. */
   protected program<T>(body: (current: Transaction) => Program<T>): Program<TransactionResult<T>> {
     return runTransaction(this.#surroundings(), body);
   }
 
-  /** Reports changes here and in other contexts. */
+  /** Reports committed changes to listeners in this process and to other contexts, such as tabs. */
   protected announce(changes: readonly Change[]): void {
     if (changes.length === 0) return;
     this.#store.announce(changes);
@@ -285,8 +285,8 @@ export class StoreDriver implements Driver {
   }
 
   /**
-   * Returns the dead workers among those of the last look. A worker that came later may have taken its lock after the
-   * locks were read, so only workers that had a lease before are checked.
+   * Returns the workers that are dead, of those that had a lease at the last look. A worker that came later is not
+   * checked: it may have taken its lock after the locks were read.
    */
   async #deadWorkers(): Promise<ReadonlySet<string>> {
     const { deadWorkers } = this.#options;

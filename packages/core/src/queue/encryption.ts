@@ -19,11 +19,11 @@ export interface Encryption {
   seal(job: NewJob): Promise<NewJob>;
   /** Returns whether this job or one of its children is encrypted. */
   concerns(job: JobRecord, ctx: HandlerContext): boolean;
-  /** Runs a job decrypted, and encrypts its result, progress, logs and error. */
+  /** Runs `handle` with the job decrypted. Encrypts the result, progress, logs and error. */
   run(job: JobRecord, ctx: HandlerContext, handle: Run): Promise<unknown>;
-  /** Decrypts a payload. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+  /** Returns a job's payload, decrypted if it is encrypted. @throws `missing_key`, `decryption_failed`. */
   payload(job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">): Promise<unknown>;
-  /** Decrypts each field of a job for which there is a key. Drops values of an encrypted job that are not encrypted. */
+  /** Decrypts fields for which there is a key. Drops values of an encrypted job that are not encrypted. */
   readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>>;
   /** As `readable`, but throws if it cannot decrypt. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
   ended(job: JobRecord): Promise<JobRecord>;
@@ -32,10 +32,10 @@ export interface Encryption {
 /** A `CryptoKey` of WebCrypto. */
 export type AesKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 
-/** The keys of `aesGcm`. */
+/** The keys of `aesGcm`, by their ids. */
 export interface AesGcmKeys {
   readonly keys: { readonly [id: string]: AesKey | Uint8Array<ArrayBuffer> };
-  /** The id of the key that encrypts new payloads. */
+  /** The id of the key that encrypts payloads from now on. */
   readonly current: string;
 }
 
@@ -68,7 +68,7 @@ type Sealed = {
   readonly key: string;
   readonly iv: string;
   readonly data: string;
-  /** The envelope is also bound to the job's own id. */
+  /** Set if the envelope is bound to the id of its job, so that it cannot be decrypted in another. */
   readonly bound?: true;
 };
 
@@ -76,7 +76,7 @@ interface Bound {
   readonly queue: string;
   readonly name: string;
   readonly id?: string | undefined;
-  /** Absent: the payload. */
+  /** The encrypted field of the job. Absent: the payload. */
   readonly field?: "result" | "progress" | "log" | "error";
 }
 
@@ -87,7 +87,7 @@ const IV_BYTES = 12;
 const SEALED_BYTES = 95 * 1024;
 
 class AesGcm implements Encryption {
-  /** Copied, because a caller may overwrite its bytes or change its list afterwards. */
+  /** The keys by id. Copied, because a caller may overwrite its bytes or change its list afterwards. */
   readonly #keys = new Map<string, AesKey | Uint8Array<ArrayBuffer>>();
   readonly #current: string;
   readonly #imported = new Map<string, Promise<AesKey>>();
@@ -251,7 +251,7 @@ class AesGcm implements Encryption {
   }
 }
 
-/** As `fields`, but the error has only the type of a wrong value, which may be a key. */
+/** Checks fields as `fields` does, but its error names only the type of a wrong value, which may be a key. */
 function discreetFields<T extends object>(value: T, option: string, known?: readonly string[]): T {
   const kind = Array.isArray(value) ? "list" : typeof value;
   fields((kind === "object" ? value : kind) as T, option);
@@ -261,7 +261,7 @@ function discreetFields<T extends object>(value: T, option: string, known?: read
   return value;
 }
 
-/** Checks that a key can decrypt and, if it is the current one, encrypt. The error contains nothing of the key. */
+/** Checks that a key can decrypt and, if `encrypts`, encrypt. The error contains nothing of the key. */
 function checkKey(key: AesKey | Uint8Array<ArrayBuffer>, option: string, encrypts: boolean) {
   if (key instanceof Uint8Array) {
     if (![16, 24, 32].includes(key.length)) throw refused(option, "must have 16, 24 or 32 bytes", key.length);
@@ -274,8 +274,8 @@ function checkKey(key: AesKey | Uint8Array<ArrayBuffer>, option: string, encrypt
 }
 
 /**
- * Returns the authenticated data of an envelope. It does not decrypt for another queue, job name, field or (if bound)
- * job.
+ * Returns the authenticated data of an envelope, which bind it to its queue, job name, field and (if `bound`) job: it
+ * cannot be decrypted elsewhere.
  */
 const boundTo = ({ queue, name, id, field }: Bound): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(new TextEncoder().encode(JSON.stringify([queue, name, ...[id ?? [], field ?? []].flat()])));
@@ -297,7 +297,7 @@ function unreadable({ id = "", field }: Bound, why: string, cause?: unknown): Qu
 type Field = Bound["field"] & {};
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/** Parses a log line, which may be an envelope. */
+/** Parses a log line if it is an envelope; returns any other line as it is. */
 function parsed(line: string): unknown {
   try {
     return JSON.parse(line);

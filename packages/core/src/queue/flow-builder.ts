@@ -14,16 +14,19 @@ export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
   readonly name: Name;
   readonly payload: PayloadOf<Jobs, Name>;
   /**
-   * Queue of the job. Default: the queue to which the flow is added. All queues of a flow must have the same driver.
+   * Queue of the job. Default: the queue to which the flow is added. The queues of all jobs in a flow must have the
+   * same driver.
    */
   readonly queue?: string;
   readonly options?: JobOptions;
-  /** Effect on the parent if this job fails, is cancelled or removed. Default: `fail`. */
+  /**
+   * Effect on the parent if this job fails, is cancelled or removed: the parent fails, or ignores it. Default: `fail`.
+   */
   readonly onFailure?: ChildFailure;
   /**
-   * Jobs that must end before this one runs; its handler gets their outcomes from `ctx.children()`. The parent waits
-   * for a child that exists already, by id or dedupe key; if that child has ended and was not kept, the flow is refused
-   * with `child_exists`. A flow has at most 100 levels, and at most 10,000 jobs below its root.
+   * Jobs that must end before this job runs; its handler gets their outcomes from `ctx.children()`. If a child exists
+   * already, by its id or dedupe key, the parent waits for the existing job; if that job has ended and was not kept,
+   * the flow is refused with `child_exists`. A flow has at most 100 levels, and at most 10,000 jobs below its root.
    */
   readonly children?: readonly FlowJob<Jobs>[];
 }
@@ -31,7 +34,7 @@ export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
 /** A job of a flow, of any name in the job map, with its children. */
 export type FlowJob<Jobs extends JobMap> = { [Name in JobName<Jobs>]: FlowNode<Jobs, Name> }[JobName<Jobs>];
 
-/** The ids of a flow's jobs, in the shape of the flow. */
+/** The ids of a flow's jobs, nested as the jobs of the flow. */
 export interface FlowIds {
   readonly id: string;
   readonly children: readonly FlowIds[];
@@ -55,7 +58,8 @@ export async function addFlow<Jobs extends JobMap>(queue: AddsTo<Jobs>, flow: Fl
 }
 
 /**
- * Adds jobs and a further job that runs when all of them have ended, successfully or not, in one transaction.
+ * Adds jobs, and one more job (`onComplete`) that runs when all of them have ended, successfully or not, in one
+ * transaction.
  *
  * @example
  * const { id, ids } = await addBatch(queue, rows.map((row) => ({ name: "import", payload: row })), {
@@ -74,7 +78,7 @@ export async function addBatch<Jobs extends JobMap>(
   return { id: flow.id, ids: flow.children.map(({ id }) => id) };
 }
 
-/** A queue to which jobs of this map can be added. */
+/** A queue to which jobs of the map `Jobs` can be added. */
 type AddsTo<Jobs extends JobMap> = Pick<KernelQueue<Jobs>, "name" | "addJob">;
 
 interface AnyNode {
@@ -89,7 +93,7 @@ interface AnyNode {
 const FIELDS = ["name", "payload", "queue", "options", "onFailure", "children"];
 
 /**
- * Converts a flow to the jobs of one `enqueue`, parents first, and returns a function that arranges their ids as the
+ * Converts a flow to the jobs of one `enqueue`, parents first. The function that it returns nests their ids as the
  * flow.
  */
 function flattenFlow(

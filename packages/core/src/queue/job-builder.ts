@@ -3,7 +3,7 @@ import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import type { BackoffOption } from "../job/retry.ts";
 
-/** The part of a queue that a builder calls. */
+/** The part of a queue that a `JobBuilder` calls. */
 export interface JobSink<Jobs extends JobMap> {
   addJob<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>, options?: JobOptions): Promise<string>;
 }
@@ -58,7 +58,7 @@ export class JobBuilder<Jobs extends JobMap> {
     return this.with({ tags });
   }
 
-  /** Adds a job with these options. Resolves with its id when it is stored. */
+  /** Adds a job with the builder's options. Resolves with its id when it is stored. */
   addJob<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>): Promise<string> {
     return this.#sink.addJob(name, payload, this.#options);
   }

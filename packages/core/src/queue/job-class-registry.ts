@@ -42,7 +42,7 @@ export class ClassRegistry {
     bind(jobClass, this.#dispatcher);
   }
 
-  /** Removes a class. Returns false if there is none of this name. */
+  /** Removes the class with this `jobName`. Returns false if there is none. */
   unregister(name: string): boolean {
     const jobClass = this.#classes.get(name);
     if (!jobClass) return false;
@@ -65,7 +65,7 @@ export class ClassRegistry {
   }
 
   /**
-   * Creates an instance of the class of this name.
+   * Creates an instance of the class with this `jobName`.
    *
    * @throws {QuaysideError} `unknown_job` if there is none.
    */

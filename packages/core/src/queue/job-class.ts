@@ -5,7 +5,7 @@ import type { JobDefaults, JobOptions } from "../job/job-options.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import type { BackoffOption } from "../job/retry.ts";
 
-/** The `static options` of a job class: job options and fields of a definition. */
+/** The `static options` of a job class: job options, and those fields of a job definition that are data. */
 export type JobClassOptions = Omit<JobDefaults, "backoff"> & {
   readonly backoff?: BackoffOption | BackoffFunction | undefined;
   readonly input?: StandardSchema | undefined;
@@ -13,13 +13,15 @@ export type JobClassOptions = Omit<JobDefaults, "backoff"> & {
   retryIf?(error: unknown, attempt: number): boolean;
 };
 
-/** Optional methods of a job class besides `handle`. */
+/** Optional methods of a job class, in addition to `handle`. */
 export interface JobHooks<Payload> {
   /** Called once when the job has failed for good. */
   failed?(error: unknown, job: JobRecord): unknown;
   /** Returns false to run the job immediately in this process, before `dispatch` resolves, instead of storing it. */
   shouldQueue?(payload: Payload): boolean;
-  /** Returns the payload to store, for classes with fields of their own. `static fromJSON` restores the instance. */
+  /**
+   * Returns the payload to store, for classes with fields of their own. `static fromJSON` then restores the instance.
+   */
   toJSON?(): unknown;
 }
 
@@ -29,14 +31,14 @@ export interface JobInstance<Payload = unknown> {
   handle(payload: never, ctx: never): unknown;
 }
 
-/** A class that extends `Job`. */
+/** A class that extends `Job`: its constructor, static fields and methods. */
 export interface JobClass<Payload = unknown> {
   new (...args: never[]): JobInstance<Payload> & JobHooks<NoInfer<Payload>>;
-  /** The name under which its jobs are stored. Required, because minifiers rename classes. */
+  /** The name under which the jobs of the class are stored. Required, because minifiers rename classes. */
   readonly jobName: string;
-  /** Queue of its jobs. Default: the manager's default queue. */
+  /** Queue of the jobs. Default: the manager's default queue. */
   readonly queueName?: string;
-  /** Connection of its jobs. Default: the manager's default connection. */
+  /** Connection of the jobs. Default: the manager's default connection. */
   readonly connection?: string;
   readonly options?: JobClassOptions;
   readonly middleware?: readonly Middleware[];
@@ -50,26 +52,26 @@ export interface DispatchOptions extends JobOptions {
   readonly connection?: string | undefined;
 }
 
-/** The manager in which a job class is registered. */
+/** The manager in which a job class is registered, as `JobClass.dispatch` calls it. */
 export interface Dispatcher {
   dispatchAll(jobClass: JobClass, payloads: readonly unknown[], options?: DispatchOptions): Promise<readonly string[]>;
 }
 
 const dispatchers = new WeakMap<object, Dispatcher>();
 
-/** Makes `jobClass.dispatch` use this manager. The last call applies. */
+/** Makes `jobClass.dispatch` use this manager. If several managers bind the class, the last one is used. */
 export function bind(jobClass: object, dispatcher: Dispatcher): void {
   dispatchers.set(jobClass, dispatcher);
 }
 
-/** Undoes `bind`, unless another manager has registered the class since. */
+/** Undoes `bind`, unless another manager has bound the class since. */
 export function unbind(jobClass: object, dispatcher: Dispatcher): void {
   if (dispatchers.get(jobClass) === dispatcher) dispatchers.delete(jobClass);
 }
 
 /**
- * The base of job classes, which have a job's name, queue, options and handler in one place. Register the class with a
- * `QueueManager`, then dispatch it from anywhere. Each attempt runs on a new instance.
+ * The base of job classes. A job class has a job's name, queue, options and handler in one place. Register the class
+ * with a `QueueManager`, then dispatch it from anywhere. Each attempt runs on a new instance.
  *
  * @example
  * class SendWelcomeEmail extends Job<{ userId: string }> {
@@ -103,7 +105,7 @@ export abstract class Job<Payload = unknown, Ctx extends object = object> {
     return id as string;
   }
 
-  /** Adds many jobs of this class in one transaction. Resolves with their ids in order. */
+  /** Adds many jobs of this class in one transaction. Resolves with their ids, in the order of the payloads. */
   static dispatchBatch<Payload>(
     this: JobClass<Payload>,
     payloads: readonly NoInfer<Payload>[],
@@ -132,7 +134,8 @@ async function dispatchAs(
 /**
  * Returns the `jobName` of a class.
  *
- * @throws {QuaysideError} `invalid_option` naming the class, if it has no `jobName` or cannot be restored.
+ * @throws {QuaysideError} `invalid_option` naming the class, if it has no `jobName`, or its instances cannot be
+ * restored.
  */
 export function nameOfClass(jobClass: JobClass): string {
   const { jobName, name, prototype, fromJSON } = (jobClass ?? {}) as unknown as Omit<JobClass, "new"> & {
@@ -162,7 +165,7 @@ export type LiveJob = JobHooks<unknown> & {
   handle(payload: unknown, ctx: HandlerContext): unknown;
 };
 
-/** Creates an instance for a stored payload. */
+/** Creates an instance of a job class from a stored payload: by `fromJSON`, else by the constructor. */
 export function instantiate(jobClass: JobClass, payload: unknown): LiveJob {
   if (jobClass.fromJSON) return jobClass.fromJSON(payload) as LiveJob;
   return new (jobClass as unknown as new (payload: unknown) => LiveJob)(payload);

@@ -2,9 +2,9 @@ import { QuaysideError } from "../job/errors.ts";
 import type { Handler } from "../job/handler.ts";
 import type { JobDefinition } from "../job/job-map.ts";
 
-/** A value for one queue, or for every queue. */
+/** A value that applies to one queue, or to every queue. */
 export interface Scoped<T> {
-  /** Absent: for every queue. */
+  /** The queue to which the value applies. Absent: every queue. */
   readonly queue: string | undefined;
   readonly value: T;
 }
@@ -17,7 +17,8 @@ export class JobRegistry {
   /**
    * Creates a registry.
    *
-   * @param map a job map made by `defineJobs`. If set, names outside it are refused unless registered.
+   * @param map a job map made by `defineJobs`. If set, job names that it lacks are refused unless a definition is
+   * registered.
    */
   constructor(map?: Record<string, JobDefinition>) {
     this.#map = map;
@@ -28,7 +29,7 @@ export class JobRegistry {
   }
 
   /**
-   * Checks a job name.
+   * Checks that jobs of this name may be added.
    *
    * @throws {QuaysideError} `unknown_job` if there is a job map without this name.
    */
@@ -53,7 +54,7 @@ export class JobRegistry {
     };
   }
 
-  /** Returns the handler of the definition, then the registered ones, in order. */
+  /** Returns the handlers of a job in a queue: that of its definition, then the registered ones, in order. */
   handlers(name: string, queue: string): readonly Handler[] {
     const definition = this.definition(name, queue);
     const own: Handler[] = definition?.handler ? [(payload, ctx) => definition.handler?.(payload, ctx)] : [];

@@ -14,10 +14,10 @@ import { partsOf, type QueueContext } from "./queue-context.ts";
 import { missingKey, readable } from "./sealed-jobs.ts";
 
 /**
- * Returns a queue in the form that a worker uses.
+ * Returns the functions and settings by which a worker works a queue.
  *
- * @param concurrency maximum number of its jobs that run at once, within the worker's own concurrency.
- * @throws {QuaysideError} `invalid_option` if it is not a `Queue`.
+ * @param concurrency maximum number of the queue's jobs that run at once, within the worker's own concurrency.
+ * @throws {QuaysideError} `invalid_option` if `queue` is not a `Queue`.
  */
 export function workerQueueOf(queue: { readonly name: string }, concurrency?: number): WorkerQueue {
   const { context, submitter, producer = producerOf(context, submitter), events, workers } = partsOf(queue);
@@ -38,8 +38,8 @@ export function workerQueueOf(queue: { readonly name: string }, concurrency?: nu
 }
 
 /**
- * Returns the functions of `ctx` that add jobs, by default to the queue of their definition, else to that of the
- * running job.
+ * Returns the functions `enqueue` and `publish` of `ctx`. They add jobs by default to the queue of the job's
+ * definition, else to the queue of the running job.
  */
 export function producerOf({ registry }: QueueContext, submitter: JobSubmitter): Producer {
   const draft = (job: JobRequest, from: JobRecord): JobDraft => {
@@ -57,10 +57,10 @@ export function producerOf({ registry }: QueueContext, submitter: JobSubmitter):
 
 /**
  * Runs a job: decrypts it, calls its middleware and handlers, and checks payload and result by its schemas. Returns the
- * result or a promise of it. For a plain job, returns the handler's own promise: an asynchronous function in between
- * would allocate about 700 bytes.
+ * result or a promise of it. If a job needs none of this, returns the handler's own promise: an asynchronous function
+ * in between would allocate about 700 bytes.
  *
- * @param handle runs in place of middleware and handlers.
+ * @param handle called with the decrypted job in place of the middleware and handlers.
  */
 export function runJob(
   context: QueueContext,
@@ -90,7 +90,10 @@ function runOpen(context: QueueContext, job: JobRecord, ctx: HandlerContext): un
   });
 }
 
-/** Calls handlers in order. The first that throws fails the attempt; the result is the first one's. */
+/**
+ * Calls the handlers of a job in order, and returns the result of the first. The first handler that throws fails the
+ * attempt.
+ */
 function runHandlers(
   { name, payload: stored }: JobRecord,
   [first, ...others]: readonly Handler[],
@@ -148,10 +151,13 @@ function compose(
   };
 }
 
-/** Shortest and longest delay of a job whose key this worker lacks, in ms. */
+/** Shortest and longest delay of a job for whose payload this worker has no key, in ms. */
 const MISSING_KEY_MS = [60_000, 3_600_000] as const;
 
-/** Returns the error to throw for a job that was not decrypted. If the key is missing, the error releases the job. */
+/**
+ * Returns the error that a worker throws for a job that it could not decrypt. If only the key is missing, that error
+ * releases the job for a while.
+ */
 export function waitForKey({ availableAt, addedAt }: JobRecord, error: unknown): unknown {
   const [least, most] = MISSING_KEY_MS;
   // The delay equals the time that the job has waited, by the clock of its store.

@@ -19,8 +19,8 @@ export class JobSubmitter {
   }
 
   /**
-   * Adds one job. Resolves with its id. Throws synchronously what preparing the job throws. Optimised to create one
-   * promise, because most adds use it.
+   * Adds one job. Resolves with its id. Throws synchronously if the job is invalid. Optimised to create one promise,
+   * because most adds use it.
    */
   addOne(draft: JobDraft): Promise<string> {
     const { context, driver } = this;
@@ -29,17 +29,20 @@ export class JobSubmitter {
     return prepared instanceof Promise ? prepared.then((job) => enqueue(driver, job)) : enqueue(driver, prepared);
   }
 
-  /** Adds jobs, all or none. Resolves with their ids in order. */
+  /** Adds jobs, all or none. Resolves with their ids, in the order of the drafts. */
   async add(drafts: readonly JobDraft[]): Promise<readonly string[]> {
     return (await this.store(drafts)).map(idOf);
   }
 
-  /** Adds the jobs of a flow in a transaction of their own, all or none. Resolves with their ids in order. */
+  /**
+   * Adds the jobs of a flow in a transaction of their own, all or none. Resolves with their ids, in the order of the
+   * drafts.
+   */
   async addTogether(drafts: readonly JobDraft[]): Promise<readonly string[]> {
     return (await this.store(drafts, true)).map(idOf);
   }
 
-  /** Stores jobs. Adds made in the same microtasks share a transaction, unless `alone` is true. */
+  /** Stores jobs. Adds that are made in the same microtasks share one transaction, unless `alone` is true. */
   protected async store(drafts: readonly JobDraft[], alone = false): Promise<readonly EnqueueReceipt[]> {
     const [first] = drafts;
     if (!first) return [];
@@ -55,7 +58,10 @@ export class JobSubmitter {
   }
 }
 
-/** Prepares a job for its driver. Returns a promise only if its schema or encryption is asynchronous. */
+/**
+ * Converts a draft to the job that its driver takes, checked and encrypted. Returns a promise only if its schema or
+ * encryption is asynchronous.
+ */
 export function prepare(context: QueueContext, draft: JobDraft): NewJob | Promise<NewJob> {
   const { registry, encryption, defaultsOf } = context;
   const { queue, name, options } = draft;
@@ -68,7 +74,7 @@ export function prepare(context: QueueContext, draft: JobDraft): NewJob | Promis
   throw missingKey(`Job ${JSON.stringify(name)} is to be encrypted`);
 }
 
-/** As `prepare`, for a job that is not stored: without the schema and encryption. */
+/** Converts a draft as `prepare` does, without its schema and encryption, for a job that is not stored. */
 export function resolve(context: QueueContext, draft: JobDraft): NewJob {
   const { queue, name } = draft;
   return resolveJob(draft, context.registry.definition(name, queue), settingsOf(context, queue));
@@ -81,7 +87,7 @@ const settingsOf = ({ parsers, payloadLimit, clock, defaultsOf }: QueueContext, 
   now: clock ? clock.now() : Date.now(),
 });
 
-/** Prepares all jobs. If one throws, rejections of earlier ones are ignored, because no job is stored. */
+/** Prepares all jobs. If preparing one throws, ignores rejections of earlier ones, because no job is stored. */
 export function prepareAll(context: QueueContext, drafts: readonly JobDraft[]): readonly (NewJob | Promise<NewJob>)[] {
   const prepared: (NewJob | Promise<NewJob>)[] = [];
   try {
@@ -98,10 +104,11 @@ export function prepareAll(context: QueueContext, drafts: readonly JobDraft[]): 
 }
 
 /**
- * Calls `read` for each job and returns the results. Errors, including those passed to `tell` later, name their job.
+ * Calls `read` for each job and returns the results. Errors of `read`, also those that it passes to `tell` later, get
+ * the path of their job.
  *
  * @param placeOf returns the path of a job for errors. Default: its index.
- * @throws {QuaysideError} `invalid_option` if the value is not a list of objects.
+ * @throws {QuaysideError} `invalid_option` if `jobs` is not a list of objects.
  */
 export function eachJob<Job extends object, T>(
   jobs: readonly Job[],
@@ -130,7 +137,9 @@ const BATCH = 1_000;
 /** Number of microtasks for which adds are collected, because schemas may be asynchronous. */
 const GATHER_TURNS = 2;
 
-/** A pending call of `enqueue`. Without closures and arrays, because thousands may be pending. */
+/**
+ * A pending add: its jobs, and how to settle its promise. Has no closures or arrays, because thousands may be pending.
+ */
 interface Caller {
   readonly jobs: NewJob | readonly NewJob[];
   readonly resolve: (answer: never) => void;
@@ -140,13 +149,13 @@ interface Caller {
 const sizeOf = ({ jobs }: Caller): number => (isList(jobs) ? jobs.length : 1);
 const isList = (jobs: NewJob | readonly NewJob[]): jobs is readonly NewJob[] => Array.isArray(jobs);
 
-/** The adds that are being collected, by driver; all queues of a driver share a transaction. */
+/** By driver, the pending adds that will share the next transaction. All queues of a driver share it. */
 const gathering = new WeakMap<Driver, Caller[]>();
 
 /**
  * Adds jobs. Resolves when they are stored: for one job with its id, for a list with a receipt per job. Adds made at
- * the same time share one transaction; the jobs of one caller stay together. If a job is refused, only its caller's
- * promise rejects. If a call was partly stored, each caller gets the outcome of its own jobs.
+ * the same time share one transaction; the jobs of one caller stay together. If a job is refused, only the promise of
+ * the caller that added it rejects. If the jobs were stored in part, each caller gets the outcome of its own jobs.
  */
 function enqueue(driver: Driver, jobs: NewJob): Promise<string>;
 function enqueue(driver: Driver, jobs: readonly NewJob[]): Promise<readonly EnqueueReceipt[]>;
@@ -199,8 +208,8 @@ function batches(callers: readonly Caller[]): Caller[][] {
 }
 
 /**
- * Returns whether each caller may repeat its part alone: the call was refused for one job and nothing was stored, or
- * the driver has recorded the stored jobs (`details.stored`) and returns their outcomes.
+ * Returns whether each of the callers that shared a failed transaction may repeat its part alone: nothing was stored
+ * because of one refused job, or the driver has recorded the stored jobs (`details.stored`) and returns their outcomes.
  */
 const isDivisible = (error: unknown): boolean =>
   !!(error as Partial<QuaysideError> | undefined)?.details?.["stored"] ||

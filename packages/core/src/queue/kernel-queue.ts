@@ -19,8 +19,8 @@ export type JobToAdd<Jobs extends JobMap> = {
 }[JobName<Jobs>];
 
 /**
- * The queue methods of the kernel: add and handle jobs, read, cancel and remove them, pause and resume. Base of the
- * `Queue` of both presets.
+ * The queue methods that need no plugin: add and handle jobs, read, cancel and remove them, pause and resume. Base of
+ * the `Queue` of `@quayside/core` and of `@quayside/core/mini`.
  */
 export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> {
   readonly name: string;
@@ -61,8 +61,8 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
   }
 
   /**
-   * Adds many jobs in one transaction, all or none. Resolves with their ids in order. Jobs that run immediately
-   * (`shouldQueue`) run afterwards, one by one; all of them run, then the first error is thrown.
+   * Adds many jobs in one transaction, all or none. Resolves with their ids, in the order of `jobs`. Jobs that run
+   * immediately (`shouldQueue`) run afterwards, one by one; all of them run, then the first error is thrown.
    */
   async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly string[]> {
     const { context, submitter } = this.#parts;
@@ -74,8 +74,9 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
   }
 
   /**
-   * Registers a handler for `"job:NAME"`. Several handlers of one name run in order: the first that throws fails the
-   * attempt; the result is the first one's. Returns a function that removes the handler.
+   * Registers a handler for the jobs of one name: event `"job:NAME"`. Several handlers of one name run in order: the
+   * first that throws fails the attempt; the first handler's return value is the result. Returns a function that
+   * removes the handler.
    */
   on<Name extends JobName<Jobs>>(
     event: `job:${Name}`,
@@ -117,16 +118,16 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
     await command(this, { type: "resume" });
   }
 
-  /** The queue and its driver, for code that reads whether jobs are left. */
+  /** The queue and its driver, for functions that check whether jobs are left, such as `drain`. */
   get places(): readonly WorkPlace[] {
     return [{ driver: this.driver, queues: [this.name] }];
   }
 }
 
-/** A queue of any job map, in either preset. */
+/** A queue with any job map, of either preset. */
 export type SomeQueue = Pick<KernelQueue, "name" | "driver">;
 
-/** A command without its `queue` field. */
+/** A command without its field `queue`. */
 type CommandOfQueue<C extends Command = Command> = C extends Command ? Omit<C, "queue"> : never;
 
 /** Sends a command to the driver of a queue. */
@@ -135,5 +136,5 @@ export async function command({ driver, name }: SomeQueue, action: CommandOfQueu
   return driver.command({ ...action, queue: name } as Command);
 }
 
-/** Checks a job id. Throws `invalid_option` if no job can have it. */
+/** Checks a job id and returns it. Throws `invalid_option` if no job can have it. */
 export const checkId = (id: string): string => checkName(id, "id");

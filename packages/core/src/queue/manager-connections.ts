@@ -17,9 +17,9 @@ import type { QueueContext } from "./queue-context.ts";
 export interface ConnectionsOptions {
   readonly context: QueueContext;
   readonly placement: Placement;
-  /** Receives the events of all workers. */
+  /** Receives the events of the workers of all connections. */
   readonly events: Emitter<WorkerEvents>;
-  /** Slots shared by all workers. */
+  /** Slots for running jobs, shared by the workers of all connections. */
   readonly slots: Slots;
   readonly worker: Pick<
     JobWorkerOptions,
@@ -29,7 +29,7 @@ export interface ConnectionsOptions {
   readonly drain: () => Promise<void>;
 }
 
-/** The connections of a manager by name, and the adding of jobs to them. */
+/** The connections (drivers) of a manager by name. Also adds jobs to them. */
 export class Connections<Jobs extends JobMap, Ctx extends object> {
   readonly #options: ConnectionsOptions;
   readonly #connections = new Map<string, QueueConnection<Jobs, Ctx>>();
@@ -101,8 +101,9 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
   }
 
   /**
-   * Adds jobs to their connections, in one transaction per connection. Resolves with their ids in order. Checks all
-   * jobs before it stores any; if a connection fails, the jobs stored on earlier ones stay.
+   * Adds jobs to their connections, in one transaction per connection. Resolves with their ids, in the order of
+   * `placed`. Checks all jobs before it stores any; if a connection fails, the jobs that were already stored on other
+   * connections stay.
    */
   async enqueue(placed: readonly PlacedJob[]): Promise<readonly string[]> {
     const names = new Set(placed.map(({ connection }) => connection));
@@ -130,7 +131,10 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
     return ids;
   }
 
-  /** Returns the functions with which handlers add jobs, by default to their own connection and queue. */
+  /**
+   * Returns the functions `enqueue` and `publish` for handlers of this connection. By default, they add to the
+   * connection and queue of the running job.
+   */
   #producerOf(connection: string): Producer {
     const place = (request: JobRequest, { queue }: JobRecord) =>
       this.#options.placement.place(request, { queue, connection });

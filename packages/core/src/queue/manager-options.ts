@@ -17,8 +17,8 @@ export interface QueueSettings extends ConfigureOption {
   /** The name of the connection that stores the queue. Default: the default connection. */
   readonly connection?: string | undefined;
   /**
-   * Options of its jobs. They take precedence over the manager's; those of a definition or job take precedence over
-   * them. Default: none.
+   * Options of the queue's jobs. They take precedence over the manager's; options of a definition or job take
+   * precedence over them. Default: none.
    */
   readonly defaults?: JobDefaults | undefined;
 }
@@ -32,11 +32,11 @@ export interface QueueManagerOptions<Jobs extends JobMap = JobMap, Ctx extends o
     > {
   /** The driver of the connection named `default`. Default: none; then pass `connections` or call `addConnection`. */
   readonly driver?: Driver | undefined;
-  /** Further connections by name. Default: none. Without `driver`, the first one is the default connection. */
+  /** Further connections by name. Default: none. Without `driver`, the first of them is the default connection. */
   readonly connections?: { readonly [name: string]: Driver } | undefined;
   /** The queues to work, with their settings. Queues of registered jobs are worked as well. Default: none. */
   readonly queues?: { readonly [name: string]: QueueSettings } | undefined;
-  /** Queue of jobs that name none, 1 to 256 characters. Default: `default`. */
+  /** Queue of jobs that name no queue, 1 to 256 characters. Default: `default`. */
   readonly defaultQueue?: string | undefined;
   /**
    * Number of ended jobs of each state that every queue keeps: integers from 0 to 1,000,000. Stored when the manager
@@ -45,7 +45,7 @@ export interface QueueManagerOptions<Jobs extends JobMap = JobMap, Ctx extends o
   readonly keep?: Partial<Keep> | undefined;
 }
 
-/** A job with its handler, for `registerJob`. */
+/** A job with its handler, for `registerJob` of a manager. */
 export interface JobRegistration<Payload, Ctx extends object, Input = Payload, Result = unknown>
   extends Omit<JobDefinition<Input, Payload, Result>, "handler" | "middleware"> {
   readonly name: string;
@@ -53,7 +53,7 @@ export interface JobRegistration<Payload, Ctx extends object, Input = Payload, R
   readonly middleware?: readonly Middleware<Ctx>[] | undefined;
 }
 
-/** A job for `enqueue`. */
+/** A job for `enqueue` of a manager. */
 export type JobToEnqueue<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: Omit<JobRequest<PayloadOf<Jobs, Name>>, "name"> & {
     readonly name: Name;
@@ -62,7 +62,7 @@ export type JobToEnqueue<Jobs extends JobMap> = {
   };
 }[JobName<Jobs>];
 
-/** A job for `publish`, which adds it to several queues. */
+/** A job for `publish` of a manager, which adds it to several queues. */
 export type JobToPublish<Jobs extends JobMap> = {
   [Name in JobName<Jobs>]: JobOptions & {
     readonly name: Name;

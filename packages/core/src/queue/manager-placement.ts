@@ -3,7 +3,7 @@ import type { JobDraft } from "../job/prepare-job.ts";
 import type { QueueSettings } from "./manager-options.ts";
 import type { ManagerRegistry } from "./manager-registry.ts";
 
-/** The queue and connection of a job. */
+/** Where a job is stored: its queue and connection. */
 export interface Place {
   readonly queue: string;
   readonly connection: string;
@@ -34,8 +34,8 @@ export class Placement {
   }
 
   /**
-   * Chooses a job's queue and connection by its options, else its definition, its queue's settings, the job that adds
-   * it, or the defaults.
+   * Chooses a job's queue and connection: by the job's options, else its definition, else its queue's settings, else
+   * the job that adds it (`from`), else the defaults.
    */
   place(request: JobRequest & { readonly connection?: string | undefined }, from?: Place): PlacedJob {
     const { name, payload, queue: asked, connection, ...options } = request;
@@ -49,7 +49,7 @@ export class Placement {
     return { connection: via, queue, name, payload, options };
   }
 
-  /** Returns the queues named by settings or registered jobs. */
+  /** Returns the queues to work: those that the settings or registered jobs name. */
   worked(): readonly Place[] {
     const { queues, registry, defaultQueue, defaultConnection } = this.#options;
     const configured = Object.keys(queues ?? {}).map((queue) => ({ queue, connection: undefined }));

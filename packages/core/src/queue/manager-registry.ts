@@ -8,7 +8,9 @@ import { JobRegistry, type Scoped } from "./job-registry.ts";
 export class ManagerRegistry extends JobRegistry {
   readonly #definitions = new Map<string, readonly Scoped<JobDefinition>[]>();
 
-  /** Registers a definition, replacing one of the same name and queue. Returns a function that removes it. */
+  /**
+   * Registers a definition. It replaces a definition of the same name and queue. Returns a function that removes it.
+   */
   define(name: string, definition: JobDefinition): () => void {
     const entry = { queue: definition.queue, value: definition };
     const others = (this.#definitions.get(name) ?? []).filter(({ queue }) => queue !== definition.queue);
@@ -43,7 +45,7 @@ export class ManagerRegistry extends JobRegistry {
     return new Set([...super.known(), ...this.#definitions.keys()]);
   }
 
-  /** Returns the queues and connections of definitions with a handler. */
+  /** Returns the queues and connections that definitions with a handler name. */
   places(): readonly { readonly queue: string | undefined; readonly connection: string | undefined }[] {
     return [...this.mapped, ...[...this.#definitions.values()].flat().map(({ value }) => value)]
       .filter(({ handler }) => handler !== undefined)
@@ -51,7 +53,7 @@ export class ManagerRegistry extends JobRegistry {
   }
 }
 
-/** Returns the value for the queue, else the one for every queue. */
+/** Returns the value for the queue; if there is none, the value for every queue. */
 function nearest<T>(scoped: readonly Scoped<T>[], queue: string | undefined): T | undefined {
   const of = (wanted: string | undefined) => scoped.find((entry) => entry.queue === wanted)?.value;
   return of(queue) ?? of(undefined);

@@ -18,13 +18,13 @@ export interface ProcessOptions {
   readonly count?: number;
 }
 
-/** Delays between tries to open a connection that failed to open while others succeeded. */
+/** Delays before connections that failed to open are opened again, if other connections have opened. */
 const REOPEN = { kind: "exponential", delayMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 } as const;
 
 export interface ManagedWorkersOptions<Jobs extends JobMap, Ctx extends object> {
   readonly connections: Connections<Jobs, Ctx>;
   readonly placement: Placement;
-  /** Number of ended jobs that a queue keeps without a setting of its own. */
+  /** Number of ended jobs to keep, for queues without a setting of their own. */
   readonly keep: Partial<Keep> | undefined;
   readonly clock: Clock;
   readonly report: (error: unknown) => void;
@@ -41,9 +41,9 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #drains = 0;
-  /** Counts calls of `start`, `stop` and `drain`, which end a running `process`. */
+  /** Number of calls of `start`, `stop` and `drain`. A new call ends a running `process`. */
   #calls = 0;
-  /** Queues whose settings are stored or being stored. */
+  /** Queues whose settings are stored or being stored, since the last start. */
   readonly #configured = new Map<Queue<Jobs, Ctx>, Promise<void>>();
 
   constructor(options: ManagedWorkersOptions<Jobs, Ctx>) {
@@ -54,7 +54,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     return this.#status;
   }
 
-  /** Makes the workers work every queue named by settings or registered jobs. */
+  /** Makes the workers also work the queues that settings or registered jobs name by now. */
   work(): void {
     const { connections, placement, report } = this.#options;
     for (const { queue, connection } of placement.worked()) {
@@ -121,8 +121,8 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   }
 
   /**
-   * Works until no job runs or is due on any connection. Then restores the previous state, or the one requested
-   * meanwhile.
+   * Works until no job runs or is due on any connection. Then starts or stops the workers as before, or as the last
+   * call requested meanwhile.
    */
   drain(): Promise<void> {
     return this.#refuseOwn("drain()") ?? this.#drain();
@@ -234,7 +234,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     return undefined;
   }
 
-  /** Stores those settings of one connection's queues that were not stored since the start. */
+  /** Stores the settings of one connection's queues, except those stored since the start. */
   async #configure(connection: string): Promise<void> {
     const { connections, placement } = this.#options;
     for (const { queue: name, connection: own } of placement.worked()) {

@@ -1,12 +1,15 @@
 import type { AttemptMeter, AttemptOutcome } from "../attempt/worker-events.ts";
 import type { JobRecord } from "../job/job-record.ts";
 
-/** Each bucket is 10 % wider than the previous one, so a percentile is at most 10 % too high. */
+/**
+ * Logarithm of the growth of buckets: each is 10 % wider than the previous one, so a percentile is at most 10 % too
+ * high.
+ */
 const GROWTH = Math.log(1.1);
-/** Number of buckets: up to 1.1^256 ms, over a thousand years. */
+/** Number of buckets in a histogram: enough for times of up to 1.1^256 ms, over a thousand years. */
 const BUCKETS = 256;
 
-/** Percentiles in ms; 0 without measurements. */
+/** Percentiles of measured times, in ms; 0 without measurements. */
 export interface Percentiles {
   readonly count: number;
   readonly p50: number;
@@ -76,7 +79,7 @@ export class Metrics implements AttemptMeter {
   }
 }
 
-/** A histogram of fixed size, whose buckets grow with the times. */
+/** A histogram of times with a fixed number of buckets, which are wider for longer times. */
 class Histogram {
   readonly #buckets = new Uint32Array(BUCKETS);
   #count = 0;
@@ -95,7 +98,7 @@ class Histogram {
     return { count: this.#count, p50: this.#at(0.5), p95: this.#at(0.95), p99: this.#at(0.99), max: this.#max };
   }
 
-  /** Returns the upper bound of the bucket that contains a percentile. */
+  /** Returns the upper bound of the bucket that contains the percentile `share` (0 to 1). */
   #at(share: number): number {
     let left = Math.ceil(this.#count * share);
     for (const [index, count] of this.#buckets.entries()) {

@@ -19,8 +19,9 @@ export interface MiniQueueOptions<Jobs extends JobMap = JobMap, Ctx extends obje
 }
 
 /**
- * A named queue with the methods of the kernel: add and handle jobs, read, cancel and remove them, pause and resume.
- * Plugins add functions that take the queue: `addFlow(queue, flow)`. A `QueueWorker` works it.
+ * A named queue with only the methods of the kernel: add and handle jobs, read, cancel and remove them, pause and
+ * resume. Further methods are functions that take the queue, such as `addFlow(queue, flow)`. A `QueueWorker` works the
+ * queue.
  *
  * @example
  * const queue = new Queue<Jobs>("mail", indexedDbDriver({ name: "app" }));

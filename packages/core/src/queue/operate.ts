@@ -13,23 +13,23 @@ import { checkId, command, type SomeQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
 import { readable } from "./sealed-jobs.ts";
 
-/** A filter of jobs. All conditions must match. */
+/** Selects jobs, for `queue.clear` and `queue.retryAll`. A job must match all conditions. */
 export interface FilterOption {
   readonly name?: string | undefined;
-  /** Jobs that have all of these tags. */
+  /** Only jobs that have all of these tags. */
   readonly tags?: readonly string[] | undefined;
-  /** Jobs that ended longer ago than this; for unfinished jobs, were added longer ago. */
+  /** Only jobs that ended longer ago than this; jobs that have not ended, only if they were added longer ago. */
   readonly olderThan?: Duration | undefined;
 }
 
-/** A filter for `queue.clear`. */
+/** Selects the jobs that `queue.clear` removes. */
 export interface ClearOption extends FilterOption {
   readonly state?: JobState | undefined;
 }
 
-/** A filter for `queue.retryAll`. */
+/** Selects the jobs that `queue.retryAll` retries. */
 export interface RetryAllOption extends FilterOption {
-  /** State of the jobs. Default: `failed`. */
+  /** State of the jobs to retry. Default: `failed`. */
   readonly state?: "failed" | "cancelled" | undefined;
 }
 
@@ -52,11 +52,11 @@ export interface ConfigureOption {
   readonly maxActive?: number | null | undefined;
 }
 
-/** A change of a waiting job. */
+/** The fields of a waiting job that `queue.update` changes. */
 export interface JobChange<Payload = unknown> {
   readonly payload?: Payload;
   readonly priority?: number;
-  /** Delay from now. */
+  /** New delay of the job, from now. */
   readonly delay?: Duration;
 }
 
@@ -75,7 +75,7 @@ export async function list(queue: SomeQueue, query: Omit<ListQuery, "queue"> = {
 /** Retries a failed or cancelled job with new attempts. @throws {QuaysideError} `job_not_found`, `conflict`. */
 export const retry = (queue: SomeQueue, id: string): Promise<CommandReply> => command(queue, { type: "retry", id });
 
-/** Retries all failed (or all cancelled) jobs, or those that match the filter. */
+/** Retries all failed (or all cancelled) jobs that match the filter. */
 export async function retryAll(queue: SomeQueue, filter: RetryAllOption = {}): Promise<CommandReply> {
   const { state, ...rest } = fields(filter, "filter");
   if (state !== undefined) oneOf(state, ["failed", "cancelled"], "state");
@@ -103,7 +103,9 @@ export async function update(queue: SomeQueue, id: string, change: JobChange): P
   });
 }
 
-/** Removes all jobs, those of one state, or those that match a filter. Removes thousands in several transactions. */
+/**
+ * Removes all jobs, those of one state, or those that match a filter. Several transactions remove thousands of jobs.
+ */
 export async function clear(queue: SomeQueue, which: JobState | ClearOption = {}): Promise<CommandReply> {
   const { state, ...rest } = typeof which === "string" ? { state: which } : fields(which, "filter");
   if (state !== undefined) oneOf(state, STATES, "state");
@@ -111,8 +113,8 @@ export async function clear(queue: SomeQueue, which: JobState | ClearOption = {}
 }
 
 /**
- * Changes the stored settings of a queue, which apply to all workers. The last call applies; omitted settings are
- * unchanged.
+ * Changes the stored settings of a queue, which apply to all workers. Settings that are not given are unchanged; the
+ * last call decides.
  *
  * @example
  * await configure(queue, { rateLimit: { max: 10, per: "1s" }, maxActive: 4, keep: { completed: 1_000 } });
@@ -130,7 +132,8 @@ export async function configure(queue: SomeQueue, options: ConfigureOption): Pro
 }
 
 /**
- * Prepares a new payload for a stored job: checked by the schema of the job's name, and encrypted if the stored one is.
+ * Prepares a new payload for a stored job: checked by the schema of the job's name, and encrypted if the stored payload
+ * is.
  */
 async function newPayload(queue: SomeQueue, id: string, payload: unknown): Promise<Pick<NewJob, "payload" | "sealed">> {
   const { driver, name } = queue;

@@ -32,7 +32,10 @@ export function prepareNow<Jobs extends JobMap>(
   });
 }
 
-/** Returns whether a job added to this queue is stored encrypted. @throws {QuaysideError} as `addJobs`. */
+/**
+ * Returns whether this job would be stored encrypted if it were added to the queue. @throws {QuaysideError} as
+ * `addJobs`.
+ */
 export async function isEncrypted<Jobs extends JobMap>(queue: Queue<Jobs>, job: JobToAdd<Jobs>): Promise<boolean> {
   const { context } = partsOf(queue);
   const { name, payload, ...options } = job;

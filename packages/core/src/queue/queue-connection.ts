@@ -33,7 +33,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
   readonly submitter: ImmediateSubmitter;
   readonly #options: QueueConnectionOptions;
   readonly #queues = new Map<string, Queue<Jobs, Ctx>>();
-  /** Queues of the worker, which reads this list at every claim. */
+  /** Queues that the worker works. The worker reads this list at every claim. */
   readonly #worked: WorkerQueue[] = [];
 
   /**
@@ -55,7 +55,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     return this.#options.defaultQueue();
   }
 
-  /** Names of the queues that this connection works or has returned. */
+  /** Names of the queues that this connection works, or that `queue` has returned. */
   get queues(): readonly string[] {
     return [...this.#queues.keys()];
   }
@@ -89,13 +89,13 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     await this.queue(queue).clear();
   }
 
-  /** Removes all jobs of all queues of this connection: see `queues`. */
+  /** Removes all jobs of all queues of this connection that `queues` lists. */
   async clearAll(): Promise<void> {
     for (const queue of this.#queues.values()) await queue.clear();
   }
 
   /**
-   * Whether its worker has any queue.
+   * Whether the worker of the connection works any queue.
    *
    * @internal
    */
@@ -115,7 +115,10 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     this.worker.wake();
   }
 
-  /** Emits each event of this connection's worker on the manager and on the queue concerned. */
+  /**
+   * Returns an emitter for the worker of this connection: it emits each event on the manager, and on the queue that the
+   * event concerns.
+   */
   #forward(manager: Emitter<WorkerEvents>): Emitter<WorkerEvents> {
     const events = new Emitter<WorkerEvents>();
     for (const name of WORKER_EVENTS) {

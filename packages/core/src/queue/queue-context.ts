@@ -22,15 +22,15 @@ export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object 
    */
   readonly jobs?: Jobs | undefined;
   /**
-   * Default options of all jobs. For each option, those of a manager's queue, of a definition and of a job take
-   * precedence. Default: none.
+   * Default options of all jobs. Options of a manager's queue, of a definition and of a job take precedence, one by
+   * one. Default: none.
    */
   readonly defaults?: JobDefaults | undefined;
   /** Fields added to the `ctx` of every handler and middleware. Default: none. */
   readonly ctx?: Ctx | undefined;
   /**
-   * Middleware around every attempt, the first one outermost; that of `queue.use` and of definitions runs inside.
-   * Default: none.
+   * Middleware around every attempt, the first one outermost. Middleware that `queue.use` or a definition adds runs
+   * inside. Default: none.
    */
   readonly middleware?: readonly Middleware<Ctx>[] | undefined;
   /**
@@ -56,9 +56,9 @@ export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object 
   readonly random?: (() => number) | undefined;
 }
 
-/** Settings and state shared by the queues of a manager. A queue without a manager has its own. */
+/** Settings and state of a queue. The queues of a manager share one context. */
 export interface QueueContext {
-  /** Absent: the system clock. */
+  /** The clock of the queue's delays and timeouts. Absent: the system clock. */
   readonly clock: Clock | undefined;
   readonly random: (() => number) | undefined;
   readonly ctx: object | undefined;
@@ -72,12 +72,12 @@ export interface QueueContext {
   readonly registry: JobRegistry;
   /** Middleware, the outermost first. */
   readonly middleware: readonly Middleware[];
-  /** Middleware of single queues, added by `queue.use`, which runs inside the shared middleware. */
+  /** Middleware that `queue.use` has added, by queue. It runs inside the shared middleware. */
   readonly used: Map<string, readonly Middleware[]>;
   readonly metrics: Metrics | undefined;
 }
 
-/** The parts of a context that differ between presets, and between a queue and a manager. */
+/** The parts of a context that differ between presets, and between a manager's queues and other queues. */
 type OwnParts = Pick<QueueContext, "parsers"> & Partial<Pick<QueueContext, "metrics" | "defaultsOf" | "registry">>;
 
 export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
@@ -109,11 +109,13 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   };
 }
 
-/** The internal parts of a queue, for functions that take a queue. */
+/** The internal parts of a queue, for functions outside of its class, such as `addFlow`. */
 export interface QueueParts {
   readonly context: QueueContext;
   readonly submitter: JobSubmitter;
-  /** Adds jobs for the handlers of this queue. Default: the submitter. */
+  /**
+   * Adds the jobs of `ctx.enqueue` and `ctx.publish` for the handlers of this queue. Default: the queue's submitter.
+   */
   readonly producer?: Producer;
   /** Receives the events of workers that concern this queue. */
   readonly events?: Emitter<WorkerEvents>;

@@ -44,7 +44,8 @@ export class QueueControl<
   }
 
   /**
-   * Adds jobs and a further job that runs when all of them have ended, successfully or not, in one transaction.
+   * Adds jobs, and one more job (`onComplete`) that runs when all of them have ended, successfully or not, in one
+   * transaction.
    *
    * @example
    * const { id, ids } = await queue.addBatch(rows.map((row) => ({ name: "import", payload: row })), {
@@ -76,7 +77,7 @@ export class QueueControl<
     return (await this.counts()).delayed;
   }
 
-  /** Returns counts and times of the attempts that workers of this object have made. */
+  /** Returns counts and times of the attempts that workers of this `Queue` object have made. */
   metrics(): QueueMetrics {
     return partsOf(this).context.metrics?.read(this.name) as QueueMetrics;
   }
@@ -99,7 +100,7 @@ export class QueueControl<
     return retry(this, id);
   }
 
-  /** Retries all failed (or all cancelled) jobs, or those that match the filter. */
+  /** Retries all failed (or all cancelled) jobs that match the filter. */
   retryAll(filter?: RetryAllOption): Promise<CommandReply> {
     return retryAll(this, filter);
   }
@@ -121,14 +122,16 @@ export class QueueControl<
     return update(this, id, change);
   }
 
-  /** Removes all jobs, those of one state, or those that match a filter. Removes thousands in several transactions. */
+  /**
+   * Removes all jobs, those of one state, or those that match a filter. Several transactions remove thousands of jobs.
+   */
   clear(which?: JobState | ClearOption): Promise<CommandReply> {
     return clear(this, which);
   }
 
   /**
-   * Changes the stored settings of the queue, which apply to all workers. The last call applies; omitted settings are
-   * unchanged.
+   * Changes the stored settings of the queue, which apply to all workers. Settings that are not given are unchanged;
+   * the last call decides.
    *
    * @example
    * await queue.configure({ rateLimit: { max: 10, per: "1s" }, maxActive: 4, keep: { completed: 1_000 } });
@@ -140,7 +143,7 @@ export class QueueControl<
   /**
    * Creates or changes a recurrence: adds a job at regular times, one pending at a time; missed times run once. An app
    * may repeat the call at every start: an unchanged recurrence keeps its phase, count and pending job; a new payload
-   * or option changes the pending job in place; a new interval or expression schedules it again.
+   * or option changes the pending job in place; a new interval or expression moves the pending job to a new time.
    *
    * @example
    * await queue.schedule("nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna" }, "report", { kind: "daily" });
@@ -161,7 +164,7 @@ export class QueueControl<
     return unschedule(this, key);
   }
 
-  /** Returns the recurrences. Payloads are decrypted if there is a key. */
+  /** Returns the recurrences of the queue. Their payloads are decrypted if there is a key. */
   schedules(): Promise<readonly Schedule[]> {
     return schedules(this);
   }

@@ -50,7 +50,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 {
   #defaultQueue: string;
   readonly #maxJobs: number;
-  /** Number of jobs left to run by `process`, shared by the workers of all connections. */
+  /** Number of jobs that a running `process` may still run, shared by the workers of all connections. */
   readonly #budget = { left: 0, asked: 0, spent: () => void this.stop() };
   readonly #metrics = new Metrics();
   readonly #registry: ManagerRegistry;
@@ -108,7 +108,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     for (const [name, driver] of Object.entries(fields(connections, "connections"))) this.addConnection(name, driver);
   }
 
-  /** The queue of jobs that name none. If it changes, a running manager works the new one as well. */
+  /** The queue of jobs that name no queue. If it changes, a running manager works the new queue as well. */
   get defaultQueue(): string {
     return this.#defaultQueue;
   }
@@ -152,7 +152,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   // Jobs and their handlers
 
-  /** Registers a job with its handler and works its queue. Returns a function that undoes it. */
+  /** Registers a job with its handler and works the job's queue. Returns a function that removes both. */
   registerJob<Payload = unknown, Input = Payload, Result = unknown>(
     registration: JobRegistration<Payload, Ctx, Input, Result>,
   ): () => void {
@@ -179,7 +179,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return this.#registry.has(name);
   }
 
-  /** Returns the job class of a name. */
+  /** Returns the job class with this name, if there is one. */
   get(name: string): JobClass | undefined {
     return this.#classes.get(name);
   }
@@ -202,12 +202,12 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return id as string;
   }
 
-  /** Adds many jobs, in one transaction per connection, after checking all. Resolves with their ids in order. */
+  /** Adds jobs, in one transaction per connection, after checking all. Resolves with ids in the order given. */
   async enqueueAll(requests: readonly JobToEnqueue<Jobs>[]): Promise<readonly string[]> {
     return this.#connections.enqueue(eachJob(requests, (request) => this.#placement.place(request)));
   }
 
-  /** Adds one job to each of several queues, all or none per connection. Resolves with their ids in order. */
+  /** Adds one job to several queues, all or none per connection. Resolves with ids in the order of the queues. */
   async publish(job: JobToPublish<Jobs>): Promise<readonly string[]> {
     const { queues, ...request } = fields(job, "job");
     return this.#connections.enqueue(
@@ -215,13 +215,13 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     );
   }
 
-  /** Adds an instance of a job class, and registers the class. Stores its `toJSON()`, else its `payload`. */
+  /** Adds an instance of a job class as a job, and registers the class. Stores its `toJSON()`, else its `payload`. */
   async dispatch(job: JobInstance, options?: DispatchOptions): Promise<string> {
     const [id] = await this.dispatchBatch([job], options);
     return id as string;
   }
 
-  /** Adds instances of job classes, in one transaction per connection. */
+  /** Adds instances of job classes as jobs, in one transaction per connection. Resolves with their ids in order. */
   async dispatchBatch(jobs: readonly JobInstance[], options: DispatchOptions = {}): Promise<readonly string[]> {
     const requests = jobs.map((job) => {
       const jobClass = fields(job, "job").constructor as unknown as JobClass;
@@ -273,7 +273,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     return this.#workers.drain();
   }
 
-  /** Runs up to `count` due jobs, one after the other. Returns their number. For a stopped manager. */
+  /** Runs up to `count` due jobs of a stopped manager, one after the other. Returns the number of jobs that ran. */
   process(options: { readonly queue?: string; readonly count?: number } = {}): Promise<number> {
     return this.#workers.process(options);
   }
@@ -296,7 +296,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     await this.queue(queue).clear();
   }
 
-  /** Removes all jobs of all queues that this manager works or has returned. */
+  /** Removes all jobs of all queues that this manager works, or that `queue` has returned. */
   async clearAll(): Promise<void> {
     this.#workers.work();
     for (const connection of this.#connections.all.values()) await connection.clearAll();

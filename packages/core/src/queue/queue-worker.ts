@@ -5,10 +5,10 @@ import { RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
 import { workerQueueOf } from "./job-runner.ts";
 import type { KernelQueue } from "./kernel-queue.ts";
 
-/** A `Queue` of any job map. */
+/** A `Queue` with any job map. */
 export type AnyQueue = Pick<KernelQueue, "name" | "driver" | "counts" | "places">;
 
-/** A queue of a `QueueWorker`, with a limit of its own. */
+/** A queue for a `QueueWorker`, with a limit of its own. */
 export interface WorkedQueue {
   readonly queue: AnyQueue;
   /**

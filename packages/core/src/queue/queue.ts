@@ -59,9 +59,9 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
 > {
   readonly #events: Emitter<WorkerEvents>;
   #worker: JobWorker | undefined;
-  /** The `ctx` of its worker's handlers, also used for jobs that run immediately. */
+  /** The `ctx` that handlers of the queue's worker get, also for jobs that run immediately. */
   #ctx: object | undefined;
-  /** Kept when the worker stops, because a handler that ignores its signal keeps its slot. */
+  /** Slots for running jobs. Kept when the worker stops, because a handler that ignores its signal keeps its slot. */
   readonly #slots = new Slots(CONCURRENCY);
 
   /**
@@ -85,7 +85,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
     this.#events = events;
   }
 
-  /** Returns a builder with these options: `queue.with({ … }).addJob(…)`. */
+  /** Returns a builder that adds jobs with these options: `queue.with({ … }).addJob(…)`. */
   with(options: JobOptions): JobBuilder<Jobs> {
     return new JobBuilder<Jobs>(this, options);
   }
@@ -98,7 +98,10 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
     return this.with({ priority });
   }
 
-  /** Adds middleware for this queue, inside the middleware added before. Returns a function that removes it. */
+  /**
+   * Adds middleware for this queue. It runs inside the middleware that was added before. Returns a function that
+   * removes it.
+   */
   use(middleware: Middleware<Ctx>): () => void {
     const own = callable(middleware, "middleware") as Middleware;
     const { used } = partsOf(this).context;
@@ -112,9 +115,9 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
   }
 
   /**
-   * Registers a handler for `"job:NAME"`, or a listener for an event of this queue's worker. Several handlers of one
-   * name run in order: the first that throws fails the attempt; the result is the first one's. Returns a function that
-   * removes the handler or listener.
+   * Registers a handler for the jobs of one name (`"job:NAME"`), or a listener for an event of this queue's worker.
+   * Several handlers of one name run in order: the first that throws fails the attempt; the first handler's return
+   * value is the result. Returns a function that removes the handler or listener.
    */
   override on<Name extends keyof WorkerEvents>(event: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
   override on<Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents>(
@@ -130,7 +133,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
   }
 
   /**
-   * Starts working this queue in this process. While it runs or stops, the options of the first call apply; a call
+   * Starts working this queue in this process. If it already runs or stops, the options of the first call apply; a call
    * while it stops starts it again afterwards. Inside one of its own handlers, resolves at once.
    *
    * @throws {QuaysideError} `closed` on a closed driver; `invalid_option`.
@@ -147,7 +150,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
     return this.#worker?.stop(options) ?? Promise.resolve();
   }
 
-  /** Works until no job is due, then resolves. For tests, scripts and service workers. */
+  /** Works until no job runs or is due, then resolves. For tests, scripts and service workers. */
   drain(options: RunOptions<Ctx> = {}): Promise<void> {
     try {
       return this.#workerFor(options).drain();

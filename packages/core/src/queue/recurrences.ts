@@ -19,7 +19,7 @@ export type RecurringOptions = Omit<JobOptions, "id" | "delay" | "availableAt" |
 /**
  * Creates or changes a recurrence: adds a job at regular times, one pending at a time; missed times run once. An app
  * may repeat the call at every start: an unchanged recurrence keeps its phase, count and pending job; a new payload or
- * option changes the pending job in place; a new interval or expression schedules it again.
+ * option changes the pending job in place; a new interval or expression moves the pending job to a new time.
  *
  * @example
  * await schedule(queue, "nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna" }, "report", { kind: "daily" });
@@ -50,13 +50,16 @@ export async function unschedule(queue: SomeQueue, key: string): Promise<boolean
   return (await command(queue, { type: "unschedule", key })).affected > 0;
 }
 
-/** Returns the recurrences. Payloads are decrypted if there is a key. */
+/** Returns the recurrences of the queue. Their payloads are decrypted if there is a key. */
 export async function schedules(queue: SomeQueue): Promise<readonly Schedule[]> {
   const all = await queue.driver.schedules(queue.name);
   return Promise.all(all.map(async (one) => ({ ...one, payload: await payloadOf(queue, one) })));
 }
 
-/** Returns the stored envelope of a recurrence if it has this payload. Encrypted again, it would look changed. */
+/**
+ * Returns the stored envelope of a recurrence's payload if it decrypts to this payload. If the payload were encrypted
+ * again, the recurrence would look changed.
+ */
 async function sameSealed(
   queue: SomeQueue,
   key: string,

@@ -13,7 +13,7 @@ import { producerOf, reportFailed, runJob } from "./job-runner.ts";
 import { idOf, JobSubmitter, prepareAll, resolve } from "./job-submitter.ts";
 import type { QueueContext } from "./queue-context.ts";
 
-/** Runs `drain`, which works the added jobs, before their add resolves. */
+/** Works jobs that were added to an inline driver, by calling `drain`, before their add resolves. */
 export type WorkInline = (drain: () => Promise<void>) => Promise<void>;
 
 const inlineDrivers = new WeakMap<Driver, WorkInline>();
@@ -30,19 +30,19 @@ export interface ImmediateOptions {
   readonly events: Emitter<WorkerEvents>;
   /** Returns the `ctx` that the queue's worker gives to handlers. Default: that of the context. */
   readonly ctx?: () => object | undefined;
-  /** Works the added jobs, on an inline driver. */
+  /** Works the queue's due jobs, on an inline driver. */
   readonly drain: () => Promise<void>;
   /** Adds jobs for the handlers of jobs that run immediately. Default: this submitter. */
   readonly producer?: Producer;
 }
 
-/** By driver, the ids of jobs that run immediately or have lately done so without failing. */
+/** By driver, the ids of jobs that run immediately now, or have lately run without failing. */
 const ranHere = new WeakMap<Driver, Set<string>>();
 const REMEMBERED = 1_000;
 
 /**
- * Adds jobs. Runs those immediately whose definition says so (`shouldQueue`), and works the jobs added to an inline
- * driver.
+ * Adds the jobs of a queue. Runs jobs immediately whose definition says so (`shouldQueue`), and works the jobs added to
+ * an inline driver.
  */
 export class ImmediateSubmitter extends JobSubmitter {
   readonly #options: ImmediateOptions;
@@ -64,7 +64,7 @@ export class ImmediateSubmitter extends JobSubmitter {
     return (await store())();
   }
 
-  /** Stores all of these jobs, whatever `shouldQueue` returns. */
+  /** Stores all of these jobs. Does not call `shouldQueue`. */
   override addTogether(drafts: readonly JobDraft[]): Promise<readonly string[]> {
     return this.#working(drafts, super.addTogether(drafts));
   }
@@ -130,9 +130,9 @@ export class ImmediateSubmitter extends JobSubmitter {
 
   /**
    * Runs a job once, as a worker would: with middleware, timeout, events and `onFailed`. Stores the job if its handler
-   * releases it. Returns its id.
+   * releases it. Returns the job's id.
    *
-   * @throws what its attempt threw.
+   * @throws the error of the attempt.
    */
   async #run(draft: JobDraft, job: NewJob): Promise<string> {
     const { context, events, ctx, producer = producerOf(context, this) } = this.#options;
@@ -167,7 +167,9 @@ export class ImmediateSubmitter extends JobSubmitter {
     return id;
   }
 
-  /** Waits for `added`, then works the jobs if the driver is inline and they have a handler. */
+  /**
+   * Waits for `added` (the add of these drafts), then works the jobs if the driver is inline and they have a handler.
+   */
   async #working<T>(drafts: readonly JobDraft[], added: Promise<T> | T): Promise<T> {
     const answer = await added;
     const work = inlineDrivers.get(this.driver);

@@ -16,7 +16,7 @@ export const missingKey = (what: string, id?: string): QuaysideError =>
     id === undefined ? {} : { key: id },
   );
 
-/** Returns the job with each field decrypted for which there is a key. */
+/** Returns the job with those fields decrypted for which there is a key. */
 export async function readable<Payload>(
   encryption: Encryption | undefined,
   job: JobRecord<Payload>,
@@ -24,7 +24,7 @@ export async function readable<Payload>(
   return encryption?.readable(job) ?? job;
 }
 
-/** Decrypts a payload. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+/** Decrypts the payload of a job. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
 export async function openPayload(
   encryption: Encryption | undefined,
   job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">,
@@ -33,9 +33,7 @@ export async function openPayload(
   return encryption ? encryption.payload(job) : job.payload;
 }
 
-/**
- * As `readable`, but throws if a field cannot be decrypted. @throws {QuaysideError} `missing_key`, `decryption_failed`.
- */
+/** Decrypts all fields of a job. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
 export async function openEnded(encryption: Encryption | undefined, job: JobRecord): Promise<JobRecord> {
   if (!encryption && job.sealed && job.result !== undefined) throw missingKey("The result is encrypted");
   return encryption ? encryption.ended(job) : job;

@@ -4,7 +4,7 @@ import type { JobRecord } from "../job/job-record.ts";
 import { Release } from "../job/release-job.ts";
 import { lent, reportUnheard } from "../job/report-error.ts";
 
-/** The part of an OpenTelemetry span that is used. */
+/** The part of an OpenTelemetry span that Quayside uses. */
 export interface TelemetrySpan {
   spanContext(): { readonly traceId: string; readonly spanId: string; readonly traceFlags: number };
   setAttribute(key: string, value: string | number | boolean): unknown;
@@ -20,7 +20,7 @@ export interface TelemetrySpanOptions {
   links?: { context: { traceId: string; spanId: string; traceFlags: number; isRemote?: boolean } }[];
 }
 
-/** The part of a `Tracer` of `@opentelemetry/api` that is used: pass `trace.getTracer("quayside")`. */
+/** The part of a `Tracer` of `@opentelemetry/api` that Quayside uses: pass `trace.getTracer("quayside")`. */
 export interface TelemetryTracer {
   startActiveSpan<Run extends (span: TelemetrySpan) => ReturnType<Run>>(
     name: string,
@@ -31,7 +31,7 @@ export interface TelemetryTracer {
 
 /** Traces adds and attempts. Made by `openTelemetry`. */
 export interface Telemetry extends AttemptTracer {
-  /** Runs an add within a span. `add` gets the trace context to store with the jobs. */
+  /** Runs an add within a span. Calls `add` with the trace context to store with the jobs. */
   add<T>(of: AddSpan, add: (trace: string | undefined) => Promise<T>): Promise<T>;
 }
 
@@ -61,7 +61,10 @@ const PRODUCER = 3;
 const CONSUMER = 4;
 const ERROR = 2;
 
-/** Names and attributes follow OpenTelemetry's semantic conventions for messaging. */
+/**
+ * Value of the attribute `messaging.system`. Names of attributes follow OpenTelemetry's semantic conventions for
+ * messaging.
+ */
 const SYSTEM = { "messaging.system": "quayside" } as const;
 
 function traceAdd<T>(
@@ -127,7 +130,7 @@ async function startNow<T>(work: () => Promise<T>): Promise<T> {
   return work();
 }
 
-/** Records a failure in the span and passes it on. */
+/** Waits for `working`. Records its error in the span, and rejects with it. */
 async function marked<T>(working: Promise<T>, span: TelemetrySpan): Promise<T> {
   try {
     return await working;

@@ -53,7 +53,7 @@ export async function waitFor(target: SomeQueue, id: string, options: WaitOption
         done(() => reject(error));
       }
     };
-    /** Runs one read at a time; a change during a read causes another. */
+    /** Reads the job. Runs one read at a time; a change during a read causes another read. */
     const look = (): Promise<void> => {
       again = looking !== undefined;
       looking ??= get().then(() => {

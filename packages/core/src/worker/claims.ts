@@ -6,15 +6,15 @@ import { RESEND } from "./session.ts";
 import type { WorkerQueue } from "./worker-options.ts";
 
 /**
- * Maximum number of successive empty claims without a pause. A store that moves blocked jobs answers such claims with a
- * request for another.
+ * Maximum number of successive empty claims without a pause. A store that moves blocked jobs answers such a claim with
+ * a request to claim again.
  */
 const EMPTY_AT_ONCE = 100;
 
-/** The number of jobs that may still be claimed, by one worker or by all that share the budget. */
+/** The number of jobs that may still be claimed, by one worker or by all workers that share the budget. */
 export interface JobBudget {
   left: number;
-  /** The part of `left` that running exchanges claim. */
+  /** The number of jobs, of `left`, that exchanges in flight claim. */
   asked: number;
   /** Called when the budget is used up and no job runs. */
   readonly spent?: () => void;
@@ -29,13 +29,13 @@ export interface ClaimsOptions {
   readonly queues: readonly Pick<WorkerQueue, "name" | "concurrency" | "names">[];
   /** Number of jobs to hold beyond the running ones. */
   readonly prefetch: number;
-  /** Longest time between two claims, in ms. */
+  /** Longest time between two claims of an idle worker, in ms. */
   readonly sleepMs: number;
-  /** False if something else wakes the worker for jobs that become due. */
+  /** Whether the worker sets a timer for jobs that become due. False if something else wakes it. */
   readonly alarm?: boolean | undefined;
 }
 
-/** Calls of a worker's claims on its exchange loop. */
+/** The methods of the exchange loop that the claims call. */
 export interface ClaimsListener extends SlotMember {
   /** Makes the worker claim now. */
   wake(): void;
@@ -57,18 +57,18 @@ export interface Claim {
  * Decides how many jobs a worker may claim, by its slots and budget. Holds the jobs that are claimed and not started.
  */
 export class Claims {
-  /** Set at each start of the worker. */
+  /** The number of jobs that may still be claimed. Set at each start of the worker. */
   budget: JobBudget = { left: 0, asked: 0 };
-  /** The only queue to claim from; undefined: all. Set at each start. */
+  /** The only queue to claim from; undefined: all queues. Set at each start of the worker. */
   only: string | undefined;
-  /** Whether there may be jobs to claim. */
+  /** Whether there may be jobs to claim now. */
   mayBeDue = false;
   readonly #options: ClaimsOptions;
   readonly #listener: ClaimsListener;
   readonly #wakeTimer: Timer;
   /** Timer that runs while claims are paused after fruitless ones. */
   readonly #pause: Timer;
-  /** Number of successive claims that were refused, lost, or empty although more is due. */
+  /** Number of successive fruitless claims: refused, lost, or empty although more jobs are due. */
   #fruitless = 0;
   /** Held jobs, in the order in which they were claimed. */
   #held: readonly ClaimedJob[] = [];
@@ -86,7 +86,7 @@ export class Claims {
     this.#options.slots.join(this.#listener);
   }
 
-  /** Drops the held jobs, and does not wake until the next claim. */
+  /** Drops the held jobs. The worker is not woken until the next claim. */
   close(): void {
     this.#held = [];
     this.rest();
@@ -114,13 +114,13 @@ export class Claims {
     return this.mayBeDue && !this.isPaused && free + this.#ahead(free) > 0;
   }
 
-  /** Queues for a slot, if the worker needs one. */
+  /** Queues for a free slot, if the worker needs one. */
   wait(): void {
     const wants = this.#held.length > 0 || (this.mayBeDue && !this.isPaused);
     if (wants && !this.isSpent) this.#options.slots.wait(this.#listener);
   }
 
-  /** Takes a slot for each held job, as far as slots are free. Returns these jobs. */
+  /** Takes a slot for each held job, as long as slots are free. Returns the jobs that got one, to be started. */
   start(): readonly ClaimedJob[] {
     const count = this.#options.slots.take(this.#listener, this.#held.length);
     const jobs = this.#held.slice(0, count);
@@ -128,7 +128,10 @@ export class Claims {
     return jobs;
   }
 
-  /** Drops all held jobs, or those with these tokens. Returns their number. The next exchange does not list them. */
+  /**
+   * Drops all held jobs, or those with these tokens. Returns their number. The next exchange does not list them, so
+   * they are released.
+   */
   drop(tokens?: readonly string[]): number {
     const dropped = tokens && new Set(tokens);
     const left = dropped ? this.#held.filter(({ token }) => !dropped.has(token)) : [];
@@ -137,7 +140,7 @@ export class Claims {
     return count;
   }
 
-  /** Takes the slots for the next claim. If `may` is false, the claim asks for no jobs. */
+  /** Takes the slots for the next claim. If `may` is false, the claim requests no jobs. */
   begin(may: boolean): Claim {
     const { budget } = this;
     const claims = may && !this.isPaused;
@@ -162,7 +165,10 @@ export class Claims {
     return jobs.slice(0, slots);
   }
 
-  /** Records the reply to a claim. If it has fewer jobs than slots, sets a timer for the next possible claim. */
+  /**
+   * Records the reply to a claim that returned `count` jobs. If these are fewer than the slots, sets a timer for the
+   * next possible claim.
+   */
   answered({ slots, request }: Claim, count: number, reply: ExchangeReply): void {
     const { alarm, sleepMs } = this.#options;
     const { nextWakeMs = Number.POSITIVE_INFINITY, unknown, interrupted } = reply;
@@ -183,7 +189,7 @@ export class Claims {
     if (count > 0) this.#pause.arm(backoffDelay(RESEND, count, this.#options.random()), () => this.#listener.wake());
   }
 
-  /** Sets no timer until the next claim is answered. */
+  /** Stops the timer of the next claim, until a claim is answered. */
   rest(): void {
     this.#wakeTimer.disarm();
   }
@@ -196,13 +202,13 @@ export class Claims {
     return Math.max(0, Math.min(this.#options.slots.freeFor(this.#listener), this.#left));
   }
 
-  /** Returns the number of jobs to claim ahead, besides `free`. */
+  /** Returns the number of jobs to claim ahead, in addition to `free`, the number of jobs that start at once. */
   #ahead(free: number): number {
     const wanted = this.#options.prefetch - this.#held.length;
     return Math.max(0, Math.min(wanted, this.#left - free, LIMITS.claim - free));
   }
 
-  /** Returns the queues of a claim. After each claim that returned jobs, another queue comes first. */
+  /** Returns the queues of the next claim. After each claim that returned jobs, another queue comes first. */
   #queues(): readonly ClaimQueue[] {
     const queues = this.#options.queues.filter(({ name }) => this.only === undefined || name === this.only);
     const first = this.#turn % Math.max(1, queues.length);
@@ -246,7 +252,9 @@ export class Slots {
     this.#announce();
   }
 
-  /** Returns the number of slots that a worker may take now: one is reserved for each worker before it. */
+  /**
+   * Returns the number of slots that a worker may take now. One slot is reserved for each worker that queued before it.
+   */
   freeFor(member: SlotMember): number {
     let free = this.#free;
     for (const other of this.#line) {
@@ -264,7 +272,7 @@ export class Slots {
     return taken;
   }
 
-  /** Returns slots, also those of a worker that has left. */
+  /** Returns slots that are free again, also those of a worker that has left. */
   give(count: number): void {
     if (count === 0) return;
     this.#free += count;

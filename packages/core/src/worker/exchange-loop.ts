@@ -16,7 +16,7 @@ export interface ExchangeLoopOptions<Ctx extends object> extends AttemptsOptions
   readonly queues: readonly WorkerQueue<Ctx>[];
   /** Returns whether the worker is started and not stopping. */
   readonly wanted: () => boolean;
-  /** Called when the store did not answer for longer than the lease. Calls `open`, unless the worker ends. */
+  /** Called when the store did not answer for longer than the lease. Calls `open` again, unless the worker ends. */
   readonly storeLost: (error: unknown) => Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   readonly attempts: Attempts<Ctx>;
   readonly claims: Claims;
   readonly #options: ExchangeLoopOptions<Ctx>;
-  /** Calls that wait for a state of the worker. */
+  /** Calls, such as `drain`, that wait for a state of the worker. */
   readonly waiters = new Waiters();
   #client: ExchangeClient | undefined;
   /**
@@ -40,11 +40,11 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   #rested: Promise<void> | undefined;
   /** Resolves when the event loop has had a turn since the last exchange (R40). */
   #turned: Promise<void> | undefined;
-  /** Whether an exchange must be made to renew the lease, to send reports, or to learn of cancelled jobs. */
+  /** Whether an exchange is due, to renew the lease, to send reports, or to read which jobs were cancelled. */
   #renew = false;
   /** Whether `idle` was emitted and no job was claimed since. */
   #idle = false;
-  /** Maximum number of attempts per exchange. Finite, and no claims are made, after a refusal until all are settled. */
+  /** Maximum number of attempts per exchange. Finite after a refusal until all are settled; claims pause meanwhile. */
   #most = Number.POSITIVE_INFINITY;
 
   constructor(options: ExchangeLoopOptions<Ctx>) {
@@ -55,7 +55,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
 
   // The loop
 
-  /** Starts held jobs, and begins the loop if there is a reason for an exchange. Called whenever there may be one. */
+  /** Starts held jobs, and begins the loop if an exchange is needed. Called whenever one may be needed. */
   #pump(): void {
     if (!this.#client) return;
     // The cause may be a handler (one that adds a job): the loop is not part of that handler. Bound, since a closure in
@@ -82,7 +82,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     return this.attempts.haveEnded || this.#renew || (this.#mayClaim && this.claims.isDue);
   }
 
-  /** Makes one exchange and starts the jobs that it returned. With a dropped client, it claims and starts no jobs. */
+  /** Makes one exchange and starts the jobs in its reply. If the client is dropped meanwhile, starts none. */
   async #exchange(client: ExchangeClient): Promise<void> {
     const { attempts, claims } = this;
     const { queues, clock, events, storeLost } = this.#options;
@@ -144,7 +144,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.#most = attempts.haveEnded ? this.#most * 2 : Number.POSITIVE_INFINITY;
   }
 
-  /** Prepares the part of a refused exchange to send next (R30). If only the claim was refused, pauses claims. */
+  /** Prepares the part of a refused exchange to send next (R30). Pauses claims if only the claim was refused. */
   #divide(part: RefusedPart, ended: readonly Settled[], reports: readonly AttemptReport[], { request }: Claim): void {
     const { attempts, claims } = this;
     const { refusedBy, settle, progress } = part;
@@ -206,7 +206,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
 
   // Reasons for an exchange
 
-  /** Makes exchanges with this client from now on, and claims. */
+  /** Makes exchanges with this client from now on, and claims jobs. */
   open(client: ExchangeClient): void {
     this.#client = client;
     this.#idle = false;
@@ -226,7 +226,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.wake();
   }
 
-  /** Handles a change of the store by another client. */
+  /** Handles a change that another client of the store has made. */
   onChange({ queue, kind }: Change): void {
     if (!this.#options.queues.some(({ name }) => name === queue)) return;
     if (kind === "cancel") this.#renew ||= this.attempts.running > 0;
@@ -258,7 +258,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.#client?.retryNow();
   }
 
-  /** Claims now, and resolves when no job runs or is due, or when `over` returns true. */
+  /** Claims now. Resolves when no job runs or is due, or when `over` returns true. */
   untilIdle(over: () => boolean): Promise<void> {
     this.#idle = false;
     this.wake();
@@ -288,10 +288,10 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   }
 
   /**
-   * Interrupts the handlers without a grace period, and releases all jobs, uncounted, in a last exchange. The exchange
-   * has been sent when this returns, unless an earlier one is in flight.
+   * Interrupts the handlers without a grace period, and releases all jobs in a last exchange; their attempts do not
+   * count. The exchange has been sent when this returns, unless an earlier one is in flight.
    *
-   * @param always makes that exchange even if the worker holds nothing: it gives up the lease.
+   * @param always makes the exchange even if the worker holds nothing, so that it gives up its lease.
    */
   async abort(always = false): Promise<void> {
     // First, so that attempts that end now are settled in the last exchange, and no other begins.

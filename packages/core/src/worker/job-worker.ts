@@ -46,9 +46,9 @@ export class JobWorker<Ctx extends object = object> {
   #drains = 0;
   /** Whether the timeout of `stop` has passed. */
   #waited = false;
-  /** Functions that stop the timers of `stop`. A running timer would keep a Node process alive. */
+  /** Functions that cancel the timers of `stop`. A timer that is left would keep a Node process alive. */
   #disarms: (() => void)[] = [];
-  /** The error with which calls that wait for the store fail. */
+  /** The error with which calls that wait for the store fail, while the store cannot be used. */
   #unusable: unknown;
 
   constructor(driver: Driver, options: JobWorkerOptions<Ctx>) {
@@ -156,7 +156,7 @@ export class JobWorker<Ctx extends object = object> {
   /**
    * Works until no job runs or is due, then resolves; the worker returns to its previous state, or to that of the last
    * call. Throws `closed` on a closed driver, and `conflict` inside one of this worker's own handlers: on Node always,
-   * on other platforms before the handler's first `await`. After that it would wait until the handler's `timeout`.
+   * on other platforms before the first `await`. A later call there would wait until the handler's `timeout`.
    */
   drain(): Promise<void> {
     return this.refuseOwn("drain()") ?? this.#drain();
@@ -297,7 +297,7 @@ export class JobWorker<Ctx extends object = object> {
     this.#session.leave();
   }
 
-  /** Resolves when the worker is in none of these states; undefined if that is so already. */
+  /** Resolves when the worker is in none of these states. Undefined if it is in none already. */
   #while(...states: readonly State[]): Promise<void> | undefined {
     const left = () => !states.includes(this.#state);
     return left() ? undefined : this.#loop.waiters.until(left).then(() => this.#while(...states));

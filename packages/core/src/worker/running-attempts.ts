@@ -25,7 +25,7 @@ export interface AttemptsListener {
   reportsDue(): void;
 }
 
-/** The attempts of a worker: running ones, ended ones that are to be settled, and their reports. */
+/** The attempts of a worker: those that run, those that have ended and must be settled, and their reports. */
 export class Attempts<Ctx extends object> implements AttemptListener {
   readonly reporter: Reporter;
   readonly #options: AttemptsOptions<Ctx>;
@@ -33,10 +33,10 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   readonly #running = new Set<Attempt>();
   /** A scope for each running `onFailed` hook. */
   readonly #hooks = new Set<object>();
-  /** Progress and log lines to send. */
+  /** Progress and log lines of attempts, to be sent with the next exchange. */
   readonly reports: Reports;
   #ended: Settled[] = [];
-  /** Settlements that were sent and are not confirmed. */
+  /** Settlements that were sent and that no reply has confirmed yet. */
   #unsettled: readonly Settled[] = [];
 
   constructor(options: AttemptsOptions<Ctx>, listener: AttemptsListener) {
@@ -78,7 +78,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     return [...this.#running].filter(({ job }) => job.queue === queue).length;
   }
 
-  /** Returns whether a scope is that of a handler or hook that has not returned. */
+  /** Returns whether a scope belongs to a handler or `onFailed` hook that has not returned. */
   has(scope: object | undefined): boolean {
     return this.#running.has(scope as Attempt) || this.#hooks.has(scope as object);
   }
@@ -112,8 +112,8 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   }
 
   /**
-   * Puts back what a refused exchange has not settled or stored, to be taken first. A failure replaces the refused end of
-   * the one attempt that it settled.
+   * Puts back the attempts and reports that a refused exchange has not stored, to be sent first. If the exchange had
+   * one settlement, `failure` replaces it.
    */
   restore(ended: readonly Settled[], { settle: [settlement], progress, failure }: RefusedPart): void {
     const failed = failure && settlement ? { settlement, end: { error: failure } } : {};
@@ -121,7 +121,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     this.reports.restore(progress);
   }
 
-  /** Applies the reply of an exchange that settled these attempts. */
+  /** Applies the reply to an exchange that sent the settlements of `ended`. */
   apply(reply: ExchangeReply, ended: readonly Settled[]): void {
     const { interrupted, unknown, troubles = [], settled } = reply;
     const { reporter } = this;
@@ -160,7 +160,10 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     this.#unsettled = [];
   }
 
-  /** Ends all attempts, including the unconfirmed ones of `sent`, because other workers may have their jobs. */
+  /**
+   * Ends all attempts, including those in `sent` whose settlements are not confirmed: other workers may have their
+   * jobs.
+   */
   loseAll(sent: readonly Settled[]): void {
     this.loseUnsettled();
     for (const { attempt } of [...sent, ...this.#ended]) this.reporter.lost(attempt);
@@ -203,7 +206,8 @@ export class Attempts<Ctx extends object> implements AttemptListener {
 }
 
 /**
- * Returns the approximate bytes of a settlement in an exchange. Its texts are JSON within JSON, so quotes are doubled.
+ * Returns the approximate number of bytes of a settlement in an exchange. Its texts are JSON within JSON, so quotes are
+ * doubled.
  */
 function bytesOf(settlement: Settlement): number {
   const { result = "", error } = settlement as { readonly result?: string; readonly error?: StoredError };

@@ -6,13 +6,13 @@ import type { ExchangeReply, ExchangeRequest } from "../engine/verbs.ts";
 import { hasCode, isA, QuaysideError } from "../job/errors.ts";
 import { backoffDelay } from "../job/retry.ts";
 
-/** Delays between sends of an unanswered exchange, and between claims that are refused. */
+/** Delays before an unanswered exchange is sent again, and before a claim after a refused one. */
 export const RESEND = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 10_000, jitter: 0.5 } as const;
-/** Maximum number of sends of one exchange by a worker that is leaving. */
+/** Maximum number of sends of one exchange, by a worker that is leaving. */
 const LEAVING_SENDS = 3;
-/** Number of failed sends after which calls that wait for the store fail (R33). */
+/** Number of failed sends after which calls that wait for the store, such as `drain`, fail (R33). */
 const LASTING_SENDS = 3;
-/** Reasons of `storage_unavailable` that do not pass with time. */
+/** Reasons of `storage_unavailable` that do not pass with time, so that waiting calls fail at once. */
 const LASTING_REASONS: readonly unknown[] = ["deleted", "newer_version", "missing_plugins"];
 /** Longest pause that a server may request, in ms. */
 const LONGEST_ASKED_MS = 300_000;
@@ -29,19 +29,19 @@ export interface ExchangeClientOptions {
   readonly clock: Clock;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
-  /** Called with the error of a failed send and the number of failed sends of this exchange. */
+  /** Called when a send has failed, with its error and the number of failed sends of the exchange. */
   readonly report: (error: unknown, sends: number) => void;
 }
 
 export interface SessionOptions extends ExchangeClientOptions {
   readonly driver: Driver;
-  /** The worker's label. */
+  /** The worker's name for people. */
   readonly name?: string | undefined;
   readonly leaseMs: number;
   readonly loop: SessionLoop;
   /** Returns whether the worker is started and not stopping. */
   readonly wanted: () => boolean;
-  /** Called when a session after the first could not begin. */
+  /** Called with the error if a session could not begin; not for the first session, whose error `open` throws. */
   readonly failed: (error: unknown) => void;
 }
 
@@ -62,13 +62,13 @@ export class Session implements WorkerSession {
   id = "";
   /** Whether the worker is active even if its tab does not lead, because a call waits for it. */
   urgent = false;
-  /** Resolves when the last session has ended. */
+  /** Resolves when the session that is ending has ended. */
   ending: Promise<void> | undefined;
   readonly #options: SessionOptions;
   /** Identifies the session; undefined between sessions. */
   #current: object | undefined;
   #beginning: Promise<void> | undefined;
-  /** Whether an error at the begin of a session goes to `open`. */
+  /** Whether `open` is running, so that it throws the error if the session cannot begin. */
   #opening = false;
   #lock: Registration | undefined;
   #unwatch: () => void = () => {};
@@ -93,12 +93,12 @@ export class Session implements WorkerSession {
     await this.#beginning;
   }
 
-  /** Begins a session now, even if its tab does not lead. */
+  /** Begins a session now, even if the worker's tab does not lead. */
   async urge(): Promise<void> {
     if (!this.#current && this.#options.wanted()) await this.open(true);
   }
 
-  /** Ends a session begun by `urge`: from now on, the worker is only active while its tab leads. */
+  /** Undoes `urge`: from now on, the worker is only active while its tab leads. */
   async calm(): Promise<void> {
     const { wanted, failed } = this.#options;
     if (!this.urgent || !wanted()) return;
@@ -107,7 +107,7 @@ export class Session implements WorkerSession {
     if (wanted()) void this.open(false).catch(failed);
   }
 
-  /** Registers the worker under a new key and opens its exchanges, unless the session has ended meanwhile. */
+  /** Registers the worker under a new key, and makes exchanges with it, unless the session has ended meanwhile. */
   async renew(): Promise<void> {
     const { driver, name, leaseMs, random, wanted, loop } = this.#options;
     this.#unlock();
@@ -122,7 +122,7 @@ export class Session implements WorkerSession {
     loop.open(new ExchangeClient(driver, identity, this.#options));
   }
 
-  /** Releases the lock and requests no more sessions. */
+  /** Releases the worker's lock and requests no more sessions. */
   leave(): void {
     this.#current = undefined;
     this.#unwatchActive();
@@ -130,7 +130,7 @@ export class Session implements WorkerSession {
     this.#unlock();
   }
 
-  /** Begins a session: see `WorkerSession`. */
+  /** Begins a session. Called by the driver: see `WorkerSession`. */
   begin(): void {
     this.#beginning = this.#begin();
     if (!this.#opening) this.#beginning.catch(this.#options.failed);
@@ -195,7 +195,8 @@ export class ExchangeClient {
   }
 
   /**
-   * Sends an exchange. Returns the reply, or the part to send in place of a refused exchange.
+   * Sends an exchange, again and again until it is answered. Returns the reply; for a refused exchange, the part to
+   * send in its place.
    *
    * @throws the last error of the driver if a repeat is useless: the number was overtaken, the driver is closed, the
    * lease has expired meanwhile (R14), or the worker is leaving.
@@ -228,12 +229,12 @@ export class ExchangeClient {
     }
   }
 
-  /** Ms until the lease must be renewed: a third of it after the last reply. */
+  /** Ms until the lease must be renewed: a third of its length after the last reply. */
   get renewInMs(): number {
     return Math.max(0, this.#answeredAt + this.#identity.leaseMs / 3 - this.#options.clock.monotonic());
   }
 
-  /** Calls `renew` when the lease must be renewed. Every exchange renews it. */
+  /** Calls `renew` when the lease must be renewed. Every exchange renews the lease and so moves that time. */
   renewLater(renew: () => void): void {
     if (this.#renewalTimer.armed) return;
     // Exchanges do not arm it again: when it rings, it is armed for the rest of the time since the last exchange.
@@ -249,7 +250,7 @@ export class ExchangeClient {
     this.#endPause();
   }
 
-  /** Limits the repeats of an unanswered exchange, and makes the next one now. */
+  /** Limits the number of sends of an unanswered exchange, and sends it again now. For a worker that is leaving. */
   leave(): void {
     this.#leaving = true;
     this.#endPause();
@@ -273,8 +274,8 @@ function askedPauseMs(error: unknown): number {
 }
 
 /**
- * Returns whether waiting calls fail now (R33): at once if the store is full, deleted, of another version or lacks
- * plugins; after a few sends if it is unavailable or refuses this caller.
+ * Returns whether calls that wait for the store fail now (R33): at once if the store is full, deleted, of another
+ * version or lacks plugins; after a few sends if it is unavailable or refuses this caller.
  */
 export function isLasting(error: unknown, sends: number): boolean {
   if (hasCode(error, "storage_full", "unsupported_version")) return true;

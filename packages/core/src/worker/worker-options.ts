@@ -24,14 +24,14 @@ export interface WorkerQueue<Ctx extends object = object> extends AttemptQueue {
   /** Returns the job names with a handler, called at every claim. Absent: all names. */
   readonly names?: (() => readonly string[]) | undefined;
   readonly run: Run<Ctx>;
-  /** Runs a job in another way than by its handlers: `handle` gets the decrypted job, and its result is encrypted. */
+  /** Runs a job in another way than by its handlers: calls `handle` with the decrypted job, and encrypts its result. */
   readonly around?: ((job: JobRecord, ctx: HandlerContext & Ctx, handle: Run<Ctx>) => unknown) | undefined;
   /**
-   * Called once when a job has failed for good, in this worker or a dead one. An error that it throws becomes an
-   * `error` event.
+   * Called once when a job has failed for good, in this worker or in a dead one whose jobs this worker recovered. An
+   * error that it throws becomes an `error` event.
    */
   readonly onFailed?: ((job: JobRecord, error: unknown) => unknown) | undefined;
-  /** Defaults of the worker's options of these names, if this is its first queue. */
+  /** Default for the option `clock` of the worker, if this is its first queue. `random` is used in the same way. */
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   /** Opens a span for each attempt. */
@@ -46,7 +46,7 @@ export interface WorkerQueue<Ctx extends object = object> extends AttemptQueue {
 
 /** Options of `JobWorker`. */
 export interface JobWorkerOptions<Ctx extends object = object> {
-  /** The queues to work. Each claim begins with another one. */
+  /** The queues to work. Successive claims begin with different queues. */
   readonly queues: readonly WorkerQueue<Ctx>[];
   /**
    * Maximum number of running jobs over all queues: integer from 1 to 10,000. Default: 10. Each queue may have a lower
@@ -55,9 +55,10 @@ export interface JobWorkerOptions<Ctx extends object = object> {
   readonly concurrency?: number | undefined;
   /**
    * Number of jobs claimed ahead, beyond `concurrency`: integer from 0 to 10,000. Default: 0. A free slot then starts
-   * its next job at once, and exchanges are fewer and larger. Jobs claimed ahead cannot be run by other workers, come
-   * before jobs added later with a higher priority, and count a crash as an interruption. Jobs of a group, of a queue
-   * with a rate limit or `maxActive`, and jobs with a `maxInterruptions` of 1 or 2 are never claimed ahead.
+   * the next job at once, and exchanges are fewer and larger. A job that is claimed ahead cannot be run by other
+   * workers, runs before jobs that are added later with a higher priority, and counts a crash of the worker as an
+   * interruption. Jobs of a group, of a queue with a rate limit or `maxActive`, and jobs with a `maxInterruptions` of 1
+   * or 2 are never claimed ahead.
    */
   readonly prefetch?: number | undefined;
   /**
@@ -65,7 +66,7 @@ export interface JobWorkerOptions<Ctx extends object = object> {
    * worker that cannot reach its store for this long aborts its handlers.
    */
   readonly lease?: Duration | undefined;
-  /** A label for people, of 1 to 256 characters; need not be unique. Default: none. */
+  /** Name of the worker for people, of 1 to 256 characters; need not be unique. Default: none. */
   readonly name?: string | undefined;
   /** Number of jobs to run before the worker stops: integer from 1. Default: no limit. */
   readonly maxJobs?: number | undefined;
@@ -124,29 +125,29 @@ export const RUN_FIELDS = "concurrency prefetch lease name maxJobs sleep ctx ala
 export type WorkerStatus = "stopped" | "running" | "stopping";
 
 /**
- * The states of a worker and the transitions between them; the last call wins (R34). An event that a state does not
- * list changes nothing.
+ * The states of a worker and the transitions between them. If several calls overlap, the last one decides (R34). An
+ * event that a state does not list changes nothing.
  *
  * Calls: `start`, `stop`, `drain`, `process` (one job). Events: `drained` (the last drain has ended), `processed` (the
- * one job has), `ended` (all handlers have returned after a stop), `lost` (the worker could not begin, or its driver is
- * closed).
+ * job of `process` has ended), `ended` (all handlers have returned after a stop), `lost` (the worker could not begin,
+ * or its driver is closed).
  */
 export const STATES = {
   stopped: { status: "stopped", start: "running", drain: "draining", process: "processing" },
   running: { status: "running", stop: "stopping", lost: "stopped" },
   draining: { status: "running", start: "running", stop: "stopping", drained: "stopping", lost: "stopped" },
   processing: { status: "running", start: "processingFirst", stop: "stopping", processed: "stopping", lost: "stopped" },
-  /** Processing; `start` was called meanwhile. */
+  /** The worker runs the job of `process`; `start` was called meanwhile. */
   processingFirst: { status: "running", stop: "stopping", processed: "restarting", lost: "stopped" },
   stopping: { status: "stopping", start: "restarting", ended: "stopped" },
-  /** Stopping; `start` was called meanwhile. */
+  /** The worker is stopping; `start` was called meanwhile. */
   restarting: { status: "stopping", stop: "stopping", lost: "stopping", ended: "running" },
 } as const satisfies Record<string, { readonly status: WorkerStatus } & Partial<Record<WorkerEvent, string>>>;
 
 export type State = keyof typeof STATES;
 export type WorkerEvent = "start" | "stop" | "drain" | "drained" | "process" | "processed" | "ended" | "lost";
 
-/** A driver with the queues that are worked on it. */
+/** A driver, and the names of the queues that are worked on it. */
 export interface WorkPlace {
   readonly driver: Driver;
   readonly queues: readonly string[];

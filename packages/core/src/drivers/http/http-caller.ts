@@ -10,9 +10,9 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 type MaybeToken = string | null | undefined;
 
 /**
- * A bearer token, or a function that returns it. The function is called before every request, and once more with the
- * token that the server refused. If it returns nothing, because no user is signed in, the request is not sent and fails
- * with `unauthorized`.
+ * A bearer token, or a function that returns it. The function is called before every request. If the server refuses the
+ * token, the function is called once more, with the refused token. If it returns nothing, because no user is signed in,
+ * the request is not sent and fails with `unauthorized`.
  */
 export type Token = string | ((refused?: string) => MaybeToken | Promise<MaybeToken>);
 
@@ -25,15 +25,16 @@ export interface HttpCallerOptions {
 }
 
 /**
- * The token with which a request was first sent. Repeats use the same one, because another may belong to another user.
+ * The token with which a request was first sent. Repeats use the same token, because another may belong to another
+ * user.
  */
 export interface SentToken {
   shown?: string;
 }
 
-/** Maximum bytes of a response that are read. The API's own responses have at most 8 MiB. */
+/** Maximum number of bytes read of a response. The API's own responses have at most 8 MiB. */
 const LONGEST_BODY = 64 * 1024 * 1024;
-/** Maximum bytes of an error response that are read. */
+/** Maximum number of bytes read of an error response. */
 const LONGEST_PROBLEM = 1024 * 1024;
 
 /** Sends HTTP requests to the API: adds the token and converts failures to `QuaysideError`. */
@@ -45,11 +46,11 @@ export class HttpCaller {
   }
 
   /**
-   * Sends `body` (JSON text) and returns the parsed response. The timeout includes the token, the request and the whole
-   * response.
+   * Sends `body` (JSON text) and returns the parsed response. The timeout includes getting the token, the request and
+   * the whole response.
    *
-   * @param isAnswer returns whether a value is a valid response of the API; others come from a proxy.
-   * @param sent the same object for each send of one request.
+   * @param isAnswer returns whether a value is a valid response of the API; an invalid one comes from a proxy.
+   * @param sent the same object each time one request is sent, so that its repeats use the same token.
    */
   json<T>(
     method: string,
@@ -159,17 +160,17 @@ export class HttpCaller {
 
 const HINT = "Is its URL right, does the server run, and does it let this page in (cors)?";
 
-/** Returns the reason in an error of `fetch`. Node puts it into the error's cause. */
+/** Returns the reason of a failed `fetch`, for the error message. Node puts the reason into the cause of the error. */
 export function reasonOf(cause: unknown): string {
   const said = [cause, (cause as { readonly cause?: unknown } | undefined)?.cause].filter((error) => isA(Error, error));
   return said.length > 0 ? ` (${said.map(messageOf).join(": ")})` : "";
 }
 
-/** Creates the error of a request without a response from the API. */
+/** Creates the error for a request to which the API did not respond. */
 export const network = (message: string, details: Readonly<Record<string, unknown>> = {}, cause?: unknown) =>
   new QuaysideError("network", message, details, cause);
 
-/** Cancels the unread body, so that the connection is free for the next request. */
+/** Cancels the unread body of a response, so that the connection is free for the next request. */
 const discard = (response: Response): void => void response.body?.cancel().catch(() => {});
 
 /**
@@ -195,7 +196,7 @@ async function tokenFrom(token: Token, refused?: string): Promise<string> {
   throw new QuaysideError("unauthorized", fault, { reason: "token", bare: true });
 }
 
-/** Reads the body as text; returns undefined if it is longer than `limit` bytes. */
+/** Reads the body of a response as text; undefined if it is longer than `limit` bytes. */
 async function textOf(response: Response, limit: number): Promise<string | undefined> {
   // Some platforms with `fetch` have no streams.
   if (!response.body) return response.text();
@@ -222,21 +223,23 @@ function parse(text: string): unknown {
   }
 }
 
-/** Longest `Retry-After` that is obeyed, in ms: one day. */
+/** Longest pause that the client accepts from a `Retry-After` header, in ms: one day. */
 const LONGEST_WAIT_MS = 86_400_000;
 
 const mediaType = (response: Response): string =>
   (response.headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
 
-/** Describes who answered, for error messages: `200 (text/html, from https://login.example/)`. */
+/**
+ * Describes a response that is not from the API, for error messages: `200 (text/html, from https://login.example/)`.
+ */
 function describe(response: Response): string {
   const type = mediaType(response) || "no content type";
   return `${response.status} (${type}${response.redirected ? `, from ${response.url}` : ""})`;
 }
 
 /**
- * Converts an error response to an error. Problem details (by media type and `code`) come from the API; for other
- * responses, which may come from a proxy, sets `details.bare`. `details.retryAfterMs` is the requested delay.
+ * Converts an error response to an error. Responses of the API are recognised by their media type and `code`. Any other
+ * response may come from a proxy: its error has `details.bare`. `details.retryAfterMs` is the requested delay.
  */
 async function failureOf(what: string, response: Response, now: number, hasToken: boolean): Promise<QuaysideError> {
   const text = await textOf(response, LONGEST_PROBLEM).catch(() => undefined);
@@ -273,7 +276,10 @@ async function failureOf(what: string, response: Response, now: number, hasToken
   return new QuaysideError(code as ErrorCode, message, { ...said, ...(Array.isArray(errors) && { errors }) });
 }
 
-/** Returns the error code for a response that has only a status. The code shows whether a repeat may succeed. */
+/**
+ * Returns the error code for a response without problem details, by its status. The code shows whether a repeat may
+ * succeed.
+ */
 function codeOf(status: number): ErrorCode {
   if (status === 401) return "unauthorized";
   if (status === 403) return "forbidden";

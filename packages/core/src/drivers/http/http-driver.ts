@@ -44,11 +44,13 @@ export interface HttpDriverOptions {
   readonly token?: Token;
   /** The `fetch` that sends the requests. Default: the platform's. */
   readonly fetch?: Fetch;
-  /** The clock of timeouts and reconnects. Default: the system clock. */
+  /** The clock for timeouts and reconnects. Default: the system clock. */
   readonly clock?: Clock;
   /** Longest time of a request and its response, after which it fails with `network`. Default: 30 s. */
   readonly timeout?: Duration;
-  /** Queues whose changes are watched from the start, besides those that the driver is used for. Default: none. */
+  /**
+   * Queues whose changes are watched from the start, in addition to those for which the driver is used. Default: none.
+   */
   readonly queues?: readonly string[];
 }
 
@@ -134,7 +136,7 @@ export class HttpDriver implements Driver {
     return receipts;
   }
 
-  /** Records the outcome of each job of a failed call, and returns the error. */
+  /** Records which jobs of a failed call were stored, and returns the error with that list. */
   #storedInPart(
     jobs: readonly NewJob[],
     receipts: EnqueueReceipt[],
@@ -166,7 +168,7 @@ export class HttpDriver implements Driver {
     return reply;
   }
 
-  /** Loads the code of exchanges at its first use. After a failure, the next call tries again. */
+  /** Loads the code that makes exchanges, at its first use. After a failure, the next call tries again. */
   #load(): Promise<QueueExchange> {
     this.#exchanges ??= import("./queue-exchange.ts").then(
       ({ QueueExchange }) => new QueueExchange(this.#clock, this.#feed, (...call) => this.#call(...call)),
@@ -284,7 +286,7 @@ export class HttpDriver implements Driver {
       : this.#call("POST", queue, `${job}/${type}`, isObject);
   }
 
-  /** Returns undefined if the API answers `job_not_found`. */
+  /** Calls the API, and returns undefined if it answers `job_not_found`. */
   async #found<T>(call: () => Promise<T>): Promise<T | undefined> {
     return call().catch((error: unknown) => {
       if (hasCode(error, "job_not_found")) return undefined;

@@ -3,22 +3,25 @@ import type { NumberedRequest } from "../../engine/verbs.ts";
 /** Maximum number of characters of an idempotency key. */
 const KEY_LIMIT = 255;
 
-/** Returns a unique random key. Replaces `randomUUID`, which is missing on plain HTTP. */
+/** Returns a unique random key. Used in place of `randomUUID`, which is missing on pages without HTTPS. */
 export function randomKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /**
- * Creates an `Idempotency-Key` (a structured field string) from texts and numbers. Equal parts give equal keys. A key
- * that would be too long ends in a hash.
+ * Creates an `Idempotency-Key` (a structured field string) from texts and numbers. Equal parts give equal keys. The end
+ * of a long key is replaced by a hash.
  */
 export function idempotencyKey(...parts: readonly (string | number)[]): string {
   const key = parts.map((part) => encodeURIComponent(`${part}`.toWellFormed())).join("/");
   return key.length <= KEY_LIMIT ? `"${key}"` : `"${key.slice(0, KEY_LIMIT - 33)}~${hash(key)}"`;
 }
 
-/** Returns the headers of one part of a numbered request. Each part has a sender of its own. */
+/**
+ * Returns the headers of one part of a numbered request that is sent in several parts. Each part counts as a sender of
+ * its own.
+ */
 export function numberedHeaders(request: NumberedRequest, part: number): Readonly<Record<string, string>> {
   const { number, digest, ttlMs, subject } = request;
   const sender = `${request.sender}/${part}`;

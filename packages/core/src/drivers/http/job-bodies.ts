@@ -3,11 +3,11 @@ import type { JobOptions } from "../../job/job-options.ts";
 import type { NewJob } from "../../job/new-job.ts";
 import type { Backoff, BackoffOption } from "../../job/retry.ts";
 
-/** Maximum number of jobs per request of the API, and of bytes with a margin. */
+/** Maximum number of jobs in one request. The API's limit, as is the number of bytes, which has a margin. */
 const JOBS_LIMIT = 1_000;
 const BYTES_LIMIT = 1_000_000;
 
-/** A request body with jobs of one queue, and their indices in the call. */
+/** A request body with jobs of one queue, and the indices of these jobs in the call of `enqueue`. */
 export interface JobsBody {
   readonly queue: string;
   readonly body: string;
@@ -52,7 +52,7 @@ export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
   return bodies;
 }
 
-/** Returns the JSON of one job. The payload is JSON text already and is inserted unchanged. */
+/** Returns a job as JSON for a request body. The payload is JSON text already and is inserted unchanged. */
 export function jobText({ queue: _, name, payload, flow, trace, sealed, ...resolved }: NewJob): string {
   const options = optionsOf(resolved);
   const rest = JSON.stringify({
@@ -83,7 +83,7 @@ function backoffOption(backoff: Backoff): BackoffOption {
   return { kind, delay: delayMs, max: maxMs, jitter, ...(kind === "exponential" && { factor: backoff.factor }) };
 }
 
-/** Changes the job indices in an error's fields from positions in the request to positions in the call. */
+/** Changes the job indices in an error's fields from positions in the request to positions in the call of `enqueue`. */
 export function repositioned(error: unknown, positions: readonly number[]): unknown {
   if (!(error instanceof QuaysideError)) return error;
   const { errors } = error.details;

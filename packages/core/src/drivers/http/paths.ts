@@ -2,7 +2,7 @@ import { checkPathName } from "../../job/job-keys.ts";
 
 export const path = (queue: string, rest: string): string => `/${part(queue, "queue")}/${rest}`;
 
-/** Encodes a name as a path segment. Refuses names that core does not allow or that a URL cannot contain. */
+/** Encodes a name as a segment of a URL's path. Refuses names that core does not allow or that a URL cannot contain. */
 export const part = (name: string, option: string): string => encodeURIComponent(checkPathName(name, option));
 export const idPart = (id: string): string => part(id, "id");
 

@@ -27,8 +27,8 @@ import { idempotencyKey } from "./idempotency-key.ts";
 import { idPart, queryOf } from "./paths.ts";
 
 /**
- * Longest time that an exchange with several queues waits for one, in ms: twice the time that a server waits for a
- * shard.
+ * Longest time that an exchange with several queues waits for one of them, in ms: twice the time that a server waits
+ * for a shard.
  */
 const QUEUE_PATIENCE_MS = 2 * PATIENCE_MS;
 
@@ -42,19 +42,19 @@ type Call = <T>(
   headers?: Readonly<Record<string, string>>,
 ) => Promise<T>;
 
-/** An exchange with one queue; `only`: with one of its shards. */
+/** The request of an exchange with one queue. `only`: the shard of the queue that it is for. */
 type OneRequest = RecallingRequest & { readonly only?: string };
 
-/** The state between one worker and one queue. */
+/** The state of a worker's exchanges with one queue. */
 interface Standing {
-  /** Whether the queue's object may hold jobs of the worker, or unanswered settlements. */
+  /** Whether the queue's object may still hold jobs of the worker, or has settlements without an answer. */
   holds: boolean;
   /** Whether an isolated job of the queue runs or waits to run. */
   alone: boolean;
-  /** Number of the last exchange that was sent. If it was answered, `memo` is from its reply. */
+  /** Number of the last exchange that was sent to the queue. If it was answered, `memo` is from its reply. */
   sent: number;
   memo: string | undefined;
-  /** The queue's `ChangeFeed.heard` at the last exchange. */
+  /** The value of `ChangeFeed.heard` for the queue at the last exchange, to see whether the queue has changed since. */
   heard: number | undefined;
 }
 
@@ -69,15 +69,15 @@ interface Standing {
  * claims no new jobs, which might exceed the worker's limit.
  */
 export class QueueExchange {
-  /** For each worker, the queues that it has asked. */
+  /** By worker and queue, the state of the worker's exchanges with the queue. */
   readonly #asked = new Map<string, Map<string, Standing>>();
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
   readonly #call: Call;
   readonly #queues: WorkerPlaces;
-  /** Split queues of which the server accepts exchanges with a single shard. */
+  /** Queues that are split into shards and whose server accepts exchanges with a single shard. */
   readonly #split = new Set<string>();
-  /** For each queue, its shards that are asked separately. */
+  /** By queue, the shards of it that are asked separately. */
   readonly #parts = new Map<string, WorkerPlaces>();
 
   constructor(clock: Clock, feed: ChangeFeed, call: Call) {
@@ -107,7 +107,7 @@ export class QueueExchange {
     return this.#queues.exchange(request);
   }
 
-  /** Runs an exchange with all queues except those in `apart`. */
+  /** Runs an exchange with all queues, except those in `apart`, which are asked separately. */
   async #all({ apart = [], ...request }: RecallingRequest): Promise<RecallingReply> {
     const clock = this.#clock;
     const asked = this.#asked.get(request.worker) ?? new Map<string, Standing>();
@@ -164,7 +164,7 @@ export class QueueExchange {
     return { ...rest, late };
   }
 
-  /** Runs an exchange with a queue that is asked separately. */
+  /** Runs an exchange with a queue that is asked separately. Rejects after `ms`. */
   #only(queue: string, request: ExchangeRequest, ms: number): Promise<ExchangeReply> {
     const asked = this.#asked.get(request.worker) ?? new Map<string, Standing>();
     const part = partFor(request, queue, placeOfToken);
@@ -227,12 +227,12 @@ export class QueueExchange {
     return places;
   }
 
-  /** Makes the workers of this queue run an exchange. */
+  /** Makes this driver's workers of the queue run an exchange. */
   #wake(queue: string): void {
     for (const kind of ["cancel", "ready"] as const) this.#feed.tell({ queue, kind });
   }
 
-  /** Sends one exchange to one queue. Rejects with `network` after `ms`, if given. */
+  /** Sends one exchange to one queue. Rejects with `network` after `ms`, if it is given. */
   #exchangeOne(queue: string, request: OneRequest, ms: number | undefined): Promise<RecallingReply> {
     const asking = this.#send(queue, request);
     const what = `${request.only === undefined ? "Queue" : `Part ${request.only} of queue`} ${JSON.stringify(queue)}`;
@@ -288,7 +288,7 @@ function lateOf(request: ExchangeRequest, queue: string, error: unknown, alone: 
   };
 }
 
-/** Returns how many jobs to claim from one queue. A queue with a limit of its own claims none ahead (R18). */
+/** Returns how many of `left` jobs to claim from one queue. A queue with its own limit claims none ahead (R18). */
 function shareOf(left: number, claim: ClaimQueue | undefined, prefetch = 0): { limit: number; prefetch: number } {
   if (!claim) return { limit: 0, prefetch: 0 };
   if (claim.limit === undefined) return { limit: left, prefetch: Math.min(left, prefetch) };

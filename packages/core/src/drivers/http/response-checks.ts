@@ -22,7 +22,7 @@ export const isSchedules = (value: unknown): boolean => isList(value, isObject);
 export const isNextWake = (value: unknown): boolean =>
   isObject(value) && (value["nextWakeMs"] === null || typeof value["nextWakeMs"] === "number");
 
-/** Returns a check for a list of `count` receipts. */
+/** Returns a function that checks whether a response is a list of `count` receipts. */
 export const receiptsFor =
   (count: number) =>
   (value: unknown): boolean =>

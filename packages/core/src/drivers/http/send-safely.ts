@@ -2,24 +2,24 @@ import type { Clock } from "../../engine/clock.ts";
 import { QuaysideError } from "../../job/errors.ts";
 import type { SentToken } from "./http-caller.ts";
 
-/** Pause between a lost response and the repeat, in ms. */
+/** Pause after a request without a response, before the request is repeated, in ms. */
 const REPEAT_MS = 250;
-/** Shortest pause before asking again for a request in progress, in ms. */
+/** Shortest pause before a request is repeated that the server still works on (`in_progress`), in ms. */
 const IN_PROGRESS_MS = 1_000;
-/** Longest pause before asking again, in ms. */
+/** Longest pause before such a repeat, in ms. */
 const LONGEST_WAIT_MS = 60_000;
-/** Maximum number of repeats for a request in progress. */
+/** Maximum number of repeats of a request that the server still works on. */
 const QUESTIONS = 5;
 
-/** Error codes that refuse only the credentials, so an earlier send may have succeeded. */
+/** Error codes that concern only the credentials of a repeat. The first send of the request may have succeeded. */
 const CREDENTIALS: ReadonlySet<string> = new Set(["unauthorized", "forbidden", "subject_required"]);
 
 /**
  * Sends a request with an `Idempotency-Key`, and once more if there was no response. If the server still works on the
- * first send (`in_progress`), asks again a few times. Each send has the same token, because keys belong to their caller
- * (R37).
+ * first send (`in_progress`), repeats the request a few times. Each send has the same token, because an idempotency key
+ * belongs to its caller (R37).
  *
- * @throws the error of the lost send if the token is no longer accepted: the request may have been done.
+ * @throws the error of the send without a response, if the token is no longer accepted: the request may have been done.
  */
 export async function sendSafely<T>(clock: Clock, send: (sent: SentToken) => Promise<T>): Promise<T> {
   const sent: SentToken = {};

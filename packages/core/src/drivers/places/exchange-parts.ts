@@ -6,15 +6,15 @@ import type { ErrorCode } from "../../job/errors.ts";
  * object creates its own tokens; the worker receives them prefixed with the object's name.
  */
 
-/** State that a worker keeps for a driver that lives for one exchange. */
+/** State of an exchange that its worker keeps, for a driver that exists only for one exchange. */
 export interface Recall {
-  /** Text from the last reply, sent with the next exchange. */
+  /** Text that the driver put into its last reply. The worker sends it with the next exchange. */
   readonly memo?: string;
-  /** This exchange is a repeat. */
+  /** Set if this exchange is a repeat. */
   readonly again?: boolean;
-  /** A stream of changes was open since the last exchange and reported no change of the queue. */
+  /** Set if a stream of changes was open since the last exchange and reported no change of the queue. */
   readonly quiet?: boolean;
-  /** Shards or queues that the worker asks separately. If set, the reply may name more of them in `late`. */
+  /** Shards or queues that the worker asks separately. If set, the reply may name further slow ones in `late`. */
   readonly apart?: readonly string[];
 }
 
@@ -25,9 +25,9 @@ export interface Late {
   readonly kind: string;
   readonly code: ErrorCode;
   readonly message: string;
-  /** An isolated job of this shard or queue runs or waits to run. */
+  /** Set if an isolated job of this shard or queue runs or waits to run. */
   readonly alone?: true;
-  /** The error, in the process where it occurred. */
+  /** The error itself, if it occurred in this process. */
   readonly error?: unknown;
 }
 
@@ -45,15 +45,15 @@ export interface Part {
   readonly place: string;
   /** Tokens of the running jobs of this shard or queue. */
   readonly running: readonly string[];
-  /** Whether the part has more than a claim. */
+  /** Whether the part must be sent even without a claim: it settles, renews or reports something. */
   readonly needed: boolean;
-  /** The request for this shard or queue without its claim. */
+  /** The request for this shard or queue, without a claim. */
   readonly send: Omit<ExchangeRequest, "claim">;
-  /** The worker's name of each token that is sent. */
+  /** The token in the worker's form, by each token that is sent to the shard or queue. */
   readonly sent: ReadonlyMap<string, string>;
 }
 
-/** Returns the part of an exchange for one shard or queue. `home` returns the shard or queue of a token. */
+/** Returns the part of an exchange for one shard or queue (`place`). `home` returns the shard or queue of a token. */
 export function partFor(
   { claim: _, ...request }: ExchangeRequest,
   place: string,
@@ -82,11 +82,13 @@ export function holdsAfter({ running }: Part, reply: ExchangeReply): boolean {
   return reply.jobs.length > 0 || running.some((token) => !lost.has(token)) || openTokens(reply.settled).length > 0;
 }
 
-/** Returns the tokens of settlements that a shard of the queue has not answered. */
+/** Returns the tokens of settlements that a shard of the queue has not answered yet. */
 export const openTokens = (settled: ExchangeReply["settled"]): readonly string[] =>
   [...(settled ?? [])].flatMap(([token, stored]) => (stored === null ? [token] : []));
 
-/** Returns whether the worker runs jobs besides those of `part`; an isolated job waits for them. */
+/**
+ * Returns whether the worker runs jobs of other shards or queues than that of `part`. An isolated job waits for them.
+ */
 export const isBusyElsewhere = (
   request: ExchangeRequest,
   part: Part,
@@ -96,7 +98,7 @@ export const isBusyElsewhere = (
   request.running.length > part.running.length ||
   taken.some(({ jobs }) => jobs.length > 0);
 
-/** Returns the queues of a claim, with each queue's limit reduced by the jobs already claimed. */
+/** Returns the queues of a claim; the limit of each is reduced by the jobs that `taken` has claimed from it. */
 export function queuesLeft(
   queues: readonly ClaimQueue[],
   taken: readonly Pick<ExchangeReply, "jobs">[],
@@ -126,7 +128,7 @@ export function leftAfter(
 const nameToken = (place: string, token: string): string => `${encodeURIComponent(place)}:${token}`;
 const bareToken = (token: string): string => token.slice(token.indexOf(":") + 1);
 
-/** Returns the shard or queue in a token's prefix, or undefined without one. */
+/** Returns the shard or queue that a token's prefix names; undefined for a token without a prefix. */
 export function placeOfToken(token: string): string | undefined {
   const end = token.indexOf(":");
   if (end < 0) return undefined;
@@ -139,15 +141,18 @@ export function placeOfToken(token: string): string | undefined {
 }
 
 /**
- * Returns the number of the shard or queue in a token's prefix. A token without one is of the first shard, because its
- * queue was not split when it was claimed.
+ * Returns the number of the shard that a token's prefix names. A token without a prefix is of the first shard: its
+ * queue was not split yet when the job was claimed.
  */
 export const homeOfToken = (token: string): string => {
   const place = placeOfToken(token);
   return place !== undefined && /^\d{1,4}$/.test(place) ? place : "0";
 };
 
-/** Returns a reply with the tokens renamed for the worker. Tokens that the worker has sent keep its names. */
+/**
+ * Returns a reply of one shard or queue with the tokens in the worker's form, which have a prefix. Tokens that the
+ * worker has sent get the form in which it sent them.
+ */
 export function named({ place, sent }: Part, reply: ExchangeReply): ExchangeReply {
   const own = (token: string) => sent.get(token) ?? nameToken(place, token);
   return {
@@ -160,9 +165,9 @@ export function named({ place, sent }: Part, reply: ExchangeReply): ExchangeRepl
 }
 
 /**
- * Merges the replies of several shards or queues.
+ * Merges the replies of several shards or queues into one.
  *
- * @param nowhere tokens that belong to no place, which are lost.
+ * @param nowhere tokens that belong to no shard or queue, so that they are lost.
  */
 export function merge(
   { exchange }: ExchangeRequest,

@@ -13,15 +13,15 @@ import * as LIMITS from "../../job/limits.ts";
 import { backoffDelay } from "../../job/retry.ts";
 import { type Arrived, PlaceNews } from "./place-news.ts";
 
-/** Longest time that an exchange waits for one of several places, in ms. A slower place is asked separately. */
+/** Longest wait of an exchange for one of several places, in ms. A slower place is asked separately. */
 export const PATIENCE_MS = 1_000;
-/** Longest time for an answer of a place that is asked separately, in ms. Then the call is repeated. */
+/** Longest time for an answer of a place that is asked separately, in ms. Then the request is repeated. */
 const ANSWER_MS = 30_000;
-/** The first such time, in multiples of the patience. Doubled with each failed send. */
+/** Time for the first answer, in multiples of `patienceMs`. Doubled after each failed send, up to `ANSWER_MS`. */
 const FIRST_ANSWER = 4;
-/** Time for which the end of a worker's session is sent to a place, in ms. */
+/** Time for which a worker that has stopped tries to end its lease at a place, in ms. */
 const LEAVE_MS = 2 * ANSWER_MS;
-/** Pauses between two sends of one exchange. */
+/** Pauses between two sends of one exchange, growing with each failure. */
 const RETRY = { kind: "exponential", delayMs: 500, factor: 2, maxMs: 30_000, jitter: 0.5 } as const;
 /** Longest pause that a place may request, in ms. */
 const LONGEST_ASKED_MS = 300_000;
@@ -29,17 +29,17 @@ const LONGEST_ASKED_MS = 300_000;
 export interface LatePlaceOptions {
   readonly place: string;
   readonly clock: Clock;
-  /** Longest time that an exchange with several places waits for this one, in ms. Prompt: within half of it. */
+  /** Longest wait of an exchange with several places for this one, in ms. Prompt: within half of it. */
   readonly patienceMs: number;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
   /** Runs an exchange with the place. Rejects with `network` after `ms`. */
   readonly exchange: (request: ExchangeRequest, ms: number) => Promise<ExchangeReply>;
-  /** Called when there are results to collect. */
+  /** Called when there are results for the worker to collect. */
   readonly arrived: () => void;
   /** Time of the place's last answer to the worker, by the monotonic clock. */
   readonly answeredAt: number;
-  /** Number of prompt answers after which the place is asked together with the others again. */
+  /** Number of prompt answers after which the place is again asked together with the other places. */
   readonly promptAnswers: number;
   /** Whether an isolated job of the place runs or waits to run. */
   readonly isAlone: boolean;
@@ -60,7 +60,7 @@ export class LatePlace {
   #next: ExchangeRequest | undefined;
   #settle: Settlement[] = [];
   #reports = new Map<string, AttemptReport>();
-  /** Number of the last exchange that `take` accepted. */
+  /** Number of the worker's last exchange whose part `take` has accepted. */
   #taken: number;
   #sending: Promise<void> | undefined;
   #closed = false;
@@ -68,19 +68,19 @@ export class LatePlace {
   #answeredAt: number;
   #said = new Set<string>();
   #jobs: ClaimedJob[] = [];
-  /** Tokens of jobs that the worker has collected and that its last exchange does not list yet. */
+  /** Tokens of jobs that the worker has collected, and that its last exchange does not list yet. */
   #collected: string[] = [];
   #alone: boolean;
   /** Whether the place was silent for longer than the lease, so that other workers may have its jobs (R14). */
   isLost = false;
   readonly #news: PlaceNews;
-  /** Number of successive failed sends. */
+  /** Number of successive failed sends of the pending exchange. */
   #fails = 0;
   readonly promptAnswers: number;
-  /** Number of prompt answers until the place is asked together with the others again. */
+  /** Number of prompt answers that are missing until the place is asked together with the others again. */
   #toWait: number;
 
-  /** Creates the exchanges with a late place. Repeats `first` at once, unless `trouble` requests a pause. */
+  /** Begins the exchanges with a late place. Repeats `first` at once, unless the error `trouble` requests a pause. */
   constructor(options: LatePlaceOptions, first: ExchangeRequest, trouble: unknown) {
     this.#options = options;
     this.#answeredAt = options.answeredAt;
@@ -93,12 +93,12 @@ export class LatePlace {
     this.#send(askedMs(trouble, first));
   }
 
-  /** Whether the place is prompt again. It claims no more jobs separately. */
+  /** Whether the place has answered promptly often enough. It then claims no more jobs separately. */
   get isReady(): boolean {
     return this.#toWait <= 0;
   }
 
-  /** Whether the place is prompt and no exchange or result is left. */
+  /** Whether the place is ready, and no exchange is running and no result is left to collect. */
   get isPrompt(): boolean {
     return this.isReady && !this.#pending && !this.#next && this.#settle.length + this.#jobs.length === 0;
   }
@@ -108,7 +108,7 @@ export class LatePlace {
     await this.#sending;
   }
 
-  /** Requires another prompt answer, because the place was slow again. */
+  /** Records that the place was slow again, so that it needs one more prompt answer. */
   late(): void {
     this.#toWait = Math.max(1, this.#toWait);
   }
@@ -118,7 +118,7 @@ export class LatePlace {
     return this.#alone && (this.#jobs.length > 0 || running.length > 0);
   }
 
-  /** Returns claimed jobs of this place, up to the limits. They belong to the worker from now on. */
+  /** Returns claimed jobs of this place, up to the limits. From then on, the worker runs them. */
   collectJobs(limit: number, queues: readonly ClaimQueue[]): readonly ClaimedJob[] {
     const room = new Map(queues.map(({ queue, limit = Number.POSITIVE_INFINITY }) => [queue, limit]));
     const jobs: ClaimedJob[] = [];
@@ -135,7 +135,7 @@ export class LatePlace {
     return jobs;
   }
 
-  /** Takes back jobs that the worker did not take. */
+  /** Takes back jobs from `collectJobs` that the worker did not start. */
   putBack(jobs: readonly ClaimedJob[]): void {
     this.#collected = [];
     this.#jobs = [...jobs, ...this.#jobs];
@@ -150,7 +150,7 @@ export class LatePlace {
     if (this.isLost) this.#jobs = [];
   }
 
-  /** Accepts the worker's part of an exchange for this place, sent after the running one is answered. */
+  /** Accepts the part of the worker's exchange for this place. It is sent after the running exchange is answered. */
   take(request: ExchangeRequest): void {
     if (request.exchange <= this.#taken) return;
     this.#taken = request.exchange;
@@ -165,7 +165,7 @@ export class LatePlace {
     this.#send();
   }
 
-  /** Ends the lease at the place. Resolves when all accepted exchanges are answered, or after a minute. */
+  /** Ends the worker's lease at the place. Resolves when all accepted exchanges are answered, or after a minute. */
   async leave(): Promise<void> {
     this.#stopPause();
     const stop = this.#options.clock.after(LEAVE_MS, () => this.close());
@@ -274,7 +274,7 @@ export class LatePlace {
     this.#news.trouble(error);
   }
 
-  /** Merges an attempt's unsent report with this one. */
+  /** Merges a report with the attempt's unsent one: replaces its progress, and appends to its log lines. */
   #joined(report: AttemptReport): AttemptReport {
     const log = [...(this.#reports.get(report.token)?.log ?? []), ...(report.log ?? [])].slice(-LIMITS.logLines);
     return { ...this.#reports.get(report.token), ...report, ...(log.length > 0 && { log }) };

@@ -2,10 +2,10 @@ import type { ExchangeReply, Settlement } from "../../engine/verbs.ts";
 import type { QuaysideError } from "../../job/errors.ts";
 import { openTokens } from "./exchange-parts.ts";
 
-/** Results of a shard or queue since the worker last collected them. */
+/** Results of a shard or queue that its worker has not collected yet. */
 export type Arrived = Pick<ExchangeReply, "lost" | "cancel" | "interrupted" | "unknown"> & {
   readonly troubles: readonly unknown[];
-  /** See `ExchangeReply.settled`. */
+  /** Settlements that were not stored as they were sent: see `ExchangeReply.settled`. */
   readonly settled: ReadonlyMap<string, Stored | null>;
 };
 
@@ -15,7 +15,7 @@ type Stored = NonNullable<NonNullable<ReturnType<NonNullable<ExchangeReply["sett
 /** Collects the answers of a shard or queue that is asked separately, until its worker reads them. */
 export class PlaceNews {
   #news = noNews();
-  /** By token, the settlement that is sent in place of a refused one. */
+  /** The settlements that are sent in place of refused ones, by token. */
   readonly #replaced = new Map<string, Stored>();
   /** Tokens of settlements that the shard or queue has received and not yet answered in full. */
   #open: ReadonlySet<string>;
@@ -29,7 +29,10 @@ export class PlaceNews {
     return this.#open.size;
   }
 
-  /** Records the reply to an exchange with these settlements. Returns whether the worker must make another exchange. */
+  /**
+   * Records the reply to an exchange that sent the settlements `settle`. Returns whether the worker must make another
+   * exchange.
+   */
   receive(reply: ExchangeReply, settle: readonly Settlement[]): boolean {
     const { lost, cancel, interrupted, unknown, troubles = [], settled } = reply;
     const waited = [...this.#open, ...settle.map(({ token }) => token)];
@@ -52,12 +55,12 @@ export class PlaceNews {
     return lost.length + cancel.length + interrupted.length + waited.length > 0;
   }
 
-  /** Records settlements as lost, because it is unknown whether their exchange was stored. */
+  /** Records settlements as lost: it is unknown whether the exchange that sent them was stored. */
   lose(settle: readonly Settlement[]): void {
     this.#news.lost = this.#news.lost.concat(settle.map(({ token }) => token));
   }
 
-  /** Replaces a refused settlement by a failure with this error. */
+  /** Records that a failure with this error is sent in place of a refused settlement. */
   replace(settlement: Settlement, error: QuaysideError): void {
     this.#replaced.set(settlement.token, { settlement, end: { error } });
   }

@@ -6,10 +6,10 @@ import { type Late, openTokens, queuesLeft, type RecallingReply, type RecallingR
 import { LatePlace } from "./late-place.ts";
 import type { Arrived } from "./place-news.ts";
 
-/** Maximum number of workers whose state a driver keeps. */
+/** Maximum number of workers whose state `WorkerPlaces` keeps. */
 const WORKERS_MOST = 1_000;
 /**
- * A shard or queue that is late again within this time, in ms, must answer promptly more often before it is asked
+ * If a shard or queue is late again within this time, in ms, it must answer promptly more often before it is asked
  * together with the others.
  */
 const FORGIVEN_MS = 60_000;
@@ -23,15 +23,14 @@ export interface WorkerPlacesOptions {
   /** Returns a number in [0, 1). */
   readonly random: () => number;
   /**
-   * Runs an exchange with all shards or queues except those in `apart`. The reply names slow shards or queues in
-   * `late`.
+   * Runs an exchange with all shards or queues, except those in `apart`. The reply names slow ones in `late`.
    *
    * @param ms longest time, if the caller has a limit: rejects with `network` after it.
    */
   readonly main: (request: RecallingRequest, ms: number | undefined) => Promise<RecallingReply>;
   /** Runs an exchange with one shard or queue. Rejects with `network` after `ms`. */
   readonly only: (place: string, request: ExchangeRequest, ms: number) => Promise<ExchangeReply>;
-  /** Returns the shard or queue of a token. */
+  /** Returns the shard or queue to which a token belongs. */
   readonly home: (token: string) => string;
   /** Called when the workers of these queues must make another exchange, because a slow shard or queue has answered. */
   readonly wake: (queues: readonly string[]) => void;
@@ -40,12 +39,13 @@ export interface WorkerPlacesOptions {
 interface Known {
   readonly late: Map<string, LatePlace>;
   /**
-   * For each shard or queue, when it was last asked together with the others again, and after how many prompt answers.
+   * For each shard or queue that was late: when it was last put together with the others again, and the number of
+   * prompt answers that this took.
    */
   readonly forgiven: Map<string, { readonly at: number; readonly promptAnswers: number }>;
   /** Time of the last answered exchange, by the monotonic clock. */
   answeredAt: number | undefined;
-  /** Results of places that are asked with the others again, not yet returned to the worker. */
+  /** Results of places that are no longer late, which the worker has not collected yet. */
   news: Arrived[];
   /** Tokens of settlements that the last reply listed as unanswered. */
   open: readonly string[];
@@ -87,7 +87,10 @@ export class WorkerPlaces {
     this.#leaving.clear();
   }
 
-  /** Asks prompt shards or queues together with the others again. Waits for their running exchanges. */
+  /**
+   * Asks late shards or queues that are prompt again together with the others from now on. Waits for their running
+   * exchanges.
+   */
   async #forgivePrompt(known: Known): Promise<void> {
     const { clock, patienceMs } = this.#options;
     for (const [name, place] of [...known.late]) {
@@ -97,8 +100,8 @@ export class WorkerPlaces {
   }
 
   /**
-   * Ends the worker's leases at late shards or queues. Does not wait long for them, but repeats the request for a
-   * while: otherwise their jobs would wait for the end of the lease.
+   * Ends the worker's leases at late shards or queues. Waits only shortly, but repeats the requests for a while:
+   * otherwise the jobs there would wait until the lease expires.
    */
   async #leave(worker: string, known: Known): Promise<void> {
     this.#workers.delete(worker);
@@ -132,8 +135,8 @@ export class WorkerPlaces {
   }
 
   /**
-   * Runs an exchange with all shards or queues except those in `apart`. Those that are slow get their part again
-   * separately.
+   * Runs an exchange with all shards or queues, except those in `apart`. Sets apart those that turn out to be slow:
+   * each gets its part of the exchange again, separately.
    */
   async #main(known: Known, request: RecallingRequest, ms: number | undefined): Promise<RecallingReply> {
     const { late = [], ...reply } = await this.#options.main({ ...request, apart: request.apart ?? [] }, ms);
@@ -171,7 +174,7 @@ export class WorkerPlaces {
     return trouble;
   }
 
-  /** Runs an exchange while there are late shards or queues. */
+  /** Runs an exchange while some shards or queues are late: the late ones get their part separately. */
   async #beside(known: Known, request: RecallingRequest, ms: number | undefined): Promise<RecallingReply> {
     const { home } = this.#options;
     const places = [...known.late];

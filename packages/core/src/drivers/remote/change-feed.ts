@@ -7,39 +7,40 @@ import { labelOf } from "./worker-label.ts";
 
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
-/** Longest pause that a server may request, in ms. */
+/** Longest pause before a reconnect that a server may request, in ms. */
 const LONGEST_ASKED_MS = 300_000;
 
 /** Options of a `ChangeFeed`. */
 export interface ChangeFeedOptions {
   readonly clock: Clock;
-  /** True: one stream reports all queues. False: one stream per followed queue. */
+  /** Whether one stream reports all queues. False: one stream per followed queue. */
   readonly shared: boolean;
   /** Opens a stream of changes. `queue` is absent if the stream is shared. */
   readonly open: (signal: AbortSignal, queue?: string) => Promise<ReadableStream<Uint8Array>>;
 }
 
 /**
- * The `watch` of a remote driver. Keeps streams open while there are listeners, and reconnects a broken one after 1 s,
- * 2 s, 4 s … up to 30 s. When a stream opens, it reports every kind of change, because changes may have been missed.
+ * Implements `watch` of a remote driver. Keeps streams of changes open while there are listeners, and reconnects a
+ * broken stream after 1 s, 2 s, 4 s … up to 30 s. When a stream opens, reports every kind of change to the listeners,
+ * because changes may have been missed.
  */
 export class ChangeFeed {
   readonly #options: ChangeFeedOptions;
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #queues = new Set<string>();
   readonly #streams = new Map<string | undefined, AbortController>();
-  /** Queues with open streams. */
+  /** Queues whose streams are open; undefined: the shared stream. */
   readonly #connected = new Set<string | undefined>();
   readonly #heard = new Map<string, number>();
   #closed = false;
-  /** For each worker, its key by its label. */
+  /** By the label of each worker of this driver, its key: see `recognise`. */
   readonly #workers = new Map<string, string>();
 
   constructor(options: ChangeFeedOptions) {
     this.#options = options;
   }
 
-  /** Also reports changes of this queue. */
+  /** Reports changes of this queue, too, from now on. */
   follow(queue: string): void {
     if (this.#queues.has(queue)) return;
     this.#queues.add(queue);
@@ -47,21 +48,21 @@ export class ChangeFeed {
   }
 
   /**
-   * Returns a number that changes whenever there may be more jobs to claim from this queue; undefined while its stream
-   * is closed. An equal number means that no change was received in between.
+   * Returns a number that changes whenever there may be new jobs to claim from this queue; undefined while its stream
+   * is closed. If two calls return the same number, no change was received in between.
    */
   heard(queue: string): number | undefined {
     return this.#connected.has(this.#options.shared ? undefined : queue) ? (this.#heard.get(queue) ?? 0) : undefined;
   }
 
-  /** Counts a change made by this driver, without waiting for its message on the stream. */
+  /** Counts a change of the queue that this driver has made, before the stream reports it. */
   touch(queue: string): void {
     this.#heard.set(queue, (this.#heard.get(queue) ?? 0) + 1);
   }
 
   /**
-   * Replaces this worker's label in changes by its key, until the worker leaves: outside the object, changes contain
-   * only labels.
+   * Replaces this worker's label in changes by its key, until the worker leaves. Changes that leave an object have only
+   * labels, because keys are secret.
    */
   recognise({ worker, leave }: Pick<ExchangeRequest, "worker" | "leave">): void {
     const label = labelOf(worker);

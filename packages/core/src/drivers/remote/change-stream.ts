@@ -1,8 +1,8 @@
 import type { Change } from "../../engine/store.ts";
 
 /**
- * Reads changes from a stream of server-sent events until it ends or `signal` aborts. Ignores comments and other
- * fields.
+ * Reads changes from a stream of server-sent events until the stream ends or `signal` aborts. Ignores comments and all
+ * fields but the data.
  */
 export async function readChanges(
   stream: ReadableStream<Uint8Array>,
@@ -31,7 +31,7 @@ export async function readChanges(
   }
 }
 
-/** Parses a change; returns undefined for any other text. */
+/** Parses the JSON text of a change. Undefined for any other text. */
 export function parseChange(text: string): Change | undefined {
   try {
     const value = JSON.parse(text) as Partial<Change> | null;

@@ -1,9 +1,10 @@
 import type { ChildrenPage, ExchangeReply } from "../../engine/verbs.ts";
 
 /**
- * Returns an exchange's reply with all child outcomes of each parent. Reads the pages that did not fit into the reply.
+ * Returns an exchange's reply with all child outcomes of each claimed parent. Reads the pages that did not fit into the
+ * reply.
  *
- * @param page as `Pages.childrenPage`, with the token of the parent's attempt as last argument.
+ * @param page reads one page, as `Pages.childrenPage`. Its last argument is the token of the parent's attempt.
  */
 export async function withAllChildren<Reply extends ExchangeReply>(
   reply: Reply,

@@ -1,7 +1,7 @@
 import { type Registration, timeLiveness } from "../../engine/driver.ts";
 import { QuaysideError } from "../../job/errors.ts";
 
-/** Records that a remote driver is closed, and calls the listeners of `watch`. Shared by all remote drivers. */
+/** Records whether a remote driver is closed, and notifies the listeners of `watch`. Shared by all remote drivers. */
 export class Closable {
   readonly #listeners = new Set<() => void>();
   #closed = false;
@@ -15,7 +15,10 @@ export class Closable {
     if (this.#closed) throw new QuaysideError("closed", "This driver is closed.");
   }
 
-  /** Refuses every further call. Call `tell` when all parts of the driver are closed, to call the listeners. */
+  /**
+   * Marks the driver as closed, so that every further call is refused. Call `tell` when all parts of the driver are
+   * closed.
+   */
   close(): void {
     this.#closed = true;
   }
@@ -25,7 +28,9 @@ export class Closable {
     this.#listeners.clear();
   }
 
-  /** Calls `closed` when the driver is closed. Returns a function that removes the listener and calls `stop`. */
+  /**
+   * Registers `closed`, which is called when the driver is closed. Returns a function that removes it and calls `stop`.
+   */
   watch(closed: (() => void) | undefined, stop: () => void): () => void {
     if (!closed) return stop;
     this.#listeners.add(closed);

@@ -2,23 +2,24 @@ import type { EnqueueReceipt } from "../../engine/verbs.ts";
 import { isA, QuaysideError } from "../../job/errors.ts";
 import type { NewJob } from "../../job/new-job.ts";
 
-/** A job's receipt, or else the error after which it is unknown whether the job is stored. */
+/** The outcome of one job: its receipt, or the error after which it is unknown whether the job is stored. */
 interface Outcome {
   readonly receipt: EnqueueReceipt | undefined;
   readonly error: unknown;
 }
 
 /**
- * The outcome of each job of a call that was partly stored. Several callers may share a call: each asks again with its
- * own job objects and gets their outcomes. Nothing is sent again.
+ * The outcomes of the jobs of calls that were stored only in part. A caller of such a call asks again with the same job
+ * objects, and gets their outcomes without sending anything again. Several callers may share a call.
  */
 export class Outcomes {
   readonly #outcomes = new WeakMap<NewJob, Outcome>();
 
   /**
-   * Records the outcomes of a call, by position. A job that was refused or not sent has none and may be sent again.
+   * Records the outcomes of a call. A job that was refused or not sent has no outcome and may be sent again.
    *
-   * @param errors errors of the jobs that were sent and have no receipt.
+   * @param receipts by index of the job; undefined for a job without one.
+   * @param errors by index, the errors of the jobs that were sent and have no receipt.
    */
   note(
     jobs: readonly NewJob[],
@@ -33,9 +34,9 @@ export class Outcomes {
   }
 
   /**
-   * Returns the receipts of recorded jobs, once; undefined if some are not recorded.
+   * Returns the receipts of recorded jobs, and removes the record; undefined if some of the jobs are not recorded.
    *
-   * @throws the error of the first job without a receipt; `details.stored` lists the stored jobs by position in `jobs`.
+   * @throws the error of the first job without a receipt; `details.stored` lists the stored jobs by index in `jobs`.
    */
   take(jobs: readonly NewJob[]): readonly EnqueueReceipt[] | undefined {
     const outcomes = jobs.map((job) => this.#outcomes.get(job));
@@ -50,7 +51,7 @@ export class Outcomes {
 
 const STORED = / Of the call's jobs \d+ are stored.*$/;
 
-/** Returns the error, extended by the jobs that are stored nevertheless. */
+/** Returns the error with a list of the jobs that are stored although the call failed. */
 export function storedInPart(error: unknown, receipts: readonly (EnqueueReceipt | undefined)[]): unknown {
   const stored = [...receipts.keys()].filter((index) => receipts[index] !== undefined);
   const { code, message, details } =

@@ -1,13 +1,13 @@
 import type { ChildrenPage, ExchangeReply, ExchangeRequest, Schedule } from "../../engine/verbs.ts";
 
 /**
- * Verbs of a remote driver that return one page, because a reply has at most 8 MiB (R31). `Driver`'s own verbs combine
- * the pages.
+ * Verbs of a remote driver that return one page, because a reply has at most 8 MiB (R31). The driver's own verbs, such
+ * as `exchange`, combine the pages.
  */
 export interface Pages {
   /** Runs an exchange. The reply has as many child outcomes as fit; `moreChildren` is the position of the next page. */
   exchangePage(request: ExchangeRequest): Promise<ExchangeReply>;
-  /** Returns a page of child outcomes after `after`, a `ClaimedJob.moreChildren`. */
+  /** Returns the page of a parent's child outcomes that begins after the position `after` (a `moreChildren`). */
   childrenPage(queue: string, id: string, after: string): Promise<ChildrenPage>;
   /** Returns a page of recurrences in the order of their keys, after `after` or from the first. Empty at the end. */
   schedulesPage(queue: string, after?: string): Promise<readonly Schedule[]>;
