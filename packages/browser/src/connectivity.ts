@@ -4,14 +4,14 @@ import type { Connectivity } from "@quayside/core";
 export interface ConnectivityOptions {
   /**
    * Asks a server of yours whether it can be reached. Called after a job with `requires: "network"` failed, and before
-   * a retry, so that networks without internet access (captive portals) cost no attempts. An error, or no result within
-   * 5 s, counts as offline.
+   * it is retried, so that networks without internet access (captive portals) cost no attempts. An error, or no result
+   * within 5 s, counts as offline.
    */
   readonly probe?: (() => Promise<boolean>) | undefined;
 }
 
 /**
- * Detects the network by `navigator.onLine` and its events. These are hints (a LAN without internet is "online"), so
+ * Detects the network by `navigator.onLine` and its events. Both are hints (a LAN without internet is "online"), so
  * they do not hold jobs back; a `probe` is exact. `indexedDbDriver` includes it; with another driver, pass it to the
  * worker.
  *

@@ -3,7 +3,7 @@ import { useMemo, useSyncExternalStore } from "react";
 import { type Live, type LiveState, loading } from "./live/live-store.ts";
 import { type LivePage, type LiveQuery, liveCounts, liveJobs } from "./live/live-values.ts";
 
-/** The live counts of each queue, shared by all components and read once. */
+/** The live counts of each queue. Shared by all components, so that the counts are read once. */
 const countsOf = new WeakMap<object, Live<JobCounts>>();
 
 /**

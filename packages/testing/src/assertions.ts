@@ -6,7 +6,9 @@ export interface AddedJob extends Omit<NewJob, "payload"> {
   readonly payload: unknown;
 }
 
-/** Fields that an added job must have. Objects are compared by the given members only. */
+/**
+ * The fields that an added job must have to match. Of objects such as the payload, only the given members are compared.
+ */
 export interface AddedLike {
   readonly queue?: string;
   readonly name?: string;
@@ -20,10 +22,10 @@ export interface AddedLike {
 export interface RecordedDriver {
   /** The driver to use in place of the given one. */
   readonly driver: Driver;
-  /** Returns the added jobs with these fields, in order, including deduplicated ones. */
+  /** Returns the added jobs that match `like`, in order, including deduplicated ones. */
   added(like?: AddedLike): readonly AddedJob[];
   /**
-   * Checks that a job with these fields was added.
+   * Checks that a job that matches `like` was added.
    *
    * @throws {Error} listing the added jobs, if there is no such job (or not exactly `times`).
    */
@@ -79,7 +81,7 @@ function readable({ payload, ...job }: NewJob): AddedJob {
   return { ...job, payload: job.sealed ? "(encrypted)" : value };
 }
 
-/** Returns whether values are deeply equal. Objects are compared by the members of `wanted` only. */
+/** Returns whether values are deeply equal. Of objects, compares only the members that `wanted` has. */
 function isLike(actual: unknown, wanted: unknown): boolean {
   if (typeof wanted !== "object" || wanted === null) return Object.is(actual, wanted);
   if (typeof actual !== "object" || actual === null) return false;

@@ -8,7 +8,7 @@ export interface Drainable {
   drain(): Promise<void>;
 }
 
-/** Maximum number of rounds, after which jobs are assumed to add jobs without end. */
+/** Maximum number of rounds of `drain`. After more, throws, because jobs seem to add jobs without end. */
 const ROUNDS = 10_000;
 
 /**

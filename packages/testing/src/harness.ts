@@ -29,12 +29,12 @@ export interface Matchers {
   readonly resolves: { toEqual(expected: unknown): Promise<void>; toMatchObject(expected: object): Promise<void> };
 }
 
-/** The records of one case and the drivers on them. Created for every case. */
+/** The driver of one case, on empty records, and its clock. Created for every case. */
 export interface DriverUnderTest {
   readonly driver: Driver;
-  /** The clock for workers and queues of the test, which shows the store's time. */
+  /** The clock for workers and queues of the test. It shows the same time as the store's clock. */
   readonly clock: Clock;
-  /** Returns another driver on the same records, like that of another tab or process. */
+  /** Returns another driver on the same records, as a second tab or process would have. */
   another(): Promise<Driver>;
   /** Moves the wall clock, the monotonic clock and timers forward. */
   advance(ms: number): Promise<void>;

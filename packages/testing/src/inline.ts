@@ -1,12 +1,12 @@
 import { type Driver, type MemoryDriverOptions, memoryDriver } from "@quayside/core";
 import { handlerScope, type StoreDriver, setInline } from "@quayside/core/engine";
 
-/** The `drain` functions that are running because a job was added. */
+/** The `drain` functions that run now because a job was added. */
 const working = new WeakSet<() => Promise<void>>();
 
 /**
- * Works the added jobs. A job that a handler adds to its own worker runs in the same `drain`, because the handler
- * cannot wait for it. Other callers wait, where the platform can distinguish them from a handler.
+ * Works the jobs that were added. A job that a handler adds to its own worker runs in the same `drain`, because the
+ * handler cannot wait for it. Other callers wait, on platforms that can distinguish them from a handler.
  */
 async function workInline(drain: () => Promise<void>): Promise<void> {
   const first = !working.has(drain);

@@ -23,10 +23,10 @@ import {
   type TallyRecord,
 } from "@quayside/core/engine";
 
-/** All records of a store. */
+/** All records of a store, by collection. */
 export type Snapshot = { readonly [C in Collection]: readonly Records[C][] };
 
-/** Reads all collections, for tests. */
+/** Reads all records of a store, for tests. */
 export function* snapshot(): Program<Snapshot> {
   return {
     jobs: yield* all("jobs"),
@@ -66,7 +66,7 @@ export function* checkInvariants({ lowered = false }: { readonly lowered?: boole
   ];
 }
 
-/** Limit of a scan, far more than a test stores. */
+/** Maximum number of records per scan, far more than a test stores. */
 const EVERYTHING = 1_000_000;
 
 /**
@@ -84,7 +84,7 @@ function* all<C extends Collection>(collection: C): Program<readonly Records[C][
 
 const isLive = (job: StoredJob): boolean => job.key[0] !== "finished";
 const show = (job: StoredJob): string => `job ${JSON.stringify(job.id)} of ${JSON.stringify(job.queue)}`;
-/** Combines two texts to one, unambiguously. */
+/** Joins two texts to one. Different pairs give different texts. */
 const pair = (queue: string, name: string): string => JSON.stringify([queue, name]);
 
 /** Checks that a key matches the queue, priority and time of its job. */
@@ -129,7 +129,7 @@ function* heldBy(lease: LeaseRecord, jobs: ReadonlyMap<string, StoredJob>): Iter
   if (tokens.size < lease.held.length) yield `I2: two lease entries of ${worker} have the same token`;
 }
 
-/** Checks that all jobs, including kept ended ones, are reachable by id, and that no entry remains without a job. */
+/** Checks that all jobs, including kept ended ones, are found by their ids, and that each entry of `ids` has a job. */
 function* ids({ jobs, ids }: Snapshot): Iterable<string> {
   const entries = new Map(ids.map((entry) => [pair(...entry.key), entry]));
   const seen = new Set<string>();
@@ -243,7 +243,10 @@ function* families({ jobs, cells }: Snapshot): Iterable<string> {
   for (const name of waits.keys()) yield `I7: the children of ${name} are stored, and the parent is not`;
 }
 
-/** Checks that at most one occurrence of a recurrence is pending, the recorded one. Others were claimed or retried. */
+/**
+ * Checks that at most one occurrence of a recurrence is pending, and that it is the one in the record. Other
+ * occurrences were claimed or retried.
+ */
 function* recurrences({ jobs, cells }: Snapshot): Iterable<string> {
   const live = new Map(jobs.filter(isLive).map((job) => [pair(escapePart(job.queue), job.id), job]));
   for (const { key, value } of cells) {
@@ -274,7 +277,10 @@ function* blockedNames({ jobs, cells }: Snapshot): Iterable<string> {
   }
 }
 
-/** Compares the tallies with the records. A place that was not counted yet has no tally. */
+/**
+ * Compares the stored counts of jobs by place (tallies) with the records. A place that was not counted yet has no
+ * tally.
+ */
 function* tallies(records: Snapshot): Iterable<string> {
   for (const tally of records.tallies) {
     const queue = tally.key[0];

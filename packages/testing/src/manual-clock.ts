@@ -10,11 +10,11 @@ export interface ManualClock extends Clock {
   advance(duration: Duration): Promise<void>;
   /** Sets the wall clock forward, or back by a negative number. Timers and `monotonic` are not affected. */
   jump(duration: Duration): void;
-  /** Number of running timers. */
+  /** Number of timers that are set and have not fired. */
   readonly pending: number;
 }
 
-/** Number of microtask turns after each timer, enough for the longest chain of awaits in memory. */
+/** Number of microtask turns after each timer: enough for the longest chain of awaits in memory. */
 const TASKS = 200;
 
 /**
@@ -29,7 +29,7 @@ const TASKS = 200;
  * await clock.advance("5m");
  */
 export function createManualClock(start: number = Date.UTC(2026, 0, 1)): ManualClock {
-  /** Wall clock minus `elapsed`, in whole ms. */
+  /** The wall clock's time minus `elapsed`, in whole ms. */
   let offset = integer(start, 0, LAST_INSTANT, "start");
   let elapsed = 0;
   let sequence = 0;

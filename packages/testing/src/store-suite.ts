@@ -5,11 +5,11 @@ import { operationCases } from "./store/operation-cases.ts";
 import { programCases } from "./store/program-cases.ts";
 import { rangeCases } from "./store/range-cases.ts";
 
-/** The records of one case and the stores on them. Created for every case. */
+/** The store of one case, on empty records. Created for every case. */
 export interface StoreUnderTest {
   readonly store: Store;
   /**
-   * Returns another store on the same records, like that of another tab, or the same store if there can be no other.
+   * Returns another store on the same records, as a second tab would have, or the same store if there can be no other.
    */
   another(): Promise<Store>;
   /** Closes the store, also if the case has already closed it. */

@@ -11,12 +11,15 @@ interface Upgrading {
 type Listener = (changes: readonly Change[]) => void;
 
 /**
- * Shortest interval between two messages, in ms, because a message costs a tenth of an awaited add. Changes announced
- * meanwhile go with the next message; repeated ones are sent once.
+ * Shortest interval between two messages to other tabs, in ms, because a message costs a tenth of an awaited add.
+ * Changes that are announced meanwhile are sent in the next message, equal ones once.
  */
 const PAUSE_MS = 10;
 
-/** Announces changes to the other tabs and workers of the site. Without a `BroadcastChannel`, announces nothing. */
+/**
+ * Announces changes of the database to the other tabs and workers of the site. Without a `BroadcastChannel`, announces
+ * nothing.
+ */
 export class Announcements {
   readonly #name: string;
   readonly #upgrading: (progress: UpgradeProgress) => void;
@@ -29,7 +32,7 @@ export class Announcements {
   readonly #unsent = new Map<string, Change>();
   /** Whether a task that posts a message is scheduled. */
   #posting = false;
-  /** Timer that runs while the last message is too recent for another. */
+  /** Timer that runs while the last message is too recent to send the next one. */
   #pause: ReturnType<typeof setTimeout> | undefined;
 
   /**
@@ -75,14 +78,17 @@ export class Announcements {
     this.#channel = undefined;
   }
 
-  /** Reports a change for every queue that was ever named, because the page missed messages while it was hidden. */
+  /**
+   * Reports a change for every queue that a change has named so far, because the page missed messages while it was
+   * hidden.
+   */
   #pickUp(): void {
     if (this.#listeners.size === 0) return;
     this.#open();
     this.#tell([...this.#queues].flatMap((queue) => CHANGE_KINDS.map((kind) => ({ queue, kind }))));
   }
 
-  /** Posts in a task of its own, so that the caller that made the change continues first. */
+  /** Posts the unsent changes in a later task, so that the caller that made the change continues first. */
   #afterwards(): void {
     this.#posting = true;
     void systemClock.nextTask().then(() => {

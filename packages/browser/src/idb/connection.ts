@@ -4,7 +4,7 @@ import { EngineFailure, nameOf, storageFull, unavailable, upgradeFailed } from "
 import { abort } from "./run-program.ts";
 import { keepSpaceReserve, spendSpaceReserve } from "./space-reserve.ts";
 
-/** Progress of an upgrade of the database: number of upgraded records and of all records. */
+/** Progress of an upgrade of the database: the number of records upgraded so far, and the number of all records. */
 export interface UpgradeProgress {
   done: number;
   total: number;
@@ -24,7 +24,7 @@ export type VersionListener = (error: QuaysideError | undefined) => void;
 export type Upgrade = (transaction: IDBTransaction) => void | Promise<void>;
 
 /**
- * Upgrades from no database to the version of this code, which is the number of upgrades. Never edit a released
+ * Upgrades from no database to the version of this code; the version is the number of upgrades. Never edit a released
  * upgrade: append a new one (docs/versions.md).
  */
 const UPGRADES: readonly Upgrade[] = [
@@ -43,22 +43,28 @@ export class Connection {
   readonly #name: string;
   readonly #patienceMs: number;
   readonly #upgrades: readonly Upgrade[];
-  /** Each function restarts the timeout of a caller that waits for the database to open. */
+  /** Functions that restart the timeouts of callers that wait for the database to open. */
   readonly #waits = new Set<() => void>();
   #opening: Promise<IDBDatabase> | undefined;
   #open: IDBDatabase | undefined;
-  /** Whether the space reserve was released and must be restored before jobs are added. */
+  /** Whether the space reserve was released on a full disk. It must be restored before jobs are added. */
   reserveSpent = false;
-  /** Called when newer code has upgraded the database, and when the database can be used again. */
+  /**
+   * Called with an error when newer code has upgraded the database, and without one when the database can be used
+   * again.
+   */
   readonly #versionListeners = new Set<VersionListener>();
   #outdated = false;
-  /** Whether the database was opened before. If it is then missing, it was deleted, with its jobs. */
+  /**
+   * Whether this connection has opened the database before. If the database is then missing, it was deleted with its
+   * jobs.
+   */
   #wasThere = false;
 
   /**
    * Creates a connection, without opening it.
    *
-   * @param upgrades other upgrades than those of this code, for tests of a new one.
+   * @param upgrades other upgrades than those of this code, for tests.
    */
   constructor(name: string, patienceMs: number, upgrades: readonly Upgrade[] = UPGRADES) {
     this.#name = name;
@@ -98,7 +104,7 @@ export class Connection {
   }
 
   /**
-   * Restores the space reserve after it was released.
+   * Creates the space reserve again after it was released.
    *
    * @throws {StorageFullError} if there is not enough space.
    */
@@ -107,7 +113,7 @@ export class Connection {
     this.reserveSpent = false;
   }
 
-  /** See `IndexedDbStore.watchVersion`. */
+  /** Adds a listener for upgrades by newer code: see `IndexedDbStore.watchVersion`. */
   watchVersion(listener: VersionListener): () => void {
     this.#versionListeners.add(listener);
     return () => this.#versionListeners.delete(listener);
@@ -119,7 +125,10 @@ export class Connection {
     for (const listener of [...this.#versionListeners]) listener(error);
   }
 
-  /** Closes a connection after its transactions. A newer connection stays open. */
+  /**
+   * Closes this database connection after its transactions, and opens another at the next call. Has no effect on a
+   * newer connection.
+   */
   discard(database: IDBDatabase): void {
     database.close();
     if (this.#open !== database) return;
@@ -174,8 +183,9 @@ export class Connection {
   }
 
   /**
-   * Waits for an open request with a timeout. The request may never end, if another tab deletes or upgrades the
-   * database and a third (frozen) tab blocks it, or by a browser bug. The request stays pending for the next caller.
+   * Waits for the request that opens the database, with a timeout. The request may never end, if another tab deletes or
+   * upgrades the database and a third (frozen) tab blocks it, or by a browser bug. The request stays pending for the
+   * next caller.
    */
   #patiently(opening: Promise<IDBDatabase>): Promise<IDBDatabase> {
     return new Promise((resolve, reject) => {

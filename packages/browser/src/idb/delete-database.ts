@@ -1,7 +1,7 @@
 import { databaseName } from "./database-name.ts";
 import { EngineFailure, toQuaysideError, unavailable } from "./idb-errors.ts";
 
-/** Time in which other tabs must close the database, in ms. Quayside's tabs close it at once. */
+/** Longest time to wait until other tabs have closed the database, in ms. Tabs with Quayside close it at once. */
 const PATIENCE_MS = 10_000;
 
 /**

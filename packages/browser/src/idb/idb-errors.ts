@@ -1,10 +1,13 @@
 import { QuaysideError, StorageFullError } from "@quayside/core";
 
-/** Thrown when the browser's database engine failed, not the program. The store decides whether to try again. */
+/**
+ * Thrown when the browser's database engine failed, not the program of the store. The store decides whether to run the
+ * program again.
+ */
 export class EngineFailure {
   readonly cause: unknown;
   /**
-   * Whether the program had issued all its requests. If the connection is lost afterwards, the program may have been
+   * Whether the program had made all its requests. If the connection was lost after that, the program may have been
    * committed.
    */
   readonly finished: boolean;
@@ -16,7 +19,7 @@ export class EngineFailure {
 }
 
 /**
- * Returns whether the connection was lost and the program was certainly not committed.
+ * Returns whether the connection was lost and the program was certainly not committed, so that it can run again.
  *
  * - `InvalidStateError`: the connection was closed before the transaction began.
  * - `AbortError`: the connection was closed by force (https://w3c.github.io/IndexedDB/#close-a-database-connection).
@@ -28,7 +31,7 @@ export function isLostConnection({ cause, finished }: EngineFailure): boolean {
   return name === "InvalidStateError" || name === "AbortError" || (name === "UnknownError" && !finished);
 }
 
-/** Returns whether the disk may be full. WebKit aborts without an error when it is. */
+/** Returns whether an error may be caused by a full disk. WebKit then aborts without an error. */
 export const mayBeFull = ({ cause }: EngineFailure): boolean =>
   nameOf(cause) === "QuotaExceededError" || cause === null;
 

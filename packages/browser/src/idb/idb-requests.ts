@@ -2,9 +2,9 @@ import { isOperation, type Key, type Operation, type Step } from "@quayside/core
 import { EngineFailure } from "./idb-errors.ts";
 import { fromText, toText } from "./text-keys.ts";
 
-/** The running requests of an operation. */
+/** The requests that were made for an operation. */
 export interface Issued {
-  /** Calls `done` when the answer is available. Absent: there is nothing to wait for. */
+  /** Calls `done` when the answer of the operation is available. Absent: there is nothing to wait for. */
   readonly wait?: (done: () => void) => void;
   readonly answer: () => unknown;
 }
@@ -26,7 +26,7 @@ interface BackwardReader {
 const nothing: Issued = { answer: () => undefined };
 const noRows: Issued = { answer: () => [] };
 
-/** Issues the requests of all operations of a step. */
+/** Makes the requests of all operations of a step. */
 export function issue(transaction: IDBTransaction, step: Step): Issued {
   if (isOperation(step)) return issueOne(transaction, step);
   const issued = step.map((operation) => issueOne(transaction, operation));
@@ -35,8 +35,8 @@ export function issue(transaction: IDBTransaction, step: Step): Issued {
 }
 
 /**
- * Issues all requests of an operation, in order. Requests of a transaction succeed in the order in which they were
- * made, so it is enough to wait for the last; a failed request aborts the transaction.
+ * Makes all requests of an operation, in order. Requests of a transaction succeed in the order in which they were made,
+ * so it is enough to wait for the last; a failed request aborts the transaction.
  *
  * @throws {EngineFailure} if the browser refuses a request immediately.
  */
@@ -130,5 +130,7 @@ function halfOpen(from: Key, to: Key): IDBKeyRange | undefined {
   return lower < upper ? IDBKeyRange.bound(lower, upper, false, true) : undefined;
 }
 
-/** Returns a count for IndexedDB, whose maximum is 2^32 − 1 (WebIDL `unsigned long`), or undefined for no limit. */
+/**
+ * Returns a limit as IndexedDB takes it, whose maximum is 2^32 − 1 (WebIDL `unsigned long`); undefined for no limit.
+ */
 const toCount = (limit: number): number | undefined => (limit < 2 ** 32 ? limit : undefined);

@@ -75,12 +75,12 @@ export class IndexedDbDriver extends StoreDriver {
     stopWorkers();
   }
 
-  /** See `IndexedDbStore.watchVersion`. */
+  /** Adds a listener for upgrades by newer code: see `IndexedDbStore.watchVersion`. */
   watchVersion(listener: VersionListener): () => void {
     return this.#store.watchVersion(listener);
   }
 
-  /** Returns a driver on the same jobs and connection, whose calls resolve when the data is on disk. */
+  /** Returns a driver for the same jobs and connection, whose calls resolve only when the data is on disk. */
   strict(): StoreDriver {
     return new StoreDriver(this.#store.strict(), this.#options);
   }

@@ -24,7 +24,7 @@ export interface IndexedDbStoreOptions {
   readonly onUpgrade?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
-/** Maximum number of tries of a transaction whose connection was lost. */
+/** Maximum number of times that a program is run if its connection is lost each time. */
 const TRIES = 3;
 
 const OPEN_TIMEOUT_MS = 10_000;
@@ -56,13 +56,13 @@ export class IndexedDbStore implements Store {
   readonly #connection: Connection;
   readonly #announcements: Announcements;
   #running = 0;
-  /** Called when the last running program has ended. */
+  /** Called when the last running program has ended. Set while `close` waits for it. */
   #atRest: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: IndexedDbStoreOptions);
   /**
-   * Creates a store on the connection of another one.
+   * Creates a store, or (with `base`) a store on the connection of another one.
    *
    * @internal `base`: see `strict`; `upgrades`: for tests.
    */
@@ -84,8 +84,9 @@ export class IndexedDbStore implements Store {
   }
 
   /**
-   * Returns a store on the same records and connection whose programs wait for the disk, for data that moves to another
-   * store. Closing it keeps this store open; closing this one closes both.
+   * Returns a store on the same records and connection whose programs wait for the disk. For jobs that are deleted
+   * elsewhere once they are stored here. Closing the returned store keeps this store open; closing this one closes
+   * both.
    */
   strict(): IndexedDbStore {
     return new IndexedDbStore({ ...this.#options, durability: "strict" }, this);
@@ -114,8 +115,9 @@ export class IndexedDbStore implements Store {
   }
 
   /**
-   * Adds a listener for the database's version: called with an error when newer code in another tab has upgraded the
-   * database, and without one when the database can be used again. Returns a function that removes it.
+   * Adds a listener for upgrades of the database. It is called with an error when newer code in another tab has
+   * upgraded the database, and without one when the database can be used again. Returns a function that removes the
+   * listener.
    */
   watchVersion(listener: VersionListener): () => void {
     return this.#connection.watchVersion(listener);

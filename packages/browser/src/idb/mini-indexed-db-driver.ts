@@ -4,7 +4,10 @@ import { IndexedDbDriver, type IndexedDbDriverOptions } from "./indexed-db-drive
 
 /** Options of the `indexedDbDriver` of `@quayside/browser/mini`. */
 export interface MiniIndexedDbDriverOptions extends Omit<IndexedDbDriverOptions, "cron"> {
-  /** Plugins of the queues besides the kernel, in any order: see `@quayside/core/mini`. Default: none. */
+  /**
+   * Plugins of the queues, such as `dedupe()`, in any order: see `@quayside/core/mini`. Default: none; the driver has
+   * only the kernel.
+   */
   readonly plugins?: readonly Plugin[];
 }
 

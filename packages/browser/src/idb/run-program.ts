@@ -5,9 +5,9 @@ import { issue } from "./idb-requests.ts";
 export type Durability = "relaxed" | "strict";
 
 /**
- * Runs a program in one transaction over all object stores (`readonly` for a read-only program). Resolves when the
- * transaction has completed. Rejects with the program's error or an `EngineFailure` after the transaction was rolled
- * back.
+ * Runs a program in one transaction over all object stores (`mode`: `readonly` if the program only reads). Resolves
+ * when the transaction has completed. If the program throws or the engine fails, rolls back and rejects with the
+ * program's error or an `EngineFailure`.
  *
  * Continues the program only in events of its own requests, so that the transaction does not commit early. Does not
  * wait for writes: the next read is queued behind them in the transaction.
@@ -67,7 +67,7 @@ export async function runProgram<T>(
   });
 }
 
-/** Creates the error that Chromium gives to transactions of a connection closed by force. */
+/** Creates an error like that of Chromium for transactions of a connection that was closed by force. */
 const closedByForce = () => new DOMException("The connection was closed by force.", "UnknownError");
 
 function begin(database: IDBDatabase, durability: Durability, mode: IDBTransactionMode): IDBTransaction {
@@ -79,8 +79,8 @@ function begin(database: IDBDatabase, durability: Durability, mode: IDBTransacti
 }
 
 /**
- * Commits early, to save the wait for the last request's event. The browser commits in any case, so an error is
- * ignored.
+ * Commits the transaction now, which saves the wait for the event of its last request. Ignores errors, because the
+ * browser commits in any case.
  */
 function commit(transaction: IDBTransaction): void {
   try {

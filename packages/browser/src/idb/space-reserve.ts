@@ -1,17 +1,17 @@
 /**
- * Name of the database with the space reserve: one record that can be deleted. One per site, because the quota is for
- * all of a site's databases.
+ * Name of the database that is the space reserve: it has one record, and deleting it frees space. One per site, because
+ * the quota is for all databases of a site.
  */
 const DATABASE = "quayside-reserve";
 const BYTES = 256 * 1024;
 
-/** Whether the reserve exists. Undefined before it is created and after it was deleted. */
+/** Resolves with whether the reserve exists. Undefined before it is created and after it was deleted. */
 let kept: Promise<boolean> | undefined;
 
 /**
  * Creates the space reserve unless it exists; resolves with whether it exists. When a site's quota is used up, browsers
- * refuse every transaction that puts a record, even if it also deletes some. Deleting a whole database frees space at
- * once.
+ * refuse every transaction that puts a record, even if it also deletes records. Deleting a whole database frees space
+ * at once.
  */
 export async function keepSpaceReserve(): Promise<boolean> {
   kept ??= make();
@@ -20,7 +20,7 @@ export async function keepSpaceReserve(): Promise<boolean> {
   return made;
 }
 
-/** Deletes the space reserve; resolves with whether that may have freed space. */
+/** Deletes the space reserve; resolves with whether the deletion may have freed space. */
 export async function spendSpaceReserve(): Promise<boolean> {
   // Waits for a reserve that is being created.
   await kept;
@@ -43,7 +43,7 @@ const make = (): Promise<boolean> =>
     (database) => database.close(),
   );
 
-/** Resolves with whether a request succeeded; false if other connections block it. */
+/** Makes a request and resolves with whether it succeeded. False also if other connections block it. */
 function settled<T>(ask: () => IDBRequest<T>, use: (result: T) => void = () => {}): Promise<boolean> {
   return new Promise((resolve) => {
     try {

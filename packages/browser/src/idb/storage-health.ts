@@ -54,8 +54,8 @@ export async function requestPersistence(): Promise<boolean> {
 }
 
 /**
- * Returns the storage manager. It and each of its methods may be missing on insecure origins and in older browsers,
- * unlike its type says.
+ * Returns the storage manager. Unlike its type says, it and each of its methods may be missing: on insecure origins and
+ * in older browsers.
  */
 function storageManager(): Partial<StorageManager> | undefined {
   try {
@@ -65,7 +65,7 @@ function storageManager(): Partial<StorageManager> | undefined {
   }
 }
 
-/** Returns the result of a call, or undefined if the call fails or the method is missing. */
+/** Calls `ask` and returns its result; undefined if the call fails or the method is missing. */
 async function answerOf<T>(ask: () => Promise<T> | undefined): Promise<T | undefined> {
   try {
     return await ask();
@@ -76,7 +76,7 @@ async function answerOf<T>(ask: () => Promise<T> | undefined): Promise<T | undef
 
 /** Name of the database that is opened as a test. Drivers' databases begin with `quayside:`, so the name is unused. */
 const PROBE = "quayside-probe";
-/** Time after which an unanswered request counts as refused, in ms. */
+/** Time after which an unanswered request to open the database counts as refused, in ms. */
 const PATIENCE_MS = 10_000;
 
 /** Returns whether a database can be opened, by opening and deleting one. */

@@ -1,10 +1,10 @@
 import type { Key } from "@quayside/core/engine";
 
 /**
- * Encodes a key as one text that sorts like the key. With arrays of six parts as keys, Chromium needs two thirds more
- * time for reading and deleting jobs, because it transfers each part to the database process separately.
+ * Encodes a key as one text that sorts as the key does. With arrays of six parts as keys, Chromium needs two thirds
+ * more time for reading and deleting jobs, because it transfers each part to the database process separately.
  *
- * The text contains no surrogates except those of the parts' texts, and no U+0000.
+ * The text contains no surrogates except those in the parts' own texts, and no U+0000.
  */
 export function toText(key: Key): string {
   let text = "";
@@ -29,16 +29,19 @@ export function fromText(text: string): Key {
   return key;
 }
 
-/** End of a text part. Sorts before any character with which a longer text continues. */
+/** Character after each text part. It sorts before any character with which a longer text continues. */
 const END = "\u0001";
-/** Precedes an escaped character. Escaped parts contain neither `END` nor `ESCAPE`. */
+/** Character before an escaped character. Escaped parts contain neither `END` nor `ESCAPE`. */
 const ESCAPE = "\u0002";
 const MOVED = 3;
-/** Marks a number, which sorts before texts, as in IndexedDB's own keys. */
+/** Character before an encoded number. Numbers sort before texts, as in IndexedDB's own keys. */
 const NUMBER = "\u0003";
 const TEXT = "\u0004";
 
-/** Number of digits of an encoded number, of 15 bits each, plus one to avoid U+0000: enough for every safe integer. */
+/**
+ * Number of digits of an encoded number. Four digits of 15 bits are enough for every safe integer. Each digit is one
+ * higher than its value, to avoid U+0000.
+ */
 const DIGITS = 4;
 const DIGIT = 2 ** 15;
 const LOWER = 2 ** 30;

@@ -2,14 +2,15 @@ import { type Clock, systemClock } from "@quayside/core";
 import { lent } from "@quayside/core/engine";
 import { shareStructure } from "./structural-sharing.ts";
 
-/** The state of a live value. After a failed read, it keeps the last value along with the error. */
+/** The state of a live value: loading, read, or failed. After a failed read, it has the error and the last value. */
 export type LiveState<T> =
   | { readonly status: "loading"; readonly value?: undefined; readonly error?: undefined }
   | { readonly status: "ready"; readonly value: T; readonly error?: undefined }
   | { readonly status: "failed"; readonly value?: T; readonly error: unknown };
 
 /**
- * A value that is read again after changes to a queue in any tab or worker. Read only while it has subscribers.
+ * A value, such as a queue's counts, that is read again after changes of the queue in any tab or worker. It is only
+ * read while it has subscribers.
  *
  * Implements Svelte's store contract (`$counts` works); `subscribe` and `getSnapshot` are the arguments of React's
  * `useSyncExternalStore`.
@@ -20,7 +21,10 @@ export interface Live<T> {
    * Without subscribers, nothing is read, watched or timed.
    */
   readonly subscribe: (listener: (state: LiveState<T>) => void) => () => void;
-  /** Returns the state: the same object until it changes. Parts that did not change keep their identity. */
+  /**
+   * Returns the current state: the same object until the state changes. Parts of the value that did not change keep
+   * their identity.
+   */
   readonly getSnapshot: () => LiveState<T>;
   /** Reads the value again, for example for a button beside an error. Does nothing without subscribers. */
   readonly refresh: () => void;
@@ -41,15 +45,18 @@ export interface LiveSource<T> {
   changesAt(value: T): number | undefined | Promise<number | undefined>;
 }
 
-/** Shortest pause between two reads, in ms: a busy worker makes hundreds of changes per second. */
+/** Shortest pause between two reads, in ms, because a busy worker makes hundreds of changes per second. */
 const REST_MS = 50;
 
-/** Shortest wait before a read for a change by time, in ms, because the storage's clock may be behind this one. */
+/**
+ * Shortest wait before a read at the time given by `changesAt`, in ms, because the storage's clock may be behind this
+ * one.
+ */
 const LEAST_WAIT_MS = 250;
 
 const LOADING = { status: "loading" } as const;
 
-/** Returns the state before the first read, and on a server, where nothing is read. */
+/** Returns the state before the first read. On a server, where nothing is read, it stays the state. */
 export const loading = (): LiveState<never> => LOADING;
 
 /** A live value of a source. Runs one read at a time; changes during a read cause one more. */
@@ -65,7 +72,8 @@ export class LiveStore<T> implements Live<T> {
   #stopWatching: (() => void) | undefined;
   #stopReturn: (() => void) | undefined;
   /**
-   * Whether the source is being watched now. Prevents a loop if a listener calls `refresh` while an error is reported.
+   * Whether a call of `watch` of the source runs now. Prevents a loop if a listener calls `refresh` while an error is
+   * reported.
    */
   #opening = false;
   #stopTimer: () => void = () => {};

@@ -12,16 +12,16 @@ export interface LivePage<Jobs extends JobMap> {
   readonly jobs: readonly JobOf<Jobs>[];
   /** Cursor of the next page; pass it in the query. Absent on the last page. */
   readonly cursor?: string;
-  /** For each job, the cursor of the jobs after it, if the query has `positions`. */
+  /** For each job, the cursor of the page that begins after it. Set if the query has `positions`. */
   readonly positions?: readonly string[];
 }
 
-/** Filters of a live list: by state or tags. `limit`: at most this many jobs; default 100. */
+/** Selects the jobs of a live list by state or tags. `limit`: maximum number of jobs; default 100. */
 export type LiveQuery = Omit<ListQuery, "queue">;
 
 /**
- * Number of delayed jobs that are read to find the earliest one. They are sorted by priority first, so the result is
- * approximate.
+ * Number of delayed jobs that are read to find the one that is due first. The list sorts by priority first, so the
+ * result is approximate.
  */
 const DELAYED_LOOKED_AT = 10;
 

@@ -1,6 +1,6 @@
 /**
- * Returns `after`, with every part that equals its counterpart in `before` replaced by that counterpart, so that
- * unchanged parts are identical. Compares arrays and plain objects.
+ * Returns `after` with every part that equals the part of `before` at the same place replaced by the latter, so that
+ * unchanged parts are identical objects. Compares arrays and plain objects.
  */
 export function shareStructure<T>(before: unknown, after: T): T {
   if (Array.isArray(before) && Array.isArray(after)) {

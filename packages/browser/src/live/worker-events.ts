@@ -5,7 +5,7 @@ import { nameOf } from "../idb/idb-errors.ts";
 import type { Drainable } from "../service-worker/background-drain.ts";
 import { onPageHidden, openChannel } from "../tabs/page-lifecycle.ts";
 
-/** Worker events that are broadcast to other contexts: all except `error`. */
+/** Events of a worker that are broadcast to other tabs and workers of the site: all except `error`. */
 export type BroadcastEvents = Omit<WorkerEvents, "error">;
 
 /** The names of the broadcast events. The type checker ensures that none is missing. */
@@ -29,7 +29,7 @@ interface Message {
   readonly event: object;
 }
 
-/** Worker events from other contexts, as returned by `workerEvents`. */
+/** Events of workers in other contexts (tabs, service workers). Made by `workerEvents`. */
 export interface RemoteEvents {
   /**
    * Adds a listener for an event of workers in other contexts. Returns a function that removes it; without listeners,
@@ -44,7 +44,7 @@ export interface RemoteEvents {
  *
  * @param worker a `Queue`, a `QueueWorker` or a `QueueManager`.
  * @param name the name given to the driver.
- * @returns a function that stops it.
+ * @returns a function that stops the broadcast.
  * @example
  * broadcastEvents(queue, "my-app");
  */

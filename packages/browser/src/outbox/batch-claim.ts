@@ -5,9 +5,12 @@ import type { OutboxNames } from "./local-queue-names.ts";
 
 /** Maximum number of jobs per batch, so that a batch fits into one request of the API (1,000 jobs, 1 MiB). */
 export const BATCH = 200;
-/** Maximum number of requests to cancel or remove jobs per batch. */
+/** Maximum number of requests to cancel or remove jobs that one batch has. */
 const CANCELS = 100;
-/** Lease of a batch in ms: 100 years, so that no worker recovers its jobs while the user is offline. */
+/**
+ * Lease of the worker that claims batches, in ms: 100 years, so that no other worker recovers its jobs while the user
+ * is offline.
+ */
 const LEASE_MS = 100 * 365 * 86_400_000;
 
 export interface BatchClaimOptions {
@@ -16,7 +19,7 @@ export interface BatchClaimOptions {
   readonly local: Driver;
 }
 
-/** The state of the last batch. */
+/** The state of the batch that this tab has claimed last. */
 type Batch =
   /** There is no batch. */
   | { readonly kind: "none" }
@@ -31,15 +34,16 @@ const NONE: Batch = { kind: "none" };
 const UNSURE: Batch = { kind: "inFlight", unsure: true };
 
 /**
- * The batch of one queue that is being sent to the remote: the jobs claimed under a worker key that all tabs share.
+ * The batch of one queue that is being sent to the remote. Its jobs are claimed under one worker key that all tabs
+ * share.
  *
  * Before sending, `local.exchange` writes a lease record with the batch's number and jobs (R26). A tab that starts, or
- * has failed, gets an error with the last number from its first exchange, repeats the exchange of that number, and gets
- * the same jobs (R9). The next exchange settles the outcomes and claims the next batch in one transaction.
+ * has failed, gets an error with the last number from its first exchange. It then repeats the exchange of that number
+ * and gets the same jobs (R9). The next exchange settles the outcomes and claims the next batch in one transaction.
  */
 export class BatchClaim {
   readonly #options: BatchClaimOptions;
-  /** Number of the last stored exchange that this tab has seen. */
+  /** Number of the last stored exchange, as far as this tab has read it. */
   #last = 0;
   /** Whether this tab has read the number of the last exchange, which an earlier page may have stored. */
   #asked = false;
@@ -54,7 +58,7 @@ export class BatchClaim {
     return this.#last;
   }
 
-  /** Whether the batch may have reached the remote before. */
+  /** Whether the batch may have reached the remote in an earlier send. */
   get unsure(): boolean {
     return this.#batch.kind === "inFlight" && this.#batch.unsure;
   }
@@ -62,7 +66,7 @@ export class BatchClaim {
   /**
    * Claims the next batch, or the running one again.
    *
-   * @returns the jobs; undefined if another tab was faster: call again at once. An empty list: no jobs wait.
+   * @returns the jobs, none if no jobs wait; undefined if another tab was faster: call again at once.
    */
   async next(limit: number): Promise<readonly ClaimedJob[] | undefined> {
     if (!this.#asked) {
@@ -86,12 +90,12 @@ export class BatchClaim {
     this.#batch = { kind: "decided", settle };
   }
 
-  /** Records that the remote's answer is lost. The next exchange repeats the batch. */
+  /** Records that no answer of the remote has arrived. The next exchange gets the same batch again. */
   lost(): void {
     this.#batch = UNSURE;
   }
 
-  /** Releases the batch, whichever tab has claimed it. Jobs removed meanwhile are deleted. */
+  /** Releases the jobs of the batch, whichever tab has claimed it. Jobs that were removed meanwhile are deleted. */
   async release(): Promise<void> {
     for (let reply: ExchangeReply | undefined; !reply || reply.jobs.length > 0; ) {
       if (this.#batch.kind === "inFlight") this.#batch = NONE;
@@ -100,8 +104,8 @@ export class BatchClaim {
   }
 
   /**
-   * Runs an exchange. Returns undefined if another tab was faster; the batch of its last exchange is then the running
-   * one.
+   * Runs an exchange. Returns undefined if another tab was faster; the running batch is then that of the other tab's
+   * last exchange.
    */
   async #exchange(
     limit: number,

@@ -2,10 +2,13 @@ import type { ClaimedJob } from "@quayside/core/engine";
 
 /** Maximum bytes of a batch: the API's 1 MiB minus a margin, because a job in a request is larger than a stored one. */
 const BYTES = 900_000;
-/** Bytes per job besides its payload, id and name, at most. */
+/** Maximum bytes that a job takes in a request in addition to its payload, id and name. */
 const OVERHEAD = 200;
 
-/** Returns the first claimed jobs that fit into one request, at least one. A repeated claim gives the same jobs. */
+/**
+ * Returns the first claimed jobs that fit into one request, at least one. If the jobs are claimed again, the result is
+ * the same.
+ */
 export function prefixWithin(claimed: readonly ClaimedJob[], limit = BYTES): readonly ClaimedJob[] {
   const encoder = new TextEncoder();
   let bytes = 0;

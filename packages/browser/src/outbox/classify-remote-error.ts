@@ -31,7 +31,7 @@ const REFUSALS: ReadonlySet<unknown> = new Set([
 /** Error codes that refuse the token, or its subject for this batch (R37). */
 const UNSIGNED: ReadonlySet<unknown> = new Set(["unauthorized", "wrong_subject"]);
 
-/** The syntax of a subject's label. Checked because the label is stored and later sent in a header. */
+/** The syntax of a subject's label. Checked, because the label is stored and later sent in a header. */
 const LABEL = /^[!-~]{1,64}$/;
 
 interface FieldError {
@@ -67,7 +67,10 @@ export function classifyRemoteError(error: unknown): RemoteErrorClass {
 /** Maximum number of characters of the server's details that are stored with a refused job. */
 const DETAILS_LIMIT = 8_192;
 
-/** Returns the error to store with a refused job: the server's message and its field errors, with paths in this job. */
+/**
+ * Returns the error to store with a refused job: the server's message and its field errors. Paths of fields begin at
+ * the job, not at the request.
+ */
 export function refusalOf(error: unknown, position: number | undefined, mayHaveArrived: boolean): StoredError {
   const { stack: _, details: __, ...stored } = toStoredError(error);
   const { errors: ___, ...details } = partsOf(error).details;
@@ -79,7 +82,7 @@ export function refusalOf(error: unknown, position: number | undefined, mayHaveA
   return { ...stored, details: said ?? jsonWithin({ status: details["status"], ...arrived }) ?? { ...arrived } };
 }
 
-/** Returns the value if it is JSON and short enough to store; otherwise undefined. */
+/** Returns a value if it is JSON and short enough to store; otherwise undefined. */
 function jsonWithin(value: object): Readonly<Record<string, Json>> | undefined {
   try {
     const text = JSON.stringify(value);

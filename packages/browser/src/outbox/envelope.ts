@@ -2,12 +2,12 @@ import { DEFAULTS, type JobRecord, type Keep } from "@quayside/core";
 import type { NewJob, StoredOptions } from "@quayside/core/engine";
 
 /**
- * Payload of a job in the outbox, which contains the job to send. Options for the remote (groups, dedupe, attempts, the
- * delay) are inside, so that the local store does not apply them. Name, tags, priority and expiry are also options of
- * the local job.
+ * Payload of a job in the outbox: contains the job that will be sent. Options for the remote (groups, dedupe, attempts,
+ * the delay) are only in this payload, so that the local store does not apply them. Name, tags, priority and expiry are
+ * also options of the local job.
  */
 interface Sealed {
-  /** JSON text, sent unchanged. */
+  /** The job's own payload as JSON text, sent unchanged. */
   readonly payload: string;
   readonly options?: Omit<StoredOptions, "tags">;
   readonly delayMs?: number;
@@ -16,7 +16,7 @@ interface Sealed {
   readonly expiresInMs?: number;
 }
 
-/** Deletes delivered jobs, and keeps refused ones until the app retries or removes them. */
+/** Setting of the local queue: deletes delivered jobs, and keeps refused ones until the app retries or removes them. */
 const KEEP: Keep = { ...DEFAULTS.keep, completed: 0, failed: 1_000_000 };
 
 export function seal(job: NewJob, local: string, now: number): NewJob {
@@ -43,7 +43,7 @@ const sealedIn = (record: JobRecord): Sealed => record.payload as Sealed;
 
 /**
  * Returns the job to send, with its local id and the remaining delay and time to live. After the clock was set back,
- * these are at most as long as when the job was added.
+ * delay and time to live are at most as long as when the job was added.
  */
 export function unseal(record: JobRecord, queue: string, now: number): NewJob {
   const { payload, options, delayMs = 0, dueAt = 0, expiresInMs = Number.POSITIVE_INFINITY } = sealedIn(record);
@@ -66,7 +66,7 @@ export function contentOf({ delayMs: _, expiresInMs: __, ...content }: NewJob): 
   return JSON.stringify(content);
 }
 
-/** Returns the envelope with a changed payload or delay. */
+/** Returns the payload of an outbox job after the app has changed the job's own payload or delay. */
 export function reseal(
   record: JobRecord,
   {

@@ -5,8 +5,8 @@ import { partsOf } from "./classify-remote-error.ts";
 /** Events of an outbox, emitted in the tab that forwards. */
 export interface OutboxEvents {
   /**
-   * The remote has stored these jobs. `receipts` are in the order of `ids`; a receipt with another id means that the
-   * job was a duplicate of that one.
+   * The remote has stored these jobs. `receipts` are in the order of `ids`. A receipt with another id names the
+   * existing job of which the sent one was a duplicate.
    */
   readonly forwarded: {
     readonly queue: string;
@@ -16,21 +16,21 @@ export interface OutboxEvents {
   /** The remote refused this job. It stays in the outbox as `failed`, to be retried or removed. */
   readonly refused: { readonly queue: string; readonly id: string; readonly error: StoredError };
   /**
-   * A queue could not be forwarded. It is tried again after at most `retryInMs` (`Infinity`: never). Without `queue`,
-   * the local store cannot be read.
+   * The jobs of a queue could not be forwarded. The next try is after at most `retryInMs` (`Infinity`: never). Without
+   * `queue`, the local store cannot be read.
    */
   readonly error: { readonly queue?: string; readonly error: unknown; readonly retryInMs: number };
   /**
-   * The queue is held; none of its jobs has failed. `auth`: there is no token, the remote refuses it, or (`error.code`
-   * is `wrong_subject`) the next batch may have arrived for another subject and waits for that subject's token. The
-   * queue is tried again at intervals, and at once by `forward()`, which you call after a sign-in.
+   * The jobs of the queue are held; none of them has failed. `auth`: there is no token, the remote refuses it, or
+   * (`error.code` is `wrong_subject`) the next batch may have arrived for another user and waits for that user's token.
+   * The queue is tried again at intervals, and at once by `forward()`, which you call after a sign-in.
    */
   readonly paused: { readonly queue: string; readonly reason: "auth"; readonly error: unknown };
-  /** A paused queue continues. */
+  /** The jobs of a paused queue are forwarded again. */
   readonly resumed: { readonly queue: string };
   /**
    * Jobs of this partition wait for another remote and are not sent to this one. If this remote replaces the other (for
-   * example its URL changed), pass the old name as `remoteName`.
+   * example because its URL changed), pass the old name as `remoteName`.
    */
   readonly elsewhere: { readonly remote: string; readonly pending: number };
 }
@@ -62,7 +62,7 @@ export class OutboxEmitter {
     }
   }
 
-  /** Logs the reason why jobs are not delivered, if there is no listener, once per event and cause. */
+  /** Logs the reason why jobs are not delivered, if the event has no listener. Once per event and cause. */
   #warn(name: keyof OutboxEvents, event: OutboxEvents[keyof OutboxEvents]): void {
     if (name === "forwarded" || name === "resumed") return;
     const { error, ...rest } = event as { readonly error?: unknown };

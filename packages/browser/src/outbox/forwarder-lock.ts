@@ -1,20 +1,20 @@
 import { isServer } from "../tabs/page-lifecycle.ts";
 import { lockManager } from "../tabs/web-lock-liveness.ts";
 
-/** The lock of the tab that forwards, held or requested. */
+/** The lock that the forwarding tab of a site has. A tab either holds or requests it. */
 export interface ForwarderLock {
   readonly taken: boolean;
-  /** Takes the lock from a frozen or suspended tab. That tab requests it again when it resumes. */
+  /** Takes the lock from a tab that is frozen or suspended. That tab requests it again when it resumes. */
   steal(): void;
   leave(): void;
 }
 
 /**
- * Requests the Web Lock of the one tab of a site that forwards. The lock only saves work: two forwarding tabs send the
- * same batches under the same numbers.
+ * Requests the Web Lock for the one tab of a site that forwards. The lock only saves work: two forwarding tabs would
+ * send the same batches under the same numbers.
  *
- * @param name name of the lock. Absent, or without Web Locks (plain HTTP): this tab always holds the lock. With a
- * name, a server never gets the lock, because the jobs are in browsers.
+ * @param name name of the lock. Absent, or without Web Locks (plain HTTP): this tab always holds the lock. With a name,
+ * a server never gets the lock, because the jobs are in browsers.
  * @param hold called when the lock is granted. Returns a function that is called when the lock is lost.
  */
 export function requestForwarderLock(name: string | undefined, hold: () => () => void): ForwarderLock {

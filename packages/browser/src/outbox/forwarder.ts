@@ -11,11 +11,17 @@ import { Pause, retryDelayMs } from "./retry-pause.ts";
 import { type RemoteStatus, StatusChannel } from "./status-channel.ts";
 import { onWakeUp } from "./wake-ups.ts";
 
-/** Time after which a tab whose jobs still wait takes the lock from the holding tab, which may be frozen, in ms. */
+/**
+ * Time after which a tab whose added jobs still wait takes the lock from the tab that holds it, which may be frozen, in
+ * ms.
+ */
 const STEAL_AFTER_MS = 60_000;
-/** Shortest pause after a failure when jobs are added, in ms: an app may add many jobs per second. */
+/** Shortest pause after a failure before added jobs cause another try, in ms: an app may add many jobs per second. */
 const ADDED_MS = 10_000;
-/** Shortest pause after a failure when the network or page reports an event, in ms: several events may come at once. */
+/**
+ * Shortest pause after a failure before an event of the network or page causes another try, in ms: several events may
+ * come at once.
+ */
 const SIGN_MS = 1_000;
 /** Maximum number of rounds of a purge. Each removes the jobs that were added during the previous one. */
 const PURGE_ROUNDS = 5;
@@ -28,12 +34,13 @@ export interface ForwarderOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly events: OutboxEmitter;
-  /** Name of the Web Lock. Absent: no other tab reads the local store. */
+  /** Name of the Web Lock. Absent: no other tab reads the local store, so no lock is needed. */
   readonly lock: string | undefined;
 }
 
 /**
- * Forwards all queues of a partition while this tab holds the lock, with one independent `QueueForwarder` per queue.
+ * Forwards the jobs of all queues of a partition while this tab holds the lock, with one independent `QueueForwarder`
+ * per queue.
  */
 export class Forwarder {
   status: RemoteStatus = {};
@@ -91,7 +98,7 @@ export class Forwarder {
     if (!this.#outdated && !this.#stopped) this.#lock = requestForwarderLock(this.#options.lock, () => this.#begin());
   }
 
-  /** Starts a timer that takes the lock if the jobs which this tab has added are not forwarded by then. */
+  /** Starts a timer that takes the lock, unless the jobs that this tab has added are forwarded before it ends. */
   added(): void {
     if (this.#lock.taken || this.#cancelSteal) return;
     this.#cancelSteal = this.#options.clock.after(STEAL_AFTER_MS, () => {
@@ -100,18 +107,19 @@ export class Forwarder {
     });
   }
 
-  /** Ends the pauses after failures, in whichever tab forwards. */
+  /** Ends the pauses after failures, in the tab that forwards, so that it tries again now. */
   retryNow(): void {
     this.#wake(0);
     this.#channel.post({ wake: true });
   }
 
   /**
-   * Stops forwarding, removes all jobs and register entries, and releases the running batches. Queues start again with
-   * the next add.
+   * Stops forwarding, removes all jobs and the register's entries of their queues, and releases the running batches. A
+   * queue is forwarded again after its next add.
    *
-   * Jobs added during the purge by any tab: if the queue's entry exists, the second clearing removes the job after the
-   * entry; if the add creates a new entry, the next round finds it; otherwise it was added after the purge.
+   * A tab may add a job during the purge. If the queue's entry still exists, the second clearing, after the entry is
+   * removed, removes the job. If the add creates a new entry, the next round finds it. Otherwise the job was added
+   * after the purge.
    */
   async purge(): Promise<void> {
     const { store } = this.#options;
@@ -164,7 +172,7 @@ export class Forwarder {
   }
 
   /**
-   * Starts a forwarder for each queue with jobs, and searches again when there may be others, until the lock is
+   * Starts a forwarder for each queue with jobs. Searches again when there may be other queues, until the lock is
    * released.
    */
   async #searchFor(search: Pause): Promise<void> {

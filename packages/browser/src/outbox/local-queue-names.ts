@@ -1,14 +1,16 @@
 import { fingerprint } from "./fingerprint.ts";
 
-/** Maximum number of characters of a part of a local queue name, so that the name has at most core's 256. */
+/**
+ * Maximum number of characters of a part of a local queue name, so that the whole name is within core's limit of 256.
+ */
 const PART_LIMIT = 100;
 
-/** The register's entry of one queue. */
+/** The entry of one queue in the register: the list of queues that have jobs to forward. */
 export interface RegisterEntry {
   readonly queue: string;
   /** The sender under which batches are numbered at the remote. */
   readonly sender: string;
-  /** Label of the subject for which this batch and later ones are sent. Absent until the remote returns one. */
+  /** Label of the subject (the user of a token) for which the batches are sent. Absent until the remote returns one. */
   readonly subject?: string;
 }
 
@@ -53,7 +55,10 @@ export class OutboxNames {
     return local === this.register || local.startsWith(`${this.register}/`);
   }
 
-  /** Returns the queue to which the jobs of a local queue are sent, if this object has created the local name. */
+  /**
+   * Returns the queue to which the jobs of a local queue are sent. Undefined if this object has not created the local
+   * name.
+   */
   target(local: string): string | undefined {
     return this.#targets.get(local);
   }

@@ -56,8 +56,8 @@ export interface OutboxDriverOptions {
 }
 
 /**
- * The state of an outbox. `lastError` is the error of the last attempt to reach the remote in any tab; absent after a
- * successful one.
+ * The state of an outbox. `lastError` is the error of the last attempt to reach the remote, in any tab; absent after a
+ * successful attempt.
  */
 export interface OutboxState extends RemoteStatus {
   /** Number of jobs that the remote has not received yet. */
@@ -87,24 +87,25 @@ export function outboxDriver(options: OutboxDriverOptions): OutboxDriver {
 }
 
 /**
- * A driver of a local store and a remote.
+ * A driver that stores jobs locally and delivers them to a remote.
  * - `enqueue` resolves when the jobs are on the local disk. Flows are refused, because their jobs must be added
  *   together at the remote.
  * - `get`, `list`, `counts` and commands on jobs use the outbox for undelivered jobs and the remote for all others. An
  *   undelivered job is `waiting` with `blockedBy: "outbox"`; a refused job is `failed` with the remote's error.
- * - All other verbs (`exchange`, `nextWake`, `schedules`, settings) go to the remote, so a `QueueWorker` works the
- *   remote queue. Offline, they reject with `network`.
+ * - All other verbs (`exchange`, `nextWake`, `schedules`, settings) go to the remote, so a `QueueWorker` runs the
+ *   remote's jobs. Offline, they reject with `network`.
  * - A cancel of a job that is being sent is stored locally and forwarded after the remote's answer.
  *
- * A batch whose answer was lost is sent again unchanged. The remote recognises its number for 90 days.
+ * Jobs are sent in numbered batches. A batch whose answer was lost is sent again unchanged. The remote recognises its
+ * number for 90 days, so its jobs are added once.
  *
- * A job fails only by the API's own problem details: an error in the job, a token that may not add it (403
+ * A job fails only if the API itself refuses it: for an error in the job, a token that may not add it (403
  * `forbidden`), or a size limit (413). While the user is signed out (401, or no token), or a firewall or captive portal
- * answers 403, the queue is held and no job fails: `state().paused` is `"auth"`, with the events `paused` and
- * `resumed`. The queue is also held while a batch whose answer was lost belongs to another subject than the token
- * (`wrong_subject`), because sending it for both would add its jobs twice. A held queue is tried again at intervals,
- * and at once by `forward()`. Any other error is retried without end after 1 s, 2 s, 4 s … up to 5 minutes, or later if
- * the server asks for it. `close` closes both drivers.
+ * answers 403, the jobs are held and none fails: `state().paused` is `"auth"`, with the events `paused` and `resumed`.
+ * The jobs are also held (`wrong_subject`) if a batch whose answer was lost was sent for one user and the token is now
+ * another user's: sent for the second user, its jobs could be added twice. Held jobs are tried again at intervals, and
+ * at once by `forward()`. Any other error is retried without end after 1 s, 2 s, 4 s … up to 5 minutes, or later if the
+ * server asks for it. `close` closes both drivers.
  */
 export class OutboxDriver implements Driver {
   readonly connectivity = undefined;
@@ -145,17 +146,17 @@ export class OutboxDriver implements Driver {
   }
 
   /**
-   * Ends the pauses after failures. Call it after a sign-in, for a button, or when only the app detects that the
-   * network is back. A pause that the server asked for (`Retry-After`) is kept.
+   * Ends the pauses after failures, so that waiting jobs are sent now. Call it after a sign-in, for a button, or when
+   * only the app detects that the network is back. A pause that the server asked for (`Retry-After`) is kept.
    */
   forward(): void {
     this.#forwarder.retryNow();
   }
 
   /**
-   * Removes all jobs of this partition for this remote, for a sign-out. None of them is delivered, except those being
-   * sent at this moment. Jobs of other partitions and remotes stay. A job added meanwhile is removed or stays in the
-   * outbox: see `state()`.
+   * Removes all jobs of this partition for this remote, for a sign-out. None of the jobs is delivered, except those
+   * being sent at this moment. Jobs of other partitions and remotes stay. A job added meanwhile is removed or stays in
+   * the outbox: see `state()`.
    */
   purge(): Promise<void> {
     return this.#forwarder.purge();
@@ -173,7 +174,7 @@ export class OutboxDriver implements Driver {
     return (await this.#store.get(queue, id)) ?? this.#remote.get(queue, id);
   }
 
-  /** Lists undelivered jobs first, on pages of their own, which need no network. */
+  /** Returns a page of jobs. Undelivered jobs come first, on pages of their own, which need no network. */
   async list({ cursor, ...query }: ListQuery): Promise<JobPage> {
     const { stage, at } = cursor === undefined ? { stage: 0 } : readCursor(cursor);
     const here = stage === undefined ? undefined : await this.#store.list({ ...query, ...at }, stage);
@@ -241,7 +242,7 @@ export class OutboxDriver implements Driver {
   }
 }
 
-/** Returns the absolute URL of a driver that has one, so that it is equal on all pages of the site. */
+/** Returns the absolute URL of a driver that has one, so that the URL is equal on all pages of the site. */
 function urlOf(remote: Driver): string {
   const { url } = remote as { readonly url?: unknown };
   if (typeof url !== "string") return "";
@@ -252,7 +253,7 @@ function urlOf(remote: Driver): string {
   }
 }
 
-/** Refuses a job that the remote would refuse later. */
+/** Throws for a job that the remote would refuse later. */
 function checkJob({ queue, flow, dedupe, group }: NewJob): void {
   checkPathName(queue, "queue");
   if (dedupe) checkName(dedupe.key, "dedupe.key");
@@ -266,7 +267,7 @@ function checkJob({ queue, flow, dedupe, group }: NewJob): void {
   }
 }
 
-/** Creates a cursor. `stage` undefined: a page of the remote. */
+/** Creates a cursor of a list. `stage`: part of the undelivered jobs; undefined: a page of the remote. */
 const writeCursor = (stage: number | undefined, cursor: string | undefined): string =>
   `${stage ?? "remote"}:${cursor ?? ""}`;
 

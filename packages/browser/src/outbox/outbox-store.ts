@@ -12,7 +12,7 @@ import { partsOf } from "./classify-remote-error.ts";
 import { isDelayed, reseal, seal, shown } from "./envelope.ts";
 import { OutboxNames, type RegisterEntry } from "./local-queue-names.ts";
 
-/** An entry in the list of remotes. */
+/** An entry in the list of the partition's remotes: see `OutboxNames.remotes`. */
 interface RemoteEntry {
   readonly remote: string;
 }
@@ -29,14 +29,14 @@ export interface OutboxStoreOptions {
   readonly clock: Clock;
 }
 
-/** States of the local job for each state that the outbox shows. */
+/** By the state that the outbox shows, the states of local jobs that are shown as this state. */
 const LOCAL_STATES: Readonly<Partial<Record<JobState, readonly JobState[]>>> = {
   waiting: ["active", "waiting"],
   failed: ["failed"],
   cancelled: ["cancelled"],
 };
 
-/** The jobs that the remote has not received or has refused: adds and lists them, and runs commands on them. */
+/** The local jobs that the remote has not received or has refused. Adds and lists them, and runs commands on them. */
 export class OutboxStore {
   readonly #names: OutboxNames;
   readonly #partition: string;
@@ -52,7 +52,7 @@ export class OutboxStore {
     this.#clock = clock;
   }
 
-  /** Adds jobs and, in the same transaction, the register entries of their queues, so that any tab finds them. */
+  /** Adds jobs and, in the same transaction, their queues' entries in the register, so that any tab finds the jobs. */
   async add(jobs: readonly NewJob[], request?: NumberedRequest): Promise<readonly EnqueueReceipt[]> {
     const { register, remotes } = this.#names;
     const here: RemoteEntry = { remote: this.#remoteName };
@@ -109,8 +109,8 @@ export class OutboxStore {
   }
 
   /**
-   * Returns a page of the jobs with this state; undefined if no local job can have it. `stage`: the `next` of the
-   * previous page, 0 for the first.
+   * Returns a page of the jobs with this state; undefined if no local job can have the state. `stage`: the `next` of
+   * the previous page, 0 for the first.
    */
   async list(
     { queue, state, ...query }: ListQuery,
@@ -202,7 +202,8 @@ export class OutboxStore {
   }
 
   /**
-   * Cancels or removes a job. For a job that is being sent, also stores a request to the remote, sent after its answer.
+   * Cancels or removes a job. If the job is being sent, also stores a request to do the same at the remote, which is
+   * sent after the remote's answer.
    */
   async #end(type: "cancel" | "remove", queue: string, id: string): Promise<CommandReply | undefined> {
     const reply = await this.#local.command({ type, queue: this.#names.jobs(queue), id });

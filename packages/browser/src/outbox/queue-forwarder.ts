@@ -15,7 +15,7 @@ import { fingerprint } from "./fingerprint.ts";
 import type { OutboxNames, RegisterEntry } from "./local-queue-names.ts";
 import { boundedRetryAfter, Pause, retryDelayMs } from "./retry-pause.ts";
 
-/** Maximum number of changes of sender or subject for one batch before it waits as after a failure. */
+/** Maximum number of changes of sender or subject for one batch. After more, the batch waits as after a failure. */
 const MAX_REBINDS = 5;
 /** Time after which an unanswered request is sent again, in ms. The batch's number marks it as a repeat. */
 const ANSWER_MS = 600_000;
@@ -29,10 +29,10 @@ export interface QueueForwarderOptions {
   readonly random: () => number;
   readonly events: OutboxEmitter;
   /**
-   * Called after each attempt to reach the remote, with the error or undefined, and when the queue is held or resumed.
+   * Called after each attempt to reach the remote, with its error or undefined, and when the queue is held or resumed.
    */
   readonly attempted: (error: unknown) => void;
-  /** Called when the remote accepts a token again, so that other held queues try theirs. */
+  /** Called when the remote accepts a token again, so that other held queues are tried, too. */
   readonly resumed: () => void;
 }
 
@@ -51,13 +51,14 @@ class RemoteFailure {
  * Forwards the jobs of one queue, one batch at a time, in order.
  *
  * A batch (`BatchClaim`) is sent with its number and a digest of its jobs. If any tab sends it again, the remote
- * recognises both and answers as before (R7). So when several tabs forward at once, each batch is executed once (R27).
+ * recognises number and digest and answers as before (R7). So when several tabs forward at once, each batch is executed
+ * once (R27).
  */
 export class QueueForwarder {
   readonly #options: QueueForwarderOptions;
   readonly #pause: Pause;
   readonly #claim: BatchClaim;
-  /** Number of first jobs of which the remote refuses at least one without saying which. */
+  /** Number of jobs, from the first of the batch, of which the remote refuses at least one without saying which. */
   #suspects = 0;
   #failures = 0;
   #rebinds = 0;
@@ -95,7 +96,10 @@ export class QueueForwarder {
     }
   }
 
-  /** Tries again because jobs were added or the network is back, at the earliest `afterMs` after the last failure. */
+  /**
+   * Tries again because jobs were added or the network is back; not before `afterMs` have passed since the last
+   * failure.
+   */
   wake(afterMs: number): void {
     this.#pause.wake(afterMs);
   }
@@ -105,7 +109,9 @@ export class QueueForwarder {
     this.#pause.stop();
   }
 
-  /** Releases the running batch, whichever tab has claimed it. Jobs removed meanwhile are deleted. */
+  /**
+   * Releases the jobs of the running batch, whichever tab has claimed it. Jobs that were removed meanwhile are deleted.
+   */
   releaseBatch(): Promise<void> {
     return this.#claim.release();
   }
@@ -129,8 +135,8 @@ export class QueueForwarder {
   }
 
   /**
-   * Returns the outcomes of the jobs; undefined: send the batch again at once, from another sender or for another
-   * subject.
+   * Sends the claimed jobs and returns their outcomes. Undefined: send the batch again at once, from another sender or
+   * for another subject.
    */
   async #send(claimed: readonly ClaimedJob[]): Promise<readonly Settlement[] | undefined> {
     const { clock, events, attempted, queue, remote } = this.#options;
@@ -175,7 +181,10 @@ export class QueueForwarder {
     }
   }
 
-  /** Refuses the jobs that the remote named. The batch's other jobs were not stored and go with the next batch. */
+  /**
+   * Returns the refusals of the jobs that the remote named. The other jobs of the batch were not stored; they are sent
+   * with the next batch.
+   */
   #refuseNamed(claimed: readonly ClaimedJob[], named: readonly number[], error: unknown): readonly Settlement[] {
     const culprits = claimed.length === 1 ? claimed : named.flatMap((position) => claimed[position] ?? []);
     // The remote named no job: sends half of them until one is left.
@@ -212,8 +221,8 @@ export class QueueForwarder {
   }
 
   /**
-   * Reads the queue's register entry. Called after each claim, because another tab may have changed the sender before
-   * this batch.
+   * Reads the queue's entry in the register. Called after each claim, because another tab may have changed the sender
+   * before this batch.
    */
   async #entry(): Promise<RegisterEntry> {
     const { local, names, queue } = this.#options;
@@ -224,14 +233,14 @@ export class QueueForwarder {
 
   /**
    * Returns whether the batch may be sent for another subject than before (R37): only if no send of it may have
-   * arrived. A batch that was refused for its subject did not arrive. The first batch is sent without a subject; the
-   * remote returns the subject.
+   * arrived. A batch that was refused for its subject did not arrive. The first batch of a queue is sent without a
+   * subject; the remote returns the subject.
    */
   #bindable({ subject }: RegisterEntry): boolean {
     return (subject === undefined || !this.#claim.unsure) && ++this.#rebinds <= MAX_REBINDS;
   }
 
-  /** Changes the register entry, unless another tab has changed it meanwhile. */
+  /** Changes the queue's entry in the register, unless another tab has changed it meanwhile. */
   async #change(before: RegisterEntry, change: Partial<RegisterEntry>): Promise<void> {
     const { local, names, queue } = this.#options;
     const { sender, subject } = await this.#entry();

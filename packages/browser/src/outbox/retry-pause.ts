@@ -17,10 +17,10 @@ export function retryDelayMs(failures: number, askedMs: number, random: number):
 /** Returns the delay that a server asked for, at most one day. */
 export const boundedRetryAfter = (askedMs: number): number => (askedMs > 0 ? Math.min(askedMs, LONGEST_ASKED_MS) : 0);
 
-/** The pause between two rounds. A wake-up during a round shortens the following pause. */
+/** The pause between two rounds of a repeated task. A wake-up during a round shortens the pause after it. */
 export class Pause {
   readonly #clock: Clock;
-  /** The shortest pause of a wake-up since `reset`, in ms. */
+  /** The shortest `afterMs` of the calls of `wake` since `reset`, in ms. */
   #shortestMs = Number.POSITIVE_INFINITY;
   #stopped = false;
   #check: (() => void) | undefined;
@@ -29,7 +29,7 @@ export class Pause {
     this.#clock = clock;
   }
 
-  /** Starts a round: earlier wake-ups no longer count. */
+  /** Starts a round: earlier calls of `wake` no longer count. */
   reset(): void {
     this.#shortestMs = Number.POSITIVE_INFINITY;
   }
@@ -45,12 +45,12 @@ export class Pause {
     this.#check?.();
   }
 
-  /** Waits until the next wake-up. */
+  /** Waits until the next call of `wake`. */
   untilWoken(): Promise<void> {
     return this.#wait(() => (this.#shortestMs < Number.POSITIVE_INFINITY ? 0 : Number.POSITIVE_INFINITY));
   }
 
-  /** Waits `ms` after a failure. A wake-up shortens the pause, but not below `leastMs`. */
+  /** Waits `ms` after a failure. A call of `wake` shortens the pause, but not below `leastMs`. */
   wait(ms: number, leastMs: number): Promise<void> {
     return this.#wait(() => Math.max(leastMs, Math.min(ms, this.#shortestMs)));
   }

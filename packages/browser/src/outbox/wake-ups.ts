@@ -1,7 +1,7 @@
 /** Events after which the remote may be reachable again, or after which a suspended page continues. */
 const SIGNS = ["online", "pageshow", "focus"] as const;
 
-/** Calls `wake` at each of these events. Returns a function that stops it. */
+/** Calls `wake` at each of these events of the page. Returns a function that removes the listeners. */
 export function onWakeUp(wake: () => void): () => void {
   const scope = globalThis as Partial<Pick<Window, "addEventListener" | "removeEventListener">>;
   const seen = () => {

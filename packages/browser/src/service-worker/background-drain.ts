@@ -7,15 +7,15 @@ export interface Drainable {
   drain(): Promise<void>;
   on<Name extends keyof WorkerEvents>(name: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
   /**
-   * Drivers and queues of the worker, read after a drain for the remaining jobs. Absent: only jobs that the drain
-   * itself delayed are counted.
+   * Drivers and queues of the worker, in which a drain looks for remaining jobs. Absent: counts only jobs that the
+   * drain itself delayed.
    */
   readonly places?: readonly WorkPlace[];
 }
 
-/** Added to waits, in ms, because a timer may fire a fraction of a millisecond early. */
+/** Time added to waits, in ms, because a timer may fire a fraction of a millisecond early. */
 const SLACK_MS = 10;
-/** Pause before the next drain if claimable jobs are left, in ms. */
+/** Pause before the next drain if jobs that can be claimed are left, in ms. */
 const PAUSE_MS = 1_000;
 
 /**
@@ -35,7 +35,9 @@ export class BackgroundDrain {
     this.#clock = clock;
   }
 
-  /** Resolves when no work is left. Rejects if work is due too late, so that another sync must do it. */
+  /**
+   * Resolves when no work is left. Rejects if the next work is due too late to wait, so that another sync must do it.
+   */
   run(): Promise<void> {
     this.#next ??= this.#running
       .catch(() => {})
@@ -49,7 +51,7 @@ export class BackgroundDrain {
 
   async #drain(): Promise<void> {
     const clock = this.#clock;
-    /** For jobs that this drain has delayed, the time at which they are due again. */
+    /** By job that this drain has delayed, the time at which the job is due again. */
     const dueAt = new Map<string, number>();
     const again = (job: JobRecord, delayMs: number) => dueAt.set(keyOf(job), clock.monotonic() + delayMs);
     const stops = [
@@ -93,7 +95,10 @@ export class BackgroundDrain {
   }
 }
 
-/** Returns the jobs that the drain itself delayed if the token may not read counts and jobs. */
+/**
+ * Returns the remaining jobs that the drain itself has delayed (`seen`), if `error` says that the token may not read
+ * counts and jobs. Throws any other error.
+ */
 function unlessForbidden(error: unknown, seen: () => RemainingWork): RemainingWork {
   if (error instanceof QuaysideError && error.code === "forbidden") return seen();
   throw error;

@@ -1,10 +1,13 @@
 import { type Clock, type Duration, systemClock, toMs } from "@quayside/core";
 import { BackgroundDrain, type Drainable } from "./background-drain.ts";
 
-/** The default tag. */
+/** The default tag of syncs. */
 export const SYNC_TAG = "quayside";
 
-/** The message of a page to its service worker if Background Sync is missing: see `requestBackgroundSync`. */
+/**
+ * The message by which a page asks its service worker to work, if Background Sync is missing: see
+ * `requestBackgroundSync`.
+ */
 export interface DrainMessage {
   readonly quayside: "drain";
   readonly tag: string;
@@ -21,16 +24,16 @@ export interface BackgroundSyncOptions {
   readonly patience?: Duration | undefined;
   /** The clock, for tests. Default: the system clock. */
   readonly clock?: Clock | undefined;
-  /** The global scope of the service worker, for tests. */
+  /** The global scope of the service worker. Set by tests. */
   readonly scope?: EventTarget | undefined;
 }
 
 const PATIENCE: Duration = "30s";
 
-/** The part of a service worker's events that is used; the DOM's types lack them. */
+/** The part of a service worker's events that Quayside uses; the DOM's types lack them. */
 type WorkerEvent = Event & { waitUntil(work: Promise<unknown>): void; readonly tag?: string; readonly data?: unknown };
 
-/** The parts of `ServiceWorkerGlobalScope` that show its state. `serviceWorker` is the newer one. */
+/** The parts of `ServiceWorkerGlobalScope` that show its state. Newer browsers have `serviceWorker`. */
 interface WorkerScope {
   readonly serviceWorker?: { readonly state: string };
   readonly registration?: { readonly active: object | null; readonly installing: object | null };

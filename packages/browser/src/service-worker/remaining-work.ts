@@ -1,16 +1,16 @@
 import type { Driver, JobRecord } from "@quayside/core";
 import type { ListQuery, WorkPlace } from "@quayside/core/engine";
 
-/** Jobs that a drain left. */
+/** The jobs that a drain has left for later. */
 export interface RemainingWork {
   readonly jobs: number;
-  /** Number of these jobs that other workers hold. */
+  /** Number of the remaining jobs that other workers hold. */
   readonly held: number;
-  /** Ms until the first can be claimed or recovered from a dead worker; infinite if unknown. */
+  /** Ms until the first remaining job can be claimed, or recovered from a dead worker; infinite if unknown. */
   readonly dueInMs: number;
 }
 
-/** Number of jobs read per page of a queue. */
+/** Number of jobs per page that is read of a queue. */
 const PAGE = 100;
 
 /**
@@ -42,7 +42,7 @@ async function leftOf(driver: Driver, queue: string): Promise<RemainingWork> {
 const isNextOccurrence = ({ recurrence, attempts, interruptions }: JobRecord): boolean =>
   recurrence !== undefined && attempts + interruptions === 0;
 
-/** Counts the matching jobs on the first page that has any. */
+/** Returns the number of jobs for which `means` is true, on the first page of the list that has any. */
 async function countFirst(driver: Driver, query: ListQuery, means: (job: JobRecord) => boolean): Promise<number> {
   for (let cursor: string | undefined; ; ) {
     const page = await driver.list({ ...query, limit: PAGE, ...(cursor !== undefined && { cursor }) });

@@ -5,7 +5,7 @@ import { type DrainMessage, SYNC_TAG } from "./background-sync.ts";
 export interface RequestSyncOptions {
   /** The tag given to `handleBackgroundSync`. Default: `quayside`. */
   readonly tag?: string | undefined;
-  /** Also requests periodic syncs, with at least this interval. Browsers grant them to installed apps only. */
+  /** Requests periodic syncs, too, with at least this interval. Browsers grant them to installed apps only. */
   readonly every?: Duration | undefined;
   /** The service worker's registration. Default: the page's. */
   readonly registration?: ServiceWorkerRegistration | undefined;
@@ -18,7 +18,7 @@ export interface RequestSyncOptions {
  */
 export type SyncRequest = "sync" | "message" | "none";
 
-/** Background Sync and Periodic Background Sync, which only Chromium has and the DOM's types lack. */
+/** The methods for Background Sync and Periodic Background Sync, which only Chromium has and the DOM's types lack. */
 interface SyncRegistration {
   readonly sync?: { register(tag: string): Promise<void> };
   readonly periodicSync?: { register(tag: string, options: { minInterval: number }): Promise<void> };
@@ -46,8 +46,8 @@ export async function requestBackgroundSync(options: RequestSyncOptions = {}): P
 }
 
 /**
- * Returns the registration of the page's service worker; undefined on insecure origins, on servers, in private windows
- * of some browsers and in sandboxed frames, which throw.
+ * Returns the registration of the page's service worker. Undefined where the browser has none or throws: on insecure
+ * origins, on servers, in private windows of some browsers and in sandboxed frames.
  */
 async function registrationOfPage(): Promise<ServiceWorkerRegistration | undefined> {
   try {
@@ -73,7 +73,9 @@ async function activeWorker(registration: ServiceWorkerRegistration): Promise<Se
   });
 }
 
-/** Returns whether a registration succeeded; false if the browser lacks it, or it or the user refuses. */
+/**
+ * Returns whether `register` succeeds. False if the browser lacks the feature, or the browser or the user refuses it.
+ */
 async function succeeds(register: () => Promise<void> | undefined): Promise<boolean> {
   try {
     const registering = register();

@@ -2,7 +2,7 @@ import type { Clock } from "@quayside/core";
 import { openChannel } from "./page-lifecycle.ts";
 import { lockManager } from "./web-lock-liveness.ts";
 
-/** Interval at which a waiting tab asks whether the leader is responsive, in ms. */
+/** Interval at which a tab that waits for the leadership asks whether the leader still answers, in ms. */
 const ASK_MS = 10_000;
 /** Number of unanswered questions after which the leader counts as frozen, and its lock is taken. */
 const PATIENCE = 3;
@@ -21,7 +21,7 @@ export class Leadership {
   readonly #clock: Clock;
   readonly #changed: () => unknown;
   #leading = false;
-  /** Function that withdraws the request for the lock, or releases the lock. */
+  /** Withdraws this tab's request for the lock, or releases the lock. Undefined: neither exists. */
   #quit: (() => void) | undefined;
   #channel: BroadcastChannel | undefined;
   #unanswered = 0;

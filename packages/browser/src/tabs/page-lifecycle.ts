@@ -1,6 +1,7 @@
 /**
- * Calls `hide` when the page goes away (closed or put into the back/forward cache), and `show` when such a page is
- * shown again; not when it is first loaded. Returns a function that stops it. Does nothing in workers and on servers.
+ * Calls `hide` when the page goes away (closed or put into the back/forward cache), and `show` when a page from that
+ * cache is shown again; not when a page is first loaded. Returns a function that removes the listeners. Does nothing in
+ * workers and on servers.
  */
 export function onPageHidden(hide: () => void, show: () => void): () => void {
   if (typeof document === "undefined") return () => {};
@@ -28,8 +29,8 @@ export function onPageHidden(hide: () => void, show: () => void): () => void {
 export const isServer = (): boolean => typeof indexedDB === "undefined";
 
 /**
- * Opens a broadcast channel. Returns undefined on a server, and if the browser has none or refuses it, as Firefox does
- * when cookies are blocked.
+ * Opens a broadcast channel. Returns undefined on a server, and if the browser has no channels or refuses them, as
+ * Firefox does when cookies are blocked.
  */
 export function openChannel(name: string): BroadcastChannel | undefined {
   if (typeof BroadcastChannel === "undefined" || isServer()) return undefined;

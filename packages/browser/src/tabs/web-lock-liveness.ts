@@ -5,11 +5,11 @@ import { databaseName } from "../idb/database-name.ts";
 export interface WebLockLiveness {
   /** Resolves once the worker's lock is held. */
   register(worker: string): Promise<Registration>;
-  /** Returns those workers whose tab, frame or worker thread is gone. */
+  /** Returns those of the given workers whose tab, frame or worker thread is gone. */
   deadWorkers(
     workers: readonly { readonly worker: string; readonly liveness: Liveness }[],
   ): Promise<ReadonlySet<string>>;
-  /** Calls `died` as soon as one of these workers is gone. Each call replaces the list of the previous one. */
+  /** Calls `died` as soon as one of these workers is gone. Each call replaces the workers of the previous call. */
   onPeerExit(workers: readonly string[], died: () => void): void;
 }
 
@@ -47,7 +47,7 @@ export function webLockLiveness(name: string): WebLockLiveness {
   };
 }
 
-/** Registration of a worker without a lock, whose lease shows whether it lives. */
+/** Registration of a worker without a lock: only the renewals of its lease show that it is alive. */
 const byTime: Registration = { liveness: "time", leave() {} };
 
 function holdLock(name: string): Promise<Registration> {
@@ -60,7 +60,10 @@ function holdLock(name: string): Promise<Registration> {
   });
 }
 
-/** Waits for a lock in order to detect that its holder is gone. Shared, so that all waiting callers get it at once. */
+/**
+ * Requests a lock, to call `free` when its holder is gone. The request is a shared one, so that all waiting callers get
+ * the lock at once.
+ */
 function awaitLock(name: string, free: () => void): AbortController {
   const wait = new AbortController();
   const { signal } = wait;
@@ -73,7 +76,7 @@ function awaitLock(name: string, free: () => void): AbortController {
   return wait;
 }
 
-/** Returns the held locks; undefined if the browser does not report them. */
+/** Returns the names of the held locks; undefined if the browser does not report them. */
 async function heldLocks(): Promise<ReadonlySet<string> | undefined> {
   try {
     const snapshot = await lockManager()?.query();
@@ -85,7 +88,7 @@ async function heldLocks(): Promise<ReadonlySet<string> | undefined> {
   }
 }
 
-/** Returns the lock manager, which is missing on insecure origins and in older browsers, unlike its type says. */
+/** Returns the lock manager. Unlike its type says, it may be missing: on insecure origins and in older browsers. */
 export function lockManager(): LockManager | undefined {
   return typeof navigator === "undefined" ? undefined : (navigator.locks as LockManager | undefined);
 }

@@ -13,13 +13,13 @@ export type TabsOption = "all" | "leader";
  * leadership.
  */
 export class WorkerActivity {
-  /** All sessions; true: active. */
+  /** All sessions of this page's workers. Value: whether the session is active. */
   readonly #sessions = new Map<WorkerSession, boolean>();
   readonly #leadership: Leadership | undefined;
   #away = false;
   #closed = false;
   #depart = () => {};
-  /** The error because of which this tab no longer works: newer code has upgraded its store. */
+  /** The error because of which workers of this tab may not be active: newer code has upgraded their store. */
   #outdated: unknown;
 
   constructor(name: string, mode: TabsOption, clock: Clock) {
@@ -28,7 +28,7 @@ export class WorkerActivity {
     }
   }
 
-  /** See `Driver.onActiveChange`. */
+  /** Begins and ends the session of a worker: see `Driver.onActiveChange`. */
   onActiveChange(session: WorkerSession): () => void {
     if (this.#closed) {
       // The driver refuses its calls.
@@ -52,7 +52,10 @@ export class WorkerActivity {
     };
   }
 
-  /** Ends all sessions and gives up the leadership. Workers report `error`. Undefined: they may be active again. */
+  /**
+   * Ends all sessions with `error` and gives up the leadership, because the store was upgraded. Without an error: lets
+   * workers be active again.
+   */
   async outdate(error: unknown): Promise<void> {
     this.#outdated = error;
     if (error === undefined) this.#seek();
@@ -61,7 +64,7 @@ export class WorkerActivity {
   }
 
   /**
-   * Ends all sessions and gives up the leadership. Returns a function that stops the workers, to be called once the
+   * Ends all sessions and gives up the leadership. Returns a function that stops the workers for good. Call it when the
    * driver is closed.
    */
   async close(): Promise<() => void> {
@@ -100,7 +103,10 @@ export class WorkerActivity {
     void this.#decide();
   }
 
-  /** Begins or ends the sessions whose condition has changed. Synchronous parts of an end are done on return. */
+  /**
+   * Begins or ends the sessions whose condition has changed. The synchronous parts of ending are done when the call
+   * returns.
+   */
   async #decide(cause?: unknown): Promise<void> {
     const leading = this.#outdated === undefined && (this.#leadership?.leading ?? true);
     const ending: Promise<void>[] = [];

@@ -2,7 +2,7 @@ import { DEFAULTS } from "@quayside/core";
 import { KEEP_NONE, NOTHING, newJob, type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Every way in which the only job of the queue can end. `traceless`: the job is never kept. */
+/** Every way in which the only job of the queue can end. `traceless`: the way deletes the job, whatever `keep` says. */
 const CAUSES: readonly {
   readonly cause: string;
   readonly state: "completed" | "failed" | "cancelled";

@@ -5,7 +5,7 @@ import { QUEUE } from "./test-worker.ts";
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
 
-/** Adds jobs and ends them in this state. Returns their ids. */
+/** Adds jobs and ends all of them in `state`. Returns their ids. */
 async function ended(
   { add, command, worker }: Pick<Scene, "add" | "command" | "worker">,
   state: "failed" | "cancelled" | "completed",
@@ -26,7 +26,7 @@ const retryAll = ({ driver }: Pick<Scene, "driver">, filter: JobFilter & { state
 const clear = ({ driver }: Pick<Scene, "driver">, filter: JobFilter & { state?: JobState } = {}) =>
   driver.command({ type: "clear", queue: QUEUE, ...filter });
 
-/** Returns all jobs of a list by tags, read page by page. */
+/** Returns all jobs with these tags, read page by page with `limit` jobs per page. */
 async function tagged(
   { driver, expect }: Pick<Scene, "driver" | "expect">,
   tags: string[],

@@ -3,7 +3,7 @@ import { inGroup, many } from "./group-jobs.ts";
 import { KEEP_NONE, type Scene, verb } from "./support.ts";
 import { LEASE_MS, QUEUE, type TestWorker } from "./test-worker.ts";
 
-/** Every way in which the end of a running job frees a slot of its group. */
+/** Every way in which a running job can end, so that a slot of its group is free. */
 const CAUSES: readonly (readonly [string, (scene: Scene, one: TestWorker, held: ClaimedJob) => Promise<unknown>])[] = [
   ["completes", (_, one, held) => one.complete(held)],
   ["fails for good", (_, one, held) => one.fail(held)],

@@ -2,8 +2,8 @@ import { NOTHING, newJob, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /**
- * Names that a key must not confuse: separators of a lane, escape characters, bounds of a scan, and texts that stores
- * sort differently.
+ * Names that could be confused in a key: with separators of a lane, escape characters, bounds of a scan, and texts that
+ * stores sort differently.
  */
 const ODD = [
   "a",
@@ -28,7 +28,7 @@ const ODD = [
   "__proto__",
 ];
 
-/** Texts that a URL must not change or interpret. `€` takes nine characters in a URL. */
+/** Names that a URL could change or interpret. `€` takes nine characters in a URL. */
 const IN_ADDRESSES = [
   ...ODD,
   "...",

@@ -3,7 +3,7 @@ import { HOUR_MS, hourly, only, pending, schedule } from "./recurrence-schedules
 import { NOTHING, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Test cases about schedules that are set again, changed or removed. */
+/** Test cases about recurrences that are set again, changed or removed. */
 export const recurrenceChangeCases = verb("recurrences", (it, needs) => {
   needs("expiry", "groups", "recurrences");
   it("R24: another payload or option changes the pending occurrence in place: phase, id and count stay", async (scene) => {

@@ -2,7 +2,7 @@ import { HOUR_MS, hourly, only, pending, schedule } from "./recurrence-schedules
 import { KEEP_NONE, NOTHING, type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Test cases about the end of an occurrence, and the one that follows it. */
+/** Test cases about the end of an occurrence, and the next occurrence. */
 export const recurrenceOccurrenceCases = verb("recurrences", (it, needs) => {
   needs("recurrences");
   it("R24: with overlap skip nothing is placed while an occurrence has not ended, its retries included", async (scene) => {

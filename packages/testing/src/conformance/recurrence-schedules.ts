@@ -21,7 +21,7 @@ export async function only({ driver, expect }: Pick<Scene, "driver" | "expect">)
   return found[0] as Schedule;
 }
 
-/** Returns the number of waiting and delayed jobs. */
+/** Returns the number of the queue's waiting and delayed jobs. */
 export async function pending({ counts }: Pick<Scene, "counts">): Promise<number> {
   const { waiting, delayed } = await counts();
   return waiting + delayed;

@@ -15,7 +15,7 @@ export interface Scene {
   /** Adds jobs in one call and returns their ids. Missing fields are those of `newJob`. */
   readonly add: <J extends readonly Partial<NewJob>[]>(...jobs: J) => Promise<{ [K in keyof J]: string }>;
   readonly worker: (options?: TestWorkerOptions) => TestWorker;
-  /** Returns a job, which must exist. */
+  /** Returns the job with this id, which must exist. */
   readonly job: (id: string, queue?: string) => Promise<JobRecord>;
   readonly counts: (queue?: string) => Promise<JobCounts>;
   readonly command: (
@@ -27,11 +27,14 @@ export interface Scene {
   readonly refused: (promise: Promise<unknown>, code: string) => Promise<void>;
   /** Moves the clock until the job may be claimed. */
   readonly untilDue: (id: string, queue?: string) => Promise<void>;
-  /** Simulates a crash: a worker claims the first job and then sends nothing, until `rescuer` has recovered the job. */
+  /**
+   * Simulates a crash: a worker claims the first job and then sends nothing. Resolves when `rescuer` has recovered the
+   * job.
+   */
   readonly interrupt: (rescuer: TestWorker) => Promise<void>;
-  /** Runs a program on the records, if the test has access to them. */
+  /** Runs a program on the records of the store. Undefined if the test has no access to them. */
   readonly transact: DriverUnderTest["transact"];
-  /** Returns all records, if the test has access to them. */
+  /** Returns all records of the store; undefined if the test has no access to them. */
   readonly records: () => Promise<Snapshot | undefined>;
 }
 
@@ -48,8 +51,8 @@ export interface Verb {
 }
 
 /**
- * Collects the cases of one verb, so that they can be counted before the runner starts. `needs` names the plugins of
- * the following cases, up to the next call.
+ * Collects the cases of one verb, so that they can be counted before the runner starts. A call of `needs` names the
+ * plugins that the cases after it need, up to the next call.
  */
 export function verb(
   name: string,
@@ -66,7 +69,7 @@ export function verb(
   return { name, cases };
 }
 
-/** Runs a case on records of its own, and checks the invariants afterwards. */
+/** Runs a case on empty records, and checks the invariants of the records afterwards. */
 export async function runCase({ run }: Case, open: OpenDriver, expect: TestRunner["expect"]): Promise<void> {
   const under = await open();
   try {

@@ -15,14 +15,14 @@ export interface TestWorkerOptions {
   readonly name?: string;
   readonly liveness?: Liveness;
   readonly leaseMs?: number;
-  /** Queues of its claims. Default: the suite's queue, with any job name. */
+  /** The queues from which the worker claims. Default: the suite's queue, with any job name. */
   readonly queues?: readonly (string | ClaimQueue)[];
 }
 
-/** The fields of an exchange that a case sets; the `TestWorker` fills in the others. */
+/** The fields of an exchange that a case sets. The `TestWorker` sets the other fields. */
 export interface Round {
   readonly settle?: readonly Settlement[];
-  /** Tokens of the running jobs. Default: all held jobs except the settled ones. */
+  /** Tokens of the running jobs. Default: all jobs that the worker holds, except those that it settles. */
   readonly running?: readonly string[];
   readonly progress?: readonly AttemptReport[];
   readonly limit?: number;
@@ -67,7 +67,7 @@ export class TestWorker {
     };
   }
 
-  /** The last request, to be repeated or changed. */
+  /** The last request of the worker, for a case to repeat or change. */
   get last(): ExchangeRequest {
     if (!this.#last) throw new Error("This worker has not exchanged yet.");
     return this.#last;
@@ -124,7 +124,7 @@ export class TestWorker {
     return jobs as unknown as Taken[N];
   }
 
-  /** Renews the lease and recovers jobs of dead workers, without a claim. */
+  /** Renews the lease and recovers jobs of dead workers, without claiming jobs. */
   look(): Promise<ExchangeReply> {
     return this.exchange();
   }
@@ -150,7 +150,7 @@ export class TestWorker {
     return this.exchange({ settle: list(jobs).map(({ token }) => ({ token, outcome: "released", delayMs })) });
   }
 
-  /** Settles jobs as cancelled, as after a request to stop. */
+  /** Settles jobs as cancelled, as a worker does after a request to stop them. */
   stopped(jobs: ClaimedJob | readonly ClaimedJob[]): Promise<ExchangeReply> {
     return this.exchange({ settle: list(jobs).map(({ token }) => ({ token, outcome: "cancelled" })) });
   }

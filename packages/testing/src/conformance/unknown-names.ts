@@ -120,8 +120,8 @@ export const unknownNamesCases = verb("names", (it, needs) => {
     const [known] = await add({ name: "known" });
     const one = worker({ queues: knows("known") });
     /**
-     * Repeats a claim until it returns jobs: one claim blocks a limited number of jobs, and in a split queue several
-     * may come before each job.
+     * Repeats a claim until it returns jobs. One claim blocks a limited number of jobs, and in a split queue several
+     * claims may be needed before each job.
      */
     const claimNext = async (by: typeof one): Promise<readonly string[]> => {
       let claimed: readonly string[] = [];

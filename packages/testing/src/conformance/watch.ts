@@ -4,7 +4,7 @@ import { type Scene, verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
 /**
- * Collects the changes that `driver` reports during and after `act`, until all `kinds` have come. Moves the clock,
+ * Returns those of `kinds` of which `driver` reports a change during or after `act`. Moves the clock until all have come,
  * because a driver may report late.
  */
 async function tells(

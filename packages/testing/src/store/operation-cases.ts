@@ -3,7 +3,10 @@ import type { TestRunner } from "../harness.ts";
 import type { StoreCase } from "../store-suite.ts";
 import { ALL, idRecord, job, jobs, lease, readAll, write } from "./records.ts";
 
-/** Changes a record that belongs to the case, or is frozen, in which case the change throws. */
+/**
+ * Tries to change a record that a store has returned or was given. If the record is frozen, the change throws, which is
+ * ignored.
+ */
 function attempt(change: () => void): void {
   try {
     change();

@@ -3,7 +3,7 @@ import { gather, QUEUE, topic, wrap } from "./support.ts";
 
 const HOUR_MS = 3_600_000;
 
-/** Test cases about swapped envelopes and plain values, and missing keys. */
+/** Test cases about envelopes that were swapped, plain values in encrypted jobs, and missing keys. */
 export const encryptionRefusalCases = topic("encryption", (it) => {
   for (const [what, payload] of Object.entries({
     "plain text": SECRET,

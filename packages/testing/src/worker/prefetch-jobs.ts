@@ -1,6 +1,6 @@
 import type { Driver } from "@quayside/core";
 
-/** Replaces `watch` by one without changes, because a change of settings would release the held jobs. */
+/** A `watch` that reports no changes, for `wrap`: a change of settings would release the jobs that the worker holds. */
 export const withoutChanges: Pick<Driver, "watch"> = { watch: () => () => {} };
 
 /** Creates `count` jobs, each with its number as payload. */

@@ -3,7 +3,8 @@ import type { WorkerSession } from "@quayside/core/engine";
 import { gate, gather, heldHandler, next, QUEUE, spyOnExchanges, topic, wrap } from "./support.ts";
 
 /**
- * Wraps a driver so that the case begins and ends its worker's sessions. With `begun`, the first one begins at once.
+ * Wraps a driver so that the case begins and ends its worker's sessions. With `begun`, the first session begins at
+ * once.
  */
 function steered(driver: Driver, { begun }: { readonly begun: boolean }) {
   const shifts = new Set<WorkerSession>();

@@ -106,7 +106,10 @@ export function gate<T = void>(): Gate<T> {
   return { opened, open };
 }
 
-/** Returns a handler that reports its start and ends by `finish`, or by its signal with `heeds`. */
+/**
+ * Returns a handler that reports its start and ends when the case calls `finish`, or (with `heeds`) when its signal is
+ * aborted.
+ */
 export function heldHandler({ heeds = false }: { readonly heeds?: boolean } = {}) {
   const begun = gate<HandlerContext>();
   const finish = gate<unknown>();
