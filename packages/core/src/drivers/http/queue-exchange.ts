@@ -249,19 +249,10 @@ export class QueueExchange {
     const { worker, exchange, only } = rest;
     const key = idempotencyKey(worker, exchange, queue, ...(only === undefined ? [] : [only]));
     const headers = { "idempotency-key": key };
-    const text = JSON.stringify(body);
-    const {
-      settled: _settled,
-      troubles: _troubles,
-      ...reply
-    }: RecallingReply = await this.#call<RecallingReply>(
-      "POST",
-      queue,
-      "exchange",
-      isExchangeReply(queue),
-      text,
-      headers,
-    ).catch((error: unknown) => replyOf(error, queue));
+    const isReply = isExchangeReply(queue);
+    const sent = this.#call<RecallingReply>("POST", queue, "exchange", isReply, JSON.stringify(body), headers);
+    const answer: RecallingReply = await sent.catch((error: unknown) => replyOf(error, queue));
+    const { settled: _settled, troubles: _troubles, ...reply } = answer;
     return withAllChildren(reply, (of, id, after) =>
       this.#call("GET", of, `jobs/${idPart(id)}/children${queryOf({ after })}`, isChildren),
     );

@@ -295,7 +295,6 @@ const causeOf = (error: unknown): string => (isA(QuaysideError, error) ? error.c
 
 /** Returns the pause that the place requested, in ms, or 0. Shortened so that the lease does not expire. */
 function askedMs(error: unknown, { running, settle, leaseMs }: ExchangeRequest): number {
-  const ms = isA(QuaysideError, error) ? error.details["retryAfterMs"] : undefined;
-  if (typeof ms !== "number" || !(ms > 0)) return 0;
-  return Math.min(ms, running.length + settle.length > 0 ? leaseMs / 3 : LONGEST_ASKED_MS);
+  const ms = isA(QuaysideError, error) ? Number(error.details["retryAfterMs"]) : 0;
+  return ms > 0 ? Math.min(ms, running.length + settle.length > 0 ? leaseMs / 3 : LONGEST_ASKED_MS) : 0;
 }
