@@ -1,13 +1,9 @@
 import type { Registration, WorkerSession } from "../engine/driver.ts";
 import type { Change } from "../engine/store.ts";
 import type { LivenessMonitor } from "./liveness-monitor.ts";
+import type { StoreDriverOptions } from "./store-driver.ts";
 
-export interface PeerWatcherOptions {
-  /**
-   * Calls `died` as soon as one of these workers of other tabs is gone. Each call replaces the workers of the previous
-   * call.
-   */
-  readonly onPeerExit: ((workers: readonly string[], died: () => void) => void) | undefined;
+export interface PeerWatcherOptions extends Pick<StoreDriverOptions, "deadWorkers" | "onPeerExit"> {
   /** Reads all leases again, to find the workers that hold jobs. */
   readonly look: () => Promise<void>;
 }
@@ -71,6 +67,18 @@ export class PeerWatcher {
   /** Makes the active workers of this driver run an exchange now. */
   wake(): void {
     for (const session of [...this.#active]) session.look();
+  }
+
+  /**
+   * Returns the workers that are dead, of those that had a lease at the last look. A worker that came later is not
+   * checked: it may have taken its lock after the locks were read.
+   */
+  async dead(): Promise<ReadonlySet<string>> {
+    const { deadWorkers, look } = this.#options;
+    if (!deadWorkers) return new Set();
+    if (!this.#watch.workers) await look();
+    const others = (this.#watch.workers ?? []).filter(({ liveness }) => liveness !== "time");
+    return others.length > 0 ? deadWorkers(others) : new Set();
   }
 
   /** Watches the workers that had a lease at the last look. */

@@ -104,10 +104,7 @@ export class StoreDriver implements Driver {
     this.#owners = this.#unread;
     this.#watch = new LivenessMonitor(() => this.#clock.monotonic());
     this.connectivity = options.connectivity;
-    this.#peers = new PeerWatcher(this.#watch, {
-      onPeerExit: options.onPeerExit,
-      look: () => this.#look(),
-    });
+    this.#peers = new PeerWatcher(this.#watch, { ...options, look: () => this.#look() });
     this.#unwatch = store.watch((changes) => {
       this.#tell(changes);
       this.#peers.heed(changes);
@@ -120,7 +117,7 @@ export class StoreDriver implements Driver {
 
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     // A worker that leaves may have little time, and recovers no other worker's jobs.
-    const judge = this.#watch.judge(request.leave ? new Set() : await this.#deadWorkers());
+    const judge = this.#watch.judge(request.leave ? new Set() : await this.#peers.dead());
     const { worker } = request;
     const stretch = this.#claimed.get(worker);
     const sweep = this.#sweep;
@@ -282,18 +279,6 @@ export class StoreDriver implements Driver {
       owners: this.#owners,
       reply: this.#options.reply?.(),
     };
-  }
-
-  /**
-   * Returns the workers that are dead, of those that had a lease at the last look. A worker that came later is not
-   * checked: it may have taken its lock after the locks were read.
-   */
-  async #deadWorkers(): Promise<ReadonlySet<string>> {
-    const { deadWorkers } = this.#options;
-    if (!deadWorkers) return new Set();
-    if (!this.#watch.workers) await this.#look();
-    const others = (this.#watch.workers ?? []).filter(({ liveness }) => liveness !== "time");
-    return others.length > 0 ? deadWorkers(others) : new Set();
   }
 
   #look(): Promise<void> {
