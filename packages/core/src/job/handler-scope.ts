@@ -1,3 +1,5 @@
+import { QuaysideError } from "./errors.ts";
+
 /** Records which attempt (or `onFailed` hook) the running code belongs to. */
 interface Scope {
   /** Whether asynchronous calls of a handler also belong to its attempt. */
@@ -52,3 +54,15 @@ function makeScope(): Scope {
 
 /** The scope of this process: gives the attempt whose handler is running in the current call. */
 export const handlerScope: Scope = makeScope();
+
+/**
+ * Rejects a call inside a handler that would wait for that handler. Marked as handled, so that a call that is not
+ * awaited does not end the process.
+ */
+export function refuseOwn(call: string): Promise<void> {
+  const refused = Promise.reject(
+    new QuaysideError("conflict", `A handler cannot await ${call} of its own worker: it would wait for itself.`),
+  );
+  refused.catch(() => {});
+  return refused;
+}

@@ -1,7 +1,7 @@
 import type { Clock } from "../engine/clock.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError } from "../job/errors.ts";
-import { handlerScope } from "../job/handler-scope.ts";
+import { handlerScope, refuseOwn } from "../job/handler-scope.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { Keep } from "../job/job-record.ts";
 import { fields, integer } from "../job/option-checks.ts";
@@ -227,11 +227,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
   }
 
   #refuseOwn(call: string): Promise<void> | undefined {
-    for (const worker of this.#workers) {
-      const refused = worker.refuseOwn(call);
-      if (refused) return refused;
-    }
-    return undefined;
+    return this.#workers.some((worker) => worker.hasScope()) ? refuseOwn(call) : undefined;
   }
 
   /** Stores the settings of one connection's queues, except those stored since the start. */

@@ -31,10 +31,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Calls, such as `drain`, that wait for a state of the worker. */
   readonly waiters = new Waiters();
   #client: ExchangeClient | undefined;
-  /**
-   * State of the loop: waits for a turn of the event loop, gathers ended attempts, or waits for a reply. Undefined:
-   * idle.
-   */
+  /** The loop waits for a turn of the event loop, gathers ended attempts, or waits for a reply. Undefined: idle. */
   #phase: "turn" | "gather" | "reply" | undefined;
   /** Resolves when the loop is idle. */
   #rested: Promise<void> | undefined;
@@ -44,16 +41,12 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   #renew = false;
   /** Whether `idle` was emitted and no job was claimed since. */
   #idle = false;
-  /** Maximum number of attempts per exchange. Finite after a refusal until all are settled; claims pause meanwhile. */
-  #most = Number.POSITIVE_INFINITY;
 
   constructor(options: ExchangeLoopOptions<Ctx>) {
     this.#options = options;
     this.attempts = new Attempts(options, this);
     this.claims = new Claims(options, this);
   }
-
-  // The loop
 
   /** Starts held jobs, and begins the loop if an exchange is needed. Called whenever one may be needed. */
   #pump(): void {
@@ -87,8 +80,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     const { attempts, claims } = this;
     const { queues, clock, events, storeLost } = this.#options;
     const isLast = client !== this.#client;
-    const ended = attempts.takeEnded(this.#most);
-    const reports = attempts.reports.take(ended.map(({ attempt }) => attempt.token));
+    const { ended, reports } = attempts.takeEnded();
     const starting = this.#startable();
     const claim = claims.begin(this.#mayClaim);
     const { request } = claim;
@@ -101,9 +93,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
       try {
         const sent = client.send({
           settle: ended.map(({ settlement }) => settlement),
-          running: [...attempts.live, ...starting, ...claims.held]
-            .map(({ token }) => token)
-            .concat(attempts.endedTokens),
+          running: [...attempts.tokens, ...[...starting, ...claims.held].map(({ token }) => token)],
           ...(reports.length > 0 && { progress: reports }),
           claim: request,
           ...(isLast && !attempts.haveEnded && { leave: true }),
@@ -141,7 +131,6 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     if (!this.#claiming) this.#release();
     claims.answered(claim, starting.length, reply);
     if (attempts.live.length + claims.held.length > 0) this.#client?.renewLater(() => this.reportsDue());
-    this.#most = attempts.haveEnded ? this.#most * 2 : Number.POSITIVE_INFINITY;
   }
 
   /** Prepares the part of a refused exchange to send next (R30). Pauses claims if only the claim was refused. */
@@ -150,15 +139,11 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     const { refusedBy, settle, progress } = part;
     claims.mayBeDue ||= request.limit > 0;
     if (progress.length < reports.length || settle.length + reports.length === 0) this.#options.events.fault(refusedBy);
-    if (ended.length + reports.length === 0) {
-      claims.fruitless();
-      // An exchange without a claim renews the lease.
-      this.#renew = this.#client?.renewInMs === 0;
-      return;
-    }
-    this.#most = Math.max(1, settle.length);
-    this.#renew = true;
-    attempts.restore(ended, part);
+    const onlyClaim = ended.length + reports.length === 0;
+    if (onlyClaim) claims.fruitless();
+    else attempts.restore(ended, part);
+    // An exchange without a claim renews the lease.
+    this.#renew = !onlyClaim || this.#client?.renewInMs === 0;
   }
 
   /** Waits for a slot, or emits `idle` if no job runs or may be due. */
@@ -190,7 +175,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   }
 
   get #mayClaim(): boolean {
-    return this.#claiming && this.#most === Number.POSITIVE_INFINITY;
+    return this.#claiming && !this.attempts.areDivided;
   }
 
   #startable(): readonly ClaimedJob[] {
@@ -203,8 +188,6 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     this.claims.budget.left += count;
     this.#renew ||= count > 0;
   }
-
-  // Reasons for an exchange
 
   /** Makes exchanges with this client from now on, and claims jobs. */
   open(client: ExchangeClient): void {
@@ -265,8 +248,6 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     return this.waiters.until(() => this.#idle || over());
   }
 
-  // Ending
-
   /** Releases jobs that have not started, and claims no more. */
   stopClaiming(): void {
     this.claims.rest();
@@ -289,9 +270,8 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
 
   /**
    * Interrupts the handlers without a grace period, and releases all jobs in a last exchange; their attempts do not
-   * count. The exchange has been sent when this returns, unless an earlier one is in flight.
-   *
-   * @param always makes the exchange even if the worker holds nothing, so that it gives up its lease.
+   * count. The exchange has been sent when this returns, unless an earlier one is in flight. `always`: makes it even if
+   * the worker holds nothing, so that it gives up its lease.
    */
   async abort(always = false): Promise<void> {
     // First, so that attempts that end now are settled in the last exchange, and no other begins.
@@ -299,8 +279,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
     if (!client) return;
     client.leave();
     this.attempts.abortNow();
-    const dropped = this.claims.drop();
-    const holds = dropped > 0 || this.#phase !== undefined || this.attempts.haveEnded;
+    const holds = this.claims.drop() > 0 || this.#phase !== undefined || this.attempts.haveEnded;
     // A hidden page may have no further task, so a loop that waits for one is not awaited.
     while (this.#phase && this.#phase !== "turn") await this.#rested;
     // A transaction would keep the page out of the back/forward cache, so a worker without jobs makes none.
@@ -313,9 +292,7 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   /** Makes no exchanges until `open`. */
   close(): void {
     this.#giveUp();
-    this.attempts.loseUnsettled();
+    this.attempts.close();
     this.claims.close();
-    this.attempts.reports.close();
-    this.#most = Number.POSITIVE_INFINITY;
   }
 }

@@ -4,13 +4,13 @@ import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
 import * as DEFAULTS from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import type { Emitter } from "../job/emitter.ts";
 import { hasCode, QuaysideError } from "../job/errors.ts";
-import { handlerScope } from "../job/handler-scope.ts";
-import { able, fields } from "../job/option-checks.ts";
+import { handlerScope, refuseOwn } from "../job/handler-scope.ts";
+import { fields } from "../job/option-checks.ts";
 import { ExchangeLoop } from "./exchange-loop.ts";
 import { isLasting, Session } from "./session.ts";
 import {
+  ENDING,
   type JobWorkerOptions,
   resolveOptions,
   STATES,
@@ -21,9 +21,6 @@ import {
   type WorkPlace,
 } from "./worker-options.ts";
 
-/** The states of a stopping worker. */
-const ENDING: readonly State[] = ["stopping", "restarting"];
-
 /**
  * Claims jobs of one driver, from one or several queues, and runs them with the given functions. Makes one exchange
  * with its driver at a time, and none while idle. Apps use `QueueWorker`.
@@ -33,9 +30,9 @@ const ENDING: readonly State[] = ["stopping", "restarting"];
  * await worker.start();
  */
 export class JobWorker<Ctx extends object = object> {
-  readonly #driver: Driver;
+  /** The driver and the queues of this worker. */
+  readonly places: readonly WorkPlace[];
   readonly #settings: WorkerSettings<Ctx>;
-  readonly #events: Emitter<WorkerEvents>;
   readonly #loop: ExchangeLoop<Ctx>;
   readonly #session: Session;
   readonly #network: Network | undefined;
@@ -52,19 +49,15 @@ export class JobWorker<Ctx extends object = object> {
   #unusable: unknown;
 
   constructor(driver: Driver, options: JobWorkerOptions<Ctx>) {
-    this.#driver = checkDriver(driver, "A worker");
-    const settings = resolveOptions(options);
-    const { queues, events } = settings;
-    const connectivity = options.connectivity ?? driver.connectivity;
-    if (connectivity) able(connectivity, "connectivity", "isOnline");
+    const settings = resolveOptions(options, checkDriver(driver, "A worker"));
+    const { queues, events, connectivity } = settings;
+    this.places = [{ driver, queues: queues.map(({ name }) => name) }];
     const wanted = () => this.status === "running";
     this.#settings = settings;
-    this.#events = events;
     this.#network = connectivity && new Network({ ...settings, connectivity, driver });
     this.#loop = new ExchangeLoop<Ctx>({
       ...settings,
       network: this.#network,
-      queueOf: (job) => queues.find((queue) => queue.name === job.queue),
       wanted,
       storeLost: (error) => this.#storeLost(error),
     });
@@ -95,11 +88,6 @@ export class JobWorker<Ctx extends object = object> {
     return STATES[this.#state].status;
   }
 
-  /** The driver and the queues of this worker. */
-  get places(): readonly WorkPlace[] {
-    return [{ driver: this.#driver, queues: this.#settings.queues.map(({ name }) => name) }];
-  }
-
   /** Number of jobs completed since construction. */
   get processedCount(): number {
     return this.#loop.attempts.reporter.processedCount;
@@ -117,7 +105,7 @@ export class JobWorker<Ctx extends object = object> {
 
   on<Name extends keyof WorkerEvents>(name: Name, listener: (event: WorkerEvents[Name]) => void): () => void {
     checkListener(name, listener);
-    return this.#events.on(name, listener);
+    return this.#settings.events.on(name, listener);
   }
 
   /**
@@ -131,7 +119,7 @@ export class JobWorker<Ctx extends object = object> {
     const started = other.then(() => (this.#state === "running" ? this.#begun : undefined));
     if (!this.hasScope()) return started;
     // It may have to wait for the handler that calls it.
-    started.catch((error) => this.#events.fault(error));
+    started.catch((error) => this.#settings.events.fault(error));
     return Promise.resolve();
   }
 
@@ -150,7 +138,7 @@ export class JobWorker<Ctx extends object = object> {
     }
     this.#to("stop");
     if (this.status === "stopping") this.#waitAtMost(timeoutMs);
-    return this.refuseOwn("stop()") ?? this.#while(...ENDING) ?? Promise.resolve();
+    return this.#refuseOwn("stop()") ?? this.#while(...ENDING) ?? Promise.resolve();
   }
 
   /**
@@ -159,7 +147,7 @@ export class JobWorker<Ctx extends object = object> {
    * on other platforms before the first `await`. A later call there would wait until the handler's `timeout`.
    */
   drain(): Promise<void> {
-    return this.refuseOwn("drain()") ?? this.#drain();
+    return this.#refuseOwn("drain()") ?? this.#drain();
   }
 
   async #drain(): Promise<void> {
@@ -214,17 +202,9 @@ export class JobWorker<Ctx extends object = object> {
     return this.#loop.attempts.has(handlerScope.current());
   }
 
-  /**
-   * @internal Rejects a call inside one of this worker's own handlers, for which it would wait. Marked as handled, so
-   * that a call that is not awaited does not end the process.
-   */
-  refuseOwn(call: string): Promise<void> | undefined {
-    if (!this.hasScope()) return undefined;
-    const refused = Promise.reject(
-      new QuaysideError("conflict", `A handler cannot await ${call} of its own worker: it would wait for itself.`),
-    );
-    refused.catch(() => {});
-    return refused;
+  /** Rejects a call inside one of this worker's own handlers, for which it would wait. */
+  #refuseOwn(call: string): Promise<void> | undefined {
+    return this.hasScope() ? refuseOwn(call) : undefined;
   }
 
   /** Changes the state; no other code does. @param only the queue of `process`. */
@@ -242,14 +222,12 @@ export class JobWorker<Ctx extends object = object> {
   }
 
   #begin(only: string | undefined): void {
-    const { maxJobs, budget } = this.#settings;
-    const loop = this.#loop;
-    loop.claims.only = only;
-    loop.claims.budget =
-      this.#state === "processing"
-        ? { left: 1, asked: 0 }
-        : (budget ?? { left: maxJobs ?? Number.POSITIVE_INFINITY, asked: 0, spent: () => void this.stop() });
-    this.#network?.open(loop);
+    const { maxJobs: left = Number.POSITIVE_INFINITY } = this.#settings;
+    const { budget = { left, asked: 0, spent: () => void this.stop() } } = this.#settings;
+    const { claims } = this.#loop;
+    claims.only = only;
+    claims.budget = this.#state === "processing" ? { left: 1, asked: 0 } : budget;
+    this.#network?.open(this.#loop);
     for (const { workers } of this.#settings.queues) workers?.add(this);
     const begun: Promise<void> = this.#session.open(this.#state !== "running").catch((error) => {
       // The worker was stopped meanwhile.
@@ -262,15 +240,12 @@ export class JobWorker<Ctx extends object = object> {
   }
 
   async #end(): Promise<void> {
-    const loop = this.#loop;
-    const { attempts, waiters } = loop;
-    this.#waited = false;
-    loop.stopClaiming();
+    const { attempts, waiters } = this.#loop;
+    this.#loop.stopClaiming();
     await waiters.until(() => this.#waited || attempts.running === 0);
-    await loop.leave();
+    await this.#loop.leave();
     await this.#session.ending;
     this.#disarm();
-    this.#waited = false;
     this.#waitAtMost(DEFAULTS.graceMs);
     await waiters.until(() => this.#waited || attempts.hooks === 0);
     this.#to("ended");
@@ -287,6 +262,7 @@ export class JobWorker<Ctx extends object = object> {
 
   #disarm(): void {
     for (const disarm of this.#disarms.splice(0)) disarm();
+    this.#waited = false;
   }
 
   #leave(): void {
@@ -315,7 +291,7 @@ export class JobWorker<Ctx extends object = object> {
     try {
       if (!closed || this.status !== "running") return await this.#session.renew();
     } catch (cause) {
-      this.#events.fault(cause);
+      this.#settings.events.fault(cause);
     }
     if (closed) this.#unusable = error;
     this.#to("lost");

@@ -13,7 +13,7 @@ import type { StoredError } from "../job/stored-error.ts";
 import type { WorkerQueue } from "./worker-options.ts";
 
 export interface AttemptsOptions<Ctx extends object> extends AttemptOptions {
-  readonly queueOf: (job: JobRecord) => WorkerQueue<Ctx> | undefined;
+  readonly queues: readonly WorkerQueue<Ctx>[];
 }
 
 export interface AttemptsListener {
@@ -36,6 +36,8 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   /** Progress and log lines of attempts, to be sent with the next exchange. */
   readonly reports: Reports;
   #ended: Settled[] = [];
+  /** Maximum number of attempts per exchange. Finite after a refusal until all are settled; claims pause meanwhile. */
+  #most = Number.POSITIVE_INFINITY;
   /** Settlements that were sent and that no reply has confirmed yet. */
   #unsettled: readonly Settled[] = [];
 
@@ -45,7 +47,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     this.reports = new Reports(options.clock, () => listener.reportsDue());
     this.reporter = new Reporter({
       events: options.events,
-      metricsOf: (job) => options.queueOf(job)?.metrics,
+      metricsOf: (job) => this.#queueOf(job)?.metrics,
       onFailed: (job, error) => void this.#runHook(job, error),
     });
   }
@@ -69,9 +71,14 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     return this.#ended.length > 0;
   }
 
-  /** Tokens of ended attempts that are to be settled and still hold their jobs. */
-  get endedTokens(): readonly string[] {
-    return this.#ended.map(({ attempt }) => attempt.token);
+  /** Whether a refused exchange is sent in parts, in which no jobs are claimed. */
+  get areDivided(): boolean {
+    return this.#most < Number.POSITIVE_INFINITY;
+  }
+
+  /** Tokens of the attempts that hold their jobs: running ones, and ended ones that are to be settled. */
+  get tokens(): readonly string[] {
+    return [...this.live, ...this.#ended.map(({ attempt }) => attempt)].map(({ token }) => token);
   }
 
   runningOf(queue: string): number {
@@ -84,10 +91,10 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   }
 
   start(jobs: readonly ClaimedJob[]): void {
-    const { events, queueOf, network } = this.#options;
+    const { events, network } = this.#options;
     for (const claimed of jobs) {
       const { job } = claimed;
-      const queue = queueOf(job) as WorkerQueue<Ctx>;
+      const queue = this.#queueOf(job) as WorkerQueue<Ctx>;
       const attempt = new Attempt(claimed, queue, this, this.#options);
       this.#running.add(attempt);
       events.emit("active", { job });
@@ -97,25 +104,29 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     }
   }
 
-  /** Removes and returns the first attempts to settle: at most `most`, and as many as fit into one exchange. */
-  takeEnded(most: number): readonly Settled[] {
+  /** Removes and returns the first attempts to settle, as many as fit into one exchange, and the reports to send. */
+  takeEnded(): { readonly ended: readonly Settled[]; readonly reports: readonly AttemptReport[] } {
     const ended = this.#ended;
     let bytes = 0;
     let count = 0;
     for (const { attempt, settlement } of ended) {
       bytes += bytesOf(settlement) + this.reports.bytesOf(attempt.token);
-      if (count >= most || (count > 0 && bytes > LIMITS.exchangeBytes)) break;
+      if (count >= this.#most || (count > 0 && bytes > LIMITS.exchangeBytes)) break;
       count++;
     }
     this.#ended = ended.slice(count);
-    return ended.slice(0, count);
+    const taken = ended.slice(0, count);
+    return { ended: taken, reports: this.reports.take(taken.map(({ attempt }) => attempt.token)) };
   }
 
   /**
    * Puts back the attempts and reports that a refused exchange has not stored, to be sent first. If the exchange had
-   * one settlement, `failure` replaces it.
+   * one settlement, `failure` replaces it. The next exchange
+   * settles as many attempts as the part that was not refused.
    */
-  restore(ended: readonly Settled[], { settle: [settlement], progress, failure }: RefusedPart): void {
+  restore(ended: readonly Settled[], { settle, progress, failure }: RefusedPart): void {
+    const [settlement] = settle;
+    this.#most = Math.max(1, settle.length);
     const failed = failure && settlement ? { settlement, end: { error: failure } } : {};
     this.#ended = [...ended.map((one) => ({ ...one, ...failed })), ...this.#ended];
     this.reports.restore(progress);
@@ -142,6 +153,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     for (const job of interrupted) reporter.stalled(job);
     for (const { queue, name } of unknown) reporter.unknownName(queue, name);
     for (const error of troubles) this.#options.events.fault(error);
+    this.#most = this.haveEnded ? this.#most * 2 : Number.POSITIVE_INFINITY;
   }
 
   /** Interrupts all attempts, because the worker's stop timeout has passed. */
@@ -155,7 +167,13 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   }
 
   /** Reports unconfirmed settlements as lost, because the worker ends. */
-  loseUnsettled(): void {
+  close(): void {
+    this.#loseUnsettled();
+    this.reports.close();
+    this.#most = Number.POSITIVE_INFINITY;
+  }
+
+  #loseUnsettled(): void {
     for (const { attempt } of this.#unsettled) this.reporter.lost(attempt);
     this.#unsettled = [];
   }
@@ -165,7 +183,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
    * jobs.
    */
   loseAll(sent: readonly Settled[]): void {
-    this.loseUnsettled();
+    this.#loseUnsettled();
     for (const { attempt } of [...sent, ...this.#ended]) this.reporter.lost(attempt);
     for (const attempt of this.live) this.#lose(attempt);
     this.#ended = [];
@@ -186,6 +204,10 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     this.reports.add(token, report);
   }
 
+  #queueOf(job: JobRecord): WorkerQueue<Ctx> | undefined {
+    return this.#options.queues.find(({ name }) => name === job.queue);
+  }
+
   #lose(attempt: Attempt): void {
     attempt.lose();
     this.reporter.lost(attempt);
@@ -195,7 +217,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     const scope = {};
     this.#hooks.add(scope);
     try {
-      await handlerScope.run(scope, () => this.#options.queueOf(job)?.onFailed?.(job, error));
+      await handlerScope.run(scope, () => this.#queueOf(job)?.onFailed?.(job, error));
     } catch (cause) {
       this.#options.events.fault(cause);
     } finally {

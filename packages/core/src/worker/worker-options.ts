@@ -10,7 +10,7 @@ import type { HandlerContext } from "../job/handler.ts";
 import { checkName } from "../job/job-keys.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import * as LIMITS from "../job/limits.ts";
-import { callable, fields, integer, list, positiveMs } from "../job/option-checks.ts";
+import { able, callable, fields, integer, list, positiveMs } from "../job/option-checks.ts";
 import { type JobBudget, Slots } from "./claims.ts";
 
 /** Default of `concurrency`. */
@@ -145,6 +145,8 @@ export const STATES = {
 } as const satisfies Record<string, { readonly status: WorkerStatus } & Partial<Record<WorkerEvent, string>>>;
 
 export type State = keyof typeof STATES;
+/** The states of a stopping worker. */
+export const ENDING: readonly State[] = ["stopping", "restarting"];
 export type WorkerEvent = "start" | "stop" | "drain" | "drained" | "process" | "processed" | "ended" | "lost";
 
 /** A driver, and the names of the queues that are worked on it. */
@@ -169,20 +171,25 @@ export interface WorkerSettings<Ctx extends object> extends JobWorkerOptions<Ctx
  *
  * @throws {QuaysideError} `invalid_option` naming the wrong option.
  */
-export function resolveOptions<Ctx extends object>(options: JobWorkerOptions<Ctx>): WorkerSettings<Ctx> {
+export function resolveOptions<Ctx extends object>(
+  options: JobWorkerOptions<Ctx>,
+  driver: Driver,
+): WorkerSettings<Ctx> {
   for (const [index, queue] of list(fields(options, "options").queues, "queues").entries()) {
     checkName(fields(queue, "queues").name, "queue name");
     callable(queue.run, "run");
     if (queue.concurrency !== undefined) integer(queue.concurrency, 1, LIMITS.claim, `queues[${index}].concurrency`);
   }
-  const { name, maxJobs, sleep, ctx } = options;
+  const { name, maxJobs, sleep, ctx, connectivity = driver.connectivity } = options;
   const [first] = options.queues;
   const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency");
   if (name !== undefined) checkName(name, "name");
   if (ctx !== undefined) fields(ctx, "ctx");
+  if (connectivity) able(connectivity, "connectivity", "isOnline");
   if (maxJobs !== undefined) integer(maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
   return {
     ...options,
+    connectivity,
     clock: options.clock ?? first?.clock ?? systemClock,
     random: options.random ?? first?.random ?? Math.random,
     events: options.events ?? new QueuesEmitter(options.queues),
