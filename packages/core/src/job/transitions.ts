@@ -145,7 +145,7 @@ function counted(job: StoredJob, error: StoredError | undefined): Pick<StoredJob
   return { attempts: attemptsOf(job) + 1, ...(exceptions > 0 && { exceptions }) };
 }
 
-function withLog(job: StoredJob, { logs }: { readonly logs?: readonly string[] | undefined }): StoredJob {
+function withLog(job: StoredJob, { logs }: Partial<Seen>): StoredJob {
   return logs ? { ...job, logs: [...(job.logs ?? []), ...logs].slice(-LIMITS.logLines) } : job;
 }
 
@@ -185,11 +185,7 @@ export function updated(
     payload,
     sealed = payload === undefined ? before : undefined,
     priority = job.priority,
-  }: {
-    readonly payload?: string | undefined;
-    readonly sealed?: true | undefined;
-    readonly priority?: number | undefined;
-  },
+  }: { readonly [Name in "payload" | "sealed" | "priority"]?: StoredJob[Name] | undefined },
   stand: QueuePosition | undefined,
 ): StoredJob {
   const [place, lane, , at, order, tag] = job.key;
@@ -210,14 +206,12 @@ export function returned(job: StoredJob): StoredJob {
 }
 
 /** How a job ends, with the fields to store. */
-export interface Ending {
+export interface Ending extends Partial<Seen> {
   readonly state: EndState;
   readonly error?: StoredError;
   /** The result as JSON text. */
   readonly result?: string;
   readonly progress?: Json;
-  readonly startedAt?: number;
-  readonly logs?: readonly string[];
   /** Whether the attempt that ended the job counts. */
   readonly counted?: boolean;
 }

@@ -87,10 +87,9 @@ const IV_BYTES = 12;
 const SEALED_BYTES = 95 * 1024;
 
 class AesGcm implements Encryption {
-  /** The keys by id. Copied, because a caller may overwrite its bytes or change its list afterwards. */
-  readonly #keys = new Map<string, AesKey | Uint8Array<ArrayBuffer>>();
+  /** The keys by id, imported when used. Copied, because a caller may overwrite its bytes or change its list. */
+  readonly #keys = new Map<string, AesKey | Uint8Array<ArrayBuffer> | Promise<AesKey>>();
   readonly #current: string;
-  readonly #imported = new Map<string, Promise<AesKey>>();
 
   constructor(option: AesGcmKeys) {
     if (!crypto.subtle)
@@ -202,11 +201,7 @@ class AesGcm implements Encryption {
     return this.#decrypt(value, { queue, name, id, field });
   }
 
-  /**
-   * Encrypts a text and returns its envelope.
-   *
-   * @param text JSON text.
-   */
+  /** Encrypts a JSON text and returns its envelope. */
   async #encrypt(text: string, bound: Bound): Promise<Sealed> {
     const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
     const algorithm = { name: "AES-GCM", iv, additionalData: boundTo(bound) } as const;
@@ -242,11 +237,10 @@ class AesGcm implements Encryption {
     const key = this.#keys.get(id);
     if (!key) throw missingKey("A job was encrypted with", id);
     const imported =
-      this.#imported.get(id) ??
-      (key instanceof Uint8Array
+      key instanceof Uint8Array
         ? crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt", "decrypt"])
-        : Promise.resolve(key));
-    this.#imported.set(id, imported);
+        : Promise.resolve(key);
+    this.#keys.set(id, imported);
     return imported;
   }
 }

@@ -49,7 +49,6 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   implements Dispatcher
 {
   #defaultQueue: string;
-  readonly #maxJobs: number;
   /** Number of jobs that a running `process` may still run, shared by the workers of all connections. */
   readonly #budget = { left: 0, asked: 0, spent: () => void this.stop() };
   readonly #metrics = new Metrics();
@@ -63,7 +62,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
 
   constructor(options: QueueManagerOptions<Jobs, Ctx> = {}) {
     this.#defaultQueue = fields(options, "options").defaultQueue ?? "default";
-    const { defaults, queues = {}, connections = {}, keep } = options;
+    const { defaults, queues = {}, connections = {}, keep, maxJobs = Number.POSITIVE_INFINITY } = options;
     if (keep) resolveKeep(keep);
     for (const settings of Object.values(fields(queues, "queues"))) {
       if (settings?.keep) resolveKeep(settings.keep);
@@ -83,8 +82,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       defaultsOf: (queue) => ({ ...defaults, ...this.#placement.settings(queue).defaults }),
     });
     this.#classes = new ClassRegistry(this.#registry, this);
-    if (options.maxJobs !== undefined) integer(options.maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
-    this.#maxJobs = options.maxJobs ?? Number.POSITIVE_INFINITY;
+    if (options.maxJobs !== undefined) integer(maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
     this.#connections = new Connections({
       context: this.#context,
       placement: this.#placement,
@@ -101,7 +99,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
       clock: this.#context.clock ?? systemClock,
       report: (error) => this.#events.fault(error),
       begin: () => {
-        this.#budget.left = this.#maxJobs;
+        this.#budget.left = maxJobs;
       },
     });
     if (options.driver) this.addConnection("default", options.driver);
@@ -210,9 +208,8 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   /** Adds one job to several queues, all or none per connection. Resolves with ids in the order of the queues. */
   async publish(job: JobToPublish<Jobs>): Promise<readonly string[]> {
     const { queues, ...request } = fields(job, "job");
-    return this.#connections.enqueue(
-      list(queues, "queues").map((queue) => this.#placement.place({ ...request, queue })),
-    );
+    const placed = list(queues, "queues").map((queue) => this.#placement.place({ ...request, queue }));
+    return this.#connections.enqueue(placed);
   }
 
   /** Adds an instance of a job class as a job, and registers the class. Stores its `toJSON()`, else its `payload`. */
@@ -237,9 +234,8 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
     payloads: readonly unknown[],
     options: DispatchOptions = {},
   ): Promise<readonly string[]> {
-    return this.#connections.enqueue(
-      payloads.map((payload) => this.#placement.place({ ...options, name: jobName, payload })),
-    );
+    const placed = payloads.map((payload) => this.#placement.place({ ...options, name: jobName, payload }));
+    return this.#connections.enqueue(placed);
   }
 
   // Working

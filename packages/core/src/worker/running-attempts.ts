@@ -121,8 +121,7 @@ export class Attempts<Ctx extends object> implements AttemptListener {
 
   /**
    * Puts back the attempts and reports that a refused exchange has not stored, to be sent first. If the exchange had
-   * one settlement, `failure` replaces it. The next exchange
-   * settles as many attempts as the part that was not refused.
+   * one settlement, `failure` replaces it. The next exchange has as many settlements as the part.
    */
   restore(ended: readonly Settled[], { settle, progress, failure }: RefusedPart): void {
     const [settlement] = settle;
