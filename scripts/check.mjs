@@ -80,6 +80,7 @@ await inOrder([
     work: () => run("biome", ["ci", "--error-on-warnings", `--colors=${colors ? "force" : "off"}`, "."]),
   },
   script("words", "scripts/lint-words.mjs"),
+  script("sizes", "scripts/lint-sizes.mjs"),
   script("declarations", "scripts/declarations.mjs"),
   script("deployable", "scripts/deployable.mjs"),
   // What the step "declarations" has built.

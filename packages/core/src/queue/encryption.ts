@@ -267,10 +267,7 @@ function checkKey(key: AesKey | Uint8Array<ArrayBuffer>, option: string, encrypt
   return key;
 }
 
-/**
- * Returns the authenticated data of an envelope, which bind it to its queue, job name, field and (if `bound`) job: it
- * cannot be decrypted elsewhere.
- */
+/** Returns the authenticated data of an envelope, which bind it to its queue, job name, field and (if `bound`) job. */
 const boundTo = ({ queue, name, id, field }: Bound): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(new TextEncoder().encode(JSON.stringify([queue, name, ...[id ?? [], field ?? []].flat()])));
 
