@@ -20,7 +20,7 @@ export interface QueueApiOptions<Env extends object> {
   /** Returns the Durable Object namespace of the queues. Each queue is in the object that has the queue's name. */
   readonly object: (env: Env) => QueueNamespace;
   /**
-   * Number of objects that each split queue is divided over, by queue name. Must equal the number in `edgeQueue`.
+   * Number of objects over which each split queue is divided, by queue name. Must equal the number in `edgeQueue`.
    * Default: one object per queue.
    */
   readonly shards?: Readonly<Record<string, ShardsOption>>;
@@ -37,8 +37,8 @@ export interface QueueApiOptions<Env extends object> {
   /** Allows requests from pages of other origins: the options of `hono/cors`. Default: none are allowed. */
   readonly cors?: CorsOptions;
   /**
-   * Limits of one request. Default: `API_LIMITS` (1 MiB per body, 128 KiB per payload, 1,000 jobs, keys kept for 24
-   * h). Fields that are absent keep their default.
+   * Limits of one request. Default: `API_LIMITS` (1 MiB per body, 128 KiB per payload, 1,000 jobs; the outcome of an
+   * `Idempotency-Key` is kept for 24 h). Absent fields keep their default.
    */
   readonly limits?: Partial<ApiLimits>;
   /**
@@ -50,7 +50,7 @@ export interface QueueApiOptions<Env extends object> {
   readonly rateLimit?: (env: Env) => RateLimiter;
 }
 
-/** CORS headers that `httpDriver` sends and reads in a page of another origin. */
+/** Names of the CORS headers that `httpDriver` sends and reads in a page of another origin. */
 const CORS_HEADERS = {
   allowHeaders: ["authorization", "content-type", "idempotency-key", "quayside-request", PROTOCOL_HEADER],
   exposeHeaders: ["retry-after", PROTOCOL_HEADER],
@@ -144,7 +144,7 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
 }
 
 /**
- * Refuses a path that cannot be percent-decoded. Hono would pass on the undecoded text, which could be the id of
+ * Throws for a path that cannot be percent-decoded. Hono would pass on the undecoded text, which could be the id of
  * another job.
  */
 function checkPath(url: string): void {

@@ -33,7 +33,7 @@ export interface Grant {
   readonly expiresAt?: number;
 }
 
-/** The grant of a long-lived token. `subject` is required. */
+/** The grant of a long-lived token, for `bearerTokens`. `subject` is required. */
 export interface StaticGrant extends Grant {
   readonly subject: string;
 }
@@ -126,7 +126,7 @@ function checkTokens(grants: Readonly<Record<string, Grant>>): void {
 /**
  * Checks that a secret or token is set.
  *
- * @throws {QuaysideError} `invalid_option` if it is missing, because an empty secret could be guessed.
+ * @throws {QuaysideError} `invalid_option` if it is missing or empty: an empty secret could be guessed.
  */
 export function checkSecret(secret: string | undefined): asserts secret is string {
   if (secret !== undefined && secret !== "" && secret !== "undefined" && secret !== "null") return;
@@ -145,11 +145,12 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0;
 }
 
-/** The default of `auth`: grants nothing, so every request is answered 401. */
+/** The default of the option `auth`: grants nothing, so every request is answered 401. */
 export const grantNothing: Authenticate = () => undefined;
 
 /**
- * Returns the grant of a request. Reports a configuration mistake as `internal`, so that the caller does not see it.
+ * Returns the grant of a request, by `auth`. A mistake in the configuration is reported as `internal`, so that the
+ * caller does not see it.
  *
  * @throws {QuaysideError} `internal` if `auth` throws `invalid_option` or returns an invalid grant.
  */
@@ -194,7 +195,7 @@ export const unauthorized = () => new QuaysideError("unauthorized", "This reques
 /**
  * Checks that a grant has one of the scopes, for the given queue.
  *
- * @param scopes any one of these is enough.
+ * @param scopes the scopes of which the grant needs one.
  * @throws {QuaysideError} `forbidden`.
  */
 export function checkGrant(grant: Grant, scopes: readonly Scope[], queue: string): void {

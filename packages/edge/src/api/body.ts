@@ -27,7 +27,8 @@ export async function readBody(request: Request, limit: number): Promise<unknown
 }
 
 /**
- * Refuses a body on a route that takes none. A filter in the body would be ignored, and `clear` would remove every job.
+ * Refuses a body on a route that takes none. If a filter were sent in the body, it would be ignored, and `clear` would
+ * remove every job.
  *
  * @throws {QuaysideError} `bad_request` if the body is neither empty nor `{}`.
  */

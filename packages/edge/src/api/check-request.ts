@@ -4,7 +4,7 @@ import { type FieldError, FieldsError, joinPath, summary } from "./problem.ts";
 
 const english = en().localeError;
 
-/** Maximum number of wrong fields in an error response: keeps the response smaller than the request. */
+/** Maximum number of wrong fields that an error response lists, so that the response is smaller than the request. */
 const ERRORS_NAMED = 100;
 
 /**

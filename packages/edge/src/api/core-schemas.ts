@@ -14,7 +14,10 @@ import {
   worker,
 } from "./request-schemas.ts";
 
-/** JSON Schemas for `openapi.json` of the values that core checks. The request schemas contain only their types. */
+/**
+ * For `openapi.json`: the JSON Schemas of the values that core checks. The request schemas (keys of the map) check only
+ * their types.
+ */
 export const DESCRIBED: ReadonlyMap<z.core.$ZodType, JsonSchema> = new Map<z.core.$ZodType, JsonSchema>([
   [
     duration,

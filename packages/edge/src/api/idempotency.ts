@@ -42,7 +42,10 @@ export function readNumber(header: string | undefined): NumberedRequest | undefi
   return header === undefined ? undefined : readQuery(requestHeader, new URLSearchParams(header), "quayside-request");
 }
 
-/** The caller and queue that a key or sender belongs to. Two callers that use the same name do not share it (R37). */
+/**
+ * The caller and queue to which an idempotency key or a sender belongs. If two callers use the same name, it means
+ * different keys or senders (R37).
+ */
 export interface Owner {
   readonly subject: string;
   readonly queue: string;
@@ -53,7 +56,8 @@ export const keySender = async (key: string, { subject, queue }: Owner): Promise
   `key/${await sha256(JSON.stringify(["subject", subject, queue, key]))}`;
 
 /**
- * Binds a numbered request to its caller, so that a caller cannot name another caller's sender or a key's sender.
+ * Replaces the sender of a numbered request by one that only its caller can have, so that a caller cannot use the
+ * sender of another caller or of a key.
  *
  * @throws {QuaysideError} `wrong_subject` if the request was first sent for another subject.
  */
@@ -98,8 +102,8 @@ export function inWordsOfKeys(error: unknown): unknown {
 }
 
 /**
- * Time after which a request counts as disconnected, in ms: the platform drops requests of disconnected callers without
- * an event.
+ * Time after which a running request counts as disconnected, in ms: the platform drops requests of disconnected callers
+ * without an event.
  */
 const GONE_MS = 60_000;
 /** Value of `Retry-After` for a key whose request is in progress, in seconds. */
@@ -135,7 +139,9 @@ export class KeysInProgress {
     }
   }
 
-  /** Removes requests that count as disconnected. The map is in the order in which requests began. */
+  /**
+   * Removes requests that began long ago and count as disconnected. The map is in the order in which requests began.
+   */
   #dropGone(now: number): void {
     for (const [sender, { at }] of this.#begun) {
       if (now - at < GONE_MS) return;

@@ -11,7 +11,10 @@ const ADMIN = ["admin"] as const;
 /** Error codes with which a job can be refused. */
 const JOB_ERRORS: readonly ErrorCode[] = ["unknown_job", "invalid_payload", "payload_too_large", "too_large"];
 
-/** Rewords a missing-plugin error, which only the server's operator can correct, for a caller of the API. */
+/**
+ * Rewords an error about a missing plugin for a caller of the API, who cannot correct it: only the server's operator
+ * can.
+ */
 function inWordsOfCallers(error: unknown): never {
   if (!(error instanceof QuaysideError) || error.details["missing"] !== "cron") throw error;
   const message = "This server takes no cron rules. Use a rule of kind every.";

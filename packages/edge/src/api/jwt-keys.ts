@@ -31,7 +31,8 @@ export type JwtAlgorithm =
   | "EdDSA";
 
 /**
- * A key: for `HS…`, a secret as text; otherwise, a public key in PEM (`-----BEGIN PUBLIC KEY-----`). Both may be a JWK.
+ * A key that verifies tokens. For `HS…`, a secret as text; otherwise, a public key in PEM
+ * (`-----BEGIN PUBLIC KEY-----`). Both may also be a JWK.
  */
 export type JwtKey = string | JWK;
 
@@ -91,7 +92,10 @@ export class KeyRing {
     }
   }
 
-  /** Returns the keys with the token's `kid` and the keys without one. No other field of the token's header is used. */
+  /**
+   * Returns the keys that may have signed the token: those with its `kid`, and those without a `kid`. Uses no other
+   * field of the token's header.
+   */
   async #candidates(token: string): Promise<readonly OwnKey[]> {
     this.#imported ??= await Promise.all(this.#keys.map((key) => importKey(key, this.#algorithm)));
     const asked = kidOf(token);
@@ -119,7 +123,7 @@ const isSecret = (algorithm: JwtAlgorithm): boolean => algorithm.startsWith("HS"
 
 const KEY_TYPES: Readonly<Record<string, string>> = { HS: "oct", RS: "RSA", PS: "RSA", ES: "EC", Ed: "OKP" };
 
-/** Returns whether a key of a published set is for signatures of this algorithm; a set may hold keys for other uses. */
+/** Returns whether a key is for signatures of this algorithm. A published key set may hold keys for other uses. */
 const suits = ({ kty, alg, use }: JWK, algorithm: JwtAlgorithm): boolean =>
   kty === KEY_TYPES[algorithm.slice(0, 2)] && (alg ?? algorithm) === algorithm && (use ?? "sig") === "sig";
 

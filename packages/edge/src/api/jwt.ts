@@ -4,7 +4,7 @@ import type { JWTPayload } from "jose";
 import { type Authenticate, bearerOf, type Grant, type Scope } from "./auth.ts";
 import { type JwtAlgorithm, type JwtKeys, KeyRing } from "./jwt-keys.ts";
 
-/** The claims of a token. The default of `grant` reads `scope` and `queues`. */
+/** The claims of a verified token. By default, a grant is made of `scope` and `queues`. */
 export type JwtClaims = JWTPayload;
 
 /** Options of `jwtTokens`. */
@@ -83,7 +83,10 @@ function toleranceSeconds(tolerance: Duration): number {
   });
 }
 
-/** Returns the names of an option. Refuses an empty list or name, which would accept every token or none. */
+/**
+ * Returns the accepted names that an option gives. Refuses an empty list or name, which would accept every token or
+ * none.
+ */
 const namesOf = (given: string | readonly string[], option: string): string[] => {
   const names = [given].flat();
   if (names.length === 0) throw new QuaysideError("invalid_option", `${option} must not be empty.`, { option });

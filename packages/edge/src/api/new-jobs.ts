@@ -20,7 +20,7 @@ export interface ReadJobsOptions {
 }
 
 /**
- * Reads the jobs of a request body (one job or a list) and checks them as `Queue` does: resolves their options and
+ * Reads the jobs of a request body (one job or a list) and checks them as a `Queue` does: resolves their options and
  * checks their payloads by the job map.
  *
  * @throws {FieldsError} `invalid_option`, `unknown_job`, `invalid_payload` or `payload_too_large`, naming the fields.
@@ -66,7 +66,7 @@ function definitionOf(jobs: DefinedJobs | undefined, name: string): JobDefinitio
   throw new QuaysideError("unknown_job", `There is no job ${JSON.stringify(name)} in the job map.`, { job: name });
 }
 
-/** Converts an error of core to an error with the field's path in the request. */
+/** Converts an error of core to an error that has the field's path in the request. `at` returns the path of a field. */
 function located(error: unknown, at: (...parts: readonly string[]) => string): unknown {
   if (!(error instanceof QuaysideError) || error instanceof FieldsError) return error;
   const { code, message, details } = error;

@@ -11,7 +11,7 @@ import { answers } from "./response-schemas.ts";
 import type { Route } from "./route.ts";
 import { routes } from "./routes.ts";
 
-/** Error codes of every route that requires credentials. */
+/** Error codes that every route which requires credentials can answer. */
 const GUARDED: readonly ErrorCode[] = [
   ...(["bad_request", "unsupported_version", "invalid_option", "unauthorized", "forbidden", "rate_limited"] as const),
   ...(["internal", "network", "storage_unavailable"] as const),
@@ -141,7 +141,7 @@ function contentOf({ answer }: Route): JsonSchema {
   return { "application/json": { schema: answer === "openapi" ? { type: "object" } : reference(answer) } };
 }
 
-/** Groups error codes by HTTP status and describes each. */
+/** Returns the error responses of a route for `openapi.json`: the codes, grouped by HTTP status, with descriptions. */
 function problems(codes: readonly ErrorCode[]): Record<string, unknown> {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of new Set(codes)) byStatus.set(STATUS[code], [...(byStatus.get(STATUS[code]) ?? []), code]);
@@ -161,7 +161,7 @@ function problems(codes: readonly ErrorCode[]): Record<string, unknown> {
 
 const reference = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });
 
-/** Names of the request schemas in `components`. */
+/** By request schema, its name in `components` of the document. */
 const NAMES = new Map<z.ZodMiniType, string>([
   [requests.jobBody, "NewJob"],
   [requests.updateBody, "JobUpdate"],
@@ -171,7 +171,7 @@ const NAMES = new Map<z.ZodMiniType, string>([
 ]);
 const nameOf = (schema: z.ZodMiniType): string => NAMES.get(schema) as string;
 
-/** Replaces the type of a value by the constraints that core checks. */
+/** For the conversion to JSON Schema: adds the constraints that core checks to the type of a value. */
 const override: NonNullable<z.core.JSONSchemaGeneratorParams["override"]> = ({ zodSchema, jsonSchema }) => {
   const described = DESCRIBED.get(zodSchema);
   if (!described) return;

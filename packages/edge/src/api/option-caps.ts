@@ -12,19 +12,19 @@ import { FieldsError } from "./problem.ts";
  */
 export interface OptionCaps {
   readonly maxAttempts?: number;
-  /** Highest priority. */
+  /** Highest priority that a caller may set. */
   readonly priority?: number;
-  /** Longest delay of a job, given as `delay` or `availableAt`. */
+  /** Longest delay that a caller may set, as `delay` or `availableAt`. */
   readonly delay?: Duration;
   readonly expiresIn?: Duration;
   /** Shortest and longest wait between two attempts, before jitter. */
   readonly backoff?: { readonly least?: Duration; readonly most?: Duration };
   /**
-   * Permitted modes of `dedupe`. `replace` and `debounce` change the waiting job with the same dedupe key, also another
-   * caller's. Default: all modes.
+   * Modes of `dedupe` that a caller may set. `replace` and `debounce` change the waiting job with the same dedupe key,
+   * even if another caller added it. Default: all modes.
    */
   readonly dedupe?: readonly DedupeMode[];
-  /** If false, `group.limit` is refused. It would change the limit for all jobs of the group. */
+  /** Whether a caller may set `group.limit`, which changes the limit for all jobs of the group. Default: true. */
   readonly groupLimit?: boolean;
 }
 
@@ -57,7 +57,7 @@ export function checkCaps(caps: OptionCaps): void {
 const CAPS = ["maxAttempts", "priority", "delay", "expiresIn", "backoff", "dedupe", "groupLimit"];
 const MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
 
-/** Refuses unknown field names: a misspelt cap would limit nothing. */
+/** Throws for unknown names of fields: a cap with a misspelt name would limit nothing. */
 function checkNames(caps: unknown, names: readonly string[], option: string): void {
   if (typeof caps !== "object" || caps === null || Array.isArray(caps)) throw refused(option, "must be an object");
   const other = Object.keys(caps).find((name) => !names.includes(name));

@@ -8,8 +8,8 @@ export interface PayloadSource {
 }
 
 /**
- * Creates the schemas of new jobs from the job map: `NewJob` is one of the map's jobs, each with its own payload.
- * Without a job map, `base` describes any job.
+ * Creates the schemas of new jobs for `openapi.json`. With a job map, `NewJob` is one of the map's jobs, each with its
+ * own payload. Without a job map, `base` describes any job.
  */
 export function newJobSchemas(base: JsonSchema, { jobs }: PayloadSource): Record<string, JsonSchema> {
   if (!jobs) return {};
@@ -44,14 +44,14 @@ function payloadSchema({ input }: JobDefinition): JsonSchema | undefined {
   }
 }
 
-/** The part of Standard JSON Schema that is used (https://standardschema.dev/json-schema). */
+/** The part of Standard JSON Schema that Quayside uses (https://standardschema.dev/json-schema). */
 interface StandardJsonSchema {
   readonly jsonSchema?: { readonly input: (options: { readonly target: "draft-2020-12" }) => JsonSchema };
 }
 
 const isZod = (schema: object): schema is z.core.$ZodType => "_zod" in schema;
 
-/** Moves a schema below the root of a document: prefixes its internal references with `to`. */
+/** Returns a schema for a place below the root of a document: prefixes its internal references with `to`. */
 function moved(schema: JsonSchema, to: string): JsonSchema {
   const { $schema: _, $id: __, "~standard": ___, ...rest } = schema;
   return rebased(rest, to) as JsonSchema;

@@ -10,7 +10,7 @@ import { type ErrorCode, QuaysideError } from "@quayside/core";
  *   "errors": [{ "path": "payload.to", "message": "Invalid email address" }] }
  */
 export interface Problem {
-  /** Always `about:blank`: `status` and `code` identify the problem. */
+  /** Always `about:blank`, because `status` and `code` identify the problem. */
   readonly type: string;
   readonly title: string;
   readonly status: number;
@@ -18,7 +18,7 @@ export interface Problem {
   readonly detail: string;
   /** The wrong fields of the request. */
   readonly errors?: readonly FieldError[];
-  /** More fields of the error, such as its job or option. */
+  /** Further fields of the error, such as its job or option. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
@@ -91,8 +91,8 @@ export const TITLES: Readonly<Record<number, string>> = {
 };
 
 /**
- * Returns whether errors of a status have messages for callers. Other messages may reveal server internals and are not
- * sent.
+ * Returns whether errors with this status have messages for callers. Messages of other errors may reveal server
+ * internals and are not sent.
  */
 const isForCallers = (status: number) => status < 500 || status === 507;
 
@@ -124,7 +124,7 @@ function problemOf(thrown: unknown): Problem {
   };
 }
 
-/** Fields of `details` that describe the part of a call that was done: the stored jobs, the shards that succeeded. */
+/** Fields of `details` that report which part of a failed call was done: the stored jobs, the shards that succeeded. */
 const PARTS = ["stored", "ids", "done", "shards", "cause"];
 
 function partsOf({ details }: QuaysideError): Pick<Problem, "details"> {
@@ -142,7 +142,7 @@ function fieldsOf(error: QuaysideError): readonly FieldError[] | undefined {
 /**
  * Creates the HTTP response for a thrown value.
  *
- * @param headers more headers, e.g. `WWW-Authenticate`.
+ * @param headers further headers of the response, e.g. `WWW-Authenticate`.
  */
 export function problemResponse(thrown: unknown, headers: Readonly<Record<string, string>> = {}): Response {
   const problem = problemOf(thrown);
@@ -167,7 +167,7 @@ export function joinPath(root: string, parts: readonly PropertyKey[]): string {
   }, root);
 }
 
-/** Describes the first three errors, for `detail`. */
+/** Describes the first three errors in one text, for `detail`. */
 export function summary(errors: readonly FieldError[]): string {
   const shown = errors.slice(0, 3).map(({ path, message }) => (path === "" ? message : `${path}: ${message}`));
   return errors.length > 3 ? `${shown.join("; ")}; and ${errors.length - 3} more` : shown.join("; ");

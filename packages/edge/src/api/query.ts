@@ -2,7 +2,7 @@ import type * as z from "zod/mini";
 import { check } from "./check-request.ts";
 import { FieldsError, joinPath } from "./problem.ts";
 
-/** The schema of a query: flat, with texts, numbers and lists of texts as fields. */
+/** A schema of query parameters: an object whose fields are texts, numbers and lists of texts. */
 export type QuerySchema = z.ZodMiniObject<z.core.$ZodShape>;
 
 /**

@@ -8,7 +8,7 @@ import { changeStream } from "../streams/change-stream.ts";
 
 export type QueueDriver = StubDriver | ShardedDriver;
 
-/** Creates drivers and event streams for the objects of a queue. */
+/** Creates the drivers and event streams by which the API reaches the objects of a queue. */
 export interface QueueAccess<Env extends object> {
   driver(env: Env, queue: string): QueueDriver;
   /** Opens a stream of the queue's changes as server-sent events. */

@@ -1,19 +1,19 @@
 import { QuaysideError } from "@quayside/core";
 import type { Grant } from "./auth.ts";
 
-/** The part that is used of Cloudflare's rate-limiting binding (`ratelimits` in the Wrangler configuration). */
+/** The part of Cloudflare's rate-limiting binding (`ratelimits` in the Wrangler configuration) that Quayside uses. */
 export interface RateLimiter {
   limit(options: { readonly key: string }): Promise<{ readonly success: boolean }>;
 }
 
 /**
- * `Retry-After` of a limited request, in ms: the shorter of the binding's two periods. The binding does not return when
- * its period ends.
+ * Value of `Retry-After` for a limited request, in ms: the shorter of the binding's two periods. The binding does not
+ * return when its period ends.
  */
 const RETRY_MS = 10_000;
 
 /**
- * Returns the rate-limiting binding.
+ * Returns the rate-limiting binding from the Worker's environment.
  *
  * @throws {QuaysideError} `internal` if the binding is missing, so that a configured limit is never skipped.
  */
@@ -32,7 +32,7 @@ export function limitCaller(limiter: RateLimiter, { subject }: Grant, request: R
   return count(limiter, subject === undefined ? addressKey(request) : `subject ${subject}`);
 }
 
-/** Counts a request without valid credentials against its IP address. */
+/** Counts a request without valid credentials against the rate limit of its IP address. */
 export const limitStranger = (limiter: RateLimiter, request: Request): Promise<void> =>
   count(limiter, addressKey(request));
 
@@ -52,8 +52,8 @@ async function count(limiter: RateLimiter, key: string): Promise<void> {
 const addressKey = (request: Request): string => `address ${networkOf(request.headers.get("cf-connecting-ip") ?? "")}`;
 
 /**
- * Returns an IPv4 address, or the first 64 bits of an IPv6 address: a caller with one address of such a network can use
- * all of them.
+ * Returns an IPv4 address unchanged. Of an IPv6 address, returns the first 64 bits: a caller with one address of such a
+ * network can use all of its addresses.
  */
 function networkOf(address: string): string {
   if (!address.includes(":") || address.includes(".")) return address;

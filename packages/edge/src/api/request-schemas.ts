@@ -10,7 +10,7 @@ import { isDeeper, isJson } from "./json-text.ts";
  * to a Worker; zod adds 92 kB.
  */
 
-/** Values that core checks. `core-schemas.ts` describes them for `openapi.json`. */
+/** Schema of a duration; core checks the value. `core-schemas.ts` describes such values for `openapi.json`. */
 export const duration = z.union([z.number(), z.string()]);
 export const label = z.string();
 export const priority = z.number();
@@ -28,9 +28,9 @@ const upTo = (most: number) => z.int().check(z.minimum(1), z.maximum(most));
 const ms = z.int().check(z.minimum(0), z.maximum(LONGEST_DURATION_MS));
 const period = upTo(LONGEST_DURATION_MS);
 const instant = z.int().check(z.minimum(0), z.maximum(LAST_INSTANT));
-/** Accepts any value: a parsed body contains only JSON. */
+/** Schema that accepts any value, because a parsed body contains only JSON. */
 const json = z.unknown() as unknown as z.ZodMiniType<Json, Json>;
-/** JSON as text: the form of a job's result in requests. */
+/** Schema of JSON as text, the form of a job's result in requests. */
 const jsonText = z.string().check(
   z.refine((text) => !isDeeper(text, DEFAULTS.nestingLimit), `Nested more than ${DEFAULTS.nestingLimit} levels deep`),
   z.refine(isJson, "Not JSON text"),
@@ -97,15 +97,15 @@ export const jobBody = z.strictObject({
       onFailure: z.exactOptional(z.enum(["fail", "ignore"])),
     }),
   ),
-  /** W3C trace context of the caller. */
+  /** W3C trace context (`traceparent`) of the caller. */
   trace: z.exactOptional(z.string().check(z.maxLength(256))),
-  /** The payload is encrypted: an envelope made by the queue's `encryption`. */
+  /** Set if the payload is encrypted: an envelope made by the queue's `encryption`. */
   sealed: z.exactOptional(z.literal(true)),
 });
 
 export const jobBodies = z.array(jobBody);
 
-/** Fields that an update of a waiting job can change. */
+/** The fields of a waiting job that an update can change. */
 export const updateBody = z.strictObject({
   payload: z.exactOptional(z.unknown()),
   sealed: z.exactOptional(z.literal(true)),
@@ -182,24 +182,24 @@ export const exchangeBody = z.strictObject({
     limit: z.int().check(z.minimum(0), z.maximum(LIMITS.claim)),
     names: z.exactOptional(z.array(z.string())),
     /**
-     * Number of claimed jobs, out of `limit`, that wait in the worker before they start. Excludes jobs with a group and
-     * queues with limits.
+     * Number of claimed jobs, out of `limit`, that may wait in the worker before they start. No jobs with a group and
+     * no jobs of queues with limits are claimed ahead.
      */
     prefetch: z.exactOptional(z.int().check(z.minimum(0), z.maximum(LIMITS.claim))),
     busy: z.exactOptional(z.boolean()),
   }),
-  /** For a split queue: `memo` of the reply to the last exchange. */
+  /** For a split queue: the `memo` in the reply to the last exchange. */
   memo: z.exactOptional(z.string().check(z.maxLength(2_000))),
-  /** This exchange is a repeat. */
+  /** Set if this exchange is a repeat. */
   again: z.exactOptional(z.boolean()),
   /**
    * Shards that this exchange skips, because the worker exchanges with each of them separately (`only`). The reply may
-   * name more such shards (`late`).
+   * name further shards to skip (`late`).
    */
   apart: z.exactOptional(z.array(z.string().check(z.maxLength(4))).check(z.maxLength(1_000))),
-  /** The only shard of this exchange. */
+  /** Makes the exchange with this shard only. */
   only: z.exactOptional(z.string().check(z.maxLength(4))),
-  /** The event stream has reported no change since the last exchange. */
+  /** Set if the event stream has reported no change since the last exchange. */
   quiet: z.exactOptional(z.boolean()),
   leave: z.exactOptional(z.boolean()),
   bystander: z.exactOptional(z.boolean()),
@@ -207,7 +207,7 @@ export const exchangeBody = z.strictObject({
 
 export const state = z.enum(["waiting", "delayed", "active", "completed", "failed", "cancelled"]);
 
-/** Tags to filter by. A job has at most this many. */
+/** Schema of the tags by which a list is filtered. Their number is limited as the tags of a job are. */
 const tags = z.array(z.string()).check(z.maxLength(LIMITS.tags));
 
 export const listQuery = z.strictObject({
@@ -217,7 +217,7 @@ export const listQuery = z.strictObject({
   tags: z.exactOptional(tags),
 });
 
-/** A page request: `after` is the position at which the previous page ended. */
+/** Query for a page: `after` is the position at which the previous page ended. */
 export const afterQuery = z.strictObject({ after: z.exactOptional(z.string()) });
 
 const filter = {

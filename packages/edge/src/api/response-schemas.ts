@@ -4,7 +4,7 @@ import { MEANINGS } from "./codes.ts";
 import { state, storedError } from "./request-schemas.ts";
 
 /**
- * Returns the schemas of the API's responses, for `openapi.json`. Responses are records of core and are not checked.
+ * Returns the schemas of the API's responses, for `openapi.json`. They check nothing: responses are records of core.
  * Created at the first call, because most Workers never serve the document.
  */
 export function answers(): Answers {

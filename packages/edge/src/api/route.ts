@@ -7,7 +7,7 @@ import type { QuerySchema } from "./query.ts";
 import type { QueueDriver } from "./queue-access.ts";
 import type { AnswerName } from "./response-schemas.ts";
 
-/** A route without its handler, for the app, `openapi.json` and tests. */
+/** A route of the API without its handler, for the app, `openapi.json` and tests. */
 export interface RouteInfo {
   /** `operationId` in `openapi.json`. */
   readonly id: string;
@@ -16,16 +16,16 @@ export interface RouteInfo {
   readonly path: string;
   /** Scopes of which the caller needs one. Absent: any grant is enough. */
   readonly scopes?: readonly Scope[];
-  /** The route requires no credentials. */
+  /** Set if the route requires no credentials. */
   readonly open?: true;
   readonly summary: string;
   /** HTTP status of a successful response. */
   readonly status: 200 | 201;
-  /** Error codes of this route, besides those of every route. */
+  /** Error codes of this route, in addition to those that every route has. */
   readonly errors: readonly ErrorCode[];
   /**
-   * Use of an `Idempotency-Key` by this route. `checked`: only its syntax is checked. `honoured`: it identifies the
-   * request (R7).
+   * How this route uses an `Idempotency-Key`. `checked`: only checks its syntax. `honoured`: a repeated request with
+   * the key has no further effect (R7).
    */
   readonly idempotencyKey?: "checked" | "honoured";
 }
@@ -34,7 +34,7 @@ export interface RouteInfo {
 export interface Route extends RouteInfo {
   readonly query?: QuerySchema;
   readonly body?: z.ZodMiniType;
-  /** Schema of an array body, if the route accepts one. */
+  /** Schema of a body that is a list, if the route accepts one. */
   readonly many?: z.ZodMiniType;
   /** Name of the response's schema. `events`: a stream of server-sent events. `openapi`: the OpenAPI document. */
   readonly answer: AnswerName | "events" | "openapi";
@@ -47,13 +47,13 @@ export interface Call<Query, Body> {
   readonly method: string;
   readonly grant: Grant;
   readonly queue: string;
-  /** Id of the job or key of the recurrence in the path. */
+  /** Id of the job, or key of the recurrence, that the path names. */
   readonly id: string;
   readonly query: Query;
   readonly body: Body;
-  /** Number of the request, if the caller sent one or an `Idempotency-Key`. */
+  /** The numbered request, if the caller sent a number or an `Idempotency-Key`. */
   readonly request: NumberedRequest | undefined;
-  /** Returns the key under which the queue's object stores this caller's worker. */
+  /** Returns the key under which the queue's object stores this caller's worker, for the worker key in the request. */
   readonly worker: (key: string) => Promise<string>;
   /** The driver of the queue's object. */
   readonly driver: QueueDriver;
@@ -69,7 +69,9 @@ type QueryOf<Schema> = Schema extends QuerySchema ? z.output<Schema> : undefined
 type BodyOf<Schema> = Schema extends z.ZodMiniType ? z.output<Schema> : undefined;
 type ManyOf<Schema> = Schema extends z.ZodMiniType ? z.output<Schema> : never;
 
-/** Creates a route whose handler is typed by its schemas. A `Response` that the handler returns is sent unchanged. */
+/**
+ * Creates a route whose handler's types come from its schemas. A `Response` that the handler returns is sent unchanged.
+ */
 export function route<
   Query extends QuerySchema | undefined = undefined,
   Body extends z.ZodMiniType | undefined = undefined,

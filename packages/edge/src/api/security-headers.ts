@@ -5,7 +5,7 @@ import { csrf } from "hono/csrf";
 import { secureHeaders } from "hono/secure-headers";
 import type { CorsOptions } from "./app.ts";
 
-/** Hono's security headers for responses that are data. The API serves no HTML pages. */
+/** Options of Hono's security headers, for responses that are data. The API serves no HTML pages. */
 const HEADERS: NonNullable<Parameters<typeof secureHeaders>[0]> = {
   contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
   crossOriginResourcePolicy: "same-origin",

@@ -21,7 +21,7 @@ import { readQuery } from "./query.ts";
 import type { QueueAccess } from "./queue-access.ts";
 import type { Call, Route } from "./route.ts";
 
-/** Values that Hono passes to the handlers of the API. */
+/** Values that Hono passes to the handlers of the API for each request. */
 export interface ApiEnv<Env extends object> {
   Bindings: Env;
   Variables: { grant: Grant };
@@ -110,7 +110,7 @@ function checkBody({ body: schema, many }: Route, value: unknown, limits: ApiLim
   return check(many, value);
 }
 
-/** Returns the `Allow` header of each path. */
+/** Returns the value of the header `Allow` for each path. */
 function methodsOf(routes: readonly Route[]): ReadonlyMap<string, string> {
   const allow = new Map<string, string>();
   for (const { method, path } of routes) {

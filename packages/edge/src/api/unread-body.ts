@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 
-/** Longest time for reading the rest of a refused request's body, in ms. */
+/** Longest time for reading the rest of the body of a refused request, in ms. */
 const LIMIT_MS = 10_000;
 
 /**

@@ -1,20 +1,20 @@
 import { type Duration, type JobMap, type JobToAdd, toMs } from "@quayside/core";
 
-/** Default of `rememberFor`, in ms: longer than Cloudflare redelivers a message or trigger. */
+/** Default of `rememberFor`, in ms: longer than the time in which Cloudflare delivers a message or trigger again. */
 const REMEMBER_MS = 86_400_000;
 
 /** Options of bridges whose source may deliver a message more than once. */
 export interface OnceOptions {
   /**
-   * Time during which a repeated delivery is ignored, even if its job has ended and is no longer stored. Costs one
-   * written row per delivery. 0: repeats are ignored only while the job is stored. Default: one day.
+   * Time during which a repeated delivery adds no job, even if its first job has ended and is no longer stored. Costs
+   * one written row per delivery. 0: repeats are ignored only while the job is stored. Default: one day.
    */
   readonly rememberFor?: Duration;
 }
 
 /**
- * Returns the job with `key` as its id, so that repeated deliveries add it once. Fields that the job sets itself are
- * kept.
+ * Returns the job with `key` as its id and (unless `rememberFor` is 0) as its dedupe key, so that repeated deliveries add
+ * it once. An id or dedupe key of the job's own is kept.
  */
 export function once<Jobs extends JobMap>(
   job: JobToAdd<Jobs>,

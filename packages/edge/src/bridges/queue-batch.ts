@@ -29,7 +29,7 @@ export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOption
   readonly onError?: (error: unknown) => void;
 }
 
-/** Numbers of messages of a batch by outcome. */
+/** How many messages of a batch had which outcome. */
 export interface QueueBatchResult {
   /** Messages whose jobs are stored, by this delivery or an earlier one. */
   readonly added: number;
@@ -75,7 +75,9 @@ export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
     await queue.addJob(name as JobName<Jobs>, payload, rest);
     return "added";
   };
-  /** Calls `onInvalid`. If the call fails, the message is retried, so that no message is lost. */
+  /**
+   * Returns the result of `onInvalid` for a message. If the call fails, returns `retry`, so that no message is lost.
+   */
   const verdict = async (message: Message<Body>, error: unknown): Promise<"ack" | "retry"> => {
     try {
       return await onInvalid(message, error);
@@ -84,7 +86,7 @@ export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
       return "retry";
     }
   };
-  /** An error thrown by `onError` must not prevent other messages from being settled. */
+  /** Calls `onError`. An error that it throws goes to the console, so that the other messages are still settled. */
   const tell = (error: unknown): void => {
     try {
       onError(error);
@@ -114,11 +116,11 @@ export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
   return result;
 }
 
-/** Longest delay of a redelivery in Cloudflare Queues, in seconds. */
+/** Longest delay of a message that Cloudflare Queues delivers again, in seconds. */
 const LONGEST_RETRY_S = 86_400;
 
 /**
- * Checks the result of `job`.
+ * Checks the result of the option `job`, and returns it.
  *
  * @throws {QuaysideError} if it is a promise or not a job: the message would be acknowledged without a job.
  */
@@ -133,7 +135,7 @@ function checked<Jobs extends JobMap>(job: JobToAdd<Jobs> | null): JobToAdd<Jobs
   return job;
 }
 
-/** Runs `work` and marks an error that it throws as an error of the message. */
+/** Runs `work`. If it throws, the error is marked as caused by the message. */
 function read<T>(work: () => T): T {
   try {
     return work();
@@ -154,7 +156,7 @@ function refuse(message: Message<unknown>, error: unknown): "retry" {
   return "retry";
 }
 
-/** Error codes that every further delivery of the message would also cause. */
+/** Error codes that show that a message is invalid: they would occur at every further delivery of it. */
 const INVALID: ReadonlySet<ErrorCode> = new Set([
   "bad_request",
   "invalid_option",

@@ -19,8 +19,9 @@ export function childrenFrom(children: readonly ChildOutcome[], from: number): r
 }
 
 /**
- * The object that a consumer calls back for the attempt it runs. An `AbortSignal` crosses RPC only with a compatibility
- * flag, and its reason loses its code; so the consumer calls `aborted`, which returns when the attempt should stop.
+ * The object that a consumer calls back about the attempt that it runs. An `AbortSignal` crosses RPC only with a
+ * compatibility flag, and its reason loses its code; so the consumer calls `aborted`, which returns when the attempt
+ * should stop.
  */
 export class AttemptLink extends RpcTarget implements JobLink {
   readonly #ctx: HandlerContext;
@@ -29,7 +30,7 @@ export class AttemptLink extends RpcTarget implements JobLink {
   /**
    * Creates the link of one attempt.
    *
-   * @param ended aborted when the call to the consumer is over, so that a pending `aborted` returns.
+   * @param ended aborted when the call of the consumer is over, so that a pending call of `aborted` returns.
    */
   constructor(ctx: HandlerContext, ended: AbortSignal) {
     super();

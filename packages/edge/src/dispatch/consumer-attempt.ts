@@ -45,7 +45,7 @@ export class ConsumerAttempt {
     }
   }
 
-  /** Aborts the handler when the object asks for it, and when the connection to the object is lost. */
+  /** Aborts the handler when the object requests it, or when the connection to the object is lost. */
   #listen(): void {
     const { link, job } = this.#call;
     link.aborted().then(
@@ -83,7 +83,7 @@ export class ConsumerAttempt {
   }
 }
 
-/** Returns a request whose payload is plain JSON. RPC carries more types than JSON. */
+/** Returns a request whose payload is plain JSON. RPC can carry further types, which JSON does not have. */
 const plain = <Request extends { readonly payload: unknown }>(request: Request): Request => ({
   ...request,
   payload: JSON.parse(toJsonText(request.payload, "payload")) as unknown,

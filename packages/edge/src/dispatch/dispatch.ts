@@ -5,7 +5,7 @@ import type { JobConsumer } from "./job-call.ts";
 import { isTarget, type JobTarget } from "./job-target.ts";
 import { type ReadOutcome, readOutcome } from "./read-outcome.ts";
 
-/** Delay of a job whose name the consumer does not handle, in ms, before the consumer is called again. */
+/** Delay before a job is offered again to a consumer that has no handler for its name, in ms. */
 const UNKNOWN_DELAY_MS = 60_000;
 
 /** A binding to an entrypoint made by `jobConsumer`: a service binding, or `exports.Consumer` of the same Worker. */
@@ -73,7 +73,8 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
 }
 
 /**
- * Checks that a target is a consumer. Every property of an RPC stub is callable, whatever methods its entrypoint has.
+ * Checks that a target is a consumer, and returns it. Every property of an RPC stub can be called, whatever methods its
+ * entrypoint has.
  */
 function consumerOf(target: unknown): JobConsumer {
   if (typeof (target as Partial<JobConsumer>).runJob === "function") return target as JobConsumer;
@@ -106,8 +107,8 @@ async function call(consumer: JobConsumer, job: JobRecord, ctx: HandlerContext):
 }
 
 /**
- * Returns the error of an attempt whose consumer failed. Counts as an attempt. Errors of the handler itself arrive as
- * an outcome.
+ * Returns the error of an attempt whose consumer failed, so that it has no outcome. The attempt counts. Errors of the
+ * handler itself arrive as an outcome.
  */
 const lost = ({ name }: JobRecord, cause: unknown) =>
   new QuaysideError(

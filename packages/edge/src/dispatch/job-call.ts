@@ -13,10 +13,10 @@ export interface JobCall {
   readonly link: JobLink;
 }
 
-/** Calls that a consumer makes on its attempt in the queue's object. */
+/** The methods of an attempt in the queue's object that its consumer calls. */
 export interface JobLink {
   report(report: JobReport): Promise<void>;
-  /** Returns outcomes of children from index `from`, as many as fit into one reply. */
+  /** Returns outcomes of the job's children from index `from`, as many as fit into one reply. */
   children(from: number): Promise<readonly ChildOutcome[]>;
   enqueue(request: JobRequest): Promise<Reply<string>>;
   publish(request: PublishRequest): Promise<Reply<readonly string[]>>;
@@ -24,13 +24,13 @@ export interface JobLink {
   aborted(): Promise<SentFailure | undefined>;
 }
 
-/** Progress and log lines since the last report. */
+/** Progress and log lines of an attempt since its last report. */
 export interface JobReport {
   readonly progress?: Json;
   readonly lines: readonly string[];
 }
 
-/** The outcome of an attempt in a consumer. */
+/** The outcome of an attempt that a consumer has run. */
 export type JobOutcome =
   | { readonly outcome: "completed" /** JSON text. */; readonly result?: string }
   | { readonly outcome: "failed"; readonly failure: SentFailure }

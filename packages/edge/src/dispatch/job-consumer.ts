@@ -76,7 +76,7 @@ export class JobConsumerEntrypoint<Env = unknown> extends WorkerEntrypoint<Env> 
   }
 }
 
-/** Creates the queue that runs the jobs. No jobs are added to it. */
+/** Creates the queue whose handlers run the jobs. No jobs are added to it. */
 function workerQueue({ jobs = {}, handlers = {}, ...options }: JobConsumerOptions<JobMap, unknown>): WorkerQueue {
   const definitions: Record<string, JobDefinition> = { ...jobs };
   for (const [name, handler] of Object.entries(handlers as Record<string, Handler>)) {
@@ -90,7 +90,10 @@ function workerQueue({ jobs = {}, handlers = {}, ...options }: JobConsumerOption
   return workerQueueOf(queue);
 }
 
-/** Combines two handlers: they run in order, and the first one's return value is the result. */
+/**
+ * Returns the definition with a further handler, which runs after its own. The first handler's return value is the
+ * result.
+ */
 function withHandler(definition: JobDefinition, handler: Handler): JobDefinition {
   if (!definition.handler) return { ...definition, handler };
   return {

@@ -1,6 +1,8 @@
 import type { Handler, HandlerContext } from "@quayside/core";
 
-/** Handlers marked by `asTarget`. An RPC stub may be a function, too, so the type does not distinguish them. */
+/**
+ * Handlers that `asTarget` has marked. An RPC stub may be a function, too, so the type alone does not distinguish them.
+ */
 const targets = new WeakSet<object>();
 
 /** A handler that `dispatch` may return in place of a consumer, such as a webhook. */
@@ -9,9 +11,9 @@ export type JobTarget<Env> = Handler<unknown, { readonly env: Env }> & {
 };
 
 /**
- * Marks a handler as a target.
+ * Marks a handler as one that `dispatch` may return.
  *
- * @param keepResult the job is done once the handler has returned: see `Handler`.
+ * @param keepResult for a handler whose work is done once it has returned: see `Handler`.
  */
 export function asTarget<Env>(
   handler: (payload: unknown, ctx: HandlerContext & { readonly env: Env }) => unknown,

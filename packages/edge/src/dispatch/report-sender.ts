@@ -2,7 +2,7 @@ import { type Json, LIMITS } from "@quayside/core";
 import { cutText, describe } from "@quayside/core/engine";
 import type { JobReport } from "./job-call.ts";
 
-/** Maximum number of log lines per report; the oldest are dropped, because a job stores no more. */
+/** Maximum number of log lines in one report. The oldest are dropped, because a job stores no more. */
 const LINES = 100;
 
 /**

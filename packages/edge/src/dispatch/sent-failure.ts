@@ -22,7 +22,7 @@ export interface SentFailure {
   readonly details?: Readonly<Record<string, Json>>;
   /** The stored form of an encrypted job's error. `details` and `fields` are then absent (R36). */
   readonly sealed?: Readonly<Record<string, Json>>;
-  /** `delay` of a `RetryAfterError`, unconverted. */
+  /** The `delay` of a `RetryAfterError`, as it was given. */
   readonly delay?: Json;
   /** Other fields of the error that are JSON, such as `status`, for `retryIf` and `backoff`. */
   readonly fields?: Readonly<Record<string, Json>>;
@@ -80,18 +80,18 @@ function errorOf({ code, message, details, delay }: SentFailure): Error {
   }
 }
 
-/** Fields that are sent separately or not at all. */
+/** Fields of an error that `SentFailure` has fields for, or that are not sent. */
 const OWN: ReadonlySet<string> = new Set(["name", "message", "stack", "code", "details", "delay", "cause", "headers"]);
 
 /**
- * Descriptor of an assigned property. `defineProperty` is used because assigning `__proto__` would change the
- * prototype.
+ * Descriptor of a property like one made by assignment. Used with `defineProperty`, because assigning `__proto__` would
+ * change the prototype.
  */
 const PLAIN = { enumerable: true, configurable: true, writable: true } as const;
 
 /**
- * Returns the entries that are JSON within the size limit. Skips the others, so that they do not prevent the error from
- * being sent.
+ * Returns the entries whose values are JSON within the size limit. Leaves out all others, so that they do not prevent
+ * the error from being sent.
  */
 function plain(entries: readonly (readonly [string, read: () => unknown])[]): Record<string, Json> {
   const kept: Record<string, Json> = {};
@@ -106,7 +106,7 @@ function plain(entries: readonly (readonly [string, read: () => unknown])[]): Re
   return kept;
 }
 
-/** Returns undefined if reading throws, as a proxy or getter in a thrown value may. */
+/** Returns the result of `read`; undefined if it throws, as a proxy or getter in a thrown value may. */
 function readable<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -119,7 +119,7 @@ interface HasHeaders {
   readonly headers?: { get?(name: string): unknown };
 }
 
-/** Returns the `Retry-After` header of a thrown response or of the response in an error. */
+/** Returns the `Retry-After` header of a thrown response, or of the response in a thrown error. */
 function retryAfterOf(thrown: unknown): string | undefined {
   if (typeof thrown !== "object" || thrown === null) return undefined;
   const { headers, response } = thrown as HasHeaders & { readonly response?: HasHeaders };

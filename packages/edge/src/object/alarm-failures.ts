@@ -1,13 +1,15 @@
 /**
- * Storage key of the failure count. Not in the queue's tables, because an alarm may fail when they are unreadable.
- * Exists only after a failed alarm.
+ * Storage key of the number of failed alarms. Not in the queue's tables, because an alarm may fail because they cannot
+ * be read. Exists only after a failed alarm.
  */
 const KEY = "quayside:alarm-failures";
 
 const FIRST_DELAY_MS = 10_000;
 const LONGEST_DELAY_MS = 600_000;
 
-/** Counts how often the object's alarm has failed since its last success. The count survives restarts of the object. */
+/**
+ * Counts how often the object's alarm has failed since it last succeeded. The count survives restarts of the object.
+ */
 export class AlarmFailures {
   readonly #storage: DurableObjectStorage;
   #count: number | undefined;

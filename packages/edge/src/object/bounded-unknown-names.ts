@@ -3,7 +3,7 @@ import { after, blockedLane, blockOf, type Key, type Program, scanKeys, type Tra
 
 /**
  * Maximum number of blocked job names in a queue's settings, because a row of the database holds at most 2 MB. When the
- * list is full, other blocked names are looked up in the jobs.
+ * list is full, further names are found by searching the blocked jobs.
  */
 const LISTED = 100;
 
@@ -42,7 +42,7 @@ function* cut(tx: Transaction, queue: string): Program<void> {
     yield* tx.configure(queue, { ...settings, blockedNames: blockedNames.slice(0, LISTED) });
 }
 
-/** Returns those of the names that have blocked jobs, with one index search per name. */
+/** Returns those of the given names that have blocked jobs, with one index search per name. */
 function* waiting(queue: string, names: readonly string[]): Program<readonly string[]> {
   const found: string[] = [];
   for (const name of names) {

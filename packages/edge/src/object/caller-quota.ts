@@ -26,9 +26,9 @@ export interface Quota extends RateLimit {
   readonly subject: string;
 }
 
-/** The used part of a caller's quota in a queue at an instant. */
+/** The part of a caller's quota in one queue that is used at a time. */
 export interface QuotaUse {
-  /** In jobs × `perMs`. */
+  /** The used part, in jobs × `perMs`. */
   readonly used: number;
   readonly perMs: number;
   readonly at: number;
@@ -39,7 +39,7 @@ export interface QuotaUse {
 /** Plugin that declares the records of quotas. `enqueueWithin` reads and writes them. */
 export const quota: Plugin = { name: "quota", quietCells: ["quota"] };
 
-/** The outcome of an add within a quota. A refused add stores nothing. */
+/** The outcome of an add within a quota: receipts, or the error. A refused add stores nothing. */
 export type Admission =
   | { readonly receipts: readonly EnqueueReceipt[]; readonly refused?: never }
   | { readonly refused: QuaysideError };
@@ -61,8 +61,8 @@ export const enqueueWithin = (
 ): Program<Admission> => within(tx, quota, (admit) => enqueue(tx, jobs, request, admit));
 
 /**
- * Spends a quota for jobs that are added to the shards of a split queue afterwards. A repeated request spends nothing;
- * a job that exists already does.
+ * Spends a caller's quota for jobs that will then be added to the shards of a split queue. A repeated request spends
+ * nothing. A job that exists already does spend, because only its shard could detect it.
  */
 export const spendQuota = (
   tx: Transaction,
@@ -107,11 +107,11 @@ function* within(
   }
 }
 
-/** The number of jobs that a call adds to one queue, and the used part of that queue's bucket. */
+/** The number of jobs that a call adds to one queue, and the used part of the caller's quota in that queue. */
 interface Use {
   readonly of: CellKind<QuotaUse>;
   readonly before: QuotaUse | undefined;
-  /** In jobs × `perMs`, at the time of the call. */
+  /** The used part at the time of the call, in jobs × `perMs`. */
   readonly used: number;
   readonly count: number;
 }
@@ -130,8 +130,8 @@ function* usesOf(tx: Transaction, quota: Quota, placed: readonly Pick<StoredJob,
 }
 
 /**
- * Returns the part of the bucket that is still used. In integers: a job uses `perMs` of `max` × `perMs`, and each
- * millisecond returns `max`, so no rounding errors add up. Time that runs backwards counts as 0 (R18).
+ * Returns the part of the quota that is still used at `now`. In integers: a job uses `perMs` of `max` × `perMs`, and
+ * each millisecond gives `max` back, so no rounding errors add up. Time that runs backwards counts as 0 (R18).
  */
 function usedNow(use: QuotaUse | undefined, { max, perMs }: Quota, now: number): number {
   if (!use) return 0;
@@ -141,7 +141,7 @@ function usedNow(use: QuotaUse | undefined, { max, perMs }: Quota, now: number):
   return Math.max(0, Math.min(used, max * perMs) - elapsed * max);
 }
 
-/** Returns the ms until the bucket has room for all jobs of the call; 0 if it has now. */
+/** Returns the ms until the quota has room for all jobs of the call; 0 if it has now. */
 const waitFor = ({ used, count }: Use, { max, perMs }: Quota): number =>
   Math.ceil(Math.max(0, used + count * perMs - max * perMs) / max);
 

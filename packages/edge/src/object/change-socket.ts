@@ -8,7 +8,7 @@ const TAG = "quayside";
 const PATH = "/quayside/changes";
 const PING = "quayside:ping";
 const PONG = "quayside:pong";
-/** Response header with the text of the ping, if the object's class has an automatic response of its own. */
+/** Response header with the text of the ping. Set if the object's class has an automatic response of its own. */
 const PING_HEADER = "quayside-ping";
 /** Interval between a Worker's pings of its socket, in ms. The runtime answers them without waking the object. */
 const PING_MS = 30_000;
@@ -19,8 +19,8 @@ interface Attachment {
 }
 
 /**
- * WebSockets on which an object reports changes. They survive hibernation, so a listener does not keep the object
- * awake; changes occur only while the object is awake for other reasons.
+ * WebSockets on which an object reports changes to Workers. They survive hibernation, so a listener does not keep the
+ * object awake; changes occur only while the object is awake for other reasons.
  */
 export class ChangeSockets {
   readonly #ctx: DurableObjectState;
@@ -58,7 +58,7 @@ export class ChangeSockets {
   }
 }
 
-/** The `fetch` method of an object's stub. */
+/** An object's stub, with its method `fetch`. */
 export interface Fetcher {
   fetch(url: string, init: RequestInit): Promise<Response>;
 }

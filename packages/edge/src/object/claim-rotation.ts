@@ -10,7 +10,7 @@ import {
   scanKeys,
 } from "@quayside/core/engine";
 
-/** Maximum number of queues from which one exchange claims; each costs a few reads. */
+/** Maximum number of queues from which one exchange claims, because each costs a few reads. */
 const QUEUES = 100;
 
 /**
@@ -19,21 +19,21 @@ const QUEUES = 100;
  * only after a complete round over all queues.
  */
 export class QueueRounds {
-  /** Key at which the next exchange continues the round; undefined: it begins a new round. */
+  /** Key at which the next exchange continues the round. Undefined: it begins a new round. */
   #from: Key | undefined;
   /** Key at which the round continues after the running exchange. */
   #next: Key | undefined;
-  /** The first time at which a claim from one of this round's queues could succeed. */
+  /** The earliest time at which a claim from one of the round's queues could succeed, as far as the round has come. */
   #wakeAt = Number.POSITIVE_INFINITY;
   /** Whether a queue that the round has passed may have new jobs. */
   #changed = false;
 
-  /** Makes the worker claim from all queues again after a change that may have made a job ready. */
+  /** Records a change. If it may have made a job ready, the worker claims from all queues again. */
   heed({ kind }: Change): void {
     if (kind === "ready" || kind === "settings") this.#changed = true;
   }
 
-  /** Returns whether a claim names more queues than one exchange reads. */
+  /** Returns whether a claim names more queues than one exchange reads, so that it must be divided. */
   concern({ limit, queues }: ExchangeRequest["claim"]): boolean {
     return limit > 0 && queues.length > QUEUES;
   }
@@ -49,7 +49,7 @@ export class QueueRounds {
     return queues.filter(({ queue }) => found.has(queue));
   }
 
-  /** Returns the reply of the exchange with `nextWakeMs` adjusted to the round. */
+  /** Completes an exchange: returns its reply, with `nextWakeMs` adjusted to the round. */
   answered({ nextWakeMs = Number.POSITIVE_INFINITY, ...reply }: ExchangeReply, now: number): ExchangeReply {
     this.#from = this.#next;
     this.#wakeAt = Math.min(this.#wakeAt, now + nextWakeMs);
@@ -57,15 +57,15 @@ export class QueueRounds {
     return wakeAt === Number.POSITIVE_INFINITY ? reply : { ...reply, nextWakeMs: Math.max(0, wakeAt - now) };
   }
 
-  /** Begins a new round after a failed exchange. */
+  /** Begins a new round at the next exchange, because an exchange failed. */
   failed(): void {
     this.#from = undefined;
   }
 }
 
 /**
- * Returns up to 100 queues with ready or blocked jobs, starting at a key, with one index search per queue; and the key
- * at which to continue.
+ * Returns up to 100 queues with ready or blocked jobs, starting at the key `from`, with one index search per queue; and
+ * the key at which to continue.
  */
 function* queuesInLine(from: Key): Program<{ readonly found: ReadonlySet<string>; readonly next: Key | undefined }> {
   const found = new Set<string>();

@@ -17,7 +17,9 @@ const ENDS = ["completed", "failed", "cancelled"] as const;
 export const PLACES = ["ready", "blocked", ...ENDS] as const;
 type Place = (typeof PLACES)[number];
 
-/** A range of a queue's jobs. `count` is undefined until the range is counted, and after a write to the range. */
+/**
+ * A range of a queue's jobs. `count` is undefined before the range is counted, and again after a write to the range.
+ */
 interface Page extends Range {
   readonly place: Place;
   count: number | undefined;
@@ -25,7 +27,7 @@ interface Page extends Range {
 
 /** Maximum number of keys that one step reads (R32). */
 const COUNT_STEP = 8_000;
-/** Keys per page, small enough that one step can count several pages again. */
+/** Number of keys per page, small enough that one step can count several pages again. */
 const PAGE = 2_000;
 
 /**
@@ -46,7 +48,7 @@ export class PagedCount {
     this.#pages = places.map(([place, range]) => ({ place, ...range, count: undefined }));
   }
 
-  /** Discards the counts of the pages to which an operation writes. */
+  /** Discards the counts of the pages to which an operation writes. Called for each write while the count runs. */
   heed(operation: Operation): void {
     if (operation.op === "get" || operation.op === "scan") return;
     if (operation.op === "deleteRange") {
@@ -86,7 +88,7 @@ export class PagedCount {
     return pages.every(({ count }) => count !== undefined);
   }
 
-  /** Runs one step. The last step stores the sums. Returns whether it was the last. */
+  /** Counts some pages. The last step stores the sums. Returns whether it was the last. */
   *learn(tx: Transaction): Program<boolean> {
     if (!(yield* this.step())) return false;
     for (const place of PLACES) {

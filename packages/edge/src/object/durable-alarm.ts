@@ -29,7 +29,7 @@ type AlarmStorage = Pick<DurableObjectStorage, "getAlarm" | "setAlarm" | "transa
 export interface DurableAlarmOptions {
   readonly clock: Clock;
   readonly plugins: Plugins;
-  /** Returns whether the object works its jobs, so that it must be awake when they are due. */
+  /** Returns whether the object itself works its jobs, so that it must be awake when they are due. */
   readonly works: () => boolean;
   /** Returns the time of the user's own alarm: see `UserAlarm`. */
   readonly wish?: () => Program<number | undefined>;
@@ -49,7 +49,7 @@ export class DurableAlarm implements Store {
   readonly #storage: AlarmStorage;
   readonly #options: DurableAlarmOptions;
   #armedAt: number | undefined;
-  /** The time for which the running alarm was set. */
+  /** The time for which the alarm that has fired last was set. */
   #rangAt: number | undefined;
   #ringing = false;
   #alarmsSet = 0;
@@ -105,10 +105,10 @@ export class DurableAlarm implements Store {
   }
 
   /**
-   * Sets the alarm for the jobs in the store. `soon`: as early as possible. `late`: may also move it to a later time,
-   * if the jobs that needed it have ended. Never removes an alarm.
+   * Sets the alarm to the time at which the stored jobs need it. `soon`: as early as possible. `late`: may also move
+   * the alarm to a later time, if the jobs that needed it have ended. Never removes an alarm.
    *
-   * @returns whether it was to move it, and a job is due, so that the alarm stays.
+   * @returns with `late`: whether a job is due, so that the alarm was not moved.
    */
   rearm(how?: "soon" | "late"): boolean {
     return this.#run((arm) => arm(how)) === true;
@@ -120,7 +120,7 @@ export class DurableAlarm implements Store {
   }
 
   /**
-   * Sets the alarm again if its time is not the expected one or is long past: Cloudflare guarantees alarms, but has
+   * Sets the alarm again if its time is not the expected one, or is long past: Cloudflare guarantees alarms, but has
    * lost some in practice. Reading the alarm takes a few microseconds and is not billed.
    */
   async heal(): Promise<void> {
@@ -137,7 +137,7 @@ export class DurableAlarm implements Store {
     this.rearm(lost ? "soon" : undefined);
   }
 
-  /** Records that the alarm has fired. Call the returned function when all due work is done. */
+  /** Records that the alarm has fired. Returns a function to call when all due work is done. */
   ring(): () => void {
     this.#rangAt = this.#armedAt;
     this.#armedAt = undefined;
@@ -175,8 +175,8 @@ export class DurableAlarm implements Store {
   }
 
   /**
-   * Discards the cached alarm time after a rollback, which also rolled the alarm back. The next program reads the
-   * store.
+   * Discards the cached time of the alarm after a rollback, which also restored the previous alarm. The next program
+   * reads the store.
    */
   #forgetUndone(): void {
     const { undone } = this.#store;
@@ -222,8 +222,8 @@ export class DurableAlarm implements Store {
 }
 
 /**
- * Returns whether the class lacks `alarm()`. Sets an alarm in a transaction and rolls back, which costs nothing:
- * `setAlarm` outside one would reject only after the add has returned.
+ * Returns whether the object's class has no `alarm()`. Sets an alarm in a transaction and rolls back, which costs
+ * nothing. Outside of a transaction, `setAlarm` would reject only after the add has returned.
  */
 async function isImpossible(storage: AlarmStorage): Promise<boolean> {
   return storage.transaction(async (txn) => {
@@ -237,11 +237,16 @@ async function isImpossible(storage: AlarmStorage): Promise<boolean> {
   });
 }
 
-/** The time at which the alarm is needed; undefined: read it from the store. See `rearm` for `soon` and `late`. */
+/**
+ * The time at which an alarm is needed, in ms since epoch. `soon`, `late`: see `rearm`. Undefined: must be read from
+ * the store.
+ */
 type Need = "soon" | "late" | number | undefined;
 type Arm = (need: Need) => Program<true | undefined>;
 
-/** Runs a program and, if it has written durable records, sets the alarm. */
+/**
+ * Runs a program. If it has written durable records, calls `arm` with the earliest time at which they need an alarm.
+ */
 function* guarded<T>(program: Program<T>, now: number, plugins: Plugins, arm: Arm): Program<T> {
   let wrote = false;
   let next: number | undefined = Number.POSITIVE_INFINITY;

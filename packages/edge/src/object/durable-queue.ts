@@ -32,7 +32,7 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
    * from 0 to 10,000. Default: 0. See `prefetch` of a worker for jobs that are never claimed ahead.
    */
   readonly prefetch?: number;
-  /** Time after which a claim of the object expires without renewal, at least 100 ms. Default: 30 s. */
+  /** Time after which a claim by the object's worker expires unless it is renewed, at least 100 ms. Default: 30 s. */
   readonly lease?: Duration;
   /** Evaluates cron rules: `cron` from `@quayside/core/cron`. Default: none; recurrences by cron are refused. */
   readonly cron?: NextCron;
@@ -65,7 +65,7 @@ export function durableQueue<Jobs extends JobMap = Record<string, unknown>, Env 
   };
 }
 
-/** Numbers of rows that Cloudflare bills. Each alarm that is set adds one written row. */
+/** Numbers of rows for which Cloudflare bills. Each alarm that is set counts as one more written row. */
 export interface Usage {
   readonly rowsRead: number;
   readonly rowsWritten: number;

@@ -71,8 +71,8 @@ export function embedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
 const embedded = new WeakSet<DurableObjectState>();
 
 /**
- * A queue in a Durable Object class of the user's: a `Queue` whose jobs the object itself works. All queues of an
- * object share one worker and one alarm.
+ * A queue in a Durable Object class of your own: a `Queue` whose jobs the object itself works. All queues of an object
+ * share one worker and one alarm.
  */
 export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = unknown> extends Queue<
   Jobs,
@@ -102,7 +102,7 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
     return id as string;
   }
 
-  /** Adds many jobs like `addJobSync`, all or none. Returns their ids in the same order. */
+  /** Adds many jobs as `addJobSync` does, all or none. Returns their ids, in the order of the jobs. */
   addJobsSync(jobs: readonly JobToAdd<Jobs>[]): readonly string[] {
     const receipts = this.#queues.enqueueNow(prepareNow(this as unknown as Queue<Jobs>, jobs));
     return receipts.map(({ id }) => id);
@@ -150,7 +150,7 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /**
-   * Waits for a job like `Queue.waitFor`.
+   * Waits for the end of a job, as `Queue.waitFor` does.
    *
    * @throws {QuaysideError} `conflict` inside a transaction of the object's code: its jobs only run after the commit.
    */
@@ -161,8 +161,8 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
 
   /**
    * Runs due jobs, and calls `handler` once if the alarm set with `setAlarm` is due. Call it in the class's `alarm()`.
-   * Never throws. If the handler throws or the object dies, it is called again after 2 s, doubled each time, six times
-   * in all, like an alarm of the platform; its errors go to `onError`. A handler that runs for 14 minutes counts as
+   * Never throws. If the handler throws or the object dies, the handler is called again after 2 s, doubled each time,
+   * six times in all, as Cloudflare does; its errors go to `onError`. A handler that runs for 14 minutes counts as
    * failed. Jobs that become due meanwhile are started.
    */
   alarm(handler?: AlarmHandler): Promise<void> {
@@ -170,7 +170,7 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /**
-   * Sets your own alarm, replacing the one set before: ms since epoch or a Date. Stored as a row, in the open
+   * Sets your own alarm, in place of the one set before. `at`: ms since epoch or a Date. Stored as a row, in the open
    * transaction if there is one.
    *
    * @throws {QuaysideError} `invalid_option` if `at` is invalid or after 2189, or the class has no `alarm()`.
@@ -180,8 +180,8 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
   }
 
   /**
-   * Returns the time of your own alarm in ms since epoch; null if none is set, or while its handler runs and has not
-   * set it again.
+   * Returns the time of your own alarm in ms since epoch. Null if none is set, and while its handler runs, unless the
+   * handler has set it again.
    */
   getAlarm(): number | null {
     return this.#queues.userAlarm?.get() ?? null;

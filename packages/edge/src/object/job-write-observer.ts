@@ -1,7 +1,9 @@
 import { isOperation, type Operation, type Program, type Store } from "@quayside/core/engine";
 import type { ObjectStore } from "./object-driver.ts";
 
-/** Reports writes to the jobs of a store while programs run, including writes that are rolled back later. */
+/**
+ * Calls listeners with the writes to a store's jobs while programs run, including writes that are rolled back later.
+ */
 export class JobWriteObserver {
   readonly #listeners = new Set<(operation: Operation) => void>();
 

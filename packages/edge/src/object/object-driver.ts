@@ -39,25 +39,25 @@ export interface ObjectDriverOptions {
   readonly plugins: readonly Plugin[];
   /** Transactions of the object's own code. */
   readonly transactions: Transactions;
-  /** Throws if the object could not be woken at this time: see `DurableAlarm.check`. */
+  /** Throws if the object could not be woken at the time `at`: see `DurableAlarm.check`. */
   readonly check: (at: number) => void;
   /** Called after each claim of the object's own worker with the ms until its next claim could succeed. */
   readonly claimed: (nextWakeMs: number | undefined) => void;
   /** Resolves when all written records are on disk. */
   readonly sync: () => Promise<void>;
-  /** Number of the shard that this object is: see `shardOfName`. Default: 0. */
+  /** Number of the shard that this object is, in a split queue: see `shardOfName`. Default: 0. */
   readonly shard?: number;
 }
 
 /**
- * The driver inside a queue's object. Its own worker dies with the object, so a lease of a worker that has not
- * registered since the object started belongs to an earlier start, and its jobs are recovered at once.
+ * The driver inside a queue's object. The object's own worker ends with the object. So a lease of an own worker that
+ * has not registered since the object started is from an earlier start, and its jobs are recovered at once.
  */
 export class ObjectDriver extends StoreDriver implements Pages {
   readonly #store: ObjectStore;
   readonly #writes: JobWriteObserver;
   readonly #shard: ObjectShard;
-  /** Keys of the workers registered since the object started. */
+  /** Keys of the object's own workers that have registered since the object started. */
   readonly #alive: ReadonlySet<string>;
   readonly #options: ObjectDriverOptions;
   readonly #rounds = new QueueRounds();
@@ -104,7 +104,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 
   /**
-   * Adds jobs, within a quota if one is given. A shard refuses jobs that belong to another shard; the error has the
+   * Adds jobs, within a quota if one is given. A shard refuses jobs that belong to another shard; the error names the
    * right number of shards.
    *
    * @throws {QuaysideError} `rate_limited` if the quota is used up.
@@ -154,7 +154,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
     }
   }
 
-  /** Reports changes after their commit, and never those that were rolled back. */
+  /** Calls the listener with changes after their commit, and never with changes that were rolled back. */
   override watch(listener: (change: Change) => void, closed?: () => void): () => void {
     const { transactions } = this.#options;
     return super.watch((change) => {
@@ -183,7 +183,10 @@ export class ObjectDriver extends StoreDriver implements Pages {
     return super.counts(queue);
   }
 
-  /** Counts a queue's jobs, except in a transaction of the object's code, whose rollback would undo the counts. */
+  /**
+   * Counts a queue's jobs in steps. Does nothing in a transaction of the object's code, whose rollback would undo the
+   * counts.
+   */
   async #count(queue: string): Promise<void> {
     const { clock, transactions } = this.#options;
     const [tally] = await this.run(() => get("tallies", [[queue]]), "read");
@@ -249,13 +252,13 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 }
 
-/** Maximum number of steps of a queue's first count; the rest is counted in one step. */
+/** Maximum number of steps of a queue's first count. After them, the rest is counted in one step. */
 const MOST_STEPS = 1_000;
 
 /** Number of successive failed exchanges after which the object's worker stops. */
 const LASTING_FAILURES = 3;
 
-/** Maximum bytes of a stored payload: with result, progress and logs, the job must fit into a reply. */
+/** Maximum bytes of a stored payload. With result, progress and logs, the job must fit into a reply. */
 const PAYLOAD_MOST = 7 * 1024 * 1024;
 
 /**

@@ -15,12 +15,10 @@ import { report, unobserved } from "./report-errors.ts";
 import { type AlarmHandler, UserAlarm, wishedAt } from "./user-alarm.ts";
 import { Transactions } from "./user-transactions.ts";
 
-/**
- * Longest time for one alarm, in ms, below Cloudflare's limit of 15 minutes. Longer jobs continue in the next alarm.
- */
+/** Longest time of one alarm, in ms; Cloudflare's limit is 15 minutes. Longer jobs continue in the next alarm. */
 const ALARM_BUDGET_MS = 14 * 60_000;
 
-/** Options of an object whose class is the user's: creates the `Queue` of a name. */
+/** Options for an object whose class is the user's own: how to create the `Queue` with a name. */
 export interface GuestOptions {
   readonly makeQueue: (name: string, queues: ObjectQueues, options: QueueOptions<Record<string, unknown>>) => Queue;
 }
@@ -32,7 +30,7 @@ export interface GuestOptions {
 export class ObjectQueues {
   readonly driver: ObjectDriver;
   readonly rpc: QueueRpc;
-  /** The user's alarm, if the object's class is the user's. */
+  /** The user's own alarm, if the object's class is the user's own. */
   readonly userAlarm: UserAlarm | undefined;
   readonly worker: ObjectWorker | undefined;
   readonly #ctx: DurableObjectState;
@@ -49,7 +47,7 @@ export class ObjectQueues {
   #cancelStandIn: () => void = () => {};
   readonly #handles = new Map<string, Queue>();
 
-  /** Creates the queues of an object, for a class of the user's if `guest` is set. */
+  /** Creates the queues of an object. `guest`: set if the object's class is the user's own. */
   constructor(
     ctx: DurableObjectState,
     env: unknown,
@@ -126,7 +124,7 @@ export class ObjectQueues {
     void ctx.blockConcurrencyWhile(() => this.#begin().catch(this.#report));
   }
 
-  /** Returns a queue of this object, the same one for the same name. */
+  /** Returns a queue of this object: for the same name, the same `Queue`. */
   queue(name: string): Queue {
     const known = this.worker?.queue(name) ?? this.#handles.get(name);
     if (known) return known;
@@ -135,7 +133,7 @@ export class ObjectQueues {
     return queue;
   }
 
-  /** Starts jobs that waited for a handler which was just added. */
+  /** Starts jobs that waited because they had no handler. Called when a handler was added. */
   handle(): void {
     this.worker?.wake();
     if (this.#able || !this.worker?.able) return;
@@ -155,7 +153,7 @@ export class ObjectQueues {
     return receipts;
   }
 
-  /** Runs before every call: starts the worker on these queues, and restores a lost alarm. */
+  /** Called before every call: starts the worker on these queues, and restores a lost alarm. */
   async enter(queues: readonly string[] = []): Promise<void> {
     const transactions = this.#transactions;
     // Waiting here would deadlock with the caller's transaction; its jobs start after the commit.
@@ -245,7 +243,7 @@ export class ObjectQueues {
     }
   }
 
-  /** Sets a timer for the next job while the alarm handler runs, because no other alarm starts meanwhile. */
+  /** Sets a timer for the next job while the alarm handler runs, because no other alarm fires meanwhile. */
   #standIn(nextWakeMs: number | undefined): void {
     this.#cancelStandIn();
     this.#cancelStandIn =
@@ -271,7 +269,7 @@ export class ObjectQueues {
     return this.worker?.drain(over);
   }
 
-  /** Sets an alarm with a delay after a failure. The user's own alarm still fires when it is due. */
+  /** Sets an alarm for another try after a failure. The user's own alarm still fires when it is due. */
   async #tryAgain(): Promise<void> {
     try {
       const delayMs = await this.#failures.add();

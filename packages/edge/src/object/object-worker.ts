@@ -1,18 +1,18 @@
 import type { Clock, Driver, Duration, Handler, Queue, WorkerEvents } from "@quayside/core";
 import { JobWorker, type WorkerQueue, workerQueueOf } from "@quayside/core/engine";
 
-/** Shortest interval between two reads of a lease that may expire, in ms. */
+/** Shortest interval between two reads of a lease that may soon be recoverable, in ms. */
 const SHORTEST_WATCH_MS = 100;
 
 export interface ObjectWorkerOptions {
   readonly driver: Driver;
   readonly clock: Clock;
   readonly handlers: Readonly<Record<string, (payload: never, ctx: never) => unknown>>;
-  /** Creates the `Queue` of a name. */
+  /** Creates the `Queue` with this name. */
   readonly makeQueue: (name: string) => Queue;
   /** Returns the ms until an expired lease can be recovered; undefined if none has expired. */
   readonly verdictMs: () => Promise<number | undefined>;
-  /** Merged into every handler's `ctx`. */
+  /** Fields added to the `ctx` of every handler. */
   readonly ctx: object;
   readonly concurrency: number | undefined;
   readonly prefetch: number | undefined;
@@ -85,7 +85,7 @@ export class ObjectWorker {
   }
 
   /**
-   * Works until no job is due or running, or until `over` settles. Returns true in the first case. Running jobs are not
+   * Works until no job is due or running, or until `over` settles. Returns true if no job is left. Running jobs are not
    * aborted.
    */
   drain(over: Promise<false> = new Promise(() => {})): Promise<boolean> {
@@ -93,8 +93,8 @@ export class ObjectWorker {
   }
 
   /**
-   * Drains the worker, including the recovery of expired leases. Only a process that has watched a lease for some time
-   * may recover its jobs; an object that is evicted meanwhile would have to start again.
+   * Drains the worker, and waits for expired leases that can soon be recovered. Only a process that has watched a lease
+   * for some time may recover its jobs; if the object were evicted meanwhile, it would have to start again.
    */
   async #drain(limit: Promise<false>): Promise<boolean> {
     let over = false;
@@ -117,7 +117,7 @@ export class ObjectWorker {
     cancel();
   }
 
-  /** Returns a queue of this object and makes the worker work it. */
+  /** Returns a queue of this object. Makes the worker work the queue. */
   queue(name: string): Queue {
     const known = this.#handles.get(name);
     if (known) return known;

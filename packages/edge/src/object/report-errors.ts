@@ -1,6 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 
-/** Creates the error for writes that unobserved code has rolled back or deleted. */
+/** Creates the error that is reported when code that Quayside cannot observe has rolled back or deleted its writes. */
 export const unobserved = () =>
   new QuaysideError(
     "conflict",

@@ -3,7 +3,9 @@ import { getCell, kind, type Program, putCells, removeCells } from "@quayside/co
 import { LAST_ALARM } from "./durable-alarm.ts";
 import type { Transactions } from "./user-transactions.ts";
 
-/** Number of retries of a failed alarm handler: six, the first after 2 s, then doubled, as on Cloudflare. */
+/**
+ * Number of times that a failed alarm handler is called again: six, first after 2 s, then doubled, as Cloudflare does.
+ */
 const RETRIES = 6;
 const FIRST_RETRY_MS = 2_000;
 
@@ -18,7 +20,7 @@ export interface AlarmInfo {
 /** A handler of the user's alarm. */
 export type AlarmHandler = (info: AlarmInfo) => unknown;
 
-/** The stored alarm of the object's own code. */
+/** The alarm that the object's own code has set, as stored. */
 export interface AlarmWish {
   /** Time of the alarm, in ms since epoch. */
   readonly at: number;
@@ -28,7 +30,7 @@ export interface AlarmWish {
   readonly failures: number;
 }
 
-/** The record of the alarm. There is one, with an empty name. */
+/** The kind of the record of the user's alarm. There is one record, with an empty name. */
 const ALARM = kind<AlarmWish>("alarm");
 
 /** Returns the time of the user's alarm, or undefined if none is set. */
@@ -38,12 +40,12 @@ export function* wishedAt(): Program<number | undefined> {
 
 export interface UserAlarmOptions {
   readonly clock: Clock;
-  /** Runs a program synchronously and sets the object's alarm for the records that it writes. */
+  /** Runs a program synchronously, and sets the object's alarm if the records that it writes need it. */
   readonly run: <T>(start: () => Program<T>) => T;
   /**
-   * Throws if no alarm can be set.
+   * Checks that an alarm can be set.
    *
-   * @throws {QuaysideError} where no alarm can be set.
+   * @throws {QuaysideError} if the object's class has no `alarm()`.
    */
   readonly check: () => void;
   /** Resolves when all written records are on disk. */
@@ -60,7 +62,7 @@ export interface UserAlarmOptions {
  */
 export class UserAlarm {
   readonly #options: UserAlarmOptions;
-  /** Tag of the alarm whose handler runs. */
+  /** Tag of the alarm whose handler runs now; undefined if none does. */
   #running: string | undefined;
   #look: () => void = () => {};
 
@@ -128,7 +130,7 @@ export class UserAlarm {
     return true;
   }
 
-  /** Returns a promise that resolves when the alarm is due, and a function that cancels the wait. */
+  /** Returns a promise that resolves when the user's alarm is due, and a function that cancels the wait. */
   awaitDue(): { readonly due: Promise<void>; readonly cancel: () => void } {
     const { clock } = this.#options;
     let cancelTimer: () => void = () => {};
@@ -149,7 +151,7 @@ export class UserAlarm {
     return { due, cancel };
   }
 
-  /** Returns the alarm with its next retry, for the case that the handler fails. */
+  /** Returns the alarm with the time of its next retry. Stored before the handler is called, in case it fails. */
   #again(wish: AlarmWish): AlarmWish {
     const { failures } = wish;
     return { ...wish, at: this.#options.clock.now() + FIRST_RETRY_MS * 2 ** failures, failures: failures + 1 };

@@ -16,7 +16,10 @@ type Callback = (txn: DurableObjectTransaction) => Promise<unknown>;
 
 const observed = new WeakMap<DurableObjectStorage, Transactions>();
 const patched = new WeakSet<object>();
-/** Callbacks wrapped by an observed call; the inner function must not wrap them again. */
+/**
+ * Callbacks of transactions that a replaced function has wrapped already, so that an inner one does not wrap them
+ * again.
+ */
 const wrapped = new WeakSet<object>();
 
 /**
@@ -62,12 +65,15 @@ export class Transactions {
     return this.#open.some(({ waits }) => waits);
   }
 
-  /** Number of times that a transaction has rolled back a program's writes, or that all storage was deleted. */
+  /**
+   * Number of times that the writes of a program were undone: its transaction was rolled back, or all storage was
+   * deleted.
+   */
   get undone(): number {
     return this.#undone;
   }
 
-  /** Runs a program of Quayside, whose own transaction is not observed. */
+  /** Runs a program of Quayside. Its transaction does not count as one of the object's own code. */
   own<T>(run: () => T): T {
     const before = this.#own;
     this.#own = true;
@@ -84,7 +90,7 @@ export class Transactions {
     if (innermost) innermost.written = true;
   }
 
-  /** Calls `run` in a task of its own after the open transaction has committed; never after a rollback. */
+  /** Calls `run` in a later task after the open transactions have committed. After a rollback, does not call it. */
   afterCommit(run: () => void): void {
     const innermost = this.#open.at(-1);
     if (innermost) innermost.pending.push(run);
@@ -97,7 +103,8 @@ export class Transactions {
   }
 
   /**
-   * Runs `transactionSync` of this storage.
+   * Runs `callback` in a `transactionSync` of this storage, and observes it. `original`: the function that was
+   * replaced.
    *
    * @internal
    */

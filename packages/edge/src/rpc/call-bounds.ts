@@ -3,11 +3,11 @@
  * lease.
  */
 export const CALL_BOUNDS = {
-  /** Jobs of a worker: `concurrency` and `prefetch` are at most 10,000 each. */
+  /** Tokens of a worker's jobs: its `concurrency` and `prefetch` are at most 10,000 each. */
   tokens: 20_000,
-  /** UTF-16 units of a token, which has numbers and the number of a shard. */
+  /** Length of a token, in UTF-16 units. A token has numbers and the number of a shard. */
   tokenLength: 64,
   queues: 1_000,
-  /** Jobs of one add, which are stored in one transaction: the root of the largest flow, and those below it. */
+  /** Jobs of one add, which is one transaction: enough for the root of the largest flow and all jobs below it. */
   jobs: 10_001,
 } as const;

@@ -168,7 +168,9 @@ const query = record(
 );
 
 const count = whole(1, SHARDS_LIMIT);
-/** Settings that a split queue copies to a new shard. Unknown fields are refused, because they would be stored. */
+/**
+ * Check of the settings that a split queue copies to a new shard. Refuses unknown fields, because they would be stored.
+ */
 const standing = both(
   record({ paused: flag, keep, maxActive, rateLimit }),
   only("paused", "keep", "maxActive", "rateLimit"),

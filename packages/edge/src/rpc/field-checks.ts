@@ -2,7 +2,7 @@ import { DEFAULTS, QuaysideError } from "@quayside/core";
 import { describe } from "@quayside/core/engine";
 import { isDeeper, isJson } from "../api/json-text.ts";
 
-/** Checks one value. Throws `invalid_option` with the option's name if the value is invalid. */
+/** A function that checks one value. Throws `invalid_option` with the option's name if the value is invalid. */
 export type Check = (value: unknown, option: string) => void;
 
 export const must = (rule: string, holds: (value: unknown) => boolean): Check => {
@@ -26,7 +26,7 @@ export const whole = (least: number, most: number): Check =>
 export const text = (most: number): Check =>
   must(`a text of at most ${most} characters`, (value) => typeof value === "string" && value.length <= most);
 
-/** Requires text of any length. */
+/** Check that requires text of any length. */
 export const anyText: Check = must("a text", (value) => typeof value === "string");
 
 export const flag: Check = must("true or false", (value) => typeof value === "boolean");
@@ -39,7 +39,7 @@ export const object: Check = must(
   (value) => typeof value === "object" && value !== null && !Array.isArray(value),
 );
 
-/** Requires JSON text, the form of payloads and results in calls. */
+/** Check that requires JSON text, the form of payloads and results in calls. */
 export const json: Check = must(
   `JSON text, nested at most ${DEFAULTS.nestingLimit} levels deep`,
   (value) => typeof value === "string" && !isDeeper(value, DEFAULTS.nestingLimit) && isJson(value),
@@ -73,11 +73,11 @@ export const list =
     for (let index = 0; index < entries.length; index++) of(entries[index], `${option}[${index}]`);
   };
 
-/** Requires a list with at most `most` different names. */
+/** Creates a check that requires a list with at most `most` names, all different. */
 export const distinct = (most: number): Check =>
   must(`a list of at most ${most} different names`, (value) => new Set(value as readonly unknown[]).size <= most);
 
-/** Requires an object whose present fields pass their checks. */
+/** Creates a check that requires an object whose present fields pass their checks. */
 export const record =
   (checks: Readonly<Record<string, Check>>, needed: readonly string[] = []): Check =>
   (value, option) => {
@@ -88,7 +88,7 @@ export const record =
     }
   };
 
-/** Refuses an object with fields other than these. */
+/** Creates a check that refuses an object with fields that are not listed. */
 export const only =
   (...fields: readonly string[]): Check =>
   (value, option) => {
@@ -101,7 +101,7 @@ export const only =
       }
   };
 
-/** Requires an object of which each entry passes the check. */
+/** Creates a check that requires an object of which each entry passes the given check. */
 export const entriesOf =
   (check: Check): Check =>
   (value, option) => {
@@ -112,8 +112,8 @@ export const entriesOf =
 const within = (option: string, field: string) => (option ? `${option}.${field}` : field);
 
 /**
- * Refuses values that JSON cannot hold or would change. Records are stored as JSON; RPC also carries functions, maps,
- * dates and bigints.
+ * Check that refuses values that JSON cannot hold or would change. Records are stored as JSON; RPC also carries
+ * functions, maps, dates and bigints.
  */
 export const data: Check = (value, option) => {
   const fault = faultIn(value, DEFAULTS.nestingLimit);

@@ -14,9 +14,9 @@ export interface ObjectRpcOptions {
 
 type AnsweredVerb = Exclude<keyof QueueRpc, "events">;
 
-/** The implementation of one verb. Arguments may have any type, because another Worker sends them. */
+/** How the object answers one verb. Arguments may have any type, because another Worker sends them. */
 interface Answer<Verb extends AnsweredVerb> {
-  /** Checks a call that writes, and returns the queues to which it writes. */
+  /** For a verb that writes: checks the arguments, and returns the queues to which the call writes. */
   readonly queues?: (...given: Parameters<QueueRpc[Verb]>) => readonly string[];
   readonly run: (driver: ObjectDriver, ...given: Parameters<QueueRpc[Verb]>) => Promise<unknown>;
 }

@@ -61,18 +61,16 @@ export interface QueueRpc {
   events(queue?: string): Promise<ReadableStream<Uint8Array>>;
 }
 
-/** Verbs of a shard besides those of `Driver`. */
+/** The verbs that a shard has in addition to those of `Driver`: their arguments (`ask`) and results (`answer`). */
 export interface ShardVerbs {
   /** Adds jobs that were routed to this shard: see `addToShard`. */
   readonly add: { readonly ask: ShardAdd & { readonly shard: number }; readonly answer: ShardAdded };
-  /**
-   * Returns the receipts of jobs that a numbered request stored in this shard when it was routed over `count` shards.
-   */
+  /** Returns the receipts of jobs that a numbered request stored in this shard when the queue had `count` shards. */
   readonly recall: {
     readonly ask: { readonly jobs: readonly NewJob[]; readonly request: NumberedRequest; readonly count: number };
     readonly answer: readonly EnqueueReceipt[] | undefined;
   };
-  /** Spends a caller's quota for jobs that are added to the shards afterwards: see `spendQuota`. */
+  /** Spends a caller's quota for jobs that will then be added to the shards: see `spendQuota`. */
   readonly spend: {
     readonly ask: {
       readonly queues: readonly string[];
@@ -85,7 +83,7 @@ export interface ShardVerbs {
   readonly settings: { readonly ask: { readonly queue: string }; readonly answer: ShardStanding };
 }
 
-/** A result or a `QuaysideError` as plain data. */
+/** The reply of an RPC method: a result, or a `QuaysideError` as plain data. */
 export type Reply<T> = { readonly protocol?: number } & (
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: SentError }
@@ -112,7 +110,7 @@ export async function reply<T>(work: () => Promise<T>): Promise<Reply<T>> {
   }
 }
 
-/** Returns the value of a reply, or throws its error. */
+/** Returns the value of a reply. If the reply has an error, throws the error. */
 export function unwrap<T>(answer: Reply<T>): T {
   checkProtocol("answer", answer.protocol);
   if (answer.ok) return answer.value;
@@ -134,8 +132,8 @@ export type QueueCall = {
 }[keyof QueueRpc];
 
 /**
- * The permitted verbs, with the number of arguments before the protocol version. RPC callers can send any text, which
- * must not reach other methods.
+ * The verbs that callers may use, with the number of arguments before the protocol version. RPC callers can send any
+ * text as a verb, which must not reach other methods.
  */
 export const VERBS: { readonly [Verb in keyof QueueRpc]: number } = {
   enqueue: 3,
@@ -151,7 +149,7 @@ export const VERBS: { readonly [Verb in keyof QueueRpc]: number } = {
   events: 1,
 };
 
-/** Calls a verb. @throws {QuaysideError} `bad_request` if there is no such verb. */
+/** Calls the method of a verb. @throws {QuaysideError} `bad_request` if there is no such verb. */
 export function callVerb(rpc: QueueRpc, [verb, ...given]: QueueCall): Promise<unknown> {
   if (!Object.hasOwn(VERBS, verb)) throw new QuaysideError("bad_request", `A queue has no verb ${String(verb)}.`);
   // Called as a method: `apply` of a stub's method would be a property in the object.
@@ -178,9 +176,9 @@ export interface QueueNamespace {
 }
 
 /**
- * Checks a namespace.
+ * Checks that a value is a namespace of Durable Objects, and returns it.
  *
- * @throws {QuaysideError} `invalid_option` if it is none: usually the Worker lacks the binding.
+ * @throws {QuaysideError} `invalid_option` if it is not: usually the Worker lacks the binding.
  */
 export function checkNamespace(namespace: QueueNamespace): QueueNamespace {
   if (typeof (namespace as Partial<QueueNamespace> | null | undefined)?.idFromName === "function") return namespace;

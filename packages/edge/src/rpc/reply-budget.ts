@@ -18,28 +18,33 @@ import {
 
 /** Maximum bytes of JSON of a page or of an exchange's reply. RPC accepts 32 MiB per call. */
 export const REPLY_BYTES = 8 * 1024 * 1024;
-/** Extra bytes per job: a job in a reply has some fields more than its stored record. */
+/** Bytes added per job, because a job in a reply has some fields more than its stored record. */
 const MORE_BYTES = 200;
-/** Values read at once: each may have a result or payload of 128 KiB. */
+/** Number of values that are read at once. Each may have a result or payload of 128 KiB. */
 const STEP = 256;
 /** Maximum number of child outcomes or recurrences in a reply. */
 const ROWS = 4_000;
 /** Maximum number of jobs that one exchange claims. */
 const CLAIMED = 3_000;
 /**
- * Approximate maximum number of running jobs per store. A claim reads past those of its queue, within 10,000 records.
+ * Approximate maximum number of running jobs per store. A claim must read past the running jobs of its queue within
+ * 10,000 records.
  */
 const RUNNING = 5_000;
 /**
- * Approximate maximum bytes of job keys and ids in a lease. With reports (1 MiB), a lease is one row of at most 2 MB.
+ * Approximate maximum bytes of job keys and ids in a lease. With reports (1 MiB), a lease is one row, which holds at
+ * most 2 MB.
  */
 const LEASE_BYTES = 800_000;
-/** Extra bytes per lease entry, for its other fields. */
+/** Bytes added per lease entry, for its fields other than key and id. */
 const HELD_BYTES = 100;
-/** Minimum remaining bytes for a claim. Less might fit no job, and the worker would repeat the exchange without end. */
+/**
+ * Minimum of the remaining bytes at which another job is claimed. With less, no job might fit, and the worker would
+ * repeat the exchange without end.
+ */
 const LONGEST_ENTRY = 10_000;
 
-/** Limits a reply that leaves the process to 8 MiB and a number of values. Implements `ReplyRoom`. */
+/** Limits a reply that leaves the process to 8 MiB and to a number of values. Implements `ReplyRoom`. */
 export class Reply implements ReplyRoom {
   #bytes = REPLY_BYTES;
   #rows = ROWS;
@@ -115,7 +120,7 @@ function heldBytes({ key, id, group }: Pick<StoredJob, "key" | "id"> & { readonl
   return utf8Bytes(JSON.stringify([key, id, group]), 0) + HELD_BYTES;
 }
 
-/** Reads values of one kind in the order of their names, after `after`. */
+/** Reads values of one kind in the order of their names, beginning after the name `after`. */
 function* cellsAfter<V>(
   of: CellKind<V>,
   after: string,

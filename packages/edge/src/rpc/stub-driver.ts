@@ -32,7 +32,7 @@ import type { Quota } from "../object/caller-quota.ts";
 import type { ShardPort } from "../shards/shard-port.ts";
 import { type QueueRpc, type Reply, type ShardVerbs, unwrap } from "./queue-rpc.ts";
 
-/** Properties of an error with which the Workers runtime marks a failure of the object rather than of the call. */
+/** Properties by which the Workers runtime marks an error as a failure of the object, not of the call. */
 interface RuntimeError {
   readonly retryable?: boolean;
   readonly overloaded?: boolean;
@@ -167,7 +167,9 @@ export class StubDriver implements ShardPort {
   }
 }
 
-/** Returns `network` if the call or its reply was lost, and `internal` for a bug in the object. */
+/**
+ * Converts an error of an RPC call: `network` if the call or its reply was lost, `internal` for a bug in the object.
+ */
 function unreachable(cause: unknown): QuaysideError {
   const { remote, retryable, overloaded } = cause as RuntimeError;
   return remote && !retryable && !overloaded

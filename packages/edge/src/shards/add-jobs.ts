@@ -15,7 +15,7 @@ import { askShard, LAYOUTS_MOST, type ShardAsker } from "./ask-shard.ts";
 import { homeOfUnit, shardOfKey, type Unit, unitsOf } from "./route.ts";
 import { NOT_HELD } from "./shard-in-store.ts";
 
-/** The plugins of the shards' objects. */
+/** The plugins that every shard's object has, to check jobs before they are sent. */
 const PLUGINS = new Plugins(objectPlugins());
 
 export interface ShardAdderOptions extends ShardAsker {
@@ -25,11 +25,12 @@ export interface ShardAdderOptions extends ShardAsker {
 }
 
 /**
- * The condition for adding a unit to a shard: the shard has a job with one of the unit's keys (`held`) or ids (`id`).
+ * The condition on which a unit (jobs that must go to the same shard) is added to a shard: the shard has a job with one
+ * of the unit's keys (`held`) or ids (`id`).
  */
 type How = "held" | "id";
 
-/** The units of a call that go to the same shard. */
+/** The units of a call that go to one shard. */
 interface Share {
   readonly shard: number;
   readonly units: readonly Unit[];
@@ -37,7 +38,7 @@ interface Share {
 
 /**
  * Adds jobs to the shards to which they belong. All jobs for one shard are stored together or not at all. Jobs without
- * a key go to the same shard as others of the call.
+ * a key go to the same shard as other jobs of the call.
  */
 export class ShardAdder {
   readonly #options: ShardAdderOptions;
@@ -65,14 +66,14 @@ export class ShardAdder {
     );
   }
 
-  /** Chooses the shard for jobs without a key: round robin, from a random start. */
+  /** Chooses the shard for jobs without a key: the shards in turn, from a random one. */
   #next(count: number): number {
     this.#turn = (this.#turn ?? Math.floor(this.#options.random() * count)) + 1;
     return this.#turn % count;
   }
 }
 
-/** One running call of `enqueue`. */
+/** A call of `enqueue` that is in progress. */
 class Call {
   readonly #jobs: readonly NewJob[];
   readonly #units: readonly Unit[];
@@ -98,7 +99,10 @@ class Call {
     return this.#receipts as EnqueueReceipt[];
   }
 
-  /** Adds the remaining jobs. Returns the new number of shards if a shard has stored another layout. */
+  /**
+   * Adds the jobs that were not added yet. Returns the new number of shards if a shard has stored another layout; the
+   * call must then run again.
+   */
   async run(anywhere: () => number): Promise<number | undefined> {
     const { count, previous } = this.#options.layout;
     if (!isOfOutbox(this.#request)) {
@@ -145,7 +149,7 @@ class Call {
     return undefined;
   }
 
-  /** Returns the shard that the first generated id of a unit names, or undefined. */
+  /** Returns the shard that the first generated id in a unit names; undefined if the unit has none. */
   #mintedAt({ indices }: Unit): number | undefined {
     for (const at of indices) {
       const { id } = this.#jobs[at] as NewJob;
@@ -160,8 +164,8 @@ class Call {
   }
 
   /**
-   * Divides the units over shards. Jobs without a key go to the shard of the first job with one, so that more calls are
-   * all or none.
+   * Divides units over the shards. All units without a key go to the shard of the first job with a key, so that more
+   * calls are stored all or none.
    */
   #shares(units: readonly Unit[], count: number, anywhere: () => number): readonly Share[] {
     const first = this.#units.find(({ key }) => key !== undefined);
@@ -178,7 +182,10 @@ class Call {
     });
   }
 
-  /** Reads the receipts that the request has under the previous layout. */
+  /**
+   * Reads the receipts that an earlier send of the request got under the previous layout, so that its jobs are not
+   * added again.
+   */
   async #recall(request: NumberedRequest, count: number): Promise<void> {
     const gate = shardOfKey(request.sender, count);
     const shares = this.#shares(this.#units, count, () => 0);
@@ -254,8 +261,8 @@ function shareOut(units: readonly Unit[], home: (unit: Unit) => number): readonl
 }
 
 /**
- * Returns whether a request comes from an outbox, which numbers its requests from 1 and generates the ids. A request
- * with an `Idempotency-Key` has a `ttlMs`.
+ * Returns whether a request comes from an outbox, which numbers its requests from 1 and generates the ids of its jobs.
+ * A request with an `Idempotency-Key` is not from an outbox: it has a `ttlMs`.
  */
 const isOfOutbox = (request: NumberedRequest | undefined): boolean =>
   request !== undefined && request.ttlMs === undefined;

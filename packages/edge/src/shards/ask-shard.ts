@@ -5,21 +5,21 @@ import type { Layout } from "./layout.ts";
 import type { ShardSettings } from "./shard-in-store.ts";
 import type { ShardPort } from "./shard-port.ts";
 
-/** Maximum number of layout changes that one call follows. A layout changes with a deployment, so rarely. */
+/** Maximum number of changes of the layout that one call follows. A layout changes only with a deployment. */
 export const LAYOUTS_MOST = 3;
 
-/** The layout of a split queue, and its shards. */
+/** The layout of a split queue (its number of shards), and the drivers of its shards. */
 export interface ShardAsker {
   readonly layout: Layout;
   readonly shard: (index: number) => ShardPort;
 }
 
 /**
- * Adds units to a shard and reconciles the caller's layout with the one that the shard has stored.
+ * Adds units to a shard. If the shard has stored another layout than the caller's, reconciles the two.
  *
  * @returns the shard's receipts, or the new number of shards if the layout has changed.
- * @throws {QuaysideError} `invalid_option` if the shard's number of shards is neither the layout's `count` nor
- * its `previous`.
+ * @throws {QuaysideError} `invalid_option` if the shard's number of shards is neither the layout's `count` nor its
+ * `previous`.
  */
 export async function askShard(
   options: ShardAsker,
@@ -54,7 +54,7 @@ export async function askShard(
 }
 
 /**
- * Returns the settings that a shard copies from the first one for queues that are new to it.
+ * Returns the settings of queues that are new to a shard, read from the first shard.
  *
  * @returns the new number of shards, if the first shard has stored a newer layout.
  */
@@ -73,7 +73,7 @@ async function settingsOf(
 }
 
 /**
- * Checks the settings that a shard copies.
+ * Checks the settings that a shard copies, and returns them.
  *
  * @throws {QuaysideError} `invalid_option` if the queue has limits that would have to hold over all shards.
  */

@@ -2,7 +2,7 @@ import { type Clock, QuaysideError } from "@quayside/core";
 import { isTrouble, within } from "@quayside/core/engine";
 import type { ShardPort } from "./shard-port.ts";
 
-/** Longest waits for one shard, as multiples of `patience`: for reads, and for adds and commands. */
+/** Longest wait of a read for one shard, as a multiple of `patienceMs`. Adds and commands may wait longer. */
 const READS = 10;
 const WRITES = 30;
 

@@ -1,16 +1,19 @@
-/** A shard's state after its last exchange with a worker. */
+/** The state of one shard after its last exchange with a worker. */
 export interface ShardSeen {
   /** Whether the shard may hold jobs or reports of the worker. */
   readonly holds: boolean;
-  /** Whether the shard may have a lease record of the worker, which must be ended. */
+  /** Whether the shard may have a lease record of the worker, which is to be deleted when the worker leaves. */
   readonly leased: boolean;
-  /** Whether the shard may have more jobs. `later`: none now, but delayed ones. `empty`: none until a change. */
+  /**
+   * Whether the shard may have further jobs to claim. `later`: none now, but delayed ones. `empty`: none until a
+   * change.
+   */
   readonly had: "more" | "later" | "empty";
-  /** See `ChangeFeed.heard`. */
+  /** The value of `ChangeFeed.heard` for the shard at that exchange. */
   readonly heard?: number | undefined;
 }
 
-/** The state between two exchanges of a worker with a split queue. */
+/** The state of a worker's exchanges with a split queue, kept from one exchange to the next. */
 export interface Memo {
   readonly exchange: number;
   readonly seen: readonly ShardSeen[];
@@ -20,14 +23,19 @@ export interface Memo {
 
 const HAD = ["more", "later", "empty"] as const;
 
-/** Encodes a memo for a remote worker as `exchange:shards[:alone]`, with one hex digit per shard. */
+/**
+ * Encodes a memo as the text `exchange:shards[:alone]`, with one hex digit per shard. A remote worker keeps the text.
+ */
 export const spellMemo = ({ exchange, seen, alone }: Memo): string =>
   `${exchange}:${seen.map(spellSeen).join("")}${alone === undefined ? "" : `:${alone}`}`;
 
 const spellSeen = ({ holds, leased, had }: ShardSeen): string =>
   (HAD.indexOf(had) * 4 + Number(leased) * 2 + Number(holds)).toString(16);
 
-/** Decodes a memo for this number of shards. Returns undefined for other text; the exchange then asks all shards. */
+/**
+ * Decodes the text of a memo for this number of shards. Undefined for any other text; the exchange then asks all
+ * shards.
+ */
 export function readMemo(text: string, shards: number): Memo | undefined {
   const [, exchange, marks = "", alone] = /^(\d{1,15}):([0-9ab]*)(?::(\d{1,4}))?$/.exec(text) ?? [];
   if (exchange === undefined || marks.length !== shards) return undefined;

@@ -5,11 +5,11 @@ import { homeOfId } from "./route.ts";
 
 export interface JobFinderOptions extends ShardAsker {
   readonly clock: Clock;
-  /** Longest time to wait for one shard, in ms, if another one has the job. */
+  /** Longest time to wait for one shard when another has the job already, in ms. */
   readonly patienceMs: number;
 }
 
-/** Finds the shards of a job by its id. */
+/** Finds the shards that have a job with a given id. */
 export class JobFinder {
   readonly #options: JobFinderOptions;
 
@@ -28,15 +28,15 @@ export class JobFinder {
     return [...places];
   }
 
-  /** Returns the shard that an id names, or undefined for an id without a shard number. */
+  /** Returns the shard whose number an id contains; undefined for an id without one. */
   madeBy(id: string): number | undefined {
     const minted = storeOfId(id);
     return minted !== undefined && minted > 0 && minted < this.#options.layout.reach ? minted : undefined;
   }
 
   /**
-   * Finds the jobs with this id and their shards, in the order of the shards. Does not wait for a slow shard if another
-   * one has the job.
+   * Finds the jobs with this id and their shards, in the order of the shards. If one shard has the job, does not wait
+   * for a slow one.
    */
   async find(
     queue: string,

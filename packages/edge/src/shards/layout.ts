@@ -3,10 +3,10 @@ import { SHARDS_LIMIT } from "./names.ts";
 import type { KeyOf } from "./route.ts";
 import { conflictOf, type ShardLayout } from "./shard-in-store.ts";
 
-/** Number of objects that a queue is split over, or an object with the number, the previous number, and `keyOf`. */
+/** Number of objects over which a queue is divided; or an object with this number, the previous number, and `keyOf`. */
 export type ShardsOption = number | ShardsOptions;
 
-/** Number of objects that a queue is split over, and the key by which jobs are assigned to them. */
+/** Number of objects over which a queue is divided, and the key by which jobs are assigned to them. */
 export interface ShardsOptions {
   /** Number of objects: 1 to 1,000. */
   readonly count: number;
@@ -17,21 +17,21 @@ export interface ShardsOptions {
   readonly previous?: number;
   /**
    * Returns the key by which a job is assigned to an object, for example the customer. Jobs with the same key are in
-   * the same object, in the order in which they were added. If it returns undefined, the dedupe key or group decides,
-   * else the id; a job without any goes to any object. Ids, dedupe keys and groups are unique per object only. Use the
-   * same function wherever jobs are added.
+   * the same object, in the order in which they were added. If it returns undefined, the job's dedupe key or group
+   * decides, else its id; a job without any of these goes to any object. Ids, dedupe keys and groups are unique per
+   * object only. Use the same function wherever jobs are added.
    */
   readonly keyOf?: KeyOf;
 }
 
-/** The number of objects of a split queue, as last reported by an object. */
+/** The number of objects over which a queue is divided, as an object has reported it last. */
 export class Layout {
   readonly keyOf: KeyOf | undefined;
   #count: number;
   #previous: number | undefined;
 
   /**
-   * Checks and stores the option.
+   * Checks the option `shards` and keeps its values.
    *
    * @throws {QuaysideError} `invalid_option`.
    */
@@ -52,7 +52,7 @@ export class Layout {
     return this.#previous;
   }
 
-  /** Number of shards that may have jobs. */
+  /** Number of shards that may have jobs: the present or the previous number, whichever is greater. */
   get reach(): number {
     return Math.max(this.#count, this.#previous ?? 0);
   }
@@ -77,7 +77,7 @@ export class Layout {
     return conflict?.count;
   }
 
-  /** Creates the error for a queue that is split over another number of objects than `count` and `previous`. */
+  /** Creates the error for a queue whose stored number of objects (`other`) is neither `count` nor `previous`. */
   refused(queue: string, other: number): QuaysideError {
     const now = other === 1 ? "has jobs in one object" : `is split over ${other} objects`;
     return new QuaysideError(
@@ -88,7 +88,7 @@ export class Layout {
     );
   }
 
-  /** Adopts a shard's newer number of shards: a newer version of the application is deployed. */
+  /** Uses a shard's newer number of shards from now on: a newer version of the application is deployed. */
   adopt(count: number): void {
     this.#previous = this.#count;
     this.#count = checkCount(count, "shards");

@@ -4,7 +4,7 @@ import type { ShardStanding } from "./shard-in-store.ts";
 /**
  * Adds up the counts of all shards of a queue.
  *
- * @param settingsOf reads the queue's settings in a shard
+ * @param settingsOf reads the queue's settings in a shard.
  */
 export async function mergeCounts(
   all: readonly JobCounts[],

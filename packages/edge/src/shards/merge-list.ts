@@ -3,7 +3,10 @@ import { comparePositions, type ListQuery } from "@quayside/core/engine";
 import { jsonBytes } from "../json-bytes.ts";
 import { REPLY_BYTES } from "../rpc/reply-budget.ts";
 
-/** The position of a list over shards: a cursor per shard; null: read to the end; `0`: not begun. */
+/**
+ * The position of a list over all shards, as one cursor per shard. Null: the shard was read to the end; `0`: not yet
+ * begun.
+ */
 type Cursors = readonly (string | null | 0)[];
 
 /** A shard's jobs that are not yet in the page. */
@@ -13,11 +16,11 @@ interface Source {
   at: number;
   /** Position at which to continue reading the shard: see `Cursors`. */
   cursor: string | null | 0;
-  /** Position after the last job that the page took. */
+  /** Position after the shard's last job that is in the page. */
   taken: string | null | 0;
 }
 
-/** Returns a page of jobs of a queue over several shards, in the same order as the list of one. */
+/** Returns a page of a queue's jobs over several shards, in the same order as the list of an unsplit queue. */
 export async function mergeList(
   query: ListQuery,
   shards: number,
@@ -87,7 +90,10 @@ function first(sources: readonly Source[]): number | undefined {
   return best;
 }
 
-/** Encodes the cursors of all shards as one. Decodes each first, because encoding twice would make it long. */
+/**
+ * Encodes the cursors of all shards as one cursor. First decodes each, because text that is encoded twice would be
+ * long.
+ */
 const encode = (cursors: Cursors): string =>
   encodeURIComponent(JSON.stringify(cursors.map((cursor) => (cursor ? decodeURIComponent(cursor) : cursor))));
 

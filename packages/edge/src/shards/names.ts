@@ -1,6 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 
-/** Maximum number of shards of a queue. Calls about the whole queue ask each of them. */
+/** Maximum number of shards of a queue, because a call about the whole queue asks all of them. */
 export const SHARDS_LIMIT = 1_000;
 
 /**
@@ -10,7 +10,7 @@ export const SHARDS_LIMIT = 1_000;
  */
 export const shardName = (queue: string, shard: number): string => (shard === 0 ? queue : `${queue}#${shard}`);
 
-/** Returns which shard the object with this name is. */
+/** Returns the number of the shard whose object has this name; 0 for any other name. */
 export function shardOfName(name: string | undefined): number {
   const shard = Number(/#([1-9]\d{0,2})$/.exec(name ?? "")?.[1] ?? 0);
   return shard < SHARDS_LIMIT ? shard : 0;

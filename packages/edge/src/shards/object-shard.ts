@@ -39,7 +39,7 @@ interface GroupsSeen {
   readonly live: Set<string>;
 }
 
-/** The part of an object that makes it a shard of its queues. */
+/** Answers the verbs of shards (`ShardVerbs`) in an object that is a shard of its queues. */
 export class ObjectShard {
   readonly #shard: number;
   readonly #run: Run;
@@ -114,7 +114,7 @@ export class ObjectShard {
     return told?.told && "receipts" in answer ? { ...answer, told: told.told } : answer;
   }
 
-  /** Stores the layout, then reads the groups that this add needs, in limited steps (R32). */
+  /** Stores the layout, then reads the groups that an add needs, in limited steps (R32), before the add itself runs. */
   async #lookAhead(
     { request: _, ...ask }: ShardVerbs["add"]["ask"],
     groups: GroupsKnown,

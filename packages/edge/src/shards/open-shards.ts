@@ -8,7 +8,9 @@ export interface OpenShardsOptions {
   readonly open: (shard: number) => ShardPort;
 }
 
-/** The drivers of the shards that a queue has used. Each reports changes of the same queues to the same listeners. */
+/**
+ * The drivers of a queue's shards that were used so far. Each reports changes of the followed queues to all listeners.
+ */
 export class OpenShards {
   readonly #options: OpenShardsOptions;
   readonly #shards: ShardPort[] = [];
@@ -41,7 +43,7 @@ export class OpenShards {
     for (const shard of this.#shards) shard.follow(queue);
   }
 
-  /** Calls the listener after changes in any shard. Returns the function that ends this. */
+  /** Calls the listener after changes in any shard. Returns a function that removes it. */
   watch(listener: (change: Change) => void): () => void {
     // An entry per call, so that the same function may listen twice.
     const entry = (change: Change) => listener(change);
@@ -59,7 +61,10 @@ export class OpenShards {
     this.#watches.clear();
   }
 
-  /** Reports a change to all listeners, so that workers exchange again. Called when a shard has answered late. */
+  /**
+   * Reports a change of these queues to all listeners, so that workers make another exchange. Called when a slow shard
+   * has answered.
+   */
   wake(queues: readonly string[]): void {
     for (const listener of [...this.#watches.keys()])
       for (const queue of queues) for (const kind of ["cancel", "ready"] as const) listener({ queue, kind });

@@ -5,16 +5,16 @@ import { isKeyOfId } from "../bridges/trigger-key.ts";
 /** The fields of an added job that `keyOf` receives. `payload` is JSON text. */
 export type RoutedJob = Pick<NewJob, "queue" | "name" | "payload" | "id" | "dedupe" | "group" | "tags">;
 
-/** Returns the key that decides a job's shard, or undefined to use the job's dedupe key, group or id. */
+/** Returns the key that decides a job's shard. Undefined: the job's dedupe key, group or id decides. */
 export type KeyOf = (job: RoutedJob) => string | undefined;
 
 /** Jobs of one call that must go to the same shard: a single job, a flow, or jobs with the same id. */
 export interface Unit {
   /** Indices of the jobs in the call, in order. */
   readonly indices: readonly number[];
-  /** The text that decides the shard. Absent: any shard. */
+  /** The key that decides the shard. Absent: the unit may go to any shard. */
   readonly key?: string;
-  /** The key is an id. A generated id contains the number of its shard. */
+  /** Set if the key is an id. A generated id contains the number of its shard. */
   readonly byId?: boolean;
 }
 
@@ -71,8 +71,8 @@ function keyOfUnit(jobs: readonly NewJob[], keyOf: KeyOf | undefined): Pick<Unit
 }
 
 /**
- * Returns the keys that may decide a job's shard. Leaves out a dedupe key that belongs to the job's id if there is a
- * group.
+ * Returns the keys that may decide a job's shard. For a job with a group, leaves out a dedupe key that was made from
+ * the job's id.
  */
 export const keysOf = ({ id, dedupe, group }: Pick<NewJob, "id" | "dedupe" | "group">): readonly string[] => [
   ...(dedupe && !(group && id !== undefined && isKeyOfId(dedupe.key, id)) ? [dedupe.key] : []),
@@ -95,7 +95,7 @@ function only(keys: readonly string[], option: string): string | undefined {
   );
 }
 
-/** Returns the shard of a unit that has a key. */
+/** Returns the shard of a unit by its key. */
 export const homeOfUnit = ({ key = "", byId }: Unit, count: number): number =>
   byId ? homeOfId(key, count) : shardOfKey(key, count);
 
@@ -109,15 +109,15 @@ export function homeOfId(id: string, count: number): number {
 }
 
 /**
- * Returns whether an id is generated but has no shard number: its job is in the first shard, or in the one of the id's
- * hash.
+ * Returns whether an id is generated but has no shard number. Its job is in the first shard, or in the shard that the
+ * id's hash gives.
  */
 export const namesNoShard = (id: string): boolean => storeOfId(id) === 0;
 
 /**
  * Returns the shard of a key, from 0 to `count` − 1. The algorithm must never change: 32-bit FNV-1a of the key's UTF-8,
  * then jump consistent hashing (Lamping and Veach, 2014) with the splitmix32 generator. When `count` grows from m to n,
- * (n − m) / n of the keys move, all to new shards.
+ * (n − m) / n of the keys move, each to a new shard.
  */
 export function shardOfKey(key: string, count: number): number {
   let seed = fnv1a(key);
@@ -138,7 +138,7 @@ function fnv1a(text: string): number {
   return hash;
 }
 
-/** Returns the next integer of the generator, from 0 to 2^32 − 1. */
+/** Returns the number that the splitmix32 generator makes of a seed, from 0 to 2^32 − 1. */
 function mix(seed: number): number {
   let bits = seed ^ (seed >>> 16);
   bits = Math.imul(bits, 0x21f0aaad);

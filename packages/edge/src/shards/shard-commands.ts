@@ -12,8 +12,8 @@ type JobCommand = Extract<Command, { readonly id: string }>;
 
 /**
  * Sends an operator's commands to the shards of a queue: commands about a job to the shard that has it, commands about
- * the queue to all shards. The latter are not atomic: if a shard fails, others may have done it. Every command may be
- * repeated.
+ * the queue to all shards. A command to all shards is not atomic: if a shard fails, others may have run it. Every
+ * command may be repeated.
  */
 export class ShardCommands {
   readonly #options: ShardCommandsOptions;
@@ -65,7 +65,7 @@ export class ShardCommands {
     return this.#inAll(command, shards);
   }
 
-  /** Returns the shard's reply, or undefined if it has no such job. */
+  /** Sends the command to a shard and returns its reply; undefined if the shard has no such job. */
   async #at(index: number, command: JobCommand): Promise<CommandReply | undefined> {
     try {
       const reply = await this.#options.shard(index).command(command);
@@ -76,7 +76,7 @@ export class ShardCommands {
     }
   }
 
-  /** Sets a recurrence in the shard of its key, then deletes the one of the previous layout. */
+  /** Sets a recurrence in the shard to which its key belongs, then deletes it from the shard of the previous layout. */
   async #schedule(command: Extract<Command, { readonly type: "schedule" }>): Promise<CommandReply> {
     const { layout, shard } = this.#options;
     const { key, queue, job } = command;
@@ -103,7 +103,10 @@ export class ShardCommands {
     throw new QuaysideError("conflict", "The number of shards changes faster than this call can follow.", {});
   }
 
-  /** Sends the layout and the queue's settings to a shard. Returns the shard's number of shards if it is newer. */
+  /**
+   * Sends the layout and the queue's settings to a shard. If the shard has a newer number of shards, returns that
+   * number.
+   */
   async #join(index: number, queue: string): Promise<number | undefined> {
     const ask = { shard: index, jobs: [], queues: [queue], layout: this.#options.layout.asSent };
     const answer = await askShard(this.#options, ask);

@@ -32,7 +32,7 @@ import {
  * different numbers cannot add the same key in two shards.
  */
 
-/** The layout that a caller used: `count` shards, and before `previous`. */
+/** The layout that a caller used: the number of shards (`count`) and the number before the last change (`previous`). */
 export interface ShardLayout {
   readonly count: number;
   readonly previous?: number;
@@ -46,23 +46,23 @@ const LAYOUTS = kind<ShardLayout>("shards");
 /** Settings that a shard copies from the first shard when the queue is new to it. */
 export type ShardSettings = Pick<StoredSettings, "paused" | "keep" | "rateLimit" | "maxActive">;
 
-/** A queue's settings in a shard and the stored layout. `count: 1`: the queue was not split. */
+/** A queue's settings and its layout, as a shard has stored them. `count: 1`: the queue was not split. */
 export type ShardStanding = ShardSettings & Partial<Pick<ShardLayout, "count" | "previous">>;
 
 export interface ShardAdd {
   readonly jobs: readonly NewJob[];
   readonly request?: NumberedRequest | undefined;
   readonly layout: ShardLayout;
-  /** Queues that are new to this shard and have no job yet. */
+  /** Queues that are new to this shard and of which the call has no job. */
   readonly queues?: readonly string[];
-  /** Settings by queue. If those of a new queue are missing, the shard asks for them. */
+  /** Settings to copy, by queue. If a new queue's settings are missing, the shard requests them (`wants`). */
   readonly settings?: Readonly<Record<string, ShardSettings>>;
   /**
-   * The unit of each job. A unit is only added if this shard has a job with one of its keys (id, dedupe key, group);
-   * otherwise its receipts are `NOT_HELD`.
+   * For each job, the number of its unit: jobs that must go to the same shard. A unit is added only if this shard has a
+   * job with one of the unit's keys (id, dedupe key, group). Otherwise the receipts of its jobs are `NOT_HELD`.
    */
   readonly units?: readonly number[];
-  /** Only the ids of a unit count, not its other keys. */
+  /** Whether only the ids of a unit count for `units`, not its other keys. */
   readonly byId?: boolean;
 }
 
@@ -99,7 +99,10 @@ export function* addToShard(tx: Transaction, ask: ShardAdd, groups: GroupsKnown)
   return told.length > 0 ? { receipts, told } : { receipts };
 }
 
-/** Stores the layout and the settings of a new queue. Returns the conflict if there is one. */
+/**
+ * Stores the layout and the settings of a queue that is new to the shard. Returns the conflict if there is one, or
+ * `told` if the layout was stored.
+ */
 function* agree(
   tx: Transaction,
   queue: string,
@@ -122,7 +125,7 @@ function* agree(
   return "told";
 }
 
-/** Compares a caller's layout with a stored one. Returns undefined if they are equal. */
+/** Compares a caller's layout with the stored one (`known`). Returns undefined if they do not conflict. */
 export function conflictOf(
   known: Pick<ShardLayout, "count" | "previous">,
   count: number,
@@ -134,13 +137,16 @@ export function conflictOf(
 }
 
 /**
- * Returns the kind of idempotency record for a layout. Requests under different layouts are divided differently, so
- * their records are separate.
+ * Returns the kind of idempotency record for a number of shards. Requests under different numbers are divided
+ * differently, so their records are separate.
  */
 const marksOf = (count: number, part?: "held" | "id"): CellKind<Mark> =>
   count === 1 && !part ? kind<Mark>("mark") : kind<Mark>("mark", `${count}`, ...(part ? [part] : []));
 
-/** Returns the receipts of a numbered request's part in this shard under a layout of `count` shards, or undefined. */
+/**
+ * Returns the receipts of a numbered request's part in this shard, as stored when the queue had `count` shards;
+ * undefined if the part was not stored.
+ */
 export function* recallInShard(
   tx: Transaction,
   jobs: readonly NewJob[],
@@ -176,9 +182,9 @@ function* addHeld(
 }
 
 /**
- * Returns whether this shard has a job with a key of the given job.
+ * Returns whether this shard has a job with the id, dedupe key or group of the given job.
  *
- * @param groups absent if only the id counts.
+ * @param groups returns the groups in this shard; absent if only the id counts.
  */
 function* isHeld(
   tx: Transaction,
@@ -197,7 +203,7 @@ function* isHeld(
 /** Maximum number of records that one step of `readGroups` reads. */
 const STEP = 1_000;
 
-/** The position of `readGroups`: the number of the range and the key in it. */
+/** Where `readGroups` continues: the number of the key range, and the key in it. */
 export interface GroupsStep {
   readonly range: number;
   readonly from?: Key;
@@ -243,10 +249,10 @@ export function* shardSettings(tx: Transaction, queue: string): Program<ShardSta
 }
 
 /**
- * Adds jobs of a caller that does not route by shards.
+ * Adds jobs of a caller that does not choose shards itself.
  *
- * @param check throws for a job with a key of another shard.
- * @param work the add itself.
+ * @param check throws for a job that belongs to another shard.
+ * @param work adds the jobs.
  */
 export function* unrouted<T>(
   jobs: readonly NewJob[],

@@ -7,8 +7,8 @@ export interface ShardPort extends Driver, Pages {
   shard<Verb extends keyof ShardVerbs>(verb: Verb, ask: ShardVerbs[Verb]["ask"]): Promise<ShardVerbs[Verb]["answer"]>;
   /** Adds a queue whose changes are reported to the listeners of `watch`. */
   follow(queue: string): void;
-  /** See `ChangeFeed.heard`. */
+  /** Returns a number that changes with the queue's changes in this shard: see `ChangeFeed.heard`. */
   heard(queue: string): number | undefined;
-  /** See `ChangeFeed.touch`. */
+  /** Counts a change of the queue that the caller has made: see `ChangeFeed.touch`. */
   touch(queue: string): void;
 }

@@ -23,26 +23,29 @@ import type { Memo, ShardSeen } from "./exchange-memo.ts";
 import { shardOfKey } from "./route.ts";
 
 /**
- * Number of successive exchanges that begin at the same shard, so that settled and newly claimed jobs are in one lease
- * record, which is one row.
+ * Number of successive exchanges that begin at the same shard. Settled and newly claimed jobs are then in the lease
+ * record of one shard, which is one row.
  */
 const STAY = 8;
-/** Bytes that one job may take in a reply, with result and logs. Every shard may return at least this many. */
+/** Maximum bytes of one job in a reply, with result and logs. Every shard may return at least this many bytes. */
 const LARGEST_JOB = 1024 * 1024;
 export interface ShardExchangeOptions {
-  /** Returns the number of shards to ask. */
+  /** Returns the number of shards that an exchange asks. */
   readonly reach: () => number;
   readonly exchange: (shard: number, request: ExchangeRequest) => Promise<ExchangeReply>;
-  /** See `ChangeFeed.heard`. */
+  /** Returns a number that changes with the changes of these queues in a shard: see `ChangeFeed.heard`. */
   readonly heard: (shard: number, queues: readonly string[]) => number | undefined;
   readonly clock: Clock;
   /** Longest time that an exchange waits for one shard, in ms. */
   readonly patienceMs: number;
-  /** Whether the caller keeps the state and sends it along, because this driver lives for one call. */
+  /**
+   * Whether the caller keeps the state between exchanges and sends it with each, because this driver exists for one
+   * call only.
+   */
   readonly memos: boolean;
 }
 
-/** State from the previous exchange of the same worker, and how to repeat this one. */
+/** State from the worker's previous exchange, and whether this one is a repeat. */
 export interface ShardRoundOptions extends ShardExchangeOptions {
   readonly memo: Memo | undefined;
   readonly again: boolean;
@@ -50,7 +53,7 @@ export interface ShardRoundOptions extends ShardExchangeOptions {
   readonly apart: readonly string[] | undefined;
 }
 
-/** One running exchange over the shards. */
+/** An exchange over the shards that is in progress. */
 export class ShardRound {
   readonly #request: ExchangeRequest;
   readonly #options: ShardRoundOptions;
@@ -59,7 +62,7 @@ export class ShardRound {
   readonly #replies: { readonly shard: number; readonly reply: ExchangeReply; readonly now: number }[] = [];
   readonly #apart: ReadonlySet<number>;
   readonly #late = new Map<number, unknown>();
-  /** Whether a shard has not answered in time. */
+  /** Whether a shard has not answered this exchange in time. */
   #hangs = false;
   #alone: number | undefined;
   #left: number;
@@ -100,9 +103,9 @@ export class ShardRound {
   }
 
   /**
-   * Returns the reply with the shards that have not answered in `late`.
+   * Returns the reply, with the shards that have not answered in `late`.
    *
-   * @throws the error of the first of them if all fail at once, or if repeating the request could not succeed.
+   * @throws the error of the first shard if all shards fail at once, or if repeating the request could not succeed.
    */
   #withLate({ futile: _, ...reply }: ExchangeReply, parts: readonly Part[]): RecallingReply {
     const { apart, memos } = this.#options;
@@ -129,7 +132,7 @@ export class ShardRound {
     };
   }
 
-  /** Returns the claimed jobs: first those to start now, then those for later. */
+  /** Returns the claimed jobs in their order of start: first those to start now, then those claimed ahead. */
   #inOrder(): readonly ClaimedJob[] {
     const pick = (part: (reply: ExchangeReply, now: number) => readonly ClaimedJob[]) =>
       this.#replies.flatMap(({ reply, now }) => part(reply, now)).sort(byClaimOrder);
@@ -165,7 +168,7 @@ export class ShardRound {
     return seen ? seen.holds || (leave === true && seen.leased) : leave === true || exchange > 1;
   }
 
-  /** The shard with which this exchange begins. */
+  /** Number of the shard with which this exchange begins. */
   get #turn(): number {
     const { worker, exchange } = this.#request;
     return (shardOfKey(worker, this.#shards) + Math.floor((exchange - 1) / STAY)) % this.#shards;
@@ -238,7 +241,10 @@ export class ShardRound {
     this.#replies.push({ shard, reply: named(part, reply), now: limit - prefetch });
   }
 
-  /** Returns the shard's reply, or undefined if it fails, is too slow, or refuses its part (R30). */
+  /**
+   * Sends a shard its part, and returns the shard's reply; undefined if the shard fails, is too slow, or refuses the
+   * part (R30).
+   */
   async #send(shard: number, request: ExchangeRequest): Promise<ExchangeReply | undefined> {
     const { clock, exchange, patienceMs } = this.#options;
     const began = clock.monotonic();

@@ -64,7 +64,9 @@ export interface ShardedDriverOptions {
   readonly patience?: Duration;
   /** Returns a number in [0, 1). Default: `Math.random`; pass a seeded generator to repeat a run. */
   readonly random?: () => number;
-  /** Whether replies carry the worker's state between exchanges (`memo`), for a driver that lives for one call. */
+  /**
+   * Whether replies carry the worker's state between exchanges (`memo`), for a driver that exists for one call only.
+   */
   readonly memos?: boolean;
 }
 
@@ -89,10 +91,11 @@ export function shardedDriver(namespace: QueueNamespace, queue: string, options:
 }
 
 /**
- * The driver of a queue over several objects, each with a store and a driver of its own. Guarantees of one object hold
- * per shard: a call is all or none, jobs keep their order, keys are unique. A job's key (see `ShardsOptions.keyOf`)
- * decides its shard; a generated id contains it. Options that would have to hold over all shards are refused with
- * `invalid_option`: a rate limit, `maxActive`, and a job or flow whose keys may belong to two shards.
+ * The driver of a queue that is divided over several objects (shards), each with its own store and driver. Guarantees
+ * of one object hold per shard: a call is all or none, jobs keep their order, keys are unique. A job's key (see
+ * `ShardsOptions.keyOf`) decides its shard; a generated id contains the shard's number. Options that would have to hold
+ * over all shards are refused with `invalid_option`: a rate limit, `maxActive`, and a job or flow whose keys may belong
+ * to two shards.
  */
 export class ShardedDriver implements Driver, Pages {
   readonly connectivity = undefined;
@@ -182,7 +185,7 @@ export class ShardedDriver implements Driver, Pages {
   /**
    * Runs one exchange with all shards, or with one.
    *
-   * @param request `only`: the one shard to ask.
+   * @param request with `only`, asks just this shard.
    */
   async exchangePage(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
     this.#check();
@@ -280,7 +283,7 @@ export class ShardedDriver implements Driver, Pages {
 }
 
 /**
- * Reads the number of a shard.
+ * Converts the text of a shard's number.
  *
  * @throws {QuaysideError} `invalid_option` if there is no such shard.
  */

@@ -15,11 +15,11 @@ import { type ShardExchangeOptions, ShardRound } from "./shard-round.ts";
 const WORKERS_MOST = 1_000;
 
 /**
- * A worker's exchanges with all shards of a queue. Asks the shards in turn, each for the rest of the limit:
- * first the shard whose turn it is, then shards with jobs of the worker, then the rest, except those that are empty.
- * Once the limit is reached, asks only shards with jobs of the worker, in parallel.
+ * A worker's exchanges with all shards of a queue. Asks the shards in turn, each for the jobs that are still missing to
+ * the limit: first the shard whose turn it is, then shards with jobs of the worker, then the rest, except those that
+ * are empty. Once the limit is reached, asks only shards with jobs of the worker, in parallel.
  *
- * Lists a shard that fails or is slow in `late` of the reply; the other shards' parts still take effect (R41).
+ * Lists a shard that fails or is slow in `late` of the reply; the parts of the other shards still take effect (R41).
  *
  * A repeated exchange asks every shard and claims nothing new: each shard answers as before.
  */

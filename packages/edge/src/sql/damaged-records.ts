@@ -14,7 +14,7 @@ export class DamagedRecord extends Error {
   }
 }
 
-/** Table that keeps damaged records for repair. Created with the first one. */
+/** Name of the table that keeps damaged records for repair. The table is created with its first record. */
 const DAMAGED = "quayside_damaged";
 
 /** Returns whether this is the key of a queue's settings. */

@@ -24,7 +24,7 @@ export class DerivedRecords {
   }
 
   /**
-   * Returns the records of a range in the order of their keys. Sorts all records: a derived collection has one record
+   * Returns the records in a range of keys, in order. Sorts all records each time: a derived collection has one record
    * per queue, not per job.
    */
   range(from: Key, to: Key): AnyRecord[] {
@@ -35,7 +35,7 @@ export class DerivedRecords {
     return found.sort((a, b) => compare(a.key, b.key));
   }
 
-  /** Runs a store operation. */
+  /** Runs an operation of a program on these records, and returns its answer. */
   perform(operation: Operation): unknown {
     switch (operation.op) {
       case "get":
@@ -85,9 +85,9 @@ export class DeferredRecords {
   readonly #layers = new Map<Collection, DerivedRecords>();
 
   /**
-   * Runs an operation on the deferred records and the tables.
+   * Runs an operation on the deferred records and on the tables.
    *
-   * @param below runs an operation on the tables.
+   * @param below runs an operation on the tables alone.
    */
   perform(operation: Operation, below: (operation: Operation) => unknown): unknown {
     if (operation.op === "put" && operation.deferrable && this.#defer(operation, below)) return undefined;
@@ -124,7 +124,10 @@ export class DeferredRecords {
     this.#layers.clear();
   }
 
-  /** Defers a put. Returns false for a record without a row in its table: a scan of the table could not find it. */
+  /**
+   * Delays a put. Returns false, without delaying it, if a record has no row in its table yet: a scan of the table
+   * could not find it.
+   */
   #defer(
     { collection, records }: Extract<Operation, { op: "put" }>,
     below: (operation: Operation) => unknown,

@@ -1,13 +1,13 @@
 import { QuaysideError } from "@quayside/core";
 import { sqlTable } from "./sql-table.ts";
 
-/** Upgrades the tables by one version. Runs in a transaction of its own and must be synchronous. */
+/** An upgrade of the tables by one version. Runs in a transaction of its own and must be synchronous. */
 export type Migration = (sql: SqlStorage) => void;
 
 /**
- * Upgrades from an empty database to the tables of this version, numbered from 1. Never edit a released migration or
- * the statements that it runs: append a new one, and add a database of its version to `test/edge/fixtures`, from which
- * later versions are tested.
+ * Upgrades from an empty database to the tables of this version; the first one makes version 1. Never edit a released
+ * migration or the statements that it runs: append a new one, and add a database of its version to
+ * `test/edge/fixtures`, from which later versions are tested.
  */
 export const MIGRATIONS: readonly Migration[] = [
   (sql) => {
@@ -24,7 +24,7 @@ export const hasTables = (sql: SqlStorage): boolean =>
  * Upgrades the database, each step in a transaction of its own. After a failed step, the next call continues from
  * there. The version is in a table, because Durable Objects refuse `PRAGMA user_version` (`SQLITE_AUTH`).
  *
- * @param steps other migrations, for tests of a new one.
+ * @param steps other migrations than those of this code, for tests.
  * @returns the number of steps that ran.
  * @throws {QuaysideError} `storage_unavailable` with `details.reason`: `newer_version` if newer code has upgraded the
  * database (a deployment was rolled back), `failed` if a step threw. The records are unchanged in both cases.

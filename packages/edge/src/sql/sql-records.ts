@@ -36,17 +36,19 @@ export class SqlRecords {
   readonly #tables = new Map<Collection, SqlTable>();
   readonly #derived = new Map<Collection, DerivedRecords>();
   readonly #deferred = new DeferredRecords();
-  /** Whether the tables exist in this version. */
+  /** Whether the database has the tables, in the version of this code. */
   #there = false;
   /** Damaged records that the running program has moved out of their tables. */
   #damaged: QuaysideError[] = [];
   readonly #nested: boolean;
   readonly #transactions: Transactions | undefined;
-  /** Number of observed rollbacks before the last program ran. */
+  /** Number of observed rollbacks up to the last program. */
   #undoneBefore = 0;
-  /** A write of the running program. A later check reads its record to detect whether the program was rolled back. */
+  /**
+   * One write of the running program. Before a later program, its record is read to detect a rollback of this program.
+   */
   #written: WriteOperation | undefined;
-  /** The same write of the last program that wrote. */
+  /** The chosen write of the last program that has written. */
   #witness: WriteOperation | undefined;
   /** Number of times that written records were found missing: rolled back or deleted by other code. */
   undone = 0;
@@ -116,7 +118,7 @@ export class SqlRecords {
     }
   }
 
-  /** Checks whether the tables exist, and migrates them. */
+  /** Checks whether the tables exist, and upgrades them. */
   #look(): void {
     if (this.#there || !hasTables(this.#storage.sql)) return;
     migrate(this.#storage);
@@ -211,7 +213,7 @@ export class SqlRecords {
     }
   }
 
-  /** Reads, and repeats the read after setting aside each damaged record. */
+  /** Runs `read`. After an error about a damaged record, moves the record out of its table and reads again. */
   #read<T>(table: SqlTable, collection: Collection, read: () => T): T {
     for (;;) {
       try {
@@ -226,7 +228,7 @@ export class SqlRecords {
     }
   }
 
-  /** Chooses the write for the rollback check. Prefers a put, because no other code writes an equal record. */
+  /** Chooses a write of the program for `#written`. Prefers a put, because no other code writes an equal record. */
   #note(operation: Operation): void {
     if (operation.op === "get" || operation.op === "scan") return;
     if (operation.op === "put" || this.#written?.op !== "put") this.#written = operation;

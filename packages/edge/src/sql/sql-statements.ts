@@ -98,7 +98,7 @@ function parse(key: Key, json: string): AnyRecord {
   return whole as AnyRecord;
 }
 
-/** Splits rows into JSON arrays that are short enough to bind. */
+/** Divides rows into JSON arrays that are short enough for one bound value. */
 function* chunks(rows: readonly (readonly unknown[])[]): Generator<{ json: string; count: number }> {
   let texts: string[] = [];
   let length = 0;
@@ -115,7 +115,7 @@ function* chunks(rows: readonly (readonly unknown[])[]): Generator<{ json: strin
   if (texts.length > 0) yield { json: `[${texts.join(",")}]`, count: texts.length };
 }
 
-/** Converts an error of SQLite. Only its text identifies the cause. */
+/** Converts an error of SQLite to one of Quayside. Only the error's text shows the cause. */
 function storageError(cause: unknown): QuaysideError {
   const text = String(cause);
   if (text.includes("SQLITE_FULL"))

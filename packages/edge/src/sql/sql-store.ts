@@ -3,7 +3,7 @@ import type { Change, Program, Store } from "@quayside/core/engine";
 import type { Transactions } from "../object/user-transactions.ts";
 import { SqlRecords } from "./sql-records.ts";
 
-/** The records that all stores on one database share. */
+/** The records in one database, and the stores that share them. */
 interface SharedRecords {
   readonly records: SqlRecords;
   readonly connections: Set<SqlStore>;

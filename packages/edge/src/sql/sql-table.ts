@@ -12,7 +12,7 @@ export interface SqlTable {
   readonly putMany: string;
   readonly deleteOne: string;
   readonly deleteMany: string;
-  /** Returns the SQL of a scan, which selects the key parts that vary and the record. */
+  /** Returns the SQL of a scan. It selects the key parts that are not equal in the whole range, and the record. */
   scan(range: SqlRange, reverse: boolean, keysOnly: boolean): string;
   deleteRange(range: SqlRange): string;
 }
@@ -28,7 +28,7 @@ export interface SqlRange {
 /** Quotes a column name: `order` is an SQL keyword. */
 const quote = (name: string) => `"${name}"`;
 
-/** Returns a collection's table name. The prefix avoids conflicts with the user's own tables. */
+/** Returns the name of a collection's table. Its prefix avoids conflicts with the user's own tables. */
 export const tableName = (collection: Collection): string => `quayside_${collection}`;
 
 export function sqlTable(collection: Collection): SqlTable {
@@ -79,7 +79,10 @@ export function sqlRange(collection: Collection, from: Key, to: Key): SqlRange |
   };
 }
 
-/** Returns an SQL comparison of the first key parts with a tuple. A longer key compares equal on these parts. */
+/**
+ * Returns an SQL comparison of the first key parts with a tuple. A key that is longer than the tuple can compare as
+ * equal.
+ */
 function comparison(columns: readonly string[], operator: ">=" | "<"): string {
   if (columns.length === 1) return `${columns[0]} ${operator} ?`;
   return `(${columns.join(", ")}) ${operator} (${columns.map(() => "?").join(", ")})`;

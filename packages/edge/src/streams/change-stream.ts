@@ -5,17 +5,18 @@ import { type Change, shown } from "@quayside/core/engine";
 const HEARTBEAT_MS = 25_000;
 
 /**
- * Maximum unread bytes of a slow reader. Beyond it, the stream is closed; the reader then opens another and reads the
- * queue again.
+ * Maximum unread bytes of a stream whose reader is slow. When it is exceeded, the stream is closed; the reader then
+ * opens another and reads the queue again.
  */
 const BACKLOG_LIMIT = 64 * 1024;
 
 /**
  * Creates a stream of changes as server-sent events (`data: {"queue":"mail","kind":"ready"}`). It begins with a
- * comment, which shows the reader that it is open.
+ * comment, which shows the reader that the stream is open.
  *
- * @param watch subscribes to the changes; may report that they end.
- * @param queue only changes of this queue. Default: all queues.
+ * @param watch subscribes to the changes; calls `end` if no more will come. Returns a function that ends the
+ * subscription.
+ * @param queue reports only changes of this queue. Default: all queues.
  */
 export function changeStream(
   watch: (listener: (change: Change) => void, end: () => void) => () => void,
@@ -71,8 +72,8 @@ export function changeStream(
 }
 
 /**
- * Maximum number of ended jobs that a change names. A change with more omits their ids, so that a slow reader is not
- * cut off.
+ * Maximum number of ended jobs that a change in a stream names. A change with more names none, so that a slow reader is
+ * not cut off.
  */
 const ENDED_NAMED = 1_000;
 

@@ -1,8 +1,8 @@
 import { systemClock } from "@quayside/core";
 
 /**
- * Returns the stream, limited to end at `instant` (ms since epoch), when the reader's credentials expire (R37). Without
- * `instant`, returns it unchanged.
+ * Returns the stream, which now ends at `instant` (ms since epoch) at the latest: when the reader's credentials expire
+ * (R37). Without `instant`, returns it unchanged.
  */
 export function endingAt(stream: ReadableStream<Uint8Array>, instant: number | undefined): ReadableStream<Uint8Array> {
   if (instant === undefined) return stream;

@@ -1,6 +1,9 @@
 import { systemClock } from "@quayside/core";
 
-/** Maximum number of empty chunks that are read: a body of empty chunks would never end and would block timers. */
+/**
+ * Maximum number of empty chunks that are read of one body. A body of empty chunks only would never end and would block
+ * timers.
+ */
 const EMPTY_CHUNKS = 1_000;
 
 /** The reason why a body was not read to its end. */

@@ -21,26 +21,29 @@ export class WebhookError extends Error {
   }
 }
 
-/** Maximum bytes of the response's body that the error message quotes. */
+/** Maximum bytes of the response's body that the message of a `WebhookError` quotes. */
 const EXCERPT_BYTES = 1_024;
 
-/** Maximum bytes of an encrypted job's result: encryption makes it a third longer. */
+/** Maximum bytes of the result of an encrypted job. Encryption makes the stored result a third longer. */
 const SEALED_RESULT_BYTES = 95 * 1024;
 
 export interface AnswerOptions {
   readonly origin: string;
   readonly ctx: HandlerContext;
   readonly resultBytes: number;
-  /** Longest time for reading the body, in ms. A slow body must not fail a job that the status reports as done. */
+  /**
+   * Longest time for reading the response's body, in ms. A slow body must not fail a job whose status says that it is
+   * done.
+   */
   readonly bodyMs: number;
 }
 
 /**
- * Reads the response of a receiver by Standard Webhooks: 2xx is success, 410 fails the job for good, any other status,
- * including redirects, is retried.
+ * Reads the response of a webhook's receiver, by the rules of Standard Webhooks: 2xx is success, 410 fails the job for
+ * good, any other status, including redirects, is retried.
  *
- * @returns the job's result: the JSON body of a 2xx, or undefined if it cannot be stored; a log line then has the
- * reason.
+ * @returns the job's result: the JSON body of a 2xx response, or undefined if the body cannot be stored; a log line
+ * then has the reason.
  */
 export async function resultOf(response: Response, options: AnswerOptions): Promise<unknown> {
   if (response.ok) return keptOf(response, options);
@@ -78,9 +81,9 @@ const UNREAD: Readonly<Record<Unread, (limit: number) => string>> = {
 };
 
 /**
- * Checks that a value can be stored as the job's result.
+ * Checks that a value can be stored as the job's result, and returns it.
  *
- * @throws if it cannot: 1e999, nested too deep, too large.
+ * @throws if it cannot: a number such as 1e999, or a value that is nested too deep or too large.
  */
 function storable(value: unknown, { job }: HandlerContext): unknown {
   if (value !== undefined)
@@ -89,7 +92,7 @@ function storable(value: unknown, { job }: HandlerContext): unknown {
 }
 
 /**
- * Returns the result after the output schema, or undefined if the schema refuses it, fails, or returns a value that
+ * Returns the result that the output schema gives; undefined if the schema refuses it, fails, or returns a value that
  * cannot be stored.
  */
 export async function keepResult(check: () => unknown, ctx: HandlerContext): Promise<unknown> {

@@ -1,15 +1,15 @@
 import { QuaysideError } from "@quayside/core";
 
 /**
- * Receivers to which a webhook may be sent: hosts as in a URL (`"books.example"`, `"books.example:8443"`,
+ * The receivers to which a webhook may be sent: hosts as in a URL (`"books.example"`, `"books.example:8443"`,
  * `"*.books.example"`, `"127.0.0.1"`), or a function that returns true for an allowed URL.
  */
 export type AllowedUrls = readonly string[] | ((url: URL) => boolean);
 
 /**
- * Creates the check of receivers' URLs. A URL must use HTTPS, have no credentials, and have an allowed host. Without
- * `allow`, every host except this machine is allowed. This machine must be named in `allow`, and may then use HTTP.
- * Non-public IP addresses are always refused. Host names are not resolved.
+ * Creates a function that checks a receiver's URL. A URL must use HTTPS, have no credentials, and have an allowed host.
+ * Without `allow`, every host except this machine is allowed. This machine must be named in `allow`, and may then use
+ * HTTP. Non-public IP addresses are always refused. Host names are not resolved.
  *
  * @throws {QuaysideError} `invalid_option` if `allow` is invalid. The returned function throws it for a refused URL.
  */
@@ -31,7 +31,7 @@ export function receiverUrl(allow: AllowedUrls | undefined): (text: unknown) => 
 }
 
 /**
- * Wraps the function `allow`.
+ * Returns the function `allow` with a check of its result.
  *
  * @throws {QuaysideError} if `allow` does not return a boolean. A promise would count as true and allow every URL.
  */
@@ -78,8 +78,8 @@ function parsed(text: unknown): URL | undefined {
 type Reach = "loopback" | "private" | "public";
 
 /**
- * Returns whether a host is this machine, a private address, or public. The URL parser has already converted decimal,
- * octal, hexadecimal and short IPv4 addresses to dotted form.
+ * Returns whether a host name is this machine, a private address, or public. The URL parser has already converted
+ * decimal, octal, hexadecimal and short IPv4 addresses to dotted form.
  */
 function reachOf(hostname: string): Reach {
   if (hostname.startsWith("[")) return reachOfIpv6(ipv6Groups(hostname.slice(1, -1)));

@@ -4,7 +4,7 @@ import { Webhook } from "standardwebhooks";
 /** Minimum bytes of a decoded secret, as Standard Webhooks requires. */
 const LEAST_BYTES = 24;
 
-/** Creates a signer and verifier for each secret. */
+/** Creates one signer and verifier for each secret. */
 export function signersOf(secrets: string | readonly string[]): readonly Webhook[] {
   const listed = typeof secrets === "string" ? [secrets] : secrets;
   if (!Array.isArray(listed) || listed.length === 0)

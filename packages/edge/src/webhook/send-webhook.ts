@@ -111,7 +111,8 @@ export function webhook<Env = unknown>(options: WebhookOptions<Env>): JobTarget<
 const LONGEST_TIMEOUT_MS = 2_147_483_647;
 
 /**
- * Returns the headers with lower-case names, so that a header in another case cannot duplicate the webhook's own.
+ * Checks the option `headers`. Returns it with lower-case names, so that a header in another case cannot duplicate the
+ * webhook's own.
  *
  * @throws {QuaysideError} `invalid_option` if a header is invalid.
  */
@@ -131,8 +132,8 @@ const webhookId = ({ queue, id }: JobRecord): string =>
   [queue, id].map((part) => encodeURIComponent(part).replaceAll(".", "%2E")).join("/");
 
 /**
- * Creates the request body. `data` is the stored payload, before the schema's transformations, so that the receiver can
- * check it by the same schema.
+ * Creates the request body for a job. `data` is the stored payload, before the schema's transformations, so that the
+ * receiver can check it by the same schema.
  */
 function bodyOf({ name, addedAt, payload, id, queue }: JobRecord): string {
   return JSON.stringify({ type: name, timestamp: new Date(addedAt).toISOString(), data: payload, id, queue });

@@ -28,11 +28,11 @@ export interface VerifyOptions<Jobs extends JobMap> {
 /** A job received by webhook. `type` is its name and determines the type of `data`. */
 export type WebhookEvent<Jobs extends JobMap = Record<string, unknown>> = {
   [Name in JobName<Jobs>]: {
-    /** The same for all attempts of a job. Store it to ignore repeats. */
+    /** Id of the webhook, the same for all attempts of a job. Store it to ignore repeats. */
     readonly webhookId: string;
     /** Time when the sender signed the request. */
     readonly sentAt: Date;
-    /** Number of the attempt, from 1. Not signed. */
+    /** Number of the attempt, from 1. The signature does not cover it. */
     readonly attempt: number;
     /** The job's name. */
     readonly type: Name;
@@ -100,8 +100,8 @@ const SIGNED = ["webhook-id", "webhook-timestamp", "webhook-signature"] as const
 const TOLERANCE_S = 5 * 60;
 
 /**
- * Checks the timestamp's syntax and age. The library's verifier ignores text after the digits, so it would accept a
- * changed header.
+ * Checks the syntax and age of the header `webhook-timestamp`. The library's verifier ignores text after the digits, so
+ * it would accept a changed header.
  */
 function checkTime(timestamp: string): void {
   const age = Date.now() / 1_000 - Number(timestamp);
