@@ -103,6 +103,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     await scene.claim(SELF, 1);
     return () => scene.driver.get(QUEUE, id);
   },
+  "get an ended job": async (scene) => {
+    const [id = ""] = await cancelled(scene, 1);
+    return () => scene.driver.get(QUEUE, id);
+  },
   "list 20 waiting": list("waiting"),
   "list 20 delayed": list("delayed"),
   "list 20 active": list("active"),

@@ -2,7 +2,6 @@ import { append } from "../job/append-to-list.ts";
 import { finishedLane, readyLane } from "../job/job-keys.ts";
 import type { EndState, JobKey, JobState, StoredJob } from "../job/job-record.ts";
 import { END_STATES, isUndelayed } from "../job/transitions.ts";
-import type { Leases } from "./leases.ts";
 import { blockedLanes } from "./read-queue.ts";
 import type { Program } from "./store.ts";
 import { after, compareKeys, get, type Range, scan, startingWith } from "./store-operations.ts";
@@ -45,14 +44,13 @@ export function* walk(
   from: Position | undefined,
   want: number,
 ): Program<Walked> {
-  const leases = yield* tx.leases();
   const stretches = stretchesOf(queue, state);
   const found: Found[] = [];
   let at = from ?? { stretch: 0 };
   let count = 0;
   for (let stretch = stretches[at.stretch]; stretch && count < want; stretch = stretches[at.stretch]) {
     const { stretch: index } = at;
-    const read: Read = yield* readStretch(tx, leases, queue, stretch, at.key, want - count);
+    const read: Read = yield* readStretch(tx, queue, stretch, at.key, want - count);
     append(
       found,
       read.jobs.map((job) => ({ job, position: { stretch: index, key: job.key } })),
@@ -92,14 +90,13 @@ interface Read {
 /** Reads up to `want` records of a range after `key`. */
 function* readStretch(
   tx: Transaction,
-  leases: Leases,
   queue: string,
   stretch: Stretch,
   key: JobKey | undefined,
   want: number,
 ): Program<Read> {
   if (stretch.running) {
-    const keys = leases
+    const keys = (yield* tx.leases())
       .heldOf(queue)
       .map((held) => held.key)
       .sort(compareKeys);
@@ -126,7 +123,7 @@ function* readStretch(
       // clock was set back, both are mixed up to the previous time.
       const leap: JobKey = [place, lane, rank, delayed && due > tx.horizon ? MOST : tx.now, MOST, ""];
       if (compareKeys(leap, job.key) > 0) return { jobs, last: leap, count };
-    } else if (!leases.holderOf(job.key)) jobs.push(job);
+    } else if (!(yield* tx.holderOf(job.key))) jobs.push(job);
   }
   return { jobs, last, count };
 }

@@ -24,7 +24,7 @@ export function* lookUp(
   named: Named,
 ): Program<{ readonly job?: StoredJob | undefined; readonly run?: Run | undefined; readonly state?: JobState }> {
   const [job] = yield* locate([named]);
-  const run = job && (yield* tx.leases()).holderOf(job.key);
+  const run = job && (yield* tx.holderOf(job.key));
   return job ? { job, run, state: stateOf(job.key, tx.now, run !== undefined) } : {};
 }
 

@@ -104,6 +104,11 @@ export class Transaction {
     return this.#leases;
   }
 
+  /** Returns the worker and lease entry of the job at this key, if it runs. A running job is among the ready ones. */
+  *holderOf(key: JobKey): Program<ReturnType<Leases["holderOf"]>> {
+    return key[0] === "ready" ? (yield* this.leases()).holderOf(key) : undefined;
+  }
+
   /** Reads the leases, settings and counts that an exchange over these queues needs, and runs `others`, in one step. */
   *prepare(queues: readonly string[], others: readonly Program<unknown>[]): Program<void> {
     yield* together([

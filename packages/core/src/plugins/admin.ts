@@ -86,15 +86,16 @@ const stoodBy = (job: StoredJob, { at, order }: Transaction["standing"], now: nu
 function* clear(tx: Transaction, request: CommandOf<"clear">, from: Step | undefined): Program<CommandStep> {
   const { queue, state } = request;
   const began = from?.began ?? tx.standing;
-  const leases = yield* tx.leases();
   const { found, next } = yield* walk(tx, queue, state, from, STEP);
-  const meant = found
-    .map(({ job }) => job)
-    .filter((job) => (!from || stoodBy(job, began, tx.now)) && fits(job, request, began.at));
-  const { affected } = yield* requestCancel(tx, queue, meant, "remove");
-  const chosen = meant.filter((job) => !leases.holderOf(job.key));
-  yield* eraseJobs(tx, chosen);
-  return { affected: affected + chosen.length, ...(next && { next: { ...next, began } }) };
+  const running: StoredJob[] = [];
+  const others: StoredJob[] = [];
+  for (const { job } of found) {
+    if ((!from || stoodBy(job, began, tx.now)) && fits(job, request, began.at))
+      ((yield* tx.holderOf(job.key)) ? running : others).push(job);
+  }
+  const affected = running[0] ? (yield* requestCancel(tx, queue, running, "remove")).affected : 0;
+  yield* eraseJobs(tx, others);
+  return { affected: affected + others.length, ...(next && { next: { ...next, began } }) };
 }
 
 function* retryAll(tx: Transaction, request: CommandOf<"retryAll">, from: Step | undefined): Program<CommandStep> {

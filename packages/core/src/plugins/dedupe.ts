@@ -154,8 +154,7 @@ class AddedKeys implements AddPart {
     const id = record.successor ?? record.holder;
     const standing = yield* this.#add.standing({ queue: job.queue, id });
     if (!standing) return undefined;
-    const leases = yield* this.#tx.leases();
-    if (leases.holderOf(standing.key)) {
+    if (yield* this.#tx.holderOf(standing.key)) {
       const successor = storedNow(this.#tx, job);
       this.#add.place(blocked(successor, "successor", standing.id));
       this.#write({ ...this.#asOf(record, dedupe, this.#tx.now), successor: successor.id });

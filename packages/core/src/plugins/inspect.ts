@@ -30,7 +30,6 @@ function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
   const { queue, state, tags, limit = DEFAULTS.pageLimit, cursor, positions, bytes } = query;
   integer(limit, 1, LIMITS.page, "limit");
   if (state !== undefined) oneOf(state, STATES, "state");
-  const leases = yield* tx.leases();
   let at: Position | undefined = cursor === undefined ? { stretch: 0 } : decodeCursor(cursor);
   // A made-up cursor outside of the query's ranges would show other states, or jobs of other queues (R32).
   const range = stretchesOf(queue, state)[at.stretch]?.range;
@@ -47,7 +46,7 @@ function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
     at = next;
     for (const { job, position } of found) {
       if (tags?.some((tag) => !job.tags?.includes(tag))) continue;
-      const record = toJobRecord(job, tx.now, leases.holderOf(job.key)?.held);
+      const record = toJobRecord(job, tx.now, (yield* tx.holderOf(job.key))?.held);
       if (jobs.length === limit || (tx.reply?.refuses(record) && jobs.length > 0)) {
         at = last;
         break;

@@ -191,7 +191,7 @@ function isSameTiming({ rule: before }: ScheduleCell, rule: RecurrenceRule, now:
 function* pendingOf(tx: Transaction, queue: string, { nextId }: ScheduleCell): Program<StoredJob | undefined> {
   if (nextId === undefined) return undefined;
   const [job] = yield* locate([{ queue, id: nextId }]);
-  if (!job || job.key[0] === "finished" || (yield* tx.leases()).holderOf(job.key)) return undefined;
+  if (!job || job.key[0] === "finished" || (yield* tx.holderOf(job.key))) return undefined;
   return job;
 }
 
