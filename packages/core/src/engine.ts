@@ -130,6 +130,6 @@ export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurren
 export { workerQueueOf } from "./queue/job-runner.ts";
 export { isEncrypted, prepareNow } from "./queue/prepare-jobs-sync.ts";
 export { setInline } from "./queue/run-immediately.ts";
-export { Slots } from "./worker/claims.ts";
 export { JobWorker } from "./worker/job-worker.ts";
+export { Slots } from "./worker/slots.ts";
 export type { JobWorkerOptions, WorkerQueue, WorkPlace } from "./worker/worker-options.ts";

@@ -245,7 +245,7 @@ export class StoreDriver implements Driver {
   /** Reports committed changes to listeners in this process and to other contexts, such as tabs. */
   protected announce(changes: readonly Change[]): void {
     if (changes.length === 0) return;
-    this.#store.announce(changes);
+    this.#store.announce(changes.map((change) => ({ ...change, jobs: undefined })));
     this.#tell(changes);
   }
 

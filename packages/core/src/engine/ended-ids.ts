@@ -15,7 +15,8 @@ export function noteEnded(change: Writable<Change>, jobs: readonly (JobKey | str
   );
 }
 
-type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+/** The fields of `T`, not read-only. */
+export type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 /**
  * Returns whether the job with this id may have ended by a change: it is listed, or the change does not list the ended

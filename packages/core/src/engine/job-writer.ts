@@ -1,7 +1,7 @@
 import { append } from "../job/append-to-list.ts";
 import { decodeId, endStateOf, escapePart, finishedLane, queueOf, sameKey, spellId } from "../job/job-keys.ts";
 import type { EndState, JobKey, StoredJob } from "../job/job-record.ts";
-import { END_STATES, type Ending, ended, keepOf } from "../job/transitions.ts";
+import { END_STATES, type Ending, ended, isUndelayed, keepOf } from "../job/transitions.ts";
 import { SET_BACK_MS } from "./sequence-generator.ts";
 import type { IdRecord, Key, Program } from "./store.ts";
 import {
@@ -70,7 +70,7 @@ export function* insertJobs(tx: Transaction, added: readonly StoredJob[], spelt 
   for (const lane of lanesOf(jobs.map(keyOf))) {
     const queue = queueOf(lane[0]);
     tx.tally(queue, placeOf(lane[0]), lane.length);
-    tx.changed(queue, "ready");
+    tx.changed(queue, "ready", lane.every(isUndelayed) ? lane.length : 0);
   }
 }
 

@@ -57,6 +57,11 @@ export interface Change {
    * For kind `ended`: a number for each ended job, computed from its id. Absent: any job of the queue may have ended.
    */
   readonly ended?: readonly number[];
+  /**
+   * For kind `ready`: the number of jobs that were added without a delay, if the change is nothing else. Absent: every
+   * idle worker claims. Other contexts get changes without it.
+   */
+  readonly jobs?: number | undefined;
 }
 
 /** A key: a tuple, compared part by part; a prefix of another key is less. Numbers are safe integers. */

@@ -3,7 +3,7 @@ import { tagEnd } from "../job/job-keys.ts";
 import type { JobKey } from "../job/job-record.ts";
 import type { QueuePosition } from "../job/transitions.ts";
 import { getCell, kind, putCells, removeCells } from "./cells.ts";
-import { noteEnded } from "./ended-ids.ts";
+import { noteEnded, type Writable } from "./ended-ids.ts";
 import type { End } from "./job-writer.ts";
 import { everyLease, Leases } from "./leases.ts";
 import type { Plugins } from "./plugin.ts";
@@ -72,8 +72,8 @@ export class Transaction {
   readonly newlyCounted = new Set<string>();
   /** Names of plugins that own records that this transaction writes. */
   readonly used = new Set<string>();
-  readonly #changes = new Map<string, Change>();
-  #lastChange: Change | undefined;
+  readonly #changes = new Map<string, Writable<Change>>();
+  #lastChange: Writable<Change> | undefined;
 
   constructor({ now, horizon, random, plugins, reply, sequence }: Omit<TransactionContext, "toCount">) {
     this.now = now;
@@ -148,12 +148,20 @@ export class Transaction {
     else yield* removeCells(SETTINGS, [queue]);
   }
 
-  changed(queue: string, kind: Change["kind"]): Change {
+  /**
+   * Records a change.
+   *
+   * @param jobs the number of added jobs that are due, if the change is nothing else: see `Change`.
+   */
+  changed(queue: string, kind: Change["kind"], jobs = 0): Change {
     // Usually the same queue and kind as the last call, because a batch is of one queue.
-    if (this.#lastChange?.queue === queue && this.#lastChange.kind === kind) return this.#lastChange;
-    const name = `${kind}\n${queue}`;
-    const change = this.#changes.get(name) ?? { queue, kind, ...(this.by !== undefined && { by: this.by }) };
-    this.#changes.set(name, change);
+    let change = this.#lastChange;
+    if (change?.queue !== queue || change.kind !== kind) change = this.#changes.get(`${kind}\n${queue}`);
+    if (change) change.jobs &&= (jobs && change.jobs + jobs) || undefined;
+    else {
+      change = { queue, kind, jobs: jobs || undefined, ...(this.by !== undefined && { by: this.by }) };
+      this.#changes.set(`${kind}\n${queue}`, change);
+    }
     this.#lastChange = change;
     return change;
   }

@@ -8,7 +8,7 @@ import type { JobRequest } from "../job/handler.ts";
 import { checkName } from "../job/job-keys.ts";
 import type { JobMap } from "../job/job-map.ts";
 import type { JobRecord } from "../job/job-record.ts";
-import type { Slots } from "../worker/claims.ts";
+import type { Slots } from "../worker/slots.ts";
 import type { JobWorkerOptions } from "../worker/worker-options.ts";
 import type { PlacedJob, Placement } from "./manager-placement.ts";
 import { QueueConnection } from "./queue-connection.ts";

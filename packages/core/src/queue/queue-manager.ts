@@ -9,7 +9,7 @@ import { resolveKeep } from "../job/job-options.ts";
 import * as LIMITS from "../job/limits.ts";
 import { fields, integer, list } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
-import { Slots } from "../worker/claims.ts";
+import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, type WorkerStatus, type WorkPlace } from "../worker/worker-options.ts";
 import {
   type Dispatcher,

@@ -1,8 +1,10 @@
 import { type Clock, Timer } from "../engine/clock.ts";
+import type { Change } from "../engine/store.ts";
 import type { ClaimedJob, ClaimQueue, ExchangeReply, ExchangeRequest } from "../engine/verbs.ts";
 import * as LIMITS from "../job/limits.ts";
 import { backoffDelay } from "../job/retry.ts";
 import { RESEND } from "./session.ts";
+import type { SlotMember, Slots } from "./slots.ts";
 import type { WorkerQueue } from "./worker-options.ts";
 
 /**
@@ -10,6 +12,20 @@ import type { WorkerQueue } from "./worker-options.ts";
  * a request to claim again.
  */
 const EMPTY_AT_ONCE = 100;
+
+/** The added jobs of one change, shared by the workers that listen to one driver. */
+interface Offer {
+  /** Number of jobs that no worker has accepted. Undefined: any number. */
+  left: number | undefined;
+  /** Workers that have ignored the change. */
+  readonly others: ClaimsListener[];
+}
+
+/** The driver calls each of its listeners with the same object. */
+const OFFERS = new WeakMap<Change, Offer>();
+
+/** Longest time until accepted jobs are claimed, in ms. After it, the other workers claim too. */
+const ACCEPTED_MS = 1_000;
 
 /** The number of jobs that may still be claimed, by one worker or by all workers that share the budget. */
 export interface JobBudget {
@@ -70,6 +86,12 @@ export class Claims {
   readonly #pause: Timer;
   /** Number of successive fruitless claims: refused, lost, or empty although more jobs are due. */
   #fruitless = 0;
+  /** Number of added jobs that this worker claims for all workers of its driver. */
+  #accepted = 0;
+  /** For each change with such jobs, the workers that have ignored it. */
+  #others: ClaimsListener[][] = [];
+  /** Timer that runs until the accepted jobs are claimed. */
+  readonly #late: Timer;
   /** Held jobs, in the order in which they were claimed. */
   #held: readonly ClaimedJob[] = [];
   /** Counts claims that returned jobs, after which the next claim begins with another queue. */
@@ -78,6 +100,7 @@ export class Claims {
   constructor(options: ClaimsOptions, listener: ClaimsListener) {
     this.#options = options;
     this.#listener = listener;
+    this.#late = new Timer(options.clock);
     this.#wakeTimer = new Timer(options.clock);
     this.#pause = new Timer(options.clock);
   }
@@ -140,6 +163,35 @@ export class Claims {
     return count;
   }
 
+  /**
+   * Handles a change of jobs that may be claimed. Of a number of added jobs, accepts as many as slots are free, and
+   * ignores the change if other workers of its driver have accepted all.
+   *
+   * @param may whether the next exchange can claim.
+   */
+  heed(change: Change, may: boolean): void {
+    const offer = OFFERS.get(change) ?? { left: change.jobs, others: [] };
+    OFFERS.set(change, offer);
+    const { left = 0, others } = offer;
+    if (offer.left === 0) others.push(this.#listener);
+    else this.mayBeDue = true;
+    const count = may ? Math.min(left, this.#free - this.#accepted) : 0;
+    if (count <= 0) return;
+    offer.left = left - count;
+    this.#accepted += count;
+    this.#others.push(others);
+    this.#late.arm(ACCEPTED_MS, () => this.#endOffers(0));
+  }
+
+  /** Wakes the other workers if a claim returned fewer jobs than were accepted: one of them may be able to run these. */
+  #endOffers(count: number): void {
+    const others = count < this.#accepted ? this.#others.flat() : [];
+    this.#accepted = 0;
+    this.#others = [];
+    this.#late.disarm();
+    for (const other of others) other.wake();
+  }
+
   /** Takes the slots for the next claim. If `may` is false, the claim requests no jobs. */
   begin(may: boolean): Claim {
     const { budget } = this;
@@ -157,6 +209,7 @@ export class Claims {
   /** Ends a claim that returned these jobs. Returns the jobs to start, and holds the others. */
   end({ slots, budget, request }: Claim, jobs: readonly ClaimedJob[]): readonly ClaimedJob[] {
     const { length } = jobs;
+    this.#endOffers(length);
     budget.asked -= request.limit;
     budget.left -= length;
     if (length > 0) this.#turn++;
@@ -220,75 +273,4 @@ export class Claims {
       return [{ queue: name, ...limit, ...(known && { names: known }) }];
     });
   }
-}
-
-/**
- * Slots for running handlers, shared by workers, which together never run more. A worker without a free slot queues and
- * comes before later ones.
- */
-export class Slots {
-  readonly #members = new Set<SlotMember>();
-  readonly #line = new Set<SlotMember>();
-  #size: number;
-  #free: number;
-
-  constructor(size: number) {
-    this.#size = this.#free = size;
-  }
-
-  /** Changes the number of slots. Taken slots stay taken, even if they are more. */
-  resize(size: number): void {
-    this.give(size - this.#size);
-    this.#size = size;
-  }
-
-  join(member: SlotMember): void {
-    this.#members.add(member);
-  }
-
-  leave(member: SlotMember): void {
-    this.#members.delete(member);
-    this.#line.delete(member);
-    this.#announce();
-  }
-
-  /**
-   * Returns the number of slots that a worker may take now. One slot is reserved for each worker that queued before it.
-   */
-  freeFor(member: SlotMember): number {
-    let free = this.#free;
-    for (const other of this.#line) {
-      if (other === member) break;
-      free--;
-    }
-    return Math.max(0, free);
-  }
-
-  /** Takes up to `wanted` slots. Returns the number taken. */
-  take(member: SlotMember, wanted: number): number {
-    const taken = Math.max(0, Math.min(wanted, this.freeFor(member)));
-    this.#free -= taken;
-    if (taken > 0) this.#line.delete(member);
-    return taken;
-  }
-
-  /** Returns slots that are free again, also those of a worker that has left. */
-  give(count: number): void {
-    if (count === 0) return;
-    this.#free += count;
-    this.#announce();
-  }
-
-  wait(member: SlotMember): void {
-    this.#line.add(member);
-  }
-
-  #announce(): void {
-    for (const member of [...this.#members]) member.changed();
-  }
-}
-
-export interface SlotMember {
-  /** Called when a slot may be free again. */
-  changed(): void;
 }

@@ -210,10 +210,11 @@ export class ExchangeLoop<Ctx extends object> implements AttemptsListener, Claim
   }
 
   /** Handles a change that another client of the store has made. */
-  onChange({ queue, kind }: Change): void {
+  onChange(change: Change): void {
+    const { queue, kind } = change;
     if (!this.#options.queues.some(({ name }) => name === queue)) return;
     if (kind === "cancel") this.#renew ||= this.attempts.running > 0;
-    else if (kind === "ready" || kind === "settings") this.claims.mayBeDue = true;
+    else if (kind === "ready" || kind === "settings") this.claims.heed(change, this.#mayClaim);
     // The queue may be paused or limited now: held jobs are released, and claimed again if they may be.
     if (kind === "settings") this.#release();
     this.#pump();

@@ -11,7 +11,8 @@ import { checkName } from "../job/job-keys.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import * as LIMITS from "../job/limits.ts";
 import { able, callable, fields, integer, list, positiveMs } from "../job/option-checks.ts";
-import { type JobBudget, Slots } from "./claims.ts";
+import type { JobBudget } from "./claims.ts";
+import { Slots } from "./slots.ts";
 
 /** Default of `concurrency`. */
 export const CONCURRENCY = 10;
