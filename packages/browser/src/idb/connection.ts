@@ -97,7 +97,7 @@ export class Connection {
     return this.#patiently(this.#opening);
   }
 
-  /** Releases the space reserve on a full disk. Returns whether that may have freed space. */
+  /** Deletes the space reserve (see `spendSpaceReserve`) on a full disk. Returns whether that may have freed space. */
   spendSpaceReserve(): Promise<boolean> {
     this.reserveSpent = true;
     return spendSpaceReserve();

@@ -59,7 +59,7 @@ const LOADING = { status: "loading" } as const;
 /** Returns the state before the first read. On a server, where nothing is read, it stays the state. */
 export const loading = (): LiveState<never> => LOADING;
 
-/** A live value of a source. Runs one read at a time; changes during a read cause one more. */
+/** A live value of a source. Runs one read at a time; changes during a read cause one more read after it. */
 export class LiveStore<T> implements Live<T> {
   readonly #source: LiveSource<T>;
   readonly #clock: Clock;

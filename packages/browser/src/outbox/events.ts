@@ -37,7 +37,9 @@ export interface OutboxEvents {
 
 type Listener = (event: never) => unknown;
 
-/** Typed event listeners. An error of one listener is reported and does not affect the others. */
+/**
+ * Adds and calls listeners of the outbox's events. An error of one listener is reported and does not affect the others.
+ */
 export class OutboxEmitter {
   readonly #listeners = new Map<keyof OutboxEvents, Set<Listener>>();
   readonly #shown = new Set<string>();

@@ -66,7 +66,7 @@ export class OutboxStore {
     return receipts.slice(entries.length);
   }
 
-  /** Returns the queues that have or had jobs. */
+  /** Returns the queues for which the outbox has, or had, jobs. */
   async queues({ register } = this.#names): Promise<readonly string[]> {
     return (await this.#entries<RegisterEntry>(register)).map(({ queue }) => queue);
   }

@@ -91,7 +91,7 @@ export class Adding {
     else this.#changes.set(name, { before: this.#changes.get(name)?.before ?? before, job });
   }
 
-  /** Stores a job with the others. */
+  /** Adds a record to the jobs that this add will store. */
   place(job: StoredJob): void {
     this.placed.set(memberName(job), job);
   }

@@ -37,7 +37,7 @@ export interface Plugin {
 
   /** Throws if the plugin's own fields of a new job are invalid. */
   check?(job: NewJob): void;
-  /** Runs `work` for a numbered request, or returns the receipts of an earlier run. Only one plugin has this hook. */
+  /** Runs `work` for a numbered request, or returns the receipts of its earlier run. Only one plugin has this hook. */
   once?(
     tx: Transaction,
     jobs: readonly NewJob[],

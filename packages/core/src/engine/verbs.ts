@@ -158,7 +158,7 @@ export interface ChildrenPage {
   readonly moreChildren?: string;
 }
 
-/** A query for one page of the jobs of a queue. */
+/** Selects one page of the jobs of a queue. */
 export interface ListQuery {
   readonly queue: string;
   readonly state?: JobState;

@@ -12,7 +12,7 @@ export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 const UNIT_MS: Record<Unit, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
-/** Longest accepted duration: 100 years. Larger values are mistakes, such as a timestamp given as a delay. */
+/** Longest accepted duration: 100 years. A larger value is a mistake, such as a timestamp given as a delay. */
 export const LONGEST_DURATION_MS = 100 * 365 * UNIT_MS.d;
 
 /**

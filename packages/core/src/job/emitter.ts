@@ -5,7 +5,10 @@ interface Faulty {
   readonly error: { readonly error: unknown };
 }
 
-/** Typed event listeners. An error of a listener becomes an `error` event and does not affect the other listeners. */
+/**
+ * Adds, removes and calls listeners of typed events. An error of a listener becomes an `error` event and does not
+ * affect the other listeners.
+ */
 export class Emitter<Events extends Faulty> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
 

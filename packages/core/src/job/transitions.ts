@@ -139,7 +139,7 @@ export interface Seen {
   readonly logs?: readonly string[];
 }
 
-/** Returns the counts with one more attempt and, unless it timed out, one more exception. */
+/** Returns a job's counts with one more attempt and, unless it timed out, one more exception. */
 function counted(job: StoredJob, error: StoredError | undefined): Pick<StoredJob, "attempts" | "exceptions"> {
   const exceptions = exceptionsOf(job) + (error && error.code !== "timeout" ? 1 : 0);
   return { attempts: attemptsOf(job) + 1, ...(exceptions > 0 && { exceptions }) };
@@ -149,7 +149,7 @@ function withLog(job: StoredJob, { logs }: Partial<Seen>): StoredJob {
   return logs ? { ...job, logs: [...(job.logs ?? []), ...logs].slice(-LIMITS.logLines) } : job;
 }
 
-/** Returns whether a failed attempt was the last one that the job's limits allow. */
+/** Returns whether a job has no attempt left after one that failed with this error. */
 export const isSpent = (job: StoredJob, error: StoredError): boolean => {
   const { attempts = 0, exceptions = 0 } = counted(job, error);
   return attempts >= maxAttemptsOf(job) || exceptions >= (job.maxExceptions ?? Number.POSITIVE_INFINITY);

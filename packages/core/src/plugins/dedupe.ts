@@ -197,8 +197,8 @@ const SWEEP_LEAST = 8;
 const SWEEP_EACH = 2;
 
 /**
- * Deletes expired keys of the queues of these records, from the keys that follow theirs; at the end of a queue, from
- * its first key on.
+ * Deletes expired keys of a queue: looks at the keys after that of the last record in `saved` and, at the queue's end,
+ * at its first keys.
  */
 export function* sweepAfter(tx: Transaction, saved: readonly DedupeRecord[]): Program<void> {
   const last = saved[saved.length - 1];

@@ -6,28 +6,28 @@ import { keyText } from "../job/job-keys.ts";
 import type { JobKey, StoredJob } from "../job/job-record.ts";
 
 /**
- * A group's state in this transaction (R16). A ready job of a group needs a seat, which it has until it leaves its
- * place; the first blocked jobs get the next free seats. A delayed job has a seat only while it runs, or after it
- * waited for one. The stored record lists the seats of ready jobs by key, which can be checked (see `check`); leases
- * list those of running jobs.
+ * A group's state in this transaction (R16). A job of a group needs a seat to be ready, and a group has at most `limit`
+ * seats. A job has its seat until it leaves its place (by ending or moving); then the first blocked job gets the seat. A
+ * delayed job has a seat only while it runs, or after it waited for one. The stored record lists the seats of ready jobs
+ * by key, which can be checked (see `check` in groups.ts); leases list the seats of running jobs.
  */
 export interface Group {
   readonly queue: string;
   readonly key: string;
   limit: number;
-  /** Whether a job gave the limit. */
+  /** Whether a job has set the limit. Otherwise the limit is the default. */
   given?: boolean;
-  /** The stored record; absent: not read yet. */
+  /** The stored record of the group. Absent: not read yet. */
   cell?: GroupCell;
-  /** Seats that changed in this transaction, by `keyText`: the new job's key; undefined: a job left the seat. */
+  /** Seats that jobs took (value: the job's key) or left (undefined) in this transaction, by `keyText` of the key. */
   readonly places: Map<string, JobKey | undefined>;
-  /** Present: the group may have free seats. The keys of its jobs that no longer run. */
+  /** Set if the group may have free seats: the keys of its jobs that no longer run. */
   freed?: JobKey[] | undefined;
-  /** Whether its seats must be checked. */
+  /** Whether the seats must be checked for deleted jobs before the transaction ends: see `check` in groups.ts. */
   suspect?: boolean;
 }
 
-/** The stored record of a group: the limit that a job gave, and the keys of its ready jobs. */
+/** The stored record of a group: the limit that a job has set, and the keys of its ready jobs. */
 export interface GroupCell {
   readonly limit?: number;
   readonly seats?: readonly JobKey[];
@@ -55,7 +55,7 @@ export function groupOf(tx: Transaction, queue: string, key: string): Group {
   return group;
 }
 
-/** Reads the groups of these jobs in one step. */
+/** Reads the groups of these jobs in one step. Jobs without a group are not in the map. */
 export function* groupsOf<J extends Grouped>(tx: Transaction, jobs: readonly J[]): Program<Map<J, Group>> {
   const groups = new Map<J, Group>();
   for (const job of jobs) if (job.group) groups.set(job, groupOf(tx, job.queue, job.group.key));
@@ -71,12 +71,12 @@ export function* open(group: Group): Program<void> {
   group.given = limit !== undefined;
 }
 
-/** Gives a group without a limit that of a job that was delayed. */
+/** Gives a group without a limit of its own the limit of this job, which was delayed when it was added. */
 export function adopt(group: Group, { group: own }: Grouped): void {
   if (!group.given && own?.limit) limitTo(group, own.limit);
 }
 
-/** Sets the limit of a group. A higher limit may free seats. */
+/** Changes the limit of a group in this transaction. A higher limit may free seats. */
 export function limitTo(group: Group, limit: number): void {
   if (group.limit !== limit) room(group);
   group.limit = limit;
@@ -84,7 +84,7 @@ export function limitTo(group: Group, limit: number): void {
 }
 
 interface Seats {
-  /** The keys of ready jobs with a seat, by `keyText`. Some of them run. */
+  /** The keys of ready jobs with a seat, by `keyText`, including running jobs. */
   readonly line: ReadonlyMap<string, JobKey>;
   readonly running: ReadonlySet<string>;
   /** The ready jobs that do not run, and the maximum number of them. */
@@ -108,12 +108,14 @@ export function* seatsOf(tx: Transaction, { queue, key, limit, cell, places }: G
   return { line, running, waiting, room: Math.min(SEATS, limit - running.size) };
 }
 
-/** Records that a job took or left a seat. */
+/** Records that a job took (`taken`) or left a seat of its group, to be written at the end of the transaction. */
 export function note(tx: Transaction, { queue, group, key }: Grouped & Pick<StoredJob, "key">, taken: boolean): void {
   if (group && key[0] === "ready") groupOf(tx, queue, group.key).places.set(keyText(key), taken ? key : undefined);
 }
 
-/** Records that a group may have free seats. `freed`: the key of a job that no longer runs. */
+/**
+ * Records that a group may have free seats, to be given to blocked jobs. `freed`: the key of a job that no longer runs.
+ */
 export function room(group: Group, freed?: JobKey): void {
   group.freed ??= [];
   if (freed) group.freed.push(freed);

@@ -125,7 +125,10 @@ function suspect(group: Group): void {
 /** For each driver and queue, the lane of the blocked jobs of the group that is checked next. */
 const CURSORS = new WeakMap<Plugins, Map<string, string | undefined>>();
 
-/** Checks the next group with blocked jobs, one per exchange: seats of deleted jobs could block it for ever. */
+/**
+ * Requests a check of the next group with blocked jobs, one group per exchange: seats of deleted jobs could block the
+ * others for ever.
+ */
 function* suspectNext(tx: Transaction, queue: string): Program<void> {
   const lane = `${readyLane(queue)}/group`;
   // "0" is the next character after "/".
@@ -160,7 +163,7 @@ function* returnToRoom(tx: Transaction, groups: readonly Group[]): Program<void>
   }
 }
 
-/** Number of seats that one check reads, oldest first, so that it reaches the seats of deleted jobs. */
+/** Number of seats that one check reads, oldest first. Repeated checks reach the seats of deleted jobs. */
 const CHECK_STEP = 16;
 
 /** Removes the seats of jobs that no longer exist: damaged records, or jobs deleted by older code. */

@@ -45,7 +45,7 @@ export const unknownNames: Plugin = {
   },
 };
 
-/** Names with blocked jobs that may all have left in this transaction, by queue and name. */
+/** Blocked names of which this transaction may have unblocked or deleted the last job, by queue and name. */
 const LEFT = new WeakMap<Transaction, Map<string, readonly [queue: string, name: string]>>();
 
 function noteLeft(tx: Transaction, queue: string, name: string): void {
@@ -65,7 +65,7 @@ function* returnKnown(tx: Transaction, queue: string, names: readonly string[] |
   }
 }
 
-/** Removes a name from the list of blocked names if no job of it is left. */
+/** Removes a name from the queue's list of blocked names if no blocked job has it. */
 function* unlist(tx: Transaction, queue: string, name: string): Program<void> {
   const { blockedNames = [], ...rest } = yield* tx.settings(queue);
   if (!blockedNames.includes(name)) return;

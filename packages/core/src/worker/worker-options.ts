@@ -39,7 +39,7 @@ export interface WorkerQueue<Ctx extends object = object> extends AttemptQueue {
   readonly telemetry?: AttemptTracer | undefined;
   /** Counts and times attempts. */
   readonly metrics?: AttemptMeter | undefined;
-  /** Also receives the events that concern this queue. */
+  /** An emitter that also receives the worker's events that concern this queue. */
   readonly events?: Emitter<WorkerEvents> | undefined;
   /** Started workers of this queue. They check for jobs when a handler is added. */
   readonly workers?: Set<{ wake(): void }> | undefined;

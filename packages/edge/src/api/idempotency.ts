@@ -10,9 +10,12 @@ import { requestHeader } from "./request-schemas.ts";
 const KEY_LIMIT = 255;
 /** Number of characters of a subject's label: 128 bits in hex. */
 const LABEL_LENGTH = 32;
-/** A structured field string (RFC 9651): printable ASCII in quotes, with `\"` and `\\` as escapes. */
+/** Pattern of a structured field string (RFC 9651): printable ASCII in quotes, with `\"` and `\\` as escapes. */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/;
-/** An idempotency key sent without the required quotes: no spaces, quotes, commas, semicolons or backslashes. */
+/**
+ * Pattern of an idempotency key that is sent without the required quotes: no spaces, quotes, commas, semicolons or
+ * backslashes.
+ */
 const BARE = /^[!#-+\--:<-[\]-~]+$/;
 
 /**

@@ -1,6 +1,6 @@
 /** An open transaction of the object's own code. */
 interface OpenTransaction {
-  /** Whether it is an asynchronous `transaction`, whose callback may wait. */
+  /** Whether the transaction is an asynchronous one (`transaction`), whose callback may wait. */
   readonly waits: boolean;
   /** Whether a program of Quayside has written in it. */
   written: boolean;

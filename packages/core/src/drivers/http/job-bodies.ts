@@ -3,7 +3,7 @@ import type { JobOptions } from "../../job/job-options.ts";
 import type { NewJob } from "../../job/new-job.ts";
 import type { Backoff, BackoffOption } from "../../job/retry.ts";
 
-/** Maximum number of jobs in one request. The API's limit, as is the number of bytes, which has a margin. */
+/** Maximum number of jobs in one request to the API. */
 const JOBS_LIMIT = 1_000;
 const BYTES_LIMIT = 1_000_000;
 

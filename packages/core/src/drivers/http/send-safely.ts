@@ -6,7 +6,7 @@ import type { SentToken } from "./http-caller.ts";
 const REPEAT_MS = 250;
 /** Shortest pause before a request is repeated that the server still works on (`in_progress`), in ms. */
 const IN_PROGRESS_MS = 1_000;
-/** Longest pause before such a repeat, in ms. */
+/** Longest pause before a request in progress is repeated, in ms. */
 const LONGEST_WAIT_MS = 60_000;
 /** Maximum number of repeats of a request that the server still works on. */
 const QUESTIONS = 5;

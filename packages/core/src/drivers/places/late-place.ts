@@ -29,7 +29,7 @@ const LONGEST_ASKED_MS = 300_000;
 export interface LatePlaceOptions {
   readonly place: string;
   readonly clock: Clock;
-  /** Longest wait of an exchange with several places for this one, in ms. Prompt: within half of it. */
+  /** Longest wait of an exchange with several places for this one, in ms. An answer within half of it is prompt. */
   readonly patienceMs: number;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
