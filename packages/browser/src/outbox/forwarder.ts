@@ -79,8 +79,8 @@ export class Forwarder {
   }
 
   /**
-   * Releases the lock after newer code has upgraded the local store, and reports the error. Without an error, the store
-   * can be used again.
+   * With an error (newer code has upgraded the local store): releases the lock and reports the error. Without one (the
+   * store can be used again): requests the lock again.
    */
   outdate(error: unknown): void {
     this.#outdated = error !== undefined;

@@ -87,8 +87,9 @@ interface Seats {
   /** The keys of ready jobs with a seat, by `keyText`, including running jobs. */
   readonly line: ReadonlyMap<string, JobKey>;
   readonly running: ReadonlySet<string>;
-  /** The ready jobs that do not run, and the maximum number of them. */
+  /** The keys of ready jobs that do not run. */
   readonly waiting: readonly JobKey[];
+  /** Maximum number of ready jobs that do not run. */
   readonly room: number;
 }
 

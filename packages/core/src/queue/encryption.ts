@@ -25,7 +25,7 @@ export interface Encryption {
   payload(job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">): Promise<unknown>;
   /** Decrypts fields for which there is a key. Drops values of an encrypted job that are not encrypted. */
   readable<Payload>(job: JobRecord<Payload>): Promise<JobRecord<Payload>>;
-  /** As `readable`, but throws if it cannot decrypt. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+  /** Decrypts as `readable` does, but throws `missing_key` or `decryption_failed` if the result cannot be decrypted. */
   ended(job: JobRecord): Promise<JobRecord>;
 }
 

@@ -28,7 +28,7 @@ export interface ImmediateOptions {
   readonly driver: Driver;
   /** Receives the events of jobs that run immediately. */
   readonly events: Emitter<WorkerEvents>;
-  /** Returns the `ctx` that the queue's worker gives to handlers. Default: that of the context. */
+  /** Returns the `ctx` that handlers of the queue's worker get. Default: the `ctx` of the queue's context. */
   readonly ctx?: () => object | undefined;
   /** Works the queue's due jobs, on an inline driver. */
   readonly drain: () => Promise<void>;

@@ -24,7 +24,7 @@ export async function readable<Payload>(
   return encryption?.readable(job) ?? job;
 }
 
-/** Decrypts the payload of a job. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+/** Returns a job's payload, decrypted if it is encrypted. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
 export async function openPayload(
   encryption: Encryption | undefined,
   job: Pick<JobRecord, "queue" | "name" | "id" | "payload" | "sealed">,
@@ -33,7 +33,11 @@ export async function openPayload(
   return encryption ? encryption.payload(job) : job.payload;
 }
 
-/** Decrypts all fields of a job. @throws {QuaysideError} `missing_key`, `decryption_failed`. */
+/**
+ * Decrypts an ended job as `readable` does, but throws if its result cannot be decrypted.
+ *
+ * @throws {QuaysideError} `missing_key`, `decryption_failed`.
+ */
 export async function openEnded(encryption: Encryption | undefined, job: JobRecord): Promise<JobRecord> {
   if (!encryption && job.sealed && job.result !== undefined) throw missingKey("The result is encrypted");
   return encryption ? encryption.ended(job) : job;

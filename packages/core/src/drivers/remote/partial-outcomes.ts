@@ -68,7 +68,7 @@ export function storedInPart(error: unknown, receipts: readonly (EnqueueReceipt 
   );
 }
 
-/** Error codes that concern the called server or object, not the request. */
+/** Error codes whose cause is the called server or object, not the request: see `isTrouble`. */
 const TROUBLES: ReadonlySet<string> = new Set([
   "network",
   "internal",
