@@ -70,8 +70,6 @@ export interface Plugin {
    * Called repeatedly until no plugin has changed anything.
    */
   effects?(tx: Transaction): Program<boolean>;
-  /** Writes the plugin's records whose writes it has delayed. Called at the end of a transaction. */
-  flush?(tx: Transaction): Program<void>;
 
   // Claim
 

@@ -74,6 +74,7 @@ export class Transaction {
   readonly used = new Set<string>();
   readonly #changes = new Map<string, Writable<Change>>();
   #lastChange: Writable<Change> | undefined;
+  readonly #lastSteps: (() => Program<void>)[] = [];
 
   constructor({ now, horizon, random, plugins, reply, sequence }: Omit<TransactionContext, "toCount">) {
     this.now = now;
@@ -209,12 +210,17 @@ export class Transaction {
     return known[place] + difference;
   }
 
+  /** Adds a step of a plugin to the end of the transaction, such as a write that the plugin has delayed. */
+  atEnd(step: () => Program<void>): void {
+    this.#lastSteps.push(step);
+  }
+
   /**
    * Writes the records whose writes were delayed: of plugins, leases and counts. The last step of every writing
    * program.
    */
   *flush(): Program<void> {
-    for (const plugin of this.plugins.with("flush")) yield* plugin.flush(this);
+    for (const step of this.#lastSteps) yield* step();
     if (this.#leases) yield* this.#leases.flush();
     yield* this.readTallies(this.#tallies.keys());
     for (const [queue, { known = {}, sums }] of this.#tallies) {

@@ -1,4 +1,4 @@
-import { getCell, kind } from "../engine/cells.ts";
+import { getCell, kind, putCells, removeCells } from "../engine/cells.ts";
 import type { Program } from "../engine/store.ts";
 import { together } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
@@ -42,12 +42,11 @@ export const SEATS = 256;
 export type Grouped = Pick<StoredJob, "queue" | "group">;
 
 /** The groups in each transaction, by queue and key. */
-const GROUPS = new WeakMap<Transaction, Map<string, Group>>();
-
-export const groupsIn = (tx: Transaction): ReadonlyMap<string, Group> => GROUPS.get(tx) ?? new Map();
+export const GROUPS = new WeakMap<Transaction, Map<string, Group>>();
 
 export function groupOf(tx: Transaction, queue: string, key: string): Group {
   const groups = GROUPS.get(tx) ?? new Map<string, Group>();
+  if (groups.size === 0) tx.atEnd(() => writeGroups(tx, groups));
   GROUPS.set(tx, groups);
   const name = JSON.stringify([queue, key]);
   const group = groups.get(name) ?? { queue, key, limit: 1, places: new Map() };
@@ -120,4 +119,21 @@ export function note(tx: Transaction, { queue, group, key }: Grouped & Pick<Stor
 export function room(group: Group, freed?: JobKey): void {
   group.freed ??= [];
   if (freed) group.freed.push(freed);
+}
+
+/** Writes the changed records of groups. Keeps the seats of running jobs: removing one would cost a write per claim. */
+function* writeGroups(tx: Transaction, groups: ReadonlyMap<string, Group>): Program<void> {
+  for (const group of groups.values()) {
+    if (group.places.size > 0) yield* open(group);
+    const { queue, key, limit, given, cell: { limit: stored, seats: before } = {} } = group;
+    const { line, running } = yield* seatsOf(tx, group);
+    const seats = [...line].flatMap(([place, at]) =>
+      !running.has(place) || (limit <= SEATS && before?.includes(at)) ? [at] : [],
+    );
+    // The record of a group without jobs in line or running is deleted, with its limit (R42).
+    if (seats.length === 0 && (limit === 1 || running.size === 0)) {
+      if (before ?? stored) yield* removeCells(cellsOf(queue), [key]);
+    } else if (limit !== (stored ?? 1) || JSON.stringify(seats) !== JSON.stringify(before ?? []))
+      yield* putCells(cellsOf(queue), [[key, { ...(given && { limit }), seats }]]);
+  }
 }

@@ -1,4 +1,3 @@
-import { putCells, removeCells } from "../engine/cells.ts";
 import type { ClaimPart, QueueClaim } from "../engine/claim.ts";
 import { standsAhead } from "../engine/clock-set-back.ts";
 import { moveEachJob } from "../engine/job-writer.ts";
@@ -14,11 +13,10 @@ import { fields, integer } from "../job/option-checks.ts";
 import { again, blocked, isUndelayed, returned } from "../job/transitions.ts";
 import {
   adopt,
-  cellsOf,
+  GROUPS,
   type Group,
   type Grouped,
   groupOf,
-  groupsIn,
   groupsOf,
   limitTo,
   note,
@@ -60,11 +58,10 @@ export const groups: Plugin = {
     return done(undefined);
   },
   *effects(tx) {
-    const groups = [...groupsIn(tx).values()].filter(({ freed }) => freed);
+    const groups = [...(GROUPS.get(tx)?.values() ?? [])].filter(({ freed }) => freed);
     if (groups.length > 0) yield* returnToRoom(tx, groups);
     return groups.length > 0;
   },
-  flush,
   prepare: suspectNext,
   claiming: claimOf,
   held: ({ group }) => group && { group: group.key },
@@ -73,7 +70,8 @@ export const groups: Plugin = {
 /** Stores the limits that new jobs set. A higher limit may free seats (see `Group`). */
 function* setLimits(tx: Transaction, jobs: readonly Grouped[]): Program<void> {
   const setting = jobs.filter((job) => job.group?.limit);
-  for (const [job, group] of yield* groupsOf(tx, setting)) limitTo(group, job.group?.limit ?? 1);
+  if (setting.length > 0)
+    for (const [job, group] of yield* groupsOf(tx, setting)) limitTo(group, job.group?.limit ?? 1);
 }
 
 /**
@@ -175,23 +173,6 @@ function* check(tx: Transaction, group: Group): Program<void> {
     if (jobs[index]?.group?.key !== group.key) group.places.set(keyText(at), undefined);
 }
 
-/** Writes the changed records of groups. Keeps the seats of running jobs: removing one would cost a write per claim. */
-function* flush(tx: Transaction): Program<void> {
-  for (const group of groupsIn(tx).values()) {
-    if (group.places.size > 0) yield* open(group);
-    const { queue, key, limit, given, cell: { limit: stored, seats: before } = {} } = group;
-    const { line, running } = yield* seatsOf(tx, group);
-    const seats = [...line].flatMap(([place, at]) =>
-      !running.has(place) || (limit <= SEATS && before?.includes(at)) ? [at] : [],
-    );
-    // The record of a group without jobs in line or running is deleted, with its limit (R42).
-    if (seats.length === 0 && (limit === 1 || running.size === 0)) {
-      if (before ?? stored) yield* removeCells(cellsOf(queue), [key]);
-    } else if (limit !== (stored ?? 1) || JSON.stringify(seats) !== JSON.stringify(before ?? []))
-      yield* putCells(cellsOf(queue), [[key, { ...(given && { limit }), seats }]]);
-  }
-}
-
 /** Limits a claim to jobs whose groups have room: blocks the jobs of full groups. */
 function* claimOf({ tx, queue }: QueueClaim): Program<ClaimPart> {
   let groups = new Map<StoredJob, Group>();
@@ -201,7 +182,7 @@ function* claimOf({ tx, queue }: QueueClaim): Program<ClaimPart> {
   for (const { group } of (yield* tx.leases()).heldOf(queue)) if (group !== undefined) count(group);
   return {
     *read(page) {
-      groups = yield* groupsOf(tx, page);
+      groups = page.some(({ group }) => group) ? yield* groupsOf(tx, page) : new Map();
       for (const [job, group] of groups) adopt(group, job);
     },
     takes(job) {

@@ -16,9 +16,6 @@ export const unknownNames: Plugin = {
     const [reason, name = ""] = blockOf(key) ?? [];
     if (reason === "name") noteLeft(tx, queue, name);
   },
-  *flush(tx) {
-    for (const [queue, name] of LEFT.get(tx)?.values() ?? []) yield* unlist(tx, queue, name);
-  },
   *beforeClaim(tx, { queue, names }) {
     yield* returnKnown(tx, queue, names);
   },
@@ -45,11 +42,14 @@ export const unknownNames: Plugin = {
   },
 };
 
-/** Blocked names of which this transaction may have unblocked or deleted the last job, by queue and name. */
-const LEFT = new WeakMap<Transaction, Map<string, readonly [queue: string, name: string]>>();
+/** Lanes of the blocked names of which this transaction may have unblocked or deleted the last job. */
+const LEFT = new WeakMap<Transaction, Set<string>>();
 
 function noteLeft(tx: Transaction, queue: string, name: string): void {
-  LEFT.set(tx, (LEFT.get(tx) ?? new Map()).set(blockedLane(queue, "name", name), [queue, name]));
+  const left = LEFT.get(tx) ?? new Set();
+  const lane = blockedLane(queue, "name", name);
+  if (!left.has(lane)) tx.atEnd(() => unlist(tx, queue, name));
+  LEFT.set(tx, left.add(lane));
 }
 
 /** Unblocks jobs for a worker that has a handler for their names, or that takes any name. */
