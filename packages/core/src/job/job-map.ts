@@ -246,7 +246,7 @@ function unwrap(name: string, result: SchemaResult<unknown>, what: "payload" | "
   );
 }
 
-/** Hint for an error whose cause may be that schemas check the JSON form of a payload, for example of a Date. */
+/** Hint in the error of a refused payload: schemas check its JSON form, in which a Date is a text. */
 const HINT = " It is checked as JSON: a Date is a text (z.coerce.date() reads it).";
 
 function pathText(path: NonNullable<SchemaIssue["path"]>): string {

@@ -15,8 +15,8 @@ import { STATES, toJobRecord } from "../job/transitions.ts";
 export const inspect: Plugin = { name: "inspect", reads: { list } };
 
 /**
- * Number of records that one page may read. A page that reads so many ends early, with a cursor. With the last read,
- * the total is below the 10,000 records that one call may read (R32).
+ * Number of records after which a page stops reading and ends early, with a cursor. The read that reaches this number
+ * may exceed it; the total stays below the 10,000 records that one call may read (R32).
  */
 const READ_LIMIT = 8_000;
 /** Number of records per read, because records may be large and a filter may exclude most of them. */

@@ -120,8 +120,9 @@ export class Attempts<Ctx extends object> implements AttemptListener {
   }
 
   /**
-   * Puts back the attempts and reports that a refused exchange has not stored, to be sent first. If the exchange had
-   * one settlement, `failure` replaces it. The next exchange has as many settlements as the part.
+   * Puts back the attempts and reports of a refused exchange, to be sent first. The next exchange has at most as many
+   * settlements as `settle`, so that the refused one is found. If the exchange had one settlement, that is the refused
+   * one, and `failure` replaces it.
    */
   restore(ended: readonly Settled[], { settle, progress, failure }: RefusedPart): void {
     const [settlement] = settle;

@@ -18,7 +18,7 @@ import {
 
 /** Maximum bytes of JSON of a page or of an exchange's reply. RPC accepts 32 MiB per call. */
 export const REPLY_BYTES = 8 * 1024 * 1024;
-/** Bytes added per job, because a job in a reply has some fields more than its stored record. */
+/** Bytes added to the size of each job of a reply, because a job in a reply has some fields more than its stored record. */
 const MORE_BYTES = 200;
 /** Number of values that are read at once. Each may have a result or payload of 128 KiB. */
 const STEP = 256;
