@@ -198,7 +198,7 @@ export function* endJobs(tx: Transaction, ends: readonly End[]): Program<readonl
     const limit = keepOf(job, (yield* tx.settings(queue)).keep, state);
     const isKept = trace && limit > 0;
     changes.push({ before: job, job: isKept ? records[index] : undefined });
-    if (isKept) pruning.set(finishedLane(queue, state), prune(tx, queue, state, limit));
+    if (isKept) pruning.set(finishedLane(queue, state), prune(tx, queue, state, limit, ends.length));
   }
   yield* replace(tx, changes);
   tx.ended(ends);
@@ -217,7 +217,7 @@ export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Pr
   for (const { queue, id } of jobs) tx.changedEnded(queue, [id]);
 }
 
-/** Maximum number of ended jobs that one program prunes (R32). */
+/** Maximum number of ended jobs that one program prunes, besides as many as it ends (R32). */
 const PRUNE_STEP = 256;
 
 /** Prunes a queue's ended jobs to its setting `keep`, one step per state. Returns whether more are left. */
@@ -237,11 +237,11 @@ const laneOf = (queue: string, state: EndState): Range => startingWith("finished
  * Deletes one step of a state's oldest ended jobs over the limit. Returns how many were over the limit. Jobs with a
  * future time, from before the clock was set back, are deleted first.
  */
-function* prune(tx: Transaction, queue: string, state: EndState, limit: number): Program<number> {
+function* prune(tx: Transaction, queue: string, state: EndState, limit: number, added = 0): Program<number> {
   const lane = laneOf(queue, state);
   const { from, to } = lane;
   const excess = (yield* tx.tallied(queue, state, () => countKeys(lane))) - limit;
-  const step = Math.min(excess, PRUNE_STEP);
+  const step = Math.min(excess, PRUNE_STEP + added);
   const found: StoredJob[] = [];
   function* read(start: Key): Program<void> {
     append(found, yield* scan("jobs", { from: start, to }, step));

@@ -70,6 +70,19 @@ export const keepCases = verb("keep", (it, needs) => {
     expect((await counts()).completed).toBe(4);
   });
 
+  needs();
+  it("R42: large batches that end at once leave no more than the queue keeps", async (scene) => {
+    const { add, counts, driver, expect, worker } = scene;
+    await driver.command({ type: "configure", queue: QUEUE, keep: { completed: 4 } });
+    const one = worker();
+    for (let batch = 0; batch < 2; batch++) {
+      await add(...Array.from({ length: 600 }, () => ({})));
+      await one.complete(await one.claim(600));
+    }
+    expect(await counts()).toEqual({ ...NOTHING, completed: 4 });
+  });
+
+  needs("inspect");
   it("R1: a limit that is lowered holds from the next end on", async (scene) => {
     const { counts, driver, expect } = scene;
     const before = await endMany(scene, "completed", 5);
