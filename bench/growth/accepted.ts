@@ -22,15 +22,11 @@ const PASSED =
   "Passes the running jobs at the head of the line, which keep their places. Bound: the running jobs of the queue, at most `maxActive` or the slots of its workers";
 const WORKED = "Looks into each queue that the worker names. Bound: the queues of one worker";
 
-const IDLE =
-  "Every idle worker of the queue in this process makes an exchange for an add. Bound: the idle workers of the queue";
-
 const AFTER_RESTART = "counts, after a restart";
 
 /** All growth that is accepted. Remove an entry when nothing grows by it any more; add one only with a bound. */
 export const ACCEPTED: readonly Accepted[] = [
   { population: "workers", perRecord: 4, why: LEASES },
-  { population: "idle workers", verbs: ["add one that an idle worker"], perRecord: 8.1, why: IDLE },
   {
     population: "running",
     verbs: ["claim", "settle 10, claim", "nextWake", "idle", "list 20 waiting"],
