@@ -70,7 +70,7 @@ export function* insertJobs(tx: Transaction, added: readonly StoredJob[], spelt 
   for (const lane of lanesOf(jobs.map(keyOf))) {
     const queue = queueOf(lane[0]);
     tx.tally(queue, placeOf(lane[0]), lane.length);
-    tx.changed(queue, "ready", lane.every(isUndelayed) ? lane.length : 0);
+    tx.changed(queue, "ready", lane.every(isUndelayed) ? lane.length : undefined);
   }
 }
 

@@ -154,13 +154,13 @@ export class Transaction {
    *
    * @param jobs the number of added jobs that are due, if the change is nothing else: see `Change`.
    */
-  changed(queue: string, kind: Change["kind"], jobs = 0): Change {
+  changed(queue: string, kind: Change["kind"], jobs?: number): Change {
     // Usually the same queue and kind as the last call, because a batch is of one queue.
     let change = this.#lastChange;
     if (change?.queue !== queue || change.kind !== kind) change = this.#changes.get(`${kind}\n${queue}`);
-    if (change) change.jobs &&= (jobs && change.jobs + jobs) || undefined;
+    if (change) change.jobs &&= jobs && change.jobs + jobs;
     else {
-      change = { queue, kind, jobs: jobs || undefined, ...(this.by !== undefined && { by: this.by }) };
+      change = { queue, kind, jobs, ...(this.by !== undefined && { by: this.by }) };
       this.#changes.set(`${kind}\n${queue}`, change);
     }
     this.#lastChange = change;
