@@ -42,12 +42,12 @@ export function checkNames(plugins: Plugins, job: Omit<NewJob, "payload">, used?
   checkName(job.name, "name");
   if (job.id !== undefined) checkPathName(job.id, "id");
   if (job.tags) checkTags(job.tags);
-  for (const plugin of plugins.with("check")) plugin.check(job as NewJob);
+  for (const plugin of plugins.for("check", "fields", [job])) plugin.check(job as NewJob);
 }
 
 /** Adds those of the jobs that do not exist yet. Returns a receipt for each, in order. */
 export function* addJobs(tx: Transaction, jobs: readonly NewJob[], admit?: Admit): Program<readonly EnqueueReceipt[]> {
-  const plugins = tx.plugins.with("adding").filter(({ needs }) => !needs || jobs.some(needs));
+  const plugins = tx.plugins.for("adding", "fields", jobs);
   if (plugins.length === 0 && jobs.every(({ id }) => id === undefined)) {
     const placed = jobs.map((job) => storedNow(tx, job));
     if (admit) yield* admit(placed);
@@ -89,5 +89,5 @@ function* addOne(adding: Adding, index: number): Program<EnqueueReceipt> {
  * Applies job options that affect more than their own job, such as the limit of a group: calls the plugins' `accepted`.
  */
 export function* accept(tx: Transaction, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void> {
-  for (const plugin of tx.plugins.with("accepted")) yield* plugin.accepted(tx, jobs);
+  for (const plugin of tx.plugins.for("accepted", "fields", jobs)) yield* plugin.accepted(tx, jobs);
 }

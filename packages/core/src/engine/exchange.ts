@@ -259,7 +259,7 @@ function* toClaimed(
     const run = held[index];
     if (!job || !run) continue;
     let one: ClaimedJob = { token: run.token, job: toJobRecord(job, tx.now, run) };
-    for (const plugin of tx.plugins.with("reply")) {
+    for (const plugin of tx.plugins.for("reply", "marks", [job])) {
       const fields = yield* plugin.reply(tx, job);
       if (fields) one = { ...one, ...fields };
     }

@@ -36,7 +36,7 @@ const placeOf = (key: JobKey): TallyPlace => (key[0] === "finished" ? endStateOf
 
 /** Returns whether a job has no record in addition to its own: no `ids` entry, no record of a plugin, no `keep`. */
 export const isPlain = (tx: Transaction, job: StoredJob): boolean =>
-  spellsItsKey(job) && !job.keep && !tx.plugins.with("marks").some((plugin) => plugin.marks(job));
+  spellsItsKey(job) && !job.keep && tx.plugins.for("marks", "marks", [job]).length === 0;
 
 /** The queue and id of a job. */
 export type Named = Pick<StoredJob, "queue" | "id">;
@@ -83,7 +83,7 @@ const putIds = (jobs: readonly StoredJob[]): Program<void> =>
 
 function* placing(tx: Transaction, asked: readonly StoredJob[], isNew: boolean): Program<readonly StoredJob[]> {
   let jobs = asked;
-  for (const plugin of tx.plugins.with("placing")) jobs = yield* plugin.placing(tx, jobs, isNew);
+  for (const plugin of tx.plugins.for("placing", "marks", asked)) jobs = yield* plugin.placing(tx, jobs, isNew);
   return jobs;
 }
 
@@ -213,7 +213,7 @@ export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Pr
     tx,
     jobs.map((before) => ({ before })),
   );
-  for (const plugin of tx.plugins.with("deleted")) yield* plugin.deleted(tx, jobs);
+  for (const plugin of tx.plugins.for("deleted", "marks", jobs)) yield* plugin.deleted(tx, jobs);
   for (const { queue, id } of jobs) tx.changedEnded(queue, [id]);
 }
 

@@ -28,12 +28,14 @@ export interface Plugin {
   readonly quietCells?: readonly string[];
 
   /**
-   * Returns whether the plugin must be called when this job ends. A job for which no plugin returns true can be deleted
-   * by its key alone.
+   * Fields of a stored job that concern the plugin. A job without such a field of any plugin can be deleted by its key
+   * alone. `placing`, `ended`, `deleted` and `reply` are called if a job has one of them, or if the list is absent.
    */
-  marks?(job: StoredJob): boolean;
+  readonly marks?: readonly string[];
 
   // Add
+
+  // `check`, `adding` and `accepted` are called only if a job has one of `fields`, or always if the list is absent.
 
   /** Throws if the plugin's own fields of a new job are invalid. */
   check?(job: NewJob): void;
@@ -44,9 +46,8 @@ export interface Plugin {
     request: NumberedRequest,
     work: () => Program<readonly EnqueueReceipt[]>,
   ): Program<readonly EnqueueReceipt[]>;
-  /** Takes part in an add: called if `needs` returns true for any of its jobs, or is absent. */
+  /** Takes part in an add. */
   adding?(add: Adding): Program<AddPart>;
-  needs?(job: NewJob): boolean;
   /** Applies the plugin's job options that affect more than their own job, such as the limit of a group. */
   accepted?(tx: Transaction, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void>;
 
@@ -212,5 +213,15 @@ export class Plugins {
       this.#byHook.set(hook, found);
     }
     return found as readonly With<H>[];
+  }
+
+  /**
+   * Returns the plugins that have a hook and that these jobs concern: one of the jobs has a field that the plugin lists
+   * in `part`, or the plugin has no such list.
+   */
+  for<H extends Hook>(hook: H, part: "fields" | "marks", jobs: readonly object[]): readonly With<H>[] {
+    return this.with(hook).filter(
+      ({ [part]: names }) => !names || jobs.some((job) => names.some((name) => name in job)),
+    );
   }
 }

@@ -10,7 +10,8 @@ import { Transaction, type TransactionContext } from "./transaction.ts";
 export function* effects(tx: Transaction): Program<boolean> {
   for (let any = false; ; any = true) {
     const { ends, attempts } = tx.takeEnded();
-    if (ends.length > 0) for (const plugin of tx.plugins.with("ended")) yield* plugin.ended(tx, ends);
+    const jobs = ends.map(({ job }) => job);
+    if (ends.length > 0) for (const plugin of tx.plugins.for("ended", "marks", jobs)) yield* plugin.ended(tx, ends);
     if (attempts.length > 0)
       for (const plugin of tx.plugins.with("attemptsEnded")) yield* plugin.attemptsEnded(tx, attempts);
     let more = ends.length > 0;

@@ -44,8 +44,7 @@ export const dedupe: Plugin = {
   name: "dedupe",
   options: DEDUPE_OPTIONS,
   fields: ["dedupe"],
-  marks: (job) => job.dedupe !== undefined,
-  needs: (job) => job.dedupe !== undefined,
+  marks: ["dedupe"],
   check({ dedupe }) {
     if (dedupe) checkName(dedupe.key, "dedupe.key");
   },

@@ -20,8 +20,7 @@ import { type BoundFlows, type FlowPlan, planFlows } from "./flow-plan.ts";
 export const flows: Plugin = {
   name: "flows",
   fields: ["flow"],
-  marks: (job) => job.parent !== undefined || job.hasChildren === true,
-  needs: (job) => job.flow !== undefined,
+  marks: ["parent", "hasChildren"],
   adding: (add) => done(new FlowAdd(add)),
   *ended(tx, ends) {
     yield* settleMembers(tx, ends);

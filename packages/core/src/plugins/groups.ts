@@ -42,7 +42,7 @@ export const groups: Plugin = {
   options: GROUP_OPTIONS,
   fields: ["group"],
   quietCells: ["group"],
-  marks: (job) => job.group !== undefined,
+  marks: ["group"],
   check: ({ group }) => void (group && checkName(group.key, "group.key")),
   accepted: setLimits,
   placing: seat,

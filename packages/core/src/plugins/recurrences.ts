@@ -41,6 +41,7 @@ const START_SLACK_MS = 60_000;
 
 class Recurrences implements Plugin {
   readonly name = "recurrences";
+  readonly marks = ["recurrence"];
   readonly commands: NonNullable<Plugin["commands"]> = {
     schedule: (tx, request: CommandOf<"schedule">) => this.#schedule(tx, request),
     unschedule: (tx, { queue, key }: CommandOf<"unschedule">) => unschedule(tx, queue, key),

@@ -24,6 +24,16 @@ export const recurrenceOccurrenceCases = verb("recurrences", (it, needs) => {
     expect((await only(scene)).nextAt).toBe(nominal + 3 * HOUR_MS);
   });
 
+  it("R24: with overlap skip an occurrence that ends places the next one, also if no ended jobs are kept", async (scene) => {
+    const { advance, driver, expect, worker } = scene;
+    await driver.command({ type: "configure", queue: QUEUE, keep: KEEP_NONE });
+    const one = worker();
+    await schedule(scene, { ...hourly, overlap: "skip" });
+    await advance(HOUR_MS);
+    await one.complete(await one.take(1));
+    expect(await pending(scene)).toBe(1);
+  });
+
   it("R24: after a clock that was a year ahead was set back, no occurrence and no retry is further away than its own delay", async (scene) => {
     const { add, advance, expect, job, jump, now, worker } = scene;
     const YEAR_MS = 365 * 24 * HOUR_MS;
