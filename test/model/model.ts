@@ -40,6 +40,8 @@ export interface ModelJob {
   recurrence?: string;
   /** The ancestor of its flow that has a key, and its position below that: they make its id. */
   below?: string;
+  /** The limit that it was added with. */
+  groupLimit?: number;
   /** It has a seat of its group: it is in line, and was there before the limit was reached, or came back. */
   seated?: boolean;
   held?: { worker: string; token: string; cancel?: "cancel" | "remove"; alone: boolean };
@@ -186,6 +188,22 @@ export class Model {
     this.jobs.filter((job) => job.held && job.queue === queue && job.group === group).length;
   #limit = (queue: string, group: string): number => this.limits.get(`${queue} ${group}`) ?? 1;
 
+  /** A job in line brings its limit, if none is in force. */
+  #adopt({ queue, group, groupLimit }: ModelJob): void {
+    const name = `${queue} ${group}`;
+    if (groupLimit && !this.limits.has(name)) this.limits.set(name, groupLimit);
+  }
+
+  /** A limit is in force while its group has jobs in line or running. */
+  #dropLimits(): void {
+    const used = new Set(
+      [...this.live()].flatMap(({ queue, group, place, held, seated, delayed, waitsFor }) =>
+        held || (place === "ready" && (seated || !delayed)) || waitsFor === "group" ? [`${queue} ${group}`] : [],
+      ),
+    );
+    for (const name of this.limits.keys()) if (!used.has(name)) this.limits.delete(name);
+  }
+
   /** The jobs of each group. */
   #groups(): ModelJob[][] {
     const groups = new Map<string, ModelJob[]>();
@@ -208,6 +226,7 @@ export class Model {
   #seat(): void {
     for (const jobs of this.#groups()) {
       const inLine = jobs.filter(({ place, held }) => place === "ready" && !held);
+      for (const job of inLine.filter((job) => job.seated || !job.delayed).sort(byPlace)) this.#adopt(job);
       const seated = inLine.filter((job) => job.seated);
       const crowded = jobs.some(({ waitsFor }) => waitsFor === "group");
       const seats = seated.length + (crowded ? 0 : this.#free(jobs));
@@ -375,6 +394,7 @@ export class Model {
       maxExceptions: job.maxExceptions ?? Number.POSITIVE_INFINITY,
       ...(job.dedupe && { dedupe: job.dedupe }),
       ...(job.group && { group: job.group.key }),
+      ...(job.group?.limit && { groupLimit: job.group.limit }),
       ...(job.keep && { keep: job.keep }),
       ...(job.expiresInMs !== undefined && { expiresAt: this.now + job.expiresInMs }),
     };
@@ -382,7 +402,7 @@ export class Model {
 
   #replace(job: ModelJob, by: NewJob): void {
     const before = { group: job.group, priority: job.priority, waited: job.waitsFor };
-    for (const option of ["dedupe", "group", "keep", "expiresAt"] as const) delete job[option];
+    for (const option of ["dedupe", "group", "groupLimit", "keep", "expiresAt"] as const) delete job[option];
     Object.assign(job, this.#given(by));
     if (before.group !== job.group || before.priority !== job.priority) job.seated = false;
     if (before.waited === "name" || before.waited === "group") this.#toReady(job);
@@ -454,7 +474,7 @@ export class Model {
   }
 
   /** Families, next occurrences, successors and groups, until nothing follows any more. */
-  #follow(): void {
+  #follow(last = true): void {
     while (this.#ended.length + this.#succeed.length > 0) {
       const [ended, succeed] = [this.#ended, this.#succeed];
       this.#ended = [];
@@ -473,6 +493,7 @@ export class Model {
     }
     this.#seat();
     this.#returnToRoom();
+    if (last) this.#dropLimits();
   }
 
   #settleFamily(
@@ -785,7 +806,7 @@ export class Model {
       return { jobs: [], lost, cancel: [], interrupted: [] };
 
     const interrupted = recovered.workers.flatMap((worker) => this.#recover(worker, recovered.jobs));
-    this.#follow();
+    this.#follow(false);
     const taken = this.#claim(request.claim, known);
     for (const [index, job] of taken.jobs.entries())
       job.held = { worker: request.worker, token: `${request.exchange}.${index}`, alone: taken.alone };
@@ -921,6 +942,7 @@ export class Model {
     for (const job of line) {
       if (done() || taken.length - before >= Math.min(slots, Math.floor(tokens))) break;
       const { group } = job;
+      if (group !== undefined) this.#adopt(job);
       if (job.expiresAt !== undefined && job.expiresAt <= this.now) expired.push(job);
       else if (names && !names.includes(job.name)) aside.push([job, "name"]);
       else if (group !== undefined && this.#running(name, group) + (mine.get(group) ?? 0) >= this.#limit(name, group))

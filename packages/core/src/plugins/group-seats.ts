@@ -131,9 +131,9 @@ function* writeGroups(tx: Transaction, groups: ReadonlyMap<string, Group>): Prog
       !running.has(place) || (limit <= SEATS && before?.includes(at)) ? [at] : [],
     );
     // The record of a group without jobs in line or running is deleted, with its limit (R42).
-    if (seats.length === 0 && (limit === 1 || running.size === 0)) {
+    if (seats.length === 0 && (running.size === 0 || !given)) {
       if (before ?? stored) yield* removeCells(cellsOf(queue), [key]);
-    } else if (limit !== (stored ?? 1) || JSON.stringify(seats) !== JSON.stringify(before ?? []))
+    } else if ((given ? limit : undefined) !== stored || JSON.stringify(seats) !== JSON.stringify(before ?? []))
       yield* putCells(cellsOf(queue), [[key, { ...(given && { limit }), seats }]]);
   }
 }
