@@ -37,11 +37,10 @@ export function* exchange(
   function* readAhead({ first, last, jobs }: ClaimedStretch): Program<void> {
     ahead = yield* readStretch(first, last, jobs);
   }
+  const turn = queues[request.exchange % queues.length];
   yield* tx.prepare(queues, [
     ...(stretch && request.settle.length > 2 ? [readAhead(stretch)] : []),
-    ...(request.claim.limit > 0
-      ? tx.plugins.with("prepare").flatMap((plugin) => queues.map((queue) => plugin.prepare(tx, queue)))
-      : []),
+    ...(turn && request.claim.limit > 0 ? tx.plugins.with("prepare").map((plugin) => plugin.prepare(tx, turn)) : []),
   ]);
   tx.reply?.atMost(request.claim.bytes);
   const leases = yield* tx.leases();

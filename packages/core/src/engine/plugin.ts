@@ -74,7 +74,10 @@ export interface Plugin {
 
   // Claim
 
-  /** Reads the plugin's records for claims from this queue, together with the first reads of an exchange. */
+  /**
+   * Reads the plugin's records of this queue, together with the first reads of an exchange. Each exchange calls it for
+   * one of its queues, in turn.
+   */
   prepare?(tx: Transaction, queue: string): Program<void>;
   /** Deletes lapsed records, in claims from a queue whose settings say that it has such records: see `lapsing`. */
   sweep?(tx: Transaction, claim: Pick<ClaimQueue, "queue">): Program<void>;

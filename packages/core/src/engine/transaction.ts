@@ -2,7 +2,7 @@ import { append } from "../job/append-to-list.ts";
 import { tagEnd } from "../job/job-keys.ts";
 import type { JobKey } from "../job/job-record.ts";
 import type { QueuePosition } from "../job/transitions.ts";
-import { getCell, kind, putCells, removeCells } from "./cells.ts";
+import { getCells, kind, putCells, removeCells } from "./cells.ts";
 import { noteEnded, type Writable } from "./ended-ids.ts";
 import type { End } from "./job-writer.ts";
 import { everyLease, Leases } from "./leases.ts";
@@ -114,22 +114,18 @@ export class Transaction {
 
   /** Reads the leases, settings and counts that an exchange over these queues needs, and runs `others`, in one step. */
   *prepare(queues: readonly string[], others: readonly Program<unknown>[]): Program<void> {
-    yield* together([
-      ...others,
-      this.leases(),
-      ...queues.map((queue) => this.settings(queue)),
-      this.readTallies(queues),
-    ]);
+    yield* together([...others, this.leases(), this.#readSettings(queues), this.readTallies(queues)]);
   }
 
   /** Returns the settings of a queue; empty if it was never configured. */
   *settings(queue: string): Program<QueueSettings> {
-    let settings = this.#settings.get(queue);
-    if (!settings) {
-      settings = (yield* getCell(SETTINGS, queue)) ?? {};
-      this.#settings.set(queue, settings);
-    }
-    return settings;
+    if (!this.#settings.has(queue)) yield* this.#readSettings([queue]);
+    return this.#settings.get(queue) as QueueSettings;
+  }
+
+  *#readSettings(queues: readonly string[]): Program<void> {
+    const found = yield* getCells(SETTINGS, queues);
+    for (const [index, queue] of queues.entries()) this.#settings.set(queue, found[index] ?? {});
   }
 
   /** Records that jobs ended. The plugins apply the effects before the transaction ends. */
