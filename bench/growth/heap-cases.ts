@@ -79,7 +79,8 @@ export const HEAP_CASES: Readonly<Record<string, Round>> = {
       const job: NewJob = { queue: "mail", name: "email", payload: "0" };
       await driver.enqueue([job], { sender: `sender ${n}`, number: 1, digest: "0", ttlMs: 1_000 });
     }
-    await clock.advance(1_000);
+    // Lapsed records are deleted a minute later: see `lapsing`.
+    await clock.advance(61_000);
     await queue.drain({ concurrency: SIZE });
   },
   cancelled: async ({ queue }, first) => {
