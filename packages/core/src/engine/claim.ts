@@ -160,7 +160,6 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   const { queue, names } = request;
   const settings = yield* tx.settings(queue);
   if (settings.paused) return;
-  for (const plugin of tx.plugins.with("sweep")) if (settings[`lapse.${plugin.name}`]) yield* plugin.sweep(tx, request);
   for (const plugin of tx.plugins.with("beforeClaim")) yield* plugin.beforeClaim(tx, request);
   if (taking.left <= 0) taking.wakeAt = tx.now;
   if (taking.done) return;

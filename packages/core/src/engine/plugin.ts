@@ -79,8 +79,6 @@ export interface Plugin {
    * one of its queues, in turn.
    */
   prepare?(tx: Transaction, queue: string): Program<void>;
-  /** Deletes lapsed records, in claims from a queue whose settings say that it has such records: see `lapsing`. */
-  sweep?(tx: Transaction, claim: Pick<ClaimQueue, "queue">): Program<void>;
   /**
    * Unblocks jobs that this worker may claim, for example by their name. Called before each claim from a queue that is
    * not paused.

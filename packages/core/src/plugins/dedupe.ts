@@ -49,7 +49,7 @@ export const dedupe: Plugin = {
   check({ dedupe }) {
     if (dedupe) checkName(dedupe.key, "dedupe.key");
   },
-  sweep: (tx, claim) => sweep(tx, claim),
+  beforeClaim: (tx, claim) => sweep(tx, claim),
   *adding(add) {
     const keys = new AddedKeys(add);
     yield* keys.load();

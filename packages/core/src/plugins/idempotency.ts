@@ -13,7 +13,7 @@ import type { NewJob } from "../job/new-job.ts";
 export const idempotency: Plugin = {
   name: "idempotency",
   quietCells: ["mark"],
-  sweep: (tx, claim) => sweep(tx, claim),
+  beforeClaim: (tx, claim) => sweep(tx, claim),
   once(tx, jobs, request, work) {
     tx.used.add(idempotency.name);
     return runOnce(tx, jobs, request, work);
@@ -35,7 +35,7 @@ const MARKS = kind<Mark>("mark");
 
 /** The records of all senders, looked through in the name of each queue that had a numbered request. */
 const sweep = lapsing(
-  "lapse.idempotency",
+  "lapse.mark",
   "cells",
   () => ({ from: ["mark"], to: ["mark0"] }),
   ({ value }) => (value as Mark).until,

@@ -47,7 +47,7 @@ const START_SLACK_MS = 60_000;
 const ENDED_MS = 30 * 86_400_000;
 
 const sweep = lapsing(
-  "lapse.recurrences",
+  "lapse.schedule",
   "cells",
   (queue) => startingWith(recurrencesOf(queue).text),
   ({ value }) => (value as ScheduleCell).until ?? NEVER,
@@ -61,7 +61,7 @@ class Recurrences implements Plugin {
     unschedule: (tx, { queue, key }: CommandOf<"unschedule">) => unschedule(tx, queue, key),
   };
   readonly reads: NonNullable<Plugin["reads"]> = { schedules: (_turn, queue: string) => schedules(queue) };
-  readonly sweep: NonNullable<Plugin["sweep"]> = sweep;
+  readonly beforeClaim: NonNullable<Plugin["beforeClaim"]> = sweep;
   readonly #cron: NextCron | undefined;
 
   constructor(cron: NextCron | undefined) {
