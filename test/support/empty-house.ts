@@ -20,17 +20,17 @@ export interface EmptyHouseOptions {
 /** A worker without handlers: claims jobs and settles them at once. */
 class Hand {
   readonly #driver: Driver;
-  readonly #names: readonly string[];
+  readonly #names: readonly string[] | undefined;
   readonly #key = `hand-${Math.random().toString(36).slice(2)}`;
   #number = 0;
 
-  constructor(driver: Driver, names: readonly string[] = ["email", "parent", "child"]) {
+  constructor(driver: Driver, names?: readonly string[]) {
     this.#driver = driver;
     this.#names = names;
   }
 
   exchange(limit: number, settle: readonly Settlement[] = [], leave = false): Promise<ExchangeReply> {
-    const queues = [{ queue: QUEUE, names: this.#names }];
+    const queues = [{ queue: QUEUE, ...(this.#names && { names: this.#names }) }];
     return this.#driver.exchange({
       worker: this.#key,
       exchange: ++this.#number,
