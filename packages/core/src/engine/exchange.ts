@@ -80,7 +80,7 @@ export function* exchange(
   const swept = sweep ? yield* sweepNext(tx, queues, sweep) : false;
   const claimed = yield* claim(tx, request.claim, lease.held, request.settle.length);
   append(interrupted, yield* endJobs(tx, claimed.over));
-  let followsAt = tx.sweepAt;
+  let followsAt = Number.POSITIVE_INFINITY;
   for (const plugin of tx.plugins.with("claimed"))
     followsAt = Math.min(followsAt, yield* plugin.claimed(tx, claimed.jobs));
   const fresh = claimed.jobs.map((job, index) => toHeld(tx, job, `${request.exchange}.${index}`, claimed.alone));

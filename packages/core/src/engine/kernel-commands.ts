@@ -126,10 +126,7 @@ function* configure(
     tx.plugins.checkOwned("setting", config, tx.used);
     const before = yield* tx.settings(queue);
     const said = Object.entries({ ...before, ...config, ...(keep && { keep: { ...before.keep, ...keep } }) });
-    yield* tx.configure(
-      queue,
-      Object.fromEntries(said.filter(([, value]) => value !== null)) as object as QueueSettings,
-    );
+    yield* tx.configure(queue, Object.fromEntries(said.filter(([, value]) => value !== null)) as QueueSettings);
     tx.changed(queue, "settings");
   }
   const more = keep !== undefined && (yield* pruneAll(tx, queue));

@@ -1,6 +1,5 @@
 import type { DedupeMode, JobKey, Keep, StoredJob } from "../job/job-record.ts";
 import type { Json } from "../job/json.ts";
-import type { Lapse, LapseSetting } from "./lapsing.ts";
 import type { RateLimit } from "./verbs.ts";
 
 /**
@@ -141,8 +140,6 @@ export interface QueueSettings {
   readonly maxActive?: number;
   /** Job names without a handler, whose jobs are blocked. */
   readonly blockedNames?: readonly string[];
-  /** When to look for lapsed records of a plugin: see `lapsing`. */
-  readonly [lapse: LapseSetting]: Lapse;
 }
 
 /** A small named value of a plugin. `kind` declares its type. */

@@ -63,8 +63,6 @@ export class Transaction {
    * Whether the transaction met a job whose time was computed from a clock that was ahead and has been set back since.
    */
   setBack = false;
-  /** The earliest known time to look for lapsed records, of the queues that this program asked for. */
-  sweepAt = Number.POSITIVE_INFINITY;
   /** The key of the worker whose exchange this transaction runs, if it runs one. */
   by: string | undefined;
   /**
@@ -143,7 +141,8 @@ export class Transaction {
   /** Stores the settings of a queue. Empty settings are deleted. */
   *configure(queue: string, value: QueueSettings): Program<void> {
     this.#settings.set(queue, value);
-    yield* Object.keys(value)[0] ? putCells(SETTINGS, [[queue, value]]) : removeCells(SETTINGS, [queue]);
+    if (Object.keys(value).length > 0) yield* putCells(SETTINGS, [[queue, value]]);
+    else yield* removeCells(SETTINGS, [queue]);
   }
 
   /**
@@ -224,7 +223,7 @@ export class Transaction {
       const totals = Object.entries(known).map(([place, count]) => [place, count + (sums[place as TallyPlace] ?? 0)]);
       // An empty queue has no tallies: counting it again reads nothing.
       if (totals.some(([, count]) => count)) yield* put("tallies", [{ key: [queue], ...Object.fromEntries(totals) }]);
-      else if (totals[0]) yield* remove("tallies", [[queue]]);
+      else if (totals.length > 0) yield* remove("tallies", [[queue]]);
     }
   }
 

@@ -27,7 +27,7 @@ export function escapePart(part: string): string {
   return part.replace(/[%/\u0000-\u001f]/g, (char) => `%${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
-export function unescapePart(part: string): string {
+function unescapePart(part: string): string {
   if (!part.includes("%")) return part;
   return part.replace(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }

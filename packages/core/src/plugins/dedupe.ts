@@ -1,14 +1,13 @@
 import { type Adding, type AddPart, storedNow } from "../engine/add-batch.ts";
 import { locate, moveEachJob } from "../engine/job-writer.ts";
-import { lapsing, NEVER } from "../engine/lapsing.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import { isAhead } from "../engine/sequence-generator.ts";
 import type { DedupeRecord, Program } from "../engine/store.ts";
-import { get, put, remove, startingWith } from "../engine/store-operations.ts";
+import { get, put, remove, scan } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
 import { QuaysideError, refused } from "../job/errors.ts";
-import { checkName, escapePart, unescapePart } from "../job/job-keys.ts";
+import { checkName, escapePart } from "../job/job-keys.ts";
 import type { DedupeOption, OptionParsers } from "../job/job-options.ts";
 import type { Dedupe, DedupeMode, StoredJob } from "../job/job-record.ts";
 import type { NewJob } from "../job/new-job.ts";
@@ -49,7 +48,6 @@ export const dedupe: Plugin = {
   check({ dedupe }) {
     if (dedupe) checkName(dedupe.key, "dedupe.key");
   },
-  beforeClaim: (tx, claim) => sweep(tx, claim),
   *adding(add) {
     const keys = new AddedKeys(add);
     yield* keys.load();
@@ -78,7 +76,7 @@ export const dedupe: Plugin = {
     );
   },
   *retrying(tx, job) {
-    if (job.dedupe) yield* store(tx, [dedupeRecord(tx, job, job.dedupe)]);
+    if (job.dedupe) yield* put("dedupe", [dedupeRecord(tx, job, job.dedupe)]);
     return job;
   },
 };
@@ -142,10 +140,9 @@ class AddedKeys implements AddPart {
   }
 
   *save(): Program<void> {
-    yield* store(
-      this.#tx,
-      [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord),
-    );
+    const records = [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord);
+    yield* put("dedupe", records);
+    yield* sweepAfter(this.#tx, records);
   }
 
   /**
@@ -191,22 +188,30 @@ class AddedKeys implements AddPart {
   }
 }
 
-/** The keys that may lapse. A key without a time, or whose holder lives beyond it, lapses with its holder. */
-const sweep = lapsing(
-  "lapse.dedupe",
-  "dedupe",
-  (queue) => startingWith(escapePart(queue)),
-  (record, now) => {
-    const { until = now } = record;
-    if (!isTaken(record, now)) return now;
-    return until > now ? until : NEVER;
-  },
-);
+/**
+ * Minimum number of keys that an add with dedupe keys checks for expiry, and number of checks per key that it takes:
+ * enough to delete expired keys faster than new ones are added.
+ */
+const SWEEP_LEAST = 8;
+const SWEEP_EACH = 2;
 
-function* store(tx: Transaction, records: readonly DedupeRecord[]): Program<void> {
-  yield* put("dedupe", records);
-  for (const { key, until } of records)
-    if (until !== undefined) yield* sweep(tx, { queue: unescapePart(key[0]) }, until);
+/**
+ * Deletes expired keys of a queue: looks at the keys after that of the last record in `saved` and, at the queue's end,
+ * at its first keys.
+ */
+export function* sweepAfter(tx: Transaction, saved: readonly DedupeRecord[]): Program<void> {
+  const last = saved[saved.length - 1];
+  if (!last) return;
+  const [queue, key] = last.key;
+  const step = Math.max(SWEEP_LEAST, SWEEP_EACH * saved.length);
+  const after = yield* scan("dedupe", { from: [queue, key], to: [`${queue}\u0001`] }, step);
+  // Increasing keys (such as times) are always last; those that expire are at the beginning.
+  const before =
+    after.length < step ? yield* scan("dedupe", { from: [queue], to: [queue, key] }, step - after.length) : [];
+  yield* remove(
+    "dedupe",
+    [...after, ...before].filter((record) => !isTaken(record, tx.now)).map((record) => record.key),
+  );
 }
 
 /**

@@ -1,5 +1,4 @@
-import { type CellKind, getCell, kind, putCells } from "../engine/cells.ts";
-import { lapsing } from "../engine/lapsing.ts";
+import { type CellKind, getCell, kind, putCells, sweepCells } from "../engine/cells.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
 import type { Transaction } from "../engine/transaction.ts";
@@ -13,7 +12,6 @@ import type { NewJob } from "../job/new-job.ts";
 export const idempotency: Plugin = {
   name: "idempotency",
   quietCells: ["mark"],
-  beforeClaim: (tx, claim) => sweep(tx, claim),
   once(tx, jobs, request, work) {
     tx.used.add(idempotency.name);
     return runOnce(tx, jobs, request, work);
@@ -32,14 +30,6 @@ export interface Mark {
 
 /** The records of numbered requests, by sender. */
 const MARKS = kind<Mark>("mark");
-
-/** The records of all senders, looked through in the name of each queue that had a numbered request. */
-const sweep = lapsing(
-  "lapse.mark",
-  "cells",
-  () => ({ from: ["mark"], to: ["mark0"] }),
-  ({ value }) => (value as Mark).until,
-);
 
 /** Maximum number of earlier requests in `Mark.past`. A restored browser profile may repeat them. */
 const PAST = 100;
@@ -64,8 +54,7 @@ export function* runOnce(
   const next: Mark = { number, digest, receipts, until: tx.now + ttlMs };
   const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
   yield* putCells(marks, [[sender, past ? { ...next, past } : next]]);
-  const [job] = jobs;
-  if (job) yield* sweep(tx, job, next.until);
+  yield* sweepCells(marks, sender, tx.now);
   return receipts;
 }
 

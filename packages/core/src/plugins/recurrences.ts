@@ -2,10 +2,8 @@ import { getCell, kind, listCells, putCells, removeCells } from "../engine/cells
 import { accept, checkNames } from "../engine/enqueue.ts";
 import { endJobs, insertJobs, locate, moveEachJob } from "../engine/job-writer.ts";
 import type { CommandOf } from "../engine/kernel-commands.ts";
-import { lapsing, NEVER } from "../engine/lapsing.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import { startingWith } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { CommandReply, Schedule } from "../engine/verbs.ts";
 import { invalidOption } from "../job/errors.ts";
@@ -30,8 +28,6 @@ export interface ScheduleCell {
   readonly count: number;
   readonly nextAt?: number;
   readonly nextId?: string;
-  /** The recurrence has ended, and is deleted at this time. */
-  readonly until?: number;
 }
 
 /** The recurrences of a queue, by their keys. */
@@ -43,16 +39,6 @@ export const recurrencesOf = (queue: string) => kind<ScheduleCell>("schedule", q
  */
 const START_SLACK_MS = 60_000;
 
-/** Time for which a recurrence that has ended is kept after it was last scheduled, in ms. */
-const ENDED_MS = 30 * 86_400_000;
-
-const sweep = lapsing(
-  "lapse.schedule",
-  "cells",
-  (queue) => startingWith(recurrencesOf(queue).text),
-  ({ value }) => (value as ScheduleCell).until ?? NEVER,
-);
-
 class Recurrences implements Plugin {
   readonly name = "recurrences";
   readonly marks = ["recurrence"];
@@ -61,7 +47,6 @@ class Recurrences implements Plugin {
     unschedule: (tx, { queue, key }: CommandOf<"unschedule">) => unschedule(tx, queue, key),
   };
   readonly reads: NonNullable<Plugin["reads"]> = { schedules: (_turn, queue: string) => schedules(queue) };
-  readonly beforeClaim: NonNullable<Plugin["beforeClaim"]> = sweep;
   readonly #cron: NextCron | undefined;
 
   constructor(cron: NextCron | undefined) {
@@ -131,10 +116,7 @@ class Recurrences implements Plugin {
     const { nextAt, nextId } = before;
     const stranded = nextAt !== undefined && rule.kind === "every" && nextAt > tx.now + rule.everyMs;
     const same = canonicalJson(before.rule, before.job) === canonicalJson(rule, job);
-    if (same && !stranded) {
-      if (before.until) yield* placeOccurrence(tx, queue, key, before);
-      return 0;
-    }
+    if (same && !stranded) return 0;
     tx.setBack ||= stranded;
 
     const { limit = Number.POSITIVE_INFINITY, endAt = Number.POSITIVE_INFINITY } = rule;
@@ -151,10 +133,8 @@ class Recurrences implements Plugin {
     if (stranded || goesOn) {
       yield* placeOccurrence(tx, queue, key, cell, nextOccurrence(rule, nextAt, tx.now, cell.count, this.#cron));
     } else {
-      const kept = nextId && !(over && pending);
-      if (kept)
-        yield* putCells(recurrencesOf(queue), [[key, { ...cell, ...(nextAt !== undefined && { nextAt }), nextId }]]);
-      else yield* placeOccurrence(tx, queue, key, cell);
+      const kept = over && pending ? {} : { ...(nextAt !== undefined && { nextAt }), ...(nextId && { nextId }) };
+      yield* putCells(recurrencesOf(queue), [[key, { ...cell, ...kept }]]);
     }
     yield* accept(tx, [{ ...job, queue }]);
     tx.changed(queue, "ready");
@@ -230,7 +210,7 @@ function* schedules(queue: string): Program<readonly Schedule[]> {
 }
 
 /** Converts a stored recurrence to its public form. */
-export const toSchedule = (queue: string, key: string, { job, until: _, ...cell }: ScheduleCell): Schedule => ({
+export const toSchedule = (queue: string, key: string, { job, ...cell }: ScheduleCell): Schedule => ({
   ...cell,
   key,
   queue,
@@ -239,25 +219,15 @@ export const toSchedule = (queue: string, key: string, { job, until: _, ...cell 
   ...(job.sealed && { sealed: job.sealed }),
 });
 
-/**
- * Adds the next occurrence.
- *
- * @param at absent: the recurrence has ended. Its record is kept for some time, so that repeating the schedule does not
- *   start it again.
- */
 function* placeOccurrence(
   tx: Transaction,
   queue: string,
   key: string,
   cell: Omit<ScheduleCell, "nextAt" | "nextId">,
-  at?: number,
+  at: number | undefined,
 ): Program<void> {
   const { rule, job, count } = cell;
-  if (at === undefined) {
-    const until = tx.now + ENDED_MS;
-    yield* putCells(recurrencesOf(queue), [[key, { rule, job, count, until }]]);
-    return yield* sweep(tx, { queue }, until);
-  }
+  if (at === undefined) return yield* putCells(recurrencesOf(queue), [[key, { rule, job, count }]]);
   const { id: _, ...rest } = job;
   const occurrence: StoredJob = {
     ...readyStored({ ...rest, queue }, tx.nextPosition(at - tx.now), tx.now),

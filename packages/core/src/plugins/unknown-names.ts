@@ -12,12 +12,9 @@ const RETURN_STEP = 256;
 /** Blocks jobs whose names have no handler in the claiming worker, and unblocks them when a worker has one. */
 export const unknownNames: Plugin = {
   name: "unknownNames",
-  *ended(tx, ends) {
-    const left = new Map(ends.map(({ job }) => [job.key[1], job]));
-    for (const { queue, key } of left.values()) {
-      const [reason, name = ""] = blockOf(key) ?? [];
-      if (reason === "name") yield* unlist(tx, queue, name);
-    }
+  leaving(tx, { queue, key }) {
+    const [reason, name = ""] = blockOf(key) ?? [];
+    if (reason === "name") noteLeft(tx, queue, name);
   },
   *beforeClaim(tx, { queue, names }) {
     yield* returnKnown(tx, queue, names);
@@ -45,6 +42,16 @@ export const unknownNames: Plugin = {
   },
 };
 
+/** Lanes of the blocked names of which this transaction may have unblocked or deleted the last job. */
+const LEFT = new WeakMap<Transaction, Set<string>>();
+
+function noteLeft(tx: Transaction, queue: string, name: string): void {
+  const left = LEFT.get(tx) ?? new Set();
+  const lane = blockedLane(queue, "name", name);
+  if (!left.has(lane)) tx.atEnd(() => unlist(tx, queue, name));
+  LEFT.set(tx, left.add(lane));
+}
+
 /** Unblocks jobs for a worker that has a handler for their names, or that takes any name. */
 function* returnKnown(tx: Transaction, queue: string, names: readonly string[] | undefined): Program<void> {
   const { blockedNames = [] } = yield* tx.settings(queue);
@@ -54,7 +61,7 @@ function* returnKnown(tx: Transaction, queue: string, names: readonly string[] |
     const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "name", name)), room);
     yield* moveEachJob(tx, jobs, returned);
     room -= jobs.length;
-    yield* unlist(tx, queue, name);
+    noteLeft(tx, queue, name);
   }
 }
 

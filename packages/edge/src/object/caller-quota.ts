@@ -75,21 +75,8 @@ export const spendQuota = (
       yield* admit(queues.map((queue) => ({ queue })));
       return [];
     }
-    return once(tx, request, work);
+    return runOnce(tx, [], request, work, kind<Mark>("mark", "quota"));
   });
-
-/** The records of the numbered requests that spent quotas. */
-const MARKS = kind<Mark>("mark", "quota");
-
-function* once(
-  tx: Transaction,
-  request: NumberedRequest | undefined,
-  work: () => Program<readonly EnqueueReceipt[]>,
-): Program<readonly EnqueueReceipt[]> {
-  const receipts = yield* runOnce(tx, [], request, work, MARKS);
-  if (request) yield* sweepCells(MARKS, request.sender, tx.now);
-  return receipts;
-}
 
 function* within(
   tx: Transaction,

@@ -240,10 +240,7 @@ export function* readGroups(
 
 /** Returns the settings that new shards of a queue copy. */
 export function* shardSettings(tx: Transaction, queue: string): Program<ShardStanding> {
-  const { blockedNames: _, ...stored } = yield* tx.settings(queue);
-  const settings: ShardSettings = Object.fromEntries(
-    Object.entries(stored).filter(([name]) => !name.startsWith("lapse.")),
-  );
+  const { blockedNames: _, ...settings } = yield* tx.settings(queue);
   const layout = yield* getCell(LAYOUTS, queue);
   if (layout) return { ...settings, count: layout.count, ...(layout.previous && { previous: layout.previous }) };
   for (const lane of [startingWith("ready", readyLane(queue)), blockedLanes(queue)])
