@@ -230,7 +230,7 @@ describe("working over HTTP", () => {
     await call("/logs/jobs", { body: email });
     await add();
     const { value } = await reader.read();
-    expect(value).toBe('data: {"queue":"mail","kind":"ready"}\n\n');
+    expect(value).toBe('data: {"queue":"mail","kind":"ready","jobs":1}\n\n');
     await reader.cancel();
   });
 });
