@@ -12,6 +12,7 @@ import { isLasting, Session } from "./session.ts";
 import {
   ENDING,
   type JobWorkerOptions,
+  placeOf,
   resolveOptions,
   STATES,
   type State,
@@ -30,8 +31,6 @@ import {
  * await worker.start();
  */
 export class JobWorker<Ctx extends object = object> {
-  /** The driver and the queues of this worker. */
-  readonly places: readonly WorkPlace[];
   readonly #settings: WorkerSettings<Ctx>;
   readonly #loop: ExchangeLoop<Ctx>;
   readonly #session: Session;
@@ -50,21 +49,18 @@ export class JobWorker<Ctx extends object = object> {
 
   constructor(driver: Driver, options: JobWorkerOptions<Ctx>) {
     const settings = resolveOptions(options, checkDriver(driver, "A worker"));
-    const { queues, events, connectivity } = settings;
-    this.places = [{ driver, queues: queues.map(({ name }) => name) }];
-    const wanted = () => this.status === "running";
+    const { events, connectivity } = settings;
     this.#settings = settings;
-    this.#network = connectivity && new Network({ ...settings, connectivity, driver });
+    this.#network = connectivity && new Network({ ...settings, connectivity });
     this.#loop = new ExchangeLoop<Ctx>({
       ...settings,
       network: this.#network,
-      wanted,
+      wanted: () => this.status === "running",
       storeLost: (error) => this.#storeLost(error),
     });
     this.#session = new Session({
       ...settings,
-      driver,
-      wanted,
+      wanted: () => this.status === "running",
       loop: this.#loop,
       report: (error, sends) => {
         events.fault(error);
@@ -82,6 +78,11 @@ export class JobWorker<Ctx extends object = object> {
   /** Key of the worker, random per start; empty before the first. */
   get id(): string {
     return this.#session.id;
+  }
+
+  /** The driver and the queues of this worker. A manager adds queues later. */
+  get places(): readonly WorkPlace[] {
+    return [placeOf(this.#settings)];
   }
 
   get status(): WorkerStatus {

@@ -158,6 +158,7 @@ export interface WorkPlace {
 
 /** The checked options of a worker, with defaults. */
 export interface WorkerSettings<Ctx extends object> extends JobWorkerOptions<Ctx> {
+  readonly driver: Driver;
   readonly clock: Clock;
   readonly random: () => number;
   readonly events: Emitter<WorkerEvents>;
@@ -190,6 +191,7 @@ export function resolveOptions<Ctx extends object>(
   if (maxJobs !== undefined) integer(maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
   return {
     ...options,
+    driver,
     connectivity,
     clock: options.clock ?? first?.clock ?? systemClock,
     random: options.random ?? first?.random ?? Math.random,
@@ -200,3 +202,12 @@ export function resolveOptions<Ctx extends object>(
     leaseMs: positiveMs(options.lease ?? DEFAULTS.leaseMs, "lease", 100),
   };
 }
+
+/** Returns the driver and the queues of a worker. A manager adds queues to its workers later. */
+export const placeOf = ({
+  driver,
+  queues,
+}: Pick<WorkerSettings<object>, "driver"> & { readonly queues: readonly { readonly name: string }[] }): WorkPlace => ({
+  driver,
+  queues: queues.map(({ name }) => name),
+});
