@@ -10,7 +10,7 @@ if (!collect || !(rounds >= 10))
 /** Bytes in use, after callbacks that have no more work have run. */
 async function heapUsed(): Promise<number> {
   for (let turn = 0; turn < 3; turn++) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setImmediate(resolve));
     collect?.();
   }
   return process.memoryUsage().heapUsed;
