@@ -23,7 +23,7 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 28_560,
+    limit: 28_600,
     later: 5_950,
   },
   {
