@@ -81,6 +81,7 @@ await inOrder([
   },
   script("words", "scripts/lint-words.mjs"),
   script("sizes", "scripts/lint-sizes.mjs"),
+  script("optional properties", "scripts/lint-optional.mjs"),
   script("declarations", "scripts/declarations.mjs"),
   script("deployable", "scripts/deployable.mjs"),
   // What the step "declarations" has built.

@@ -50,7 +50,7 @@ describe("an outbox whose database does not open at first", () => {
     const { tab, clock, remote } = await pending();
     failOpens(looks(failures));
     const { outbox } = tab();
-    const errors: { queue?: string; retryInMs: number }[] = [];
+    const errors: { queue?: string | undefined; retryInMs: number }[] = [];
     outbox.on("error", (event) => errors.push(event));
     for (let n = 1; n <= failures; n++) {
       await vi.waitFor(() => expect(errors).toHaveLength(n));

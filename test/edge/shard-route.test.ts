@@ -1,5 +1,5 @@
 import { type NewJob, storeOfId } from "@quayside/core/engine";
-import { ShardedDriver, type ShardedDriverOptions, shardOfKey } from "@quayside/edge";
+import { type RoutedJob, ShardedDriver, type ShardedDriverOptions, shardOfKey } from "@quayside/edge";
 import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { fakeShards } from "./fake-shards.ts";
@@ -111,7 +111,7 @@ describe("where jobs are added", () => {
   });
 
   it("keyOf goes before all of it", async () => {
-    const keyOf = ({ tags }: { tags?: readonly string[] }) => tags?.[0];
+    const keyOf = ({ tags }: RoutedJob) => tags?.[0];
     const mixed = job({ id: "own", tags: ["ada"], dedupe: { key: "k", mode: "drop" }, group: { key: "g" } });
     expect(await placesOf([mixed], { count: 4, keyOf })).toEqual([shardOfKey("ada", 4)]);
     expect(await placesOf([job({ group: { key: "g" } })], { count: 4, keyOf })).toEqual([shardOfKey("g", 4)]);

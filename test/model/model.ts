@@ -86,7 +86,7 @@ export interface ModelLease {
 }
 
 export type Receipt = { job: ModelJob | undefined; id: string | undefined; deduplicated: boolean };
-export type Answer = { affected: number; state?: string } | { refused: string };
+export type Answer = { affected: number; state?: string | undefined } | { refused: string };
 
 interface End {
   job: ModelJob;

@@ -331,7 +331,7 @@ function settlementOf(token: string, fate: Exclude<Fate, "run on" | "forget">): 
   }
 }
 
-async function answerOf(promise: Promise<{ affected: number; state?: string }>): Promise<Answer> {
+async function answerOf(promise: Promise<{ affected: number; state?: string | undefined }>): Promise<Answer> {
   try {
     return await promise;
   } catch (error) {

@@ -10,12 +10,12 @@ export interface AddedJob extends Omit<NewJob, "payload"> {
  * The fields that an added job must have to match. Of objects such as the payload, only the given members are compared.
  */
 export interface AddedLike {
-  readonly queue?: string;
-  readonly name?: string;
+  readonly queue?: string | undefined;
+  readonly name?: string | undefined;
   readonly payload?: unknown;
-  readonly priority?: number;
-  readonly delayMs?: number;
-  readonly tags?: readonly string[];
+  readonly priority?: number | undefined;
+  readonly delayMs?: number | undefined;
+  readonly tags?: readonly string[] | undefined;
 }
 
 /** A driver that records the added jobs, with assertions about them. */

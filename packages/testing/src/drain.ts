@@ -25,7 +25,10 @@ const ROUNDS = 10_000;
  */
 export async function drain(
   queues: Drainable | readonly Drainable[],
-  { clock, until = 365 * 86_400_000 }: { readonly clock?: ManualClock; readonly until?: number } = {},
+  {
+    clock,
+    until = 365 * 86_400_000,
+  }: { readonly clock?: ManualClock | undefined; readonly until?: number | undefined } = {},
 ): Promise<void> {
   const all = Array.isArray(queues) ? (queues as readonly Drainable[]) : [queues as Drainable];
   let left = until;

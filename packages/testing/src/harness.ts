@@ -41,7 +41,7 @@ export interface DriverUnderTest {
   /** Sets only the wall clock forward or (negative) back, as a user or a time server does. */
   jump(ms: number): Promise<void>;
   /** Runs a program on the records, to check the invariants. Absent if the test has no access to them (HTTP). */
-  readonly transact?: <T>(start: () => Program<T>) => Promise<T>;
+  readonly transact?: (<T>(start: () => Program<T>) => Promise<T>) | undefined;
   close(): Promise<void>;
 }
 

@@ -50,7 +50,11 @@ export function* snapshot(): Program<Snapshot> {
  * @example
  * expect(await store.transact(checkInvariants)).toEqual([]);
  */
-export function* checkInvariants({ lowered = false }: { readonly lowered?: boolean } = {}): Program<readonly string[]> {
+export function* checkInvariants({
+  lowered = false,
+}: {
+  readonly lowered?: boolean | undefined;
+} = {}): Program<readonly string[]> {
   const records = yield* snapshot();
   return [
     ...places(records),

@@ -155,7 +155,8 @@ export class Connection {
         };
         if (event.oldVersion === 0 && this.#wasThere) fail(unavailable(this.#name, "deleted"));
         // Chromium only: reports once that it has discarded a damaged database.
-        else if ((event as { dataLoss?: string }).dataLoss === "total") fail(unavailable(this.#name, "damaged"));
+        else if ((event as { dataLoss?: string | undefined }).dataLoss === "total")
+          fail(unavailable(this.#name, "damaged"));
         else
           upgrade(transaction, this.#upgrades.slice(event.oldVersion)).catch((error: unknown) =>
             fail(upgradeFailed(this.#name, error ?? new Error("A step of the upgrade threw nothing."))),

@@ -5,7 +5,7 @@ import { fromText, toText } from "./text-keys.ts";
 /** The requests that were made for an operation. */
 export interface Issued {
   /** Calls `done` when the answer of the operation is available. Absent: there is nothing to wait for. */
-  readonly wait?: (done: () => void) => void;
+  readonly wait?: ((done: () => void) => void) | undefined;
   readonly answer: () => unknown;
 }
 
@@ -18,7 +18,7 @@ type Scan = Extract<Operation, { op: "scan" }>;
 interface BackwardReader {
   getAllRecords(options: {
     query: IDBKeyRange;
-    count?: number;
+    count?: number | undefined;
     direction: "prev";
   }): IDBRequest<readonly { value: unknown }[]>;
 }

@@ -13,13 +13,13 @@ export interface IndexedDbDriverOptions extends IndexedDbStoreOptions, Connectiv
    * tab takes over when the leader is closed, crashes, navigates away, enters the back/forward cache or stays frozen
    * for 40 s. Create one driver per tab, for all queues.
    */
-  readonly tabs?: TabsOption;
+  readonly tabs?: TabsOption | undefined;
   /** Evaluates cron rules: `cron` from `@quayside/core/cron`. Default: none; recurrences by cron are refused. */
-  readonly cron?: NextCron;
+  readonly cron?: NextCron | undefined;
   /** The clock, for tests. Default: the system clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** Returns a number in [0, 1), for tests; a seeded function repeats a run. Default: `Math.random`. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 /**

@@ -14,14 +14,14 @@ export interface IndexedDbStoreOptions {
    * Durability of writes. `relaxed` survives a crash of the browser, but a power failure may lose the last seconds.
    * `strict` waits for the disk at each write. Default: `relaxed`. An outbox always uses `strict`.
    */
-  readonly durability?: Durability;
+  readonly durability?: Durability | undefined;
   /** Longest wait for a database that other tabs block, in ms, an integer from 0. Default: 10,000. */
-  readonly openTimeoutMs?: number;
+  readonly openTimeoutMs?: number | undefined;
   /**
    * Called about once per second while this or another tab upgrades the stored records to a new version. Calls of the
    * driver wait for the upgrade, however long it takes. Default: none.
    */
-  readonly onUpgrade?: (progress: { readonly done: number; readonly total: number }) => void;
+  readonly onUpgrade?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
 }
 
 /** Maximum number of times that a program is run if its connection is lost each time. */

@@ -8,7 +8,7 @@ export interface MiniIndexedDbDriverOptions extends Omit<IndexedDbDriverOptions,
    * Plugins of the queues, such as `dedupe()`, in any order: see `@quayside/core/mini`. Default: none; the driver has
    * only the kernel.
    */
-  readonly plugins?: readonly Plugin[];
+  readonly plugins?: readonly Plugin[] | undefined;
 }
 
 /**

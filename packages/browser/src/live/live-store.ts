@@ -6,7 +6,7 @@ import { shareStructure } from "./structural-sharing.ts";
 export type LiveState<T> =
   | { readonly status: "loading"; readonly value?: undefined; readonly error?: undefined }
   | { readonly status: "ready"; readonly value: T; readonly error?: undefined }
-  | { readonly status: "failed"; readonly value?: T; readonly error: unknown };
+  | { readonly status: "failed"; readonly value?: T | undefined; readonly error: unknown };
 
 /**
  * A value, such as a queue's counts, that is read again after changes of the queue in any tab or worker. It is only

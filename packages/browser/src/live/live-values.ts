@@ -11,9 +11,9 @@ export type JobOf<Jobs extends JobMap> = {
 export interface LivePage<Jobs extends JobMap> {
   readonly jobs: readonly JobOf<Jobs>[];
   /** Cursor of the next page; pass it in the query. Absent on the last page. */
-  readonly cursor?: string;
+  readonly cursor?: string | undefined;
   /** For each job, the cursor of the page that begins after it. Set if the query has `positions`. */
-  readonly positions?: readonly string[];
+  readonly positions?: readonly string[] | undefined;
 }
 
 /** Selects the jobs of a live list by state or tags. `limit`: maximum number of jobs; default 100. */

@@ -14,7 +14,7 @@ import { type EnqueueReceipt, type NewJob, toStoredError } from "@quayside/core/
 export type RemoteErrorClass =
   | { readonly kind: "again"; readonly retryAfterMs: number }
   | { readonly kind: "refused"; readonly jobs: readonly number[] }
-  | { readonly kind: "auth"; readonly subject?: string }
+  | { readonly kind: "auth"; readonly subject?: string | undefined }
   | { readonly kind: "barred" | "conflict" };
 
 const REFUSALS: ReadonlySet<unknown> = new Set([

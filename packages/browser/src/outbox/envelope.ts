@@ -9,11 +9,11 @@ import type { NewJob, StoredOptions } from "@quayside/core/engine";
 interface Sealed {
   /** The job's own payload as JSON text, sent unchanged. */
   readonly payload: string;
-  readonly options?: Omit<StoredOptions, "tags">;
-  readonly delayMs?: number;
+  readonly options?: Omit<StoredOptions, "tags"> | undefined;
+  readonly delayMs?: number | undefined;
   /** Time at which the delay ends, in ms since epoch. */
-  readonly dueAt?: number;
-  readonly expiresInMs?: number;
+  readonly dueAt?: number | undefined;
+  readonly expiresInMs?: number | undefined;
 }
 
 /** Setting of the local queue: deletes delivered jobs, and keeps refused ones until the app retries or removes them. */

@@ -19,7 +19,7 @@ export interface OutboxEvents {
    * The jobs of a queue could not be forwarded. The next try is after at most `retryInMs` (`Infinity`: never). Without
    * `queue`, the local store cannot be read.
    */
-  readonly error: { readonly queue?: string; readonly error: unknown; readonly retryInMs: number };
+  readonly error: { readonly queue?: string | undefined; readonly error: unknown; readonly retryInMs: number };
   /**
    * The jobs of the queue are held; none of them has failed. `auth`: there is no token, the remote refuses it, or
    * (`error.code` is `wrong_subject`) the next batch may have arrived for another user and waits for that user's token.

@@ -11,7 +11,7 @@ export interface RegisterEntry {
   /** The sender under which batches are numbered at the remote. */
   readonly sender: string;
   /** Label of the subject (the user of a token) for which the batches are sent. Absent until the remote returns one. */
-  readonly subject?: string;
+  readonly subject?: string | undefined;
 }
 
 /**

@@ -42,17 +42,17 @@ export interface OutboxDriverOptions {
    * Name of the jobs' owner, for example the signed-in user. This driver neither shows nor forwards jobs of other
    * partitions. Default: `default`.
    */
-  readonly partition?: string;
+  readonly partition?: string | undefined;
   /**
    * Name of the remote. Jobs added for one remote are never sent to another: they wait, and `elsewhere` reports them.
    * Default: the URL of an `httpDriver`, `""` for a driver without a `url`. Drivers without a `url` that share a local
    * store and a partition need different names. When a URL changes, pass the old URL here to send the waiting jobs.
    */
-  readonly remoteName?: string;
+  readonly remoteName?: string | undefined;
   /** The clock, for tests. Default: the system clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** Returns a number in [0, 1), for tests. Default: `Math.random`. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 /**
@@ -65,7 +65,7 @@ export interface OutboxState extends RemoteStatus {
   /** Number of jobs that the remote refused. */
   readonly failed: number;
   /** Other remotes for which jobs of this partition wait, if any. */
-  readonly elsewhere?: readonly { readonly remote: string; readonly pending: number }[];
+  readonly elsewhere?: readonly { readonly remote: string; readonly pending: number }[] | undefined;
 }
 
 /**
@@ -271,7 +271,10 @@ function checkJob({ queue, flow, dedupe, group }: NewJob): void {
 const writeCursor = (stage: number | undefined, cursor: string | undefined): string =>
   `${stage ?? "remote"}:${cursor ?? ""}`;
 
-function readCursor(cursor: string): { readonly stage?: number; readonly at?: { readonly cursor: string } } {
+function readCursor(cursor: string): {
+  readonly stage?: number | undefined;
+  readonly at?: { readonly cursor: string } | undefined;
+} {
   const [, stage, at] = /^(\d+|remote):(.*)$/s.exec(cursor) ?? [];
   if (stage === undefined) {
     throw new QuaysideError("invalid_option", "cursor is not one that a list call has answered.", { option: "cursor" });

@@ -115,7 +115,7 @@ export class OutboxStore {
   async list(
     { queue, state, ...query }: ListQuery,
     stage: number,
-  ): Promise<(JobPage & { readonly next?: number }) | undefined> {
+  ): Promise<(JobPage & { readonly next?: number | undefined }) | undefined> {
     const states = state === undefined ? [undefined] : (LOCAL_STATES[state] ?? []);
     if (stage >= states.length) return undefined;
     const local = states[stage];

@@ -3,11 +3,11 @@ import { onPageHidden, openChannel } from "../tabs/page-lifecycle.ts";
 
 /** The result of the last attempt to reach the remote. */
 export interface RemoteStatus {
-  readonly lastError?: StoredError;
+  readonly lastError?: StoredError | undefined;
   /** Time since which no attempt has reached the remote, in ms since epoch. */
-  readonly unreachableSince?: number;
+  readonly unreachableSince?: number | undefined;
   /** The reason why jobs are held. `auth`: the remote refuses the token, or there is none. */
-  readonly paused?: "auth";
+  readonly paused?: "auth" | undefined;
 }
 
 type Message = { readonly status: RemoteStatus } | { readonly wake: true } | { readonly requestStatus: true };
@@ -61,7 +61,9 @@ export class StatusChannel {
     const { status, wake, statusRequested } = this.#listener;
     this.#channel.onmessage = ({
       data,
-    }: MessageEvent<(Partial<Record<"wake" | "requestStatus", true>> & { status?: RemoteStatus }) | null>) => {
+    }: MessageEvent<
+      (Partial<Record<"wake" | "requestStatus", true>> & { status?: RemoteStatus | undefined }) | null
+    >) => {
       if (data?.wake) wake();
       else if (data?.requestStatus) statusRequested();
       else if (data?.status) status(data.status);

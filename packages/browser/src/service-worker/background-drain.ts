@@ -10,7 +10,7 @@ export interface Drainable {
    * Drivers and queues of the worker, in which a drain looks for remaining jobs. Absent: counts only jobs that the
    * drain itself delayed.
    */
-  readonly places?: readonly WorkPlace[];
+  readonly places?: readonly WorkPlace[] | undefined;
 }
 
 /** Time added to waits, in ms, because a timer may fire a fraction of a millisecond early. */

@@ -31,12 +31,16 @@ export interface BackgroundSyncOptions {
 const PATIENCE: Duration = "30s";
 
 /** The part of a service worker's events that Quayside uses; the DOM's types lack them. */
-type WorkerEvent = Event & { waitUntil(work: Promise<unknown>): void; readonly tag?: string; readonly data?: unknown };
+type WorkerEvent = Event & {
+  waitUntil(work: Promise<unknown>): void;
+  readonly tag?: string | undefined;
+  readonly data?: unknown;
+};
 
 /** The parts of `ServiceWorkerGlobalScope` that show its state. Newer browsers have `serviceWorker`. */
 interface WorkerScope {
-  readonly serviceWorker?: { readonly state: string };
-  readonly registration?: { readonly active: object | null; readonly installing: object | null };
+  readonly serviceWorker?: { readonly state: string } | undefined;
+  readonly registration?: { readonly active: object | null; readonly installing: object | null } | undefined;
 }
 
 /**

@@ -20,8 +20,8 @@ export type SyncRequest = "sync" | "message" | "none";
 
 /** The methods for Background Sync and Periodic Background Sync, which only Chromium has and the DOM's types lack. */
 interface SyncRegistration {
-  readonly sync?: { register(tag: string): Promise<void> };
-  readonly periodicSync?: { register(tag: string, options: { minInterval: number }): Promise<void> };
+  readonly sync?: { register(tag: string): Promise<void> } | undefined;
+  readonly periodicSync?: { register(tag: string, options: { minInterval: number }): Promise<void> } | undefined;
 }
 
 /**

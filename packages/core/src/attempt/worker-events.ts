@@ -49,7 +49,10 @@ export const WORKER_EVENTS = [
 ] as const satisfies readonly (keyof WorkerEvents)[];
 
 /** Returns whether an event concerns a queue: the queue of its job, else the one that its error names, else all. */
-export function concerns(queue: string, event: { readonly job?: JobRecord; readonly error?: unknown }): boolean {
+export function concerns(
+  queue: string,
+  event: { readonly job?: JobRecord | undefined; readonly error?: unknown },
+): boolean {
   const about = event.job?.queue ?? (isA(QuaysideError, event.error) ? event.error.details["queue"] : undefined);
   return about === undefined || about === queue;
 }

@@ -6,9 +6,9 @@ import { StoreDriver, type StoreDriverOptions } from "./store-driver.ts";
 /** Options of `memoryDriver`. */
 export interface MemoryDriverOptions extends Omit<StoreDriverOptions, "plugins"> {
   /** The records of the driver. Drivers with the same `MemoryStore` work on the same jobs. Default: a new store. */
-  readonly store?: MemoryStore;
+  readonly store?: MemoryStore | undefined;
   /** Evaluates cron rules: `cron` from `@quayside/core/cron`. Default: none; recurrences by cron are refused. */
-  readonly cron?: NextCron;
+  readonly cron?: NextCron | undefined;
 }
 
 /**

@@ -7,7 +7,7 @@ import { StoreDriver } from "./store-driver.ts";
 /** Options of the `memoryDriver` of `@quayside/core/mini`. */
 export interface MiniMemoryDriverOptions extends Omit<MemoryDriverOptions, "cron"> {
   /** Plugins of the queues, such as `dedupe()`, in any order. Default: none; the driver has only the kernel. */
-  readonly plugins?: readonly Plugin[];
+  readonly plugins?: readonly Plugin[] | undefined;
 }
 
 /**

@@ -19,14 +19,14 @@ export interface NumberedRequest {
   /** Digest of the jobs. A request with the same number and another digest is refused. */
   readonly digest: string;
   /** Time for which the outcome is stored, in ms. Default: 90 days. */
-  readonly ttlMs?: number;
+  readonly ttlMs?: number | undefined;
   /**
    * Label of the subject (the user of the credentials) for which the request was first sent. With credentials of
    * another subject, the request is refused with `wrong_subject` and has no effect; `details.subject` of the error is
    * the label of the present credentials. Empty: unknown; the request is refused as well, so that the sender gets the
    * label.
    */
-  readonly subject?: string;
+  readonly subject?: string | undefined;
 }
 
 /** The receipt of one added job. */
@@ -41,7 +41,7 @@ export interface ExchangeRequest {
   /** Key of the worker, random per start. */
   readonly worker: string;
   /** Name of the worker for people, as the dashboard shows it. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   readonly liveness: Liveness;
   readonly leaseMs: number;
   /** Number of the exchange: 1, 2, 3 … */
@@ -52,7 +52,7 @@ export interface ExchangeRequest {
    * released without counting an attempt.
    */
   readonly running: readonly string[];
-  readonly progress?: readonly AttemptReport[];
+  readonly progress?: readonly AttemptReport[] | undefined;
   readonly claim: {
     /** Maximum number of jobs to claim, over all queues. */
     readonly limit: number;
@@ -60,38 +60,38 @@ export interface ExchangeRequest {
      * Number of jobs, out of `limit`, that may be claimed ahead and wait in the worker. Only jobs without limits (R18)
      * are claimed ahead, up to the first due job with a limit. Default: 0.
      */
-    readonly prefetch?: number;
+    readonly prefetch?: number | undefined;
     /** Queues in the order in which to claim from them. */
     readonly queues: readonly ClaimQueue[];
     /** Whether the worker also runs jobs of other stores. If so, the exchange claims no isolated job. */
-    readonly busy?: boolean;
+    readonly busy?: boolean | undefined;
     /** Remaining bytes of the reply, if replies of other stores share it: see `ReplyRoom`. */
-    readonly bytes?: number;
+    readonly bytes?: number | undefined;
   };
   /** Whether the worker is stopping: its lease is deleted when it holds no jobs. */
-  readonly leave?: boolean;
+  readonly leave?: boolean | undefined;
   /** Whether the worker has no handlers, so that it does not recover jobs of dead workers. */
-  readonly bystander?: boolean;
+  readonly bystander?: boolean | undefined;
 }
 
 /** Progress and log lines that a running attempt reported since the worker's last exchange. */
 export interface AttemptReport {
   readonly token: string;
-  readonly value?: Json;
+  readonly value?: Json | undefined;
   /** Lines to append to the job's log. */
-  readonly log?: readonly string[];
+  readonly log?: readonly string[] | undefined;
 }
 
 /** A queue in the claim of an exchange. */
 export interface ClaimQueue {
   readonly queue: string;
   /** Maximum number of jobs to claim from this queue. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
   /**
    * Job names for which the worker has handlers. Absent: any name. Jobs of other names are blocked until a worker lists
    * their name.
    */
-  readonly names?: readonly string[];
+  readonly names?: readonly string[] | undefined;
 }
 
 /**
@@ -99,8 +99,8 @@ export interface ClaimQueue {
  * failed for good.
  */
 export type Settlement = { readonly token: string } & (
-  | { readonly outcome: "completed"; readonly result?: string }
-  | { readonly outcome: "failed"; readonly error: StoredError; readonly retryMs?: number }
+  | { readonly outcome: "completed"; readonly result?: string | undefined }
+  | { readonly outcome: "failed"; readonly error: StoredError; readonly retryMs?: number | undefined }
   | { readonly outcome: "released"; readonly delayMs: number }
   | { readonly outcome: "cancelled" }
 );
@@ -124,25 +124,24 @@ export interface ExchangeReply {
   /** Job names without a handler in this worker, whose jobs are now blocked. */
   readonly unknown: readonly { readonly queue: string; readonly name: string }[];
   /** An isolated job runs or waits to run: the worker must claim no other job, from any store, until it has ended. */
-  readonly alone?: true;
+  readonly alone?: true | undefined;
   /** Ms until the next claim could succeed. Absent: unknown. */
-  readonly nextWakeMs?: number;
+  readonly nextWakeMs?: number | undefined;
   /** Nothing was changed: every token of the request is lost, and the exchange claimed nothing. */
-  readonly futile?: true;
+  readonly futile?: true | undefined;
   /**
    * Errors of shards that have not answered, for a queue that is divided over several stores. The worker asks them
    * again; the exchange took effect on the other shards.
    */
-  readonly troubles?: readonly unknown[];
+  readonly troubles?: readonly unknown[] | undefined;
   /**
    * Settlements that were stored differently from what the worker sent, in this exchange or an earlier one, by token.
    * `null`: the shard of the job has not answered; a later reply removes the entry. Otherwise: the settlement that was
    * stored in place of a refused one.
    */
-  readonly settled?: ReadonlyMap<
-    string,
-    { readonly settlement: Settlement; readonly end: { readonly error: unknown } } | null
-  >;
+  readonly settled?:
+    | ReadonlyMap<string, { readonly settlement: Settlement; readonly end: { readonly error: unknown } } | null>
+    | undefined;
 }
 
 /** A claimed job with its payload and token. `children` and `moreChildren` are set for the parent of a flow. */
@@ -155,33 +154,33 @@ export interface ClaimedJob extends Partial<ChildrenPage> {
 export interface ChildrenPage {
   readonly children: readonly ChildOutcome[];
   /** The position of the next page of outcomes: see `children` of `Reply`. Absent on the last page. */
-  readonly moreChildren?: string;
+  readonly moreChildren?: string | undefined;
 }
 
 /** Selects one page of the jobs of a queue. */
 export interface ListQuery {
   readonly queue: string;
-  readonly state?: JobState;
+  readonly state?: JobState | undefined;
   /** Only jobs that have all of these tags. */
-  readonly tags?: readonly string[];
+  readonly tags?: readonly string[] | undefined;
   /** Number of jobs: 1 to 1,000. Default: 100. */
-  readonly limit?: number;
-  readonly cursor?: string;
+  readonly limit?: number | undefined;
+  readonly cursor?: string | undefined;
   /** Whether the page lists a cursor for each job: see `JobPage.positions`. */
-  readonly positions?: true;
+  readonly positions?: true | undefined;
   /**
    * Maximum bytes of the page, if pages of other stores share the reply; a page has at least one job. See `ReplyRoom`.
    */
-  readonly bytes?: number;
+  readonly bytes?: number | undefined;
 }
 
 /** One page of a list of jobs. */
 export interface JobPage {
   readonly jobs: readonly JobRecord[];
   /** Cursor of the next page. Absent on the last page. */
-  readonly cursor?: string;
+  readonly cursor?: string | undefined;
   /** For each job, the cursor of the page that begins after it. `comparePositions` compares these cursors. */
-  readonly positions?: readonly string[];
+  readonly positions?: readonly string[] | undefined;
 }
 
 /** Numbers of a queue's jobs by state. */
@@ -214,14 +213,18 @@ export type Command =
       readonly type: "update";
       readonly queue: string;
       readonly id: string;
-      readonly payload?: string;
+      readonly payload?: string | undefined;
       /** Whether the payload is encrypted. */
-      readonly sealed?: true;
-      readonly priority?: number;
-      readonly delayMs?: number;
+      readonly sealed?: true | undefined;
+      readonly priority?: number | undefined;
+      readonly delayMs?: number | undefined;
     }
-  | ({ readonly type: "retryAll"; readonly queue: string; readonly state?: "failed" | "cancelled" } & JobFilter)
-  | ({ readonly type: "clear"; readonly queue: string; readonly state?: JobState } & JobFilter)
+  | ({
+      readonly type: "retryAll";
+      readonly queue: string;
+      readonly state?: "failed" | "cancelled" | undefined;
+    } & JobFilter)
+  | ({ readonly type: "clear"; readonly queue: string; readonly state?: JobState | undefined } & JobFilter)
   | { readonly type: "pause" | "resume"; readonly queue: string }
   | ({ readonly type: "configure"; readonly queue: string } & QueueConfig)
   | {
@@ -235,22 +238,22 @@ export type Command =
 
 /** Selects the jobs of a command such as `retryAll` or `clear`. */
 export interface JobFilter {
-  readonly name?: string;
-  readonly tags?: readonly string[];
+  readonly name?: string | undefined;
+  readonly tags?: readonly string[] | undefined;
   /**
    * Only jobs that ended longer ago than this, in ms; jobs that have not ended count from the time when they were
    * added.
    */
-  readonly olderThanMs?: number;
+  readonly olderThanMs?: number | undefined;
 }
 
 /** Stored settings of a queue. */
 export interface QueueConfig {
-  readonly keep?: Partial<Keep>;
+  readonly keep?: Partial<Keep> | undefined;
   /** At most `max` jobs start within any interval of `perMs` ms, over all workers. */
-  readonly rateLimit?: RateLimit | null;
+  readonly rateLimit?: RateLimit | null | undefined;
   /** Maximum number of jobs that run at once, over all workers. */
-  readonly maxActive?: number | null;
+  readonly maxActive?: number | null | undefined;
 }
 
 /** At most `max` jobs start within any interval of `perMs` milliseconds (R18). */
@@ -266,10 +269,10 @@ export interface Schedule {
   readonly rule: RecurrenceRule;
   readonly name: string;
   readonly payload: Json;
-  readonly sealed?: true;
+  readonly sealed?: true | undefined;
   /** Time of the pending occurrence, in ms since epoch, and id of its job. Absent when the recurrence has ended. */
-  readonly nextAt?: number;
-  readonly nextId?: string;
+  readonly nextAt?: number | undefined;
+  readonly nextId?: string | undefined;
   /** Number of occurrences placed so far. */
   readonly count: number;
 }
@@ -279,5 +282,5 @@ export interface CommandReply {
   /** Number of jobs that were changed or asked to stop; 0 if no such job exists. */
   readonly affected: number;
   /** New state of a single job; absent if it was deleted. */
-  readonly state?: JobState;
+  readonly state?: JobState | undefined;
 }

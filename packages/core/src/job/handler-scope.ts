@@ -17,9 +17,11 @@ interface AsyncStorage {
 }
 
 interface NodeGlobals {
-  readonly process?: {
-    getBuiltinModule?(name: string): { readonly AsyncLocalStorage: new () => AsyncStorage } | undefined;
-  };
+  readonly process?:
+    | {
+        getBuiltinModule?(name: string): { readonly AsyncLocalStorage: new () => AsyncStorage } | undefined;
+      }
+    | undefined;
 }
 
 /**

@@ -10,10 +10,10 @@ export interface ChildOutcome {
   readonly id: string;
   readonly name: string;
   readonly state: EndState;
-  readonly result?: Json;
-  readonly error?: StoredError;
+  readonly result?: Json | undefined;
+  readonly error?: StoredError | undefined;
   /** Set if the child is encrypted. */
-  readonly sealed?: true;
+  readonly sealed?: true | undefined;
 }
 
 /** A job to add, as one object: name, payload, queue and job options. */
@@ -85,7 +85,7 @@ export type Handler<Payload = unknown, Ctx extends object = object> = ((
    * For a handler whose work is done even if its result is invalid: calls `check`, which applies the output schema, and
    * returns the result to store.
    */
-  readonly keepResult?: (check: () => unknown, ctx: HandlerContext) => unknown;
+  readonly keepResult?: ((check: () => unknown, ctx: HandlerContext) => unknown) | undefined;
 };
 
 /**

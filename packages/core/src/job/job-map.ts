@@ -70,7 +70,7 @@ export interface JobDefinition<Input = unknown, Output = unknown, Result = unkno
 
 /** A definition whose payload and result types the compiler can read, even if it has no schemas. */
 export type TypedDefinition<Input, Output, Result> = JobDefinition<Input, Output, Result> & {
-  readonly "~types"?: { readonly input: Input; readonly output: Output; readonly result: Result };
+  readonly "~types"?: { readonly input: Input; readonly output: Output; readonly result: Result } | undefined;
 };
 
 /**

@@ -117,10 +117,10 @@ export interface JobOptions extends JobDefaults {
 
 /** The options of a job after their check, in the form in which drivers take them. */
 export interface ResolvedOptions extends StoredOptions {
-  readonly id?: string;
-  readonly delayMs?: number;
-  readonly priority?: number;
-  readonly expiresInMs?: number;
+  readonly id?: string | undefined;
+  readonly delayMs?: number | undefined;
+  readonly priority?: number | undefined;
+  readonly expiresInMs?: number | undefined;
 }
 
 /** Checks the value of one job option and returns the fields of the new job that it sets. `now`: the caller's clock. */

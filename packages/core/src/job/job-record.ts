@@ -35,16 +35,16 @@ export interface Dedupe {
   readonly key: string;
   readonly mode: DedupeMode;
   /** Time from the add for which the key stays taken. Required for `throttle`. */
-  readonly ttlMs?: number;
+  readonly ttlMs?: number | undefined;
   /** For `debounce`: longest delay from the first add, in ms. */
-  readonly maxWaitMs?: number;
+  readonly maxWaitMs?: number | undefined;
 }
 
 /** The group of a job: at most `limit` jobs with the same key run at once, over all workers. */
 export interface Group {
   readonly key: string;
   /** Maximum number of the group's running jobs. The last given limit applies. Default: 1. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 export interface Parent {
@@ -63,22 +63,22 @@ export type Requirement = "network";
 
 /** Options that are stored with a job. An absent option has its default. */
 export interface StoredOptions {
-  readonly maxAttempts?: number;
-  readonly backoff?: Backoff;
-  readonly timeoutMs?: number;
-  readonly dedupe?: Dedupe;
-  readonly group?: Group;
+  readonly maxAttempts?: number | undefined;
+  readonly backoff?: Backoff | undefined;
+  readonly timeoutMs?: number | undefined;
+  readonly dedupe?: Dedupe | undefined;
+  readonly group?: Group | undefined;
   /** Number of thrown errors (excluding timeouts) after which the job fails for good. */
-  readonly maxExceptions?: number;
+  readonly maxExceptions?: number | undefined;
   /** Number of interruptions after which the job fails for good. */
-  readonly maxInterruptions?: number;
-  readonly tags?: readonly string[];
-  readonly keep?: Partial<Keep>;
-  readonly requires?: Requirement;
+  readonly maxInterruptions?: number | undefined;
+  readonly tags?: readonly string[] | undefined;
+  readonly keep?: Partial<Keep> | undefined;
+  readonly requires?: Requirement | undefined;
   /** W3C trace context (`traceparent`) of the code that added the job. */
-  readonly trace?: string;
+  readonly trace?: string | undefined;
   /** Set if payload, result, progress, logs and error are encrypted: see `aesGcm`. */
-  readonly sealed?: true;
+  readonly sealed?: true | undefined;
 }
 
 /**
@@ -91,34 +91,34 @@ export interface StoredJob extends StoredOptions {
   readonly queue: string;
   readonly name: string;
   /** Number of successive releases or retries with a short delay: see `DEFAULTS.freeRepeats`. */
-  readonly repeats?: number;
+  readonly repeats?: number | undefined;
   /** The payload as JSON text. */
   readonly payload: string;
   readonly priority: number;
   readonly addedAt: number;
   readonly availableAt: number;
   /** Time after which the job is no longer started, in ms since epoch. */
-  readonly expiresAt?: number;
+  readonly expiresAt?: number | undefined;
   /** Number of ended attempts that count. */
-  readonly attempts?: number;
-  readonly interruptions?: number;
+  readonly attempts?: number | undefined;
+  readonly interruptions?: number | undefined;
   /** Number of attempts that ended with a thrown error. */
-  readonly exceptions?: number;
+  readonly exceptions?: number | undefined;
   /** The parent that waits for this job. */
-  readonly parent?: Parent;
+  readonly parent?: Parent | undefined;
   /** Further parents that wait for this job, added later than `parent`. */
-  readonly otherParents?: readonly Parent[];
+  readonly otherParents?: readonly Parent[] | undefined;
   /** Set if the job waits, or has waited, for children. */
-  readonly hasChildren?: true;
+  readonly hasChildren?: true | undefined;
   /** Key of the recurrence that added this job. */
-  readonly recurrence?: string;
-  readonly error?: StoredError;
-  readonly logs?: readonly string[];
+  readonly recurrence?: string | undefined;
+  readonly error?: StoredError | undefined;
+  readonly logs?: readonly string[] | undefined;
   /** The result as JSON text. */
-  readonly result?: string;
-  readonly progress?: Json;
-  readonly startedAt?: number;
-  readonly finishedAt?: number;
+  readonly result?: string | undefined;
+  readonly progress?: Json | undefined;
+  readonly startedAt?: number | undefined;
+  readonly finishedAt?: number | undefined;
 }
 
 /** A job as returned by `get`, `list`, events and `ctx.job`. Times are in ms since epoch. */
@@ -133,39 +133,39 @@ export interface JobRecord<Payload = unknown> {
   readonly addedAt: number;
   /** Earliest time at which the job may be claimed. */
   readonly availableAt: number;
-  readonly expiresAt?: number;
+  readonly expiresAt?: number | undefined;
   /** Number of attempts that count, including the running one. */
   readonly attempts: number;
   readonly maxAttempts: number;
   /** Number of attempts interrupted by a crash, a closed tab or an eviction. They do not count as attempts. */
   readonly interruptions: number;
-  readonly timeoutMs?: number;
-  readonly backoff?: Backoff;
-  readonly dedupe?: Dedupe;
-  readonly group?: Group;
+  readonly timeoutMs?: number | undefined;
+  readonly backoff?: Backoff | undefined;
+  readonly dedupe?: Dedupe | undefined;
+  readonly group?: Group | undefined;
   readonly exceptions: number;
-  readonly maxExceptions?: number;
-  readonly maxInterruptions?: number;
-  readonly requires?: Requirement;
-  readonly trace?: string;
+  readonly maxExceptions?: number | undefined;
+  readonly maxInterruptions?: number | undefined;
+  readonly requires?: Requirement | undefined;
+  readonly trace?: string | undefined;
   /** Set if the job is encrypted. */
-  readonly sealed?: true;
+  readonly sealed?: true | undefined;
   readonly tags: readonly string[];
   /** The last 100 lines that its handlers logged. */
   readonly logs: readonly string[];
   /** The parent that waits for this job. */
-  readonly parent?: Parent;
-  readonly hasChildren?: true;
-  readonly recurrence?: string;
+  readonly parent?: Parent | undefined;
+  readonly hasChildren?: true | undefined;
+  readonly recurrence?: string | undefined;
   /**
    * Why the job waits although it may be due: `name` (no worker handles its name), `group` (its group is full),
    * `successor` (the job that it replaces still runs), `children` (its children have not ended).
    */
-  readonly blockedBy?: string;
-  readonly progress?: Json;
-  readonly result?: Json;
+  readonly blockedBy?: string | undefined;
+  readonly progress?: Json | undefined;
+  readonly result?: Json | undefined;
   /** Error of the last failed attempt, also if the job will be retried. */
-  readonly error?: StoredError;
-  readonly startedAt?: number;
-  readonly finishedAt?: number;
+  readonly error?: StoredError | undefined;
+  readonly startedAt?: number | undefined;
+  readonly finishedAt?: number | undefined;
 }

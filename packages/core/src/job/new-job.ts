@@ -10,12 +10,12 @@ export interface NewJob extends StoredOptions {
   /** The payload as JSON text, within the size limit. */
   readonly payload: string;
   /** The caller's own id. It is also the idempotency key: a second add with the id adds nothing. Absent: generated. */
-  readonly id?: string;
-  readonly delayMs?: number;
-  readonly priority?: number;
-  readonly expiresInMs?: number;
+  readonly id?: string | undefined;
+  readonly delayMs?: number | undefined;
+  readonly priority?: number | undefined;
+  readonly expiresInMs?: number | undefined;
   /** The job's place in a flow: see `FlowPart`. */
-  readonly flow?: FlowPart;
+  readonly flow?: FlowPart | undefined;
 }
 
 /**
@@ -23,8 +23,8 @@ export interface NewJob extends StoredOptions {
  * `enqueue` call; parents and children may be in any order.
  */
 export interface FlowPart {
-  readonly ref?: string;
-  readonly parentRef?: string;
+  readonly ref?: string | undefined;
+  readonly parentRef?: string | undefined;
   /** Effect on the parent if this child fails, is cancelled or removed. Default: `fail`. */
-  readonly onFailure?: ChildFailure;
+  readonly onFailure?: ChildFailure | undefined;
 }

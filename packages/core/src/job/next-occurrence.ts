@@ -7,18 +7,18 @@ import { fields, integer, positiveMs } from "./option-checks.ts";
 export type RecurrenceRule = RecurrenceBounds &
   (
     | { readonly kind: "every"; readonly everyMs: number }
-    | { readonly kind: "cron"; readonly cron: string; readonly timeZone?: string }
+    | { readonly kind: "cron"; readonly cron: string; readonly timeZone?: string | undefined }
   );
 
 interface RecurrenceBounds {
   /** Whether a first job runs immediately when the recurrence is created. No effect on an existing one. */
-  readonly immediately?: true;
+  readonly immediately?: true | undefined;
   /** Set if no occurrence begins while the previous one has not ended. */
-  readonly overlap?: "skip";
+  readonly overlap?: "skip" | undefined;
   /** Total number of occurrences, after which the recurrence ends. */
-  readonly limit?: number;
-  readonly startAt?: number;
-  readonly endAt?: number;
+  readonly limit?: number | undefined;
+  readonly startAt?: number | undefined;
+  readonly endAt?: number | undefined;
 }
 
 /**
@@ -55,7 +55,7 @@ export type RecurrenceOption = (
  * invalid expression.
  */
 export type NextCron = (
-  rule: { readonly cron: string; readonly timeZone?: string },
+  rule: { readonly cron: string; readonly timeZone?: string | undefined },
   after: number,
 ) => number | undefined;
 

@@ -17,7 +17,7 @@ export interface JobDraft {
   /** Set if the payload is already encrypted. Its schema is then checked after decryption, before the job runs. */
   readonly sealed?: true | undefined;
   /** Path of the job in its flow, for errors: `children[2]`; empty for the root. */
-  readonly at?: string;
+  readonly at?: string | undefined;
 }
 
 /** Settings of `prepareJob`, in addition to the job and its definition. */

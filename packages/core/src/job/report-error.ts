@@ -1,8 +1,8 @@
 import { describe } from "./cut-text.ts";
 
 interface Reporting {
-  readonly reportError?: (error: unknown) => void;
-  readonly console?: { error(error: unknown): void };
+  readonly reportError?: ((error: unknown) => void) | undefined;
+  readonly console?: { error(error: unknown): void } | undefined;
 }
 
 /**

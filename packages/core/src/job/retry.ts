@@ -38,11 +38,11 @@ export interface BackoffRule {
   /** Delay after the first failure: 0 to 100 years. */
   readonly delay: Duration;
   /** Multiplier of `exponential`: 1 to 100. Default 2. */
-  readonly factor?: number;
+  readonly factor?: number | undefined;
   /** Longest delay. Default one hour. */
-  readonly max?: Duration;
+  readonly max?: Duration | undefined;
   /** The random share of the delay: 0 (none) to 1 (all of it). Default 0. */
-  readonly jitter?: number;
+  readonly jitter?: number | undefined;
 }
 
 /**
@@ -162,7 +162,7 @@ function atOnce<T>(answer: T, name: string): T {
 }
 
 interface HasHeaders {
-  readonly headers?: { get?(name: string): unknown };
+  readonly headers?: { get?(name: string): unknown } | undefined;
 }
 
 /** Longest accepted `Retry-After`, in ms. */
@@ -175,7 +175,7 @@ const LONGEST_MS = 86_400_000;
 function httpRetryAfter(error: unknown, now: number): number {
   try {
     if (hasCode(error, "rate_limited")) return Number(error.details["retryAfterMs"]);
-    const { headers, response } = error as HasHeaders & { readonly response?: HasHeaders };
+    const { headers, response } = error as HasHeaders & { readonly response?: HasHeaders | undefined };
     return Number(retryAfterMs((headers ?? response?.headers)?.get?.("retry-after"), now));
   } catch {
     return Number.NaN;

@@ -25,10 +25,10 @@ export interface StoredError {
   readonly code: ErrorCode;
   readonly message: string;
   /** Class name of the thrown error; absent for a plain `Error`. */
-  readonly name?: string;
-  readonly stack?: string;
+  readonly name?: string | undefined;
+  readonly stack?: string | undefined;
   /** Other fields of the error, such as the path of a refused value. */
-  readonly details?: Readonly<Record<string, Json>>;
+  readonly details?: Readonly<Record<string, Json>> | undefined;
 }
 
 /**

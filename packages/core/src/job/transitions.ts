@@ -136,7 +136,7 @@ export function retried(job: StoredJob, stand: QueuePosition, pace: Pace, error:
 /** Fields that an attempt adds to its job's record. */
 export interface Seen {
   readonly startedAt: number;
-  readonly logs?: readonly string[];
+  readonly logs?: readonly string[] | undefined;
 }
 
 /** Returns a job's counts with one more attempt and, unless it timed out, one more exception. */
@@ -208,12 +208,12 @@ export function returned(job: StoredJob): StoredJob {
 /** How a job ends, with the fields to store. */
 export interface Ending extends Partial<Seen> {
   readonly state: EndState;
-  readonly error?: StoredError;
+  readonly error?: StoredError | undefined;
   /** The result as JSON text. */
-  readonly result?: string;
-  readonly progress?: Json;
+  readonly result?: string | undefined;
+  readonly progress?: Json | undefined;
   /** Whether the attempt that ended the job counts. */
-  readonly counted?: boolean;
+  readonly counted?: boolean | undefined;
 }
 
 /** Creates the record of an ended job, at the position `stand` of its finished lane. */
@@ -258,7 +258,7 @@ export function stateOf(key: JobKey, now: number, running: boolean): JobState {
 }
 
 /** Returns the public record of a stored job. `run` is its lease entry while it runs. */
-export function toJobRecord(job: StoredJob, now: number, run?: Seen & { readonly progress?: Json }): JobRecord {
+export function toJobRecord(job: StoredJob, now: number, run?: Seen & Pick<JobRecord, "progress">): JobRecord {
   const { key, result, tags = [], logs = [] } = job;
   const record: Writable<JobRecord> = {
     id: job.id,

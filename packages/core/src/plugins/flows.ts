@@ -138,8 +138,8 @@ export interface Family {
 
 /** A child's record under its parent: pending at first, then the child's outcome, which is set once (R25). */
 export interface Member {
-  readonly pending?: true;
-  readonly outcome?: ChildOutcome;
+  readonly pending?: true | undefined;
+  readonly outcome?: ChildOutcome | undefined;
 }
 
 /** The records of waiting parents in a queue, by the parent's id. */

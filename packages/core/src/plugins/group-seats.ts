@@ -16,21 +16,21 @@ export interface Group {
   readonly key: string;
   limit: number;
   /** Whether a job has set the limit. Otherwise the limit is the default. */
-  given?: boolean;
+  given?: boolean | undefined;
   /** The stored record of the group. Absent: not read yet. */
-  cell?: GroupCell;
+  cell?: GroupCell | undefined;
   /** Seats that jobs took (value: the job's key) or left (undefined) in this transaction, by `keyText` of the key. */
   readonly places: Map<string, JobKey | undefined>;
   /** Set if the group may have free seats: the keys of its jobs that no longer run. */
   freed?: JobKey[] | undefined;
   /** Whether the seats must be checked for deleted jobs before the transaction ends: see `check` in groups.ts. */
-  suspect?: boolean;
+  suspect?: boolean | undefined;
 }
 
 /** The stored record of a group: the limit that a job has set, and the keys of its ready jobs. */
 export interface GroupCell {
-  readonly limit?: number;
-  readonly seats?: readonly JobKey[];
+  readonly limit?: number | undefined;
+  readonly seats?: readonly JobKey[] | undefined;
 }
 
 /** The groups of a queue, by their keys. */

@@ -25,7 +25,7 @@ export interface Mark {
   readonly receipts: readonly EnqueueReceipt[];
   readonly until: number;
   /** Requests before the last one, oldest first, limited in number. */
-  readonly past?: readonly (readonly [number: number, digest: string])[];
+  readonly past?: readonly (readonly [number: number, digest: string])[] | undefined;
 }
 
 /** The records of numbered requests, by sender. */
@@ -69,7 +69,7 @@ export function* findOutcome(
   jobs: readonly NewJob[],
   { sender, number, digest }: NumberedRequest,
   marks: CellKind<Mark>,
-): Program<{ readonly mark?: Mark | undefined; readonly receipts?: readonly EnqueueReceipt[] }> {
+): Program<{ readonly mark?: Mark | undefined; readonly receipts?: readonly EnqueueReceipt[] | undefined }> {
   checkName(sender, "sender");
   const mark = yield* getCell(marks, sender);
   if (mark && mark.until > tx.now) {

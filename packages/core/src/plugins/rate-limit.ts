@@ -27,7 +27,7 @@ interface Slice {
 }
 
 /** The counted starts of a queue, oldest first. */
-const STARTS = kind<{ readonly slices?: readonly Slice[] }>("rate");
+const STARTS = kind<{ readonly slices?: readonly Slice[] | undefined }>("rate");
 
 /** Number of slices per period of the limit. Starts within one slice count until the last of them is one period ago. */
 const SLICES = 20;

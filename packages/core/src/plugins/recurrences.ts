@@ -26,8 +26,8 @@ export interface ScheduleCell {
   readonly rule: RecurrenceRule;
   readonly job: NewJob;
   readonly count: number;
-  readonly nextAt?: number;
-  readonly nextId?: string;
+  readonly nextAt?: number | undefined;
+  readonly nextId?: string | undefined;
 }
 
 /** The recurrences of a queue, by their keys. */

@@ -69,7 +69,7 @@ type Sealed = {
   readonly iv: string;
   readonly data: string;
   /** Set if the envelope is bound to the id of its job, so that it cannot be decrypted in another. */
-  readonly bound?: true;
+  readonly bound?: true | undefined;
 };
 
 interface Bound {
@@ -77,7 +77,7 @@ interface Bound {
   readonly name: string;
   readonly id?: string | undefined;
   /** The encrypted field of the job. Absent: the payload. */
-  readonly field?: "result" | "progress" | "log" | "error";
+  readonly field?: "result" | "progress" | "log" | "error" | undefined;
 }
 
 /** Recommended length of an AES-GCM initialisation vector (NIST SP 800-38D, 8.2). */
@@ -261,7 +261,7 @@ function checkKey(key: AesKey | Uint8Array<ArrayBuffer>, option: string, encrypt
     if (![16, 24, 32].includes(key.length)) throw refused(option, "must have 16, 24 or 32 bytes", key.length);
     return key.slice();
   }
-  const { algorithm, usages = [] } = (key ?? {}) as { algorithm?: { name?: string }; usages?: readonly string[] };
+  const { algorithm, usages = [] } = (key ?? {}) as Partial<{ algorithm: { name: string }; usages: string[] }>;
   if (algorithm?.name !== "AES-GCM" || !usages.includes("decrypt") || (encrypts && !usages.includes("encrypt")))
     throw refused(option, "must be a Uint8Array, or a CryptoKey of AES-GCM that may decrypt and encrypt", typeof key);
   return key;

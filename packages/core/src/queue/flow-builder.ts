@@ -17,18 +17,18 @@ export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
    * Queue of the job. Default: the queue to which the flow is added. The queues of all jobs in a flow must have the
    * same driver.
    */
-  readonly queue?: string;
-  readonly options?: JobOptions;
+  readonly queue?: string | undefined;
+  readonly options?: JobOptions | undefined;
   /**
    * Effect on the parent if this job fails, is cancelled or removed: the parent fails, or ignores it. Default: `fail`.
    */
-  readonly onFailure?: ChildFailure;
+  readonly onFailure?: ChildFailure | undefined;
   /**
    * Jobs that must end before this job runs; its handler gets their outcomes from `ctx.children()`. If a child exists
    * already, by its id or dedupe key, the parent waits for the existing job; if that job has ended and was not kept,
    * the flow is refused with `child_exists`. A flow has at most 100 levels, and at most 10,000 jobs below its root.
    */
-  readonly children?: readonly FlowJob<Jobs>[];
+  readonly children?: readonly FlowJob<Jobs>[] | undefined;
 }
 
 /** A job of a flow, of any name in the job map, with its children. */
@@ -84,10 +84,10 @@ type AddsTo<Jobs extends JobMap> = Pick<KernelQueue<Jobs>, "name" | "addJob">;
 interface AnyNode {
   readonly name: string;
   readonly payload: unknown;
-  readonly queue?: string;
-  readonly options?: JobOptions;
-  readonly onFailure?: ChildFailure;
-  readonly children?: readonly AnyNode[];
+  readonly queue?: string | undefined;
+  readonly options?: JobOptions | undefined;
+  readonly onFailure?: ChildFailure | undefined;
+  readonly children?: readonly AnyNode[] | undefined;
 }
 
 const FIELDS = ["name", "payload", "queue", "options", "onFailure", "children"];

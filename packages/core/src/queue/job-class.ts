@@ -37,11 +37,11 @@ export interface JobClass<Payload = unknown> {
   /** The name under which the jobs of the class are stored. Required, because minifiers rename classes. */
   readonly jobName: string;
   /** Queue of the jobs. Default: the manager's default queue. */
-  readonly queueName?: string;
+  readonly queueName?: string | undefined;
   /** Connection of the jobs. Default: the manager's default connection. */
-  readonly connection?: string;
-  readonly options?: JobClassOptions;
-  readonly middleware?: readonly Middleware[];
+  readonly connection?: string | undefined;
+  readonly options?: JobClassOptions | undefined;
+  readonly middleware?: readonly Middleware[] | undefined;
   /** Creates an instance from the stored payload. Default: `new Class(payload)`. */
   fromJSON?(payload: NoInfer<Payload>): JobInstance;
 }

@@ -14,8 +14,8 @@ import type { Queue } from "./queue.ts";
 import type { QueueConnection } from "./queue-connection.ts";
 
 export interface ProcessOptions {
-  readonly queue?: string;
-  readonly count?: number;
+  readonly queue?: string | undefined;
+  readonly count?: number | undefined;
 }
 
 /** Delays before connections that failed to open are opened again, if other connections have opened. */
@@ -90,7 +90,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
    *
    * @throws {QuaysideError} `invalid_option` for the timeout, before any worker is stopped.
    */
-  stop(options: { readonly timeout?: Duration }): Promise<void> {
+  stop(options: { readonly timeout?: Duration | undefined }): Promise<void> {
     try {
       const { timeout } = fields(options, "options");
       if (timeout !== undefined) toMs(timeout, "timeout");
@@ -102,7 +102,7 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
     return this.#refuseOwn("stop()") ?? stopped;
   }
 
-  #stop(options: { readonly timeout?: Duration }): Promise<void> {
+  #stop(options: { readonly timeout?: Duration | undefined }): Promise<void> {
     this.#calls++;
     this.#wanted = "stopped";
     const stopped = Promise.all(this.#workers.map((worker) => worker.stop(options)));

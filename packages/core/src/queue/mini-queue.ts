@@ -49,4 +49,4 @@ export class MiniQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extend
 }
 
 const pluginsOf = (driver: Driver): readonly Pick<Plugin, "name" | "options">[] =>
-  (driver as Driver & { readonly plugins?: Plugins })?.plugins?.all ?? [];
+  (driver as Driver & { readonly plugins?: Plugins | undefined })?.plugins?.all ?? [];

@@ -54,10 +54,10 @@ export interface ConfigureOption {
 
 /** The fields of a waiting job that `queue.update` changes. */
 export interface JobChange<Payload = unknown> {
-  readonly payload?: Payload;
-  readonly priority?: number;
+  readonly payload?: Payload | undefined;
+  readonly priority?: number | undefined;
   /** New delay of the job, from now. */
-  readonly delay?: Duration;
+  readonly delay?: Duration | undefined;
 }
 
 /**

@@ -116,9 +116,9 @@ export interface QueueParts {
   /**
    * Adds the jobs of `ctx.enqueue` and `ctx.publish` for the handlers of this queue. Default: the queue's submitter.
    */
-  readonly producer?: Producer;
+  readonly producer?: Producer | undefined;
   /** Receives the events of workers that concern this queue. */
-  readonly events?: Emitter<WorkerEvents>;
+  readonly events?: Emitter<WorkerEvents> | undefined;
   /** Started workers of this queue. They check for jobs when a handler is added. */
   readonly workers: Set<{ wake(): void }>;
 }

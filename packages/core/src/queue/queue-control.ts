@@ -117,7 +117,11 @@ export class QueueControl<
    */
   update<Name extends JobName<Jobs>>(
     id: string,
-    change: { readonly payload?: PayloadOf<Jobs, Name>; readonly priority?: number; readonly delay?: Duration },
+    change: {
+      readonly payload?: PayloadOf<Jobs, Name> | undefined;
+      readonly priority?: number | undefined;
+      readonly delay?: Duration | undefined;
+    },
   ): Promise<CommandReply> {
     return update(this, id, change);
   }

@@ -255,7 +255,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   }
 
   /** Stops claiming, waits for running handlers up to `timeout` (default: 30 s), then releases their jobs. */
-  stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
+  stop(options: { readonly timeout?: Duration | undefined } = {}): Promise<void> {
     return this.#workers.stop(options);
   }
 
@@ -270,7 +270,7 @@ export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx ext
   }
 
   /** Runs up to `count` due jobs of a stopped manager, one after the other. Returns the number of jobs that ran. */
-  process(options: { readonly queue?: string; readonly count?: number } = {}): Promise<number> {
+  process(options: { readonly queue?: string | undefined; readonly count?: number | undefined } = {}): Promise<number> {
     return this.#workers.process(options);
   }
 

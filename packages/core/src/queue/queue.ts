@@ -146,7 +146,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
    * Stops working this queue: waits for running handlers up to `timeout` (default: 30 s), then releases their jobs. A
    * further call with a shorter timeout shortens the wait.
    */
-  stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
+  stop(options: { readonly timeout?: Duration | undefined } = {}): Promise<void> {
     return this.#worker?.stop(options) ?? Promise.resolve();
   }
 

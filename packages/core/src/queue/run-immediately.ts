@@ -29,11 +29,11 @@ export interface ImmediateOptions {
   /** Receives the events of jobs that run immediately. */
   readonly events: Emitter<WorkerEvents>;
   /** Returns the `ctx` that handlers of the queue's worker get. Default: the `ctx` of the queue's context. */
-  readonly ctx?: () => object | undefined;
+  readonly ctx?: (() => object | undefined) | undefined;
   /** Works the queue's due jobs, on an inline driver. */
   readonly drain: () => Promise<void>;
   /** Adds jobs for the handlers of jobs that run immediately. Default: this submitter. */
-  readonly producer?: Producer;
+  readonly producer?: Producer | undefined;
 }
 
 /** By driver, the ids of jobs that run immediately now, or have lately run without failing. */

@@ -8,16 +8,18 @@ import { lent, reportUnheard } from "../job/report-error.ts";
 export interface TelemetrySpan {
   spanContext(): { readonly traceId: string; readonly spanId: string; readonly traceFlags: number };
   setAttribute(key: string, value: string | number | boolean): unknown;
-  setStatus(status: { code: number; message?: string }): unknown;
+  setStatus(status: { code: number; message?: string | undefined }): unknown;
   recordException(exception: Error | string): void;
   end(): void;
 }
 
 /** Options of a span, as an OpenTelemetry tracer takes them. */
 export interface TelemetrySpanOptions {
-  kind?: number;
-  attributes?: Record<string, string | number | boolean>;
-  links?: { context: { traceId: string; spanId: string; traceFlags: number; isRemote?: boolean } }[];
+  kind?: number | undefined;
+  attributes?: Record<string, string | number | boolean> | undefined;
+  links?:
+    | { context: { traceId: string; spanId: string; traceFlags: number; isRemote?: boolean | undefined } }[]
+    | undefined;
 }
 
 /** The part of a `Tracer` of `@opentelemetry/api` that Quayside uses: pass `trace.getTracer("quayside")`. */

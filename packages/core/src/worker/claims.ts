@@ -33,7 +33,7 @@ export interface JobBudget {
   /** The number of jobs, of `left`, that exchanges in flight claim. */
   asked: number;
   /** Called when the budget is used up and no job runs. */
-  readonly spent?: () => void;
+  readonly spent?: (() => void) | undefined;
 }
 
 export interface ClaimsOptions {

@@ -130,7 +130,7 @@ export class JobWorker<Ctx extends object = object> {
    * this worker's own handlers, it stops the worker, but rejects with `conflict`, because it would wait for the handler
    * itself.
    */
-  stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
+  stop(options: { readonly timeout?: Duration | undefined } = {}): Promise<void> {
     let timeoutMs: number;
     try {
       timeoutMs = toMs(fields(options, "options", ["timeout"]).timeout ?? DEFAULTS.stopTimeoutMs, "timeout");

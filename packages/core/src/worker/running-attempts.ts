@@ -232,7 +232,10 @@ export class Attempts<Ctx extends object> implements AttemptListener {
  * doubled.
  */
 function bytesOf(settlement: Settlement): number {
-  const { result = "", error } = settlement as { readonly result?: string; readonly error?: StoredError };
+  const { result = "", error } = settlement as {
+    readonly result?: string | undefined;
+    readonly error?: StoredError | undefined;
+  };
   return 200 + 2 * (result.length + (error ? error.message.length + (error.stack?.length ?? 0) : 0));
 }
 

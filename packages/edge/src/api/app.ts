@@ -23,31 +23,31 @@ export interface QueueApiOptions<Env extends object> {
    * Number of objects over which each split queue is divided, by queue name. Must equal the number in `edgeQueue`.
    * Default: one object per queue.
    */
-  readonly shards?: Readonly<Record<string, ShardsOption>>;
+  readonly shards?: Readonly<Record<string, ShardsOption>> | undefined;
   /**
    * The job map. Only jobs in the map can be added, and their payloads are checked by its schemas. Default: any job
    * name and any JSON payload.
    */
-  readonly jobs?: DefinedJobs;
+  readonly jobs?: DefinedJobs | undefined;
   /**
    * Returns the caller's rights for a request: `bearerTokens`, `jwtTokens`, `anyOf`, or a function of your own.
    * Default: every route except `GET /health` answers 401.
    */
-  readonly auth?: Authenticate<Env>;
+  readonly auth?: Authenticate<Env> | undefined;
   /** Allows requests from pages of other origins: the options of `hono/cors`. Default: none are allowed. */
-  readonly cors?: CorsOptions;
+  readonly cors?: CorsOptions | undefined;
   /**
    * Limits of one request. Default: `API_LIMITS` (1 MiB per body, 128 KiB per payload, 1,000 jobs; the outcome of an
    * `Idempotency-Key` is kept for 24 h). Absent fields keep their default.
    */
-  readonly limits?: Partial<ApiLimits>;
+  readonly limits?: Partial<ApiLimits> | undefined;
   /**
    * Returns Cloudflare's rate-limiting binding. A caller over the limit gets 429 `rate_limited`. Requests are counted
    * per subject, or per IP address for callers without a subject or valid credentials (for IPv6, per first 64 bits).
    * The binding counts approximately, and separately in each Cloudflare location; to limit jobs exactly, set a grant's
    * `quota`. Default: no limit.
    */
-  readonly rateLimit?: (env: Env) => RateLimiter;
+  readonly rateLimit?: ((env: Env) => RateLimiter) | undefined;
 }
 
 /** Names of the CORS headers that `httpDriver` sends and reads in a page of another origin. */

@@ -14,23 +14,23 @@ export type Scope = "enqueue" | "work" | "admin";
 /** The rights of a caller. Without `queues`, they hold for all queues. */
 export interface Grant {
   readonly scopes: readonly Scope[];
-  readonly queues?: readonly string[];
+  readonly queues?: readonly string[] | undefined;
   /**
    * A stable, non-secret name of the caller, at most 256 characters. Quotas, rate limits, idempotency keys, numbered
    * requests and workers are counted or stored under this name, so keep it when you renew a token. Without a subject,
    * requests with a key or a number and exchanges of workers are refused with `subject_required`. `jwtTokens` reads it
    * from `sub`.
    */
-  readonly subject?: string;
+  readonly subject?: string | undefined;
   /** Limits the number of jobs that the caller adds. Default: no limit. */
-  readonly quota?: QuotaOption;
+  readonly quota?: QuotaOption | undefined;
   /** Limits the job options that the caller sets. Default: the limits of core. */
-  readonly caps?: OptionCaps;
+  readonly caps?: OptionCaps | undefined;
   /**
    * Time when the credentials expire, in ms since epoch. Event streams opened with the credentials end at this time.
    * `jwtTokens` reads it from `exp`.
    */
-  readonly expiresAt?: number;
+  readonly expiresAt?: number | undefined;
 }
 
 /** The grant of a long-lived token, for `bearerTokens`. `subject` is required. */

@@ -161,7 +161,7 @@ async function importKey(key: JwtKey, algorithm: JwtAlgorithm): Promise<OwnKey> 
   const kid = typeof key === "object" ? key.kid : undefined;
   if (isSecret(algorithm)) return { kid, key: secretBytes(key) };
   const imported = await publicKey(key, algorithm);
-  const { modulusLength = RSA_BITS } = imported.algorithm as { readonly modulusLength?: number };
+  const { modulusLength = RSA_BITS } = imported.algorithm as { readonly modulusLength?: number | undefined };
   if (modulusLength < RSA_BITS) throw wrong(`An RSA key has at least ${RSA_BITS} bits, not ${modulusLength}.`);
   return { kid, key: imported };
 }

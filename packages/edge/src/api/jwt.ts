@@ -22,20 +22,20 @@ export interface JwtOptions<Env = unknown> {
    */
   readonly keys: JwtKeys | ((env: Env) => JwtKeys);
   /** Accepted values of `iss`. Default: any issuer. */
-  readonly issuer?: string | readonly string[];
+  readonly issuer?: string | readonly string[] | undefined;
   /** Accepted values of `aud`. Default: any audience, including tokens that were issued for another service. */
-  readonly audience?: string | readonly string[];
+  readonly audience?: string | readonly string[] | undefined;
   /**
    * Maximum difference between the issuer's clock and this one. Extends the range of `exp` and `nbf` by this time.
    * Default: 0; at most 5 minutes.
    */
-  readonly clockTolerance?: Duration;
+  readonly clockTolerance?: Duration | undefined;
   /**
    * Returns the grant for the claims of a valid token, or undefined to answer 401. Default: the scopes in the claim
    * `scope`, separated by spaces (unknown scopes are ignored), for the queues in the claim `queues`, or for all queues
    * without that claim.
    */
-  readonly grant?: (claims: JwtClaims, env: Env) => Grant | undefined | Promise<Grant | undefined>;
+  readonly grant?: ((claims: JwtClaims, env: Env) => Grant | undefined | Promise<Grant | undefined>) | undefined;
 }
 
 const MOST_TOLERANCE_MS = 300_000;

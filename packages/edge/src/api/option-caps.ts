@@ -11,21 +11,21 @@ import { FieldsError } from "./problem.ts";
  * { maxAttempts: 5, priority: 0, delay: "7d", dedupe: ["drop", "throttle"], groupLimit: false }
  */
 export interface OptionCaps {
-  readonly maxAttempts?: number;
+  readonly maxAttempts?: number | undefined;
   /** Highest priority that a caller may set. */
-  readonly priority?: number;
+  readonly priority?: number | undefined;
   /** Longest delay that a caller may set, as `delay` or `availableAt`. */
-  readonly delay?: Duration;
-  readonly expiresIn?: Duration;
+  readonly delay?: Duration | undefined;
+  readonly expiresIn?: Duration | undefined;
   /** Shortest and longest wait between two attempts, before jitter. */
-  readonly backoff?: { readonly least?: Duration; readonly most?: Duration };
+  readonly backoff?: { readonly least?: Duration | undefined; readonly most?: Duration | undefined } | undefined;
   /**
    * Modes of `dedupe` that a caller may set. `replace` and `debounce` change the waiting job with the same dedupe key,
    * even if another caller added it. Default: all modes.
    */
-  readonly dedupe?: readonly DedupeMode[];
+  readonly dedupe?: readonly DedupeMode[] | undefined;
   /** Whether a caller may set `group.limit`, which changes the limit for all jobs of the group. Default: true. */
-  readonly groupLimit?: boolean;
+  readonly groupLimit?: boolean | undefined;
 }
 
 /**

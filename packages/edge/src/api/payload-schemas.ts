@@ -46,7 +46,7 @@ function payloadSchema({ input }: JobDefinition): JsonSchema | undefined {
 
 /** The part of Standard JSON Schema that Quayside uses (https://standardschema.dev/json-schema). */
 interface StandardJsonSchema {
-  readonly jsonSchema?: { readonly input: (options: { readonly target: "draft-2020-12" }) => JsonSchema };
+  readonly jsonSchema?: { readonly input: (options: { readonly target: "draft-2020-12" }) => JsonSchema } | undefined;
 }
 
 const isZod = (schema: object): schema is z.core.$ZodType => "_zod" in schema;

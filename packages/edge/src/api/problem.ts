@@ -17,9 +17,9 @@ export interface Problem {
   readonly code: ErrorCode;
   readonly detail: string;
   /** The wrong fields of the request. */
-  readonly errors?: readonly FieldError[];
+  readonly errors?: readonly FieldError[] | undefined;
   /** Further fields of the error, such as its job or option. */
-  readonly details?: Readonly<Record<string, unknown>>;
+  readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /**

@@ -15,9 +15,9 @@ export interface RouteInfo {
   /** Path with the parameters `:queue`, `:id` and `:key`. */
   readonly path: string;
   /** Scopes of which the caller needs one. Absent: any grant is enough. */
-  readonly scopes?: readonly Scope[];
+  readonly scopes?: readonly Scope[] | undefined;
   /** Set if the route requires no credentials. */
-  readonly open?: true;
+  readonly open?: true | undefined;
   readonly summary: string;
   /** HTTP status of a successful response. */
   readonly status: 200 | 201;
@@ -27,15 +27,15 @@ export interface RouteInfo {
    * How this route uses an `Idempotency-Key`. `checked`: only checks its syntax. `honoured`: a repeated request with
    * the key has no further effect (R7).
    */
-  readonly idempotencyKey?: "checked" | "honoured";
+  readonly idempotencyKey?: "checked" | "honoured" | undefined;
 }
 
 /** A route with its schemas and its handler. */
 export interface Route extends RouteInfo {
-  readonly query?: QuerySchema;
-  readonly body?: z.ZodMiniType;
+  readonly query?: QuerySchema | undefined;
+  readonly body?: z.ZodMiniType | undefined;
   /** Schema of a body that is a list, if the route accepts one. */
-  readonly many?: z.ZodMiniType;
+  readonly many?: z.ZodMiniType | undefined;
   /** Name of the response's schema. `events`: a stream of server-sent events. `openapi`: the OpenAPI document. */
   readonly answer: AnswerName | "events" | "openapi";
   readonly handle: (call: Call<never, never>) => Promise<unknown>;
@@ -78,9 +78,9 @@ export function route<
   Many extends z.ZodMiniType | undefined = undefined,
 >(
   spec: Omit<Route, "query" | "body" | "many" | "handle"> & {
-    readonly query?: Query;
-    readonly body?: Body;
-    readonly many?: Many;
+    readonly query?: Query | undefined;
+    readonly body?: Body | undefined;
+    readonly many?: Many | undefined;
     readonly handle: (call: Call<QueryOf<Query>, BodyOf<Body> | ManyOf<Many>>) => Promise<unknown>;
   },
 ): Route {

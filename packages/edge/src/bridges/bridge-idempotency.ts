@@ -9,7 +9,7 @@ export interface OnceOptions {
    * Time during which a repeated delivery adds no job, even if its first job has ended and is no longer stored. Costs
    * one written row per delivery. 0: repeats are ignored only while the job is stored. Default: one day.
    */
-  readonly rememberFor?: Duration;
+  readonly rememberFor?: Duration | undefined;
 }
 
 /**

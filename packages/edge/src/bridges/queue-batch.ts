@@ -16,17 +16,19 @@ export interface QueueBatchOptions<Jobs extends JobMap, Body> extends OnceOption
    * Returns the job for a message, or null to acknowledge the message without a job. `undefined`, the result of a
    * missing `return`, makes the message invalid. Default: the message's body is the job, `{ name, payload, … }`.
    */
-  readonly job?: (body: Body, message: Message<Body>) => JobToAdd<Jobs> | null;
+  readonly job?: ((body: Body, message: Message<Body>) => JobToAdd<Jobs> | null) | undefined;
   /**
    * Called for a message that is not a valid job of this queue; returns whether to acknowledge it (`ack`) or to have
    * Cloudflare deliver it again (`retry`), until it moves to the dead letter queue, if there is one. Default: logs the
    * error and returns `retry`.
    */
-  readonly onInvalid?: (message: Message<Body>, error: unknown) => "ack" | "retry" | Promise<"ack" | "retry">;
+  readonly onInvalid?:
+    | ((message: Message<Body>, error: unknown) => "ack" | "retry" | Promise<"ack" | "retry">)
+    | undefined;
   /** Delay before a message whose job could not be added is delivered again. Default: 10 s; at most 24 h. */
-  readonly retryDelay?: Duration;
+  readonly retryDelay?: Duration | undefined;
   /** Called with each error that prevented jobs from being added. Default: `console.error`. */
-  readonly onError?: (error: unknown) => void;
+  readonly onError?: ((error: unknown) => void) | undefined;
 }
 
 /** How many messages of a batch had which outcome. */

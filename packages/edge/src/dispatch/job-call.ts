@@ -8,7 +8,7 @@ export interface JobCall {
   /** Outcomes of the job's children, as many as fit into one call. */
   readonly children: readonly ChildOutcome[];
   /** Total number of children, if `children` has not all of them; `link.children` returns the others. */
-  readonly allChildren?: number;
+  readonly allChildren?: number | undefined;
   /** The object that the consumer calls back during the attempt. */
   readonly link: JobLink;
 }
@@ -26,15 +26,15 @@ export interface JobLink {
 
 /** Progress and log lines of an attempt since its last report. */
 export interface JobReport {
-  readonly progress?: Json;
+  readonly progress?: Json | undefined;
   readonly lines: readonly string[];
 }
 
 /** The outcome of an attempt that a consumer has run. */
 export type JobOutcome =
-  | { readonly outcome: "completed" /** JSON text. */; readonly result?: string }
+  | { readonly outcome: "completed" /** JSON text. */; readonly result?: string | undefined }
   | { readonly outcome: "failed"; readonly failure: SentFailure }
-  | { readonly outcome: "released"; readonly delayMs: number; readonly fault?: SentFailure }
+  | { readonly outcome: "released"; readonly delayMs: number; readonly fault?: SentFailure | undefined }
   /** The consumer has no handler for this job name. */
   | { readonly outcome: "unknown" };
 

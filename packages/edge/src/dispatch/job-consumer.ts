@@ -18,11 +18,13 @@ import type { JobCall, JobOutcome } from "./job-call.ts";
 export interface JobConsumerOptions<Jobs extends JobMap, Env>
   extends Pick<QueueOptions<Jobs, { readonly env: Env }>, "middleware" | "encryption"> {
   /** Handlers by job name. Each runs after the handler of the job's definition. */
-  readonly handlers?: {
-    readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
-  };
+  readonly handlers?:
+    | {
+        readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
+      }
+    | undefined;
   /** The job map from `defineJobs`. Payloads and results are checked by its schemas in the consumer. */
-  readonly jobs?: Jobs;
+  readonly jobs?: Jobs | undefined;
 }
 
 /**

@@ -6,7 +6,7 @@ import { reviveFailure, type SentFailure } from "./sent-failure.ts";
 export type ReadOutcome =
   | { readonly outcome: "completed"; readonly result: unknown }
   | { readonly outcome: "failed"; readonly error: Error }
-  | { readonly outcome: "released"; readonly delayMs: number; readonly fault?: Error }
+  | { readonly outcome: "released"; readonly delayMs: number; readonly fault?: Error | undefined }
   | { readonly outcome: "unknown" };
 
 /**

@@ -17,17 +17,17 @@ import { SEALED, thrownIn, toStoredError } from "@quayside/core/engine";
 export interface SentFailure {
   readonly code: ErrorCode;
   readonly message: string;
-  readonly name?: string;
-  readonly stack?: string;
-  readonly details?: Readonly<Record<string, Json>>;
+  readonly name?: string | undefined;
+  readonly stack?: string | undefined;
+  readonly details?: Readonly<Record<string, Json>> | undefined;
   /** The stored form of an encrypted job's error. `details` and `fields` are then absent (R36). */
-  readonly sealed?: Readonly<Record<string, Json>>;
+  readonly sealed?: Readonly<Record<string, Json>> | undefined;
   /** The `delay` of a `RetryAfterError`, as it was given. */
-  readonly delay?: Json;
+  readonly delay?: Json | undefined;
   /** Other fields of the error that are JSON, such as `status`, for `retryIf` and `backoff`. */
-  readonly fields?: Readonly<Record<string, Json>>;
+  readonly fields?: Readonly<Record<string, Json>> | undefined;
   /** The `Retry-After` header of the response in the error. */
-  readonly retryAfter?: string;
+  readonly retryAfter?: string | undefined;
 }
 
 /** Maximum length of a sent field, in characters of JSON. */
@@ -116,13 +116,13 @@ function readable<T>(read: () => T): T | undefined {
 }
 
 interface HasHeaders {
-  readonly headers?: { get?(name: string): unknown };
+  readonly headers?: { get?(name: string): unknown } | undefined;
 }
 
 /** Returns the `Retry-After` header of a thrown response, or of the response in a thrown error. */
 function retryAfterOf(thrown: unknown): string | undefined {
   if (typeof thrown !== "object" || thrown === null) return undefined;
-  const { headers, response } = thrown as HasHeaders & { readonly response?: HasHeaders };
+  const { headers, response } = thrown as HasHeaders & { readonly response?: HasHeaders | undefined };
   const bearer = headers ?? response?.headers;
   const header = typeof bearer?.get === "function" ? bearer.get("retry-after") : undefined;
   // Accepts only text that `Headers` accepts.

@@ -15,7 +15,7 @@ const PING_MS = 30_000;
 
 /** The queue whose changes a socket reports. Stored with the socket while the object hibernates. */
 interface Attachment {
-  readonly queue?: string;
+  readonly queue?: string | undefined;
 }
 
 /**

@@ -32,7 +32,7 @@ export interface DurableAlarmOptions {
   /** Returns whether the object itself works its jobs, so that it must be awake when they are due. */
   readonly works: () => boolean;
   /** Returns the time of the user's own alarm: see `UserAlarm`. */
-  readonly wish?: () => Program<number | undefined>;
+  readonly wish?: (() => Program<number | undefined>) | undefined;
 }
 
 /**

@@ -11,9 +11,11 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
    * Handlers by job name. `ctx.env` is the object's `env`. Default: none. Without `handlers` and `dispatch` the object
    * only stores jobs, for workers elsewhere (for example over HTTP).
    */
-  readonly handlers?: {
-    readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
-  };
+  readonly handlers?:
+    | {
+        readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
+      }
+    | undefined;
   /**
    * Chooses where jobs without a handler in the object run: in a Worker entrypoint made by `jobConsumer`, or at a
    * `webhook`. The object still claims, retries and settles them. The functions of a definition (`retryIf`, `backoff`,
@@ -22,24 +24,24 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
    * @example
    * durableQueue<typeof jobs, Env>({ jobs, dispatch: (env) => env.CONSUMER })
    */
-  readonly dispatch?: Dispatch<Env>;
+  readonly dispatch?: Dispatch<Env> | undefined;
   /** The job map from `defineJobs`. Payloads are checked by its schemas before they run. Default: any payload. */
-  readonly jobs?: Jobs;
+  readonly jobs?: Jobs | undefined;
   /** Maximum number of running jobs in an object, over all of its queues. Integer from 1 to 10,000. Default: 10. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /**
    * Number of jobs claimed ahead, beyond `concurrency`. They start while the next claim is written to disk. Integer
    * from 0 to 10,000. Default: 0. See `prefetch` of a worker for jobs that are never claimed ahead.
    */
-  readonly prefetch?: number;
+  readonly prefetch?: number | undefined;
   /** Time after which a claim by the object's worker expires unless it is renewed, at least 100 ms. Default: 30 s. */
-  readonly lease?: Duration;
+  readonly lease?: Duration | undefined;
   /** Evaluates cron rules: `cron` from `@quayside/core/cron`. Default: none; recurrences by cron are refused. */
-  readonly cron?: NextCron;
+  readonly cron?: NextCron | undefined;
   /** Called with errors that belong to no job. Default: `console.error`. */
-  readonly onError?: (error: unknown) => void;
+  readonly onError?: ((error: unknown) => void) | undefined;
   /** Returns the clock of an object, for tests. Default: the system clock. */
-  readonly clock?: (ctx: DurableObjectState) => Clock;
+  readonly clock?: ((ctx: DurableObjectState) => Clock) | undefined;
 }
 
 /**

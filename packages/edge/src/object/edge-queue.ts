@@ -7,11 +7,11 @@ import { shardedDriver } from "../shards/sharded-driver.ts";
 /** Options of `edgeQueue`. */
 export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs> {
   /** Name of the object that holds the queue. Default: the queue's name. Do not set it together with `shards`. */
-  readonly object?: string;
+  readonly object?: string | undefined;
   /**
    * Number of objects that the queue is split over. Must be the same wherever the queue is used. Default: one object.
    */
-  readonly shards?: ShardsOption;
+  readonly shards?: ShardsOption | undefined;
 }
 
 /**

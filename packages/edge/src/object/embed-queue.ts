@@ -22,9 +22,9 @@ import type { AlarmHandler } from "./user-alarm.ts";
 /** Options of `embedQueue`. */
 export interface EmbedQueueOptions<Jobs extends JobMap, Env> extends DurableQueueOptions<Jobs, Env> {
   /** The object's `this.env`, passed to handlers as `ctx.env`. */
-  readonly env?: Env;
+  readonly env?: Env | undefined;
   /** Name of the queue. Default: `default`. */
-  readonly name?: string;
+  readonly name?: string | undefined;
 }
 
 /**

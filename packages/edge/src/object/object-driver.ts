@@ -46,7 +46,7 @@ export interface ObjectDriverOptions {
   /** Resolves when all written records are on disk. */
   readonly sync: () => Promise<void>;
   /** Number of the shard that this object is, in a split queue: see `shardOfName`. Default: 0. */
-  readonly shard?: number;
+  readonly shard?: number | undefined;
 }
 
 /**

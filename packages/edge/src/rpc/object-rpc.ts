@@ -17,7 +17,7 @@ type AnsweredVerb = Exclude<keyof QueueRpc, "events">;
 /** How the object answers one verb. Arguments may have any type, because another Worker sends them. */
 interface Answer<Verb extends AnsweredVerb> {
   /** For a verb that writes: checks the arguments, and returns the queues to which the call writes. */
-  readonly queues?: (...given: Parameters<QueueRpc[Verb]>) => readonly string[];
+  readonly queues?: ((...given: Parameters<QueueRpc[Verb]>) => readonly string[]) | undefined;
   readonly run: (driver: ObjectDriver, ...given: Parameters<QueueRpc[Verb]>) => Promise<unknown>;
 }
 
@@ -81,7 +81,7 @@ const ANSWERS: { readonly [Verb in AnsweredVerb]: Answer<Verb> } = {
 export function objectRpc({ driver, clock, enter }: ObjectRpcOptions): QueueRpc {
   const answer = async (verb: AnsweredVerb, given: readonly unknown[]): Promise<Reply<unknown>> => {
     const { queues, run } = ANSWERS[verb] as {
-      readonly queues?: (...given: readonly unknown[]) => readonly string[];
+      readonly queues?: ((...given: readonly unknown[]) => readonly string[]) | undefined;
       readonly run: (driver: ObjectDriver, ...given: readonly unknown[]) => Promise<unknown>;
     };
     let written: readonly string[] | undefined;

@@ -74,7 +74,7 @@ export interface ShardVerbs {
   readonly spend: {
     readonly ask: {
       readonly queues: readonly string[];
-      readonly request?: NumberedRequest;
+      readonly request?: NumberedRequest | undefined;
       readonly quota: Quota;
     };
     readonly answer: Record<never, never>;
@@ -84,7 +84,7 @@ export interface ShardVerbs {
 }
 
 /** The reply of an RPC method: a result, or a `QuaysideError` as plain data. */
-export type Reply<T> = { readonly protocol?: number } & (
+export type Reply<T> = { readonly protocol?: number | undefined } & (
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: SentError }
 );

@@ -34,9 +34,9 @@ import { type QueueRpc, type Reply, type ShardVerbs, unwrap } from "./queue-rpc.
 
 /** Properties by which the Workers runtime marks an error as a failure of the object, not of the call. */
 interface RuntimeError {
-  readonly retryable?: boolean;
-  readonly overloaded?: boolean;
-  readonly remote?: boolean;
+  readonly retryable?: boolean | undefined;
+  readonly overloaded?: boolean | undefined;
+  readonly remote?: boolean | undefined;
 }
 
 /**
@@ -53,7 +53,7 @@ export class StubDriver implements ShardPort {
   readonly #feed: ChangeFeed;
   readonly #life = new Closable();
 
-  constructor(stub: () => QueueRpc, options: { readonly clock?: Clock } = {}) {
+  constructor(stub: () => QueueRpc, options: { readonly clock?: Clock | undefined } = {}) {
     this.#stub = stub;
     this.#feed = new ChangeFeed({
       clock: options.clock ?? systemClock,

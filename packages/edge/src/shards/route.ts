@@ -13,9 +13,9 @@ export interface Unit {
   /** Indices of the jobs in the call, in order. */
   readonly indices: readonly number[];
   /** The key that decides the shard. Absent: the unit may go to any shard. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** Set if the key is an id. A generated id contains the number of its shard. */
-  readonly byId?: boolean;
+  readonly byId?: boolean | undefined;
 }
 
 /**

@@ -35,9 +35,9 @@ import {
 /** The layout that a caller used: the number of shards (`count`) and the number before the last change (`previous`). */
 export interface ShardLayout {
   readonly count: number;
-  readonly previous?: number;
+  readonly previous?: number | undefined;
   /** Whether `keyOf` decides the shard of some jobs, so that the shard itself cannot tell where they belong. */
-  readonly custom?: true;
+  readonly custom?: true | undefined;
 }
 
 /** The layout of each queue of which this store is a shard. */
@@ -54,16 +54,16 @@ export interface ShardAdd {
   readonly request?: NumberedRequest | undefined;
   readonly layout: ShardLayout;
   /** Queues that are new to this shard and of which the call has no job. */
-  readonly queues?: readonly string[];
+  readonly queues?: readonly string[] | undefined;
   /** Settings to copy, by queue. If a new queue's settings are missing, the shard requests them (`wants`). */
-  readonly settings?: Readonly<Record<string, ShardSettings>>;
+  readonly settings?: Readonly<Record<string, ShardSettings>> | undefined;
   /**
    * For each job, the number of its unit: jobs that must go to the same shard. A unit is added only if this shard has a
    * job with one of the unit's keys (id, dedupe key, group). Otherwise the receipts of its jobs are `NOT_HELD`.
    */
-  readonly units?: readonly number[];
+  readonly units?: readonly number[] | undefined;
   /** Whether only the ids of a unit count for `units`, not its other keys. */
-  readonly byId?: boolean;
+  readonly byId?: boolean | undefined;
 }
 
 /**
@@ -71,7 +71,7 @@ export interface ShardAdd {
  * of shards; another number, which conflicts with the caller's; or the queues whose settings the shard needs.
  */
 export type ShardAdded =
-  | { readonly receipts: readonly EnqueueReceipt[]; readonly told?: readonly string[] }
+  | { readonly receipts: readonly EnqueueReceipt[]; readonly told?: readonly string[] | undefined }
   | { readonly count: number }
   | { readonly other: number; readonly queue: string }
   | { readonly wants: readonly string[] };
@@ -206,7 +206,7 @@ const STEP = 1_000;
 /** Where `readGroups` continues: the number of the key range, and the key in it. */
 export interface GroupsStep {
   readonly range: number;
-  readonly from?: Key;
+  readonly from?: Key | undefined;
 }
 
 /**
@@ -228,7 +228,7 @@ export function* readGroups(
   const ranges = [startingWith("ready", readyLane(queue)), blockedLanes(queue)];
   const of = ranges[range];
   if (!of) return undefined;
-  const page: readonly { readonly key: Key; readonly group?: NewJob["group"] }[] = yield* scan(
+  const page: readonly { readonly key: Key; readonly group?: NewJob["group"] | undefined }[] = yield* scan(
     "jobs",
     { from: from ?? of.from, to: of.to },
     STEP,

@@ -55,19 +55,19 @@ import { ShardExchange } from "./worker-exchange.ts";
 export interface ShardedDriverOptions {
   readonly shards: ShardsOption;
   /** Clock for the pauses between attempts to watch. Default: the platform's. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /**
    * Longest time that an exchange waits for one shard before it continues without it. Default: 1 s. Reads (`counts`,
    * `list`, …) wait ten times as long for a shard, adds and commands thirty times, and then fail with `network`;
    * `details.shard` is the shard.
    */
-  readonly patience?: Duration;
+  readonly patience?: Duration | undefined;
   /** Returns a number in [0, 1). Default: `Math.random`; pass a seeded generator to repeat a run. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
   /**
    * Whether replies carry the worker's state between exchanges (`memo`), for a driver that exists for one call only.
    */
-  readonly memos?: boolean;
+  readonly memos?: boolean | undefined;
 }
 
 /**
@@ -175,7 +175,7 @@ export class ShardedDriver implements Driver, Pages {
     return adding.finally(() => this.#adding.delete(adding));
   }
 
-  async exchange(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
+  async exchange(request: RecallingRequest & { readonly only?: string | undefined }): Promise<RecallingReply> {
     // Found by its token, because a job with the same id in another shard may be a parent, too.
     return withAllChildren(await this.exchangePage(request), (queue, id, after, token) =>
       this.#shards.at(Number(homeOfToken(token))).childrenPage(queue, id, after),
@@ -187,7 +187,7 @@ export class ShardedDriver implements Driver, Pages {
    *
    * @param request with `only`, asks just this shard.
    */
-  async exchangePage(request: RecallingRequest & { readonly only?: string }): Promise<RecallingReply> {
+  async exchangePage(request: RecallingRequest & { readonly only?: string | undefined }): Promise<RecallingReply> {
     this.#check();
     for (const { queue } of request.claim.queues) this.#shards.follow(queue);
     if (this.#places) return this.#places.exchange(request);

@@ -20,7 +20,7 @@ type WriteOperation = Exclude<Operation, { readonly op: "get" | "scan" }>;
 
 export interface SqlRecordsOptions {
   /** Whether programs may run inside transactions of the user's code, which may roll back. Default: false. */
-  readonly nested?: boolean;
+  readonly nested?: boolean | undefined;
   /** Transactions of the object's own code, if they are observed. */
   readonly transactions?: Transactions | undefined;
 }
@@ -62,7 +62,7 @@ export class SqlRecords {
     this.statements = new SqlStatements(storage.sql);
     this.#nested = nested;
     this.#transactions = transactions;
-    for (const [name, { derived }] of Object.entries(COLLECTIONS) as [Collection, { derived?: true }][]) {
+    for (const [name, { derived }] of Object.entries(COLLECTIONS) as [Collection, { derived?: true | undefined }][]) {
       if (derived) this.#derived.set(name, new DerivedRecords());
       else this.#tables.set(name, sqlTable(name));
     }

@@ -14,7 +14,7 @@ export interface SqlStoreOptions {
    * Whether programs may run inside transactions of the object's own code, which may roll back. Cached records are then
    * checked before each program, which costs one read row. Default: false.
    */
-  readonly nested?: boolean;
+  readonly nested?: boolean | undefined;
   /**
    * Transactions of the object's own code, if they are observed.
    *

@@ -14,7 +14,7 @@ export interface ReadLimits {
   /** Time limit for the whole body, in ms. */
   readonly ms: number;
   /** Aborts the reading. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

@@ -15,7 +15,7 @@ export interface WebhookOptions<Env = unknown> {
    * and may then use HTTP (`["127.0.0.1"]`). Other non-public IP addresses are always refused. Host names are not
    * resolved.
    */
-  readonly allow?: AllowedUrls;
+  readonly allow?: AllowedUrls | undefined;
   /**
    * Secrets shared with the receiver: `whsec_` followed by at least 24 bytes in base64. Each secret signs the request,
    * so a receiver with any one of them accepts it, and secrets can be rotated without downtime. Keep them in the
@@ -26,13 +26,13 @@ export interface WebhookOptions<Env = unknown> {
    * Additional headers. They cannot replace the webhook's own headers (`content-type`, `webhook-*`,
    * `quayside-attempt`).
    */
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Longest time for the whole response. Default: 30 s. */
-  readonly timeout?: Duration;
+  readonly timeout?: Duration | undefined;
   /** Maximum bytes of the response body that are stored as the job's result. Default: 64 KiB. */
-  readonly resultBytes?: number;
+  readonly resultBytes?: number | undefined;
   /** The `fetch` to use, for example a service binding's for a receiver in another Worker. Default: the platform's. */
-  readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
 }
 
 const RESULT_BYTES = 64 * 1024;

@@ -15,14 +15,14 @@ import { signersOf } from "./secrets.ts";
 /** Options of `verifyWebhook`: the job map, and limits of the request's body. */
 export interface VerifyOptions<Jobs extends JobMap> {
   /** The job map from `defineJobs`. Payloads are checked by its schemas, and `data` is the output of the schema. */
-  readonly jobs?: Jobs;
+  readonly jobs?: Jobs | undefined;
   /** Maximum bytes of the body. Default: 1 MiB. */
-  readonly bodyBytes?: number;
+  readonly bodyBytes?: number | undefined;
   /**
    * Longest time for the body to arrive. Limited because the body is read before its signature is checked. Default: 10
    * s.
    */
-  readonly bodyTimeout?: Duration;
+  readonly bodyTimeout?: Duration | undefined;
 }
 
 /** A job received by webhook. `type` is its name and determines the type of `data`. */

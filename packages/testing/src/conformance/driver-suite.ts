@@ -105,7 +105,7 @@ const VERBS: readonly Verb[] = [
 /** Selects the cases that `driverConformance` runs. */
 export interface ConformanceOptions {
   /** Names of the driver's plugins. Only cases that need no other plugin run. Absent: all cases. */
-  readonly plugins?: readonly string[];
+  readonly plugins?: readonly string[] | undefined;
 }
 
 /**

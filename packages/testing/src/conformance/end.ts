@@ -6,7 +6,7 @@ import { QUEUE } from "./test-worker.ts";
 const CAUSES: readonly {
   readonly cause: string;
   readonly state: "completed" | "failed" | "cancelled";
-  readonly traceless?: true;
+  readonly traceless?: true | undefined;
   readonly end: (scene: Scene, id: string) => Promise<void>;
 }[] = [
   {

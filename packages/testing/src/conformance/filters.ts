@@ -21,9 +21,11 @@ async function ended(
   return ids;
 }
 
-const retryAll = ({ driver }: Pick<Scene, "driver">, filter: JobFilter & { state?: "failed" | "cancelled" } = {}) =>
-  driver.command({ type: "retryAll", queue: QUEUE, ...filter });
-const clear = ({ driver }: Pick<Scene, "driver">, filter: JobFilter & { state?: JobState } = {}) =>
+const retryAll = (
+  { driver }: Pick<Scene, "driver">,
+  filter: JobFilter & { state?: "failed" | "cancelled" | undefined } = {},
+) => driver.command({ type: "retryAll", queue: QUEUE, ...filter });
+const clear = ({ driver }: Pick<Scene, "driver">, filter: JobFilter & { state?: JobState | undefined } = {}) =>
   driver.command({ type: "clear", queue: QUEUE, ...filter });
 
 /** Returns all jobs with these tags, read page by page with `limit` jobs per page. */

@@ -214,7 +214,7 @@ export const recurrencesCases = verb("recurrences", (it, needs) => {
     try {
       await schedule(scene, { kind: "cron", cron: "0 * * * *" });
     } catch (error) {
-      code = (error as { code?: string }).code;
+      code = (error as { code?: string | undefined }).code;
     }
     // A driver with cron has placed the occurrence.
     if (code === undefined) expect(await counts()).toEqual({ ...NOTHING, delayed: 1 });

@@ -9,27 +9,27 @@ import type {
 } from "@quayside/core/engine";
 
 export interface TestWorkerOptions {
-  readonly driver?: Driver;
+  readonly driver?: Driver | undefined;
   /** The worker's key. Default: random. */
-  readonly key?: string;
-  readonly name?: string;
-  readonly liveness?: Liveness;
-  readonly leaseMs?: number;
+  readonly key?: string | undefined;
+  readonly name?: string | undefined;
+  readonly liveness?: Liveness | undefined;
+  readonly leaseMs?: number | undefined;
   /** The queues from which the worker claims. Default: the suite's queue, with any job name. */
-  readonly queues?: readonly (string | ClaimQueue)[];
+  readonly queues?: readonly (string | ClaimQueue)[] | undefined;
 }
 
 /** The fields of an exchange that a case sets. The `TestWorker` sets the other fields. */
 export interface Round {
-  readonly settle?: readonly Settlement[];
+  readonly settle?: readonly Settlement[] | undefined;
   /** Tokens of the running jobs. Default: all jobs that the worker holds, except those that it settles. */
-  readonly running?: readonly string[];
-  readonly progress?: readonly AttemptReport[];
-  readonly limit?: number;
-  readonly prefetch?: number;
-  readonly queues?: readonly (string | ClaimQueue)[];
-  readonly leave?: boolean;
-  readonly bystander?: boolean;
+  readonly running?: readonly string[] | undefined;
+  readonly progress?: readonly AttemptReport[] | undefined;
+  readonly limit?: number | undefined;
+  readonly prefetch?: number | undefined;
+  readonly queues?: readonly (string | ClaimQueue)[] | undefined;
+  readonly leave?: boolean | undefined;
+  readonly bystander?: boolean | undefined;
 }
 
 type Taken = { 1: [ClaimedJob]; 2: [ClaimedJob, ClaimedJob]; 3: [ClaimedJob, ClaimedJob, ClaimedJob] };

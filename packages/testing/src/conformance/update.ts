@@ -4,7 +4,11 @@ import { QUEUE } from "./test-worker.ts";
 const update = (
   { driver }: Pick<Scene, "driver">,
   id: string,
-  change: { readonly payload?: string; readonly priority?: number; readonly delayMs?: number },
+  change: {
+    readonly payload?: string | undefined;
+    readonly priority?: number | undefined;
+    readonly delayMs?: number | undefined;
+  },
   queue = QUEUE,
 ) => driver.command({ type: "update", queue, id, ...change });
 

@@ -20,12 +20,12 @@ import {
  */
 
 export interface JobPart {
-  readonly queue?: string;
-  readonly priority?: number;
-  readonly at?: number;
-  readonly order?: number;
-  readonly tag?: string;
-  readonly payload?: string;
+  readonly queue?: string | undefined;
+  readonly priority?: number | undefined;
+  readonly at?: number | undefined;
+  readonly order?: number | undefined;
+  readonly tag?: string | undefined;
+  readonly payload?: string | undefined;
 }
 
 export function job({

@@ -15,5 +15,5 @@ export const atRest = async (driver: Driver, id: string) => JSON.stringify(await
 export const rejected = (promise: Promise<unknown>) =>
   promise.then(
     () => undefined,
-    (error: unknown) => error as { code?: string; message: string },
+    (error: unknown) => error as { code?: string | undefined; message: string },
   );

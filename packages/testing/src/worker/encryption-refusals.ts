@@ -113,7 +113,9 @@ export const encryptionRefusalCases = topic("encryption", (it) => {
       await advance(pause);
     }
     expect(pauses).toEqual([60, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]);
-    expect(faults.map(({ error }) => (error as { code?: string }).code)).toEqual(pauses.map(() => "missing_key"));
+    expect(faults.map(({ error }) => (error as { code?: string | undefined }).code)).toEqual(
+      pauses.map(() => "missing_key"),
+    );
     const mail = encryptedQueue(scene);
     mail.on("job:pay", (payload) => payload);
     await mail.drain();

@@ -239,7 +239,7 @@ export const encryptionCases = topic("encryption", (it) => {
       try {
         ctx.progress("x".repeat(size));
       } catch (error) {
-        codes.push((error as { code?: string }).code);
+        codes.push((error as { code?: string | undefined }).code);
       }
       ctx.log("y".repeat(10_000));
       return "x".repeat(size);

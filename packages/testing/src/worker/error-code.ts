@@ -1,4 +1,4 @@
-export type Code = { readonly code?: string };
+export type Code = { readonly code?: string | undefined };
 
 /** Resolves with the code of the error with which a promise rejects. */
 export const codeOf = (promise: Promise<unknown>): Promise<string | undefined> =>

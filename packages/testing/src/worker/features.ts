@@ -48,7 +48,7 @@ export const featureCases = topic("features", (it) => {
     const jobs = defineJobs({ here: { shouldQueue: (payload) => payload === "stored" } });
     const mail = queue({ jobs } as object);
     const seen: unknown[] = [];
-    mail.on("job:here", (payload, ctx) => void seen.push([payload, (ctx as { given?: number }).given]));
+    mail.on("job:here", (payload, ctx) => void seen.push([payload, (ctx as { given?: number | undefined }).given]));
     await mail.run({ ctx: { given: 1 } });
     for (const payload of ["first", "again"]) await mail.addJob("here", payload, { id: "a" });
     await mail.stop();

@@ -6,7 +6,13 @@ const unreachable = () => {
 };
 
 /** Creates a network that the case switches on and off. With `lies`, it always reports online. */
-function network({ online = true, lies = false }: { readonly online?: boolean; readonly lies?: boolean } = {}) {
+function network({
+  online = true,
+  lies = false,
+}: {
+  readonly online?: boolean | undefined;
+  readonly lies?: boolean | undefined;
+} = {}) {
   const listeners = new Set<() => void>();
   const state = { online };
   const set = (to: boolean) => {

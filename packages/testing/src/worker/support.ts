@@ -11,7 +11,7 @@ export interface WorkerScene {
   readonly under: DriverUnderTest;
   readonly driver: Driver;
   readonly advance: (ms: number) => Promise<void>;
-  readonly queue: (options?: QueueOptions<Record<string, unknown>> & { readonly driver?: Driver }) => Queue;
+  readonly queue: (options?: QueueOptions<Record<string, unknown>> & { readonly driver?: Driver | undefined }) => Queue;
   readonly worker: (driver: Driver, options: Partial<JobWorkerOptions>) => JobWorker;
 }
 
@@ -110,10 +110,10 @@ export function gate<T = void>(): Gate<T> {
  * Returns a handler that reports its start and ends when the case calls `finish`, or (with `heeds`) when its signal is
  * aborted.
  */
-export function heldHandler({ heeds = false }: { readonly heeds?: boolean } = {}) {
+export function heldHandler({ heeds = false }: { readonly heeds?: boolean | undefined } = {}) {
   const begun = gate<HandlerContext>();
   const finish = gate<unknown>();
-  const aborted = gate<{ code?: string }>();
+  const aborted = gate<{ code?: string | undefined }>();
   const run = async (_: unknown, ctx: HandlerContext) => {
     ctx.signal.addEventListener("abort", () => aborted.open(ctx.signal.reason));
     begun.open(ctx);

@@ -18,7 +18,7 @@ export type Token = string | ((refused?: string) => MaybeToken | Promise<MaybeTo
 
 export interface HttpCallerOptions {
   readonly url: string;
-  readonly token?: Token;
+  readonly token?: Token | undefined;
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly timeoutMs: number;
@@ -29,7 +29,7 @@ export interface HttpCallerOptions {
  * user.
  */
 export interface SentToken {
-  shown?: string;
+  shown?: string | undefined;
 }
 
 /** Maximum number of bytes read of a response. The API's own responses have at most 8 MiB. */

@@ -41,17 +41,17 @@ export interface HttpDriverOptions {
    * whose answer was lost is repeated with the same token. If the function returns nothing, no user is signed in:
    * requests are not sent and fail with `unauthorized`. Default: none.
    */
-  readonly token?: Token;
+  readonly token?: Token | undefined;
   /** The `fetch` that sends the requests. Default: the platform's. */
-  readonly fetch?: Fetch;
+  readonly fetch?: Fetch | undefined;
   /** The clock for timeouts and reconnects. Default: the system clock. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** Longest time of a request and its response, after which it fails with `network`. Default: 30 s. */
-  readonly timeout?: Duration;
+  readonly timeout?: Duration | undefined;
   /**
    * Queues whose changes are watched from the start, in addition to those for which the driver is used. Default: none.
    */
-  readonly queues?: readonly string[];
+  readonly queues?: readonly string[] | undefined;
 }
 
 const OPTIONS = "url token fetch clock timeout queues".split(" ");

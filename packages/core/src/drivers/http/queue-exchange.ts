@@ -43,7 +43,7 @@ type Call = <T>(
 ) => Promise<T>;
 
 /** The request of an exchange with one queue. `only`: the shard of the queue that it is for. */
-type OneRequest = RecallingRequest & { readonly only?: string };
+type OneRequest = RecallingRequest & { readonly only?: string | undefined };
 
 /** The state of a worker's exchanges with one queue. */
 interface Standing {

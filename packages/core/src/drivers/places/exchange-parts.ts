@@ -9,13 +9,13 @@ import type { ErrorCode } from "../../job/errors.ts";
 /** State of an exchange that its worker keeps, for a driver that exists only for one exchange. */
 export interface Recall {
   /** Text that the driver put into its last reply. The worker sends it with the next exchange. */
-  readonly memo?: string;
+  readonly memo?: string | undefined;
   /** Set if this exchange is a repeat. */
-  readonly again?: boolean;
+  readonly again?: boolean | undefined;
   /** Set if a stream of changes was open since the last exchange and reported no change of the queue. */
-  readonly quiet?: boolean;
+  readonly quiet?: boolean | undefined;
   /** Shards or queues that the worker asks separately. If set, the reply may name further slow ones in `late`. */
-  readonly apart?: readonly string[];
+  readonly apart?: readonly string[] | undefined;
 }
 
 /** A shard or queue that failed, or did not answer an exchange in time. */
@@ -26,7 +26,7 @@ export interface Late {
   readonly code: ErrorCode;
   readonly message: string;
   /** Set if an isolated job of this shard or queue runs or waits to run. */
-  readonly alone?: true;
+  readonly alone?: true | undefined;
   /** The error itself, if it occurred in this process. */
   readonly error?: unknown;
 }
@@ -35,9 +35,9 @@ export interface Late {
 export type RecallingRequest = ExchangeRequest & Recall;
 /** A reply to a `RecallingRequest`. */
 export type RecallingReply = ExchangeReply & {
-  readonly memo?: string;
+  readonly memo?: string | undefined;
   /** Shards or queues that did not answer this exchange. The worker asks them again separately. */
-  readonly late?: readonly Late[];
+  readonly late?: readonly Late[] | undefined;
 };
 
 /** The part of an exchange for one shard or queue. */
