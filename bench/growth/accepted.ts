@@ -43,7 +43,6 @@ export const ACCEPTED: readonly Accepted[] = [
   ...["waiting", "running", "failed, kept", "groups", "one full group", "waiters"].map((population) => ({
     ...{ population, verbs: [AFTER_RESTART], perRecord: 1.1, why: RESTART },
   })),
-  { population: "failed, kept", verbs: ["settle 10, failed, after"], perRecord: 1.1, why: RESTART },
 ];
 
 /** Returns the entry under which the growth of a pair is accepted, if there is one. */

@@ -37,6 +37,7 @@ export const WITHIN_ONE_SHARD: Readonly<Record<string, readonly string[]>> = {
   ],
   "each shard keeps as many ended jobs as the queue says: at least the newest of all, and some more": [
     "R42: large batches that end at once leave no more than the queue keeps",
+    "R42: a kept job that is removed does not make an older one stay longer",
     "R1: being pruned leaves nothing of a plain job of which nothing is to be kept",
     "R1: being pruned leaves no entry of a job with its own id and a dedupe key",
     "R1: of the completed jobs exactly the newest are kept, as many as the queue says",

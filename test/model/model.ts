@@ -31,6 +31,8 @@ export interface ModelJob {
   dedupe?: NewJob["dedupe"];
   group?: string;
   keep?: NewJob["keep"];
+  /** Its number among the jobs that ended as it did, if it was kept: one more than that of the newest one then kept. */
+  endNumber?: number;
   expiresAt?: number;
   /** The parents that wait for it, or have waited, and what becomes of each when it fails. */
   parents: Map<ModelJob, "fail" | "ignore">;
@@ -434,6 +436,7 @@ export class Model {
       this.#stand(job, 0);
       delete job.held;
       delete job.waitsFor;
+      job.endNumber = this.#newest(job.queue, state) + 1;
       job.place = limit > 0 ? state : "gone";
       if (limit > 0) lanes.add(`${job.queue} ${state}`);
       this.#ended.push({ job, state });
@@ -445,12 +448,17 @@ export class Model {
     }
   }
 
+  #kept(queue: string, state: EndState): ModelJob[] {
+    return this.jobs.filter((job) => job.queue === queue && job.place === state);
+  }
+
+  #newest(queue: string, state: EndState): number {
+    return Math.max(0, ...this.#kept(queue, state).map(({ endNumber = 0 }) => endNumber));
+  }
+
   #prune(queue: string, state: EndState): void {
-    const kept = this.jobs
-      .filter((job) => job.queue === queue && job.place === state)
-      .sort((a, b) => a.at - b.at || a.order - b.order);
-    const excess = kept.length - this.queue(queue).keep[state];
-    for (const job of excess > 0 ? kept.slice(0, excess) : []) job.place = "gone";
+    const last = this.#newest(queue, state) - this.queue(queue).keep[state];
+    for (const job of this.#kept(queue, state)) if ((job.endNumber ?? 0) <= last) job.place = "gone";
   }
 
   #freeKey(job: ModelJob): void {

@@ -1,16 +1,13 @@
 import { append } from "../job/append-to-list.ts";
 import { decodeId, endStateOf, escapePart, finishedLane, queueOf, sameKey, spellId } from "../job/job-keys.ts";
-import type { EndState, JobKey, StoredJob } from "../job/job-record.ts";
+import type { JobKey, StoredJob } from "../job/job-record.ts";
 import { END_STATES, type Ending, ended, isUndelayed, keepOf } from "../job/transitions.ts";
-import { SET_BACK_MS } from "./sequence-generator.ts";
-import type { IdRecord, Key, Program } from "./store.ts";
+import type { IdRecord, Program } from "./store.ts";
 import {
   after,
   compareKeys,
-  countKeys,
   get,
   put,
-  type Range,
   remove,
   removeRange,
   scan,
@@ -184,26 +181,33 @@ export interface End {
   readonly trace?: boolean;
 }
 
-/** Ends jobs for any cause. Jobs to keep move to their finished lane, which is then pruned to its limit. */
+/**
+ * Ends jobs for any cause. A job to keep moves to its finished lane, whose jobs are numbered in the order of their ends.
+ * The lane is then pruned to its limit.
+ */
 export function* endJobs(tx: Transaction, ends: readonly End[]): Program<readonly StoredJob[]> {
   if (ends.length === 0) return [];
-  const records = ends.map(({ job, ending }) => ended(job, ending, tx.nextPosition()));
+  const records: StoredJob[] = [];
   const changes: { before: StoredJob; job: StoredJob | undefined }[] = [];
-  /** For each lane, the program that prunes it. The last job of a lane decides its limit. */
-  const pruning = new Map<string, Program<number>>();
-  for (const [index, { job, ending, trace = true }] of ends.entries()) {
+  /** For each lane, the key of its newest job. The last job of a lane decides its limit. */
+  const lanes = new Map<string, { readonly key: JobKey; readonly limit: number }>();
+  for (const { job, ending, trace = true } of ends) {
     const { queue, id } = job;
     const { state } = ending;
     tx.changedEnded(queue, [id]);
     const limit = keepOf(job, (yield* tx.settings(queue)).keep, state);
+    const lane = finishedLane(queue, state);
     const isKept = trace && limit > 0;
-    changes.push({ before: job, job: isKept ? records[index] : undefined });
-    if (isKept) pruning.set(finishedLane(queue, state), prune(tx, queue, state, limit, ends.length));
+    const newest = isKept ? (lanes.get(lane)?.key ?? (yield* newestOf(lane))) : undefined;
+    const record = ended(job, ending, (newest?.[2] ?? 0) + 1, tx.nextPosition());
+    records.push(record);
+    changes.push({ before: job, job: isKept ? record : undefined });
+    if (isKept) lanes.set(lane, { key: record.key, limit });
   }
   yield* replace(tx, changes);
   tx.ended(ends);
   for (const plugin of tx.plugins.with("leaving")) for (const { job } of ends) plugin.leaving(tx, job);
-  for (const program of pruning.values()) yield* program;
+  for (const { key, limit } of lanes.values()) yield* prune(tx, key, limit, PRUNE_STEP + ends.length);
   return records;
 }
 
@@ -220,35 +224,30 @@ export function* deleteFinished(tx: Transaction, jobs: readonly StoredJob[]): Pr
 /** Maximum number of ended jobs that one program prunes, besides as many as it ends (R32). */
 const PRUNE_STEP = 256;
 
-/** Prunes a queue's ended jobs to its setting `keep`, one step per state. Returns whether more are left. */
+/** Prunes a queue's ended jobs to its setting `keep`, one step per state. Returns whether more may be left. */
 export function* pruneAll(tx: Transaction, queue: string): Program<boolean> {
   const { keep } = yield* tx.settings(queue);
   for (const state of END_STATES) {
-    // A tally, once known, costs a write with each batch. That of a state with jobs is known already.
-    const [any] = yield* scanKeys("jobs", laneOf(queue, state), 1);
-    if (any && (yield* prune(tx, queue, state, keepOf(undefined, keep, state))) > PRUNE_STEP) return true;
+    const newest = yield* newestOf(finishedLane(queue, state));
+    if (newest && (yield* prune(tx, newest, keepOf(undefined, keep, state), PRUNE_STEP))) return true;
   }
   return false;
 }
 
-const laneOf = (queue: string, state: EndState): Range => startingWith("finished", finishedLane(queue, state));
+/** Returns the key of the job that ended last in a finished lane. */
+function* newestOf(lane: string): Program<JobKey | undefined> {
+  return (yield* scanKeys("jobs", startingWith("finished", lane), 1, "reverse"))[0];
+}
 
 /**
- * Deletes one step of a state's oldest ended jobs over the limit. Returns how many were over the limit. Jobs with a
- * future time, from before the clock was set back, are deleted first.
+ * Deletes at most `step` of the oldest jobs of a finished lane: those whose ends are not among the last `limit`. Returns
+ * whether more may be left. Needs no count of the kept jobs, which a restarted object would have to make.
  */
-function* prune(tx: Transaction, queue: string, state: EndState, limit: number, added = 0): Program<number> {
-  const lane = laneOf(queue, state);
-  const { from, to } = lane;
-  const excess = (yield* tx.tallied(queue, state, () => countKeys(lane))) - limit;
-  const step = Math.min(excess, PRUNE_STEP + added);
-  const found: StoredJob[] = [];
-  function* read(start: Key): Program<void> {
-    append(found, yield* scan("jobs", { from: start, to }, step));
-  }
-  yield* together([read([...from, 0, tx.now + SET_BACK_MS]), read(from)]);
-  yield* deleteFinished(tx, found.slice(0, step));
-  return excess;
+function* prune(tx: Transaction, [place, lane, newest]: JobKey, limit: number, step: number): Program<boolean> {
+  if (newest < limit) return false;
+  const found = yield* scan("jobs", { from: [place, lane], to: [place, lane, newest - limit + 1] }, step);
+  yield* deleteFinished(tx, found);
+  return found.length === step;
 }
 
 /** When looking for runs of adjacent keys: the maximum number of keys to read per key to delete. */
@@ -294,4 +293,6 @@ function* removeJobs(keys: readonly JobKey[], ahead: readonly JobKey[] = []): Pr
   yield* remove("jobs", single);
 }
 
-const sameLane = (a: JobKey, b: JobKey): boolean => a[1] === b[1] && a[2] === b[2] && a[0] === b[0];
+/** The rank of an ended job is its number, so one lane of ended jobs has many. */
+const sameLane = (a: JobKey, b: JobKey): boolean =>
+  a[1] === b[1] && a[0] === b[0] && (a[2] === b[2] || a[0] === "finished");

@@ -38,9 +38,17 @@ export function* scanKeys<C extends Collection>(
   collection: C,
   range: Range,
   limit: number,
+  direction?: "reverse",
 ): Program<readonly Records[C]["key"][]> {
   if (limit <= 0) return [];
-  return (yield { op: "scan", collection, ...range, limit, keysOnly: true }) as readonly Records[C]["key"][];
+  return (yield {
+    op: "scan",
+    collection,
+    ...range,
+    limit,
+    keysOnly: true,
+    ...(direction && { reverse: true }),
+  }) as readonly Records[C]["key"][];
 }
 
 /** Number of keys per read in `countKeys`. */

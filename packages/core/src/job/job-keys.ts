@@ -11,7 +11,7 @@ import * as LIMITS from "./limits.ts";
  * |---|---|---|---|
  * | `ready` | queue | −priority | `availableAt` |
  * | `blocked` | queue/reason/value | as in ready | as in ready |
- * | `finished` | queue/state | 0 | `finishedAt` |
+ * | `finished` | queue/state | number of the end | `finishedAt` |
  *
  * then `order` (increases within a process) and `tag` (random per process), so that no two jobs have the same key.
  */

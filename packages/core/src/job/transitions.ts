@@ -216,14 +216,14 @@ export interface Ending extends Partial<Seen> {
   readonly counted?: boolean | undefined;
 }
 
-/** Creates the record of an ended job, at the position `stand` of its finished lane. */
-export function ended(job: StoredJob, ending: Ending, stand: QueuePosition): StoredJob {
+/** Creates the record of an ended job: the one with this number in its finished lane, which ended at `stand`. */
+export function ended(job: StoredJob, ending: Ending, number: number, stand: QueuePosition): StoredJob {
   const { state, counted: counts, logs: _, ...outcome } = ending;
   return {
     ...withLog(job, ending),
     ...(counts && counted(job, ending.error)),
     ...outcome,
-    key: ["finished", finishedLane(job.queue, state), 0, stand.at, stand.order, stand.tag],
+    key: ["finished", finishedLane(job.queue, state), number, stand.at, stand.order, stand.tag],
     finishedAt: stand.at,
   };
 }

@@ -68,8 +68,10 @@ function* list(tx: Transaction, query: ListQuery): Program<JobPage> {
 export function comparePositions(a: string, b: string): number {
   const [one, other] = [decodeCursor(a), decodeCursor(b)];
   if (one.stretch !== other.stretch || !one.key || !other.key) return one.stretch - other.stretch;
-  const order = compareKeys(one.key, other.key);
-  return one.key[0] === "finished" ? -order : order;
+  // Each store numbers its ended jobs by itself: those of several stores are merged by time.
+  return one.key[0] === "finished"
+    ? compareKeys(other.key.slice(3), one.key.slice(3))
+    : compareKeys(one.key, other.key);
 }
 
 const encodeCursor = ({ stretch, key }: Position): string =>

@@ -36,8 +36,9 @@ export interface RetryAllOption extends FilterOption {
 /** Settings of a queue, stored for all of its workers. `null` removes a limit. */
 export interface ConfigureOption {
   /**
-   * Number of ended jobs of each state that the queue keeps: integers from 0 to 1,000,000. Omitted states are
-   * unchanged. Default: 100 completed, 1,000 failed, 100 cancelled.
+   * Number of ended jobs of each state that the queue keeps, the last that ended: integers from 0 to 1,000,000. A kept
+   * job that is removed or retried makes no older one stay longer. Omitted states are unchanged. Default: 100
+   * completed, 1,000 failed, 100 cancelled.
    */
   readonly keep?: Partial<Keep> | undefined;
   /**

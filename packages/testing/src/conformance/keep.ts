@@ -126,6 +126,20 @@ export const keepCases = verb("keep", (it, needs) => {
     expect(await counts()).toEqual({ ...NOTHING, completed: 2 });
   });
 
+  needs();
+  it("R42: a kept job that is removed does not make an older one stay longer", async (scene) => {
+    const { command, counts, driver, expect } = scene;
+    await driver.command({ type: "configure", queue: QUEUE, keep: { failed: 3 } });
+    const [first, second, third] = await endMany(scene, "failed", 3);
+    await command("remove", second as string);
+    await endMany(scene, "failed", 1);
+    expect(await driver.get(QUEUE, first as string)).toBeUndefined();
+    expect(await driver.get(QUEUE, third as string)).toBeDefined();
+    expect((await counts()).failed).toBe(2);
+    await endMany(scene, "failed", 1);
+    expect((await counts()).failed).toBe(3);
+  });
+
   needs("inspect");
   it("R1: configure changes what it names, and the last writer wins", async (scene) => {
     const { another, driver, expect } = scene;
