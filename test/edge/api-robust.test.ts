@@ -11,6 +11,23 @@ const nested = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`;
 const written = async () => (await env.BARE_QUEUE.getByName("mail").usage()).rowsWritten;
 
 describe("a body", () => {
+  it.each(["gzip", "deflate", "br", "GZIP, identity"])(
+    "compressed by %s is 415, and writes nothing",
+    async (coding) => {
+      await add();
+      const before = await written();
+      const headers = { "content-encoding": coding };
+      expect(await problem("/mail/jobs", { body: email, headers })).toMatchObject({
+        status: 415,
+        code: "unsupported_media_type",
+        detail: expect.stringContaining(coding),
+      });
+      expect(await written()).toBe(before);
+      const plain = { "content-encoding": "identity" };
+      expect((await call("/mail/jobs", { body: email, headers: plain })).status).toBe(201);
+    },
+  );
+
   it.each([
     ["nested thousands of levels deep", nested(100_000), 400, [undefined]],
     ["whose payload is nested too deep", `{"name":"note","payload":${nested(101)}}`, 422, ["payload"]],

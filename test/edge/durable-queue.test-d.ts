@@ -78,3 +78,15 @@ queueApi({
 });
 // @ts-expect-error there is no such scope
 queueApi({ object: (env: Env) => env.MAIL_QUEUE, auth: () => ({ scopes: ["root"] }) });
+
+// Settings of the object's queues, and middleware with the object's env.
+durableQueue<Jobs, Env>({
+  maxActive: 4,
+  rateLimit: { max: 10, per: "1s" },
+  keep: { completed: 0 },
+  middleware: [({ env }, next) => (env.MAIL_KEY ? next() : undefined)],
+});
+// @ts-expect-error a rate limit has a period
+durableQueue<Jobs, Env>({ rateLimit: { max: 10 } });
+// @ts-expect-error no such setting
+durableQueue<Jobs, Env>({ maxRunning: 4 });

@@ -1,5 +1,5 @@
 import { env } from "cloudflare:workers";
-import { type DefinedJobs, defineJobs, type StandardSchema } from "@quayside/core";
+import { type DefinedJobs, defineJobs, type StandardSchema, toMs } from "@quayside/core";
 import { API_LIMITS, API_ROUTES, openApiDocument } from "@quayside/edge";
 import { describe, expect, it } from "vitest";
 import * as z from "zod";
@@ -135,5 +135,56 @@ describe("openapi.json", () => {
   it("takes any name and any payload without a job map, and none of an empty one", () => {
     expect(documentOf().components.schemas["NewJob"]).toMatchObject({ type: "object", required: ["name"] });
     expect(documentOf(defineJobs({})).components.schemas["NewJob"]).toEqual({ not: {} });
+  });
+});
+
+describe("what openapi.json says of refusals and values", () => {
+  interface Operation {
+    readonly requestBody?: unknown;
+    readonly responses: Record<string, { readonly headers?: Record<string, { readonly $ref: string }> }>;
+    readonly parameters: readonly { readonly name?: string; readonly schema: { readonly maxLength?: number } }[];
+  }
+  const operations = () => {
+    const { paths } = documentOf() as unknown as { readonly paths: Record<string, Record<string, Operation>> };
+    return Object.values(paths).flatMap((methods) => Object.values(methods));
+  };
+
+  it("each operation has 405 with Allow; each with credentials has 429 with Retry-After; each with a body has 415", () => {
+    for (const { responses, requestBody } of operations()) {
+      expect(responses["405"]?.headers).toEqual({ Allow: { $ref: "#/components/headers/Allow" } });
+      const later = responses["429"];
+      if (responses["401"])
+        expect(later?.headers).toEqual({ "Retry-After": { $ref: "#/components/headers/RetryAfter" } });
+      expect("415" in responses).toBe(requestBody !== undefined);
+    }
+  });
+
+  it("the keys of recurrences have a greatest length, in paths and queries", () => {
+    const named = operations().flatMap(({ parameters }) => parameters.filter(({ name }) => name === "key"));
+    expect(named.length).toBeGreaterThan(1);
+    for (const { schema } of named) expect(schema).toMatchObject({ maxLength: 256, not: { enum: [".", ".."] } });
+    const { paths } = documentOf() as unknown as { readonly paths: Record<string, Record<string, Operation>> };
+    const after = paths["/{queue}/schedules"]?.["get"]?.parameters.find(({ name }) => name === "after");
+    expect(after?.schema.maxLength).toBe(256);
+  });
+
+  it.each([
+    ["5m", true],
+    ["1.5 h", true],
+    ["123456789ms", true],
+    ["0.0005s", true],
+    ["5", false],
+    [".5s", false],
+    ["5  s", false],
+    ["-5s", false],
+    ["5sec", false],
+  ])("its pattern of durations and core agree about %j", (text, isDuration) => {
+    const { pattern } = (
+      JSON.stringify(documentOf()).match(/\{"type":"string","pattern":"[^"]*s\|m\|h[^"]*"\}/) ?? []
+    ).map((found) => JSON.parse(found) as { readonly pattern: string })[0] as { readonly pattern: string };
+    expect(new RegExp(pattern).test(text)).toBe(isDuration);
+    const read = () => toMs(text as "5m", "delay");
+    if (isDuration) expect(read()).toBeGreaterThan(0);
+    else expect(read).toThrow(/delay/);
   });
 });

@@ -1,5 +1,5 @@
 import type { ExchangeRequest } from "@quayside/core/engine";
-import { ShardedDriver } from "@quayside/edge";
+import { ShardedDriver } from "@quayside/edge/engine";
 import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 import { fakeShards } from "./fake-shards.ts";

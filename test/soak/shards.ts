@@ -84,7 +84,8 @@ async function work(
   random: Random,
   first: number,
 ): Promise<Run> {
-  const { ShardedDriver, shardOfKey } = await import("@quayside/edge");
+  const { ShardedDriver } = await import("@quayside/edge/engine");
+  const { shardOfKey } = await import("@quayside/edge/shards");
   const clock: ManualClock = createManualClock();
   const shards = Array.from({ length: SHARDS }, (_, shard) => new Shard(new MemoryStore(), clock, shard));
   const connect = () =>

@@ -1,5 +1,5 @@
 import { Queue } from "@quayside/core";
-import { DurableQueue, type DurableQueueOptions, type QueueRpc, StubDriver } from "@quayside/edge";
+import { type DurableQueue, type DurableQueueOptions, durableQueue, type QueueRpc, StubDriver } from "@quayside/edge";
 import { batchesOf, type Contestant, type Payload, pause, payloadOf, type Rows, runs } from "./contestant.ts";
 
 export interface Jobs {
@@ -12,14 +12,21 @@ export interface Jobs {
 
 type Options = DurableQueueOptions<Jobs, Cloudflare.Env>;
 
+/** The class from which `durableQueue` derives: those below give it options of their own. */
+const Base = Object.getPrototypeOf(durableQueue({})) as new (
+  ctx: DurableObjectState,
+  env: Cloudflare.Env,
+  options: Options,
+) => DurableQueue<Cloudflare.Env>;
+
 /** The name of the queue in each object is the object's: so is an `edgeQueue` of that name. */
-class BenchQueue extends DurableQueue<Cloudflare.Env> implements Contestant {
+class BenchQueue extends Base implements Contestant {
   readonly #queue: Queue<Jobs>;
   readonly #name: string;
   #middle: string | undefined;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env, options: Options) {
-    super(ctx, env, options as never);
+    super(ctx, env, options);
     this.#name = ctx.id.name as string;
     // As code of the object's own class uses its queue: by the verbs it offers, without leaving the object.
     this.#queue = new Queue<Jobs>(this.#name, new StubDriver(() => this as QueueRpc));

@@ -1,6 +1,6 @@
 export { type ConnectivityOptions, connectivity } from "./connectivity.ts";
 export { deleteDatabase } from "./idb/delete-database.ts";
-export { IndexedDbDriver, type IndexedDbDriverOptions, indexedDbDriver } from "./idb/indexed-db-driver.ts";
+export { type IndexedDbDriver, type IndexedDbDriverOptions, indexedDbDriver } from "./idb/indexed-db-driver.ts";
 export { IndexedDbStore, type IndexedDbStoreOptions } from "./idb/indexed-db-store.ts";
 export { requestPersistence, type StorageHealth, storageHealth } from "./idb/storage-health.ts";
 export type { Live, LiveOptions, LiveState } from "./live/live-store.ts";
@@ -8,7 +8,7 @@ export { type JobOf, type LivePage, type LiveQuery, liveCounts, liveJobs } from 
 export { type BroadcastEvents, broadcastEvents, type RemoteEvents, workerEvents } from "./live/worker-events.ts";
 export type { OutboxEvents } from "./outbox/events.ts";
 export {
-  OutboxDriver,
+  type OutboxDriver,
   type OutboxDriverOptions,
   type OutboxState,
   outboxDriver,

@@ -128,6 +128,7 @@ export { comparePositions } from "./plugins/inspect.ts";
 export { adviseImport, inHookOrder } from "./plugins/plugin-imports.ts";
 export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurrences.ts";
 export { workerQueueOf } from "./queue/job-runner.ts";
+export { resolveSettings } from "./queue/operate.ts";
 export { isEncrypted, prepareNow } from "./queue/prepare-jobs-sync.ts";
 export { setInline } from "./queue/run-immediately.ts";
 export { JobWorker } from "./worker/job-worker.ts";

@@ -32,11 +32,11 @@ export type { OnceOptions } from "./bridges/bridge-idempotency.ts";
 export { fromQueueBatch, type QueueBatchOptions, type QueueBatchResult } from "./bridges/queue-batch.ts";
 export { fromScheduled } from "./bridges/scheduled.ts";
 export type { ConsumerBinding, Dispatch } from "./dispatch/dispatch.ts";
-export { JobConsumerEntrypoint, type JobConsumerOptions, jobConsumer } from "./dispatch/job-consumer.ts";
+export { type JobConsumerEntrypoint, type JobConsumerOptions, jobConsumer } from "./dispatch/job-consumer.ts";
 export type { JobTarget } from "./dispatch/job-target.ts";
-export { DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./object/durable-queue.ts";
+export { type DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./object/durable-queue.ts";
 export { type EdgeQueueOptions, edgeQueue } from "./object/edge-queue.ts";
-export { EmbeddedQueue, type EmbedQueueOptions, embeddedQueues, embedQueue } from "./object/embed-queue.ts";
+export { type EmbeddedQueue, type EmbedQueueOptions, embeddedQueues, embedQueue } from "./object/embed-queue.ts";
 export type { AlarmHandler, AlarmInfo } from "./object/user-alarm.ts";
 export {
   type QueueCall,
@@ -51,4 +51,4 @@ export { StubDriver } from "./rpc/stub-driver.ts";
 export type { ShardsOption, ShardsOptions } from "./shards/layout.ts";
 export { type KeyOf, type RoutedJob, shardOfKey } from "./shards/route.ts";
 export type { ShardPort } from "./shards/shard-port.ts";
-export { ShardedDriver, type ShardedDriverOptions, shardedDriver } from "./shards/sharded-driver.ts";
+export { type ShardedDriver, type ShardedDriverOptions, shardedDriver } from "./shards/sharded-driver.ts";

@@ -1,5 +1,12 @@
 import { DurableObject } from "cloudflare:workers";
-import { DurableQueue, type DurableQueueOptions, embedQueue, type QueueCall, type Usage } from "@quayside/edge";
+import {
+  type DurableQueue,
+  type DurableQueueOptions,
+  durableQueue,
+  embedQueue,
+  type QueueCall,
+  type Usage,
+} from "@quayside/edge";
 import { timelineOf } from "./timeline.ts";
 
 export interface HourJobs {
@@ -81,8 +88,15 @@ const actsOf = (
   takeLeases: async () => void ctx.storage.sql.exec("DROP TRIGGER no_leases"),
 });
 
+/** The class from which `durableQueue` derives: here, each object has options of its own. */
+const Base = Object.getPrototypeOf(durableQueue({})) as new (
+  ctx: DurableObjectState,
+  env: unknown,
+  options: DurableQueueOptions<HourJobs, unknown>,
+) => DurableQueue;
+
 /** A class of Quayside's. */
-export class HourQueue extends DurableQueue {
+export class HourQueue extends Base {
   readonly #acts = actsOf(
     this.ctx,
     () => this.alarm(),
@@ -90,7 +104,7 @@ export class HourQueue extends DurableQueue {
   );
 
   constructor(ctx: DurableObjectState, env: unknown) {
-    super(ctx, env, optionsOf(ctx) as never);
+    super(ctx, env, optionsOf(ctx));
   }
 
   act(name: keyof HourActs) {

@@ -38,6 +38,7 @@ export type ErrorCode =
   | "subject_required"
   | "wrong_subject"
   | "too_large"
+  | "unsupported_media_type"
   | "bad_request"
   | "route_not_found"
   | "method_not_allowed"

@@ -1,4 +1,4 @@
-import type { CommandReply, JobFilter, JobPage, ListQuery } from "../engine/verbs.ts";
+import type { CommandReply, JobFilter, JobPage, ListQuery, QueueConfig } from "../engine/verbs.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError, refused } from "../job/errors.ts";
 import { checkName } from "../job/job-keys.ts";
@@ -121,15 +121,19 @@ export async function clear(queue: SomeQueue, which: JobState | ClearOption = {}
  * await configure(queue, { rateLimit: { max: 10, per: "1s" }, maxActive: 4, keep: { completed: 1_000 } });
  */
 export async function configure(queue: SomeQueue, options: ConfigureOption): Promise<void> {
+  await command(queue, { type: "configure", ...resolveSettings(options) });
+}
+
+/** Converts settings of a queue to those of the driver. @throws {QuaysideError} `invalid_option`. */
+export function resolveSettings(options: ConfigureOption): QueueConfig {
   const { keep, rateLimit, maxActive } = fields(options, "options", ["keep", "rateLimit", "maxActive"]);
-  await command(queue, {
-    type: "configure",
+  return {
     ...(keep !== undefined && { keep: resolveKeep(keep) }),
     ...(rateLimit !== undefined && { rateLimit: rateLimit === null ? null : resolveRateLimit(rateLimit) }),
     ...(maxActive !== undefined && {
       maxActive: maxActive === null ? null : integer(maxActive, 1, LIMITS.maxActive, "maxActive"),
     }),
-  });
+  };
 }
 
 /**

@@ -8,11 +8,19 @@ const NESTING_LIMIT = DEFAULTS.nestingLimit + 8;
  * Reads a request body as JSON. Requires a JSON content type: HTML forms of other sites cannot send it, so a site
  * cannot misuse a visitor's cookies.
  *
- * @throws {QuaysideError} `bad_request` if the body is not JSON in UTF-8, or is nested too deep.
+ * @throws {QuaysideError} `bad_request` if the body is not JSON in UTF-8, or is nested too deep;
+ * `unsupported_media_type` if it is compressed.
  */
 export async function readBody(request: Request, limit: number): Promise<unknown> {
   if (!/^application\/(?:[^;]+\+)?json\b/i.test(request.headers.get("content-type") ?? "")) {
     throw new QuaysideError("bad_request", "The content type must be application/json.");
+  }
+  const coding = request.headers.get("content-encoding") ?? "identity";
+  if (!/^identity$/i.test(coding)) {
+    throw new QuaysideError(
+      "unsupported_media_type",
+      `The body must not be compressed, and is by ${coding.slice(0, 40)}.`,
+    );
   }
   const text = decode(await bytesOf(request, limit));
   if (isDeeper(text, NESTING_LIMIT)) {

@@ -22,10 +22,11 @@ export const DESCRIBED: ReadonlyMap<z.core.$ZodType, JsonSchema> = new Map<z.cor
   [
     duration,
     {
-      description: "Ms, or a text with a unit: ms, s, m, h, d, w. At most 100 years.",
+      description:
+        "Ms, or a text: digits, a fraction if need be, a space if need be, and a unit (ms, s, m, h, d, w). At most 100 years; rounded to whole ms.",
       anyOf: [
         { type: "number", minimum: 0, maximum: LONGEST_DURATION_MS },
-        { type: "string", pattern: "^\\d{1,5}(\\.\\d{1,3})? ?(ms|s|m|h|d|w)$" },
+        { type: "string", pattern: "^\\d+(\\.\\d+)? ?(ms|s|m|h|d|w)$" },
       ],
     },
   ],

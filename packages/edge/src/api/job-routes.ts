@@ -3,7 +3,15 @@ import { quotaOf } from "./auth.ts";
 import { readJob, readJobs } from "./new-jobs.ts";
 import { checkAgainst } from "./option-caps.ts";
 import { FieldsError } from "./problem.ts";
-import { afterQuery, jobBodies, jobBody, listQuery, scheduleBody, updateBody } from "./request-schemas.ts";
+import {
+  afterKeyQuery,
+  afterQuery,
+  jobBodies,
+  jobBody,
+  listQuery,
+  scheduleBody,
+  updateBody,
+} from "./request-schemas.ts";
 import { type Route, route } from "./route.ts";
 
 const READ = ["work", "admin"] as const;
@@ -146,7 +154,7 @@ export const jobRoutes: readonly Route[] = [
     scopes: READ,
     summary:
       "A page of the queue's recurrences, in the order of their keys: those after one, or the first. Empty at the end.",
-    query: afterQuery,
+    query: afterKeyQuery,
     status: 200,
     answer: "Schedules",
     errors: [],

@@ -16,6 +16,14 @@ const GUARDED: readonly ErrorCode[] = [
   ...(["bad_request", "unsupported_version", "invalid_option", "unauthorized", "forbidden", "rate_limited"] as const),
   ...(["internal", "network", "storage_unavailable"] as const),
 ];
+/** Error codes that every path answers, also without credentials. */
+const OPEN: readonly ErrorCode[] = ["unsupported_version", "method_not_allowed"];
+/** Headers of an answer by its error code: the name in `components.headers` by that of the header. */
+const HEADERS: { readonly [Code in ErrorCode]?: Readonly<Record<string, string>> } = {
+  in_progress: { "Retry-After": "RetryAfter" },
+  rate_limited: { "Retry-After": "RetryAfter" },
+  method_not_allowed: { Allow: "Allow" },
+};
 const PROBLEM = "application/problem+json";
 const IDEMPOTENCY_KEY = "IdempotencyKey";
 const PROTOCOL_VERSION = "Protocol";
@@ -49,7 +57,7 @@ export function openApiDocument({ jobs, limits }: OpenApiOptions): JsonSchema {
       title: "Quayside",
       version: "1",
       description:
-        "Queues of jobs: to add to, to look into, to work. Durations are ms, or texts with a unit (`5m`); instants are ms since epoch. Errors are problem details (RFC 9457); branch on `code`.",
+        "Queues of jobs: to add to, to look into, to work. Durations are ms, or texts with a unit (`5m`, `1.5 h`); instants are ms since epoch. Errors are problem details (RFC 9457); branch on `code`.",
     },
     // Relative to the document's URL, so the path at which the API is mounted does not matter.
     servers: [{ url: "." }],
@@ -101,7 +109,12 @@ function operation(route: Route, limits: ApiLimits): JsonSchema {
         headers: { [PROTOCOL_HEADER]: { $ref: `#/components/headers/${PROTOCOL_VERSION}` } },
         content: contentOf(route),
       },
-      ...(!open && problems([...GUARDED, ...errors])),
+      ...problems([
+        ...(open ? [] : GUARDED),
+        ...OPEN,
+        ...errors,
+        ...(route.body ? (["unsupported_media_type"] as const) : []),
+      ]),
     },
   };
 }
@@ -111,7 +124,13 @@ function parametersOf({ path, query, idempotencyKey }: Route): readonly JsonSche
     name,
     in: "path",
     required: true,
-    schema: { type: "string", minLength: 1, maxLength: LIMITS.nameLength },
+    schema: {
+      type: "string",
+      minLength: 1,
+      maxLength: LIMITS.nameLength,
+      // URLs resolve such segments, even if they are escaped.
+      ...(name === "key" && { not: { enum: [".", ".."] } }),
+    },
   }));
   const { properties = {}, required = [] } = query ? plain(z.toJSONSchema(query, { io: "input", override })) : {};
   const inQuery = Object.entries(properties as Record<string, JsonSchema>).map(([name, schema]) => ({
@@ -150,13 +169,19 @@ function problems(codes: readonly ErrorCode[]): Record<string, unknown> {
       status,
       {
         description: `${TITLES[status]}. ${meant.map((code) => `\`${code}\`: ${MEANINGS[code]}`).join(" ")}`,
-        ...(meant.includes("in_progress") && {
-          headers: { "Retry-After": { $ref: "#/components/headers/RetryAfter" } },
-        }),
+        ...headersOf(meant),
         content: { [PROBLEM]: { schema: reference("Problem") } },
       },
     ]),
   );
+}
+
+function headersOf(codes: readonly ErrorCode[]): JsonSchema {
+  const names = Object.entries(Object.assign({}, ...codes.map((code) => HEADERS[code])) as Record<string, string>);
+  if (names.length === 0) return {};
+  return {
+    headers: Object.fromEntries(names.map(([header, name]) => [header, { $ref: `#/components/headers/${name}` }])),
+  };
 }
 
 const reference = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });

@@ -220,6 +220,9 @@ export const listQuery = z.strictObject({
 /** Query for a page: `after` is the position at which the previous page ended. */
 export const afterQuery = z.strictObject({ after: z.exactOptional(z.string()) });
 
+/** Query for a page of recurrences: `after` is the key at which the previous page ended. */
+export const afterKeyQuery = z.strictObject({ after: z.exactOptional(name) });
+
 const filter = {
   name: z.exactOptional(z.string()),
   tags: z.exactOptional(tags),

@@ -1,4 +1,4 @@
-import type { ErrorCode, Json } from "@quayside/core";
+import { type ErrorCode, type Json, LIMITS } from "@quayside/core";
 import * as z from "zod/mini";
 import { MEANINGS } from "./codes.ts";
 import { state, storedError } from "./request-schemas.ts";
@@ -97,7 +97,7 @@ function make() {
     overlap: z.exactOptional(z.literal("skip")),
   };
   const Schedule = z.strictObject({
-    key: z.string(),
+    key: z.string().check(z.maxLength(LIMITS.nameLength)),
     queue: z.string(),
     rule: z.discriminatedUnion("kind", [
       z.strictObject({ kind: z.literal("every"), everyMs: count, ...bounds }),

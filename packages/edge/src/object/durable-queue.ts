@@ -1,12 +1,25 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Clock, Duration, HandledPayloadOf, Handler, JobMap, JobName, NextCron } from "@quayside/core";
+import type {
+  Clock,
+  ConfigureOption,
+  Duration,
+  HandledPayloadOf,
+  Handler,
+  JobMap,
+  JobName,
+  Middleware,
+  NextCron,
+} from "@quayside/core";
 import type { Dispatch } from "../dispatch/dispatch.ts";
 import type { QueueRpc, Reply, ShardVerbs } from "../rpc/queue-rpc.ts";
 import { ChangeSockets } from "./change-socket.ts";
 import { ObjectQueues } from "./object-queues.ts";
 
-/** Options of `durableQueue`. */
-export interface DurableQueueOptions<Jobs extends JobMap, Env> {
+/**
+ * Options of `durableQueue`. `keep`, `rateLimit` and `maxActive` are settings of each queue of the object. They are
+ * stored when the object starts and they differ from what is stored; a split queue has them once per shard.
+ */
+export interface DurableQueueOptions<Jobs extends JobMap, Env> extends ConfigureOption {
   /**
    * Handlers by job name. `ctx.env` is the object's `env`. Default: none. Without `handlers` and `dispatch` the object
    * only stores jobs, for workers elsewhere (for example over HTTP).
@@ -25,6 +38,11 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> {
    * durableQueue<typeof jobs, Env>({ jobs, dispatch: (env) => env.CONSUMER })
    */
   readonly dispatch?: Dispatch<Env> | undefined;
+  /**
+   * Middleware around every attempt that runs in the object, the first one outermost. `ctx.env` is the object's `env`.
+   * Default: none.
+   */
+  readonly middleware?: readonly Middleware<{ readonly env: Env }>[] | undefined;
   /** The job map from `defineJobs`. Payloads are checked by its schemas before they run. Default: any payload. */
   readonly jobs?: Jobs | undefined;
   /** Maximum number of running jobs in an object, over all of its queues. Integer from 1 to 10,000. Default: 10. */

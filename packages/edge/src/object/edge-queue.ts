@@ -6,7 +6,10 @@ import { shardedDriver } from "../shards/sharded-driver.ts";
 
 /** Options of `edgeQueue`. */
 export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs> {
-  /** Name of the object that holds the queue. Default: the queue's name. Do not set it together with `shards`. */
+  /**
+   * Name of the object that holds the queue; with `shards`, of the first object, from which the names of the others are
+   * made. Must be the same wherever the queue is used. Default: the queue's name.
+   */
   readonly object?: string | undefined;
   /**
    * Number of objects that the queue is split over. Must be the same wherever the queue is used. Default: one object.
@@ -31,6 +34,6 @@ export function edgeQueue<Jobs extends JobMap = Record<string, unknown>>(
   const driver =
     shards === undefined
       ? new StubDriver(() => queueStub(namespace, object))
-      : shardedDriver(namespace, name, { shards });
+      : shardedDriver(namespace, name, { shards, object });
   return new Queue<Jobs>(name, driver, options as QueueOptions<Jobs>);
 }

@@ -1,4 +1,11 @@
-import { type Clock, type JobCounts, type Plugin, QuaysideError, type Schedule } from "@quayside/core";
+import {
+  type Clock,
+  type JobCounts,
+  type Plugin,
+  QuaysideError,
+  type QueueConfig,
+  type Schedule,
+} from "@quayside/core";
 import {
   allSchedules,
   type Change,
@@ -92,6 +99,11 @@ export class ObjectDriver extends StoreDriver implements Pages {
   /** Returns whether a worker of the object itself has this key. */
   isOwn(worker: string): boolean {
     return this.#alive.has(worker);
+  }
+
+  /** Returns the stored settings of a queue. */
+  settings(queue: string): Promise<QueueConfig> {
+    return this.run((tx) => tx.settings(queue), "read");
   }
 
   /** Runs a verb that exists only on shards. */

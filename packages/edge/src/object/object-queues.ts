@@ -6,6 +6,7 @@ import type { QueueRpc } from "../rpc/queue-rpc.ts";
 import { shardOfName } from "../shards/names.ts";
 import { SqlStore } from "../sql/sql-store.ts";
 import { AlarmFailures } from "./alarm-failures.ts";
+import { DeclaredSettings } from "./declared-settings.ts";
 import { DurableAlarm } from "./durable-alarm.ts";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectDriver } from "./object-driver.ts";
@@ -41,6 +42,7 @@ export class ObjectQueues {
   readonly #failures: AlarmFailures;
   readonly #alarm: DurableAlarm | undefined;
   readonly #makeQueue: (name: string) => Queue;
+  readonly #settings: DeclaredSettings;
   #begun: Promise<void> | undefined;
   #able = false;
   #ringing = false;
@@ -97,7 +99,9 @@ export class ObjectQueues {
       plugins,
     });
     this.rpc = objectRpc({ driver: this.driver, clock, enter: (queues) => this.enter(queues) });
-    const queueOptions = { clock, ctx: { env }, ...(jobs && { jobs }) } as QueueOptions<Record<string, unknown>>;
+    this.#settings = new DeclaredSettings(this.driver, options);
+    const { middleware } = options;
+    const queueOptions = { clock, ctx: { env }, middleware, jobs } as QueueOptions<Record<string, unknown>>;
     this.#makeQueue = (name) =>
       guest ? guest.makeQueue(name, this, queueOptions) : new Queue(name, this.driver, queueOptions);
     if (works)
@@ -161,7 +165,7 @@ export class ObjectQueues {
     try {
       await this.#begin();
       await this.#alarm?.heal();
-      this.worker?.add(queues);
+      await this.#add(queues);
       await this.worker?.start();
     } catch (error) {
       // The call itself can still succeed, and the alarm starts the worker later.
@@ -260,8 +264,13 @@ export class ObjectQueues {
   }
 
   async #learn(): Promise<void> {
-    this.worker?.add(this.#sql.run(storedQueues));
+    await this.#add(this.#sql.run(storedQueues));
     await this.#alarm?.start();
+  }
+
+  async #add(queues: Iterable<string>): Promise<void> {
+    await this.#settings.store(queues).catch(this.#report);
+    this.worker?.add(queues);
   }
 
   async #drain(over: Promise<false>): Promise<boolean | undefined> {
@@ -274,20 +283,11 @@ export class ObjectQueues {
     try {
       const delayMs = await this.#failures.add();
       const now = this.#clock.now();
-      const wishedAt = this.#wishedAt();
+      const { at: wishedAt = Number.POSITIVE_INFINITY } = this.userAlarm ?? {};
       // A due user's alarm has failed, too: without the delay it would fire every millisecond.
       await this.#ctx.storage.setAlarm(wishedAt > now ? Math.min(now + delayMs, wishedAt) : now + delayMs);
     } catch (error) {
       this.#report(error);
-    }
-  }
-
-  /** Returns the time of the user's own alarm; `Infinity` if it cannot be read. */
-  #wishedAt(): number {
-    try {
-      return this.userAlarm?.get() ?? Number.POSITIVE_INFINITY;
-    } catch {
-      return Number.POSITIVE_INFINITY;
     }
   }
 

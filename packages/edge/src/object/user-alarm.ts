@@ -76,6 +76,15 @@ export class UserAlarm {
     return wish && wish.tag !== this.#running ? wish.at : null;
   }
 
+  /** The time of the alarm; `Infinity` if none is set, or if it cannot be read. */
+  get at(): number {
+    try {
+      return this.get() ?? Number.POSITIVE_INFINITY;
+    } catch {
+      return Number.POSITIVE_INFINITY;
+    }
+  }
+
   set(at: number | Date): void {
     const instant = typeof at === "number" ? at : at instanceof Date ? at.getTime() : Number.NaN;
     if (!Number.isFinite(instant) || instant < 0 || instant > LAST_ALARM)

@@ -17,9 +17,9 @@ export function shardOfName(name: string | undefined): number {
 }
 
 /**
- * Checks that a queue can be split.
+ * Checks that a queue in the object of this name can be split. Default name of the object: the queue's.
  *
- * @throws {QuaysideError} `invalid_option` if the queue's name has the form of a shard's.
+ * @throws {QuaysideError} `invalid_option` if the name has the form of a shard's.
  */
 export function checkSplittable(queue: string): void {
   if (shardOfName(queue) === 0) return;

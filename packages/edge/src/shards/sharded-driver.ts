@@ -54,6 +54,8 @@ import { ShardExchange } from "./worker-exchange.ts";
 /** Options of `shardedDriver`. */
 export interface ShardedDriverOptions {
   readonly shards: ShardsOption;
+  /** Name of the first object, from which the names of the others are made. Default: the queue's name. */
+  readonly object?: string | undefined;
   /** Clock for the pauses between attempts to watch. Default: the platform's. */
   readonly clock?: Clock | undefined;
   /**
@@ -78,11 +80,12 @@ export interface ShardedDriverOptions {
  * const worker = new QueueWorker(new Queue("mail", driver));
  */
 export function shardedDriver(namespace: QueueNamespace, queue: string, options: ShardedDriverOptions): ShardedDriver {
-  checkSplittable(queue);
+  const { object = queue } = options;
+  checkSplittable(object);
   checkNamespace(namespace);
   return new ShardedDriver((shard) => {
     const driver = new StubDriver(
-      () => queueStub(namespace, queue, shard),
+      () => queueStub(namespace, object, shard),
       options.clock === undefined ? {} : { clock: options.clock },
     );
     driver.follow(queue);
