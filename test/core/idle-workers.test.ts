@@ -1,5 +1,5 @@
-import { everything, Queue, QueueWorker } from "@quayside/core";
-import { MemoryStore, StoreDriver } from "@quayside/core/engine";
+import { everything, type HandlerContext, Queue, QueueWorker } from "@quayside/core";
+import { JobWorker, MemoryStore, StoreDriver } from "@quayside/core/engine";
 import { createManualClock } from "@quayside/testing";
 import { describe, expect, it, onTestFinished } from "vitest";
 
@@ -157,6 +157,45 @@ describe("R42: a job that the woken worker cannot run is claimed by another at o
     });
     await add("email");
     expect(seen.ran).toHaveLength(1);
+  });
+});
+
+/** Workers of one driver that run one job at a time, whose handlers do not return; and the runs, as "worker:queue". */
+async function workersOf(queuesOf: Readonly<Record<string, readonly string[]>>) {
+  const clock = createManualClock();
+  const driver = new StoreDriver(new MemoryStore(), { plugins: everything(), clock });
+  const ran: string[] = [];
+  for (const [label, names] of Object.entries(queuesOf)) {
+    const queues = names.map((name) => ({
+      name,
+      run: (_: object, { signal }: HandlerContext) => {
+        ran.push(`${label}:${name}`);
+        return new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      },
+    }));
+    const worker = new JobWorker(driver, { clock, concurrency: 1, queues });
+    onTestFinished(() => worker.stop({ timeout: 0 }));
+    await worker.start();
+  }
+  await clock.advance(10);
+  return { clock, driver, ran };
+}
+
+const jobIn = (queue: string) => [{ queue, name: "email", payload: "0" }];
+
+describe("R42: of jobs in two queues, one woken worker can run only one", () => {
+  it("the other job is claimed by another worker at once", async () => {
+    const { clock, driver, ran } = await workersOf({ both: ["a", "b"], one: ["b"] });
+    await Promise.all([driver.enqueue(jobIn("b")), driver.enqueue(jobIn("a"))]);
+    await clock.advance(10);
+    expect(ran.sort()).toEqual(["both:a", "one:b"]);
+  });
+
+  it("also if both are added in one call", async () => {
+    const { clock, driver, ran } = await workersOf({ both: ["a", "b"], one: ["b"] });
+    await driver.enqueue([...jobIn("b"), ...jobIn("a")]);
+    await clock.advance(10);
+    expect(ran.sort()).toEqual(["both:a", "one:b"]);
   });
 });
 

@@ -919,21 +919,28 @@ export class Model {
       jobs.push(job);
       return true;
     };
-    for (const request of claim.queues) this.#claimFrom(request, jobs, done, take);
+    const left = () => (barred ? 0 : claim.limit - jobs.length);
+    for (const request of claim.queues) this.#claimFrom(request, jobs, left, done, take);
     return { jobs, alone };
   }
 
   #claimFrom(
     { queue: name, limit = Number.POSITIVE_INFINITY, names }: ClaimQueue,
     taken: readonly ModelJob[],
+    left: () => number,
     done: () => boolean,
     take: (job: ModelJob, limited: boolean) => boolean,
   ): void {
     const queue = this.queue(name);
     const limited = Boolean(queue.rateLimit || queue.maxActive || limit < Number.POSITIVE_INFINITY);
-    if (queue.paused) return;
-    for (const job of this.jobs)
-      if (job.queue === name && job.waitsFor === "name" && (!names || names.includes(job.name))) this.#toReady(job);
+    if (queue.paused || limit === 0) return;
+    const returned = new Map<string, number>();
+    for (const job of this.jobs.filter(({ waitsFor }) => waitsFor === "name").sort(byPlace)) {
+      const count = returned.get(job.name) ?? 0;
+      if (job.queue !== name || names?.includes(job.name) === false || count >= Math.min(limit, left())) continue;
+      returned.set(job.name, count + 1);
+      this.#toReady(job);
+    }
     this.#seat();
     if (done()) return;
     const running = this.jobs.filter((job) => job.queue === name && job.held).length;

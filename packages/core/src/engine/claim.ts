@@ -156,12 +156,14 @@ class Taking implements Claimed {
 }
 
 function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
-  const { tx } = taking;
+  const { tx, left } = taking;
   const { queue, names } = request;
   const settings = yield* tx.settings(queue);
-  if (settings.paused) return;
-  for (const plugin of tx.plugins.with("beforeClaim")) yield* plugin.beforeClaim(tx, request);
-  if (taking.left <= 0) taking.wakeAt = tx.now;
+  // A worker at its limit for the queue unblocks no jobs, or it and a worker that blocks them would wake each other.
+  if (settings.paused || request.limit === 0) return;
+  const possible = { ...request, limit: Math.min(request.limit ?? left, left) };
+  for (const plugin of tx.plugins.with("beforeClaim")) yield* plugin.beforeClaim(tx, possible);
+  if (left <= 0) taking.wakeAt = tx.now;
   if (taking.done) return;
 
   const claim: QueueClaim = {

@@ -1,9 +1,12 @@
 import { moveEachJob } from "../engine/job-writer.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import type { Program } from "../engine/store.ts";
-import { scan, scanKeys, startingWith } from "../engine/store-operations.ts";
+import { compareKeys, scan, scanKeys, startingWith } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
+import type { ClaimQueue } from "../engine/verbs.ts";
+import { append } from "../job/append-to-list.ts";
 import { blockedLane, blockOf } from "../job/job-keys.ts";
+import type { StoredJob } from "../job/job-record.ts";
 import { blocked, returned } from "../job/transitions.ts";
 
 /** Maximum number of jobs that one exchange unblocks, over all names (R32). */
@@ -16,9 +19,7 @@ export const unknownNames: Plugin = {
     const [reason, name = ""] = blockOf(key) ?? [];
     if (reason === "name") noteLeft(tx, queue, name);
   },
-  *beforeClaim(tx, { queue, names }) {
-    yield* returnKnown(tx, queue, names);
-  },
+  beforeClaim: returnKnown,
   *claiming({ tx, queue, names, foundUnknown }) {
     if (!names) return undefined;
     const known = new Set(names);
@@ -52,17 +53,22 @@ function noteLeft(tx: Transaction, queue: string, name: string): void {
   LEFT.set(tx, left.add(lane));
 }
 
-/** Unblocks jobs for a worker that has a handler for their names, or that takes any name. */
-function* returnKnown(tx: Transaction, queue: string, names: readonly string[] | undefined): Program<void> {
+/**
+ * Unblocks jobs for a worker that has a handler for their names, or that takes any name. Of each name, as many as it
+ * claims: another worker would block the rest again.
+ */
+function* returnKnown(tx: Transaction, { queue, names, limit = RETURN_STEP }: ClaimQueue): Program<void> {
   const { blockedNames = [] } = yield* tx.settings(queue);
-  let room = RETURN_STEP;
+  const known: StoredJob[] = [];
   for (const name of blockedNames) {
     if (names && !names.includes(name)) continue;
-    const jobs = yield* scan("jobs", startingWith("blocked", blockedLane(queue, "name", name)), room);
-    yield* moveEachJob(tx, jobs, returned);
-    room -= jobs.length;
+    const lane = startingWith("blocked", blockedLane(queue, "name", name));
+    append(known, yield* scan("jobs", lane, Math.min(RETURN_STEP - known.length, limit)));
     noteLeft(tx, queue, name);
   }
+  // All at once and in order: the limit of a group that has none is that of its first job.
+  known.sort((a, b) => compareKeys(a.key.slice(2), b.key.slice(2)));
+  yield* moveEachJob(tx, known, returned);
 }
 
 /** Removes a name from the queue's list of blocked names if no blocked job has it. */

@@ -86,8 +86,9 @@ export class Claims {
   readonly #pause: Timer;
   /** Number of successive fruitless claims: refused, lost, or empty although more jobs are due. */
   #fruitless = 0;
-  /** Number of added jobs that this worker claims for all workers of its driver. */
+  /** Number of added jobs that this worker claims for all workers of its driver. All are of `#queue`. */
   #accepted = 0;
+  #queue: string | undefined;
   /** For each change with such jobs, the workers that have ignored it. */
   #others: ClaimsListener[][] = [];
   /** Timer that runs until the accepted jobs are claimed. */
@@ -165,7 +166,7 @@ export class Claims {
 
   /**
    * Handles a change of jobs that may be claimed. Of a number of added jobs, accepts as many as slots are free, and
-   * ignores the change if other workers of its driver have accepted all.
+   * ignores the change if other workers of its driver have accepted all. Accepts jobs of one queue at a time.
    *
    * @param may whether the next exchange can claim.
    */
@@ -175,15 +176,21 @@ export class Claims {
     const { left = 0, others } = offer;
     if (offer.left === 0) others.push(this.#listener);
     else this.mayBeDue = true;
-    const count = may ? Math.min(left, this.#free - this.#accepted) : 0;
+    const { queue } = change;
+    const accepts = may && (this.#accepted === 0 || this.#queue === queue);
+    const count = accepts ? Math.min(left, this.#free - this.#accepted) : 0;
     if (count <= 0) return;
+    this.#queue = queue;
     offer.left = left - count;
     this.#accepted += count;
     this.#others.push(others);
     this.#late.arm(ACCEPTED_MS, () => this.#endOffers(0));
   }
 
-  /** Wakes the other workers if a claim returned fewer jobs than were accepted: one of them may be able to run these. */
+  /**
+   * Wakes the other workers if a claim returned fewer jobs of the queue than were accepted: one of them may be able to
+   * run these.
+   */
   #endOffers(count: number): void {
     const others = count < this.#accepted ? this.#others.flat() : [];
     this.#accepted = 0;
@@ -209,7 +216,7 @@ export class Claims {
   /** Ends a claim that returned these jobs. Returns the jobs to start, and holds the others. */
   end({ slots, budget, request }: Claim, jobs: readonly ClaimedJob[]): readonly ClaimedJob[] {
     const { length } = jobs;
-    this.#endOffers(length);
+    this.#endOffers(jobs.filter(({ job }) => job.queue === this.#queue).length);
     budget.asked -= request.limit;
     budget.left -= length;
     if (length > 0) this.#turn++;

@@ -204,6 +204,21 @@ export const unknownNamesCases = verb("names", (it, needs) => {
     expect(await worker().claimIds(9, [{ queue: "a", names: ["x"] }])).toEqual([a]);
   });
 
+  needs("unknownNames");
+  it("R19: a worker that runs as many jobs of the queue as it may leaves blocked names as they are", async ({
+    add,
+    expect,
+    job,
+    worker,
+  }) => {
+    const [id] = await add({ name: "strange" });
+    await worker({ queues: knows("known") }).claim(1);
+    const full = worker();
+    await full.exchange({ limit: 1, queues: [{ queue: QUEUE, names: ["strange"], limit: 0 }] });
+    expect(await job(id)).toMatchObject({ blockedBy: "name" });
+    expect(await full.claimIds(1, knows("strange"))).toEqual([id]);
+  });
+
   needs();
   it("R17: a worker does not spin on names that it does not know", async ({ add, expect, worker }) => {
     await add({ name: "strange" });
