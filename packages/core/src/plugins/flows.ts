@@ -213,6 +213,8 @@ function* settleFamily(tx: Transaction, parent: Parent, children: readonly EndOf
   const names = children.map(({ job }) => memberName(job));
   const before = yield* getCells(membersOf(parent), names);
   const settled = children.filter((_, index) => before[index]?.pending);
+  // A child that was retried has ended again.
+  if (settled.length === 0) return;
   const left: Family = { pending: family.pending - settled.length };
   yield* putCells(
     membersOf(parent),

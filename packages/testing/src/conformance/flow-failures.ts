@@ -187,6 +187,25 @@ export const flowFailureCases = verb("flows", (it, needs) => {
     expect(next.children?.map(({ state }) => state).sort()).toEqual(["completed", "failed"]);
   });
 
+  needs("flows", "admin", "unknownNames");
+  it("R25: the second end of a child leaves a parent that waits for a worker of its name where it is", async ({
+    add,
+    command,
+    driver,
+    expect,
+    job,
+    worker,
+  }) => {
+    await driver.command({ type: "configure", queue: QUEUE, keep: { cancelled: 9 } });
+    const [top, id] = await add(parent("top", { name: "strange" }), child("top", { flow: ignore }));
+    await command("cancel", id);
+    await worker({ queues: [{ queue: QUEUE, names: ["known"] }] }).claim(1);
+    expect(await job(top)).toMatchObject({ blockedBy: "name" });
+    await command("retry", id);
+    await command("cancel", id);
+    expect(await job(top)).toMatchObject({ blockedBy: "name" });
+  });
+
   it("R25: a failed parent that an operator retries runs, its child's second end changes nothing", async ({
     add,
     command,
