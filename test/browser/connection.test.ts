@@ -156,7 +156,7 @@ describe("IndexedDbStore: a connection", () => {
     const name = freshName();
     const holder = await openDB(databaseOf(name), VERSION);
     const deleting = deleteDB(databaseOf(name));
-    const store = new IndexedDbStore({ name, openTimeoutMs: 50 });
+    const store = new IndexedDbStore({ name, openTimeout: 50 });
     await expect(store.transact(count)).rejects.toMatchObject({
       code: "storage_unavailable",
       details: { reason: "blocked" },
@@ -193,8 +193,8 @@ describe("IndexedDbStore: options", () => {
       ["name", ""],
       ["name", undefined],
       ["durability", "loose"],
-      ["openTimeoutMs", -1],
-      ["openTimeoutMs", "1s"],
+      ["openTimeout", -1],
+      ["openTimeout", "soon"],
     ];
     for (const [option, value] of wrong) {
       const options = { name: "a", [option]: value } as unknown as IndexedDbStoreOptions;

@@ -400,7 +400,7 @@ describe("a tab with older code, once newer code has upgraded the database", () 
   });
 });
 
-describe("an upgrade that takes longer than openTimeoutMs", () => {
+describe("an upgrade that takes longer than openTimeout", () => {
   /** An upgrade of another tab that goes on until it is let go. */
   async function slowUpgrade(name: string) {
     const first = indexedDbDriver({ name });
@@ -440,7 +440,7 @@ describe("an upgrade that takes longer than openTimeoutMs", () => {
       noticed();
       throw new Error("does not undo the upgrade");
     };
-    const driver = indexedDbDriver({ name, openTimeoutMs: 300, onUpgrade });
+    const driver = indexedDbDriver({ name, openTimeout: 300, onUpgrade });
     closers.push(() => driver.close());
     const channel = new BroadcastChannel(databaseOf(name));
     closers.push(() => channel.close());
@@ -468,8 +468,8 @@ describe("an upgrade that takes longer than openTimeoutMs", () => {
 });
 
 describe("times of 2³¹ ms and more", () => {
-  it.each([2 ** 31, Number.MAX_SAFE_INTEGER])("openTimeoutMs: %s does not time out at once", async (openTimeoutMs) => {
-    const driver = indexedDbDriver({ name: freshName(), openTimeoutMs });
+  it.each([2 ** 31, "5200w"] as const)("openTimeout: %s does not time out at once", async (openTimeout) => {
+    const driver = indexedDbDriver({ name: freshName(), openTimeout });
     closers.push(() => driver.close());
     expect(await driver.counts("mail")).toMatchObject({ waiting: 0 });
   });

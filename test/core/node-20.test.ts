@@ -93,7 +93,7 @@ describe("Node 20", () => {
     const openapi = await bundle("../../packages/edge/src/api/openapi.ts");
     const version = runInNode20(`
       import { openApiDocument } from ${JSON.stringify(openapi)};
-      console.log(JSON.stringify(openApiDocument({ limits: { bodyBytes: 1, payloadBytes: 1, jobs: 1, keyMs: 1 } }).openapi));
+      console.log(JSON.stringify(openApiDocument({ limits: { bodyBytes: 1, payloadBytes: 1, jobs: 1, keyTtl: 1 } }).openapi));
     `);
     expect(version).toBe("3.1.1");
   });

@@ -27,7 +27,7 @@ async function furnish(): Promise<void> {
   await call("/mail/jobs/ended/cancel", { method: "POST" });
   await call("/mail/schedules/hourly", {
     method: "PUT",
-    body: { rule: { kind: "every", everyMs: 3_600_000 }, job: note },
+    body: { rule: { every: 3_600_000 }, job: note },
   });
 }
 

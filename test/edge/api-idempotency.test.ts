@@ -133,7 +133,7 @@ describe("an Idempotency-Key", () => {
       jobs,
       object: (bindings: Cloudflare.Env) => bindings.BARE_QUEUE,
       auth: bearerTokens(TOKENS),
-      limits: { keyMs: 60_000 },
+      limits: { keyTtl: "1m" },
     });
     for (const [app, ms, key] of [
       [api, DAY_MS, '"long"'],

@@ -483,7 +483,7 @@ describe("a grant with caps", () => {
     expect(body.errors.map((error: { path: string }) => error.path)).toEqual([`[1].options.${path}`]);
     expect(await waiting()).toBe(0);
     const set = {
-      rule: { kind: "every", everyMs: 60_000 },
+      rule: { every: 60_000 },
       job: { ...note, options: { ...options, dedupe: undefined } },
     };
     if (!("dedupe" in options) && !("delay" in options) && !("availableAt" in options))

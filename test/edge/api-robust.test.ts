@@ -177,13 +177,8 @@ describe("a number is taken as far as core takes it, and refused beyond, named:"
     ["options.keep.failed", keep, 1, (value) => option("keep", { failed: value })],
     ["keep.failed", keep, 1, (value) => ({ "/mail/settings": { keep: { failed: value } } })],
     ["maxActive", maxActive, 1, (value) => ({ "/mail/settings": { maxActive: value } })],
-    ["rateLimit.max", rateLimitMax, 1, (value) => ({ "/mail/settings": { rateLimit: { max: value, perMs: 1 } } })],
-    [
-      "rule.everyMs",
-      everyLeastMs,
-      -1,
-      (value) => ({ "/mail/schedules/a": { rule: { kind: "every", everyMs: value }, job: email } }),
-    ],
+    ["rateLimit.max", rateLimitMax, 1, (value) => ({ "/mail/settings": { rateLimit: { max: value, per: 1 } } })],
+    ["rule.every", everyLeastMs, -1, (value) => ({ "/mail/schedules/a": { rule: { every: value }, job: email } })],
   ])("%s, %d", async (path, most, step, request) => {
     const send = (value: number) => {
       const [[url, body]] = Object.entries(request(value)) as [[string, unknown]];
@@ -193,6 +188,40 @@ describe("a number is taken as far as core takes it, and refused beyond, named:"
     expect((await send(most)).status).toBeLessThan(300);
     const { status, body } = await send(most + step);
     expect({ status, paths: body.errors.map((error: { path: string }) => error.path) }).toEqual({
+      status: 400,
+      paths: [path],
+    });
+  });
+});
+
+describe("a duration", () => {
+  it("is ms or a text with a unit, in queries, settings and rules alike", async () => {
+    const stored = async () => (await call("/mail/schedules")).body[0].rule;
+    for (const every of [90_000, "90s", "1.5m"]) {
+      const rule = { every, overlap: "allow", immediately: false };
+      expect((await call("/mail/schedules/often", { method: "PUT", body: { rule, job: email } })).status).toBe(200);
+      expect(await stored()).toEqual({ kind: "every", everyMs: 90_000 });
+    }
+    for (const per of [1_000, "1s"])
+      expect((await call("/mail/settings", { method: "PATCH", body: { rateLimit: { max: 1, per } } })).status).toBe(
+        200,
+      );
+    for (const olderThan of ["0", "1h", "1.5h", "60000"]) {
+      const { status } = await call(`/mail/clear?state=failed&olderThan=${olderThan}`, { method: "POST" });
+      expect({ olderThan, status }).toEqual({ olderThan, status: 200 });
+    }
+  });
+
+  it.each([
+    ["rateLimit.per", "/mail/settings", "PATCH", { rateLimit: { max: 1, per: "often" } }],
+    ["rateLimit.per", "/mail/settings", "PATCH", { rateLimit: { max: 1, per: 0 } }],
+    ["rateLimit.perMs", "/mail/settings", "PATCH", { rateLimit: { max: 1, per: 1, perMs: 1 } }],
+    ["olderThan", "/mail/clear?olderThan=often", "POST", undefined],
+    ["olderThan", "/mail/retry?olderThan=-1", "POST", undefined],
+    ["olderThanMs", "/mail/clear?olderThanMs=1", "POST", undefined],
+  ])("that is wrong is refused, named: %s of %s", async (path, url, method, body) => {
+    const answer = await problem(url, { method, ...(body && { body }) });
+    expect({ status: answer.status, paths: answer.errors?.map((error) => error.path) }).toEqual({
       status: 400,
       paths: [path],
     });
@@ -210,16 +239,27 @@ describe("a recurrence", () => {
   ])("whose %s is wrong is refused, named", async (path, job) => {
     const answer = await problem("/mail/schedules/daily", {
       method: "PUT",
-      body: { rule: { kind: "every", everyMs: 1_000 }, job },
+      body: { rule: { every: 1_000 }, job },
     });
     expect([400, 422]).toContain(answer.status);
     expect(answer.errors?.map((error) => error.path)).toEqual([path]);
   });
 
-  it("further apart than dates go is refused", async () => {
-    const rule = { kind: "every", everyMs: 2 ** 53 - 1, startAt: 2 ** 53 - 1 };
-    const { errors } = await problem("/mail/schedules/daily", { method: "PUT", body: { rule, job: email } });
-    expect(errors?.map((error) => error.path)).toEqual(["rule.everyMs", "rule.startAt"]);
+  it.each([
+    ["rule.startAt", { every: 1_000, startAt: 2 ** 53 - 1 }],
+    ["rule.every", { every: 2 ** 53 - 1 }],
+    ["rule.every", { every: "99ms" }],
+    ["rule.every", { every: "soon" }],
+    ["rule.timeZone", { every: "5m", timeZone: "Europe/Vienna" }],
+    ["rule", {}],
+    ["rule", { every: "5m", cron: "0 3 * * *" }],
+    ["rule.everyMs", { everyMs: 60_000 }],
+  ])("whose %s is wrong is refused, named: %j", async (path, rule) => {
+    const answer = await problem("/mail/schedules/daily", { method: "PUT", body: { rule, job: email } });
+    expect({ status: answer.status, paths: answer.errors?.map((error) => error.path) }).toEqual({
+      status: 400,
+      paths: [path],
+    });
   });
 });
 
@@ -261,7 +301,7 @@ describe("a URL", () => {
     ]);
     const { body } = await call("/mail/jobs?tags=a&tags=b");
     expect(body.jobs.map(({ id }: { id: string }) => id)).toEqual(["both"]);
-    expect((await problem("/mail/clear?olderThanMs=", { method: "POST" })).status).toBe(400);
+    expect((await problem("/mail/clear?olderThan=", { method: "POST" })).status).toBe(400);
     expect((await call("/mail/counts")).body.waiting).toBe(2);
   });
 });

@@ -54,7 +54,7 @@ const GUARDED: readonly {
   { route: "POST /:queue/jobs/:id/retry", scopes: ["admin"], id: "cancelled" },
   { route: "POST /:queue/jobs/:id/promote", scopes: ["admin"], id: "delayed" },
   { route: "GET /:queue/schedules", scopes: ["work", "admin"] },
-  { route: "PUT /:queue/schedules/:key", scopes: ["admin"], body: { rule: { kind: "every", everyMs: 5_000 }, job } },
+  { route: "PUT /:queue/schedules/:key", scopes: ["admin"], body: { rule: { every: 5_000 }, job } },
   { route: "DELETE /:queue/schedules/:key", scopes: ["admin"] },
   { route: "POST /:queue/pause", scopes: ["admin"] },
   { route: "POST /:queue/resume", scopes: ["admin"], idle: true },
@@ -106,7 +106,7 @@ async function seed(): Promise<void> {
     { ...job, options: { id: "cancelled" } },
   ]);
   await call("POST", "jobs/cancelled/cancel");
-  await call("PUT", "schedules/nightly", { rule: { kind: "every", everyMs: 60_000 }, job });
+  await call("PUT", "schedules/nightly", { rule: { every: 60_000 }, job });
 }
 
 /** All that the queue's object has stored, its alarm too. */

@@ -88,7 +88,7 @@ describe("attacks F: calls beyond a token's rights", () => {
     ["PATCH", "jobs/mine", { priority: 1 }],
     ["DELETE", "jobs/mine"],
     ["PATCH", "settings", { maxActive: 1 }],
-    ["PUT", "schedules/k", { rule: { kind: "every", everyMs: 60_000 }, job: note }],
+    ["PUT", "schedules/k", { rule: { every: 60_000 }, job: note }],
     ["DELETE", "schedules/k"],
   ];
   const state = async () => {

@@ -137,7 +137,7 @@ class Ann {
       { ...note, options: { id: "ann-parent" }, flow: { ref: "p" } },
       { ...note, options: { delay: "365d" }, flow: { parentRef: "p" } },
     ]);
-    const rule = { kind: "every", everyMs: 365 * 86_400_000 };
+    const rule = { every: 365 * 86_400_000 };
     await call("ann", "/mail/schedules/ann-hourly", "PUT", { rule, job: { name: "note", payload: SECRET } });
     this.#before = await this.#all();
   }

@@ -38,7 +38,7 @@ const TYPED = {
 /** Much the same as JSON from strangers, who may send any. */
 const SENT = {
   enqueue: ["POST", "jobs", [{ name: "email", payload: 0, options: { maxAttempts: 2, delay: 5, tags: ["a"] } }]],
-  list: ["PUT", "schedules/daily", { rule: { kind: "every", everyMs: 1_000 }, job: { name: "email", payload: 0 } }],
+  list: ["PUT", "schedules/daily", { rule: { every: 1_000 }, job: { name: "email", payload: 0 } }],
   command: ["PATCH", "jobs/one", { priority: 1, delay: 5 }],
   exchange: ["POST", "exchange", { ...exchange, claim: { limit: 1, prefetch: 0, names: ["email"] } }],
 } as const;

@@ -6,6 +6,23 @@ import { describe, it } from "vitest";
 /** A setting that an app may lack. */
 declare const maybe: undefined;
 
+describe("a duration", () => {
+  it("is ms or a text with a unit, wherever a time is given", async () => {
+    const queue = new Queue("mail", memoryDriver());
+    const clock = createManualClock();
+    await clock.advance("5s");
+    clock.jump("1h");
+    await drain(queue, { clock, until: "30d" });
+    await queue.clear({ olderThan: 60_000 });
+    await queue.configure({ rateLimit: { max: 1, per: 1_000 } });
+    await queue.schedule("often", { every: 300_000 }, "sync", null);
+    // @ts-expect-error a unit is ms, s, m, h, d or w
+    await clock.advance("5 seconds");
+    // @ts-expect-error nor is there one without a number
+    await drain(queue, { until: "soon" });
+  });
+});
+
 describe("an option that is undefined", () => {
   it("is taken as absent by every function of core and testing", async () => {
     const queue = new Queue<Record<string, unknown>>("mail", memoryDriver({ clock: maybe, cron: maybe }), {

@@ -1,4 +1,4 @@
-import type { Driver } from "@quayside/core";
+import { type Driver, type Duration, toMs } from "@quayside/core";
 import type { ManualClock } from "./manual-clock.ts";
 
 /** The part of a `Queue` that `drain` uses. */
@@ -25,13 +25,10 @@ const ROUNDS = 10_000;
  */
 export async function drain(
   queues: Drainable | readonly Drainable[],
-  {
-    clock,
-    until = 365 * 86_400_000,
-  }: { readonly clock?: ManualClock | undefined; readonly until?: number | undefined } = {},
+  { clock, until = "365d" }: { readonly clock?: ManualClock | undefined; readonly until?: Duration | undefined } = {},
 ): Promise<void> {
   const all = Array.isArray(queues) ? (queues as readonly Drainable[]) : [queues as Drainable];
-  let left = until;
+  let left = toMs(until, "until");
   for (let round = 0; round < ROUNDS; round++) {
     for (const queue of all) await queue.drain();
     const waits = await Promise.all(all.map(({ driver, name }) => driver.nextWake([name])));

@@ -24,7 +24,7 @@ export const rawBody: fc.Arbitrary<(value: unknown) => { readonly body: string |
 export const wrongParameter = (names: readonly string[]) =>
   fc.tuple(
     fc.oneof(
-      fc.constantFrom("state", "limit", "cursor", "tags", "name", "olderThanMs", "__proto__", "constructor", "x"),
+      fc.constantFrom("state", "limit", "cursor", "tags", "name", "olderThan", "__proto__", "constructor", "x"),
       ...names.map((name) => fc.constant(name)),
     ),
     fc.oneof(

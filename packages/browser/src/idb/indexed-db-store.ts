@@ -1,5 +1,5 @@
-import { QuaysideError } from "@quayside/core";
-import { type Change, integer, lent, oneOf, type Program, type ProgramKind, type Store } from "@quayside/core/engine";
+import { type Duration, QuaysideError, toMs } from "@quayside/core";
+import { type Change, lent, oneOf, type Program, type ProgramKind, type Store } from "@quayside/core/engine";
 import { Announcements } from "./change-announcements.ts";
 import { Connection, type Upgrade, type VersionListener } from "./connection.ts";
 import { databaseName } from "./database-name.ts";
@@ -15,8 +15,8 @@ export interface IndexedDbStoreOptions {
    * `strict` waits for the disk at each write. Default: `relaxed`. An outbox always uses `strict`.
    */
   readonly durability?: Durability | undefined;
-  /** Longest wait for a database that other tabs block, in ms, an integer from 0. Default: 10,000. */
-  readonly openTimeoutMs?: number | undefined;
+  /** Longest wait for a database that other tabs block, from 0 ms. Default: 10 s. */
+  readonly openTimeout?: Duration | undefined;
   /**
    * Called about once per second while this or another tab upgrades the stored records to a new version. Calls of the
    * driver wait for the upgrade, however long it takes. Default: none.
@@ -68,12 +68,12 @@ export class IndexedDbStore implements Store {
    */
   constructor(options: IndexedDbStoreOptions, base: IndexedDbStore | undefined, upgrades?: readonly Upgrade[]);
   constructor(options: IndexedDbStoreOptions, base?: IndexedDbStore, upgrades?: readonly Upgrade[]) {
-    const { name, durability = "relaxed", openTimeoutMs = OPEN_TIMEOUT_MS } = options;
+    const { name, durability = "relaxed", openTimeout = OPEN_TIMEOUT_MS } = options;
     this.#options = options;
     this.#base = base;
     this.#database = databaseName(name);
     oneOf(durability, ["relaxed", "strict"], "durability");
-    integer(openTimeoutMs, 0, Number.MAX_SAFE_INTEGER, "openTimeoutMs");
+    const openTimeoutMs = toMs(openTimeout, "openTimeout");
     this.#durability = durability;
     this.#connection = base ? base.#connection : new Connection(this.#database, openTimeoutMs, upgrades);
     this.#announcements = new Announcements(this.#database, (progress) => {

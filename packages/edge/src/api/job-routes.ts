@@ -1,4 +1,12 @@
-import { type Duration, type ErrorCode, type JobOptions, QuaysideError, toMs } from "@quayside/core";
+import {
+  type Duration,
+  type ErrorCode,
+  type JobOptions,
+  QuaysideError,
+  type RecurrenceOption,
+  toMs,
+} from "@quayside/core";
+import { type RecurrenceRule, resolveRecurrence } from "@quayside/core/engine";
 import { quotaOf } from "./auth.ts";
 import { readJob, readJobs } from "./new-jobs.ts";
 import { checkAgainst } from "./option-caps.ts";
@@ -25,8 +33,20 @@ const JOB_ERRORS: readonly ErrorCode[] = ["unknown_job", "invalid_payload", "pay
  */
 function inWordsOfCallers(error: unknown): never {
   if (!(error instanceof QuaysideError) || error.details["missing"] !== "cron") throw error;
-  const message = "This server takes no cron rules. Use a rule of kind every.";
-  throw new FieldsError("invalid_option", message, [{ path: "rule.kind", message }]);
+  const message = "This server takes no cron rules. Use a rule with every.";
+  throw new FieldsError("invalid_option", message, [{ path: "rule.cron", message }]);
+}
+
+/** Resolves the rule of a recurrence. @throws {FieldsError} `invalid_option`, with the path of the field. */
+function ruleOf(option: RecurrenceOption): RecurrenceRule {
+  try {
+    return resolveRecurrence(option);
+  } catch (error) {
+    if (!(error instanceof QuaysideError)) throw error;
+    const { option: field } = error.details;
+    const path = field === "recurrence" ? "rule" : `rule.${field}`;
+    throw new FieldsError("invalid_option", error.message, [{ path, message: error.message }]);
+  }
 }
 
 /** Creates a route that runs a command on the job in the path. */
@@ -170,10 +190,11 @@ export const jobRoutes: readonly Route[] = [
     status: 200,
     answer: "CommandReply",
     errors: JOB_ERRORS,
-    handle: async ({ driver, queue, id: key, body: { rule, job }, ...reading }) =>
-      driver
-        .command({ type: "schedule", queue, key, rule, job: await readJob(job, "job", { queue, ...reading }) })
-        .catch(inWordsOfCallers),
+    handle: async ({ driver, queue, id: key, body, ...reading }) => {
+      const rule = ruleOf(body.rule as unknown as RecurrenceOption);
+      const job = await readJob(body.job, "job", { queue, ...reading });
+      return driver.command({ type: "schedule", queue, key, rule, job }).catch(inWordsOfCallers);
+    },
   }),
   route({
     id: "removeSchedule",

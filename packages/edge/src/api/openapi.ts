@@ -1,4 +1,4 @@
-import { DEFAULTS, type ErrorCode, LIMITS } from "@quayside/core";
+import { DEFAULTS, type ErrorCode, LIMITS, toMs } from "@quayside/core";
 import { PROTOCOL, PROTOCOL_HEADER } from "@quayside/core/engine";
 import * as z from "zod/mini";
 import { MEANINGS } from "./codes.ts";
@@ -69,7 +69,7 @@ export function openApiDocument({ jobs, limits }: OpenApiOptions): JsonSchema {
         [IDEMPOTENCY_KEY]: {
           name: "Idempotency-Key",
           in: "header",
-          description: `A structured field string, new for each request and the same when it is sent again: then it is done once, and answered as before, for ${limits.keyMs / 3_600_000} h. Keys are the caller's own.`,
+          description: `A structured field string, new for each request and the same when it is sent again: then it is done once, and answered as before, for ${toMs(limits.keyTtl, "keyTtl") / 3_600_000} h. Keys are the caller's own.`,
           schema: { type: "string", minLength: 1, maxLength: 512 },
           example: '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
         },
@@ -198,11 +198,22 @@ const nameOf = (schema: z.ZodMiniType): string => NAMES.get(schema) as string;
 
 /** For the conversion to JSON Schema: adds the constraints that core checks to the type of a value. */
 const override: NonNullable<z.core.JSONSchemaGeneratorParams["override"]> = ({ zodSchema, jsonSchema }) => {
-  const described = DESCRIBED.get(zodSchema);
+  const described = zodSchema === requests.recurrenceRule ? eitherRule(jsonSchema) : DESCRIBED.get(zodSchema);
   if (!described) return;
   for (const key of Object.keys(jsonSchema)) delete (jsonSchema as JsonSchema)[key];
   Object.assign(jsonSchema, described);
 };
+
+/** Returns the schema of a rule that has either `every`, or `cron` and `timeZone`. */
+function eitherRule({ properties, ...rest }: JsonSchema): JsonSchema {
+  const { every, cron, timeZone, ...bounds } = properties as JsonSchema;
+  const rule = (own: JsonSchema, required: string) => ({
+    ...rest,
+    properties: { ...own, ...bounds },
+    required: [required],
+  });
+  return { oneOf: [rule({ every }, "every"), rule({ cron, timeZone }, "cron")] };
+}
 
 function componentSchemas(): Record<string, JsonSchema> {
   const registry = z.registry<{ id: string }>();

@@ -2,12 +2,12 @@ import type * as z from "zod/mini";
 import { check } from "./check-request.ts";
 import { FieldsError, joinPath } from "./problem.ts";
 
-/** A schema of query parameters: an object whose fields are texts, numbers and lists of texts. */
+/** A schema of query parameters: an object whose fields are texts, numbers, durations and lists of texts. */
 export type QuerySchema = z.ZodMiniObject<z.core.$ZodShape>;
 
 /**
  * Reads query parameters by a schema. A list parameter may occur several times. A number parameter must be digits:
- * empty text is an error, not 0.
+ * empty text is an error, not 0. A duration is digits (ms) or has a unit.
  *
  * @param root prefix of the parameters' paths in errors. Default: none, for the query of the URL.
  * @throws {FieldsError} `bad_request`, naming each wrong parameter.
@@ -26,11 +26,14 @@ export function readQuery<Schema extends QuerySchema>(
       const message = `It stands there ${texts.length} times, and may only once.`;
       const path = joinPath(root, [name]);
       throw new FieldsError("bad_request", `The request is ambiguous: ${path}: ${message}`, [{ path, message }]);
-    } else values.push([name, kind === "number" ? numberOf(texts[0] as string) : texts[0]]);
+    } else values.push([name, NUMERIC.includes(kind) ? numberOf(texts[0] as string) : texts[0]]);
   }
   // `Object.fromEntries` treats a parameter named `__proto__` as any other.
   return check(schema, Object.fromEntries(values), root);
 }
+
+/** Types of parameters whose digits are a number. A duration is a union: digits are milliseconds. */
+const NUMERIC: readonly (string | undefined)[] = ["number", "union"];
 
 /** Returns the type of a parameter in the schema, for example `array`, `number`, `string` or `enum`. */
 function kindOf(schema: QuerySchema, name: string): string | undefined {

@@ -1,4 +1,5 @@
-import type { ExchangeRequest } from "@quayside/core/engine";
+import { type ConfigureOption, type Duration, toMs } from "@quayside/core";
+import { type ExchangeRequest, resolveSettings } from "@quayside/core/engine";
 import { endingAt } from "../streams/ending-stream.ts";
 import { unlessLost } from "./lost-exchange.ts";
 import { clearQuery, exchangeBody, retryQuery, settingsBody } from "./request-schemas.ts";
@@ -6,6 +7,11 @@ import { type Route, route } from "./route.ts";
 
 const READ = ["work", "admin"] as const;
 const ADMIN = ["admin"] as const;
+
+/** Converts the age in a filter to ms. */
+function filterOf<Query extends { readonly olderThan?: number | string | undefined }>({ olderThan, ...query }: Query) {
+  return { ...query, ...(olderThan !== undefined && { olderThanMs: toMs(olderThan as Duration, "olderThan") }) };
+}
 
 /** Routes of a whole queue, for operators and workers. */
 export const queueRoutes: readonly Route[] = [
@@ -41,7 +47,7 @@ export const queueRoutes: readonly Route[] = [
     status: 200,
     answer: "CommandReply",
     errors: [],
-    handle: ({ driver, queue, query }) => driver.command({ type: "retryAll", queue, ...query }),
+    handle: ({ driver, queue, query }) => driver.command({ type: "retryAll", queue, ...filterOf(query) }),
   }),
   route({
     id: "clearQueue",
@@ -53,7 +59,7 @@ export const queueRoutes: readonly Route[] = [
     status: 200,
     answer: "CommandReply",
     errors: [],
-    handle: ({ driver, queue, query }) => driver.command({ type: "clear", queue, ...query }),
+    handle: ({ driver, queue, query }) => driver.command({ type: "clear", queue, ...filterOf(query) }),
   }),
   route({
     id: "configureQueue",
@@ -65,7 +71,8 @@ export const queueRoutes: readonly Route[] = [
     status: 200,
     answer: "CommandReply",
     errors: [],
-    handle: ({ driver, queue, body }) => driver.command({ type: "configure", queue, ...body }),
+    handle: ({ driver, queue, body }) =>
+      driver.command({ type: "configure", queue, ...resolveSettings(body as ConfigureOption) }),
   }),
   route({
     id: "countJobs",

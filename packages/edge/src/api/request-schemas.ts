@@ -26,7 +26,6 @@ const count = z.int().check(z.minimum(0));
 const atLeastOne = z.int().check(z.minimum(1));
 const upTo = (most: number) => z.int().check(z.minimum(1), z.maximum(most));
 const ms = z.int().check(z.minimum(0), z.maximum(LONGEST_DURATION_MS));
-const period = upTo(LONGEST_DURATION_MS);
 const instant = z.int().check(z.minimum(0), z.maximum(LAST_INSTANT));
 /** Schema that accepts any value, because a parsed body contains only JSON. */
 const json = z.unknown() as unknown as z.ZodMiniType<Json, Json>;
@@ -113,26 +112,20 @@ export const updateBody = z.strictObject({
   delay: z.exactOptional(duration),
 });
 
-const bounds = {
+/** The rule of a recurrence: core's `RecurrenceOption`, which says either `every` or `cron`. Core checks it. */
+export const recurrenceRule = z.strictObject({
+  every: z.exactOptional(duration),
+  cron: z.exactOptional(z.string()),
+  timeZone: z.exactOptional(z.string()),
   limit: z.exactOptional(atLeastOne),
   startAt: z.exactOptional(instant),
   endAt: z.exactOptional(instant),
-  immediately: z.exactOptional(z.literal(true)),
-  overlap: z.exactOptional(z.literal("skip")),
-};
-
-/** A recurrence: its resolved rule and the job that it adds. */
-export const scheduleBody = z.strictObject({
-  rule: z.discriminatedUnion("kind", [
-    z.strictObject({
-      kind: z.literal("every"),
-      everyMs: z.int().check(z.minimum(LIMITS.everyLeastMs), z.maximum(LONGEST_DURATION_MS)),
-      ...bounds,
-    }),
-    z.strictObject({ kind: z.literal("cron"), cron: z.string(), timeZone: z.exactOptional(z.string()), ...bounds }),
-  ]),
-  job: jobBody,
+  immediately: z.exactOptional(z.boolean()),
+  overlap: z.exactOptional(z.enum(["allow", "skip"])),
 });
+
+/** A recurrence: its rule and the job that it adds. */
+export const scheduleBody = z.strictObject({ rule: recurrenceRule, job: jobBody });
 
 export const storedError = z.strictObject({
   // Any code, because newer workers may use codes that this version does not define.
@@ -226,7 +219,7 @@ export const afterKeyQuery = z.strictObject({ after: z.exactOptional(name) });
 const filter = {
   name: z.exactOptional(z.string()),
   tags: z.exactOptional(tags),
-  olderThanMs: z.exactOptional(ms),
+  olderThan: z.exactOptional(duration),
 };
 
 export const clearQuery = z.strictObject({ state: z.exactOptional(state), ...filter });
@@ -235,7 +228,7 @@ export const retryQuery = z.strictObject({ state: z.exactOptional(z.enum(["faile
 
 export const settingsBody = z.strictObject({
   keep: z.exactOptional(keep),
-  rateLimit: z.exactOptional(z.nullable(z.strictObject({ max: upTo(LIMITS.rateLimitMax), perMs: period }))),
+  rateLimit: z.exactOptional(z.nullable(z.strictObject({ max: upTo(LIMITS.rateLimitMax), per: duration }))),
   maxActive: z.exactOptional(z.nullable(upTo(LIMITS.maxActive))),
 });
 

@@ -1,4 +1,4 @@
-import { type DefinedJobs, QuaysideError } from "@quayside/core";
+import { type DefinedJobs, QuaysideError, toMs } from "@quayside/core";
 import { checkName } from "@quayside/core/engine";
 import type { Context, Hono } from "hono";
 import { checkGrant, type Grant, subjectOf } from "./auth.ts";
@@ -45,6 +45,7 @@ export function serve<Env extends object>(
 ): void {
   const inProgress = new KeysInProgress();
   const { queues, limits, jobs, openapi } = options;
+  const keyMs = toMs(limits.keyTtl, "limits.keyTtl");
 
   async function answer(c: Context<ApiEnv<Env>>, route: Route): Promise<Response> {
     const { grant } = c.var;
@@ -65,7 +66,7 @@ export function serve<Env extends object>(
         ? checkBody(route, await readBody(c.req.raw, limits.bodyBytes), limits)
         : await refuseBody(c.req.raw, limits.bodyBytes);
       // The driver's number identifies the request; the key is ignored.
-      const keyed = sender === undefined ? undefined : await keyedRequest(sender, body, limits.keyMs);
+      const keyed = sender === undefined ? undefined : await keyedRequest(sender, body, keyMs);
       const request = numbered ?? keyed;
       const call: Call<unknown, unknown> = {
         method: c.req.method,

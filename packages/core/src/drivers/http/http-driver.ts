@@ -25,7 +25,7 @@ import { Outcomes, storedInPart } from "../remote/partial-outcomes.ts";
 import { allSchedules } from "../remote/reply-pages.ts";
 import { type Fetch, HttpCaller, network, reasonOf, type SentToken, type Token } from "./http-caller.ts";
 import { idempotencyKey, numberedHeaders, randomKey } from "./idempotency-key.ts";
-import { bodiesOf, jobText, repositioned } from "./job-bodies.ts";
+import { bodiesOf, jobText, optionsText, repositioned } from "./job-bodies.ts";
 import { idPart, part, path, queryOf } from "./paths.ts";
 import type { QueueExchange } from "./queue-exchange.ts";
 import { isCounts, isJob, isJobPage, isNextWake, isObject, isSchedules, receiptsFor } from "./response-checks.ts";
@@ -204,17 +204,19 @@ export class HttpDriver implements Driver {
         return this.#commandJob(command);
       case "clear":
       case "retryAll": {
-        const { type: _, queue: __, ...filter } = command;
-        return this.#call("POST", queue, `${type === "clear" ? "clear" : "retry"}${queryOf(filter)}`, isObject);
+        const { type: _, queue: __, olderThanMs: olderThan, ...filter } = command;
+        const query = queryOf({ ...filter, olderThan });
+        return this.#call("POST", queue, `${type === "clear" ? "clear" : "retry"}${query}`, isObject);
       }
       case "update": {
         const { payload, sealed, priority, delayMs } = command;
-        const rest = JSON.stringify({ sealed, priority, delay: delayMs });
+        const rest = optionsText({ sealed, priority, delayMs });
         const members = [payload === undefined ? "" : `"payload":${payload}`, rest.slice(1, -1)].filter(Boolean);
         return this.#call("PATCH", queue, `jobs/${idPart(command.id)}`, isObject, `{${members.join(",")}}`);
       }
       case "schedule": {
-        const body = `{"rule":${JSON.stringify(command.rule)},"job":${jobText(command.job)}}`;
+        const { kind: _, ...rule } = command.rule;
+        const body = `{"rule":${optionsText(rule)},"job":${jobText(command.job)}}`;
         return this.#call("PUT", queue, `schedules/${part(command.key, "key")}`, isObject, body);
       }
       case "unschedule":
@@ -224,7 +226,7 @@ export class HttpDriver implements Driver {
         return this.#call("POST", queue, type, isObject);
       case "configure": {
         const { type: _, queue: __, ...settings } = command;
-        return this.#call("PATCH", queue, "settings", isObject, JSON.stringify(settings));
+        return this.#call("PATCH", queue, "settings", isObject, optionsText(settings));
       }
     }
   }

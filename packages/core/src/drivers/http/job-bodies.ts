@@ -1,7 +1,5 @@
 import { QuaysideError } from "../../job/errors.ts";
-import type { JobOptions } from "../../job/job-options.ts";
 import type { NewJob } from "../../job/new-job.ts";
-import type { Backoff, BackoffOption } from "../../job/retry.ts";
 
 /** Maximum number of jobs in one request to the API. */
 const JOBS_LIMIT = 1_000;
@@ -53,35 +51,18 @@ export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
 }
 
 /** Returns a job as JSON for a request body. The payload is JSON text already and is inserted unchanged. */
-export function jobText({ queue: _, name, payload, flow, trace, sealed, ...resolved }: NewJob): string {
-  const options = optionsOf(resolved);
-  const rest = JSON.stringify({
-    ...(Object.values(options).some((value) => value !== undefined) && { options }),
-    flow,
-    trace,
-    sealed,
-  });
-  return `{"name":${JSON.stringify(name)},"payload":${payload}${rest === "{}" ? "" : `,${rest.slice(1, -1)}`}}`;
+export function jobText({ queue: _, name, payload, flow, trace, sealed, backoff, ...resolved }: NewJob): string {
+  const options = optionsText({ ...resolved, backoff: backoff?.kind === "list" ? backoff.delaysMs : backoff });
+  const rest = JSON.stringify({ flow, trace, sealed }).slice(1, -1);
+  const members = [options === "{}" ? "" : `"options":${options}`, rest].filter(Boolean);
+  return `{${[`"name":${JSON.stringify(name)}`, `"payload":${payload}`, ...members].join(",")}}`;
 }
 
-/** Converts resolved options back to `JobOptions`, which the API takes. */
-function optionsOf(job: Omit<NewJob, "queue" | "name" | "payload" | "flow" | "trace" | "sealed">): JobOptions {
-  const { delayMs, timeoutMs, expiresInMs, backoff, dedupe, ...same } = job;
-  return {
-    ...same,
-    delay: delayMs,
-    timeout: timeoutMs,
-    expiresIn: expiresInMs,
-    backoff: backoff && backoffOption(backoff),
-    dedupe: dedupe && { key: dedupe.key, mode: dedupe.mode, ttl: dedupe.ttlMs, maxWait: dedupe.maxWaitMs },
-  };
-}
-
-function backoffOption(backoff: Backoff): BackoffOption {
-  if (backoff.kind === "list") return backoff.delaysMs;
-  const { kind, delayMs, maxMs, jitter } = backoff;
-  return { kind, delay: delayMs, max: maxMs, jitter, ...(kind === "exponential" && { factor: backoff.factor }) };
-}
+/**
+ * Returns resolved options as JSON of the options that the API takes: a duration has no `Ms` in its name. Inside of texts,
+ * a quotation mark is escaped, so that only names are changed.
+ */
+export const optionsText = (resolved: object): string => JSON.stringify(resolved).replace(/Ms":/g, '":');
 
 /** Changes the job indices in an error's fields from positions in the request to positions in the call of `enqueue`. */
 export function repositioned(error: unknown, positions: readonly number[]): unknown {
