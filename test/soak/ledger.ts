@@ -76,6 +76,8 @@ export class Ledger {
   /** Those whose trouble goes on, with how many troubles there are. */
   readonly #troubled = new Map<string, number>();
   readonly #workers = new Set<string>();
+  /** By kind of workers of which one lives at a time: how the label of the one begins that lives now. */
+  readonly #living = new Map<string, string>();
   readonly #causes = new Map<string, number>();
   readonly #violations = new Map<string, { count: number; examples: string[] }>();
   #notes = 0;
@@ -116,9 +118,18 @@ export class Ledger {
     };
   }
 
-  /** The same for every worker that has run anything and whose label begins so. */
-  disturbAll(cause: Cause, label = ""): void {
-    for (const worker of this.#workers) if (worker.startsWith(label)) this.#disturbed.set(worker, ++this.#notes);
+  /** The same for every worker that has run anything. */
+  disturbAll(cause: Cause): void {
+    for (const worker of this.#workers) this.#disturbed.set(worker, ++this.#notes);
+    this.#causes.set(cause, (this.#causes.get(cause) ?? 0) + 1);
+  }
+
+  /**
+   * From now on, of the workers whose labels begin with `kind`, only those live whose labels begin with `living`. Notes of the
+   * others may be on their way.
+   */
+  replaced(kind: string, living: string, cause: Cause): void {
+    this.#living.set(kind, living);
     this.#causes.set(cause, (this.#causes.get(cause) ?? 0) + 1);
   }
 
@@ -264,6 +275,7 @@ export class Ledger {
   }
 
   #wasDisturbed({ worker, began }: Run): boolean {
+    for (const [kind, living] of this.#living) if (worker.startsWith(kind) && !worker.startsWith(living)) return true;
     return (this.#troubled.get(worker) ?? 0) > 0 || (this.#disturbed.get(worker) ?? 0) > began;
   }
 

@@ -10,7 +10,7 @@ import { pick, type Random } from "./behaviour.ts";
 import { Unanswered } from "./faults.ts";
 import { calmOf, finish } from "./finish.ts";
 import { Ledger } from "./ledger.ts";
-import type { Sink } from "./notes.ts";
+import type { Cause, Sink } from "./notes.ts";
 import type { Control } from "./object/soak-worker.ts";
 import type { SoakOptions, SoakResult } from "./run.ts";
 import { serveLedger } from "./sink-server.ts";
@@ -74,7 +74,7 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
   const sink = await serveLedger(ledger);
   const runtime = await Runtime.bundle("../../soak/object/wrangler.jsonc", folder);
   let server = await runtime.start();
-  let control: Control = { sink: sink.url, offsetMs: 0, full: false };
+  let control: Control = { sink: sink.url, life: 0, offsetMs: 0, full: false };
 
   const post = async (path: string, body?: object) => {
     const response = await fetch(`${server.url}${path}`, { method: "POST", body: JSON.stringify(body ?? {}) });
@@ -83,6 +83,11 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
   const set = (next: Partial<Control>) => {
     control = { ...control, ...next };
     return untilDone(systemClock, () => post("/control", control));
+  };
+  /** The object's life ends, and with it all runs of its worker, also those of which nothing is noted yet. */
+  const nextLife = (cause: Cause) => {
+    control = { ...control, life: control.life + 1 };
+    ledger.replaced("object ", `object ${control.life}.`, cause);
   };
   const connect = (label = "") => {
     const unanswered = new Unanswered(systemClock, LEASE_MS, () =>
@@ -135,8 +140,8 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
     [...remotes][Math.floor(random() * remotes.size)] as { label: string; network: Network; host: Host };
   const troubles = [
     async () => {
+      nextLife("restarted with its store");
       await server.kill();
-      ledger.disturbAll("restarted with its store", "object");
       const began = performance.now();
       server = await runtime.start();
       await set({});
@@ -144,10 +149,9 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
       if (performance.now() - began > LEASE_MS / 2) ledger.disturbAll("cut off for longer than its lease");
     },
     async () => {
-      ledger.disturbAll("killed", "object");
+      nextLife("killed");
+      await set({});
       await post("/die").catch(() => {});
-      // Until the object is gone it may have begun more.
-      ledger.disturbAll("killed", "object");
     },
     async () => {
       const victim = one();

@@ -12,13 +12,15 @@ interface Env {
 export interface Control {
   /** Where notes are posted. Until it is known, handlers wait. */
   readonly sink: string;
+  /** How many lives of the object have ended. Each object begins its labels with that of its own. */
+  readonly life: number;
   /** How far the object's clock is ahead of the system's, in ms. */
   readonly offsetMs: number;
   /** No transaction may make the database larger. */
   readonly full: boolean;
 }
 
-let control: Control = { sink: "", offsetMs: 0, full: false };
+let control: Control = { sink: "", life: 0, offsetMs: 0, full: false };
 let known: () => void = () => {};
 const sinkKnown = new Promise<void>((resolve) => {
   known = resolve;
@@ -77,17 +79,16 @@ function mapDisk({ storage }: DurableObjectState): void {
 }
 
 /** The handlers of the object that runs now. There is one queue, so there is one object in this process. */
-let handlers: Handlers | undefined;
+let handlers: Promise<Handlers>;
 
-const handlersNow = (): Handlers => {
-  handlers ??= new Handlers(
-    { sink: posting(), random: Math.random, clock },
-    `object ${crypto.randomUUID().slice(0, 8)}`,
-  );
-  return handlers;
-};
+/** Handlers with a label that begins with the life in which their object starts. */
+async function startHandlers(): Promise<Handlers> {
+  await sinkKnown;
+  const label = `object ${control.life}.${crypto.randomUUID().slice(0, 8)}`;
+  return new Handlers({ sink: posting(), random: Math.random, clock }, label);
+}
 
-const handle = (payload: Payload, ctx: Parameters<Handlers["job"]>[1]) => handlersNow().job(payload, ctx);
+const handle = async (payload: Payload, ctx: Parameters<Handlers["job"]>[1]) => (await handlers).job(payload, ctx);
 
 export class SoakQueue extends durableQueue<Jobs, Env>({
   clock: () => clock,
@@ -96,7 +97,7 @@ export class SoakQueue extends durableQueue<Jobs, Env>({
   onError: () => {},
   handlers: {
     ...(Object.fromEntries(KINDS.map((kind) => [kind, handle])) as Record<(typeof KINDS)[number], typeof handle>),
-    tick: () => handlersNow().tick(),
+    tick: async () => (await handlers).tick(),
   },
 }) {
   readonly #alarms: ReturnType<typeof mapAlarms>;
@@ -104,7 +105,7 @@ export class SoakQueue extends durableQueue<Jobs, Env>({
   constructor(ctx: DurableObjectState, env: Env) {
     const alarms = mapAlarms(ctx);
     mapDisk(ctx);
-    handlers = undefined;
+    handlers = startHandlers();
     super(ctx, env);
     this.#alarms = alarms;
   }
