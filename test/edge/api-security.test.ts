@@ -47,6 +47,7 @@ const GUARDED: readonly {
   { route: "GET /openapi.json", scopes: ["enqueue", "work", "admin"], anyQueue: true },
   { route: "GET /:queue/jobs", scopes: ["work", "admin"] },
   { route: "GET /:queue/jobs/:id", scopes: ["work", "admin"] },
+  { route: "POST /:queue/find", scopes: ["work", "admin"], body: { ids: ["none"] }, idle: true },
   { route: "GET /:queue/jobs/:id/children", scopes: ["work", "admin"] },
   { route: "PATCH /:queue/jobs/:id", scopes: ["admin"], body: { priority: 3 } },
   { route: "DELETE /:queue/jobs/:id", scopes: ["admin"] },
@@ -223,7 +224,7 @@ describe.each(GUARDED)("$route", (request) => {
 /** What these requests do is what the others above did not: so they could have. */
 describe.each(GUARDED)("with the right credentials $route", (request) => {
   const changes =
-    !request.route.startsWith("GET") && !/\/(resume|retry)$/.test(request.route.replace("/:id/retry", ""));
+    !request.route.startsWith("GET") && !/\/(resume|retry|find)$/.test(request.route.replace("/:id/retry", ""));
 
   it.each(request.scopes)("is done with the scope %s, by token and by JWT", async (scope) => {
     for (const header of [bearer(`token-${scope}`), bearer(await issuer.sign(valid({ scope, queues: ["mail"] })))]) {

@@ -162,6 +162,7 @@ describe("the alarm of a queue's object", () => {
           claim: { limit: 0, queues: [] },
         }),
       get: () => stub.get(name, id),
+      find: () => stub.find(name, [id]),
       list: () => stub.list({ queue: name }),
       counts: () => stub.counts(name),
       command: () => stub.command({ type: "promote", queue: name, id: "no such job" }).catch(() => {}),

@@ -6,7 +6,7 @@ import { afterEach, expect, inject, it } from "vitest";
 import { attacksOn } from "./fuzz/hostile-requests.ts";
 import type { Document, FuzzRequest } from "./fuzz/requests.ts";
 
-const { nightly, runs, seed = 20_261_129 } = inject("hostile");
+const { nightly, runs, seed = 20_261_132 } = inject("hostile");
 const REQUESTS = runs ?? (nightly ? 10_000 : 1_000);
 /** Within this a call is answered, and the object a question after it. */
 const BOUND_MS = 5_000;

@@ -1,4 +1,6 @@
 import { systemClock } from "@quayside/core";
+import type { FoundJobs } from "@quayside/core/engine";
+import { shardedDriver } from "@quayside/edge";
 import { createManualClock } from "@quayside/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { closeAll, faultOf, open, SHARDS, until } from "./shards-at-fault.ts";
@@ -104,5 +106,21 @@ describe.each(["throws", "hangs", "is slow"] as const)("a shard that %s", (fault
     if (fault !== "is slow") faults.set(2, undefined);
     await vi.waitFor(() => expect([...ran].sort()).toEqual([...ids].sort()), { timeout: 15_000, interval: 50 });
     await worker.stop();
+  });
+});
+
+describe("jobs read by their ids over shards", () => {
+  it("are read from each shard at once; a broken shard leaves its own jobs, and no others", async () => {
+    const { name, faults, of, ids } = await open();
+    const driver = shardedDriver(faults.namespace, name, { shards: SHARDS });
+    const idsOf = ({ jobs }: FoundJobs) => jobs.map(({ id }) => id).sort();
+    const all = await driver.jobsPage(name, [...ids, "none"]);
+    expect(idsOf(all)).toEqual([...ids].sort());
+    expect(all.left).toEqual(["none"]);
+    faults.set(1, "throws");
+    const some = await driver.jobsPage(name, ids);
+    expect(idsOf(some)).toEqual(ids.filter((id) => !of(1).includes(id)).sort());
+    expect(some.left).toEqual(of(1));
+    await driver.close();
   });
 });

@@ -23,7 +23,7 @@ export { parseChange } from "./drivers/remote/change-stream.ts";
 export { withAllChildren } from "./drivers/remote/child-pages.ts";
 export { Closable } from "./drivers/remote/closable.ts";
 export { isTrouble, Outcomes, storedInPart } from "./drivers/remote/partial-outcomes.ts";
-export { allSchedules, type Pages } from "./drivers/remote/reply-pages.ts";
+export { allSchedules, type FoundJobs, type Pages } from "./drivers/remote/reply-pages.ts";
 export { within } from "./drivers/remote/time-limits.ts";
 export { shown, spellWorker } from "./drivers/remote/worker-label.ts";
 export { StoreDriver, type StoreDriverOptions } from "./drivers/store-driver.ts";
@@ -34,7 +34,7 @@ export { checkWorker } from "./engine/exchange.ts";
 export { locate, moveEachJob } from "./engine/job-writer.ts";
 export { Plugins } from "./engine/plugin.ts";
 export { checkProtocol, PROTOCOL, PROTOCOL_HEADER } from "./engine/protocol.ts";
-export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, storedQueues } from "./engine/read-queue.ts";
+export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, getJob, storedQueues } from "./engine/read-queue.ts";
 export { partOfRefused, type RefusedPart } from "./engine/refused-part.ts";
 export type { ReplyRoom } from "./engine/reply-budget.ts";
 export {

@@ -11,15 +11,18 @@ import { quotaOf } from "./auth.ts";
 import { readJob, readJobs } from "./new-jobs.ts";
 import { checkAgainst } from "./option-caps.ts";
 import { FieldsError } from "./problem.ts";
+
 import {
   afterKeyQuery,
   afterQuery,
+  idsBody,
   jobBodies,
   jobBody,
   listQuery,
   scheduleBody,
   updateBody,
 } from "./request-schemas.ts";
+
 import { type Route, route } from "./route.ts";
 
 const READ = ["work", "admin"] as const;
@@ -121,6 +124,18 @@ export const jobRoutes: readonly Route[] = [
       if (!job) throw notFound(queue, id);
       return job;
     },
+  }),
+  route({
+    id: "findJobs",
+    method: "POST",
+    path: "/:queue/find",
+    scopes: READ,
+    summary: "The jobs with these ids. Those left were not read: ask for them again, or for each alone.",
+    body: idsBody,
+    status: 200,
+    answer: "FoundJobs",
+    errors: [],
+    handle: ({ driver, queue, body: { ids } }) => driver.jobsPage(queue, ids),
   }),
   route({
     id: "listChildren",

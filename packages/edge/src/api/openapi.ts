@@ -190,6 +190,7 @@ const reference = (name: string): JsonSchema => ({ $ref: `#/components/schemas/$
 const NAMES = new Map<z.ZodMiniType, string>([
   [requests.jobBody, "NewJob"],
   [requests.updateBody, "JobUpdate"],
+  [requests.idsBody, "JobIds"],
   [requests.scheduleBody, "NewSchedule"],
   [requests.exchangeBody, "Exchange"],
   [requests.settingsBody, "Settings"],

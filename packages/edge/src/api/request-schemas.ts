@@ -210,6 +210,9 @@ export const listQuery = z.strictObject({
   tags: z.exactOptional(tags),
 });
 
+/** Ids of jobs to read. */
+export const idsBody = z.strictObject({ ids: z.array(name).check(z.minLength(1), z.maxLength(LIMITS.page)) });
+
 /** Query for a page: `after` is the position at which the previous page ended. */
 export const afterQuery = z.strictObject({ after: z.exactOptional(z.string()) });
 

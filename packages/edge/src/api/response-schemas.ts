@@ -158,6 +158,7 @@ function make() {
     Receipts: z.union([Receipt, z.array(Receipt)]),
     Job,
     JobPage,
+    FoundJobs: z.strictObject({ jobs: z.array(Job), left: z.exactOptional(z.array(z.string())) }),
     Counts,
     CommandReply,
     Children: z.strictObject({ children, moreChildren }),

@@ -118,6 +118,10 @@ export class DurableQueue<Env = unknown> extends DurableObject<Env> implements Q
     return this.#queues.rpc.get(...call);
   }
 
+  find(...call: Parameters<QueueRpc["find"]>): ReturnType<QueueRpc["find"]> {
+    return this.#queues.rpc.find(...call);
+  }
+
   list(...call: Parameters<QueueRpc["list"]>): ReturnType<QueueRpc["list"]> {
     return this.#queues.rpc.list(...call);
   }

@@ -16,6 +16,7 @@ import {
   type ExchangeReply,
   type ExchangeRequest,
   enqueue,
+  type FoundJobs,
   get,
   type Liveness,
   type NewJob,
@@ -253,6 +254,10 @@ export class ObjectDriver extends StoreDriver implements Pages {
 
   childrenPage(queue: string, id: string, after: string): Promise<ChildrenPage> {
     return this.run(() => new Reply().children({ queue, id }, after));
+  }
+
+  jobsPage(queue: string, ids: readonly string[], bytes?: number): Promise<FoundJobs> {
+    return this.run((tx) => new Reply().jobs(tx, queue, ids, bytes), "read");
   }
 
   schedulesPage(queue: string, after?: string): Promise<readonly Schedule[]> {

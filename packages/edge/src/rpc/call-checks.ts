@@ -254,6 +254,17 @@ export function checkQueues(queues: readonly string[]): readonly string[] {
 }
 
 /**
+ * Checks the arguments of a read of many jobs.
+ *
+ * @throws {QuaysideError} `invalid_option` for values of another type, or too many ids.
+ */
+export function checkIds(queue: string, ids: readonly string[], bytes: number | undefined): void {
+  checkTexts({ queue });
+  list(anyText, LIMITS.page)(ids, "ids");
+  if (bytes !== undefined) between(0, Number.MAX_SAFE_INTEGER)(bytes, "bytes");
+}
+
+/**
  * Checks that each argument is text.
  *
  * @throws {QuaysideError} `invalid_option`, naming the argument.

@@ -2,7 +2,16 @@ import { type Clock, QuaysideError } from "@quayside/core";
 import { checkProtocol } from "@quayside/core/engine";
 import type { ObjectDriver } from "../object/object-driver.ts";
 import { changeStream } from "../streams/change-stream.ts";
-import { checkCommand, checkJobs, checkQuery, checkQueues, checkRound, checkShard, checkTexts } from "./call-checks.ts";
+import {
+  checkCommand,
+  checkIds,
+  checkJobs,
+  checkQuery,
+  checkQueues,
+  checkRound,
+  checkShard,
+  checkTexts,
+} from "./call-checks.ts";
 import { type QueueRpc, type Reply, reply, VERBS } from "./queue-rpc.ts";
 
 export interface ObjectRpcOptions {
@@ -42,6 +51,12 @@ const ANSWERS: { readonly [Verb in AnsweredVerb]: Answer<Verb> } = {
     run: async (driver, queue, id) => {
       checkTexts({ queue, id });
       return driver.get(queue, id);
+    },
+  },
+  find: {
+    run: async (driver, queue, ids, bytes) => {
+      checkIds(queue, ids, bytes);
+      return driver.jobsPage(queue, ids, bytes);
     },
   },
   list: { run: async (driver, query) => driver.list(checkQuery(query)) },

@@ -15,6 +15,7 @@ import {
   type EnqueueReceipt,
   type ExchangeReply,
   type ExchangeRequest,
+  type FoundJobs,
   type ListQuery,
   type NewJob,
   type NumberedRequest,
@@ -40,6 +41,8 @@ export interface QueueRpc {
   ): Promise<Reply<readonly EnqueueReceipt[]>>;
   exchange(request: ExchangeRequest, protocol?: number): Promise<Reply<ExchangeReply>>;
   get(queue: string, id: string, protocol?: number): Promise<Reply<JobRecord | undefined>>;
+  /** Returns the jobs with these ids: see `Pages.jobsPage`. */
+  find(queue: string, ids: readonly string[], bytes?: number, protocol?: number): Promise<Reply<FoundJobs>>;
   list(query: ListQuery, protocol?: number): Promise<Reply<JobPage>>;
   counts(queue: string, protocol?: number): Promise<Reply<JobCounts>>;
   command(command: Command, protocol?: number): Promise<Reply<CommandReply>>;
@@ -139,6 +142,7 @@ export const VERBS: { readonly [Verb in keyof QueueRpc]: number } = {
   enqueue: 3,
   exchange: 1,
   get: 2,
+  find: 3,
   list: 1,
   counts: 1,
   command: 1,

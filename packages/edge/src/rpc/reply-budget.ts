@@ -1,8 +1,10 @@
-import type { ChildOutcome, Schedule } from "@quayside/core";
+import type { ChildOutcome, JobRecord, Schedule } from "@quayside/core";
 import {
   type CellKind,
   type ChildrenPage,
+  type FoundJobs,
   get,
+  getJob,
   type Held,
   type LeaseRecord,
   membersOf,
@@ -12,6 +14,7 @@ import {
   type StoredJob,
   scan,
   startingWith,
+  type Transaction,
   toSchedule,
   utf8Bytes,
 } from "@quayside/core/engine";
@@ -78,6 +81,19 @@ export class Reply implements ReplyRoom {
     );
     const end = jobs.findIndex((job) => job && this.refuses(job));
     return end < 0 ? held : held.slice(0, end);
+  }
+
+  /** Returns the jobs of a queue with these ids: see `Pages.jobsPage`. */
+  *jobs(tx: Transaction, queue: string, ids: readonly string[], bytes?: number): Program<FoundJobs> {
+    this.atMost(bytes);
+    const jobs: JobRecord[] = [];
+    for (const [index, id] of ids.entries()) {
+      const job = yield* getJob(tx, queue, id);
+      if (!job) continue;
+      if (this.refuses(job) && jobs.length > 0) return { jobs, left: ids.slice(index) };
+      jobs.push(job);
+    }
+    return { jobs };
   }
 
   /** Returns outcomes of a parent's children, in the order of their names, after `after`. */

@@ -15,6 +15,7 @@ import type {
   EnqueueReceipt,
   ExchangeReply,
   ExchangeRequest,
+  FoundJobs,
   ListQuery,
   NewJob,
   NumberedRequest,
@@ -86,6 +87,11 @@ export class StubDriver implements ShardPort {
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
     this.#feed.follow(queue);
     return this.#call((stub) => stub.get(queue, id));
+  }
+
+  async jobsPage(queue: string, ids: readonly string[], bytes?: number): Promise<FoundJobs> {
+    this.#feed.follow(queue);
+    return this.#call((stub) => stub.find(queue, ids, bytes));
   }
 
   async list(query: ListQuery): Promise<JobPage> {

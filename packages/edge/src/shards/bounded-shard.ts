@@ -36,6 +36,7 @@ export function boundedShard(port: ShardPort, { clock, patienceMs, shard }: Boun
     counts: (...given) => read(port.counts(...given)),
     schedules: (...given) => read(port.schedules(...given)),
     schedulesPage: (...given) => read(port.schedulesPage(...given)),
+    jobsPage: (...given) => read(port.jobsPage(...given)),
     childrenPage: (...given) => read(port.childrenPage(...given)),
     nextWake: (...given) => read(port.nextWake(...given)),
     shard: (verb, ask) => (verb === "settings" ? read : write)(port.shard(verb, ask)),

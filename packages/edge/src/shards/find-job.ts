@@ -1,5 +1,6 @@
 import type { Clock, JobRecord } from "@quayside/core";
-import { storeOfId, within } from "@quayside/core/engine";
+import { type FoundJobs, storeOfId, within } from "@quayside/core/engine";
+import { REPLY_BYTES } from "../rpc/reply-budget.ts";
 import type { ShardAsker } from "./ask-shard.ts";
 import { homeOfId } from "./route.ts";
 
@@ -32,6 +33,32 @@ export class JobFinder {
   madeBy(id: string): number | undefined {
     const minted = storeOfId(id);
     return minted !== undefined && minted > 0 && minted < this.#options.layout.reach ? minted : undefined;
+  }
+
+  /**
+   * Finds jobs by their ids, each in the first shard that may have it. Leaves those that are not there, and those of a
+   * slow or broken shard, to reads of one job.
+   */
+  async findMany(queue: string, ids: readonly string[]): Promise<FoundJobs> {
+    const byShard = new Map<number, string[]>();
+    for (const id of ids) {
+      const [shard = 0] = this.shardsOf(id);
+      const some = byShard.get(shard);
+      if (some) some.push(id);
+      else byShard.set(shard, [id]);
+    }
+    const { clock, patienceMs } = this.#options;
+    const bytes = Math.floor(REPLY_BYTES / Math.max(1, byShard.size));
+    const found = new Map<string, JobRecord>();
+    await Promise.all(
+      [...byShard].map(async ([shard, some]) => {
+        const read = this.#options.shard(shard).jobsPage(queue, some, bytes);
+        const page = await within(clock, patienceMs, `Shard ${shard}`, read).catch(() => undefined);
+        for (const job of page?.jobs ?? []) found.set(job.id, job);
+      }),
+    );
+    const left = ids.filter((id) => !found.has(id));
+    return { jobs: [...found.values()], ...(left.length > 0 && { left }) };
   }
 
   /**

@@ -29,3 +29,15 @@ export function checkSplittable(queue: string): void {
     { option: "shards", queue },
   );
 }
+
+/**
+ * Converts the text of a shard's number.
+ *
+ * @throws {QuaysideError} `invalid_option` if there is no such shard.
+ */
+export function checkShard(text: string, reach: number): number {
+  if (/^\d{1,4}$/.test(text) && Number(text) < reach) return Number(text);
+  throw new QuaysideError("invalid_option", `There is no shard ${JSON.stringify(text)}: they are 0 to ${reach - 1}.`, {
+    option: "only",
+  });
+}

@@ -5,7 +5,6 @@ import {
   type JobCounts,
   type JobPage,
   type JobRecord,
-  QuaysideError,
   type Schedule,
   systemClock,
   toMs,
@@ -19,6 +18,7 @@ import {
   type Command,
   type CommandReply,
   type EnqueueReceipt,
+  type FoundJobs,
   homeOfToken,
   type ListQuery,
   type NewJob,
@@ -44,7 +44,7 @@ import { Layout, type ShardsOption } from "./layout.ts";
 import { mergeCounts } from "./merge-counts.ts";
 import { mergeList } from "./merge-list.ts";
 import { mergeSchedules } from "./merge-schedules.ts";
-import { checkSplittable } from "./names.ts";
+import { checkShard, checkSplittable } from "./names.ts";
 import { OpenShards } from "./open-shards.ts";
 import { shardOfKey } from "./route.ts";
 import { ShardCommands } from "./shard-commands.ts";
@@ -208,6 +208,12 @@ export class ShardedDriver implements Driver, Pages {
     return found ?? (await this.#finder.find(queue, id, rest))[0]?.[1];
   }
 
+  async jobsPage(queue: string, ids: readonly string[]): Promise<FoundJobs> {
+    this.#check();
+    this.#shards.follow(queue);
+    return this.#finder.findMany(queue, ids);
+  }
+
   async list(query: ListQuery): Promise<JobPage> {
     this.#check();
     return mergeList(query, this.#layout.reach, (shard, one) => this.#shards.at(shard).list(one));
@@ -283,16 +289,4 @@ export class ShardedDriver implements Driver, Pages {
   #check(): void {
     this.#life.check();
   }
-}
-
-/**
- * Converts the text of a shard's number.
- *
- * @throws {QuaysideError} `invalid_option` if there is no such shard.
- */
-function checkShard(text: string, reach: number): number {
-  if (/^\d{1,4}$/.test(text) && Number(text) < reach) return Number(text);
-  throw new QuaysideError("invalid_option", `There is no shard ${JSON.stringify(text)}: they are 0 to ${reach - 1}.`, {
-    option: "only",
-  });
 }

@@ -14,7 +14,7 @@ import type {
   Schedule,
 } from "../../engine/verbs.ts";
 import type { Duration } from "../../job/duration.ts";
-import { hasCode, QuaysideError, refused } from "../../job/errors.ts";
+import { QuaysideError, refused } from "../../job/errors.ts";
 import { checkName } from "../../job/job-keys.ts";
 import type { JobRecord } from "../../job/job-record.ts";
 import type { NewJob } from "../../job/new-job.ts";
@@ -26,9 +26,10 @@ import { allSchedules } from "../remote/reply-pages.ts";
 import { type Fetch, HttpCaller, network, reasonOf, type SentToken, type Token } from "./http-caller.ts";
 import { idempotencyKey, numberedHeaders, randomKey } from "./idempotency-key.ts";
 import { bodiesOf, jobText, optionsText, repositioned } from "./job-bodies.ts";
+import { ifFound, jobReads } from "./job-reads.ts";
 import { idPart, part, path, queryOf } from "./paths.ts";
 import type { QueueExchange } from "./queue-exchange.ts";
-import { isCounts, isJob, isJobPage, isNextWake, isObject, isSchedules, receiptsFor } from "./response-checks.ts";
+import { isCounts, isJobPage, isNextWake, isObject, isSchedules, receiptsFor } from "./response-checks.ts";
 import { sendSafely } from "./send-safely.ts";
 
 /** Options of `httpDriver`: where the API is, and how requests to it are made. */
@@ -81,6 +82,7 @@ export class HttpDriver implements Driver {
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
   readonly #outcomes = new Outcomes();
+  readonly #read: ReturnType<typeof jobReads>;
   #exchanges: Promise<QueueExchange> | undefined;
   readonly #life = new Closable();
 
@@ -102,6 +104,7 @@ export class HttpDriver implements Driver {
       timeoutMs: positiveMs(timeout ?? "30s", "timeout"),
       ...(token !== undefined && { token }),
     });
+    this.#read = jobReads(clock, (...call) => this.#call(...call));
     this.#feed = new ChangeFeed({
       clock,
       shared: false,
@@ -181,7 +184,8 @@ export class HttpDriver implements Driver {
   }
 
   async get(queue: string, id: string): Promise<JobRecord | undefined> {
-    return this.#found(() => this.#call<JobRecord>("GET", queue, `jobs/${idPart(id)}`, isJob));
+    idPart(id);
+    return this.#read(queue, id);
   }
 
   async list({ queue, positions: _, ...query }: ListQuery): Promise<JobPage> {
@@ -198,7 +202,7 @@ export class HttpDriver implements Driver {
     switch (type) {
       case "cancel":
       case "remove":
-        return (await this.#found(() => this.#commandJob(command))) ?? { affected: 0 };
+        return (await ifFound(this.#commandJob(command))) ?? { affected: 0 };
       case "retry":
       case "promote":
         return this.#commandJob(command);
@@ -286,13 +290,5 @@ export class HttpDriver implements Driver {
     return type === "remove"
       ? this.#call("DELETE", queue, job, isObject)
       : this.#call("POST", queue, `${job}/${type}`, isObject);
-  }
-
-  /** Calls the API, and returns undefined if it answers `job_not_found`. */
-  async #found<T>(call: () => Promise<T>): Promise<T | undefined> {
-    return call().catch((error: unknown) => {
-      if (hasCode(error, "job_not_found")) return undefined;
-      throw error;
-    });
   }
 }
