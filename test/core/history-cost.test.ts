@@ -1,7 +1,10 @@
 import { everything } from "@quayside/core";
 import { type Key, remove, StoreDriver, scanKeys } from "@quayside/core/engine";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { Metered } from "./metered-store.ts";
+
+// Each test makes 50,000 jobs.
+vi.setConfig({ testTimeout: 60_000 });
 
 const QUEUE = "mail";
 const KEPT = 50_000;
