@@ -89,10 +89,12 @@ class Recurrences implements Plugin {
     if (!before || !isSameTiming(before, rule, tx.now)) {
       const first = nextOccurrence(rule, undefined, tx.now, 0, this.#cron);
       if (first === undefined) throw invalidOption(rule.kind, `The recurrence ${JSON.stringify(key)} can never occur.`);
-      if (before) yield* endPending(tx, queue, before, tx.now);
-      const at = !before && rule.immediately ? tx.now : first;
       yield* accept(tx, [{ ...job, queue }]);
-      yield* placeOccurrence(tx, queue, key, { rule, job, count: 0 }, at);
+      const cell = { ...before, rule, job, count: 0 };
+      // With `overlap: "skip"`, the end of an occurrence that runs or is due places the next.
+      if (before && (yield* endPending(tx, queue, before, tx.now)) && rule.overlap)
+        yield* putCells(recurrencesOf(queue), [[key, cell]]);
+      else yield* placeOccurrence(tx, queue, key, cell, !before && rule.immediately ? tx.now : first);
       return { affected: 1 };
     }
     return { affected: yield* this.#reschedule(tx, queue, key, before, rule, job) };
@@ -239,12 +241,14 @@ function* placeOccurrence(
 }
 
 /**
- * Deletes the waiting occurrence of a recurrence that was removed or replaced. A running one continues.
+ * Deletes the waiting occurrence of a recurrence that was removed or replaced. A running one continues. Returns the id
+ * of the pending occurrence if it runs or was kept.
  *
  * @param dueBy an occurrence that is due by this time is kept, and runs.
  */
-function* endPending(tx: Transaction, queue: string, cell: ScheduleCell, dueBy?: number): Program<void> {
+function* endPending(tx: Transaction, queue: string, cell: ScheduleCell, dueBy = 0): Program<string | undefined> {
   const job = yield* pendingOf(tx, queue, cell);
-  if (!job || (dueBy !== undefined && job.availableAt <= dueBy)) return;
+  if (!job || job.availableAt <= dueBy) return cell.nextId;
   yield* endJobs(tx, [{ job, ending: { state: "cancelled" }, trace: false }]);
+  return undefined;
 }

@@ -34,6 +34,35 @@ export const recurrenceOccurrenceCases = verb("recurrences", (it, needs) => {
     expect(await pending(scene)).toBe(1);
   });
 
+  it("R24: with overlap skip a schedule that changes while an occurrence runs places nothing before its end", async (scene) => {
+    const { advance, expect, worker } = scene;
+    const one = worker({ leaseMs: 10 * HOUR_MS });
+    await schedule(scene, { ...hourly, overlap: "skip" });
+    await advance(HOUR_MS);
+    const held = await one.take(1);
+    await schedule(scene, { kind: "every", everyMs: 2 * HOUR_MS, overlap: "skip" });
+    expect(await pending(scene)).toBe(0);
+    await advance(2.5 * HOUR_MS);
+    expect(await one.claimIds(9)).toEqual([]);
+    await one.complete(held);
+    expect(await pending(scene)).toBe(1);
+    await advance(2 * HOUR_MS);
+    expect(await one.claimIds(9)).toHaveLength(1);
+  });
+
+  it("R24: with overlap skip a schedule that changes while an occurrence is due places nothing before its end", async (scene) => {
+    const { advance, expect, worker } = scene;
+    const one = worker({ leaseMs: 10 * HOUR_MS });
+    await schedule(scene, { ...hourly, overlap: "skip" });
+    await advance(HOUR_MS);
+    await schedule(scene, { kind: "every", everyMs: 2 * HOUR_MS, overlap: "skip" });
+    await advance(2.5 * HOUR_MS);
+    const held = await one.claim(9);
+    expect(held).toHaveLength(1);
+    await one.complete(held);
+    expect(await pending(scene)).toBe(1);
+  });
+
   it("R24: after a clock that was a year ahead was set back, no occurrence and no retry is further away than its own delay", async (scene) => {
     const { add, advance, expect, job, jump, now, worker } = scene;
     const YEAR_MS = 365 * 24 * HOUR_MS;
