@@ -196,36 +196,43 @@ describe("an outbox", () => {
 });
 
 describe("a remote that refuses", () => {
-  const invalid = (path: string) =>
+  const invalid = (path: string, at?: string) =>
     new QuaysideError("invalid_payload", "Does not fit.", {
       status: 422,
-      errors: [{ path, message: "Invalid email" }],
+      issues: [{ path, message: "Invalid email" }],
+      ...(at && { at }),
     });
 
-  it("R26: the job that it names ends as failed, with what it said; the others are delivered, in order", async () => {
-    const { remote, tab } = bound(open());
-    const { outbox, mail } = tab();
-    remote.faults.push(refuse(invalid("[3].payload.to")));
-    const refused: unknown[] = [];
-    outbox.on("refused", (event) => refused.push(event));
-    const ids = await mail.addJobs(emails(6));
-    await delivered(outbox);
-    const error = {
-      code: "invalid_payload",
-      message: "Does not fit.",
-      details: { status: 422, errors: [{ path: "payload.to", message: "Invalid email" }] },
-    };
-    expect(refused).toMatchObject([{ queue: "mail", id: ids[3], error }]);
-    expect(await mail.get(ids[3] as string)).toMatchObject({ state: "failed", payload: 3, queue: "mail", error });
-    expect(await mail.counts()).toMatchObject({ waiting: 5, failed: 1 });
-    expect((await mail.list({ state: "failed" })).jobs.map(({ id }) => id)).toEqual([ids[3]]);
-    await expect(mail.waitFor(ids[3] as string)).rejects.toMatchObject({
-      code: "invalid_payload",
-      details: { status: 422 },
-    });
-    await remote.work();
-    expect(remote.handled).toEqual([0, 1, 2, 4, 5]);
-  });
+  it.each([
+    ["place in the list", invalid("[0].to", "jobs[3]"), "[0].to"],
+    ["field of the request", invalid("[3].payload.to"), "payload.to"],
+  ])(
+    "R26: the job that it names by a %s ends as failed, with what it said; the others are delivered, in order",
+    async (_, refusal, path) => {
+      const { remote, tab } = bound(open());
+      const { outbox, mail } = tab();
+      remote.faults.push(refuse(refusal));
+      const refused: unknown[] = [];
+      outbox.on("refused", (event) => refused.push(event));
+      const ids = await mail.addJobs(emails(6));
+      await delivered(outbox);
+      const error = {
+        code: "invalid_payload",
+        message: "Does not fit.",
+        details: { status: 422, issues: [{ path, message: "Invalid email" }] },
+      };
+      expect(refused).toMatchObject([{ queue: "mail", id: ids[3], error }]);
+      expect(await mail.get(ids[3] as string)).toMatchObject({ state: "failed", payload: 3, queue: "mail", error });
+      expect(await mail.counts()).toMatchObject({ waiting: 5, failed: 1 });
+      expect((await mail.list({ state: "failed" })).jobs.map(({ id }) => id)).toEqual([ids[3]]);
+      await expect(mail.waitFor(ids[3] as string)).rejects.toMatchObject({
+        code: "invalid_payload",
+        details: { status: 422 },
+      });
+      await remote.work();
+      expect(remote.handled).toEqual([0, 1, 2, 4, 5]);
+    },
+  );
 
   it("R26: a batch that is refused for nobody knows whom is halved until it is one job", async () => {
     const { remote, tab } = bound(open());

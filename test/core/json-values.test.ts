@@ -60,7 +60,10 @@ describe("R35: what JSON would change is refused when adding, with its path", ()
     it(`refuses ${name}`, async () => {
       const { queue } = mailQueue();
       const error = await rejection(queue.addJob("a", value));
-      expect(error).toMatchObject({ code: "invalid_payload", details: { path } });
+      expect(error).toMatchObject({
+        code: "invalid_payload",
+        details: { issues: [{ path: path.replace(/^payload\.?/, "") }] },
+      });
       expect(error.message.length).toBeLessThan(500);
       expect(await queue.counts()).toMatchObject({ waiting: 0 });
     });

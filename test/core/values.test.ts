@@ -132,7 +132,10 @@ describe("JSON at the door", () => {
     ["payload.bytes", { bytes: new Uint8Array(3) }],
     ["payload.self", loop],
   ])("names %s when JSON would lose it", (path, value) => {
-    expect(refusal(() => toJsonText(value, "payload"))).toMatchObject({ code: "invalid_payload", details: { path } });
+    expect(refusal(() => toJsonText(value, "payload"))).toMatchObject({
+      code: "invalid_payload",
+      details: { issues: [{ path: path.replace(/^payload\.?/, "") }] },
+    });
   });
 });
 

@@ -385,7 +385,7 @@ describe("HttpDriver: errors about one of many jobs", () => {
     // The first request's jobs are stored: the error is not the refusal alone.
     expect(error).toMatchObject({
       code: "internal",
-      details: { cause: "invalid_payload", errors: [{ path: "[1001].payload.to", message: "Invalid email" }] },
+      details: { cause: "invalid_payload", issues: [{ path: "[1001].payload.to", message: "Invalid email" }] },
     });
     expect((error as QuaysideError).details["stored"]).toHaveLength(1_000);
   });

@@ -95,7 +95,7 @@ describe("HttpDriver: errors", () => {
       name: "QuaysideError",
       code: "invalid_payload",
       message: "It is invalid_payload.",
-      details: { status: 422, job: "email", errors },
+      details: { status: 422, job: "email", issues: errors },
     });
   });
 

@@ -7,14 +7,20 @@ export type { ClaimQueue, JobCounts, JobFilter, JobPage, QueueConfig, RateLimit,
 export * as DEFAULTS from "./job/defaults.ts";
 export { type Duration, toMs } from "./job/duration.ts";
 export {
+  type DetailsByCode,
+  type DetailsOf,
   type ErrorCode,
   type ErrorDetails,
-  hasCode,
+  type HttpCode,
   isA,
+  isQuaysideError,
   LeaseLostError,
   QuaysideError,
+  type QuaysideErrorOf,
   RetryAfterError,
   StorageFullError,
+  type StoredCode,
+  type ThrownCode,
   UnrecoverableError,
 } from "./job/errors.ts";
 export type {

@@ -49,7 +49,9 @@ export async function outcome(call: () => unknown): Promise<string> {
 export function refusal(error: unknown): string {
   if (!(error instanceof QuaysideError)) return `raw ${String(error).slice(0, 160)}`;
   const { code, message, details } = error;
-  const named = details["path"] ?? details["option"];
+  // An issue of the value itself: the message begins with its path.
+  const named =
+    /(?:^|: )((?:payload|result|progress)[.[\w\]]*) /.exec(details["issues"] ? message : "")?.[1] ?? details["option"];
   if (typeof named === "string" && named.length < 60 && message.includes(named))
     return `refused ${code}, names ${named}`;
   return `refused ${code}: ${cut(message)}`;

@@ -41,6 +41,10 @@ interface FieldError {
 
 const AT = /^\[(\d+)\]\.?/;
 
+/** Returns the position in the batch of the job that the error names, as text. Undefined if the error names none. */
+const jobNamedBy = ({ at }: Readonly<Record<string, unknown>>): string | undefined =>
+  /^jobs\[(\d+)\]/.exec(`${at}`)?.[1];
+
 /**
  * Classifies an error of the remote. Only the API's own problem details are final (R30); a `bare` status may come from
  * a proxy and change.
@@ -56,7 +60,8 @@ export function classifyRemoteError(error: unknown): RemoteErrorClass {
   if (!bare && (code === "mark_conflict" || code === "stale_exchange")) return { kind: "conflict" };
   // A size limit does not change with time, even if a proxy reports it.
   if (REFUSALS.has(code) && (!bare || code === "too_large")) {
-    const named = fieldsOf(details).flatMap(({ path }) => AT.exec(path)?.[1] ?? []);
+    const one = jobNamedBy(details);
+    const named = one ? [one] : fieldsOf(details).flatMap(({ path }) => AT.exec(path)?.[1] ?? []);
     if (code === "forbidden" && named.length === 0) return { kind: "barred" };
     return { kind: "refused", jobs: [...new Set(named.map(Number))] };
   }
@@ -68,17 +73,20 @@ export function classifyRemoteError(error: unknown): RemoteErrorClass {
 const DETAILS_LIMIT = 8_192;
 
 /**
- * Returns the error to store with a refused job: the server's message and its field errors. Paths of fields begin at
- * the job, not at the request.
+ * Returns the error to store with a refused job: the server's message and issues. Paths begin at the payload, or at the
+ * job for other parts of it.
  */
 export function refusalOf(error: unknown, position: number | undefined, mayHaveArrived: boolean): StoredError {
   const { stack: _, details: __, ...stored } = toStoredError(error);
-  const { errors: ___, ...details } = partsOf(error).details;
-  const own = fieldsOf(partsOf(error).details)
-    .filter(({ path }) => position === undefined || AT.exec(path)?.[1] === `${position}`)
-    .map(({ path, message }) => ({ path: path.replace(AT, ""), message: `${message}` }));
+  const { issues: ___, at: ____, ...details } = partsOf(error).details;
+  const fields = fieldsOf(partsOf(error).details);
+  const own = jobNamedBy(partsOf(error).details)
+    ? fields
+    : fields
+        .filter(({ path }) => position === undefined || AT.exec(path)?.[1] === `${position}`)
+        .map(({ path, message }) => ({ path: path.replace(AT, ""), message: `${message}` }));
   const arrived = mayHaveArrived && { mayHaveArrived };
-  const said = jsonWithin({ ...details, ...(own.length > 0 && { errors: own }), ...arrived });
+  const said = jsonWithin({ ...details, ...(own.length > 0 && { issues: own }), ...arrived });
   return { ...stored, details: said ?? jsonWithin({ status: details["status"], ...arrived }) ?? { ...arrived } };
 }
 
@@ -109,8 +117,8 @@ export function partsOf(error: unknown): {
   }
 }
 
-function fieldsOf({ errors }: Readonly<Record<string, unknown>>): readonly FieldError[] {
-  return Array.isArray(errors) ? errors.filter((entry): entry is FieldError => typeof entry?.path === "string") : [];
+function fieldsOf({ issues }: Readonly<Record<string, unknown>>): readonly FieldError[] {
+  return Array.isArray(issues) ? issues.filter((entry): entry is FieldError => typeof entry?.path === "string") : [];
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Clock } from "../engine/clock.ts";
 import type { Connectivity, Driver } from "../engine/driver.ts";
 import * as DEFAULTS from "../job/defaults.ts";
-import { hasCode, isA } from "../job/errors.ts";
+import { isA, isQuaysideError } from "../job/errors.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { memberName } from "../job/job-reference.ts";
 import { Release } from "../job/release-job.ts";
@@ -149,4 +149,4 @@ export class Network {
 }
 
 /** Returns whether a handler failed or postponed its job on purpose, so that the network is not the cause. */
-const isDecision = (error: unknown): boolean => isFinal(error) || hasCode(error, "retry_after");
+const isDecision = (error: unknown): boolean => isFinal(error) || isQuaysideError(error, "retry_after");

@@ -1,38 +1,52 @@
 import { cutText, describe } from "./cut-text.ts";
 import { type Duration, toMs } from "./duration.ts";
+import type { PayloadIssue } from "./job-map.ts";
 import * as LIMITS from "./limits.ts";
 
-/**
- * Codes of the errors that Quayside throws or stores. Branch on `code`: it is stable and is kept by HTTP, RPC and
- * storage, unlike the class.
- */
-export type ErrorCode =
+/** Codes of errors that calls of a queue, worker or driver throw, also over HTTP and RPC. */
+export type ThrownCode =
   | "invalid_option"
   | "invalid_payload"
   | "payload_too_large"
-  | "invalid_result"
-  | "result_too_large"
   | "unknown_job"
   | "job_not_found"
   | "conflict"
-  | "lease_lost"
-  | "timeout"
-  | "cancelled"
-  | "expired"
-  | "interrupted"
-  | "handler_failed"
-  | "unrecoverable"
-  | "child_failed"
   | "child_exists"
+  | "mark_conflict"
+  | "stale_exchange"
+  | "lease_lost"
   | "missing_key"
   | "decryption_failed"
-  | "mark_conflict"
-  | "retry_after"
-  | "stale_exchange"
+  | "cancelled"
+  | "timeout"
   | "closed"
   | "storage_full"
   | "storage_unavailable"
   | "network"
+  | "internal";
+
+/**
+ * Codes with which attempts and jobs end, in `job.error.code`. A handler that throws a `QuaysideError` with another code
+ * stores that one.
+ */
+export type StoredCode =
+  | "handler_failed"
+  | "unrecoverable"
+  | "retry_after"
+  | "invalid_payload"
+  | "invalid_result"
+  | "result_too_large"
+  | "unknown_job"
+  | "timeout"
+  | "cancelled"
+  | "expired"
+  | "interrupted"
+  | "child_failed"
+  | "missing_key"
+  | "decryption_failed";
+
+/** Codes that only the HTTP API answers, in addition to those that calls throw; `httpDriver` throws them. */
+export type HttpCode =
   | "unauthorized"
   | "forbidden"
   | "subject_required"
@@ -44,8 +58,51 @@ export type ErrorCode =
   | "method_not_allowed"
   | "in_progress"
   | "rate_limited"
-  | "unsupported_version"
-  | "internal";
+  | "unsupported_version";
+
+/**
+ * Codes of errors that Quayside throws, stores or answers. Branch on `code`: it is stable and is kept by HTTP, RPC and
+ * storage, unlike the class.
+ */
+export type ErrorCode = ThrownCode | StoredCode | HttpCode;
+
+/** The fields of `details` that errors with a code have, the same locally and over HTTP. */
+export interface DetailsByCode {
+  /** Name of the refused option; undefined if no option can be named. */
+  readonly invalid_option: { readonly option?: string | undefined };
+  /** The wrong fields, with paths that begin at the payload. */
+  readonly invalid_payload: { readonly issues: readonly PayloadIssue[]; readonly job?: string | undefined };
+  readonly invalid_result: { readonly issues: readonly PayloadIssue[]; readonly job?: string | undefined };
+  readonly payload_too_large: {
+    readonly bytes: number;
+    readonly limit: number;
+    readonly job?: string | undefined;
+  };
+  readonly result_too_large: { readonly bytes: number; readonly limit: number };
+  readonly too_large: { readonly limit?: number | undefined };
+  readonly unknown_job: { readonly job?: string | undefined };
+  readonly job_not_found: { readonly id: string; readonly queue?: string | undefined };
+  readonly child_exists: { readonly queue: string; readonly id: string };
+  readonly rate_limited: { readonly retryAfterMs?: number | undefined; readonly limit?: number | undefined };
+  /** The wrong fields of the request, with paths that begin at its body or query. */
+  readonly bad_request: { readonly issues?: readonly PayloadIssue[] | undefined };
+  readonly network: { readonly retryAfterMs?: number | undefined };
+  readonly stale_exchange: { readonly last?: number | undefined };
+}
+
+/**
+ * The fields of `details` for a code. All errors of a list of jobs have `at`, such as `jobs[3]`; errors of an HTTP API
+ * have its `status`.
+ */
+export type DetailsOf<Code extends ErrorCode> = ErrorDetails & {
+  readonly at?: string | undefined;
+  readonly status?: number | undefined;
+} & (Code extends keyof DetailsByCode ? DetailsByCode[Code] : unknown);
+
+/** A `QuaysideError` with one of some codes: a union that `code` narrows. */
+export type QuaysideErrorOf<Code extends ErrorCode> = Code extends ErrorCode
+  ? QuaysideError & { readonly code: Code; readonly details: DetailsOf<Code> }
+  : never;
 
 /** Further fields of an error, such as the refused field or option, or the queue or job. */
 export interface ErrorDetails {
@@ -53,12 +110,8 @@ export interface ErrorDetails {
 }
 
 /**
- * Thrown when Quayside refuses or cannot do something. `code` is the cause; `details` has further fields.
- *
- * @example
- * try { await queue.addJob("email", payload) } catch (error) {
- *   if (error instanceof QuaysideError && error.code === "invalid_payload") show(error.details);
- * }
+ * Thrown when Quayside refuses or cannot do something. `code` is the cause; `details` has further fields, which
+ * `isQuaysideError` types.
  */
 export class QuaysideError extends Error {
   override readonly name: string = "QuaysideError";
@@ -110,9 +163,19 @@ export class RetryAfterError extends QuaysideError {
   }
 }
 
-/** Returns whether an error is a `QuaysideError` with one of these codes. */
-export const hasCode = (error: unknown, ...codes: readonly ErrorCode[]): error is QuaysideError =>
-  isA(QuaysideError, error) && codes.includes(error.code);
+/**
+ * Returns whether an error is a `QuaysideError`, with one of these codes if any are given. Types `code` and `details`.
+ *
+ * @example
+ * try { await queue.addJob("email", payload) } catch (error) {
+ *   if (!isQuaysideError(error, "invalid_payload")) throw error;
+ *   for (const { path, message } of error.details.issues) show(path, message);
+ * }
+ */
+export const isQuaysideError = <Code extends ErrorCode = ErrorCode>(
+  error: unknown,
+  ...codes: readonly Code[]
+): error is QuaysideErrorOf<Code> => isA(QuaysideError, error) && (!codes[0] || codes.includes(error.code as Code));
 
 /** Creates the error for an option that is invalid. */
 export const invalidOption = (option: string, message: string): QuaysideError =>

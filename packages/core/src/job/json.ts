@@ -58,7 +58,10 @@ function copyOf(value: unknown, path: string, code: ErrorCode, above: Set<object
   if (isScalar(value)) return value;
   const refuse = (why: string): never => {
     const shown = path.length > PATH_SHOWN ? `${path.slice(0, PATH_SHOWN)}…` : path;
-    throw new QuaysideError(code, `${shown} ${why}.`, { path });
+    // The path of an issue begins at the value.
+    throw new QuaysideError(code, `${shown} ${why}.`, {
+      issues: [{ path: path.replace(/^\w+\.?/, ""), message: why }],
+    });
   };
   if (typeof value !== "object" || value === null) {
     const what = value === undefined || typeof value === "number" ? value : `a ${typeof value}`;

@@ -1,6 +1,6 @@
 import * as DEFAULTS from "./defaults.ts";
 import { type Duration, toMs } from "./duration.ts";
-import { hasCode, invalidOption, isA, RetryAfterError, refused } from "./errors.ts";
+import { invalidOption, isA, isQuaysideError, RetryAfterError, refused } from "./errors.ts";
 import type { BackoffFunction } from "./handler.ts";
 import type { JobRecord } from "./job-record.ts";
 import * as LIMITS from "./limits.ts";
@@ -102,7 +102,7 @@ function wholeDelay(backoff: Backoff, failures: number): number {
 
 /** Returns whether an error makes further attempts useless. */
 export const isFinal = (error: unknown): boolean =>
-  hasCode(error, "unrecoverable", "invalid_payload", "invalid_result", "unknown_job");
+  isQuaysideError(error, "unrecoverable", "invalid_payload", "invalid_result", "unknown_job");
 
 /**
  * Returns the ms until the next attempt by the backoff stored with the job; undefined if no attempt is left. `random`
@@ -138,7 +138,7 @@ export function decideRetry(failed: FailedAttempt, policy: RetryPolicy | undefin
   const { job, error, timedOut, now, random } = failed;
   if (!timedOut && job.maxExceptions !== undefined && job.exceptions + 1 >= job.maxExceptions) return undefined;
   // A retry would neither decrypt the payload nor shorten the result.
-  if (isFinal(error) || hasCode(error, "decryption_failed", "result_too_large")) return undefined;
+  if (isFinal(error) || isQuaysideError(error, "decryption_failed", "result_too_large")) return undefined;
   const retryMs = retryDelay(job, random);
   if (retryMs === undefined || atOnce(policy?.retryIf?.(error, job.attempts), "retryIf") === false) return undefined;
   if (isA(RetryAfterError, error)) return toMs(error.delay, "RetryAfterError.delay");
@@ -174,7 +174,7 @@ const LONGEST_MS = 86_400_000;
  */
 function httpRetryAfter(error: unknown, now: number): number {
   try {
-    if (hasCode(error, "rate_limited")) return Number(error.details["retryAfterMs"]);
+    if (isQuaysideError(error, "rate_limited")) return Number(error.details["retryAfterMs"]);
     const { headers, response } = error as HasHeaders & { readonly response?: HasHeaders | undefined };
     return Number(retryAfterMs((headers ?? response?.headers)?.get?.("retry-after"), now));
   } catch {

@@ -1,6 +1,6 @@
 import type { Run } from "../attempt/attempt.ts";
 import type { Producer } from "../attempt/handler-context.ts";
-import { hasCode, QuaysideError } from "../job/errors.ts";
+import { isQuaysideError, QuaysideError } from "../job/errors.ts";
 import type { Handler, HandlerContext, JobRequest, Middleware } from "../job/handler.ts";
 import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
 import type { JobRecord } from "../job/job-record.ts";
@@ -161,7 +161,7 @@ const MISSING_KEY_MS = [60_000, 3_600_000] as const;
 export function waitForKey({ availableAt, addedAt }: JobRecord, error: unknown): unknown {
   const [least, most] = MISSING_KEY_MS;
   // The delay equals the time that the job has waited, by the clock of its store.
-  return hasCode(error, "missing_key")
+  return isQuaysideError(error, "missing_key")
     ? new Release(Math.min(Math.max(least, availableAt - addedAt), most), error)
     : error;
 }

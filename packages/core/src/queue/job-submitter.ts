@@ -1,6 +1,6 @@
 import type { Driver } from "../engine/driver.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
-import { hasCode, isA, QuaysideError, refused } from "../job/errors.ts";
+import { isA, isQuaysideError, QuaysideError, refused } from "../job/errors.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { type JobDraft, type PrepareSettings, prepareJob, resolveJob } from "../job/prepare-job.ts";
 import type { QueueContext } from "./queue-context.ts";
@@ -213,7 +213,7 @@ function batches(callers: readonly Caller[]): Caller[][] {
  */
 const isDivisible = (error: unknown): boolean =>
   !!(error as Partial<QuaysideError> | undefined)?.details?.["stored"] ||
-  hasCode(
+  isQuaysideError(
     error,
     "invalid_option",
     "invalid_payload",

@@ -42,7 +42,7 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
   /**
    * Adds a job. Resolves with its id when it is stored. Adds made in the same microtasks share one transaction.
    *
-   * @throws {QuaysideError} `unknown_job`, `invalid_payload` (with `details.issues` or `details.path`),
+   * @throws {QuaysideError} `unknown_job`, `invalid_payload` (with `details.issues`),
    * `payload_too_large`, `invalid_option`, or an error of the driver: `storage_full`, `storage_unavailable`, `network` …
    */
   addJob<Name extends JobName<Jobs>>(

@@ -4,7 +4,7 @@ import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
 import * as DEFAULTS from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { hasCode, QuaysideError } from "../job/errors.ts";
+import { isQuaysideError, QuaysideError } from "../job/errors.ts";
 import { handlerScope, refuseOwn } from "../job/handler-scope.ts";
 import { fields } from "../job/option-checks.ts";
 import { ExchangeLoop } from "./exchange-loop.ts";
@@ -70,7 +70,7 @@ export class JobWorker<Ctx extends object = object> {
       },
       failed: (error) => {
         events.fault(error);
-        if (hasCode(error, "closed")) void this.#storeLost(error);
+        if (isQuaysideError(error, "closed")) void this.#storeLost(error);
       },
     });
   }
@@ -288,7 +288,7 @@ export class JobWorker<Ctx extends object = object> {
 
   /** Continues as a new worker (R14), because others may have its jobs, unless it is stopping or closed. */
   async #storeLost(error: unknown): Promise<void> {
-    const closed = hasCode(error, "closed");
+    const closed = isQuaysideError(error, "closed");
     try {
       if (!closed || this.status !== "running") return await this.#session.renew();
     } catch (cause) {

@@ -3,7 +3,7 @@ import type { Driver, Registration, WorkerSession } from "../engine/driver.ts";
 import { partOfRefused, type RefusedPart } from "../engine/refused-part.ts";
 import type { Change } from "../engine/store.ts";
 import type { ExchangeReply, ExchangeRequest } from "../engine/verbs.ts";
-import { hasCode, isA, QuaysideError } from "../job/errors.ts";
+import { isA, isQuaysideError, QuaysideError } from "../job/errors.ts";
 import { backoffDelay } from "../job/retry.ts";
 
 /** Delays before an unanswered exchange is sent again, and before a claim after a refused one. */
@@ -215,7 +215,7 @@ export class ExchangeClient {
         const part = partOfRefused(body, error);
         if (part) return part;
         if (
-          hasCode(error, "stale_exchange", "closed") ||
+          isQuaysideError(error, "stale_exchange", "closed") ||
           (holds && clock.monotonic() - this.#answeredAt > leaseMs) ||
           (this.#leaving && (sends >= LEAVING_SENDS || isLasting(error, sends)))
         )
@@ -278,9 +278,9 @@ function askedPauseMs(error: unknown): number {
  * version or lacks plugins; after a few sends if it is unavailable or refuses this caller.
  */
 export function isLasting(error: unknown, sends: number): boolean {
-  if (hasCode(error, "storage_full", "unsupported_version")) return true;
+  if (isQuaysideError(error, "storage_full", "unsupported_version")) return true;
   return (
-    hasCode(error, "storage_unavailable", "unauthorized", "forbidden", "subject_required", "wrong_subject") &&
+    isQuaysideError(error, "storage_unavailable", "unauthorized", "forbidden", "subject_required", "wrong_subject") &&
     (sends >= LASTING_SENDS || LASTING_REASONS.includes(error.details["reason"]))
   );
 }

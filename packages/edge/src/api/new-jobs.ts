@@ -1,15 +1,9 @@
-import {
-  type DefinedJobs,
-  type JobDefinition,
-  type JobOptions,
-  type PayloadIssue,
-  QuaysideError,
-} from "@quayside/core";
+import { type DefinedJobs, isQuaysideError, type JobDefinition, type JobOptions, QuaysideError } from "@quayside/core";
 import { checkPathName, EVERY_OPTION, type NewJob, prepareJob } from "@quayside/core/engine";
 import type { Grant } from "./auth.ts";
 import type { ApiLimits } from "./limits.ts";
 import { checkAgainst } from "./option-caps.ts";
-import { FieldsError, joinPath, summary } from "./problem.ts";
+import { type FieldError, FieldsError, joinPath, summary } from "./problem.ts";
 import type { JobBody } from "./request-schemas.ts";
 
 export interface ReadJobsOptions {
@@ -56,7 +50,7 @@ export async function readJob(
     const settings = { parsers: EVERY_OPTION, payloadLimit: limits.payloadBytes, now: Date.now() };
     return await prepareJob(draft, definition, settings);
   } catch (error) {
-    throw located(error, at);
+    throw located(error, root, at);
   }
 }
 
@@ -66,27 +60,30 @@ function definitionOf(jobs: DefinedJobs | undefined, name: string): JobDefinitio
   throw new QuaysideError("unknown_job", `There is no job ${JSON.stringify(name)} in the job map.`, { job: name });
 }
 
-/** Converts an error of core to an error that has the field's path in the request. `at` returns the path of a field. */
-function located(error: unknown, at: (...parts: readonly string[]) => string): unknown {
+/**
+ * Converts an error of core to an error that has the field's path in the request. `at` returns the path of a field. The
+ * details are those of core; in a list, they have the place of the job, as in an error of `addJobs`.
+ */
+function located(error: unknown, root: string, at: (...parts: readonly string[]) => string): unknown {
   if (!(error instanceof QuaysideError) || error instanceof FieldsError) return error;
-  const { code, message, details } = error;
-  switch (code) {
-    case "invalid_option":
-      return new FieldsError(code, message, [{ path: at("options", String(details["option"])), message }]);
-    case "payload_too_large":
-      return new FieldsError(code, message, [{ path: at("payload"), message: `At most ${details["limit"]} bytes` }]);
-    case "unknown_job":
-      return new FieldsError(code, message, [{ path: at("name"), message }]);
-    case "invalid_payload": {
-      const issues = details["issues"] as readonly PayloadIssue[] | undefined;
-      // The payload is not JSON that can be stored; core gives its path.
-      if (!issues) return new FieldsError(code, message, [{ path: at(String(details["path"])), message }]);
-      const errors = issues.map((issue) => ({ path: nested(at("payload"), issue.path), message: issue.message }));
-      return new FieldsError(code, `The payload does not fit the schema of its job: ${summary(errors)}.`, errors);
-    }
-    default:
-      return error;
-  }
+  const details = root.startsWith("[") ? { ...error.details, at: `jobs${root}` } : error.details;
+  const refuse = (errors: readonly FieldError[], message = error.message) =>
+    new FieldsError(error.code, message, errors, details);
+  const { message } = error;
+  if (isQuaysideError(error, "invalid_option"))
+    return refuse([{ path: at("options", String(error.details.option)), message }]);
+  if (isQuaysideError(error, "payload_too_large"))
+    return refuse([{ path: at("payload"), message: `At most ${error.details.limit} bytes` }]);
+  if (isQuaysideError(error, "unknown_job")) return refuse([{ path: at("name"), message }]);
+  if (!isQuaysideError(error, "invalid_payload")) return error;
+  const errors = error.details.issues.map((issue) => ({
+    path: nested(at("payload"), issue.path),
+    message: issue.message,
+  }));
+  // Without a job, the payload is not JSON that can be stored.
+  return error.details.job === undefined
+    ? refuse(errors)
+    : refuse(errors, `The payload does not fit the schema of its job: ${summary(errors)}.`);
 }
 
 const nested = (root: string, path: string) =>

@@ -1,4 +1,4 @@
-import { type ErrorCode, QuaysideError } from "@quayside/core";
+import { type ErrorCode, type ErrorDetails, QuaysideError } from "@quayside/core";
 
 /**
  * An error response of the API: problem details (RFC 9457). Branch on `code`; `title` and `detail` are texts for
@@ -7,7 +7,8 @@ import { type ErrorCode, QuaysideError } from "@quayside/core";
  * @example
  * { "type": "about:blank", "title": "Unprocessable Content", "status": 422, "code": "invalid_payload",
  *   "detail": "The payload of job email does not fit its schema.",
- *   "errors": [{ "path": "payload.to", "message": "Invalid email address" }] }
+ *   "errors": [{ "path": "payload.to", "message": "Invalid email address" }],
+ *   "details": { "job": "email", "issues": [{ "path": "to", "message": "Invalid email address" }] } }
  */
 export interface Problem {
   /** Always `about:blank`, because `status` and `code` identify the problem. */
@@ -18,7 +19,7 @@ export interface Problem {
   readonly detail: string;
   /** The wrong fields of the request. */
   readonly errors?: readonly FieldError[] | undefined;
-  /** Further fields of the error, such as its job or option. */
+  /** The error's own details, as a local queue throws them: its job, option, issues, or the place of a job (`at`). */
   readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
@@ -102,8 +103,8 @@ const isForCallers = (status: number) => status < 500 || status === 507;
 export class FieldsError extends QuaysideError {
   override readonly name = "FieldsError";
   readonly errors: readonly FieldError[];
-  constructor(code: ErrorCode, message: string, errors: readonly FieldError[]) {
-    super(code, message);
+  constructor(code: ErrorCode, message: string, errors: readonly FieldError[], details?: ErrorDetails) {
+    super(code, message, details);
     this.errors = errors;
   }
 }

@@ -1,4 +1,4 @@
-import { type ClaimQueue, type Clock, hasCode, QuaysideError } from "@quayside/core";
+import { type ClaimQueue, type Clock, isQuaysideError, QuaysideError } from "@quayside/core";
 import {
   type ClaimedJob,
   type ExchangeReply,
@@ -252,7 +252,7 @@ export class ShardRound {
       return await within(clock, patienceMs, `Shard ${shard}`, exchange(shard, request));
     } catch (error) {
       // These errors are about the worker or this driver, not about the shard.
-      if (hasCode(error, "stale_exchange", "closed")) throw error;
+      if (isQuaysideError(error, "stale_exchange", "closed")) throw error;
       this.#late.set(shard, error);
       this.#hangs ||= clock.monotonic() - began >= patienceMs;
       return undefined;

@@ -130,7 +130,7 @@ export const attemptCases = topic("attempts", (it) => {
     const mail = queue();
     await expect(mail.addJob("email", { to: ["ada", () => {}] })).rejects.toMatchObject({
       code: "invalid_payload",
-      details: { path: "payload.to[1]" },
+      details: { issues: [{ path: "to[1]" }] },
     });
     await expect(
       mail.addJobs([

@@ -1,6 +1,6 @@
 import type { Clock } from "../../engine/clock.ts";
 import { checkProtocol, PROTOCOL, PROTOCOL_HEADER } from "../../engine/protocol.ts";
-import { type ErrorCode, hasCode, isA, messageOf, QuaysideError } from "../../job/errors.ts";
+import { type ErrorCode, isA, isQuaysideError, messageOf, QuaysideError } from "../../job/errors.ts";
 import { retryAfterMs } from "../../job/retry.ts";
 import { isObject } from "./response-checks.ts";
 
@@ -185,7 +185,7 @@ async function tokenFrom(token: Token, refused?: string): Promise<string> {
     try {
       shown = await token(...(refused === undefined ? [] : [refused]));
     } catch (cause) {
-      if (hasCode(cause, "unauthorized")) throw cause;
+      if (isQuaysideError(cause, "unauthorized")) throw cause;
       throw network(`The token function failed: ${messageOf(cause)}`, { reason: "token" }, cause);
     }
   }
@@ -273,7 +273,7 @@ async function failureOf(what: string, response: Response, now: number, hasToken
   const message = `${typeof detail === "string" ? detail : code}${hint}`;
   // The server's driver is closed, not this one; a later request may succeed.
   if (code === "closed") return network(message, said);
-  return new QuaysideError(code as ErrorCode, message, { ...said, ...(Array.isArray(errors) && { errors }) });
+  return new QuaysideError(code as ErrorCode, message, { ...(Array.isArray(errors) && { issues: errors }), ...said });
 }
 
 /**

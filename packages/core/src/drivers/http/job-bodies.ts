@@ -1,4 +1,4 @@
-import { QuaysideError } from "../../job/errors.ts";
+import { isQuaysideError, QuaysideError } from "../../job/errors.ts";
 import type { NewJob } from "../../job/new-job.ts";
 
 /** Maximum number of jobs in one request to the API. */
@@ -64,17 +64,15 @@ export function jobText({ queue: _, name, payload, flow, trace, sealed, backoff,
  */
 export const optionsText = (resolved: object): string => JSON.stringify(resolved).replace(/Ms":/g, '":');
 
-/** Changes the job indices in an error's fields from positions in the request to positions in the call of `enqueue`. */
+/** Changes the job indices in an error from positions in the request to positions in the call of `enqueue`. */
 export function repositioned(error: unknown, positions: readonly number[]): unknown {
-  if (!(error instanceof QuaysideError)) return error;
-  const { errors } = error.details;
-  if (!Array.isArray(errors) || positions.every((position, index) => position === index)) return error;
-  const moved = errors.map((each: { readonly path?: unknown } | null) => ({
-    ...each,
-    path: `${each?.path ?? ""}`.replace(/^\[(\d+)\]/, (all, index) => {
-      const position = positions[Number(index)];
-      return position === undefined ? all : `[${position}]`;
-    }),
-  }));
-  return new QuaysideError(error.code, error.message, { ...error.details, errors: moved }, error);
+  if (!isQuaysideError(error) || positions.every((position, index) => position === index)) return error;
+  const { at, issues } = error.details as { readonly at?: unknown; readonly issues?: unknown };
+  const moved = (path: unknown) =>
+    `${path}`.replace(/^((?:jobs)?\[)(\d+)/, (_, start, index) => start + (positions[Number(index)] ?? index));
+  // Without `at`, the paths of the issues begin with the index of the job.
+  const own = at
+    ? { at: moved(at) }
+    : Array.isArray(issues) && { issues: issues.map((issue) => ({ ...issue, path: moved(issue?.path ?? "") })) };
+  return own ? new QuaysideError(error.code, error.message, { ...error.details, ...own }, error) : error;
 }

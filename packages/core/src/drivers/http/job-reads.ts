@@ -1,5 +1,5 @@
 import type { Clock } from "../../engine/clock.ts";
-import { hasCode } from "../../job/errors.ts";
+import { isQuaysideError } from "../../job/errors.ts";
 import type { JobRecord } from "../../job/job-record.ts";
 import { page as MOST } from "../../job/limits.ts";
 import type { FoundJobs } from "../remote/reply-pages.ts";
@@ -77,6 +77,6 @@ export function jobReads(clock: Clock, call: Call) {
 /** Resolves with the answer of a request about one job; with undefined if there is no such job. */
 export const ifFound = <T>(answer: Promise<T>): Promise<T | undefined> =>
   answer.catch((error: unknown) => {
-    if (hasCode(error, "job_not_found")) return undefined;
+    if (isQuaysideError(error, "job_not_found")) return undefined;
     throw error;
   });

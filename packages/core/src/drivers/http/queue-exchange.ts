@@ -2,7 +2,7 @@ import { claimedQueues } from "../../engine/claimed-queues.ts";
 import type { Clock } from "../../engine/clock.ts";
 import { partOfRefused } from "../../engine/refused-part.ts";
 import type { ClaimQueue, ExchangeReply, ExchangeRequest } from "../../engine/verbs.ts";
-import { hasCode, isA, QuaysideError } from "../../job/errors.ts";
+import { isA, isQuaysideError, QuaysideError } from "../../job/errors.ts";
 import {
   holdsAfter,
   homeOfToken,
@@ -146,7 +146,7 @@ export class QueueExchange {
         replies.push(reply);
       } catch (error) {
         // The error is about the worker or this driver, or there is no other queue.
-        if (ms === undefined || hasCode(error, "stale_exchange", "closed")) throw error;
+        if (ms === undefined || isQuaysideError(error, "stale_exchange", "closed")) throw error;
         hangs ||= clock.monotonic() - began >= ms;
         late.push(lateOf(request, part.place, error, isAlone(part)));
         if (isAlone(part)) left = 0;
@@ -261,7 +261,7 @@ export class QueueExchange {
 
 /** Returns the reply contained in a `lease_lost` error. Throws any other error. */
 function replyOf(error: unknown, queue: string): ExchangeReply {
-  if (!hasCode(error, "lease_lost")) throw error;
+  if (!isQuaysideError(error, "lease_lost")) throw error;
   const { status: _, ...reply } = error.details;
   if (!isExchangeReply(queue)(reply)) throw error;
   return reply as unknown as ExchangeReply;

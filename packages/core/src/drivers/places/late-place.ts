@@ -8,7 +8,7 @@ import type {
   ExchangeRequest,
   Settlement,
 } from "../../engine/verbs.ts";
-import { hasCode, isA, QuaysideError } from "../../job/errors.ts";
+import { isA, isQuaysideError, QuaysideError } from "../../job/errors.ts";
 import * as LIMITS from "../../job/limits.ts";
 import { backoffDelay } from "../../job/retry.ts";
 import { type Arrived, PlaceNews } from "./place-news.ts";
@@ -247,7 +247,7 @@ export class LatePlace {
     const { progress: _, ...rest } = request;
     const { settle, running } = rest;
     // A later exchange was answered: it is unknown whether this one took effect.
-    if (hasCode(error, "stale_exchange")) {
+    if (isQuaysideError(error, "stale_exchange")) {
       this.#news.lose(settle);
       return undefined;
     }
