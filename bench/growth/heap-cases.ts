@@ -69,7 +69,8 @@ export const HEAP_CASES: Readonly<Record<string, Round>> = {
     await queue.drain({ concurrency: SIZE });
   },
   recurrences: async ({ queue, clock }, first) => {
-    for (const n of numbers(first)) await queue.schedule(`key ${n}`, { every: 1_000, limit: 1 }, "email", n);
+    for (const n of numbers(first))
+      await queue.schedule(`key ${n}`, { every: 1_000, limit: 1, name: "email", payload: n });
     await clock.advance(1_000);
     await queue.drain({ concurrency: SIZE });
     for (const n of numbers(first)) await queue.unschedule(`key ${n}`);

@@ -30,20 +30,20 @@ const BUNDLES: readonly Bundle[] = [
     // A page that adds and manages jobs of a server. The target is 13,000.
     title: "Queue of /mini, and httpDriver",
     source: 'export { Queue } from "@quayside/core/mini"; export { httpDriver } from "@quayside/core/http";',
-    limit: 12_950,
+    limit: 12_800,
     later: 6_600,
   },
-  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 5_980 },
+  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_000 },
   {
     // With 0.5 kB of the bundler's own code for `import()`. What is loaded later is for workers: exchanges.
     title: "httpDriver alone, without Queue",
     source: 'export { httpDriver } from "@quayside/core/http";',
-    limit: 8_230,
+    limit: 8_100,
     later: 6_600,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
-  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_040 },
-  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 36_460 },
+  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_300 },
+  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 36_550 },
 ];
 
 if (!process.argv.includes("--built")) await buildPackages();

@@ -224,7 +224,7 @@ describe("handleBackgroundSync", () => {
 
   it("succeeds where only the next occurrence of a recurrence is to come, or the queue is paused", async () => {
     const { clock, queue, scope } = setUp();
-    await queue.schedule("daily", { every: "1d" }, "upload", "a");
+    await queue.schedule("daily", { every: "1d", name: "upload", payload: "a" });
     const work = scope.sync();
     await clock.advance(0);
     await work;

@@ -156,7 +156,7 @@ describe("R33: on a full disk", () => {
       throw new Error("no");
     });
     const failed = await queue.addJob("fails", 1, { maxAttempts: 1 });
-    await queue.schedule("daily", { every: "1d" }, "email", 1);
+    await queue.schedule("daily", { every: "1d", name: "email", payload: 1 });
     await queue.drain();
     refusePuts({ untilReserveIsSpent: true });
     await act(queue, failed);

@@ -84,7 +84,7 @@ describe("schedule() may be repeated at every start of an app (F4)", () => {
     let runs = 0;
     queue.on("job:sync", () => void runs++);
     for (let start = 0; start < 48; start++) {
-      await queue.schedule("sync", { every: "1h" }, "sync", { openedAt: clock.now() });
+      await queue.schedule("sync", { every: "1h", name: "sync", payload: { openedAt: clock.now() } });
       await queue.run();
       await clock.advance(30 * MINUTE);
       await queue.stop();
@@ -96,7 +96,7 @@ describe("schedule() may be repeated at every start of an app (F4)", () => {
     let runs = 0;
     queue.on("job:daily", () => void runs++);
     for (let day = 0; day < 7; day++) {
-      await queue.schedule("daily", { cron: "0 3 * * *" }, "daily", { day });
+      await queue.schedule("daily", { cron: "0 3 * * *", name: "daily", payload: { day } });
       await queue.run();
       await clock.advance(8 * HOUR);
       await queue.stop();
@@ -111,7 +111,7 @@ describe("schedule() may be repeated at every start of an app (F4)", () => {
     let runs = 0;
     queue.on("job:a", () => void runs++);
     for (let start = 0; start < 10; start++) {
-      await queue.schedule("k", { every: "1h" }, "a", { a: 1 }, { encrypted: true });
+      await queue.schedule("k", { every: "1h", name: "a", payload: { a: 1 }, encrypted: true });
       await queue.run();
       await clock.advance(30 * MINUTE);
       await queue.stop();
@@ -120,9 +120,9 @@ describe("schedule() may be repeated at every start of an app (F4)", () => {
   });
   it("ignores the order of keys in the payload", async () => {
     const { clock, queue } = make();
-    await queue.schedule("k", { every: "1h" }, "a", { a: 1, b: 2 });
+    await queue.schedule("k", { every: "1h", name: "a", payload: { a: 1, b: 2 } });
     await clock.advance(30 * MINUTE);
-    await queue.schedule("k", { every: "1h" }, "a", { b: 2, a: 1 });
+    await queue.schedule("k", { every: "1h", name: "a", payload: { b: 2, a: 1 } });
     expect(((await queue.schedules())[0]!.nextAt! - clock.now()) / MINUTE).toBe(30);
   });
   it("runs once for `startAt: now` at 10 starts within 10 minutes", async () => {
@@ -130,7 +130,7 @@ describe("schedule() may be repeated at every start of an app (F4)", () => {
     let runs = 0;
     queue.on("job:a", () => void runs++);
     for (let start = 0; start < 10; start++) {
-      await queue.schedule("k", { every: "1h", startAt: clock.now() }, "a", null);
+      await queue.schedule("k", { every: "1h", startAt: clock.now(), name: "a", payload: null });
       await queue.run();
       await clock.advance(MINUTE);
       await queue.stop();
@@ -293,7 +293,7 @@ it("goes on with an hourly recurrence after the clock was a year ahead for two h
   const { clock, queue } = make();
   let runs = 0;
   queue.on("job:a", () => void runs++);
-  await queue.schedule("k", { every: "1h" }, "a", null);
+  await queue.schedule("k", { every: "1h", name: "a", payload: null });
   await queue.run();
   clock.jump(365 * DAY);
   await clock.advance(2 * HOUR);
@@ -302,7 +302,7 @@ it("goes on with an hourly recurrence after the clock was a year ahead for two h
   for (let day = 0; day < 7; day++) {
     await clock.advance(DAY);
     await queue.stop();
-    await queue.schedule("k", { every: "1h" }, "a", null);
+    await queue.schedule("k", { every: "1h", name: "a", payload: null });
     await queue.run();
   }
   expect(runs).toBeGreaterThan(0);

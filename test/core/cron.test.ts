@@ -108,7 +108,7 @@ describe("a recurrence by cron", () => {
     const queue = new Queue("mail", memoryDriver({ store: new MemoryStore(), clock, cron }), { clock });
     const ran: string[] = [];
     queue.on("job:report", (_, ctx) => ran.push(new Date(ctx.job.availableAt).toISOString()));
-    await queue.schedule("daily", { cron: "30 2 * * *", timeZone: "Europe/Berlin" }, "report", null);
+    await queue.schedule("daily", { cron: "30 2 * * *", timeZone: "Europe/Berlin", name: "report", payload: null });
     await queue.run();
     for (let hour = 0; hour < 4 * 24; hour++) await clock.advance(3_600_000);
     await queue.stop();

@@ -81,7 +81,7 @@ describe("a driver that lacks a plugin", () => {
     ["maxActive", (queue: Queue) => queue.configure({ maxActive: 1 })],
     ["inspect", (queue: Queue) => queue.list()],
     ["recurrences", (queue: Queue) => queue.schedules()],
-    ["recurrences", (queue: Queue) => queue.schedule("hourly", { every: "1h" }, "email", null)],
+    ["recurrences", (queue: Queue) => queue.schedule("hourly", { every: "1h", name: "email", payload: null })],
     ["recurrences", (queue: Queue) => queue.unschedule("hourly")],
     ["admin", (queue: Queue) => queue.retry("a")],
     ["admin", (queue: Queue) => queue.promote("a")],
@@ -105,7 +105,7 @@ const USES: readonly (readonly [plugin: Plugin, use: (queue: Queue) => Promise<u
   [idempotency(), ({ driver }) => driver.enqueue([job()], { sender: "s", number: 1, digest: "d" })],
   [rateLimit(), (queue) => queue.configure({ rateLimit: { max: 1, per: "1s" } })],
   [maxActive(), (queue) => queue.configure({ maxActive: 1 })],
-  [recurrences(), (queue) => queue.schedule("hourly", { every: "1h" }, "email", null)],
+  [recurrences(), (queue) => queue.schedule("hourly", { every: "1h", name: "email", payload: null })],
 ];
 
 describe("a store that several drivers share", () => {

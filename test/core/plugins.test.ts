@@ -56,7 +56,7 @@ describe("a driver without plugins", () => {
       queue.addFlow({ name: "note", payload: "a", children: [{ name: "note", payload: "b" }] }),
     ).rejects.toMatchObject({ ...refusal, details: { option: "flow" } });
     await expect(driver.enqueue([job], { sender: "s", number: 1, digest: "d" })).rejects.toMatchObject(refusal);
-    await expect(queue.schedule("hourly", { every: "1h" }, "note", "a")).rejects.toMatchObject(refusal);
+    await expect(queue.schedule("hourly", { every: "1h", name: "note", payload: "a" })).rejects.toMatchObject(refusal);
     await expect(queue.configure({ rateLimit: { max: 1, per: "1s" } })).rejects.toMatchObject({
       ...refusal,
       details: { option: "rateLimit" },

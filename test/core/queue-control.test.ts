@@ -105,7 +105,7 @@ describe("steering a queue", () => {
     const { queue, clock } = mailQueue();
     const ran: unknown[] = [];
     queue.on("job:report", (payload) => ran.push(payload));
-    await queue.schedule("daily", { every: "1d" }, "report", { kind: "daily" }, { tags: ["report"] });
+    await queue.schedule("daily", { every: "1d", name: "report", payload: { kind: "daily" }, tags: ["report"] });
     expect(await queue.schedules()).toMatchObject([
       { key: "daily", name: "report", payload: { kind: "daily" }, nextAt: clock.now() + 86_400_000 },
     ]);
@@ -118,7 +118,7 @@ describe("steering a queue", () => {
     expect(await queue.unschedule("daily")).toBe(false);
     expect(await queue.schedules()).toEqual([]);
     expect(await queue.size()).toBe(0);
-    expect(await rejection(queue.schedule("x", { every: 1 }, "report", null))).toMatchObject({
+    expect(await rejection(queue.schedule("x", { every: 1, name: "report", payload: null }))).toMatchObject({
       code: "invalid_option",
     });
   });

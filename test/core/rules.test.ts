@@ -51,8 +51,11 @@ describe("the least and the most of each option", () => {
     ["group.limit", { group: { key: "g", limit: 0 } }],
     ["group.limit", { group: { key: "g", limit: 10_001 } }],
     ["group.key", { group: { key: "" } }],
-    ["dedupe.maxWait", { dedupe: { key: "k", mode: "replace", maxWait: 5 } }],
-    ["dedupe.maxWait", { dedupe: { key: "k", mode: "debounce", maxWait: 0 } }],
+    ["dedupe.maxWait", { dedupe: { key: "k", mode: "replace", maxWait: 5 } as never }],
+    ["dedupe.wait", { dedupe: { key: "k", mode: "debounce" } as never }],
+    ["dedupe.wait", { dedupe: { key: "k", mode: "drop", wait: 5 } as never }],
+    ["dedupe.wait", { dedupe: { key: "k", mode: "debounce", wait: "soon" as never } }],
+    ["dedupe.maxWait", { dedupe: { key: "k", mode: "debounce", wait: 1, maxWait: 0 } }],
     ["dedupe.ttl", { dedupe: { key: "k", ttl: 0 } }],
     ["keep.failed", { keep: { failed: 1_000_001 } }],
     ["backoff.factor", { backoff: { kind: "exponential", delay: 1, factor: 0.9 } }],
@@ -63,13 +66,17 @@ describe("the least and the most of each option", () => {
   });
 
   it("what dedupe and group say is kept", () => {
-    expect(resolve({ dedupe: { key: "k", mode: "debounce", maxWait: "1s", ttl: "2s" } }).dedupe).toEqual({
+    expect(resolve({ dedupe: { key: "k", mode: "debounce", wait: 0, maxWait: "1s", ttl: "2s" } }).dedupe).toEqual({
       key: "k",
       mode: "debounce",
       maxWaitMs: 1_000,
       ttlMs: 2_000,
     });
     expect(resolve({ dedupe: { key: "k" } }).dedupe).toEqual({ key: "k", mode: "drop" });
+    // The wait of a debounced job is its delay, whichever option comes first.
+    const debounced = { key: "k", mode: "debounce", wait: "2s" } as const;
+    expect(resolve({ dedupe: debounced, delay: "1m" }).delayMs).toBe(2_000);
+    expect(resolve({ availableAt: 1, dedupe: debounced }).delayMs).toBe(2_000);
     expect(resolve({ group: { key: "g", limit: 10_000 } }).group).toEqual({ key: "g", limit: 10_000 });
     expect(resolve({ group: { key: "g" } }).group).toEqual({ key: "g" });
   });

@@ -9,7 +9,7 @@ it("R24: an idle worker looks again when any call finds that the clock was set b
   let ticks = 0;
   queue.on("job:tick", () => void ticks++);
   clock.jump(YEAR_MS);
-  await queue.schedule("tick", { every: "1m" }, "tick", null);
+  await queue.schedule("tick", { every: "1m", name: "tick", payload: null });
   await queue.run();
   await clock.advance(1_000);
   clock.jump(-YEAR_MS);

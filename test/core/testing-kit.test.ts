@@ -123,7 +123,7 @@ describe("drain", () => {
     const queue = new Queue("mail", memoryDriver({ clock }), { clock });
     let ran = 0;
     queue.on("job:tick", () => ++ran);
-    await queue.schedule("tick", { every: "1h" }, "tick", null);
+    await queue.schedule("tick", { every: "1h", name: "tick", payload: null });
     await drain([queue], { clock, until: 10.5 * 3_600_000 });
     expect(ran).toBe(10);
   });

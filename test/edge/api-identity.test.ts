@@ -474,7 +474,7 @@ describe("a grant with caps", () => {
       "backoff",
     ],
     ["replace", { dedupe: { key: "k", mode: "replace" } }, "dedupe.mode"],
-    ["debounce", { dedupe: { key: "k", mode: "debounce" }, delay: 1_000 }, "dedupe.mode"],
+    ["debounce", { dedupe: { key: "k", mode: "debounce", wait: 1_000 } }, "dedupe.mode"],
     ["the limit of a group", { group: { key: "g", limit: 1 } }, "group.limit"],
   ])("refuses %s over its bound, names it, and stores nothing", async (_, options, path) => {
     const to = capped(PAGE);

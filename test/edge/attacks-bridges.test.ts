@@ -952,7 +952,7 @@ describe("attacks T: cron triggers", () => {
       "done; 1 stored",
       async (queue) => {
         const [id = ""] = await fromScheduled(trigger, queue, good);
-        await queue.update(id, { payload: { to: "op@b.example", lines: [] } });
+        await queue.update<"email">(id, { payload: { to: "op@b.example", lines: [] } });
         await fromScheduled(trigger, queue, good);
       },
     ],

@@ -69,8 +69,8 @@ async function stock(): Promise<void> {
   mine.on("job:kid", () => "own");
   await queue.drain();
   await mine.drain();
-  for (const key of ["a", MARK, "z"]) await queue.schedule(key, { every: "1h" }, "kid", MARK);
-  await mine.schedule("m", { every: "1h" }, "kid", "own");
+  for (const key of ["a", MARK, "z"]) await queue.schedule(key, { every: "1h", name: "kid", payload: MARK });
+  await mine.schedule("m", { every: "1h", name: "kid", payload: "own" });
 }
 
 describe("attacks F: pages of another queue of the object", () => {

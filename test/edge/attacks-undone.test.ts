@@ -38,7 +38,7 @@ async function stock(shop: Shop): Promise<void> {
       { name: "receipt", payload: { order: "grouped" }, id: "grouped", group: { key: "g" }, ...far },
       { name: "receipt", payload: { order: "keyed" }, id: "keyed", dedupe: { key: "k", mode: "replace" }, ...far },
     ] as never);
-    await queue.schedule("hourly", { every: "1h" }, "receipt", { order: "recurs" });
+    await queue.schedule("hourly", { every: "1h", name: "receipt", payload: { order: "recurs" } });
   }
 }
 
@@ -109,15 +109,15 @@ const verbs: readonly (readonly [verb: string, act: Attack])[] = [
     "schedule",
     (shop) =>
       Promise.all([
-        shop.mail.schedule("new", { every: "1m" }, "receipt", { order: "r" }),
-        other(shop).schedule("hourly", { every: "2h" }, "receipt", { order: "r" }),
+        shop.mail.schedule("new", { every: "1m", name: "receipt", payload: { order: "r" } }),
+        other(shop).schedule("hourly", { every: "2h", name: "receipt", payload: { order: "r" } }),
       ]),
   ],
   ["unschedule", (shop) => Promise.all([shop.mail.unschedule("hourly"), other(shop).unschedule("hourly")])],
   [
     "schedule and unschedule",
     async (shop) => {
-      await other(shop).schedule("brief", { every: "1m" }, "receipt", { order: "r" });
+      await other(shop).schedule("brief", { every: "1m", name: "receipt", payload: { order: "r" } });
       await other(shop).unschedule("brief");
     },
   ],

@@ -128,7 +128,7 @@ export class CrashAlarmless extends DurableObject<Cloudflare.Env> {
       () => mail.addJobSync("note", note, { delay: "1h" }),
       () => mail.addJob("note", note, { delay: "1h" }),
       () => mail.addJobsSync([{ name: "note", payload: note }]),
-      () => mail.schedule("daily", { every: "1d" }, "note", note),
+      () => mail.schedule("daily", { every: "1d", name: "note", payload: note }),
       () => mail.queue("other").addJobs([{ name: "note", payload: note, delay: 10 }]),
       () => mail.setAlarm(Date.now() + 1_000),
     ];

@@ -170,7 +170,7 @@ export class Consumer extends jobConsumer<typeof jobs, Cloudflare.Env>({
           return { children: ids.size, characters };
         }
         case "bad-child":
-          return ctx.enqueue({ name: "here", payload: { n: "one" } });
+          return ctx.enqueue({ name: "here", payload: { n: "one" as never } });
         case "wait":
           seen.push("waiting");
           return new Promise((_, reject) => {

@@ -46,7 +46,7 @@ export async function produce(env: Env): Promise<void> {
   await queue.addJob("email", { to: "ada@example.com" });
   // @ts-expect-error `to` is missing
   await queue.addJob("email", {});
-  expectTypeOf(await queue.get<"email">("id")).toEqualTypeOf<JobRecord<{ to: string }> | undefined>();
+  expectTypeOf(await queue.get<"email">("id")).toEqualTypeOf<JobRecord<{ to: string }, "email"> | undefined>();
 }
 
 export async function produceOverShards(env: Env): Promise<void> {

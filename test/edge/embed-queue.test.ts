@@ -215,7 +215,7 @@ describe("a queue embedded in an object of one's own", () => {
 
   it("is reached from outside through a method of its class", async () => {
     const { name } = open();
-    const queue = edgeQueue<typeof shopJobs>(embeddedQueues(env.SHOP), "default", { object: name });
+    const queue = edgeQueue(embeddedQueues(env.SHOP), "default", { jobs: shopJobs, object: name });
     const id = await queue.addJob("receipt", { order: "remote" });
     await vi.waitFor(async () => expect(await queue.get(id)).toMatchObject({ state: "completed" }));
     await expect(queue.retry("no such job")).rejects.toMatchObject({ code: "job_not_found" });
@@ -395,7 +395,7 @@ describe("an alarm handler that misbehaves", () => {
       mail.setAlarm(Date.now());
       await rang;
       if (what === "a retry") mail.addJobSync("plain", { order: "one" }, { delay: 20, backoff: 200 });
-      else await mail.schedule("often", { every: 300 }, "plain", { order: "one" });
+      else await mail.schedule("often", { every: 300, name: "plain", payload: { order: "one" } });
       await vi.waitFor(() => expect(runs.slice(0, 2)).toEqual(what === "a retry" ? [1, 2] : [1, 1]), {
         timeout: 3_000,
       });
@@ -497,9 +497,9 @@ describe("an alarm handler that misbehaves", () => {
       for (const at of [Date.UTC(2190, 0, 1), Date.UTC(2262, 5, 1), 8.64e15, new Date(8.64e15), Number.MAX_VALUE])
         expect(() => mail.setAlarm(at)).toThrow(refused);
       for (const startAt of [Date.UTC(2190, 0, 1), new Date(8.64e15)])
-        await expect(mail.schedule("far", { every: "1d", startAt }, "receipt", { order: "far" })).rejects.toEqual(
-          refused,
-        );
+        await expect(
+          mail.schedule("far", { every: "1d", startAt, name: "receipt", payload: { order: "far" } }),
+        ).rejects.toEqual(refused);
       expect(await mail.schedules()).toEqual([]);
       expect(await storage.getAlarm()).toBeNull();
       mail.setAlarm(Date.UTC(2189, 11, 31));

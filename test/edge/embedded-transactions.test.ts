@@ -231,7 +231,7 @@ describe("R3: a transaction of the object's own code that is undone", () => {
           mail.setAlarm(Date.now() + 10);
           await mail.cancel(id);
           await mail.pause();
-          await mail.schedule("often", { every: "1s", immediately: true }, "checked", { order: "lost" });
+          await mail.schedule("often", { every: "1s", immediately: true, name: "checked", payload: { order: "lost" } });
           await later();
           expect(await mail.counts()).toMatchObject({ delayed: 0, cancelled: 1, paused: true });
           throw undone;
@@ -320,7 +320,8 @@ describe("an object that nobody has called", () => {
       return bulk.addJob("sleep", { ms: 0 }).then((id) => bulk.addJob("sleep", { ms: 0 }, { id: `${id}-next` }));
     },
     promote: async ({ mail }) => mail.promote(await mail.addJob("checked", { order: "now" }, { delay: "1h" })),
-    schedule: ({ mail }) => mail.schedule("daily", { every: "1d", immediately: true }, "checked", { order: "now" }),
+    schedule: ({ mail }) =>
+      mail.schedule("daily", { every: "1d", immediately: true, name: "checked", payload: { order: "now" } }),
     resume: async ({ mail }) => {
       await mail.pause();
       await mail.addJob("checked", { order: "now" });

@@ -90,7 +90,8 @@ describe("cron where nothing reads it", () => {
   });
 
   it("tells whose code made the driver what to pass it", async () => {
-    const schedule = (queue: Queue) => rejected(queue.schedule("digest", { cron: "* * * * *" }, "email", null));
+    const schedule = (queue: Queue) =>
+      rejected(queue.schedule("digest", { cron: "* * * * *", name: "email", payload: null }));
     for (const queue of [new Queue("mail", memoryDriver()), edgeQueue(env.WORK_QUEUE, "mail") as unknown as Queue])
       expect((await schedule(queue)).message).toContain("pass { cron } from @quayside/core/cron");
   });

@@ -12,7 +12,7 @@ it("an object without any handler sets no alarm for jobs that are due; the first
     await ctx.storage.getAlarm();
     const id = await mail.addJob("checked", { order: "one" });
     mail.addJobSync("receipt", { order: "two" }, { delay: "1m" });
-    await mail.schedule("daily", { every: "1d" }, "receipt", { order: "three" });
+    await mail.schedule("daily", { every: "1d", name: "receipt", payload: { order: "three" } });
     await mail.run();
     expect(await ctx.storage.getAlarm()).toBeNull();
     const ran: string[] = [];
@@ -30,7 +30,8 @@ it.each(["a due job", "a due job of another queue", "a recurrence"])(
       const mail = embedQueue(ctx, { jobs: shopJobs, handlers: {}, onError: () => {} });
       await ctx.storage.getAlarm();
       if (what === "a due job") mail.addJobSync("receipt", { order: "one" });
-      else if (what === "a recurrence") await mail.schedule("often", { every: "1s" }, "receipt", { order: "one" });
+      else if (what === "a recurrence")
+        await mail.schedule("often", { every: "1s", name: "receipt", payload: { order: "one" } });
       else mail.queue("bulk").addJobSync("receipt", { order: "one" });
       for (let ring = 0; ring < 3; ring++) {
         await mail.alarm();

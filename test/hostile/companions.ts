@@ -122,7 +122,7 @@ async function companions(home: HostileHome, misdeeds: readonly Misdeed[]): Prom
   stage = "run";
   const sent = await queue.addJob("sent", {} as never, { requires: "network" });
   const neighbours = [0, 1, 2];
-  const ids = [sent, ...(checked === undefined ? [] : [checked])];
+  const ids: string[] = [sent, ...(checked === undefined ? [] : [checked])];
   for (const index of neighbours) ids.push(await queue.addJob("neighbour", index as never));
   // A connectivity that cannot be read is refused as it is given, and leaves the queue as it was.
   const unreadable = misdeeds.some(({ act, member }) => act === "cannot be read" && member === "isOnline");

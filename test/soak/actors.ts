@@ -44,7 +44,7 @@ const jobOptions = (kind: Kind, random: Random): JobOptions => ({
 export async function prepare({ driver, clock }: Pick<Stage, "driver" | "clock">): Promise<void> {
   const queue = new Queue<Jobs>(QUEUE, driver, { clock });
   await queue.configure({ keep: { completed: 10, failed: 1_000_000, cancelled: 10 } });
-  await queue.schedule(RECURRENCE, { every: "5s" }, "tick", null);
+  await queue.schedule(RECURRENCE, { every: "5s", name: "tick", payload: null });
 }
 
 export interface Pace {
@@ -247,7 +247,7 @@ export class Operator {
 
   /** As every start of an app does. */
   async #repeatSchedule(): Promise<void> {
-    await this.#queue.schedule(RECURRENCE, { every: "5s" }, "tick", null);
+    await this.#queue.schedule(RECURRENCE, { every: "5s", name: "tick", payload: null });
   }
 }
 

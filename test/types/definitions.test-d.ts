@@ -19,7 +19,7 @@ const jobs = defineJobs({
     output: z.object({ messageId: z.string() }),
     handler: async (payload, ctx) => {
       expectTypeOf(payload).toEqualTypeOf<{ to: string; subject: string }>();
-      expectTypeOf(ctx).toExtend<HandlerContext<{ to: string; subject: string }>>();
+      expectTypeOf(ctx).toExtend<HandlerContext<{ to: string; subject?: string | undefined }>>();
       return { messageId: payload.to };
     },
     shouldQueue: (payload) => {
@@ -56,7 +56,10 @@ describe("definitions with behaviour", () => {
     queue.addJob("email", { subject: "x" });
     // @ts-expect-error a host is a string
     queue.addJob("ping", { host: 1 });
-    queue.on("job:email", (payload) => expectTypeOf(payload).toEqualTypeOf<{ to: string; subject: string }>());
+    queue.on("job:email", (payload) => {
+      expectTypeOf(payload).toEqualTypeOf<{ to: string; subject: string }>();
+      return { messageId: "1" };
+    });
     queue.on("job:ping", (payload) => expectTypeOf(payload).toEqualTypeOf<{ host: string }>());
     expectTypeOf(queue.waitFor<"email">("1")).resolves.toEqualTypeOf<{ messageId: string }>();
     expectTypeOf(queue.waitFor<"size">("1")).resolves.toBeNumber();
@@ -89,14 +92,20 @@ describe("definitions with behaviour", () => {
   });
 
   it("recurrences are typed by the job map", () => {
-    queue.schedule("a", { every: "5m" }, "ping", { host: "x" }, { maxAttempts: 1 });
-    queue.schedule("a", { cron: "0 3 * * *", timeZone: "Europe/Vienna", limit: 3 }, "ping", { host: "x" });
+    queue.schedule("a", { every: "5m", name: "ping", payload: { host: "x" }, maxAttempts: 1 });
+    queue.schedule("a", {
+      cron: "0 3 * * *",
+      timeZone: "Europe/Vienna",
+      limit: 3,
+      name: "ping",
+      payload: { host: "x" },
+    });
     // @ts-expect-error either every or cron
-    queue.schedule("a", { every: "5m", cron: "* * * * *" }, "ping", { host: "x" });
+    queue.schedule("a", { every: "5m", cron: "* * * * *", name: "ping", payload: { host: "x" } });
     // @ts-expect-error a payload of the map
-    queue.schedule("a", { every: "5m" }, "ping", { host: 1 });
+    queue.schedule("a", { every: "5m", name: "ping", payload: { host: 1 } });
     // @ts-expect-error an occurrence has no id of the caller's
-    queue.schedule("a", { every: "5m" }, "ping", { host: "x" }, { id: "1" });
+    queue.schedule("a", { every: "5m", name: "ping", payload: { host: "x" }, id: "1" });
   });
 });
 
@@ -125,7 +134,7 @@ describe("ctx", () => {
     own.on("job:ping", (_, ctx) => {
       expectTypeOf(ctx.db).toBeString();
       expectTypeOf(ctx.children()).toEqualTypeOf<readonly ChildOutcome[]>();
-      expectTypeOf(ctx.enqueue({ name: "x", payload: 1 })).resolves.toBeString();
+      expectTypeOf(ctx.enqueue({ name: "x", queue: "other", payload: 1 })).resolves.toBeString();
       expectTypeOf(ctx.publish({ name: "x", queues: ["a"], payload: 1 })).resolves.toEqualTypeOf<readonly string[]>();
       expectTypeOf(ctx.release).returns.toBeNever();
       // @ts-expect-error not given

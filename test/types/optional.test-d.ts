@@ -30,7 +30,14 @@ describe("an option that is undefined", () => {
       clock: maybe,
     } satisfies QueueOptions);
     await queue.addJob("email", 1, { delay: maybe, dedupe: maybe, expiresIn: maybe, tags: maybe } satisfies JobOptions);
-    await queue.schedule("nightly", { every: "1d", limit: maybe, startAt: maybe, overlap: maybe }, "report", null);
+    await queue.schedule("nightly", {
+      every: "1d",
+      limit: maybe,
+      startAt: maybe,
+      overlap: maybe,
+      name: "report",
+      payload: null,
+    });
     await queue.list({ state: maybe, tags: maybe, limit: maybe, cursor: maybe });
     await queue.addFlow({ name: "album", payload: 1, children: maybe });
     await new QueueWorker(queue, { concurrency: maybe, lease: maybe }).stop({ timeout: maybe });

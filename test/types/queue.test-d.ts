@@ -1,4 +1,12 @@
-import { defineJobs, type HandlerContext, type JobRecord, memoryDriver, Queue } from "@quayside/core";
+import {
+  defineJobs,
+  type HandlerContext,
+  type JobId,
+  type JobOf,
+  type JobRecord,
+  memoryDriver,
+  Queue,
+} from "@quayside/core";
 import { describe, expectTypeOf, it } from "vitest";
 import { z } from "zod";
 
@@ -63,14 +71,14 @@ describe("a job map of types", () => {
       { name: "email", payload: email, priority: 5 },
       { name: "image-resize", payload: { url: "https://example.com/a.png", width: 8, height: 6 } },
     ] as const;
-    expectTypeOf(queue.addJobs(jobs)).resolves.toEqualTypeOf<readonly string[]>();
+    expectTypeOf(queue.addJobs(jobs)).resolves.toEqualTypeOf<readonly JobId<"email" | "image-resize">[]>();
     expectTypeOf(queue.delay("10s").priority(5).addJob("email", email)).resolves.toBeString();
   });
 
   it("types what comes back", () => {
-    expectTypeOf(queue.get<"email">("1")).resolves.toEqualTypeOf<JobRecord<Jobs["email"]> | undefined>();
+    expectTypeOf(queue.get<"email">("1")).resolves.toEqualTypeOf<JobRecord<Jobs["email"], "email"> | undefined>();
     queue.on("completed", ({ job, result, durationMs }) => {
-      expectTypeOf(job).toEqualTypeOf<JobRecord>();
+      expectTypeOf(job).toEqualTypeOf<JobOf<Jobs>>();
       expectTypeOf(result).toBeUnknown();
       expectTypeOf(durationMs).toBeNumber();
     });

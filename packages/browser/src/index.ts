@@ -4,7 +4,7 @@ export { type IndexedDbDriver, type IndexedDbDriverOptions, indexedDbDriver } fr
 export { IndexedDbStore, type IndexedDbStoreOptions } from "./idb/indexed-db-store.ts";
 export { requestPersistence, type StorageHealth, storageHealth } from "./idb/storage-health.ts";
 export type { Live, LiveOptions, LiveState } from "./live/live-store.ts";
-export { type JobOf, type LivePage, type LiveQuery, liveCounts, liveJobs } from "./live/live-values.ts";
+export { type LivePage, type LiveQuery, liveCounts, liveJobs } from "./live/live-values.ts";
 export { type BroadcastEvents, broadcastEvents, type RemoteEvents, workerEvents } from "./live/worker-events.ts";
 export type { OutboxEvents } from "./outbox/events.ts";
 export {

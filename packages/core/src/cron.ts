@@ -17,7 +17,7 @@ const MOST_STEPS = 10_000;
  * @example
  * import { cron } from "@quayside/core/cron";
  * const queue = new Queue<Jobs>("mail", memoryDriver({ cron }));
- * await queue.schedule("digest", { cron: "0 7 * * 1-5", timeZone: "Europe/Berlin" }, "digest", {});
+ * await queue.schedule("digest", { cron: "0 7 * * 1-5", timeZone: "Europe/Berlin", name: "digest", payload: {} });
  */
 export const cron: NextCron = ({ cron: expression, timeZone = "UTC" }, after) => {
   try {

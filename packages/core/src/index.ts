@@ -33,22 +33,40 @@ export type {
   PublishRequest,
 } from "./job/handler.ts";
 export {
-  type DefinedJobs,
   defineJob,
   defineJobs,
-  type HandledPayloadOf,
   type JobDefinition,
-  type JobMap,
-  type JobName,
   type PayloadIssue,
-  type PayloadOf,
-  type ResultOf,
   type StandardSchema,
-  type TypedDefinition,
+  type,
 } from "./job/job-map.ts";
 export type { DedupeOption, JobDefaults, JobOptions } from "./job/job-options.ts";
-export type { ChildFailure, DedupeMode, EndState, JobRecord, JobState, Keep, Requirement } from "./job/job-record.ts";
+export type {
+  ChildFailure,
+  DedupeMode,
+  EndState,
+  JobId,
+  JobRecord,
+  JobState,
+  Keep,
+  Requirement,
+} from "./job/job-record.ts";
+export type {
+  AddArguments,
+  DefinedJobs,
+  HandledPayloadOf,
+  JobHandler,
+  JobMap,
+  JobName,
+  JobOf,
+  PassJobs,
+  PayloadOf,
+  ResultOf,
+  TypedDefinition,
+  UntypedJobs,
+} from "./job/job-types.ts";
 export type { Json } from "./job/json.ts";
+export type { JsonInput, Jsonify } from "./job/json-types.ts";
 export * as LIMITS from "./job/limits.ts";
 export type { NextCron, RecurrenceOption } from "./job/next-occurrence.ts";
 export type { Backoff, BackoffOption, BackoffRule } from "./job/retry.ts";
@@ -82,7 +100,7 @@ export type { SharedOptions } from "./queue/queue-context.ts";
 export type { QueueControl } from "./queue/queue-control.ts";
 export { QueueManager } from "./queue/queue-manager.ts";
 export { type AnyQueue, QueueWorker, type WorkedQueue } from "./queue/queue-worker.ts";
-export type { RecurringOptions } from "./queue/recurrences.ts";
+export type { RecurringJob, RecurringOptions } from "./queue/recurrences.ts";
 export {
   openTelemetry,
   type Telemetry,

@@ -4,7 +4,7 @@ export type { Driver } from "./engine/driver.ts";
 export type { Plugin } from "./engine/plugin.ts";
 export type { JobCounts } from "./engine/verbs.ts";
 export { type ErrorCode, isQuaysideError, QuaysideError, RetryAfterError, UnrecoverableError } from "./job/errors.ts";
-export { defineJob, defineJobs } from "./job/job-map.ts";
+export { defineJob, defineJobs, type } from "./job/job-map.ts";
 export type { JobOptions } from "./job/job-options.ts";
 export type { JobRecord } from "./job/job-record.ts";
 export {

@@ -16,7 +16,7 @@ export default {
   fetch: app.fetch,
 
   async scheduled(controller, env) {
-    const mail = edgeQueue<typeof jobs>(env.QUEUES, "mail", { jobs });
+    const mail = edgeQueue(env.QUEUES, "mail", { jobs });
     const day = new Date(controller.scheduledTime).toISOString().slice(0, 10);
     await fromScheduled(controller, mail, { name: "digest", payload: { day } });
   },

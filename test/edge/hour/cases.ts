@@ -73,7 +73,7 @@ export const HOUR_CASES: Readonly<Record<string, HourCase>> = {
     minutes: 1,
     async prepare(world) {
       const object = await kept(world);
-      await object.queue.schedule("beat", { every: "1s" }, "email", null);
+      await object.queue.schedule("beat", { every: "1s", name: "email", payload: null });
       return object;
     },
   },
@@ -81,7 +81,7 @@ export const HOUR_CASES: Readonly<Record<string, HourCase>> = {
     minutes: 10,
     async prepare(world) {
       const object = await kept(world);
-      await object.queue.schedule("beat", { every: "1m" }, "email", null);
+      await object.queue.schedule("beat", { every: "1m", name: "email", payload: null });
       return object;
     },
   },

@@ -696,7 +696,7 @@ attacks("what an encrypted job does not tell", (row) => {
         queue.on("job:odd", () => {
           throw new Error(SECRET);
         });
-        await queue.schedule("k", { every: "1h", immediately: true, limit: 1 }, "odd", SECRET);
+        await queue.schedule("k", { every: "1h", immediately: true, limit: 1, name: "odd", payload: SECRET });
       },
     ],
     [

@@ -99,7 +99,7 @@ attacks("recurrences beside other plugins", (row) => {
         const work = () => void queue.on("job:odd", () => void runs++);
         if ((await around?.(room)) === "late") clock.after(5 * HOUR, work);
         else work();
-        await queue.schedule("k", { every: "1h", overlap }, "odd", 1, options);
+        await queue.schedule("k", { every: "1h", overlap, name: "odd", payload: 1, ...options });
         await queue.run({ lease: "10m" });
         await clock.advance("8h");
         await clock.advance("30m");

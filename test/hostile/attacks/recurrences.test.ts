@@ -9,7 +9,9 @@ const START = Date.UTC(2026, 0, 1);
 async function plan(room: Room, recurrence: unknown, steps = 2): Promise<string> {
   const { queue, clock } = room;
   const ran: string[] = [];
-  const end = await outcome(() => queue.schedule("key", odd<RecurrenceOption>(recurrence), "odd", 1));
+  const end = await outcome(() =>
+    queue.schedule("key", { ...odd<RecurrenceOption>(recurrence), name: "odd", payload: 1 }),
+  );
   if (end !== "done") return `${end}, ${(await queue.schedules()).length} kept`;
   queue.on("job:odd", () => void ran.push(new Date(clock.now()).toISOString().replace(":00.000Z", "Z")));
   for (let step = 0; step < steps; step++) {
@@ -224,7 +226,7 @@ attacks("H: recurrences and cron rules", (row) => {
   ];
   for (const [input, came, key] of keys)
     row(input, came, async ({ queue }) => {
-      const end = await outcome(() => queue.schedule(odd(key), { every: "1m" }, "odd", 1));
+      const end = await outcome(() => queue.schedule(odd(key), { every: "1m", name: "odd", payload: 1 }));
       const kept = (await queue.schedules()).length;
       const undone = await outcome(() => queue.unschedule(odd(key)));
       return `${end}, ${kept} kept; unscheduled: ${undone}, ${await queue.size()} left`;
@@ -244,7 +246,9 @@ attacks("H: recurrences and cron rules", (row) => {
   ];
   for (const [input, came, value] of options)
     row(input, came, async ({ queue, clock }) => {
-      const end = await outcome(() => queue.schedule("key", { every: "1m", limit: 3 }, "odd", 1, odd(value)));
+      const end = await outcome(() =>
+        queue.schedule("key", { every: "1m", limit: 3, name: "odd", payload: 1, ...odd<object>(value) }),
+      );
       let runs = 0;
       queue.on("job:odd", () => void runs++);
       for (let minute = 0; minute < 6; minute++) {
@@ -258,13 +262,13 @@ attacks("H: recurrences and cron rules", (row) => {
     "a schedule whose payload JSON cannot hold",
     "refused invalid_payload, names payload, 0 kept",
     async ({ queue }) =>
-      `${await outcome(() => queue.schedule("k", { every: "1m" }, "odd", 1n))}, ${(await queue.schedules()).length} kept`,
+      `${await outcome(() => queue.schedule("k", { every: "1m", name: "odd", payload: 1n }))}, ${(await queue.schedules()).length} kept`,
   );
   row("unschedule() of a key that there is not", "false", ({ queue }) => outcome(() => queue.unschedule("none")));
   row("cron without a driver that reads it", "refused invalid_option, names cron", async ({ clock }) => {
     const driver = new StoreDriver(new MemoryStore(), { plugins: everything(), clock });
     const queue = new Queue("mail", driver, { clock });
-    const end = await outcome(() => queue.schedule("k", { cron: "* * * * *" }, "odd", 1));
+    const end = await outcome(() => queue.schedule("k", { cron: "* * * * *", name: "odd", payload: 1 }));
     await driver.close();
     return end;
   });
@@ -290,23 +294,23 @@ attacks("H: recurrences and cron rules", (row) => {
       const queue = new Queue("mail", room.another({ plugins: everything(odd<typeof cron>(reader)) }), {
         clock: room.clock,
       });
-      const end = await outcome(() => queue.schedule("k", { cron: "* * * * *" }, "odd", 1));
+      const end = await outcome(() => queue.schedule("k", { cron: "* * * * *", name: "odd", payload: 1 }));
       return `${end}, ${(await room.queue.schedules()).length} kept`;
     });
   row("the same schedule from five sides at once", "1 kept, 1 pending", async ({ queue }) => {
-    await Promise.all(Array.from({ length: 5 }, () => queue.schedule("k", { every: "1m" }, "odd", 1)));
+    await Promise.all(Array.from({ length: 5 }, () => queue.schedule("k", { every: "1m", name: "odd", payload: 1 })));
     return `${(await queue.schedules()).length} kept, ${await queue.size()} pending`;
   });
   row("schedule and unschedule at once", "1 kept, 1 pending", async ({ queue }) => {
     await Promise.all([
-      queue.schedule("k", { every: "1m" }, "odd", 1),
+      queue.schedule("k", { every: "1m", name: "odd", payload: 1 }),
       queue.unschedule("k"),
-      queue.schedule("k", { every: "2m" }, "odd", 1),
+      queue.schedule("k", { every: "2m", name: "odd", payload: 1 }),
     ]);
     return `${(await queue.schedules()).length} kept, ${await queue.size()} pending`;
   });
   row("every 100 ms, and the clock ten years on", "1 runs, 2 counted", async ({ queue, clock }) => {
-    await queue.schedule("k", { every: 100 }, "odd", 1);
+    await queue.schedule("k", { every: 100, name: "odd", payload: 1 });
     let runs = 0;
     queue.on("job:odd", () => void runs++);
     clock.jump("520w");
@@ -317,7 +321,7 @@ attacks("H: recurrences and cron rules", (row) => {
     "overlap: skip, and a handler that takes five minutes of each",
     "3 runs, 1 at once, 1 kept",
     async ({ queue, clock }) => {
-      await queue.schedule("k", { every: "1m", overlap: "skip", limit: 3 }, "odd", 1);
+      await queue.schedule("k", { every: "1m", overlap: "skip", limit: 3, name: "odd", payload: 1 });
       let at = 0;
       let most = 0;
       let runs = 0;

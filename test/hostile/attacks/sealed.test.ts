@@ -225,11 +225,11 @@ attacks("R36: what is stored of an encrypted job", (row) => {
       const queue = sealed(room);
       const seen: unknown[] = [];
       queue.on("job:odd", (payload) => void seen.push(payload));
-      const set = () => queue.schedule("k", { every: "1h", limit: 2 }, "odd", { b: 1, a: SECRET });
+      const set = () => queue.schedule("k", { every: "1h", limit: 2, name: "odd", payload: { b: 1, a: SECRET } });
       await set();
       await room.clock.advance("30m");
       await set();
-      await queue.schedule("k", { every: "1h", limit: 2 }, "odd", { a: SECRET, b: 1 });
+      await queue.schedule("k", { every: "1h", limit: 2, name: "odd", payload: { a: SECRET, b: 1 } });
       const stored = await shown(room);
       await drain(queue, { clock: room.clock, until: 86_400_000 });
       return `${stored}; ${said(seen)}; ${Math.round(room.clock.monotonic() / 60_000)} min`;
@@ -239,8 +239,8 @@ attacks("R36: what is stored of an encrypted job", (row) => {
     const queue = sealed(room);
     const seen: unknown[] = [];
     queue.on("job:odd", (payload) => void seen.push(payload));
-    await queue.schedule("k", { every: "1h", limit: 2 }, "odd", SECRET, { encrypted: false });
-    await queue.schedule("k", { every: "1h", limit: 2 }, "odd", SECRET);
+    await queue.schedule("k", { every: "1h", limit: 2, name: "odd", payload: SECRET, encrypted: false });
+    await queue.schedule("k", { every: "1h", limit: 2, name: "odd", payload: SECRET });
     const stored = await shown(room);
     await drain(queue, { clock: room.clock, until: 86_400_000 });
     return `${stored}; ${said(seen)}`;
@@ -249,8 +249,8 @@ attacks("R36: what is stored of an encrypted job", (row) => {
     const queue = sealed(room);
     const seen: unknown[] = [];
     queue.on("job:odd", (payload) => void seen.push(payload));
-    await queue.schedule("k", { every: "1h", limit: 2 }, "odd", 1);
-    await queue.schedule("k", { every: "1h", limit: 2 }, "odd", 1, { encrypted: false });
+    await queue.schedule("k", { every: "1h", limit: 2, name: "odd", payload: 1 });
+    await queue.schedule("k", { every: "1h", limit: 2, name: "odd", payload: 1, encrypted: false });
     await drain(queue, { clock: room.clock, until: 86_400_000 });
     return said(seen);
   });

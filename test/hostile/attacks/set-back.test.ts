@@ -70,7 +70,7 @@ attacks("R23: a clock that was ahead and is set back", (row) => {
   row("a debounced job is added every half minute, maxWait five minutes", "runs at 300000, 600000", async (room) => {
     const at = runs(room);
     const { queue, clock } = room;
-    const options: JobOptions = { delay: "1m", dedupe: { key: "k", mode: "debounce", maxWait: "5m" } };
+    const options: JobOptions = { dedupe: { key: "k", mode: "debounce", wait: "1m", maxWait: "5m" } };
     await ahead(room, YEAR, () => queue.addJob("odd", 1, options));
     await queue.run();
     for (let add = 0; add < 24; add++) {
@@ -158,7 +158,7 @@ attacks("R23: a clock that was ahead and is set back", (row) => {
       fresh.on("job:odd", () => void ran++);
       fresh.on("job:tick", () => {});
       for (const [key, every] of Object.entries({ a: "10m", b: "11m", c: "13m" } as const)) {
-        await fresh.schedule(key, { every }, "tick", null);
+        await fresh.schedule(key, { every, name: "tick", payload: null });
         await clock.advance("1m");
       }
       await fresh.run();
@@ -503,7 +503,7 @@ attacks("R24: recurrences on a clock that was ahead", (row) => {
     row(`${input}, a year ahead for ten minutes`, came, async (room) => {
       const { queue, clock } = room;
       const at = runs(room);
-      const set = () => queue.schedule("k", odd(rule), "odd", 1);
+      const set = () => queue.schedule("k", { ...odd(rule), name: "odd", payload: 1 });
       await set();
       await queue.run();
       await clock.advance("3m");
@@ -519,7 +519,7 @@ attacks("R24: recurrences on a clock that was ahead", (row) => {
   row("its pending occurrence is cleared after the jump", "runs at 60000, 120000, 180000", async (room) => {
     const { queue, clock } = room;
     const at = runs(room);
-    await ahead(room, YEAR, () => queue.schedule("k", { every: "1m" }, "odd", 1));
+    await ahead(room, YEAR, () => queue.schedule("k", { every: "1m", name: "odd", payload: 1 }));
     await queue.clear("delayed");
     await queue.run();
     await clock.advance("3m");
@@ -529,7 +529,7 @@ attacks("R24: recurrences on a clock that was ahead", (row) => {
   row("its pending occurrence is promoted after the jump", "runs at 0, 60000, 120000, 180000", async (room) => {
     const { queue, clock } = room;
     const at = runs(room);
-    await ahead(room, YEAR, () => queue.schedule("k", { every: "1m" }, "odd", 1));
+    await ahead(room, YEAR, () => queue.schedule("k", { every: "1m", name: "odd", payload: 1 }));
     const { jobs } = await queue.list({ state: "delayed" });
     await queue.promote(jobs[0]?.id ?? "");
     await queue.run();
@@ -540,7 +540,7 @@ attacks("R24: recurrences on a clock that was ahead", (row) => {
   row("it is taken away after the jump", "true; 0 waiting, 0 delayed, 0 active, 0 ended", async (room) => {
     const { queue } = room;
     runs(room);
-    await ahead(room, YEAR, () => queue.schedule("k", { every: "1m" }, "odd", 1));
+    await ahead(room, YEAR, () => queue.schedule("k", { every: "1m", name: "odd", payload: 1 }));
     const gone = await queue.unschedule("k");
     await drain(queue, { clock: room.clock, until: HOUR });
     return `${gone}; ${await standing(room)}`;

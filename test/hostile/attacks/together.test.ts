@@ -232,7 +232,7 @@ attacks("R34: life beside other rules", (row) => {
   row("a handler unschedules and schedules its own recurrence", "8 runs; w0 d0 a0 c8 f0 x0", async (room) => {
     const { queue, clock } = room;
     let runs = 0;
-    const set = () => queue.schedule("k", { every: "1m", limit: 3 }, "odd", 1);
+    const set = () => queue.schedule("k", { every: "1m", limit: 3, name: "odd", payload: 1 });
     queue.on("job:odd", async () => {
       if (++runs > 5) return;
       await queue.unschedule("k");
@@ -401,8 +401,7 @@ attacks("combined", (row) => {
     for (const limit of [1, 1, 1, 3])
       await queue.addJob("odd", limit, {
         group: { key: "g", limit },
-        dedupe: { key: `k${limit}${begun.length}`, mode: "debounce" },
-        delay: 10,
+        dedupe: { key: `k${limit}${begun.length}`, mode: "debounce", wait: 10 },
       });
     await queue.pause();
     await clock.advance("2s");
@@ -570,8 +569,8 @@ attacks("combined", (row) => {
       const options: JobOptions = { id: "one", dedupe: { key: "k" }, group: { key: "g" } };
       await queue.addJob("odd", 1, options);
       await other.addJob("odd", 2, options);
-      await queue.schedule("s", { every: "1m", limit: 1 }, "odd", 3);
-      await other.schedule("s", { every: "1m", limit: 1 }, "odd", 4);
+      await queue.schedule("s", { every: "1m", limit: 1, name: "odd", payload: 3 });
+      await other.schedule("s", { every: "1m", limit: 1, name: "odd", payload: 4 });
       await queue.unschedule("s");
       await queue.cancel("one");
       await queue.clear();
@@ -644,7 +643,7 @@ attacks("combined", (row) => {
     queue.on("job:odd", (_, ctx) => {
       if (++runs === 1) ctx.release("1d");
     });
-    await queue.schedule("k", { every: "1m", overlap: "skip" }, "odd", 1);
+    await queue.schedule("k", { every: "1m", overlap: "skip", name: "odd", payload: 1 });
     await queue.run();
     await clock.advance("23h");
     const during = runs;
@@ -659,10 +658,10 @@ attacks("combined", (row) => {
       const { queue, clock } = room;
       queue.on("job:other", () => {});
       queue.on("error", () => {});
-      await queue.schedule("k", { every: "1m" }, "odd", 1);
+      await queue.schedule("k", { every: "1m", name: "odd", payload: 1 });
       await queue.run();
       await clock.advance("5m");
-      await queue.schedule("k", { every: "1m" }, "odd", 2);
+      await queue.schedule("k", { every: "1m", name: "odd", payload: 2 });
       const before = await standing(room);
       const seen: unknown[] = [];
       queue.on("job:odd", (payload) => void seen.push(payload));
@@ -689,9 +688,15 @@ attacks("combined", (row) => {
         }),
       );
       await queue.addJob("odd", 9, {
-        dedupe: { key: "k", mode: (["drop", "replace", "debounce"] as const)[round % 3] },
+        dedupe: (
+          [
+            { key: "k", mode: "drop" },
+            { key: "k", mode: "replace" },
+            { key: "k", mode: "debounce", wait: 0 },
+          ] as const
+        )[round % 3],
       });
-      if (round % 6 === 0) await queue.schedule("s", { every: "7s", overlap: "skip" }, "odd", 1);
+      if (round % 6 === 0) await queue.schedule("s", { every: "7s", overlap: "skip", name: "odd", payload: 1 });
       if (round % 5 === 0) await queue.pause();
       await clock.advance("1700ms" as never);
       clock.jump(round % 2 ? 120_000 : -120_000);

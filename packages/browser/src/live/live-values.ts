@@ -1,20 +1,9 @@
-import type { JobCounts, JobMap, JobName, JobRecord, PayloadOf, Queue } from "@quayside/core";
+import type { JobCounts, JobMap, JobOf, JobPage, JobRecord, Queue } from "@quayside/core";
 import type { ListQuery } from "@quayside/core/engine";
 import { type Live, type LiveOptions, LiveStore } from "./live-store.ts";
 
-/** A job of a job map: its `name` selects the type of its `payload`. */
-export type JobOf<Jobs extends JobMap> = {
-  [Name in JobName<Jobs>]: JobRecord<PayloadOf<Jobs, Name>> & { readonly name: Name };
-}[JobName<Jobs>];
-
 /** One page of a live list of jobs. */
-export interface LivePage<Jobs extends JobMap> {
-  readonly jobs: readonly JobOf<Jobs>[];
-  /** Cursor of the next page; pass it in the query. Absent on the last page. */
-  readonly cursor?: string | undefined;
-  /** For each job, the cursor of the page that begins after it. Set if the query has `positions`. */
-  readonly positions?: readonly string[] | undefined;
-}
+export type LivePage<Jobs extends JobMap> = JobPage<JobOf<Jobs>>;
 
 /** Selects the jobs of a live list by state or tags. `limit`: maximum number of jobs; default 100. */
 export type LiveQuery = Omit<ListQuery, "queue">;
@@ -42,7 +31,7 @@ export function liveJobs<Jobs extends JobMap, Ctx extends object>(
   options: LiveOptions = {},
 ): Live<LivePage<Jobs>> {
   const source = {
-    read: () => queue.list(query) as Promise<LivePage<Jobs>>,
+    read: () => queue.list(query),
     watch: (listener: () => void) => queue.watch(listener),
     // Jobs on the page of waiting jobs also come from the delayed ones.
     changesAt: ({ jobs }: LivePage<Jobs>) => (query.state === "waiting" ? nextDue(queue) : firstDue(jobs)),

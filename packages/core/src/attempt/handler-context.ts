@@ -39,7 +39,7 @@ export function makeContext(
     events.emit("log", { job, line });
   };
   context.children = () => children;
-  context.enqueue = (request) => producer().enqueue(request, job);
+  context.enqueue = (request: JobRequest) => producer().enqueue(request, job);
   context.publish = (request) => producer().publish(request, job);
   addFields(context, options.ctx);
   addFields(context, queue.ctx);

@@ -6,24 +6,24 @@ import { fromStoredError } from "../job/stored-error.ts";
 import type { Attempt, Settled } from "./attempt.ts";
 
 /** Events of a worker. `job` is the record as claimed. */
-export interface WorkerEvents {
-  readonly active: { readonly job: JobRecord };
-  readonly completed: { readonly job: JobRecord; readonly result: unknown; readonly durationMs: number };
+export interface WorkerEvents<Job extends JobRecord = JobRecord> {
+  readonly active: { readonly job: Job };
+  readonly completed: { readonly job: Job; readonly result: unknown; readonly durationMs: number };
   /** The job has failed for good. */
-  readonly failed: { readonly job: JobRecord; readonly error: unknown };
+  readonly failed: { readonly job: Job; readonly error: unknown };
   /** The attempt has failed and the job will be retried. */
-  readonly retrying: { readonly job: JobRecord; readonly error: unknown; readonly delayMs: number };
-  readonly released: { readonly job: JobRecord; readonly delayMs: number };
-  readonly cancelled: { readonly job: JobRecord };
-  readonly progress: { readonly job: JobRecord; readonly progress: Json };
-  readonly log: { readonly job: JobRecord; readonly line: string };
+  readonly retrying: { readonly job: Job; readonly error: unknown; readonly delayMs: number };
+  readonly released: { readonly job: Job; readonly delayMs: number };
+  readonly cancelled: { readonly job: Job };
+  readonly progress: { readonly job: Job; readonly progress: Json };
+  readonly log: { readonly job: Job; readonly line: string };
   /** The job was recovered from a dead worker. Its state is `failed` if it was interrupted too often. */
-  readonly stalled: { readonly job: JobRecord };
+  readonly stalled: { readonly job: Job };
   /**
    * A handler ignores its signal: its attempt was settled without its result, `durationMs` after it began. The handler
    * keeps its slot until it returns, but no longer counts for the limits of its queue and group.
    */
-  readonly stuck: { readonly job: JobRecord; readonly durationMs: number };
+  readonly stuck: { readonly job: Job; readonly durationMs: number };
   /** No job runs or is due. */
   readonly idle: Record<never, never>;
   /**

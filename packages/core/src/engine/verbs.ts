@@ -175,8 +175,8 @@ export interface ListQuery {
 }
 
 /** One page of a list of jobs. */
-export interface JobPage {
-  readonly jobs: readonly JobRecord[];
+export interface JobPage<Job = JobRecord> {
+  readonly jobs: readonly Job[];
   /** Cursor of the next page. Absent on the last page. */
   readonly cursor?: string | undefined;
   /** For each job, the cursor of the page that begins after it. `comparePositions` compares these cursors. */

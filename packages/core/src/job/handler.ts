@@ -1,6 +1,7 @@
 import type { Duration } from "./duration.ts";
 import type { JobOptions } from "./job-options.ts";
-import type { EndState, JobRecord } from "./job-record.ts";
+import type { EndState, JobId, JobRecord } from "./job-record.ts";
+import type { JobMap, JobName, PayloadOf, UntypedJobs, WithPayload } from "./job-types.ts";
 import type { Json } from "./json.ts";
 import type { StoredError } from "./stored-error.ts";
 
@@ -19,7 +20,8 @@ export interface ChildOutcome {
 /** A job to add, as one object: name, payload, queue and job options. */
 export interface JobRequest<Payload = unknown> extends JobOptions {
   readonly name: string;
-  readonly payload: Payload;
+  /** The payload, as JSON. Default: null. */
+  readonly payload?: Payload | undefined;
   /**
    * Queue of the job. Default: the queue of the job's definition, else (inside a handler) the queue of the running job,
    * else the default queue.
@@ -27,10 +29,17 @@ export interface JobRequest<Payload = unknown> extends JobOptions {
   readonly queue?: string | undefined;
 }
 
+/** A job of the job map, which a handler adds to the queue of the running job or of the job's definition. */
+export type RequestOf<Jobs extends JobMap, Name extends JobName<Jobs>> = JobOptions & {
+  readonly name: Name;
+  readonly queue?: undefined;
+} & WithPayload<PayloadOf<Jobs, Name>>;
+
 /** A job to add to several queues at once. */
 export interface PublishRequest<Payload = unknown> extends JobOptions {
   readonly name: string;
-  readonly payload: Payload;
+  /** The payload, as JSON. Default: null. */
+  readonly payload?: Payload | undefined;
   readonly queues: readonly string[];
 }
 
@@ -47,7 +56,8 @@ export interface PublishRequest<Payload = unknown> extends JobOptions {
  *   }
  * });
  */
-export interface HandlerContext<Payload = unknown> {
+export interface HandlerContext<Payload = unknown, Jobs extends JobMap = UntypedJobs> {
+  /** The job as it was claimed. Its payload is the stored one; handlers get the schema's output. */
   readonly job: JobRecord<Payload>;
   readonly id: string;
   readonly name: string;
@@ -70,17 +80,23 @@ export interface HandlerContext<Payload = unknown> {
   release(delay?: Duration): never;
   /** Ends the job as `failed`, even if attempts are left. */
   fail(reason: string | Error): never;
-  /** Adds a job, by default to this job's queue. Resolves with its id when it is stored. */
-  enqueue(request: JobRequest): Promise<string>;
+  /**
+   * Adds a job, by default to this job's queue. Resolves with its id when it is stored. Jobs of other queues (`queue`)
+   * may have any name.
+   */
+  enqueue(request: JobRequest & { readonly queue: string }): Promise<JobId>;
+  enqueue<Name extends JobName<Jobs>>(request: RequestOf<Jobs, Name>): Promise<JobId<Name>>;
   /** Adds one job to each of several queues, all or none. Resolves with their ids, in the order of the queues. */
   publish(request: PublishRequest): Promise<readonly string[]>;
 }
 
 /** Runs a job. Its return value (JSON) is the job's result; a thrown error fails the attempt. */
-export type Handler<Payload = unknown, Ctx extends object = object> = ((
-  payload: Payload,
-  ctx: HandlerContext<Payload> & Ctx,
-) => unknown) & {
+export type Handler<
+  Payload = unknown,
+  Ctx extends object = object,
+  Context extends object = HandlerContext<Payload>,
+  Returned = unknown,
+> = ((payload: Payload, ctx: Context & Ctx) => Returned | PromiseLike<Returned>) & {
   /**
    * For a handler whose work is done even if its result is invalid: calls `check`, which applies the output schema, and
    * returns the result to store.

@@ -2,6 +2,17 @@ import { QuaysideError, refused } from "./errors.ts";
 import type { BackoffFunction, HandlerContext, Middleware } from "./handler.ts";
 import type { JobDefaults } from "./job-options.ts";
 import type { JobRecord } from "./job-record.ts";
+import type {
+  DefinedJob,
+  DefinedJobs,
+  DefinitionBy,
+  JobMap,
+  JobTypes,
+  MemberOf,
+  SchemasOf,
+  TypedDefinition,
+} from "./job-types.ts";
+import type { Jsonify } from "./json-types.ts";
 import { able, callable, callables } from "./option-checks.ts";
 import type { BackoffOption } from "./retry.ts";
 
@@ -32,14 +43,14 @@ export interface SchemaIssue {
  * The definition of a job: its schemas, its default options and, where its handlers run, its functions. `defineJob`
  * types the handler.
  */
-export interface JobDefinition<Input = unknown, Output = unknown, Result = unknown>
+export interface JobDefinition<Input = unknown, Output = unknown, Result = unknown, Returned = unknown>
   extends Omit<JobDefaults, "backoff"> {
   /** Schema of the payload. Checked when a job is added and before it runs; handlers get its output. */
   readonly input?: StandardSchema<Input, Output> | undefined;
   /**
    * Schema of the result. Its output is stored as the result; an invalid result fails the job with `invalid_result`.
    */
-  readonly output?: StandardSchema<unknown, Result> | undefined;
+  readonly output?: StandardSchema<Returned, Result> | undefined;
   /**
    * Wait before each further attempt: an option that can be stored, or a function of the attempt and its error. A
    * function applies only in workers with this definition.
@@ -52,7 +63,7 @@ export interface JobDefinition<Input = unknown, Output = unknown, Result = unkno
   /** Middleware around the handler. It runs inside the middleware of the manager and of the queue. */
   readonly middleware?: readonly Middleware[] | undefined;
   /** Runs the job. Further handlers of the job, added by `queue.on("job:NAME")`, run after this one. */
-  handler?(payload: Output, ctx: HandlerContext<Output>): unknown;
+  handler?(payload: Output, ctx: HandlerContext<Jsonify<Input>>): NoInfer<Returned> | PromiseLike<NoInfer<Returned>>;
   /**
    * Returns false to run the job immediately in this process, instead of storing it: through the same middleware and
    * handlers, before `addJob` resolves. The job has one attempt, whose error `addJob` throws; `ctx.release` stores the
@@ -68,11 +79,6 @@ export interface JobDefinition<Input = unknown, Output = unknown, Result = unkno
   onFailed?(job: JobRecord, error: unknown): unknown;
 }
 
-/** A definition whose payload and result types the compiler can read, even if it has no schemas. */
-export type TypedDefinition<Input, Output, Result> = JobDefinition<Input, Output, Result> & {
-  readonly "~types"?: { readonly input: Input; readonly output: Output; readonly result: Result } | undefined;
-};
-
 /**
  * Defines one job. Its handler is typed by its schema or by the given payload type.
  *
@@ -82,9 +88,9 @@ export type TypedDefinition<Input, Output, Result> = JobDefinition<Input, Output
  *   ping: defineJob<{ host: string }>({ handler: ({ host }) => ping(host) }),
  * });
  */
-export function defineJob<Input = unknown, Output = Input, Result = unknown>(
-  definition: JobDefinition<Input, Output, Result>,
-): TypedDefinition<Input, Output, Result> {
+export function defineJob<Input = unknown, Output = Jsonify<Input>, Result = unknown, Returned = unknown>(
+  definition: JobDefinition<Input, Output, Result, Returned>,
+): TypedDefinition<JobTypes<Input, Output, Result, Returned>> {
   return definition;
 }
 
@@ -101,13 +107,6 @@ const NO_DEFAULTS: JobDefaults = Object.freeze({});
 /** The job maps that `defineJobs` returned, to recognise them. */
 const defined = new WeakSet<object>();
 
-/** Marks the types of job maps made by `defineJobs`. No value has this key. */
-declare const DEFINED: unique symbol;
-
-/** The result of `defineJobs`: a job map that also exists at run time. */
-export type DefinedJobs<Definitions extends Record<string, JobDefinition> = Record<string, JobDefinition>> =
-  Definitions & { readonly [DEFINED]: true };
-
 /**
  * Declares jobs with schemas and options, to share between code that adds and code that works them.
  *
@@ -117,14 +116,37 @@ export type DefinedJobs<Definitions extends Record<string, JobDefinition> = Reco
  * });
  * const queue = new Queue("mail", driver, { jobs });
  */
-export function defineJobs<const Definitions extends Record<string, JobDefinition>>(
-  definitions: Definitions,
-): DefinedJobs<Definitions> {
-  for (const name in definitions) checkDefinition(name, definitions[name] ?? {});
-  const jobs = Object.freeze({ ...definitions }) as DefinedJobs<Definitions>;
+export function defineJobs<
+  Names extends string,
+  Inputs extends object = object,
+  Outputs extends object = object,
+  Types extends object = object,
+>(
+  definitions: {
+    readonly [Name in Names]: DefinitionBy<MemberOf<Inputs, Name>, MemberOf<Outputs, Name>>;
+  } & SchemasOf<Inputs, Outputs, Types>,
+): DefinedJobs<{
+  readonly [Name in Names]: DefinedJob<MemberOf<Inputs, Name>, MemberOf<Outputs, Name>, MemberOf<Types, Name>>;
+}> {
+  const all = definitions as Record<string, JobDefinition>;
+  for (const name in all) checkDefinition(name, all[name] ?? {});
+  const jobs = Object.freeze({ ...definitions });
   defined.add(jobs);
-  return jobs;
+  return jobs as never;
 }
+
+/**
+ * A schema that accepts every value: declares the type of a payload, or of a result, without a check at run time. What
+ * handlers get is typed by what JSON gives back: a Date is a text.
+ *
+ * @example
+ * const jobs = defineJobs({
+ *   resize: { input: type<{ url: string; width: number }>(), output: type<{ bytes: number }>() },
+ * });
+ */
+export const type = <T>(): StandardSchema<T, Jsonify<T>> => ({
+  "~standard": { version: 1, vendor: "quayside", validate: (value) => ({ value: value as Jsonify<T> }) },
+});
 
 /**
  * Checks a definition.
@@ -139,45 +161,6 @@ export function checkDefinition(name: string, definition: JobDefinition): void {
     if (definition[field] !== undefined) callable(definition[field], `${name}.${field}`);
   if (middleware) callables(middleware, `${name}.middleware`);
 }
-
-/** The payload type of each job name: an interface of the user's, or the result of `defineJobs`. */
-export type JobMap = object;
-
-/** The job names of a job map. */
-export type JobName<Jobs extends JobMap> = keyof Jobs & string;
-
-/** The payload that `addJob` takes for a job name: the schema's input. */
-export type PayloadOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
-  ? SchemaSide<Jobs[Name], "input">
-  : Jobs[Name];
-
-/** The payload that a handler receives: the schema's output, with its defaults and transformations. */
-export type HandledPayloadOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
-  ? SchemaSide<Jobs[Name], "output">
-  : Jobs[Name];
-
-/** The result of a job, as returned by `waitFor`: the type of its output schema; unknown without one. */
-export type ResultOf<Jobs extends JobMap, Name extends JobName<Jobs>> = Jobs extends DefinedJobs
-  ? Jobs[Name] extends { readonly "~types"?: infer Types }
-    ? NonNullable<Types> extends { readonly result: infer Result }
-      ? Result
-      : unknown
-    : Jobs[Name] extends { readonly output: { readonly "~standard": { readonly types?: infer Types } } }
-      ? NonNullable<Types> extends { readonly output: infer Result }
-        ? Result
-        : unknown
-      : unknown
-  : unknown;
-
-type SchemaSide<Definition, Side extends "input" | "output"> = Definition extends { readonly "~types"?: infer Types }
-  ? NonNullable<Types> extends { readonly [S in Side]: infer Payload }
-    ? Payload
-    : unknown
-  : Definition extends { readonly input: { readonly "~standard": { readonly types?: infer Types } } }
-    ? NonNullable<Types> extends { readonly [S in Side]: infer Payload }
-      ? Payload
-      : unknown
-    : unknown;
 
 /** One issue that a schema found: an entry of `details.issues` of an `invalid_payload` or `invalid_result` error. */
 export interface PayloadIssue {

@@ -2,7 +2,7 @@ import { describe } from "./cut-text.ts";
 import { type Duration, toMs } from "./duration.ts";
 import { isA, QuaysideError, refused } from "./errors.ts";
 import { checkName } from "./job-keys.ts";
-import type { DedupeMode, Keep, Requirement, StoredOptions } from "./job-record.ts";
+import type { Keep, Requirement, StoredOptions } from "./job-record.ts";
 import * as LIMITS from "./limits.ts";
 import { fields, integer, oneOf, positiveMs } from "./option-checks.ts";
 import { type BackoffOption, resolveBackoff } from "./retry.ts";
@@ -75,22 +75,46 @@ export interface JobDefaults {
 /**
  * The option `dedupe` of a job: prevents a second job with the same key. While the key is taken, `mode` decides about
  * further adds (R6).
+ *
+ * @example
+ * await queue.addJob("save", draft, { dedupe: { key: draft.id, mode: "debounce", wait: "2s", maxWait: "30s" } });
  */
-export interface DedupeOption {
+export type DedupeOption = DedupeKey &
+  (
+    | {
+        /**
+         * `drop` returns the job that has the key. `replace` gives a waiting job the new payload and options, and a
+         * running one a successor. Default: `drop`.
+         */
+        readonly mode?: "drop" | "replace" | undefined;
+        readonly wait?: undefined;
+        readonly maxWait?: undefined;
+      }
+    | {
+        /** As `replace`; each add also restarts the wait, so that the job runs after the last of several adds. */
+        readonly mode: "debounce";
+        /** Delay of the job from the last add, up to 100 years. It takes precedence over the option `delay`. */
+        readonly wait: Duration;
+        /** Longest delay from the first add, from 1 ms, however often the job is added again. Default: no limit. */
+        readonly maxWait?: Duration | undefined;
+      }
+    | {
+        /** As `drop`, also if the job has ended: the key stays taken for `ttl`. */
+        readonly mode: "throttle";
+        readonly ttl: Duration;
+        readonly wait?: undefined;
+        readonly maxWait?: undefined;
+      }
+  );
+
+interface DedupeKey {
   /** The key, of 1 to 256 characters, unique within the queue. */
   readonly key: string;
-  /** Effect of an add while the key is taken: see `DedupeMode`. Default: `drop`. */
-  readonly mode?: DedupeMode | undefined;
   /**
    * Time from the add for which the key stays taken even if its job has ended, from 1 ms. Required for `throttle`.
    * Default: the key is free when the job ends.
    */
   readonly ttl?: Duration | undefined;
-  /**
-   * For `debounce`: longest delay from the first add, from 1 ms, however often the job is added again. Default: no
-   * limit.
-   */
-  readonly maxWait?: Duration | undefined;
 }
 
 /**
@@ -107,11 +131,7 @@ export interface JobOptions extends JobDefaults {
    * Takes precedence over a `delay` of the definition or queue. Do not set it together with `delay`.
    */
   readonly availableAt?: number | Date | undefined;
-  /**
-   * Prevents a second job while the key is taken. `drop` returns the job that has the key. `replace` gives a waiting
-   * job the new payload and options, and a running one a successor. `debounce` also restarts the delay. `throttle`
-   * keeps the key for `ttl` after the add, even if the job ends.
-   */
+  /** Prevents a second job while the key is taken: see `DedupeOption`. Default: none. */
   readonly dedupe?: DedupeOption | undefined;
 }
 
@@ -145,8 +165,10 @@ export function resolveOptions(
     const merged = merge(layers, parsers);
     if (!merged) return NO_OPTIONS;
     const resolved: ResolvedOptions = {};
-    for (const option in merged)
-      Object.assign(resolved, parsers[option]?.(merged[option as keyof JobOptions] as never, now));
+    for (const option in merged) {
+      const value = merged[option as keyof JobOptions];
+      if (value !== undefined) Object.assign(resolved, parsers[option]?.(value as never, now));
+    }
     return resolved;
   } catch (error) {
     if (isA(QuaysideError, error)) throw error;
@@ -199,9 +221,10 @@ function merge(layers: readonly (JobOptions | undefined)[], parsers: OptionParse
         throw refused(option, `is no option (known are ${Object.keys(parsers).join(", ")})`, layer[option as never]);
       const value = layer[option as keyof JobOptions];
       if (value === undefined) continue;
-      merged ??= {};
-      if (option === "delay") delete merged.availableAt;
-      else if (option === "availableAt") delete merged.delay;
+      // The first options are parsed first; the others take precedence, such as the `wait` of a debounced job.
+      merged ??= { delay: undefined, availableAt: undefined };
+      if (option === "delay") merged["availableAt"] = undefined;
+      else if (option === "availableAt") merged["delay"] = undefined;
       merged[option] = value;
     }
   }

@@ -121,11 +121,20 @@ export interface StoredJob extends StoredOptions {
   readonly finishedAt?: number | undefined;
 }
 
+/** Marks the job name of an id, for the compiler. No value has this key. */
+declare const NAME: unique symbol;
+
+/**
+ * The id of a job, with the job's name in its type: `addJob("resize", …)` resolves with a `JobId<"resize">`, from which
+ * `get` and `waitFor` infer payload and result. At run time it is a string, and any string may be passed for it.
+ */
+export type JobId<Name extends string = string> = string & { readonly [NAME]?: Name | undefined };
+
 /** A job as returned by `get`, `list`, events and `ctx.job`. Times are in ms since epoch. */
-export interface JobRecord<Payload = unknown> {
-  readonly id: string;
+export interface JobRecord<Payload = unknown, Name extends string = string, Result = unknown> {
+  readonly id: JobId<Name>;
   readonly queue: string;
-  readonly name: string;
+  readonly name: Name;
   readonly payload: Payload;
   readonly state: JobState;
   /** Priority: −100 to 100; higher runs first. */
@@ -163,7 +172,7 @@ export interface JobRecord<Payload = unknown> {
    */
   readonly blockedBy?: string | undefined;
   readonly progress?: Json | undefined;
-  readonly result?: Json | undefined;
+  readonly result?: Result | undefined;
   /** Error of the last failed attempt, also if the job will be retried. */
   readonly error?: StoredError | undefined;
   readonly startedAt?: number | undefined;

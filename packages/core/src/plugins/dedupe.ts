@@ -6,6 +6,7 @@ import type { DedupeRecord, Program } from "../engine/store.ts";
 import { get, put, remove, scan } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
+import { toMs } from "../job/duration.ts";
 import { QuaysideError, refused } from "../job/errors.ts";
 import { checkName, escapePart } from "../job/job-keys.ts";
 import type { DedupeOption, OptionParsers } from "../job/job-options.ts";
@@ -14,18 +15,23 @@ import type { NewJob } from "../job/new-job.ts";
 import { fields, oneOf, positiveMs } from "../job/option-checks.ts";
 import { blocked, replaced, returned } from "../job/transitions.ts";
 
+const FIELDS = ["key", "mode", "ttl", "wait", "maxWait"];
 const DEDUPE_MODES: readonly DedupeMode[] = ["drop", "replace", "debounce", "throttle"];
 
 /** Parser of the job option `dedupe`, for `addJob` and the other methods that read job options. */
 export const DEDUPE_OPTIONS: OptionParsers = {
-  dedupe(option: DedupeOption): { readonly dedupe: Dedupe } {
-    const { key, mode = "drop", ttl, maxWait } = fields(option, "dedupe", ["key", "mode", "ttl", "maxWait"], "dedupe.");
+  dedupe(option: DedupeOption): { readonly dedupe: Dedupe; readonly delayMs?: number | undefined } {
+    const { key, mode = "drop", ttl, wait, maxWait } = fields(option, "dedupe", FIELDS, "dedupe.");
     checkName(key, "dedupe.key");
     oneOf(mode, DEDUPE_MODES, "dedupe.mode");
     if (mode === "throttle" && ttl === undefined) throw refused("dedupe.ttl", 'is needed with mode "throttle"', ttl);
-    if (maxWait !== undefined && mode !== "debounce")
+    const debounced = mode === "debounce";
+    if (maxWait !== undefined && !debounced)
       throw refused("dedupe.maxWait", 'goes with mode "debounce" alone', maxWait);
+    if (debounced !== (wait !== undefined))
+      throw refused("dedupe.wait", `${debounced ? "is needed with" : "goes with"} mode "debounce"`, wait);
     return {
+      ...(wait !== undefined && { delayMs: toMs(wait, "dedupe.wait") }),
       dedupe: {
         key,
         mode,

@@ -1,7 +1,7 @@
 import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
-import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import type { ChildFailure } from "../job/job-record.ts";
+import type { JobMap, JobName, PayloadOf, WithPayload } from "../job/job-types.ts";
 import * as LIMITS from "../job/limits.ts";
 import { fields } from "../job/option-checks.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
@@ -10,9 +10,8 @@ import type { JobToAdd, KernelQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
 
 /** A job of a flow, with the jobs that it waits for. */
-export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
+export type FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> = WithPayload<PayloadOf<Jobs, Name>> & {
   readonly name: Name;
-  readonly payload: PayloadOf<Jobs, Name>;
   /**
    * Queue of the job. Default: the queue to which the flow is added. The queues of all jobs in a flow must have the
    * same driver.
@@ -29,7 +28,7 @@ export interface FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> {
    * the flow is refused with `child_exists`. A flow has at most 100 levels, and at most 10,000 jobs below its root.
    */
   readonly children?: readonly FlowJob<Jobs>[] | undefined;
-}
+};
 
 /** A job of a flow, of any name in the job map, with its children. */
 export type FlowJob<Jobs extends JobMap> = { [Name in JobName<Jobs>]: FlowNode<Jobs, Name> }[JobName<Jobs>];
@@ -52,7 +51,7 @@ export interface FlowIds {
  */
 export async function addFlow<Jobs extends JobMap>(queue: AddsTo<Jobs>, flow: FlowJob<Jobs>): Promise<FlowIds> {
   const { context, submitter } = partsOf(queue);
-  const { drafts, read } = flattenFlow(flow, queue.name);
+  const { drafts, read } = flattenFlow(flow as AnyNode, queue.name);
   for (const draft of drafts) if (draft.queue === queue.name) context.registry.check(draft.name);
   return read(await submitter.addTogether(drafts));
 }
@@ -83,7 +82,7 @@ type AddsTo<Jobs extends JobMap> = Pick<KernelQueue<Jobs>, "name" | "addJob">;
 
 interface AnyNode {
   readonly name: string;
-  readonly payload: unknown;
+  readonly payload?: unknown;
   readonly queue?: string | undefined;
   readonly options?: JobOptions | undefined;
   readonly onFailure?: ChildFailure | undefined;

@@ -1,11 +1,12 @@
 import type { Duration } from "../job/duration.ts";
-import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
+import type { JobId } from "../job/job-record.ts";
+import type { AddArguments, JobMap, JobName, PayloadOf } from "../job/job-types.ts";
 import type { BackoffOption } from "../job/retry.ts";
 
 /** The part of a queue that a `JobBuilder` calls. */
 export interface JobSink<Jobs extends JobMap> {
-  addJob<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>, options?: JobOptions): Promise<string>;
+  addJob(name: JobName<Jobs>, payload?: unknown, options?: JobOptions): Promise<string>;
 }
 
 /**
@@ -59,7 +60,11 @@ export class JobBuilder<Jobs extends JobMap> {
   }
 
   /** Adds a job with the builder's options. Resolves with its id when it is stored. */
-  addJob<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>): Promise<string> {
-    return this.#sink.addJob(name, payload, this.#options);
+  addJob<Name extends JobName<Jobs>>(
+    name: Name,
+    ...payload: AddArguments<PayloadOf<Jobs, Name>, []>
+  ): Promise<JobId<Name>>;
+  addJob(name: string, payload?: unknown): Promise<string> {
+    return this.#sink.addJob(name as JobName<Jobs>, payload, this.#options);
   }
 }

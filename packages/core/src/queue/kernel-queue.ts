@@ -4,9 +4,18 @@ import type { Command, CommandReply, JobCounts } from "../engine/verbs.ts";
 import { refused } from "../job/errors.ts";
 import type { Handler } from "../job/handler.ts";
 import { checkName } from "../job/job-keys.ts";
-import type { HandledPayloadOf, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
-import type { JobRecord } from "../job/job-record.ts";
+import type { JobId } from "../job/job-record.ts";
+import type {
+  AddArguments,
+  JobHandler,
+  JobMap,
+  JobName,
+  JobOf,
+  PayloadOf,
+  UntypedJobs,
+  WithPayload,
+} from "../job/job-types.ts";
 import { callable } from "../job/option-checks.ts";
 import type { WorkPlace } from "../worker/worker-options.ts";
 import { eachJob } from "./job-submitter.ts";
@@ -15,14 +24,14 @@ import { readable } from "./sealed-jobs.ts";
 
 /** A job for `addJobs`: name, payload and options in one object. */
 export type JobToAdd<Jobs extends JobMap> = {
-  [Name in JobName<Jobs>]: { readonly name: Name; readonly payload: PayloadOf<Jobs, Name> } & JobOptions;
+  [Name in JobName<Jobs>]: { readonly name: Name } & WithPayload<PayloadOf<Jobs, Name>> & JobOptions;
 }[JobName<Jobs>];
 
 /**
  * The queue methods that need no plugin: add and handle jobs, read, cancel and remove them, pause and resume. Base of
  * the `Queue` of `@quayside/core` and of `@quayside/core/mini`.
  */
-export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> {
+export class KernelQueue<Jobs extends JobMap = UntypedJobs, Ctx extends object = object> {
   readonly name: string;
   readonly driver: Driver;
   readonly #parts: QueueParts;
@@ -45,11 +54,8 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
    * @throws {QuaysideError} `unknown_job`, `invalid_payload` (with `details.issues`),
    * `payload_too_large`, `invalid_option`, or an error of the driver: `storage_full`, `storage_unavailable`, `network` …
    */
-  addJob<Name extends JobName<Jobs>>(
-    name: Name,
-    payload: PayloadOf<Jobs, Name>,
-    options?: JobOptions,
-  ): Promise<string> {
+  addJob<Name extends JobName<Jobs>>(name: Name, ...payload: AddArguments<PayloadOf<Jobs, Name>>): Promise<JobId<Name>>;
+  addJob(name: string, payload?: unknown, options?: JobOptions): Promise<string> {
     const { context, submitter } = this.#parts;
     // Not an asynchronous function, which would create one more promise and three more microtasks per add.
     try {
@@ -64,7 +70,7 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
    * Adds many jobs in one transaction, all or none. Resolves with their ids, in the order of `jobs`. Jobs that run
    * immediately (`shouldQueue`) run afterwards, one by one; all of them run, then the first error is thrown.
    */
-  async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly string[]> {
+  async addJobs(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly JobId<JobName<Jobs>>[]> {
     const { context, submitter } = this.#parts;
     const drafts = eachJob(jobs, ({ name, payload, ...options }) => {
       context.registry.check(name);
@@ -78,10 +84,7 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
    * first that throws fails the attempt; the first handler's return value is the result. Returns a function that
    * removes the handler.
    */
-  on<Name extends JobName<Jobs>>(
-    event: `job:${Name}`,
-    handler: Handler<HandledPayloadOf<Jobs, Name>, Ctx>,
-  ): () => void {
+  on<Name extends JobName<Jobs>>(event: `job:${Name}`, handler: JobHandler<Jobs, Name, Ctx>): () => void {
     if (typeof event !== "string" || !event.startsWith("job:")) throw refused("event", "must be job:NAME", event);
     callable(handler, "handler");
     const off = this.#parts.context.registry.addHandler(event.slice(4), handler as Handler, this.name);
@@ -90,9 +93,9 @@ export class KernelQueue<Jobs extends JobMap = Record<string, unknown>, Ctx exte
   }
 
   /** Returns a job, or undefined if it does not exist or has ended and was not kept. */
-  async get<Name extends JobName<Jobs>>(id: string): Promise<JobRecord<PayloadOf<Jobs, Name>> | undefined> {
+  async get<Name extends JobName<Jobs> = JobName<Jobs>>(id: JobId<Name>): Promise<JobOf<Jobs, Name> | undefined> {
     const job = await this.driver.get(this.name, checkId(id));
-    return job && (readable(this.#parts.context.encryption, job) as Promise<JobRecord<PayloadOf<Jobs, Name>>>);
+    return job && (readable(this.#parts.context.encryption, job) as Promise<JobOf<Jobs, Name>>);
   }
 
   counts(): Promise<JobCounts> {

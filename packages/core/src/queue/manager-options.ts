@@ -1,8 +1,9 @@
 import type { Driver } from "../engine/driver.ts";
 import type { Handler, JobRequest, Middleware } from "../job/handler.ts";
-import type { JobDefinition, JobMap, JobName, PayloadOf } from "../job/job-map.ts";
+import type { JobDefinition } from "../job/job-map.ts";
 import type { JobDefaults, JobOptions } from "../job/job-options.ts";
 import type { Keep } from "../job/job-record.ts";
+import type { JobMap, JobName, PayloadOf, WithPayload } from "../job/job-types.ts";
 import type { JobWorkerOptions } from "../worker/worker-options.ts";
 import type { ConfigureOption } from "./operate.ts";
 import type { SharedOptions } from "./queue-context.ts";
@@ -55,19 +56,20 @@ export interface JobRegistration<Payload, Ctx extends object, Input = Payload, R
 
 /** A job for `enqueue` of a manager. */
 export type JobToEnqueue<Jobs extends JobMap> = {
-  [Name in JobName<Jobs>]: Omit<JobRequest<PayloadOf<Jobs, Name>>, "name"> & {
-    readonly name: Name;
-    /** Connection of the job. Default: that of its definition, else of its queue's settings, else the default one. */
-    readonly connection?: string | undefined;
-  };
+  [Name in JobName<Jobs>]: Omit<JobRequest, "name" | "payload"> &
+    WithPayload<PayloadOf<Jobs, Name>> & {
+      readonly name: Name;
+      /** Connection of the job. Default: that of its definition, else of its queue's settings, else the default one. */
+      readonly connection?: string | undefined;
+    };
 }[JobName<Jobs>];
 
 /** A job for `publish` of a manager, which adds it to several queues. */
 export type JobToPublish<Jobs extends JobMap> = {
-  [Name in JobName<Jobs>]: JobOptions & {
-    readonly name: Name;
-    readonly payload: PayloadOf<Jobs, Name>;
-    readonly queues: readonly string[];
-    readonly connection?: string | undefined;
-  };
+  [Name in JobName<Jobs>]: JobOptions &
+    WithPayload<PayloadOf<Jobs, Name>> & {
+      readonly name: Name;
+      readonly queues: readonly string[];
+      readonly connection?: string | undefined;
+    };
 }[JobName<Jobs>];

@@ -1,8 +1,9 @@
 import type { Driver } from "../engine/driver.ts";
 import { checkPlugins, type Plugin, type Plugins } from "../engine/plugin.ts";
 import { refused } from "../job/errors.ts";
-import type { JobDefinition, JobMap } from "../job/job-map.ts";
+import type { JobDefinition } from "../job/job-map.ts";
 import { KERNEL_OPTIONS } from "../job/job-options.ts";
+import type { JobMap, PassJobs, UntypedJobs } from "../job/job-types.ts";
 import { fields } from "../job/option-checks.ts";
 import { JobSubmitter } from "./job-submitter.ts";
 import { KernelQueue } from "./kernel-queue.ts";
@@ -29,15 +30,14 @@ export interface MiniQueueOptions<Jobs extends JobMap = JobMap, Ctx extends obje
  * await queue.addJob("email", { to }, { delay: "5m" });
  * await new QueueWorker([queue]).start();
  */
-export class MiniQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> extends KernelQueue<
-  Jobs,
-  Ctx
-> {
+export class MiniQueue<Jobs extends JobMap = UntypedJobs, Ctx extends object = object> extends KernelQueue<Jobs, Ctx> {
   /**
    * Creates a queue.
    *
    * @throws {QuaysideError} `invalid_option` if the name is empty, too long or not well-formed Unicode.
    */
+  constructor(name: string, driver: Driver, options: MiniQueueOptions<Jobs, Ctx> & { readonly jobs: Jobs });
+  constructor(name: string, driver: Driver & PassJobs<Jobs>, options?: MiniQueueOptions<Jobs, Ctx>);
   constructor(name: string, driver: Driver, options: MiniQueueOptions<Jobs, Ctx> = {}) {
     const { plugins = pluginsOf(driver), jobs = {} } = fields(options, "options");
     const parsers = Object.assign({}, KERNEL_OPTIONS, ...checkPlugins(plugins).map((plugin) => plugin.options));

@@ -1,5 +1,5 @@
 import { QuaysideError } from "../job/errors.ts";
-import type { JobMap } from "../job/job-map.ts";
+import type { JobMap } from "../job/job-types.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { eachJob, prepare } from "./job-submitter.ts";
 import type { JobToAdd } from "./kernel-queue.ts";

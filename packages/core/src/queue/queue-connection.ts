@@ -3,7 +3,7 @@ import { WORKER_EVENTS, type WorkerEvents } from "../attempt/worker-events.ts";
 import type { Driver } from "../engine/driver.ts";
 import { Emitter } from "../job/emitter.ts";
 import { QuaysideError } from "../job/errors.ts";
-import type { JobMap } from "../job/job-map.ts";
+import type { JobMap, UntypedJobs } from "../job/job-types.ts";
 import { reportUnheard } from "../job/report-error.ts";
 import { JobWorker } from "../worker/job-worker.ts";
 import type { JobWorkerOptions, WorkerQueue } from "../worker/worker-options.ts";
@@ -24,7 +24,7 @@ export interface QueueConnectionOptions {
 }
 
 /** One connection (driver) of a manager: its queues, and their worker. */
-export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> {
+export class QueueConnection<Jobs extends JobMap = UntypedJobs, Ctx extends object = object> {
   readonly name: string;
   readonly driver: Driver;
   /** @internal The worker of the connection. */
@@ -68,7 +68,7 @@ export class QueueConnection<Jobs extends JobMap = Record<string, unknown>, Ctx 
     const queue = new Queue<Jobs, Ctx>(
       name,
       this.driver,
-      new SharedParts({ context, producer, submitter: this.submitter }),
+      new SharedParts({ context, producer, submitter: this.submitter }) as never,
     );
     // Adding a handler to the queue makes the worker work it.
     partsOf(queue).workers.add({ wake: () => this.work(name) });

@@ -1,9 +1,7 @@
 import type { Change } from "../engine/store.ts";
 import type { CommandReply, JobPage, ListQuery, Schedule } from "../engine/verbs.ts";
-import type { Duration } from "../job/duration.ts";
-import type { JobMap, JobName, PayloadOf, ResultOf } from "../job/job-map.ts";
-import type { JobState } from "../job/job-record.ts";
-import type { RecurrenceOption } from "../job/next-occurrence.ts";
+import type { JobId, JobState } from "../job/job-record.ts";
+import type { JobMap, JobName, JobOf, PayloadOf, ResultOf, UntypedJobs } from "../job/job-types.ts";
 import { callable } from "../job/option-checks.ts";
 import { addBatch, addFlow, type FlowIds, type FlowJob } from "./flow-builder.ts";
 import { type JobToAdd, KernelQueue } from "./kernel-queue.ts";
@@ -13,6 +11,7 @@ import {
   type ConfigureOption,
   clear,
   configure,
+  type JobChange,
   list,
   promote,
   type RetryAllOption,
@@ -21,14 +20,14 @@ import {
   update,
 } from "./operate.ts";
 import { partsOf } from "./queue-context.ts";
-import { type RecurringOptions, schedule, schedules, unschedule } from "./recurrences.ts";
+import { type RecurringJob, schedule, schedules, unschedule } from "./recurrences.ts";
 import { type WaitOptions, waitFor } from "./wait-for.ts";
 
 /** The methods of a queue that plugins implement: flows, lists, changes of jobs, settings and recurrences. */
-export class QueueControl<
-  Jobs extends JobMap = Record<string, unknown>,
-  Ctx extends object = object,
-> extends KernelQueue<Jobs, Ctx> {
+export class QueueControl<Jobs extends JobMap = UntypedJobs, Ctx extends object = object> extends KernelQueue<
+  Jobs,
+  Ctx
+> {
   /**
    * Adds a job and its children, in one transaction. When the last child has ended, the parent runs and gets the
    * outcomes from `ctx.children()`.
@@ -63,8 +62,8 @@ export class QueueControl<
    * Returns a page of jobs, by default 100; pass its `cursor` to get the next page. Pages are read at different times:
    * a job whose state changes in between may be on neither or on both.
    */
-  list(query: Omit<ListQuery, "queue"> = {}): Promise<JobPage> {
-    return list(this, query);
+  list(query: Omit<ListQuery, "queue"> = {}): Promise<JobPage<JobOf<Jobs>>> {
+    return list(this, query) as Promise<JobPage<JobOf<Jobs>>>;
   }
 
   /** Returns the number of unfinished jobs: waiting, delayed and active. */
@@ -89,9 +88,12 @@ export class QueueControl<
    * @throws {QuaysideError} the job's own error; `cancelled`; `job_not_found`; `timeout`. Or the signal's reason.
    * @example
    * const id = await queue.addJob("resize", { url });
-   * const { width } = await queue.waitFor<"resize">(id, { timeout: "30s" });
+   * const { width } = await queue.waitFor(id, { timeout: "30s" });
    */
-  waitFor<Name extends JobName<Jobs>>(id: string, options?: WaitOptions): Promise<ResultOf<Jobs, Name>> {
+  waitFor<Name extends JobName<Jobs> = JobName<Jobs>>(
+    id: JobId<Name>,
+    options?: WaitOptions,
+  ): Promise<ResultOf<Jobs, Name>> {
     return waitFor(this, id, options) as Promise<ResultOf<Jobs, Name>>;
   }
 
@@ -115,13 +117,9 @@ export class QueueControl<
    *
    * @throws {QuaysideError} `job_not_found`; `conflict` if it runs or has ended; as `addJob` for the payload.
    */
-  update<Name extends JobName<Jobs>>(
-    id: string,
-    change: {
-      readonly payload?: PayloadOf<Jobs, Name> | undefined;
-      readonly priority?: number | undefined;
-      readonly delay?: Duration | undefined;
-    },
+  update<Name extends JobName<Jobs> = JobName<Jobs>>(
+    id: JobId<Name>,
+    change: JobChange<PayloadOf<Jobs, Name>>,
   ): Promise<CommandReply> {
     return update(this, id, change);
   }
@@ -150,17 +148,11 @@ export class QueueControl<
    * or option changes the pending job in place; a new interval or expression moves the pending job to a new time.
    *
    * @example
-   * await queue.schedule("nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna" }, "report", { kind: "daily" });
-   * await queue.schedule("sync", { every: "5m", limit: 100 }, "sync", null, { maxAttempts: 1 });
+   * await queue.schedule("nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna", name: "report" });
+   * await queue.schedule("sync", { every: "5m", limit: 100, name: "sync", payload: { full: false }, maxAttempts: 1 });
    */
-  schedule<Name extends JobName<Jobs>>(
-    key: string,
-    recurrence: RecurrenceOption,
-    name: Name,
-    payload: PayloadOf<Jobs, Name>,
-    options?: RecurringOptions,
-  ): Promise<void> {
-    return schedule<Jobs, Name>(this, key, recurrence, name, payload, options);
+  schedule<Name extends JobName<Jobs>>(key: string, recurrence: RecurringJob<Jobs, Name>): Promise<void> {
+    return schedule<Jobs, Name>(this, key, recurrence);
   }
 
   /** Ends a recurrence and removes its pending job. Returns false if there is none under this key. */

@@ -4,8 +4,9 @@ import type { Driver } from "../engine/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import { checkName } from "../job/job-keys.ts";
-import { checkDefinition, definitionsOf, type JobDefinition, type JobMap } from "../job/job-map.ts";
+import { checkDefinition, definitionsOf, type JobDefinition } from "../job/job-map.ts";
 import { resolveKeep } from "../job/job-options.ts";
+import type { JobMap, UntypedJobs } from "../job/job-types.ts";
 import * as LIMITS from "../job/limits.ts";
 import { fields, integer, list } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
@@ -45,9 +46,7 @@ import { makeQueueContext, type QueueContext } from "./queue-context.ts";
  * await manager.start();
  * await manager.enqueue({ name: "email", queue: "emails", payload: { to } });
  */
-export class QueueManager<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object>
-  implements Dispatcher
-{
+export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object = object> implements Dispatcher {
   #defaultQueue: string;
   /** Number of jobs that a running `process` may still run, shared by the workers of all connections. */
   readonly #budget = { left: 0, asked: 0, spent: () => void this.stop() };

@@ -3,8 +3,8 @@ import type { Driver } from "../engine/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
-import type { HandledPayloadOf, JobMap, JobName } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
+import type { JobHandler, JobMap, JobName, JobOf, PassJobs, UntypedJobs } from "../job/job-types.ts";
 import * as LIMITS from "../job/limits.ts";
 import { callable, fields, integer } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
@@ -40,8 +40,8 @@ export type QueueListener<
   Ctx extends object,
   Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents,
 > = Event extends `job:${infer Name extends JobName<Jobs>}`
-  ? Handler<HandledPayloadOf<Jobs, Name>, Ctx>
-  : (event: WorkerEvents[Event & keyof WorkerEvents]) => void;
+  ? JobHandler<Jobs, Name, Ctx>
+  : (event: WorkerEvents<JobOf<Jobs>>[Event & keyof WorkerEvents]) => void;
 
 /**
  * A named queue: adds, handles and inspects jobs, and works them in this process.
@@ -53,10 +53,7 @@ export type QueueListener<
  * const id = await queue.addJob("email", { to, subject, body }, { delay: "5m" });
  * await queue.run();
  */
-export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object> extends QueueControl<
-  Jobs,
-  Ctx
-> {
+export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = object> extends QueueControl<Jobs, Ctx> {
   readonly #events: Emitter<WorkerEvents>;
   #worker: JobWorker | undefined;
   /** The `ctx` that handlers of the queue's worker get, also for jobs that run immediately. */
@@ -69,13 +66,8 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
    *
    * @throws {QuaysideError} `invalid_option` if the name is empty, too long or not well-formed Unicode.
    */
-  constructor(name: string, driver: Driver, options?: QueueOptions<Jobs, Ctx>);
-  /**
-   * Creates a queue of a manager.
-   *
-   * @internal
-   */
-  constructor(name: string, driver: Driver, options: SharedParts);
+  constructor(name: string, driver: Driver, options: QueueOptions<Jobs, Ctx> & { readonly jobs: Jobs });
+  constructor(name: string, driver: Driver & PassJobs<Jobs>, options?: QueueOptions<Jobs, Ctx>);
   constructor(name: string, driver: Driver, options: QueueOptions<Jobs, Ctx> | SharedParts = {}) {
     const events = new Emitter<WorkerEvents>();
     const own = { ctx: () => this.#ctx, drain: () => this.drain() };
@@ -119,7 +111,10 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
    * Several handlers of one name run in order: the first that throws fails the attempt; the first handler's return
    * value is the result. Returns a function that removes the handler or listener.
    */
-  override on<Name extends keyof WorkerEvents>(event: Name, listener: (event: WorkerEvents[Name]) => void): () => void;
+  override on<Name extends keyof WorkerEvents>(
+    event: Name,
+    listener: (event: WorkerEvents<JobOf<Jobs>>[Name]) => void,
+  ): () => void;
   override on<Event extends `job:${JobName<Jobs>}` | keyof WorkerEvents>(
     event: Event,
     listener: QueueListener<Jobs, Ctx, Event>,
@@ -128,7 +123,7 @@ export class Queue<Jobs extends JobMap = Record<string, unknown>, Ctx extends ob
     const isHandler = typeof event === "string" && event.startsWith("job:");
     checkListener(event, listener, isHandler);
     return isHandler
-      ? super.on(event as `job:${JobName<Jobs>}`, listener as Handler)
+      ? super.on(event as `job:${JobName<Jobs>}`, listener as never)
       : this.#events.on(event as keyof WorkerEvents, listener as (event: object) => void);
   }
 

@@ -1,10 +1,11 @@
 import type { Schedule } from "../engine/verbs.ts";
 import { refused } from "../job/errors.ts";
 import { checkName } from "../job/job-keys.ts";
-import type { JobMap, JobName, PayloadOf } from "../job/job-map.ts";
 import type { JobOptions } from "../job/job-options.ts";
+import type { JobMap, JobName, PayloadOf, UntypedJobs, WithPayload } from "../job/job-types.ts";
 import { canonicalText, type Json, toJsonText } from "../job/json.ts";
 import { type RecurrenceOption, resolveRecurrence } from "../job/next-occurrence.ts";
+import { fields } from "../job/option-checks.ts";
 import { prepare } from "./job-submitter.ts";
 import { command, type KernelQueue, type SomeQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
@@ -16,28 +17,34 @@ const SET_BY_RECURRENCE: ReadonlySet<string> = new Set(["id", "delay", "availabl
 /** Options of the jobs of a recurrence. */
 export type RecurringOptions = Omit<JobOptions, "id" | "delay" | "availableAt" | "dedupe">;
 
+/** A recurrence in one object: when it occurs, the name and payload of its jobs, and their options. */
+export type RecurringJob<Jobs extends JobMap, Name extends JobName<Jobs> = JobName<Jobs>> = RecurrenceOption &
+  RecurringOptions & { readonly name: Name } & WithPayload<PayloadOf<Jobs, Name>>;
+
 /**
  * Creates or changes a recurrence: adds a job at regular times, one pending at a time; missed times run once. An app
  * may repeat the call at every start: an unchanged recurrence keeps its phase, count and pending job; a new payload or
  * option changes the pending job in place; a new interval or expression moves the pending job to a new time.
  *
  * @example
- * await schedule(queue, "nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna" }, "report", { kind: "daily" });
- * await schedule(queue, "sync", { every: "5m", limit: 100 }, "sync", null, { maxAttempts: 1 });
+ * await schedule(queue, "nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna", name: "report", payload: { kind: "daily" } });
+ * await schedule(queue, "sync", { every: "5m", limit: 100, name: "sync", maxAttempts: 1 });
  */
 export async function schedule<Jobs extends JobMap, Name extends JobName<Jobs>>(
   queue: Pick<KernelQueue<Jobs>, "name" | "driver" | "addJob">,
   key: string,
-  recurrence: RecurrenceOption,
-  name: Name,
-  payload: PayloadOf<Jobs, Name>,
-  options?: RecurringOptions,
+  recurrence: RecurringJob<Jobs, Name>,
 ): Promise<void> {
   checkName(key, "schedule key");
-  const rule = resolveRecurrence(recurrence);
+  const { name, payload, every, cron, timeZone, limit, startAt, endAt, immediately, overlap, ...options } = fields(
+    recurrence,
+    "recurrence",
+  ) as RecurringJob<UntypedJobs> & { readonly timeZone?: string | undefined };
+  const when = { every, cron, timeZone, limit, startAt, endAt, immediately, overlap };
+  const rule = resolveRecurrence(when as RecurrenceOption);
   for (const option in options)
     if (SET_BY_RECURRENCE.has(option))
-      throw refused(option, "is set by the recurrence", options[option as keyof RecurringOptions]);
+      throw refused(option, "is set by the recurrence", options[option as keyof object]);
   const { context } = partsOf(queue);
   context.registry.check(name);
   const job = await prepare(context, { queue: queue.name, name, payload, options });

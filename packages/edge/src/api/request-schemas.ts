@@ -74,6 +74,7 @@ const jobOptions = z.strictObject({
       key: label,
       mode: z.exactOptional(z.enum(["drop", "replace", "debounce", "throttle"])),
       ttl: z.exactOptional(duration),
+      wait: z.exactOptional(duration),
       maxWait: z.exactOptional(duration),
     }),
   ),

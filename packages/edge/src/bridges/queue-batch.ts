@@ -2,7 +2,6 @@ import {
   type Duration,
   type ErrorCode,
   type JobMap,
-  type JobName,
   type JobToAdd,
   QuaysideError,
   type Queue,
@@ -48,7 +47,7 @@ export interface QueueBatchResult {
  *
  * @example
  * async queue(batch, env) {
- *   await fromQueueBatch(batch, edgeQueue<typeof jobs>(env.MAIL_QUEUE, "mail", { jobs }), {
+ *   await fromQueueBatch(batch, edgeQueue(env.MAIL_QUEUE, "mail", { jobs }), {
  *     job: ({ to, text }) => ({ name: "email", payload: { to, subject: "News", body: text } }),
  *   });
  * }
@@ -74,7 +73,7 @@ export async function fromQueueBatch<Jobs extends JobMap, Body = unknown>(
     const job = read(() => checked(jobOf(message.body, message)));
     if (job === null) return "skipped";
     const { name, payload, ...rest } = once(job, message.id, options);
-    await queue.addJob(name as JobName<Jobs>, payload, rest);
+    await (queue as Queue).addJob(name as string, payload, rest);
     return "added";
   };
   /**

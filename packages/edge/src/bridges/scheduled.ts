@@ -14,7 +14,7 @@ import { markedId, TRIGGER } from "./trigger-key.ts";
  * that job has ended: the new job is not added, the others are. Other errors as `addJobs`; then no job is added.
  * @example
  * async scheduled(controller, env) {
- *   await fromScheduled(controller, edgeQueue<typeof jobs>(env.MAIL_QUEUE, "mail", { jobs }), {
+ *   await fromScheduled(controller, edgeQueue(env.MAIL_QUEUE, "mail", { jobs }), {
  *     name: "digest", payload: { day: new Date(controller.scheduledTime).toISOString().slice(0, 10) },
  *   });
  * }
@@ -93,7 +93,7 @@ async function checkAdded<Jobs extends JobMap>(
   // Equal ids with a suffix: this job was added. An id without a suffix: the job has a dedupe key of its own.
   if ((answer === id) !== (id === key)) return;
   const stored = await queue.get(answer);
-  if (stored ? isSame(stored, job) : answer === key) return;
+  if (stored ? isSame(stored, job as { name: string }) : answer === key) return;
   const payload = stored ? "with another payload" : "which has ended; this one differs from it, or is encrypted";
   throw new QuaysideError(
     "conflict",
@@ -106,7 +106,7 @@ async function checkAdded<Jobs extends JobMap>(
  * Returns whether a stored job has the same name and payload. Encrypted payloads count as equal, because this code has
  * no key.
  */
-const isSame = (stored: Pick<JobRecord, "name" | "payload">, { name, payload }: { name: string; payload: unknown }) =>
+const isSame = (stored: Pick<JobRecord, "name" | "payload">, { name, payload }: { name: string; payload?: unknown }) =>
   stored.name === name && (isEnvelope(stored.payload) || textOf(stored.payload) === textOf(payload));
 
 const textOf = (payload: unknown): string => canonicalText(toJsonText(payload, "payload"));

@@ -54,7 +54,7 @@ export class AttemptLink extends RpcTarget implements JobLink {
   }
 
   enqueue(request: JobRequest): Promise<Reply<string>> {
-    return reply(() => this.#ctx.enqueue(request));
+    return reply(() => this.#ctx.enqueue(request as JobRequest & { readonly queue: string }));
   }
 
   publish(request: PublishRequest): Promise<Reply<readonly string[]>> {

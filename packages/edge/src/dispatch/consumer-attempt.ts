@@ -76,7 +76,7 @@ export class ConsumerAttempt {
       log: (line) => this.#reports.logged(line),
       children: () => children,
       enqueue: async (request: JobRequest) => unwrap(await link.enqueue(plain(request))),
-      publish: async (request: PublishRequest) => unwrap(await link.publish(plain(request))),
+      publish: async (request) => unwrap(await link.publish(plain(request) as PublishRequest)),
       release: releaseJob,
       fail: failJob,
     };
@@ -84,7 +84,7 @@ export class ConsumerAttempt {
 }
 
 /** Returns a request whose payload is plain JSON. RPC can carry further types, which JSON does not have. */
-const plain = <Request extends { readonly payload: unknown }>(request: Request): Request => ({
+const plain = <Request extends { readonly payload?: unknown }>(request: Request): Request => ({
   ...request,
   payload: JSON.parse(toJsonText(request.payload, "payload")) as unknown,
 });

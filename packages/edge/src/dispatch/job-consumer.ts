@@ -1,14 +1,15 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import {
   defineJobs,
-  type HandledPayloadOf,
   type Handler,
   type JobDefinition,
+  type JobHandler,
   type JobMap,
   type JobName,
   memoryDriver,
   Queue,
   type QueueOptions,
+  type UntypedJobs,
 } from "@quayside/core";
 import { type WorkerQueue, workerQueueOf } from "@quayside/core/engine";
 import { ConsumerAttempt } from "./consumer-attempt.ts";
@@ -20,7 +21,7 @@ export interface JobConsumerOptions<Jobs extends JobMap, Env>
   /** Handlers by job name. Each runs after the handler of the job's definition. */
   readonly handlers?:
     | {
-        readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
+        readonly [Name in JobName<Jobs>]?: JobHandler<Jobs, Name, { readonly env: Env }>;
       }
     | undefined;
   /** The job map from `defineJobs`. Payloads and results are checked by its schemas in the consumer. */
@@ -41,7 +42,7 @@ export interface JobConsumerOptions<Jobs extends JobMap, Env>
  * }) {}
  * export class MailQueue extends durableQueue<typeof jobs, Env>({ jobs, dispatch: (env) => env.CONSUMER }) {}
  */
-export function jobConsumer<Jobs extends JobMap = Record<string, unknown>, Env = Cloudflare.Env>(
+export function jobConsumer<Jobs extends JobMap = UntypedJobs, Env = Cloudflare.Env>(
   options: JobConsumerOptions<Jobs, Env>,
 ): new (
   ctx: ExecutionContext,

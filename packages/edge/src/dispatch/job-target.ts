@@ -5,8 +5,11 @@ import type { Handler, HandlerContext } from "@quayside/core";
  */
 const targets = new WeakSet<object>();
 
-/** A handler that `dispatch` may return in place of a consumer, such as a webhook. */
-export type JobTarget<Env> = Handler<unknown, { readonly env: Env }> & {
+/**
+ * A handler that `dispatch` may return in place of a consumer, such as a webhook. Its result is checked at run time, so
+ * its type fits every job.
+ */
+export type JobTarget<Env> = Handler<unknown, { readonly env: Env }, HandlerContext, never> & {
   readonly keepResult: (check: () => unknown, ctx: HandlerContext) => unknown;
 };
 
@@ -19,7 +22,7 @@ export function asTarget<Env>(
   handler: (payload: unknown, ctx: HandlerContext & { readonly env: Env }) => unknown,
   keepResult: JobTarget<Env>["keepResult"],
 ): JobTarget<Env> {
-  const target = Object.assign(handler, { keepResult });
+  const target = Object.assign(handler as JobTarget<Env>, { keepResult });
   targets.add(target);
   return target;
 }

@@ -3,12 +3,12 @@ import type {
   Clock,
   ConfigureOption,
   Duration,
-  HandledPayloadOf,
-  Handler,
+  JobHandler,
   JobMap,
   JobName,
   Middleware,
   NextCron,
+  UntypedJobs,
 } from "@quayside/core";
 import type { Dispatch } from "../dispatch/dispatch.ts";
 import type { QueueRpc, Reply, ShardVerbs } from "../rpc/queue-rpc.ts";
@@ -26,7 +26,7 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> extends Configure
    */
   readonly handlers?:
     | {
-        readonly [Name in JobName<Jobs>]?: Handler<HandledPayloadOf<Jobs, Name>, { readonly env: Env }>;
+        readonly [Name in JobName<Jobs>]?: JobHandler<Jobs, Name, { readonly env: Env }>;
       }
     | undefined;
   /**
@@ -72,7 +72,7 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> extends Configure
  *   handlers: { email: async ({ to, subject, body }, { env }) => send(env.MAIL_KEY, to, subject, body) },
  * }) {}
  */
-export function durableQueue<Jobs extends JobMap = Record<string, unknown>, Env = Cloudflare.Env>(
+export function durableQueue<Jobs extends JobMap = UntypedJobs, Env = Cloudflare.Env>(
   options: DurableQueueOptions<Jobs, Env>,
 ): new (
   ctx: DurableObjectState,

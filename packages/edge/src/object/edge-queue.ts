@@ -1,4 +1,4 @@
-import { type JobMap, Queue, type QueueOptions } from "@quayside/core";
+import { type JobMap, type PassJobs, Queue, type QueueOptions, type UntypedJobs } from "@quayside/core";
 import { checkNamespace, type QueueNamespace, queueStub } from "../rpc/queue-rpc.ts";
 import { StubDriver } from "../rpc/stub-driver.ts";
 import type { ShardsOption } from "../shards/layout.ts";
@@ -25,7 +25,17 @@ export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs
  * const queue = edgeQueue<Jobs>(env.MAIL_QUEUE, "mail");
  * await queue.addJob("email", { to, subject, body });
  */
-export function edgeQueue<Jobs extends JobMap = Record<string, unknown>>(
+export function edgeQueue<Jobs extends JobMap = UntypedJobs>(
+  namespace: QueueNamespace,
+  name: string,
+  options: EdgeQueueOptions<Jobs> & { readonly jobs: Jobs },
+): Queue<Jobs>;
+export function edgeQueue<Jobs extends JobMap = UntypedJobs>(
+  namespace: QueueNamespace & PassJobs<Jobs>,
+  name: string,
+  options?: EdgeQueueOptions<Jobs>,
+): Queue<Jobs>;
+export function edgeQueue<Jobs extends JobMap>(
   namespace: QueueNamespace,
   name: string,
   { shards, object = name, ...options }: EdgeQueueOptions<Jobs> = {},
@@ -35,5 +45,5 @@ export function edgeQueue<Jobs extends JobMap = Record<string, unknown>>(
     shards === undefined
       ? new StubDriver(() => queueStub(namespace, object))
       : shardedDriver(namespace, name, { shards, object });
-  return new Queue<Jobs>(name, driver, options as QueueOptions<Jobs>);
+  return new Queue<Jobs>(name, driver, options as QueueOptions<Jobs> & { readonly jobs: Jobs });
 }

@@ -1,4 +1,6 @@
 import {
+  type AddArguments,
+  type JobId,
   type JobMap,
   type JobName,
   type JobOptions,
@@ -10,6 +12,7 @@ import {
   type QueueOptions,
   type ResultOf,
   type RunOptions,
+  type UntypedJobs,
   type WaitOptions,
   type WorkerEvents,
 } from "@quayside/core";
@@ -54,7 +57,7 @@ export interface EmbedQueueOptions<Jobs extends JobMap, Env> extends DurableQueu
  *   }
  * }
  */
-export function embedQueue<Jobs extends JobMap = Record<string, unknown>, Env = unknown>(
+export function embedQueue<Jobs extends JobMap = UntypedJobs, Env = unknown>(
   ctx: DurableObjectState,
   options: EmbedQueueOptions<Jobs, Env>,
 ): EmbeddedQueue<Jobs, Env> {
@@ -74,7 +77,7 @@ const embedded = new WeakSet<DurableObjectState>();
  * A queue in a Durable Object class of your own: a `Queue` whose jobs the object itself works. All queues of an object
  * share one worker and one alarm.
  */
-export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = unknown> extends Queue<
+export class EmbeddedQueue<Jobs extends JobMap = UntypedJobs, Env = unknown> extends Queue<
   Jobs,
   { readonly env: Env }
 > {
@@ -86,7 +89,7 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
    * @internal
    */
   constructor(name: string, queues: ObjectQueues, options: QueueOptions<Jobs>) {
-    super(name, queues.driver, options as QueueOptions<Jobs, { readonly env: Env }>);
+    super(name, queues.driver, options as QueueOptions<Jobs, { readonly env: Env }> & { readonly jobs: Jobs });
     this.#queues = queues;
   }
 
@@ -97,13 +100,14 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
    *
    * @throws {QuaysideError} as `addJob`; `invalid_option` if the job's schema validates asynchronously.
    */
-  addJobSync<Name extends JobName<Jobs>>(name: Name, payload: PayloadOf<Jobs, Name>, options?: JobOptions): string {
+  addJobSync<Name extends JobName<Jobs>>(name: Name, ...payload: AddArguments<PayloadOf<Jobs, Name>>): JobId<Name>;
+  addJobSync(name: string, payload?: unknown, options?: JobOptions): string {
     const [id] = this.addJobsSync([{ ...options, name, payload } as unknown as JobToAdd<Jobs>]);
     return id as string;
   }
 
   /** Adds many jobs as `addJobSync` does, all or none. Returns their ids, in the order of the jobs. */
-  addJobsSync(jobs: readonly JobToAdd<Jobs>[]): readonly string[] {
+  addJobsSync(jobs: readonly JobToAdd<Jobs>[]): readonly JobId<JobName<Jobs>>[] {
     const receipts = this.#queues.enqueueNow(prepareNow(this as unknown as Queue<Jobs>, jobs));
     return receipts.map(({ id }) => id);
   }
@@ -214,7 +218,7 @@ export class EmbeddedQueue<Jobs extends JobMap = Record<string, unknown>, Env = 
  * @throws {QuaysideError} `invalid_option` if the binding is missing.
  * @param method the method of the class that passes on to `call`. Default: `queues`.
  * @example
- * const mail = edgeQueue<typeof jobs>(embeddedQueues(env.SHOP), "default", { object: "shop-1" });
+ * const mail = edgeQueue(embeddedQueues(env.SHOP), "default", { jobs, object: "shop-1" });
  */
 export function embeddedQueues(namespace: QueueNamespace, method = "queues"): QueueNamespace {
   checkNamespace(namespace);

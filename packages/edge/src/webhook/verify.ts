@@ -6,6 +6,7 @@ import {
   type JobName,
   QuaysideError,
   toMs,
+  type UntypedJobs,
 } from "@quayside/core";
 import { validatePayload } from "@quayside/core/engine";
 import { type Webhook, WebhookVerificationError } from "standardwebhooks";
@@ -26,7 +27,7 @@ export interface VerifyOptions<Jobs extends JobMap> {
 }
 
 /** A job received by webhook. `type` is its name and determines the type of `data`. */
-export type WebhookEvent<Jobs extends JobMap = Record<string, unknown>> = {
+export type WebhookEvent<Jobs extends JobMap = UntypedJobs> = {
   [Name in JobName<Jobs>]: {
     /** Id of the webhook, the same for all attempts of a job. Store it to ignore repeats. */
     readonly webhookId: string;
@@ -60,7 +61,7 @@ const BODY_BYTES = 1024 * 1024;
  *   return c.body(null, 204);
  * });
  */
-export async function verifyWebhook<Jobs extends JobMap = Record<string, unknown>>(
+export async function verifyWebhook<Jobs extends JobMap = UntypedJobs>(
   request: Request,
   secrets: string | readonly string[],
   { jobs, bodyBytes = BODY_BYTES, bodyTimeout = "10s" }: VerifyOptions<Jobs> = {},

@@ -217,7 +217,7 @@ export const encryptionCases = topic("encryption", (it) => {
     const mail = encryptedQueue(scene);
     const seen: unknown[] = [];
     mail.on("job:pay", (payload) => seen.push(payload));
-    const set = () => mail.schedule("daily", { every: "1m" }, "pay", { card: SECRET });
+    const set = () => mail.schedule("daily", { every: "1m", name: "pay", payload: { card: SECRET } });
     await set();
     const [before] = await driver.schedules(QUEUE);
     await set();

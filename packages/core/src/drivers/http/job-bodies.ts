@@ -51,8 +51,22 @@ export function bodiesOf(jobs: readonly NewJob[]): readonly JobsBody[] {
 }
 
 /** Returns a job as JSON for a request body. The payload is JSON text already and is inserted unchanged. */
-export function jobText({ queue: _, name, payload, flow, trace, sealed, backoff, ...resolved }: NewJob): string {
-  const options = optionsText({ ...resolved, backoff: backoff?.kind === "list" ? backoff.delaysMs : backoff });
+export function jobText({
+  queue: _,
+  name,
+  payload,
+  flow,
+  trace,
+  sealed,
+  backoff,
+  dedupe,
+  ...resolved
+}: NewJob): string {
+  const options = optionsText({
+    ...resolved,
+    backoff: backoff?.kind === "list" ? backoff.delaysMs : backoff,
+    dedupe: dedupe?.mode === "debounce" ? { ...dedupe, waitMs: resolved.delayMs ?? 0 } : dedupe,
+  });
   const rest = JSON.stringify({ flow, trace, sealed }).slice(1, -1);
   const members = [options === "{}" ? "" : `"options":${options}`, rest].filter(Boolean);
   return `{${[`"name":${JSON.stringify(name)}`, `"payload":${payload}`, ...members].join(",")}}`;
