@@ -2,7 +2,7 @@ import { evictDurableObject, reset, runDurableObjectAlarm, runInDurableObject } 
 import { env } from "cloudflare:workers";
 import { bearerTokens, edgeQueue, embeddedQueues, embedQueue, queueApi } from "@quayside/edge";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { alarms, faults, onAlarm, type Shop, type shopJobs } from "./embedded.ts";
+import { alarms, faults, onAlarm, type Shop, shopJobs } from "./embedded.ts";
 
 afterEach(async () => {
   await vi.waitFor(() => expect(alarms.running).toBe(0));
