@@ -15,7 +15,7 @@ describe("a duration", () => {
     await drain(queue, { clock, until: "30d" });
     await queue.clear({ olderThan: 60_000 });
     await queue.configure({ rateLimit: { max: 1, per: 1_000 } });
-    await queue.schedule("often", { every: 300_000 }, "sync", null);
+    await queue.schedule("often", { every: 300_000, name: "sync", payload: null });
     // @ts-expect-error a unit is ms, s, m, h, d or w
     await clock.advance("5 seconds");
     // @ts-expect-error nor is there one without a number
