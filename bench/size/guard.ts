@@ -23,14 +23,14 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 29_000,
+    limit: 29_100,
     later: 5_950,
   },
   {
     // A page that adds and manages jobs of a server. The target is 13,000.
     title: "Queue of /mini, and httpDriver",
     source: 'export { Queue } from "@quayside/core/mini"; export { httpDriver } from "@quayside/core/http";',
-    limit: 12_970,
+    limit: 13_000,
     later: 6_600,
   },
   { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_000 },
@@ -38,7 +38,7 @@ const BUNDLES: readonly Bundle[] = [
     // With 0.5 kB of the bundler's own code for `import()`. What is loaded later is for workers: exchanges.
     title: "httpDriver alone, without Queue",
     source: 'export { httpDriver } from "@quayside/core/http";',
-    limit: 8_260,
+    limit: 8_290,
     later: 6_600,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
