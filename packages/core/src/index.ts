@@ -109,4 +109,5 @@ export {
   type TelemetryTracer,
 } from "./queue/telemetry.ts";
 export type { WaitOptions } from "./queue/wait-for.ts";
+export type { StopOptions } from "./worker/life-cycle.ts";
 export type { RunOptions, WorkerStatus } from "./worker/worker-options.ts";

@@ -1,7 +1,6 @@
 import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
 import { systemClock } from "../engine/clock.ts";
 import type { Driver } from "../engine/driver.ts";
-import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import { checkName } from "../job/job-keys.ts";
 import { checkDefinition, definitionsOf, type JobDefinition } from "../job/job-map.ts";
@@ -10,6 +9,7 @@ import type { JobMap, UntypedJobs } from "../job/job-types.ts";
 import * as LIMITS from "../job/limits.ts";
 import { fields, integer, list } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
+import { LifeCycle, type StopOptions } from "../worker/life-cycle.ts";
 import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, type WorkerStatus, type WorkPlace } from "../worker/worker-options.ts";
 import {
@@ -39,14 +39,16 @@ import { makeQueueContext, type QueueContext } from "./queue-context.ts";
  * @example
  * const manager = new QueueManager({
  *   driver, ctx: { db }, concurrency: 10,
- *   queues: { emails: { concurrency: 2, rateLimit: { max: 10, per: "1s" } } },
- *   keep: { completed: 100 },
+ *   queues: { emails: { concurrency: 2, rateLimit: { max: 10, per: "1s" } } }, keep: { completed: 100 },
  * });
  * manager.registerJob<{ to: string }>({ name: "email", queue: "emails", handler: ({ to }, ctx) => ctx.db.send(to) });
  * await manager.start();
  * await manager.enqueue({ name: "email", queue: "emails", payload: { to } });
  */
-export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object = object> implements Dispatcher {
+export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object = object>
+  extends LifeCycle
+  implements Dispatcher
+{
   #defaultQueue: string;
   /** Number of jobs that a running `process` may still run, shared by the workers of all connections. */
   readonly #budget = { left: 0, asked: 0, spent: () => void this.stop() };
@@ -60,6 +62,7 @@ export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object 
   readonly #workers: ManagedWorkers<Jobs, Ctx>;
 
   constructor(options: QueueManagerOptions<Jobs, Ctx> = {}) {
+    super();
     this.#defaultQueue = fields(options, "options").defaultQueue ?? "default";
     const { defaults, queues = {}, connections = {}, keep, maxJobs = Number.POSITIVE_INFINITY } = options;
     if (keep) resolveKeep(keep);
@@ -195,8 +198,7 @@ export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object 
 
   /** Adds one job. Resolves with its id when it is stored. */
   async enqueue(request: JobToEnqueue<Jobs>): Promise<string> {
-    const [id] = await this.enqueueAll([request]);
-    return id as string;
+    return (await this.enqueueAll([request]))[0] as string;
   }
 
   /** Adds jobs, in one transaction per connection, after checking all. Resolves with ids in the order given. */
@@ -213,8 +215,7 @@ export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object 
 
   /** Adds an instance of a job class as a job, and registers the class. Stores its `toJSON()`, else its `payload`. */
   async dispatch(job: JobInstance, options?: DispatchOptions): Promise<string> {
-    const [id] = await this.dispatchBatch([job], options);
-    return id as string;
+    return (await this.dispatchBatch([job], options))[0] as string;
   }
 
   /** Adds instances of job classes as jobs, in one transaction per connection. Resolves with their ids in order. */
@@ -249,17 +250,17 @@ export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object 
   }
 
   /** Stores the queues' settings and starts working them. */
-  start(): Promise<void> {
+  override start(): Promise<void> {
     return this.#workers.start();
   }
 
   /** Stops claiming, waits for running handlers up to `timeout` (default: 30 s), then releases their jobs. */
-  stop(options: { readonly timeout?: Duration | undefined } = {}): Promise<void> {
+  override stop(options: StopOptions = {}): Promise<void> {
     return this.#workers.stop(options);
   }
 
   /** The driver of each connection with the queues that are worked there. */
-  get places(): readonly WorkPlace[] {
+  override get places(): readonly WorkPlace[] {
     return [...this.#connections.all.values()].flatMap(({ worker }) => worker.places);
   }
 

@@ -9,6 +9,7 @@ import * as LIMITS from "../job/limits.ts";
 import { callable, fields, integer } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
 import { JobWorker } from "../worker/job-worker.ts";
+import { asyncDispose, close, type StopOptions } from "../worker/life-cycle.ts";
 import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
 import { JobBuilder } from "./job-builder.ts";
@@ -137,12 +138,30 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
     await this.#workerFor(options).start();
   }
 
+  /** Does the same as `run`. */
+  start(options?: RunOptions<Ctx>): Promise<void> {
+    return this.run(options);
+  }
+
   /**
    * Stops working this queue: waits for running handlers up to `timeout` (default: 30 s), then releases their jobs. A
    * further call with a shorter timeout shortens the wait.
    */
-  stop(options: { readonly timeout?: Duration | undefined } = {}): Promise<void> {
+  stop(options: StopOptions = {}): Promise<void> {
     return this.#worker?.stop(options) ?? Promise.resolve();
+  }
+
+  /**
+   * Stops, then closes the driver, also for other queues of the driver. Every later call is refused with `closed`. Called
+   * inside a handler, it only stops, as `stop` does.
+   */
+  close(options?: StopOptions): Promise<void> {
+    return close(this, options);
+  }
+
+  /** Closes the queue at the end of a block: `await using queue = new Queue("mail", driver)`. */
+  [asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** Works until no job runs or is due, then resolves. For tests, scripts and service workers. */

@@ -3,11 +3,12 @@ import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
 import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
 import * as DEFAULTS from "../job/defaults.ts";
-import { type Duration, toMs } from "../job/duration.ts";
+import { toMs } from "../job/duration.ts";
 import { isQuaysideError, QuaysideError } from "../job/errors.ts";
 import { handlerScope, refuseOwn } from "../job/handler-scope.ts";
 import { fields } from "../job/option-checks.ts";
 import { ExchangeLoop } from "./exchange-loop.ts";
+import { LifeCycle, type StopOptions } from "./life-cycle.ts";
 import { isLasting, Session } from "./session.ts";
 import {
   ENDING,
@@ -30,7 +31,7 @@ import {
  * const worker = new JobWorker(driver, { queues: [{ name: "mail", run: (job) => send(job.payload) }] });
  * await worker.start();
  */
-export class JobWorker<Ctx extends object = object> {
+export class JobWorker<Ctx extends object = object> extends LifeCycle {
   readonly #settings: WorkerSettings<Ctx>;
   readonly #loop: ExchangeLoop<Ctx>;
   readonly #session: Session;
@@ -48,6 +49,7 @@ export class JobWorker<Ctx extends object = object> {
   #unusable: unknown;
 
   constructor(driver: Driver, options: JobWorkerOptions<Ctx>) {
+    super();
     const settings = resolveOptions(options, checkDriver(driver, "A worker"));
     const { events, connectivity } = settings;
     this.#settings = settings;
@@ -81,7 +83,7 @@ export class JobWorker<Ctx extends object = object> {
   }
 
   /** The driver and the queues of this worker. A manager adds queues later. */
-  get places(): readonly WorkPlace[] {
+  override get places(): readonly WorkPlace[] {
     return [placeOf(this.#settings)];
   }
 
@@ -114,7 +116,7 @@ export class JobWorker<Ctx extends object = object> {
    * a later `stop()` has overruled it. If it is stopping, starts afterwards. Throws `closed` on a closed driver. Inside
    * one of this worker's own handlers, resolves at once.
    */
-  start(): Promise<void> {
+  override start(): Promise<void> {
     this.#to("start");
     const other = this.#while("processingFirst", "restarting") ?? Promise.resolve();
     const started = other.then(() => (this.#state === "running" ? this.#begun : undefined));
@@ -126,11 +128,10 @@ export class JobWorker<Ctx extends object = object> {
 
   /**
    * Stops claiming, waits for running handlers up to `timeout` (default: 30 s), then aborts them and releases their
-   * jobs. Resolves when all are settled. A further call with a shorter timeout shortens the wait. Called inside one of
-   * this worker's own handlers, it stops the worker, but rejects with `conflict`, because it would wait for the handler
-   * itself.
+   * jobs. Resolves when all are settled. A further call with a shorter timeout shortens the wait. Inside one of this
+   * worker's own handlers, it stops the worker, but rejects with `conflict`: it would wait for the handler itself.
    */
-  stop(options: { readonly timeout?: Duration | undefined } = {}): Promise<void> {
+  override stop(options: StopOptions = {}): Promise<void> {
     let timeoutMs: number;
     try {
       timeoutMs = toMs(fields(options, "options", ["timeout"]).timeout ?? DEFAULTS.stopTimeoutMs, "timeout");
@@ -211,8 +212,7 @@ export class JobWorker<Ctx extends object = object> {
   /** Changes the state; no other code does. @param only the queue of `process`. */
   #to(event: WorkerEvent, only?: string): void {
     const before = this.status;
-    const next: Partial<Record<WorkerEvent, State>> = STATES[this.#state];
-    this.#state = next[event] ?? this.#state;
+    this.#state = (STATES[this.#state] as Partial<Record<WorkerEvent, State>>)[event] ?? this.#state;
     const { status } = this;
     if (status !== before) {
       if (status === "stopping") void this.#end();
