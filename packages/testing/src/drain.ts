@@ -19,7 +19,7 @@ const ROUNDS = 10_000;
  * @param options.until the maximum total time to move the clock, in ms. Default: one year.
  * @example
  * const clock = createManualClock();
- * const queue = new Queue<Jobs>("mail", memoryDriver({ clock }), { clock });
+ * const queue = new Queue<Jobs>("mail", memoryDriver({ clock }));
  * await queue.addJob("email", payload, { delay: "1d" });
  * await drain(queue, { clock });
  */

@@ -7,4 +7,5 @@ export { checkInvariants, type Snapshot, snapshot } from "./invariants.ts";
 export { createManualClock, type ManualClock } from "./manual-clock.ts";
 export { seededRandom } from "./seeded-random.ts";
 export { storeConformance } from "./store-suite.ts";
+export { type TestQueue, type TestQueueOptions, testQueue } from "./test-queue.ts";
 export { workerConformance } from "./worker-suite.ts";

@@ -25,7 +25,7 @@ async function workInline(drain: () => Promise<void>): Promise<void> {
  * error); a delayed job, or one to be retried, waits as usual: see `drain`.
  *
  * @example
- * const queue = new Queue<Jobs>("mail", inline(memoryDriver({ clock })), { clock });
+ * const queue = new Queue<Jobs>("mail", inline(memoryDriver({ clock })));
  */
 export function inline<D extends Driver>(driver: D): D {
   setInline(driver, workInline);

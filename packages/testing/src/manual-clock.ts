@@ -24,7 +24,7 @@ const TASKS = 200;
  * @throws {QuaysideError} `invalid_option`, also in its methods, for an invalid time or duration.
  * @example
  * const clock = createManualClock();
- * const queue = new Queue<Jobs>("mail", memoryDriver({ clock }), { clock });
+ * const queue = new Queue<Jobs>("mail", memoryDriver({ clock }));
  * await queue.addJob("email", payload, { delay: "5m" });
  * await clock.advance("5m");
  */

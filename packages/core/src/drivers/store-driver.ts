@@ -86,6 +86,8 @@ export class StoreDriver implements Driver {
   /** Queues whose jobs a read has counted. The next program that writes stores the counts. */
   readonly #toCount = new Set<string>();
   readonly plugins: Plugins;
+  /** The clock that the driver was made with. Queues of the driver take it. */
+  readonly clock: Clock | undefined;
   #owners: TransactionContext["owners"];
   #horizon = 0;
   #latest = 0;
@@ -97,6 +99,7 @@ export class StoreDriver implements Driver {
   constructor(store: Store, options: StoreDriverOptions) {
     this.#store = store;
     this.#options = options;
+    this.clock = options.clock;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#sequence = new SequenceGenerator(this.#random, options.storeNumber);

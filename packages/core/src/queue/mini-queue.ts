@@ -41,7 +41,7 @@ export class MiniQueue<Jobs extends JobMap = UntypedJobs, Ctx extends object = o
   constructor(name: string, driver: Driver, options: MiniQueueOptions<Jobs, Ctx> = {}) {
     const { plugins = pluginsOf(driver), jobs = {} } = fields(options, "options");
     const parsers = Object.assign({}, KERNEL_OPTIONS, ...checkPlugins(plugins).map((plugin) => plugin.options));
-    const context = makeQueueContext(options, { parsers });
+    const context = makeQueueContext(options, driver, { parsers });
     for (const [job, { shouldQueue }] of Object.entries(jobs as Record<string, JobDefinition>))
       if (shouldQueue) throw refused(`${job}.shouldQueue`, "needs the Queue of @quayside/core", shouldQueue);
     super(name, driver, { context, submitter: new JobSubmitter(context, driver), workers: new Set() });

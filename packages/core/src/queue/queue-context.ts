@@ -1,6 +1,7 @@
 import type { Producer } from "../attempt/handler-context.ts";
 import type { WorkerEvents } from "../attempt/worker-events.ts";
 import type { Clock } from "../engine/clock.ts";
+import type { Driver } from "../engine/driver.ts";
 import * as DEFAULTS from "../job/defaults.ts";
 import type { Emitter } from "../job/emitter.ts";
 import { refused } from "../job/errors.ts";
@@ -47,8 +48,8 @@ export interface SharedOptions<Jobs extends JobMap = JobMap, Ctx extends object 
    */
   readonly payloadLimit?: number | undefined;
   /**
-   * The clock of delays, timeouts and waits in this process, for tests. Default: the system clock. The store has a
-   * clock of its own.
+   * The clock of delays, timeouts and waits in this process, for tests. Default: the clock that was passed to the
+   * driver, else the system clock.
    */
   readonly clock?: Clock | undefined;
   /**
@@ -83,9 +84,12 @@ type OwnParts = Pick<QueueContext, "parsers"> & Partial<Pick<QueueContext, "metr
 
 export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   options: SharedOptions<Jobs, Ctx>,
+  driver: Driver | undefined,
   own: OwnParts,
 ): QueueContext {
-  const { clock, random, ctx, telemetry, encryption } = options;
+  const { random, ctx, telemetry, encryption } = options;
+  // A driver of a store in this process shows the clock that it was made with.
+  const clock = options.clock ?? (driver as { readonly clock?: Clock | undefined } | undefined)?.clock;
   if (clock !== undefined) able(clock, "clock", "now");
   if (ctx !== undefined) fields(ctx, "ctx");
   const middleware = callables(options.middleware ?? [], "middleware") as readonly Middleware[];

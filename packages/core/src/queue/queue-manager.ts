@@ -77,7 +77,7 @@ export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object 
       defaultConnection: () => this.defaultConnection,
     });
     this.#registry = new ManagerRegistry(options.jobs && definitionsOf(options.jobs));
-    this.#context = makeQueueContext(options, {
+    this.#context = makeQueueContext(options, options.driver, {
       parsers: EVERY_OPTION,
       metrics: this.#metrics,
       registry: this.#registry,

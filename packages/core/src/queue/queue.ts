@@ -198,6 +198,6 @@ function ownParts<Jobs extends JobMap, Ctx extends object>(
   events: Emitter<WorkerEvents>,
   run: { readonly ctx: () => object | undefined; readonly drain: () => Promise<void> },
 ): SharedParts["parts"] {
-  const context = makeQueueContext(options, { parsers: EVERY_OPTION, metrics: new Metrics() });
+  const context = makeQueueContext(options, driver, { parsers: EVERY_OPTION, metrics: new Metrics() });
   return { context, submitter: new ImmediateSubmitter({ context, driver, events, ...run }) };
 }
