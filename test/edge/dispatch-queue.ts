@@ -112,6 +112,21 @@ export class Consumer extends jobConsumer<typeof jobs, Cloudflare.Env>({
             ctx.release(20);
           }
           return attempt;
+        case "caught-fail":
+          try {
+            ctx.fail("caught");
+          } catch {}
+          return "returned";
+        case "caught-release":
+          if (!ctx.job.logs.includes("released")) {
+            ctx.log("released");
+            try {
+              ctx.release(20);
+            } catch {
+              throw new Error("wrapped");
+            }
+          }
+          return [attempt, { ...ctx }.signal === signal];
         case "string":
           throw "a bare string";
         case "function":

@@ -117,6 +117,16 @@ describe("a job that is dispatched to a consumer", () => {
     expect(await ended(queue, id)).toMatchObject({ state: "completed", attempts: 2, error: { name: "Throttled" } });
   });
 
+  it("ends as ctx.fail and ctx.release say, although its handler catches their errors", async () => {
+    const { queue, act } = open();
+    expect(await ended(queue, await act("caught-fail"))).toMatchObject({
+      state: "failed",
+      attempts: 1,
+      error: { message: "caught" },
+    });
+    expect(await ended(queue, await act("caught-release"))).toMatchObject({ state: "completed", result: [1, true] });
+  });
+
   it("is given back by ctx.release, which counts no attempt", async () => {
     const { queue, act } = open();
     expect(await ended(queue, await act("release"))).toMatchObject({ state: "completed", attempts: 1, result: 1 });

@@ -113,7 +113,7 @@ export type { FlowPart, NewJob } from "./job/new-job.ts";
 export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } from "./job/next-occurrence.ts";
 export { integer, oneOf } from "./job/option-checks.ts";
 export { type JobDraft, type PrepareSettings, prepareJob } from "./job/prepare-job.ts";
-export { failJob, Release, releaseJob } from "./job/release-job.ts";
+export { decisionOf, failJob, Release, releaseJob } from "./job/release-job.ts";
 export { lent } from "./job/report-error.ts";
 export { retryAfterMs } from "./job/retry.ts";
 export { fromStoredError, SEALED, thrownIn, toStoredError } from "./job/stored-error.ts";

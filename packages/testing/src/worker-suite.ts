@@ -6,6 +6,7 @@ import { closingCases } from "./worker/closing.ts";
 import { encryptionCases } from "./worker/encryption.ts";
 import { encryptionRefusalCases } from "./worker/encryption-refusals.ts";
 import { featureCases } from "./worker/features.ts";
+import { handlerContextCases } from "./worker/handler-context.ts";
 import { hostileHandlerCases } from "./worker/hostile-handlers.ts";
 import { lifeCases } from "./worker/life.ts";
 import { networkCases } from "./worker/network.ts";
@@ -43,6 +44,7 @@ export function workerConformance(runner: TestRunner, open: OpenDriver): number 
     shiftCases,
     networkCases,
     featureCases,
+    handlerContextCases,
     encryptionCases,
     encryptionRefusalCases,
   ];

@@ -1,5 +1,6 @@
 import { QuaysideError } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
+import type { JobOptions } from "../job/job-options.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
 import { failJob, releaseJob } from "../job/release-job.ts";
@@ -39,6 +40,10 @@ export function makeContext(
     events.emit("log", { job, line });
   };
   context.children = () => children;
+  context.release = (delay) => releaseJob(job, delay);
+  context.fail = (reason) => failJob(job, reason);
+  context.addJob = (name: string, payload?: unknown, jobOptions?: JobOptions) =>
+    producer().enqueue({ ...jobOptions, name, payload }, job);
   context.enqueue = (request: JobRequest) => producer().enqueue(request, job);
   context.publish = (request) => producer().publish(request, job);
   addFields(context, options.ctx);
@@ -51,8 +56,7 @@ function addFields(context: object, extra: object | undefined): void {
   const all = context as Record<string, unknown>;
   // Assigning `__proto__` would replace the prototype, which has the signal.
   for (const name in extra)
-    if (name !== "signal" && name !== "__proto__" && !Object.hasOwn(all, name))
-      all[name] = extra[name as keyof typeof extra];
+    if (name !== "__proto__" && !Object.hasOwn(all, name)) all[name] = extra[name as keyof typeof extra];
 }
 
 function refuseToAdd(): never {
@@ -63,21 +67,29 @@ function refuseToAdd(): never {
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/**
- * The `ctx` of a handler; its attempt adds the functions. All fields are own properties, except `signal`, which is
- * created when it is first read.
- */
-class Context implements Pick<HandlerContext, "signal"> {
+/** The own property `signal` of a `ctx`. The attempt creates the signal when it is first read. */
+const SIGNAL = {
+  enumerable: true,
+  get(this: { readonly source: Attempt }): AbortSignal {
+    return this.source.signal;
+  },
+};
+
+/** The `ctx` of a handler; its attempt adds the functions. All fields are own properties, so that a spread has them. */
+class Context {
   // An ordinary property, so that `Object.create(ctx)` and proxies of the context can read the signal.
-  private readonly source: Attempt;
+  readonly source: Attempt;
   declare readonly job: JobRecord;
   declare readonly id: string;
   declare readonly name: string;
   declare readonly queue: string;
   declare readonly attempt: number;
   declare readonly maxAttempts: number;
-  readonly release = releaseJob;
-  readonly fail = failJob;
+  declare readonly scheduledFor: number | undefined;
+  declare readonly signal: AbortSignal;
+  declare release: HandlerContext["release"];
+  declare fail: HandlerContext["fail"];
+  declare addJob: HandlerContext["addJob"];
   declare progress: HandlerContext["progress"];
   declare log: HandlerContext["log"];
   declare children: HandlerContext["children"];
@@ -93,9 +105,7 @@ class Context implements Pick<HandlerContext, "signal"> {
     this.queue = job.queue;
     this.attempt = job.attempts;
     this.maxAttempts = job.maxAttempts;
-  }
-
-  get signal(): AbortSignal {
-    return this.source.signal;
+    this.scheduledFor = job.scheduledFor;
+    Object.defineProperty(this, "signal", SIGNAL);
   }
 }

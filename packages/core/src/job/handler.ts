@@ -1,7 +1,7 @@
 import type { Duration } from "./duration.ts";
 import type { JobOptions } from "./job-options.ts";
 import type { EndState, JobId, JobRecord } from "./job-record.ts";
-import type { JobMap, JobName, PayloadOf, UntypedJobs, WithPayload } from "./job-types.ts";
+import type { AddArguments, JobMap, JobName, PayloadOf, UntypedJobs, WithPayload } from "./job-types.ts";
 import type { Json } from "./json.ts";
 import type { StoredError } from "./stored-error.ts";
 
@@ -65,9 +65,10 @@ export interface HandlerContext<Payload = unknown, Jobs extends JobMap = Untyped
   /** Number of this attempt, from 1. */
   readonly attempt: number;
   readonly maxAttempts: number;
+  /** Time at which the recurrence planned this job, in ms since epoch; undefined for other jobs. */
+  readonly scheduledFor?: number | undefined;
   /**
    * Aborted when the attempt should stop: cancelled, timed out, lease lost, worker stopping; `reason` is the cause.
-   * Created when read, so a spread copy lacks it: `{ ...ctx, signal: ctx.signal }`.
    */
   readonly signal: AbortSignal;
   /** Stores a progress value with the running job. */
@@ -76,10 +77,20 @@ export interface HandlerContext<Payload = unknown, Jobs extends JobMap = Untyped
   log(line: string): void;
   /** Returns the outcomes of this job's children, if it is the parent of a flow or batch; otherwise an empty list. */
   children(): readonly ChildOutcome[];
-  /** Ends this attempt without counting it; the job runs again after `delay`. Default: at once. */
+  /**
+   * Ends this attempt without counting it; the job runs again after `delay`. Default: at once. Throws, to leave the
+   * handler. If the handler catches that error, the attempt still ends so; the last of several calls decides.
+   */
   release(delay?: Duration): never;
-  /** Ends the job as `failed`, even if attempts are left. */
+  /** Ends the job as `failed`, even if attempts are left. Throws, as `release` does. */
   fail(reason: string | Error): never;
+  /**
+   * Adds a job of the job map, by default to this job's queue. Resolves with its id when it is stored.
+   *
+   * @example
+   * await ctx.addJob("thumbnail", { url }, { delay: "1m" });
+   */
+  addJob<Name extends JobName<Jobs>>(name: Name, ...payload: AddArguments<PayloadOf<Jobs, Name>>): Promise<JobId<Name>>;
   /**
    * Adds a job, by default to this job's queue. Resolves with its id when it is stored. Jobs of other queues (`queue`)
    * may have any name.

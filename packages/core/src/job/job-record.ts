@@ -112,6 +112,8 @@ export interface StoredJob extends StoredOptions {
   readonly hasChildren?: true | undefined;
   /** Key of the recurrence that added this job. */
   readonly recurrence?: string | undefined;
+  /** Time at which the recurrence planned this job. */
+  readonly scheduledFor?: number | undefined;
   readonly error?: StoredError | undefined;
   readonly logs?: readonly string[] | undefined;
   /** The result as JSON text. */
@@ -166,6 +168,8 @@ export interface JobRecord<Payload = unknown, Name extends string = string, Resu
   readonly parent?: Parent | undefined;
   readonly hasChildren?: true | undefined;
   readonly recurrence?: string | undefined;
+  /** Time at which the recurrence planned this job; retries do not change it. */
+  readonly scheduledFor?: number | undefined;
   /**
    * Why the job waits although it may be due: `name` (no worker handles its name), `group` (its group is full),
    * `successor` (the job that it replaces still runs), `children` (its children have not ended).

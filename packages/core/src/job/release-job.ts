@@ -1,8 +1,9 @@
 import { describe } from "./cut-text.ts";
 import { type Duration, toMs } from "./duration.ts";
 import { isA, UnrecoverableError } from "./errors.ts";
+import type { JobRecord } from "./job-record.ts";
 
-/** Thrown by `ctx.release` to leave the handler; the job is then released. A handler must not catch it. */
+/** Thrown by `ctx.release` to leave the handler; the job is then released, also if the handler catches the error. */
 export class Release extends Error {
   override readonly name = "Release";
   readonly delayMs: number;
@@ -18,12 +19,24 @@ export class Release extends Error {
   }
 }
 
-/** Implements `ctx.release`: throws a `Release` with the delay. */
-export function releaseJob(delay: Duration = 0): never {
-  throw new Release(toMs(delay, "release"));
+/**
+ * The last error of `ctx.release` or `ctx.fail` in an attempt, by the job record of the attempt. It decides the attempt,
+ * even if the handler caught it.
+ */
+const decisions = new WeakMap<object, Error>();
+
+/** Returns the last error that `ctx.release` or `ctx.fail` has thrown in an attempt; undefined if neither was called. */
+export const decisionOf = (job: JobRecord): Error | undefined => decisions.get(job);
+
+function decide(job: JobRecord, decision: Error): never {
+  decisions.set(job, decision);
+  throw decision;
 }
 
+/** Implements `ctx.release`: throws a `Release` with the delay. */
+export const releaseJob = (job: JobRecord, delay: Duration = 0): never =>
+  decide(job, new Release(toMs(delay, "release")));
+
 /** Implements `ctx.fail`: throws an error that ends the job as failed. */
-export function failJob(reason: unknown = "The handler called ctx.fail()."): never {
-  throw new UnrecoverableError(describe(isA(Error, reason) ? reason.message : reason), reason);
-}
+export const failJob = (job: JobRecord, reason: unknown = "The handler called ctx.fail()."): never =>
+  decide(job, new UnrecoverableError(describe(isA(Error, reason) ? reason.message : reason), reason));

@@ -94,6 +94,7 @@ const KEPT_WHEN_REPLACED: ReadonlySet<string> = new Set<keyof StoredJob>([
   "otherParents",
   "hasChildren",
   "recurrence",
+  "scheduledFor",
 ]);
 
 const waitsFor = (key: JobKey, ...reasons: readonly BlockReason[]): boolean =>

@@ -234,6 +234,7 @@ function* placeOccurrence(
   const occurrence: StoredJob = {
     ...readyStored({ ...rest, queue }, tx.nextPosition(at - tx.now), tx.now),
     recurrence: key,
+    scheduledFor: at,
     ...(job.expiresInMs !== undefined && { expiresAt: at + job.expiresInMs }),
   };
   yield* insertJobs(tx, [occurrence]);

@@ -7,7 +7,7 @@ import { type Json, toBoundedJson } from "../job/json.ts";
 import * as LIMITS from "../job/limits.ts";
 import type { NewJob } from "../job/new-job.ts";
 import { fields } from "../job/option-checks.ts";
-import { Release } from "../job/release-job.ts";
+import { decisionOf, Release } from "../job/release-job.ts";
 import { SEALED, SealedError, type StoredError, toStoredError } from "../job/stored-error.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { waitForKey } from "./job-runner.ts";
@@ -145,11 +145,13 @@ class AesGcm implements Encryption {
     try {
       const result = await handle(job, inner);
       await told;
+      if (decisionOf(stored)) throw decisionOf(stored);
       return result === undefined
         ? undefined
         : await seal("result", toBoundedJson(result, "result", "invalid_result", SEALED_BYTES));
-    } catch (error) {
+    } catch (thrown) {
       await told;
+      const error = decisionOf(stored) ?? thrown;
       if (isA(Release, error)) throw error;
       throw new SealedError(error, await seal("error", JSON.stringify(toStoredError(error))));
     }

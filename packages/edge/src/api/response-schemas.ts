@@ -70,6 +70,7 @@ function make() {
     ),
     hasChildren: z.exactOptional(z.literal(true)),
     recurrence: z.exactOptional(z.string()),
+    scheduledFor: z.exactOptional(instant),
     blockedBy: z.exactOptional(z.string()),
     progress: z.exactOptional(json),
     result: z.exactOptional(json),

@@ -2,12 +2,13 @@ import {
   type ChildOutcome,
   type HandlerContext,
   isA,
+  type JobOptions,
   type JobRequest,
   type Json,
   LeaseLostError,
   type PublishRequest,
 } from "@quayside/core";
-import { failJob, Release, releaseJob, toBoundedJson, toJsonText } from "@quayside/core/engine";
+import { decisionOf, failJob, Release, releaseJob, toBoundedJson, toJsonText } from "@quayside/core/engine";
 import { unwrap } from "../rpc/queue-rpc.ts";
 import type { JobCall, JobOutcome } from "./job-call.ts";
 import { ReportSender } from "./report-sender.ts";
@@ -33,12 +34,16 @@ export class ConsumerAttempt {
   }
 
   async #end(handle: (ctx: HandlerContext) => unknown): Promise<JobOutcome> {
+    const { job } = this.#call;
     try {
       const result = await handle(this.#context(await this.#children()));
+      const decision = job.sealed ? undefined : decisionOf(job);
+      if (decision) throw decision;
       if (result === undefined) return { outcome: "completed" };
       // Sent as text, because RPC would replace functions by stubs and refuse objects with `toJSON`.
       return { outcome: "completed", result: toBoundedJson(result, "result", "invalid_result") };
-    } catch (error) {
+    } catch (thrown) {
+      const error = job.sealed ? thrown : (decisionOf(job) ?? thrown);
       if (!isA(Release, error)) return { outcome: "failed", failure: sendFailure(error) };
       const { delayMs, fault } = error;
       return { outcome: "released", delayMs, ...(fault !== undefined && { fault: sendFailure(fault) }) };
@@ -70,6 +75,7 @@ export class ConsumerAttempt {
       queue: job.queue,
       attempt: job.attempts,
       maxAttempts: job.maxAttempts,
+      scheduledFor: job.scheduledFor,
       signal: this.#controller.signal,
       progress: (value: Json) =>
         this.#reports.progressed(JSON.parse(toBoundedJson(value, "progress", "invalid_option")) as Json),
@@ -77,8 +83,10 @@ export class ConsumerAttempt {
       children: () => children,
       enqueue: async (request: JobRequest) => unwrap(await link.enqueue(plain(request))),
       publish: async (request) => unwrap(await link.publish(plain(request) as PublishRequest)),
-      release: releaseJob,
-      fail: failJob,
+      addJob: async (name: string, payload?: unknown, options?: JobOptions) =>
+        unwrap(await link.enqueue(plain({ ...options, name, payload }))),
+      release: (delay) => releaseJob(job, delay),
+      fail: (reason) => failJob(job, reason),
     };
   }
 }

@@ -44,6 +44,16 @@ const SPEAKERS: readonly (readonly [string, () => Record<string, JobDefinition>,
     (mail) => mail.on("job:pay", (payload, ctx) => ctx.fail(String(payload))),
   ],
   [
+    "the reason of a ctx.fail whose error the handler catches",
+    () => ({ pay: {} }),
+    (mail) =>
+      mail.on("job:pay", (payload, ctx) => {
+        try {
+          ctx.fail(String(payload));
+        } catch {}
+      }),
+  ],
+  [
     "the message of a RetryAfterError",
     () => ({ pay: { maxAttempts: 2 } }),
     (mail) =>
