@@ -13,8 +13,10 @@ for (const folder of packages) {
   for (const file of files) {
     const text = readFileSync(join(cwd, file), "utf8");
     const code = text.replace(/\/\*[\s\S]*?\*\/|\/\/.*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/g, " ");
+    // The members of an untyped job map are `any`: an interface could not be assigned to a map of `unknown`.
+    const checked = code.replace(/interface UntypedJobs \{[^}]*\}/, " ");
     // `AbortSignal.any` and a member of that name are no types.
-    const uses = [...code.matchAll(/(?<![.\w])any\b(?!\s*[(:?])/g)].length;
+    const uses = [...checked.matchAll(/(?<![.\w])any\b(?!\s*[(:?])/g)].length;
     const internal = text.includes("@internal");
     if (uses === 0 && !internal) continue;
     wrong++;
