@@ -78,14 +78,14 @@ describe("cron where nothing reads it", () => {
   it("tells the API's caller what it can do itself", async () => {
     const app = queueApi<Cloudflare.Env>({ object: (bound) => bound.WORK_QUEUE, auth });
     const body = {
-      rule: { kind: "cron", cron: "* * * * *" },
+      rule: { cron: "* * * * *" },
       job: { name: "email", payload: { to: "a@example.com" } },
     };
     expect(await problem("/mail/schedules/digest", { app, method: "PUT", body })).toMatchObject({
       status: 400,
       code: "invalid_option",
-      detail: "This server takes no cron rules. Use a rule of kind every.",
-      errors: [{ path: "rule.kind" }],
+      detail: "This server takes no cron rules. Use a rule with every.",
+      errors: [{ path: "rule.cron" }],
     });
   });
 
