@@ -1,5 +1,5 @@
 // Refuses optional properties of the packages' types that do not accept `undefined`: with `exactOptionalPropertyTypes`, an
-// app could not pass on an option that it does not have. Not held to it: the records and ports of the engine.
+// app could not pass on an option that it does not have. Exempt: the records and ports of the engine.
 //
 //   node scripts/lint-optional.mjs
 import { globSync, readFileSync } from "node:fs";

@@ -23,7 +23,7 @@ describe("the ledger of the soak", () => {
     expect(violations()).toBe("");
   });
 
-  it("excuses no run of the object that lives", () => {
+  it("excuses no run of the present object", () => {
     const { ledger, began, violations } = oneJob();
     ledger.replaced("object ", "object 1.", "killed");
     began("object 1.now");

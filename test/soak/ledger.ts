@@ -76,8 +76,10 @@ export class Ledger {
   /** Those whose trouble goes on, with how many troubles there are. */
   readonly #troubled = new Map<string, number>();
   readonly #workers = new Set<string>();
-  /** By kind of workers of which one lives at a time: how the label of the one begins that lives now. */
-  readonly #living = new Map<string, string>();
+  /**
+   * For a kind of worker that exists once at a time (start of the label): start of the label of the present one.
+   */
+  readonly #present = new Map<string, string>();
   readonly #causes = new Map<string, number>();
   readonly #violations = new Map<string, { count: number; examples: string[] }>();
   #notes = 0;
@@ -125,11 +127,13 @@ export class Ledger {
   }
 
   /**
-   * From now on, of the workers whose labels begin with `kind`, only those live whose labels begin with `living`. Notes of the
-   * others may be on their way.
+   * Records that the worker of a kind was replaced. Its runs are excused, also those whose notes arrive later.
+   *
+   * @param kind start of the labels of all workers of the kind.
+   * @param present start of the label of the new worker.
    */
-  replaced(kind: string, living: string, cause: Cause): void {
-    this.#living.set(kind, living);
+  replaced(kind: string, present: string, cause: Cause): void {
+    this.#present.set(kind, present);
     this.#causes.set(cause, (this.#causes.get(cause) ?? 0) + 1);
   }
 
@@ -275,7 +279,8 @@ export class Ledger {
   }
 
   #wasDisturbed({ worker, began }: Run): boolean {
-    for (const [kind, living] of this.#living) if (worker.startsWith(kind) && !worker.startsWith(living)) return true;
+    for (const [kind, present] of this.#present)
+      if (worker.startsWith(kind) && !worker.startsWith(present)) return true;
     return (this.#troubled.get(worker) ?? 0) > 0 || (this.#disturbed.get(worker) ?? 0) > began;
   }
 

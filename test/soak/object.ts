@@ -74,7 +74,7 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
   const sink = await serveLedger(ledger);
   const runtime = await Runtime.bundle("../../soak/object/wrangler.jsonc", folder);
   let server = await runtime.start();
-  let control: Control = { sink: sink.url, life: 0, offsetMs: 0, full: false };
+  let control: Control = { sink: sink.url, object: 0, offsetMs: 0, full: false };
 
   const post = async (path: string, body?: object) => {
     const response = await fetch(`${server.url}${path}`, { method: "POST", body: JSON.stringify(body ?? {}) });
@@ -84,10 +84,10 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
     control = { ...control, ...next };
     return untilDone(systemClock, () => post("/control", control));
   };
-  /** The object's life ends, and with it all runs of its worker, also those of which nothing is noted yet. */
-  const nextLife = (cause: Cause) => {
-    control = { ...control, life: control.life + 1 };
-    ledger.replaced("object ", `object ${control.life}.`, cause);
+  /** Records that the object ends, and with it all runs of its worker, also those whose notes have not arrived. */
+  const nextObject = (cause: Cause) => {
+    control = { ...control, object: control.object + 1 };
+    ledger.replaced("object ", `object ${control.object}.`, cause);
   };
   const connect = (label = "") => {
     const unanswered = new Unanswered(systemClock, LEASE_MS, () =>
@@ -140,7 +140,7 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
     [...remotes][Math.floor(random() * remotes.size)] as { label: string; network: Network; host: Host };
   const troubles = [
     async () => {
-      nextLife("restarted with its store");
+      nextObject("restarted with its store");
       await server.kill();
       const began = performance.now();
       server = await runtime.start();
@@ -149,7 +149,7 @@ export async function soakObject({ jobs, until, seed }: SoakOptions): Promise<So
       if (performance.now() - began > LEASE_MS / 2) ledger.disturbAll("cut off for longer than its lease");
     },
     async () => {
-      nextLife("killed");
+      nextObject("killed");
       await set({});
       await post("/die").catch(() => {});
     },

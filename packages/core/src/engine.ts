@@ -32,6 +32,7 @@ export { alwaysActive, type Registration, timeLiveness, type WorkerSession } fro
 export { addJobs, checkNames, enqueue } from "./engine/enqueue.ts";
 export { checkWorker } from "./engine/exchange.ts";
 export { locate, moveEachJob } from "./engine/job-writer.ts";
+export { changedSettings } from "./engine/kernel-commands.ts";
 export { Plugins } from "./engine/plugin.ts";
 export { checkProtocol, PROTOCOL, PROTOCOL_HEADER } from "./engine/protocol.ts";
 export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, getJob, storedQueues } from "./engine/read-queue.ts";
@@ -113,7 +114,7 @@ export type { FlowPart, NewJob } from "./job/new-job.ts";
 export { LAST_INSTANT, nextOccurrence, type RecurrenceRule, resolveRecurrence } from "./job/next-occurrence.ts";
 export { integer, oneOf } from "./job/option-checks.ts";
 export { type JobDraft, type PrepareSettings, prepareJob } from "./job/prepare-job.ts";
-export { decisionOf, failJob, Release, releaseJob } from "./job/release-job.ts";
+export { failJob, plainDecisionOf, Release, releaseJob } from "./job/release-job.ts";
 export { lent } from "./job/report-error.ts";
 export { retryAfterMs } from "./job/retry.ts";
 export { fromStoredError, SEALED, thrownIn, toStoredError } from "./job/stored-error.ts";

@@ -6,6 +6,7 @@ import {
   Queue,
   type QueueOptions,
   toMs,
+  type UntypedJobs,
 } from "@quayside/core";
 import { drain } from "./drain.ts";
 import { createManualClock, type ManualClock } from "./manual-clock.ts";
@@ -40,7 +41,7 @@ export interface TestQueue<Jobs extends JobMap, Ctx extends object> {
  * await drain();
  * expect(await queue.get(id)).toMatchObject({ state: "failed", attempts: 3 });
  */
-export function testQueue<Jobs extends JobMap = Record<string, unknown>, Ctx extends object = object>({
+export function testQueue<Jobs extends JobMap = UntypedJobs, Ctx extends object = object>({
   name = "test",
   start,
   cron,

@@ -12,15 +12,15 @@ interface Env {
 export interface Control {
   /** Where notes are posted. Until it is known, handlers wait. */
   readonly sink: string;
-  /** How many lives of the object have ended. Each object begins its labels with that of its own. */
-  readonly life: number;
+  /** Number of objects that have ended. The label of an object's worker has this number from the object's start. */
+  readonly object: number;
   /** How far the object's clock is ahead of the system's, in ms. */
   readonly offsetMs: number;
   /** No transaction may make the database larger. */
   readonly full: boolean;
 }
 
-let control: Control = { sink: "", life: 0, offsetMs: 0, full: false };
+let control: Control = { sink: "", object: 0, offsetMs: 0, full: false };
 let known: () => void = () => {};
 const sinkKnown = new Promise<void>((resolve) => {
   known = resolve;
@@ -81,10 +81,10 @@ function mapDisk({ storage }: DurableObjectState): void {
 /** The handlers of the object that runs now. There is one queue, so there is one object in this process. */
 let handlers: Promise<Handlers>;
 
-/** Handlers with a label that begins with the life in which their object starts. */
+/** Creates the handlers of an object that starts. */
 async function startHandlers(): Promise<Handlers> {
   await sinkKnown;
-  const label = `object ${control.life}.${crypto.randomUUID().slice(0, 8)}`;
+  const label = `object ${control.object}.${crypto.randomUUID().slice(0, 8)}`;
   return new Handlers({ sink: posting(), random: Math.random, clock }, label);
 }
 

@@ -8,7 +8,7 @@ import type { ChildOutcome, HandlerContext } from "../job/handler.ts";
 import { handlerScope } from "../job/handler-scope.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { toBoundedJson } from "../job/json.ts";
-import { decisionOf, Release } from "../job/release-job.ts";
+import { plainDecisionOf, Release } from "../job/release-job.ts";
 import { decideRetry, type RetryPolicy, retryDelay } from "../job/retry.ts";
 import { thrownIn, toStoredError } from "../job/stored-error.ts";
 import { makeContext, type Producer } from "./handler-context.ts";
@@ -197,8 +197,7 @@ export class Attempt {
 
   #finish(returned: AttemptEnd): void {
     const reason = this.#interruption;
-    // The encryption of a job has applied a decision of `ctx.fail` already, and encrypted its text.
-    const decision = this.job.sealed ? undefined : decisionOf(this.job);
+    const decision = plainDecisionOf(this.job);
     const end = decision ? { error: decision } : returned;
     try {
       // After an interruption, the handler's error is ignored. Its result counts only if the worker was stopping.

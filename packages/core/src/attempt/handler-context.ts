@@ -54,7 +54,7 @@ export function makeContext(
 /** Adds the fields of `extra` that `context` does not have. */
 function addFields(context: object, extra: object | undefined): void {
   const all = context as Record<string, unknown>;
-  // Assigning `__proto__` would replace the prototype, which has the signal.
+  // Assigning `__proto__` would replace the prototype of the context.
   for (const name in extra)
     if (name !== "__proto__" && !Object.hasOwn(all, name)) all[name] = extra[name as keyof typeof extra];
 }
@@ -77,7 +77,7 @@ const SIGNAL = {
 
 /** The `ctx` of a handler; its attempt adds the functions. All fields are own properties, so that a spread has them. */
 class Context {
-  // An ordinary property, so that `Object.create(ctx)` and proxies of the context can read the signal.
+  // No private property, so that `Object.create(ctx)`, copies and proxies of the context can read the signal.
   readonly source: Attempt;
   declare readonly job: JobRecord;
   declare readonly id: string;

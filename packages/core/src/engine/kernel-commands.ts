@@ -7,7 +7,7 @@ import type { Position } from "./list-jobs.ts";
 import { lookUp } from "./read-queue.ts";
 import type { Program, QueueSettings } from "./store.ts";
 import type { Transaction } from "./transaction.ts";
-import type { Command, CommandReply } from "./verbs.ts";
+import type { Command, CommandReply, QueueConfig } from "./verbs.ts";
 
 /**
  * The reply of one step of a command. A long command changes a limited number of jobs per transaction, and takes
@@ -115,6 +115,12 @@ function* setPaused(tx: Transaction, queue: string, paused: boolean): Program<Co
   return { affected: 0 };
 }
 
+/** Returns the settings of a queue after a change: an omitted setting stays, and null removes one. */
+export function changedSettings(before: QueueSettings, { keep, ...limits }: QueueConfig): QueueSettings {
+  const said = Object.entries({ ...before, ...limits, ...(keep && { keep: { ...before.keep, ...keep } }) });
+  return Object.fromEntries(said.filter(([, value]) => value !== null)) as QueueSettings;
+}
+
 function* configure(
   tx: Transaction,
   { type: _, queue, ...config }: CommandOf<"configure">,
@@ -124,9 +130,7 @@ function* configure(
   // Later steps only prune, because another call may have changed the settings since.
   if (!from) {
     tx.plugins.checkOwned("setting", config, tx.used);
-    const before = yield* tx.settings(queue);
-    const said = Object.entries({ ...before, ...config, ...(keep && { keep: { ...before.keep, ...keep } }) });
-    yield* tx.configure(queue, Object.fromEntries(said.filter(([, value]) => value !== null)) as QueueSettings);
+    yield* tx.configure(queue, changedSettings(yield* tx.settings(queue), config));
     tx.changed(queue, "settings");
   }
   const more = keep !== undefined && (yield* pruneAll(tx, queue));

@@ -24,10 +24,7 @@ export interface Keep {
   readonly cancelled: number;
 }
 
-/**
- * Effect of an add whose dedupe key is taken: `drop` keeps the job that has the key; `replace` replaces it while it
- * waits; `debounce` also restarts its delay; `throttle` keeps the key for its `ttl`.
- */
+/** Effect of an add whose dedupe key is taken: see `DedupeOption`. */
 export type DedupeMode = "drop" | "replace" | "debounce" | "throttle";
 
 /** The option `dedupe` of a job in stored form, with durations in ms. */

@@ -25,8 +25,14 @@ export class Release extends Error {
  */
 const decisions = new WeakMap<object, Error>();
 
-/** Returns the last error that `ctx.release` or `ctx.fail` has thrown in an attempt; undefined if neither was called. */
+/**
+ * Returns the last error that `ctx.release` or `ctx.fail` has thrown in an attempt; undefined if neither was called. For
+ * the encryption of a job, which must encrypt its text.
+ */
 export const decisionOf = (job: JobRecord): Error | undefined => decisions.get(job);
+
+/** Returns the decision that an attempt applies itself: that of an encrypted job is applied by its encryption. */
+export const plainDecisionOf = (job: JobRecord): Error | undefined => (job.sealed ? undefined : decisionOf(job));
 
 function decide(job: JobRecord, decision: Error): never {
   decisions.set(job, decision);

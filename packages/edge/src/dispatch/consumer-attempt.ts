@@ -8,7 +8,7 @@ import {
   LeaseLostError,
   type PublishRequest,
 } from "@quayside/core";
-import { decisionOf, failJob, Release, releaseJob, toBoundedJson, toJsonText } from "@quayside/core/engine";
+import { failJob, plainDecisionOf, Release, releaseJob, toBoundedJson, toJsonText } from "@quayside/core/engine";
 import { unwrap } from "../rpc/queue-rpc.ts";
 import type { JobCall, JobOutcome } from "./job-call.ts";
 import { ReportSender } from "./report-sender.ts";
@@ -37,13 +37,13 @@ export class ConsumerAttempt {
     const { job } = this.#call;
     try {
       const result = await handle(this.#context(await this.#children()));
-      const decision = job.sealed ? undefined : decisionOf(job);
+      const decision = plainDecisionOf(job);
       if (decision) throw decision;
       if (result === undefined) return { outcome: "completed" };
       // Sent as text, because RPC would replace functions by stubs and refuse objects with `toJSON`.
       return { outcome: "completed", result: toBoundedJson(result, "result", "invalid_result") };
     } catch (thrown) {
-      const error = job.sealed ? thrown : (decisionOf(job) ?? thrown);
+      const error = plainDecisionOf(job) ?? thrown;
       if (!isA(Release, error)) return { outcome: "failed", failure: sendFailure(error) };
       const { delayMs, fault } = error;
       return { outcome: "released", delayMs, ...(fault !== undefined && { fault: sendFailure(fault) }) };

@@ -1,5 +1,5 @@
 import type { QueueConfig } from "@quayside/core";
-import { canonicalText, resolveSettings } from "@quayside/core/engine";
+import { canonicalText, changedSettings, resolveSettings, type StoredSettings } from "@quayside/core/engine";
 import type { DurableQueueOptions } from "./durable-queue.ts";
 import type { ObjectDriver } from "./object-driver.ts";
 
@@ -24,16 +24,12 @@ export class DeclaredSettings {
     if (Object.keys(config).length === 0) return;
     for (const queue of queues) {
       if (this.#stored.has(queue)) continue;
-      if (changes(await this.#driver.settings(queue), config))
+      const stored = await this.#driver.settings(queue);
+      if (textOf(changedSettings(stored, config)) !== textOf(stored))
         await this.#driver.command({ type: "configure", queue, ...config });
       this.#stored.add(queue);
     }
   }
 }
 
-/** Returns whether storing settings changes those that are stored. */
-function changes(stored: QueueConfig, { keep, ...limits }: QueueConfig): boolean {
-  const next = { ...stored, ...limits, ...(keep && { keep: { ...stored.keep, ...keep } }) };
-  const left = Object.entries(next).filter(([, value]) => value !== null);
-  return canonicalText(JSON.stringify(Object.fromEntries(left))) !== canonicalText(JSON.stringify(stored));
-}
+const textOf = (settings: StoredSettings): string => canonicalText(JSON.stringify(settings));

@@ -1,11 +1,4 @@
-import {
-  type Clock,
-  type JobCounts,
-  type Plugin,
-  QuaysideError,
-  type QueueConfig,
-  type Schedule,
-} from "@quayside/core";
+import { type Clock, type JobCounts, type Plugin, QuaysideError, type Schedule } from "@quayside/core";
 import {
   allSchedules,
   type Change,
@@ -25,6 +18,7 @@ import {
   type Program,
   type Store,
   StoreDriver,
+  type StoredSettings,
   withAllChildren,
 } from "@quayside/core/engine";
 import { jsonBytes } from "../json-bytes.ts";
@@ -103,7 +97,7 @@ export class ObjectDriver extends StoreDriver implements Pages {
   }
 
   /** Returns the stored settings of a queue. */
-  settings(queue: string): Promise<QueueConfig> {
+  settings(queue: string): Promise<StoredSettings> {
     return this.run((tx) => tx.settings(queue), "read");
   }
 

@@ -16,6 +16,16 @@ type MaybeToken = string | null | undefined;
  */
 export type Token = string | ((refused?: string) => MaybeToken | Promise<MaybeToken>);
 
+/** Sends one request about a queue to the API, checks the answer and returns it: see `HttpCaller.json`. */
+export type ApiCall = <T>(
+  method: string,
+  queue: string,
+  rest: string,
+  isAnswer: (answer: unknown) => boolean,
+  body?: string,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<T>;
+
 export interface HttpCallerOptions {
   readonly url: string;
   readonly token?: Token | undefined;

@@ -1,22 +1,14 @@
 import type { Clock } from "../../engine/clock.ts";
 import { isQuaysideError } from "../../job/errors.ts";
 import type { JobRecord } from "../../job/job-record.ts";
-import { page as MOST } from "../../job/limits.ts";
+import { page as IDS_LIMIT } from "../../job/limits.ts";
 import type { FoundJobs } from "../remote/reply-pages.ts";
+import type { ApiCall } from "./http-caller.ts";
 import { idPart } from "./paths.ts";
 import { isJob, isJobPage } from "./response-checks.ts";
 
 /** Longest time that reads wait for the request before them, so that more reads join them. */
 const JOIN_MS = 100;
-
-/** Sends a request to the API. */
-type Call = <T>(
-  method: string,
-  queue: string,
-  rest: string,
-  isAnswer: (answer: unknown) => boolean,
-  body?: string,
-) => Promise<T>;
 
 /** Ids to read in one request, and the jobs that the request finds. */
 interface Batch {
@@ -31,7 +23,7 @@ type Found = Map<string, JobRecord | Promise<JobRecord | undefined>>;
  * Returns a function that reads one job. Reads of one queue that begin at once, or while another request for it is on its
  * way, are one request. So a thousand calls of `waitFor` make few.
  */
-export function jobReads(clock: Clock, call: Call) {
+export function jobReads(clock: Clock, call: ApiCall) {
   /** By queue, the reads that are not sent yet, and the end of the last request. */
   const next = new Map<string, Batch>();
   const sent = new Map<string, Promise<void>>();
@@ -39,7 +31,8 @@ export function jobReads(clock: Clock, call: Call) {
   async function read(queue: string, ids: readonly string[]): Promise<Found> {
     const found: Found = new Map();
     let left = ids;
-    // The ids that are left when a reply has none of them are of a broken shard, or of jobs that it would search for.
+    // If a reply leaves all of its ids unread, a shard has failed or would have to search for them. Each id is then read by a
+    // request of its own.
     for (let before = Number.POSITIVE_INFINITY; left.length > 1 && left.length < before; ) {
       before = left.length;
       const page: FoundJobs = await call("POST", queue, "find", isJobPage, JSON.stringify({ ids: left }));
@@ -64,7 +57,7 @@ export function jobReads(clock: Clock, call: Call) {
 
   return async (queue: string, id: string): Promise<JobRecord | undefined> => {
     let batch = next.get(queue);
-    if (!batch || batch.ids.size >= MOST) {
+    if (!batch || batch.ids.size >= IDS_LIMIT) {
       const ids = new Set<string>();
       batch = { ids, found: send(queue, ids) };
       next.set(queue, batch);

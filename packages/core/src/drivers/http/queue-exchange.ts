@@ -23,6 +23,7 @@ import type { ChangeFeed } from "../remote/change-feed.ts";
 import { withAllChildren } from "../remote/child-pages.ts";
 import { within } from "../remote/time-limits.ts";
 import { isChildren, isExchangeReply } from "./exchange-checks.ts";
+import type { ApiCall } from "./http-caller.ts";
 import { idempotencyKey } from "./idempotency-key.ts";
 import { idPart, queryOf } from "./paths.ts";
 
@@ -31,16 +32,6 @@ import { idPart, queryOf } from "./paths.ts";
  * for a shard.
  */
 const QUEUE_PATIENCE_MS = 2 * PATIENCE_MS;
-
-/** Sends one request to the API; see `HttpCaller.json`. */
-type Call = <T>(
-  method: string,
-  queue: string,
-  rest: string,
-  isAnswer: (answer: unknown) => boolean,
-  body?: string,
-  headers?: Readonly<Record<string, string>>,
-) => Promise<T>;
 
 /** The request of an exchange with one queue. `only`: the shard of the queue that it is for. */
 type OneRequest = RecallingRequest & { readonly only?: string | undefined };
@@ -73,14 +64,14 @@ export class QueueExchange {
   readonly #asked = new Map<string, Map<string, Standing>>();
   readonly #clock: Clock;
   readonly #feed: ChangeFeed;
-  readonly #call: Call;
+  readonly #call: ApiCall;
   readonly #queues: WorkerPlaces;
   /** Queues that are split into shards and whose server accepts exchanges with a single shard. */
   readonly #split = new Set<string>();
   /** By queue, the shards of it that are asked separately. */
   readonly #parts = new Map<string, WorkerPlaces>();
 
-  constructor(clock: Clock, feed: ChangeFeed, call: Call) {
+  constructor(clock: Clock, feed: ChangeFeed, call: ApiCall) {
     this.#clock = clock;
     this.#feed = feed;
     this.#call = call;
