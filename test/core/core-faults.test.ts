@@ -150,7 +150,7 @@ describe("flows keep their children (F5, F6, F7)", () => {
     });
     const child = (payload: number) => ({ name: "c", payload }) as const;
     const options = { maxAttempts: 2, backoff: "1s" } as const;
-    const flow = await queue.addFlow({ name: "p", payload: null, options, children: [child(1), child(2)] });
+    const flow = await queue.addFlow({ name: "p", payload: null, ...options, children: [child(1), child(2)] });
     await queue.run();
     await clock.advance(10_000);
     await queue.retry(flow.id);
@@ -170,7 +170,7 @@ describe("flows keep their children (F5, F6, F7)", () => {
     await queue.addFlow({
       name: "report",
       payload: null,
-      children: [{ name: "fetch", payload: 1, options: { dedupe } }],
+      children: [{ name: "fetch", payload: 1, dedupe }],
     });
     await queue.run();
     await clock.advance(20_000);
@@ -178,7 +178,7 @@ describe("flows keep their children (F5, F6, F7)", () => {
   });
   it("answers the same ids for each child when the same flow is added again", async () => {
     const { queue } = make();
-    const flow = { name: "report", payload: null, options: { id: "r1" }, children: [{ name: "fetch", payload: 1 }] };
+    const flow = { name: "report", payload: null, id: "r1", children: [{ name: "fetch", payload: 1 }] };
     const first = await queue.addFlow(flow);
     const second = await queue.addFlow(flow);
     expect(second.children[0]!.id).toBe(first.children[0]!.id);

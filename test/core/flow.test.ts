@@ -40,7 +40,7 @@ describe("addFlow", () => {
     const ids = await queue.addFlow({
       name: "root",
       payload: 0,
-      options: { priority: 7 },
+      priority: 7,
       children: [
         { name: "branch", payload: 1, children: [{ name: "leaf", payload: 2, queue: "leaves" }] },
         { name: "leaf", payload: 3 },
@@ -144,5 +144,56 @@ describe("addBatch", () => {
     expect(ids).toHaveLength(3);
     await queue.drain();
     expect(await queue.get(id)).toMatchObject({ state: "completed", result: 2, tags: ["report"] });
+  });
+});
+
+describe("addSequence", () => {
+  it("names the job that is wrong, and adds none", async () => {
+    const { queue } = mailQueue();
+    const good = { name: "a", payload: 1 };
+    const wrong = [
+      [{ ...good, priority: 500 }, "invalid_option", "priority"],
+      [{ ...good, children: [good] }, "invalid_option", "children"],
+      [{ ...good, onFailure: "ignore" }, "invalid_option", "onFailure"],
+      [{ ...good, options: { priority: 5 } }, "invalid_option", "options"],
+      [{ ...good, payload: 1n }, "invalid_payload", undefined],
+    ] as const;
+    for (const [job, code, option] of wrong)
+      expect(await rejection(queue.addSequence([good, job as never, good]))).toMatchObject({
+        code,
+        details: { at: "jobs[1]", ...(option && { option }) },
+      });
+    expect(await rejection(queue.addSequence([good, null as never]))).toMatchObject({ code: "invalid_option" });
+    expect(await rejection(queue.addSequence(good as never))).toMatchObject({ details: { option: "jobs" } });
+    expect(await queue.size()).toBe(0);
+  });
+
+  it("refuses an id that two of its jobs have, because they would wait for each other", async () => {
+    const { queue } = mailQueue();
+    const jobs = ["x", "y", "x"].map((id) => ({ name: "a", payload: 1, id }));
+    expect(await rejection(queue.addSequence(jobs))).toMatchObject({ code: "invalid_option" });
+    expect(await queue.size()).toBe(0);
+  });
+
+  it("takes 100 jobs, and refuses 101", async () => {
+    const { queue } = mailQueue();
+    const ran: unknown[] = [];
+    queue.on("job:a", (payload) => void ran.push(payload));
+    const jobs = Array.from({ length: 101 }, (_, payload) => ({ name: "a", payload }));
+    expect(await rejection(queue.addSequence(jobs))).toMatchObject({
+      code: "invalid_option",
+      message: "jobs must be at most 100 in a sequence: add them as several.",
+    });
+    await queue.addSequence(jobs.slice(0, 100));
+    await queue.drain();
+    expect(ran).toEqual(Array.from({ length: 100 }, (_, payload) => payload));
+  });
+
+  it("of one job is a job without children", async () => {
+    const { queue } = mailQueue();
+    queue.on("job:a", (_, ctx) => ctx.children().length);
+    const [id] = await queue.addSequence([{ name: "a", payload: 1 }]);
+    await queue.drain();
+    expect(await queue.get(id as string)).toMatchObject({ state: "completed", result: 0 });
   });
 });

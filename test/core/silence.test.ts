@@ -225,7 +225,7 @@ describe("a mistake in one of many jobs", () => {
     const flow = queue.addFlow({ ...root, children: [{ ...root, children: [good, wrong] }] });
     expect(await rejection(flow)).toMatchObject({ details: { at: "children[0].children[1]" } });
     expect(await rejection(queue.addBatch([good, wrong], { onComplete: root }))).toMatchObject({
-      details: { at: "children[1]" },
+      details: { at: "jobs[1]" },
     });
   });
 

@@ -61,7 +61,7 @@ const verbs: readonly (readonly [verb: string, act: Attack])[] = [
       other(shop).addFlow({
         name: "receipt",
         payload: { order: "root" },
-        children: [{ name: "receipt", payload: { order: "child" }, options: far }],
+        children: [{ name: "receipt", payload: { order: "child" }, ...far }],
       } as never),
   ],
   [

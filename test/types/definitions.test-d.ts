@@ -86,6 +86,20 @@ describe("definitions with behaviour", () => {
     queue.addFlow({ name: "plain", payload: 1, children: [{ name: "email", payload: { to: 1 } }] });
     // @ts-expect-error no such policy
     queue.addFlow({ name: "plain", payload: 1, children: [{ name: "plain", payload: 1, onFailure: "retry" }] });
+    // Options stand beside the name, as in addJobs.
+    queue.addFlow({ name: "plain", payload: 1, priority: 5, children: [{ name: "plain", payload: 1, delay: "5m" }] });
+    // @ts-expect-error options have no member of their own
+    queue.addFlow({ name: "plain", payload: 1, options: { priority: 5 } });
+    // @ts-expect-error no such option
+    queue.addFlow({ name: "plain", payload: 1, children: [{ name: "plain", payload: 1, priorty: 5 }] });
+    queue.addSequence([
+      { name: "email", payload: { to: "ada" }, maxAttempts: 3 },
+      { name: "ping", payload: { host: "a" } },
+    ]);
+    // @ts-expect-error the payload of a job in a sequence
+    queue.addSequence([{ name: "email", payload: { to: 1 } }]);
+    // @ts-expect-error a sequence is no flow: its jobs have no children
+    queue.addSequence([{ name: "email", payload: { to: "ada" }, children: [] }]);
     queue.addBatch([{ name: "size", payload: "x" }], { onComplete: { name: "ping", payload: { host: "a" } } });
     // @ts-expect-error the payload of onComplete
     queue.addBatch([{ name: "size", payload: "x" }], { onComplete: { name: "ping", payload: 1 } });

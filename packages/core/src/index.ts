@@ -23,6 +23,7 @@ export {
   type ThrownCode,
   UnrecoverableError,
 } from "./job/errors.ts";
+export type { FlowIds, FlowJob, FlowNode } from "./job/flow.ts";
 export type {
   BackoffFunction,
   ChildOutcome,
@@ -73,7 +74,6 @@ export type { Backoff, BackoffOption, BackoffRule } from "./job/retry.ts";
 export { SealedError, type StoredError } from "./job/stored-error.ts";
 export { everything } from "./plugins/all-plugins.ts";
 export { type AesGcmKeys, type AesKey, aesGcm, type Encryption } from "./queue/encryption.ts";
-export type { FlowIds, FlowJob, FlowNode } from "./queue/flow-builder.ts";
 export type { JobBuilder } from "./queue/job-builder.ts";
 export {
   type DispatchOptions,

@@ -20,7 +20,7 @@ export {
   unknownNames,
 } from "./plugins/named-plugins.ts";
 export { recurrences } from "./plugins/recurrences.ts";
-export { addBatch, addFlow } from "./queue/flow-builder.ts";
+export { addBatch, addFlow, addSequence } from "./queue/flow-builder.ts";
 export type { JobToAdd } from "./queue/kernel-queue.ts";
 export { MiniQueue as Queue, type MiniQueueOptions as QueueOptions } from "./queue/mini-queue.ts";
 export { clear, configure, list, promote, retry, retryAll, update } from "./queue/operate.ts";

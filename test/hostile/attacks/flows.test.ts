@@ -101,11 +101,11 @@ attacks("I: flows", (row) => {
     [
       "flow: a grandchild with a bad option",
       'refused invalid_option, names priority, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
-      node(1, { children: [node(2, { children: [node(3, { options: { priority: 500 } })] })] }),
+      node(1, { children: [node(2, { children: [node(3, { priority: 500 })] })] }),
     ],
     [
       "flow: options null",
-      'added, 2 stored; ran 2 1; {"waiting":0,"delayed":0,"active":0,"completed":2,"failed":0,"cancelled":0}',
+      'refused invalid_option, names options, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
       node(1, { options: null, children: [node(2)] }),
     ],
     [
@@ -116,7 +116,7 @@ attacks("I: flows", (row) => {
     [
       "flow: onFailure of a word that there is not",
       'refused invalid_option, names children[0].onFailure, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
-      node(1, { children: [node("fails", { onFailure: "explode", options: { maxAttempts: 1 } })] }),
+      node(1, { children: [node("fails", { onFailure: "explode", maxAttempts: 1 })] }),
     ],
     [
       "flow: onFailure of the root",
@@ -126,39 +126,39 @@ attacks("I: flows", (row) => {
     [
       "flow: a child that fails",
       'added, 2 stored; ran fails; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":2,"cancelled":0}',
-      node(1, { children: [node("fails", { options: { maxAttempts: 1 } })] }),
+      node(1, { children: [node("fails", { maxAttempts: 1 })] }),
     ],
     [
       "flow: a child that fails, ignored",
       'added, 2 stored; ran fails 1; {"waiting":0,"delayed":0,"active":0,"completed":1,"failed":1,"cancelled":0}',
-      node(1, { children: [node("fails", { onFailure: "ignore", options: { maxAttempts: 1 } })] }),
+      node(1, { children: [node("fails", { onFailure: "ignore", maxAttempts: 1 })] }),
     ],
     [
       "flow: a child twice by its id",
       'added, 2 stored; ran 2 1; {"waiting":0,"delayed":0,"active":0,"completed":2,"failed":0,"cancelled":0}',
-      node(1, { children: [node(2, { options: { id: "c" } }), node(3, { options: { id: "c" } })] }),
+      node(1, { children: [node(2, { id: "c" }), node(3, { id: "c" })] }),
     ],
     [
       "flow: a child twice by its dedupe key",
       'added, 2 stored; ran 2 1; {"waiting":0,"delayed":0,"active":0,"completed":2,"failed":0,"cancelled":0}',
       node(1, {
-        children: [node(2, { options: { dedupe: { key: "c" } } }), node(3, { options: { dedupe: { key: "c" } } })],
+        children: [node(2, { dedupe: { key: "c" } }), node(3, { dedupe: { key: "c" } })],
       }),
     ],
     [
       "flow: a parent and its child of one id",
       'refused invalid_option, names flow.parentRef, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
-      node(1, { options: { id: "p" }, children: [node(2, { options: { id: "p" } })] }),
+      node(1, { id: "p", children: [node(2, { id: "p" })] }),
     ],
     [
       "flow: a parent and its grandchild of one id",
       'refused invalid_option, names flow.parentRef, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
-      node(1, { options: { id: "p" }, children: [node(2, { children: [node(3, { options: { id: "p" } })] })] }),
+      node(1, { id: "p", children: [node(2, { children: [node(3, { id: "p" })] })] }),
     ],
     [
       "flow: a parent and its child of one dedupe key",
       'refused invalid_option, names flow.parentRef, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
-      node(1, { options: { dedupe: { key: "p" } }, children: [node(2, { options: { dedupe: { key: "p" } } })] }),
+      node(1, { dedupe: { key: "p" }, children: [node(2, { dedupe: { key: "p" } })] }),
     ],
     [
       "flow: 50 levels",
@@ -183,27 +183,27 @@ attacks("I: flows", (row) => {
     [
       "flow: a parent with a delay",
       'added, 2 stored; ran 2 1; {"waiting":0,"delayed":0,"active":0,"completed":2,"failed":0,"cancelled":0}',
-      node(1, { options: { delay: "1h" }, children: [node(2)] }),
+      node(1, { delay: "1h", children: [node(2)] }),
     ],
     [
       "flow: a parent that expires before its child ends",
       'added, 2 stored; ran 2; {"waiting":0,"delayed":0,"active":0,"completed":1,"failed":1,"cancelled":0}',
-      node(1, { options: { expiresIn: "1m" }, children: [node(2, { options: { delay: "1h" } })] }),
+      node(1, { expiresIn: "1m", children: [node(2, { delay: "1h" })] }),
     ],
     [
       "flow: a child that expires",
       'added, 2 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":2,"cancelled":0}',
-      node(1, { children: [node(2, { options: { expiresIn: "1m", delay: "1h" } })] }),
+      node(1, { children: [node(2, { expiresIn: "1m", delay: "1h" })] }),
     ],
     [
       "flow: a parent of which nothing is kept",
       'added, 2 stored; ran 2 1; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":0,"cancelled":0}',
-      node(1, { options: { keep: { completed: 0 } }, children: [node(2, { options: { keep: { completed: 0 } } })] }),
+      node(1, { keep: { completed: 0 }, children: [node(2, { keep: { completed: 0 } })] }),
     ],
     [
       "flow: parent and child in one group",
       'added, 2 stored; ran 2 1; {"waiting":0,"delayed":0,"active":0,"completed":2,"failed":0,"cancelled":0}',
-      node(1, { options: { group: { key: "g" } }, children: [node(2, { options: { group: { key: "g" } } })] }),
+      node(1, { group: { key: "g" }, children: [node(2, { group: { key: "g" } })] }),
     ],
     [
       "flow: a child in a queue of a bad name",
@@ -244,7 +244,7 @@ attacks("I: flows", (row) => {
     "flow: a child that waits already",
     'added, 1 stored; ran first 1; {"waiting":0,"delayed":0,"active":0,"completed":2,"failed":0,"cancelled":0}',
     (room) =>
-      flows(room, node(1, { children: [node(2, { options: { id: "c" } })] }), ({ queue }) =>
+      flows(room, node(1, { children: [node(2, { id: "c" })] }), ({ queue }) =>
         queue.addJob("odd", "first", { id: "c" }),
       ),
   );
@@ -252,7 +252,7 @@ attacks("I: flows", (row) => {
     "flow: a child that has completed and is kept",
     'added, 1 stored; ran first 1; {"waiting":0,"delayed":0,"active":0,"completed":2,"failed":0,"cancelled":0}',
     (room) =>
-      flows(room, node(1, { children: [node(2, { options: { id: "c" } })] }), async ({ queue }) => {
+      flows(room, node(1, { children: [node(2, { id: "c" })] }), async ({ queue }) => {
         await queue.addJob("odd", "first", { id: "c" });
         await queue.drain();
       }),
@@ -261,7 +261,7 @@ attacks("I: flows", (row) => {
     "flow: a child that has failed and is kept",
     'added, 0 stored; ran fails; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":2,"cancelled":0}',
     (room) =>
-      flows(room, node(1, { children: [node(2, { options: { id: "c" } })] }), async ({ queue }) => {
+      flows(room, node(1, { children: [node(2, { id: "c" })] }), async ({ queue }) => {
         await queue.addJob("odd", "fails", { id: "c", maxAttempts: 1 });
         await queue.drain();
       }),
@@ -270,7 +270,7 @@ attacks("I: flows", (row) => {
     "flow: a child that was cancelled and is kept",
     'added, 0 stored; ran none; {"waiting":0,"delayed":0,"active":0,"completed":0,"failed":1,"cancelled":1}',
     (room) =>
-      flows(room, node(1, { children: [node(2, { options: { id: "c" } })] }), async ({ queue }) => {
+      flows(room, node(1, { children: [node(2, { id: "c" })] }), async ({ queue }) => {
         await queue.addJob("odd", "first", { id: "c" });
         await queue.cancel("c");
       }),
@@ -279,15 +279,13 @@ attacks("I: flows", (row) => {
     "flow: a root that exists already, with other children",
     'added, 0 stored; ran first; {"waiting":0,"delayed":0,"active":0,"completed":1,"failed":0,"cancelled":0}',
     (room) =>
-      flows(room, node(1, { options: { id: "p" }, children: [node(2)] }), ({ queue }) =>
-        queue.addJob("odd", "first", { id: "p" }),
-      ),
+      flows(room, node(1, { id: "p", children: [node(2)] }), ({ queue }) => queue.addJob("odd", "first", { id: "p" })),
   );
   row(
     "flow: a root that has a dedupe key that stands",
     'added, 0 stored; ran first; {"waiting":0,"delayed":0,"active":0,"completed":1,"failed":0,"cancelled":0}',
     (room) =>
-      flows(room, node(1, { options: { dedupe: { key: "p" } }, children: [node(2)] }), ({ queue }) =>
+      flows(room, node(1, { dedupe: { key: "p" }, children: [node(2)] }), ({ queue }) =>
         queue.addJob("odd", "first", { dedupe: { key: "p" } }),
       ),
   );
@@ -295,15 +293,15 @@ attacks("I: flows", (row) => {
     "flow: a child that has another parent",
     'added, 1 stored; ran second first 1; {"waiting":0,"delayed":0,"active":0,"completed":3,"failed":0,"cancelled":0}',
     (room) =>
-      flows(room, node(1, { children: [node(2, { options: { id: "c" } })] }), ({ queue }) =>
-        queue.addFlow(node("first", { children: [node("second", { options: { id: "c" } })] })),
+      flows(room, node(1, { children: [node(2, { id: "c" })] }), ({ queue }) =>
+        queue.addFlow(node("first", { children: [node("second", { id: "c" })] })),
       ),
   );
   row(
     "flow: added twice, by ids",
     'added, 0 stored; ran 2 1; {"waiting":0,"delayed":0,"active":0,"completed":2,"failed":0,"cancelled":0}',
     async (room) => {
-      const flow = node(1, { options: { id: "p" }, children: [node(2, { options: { id: "c" } })] });
+      const flow = node(1, { id: "p", children: [node(2, { id: "c" })] });
       return flows(room, flow, ({ queue }) => queue.addFlow(flow));
     },
   );
@@ -360,7 +358,7 @@ attacks("I: flows", (row) => {
       const { queue, clock } = room;
       let runs = 0;
       queue.on("job:odd", () => void runs++);
-      await queue.addFlow(node(1, { options: { id: "p" }, children: [node(2, { options: { id: "c" } })] }));
+      await queue.addFlow(node(1, { id: "p", children: [node(2, { id: "c" })] }));
       const end = await outcome(() => act(room));
       await drain(queue, { clock });
       const state = async (id: string) => (await queue.get(id))?.state ?? "gone";

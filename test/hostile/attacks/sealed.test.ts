@@ -294,7 +294,7 @@ attacks("R36: what is stored of an encrypted job", (row) => {
       name: "root",
       queue: "plain",
       payload: 0,
-      options: { encrypted: false },
+      encrypted: false,
       children: [{ name: "kid", payload: 1, queue: "vault" }],
     } as never);
     await drain([queue, plain], { clock: room.clock });

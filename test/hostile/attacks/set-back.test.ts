@@ -379,8 +379,8 @@ attacks("R23: a clock that was ahead and is set back", (row) => {
       queue.addFlow({
         name: "odd",
         payload: 1,
-        options: { delay: "2s" },
-        children: [{ name: "odd", payload: 2, options: { delay: "7s" } }],
+        delay: "2s",
+        children: [{ name: "odd", payload: 2, delay: "7s" }],
       }),
     );
     await queue.run();

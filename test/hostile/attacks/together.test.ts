@@ -335,11 +335,11 @@ attacks("combined", (row) => {
               .sort(),
           ),
       );
-      const kid = { name: "kid", payload: 1, options: { maxAttempts: 1 }, onFailure: "ignore" as const };
+      const kid = { name: "kid", payload: 1, maxAttempts: 1, onFailure: "ignore" as const };
       const { id, children } = await queue.addFlow({
         name: "root",
         payload: 0,
-        children: [kid, { ...kid, options: { delay: "1h" } }],
+        children: [kid, { ...kid, delay: "1h" }],
       });
       await queue.drain();
       fail = false;
@@ -365,7 +365,8 @@ attacks("combined", (row) => {
         children: [0, 1, 2, 3].map((payload) => ({
           name: "odd",
           payload,
-          options: { group: { key: "g" }, tags: [payload > 1 ? "late" : "soon"] },
+          group: { key: "g" },
+          tags: [payload > 1 ? "late" : "soon"],
           onFailure: "ignore" as const,
         })),
       });
@@ -592,7 +593,7 @@ attacks("combined", (row) => {
     await queue.addFlow({
       name: "odd",
       payload: 1,
-      children: [{ name: "odd", payload: 2, options: { maxAttempts: 2 } }],
+      children: [{ name: "odd", payload: 2, maxAttempts: 2 }],
     });
     await drain(queue, { clock });
     return `${await standing(room)}; ${room.faults.length > 0 ? "told" : "silent"}`;
@@ -610,7 +611,7 @@ attacks("combined", (row) => {
       const { id } = await queue.addFlow({
         name: "odd",
         payload: 1,
-        children: [{ name: "odd", payload: 2, options: { delay: "1m", expiresIn: "1s" } }],
+        children: [{ name: "odd", payload: 2, delay: "1m", expiresIn: "1s" }],
       });
       await drain(queue, { clock });
       const before = (await queue.get(id))?.error?.code;

@@ -1,43 +1,14 @@
 import { invalidOption, QuaysideError, refused } from "../job/errors.ts";
-import type { JobOptions } from "../job/job-options.ts";
-import type { ChildFailure } from "../job/job-record.ts";
-import type { JobMap, JobName, PayloadOf, WithPayload } from "../job/job-types.ts";
+import type { FlowIds, FlowJob, FlowNode } from "../job/flow.ts";
+import type { JobId } from "../job/job-record.ts";
+import type { JobMap, JobName, UntypedJobs } from "../job/job-types.ts";
 import * as LIMITS from "../job/limits.ts";
+import type { FlowPart } from "../job/new-job.ts";
 import { fields } from "../job/option-checks.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
 import { eachJob } from "./job-submitter.ts";
 import type { JobToAdd, KernelQueue } from "./kernel-queue.ts";
 import { partsOf } from "./queue-context.ts";
-
-/** A job of a flow, with the jobs that it waits for. */
-export type FlowNode<Jobs extends JobMap, Name extends JobName<Jobs>> = WithPayload<PayloadOf<Jobs, Name>> & {
-  readonly name: Name;
-  /**
-   * Queue of the job. Default: the queue to which the flow is added. The queues of all jobs in a flow must have the
-   * same driver.
-   */
-  readonly queue?: string | undefined;
-  readonly options?: JobOptions | undefined;
-  /**
-   * Effect on the parent if this job fails, is cancelled or removed: the parent fails, or ignores it. Default: `fail`.
-   */
-  readonly onFailure?: ChildFailure | undefined;
-  /**
-   * Jobs that must end before this job runs; its handler gets their outcomes from `ctx.children()`. If a child exists
-   * already, by its id or dedupe key, the parent waits for the existing job; if that job has ended and was not kept,
-   * the flow is refused with `child_exists`. A flow has at most 100 levels, and at most 10,000 jobs below its root.
-   */
-  readonly children?: readonly FlowJob<Jobs>[] | undefined;
-};
-
-/** A job of a flow, of any name in the job map, with its children. */
-export type FlowJob<Jobs extends JobMap> = { [Name in JobName<Jobs>]: FlowNode<Jobs, Name> }[JobName<Jobs>];
-
-/** The ids of a flow's jobs, nested as the jobs of the flow. */
-export interface FlowIds {
-  readonly id: string;
-  readonly children: readonly FlowIds[];
-}
 
 /**
  * Adds a job and its children, in one transaction. When the last child has ended, the parent runs and gets the outcomes
@@ -46,14 +17,43 @@ export interface FlowIds {
  * @example
  * const { id, children } = await addFlow(queue, {
  *   name: "album", payload: { title },
- *   children: urls.map((url) => ({ name: "resize", payload: { url } })),
+ *   children: urls.map((url) => ({ name: "resize", payload: { url }, priority: 5 })),
  * });
  */
 export async function addFlow<Jobs extends JobMap>(queue: AddsTo<Jobs>, flow: FlowJob<Jobs>): Promise<FlowIds> {
-  const { context, submitter } = partsOf(queue);
   const { drafts, read } = flattenFlow(flow as AnyNode, queue.name);
-  for (const draft of drafts) if (draft.queue === queue.name) context.registry.check(draft.name);
-  return read(await submitter.addTogether(drafts));
+  return read(await addTogether(queue, drafts));
+}
+
+/**
+ * Adds jobs that run one after the other, in one transaction. Each starts when the one before has completed, and gets
+ * its outcome from `ctx.children()`. If a job fails, is cancelled or removed, the jobs after it fail with
+ * `child_failed`. Resolves with their ids, in the order of `jobs`. At most 100 jobs.
+ *
+ * A repeated call adds nothing if the last job has an `id` that exists.
+ *
+ * @example
+ * const ids = await addSequence(queue, [
+ *   { name: "charge", payload: { order } },
+ *   { name: "ship", payload: { order }, maxAttempts: 10 },
+ *   { name: "receipt", payload: { order }, id: `order-${order}` },
+ * ]);
+ */
+export async function addSequence<Jobs extends JobMap>(
+  queue: AddsTo<Jobs>,
+  jobs: readonly JobToAdd<Jobs>[],
+): Promise<readonly JobId<JobName<Jobs>>[]> {
+  const last = eachJob(jobs, () => {}).length - 1;
+  if (last >= LIMITS.flowDepth)
+    throw invalidOption("jobs", `jobs must be at most ${LIMITS.flowDepth} in a sequence: add them as several.`);
+  // Each job is the child of the one after it.
+  const drafts = Array.from(jobs, (job, index) =>
+    draftOf(job as AnyNode, queue.name, last > 0 ? `jobs[${index}]` : "", {
+      ...(index > 0 && { ref: String(index) }),
+      ...(index < last && { parentRef: String(index + 1) }),
+    }),
+  );
+  return addTogether(queue, drafts);
 }
 
 /**
@@ -70,26 +70,44 @@ export async function addBatch<Jobs extends JobMap>(
   jobs: readonly JobToAdd<Jobs>[],
   options: { readonly onComplete: JobToAdd<Jobs> },
 ): Promise<{ readonly id: string; readonly ids: readonly string[] }> {
-  const last = fields(fields(options, "options", ["onComplete"]).onComplete, "onComplete");
-  const node = ({ name, payload, ...options }: JobToAdd<Jobs>) => ({ name, payload, options });
-  const children = eachJob(jobs, (job) => ({ ...node(job), onFailure: "ignore" as const }));
-  const flow = await addFlow(queue, { ...node(last), children } as unknown as FlowJob<Jobs>);
-  return { id: flow.id, ids: flow.children.map(({ id }) => id) };
+  const root = fields(fields(options, "options", ["onComplete"]).onComplete, "onComplete") as AnyNode;
+  if (eachJob(jobs, () => {}).length > LIMITS.flowJobs) throw tooLarge();
+  const children = Array.from(jobs, (job, index) =>
+    draftOf(job as AnyNode, queue.name, `jobs[${index}]`, { parentRef: "0", onFailure: "ignore" }),
+  );
+  const [id, ...ids] = await addTogether(queue, [
+    draftOf(root, queue.name, "onComplete", children.length > 0 ? { ref: "0" } : {}),
+    ...children,
+  ]);
+  return { id: id as string, ids };
 }
 
 /** A queue to which jobs of the map `Jobs` can be added. */
 type AddsTo<Jobs extends JobMap> = Pick<KernelQueue<Jobs>, "name" | "addJob">;
 
-interface AnyNode {
-  readonly name: string;
-  readonly payload?: unknown;
-  readonly queue?: string | undefined;
-  readonly options?: JobOptions | undefined;
-  readonly onFailure?: ChildFailure | undefined;
-  readonly children?: readonly AnyNode[] | undefined;
+type AnyNode = FlowNode<UntypedJobs, string>;
+
+/** Adds the jobs of a flow to a queue, all or none. Resolves with their ids. */
+async function addTogether(queue: { readonly name: string }, drafts: readonly JobDraft[]): Promise<readonly string[]> {
+  const { context, submitter } = partsOf(queue);
+  for (const draft of drafts) if (draft.queue === queue.name) context.registry.check(draft.name);
+  return submitter.addTogether(drafts);
 }
 
-const FIELDS = ["name", "payload", "queue", "options", "onFailure", "children"];
+const draftOf = ({ name, payload, ...options }: AnyNode, queue: string, at: string, flow: FlowPart): JobDraft => ({
+  queue,
+  name,
+  payload,
+  options,
+  at,
+  flow,
+});
+
+const tooLarge = () =>
+  invalidOption(
+    "flow",
+    `flow must have at most ${LIMITS.flowDepth} levels and ${LIMITS.flowJobs} jobs below its root: add it as several flows.`,
+  );
 
 /**
  * Converts a flow to the jobs of one `enqueue`, parents first. The function that it returns nests their ids as the
@@ -107,33 +125,24 @@ function flattenFlow(
     parentRef?: string,
   ): ((ids: readonly string[]) => FlowIds) => {
     const path = at || "flow";
-    const prefix = at && `${at}.`;
-    const children = fields(node, path, FIELDS, prefix).children ?? [];
+    const { queue: own, onFailure, children: given, ...job } = fields(node, path);
+    const children = given ?? [];
     if (!Array.isArray(children)) throw refused(`${path}.children`, "must be a list of jobs", children);
-    if (![undefined, "fail", "ignore"].includes(node.onFailure))
-      throw refused(`${path}.onFailure`, 'must be "fail" or "ignore"', node.onFailure);
+    if (![undefined, "fail", "ignore"].includes(onFailure))
+      throw refused(`${path}.onFailure`, 'must be "fail" or "ignore"', onFailure);
     if (above.includes(node)) throw refused(path, "must not be among its own children", node);
     const index = drafts.length;
-    if (above.length >= LIMITS.flowDepth || index > LIMITS.flowJobs)
-      throw invalidOption(
-        "flow",
-        `flow must have at most ${LIMITS.flowDepth} levels and ${LIMITS.flowJobs} jobs below its root: add it as several flows.`,
-      );
+    if (above.length >= LIMITS.flowDepth || index > LIMITS.flowJobs) throw tooLarge();
     const ref = String(index);
-    drafts.push({
-      queue: node.queue ?? queue,
-      name: node.name,
-      payload: node.payload,
-      options: node.options,
-      at,
-      flow: {
+    drafts.push(
+      draftOf(job as AnyNode, own ?? queue, at, {
         ...(children.length > 0 && { ref }),
         ...(parentRef !== undefined && { parentRef }),
-        ...(parentRef !== undefined && node.onFailure && { onFailure: node.onFailure }),
-      },
-    });
+        ...(parentRef !== undefined && onFailure && { onFailure }),
+      }),
+    );
     const readers = Array.from(children, (child, place) =>
-      visit(child, `${prefix}children[${place}]`, [...above, node], ref),
+      visit(child, `${at && `${at}.`}children[${place}]`, [...above, node], ref),
     );
     return (ids) => {
       const id = ids[index];

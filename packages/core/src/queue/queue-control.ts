@@ -1,9 +1,10 @@
 import type { Change } from "../engine/store.ts";
 import type { CommandReply, JobPage, ListQuery, Schedule } from "../engine/verbs.ts";
+import type { FlowIds, FlowJob } from "../job/flow.ts";
 import type { JobId, JobState } from "../job/job-record.ts";
 import type { JobMap, JobName, JobOf, PayloadOf, ResultOf, UntypedJobs } from "../job/job-types.ts";
 import { callable } from "../job/option-checks.ts";
-import { addBatch, addFlow, type FlowIds, type FlowJob } from "./flow-builder.ts";
+import { addBatch, addFlow, addSequence } from "./flow-builder.ts";
 import { type JobToAdd, KernelQueue } from "./kernel-queue.ts";
 import type { QueueMetrics } from "./metrics.ts";
 import {
@@ -35,11 +36,29 @@ export class QueueControl<Jobs extends JobMap = UntypedJobs, Ctx extends object 
    * @example
    * const { id, children } = await queue.addFlow({
    *   name: "album", payload: { title },
-   *   children: urls.map((url) => ({ name: "resize", payload: { url } })),
+   *   children: urls.map((url) => ({ name: "resize", payload: { url }, priority: 5 })),
    * });
    */
   addFlow(flow: FlowJob<Jobs>): Promise<FlowIds> {
     return addFlow(this, flow);
+  }
+
+  /**
+   * Adds jobs that run one after the other, in one transaction. Each starts when the one before has completed, and gets
+   * its outcome from `ctx.children()`. If a job fails, is cancelled or removed, the jobs after it fail with
+   * `child_failed`. Resolves with their ids, in the order of `jobs`. At most 100 jobs.
+   *
+   * A repeated call adds nothing if the last job has an `id` that exists.
+   *
+   * @example
+   * const ids = await queue.addSequence([
+   *   { name: "charge", payload: { order } },
+   *   { name: "ship", payload: { order }, maxAttempts: 10 },
+   *   { name: "receipt", payload: { order }, id: `order-${order}` },
+   * ]);
+   */
+  addSequence(jobs: readonly JobToAdd<Jobs>[]): Promise<readonly JobId<JobName<Jobs>>[]> {
+    return addSequence(this, jobs);
   }
 
   /**

@@ -206,10 +206,10 @@ export const encryptionCases = topic("encryption", (it) => {
       const { id } = await mail.addFlow({
         name: "parent",
         payload: null,
-        options: { encrypted },
+        encrypted,
         children: [
           { name: "child", payload: null },
-          { name: "broken", payload: null, options: { maxAttempts: 1 }, onFailure: "ignore" },
+          { name: "broken", payload: null, maxAttempts: 1, onFailure: "ignore" },
         ],
       });
       await mail.drain();

@@ -1,4 +1,5 @@
 import { defineJobs, type JobRecord } from "@quayside/core";
+import { codeOf } from "./error-code.ts";
 import { gather, next, QUEUE, topic, wrap } from "./support.ts";
 
 /** Test cases about features of queues and workers that use the driver, besides running jobs. */
@@ -84,6 +85,72 @@ export const featureCases = topic("features", (it) => {
     );
     await mail.drain();
     expect(await mail.get(id)).toMatchObject({ state: "completed", result: 1 });
+  });
+
+  it("the options of a flow's jobs stand beside their names, as in addJobs", async ({ expect, queue }) => {
+    const mail = queue();
+    const { id, children } = await mail.addFlow({
+      name: "album",
+      payload: null,
+      priority: 7,
+      children: [{ name: "resize", payload: 1, tags: ["image"], delay: "1h", onFailure: "ignore" }],
+    });
+    expect(await mail.get(id)).toMatchObject({ priority: 7, blockedBy: "children" });
+    expect(await mail.get(children[0]?.id as string)).toMatchObject({ tags: ["image"], state: "delayed" });
+    const nested = { name: "album", payload: null, options: { priority: 7 }, children: [] };
+    expect(await codeOf(mail.addFlow(nested as never))).toBe("invalid_option");
+  });
+
+  it("a sequence runs its jobs one after the other, and each gets the outcome of the one before", async ({
+    expect,
+    queue,
+  }) => {
+    const mail = queue();
+    const steps: unknown[] = [];
+    mail.on("job:step", (payload, ctx) => {
+      steps.push([payload, ...ctx.children().map(({ result }) => result)]);
+      return `after ${payload}`;
+    });
+    const jobs = [1, 2, 3].map((payload) => ({ name: "step", payload, priority: payload, id: `step ${payload}` }));
+    expect(await mail.addSequence(jobs)).toEqual(["step 1", "step 2", "step 3"]);
+    expect(await mail.get("step 1")).toMatchObject({ state: "waiting", priority: 1 });
+    expect(await mail.get("step 3")).toMatchObject({ blockedBy: "children" });
+    await mail.drain();
+    expect(steps).toEqual([[1], [2, "after 1"], [3, "after 2"]]);
+    expect(await mail.addSequence([])).toEqual([]);
+  });
+
+  it("the jobs after a job of a sequence that fails or is cancelled fail with child_failed", async ({
+    expect,
+    queue,
+  }) => {
+    const mail = queue();
+    const ran: unknown[] = [];
+    mail.on("job:step", (payload, ctx) => (payload === 2 ? ctx.fail("no") : void ran.push(payload)));
+    const failing = await mail.addSequence([1, 2, 3, 4].map((payload) => ({ name: "step", payload })));
+    await mail.drain();
+    const states = async (ids: readonly string[]) =>
+      Promise.all(ids.map(async (id) => mail.get(id).then((job) => `${job?.state} ${job?.error?.code}`)));
+    const broken = ["failed unrecoverable", "failed child_failed", "failed child_failed"];
+    expect(await states(failing)).toEqual(["completed undefined", ...broken]);
+    const cancelled = await mail.addSequence([5, 6, 7].map((payload) => ({ name: "step", payload })));
+    await mail.cancel(cancelled[0] as string);
+    await mail.drain();
+    expect((await states(cancelled)).slice(1)).toEqual(["failed child_failed", "failed child_failed"]);
+    expect(ran).toEqual([1]);
+  });
+
+  it("a repeated sequence whose last job has an id adds nothing", async ({ expect, queue }) => {
+    const mail = queue();
+    const add = () =>
+      mail.addSequence([
+        { name: "charge", payload: null },
+        { name: "ship", payload: null },
+        { name: "receipt", payload: null, id: "order-1" },
+      ]);
+    const ids = await add();
+    expect(await add()).toEqual(ids);
+    expect(await mail.size()).toBe(3);
   });
 
   it("waitFor resolves when another process has run the job", async ({ expect, queue, under }) => {
