@@ -128,6 +128,7 @@ export { findOutcome, type Mark, runOnce } from "./plugins/idempotency.ts";
 export { comparePositions } from "./plugins/inspect.ts";
 export { adviseImport, inHookOrder } from "./plugins/plugin-imports.ts";
 export { recurrencesOf, type ScheduleCell, toSchedule } from "./plugins/recurrences.ts";
+export { declareSchedules, settingsOf } from "./queue/define-queue.ts";
 export { workerQueueOf } from "./queue/job-runner.ts";
 export { resolveSettings } from "./queue/operate.ts";
 export { isEncrypted, prepareNow } from "./queue/prepare-jobs-sync.ts";

@@ -73,6 +73,15 @@ export type { NextCron, RecurrenceOption } from "./job/next-occurrence.ts";
 export type { Backoff, BackoffOption, BackoffRule } from "./job/retry.ts";
 export { SealedError, type StoredError } from "./job/stored-error.ts";
 export { everything } from "./plugins/all-plugins.ts";
+export {
+  type DeclaredSchedules,
+  type DefineQueueOptions,
+  defineQueue,
+  type QueueDefinition,
+  type RoutedJob,
+  type ShardsOption,
+  type ShardsOptions,
+} from "./queue/define-queue.ts";
 export { type AesGcmKeys, type AesKey, aesGcm, type Encryption } from "./queue/encryption.ts";
 export type { JobBuilder } from "./queue/job-builder.ts";
 export {

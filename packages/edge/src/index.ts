@@ -1,3 +1,4 @@
+export type { RoutedJob, ShardsOption, ShardsOptions } from "@quayside/core";
 export { type QueueApiOptions, queueApi } from "./api/app.ts";
 export {
   type Authenticate,
@@ -34,7 +35,15 @@ export { fromScheduled } from "./bridges/scheduled.ts";
 export type { ConsumerBinding, Dispatch } from "./dispatch/dispatch.ts";
 export { type JobConsumerEntrypoint, type JobConsumerOptions, jobConsumer } from "./dispatch/job-consumer.ts";
 export type { JobTarget } from "./dispatch/job-target.ts";
-export { type DurableQueue, type DurableQueueOptions, durableQueue, type Usage } from "./object/durable-queue.ts";
+export {
+  type DefinedQueuesOptions,
+  type DurableQueue,
+  type DurableQueueClass,
+  type DurableQueueOptions,
+  durableQueue,
+  type JobsOfQueues,
+  type Usage,
+} from "./object/durable-queue.ts";
 export { type EdgeQueueOptions, edgeQueue } from "./object/edge-queue.ts";
 export { type EmbeddedQueue, type EmbedQueueOptions, embeddedQueues, embedQueue } from "./object/embed-queue.ts";
 export type { AlarmHandler, AlarmInfo } from "./object/user-alarm.ts";
@@ -48,7 +57,6 @@ export {
   type ShardVerbs,
 } from "./rpc/queue-rpc.ts";
 export { StubDriver } from "./rpc/stub-driver.ts";
-export type { ShardsOption, ShardsOptions } from "./shards/layout.ts";
-export { type KeyOf, type RoutedJob, shardOfKey } from "./shards/route.ts";
+export { type KeyOf, shardOfKey } from "./shards/route.ts";
 export type { ShardPort } from "./shards/shard-port.ts";
 export { type ShardedDriver, type ShardedDriverOptions, shardedDriver } from "./shards/sharded-driver.ts";

@@ -54,6 +54,7 @@ export type HttpCode =
   | "too_large"
   | "unsupported_media_type"
   | "bad_request"
+  | "queue_not_found"
   | "route_not_found"
   | "method_not_allowed"
   | "in_progress"
@@ -82,6 +83,7 @@ export interface DetailsByCode {
   readonly too_large: { readonly limit?: number | undefined };
   readonly unknown_job: { readonly job?: string | undefined };
   readonly job_not_found: { readonly id: string; readonly queue?: string | undefined };
+  readonly queue_not_found: { readonly queue: string };
   readonly child_exists: { readonly queue: string; readonly id: string };
   readonly rate_limited: { readonly retryAfterMs?: number | undefined; readonly limit?: number | undefined };
   /** The wrong fields of the request, with paths that begin at its body or query. */

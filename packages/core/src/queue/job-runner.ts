@@ -20,7 +20,7 @@ import { missingKey, readable } from "./sealed-jobs.ts";
  * @throws {QuaysideError} `invalid_option` if `queue` is not a `Queue`.
  */
 export function workerQueueOf(queue: { readonly name: string }, concurrency?: number): WorkerQueue {
-  const { context, submitter, producer = producerOf(context, submitter), events, workers } = partsOf(queue);
+  const { context, submitter, producer = producerOf(context, submitter), events, workers, declare } = partsOf(queue);
   const { name } = queue;
   return {
     ...context,
@@ -29,6 +29,7 @@ export function workerQueueOf(queue: { readonly name: string }, concurrency?: nu
     producer,
     events,
     workers,
+    declare,
     names: () => context.registry.names(name),
     run: (job, ctx) => runJob(context, job, ctx),
     around: (job, ctx, handle) => runJob(context, job, ctx, handle),

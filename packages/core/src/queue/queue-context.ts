@@ -126,6 +126,8 @@ export interface QueueParts {
   readonly events?: Emitter<WorkerEvents> | undefined;
   /** Started workers of this queue. They check for jobs when a handler is added. */
   readonly workers: Set<{ wake(): void }>;
+  /** Stores what the queue's definition declares. Called before a worker's first exchange. */
+  readonly declare?: (() => Promise<void>) | undefined;
 }
 
 const partsOfQueues = new WeakMap<object, QueueParts>();

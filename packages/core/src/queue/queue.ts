@@ -12,6 +12,7 @@ import { JobWorker } from "../worker/job-worker.ts";
 import { asyncDispose, close, type StopOptions } from "../worker/life-cycle.ts";
 import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
+import { declareSchedules, declareSettings, type QueueDefinition } from "./define-queue.ts";
 import { JobBuilder } from "./job-builder.ts";
 import { workerQueueOf } from "./job-runner.ts";
 import { Metrics } from "./metrics.ts";
@@ -59,22 +60,42 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
   #worker: JobWorker | undefined;
   /** The `ctx` that handlers of the queue's worker get, also for jobs that run immediately. */
   #ctx: object | undefined;
+  #declared: Promise<void> | undefined;
   /** Slots for running jobs. Kept when the worker stops, because a handler that ignores its signal keeps its slot. */
   readonly #slots = new Slots(CONCURRENCY);
 
   /**
-   * Creates a queue.
+   * Creates a queue, by its name or as `defineQueue` has defined it.
    *
    * @throws {QuaysideError} `invalid_option` if the name is empty, too long or not well-formed Unicode.
    */
+  constructor(queue: QueueDefinition<Jobs>, driver: Driver, options?: Omit<QueueOptions<Jobs, Ctx>, "jobs">);
   constructor(name: string, driver: Driver, options: QueueOptions<Jobs, Ctx> & { readonly jobs: Jobs });
   constructor(name: string, driver: Driver & PassJobs<Jobs>, options?: QueueOptions<Jobs, Ctx>);
-  constructor(name: string, driver: Driver, options: QueueOptions<Jobs, Ctx> | SharedParts = {}) {
+  constructor(
+    queue: string | QueueDefinition<Jobs>,
+    driver: Driver,
+    options: QueueOptions<Jobs, Ctx> | SharedParts = {},
+  ) {
     const events = new Emitter<WorkerEvents>();
     const own = { ctx: () => this.#ctx, drain: () => this.drain() };
+    const defined = typeof queue === "object" ? fields(queue, "queue name") : undefined;
     const parts =
-      options instanceof SharedParts ? options.parts : ownParts(driver, fields(options, "options"), events, own);
-    super(name, driver, { ...parts, events, workers: new Set() });
+      options instanceof SharedParts
+        ? options.parts
+        : ownParts(
+            driver,
+            { ...fields(options, "options"), ...(defined?.jobs && { jobs: defined.jobs }) },
+            events,
+            own,
+          );
+    super(defined?.name ?? (queue as string), driver, {
+      ...parts,
+      events,
+      workers: new Set(),
+      // A driver that has plugins has its store in this process; elsewhere, the owner of the store declares.
+      ...(defined && "plugins" in driver && { declare: () => this.#declare(defined) }),
+    });
     this.#events = events;
   }
 
@@ -171,6 +192,17 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Stores the settings and recurrences of the queue's definition, unless they were stored before. */
+  #declare(definition: QueueDefinition): Promise<void> {
+    this.#declared ??= declareSettings(this as never, definition)
+      .then(() => declareSchedules(this as never, definition))
+      .catch((error) => {
+        this.#declared = undefined;
+        throw error;
+      });
+    return this.#declared;
   }
 
   #workerFor(options: RunOptions<Ctx>): JobWorker {

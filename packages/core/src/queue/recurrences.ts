@@ -36,12 +36,8 @@ export async function schedule<Jobs extends JobMap, Name extends JobName<Jobs>>(
   recurrence: RecurringJob<Jobs, Name>,
 ): Promise<void> {
   checkName(key, "schedule key");
-  const { name, payload, every, cron, timeZone, limit, startAt, endAt, immediately, overlap, ...options } = fields(
-    recurrence,
-    "recurrence",
-  ) as RecurringJob<UntypedJobs> & { readonly timeZone?: string | undefined };
-  const when = { every, cron, timeZone, limit, startAt, endAt, immediately, overlap };
-  const rule = resolveRecurrence(when as RecurrenceOption);
+  const { name, payload, when, options } = recurrenceParts(recurrence as object);
+  const rule = resolveRecurrence(when);
   for (const option in options)
     if (SET_BY_RECURRENCE.has(option))
       throw refused(option, "is set by the recurrence", options[option as keyof object]);
@@ -50,6 +46,16 @@ export async function schedule<Jobs extends JobMap, Name extends JobName<Jobs>>(
   const job = await prepare(context, { queue: queue.name, name, payload, options });
   const before = job.sealed && (await sameSealed(queue, key, job.name, payload));
   await command(queue, { type: "schedule", key, rule, job: before ? { ...job, ...before } : job });
+}
+
+/** Separates a recurrence in one object into when it occurs, and the name, payload and options of its jobs. */
+export function recurrenceParts(recurrence: object) {
+  const { name, payload, every, cron, timeZone, limit, startAt, endAt, immediately, overlap, ...options } = fields(
+    recurrence,
+    "recurrence",
+  ) as RecurringJob<UntypedJobs> & { readonly timeZone?: string | undefined };
+  const when = { every, cron, timeZone, limit, startAt, endAt, immediately, overlap } as RecurrenceOption;
+  return { name, payload, when, options };
 }
 
 /** Ends a recurrence and removes its pending job. Returns false if there is none under this key. */

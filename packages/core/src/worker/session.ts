@@ -38,6 +38,7 @@ export interface SessionOptions extends ExchangeClientOptions {
   /** The worker's name for people. */
   readonly name?: string | undefined;
   readonly leaseMs: number;
+  readonly queues: readonly { readonly declare?: (() => Promise<void>) | undefined }[];
   readonly loop: SessionLoop;
   /** Returns whether the worker is started and not stopping. */
   readonly wanted: () => boolean;
@@ -153,10 +154,11 @@ export class Session implements WorkerSession {
   }
 
   async #begin(): Promise<void> {
-    const { driver, loop } = this.#options;
+    const { driver, loop, queues } = this.#options;
     const session = {};
     this.#current = session;
     if (this.ending) await this.ending;
+    for (const { declare } of queues) if (declare) await declare();
     if (session !== this.#current) return;
     await this.renew();
     if (session !== this.#current) return;

@@ -43,6 +43,8 @@ export interface WorkerQueue<Ctx extends object = object> extends AttemptQueue {
   readonly events?: Emitter<WorkerEvents> | undefined;
   /** Started workers of this queue. They check for jobs when a handler is added. */
   readonly workers?: Set<{ wake(): void }> | undefined;
+  /** Stores what the queue's definition declares. Called as a session of the worker begins. */
+  readonly declare?: (() => Promise<void>) | undefined;
 }
 
 /** Options of `JobWorker`. */

@@ -1,9 +1,9 @@
-import { type DefinedJobs, QuaysideError } from "@quayside/core";
-import { checkProtocol, PROTOCOL_HEADER } from "@quayside/core/engine";
+import { type DefinedJobs, QuaysideError, type QueueDefinition, type ShardsOption } from "@quayside/core";
+import { checkProtocol, PROTOCOL_HEADER, refused } from "@quayside/core/engine";
 import { Hono } from "hono";
 import { cors } from "hono/cors";
+import { checkQueues, jobsOfAll } from "../object/defined-queues.ts";
 import type { QueueNamespace } from "../rpc/queue-rpc.ts";
-import type { ShardsOption } from "../shards/layout.ts";
 import { type Authenticate, authenticated, grantNothing, unauthorized } from "./auth.ts";
 import { API_LIMITS, type ApiLimits } from "./limits.ts";
 import { openApiText } from "./openapi.ts";
@@ -19,6 +19,11 @@ import { discardBody } from "./unread-body.ts";
 export interface QueueApiOptions<Env extends object> {
   /** Returns the Durable Object namespace of the queues. Each queue is in the object that has the queue's name. */
   readonly object: (env: Env) => QueueNamespace;
+  /**
+   * The queues that the API serves, from `defineQueue`, in place of `jobs` and `shards`. Requests for other queues get
+   * 404 `queue_not_found`, and no object is created for them. Default: every queue name.
+   */
+  readonly queues?: readonly QueueDefinition[] | undefined;
   /**
    * Number of objects over which each split queue is divided, by queue name. Must equal the number in `edgeQueue`.
    * Default: one object per queue.
@@ -103,9 +108,13 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     checkProtocol("request", c.req.header(PROTOCOL_HEADER));
     await next();
   });
-  const { jobs } = options;
-  const queues = queueAccess(options.object, options.shards);
-  const served = { queues, jobs, limits, openapi: openApiText({ jobs, limits }) };
+  const { queues: defined } = checkQueues(options);
+  if (defined && options.shards) throw refused("shards", "belongs to the definition of each queue", options.shards);
+  const served = {
+    ...servedQueues(options),
+    limits,
+    openapi: openApiText({ jobs: defined ? (jobsOfAll(defined) as DefinedJobs | undefined) : options.jobs, limits }),
+  };
   serve(
     app,
     routes.filter(({ open }) => open),
@@ -141,6 +150,21 @@ export function queueApi<Env extends object>(options: QueueApiOptions<Env>): Hon
     throw new QuaysideError("route_not_found", `There is no route ${c.req.method} ${c.req.path}.`);
   });
   return app;
+}
+
+/** Returns how the API reaches its queues, and the job map of each. */
+function servedQueues<Env extends object>({ object, queues, shards, jobs }: QueueApiOptions<Env>) {
+  if (!queues) return { queues: queueAccess(object, shards), jobsOf: () => jobs };
+  const byName = new Map(queues.map((queue) => [queue.name, queue]));
+  const split = queues.flatMap(({ name, shards }) => (shards === undefined ? [] : [[name, shards] as const]));
+  return {
+    queues: queueAccess(object, Object.fromEntries(split)),
+    jobsOf(name: string): DefinedJobs | undefined {
+      const queue = byName.get(name);
+      if (queue) return queue.jobs as DefinedJobs | undefined;
+      throw new QuaysideError("queue_not_found", `There is no queue ${JSON.stringify(name)}.`, { queue: name });
+    },
+  };
 }
 
 /**

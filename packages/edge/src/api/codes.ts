@@ -10,6 +10,7 @@ export const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   subject_required: "The credentials name no subject, which keyed and numbered requests and exchanges need.",
   wrong_subject: "The request is bound to another subject than that of the credentials; nothing was done.",
   job_not_found: "The queue has no such job.",
+  queue_not_found: "The API serves no such queue.",
   route_not_found: "There is no such route.",
   method_not_allowed: "The route has no such method; `Allow` lists those that it has.",
   conflict: "The state of the job forbids it, or its dedupe key is another's.",

@@ -42,6 +42,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   subject_required: 403,
   wrong_subject: 403,
   job_not_found: 404,
+  queue_not_found: 404,
   route_not_found: 404,
   method_not_allowed: 405,
   conflict: 409,

@@ -1,7 +1,7 @@
-import { QuaysideError, systemClock } from "@quayside/core";
+import { QuaysideError, type ShardsOption, systemClock } from "@quayside/core";
 import { checkNamespace, type QueueNamespace, queueStub } from "../rpc/queue-rpc.ts";
 import { StubDriver } from "../rpc/stub-driver.ts";
-import { Layout, type ShardsOption } from "../shards/layout.ts";
+import { Layout } from "../shards/layout.ts";
 import { checkSplittable } from "../shards/names.ts";
 import { type ShardedDriver, shardedDriver } from "../shards/sharded-driver.ts";
 import { changeStream } from "../streams/change-stream.ts";

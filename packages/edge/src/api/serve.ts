@@ -29,7 +29,12 @@ export interface ApiEnv<Env extends object> {
 
 export interface ServeOptions<Env extends object> {
   readonly queues: QueueAccess<Env>;
-  readonly jobs: DefinedJobs | undefined;
+  /**
+   * Returns the job map of a queue; undefined if any job may be added.
+   *
+   * @throws {QuaysideError} `queue_not_found` if the API does not serve the queue.
+   */
+  readonly jobsOf: (queue: string) => DefinedJobs | undefined;
   readonly limits: ApiLimits;
   readonly openapi: () => string;
 }
@@ -44,7 +49,7 @@ export function serve<Env extends object>(
   options: ServeOptions<Env>,
 ): void {
   const inProgress = new KeysInProgress();
-  const { queues, limits, jobs, openapi } = options;
+  const { queues, limits, jobsOf, openapi } = options;
   const keyMs = toMs(limits.keyTtl, "limits.keyTtl");
 
   async function answer(c: Context<ApiEnv<Env>>, route: Route): Promise<Response> {
@@ -52,6 +57,7 @@ export function serve<Env extends object>(
     const queue = c.req.param("queue") ?? "";
     if (route.scopes) checkGrant(grant, route.scopes, queue);
     if (queue !== "") checkName(queue, "queue");
+    const jobs = queue === "" ? undefined : jobsOf(queue);
     const query = route.query && readQuery(route.query, new URL(c.req.url).searchParams);
     const key = route.idempotencyKey && readIdempotencyKey(c.req.header("idempotency-key"));
     const number = route.idempotencyKey === "honoured" ? readNumber(c.req.header("quayside-request")) : undefined;

@@ -19,22 +19,28 @@ export type Dispatch<Env> = (env: Env, job: JobRecord) => ConsumerBinding | JobT
 export interface DispatchOptions<Env> {
   readonly dispatch: Dispatch<Env>;
   readonly env: Env;
-  readonly jobs: JobMap | undefined;
+  /** Returns the job map of a queue. */
+  readonly defined: { jobsOf(queue: string): JobMap | undefined };
   /** Handlers of jobs that run in the object itself. */
   readonly handlers: object | undefined;
   readonly report: (error: unknown) => void;
 }
 
 /** Wraps a worker's queue: jobs without a handler in the object are sent to the target that `dispatch` returns. */
-export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQueue) => WorkerQueue {
-  const { dispatch, env, handlers, report } = options;
-  const jobs = options.jobs as Readonly<Record<string, JobDefinition>> | undefined;
+export const dispatching =
+  <Env>(options: DispatchOptions<Env>) =>
+  (queue: WorkerQueue): WorkerQueue =>
+    dispatched(queue, options);
+
+function dispatched<Env>(queue: WorkerQueue, options: DispatchOptions<Env>): WorkerQueue {
+  const { dispatch, env, handlers, report, defined } = options;
+  const jobs = defined.jobsOf(queue.name) as Readonly<Record<string, JobDefinition>> | undefined;
   const here = new Set(Object.keys(handlers ?? {}));
   // If the job map has only types, the consumer decides which job names exist.
   const names = jobs && [...new Set([...Object.keys(jobs), ...here])];
   const unknown = new Set<string>();
 
-  const send = async (queue: WorkerQueue, job: JobRecord, ctx: HandlerContext): Promise<unknown> => {
+  const send = async (job: JobRecord, ctx: HandlerContext): Promise<unknown> => {
     const target = dispatch(env, job);
     if (!target) throw missing(job);
     if (!isTarget(target)) return outcomeOf(readOutcome(await call(consumerOf(target), job, ctx), job), job, ctx);
@@ -65,11 +71,11 @@ export function dispatching<Env>(options: DispatchOptions<Env>): (queue: WorkerQ
     }
   };
 
-  return (queue) => ({
+  return {
     ...queue,
     names: names && (() => names),
-    run: (job, ctx) => (here.has(job.name) ? queue.run(job, ctx) : send(queue, job, ctx)),
-  });
+    run: (job, ctx) => (here.has(job.name) ? queue.run(job, ctx) : send(job, ctx)),
+  };
 }
 
 /**

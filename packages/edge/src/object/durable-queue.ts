@@ -8,11 +8,13 @@ import type {
   JobName,
   Middleware,
   NextCron,
+  QueueDefinition,
   UntypedJobs,
 } from "@quayside/core";
 import type { Dispatch } from "../dispatch/dispatch.ts";
 import type { QueueRpc, Reply, ShardVerbs } from "../rpc/queue-rpc.ts";
 import { ChangeSockets } from "./change-socket.ts";
+import { checkQueues } from "./defined-queues.ts";
 import { ObjectQueues } from "./object-queues.ts";
 
 /**
@@ -45,6 +47,11 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> extends Configure
   readonly middleware?: readonly Middleware<{ readonly env: Env }>[] | undefined;
   /** The job map from `defineJobs`. Payloads are checked by its schemas before they run. Default: any payload. */
   readonly jobs?: Jobs | undefined;
+  /**
+   * Queues from `defineQueue`, in place of `jobs` and of the settings. Each queue of the object takes its jobs, settings
+   * and recurrences from its definition, as soon as the object first stores or is asked about it. Default: none.
+   */
+  readonly queues?: readonly QueueDefinition[] | undefined;
   /** Maximum number of running jobs in an object, over all of its queues. Integer from 1 to 10,000. Default: 10. */
   readonly concurrency?: number | undefined;
   /**
@@ -62,25 +69,58 @@ export interface DurableQueueOptions<Jobs extends JobMap, Env> extends Configure
   readonly clock?: ((ctx: DurableObjectState) => Clock) | undefined;
 }
 
+/** Options of `durableQueue<Env>()` for defined queues: the handlers are those of all their jobs. */
+export interface DefinedQueuesOptions<Queues extends readonly QueueDefinition[], Env>
+  extends Omit<DurableQueueOptions<JobsOfQueues<Queues>, Env>, "jobs" | "queues" | keyof ConfigureOption> {
+  readonly queues: Queues;
+}
+
+/** The jobs of several queues in one map. A name that occurs in two queues must have one definition. */
+export type JobsOfQueues<Queues extends readonly QueueDefinition[]> = (
+  Queues[number] extends infer Each
+    ? Each extends QueueDefinition<infer Jobs>
+      ? (jobs: Jobs) => void
+      : never
+    : never
+) extends (jobs: infer All extends JobMap) => void
+  ? All
+  : never;
+
+/** A Durable Object class that holds queues. */
+export type DurableQueueClass<Env> = new (ctx: DurableObjectState, env: Env) => DurableQueue<Env>;
+
 /**
  * Creates the Durable Object class that stores queues and works their jobs. Requires a SQLite-backed namespace
  * (`new_sqlite_classes`).
  *
+ * @throws {QuaysideError} `invalid_option` if `queues` has a queue twice, an invalid `shards`, or two jobs of one name;
+ * `unknown_job` for a handler of no queue.
+ * @example
+ * export class MailQueue extends durableQueue<Env>()({
+ *   queues: [mail],
+ *   handlers: { email: async ({ to, subject, body }, { env }) => send(env.MAIL_KEY, to, subject, body) },
+ * }) {}
  * @example
  * export class MailQueue extends durableQueue<typeof jobs, Env>({
  *   jobs,
  *   handlers: { email: async ({ to, subject, body }, { env }) => send(env.MAIL_KEY, to, subject, body) },
  * }) {}
  */
+export function durableQueue<Env = Cloudflare.Env>(): <const Queues extends readonly QueueDefinition[]>(
+  options: DefinedQueuesOptions<Queues, Env>,
+) => DurableQueueClass<Env>;
 export function durableQueue<Jobs extends JobMap = UntypedJobs, Env = Cloudflare.Env>(
   options: DurableQueueOptions<Jobs, Env>,
-): new (
-  ctx: DurableObjectState,
-  env: Env,
-) => DurableQueue<Env> {
+): DurableQueueClass<Env>;
+export function durableQueue<Env>(options?: object): unknown {
+  if (options === undefined) return (given: DurableQueueOptions<JobMap, Env>) => classOf(checkQueues(given));
+  return classOf(checkQueues(options as DurableQueueOptions<JobMap, Env>));
+}
+
+function classOf<Env>(options: DurableQueueOptions<JobMap, Env>): DurableQueueClass<Env> {
   return class extends DurableQueue<Env> {
     constructor(ctx: DurableObjectState, env: Env) {
-      super(ctx, env, options as unknown as DurableQueueOptions<JobMap, Env>);
+      super(ctx, env, options);
     }
   };
 }

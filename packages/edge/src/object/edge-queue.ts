@@ -1,7 +1,14 @@
-import { type JobMap, type PassJobs, Queue, type QueueOptions, type UntypedJobs } from "@quayside/core";
+import {
+  type JobMap,
+  type PassJobs,
+  Queue,
+  type QueueDefinition,
+  type QueueOptions,
+  type ShardsOption,
+  type UntypedJobs,
+} from "@quayside/core";
 import { checkNamespace, type QueueNamespace, queueStub } from "../rpc/queue-rpc.ts";
 import { StubDriver } from "../rpc/stub-driver.ts";
-import type { ShardsOption } from "../shards/layout.ts";
 import { shardedDriver } from "../shards/sharded-driver.ts";
 
 /** Options of `edgeQueue`. */
@@ -22,9 +29,14 @@ export interface EdgeQueueOptions<Jobs extends JobMap> extends QueueOptions<Jobs
  *
  * @throws {QuaysideError} `invalid_option` if `shards` is invalid or the binding is missing.
  * @example
- * const queue = edgeQueue<Jobs>(env.MAIL_QUEUE, "mail");
+ * const queue = edgeQueue(env.MAIL_QUEUE, mail); // mail = defineQueue("mail", { jobs, shards: 4 })
  * await queue.addJob("email", { to, subject, body });
  */
+export function edgeQueue<Jobs extends JobMap>(
+  namespace: QueueNamespace,
+  queue: QueueDefinition<Jobs>,
+  options?: Omit<EdgeQueueOptions<Jobs>, "jobs" | "shards">,
+): Queue<Jobs>;
 export function edgeQueue<Jobs extends JobMap = UntypedJobs>(
   namespace: QueueNamespace,
   name: string,
@@ -37,13 +49,15 @@ export function edgeQueue<Jobs extends JobMap = UntypedJobs>(
 ): Queue<Jobs>;
 export function edgeQueue<Jobs extends JobMap>(
   namespace: QueueNamespace,
-  name: string,
-  { shards, object = name, ...options }: EdgeQueueOptions<Jobs> = {},
+  queue: string | QueueDefinition<Jobs>,
+  given: EdgeQueueOptions<Jobs> = {},
 ): Queue<Jobs> {
   checkNamespace(namespace);
+  const name = typeof queue === "object" ? queue.name : queue;
+  const { shards, object = name, ...options } = typeof queue === "object" ? { ...given, shards: queue.shards } : given;
   const driver =
     shards === undefined
       ? new StubDriver(() => queueStub(namespace, object))
       : shardedDriver(namespace, name, { shards, object });
-  return new Queue<Jobs>(name, driver, options as QueueOptions<Jobs> & { readonly jobs: Jobs });
+  return new Queue<Jobs>(queue as string, driver, options as QueueOptions<Jobs> & { readonly jobs: Jobs });
 }

@@ -7,6 +7,7 @@ import { shardOfName } from "../shards/names.ts";
 import { SqlStore } from "../sql/sql-store.ts";
 import { AlarmFailures } from "./alarm-failures.ts";
 import { DeclaredSettings } from "./declared-settings.ts";
+import { DefinedQueues } from "./defined-queues.ts";
 import { DurableAlarm } from "./durable-alarm.ts";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectDriver } from "./object-driver.ts";
@@ -57,7 +58,8 @@ export class ObjectQueues {
     guest?: GuestOptions,
   ) {
     const { storage } = ctx;
-    const { handlers, dispatch, jobs } = options;
+    const { handlers, dispatch } = options;
+    const shard = guest ? 0 : shardOfName(ctx.id.name);
     const works = handlers !== undefined || dispatch !== undefined;
     const clock = options.clock?.(ctx) ?? systemClock;
     const plugins = objectPlugins(options.cron);
@@ -95,27 +97,28 @@ export class ObjectQueues {
       check: (at) => works && this.#alarm?.check(at),
       claimed: (nextWakeMs) => this.#standIn(nextWakeMs),
       sync: () => storage.sync(),
-      shard: guest ? 0 : shardOfName(ctx.id.name),
+      shard,
       plugins,
     });
     this.rpc = objectRpc({ driver: this.driver, clock, enter: (queues) => this.enter(queues) });
-    this.#settings = new DeclaredSettings(this.driver, options);
-    const { middleware } = options;
-    const queueOptions = { clock, ctx: { env }, middleware, jobs } as QueueOptions<Record<string, unknown>>;
-    this.#makeQueue = (name) =>
-      guest ? guest.makeQueue(name, this, queueOptions) : new Queue(name, this.driver, queueOptions);
+    const defined = new DefinedQueues(options);
+    this.#settings = new DeclaredSettings({ driver: this.driver, options, shard, queue: (name) => this.queue(name) });
+    this.#makeQueue = (name) => {
+      const shared = { clock, ctx: { env }, ...defined.optionsOf(name) };
+      return guest ? guest.makeQueue(name, this, shared) : new Queue(name, this.driver, shared);
+    };
     if (works)
       this.worker = new ObjectWorker({
         driver: this.driver,
         clock,
-        handlers: handlers ?? {},
+        handlersOf: (name) => defined.handlersOf(name),
         makeQueue: this.#makeQueue,
         verdictMs: () => this.#verdictMs(),
         ctx: { env },
         concurrency: options.concurrency,
         prefetch: options.prefetch,
         lease: options.lease,
-        dispatch: dispatch && dispatching({ dispatch, env: env as never, jobs, handlers, report: this.#report }),
+        dispatch: dispatch && dispatching({ dispatch, env: env as never, handlers, defined, report: this.#report }),
         report: this.#report,
       });
     this.#able = this.worker?.able === true;

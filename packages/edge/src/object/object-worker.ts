@@ -7,7 +7,8 @@ const SHORTEST_WATCH_MS = 100;
 export interface ObjectWorkerOptions {
   readonly driver: Driver;
   readonly clock: Clock;
-  readonly handlers: Readonly<Record<string, (payload: never, ctx: never) => unknown>>;
+  /** Returns the handlers of a queue's jobs, by job name. */
+  readonly handlersOf: (queue: string) => Readonly<Record<string, (payload: never, ctx: never) => unknown>>;
   /** Creates the `Queue` with this name. */
   readonly makeQueue: (name: string) => Queue;
   /** Returns the ms until an expired lease can be recovered; undefined if none has expired. */
@@ -121,11 +122,11 @@ export class ObjectWorker {
   queue(name: string): Queue {
     const known = this.#handles.get(name);
     if (known) return known;
-    const { makeQueue, handlers, dispatch } = this.#options;
+    const { makeQueue, handlersOf, dispatch } = this.#options;
     const queue = makeQueue(name);
     // Stored first, because registering a handler may add all stored queues, including this one.
     this.#handles.set(name, queue);
-    for (const [job, handler] of Object.entries(handlers)) queue.on(`job:${job}`, handler as Handler);
+    for (const [job, handler] of Object.entries(handlersOf(name))) queue.on(`job:${job}`, handler as Handler);
     const worked = workerQueueOf(queue);
     this.#queues.push(dispatch ? dispatch(worked) : worked);
     return queue;

@@ -1,28 +1,7 @@
-import { QuaysideError } from "@quayside/core";
+import { QuaysideError, type ShardsOption } from "@quayside/core";
 import { SHARDS_LIMIT } from "./names.ts";
 import type { KeyOf } from "./route.ts";
 import { conflictOf, type ShardLayout } from "./shard-in-store.ts";
-
-/** Number of objects over which a queue is divided; or an object with this number, the previous number, and `keyOf`. */
-export type ShardsOption = number | ShardsOptions;
-
-/** Number of objects over which a queue is divided, and the key by which jobs are assigned to them. */
-export interface ShardsOptions {
-  /** Number of objects: 1 to 1,000. */
-  readonly count: number;
-  /**
-   * The previous number of objects, while jobs added under it may remain. They are still worked and found, and a job
-   * whose key is in use in its previous object is added there. Set 1 for a queue that was not split.
-   */
-  readonly previous?: number | undefined;
-  /**
-   * Returns the key by which a job is assigned to an object, for example the customer. Jobs with the same key are in
-   * the same object, in the order in which they were added. If it returns undefined, the job's dedupe key or group
-   * decides, else its id; a job without any of these goes to any object. Ids, dedupe keys and groups are unique per
-   * object only. Use the same function wherever jobs are added.
-   */
-  readonly keyOf?: KeyOf | undefined;
-}
 
 /** The number of objects over which a queue is divided, as an object has reported it last. */
 export class Layout {

@@ -1,9 +1,6 @@
-import { QuaysideError } from "@quayside/core";
+import { QuaysideError, type RoutedJob } from "@quayside/core";
 import { checkName, type NewJob, planFlows, storeOfId } from "@quayside/core/engine";
 import { isKeyOfId } from "../bridges/trigger-key.ts";
-
-/** The fields of an added job that `keyOf` receives. `payload` is JSON text. */
-export type RoutedJob = Pick<NewJob, "queue" | "name" | "payload" | "id" | "dedupe" | "group" | "tags">;
 
 /** Returns the key that decides a job's shard. Undefined: the job's dedupe key, group or id decides. */
 export type KeyOf = (job: RoutedJob) => string | undefined;

@@ -6,6 +6,7 @@ import {
   type JobPage,
   type JobRecord,
   type Schedule,
+  type ShardsOption,
   systemClock,
   toMs,
 } from "@quayside/core";
@@ -40,7 +41,7 @@ import { StubDriver } from "../rpc/stub-driver.ts";
 import { ShardAdder } from "./add-jobs.ts";
 import { boundedShard } from "./bounded-shard.ts";
 import { JobFinder } from "./find-job.ts";
-import { Layout, type ShardsOption } from "./layout.ts";
+import { Layout } from "./layout.ts";
 import { mergeCounts } from "./merge-counts.ts";
 import { mergeList } from "./merge-list.ts";
 import { mergeSchedules } from "./merge-schedules.ts";
