@@ -1,5 +1,6 @@
 import { type HandlerContext, Job, type JobRecord, QueueManager } from "@quayside/core";
 import { beforeEach, describe, expect, it } from "vitest";
+import { z } from "zod";
 import { rejection, scene } from "./support.ts";
 
 const calls: unknown[] = [];
@@ -209,5 +210,71 @@ describe("a job class", () => {
     await manager.drain();
     expect(await manager.queue().get(id)).toMatchObject({ state: "failed", attempts: 2 });
     expect(calls).toEqual(["before fancy", "before fancy"]);
+  });
+
+  it("may have its hooks as fields", async () => {
+    const { manager } = managed();
+    class Fields extends Job<{ now: boolean }> {
+      static jobName = "fields";
+      static options = { maxAttempts: 1 };
+      handle = ({ now }: { now: boolean }) => {
+        calls.push(now);
+        if (!now) throw new Error("later");
+      };
+      failed = (error: unknown) => void calls.push(error);
+      shouldQueue = ({ now }: { now: boolean }) => !now;
+    }
+    manager.register(Fields);
+    await Fields.dispatch({ now: true });
+    expect(calls).toEqual([true]);
+    await Fields.dispatch({ now: false });
+    await manager.drain();
+    expect(calls).toEqual([true, false, new Error("later")]);
+  });
+
+  it("needs fromJSON if its constructor takes something else than the payload", async () => {
+    const { manager } = managed();
+    class Two extends Job<{ to: string; subject: string }> {
+      static jobName = "two";
+      constructor(to: string, subject: string) {
+        super({ to, subject });
+      }
+      handle() {}
+    }
+    expect(() => manager.register(Two)).toThrow(/constructor of job class Two must call super\(payload\)/);
+    class Wrapped extends Job<{ to: string }> {
+      static jobName = "wrapped";
+      constructor(to: string) {
+        super({ to });
+      }
+      handle() {}
+    }
+    expect(await rejection(manager.dispatch(new Wrapped("ada")))).toMatchObject({
+      code: "invalid_option",
+      message: expect.stringContaining("job class Wrapped"),
+    });
+    expect(await manager.size()).toBe(0);
+  });
+
+  it("without hooks, is not asked whether to be stored where its constructor does not take the payload", async () => {
+    const { manager } = managed();
+    class Converted extends Job<{ at: Date }> {
+      static jobName = "converted";
+      static options = {
+        input: z.object({ at: z.coerce.date() }),
+      };
+      readonly year: number;
+      constructor(payload: { at: Date }) {
+        super(payload);
+        this.year = payload.at.getFullYear();
+      }
+      handle() {
+        calls.push(this.year);
+      }
+    }
+    manager.register(Converted);
+    await manager.enqueue({ name: "converted", payload: { at: "2026-06-01T00:00:00Z" } });
+    await manager.drain();
+    expect(calls).toEqual([2026]);
   });
 });

@@ -140,7 +140,7 @@ describe("a driver that is missing, or is none", () => {
   const NOT_DRIVERS = [
     ["undefined", undefined],
     ["object", null],
-    ["function", memoryDriver],
+    ["the function memoryDriver: call it", memoryDriver],
     ["[object Promise]", Promise.resolve()],
     ["[object Object]", { driver: memoryDriver() }],
   ] as const;
@@ -161,6 +161,39 @@ describe("a driver that is missing, or is none", () => {
       expect((await rejection(manager.start())).message).toContain("a driver");
       expect(manager.status).toBe("stopped");
     }
+  });
+});
+
+describe("ctx", () => {
+  const run = (ctx: object): readonly (() => unknown)[] => {
+    const { queue, driver, clock } = mailQueue();
+    queue.on("job:email", () => {});
+    return [
+      () => new Queue("mail", driver, { ctx }),
+      () => new QueueManager({ driver, ctx }),
+      () => new JobWorker(driver, { queues: [], ctx, clock }),
+      () => queue.drain({ ctx }),
+    ];
+  };
+
+  it("is refused if it is an instance of a class, which a copy would leave without its methods", async () => {
+    class Services {
+      send() {}
+    }
+    for (const call of run(new Services()))
+      expect(await rejection(Promise.resolve().then(call))).toMatchObject({
+        code: "invalid_option",
+        message: expect.stringContaining("ctx must be a plain object"),
+      });
+    for (const call of run(Object.assign(Object.create(null), { services: new Services() }))) await call();
+  });
+
+  it("is refused if it has a field that every ctx has", async () => {
+    for (const call of run({ db: 1, signal: 2 }))
+      expect(await rejection(Promise.resolve().then(call))).toMatchObject({
+        code: "invalid_option",
+        message: expect.stringContaining("ctx.signal must have another name"),
+      });
   });
 });
 

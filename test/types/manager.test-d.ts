@@ -99,6 +99,20 @@ describe("Job", () => {
     Welcome.dispatch({ userId: "1" }, { dellay: "5m" });
   });
 
+  it("refuses a class whose ctx has fields that the manager does not give", () => {
+    const plain = new QueueManager({ driver });
+    // @ts-expect-error the manager's ctx has no db
+    plain.register(Welcome);
+    // @ts-expect-error the manager's ctx has no db
+    plain.dispatch(new Welcome({ userId: "1" }));
+    class Wide extends Job<string> {
+      static jobName = "wide";
+      handle() {}
+    }
+    plain.register(Wide);
+    manager.register(Welcome, Wide);
+  });
+
   it("refuses a class without a name, or with options that are none", () => {
     class Nameless extends Job<string> {
       handle() {}

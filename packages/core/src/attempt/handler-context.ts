@@ -1,8 +1,9 @@
-import { QuaysideError } from "../job/errors.ts";
+import { QuaysideError, refused } from "../job/errors.ts";
 import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import type { JobRecord } from "../job/job-record.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
+import { fields } from "../job/option-checks.ts";
 import { failJob, releaseJob } from "../job/release-job.ts";
 import type { Attempt, AttemptListener, AttemptOptions, AttemptQueue } from "./attempt.ts";
 import { logLine } from "./attempt-reports.ts";
@@ -57,6 +58,28 @@ function addFields(context: object, extra: object | undefined): void {
   // Assigning `__proto__` would replace the prototype of the context.
   for (const name in extra)
     if (name !== "__proto__" && !Object.hasOwn(all, name)) all[name] = extra[name as keyof typeof extra];
+}
+
+/** The fields that every `ctx` has. */
+const OWN_FIELDS = (
+  "source job id name queue attempt maxAttempts scheduledFor signal " +
+  "release fail addJob progress log children enqueue publish"
+).split(" ");
+
+/**
+ * Checks the option `ctx`, whose fields are copied to the `ctx` of each attempt, and returns it.
+ *
+ * @throws {QuaysideError} `invalid_option` for an instance of a class, which a copy would leave without its methods, or
+ * a field that every `ctx` has.
+ */
+export function checkCtx<Ctx extends object>(ctx: Ctx): Ctx {
+  const base = Object.getPrototypeOf(fields(ctx, "ctx")) as object | null;
+  if (base && Object.getPrototypeOf(base) && Object.hasOwn(base, "constructor"))
+    throw refused("ctx", "must be a plain object (for an instance of a class, pass { service: instance })", ctx);
+  for (const name in ctx)
+    if (OWN_FIELDS.includes(name))
+      throw refused(`ctx.${name}`, "must have another name: every ctx has this field", ctx[name]);
+  return ctx;
 }
 
 function refuseToAdd(): never {

@@ -9,7 +9,12 @@ import { QuaysideError } from "../job/errors.ts";
  */
 export function checkDriver<D extends Driver>(driver: D, owner: string): D {
   if (typeof (driver as Partial<Driver> | null | undefined)?.exchange === "function") return driver;
-  const got = driver && typeof driver === "object" ? Object.prototype.toString.call(driver) : typeof driver;
+  const got =
+    typeof driver === "function"
+      ? `the function ${(driver as { readonly name: string }).name}: call it`
+      : driver && typeof driver === "object"
+        ? Object.prototype.toString.call(driver)
+        : typeof driver;
   throw new QuaysideError("invalid_option", `${owner} needs a driver, such as memoryDriver(), got ${got}.`, {
     option: "driver",
   });

@@ -1,4 +1,4 @@
-import { QuaysideError } from "../job/errors.ts";
+import { isQuaysideError, QuaysideError } from "../job/errors.ts";
 import type { BackoffFunction, HandlerContext, Middleware } from "../job/handler.ts";
 import type { JobDefinition, StandardSchema } from "../job/job-map.ts";
 import type { JobDefaults, JobOptions } from "../job/job-options.ts";
@@ -25,15 +25,16 @@ export interface JobHooks<Payload> {
   toJSON?(): unknown;
 }
 
-/** An instance of a job class, with any type of `ctx`. */
-export interface JobInstance<Payload = unknown> {
+/** An instance of a job class whose `handle` can be called with the `ctx` fields `Ctx`. Default: with any. */
+export interface JobInstance<Payload = unknown, Ctx = never> {
   readonly payload: Payload;
-  handle(payload: never, ctx: never): unknown;
+  // A property, because the compiler would accept a method whose ctx has more fields.
+  readonly handle: (payload: never, ctx: HandlerContext<never> & Ctx) => unknown;
 }
 
 /** A class that extends `Job`: its constructor, static fields and methods. */
-export interface JobClass<Payload = unknown> {
-  new (...args: never[]): JobInstance<Payload> & JobHooks<NoInfer<Payload>>;
+export interface JobClass<Payload = unknown, Ctx = never> {
+  new (...args: never[]): JobInstance<Payload, Ctx> & JobHooks<NoInfer<Payload>>;
   /** The name under which the jobs of the class are stored. Required, because minifiers rename classes. */
   readonly jobName: string;
   /** Queue of the jobs. Default: the manager's default queue. */
@@ -42,7 +43,10 @@ export interface JobClass<Payload = unknown> {
   readonly connection?: string | undefined;
   readonly options?: JobClassOptions | undefined;
   readonly middleware?: readonly Middleware[] | undefined;
-  /** Creates an instance from the stored payload. Default: `new Class(payload)`. */
+  /**
+   * Creates an instance from the stored payload. Default: `new Class(payload)`. Required if the constructor does not pass
+   * its one argument to `super`.
+   */
   fromJSON?(payload: NoInfer<Payload>): JobInstance;
 }
 
@@ -135,11 +139,12 @@ async function dispatchAs(
  * Returns the `jobName` of a class.
  *
  * @throws {QuaysideError} `invalid_option` naming the class, if it has no `jobName`, or its instances cannot be
- * restored.
+ * restored: it has a `toJSON`, or a constructor with several parameters, and no `fromJSON`.
  */
 export function nameOfClass(jobClass: JobClass): string {
-  const { jobName, name, prototype, fromJSON } = (jobClass ?? {}) as unknown as Omit<JobClass, "new"> & {
+  const { jobName, name, length, prototype, fromJSON } = (jobClass ?? {}) as unknown as Omit<JobClass, "new"> & {
     readonly name: string;
+    readonly length: number;
     readonly prototype: object;
   };
   if (typeof jobName !== "string" || jobName === "") {
@@ -156,8 +161,16 @@ export function nameOfClass(jobClass: JobClass): string {
       { option: "fromJSON", class: name },
     );
   }
+  if (length > 1 && !fromJSON) throw cannotRestore(name);
   return jobName;
 }
+
+const cannotRestore = (name: string): QuaysideError =>
+  new QuaysideError(
+    "invalid_option",
+    `The constructor of job class ${name} must call super(payload) with its one argument; or give the class a static fromJSON(payload) that makes an instance.`,
+    { option: "fromJSON", class: name },
+  );
 
 /** An instance of a job class, as the worker calls it. */
 export type LiveJob = JobHooks<unknown> & {
@@ -165,10 +178,29 @@ export type LiveJob = JobHooks<unknown> & {
   handle(payload: unknown, ctx: HandlerContext): unknown;
 };
 
-/** Creates an instance of a job class from a stored payload: by `fromJSON`, else by the constructor. */
+/**
+ * Creates an instance of a job class from a stored payload: by `fromJSON`, else by the constructor.
+ *
+ * @throws {QuaysideError} `invalid_option` if the constructor gives the instance another payload.
+ */
 export function instantiate(jobClass: JobClass, payload: unknown): LiveJob {
-  if (jobClass.fromJSON) return jobClass.fromJSON(payload) as LiveJob;
-  return new (jobClass as unknown as new (payload: unknown) => LiveJob)(payload);
+  if (jobClass.fromJSON) return jobClass.fromJSON(payload) as unknown as LiveJob;
+  const Class = jobClass as unknown as new (payload: unknown) => LiveJob;
+  const job = new Class(payload);
+  if ((job.payload ?? null) !== (payload ?? null)) throw cannotRestore(Class.name);
+  return job;
+}
+
+/** Creates the instance whose hook is called. A hook may be a method, or a field that only an instance has. */
+function withHook(jobClass: JobClass, payload: unknown, hook: keyof JobHooks<unknown>): LiveJob | undefined {
+  try {
+    return instantiate(jobClass, payload);
+  } catch (error) {
+    // Without the hook, a payload that its schema has not converted need not fit the constructor.
+    if (isQuaysideError(error) || hook in (jobClass as unknown as { readonly prototype: object }).prototype)
+      throw error;
+    return undefined;
+  }
 }
 
 /** Returns the payload to store for an instance: its `toJSON()` if it has one, else its `payload`. */
@@ -177,18 +209,13 @@ export const payloadOfInstance = (job: JobInstance & JobHooks<unknown>): unknown
 
 /** Converts a job class to a definition. */
 export function definitionOfClass(jobClass: JobClass): JobDefinition {
-  const { prototype } = jobClass as unknown as { prototype: LiveJob };
   return {
     ...jobClass.options,
     queue: jobClass.queueName,
     connection: jobClass.connection,
     middleware: jobClass.middleware,
     handler: (payload, ctx) => instantiate(jobClass, payload).handle(payload, ctx),
-    ...("shouldQueue" in prototype && {
-      shouldQueue: (payload: unknown) => instantiate(jobClass, payload).shouldQueue?.(payload) ?? true,
-    }),
-    ...("failed" in prototype && {
-      onFailed: (job: JobRecord, error: unknown) => instantiate(jobClass, job.payload).failed?.(error, job),
-    }),
+    shouldQueue: (payload) => withHook(jobClass, payload, "shouldQueue")?.shouldQueue?.(payload) ?? true,
+    onFailed: (job, error) => withHook(jobClass, job.payload, "failed")?.failed?.(error, job),
   };
 }

@@ -1,4 +1,4 @@
-import type { Producer } from "../attempt/handler-context.ts";
+import { checkCtx, type Producer } from "../attempt/handler-context.ts";
 import type { WorkerEvents } from "../attempt/worker-events.ts";
 import type { Clock } from "../engine/clock.ts";
 import type { Driver } from "../engine/driver.ts";
@@ -9,7 +9,7 @@ import type { Middleware } from "../job/handler.ts";
 import { definitionsOf } from "../job/job-map.ts";
 import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
 import type { JobMap } from "../job/job-types.ts";
-import { able, callables, fields, integer } from "../job/option-checks.ts";
+import { able, callables, integer } from "../job/option-checks.ts";
 import type { Encryption } from "./encryption.ts";
 import { JobRegistry } from "./job-registry.ts";
 import type { JobSubmitter } from "./job-submitter.ts";
@@ -91,7 +91,7 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   // A driver of a store in this process shows the clock that it was made with.
   const clock = options.clock ?? (driver as { readonly clock?: Clock | undefined } | undefined)?.clock;
   if (clock !== undefined) able(clock, "clock", "now");
-  if (ctx !== undefined) fields(ctx, "ctx");
+  if (ctx !== undefined) checkCtx(ctx);
   const middleware = callables(options.middleware ?? [], "middleware") as readonly Middleware[];
   const registry =
     own.registry ?? new JobRegistry(options.jobs !== undefined ? definitionsOf(options.jobs) : undefined);

@@ -165,7 +165,7 @@ export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object 
   }
 
   /** Registers job classes and works their queues. */
-  register(...jobClasses: readonly JobClass[]): void {
+  register(...jobClasses: readonly JobClass<unknown, Ctx>[]): void {
     for (const jobClass of jobClasses) this.#classes.register(jobClass);
     this.#workers.work();
   }
@@ -214,14 +214,17 @@ export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object 
   }
 
   /** Adds an instance of a job class as a job, and registers the class. Stores its `toJSON()`, else its `payload`. */
-  async dispatch(job: JobInstance, options?: DispatchOptions): Promise<string> {
+  async dispatch(job: JobInstance<unknown, Ctx>, options?: DispatchOptions): Promise<string> {
     return (await this.dispatchBatch([job], options))[0] as string;
   }
 
   /** Adds instances of job classes as jobs, in one transaction per connection. Resolves with their ids in order. */
-  async dispatchBatch(jobs: readonly JobInstance[], options: DispatchOptions = {}): Promise<readonly string[]> {
+  async dispatchBatch(
+    jobs: readonly JobInstance<unknown, Ctx>[],
+    options: DispatchOptions = {},
+  ): Promise<readonly string[]> {
     const requests = jobs.map((job) => {
-      const jobClass = fields(job, "job").constructor as unknown as JobClass;
+      const jobClass = fields(job, "job").constructor as unknown as JobClass<unknown, Ctx>;
       this.register(jobClass);
       return { ...options, name: jobClass.jobName, payload: payloadOfInstance(job) };
     });
@@ -229,11 +232,7 @@ export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object 
   }
 
   /** Adds jobs of a class, for `JobClass.dispatch`. */
-  async dispatchAll(
-    { jobName }: JobClass,
-    payloads: readonly unknown[],
-    options: DispatchOptions = {},
-  ): Promise<readonly string[]> {
+  async dispatchAll({ jobName }: JobClass, payloads: readonly unknown[], options?: DispatchOptions) {
     const placed = payloads.map((payload) => this.#placement.place({ ...options, name: jobName, payload }));
     return this.#connections.enqueue(placed);
   }

@@ -1,3 +1,4 @@
+import { checkCtx } from "../attempt/handler-context.ts";
 import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
 import type { Driver } from "../engine/driver.ts";
 import type { Duration } from "../job/duration.ts";
@@ -212,7 +213,7 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
   }
 
   #makeWorker({ ctx, ...options }: RunOptions<Ctx>): JobWorker {
-    this.#ctx = { ...partsOf(this).context.ctx, ...ctx };
+    this.#ctx = { ...partsOf(this).context.ctx, ...(ctx && checkCtx(ctx)) };
     this.#slots.resize(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency"));
     return new JobWorker(this.driver, {
       ...options,

@@ -1,5 +1,5 @@
 import type { AttemptQueue, Run } from "../attempt/attempt.ts";
-import type { Producer } from "../attempt/handler-context.ts";
+import { checkCtx, type Producer } from "../attempt/handler-context.ts";
 import { type AttemptMeter, type AttemptTracer, QueuesEmitter, type WorkerEvents } from "../attempt/worker-events.ts";
 import { type Clock, systemClock } from "../engine/clock.ts";
 import type { Connectivity, Driver } from "../engine/driver.ts";
@@ -188,7 +188,7 @@ export function resolveOptions<Ctx extends object>(
   const [first] = options.queues;
   const concurrency = integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency");
   if (name !== undefined) checkName(name, "name");
-  if (ctx !== undefined) fields(ctx, "ctx");
+  if (ctx !== undefined) checkCtx(ctx);
   if (connectivity) able(connectivity, "connectivity", "isOnline");
   if (maxJobs !== undefined) integer(maxJobs, 1, Number.MAX_SAFE_INTEGER, "maxJobs");
   return {
