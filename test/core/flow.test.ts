@@ -1,3 +1,4 @@
+import { aesGcm, defineJobs, type FlowIds, type JobRecord, memoryDriver, QueueManager } from "@quayside/core";
 import { describe, expect, it } from "vitest";
 import { mailQueue, rejection } from "./support.ts";
 
@@ -195,5 +196,39 @@ describe("addSequence", () => {
     const [id] = await queue.addSequence([{ name: "a", payload: 1 }]);
     await queue.drain();
     expect(await queue.get(id as string)).toMatchObject({ state: "completed", result: 0 });
+  });
+});
+
+describe("ctx.addFlow", () => {
+  it("of a manager's handler adds to the queue and connection of the running job", async () => {
+    const manager = new QueueManager({ driver: memoryDriver() });
+    const second = memoryDriver();
+    manager.addConnection("second", second);
+    const queue = manager.connection("second").queue("albums");
+    queue.on("job:start", (_, ctx) =>
+      ctx.addFlow({ name: "album", payload: 0, children: [{ name: "resize", payload: 1, queue: "images" }] }),
+    );
+    queue.on("job:album", (_, ctx) => ctx.children().length);
+    const id = await queue.addJob("start", null);
+    await queue.drain();
+    const { result } = (await queue.get(id)) as JobRecord;
+    const flow = result as unknown as FlowIds;
+    expect(await second.get("albums", flow.id)).toMatchObject({ blockedBy: "children" });
+    expect(await second.get("images", flow.children[0]?.id as string)).toMatchObject({ state: "waiting" });
+  });
+
+  it("encrypts the jobs whose definition says so", async () => {
+    const jobs = defineJobs({ start: {}, root: { encrypted: true }, leaf: { encrypted: true } });
+    const key = { a: new Uint8Array(32).fill(7) };
+    const { queue, driver } = mailQueue({ jobs, encryption: aesGcm({ keys: key, current: "a" }) });
+    queue.on("job:start", (_, ctx) =>
+      ctx.addFlow({ name: "root", id: "root", payload: "s3cret", children: [{ name: "leaf", payload: "s3cret" }] }),
+    );
+    queue.on("job:leaf", (payload) => `leaf ${payload}`);
+    queue.on("job:root", (payload, ctx) => [payload, ...ctx.children().map(({ result }) => result)]);
+    await queue.addJob("start", null);
+    await queue.drain();
+    expect(JSON.stringify(await driver.list({ queue: "mail" }))).not.toContain("s3cret");
+    expect(await queue.get("root")).toMatchObject({ state: "completed", result: ["s3cret", "leaf s3cret"] });
   });
 });

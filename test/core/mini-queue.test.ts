@@ -33,3 +33,18 @@ it("the small queue adds a flow by the function of the plugin", async () => {
   await new QueueWorker([queue]).drain();
   expect(await queue.get(flow.id)).toMatchObject({ state: "completed", result: 1 });
 });
+
+it("a handler of the small queue adds a flow by the function, and ctx.addFlow says so", async () => {
+  const queue = new MiniQueue("mail", memoryDriver());
+  const refused: unknown[] = [];
+  queue.on("job:start", async (_, ctx) => {
+    await ctx.addFlow({ name: "all", payload: null }).catch((error: Error) => refused.push(error.message));
+    return addFlow(queue, { name: "all", payload: null, children: [{ name: "part", payload: null }] });
+  });
+  queue.on("job:part", () => 1);
+  queue.on("job:all", (_, ctx) => ctx.children().length);
+  await queue.addJob("start", null);
+  await new QueueWorker([queue]).drain();
+  expect(refused).toEqual(['ctx.addFlow needs the Queue of @quayside/core; use addFlow(queue, flow), got "start".']);
+  expect(await queue.counts()).toMatchObject({ completed: 3 });
+});

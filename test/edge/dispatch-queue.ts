@@ -177,6 +177,17 @@ export class Consumer extends jobConsumer<typeof jobs, Cloudflare.Env>({
             await ctx.enqueue({ name: "here", payload: { n: 1 }, tags: ["child"] }),
             ...(await ctx.publish({ name: "here", payload: { n: 2 }, queues: [ctx.queue] })),
           ];
+        case "flow":
+          return ctx.addFlow({
+            name: "here",
+            payload: { n: 3 },
+            children: [1, 2].map((n) => ({ name: "here" as const, payload: { n }, tags: ["child"] })),
+          });
+        case "bad-flow": {
+          const flow = { name: "here" as const, payload: { n: 1 }, children: [] as object[] };
+          flow.children.push(flow);
+          return ctx.addFlow(flow as never);
+        }
         case "large":
           return "x".repeat(120_000);
         case "family": {

@@ -1,5 +1,6 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import type { FlowIds } from "@quayside/core";
 import { edgeQueue } from "@quayside/edge";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ANSWERS, asked, encryption, faults, jobs, releases, seen, TARGETS } from "./dispatch-queue.ts";
@@ -210,6 +211,18 @@ describe("a job that is dispatched to a consumer", () => {
     expect(await ended(queue, first)).toMatchObject({ result: { here: 1 }, tags: ["child"] });
     expect(await ended(queue, second)).toMatchObject({ result: { here: 2 } });
     expect(await ended(queue, await act("bad-child"))).toMatchObject({ error: { code: "invalid_payload" } });
+  });
+
+  it("adds a flow in the object by ctx.addFlow, and is told what was wrong with one", async () => {
+    const { queue, act } = open();
+    const { result } = await ended(queue, await act("flow"));
+    const { id, children } = result as unknown as FlowIds;
+    expect(await ended(queue, id)).toMatchObject({ result: { here: 3 }, hasChildren: true });
+    for (const [index, child] of children.entries())
+      expect(await ended(queue, child.id)).toMatchObject({ result: { here: index + 1 }, tags: ["child"] });
+    expect(await ended(queue, await act("bad-flow"))).toMatchObject({
+      error: { code: "invalid_option", message: expect.stringContaining("must not be among its own children") },
+    });
   });
 
   it("R31: gets the outcomes of all its children, also where they are more than one call carries", async () => {

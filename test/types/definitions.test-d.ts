@@ -2,6 +2,7 @@ import {
   type ChildOutcome,
   defineJob,
   defineJobs,
+  type FlowIds,
   type HandlerContext,
   type JobDefinition,
   type JobRecord,
@@ -150,6 +151,11 @@ describe("ctx", () => {
       expectTypeOf(ctx.children()).toEqualTypeOf<readonly ChildOutcome[]>();
       expectTypeOf(ctx.enqueue({ name: "x", queue: "other", payload: 1 })).resolves.toBeString();
       expectTypeOf(ctx.publish({ name: "x", queues: ["a"], payload: 1 })).resolves.toEqualTypeOf<readonly string[]>();
+      expectTypeOf(ctx.addFlow({ name: "ping", payload: { host: "a" } })).resolves.toEqualTypeOf<FlowIds>();
+      // @ts-expect-error a child's payload
+      ctx.addFlow({ name: "ping", payload: { host: "a" }, children: [{ name: "email", payload: { to: 1 } }] });
+      // @ts-expect-error no job of the map
+      ctx.addFlow({ name: "pong", payload: 1 });
       expectTypeOf(ctx.release).returns.toBeNever();
       // @ts-expect-error not given
       ctx.cache;

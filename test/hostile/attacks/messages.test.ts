@@ -468,6 +468,11 @@ attacks("N: what messages say of wrong arguments", (row) => {
       (room) => room.ends((_, ctx) => ctx.publish(odd({ name: "even", payload: 1 }))),
     ],
     [
+      "ctx.addFlow(null)",
+      "failed invalid_option: flow must be an object, got null. (2 runs, 2 of 2)",
+      (room) => room.ends((_, ctx) => ctx.addFlow(odd(null))),
+    ],
+    [
       "ctx.enqueue() without awaiting it, refused",
       "completed with done (1 runs, 1 of 2)",
       (room) =>

@@ -49,7 +49,7 @@ export interface AttemptListener {
 export interface AttemptQueue {
   /** Merged into the `ctx` of the queue's handlers. Fields of the worker's `ctx` take precedence. */
   readonly ctx?: object | undefined;
-  /** Adds the jobs of `ctx.enqueue` and `ctx.publish`, if the worker has no producer of its own. */
+  /** Adds the jobs of `ctx.enqueue`, `ctx.publish` and `ctx.addFlow`, if the worker has no producer of its own. */
   readonly producer?: Producer | undefined;
   /** Returns the functions of a job's definition that decide about retries. */
   readonly policy?: ((job: JobRecord) => RetryPolicy | undefined) | undefined;
@@ -64,7 +64,7 @@ export interface AttemptOptions {
   readonly random: () => number;
   /** Fields that the user adds to `ctx`. */
   readonly ctx?: object | undefined;
-  /** Adds the jobs of `ctx.enqueue` and `ctx.publish`. */
+  /** Adds the jobs of `ctx.enqueue`, `ctx.publish` and `ctx.addFlow`. */
   readonly producer?: Producer | undefined;
   /** Handles failures of jobs that require the network (`requires`). Absent: such jobs fail as others do. */
   readonly network?: Network | undefined;

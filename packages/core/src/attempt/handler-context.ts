@@ -1,17 +1,20 @@
 import { QuaysideError, refused } from "../job/errors.ts";
+import type { FlowIds, FlowJob } from "../job/flow.ts";
 import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "../job/handler.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import type { JobRecord } from "../job/job-record.ts";
+import type { UntypedJobs } from "../job/job-types.ts";
 import { type Json, toBoundedJson } from "../job/json.ts";
 import { fields } from "../job/option-checks.ts";
 import { failJob, releaseJob } from "../job/release-job.ts";
 import type { Attempt, AttemptListener, AttemptOptions, AttemptQueue } from "./attempt.ts";
 import { logLine } from "./attempt-reports.ts";
 
-/** Adds jobs for `ctx.enqueue` and `ctx.publish`. `from` is the running job whose handler adds them. */
+/** Adds jobs for `ctx.enqueue`, `ctx.publish` and `ctx.addFlow`. `from` is the running job whose handler adds them. */
 export interface Producer {
   enqueue(request: JobRequest, from: JobRecord): Promise<string>;
   publish(request: PublishRequest, from: JobRecord): Promise<readonly string[]>;
+  addFlow(flow: FlowJob<UntypedJobs>, from: JobRecord): Promise<FlowIds>;
 }
 
 /** Creates the `ctx` of an attempt's handlers. Fields of the worker's `ctx` take precedence over the queue's. */
@@ -47,6 +50,7 @@ export function makeContext(
     producer().enqueue({ ...jobOptions, name, payload }, job);
   context.enqueue = (request: JobRequest) => producer().enqueue(request, job);
   context.publish = (request) => producer().publish(request, job);
+  context.addFlow = (flow) => producer().addFlow(flow, job);
   addFields(context, options.ctx);
   addFields(context, queue.ctx);
   return context;
@@ -118,6 +122,7 @@ class Context {
   declare children: HandlerContext["children"];
   declare enqueue: HandlerContext["enqueue"];
   declare publish: HandlerContext["publish"];
+  declare addFlow: HandlerContext["addFlow"];
 
   constructor(attempt: Attempt) {
     const { job } = attempt;

@@ -1,4 +1,5 @@
 import type { Duration } from "./duration.ts";
+import type { FlowIds, FlowJob } from "./flow.ts";
 import type { JobOptions } from "./job-options.ts";
 import type { EndState, JobId, JobRecord } from "./job-record.ts";
 import type { AddArguments, JobMap, JobName, PayloadOf, UntypedJobs, WithPayload } from "./job-types.ts";
@@ -99,6 +100,14 @@ export interface HandlerContext<Payload = unknown, Jobs extends JobMap = Untyped
   enqueue<Name extends JobName<Jobs>>(request: RequestOf<Jobs, Name>): Promise<JobId<Name>>;
   /** Adds one job to each of several queues, all or none. Resolves with their ids, in the order of the queues. */
   publish(request: PublishRequest): Promise<readonly string[]>;
+  /**
+   * Adds a flow to this job's queue, as `queue.addFlow` does. Resolves with its ids when it is stored. An attempt that
+   * repeats the call adds nothing if the flow's root has an `id` that exists.
+   *
+   * @example
+   * await ctx.addFlow({ name: "album", id: `album-${ctx.id}`, payload: { title }, children });
+   */
+  addFlow(flow: FlowJob<Jobs>): Promise<FlowIds>;
 }
 
 /** Runs a job. Its return value (JSON) is the job's result; a thrown error fails the attempt. */

@@ -8,7 +8,7 @@ import { fields } from "../job/option-checks.ts";
 import type { JobDraft } from "../job/prepare-job.ts";
 import { eachJob } from "./job-submitter.ts";
 import type { JobToAdd, KernelQueue } from "./kernel-queue.ts";
-import { partsOf } from "./queue-context.ts";
+import { partsOf, type QueueParts } from "./queue-context.ts";
 
 /**
  * Adds a job and its children, in one transaction. When the last child has ended, the parent runs and gets the outcomes
@@ -20,9 +20,17 @@ import { partsOf } from "./queue-context.ts";
  *   children: urls.map((url) => ({ name: "resize", payload: { url }, priority: 5 })),
  * });
  */
-export async function addFlow<Jobs extends JobMap>(queue: AddsTo<Jobs>, flow: FlowJob<Jobs>): Promise<FlowIds> {
-  const { drafts, read } = flattenFlow(flow as AnyNode, queue.name);
-  return read(await addTogether(queue, drafts));
+export async function addFlow<Jobs extends JobMap>(
+  queue: AddsTo<Jobs>,
+  flow: FlowJob<Jobs>,
+): Promise<FlowIds> {
+  return addFlowOf(partsOf(queue), queue.name, flow);
+}
+
+/** Adds a flow to a queue, of which it takes the parts. Throws in a promise, also if the flow is invalid. */
+export async function addFlowOf(parts: AddingParts, queue: string, flow: object): Promise<FlowIds> {
+  const { drafts, read } = flattenFlow(flow as AnyNode, queue);
+  return read(await addTogether(parts, queue, drafts));
 }
 
 /**
@@ -53,7 +61,7 @@ export async function addSequence<Jobs extends JobMap>(
       ...(index < last && { parentRef: String(index + 1) }),
     }),
   );
-  return addTogether(queue, drafts);
+  return addTogether(partsOf(queue), queue.name, drafts);
 }
 
 /**
@@ -75,7 +83,7 @@ export async function addBatch<Jobs extends JobMap>(
   const children = Array.from(jobs, (job, index) =>
     draftOf(job as AnyNode, queue.name, `jobs[${index}]`, { parentRef: "0", onFailure: "ignore" }),
   );
-  const [id, ...ids] = await addTogether(queue, [
+  const [id, ...ids] = await addTogether(partsOf(queue), queue.name, [
     draftOf(root, queue.name, "onComplete", children.length > 0 ? { ref: "0" } : {}),
     ...children,
   ]);
@@ -85,12 +93,17 @@ export async function addBatch<Jobs extends JobMap>(
 /** A queue to which jobs of the map `Jobs` can be added. */
 type AddsTo<Jobs extends JobMap> = Pick<KernelQueue<Jobs>, "name" | "addJob">;
 
+type AddingParts = Pick<QueueParts, "context" | "submitter">;
+
 type AnyNode = FlowNode<UntypedJobs, string>;
 
 /** Adds the jobs of a flow to a queue, all or none. Resolves with their ids. */
-async function addTogether(queue: { readonly name: string }, drafts: readonly JobDraft[]): Promise<readonly string[]> {
-  const { context, submitter } = partsOf(queue);
-  for (const draft of drafts) if (draft.queue === queue.name) context.registry.check(draft.name);
+async function addTogether(
+  { context, submitter }: AddingParts,
+  queue: string,
+  drafts: readonly JobDraft[],
+): Promise<readonly string[]> {
+  for (const draft of drafts) if (draft.queue === queue) context.registry.check(draft.name);
   return submitter.addTogether(drafts);
 }
 

@@ -1,6 +1,6 @@
 import type { Run } from "../attempt/attempt.ts";
 import type { Producer } from "../attempt/handler-context.ts";
-import { isQuaysideError, QuaysideError } from "../job/errors.ts";
+import { isQuaysideError, QuaysideError, refused } from "../job/errors.ts";
 import type { Handler, HandlerContext, JobRequest, Middleware } from "../job/handler.ts";
 import { type JobDefinition, validatePayload, validateResult } from "../job/job-map.ts";
 import type { JobRecord } from "../job/job-record.ts";
@@ -39,19 +39,23 @@ export function workerQueueOf(queue: { readonly name: string }, concurrency?: nu
 }
 
 /**
- * Returns the functions `enqueue` and `publish` of `ctx`. They add jobs by default to the queue of the job's
- * definition, else to the queue of the running job.
+ * Returns the functions of `ctx` that add jobs: by default to the queue of the job's definition, else to the queue of
+ * the running job.
  */
-export function producerOf({ registry }: QueueContext, submitter: JobSubmitter): Producer {
+export function producerOf(context: QueueContext, submitter: JobSubmitter): Producer {
   const draft = (job: JobRequest, from: JobRecord): JobDraft => {
     const { name, payload, queue, ...options } = fields(job, "job");
-    return { queue: queue ?? registry.definition(name)?.queue ?? from.queue, name, payload, options };
+    return { queue: queue ?? context.registry.definition(name)?.queue ?? from.queue, name, payload, options };
   };
   return {
     enqueue: async (request, from) => submitter.addOne(draft(request, from)),
     async publish(job, from) {
       const { queues, ...request } = fields(job, "job");
       return submitter.add(list(queues, "queues").map((queue) => draft({ ...request, queue }, from)));
+    },
+    async addFlow(flow, from) {
+      if (context.addFlow) return context.addFlow({ context, submitter }, from.queue, flow);
+      throw refused("ctx.addFlow", "needs the Queue of @quayside/core; use addFlow(queue, flow)", from.name);
     },
   };
 }

@@ -4,6 +4,7 @@ import { checkDriver } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
 import type { Emitter } from "../job/emitter.ts";
 import { QuaysideError } from "../job/errors.ts";
+import type { FlowJob } from "../job/flow.ts";
 import type { JobRequest } from "../job/handler.ts";
 import { checkName } from "../job/job-keys.ts";
 import type { JobRecord } from "../job/job-record.ts";
@@ -132,7 +133,7 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
   }
 
   /**
-   * Returns the functions `enqueue` and `publish` for handlers of this connection. By default, they add to the
+   * Returns the functions that add jobs for handlers of this connection. By default, they add to the
    * connection and queue of the running job.
    */
   #producerOf(connection: string): Producer {
@@ -142,6 +143,10 @@ export class Connections<Jobs extends JobMap, Ctx extends object> {
       enqueue: async (request, from) => (await this.enqueue([place(request, from)]))[0] as string,
       publish: ({ queues, ...request }, from) =>
         this.enqueue(queues.map((queue) => place({ ...request, queue }, from))),
+      addFlow: (flow, { queue }) =>
+        this.get(connection)
+          .queue(queue)
+          .addFlow(flow as FlowJob<Jobs>),
     };
   }
 }

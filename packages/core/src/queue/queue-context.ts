@@ -11,6 +11,7 @@ import type { JobDefaults, OptionParsers } from "../job/job-options.ts";
 import type { JobMap } from "../job/job-types.ts";
 import { able, callables, integer } from "../job/option-checks.ts";
 import type { Encryption } from "./encryption.ts";
+import type { addFlowOf } from "./flow-builder.ts";
 import { JobRegistry } from "./job-registry.ts";
 import type { JobSubmitter } from "./job-submitter.ts";
 import type { Metrics } from "./metrics.ts";
@@ -77,10 +78,13 @@ export interface QueueContext {
   /** Middleware that `queue.use` has added, by queue. It runs inside the shared middleware. */
   readonly used: Map<string, readonly Middleware[]>;
   readonly metrics: Metrics | undefined;
+  /** Adds the flows of `ctx.addFlow`. Absent in the preset without flows. */
+  readonly addFlow: typeof addFlowOf | undefined;
 }
 
 /** The parts of a context that differ between presets, and between a manager's queues and other queues. */
-type OwnParts = Pick<QueueContext, "parsers"> & Partial<Pick<QueueContext, "metrics" | "defaultsOf" | "registry">>;
+type OwnParts = Pick<QueueContext, "parsers"> &
+  Partial<Pick<QueueContext, "metrics" | "defaultsOf" | "registry" | "addFlow">>;
 
 export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
   options: SharedOptions<Jobs, Ctx>,
@@ -107,6 +111,7 @@ export function makeQueueContext<Jobs extends JobMap, Ctx extends object>(
     payloadLimit,
     defaultsOf: options.defaults && (() => options.defaults),
     metrics: undefined,
+    addFlow: undefined,
     ...own,
     registry,
     middleware,
@@ -119,7 +124,7 @@ export interface QueueParts {
   readonly context: QueueContext;
   readonly submitter: JobSubmitter;
   /**
-   * Adds the jobs of `ctx.enqueue` and `ctx.publish` for the handlers of this queue. Default: the queue's submitter.
+   * Adds the jobs of `ctx.enqueue`, `ctx.publish` and `ctx.addFlow` for the handlers of this queue. Default: the queue's submitter.
    */
   readonly producer?: Producer | undefined;
   /** Receives the events of workers that concern this queue. */

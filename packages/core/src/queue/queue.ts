@@ -14,6 +14,7 @@ import { asyncDispose, close, type StopOptions } from "../worker/life-cycle.ts";
 import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
 import { declareSchedules, declareSettings, type QueueDefinition } from "./define-queue.ts";
+import { addFlowOf } from "./flow-builder.ts";
 import { JobBuilder } from "./job-builder.ts";
 import { workerQueueOf } from "./job-runner.ts";
 import { Metrics } from "./metrics.ts";
@@ -231,6 +232,10 @@ function ownParts<Jobs extends JobMap, Ctx extends object>(
   events: Emitter<WorkerEvents>,
   run: { readonly ctx: () => object | undefined; readonly drain: () => Promise<void> },
 ): SharedParts["parts"] {
-  const context = makeQueueContext(options, driver, { parsers: EVERY_OPTION, metrics: new Metrics() });
+  const context = makeQueueContext(options, driver, {
+    parsers: EVERY_OPTION,
+    metrics: new Metrics(),
+    addFlow: addFlowOf,
+  });
   return { context, submitter: new ImmediateSubmitter({ context, driver, events, ...run }) };
 }

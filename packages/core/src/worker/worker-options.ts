@@ -80,7 +80,7 @@ export interface JobWorkerOptions<Ctx extends object = object> {
   readonly sleep?: Duration | undefined;
   /** Fields added to the `ctx` of every handler. They take precedence over those of a queue. Default: none. */
   readonly ctx?: Ctx | undefined;
-  /** Adds the jobs of `ctx.enqueue` and `ctx.publish`. Default: that of the queue. */
+  /** Adds the jobs of `ctx.enqueue`, `ctx.publish` and `ctx.addFlow`. Default: that of the queue. */
   readonly producer?: Producer | undefined;
   /**
    * The state of the network, for jobs with `requires: "network"`. Default: that of the driver; without one, online.

@@ -1,5 +1,13 @@
 import { RpcTarget } from "cloudflare:workers";
-import type { ChildOutcome, HandlerContext, JobRequest, PublishRequest } from "@quayside/core";
+import type {
+  ChildOutcome,
+  FlowIds,
+  FlowJob,
+  HandlerContext,
+  JobRequest,
+  PublishRequest,
+  UntypedJobs,
+} from "@quayside/core";
 import { jsonBytes } from "../json-bytes.ts";
 import { type Reply, reply } from "../rpc/queue-rpc.ts";
 import { REPLY_BYTES } from "../rpc/reply-budget.ts";
@@ -59,6 +67,10 @@ export class AttemptLink extends RpcTarget implements JobLink {
 
   publish(request: PublishRequest): Promise<Reply<readonly string[]>> {
     return reply(() => this.#ctx.publish(request));
+  }
+
+  addFlow(flow: FlowJob<UntypedJobs>): Promise<Reply<FlowIds>> {
+    return reply(() => this.#ctx.addFlow(flow));
   }
 
   aborted(): Promise<SentFailure | undefined> {

@@ -1,5 +1,6 @@
 import {
   type ChildOutcome,
+  type FlowJob,
   type HandlerContext,
   isA,
   type JobOptions,
@@ -7,6 +8,7 @@ import {
   type Json,
   LeaseLostError,
   type PublishRequest,
+  type UntypedJobs,
 } from "@quayside/core";
 import { failJob, plainDecisionOf, Release, releaseJob, toBoundedJson, toJsonText } from "@quayside/core/engine";
 import { unwrap } from "../rpc/queue-rpc.ts";
@@ -83,12 +85,30 @@ export class ConsumerAttempt {
       children: () => children,
       enqueue: async (request: JobRequest) => unwrap(await link.enqueue(plain(request))),
       publish: async (request) => unwrap(await link.publish(plain(request) as PublishRequest)),
+      addFlow: async (flow) => unwrap(await link.addFlow(plainFlow(flow))),
       addJob: async (name: string, payload?: unknown, options?: JobOptions) =>
         unwrap(await link.enqueue(plain({ ...options, name, payload }))),
       release: (delay) => releaseJob(job, delay),
       fail: (reason) => failJob(job, reason),
     };
   }
+}
+
+type AnyFlow = FlowJob<UntypedJobs>;
+
+/** Returns a flow whose payloads are plain JSON. A job that is in the flow twice, or in itself, stays one object. */
+function plainFlow(flow: AnyFlow, done = new Map<AnyFlow, AnyFlow>()): AnyFlow {
+  const known = done.get(flow);
+  if (known || typeof flow !== "object" || flow === null) return known ?? flow;
+  const copy: { -readonly [Field in keyof AnyFlow]: AnyFlow[Field] } = { ...flow };
+  done.set(flow, copy);
+  const { children } = copy;
+  Object.assign(
+    copy,
+    plain(flow),
+    Array.isArray(children) && { children: children.map((child) => plainFlow(child, done)) },
+  );
+  return copy;
 }
 
 /** Returns a request whose payload is plain JSON. RPC can carry further types, which JSON does not have. */

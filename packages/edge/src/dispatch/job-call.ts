@@ -1,4 +1,13 @@
-import type { ChildOutcome, JobRecord, JobRequest, Json, PublishRequest } from "@quayside/core";
+import type {
+  ChildOutcome,
+  FlowIds,
+  FlowJob,
+  JobRecord,
+  JobRequest,
+  Json,
+  PublishRequest,
+  UntypedJobs,
+} from "@quayside/core";
 import type { Reply } from "../rpc/queue-rpc.ts";
 import type { SentFailure } from "./sent-failure.ts";
 
@@ -20,6 +29,7 @@ export interface JobLink {
   children(from: number): Promise<readonly ChildOutcome[]>;
   enqueue(request: JobRequest): Promise<Reply<string>>;
   publish(request: PublishRequest): Promise<Reply<readonly string[]>>;
+  addFlow(flow: FlowJob<UntypedJobs>): Promise<Reply<FlowIds>>;
   /** Returns the reason when the attempt should stop, or undefined when it has ended. */
   aborted(): Promise<SentFailure | undefined>;
 }

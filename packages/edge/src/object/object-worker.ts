@@ -52,6 +52,7 @@ export class ObjectWorker {
         // Adds made in the same microtask share a transaction: all queues get their jobs, or none.
         publish: ({ queues, name, payload, ...rest }) =>
           Promise.all(queues.map((queue) => this.queue(queue).addJob(name, payload, rest))),
+        addFlow: (flow, from) => this.queue(from.queue).addFlow(flow),
       },
     });
     this.#worker.on("error", ({ error }) => report(error));
