@@ -20,10 +20,7 @@ import { partsOf, type QueueParts } from "./queue-context.ts";
  *   children: urls.map((url) => ({ name: "resize", payload: { url }, priority: 5 })),
  * });
  */
-export async function addFlow<Jobs extends JobMap>(
-  queue: AddsTo<Jobs>,
-  flow: FlowJob<Jobs>,
-): Promise<FlowIds> {
+export async function addFlow<Jobs extends JobMap>(queue: AddsTo<Jobs>, flow: FlowJob<Jobs>): Promise<FlowIds> {
   return addFlowOf(partsOf(queue), queue.name, flow);
 }
 

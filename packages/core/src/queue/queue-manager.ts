@@ -12,7 +12,6 @@ import { EVERY_OPTION } from "../plugins/all-options.ts";
 import { LifeCycle, type StopOptions } from "../worker/life-cycle.ts";
 import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, type WorkerStatus, type WorkPlace } from "../worker/worker-options.ts";
-import { addFlowOf } from "./flow-builder.ts";
 import {
   type Dispatcher,
   type DispatchOptions,
@@ -81,7 +80,6 @@ export class QueueManager<Jobs extends JobMap = UntypedJobs, Ctx extends object 
     this.#context = makeQueueContext(options, options.driver, {
       parsers: EVERY_OPTION,
       metrics: this.#metrics,
-      addFlow: addFlowOf,
       registry: this.#registry,
       defaultsOf: (queue) => ({ ...defaults, ...this.#placement.settings(queue).defaults }),
     });
