@@ -67,7 +67,7 @@ function addFields(context: object, extra: object | undefined): void {
 /** The fields that every `ctx` has. */
 const OWN_FIELDS = (
   "source job id name queue attempt maxAttempts scheduledFor signal " +
-  "release fail addJob progress log children enqueue publish"
+  "release fail addJob progress log children enqueue publish addFlow"
 ).split(" ");
 
 /**
