@@ -72,16 +72,16 @@ describe("a photo upload with progress and cancel", () => {
   });
 });
 
+const images = defineQueue("images", { jobs: defineJobs({ resize: { input: type<{ width: number }>() } }) });
+
+const queue = new Queue(images, indexedDbDriver({ name: freshName() }));
+function App() {
+  const { value: counts } = useCounts(queue);
+  const { value: page } = useJobs(queue, { state: "waiting" });
+  return `${counts?.waiting ?? "…"}: ${page?.jobs.map(({ payload }) => payload.width * 2).join(", ") ?? ""}`;
+}
+
 describe("a React component", () => {
-  const images = defineQueue("images", { jobs: defineJobs({ resize: { input: type<{ width: number }>() } }) });
-
-  const queue = new Queue(images, indexedDbDriver({ name: freshName() }));
-  function App() {
-    const { value: counts } = useCounts(queue);
-    const { value: page } = useJobs(queue, { state: "waiting" });
-    return `${counts?.waiting ?? "…"}: ${page?.jobs.map(({ payload }) => payload.width * 2).join(", ") ?? ""}`;
-  }
-
   it("shows the counts and the jobs, with the payload typed by the name", async () => {
     vi.stubGlobal("IS_REACT_ACT_ENVIRONMENT", true);
     const place = document.body.appendChild(document.createElement("main"));
