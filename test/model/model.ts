@@ -260,6 +260,12 @@ export class Model {
   #toReady(job: ModelJob): void {
     job.place = "ready";
     delete job.waitsFor;
+    this.#comes(job);
+  }
+
+  /** A due job that comes back in line, or is changed there, gives its group the limit, if none is in force. */
+  #comes(job: ModelJob): void {
+    if (job.group !== undefined && (!job.delayed || job.at <= this.now)) this.#adopt(job);
   }
 
   // --- adding
@@ -739,6 +745,7 @@ export class Model {
           this.#stand(job, request.delayMs);
           if (job.waitsFor === "name" || job.waitsFor === "group") this.#toReady(job);
         }
+        if (job.place === "ready") this.#comes(job);
         return { affected: 1, state: this.stateOf(job) };
     }
   }
@@ -957,11 +964,14 @@ export class Model {
     for (const job of line) {
       if (done() || taken.length - before >= Math.min(slots, Math.floor(tokens))) break;
       const { group } = job;
-      if (group !== undefined) this.#adopt(job);
+      const fits = () => {
+        if (group === undefined) return true;
+        this.#adopt(job);
+        return this.#running(name, group) + (mine.get(group) ?? 0) < this.#limit(name, group);
+      };
       if (job.expiresAt !== undefined && job.expiresAt <= this.now) expired.push(job);
       else if (names && !names.includes(job.name)) aside.push([job, "name"]);
-      else if (group !== undefined && this.#running(name, group) + (mine.get(group) ?? 0) >= this.#limit(name, group))
-        aside.push([job, "group"]);
+      else if (!fits()) aside.push([job, "group"]);
       else if (take(job, limited) && group !== undefined) mine.set(group, (mine.get(group) ?? 0) + 1);
     }
     const count = taken.length - before;

@@ -93,7 +93,7 @@ function* seat(tx: Transaction, jobs: readonly StoredJob[], isNew: boolean): Pro
   yield* together([tx.leases(), ...[...coming.keys()].flatMap((group) => [open(group), lookBehind(group)])]);
   const aside = new Set<StoredJob>();
   for (const [group, mine] of coming) {
-    if (!isNew) for (const job of mine.values()) adopt(group, job);
+    if (!isNew) for (const job of mine.values()) if (job.key[3] <= tx.now || isUndelayed(job.key)) adopt(group, job);
     const { line, running, waiting, room } = yield* seatsOf(tx, group);
     const added = [...mine].flatMap(([place, { key }]) =>
       isUndelayed(key) && !line.has(place) && !running.has(place) ? [key] : [],
@@ -183,11 +183,13 @@ function* claimOf({ tx, queue }: QueueClaim): Program<ClaimPart> {
   return {
     *read(page) {
       groups = page.some(({ group }) => group) ? yield* groupsOf(tx, page) : new Map();
-      for (const [job, group] of groups) adopt(group, job);
     },
     takes(job) {
       const group = groups.get(job);
-      return !group || (running.get(group.key) ?? 0) < group.limit;
+      if (!group) return true;
+      // One by one: how many jobs a page has must not decide which of them gives the limit.
+      adopt(group, job);
+      return (running.get(group.key) ?? 0) < group.limit;
     },
     // A job that is held for later would take room from others.
     startsOnly: ({ group }) => group !== undefined,

@@ -2,7 +2,7 @@ import { inGroup, many } from "./group-jobs.ts";
 import { verb } from "./support.ts";
 import { QUEUE } from "./test-worker.ts";
 
-/** Test cases about groups with many jobs at the head of a queue. */
+/** Test cases about groups with many jobs at the head of a queue, and about their delayed jobs. */
 export const groupDepthCases = verb("groups", (it, needs) => {
   needs("groups");
   it("R16: more than 100 jobs of full groups at the head step aside in several claims, each of which says so", async ({
@@ -136,5 +136,59 @@ export const groupDepthCases = verb("groups", (it, needs) => {
     await one.complete(held);
     await advance(1_000);
     expect(await one.claimIds(9)).toEqual([later]);
+  });
+
+  needs("groups", "admin");
+  it("R16: a change of a delayed job does not bring its limit before it is due", async ({
+    add,
+    advance,
+    driver,
+    expect,
+    worker,
+  }) => {
+    const [later] = await add({ ...inGroup("g", 3), delayMs: 1_000 });
+    await add(...many(4, inGroup("g")));
+    const one = worker();
+    expect(await one.claim(9)).toHaveLength(1);
+    await driver.command({ type: "update", queue: QUEUE, id: later, payload: '"other"' });
+    expect(await one.claim(9)).toEqual([]);
+    await advance(1_000);
+    await driver.command({ type: "update", queue: QUEUE, id: later, payload: '"due"' });
+    expect(await one.claim(9)).toHaveLength(2);
+  });
+
+  needs("groups", "unknownNames", "admin");
+  it("R16: of a group whose jobs waited for their names, the first in line gives the limit", async ({
+    add,
+    advance,
+    driver,
+    expect,
+    worker,
+  }) => {
+    const one = worker({ queues: [{ queue: QUEUE, names: ["other"] }] });
+    const unknown = (limit?: number) => ({ ...inGroup("g", limit), name: "unknown" });
+    await add(unknown(1), { ...unknown(3), priority: 2, delayMs: 1_000 }, unknown(), { name: "gone" });
+    await advance(1_000);
+    expect(await one.claim(9)).toEqual([]);
+    expect(await driver.command({ type: "clear", queue: QUEUE, name: "gone" })).toEqual({ affected: 1 });
+    expect(await worker().claim(9)).toHaveLength(3);
+  });
+
+  needs("groups");
+  it("R16: the order in one claim does not depend on how many jobs the claim asks for", async ({
+    add,
+    advance,
+    expect,
+    worker,
+  }) => {
+    for (const limit of [2, 9]) {
+      const key = `g${limit}`;
+      const [, bringsLimit] = await add({ ...inGroup(key), delayMs: 500 }, { ...inGroup(key, 3), delayMs: 700 });
+      const [now] = await add(inGroup(key));
+      await advance(1_000);
+      const { jobs } = await worker().exchange({ limit });
+      expect(jobs.map(({ job }) => job.id).slice(0, 2)).toEqual([now, bringsLimit]);
+      await worker().claim(9);
+    }
   });
 });
