@@ -1,7 +1,8 @@
 import { IndexedDbStore, indexedDbDriver } from "@quayside/browser";
+import { QuaysideError } from "@quayside/core";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { drop, freshName } from "./support/databases.ts";
-import { delivered, down, emails, held, Site } from "./support/outbox.ts";
+import { delivered, down, emails, held, network, Site } from "./support/outbox.ts";
 
 let sites: Site[] = [];
 const open = () => {
@@ -51,6 +52,34 @@ describe("a queue on an outbox", () => {
     await delivered(outbox);
     expect(await mail.counts()).toMatchObject({ waiting: 1, delayed: 3 });
     expect(await mail.get(ids[0] as string)).toMatchObject({ state: "delayed", payload: 0 });
+  });
+
+  it("counts and lists what is known here while the remote is out of reach, and says so", async () => {
+    const { remote, tab } = open();
+    await remote.driver.enqueue([{ queue: "mail", name: "email", payload: '"there"' }]);
+    await remote.driver.command({ type: "pause", queue: "mail" });
+    remote.outage = down;
+    remote.reads = network();
+    const { outbox, mail } = tab();
+    const failed = new Promise((resolve) => outbox.on("error", resolve));
+    await mail.addJobs(emails(3));
+    await failed;
+    const none = { delayed: 0, active: 0, completed: 0, failed: 0, cancelled: 0 };
+    expect(await mail.counts()).toEqual({ ...none, waiting: 3, paused: false, partial: true });
+    expect(await mail.list({ state: "completed" })).toEqual({ jobs: [], partial: true });
+    const first = await mail.list();
+    expect(first.jobs.map(({ payload }) => payload)).toEqual([0, 1, 2]);
+    expect(first.partial).toBeUndefined();
+    const { cursor } = first;
+    expect(await mail.list({ ...(cursor && { cursor }) })).toEqual({ jobs: [], partial: true });
+    remote.reads = new QuaysideError("forbidden", "No.");
+    await expect(mail.counts()).rejects.toMatchObject({ code: "forbidden" });
+    await expect(mail.list({ state: "completed" })).rejects.toMatchObject({ code: "forbidden" });
+    remote.outage = undefined;
+    remote.reads = undefined;
+    outbox.forward();
+    await delivered(outbox);
+    expect(await mail.counts()).toEqual({ ...none, waiting: 4, paused: true });
   });
 
   it("waits for a job's result across its delivery", async () => {

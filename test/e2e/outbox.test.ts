@@ -74,6 +74,33 @@ const pending = (page: Page) => page.evaluate(async () => (await window.outbox.s
 const order = (count: number) => Array.from({ length: count }, (_, index) => index);
 
 describe("an outbox in a page, and a queue at the edge", () => {
+  it("counts and live values say partial while the network is off, and all of it when it is back", async () => {
+    const space = "outbox-partial";
+    await withBrowser(async (browser) => {
+      proxy.before = () => "pass";
+      proxy.after = async () => "pass";
+      const page = await browser.tab(space);
+      await page.context().setOffline(true);
+      await page.evaluate(() => window.outbox.add(3, 0));
+      const none = { delayed: 0, active: 0, completed: 0, failed: 0, cancelled: 0, paused: false };
+      expect(await page.evaluate(() => window.outbox.counts())).toEqual({ ...none, waiting: 3, partial: true });
+      await page.waitForFunction(() => {
+        const { counts, completed } = window.outbox.live();
+        return /"waiting":3.*"partial":true/.test(`${counts.at(-1)}`) && /"partial":true/.test(`${completed.at(-1)}`);
+      });
+      await page.context().setOffline(false);
+      await page.evaluate(() => window.outbox.delivered());
+      expect(await page.evaluate(() => window.outbox.counts())).toEqual({ ...none, waiting: 3 });
+      await page.waitForFunction(() => {
+        const { counts, completed } = window.outbox.live();
+        return [counts, completed].every(
+          (states) => /"ready"/.test(`${states.at(-1)}`) && !/partial/.test(`${states.at(-1)}`),
+        );
+      });
+      expect(await page.evaluate(() => JSON.stringify(window.outbox.live()))).not.toContain('"failed","error"');
+    });
+  });
+
   it("offline for 1,000 adds, reload, restart, then online: the edge receives exactly 1,000, in order, though every other answer is lost and the jobs are done and pruned by then", async () => {
     const space = "outbox-1000";
     await withBrowser(async (browser) => {

@@ -41,6 +41,8 @@ export class Remote {
   readonly faults: Fault[] = [];
   /** While it is set, all sends and commands do this. */
   outage: Fault | undefined;
+  /** While it is set, counts and lists are refused with it. */
+  reads: QuaysideError | undefined;
 
   constructor(clock: ManualClock, store?: MemoryStore) {
     this.clock = clock;
@@ -60,7 +62,19 @@ export class Remote {
       this.commands.push(request);
       return driver.command(request);
     };
-    const own: Partial<Driver> = { enqueue, command, close: async () => {} };
+    const read =
+      <Asked, Answer>(answer: (asked: Asked) => Promise<Answer>) =>
+      async (asked: Asked) => {
+        if (this.reads) throw this.reads;
+        return answer(asked);
+      };
+    const own: Partial<Driver> = {
+      enqueue,
+      command,
+      counts: read((queue) => driver.counts(queue)),
+      list: read((query) => driver.list(query)),
+      close: async () => {},
+    };
     return new Proxy(driver, {
       get: (_, name) => {
         const value = own[name as keyof Driver] ?? driver[name as keyof Driver];

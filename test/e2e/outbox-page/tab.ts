@@ -1,5 +1,12 @@
-import { indexedDbDriver, type OutboxEvents, type OutboxState, outboxDriver } from "@quayside/browser";
-import { Queue } from "@quayside/core";
+import {
+  indexedDbDriver,
+  liveCounts,
+  liveJobs,
+  type OutboxEvents,
+  type OutboxState,
+  outboxDriver,
+} from "@quayside/browser";
+import { type JobCounts, Queue } from "@quayside/core";
 import { httpDriver } from "@quayside/core/http";
 
 /** What the tests of the outbox call from outside. */
@@ -7,6 +14,9 @@ export interface OutboxTab {
   /** Adds jobs numbered `from` … `from + count - 1`, some at once, some one after the other. */
   add(count: number, from: number): Promise<void>;
   state(): Promise<OutboxState>;
+  counts(): Promise<JobCounts>;
+  /** The states of `liveCounts` and of the live list of completed jobs so far, as JSON. */
+  live(): { readonly counts: readonly string[]; readonly completed: readonly string[] };
   /** Resolves when an attempt to forward has failed after this call. */
   failed(): Promise<void>;
   /** Resolves when nothing is left to deliver. */
@@ -41,6 +51,8 @@ for (const name of ["forwarded", "refused", "error", "paused", "resumed", "elsew
   });
 }
 
+let seen: ReturnType<OutboxTab["live"]> | undefined;
+
 window.outbox = {
   signIn(next) {
     token = next;
@@ -56,6 +68,16 @@ window.outbox = {
     }
   },
   state: () => driver.state(),
+  counts: () => mail.counts(),
+  live() {
+    if (!seen) {
+      const now = { counts: [] as string[], completed: [] as string[] };
+      seen = now;
+      liveCounts(mail).subscribe((state) => void now.counts.push(JSON.stringify(state)));
+      liveJobs(mail, { state: "completed" }).subscribe((state) => void now.completed.push(JSON.stringify(state)));
+    }
+    return seen;
+  },
   failed: () =>
     new Promise((resolve) => {
       const off = driver.on("error", () => {

@@ -16,7 +16,7 @@ const DELAYED_LOOKED_AT = 10;
 
 /**
  * Creates a live page of a queue's jobs, updated when jobs are added, claimed, ended, report progress or become due, in
- * any tab.
+ * any tab. On an outbox whose remote cannot be reached, a page that needs the remote has `partial: true`.
  *
  * @example
  * const failed = liveJobs(queue, { state: "failed", limit: 20 });
@@ -40,7 +40,8 @@ export function liveJobs<Jobs extends JobMap, Ctx extends object>(
 }
 
 /**
- * Creates the live numbers of a queue's jobs by state: see `liveJobs`.
+ * Creates the live numbers of a queue's jobs by state: see `liveJobs`. On an outbox whose remote cannot be reached, they
+ * count its undelivered jobs and have `partial: true`.
  *
  * @example
  * const counts = liveCounts(queue);

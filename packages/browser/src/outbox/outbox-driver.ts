@@ -30,6 +30,7 @@ import { OutboxEmitter, type OutboxEvents } from "./events.ts";
 import { Forwarder } from "./forwarder.ts";
 import { OutboxNames } from "./local-queue-names.ts";
 import { OutboxStore } from "./outbox-store.ts";
+import { known, NO_JOBS, NONE_KNOWN } from "./partial-answers.ts";
 import type { RemoteStatus } from "./status-channel.ts";
 
 /** Options of `outboxDriver`. */
@@ -91,7 +92,8 @@ export function outboxDriver(options: OutboxDriverOptions): OutboxDriver {
  * - `enqueue` resolves when the jobs are on the local disk. Flows are refused, because their jobs must be added
  *   together at the remote.
  * - `get`, `list`, `counts` and commands on jobs use the outbox for undelivered jobs and the remote for all others. An
- *   undelivered job is `waiting` with `blockedBy: "outbox"`; a refused job is `failed` with the remote's error.
+ *   undelivered job is `waiting` with `blockedBy: "outbox"`; a refused job is `failed` with the remote's error. While the
+ *   remote cannot be reached, `counts` and `list`, and so live values, return the jobs of the outbox with `partial: true`.
  * - All other verbs (`exchange`, `nextWake`, `schedules`, settings) go to the remote, so a `QueueWorker` runs the
  *   remote's jobs. Offline, they reject with `network`.
  * - A cancel of a job that is being sent is stored locally and forwarded after the remote's answer.
@@ -179,14 +181,14 @@ export class OutboxDriver implements Driver {
     const { stage, at } = cursor === undefined ? { stage: 0 } : readCursor(cursor);
     const here = stage === undefined ? undefined : await this.#store.list({ ...query, ...at }, stage);
     if (!here) {
-      const page = await this.#remote.list({ ...query, ...(stage === undefined && at) });
+      const page = await known(this.#remote.list({ ...query, ...(stage === undefined && at) }), NO_JOBS);
       return page.cursor === undefined ? page : { ...page, cursor: writeCursor(undefined, page.cursor) };
     }
     return { jobs: here.jobs, cursor: writeCursor(here.next, here.cursor) };
   }
 
   async counts(queue: string): Promise<JobCounts> {
-    const [here, there] = await Promise.all([this.#store.counts(queue), this.#remote.counts(queue)]);
+    const [here, there] = await Promise.all([this.#store.counts(queue), known(this.#remote.counts(queue), NONE_KNOWN)]);
     return {
       ...there,
       waiting: here.waiting + there.waiting,

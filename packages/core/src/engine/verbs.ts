@@ -181,6 +181,8 @@ export interface JobPage<Job = JobRecord> {
   readonly cursor?: string | undefined;
   /** For each job, the cursor of the page that begins after it. `comparePositions` compares these cursors. */
   readonly positions?: readonly string[] | undefined;
+  /** Set if the remote of an outbox cannot be reached: its jobs are missing, and there is no next page. */
+  readonly partial?: true | undefined;
 }
 
 /** Numbers of a queue's jobs by state. */
@@ -192,6 +194,8 @@ export interface JobCounts {
   readonly failed: number;
   readonly cancelled: number;
   readonly paused: boolean;
+  /** Set if the remote of an outbox cannot be reached: only jobs that were not delivered are counted. */
+  readonly partial?: true | undefined;
 }
 
 /**

@@ -15,7 +15,8 @@ export async function mergeCounts(
     // The queue has no layout in this shard yet; it will copy the paused state from the first shard.
     (index > 0 && (await settingsOf(index)).count === undefined);
   const paused = all[0]?.paused === true || all.every((one) => one.paused);
-  const sum = (state: Exclude<keyof JobCounts, "paused">) => all.reduce((count, one) => count + one[state], 0);
+  const sum = (state: Exclude<keyof JobCounts, "paused" | "partial">) =>
+    all.reduce((count, one) => count + one[state], 0);
   return {
     waiting: sum("waiting"),
     delayed: sum("delayed"),
