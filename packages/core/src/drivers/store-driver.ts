@@ -10,6 +10,7 @@ import {
 import { enqueue } from "../engine/enqueue.ts";
 import { type ClaimedStretch, claimedStretch, exchange, type Sweep } from "../engine/exchange.ts";
 import { command, type Step } from "../engine/kernel-commands.ts";
+import { NEVER, sweepLapsed } from "../engine/lapsing.ts";
 import { everyLease } from "../engine/leases.ts";
 import { type Plugin, Plugins } from "../engine/plugin.ts";
 import { type Counting, counts, getJob, wakeInstant } from "../engine/read-queue.ts";
@@ -93,6 +94,7 @@ export class StoreDriver implements Driver {
   #latest = 0;
   /** The progress of the repair of jobs after the clock was set back. Undefined: no repair runs. */
   #sweep: Sweep | undefined;
+  #searchAt: number;
   /** Functions to call when this driver is closed. Undefined: it is closed. */
   #closing: Set<() => void> | undefined = new Set();
 
@@ -105,6 +107,7 @@ export class StoreDriver implements Driver {
     this.#sequence = new SequenceGenerator(this.#random, options.storeNumber);
     this.plugins = new Plugins(options.plugins, options.advise);
     this.#owners = this.#unread;
+    this.#searchAt = this.plugins.with("lapsing").length > 0 ? 0 : NEVER;
     this.#watch = new LivenessMonitor(() => this.#clock.monotonic());
     this.connectivity = options.connectivity;
     this.#peers = new PeerWatcher(this.#watch, { ...options, look: () => this.#look() });
@@ -182,6 +185,15 @@ export class StoreDriver implements Driver {
     }
   }
 
+  /**
+   * Deletes all lapsed records (R42), in several transactions. Other transactions of this driver delete some when their
+   * time has come, so only a process that is woken for it calls this.
+   */
+  async sweep(): Promise<void> {
+    for (let more = this.#searchAt <= this.#clock.now(); more; await this.#clock.nextTask())
+      more = await this.run((current) => sweepLapsed(current, true));
+  }
+
   async nextWake(queues: readonly string[]): Promise<number | undefined> {
     const judge = this.#watch.judge(new Set());
     return this.#read(function* (current) {
@@ -227,8 +239,8 @@ export class StoreDriver implements Driver {
 
   /** Runs one program and reports its changes after its commit (R3). */
   protected async run<T>(body: (current: Transaction) => Program<T>, kind: ProgramKind = "change"): Promise<T> {
-    const { result, changes, setBack, owners } = await this.#store
-      .transact(() => this.program(body), kind)
+    const { result, changes, setBack, owners, searchAt } = await this.#store
+      .transact(() => this.program(body, kind), kind)
       .catch((error: unknown) => {
         // The database may have been deleted and created again.
         this.#owners = this.#unread;
@@ -236,13 +248,17 @@ export class StoreDriver implements Driver {
       });
     if (this.#options.readOwners === "first") this.#owners = owners;
     if (setBack) this.#sweep ??= new Map();
+    this.#searchAt = searchAt;
     this.announce(changes);
     return result;
   }
 
   /** Returns `body` as the program of one transaction. After its commit, pass its changes to `announce`. */
-  protected program<T>(body: (current: Transaction) => Program<T>): Program<TransactionResult<T>> {
-    return runTransaction(this.#surroundings(), body);
+  protected program<T>(
+    body: (current: Transaction) => Program<T>,
+    kind: ProgramKind = "change",
+  ): Program<TransactionResult<T>> {
+    return runTransaction(this.#surroundings(), body, kind);
   }
 
   /** Reports committed changes to listeners in this process and to other contexts, such as tabs. */
@@ -280,6 +296,7 @@ export class StoreDriver implements Driver {
       plugins: this.plugins,
       toCount: this.#toCount,
       owners: this.#owners,
+      searchAt: this.#searchAt,
       reply: this.#options.reply?.(),
     };
   }

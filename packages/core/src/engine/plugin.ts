@@ -7,6 +7,7 @@ import type { Adding, AddPart } from "./add-batch.ts";
 import type { ClaimPart, QueueClaim } from "./claim.ts";
 import type { End } from "./job-writer.ts";
 import type { CommandHandler } from "./kernel-commands.ts";
+import type { Lapsing } from "./lapsing.ts";
 import type { Held, Program } from "./store.ts";
 import type { Transaction } from "./transaction.ts";
 import type { ClaimedJob, ClaimQueue, EnqueueReceipt, NumberedRequest } from "./verbs.ts";
@@ -26,6 +27,11 @@ export interface Plugin {
   readonly settings?: readonly string[];
   /** Names of kinds of the plugin's values whose changes do not affect when a job is due. */
   readonly quietCells?: readonly string[];
+  /**
+   * Records of the plugin that lapse. The plugin calls `tx.lapses` when it stores one, so that a search deletes it after
+   * its time.
+   */
+  readonly lapsing?: Lapsing;
 
   /**
    * Fields of a stored job that concern the plugin. A job without such a field of any plugin can be deleted by its key

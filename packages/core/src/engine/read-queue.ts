@@ -3,6 +3,7 @@ import type { EndState, JobRecord, JobState, StoredJob } from "../job/job-record
 import { END_STATES, isUndelayed, stateOf, toJobRecord } from "../job/transitions.ts";
 import { DueJobs } from "./claim-order.ts";
 import { locate, type Named } from "./job-writer.ts";
+import { searchNeededAt } from "./lapsing.ts";
 import { everyLease } from "./leases.ts";
 import type { Plugins } from "./plugin.ts";
 import { type Judge, lookAgainAt } from "./recover.ts";
@@ -136,14 +137,14 @@ function* firstDue(tx: Transaction, queues: readonly string[]): Program<number> 
 }
 
 /**
- * Returns the earliest time at which the process must be awake: when a job is due (`now` if one is) or a lease with
- * jobs expires. Undefined if never. A store with an alarm sets the alarm to this time, in the same transaction as the
+ * Returns the earliest time at which the process must be awake: when a job is due (`now` if one is), a lease with
+ * jobs expires, or lapsed records must be deleted. Undefined if never. A store with an alarm sets the alarm to this time, in the same transaction as the
  * write.
  */
 export function* attentionAt(now: number, plugins: Plugins): Program<number | undefined> {
   const sequence = new SequenceGenerator(() => 0);
   const current = new Transaction({ now, horizon: now, sequence, random: () => 0, plugins });
-  let wakeAt = yield* firstDue(current, yield* readyQueues());
+  let wakeAt = Math.min(yield* firstDue(current, yield* readyQueues()), yield* searchNeededAt());
   for (const lease of (yield* current.leases()).all()) {
     // An expired lease is judged after some time, so it needs no immediate wake-up.
     if (yield* holdsAny(lease))

@@ -1,6 +1,7 @@
+import { sweepLapsed } from "./lapsing.ts";
 import { tallies } from "./read-queue.ts";
 import { addOwners, type RecordOwners, readOwners } from "./record-owners.ts";
-import type { Change, Program } from "./store.ts";
+import type { Change, Program, ProgramKind } from "./store.ts";
 import { Transaction, type TransactionContext } from "./transaction.ts";
 
 /**
@@ -26,6 +27,8 @@ export interface TransactionResult<T> {
   /** Whether a job with a time from before the clock was set back was found: see `Transaction.setBack`. */
   readonly setBack: boolean;
   readonly owners: RecordOwners | undefined;
+  /** See `TransactionContext.searchAt`. */
+  readonly searchAt: number;
 }
 
 /**
@@ -35,11 +38,13 @@ export interface TransactionResult<T> {
 export function* runTransaction<T>(
   surroundings: TransactionContext,
   body: (tx: Transaction) => Program<T>,
+  kind: ProgramKind,
 ): Program<TransactionResult<T>> {
   const tx = new Transaction(surroundings);
   const { toCount } = surroundings;
   let { owners } = surroundings;
   if (owners === "unread") owners = yield* readOwners(tx.plugins);
+  if (kind !== "read" && tx.searchAt <= tx.now) yield* sweepLapsed(tx);
   const result = yield* body(tx);
   yield* effects(tx);
   if (tx.changes.length > 0) {
@@ -49,5 +54,5 @@ export function* runTransaction<T>(
   } else for (const queue of tx.newlyCounted) toCount.add(queue);
   yield* tx.flush();
   if (owners) owners = yield* addOwners(owners, tx.used);
-  return { result, changes: tx.changes, setBack: tx.setBack, owners };
+  return { result, changes: tx.changes, setBack: tx.setBack, owners, searchAt: tx.searchAt };
 }

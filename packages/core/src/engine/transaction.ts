@@ -5,6 +5,7 @@ import type { QueuePosition } from "../job/transitions.ts";
 import { getCells, kind, putCells, removeCells } from "./cells.ts";
 import { noteEnded, type Writable } from "./ended-ids.ts";
 import type { End } from "./job-writer.ts";
+import { NEVER, planSearch } from "./lapsing.ts";
 import { everyLease, Leases } from "./leases.ts";
 import type { Plugins } from "./plugin.ts";
 import type { RecordOwners } from "./record-owners.ts";
@@ -34,6 +35,8 @@ export interface TransactionContext {
   readonly owners?: RecordOwners | "unread" | undefined;
   /** The byte limit of a reply that leaves the process. Absent: no limit. */
   readonly reply?: ReplyRoom | undefined;
+  /** When the next search for lapsed records is due, as far as the driver has read it. 0: it has not. */
+  readonly searchAt?: number | undefined;
 }
 
 /** The settings of queues, by queue name. */
@@ -63,6 +66,9 @@ export class Transaction {
    * Whether the transaction met a job whose time was computed from a clock that was ahead and has been set back since.
    */
   setBack = false;
+  /** When the next search for lapsed records is due, as far as the driver or this transaction has read it. */
+  searchAt: number;
+  #lapsesAt = NEVER;
   /** The key of the worker whose exchange this transaction runs, if it runs one. */
   by: string | undefined;
   /**
@@ -76,13 +82,14 @@ export class Transaction {
   #lastChange: Writable<Change> | undefined;
   readonly #lastSteps: (() => Program<void>)[] = [];
 
-  constructor({ now, horizon, random, plugins, reply, sequence }: Omit<TransactionContext, "toCount">) {
+  constructor({ now, horizon, random, plugins, reply, sequence, searchAt = NEVER }: Omit<TransactionContext, "toCount">) {
     this.now = now;
     this.horizon = horizon;
     this.random = random;
     this.plugins = plugins;
     this.reply = reply;
     this.#sequence = sequence;
+    this.searchAt = searchAt;
   }
 
   nextPosition(delayMs = 0): QueuePosition {
@@ -206,6 +213,11 @@ export class Transaction {
     return known[place] + difference;
   }
 
+  /** Records that this transaction stores a record that lapses at `until`: see `Plugin.lapsing`. */
+  lapses(until: number): void {
+    this.#lapsesAt = Math.min(this.#lapsesAt, until);
+  }
+
   /** Adds a step of a plugin to the end of the transaction, such as a write that the plugin has delayed. */
   atEnd(step: () => Program<void>): void {
     this.#lastSteps.push(step);
@@ -217,6 +229,7 @@ export class Transaction {
    */
   *flush(): Program<void> {
     for (const step of this.#lastSteps) yield* step();
+    if (this.#lapsesAt < NEVER) yield* planSearch(this, this.#lapsesAt);
     if (this.#leases) yield* this.#leases.flush();
     yield* this.readTallies(this.#tallies.keys());
     for (const [queue, { known = {}, sums }] of this.#tallies) {

@@ -1,9 +1,10 @@
 import { type Adding, type AddPart, storedNow } from "../engine/add-batch.ts";
 import { locate, moveEachJob } from "../engine/job-writer.ts";
+import { NEVER } from "../engine/lapsing.ts";
 import type { Plugin } from "../engine/plugin.ts";
 import { isAhead } from "../engine/sequence-generator.ts";
 import type { DedupeRecord, Program } from "../engine/store.ts";
-import { get, put, remove, scan } from "../engine/store-operations.ts";
+import { get, put, remove } from "../engine/store-operations.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt } from "../engine/verbs.ts";
 import { toMs } from "../job/duration.ts";
@@ -51,6 +52,20 @@ export const dedupe: Plugin = {
   options: DEDUPE_OPTIONS,
   fields: ["dedupe"],
   marks: ["dedupe"],
+  lapsing: {
+    collection: "dedupe",
+    // Two ranges: a store sorts names by UTF-16 units or by code points.
+    ranges: [
+      { from: [""], to: ["\uffff\uffff"] },
+      { from: ["\uffff\uffff"], to: ["\u{10ffff}\u{10ffff}"] },
+    ],
+    /** A key whose job lives beyond its time lapses with the job. */
+    until(record: DedupeRecord, now) {
+      if (!isTaken(record, now)) return now;
+      const { until = now } = record;
+      return until > now ? until : NEVER;
+    },
+  },
   check({ dedupe }) {
     if (dedupe) checkName(dedupe.key, "dedupe.key");
   },
@@ -101,6 +116,7 @@ export function isTaken(record: DedupeRecord, now: number): boolean {
 }
 
 export function dedupeRecord(tx: Transaction, job: StoredJob, { key, mode, ttlMs }: Dedupe): DedupeRecord {
+  if (ttlMs !== undefined) tx.lapses(tx.now + ttlMs);
   return {
     key: dedupeKey(job.queue, key),
     holder: job.id,
@@ -146,9 +162,10 @@ class AddedKeys implements AddPart {
   }
 
   *save(): Program<void> {
-    const records = [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord);
-    yield* put("dedupe", records);
-    yield* sweepAfter(this.#tx, records);
+    yield* put(
+      "dedupe",
+      [...this.#changed].map((name) => this.#records.get(name) as DedupeRecord),
+    );
   }
 
   /**
@@ -192,32 +209,6 @@ class AddedKeys implements AddPart {
     this.#records.set(dedupeKeyText(record.key), record);
     this.#changed.add(dedupeKeyText(record.key));
   }
-}
-
-/**
- * Minimum number of keys that an add with dedupe keys checks for expiry, and number of checks per key that it takes:
- * enough to delete expired keys faster than new ones are added.
- */
-const SWEEP_LEAST = 8;
-const SWEEP_EACH = 2;
-
-/**
- * Deletes expired keys of a queue: looks at the keys after that of the last record in `saved` and, at the queue's end,
- * at its first keys.
- */
-export function* sweepAfter(tx: Transaction, saved: readonly DedupeRecord[]): Program<void> {
-  const last = saved[saved.length - 1];
-  if (!last) return;
-  const [queue, key] = last.key;
-  const step = Math.max(SWEEP_LEAST, SWEEP_EACH * saved.length);
-  const after = yield* scan("dedupe", { from: [queue, key], to: [`${queue}\u0001`] }, step);
-  // Increasing keys (such as times) are always last; those that expire are at the beginning.
-  const before =
-    after.length < step ? yield* scan("dedupe", { from: [queue], to: [queue, key] }, step - after.length) : [];
-  yield* remove(
-    "dedupe",
-    [...after, ...before].filter((record) => !isTaken(record, tx.now)).map((record) => record.key),
-  );
 }
 
 /**

@@ -1,6 +1,6 @@
-import { type CellKind, getCell, kind, putCells, sweepCells } from "../engine/cells.ts";
+import { type CellKind, getCell, kind, putCells } from "../engine/cells.ts";
 import type { Plugin } from "../engine/plugin.ts";
-import type { Program } from "../engine/store.ts";
+import type { Program, Records } from "../engine/store.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { EnqueueReceipt, NumberedRequest } from "../engine/verbs.ts";
 import * as DEFAULTS from "../job/defaults.ts";
@@ -12,6 +12,12 @@ import type { NewJob } from "../job/new-job.ts";
 export const idempotency: Plugin = {
   name: "idempotency",
   quietCells: ["mark"],
+  lapsing: {
+    collection: "cells",
+    // "0" is the next character after "/": with the marks of shards and quotas.
+    ranges: [{ from: ["mark"], to: ["mark0"] }],
+    until: ({ value }: Records["cells"]) => (value as Mark).until,
+  },
   once(tx, jobs, request, work) {
     tx.used.add(idempotency.name);
     return runOnce(tx, jobs, request, work);
@@ -54,7 +60,7 @@ export function* runOnce(
   const next: Mark = { number, digest, receipts, until: tx.now + ttlMs };
   const past = mark && [...(mark.past ?? []), [mark.number, mark.digest] as const].slice(-PAST);
   yield* putCells(marks, [[sender, past ? { ...next, past } : next]]);
-  yield* sweepCells(marks, sender, tx.now);
+  tx.lapses(next.until);
   return receipts;
 }
 

@@ -2,8 +2,9 @@ import { getCell, kind, listCells, putCells, removeCells } from "../engine/cells
 import { accept, checkNames } from "../engine/enqueue.ts";
 import { endJobs, insertJobs, locate, moveEachJob } from "../engine/job-writer.ts";
 import type { CommandOf } from "../engine/kernel-commands.ts";
+import { type Lapsing, NEVER } from "../engine/lapsing.ts";
 import type { Plugin } from "../engine/plugin.ts";
-import type { Program } from "../engine/store.ts";
+import type { Program, Records } from "../engine/store.ts";
 import type { Transaction } from "../engine/transaction.ts";
 import type { CommandReply, Schedule } from "../engine/verbs.ts";
 import { invalidOption } from "../job/errors.ts";
@@ -28,6 +29,8 @@ export interface ScheduleCell {
   readonly count: number;
   readonly nextAt?: number | undefined;
   readonly nextId?: string | undefined;
+  /** The recurrence has ended, and is deleted at this time. */
+  readonly until?: number | undefined;
 }
 
 /** The recurrences of a queue, by their keys. */
@@ -39,6 +42,9 @@ export const recurrencesOf = (queue: string) => kind<ScheduleCell>("schedule", q
  */
 const START_SLACK_MS = 60_000;
 
+/** Time for which a recurrence that has ended is kept after it was last scheduled, in ms. */
+const ENDED_MS = 30 * 86_400_000;
+
 class Recurrences implements Plugin {
   readonly name = "recurrences";
   readonly marks = ["recurrence"];
@@ -47,6 +53,12 @@ class Recurrences implements Plugin {
     unschedule: (tx, { queue, key }: CommandOf<"unschedule">) => unschedule(tx, queue, key),
   };
   readonly reads: NonNullable<Plugin["reads"]> = { schedules: (_turn, queue: string) => schedules(queue) };
+  readonly lapsing: Lapsing = {
+    collection: "cells",
+    // "0" is the next character after "/".
+    ranges: [{ from: ["schedule/"], to: ["schedule0"] }],
+    until: ({ value }: Records["cells"]) => (value as ScheduleCell).until ?? NEVER,
+  };
   readonly #cron: NextCron | undefined;
 
   constructor(cron: NextCron | undefined) {
@@ -118,7 +130,10 @@ class Recurrences implements Plugin {
     const { nextAt, nextId } = before;
     const stranded = nextAt !== undefined && rule.kind === "every" && nextAt > tx.now + rule.everyMs;
     const same = canonicalJson(before.rule, before.job) === canonicalJson(rule, job);
-    if (same && !stranded) return 0;
+    if (same && !stranded) {
+      if (before.until) yield* placeOccurrence(tx, queue, key, before);
+      return 0;
+    }
     tx.setBack ||= stranded;
 
     const { limit = Number.POSITIVE_INFINITY, endAt = Number.POSITIVE_INFINITY } = rule;
@@ -135,8 +150,9 @@ class Recurrences implements Plugin {
     if (stranded || goesOn) {
       yield* placeOccurrence(tx, queue, key, cell, nextOccurrence(rule, nextAt, tx.now, cell.count, this.#cron));
     } else {
-      const kept = over && pending ? {} : { ...(nextAt !== undefined && { nextAt }), ...(nextId && { nextId }) };
-      yield* putCells(recurrencesOf(queue), [[key, { ...cell, ...kept }]]);
+      const kept = nextId && !(over && pending);
+      if (kept) yield* putCells(recurrencesOf(queue), [[key, { ...cell, nextAt, nextId }]]);
+      else yield* placeOccurrence(tx, queue, key, cell);
     }
     yield* accept(tx, [{ ...job, queue }]);
     tx.changed(queue, "ready");
@@ -212,7 +228,7 @@ function* schedules(queue: string): Program<readonly Schedule[]> {
 }
 
 /** Converts a stored recurrence to its public form. */
-export const toSchedule = (queue: string, key: string, { job, ...cell }: ScheduleCell): Schedule => ({
+export const toSchedule = (queue: string, key: string, { job, until: _, ...cell }: ScheduleCell): Schedule => ({
   ...cell,
   key,
   queue,
@@ -221,15 +237,25 @@ export const toSchedule = (queue: string, key: string, { job, ...cell }: Schedul
   ...(job.sealed && { sealed: job.sealed }),
 });
 
+/**
+ * Adds the next occurrence.
+ *
+ * @param at absent: the recurrence has ended. Its record is kept for some time, so that the same call of `schedule` does
+ *   not start it again.
+ */
 function* placeOccurrence(
   tx: Transaction,
   queue: string,
   key: string,
   cell: Omit<ScheduleCell, "nextAt" | "nextId">,
-  at: number | undefined,
+  at?: number,
 ): Program<void> {
   const { rule, job, count } = cell;
-  if (at === undefined) return yield* putCells(recurrencesOf(queue), [[key, { rule, job, count }]]);
+  if (at === undefined) {
+    const until = tx.now + ENDED_MS;
+    tx.lapses(until);
+    return yield* putCells(recurrencesOf(queue), [[key, { rule, job, count, until }]]);
+  }
   const { id: _, ...rest } = job;
   const occurrence: StoredJob = {
     ...readyStored({ ...rest, queue }, tx.nextPosition(at - tx.now), tx.now),

@@ -214,6 +214,7 @@ export class ObjectQueues {
       alarm.rearm();
       this.#ringing = true;
       if (await this.#failures.any()) this.driver.expectFailure();
+      await this.driver.sweep();
       const again = await this.#ring(handler, over);
       done();
       // Running jobs continue under their lease; an immediate next alarm waits for them.

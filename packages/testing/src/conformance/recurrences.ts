@@ -133,6 +133,22 @@ export const recurrencesCases = verb("recurrences", (it, needs) => {
     expect(await pending(scene)).toBe(1);
   });
 
+  it("R42: an ended recurrence is kept for 30 days after it was last scheduled, then deleted", async (scene) => {
+    const { advance, driver, expect, worker } = scene;
+    await schedule(scene, { ...hourly, limit: 1 });
+    const one = worker();
+    await advance(HOUR_MS);
+    await one.complete(await one.take(1));
+    await advance(29 * 24 * HOUR_MS);
+    expect(await schedule(scene, { ...hourly, limit: 1 })).toEqual({ affected: 0 });
+    await advance(29 * 24 * HOUR_MS);
+    await one.claim(9);
+    expect(await driver.schedules(QUEUE)).toMatchObject([{ count: 1 }]);
+    await advance(2 * 24 * HOUR_MS);
+    await one.claim(9);
+    expect(await driver.schedules(QUEUE)).toEqual([]);
+  });
+
   it("R24: it begins at startAt and ends at endAt, that instant included", async (scene) => {
     const { advance, expect, now, worker } = scene;
     const startAt = now() + 500;
