@@ -154,6 +154,8 @@ describe("an Idempotency-Key", () => {
       return (await object().usage()).rowsWritten - before;
     };
     expect(await rows({})).toBe(1);
+    // The first key also stores when to search for lapsed ones.
+    expect(await rows(keyed('"first"'))).toBe(3);
     expect(await rows(keyed('"k"'))).toBe(2);
     expect(await rows(keyed('"k"'))).toBe(0);
   });

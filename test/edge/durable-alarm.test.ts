@@ -56,6 +56,29 @@ describe("the alarm of a queue's object", () => {
     expect(again - armed).toBe(1);
   });
 
+  it("deletes what has lapsed a day after its time, although nothing calls the object", async () => {
+    const { name, queue, object, alarm } = open();
+    const HOUR_MS = 3_600_000;
+    const kept = () =>
+      runInDurableObject(object, (_, { storage }) => [...storage.sql.exec("SELECT * FROM quayside_dedupe")].length);
+    const id = await queue.addJob(
+      "email",
+      { to: "ada@example.com" },
+      { dedupe: { key: "k", mode: "throttle", ttl: "1h" } },
+    );
+    await ended(queue, id);
+    await runDurableObjectAlarm(object);
+    expect(await kept()).toBe(1);
+    const left = ((await alarm()) as number) - Date.now() - 25 * HOUR_MS - 60_000;
+    expect(Math.abs(left)).toBeLessThan(10_000);
+    ahead.set(name, 26 * HOUR_MS);
+    await runDurableObjectAlarm(object);
+    expect(await kept()).toBe(0);
+    // The alarm that was set first, in case the object had died meanwhile.
+    await runDurableObjectAlarm(object);
+    expect(await alarm()).toBeNull();
+  });
+
   it("that rings over an empty queue is not armed again", async () => {
     const { queue, object, alarm } = open();
     await ended(queue, await queue.addJob("email", { to: "ada@example.com" }));

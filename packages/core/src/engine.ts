@@ -26,13 +26,15 @@ export { isTrouble, Outcomes, storedInPart } from "./drivers/remote/partial-outc
 export { allSchedules, type FoundJobs, type Pages } from "./drivers/remote/reply-pages.ts";
 export { within } from "./drivers/remote/time-limits.ts";
 export { shown, spellWorker } from "./drivers/remote/worker-label.ts";
-export { StoreDriver, type StoreDriverOptions } from "./drivers/store-driver.ts";
+export { StoreDriver } from "./drivers/store-driver.ts";
+export type { StoreDriverOptions } from "./drivers/store-driver-options.ts";
 export { type CellKind, getCell, kind, putCells, removeCells, sweepCells } from "./engine/cells.ts";
 export { alwaysActive, type Registration, timeLiveness, type WorkerSession } from "./engine/driver.ts";
 export { addJobs, checkNames, enqueue } from "./engine/enqueue.ts";
 export { checkWorker } from "./engine/exchange.ts";
 export { locate, moveEachJob } from "./engine/job-writer.ts";
 export { changedSettings } from "./engine/kernel-commands.ts";
+export type { Lapsing } from "./engine/lapsing.ts";
 export { Plugins } from "./engine/plugin.ts";
 export { checkProtocol, PROTOCOL, PROTOCOL_HEADER } from "./engine/protocol.ts";
 export { attentionAt, attentionOf, awaitsVerdict, blockedLanes, getJob, storedQueues } from "./engine/read-queue.ts";

@@ -1,7 +1,8 @@
 import type { NextCron } from "../job/next-occurrence.ts";
 import { everything } from "../plugins/all-plugins.ts";
 import { MemoryStore } from "./memory-store.ts";
-import { StoreDriver, type StoreDriverOptions } from "./store-driver.ts";
+import { StoreDriver } from "./store-driver.ts";
+import type { StoreDriverOptions } from "./store-driver-options.ts";
 
 /** Options of `memoryDriver`. */
 export interface MemoryDriverOptions extends Omit<StoreDriverOptions, "plugins"> {

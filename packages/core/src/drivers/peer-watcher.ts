@@ -1,7 +1,7 @@
 import type { Registration, WorkerSession } from "../engine/driver.ts";
 import type { Change } from "../engine/store.ts";
 import type { LivenessMonitor } from "./liveness-monitor.ts";
-import type { StoreDriverOptions } from "./store-driver.ts";
+import type { StoreDriverOptions } from "./store-driver-options.ts";
 
 export interface PeerWatcherOptions extends Pick<StoreDriverOptions, "deadWorkers" | "onPeerExit"> {
   /** Reads all leases again, to find the workers that hold jobs. */

@@ -106,7 +106,8 @@ export function* exchange(
   // Effects of the claim itself (such as a parent of an expired job) are reported to this worker only.
   const more = yield* effects(tx);
   const lookAt = lookAgainAt(leases.all(), request.worker, tx.now, judge);
-  const wakeAt = more || swept || unrecovered || tx.searchAt <= tx.now ? tx.now : Math.min(claimed.wakeAt, followsAt, lookAt);
+  const wakeAt =
+    more || swept || unrecovered || tx.searchAt <= tx.now ? tx.now : Math.min(claimed.wakeAt, followsAt, lookAt);
   return {
     exchange: request.exchange,
     jobs: yield* toClaimed(tx, claimed.jobs, fresh),

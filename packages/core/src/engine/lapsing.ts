@@ -49,7 +49,9 @@ export function* sweepLapsed(tx: Transaction, isHurried = false): Program<boolea
   if (!before || (before.at > now && !(isHurried && before.range))) return false;
   const all = tx.plugins
     .with("lapsing")
-    .flatMap(({ lapsing }) => lapsing.ranges.map((range) => ({ lapsing, range, id: `${lapsing.collection} ${range.from}` })));
+    .flatMap(({ lapsing }) =>
+      lapsing.ranges.map((range) => ({ lapsing, range, id: `${lapsing.collection} ${range.from}` })),
+    );
   const first = Math.max(
     0,
     all.findIndex(({ id }) => id === before.range),

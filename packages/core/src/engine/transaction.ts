@@ -82,7 +82,15 @@ export class Transaction {
   #lastChange: Writable<Change> | undefined;
   readonly #lastSteps: (() => Program<void>)[] = [];
 
-  constructor({ now, horizon, random, plugins, reply, sequence, searchAt = NEVER }: Omit<TransactionContext, "toCount">) {
+  constructor({
+    now,
+    horizon,
+    random,
+    plugins,
+    reply,
+    sequence,
+    searchAt = NEVER,
+  }: Omit<TransactionContext, "toCount">) {
     this.now = now;
     this.horizon = horizon;
     this.random = random;

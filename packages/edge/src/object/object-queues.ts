@@ -25,10 +25,7 @@ export interface GuestOptions {
   readonly makeQueue: (name: string, queues: ObjectQueues, options: QueueOptions<Record<string, unknown>>) => Queue;
 }
 
-/**
- * The queues of a Durable Object: their store, alarm, driver and worker. Create it in the object's constructor; it
- * blocks calls until the alarm has been read.
- */
+/** The queues of a Durable Object. Its constructor blocks calls until the alarm has been read. */
 export class ObjectQueues {
   readonly driver: ObjectDriver;
   readonly rpc: QueueRpc;
