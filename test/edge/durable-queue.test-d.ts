@@ -1,6 +1,6 @@
 // Checked by tsc with the rest of this folder; never run.
-import { defineJobs, type JobRecord, type Queue } from "@quayside/core";
-import { durableQueue, edgeQueue, queueApi, type RoutedJob } from "@quayside/edge";
+import { defineJobs, type JobRecord, type Queue, type RoutedJob } from "@quayside/core";
+import { durableQueue, edgeQueue, queueApi } from "@quayside/edge";
 import { expectTypeOf } from "vitest";
 import * as z from "zod";
 

@@ -1,5 +1,5 @@
-import { type Clock, defineJobs, systemClock } from "@quayside/core";
-import { bearerTokens, durableQueue, type QueueNamespace, queueApi, type ShardsOption } from "@quayside/edge";
+import { type Clock, defineJobs, type ShardsOption, systemClock } from "@quayside/core";
+import { bearerTokens, durableQueue, type QueueNamespace, queueApi } from "@quayside/edge";
 import { SqlStore } from "@quayside/edge/engine";
 import { checkInvariants, snapshot } from "@quayside/testing";
 import { Hono } from "hono";

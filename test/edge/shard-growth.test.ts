@@ -1,8 +1,8 @@
 import { reset } from "cloudflare:test";
-import type { Driver, JobRecord } from "@quayside/core";
+import type { Driver, JobRecord, ShardsOption } from "@quayside/core";
 import type { ClaimedJob, NewJob } from "@quayside/core/engine";
 import { storeOfId } from "@quayside/core/engine";
-import { type ShardsOption, shardOfKey } from "@quayside/edge";
+import { shardOfKey } from "@quayside/edge";
 import { seededRandom } from "@quayside/testing";
 import { afterEach, describe, expect, it } from "vitest";
 import { openSharded } from "./sharded-drivers.ts";

@@ -1,5 +1,6 @@
+import type { RoutedJob } from "@quayside/core";
 import { type NewJob, storeOfId } from "@quayside/core/engine";
-import { type RoutedJob, type ShardedDriverOptions, shardOfKey } from "@quayside/edge";
+import { type ShardedDriverOptions, shardOfKey } from "@quayside/edge";
 import { ShardedDriver } from "@quayside/edge/engine";
 import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";

@@ -1,8 +1,8 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { Driver } from "@quayside/core";
+import type { Driver, ShardsOption } from "@quayside/core";
 import type { Program } from "@quayside/core/engine";
-import { queueStub, type ShardedDriver, type ShardsOption, StubDriver, shardedDriver } from "@quayside/edge";
+import { queueStub, type ShardedDriver, StubDriver, shardedDriver } from "@quayside/edge";
 import { SqlStore } from "@quayside/edge/engine";
 import { createManualClock, type DriverUnderTest, seededRandom } from "@quayside/testing";
 

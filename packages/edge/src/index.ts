@@ -1,4 +1,3 @@
-export type { RoutedJob, ShardsOption, ShardsOptions } from "@quayside/core";
 export { type QueueApiOptions, queueApi } from "./api/app.ts";
 export {
   type Authenticate,
