@@ -13,6 +13,7 @@ const PLUGINS: Readonly<Record<string, readonly string[]>> = {
   idempotency: ["idempotency"],
   inspect: ["inspect", "list"],
   maxActive: ["maxActive", "configure"],
+  maxWaiting: ["maxWaiting", "configure"],
   rateLimit: ["rateLimit", "configure"],
   recurrences: ["recurrences", "schedule"],
   unknownNames: ["unknownNames"],

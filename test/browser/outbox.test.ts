@@ -77,6 +77,7 @@ describe("an outbox", () => {
       "an API whose quota is used up",
       new QuaysideError("rate_limited", "Later.", { status: 429, retryAfterMs: 60_000 }),
     ],
+    ["a queue that is full", new QuaysideError("queue_full", "Full.", { status: 429, retryAfterMs: 60_000 })],
   ])("heeds Retry-After of %s: nothing hurries it, and nobody is refused", async (_, fault) => {
     const { remote, tab, clock } = bound(open());
     remote.faults.push(refuse(fault));

@@ -57,11 +57,11 @@ function expectAtMost(asked: Requests, bound: Requests): void {
 }
 
 describe("an add asks IndexedDB", () => {
-  // The read: whether the queue's jobs are counted, in `tallies`.
-  it("for one transaction: one read, and the job", async () => {
+  // The reads: whether the queue's jobs are counted, in `tallies`; whether it has a `maxWaiting`.
+  it("for one transaction: two reads in one trip, and the job", async () => {
     const { queue, meter } = await open();
     const asked = await meter.during(() => queue.addJob("email", 1));
-    expectAtMost(asked, { transactions: 1, reads: 1, trips: 1, writes: 1 });
+    expectAtMost(asked, { transactions: 1, reads: 2, trips: 1, writes: 1 });
   });
 
   // Behind the jobs its answer would wait until they are written.
@@ -71,19 +71,19 @@ describe("an add asks IndexedDB", () => {
     const put = vi.spyOn(IDBObjectStore.prototype, "put");
     const jobs = ["mail", "post", "parcel"].map((name) => ({ queue: name, name: "email", payload: "1" }));
     const asked = await meter.during(() => queue.driver.enqueue([...jobs, ...jobs]));
-    expectAtMost(asked, { transactions: 1, reads: 3, trips: 1, writes: 6 });
+    expectAtMost(asked, { transactions: 1, reads: 6, trips: 1, writes: 6 });
     expect(Math.max(...get.mock.invocationCallOrder)).toBeLessThan(Math.min(...put.mock.invocationCallOrder));
   });
 
-  it("for one transaction, 1,000 of them made at once: one read, and the jobs", async () => {
+  it("for one transaction, 1,000 of them made at once: two reads, and the jobs", async () => {
     const { queue, meter } = await open();
     const adds = () => Promise.all(Array.from({ length: 1_000 }, () => queue.addJob("email", 1)));
-    expectAtMost(await meter.during(adds), { transactions: 1, reads: 1, trips: 1, writes: 1_000 });
+    expectAtMost(await meter.during(adds), { transactions: 1, reads: 2, trips: 1, writes: 1_000 });
   });
 
-  it("for one transaction, in bulk: one read, and the jobs", async () => {
+  it("for one transaction, in bulk: two reads, and the jobs", async () => {
     const { add, meter } = await open();
-    expectAtMost(await meter.during(() => add(5_000)), { transactions: 1, reads: 1, trips: 1, writes: 5_000 });
+    expectAtMost(await meter.during(() => add(5_000)), { transactions: 1, reads: 2, trips: 1, writes: 5_000 });
   });
 });
 
@@ -176,7 +176,7 @@ describe("a worker asks IndexedDB", () => {
       await again;
     });
     await queue.stop();
-    expectAtMost(asked, { transactions: 3, reads: 11, trips: 5, writes: 4 });
+    expectAtMost(asked, { transactions: 3, reads: 12, trips: 5, writes: 4 });
   });
 });
 

@@ -11,6 +11,7 @@ import {
   list,
   Queue as MiniQueue,
   maxActive,
+  maxWaiting,
   memoryDriver,
   type Plugin,
   QueueWorker,
@@ -79,6 +80,7 @@ describe("a driver that lacks a plugin", () => {
   it.each([
     ["rateLimit", (queue: Queue) => queue.configure({ rateLimit: { max: 1, per: "1s" } })],
     ["maxActive", (queue: Queue) => queue.configure({ maxActive: 1 })],
+    ["maxWaiting", (queue: Queue) => queue.configure({ maxWaiting: 1 })],
     ["inspect", (queue: Queue) => queue.list()],
     ["recurrences", (queue: Queue) => queue.schedules()],
     ["recurrences", (queue: Queue) => queue.schedule("hourly", { every: "1h", name: "email", payload: null })],
@@ -105,6 +107,7 @@ const USES: readonly (readonly [plugin: Plugin, use: (queue: Queue) => Promise<u
   [idempotency(), ({ driver }) => driver.enqueue([job()], { sender: "s", number: 1, digest: "d" })],
   [rateLimit(), (queue) => queue.configure({ rateLimit: { max: 1, per: "1s" } })],
   [maxActive(), (queue) => queue.configure({ maxActive: 1 })],
+  [maxWaiting(), (queue) => queue.configure({ maxWaiting: 9 })],
   [recurrences(), (queue) => queue.schedule("hourly", { every: "1h", name: "email", payload: null })],
 ];
 

@@ -97,7 +97,13 @@ describe("steering a queue", () => {
     await queue.configure({ rateLimit: null, maxActive: 1 });
     await other.drain();
     expect(ran).toBe(5);
-    for (const wrong of [{ maxActive: 0 }, { rateLimit: { max: 0, per: 1 } }, { rateLimit: { max: 1, per: 0 } }])
+    for (const wrong of [
+      { maxActive: 0 },
+      { maxWaiting: 0 },
+      { maxWaiting: 1.5 },
+      { rateLimit: { max: 0, per: 1 } },
+      { rateLimit: { max: 1, per: 0 } },
+    ])
       expect(await rejection(queue.configure(wrong))).toMatchObject({ code: "invalid_option" });
   });
 

@@ -55,6 +55,30 @@ const waiting = async (queue = "mail") => {
   return reply.ok ? reply.value.waiting : undefined;
 };
 
+describe("a full queue", () => {
+  it("answers 429 queue_full with Retry-After, and stores nothing of the request", async () => {
+    const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, "mail"));
+    await driver.command({ type: "configure", queue: "mail", maxWaiting: 2 });
+    expect((await add("anyone", job())).status).toBe(201);
+    const { status, headers, body } = await add("anyone", jobs(2));
+    expect(status).toBe(429);
+    expect(headers.get("retry-after")).toBe("1");
+    expect(body).toMatchObject({ code: "queue_full", details: { queue: "mail", limit: 2, retryAfterMs: 1_000 } });
+    expect(await waiting()).toBe(1);
+    expect((await add("anyone", jobs(3))).body).toMatchObject({ status: 413, code: "too_large" });
+  });
+
+  it("costs a caller nothing of a quota", async () => {
+    const driver = new StubDriver(() => queueStub(env.BARE_QUEUE, "mail"));
+    await driver.command({ type: "configure", queue: "mail", maxWaiting: 10 });
+    expect((await add("anyone", jobs(10))).status).toBe(201);
+    for (let turn = 0; turn < 3; turn++)
+      expect((await add("ada", jobs(10))).body).toMatchObject({ code: "queue_full" });
+    await driver.command({ type: "clear", queue: "mail" });
+    expect((await add("ada", jobs(10))).status).toBe(201);
+  });
+});
+
 describe("a quota", () => {
   it("holds exactly, however many requests come at once and by whatever way", async () => {
     const adds = await Promise.all(Array.from({ length: 40 }, (_, n) => add(n % 2 ? "team-1" : "team-2", job())));

@@ -77,8 +77,8 @@ interface Rows {
 
 /** What is done, and the rows that it may read and write, whatever waits. */
 const VERBS: readonly (readonly [string, (deep: Deep) => Promise<Rows>, Rows])[] = [
-  ["an add", (deep) => deep.rows(() => deep.driver.enqueue([job(0)])), { read: 0, written: 1 }],
-  ["an add of 100", (deep) => deep.rows(() => deep.driver.enqueue(batch(100))), { read: 100, written: 100 }],
+  ["an add", (deep) => deep.rows(() => deep.driver.enqueue([job(0)])), { read: 1, written: 1 }],
+  ["an add of 100", (deep) => deep.rows(() => deep.driver.enqueue(batch(100))), { read: 101, written: 100 }],
   ["a first page of the list", (deep) => deep.page(0), { read: 110, written: 0 }],
   ["a page of the list by cursor", (deep) => deep.page(100), { read: 110, written: 0 }],
   ["the counts", (deep) => deep.rows(() => deep.driver.counts(QUEUE)), { read: 25, written: 0 }],

@@ -110,6 +110,18 @@ export const REFUSED: Readonly<Record<string, readonly string[]>> = {
     "R19: a slot that becomes free is told to those who watch",
     "R18: a queue with a limit on its active jobs gives nothing ahead",
   ],
+  maxWaiting: [
+    "R18: an add over maxWaiting is refused with queue_full and a time to wait, and nothing of it is stored",
+    "R18: delayed jobs count, and running and ended ones do not",
+    "R18: a job with a taken id is not refused by a full queue",
+    "R18: a retry comes back to a full queue",
+    "R18: an add of more jobs than maxWaiting is refused as too large",
+    "R18: maxWaiting is of each queue alone, and null lifts it",
+    "R18: jobs whose dedupe key is taken are not refused by a full queue",
+    "R18: occurrences of a recurrence are placed in a full queue",
+    "R18: jobs that wait for their group count",
+    "R18: a numbered request that a full queue refused is stored when it is sent again",
+  ],
   "a recurrence whose jobs are in a group that may lie in another shard": [
     "R16: occurrences keep their group and its limit",
   ],

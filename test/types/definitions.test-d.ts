@@ -130,6 +130,9 @@ describe("steering", () => {
     queue.clear({ state: "failed", tags: ["a"], olderThan: "7d" });
     queue.retryAll({ state: "cancelled", name: "email" });
     queue.configure({ rateLimit: { max: 1, per: "1s" }, maxActive: null, keep: { failed: 1 } });
+    queue.configure({ maxWaiting: 10_000 });
+    // @ts-expect-error a number of jobs
+    queue.configure({ maxWaiting: "10k" });
     queue.update<"email">("1", { payload: { to: "ada" }, priority: 1, delay: "1s" });
     // @ts-expect-error a waiting job cannot be tried again
     queue.retryAll({ state: "waiting" });

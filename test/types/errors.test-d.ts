@@ -21,6 +21,7 @@ describe("isQuaysideError", () => {
       expectTypeOf(error).toExtend<QuaysideError>();
     }
     if (isQuaysideError(error, "payload_too_large")) expectTypeOf(error.details.limit).toBeNumber();
+    if (isQuaysideError(error, "queue_full")) expectTypeOf(error.details.retryAfterMs).toBeNumber();
     if (isQuaysideError(error, "rate_limited"))
       expectTypeOf(error.details.retryAfterMs).toEqualTypeOf<number | undefined>();
   });

@@ -16,6 +16,7 @@ export {
   idempotency,
   inspect,
   maxActive,
+  maxWaiting,
   rateLimit,
   unknownNames,
 } from "./plugins/named-plugins.ts";

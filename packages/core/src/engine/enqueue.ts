@@ -50,7 +50,7 @@ export function* addJobs(tx: Transaction, jobs: readonly NewJob[], admit?: Admit
   const plugins = tx.plugins.for("adding", "fields", jobs);
   if (plugins.length === 0 && jobs.every(({ id }) => id === undefined)) {
     const placed = jobs.map((job) => storedNow(tx, job));
-    if (admit) yield* admit(placed);
+    yield* admitAll(tx, placed, admit);
     yield* accept(tx, jobs);
     yield* insertJobs(tx, placed, true);
     return placed.map(({ id }) => ({ id, deduplicated: false }));
@@ -64,7 +64,7 @@ export function* addJobs(tx: Transaction, jobs: readonly NewJob[], admit?: Admit
   for (const index of order) adding.receipts[index] = yield* addOne(adding, index);
   for (const part of parts) if (part.bind) yield* part.bind();
   const placed = [...adding.placed.values()];
-  if (admit) yield* admit(placed);
+  yield* admitAll(tx, placed, admit);
   yield* deleteFinished(tx, adding.stale);
   yield* accept(tx, jobs);
   yield* moveJobs(tx, adding.moves);
@@ -72,6 +72,11 @@ export function* addJobs(tx: Transaction, jobs: readonly NewJob[], admit?: Admit
   yield* insertJobs(tx, placed);
   for (const part of parts) if (part.stored) yield* part.stored();
   return adding.receipts;
+}
+
+function* admitAll(tx: Transaction, placed: readonly StoredJob[], admit?: Admit): Program<void> {
+  for (const plugin of tx.plugins.with("admitting")) yield* plugin.admitting(tx, placed);
+  if (admit) yield* admit(placed);
 }
 
 function* addOne(adding: Adding, index: number): Program<EnqueueReceipt> {

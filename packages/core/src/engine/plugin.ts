@@ -54,6 +54,8 @@ export interface Plugin {
   ): Program<readonly EnqueueReceipt[]>;
   /** Takes part in an add. */
   adding?(add: Adding): Program<AddPart>;
+  /** Called with the records of an add's new jobs, before any write. Throws to refuse the add. */
+  admitting?(tx: Transaction, jobs: readonly StoredJob[]): Program<void>;
   /** Applies the plugin's job options that affect more than their own job, such as the limit of a group. */
   accepted?(tx: Transaction, jobs: readonly (Pick<NewJob, "queue"> & Partial<NewJob>)[]): Program<void>;
 

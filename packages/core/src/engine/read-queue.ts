@@ -62,14 +62,23 @@ export function* tallies(
   tx: Transaction,
   queue: string,
 ): Program<{ readonly ready: number; readonly blocked: number; readonly finished: Record<EndState, number> }> {
-  const ready = yield* tx.tallied(queue, "ready", () => countKeys(startingWith("ready", readyLane(queue))));
-  const blocked = yield* tx.tallied(queue, "blocked", () => countKeys(blockedLanes(queue)));
+  const unended = yield* unendedTallies(tx, queue);
   const finished: Record<EndState, number> = { completed: 0, failed: 0, cancelled: 0 };
   for (const state of END_STATES)
     finished[state] = yield* tx.tallied(queue, state, () =>
       countKeys(startingWith("finished", finishedLane(queue, state))),
     );
-  return { ready, blocked, finished };
+  return { ...unended, finished };
+}
+
+/** Returns the numbers of a queue's jobs that have not ended, by place. */
+export function* unendedTallies(
+  tx: Transaction,
+  queue: string,
+): Program<{ readonly ready: number; readonly blocked: number }> {
+  const ready = yield* tx.tallied(queue, "ready", () => countKeys(startingWith("ready", readyLane(queue))));
+  const blocked = yield* tx.tallied(queue, "blocked", () => countKeys(blockedLanes(queue)));
+  return { ready, blocked };
 }
 
 /**

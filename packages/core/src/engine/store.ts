@@ -138,6 +138,7 @@ export interface QueueSettings {
   readonly keep?: Partial<Keep>;
   readonly rateLimit?: RateLimit;
   readonly maxActive?: number;
+  readonly maxWaiting?: number;
   /** Job names without a handler, whose jobs are blocked. */
   readonly blockedNames?: readonly string[];
 }

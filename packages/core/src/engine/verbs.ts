@@ -258,6 +258,8 @@ export interface QueueConfig {
   readonly rateLimit?: RateLimit | null | undefined;
   /** Maximum number of jobs that run at once, over all workers. */
   readonly maxActive?: number | null | undefined;
+  /** Maximum number of jobs that wait: due, delayed or blocked. An add over it is refused. */
+  readonly maxWaiting?: number | null | undefined;
 }
 
 /** At most `max` jobs start within any interval of `perMs` milliseconds (R18). */

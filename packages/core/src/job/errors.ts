@@ -20,6 +20,7 @@ export type ThrownCode =
   | "cancelled"
   | "timeout"
   | "closed"
+  | "queue_full"
   | "storage_full"
   | "storage_unavailable"
   | "network"
@@ -86,6 +87,7 @@ export interface DetailsByCode {
   readonly queue_not_found: { readonly queue: string };
   readonly child_exists: { readonly queue: string; readonly id: string };
   readonly rate_limited: { readonly retryAfterMs?: number | undefined; readonly limit?: number | undefined };
+  readonly queue_full: { readonly queue: string; readonly limit: number; readonly retryAfterMs: number };
   /** The wrong fields of the request, with paths that begin at its body or query. */
   readonly bad_request: { readonly issues?: readonly PayloadIssue[] | undefined };
   readonly network: { readonly retryAfterMs?: number | undefined };

@@ -42,6 +42,8 @@ export const backoffFactor = 100;
 export const keep = 1_000_000;
 /** Largest `maxActive` of a queue. */
 export const maxActive = 1_000_000;
+/** Largest `maxWaiting` of a queue. */
+export const maxWaiting = 10_000_000;
 /** Largest `max` of a `rateLimit`. */
 export const rateLimitMax = 1_000_000;
 /** Shortest interval of a recurrence, in ms. */

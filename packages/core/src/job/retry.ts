@@ -174,7 +174,7 @@ const LONGEST_MS = 86_400_000;
  */
 function httpRetryAfter(error: unknown, now: number): number {
   try {
-    if (isQuaysideError(error, "rate_limited")) return Number(error.details["retryAfterMs"]);
+    if (isQuaysideError(error, "rate_limited", "queue_full")) return Number(error.details["retryAfterMs"]);
     const { headers, response } = error as HasHeaders & { readonly response?: HasHeaders | undefined };
     return Number(retryAfterMs((headers ?? response?.headers)?.get?.("retry-after"), now));
   } catch {

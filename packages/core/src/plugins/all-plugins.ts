@@ -8,6 +8,7 @@ import { groups } from "./groups.ts";
 import { idempotency } from "./idempotency.ts";
 import { inspect } from "./inspect.ts";
 import { maxActive } from "./max-active.ts";
+import { maxWaiting } from "./max-waiting.ts";
 import { rateLimit } from "./rate-limit.ts";
 import { recurrences } from "./recurrences.ts";
 import { unknownNames } from "./unknown-names.ts";
@@ -25,6 +26,7 @@ export const everything = (cron?: NextCron): readonly Plugin[] => [
   unknownNames,
   rateLimit,
   maxActive,
+  maxWaiting,
   groups,
   inspect,
   admin,

@@ -8,6 +8,7 @@ import { groups as groupsPlugin } from "./groups.ts";
 import { idempotency as idempotencyPlugin } from "./idempotency.ts";
 import { inspect as inspectPlugin } from "./inspect.ts";
 import { maxActive as maxActivePlugin } from "./max-active.ts";
+import { maxWaiting as maxWaitingPlugin } from "./max-waiting.ts";
 import { rateLimit as rateLimitPlugin } from "./rate-limit.ts";
 import { unknownNames as unknownNamesPlugin } from "./unknown-names.ts";
 
@@ -47,6 +48,11 @@ export const inspect = (): Plugin => inspectPlugin;
  * it, a driver refuses the setting.
  */
 export const maxActive = (): Plugin => maxActivePlugin;
+/**
+ * Returns the plugin that enforces the queue setting `maxWaiting`: refuses an add after which more jobs would wait.
+ * Without it, a driver refuses the setting.
+ */
+export const maxWaiting = (): Plugin => maxWaitingPlugin;
 /**
  * Returns the plugin that enforces the queue setting `rateLimit`: limits how many jobs of a queue start within a time.
  * Without it, a driver refuses the setting.

@@ -18,6 +18,7 @@ const PLUGINS: Readonly<Record<string, string>> = {
   unknownNames: "",
   rateLimit: "rateLimit",
   maxActive: "maxActive",
+  maxWaiting: "maxWaiting",
   groups: "group",
   inspect: "list",
   admin: "retry promote update retryAll clear",

@@ -222,6 +222,7 @@ const isDivisible = (error: unknown): boolean =>
     "conflict",
     "child_exists",
     "too_large",
+    "queue_full",
     "bad_request",
   );
 

@@ -8,7 +8,7 @@ import type { JobWorkerOptions } from "../worker/worker-options.ts";
 import type { ConfigureOption } from "./operate.ts";
 import type { SharedOptions } from "./queue-context.ts";
 
-/** Settings of one queue of a manager. `rateLimit`, `maxActive` and `keep` are stored when the manager starts. */
+/** Settings of one queue of a manager. `rateLimit`, `maxActive`, `maxWaiting` and `keep` are stored when the manager starts. */
 export interface QueueSettings extends ConfigureOption {
   /**
    * Maximum number of this queue's jobs that run at once in this manager: integer from 1 to 10,000. Default: the

@@ -249,8 +249,8 @@ export class ManagedWorkers<Jobs extends JobMap, Ctx extends object> {
 
   async #write(queue: Queue<Jobs, Ctx>): Promise<void> {
     const { placement, keep } = this.#options;
-    const { rateLimit, maxActive, keep: own } = placement.settings(queue.name);
-    if (keep || own || rateLimit !== undefined || maxActive !== undefined)
-      await queue.configure({ rateLimit, maxActive, ...((keep || own) && { keep: { ...keep, ...own } }) });
+    const { rateLimit, maxActive, maxWaiting, keep: own } = placement.settings(queue.name);
+    if (keep || own || [rateLimit, maxActive, maxWaiting].some((limit) => limit !== undefined))
+      await queue.configure({ rateLimit, maxActive, maxWaiting, ...((keep || own) && { keep: { ...keep, ...own } }) });
   }
 }

@@ -51,6 +51,12 @@ export interface ConfigureOption {
    * the limit. Default: none.
    */
   readonly maxActive?: number | null | undefined;
+  /**
+   * Maximum number of the queue's jobs that neither run nor have ended, also delayed and blocked ones: integer from 1 to
+   * 10,000,000. An add after which more would wait is refused as a whole, with `queue_full`. Retries and occurrences of
+   * recurrences are not refused. `null` removes the limit. Default: none.
+   */
+  readonly maxWaiting?: number | null | undefined;
 }
 
 /** The fields of a waiting job that `queue.update` changes. */
@@ -126,15 +132,22 @@ export async function configure(queue: SomeQueue, options: ConfigureOption): Pro
 
 /** Converts settings of a queue to those of the driver. @throws {QuaysideError} `invalid_option`. */
 export function resolveSettings(options: ConfigureOption): QueueConfig {
-  const { keep, rateLimit, maxActive } = fields(options, "options", ["keep", "rateLimit", "maxActive"]);
+  const { keep, rateLimit, maxActive, maxWaiting } = fields(options, "options", [
+    "keep",
+    "rateLimit",
+    "maxActive",
+    "maxWaiting",
+  ]);
   return {
     ...(keep !== undefined && { keep: resolveKeep(keep) }),
     ...(rateLimit !== undefined && { rateLimit: rateLimit === null ? null : resolveRateLimit(rateLimit) }),
-    ...(maxActive !== undefined && {
-      maxActive: maxActive === null ? null : integer(maxActive, 1, LIMITS.maxActive, "maxActive"),
-    }),
+    ...(maxActive !== undefined && { maxActive: limitOf(maxActive, LIMITS.maxActive, "maxActive") }),
+    ...(maxWaiting !== undefined && { maxWaiting: limitOf(maxWaiting, LIMITS.maxWaiting, "maxWaiting") }),
   };
 }
+
+const limitOf = (limit: number | null, most: number, option: string) =>
+  limit === null ? null : integer(limit, 1, most, option);
 
 /**
  * Prepares a new payload for a stored job: checked by the schema of the job's name, and encrypted if the stored payload

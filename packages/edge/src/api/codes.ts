@@ -23,6 +23,8 @@ export const MEANINGS: Readonly<Record<ErrorCode, string>> = {
   expired: "The job was not started in its time.",
   payload_too_large: "The payload of a job is over the limit.",
   rate_limited: "The caller's quota or rate is used up; send it again after `Retry-After`.",
+  queue_full:
+    "As many jobs wait as the queue's `maxWaiting` allows; nothing was stored. Send it again after `Retry-After`.",
   too_large: "The body, the number of jobs or a record is over the limit; `details.limit` says which.",
   unsupported_media_type: "The body is compressed; send it as it is.",
   invalid_payload: "The payload does not fit the schema of its job; `errors` names the fields.",

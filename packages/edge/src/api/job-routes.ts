@@ -85,6 +85,7 @@ export const jobRoutes: readonly Route[] = [
     answer: "Receipts",
     errors: [
       ...JOB_ERRORS,
+      "queue_full",
       "subject_required",
       "wrong_subject",
       "child_exists",

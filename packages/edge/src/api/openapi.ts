@@ -22,6 +22,7 @@ const OPEN: readonly ErrorCode[] = ["unsupported_version", "method_not_allowed"]
 const HEADERS: { readonly [Code in ErrorCode]?: Readonly<Record<string, string>> } = {
   in_progress: { "Retry-After": "RetryAfter" },
   rate_limited: { "Retry-After": "RetryAfter" },
+  queue_full: { "Retry-After": "RetryAfter" },
   method_not_allowed: { Allow: "Allow" },
 };
 const PROBLEM = "application/problem+json";

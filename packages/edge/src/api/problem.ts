@@ -58,6 +58,7 @@ export const STATUS: Readonly<Record<ErrorCode, number>> = {
   unsupported_media_type: 415,
   result_too_large: 413,
   rate_limited: 429,
+  queue_full: 429,
   invalid_payload: 422,
   invalid_result: 422,
   unknown_job: 422,

@@ -234,6 +234,7 @@ export const settingsBody = z.strictObject({
   keep: z.exactOptional(keep),
   rateLimit: z.exactOptional(z.nullable(z.strictObject({ max: upTo(LIMITS.rateLimitMax), per: duration }))),
   maxActive: z.exactOptional(z.nullable(upTo(LIMITS.maxActive))),
+  maxWaiting: z.exactOptional(z.nullable(upTo(LIMITS.maxWaiting))),
 });
 
 /**

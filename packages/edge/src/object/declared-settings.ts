@@ -38,9 +38,9 @@ export class DeclaredSettings {
 
   /** @throws {QuaysideError} `invalid_option` for an invalid setting, or a queue that is defined twice. */
   constructor(options: DeclaredSettingsOptions) {
-    const { keep, rateLimit, maxActive, queues = [] } = options.options;
+    const { keep, rateLimit, maxActive, maxWaiting, queues = [] } = options.options;
     this.#options = options;
-    this.#shared = resolveSettings({ keep, rateLimit, maxActive });
+    this.#shared = resolveSettings({ keep, rateLimit, maxActive, maxWaiting });
     this.#defined = new Map(
       queues.map((definition) => [definition.name, { definition, config: resolveSettings(settingsOf(definition)) }]),
     );

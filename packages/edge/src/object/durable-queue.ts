@@ -18,7 +18,7 @@ import { checkQueues } from "./defined-queues.ts";
 import { ObjectQueues } from "./object-queues.ts";
 
 /**
- * Options of `durableQueue`. `keep`, `rateLimit` and `maxActive` are settings of each queue of the object. They are
+ * Options of `durableQueue`. `keep`, `rateLimit`, `maxActive` and `maxWaiting` are settings of each queue of the object. They are
  * stored when the object starts and they differ from what is stored; a split queue has them once per shard.
  */
 export interface DurableQueueOptions<Jobs extends JobMap, Env> extends ConfigureOption {

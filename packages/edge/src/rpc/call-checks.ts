@@ -121,6 +121,7 @@ const instant = between(0, LAST_INSTANT);
 const filter = { olderThanMs: delay, tags: list(name, LIMITS.tags), name };
 const addressed = record({ queue: name, id: name }, ["queue", "id"]);
 const maxActive = whole(1, LIMITS.maxActive);
+const maxWaiting = whole(1, LIMITS.maxWaiting);
 const rateLimit = record({ max: whole(1, LIMITS.rateLimitMax), perMs: period }, ["max", "perMs"]);
 const COMMANDS: Readonly<Record<Command["type"], Check>> = {
   cancel: addressed,
@@ -137,6 +138,7 @@ const COMMANDS: Readonly<Record<Command["type"], Check>> = {
       queue: name,
       keep,
       maxActive: orNull(maxActive),
+      maxWaiting: orNull(maxWaiting),
       rateLimit: orNull(rateLimit),
     },
     ["queue"],
@@ -172,8 +174,8 @@ const count = whole(1, SHARDS_LIMIT);
  * Check of the settings that a split queue copies to a new shard. Refuses unknown fields, because they would be stored.
  */
 const standing = both(
-  record({ paused: flag, keep, maxActive, rateLimit }),
-  only("paused", "keep", "maxActive", "rateLimit"),
+  record({ paused: flag, keep, maxActive, maxWaiting, rateLimit }),
+  only("paused", "keep", "maxActive", "maxWaiting", "rateLimit"),
 );
 const SHARD: Readonly<Record<keyof ShardVerbs, Check>> = {
   add: record(

@@ -72,15 +72,17 @@ async function settingsOf(
   return settings;
 }
 
+/** Settings that would have to hold over all shards, so that a split queue cannot have them. */
+export const LIMITED = ["rateLimit", "maxActive", "maxWaiting"] as const;
+
 /**
  * Checks the settings that a shard copies, and returns them.
  *
  * @throws {QuaysideError} `invalid_option` if the queue has limits that would have to hold over all shards.
  */
 function checked(queue: string, settings: ShardSettings): ShardSettings {
-  const { rateLimit, maxActive, ...rest } = settings;
-  if (rateLimit === undefined && maxActive === undefined) return rest;
-  const option = rateLimit === undefined ? "maxActive" : "rateLimit";
+  const option = LIMITED.find((name) => settings[name] !== undefined);
+  if (option === undefined) return settings;
   throw new QuaysideError(
     "invalid_option",
     `Queue ${queue} has a ${option}, which cannot hold over several shards. Lift it before the queue is split.`,

@@ -1,6 +1,6 @@
 import { QuaysideError } from "@quayside/core";
 import type { Command, CommandReply } from "@quayside/core/engine";
-import { askShard, LAYOUTS_MOST, type ShardAsker } from "./ask-shard.ts";
+import { askShard, LAYOUTS_MOST, LIMITED, type ShardAsker } from "./ask-shard.ts";
 import type { JobFinder } from "./find-job.ts";
 import { shardOfKey } from "./route.ts";
 
@@ -122,7 +122,7 @@ export class ShardCommands {
     // Also while shrinking: until the removed shards are empty, limits would apply to each of them.
     const { reach: count } = this.#options.layout;
     if (count === 1) return;
-    for (const option of ["rateLimit", "maxActive"] as const) {
+    for (const option of LIMITED) {
       if (command[option] === undefined || command[option] === null) continue;
       throw new QuaysideError(
         "invalid_option",

@@ -44,7 +44,7 @@ export interface ShardLayout {
 const LAYOUTS = kind<ShardLayout>("shards");
 
 /** Settings that a shard copies from the first shard when the queue is new to it. */
-export type ShardSettings = Pick<StoredSettings, "paused" | "keep" | "rateLimit" | "maxActive">;
+export type ShardSettings = Pick<StoredSettings, "paused" | "keep" | "rateLimit" | "maxActive" | "maxWaiting">;
 
 /** A queue's settings and its layout, as a shard has stored them. `count: 1`: the queue was not split. */
 export type ShardStanding = ShardSettings & Partial<Pick<ShardLayout, "count" | "previous">>;

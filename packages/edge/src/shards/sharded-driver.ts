@@ -98,7 +98,7 @@ export function shardedDriver(namespace: QueueNamespace, queue: string, options:
  * The driver of a queue that is divided over several objects (shards), each with its own store and driver. Guarantees
  * of one object hold per shard: a call is all or none, jobs keep their order, keys are unique. A job's key (see
  * `ShardsOptions.keyOf`) decides its shard; a generated id contains the shard's number. Options that would have to hold
- * over all shards are refused with `invalid_option`: a rate limit, `maxActive`, and a job or flow whose keys may belong
+ * over all shards are refused with `invalid_option`: a rate limit, `maxActive`, `maxWaiting`, and a job or flow whose keys may belong
  * to two shards.
  */
 export class ShardedDriver implements Driver, Pages {

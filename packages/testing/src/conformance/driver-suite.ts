@@ -26,6 +26,7 @@ import { leaseCases } from "./leases.ts";
 import { livenessCases } from "./liveness.ts";
 import { marksCases } from "./marks.ts";
 import { maxActiveCases } from "./max-active.ts";
+import { maxWaitingCases } from "./max-waiting.ts";
 import { namesCases } from "./names.ts";
 import { nextWakeCases } from "./next-wake.ts";
 import { orderCases } from "./order.ts";
@@ -65,6 +66,7 @@ const VERBS: readonly Verb[] = [
   groupDepthCases,
   rateLimitCases,
   maxActiveCases,
+  maxWaitingCases,
   prefetchCases,
   flowsCases,
   flowFailureCases,

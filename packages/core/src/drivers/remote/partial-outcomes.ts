@@ -75,6 +75,7 @@ const TROUBLES: ReadonlySet<string> = new Set([
   "storage_unavailable",
   "storage_full",
   "rate_limited",
+  "queue_full",
   "unsupported_version",
   "timeout",
   "unauthorized",
