@@ -23,7 +23,7 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 29_940,
+    limit: 29_995,
     later: 5_950,
   },
   {
@@ -42,8 +42,8 @@ const BUNDLES: readonly Bundle[] = [
     later: 6_600,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
-  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 52_620 },
-  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 37_595 },
+  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 52_290 },
+  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 37_080 },
 ];
 
 if (!process.argv.includes("--built")) await buildPackages();
