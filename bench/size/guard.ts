@@ -23,17 +23,17 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 29_995,
+    limit: 30_230,
     later: 5_950,
   },
   {
     // A page that adds and manages jobs of a server. The target is 13,000.
     title: "Queue of /mini, and httpDriver",
     source: 'export { Queue } from "@quayside/core/mini"; export { httpDriver } from "@quayside/core/http";',
-    limit: 13_250,
+    limit: 13_280,
     later: 6_600,
   },
-  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_230 },
+  { title: "Queue of /mini", source: 'export { Queue } from "@quayside/core/mini";', limit: 6_270 },
   {
     // With 0.5 kB of the bundler's own code for `import()`. What is loaded later is for workers: exchanges.
     title: "httpDriver alone, without Queue",
@@ -42,8 +42,8 @@ const BUNDLES: readonly Bundle[] = [
     later: 6_600,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
-  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 52_890 },
-  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 37_660 },
+  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 53_130 },
+  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 37_690 },
 ];
 
 if (!process.argv.includes("--built")) await buildPackages();

@@ -83,6 +83,7 @@ export {
   type ShardsOptions,
 } from "./queue/define-queue.ts";
 export { type AesGcmKeys, type AesKey, aesGcm, type Encryption } from "./queue/encryption.ts";
+export type { JobHandlers } from "./queue/handle.ts";
 export type { JobBuilder } from "./queue/job-builder.ts";
 export {
   type DispatchOptions,

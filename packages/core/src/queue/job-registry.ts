@@ -67,6 +67,13 @@ export class JobRegistry {
     return [...this.known()].filter((name) => this.handlers(name, queue).length > 0);
   }
 
+  /** Returns the names of the job map that this queue's worker has no handler for. */
+  unhandled(queue: string): readonly string[] {
+    return Object.keys(this.#map ?? {}).filter(
+      (name) => (this.definition(name, queue)?.queue ?? queue) === queue && this.handlers(name, queue).length === 0,
+    );
+  }
+
   /** Returns the names of all definitions and handlers. */
   protected known(): Set<string> {
     return new Set([...Object.keys(this.#map ?? {}), ...this.#handlers.keys()]);

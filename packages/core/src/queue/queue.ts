@@ -15,6 +15,7 @@ import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
 import { declareSchedules, declareSettings, type QueueDefinition } from "./define-queue.ts";
 import { addFlowOf } from "./flow-builder.ts";
+import { handle, type JobHandlers } from "./handle.ts";
 import { JobBuilder } from "./job-builder.ts";
 import { workerQueueOf } from "./job-runner.ts";
 import { Metrics } from "./metrics.ts";
@@ -149,6 +150,23 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
     return isHandler
       ? super.on(event as `job:${JobName<Jobs>}`, listener as never)
       : this.#events.on(event as keyof WorkerEvents, listener as (event: object) => void);
+  }
+
+  /**
+   * Registers a handler for each job of the job map. Returns a function that removes them. With `partial: true`, jobs
+   * may be left out: their definitions have a handler, or another worker handles them.
+   *
+   * @throws {QuaysideError} `invalid_option` if a job of the map is left out, or a handler is no function; `unknown_job`.
+   * @example
+   * queue.handle({
+   *   email: async ({ to }, ctx) => send(to, ctx.signal),
+   *   resize: ({ file, width }) => resize(file, width),
+   * });
+   */
+  handle(handlers: Partial<JobHandlers<Jobs, Ctx>>, options: { readonly partial: true }): () => void;
+  handle(handlers: JobHandlers<Jobs, Ctx>): () => void;
+  handle(handlers: object, options?: { readonly partial?: boolean | undefined }): () => void {
+    return handle(this as never, handlers as never, options);
   }
 
   /**
