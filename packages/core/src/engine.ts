@@ -78,6 +78,7 @@ export {
 export type { Transaction } from "./engine/transaction.ts";
 export type {
   AttemptReport,
+  BatchClaim,
   ChildrenPage,
   ClaimedJob,
   Command,

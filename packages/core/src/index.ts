@@ -73,6 +73,7 @@ export type { NextCron, RecurrenceOption } from "./job/next-occurrence.ts";
 export type { Backoff, BackoffOption, BackoffRule } from "./job/retry.ts";
 export { SealedError, type StoredError } from "./job/stored-error.ts";
 export { everything } from "./plugins/all-plugins.ts";
+export type { BatchContext, BatchHandler, BatchJob, BatchOptions } from "./queue/batch-handler.ts";
 export {
   type DeclaredSchedules,
   type DefineQueueOptions,

@@ -1,5 +1,7 @@
 import type { OpenDriver, TestRunner } from "./harness.ts";
 import { attemptCases } from "./worker/attempts.ts";
+import { batchOutcomeCases } from "./worker/batch-outcomes.ts";
+import { batchCases } from "./worker/batches.ts";
 import { boundCases } from "./worker/bounds.ts";
 import { handlerCallCases } from "./worker/calls-from-handlers.ts";
 import { closingCases } from "./worker/closing.ts";
@@ -32,6 +34,8 @@ export function workerConformance(runner: TestRunner, open: OpenDriver): number 
     handlerCallCases,
     attemptCases,
     retryCases,
+    batchCases,
+    batchOutcomeCases,
     boundCases,
     hostileHandlerCases,
     refusalCases,

@@ -29,6 +29,7 @@ export interface QueueClaim {
   readonly tx: Transaction;
   readonly queue: string;
   readonly names: readonly string[] | undefined;
+  readonly batch: ClaimQueue["batch"];
   readonly settings: QueueSettings;
   /** Called when a job's name has no handler in the worker. The name is listed in `unknown` of the reply. */
   readonly foundUnknown: (name: string) => void;
@@ -38,6 +39,8 @@ export interface QueueClaim {
 export interface ClaimPart {
   /** Maximum number of jobs of this queue that may start now. Absent: no limit. */
   readonly capacity?: number;
+  /** The jobs to claim, in place of the due jobs of the queue. `stranded` is absent. */
+  readonly due?: Pick<DueJobs, "next" | "wakeAt"> & { readonly stranded?: undefined };
   /**
    * Returns the earliest time at which another job may start after `started` jobs have started now. Absent: the next
    * job can start when a running one ends, and that worker claims again.
@@ -170,6 +173,7 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
     tx,
     queue,
     names,
+    batch: request.batch,
     settings: yield* tx.settings(queue),
     foundUnknown: (name) => taking.unknown.push({ queue, name }),
   };
@@ -181,7 +185,8 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
   const limits = parts.filter(({ capacity }) => capacity !== undefined);
   let capacity = Number.POSITIVE_INFINITY;
   for (const limit of limits) capacity = Math.min(capacity, limit.capacity ?? 0);
-  const due = new DueJobs(tx, queue, taking.settled);
+  const own = parts.find((part) => part.due)?.due;
+  const due = own ?? new DueJobs(tx, queue, taking.settled);
   const before = taking.jobs.length;
   const aside = parts.map((): StoredJob[] => []);
   let full = false;
@@ -217,7 +222,7 @@ function* fromQueue(taking: Taking, request: ClaimQueue): Program<void> {
     // The next possible start matters only if a job is due by then.
     let free = tx.now;
     for (const part of timed) free = Math.max(free, part.nextAt?.(taken) ?? free);
-    const more = (yield* due.next(1)).length > 0;
+    const more = !own && (yield* due.next(1)).length > 0;
     taking.wakeAt = Math.min(taking.wakeAt, more ? free : Math.max(free, due.wakeAt));
   } else if (spent.length === 0) taking.wakeAt = Math.min(taking.wakeAt, due.wakeAt);
 }

@@ -92,6 +92,16 @@ export interface ClaimQueue {
    * their name.
    */
   readonly names?: readonly string[] | undefined;
+  /** Claims a batch of the only name in `names`, and no other jobs. Only alone in a claim. */
+  readonly batch?: BatchClaim | undefined;
+}
+
+/** When a batch of jobs may be claimed: see `ClaimQueue.batch`. */
+export interface BatchClaim {
+  /** Number of due jobs of the name that are claimed at once. */
+  readonly size: number;
+  /** Time since the oldest of fewer jobs was due, in ms, after which these are claimed. */
+  readonly waitMs: number;
 }
 
 /**

@@ -36,6 +36,8 @@ export const flowDepth = 100;
 export const groupLimit = 10_000;
 /** Maximum number of jobs that one exchange claims, that a worker runs at once, and that a worker holds ahead. */
 export const claim = 10_000;
+/** Longest time for which the jobs of a batch wait for more, in ms: a week. */
+export const batchWaitMs = 604_800_000;
 /** Largest `factor` of a backoff. */
 export const backoffFactor = 100;
 /** Maximum number of ended jobs that a queue keeps per state. */

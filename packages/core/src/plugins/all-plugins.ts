@@ -1,6 +1,7 @@
 import type { Plugin } from "../engine/plugin.ts";
 import type { NextCron } from "../job/next-occurrence.ts";
 import { admin } from "./admin.ts";
+import { batches } from "./batches.ts";
 import { dedupe } from "./dedupe.ts";
 import { expiry } from "./expiry.ts";
 import { flows } from "./flows.ts";
@@ -24,6 +25,7 @@ export const everything = (cron?: NextCron): readonly Plugin[] => [
   recurrences(cron),
   expiry,
   unknownNames,
+  batches,
   rateLimit,
   maxActive,
   maxWaiting,

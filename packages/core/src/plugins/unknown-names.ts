@@ -57,7 +57,9 @@ function noteLeft(tx: Transaction, queue: string, name: string): void {
  * Unblocks jobs for a worker that has a handler for their names, or that takes any name. Of each name, as many as it
  * claims: another worker would block the rest again.
  */
-function* returnKnown(tx: Transaction, { queue, names, limit = RETURN_STEP }: ClaimQueue): Program<void> {
+function* returnKnown(tx: Transaction, { queue, names, batch, limit = RETURN_STEP }: ClaimQueue): Program<void> {
+  // The jobs of a batch return when it is complete.
+  if (batch) return;
   const { blockedNames = [] } = yield* tx.settings(queue);
   const known: StoredJob[] = [];
   for (const name of blockedNames) {

@@ -1,18 +1,21 @@
 import { checkCtx } from "../attempt/handler-context.ts";
 import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
 import type { Driver } from "../engine/driver.ts";
+import type { Plugins } from "../engine/plugin.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
+import { refused } from "../job/errors.ts";
 import type { Handler, Middleware } from "../job/handler.ts";
 import type { JobOptions } from "../job/job-options.ts";
 import type { JobHandler, JobMap, JobName, JobOf, PassJobs, UntypedJobs } from "../job/job-types.ts";
 import * as LIMITS from "../job/limits.ts";
 import { callable, fields, integer } from "../job/option-checks.ts";
 import { EVERY_OPTION } from "../plugins/all-options.ts";
-import { JobWorker } from "../worker/job-worker.ts";
 import { asyncDispose, close, type StopOptions } from "../worker/life-cycle.ts";
 import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
+import { Batch, type BatchHandler, type BatchOptions } from "./batch-handler.ts";
+import { BatchingWorker } from "./batching-worker.ts";
 import { declareSchedules, declareSettings, type QueueDefinition } from "./define-queue.ts";
 import { addFlowOf } from "./flow-builder.ts";
 import { handle, type JobHandlers } from "./handle.ts";
@@ -60,7 +63,8 @@ export type QueueListener<
  */
 export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = object> extends QueueControl<Jobs, Ctx> {
   readonly #events: Emitter<WorkerEvents>;
-  #worker: JobWorker | undefined;
+  #worker: BatchingWorker | undefined;
+  readonly #batches = new Map<string, Batch>();
   /** The `ctx` that handlers of the queue's worker get, also for jobs that run immediately. */
   #ctx: object | undefined;
   #declared: Promise<void> | undefined;
@@ -147,6 +151,7 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
   override on(event: string, listener: ((event: never) => void) | Handler<never, never>): () => void {
     const isHandler = typeof event === "string" && event.startsWith("job:");
     checkListener(event, listener, isHandler);
+    if (isHandler && this.#batches.has(event.slice(4))) throw refused("event", "has a batch handler", event);
     return isHandler
       ? super.on(event as `job:${JobName<Jobs>}`, listener as never)
       : this.#events.on(event as keyof WorkerEvents, listener as (event: object) => void);
@@ -167,6 +172,46 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
   handle(handlers: JobHandlers<Jobs, Ctx>): () => void;
   handle(handlers: object, options?: { readonly partial?: boolean | undefined }): () => void {
     return handle(this as never, handlers as never, options);
+  }
+
+  /**
+   * Registers a handler that gets up to `size` jobs of one name (`"job:NAME"`) in one call, and takes one slot. Jobs
+   * wait in the store until `size` are due, or the oldest has waited for `wait`. One call of a name runs at a time. For
+   * the worker of `queue.run`; other workers call it with the jobs that they claim at once. Returns a function that
+   * removes the handler.
+   *
+   * @example
+   * queue.onBatch("job:index", { size: 100, wait: "2s" }, async (jobs, ctx) => {
+   *   const refused = await search.index(jobs.map(({ payload }) => payload), { signal: ctx.signal });
+   *   for (const { position, error } of refused) jobs[position]?.fail(error);
+   * });
+   *
+   * @throws {QuaysideError} `invalid_option`, also if the job has a handler already.
+   */
+  onBatch<Name extends JobName<Jobs>>(
+    event: `job:${Name}`,
+    options: BatchOptions,
+    handler: BatchHandler<Jobs, Name, Ctx>,
+  ): () => void {
+    const batch = new Batch(options, callable(handler, "handler") as never);
+    const name = String(event).slice(4);
+    const { registry } = partsOf(this).context;
+    if (registry.handlers(name, this.name).length > 0) throw refused("event", "has a handler already", event);
+    const { plugins } = this.driver as { readonly plugins?: Plugins | undefined };
+    if (plugins && !plugins.all.some((plugin) => plugin.name === "batches"))
+      throw refused(
+        "driver",
+        "must have all plugins, for batches",
+        plugins.all.map((plugin) => plugin.name),
+      );
+    const off = super.on(event, batch.join as never);
+    this.#batches.set(name, batch);
+    this.#worker?.changed();
+    return () => {
+      off();
+      if (this.#batches.get(name) === batch) this.#batches.delete(name);
+      this.#worker?.changed();
+    };
   }
 
   /**
@@ -225,21 +270,22 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
     return this.#declared;
   }
 
-  #workerFor(options: RunOptions<Ctx>): JobWorker {
+  #workerFor(options: RunOptions<Ctx>): BatchingWorker {
     fields(options, "options", RUN_FIELDS);
     if (!this.#worker || this.#worker.unused) this.#worker = this.#makeWorker(options);
     return this.#worker;
   }
 
-  #makeWorker({ ctx, ...options }: RunOptions<Ctx>): JobWorker {
+  #makeWorker({ ctx, ...options }: RunOptions<Ctx>): BatchingWorker {
     this.#ctx = { ...partsOf(this).context.ctx, ...(ctx && checkCtx(ctx)) };
     this.#slots.resize(integer(options.concurrency ?? CONCURRENCY, 1, LIMITS.claim, "concurrency"));
-    return new JobWorker(this.driver, {
+    return new BatchingWorker(this.driver, {
       ...options,
       slots: this.#slots,
       ctx: this.#ctx,
       events: this.#events,
-      queues: [workerQueueOf(this)],
+      queue: workerQueueOf(this),
+      batches: this.#batches,
     });
   }
 }

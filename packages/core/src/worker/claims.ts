@@ -42,7 +42,7 @@ export interface ClaimsOptions {
   readonly random: () => number;
   readonly slots: Slots;
   /** Queues in the order of the first claim. */
-  readonly queues: readonly Pick<WorkerQueue, "name" | "concurrency" | "names">[];
+  readonly queues: readonly Pick<WorkerQueue, "name" | "concurrency" | "names" | "batch" | "isBatched">[];
   /** Number of jobs to hold beyond the running ones. */
   readonly prefetch: number;
   /** Longest time between two claims of an idle worker, in ms. */
@@ -272,12 +272,14 @@ export class Claims {
   #queues(): readonly ClaimQueue[] {
     const queues = this.#options.queues.filter(({ name }) => this.only === undefined || name === this.only);
     const first = this.#turn % Math.max(1, queues.length);
-    return [...queues.slice(first), ...queues.slice(0, first)].flatMap(({ name, concurrency, names }) => {
-      const known = names?.();
-      // Without a handler, no job can be claimed and no name is unknown.
-      if (known?.length === 0) return [];
-      const limit = concurrency && { limit: Math.max(0, concurrency - this.#listener.attempts.runningOf(name)) };
-      return [{ queue: name, ...limit, ...(known && { names: known }) }];
-    });
+    return [...queues.slice(first), ...queues.slice(0, first)].flatMap(
+      ({ name, concurrency, names, batch, isBatched }) => {
+        const known = names?.();
+        // Without a handler, no job can be claimed and no name is unknown.
+        if (known?.length === 0 && !isBatched) return [];
+        const limit = concurrency && { limit: Math.max(0, concurrency - this.#listener.attempts.runningOf(name)) };
+        return [{ queue: name, ...limit, ...(known && { names: known }), ...(batch && { batch: batch() }) }];
+      },
+    );
   }
 }

@@ -151,7 +151,8 @@ export class Attempts<Ctx extends object> implements AttemptListener {
       return false;
     });
     for (const job of interrupted) reporter.stalled(job);
-    for (const { queue, name } of unknown) reporter.unknownName(queue, name);
+    for (const { queue, name } of unknown)
+      if (!this.#queueNamed(queue)?.isBatched?.(name)) reporter.unknownName(queue, name);
     for (const error of troubles) this.#options.events.fault(error);
     this.#most = this.haveEnded ? this.#most * 2 : Number.POSITIVE_INFINITY;
   }
@@ -204,8 +205,12 @@ export class Attempts<Ctx extends object> implements AttemptListener {
     this.reports.add(token, report);
   }
 
-  #queueOf(job: JobRecord): WorkerQueue<Ctx> | undefined {
-    return this.#options.queues.find(({ name }) => name === job.queue);
+  #queueOf({ queue }: JobRecord): WorkerQueue<Ctx> | undefined {
+    return this.#queueNamed(queue);
+  }
+
+  #queueNamed(queue: string): WorkerQueue<Ctx> | undefined {
+    return this.#options.queues.find(({ name }) => name === queue);
   }
 
   #lose(attempt: Attempt): void {

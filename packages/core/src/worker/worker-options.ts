@@ -3,6 +3,7 @@ import { checkCtx, type Producer } from "../attempt/handler-context.ts";
 import { type AttemptMeter, type AttemptTracer, QueuesEmitter, type WorkerEvents } from "../attempt/worker-events.ts";
 import { type Clock, systemClock } from "../engine/clock.ts";
 import type { Connectivity, Driver } from "../engine/driver.ts";
+import type { BatchClaim } from "../engine/verbs.ts";
 import * as DEFAULTS from "../job/defaults.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import type { Emitter } from "../job/emitter.ts";
@@ -24,6 +25,13 @@ export interface WorkerQueue<Ctx extends object = object> extends AttemptQueue {
   readonly concurrency?: number | undefined;
   /** Returns the job names with a handler, called at every claim. Absent: all names. */
   readonly names?: (() => readonly string[]) | undefined;
+  /** Returns the batch to claim: see `ClaimQueue.batch`. Absent: single jobs. */
+  readonly batch?: (() => BatchClaim) | undefined;
+  /**
+   * Called with names whose jobs this worker has blocked, because `names` lacks them. Returns whether another worker
+   * claims these in batches; otherwise the name is reported as unknown.
+   */
+  readonly isBatched?: ((name: string) => boolean) | undefined;
   readonly run: Run<Ctx>;
   /** Runs a job in another way than by its handlers: calls `handle` with the decrypted job, and encrypts its result. */
   readonly around?: ((job: JobRecord, ctx: HandlerContext & Ctx, handle: Run<Ctx>) => unknown) | undefined;

@@ -98,8 +98,8 @@ export const queueRoutes: readonly Route[] = [
     answer: "ExchangeReply",
     errors: ["subject_required", "stale_exchange", "lease_lost", "too_large"],
     handle: async ({ driver, queue, worker, body: { claim, ...round } }) => {
-      const { names, ...rest } = claim;
-      const queues = [{ queue, ...(names && { names }) }];
+      const { names, batch, ...rest } = claim;
+      const queues = [{ queue, ...(names && { names }), ...(batch && { batch }) }];
       const own = { ...round, worker: await worker(round.worker), liveness: "time" };
       const reply = await driver.exchangePage({ ...own, claim: { ...rest, queues } } as ExchangeRequest);
       // An exchange may recover jobs of dead workers in all queues of the object. The caller sees only those of its own

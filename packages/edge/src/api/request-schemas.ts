@@ -175,6 +175,13 @@ export const exchangeBody = z.strictObject({
   claim: z.strictObject({
     limit: z.int().check(z.minimum(0), z.maximum(LIMITS.claim)),
     names: z.exactOptional(z.array(z.string())),
+    /** Claims only jobs of the one name in `names`, once `size` are due or the oldest of fewer has waited `waitMs`. */
+    batch: z.exactOptional(
+      z.strictObject({
+        size: upTo(LIMITS.claim),
+        waitMs: z.int().check(z.minimum(0), z.maximum(LIMITS.batchWaitMs)),
+      }),
+    ),
     /**
      * Number of claimed jobs, out of `limit`, that may wait in the worker before they start. No jobs with a group and
      * no jobs of queues with limits are claimed ahead.

@@ -93,6 +93,7 @@ const settlement: Check = (value, option) => {
 };
 const report = record({ token, log: list(text(LIMITS.logLineBytes), LIMITS.logLines) }, ["token"]);
 const claimed = whole(0, LIMITS.claim);
+const batch = record({ size: whole(1, LIMITS.claim), waitMs: whole(0, LIMITS.batchWaitMs) }, ["size", "waitMs"]);
 const round = record(
   {
     leaseMs: between(1, LONGEST_DURATION_MS),
@@ -108,7 +109,7 @@ const round = record(
         prefetch: claimed,
         bytes: between(0, Number.MAX_SAFE_INTEGER),
         queues: list(
-          record({ queue: name, limit: claimed, names: list(name, 100_000) }, ["queue"]),
+          record({ queue: name, limit: claimed, names: list(name, 100_000), batch }, ["queue"]),
           CALL_BOUNDS.queues,
         ),
       },

@@ -234,8 +234,8 @@ export class QueueExchange {
     queue: string,
     { claim: { queues, ...claim }, liveness: _, ...rest }: OneRequest,
   ): Promise<RecallingReply> {
-    const names = queues[0]?.names;
-    const body = { ...rest, claim: { ...claim, ...(names && { names }) } };
+    const { names, batch } = queues[0] ?? {};
+    const body = { ...rest, claim: { ...claim, ...(names && { names }), ...(batch && { batch }) } };
     // The server recognises a repeat by its number (R9); the key is for proxies.
     const { worker, exchange, only } = rest;
     const key = idempotencyKey(worker, exchange, queue, ...(only === undefined ? [] : [only]));
