@@ -23,7 +23,7 @@ const BUNDLES: readonly Bundle[] = [
   {
     title: "Queue and httpDriver",
     source: 'export { Queue } from "@quayside/core"; export { httpDriver } from "@quayside/core/http";',
-    limit: 31_395,
+    limit: 31_640,
     later: 5_950,
   },
   {
@@ -42,8 +42,8 @@ const BUNDLES: readonly Bundle[] = [
     later: 6_600,
   },
   // Above the 44,000 that were agreed for the bounds: to be brought down before their issue is closed.
-  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 54_615 },
-  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 37_735 },
+  { title: "Queue, QueueWorker and indexedDbDriver", source: PAGE, limit: 54_890 },
+  { title: "Queue, QueueWorker and indexedDbDriver of /mini", source: MINI, limit: 37_770 },
 ];
 
 if (!process.argv.includes("--built")) await buildPackages();

@@ -61,8 +61,8 @@ describe("a batch of Cloudflare Queues", () => {
     expect(told.acked.sort()).toEqual([...names].sort());
     expect(await ids()).toEqual([...names].sort());
     expect(transactions).toHaveBeenCalledTimes(1);
-    // A job, its id, and that its message was here.
-    expect((await object.usage()).rowsWritten - before.rowsWritten).toBe(300);
+    // A job, its id, and that its message was here; once, when lapsed records are next searched.
+    expect((await object.usage()).rowsWritten - before.rowsWritten).toBe(301);
   });
 
   it("that is delivered again adds nothing twice, and is acknowledged", async () => {

@@ -96,13 +96,8 @@ export interface ClaimQueue {
   readonly batch?: BatchClaim | undefined;
 }
 
-/** When a batch of jobs may be claimed: see `ClaimQueue.batch`. */
-export interface BatchClaim {
-  /** Number of due jobs of the name that are claimed at once. */
-  readonly size: number;
-  /** Time since the oldest of fewer jobs was due, in ms, after which these are claimed. */
-  readonly waitMs: number;
-}
+/** A batch may be claimed when `size` jobs are due, or `waitMs` after the oldest of fewer jobs was due. */
+export type BatchClaim = { readonly size: number; readonly waitMs: number };
 
 /**
  * The outcome of an attempt. `failed` with `retryMs`: the job is tried again after that time; without: the job has

@@ -1,5 +1,6 @@
+import type { Plugins } from "../engine/plugin.ts";
 import { type Duration, toMs } from "../job/duration.ts";
-import { QuaysideError } from "../job/errors.ts";
+import { QuaysideError, refused } from "../job/errors.ts";
 import type { HandlerContext } from "../job/handler.ts";
 import type { HandledPayloadOf, JobMap, JobName, ReturnedOf, UntypedJobs } from "../job/job-types.ts";
 import * as LIMITS from "../job/limits.ts";
@@ -167,6 +168,12 @@ class Member {
       throw new QuaysideError("conflict", `The batch of job ${id} has ended: its outcome is fixed.`, { id });
     this.#outcome = outcome;
   }
+}
+
+/** Refuses a driver in this process that lacks the plugin of batches. */
+export function checkBatches(driver: { readonly plugins?: Plugins | undefined }): void {
+  const names = driver.plugins?.all.map(({ name }) => name);
+  if (names && !names.includes("batches")) throw refused("driver", "must have all plugins, for batches", names);
 }
 
 const toJob = (member: Member): BatchJob => member.toJob();

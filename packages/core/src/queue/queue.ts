@@ -1,7 +1,6 @@
 import { checkCtx } from "../attempt/handler-context.ts";
 import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
 import type { Driver } from "../engine/driver.ts";
-import type { Plugins } from "../engine/plugin.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
 import { refused } from "../job/errors.ts";
@@ -14,7 +13,7 @@ import { EVERY_OPTION } from "../plugins/all-options.ts";
 import { asyncDispose, close, type StopOptions } from "../worker/life-cycle.ts";
 import { Slots } from "../worker/slots.ts";
 import { CONCURRENCY, RUN_FIELDS, type RunOptions } from "../worker/worker-options.ts";
-import { Batch, type BatchHandler, type BatchOptions } from "./batch-handler.ts";
+import { Batch, type BatchHandler, type BatchOptions, checkBatches } from "./batch-handler.ts";
 import { BatchingWorker } from "./batching-worker.ts";
 import { declareSchedules, declareSettings, type QueueDefinition } from "./define-queue.ts";
 import { addFlowOf } from "./flow-builder.ts";
@@ -197,13 +196,7 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
     const name = String(event).slice(4);
     const { registry } = partsOf(this).context;
     if (registry.handlers(name, this.name).length > 0) throw refused("event", "has a handler already", event);
-    const { plugins } = this.driver as { readonly plugins?: Plugins | undefined };
-    if (plugins && !plugins.all.some((plugin) => plugin.name === "batches"))
-      throw refused(
-        "driver",
-        "must have all plugins, for batches",
-        plugins.all.map((plugin) => plugin.name),
-      );
+    checkBatches(this.driver as never);
     const off = super.on(event, batch.join as never);
     this.#batches.set(name, batch);
     this.#worker?.changed();
