@@ -10,7 +10,7 @@ import {
   type,
   UnrecoverableError,
 } from "@quayside/core";
-import { testQueue } from "@quayside/testing";
+import { createManualClock, testQueue } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
 
 describe("an order with compensation", () => {
@@ -156,5 +156,49 @@ describe("an editor that saves a while after the last key", () => {
       await advance("1s");
     }
     expect(saved.map(([, at]) => at)).toEqual([4_000, 10_000]);
+  });
+});
+
+describe("an admin's script: retry all failed mail since yesterday", () => {
+  it("retries these jobs, and no other", async () => {
+    const mail = defineQueue("mail", {
+      jobs: defineJobs({ email: { input: type<{ to: string }>() }, report: {} }),
+      keep: { failed: 1_000 },
+    });
+    const clock = createManualClock();
+    const queue = new Queue(mail, memoryDriver({ clock }));
+    let broken = true;
+    const handler = () => {
+      if (broken) throw new UnrecoverableError("the provider is down");
+    };
+    queue.handle({ email: handler, report: handler });
+    await queue.addJob("email", { to: "old" });
+    await queue.drain();
+    await clock.advance(2 * 86_400_000);
+    await queue.addJobs([
+      { name: "email", payload: { to: "ada" } },
+      { name: "report" },
+      { name: "email", payload: { to: "bob" } },
+    ]);
+    await queue.drain();
+    expect(await queue.counts()).toMatchObject({ failed: 4 });
+    broken = false;
+
+    const since = clock.now() - 86_400_000;
+    const retried: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await queue.list({ state: "failed", limit: 2, cursor });
+      for (const job of page.jobs) {
+        if (job.name !== "email" || (job.finishedAt ?? 0) < since) continue;
+        await queue.retry(job.id);
+        retried.push(job.payload.to);
+      }
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    expect(retried.sort()).toEqual(["ada", "bob"]);
+    await queue.drain();
+    expect(await queue.counts()).toMatchObject({ failed: 2, completed: 2 });
+    await queue.close();
   });
 });

@@ -78,13 +78,13 @@ const FIELDS = ["jobs", "shards", "schedules"];
  * });
  * const queue = new Queue(mail, indexedDbDriver({ name: "app" }));
  */
-export function defineQueue<Jobs extends DefinedJobs<object>>(
-  name: string,
-  options: DefineQueueOptions<Jobs> & { readonly jobs: Jobs },
-): QueueDefinition<Jobs>;
 export function defineQueue<Jobs extends JobMap = UntypedJobs>(
   name: string & PassJobs<Jobs>,
   options?: DefineQueueOptions<Jobs>,
+): QueueDefinition<Jobs>;
+export function defineQueue<Jobs extends DefinedJobs<object>>(
+  name: string,
+  options: DefineQueueOptions<Jobs> & { readonly jobs: Jobs },
 ): QueueDefinition<Jobs>;
 export function defineQueue(name: string, options: DefineQueueOptions<UntypedJobs> = {}): QueueDefinition {
   const { jobs, schedules = {} } = fields(options, "options");

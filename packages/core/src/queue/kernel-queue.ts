@@ -54,7 +54,10 @@ export class KernelQueue<Jobs extends JobMap = UntypedJobs, Ctx extends object =
    * @throws {QuaysideError} `unknown_job`, `invalid_payload` (with `details.issues`),
    * `payload_too_large`, `invalid_option`, or an error of the driver: `storage_full`, `storage_unavailable`, `network` …
    */
-  addJob<Name extends JobName<Jobs>>(name: Name, ...payload: AddArguments<PayloadOf<Jobs, Name>>): Promise<JobId<Name>>;
+  addJob<Name extends keyof Jobs & string>(
+    name: Name,
+    ...payload: AddArguments<PayloadOf<Jobs, Name>>
+  ): Promise<JobId<Name>>;
   addJob(name: string, payload?: unknown, options?: JobOptions): Promise<string> {
     const { context, submitter } = this.#parts;
     // Not an asynchronous function, which would create one more promise and three more microtasks per add.

@@ -170,7 +170,7 @@ export class QueueControl<Jobs extends JobMap = UntypedJobs, Ctx extends object 
    * await queue.schedule("nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna", name: "report" });
    * await queue.schedule("sync", { every: "5m", limit: 100, name: "sync", payload: { full: false }, maxAttempts: 1 });
    */
-  schedule<Name extends JobName<Jobs>>(key: string, recurrence: RecurringJob<Jobs, Name>): Promise<void> {
+  schedule<Name extends keyof Jobs & string>(key: string, recurrence: RecurringJob<Jobs, Name>): Promise<void> {
     return schedule<Jobs, Name>(this, key, recurrence);
   }
 

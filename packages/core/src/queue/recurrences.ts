@@ -30,7 +30,7 @@ export type RecurringJob<Jobs extends JobMap, Name extends JobName<Jobs> = JobNa
  * await schedule(queue, "nightly", { cron: "0 3 * * *", timeZone: "Europe/Vienna", name: "report", payload: { kind: "daily" } });
  * await schedule(queue, "sync", { every: "5m", limit: 100, name: "sync", maxAttempts: 1 });
  */
-export async function schedule<Jobs extends JobMap, Name extends JobName<Jobs>>(
+export async function schedule<Jobs extends JobMap, Name extends keyof Jobs & string>(
   queue: Pick<KernelQueue<Jobs>, "name" | "driver" | "addJob">,
   key: string,
   recurrence: RecurringJob<Jobs, Name>,
