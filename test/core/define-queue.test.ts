@@ -102,6 +102,14 @@ describe("a queue made from its definition", () => {
   });
 });
 
+it.each([
+  ["no driver", () => new Queue(mail, undefined as never), /driver/],
+  ["a driver that is not called", () => new Queue(mail, memoryDriver as never), /memoryDriver: call it/],
+  ["a definition without a name", () => new Queue({} as never, memoryDriver()), /queue name/],
+  ["a definition that is null", () => new Queue(null as never, memoryDriver()), /queue name/],
+  ["jobs that defineJobs has not made", () => new Queue({ name: "x", jobs: {} }, memoryDriver()), /defineJobs/],
+])("a queue of a definition refuses %s", (_, make, message) => expect(make).toThrow(message));
+
 describe("defineQueue refuses by name", () => {
   it.each([
     ["an empty name", () => defineQueue("", {}), /queue name/],

@@ -99,8 +99,8 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
       ...parts,
       events,
       workers: new Set(),
-      // A driver that has plugins has its store in this process; elsewhere, the owner of the store declares.
-      ...(defined && "plugins" in driver && { declare: () => this.#declare(defined) }),
+      // Elsewhere, the owner of the store declares.
+      ...(defined && hasStore(driver) && { declare: () => this.#declare(defined) }),
     });
     this.#events = events;
   }
@@ -282,6 +282,9 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
     });
   }
 }
+
+/** Returns whether a driver has its store in this process. */
+const hasStore = (driver: object | undefined) => driver !== undefined && "plugins" in driver;
 
 function ownParts<Jobs extends JobMap, Ctx extends object>(
   driver: Driver,
