@@ -104,6 +104,7 @@ describe("a queue made from its definition", () => {
 
 it.each([
   ["no driver", () => new Queue(mail, undefined as never), /driver/],
+  ["a driver that is null", () => new Queue(mail, null as never), /driver/],
   ["a driver that is not called", () => new Queue(mail, memoryDriver as never), /memoryDriver: call it/],
   ["a definition without a name", () => new Queue({} as never, memoryDriver()), /queue name/],
   ["a definition that is null", () => new Queue(null as never, memoryDriver()), /queue name/],

@@ -99,7 +99,6 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
       ...parts,
       events,
       workers: new Set(),
-      // Elsewhere, the owner of the store declares.
       ...(defined && hasStore(driver) && { declare: () => this.#declare(defined) }),
     });
     this.#events = events;
@@ -283,8 +282,8 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
   }
 }
 
-/** Returns whether a driver has its store in this process. */
-const hasStore = (driver: object | undefined) => driver !== undefined && "plugins" in driver;
+/** Returns whether a driver has its store in this process. Elsewhere, the owner of the store declares. */
+const hasStore = (driver: object | null | undefined) => Boolean(driver && "plugins" in driver);
 
 function ownParts<Jobs extends JobMap, Ctx extends object>(
   driver: Driver,
