@@ -1,4 +1,4 @@
-import { defineJobs, defineQueue, memoryDriver, Queue, QueueWorker, type } from "@quayside/core";
+import { defineJobs, defineQueue, memoryDriver, Queue, QueueWorker, systemClock, type } from "@quayside/core";
 import { cron } from "@quayside/core/cron";
 import { createManualClock } from "@quayside/testing";
 import { describe, expect, it } from "vitest";
@@ -31,7 +31,7 @@ describe("a queue made from its definition", () => {
     let running = 0;
     queue.on("job:email", async () => {
       most = Math.max(most, ++running);
-      await new Promise((resolve) => setTimeout(resolve));
+      await systemClock.nextTask();
       running--;
     });
     queue.on("job:report", () => {});

@@ -1,4 +1,5 @@
 import type { Driver } from "../engine/driver.ts";
+import type { Plugins } from "../engine/plugin.ts";
 import { QuaysideError } from "../job/errors.ts";
 
 /**
@@ -19,3 +20,7 @@ export function checkDriver<D extends Driver>(driver: D, owner: string): D {
     option: "driver",
   });
 }
+
+/** Returns the plugins of a driver that has its store in this process; undefined for any other driver. */
+export const pluginsOf = (driver: object | null | undefined): Plugins | undefined =>
+  (driver as { readonly plugins?: Plugins | undefined } | null | undefined)?.plugins;

@@ -1,4 +1,4 @@
-import type { Plugins } from "../engine/plugin.ts";
+import { pluginsOf } from "../drivers/check-driver.ts";
 import { type Duration, toMs } from "../job/duration.ts";
 import { QuaysideError, refused } from "../job/errors.ts";
 import type { HandlerContext } from "../job/handler.ts";
@@ -171,8 +171,8 @@ class Member {
 }
 
 /** Refuses a driver in this process that lacks the plugin of batches. */
-export function checkBatches(driver: { readonly plugins?: Plugins | undefined }): void {
-  const names = driver.plugins?.all.map(({ name }) => name);
+export function checkBatches(driver: object): void {
+  const names = pluginsOf(driver)?.all.map(({ name }) => name);
   if (names && !names.includes("batches")) throw refused("driver", "must have all plugins, for batches", names);
 }
 

@@ -1,5 +1,6 @@
+import { pluginsOf } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
-import { checkPlugins, type Plugin, type Plugins } from "../engine/plugin.ts";
+import { checkPlugins, type Plugin } from "../engine/plugin.ts";
 import { refused } from "../job/errors.ts";
 import type { JobDefinition } from "../job/job-map.ts";
 import { KERNEL_OPTIONS } from "../job/job-options.ts";
@@ -39,7 +40,7 @@ export class MiniQueue<Jobs extends JobMap = UntypedJobs, Ctx extends object = o
   constructor(name: string, driver: Driver, options: MiniQueueOptions<Jobs, Ctx> & { readonly jobs: Jobs });
   constructor(name: string, driver: Driver & PassJobs<Jobs>, options?: MiniQueueOptions<Jobs, Ctx>);
   constructor(name: string, driver: Driver, options: MiniQueueOptions<Jobs, Ctx> = {}) {
-    const { plugins = pluginsOf(driver), jobs = {} } = fields(options, "options");
+    const { plugins = pluginsOf(driver)?.all ?? [], jobs = {} } = fields(options, "options");
     const parsers = Object.assign({}, KERNEL_OPTIONS, ...checkPlugins(plugins).map((plugin) => plugin.options));
     const context = makeQueueContext(options, driver, { parsers });
     for (const [job, { shouldQueue }] of Object.entries(jobs as Record<string, JobDefinition>))
@@ -47,6 +48,3 @@ export class MiniQueue<Jobs extends JobMap = UntypedJobs, Ctx extends object = o
     super(name, driver, { context, submitter: new JobSubmitter(context, driver), workers: new Set() });
   }
 }
-
-const pluginsOf = (driver: Driver): readonly Pick<Plugin, "name" | "options">[] =>
-  (driver as Driver & { readonly plugins?: Plugins | undefined })?.plugins?.all ?? [];

@@ -1,5 +1,6 @@
 import { checkCtx } from "../attempt/handler-context.ts";
 import { checkListener, type WorkerEvents } from "../attempt/worker-events.ts";
+import { pluginsOf } from "../drivers/check-driver.ts";
 import type { Driver } from "../engine/driver.ts";
 import type { Duration } from "../job/duration.ts";
 import { Emitter } from "../job/emitter.ts";
@@ -99,7 +100,8 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
       ...parts,
       events,
       workers: new Set(),
-      ...(defined && hasStore(driver) && { declare: () => this.#declare(defined) }),
+      // Without a store in this process, the owner of the store declares.
+      ...(defined && pluginsOf(driver) && { declare: () => this.#declare(defined) }),
     });
     this.#events = events;
   }
@@ -195,7 +197,7 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
     const name = String(event).slice(4);
     const { registry } = partsOf(this).context;
     if (registry.handlers(name, this.name).length > 0) throw refused("event", "has a handler already", event);
-    checkBatches(this.driver as never);
+    checkBatches(this.driver);
     const off = super.on(event, batch.join as never);
     this.#batches.set(name, batch);
     this.#worker?.changed();
@@ -281,9 +283,6 @@ export class Queue<Jobs extends JobMap = UntypedJobs, Ctx extends object = objec
     });
   }
 }
-
-/** Returns whether a driver has its store in this process. Elsewhere, the owner of the store declares. */
-const hasStore = (driver: object | null | undefined) => Boolean(driver && "plugins" in driver);
 
 function ownParts<Jobs extends JobMap, Ctx extends object>(
   driver: Driver,

@@ -1,10 +1,4 @@
-import {
-  type ConfigureOption,
-  QuaysideError,
-  type Queue,
-  type QueueConfig,
-  type QueueDefinition,
-} from "@quayside/core";
+import type { ConfigureOption, Queue, QueueConfig, QueueDefinition } from "@quayside/core";
 import {
   canonicalText,
   changedSettings,
@@ -13,6 +7,7 @@ import {
   type StoredSettings,
   settingsOf,
 } from "@quayside/core/engine";
+import { Layout } from "../shards/layout.ts";
 import { shardOfKey } from "../shards/route.ts";
 import type { ObjectDriver } from "./object-driver.ts";
 
@@ -36,7 +31,7 @@ export class DeclaredSettings {
   readonly #defined: ReadonlyMap<string, { readonly definition: QueueDefinition; readonly config: QueueConfig }>;
   readonly #stored = new Set<string>();
 
-  /** @throws {QuaysideError} `invalid_option` for an invalid setting, or a queue that is defined twice. */
+  /** @throws {QuaysideError} `invalid_option` for an invalid setting. */
   constructor(options: DeclaredSettingsOptions) {
     const { keep, rateLimit, maxActive, maxWaiting, queues = [] } = options.options;
     this.#options = options;
@@ -44,8 +39,6 @@ export class DeclaredSettings {
     this.#defined = new Map(
       queues.map((definition) => [definition.name, { definition, config: resolveSettings(settingsOf(definition)) }]),
     );
-    if (this.#defined.size < queues.length)
-      throw new QuaysideError("invalid_option", "queues must have each queue once.", { option: "queues" });
   }
 
   /** Stores what is declared of these queues. Writes nothing for a queue that has it already. */
@@ -71,7 +64,7 @@ export class DeclaredSettings {
   #schedule(definition: QueueDefinition): Promise<void> {
     const { shard, queue } = this.#options;
     const { shards = 1, name } = definition;
-    const count = typeof shards === "number" ? shards : shards.count;
+    const { count } = new Layout(shards);
     return declareSchedules(queue(name), definition, (key) => shardOfKey(key, count) === shard);
   }
 }

@@ -18,6 +18,7 @@ import {
 } from "@quayside/core";
 import { prepareNow } from "@quayside/core/engine";
 import { callVerb, checkNamespace, forward, type QueueCall, type QueueNamespace } from "../rpc/queue-rpc.ts";
+import { checkQueues } from "./defined-queues.ts";
 import type { DurableQueueOptions, Usage } from "./durable-queue.ts";
 import { ObjectQueues } from "./object-queues.ts";
 import type { AlarmHandler } from "./user-alarm.ts";
@@ -64,7 +65,7 @@ export function embedQueue<Jobs extends JobMap = UntypedJobs, Env = unknown>(
   if (embedded.has(ctx))
     throw new QuaysideError("conflict", "This object has a queue already: get further ones from its queue(name).");
   embedded.add(ctx);
-  const { env, name = "default", ...rest } = options;
+  const { env, name = "default", ...rest } = checkQueues(options);
   const queues = new ObjectQueues(ctx, env, rest as unknown as DurableQueueOptions<JobMap, never>, {
     makeQueue: (queue, of, shared) => new EmbeddedQueue(queue, of, shared),
   });
